@@ -1,0 +1,120 @@
+"""Everything that can go wrong, sorted by what the caller does next.
+
+    AnimaticError
+    ├── FixInputError            fix the input, then run again; nothing was bought
+    │   ├── ManifestError            every fault of a manifest, in one report
+    │   ├── SettingsError            the environment, the key or an option
+    │   ├── LocationError            a URI that we cannot read, write or accept
+    │   └── BudgetError              the plan costs more than it may
+    ├── TryLaterError            the same call may well succeed later
+    │   ├── ApiUnreachableError      nothing was sent
+    │   ├── ApiBusyError             429: more starts than the account allows
+    │   └── ApiUnavailableError      a reading call failed on their side, or answered nonsense
+    ├── NeverAgainError          the same call will not succeed unchanged
+    │   ├── ApiRefusedError          the API refused the request; nothing was bought
+    │   └── AccountRefusedError      401, 402, 403: key or account; stops the whole run
+    ├── SubmissionUnknownError   nobody knows whether a take was bought; never send it again
+    └── LedgerError              the ledger cannot be trusted with money now
+        ├── LedgerVersionError       written by a newer animatic
+        └── LedgerUnusableError      cannot be opened, read or written
+
+What is expected of a single shot (failed, rejected, flagged) is a row in the results, not an exception.
+Errors take positional arguments only, so that they survive pickling, and never hold a key or a request.
+"""
+
+
+class AnimaticError(Exception):
+    """The root of the tree; `str()` of it is a sentence for people."""
+
+
+class FixInputError(AnimaticError):
+    """The caller must change the input."""
+
+
+class ManifestError(FixInputError):
+    """A manifest with faults. `args[0]` is the whole report, one fault a line; `args[1]` how many faults there are."""
+
+    def __init__(self, report: str, fault_count: int = 1) -> None:
+        super().__init__(report, fault_count)
+        self.report = report
+        self.fault_count = fault_count
+
+    def __str__(self) -> str:
+        return self.report
+
+
+class SettingsError(FixInputError):
+    """The environment or an option says something we cannot work with."""
+
+
+class LocationError(FixInputError):
+    """A URI or path that cannot be read, written, or is not acceptable."""
+
+
+class BudgetError(FixInputError):
+    """The plan would commit more money than allowed, or its price cannot be known."""
+
+
+class TryLaterError(AnimaticError):
+    """What failed may pass: a network, a limit, a server."""
+
+
+class ApiUnreachableError(TryLaterError):
+    """The request provably never reached the API."""
+
+
+class ApiBusyError(TryLaterError):
+    """429. `retry_after_s` is what the API asked for, already clamped, or None."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message, retry_after_s)
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class ApiUnavailableError(TryLaterError):
+    """A reading call failed on the API's side, timed out, or answered something that is not an answer."""
+
+
+class NeverAgainError(AnimaticError):
+    """The same call will not succeed unchanged."""
+
+
+class ApiRefusedError(NeverAgainError):
+    """The API refused this request with `code` (its own code, or the HTTP status); nothing was bought."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message, code)
+        self.code = code
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class AccountRefusedError(NeverAgainError):
+    """401, 402 or 403: the key or the account, not this request. Nothing more should be sent."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message, code)
+        self.code = code
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class SubmissionUnknownError(AnimaticError):
+    """A submission was sent, and nothing proves whether it was accepted."""
+
+
+class LedgerError(AnimaticError):
+    """The ledger cannot be trusted with money now."""
+
+
+class LedgerVersionError(LedgerError):
+    """The ledger has a schema that this version does not know."""
+
+
+class LedgerUnusableError(LedgerError):
+    """The ledger cannot be opened, read or written."""

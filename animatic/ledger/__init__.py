@@ -1,0 +1,1 @@
+"""The durable record of every take: written before money is spent, and never behind it."""

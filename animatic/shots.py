@@ -1,0 +1,94 @@
+"""Shots, takes and fingerprints: what is asked of the provider. Pure; knows nothing of files, money or states."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+DEFAULT_MODEL = "wavespeed-ai/veo2-i2v"
+ASPECT_RATIOS = ("16:9", "9:16")
+DURATIONS = ("5s", "6s", "7s", "8s")
+MAX_TAKES = 16
+MAX_PROMPT_CHARS = 2_500
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One row of the manifest.
+
+    Attributes:
+        row: data row in the manifest, from 1.
+        shot_id: the user's own name for the row, or the start of its first fingerprint.
+        image: as in the manifest: an https URL, or a path relative to the manifest's folder.
+        still: what identifies the image: the URL itself, or `sha256:<hex>` of a local still's bytes.
+        takes: how many takes it asks for, 1 to 16.
+    """
+
+    row: int
+    shot_id: str
+    storyboard: str
+    image: str
+    still: str
+    prompt: str
+    model: str
+    aspect_ratio: str
+    duration: str
+    takes: int
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the still must be uploaded before it can be sent."""
+        return self.still.startswith("sha256:")
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """One paid generation of a shot. Equal fingerprints are the same take, whichever rows ask for it."""
+
+    fingerprint: str
+    shot: Shot
+    number: int
+
+    @property
+    def name(self) -> str:
+        """For people: the shot and, where there are several takes, which."""
+        return f"{self.shot.shot_id} take {self.number}"
+
+
+def takes_of(shot: Shot, provider: str) -> Iterator[Take]:
+    """The takes that a shot asks for, in order, number 1 first."""
+    for number in range(1, shot.takes + 1):
+        yield Take(
+            fingerprint(
+                provider=provider,
+                model=shot.model,
+                still=shot.still,
+                prompt=shot.prompt,
+                aspect_ratio=shot.aspect_ratio,
+                duration=shot.duration,
+                take=number,
+            ),
+            shot,
+            number,
+        )
+
+
+def fingerprint(
+    *, provider: str, model: str, still: str, prompt: str, aspect_ratio: str, duration: str, take: int
+) -> str:
+    """64 hex digits: SHA-256 of the canonical JSON of what a take asks which provider for.
+
+    The provider's origin is part of it, so that a sandbox clip never stands in for a real one. The form is frozen:
+    a change of it would buy everything again.
+    """
+    asked = {
+        "aspect_ratio": aspect_ratio,
+        "duration": duration,
+        "image": still,
+        "model": model,
+        "prompt": prompt,
+        "provider": provider,
+        "take": take,
+    }
+    canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,1 @@
+"""The WaveSpeed API: wire models, client, and how its failures become ours."""
