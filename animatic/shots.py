@@ -73,7 +73,7 @@ def takes_of(shot: Shot, provider: str) -> Iterator[Take]:
         )
 
 
-def fingerprint(
+def fingerprint(  # noqa: PLR0913 - each part of what is asked is an argument, so that none is forgotten
     *, provider: str, model: str, still: str, prompt: str, aspect_ratio: str, duration: str, take: int
 ) -> str:
     """64 hex digits: SHA-256 of the canonical JSON of what a take asks which provider for.

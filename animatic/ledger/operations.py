@@ -1,0 +1,261 @@
+"""What can be done to the ledger: each a function of a connection inside a transaction that its caller commits.
+
+None of them sends, waits or decides whether to buy; all of them refuse what `takes.SUCCESSORS` does not allow.
+Times are UTC, stored without a zone.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from animatic.errors import BudgetError, LedgerError
+from animatic.ledger.records import Finish, Intent, Record
+from animatic.ledger.schema import ATTEMPT, RUN, TAKE
+from animatic.takes import LIVE, PAID, SUCCESSORS, State
+
+LOOKUP_CHUNK = 5_000
+HISTORY_ROWS = 2_000
+
+
+def begin_run(db: sa.Connection, run_id: str, manifest: str, host: str, pid: int) -> None:
+    """Write down that a run begins."""
+    db.execute(
+        RUN.insert().values(run_id=run_id, manifest=manifest, started_at=_now(), host=host, pid=pid, committed_usd=0.0)
+    )
+
+
+def runs_submitting(db: sa.Connection) -> list[str]:
+    """The ids of runs that have an attempt in `submitting`."""
+    rows = db.execute(sa.select(ATTEMPT.c.run_id).where(ATTEMPT.c.state == State.SUBMITTING.value).distinct())
+    return [row.run_id for row in rows]
+
+
+def give_up_submitting(db: sa.Connection, run_id: str) -> int:
+    """Turn what a dead run was submitting into `unknown`; returns how many.
+
+    Nobody can tell whether its POST went out, so it is never sent again.
+    """
+    changed = db.execute(
+        ATTEMPT.update()
+        .where(ATTEMPT.c.run_id == run_id, ATTEMPT.c.state == State.SUBMITTING.value)
+        .values(state=State.UNKNOWN.value, error=f"run {run_id} died while it was submitting this take")
+    )
+    return changed.rowcount
+
+
+def intend(db: sa.Connection, intent: Intent) -> int:
+    """Record that a take is about to be bought, and reserve its price; returns the attempt's id.
+
+    Must be committed before the POST. The budget is checked in the same transaction.
+
+    Raises:
+        BudgetError: the run would commit more than `max_usd`.
+        LedgerError: the take already has a live attempt (another run was faster).
+    """
+    newest = _newest(db, intent.fingerprint)
+    if newest is not None and State(newest.state) in LIVE:
+        raise LedgerError(f"take {intent.fingerprint[:12]}: another run is at it, state {newest.state}")
+    _reserve(db, intent)
+    db.execute(
+        sa.text(
+            "INSERT INTO take (fingerprint, provider, model, duration, request) "
+            "VALUES (:fingerprint, :provider, :model, :duration, :request) ON CONFLICT (fingerprint) DO NOTHING"
+        ),
+        {
+            "fingerprint": intent.fingerprint,
+            "provider": intent.provider,
+            "model": intent.model,
+            "duration": intent.duration,
+            "request": intent.request,
+        },
+    )
+    values: dict[str, Any] = {
+        "state": State.SUBMITTING.value,
+        "run_id": intent.run_id,
+        "allowed_by": intent.allowed_by,
+        "image_url": intent.image_url,
+        "cost_usd": intent.cost_usd,
+        "intent_at": _now(),
+    }
+    if newest is not None and newest.state == State.UNSENT.value:
+        db.execute(
+            ATTEMPT.update()
+            .where(ATTEMPT.c.attempt_id == newest.attempt_id)
+            .values(error=None, error_code=None, **values)
+        )
+        return int(newest.attempt_id)
+    number = 1 if newest is None else newest.attempt_no + 1
+    made = db.execute(ATTEMPT.insert().values(fingerprint=intent.fingerprint, attempt_no=number, **values))
+    return int((made.inserted_primary_key or (0,))[0])
+
+
+def _reserve(db: sa.Connection, intent: Intent) -> None:
+    """Add the price to what the run has committed, unless that would be more than it may."""
+    cost_usd = intent.cost_usd or 0.0
+    fits = sa.true() if intent.max_usd is None else RUN.c.committed_usd + cost_usd <= intent.max_usd + 1e-9
+    changed = db.execute(
+        RUN.update().where(RUN.c.run_id == intent.run_id, fits).values(committed_usd=RUN.c.committed_usd + cost_usd)
+    )
+    if changed.rowcount != 1:
+        raise BudgetError(f"a take for ${cost_usd:.2f} does not fit into what is left of --max-usd {intent.max_usd:g}")
+
+
+def accept(db: sa.Connection, attempt_id: int, prediction_id: str, prediction_status: str) -> None:
+    """Bind a prediction to the attempt that bought it; an id that another take already has makes this one `held`."""
+    owner = db.execute(sa.select(ATTEMPT.c.fingerprint).where(ATTEMPT.c.prediction_id == prediction_id)).scalar()
+    if owner is not None:
+        error = f"the API answered with prediction {prediction_id}, which already belongs to take {owner[:12]}"
+        _move(db, attempt_id, State.HELD, {"error": error, "submitted_at": _now()})
+        return
+    values = {"prediction_id": prediction_id, "prediction_status": prediction_status, "submitted_at": _now()}
+    _move(db, attempt_id, State.SUBMITTED, values)
+
+
+def conclude(db: sa.Connection, attempt_id: int, state: State, error_code: int | None, error: str) -> None:
+    """Record how a submission without a prediction id ended; what was not bought is no longer committed."""
+    _move(db, attempt_id, state, {"error_code": error_code, "error": error})
+    if state not in PAID:
+        attempt = db.execute(
+            sa.select(ATTEMPT.c.run_id, ATTEMPT.c.cost_usd).where(ATTEMPT.c.attempt_id == attempt_id)
+        ).one()
+        db.execute(
+            RUN.update()
+            .where(RUN.c.run_id == attempt.run_id)
+            .values(committed_usd=RUN.c.committed_usd - (attempt.cost_usd or 0.0))
+        )
+
+
+def finish(db: sa.Connection, attempt_id: int, end: Finish, polls: int) -> None:
+    """Record the final answer of the API; `polls` is how many looks this run took."""
+    values = {
+        "prediction_status": end.prediction_status,
+        "outputs": json.dumps(end.outputs),
+        "has_nsfw_contents": json.dumps(end.has_nsfw_contents),
+        "inference_ms": end.inference_ms,
+        "created_at": _naive(end.created_at),
+        "completed_at": _now(),
+        "error_code": end.error_code,
+        "error": end.error,
+        "polls": ATTEMPT.c.polls + polls,
+    }
+    _move(db, attempt_id, end.state, values)
+
+
+def leave(db: sa.Connection, attempt_id: int, polls: int, prediction_status: str | None, error: str) -> None:
+    """Record why a take that is not final is no longer watched; the next run looks again."""
+    db.execute(
+        ATTEMPT.update()
+        .where(ATTEMPT.c.attempt_id == attempt_id, ATTEMPT.c.state == State.SUBMITTED.value)
+        .values(
+            polls=ATTEMPT.c.polls + polls,
+            prediction_status=sa.func.coalesce(prediction_status, ATTEMPT.c.prediction_status),
+            error=error,
+        )
+    )
+
+
+def look_up(db: sa.Connection, fingerprints: Iterable[str], run_id: str | None = None) -> dict[str, Record]:
+    """The newest attempt of each take that has one, by fingerprint; `run_id` is the run that asks."""
+    wanted = list(dict.fromkeys(fingerprints))
+    found: dict[str, Record] = {}
+    for start in range(0, len(wanted), LOOKUP_CHUNK):
+        chunk = wanted[start : start + LOOKUP_CHUNK]
+        rows = db.execute(
+            sa.select(ATTEMPT)
+            .where(ATTEMPT.c.fingerprint.in_(chunk))
+            .order_by(ATTEMPT.c.fingerprint, ATTEMPT.c.attempt_no)
+        ).mappings()
+        attempts: dict[str, list[Mapping[str, Any]]] = {}
+        for row in rows:
+            attempts.setdefault(row["fingerprint"], []).append(row)  # pyright: ignore[reportArgumentType]
+        found.update({key: _record(tries, run_id) for key, tries in attempts.items()})
+    return found
+
+
+def committed_usd(db: sa.Connection, run_id: str) -> float:
+    """What a run has committed so far, in dollars."""
+    return float(db.execute(sa.select(RUN.c.committed_usd).where(RUN.c.run_id == run_id)).scalar() or 0.0)
+
+
+def inference_history(db: sa.Connection, provider: str) -> dict[tuple[str, str], list[float]]:
+    """Inference times in seconds of the newest completed takes, by model and duration."""
+    rows = db.execute(
+        sa.select(TAKE.c.model, TAKE.c.duration, ATTEMPT.c.inference_ms)
+        .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
+        .where(TAKE.c.provider == provider, ATTEMPT.c.state == State.COMPLETED.value, ATTEMPT.c.inference_ms > 0)
+        .order_by(ATTEMPT.c.attempt_id.desc())
+        .limit(HISTORY_ROWS)
+    )
+    history: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        history.setdefault((row.model, row.duration), []).append(row.inference_ms / 1_000)
+    return history
+
+
+def _newest(db: sa.Connection, fingerprint: str) -> sa.Row[Any, Any, Any] | None:
+    return db.execute(
+        sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.attempt_no, ATTEMPT.c.state)
+        .where(ATTEMPT.c.fingerprint == fingerprint)
+        .order_by(ATTEMPT.c.attempt_no.desc())
+        .limit(1)
+    ).first()
+
+
+def _move(db: sa.Connection, attempt_id: int, to: State, values: Mapping[str, Any]) -> None:
+    """Change an attempt's state along `takes.SUCCESSORS`, or not at all."""
+    allowed_from = [state.value for state, successors in SUCCESSORS.items() if to in successors]
+    changed = db.execute(
+        ATTEMPT.update()
+        .where(ATTEMPT.c.attempt_id == attempt_id, ATTEMPT.c.state.in_(allowed_from))
+        .values(state=to.value, **values)
+    )
+    if changed.rowcount != 1:
+        found = db.execute(sa.select(ATTEMPT.c.state).where(ATTEMPT.c.attempt_id == attempt_id)).scalar()
+        raise LedgerError(f"attempt {attempt_id}: found state {found}, which {to} may not follow")
+
+
+def _record(tries: Sequence[Mapping[str, Any]], run_id: str | None) -> Record:
+    """The newest of the attempts (in order), with what all of them cost."""
+    newest = tries[-1]
+    paid = [attempt for attempt in tries if State(attempt["state"]) in PAID]
+    costs = [attempt["cost_usd"] for attempt in paid]
+    return Record(
+        fingerprint=newest["fingerprint"],
+        attempt_id=newest["attempt_id"],
+        state=State(newest["state"]),
+        run_id=newest["run_id"],
+        tried_here=newest["run_id"] == run_id,
+        prediction_id=newest["prediction_id"],
+        prediction_status=newest["prediction_status"],
+        outputs=_tuple(newest["outputs"]),
+        has_nsfw_contents=_tuple(newest["has_nsfw_contents"]),
+        inference_ms=newest["inference_ms"],
+        error_code=newest["error_code"],
+        error=newest["error"],
+        submitted_at=_aware(newest["submitted_at"]),
+        completed_at=_aware(newest["completed_at"]),
+        created_at=_aware(newest["created_at"]),
+        polls=newest["polls"],
+        attempts=len(paid),
+        bought_here=sum(attempt["run_id"] == run_id for attempt in paid),
+        cost_usd=None if None in costs else sum(costs),
+    )
+
+
+def _tuple(text: str | None) -> tuple[Any, ...] | None:
+    return None if text is None else tuple(json.loads(text))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _naive(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.replace(tzinfo=UTC)

@@ -1,0 +1,79 @@
+"""What goes into the ledger and what comes out, as values."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from animatic.takes import Standing, State
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is about to be bought.
+
+    Attributes:
+        request: canonical JSON of what is asked, as the fingerprint was made from.
+        image_url: the URL that is sent.
+        cost_usd: the quoted price, or None where there is none.
+        max_usd: the most that the run may commit, or None.
+    """
+
+    fingerprint: str
+    provider: str
+    model: str
+    duration: str
+    request: str
+    run_id: str
+    allowed_by: str
+    image_url: str
+    cost_usd: float | None
+    max_usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """How a prediction ended, as the API gave it; times in UTC."""
+
+    state: State
+    prediction_status: str | None
+    outputs: tuple[str, ...]
+    has_nsfw_contents: tuple[bool, ...]
+    inference_ms: int | None
+    created_at: datetime | None
+    error_code: int | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The newest attempt of a take, and how many were paid for.
+
+    Attributes:
+        attempts: paid submissions, counting those that may have been paid (unknown, held).
+        bought_here: how many of them the asking run made.
+        cost_usd: what all of them cost; None where a price is not known.
+    """
+
+    fingerprint: str
+    attempt_id: int
+    state: State
+    run_id: str
+    tried_here: bool
+    prediction_id: str | None
+    prediction_status: str | None
+    outputs: tuple[str, ...] | None
+    has_nsfw_contents: tuple[bool, ...] | None
+    inference_ms: int | None
+    error_code: int | None
+    error: str | None
+    submitted_at: datetime | None
+    completed_at: datetime | None
+    created_at: datetime | None
+    polls: int
+    attempts: int
+    bought_here: int
+    cost_usd: float | None
+
+    @property
+    def standing(self) -> Standing:
+        """The part of it that decides what may follow."""
+        return Standing(self.state, self.error_code, self.bought_here, self.tried_here)

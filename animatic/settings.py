@@ -1,0 +1,167 @@
+"""The only reader of the environment: one frozen object, built at the top, plain values handed down."""
+
+import difflib
+import ipaddress
+import os
+from collections.abc import Mapping
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from animatic.errors import SettingsError
+from animatic.pacing import LEVELS, Limits
+
+PREFIX = "ANIMATIC_"
+EMBEDDED_SANDBOX = "sandbox"
+"""The provider of takes made by the embedded sandbox, whatever port it has today."""
+
+_VARIABLES = {
+    "api_key": "WAVESPEED_API_KEY",
+    "base_url": "WAVESPEED_BASE_URL",
+    "ledger": "ANIMATIC_LEDGER",
+    "account_level": "ANIMATIC_ACCOUNT_LEVEL",
+    "starts_per_minute": "ANIMATIC_STARTS_PER_MINUTE",
+    "max_in_flight": "ANIMATIC_MAX_IN_FLIGHT",
+    "poll_floor_s": "ANIMATIC_POLL_FLOOR_S",
+    "take_deadline_s": "ANIMATIC_TAKE_DEADLINE_S",
+    "settle_s": "ANIMATIC_SETTLE_S",
+    "price_usd": "ANIMATIC_PRICE_USD",
+}
+
+
+def default_ledger() -> str:
+    """The ledger's URL where none is set: a file in the user's data folder."""
+    return f"sqlite:///{platformdirs.user_data_path('animatic') / 'ledger.sqlite'}"
+
+
+class Settings(BaseModel):
+    """How this installation talks to WaveSpeed; units in the names. Build it with `from_environment`.
+
+    Attributes:
+        api_key: None where only the ledger is read.
+        poll_floor_s: never look at the same take again sooner than this.
+        take_deadline_s: after this a take that is not final is reported `pending`.
+        settle_s: how long a prediction may take to show up in WaveSpeed's list.
+        price_usd: price of a take where no quote can be had.
+        provider: what takes are bought from, part of every fingerprint; the origin unless it is the embedded sandbox.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    api_key: SecretStr | None = None
+    base_url: str = "https://api.wavespeed.ai"
+    ledger: str = Field(default_factory=default_ledger)
+    account_level: str = "bronze"
+    starts_per_minute: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    max_in_flight: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    poll_floor_s: Annotated[float, Field(ge=0.05, le=600)] = 5.0
+    take_deadline_s: Annotated[float, Field(ge=1, le=7 * 86_400)] = 1_800.0
+    settle_s: Annotated[float, Field(ge=0, le=86_400)] = 600.0
+    price_usd: Annotated[float, Field(ge=0, le=100_000)] | None = None
+    provider: str = ""
+
+    @field_validator("account_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value not in LEVELS:
+            raise ValueError(f"allowed: {', '.join(LEVELS)}")
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _https_or_loopback(cls, value: str) -> str:
+        parts = urlsplit(value)
+        plain = f"{parts.scheme}://{parts.netloc}"
+        if parts.path.strip("/") or parts.query or parts.fragment or parts.username or not parts.hostname:
+            raise ValueError("allowed: scheme, host and port only, such as https://api.wavespeed.ai")
+        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
+            raise ValueError("allowed: https, or http for loopback")
+        return plain.lower()
+
+    @property
+    def limits(self) -> Limits:
+        """The account's limits: those of its level, unless overridden one by one."""
+        level = LEVELS[self.account_level]
+        return Limits(
+            self.starts_per_minute or level.starts_per_minute,
+            self.max_in_flight or level.max_in_flight,
+        )
+
+    @property
+    def origin(self) -> str:
+        """The provider in every fingerprint."""
+        return self.provider or self.base_url
+
+    @property
+    def is_real(self) -> bool:
+        """Whether a take costs money: any origin that is not on loopback."""
+        return not is_loopback(urlsplit(self.base_url).hostname or "")
+
+    def require_key(self) -> str:
+        """The key.
+
+        Raises:
+            SettingsError: there is none.
+        """
+        if self.api_key is None or not self.api_key.get_secret_value():
+            raise SettingsError(
+                "WAVESPEED_API_KEY: not set. Export it, keep it in the Prefect Secret block wavespeed-api-key, "
+                "or use --sandbox, which needs none."
+            )
+        return self.api_key.get_secret_value()
+
+    def with_key(self, key: str) -> Self:
+        """The same settings with another key."""
+        return self.model_copy(update={"api_key": SecretStr(key)})
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Read the environment once.
+
+        Raises:
+            SettingsError: one line a fault: an unknown variable, or a value that is not allowed.
+        """
+        found = os.environ if environ is None else environ
+        faults = _unknown_variables(found)
+        values = {
+            name: found[variable].strip() for name, variable in _VARIABLES.items() if found.get(variable, "").strip()
+        }
+        try:
+            settings = cls(**values)  # pyright: ignore[reportArgumentType] - pydantic reads the strings
+        except ValidationError as error:
+            faults += [_fault(str(fault["loc"][0]), fault["msg"], values) for fault in error.errors()]
+        else:
+            if not faults:
+                return settings
+        raise SettingsError("\n".join(faults))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address literal can only mean this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """A line for each `ANIMATIC_*` variable that no setting reads: most likely a typo."""
+    known = sorted(_VARIABLES.values())
+    lines: list[str] = []
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            lines.append(f"{name}: unknown variable; did you mean {nearest[0]}?")
+    return lines
+
+
+def _fault(name: str, message: str, values: Mapping[str, str]) -> str:
+    """One line: the variable, what was found, what is allowed; never the key's value."""
+    message = message.removeprefix("Value error, ")
+    if name == "api_key":
+        return f"{_VARIABLES[name]}: {message}"
+    return f'{_VARIABLES.get(name, name)}: found "{values.get(name, "")}"; {message}'

@@ -1,0 +1,345 @@
+"""Drives takes through ledger, client and pace: the one async loop of a run.
+
+One `Shoot` is shared by all batches of a process. It never decides what may be bought (`takes` does), nor when
+(`pacing` does), and it never sends what the ledger has not committed first.
+"""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from animatic.errors import (
+    AccountRefusedError,
+    ApiBusyError,
+    ApiRefusedError,
+    ApiUnreachableError,
+    BudgetError,
+    LedgerError,
+    NeverAgainError,
+    SubmissionUnknownError,
+    TryLaterError,
+)
+from animatic.gate import Gate, Halt, Halted
+from animatic.ledger import operations as ledger_operations
+from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.records import Finish, Intent, Record
+from animatic.pacing import Limits, Looks
+from animatic.shots import Shot, Take
+from animatic.takes import FINAL, BuyingPolicy, State, permission_to_buy
+from animatic.tally import Tally
+from animatic.wavespeed.client import WaveSpeedClient
+from animatic.wavespeed.wire import Prediction
+
+NOT_FOUND_GRACE_S = 120.0
+MOST_REFUSALS_IN_A_ROW = 20
+QUOTE_AGE_S = 600.0
+Log = Callable[[str], None]
+PricedBy = tuple[str, str, str]
+"""What a price depends on: model, duration, aspect ratio."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a run was told, as plain values.
+
+    Attributes:
+        provider: whom takes are bought from, part of each fingerprint.
+        prices_usd: the quoted price by (model, duration, aspect ratio).
+        max_usd: the most that this run may commit, or None.
+        poll_floor_s: never look at the same take again sooner than this.
+        take_deadline_s: a take that is not final this long after we began to watch it is left for the next run.
+    """
+
+    run_id: str
+    provider: str
+    limits: Limits
+    poll_floor_s: float
+    take_deadline_s: float
+    policy: BuyingPolicy = field(default_factory=BuyingPolicy)
+    max_usd: float | None = None
+    prices_usd: Mapping[PricedBy, float] = field(default_factory=dict[PricedBy, float])
+
+
+class Shoot:
+    """Everything that the batches of one process share: client, ledger, pace, stop switch and tally."""
+
+    def __init__(self, terms: Terms, client: WaveSpeedClient, desk: LedgerDesk, tally: Tally) -> None:
+        self.terms = terms
+        self.tally = tally
+        self.halt = Halt()
+        self._client = client
+        self._desk = desk
+        self._gate = Gate(terms.limits, self.halt)
+        self._history: dict[tuple[str, str], list[float]] = {}
+        self._image_urls: dict[str, str] = {}
+        self._prices_usd = dict(terms.prices_usd)
+        self._quoted_at: dict[PricedBy, float] = {}
+        self._began_at = time.monotonic()
+
+    async def prepare(self) -> None:
+        """Learn from the ledger how long takes lately were."""
+        self._history = await self._desk.do(ledger_operations.inference_history, self.terms.provider)
+
+    def know_uploads(self, urls: Mapping[str, str]) -> None:
+        """Remember where uploaded stills are, by what identifies them (`sha256:…`)."""
+        self._image_urls.update(urls)
+
+    async def shoot(self, takes: Sequence[Take], log: Log | None = None) -> None:
+        """See every take to an end, or as far as this run may; what came of it is in the ledger.
+
+        Safe to call again with the same takes: the ledger is asked first. `log` is told each step of a take's life.
+
+        Raises:
+            TryLaterError: some takes could not be sent because the API is away; the others are done.
+            LedgerError: the ledger can't be written; nothing more was sent.
+        """
+        records = await self._desk.do(
+            ledger_operations.look_up, [take.fingerprint for take in takes], self.terms.run_id
+        )
+        ends = await asyncio.gather(
+            *(self._see_through(take, records.get(take.fingerprint), log or _silent) for take in takes),
+            return_exceptions=True,
+        )
+        problems = [end for end in ends if isinstance(end, BaseException)]
+        for problem in sorted(problems, key=lambda error: isinstance(error, TryLaterError)):
+            raise problem  # what may pass comes last, so that it is raised only if nothing else is wrong
+
+    async def _see_through(self, take: Take, record: Record | None, log: Log) -> None:
+        """Buy and watch one take until there is nothing more to do for it in this run."""
+        try:
+            while True:
+                allowed_by = permission_to_buy(record.standing, self.terms.policy) if record else "plan"
+                if allowed_by is not None:
+                    await self._buy_and_watch(take, allowed_by, log)
+                elif record is not None and record.state is State.SUBMITTED:
+                    async with self._gate.resumed():
+                        await self._watch(take, record.attempt_id, record.prediction_id or "", log)
+                else:
+                    return
+                record = await self._find(take)
+                if record is None or record.state not in FINAL:
+                    return
+        except Halted:
+            return
+        except BudgetError as error:
+            self.halt.stop_buying(str(error))
+
+    async def _find(self, take: Take) -> Record | None:
+        found = await self._desk.do(ledger_operations.look_up, [take.fingerprint], self.terms.run_id)
+        return found.get(take.fingerprint)
+
+    async def _buy_and_watch(self, take: Take, allowed_by: str, log: Log) -> None:
+        """Wait for a place and a start, submit once, then watch."""
+        async with self._gate.place():
+            while True:
+                await self._gate.start()
+                submission = asyncio.create_task(self._submit(take, allowed_by, log))
+                try:
+                    bought = await asyncio.shield(submission)
+                except asyncio.CancelledError:
+                    await asyncio.wait([submission])  # from intent to id nothing may interrupt
+                    raise
+                except ApiBusyError as error:
+                    if self._gate.refusals > MOST_REFUSALS_IN_A_ROW:
+                        raise
+                    log(f"{take.name}: {error}; waiting")
+                    continue
+                break
+            if bought is None:
+                return
+            attempt_id, prediction = bought
+            log(f"{take.name}: submitted as {prediction.id}")
+            self.tally.submitted(take.fingerprint, self._price_usd(take))
+            await self._watch(take, attempt_id, prediction.id, log)
+
+    async def _submit(self, take: Take, allowed_by: str, log: Log) -> tuple[int, Prediction] | None:
+        """Intent, POST, id: each durable before the next. None if it was not bought, or if nobody knows.
+
+        Raises:
+            ApiBusyError, ApiUnreachableError: nothing was bought, and it may go again.
+        """
+        await self._refresh_price(take)
+        try:
+            attempt_id = await self._desk.do(ledger_operations.intend, self._intent(take, allowed_by))
+        except LedgerError:
+            self._gate.unsent()
+            if await self._is_someone_elses(take):
+                return None
+            raise
+        except BudgetError:
+            self._gate.unsent()
+            raise
+        try:
+            prediction = await self._client.submit(take.shot.model, self._inputs(take))
+        except ApiUnreachableError as error:
+            self._gate.unsent()
+            await self._conclude(attempt_id, State.UNSENT, None, str(error))
+            raise
+        except ApiBusyError as error:
+            self._gate.refused(error.retry_after_s)
+            await self._conclude(attempt_id, State.UNSENT, 429, str(error))
+            raise
+        except AccountRefusedError as error:
+            self._gate.replied()
+            await self._conclude(attempt_id, State.UNSENT, error.code, str(error))
+            self.halt.stop_buying(str(error))
+        except ApiRefusedError as error:
+            self._gate.replied()
+            await self._conclude(attempt_id, State.REJECTED, error.code, str(error))
+            self.tally.settled(take.fingerprint, State.REJECTED)
+            log(f"{take.name}: rejected ({error})")
+        except SubmissionUnknownError as error:
+            self._gate.replied()
+            await self._conclude(attempt_id, State.UNKNOWN, None, str(error))
+            self.tally.settled(take.fingerprint, State.UNKNOWN)
+            log(f"{take.name}: unknown whether it was bought ({error})")
+        else:
+            self._gate.replied()
+            await self._desk.do(ledger_operations.accept, attempt_id, prediction.id, prediction.status)
+            return attempt_id, prediction
+        return None
+
+    async def _is_someone_elses(self, take: Take) -> bool:
+        """Whether another run has a live attempt at the take, which is then theirs to finish."""
+        record = await self._find(take)
+        return (
+            record is not None
+            and not record.tried_here
+            and permission_to_buy(record.standing, self.terms.policy) is None
+        )
+
+    async def _conclude(self, attempt_id: int, state: State, code: int | None, error: str) -> None:
+        await self._desk.do(ledger_operations.conclude, attempt_id, state, code, error)
+
+    async def _watch(self, take: Take, attempt_id: int, prediction_id: str, log: Log) -> None:
+        """Look at a prediction until it is final, the deadline is over, or the run stops."""
+        looks = self._looks(take)
+        began = time.monotonic()
+        polls, status, problem = 0, None, ""
+        wait_s = looks.first_s() if self.tally.was_submitted_here(take.fingerprint) else 0.0
+        self.tally.watching(take.fingerprint)
+        try:
+            while (age_s := time.monotonic() - began) < self.terms.take_deadline_s:
+                await self.halt.sleep(min(wait_s, self.terms.take_deadline_s - age_s))
+                polls += 1
+                try:
+                    prediction = await self._client.result(prediction_id)
+                except TryLaterError as error:
+                    problem = f" ({error})"
+                except AccountRefusedError as error:
+                    self.halt.stop_all(str(error))
+                except NeverAgainError as error:
+                    problem = f" ({error})"
+                    if age_s > NOT_FOUND_GRACE_S:
+                        break
+                else:
+                    status, problem = prediction.status, ""
+                    if prediction.is_final:
+                        return await self._finish(take, attempt_id, prediction, polls, log)
+                wait_s = looks.next_s(time.monotonic() - began)
+            waited_s = time.monotonic() - began
+            await self._leave(attempt_id, polls, status, f"not final after {waited_s:.0f} s of watching{problem}")
+        except Halted:
+            await self._leave(attempt_id, polls, status, f"still {status or 'running'} when the run stopped")
+            raise
+        finally:
+            self.tally.unwatching(take.fingerprint)
+
+    def _looks(self, take: Take) -> Looks:
+        likely_s = self._history.get((take.shot.model, take.shot.duration), ())
+        return Looks(self.terms.poll_floor_s, likely_s=likely_s)
+
+    async def _leave(self, attempt_id: int, polls: int, status: str | None, error: str) -> None:
+        await self._desk.do(ledger_operations.leave, attempt_id, polls, status, f"{error}; the next run looks again")
+
+    async def _finish(self, take: Take, attempt_id: int, prediction: Prediction, polls: int, log: Log) -> None:
+        """Write down the final answer, and learn from it."""
+        end = finish_of(prediction)
+        await self._desk.do(ledger_operations.finish, attempt_id, end, polls)
+        if end.state is State.COMPLETED and end.inference_ms:
+            seen = self._history.setdefault((take.shot.model, take.shot.duration), [])
+            seen.append(end.inference_ms / 1_000)
+            del seen[:-1_000]
+        flagged = ", flagged NSFW" if any(end.has_nsfw_contents) else ""
+        log(f"{take.name}: {end.state}{flagged}{f' ({end.error})' if end.error else ''}")
+        self.tally.settled(take.fingerprint, end.state, is_flagged=any(end.has_nsfw_contents))
+
+    def _intent(self, take: Take, allowed_by: str) -> Intent:
+        shot = take.shot
+        asked = {
+            "aspect_ratio": shot.aspect_ratio,
+            "duration": shot.duration,
+            "image": shot.still,
+            "prompt": shot.prompt,
+            "take": take.number,
+        }
+        return Intent(
+            fingerprint=take.fingerprint,
+            provider=self.terms.provider,
+            model=shot.model,
+            duration=shot.duration,
+            request=json.dumps(asked, sort_keys=True, ensure_ascii=False),
+            run_id=self.terms.run_id,
+            allowed_by=allowed_by,
+            image_url=self._image_url(take),
+            cost_usd=self._price_usd(take),
+            max_usd=self.terms.max_usd,
+        )
+
+    def _inputs(self, take: Take) -> dict[str, str]:
+        """The body of a submission. Source: the veo2-i2v page."""
+        shot = take.shot
+        return {
+            "prompt": shot.prompt,
+            "image": self._image_url(take),
+            "aspect_ratio": shot.aspect_ratio,
+            "duration": shot.duration,
+        }
+
+    def _image_url(self, take: Take) -> str:
+        return self._image_urls[take.shot.still] if take.shot.is_local else take.shot.still
+
+    def _price_usd(self, take: Take) -> float | None:
+        return self._prices_usd.get(priced_by(take.shot))
+
+    async def _refresh_price(self, take: Take) -> None:
+        """Quote again what was quoted long ago, where a budget depends on it; a quote that fails changes nothing."""
+        kind = priced_by(take.shot)
+        is_due = time.monotonic() - self._quoted_at.get(kind, self._began_at) > QUOTE_AGE_S
+        if self.terms.max_usd is None or not is_due:
+            return
+        self._quoted_at[kind] = time.monotonic()
+        with contextlib.suppress(TryLaterError, NeverAgainError):
+            self._prices_usd[kind] = await self._client.price_usd(take.shot.model, self._inputs(take))
+
+
+def priced_by(shot: Shot) -> PricedBy:
+    """What the price of one of its takes depends on."""
+    return (shot.model, shot.duration, shot.aspect_ratio)
+
+
+def finish_of(prediction: Prediction) -> Finish:
+    """What a final prediction means for its take: completed only if the outputs are there."""
+    is_completed = prediction.status == "completed" and bool(prediction.outputs)
+    error = prediction.error or None
+    if prediction.status == "completed" and not prediction.outputs:
+        error = error or "completed without outputs"
+    elif not is_completed:
+        error = error or f"WaveSpeed says {prediction.status}, and no more"
+    return Finish(
+        state=State.COMPLETED if is_completed else State.FAILED,
+        prediction_status=prediction.status,
+        outputs=prediction.outputs,
+        has_nsfw_contents=prediction.has_nsfw_contents,
+        inference_ms=prediction.timings.inference,
+        created_at=prediction.created_at,
+        error_code=None if is_completed else prediction.code,
+        error=None if is_completed else error,
+    )
+
+
+def _silent(_line: str) -> None:
+    """A log for batches too large to follow take by take."""

@@ -1,0 +1,126 @@
+"""The life of a take: its states, what may follow each, and when it may be bought. No clock, no I/O.
+
+    planned ──▶ submitting ──▶ submitted ──▶ completed
+       ▲            │              └───────▶ failed ──┐
+       │            ├──▶ rejected ────────────────────┤ a policy may plan it again
+       ├────────────┼──▶ unsent                       │
+       └────────────┼─────────────────────────────────┘
+                    └──▶ unknown ──▶ submitted | absent | held
+
+A take is what is asked for; an attempt is one try to buy it, and each attempt has a row in the ledger. A take has the
+state of its newest attempt, or `planned` where there is none or the newest bought nothing (`unsent`, `absent`).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """The state of an attempt, as the ledger stores it."""
+
+    SUBMITTING = "submitting"
+    """The intent is durable; the POST may or may not have gone. Next: submitted | rejected | unsent | unknown."""
+
+    SUBMITTED = "submitted"
+    """The API gave a prediction id. Next: completed | failed."""
+
+    COMPLETED = "completed"
+    """Outputs are there. Final."""
+
+    FAILED = "failed"
+    """The API accepted it, then failed it or completed it without outputs. Final, unless a policy buys it again."""
+
+    REJECTED = "rejected"
+    """The API refused the request; nothing was bought. Final, unless a policy buys it again."""
+
+    UNSENT = "unsent"
+    """Nothing was bought: it never left, or was turned away unread (429, 401, 402, 403). The take is planned again."""
+
+    UNKNOWN = "unknown"
+    """It may have been bought. Never sent again; next: submitted | absent | held, by evidence."""
+
+    ABSENT = "absent"
+    """Proven never to have been accepted. The take is planned again."""
+
+    HELD = "held"
+    """Evidence could not settle it; a person must. Next: submitted | absent."""
+
+
+SUCCESSORS: dict[State, frozenset[State]] = {
+    State.SUBMITTING: frozenset({State.SUBMITTED, State.REJECTED, State.UNSENT, State.UNKNOWN, State.HELD}),
+    State.SUBMITTED: frozenset({State.COMPLETED, State.FAILED, State.HELD}),
+    State.UNKNOWN: frozenset({State.SUBMITTED, State.ABSENT, State.HELD}),
+    State.HELD: frozenset({State.SUBMITTED, State.ABSENT}),
+    State.UNSENT: frozenset({State.SUBMITTING}),
+    State.COMPLETED: frozenset(),
+    State.FAILED: frozenset(),
+    State.REJECTED: frozenset(),
+    State.ABSENT: frozenset(),
+}
+
+LIVE = frozenset({State.SUBMITTING, State.SUBMITTED, State.UNKNOWN, State.HELD, State.COMPLETED})
+"""A take has at most one attempt in these states; the ledger's unique index `one_live` says so too."""
+
+PAID = frozenset({State.SUBMITTED, State.COMPLETED, State.FAILED, State.UNKNOWN, State.HELD})
+"""States in which money was, or may have been, spent."""
+
+FINAL = frozenset({State.COMPLETED, State.FAILED, State.REJECTED})
+
+WAVESPEEDS_OWN_FAILURES = frozenset({5000, 5003, 5004})
+"""Task codes for server error, unavailable and timed out: the only failures that `--attempts` buys again.
+
+Source: WaveSpeed's page on error codes; not tried live.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class BuyingPolicy:
+    """What this run may buy again, as the user said.
+
+    Attributes:
+        retry_failed: takes that an earlier run left failed or rejected may be bought again, once in this run.
+        attempts: how often a take may be bought in this run while WaveSpeed reports the failure as its own; from 1.
+    """
+
+    retry_failed: bool = False
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the ledger says of a take before the next step is decided.
+
+    Attributes:
+        state: of the newest attempt, or None where there is none.
+        error_code: of the newest attempt.
+        bought_here: paid attempts that this run made.
+        tried_here: whether this run made the newest attempt.
+    """
+
+    state: State | None
+    error_code: int | None = None
+    bought_here: int = 0
+    tried_here: bool = False
+
+
+def permission_to_buy(standing: Standing, policy: BuyingPolicy) -> str | None:
+    """Who or what allows a new attempt now (`plan`, `retry-failed`, `attempts`), or None if nothing does."""
+    match standing.state:
+        case None | State.UNSENT | State.ABSENT:
+            return "plan"
+        case State.FAILED if standing.tried_here:
+            may = standing.bought_here < policy.attempts and standing.error_code in WAVESPEEDS_OWN_FAILURES
+            return "attempts" if may else None
+        case State.FAILED | State.REJECTED if not standing.tried_here:
+            return "retry-failed" if policy.retry_failed else None
+        case _:
+            return None
+
+
+def status_of(state: State | None) -> str:
+    """The word for the results table."""
+    match state:
+        case State.COMPLETED | State.FAILED | State.REJECTED | State.UNKNOWN | State.HELD:
+            return state.value
+        case State.SUBMITTING | State.SUBMITTED | State.UNSENT | State.ABSENT | None:
+            return "pending"

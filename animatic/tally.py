@@ -1,0 +1,82 @@
+"""What a run has done so far, for whoever shows it; counted by take, never by row."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from animatic.takes import State
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one run. Written by the shoot, read by panels and artifacts.
+
+    Attributes:
+        total: takes of the manifest, shared ones counted once.
+        cached: takes that were already final when the run began, by state.
+        cached_flagged: completed ones among them with a flagged output.
+        committed_usd: the price of what this run submitted.
+        submissions: how many submissions the API accepted in this run.
+    """
+
+    total: int = 0
+    cached: Counter[State] = field(default_factory=Counter[State])
+    cached_flagged: int = 0
+    committed_usd: float = 0.0
+    submissions: int = 0
+    _prices_usd: dict[str, float] = field(default_factory=dict[str, float])
+    _watched: set[str] = field(default_factory=set[str])
+    _settled: dict[str, State] = field(default_factory=dict[str, State])
+    _flagged: set[str] = field(default_factory=set[str])
+
+    def submitted(self, fingerprint: str, price_usd: float | None) -> None:
+        """A take was accepted by the API."""
+        self.submissions += 1
+        self.committed_usd += price_usd or 0.0
+        self._prices_usd[fingerprint] = self._prices_usd.get(fingerprint, 0.0) + (price_usd or 0.0)
+
+    def was_submitted_here(self, fingerprint: str) -> bool:
+        """Whether this run submitted the take."""
+        return fingerprint in self._prices_usd
+
+    def watching(self, fingerprint: str) -> None:
+        """A take is in flight."""
+        self._watched.add(fingerprint)
+
+    def unwatching(self, fingerprint: str) -> None:
+        """A take is no longer watched."""
+        self._watched.discard(fingerprint)
+
+    def settled(self, fingerprint: str, state: State, *, is_flagged: bool = False) -> None:
+        """A take got an answer that this run will not change, or (bought again) a newer one."""
+        self._settled[fingerprint] = state
+        if is_flagged:
+            self._flagged.add(fingerprint)
+
+    @property
+    def in_flight(self) -> int:
+        """Takes that are being watched now."""
+        return len(self._watched)
+
+    @property
+    def settled_here(self) -> int:
+        """Takes that this run brought to an end."""
+        return len(self._settled)
+
+    @property
+    def done(self) -> int:
+        """Takes with an answer, cached ones included."""
+        return self.cached.total() + len(self._settled)
+
+    @property
+    def flagged(self) -> int:
+        """Takes with a flagged output, cached ones included."""
+        return self.cached_flagged + len(self._flagged)
+
+    @property
+    def spent_usd(self) -> float:
+        """The part of what this run committed that is final."""
+        return sum(self._prices_usd.get(fingerprint, 0.0) for fingerprint in self._settled)
+
+    def by_state(self) -> Counter[State]:
+        """Takes with an answer, cached ones included, by state."""
+        return self.cached + Counter(self._settled.values())

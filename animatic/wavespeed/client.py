@@ -1,0 +1,219 @@
+"""The WaveSpeed client: submit, result, list, price, balance, upload. The only user of httpx.
+
+It sends each request once. It never follows a redirect, never builds a URL from an answer, and sends the key to the
+configured origin only. Every failure is one of `animatic.errors`, raised without the exception behind it, which could
+carry the key.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import httpx
+
+from animatic.errors import (
+    AccountRefusedError,
+    ApiBusyError,
+    ApiRefusedError,
+    ApiUnavailableError,
+    SubmissionUnknownError,
+)
+from animatic.wavespeed.transport import CONNECT_TIMEOUT_S, Reply, fetch, identity_headers, make_transport
+from animatic.wavespeed.wire import (
+    Balance,
+    Envelope,
+    Prediction,
+    PredictionPage,
+    Quote,
+    Upload,
+    read_data,
+    read_envelope,
+)
+
+SUBMIT_DEADLINE_S = 60.0
+READ_DEADLINE_S = 30.0
+UPLOAD_DEADLINE_S = 300.0
+MAX_BODY_BYTES = 1 << 20
+MAX_LIST_BYTES = 8 << 20
+REFUSALS = frozenset({400, 404, 405, 413, 415, 422})
+ACCOUNT_REFUSALS = frozenset({401, 402, 403})
+
+
+class WaveSpeedClient:
+    """One account at one origin. Use as `async with`.
+
+    Args:
+        base_url: scheme, host and port; https, or http for loopback (checked in the settings).
+        key: the API key.
+        transport: for tests: anything that httpx accepts in place of a socket.
+        submit_deadline_s: from the first byte to the last of a submission's answer.
+        read_deadline_s: the same for a reading call.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        key: str,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        submit_deadline_s: float = SUBMIT_DEADLINE_S,
+        read_deadline_s: float = READ_DEADLINE_S,
+    ) -> None:
+        self._base = base_url.rstrip("/")
+        self._submit_deadline_s = submit_deadline_s
+        self._read_deadline_s = read_deadline_s
+        headers = {**identity_headers(f"animatic/{version('animatic')}"), "Authorization": f"Bearer {key}"}
+
+        def make(*, fresh: bool) -> httpx.AsyncClient:
+            return httpx.AsyncClient(
+                headers=headers,
+                timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
+                transport=transport or make_transport(fresh_connections=fresh, most_connections=128),
+                follow_redirects=False,
+                trust_env=False,
+            )
+
+        self._submitting, self._reading = make(fresh=True), make(fresh=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._submitting.aclose()
+        await self._reading.aclose()
+
+    async def submit(self, model: str, inputs: Mapping[str, Any]) -> Prediction:
+        """Buy one take; sent exactly once. Source: the veo2-i2v page.
+
+        Raises:
+            ApiUnreachableError: never sent; may go again.
+            ApiBusyError: 429; nothing bought, may go again later.
+            ApiRefusedError: this request was refused; nothing bought.
+            AccountRefusedError: 401, 402, 403; nothing bought, nothing more should be sent.
+            SubmissionUnknownError: everything else; it may have been bought.
+        """
+        request = self._submitting.build_request("POST", f"{self._base}/api/v3/{model}", json=dict(inputs))
+        reply = await fetch(self._submitting, request, deadline_s=self._submit_deadline_s, max_bytes=MAX_BODY_BYTES)
+        envelope = read_envelope(reply.body)
+        if reply.status == 200 and envelope is not None and envelope.code == 200:
+            try:
+                return read_data(Prediction, envelope.data, what="submit")
+            except ApiUnavailableError as error:
+                raise SubmissionUnknownError(str(error)) from None
+        if reply.status == 429 or envelope is not None:
+            _raise_refusal("submit", reply, envelope, reply.status)  # a code in an HTTP 200 proves nothing
+        found = f"code {envelope.code}" if envelope else "something that is not its JSON"
+        raise SubmissionUnknownError(f"submit: WaveSpeed answered HTTP {reply.status} with {found}")
+
+    async def result(self, prediction_id: str) -> Prediction:
+        """How a prediction stands. Source: the veo2-i2v page.
+
+        Raises:
+            TryLaterError, NeverAgainError: as for every reading call; an unknown id is ApiRefusedError 404.
+        """
+        data = await self._read("GET", f"/api/v3/predictions/{prediction_id}/result", what="result")
+        prediction = read_data(Prediction, data, what="result")
+        if prediction.id != prediction_id:
+            raise ApiUnavailableError(f"result: asked for prediction {prediction_id}, got the answer for another")
+        return prediction
+
+    async def list_predictions(
+        self, *, page: int, page_size: int = 100, model: str, created_after: datetime, created_before: datetime
+    ) -> PredictionPage:
+        """One page of the account's predictions, newest first, of the last 7 days only.
+
+        Source: WaveSpeed's page on listing predictions; `include_inputs` is in its desktop client only. Not tried live.
+        """
+        body = {
+            "page": page,
+            "page_size": page_size,
+            "model": model,
+            "created_after": created_after.isoformat(),
+            "created_before": created_before.isoformat(),
+            "include_inputs": True,
+        }
+        data = await self._read("POST", "/api/v3/predictions", json=body, what="list", max_bytes=MAX_LIST_BYTES)
+        return read_data(PredictionPage, data, what="list")
+
+    async def price_usd(self, model: str, inputs: Mapping[str, Any]) -> float:
+        """What one take with these inputs costs, in USD; free. Source: WaveSpeed's CLI. Not tried live."""
+        body = {"model_id": model, "inputs": dict(inputs)}
+        return read_data(
+            Quote, await self._read("POST", "/api/v3/model/price", json=body, what="price"), what="price"
+        ).price_usd
+
+    async def balance_usd(self) -> float:
+        """What is left in the account, in USD. Source: WaveSpeed's API documentation. Not tried live."""
+        return read_data(Balance, await self._read("GET", "/api/v3/balance", what="balance"), what="balance").balance
+
+    async def upload(self, name: str, still: bytes, media_type: str) -> str:
+        """The URL under which the still can be fetched for 7 days. Source: WaveSpeed's page on uploads.
+
+        Raises:
+            ApiUnavailableError: also when the URL in the answer is neither https nor on loopback.
+        """
+        data = await self._read(
+            "POST",
+            "/api/v3/media/upload/binary",
+            files={"file": (name, still, media_type)},
+            what="upload",
+            deadline_s=UPLOAD_DEADLINE_S,
+        )
+        url = read_data(Upload, data, what="upload").download_url
+        parts = urlsplit(url)
+        if parts.scheme != "https" and not (
+            parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1", "localhost"}
+        ):
+            raise ApiUnavailableError("upload: WaveSpeed answered with a URL that is not https")
+        return url
+
+    async def _read(
+        self,
+        method: str,
+        path: str,
+        *,
+        what: str,
+        max_bytes: int = MAX_BODY_BYTES,
+        deadline_s: float | None = None,
+        **body: Any,
+    ) -> Any:
+        """The `data` of a call that costs nothing and may be repeated.
+
+        Raises:
+            ApiUnreachableError, ApiBusyError, ApiUnavailableError: may pass.
+            ApiRefusedError, AccountRefusedError: will not pass.
+        """
+        request = self._reading.build_request(method, self._base + path, **body)
+        try:
+            reply = await fetch(
+                self._reading, request, deadline_s=deadline_s or self._read_deadline_s, max_bytes=max_bytes
+            )
+        except SubmissionUnknownError as error:
+            raise ApiUnavailableError(str(error)) from None
+        envelope = read_envelope(reply.body)
+        if reply.status == 200 and envelope is not None and envelope.code == 200:
+            return envelope.data
+        _raise_refusal(
+            what, reply, envelope, reply.status if reply.status != 200 or envelope is None else envelope.code
+        )
+        found = f"code {envelope.code}: {_quoted(envelope.message)}" if envelope else "something that is not its JSON"
+        raise ApiUnavailableError(f"{what}: WaveSpeed answered HTTP {reply.status} with {found}")
+
+
+def _raise_refusal(what: str, reply: Reply, envelope: Envelope | None, code: int) -> None:
+    """Raise if `code` is a definite no."""
+    said = f"WaveSpeed answered {code}" + (f": {_quoted(envelope.message)}" if envelope else "")
+    if code == 429:
+        raise ApiBusyError(f"{what}: {said}", reply.retry_after_s)
+    if code in ACCOUNT_REFUSALS:
+        raise AccountRefusedError(f"{what}: {said}. Check WAVESPEED_API_KEY, its role and the account's balance.", code)
+    if code in REFUSALS:
+        raise ApiRefusedError(f"{what}: {said}", code)
+
+
+def _quoted(message: str) -> str:
+    """The API's words in one short printable line."""
+    return json.dumps(message[:300], ensure_ascii=True)
