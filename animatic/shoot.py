@@ -27,7 +27,8 @@ from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.records import Finish, Intent, Record
 from animatic.pacing import Limits, Looks
-from animatic.shots import Shot, Take
+from animatic.plan import PricedBy, priced_by
+from animatic.shots import Take
 from animatic.takes import FINAL, BuyingPolicy, State, permission_to_buy
 from animatic.tally import Tally
 from animatic.wavespeed.client import WaveSpeedClient
@@ -37,8 +38,6 @@ NOT_FOUND_GRACE_S = 120.0
 MOST_REFUSALS_IN_A_ROW = 20
 QUOTE_AGE_S = 600.0
 Log = Callable[[str], None]
-PricedBy = tuple[str, str, str]
-"""What a price depends on: model, duration, aspect ratio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,11 +313,6 @@ class Shoot:
         self._quoted_at[kind] = time.monotonic()
         with contextlib.suppress(TryLaterError, NeverAgainError):
             self._prices_usd[kind] = await self._client.price_usd(take.shot.model, self._inputs(take))
-
-
-def priced_by(shot: Shot) -> PricedBy:
-    """What the price of one of its takes depends on."""
-    return (shot.model, shot.duration, shot.aspect_ratio)
 
 
 def finish_of(prediction: Prediction) -> Finish:

@@ -17,7 +17,7 @@ MAX_URL_CHARS = 8_192
 MAX_OUTPUTS = 64
 LARGEST_MS = 10**12
 
-PredictionId = Annotated[StrictStr, Field(pattern=r"\A[A-Za-z0-9_-]{1,200}\Z")]
+PredictionId = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_-]{1,200}$")]
 """An id that is safe as one path segment; anything else is not an id."""
 
 

@@ -1,0 +1,143 @@
+"""What a run did, in numbers and words: for the terminal, the JSON line, Prefect's summary and the exit code."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute
+
+from animatic.frames import frame_of, summarise
+from animatic.results import STATUSES, summary_counts
+
+pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
+
+DONE, UNFORESEEN, REFUSED, INCOMPLETE, UNCLEAR, INTERRUPTED = 0, 1, 2, 3, 4, 130
+"""The exit codes: every take completed; anything unforeseen; bad input; some failed; some unknown; interrupted."""
+
+_SHOWN_COLUMNS = ("row", "shot_id", "take", "status", "error_code", "error", "prediction_id", "fingerprint")
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What came of a run.
+
+    Attributes:
+        counts: rows of the results table by status, all statuses named.
+        submitted: submissions that the API accepted in this run.
+        cached: rows whose take was final before this run began.
+        cost_usd: the price of what this run submitted; None where a price is not known.
+        summary: what `animatic.summarise` says of the table.
+        stopped_by: why the run stopped early, if it did.
+    """
+
+    run_id: str
+    results: str
+    counts: Mapping[str, int]
+    submitted: int
+    cached: int
+    cost_usd: float | None
+    summary: pd.DataFrame
+    stopped_by: str | None = None
+    is_interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """What the command ends with."""
+        if self.is_interrupted:
+            return INTERRUPTED
+        if self.counts["unknown"] or self.counts["held"]:
+            return UNCLEAR
+        return DONE if self.counts["completed"] == sum(self.counts.values()) else INCOMPLETE
+
+    @property
+    def sentence(self) -> str:
+        """One line for people: what is not completed, and why the run stopped if it did."""
+        total = sum(self.counts.values())
+        missing = ", ".join(f"{n:,} {status}" for status, n in self.counts.items() if n and status != "completed")
+        line = f"{self.counts['completed']:,} of {total:,} completed" + (f"; {missing}" if missing else "")
+        if self.stopped_by:
+            line += f". Stopped: {self.stopped_by}"
+        if self.counts["unknown"] or self.counts["held"]:
+            line += ". Money may be at stake: some takes may have been bought, and are not sent again"
+        return line
+
+    def as_json(self) -> str:
+        """The last line of stdout with `--json`."""
+        line = {
+            "run_id": self.run_id,
+            **self.counts,
+            "submitted": self.submitted,
+            "cached": self.cached,
+            "cost_usd": self.cost_usd,
+            "results": self.results,
+        }
+        return json.dumps(line, ensure_ascii=False)
+
+    def as_text(self) -> str:
+        """The summary as a plain table, for the terminal."""
+        shown = self.summary.copy()
+        for name in ("nsfw_rate", "inference_p50_s", "inference_p95_s", "cost_usd"):
+            shown[name] = [_cell(value) for value in shown[name]]
+        keep = [name for name in shown.columns if name not in STATUSES or int(shown[name].sum())]
+        return shown[keep].to_string(index=False, na_rep="")
+
+    def as_markdown(self) -> str:
+        """A summary for Prefect's UI."""
+        cost = "price not known" if self.cost_usd is None else f"${self.cost_usd:,.2f}"
+        columns = [str(name) for name in self.summary.columns]
+        lines = [
+            f"**{_plain(self.sentence)}**",
+            "",
+            f"Run `{self.run_id}`: {self.submitted:,} submitted, {self.cached:,} cached, {cost}.",
+            f"Results: `{_plain(self.results)}`",
+            "",
+            "| " + " | ".join(columns) + " |",
+            "| " + " | ".join("---" for _ in columns) + " |",
+        ]
+        rows: list[dict[str, Any]] = self.summary.to_dict("records")  # pyright: ignore[reportAssignmentType]
+        lines += ["| " + " | ".join(_cell(row[name]) for name in columns) + " |" for row in rows]
+        return "\n".join(lines) + "\n"
+
+
+def digest_of(  # noqa: PLR0913 - the parts of a digest
+    table: pa.Table,
+    *,
+    run_id: str,
+    results: str,
+    submitted: int,
+    cost_usd: float | None,
+    stopped_by: str | None = None,
+    is_interrupted: bool = False,
+) -> Digest:
+    """The digest of a results table, with what only the run itself knows."""
+    return Digest(
+        run_id=run_id,
+        results=results,
+        counts={status: summary_counts(table).get(status, 0) for status in STATUSES},
+        submitted=submitted,
+        cached=pc.sum(table["cached"]).as_py() or 0,
+        cost_usd=cost_usd,
+        summary=summarise(frame_of(table)),
+        stopped_by=stopped_by,
+        is_interrupted=is_interrupted,
+    )
+
+
+def not_completed(table: pa.Table, most: int) -> list[dict[str, Any]]:
+    """The first rows that are not `completed`, as plain values that survive JSON."""
+    rows = table.select(list(_SHOWN_COLUMNS)).filter(pc.not_equal(table["status"], "completed")).slice(0, most)
+    return [{name: value for name, value in row.items() if value is not None} for row in rows.to_pylist()]
+
+
+def _cell(value: Any) -> str:
+    if value is None or value is pd.NA or value != value:  # noqa: PLR0124 - NaN
+        return ""
+    return f"{value:,.2f}" if isinstance(value, float) else _plain(str(value))
+
+
+def _plain(text: str) -> str:
+    """Text that is safe inside a Markdown table."""
+    return "".join(char if char.isprintable() else " " for char in text).replace("|", "\\|").replace("`", "'")

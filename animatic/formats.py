@@ -1,0 +1,207 @@
+"""The bytes of a results file, in the three formats that its suffix picks, and the way back.
+
+Parquet keeps every type and the metadata. CSV and JSON Lines keep the types of the columns of RESULTS_SCHEMA;
+the manifest's other columns come back from CSV as text and from JSON Lines as JSON types.
+
+CSV: UTF-8, nulls are empty cells and empty strings `""`, moments ISO 8601 with Z, lists JSON text. A text cell or
+column name that a spreadsheet would take for a formula gets one `'` in front; `decode` takes it off again.
+"""
+
+import csv
+import io
+import itertools
+import json
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from animatic.errors import LocationError
+from animatic.results import RESULTS_SCHEMA
+
+pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
+SUFFIXES = (".parquet", ".csv", ".jsonl")
+
+_ROW_GROUP_ROWS = 50_000
+_JSON_BATCH_ROWS = 10_000
+_CSV_BLOCK_BYTES = 64 << 20
+_FORMULA_STARTS = r"[=+\-@\t\r\n＝＋－＠]"  # the wide ones count in East Asian editions of Excel
+_RISKY = rf"\A('*{_FORMULA_STARTS})"
+_NEUTRALISED = rf"\A'('*{_FORMULA_STARTS})"
+_NEGATIVE_NUMBER = r"\A-[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?\z"
+
+
+def check_suffix(name: str) -> str:
+    """The suffix of a results file's name, in lower case; LocationError if it is not one of SUFFIXES."""
+    for suffix in SUFFIXES:
+        if name.lower().endswith(suffix):
+            return suffix
+    raise LocationError(f'found "{name}" as a results file; allowed suffixes: {", ".join(SUFFIXES)}')
+
+
+def encode(table: pa.Table, suffix: str) -> bytes:
+    """The bytes of a results file; LocationError for a suffix that is not one of SUFFIXES."""
+    match check_suffix(suffix):
+        case ".parquet":
+            sink = io.BytesIO()
+            pq.write_table(table, sink, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
+            return sink.getvalue()
+        case ".csv":
+            return _encode_csv(table)
+        case _:
+            return _encode_jsonl(table)
+
+
+def decode(data: bytes, name: str) -> pa.Table:
+    """The table in a results file of this name, its known columns with the types of RESULTS_SCHEMA.
+
+    Raises:
+        LocationError: the suffix is not ours, the bytes are not what it says, or columns are missing.
+    """
+    suffix = check_suffix(name)
+    read = {".parquet": _decode_parquet, ".csv": _decode_csv, ".jsonl": _decode_jsonl}[suffix]
+    try:
+        table = read(data)
+    except (pa.ArrowException, OSError, ValueError, TypeError, AttributeError, csv.Error) as error:
+        raise LocationError(f"{name}: not a readable {suffix} file: {error}") from None
+    missing = [column for column in RESULTS_SCHEMA.names if column not in table.column_names]
+    if missing:
+        raise LocationError(f"{name}: not a results table of animatic; columns that are missing: {', '.join(missing)}")
+    return _with_known_types(table, name)
+
+
+def _with_known_types(table: pa.Table, name: str) -> pa.Table:
+    for field in RESULTS_SCHEMA:
+        index = table.column_names.index(field.name)
+        column = table.column(index)
+        if column.type == field.type:
+            continue
+        try:
+            typed = _typed(column, field.type)
+        except (pa.ArrowException, ValueError, TypeError) as error:
+            raise LocationError(f"{name}: column {field.name} does not hold {field.type}: {error}") from None
+        table = table.set_column(index, field, typed)
+    return table
+
+
+def _typed(column: pa.ChunkedArray, wanted: pa.DataType) -> Any:
+    """The column as its true type; lists that were JSON text are parsed."""
+    if pa.types.is_list(wanted) and pa.types.is_string(column.type):
+        return pa.array([None if text is None else json.loads(text) for text in column.to_pylist()], wanted)
+    return column.cast(wanted)
+
+
+def neutralise(texts: Any) -> Any:
+    """Text (an Arrow array) with one `'` before what a spreadsheet would run as a formula; plain numbers stay."""
+    marked = pc.replace_substring_regex(texts, _RISKY, r"'\1", max_replacements=1)
+    return pc.if_else(pc.match_substring_regex(texts, _NEGATIVE_NUMBER), texts, marked)
+
+
+def restore(texts: Any) -> Any:
+    """The inverse of `neutralise`."""
+    return pc.replace_substring_regex(texts, _NEUTRALISED, r"\1", max_replacements=1)
+
+
+def _encode_csv(table: pa.Table) -> bytes:
+    names = neutralise(pa.array(table.column_names, pa.string())).to_pylist()
+    sink = io.BytesIO()
+    pacsv.write_csv(pa.Table.from_arrays([_csv_cells(column) for column in table.columns], names=names), sink)
+    return sink.getvalue()
+
+
+def _csv_cells(column: pa.ChunkedArray) -> Any:
+    """A column as pyarrow's CSV writer can take it: numbers, booleans and dates as they are, the rest safe text."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _csv_cells(column.cast(kind.value_type))
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_date(kind):
+        return column
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        texts = column.cast(pa.string())  # as text, for -inf is a formula to a spreadsheet
+    elif pa.types.is_timestamp(kind):
+        texts = _moments_as_text(column)
+    elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        texts = column.cast(pa.large_string())
+    else:
+        texts = pa.array([_as_json_text(value) for value in column.to_pylist()], pa.large_string())
+    return neutralise(texts)
+
+
+def _as_json_text(value: Any) -> str | None:
+    """Lists and structs as JSON; what JSON has no form for as plain text."""
+    if value is None:
+        return None
+    plain = _plain(value)
+    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """What `json` can write: bytes as hex digits, times and the like as their own text."""
+    if isinstance(value, bytes):
+        return value.hex()
+    return value if isinstance(value, (list, dict, tuple, str, int, float, bool)) else str(value)
+
+
+def _moments_as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """ISO 8601 with all digits of the unit; with a Z where the column has a time zone."""
+    if column.type.tz is None:
+        return pc.strftime(column, "%Y-%m-%dT%H:%M:%S")
+    return pc.strftime(column.cast(pa.timestamp(column.type.unit, tz="UTC")), "%Y-%m-%dT%H:%M:%SZ")
+
+
+def _encode_jsonl(table: pa.Table) -> bytes:
+    """One object a line; numbers that JSON has no form for (NaN, infinities) become null."""
+    for index, field in enumerate(table.schema):
+        column = table.column(index)
+        if pa.types.is_timestamp(field.type):
+            table = table.set_column(index, field.name, _moments_as_text(column))
+        elif pa.types.is_floating(field.type):
+            finite = pc.if_else(pc.is_finite(column), column, None)
+            table = table.set_column(index, field.name, finite)
+    sink = io.BytesIO()
+    write = json.JSONEncoder(ensure_ascii=False, default=_plain).encode
+    for batch in table.to_batches(max_chunksize=_JSON_BATCH_ROWS):
+        sink.write("".join(f"{write(line)}\n" for line in batch.to_pylist()).encode())
+    return sink.getvalue()
+
+
+def _decode_parquet(data: bytes) -> pa.Table:
+    return pq.read_table(pa.BufferReader(data))
+
+
+def _decode_csv(data: bytes) -> pa.Table:
+    names = next(csv.reader(io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline="")), [])
+    table = pacsv.read_csv(
+        pa.BufferReader(data),
+        read_options=pacsv.ReadOptions(block_size=_CSV_BLOCK_BYTES),
+        parse_options=pacsv.ParseOptions(newlines_in_values=True),
+        convert_options=pacsv.ConvertOptions(
+            column_types={name: pa.string() for name in names},
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+    columns = [restore(column) for column in table.columns]
+    return pa.Table.from_arrays(columns, names=restore(pa.array(names, pa.string())).to_pylist())
+
+
+def _decode_jsonl(data: bytes) -> pa.Table:
+    """Parsed by `json` and not by pyarrow, which would turn carried text that looks like a date into one."""
+    lines = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline="\n")
+    batches: list[pa.Table] = []
+    while batch := list(itertools.islice(lines, _JSON_BATCH_ROWS)):
+        parsed = [json.loads(line) for line in batch if line.strip()]
+        names = dict.fromkeys(name for entry in parsed for name in entry)
+        batches.append(pa.table({name: _json_column(name, parsed) for name in names}))
+    table = pa.concat_tables(batches, promote_options="permissive")
+    nothing_known = [pa.field(field.name, pa.string()) if field.type == pa.null() else field for field in table.schema]
+    return table.cast(pa.schema(nothing_known))
+
+
+def _json_column(name: str, parsed: list[dict[str, Any]]) -> pa.Array:
+    values = [entry.get(name) for entry in parsed]
+    known = name in RESULTS_SCHEMA.names and not pa.types.is_timestamp(RESULTS_SCHEMA.field(name).type)
+    return pa.array(values, RESULTS_SCHEMA.field(name).type if known else None)

@@ -1,0 +1,131 @@
+"""What analysts use: a results file as a pandas DataFrame, and its summary."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from animatic import formats, storage
+from animatic.errors import FixInputError
+from animatic.results import STATUSES, price_key
+
+MAX_RESULTS_BYTES = 4 << 30
+
+_NEEDED = (
+    *("row", "storyboard", "model", "duration", "aspect_ratio", "take", "status"),
+    *("nsfw", "inference_ms", "attempts", "fingerprint"),
+)
+_SUMMARY_SCHEMA: pa.Schema = pa.schema(
+    [
+        *((name, pa.string()) for name in ("storyboard", "model")),
+        *((name, pa.int64()) for name in ("takes", *STATUSES, "nsfw")),
+        *((name, pa.float64()) for name in ("nsfw_rate", "inference_p50_s", "inference_p95_s", "cost_usd")),
+    ]
+)
+
+
+def read_results(uri: str) -> pd.DataFrame:
+    """The results table at a URI: one row per manifest row and take, every column on an Arrow type.
+
+    Lists stay lists, nulls stay nulls, moments are UTC with microseconds. The columns of the manifest that are
+    carried along keep their types in Parquet, are text in CSV, and JSON's types in JSON Lines. From Parquet,
+    `frame.attrs` holds the metadata (`animatic.run_id`, `animatic.manifest_sha256`, ...).
+
+    Raises:
+        LocationError: it cannot be read, is larger than 4 GiB, is not what its suffix says, or not a results table.
+    """
+    name = storage.name_of(uri)
+    formats.check_suffix(name)
+    return frame_of(formats.decode(storage.read_bytes(uri, max_bytes=MAX_RESULTS_BYTES), name))
+
+
+def frame_of(table: pa.Table) -> pd.DataFrame:
+    """A results table in memory as `read_results` would give it, metadata included."""
+    frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
+    frame.attrs = {
+        key.decode(): value.decode()
+        for key, value in (table.schema.metadata or {}).items()
+        if key.startswith(b"animatic.")
+    }
+    return frame
+
+
+def summarise(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per storyboard and model, in manifest order, and a last row named `all`; of any part of the results.
+
+    | column | meaning |
+    | --- | --- |
+    | `storyboard`, `model` | the group; null where an invalid row did not name it; `all`, `all` in the last row |
+    | `takes` | rows that are takes: all but the invalid ones. A take that several rows share counts in each |
+    | `completed` ... `invalid` | rows with this status |
+    | `nsfw`, `nsfw_rate` | rows flagged; their share (0 to 1) of the rows where that is known, else null |
+    | `inference_p50_s`, `inference_p95_s` | seconds that the API spent on completed takes; null where there are none |
+    | `cost_usd` | US dollars for all paid submissions, whichever run made them. A take that several rows share counts \
+once, where it first appears, so that the groups add up to `all`. Null where a price is not known, and for \
+everything in a frame without `attrs` (CSV, JSON Lines, some pandas operations) |
+
+    Raises:
+        FixInputError: columns that it needs are missing.
+    """
+    missing = [name for name in _NEEDED if name not in frame.columns]
+    if missing:
+        raise FixInputError(f"not a frame of results: columns that are missing: {', '.join(missing)}; see read_results")
+    facts = _facts(frame)
+    storyboard, storyboards = pd.factorize(facts["storyboard"], use_na_sentinel=False)
+    model, models = pd.factorize(facts["model"], use_na_sentinel=False)
+    group = storyboard * max(len(models), 1) + model  # sorts by storyboard, then model, each as it first appears
+    present = sorted(set(group.tolist()))
+    groups = _measures(facts, group, present)
+    groups["storyboard"] = [storyboards[number // len(models)] for number in present]
+    groups["model"] = [models[number % len(models)] for number in present]
+    total = _measures(facts, group * 0, [0]).assign(storyboard="all", model="all")
+    summary = total if groups.empty else pd.concat([groups, total])
+    table = pa.Table.from_pandas(summary, schema=_SUMMARY_SCHEMA, preserve_index=False)
+    return table.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
+
+
+def _facts(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per row of `frame`, in manifest order: what `_measures` adds up, as plain numbers."""
+    ordered = frame.sort_values(["row", "take"], ignore_index=True)
+    status = ordered["status"].to_numpy(dtype=object)
+    nsfw = ordered["nsfw"].to_numpy(dtype=object, na_value=None)
+    inference_s = ordered["inference_ms"].to_numpy(dtype=float, na_value=np.nan) / 1_000
+    facts = pd.DataFrame(
+        {name: ordered[name].to_numpy(dtype=object, na_value=None) for name in ("storyboard", "model")}
+    )
+    facts["takes"] = ordered["take"].notna().to_numpy(dtype=bool)
+    for name in STATUSES:
+        facts[name] = status == name
+    facts["nsfw"] = nsfw == True  # noqa: E712  elementwise, over an array that may hold None
+    facts["nsfw_known"] = ordered["nsfw"].notna().to_numpy(dtype=bool)
+    facts["inference_s"] = np.where(status == "completed", inference_s, np.nan)
+    return facts.join(_costs(ordered))
+
+
+def _costs(ordered: pd.DataFrame) -> pd.DataFrame:
+    """`cost_usd` of each row, a shared take only in the first that shows it; `unpriced` where that is not known."""
+    prices_usd = json.loads(ordered.attrs.get("animatic.prices_usd", "null"))
+    if prices_usd is None:
+        return pd.DataFrame({"cost_usd": 0.0, "unpriced": True}, index=ordered.index)
+    kinds = price_key(*(ordered[name].astype(object) for name in ("model", "duration", "aspect_ratio")))
+    price_usd = kinds.map(prices_usd).to_numpy(dtype=float, na_value=np.nan)
+    attempts = ordered["attempts"].to_numpy(dtype=float, na_value=0.0)
+    attempts[ordered["fingerprint"].duplicated().to_numpy(dtype=bool)] = 0.0
+    unpriced = (attempts > 0) & np.isnan(price_usd)
+    return pd.DataFrame({"cost_usd": attempts * np.nan_to_num(price_usd), "unpriced": unpriced}, index=ordered.index)
+
+
+def _measures(facts: pd.DataFrame, group: Any, present: list[int]) -> pd.DataFrame:
+    """The columns of a summary but its names, one row per number in `present`; a group without rows is all zero."""
+    grouped: Any = facts.drop(columns=["storyboard", "model"]).groupby(group)
+    sums: Any = grouped[[name for name in facts.columns if name not in {"storyboard", "model", "inference_s"}]].sum()
+    sums = sums.reindex(present, fill_value=0)
+    counts: pd.DataFrame = sums[["takes", *STATUSES, "nsfw"]].astype("int64")
+    return counts.assign(
+        nsfw_rate=sums["nsfw"] / sums["nsfw_known"].where(sums["nsfw_known"] > 0),
+        inference_p50_s=grouped["inference_s"].quantile(0.5).reindex(present),
+        inference_p95_s=grouped["inference_s"].quantile(0.95).reindex(present),
+        cost_usd=sums["cost_usd"].astype(float).where(sums["unpriced"] == 0),
+    )

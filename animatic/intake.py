@@ -1,0 +1,129 @@
+"""How a manifest gets in: its bytes, its stills, and what the ledger and the API say of its takes. Buys nothing."""
+
+import asyncio
+import hashlib
+import mimetypes
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from animatic import storage
+from animatic.errors import LocationError
+from animatic.ledger import liveness
+from animatic.ledger import operations as ledger_operations
+from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.records import Record
+from animatic.ledger.schema import sqlite_path
+from animatic.manifest import Manifest, RawManifest, check, local_stills, read_table
+from animatic.manifest.source import MAX_FILE_BYTES
+from animatic.plan import Plan, PricedBy, make_plan, priced_by
+from animatic.shots import Take
+from animatic.stills import Still, probe
+from animatic.takes import BuyingPolicy
+from animatic.wavespeed.client import WaveSpeedClient
+
+
+def read_manifest(uri: str) -> RawManifest:
+    """The manifest behind a URI, in table form.
+
+    Raises:
+        LocationError: it cannot be read.
+        ManifestError: it cannot be read as what its suffix says.
+    """
+    return read_table(storage.name_of(uri), storage.read_bytes(uri, max_bytes=MAX_FILE_BYTES))
+
+
+def probe_still(manifest_uri: str, path: str) -> Still | str:
+    """What a local still is, or the sentence that says why it cannot be used."""
+    try:
+        return probe(storage.read_still(manifest_uri, path))
+    except LocationError as error:
+        return str(error)
+
+
+def check_manifest(uri: str, raw: RawManifest, stills: Mapping[str, Still | str], provider: str) -> Manifest:
+    """Every row judged; faults are in what comes back."""
+    return check(raw, stills=stills, storyboard_default=storage.stem_of(uri), provider=provider)
+
+
+def load_manifest(uri: str, provider: str) -> Manifest:
+    """Read, probe and check in one go, for those who need no task runs."""
+    raw = read_manifest(uri)
+    return check_manifest(uri, raw, {path: probe_still(uri, path) for path in local_stills(raw)}, provider)
+
+
+async def find_records(ledger_url: str, fingerprints: Iterable[str], run_id: str | None = None) -> dict[str, Record]:
+    """What the ledger knows of these takes; nothing where there is no ledger yet, and none is made."""
+    if not sqlite_path(ledger_url).exists():
+        return {}
+    with LedgerDesk(ledger_url) as desk:
+        return await desk.do(ledger_operations.look_up, list(fingerprints), run_id)
+
+
+async def plan_against(ledger_url: str, manifest: Manifest, policy: BuyingPolicy) -> Plan:
+    """The plan for a manifest, from a ledger that need not exist."""
+    keys = (take.fingerprint for take in manifest.takes())
+    return make_plan(manifest, await find_records(ledger_url, keys), policy)
+
+
+async def bury_dead_runs(desk: LedgerDesk, ledger: Path) -> int:
+    """Make `unknown` what runs that died were submitting; returns how many takes that are."""
+    buried = 0
+    for run_id in await desk.do(ledger_operations.runs_submitting):
+        if not liveness.is_alive(ledger, run_id):
+            buried += await desk.do(ledger_operations.give_up_submitting, run_id)
+    return buried
+
+
+async def quote_usd(client: WaveSpeedClient, kind: PricedBy) -> float:
+    """What one take of a kind costs, from the API.
+
+    Raises:
+        TryLaterError, NeverAgainError: there is no quote to be had.
+    """
+    model, duration, aspect_ratio = kind
+    inputs = {
+        "prompt": "a quote",
+        "image": "https://example.com/still.jpg",
+        "duration": duration,
+        "aspect_ratio": aspect_ratio,
+    }
+    return await client.price_usd(model, inputs)
+
+
+async def quote_all(client: WaveSpeedClient, kinds: Iterable[PricedBy]) -> dict[PricedBy, float]:
+    """The price of each kind of take, asked one after the other.
+
+    Raises:
+        TryLaterError, NeverAgainError: there is no quote to be had for one of them.
+    """
+    return {kind: await quote_usd(client, kind) for kind in kinds}
+
+
+def kinds_of(takes: Iterable[Take]) -> list[PricedBy]:
+    """What there are different prices for, in order of appearance."""
+    return list(dict.fromkeys(priced_by(take.shot) for take in takes))
+
+
+def still_digest(manifest_uri: str, path: str) -> str:
+    """What identifies the bytes of a local still now, or the sentence that says why there are none."""
+    try:
+        return hashlib.sha256(storage.read_still(manifest_uri, path)).hexdigest()
+    except LocationError as error:
+        return str(error)
+
+
+async def upload_still(client: WaveSpeedClient, manifest_uri: str, take: Take) -> str:
+    """Upload the still of a take, if it is still the one that was planned; where it can be fetched.
+
+    Raises:
+        LocationError: the file has changed since the plan was made.
+    """
+    data = await asyncio.to_thread(storage.read_still, manifest_uri, take.shot.image)
+    found = probe(data)
+    if not isinstance(found, Still) or f"sha256:{found.sha256}" != take.shot.still:
+        raise LocationError(
+            f"still {take.shot.image} of shot {take.shot.shot_id}: it changed while the run was planned; run again"
+        )
+    suffix = f".{found.format.lower()}".replace(".jpeg", ".jpg")
+    media_type = mimetypes.types_map.get(suffix, "image/webp")
+    return await client.upload(f"{found.sha256[:32]}{suffix}", data, media_type)

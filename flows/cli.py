@@ -1,0 +1,196 @@
+"""The `animatic` command. It imports Prefect, and a flow, only inside the command that runs one."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from animatic.errors import AnimaticError, FixInputError, LocationError
+
+Manifest = Annotated[str, typer.Argument(metavar="MANIFEST", help="CSV or Parquet file of shots, any fsspec URI.")]
+Results = Annotated[
+    str, typer.Option("--results", metavar="URI", help="Table to write; the suffix picks .parquet, .csv or .jsonl.")
+]
+Sandbox = Annotated[bool, typer.Option("--sandbox", help="Use the embedded sandbox: no key, no network, no cost.")]
+SkipInvalid = Annotated[bool, typer.Option("--skip-invalid", help="Run the good rows of a manifest with bad ones.")]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="Buy takes again that an earlier run left failed or rejected.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Make the last line of stdout one JSON object.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks, and Prefect's logs on stderr.")]
+
+app = typer.Typer(
+    name="animatic",
+    help="From a manifest of stills and prompts to clips and a results table: "
+    "never pay twice, never lose a shot, keep the account's limits full.",
+    epilog="Settings come from the environment: WAVESPEED_API_KEY and ANIMATIC_*; the README lists them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command()
+def run(
+    manifest: Manifest,
+    results: Results,
+    *,
+    sandbox: Sandbox = False,
+    max_usd: Annotated[
+        float | None,
+        typer.Option("--max-usd", metavar="N", min=0, help="Never commit more than N dollars in this run."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before buying.")] = False,
+    skip_invalid: SkipInvalid = False,
+    retry_failed: RetryFailed = False,
+    attempts: Annotated[
+        int,
+        typer.Option(
+            "--attempts", min=1, max=10, help="How often a take may be bought when WaveSpeed reports its own failure."
+        ),
+    ] = 1,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Buy every take of a manifest that was not bought before, and write the results table.
+
+    Safe to run again at any time, after any crash: nothing that was bought is bought again.
+    """
+    from flows.commands import RunOptions, run_manifest  # noqa: PLC0415 - keeps --help quick
+
+    options = RunOptions(manifest, results, sandbox, max_usd, yes, skip_invalid, retry_failed, attempts, as_json, debug)
+    _end(lambda: run_manifest(options, _stderr()), debug=debug)
+
+
+@app.command()
+def plan(
+    manifest: Manifest,
+    *,
+    sandbox: Sandbox = False,
+    skip_invalid: SkipInvalid = False,
+    retry_failed: RetryFailed = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Validate and count: new, cached, resumable, unknown, and what it will cost. Submits nothing."""
+    from flows.commands import show_plan  # noqa: PLC0415 - keeps --help quick
+
+    _end(
+        lambda: show_plan(
+            manifest, sandbox=sandbox, skip_invalid=skip_invalid, retry_failed=retry_failed, as_json=as_json
+        ),
+        debug=debug,
+    )
+
+
+@app.command()
+def demo(
+    *,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results and clips go.")] = Path(
+        "animatic-demo"
+    ),
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Run the bundled manifest against the embedded sandbox: no key, no network, no cost. Shows where the clips are."""
+    from flows.demo import run_demo  # noqa: PLC0415 - keeps --help quick
+
+    _end(lambda: run_demo(out, _stderr(), as_json=as_json, debug=debug), debug=debug)
+
+
+@app.command()
+def sandbox(
+    *,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", metavar="DIR", help="Where its state lives; default: that of --sandbox.")
+    ] = None,
+    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0 picks a free one.")] = 8787,
+    inference_s: Annotated[float, typer.Option("--inference-s", min=0, help="Median seconds of work of a take.")] = 4.0,
+    level: Annotated[
+        str, typer.Option("--level", help="Account level to emulate: bronze, silver, gold, ultra.")
+    ] = "ultra",
+    render: Annotated[bool, typer.Option("--render/--no-render", help="Whether outputs are real clips.")] = True,
+    scenario: Annotated[str, typer.Option("--scenario", help="What happens to prompts that ask for nothing.")] = "ok",
+) -> None:
+    """Serve the sandbox in the foreground on 127.0.0.1: the WaveSpeed API, with real clips, for nothing."""
+    from flows.commands import serve_sandbox  # noqa: PLC0415 - keeps --help quick
+
+    flags = ["--port", str(port), "--inference-s", str(inference_s), "--level", level, "--scenario", scenario]
+    _end(lambda: serve_sandbox(folder, [*flags, *([] if render else ["--no-render"])], _stderr()), debug=False)
+
+
+@app.command()
+def results(
+    manifest: Manifest,
+    results: Results,
+    *,
+    sandbox: Sandbox = False,
+    skip_invalid: SkipInvalid = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Write the results table again from the ledger, without touching the API."""
+    from flows.commands import rewrite_results  # noqa: PLC0415 - keeps --help quick
+
+    _end(
+        lambda: rewrite_results(
+            manifest, results, _stderr(), sandbox=sandbox, skip_invalid=skip_invalid, as_json=as_json
+        ),
+        debug=debug,
+    )
+
+
+def main() -> None:
+    """The entry point; see `_end` for exit codes."""
+    app()
+
+
+def _stderr() -> Console:
+    return Console(stderr=True, highlight=False)
+
+
+def _end(command: Callable[[], int], *, debug: bool) -> None:
+    """Run a command and end with its exit code: 2 for bad input, 130 when interrupted, 1 for anything unforeseen."""
+    with _one_line_errors(debug=debug):
+        raise typer.Exit(command())
+
+
+@contextlib.contextmanager
+def _one_line_errors(*, debug: bool) -> Generator[None]:
+    """Tell an error as a sentence (a manifest's as its report), never as a traceback unless asked for."""
+    try:
+        yield
+    except FixInputError as error:
+        _tell(error, debug=debug)
+        raise typer.Exit(2) from None
+    except AnimaticError as error:
+        _tell(error, debug=debug)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("animatic: interrupted\n")
+        raise typer.Exit(130) from None
+    except typer.Exit:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, people get one line
+        _tell(error, debug=debug)
+        raise typer.Exit(1) from None
+
+
+def _tell(error: Exception, *, debug: bool) -> None:
+    if debug:
+        import traceback  # noqa: PLC0415 - only where asked for
+
+        traceback.print_exc()
+    text: Any = str(error) if isinstance(error, AnimaticError) else f"{type(error).__name__}: {error}"
+    is_report = isinstance(error, FixInputError) and not isinstance(error, LocationError) and "\n" in text
+    sys.stderr.write(f"{text}\n" if is_report else f"animatic: {' '.join(text.split())}\n")
+
+
+if __name__ == "__main__":
+    main()

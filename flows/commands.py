@@ -1,0 +1,160 @@
+"""What the commands do, without how they are typed."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from animatic import formats, storage
+from animatic.settings import Settings
+from animatic.takes import BuyingPolicy
+from flows import companions, embedded, launch
+from flows.preview import Preview, agree, preview
+from flows.session import Session, new_run_id
+
+NOT_AGREED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The options of `run`, as typed."""
+
+    manifest: str
+    results: str
+    sandbox: bool = False
+    max_usd: float | None = None
+    yes: bool = False
+    skip_invalid: bool = False
+    retry_failed: bool = False
+    attempts: int = 1
+    as_json: bool = False
+    debug: bool = False
+
+    @property
+    def policy(self) -> BuyingPolicy:
+        """What may be bought again."""
+        return BuyingPolicy(self.retry_failed, self.attempts)
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """The parameters of the flow."""
+        return {
+            "manifest": self.manifest,
+            "results": self.results,
+            "max_usd": self.max_usd,
+            "skip_invalid": self.skip_invalid,
+            "retry_failed": self.retry_failed,
+            "attempts": self.attempts,
+        }
+
+
+def run_manifest(options: RunOptions, console: Console, *, settings: Settings | None = None) -> int:
+    """The main job; the exit code. `settings` are given where they are not to come from the environment alone.
+
+    Raises:
+        FixInputError: nothing was bought because the input must be changed first.
+    """
+    formats.check_suffix(storage.name_of(options.results))
+    session = Session(settings or Settings.from_environment())
+    with launch.prefect_api(session.run_id), _provider(options, session):
+        if session.settings.is_real:
+            session.settings.require_key()
+        shown = preview(options.manifest, session.settings, options.policy, skip_invalid=options.skip_invalid)
+        _print_lines(shown, console)
+        shown.plan.require_budget(shown.prices_usd, options.max_usd)
+        if session.settings.is_real and not agree(shown, console, yes=options.yes, max_usd=options.max_usd):
+            console.print("not agreed; nothing was bought")
+            return NOT_AGREED
+        session.is_approved = True
+        launch.run_flow(session, options.parameters, console, debug=options.debug)
+    return tell_digest(session, console, as_json=options.as_json)
+
+
+@contextmanager
+def _provider(options: RunOptions, session: Session) -> Generator[None]:
+    """With `--sandbox`: serve it, and buy from it."""
+    if not options.sandbox:
+        yield
+        return
+    with embedded.embedded_sandbox(session.settings, session.run_id) as settings:
+        session.settings = settings
+        yield
+
+
+def tell_digest(session: Session, console: Console, *, as_json: bool) -> int:
+    """Print what came of a run; its exit code."""
+    digest = session.digest
+    if digest is None:
+        raise RuntimeError("a run without an error has a digest")
+    if not as_json:
+        console.print(digest.as_text(), markup=False, soft_wrap=True)
+    console.print(digest.sentence, markup=False, soft_wrap=True)
+    console.print(f"results: {digest.results}", markup=False, soft_wrap=True)
+    if as_json:
+        sys.stdout.write(digest.as_json() + "\n")
+    return digest.exit_code
+
+
+def show_plan(manifest: str, *, sandbox: bool, skip_invalid: bool, retry_failed: bool, as_json: bool) -> int:
+    """Validate and count; 0 if the manifest can be run.
+
+    Raises:
+        ManifestError: every fault of it.
+    """
+    settings = Settings.from_environment()
+    policy = BuyingPolicy(retry_failed)
+    if sandbox:
+        with embedded.embedded_sandbox(settings, new_run_id()) as served:
+            shown = preview(manifest, served, policy, skip_invalid=skip_invalid)
+    else:
+        shown = preview(manifest, settings, policy, skip_invalid=skip_invalid)
+    sys.stdout.write((shown.as_json() if as_json else "\n".join(shown.lines())) + "\n")
+    return 0
+
+
+def rewrite_results(  # noqa: PLR0913 - the options of the command
+    manifest: str, uri: str, console: Console, *, sandbox: bool, skip_invalid: bool, as_json: bool
+) -> int:
+    """Write the results table from the ledger alone; the exit code that the run would have had.
+
+    Raises:
+        ManifestError, LocationError: as when running.
+    """
+    from animatic.digest import digest_of  # noqa: PLC0415 - pandas, which `plan` need not wait for
+    from animatic.intake import load_manifest, plan_against  # noqa: PLC0415 - beside the import above
+
+    suffix = formats.check_suffix(storage.name_of(uri))
+    settings = Settings.from_environment()
+    settings = embedded.sandbox_settings(settings) if sandbox else settings
+    checked = load_manifest(manifest, settings.origin)
+    checked.require_valid(skip_invalid=skip_invalid)
+    session = Session(settings)
+    plan = asyncio.run(plan_against(settings.ledger, checked, BuyingPolicy()))
+    table = plan.table(plan.records, session.run_id)
+    storage.replace_bytes(uri, formats.encode(table, suffix))
+    session.digest = digest_of(table, run_id=session.run_id, results=uri, submitted=0, cost_usd=0.0)
+    return tell_digest(session, console, as_json=as_json)
+
+
+def serve_sandbox(folder: Path | None, flags: list[str], console: Console) -> int:
+    """Serve the sandbox until interrupted."""
+    place = folder or embedded.default_folder()
+    console.print(f"sandbox: state in {place}; stop it with Ctrl-C", markup=False)
+    console.print("use it with WAVESPEED_BASE_URL=<url below> WAVESPEED_API_KEY=sandbox-key", markup=False)
+    command = [sys.executable, "-m", "animatic.sandbox", "--folder", str(place), *flags]
+    with subprocess.Popen(command, env=companions.without_secrets()) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:  # the terminal sent it to the sandbox too, which ends itself
+                continue
+
+
+def _print_lines(shown: Preview, console: Console) -> None:
+    for line in shown.lines():
+        console.print(line, markup=False, soft_wrap=True)

@@ -1,0 +1,42 @@
+"""The embedded sandbox as an account of its own: settings that buy from it, and the process that serves it."""
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+
+from animatic.sandbox.config import DEFAULT_KEY
+from animatic.settings import EMBEDDED_SANDBOX, Settings
+from flows import companions
+from flows.logs import log_path
+
+PORT = 8787
+"""Where the embedded sandbox listens if it can, so that the output URLs of an earlier run are good again."""
+
+_OWN_ACCOUNT = {"ANIMATIC_ACCOUNT_LEVEL": ("account_level", "ultra"), "ANIMATIC_POLL_FLOOR_S": ("poll_floor_s", 0.5)}
+
+
+def default_folder() -> Path:
+    """Where the sandbox of `--sandbox` keeps its state: in the user's data folder."""
+    return platformdirs.user_data_path("animatic") / "sandbox"
+
+
+def sandbox_settings(settings: Settings, url: str | None = None) -> Settings:
+    """Settings that buy from the embedded sandbox, as fast as it can, unless the environment says how fast.
+
+    Without a URL they are good for the ledger only.
+    """
+    account = {field: value for name, (field, value) in _OWN_ACCOUNT.items() if not os.environ.get(name)}
+    place = {} if url is None else {"base_url": url}
+    return settings.with_key(DEFAULT_KEY).model_copy(update={"provider": EMBEDDED_SANDBOX, **place, **account})
+
+
+@contextmanager
+def embedded_sandbox(settings: Settings, run_id: str, folder: Path | None = None) -> Generator[Settings]:
+    """Settings that buy from the embedded sandbox, served for the length of the block."""
+    log = log_path(f"{run_id}-sandbox")
+    port = companions.free_port(PORT)
+    with companions.sandbox(folder or default_folder(), log, port=port) as companion:
+        yield sandbox_settings(settings, companion.url)

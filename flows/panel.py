@@ -1,0 +1,121 @@
+"""What a person sees while a run goes on: a live panel on a terminal, a plain line now and then where there is none."""
+
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from animatic.takes import State
+from animatic.tally import Tally
+
+LINE_EVERY_S = 5.0
+REFRESHES_PER_S = 4.0
+
+
+@contextmanager
+def panel(console: Console, tally: Tally, title: str) -> Generator[None]:
+    """Show the tally for the length of the block."""
+    began = time.monotonic()
+    if console.is_terminal:
+        with Live(
+            get_renderable=lambda: _picture(tally, title, time.monotonic() - began),
+            console=console,
+            refresh_per_second=REFRESHES_PER_S,
+            transient=True,
+        ):
+            yield
+    else:
+        with _every(
+            LINE_EVERY_S, lambda: console.print(f"{title}: {line(tally, time.monotonic() - began)}", style=None)
+        ):
+            yield
+
+
+def line(tally: Tally, elapsed_s: float) -> str:
+    """The tally in one line: done, in flight, cached, failed, NSFW, dollars, rate, ETA."""
+    states = tally.by_state()
+    failed = states[State.FAILED] + states[State.REJECTED]
+    parts = [
+        f"{tally.done:,}/{tally.total:,} done",
+        f"{tally.in_flight:,} in flight",
+        f"{tally.cached.total():,} cached",
+        f"{failed:,} failed",
+        f"{tally.flagged:,} NSFW",
+        f"${tally.spent_usd:,.2f} spent of ${tally.committed_usd:,.2f} committed",
+        f"{per_minute(tally, elapsed_s):,.1f}/min",
+        f"ETA {eta(tally, elapsed_s)}",
+    ]
+    if unknown := states[State.UNKNOWN]:
+        parts.insert(4, f"{unknown:,} UNKNOWN")
+    return ", ".join(parts)
+
+
+def per_minute(tally: Tally, elapsed_s: float) -> float:
+    """Takes that this run brought to an end, per minute so far."""
+    return 60.0 * tally.settled_here / elapsed_s if elapsed_s > 0 else 0.0
+
+
+def eta(tally: Tally, elapsed_s: float) -> str:
+    """How long the rest will take at the rate so far, such as `2 min`; a dash before there is a rate."""
+    rate = per_minute(tally, elapsed_s)
+    remaining = tally.total - tally.done
+    if remaining <= 0:
+        return "0 s"
+    if rate == 0:
+        return "-"
+    seconds = 60.0 * remaining / rate
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6_000 else f"{seconds / 3_600:.1f} h"
+
+
+def _picture(tally: Tally, title: str, elapsed_s: float) -> Group:
+    """The panel: a bar, then the numbers in columns."""
+    states = tally.by_state()
+    head = Table.grid(padding=(0, 1), expand=False)
+    head.add_row(
+        Text(title, style="bold"),
+        ProgressBar(total=max(tally.total, 1), completed=tally.done, width=30),
+        Text(f"{tally.done:,}/{tally.total:,}"),
+        Text(f"{per_minute(tally, elapsed_s):,.1f}/min", style="dim"),
+        Text(f"ETA {eta(tally, elapsed_s)}", style="cyan"),
+    )
+    numbers = Table.grid(padding=(0, 2))
+    numbers.add_row(
+        _number("in flight", tally.in_flight, "blue"),
+        _number("completed", states[State.COMPLETED], "green"),
+        _number("cached", tally.cached.total(), "dim"),
+        _number("failed", states[State.FAILED] + states[State.REJECTED], "red"),
+        _number("unknown", states[State.UNKNOWN] + states[State.HELD], "bold red"),
+        _number("NSFW", tally.flagged, "magenta"),
+        Text(f"${tally.spent_usd:,.2f} spent / ${tally.committed_usd:,.2f} committed", style="yellow"),
+    )
+    return Group(head, numbers)
+
+
+def _number(name: str, count: int, style: str) -> Text:
+    return Text(f"{name} {count:,}", style=style if count else "dim")
+
+
+@contextmanager
+def _every(seconds: float, action: Callable[[], None]) -> Generator[None]:
+    """Do something now and then, from a thread, until the block ends."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(seconds):
+            action()
+
+    thread = threading.Thread(target=repeat, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

@@ -1,0 +1,303 @@
+"""The steps of a run, each told once: what `flows.animate` says in words, with the tasks that do them."""
+
+import asyncio
+import contextlib
+import math
+import os
+import signal
+import socket
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import pyarrow as pa
+from prefect import get_run_logger
+from prefect.blocks.system import Secret
+from prefect.runtime import flow_run
+
+from animatic import formats, intake, storage
+from animatic.digest import Digest, digest_of
+from animatic.errors import NeverAgainError, SettingsError, TryLaterError
+from animatic.ledger import liveness
+from animatic.ledger import operations as ledger_operations
+from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.schema import sqlite_path
+from animatic.manifest import Manifest, local_stills
+from animatic.plan import Batch, Plan, PricedBy, make_plan
+from animatic.settings import Settings
+from animatic.shoot import Shoot, Terms
+from animatic.shots import Take
+from animatic.takes import BuyingPolicy
+from animatic.wavespeed.client import WaveSpeedClient
+from flows.session import SESSION, Session
+from tasks.quotes import quote_prices
+from tasks.results import publish_summary, show_progress, write_results
+from tasks.stills import Stills, content_key, probe_stills, read_probed, upload_stills
+from tasks.takes import shoot_takes
+
+T = TypeVar("T")
+
+KEY_BLOCK = "wavespeed-api-key"
+"""The Prefect Secret block that holds the key where the environment does not."""
+
+MOST_STILL_TASKS = 40
+STILLS_ALONE = 20
+
+
+async def current_session() -> Session:
+    """The session of the command line, or a new one from the environment and the Secret block.
+
+    Raises:
+        SettingsError: the environment says something we cannot work with.
+    """
+    session = SESSION.get()
+    if session is not None:
+        return session
+    settings = Settings.from_environment()
+    if settings.api_key is None:
+        with contextlib.suppress(ValueError):  # there is no such block
+            secret: Any = await Secret.aload(KEY_BLOCK)
+            settings = settings.with_key(str(secret.get()))
+    return Session(settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the flow was asked for, checked."""
+
+    manifest: str
+    results: str
+    max_usd: float | None
+    skip_invalid: bool
+    policy: BuyingPolicy
+
+    def __post_init__(self) -> None:
+        formats.check_suffix(storage.name_of(self.results))
+        if self.max_usd is not None and not 0 <= self.max_usd < math.inf:
+            raise SettingsError(f"--max-usd: found {self.max_usd}; allowed: 0 or more")
+        if not 1 <= self.policy.attempts <= 10:
+            raise SettingsError(f"--attempts: found {self.policy.attempts}; allowed: 1 to 10")
+
+
+@dataclass(slots=True)
+class Run:
+    """An open run: its ledger, its client, its steps in the order of the flow."""
+
+    order: Order
+    session: Session
+    client: WaveSpeedClient
+    desk: LedgerDesk
+    prices_usd: Mapping[PricedBy, float] = field(default_factory=dict[PricedBy, float])
+    _shoot: Shoot | None = None
+    _is_interrupted: bool = False
+
+    async def check_manifest(self) -> Manifest:
+        """Read the manifest, look at its local stills, judge every row.
+
+        Raises:
+            ManifestError: it has faults that are not to be skipped.
+            LocationError: it cannot be read.
+        """
+        uri = self.order.manifest
+        raw = await asyncio.to_thread(intake.read_manifest, uri)
+        paths = local_stills(raw)
+        digests = await asyncio.to_thread(lambda: {path: intake.still_digest(uri, path) for path in paths})
+        groups = list(_groups(paths))
+        probed = await asyncio.gather(
+            *(
+                probe_stills(Stills(uri, group), content_key(*(f"{path}={digests[path]}" for path in group)))
+                for group in groups
+            )
+        )
+        self.session.task_runs += len(groups)
+        stills = {path: still for found in probed for path, still in read_probed(found).items()}
+        manifest = await asyncio.to_thread(intake.check_manifest, uri, raw, stills, self.session.settings.origin)
+        manifest.require_valid(skip_invalid=self.order.skip_invalid)
+        for warning in manifest.warnings:
+            get_run_logger().warning(warning)
+        return manifest
+
+    async def plan(self, manifest: Manifest) -> Plan:
+        """Hold the manifest against the ledger, after making `unknown` what dead runs were submitting."""
+        ledger = sqlite_path(self.session.settings.ledger)
+        buried = await intake.bury_dead_runs(self.desk, ledger)
+        if buried:
+            get_run_logger().warning("%d takes may or may not have been bought by a run that died", buried)
+        keys = {take.fingerprint for take in manifest.takes()}
+        records = await self.desk.do(ledger_operations.look_up, keys, self.session.run_id)
+        plan = make_plan(manifest, records, self.order.policy)
+        tally = self.session.tally
+        tally.total, tally.cached, tally.cached_flagged = len(plan.takes), plan.settled, plan.settled_flagged
+        return plan
+
+    async def price(self, plan: Plan) -> None:
+        """Quote what there is to buy and hold it against the budget.
+
+        Raises:
+            BudgetError: the plan costs more than it may, or its price cannot be known.
+            SettingsError: it costs money, and nobody said how much it may.
+        """
+        kinds = intake.kinds_of(plan.to_buy)
+        settings = self.session.settings
+        if kinds:
+            if settings.is_real and not self.session.is_approved and self.order.max_usd is None:
+                raise SettingsError("max_usd: not set; where nobody can be asked, say the most that a run may commit")
+            self.session.task_runs += 1
+            try:
+                key = content_key(settings.base_url, *(part for kind in kinds for part in kind))
+                quotes = await quote_prices(kinds, self.client, key)
+                self.prices_usd = dict(zip(kinds, quotes, strict=True))
+            except (TryLaterError, NeverAgainError) as error:
+                get_run_logger().warning("no quote: %s", error)
+                self.prices_usd = {kind: settings.price_usd for kind in kinds if settings.price_usd is not None}
+        plan.require_budget(self.prices_usd, self.order.max_usd)
+
+    async def open_results(self, plan: Plan) -> None:
+        """Write the table as it stands before money is spent, so that a place that can't be written is found now."""
+        self._shoot = Shoot(self._terms(), self.client, self.desk, self.session.tally)
+        await self._shoot.prepare()
+        if plan.to_do:
+            await self._write(plan.table(plan.records, self.session.run_id))
+
+    @contextmanager
+    def interruptible(self) -> Generator[None]:
+        """Ctrl-C or SIGTERM stops submitting and watching, once; what is there is still written. Twice kills."""
+        loop = asyncio.get_running_loop()
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def interrupt(number: signal.Signals) -> None:
+            self._is_interrupted = True
+            self._running.halt.stop_all(f"interrupted by {number.name}")
+            signal.signal(number, signal.SIG_DFL)
+
+        installed: list[signal.Signals] = []
+        for number in before:
+            with contextlib.suppress(ValueError, RuntimeError):  # not the main thread: nobody can interrupt us there
+                loop.add_signal_handler(number, interrupt, number)
+                installed.append(number)
+        try:
+            yield
+        finally:
+            for number in installed:
+                loop.remove_signal_handler(number)
+                signal.signal(number, before[number] or signal.SIG_DFL)
+
+    async def upload_stills(self, plan: Plan) -> None:
+        """Upload the local stills of what there is to buy, each once."""
+        takes: dict[str, Take] = {}
+        for take in plan.to_buy:
+            if take.shot.is_local:
+                takes.setdefault(take.shot.still, take)
+        groups = list(_groups(list(takes.values())))
+        self.session.task_runs += len(groups)
+        uploads = await asyncio.gather(*(self._upload(group) for group in groups), return_exceptions=True)
+        for upload in uploads:
+            if isinstance(upload, TryLaterError | NeverAgainError):
+                self._running.halt.stop_buying(str(upload))
+            elif isinstance(upload, BaseException):
+                raise upload
+            else:
+                self._running.know_uploads(upload)
+
+    async def _upload(self, takes: list[Take]) -> dict[str, str]:
+        stills = Stills(self.order.manifest, [take.shot.image for take in takes], takes)
+        key = content_key(self.session.settings.base_url, *(take.shot.still for take in takes))
+        return await upload_stills(stills, self.client, key)
+
+    async def shoot(self, plan: Plan) -> None:
+        """See every take through, in batches, as many of them at once as the account can keep busy."""
+        batches = plan.batches()
+        waiting = iter(batches)
+        size = max((len(batch.takes) for batch in batches), default=1)
+        lanes = min(len(batches), math.ceil(1.25 * self.session.settings.limits.max_in_flight / size) + 1)
+        progress = asyncio.create_task(show_progress(self.session.tally))
+        try:
+            await asyncio.gather(*(self._lane(waiting) for _ in range(lanes)))
+        finally:
+            progress.cancel()
+            await asyncio.wait([progress])
+
+    async def _lane(self, waiting: Iterator[Batch]) -> None:
+        """Take one batch after the other; what may pass ends a batch, anything else ends the run."""
+        for batch in waiting:
+            if not self._running.halt.is_watching:
+                return
+            self.session.task_runs += 1
+            try:
+                await shoot_takes(batch, self._running)
+            except TryLaterError as error:
+                get_run_logger().warning("%s: not all of it could be sent: %s", batch.name, error)
+            except BaseException:
+                self._running.halt.stop_all("something unforeseen went wrong")
+                raise
+
+    async def report(self, plan: Plan) -> Digest:
+        """Write the results table from what the ledger knows now, and publish what it says."""
+        records = await self.desk.do(ledger_operations.look_up, plan.takes, self.session.run_id)
+        table = await asyncio.to_thread(plan.table, records, self.session.run_id)
+        await self._write(table)
+        digest = await asyncio.to_thread(
+            digest_of,
+            table,
+            run_id=self.session.run_id,
+            results=self.order.results,
+            submitted=self.session.tally.submissions,
+            cost_usd=self._cost_usd(plan),
+            stopped_by=self._running.halt.reason,
+            is_interrupted=self._is_interrupted,
+        )
+        self.session.task_runs += 1
+        await publish_summary(digest, table)
+        return digest
+
+    def _cost_usd(self, plan: Plan) -> float | None:
+        is_priced = plan.cost_usd(self.prices_usd) is not None
+        return round(self.session.tally.committed_usd, 2) if is_priced else None
+
+    async def _write(self, table: pa.Table) -> None:
+        self.session.task_runs += 1
+        await write_results(table, self.order.results)
+
+    @property
+    def _running(self) -> Shoot:
+        if self._shoot is None:
+            raise RuntimeError("open_results comes first")
+        return self._shoot
+
+    def _terms(self) -> Terms:
+        settings = self.session.settings
+        return Terms(
+            run_id=self.session.run_id,
+            provider=settings.origin,
+            limits=settings.limits,
+            poll_floor_s=settings.poll_floor_s,
+            take_deadline_s=settings.take_deadline_s,
+            policy=self.order.policy,
+            max_usd=self.order.max_usd,
+            prices_usd=self.prices_usd,
+        )
+
+
+@asynccontextmanager
+async def open_run(order: Order, session: Session) -> AsyncGenerator[Run]:
+    """A run with its ledger open, its life known to others, and a client.
+
+    Raises:
+        SettingsError: there is no key.
+        LedgerError: the ledger cannot be trusted with money now.
+    """
+    settings = session.settings
+    key = settings.require_key()
+    session.flow_run_id = flow_run.id
+    ledger = sqlite_path(settings.ledger)
+    with LedgerDesk(settings.ledger) as desk, liveness.alive(ledger, session.run_id):
+        await desk.do(ledger_operations.begin_run, session.run_id, order.manifest, socket.gethostname(), os.getpid())
+        async with WaveSpeedClient(settings.base_url, key) as client:
+            yield Run(order, session, client, desk)
+
+
+def _groups(items: list[T]) -> Iterator[list[T]]:
+    """Items one by one while they are few, else in at most `MOST_STILL_TASKS` groups."""
+    size = 1 if len(items) <= STILLS_ALONE else math.ceil(len(items) / MOST_STILL_TASKS)
+    return (items[at : at + size] for at in range(0, len(items), size))

@@ -1,0 +1,46 @@
+"""What the command line knows and a schedule does not: handed to the flow by context, never as a parameter."""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from secrets import token_hex
+from typing import TYPE_CHECKING
+
+from animatic.errors import FixInputError
+from animatic.settings import Settings
+from animatic.tally import Tally
+
+if TYPE_CHECKING:
+    from animatic.digest import Digest  # at run time it would import pandas before anything needs it
+
+
+def new_run_id() -> str:
+    """A name for a run that sorts by time: `20261122T164640Z-3f9a`."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token_hex(2)}"
+
+
+@dataclass(slots=True)
+class Session:
+    """One run of the flow in this process.
+
+    Attributes:
+        is_approved: somebody saw the plan, or said that nobody needs to.
+        tally: what a panel may show while the flow runs.
+        task_runs: how many the flow has started, so that one can wait until the server has recorded them.
+        digest, refusal: what came of it, or why nothing did; set by the flow.
+        warn: where a line for the user goes.
+    """
+
+    settings: Settings
+    is_approved: bool = False
+    run_id: str = field(default_factory=new_run_id)
+    tally: Tally = field(default_factory=Tally)
+    task_runs: int = 0
+    flow_run_id: str | None = None
+    digest: "Digest | None" = None
+    refusal: FixInputError | None = None
+    warn: Callable[[str], None] | None = None
+
+
+SESSION: ContextVar[Session | None] = ContextVar("animatic_session", default=None)

@@ -1,0 +1,33 @@
+"""How a run is called and how it ends, in Prefect's words."""
+
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Completed, Failed
+
+from animatic import storage
+from animatic.digest import DONE, INTERRUPTED, UNCLEAR, Digest
+from animatic.errors import FixInputError
+from flows.session import SESSION, new_run_id
+
+
+def name_run() -> str:
+    """The manifest's stem and the run's id: `storm 20261122T164640Z-3f9a`."""
+    session = SESSION.get()
+    run_id = session.run_id if session else new_run_id()
+    return f"{storage.stem_of(str(flow_run.parameters.get('manifest', 'animate')))} {run_id}"
+
+
+def refused(error: FixInputError) -> State[None]:
+    """Nothing was bought because the input must be changed first: cancelled, since neither done nor failed is true."""
+    return Cancelled(name="Refused", message=str(error).splitlines()[0])
+
+
+def verdict(digest: Digest) -> State[None]:
+    """Failed exactly when it is not clear what was bought; shots that failed leave the run itself completed."""
+    if digest.exit_code == DONE:
+        return Completed(message=digest.sentence)
+    if digest.exit_code == UNCLEAR:
+        return Failed(message=digest.sentence)
+    if digest.exit_code == INTERRUPTED:
+        return Cancelled(name="Interrupted", message=digest.sentence)
+    return Completed(name="CompletedWithFailures", message=digest.sentence)

@@ -1,0 +1,35 @@
+"""How Prefect treats our tasks: what it retries, and what it may remember.
+
+Retries are for what may pass, and only for tasks that ask the ledger first or cost nothing. Caches are for what is free
+to repeat, under keys that we write ourselves: Prefect's own include the source text, or forget which task they are for.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from prefect.cache_policies import NO_CACHE, CacheKeyFnPolicy
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task, exponential_backoff
+
+from animatic.errors import TryLaterError
+
+NEVER_CACHED = NO_CACHE
+RETRIES = 4
+BACKOFF = exponential_backoff(2)
+JITTER = 0.5
+"""Waits of about 2, 4, 8 and 16 s, each up to half longer."""
+
+QUOTE_EXPIRY = timedelta(minutes=10)
+PROBE_EXPIRY = timedelta(days=7)
+UPLOAD_EXPIRY = timedelta(days=6)
+"""WaveSpeed keeps uploads for 7 days; a day is left for the takes that use them to be submitted."""
+
+
+async def may_pass(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Whether a task failed for a reason that may pass."""
+    return isinstance(await state.aresult(raise_on_failure=False), TryLaterError)
+
+
+def keyed_by_argument(name: str) -> CacheKeyFnPolicy:
+    """A cache policy whose key is the task's own `cache_key` argument, behind the task's name and version."""
+    return CacheKeyFnPolicy(cache_key_fn=lambda _context, arguments: f"animatic-{name}-1-{arguments['cache_key']}")

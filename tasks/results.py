@@ -1,0 +1,67 @@
+"""Write the results table, and show people in Prefect what it says."""
+
+import asyncio
+from uuid import UUID
+
+import pyarrow as pa
+from prefect import task
+from prefect.artifacts import (
+    acreate_markdown_artifact,
+    acreate_progress_artifact,
+    acreate_table_artifact,
+    aupdate_progress_artifact,
+)
+
+from animatic import formats, storage
+from animatic.digest import Digest, not_completed
+from animatic.tally import Tally
+from tasks.policies import NEVER_CACHED
+
+PROGRESS_EVERY_S = 5.0
+MOST_ROWS_SHOWN = 200
+
+
+@task(
+    name="write-results",
+    task_run_name="write {uri}",
+    cache_policy=NEVER_CACHED,
+    persist_result=False,
+    retries=2,
+    retry_delay_seconds=2,
+)
+async def write_results(table: pa.Table, uri: str) -> None:
+    """Replace the results file as a whole: a reader sees the old table or this one.
+
+    Raises:
+        LocationError: it cannot be written.
+    """
+    data = await asyncio.to_thread(formats.encode, table, storage.name_of(uri))
+    await asyncio.to_thread(storage.replace_bytes, uri, data)
+
+
+async def show_progress(tally: Tally) -> None:
+    """Keep one progress artifact at the share of takes that are done, until cancelled."""
+    artifact = await acreate_progress_artifact(progress=_percent(tally), description="takes with a final answer")
+    try:
+        while True:
+            await asyncio.sleep(PROGRESS_EVERY_S)
+            await _update(artifact, tally)
+    except asyncio.CancelledError:
+        await asyncio.shield(_update(artifact, tally))
+        raise
+
+
+async def _update(artifact: UUID, tally: Tally) -> None:
+    await aupdate_progress_artifact(artifact, progress=_percent(tally))
+
+
+def _percent(tally: Tally) -> float:
+    return round(100.0 * tally.done / tally.total, 1) if tally.total else 100.0
+
+
+@task(name="publish-summary", task_run_name="publish summary", cache_policy=NEVER_CACHED, persist_result=False)
+async def publish_summary(digest: Digest, table: pa.Table) -> None:
+    """One Markdown summary, and one table of what is not `completed` (at most 200 rows)."""
+    await acreate_markdown_artifact(digest.as_markdown(), key="animate-summary", description="What the run did")
+    rows = not_completed(table, MOST_ROWS_SHOWN)
+    await acreate_table_artifact(rows, key="animate-not-completed", description="Takes that are not completed")

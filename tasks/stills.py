@@ -1,0 +1,89 @@
+"""Look at local stills, and upload those that will be sent. Free to repeat, so Prefect may remember it."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from prefect import task
+
+from animatic import intake
+from animatic.shots import Take
+from animatic.stills import Still
+from animatic.wavespeed.client import WaveSpeedClient
+from tasks.policies import BACKOFF, JITTER, PROBE_EXPIRY, RETRIES, UPLOAD_EXPIRY, keyed_by_argument, may_pass
+
+UPLOADS_AT_ONCE = 4
+
+
+class Stills:
+    """Some local stills of one manifest. Not a dataclass on purpose: Prefect would walk all of it."""
+
+    __slots__ = ("manifest_uri", "paths", "takes")
+
+    def __init__(self, manifest_uri: str, paths: Sequence[str], takes: Sequence[Take] = ()) -> None:
+        self.manifest_uri = manifest_uri
+        self.paths = paths
+        self.takes = takes
+
+    @property
+    def name(self) -> str:
+        """The first still, and how many more there are."""
+        more = f" and {len(self.paths) - 1} more" if len(self.paths) > 1 else ""
+        return f"{self.paths[0]}{more}"
+
+
+@task(
+    name="probe-stills",
+    task_run_name="probe {stills.name}",
+    cache_policy=keyed_by_argument("probe"),
+    cache_expiration=PROBE_EXPIRY,
+    result_serializer="json",
+)
+async def probe_stills(stills: Stills, cache_key: str) -> dict[str, list[str | int] | str]:  # noqa: ARG001 - read by the cache policy
+    """What each still is (its attributes in order) or why it cannot be used, by path; remembered by content."""
+    found: dict[str, list[str | int] | str] = {}
+    for path in stills.paths:
+        still = await asyncio.to_thread(intake.probe_still, stills.manifest_uri, path)
+        found[path] = (
+            still
+            if isinstance(still, str)
+            else [still.sha256, still.size_bytes, still.width, still.height, still.format]
+        )
+    return found
+
+
+def read_probed(probed: Mapping[str, list[str | int] | str]) -> dict[str, Still | str]:
+    """What `probe_stills` found, as values."""
+    return {path: found if isinstance(found, str) else Still(*found) for path, found in probed.items()}  # pyright: ignore[reportArgumentType]
+
+
+@task(
+    name="upload-stills",
+    task_run_name="upload {stills.name}",
+    cache_policy=keyed_by_argument("upload"),
+    cache_expiration=UPLOAD_EXPIRY,
+    result_serializer="json",
+    retry_condition_fn=may_pass,
+    retries=RETRIES,
+    retry_delay_seconds=BACKOFF,
+    retry_jitter_factor=JITTER,
+)
+async def upload_stills(stills: Stills, client: WaveSpeedClient, cache_key: str) -> dict[str, str]:  # noqa: ARG001 - read by the cache policy
+    """Where each still of these takes can be fetched, by what identifies it; a still already uploaded is remembered.
+
+    Raises:
+        LocationError: a still has changed since the plan was made.
+        TryLaterError: the API is away, after retries.
+    """
+    gate = asyncio.Semaphore(UPLOADS_AT_ONCE)
+
+    async def upload(take: Take) -> tuple[str, str]:
+        async with gate:
+            return take.shot.still, await intake.upload_still(client, stills.manifest_uri, take)
+
+    return dict(await asyncio.gather(*(upload(take) for take in stills.takes)))
+
+
+def content_key(*parts: str) -> str:
+    """A short key for any number of parts, in this order."""
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:40]

@@ -1,0 +1,30 @@
+"""See takes through: the one task that may spend money.
+
+It may be retried because it asks the ledger first: what was bought is found there, and watched instead of bought again.
+"""
+
+from prefect import get_run_logger, task
+
+from animatic.plan import Batch
+from animatic.shoot import Shoot
+from tasks.policies import BACKOFF, JITTER, NEVER_CACHED, RETRIES, may_pass
+
+
+@task(
+    name="shoot-takes",
+    task_run_name="{batch.name}",
+    cache_policy=NEVER_CACHED,
+    persist_result=False,
+    retry_condition_fn=may_pass,
+    retries=RETRIES,
+    retry_delay_seconds=BACKOFF,
+    retry_jitter_factor=JITTER,
+)
+async def shoot_takes(batch: Batch, shoot: Shoot) -> None:
+    """Buy and watch the takes of a batch; what came of them is in the ledger. Logs each step of a batch of one.
+
+    Raises:
+        TryLaterError: the API was away throughout the retries; what was not sent is still planned.
+        LedgerError: the ledger can't be written.
+    """
+    await shoot.shoot(batch.takes, get_run_logger().info if len(batch.takes) == 1 else None)
