@@ -31,10 +31,13 @@ def panel(console: Console, tally: Tally, title: str) -> Generator[None]:
         ):
             yield
     else:
-        with _every(
-            LINE_EVERY_S, lambda: console.print(f"{title}: {line(tally, time.monotonic() - began)}", style=None)
-        ):
+        with _every(LINE_EVERY_S, lambda: _print_line(console, tally, title, time.monotonic() - began)):
             yield
+
+
+def _print_line(console: Console, tally: Tally, title: str, elapsed_s: float) -> None:
+    if tally.total:  # before that the run is being planned, and there is nothing to tell
+        console.print(f"{title}: {line(tally, elapsed_s)}", markup=False, soft_wrap=True)
 
 
 def line(tally: Tally, elapsed_s: float) -> str:

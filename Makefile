@@ -1,0 +1,46 @@
+# Every target makes its own .venv when needed, and does nothing twice.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt serve lock stills
+
+help: ## Show what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+demo: $(READY) ## Run the main job on the bundled manifest and the sandbox, and show what it made
+	@$(BIN)/animatic demo
+
+test: $(READY) ## Run all tests
+	@$(BIN)/pytest
+
+check: $(READY) ## Lint, format, types, import directions
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+
+fmt: $(READY) ## Format, and fix what can be fixed
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+serve: $(READY) ## Serve the scheduled deployment from one process
+	@$(BIN)/python -m flows.serve
+
+stills: $(READY) ## Draw the demo's stills again
+	@$(BIN)/python -m animatic.sandbox.stills manifests/stills
+
+lock: $(READY) ## Resolve requirements.lock again from pyproject.toml
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --group dev pyproject.toml -o requirements.lock
+
+# Dependencies come from the lock with hashes; the project itself is installed in place.
+$(READY): requirements.lock pyproject.toml
+	@echo "setting up $(VENV): about two minutes, once"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "animatic needs Python 3.11 or newer; give it as: make PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,192 @@
+"""The demo: the main job on the bundled manifest and the embedded sandbox; then its clips, held to what is meant."""
+
+import asyncio
+import os
+import sys
+import sysconfig
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import pyarrow as pa
+from animatic.clips import probe_clip
+from rich.console import Console
+from rich.table import Table
+
+from animatic import formats, storage
+from animatic.contact_sheet import draw_contact_sheet
+from animatic.errors import AnimaticError, LocationError, NeverAgainError, TryLaterError
+from animatic.settings import Settings
+from animatic.wavespeed.client import WaveSpeedClient
+from animatic.wavespeed.media import ClipDownloader
+from flows import launch
+from flows.commands import tell_digest
+from flows.embedded import embedded_sandbox
+from flows.session import Session
+
+LENGTH_TOLERANCE_S = 0.1
+SIZES = {"16:9": (1280, 720), "9:16": (720, 1280)}
+AS_MEANT, NOT_AS_MEANT = 0, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A row of the results, as far as the demo shows it; `clip` is None where there is none."""
+
+    row: int
+    shot_id: str
+    take: int
+    prompt: str
+    aspect_ratio: str
+    duration: str
+    status: str
+    nsfw: bool | None
+    inference_ms: int | None
+    prediction_id: str | None
+    fingerprint: str
+    clip: Path | None
+
+    @property
+    def is_meant_to_fail(self) -> bool:
+        """Whether its prompt asks the sandbox for a failure."""
+        return "[sandbox:fails" in self.prompt
+
+    @property
+    def is_meant_to_be_flagged(self) -> bool:
+        """Whether its prompt asks the sandbox for a flag."""
+        return "[sandbox:nsfw" in self.prompt
+
+    def problem(self) -> str | None:
+        """What is not as the demo means it, if anything: status, flag, or the clip's format, length and size."""
+        wanted = "failed" if self.is_meant_to_fail else "completed"
+        if self.status != wanted:
+            return f"is {self.status}, meant to be {wanted}"
+        if bool(self.nsfw) != self.is_meant_to_be_flagged:
+            return "is flagged NSFW" if self.nsfw else "is not flagged NSFW"
+        if self.clip is None:
+            return None if self.is_meant_to_fail else "has no clip"
+        facts = probe_clip(self.clip)
+        if facts.codec != "h264" or (facts.width, facts.height) != SIZES[self.aspect_ratio]:
+            return f"has a clip that is {facts.codec}, {facts.width}x{facts.height}"
+        if abs(facts.duration_s - float(self.duration.removesuffix("s"))) > LENGTH_TOLERANCE_S:
+            return f"has a clip of {facts.duration_s:.2f} s instead of {self.duration}"
+        return None
+
+
+def bundled_manifest() -> Path:
+    """The demo's manifest: of this checkout, or of the installation.
+
+    Raises:
+        LocationError: neither has one.
+    """
+    places = (Path(__file__).parents[1] / "manifests", Path(sysconfig.get_path("data")) / "share/animatic/manifests")
+    for place in places:
+        if (place / "demo.csv").is_file():
+            return place / "demo.csv"
+    raise LocationError(
+        f"the demo's manifest: looked for demo.csv in {places[0]} and {places[1]}; install animatic again"
+    )
+
+
+def run_demo(out: Path, console: Console, *, as_json: bool, debug: bool) -> int:
+    """The whole demo; 0 when every shot did what the demo means it to do.
+
+    Raises:
+        AnimaticError: it could not be run.
+    """
+    manifest = bundled_manifest()
+    out.mkdir(parents=True, exist_ok=True)
+    results = out / "results.parquet"
+    ledger = f"sqlite:///{(out / 'ledger.sqlite').resolve()}"
+    session = Session(Settings.from_environment().model_copy(update={"ledger": ledger}), is_approved=True)
+    (out / "clips").mkdir(exist_ok=True)
+    with (
+        launch.prefect_api(session.run_id),
+        embedded_sandbox(session.settings, session.run_id, out / "sandbox") as settings,
+    ):
+        session.settings = settings
+        launch.run_flow(session, {"manifest": str(manifest), "results": str(results)}, console, debug=debug)
+        table = formats.decode(storage.read_bytes(str(results), max_bytes=1 << 30), results.name)
+        storage.replace_bytes(str(out / "results.csv"), formats.encode(table, ".csv"))
+        shown = asyncio.run(_with_clips(_rows(table), out / "clips", settings))
+    sheet = out / "contact-sheet.jpg"
+    storage.replace_bytes(str(sheet), draw_contact_sheet([(row.shot_id, row.clip) for row in shown if row.clip]))
+    if as_json:
+        tell_digest(session, console, as_json=True)
+    else:
+        _tell(shown, session, console, out)
+    return _judge(shown, console)
+
+
+def _rows(table: pa.Table) -> list[Shown]:
+    names = [field.name for field in fields(Shown) if field.name != "clip"]
+    return [Shown(**row, clip=None) for row in table.select(names).to_pylist()]
+
+
+async def _with_clips(rows: Sequence[Shown], folder: Path, settings: Settings) -> list[Shown]:
+    """The rows with their clips downloaded; what is there already is kept. Named by row, take and fingerprint."""
+    async with (
+        WaveSpeedClient(settings.base_url, settings.require_key()) as client,
+        ClipDownloader(settings.base_url) as downloader,
+    ):
+        there = set(await asyncio.to_thread(os.listdir, folder))
+
+        async def fetch(row: Shown) -> Shown:
+            clip = folder / f"{row.row:03d}-{row.take}-{row.fingerprint[:12]}.mp4"
+            if row.status != "completed" or row.prediction_id is None:
+                return row
+            if clip.name not in there:
+                try:  # ask again: an earlier sandbox may have listened elsewhere
+                    prediction = await client.result(row.prediction_id)
+                    await downloader.download(prediction.outputs[0], clip)
+                except (TryLaterError, NeverAgainError) as error:
+                    sys.stderr.write(f"{row.shot_id} take {row.take}: {error}\n")
+                    return row
+            return replace(row, clip=clip)
+
+        return list(await asyncio.gather(*(fetch(row) for row in rows)))
+
+
+def _tell(rows: Sequence[Shown], session: Session, console: Console, out: Path) -> None:
+    """A short table on stdout, and the paths to look at."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("shot", "take", "status", "NSFW", "inference", "clip"):
+        table.add_column(name, no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row.shot_id,
+            str(row.take),
+            row.status,
+            "flagged" if row.nsfw else "",
+            f"{row.inference_ms / 1_000:.1f} s" if row.inference_ms is not None else "",
+            str(row.clip or ""),
+        )
+    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+    digest = session.digest
+    if digest is not None:
+        console.print(f"{digest.sentence} ({digest.submitted} submitted now, {digest.cached} cached)", markup=False)
+    for name, path in (
+        ("results", out / "results.parquet"),
+        ("as CSV", out / "results.csv"),
+        ("clips", out / "clips"),
+        ("contact sheet", out / "contact-sheet.jpg"),
+    ):
+        sys.stdout.write(f"{name + ':':15}{path}\n")
+
+
+def _judge(rows: Sequence[Shown], console: Console) -> int:
+    """Say which shots were meant to fail or be flagged, and what is not as meant."""
+    failing = ", ".join(row.shot_id for row in rows if row.is_meant_to_fail)
+    flagged = ", ".join(row.shot_id for row in rows if row.is_meant_to_be_flagged)
+    console.print(f"meant to fail: {failing}; meant to be flagged NSFW: {flagged}", markup=False, soft_wrap=True)
+    problems = [f"{row.shot_id} take {row.take} {problem}" for row in rows if (problem := _problem_of(row))]
+    for problem in problems:
+        console.print(f"not as meant: {problem}", markup=False, soft_wrap=True)
+    return NOT_AS_MEANT if problems else AS_MEANT
+
+
+def _problem_of(row: Shown) -> str | None:
+    try:
+        return row.problem()
+    except (AnimaticError, ValueError, OSError) as error:
+        return f"has a clip that cannot be read: {error}"
