@@ -1,0 +1,103 @@
+"""The rules of single cells: from the text that was found to the value that is sent, or what is wrong with it.
+
+Every rule takes a text that is not blank. Blank cells are the business of the caller, who knows the default.
+"""
+
+import re
+
+from animatic.manifest.faults import Bad, did_you_mean, nearest, quoted
+from animatic.shots import ASPECT_RATIOS, DEFAULT_MODEL, DURATIONS, MAX_PROMPT_CHARS, MAX_TAKES
+
+MAX_LABEL_CHARS = 200
+
+_DURATION = re.compile(r"([0-9]{1,3})(?:\.0+)?s?")
+_LOOSE_DURATION = re.compile(r"0*([0-9]{1,3})(?:[.,]0*)?\s*(?:s|secs?|seconds?)?\.?", re.IGNORECASE)
+_LOOSE_RATIO = re.compile(r"0?(16|9)\s*[:x×/. -]\s*0?(16|9)(?::00)?", re.IGNORECASE)
+_TAKES = re.compile(r"([0-9]{1,4})(?:\.0+)?")
+_MODEL = re.compile(r"[a-z0-9._-]+(?:/[a-z0-9._-]+)+")
+_LABEL_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_PROMPT_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def duration(text: str) -> str | Bad:
+    """`5s` for `5s`, `5`, `5.0`."""
+    text = text.strip()
+    match = _DURATION.fullmatch(text)
+    if match and f"{match[1]}s" in DURATIONS:
+        return f"{match[1]}s"
+    loose = _LOOSE_DURATION.fullmatch(text)
+    hint = did_you_mean(f"{loose[1]}s") if loose and f"{loose[1]}s" in DURATIONS else None
+    return Bad("bad duration", quoted(text), ", ".join(DURATIONS), hint)
+
+
+def aspect_ratio(text: str) -> str | Bad:
+    """One of the two that the API takes. Spreadsheets turn `16:9` into a time of day; that gets a hint."""
+    text = text.strip()
+    if text in ASPECT_RATIOS:
+        return text
+    loose = _LOOSE_RATIO.fullmatch(text)
+    meant = f"{loose[1]}:{loose[2]}" if loose else None
+    hint = did_you_mean(meant) if meant in ASPECT_RATIOS else None
+    return Bad("bad aspect_ratio", quoted(text), ", ".join(ASPECT_RATIOS), hint)
+
+
+def takes(text: str) -> int | Bad:
+    """How many takes: `3` and `3.0` are 3."""
+    text = text.strip()
+    match = _TAKES.fullmatch(text)
+    if match and 1 <= int(match[1]) <= MAX_TAKES:
+        return int(match[1])
+    return Bad("bad takes", quoted(text), f"a whole number from 1 to {MAX_TAKES}")
+
+
+def model(text: str) -> str | Bad:
+    """A model id as it stands in the API's paths: lower case, two segments or more, never `..`."""
+    text = text.strip()
+    if _is_model(text):
+        return text
+    lowered = text.lower()
+    near = lowered if _is_model(lowered) else nearest(lowered, (DEFAULT_MODEL, DEFAULT_MODEL.partition("/")[2]), 0.8)
+    meant = near if near is None or "/" in near else DEFAULT_MODEL
+    allowed = f"a model id such as {DEFAULT_MODEL}, of up to {MAX_LABEL_CHARS} characters"
+    return Bad("bad model", quoted(text), allowed, None if meant is None else did_you_mean(meant))
+
+
+def shot_id(text: str) -> str | Bad:
+    """The name of a shot; that it is unique is for the caller to see."""
+    return _label("shot_id", text)
+
+
+def storyboard(text: str) -> str | Bad:
+    """The name of a storyboard."""
+    return _label("storyboard", text)
+
+
+def prompt(text: str) -> str | Bad:
+    """The prompt, verbatim."""
+    if len(text) > MAX_PROMPT_CHARS:
+        return Bad("long prompt", f"{len(text):,} characters", f"up to {MAX_PROMPT_CHARS:,}")
+    control = _PROMPT_CONTROL.search(text)
+    if control is None:
+        return text
+    found = f"{hidden_name(control[0])} at character {control.start() + 1} of {quoted(text)}"
+    return Bad("hidden character", found, "text; of control characters only tabs and line ends")
+
+
+def hidden_name(char: str) -> str:
+    """What to call a character that cannot be shown."""
+    return "a NUL character" if char == "\0" else f"the hidden character U+{ord(char):04X}"
+
+
+def _is_model(text: str) -> bool:
+    return len(text) <= MAX_LABEL_CHARS and _MODEL.fullmatch(text) is not None and ".." not in text
+
+
+def _label(column: str, text: str) -> str | Bad:
+    text = text.strip()
+    if len(text) > MAX_LABEL_CHARS:
+        return Bad(f"bad {column}", f"{len(text):,} characters", f"up to {MAX_LABEL_CHARS}")
+    control = _LABEL_CONTROL.search(text)
+    if control is None:
+        return text
+    found = f"{hidden_name(control[0])} at character {control.start() + 1} of {quoted(text)}"
+    return Bad("hidden character", found, "text without control characters")

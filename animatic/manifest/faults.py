@@ -1,0 +1,113 @@
+"""What is wrong with a manifest, said so that a person can mend it: place, what was found, what is allowed.
+
+Nothing of a cell reaches a terminal as it is: it is cut, and what does not print is escaped.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+MAX_SHOWN_CHARS = 60
+MAX_REPORTED_FAULTS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """What a rule has against one text, wherever the text stands.
+
+    Attributes:
+        kind: a few words that faults of the same sort share; they are counted by it.
+        found: what was found, ready to print.
+        allowed: what may stand there instead.
+        hint: a question such as `did you mean "5s"?`, or None.
+    """
+
+    kind: str
+    found: str
+    allowed: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a manifest, and where.
+
+    Attributes:
+        line: physical line, from 1, on which the row begins; None for Parquet, or where the whole file is meant.
+        row: data row, from 1; None where the header or the whole file is meant.
+        column: the column's name, `header` or `row`; None where the whole file is meant.
+        kind, found, allowed, hint: as in `Bad`.
+    """
+
+    line: int | None
+    row: int | None
+    column: str | None
+    kind: str
+    found: str
+    allowed: str
+    hint: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The fault without its place."""
+        column = "" if self.column is None else f"{self.column}: "
+        hint = "" if self.hint is None else f"; {self.hint}"
+        return f"{column}found {self.found}; allowed: {self.allowed}{hint}"
+
+
+def fault_at(line: int | None, row: int | None, column: str | None, bad: Bad) -> Fault:
+    """The fault that `bad` is at that place."""
+    return Fault(line, row, column, bad.kind, bad.found, bad.allowed, bad.hint)
+
+
+def place_of(name: str, line: int | None, row: int | None) -> str:
+    """`shots.csv:17`, `shots.parquet:row 17`, or the name alone."""
+    if line is not None:
+        return f"{name}:{line}"
+    return name if row is None else f"{name}:row {row}"
+
+
+def report(faults: Sequence[Fault], name: str) -> str:
+    """The faults of the file `name` for stderr, one a line, in their order; after 50 the rest counted by kind."""
+    shown = escaped(name, 200)
+    lines = [f"{place_of(shown, fault.line, fault.row)}: {fault.text}" for fault in faults[:MAX_REPORTED_FAULTS]]
+    rest = Counter(fault.kind for fault in faults[MAX_REPORTED_FAULTS:])
+    if rest:
+        counted = ", ".join(f"{count:,} x {kind}" for kind, count in rest.most_common())
+        lines.append(f"{shown}: and {rest.total():,} more: {counted}")
+    return "\n".join(lines)
+
+
+def escaped(text: str, max_chars: int = MAX_SHOWN_CHARS) -> str:
+    """`text` cut at `max_chars`; quotes, backslashes, control and bidirectional characters as escapes."""
+    cut = "".join(_escaped_char(char) for char in text[:max_chars])
+    return cut if len(text) <= max_chars else f"{cut}…"
+
+
+def quoted(text: str) -> str:
+    """`text` in double quotes, escaped and cut."""
+    return f'"{escaped(text)}"'
+
+
+def _escaped_char(char: str) -> str:
+    if char in '"\\':
+        return f"\\{char}"
+    return char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def did_you_mean(text: str) -> str:
+    """The question that a hint asks."""
+    return f"did you mean {quoted(text)}?"
+
+
+def nearest(text: str, known: Iterable[str], min_ratio: float) -> str | None:
+    """The one of `known` that `text` is most like, if at least `min_ratio` (0 to 1) of it is the same."""
+    matcher = SequenceMatcher(a="", b=text[:MAX_SHOWN_CHARS], autojunk=False)
+    best: tuple[float, str] | None = None
+    for candidate in known:
+        matcher.set_seq1(candidate)
+        ratio = matcher.ratio()
+        if ratio >= min_ratio and (best is None or ratio > best[0]):
+            best = (ratio, candidate)
+    return None if best is None else best[1]

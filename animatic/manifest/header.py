@@ -1,0 +1,81 @@
+"""The columns of a manifest: which are ours, which are missing, and which look like a slip of the pen.
+
+A near-miss of a column that is itself absent is a fault, since its default would be bought silently. Every other
+column is carried into the results.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from animatic.manifest.faults import Bad, Fault, did_you_mean, escaped, fault_at, nearest, quoted
+
+REQUIRED_COLUMNS = ("image", "prompt")
+COLUMNS = (*REQUIRED_COLUMNS, "shot_id", "storyboard", "aspect_ratio", "duration", "takes", "model")
+MAX_COLUMNS = 1_000
+MAX_COLUMN_NAME_CHARS = 200
+
+_SLIP_RATIO = 0.85
+_ALIASES = {
+    "image": ("img", "image_url", "image_uri", "image_path", "picture", "photo", "still", "url"),
+    "prompt": ("prompts", "text", "description", "motion", "caption"),
+}
+
+
+def normalised(column: str) -> str:
+    """The name as its writer may have meant it: `Aspect Ratio` is `aspect_ratio`."""
+    return column.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def header_faults(columns: Sequence[str], line: int | None) -> list[Fault]:
+    """Missing columns and near-misses. `line` is the header's own, None for Parquet."""
+    faults: list[Fault] = []
+    taken: set[str] = set()
+    for missing in (name for name in REQUIRED_COLUMNS if name not in columns):
+        meant = _meant_by(missing, [name for name in columns if name not in COLUMNS])
+        taken.update(() if meant is None else (meant,))
+        faults.append(fault_at(line, None, "header", _missing(missing, meant, columns)))
+    for name in columns:
+        known = None if name in COLUMNS or name in taken else _slip_of(name)
+        if known is not None and known not in columns:
+            allowed = f"the columns {', '.join(COLUMNS)}, or a name unlike theirs"
+            bad = Bad("near-miss column name", quoted(name), allowed, did_you_mean(known))
+            faults.append(fault_at(line, None, "header", bad))
+    return faults
+
+
+def name_faults(columns: Sequence[str], line: int | None) -> list[Fault]:
+    """What makes the columns unusable altogether: two of the same name, or names that no table can have."""
+    allowed = f"names of 1 to {MAX_COLUMN_NAME_CHARS} printable characters"
+    bads = [
+        Bad("bad column name", quoted(name) if name else "a column without a name", allowed)
+        for name in columns
+        if not name or len(name) > MAX_COLUMN_NAME_CHARS or not name.isprintable()
+    ]
+    bads += [
+        Bad("duplicate column name", f"{quoted(name)} {count} times", "each column once")
+        for name, count in Counter(columns).items()
+        if count > 1
+    ]
+    if len(columns) > MAX_COLUMNS:
+        bads = [Bad("too many columns", f"{len(columns):,} columns", f"up to {MAX_COLUMNS:,}")]
+    return [fault_at(line, None, "header", bad) for bad in bads]
+
+
+def _missing(missing: str, meant: str | None, columns: Sequence[str]) -> Bad:
+    seen = ", ".join(escaped(name, 30) for name in columns[:12]) + (", …" if len(columns) > 12 else "")
+    hint = None if meant is None else f'did you mean {quoted(meant)} to be "{missing}"?'
+    return Bad("missing column", f'no column "{missing}", only {seen}', "a header that names image and prompt", hint)
+
+
+def _meant_by(missing: str, others: Sequence[str]) -> str | None:
+    """The one of `others` that its writer may have meant to be the column `missing`."""
+    plain = {normalised(name): name for name in reversed(others)}
+    for alias in (missing, *_ALIASES[missing]):
+        if alias in plain:
+            return plain[alias]
+    near = nearest(missing, plain, 0.7)
+    return None if near is None else plain[near]
+
+
+def _slip_of(column: str) -> str | None:
+    return nearest(normalised(column), COLUMNS, _SLIP_RATIO)

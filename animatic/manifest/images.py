@@ -1,0 +1,138 @@
+"""What may stand in an `image` cell: an https URL, or a path that stays inside the manifest's own folder.
+
+Cells are hostile. Nothing but what these rules return may be opened, fetched or sent.
+"""
+
+import ipaddress
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+from urllib.parse import SplitResult, urlsplit
+
+from animatic.manifest.faults import Bad, did_you_mean, quoted
+
+STILL_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+MAX_STILL_BYTES = 20 << 20
+MAX_STILL_PIXELS = 100_000_000
+MIN_SIDE_PIXELS = 720
+MAX_URL_CHARS = 2_083
+MAX_PATH_CHARS = 1_024
+STILL_ALLOWED = (
+    f"a JPEG, PNG or WebP file in the manifest's folder, up to {MAX_STILL_BYTES >> 20} MiB"
+    f" and {MAX_STILL_PIXELS // 1_000_000} megapixels"
+)
+ALLOWED = f"an https URL, or a path inside the manifest's folder that ends in {', '.join(STILL_SUFFIXES)}"
+
+_HAS_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_HOST = re.compile(r"[^\W_](?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?")
+_HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
+
+StillFormat: TypeAlias = Literal["JPEG", "PNG", "WEBP"]
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """What was found where a relative path leads, and can be uploaded.
+
+    Attributes:
+        sha256: of its bytes, in hex; it stands for the still in fingerprints.
+        width, height: in pixels, as stored.
+    """
+
+    sha256: str
+    size_bytes: int
+    width: int
+    height: int
+    format: StillFormat
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is below 720p, the least that the API advises."""
+        return min(self.width, self.height) < MIN_SIDE_PIXELS
+
+
+def image(text: str) -> str | Bad:
+    """The URL as it stands, or the path without `.` segments."""
+    text = text.strip()
+    accepted = (text if is_acceptable_url(text) else None) if "://" in text else relative_path(text)
+    if accepted is not None:
+        return accepted
+    if len(text) > (limit := MAX_URL_CHARS if "://" in text else MAX_PATH_CHARS):
+        return Bad("long image", f"{len(text):,} characters", f"up to {limit:,}")
+    return Bad("bad image", quoted(text), ALLOWED, _hint(text))
+
+
+def is_acceptable_url(text: str) -> bool:
+    """Whether `text` is an https URL (http for loopback only) with a host, and no user, space or hidden character."""
+    if len(text) > MAX_URL_CHARS or "\\" in text or " " in text or _hides_something(text):
+        return False
+    try:
+        url = urlsplit(text)
+        host, _ = url.hostname, url.port  # the port is read because a bad one raises
+    except ValueError:
+        return False
+    if not host or "@" in url.netloc or not text[len(url.scheme) :].startswith("://"):
+        return False
+    if url.scheme == "http":
+        return _is_loopback(url, host)
+    return url.scheme == "https" and _is_host(url, host)
+
+
+def relative_path(text: str) -> str | None:
+    """`text` without `.` segments if it is the path of a still below some folder, or None."""
+    if len(text) > MAX_PATH_CHARS or text.startswith(("/", "~")) or "\\" in text or ":" in text:
+        return None
+    if _hides_something(text):
+        return None
+    segments = text.split("/")
+    if ".." in segments or "" in segments:
+        return None
+    kept = [segment for segment in segments if segment != "."]
+    return "/".join(kept) if segments[-1] != "." and _is_still_name(kept[-1]) else None
+
+
+def _is_still_name(name: str) -> bool:
+    stem, _, suffix = name.rpartition(".")
+    return bool(stem.strip(" .")) and f".{suffix.lower()}" in STILL_SUFFIXES
+
+
+def _hides_something(text: str) -> bool:
+    """Whether any character but the plain space is white, invisible, unassigned, or steers the direction of text."""
+    if text.isascii():
+        return not text.isprintable()
+    return any(char != " " and unicodedata.category(char) in _HIDDEN_CATEGORIES for char in text)
+
+
+def _is_host(url: SplitResult, host: str) -> bool:
+    if "[" in url.netloc:
+        return _address(host) is not None
+    return _HOST.fullmatch(host) is not None
+
+
+def _is_loopback(url: SplitResult, host: str) -> bool:
+    address = _address(host)
+    if address is None:
+        return host == "localhost"
+    return address == ipaddress.IPv6Address("::1") if "[" in url.netloc else address.is_loopback
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _hint(text: str) -> str | None:
+    """A question, where a small change would do."""
+    if text.lower().startswith("http://"):
+        better = "https://" + text[len("http://") :]
+        return did_you_mean(better) if is_acceptable_url(better) else None
+    if not _HAS_SCHEME.match(text) and "\\" in text:
+        better = relative_path(text.replace("\\", "/"))
+        return None if better is None else did_you_mean(better)
+    if text.lower().startswith(("www.", "//")):
+        better = "https://" + text.lstrip("/")
+        return did_you_mean(better) if is_acceptable_url(better) else None
+    return None

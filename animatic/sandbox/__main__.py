@@ -1,0 +1,109 @@
+"""`python -m animatic.sandbox --folder DIR`: the sandbox in the foreground.
+
+Prints one JSON line when it is ready: `url`, `folder`, `key`. Ends with 0 on SIGTERM or SIGINT; 2 for settings that
+it cannot work with, 3 where another sandbox serves the folder.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import mkdtemp
+
+from animatic.errors import SettingsError
+from animatic.sandbox.config import DEFAULT_KEY, LEVELS, SandboxConfig
+from animatic.sandbox.folder import FolderServedError
+from animatic.sandbox.server import serve
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until told to end; the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        asyncio.run(_serve(_config_from(options), dies_with_parent=options.die_with_parent))
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 3 if isinstance(error, FolderServedError) else 2
+    return 0
+
+
+async def _serve(config: SandboxConfig, *, dies_with_parent: bool) -> None:
+    ending, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ending.set)
+    async with serve(config) as sandbox:
+        if dies_with_parent:
+            _watch_stdin(loop, ending)
+        ready = {"url": sandbox.url, "folder": str(sandbox.folder), "key": sandbox.key}
+        sys.stdout.write(json.dumps(ready) + "\n")
+        sys.stdout.flush()
+        await ending.wait()
+
+
+def _watch_stdin(loop: asyncio.AbstractEventLoop, ending: asyncio.Event) -> None:
+    """End when whoever started us closes our stdin, by dying if nothing else."""
+
+    def read_to_the_end() -> None:
+        while os.read(0, 4_096):
+            pass
+        loop.call_soon_threadsafe(ending.set)
+
+    threading.Thread(target=read_to_the_end, daemon=True).start()
+
+
+def _config_from(options: argparse.Namespace) -> SandboxConfig:
+    starts_per_minute, max_in_flight = LEVELS[options.level]
+    return SandboxConfig(
+        folder=options.folder or Path(mkdtemp(prefix="animatic-sandbox-")),
+        host=options.host,
+        port=options.port,
+        key=options.key,
+        inference_s=options.inference_s,
+        spread=options.spread,
+        starts_per_minute=starts_per_minute if options.starts_per_minute is None else options.starts_per_minute,
+        max_in_flight=max_in_flight if options.max_in_flight is None else options.max_in_flight,
+        renders=not options.no_render,
+        syncs=not options.no_sync,
+        scenario=options.scenario,
+        scenario_of=dict(options.scenario_of),
+        list_delay_s=options.list_delay_s,
+        balance_usd=options.balance_usd,
+        seed=options.seed,
+    )
+
+
+def _numbered(text: str) -> tuple[int, str]:
+    number, _, scenario = text.partition(":")
+    return int(number), scenario
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m animatic.sandbox", description="The WaveSpeed API on loopback.")
+    add = parser.add_argument
+    add("--folder", type=Path, help="where its state lives (default: a new temporary folder)")
+    add("--host", default="127.0.0.1", help="a loopback address")
+    add("--port", type=int, default=0, help="0 (default) picks a free one")
+    add("--key", default=DEFAULT_KEY, help="the key that it accepts; it buys nothing anywhere")
+    add("--inference-s", type=float, default=4.0, help="median seconds of work of a prediction")
+    add("--spread", type=float, default=0.2, help="coefficient of variation of those seconds")
+    add("--level", choices=LEVELS, default="ultra", help="the account's level, which sets the next two")
+    add("--starts-per-minute", type=int)
+    add("--max-in-flight", type=int)
+    add("--no-render", action="store_true", help="give URLs of clips, but no clips")
+    add("--no-sync", action="store_true", help="do not fsync the witness: faster, and not proof against power cuts")
+    add("--scenario", default="ok", help="what happens to submissions that ask for nothing: NAME or NAME=VALUE")
+    add("--scenario-of", type=_numbered, action="append", default=[], metavar="N:NAME", help="for the n-th submission")
+    add("--list-delay-s", type=float, default=0.0, help="how late a prediction shows up in the list")
+    add("--balance-usd", type=float, default=100_000.0)
+    add("--seed", type=int, default=0, help="of latencies and clips")
+    add("--die-with-parent", action="store_true", help="end when stdin does")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

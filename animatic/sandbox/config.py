@@ -1,0 +1,91 @@
+"""What a sandbox is told when it starts: one frozen value. Reads no environment; refuses what is not loopback."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from animatic.errors import SettingsError
+from animatic.sandbox.scenarios import ScenarioError, read_scenario
+
+DEFAULT_KEY = "sandbox-key"
+
+# What each account level allows: starts per minute, takes in flight. Source: the account-levels page, of which two
+# copies disagree; the lower figure of each pair.
+LEVELS: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {"bronze": (2, 2), "silver": (60, 100), "gold": (600, 2_000), "ultra": (5_000, 5_000)}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxConfig:
+    """How one sandbox behaves. Wrong values raise SettingsError when it is made.
+
+    Attributes:
+        folder: where its state lives: witness, uploads, clips, lock. Made when absent.
+        host: a loopback address; anything else is refused.
+        port: 0 picks a free one.
+        key: the only key that it accepts.
+        inference_s: median seconds between the start of a prediction and its end.
+        spread: coefficient of variation of those seconds (log-normal), 0 for none.
+        starts_per_minute: accepted submissions in any 60 s; one more gets 429.
+        max_in_flight: predictions that run at once; one more waits as `created`.
+        renders: whether outputs are real clips; otherwise their download is a 404.
+        syncs: whether the witness is fsynced before each reply. A kill of the process needs no fsync, a power cut does.
+        scenario: what happens to a submission that asks for nothing, as in a prompt's token: `slow=30`.
+        scenario_of: the same for the n-th valid submission, counted from 1; those in the witness at the start count.
+        list_delay_s: how long a prediction stays out of the list after it was accepted.
+        balance_usd: money at the start; what the witness has spent is taken off.
+        seed: of latencies and clips; equal seeds and equal submissions give equal ones.
+    """
+
+    folder: Path
+    host: str = "127.0.0.1"
+    port: int = 0
+    key: str = field(default=DEFAULT_KEY, repr=False)
+    inference_s: float = 4.0
+    spread: float = 0.2
+    starts_per_minute: int = LEVELS["ultra"][0]
+    max_in_flight: int = LEVELS["ultra"][1]
+    renders: bool = True
+    syncs: bool = True
+    scenario: str = "ok"
+    scenario_of: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+    list_delay_s: float = 0.0
+    balance_usd: float = 100_000.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _refuse_other_hosts(self.host)
+        if not self.key.isascii() or not self.key.strip():
+            raise SettingsError("sandbox: the key is empty or not ASCII; give it some printable characters")
+        limits = {
+            "port": (self.port, 0, 65_535),
+            "inference_s": (self.inference_s, 0, 86_400),
+            "spread": (self.spread, 0, 10),
+            "starts_per_minute": (self.starts_per_minute, 0, 10_000_000),
+            "max_in_flight": (self.max_in_flight, 1, 10_000_000),
+            "list_delay_s": (self.list_delay_s, 0, 86_400),
+            "balance_usd": (self.balance_usd, 0, 1e12),
+        }
+        for name, (found, least, most) in limits.items():
+            if not least <= found <= most:
+                raise SettingsError(f"sandbox: {name}: found {found}; allowed: {least} to {most}")
+        try:
+            for text in (self.scenario, *self.scenario_of.values()):
+                read_scenario(text)
+        except ScenarioError as error:
+            raise SettingsError(f"sandbox: scenario: {error}") from None
+
+
+def _refuse_other_hosts(host: str) -> None:
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise SettingsError(
+            f'sandbox: host: found "{host}"; it serves loopback addresses only, so that nobody else can reach it: '
+            "leave it at 127.0.0.1"
+        )

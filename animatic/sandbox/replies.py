@@ -1,0 +1,69 @@
+"""Replies over HTTP, the honest ones and those that are not answers. What the client under test must survive."""
+
+import asyncio
+
+from aiohttp import web
+
+from animatic.sandbox.scenarios import Data, Refusal, Reply, Trick
+from animatic.sandbox.wire import envelope
+
+RETRY_AFTER_S = 1
+_HUGE_BYTES = 10_000_000
+_DRIP_EVERY_S = 0.2
+_DRIPS_FOR_S = 3_600
+
+
+def answer(data: object) -> web.Response:
+    """HTTP 200 with its envelope."""
+    return web.Response(body=envelope(data), content_type="application/json")
+
+
+def refuse(http: int, message: str, retry_after_s: int | None = None) -> web.Response:
+    """An error in the API's own envelope, `data` null."""
+    headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+    return web.Response(
+        status=http, body=envelope(None, http, message), content_type="application/json", headers=headers
+    )
+
+
+async def play(  # noqa: PLR0911 - one return a case
+    reply: Reply, request: web.Request, data: Data | None, value: str
+) -> web.StreamResponse:
+    """Give a scenario's reply instead of the answer `data` (None where there would be none)."""
+    match reply:
+        case Refusal(http, message):
+            return refuse(http, message, RETRY_AFTER_S if http == 429 else None)
+        case Trick.CUT:
+            return cut(request)
+        case Trick.REDIRECT:
+            return web.Response(status=302, headers={"Location": value})
+        case Trick.GARBAGE:
+            return web.Response(text="<html><h1>Bad gateway</h1></html>", content_type="text/html")
+        case Trick.NULL_DATA:
+            return answer(None)
+        case Trick.CODE_500:
+            return web.Response(body=envelope(data, 500, "sandbox: an error in a 200"), content_type="application/json")
+        case Trick.DRIP:
+            return await _drip(request)
+        case Trick.HUGE:
+            return answer((data or {}) | {"padding": "x" * _HUGE_BYTES})
+
+
+def cut(request: web.Request) -> web.StreamResponse:
+    """End the connection at once, with a reset, and say nothing."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()  # goes nowhere: aiohttp wants one
+
+
+async def _drip(request: web.Request) -> web.StreamResponse:
+    """JSON's leading white space, a byte at a time, until the client has had enough."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await response.prepare(request)
+    for _ in range(int(_DRIPS_FOR_S / _DRIP_EVERY_S)):
+        try:
+            await response.write(b" ")
+        except ConnectionError:
+            break
+        await asyncio.sleep(_DRIP_EVERY_S)
+    return response

@@ -1,0 +1,280 @@
+"""What can happen to a submission, as named values.
+
+Asked for by a token in the prompt, `[sandbox:NAME]` or `[sandbox:NAME=VALUE]` (the first one counts), or set in the
+configuration as the default or for the n-th submission.
+
+    | name                 | what happens                                                           | value            |
+    | -------------------- | ---------------------------------------------------------------------- | ---------------- |
+    | ok                   | accepted, works, completes with one output                             |                  |
+    | slow                 | the same, ten times as long                                            | seconds          |
+    | nsfw                 | completes, its output flagged                                          |                  |
+    | fails                | fails, `data.code` 5000                                                | another code     |
+    | moderated            | fails, 1200                                                            |                  |
+    | unreachable          | fails, 1402: the image cannot be had                                   |                  |
+    | cancelled, timeout,  | ends with that status                                                  |                  |
+    | deleted              |                                                                        |                  |
+    | stuck                | never final                                                            |                  |
+    | unknown-status       | says `hibernating` while it works, then completes                      | forever          |
+    | empty                | completes without outputs                                              |                  |
+    | mismatch             | completes with one output and no flag                                  | number of flags  |
+    | busy                 | 429 with Retry-After for the first 2 submissions of the prompt         | how many         |
+    | rejects              | 400; nothing accepted                                                  |                  |
+    | unauthorised, unpaid,| 401, 403, 402; nothing accepted                                        |                  |
+    | payment-required     |                                                                        |                  |
+    | server-error         | 500; nothing accepted                                                  |                  |
+    | server-error-billed  | accepted, then 500                                                     |                  |
+    | reset-before         | the connection is cut; nothing accepted                                |                  |
+    | lost-reply           | accepted, then the connection is cut without a reply                   |                  |
+    | redirect             | 302 to another host; nothing accepted                                  | its URL          |
+    | bad-id               | accepted, but the reply's id is no id                                  | the id           |
+    | foreign-get          | accepted; `urls.get` points to another host                            | its URL          |
+    | not-found            | each look is a 404 for the first 2 s after it was accepted             | seconds          |
+    | unavailable          | each look is a 503                                                     | looks            |
+    | poll-busy            | each look is a 429 with Retry-After                                    | looks            |
+    | garbage              | each look is HTML with status 200                                      | looks            |
+    | null-data            | each look has `data: null`                                             | looks            |
+    | code-500-in-200      | each look is an HTTP 200 whose envelope says 500                       | looks            |
+    | drip                 | each look sends its body a byte at a time, for ever                    | looks            |
+    | huge                 | each look is 10 MB                                                     | looks            |
+    | bad-types            | completes with wrong types all over `data`                             | submit           |
+    | nan                  | completes with NaN for `timings.inference`                             | submit           |
+
+Where the value is "looks", a number limits the fault to that many first looks at the result, and `submit` puts it on
+the reply to the (accepted) submission instead. To add a scenario: one entry in `SCENARIOS` and one line above.
+"""
+
+import enum
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from animatic.sandbox.life import COMPLETED, FAILED
+
+Data = dict[str, Any]
+# The value is printable ASCII without `]`: it ends up in headers and bodies.
+_TOKEN = re.compile(r"\[sandbox:([a-z0-9-]+)(?:=([\x20-\x5c\x5e-\x7e]*))?\]")
+
+
+class ScenarioError(ValueError):
+    """A scenario that does not exist, or a value that it cannot take; `str()` says which, and what is allowed."""
+
+
+class Trick(enum.Enum):
+    """A reply that is not an answer."""
+
+    CUT = "the connection ends without a reply"
+    REDIRECT = "302 to the value"
+    GARBAGE = "not JSON"
+    NULL_DATA = "data is null"
+    CODE_500 = "an error inside an HTTP 200"
+    DRIP = "slower than any deadline"
+    HUGE = "10 MB"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An honest error reply, with this HTTP status in its envelope."""
+
+    http: int
+    message: str
+
+
+Reply = Trick | Refusal
+
+
+class Takes(enum.Enum):
+    """What may stand behind a scenario's name."""
+
+    NOTHING = "no value"
+    NUMBER = "a number, 0 or more"
+    LOOKS = 'a whole number of looks, or "submit"'
+    SUBMIT = '"submit"'
+    FOREVER = '"forever"'
+    TEXT = "any text"
+
+    def allows(self, value: str) -> bool:
+        """Whether a value is of this kind."""
+        match self:
+            case Takes.NOTHING:
+                return not value
+            case Takes.NUMBER:
+                return _is_number(value)
+            case Takes.LOOKS:
+                return value == "submit" or (value.isascii() and value.isdigit())
+            case Takes.SUBMIT | Takes.FOREVER:
+                return value == self.name.lower()
+            case Takes.TEXT:
+                return True
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One row of the table.
+
+    Attributes:
+        takes: what its value may be; `default` stands in where there is none.
+        before: instead of accepting it.
+        after: instead of the reply, once accepted.
+        look: instead of the answer to a look at its result.
+        alters: changes the data of a completed result (with the value `submit`: of the submission's reply).
+        ends_as: the final status; empty: never final.
+        says: the status shown instead of `processing`.
+        code, error: of a failed prediction.
+        slowdown: factor on the latency.
+        outputs: how many clips it gives.
+    """
+
+    takes: Takes = Takes.NOTHING
+    default: str = ""
+    before: Reply | None = None
+    after: Reply | None = None
+    look: Reply | None = None
+    alters: Callable[[Data, str], Data] | None = None
+    ends_as: str = COMPLETED
+    says: str = ""
+    code: int = 0
+    error: str = ""
+    slowdown: float = 1.0
+    outputs: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A scenario and its value, as a submission asked for it."""
+
+    name: str
+    value: str
+    scenario: Scenario
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.value}" if self.value else self.name
+
+    @property
+    def number(self) -> float:
+        """The value (or its default) as a number; infinity where there is none."""
+        text = self.value or self.scenario.default
+        return float(text) if _is_number(text) else math.inf
+
+    @property
+    def is_for_the_submission(self) -> bool:
+        """Whether a fault of the looks is put on the submission's reply instead."""
+        return self.value == "submit" or self.name in {"bad-id", "foreign-get"}
+
+    def latency_s(self, drawn_s: float) -> float:
+        """Seconds of work, given what was drawn."""
+        if self.name == "slow" and self.value:
+            return self.number
+        return drawn_s * self.scenario.slowdown
+
+    @property
+    def error_code(self) -> int:
+        """The `data.code` of its failure; 0 where it does not fail with one."""
+        return int(self.number) if self.scenario.code and self.value else self.scenario.code
+
+
+def asked_in(prompt: str) -> str | None:
+    """The text of the first token in a prompt, `NAME` or `NAME=VALUE`, or None."""
+    found = _TOKEN.search(prompt)
+    if found is None:
+        return None
+    name, value = found.groups()
+    return f"{name}={value}" if value else name
+
+
+def read_scenario(text: str) -> Asked:
+    """The scenario that `NAME` or `NAME=VALUE` asks for; raises ScenarioError."""
+    name, _, value = text.partition("=")
+    scenario = SCENARIOS.get(name)
+    if scenario is None:
+        raise ScenarioError(f'found "{name}"; allowed: {", ".join(SCENARIOS)}')
+    if value and not scenario.takes.allows(value):
+        raise ScenarioError(f'"{name}": found the value "{value}"; allowed: {scenario.takes.value}')
+    return Asked(name, value, scenario)
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text, re.ASCII) is not None
+
+
+def _bad_types(data: Data, _: str) -> Data:
+    wrong = {
+        "outputs": "clip.mp4",
+        "has_nsfw_contents": "no",
+        "created_at": 5,
+        "error": 17,
+        "timings": {"inference": "soon"},
+    }
+    return data | wrong
+
+
+def _nan(data: Data, _: str) -> Data:
+    return data | {"timings": {"inference": math.nan}}
+
+
+def _flagged(data: Data, _: str) -> Data:
+    return data | {"has_nsfw_contents": [True for _ in data["outputs"]]}
+
+
+def _flag_count(data: Data, value: str) -> Data:
+    return data | {"has_nsfw_contents": [False] * min(int(float(value)), 1_000)}
+
+
+def _bad_id(data: Data, value: str) -> Data:
+    return data | {"id": value}
+
+
+def _foreign_get(data: Data, value: str) -> Data:
+    return data | {"urls": {"get": value}}
+
+
+def _ends(status: str) -> Scenario:
+    return Scenario(ends_as=status, error=f"sandbox: this prediction ends as {status}", outputs=0)
+
+
+def _fails(code: int, error: str, takes: Takes = Takes.NOTHING) -> Scenario:
+    return Scenario(takes, ends_as=FAILED, code=code, error=error, outputs=0)
+
+
+def _looks(reply: Reply) -> Scenario:
+    return Scenario(Takes.LOOKS, look=reply)
+
+
+SCENARIOS: Mapping[str, Scenario] = {
+    "ok": Scenario(),
+    "slow": Scenario(Takes.NUMBER, slowdown=10.0),
+    "nsfw": Scenario(alters=_flagged),
+    "fails": _fails(5000, "sandbox: the model failed on its side", Takes.NUMBER),
+    "moderated": _fails(1200, "sandbox: the content was refused by moderation"),
+    "unreachable": _fails(1402, "sandbox: the image could not be fetched from its URL"),
+    "cancelled": _ends("cancelled"),
+    "timeout": _ends("timeout"),
+    "deleted": _ends("deleted"),
+    "stuck": Scenario(ends_as="", outputs=0),
+    "unknown-status": Scenario(Takes.FOREVER, says="hibernating"),
+    "empty": Scenario(outputs=0),
+    "mismatch": Scenario(Takes.NUMBER, default="0", alters=_flag_count),
+    "busy": Scenario(Takes.NUMBER, default="2", before=Refusal(429, "sandbox: busy, come again")),
+    "rejects": Scenario(before=Refusal(400, "sandbox: these inputs are refused")),
+    "unauthorised": Scenario(before=Refusal(401, "sandbox: invalid authentication")),
+    "unpaid": Scenario(before=Refusal(403, "sandbox: insufficient balance")),
+    "payment-required": Scenario(before=Refusal(402, "sandbox: insufficient credits")),
+    "server-error": Scenario(before=Refusal(500, "sandbox: server error before accepting")),
+    "server-error-billed": Scenario(after=Refusal(500, "sandbox: server error after accepting")),
+    "reset-before": Scenario(before=Trick.CUT),
+    "lost-reply": Scenario(after=Trick.CUT),
+    "redirect": Scenario(Takes.TEXT, default="https://elsewhere.invalid/api/v3/predictions", before=Trick.REDIRECT),
+    "bad-id": Scenario(Takes.TEXT, default="../../balance", alters=_bad_id),
+    "foreign-get": Scenario(Takes.TEXT, default="https://elsewhere.invalid/result", alters=_foreign_get),
+    "not-found": Scenario(Takes.NUMBER, default="2", look=Refusal(404, "sandbox: no such prediction yet")),
+    "unavailable": _looks(Refusal(503, "sandbox: unavailable for a moment")),
+    "poll-busy": _looks(Refusal(429, "sandbox: too many looks")),
+    "garbage": _looks(Trick.GARBAGE),
+    "null-data": _looks(Trick.NULL_DATA),
+    "code-500-in-200": _looks(Trick.CODE_500),
+    "drip": _looks(Trick.DRIP),
+    "huge": _looks(Trick.HUGE),
+    "bad-types": Scenario(Takes.SUBMIT, alters=_bad_types),
+    "nan": Scenario(Takes.SUBMIT, alters=_nan),
+}

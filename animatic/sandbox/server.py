@@ -1,0 +1,89 @@
+"""The sandbox as a server on loopback: the whole of it put together, and taken apart again.
+
+async with serve(SandboxConfig(folder=folder)) as sandbox:
+    ...  # sandbox.url speaks the API of WaveSpeed, with sandbox.key
+"""
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiohttp import web
+
+from animatic.errors import SettingsError
+from animatic.sandbox.api import Api, Clock, Handler
+from animatic.sandbox.book import Book
+from animatic.sandbox.clips import Clips
+from animatic.sandbox.config import SandboxConfig
+from animatic.sandbox.folder import FolderLock
+from animatic.sandbox.uploads import Uploads
+
+_SHUTDOWN_S = 0.5
+_MAX_JSON_BYTES = 1 << 20
+_BACKLOG = 2_048
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A sandbox that serves; `read_witness(folder)` tells what it accepted."""
+
+    url: str
+    folder: Path
+    key: str = field(repr=False)
+
+
+def create_app(config: SandboxConfig, clock: Clock = time.time) -> web.Application:
+    """The application over a folder that nobody else serves (`serve` sees to that). `clock` gives seconds since 1970.
+
+    Raises SettingsError where the folder holds something that is not ours.
+    """
+    config.folder.mkdir(parents=True, exist_ok=True)
+    uploads = Uploads(config.folder)
+    clips, book = Clips(config.folder, uploads), Book(config)
+    api = Api(config, book, uploads, clips, clock)
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await api.guard(request, handler)
+
+    async def close(_: web.Application) -> None:
+        await clips.close()
+        book.close()
+
+    app = web.Application(middlewares=[guard], client_max_size=_MAX_JSON_BYTES)
+    app.add_routes(api.routes())
+    app.on_cleanup.append(close)
+    return app
+
+
+@asynccontextmanager
+async def serve(config: SandboxConfig, clock: Clock = time.time) -> AsyncGenerator[Sandbox]:
+    """A sandbox, ready, for as long as the context lasts.
+
+    Raises FolderServedError if another sandbox serves the folder, SettingsError if the address cannot be had.
+    """
+    lock = FolderLock(config.folder)
+    try:
+        runner = web.AppRunner(create_app(config, clock), access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        await runner.setup()
+        try:
+            url = await _listen(runner, config)
+            lock.announce(url)
+            yield Sandbox(url, config.folder, config.key)
+        finally:
+            await runner.cleanup()
+    finally:
+        lock.release()
+
+
+async def _listen(runner: web.AppRunner, config: SandboxConfig) -> str:
+    try:
+        await web.TCPSite(runner, config.host, config.port, backlog=_BACKLOG).start()
+    except OSError as error:
+        raise SettingsError(
+            f"sandbox: cannot listen on {config.host} port {config.port}: {error.strerror}; port 0 picks a free one"
+        ) from None
+    host, port = runner.addresses[0][:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,184 @@
+"""Depth layers as planes of luma and chroma, drawn into a frame through moving windows. All the per-frame work is here.
+
+Resampling works on the planes that the encoder wants (4:2:0), never on RGB, and only where a layer shows: that is what
+keeps a frame at some 15 ms. Windows have sub-pixel edges, so slow moves do not jitter.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from animatic.sandbox.layers import Bytes, Layer
+
+BAND = 80  # rows of a frame that are drawn at once: only as wide as the layer shows in them
+CELL = 16  # canvas pixels to a cell of the map that says where a layer shows
+SMOOTH = Image.Resampling.HAMMING  # sharp, and without shimmer as long as the canvas is finer than the frame
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The part of the canvas that the camera sees, in canvas pixels."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """A frame as the encoder wants it: `luma` (height, width), `blue` and `red` half of that each way."""
+
+    luma: Bytes
+    blue: Bytes
+    red: Bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A layer ready to be drawn.
+
+    Attributes:
+        nearness: the layer's.
+        luma: the luma plane; with its alpha beside it (`La`) unless this is the whole picture behind all (`L`).
+        chroma: both chroma planes at half size, with the alpha as a third (`RGB`, which here only means three bytes).
+        shows: per cell of CELL canvas pixels, whether any of it shows; None for the farthest.
+    """
+
+    nearness: float
+    luma: Image.Image
+    chroma: Image.Image
+    shows: NDArray[np.bool_] | None
+
+
+def sheet(layer: Layer) -> Sheet:
+    """A layer as planes in BT.709, limited range."""
+    luma, blue, red = _planes(layer.rgb)
+    halves = [plane.reduce(2) for plane in (blue, red)]
+    if layer.alpha is None:
+        return Sheet(layer.nearness, luma, Image.merge("La", halves), None)
+    alpha = Image.fromarray(layer.alpha)
+    rows, columns = layer.alpha.shape
+    padded = np.pad(layer.alpha > 0, ((0, -rows % CELL), (0, -columns % CELL)))
+    shows = padded.reshape(padded.shape[0] // CELL, CELL, -1, CELL).any((1, 3))
+    return Sheet(layer.nearness, Image.merge("La", [luma, alpha]), Image.merge("RGB", [*halves, alpha.reduce(2)]), shows)
+
+
+def _planes(rgb: Bytes) -> tuple[Image.Image, Image.Image, Image.Image]:
+    red, green, blue = (rgb[..., i].astype(np.float32) / 255 for i in range(3))
+    luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    planes = (16 + 219 * luma, 128 + 224 * (blue - luma) / 1.8556, 128 + 224 * (red - luma) / 1.5748)
+    first, second, third = (Image.fromarray((plane + 0.5).astype(np.uint8)) for plane in planes)
+    return first, second, third
+
+
+def draw(sheets: list[Sheet], windows: list[Window], size: tuple[int, int]) -> Planes:
+    """A frame of (width, height), both even: each sheet seen through its window, farthest first."""
+    width, height = size
+    planes = _backdrop(sheets[0], windows[0], size)
+    for near, window in zip(sheets[1:], windows[1:], strict=True):
+        for top in range(0, height, BAND):
+            bottom = min(top + BAND, height)
+            span = _span(near, window, size, (top, bottom))
+            if span:
+                _lay(planes, near, _part(window, size, (span[0], top, span[1], bottom)), (span[0], top, span[1], bottom))
+    return planes
+
+
+def _backdrop(far: Sheet, window: Window, size: tuple[int, int]) -> Planes:
+    luma = np.array(_seen(far.luma, window, size))
+    chroma = np.array(_seen(far.chroma, _half(window), (size[0] // 2, size[1] // 2)))
+    return Planes(luma, chroma[..., 0].copy(), chroma[..., 1].copy())
+
+
+def _span(near: Sheet, window: Window, size: tuple[int, int], rows: tuple[int, int]) -> tuple[int, int] | None:
+    """From which even column to which a sheet shows in some rows of the frame; None if it does not."""
+    if near.shows is None:
+        return (0, size[0])
+    per_row = (window.bottom - window.top) / size[1]
+    first, last = (int((window.top + row * per_row) // CELL) for row in (rows[0], rows[1] + 2))
+    columns = np.flatnonzero(near.shows[max(0, first) : last + 1].any(0))
+    if not columns.size:
+        return None
+    per_column = (window.right - window.left) / size[0]
+    left = int((columns[0] * CELL - window.left) / per_column) - 3
+    right = int(((columns[-1] + 1) * CELL - window.left) / per_column) + 3
+    left, right = max(0, left) // 2 * 2, min(size[0], (right + 1) // 2 * 2)
+    return (left, right) if left < right else None
+
+
+def _part(window: Window, size: tuple[int, int], box: tuple[int, int, int, int]) -> Window:
+    per_column, per_row = (window.right - window.left) / size[0], (window.bottom - window.top) / size[1]
+    return Window(
+        window.left + box[0] * per_column,
+        window.top + box[1] * per_row,
+        window.left + box[2] * per_column,
+        window.top + box[3] * per_row,
+    )
+
+
+def _half(window: Window) -> Window:
+    return Window(window.left / 2, window.top / 2, window.right / 2, window.bottom / 2)
+
+
+def _seen(image: Image.Image, window: Window, size: tuple[int, int]) -> Image.Image:
+    box = (
+        max(0.0, window.left),
+        max(0.0, window.top),
+        min(float(image.width), window.right),
+        min(float(image.height), window.bottom),
+    )
+    return image.resize(size, SMOOTH, box=box)
+
+
+def _lay(planes: Planes, near: Sheet, window: Window, box: tuple[int, int, int, int]) -> None:
+    left, top, right, bottom = box
+    luma = np.asarray(_seen(near.luma, window, (right - left, bottom - top)))
+    _blend(planes.luma[top:bottom, left:right], luma[..., 0], luma[..., 1])
+    half = (slice(top // 2, bottom // 2), slice(left // 2, right // 2))
+    chroma = np.asarray(_seen(near.chroma, _half(window), ((right - left) // 2, (bottom - top) // 2)))
+    _blend(planes.blue[half], chroma[..., 0], chroma[..., 2])
+    _blend(planes.red[half], chroma[..., 1], chroma[..., 2])
+
+
+def _blend(under: Bytes, over: Bytes, alpha: Bytes) -> None:
+    """`over` on `under`, in place; exact in sixteen bits."""
+    total = over.astype(np.uint16) * alpha
+    total += under * (255 - alpha).astype(np.uint16)
+    total += 128
+    total += total >> 8
+    np.right_shift(total, 8, out=total)
+    under[...] = total
+
+
+def rolled(planes: Planes, angle: float, margin: int) -> Planes:
+    """The frame turned clockwise by a small angle (radians) about its middle, and `margin` pixels smaller on each side."""
+    return Planes(
+        _turned(planes.luma, angle, margin),
+        _turned(planes.blue, angle, margin // 2),
+        _turned(planes.red, angle, margin // 2),
+    )
+
+
+def _turned(plane: Bytes, angle: float, margin: int) -> Bytes:
+    """A turn by a small angle as two shears, each a shift by a fraction of a pixel that is constant along one axis."""
+    sheared = _sheared(plane, angle, margin)
+    return np.ascontiguousarray(_sheared(np.ascontiguousarray(sheared.T), -angle, margin).T)
+
+
+def _sheared(plane: Bytes, slope: float, margin: int) -> Bytes:
+    height, width = plane.shape[0], plane.shape[1] - 2 * margin
+    shift = margin + slope * (np.arange(height) - (height - 1) / 2)
+    whole = np.floor(shift).astype(np.int64)
+    weight = np.round((shift - whole) * 256).astype(np.uint16)[:, None]
+    result = np.empty((height, width), np.uint8)
+    edges = [0, *(np.flatnonzero(np.diff(whole)) + 1), height]
+    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        rows, at = slice(start, stop), int(whole[start])
+        share = weight[rows]
+        mixed = plane[rows, at : at + width] * (256 - share)
+        mixed += plane[rows, at + 1 : at + 1 + width] * share
+        result[rows] = (mixed + 127) >> 8
+    return result

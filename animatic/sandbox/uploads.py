@@ -1,0 +1,75 @@
+"""Stills that were uploaded: files in the sandbox's folder, named by their content. Never fetches anything."""
+
+import hashlib
+import io
+import ipaddress
+import re
+import secrets
+import warnings
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from PIL import Image, UnidentifiedImageError
+
+from animatic.sandbox.catalogue import InvalidInputError
+
+MAX_UPLOAD_BYTES = 20_000_000
+_MAX_PIXELS = 60_000_000
+_SUFFIX_OF = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
+_NAME = re.compile(r"[0-9a-f]{32}\.(png|jpg|webp)")
+
+
+class Uploads:
+    """The uploads of one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "uploads"
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def store(self, still: bytes) -> str:
+        """Keep a still; the name it goes by, the same for equal bytes. Raises InvalidInputError for anything else."""
+        name = hashlib.sha256(still).hexdigest()[:32] + _suffix_of(still)
+        target = self._folder / name
+        if not target.exists():
+            unfinished = self._folder / f"{secrets.token_hex(8)}.part"
+            unfinished.write_bytes(still)
+            unfinished.replace(target)
+        return name
+
+    def find(self, name: str) -> Path | None:
+        """The file of that name, if it is one of ours."""
+        path = self._folder / name
+        return path if _NAME.fullmatch(name) and path.is_file() else None
+
+    def find_by_url(self, url: str) -> Path | None:
+        """The file behind an upload's URL, whichever port it was given out on."""
+        name = uploaded_name(url)
+        return self.find(name) if name else None
+
+
+def uploaded_name(url: str) -> str | None:
+    """The name in a URL that a sandbox on this machine gave out, or None for any other URL."""
+    parts = urlsplit(url)
+    folder, _, name = parts.path.rpartition("/")
+    return name if folder == "/uploads" and _is_loopback(parts.hostname or "") else None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _suffix_of(still: bytes) -> str:
+    """By its content, never by its name or the type that the client claims."""
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(still), formats=list(_SUFFIX_OF)) as image:
+            width_px, height_px = image.size
+            found = str(image.format)
+            image.verify()
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError):
+        raise InvalidInputError("file: not a PNG, JPEG or WebP image that can be read") from None
+    if width_px * height_px > _MAX_PIXELS:
+        raise InvalidInputError(f"file: {width_px}x{height_px} pixels; at most {_MAX_PIXELS:,} in all")
+    return _SUFFIX_OF[found]

@@ -1,0 +1,50 @@
+"""What runs in a rendering process: one clip at a time, niced, gone as soon as the sandbox is."""
+
+import os
+import secrets
+import signal
+import threading
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+_NICE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A clip to render; `still` is None where the image lives elsewhere."""
+
+    target: Path
+    still: Path | None
+    image_url: str
+    prompt: str
+    aspect_ratio: str
+    duration_s: int
+    seed: int
+
+
+def begin_worker(lifeline: Connection) -> None:
+    """Set the process up. It ends when the other end of `lifeline` is closed, which a dead sandbox does too."""
+    os.nice(_NICE)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the sandbox, which then ends us
+    threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
+
+
+def render_into(order: Order) -> None:
+    """Render a clip and put it at its target, whole or not at all."""
+    from animatic.sandbox.placeholder import draw_placeholder  # noqa: PLC0415 - numpy is for this process only
+    from animatic.sandbox.render import render_clip  # noqa: PLC0415 - and so are the codecs
+
+    still = order.still.read_bytes() if order.still else draw_placeholder(order.image_url, order.aspect_ratio)
+    clip = render_clip(
+        still, order.prompt, aspect_ratio=order.aspect_ratio, duration_s=order.duration_s, seed=order.seed
+    )
+    unfinished = order.target.with_name(f"{secrets.token_hex(8)}.part")
+    unfinished.write_bytes(clip)
+    unfinished.replace(order.target)
+
+
+def _die_with(lifeline: Connection) -> None:
+    lifeline.poll(None)
+    os._exit(1)

@@ -1,0 +1,139 @@
+"""Where things are: the URIs that operators give, judged before fsspec sees them. Cells never come here.
+
+What an error shows of a URI leaves out user, password and query, which may be credentials.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from animatic.errors import LocationError
+from animatic.manifest.faults import did_you_mean, escaped, nearest
+
+# What must be installed for a scheme; None where nothing more is needed.
+_PACKAGES: Mapping[str, str | None] = {
+    "file": None,
+    "memory": None,
+    "http": None,
+    "https": None,
+    "s3": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "abfss": "adlfs",
+    "sftp": "paramiko",
+}
+_WEB = frozenset({"http", "https"})
+_WITH_PASSWORD = frozenset({"http", "https", "sftp"})
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(//)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A URI that was judged acceptable.
+
+    Attributes:
+        scheme: in lower case; `file` for anything on local disk.
+        path: the path for local disk, else the whole URI.
+        shown: the URI as messages may show it.
+    """
+
+    scheme: str
+    path: str
+    shown: str
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine's disk."""
+        return self.scheme == "file"
+
+    @property
+    def is_web(self) -> bool:
+        """Whether it can only be read, over http or https."""
+        return self.scheme in _WEB
+
+    @property
+    def package(self) -> str | None:
+        """What to install for its scheme, None where nothing is needed."""
+        return _PACKAGES[self.scheme]
+
+    @property
+    def name(self) -> str:
+        """Its last segment, `shots.csv`; empty for a folder that ends in a slash, and for a bucket or host alone."""
+        name = self._parts[2]
+        return unquote(name) if self.is_web else name
+
+    @property
+    def folder(self) -> str:
+        """The URI of the folder that it is in, without a slash at its end; of a web page without its query."""
+        root, folder, _ = self._parts
+        return f"{root}{folder}" or "."
+
+    @property
+    def _parts(self) -> tuple[str, str, str]:
+        """What a folder cannot go above, the folder in it, the file's name."""
+        if self.is_local:
+            root = "/" if self.path.startswith("/") else ""
+            folder, _, name = self.path.removeprefix("/").rpartition("/")
+            return root, folder, name
+        path = re.split("[?#]", self.path, maxsplit=1)[0] if self.is_web else self.path
+        place = path.partition("://")[2]
+        if self.scheme != "memory" and "/" not in place:
+            return f"{self.scheme}://", place, ""
+        folder, _, name = place.rpartition("/")
+        return f"{self.scheme}://", folder, name
+
+
+def locate(uri: str) -> Location:
+    """The location that an operator means by `uri`. Raises LocationError for any that we do not accept."""
+    shown = _shown(uri)
+    if not uri.strip() or not uri.isprintable():
+        raise LocationError(f'found "{shown}" as a location; allowed: a path or URI without control characters')
+    if "::" in uri:
+        raise LocationError(f'{shown}: found a chain of file systems ("::"); allowed: one path or URI')
+    match = _SCHEME.match(uri)
+    if match is None or (match[2] is None and match[1].lower() not in _PACKAGES):
+        return Location("file", uri, shown)
+    scheme = match[1].lower()
+    if scheme not in _PACKAGES:
+        near = nearest(scheme, _PACKAGES, 0.6)
+        hint = "" if near is None else f"; {did_you_mean(near + '://')}"
+        known = ", ".join(f"{name}://" for name in _PACKAGES)
+        raise LocationError(f"{shown}: found the scheme {escaped(scheme)}; allowed: a plain path, {known}{hint}")
+    if match[2] is None:
+        raise LocationError(f"{shown}: found {scheme}: without its two slashes; {did_you_mean(scheme + '://')}")
+    return _local(uri, shown) if scheme == "file" else Location(scheme, scheme + uri[len(scheme) :], shown)
+
+
+def name_of(uri: str) -> str:
+    """The file's name, `shots.csv`."""
+    return locate(uri).name
+
+
+def stem_of(uri: str) -> str:
+    """The file's name without its last suffix, `shots`."""
+    name = name_of(uri)
+    return name.rpartition(".")[0] or name
+
+
+def folder_of(uri: str) -> str:
+    """The folder that the file is in, as a path or URI without a slash at its end."""
+    return locate(uri).folder
+
+
+def _local(uri: str, shown: str) -> Location:
+    url = urlsplit(uri)
+    if url.netloc not in ("", "localhost"):
+        raise LocationError(f"{shown}: found the host {escaped(url.netloc)}; allowed: file:///path, on this machine")
+    return Location("file", unquote(uri[len("file://") + len(url.netloc) :]), shown)
+
+
+def _shown(uri: str) -> str:
+    scheme = uri.partition("://")[0].lower()
+    if scheme not in _WITH_PASSWORD:
+        return escaped(uri, 200)
+    place = re.split("[?#]", uri, maxsplit=1)[0].partition("://")[2]
+    host, slash, path = place.partition("/")
+    return escaped(f"{scheme}://{host.rpartition('@')[2]}{slash}{path}", 200)

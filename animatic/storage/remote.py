@@ -1,0 +1,81 @@
+"""Files anywhere else, through fsspec: object stores, memory, web pages to read, sftp."""
+
+from contextlib import suppress
+from typing import Any, Protocol, cast
+from urllib.parse import quote
+from uuid import uuid4
+
+from fsspec.core import url_to_fs
+
+from animatic.storage.locations import Location
+
+# Stores that take an object in one request, or show it only when the last part is there: an upload that fails
+# half-way leaves the old object. Elsewhere a temporary name comes first.
+_WHOLE_PUT = frozenset({"memory", "s3", "gs", "gcs", "az", "abfs", "abfss"})
+_CHUNK_BYTES = 4 << 20
+
+
+class _Readable(Protocol):
+    def read(self, length: int) -> bytes: ...
+
+
+def read(location: Location, max_bytes: int) -> bytes:
+    """The bytes, at most `max_bytes` and one more. Raises what the file system raises."""
+    system, path = _open_system(location)
+    # A web page is streamed in one request; asking for its size first would be another, and may not be answered.
+    options: dict[str, Any] = {"block_size": 0, "size": 1} if location.is_web else {}
+    with system.open(path, "rb", **options) as file:
+        return _read_up_to(cast("_Readable", file), max_bytes + 1)
+
+
+def replace(location: Location, data: bytes) -> None:
+    """Put `data` in the place of what is there, whole or not at all. Raises what the file system raises."""
+    system, path = _open_system(location)
+    if location.scheme in _WHOLE_PUT:
+        system.pipe_file(path, data)
+        return
+    folder = path.rpartition("/")[0]
+    temporary = f"{folder}/.animatic-{uuid4().hex}.tmp"
+    system.makedirs(folder, exist_ok=True)
+    try:
+        system.pipe_file(temporary, data)
+        system.mv(temporary, path)
+    except BaseException:
+        # The first error is the one to tell; what is left behind is hidden and harmless.
+        with suppress(Exception):
+            system.rm_file(temporary)
+        raise
+
+
+def exists(location: Location) -> bool:
+    """Whether a file is there. Raises what the file system raises when it cannot tell."""
+    system, path = _open_system(location)
+    system.invalidate_cache()
+    try:
+        return system.info(path)["type"] == "file"
+    except FileNotFoundError:
+        return False
+
+
+def require_installed(location: Location) -> None:
+    """Raise ImportError if the package behind the scheme is missing."""
+    _open_system(location)
+
+
+def below(folder: str, relative_path: str, *, is_web: bool) -> str:
+    """The URI of a checked relative path below the URI of a folder."""
+    return f"{folder}/{quote(relative_path) if is_web else relative_path}"
+
+
+def _open_system(location: Location) -> tuple[Any, str]:
+    return url_to_fs(location.path)
+
+
+def _read_up_to(file: _Readable, max_bytes: int) -> bytes:
+    """Streams may give less than asked for; only nothing is the end."""
+    parts: list[bytes] = []
+    left = max_bytes
+    while left and (part := file.read(min(left, _CHUNK_BYTES))):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)

@@ -1,0 +1,238 @@
+"""Every scenario does what the table says, on a real socket."""
+
+import json
+import math
+from typing import Any
+
+import aiohttp
+import pytest
+
+from animatic.errors import SettingsError
+from animatic.sandbox import scenarios
+from animatic.sandbox.config import SandboxConfig
+from animatic.sandbox.scenarios import SCENARIOS, ScenarioError, asked_in, read_scenario
+from animatic.sandbox.witness import read_witness
+
+
+def test_the_table_in_the_docstring_names_every_scenario() -> None:
+    rows = [line.split("|")[1] for line in str(scenarios.__doc__).splitlines() if line.startswith("    |")]
+    named = {name.strip() for row in rows for name in row.split(",")} - {"", "name"}
+    assert {name for name in named if not name.startswith("-")} == set(SCENARIOS)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text"),
+    [
+        ("push in", None),
+        ("push in [sandbox:fails] slowly", "fails"),
+        ("[sandbox:slow=3.5][sandbox:fails]", "slow=3.5"),
+        ("[sandbox:redirect=http://127.0.0.1:9/x?a=b]", "redirect=http://127.0.0.1:9/x?a=b"),
+        ("[sandbox:bad-id=a\r\nb]", None),
+        ("[Sandbox:fails]", None),
+    ],
+)
+def test_the_first_token_of_a_prompt_counts(prompt: str, text: str | None) -> None:
+    assert asked_in(prompt) == text
+
+
+@pytest.mark.parametrize("text", ["no-such", "ok=1", "slow=-1", "slow=1e9", "slow=nan", "garbage=x", "nan=3", ""])
+def test_a_scenario_or_value_that_does_not_exist_is_refused(text: str) -> None:
+    with pytest.raises(ScenarioError, match="allowed"):
+        read_scenario(text)
+
+
+def test_a_default_scenario_that_does_not_exist_is_a_wrong_setting(tmp_path: Any) -> None:
+    with pytest.raises(SettingsError, match='found "no-such"'):
+        SandboxConfig(folder=tmp_path, scenario="no-such")
+
+
+async def test_an_unknown_token_is_a_400_that_names_the_known_ones(desk: Any) -> None:
+    reply = await desk.submit("x [sandbox:no-such]")
+    assert (reply.status, reply.json["data"]) == (400, None)
+    assert "lost-reply" in reply.json["message"]
+
+
+@pytest.mark.parametrize(
+    ("token", "http"),
+    [("rejects", 400), ("unauthorised", 401), ("payment-required", 402), ("unpaid", 403), ("server-error", 500)],
+)
+async def test_a_refused_submission_is_not_in_the_witness(desk: Any, token: str, http: int) -> None:
+    reply = await desk.submit(f"[sandbox:{token}]")
+    assert (reply.status, reply.json["code"], reply.json["data"]) == (http, http, None)
+    assert read_witness(desk.sandbox.folder) == []
+    assert (await desk.stats())[f"refused_{token}"] == 1
+
+
+async def test_busy_says_when_to_come_back_and_takes_the_third_submission_of_the_prompt(desk: Any) -> None:
+    replies = [await desk.submit("[sandbox:busy]") for _ in range(3)]
+    other = await desk.submit("[sandbox:busy] another")
+    assert [reply.status for reply in replies] == [429, 429, 200]
+    assert replies[0].headers["Retry-After"] == "1"
+    assert other.status == 429
+    assert len(read_witness(desk.sandbox.folder)) == 1
+
+
+async def test_busy_takes_its_count_as_a_value(desk: Any) -> None:
+    assert [(await desk.submit("[sandbox:busy=1]")).status for _ in range(2)] == [429, 200]
+
+
+@pytest.mark.parametrize(("token", "accepted"), [("lost-reply", 1), ("reset-before", 0)])
+async def test_a_cut_connection_gives_no_reply_and_only_lost_reply_was_accepted(
+    desk: Any, token: str, accepted: int
+) -> None:
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await desk.submit(f"[sandbox:{token}]")
+    assert len(read_witness(desk.sandbox.folder)) == accepted
+    assert len(await desk.listed_ids()) == accepted
+
+
+async def test_a_billed_server_error_was_accepted(desk: Any) -> None:
+    reply = await desk.submit("[sandbox:server-error-billed]")
+    assert (reply.status, reply.json["data"]) == (500, None)
+    assert len(await desk.listed_ids()) == 1
+
+
+async def test_a_redirect_points_elsewhere_and_accepts_nothing(desk: Any) -> None:
+    reply = await desk.submit("[sandbox:redirect=http://127.0.0.1:9/trap]")
+    assert (reply.status, reply.headers["Location"]) == (302, "http://127.0.0.1:9/trap")
+    assert read_witness(desk.sandbox.folder) == []
+
+
+@pytest.mark.parametrize(
+    ("token", "status", "code"),
+    [
+        ("fails", "failed", 5000),
+        ("fails=5004", "failed", 5004),
+        ("moderated", "failed", 1200),
+        ("unreachable", "failed", 1402),
+        ("cancelled", "cancelled", None),
+        ("timeout", "timeout", None),
+        ("deleted", "deleted", None),
+    ],
+)
+async def test_a_bad_end_has_its_status_code_and_words_and_no_outputs(
+    desk: Any, clock: Any, token: str, status: str, code: int | None
+) -> None:
+    taken = await desk.submit_id(f"[sandbox:{token}]")
+    before = (await desk.look(taken)).data
+    clock.advance(11)
+    data = (await desk.look(taken)).data
+    assert (before["status"], before["error"], before["timings"]) == ("processing", "", {"inference": 0})
+    assert (data["status"], data.get("code"), data["outputs"], data["has_nsfw_contents"]) == (status, code, [], [])
+    assert data["error"].startswith("sandbox: ")
+    assert data["timings"] == {"inference": 10_000}
+
+
+async def test_slow_takes_ten_times_as_long_or_the_seconds_given(desk: Any, clock: Any) -> None:
+    slow, exact = await desk.submit_id("[sandbox:slow]"), await desk.submit_id("[sandbox:slow=3]")
+    seen: list[list[str]] = []
+    for seconds in (2.9, 0.2, 96.0, 1.0):
+        clock.advance(seconds)
+        seen.append([await desk.status(slow), await desk.status(exact)])
+    running, done = "processing", "completed"
+    assert seen == [[running, running], [running, done], [running, done], [done, done]]
+    assert "code" not in (await desk.look(exact)).data
+
+
+async def test_stuck_is_never_final(desk: Any, clock: Any) -> None:
+    taken = await desk.submit_id("[sandbox:stuck]")
+    clock.advance(86_400)
+    assert await desk.status(taken) == "processing"
+
+
+async def test_an_unknown_status_ends_unless_it_is_for_ever(desk: Any, clock: Any) -> None:
+    some = [await desk.submit_id(f"[sandbox:unknown-status{value}]") for value in ("", "=forever")]
+    assert [await desk.status(each) for each in some] == ["hibernating"] * 2
+    clock.advance(1_000)
+    assert [await desk.status(each) for each in some] == ["completed", "hibernating"]
+
+
+@pytest.mark.parametrize(
+    ("token", "outputs", "flags"),
+    [("ok", 1, [False]), ("nsfw", 1, [True]), ("empty", 0, []), ("mismatch", 1, []), ("mismatch=3", 1, [False] * 3)],
+)
+async def test_outputs_and_flags_are_as_asked_for(
+    desk: Any, clock: Any, token: str, outputs: int, flags: list[bool]
+) -> None:
+    taken = await desk.submit_id(f"[sandbox:{token}]")
+    assert (await desk.look(taken)).data["outputs"] == []
+    clock.advance(10)
+    data = (await desk.look(taken)).data
+    assert (data["status"], len(data["outputs"]), data["has_nsfw_contents"]) == ("completed", outputs, flags)
+
+
+@pytest.mark.parametrize("token", ["garbage", "null-data", "code-500-in-200", "unavailable", "poll-busy"])
+async def test_a_faulty_look_passes_after_as_many_looks_as_given(desk: Any, token: str) -> None:
+    taken = await desk.submit_id(f"[sandbox:{token}=2]")
+    faulty = [await desk.look(taken) for _ in range(2)]
+    assert not any(_is_an_answer(reply) for reply in faulty)
+    assert _is_an_answer(await desk.look(taken))
+
+
+async def test_a_faulty_look_without_a_value_never_passes(desk: Any) -> None:
+    taken = await desk.submit_id("[sandbox:garbage]")
+    assert not any([_is_an_answer(await desk.look(taken)) for _ in range(5)])
+
+
+@pytest.mark.parametrize("token", ["garbage", "null-data", "code-500-in-200", "unavailable"])
+async def test_submit_puts_the_fault_on_the_reply_to_an_accepted_submission(desk: Any, token: str) -> None:
+    reply = await desk.submit(f"[sandbox:{token}=submit]")
+    assert not _is_an_answer(reply)
+    [accepted] = read_witness(desk.sandbox.folder)
+    assert _is_an_answer(await desk.look(accepted.id))
+
+
+async def test_not_found_passes_with_time(desk: Any, clock: Any) -> None:
+    taken = await desk.submit_id("[sandbox:not-found=4]")
+    clock.advance(3.9)
+    early = await desk.look(taken)
+    clock.advance(0.2)
+    assert (early.status, (await desk.look(taken)).status) == (404, 200)
+
+
+async def test_a_dripping_reply_outlasts_a_deadline(desk: Any) -> None:
+    taken = await desk.submit_id("[sandbox:drip]")
+    with pytest.raises(TimeoutError):
+        await desk.look(taken, timeout=aiohttp.ClientTimeout(total=0.7, sock_read=0.5))
+    assert (await desk.stats())["polls"] == 1
+
+
+async def test_a_huge_reply_is_ten_megabytes_of_json(desk: Any) -> None:
+    reply = await desk.look(await desk.submit_id("[sandbox:huge]"))
+    assert len(reply.body) > 10_000_000
+    assert reply.data["status"] == "processing"
+
+
+async def test_wrong_types_and_nan_come_with_completion_or_with_the_submission(desk: Any, clock: Any) -> None:
+    wrong, nan = await desk.submit_id("[sandbox:bad-types]"), await desk.submit_id("[sandbox:nan]")
+    at_once = (await desk.submit("[sandbox:bad-types=submit]")).data
+    clock.advance(10)
+    assert (await desk.look(wrong)).data["outputs"] == at_once["outputs"] == "clip.mp4"
+    reply = await desk.look(nan)
+    assert b"NaN" in reply.body
+    assert math.isnan(reply.data["timings"]["inference"])
+
+
+async def test_ids_and_urls_can_lie(desk: Any) -> None:
+    bad = (await desk.submit("[sandbox:bad-id]")).data
+    foreign = (await desk.submit("[sandbox:foreign-get=http://169.254.169.254/]")).data
+    assert bad["id"] == "../../balance"
+    assert foreign["urls"] == {"get": "http://169.254.169.254/"}
+    assert len(await desk.listed_ids()) == 2
+
+
+async def test_scenarios_come_from_the_prompt_before_the_number_before_the_default(
+    open_sandbox: Any, clock: Any
+) -> None:
+    desk = await open_sandbox(scenario="fails", scenario_of={2: "cancelled", 3: "deleted"})
+    taken = [await desk.submit_id(prompt) for prompt in ("a", "b", "c [sandbox:ok]", "d")]
+    clock.advance(10)
+    assert [await desk.status(each) for each in taken] == ["failed", "cancelled", "completed", "failed"]
+
+
+def _is_an_answer(reply: Any) -> bool:
+    try:
+        body = json.loads(reply.body)
+    except ValueError:
+        return False
+    return reply.status == 200 and body["code"] == 200 and isinstance(body["data"], dict) and bool(body["data"]["id"])

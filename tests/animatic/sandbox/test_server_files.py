@@ -1,0 +1,129 @@
+"""Stills go up, clips come down; no path leads out of the folder."""
+
+import io
+import zlib
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+UPLOAD = "/api/v3/media/upload/binary"
+
+
+def _form(content: bytes, name: str = "file", filename: str = "still.png") -> aiohttp.FormData:
+    form = aiohttp.FormData()
+    form.add_field(name, io.BytesIO(content), filename=filename, content_type="application/octet-stream")
+    return form
+
+
+async def test_an_uploaded_still_comes_back_from_its_url_without_a_key(desk: Any, still: bytes) -> None:
+    data = (await desk.ask("POST", UPLOAD, data=_form(still))).data
+    again = (await desk.ask("POST", UPLOAD, data=_form(still, filename="../../other.jpg"))).data
+    got = await desk.ask("GET", data["download_url"], key=None)
+    assert data["download_url"].startswith(desk.sandbox.url + "/uploads/")
+    assert again["download_url"] == data["download_url"]
+    assert (got.status, got.body, got.headers["Content-Type"]) == (200, still, "image/png")
+    assert len(list((desk.sandbox.folder / "uploads").iterdir())) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"<svg/>", b"\x89PNG\r\n\x1a\n", b"GIF89a" + b"\0" * 50, b"%PDF-1.7"])
+async def test_what_is_no_image_is_a_400_and_not_kept(desk: Any, content: bytes) -> None:
+    assert (await desk.ask("POST", UPLOAD, data=_form(content))).status == 400
+    assert list((desk.sandbox.folder / "uploads").iterdir()) == []
+
+
+async def test_a_still_of_more_pixels_than_anyone_needs_is_a_400(desk: Any, still: bytes) -> None:
+    header = b"IHDR" + (8_000).to_bytes(4, "big") + (8_000).to_bytes(4, "big") + still[24:29]
+    wide = still[:12] + header + zlib.crc32(header).to_bytes(4, "big") + still[33:]
+    reply = await desk.ask("POST", UPLOAD, data=_form(wide))
+    assert reply.status == 400
+    assert "8000x8000 pixels" in reply.json["message"]
+
+
+async def test_a_still_beyond_20_mb_is_a_400(desk: Any, still: bytes) -> None:
+    reply = await desk.ask("POST", UPLOAD, data=_form(still + b"\0" * 20_000_000))
+    assert reply.status == 400
+    assert "20,000,000 bytes" in reply.json["message"]
+
+
+async def test_an_upload_that_is_no_form_or_has_no_file_is_a_400(desk: Any, still: bytes) -> None:
+    boundary = {"Content-Type": "multipart/form-data; boundary=x"}
+    for options in (
+        {"data": still},
+        {"json": {"file": "x"}},
+        {"data": _form(still, name="image")},
+        {"data": b"no boundary in here", "headers": boundary},
+        {"data": b"--x\r\nbroken", "headers": boundary},
+        {"data": b"", "headers": {"Content-Type": "multipart/form-data"}},
+    ):
+        assert (await desk.ask("POST", UPLOAD, **options)).status == 400, options
+
+
+async def test_an_upload_needs_the_key(desk: Any, still: bytes) -> None:
+    assert (await desk.ask("POST", UPLOAD, key=None, data=_form(still))).status == 401
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/uploads/..%2fsandbox.lock",
+        "/uploads/..%2faccepted.jsonl",
+        "/uploads/%2e%2e/accepted.jsonl",
+        "/uploads/" + "0" * 32 + ".png",
+        "/outputs/..%2f..%2fx/1.mp4",
+        "/outputs/" + "0" * 32 + "/1.mp4",
+    ],
+)
+async def test_no_path_leads_out_of_the_folder(desk: Any, path: str) -> None:
+    from yarl import URL  # noqa: PLC0415 - only here
+
+    async with desk.session.get(URL(desk.sandbox.url + path, encoded=True)) as reply:
+        assert reply.status == 404
+
+
+async def test_an_upload_that_is_not_there_fails_the_prediction_as_the_real_one_would(desk: Any, clock: Any) -> None:
+    taken = await desk.submit_id(image=f"{desk.sandbox.url}/uploads/{'0' * 32}.png")
+    clock.advance(10)
+    data = (await desk.look(taken)).data
+    assert (data["status"], data["code"]) == ("failed", 1402)
+
+
+async def test_without_rendering_there_is_a_url_but_no_clip(desk: Any, clock: Any) -> None:
+    taken = await desk.submit_id()
+    clock.advance(10)
+    [url] = (await desk.look(taken)).data["outputs"]
+    reply = await desk.ask("GET", url, key=None)
+    assert (reply.status, reply.json["data"]) == (404, None)
+
+
+async def test_a_clip_is_rendered_from_the_still_once_and_comes_whole_or_in_ranges(
+    open_sandbox: Any, clock: Any, still: bytes
+) -> None:
+    desk = await open_sandbox(renders=True)
+    image = (await desk.ask("POST", UPLOAD, data=_form(still))).data["download_url"]
+    taken = await desk.submit_id("slow push in", image=image)
+    url = f"{desk.sandbox.url}/outputs/{taken}/1.mp4"
+    early = await desk.ask("GET", url, key=None)
+    clock.advance(10)
+    whole = await desk.ask("GET", url, key=None)
+    part = await desk.ask("GET", url, key=None, headers={"Range": "bytes=4-7"})
+    beyond = await desk.ask("GET", url, key=None, headers={"Range": f"bytes={len(whole.body)}-"})
+    assert early.status == 404
+    assert (whole.status, whole.headers["Content-Type"], whole.body[4:8]) == (200, "video/mp4", b"ftyp")
+    assert int(whole.headers["Content-Length"]) == len(whole.body) > 1_000
+    assert (part.status, part.body, beyond.status) == (206, b"ftyp", 416)
+    assert (await desk.ask("GET", url.replace("/1.mp4", "/2.mp4"), key=None)).status == 404
+    assert (await desk.stats())["rendered"] == 1
+    assert [each.name for each in (Path(desk.sandbox.folder) / "clips").iterdir()] == [f"{taken}-1.mp4"]
+
+
+async def test_a_still_that_cannot_be_rendered_is_a_500_in_words(open_sandbox: Any, clock: Any, still: bytes) -> None:
+    desk = await open_sandbox(renders=True)
+    image = (await desk.ask("POST", UPLOAD, data=_form(still))).data["download_url"]
+    next((desk.sandbox.folder / "uploads").iterdir()).write_bytes(b"no image any more")
+    taken = await desk.submit_id("push in", image=image)
+    clock.advance(10)
+    reply = await desk.ask("GET", f"/outputs/{taken}/1.mp4", key=None)
+    assert (reply.status, reply.json["data"]) == (500, None)
+    assert "could not be rendered" in reply.json["message"]
