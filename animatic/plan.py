@@ -46,7 +46,7 @@ class Batch:
         return f"batch {self.number}: {self.takes[0].name} to {self.takes[-1].name}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Plan:
     """A checked manifest held against the ledger.
 
@@ -61,6 +61,10 @@ class Plan:
     records: Mapping[str, Record]
     policy: BuyingPolicy
     rows_asking: int
+
+    def __repr__(self) -> str:
+        """Short: asyncio shows what a task returned, and a hundred thousand takes spelled out cost 180 MB."""
+        return f"<Plan of {len(self.takes)} takes>"
 
     @property
     def to_buy(self) -> list[Take]:
@@ -93,7 +97,11 @@ class Plan:
     @property
     def settled_flagged(self) -> int:
         """Those among them with a flagged output."""
-        return sum(any(record.has_nsfw_contents or ()) for record in self.records.values() if record.state in FINAL)
+        return sum(
+            any(record.has_nsfw_contents or ())
+            for key, record in self.records.items()
+            if record.state in FINAL and self._permission(key) is None
+        )
 
     @property
     def unclear(self) -> int:
@@ -167,6 +175,7 @@ def make_plan(manifest: Manifest, records: Mapping[str, Record], policy: BuyingP
 def _outcome(record: Record, *, was_final: bool) -> Outcome:
     """What the results table shows of a record."""
     is_completed = record.state is State.COMPLETED
+    error = "a run is submitting it at this moment" if record.state is State.SUBMITTING else record.error
     return Outcome(
         status=status_of(record.state),
         outputs=record.outputs,
@@ -175,7 +184,7 @@ def _outcome(record: Record, *, was_final: bool) -> Outcome:
         prediction_id=record.prediction_id,
         prediction_status=record.prediction_status,
         error_code=None if is_completed else record.error_code,
-        error=None if is_completed else record.error,
+        error=None if is_completed else error,
         submitted_at=record.submitted_at,
         completed_at=record.completed_at,
         created_at=record.created_at,

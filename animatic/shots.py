@@ -11,6 +11,8 @@ DURATIONS = ("5s", "6s", "7s", "8s")
 MAX_TAKES = 16
 MAX_PROMPT_CHARS = 2_500
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
 
 @dataclass(frozen=True, slots=True)
 class Shot:
@@ -90,5 +92,5 @@ def fingerprint(  # noqa: PLR0913 - each part of what is asked is an argument, s
         "provider": provider,
         "take": take,
     }
-    canonical = json.dumps(asked, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    canonical = _CANONICAL.encode(asked)
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()

@@ -39,7 +39,7 @@ _EMPTY = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Manifest:
     """A manifest that was checked.
 
@@ -60,6 +60,10 @@ class Manifest:
     faults: Sequence[Fault]
     invalid_rows: Sequence[tuple[int, str]]
     warnings: Sequence[str]
+
+    def __repr__(self) -> str:
+        """Short: whoever prints or logs it should not spell out every row."""
+        return f"<Manifest {self.name} of {self.table.num_rows} rows>"
 
     def takes(self) -> Iterator[Take]:
         """The takes of all shots, in order. Rows that ask for the same take give the same fingerprint."""
