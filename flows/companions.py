@@ -19,6 +19,7 @@ from animatic.errors import AnimaticError
 
 READY_WITHIN_S = 60.0
 STOPS_WITHIN_S = 10.0
+FOLDER_IS_SERVED = 3
 
 
 class CompanionError(AnimaticError):
@@ -30,7 +31,7 @@ class Companion:
     """A running companion: its address, and the process behind it."""
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | None
 
 
 @contextmanager
@@ -50,7 +51,7 @@ def prefect_server(log: Path) -> Generator[Companion]:
 
 @contextmanager
 def sandbox(folder: Path, log: Path, *, port: int = 0) -> Generator[Companion]:
-    """The sandbox on loopback, with its state in `folder`.
+    """The sandbox on loopback, with its state in `folder`; the one that serves this folder already, if there is one.
 
     Raises:
         CompanionError: it did not come up; the message has its own words.
@@ -60,8 +61,11 @@ def sandbox(folder: Path, log: Path, *, port: int = 0) -> Generator[Companion]:
     with _started(arguments, log, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None  # noqa: S101 - we asked for a pipe
         line = process.stdout.readline()
+        if not line and process.wait(STOPS_WITHIN_S) == FOLDER_IS_SERVED:
+            served = json.loads((folder / "sandbox.lock").read_text())
+            yield Companion(served["url"], None)
+            return
         if not line:
-            process.wait(STOPS_WITHIN_S)
             said = log.read_text(errors="replace").strip().splitlines()
             raise CompanionError(f"the embedded sandbox did not start: {said[-1] if said else 'it said nothing'}")
         yield Companion(json.loads(line)["url"], process)

@@ -49,6 +49,7 @@ def run_flow(session: Session, parameters: dict[str, Any], console: Console, *, 
         FlowError: anything unforeseen; the message is one line.
     """
     os.environ.setdefault("DO_NOT_TRACK", "1")
+    from animatic.digest import UNCLEAR  # noqa: PLC0415 - imports pandas
     from flows.animate import animate  # noqa: PLC0415 - imports Prefect, which only a run should wait for
 
     log = log_path(session.run_id)
@@ -64,7 +65,8 @@ def run_flow(session: Session, parameters: dict[str, Any], console: Console, *, 
         wait_until_recorded(UUID(session.flow_run_id), session.task_runs)
     if session.refusal is not None:
         raise session.refusal
-    if session.digest is None:
+    is_foreseen = session.digest is not None and (not state.is_failed() or session.digest.exit_code == UNCLEAR)
+    if not is_foreseen:
         problem = asyncio.run(state.aresult(raise_on_failure=False)) if state.is_failed() else state.message
         if isinstance(problem, AnimaticError):
             raise problem

@@ -212,11 +212,12 @@ class Run:
         size = max((len(batch.takes) for batch in batches), default=1)
         lanes = min(len(batches), math.ceil(1.25 * self.session.settings.limits.max_in_flight / size) + 1)
         progress = asyncio.create_task(show_progress(self.session.tally))
-        try:
-            await asyncio.gather(*(self._lane(waiting) for _ in range(lanes)))
-        finally:
-            progress.cancel()
-            await asyncio.wait([progress])
+        ends = await asyncio.gather(*(self._lane(waiting) for _ in range(lanes)), return_exceptions=True)
+        progress.cancel()
+        await asyncio.wait([progress])
+        for end in ends:
+            if end is not None:
+                raise end
 
     async def _lane(self, waiting: Iterator[Batch]) -> None:
         """Take one batch after the other; what may pass ends a batch, anything else ends the run."""
@@ -248,7 +249,10 @@ class Run:
             is_interrupted=self._is_interrupted,
         )
         self.session.task_runs += 1
-        await publish_summary(digest, table)
+        try:
+            await publish_summary(digest, table)
+        except Exception as error:  # noqa: BLE001 - the table is written; what only shows it must not fail the run
+            get_run_logger().warning("the summary could not be published: %s", error)
         return digest
 
     def _cost_usd(self, plan: Plan) -> float | None:

@@ -1,6 +1,7 @@
 """Write the results table, and show people in Prefect what it says."""
 
 import asyncio
+import contextlib
 from uuid import UUID
 
 import pyarrow as pa
@@ -45,9 +46,11 @@ async def show_progress(tally: Tally) -> None:
     try:
         while True:
             await asyncio.sleep(PROGRESS_EVERY_S)
-            await _update(artifact, tally)
+            with contextlib.suppress(Exception):  # what only shows the run must not fail it
+                await _update(artifact, tally)
     except asyncio.CancelledError:
-        await asyncio.shield(_update(artifact, tally))
+        with contextlib.suppress(Exception):
+            await asyncio.shield(_update(artifact, tally))
         raise
 
 

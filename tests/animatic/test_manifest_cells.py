@@ -1,0 +1,97 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from animatic.manifest import cells
+from animatic.manifest.faults import Bad, escaped
+from animatic.shots import DURATIONS
+
+
+def hint_of(found: object) -> str | None:
+    assert isinstance(found, Bad)
+    return found.hint
+
+
+@pytest.mark.parametrize("text", ["5s", "5", "5.0", " 5s ", "5.00"])
+def test_a_duration_may_be_a_number(text: str) -> None:
+    assert cells.duration(text) == "5s"
+
+
+@pytest.mark.parametrize("text", ["5S", "5 sec", "5 s", "05", "5 Seconds", "5,0"])
+def test_a_duration_in_another_form_gets_a_hint(text: str) -> None:
+    assert hint_of(cells.duration(text)) == 'did you mean "5s"?'
+
+
+@pytest.mark.parametrize("text", ["9s", "4", "5.5", "-5", "five", "５", "1e1", "inf"])
+def test_other_durations_are_faults_without_a_hint(text: str) -> None:
+    assert hint_of(cells.duration(text)) is None
+
+
+@given(st.text(max_size=8))
+def test_no_text_becomes_a_duration_that_the_api_does_not_take(text: str) -> None:
+    found = cells.duration(text)
+    assert isinstance(found, Bad) or found in DURATIONS
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("16x9", "16:9"), ("16/9", "16:9"), ("9x16", "9:16"), ("16:09:00", "16:9"), ("09:16", "9:16"), ("16 : 9", "16:9")],
+)
+def test_an_aspect_ratio_in_another_form_gets_a_hint(text: str, meant: str) -> None:
+    assert hint_of(cells.aspect_ratio(text)) == f'did you mean "{meant}"?'
+
+
+def test_aspect_ratios_are_two() -> None:
+    assert [cells.aspect_ratio(text) for text in ("16:9", " 9:16")] == ["16:9", "9:16"]
+    assert hint_of(cells.aspect_ratio("16:16")) is None
+    assert hint_of(cells.aspect_ratio("4:3")) is None
+
+
+@pytest.mark.parametrize(("text", "count"), [("1", 1), ("3.0", 3), (" 16 ", 16)])
+def test_takes_are_whole_numbers(text: str, count: int) -> None:
+    assert cells.takes(text) == count
+
+
+@pytest.mark.parametrize("text", ["0", "17", "-1", "1.5", "two", "1e0", "٣", "9999999999", "true"])
+def test_other_numbers_of_takes_are_faults(text: str) -> None:
+    assert isinstance(cells.takes(text), Bad)
+
+
+@pytest.mark.parametrize("text", ["wavespeed-ai/veo2-i2v", "a/b/c", "x.y/z_1"])
+def test_a_model_id_passes(text: str) -> None:
+    assert cells.model(text) == text
+
+
+@pytest.mark.parametrize("text", ["veo", "a/../b", "/a/b", "a/b/", "a//b", "a/b?x", "a/b c", "a/" + "b" * 199, "a/é"])
+def test_what_is_no_model_id_is_a_fault(text: str) -> None:
+    assert isinstance(cells.model(text), Bad)
+
+
+@pytest.mark.parametrize("text", ["veo2-i2v", "wavespeed-ai/veo2_i2v "[:-1].upper().replace("_", "-"), "Veo2-I2V"])
+def test_a_model_id_that_is_nearly_right_gets_a_hint(text: str) -> None:
+    assert hint_of(cells.model(text)) == 'did you mean "wavespeed-ai/veo2-i2v"?'
+
+
+def test_a_prompt_is_taken_verbatim() -> None:
+    text = "  push in\n\tslowly\r\nשלום é 🎬 "
+    assert cells.prompt(text) == text
+    assert cells.prompt("x" * 2_500) == "x" * 2_500
+
+
+@pytest.mark.parametrize("text", ["x" * 2_501, "a\0b", "a\x1b[31mb", "a\x7f", "a\x85", "a\ud800"])
+def test_a_prompt_with_hidden_characters_or_too_many_is_a_fault(text: str) -> None:
+    assert isinstance(cells.prompt(text), Bad)
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\tb", "a\0b", "x" * 201])
+@pytest.mark.parametrize("rule", [cells.shot_id, cells.storyboard])
+def test_names_are_short_and_on_one_line(rule: object, text: str) -> None:
+    assert callable(rule)
+    assert isinstance(rule(text), Bad)
+
+
+@given(st.text(max_size=200))
+def test_nothing_that_is_shown_can_steer_a_terminal(text: str) -> None:
+    shown = escaped(text)
+    assert shown.isprintable()
+    assert len(escaped(text, 10)) <= 10 * len(r"\U0001f3ac") + 1

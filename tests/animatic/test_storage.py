@@ -1,0 +1,340 @@
+import functools
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fsspec.registry import _registry
+from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
+
+from animatic import storage
+from animatic.errors import LocationError
+
+KEEP = 1_000
+
+
+def refusal(deed: Any, *arguments: Any, **options: Any) -> str:
+    with pytest.raises(LocationError) as refused:
+        deed(*arguments, **options)
+    assert refused.value.__cause__ is None
+    return str(refused.value)
+
+
+class BreakingStore(AbstractFileSystem):
+    """Files in a dictionary, written a piece at a time and seen at once; an upload fails half-way when told to."""
+
+    cachable = False
+    files: ClassVar[dict[str, bytes]] = {}
+    breaks: ClassVar[bool] = False
+    takes_objects_whole: ClassVar[bool] = False
+
+    def _open(self, path: str, mode: str = "rb", **_: Any) -> "BreakingFile":
+        return BreakingFile(self, path, mode, block_size=4, size=len(self.files.get(path, b"")))
+
+    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **options: Any) -> None:
+        if not self.takes_objects_whole:
+            super().pipe_file(path, value, mode, **options)
+            return
+        if self.breaks:
+            raise ConnectionResetError("the store went away half-way?X-Signature=canary")
+        self.files[path] = value
+
+    def info(self, path: str, **_: Any) -> dict[str, Any]:
+        if path not in self.files:
+            raise FileNotFoundError(path)
+        return {"name": path, "size": len(self.files[path]), "type": "file"}
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        del path, exist_ok
+
+    def mv(self, path1: str, path2: str, **_: Any) -> None:
+        self.files[path2] = self.files.pop(path1)
+
+    def rm_file(self, path: str) -> None:
+        del self.files[path]
+
+
+class BreakingFile(AbstractBufferedFile):
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        return self.fs.files[self.path][start:end]
+
+    def _initiate_upload(self) -> None:
+        self.fs.files[self.path] = b""
+
+    def _upload_chunk(self, final: bool = False) -> bool:
+        del final
+        data = self.buffer.getvalue()
+        if self.fs.breaks:
+            self.fs.files[self.path] += data[: len(data) // 2]
+            self.fs.__class__.breaks = False
+            raise ConnectionResetError("the server went away half-way")
+        self.fs.files[self.path] += data
+        return True
+
+
+@pytest.fixture(params=["s3", "sftp"])
+def breaking(request: pytest.FixtureRequest) -> Iterator[type[BreakingStore]]:
+    """A store behind a scheme that we accept, whose real package is not installed here."""
+
+    class Store(BreakingStore):
+        protocol = request.param
+        files: ClassVar[dict[str, bytes]] = {}
+        takes_objects_whole = request.param == "s3"
+
+    fsspec.register_implementation(request.param, Store, clobber=True)
+    yield Store
+    _registry.pop(request.param)
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(tmp_path)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("uri", "folder", "name", "stem"),
+    [
+        ("shots.csv", ".", "shots.csv", "shots"),
+        ("/shots.csv", "/", "shots.csv", "shots"),
+        ("a/b/shots.v2.csv", "a/b", "shots.v2.csv", "shots.v2"),
+        ("file:///a%20b/shots.csv", "/a b", "shots.csv", "shots"),
+        ("memory://shots.csv", "memory://", "shots.csv", "shots"),
+        ("S3://bucket/a/shots.csv", "s3://bucket/a", "shots.csv", "shots"),
+        ("https://e.com/a/sh%20ots.csv?key=1/2", "https://e.com/a", "sh ots.csv", "sh ots"),
+        ("no/suffix", "no", "suffix", "suffix"),
+    ],
+)
+def test_the_parts_of_a_location(uri: str, folder: str, name: str, stem: str) -> None:
+    assert (storage.folder_of(uri), storage.name_of(uri), storage.stem_of(uri)) == (folder, name, stem)
+
+
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("simplecache::s3://bucket/a.csv", 'found a chain of file systems ("::")'),
+        ("zip://a.csv::/tmp/b.zip", 'found a chain of file systems ("::")'),
+        ("gopher://e.com/a.csv", "found the scheme gopher; allowed: a plain path, file://"),
+        ("htps://e.com/a.csv", 'did you mean "https://"?'),
+        ("s3:/bucket/a.csv", 'did you mean "s3://"?'),
+        ("file://elsewhere/a.csv", "found the host elsewhere; allowed: file:///path"),
+        ("a\0b.csv", r"found \"a\x00b.csv\" as a location".replace('\\"', '"')),
+        ("", 'found "" as a location'),
+    ],
+)
+def test_other_locations_are_refused_before_fsspec_sees_them(uri: str, told: str) -> None:
+    assert told in refusal(storage.read_bytes, uri, max_bytes=KEEP)
+    assert told in refusal(storage.replace_bytes, uri, b"x")
+
+
+def test_a_missing_package_is_named() -> None:
+    message = refusal(storage.read_bytes, "s3://bucket/a.csv", max_bytes=KEEP)
+    assert "the package s3fs is missing" in message
+    assert "pip install s3fs" in message
+    assert "paramiko" in refusal(storage.require_writable, "sftp://user:canary@host/a.csv")
+
+
+def test_no_message_shows_a_password_or_a_signature(web: str) -> None:
+    for uri in (web.replace("//", "//me:canary@") + "/none.csv?sig=canary", "sftp://me:canary@host/a.csv"):
+        message = refusal(storage.read_bytes, uri, max_bytes=KEEP)
+        assert "canary" not in message
+        assert "canary" not in refusal(storage.exists, uri + "::x")
+
+
+@pytest.mark.parametrize("scheme", ["", "file://", "memory://"])
+def test_what_is_written_is_read(scheme: str, tmp_path: Path) -> None:
+    uri = f"{scheme}{tmp_path}/new/folder/a.bin"
+    assert not storage.exists(uri)
+    storage.require_writable(uri)
+    storage.replace_bytes(uri, b"one")
+    storage.replace_bytes(uri, b"two")
+    assert storage.exists(uri)
+    assert storage.read_bytes(uri, max_bytes=3) == b"two"
+    assert "found more than 2 bytes; allowed: up to 2" in refusal(storage.read_bytes, uri, max_bytes=2)
+
+
+@pytest.mark.parametrize("scheme", ["", "memory://"])
+def test_a_local_file_is_put_in_place_whole(scheme: str, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"clip" * 1_000_000)
+    uri = f"{scheme}{tmp_path}/out/clip.mp4"
+    storage.replace_from(uri, str(source))
+    assert storage.read_bytes(uri, max_bytes=5_000_000) == source.read_bytes()
+    assert f"{source}x: there is no such file" in refusal(storage.replace_from, uri, f"{source}x")
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    for uri in (f"{tmp_path}/none.csv", "memory://none.csv"):
+        assert refusal(storage.read_bytes, uri, max_bytes=KEEP) == f"{uri}: there is no such file; check the path"
+
+
+def test_only_regular_files_are_read_and_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        assert "it is not a regular file" in refusal(storage.read_bytes, str(path), max_bytes=KEEP)
+        assert "something that is not a file" in refusal(storage.replace_bytes, str(path), b"x")
+        assert "something that is not a file" in refusal(storage.require_writable, str(path))
+    assert "found a folder" in refusal(storage.replace_bytes, f"{tmp_path}/", b"x")
+
+
+def test_a_file_in_the_way_of_a_folder_is_told_before_and_after(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    uri = f"{tmp_path}/file/results.csv"
+    assert "is not a folder" in refusal(storage.require_writable, uri)
+    assert "cannot write it" in refusal(storage.replace_bytes, uri, b"x")
+
+
+def test_a_replaced_file_belongs_to_its_owner_alone_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    target = tmp_path / "results.csv"
+    target.write_bytes(b"old")
+    target.chmod(0o666)
+    storage.replace_bytes(str(target), b"new")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]
+
+
+def test_a_link_to_the_results_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real.csv").write_bytes(b"old")
+    (tmp_path / "latest.csv").symlink_to("real.csv")
+    storage.replace_bytes(f"{tmp_path}/latest.csv", b"new")
+    assert (tmp_path / "latest.csv").is_symlink()
+    assert (tmp_path / "real.csv").read_bytes() == b"new"
+
+
+def test_a_failed_local_copy_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "results.csv").write_bytes(b"old")
+    # /proc/self/mem opens, and fails when it is read: a copy that breaks after its temporary file was made.
+    assert "cannot write it" in refusal(storage.replace_from, f"{folder}/results.csv", "/proc/self/mem")
+    assert [(path.name, path.read_bytes()) for path in folder.iterdir()] == [("results.csv", b"old")]
+
+
+def test_an_upload_that_fails_half_way_leaves_the_old_file(breaking: type[BreakingStore]) -> None:
+    uri = f"{breaking.protocol}://place/results.csv"
+    storage.replace_bytes(uri, b"the old table")
+    breaking.breaks = True
+    message = refusal(storage.replace_bytes, uri, b"a new table that is longer")
+    breaking.breaks = False
+    assert "ConnectionResetError" in message
+    assert "canary" not in message
+    assert list(breaking.files.values()) == [b"the old table"]
+    storage.replace_bytes(uri, b"the next")
+    assert storage.read_bytes(uri, max_bytes=KEEP) == b"the next"
+    assert len(breaking.files) == 1
+
+
+def test_readers_see_whole_tables_only_during_replacements(tmp_path: Path) -> None:
+    target = tmp_path / "results.parquet"
+    scratch = tmp_path / "scratch.parquet"
+
+    def replace(version: int) -> None:
+        pq.write_table(pa.table({"version": [version] * 5_000, "text": [str(version) * 20] * 5_000}), scratch)
+        storage.replace_from(str(target), str(scratch))
+
+    replace(0)
+    done = threading.Event()
+    seen: list[int] = []
+    broken: list[object] = []
+
+    def look() -> None:
+        while not done.is_set():
+            try:
+                table = pq.read_table(pa.BufferReader(storage.read_bytes(str(target), max_bytes=10_000_000)))
+                (version,) = set(table.column("version").to_pylist())
+                seen.append(version)
+            except Exception as error:  # noqa: BLE001 - any error at all is what must not be
+                broken.append(error)
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for version in range(1, 201):
+        replace(version)
+    done.set()
+    reader.join()
+    assert broken == []
+    assert seen == sorted(seen)
+    assert len(set(seen)) > 5
+
+
+def test_the_web_is_read_and_never_written(web: str, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "shots.csv").write_bytes(b"image,prompt\n" * 500_000)
+    uri = f"{web}/set/shots.csv?signature=canary"
+    assert storage.read_bytes(uri, max_bytes=6_500_000) == b"image,prompt\n" * 500_000
+    assert "found more than 1,000 bytes" in refusal(storage.read_bytes, uri, max_bytes=KEEP)
+    assert storage.exists(uri)
+    assert not storage.exists(f"{web}/none.csv")
+    assert "there is no such file" in refusal(storage.read_bytes, f"{web}/none.csv", max_bytes=KEEP)
+    for deed in (storage.require_writable, functools.partial(storage.replace_bytes, data=b"x")):
+        assert "cannot write to a web page" in refusal(deed, uri)
+
+
+def test_a_server_that_is_not_there_is_told() -> None:
+    message = refusal(storage.read_bytes, "http://127.0.0.1:9/a.csv?canary", max_bytes=KEEP)
+    assert message.startswith("http://127.0.0.1:9/a.csv: ")
+    assert "canary" not in message
+
+
+def test_a_still_is_read_from_the_folder_of_its_manifest(web: str, tmp_path: Path) -> None:
+    (tmp_path / "stills").mkdir()
+    (tmp_path / "stills" / "a #1?.png").write_bytes(b"still")
+    storage.replace_bytes("memory://still-test/stills/a #1?.png", b"still")
+    storage.replace_bytes("memory://still-test-root.png", b"still")
+    for manifest in (f"{tmp_path}/shots.csv", f"file://{tmp_path}/shots.csv", f"{web}/shots.csv?x=1/2"):
+        assert storage.read_still(manifest, "./stills/a #1?.png") == b"still"
+    assert storage.read_still("memory://still-test/shots.csv", "stills/a #1?.png") == b"still"
+    assert storage.read_still("memory://shots.csv", "still-test-root.png") == b"still"
+    assert "found more than 4 bytes" in refusal(
+        storage.read_still, f"{tmp_path}/shots.csv", "stills/a #1?.png", max_bytes=4
+    )
+
+
+@pytest.mark.parametrize("path", ["../a.png", "/etc/a.png", "s3://b/a.png", "a/../../b.png", "a::b.png", "~/a.png", ""])
+def test_a_path_that_leads_elsewhere_is_refused_again(path: str, tmp_path: Path) -> None:
+    assert "as a still; allowed:" in refusal(storage.read_still, f"{tmp_path}/shots.csv", path)
+
+
+def test_links_may_stay_in_the_folder_and_never_leave_it(tmp_path: Path) -> None:
+    folder = tmp_path / "manifests"
+    (folder / "stills").mkdir(parents=True)
+    (folder / "stills" / "a.png").write_bytes(b"inside")
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (folder / "inside.png").symlink_to("stills/a.png")
+    (folder / "outside.png").symlink_to("../secret.png")
+    (folder / "absolute.png").symlink_to(tmp_path / "secret.png")
+    (folder / "up").symlink_to("..")
+    (folder / "loop.png").symlink_to("loop.png")
+    manifest = f"{folder}/shots.csv"
+    assert storage.read_still(manifest, "inside.png") == b"inside"
+    for path in ("outside.png", "absolute.png", "up/secret.png"):
+        assert "a link that leads out of the manifest's folder" in refusal(storage.read_still, manifest, path)
+    assert "cannot read it" in refusal(storage.read_still, manifest, "loop.png")
+
+
+def test_a_manifest_folder_that_is_itself_a_link_is_fine(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.png").write_bytes(b"still")
+    (tmp_path / "link").symlink_to("real")
+    assert storage.read_still(f"{tmp_path}/link/shots.csv", "a.png") == b"still"
+
+
+def test_a_named_pipe_is_no_still(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    assert "it is not a regular file" in refusal(storage.read_still, f"{tmp_path}/shots.csv", "a.png")
