@@ -119,8 +119,9 @@ class Shoot:
                 else:
                     return
                 record = await self._find(take)
-                if record is None or record.state not in FINAL:
-                    return
+                is_theirs = record is not None and record.state is State.SUBMITTED and not record.tried_here
+                if record is None or not (record.state in FINAL or (is_theirs and allowed_by is not None)):
+                    return  # what another run bought while we were about to is watched, once, like what was resumed
         except Halted:
             return
         except BudgetError as error:
