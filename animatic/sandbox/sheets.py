@@ -5,6 +5,7 @@ keeps a frame at some 15 ms. Windows have sub-pixel edges, so slow moves do not 
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from animatic.sandbox.layers import Bytes, Layer
 
 BAND = 80  # rows of a frame that are drawn at once: only as wide as the layer shows in them
 CELL = 16  # canvas pixels to a cell of the map that says where a layer shows
+GAP = 5  # cells: a narrower gap is cheaper drawn than left out
 SMOOTH = Image.Resampling.HAMMING  # sharp, and without shimmer as long as the canvas is finer than the frame
 
 
@@ -62,8 +64,32 @@ def sheet(layer: Layer) -> Sheet:
     alpha = Image.fromarray(layer.alpha)
     rows, columns = layer.alpha.shape
     padded = np.pad(layer.alpha > 0, ((0, -rows % CELL), (0, -columns % CELL)))
-    shows = padded.reshape(padded.shape[0] // CELL, CELL, -1, CELL).any((1, 3))
-    return Sheet(layer.nearness, Image.merge("La", [luma, alpha]), Image.merge("RGB", [*halves, alpha.reduce(2)]), shows)
+    shows: NDArray[np.bool_] = np.any(padded.reshape(padded.shape[0] // CELL, CELL, -1, CELL), axis=(1, 3))
+    return Sheet(
+        layer.nearness, Image.merge("La", [luma, alpha]), Image.merge("RGB", [*halves, alpha.reduce(2)]), shows
+    )
+
+
+def fit(layer: Layer, path: list[Window], size: tuple[int, int]) -> tuple[Layer, list[Window]]:
+    """The layer and its windows, resampled once and for all along an axis along which they never move or grow.
+
+    A pan or a crane is then resampled along one axis only in every frame, which halves the work.
+    """
+    first = path[0]
+    if all(window.top == first.top and window.bottom == first.bottom for window in path):
+        box = (0.0, first.top, float(layer.rgb.shape[1]), first.bottom)
+        target = (layer.rgb.shape[1], size[1])
+        path = [Window(window.left, 0.0, window.right, float(size[1])) for window in path]
+    elif all(window.left == first.left and window.right == first.right for window in path):
+        box = (first.left, 0.0, first.right, float(layer.rgb.shape[0]))
+        target = (size[0], layer.rgb.shape[0])
+        path = [Window(0.0, window.top, float(size[0]), window.bottom) for window in path]
+    else:
+        return layer, path
+    box = (max(0.0, box[0]), max(0.0, box[1]), min(layer.rgb.shape[1], box[2]), min(layer.rgb.shape[0], box[3]))
+    rgb = np.asarray(Image.fromarray(layer.rgb).resize(target, SMOOTH, box=box))
+    alpha = None if layer.alpha is None else np.asarray(Image.fromarray(layer.alpha).resize(target, SMOOTH, box=box))
+    return Layer(layer.nearness, rgb, alpha), path
 
 
 def _planes(rgb: Bytes) -> tuple[Image.Image, Image.Image, Image.Image]:
@@ -76,14 +102,14 @@ def _planes(rgb: Bytes) -> tuple[Image.Image, Image.Image, Image.Image]:
 
 def draw(sheets: list[Sheet], windows: list[Window], size: tuple[int, int]) -> Planes:
     """A frame of (width, height), both even: each sheet seen through its window, farthest first."""
-    width, height = size
+    height = size[1]
     planes = _backdrop(sheets[0], windows[0], size)
     for near, window in zip(sheets[1:], windows[1:], strict=True):
         for top in range(0, height, BAND):
             bottom = min(top + BAND, height)
-            span = _span(near, window, size, (top, bottom))
-            if span:
-                _lay(planes, near, _part(window, size, (span[0], top, span[1], bottom)), (span[0], top, span[1], bottom))
+            for left, right in _spans(near, window, size, (top, bottom)):
+                box = (left, top, right, bottom)
+                _lay(planes, near, _part(window, size, box), box)
     return planes
 
 
@@ -93,20 +119,21 @@ def _backdrop(far: Sheet, window: Window, size: tuple[int, int]) -> Planes:
     return Planes(luma, chroma[..., 0].copy(), chroma[..., 1].copy())
 
 
-def _span(near: Sheet, window: Window, size: tuple[int, int], rows: tuple[int, int]) -> tuple[int, int] | None:
-    """From which even column to which a sheet shows in some rows of the frame; None if it does not."""
+def _spans(near: Sheet, window: Window, size: tuple[int, int], rows: tuple[int, int]) -> list[tuple[int, int]]:
+    """From which even column to which a sheet shows in some rows of the frame, wide gaps left out."""
     if near.shows is None:
-        return (0, size[0])
-    per_row = (window.bottom - window.top) / size[1]
-    first, last = (int((window.top + row * per_row) // CELL) for row in (rows[0], rows[1] + 2))
+        return [(0, size[0])]
+    per_column, per_row = (window.right - window.left) / size[0], (window.bottom - window.top) / size[1]
+    first, last = (int((window.top + row * per_row) // CELL) for row in (rows[0] - 2, rows[1] + 2))
     columns = np.flatnonzero(near.shows[max(0, first) : last + 1].any(0))
-    if not columns.size:
-        return None
-    per_column = (window.right - window.left) / size[0]
-    left = int((columns[0] * CELL - window.left) / per_column) - 3
-    right = int(((columns[-1] + 1) * CELL - window.left) / per_column) + 3
-    left, right = max(0, left) // 2 * 2, min(size[0], (right + 1) // 2 * 2)
-    return (left, right) if left < right else None
+    spans: list[tuple[int, int]] = []
+    for run in np.split(columns, np.flatnonzero(np.diff(columns) > GAP) + 1):
+        if run.size:
+            left = max(0, int((run[0] * CELL - window.left) / per_column) - 3) // 2 * 2
+            right = min(size[0], (int(((run[-1] + 1) * CELL - window.left) / per_column) + 4) // 2 * 2)
+            if left < right:
+                spans.append((left, right))
+    return spans
 
 
 def _part(window: Window, size: tuple[int, int], box: tuple[int, int, int, int]) -> Window:
@@ -154,7 +181,7 @@ def _blend(under: Bytes, over: Bytes, alpha: Bytes) -> None:
 
 
 def rolled(planes: Planes, angle: float, margin: int) -> Planes:
-    """The frame turned clockwise by a small angle (radians) about its middle, and `margin` pixels smaller on each side."""
+    """The frame turned clockwise by a small angle (radians) about its middle, `margin` pixels smaller on each side."""
     return Planes(
         _turned(planes.luma, angle, margin),
         _turned(planes.blue, angle, margin // 2),
@@ -175,7 +202,7 @@ def _sheared(plane: Bytes, slope: float, margin: int) -> Bytes:
     weight = np.round((shift - whole) * 256).astype(np.uint16)[:, None]
     result = np.empty((height, width), np.uint8)
     edges = [0, *(np.flatnonzero(np.diff(whole)) + 1), height]
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges):
         rows, at = slice(start, stop), int(whole[start])
         share = weight[rows]
         mixed = plane[rows, at : at + width] * (256 - share)
