@@ -25,6 +25,9 @@ from flows.embedded import embedded_sandbox
 from flows.session import Session
 
 LENGTH_TOLERANCE_S = 0.1
+DOWNLOADS_AT_ONCE = 2
+"""As many as the sandbox renders at once: the deadline of a download is for its own clip, not for all before it."""
+
 SIZES = {"16:9": (1280, 720), "9:16": (720, 1280)}
 AS_MEANT, NOT_AS_MEANT = 0, 3
 
@@ -45,6 +48,11 @@ class Shown:
     prediction_id: str | None
     fingerprint: str
     clip: Path | None
+
+    @property
+    def caption(self) -> str:
+        """What stands under its frame on the contact sheet."""
+        return f"{self.shot_id} take {self.take}" + (" (NSFW)" if self.nsfw else "")
 
     @property
     def is_meant_to_fail(self) -> bool:
@@ -110,7 +118,7 @@ def run_demo(out: Path, console: Console, *, as_json: bool, debug: bool) -> int:
         storage.replace_bytes(str(out / "results.csv"), formats.encode(table, ".csv"))
         shown = asyncio.run(_with_clips(_rows(table), out / "clips", settings))
     sheet = out / "contact-sheet.jpg"
-    storage.replace_bytes(str(sheet), draw_contact_sheet([(row.shot_id, row.clip) for row in shown if row.clip]))
+    storage.replace_bytes(str(sheet), draw_contact_sheet([(row.caption, row.clip) for row in shown if row.clip]))
     if as_json:
         tell_digest(session, console, as_json=True)
     else:
@@ -130,6 +138,7 @@ async def _with_clips(rows: Sequence[Shown], folder: Path, settings: Settings) -
         ClipDownloader(settings.base_url) as downloader,
     ):
         there = set(await asyncio.to_thread(os.listdir, folder))
+        gate = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
 
         async def fetch(row: Shown) -> Shown:
             clip = folder / f"{row.row:03d}-{row.take}-{row.fingerprint[:12]}.mp4"
@@ -137,8 +146,9 @@ async def _with_clips(rows: Sequence[Shown], folder: Path, settings: Settings) -
                 return row
             if clip.name not in there:
                 try:  # ask again: an earlier sandbox may have listened elsewhere
-                    prediction = await client.result(row.prediction_id)
-                    await downloader.download(prediction.outputs[0], clip)
+                    async with gate:
+                        prediction = await client.result(row.prediction_id)
+                        await downloader.download(prediction.outputs[0], clip)
                 except (TryLaterError, NeverAgainError) as error:
                     sys.stderr.write(f"{row.shot_id} take {row.take}: {error}\n")
                     return row
