@@ -111,5 +111,5 @@ class Looks:
         return max(ordered[len(ordered) // 4], self.floor_s)
 
     def next_s(self, age_s: float) -> float:
-        """Seconds to the next look at a take submitted `age_s` ago: a tenth of its age, between floor and ceiling."""
-        return min(max(age_s / 10.0, self.floor_s), self.ceiling_s)
+        """Seconds to the next look at a take submitted `age_s` ago: a tenth of that, to the ceiling, or the floor."""
+        return max(min(age_s / 10.0, self.ceiling_s), self.floor_s)

@@ -3,6 +3,7 @@
 import difflib
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -74,7 +75,8 @@ class Settings(BaseModel):
     def _https_or_loopback(cls, value: str) -> str:
         parts = urlsplit(value)
         plain = f"{parts.scheme}://{parts.netloc}"
-        if parts.path.strip("/") or parts.query or parts.fragment or parts.username or not parts.hostname:
+        is_plain = re.fullmatch(r"[\w.\-\[\]:]+", parts.netloc, re.ASCII) and parts.port != 0  # a wrong port raises
+        if parts.path.strip("/") or parts.query or parts.fragment or not parts.hostname or not is_plain:
             raise ValueError("allowed: scheme, host and port only, such as https://api.wavespeed.ai")
         if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
             raise ValueError("allowed: https, or http for loopback")
@@ -103,14 +105,17 @@ class Settings(BaseModel):
         """The key.
 
         Raises:
-            SettingsError: there is none.
+            SettingsError: there is none, or it cannot be one.
         """
         if self.api_key is None or not self.api_key.get_secret_value():
             raise SettingsError(
                 "WAVESPEED_API_KEY: not set. Export it, keep it in the Prefect Secret block wavespeed-api-key, "
                 "or use --sandbox, which needs none."
             )
-        return self.api_key.get_secret_value()
+        key = self.api_key.get_secret_value()
+        if not re.fullmatch(r"[!-~]+", key):
+            raise SettingsError("WAVESPEED_API_KEY: has characters that no key has (spaces, accents); copy it again")
+        return key
 
     def with_key(self, key: str) -> Self:
         """The same settings with another key."""

@@ -1,6 +1,7 @@
 """What the commands do, without how they are typed."""
 
 import asyncio
+import math
 import subprocess
 import sys
 from collections.abc import Generator
@@ -11,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from animatic import formats, storage
+from animatic.errors import SettingsError
 from animatic.settings import Settings
 from animatic.takes import BuyingPolicy
 from flows import companions, embedded, launch
@@ -60,6 +62,8 @@ def run_manifest(options: RunOptions, console: Console, *, settings: Settings | 
         FixInputError: nothing was bought because the input must be changed first.
     """
     formats.check_suffix(storage.name_of(options.results))
+    if options.max_usd is not None and not math.isfinite(options.max_usd):
+        raise SettingsError(f"--max-usd: found {options.max_usd}; allowed: 0 or more")
     session = Session(settings or Settings.from_environment())
     with launch.prefect_api(session.run_id), _provider(options, session):
         if session.settings.is_real:
@@ -144,10 +148,13 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
 def serve_sandbox(folder: Path | None, flags: list[str], console: Console) -> int:
     """Serve the sandbox until interrupted."""
     place = folder or embedded.default_folder()
-    console.print(f"sandbox: state in {place}; stop it with Ctrl-C", markup=False)
-    console.print("use it with WAVESPEED_BASE_URL=<url below> WAVESPEED_API_KEY=sandbox-key", markup=False)
-    command = [sys.executable, "-m", "animatic.sandbox", "--folder", str(place), *flags]
-    with subprocess.Popen(command, env=companions.without_secrets()) as process:
+    for line in (
+        f"sandbox: state in {place}; stop it with Ctrl-C",
+        "use it with WAVESPEED_BASE_URL=<url below> WAVESPEED_API_KEY=sandbox-key",
+    ):
+        console.print(line, markup=False, soft_wrap=True)
+    command = [sys.executable, "-m", "animatic.sandbox", "--folder", str(place), "--die-with-parent", *flags]
+    with subprocess.Popen(command, env=companions.without_secrets(), stdin=subprocess.PIPE) as process:
         while True:
             try:
                 return process.wait()

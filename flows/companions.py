@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,18 +35,19 @@ class Companion:
 
 
 @contextmanager
-def prefect_server(log: Path) -> Generator[Companion]:
-    """Prefect's server on loopback, in a process of its own.
+def prefect_server(log: Path, *, port: int = 0, settings: Mapping[str, str] | None = None) -> Generator[Companion]:
+    """Prefect's server on loopback, in a process of its own. `settings` replace those that suit a single run.
 
     Its socket listens before the process is up, so that clients wait in line instead of being refused. Faster to the
     first line of a flow than Prefect's own ephemeral mode, and its tracebacks stay in the log.
     """
-    with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
-        port = listening.getsockname()[1]
+    with socket.create_server(("127.0.0.1", port), backlog=512) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
         arguments = ["-m", "flows.prefect_server", str(listening.fileno())]
-        with _started(arguments, log, pass_fds=[listening.fileno()]) as process:
+        environment = {"PREFECT_SERVER_UI_API_URL": url, **(settings or {})}
+        with _started(arguments, log, pass_fds=[listening.fileno()], environment=environment) as process:
             listening.close()
-            yield Companion(f"http://127.0.0.1:{port}/api", process)
+            yield Companion(url, process)
 
 
 @contextmanager
@@ -89,6 +90,7 @@ def _started(
     *,
     stdout: int | None = None,
     pass_fds: Sequence[int] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> Generator[subprocess.Popen[bytes]]:
     """A Python process that ends when its stdin does."""
     with log.open("ab") as output:
@@ -97,7 +99,7 @@ def _started(
             stdin=subprocess.PIPE,
             stdout=stdout or output,
             stderr=output,
-            env=without_secrets(),
+            env=dict(environment or {}) | without_secrets(),
             pass_fds=pass_fds,
             start_new_session=True,  # a Ctrl-C is for us; we end them when we are done
         )

@@ -9,11 +9,11 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import pyarrow as pa
-from animatic.clips import probe_clip
 from rich.console import Console
 from rich.table import Table
 
 from animatic import formats, storage
+from animatic.clips import probe_clip
 from animatic.contact_sheet import draw_contact_sheet
 from animatic.errors import AnimaticError, LocationError, NeverAgainError, TryLaterError
 from animatic.settings import Settings

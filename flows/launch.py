@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,12 +28,14 @@ class FlowError(AnimaticError):
 
 
 @contextmanager
-def prefect_api(run_id: str) -> Generator[Companion | None]:
-    """Prefect's API for the length of the block: the server that is set, else an embedded one."""
+def prefect_api(
+    run_id: str, *, port: int = 0, settings: Mapping[str, str] | None = None
+) -> Generator[Companion | None]:
+    """Prefect's API for the length of the block: the server that is set, else an embedded one, with these settings."""
     if os.environ.get("PREFECT_API_URL"):
         yield None
         return
-    with prefect_server(log_path(f"{run_id}-prefect-server")) as server:
+    with prefect_server(log_path(f"{run_id}-prefect-server"), port=port, settings=settings) as server:
         os.environ["PREFECT_API_URL"] = server.url
         try:
             yield server

@@ -32,7 +32,7 @@ from animatic.takes import BuyingPolicy
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.session import SESSION, Session
 from tasks.quotes import quote_prices
-from tasks.results import publish_summary, show_progress, write_results
+from tasks.results import progress_shown, publish_summary, write_results
 from tasks.stills import Stills, content_key, probe_stills, read_probed, upload_stills
 from tasks.takes import shoot_takes
 
@@ -162,14 +162,18 @@ class Run:
 
     @contextmanager
     def interruptible(self) -> Generator[None]:
-        """Ctrl-C or SIGTERM stops submitting and watching, once; what is there is still written. Twice kills."""
+        """Ctrl-C or SIGTERM stops submitting and watching; what is there is still written. A second Ctrl-C kills.
+
+        A second SIGTERM does not: a worker and systemd each send one when the machine is shut down.
+        """
         loop = asyncio.get_running_loop()
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
         def interrupt(number: signal.Signals) -> None:
             self._is_interrupted = True
             self._running.halt.stop_all(f"interrupted by {number.name}")
-            signal.signal(number, signal.SIG_DFL)
+            if number == signal.SIGINT:
+                signal.signal(number, signal.SIG_DFL)
 
         installed: list[signal.Signals] = []
         for number in before:
@@ -211,10 +215,8 @@ class Run:
         waiting = iter(batches)
         size = max((len(batch.takes) for batch in batches), default=1)
         lanes = min(len(batches), math.ceil(1.25 * self.session.settings.limits.max_in_flight / size) + 1)
-        progress = asyncio.create_task(show_progress(self.session.tally))
-        ends = await asyncio.gather(*(self._lane(waiting) for _ in range(lanes)), return_exceptions=True)
-        progress.cancel()
-        await asyncio.wait([progress])
+        async with progress_shown(self.session.tally):
+            ends = await asyncio.gather(*(self._lane(waiting) for _ in range(lanes)), return_exceptions=True)
         for end in ends:
             if end is not None:
                 raise end

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from uuid import UUID
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 import pyarrow as pa
 from prefect import task
@@ -19,6 +20,7 @@ from animatic.tally import Tally
 from tasks.policies import NEVER_CACHED
 
 PROGRESS_EVERY_S = 5.0
+LAST_UPDATE_WITHIN_S = 10.0
 MOST_ROWS_SHOWN = 200
 
 
@@ -40,22 +42,26 @@ async def write_results(table: pa.Table, uri: str) -> None:
     await asyncio.to_thread(storage.replace_bytes, uri, data)
 
 
-async def show_progress(tally: Tally) -> None:
-    """Keep one progress artifact at the share of takes that are done, until cancelled."""
-    artifact = await acreate_progress_artifact(progress=_percent(tally), description="takes with a final answer")
+@asynccontextmanager
+async def progress_shown(tally: Tally) -> AsyncGenerator[None]:
+    """Keep one progress artifact at the share of takes that are done, for the length of the block, the end included."""
+    ended = asyncio.Event()
+    showing = asyncio.create_task(_show_progress(tally, ended))
     try:
-        while True:
-            await asyncio.sleep(PROGRESS_EVERY_S)
-            with contextlib.suppress(Exception):  # what only shows the run must not fail it
-                await _update(artifact, tally)
-    except asyncio.CancelledError:
-        with contextlib.suppress(Exception):
-            await asyncio.shield(_update(artifact, tally))
-        raise
+        yield
+    finally:
+        ended.set()  # not cancelled: a block that is over before the artifact is made still leaves one
+        await asyncio.wait([showing], timeout=LAST_UPDATE_WITHIN_S)
 
 
-async def _update(artifact: UUID, tally: Tally) -> None:
-    await aupdate_progress_artifact(artifact, progress=_percent(tally))
+async def _show_progress(tally: Tally, ended: asyncio.Event) -> None:
+    artifact = await acreate_progress_artifact(progress=_percent(tally), description="takes with a final answer")
+    is_over = False
+    while not is_over:
+        with contextlib.suppress(TimeoutError):
+            is_over = await asyncio.wait_for(ended.wait(), PROGRESS_EVERY_S)
+        with contextlib.suppress(Exception):  # one update that fails: the next may not
+            await aupdate_progress_artifact(artifact, progress=_percent(tally))
 
 
 def _percent(tally: Tally) -> float:

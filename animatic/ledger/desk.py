@@ -85,8 +85,10 @@ class LedgerDesk:
         try:
             with self._engine.begin() as db:
                 answers.extend((job, *_attempt(db, job.operation)) for job in group)
-        except DBAPIError as error:
-            problem = LedgerUnusableError(f'ledger {self._engine.url.database}: SQLite says "{error.orig}"')
+                db.execute(sa.select(1))  # raises if the transaction was lost, which leaving the block would forgive
+        except Exception as error:  # noqa: BLE001 - who waits here must hear of it, or waits for ever
+            said = error.orig if isinstance(error, DBAPIError) else error
+            problem = LedgerUnusableError(f'ledger {self._engine.url.database}: SQLite says "{said}"')
             answers = [(job, None, problem) for job in group]
         for job, result, error in answers:
             if error is None:

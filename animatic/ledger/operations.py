@@ -99,6 +99,8 @@ def _reserve(db: sa.Connection, intent: Intent) -> None:
     changed = db.execute(
         RUN.update().where(RUN.c.run_id == intent.run_id, fits).values(committed_usd=RUN.c.committed_usd + cost_usd)
     )
+    if changed.rowcount != 1 and intent.max_usd is None:
+        raise LedgerError(f"run {intent.run_id}: not in the ledger; begin it first")
     if changed.rowcount != 1:
         raise BudgetError(f"a take for ${cost_usd:.2f} does not fit into what is left of --max-usd {intent.max_usd:g}")
 
@@ -129,7 +131,9 @@ def conclude(db: sa.Connection, attempt_id: int, state: State, error_code: int |
 
 
 def finish(db: sa.Connection, attempt_id: int, end: Finish, polls: int) -> None:
-    """Record the final answer of the API; `polls` is how many looks this run took."""
+    """Record the final answer of the API, unless another run that watches the take has; `polls` is our looks."""
+    if db.execute(sa.select(ATTEMPT.c.state).where(ATTEMPT.c.attempt_id == attempt_id)).scalar() == end.state.value:
+        return
     values = {
         "prediction_status": end.prediction_status,
         "outputs": json.dumps(end.outputs),

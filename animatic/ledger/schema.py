@@ -117,30 +117,40 @@ def open_engine(url: str) -> sa.Engine:
             f"ledger {path}: cannot be opened ({error.strerror}). Nothing was bought. "
             "Give ANIMATIC_LEDGER a path that can be written."
         ) from error
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False})
+    where = sa.URL.create("sqlite", database=str(path))  # a path may hold ? and %
+    engine = sa.create_engine(where, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False})
     event.listen(engine, "connect", _harden_sqlite)
     event.listen(engine, "begin", _begin_immediate)
     try:
         with engine.begin() as db:
+            _refuse_other_versions(db, path)
             METADATA.create_all(db)
             db.execute(
                 sa.text("INSERT INTO meta (name, value) VALUES ('schema_version', :v) ON CONFLICT (name) DO NOTHING"),
                 {"v": str(SCHEMA_VERSION)},
             )
-            found = db.execute(sa.select(META.c.value).where(META.c.name == "schema_version")).scalar_one()
+    except LedgerVersionError:
+        engine.dispose()
+        raise
     except DBAPIError as error:
         engine.dispose()
         raise LedgerUnusableError(
             f'ledger {path}: SQLite says "{error.orig}". Nothing was bought. If the file is damaged, restore it from a '
             "backup before running again: it is the only record of what was paid for."
         ) from None
-    if found != str(SCHEMA_VERSION):
-        engine.dispose()
+    return engine
+
+
+def _refuse_other_versions(db: sa.Connection, path: Path) -> None:
+    """Look before anything is made: a newer ledger is left exactly as it is."""
+    if not sa.inspect(db).has_table(META.name):
+        return
+    found = db.execute(sa.select(META.c.value).where(META.c.name == "schema_version")).scalar()
+    if found not in {None, str(SCHEMA_VERSION)}:
         raise LedgerVersionError(
             f"ledger {path}: found schema version {found}; this animatic knows {SCHEMA_VERSION}. "
             "Install the version that wrote it."
         )
-    return engine
 
 
 def _harden_sqlite(connection: sqlite3.Connection, _record: Any) -> None:

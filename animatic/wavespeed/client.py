@@ -8,6 +8,7 @@ carry the key.
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -63,6 +64,7 @@ class WaveSpeedClient:
         read_deadline_s: float = READ_DEADLINE_S,
     ) -> None:
         self._base = base_url.rstrip("/")
+        self._key = key
         self._submit_deadline_s = submit_deadline_s
         self._read_deadline_s = read_deadline_s
         headers = {**identity_headers(f"animatic/{version('animatic')}"), "Authorization": f"Bearer {key}"}
@@ -72,6 +74,7 @@ class WaveSpeedClient:
                 headers=headers,
                 timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
                 transport=transport or make_transport(fresh_connections=fresh, most_connections=128),
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # keeps none
                 follow_redirects=False,
                 trust_env=False,
             )
@@ -97,7 +100,7 @@ class WaveSpeedClient:
         """
         request = self._submitting.build_request("POST", f"{self._base}/api/v3/{model}", json=dict(inputs))
         reply = await fetch(self._submitting, request, deadline_s=self._submit_deadline_s, max_bytes=MAX_BODY_BYTES)
-        envelope = read_envelope(reply.body)
+        envelope = self._envelope(reply)
         if reply.status == 200 and envelope is not None and envelope.code == 200:
             try:
                 return read_data(Prediction, envelope.data, what="submit")
@@ -163,12 +166,16 @@ class WaveSpeedClient:
             deadline_s=UPLOAD_DEADLINE_S,
         )
         url = read_data(Upload, data, what="upload").download_url
-        parts = urlsplit(url)
-        if parts.scheme != "https" and not (
-            parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1", "localhost"}
-        ):
+        if not _is_https_or_loopback(url):
             raise ApiUnavailableError("upload: WaveSpeed answered with a URL that is not https")
         return url
+
+    def _envelope(self, reply: Reply) -> Envelope | None:
+        """The envelope of an answer; should its message echo our key, blacked out, since messages end up in errors."""
+        envelope = read_envelope(reply.body)
+        if envelope is None or self._key not in envelope.message:
+            return envelope
+        return envelope.model_copy(update={"message": envelope.message.replace(self._key, "***")})
 
     async def _read(
         self,
@@ -193,7 +200,7 @@ class WaveSpeedClient:
             )
         except SubmissionUnknownError as error:
             raise ApiUnavailableError(str(error)) from None
-        envelope = read_envelope(reply.body)
+        envelope = self._envelope(reply)
         if reply.status == 200 and envelope is not None and envelope.code == 200:
             return envelope.data
         _raise_refusal(
@@ -212,6 +219,15 @@ def _raise_refusal(what: str, reply: Reply, envelope: Envelope | None, code: int
         raise AccountRefusedError(f"{what}: {said}. Check WAVESPEED_API_KEY, its role and the account's balance.", code)
     if code in REFUSALS:
         raise ApiRefusedError(f"{what}: {said}", code)
+
+
+def _is_https_or_loopback(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    is_loopback = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1", "localhost"}
+    return is_loopback or (parts.scheme == "https" and bool(parts.hostname))
 
 
 def _quoted(message: str) -> str:

@@ -45,7 +45,7 @@ class Reply:
             asked_s = (
                 parsedate_to_datetime(text) - parsedate_to_datetime(self.headers.get("date", ""))
             ).total_seconds()
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None
         return min(max(asked_s, 1.0), LONGEST_RETRY_AFTER_S)
 
@@ -67,7 +67,7 @@ def make_transport(*, fresh_connections: bool, most_connections: int) -> httpx.A
             max_field_size=16_384,
         )
 
-    return AiohttpTransport(client=make_session)
+    return AiohttpTransport(verify=context, client=make_session)  # or it would make a context of its own, unused
 
 
 async def fetch(client: httpx.AsyncClient, request: httpx.Request, *, deadline_s: float, max_bytes: int) -> Reply:

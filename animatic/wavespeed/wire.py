@@ -4,7 +4,7 @@ Sources: the veo2-i2v page for submit and result; WaveSpeed's documentation and 
 where they are used). Nothing here was tried against the live API.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError, field_validator
@@ -16,6 +16,7 @@ MAX_ID_CHARS = 200
 MAX_URL_CHARS = 8_192
 MAX_OUTPUTS = 64
 LARGEST_MS = 10**12
+LARGEST_CODE = 2**63 - 1
 
 PredictionId = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_-]{1,200}$")]
 """An id that is safe as one path segment; anything else is not an id."""
@@ -54,13 +55,24 @@ class Prediction(_Wire):
     has_nsfw_contents: tuple[StrictBool, ...] = Field(default=(), max_length=MAX_OUTPUTS)
     created_at: datetime | None = None
     error: StrictStr = ""
-    code: StrictInt | None = None
+    code: Annotated[StrictInt, Field(ge=-LARGEST_CODE, le=LARGEST_CODE)] | None = None
     timings: Timings = Timings()
 
     @field_validator("outputs", "has_nsfw_contents", mode="before")
     @classmethod
     def _null_is_empty(cls, value: Any) -> Any:
         return () if value is None else value
+
+    @field_validator("created_at")
+    @classmethod
+    def _in_utc(cls, value: datetime | None) -> datetime | None:
+        """A moment without a zone is taken for UTC; one that UTC cannot say is none."""
+        if value is None or value.tzinfo is None:
+            return value and value.replace(tzinfo=UTC)
+        try:
+            return value.astimezone(UTC)
+        except OverflowError:
+            return None
 
     @field_validator("error", mode="before")
     @classmethod

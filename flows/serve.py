@@ -1,0 +1,162 @@
+"""`python -m flows.serve [FILE]`: the deployments of deployments/prefect.yaml, served from this process until its end.
+
+On the server that PREFECT_API_URL names; without it, on one of our own, with its UI and its scheduler, that ends when
+we do. Runs are child processes with our environment. It needs no work pool and no worker, and reads none of the file's.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from animatic.errors import AnimaticError, SettingsError
+from flows import companions, launch
+from flows.session import new_run_id
+
+if TYPE_CHECKING:
+    from prefect.deployments.runner import RunnerDeployment
+
+DEPLOYMENTS = Path(__file__).parents[1] / "deployments/prefect.yaml"
+UI_PORT = 4200
+"""Where Prefect's UI listens by custom; any other port if somebody else is there."""
+
+_LASTING = {
+    "PREFECT__SERVER_EPHEMERAL": "",  # with it, a server has neither UI nor services
+    "PREFECT_SERVER_UI_ENABLED": "true",
+    # In memory, as by default, a restart of the server would leave a limit taken by a run that is no more, for ever.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "true",
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "true",
+    "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED": "true",
+    "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_ENABLED": "true",
+    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "true",
+    "PREFECT_SERVER_SERVICES_REPOSSESSOR_ENABLED": "true",
+}
+"""What a server that outlives a run needs, and the embedded one of a single run does without."""
+
+_PASSED_ON = {"name", "entrypoint", "parameters", "description", "tags", "version", "paused"}
+_OF_WORK_POOLS = {"work_pool", "build", "push", "pull"}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve until SIGINT or SIGTERM; the exit code. The one argument is another prefect.yaml, if any."""
+    try:
+        entries = read_deployments(Path(*arguments[:1]) if arguments else DEPLOYMENTS)
+        port = companions.free_port(UI_PORT)
+        with launch.prefect_api(f"{new_run_id()}-serve", port=port, settings=_LASTING):
+            os.environ.setdefault("DO_NOT_TRACK", "1")
+            asyncio.run(serve(entries))  # imports Prefect, which reads the server's address from the environment
+    except AnimaticError as error:
+        sys.stderr.write(f"animatic: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+def read_deployments(path: Path) -> list[dict[str, Any]]:
+    """The entries under `deployments`, as they are in the file.
+
+    Raises:
+        SettingsError: the file cannot be read as one of ours, or asks for something that only a work pool can do.
+    """
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        entries: list[dict[str, Any]] = [dict(entry) for entry in content["deployments"]]
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise SettingsError(f"{path}: cannot be read as a prefect.yaml with deployments: {reason}") from None
+    if not entries:
+        raise SettingsError(f"{path}: has no deployments; add one, as docs/deploying.md says")
+    known = _PASSED_ON | _OF_WORK_POOLS | {"schedules", "concurrency_limit"}
+    for entry in entries:
+        if missing := sorted({"name", "entrypoint"} - entry.keys()):
+            raise SettingsError(f"{path}: deployment {entry.get('name')}: has no {' and no '.join(missing)}; add it")
+        if unknown := sorted(entry.keys() - known):
+            raise SettingsError(
+                f"{path}: deployment {entry.get('name')}: found {', '.join(unknown)}; "
+                f"what can be served has {', '.join(sorted(known - _OF_WORK_POOLS))}; `prefect deploy` can do more"
+            )
+    return entries
+
+
+def served(entry: Mapping[str, Any]) -> "RunnerDeployment":
+    """An entry of the file as Prefect serves it."""
+    from prefect.client.schemas.objects import ConcurrencyLimitConfig  # noqa: PLC0415 - see `main`
+    from prefect.deployments.runner import RunnerDeployment  # noqa: PLC0415 - the same
+    from prefect.schedules import Schedule  # noqa: PLC0415 - the same
+
+    limit = entry.get("concurrency_limit")
+    schedules: list[dict[str, Any]] = [dict(schedule) for schedule in entry.get("schedules") or ()]
+    for schedule in schedules:
+        if isinstance(schedule.get("interval"), int | float):
+            schedule["interval"] = timedelta(seconds=schedule["interval"])
+    return RunnerDeployment.from_entrypoint(
+        **{name: value for name, value in entry.items() if name in _PASSED_ON},
+        concurrency_limit=ConcurrencyLimitConfig(**limit) if isinstance(limit, Mapping) else limit,
+        schedules=[Schedule(**schedule) for schedule in schedules],
+    )
+
+
+async def serve(entries: Sequence[Mapping[str, Any]]) -> None:
+    """Serve until SIGINT or SIGTERM. Runs that are under way are told to stop then, and write what they have.
+
+    One run more than there are deployments may be here at once: each has a limit of its own, and a run that overlaps is
+    turned away by the server only when somebody is there to start it.
+    """
+    from prefect.runner import Runner  # noqa: PLC0415 - see `main`
+    from prefect.settings import PREFECT_UI_URL  # noqa: PLC0415 - the same
+
+    deployments = [served(entry) for entry in entries]
+    runner = Runner(name="animatic", limit=len(deployments) + 1)
+    for deployment in deployments:
+        await runner.aadd_deployment(deployment)
+    serving = asyncio.create_task(runner.start())
+    await asyncio.sleep(0)  # its first step sets a handler for SIGTERM that leaves runs behind; ours replace it
+    told = asyncio.create_task(_first_signal().wait())
+    names = (f"{each.full_name} ({_when(entry)})" for each, entry in zip(deployments, entries, strict=True))
+    sys.stdout.write(f"Prefect's UI: {PREFECT_UI_URL.value()}\nserving until Ctrl-C: {', '.join(names)}\n")
+    sys.stdout.flush()
+    await asyncio.wait((serving, told), return_when=asyncio.FIRST_COMPLETED)
+    if runner.started:
+        await runner.astop()
+    else:
+        serving.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
+
+
+def _first_signal() -> asyncio.Event:
+    """An event that SIGINT or SIGTERM sets, once: the next one ends the process."""
+    told, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def tell() -> None:
+        told.set()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, tell)
+    return told
+
+
+def _when(entry: Mapping[str, Any]) -> str:
+    """The schedules of an entry, in a few words."""
+    whens: list[str] = []
+    for schedule in entry.get("schedules") or ():
+        if "interval" in schedule:
+            whens.append(f"every {schedule['interval']} s")
+        else:
+            whens.append(f"{schedule.get('cron') or schedule.get('rrule')} {schedule.get('timezone') or 'UTC'}")
+    return "; ".join(whens) or "no schedule"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,84 @@
+"""A ledger on a real file, a desk on it, and takes to buy."""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from animatic.ledger import operations
+from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.records import Finish, Intent
+from animatic.takes import State
+
+INTENT = Intent(
+    fingerprint="f" * 64,
+    provider="sandbox",
+    model="wavespeed-ai/veo2-i2v",
+    duration="5s",
+    request="{}",
+    run_id="run-1",
+    allowed_by="plan",
+    image_url="https://stills.example/a.png",
+    cost_usd=2.5,
+    max_usd=None,
+)
+FINISH = Finish(State.COMPLETED, "completed", ("https://cdn.example/1.mp4",), (False,), 4_000, None, None, None)
+
+
+class Ledger:
+    """A desk with short words for what tests do."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.desk = LedgerDesk(f"sqlite:///{path}")
+
+    async def do(self, name: str, *arguments: Any) -> Any:
+        return await self.desk.do(getattr(operations, name), *arguments)
+
+    async def begin(self, run_id: str = "run-1") -> None:
+        await self.do("begin_run", run_id, "shots.csv", "here", 1)
+
+    def intent(self, fingerprint: str = "f" * 64, **changes: Any) -> Intent:
+        return replace(INTENT, fingerprint=fingerprint, **changes)
+
+    async def intend(self, fingerprint: str = "f" * 64, **changes: Any) -> int:
+        return await self.do("intend", self.intent(fingerprint, **changes))
+
+    async def buy(self, fingerprint: str = "f" * 64, **changes: Any) -> int:
+        """An attempt that was accepted under the id `p-<fingerprint>-<attempt>`."""
+        attempt_id = await self.intend(fingerprint, **changes)
+        await self.do("accept", attempt_id, f"p-{fingerprint[:8]}-{attempt_id}", "created")
+        return attempt_id
+
+    async def finish(self, attempt_id: int, polls: int = 1, **changes: Any) -> None:
+        await self.do("finish", attempt_id, replace(FINISH, **changes), polls)
+
+    async def find(self, fingerprint: str = "f" * 64, run_id: str = "run-1") -> Any:
+        return (await self.do("look_up", [fingerprint], run_id)).get(fingerprint)
+
+    async def committed_usd(self, run_id: str = "run-1") -> float:
+        return await self.do("committed_usd", run_id)
+
+    def rows(self, sql: str, *values: Any) -> list[Any]:
+        """Read through a connection of its own, as another process would."""
+        with closing(sqlite3.connect(self.path)) as other:
+            return other.execute(sql, values).fetchall()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.sqlite"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Iterator[Ledger]:
+    """An open ledger in which run-1 has begun."""
+    ledger = Ledger(path)
+    asyncio.run(ledger.begin())
+    yield ledger
+    ledger.desk.close()

@@ -1,0 +1,180 @@
+"""Group commit: an answer means that it is on disk, and nobody pays for another's failure."""
+
+import asyncio
+import sqlite3
+import threading
+from contextlib import closing
+from typing import Any
+
+import sqlalchemy as sa
+
+from animatic.errors import LedgerUnusableError
+from animatic.ledger.desk import LARGEST_GROUP
+
+
+def note(db: sa.Connection, name: str) -> str:
+    db.execute(sa.text("INSERT INTO meta VALUES (:name, 'x')"), {"name": name})
+    return name
+
+
+def note_then_fail(db: sa.Connection, name: str) -> None:
+    note(db, name)
+    raise KeyError(name)
+
+
+def names(ledger: Any) -> set[str]:
+    return {name for (name,) in ledger.rows("SELECT name FROM meta WHERE name <> 'schema_version'")}
+
+
+class Blocker:
+    """Keeps the desk's thread busy, so that what comes next is one group."""
+
+    def __init__(self, ledger: Any) -> None:
+        self._free = threading.Event()
+        self._entered = threading.Event()
+        self._task = asyncio.ensure_future(ledger.desk.do(self._block))
+
+    def _block(self, _: sa.Connection) -> None:
+        self._entered.set()
+        self._free.wait(10)
+
+    async def entered(self) -> None:
+        await asyncio.to_thread(self._entered.wait, 10)
+
+    async def release(self) -> None:
+        self._free.set()
+        await self._task
+
+
+async def in_one_group(ledger: Any, *operations: Any) -> list[Any]:
+    blocker = Blocker(ledger)
+    await blocker.entered()
+    waiting = [asyncio.ensure_future(ledger.desk.do(*operation)) for operation in operations]
+    await asyncio.sleep(0)
+    await blocker.release()
+    return await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_an_answer_is_given_only_after_others_can_read_it(ledger: Any) -> None:
+    for number in range(20):
+        await ledger.desk.do(note, f"n{number}")
+        assert f"n{number}" in names(ledger)
+
+
+async def test_a_result_is_seen_by_others_at_the_very_moment_it_is_handed_out(ledger: Any) -> None:
+    seen: list[bool] = []
+
+    async def one(number: int) -> None:
+        name = await ledger.desk.do(note, f"n{number}")
+        seen.append(name in names(ledger))
+
+    await asyncio.gather(*(one(number) for number in range(50)))
+    assert seen == [True] * 50
+
+
+async def test_until_it_is_committed_nobody_else_sees_it(ledger: Any) -> None:
+    written, look = threading.Event(), threading.Event()
+
+    def slow(db: sa.Connection) -> None:
+        note(db, "slow")
+        written.set()
+        look.wait(10)
+
+    task = asyncio.ensure_future(ledger.desk.do(slow))
+    await asyncio.to_thread(written.wait, 10)
+    try:
+        before = names(ledger)
+    finally:
+        look.set()
+    await task
+    assert (before, names(ledger)) == (set(), {"slow"})
+
+
+async def test_a_failing_operation_takes_only_its_own_writes_with_it(ledger: Any) -> None:
+    one, failed, other = await in_one_group(ledger, (note, "one"), (note_then_fail, "failed"), (note, "other"))
+    assert (one, other) == ("one", "other")
+    assert isinstance(failed, KeyError)
+    assert names(ledger) == {"one", "other"}
+
+
+async def test_a_refused_change_takes_only_itself(ledger: Any) -> None:
+    ends = await in_one_group(ledger, (note, "same"), (note, "same"), (note, "after"))
+    assert (ends[0], ends[2]) == ("same", "after")
+    assert isinstance(ends[1], LedgerUnusableError)
+    assert names(ledger) == {"same", "after"}
+
+
+async def test_what_waits_together_shares_a_transaction(ledger: Any) -> None:
+    commits: list[int] = []
+    sa.event.listen(ledger.desk._engine, "commit", lambda _: commits.append(1))
+    await in_one_group(ledger, *((note, f"n{number}") for number in range(LARGEST_GROUP)))
+    assert len(names(ledger)) == LARGEST_GROUP
+    assert len(commits) == 2  # the blocker's, and one for all the others
+
+
+async def test_a_commit_that_fails_fails_all_who_wait_for_it_and_the_next_works(ledger: Any) -> None:
+    def note_orphan(db: sa.Connection) -> None:
+        db.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+        db.execute(
+            sa.text(
+                "INSERT INTO attempt (fingerprint, attempt_no, state, run_id, allowed_by, image_url, intent_at)"
+                " VALUES ('orphan', 1, 'unsent', 'nobody', 'plan', 'u', '2026-01-01')"
+            )
+        )
+
+    ends = await in_one_group(ledger, (note, "one"), (note_orphan,), (note, "two"))
+    assert [type(end) for end in ends] == [LedgerUnusableError] * 3
+    assert "FOREIGN KEY" in str(ends[0])
+    assert names(ledger) == set()
+    assert await ledger.desk.do(note, "after") == "after"
+
+
+async def test_a_full_disk_fails_the_group_and_nothing_of_it_is_kept(ledger: Any) -> None:
+    def fill(db: sa.Connection) -> None:
+        db.exec_driver_sql("PRAGMA max_page_count=1")  # SQLite raises it to the pages that are there
+        for number in range(200):
+            note(db, f"{number}" + "x" * 10_000)
+
+    ends = await in_one_group(ledger, (note, "one"), (fill,), (note, "two"))
+    assert [type(end) for end in ends] == [LedgerUnusableError] * 3
+    assert "full" in str(ends[0])
+    assert names(ledger) == set()
+
+
+async def test_a_connection_that_is_lost_is_an_error_for_all_who_wait_not_a_hang(ledger: Any) -> None:
+    async with asyncio.timeout(10):
+        ends = await in_one_group(ledger, (note, "one"), (sa.Connection.close,), (note, "two"))
+        assert [type(end) for end in ends] == [LedgerUnusableError] * 3
+        assert await ledger.desk.do(note, "after") == "after"
+    assert names(ledger) == {"after"}
+
+
+async def test_a_ledger_that_someone_else_has_locked_is_waited_for(ledger: Any) -> None:
+    with closing(sqlite3.connect(ledger.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.ensure_future(ledger.desk.do(note, "patient"))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        other.execute("COMMIT")
+        assert await waiting == "patient"
+
+
+async def test_who_gives_up_waiting_leaves_the_operation_to_finish(ledger: Any) -> None:
+    blocker = Blocker(ledger)
+    await blocker.entered()
+    impatient = asyncio.ensure_future(ledger.desk.do(note, "impatient"))
+    await asyncio.sleep(0)
+    impatient.cancel()
+    await asyncio.wait([impatient])
+    assert impatient.cancelled()
+    await blocker.release()
+    await ledger.desk.do(note, "after")
+    assert names(ledger) == {"impatient", "after"}
+
+
+async def test_closing_finishes_what_is_queued(ledger: Any) -> None:
+    waiting = [asyncio.ensure_future(ledger.desk.do(note, f"n{number}")) for number in range(20)]
+    await asyncio.sleep(0)
+    await asyncio.to_thread(ledger.desk.close)
+    await asyncio.gather(*waiting)
+    assert len(names(ledger)) == 20

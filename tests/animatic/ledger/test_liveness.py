@@ -1,0 +1,102 @@
+"""Whether a run is alive is the kernel's word: a killed one is not, a stopped one is."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from animatic.intake import bury_dead_runs
+from animatic.ledger.liveness import alive, is_alive
+from animatic.takes import State
+
+HOLDER = """
+import pathlib, sys
+from animatic.ledger.liveness import alive
+with alive(pathlib.Path(sys.argv[1]), sys.argv[2]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+StartRun = Callable[[str], subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start_run(path: Path) -> Iterator[StartRun]:
+    """Starts a process that holds a run's lock until its stdin ends; returns once it does."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(run_id: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", HOLDER, str(path), run_id]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_a_run_is_alive_for_the_length_of_its_block(path: Path) -> None:
+    assert not is_alive(path, "run-1")
+    with alive(path, "run-1"):
+        assert is_alive(path, "run-1")
+        assert not is_alive(path, "run-2")
+    assert not is_alive(path, "run-1")
+    assert list(path.parent.rglob("*.lock")) == []
+
+
+def test_a_run_that_ends_in_an_error_is_not_alive(path: Path) -> None:
+    with pytest.raises(ValueError, match="boom"), alive(path, "run-1"):
+        raise ValueError("boom")
+    assert not is_alive(path, "run-1")
+
+
+def test_asking_does_not_take_the_lock(path: Path) -> None:
+    with alive(path, "run-1"):
+        assert [is_alive(path, "run-1") for _ in range(3)] == [True] * 3
+
+
+def test_two_processes_cannot_be_the_same_run(path: Path) -> None:
+    with alive(path, "run-1"), pytest.raises(BlockingIOError), alive(path, "run-1"):
+        pass
+
+
+def test_a_stopped_run_is_alive_and_a_killed_one_is_not(path: Path, start_run: StartRun) -> None:
+    process = start_run("run-1")
+    assert is_alive(path, "run-1")
+    process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+    assert is_alive(path, "run-1")
+    process.kill()
+    process.wait()
+    assert not is_alive(path, "run-1")
+
+
+def test_only_dead_runs_are_buried(ledger: Any, path: Path, start_run: StartRun) -> None:
+    stopped, killed = start_run("stopped"), start_run("killed")
+
+    async def prepare() -> None:
+        for number, run_id in enumerate(("stopped", "killed", "killed")):
+            if number < 2:
+                await ledger.begin(run_id)
+            await ledger.intend(f"{number:064d}", run_id=run_id)
+
+    async def bury() -> tuple[int, list[State]]:
+        buried = await bury_dead_runs(ledger.desk, path)
+        return buried, [(await ledger.find(f"{number:064d}")).state for number in range(3)]
+
+    asyncio.run(prepare())
+    assert asyncio.run(bury()) == (0, [State.SUBMITTING] * 3)
+    stopped.send_signal(signal.SIGSTOP)
+    killed.kill()
+    killed.wait()
+    assert asyncio.run(bury()) == (2, [State.SUBMITTING, State.UNKNOWN, State.UNKNOWN])
+    assert asyncio.run(bury())[0] == 0

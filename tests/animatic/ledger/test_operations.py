@@ -1,0 +1,278 @@
+"""What can be done to the ledger, and what it refuses: one live attempt, one budget, only drawn transitions."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from animatic.errors import BudgetError, LedgerError, LedgerUnusableError
+from animatic.ledger import operations
+from animatic.ledger.desk import LedgerDesk
+from animatic.takes import SUCCESSORS, State
+
+FAR = "e" * 64
+
+
+async def test_an_intent_is_there_before_anything_else(ledger: Any) -> None:
+    await ledger.intend()
+    record = await ledger.find()
+    assert (record.state, record.run_id, record.tried_here) == (State.SUBMITTING, "run-1", True)
+    assert (record.attempts, record.cost_usd, record.prediction_id) == (0, 0, None)
+
+
+async def test_a_take_from_intent_to_clip(ledger: Any) -> None:
+    attempt_id = await ledger.buy()
+    await ledger.do("leave", attempt_id, 3, "processing", "the run stopped")
+    created_at = datetime(2026, 3, 1, 13, tzinfo=timezone(timedelta(hours=1)))
+    await ledger.finish(attempt_id, polls=4, created_at=created_at, has_nsfw_contents=(True,))
+    record = await ledger.find()
+    assert (record.state, record.prediction_status, record.polls) == (State.COMPLETED, "completed", 7)
+    assert (record.outputs, record.has_nsfw_contents) == (("https://cdn.example/1.mp4",), (True,))
+    assert (record.inference_ms, record.attempts, record.cost_usd, record.error) == (4_000, 1, 2.5, None)
+    assert record.created_at == datetime(2026, 3, 1, 12, tzinfo=UTC)
+    assert record.submitted_at <= record.completed_at <= datetime.now(UTC)
+
+
+async def test_a_second_intent_for_a_live_take_is_refused_and_reserves_nothing(ledger: Any) -> None:
+    await ledger.intend()
+    await ledger.begin("run-2")
+    with pytest.raises(LedgerError, match="another run is at it, state submitting"):
+        await ledger.intend(run_id="run-2")
+    assert (await ledger.committed_usd("run-2"), await ledger.committed_usd()) == (0.0, 2.5)
+
+
+async def test_an_intent_of_a_run_that_never_began_is_refused(ledger: Any) -> None:
+    with pytest.raises(LedgerError, match="run nobody: not in the ledger"):
+        await ledger.intend(run_id="nobody")
+    assert ledger.rows("SELECT count(*) FROM attempt") == [(0,)]
+
+
+@pytest.mark.parametrize("to", [State.SUBMITTED, State.REJECTED, State.UNSENT, State.UNKNOWN, State.HELD])
+async def test_what_was_not_bought_gives_its_price_back(ledger: Any, to: State) -> None:
+    attempt_id = await ledger.intend()
+    if to is State.SUBMITTED:
+        await ledger.do("accept", attempt_id, "p1", "created")
+    else:
+        await ledger.do("conclude", attempt_id, to, 400, "why")
+    was_bought = to in {State.SUBMITTED, State.UNKNOWN, State.HELD}
+    assert await ledger.committed_usd() == (2.5 if was_bought else 0.0)
+    assert (await ledger.find()).attempts == was_bought
+
+
+async def test_an_unsent_attempt_is_used_again_so_that_waiting_leaves_no_trail(ledger: Any) -> None:
+    first = await ledger.intend()
+    for _ in range(5):
+        await ledger.do("conclude", first, State.UNSENT, 429, "busy")
+        assert await ledger.intend(image_url="https://stills.example/again.png", run_id="run-1") == first
+    assert ledger.rows("SELECT attempt_no, error_code, image_url FROM attempt") == [
+        (1, None, "https://stills.example/again.png")
+    ]
+    assert await ledger.committed_usd() == 2.5
+
+
+async def test_an_attempt_that_was_paid_is_never_written_over(ledger: Any) -> None:
+    first = await ledger.buy()
+    await ledger.finish(first, state=State.FAILED, outputs=(), error_code=5000, error="the model failed")
+    second = await ledger.buy(allowed_by="attempts")
+    assert first != second
+    await ledger.finish(second)
+    record = await ledger.find()
+    assert (record.state, record.attempts, record.bought_here, record.cost_usd) == (State.COMPLETED, 2, 2, 5.0)
+    assert ledger.rows("SELECT attempt_no, state, allowed_by FROM attempt ORDER BY attempt_no") == [
+        (1, "failed", "plan"),
+        (2, "completed", "attempts"),
+    ]
+
+
+async def test_what_this_run_bought_is_told_from_what_others_bought(ledger: Any) -> None:
+    await ledger.finish(await ledger.buy(), state=State.FAILED)
+    await ledger.begin("run-2")
+    await ledger.finish(await ledger.buy(run_id="run-2"), state=State.FAILED)
+    record = await ledger.find(run_id="run-2")
+    assert (record.attempts, record.bought_here, record.tried_here) == (2, 1, True)
+    record = await ledger.find(run_id="run-3")
+    assert (record.bought_here, record.tried_here) == (0, False)
+
+
+async def test_a_prediction_that_belongs_to_another_take_makes_this_one_held(ledger: Any) -> None:
+    await ledger.do("accept", await ledger.intend(), "p1", "created")
+    await ledger.do("accept", await ledger.intend(FAR), "p1", "created")
+    record = await ledger.find(FAR)
+    assert (record.state, record.prediction_id) == (State.HELD, None)
+    assert "p1" in record.error
+    assert "ffffffffffff" in record.error
+    assert (await ledger.find()).state is State.SUBMITTED
+    assert await ledger.committed_usd() == 5.0
+
+
+async def move(ledger: Any, attempt_id: int, to: State) -> None:
+    match to:
+        case State.SUBMITTED:
+            await ledger.do("accept", attempt_id, f"again-{attempt_id}-{uuid4()}", "created")
+        case State.COMPLETED | State.FAILED:
+            await ledger.finish(attempt_id, state=to)
+        case _:
+            await ledger.do("conclude", attempt_id, to, None, "why")
+
+
+WAYS: dict[State, list[State]] = {
+    State.SUBMITTING: [],
+    State.SUBMITTED: [State.SUBMITTED],
+    State.COMPLETED: [State.SUBMITTED, State.COMPLETED],
+    State.FAILED: [State.SUBMITTED, State.FAILED],
+    State.REJECTED: [State.REJECTED],
+    State.UNSENT: [State.UNSENT],
+    State.UNKNOWN: [State.UNKNOWN],
+    State.ABSENT: [State.UNKNOWN, State.ABSENT],
+    State.HELD: [State.HELD],
+}
+
+
+@pytest.mark.parametrize("to", sorted(set(State) - {State.SUBMITTING}))
+async def test_only_drawn_transitions_are_made(ledger: Any, to: State) -> None:
+    for number, (start, way) in enumerate(WAYS.items()):
+        fingerprint = f"{number:064d}"
+        attempt_id = await ledger.intend(fingerprint)
+        for step in way:
+            await move(ledger, attempt_id, step)
+        if to in SUCCESSORS[start] or (to is start and to in {State.COMPLETED, State.FAILED}):
+            await move(ledger, attempt_id, to)
+            assert (await ledger.find(fingerprint)).state is to
+        else:
+            with pytest.raises(LedgerError, match=f"found state {start}, which {to} may not follow"):
+                await move(ledger, attempt_id, to)
+            assert (await ledger.find(fingerprint)).state is start
+
+
+async def test_of_two_runs_that_watch_a_take_the_first_answer_stays_and_the_second_is_no_error(ledger: Any) -> None:
+    attempt_id = await ledger.buy()
+    await ledger.finish(attempt_id, polls=3)
+    before = ledger.rows("SELECT * FROM attempt")
+    await ledger.finish(attempt_id, polls=5, outputs=("https://cdn.example/other.mp4",))
+    assert ledger.rows("SELECT * FROM attempt") == before
+    with pytest.raises(LedgerError, match="found state completed, which failed may not follow"):
+        await ledger.finish(attempt_id, state=State.FAILED)
+
+
+async def test_an_attempt_that_is_not_there_cannot_be_moved(ledger: Any) -> None:
+    with pytest.raises(LedgerError, match="found state None"):
+        await ledger.finish(99)
+
+
+async def test_the_budget_holds_to_the_cent(ledger: Any) -> None:
+    for number in range(4):
+        await ledger.intend(f"{number:064d}", max_usd=10.0)
+    with pytest.raises(BudgetError, match=r"\$2\.50 does not fit into what is left of --max-usd 10"):
+        await ledger.intend(FAR, max_usd=10.0)
+    assert await ledger.committed_usd() == 10.0
+    assert await ledger.find(FAR) is None
+
+
+async def test_dust_of_floating_point_does_not_eat_the_last_take(ledger: Any) -> None:
+    for number in range(3):
+        await ledger.intend(f"{number:064d}", cost_usd=0.1, max_usd=0.3)
+    with pytest.raises(BudgetError):
+        await ledger.intend(FAR, cost_usd=0.1, max_usd=0.3)
+
+
+async def test_writers_that_race_never_commit_more_than_the_budget(ledger: Any) -> None:
+    others = [LedgerDesk(f"sqlite:///{ledger.path}") for _ in range(3)]
+    desks = [ledger.desk, *others]
+
+    async def buys(number: int) -> bool:
+        try:
+            await desks[number % 4].do(operations.intend, ledger.intent(f"{number:064d}", max_usd=25.0))
+        except BudgetError:
+            return False
+        return True
+
+    bought = await asyncio.gather(*(buys(number) for number in range(40)))
+    for other in others:
+        other.close()
+    assert sum(bought) == 10
+    assert ledger.rows("SELECT count(*) FROM attempt WHERE state = 'submitting'") == [(10,)]
+    assert await ledger.committed_usd() == 25.0
+
+
+async def test_writers_that_race_for_one_take_leave_one_attempt(ledger: Any) -> None:
+    others = [LedgerDesk(f"sqlite:///{ledger.path}") for _ in range(3)]
+    for number in range(4):
+        await ledger.begin(f"racer-{number}")
+
+    async def intends(number: int) -> bool:
+        try:
+            desk = [ledger.desk, *others][number]
+            await desk.do(operations.intend, ledger.intent(run_id=f"racer-{number}"))
+        except LedgerError:
+            return False
+        return True
+
+    won = await asyncio.gather(*(intends(number) for number in range(4)))
+    for other in others:
+        other.close()
+    assert sum(won) == 1
+    assert ledger.rows("SELECT count(*) FROM attempt") == [(1,)]
+
+
+async def test_twenty_thousand_takes_are_looked_up_at_once(ledger: Any) -> None:
+    wanted = [f"{number:064d}" for number in range(20_000)]
+    known = {wanted[0], wanted[4_999], wanted[5_000], wanted[19_999]}
+    for fingerprint in known:
+        await ledger.intend(fingerprint)
+    found = await ledger.do("look_up", [*wanted, *wanted], "run-1")
+    assert set(found) == known
+    assert all(record.fingerprint == fingerprint for fingerprint, record in found.items())
+    assert await ledger.do("look_up", []) == {}
+
+
+async def test_what_a_dead_run_was_submitting_becomes_unknown_and_nothing_else_does(ledger: Any) -> None:
+    await ledger.begin("run-2")
+    dying = await ledger.intend("1" * 64)
+    await ledger.buy("2" * 64)
+    await ledger.intend("3" * 64, run_id="run-2")
+    assert sorted(await ledger.do("runs_submitting")) == ["run-1", "run-2"]
+    assert await ledger.do("give_up_submitting", "run-1") == 1
+    assert await ledger.do("runs_submitting") == ["run-2"]
+    record = await ledger.find("1" * 64)
+    assert (record.state, record.attempt_id) == (State.UNKNOWN, dying)
+    assert "run run-1 died" in record.error
+    assert await ledger.committed_usd() == 5.0
+    assert (await ledger.find("2" * 64)).state is State.SUBMITTED
+    assert (await ledger.find("3" * 64)).state is State.SUBMITTING
+
+
+async def test_leaving_a_take_that_has_an_answer_changes_nothing(ledger: Any) -> None:
+    attempt_id = await ledger.buy()
+    await ledger.finish(attempt_id)
+    await ledger.do("leave", attempt_id, 5, "processing", "too late")
+    record = await ledger.find()
+    assert (record.state, record.polls, record.error, record.prediction_status) == ("completed", 1, None, "completed")
+
+
+async def test_history_is_of_this_provider_newest_first_and_in_seconds(ledger: Any) -> None:
+    for number, (provider, inference_ms) in enumerate([("sandbox", 4_000), ("sandbox", 6_000), ("real", 90_000)]):
+        await ledger.finish(await ledger.buy(f"{number:064d}", provider=provider), inference_ms=inference_ms)
+    await ledger.finish(await ledger.buy("7" * 64, provider="sandbox"), inference_ms=None)
+    await ledger.finish(await ledger.buy("8" * 64, provider="sandbox"), state=State.FAILED, inference_ms=1)
+    assert await ledger.do("inference_history", "sandbox") == {("wavespeed-ai/veo2-i2v", "5s"): [6.0, 4.0]}
+
+
+async def test_an_unknown_price_makes_the_whole_cost_unknown(ledger: Any) -> None:
+    await ledger.finish(await ledger.buy(cost_usd=None), state=State.FAILED)
+    await ledger.buy(cost_usd=2.5)
+    assert (await ledger.find()).cost_usd is None
+    assert await ledger.committed_usd() == 2.5
+
+
+async def test_a_run_id_cannot_begin_twice(ledger: Any) -> None:
+    with pytest.raises(LedgerUnusableError, match="refused a change"):
+        await ledger.begin("run-1")
+
+
+async def test_the_largest_numbers_of_the_api_fit(ledger: Any) -> None:
+    attempt_id = await ledger.buy()
+    await ledger.finish(attempt_id, inference_ms=10**12, error_code=2**63 - 1, state=State.FAILED, error="ü" * 100_000)
+    record = await ledger.find()
+    assert (record.inference_ms, record.error_code, len(record.error)) == (10**12, 2**63 - 1, 100_000)

@@ -1,0 +1,219 @@
+"""The environment: every variable is read, every fault is named, and the key shows nowhere."""
+
+import pickle
+import traceback
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from animatic.errors import SettingsError
+from animatic.pacing import LEVELS, Limits
+from animatic.settings import Settings, is_loopback
+
+# A machine may be busy.
+unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+
+CANARY = "ws-canary-7f3a91"
+VARIABLES = {
+    "WAVESPEED_API_KEY": (CANARY, lambda s: s.require_key(), CANARY),
+    "WAVESPEED_BASE_URL": ("https://proxy.example:8443/", lambda s: s.base_url, "https://proxy.example:8443"),
+    "ANIMATIC_LEDGER": ("sqlite:////tmp/x.sqlite", lambda s: s.ledger, "sqlite:////tmp/x.sqlite"),
+    "ANIMATIC_ACCOUNT_LEVEL": ("gold", lambda s: s.limits, Limits(600, 2_000)),
+    "ANIMATIC_STARTS_PER_MINUTE": ("7", lambda s: s.limits, Limits(7, 2)),
+    "ANIMATIC_MAX_IN_FLIGHT": ("9", lambda s: s.limits, Limits(2, 9)),
+    "ANIMATIC_POLL_FLOOR_S": ("0.5", lambda s: s.poll_floor_s, 0.5),
+    "ANIMATIC_TAKE_DEADLINE_S": ("60", lambda s: s.take_deadline_s, 60.0),
+    "ANIMATIC_SETTLE_S": ("90", lambda s: s.settle_s, 90.0),
+    "ANIMATIC_PRICE_USD": ("2.5", lambda s: s.price_usd, 2.5),
+}
+
+
+def refusal(environ: dict[str, str]) -> str:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment(environ)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_every_variable_is_read(name: str) -> None:
+    text, read, expected = VARIABLES[name]
+    assert read(Settings.from_environment({name: f" {text} "})) == expected
+
+
+def test_an_empty_environment_gives_the_documented_defaults() -> None:
+    settings = Settings.from_environment({})
+    assert (settings.base_url, settings.account_level) == ("https://api.wavespeed.ai", "bronze")
+    assert (settings.poll_floor_s, settings.take_deadline_s, settings.settle_s) == (5.0, 1_800.0, 600.0)
+    assert (settings.api_key, settings.price_usd, settings.limits) == (None, None, Limits(2, 2))
+    assert settings.ledger.startswith("sqlite:////")
+    assert settings.is_real
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_a_blank_variable_is_as_good_as_none(name: str) -> None:
+    assert Settings.from_environment({name: "  "}) == Settings.from_environment({})
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_level_gives_its_limits(level: str) -> None:
+    assert Settings.from_environment({"ANIMATIC_ACCOUNT_LEVEL": level}).limits == LEVELS[level]
+
+
+@pytest.mark.parametrize(
+    ("typo", "meant"),
+    [
+        ("ANIMATIC_LEGDER", "ANIMATIC_LEDGER"),
+        ("ANIMATIC_POLL_FLOOR", "ANIMATIC_POLL_FLOOR_S"),
+        ("ANIMATIC_ACCOUNTLEVEL", "ANIMATIC_ACCOUNT_LEVEL"),
+        ("ANIMATIC_IN_FLIGHT", "ANIMATIC_MAX_IN_FLIGHT"),
+        ("ANIMATIC_PRICE", "ANIMATIC_PRICE_USD"),
+    ],
+)
+def test_a_typo_is_an_error_that_names_the_nearest_variable(typo: str, meant: str) -> None:
+    assert refusal({typo: "1"}) == f"{typo}: unknown variable; did you mean {meant}?"
+
+
+def test_variables_of_others_are_none_of_our_business() -> None:
+    Settings.from_environment({"PREFECT_API_URL": "x", "PATH": "/bin", "ANIMATICS": "1"})
+
+
+def test_every_fault_is_told_at_once() -> None:
+    environ = {
+        "ANIMATIC_TYPO": "1",
+        "ANIMATIC_ACCOUNT_LEVEL": "platinum",
+        "ANIMATIC_MAX_IN_FLIGHT": "0",
+        "ANIMATIC_PRICE_USD": "nan",
+    }
+    lines = refusal(environ).splitlines()
+    assert len(lines) == 4
+    assert 'ANIMATIC_ACCOUNT_LEVEL: found "platinum"; allowed: bronze, silver, gold, ultra' in lines
+    assert any(line.startswith('ANIMATIC_MAX_IN_FLIGHT: found "0"; ') for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ANIMATIC_STARTS_PER_MINUTE", "0"),
+        ("ANIMATIC_STARTS_PER_MINUTE", "2.5"),
+        ("ANIMATIC_STARTS_PER_MINUTE", "many"),
+        ("ANIMATIC_MAX_IN_FLIGHT", "-1"),
+        ("ANIMATIC_POLL_FLOOR_S", "0"),
+        ("ANIMATIC_POLL_FLOOR_S", "nan"),
+        ("ANIMATIC_TAKE_DEADLINE_S", "inf"),
+        ("ANIMATIC_SETTLE_S", "-1"),
+        ("ANIMATIC_PRICE_USD", "-0.01"),
+        ("ANIMATIC_PRICE_USD", "1e99"),
+    ],
+)
+def test_a_number_out_of_range_is_refused_by_name(name: str, text: str) -> None:
+    assert refusal({name: text}).startswith(f'{name}: found "{text}"; ')
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://api.wavespeed.ai", "https://api.wavespeed.ai"),
+        ("https://API.Wavespeed.AI/", "https://api.wavespeed.ai"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("http://127.9.9.9", "http://127.9.9.9"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+        ("http://localhost:8000", "http://localhost:8000"),
+    ],
+)
+def test_https_anywhere_or_plain_http_on_loopback(url: str, kept: str) -> None:
+    assert Settings.from_environment({"WAVESPEED_BASE_URL": url}).base_url == kept
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.wavespeed.ai",
+        "http://localhost.evil.example",
+        "http://127.0.0.1.evil.example",
+        "http://10.0.0.1",
+        "http://0.0.0.0",
+        "http://[::2]",
+        "ftp://127.0.0.1",
+        "//api.wavespeed.ai",
+        "api.wavespeed.ai",
+        "https://",
+        "https://host/path",
+        "https://host/?query",
+        "https://host?q=1",
+        "https://host#f",
+        "https://user@host",
+        "https://:password@host",
+        "https://host:abc",
+        "https://host:99999",
+        "https://host:0",
+        "https://ho st",
+        "https://ho%41st",
+        "https://höst",
+        "https://[::1",
+    ],
+)
+def test_any_other_base_url_is_refused(url: str) -> None:
+    assert refusal({"WAVESPEED_BASE_URL": url}).startswith(f'WAVESPEED_BASE_URL: found "{url}"; ')
+
+
+@unhurried
+@given(st.text(max_size=40))
+def test_no_text_as_a_base_url_is_a_surprise(text: str) -> None:
+    try:
+        settings = Settings.from_environment({"WAVESPEED_BASE_URL": text})
+    except SettingsError:
+        return
+    assert settings.base_url == "https://api.wavespeed.ai" or settings.base_url.startswith(("https://", "http://"))
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.255.0.3", "::1"])
+def test_loopback_is_this_machine(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["", "example.com", "0.0.0.0", "128.0.0.1", "::", "localhost.example.com", "127.1"])
+def test_everything_else_is_not_loopback(host: str) -> None:
+    assert not is_loopback(host)
+
+
+def test_a_sandbox_on_loopback_costs_nothing_and_has_a_name_of_its_own() -> None:
+    settings = Settings(base_url="http://127.0.0.1:4711", provider="sandbox")
+    assert not settings.is_real
+    assert settings.origin == "sandbox"
+    assert Settings(base_url="http://127.0.0.1:4711").origin == "http://127.0.0.1:4711"
+
+
+def test_without_a_key_the_error_says_what_to_do() -> None:
+    with pytest.raises(SettingsError, match=r"^WAVESPEED_API_KEY: not set\. .*--sandbox"):
+        Settings.from_environment({}).require_key()
+
+
+@pytest.mark.parametrize("key", [CANARY + " x", CANARY + "\nx", CANARY + "é", CANARY + "\0", "“" + CANARY])
+def test_a_key_that_no_header_can_carry_is_refused_before_anything_is_bought(key: str) -> None:
+    for read in (Settings.from_environment({"WAVESPEED_API_KEY": key}), Settings().with_key(key)):
+        with pytest.raises(SettingsError, match=r"^WAVESPEED_API_KEY: ") as caught:
+            read.require_key()
+        assert CANARY not in "".join(traceback.format_exception(caught.value))
+
+
+def test_the_key_shows_in_no_text_of_the_settings() -> None:
+    for read in (Settings.from_environment({"WAVESPEED_API_KEY": CANARY}), Settings().with_key(CANARY)):
+        assert read.require_key() == CANARY
+        for text in (repr(read), str(read), str(read.model_dump()), read.model_dump_json()):
+            assert CANARY not in text
+
+
+def test_the_key_shows_in_no_fault_beside_it() -> None:
+    environ = {"WAVESPEED_API_KEY": CANARY, "ANIMATIC_TYPO": "1", "ANIMATIC_SETTLE_S": "x", "WAVESPEED_BASE_URL": "x"}
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment(environ)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert CANARY not in shown
+    assert CANARY.encode() not in pickle.dumps(caught.value)
+
+
+def test_settings_do_not_change_once_read() -> None:
+    settings = Settings.from_environment({})
+    with pytest.raises(ValueError, match="frozen"):
+        settings.base_url = "https://elsewhere.example"

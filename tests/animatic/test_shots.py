@@ -1,0 +1,86 @@
+"""Fingerprints: the form is frozen, and every part of what is asked counts."""
+
+import dataclasses
+import hashlib
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from animatic.shots import DEFAULT_MODEL, Shot, fingerprint, takes_of
+
+# A machine may be busy.
+unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+
+STILL = "https://stills.example/a.png"
+SHOT = Shot(1, "s1", "harbour", STILL, STILL, "push in", DEFAULT_MODEL, "16:9", "5s", 2)
+PROVIDER = "https://api.wavespeed.ai"
+
+
+def keys(shot: Shot, provider: str = PROVIDER) -> list[str]:
+    return [take.fingerprint for take in takes_of(shot, provider)]
+
+
+def test_the_form_is_frozen_a_change_would_buy_everything_again() -> None:
+    assert keys(SHOT)[0] == "c6c5ac28067090177f1ce6fb91e4c29dbb84dc00a8c689f3e335c7b05261908c"
+
+
+def test_a_fingerprint_is_the_sha256_of_canonical_json() -> None:
+    asked = {
+        "aspect_ratio": "16:9",
+        "duration": "5s",
+        "image": STILL,
+        "model": DEFAULT_MODEL,
+        "prompt": "schwenk über die Küste",
+        "provider": PROVIDER,
+        "take": 1,
+    }
+    text = json.dumps(asked, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    found = keys(dataclasses.replace(SHOT, prompt="schwenk über die Küste"))[0]
+    assert found == hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"still": "sha256:" + "0" * 64},
+        {"prompt": "push in "},
+        {"model": "other/model"},
+        {"aspect_ratio": "9:16"},
+        {"duration": "6s"},
+    ],
+    ids=str,
+)
+def test_each_part_of_what_is_asked_counts(change: dict[str, str]) -> None:
+    assert set(keys(SHOT)).isdisjoint(keys(dataclasses.replace(SHOT, **change)))
+
+
+def test_what_is_not_asked_of_the_provider_does_not_count() -> None:
+    same = dataclasses.replace(SHOT, row=9, shot_id="x", storyboard="y", image="elsewhere.png")
+    assert keys(same) == keys(SHOT)
+
+
+def test_a_sandbox_clip_never_stands_in_for_a_real_one() -> None:
+    assert set(keys(SHOT)).isdisjoint(keys(SHOT, "sandbox"))
+
+
+def test_each_take_is_its_own_and_more_takes_keep_the_first_ones() -> None:
+    assert len(set(keys(dataclasses.replace(SHOT, takes=16)))) == 16
+    assert keys(dataclasses.replace(SHOT, takes=16))[:2] == keys(SHOT)
+
+
+@unhurried
+@given(st.text(), st.text())
+def test_different_prompts_never_share_a_fingerprint(one: str, other: str) -> None:
+    rest = {"provider": "p", "model": "m", "still": "s", "aspect_ratio": "a", "duration": "d", "take": 1}
+    assert (fingerprint(prompt=one, **rest) == fingerprint(prompt=other, **rest)) == (one == other)
+
+
+def test_a_local_still_is_known_by_its_bytes() -> None:
+    assert dataclasses.replace(SHOT, still="sha256:" + "0" * 64).is_local
+    assert not SHOT.is_local
+
+
+def test_a_take_is_called_by_its_shot_and_number() -> None:
+    assert [take.name for take in takes_of(SHOT, PROVIDER)] == ["s1 take 1", "s1 take 2"]

@@ -1,0 +1,149 @@
+"""The life of a take: the tables agree with each other, with the ledger's index and with the drawing."""
+
+import itertools
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from animatic.ledger.schema import ATTEMPT
+from animatic.takes import (
+    FINAL,
+    LIVE,
+    PAID,
+    SUCCESSORS,
+    WAVESPEEDS_OWN_FAILURES,
+    BuyingPolicy,
+    Standing,
+    State,
+    permission_to_buy,
+    status_of,
+)
+
+# A machine may be busy.
+unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+
+POLICIES = [BuyingPolicy(retry_failed=retry, attempts=attempts) for retry in (False, True) for attempts in (1, 2, 3)]
+NOTHING_BOUGHT = {None, State.UNSENT, State.ABSENT}
+A_POLICY_MAY = {State.FAILED, State.REJECTED}
+
+standings = st.builds(
+    Standing,
+    state=st.none() | st.sampled_from(State),
+    error_code=st.none() | st.sampled_from([0, 1200, 1400, 1402, 5000, 5001, 5003, 5004, -1]),
+    bought_here=st.integers(0, 20),
+    tried_here=st.booleans(),
+)
+policies = st.builds(BuyingPolicy, retry_failed=st.booleans(), attempts=st.integers(1, 10))
+
+
+def test_every_state_names_its_successors() -> None:
+    assert set(SUCCESSORS) == set(State)
+
+
+def test_a_final_state_has_no_successor() -> None:
+    assert {state for state in FINAL if SUCCESSORS[state]} == set()
+
+
+def test_what_is_settled_by_evidence_is_never_turned_into_a_submission_again() -> None:
+    may_be_sent = {state for state in State if State.SUBMITTING in SUCCESSORS[state]}
+    assert may_be_sent == {State.UNSENT}
+
+
+def test_nothing_that_may_have_been_bought_can_become_unsent() -> None:
+    assert {state for state in State if State.UNSENT in SUCCESSORS[state]} == {State.SUBMITTING}
+
+
+def test_a_live_take_is_one_that_may_still_cost_or_has_been_delivered() -> None:
+    assert frozenset(State) - LIVE == {State.FAILED, State.REJECTED, State.UNSENT, State.ABSENT}
+    assert State.UNKNOWN in PAID
+    assert State.HELD in PAID
+    assert frozenset(State) - PAID == {State.SUBMITTING, State.REJECTED, State.UNSENT, State.ABSENT}
+
+
+def test_what_is_not_live_and_not_final_bought_nothing() -> None:
+    for state in frozenset(State) - LIVE - FINAL:
+        assert state not in PAID
+        assert permission_to_buy(Standing(state), BuyingPolicy()) == "plan"
+
+
+def test_the_unique_index_of_the_ledger_covers_exactly_the_live_states() -> None:
+    (index,) = [index for index in ATTEMPT.indexes if index.name == "one_live"]
+    assert index.unique
+    assert [column.name for column in index.columns] == ["fingerprint"]
+    for dialect in ("sqlite", "postgresql"):
+        condition = str(index.dialect_options[dialect]["where"])
+        named = {state for state in State if f"'{state}'" in condition}
+        assert named == LIVE, dialect
+        assert condition.startswith("state IN (")
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=str)
+@pytest.mark.parametrize("state", [None, *State])
+def test_who_may_buy_is_this_whole_table(state: State | None, policy: BuyingPolicy) -> None:
+    for code, bought, here in itertools.product([None, 1200, 5000, 5001, 5003, 5004], range(4), (False, True)):
+        found = permission_to_buy(Standing(state, code, bought, here), policy)
+        if state in NOTHING_BOUGHT:
+            expected = "plan"
+        elif state not in A_POLICY_MAY:
+            expected = None
+        elif not here:
+            expected = "retry-failed" if policy.retry_failed else None
+        elif state is State.FAILED and code in {5000, 5003, 5004} and bought < policy.attempts:
+            expected = "attempts"
+        else:
+            expected = None
+        assert found == expected, (code, bought, here)
+
+
+def test_only_wavespeeds_own_failures_are_bought_again_by_attempts() -> None:
+    assert frozenset({5000, 5003, 5004}) == WAVESPEEDS_OWN_FAILURES
+
+
+@unhurried
+@given(standings)
+def test_without_a_policy_what_was_bought_or_refused_stays_as_it_is(standing: Standing) -> None:
+    assume(standing.state is not State.FAILED or not standing.tried_here or standing.bought_here > 0)
+    may_be_bought = permission_to_buy(standing, BuyingPolicy()) is not None
+    assert may_be_bought == (standing.state in NOTHING_BOUGHT)
+
+
+@unhurried
+@given(standings, policies)
+def test_no_policy_buys_what_is_live(standing: Standing, policy: BuyingPolicy) -> None:
+    if standing.state in LIVE:
+        assert permission_to_buy(standing, policy) is None
+
+
+@unhurried
+@given(st.lists(st.sampled_from([1200, 5000, 5003, 5004, None]), min_size=12, max_size=12), policies)
+def test_a_run_never_buys_a_take_more_often_than_attempts_says(codes: list[int | None], policy: BuyingPolicy) -> None:
+    standing, bought = Standing(None), 0
+    for code in codes:  # every attempt fails
+        if permission_to_buy(standing, policy) is None:
+            break
+        bought += 1
+        standing = Standing(State.FAILED, code, bought_here=bought, tried_here=True)
+    assert 1 <= bought <= policy.attempts
+
+
+@unhurried
+@given(st.data())
+def test_money_once_spent_stays_spent_until_evidence_says_otherwise(data: st.DataObject) -> None:
+    state = State.SUBMITTING
+    while followers := sorted(SUCCESSORS[state] - {State.SUBMITTING, State.HELD} or SUCCESSORS[state]):
+        before, state = state, data.draw(st.sampled_from(followers))
+        if before in PAID and state not in PAID:
+            assert (before, state) in {(State.UNKNOWN, State.ABSENT), (State.HELD, State.ABSENT)}
+        if state is State.UNSENT:
+            break
+    assert state in FINAL | {State.UNSENT, State.ABSENT}
+
+
+@pytest.mark.parametrize("state", [None, *State])
+def test_the_results_table_has_a_word_for_every_state(state: State | None) -> None:
+    word = status_of(state)
+    if state in FINAL | {State.UNKNOWN, State.HELD}:
+        assert word == state
+    else:
+        assert word == "pending"

@@ -1,0 +1,370 @@
+"""The client: what it sends, how it sorts answers, and that the key goes to one place and shows in none."""
+
+import json
+import logging
+import pickle
+import traceback
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from animatic.errors import (
+    AccountRefusedError,
+    AnimaticError,
+    ApiBusyError,
+    ApiRefusedError,
+    ApiUnavailableError,
+    ApiUnreachableError,
+    SubmissionUnknownError,
+)
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+async def raised_by(coroutine: Any) -> AnimaticError:
+    with pytest.raises(AnimaticError) as caught:
+        await coroutine
+    return caught.value
+
+
+async def test_a_submission_is_one_post_with_the_key_and_the_inputs(wire: Any) -> None:
+    listener = await wire.listen_and_answer(wire.prediction())
+    client = await wire.client(listener.url)
+    prediction = await client.submit(wire.model, wire.inputs)
+    assert (prediction.id, prediction.status) == ("p1", "created")
+    (request,) = listener.requests
+    head, _, body = request.partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
+    assert lines[0] == f"POST /api/v3/{wire.model} HTTP/1.1"
+    assert headers["authorization"] == f"Bearer {wire.canary}"
+    assert headers["accept-encoding"] == "identity"
+    assert headers["user-agent"].startswith("animatic/")
+    assert json.loads(body) == wire.inputs
+
+
+async def test_each_submission_has_a_connection_of_its_own_and_looks_share_one(wire: Any) -> None:
+    listener = await wire.listen_and_answer(wire.prediction())
+    client = await wire.client(listener.url)
+    for _ in range(4):
+        await client.submit(wire.model, wire.inputs)
+    assert listener.connections == 4
+    for _ in range(4):
+        await client.result("p1")
+    assert listener.connections == 5
+
+
+@pytest.mark.parametrize("body", [b"", b'{"code":302,"message":"moved","data":null}'])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed_and_the_key_stays_here(wire: Any, status: int, body: bytes) -> None:
+    elsewhere = await wire.listen_and_answer(wire.prediction())
+
+    async def play(_: bytes, writer: Any) -> None:
+        writer.write(wire.reply(body, status, {"Location": f"{elsewhere.url}/api/v3/{wire.model}"}))
+        await writer.drain()
+
+    here = await wire.listen(play)
+    client = await wire.client(here.url)
+    assert type(await raised_by(client.submit(wire.model, wire.inputs))) is SubmissionUnknownError
+    assert type(await raised_by(client.result("p1"))) is ApiUnavailableError
+    assert (len(here.requests), elsewhere.connections) == (2, 0)
+
+
+async def test_looks_go_to_the_base_whatever_the_answer_says(wire: Any) -> None:
+    elsewhere = await wire.listen_and_answer(wire.prediction())
+    here = await wire.listen_and_answer(wire.prediction(urls={"get": f"{elsewhere.url}/result"}))
+    client = await wire.client(here.url + "/")
+    prediction = await client.submit(wire.model, wire.inputs)
+    await client.result(prediction.id)
+    assert elsewhere.connections == 0
+    assert here.requests[1].startswith(b"GET /api/v3/predictions/p1/result HTTP/1.1\r\n")
+
+
+async def test_cookies_are_not_kept(wire: Any) -> None:
+    listener = await wire.listen_and_answer(wire.prediction(), Set_Cookie="session=1; Path=/")
+    client = await wire.client(listener.url)
+    for _ in range(2):
+        await client.result("p1")
+    assert not any(b"cookie" in request.lower() for request in listener.requests)
+
+
+async def test_a_proxy_in_the_environment_is_not_used(wire: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = await wire.listen_and_answer(wire.prediction())
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, proxy.url)
+    here = await wire.listen_and_answer(wire.prediction())
+    client = await wire.client(here.url)
+    await client.submit(wire.model, wire.inputs)
+    assert (len(here.requests), proxy.connections) == (1, 0)
+
+
+REFUSALS = {
+    400: ApiRefusedError,
+    401: AccountRefusedError,
+    402: AccountRefusedError,
+    403: AccountRefusedError,
+    404: ApiRefusedError,
+    405: ApiRefusedError,
+    413: ApiRefusedError,
+    415: ApiRefusedError,
+    422: ApiRefusedError,
+    429: ApiBusyError,
+}
+
+
+@pytest.mark.parametrize(("status", "kind"), REFUSALS.items())
+async def test_a_plain_no_is_a_no_to_a_submission_and_to_a_look(wire: Any, status: int, kind: type) -> None:
+    client = await wire.answering(status, {"code": status, "message": "no", "data": None})
+    for error in (await raised_by(client.submit(wire.model, wire.inputs)), await raised_by(client.result("p1"))):
+        assert type(error) is kind
+        assert f'WaveSpeed answered {status}: "no"' in str(error)
+        assert getattr(error, "code", status) == status
+
+
+@pytest.mark.parametrize("status", [s for s in REFUSALS if s != 429])
+async def test_a_no_that_is_not_the_apis_own_proves_nothing_about_a_submission(wire: Any, status: int) -> None:
+    client = await wire.answering(status, b"<html>a gateway</html>")
+    assert type(await raised_by(client.submit(wire.model, wire.inputs))) is SubmissionUnknownError
+    assert type(await raised_by(client.result("p1"))) is REFUSALS[status]
+
+
+async def test_a_429_is_a_429_whoever_says_it(wire: Any) -> None:
+    client = await wire.answering(429, b"slow down", {"Retry-After": "7"})
+    error = await raised_by(client.submit(wire.model, wire.inputs))
+    assert isinstance(error, ApiBusyError)
+    assert error.retry_after_s == 7.0
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, {"code": 500, "message": "boom", "data": None}),
+        (200, {"code": 400, "message": "a code in a 200 proves nothing", "data": None}),
+        (200, {"code": 200, "message": "success", "data": None}),
+        (200, {"code": 200, "message": "success", "data": {}}),
+        (200, {"code": 200, "message": "success", "data": {"id": "../x", "status": "created"}}),
+        (200, {"code": 200, "message": "success", "data": {"id": "p1", "status": 5}}),
+        (200, {"data": {"id": "p1", "status": "created"}}),
+        (200, b"<html>welcome</html>"),
+        (200, b""),
+        (200, b'{"code":200,"data":{"id":"p1","status":"created","timings":{"inference":NaN}}}'),
+        (200, b"[" * 100_000),
+        (200, b'{"code":' + b"9" * 5_000 + b"}"),
+        (201, {"code": 200, "message": "success", "data": {"id": "p1", "status": "created"}}),
+        (202, {"code": 200, "message": "success", "data": {"id": "p1", "status": "created"}}),
+        (204, b""),
+        (408, {"code": 408, "message": "time-out", "data": None}),
+        (409, {"code": 409, "message": "conflict", "data": None}),
+        (500, {"code": 500, "message": "server", "data": None}),
+        (500, b"oops"),
+        (502, b"<html>Bad gateway</html>"),
+        (503, {"code": 503, "message": "unavailable", "data": None}),
+        (504, b""),
+        (599, b""),
+    ],
+    ids=repr,
+)
+async def test_whatever_is_neither_yes_nor_no_leaves_a_submission_unknown(wire: Any, status: int, body: Any) -> None:
+    client = await wire.answering(status, body)
+    assert type(await raised_by(client.submit(wire.model, wire.inputs))) is SubmissionUnknownError
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, {"code": 500, "message": "boom", "data": None}),
+        (200, {"code": 200, "message": "success", "data": None}),
+        (200, {"code": 200, "message": "success", "data": {"id": "p2", "status": "completed"}}),
+        (200, b"<html>welcome</html>"),
+        (500, {"code": 500, "message": "server", "data": None}),
+        (503, b""),
+    ],
+    ids=repr,
+)
+async def test_a_look_that_fails_on_their_side_may_be_made_again(wire: Any, status: int, body: Any) -> None:
+    client = await wire.answering(status, body)
+    assert type(await raised_by(client.result("p1"))) is ApiUnavailableError
+
+
+async def test_a_code_in_a_200_counts_for_a_reading_call(wire: Any) -> None:
+    client = await wire.answering(200, {"code": 401, "message": "key", "data": None})
+    assert type(await raised_by(client.balance_usd())) is AccountRefusedError
+
+
+async def test_fields_that_we_do_not_know_are_no_reason_to_lose_a_take(wire: Any) -> None:
+    data = wire.prediction(stream=False, urls={"get": 5, "cancel": None}, input={"a": 1}, executionTime=5)
+    client = await wire.answering(200, {"code": 200, "message": "success", "data": data, "trace": "x"})
+    assert (await client.submit(wire.model, wire.inputs)).id == "p1"
+
+
+async def test_the_servers_words_are_quoted_on_one_short_line(wire: Any) -> None:
+    client = await wire.answering(400, {"code": 400, "message": "a\nb\x1b[31m" + "x" * 5_000, "data": None})
+    error = str(await raised_by(client.submit(wire.model, wire.inputs)))
+    assert error.isprintable()
+    assert len(error) < 500
+
+
+async def test_a_price_is_asked_with_all_inputs(wire: Any) -> None:
+    asked: list[Any] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append((request.method, request.url.path, json.loads(request.content)))
+        return wire.respond(wire.envelope({"price": 3.0, "discounted_price": 2.5}))
+
+    client = await wire.handled_by(handler)
+    assert await client.price_usd(wire.model, wire.inputs) == 2.5
+    assert asked == [("POST", "/api/v3/model/price", {"model_id": wire.model, "inputs": wire.inputs})]
+
+
+@pytest.mark.parametrize("balance", [0, -3.5, 12.25])
+async def test_the_balance_is_what_is_left(wire: Any, balance: float) -> None:
+    client = await wire.answering(200, {"code": 200, "message": "", "data": {"balance": balance}})
+    assert await client.balance_usd() == balance
+
+
+async def test_a_list_is_asked_by_window_and_read_page_by_page(wire: Any) -> None:
+    asked: list[Any] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append((request.method, request.url.path, json.loads(request.content)))
+        items = [wire.prediction(inputs=wire.inputs), wire.prediction(id="p0")]
+        return wire.respond(wire.envelope({"items": items, "page": 2}))
+
+    client = await wire.handled_by(handler)
+    page = await client.list_predictions(page=2, model=wire.model, created_after=NOON, created_before=NOON)
+    assert [(item.id, item.inputs) for item in page.items] == [("p1", wire.inputs), ("p0", None)]
+    assert asked[0] == (
+        "POST",
+        "/api/v3/predictions",
+        {
+            "page": 2,
+            "page_size": 100,
+            "model": wire.model,
+            "created_after": "2026-03-01T12:00:00+00:00",
+            "created_before": "2026-03-01T12:00:00+00:00",
+            "include_inputs": True,
+        },
+    )
+
+
+async def test_an_upload_sends_the_file_and_gives_its_url(wire: Any) -> None:
+    still = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
+    listener = await wire.listen_and_answer({"download_url": "https://cdn.example/a.png", "size": 1})
+    client = await wire.client(listener.url)
+    assert await client.upload("a.png", still, "image/png") == "https://cdn.example/a.png"
+    (request,) = listener.requests
+    assert request.startswith(b"POST /api/v3/media/upload/binary HTTP/1.1\r\n")
+    assert b'name="file"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n' + still in request
+
+
+@pytest.mark.parametrize("url", ["https://cdn.example/a.png", "http://127.0.0.1:1/a.png", "http://[::1]:1/a.png"])
+async def test_an_upload_may_be_fetched_over_https_or_on_loopback(wire: Any, url: str) -> None:
+    client = await wire.answering(200, {"code": 200, "message": "", "data": {"download_url": url}})
+    assert await client.upload("a.png", b"x", "image/png") == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://cdn.example/a.png",
+        "http://127.0.0.1.evil.example/a.png",
+        "file:///etc/passwd",
+        "//cdn.example/a.png",
+        "https://",
+        "https://[cdn",
+        "",
+        None,
+        5,
+        "https://cdn.example/" + "a" * 2_100,
+    ],
+)
+async def test_an_upload_that_could_not_be_fetched_safely_is_refused(wire: Any, url: object) -> None:
+    client = await wire.answering(200, {"code": 200, "message": "", "data": {"download_url": url}})
+    assert type(await raised_by(client.upload("a.png", b"x", "image/png"))) is ApiUnavailableError
+
+
+async def broken(wire: Any, how: str) -> Any:
+    """A client at a server that is broken in this way."""
+
+    async def play(_: bytes, writer: Any) -> None:
+        match how:
+            case "closes":
+                writer.close()
+            case "half":
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{")
+                writer.close()
+            case "garbage":
+                writer.write(b"garbage\r\n\r\n")
+                writer.close()
+            case "redirect":
+                writer.write(wire.reply(b"", 302, {"Location": "http://127.0.0.1:9/"}))
+            case "echo":
+                writer.write(wire.reply(wire.envelope(None, 401, f"bad key Bearer {wire.canary}"), 401))
+            case "silence":
+                pass
+            case _:
+                status = int(how)
+                writer.write(wire.reply(wire.envelope(None, status), status, {"Retry-After": "1"}))
+        await writer.drain()
+
+    return await wire.client((await wire.listen(play)).url, submit_deadline_s=0.3, read_deadline_s=0.3)
+
+
+HOWS = ["closes", "half", "garbage", "redirect", "echo", "silence", "200", "400", "401", "429", "500"]
+
+
+@pytest.mark.parametrize("how", [*HOWS, "refused", "no host"])
+async def test_the_key_shows_in_no_failure_and_no_log(wire: Any, how: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    match how:
+        case "refused":
+            client = await wire.client("http://127.0.0.1:9")
+        case "no host":
+            client = await wire.client("http://nonexistent.invalid")
+        case _:
+            client = await broken(wire, how)
+    calls = [client.submit(wire.model, wire.inputs), client.result("p1"), client.balance_usd()]
+    if how != "silence":  # an upload has five minutes
+        calls.append(client.upload("a.png", b"x", "image/png"))
+    for call in calls:
+        error = await raised_by(call)
+        assert error.__cause__ is None
+        assert error.__suppress_context__ or error.__context__ is None
+        shown = "".join(traceback.format_exception(error)) + repr(error) + str(error.args) + repr(vars(error))
+        assert wire.canary not in shown
+        assert wire.canary.encode() not in pickle.dumps(error)
+    assert wire.canary not in caplog.text
+    assert wire.canary not in repr(client)
+
+
+async def test_the_key_goes_to_the_configured_origin_only(wire: Any) -> None:
+    seen: list[tuple[str, str | None]] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seen.append((str(request.url), request.headers.get("authorization")))
+        return wire.respond(wire.envelope(wire.prediction()))
+
+    client = await wire.handled_by(handler)
+    await client.submit(wire.model, wire.inputs)
+    await client.result("p1")
+    assert {urlsplit(url).netloc for url, _ in seen} == {"api.example"}
+    assert {key for _, key in seen} == {f"Bearer {wire.canary}"}
+
+
+async def test_a_hundred_submissions_at_once_are_a_hundred_posts(wire: Any) -> None:
+    import asyncio  # noqa: PLC0415 - only here
+
+    listener = await wire.listen_and_answer(wire.prediction())
+    client = await wire.client(listener.url)
+    await asyncio.gather(*(client.submit(wire.model, wire.inputs) for _ in range(100)))
+    assert (len(listener.requests), listener.connections) == (100, 100)
+
+
+async def test_an_unreachable_api_is_told_by_host_and_reason(wire: Any) -> None:
+    client = await wire.client("http://127.0.0.1:9")
+    error = await raised_by(client.submit(wire.model, wire.inputs))
+    assert isinstance(error, ApiUnreachableError)
+    assert "POST /api/v3/wavespeed-ai/veo2-i2v: cannot connect to 127.0.0.1 (ClientConnectorError" in str(error)

@@ -1,0 +1,390 @@
+"""Commands as people type them, flows in this process, one sandbox and one Prefect server for all of them.
+
+Every command gets an environment of its own making: nothing of the developer's home or settings gets in. A test tells
+its takes from those of others in the shared sandbox by their prompts, which hold the name of its folder.
+"""
+
+import asyncio
+import contextlib
+import csv
+import gc
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+
+from animatic.sandbox.witness import Accepted, read_witness
+from animatic.settings import Settings
+from flows.session import SESSION, Session
+
+KEY = "canary-key-0f1e2d3c"
+ANIMATIC = (str(Path(sys.executable).with_name("animatic")),)
+STILL = "https://stills.example/a.png"
+COMMAND_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class ServedSandbox:
+    """A sandbox in a process of its own; `witness` says what it accepted, `submitted` which of the given prompts."""
+
+    url: str
+    folder: Path
+    process: "subprocess.Popen[bytes]"
+
+    @property
+    def witness(self) -> list[Accepted]:
+        return read_witness(self.folder)
+
+    def submitted(self, part: str) -> Counter[str]:
+        """How often each prompt with this part in it was accepted."""
+        return Counter(each.inputs["prompt"] for each in self.witness if part in each.inputs["prompt"])
+
+
+@contextlib.contextmanager
+def _served(folder: Path, *flags: str) -> Generator[ServedSandbox]:
+    base = ("--folder", str(folder), "--key", KEY, "--no-render", "--no-sync", "--spread", "0", "--die-with-parent")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "animatic.sandbox", *base, *flags],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=_bare_environment(folder),
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            ready = json.loads(process.stdout.readline())
+            yield ServedSandbox(ready["url"], folder, process)
+        finally:
+            process.kill()
+
+
+def _bare_environment(home: Path) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "DO_NOT_TRACK": "1"}
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedSandbox]:
+    """The sandbox that tests share: 0.3 s of inference, no limits."""
+    with _served(tmp_path_factory.mktemp("sandbox"), "--inference-s", "0.3") as served:
+        yield served
+
+
+ServeSandbox = Callable[..., ServedSandbox]
+
+
+@pytest.fixture
+def serve_sandbox(tmp_path: Path) -> Iterator[ServeSandbox]:
+    """Serves sandboxes of a test's own, with these flags."""
+    with contextlib.ExitStack() as stack:
+        yield lambda *flags, folder=tmp_path / "sandbox": stack.enter_context(_served(folder, *flags))
+
+
+@dataclass(frozen=True)
+class PrefectServer:
+    """The Prefect server that tests share. It listens before it is up, so that clients wait instead of failing."""
+
+    url: str
+    home: Path
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    from flows import companions  # noqa: PLC0415 - the pure tests of this folder need none of it
+
+    home = tmp_path_factory.mktemp("prefect")
+    with contextlib.ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("PREFECT_HOME", str(home))
+            environment.setenv("DO_NOT_TRACK", "1")
+            environment.delenv("PREFECT_API_URL", raising=False)
+            served = stack.enter_context(companions.prefect_server(home / "server.log"))
+        yield PrefectServer(served.url, home)
+
+
+@pytest.fixture(scope="session")
+def prefect(prefect_server: PrefectServer) -> Iterator[Any]:
+    """A Prefect client; for the rest of the session flows of this process talk to the shared server."""
+    from prefect.client.orchestration import get_client  # noqa: PLC0415 - slow, and not for pure tests
+    from prefect.events.worker import EventsWorker  # noqa: PLC0415
+    from prefect.logging.handlers import APILogWorker  # noqa: PLC0415
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings  # noqa: PLC0415
+
+    chosen = {PREFECT_API_URL: prefect_server.url, PREFECT_HOME: prefect_server.home}
+    with temporary_settings(chosen), get_client(sync_client=True) as client:
+        yield client
+        for worker in (EventsWorker, APILogWorker):  # or they look for the server until the process ends
+            worker.drain_all(timeout=10)
+
+
+def write_manifest(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """A CSV of these rows, each with a still where it names none."""
+    names = list(dict.fromkeys(["image", *(name for row in rows for name in row)]))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows({"image": STILL} | dict(row) for row in rows)
+    return path
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    return pyarrow.parquet.read_table(path).to_pylist()
+
+
+@pytest.fixture
+def tag(tmp_path: Path) -> str:
+    """What the prompts of this test hold, and no others in the shared sandbox."""
+    return f"<{tmp_path.name}>"
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a manifest of rows, each a mapping, into the test's folder."""
+    return lambda *rows, name="shots.csv": write_manifest(tmp_path / name, rows)
+
+
+@dataclass
+class Ended:
+    """A command that ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The last line of stdout."""
+        return json.loads(self.stdout.splitlines()[-1])
+
+
+@dataclass
+class Place:
+    """A home folder to run commands in, and the environment that they get."""
+
+    home: Path
+    more: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return _bare_environment(self.home) | self.more
+
+    def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
+        """The command as a process, in a session of its own; the caller ends it."""
+        options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        return subprocess.Popen(
+            [*ANIMATIC, *arguments], env=self.environment, cwd=self.home, text=True, start_new_session=True, **options
+        )
+
+    def run(self, *arguments: str, timeout_s: float = COMMAND_TIMEOUT_S) -> Ended:
+        """The command, run to its end; killed with all that it started where that takes too long."""
+        process = self.start(*arguments)
+        try:
+            stdout, stderr = process.communicate(timeout=timeout_s)
+        except BaseException:
+            kill_group(process)
+            raise
+        return Ended(process.returncode, stdout, stderr)
+
+    @property
+    def ledger(self) -> Path:
+        return self.home / ".local/share/animatic/ledger.sqlite"
+
+    def logs(self) -> list[Path]:
+        return sorted((self.home / ".local/state/animatic/log").glob("*.log"))
+
+
+def kill_group(process: "subprocess.Popen[Any]") -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.fixture
+def place(tmp_path: Path, sandbox: ServedSandbox) -> Place:
+    """A new home; commands buy from the shared sandbox. They'd fail at Prefect: no server listens there."""
+    home = tmp_path / "home"
+    home.mkdir()
+    settings = {
+        "WAVESPEED_API_KEY": KEY,
+        "WAVESPEED_BASE_URL": sandbox.url,
+        "ANIMATIC_ACCOUNT_LEVEL": "ultra",
+        "ANIMATIC_POLL_FLOOR_S": "0.1",
+        "PREFECT_API_URL": "http://127.0.0.1:9/api",
+    }
+    return Place(home, settings)
+
+
+@pytest.fixture
+def place_with_server(place: Place, prefect_server: PrefectServer) -> Place:
+    """A new home whose commands use the shared Prefect server."""
+    place.more |= {"PREFECT_API_URL": prefect_server.url, "PREFECT_HOME": str(prefect_server.home)}
+    return place
+
+
+@dataclass
+class RanFlow:
+    """A flow run in this process."""
+
+    state: Any
+    session: Session
+    results: Path
+    client: Any
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return read_rows(self.results)
+
+    @property
+    def statuses(self) -> list[str]:
+        return [row["status"] for row in self.rows]
+
+    @property
+    def flow_run(self) -> Any:
+        return self.client.read_flow_run(self.session.flow_run_id)
+
+    def task_runs(self) -> list[Any]:
+        """What the server has of them, once it has caught up."""
+        from uuid import UUID  # noqa: PLC0415 - needed here only
+
+        from flows.launch import wait_until_recorded  # noqa: PLC0415 - imports Prefect
+
+        flow_run_id = UUID(str(self.session.flow_run_id))
+        assert wait_until_recorded(flow_run_id, self.session.task_runs)
+        found: list[Any] = []
+        chosen = _runs_of(flow_run_id)
+        while page := self.client.read_task_runs(flow_run_filter=chosen, limit=200, offset=len(found)):
+            found += page
+        return found
+
+    def logs(self) -> list[Any]:
+        from prefect.client.schemas.filters import LogFilter  # noqa: PLC0415 - imports Prefect
+        from prefect.logging.handlers import APILogWorker  # noqa: PLC0415
+
+        APILogWorker.drain_all(timeout=10)
+        chosen = LogFilter.model_validate({"flow_run_id": {"any_": [self.session.flow_run_id]}})
+        found: list[Any] = []
+        while page := self.client.read_logs(log_filter=chosen, limit=200, offset=len(found)):
+            found += page
+        return found
+
+    def artifacts(self) -> list[Any]:
+        return self.client.read_artifacts(flow_run_filter=_runs_of(self.session.flow_run_id))
+
+
+def _runs_of(flow_run_id: Any) -> Any:
+    from prefect.client.schemas.filters import FlowRunFilter  # noqa: PLC0415 - imports Prefect
+
+    return FlowRunFilter.model_validate({"id": {"any_": [flow_run_id]}})
+
+
+RunFlow = Callable[..., RanFlow]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, sandbox: ServedSandbox) -> Settings:
+    """Settings that buy from the shared sandbox into a ledger of the test's own."""
+    return Settings(
+        base_url=sandbox.url,
+        ledger=f"sqlite:///{tmp_path / 'ledger.sqlite'}",
+        account_level="ultra",
+        poll_floor_s=0.1,
+    ).with_key(KEY)
+
+
+@pytest.fixture(scope="module")
+def collected() -> Iterator[None]:
+    """Prefect leaves sockets to the garbage collector, which would tell on whichever test comes next."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture
+def run_flow(tmp_path: Path, prefect: Any, settings: Settings, collected: None) -> RunFlow:
+    """Runs the flow in this process, as the command does."""
+    from flows.animate import animate  # noqa: PLC0415 - imports Prefect
+
+    def run(
+        manifest: Path,
+        settings: Settings = settings,
+        results: Path | None = None,
+        *,
+        is_approved: bool = True,
+        **parameters: Any,
+    ) -> RanFlow:
+        session = Session(settings, is_approved)
+        table = results or tmp_path / "results.parquet"
+        token = SESSION.set(session)
+        try:
+            ending: Any = animate(manifest=str(manifest), results=str(table), **parameters, return_state=True)
+            state = asyncio.run(ending)
+        finally:
+            SESSION.reset(token)
+        return RanFlow(state, session, table, prefect)
+
+    return run
+
+
+def wait_until(claim: Callable[[], Any], deadline_s: float = 30.0) -> Any:
+    """What the claim says once it is true; an assertion error where it never is."""
+    ends = time.monotonic() + deadline_s
+    while time.monotonic() < ends:
+        if found := claim():
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"not true within {deadline_s} s")
+
+
+def processes_with(variable: str) -> list[int]:
+    """The ids of live processes that have this `NAME=value` in their environment."""
+    return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/environ") if _is_of(path, variable)]
+
+
+def _is_of(environ: Path, variable: str) -> bool:
+    try:
+        return variable.encode() in environ.read_bytes().split(b"\0")  # empty for what has ended
+    except OSError:
+        return False
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What tests share; they can't import it from here."""
+
+    KEY = KEY
+    Place = Place
+    write_manifest = staticmethod(write_manifest)
+    read_rows = staticmethod(read_rows)
+    kill_group = staticmethod(kill_group)
+    wait_until = staticmethod(wait_until)
+    processes_with = staticmethod(processes_with)
+
+
+@pytest.fixture(scope="session")
+def tools() -> Tools:
+    return Tools()
+
+
+@pytest.fixture(scope="session")
+def migrated_home(tmp_path_factory: pytest.TempPathFactory, prefect_server: PrefectServer) -> Path:
+    """A home whose Prefect database is up to date, which saves its embedded servers some seconds of migrations."""
+    with urllib.request.urlopen(f"{prefect_server.url}/health", timeout=60):
+        pass
+    home = tmp_path_factory.mktemp("home")
+    (home / ".prefect").mkdir()
+    with (
+        contextlib.closing(sqlite3.connect(prefect_server.home / "prefect.db")) as source,
+        contextlib.closing(sqlite3.connect(home / ".prefect/prefect.db")) as target,
+    ):
+        source.backup(target)
+    return home

@@ -1,0 +1,259 @@
+"""The flow itself, in this process, against a sandbox and a Prefect server: how it ends, what Prefect shows of it."""
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+from PIL import Image
+
+from animatic.errors import BudgetError, LocationError, ManifestError, SettingsError
+from animatic.settings import Settings
+
+# Prefect leaves some of its sockets to the garbage collector, which says so.
+pytestmark = [pytest.mark.sandbox, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
+
+
+def test_a_run_that_completes_is_completed_and_rows_that_ask_for_the_same_take_share_it(
+    run_flow: Any, manifest: Any, sandbox: Any, tag: str
+) -> None:
+    ran = run_flow(manifest({"prompt": f"push in {tag}", "shot_id": "one"}, {"prompt": f"push in {tag}"}))
+    assert (ran.state.type, ran.state.name) == ("COMPLETED", "Completed")
+    assert ran.state.message == "2 of 2 completed"
+    assert ran.flow_run.name == f"shots {ran.session.run_id}"
+    assert ran.session.digest.exit_code == 0
+    assert ran.statuses == ["completed", "completed"]
+    assert len({row["prediction_id"] for row in ran.rows}) == 1
+    assert [run.name for run in ran.task_runs() if "take" in run.name] == ["one take 1"]
+    assert sandbox.submitted(tag).total() == 1
+
+
+def test_a_lost_reply_makes_the_flow_failed_with_a_sentence(
+    run_flow: Any, manifest: Any, sandbox: Any, tag: str
+) -> None:
+    rows = ({"prompt": f"pan {tag} [sandbox:lost-reply]"}, {"prompt": f"tilt {tag} [sandbox:rejects]"})
+    first = run_flow(manifest(*rows))
+    assert (first.state.type, first.state.name) == ("FAILED", "Failed")
+    assert first.state.message == (
+        "0 of 2 completed; 1 rejected, 1 unknown. Money may be at stake: "
+        "some takes may have been bought, and are not sent again"
+    )
+    assert first.flow_run.state.message == first.state.message
+    assert first.session.digest.exit_code == 4
+    assert {run.state.type for run in first.task_runs()} == {"COMPLETED"}
+    second = run_flow(manifest(*rows))
+    assert second.session.digest.exit_code == 4
+    assert sandbox.submitted(tag).total() == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "parameters", "error", "said"),
+    [
+        ({"prompt": "", "duration": "9s"}, {}, ManifestError, 'duration: found "9s"'),
+        ({"prompt": "push in"}, {"max_usd": 1.0}, BudgetError, "the plan costs $2.50 for 1 takes; allowed: $1.00"),
+        ({"prompt": "push in"}, {"attempts": 11}, SettingsError, "--attempts: found 11; allowed: 1 to 10"),
+        ({"prompt": "push in"}, {"results": "out.xlsx"}, LocationError, "out.xlsx"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_bought(
+    *, run_flow: Any, manifest: Any, sandbox: Any, tag: str, row: Any, parameters: Any, error: type, said: str
+) -> None:
+    given = {"results": Path(parameters["results"])} if "results" in parameters else parameters
+    ran = run_flow(manifest(row | {"prompt": row["prompt"] and f"{row['prompt']} {tag}"}), **given)
+    assert (ran.state.type, ran.state.name) == ("CANCELLED", "Refused")
+    assert type(ran.session.refusal) is error
+    assert said in str(ran.session.refusal)
+    assert ran.state.message == str(ran.session.refusal).splitlines()[0]
+    assert ran.session.digest is None
+    assert not ran.results.exists()
+    assert sandbox.submitted(tag).total() == 0
+
+
+def test_results_that_cannot_be_written_are_found_before_anything_is_bought(
+    run_flow: Any, manifest: Any, sandbox: Any, tag: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    ran = run_flow(manifest({"prompt": f"push in {tag}"}), results=tmp_path / "file/out.parquet")
+    assert (ran.state.name, type(ran.session.refusal)) == ("Refused", LocationError)
+    assert sandbox.submitted(tag).total() == 0
+
+
+def test_bad_rows_are_skipped_where_that_is_asked_for(run_flow: Any, manifest: Any, sandbox: Any, tag: str) -> None:
+    rows = ({"prompt": f"push in {tag}"}, {"prompt": f"pan {tag}", "duration": "9s", "shot_id": "long"})
+    ran = run_flow(manifest(*rows), skip_invalid=True)
+    assert [(row["row"], row["take"], row["status"]) for row in ran.rows] == [(1, 1, "completed"), (2, None, "invalid")]
+    assert 'duration: found "9s"' in ran.rows[1]["error"]
+    assert ran.session.digest.exit_code == 3
+    assert sandbox.submitted(tag) == Counter({f"push in {tag}": 1})
+
+
+def test_failed_takes_are_bought_again_only_as_often_as_is_asked_for(
+    run_flow: Any, manifest: Any, sandbox: Any, tag: str
+) -> None:
+    prompts = [f"{tag} [sandbox:fails]", f"{tag} [sandbox:moderated]", f"{tag} push in"]
+    path = manifest(*({"prompt": prompt} for prompt in prompts))
+    attempts: list[list[int]] = []
+    for more in ({"attempts": 2}, {"attempts": 2}, {"retry_failed": True}):
+        ran = run_flow(path, **more)
+        attempts.append([row["attempts"] for row in ran.rows])
+        artifacts = [(each.type, each.data) for each in ran.artifacts()]
+        assert sorted(kind for kind, _ in artifacts) == ["markdown", "progress", "table"]
+        assert dict(artifacts)["progress"] == 100.0
+    assert attempts == [[2, 1, 1], [2, 1, 1], [3, 2, 1]]
+    assert sandbox.submitted(tag) == Counter(dict(zip(prompts, (3, 2, 1), strict=True)))
+
+
+def test_a_refused_request_is_not_retried(run_flow: Any, manifest: Any, serve_sandbox: Any, settings: Settings) -> None:
+    served = serve_sandbox("--inference-s", "0.1")
+    mine = settings.model_copy(update={"base_url": served.url})
+    ran = run_flow(manifest({"prompt": "static [sandbox:rejects]", "shot_id": "cellar"}), mine)
+    assert ran.statuses == ["rejected"]
+    assert [run.run_count for run in ran.task_runs() if run.name == "cellar take 1"] == [1]
+    with urllib.request.urlopen(f"{served.url}/sandbox/stats", timeout=5) as reply:
+        stats = json.load(reply)
+    assert (stats["refused_rejects"], stats["accepted"]) == (1, 0)
+
+
+def test_a_key_that_is_refused_stops_the_run_and_leaves_the_rest_pending(
+    run_flow: Any, manifest: Any, sandbox: Any, settings: Settings, tag: str
+) -> None:
+    ran = run_flow(manifest({"prompt": f"push in {tag}"}, {"prompt": f"pan {tag}"}), settings.with_key("another"))
+    assert ran.statuses == ["pending", "pending"]
+    assert ran.session.digest.exit_code == 3
+    assert "Stopped: " in ran.state.message
+    assert "another" not in ran.state.message
+    assert sandbox.submitted(tag).total() == 0
+
+
+def test_the_api_may_be_away_at_first(
+    run_flow: Any, manifest: Any, settings: Settings, tmp_path: Path, tools: Any
+) -> None:
+    port = a_free_port()
+    flags = ["--folder", str(tmp_path / "late"), "--key", tools.KEY, "--no-render", "--inference-s", "0.1"]
+    started: list[Any] = []
+
+    def start_late() -> None:
+        time.sleep(3)
+        command = [sys.executable, "-m", "animatic.sandbox", "--port", str(port), *flags]
+        started.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
+
+    late = threading.Thread(target=start_late)
+    late.start()
+    try:
+        mine = settings.model_copy(update={"base_url": f"http://127.0.0.1:{port}"})
+        path = manifest({"prompt": "push in", "shot_id": "one"}, {"prompt": "pan", "shot_id": "two"})
+        ran = run_flow(path, mine)
+        task_runs = {run.name: run for run in ran.task_runs()}
+    finally:
+        late.join()
+        started[0].kill()
+        started[0].wait()
+    assert ran.session.digest.exit_code == 0, ran.rows
+    assert task_runs["one take 1"].run_count > 1
+    assert [row["attempts"] for row in ran.rows] == [1, 1]
+    witness = (tmp_path / "late/accepted.jsonl").read_text().splitlines()
+    assert len(witness) == 2
+
+
+def a_free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return listening.getsockname()[1]
+
+
+def test_many_takes_run_in_batches_that_keep_their_lives_to_themselves(
+    run_flow: Any, manifest: Any, sandbox: Any, tag: str
+) -> None:
+    ran = run_flow(manifest(*({"prompt": f"shot {number} {tag}"} for number in range(402))))
+    assert ran.session.digest.exit_code == 0
+    assert len(ran.rows) == 402
+    accepted = sandbox.submitted(tag)
+    assert (len(accepted), accepted.total()) == (402, 402)
+    names = [run.name for run in ran.task_runs()]
+    assert sorted(name.partition(":")[0] for name in names if name.startswith("batch ")) == sorted(
+        f"batch {number}" for number in range(1, 202)
+    )
+    assert len(names) == 201 + 4  # a quote, two tables, a summary
+    assert [entry.message for entry in ran.logs() if "submitted as" in entry.message] == []
+
+
+def test_what_is_free_to_repeat_is_remembered_until_the_still_changes(
+    run_flow: Any, manifest: Any, sandbox: Any, tag: str, tmp_path: Path
+) -> None:
+    stills = ("front.png", "back.png")
+    for red, name in enumerate(stills):
+        Image.new("RGB", (1280, 720), (red, 120, len(tag))).save(tmp_path / name)
+
+    def rows(prompt: str) -> list[dict[str, str]]:
+        return [{"prompt": f"{prompt} {tag}", "image": name, "shot_id": name[:-4]} for name in stills]
+
+    runs = [run_flow(manifest(*rows(prompt))) for prompt in ("push in", "pull out")]
+    free = {f"{verb} {name}" for verb in ("probe", "upload") for name in stills} | {"quote prices"}
+    endings = [{run.name: run.state.name for run in ran.task_runs()} for ran in runs]
+    uploads = {name for name in free if name.startswith("upload")}
+    assert {name: endings[0][name] for name in uploads} == dict.fromkeys(uploads, "Completed")
+    assert {name: endings[1][name] for name in free} == dict.fromkeys(free, "Cached")
+    takes = {"front take 1", "back take 1"}
+    assert {name: endings[1][name] for name in takes} == dict.fromkeys(takes, "Completed")
+    assert [ran.statuses for ran in runs] == [["completed"] * 2] * 2
+    assert sandbox.submitted(tag).total() == 4
+    images = {each.inputs["image"] for each in sandbox.witness if tag in each.inputs["prompt"]}
+    assert len(images) == 2
+
+    Image.new("RGB", (1280, 720), (99, 99, 99)).save(tmp_path / "front.png")
+    changed = run_flow(manifest(*rows("pull out")))
+    endings = [{run.name: run.state.name for run in changed.task_runs()}]
+    assert [endings[0].get(f"upload {name}") for name in stills] == ["Completed", None]
+    assert [row["cached"] for row in changed.rows] == [False, True]
+    assert len({each.inputs["image"] for each in sandbox.witness if tag in each.inputs["prompt"]}) == 3
+
+
+def test_without_a_session_the_key_comes_from_the_secret_block(
+    *, prefect: Any, manifest: Any, sandbox: Any, tag: str, tmp_path: Path, tools: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import asyncio  # noqa: PLC0415 - with the imports of Prefect below
+
+    from prefect.blocks.system import Secret  # noqa: PLC0415 - slow
+
+    from flows.animate import animate  # noqa: PLC0415
+
+    environment = {
+        "WAVESPEED_BASE_URL": sandbox.url,
+        "ANIMATIC_LEDGER": f"sqlite:///{tmp_path / 'ledger.sqlite'}",
+        "ANIMATIC_POLL_FLOOR_S": "0.1",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("WAVESPEED_API_KEY", raising=False)
+    path, results = manifest({"prompt": f"push in {tag}"}), tmp_path / "results.parquet"
+
+    def run() -> Any:
+        ending: Any = animate(str(path), str(results), return_state=True)
+        return asyncio.run(ending)
+
+    without = run()
+    assert without.name == "Refused"
+    assert without.message.startswith("WAVESPEED_API_KEY: not set")
+    saving: Any = Secret(value=tools.KEY).asave("wavespeed-api-key", overwrite=True, client=None)
+    asyncio.run(saving)
+    assert run().name == "Completed"
+    assert pyarrow.parquet.read_table(results)["status"].to_pylist() == ["completed"]
+
+
+def test_where_nobody_can_be_asked_a_run_that_costs_money_needs_a_limit(
+    run_flow: Any, manifest: Any, settings: Settings
+) -> None:
+    from flows.session import SESSION  # noqa: PLC0415 - beside its use
+
+    assert SESSION.get() is None
+    real = settings.model_copy(update={"base_url": "https://wavespeed.invalid"})
+    ran = run_flow(manifest({"prompt": "push in"}), real, is_approved=False)
+    assert ran.state.name == "Refused"
+    assert str(ran.session.refusal).startswith("max_usd: not set")

@@ -1,0 +1,56 @@
+"""`animatic demo`, twice: the main job on the bundled manifest, with real clips."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+from animatic.clips import probe_clip
+from animatic.sandbox.witness import read_witness
+
+pytestmark = pytest.mark.sandbox
+SIZES = {"16:9": (1280, 720), "9:16": (720, 1280)}
+
+
+@pytest.mark.timeout(240)
+def test_the_demo_makes_real_clips_and_buys_nothing_the_second_time(place_with_server: Any, tmp_path: Path) -> None:
+    place, out = place_with_server, tmp_path / "out"
+    for name in ("WAVESPEED_API_KEY", "WAVESPEED_BASE_URL", "ANIMATIC_ACCOUNT_LEVEL"):
+        del place.more[name]
+    first = place.run("demo", "--out", str(out), timeout_s=180)
+    assert first.code == 0, first.stderr
+    assert "meant to fail: " in first.stderr
+    assert "not as meant" not in first.stderr
+    for unwanted in ("Traceback", "prefect", "\x1b"):
+        assert unwanted not in first.stderr
+    for name in ("results.parquet", "results.csv", "clips", "contact-sheet.jpg"):
+        assert str(out / name) in first.stdout
+        assert (out / name).exists()
+
+    rows = pyarrow.parquet.read_table(out / "results.parquet").to_pylist()
+    assert len({row["row"] for row in rows}) >= 10
+    assert len({row["storyboard"] for row in rows}) == 2
+    assert {row["aspect_ratio"] for row in rows} == set(SIZES)
+    assert max(row["take"] for row in rows) == 2
+    assert [row["status"] for row in rows].count("failed") == 1
+    assert sum(row["nsfw"] is True for row in rows) == 1
+    completed = [row for row in rows if row["status"] == "completed"]
+    assert len(completed) == len(rows) - 1
+    for row in completed:
+        (clip,) = (out / "clips").glob(f"{row['row']:03d}-{row['take']}-*.mp4")
+        facts = probe_clip(clip)
+        assert (facts.codec, (facts.width, facts.height)) == ("h264", SIZES[row["aspect_ratio"]])
+        assert facts.duration_s == pytest.approx(float(row["duration"].removesuffix("s")), abs=0.1)
+    assert pyarrow.csv.read_csv(out / "results.csv")["row"].to_pylist() == [row["row"] for row in rows]
+    assert len(read_witness(out / "sandbox")) == len(rows)
+
+    made = {path.name: path.stat().st_mtime_ns for path in (out / "clips").iterdir()}
+    second = place.run("demo", "--out", str(out), "--json", timeout_s=120)
+    assert second.code == 0, second.stderr
+    told = json.loads(second.stdout.splitlines()[-1])
+    assert (told["submitted"], told["cached"]) == (0, len(rows))
+    assert len(read_witness(out / "sandbox")) == len(rows)
+    assert {path.name: path.stat().st_mtime_ns for path in (out / "clips").iterdir()} == made

@@ -1,0 +1,82 @@
+"""What the panel says of a tally: pure, given the seconds that have passed."""
+
+import io
+from collections import Counter
+
+import pytest
+from rich.console import Console
+
+from animatic.takes import State
+from animatic.tally import Tally
+from flows.panel import eta, line, panel, per_minute
+
+
+def tally_of(total: int, settled: dict[str, State] | None = None, **more: object) -> Tally:
+    tally = Tally(total=total, **more)  # pyright: ignore[reportArgumentType]
+    for fingerprint, state in (settled or {}).items():
+        tally.submitted(fingerprint, 2.5)
+        tally.settled(fingerprint, state)
+    return tally
+
+
+def test_the_line_says_everything_once() -> None:
+    tally = tally_of(
+        1_200,
+        {"a": State.COMPLETED, "b": State.FAILED, "c": State.REJECTED},
+        cached=Counter({State.COMPLETED: 7, State.FAILED: 1}),
+        cached_flagged=1,
+    )
+    tally.submitted("d", 4.0)
+    tally.watching("d")
+    assert line(tally, 60.0) == (
+        "11/1,200 done, 1 in flight, 8 cached, 3 failed, 1 NSFW, $7.50 spent of $11.50 committed, 3.0/min, ETA 6.6 h"
+    )
+
+
+def test_unknown_takes_are_only_named_where_there_are_any() -> None:
+    assert "UNKNOWN" not in line(tally_of(2, {"a": State.COMPLETED}), 1.0)
+    assert ", 1 UNKNOWN, " in line(tally_of(2, {"a": State.UNKNOWN}), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("total", "settled", "elapsed_s", "told"),
+    [
+        (0, 0, 0.0, "0 s"),
+        (5, 5, 10.0, "0 s"),
+        (5, 0, 10.0, "-"),
+        (5, 1, 0.0, "-"),
+        (2, 1, 10.0, "10 s"),
+        (11, 1, 9.9, "99 s"),
+        (11, 1, 10.0, "2 min"),
+        (601, 1, 9.9, "99 min"),
+        (601, 1, 10.0, "1.7 h"),
+    ],
+)
+def test_the_rest_is_estimated_at_the_rate_so_far(total: int, settled: int, elapsed_s: float, told: str) -> None:
+    tally = tally_of(total, {str(number): State.COMPLETED for number in range(settled)})
+    assert eta(tally, elapsed_s) == told
+
+
+def test_cached_takes_are_done_but_count_for_no_rate() -> None:
+    tally = tally_of(10, {"a": State.COMPLETED}, cached=Counter({State.COMPLETED: 8}))
+    assert per_minute(tally, 30.0) == 2.0
+    assert eta(tally, 30.0) == "30 s"
+
+
+def test_a_live_panel_shows_the_numbers_and_cleans_up_after_itself() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=120)
+    with panel(console, tally_of(3, {"a": State.COMPLETED, "b": State.UNKNOWN}), "[bold]shots.csv"):
+        pass
+    shown = screen.getvalue()
+    for part in ("[bold]shots.csv", "2/3", "completed 1", "unknown 1", "$5.00 spent / $5.00 committed"):
+        assert part in shown
+    erased = shown.rpartition("committed")[2]
+    assert erased.count("\x1b[2K") >= 2
+
+
+def test_where_there_is_no_terminal_a_short_run_prints_nothing() -> None:
+    screen = io.StringIO()
+    with panel(Console(file=screen), tally_of(3), "shots.csv"):
+        pass
+    assert screen.getvalue() == ""

@@ -1,0 +1,154 @@
+"""The real client, ledger and shoot against the sandbox on loopback. No clips are rendered; seconds are short."""
+
+import asyncio
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from animatic.intake import bury_dead_runs
+from animatic.ledger import liveness, operations
+from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.records import Record
+from animatic.pacing import Limits
+from animatic.sandbox.config import SandboxConfig
+from animatic.sandbox.server import Sandbox, serve
+from animatic.sandbox.witness import Accepted, read_witness
+from animatic.shoot import Shoot, Terms
+from animatic.shots import DEFAULT_MODEL, Shot, Take, takes_of
+from animatic.tally import Tally
+from animatic.wavespeed.client import WaveSpeedClient
+
+STILL = "https://stills.example/a.png"
+PROVIDER = "sandbox"
+PRICES_USD = {(DEFAULT_MODEL, duration, "16:9"): usd for duration, usd in {"5s": 2.5, "8s": 4.0}.items()}
+
+
+@dataclass
+class Run:
+    """One run over the takes that it is given; `error` is what it raised."""
+
+    run_id: str
+    shoot: Shoot
+    lines: list[str] = field(default_factory=list)
+    error: BaseException | None = None
+
+    @property
+    def tally(self) -> Tally:
+        return self.shoot.tally
+
+    async def see_through(self, takes: Sequence[Take]) -> None:
+        try:
+            await self.shoot.shoot(takes, self.lines.append)
+        except Exception as error:  # noqa: BLE001 - the test says what it expects
+            self.error = error
+
+
+class Studio:
+    """A ledger, a sandbox, and any number of runs between them."""
+
+    def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
+        self.folder, self.ledger, self._stack = folder, folder / "ledger.sqlite", stack
+        self.sandbox: Sandbox | None = None
+        self._runs = 0
+
+    async def open_sandbox(self, **settings: Any) -> Sandbox:
+        """Predictions take 0.1 s unless told otherwise."""
+        usual = {"folder": self.folder / "sandbox", "inference_s": 0.1, "spread": 0.0, "renders": False, "syncs": False}
+        self.sandbox = await self._stack.enter_async_context(serve(SandboxConfig(**(usual | settings))))
+        return self.sandbox
+
+    def takes(self, *prompts: str, count: int = 1, **fields: Any) -> list[Take]:
+        """The takes of one shot for each prompt."""
+        return [
+            take
+            for row, prompt in enumerate(prompts, start=1)
+            for take in takes_of(
+                Shot(
+                    **{
+                        "row": row,
+                        "shot_id": f"s{row}",
+                        "storyboard": "harbour",
+                        "image": STILL,
+                        "still": STILL,
+                        "prompt": prompt,
+                        "model": DEFAULT_MODEL,
+                        "aspect_ratio": "16:9",
+                        "duration": "5s",
+                        "takes": count,
+                    }
+                    | fields
+                ),
+                PROVIDER,
+            )
+        ]
+
+    async def begin(self, *, url: str | None = None, client: dict[str, Any] | None = None, **terms: Any) -> Run:
+        """A run that has begun: its own desk on the ledger, its own client, its lock held."""
+        self._runs += 1
+        run_id = f"run-{self._runs}"
+        desk = self._stack.enter_context(LedgerDesk(f"sqlite:///{self.ledger}"))
+        self._stack.enter_context(liveness.alive(self.ledger, run_id))
+        await desk.do(operations.begin_run, run_id, "shots.csv", "here", 1)
+        await bury_dead_runs(desk, self.ledger)
+        where = url or (self.sandbox.url if self.sandbox else "")
+        wavespeed = await self._stack.enter_async_context(WaveSpeedClient(where, "sandbox-key", **(client or {})))
+        usual = {"limits": Limits(1_000, 100), "poll_floor_s": 0.05, "take_deadline_s": 15.0, "prices_usd": PRICES_USD}
+        shoot = Shoot(Terms(**({"run_id": run_id, "provider": PROVIDER} | usual | terms)), wavespeed, desk, Tally())
+        await shoot.prepare()
+        return Run(run_id, shoot)
+
+    async def run(self, takes: Sequence[Take], **options: Any) -> Run:
+        """A whole run."""
+        run = await self.begin(**options)
+        async with asyncio.timeout(60):
+            await run.see_through(takes)
+        return run
+
+    async def records(self, takes: Iterable[Take]) -> dict[str, Record]:
+        """What the ledger knows, by prompt and take, such as `push in/1`."""
+        named = {take.fingerprint: f"{take.shot.prompt}/{take.number}" for take in takes}
+        with LedgerDesk(f"sqlite:///{self.ledger}") as desk:
+            found = await desk.do(operations.look_up, list(named))
+        return {named[key]: record for key, record in found.items()}
+
+    async def states(self, takes: Iterable[Take]) -> Counter[str]:
+        return Counter(record.state.value for record in (await self.records(takes)).values())
+
+    def rows(self, sql: str) -> list[Any]:
+        """Read the ledger as another process would."""
+        with closing(sqlite3.connect(self.ledger)) as other:
+            return other.execute(sql).fetchall()
+
+    @property
+    def accepted(self) -> list[Accepted]:
+        """The witness: what the sandbox accepted."""
+        return read_witness(self.folder / "sandbox")
+
+    @property
+    def bought(self) -> Counter[str]:
+        """Accepted submissions by prompt."""
+        return Counter(accepted.inputs["prompt"] for accepted in self.accepted)
+
+    async def stats(self) -> dict[str, Any]:
+        assert self.sandbox is not None
+        async with aiohttp.ClientSession() as session, session.get(f"{self.sandbox.url}/sandbox/stats") as reply:
+            return await reply.json()
+
+    async def until_accepted(self, count: int) -> None:
+        """Wait until the sandbox has accepted so many submissions."""
+        async with asyncio.timeout(40):
+            while len(self.accepted) < count:
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def studio(tmp_path: Path) -> AsyncIterator[Studio]:
+    async with AsyncExitStack() as stack:
+        yield Studio(tmp_path, stack)

@@ -1,0 +1,69 @@
+"""Quotes, uploads and the ledger's word before a run, against the sandbox."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from animatic import intake
+from animatic.errors import ApiRefusedError, LocationError
+from animatic.plan import priced_by
+from animatic.shots import DEFAULT_MODEL
+from animatic.takes import BuyingPolicy, State
+from animatic.wavespeed.client import WaveSpeedClient
+
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture
+def manifest_uri(tmp_path: Path) -> str:
+    """A manifest of two shots, one with a local still."""
+    Image.new("RGB", (1280, 720), (200, 120, 40)).save(tmp_path / "a.png")
+    path = tmp_path / "shots.csv"
+    path.write_text("image,prompt\na.png,push in\nhttps://stills.example/a.png,pan left\n")
+    return str(path)
+
+
+async def test_quotes_are_the_apis_by_length(studio: Any) -> None:
+    sandbox = await studio.open_sandbox()
+    kinds = intake.kinds_of([*studio.takes("a", "b"), *studio.takes("a", duration="8s")])
+    async with WaveSpeedClient(sandbox.url, sandbox.key) as client:
+        assert await intake.quote_all(client, kinds) == {
+            (DEFAULT_MODEL, "5s", "16:9"): 2.5,
+            (DEFAULT_MODEL, "8s", "16:9"): 4.0,
+        }
+        with pytest.raises(ApiRefusedError):
+            await intake.quote_usd(client, ("no/such-model", "5s", "16:9"))
+    assert studio.accepted == []
+
+
+async def test_a_still_is_uploaded_as_it_was_planned(studio: Any, manifest_uri: str) -> None:
+    sandbox = await studio.open_sandbox()
+    local, remote = list(intake.load_manifest(manifest_uri, "sandbox").takes())
+    assert (local.shot.is_local, remote.shot.is_local) == (True, False)
+    async with WaveSpeedClient(sandbox.url, sandbox.key) as client:
+        url = await intake.upload_still(client, manifest_uri, local)
+        assert url.startswith(f"{sandbox.url}/uploads/")
+        Image.new("RGB", (1280, 720), (0, 0, 0)).save(Path(manifest_uri).with_name("a.png"))
+        with pytest.raises(LocationError, match=r"still a\.png of shot .*: it changed while the run was planned"):
+            await intake.upload_still(client, manifest_uri, local)
+    assert (await studio.stats())["uploads"] == 1
+
+
+async def test_a_plan_makes_no_ledger_where_there_is_none(studio: Any, manifest_uri: str) -> None:
+    manifest = intake.load_manifest(manifest_uri, "sandbox")
+    plan = await intake.plan_against(f"sqlite:///{studio.ledger}", manifest, BuyingPolicy())
+    assert len(plan.to_buy) == 2
+    assert not studio.ledger.exists()
+
+
+async def test_a_plan_knows_what_the_ledger_knows(studio: Any, manifest_uri: str) -> None:
+    await studio.open_sandbox()
+    manifest = intake.load_manifest(manifest_uri, "sandbox")
+    remote = list(manifest.takes())[1]
+    await studio.run([remote])
+    plan = await intake.plan_against(f"sqlite:///{studio.ledger}", manifest, BuyingPolicy())
+    assert [take.shot.prompt for take in plan.to_buy] == ["push in"]
+    assert plan.settled == {State.COMPLETED: 1}
+    assert plan.cost_usd({priced_by(remote.shot): 2.5}) == 2.5

@@ -1,0 +1,206 @@
+"""The order that keeps money safe: intent on disk, then POST, then the id on disk, then looks; whatever breaks."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from animatic.errors import ApiBusyError, ApiUnreachableError
+from animatic.pacing import Limits
+from animatic.wavespeed.transport import make_transport
+
+pytestmark = pytest.mark.sandbox
+
+
+class Watched(httpx.AsyncBaseTransport):
+    """The real transport, which reads the ledger through a connection of its own at each request."""
+
+    def __init__(self, ledger: Path, reply_delay_s: float = 0.0) -> None:
+        self._inner = make_transport(fresh_connections=True, most_connections=100)
+        self._ledger, self._reply_delay_s = ledger, reply_delay_s
+        self.seen: list[tuple[str, list[tuple[str, str | None]]]] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        with closing(sqlite3.connect(self._ledger)) as other:
+            attempts = other.execute("SELECT state, prediction_id FROM attempt").fetchall()
+        self.seen.append((request.method, attempts))
+        response = await self._inner.handle_async_request(request)
+        if request.method == "POST":
+            await asyncio.sleep(self._reply_delay_s)
+        return response
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+async def test_intent_is_on_disk_before_the_post_and_the_id_before_the_first_look(studio: Any) -> None:
+    await studio.open_sandbox()
+    watched = Watched(studio.ledger)
+    await studio.run(studio.takes("push in"), client={"transport": watched})
+    (accepted,) = studio.accepted
+    posts = [attempts for method, attempts in watched.seen if method == "POST"]
+    looks = [attempts for method, attempts in watched.seen if method == "GET"]
+    assert posts == [[("submitting", None)]]
+    assert set(map(tuple, looks)) == {(("submitted", accepted.id),)}
+
+
+async def test_a_cancelled_shoot_still_writes_down_the_id_of_what_it_bought(studio: Any) -> None:
+    await studio.open_sandbox(inference_s=10.0)
+    takes = studio.takes("push in", "pan left")
+    run = await studio.begin(client={"transport": Watched(studio.ledger, reply_delay_s=0.4)})
+    task = asyncio.create_task(run.see_through(takes))
+    await studio.until_accepted(2)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert sorted(studio.rows("SELECT state, prediction_id FROM attempt")) == sorted(
+        ("submitted", accepted.id) for accepted in studio.accepted
+    )
+
+
+async def test_a_run_stopped_while_a_reply_is_on_its_way_writes_down_the_id(studio: Any) -> None:
+    await studio.open_sandbox(inference_s=10.0)
+    takes = studio.takes(*(f"push in {number}" for number in range(4)))
+    run = await studio.begin(limits=Limits(1_000, 2), client={"transport": Watched(studio.ledger, reply_delay_s=0.4)})
+    task = asyncio.create_task(run.see_through(takes))
+    await studio.until_accepted(2)
+    run.shoot.halt.stop_all("interrupted")
+    await asyncio.wait_for(task, 5)
+    assert (await studio.states(takes), len(studio.accepted)) == ({"submitted": 2}, 2)
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+async def test_while_the_api_is_away_nothing_is_bought_and_the_same_call_later_completes(studio: Any) -> None:
+    port = free_port()
+    takes = studio.takes(*(f"push in {number}" for number in range(5)))
+    run = await studio.begin(url=f"http://127.0.0.1:{port}")
+    await run.see_through(takes)
+    assert isinstance(run.error, ApiUnreachableError)
+    assert await studio.states(takes) == {"unsent": 5}
+    assert studio.rows("SELECT committed_usd FROM run") == [(0.0,)]
+
+    await studio.open_sandbox(port=port)
+    run.error = None
+    await run.see_through(takes)
+    assert run.error is None
+    assert await studio.states(takes) == {"completed": 5}
+    assert studio.rows("SELECT attempt_no FROM attempt") == [(1,)] * 5
+    assert set(studio.bought.values()) == {1}
+
+
+async def test_an_api_that_goes_away_while_we_watch_is_waited_for(studio: Any) -> None:
+    port = free_port()
+    takes = studio.takes("[sandbox:slow=0.6]")
+    async with contextlib.AsyncExitStack() as power:
+        shop, studio._stack = studio._stack, power
+        await studio.open_sandbox(port=port)
+        studio._stack = shop
+        run = await studio.begin()
+        task = asyncio.create_task(run.see_through(takes))
+        await studio.until_accepted(1)
+        await asyncio.sleep(0.2)
+    await asyncio.sleep(0.3)
+    assert not task.done()
+    await studio.open_sandbox(port=port)
+    await asyncio.wait_for(task, 10)
+    assert run.error is None
+    assert (await studio.states(takes), len(studio.accepted)) == ({"completed": 1}, 1)
+
+
+async def test_what_cannot_be_sent_does_not_keep_the_others_from_their_end(studio: Any) -> None:
+    await studio.open_sandbox()
+    takes = studio.takes("push in", "pan left", "tilt up")
+    inner = make_transport(fresh_connections=True, most_connections=10)
+
+    class SometimesAway(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if b"pan left" in request.content:
+                raise httpx.PoolTimeout("no connection to be had")
+            return await inner.handle_async_request(request)
+
+        async def aclose(self) -> None:
+            await inner.aclose()
+
+    run = await studio.run(takes, client={"transport": SometimesAway()})
+    assert isinstance(run.error, ApiUnreachableError)
+    assert await studio.states(takes) == {"completed": 2, "unsent": 1}
+    assert run.tally.in_flight == 0
+
+
+async def test_an_api_that_is_busy_for_ever_is_given_up_with_the_takes_still_planned(studio: Any) -> None:
+    await studio.open_sandbox()
+    takes = studio.takes("push in")
+    body = b'{"code":429,"message":"busy","data":null}'
+
+    def refuse(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(429, headers={"Retry-After": "0"}, stream=httpx.ByteStream(body))
+
+    run = await studio.begin(client={"transport": httpx.MockTransport(refuse)})
+    task = asyncio.create_task(run.see_through(takes))
+    await asyncio.sleep(0.3)
+    assert not task.done()
+    run.shoot._gate._pace._refusals = 50  # as after the first fifty, without waiting for them
+    await asyncio.wait_for(task, 10)
+    assert isinstance(run.error, ApiBusyError)
+    assert await studio.states(takes) == {"unsent": 1}
+    assert studio.rows("SELECT attempt_no, error_code FROM attempt") == [(1, 429)]
+
+
+CHILD = """
+import asyncio, pathlib, sys
+from animatic.ledger import liveness, operations
+from animatic.ledger.desk import LedgerDesk
+from animatic.pacing import Limits
+from animatic.shoot import Shoot, Terms
+from animatic.shots import DEFAULT_MODEL, Shot, takes_of
+from animatic.tally import Tally
+from animatic.wavespeed.client import WaveSpeedClient
+
+async def main(url, ledger, count):
+    still = "https://stills.example/a.png"
+    shots = [Shot(n, f"s{n}", "harbour", still, still, f"push in {n}", DEFAULT_MODEL, "16:9", "5s", 1)
+             for n in range(count)]
+    takes = [take for shot in shots for take in takes_of(shot, "sandbox")]
+    with LedgerDesk(f"sqlite:///{ledger}") as desk, liveness.alive(ledger, "doomed"):
+        await desk.do(operations.begin_run, "doomed", "shots.csv", "here", 1)
+        async with WaveSpeedClient(url, "sandbox-key") as client:
+            terms = Terms("doomed", "sandbox", Limits(10_000, 20), 0.05, 30.0)
+            await Shoot(terms, client, desk, Tally()).shoot(takes)
+
+asyncio.run(main(sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3])))
+"""
+
+
+@pytest.mark.parametrize("accepted_at_death", [1, 40])
+async def test_a_run_that_is_killed_is_resumed_and_nothing_is_bought_twice(studio: Any, accepted_at_death: int) -> None:
+    await studio.open_sandbox()
+    takes = studio.takes(*(f"push in {number}" for number in range(120)))
+    command = [sys.executable, "-c", CHILD, studio.sandbox.url, str(studio.ledger), "120"]
+    doomed = await asyncio.to_thread(subprocess.Popen, command, stderr=subprocess.PIPE)
+    await studio.until_accepted(accepted_at_death)
+    doomed.send_signal(signal.SIGKILL)
+    await asyncio.to_thread(doomed.communicate)
+
+    run = await studio.run(takes)
+    assert run.error is None
+    states = await studio.states(takes)
+    assert max(studio.bought.values()) == 1
+    assert states["completed"] + states["unknown"] == 120
+    assert states["unknown"] <= 20
+    assert Counter(studio.bought).total() in range(states["completed"], 121)
+    assert (await studio.run(takes)).tally.submissions == 0

@@ -1,0 +1,125 @@
+"""What Prefect may retry and remember of our tasks: rules, without a server."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any, ClassVar
+
+import pytest
+
+from animatic.errors import (
+    AccountRefusedError,
+    ApiBusyError,
+    ApiRefusedError,
+    ApiUnavailableError,
+    ApiUnreachableError,
+    BudgetError,
+    LedgerError,
+    LocationError,
+    SubmissionUnknownError,
+)
+
+
+class Failed:
+    """As much of a Prefect state as a retry condition looks at."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    async def aresult(self, *, raise_on_failure: bool) -> Exception:
+        assert not raise_on_failure
+        return self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (ApiUnreachableError("no route"), True),
+        (ApiBusyError("429"), True),
+        (ApiUnavailableError("503"), True),
+        (ApiRefusedError("400", 400), False),
+        (AccountRefusedError("401", 401), False),
+        (SubmissionUnknownError("cut"), False),
+        (LedgerError("full"), False),
+        (LocationError("gone"), False),
+        (BudgetError("dear"), False),
+        (RuntimeError("a bug"), False),
+    ],
+)
+def test_only_what_may_pass_is_retried(error: Exception, passes: bool) -> None:
+    from tasks.policies import may_pass  # noqa: PLC0415 - imports Prefect, which collecting should not
+
+    state: Any = Failed(error)
+    assert asyncio.run(may_pass(None, None, state)) is passes  # pyright: ignore[reportArgumentType]
+
+
+def test_a_cache_key_is_the_tasks_name_and_its_own_argument() -> None:
+    from tasks.policies import keyed_by_argument  # noqa: PLC0415 - imports Prefect
+
+    policy: Any = keyed_by_argument("quote")
+    key = policy.compute_key(None, {"cache_key": "abc", "client": object()}, {})
+    assert key == "animatic-quote-1-abc"
+    assert policy.compute_key(None, {"cache_key": "abd"}, {}) != key
+
+
+def test_content_keys_tell_their_parts_apart() -> None:
+    from tasks.stills import content_key  # noqa: PLC0415 - imports Prefect
+
+    keys = {content_key("ab", "c"), content_key("a", "bc"), content_key("abc"), content_key("c", "ab"), content_key()}
+    assert len(keys) == 5
+    assert content_key("a\ud800") == content_key("a\ud800")
+
+
+class TestTasks:
+    """How each task is declared."""
+
+    free: ClassVar[dict[str, timedelta]] = {
+        "quote_prices": timedelta(minutes=10),
+        "probe_stills": timedelta(days=7),
+        "upload_stills": timedelta(days=6),
+    }
+
+    def declared(self) -> dict[str, Any]:
+        from tasks.quotes import quote_prices  # noqa: PLC0415 - imports Prefect
+        from tasks.results import publish_summary, write_results  # noqa: PLC0415
+        from tasks.stills import probe_stills, upload_stills  # noqa: PLC0415
+        from tasks.takes import shoot_takes  # noqa: PLC0415
+
+        tasks = (quote_prices, probe_stills, upload_stills, shoot_takes, write_results, publish_summary)
+        return {task.fn.__name__: task for task in tasks}
+
+    def test_what_is_free_expires_and_uploads_before_wavespeed_deletes_them(self) -> None:
+        tasks = self.declared()
+        assert {name: tasks[name].cache_expiration for name in self.free} == self.free
+        assert tasks["upload_stills"].cache_expiration < timedelta(days=7)
+
+    def test_what_costs_money_or_writes_is_never_cached_and_its_results_never_kept(self) -> None:
+        from prefect.cache_policies import NO_CACHE  # noqa: PLC0415 - imports Prefect
+
+        tasks = self.declared()
+        for name in ("shoot_takes", "write_results", "publish_summary"):
+            assert tasks[name].cache_policy == NO_CACHE
+            assert tasks[name].persist_result is False
+
+    def test_what_talks_to_the_api_is_retried_with_backoff_and_jitter_only_for_what_may_pass(self) -> None:
+        from tasks.policies import may_pass  # noqa: PLC0415 - imports Prefect
+
+        tasks = self.declared()
+        for name in ("quote_prices", "upload_stills", "shoot_takes"):
+            assert tasks[name].retries >= 1
+            assert tasks[name].retry_condition_fn is may_pass
+            assert tasks[name].retry_jitter_factor == 0.5
+        waits = tasks["shoot_takes"].retry_delay_seconds
+        assert waits == [2, 4, 8, 16]
+
+
+def test_what_probing_found_survives_its_trip_through_json() -> None:
+    import json  # noqa: PLC0415 - beside its use
+
+    from animatic.stills import Still  # noqa: PLC0415
+    from tasks.stills import read_probed  # noqa: PLC0415 - imports Prefect
+
+    found = {"a.png": ["0" * 64, 10, 1280, 720, "PNG"], "b.png": "is empty"}
+    assert read_probed(json.loads(json.dumps(found))) == {
+        "a.png": Still("0" * 64, 10, 1280, 720, "PNG"),
+        "b.png": "is empty",
+    }
