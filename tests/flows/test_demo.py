@@ -39,9 +39,10 @@ def test_the_demo_makes_real_clips_and_buys_nothing_the_second_time(place_with_s
     assert sum(row["nsfw"] is True for row in rows) == 1
     completed = [row for row in rows if row["status"] == "completed"]
     assert len(completed) == len(rows) - 1
-    for row in completed:
-        (clip,) = (out / "clips").glob(f"{row['row']:03d}-{row['take']}-*.mp4")
-        facts = probe_clip(clip)
+    clips = {(row["row"], row["take"]): list((out / "clips").glob(name_of(row))) for row in completed}
+    assert [len(found) for found in clips.values()] == [1] * len(completed)
+    for row in {row["aspect_ratio"]: row for row in completed}.values():  # the demo itself has looked at each
+        facts = probe_clip(clips[row["row"], row["take"]][0])
         assert (facts.codec, (facts.width, facts.height)) == ("h264", SIZES[row["aspect_ratio"]])
         assert facts.duration_s == pytest.approx(float(row["duration"].removesuffix("s")), abs=0.1)
     assert pyarrow.csv.read_csv(out / "results.csv")["row"].to_pylist() == [row["row"] for row in rows]
@@ -54,3 +55,7 @@ def test_the_demo_makes_real_clips_and_buys_nothing_the_second_time(place_with_s
     assert (told["submitted"], told["cached"]) == (0, len(rows))
     assert len(read_witness(out / "sandbox")) == len(rows)
     assert {path.name: path.stat().st_mtime_ns for path in (out / "clips").iterdir()} == made
+
+
+def name_of(row: dict[str, Any]) -> str:
+    return f"{row['row']:03d}-{row['take']}-{row['fingerprint'][:12]}.mp4"
