@@ -81,7 +81,7 @@ class Digest:
         shown = self.summary.copy()
         for name in ("nsfw_rate", "inference_p50_s", "inference_p95_s", "cost_usd"):
             shown[name] = [_cell(value) for value in shown[name]]
-        keep = [name for name in shown.columns if name not in STATUSES or int(shown[name].sum())]
+        keep = [name for name in shown.columns if name not in STATUSES or any(shown[name])]
         return shown[keep].to_string(index=False, na_rep="")
 
     def as_markdown(self) -> str:

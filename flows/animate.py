@@ -38,12 +38,12 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
             plan = await run.plan(checked)
             await run.price(plan)
             await run.open_results(plan)
-            try:
-                with run.interruptible():
+            with run.interruptible():
+                try:
                     await run.upload_stills(plan)
                     await run.shoot(plan)
-            finally:
-                session.digest = await run.report(plan)
+                finally:
+                    session.digest = await run.report(plan)
     except FixInputError as error:
         session.refusal = error
         return refused(error)

@@ -199,7 +199,7 @@ def inference_history(db: sa.Connection, provider: str) -> dict[tuple[str, str],
     return history
 
 
-def _newest(db: sa.Connection, fingerprint: str) -> sa.Row[Any, Any, Any] | None:
+def _newest(db: sa.Connection, fingerprint: str) -> sa.Row[Any] | None:
     return db.execute(
         sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.attempt_no, ATTEMPT.c.state)
         .where(ATTEMPT.c.fingerprint == fingerprint)
