@@ -14,7 +14,7 @@ demo: $(READY) ## Run the main job on the bundled manifest and the sandbox, and 
 	@$(BIN)/animatic demo
 
 test: $(READY) ## Run all tests
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(READY) ## Lint, format, types, import directions
 	@$(BIN)/ruff check .

@@ -80,7 +80,7 @@ class Settings(BaseModel):
             raise ValueError("allowed: scheme, host and port only, such as https://api.wavespeed.ai")
         if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
             raise ValueError("allowed: https, or http for loopback")
-        return plain.lower()
+        return re.sub(r"(?<=^https://)(.*):443$|(?<=^http://)(.*):80$", r"\1\2", plain.lower())
 
     @property
     def limits(self) -> Limits:

@@ -34,9 +34,7 @@ from animatic.tally import Tally
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.wire import Prediction
 
-NOT_FOUND_GRACE_S = 120.0
 MOST_REFUSALS_IN_A_ROW = 20
-QUOTE_AGE_S = 600.0
 Log = Callable[[str], None]
 
 
@@ -50,6 +48,8 @@ class Terms:
         max_usd: the most that this run may commit, or None.
         poll_floor_s: never look at the same take again sooner than this.
         take_deadline_s: a take that is not final this long after we began to watch it is left for the next run.
+        not_found_grace_s: how long a prediction may be unknown to the API after we began to watch it.
+        quote_age_s: with a budget, a price older than this is asked for again before something is bought at it.
     """
 
     run_id: str
@@ -57,6 +57,8 @@ class Terms:
     limits: Limits
     poll_floor_s: float
     take_deadline_s: float
+    not_found_grace_s: float = 120.0
+    quote_age_s: float = 600.0
     policy: BuyingPolicy = field(default_factory=BuyingPolicy)
     max_usd: float | None = None
     prices_usd: Mapping[PricedBy, float] = field(default_factory=dict[PricedBy, float])
@@ -233,7 +235,7 @@ class Shoot:
                     self.halt.stop_all(str(error))
                 except NeverAgainError as error:
                     problem = f" ({error})"
-                    if age_s > NOT_FOUND_GRACE_S:
+                    if age_s > self.terms.not_found_grace_s:
                         break
                 else:
                     status, problem = prediction.status, ""
@@ -308,7 +310,7 @@ class Shoot:
     async def _refresh_price(self, take: Take) -> None:
         """Quote again what was quoted long ago, where a budget depends on it; a quote that fails changes nothing."""
         kind = priced_by(take.shot)
-        is_due = time.monotonic() - self._quoted_at.get(kind, self._began_at) > QUOTE_AGE_S
+        is_due = time.monotonic() - self._quoted_at.get(kind, self._began_at) > self.terms.quote_age_s
         if self.terms.max_usd is None or not is_due:
             return
         self._quoted_at[kind] = time.monotonic()

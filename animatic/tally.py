@@ -14,6 +14,7 @@ class Tally:
         total: takes of the manifest, shared ones counted once.
         cached: takes that were already final when the run began, by state.
         cached_flagged: completed ones among them with a flagged output.
+        unclear: takes of which an earlier run left it unknown whether they were bought.
         committed_usd: the price of what this run submitted.
         submissions: how many submissions the API accepted in this run.
     """
@@ -21,6 +22,7 @@ class Tally:
     total: int = 0
     cached: Counter[State] = field(default_factory=Counter[State])
     cached_flagged: int = 0
+    unclear: int = 0
     committed_usd: float = 0.0
     submissions: int = 0
     _prices_usd: dict[str, float] = field(default_factory=dict[str, float])
@@ -64,8 +66,8 @@ class Tally:
 
     @property
     def done(self) -> int:
-        """Takes with an answer, cached ones included."""
-        return self.cached.total() + len(self._settled)
+        """Takes that this run has nothing more to do for, cached ones included."""
+        return self.cached.total() + self.unclear + len(self._settled)
 
     @property
     def flagged(self) -> int:

@@ -1,6 +1,7 @@
 """The `animatic` command. It imports Prefect, and a flow, only inside the command that runs one."""
 
 import contextlib
+import signal
 import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -164,6 +165,7 @@ def _end(command: Callable[[], int], *, debug: bool) -> None:
 @contextlib.contextmanager
 def _one_line_errors(*, debug: bool) -> Generator[None]:
     """Tell an error as a sentence (a manifest's as its report), never as a traceback unless asked for."""
+    signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         yield
     except FixInputError as error:
@@ -180,6 +182,11 @@ def _one_line_errors(*, debug: bool) -> Generator[None]:
     except Exception as error:  # noqa: BLE001 - whatever it is, people get one line
         _tell(error, debug=debug)
         raise typer.Exit(1) from None
+
+
+def _as_interrupt(_number: int, _frame: object) -> None:
+    """Before and after the flow, which has a handler of its own, SIGTERM ends us as Ctrl-C does."""
+    raise KeyboardInterrupt
 
 
 def _tell(error: Exception, *, debug: bool) -> None:

@@ -158,8 +158,8 @@ def serve_sandbox(folder: Path | None, flags: list[str], console: Console) -> in
         while True:
             try:
                 return process.wait()
-            except KeyboardInterrupt:  # the terminal sent it to the sandbox too, which ends itself
-                continue
+            except KeyboardInterrupt:
+                process.terminate()  # a terminal's Ctrl-C has reached it too; a SIGTERM was for us alone
 
 
 def _print_lines(shown: Preview, console: Console) -> None:

@@ -129,6 +129,7 @@ class Run:
         plan = make_plan(manifest, records, self.order.policy)
         tally = self.session.tally
         tally.total, tally.cached, tally.cached_flagged = len(plan.takes), plan.settled, plan.settled_flagged
+        tally.unclear = plan.unclear
         return plan
 
     async def price(self, plan: Plan) -> None:

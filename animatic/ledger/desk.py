@@ -48,6 +48,8 @@ class LedgerDesk:
         Raises:
             LedgerUnusableError: it could not be committed; nothing of it is in the ledger.
         """
+        if not self._thread.is_alive():
+            raise LedgerUnusableError(f"ledger {self._engine.url.database}: it has been closed")
         future: Future[R] = Future()
         self._jobs.put(_Job(lambda db: operation(db, *args, **kwargs), future))
         return await asyncio.shield(asyncio.wrap_future(future))

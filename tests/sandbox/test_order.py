@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import signal
 import socket
 import sqlite3
@@ -204,3 +205,41 @@ async def test_a_run_that_is_killed_is_resumed_and_nothing_is_bought_twice(studi
     assert states["unknown"] <= 20
     assert Counter(studio.bought).total() in range(states["completed"], 121)
     assert (await studio.run(takes)).tally.submissions == 0
+
+
+class Repricing(httpx.AsyncBaseTransport):
+    """Passes everything on to the sandbox, but quotes a higher price each time it is asked."""
+
+    def __init__(self) -> None:
+        self._inner, self.quotes = httpx.AsyncHTTPTransport(), 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("/model/price"):
+            return await self._inner.handle_async_request(request)
+        self.quotes += 1
+        body = json.dumps({"code": 200, "message": "", "data": {"price": 2.5 + self.quotes}}).encode()
+        return httpx.Response(200, stream=httpx.ByteStream(body))
+
+
+async def test_a_price_that_rises_stops_the_rest(studio: Any) -> None:
+    await studio.open_sandbox()
+    takes = studio.takes("one", "two", "three", "four")
+    transport = Repricing()
+    run = await studio.begin(client={"transport": transport}, quote_age_s=0.0, max_usd=10.0, limits=Limits(1_000, 1))
+    await run.see_through(takes)
+    assert run.error is None
+    assert len(studio.accepted) == 2, "3.50 and 4.50 fit into 10.00, 5.50 more does not"
+    assert transport.quotes >= 3
+    assert "max-usd" in (run.shoot.halt.reason or "")
+    assert await studio.states(takes) == {"completed": 2}
+
+
+async def test_a_prediction_that_stays_unknown_to_the_api_is_left_to_the_next_run(studio: Any) -> None:
+    await studio.open_sandbox()
+    takes = studio.takes("[sandbox:not-found=600] push in")
+    run = await studio.run(takes, not_found_grace_s=0.3)
+    record = (await studio.records(takes))["[sandbox:not-found=600] push in/1"]
+    assert run.error is None
+    assert record.state == "submitted"
+    assert "404" in record.error
+    assert len(studio.accepted) == 1
