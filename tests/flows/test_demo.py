@@ -1,9 +1,11 @@
-"""`animatic demo`, twice: the main job on the bundled manifest, with real clips."""
+"""`animatic demo`, twice: the main job on the bundled manifest, with real clips; and what the README does with it."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
@@ -12,12 +14,15 @@ from animatic.clips import probe_clip
 from animatic.sandbox.witness import read_witness
 
 pytestmark = pytest.mark.sandbox
+REPOSITORY = Path(__file__).parents[2]
 SIZES = {"16:9": (1280, 720), "9:16": (720, 1280)}
 
 
 @pytest.mark.timeout(240)
-def test_the_demo_makes_real_clips_and_buys_nothing_the_second_time(place_with_server: Any, tmp_path: Path) -> None:
-    place, out = place_with_server, tmp_path / "out"
+def test_the_demo_makes_real_clips_and_buys_nothing_the_second_time(
+    place_with_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, out = place_with_server, tmp_path / "animatic-demo"
     for name in ("WAVESPEED_API_KEY", "WAVESPEED_BASE_URL", "ANIMATIC_ACCOUNT_LEVEL"):
         del place.more[name]
     first = place.run("demo", "--out", str(out), timeout_s=180)
@@ -55,6 +60,15 @@ def test_the_demo_makes_real_clips_and_buys_nothing_the_second_time(place_with_s
     assert (told["submitted"], told["cached"]) == (0, len(rows))
     assert len(read_witness(out / "sandbox")) == len(rows)
     assert {path.name: path.stat().st_mtime_ns for path in (out / "clips").iterdir()} == made
+
+    monkeypatch.chdir(tmp_path)
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    (python,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    exec(compile(python, "README.md", "exec"), {})  # the words of the README, as they stand
+    assert "lighthouse" in capsys.readouterr().out
+    (sql,) = re.findall(r"```sql\n(.*?)```", readme, re.DOTALL)
+    answers = [duckdb.sql(query).fetchall() for query in sql.split(";") if query.strip()]
+    assert [[row[0] for row in answer] for answer in answers] == [["lighthouse-03"], ["last-train-04"]]
 
 
 def name_of(row: dict[str, Any]) -> str:
