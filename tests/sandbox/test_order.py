@@ -213,6 +213,9 @@ class Repricing(httpx.AsyncBaseTransport):
     def __init__(self) -> None:
         self._inner, self.quotes = httpx.AsyncHTTPTransport(), 0
 
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if not request.url.path.endswith("/model/price"):
             return await self._inner.handle_async_request(request)
