@@ -1,11 +1,12 @@
 """The flow itself, in this process, against a sandbox and a Prefect server: how it ends, what Prefect shows of it."""
 
+import contextlib
 import json
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections import Counter
 from pathlib import Path
@@ -140,8 +141,10 @@ def test_the_api_may_be_away_at_first(
     flags = ["--folder", str(tmp_path / "late"), "--key", tools.KEY, "--no-render", "--inference-s", "0.1"]
     started: list[Any] = []
 
+    ledger = Path(settings.ledger.removeprefix("sqlite:///"))
+
     def start_late() -> None:
-        time.sleep(3)
+        tools.wait_until(lambda: was_tried_in_vain(ledger), 60)
         command = [sys.executable, "-m", "animatic.sandbox", "--port", str(port), *flags]
         started.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
 
@@ -161,6 +164,15 @@ def test_the_api_may_be_away_at_first(
     assert [row["attempts"] for row in ran.rows] == [1, 1]
     witness = (tmp_path / "late/accepted.jsonl").read_text().splitlines()
     assert len(witness) == 2
+
+
+def was_tried_in_vain(ledger: Path) -> bool:
+    with (
+        contextlib.suppress(sqlite3.Error),
+        contextlib.closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as db,
+    ):
+        return db.execute("SELECT count(*) FROM attempt WHERE state = 'unsent'").fetchone()[0] >= 1
+    return False
 
 
 def a_free_port() -> int:
