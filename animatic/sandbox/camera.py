@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 EASE_SHARE = 0.28  # of a leg is spent gathering speed, and as much losing it
 GENTLE = ("push in", "pull out", "truck left", "truck right", "crane up")  # what a prompt without a camera gets
+OPERATOR = (0.8, 1.15)  # no two takes of a shot are alike: how far the move goes, from seed to seed
 GENTLE_SPEED = 0.6
 
 
@@ -198,7 +199,7 @@ _TOKEN = re.compile(r"\[[^\]]*\]")
 
 
 def parse_move(prompt: str, seed: int) -> Move:
-    """The camera move that a prompt asks for; a gentle one of the seed's choice where it asks for none."""
+    """The camera move that a prompt asks for, as large as the seed's operator makes it; without one, a gentle one."""
     chance = random.Random(seed)  # noqa: S311 - a choice of taste, not a secret
     phases = tuple(chance.uniform(0, 2 * math.pi) for _ in range(12))
     gentle = chance.choice(GENTLE)
@@ -209,7 +210,8 @@ def parse_move(prompt: str, seed: int) -> Move:
     if not names:
         return Move(f"gentle {gentle}", _centred([_SIZES[gentle]], [GENTLE_SPEED]), shake)
     steps = [sum_of([_SIZES[name] for name in found]) for found, _ in legs]
-    return Move(", ".join(names), _centred(steps, [speed for _, speed in legs]), shake)
+    own = chance.uniform(*OPERATOR)
+    return Move(", ".join(names), _centred(steps, [own * speed for _, speed in legs]), shake)
 
 
 def _named(text: str) -> list[str]:
