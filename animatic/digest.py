@@ -14,8 +14,8 @@ from animatic.results import STATUSES, summary_counts
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 
-DONE, UNFORESEEN, REFUSED, INCOMPLETE, UNCLEAR, INTERRUPTED = 0, 1, 2, 3, 4, 130
-"""The exit codes: every take completed; anything unforeseen; bad input; some failed; some unknown; interrupted."""
+DONE, INCOMPLETE, UNCLEAR, INTERRUPTED = 0, 3, 4, 130
+"""The exit codes of a run that has a digest: every take completed; some failed; some unknown; interrupted."""
 
 _SHOWN_COLUMNS = ("row", "shot_id", "take", "status", "error_code", "error", "prediction_id", "fingerprint")
 

@@ -200,8 +200,17 @@ class Shoot:
             log(f"{take.name}: unknown whether it was bought ({error})")
         else:
             self._gate.replied()
-            await self._desk.do(ledger_operations.accept, attempt_id, prediction.id, prediction.status)
+            return await self._bind(take, attempt_id, prediction, log)
+        return None
+
+    async def _bind(
+        self, take: Take, attempt_id: int, prediction: Prediction, log: Log
+    ) -> tuple[int, Prediction] | None:
+        """Make the id durable; None if it is another take's, which leaves this one `held`: nothing to watch."""
+        if await self._desk.do(ledger_operations.accept, attempt_id, prediction.id, prediction.status):
             return attempt_id, prediction
+        self.tally.settled(take.fingerprint, State.HELD)
+        log(f"{take.name}: held, its prediction {prediction.id} belongs to another take")
         return None
 
     async def _is_someone_elses(self, take: Take) -> bool:

@@ -105,15 +105,16 @@ def _reserve(db: sa.Connection, intent: Intent) -> None:
         raise BudgetError(f"a take for ${cost_usd:.2f} does not fit into what is left of --max-usd {intent.max_usd:g}")
 
 
-def accept(db: sa.Connection, attempt_id: int, prediction_id: str, prediction_status: str) -> None:
-    """Bind a prediction to the attempt that bought it; an id that another take already has makes this one `held`."""
+def accept(db: sa.Connection, attempt_id: int, prediction_id: str, prediction_status: str) -> bool:
+    """Bind a prediction to the attempt that bought it; False, and `held`, if another take already has this id."""
     owner = db.execute(sa.select(ATTEMPT.c.fingerprint).where(ATTEMPT.c.prediction_id == prediction_id)).scalar()
     if owner is not None:
         error = f"the API answered with prediction {prediction_id}, which already belongs to take {owner[:12]}"
         _move(db, attempt_id, State.HELD, {"error": error, "submitted_at": _now()})
-        return
+        return False
     values = {"prediction_id": prediction_id, "prediction_status": prediction_status, "submitted_at": _now()}
     _move(db, attempt_id, State.SUBMITTED, values)
+    return True
 
 
 def conclude(db: sa.Connection, attempt_id: int, state: State, error_code: int | None, error: str) -> None:

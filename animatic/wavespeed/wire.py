@@ -12,7 +12,6 @@ from pydantic_core import from_json
 
 from animatic.errors import ApiUnavailableError
 
-MAX_ID_CHARS = 200
 MAX_URL_CHARS = 8_192
 MAX_OUTPUTS = 64
 LARGEST_MS = 10**12

@@ -246,3 +246,13 @@ async def test_a_prediction_that_stays_unknown_to_the_api_is_left_to_the_next_ru
     assert record.state == "submitted"
     assert "404" in record.error
     assert len(studio.accepted) == 1
+
+
+async def test_a_take_whose_prediction_belongs_to_another_is_held_and_not_watched(studio: Any) -> None:
+    await studio.open_sandbox()
+    takes = studio.takes("[sandbox:bad-id=twice] one", "[sandbox:bad-id=twice] two")
+    run = await studio.run(takes, not_found_grace_s=0.2)
+    assert run.error is None
+    assert await studio.states(takes) == {"submitted": 1, "held": 1}
+    assert sum("submitted as twice" in line for line in run.lines) == 1
+    assert sum("held, its prediction twice belongs to another take" in line for line in run.lines) == 1
