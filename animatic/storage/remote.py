@@ -1,12 +1,16 @@
 """Files anywhere else, through fsspec: object stores, memory, web pages to read, sftp."""
 
+import functools
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Protocol, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
+import aiohttp
 from fsspec.core import url_to_fs
 
+from animatic.public_web import open_session
 from animatic.storage.locations import Location
 
 # Stores that take an object in one request, or show it only when the last part is there: an upload that fails
@@ -68,7 +72,22 @@ def below(folder: str, relative_path: str, *, is_web: bool) -> str:
 
 
 def _open_system(location: Location) -> tuple[Any, str]:
-    return url_to_fs(location.path)
+    options = {"get_client": _client_for(urlsplit(location.path).hostname or "")} if location.is_web else {}
+    return url_to_fs(location.path, **options)
+
+
+@functools.cache
+def _client_for(host: str) -> Callable[..., Awaitable[aiohttp.ClientSession]]:
+    """How a web page's file system gets its session: the operator's own host may be private, others may not.
+
+    Cached, for fsspec keeps one file system for equal options.
+    """
+
+    async def get_client(**options: Any) -> aiohttp.ClientSession:
+        options.pop("loop", None)
+        return open_session(trusted_host=host, **options)
+
+    return get_client
 
 
 def _read_up_to(file: _Readable, max_bytes: int) -> bytes:

@@ -1,80 +1,113 @@
-"""Download clips with a client that has no key, from one origin only, as files that are whole or not there.
+"""Download clips with a client that has no key, as files that are whole or not there.
 
-File names come from the caller, never from a URL.
+From the public Internet by https, or from the one origin that the operator gave (the sandbox's). Redirects are not
+followed. File names come from the caller, never from a URL.
 """
 
 import asyncio
 import os
+import secrets
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
 
 import aiohttp
-import httpx
+from aiohttp.abc import AbstractResolver
 
+from animatic.addresses import refusal_of
 from animatic.errors import ApiUnavailableError
-from animatic.wavespeed.transport import CONNECT_TIMEOUT_S, identity_headers, make_transport
+from animatic.public_web import NotPublicError, open_session
+from animatic.wavespeed.transport import CONNECT_TIMEOUT_S, identity_headers
 
 CLIP_DEADLINE_S = 120.0
 MAX_CLIP_BYTES = 512 << 20
+_CHUNK_BYTES = 1 << 16
 
 
 class ClipDownloader:
-    """Fetches clips from one origin. Use as `async with`."""
+    """Fetches clips. Use as `async with`.
 
-    def __init__(self, origin: str) -> None:
-        self._origin = urlsplit(origin)
-        self._client = httpx.AsyncClient(
-            headers=identity_headers("animatic"),
-            timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
-            transport=make_transport(fresh_connections=False, most_connections=4),
-            follow_redirects=False,
-            trust_env=False,
-        )
+    Args:
+        origin: scheme, host and port that may be fetched from though they are private; empty for none.
+        resolver: in place of the system's.
+        deadline_s: for one clip as a whole.
+        max_bytes: of one clip.
+    """
+
+    def __init__(
+        self,
+        origin: str = "",
+        *,
+        resolver: AbstractResolver | None = None,
+        deadline_s: float = CLIP_DEADLINE_S,
+        max_bytes: int = MAX_CLIP_BYTES,
+    ) -> None:
+        self._origin, self._resolver = origin, resolver
+        self._deadline_s, self._max_bytes = deadline_s, max_bytes
+        self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        self._session = open_session(
+            self._origin,
+            resolver=self._resolver,
+            headers=identity_headers("animatic"),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.aclose()
+        if self._session is not None:
+            await self._session.close()
 
     async def download(self, url: str, path: Path) -> int:
         """Write what is behind the URL to `path`, atomically; returns its size in bytes.
 
         Raises:
-            ApiUnavailableError: another origin, no clip there, too large, too slow, or cut off.
+            ApiUnavailableError: a URL that is not fetched, no clip there, too large, too slow, or cut off.
         """
-        parts = urlsplit(url)
-        if (parts.scheme, parts.netloc) != (self._origin.scheme, self._origin.netloc):
-            raise ApiUnavailableError(f"clip {path.name}: its URL points to another host than {self._origin.netloc}")
-        partial = path.with_name(path.name + ".partial")
+        why = refusal_of(url, self._origin)
+        if why is not None:
+            raise ApiUnavailableError(f"clip {path.name}: its URL is not fetched: {why}")
+        partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
         try:
-            async with asyncio.timeout(CLIP_DEADLINE_S):
-                size_bytes = await self._stream(url, partial)
-        except (TimeoutError, httpx.HTTPError, aiohttp.ClientError, OSError) as error:
-            partial.unlink(missing_ok=True)
+            async with asyncio.timeout(self._deadline_s):
+                size_bytes = await self._stream(url, partial, path.name)
+            partial.replace(path)
+        except NotPublicError as error:
+            raise ApiUnavailableError(f"clip {path.name}: not downloaded: {error}") from None
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise ApiUnavailableError(f"clip {path.name}: not downloaded ({type(error).__name__})") from None
-        except ApiUnavailableError:
+        finally:
             partial.unlink(missing_ok=True)
-            raise
-        partial.replace(path)
         return size_bytes
 
-    async def _stream(self, url: str, partial: Path) -> int:
-        """The body into a file, counted and synced."""
-        size_bytes = 0
-        async with self._client.stream("GET", url) as response:
-            if response.status_code != 200:
-                raise ApiUnavailableError(f"clip {partial.stem}: HTTP {response.status_code} instead of a clip")
-            with partial.open("wb") as file:
-                async for chunk in response.aiter_raw():
+    async def _stream(self, url: str, partial: Path, name: str) -> int:
+        """The body into a file, judged by its first bytes, counted and synced."""
+        assert self._session is not None  # noqa: S101 - `async with` has made it
+        async with self._session.get(url, allow_redirects=False) as response:
+            _require_a_clip_to_come(response, name)
+            size_bytes = 0
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with open(descriptor, "wb") as file:  # noqa: ASYNC230, PTH123 - a descriptor; blocks for 64 KiB at most
+                async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                    if size_bytes == 0 and chunk[4:8] != b"ftyp":
+                        raise ApiUnavailableError(f"clip {name}: what came is no MP4 file")
                     size_bytes += len(chunk)
-                    if size_bytes > MAX_CLIP_BYTES:
-                        raise ApiUnavailableError(f"clip {partial.stem}: larger than {MAX_CLIP_BYTES >> 20} MiB")
+                    if size_bytes > self._max_bytes:
+                        raise ApiUnavailableError(f"clip {name}: larger than {self._max_bytes:,} bytes")
                     file.write(chunk)
                 file.flush()
                 os.fsync(file.fileno())
-            announced = response.headers.get("content-length", "")
-            if announced.isdigit() and int(announced) != size_bytes:
-                raise ApiUnavailableError(f"clip {partial.stem}: {size_bytes} bytes of {announced}")
+            if not size_bytes:
+                raise ApiUnavailableError(f"clip {name}: nothing came")
         return size_bytes
+
+
+def _require_a_clip_to_come(response: aiohttp.ClientResponse, name: str) -> None:
+    """Judge the head of an answer before a byte of its body is kept."""
+    if 300 <= response.status < 400:
+        raise ApiUnavailableError(f"clip {name}: HTTP {response.status}, a redirect, which is not followed")
+    if response.status != 200:
+        raise ApiUnavailableError(f"clip {name}: HTTP {response.status} instead of a clip")
+    encoding = response.headers.get("Content-Encoding", "identity").lower()
+    if encoding != "identity":
+        raise ApiUnavailableError(f"clip {name}: it came compressed, which nobody asked for")

@@ -1,0 +1,81 @@
+"""Manifests and stills on the web: the operator's own host may be private; where it sends us may not."""
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from animatic import storage
+from animatic.errors import LocationError
+
+
+class Pages(ThreadingHTTPServer):
+    """A server with a manifest, a still, and redirects."""
+
+    def __init__(self, host: str, target: str = "") -> None:
+        self.heard: list[tuple[str, dict[str, str]]] = []
+        self.target = target
+        super().__init__((host, 0), _Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        host, port = self.server_address[:2]
+        return f"http://{host!s}:{port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        server = self.server
+        assert isinstance(server, Pages)
+        server.heard.append((self.path, dict(self.headers)))
+        if self.path.startswith("/away"):
+            self.send_response(302)
+            self.send_header("Location", f"{server.target}/secret.png")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", "5")
+        self.end_headers()
+        self.wfile.write(b"bytes")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Pages]:
+    pages = Pages("127.0.0.2")
+    yield pages
+    pages.shutdown()
+    pages.server_close()
+
+
+@pytest.fixture
+def operators(elsewhere: Pages) -> Iterator[Pages]:
+    pages = Pages("127.0.0.1", elsewhere.url)
+    yield pages
+    pages.shutdown()
+    pages.server_close()
+
+
+def test_the_operators_own_server_may_be_on_a_private_network(operators: Pages) -> None:
+    assert storage.read_bytes(f"{operators.url}/shots.csv", max_bytes=100) == b"bytes"
+    assert storage.read_still(f"{operators.url}/shots.csv", "stills/a.png") == b"bytes"
+    assert [path for path, _ in operators.heard] == ["/shots.csv", "/stills/a.png"]
+    assert not any(name.lower() in {"authorization", "cookie"} for _, headers in operators.heard for name in headers)
+
+
+def test_a_redirect_to_another_private_host_is_not_followed(operators: Pages, elsewhere: Pages) -> None:
+    with pytest.raises(LocationError, match="not fetched") as caught:
+        storage.read_still(f"{operators.url}/shots.csv", "away/a.png")
+    assert (elsewhere.heard, "secret" in str(caught.value)) == ([], False)
+
+
+def test_a_redirect_to_a_private_host_by_name_is_not_followed(operators: Pages, elsewhere: Pages) -> None:
+    operators.target = elsewhere.url.replace("127.0.0.2", "localhost")
+    with pytest.raises(LocationError, match="not fetched"):
+        storage.read_bytes(f"{operators.url}/away.csv", max_bytes=100)
+    assert elsewhere.heard == []
