@@ -5,7 +5,7 @@
        │            ├──▶ rejected ────────────────────┤ a policy may plan it again
        ├────────────┼──▶ unsent                       │
        └────────────┼─────────────────────────────────┘
-                    └──▶ unknown ──▶ submitted | absent | held
+                    └──▶ unknown ──▶ submitted | absent | held        submitted ──▶ held ──▶ submitted | absent
 
 A take is what is asked for; an attempt is one try to buy it, and each attempt has a row in the ledger. A take has the
 state of its newest attempt, or `planned` where there is none or the newest bought nothing (`unsent`, `absent`).
@@ -22,7 +22,7 @@ class State(StrEnum):
     """The intent is durable; the POST may or may not have gone. Next: submitted | rejected | unsent | unknown."""
 
     SUBMITTED = "submitted"
-    """The API gave a prediction id. Next: completed | failed."""
+    """The API gave a prediction id. Next: completed | failed; held if another take has that id, or the API lost it."""
 
     COMPLETED = "completed"
     """Outputs are there. Final."""
@@ -122,5 +122,5 @@ def status_of(state: State | None) -> str:
     match state:
         case State.COMPLETED | State.FAILED | State.REJECTED | State.UNKNOWN | State.HELD:
             return state.value
-        case State.SUBMITTING | State.SUBMITTED | State.UNSENT | State.ABSENT | None:
+        case _:
             return "pending"

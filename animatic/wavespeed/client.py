@@ -5,8 +5,11 @@ configured origin only. Every failure is one of `animatic.errors`, raised withou
 carry the key.
 """
 
-import json
-from collections.abc import Mapping
+import contextlib
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
@@ -20,8 +23,13 @@ from animatic.errors import (
     ApiBusyError,
     ApiRefusedError,
     ApiUnavailableError,
+    ApiUnreachableError,
+    NeverAgainError,
     SubmissionUnknownError,
+    TryLaterError,
 )
+from animatic.wavespeed.endings import ACCOUNT_REFUSALS, BUSY, REFUSALS, Answer, Ended, classify, quoted
+from animatic.wavespeed.server_clock import ServerClock
 from animatic.wavespeed.transport import CONNECT_TIMEOUT_S, Reply, fetch, identity_headers, make_transport
 from animatic.wavespeed.wire import (
     Balance,
@@ -39,8 +47,9 @@ READ_DEADLINE_S = 30.0
 UPLOAD_DEADLINE_S = 300.0
 MAX_BODY_BYTES = 1 << 20
 MAX_LIST_BYTES = 8 << 20
-REFUSALS = frozenset({400, 404, 405, 413, 415, 422})
-ACCOUNT_REFUSALS = frozenset({401, 402, 403})
+
+Keep = Callable[[int, bytes], Awaitable[None]]
+"""Puts the HTTP status and the body of an answer where a crash cannot reach them."""
 
 
 class WaveSpeedClient:
@@ -52,9 +61,10 @@ class WaveSpeedClient:
         transport: for tests: anything that httpx accepts in place of a socket.
         submit_deadline_s: from the first byte to the last of a submission's answer.
         read_deadline_s: the same for a reading call.
+        clock: seconds that only grow, for telling the API's time between its answers.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the first two have a default
         self,
         base_url: str,
         key: str,
@@ -62,10 +72,12 @@ class WaveSpeedClient:
         transport: httpx.AsyncBaseTransport | None = None,
         submit_deadline_s: float = SUBMIT_DEADLINE_S,
         read_deadline_s: float = READ_DEADLINE_S,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._base = base_url.rstrip("/")
         self._key = key
-        self._submit_deadline_s = submit_deadline_s
+        self.clock = ServerClock(clock)
+        self.submit_deadline_s = submit_deadline_s
         self._read_deadline_s = read_deadline_s
         headers = {**identity_headers(f"animatic/{version('animatic')}"), "Authorization": f"Bearer {key}"}
 
@@ -88,28 +100,22 @@ class WaveSpeedClient:
         await self._submitting.aclose()
         await self._reading.aclose()
 
-    async def submit(self, model: str, inputs: Mapping[str, Any]) -> Prediction:
-        """Buy one take; sent exactly once. Source: the veo2-i2v page.
+    async def submit(self, model: str, inputs: Mapping[str, Any], keep: Keep | None = None) -> Ended:
+        """Buy one take; sent exactly once. Whatever comes back is handed to `keep` before anything looks into it.
 
-        Raises:
-            ApiUnreachableError: never sent; may go again.
-            ApiBusyError: 429; nothing bought, may go again later.
-            ApiRefusedError: this request was refused; nothing bought.
-            AccountRefusedError: 401, 402, 403; nothing bought, nothing more should be sent.
-            SubmissionUnknownError: everything else; it may have been bought.
+        Never raises for what the API or the network does: `endings` says what each of that means.
+        Source: the veo2-i2v page.
         """
         request = self._submitting.build_request("POST", f"{self._base}/api/v3/{model}", json=dict(inputs))
-        reply = await fetch(self._submitting, request, deadline_s=self._submit_deadline_s, max_bytes=MAX_BODY_BYTES)
-        envelope = self._envelope(reply)
-        if reply.status == 200 and envelope is not None and envelope.code == 200:
-            try:
-                return read_data(Prediction, envelope.data, what="submit")
-            except ApiUnavailableError as error:
-                raise SubmissionUnknownError(str(error)) from None
-        if reply.status == 429 or envelope is not None:
-            _raise_refusal("submit", reply, envelope, reply.status)  # a code in an HTTP 200 proves nothing
-        found = f"code {envelope.code}" if envelope else "something that is not its JSON"
-        raise SubmissionUnknownError(f"submit: WaveSpeed answered HTTP {reply.status} with {found}")
+        try:
+            reply = await self._fetch(self._submitting, request, self.submit_deadline_s, MAX_BODY_BYTES)
+        except ApiUnreachableError as error:
+            return classify(Answer(left=False, why=str(error)))
+        except SubmissionUnknownError as error:
+            return classify(Answer(why=str(error)))
+        if keep is not None:
+            await keep(reply.status, reply.body)
+        return classify(Answer(reply.status, reply.body), reply.retry_after_s)
 
     async def result(self, prediction_id: str) -> Prediction:
         """How a prediction stands. Source: the veo2-i2v page.
@@ -152,6 +158,12 @@ class WaveSpeedClient:
         """What is left in the account, in USD. Source: WaveSpeed's API documentation. Not tried live."""
         return read_data(Balance, await self._read("GET", "/api/v3/balance", what="balance"), what="balance").balance
 
+    async def learn_time(self) -> None:
+        """Ask something that is free, only for the `Date` of the answer, unless one has told the API's time already."""
+        if not self.clock.is_told:
+            with contextlib.suppress(TryLaterError, NeverAgainError):
+                await self.balance_usd()
+
     async def upload(self, name: str, still: bytes, media_type: str) -> str:
         """The URL under which the still can be fetched for 7 days. Source: WaveSpeed's page on uploads.
 
@@ -170,12 +182,13 @@ class WaveSpeedClient:
             raise ApiUnavailableError("upload: WaveSpeed answered with a URL that is not https")
         return url
 
-    def _envelope(self, reply: Reply) -> Envelope | None:
-        """The envelope of an answer; should its message echo our key, blacked out, since messages end up in errors."""
-        envelope = read_envelope(reply.body)
-        if envelope is None or self._key not in envelope.message:
-            return envelope
-        return envelope.model_copy(update={"message": envelope.message.replace(self._key, "***")})
+    async def _fetch(
+        self, client: httpx.AsyncClient, request: httpx.Request, deadline_s: float, max_bytes: int
+    ) -> Reply:
+        """An answer in which our key, should it be echoed, is blacked out: parts of answers end up in errors."""
+        reply = await fetch(client, request, deadline_s=deadline_s, max_bytes=max_bytes)
+        self.clock.told(reply.headers.get("date", ""))
+        return replace(reply, body=without_key(reply.body, self._key))
 
     async def _read(
         self,
@@ -195,25 +208,23 @@ class WaveSpeedClient:
         """
         request = self._reading.build_request(method, self._base + path, **body)
         try:
-            reply = await fetch(
-                self._reading, request, deadline_s=deadline_s or self._read_deadline_s, max_bytes=max_bytes
-            )
+            reply = await self._fetch(self._reading, request, deadline_s or self._read_deadline_s, max_bytes)
         except SubmissionUnknownError as error:
             raise ApiUnavailableError(str(error)) from None
-        envelope = self._envelope(reply)
+        envelope = read_envelope(reply.body)
         if reply.status == 200 and envelope is not None and envelope.code == 200:
             return envelope.data
         _raise_refusal(
             what, reply, envelope, reply.status if reply.status != 200 or envelope is None else envelope.code
         )
-        found = f"code {envelope.code}: {_quoted(envelope.message)}" if envelope else "something that is not its JSON"
+        found = f"code {envelope.code}: {quoted(envelope.message)}" if envelope else "something that is not its JSON"
         raise ApiUnavailableError(f"{what}: WaveSpeed answered HTTP {reply.status} with {found}")
 
 
 def _raise_refusal(what: str, reply: Reply, envelope: Envelope | None, code: int) -> None:
     """Raise if `code` is a definite no."""
-    said = f"WaveSpeed answered {code}" + (f": {_quoted(envelope.message)}" if envelope else "")
-    if code == 429:
+    said = f"WaveSpeed answered {code}" + (f": {quoted(envelope.message)}" if envelope else "")
+    if code == BUSY:
         raise ApiBusyError(f"{what}: {said}", reply.retry_after_s)
     if code in ACCOUNT_REFUSALS:
         raise AccountRefusedError(f"{what}: {said}. Check WAVESPEED_API_KEY, its role and the account's balance.", code)
@@ -230,6 +241,10 @@ def _is_https_or_loopback(url: str) -> bool:
     return is_loopback or (parts.scheme == "https" and bool(parts.hostname))
 
 
-def _quoted(message: str) -> str:
-    """The API's words in one short printable line."""
-    return json.dumps(message[:300], ensure_ascii=True)
+def without_key(body: bytes, key: str) -> bytes:
+    """The body with the key blacked out, also where JSON's escapes spell it."""
+    body = body.replace(key.encode(), b"***")
+    if b"\\" not in body:
+        return body
+    spelled = (rb"(?:\\?%s|\\u00%02x)" % (re.escape(char.encode()), ord(char)) for char in key)
+    return re.sub(b"".join(spelled), b"***", body, flags=re.IGNORECASE)

@@ -7,7 +7,17 @@ where they are used). Nothing here was tried against the live API.
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_core import from_json
 
 from animatic.errors import ApiUnavailableError
@@ -16,6 +26,9 @@ MAX_URL_CHARS = 8_192
 MAX_OUTPUTS = 64
 LARGEST_MS = 10**12
 LARGEST_CODE = 2**63 - 1
+
+FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "timeout", "deleted"})
+"""Source of all but the first two: WaveSpeed's own clients."""
 
 PredictionId = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_-]{1,200}$")]
 """An id that is safe as one path segment; anything else is not an id."""
@@ -85,14 +98,14 @@ class Prediction(_Wire):
 
     @property
     def is_final(self) -> bool:
-        """Whether the API will not change it any more. Source of all but the first two: WaveSpeed's own clients."""
-        return self.status in {"completed", "failed", "cancelled", "timeout", "deleted"}
+        """Whether the API will not change it any more."""
+        return self.status in FINAL_STATUSES
 
 
 class ListedPrediction(Prediction):
     """A prediction in the account's list; `inputs` only where the list has them (seen in WaveSpeed's clients only)."""
 
-    inputs: dict[str, Any] | None = None
+    inputs: dict[str, Any] | None = Field(default=None, validation_alias=AliasChoices("inputs", "input"))
 
 
 class PredictionPage(_Wire):

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from animatic.errors import (
     AccountRefusedError,
@@ -18,8 +20,9 @@ from animatic.errors import (
     ApiRefusedError,
     ApiUnavailableError,
     ApiUnreachableError,
-    SubmissionUnknownError,
 )
+from animatic.wavespeed.client import without_key
+from animatic.wavespeed.endings import Ending
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -33,8 +36,8 @@ async def raised_by(coroutine: Any) -> AnimaticError:
 async def test_a_submission_is_one_post_with_the_key_and_the_inputs(wire: Any) -> None:
     listener = await wire.listen_and_answer(wire.prediction())
     client = await wire.client(listener.url)
-    prediction = await client.submit(wire.model, wire.inputs)
-    assert (prediction.id, prediction.status) == ("p1", "created")
+    ended = await client.submit(wire.model, wire.inputs)
+    assert (ended.ending, ended.prediction_id, ended.prediction_status) == (Ending.ACCEPTED, "p1", "created")
     (request,) = listener.requests
     head, _, body = request.partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
@@ -68,7 +71,7 @@ async def test_a_redirect_is_not_followed_and_the_key_stays_here(wire: Any, stat
 
     here = await wire.listen(play)
     client = await wire.client(here.url)
-    assert type(await raised_by(client.submit(wire.model, wire.inputs))) is SubmissionUnknownError
+    assert (await client.submit(wire.model, wire.inputs)).ending is Ending.UNKNOWN
     assert type(await raised_by(client.result("p1"))) is ApiUnavailableError
     assert (len(here.requests), elsewhere.connections) == (2, 0)
 
@@ -77,8 +80,8 @@ async def test_looks_go_to_the_base_whatever_the_answer_says(wire: Any) -> None:
     elsewhere = await wire.listen_and_answer(wire.prediction())
     here = await wire.listen_and_answer(wire.prediction(urls={"get": f"{elsewhere.url}/result"}))
     client = await wire.client(here.url + "/")
-    prediction = await client.submit(wire.model, wire.inputs)
-    await client.result(prediction.id)
+    ended = await client.submit(wire.model, wire.inputs)
+    await client.result(ended.prediction_id)
     assert elsewhere.connections == 0
     assert here.requests[1].startswith(b"GET /api/v3/predictions/p1/result HTTP/1.1\r\n")
 
@@ -101,6 +104,7 @@ async def test_a_proxy_in_the_environment_is_not_used(wire: Any, monkeypatch: py
     assert (len(here.requests), proxy.connections) == (1, 0)
 
 
+ENDINGS = {ApiRefusedError: Ending.REFUSED, AccountRefusedError: Ending.STOP, ApiBusyError: Ending.BUSY}
 REFUSALS = {
     400: ApiRefusedError,
     401: AccountRefusedError,
@@ -118,24 +122,26 @@ REFUSALS = {
 @pytest.mark.parametrize(("status", "kind"), REFUSALS.items())
 async def test_a_plain_no_is_a_no_to_a_submission_and_to_a_look(wire: Any, status: int, kind: type) -> None:
     client = await wire.answering(status, {"code": status, "message": "no", "data": None})
-    for error in (await raised_by(client.submit(wire.model, wire.inputs)), await raised_by(client.result("p1"))):
-        assert type(error) is kind
-        assert f'WaveSpeed answered {status}: "no"' in str(error)
-        assert getattr(error, "code", status) == status
+    error = await raised_by(client.result("p1"))
+    assert type(error) is kind
+    assert getattr(error, "code", status) == status
+    ended = await client.submit(wire.model, wire.inputs)
+    assert (ended.ending, ended.code, ended.prediction_id) == (ENDINGS[kind], status, None)
+    for said in (str(error), ended.said):
+        assert f'WaveSpeed answered {status}: "no"' in said
 
 
 @pytest.mark.parametrize("status", [s for s in REFUSALS if s != 429])
 async def test_a_no_that_is_not_the_apis_own_proves_nothing_about_a_submission(wire: Any, status: int) -> None:
     client = await wire.answering(status, b"<html>a gateway</html>")
-    assert type(await raised_by(client.submit(wire.model, wire.inputs))) is SubmissionUnknownError
+    assert (await client.submit(wire.model, wire.inputs)).ending is Ending.UNKNOWN
     assert type(await raised_by(client.result("p1"))) is REFUSALS[status]
 
 
 async def test_a_429_is_a_429_whoever_says_it(wire: Any) -> None:
     client = await wire.answering(429, b"slow down", {"Retry-After": "7"})
-    error = await raised_by(client.submit(wire.model, wire.inputs))
-    assert isinstance(error, ApiBusyError)
-    assert error.retry_after_s == 7.0
+    ended = await client.submit(wire.model, wire.inputs)
+    assert (ended.ending, ended.retry_after_s) == (Ending.BUSY, 7.0)
 
 
 @pytest.mark.parametrize(
@@ -146,15 +152,10 @@ async def test_a_429_is_a_429_whoever_says_it(wire: Any) -> None:
         (200, {"code": 200, "message": "success", "data": None}),
         (200, {"code": 200, "message": "success", "data": {}}),
         (200, {"code": 200, "message": "success", "data": {"id": "../x", "status": "created"}}),
-        (200, {"code": 200, "message": "success", "data": {"id": "p1", "status": 5}}),
-        (200, {"data": {"id": "p1", "status": "created"}}),
         (200, b"<html>welcome</html>"),
         (200, b""),
-        (200, b'{"code":200,"data":{"id":"p1","status":"created","timings":{"inference":NaN}}}'),
         (200, b"[" * 100_000),
         (200, b'{"code":' + b"9" * 5_000 + b"}"),
-        (201, {"code": 200, "message": "success", "data": {"id": "p1", "status": "created"}}),
-        (202, {"code": 200, "message": "success", "data": {"id": "p1", "status": "created"}}),
         (204, b""),
         (408, {"code": 408, "message": "time-out", "data": None}),
         (409, {"code": 409, "message": "conflict", "data": None}),
@@ -169,7 +170,50 @@ async def test_a_429_is_a_429_whoever_says_it(wire: Any) -> None:
 )
 async def test_whatever_is_neither_yes_nor_no_leaves_a_submission_unknown(wire: Any, status: int, body: Any) -> None:
     client = await wire.answering(status, body)
-    assert type(await raised_by(client.submit(wire.model, wire.inputs))) is SubmissionUnknownError
+    ended = await client.submit(wire.model, wire.inputs)
+    assert (ended.ending, ended.prediction_id) == (Ending.UNKNOWN, None)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, {"code": 200, "message": "success", "data": {"id": "p1", "status": 5}}),
+        (200, {"code": 500, "message": "boom", "data": {"id": "p1", "status": "created"}}),
+        (200, {"data": {"id": "p1", "status": "created"}}),
+        (200, b'{"code":200,"data":{"id":"p1","status":"created","timings":{"inference":NaN}}}'),
+        (201, {"code": 200, "message": "success", "data": {"id": "p1", "status": "created"}}),
+        (302, {"code": 200, "data": {"id": "p1"}}),
+        (400, {"code": 400, "message": "no", "data": {"id": "p1"}}),
+        (403, {"code": 403, "message": "no", "data": {"id": "p1"}}),
+        (429, {"code": 429, "message": "slow down", "data": {"id": "p1"}}),
+        (500, {"code": 200, "message": "success", "data": {"id": "p1", "outputs": 5, "timings": None}}),
+        (504, b'{"data":{"id":"p1"}}'),
+    ],
+    ids=repr,
+)
+async def test_an_id_is_captured_wherever_it_appears(wire: Any, status: int, body: Any) -> None:
+    client = await wire.answering(status, body)
+    ended = await client.submit(wire.model, wire.inputs)
+    assert (ended.ending, ended.prediction_id) == (Ending.ACCEPTED, "p1")
+
+
+async def test_an_answer_is_kept_before_anything_looks_into_it(wire: Any) -> None:
+    client = await wire.answering(500, b"oops " + wire.canary.encode())
+    kept: list[tuple[int, bytes]] = []
+
+    async def keep(http: int, body: bytes) -> None:
+        kept.append((http, body))
+
+    assert (await client.submit(wire.model, wire.inputs, keep)).ending is Ending.UNKNOWN
+    assert kept == [(500, b"oops ***")]
+
+
+async def test_what_was_not_answered_is_not_kept(wire: Any) -> None:
+    async def keep(http: int, body: bytes) -> None:
+        raise AssertionError(http, body)
+
+    client = await wire.client("http://127.0.0.1:9")
+    assert (await client.submit(wire.model, wire.inputs, keep)).ending is Ending.UNSENT
 
 
 @pytest.mark.parametrize(
@@ -197,14 +241,14 @@ async def test_a_code_in_a_200_counts_for_a_reading_call(wire: Any) -> None:
 async def test_fields_that_we_do_not_know_are_no_reason_to_lose_a_take(wire: Any) -> None:
     data = wire.prediction(stream=False, urls={"get": 5, "cancel": None}, input={"a": 1}, executionTime=5)
     client = await wire.answering(200, {"code": 200, "message": "success", "data": data, "trace": "x"})
-    assert (await client.submit(wire.model, wire.inputs)).id == "p1"
+    assert (await client.submit(wire.model, wire.inputs)).prediction_id == "p1"
 
 
 async def test_the_servers_words_are_quoted_on_one_short_line(wire: Any) -> None:
     client = await wire.answering(400, {"code": 400, "message": "a\nb\x1b[31m" + "x" * 5_000, "data": None})
-    error = str(await raised_by(client.submit(wire.model, wire.inputs)))
-    assert error.isprintable()
-    assert len(error) < 500
+    said = (await client.submit(wire.model, wire.inputs)).said
+    assert said.isprintable()
+    assert len(said) < 500
 
 
 async def test_a_price_is_asked_with_all_inputs(wire: Any) -> None:
@@ -326,7 +370,9 @@ async def test_the_key_shows_in_no_failure_and_no_log(wire: Any, how: str, caplo
             client = await wire.client("http://nonexistent.invalid")
         case _:
             client = await broken(wire, how)
-    calls = [client.submit(wire.model, wire.inputs), client.result("p1"), client.balance_usd()]
+    ended = await client.submit(wire.model, wire.inputs)
+    assert wire.canary not in repr(ended)
+    calls = [client.result("p1"), client.balance_usd()]
     if how != "silence":  # an upload has five minutes
         calls.append(client.upload("a.png", b"x", "image/png"))
     for call in calls:
@@ -365,6 +411,50 @@ async def test_a_hundred_submissions_at_once_are_a_hundred_posts(wire: Any) -> N
 
 async def test_an_unreachable_api_is_told_by_host_and_reason(wire: Any) -> None:
     client = await wire.client("http://127.0.0.1:9")
-    error = await raised_by(client.submit(wire.model, wire.inputs))
-    assert isinstance(error, ApiUnreachableError)
-    assert "POST /api/v3/wavespeed-ai/veo2-i2v: cannot connect to 127.0.0.1 (ClientConnectorError" in str(error)
+    said = (await client.submit(wire.model, wire.inputs)).said
+    assert type(await raised_by(client.result("p1"))) is ApiUnreachableError
+    assert "POST /api/v3/wavespeed-ai/veo2-i2v: cannot connect to 127.0.0.1 (ClientConnectorError" in said
+
+
+def spellings(key: str) -> list[str]:
+    """How JSON may write the same text."""
+    return [
+        key,
+        "".join(f"\\u{ord(char):04x}" for char in key),
+        "".join(f"\\u{ord(char):04X}" if number % 2 else char for number, char in enumerate(key)),
+        key.replace("/", "\\/"),
+        json.dumps(key)[1:-1],
+    ]
+
+
+@pytest.mark.parametrize("key", ["ws-canary-7f3a91", "a/b+c=", 'q"uo\\te', "[.*](x)"])
+def test_the_key_is_blacked_out_however_json_spells_it(key: str) -> None:
+    for spelled in spellings(key):
+        body = without_key(f'{{"error": "bad key {spelled}, sorry"}}'.encode(), key)
+        assert body == b'{"error": "bad key ***, sorry"}'
+
+
+@given(st.text(st.characters(codec="ascii", min_codepoint=33, max_codepoint=126), min_size=8, max_size=30), st.data())
+def test_no_spelling_of_a_key_survives(key: str, data: st.DataObject) -> None:
+    spelled = "".join(data.draw(st.sampled_from([f"\\u{ord(char):04x}", json.dumps(char)[1:-1]])) for char in key)
+    assert key not in json.loads(without_key(f'{{"error": "{spelled}"}}'.encode(), key))["error"]
+
+
+async def test_an_id_is_no_id_where_the_key_was_part_of_it(wire: Any) -> None:
+    client = await wire.answering(200, {"code": 200, "message": "", "data": {"id": wire.canary, "status": "created"}})
+    assert (await client.submit(wire.model, wire.inputs)).ending is Ending.UNKNOWN
+
+
+async def test_the_time_is_asked_once_and_only_where_nobody_told_it(wire: Any) -> None:
+    listener = await wire.listen_and_answer({"balance": 1}, Date="Sun, 01 Mar 2026 12:00:00 GMT")
+    client = await wire.client(listener.url)
+    for _ in range(3):
+        await client.learn_time()
+    assert len(listener.requests) == 1
+    assert abs((client.clock.now() - NOON).total_seconds()) < 5
+
+
+async def test_an_api_that_is_away_or_tells_no_time_is_no_reason_to_stop(wire: Any) -> None:
+    client = await wire.client("http://127.0.0.1:9")
+    await client.learn_time()
+    assert not client.clock.is_told

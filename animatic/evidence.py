@@ -1,0 +1,206 @@
+"""What WaveSpeed's list of predictions proves about takes of which nobody knows whether they were bought. Pure.
+
+A claim is an attempt whose submission may have been accepted; a candidate is a prediction that belongs to no take. Both
+are timed by the API's own clock. The verdicts, for each claim:
+
+    the list echoes inputs, and as many candidates or fewer have exactly the claim's    adopt, at once
+    the list echoes none, one candidate in the window, nobody else's                    adopt, once it is settled
+    none, in two complete scans at least the settling time apart                        absent
+    more than one; inputs that disagree; an incomplete scan; older than the list        hold, once it is settled
+    it is too early to tell, or a live run is at it                                     wait
+
+`settled` means that the scan began after the claim's window and the settling time: what there is must be in the list by
+then. Claims that ask for exactly the same (two takes of a shot) are interchangeable, and share candidates one to one.
+
+Source: WaveSpeed's page on listing predictions (7 days, newest first); that the list may echo inputs was seen in its
+own clients only. How late a prediction shows up is not documented, so it is a setting.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+
+LIST_REACHES = timedelta(days=7)
+REACH_MARGIN = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An attempt that may have been accepted, by the API's clock somewhere in its window.
+
+    Attributes:
+        inputs: what was sent.
+        is_live: a run is submitting it at this moment, so it must be left alone, but may own a candidate.
+        absent_since: end of the first complete scan after its window that did not have it.
+    """
+
+    attempt_id: int
+    model: str
+    inputs: Mapping[str, str]
+    window_from: datetime
+    window_to: datetime
+    is_live: bool = False
+    absent_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A listed prediction that is bound to no attempt; `inputs` is None where the list does not echo them."""
+
+    prediction_id: str
+    model: str
+    created_at: datetime | None
+    inputs: Mapping[str, object] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A reading of the list; moments by the API's clock.
+
+    Attributes:
+        is_complete: every page was read, and none was refused, broken or out of bounds.
+    """
+
+    began_at: datetime
+    ended_at: datetime
+    is_complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """It is this prediction; `by` is `inputs` or `window`."""
+
+    prediction_id: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """It was never accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A person must settle it: it may be one of these, or none."""
+
+    candidates: tuple[Candidate, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing is proven yet. `absent_since` as in Claim, from now on."""
+
+    absent_since: datetime | None
+    why: str
+
+
+Verdict = Adopt | Absent | Hold | Wait
+
+
+def judge(
+    claims: Sequence[Claim], candidates: Sequence[Candidate], scan: Scan, settle: timedelta
+) -> dict[int, Verdict]:
+    """The verdict for each claim that is not live, by attempt."""
+    by_inputs = _share_by_inputs(claims, candidates, settle)
+    taken = {each.prediction_id for shared in by_inputs.values() for each in shared}
+    left = [each for each in candidates if each.prediction_id not in taken]
+    verdicts: dict[int, Verdict] = {}
+    for claim in claims:
+        if claim.is_live:
+            continue
+        near = [each for each in left if _is_near(claim, each, settle)]
+        rivals = [
+            other
+            for other in claims
+            if other.attempt_id != claim.attempt_id and any(_is_near(other, each, settle) for each in near)
+        ]
+        own = by_inputs.get(claim.attempt_id, ())
+        verdicts[claim.attempt_id] = _verdict(claim, own, near, rivals, scan, settle)
+    return verdicts
+
+
+def _verdict(  # noqa: PLR0911, PLR0913, PLR0917 - one line of the table in the module's docstring after the other
+    claim: Claim,
+    own: Sequence[Candidate],
+    near: Sequence[Candidate],
+    rivals: Sequence[Claim],
+    scan: Scan,
+    settle: timedelta,
+) -> Verdict:
+    is_settled = scan.began_at >= claim.window_to + settle
+    is_too_old = claim.window_from < scan.began_at - LIST_REACHES + REACH_MARGIN
+    if len(own) == 1:
+        return Adopt(own[0].prediction_id, "inputs")
+    if own:
+        return Hold(tuple(own), f"{len(own)} predictions have exactly its inputs")
+    if any(rival.is_live for rival in rivals):
+        return Wait(None, "a prediction in its window may belong to a run that is submitting now")
+    if is_too_old:
+        return Hold(tuple(near), "it is older than WaveSpeed's list reaches")
+    if not is_settled:
+        return Wait(None if near else _absent_since(claim, scan), "a prediction may still show up in WaveSpeed's list")
+    if not scan.is_complete:
+        return Hold(tuple(near), "WaveSpeed's list could not be read to its end")
+    if not near:
+        since = _absent_since(claim, scan)
+        is_proven = claim.absent_since is not None and scan.began_at - claim.absent_since >= settle
+        return Absent() if is_proven else Wait(since, "it was not in the list; a second look must say so too")
+    disagreeing = [each for each in near if each.inputs is not None]
+    if disagreeing:
+        return Hold(tuple(near), "a prediction in its window has other inputs in the list")
+    if len(near) == 1 and not rivals:
+        return Adopt(near[0].prediction_id, "window")
+    return Hold(tuple(near), "more than one take or prediction fits the window")
+
+
+def _share_by_inputs(
+    claims: Sequence[Claim], candidates: Sequence[Candidate], settle: timedelta
+) -> dict[int, tuple[Candidate, ...]]:
+    """Candidates whose echoed inputs are exactly a claim's, one to one; all of them where there are too many to tell.
+
+    A live claim will be told which is its own, so until then nobody shares with it. Candidates are given out in the
+    order of time, each to the claim whose window ends first, which leaves out as few as can be.
+    """
+    shares: dict[int, tuple[Candidate, ...]] = {}
+    groups: dict[tuple[tuple[str, str], ...], list[Claim]] = {}
+    for claim in claims:
+        groups.setdefault(tuple(sorted({**claim.inputs, "": claim.model}.items())), []).append(claim)
+    for group in groups.values():
+        if any(claim.is_live for claim in group):
+            continue
+        ordered = sorted(group, key=lambda claim: (claim.window_to, claim.attempt_id))
+        fitting = sorted(
+            (each for each in candidates if any(_is_exactly(claim, each, settle) for claim in group)),
+            key=lambda each: (each.created_at is None, each.created_at or ordered[0].window_from, each.prediction_id),
+        )
+        placed: dict[int, Candidate] = {}
+        for each in fitting:
+            free = (claim for claim in ordered if claim.attempt_id not in placed and _is_exactly(claim, each, settle))
+            placed |= {claim.attempt_id: each for claim in islice(free, 1)}
+        if len(placed) == len(fitting):
+            shares |= {attempt_id: (each,) for attempt_id, each in placed.items()}
+        else:
+            shares |= {claim.attempt_id: tuple(fitting) for claim in group}
+    return shares
+
+
+def _is_exactly(claim: Claim, candidate: Candidate, settle: timedelta) -> bool:
+    if candidate.inputs is None or not _is_near(claim, candidate, settle):
+        return False
+    return all(candidate.inputs.get(name) == value for name, value in claim.inputs.items())
+
+
+def _is_near(claim: Claim, candidate: Candidate, settle: timedelta) -> bool:
+    """Whether model and time allow the candidate to be the claim's. One without a time may be anyone's."""
+    if candidate.model and candidate.model != claim.model:
+        return False
+    return candidate.created_at is None or (claim.window_from <= candidate.created_at <= claim.window_to + settle)
+
+
+def _absent_since(claim: Claim, scan: Scan) -> datetime | None:
+    """The earliest moment from which absence may be counted: a scan before the window's end proves nothing."""
+    if claim.absent_since is not None:
+        return claim.absent_since
+    return scan.ended_at if scan.is_complete and scan.began_at >= claim.window_to else None

@@ -1,0 +1,231 @@
+"""What the list proves: each line of the table, and that it never proves too much."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from animatic.evidence import Absent, Adopt, Candidate, Claim, Hold, Scan, Verdict, Wait, judge
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SETTLE = timedelta(minutes=10)
+INPUTS = {"prompt": "push in", "image": "https://stills.example/a.png"}
+LATER = timedelta(minutes=20)
+
+
+def claim(number: int = 1, at_s: float = 0.0, **changes: Any) -> Claim:
+    begins = NOON + timedelta(seconds=at_s)
+    usual: dict[str, Any] = {
+        "model": "m",
+        "inputs": INPUTS,
+        "window_from": begins,
+        "window_to": begins + timedelta(seconds=60),
+    }
+    return Claim(number, **(usual | changes))
+
+
+def candidate(name: str = "p1", at_s: float = 5.0, **changes: Any) -> Candidate:
+    usual: dict[str, Any] = {"model": "m", "created_at": NOON + timedelta(seconds=at_s), "inputs": INPUTS}
+    return Candidate(name, **(usual | changes))
+
+
+def scan(after: timedelta = LATER, *, is_complete: bool = True) -> Scan:
+    return Scan(NOON + after, NOON + after + timedelta(seconds=2), is_complete)
+
+
+def verdict(claims: list[Claim], candidates: list[Candidate], at: Scan | None = None) -> Verdict:
+    return judge(claims, candidates, at or scan(), SETTLE)[1]
+
+
+def test_the_same_inputs_are_adopted_at_once() -> None:
+    assert verdict([claim()], [candidate()], scan(timedelta(seconds=1))) == Adopt("p1", "inputs")
+
+
+def test_the_same_inputs_are_adopted_from_an_incomplete_scan_and_beyond_the_reach_too() -> None:
+    assert verdict([claim()], [candidate()], scan(timedelta(days=8), is_complete=False)) == Adopt("p1", "inputs")
+
+
+def test_without_inputs_one_candidate_is_adopted_once_it_is_settled() -> None:
+    listed = [candidate(inputs=None)]
+    assert isinstance(verdict([claim()], listed, scan(timedelta(minutes=5))), Wait)
+    assert verdict([claim()], listed) == Adopt("p1", "window")
+
+
+def test_without_inputs_two_candidates_are_for_a_person_who_is_told_of_both() -> None:
+    listed = [candidate(inputs=None), candidate("p2", inputs=None)]
+    found = verdict([claim()], listed)
+    assert isinstance(found, Hold)
+    assert [each.prediction_id for each in found.candidates] == ["p1", "p2"]
+
+
+def test_without_inputs_two_claims_on_one_candidate_are_for_a_person() -> None:
+    found = judge(
+        [claim(), claim(2, 10, inputs=INPUTS | {"prompt": "x"})], [candidate(at_s=20, inputs=None)], scan(), SETTLE
+    )
+    assert {number: type(each) for number, each in found.items()} == {1: Hold, 2: Hold}
+
+
+def test_without_inputs_claims_far_apart_do_not_disturb_each_other() -> None:
+    apart_s = 2_000.0
+    claims = [claim(), claim(2, apart_s, inputs=INPUTS | {"prompt": "x"})]
+    listed = [candidate(inputs=None), candidate("p2", apart_s + 5, inputs=None)]
+    found = judge(claims, listed, scan(timedelta(hours=2)), SETTLE)
+    assert found == {1: Adopt("p1", "window"), 2: Adopt("p2", "window")}
+
+
+def test_inputs_that_disagree_are_for_a_person_not_proof_of_absence() -> None:
+    found = verdict([claim(absent_since=NOON + timedelta(minutes=2))], [candidate(inputs={"prompt": "other"})])
+    assert isinstance(found, Hold)
+    assert "other inputs" in found.why
+
+
+def test_more_predictions_with_the_same_inputs_than_takes_are_for_a_person() -> None:
+    found = verdict([claim()], [candidate(), candidate("p2", 7)])
+    assert isinstance(found, Hold)
+    assert "2 predictions" in found.why
+
+
+def test_takes_that_ask_for_the_same_share_one_to_one_and_the_rest_waits() -> None:
+    found = judge([claim(), claim(2, 1), claim(3, 2)], [candidate("b", 9), candidate("a", 8)], scan(), SETTLE)
+    assert (found[1], found[2]) == (Adopt("a", "inputs"), Adopt("b", "inputs"))
+    assert isinstance(found[3], Wait)
+
+
+def test_among_the_same_the_one_whose_window_ends_first_is_served_first() -> None:
+    early, late = claim(), claim(2, 700)
+    listed = [candidate("first", 10), candidate("second", 705)]
+    found = judge([late, early], listed, scan(timedelta(hours=1)), SETTLE)
+    assert found == {1: Adopt("first", "inputs"), 2: Adopt("second", "inputs")}
+
+
+def test_one_too_many_in_the_window_of_one_of_several_is_for_a_person() -> None:
+    found = judge([claim(), claim(2, 5_000)], [candidate(), candidate("p2", 7)], scan(timedelta(hours=3)), SETTLE)
+    assert {type(each) for each in found.values()} == {Hold}
+
+
+def test_absence_needs_two_complete_scans_a_settling_time_apart_after_the_window() -> None:
+    assert verdict([claim()], [], scan(timedelta(seconds=30))) == Wait(
+        None, "a prediction may still show up in WaveSpeed's list"
+    )
+    first = verdict([claim()], [], scan(timedelta(seconds=90)))
+    assert isinstance(first, Wait)
+    assert first.absent_since == NOON + timedelta(seconds=92)
+    seen = claim(absent_since=first.absent_since)
+    assert isinstance(verdict([seen], [], scan(timedelta(seconds=91 + 600))), Wait)
+    assert verdict([seen], [], scan(timedelta(seconds=92 + 600))) == Absent()
+
+
+def test_one_scan_however_late_proves_no_absence() -> None:
+    found = verdict([claim()], [], scan(timedelta(days=2)))
+    assert isinstance(found, Wait)
+    assert "second look" in found.why
+    assert found.absent_since is not None
+
+
+def test_a_failed_page_proves_nothing_and_takes_nothing_back() -> None:
+    broken = scan(timedelta(minutes=5), is_complete=False)
+    assert verdict([claim()], [], broken) == Wait(None, "a prediction may still show up in WaveSpeed's list")
+    before = NOON + timedelta(seconds=92)
+    found = verdict([claim(absent_since=before)], [], broken)
+    assert isinstance(found, Wait)
+    assert found.absent_since == before
+
+
+def test_a_failed_page_when_all_should_be_settled_is_for_a_person() -> None:
+    found = verdict([claim(absent_since=NOON + timedelta(seconds=92))], [], scan(is_complete=False))
+    assert isinstance(found, Hold)
+    assert "to its end" in found.why
+
+
+def test_a_candidate_resets_what_was_proven_of_absence() -> None:
+    found = verdict([claim(absent_since=NOON)], [candidate(inputs=None)], scan(timedelta(minutes=5)))
+    assert isinstance(found, Wait)
+    assert found.absent_since is None
+
+
+def test_what_is_older_than_the_list_reaches_is_for_a_person() -> None:
+    found = verdict([claim(absent_since=NOON)], [], scan(timedelta(days=7)))
+    assert isinstance(found, Hold)
+    assert "older" in found.why
+
+
+def test_a_live_run_is_left_alone_and_what_may_be_its_own_is_not_given_away() -> None:
+    live = claim(2, inputs=INPUTS | {"prompt": "x"}, is_live=True)
+    found = judge([claim(), live], [candidate(inputs=None)], scan(), SETTLE)
+    assert set(found) == {1}
+    assert isinstance(found[1], Wait)
+    assert "submitting now" in found[1].why
+
+
+def test_nobody_shares_with_a_live_take_that_asks_for_the_same() -> None:
+    found = judge([claim(), claim(2, is_live=True)], [candidate()], scan(), SETTLE)
+    assert isinstance(found[1], Wait)
+
+
+def test_a_live_take_that_asks_for_something_else_is_in_nobodys_way_where_inputs_are_echoed() -> None:
+    live = claim(2, inputs=INPUTS | {"prompt": "x"}, is_live=True)
+    assert judge([claim(), live], [candidate()], scan(), SETTLE) == {1: Adopt("p1", "inputs")}
+
+
+def test_another_model_or_another_time_is_no_candidate() -> None:
+    seen = claim(absent_since=NOON + timedelta(seconds=61))
+    strangers = [candidate(model="other"), candidate("p2", -1), candidate("p3", 60 + 601)]
+    assert verdict([seen], strangers) == Absent()
+
+
+def test_a_candidate_without_time_or_model_may_be_anyones() -> None:
+    seen = claim(absent_since=NOON + timedelta(seconds=61))
+    assert verdict([seen], [candidate(model="", created_at=None, inputs=None)]) == Adopt("p1", "window")
+
+
+moments = st.floats(-100, 2_000)
+inputs = st.sampled_from([INPUTS, INPUTS | {"prompt": "x"}])
+claims = st.lists(
+    st.builds(
+        lambda at_s, what, is_live, since: (at_s, what, is_live, since),
+        moments, inputs, st.booleans(), st.none() | st.floats(0, 3_000),
+    ),
+    min_size=1, max_size=5,
+)  # fmt: skip
+candidates = st.lists(st.tuples(st.none() | moments, st.none() | inputs | st.just({"prompt": "?"})), max_size=5)
+
+
+@given(claims, candidates, st.floats(0, 10_000), st.booleans())
+def test_it_never_proves_too_much(drawn: Any, listed: Any, after_s: float, is_complete: bool) -> None:
+    all_claims = [
+        claim(
+            number,
+            at_s,
+            inputs=what,
+            is_live=is_live,
+            absent_since=None if since is None else NOON + timedelta(seconds=since),
+        )
+        for number, (at_s, what, is_live, since) in enumerate(drawn, 1)
+    ]
+    free = [
+        Candidate(f"p{number}", "m", None if at_s is None else NOON + timedelta(seconds=at_s), what)
+        for number, (at_s, what) in enumerate(listed)
+    ]
+    reading = scan(timedelta(seconds=after_s), is_complete=is_complete)
+    found = judge(all_claims, free, reading, SETTLE)
+    assert set(found) == {each.attempt_id for each in all_claims if not each.is_live}
+    adopted = [each.prediction_id for each in found.values() if isinstance(each, Adopt)]
+    assert len(adopted) == len(set(adopted))
+    for each in all_claims:
+        given_out = found.get(each.attempt_id)
+        mine = [
+            one for one in free
+            if (one.created_at is None or each.window_from <= one.created_at <= each.window_to + SETTLE)
+            and one.prediction_id not in adopted
+        ]  # fmt: skip
+        if isinstance(given_out, Absent):
+            assert is_complete
+            assert mine == []
+            assert each.absent_since is not None
+            assert reading.began_at - each.absent_since >= SETTLE
+        if isinstance(given_out, Adopt) and given_out.by == "inputs":
+            assert (
+                dict(next(one.inputs or {} for one in free if one.prediction_id == given_out.prediction_id))
+                == each.inputs
+            )

@@ -1,0 +1,49 @@
+"""The API's clock: what its answers say, carried on by a clock that never jumps."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from animatic.wavespeed.server_clock import GUESSED_MARGIN_S, KNOWN_MARGIN_S, ServerClock
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HEADER = "Sun, 01 Mar 2026 12:00:00 GMT"
+
+
+class Seconds:
+    now = 5.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_before_an_answer_it_is_our_own_time_with_a_wide_margin() -> None:
+    clock = ServerClock()
+    assert abs(clock.now() - datetime.now(UTC)) < timedelta(seconds=5)
+    assert (clock.is_told, clock.margin_s) == (False, GUESSED_MARGIN_S)
+
+
+def test_it_is_what_the_newest_answer_said_carried_on() -> None:
+    seconds = Seconds()
+    clock = ServerClock(seconds)
+    clock.told(HEADER)
+    seconds.now += 90.5
+    assert clock.now() == NOON + timedelta(seconds=90.5)
+    clock.told(HEADER)
+    assert clock.now() == NOON
+    assert (clock.is_told, clock.margin_s) == (True, KNOWN_MARGIN_S)
+
+
+@pytest.mark.parametrize(
+    "header", ["", "soon", "Sun, 32 Mar 2026 12:00:00 GMT", "Sun, 01 Mar 2026 12:00:00 -0000", "1e9"]
+)
+def test_what_is_no_date_teaches_nothing(header: str) -> None:
+    clock = ServerClock(Seconds())
+    clock.told(header)
+    assert not clock.is_told
+
+
+def test_a_date_in_another_zone_is_the_same_moment() -> None:
+    clock = ServerClock(Seconds())
+    clock.told("Sun, 01 Mar 2026 14:00:00 +0200")
+    assert clock.now() == NOON
