@@ -1,6 +1,7 @@
 """Whether a run is alive: a lock on a file that the kernel frees when the process ends, however it ends.
 
-Never a timestamp: a stopped (SIGSTOP) run is alive, a killed one is not, and no clock has a say in it.
+Never a timestamp: a stopped (SIGSTOP) run is alive, a killed one is not, and no clock has a say in it. Beside its lock
+a run keeps its receipts; both are in the folder `<ledger>.runs`, and stay behind when the run is killed.
 """
 
 import fcntl
@@ -9,21 +10,36 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from animatic.errors import LedgerUnusableError
+from animatic.ledger.receipts import Receipts
 
-def _lock_path(ledger: Path, run_id: str) -> Path:
-    return ledger.with_name(ledger.name + ".runs") / f"{run_id}.lock"
+_LOCK, _RECEIPTS = ".lock", ".receipts"
+
+
+def runs_folder(ledger: Path) -> Path:
+    """Where the runs on a ledger keep their locks and receipts."""
+    return ledger.with_name(ledger.name + ".runs")
 
 
 @contextmanager
-def alive(ledger: Path, run_id: str) -> Generator[None]:
-    """Hold the run's lock for the length of the block."""
-    path = _lock_path(ledger, run_id)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def alive(ledger: Path, run_id: str) -> Generator[Receipts]:
+    """Hold the run's lock, and its receipts open, for the length of the block.
+
+    Raises:
+        LedgerUnusableError: there is no room for the receipts.
+    """
+    lock = runs_folder(ledger) / f"{run_id}{_LOCK}"
+    lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-        path.unlink(missing_ok=True)
+        receipts = _open_receipts(lock.with_suffix(_RECEIPTS))
+        try:
+            yield receipts
+        finally:
+            receipts.close()
+            if not receipts.is_owed:
+                lock.unlink(missing_ok=True)
     finally:
         os.close(handle)
 
@@ -31,7 +47,7 @@ def alive(ledger: Path, run_id: str) -> Generator[None]:
 def is_alive(ledger: Path, run_id: str) -> bool:
     """Whether some process holds the run's lock now."""
     try:
-        handle = os.open(_lock_path(ledger, run_id), os.O_RDWR | os.O_CLOEXEC)
+        handle = os.open(runs_folder(ledger) / f"{run_id}{_LOCK}", os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
@@ -42,3 +58,25 @@ def is_alive(ledger: Path, run_id: str) -> bool:
         return False
     finally:
         os.close(handle)
+
+
+def receipts_left_behind(ledger: Path) -> dict[str, Path]:
+    """The receipts of dead runs, by run id."""
+    found = {path.stem: path for path in sorted(runs_folder(ledger).glob(f"*{_RECEIPTS}"))}
+    return {run_id: path for run_id, path in found.items() if not is_alive(ledger, run_id)}
+
+
+def bury(ledger: Path, run_id: str) -> None:
+    """Remove what a dead run left behind, once all of it is in the ledger."""
+    for suffix in (_RECEIPTS, _LOCK):
+        (runs_folder(ledger) / f"{run_id}{suffix}").unlink(missing_ok=True)
+
+
+def _open_receipts(path: Path) -> Receipts:
+    try:
+        return Receipts(path)
+    except OSError as error:
+        raise LedgerUnusableError(
+            f"receipts {path}: cannot be made ({error.strerror}). Nothing was bought. "
+            "Replies are kept there when the ledger cannot take them; make room on that disk."
+        ) from None

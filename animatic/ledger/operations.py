@@ -13,17 +13,18 @@ import sqlalchemy as sa
 
 from animatic.errors import BudgetError, LedgerError
 from animatic.ledger.records import Finish, Intent, Record
-from animatic.ledger.schema import ATTEMPT, RUN, TAKE
-from animatic.takes import LIVE, PAID, SUCCESSORS, State
+from animatic.ledger.schema import ATTEMPT, REMARK, RUN, TAKE
+from animatic.takes import FINAL, LIVE, PAID, SUCCESSORS, State
 
 LOOKUP_CHUNK = 5_000
 HISTORY_ROWS = 2_000
+MOST_REMARKS = 20
 
 
 def begin_run(db: sa.Connection, run_id: str, manifest: str, host: str, pid: int) -> None:
     """Write down that a run begins."""
     db.execute(
-        RUN.insert().values(run_id=run_id, manifest=manifest, started_at=_now(), host=host, pid=pid, committed_usd=0.0)
+        RUN.insert().values(run_id=run_id, manifest=manifest, started_at=now(), host=host, pid=pid, committed_usd=0.0)
     )
 
 
@@ -78,7 +79,10 @@ def intend(db: sa.Connection, intent: Intent) -> int:
         "allowed_by": intent.allowed_by,
         "image_url": intent.image_url,
         "cost_usd": intent.cost_usd,
-        "intent_at": _now(),
+        "intent_at": now(),
+        "nonce": intent.nonce,
+        "window_from": naive(intent.window_from),
+        "window_to": naive(intent.window_to),
     }
     if newest is not None and newest.state == State.UNSENT.value:
         db.execute(
@@ -105,48 +109,101 @@ def _reserve(db: sa.Connection, intent: Intent) -> None:
         raise BudgetError(f"a take for ${cost_usd:.2f} does not fit into what is left of --max-usd {intent.max_usd:g}")
 
 
-def accept(db: sa.Connection, attempt_id: int, prediction_id: str, prediction_status: str) -> bool:
-    """Bind a prediction to the attempt that bought it; False, and `held`, if another take already has this id."""
-    owner = db.execute(sa.select(ATTEMPT.c.fingerprint).where(ATTEMPT.c.prediction_id == prediction_id)).scalar()
-    if owner is not None:
-        error = f"the API answered with prediction {prediction_id}, which already belongs to take {owner[:12]}"
-        _move(db, attempt_id, State.HELD, {"error": error, "submitted_at": _now()})
-        return False
-    values = {"prediction_id": prediction_id, "prediction_status": prediction_status, "submitted_at": _now()}
-    _move(db, attempt_id, State.SUBMITTED, values)
-    return True
+def accept(db: sa.Connection, attempt_id: int, prediction_id: str, prediction_status: str | None) -> bool:
+    """Bind a prediction to the attempt that bought it; False, and both `held`, if another take already has this id.
+
+    The other stays as it is where its answer is final, which is then remarked.
+    """
+    owner = db.execute(
+        sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.fingerprint, ATTEMPT.c.state, ATTEMPT.c.run_id).where(
+            ATTEMPT.c.prediction_id == prediction_id, ATTEMPT.c.attempt_id != attempt_id
+        )
+    ).first()
+    if owner is None:
+        values = {"prediction_id": prediction_id, "prediction_status": prediction_status, "submitted_at": now()}
+        move(db, attempt_id, State.SUBMITTED, values)
+        return True
+    mine = db.execute(sa.select(ATTEMPT.c.fingerprint).where(ATTEMPT.c.attempt_id == attempt_id)).scalar_one()
+    said = f"the API gave prediction {prediction_id} to this take and to take"
+    error = f"{said} {owner.fingerprint[:12]}; {settled_by_hand(mine, prediction_id)}"
+    move(db, attempt_id, State.HELD, {"error": error, "submitted_at": now()})
+    error = f"{said} {mine[:12]}; {settled_by_hand(owner.fingerprint, prediction_id)}"
+    if State(owner.state) is State.SUBMITTED:
+        move(db, owner.attempt_id, State.HELD, {"error": error})
+    else:
+        remark(db, owner.attempt_id, owner.run_id, error)
+    return False
+
+
+def settled_by_hand(fingerprint: str, prediction_id: str = "PREDICTION_ID") -> str:
+    """How a person settles a held take."""
+    short = fingerprint[:12]
+    return f"settle it with: animatic reconcile --adopt {short}={prediction_id}, or --absent {short}"
+
+
+def remark(db: sa.Connection, attempt_id: int, run_id: str, text: str) -> None:
+    """Keep what contradicts an attempt's state without changing it; at most `MOST_REMARKS` of an attempt."""
+    made = db.execute(sa.select(sa.func.count()).where(REMARK.c.attempt_id == attempt_id)).scalar_one()
+    if made < MOST_REMARKS:
+        db.execute(REMARK.insert().values(attempt_id=attempt_id, run_id=run_id, made_at=now(), text=text[:2_000]))
 
 
 def conclude(db: sa.Connection, attempt_id: int, state: State, error_code: int | None, error: str) -> None:
     """Record how a submission without a prediction id ended; what was not bought is no longer committed."""
-    _move(db, attempt_id, state, {"error_code": error_code, "error": error})
+    move(db, attempt_id, state, {"error_code": error_code, "error": error})
     if state not in PAID:
-        attempt = db.execute(
-            sa.select(ATTEMPT.c.run_id, ATTEMPT.c.cost_usd).where(ATTEMPT.c.attempt_id == attempt_id)
-        ).one()
-        db.execute(
-            RUN.update()
-            .where(RUN.c.run_id == attempt.run_id)
-            .values(committed_usd=RUN.c.committed_usd - (attempt.cost_usd or 0.0))
-        )
+        give_back(db, attempt_id)
 
 
-def finish(db: sa.Connection, attempt_id: int, end: Finish, polls: int) -> None:
-    """Record the final answer of the API, unless another run that watches the take has; `polls` is our looks."""
-    if db.execute(sa.select(ATTEMPT.c.state).where(ATTEMPT.c.attempt_id == attempt_id)).scalar() == end.state.value:
+def give_back(db: sa.Connection, attempt_id: int) -> None:
+    """Take the price of an attempt that was not bought off what its run has committed."""
+    attempt = db.execute(
+        sa.select(ATTEMPT.c.run_id, ATTEMPT.c.cost_usd).where(ATTEMPT.c.attempt_id == attempt_id)
+    ).one()
+    db.execute(
+        RUN.update()
+        .where(RUN.c.run_id == attempt.run_id)
+        .values(committed_usd=RUN.c.committed_usd - (attempt.cost_usd or 0.0))
+    )
+
+
+def finish(db: sa.Connection, attempt_id: int, end: Finish, polls: int, run_id: str) -> None:
+    """Record the final answer of the API; `polls` is our looks.
+
+    Where the attempt has a final state already, or is held, that stays; an answer that says otherwise is remarked.
+    """
+    found = db.execute(sa.select(ATTEMPT.c.state).where(ATTEMPT.c.attempt_id == attempt_id)).scalar()
+    if found is not None and State(found) in FINAL | {State.HELD}:
+        if found != end.state.value:
+            remark(db, attempt_id, run_id, f"it is {found}, and the API now says {end.prediction_status}: {end}")
         return
     values = {
         "prediction_status": end.prediction_status,
         "outputs": json.dumps(end.outputs),
         "has_nsfw_contents": json.dumps(end.has_nsfw_contents),
         "inference_ms": end.inference_ms,
-        "created_at": _naive(end.created_at),
-        "completed_at": _now(),
+        "created_at": naive(end.created_at),
+        "completed_at": now(),
         "error_code": end.error_code,
         "error": end.error,
         "polls": ATTEMPT.c.polls + polls,
     }
-    _move(db, attempt_id, end.state, values)
+    move(db, attempt_id, end.state, values)
+
+
+def lose(db: sa.Connection, attempt_id: int, polls: int) -> None:
+    """The API no longer knows a prediction that it had accepted: only a person can say what becomes of the take."""
+    found = db.execute(
+        sa.select(ATTEMPT.c.fingerprint, ATTEMPT.c.prediction_id, ATTEMPT.c.state).where(
+            ATTEMPT.c.attempt_id == attempt_id
+        )
+    ).one()
+    if State(found.state) is State.SUBMITTED:
+        error = (
+            f"the API accepted it as prediction {found.prediction_id} and does not know that id any more; "
+            f"{settled_by_hand(found.fingerprint)}"
+        )
+        move(db, attempt_id, State.HELD, {"error": error, "error_code": 404, "polls": ATTEMPT.c.polls + polls})
 
 
 def leave(db: sa.Connection, attempt_id: int, polls: int, prediction_status: str | None, error: str) -> None:
@@ -209,7 +266,7 @@ def _newest(db: sa.Connection, fingerprint: str) -> sa.Row[Any] | None:
     ).first()
 
 
-def _move(db: sa.Connection, attempt_id: int, to: State, values: Mapping[str, Any]) -> None:
+def move(db: sa.Connection, attempt_id: int, to: State, values: Mapping[str, Any]) -> None:
     """Change an attempt's state along `takes.SUCCESSORS`, or not at all."""
     allowed_from = [state.value for state, successors in SUCCESSORS.items() if to in successors]
     changed = db.execute(
@@ -240,9 +297,9 @@ def _record(tries: Sequence[Mapping[str, Any]], run_id: str | None) -> Record:
         inference_ms=newest["inference_ms"],
         error_code=newest["error_code"],
         error=newest["error"],
-        submitted_at=_aware(newest["submitted_at"]),
-        completed_at=_aware(newest["completed_at"]),
-        created_at=_aware(newest["created_at"]),
+        submitted_at=aware(newest["submitted_at"]),
+        completed_at=aware(newest["completed_at"]),
+        created_at=aware(newest["created_at"]),
         polls=newest["polls"],
         attempts=len(paid),
         bought_here=sum(attempt["run_id"] == run_id for attempt in paid),
@@ -254,13 +311,16 @@ def _tuple(text: str | None) -> tuple[Any, ...] | None:
     return None if text is None else tuple(json.loads(text))
 
 
-def _now() -> datetime:
+def now() -> datetime:
+    """This machine's time in UTC, for people to read; no rule depends on it."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def _naive(moment: datetime | None) -> datetime | None:
+def naive(moment: datetime | None) -> datetime | None:
+    """A moment as it is stored: UTC, without saying so."""
     return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None)
 
 
-def _aware(moment: datetime | None) -> datetime | None:
+def aware(moment: datetime | None) -> datetime | None:
+    """A stored moment, with its zone."""
     return None if moment is None else moment.replace(tzinfo=UTC)

@@ -15,6 +15,8 @@ class Intent:
         image_url: the URL that is sent.
         cost_usd: the quoted price, or None where there is none.
         max_usd: the most that the run may commit, or None.
+        nonce: names this very intent, so that a receipt can't be taken for another's.
+        window_from, window_to: when the API may accept it, by its own clock.
     """
 
     fingerprint: str
@@ -27,6 +29,9 @@ class Intent:
     image_url: str
     cost_usd: float | None
     max_usd: float | None
+    nonce: str
+    window_from: datetime
+    window_to: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,13 @@
 """The tables of the ledger, and how an engine for them is made. One schema for every database.
 
 `take` says what is asked; it is written with the first intent. `attempt` holds each try to buy it. `run` holds who
-tried, and how much that run has committed. Nothing here decides anything: the rules are in `animatic.takes`.
+tried, and how much that run has committed. `remark` keeps what contradicts an attempt's state instead of changing it,
+`orphan` the predictions of the account that belong to no take. Nothing here decides anything: the rules are in
+`animatic.takes` and `animatic.evidence`.
 """
 
 import os
+import secrets
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -13,10 +16,11 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
-from animatic.errors import LedgerUnusableError, LedgerVersionError, SettingsError
+from animatic.errors import AnimaticError, LedgerUnusableError, LedgerVersionError, SettingsError
+from animatic.ledger.place import remember, require_local, require_not_lost
 from animatic.takes import LIVE
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT_S = 30
 
 METADATA = sa.MetaData()
@@ -61,6 +65,9 @@ ATTEMPT = sa.Table(
     sa.Column("image_url", sa.Text, nullable=False),  # as sent
     sa.Column("cost_usd", sa.Float),  # null where no price could be had
     sa.Column("intent_at", sa.DateTime, nullable=False),
+    sa.Column("nonce", sa.Text, nullable=False, server_default=""),  # of the intent; a receipt names it
+    sa.Column("window_from", sa.DateTime),  # the API may have accepted it from here
+    sa.Column("window_to", sa.DateTime),  # to here, by its own clock
     sa.Column("submitted_at", sa.DateTime),
     sa.Column("completed_at", sa.DateTime),
     sa.Column("created_at", sa.DateTime),
@@ -72,17 +79,38 @@ ATTEMPT = sa.Table(
     sa.Column("error_code", sa.BigInteger),
     sa.Column("error", sa.Text),
     sa.Column("polls", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("absent_since", sa.DateTime),  # end of the first complete scan of the list without it, by the API's clock
+    sa.Column("candidates", sa.Text),  # JSON list of prediction ids that it may be; not null: held by reconciling
+    sa.Column("settled_by", sa.Text),  # what an unknown attempt was settled by: receipt, inputs, window, operator
     sa.UniqueConstraint("fingerprint", "attempt_no"),
+)
+
+REMARK = sa.Table(
+    "remark",
+    METADATA,
+    sa.Column("remark_id", sa.Integer, primary_key=True),
+    sa.Column("attempt_id", sa.Integer, sa.ForeignKey("attempt.attempt_id"), nullable=False),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("made_at", sa.DateTime, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+)
+
+ORPHAN = sa.Table(
+    "orphan",
+    METADATA,
+    sa.Column("prediction_id", sa.Text, primary_key=True),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("created_at", sa.DateTime),
+    sa.Column("found_at", sa.DateTime, nullable=False),
 )
 
 _LIVE_SQL = sa.text("state IN (" + ", ".join(f"'{state}'" for state in sorted(LIVE)) + ")")
 sa.Index("one_live", ATTEMPT.c.fingerprint, unique=True, sqlite_where=_LIVE_SQL, postgresql_where=_LIVE_SQL)
-sa.Index(
-    "submitting_now",
-    ATTEMPT.c.run_id,
-    sqlite_where=sa.text("state = 'submitting'"),
-    postgresql_where=sa.text("state = 'submitting'"),
-)
+_UNCLEAR_SQL = sa.text("state IN ('held', 'submitting', 'unknown')")
+sa.Index("unclear_now", ATTEMPT.c.state, ATTEMPT.c.run_id, sqlite_where=_UNCLEAR_SQL, postgresql_where=_UNCLEAR_SQL)
+
+_ADDED_BY_2 = ("nonce", "window_from", "window_to", "absent_since", "candidates", "settled_by")
 
 
 def sqlite_path(url: str) -> Path:
@@ -102,13 +130,16 @@ def sqlite_path(url: str) -> Path:
 
 
 def open_engine(url: str) -> sa.Engine:
-    """An engine on a ledger with the current schema, made if it is not there yet, readable by its owner only.
+    """An engine on a ledger with the current schema, made if it was never there, readable by its owner only.
 
     Raises:
-        LedgerUnusableError: the file can't be opened, or is not a ledger.
+        SettingsError: it lies on a network file system.
+        LedgerUnusableError: the file can't be opened, is damaged, is not a ledger, or is gone.
         LedgerVersionError: a newer animatic wrote it.
     """
     path = sqlite_path(url)
+    require_local(path)
+    require_not_lost(path)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -123,34 +154,66 @@ def open_engine(url: str) -> sa.Engine:
     event.listen(engine, "begin", _begin_immediate)
     try:
         with engine.begin() as db:
-            _refuse_other_versions(db, path)
-            METADATA.create_all(db)
-            db.execute(
-                sa.text("INSERT INTO meta (name, value) VALUES ('schema_version', :v) ON CONFLICT (name) DO NOTHING"),
-                {"v": str(SCHEMA_VERSION)},
-            )
-    except LedgerVersionError:
+            ledger_id = _bring_up_to_date(db, path)
+        remember(path, ledger_id)
+    except AnimaticError:
         engine.dispose()
         raise
-    except DBAPIError as error:
+    except (DBAPIError, OSError) as error:
         engine.dispose()
+        said = error.orig if isinstance(error, DBAPIError) else error.strerror
         raise LedgerUnusableError(
-            f'ledger {path}: SQLite says "{error.orig}". Nothing was bought. If the file is damaged, restore it from a '
+            f'ledger {path}: SQLite says "{said}". Nothing was bought. If the file is damaged, restore it from a '
             "backup before running again: it is the only record of what was paid for."
         ) from None
     return engine
 
 
-def _refuse_other_versions(db: sa.Connection, path: Path) -> None:
-    """Look before anything is made: a newer ledger is left exactly as it is."""
-    if not sa.inspect(db).has_table(META.name):
-        return
-    found = db.execute(sa.select(META.c.value).where(META.c.name == "schema_version")).scalar()
-    if found not in {None, str(SCHEMA_VERSION)}:
+def require_sound(db: sa.Connection) -> None:
+    """Read the whole ledger, indexes included, before money depends on it.
+
+    Raises:
+        LedgerUnusableError: it is damaged.
+    """
+    found = [str(line) for line in db.exec_driver_sql("PRAGMA integrity_check(3)").scalars()]
+    loose = db.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if loose is not None:
+        found = [f"a row of {loose[0]} refers to nothing"]
+    if found != ["ok"]:
+        said = "; ".join(found)
+        raise LedgerUnusableError(
+            f'ledger {db.engine.url.database}: it is damaged, SQLite says "{said[:300]}". Nothing was bought. '
+            "Restore it from a backup before running again: it is the only record of what was paid for."
+        )
+
+
+def _bring_up_to_date(db: sa.Connection, path: Path) -> str:
+    """Make the tables, or add to them what an older version did not have; the ledger's own id.
+
+    Looks before it makes anything: a newer ledger is left exactly as it is.
+    """
+    found = None
+    if sa.inspect(db).has_table(META.name):
+        found = db.execute(sa.select(META.c.value).where(META.c.name == "schema_version")).scalar()
+    if found not in {None, "1", str(SCHEMA_VERSION)}:
         raise LedgerVersionError(
             f"ledger {path}: found schema version {found}; this animatic knows {SCHEMA_VERSION}. "
             "Install the version that wrote it."
         )
+    if found == "1":
+        db.exec_driver_sql("DROP INDEX IF EXISTS submitting_now")
+        for name in _ADDED_BY_2:
+            column = sa.schema.CreateColumn(ATTEMPT.c[name]).compile(db.engine)
+            db.exec_driver_sql(f"ALTER TABLE attempt ADD COLUMN {column}")
+    METADATA.create_all(db)
+    for index in ATTEMPT.indexes:
+        index.create(db, checkfirst=True)
+    write = sa.text("INSERT INTO meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING")
+    db.execute(write, [{"name": "schema_version", "value": str(SCHEMA_VERSION)}])
+    db.execute(write, [{"name": "ledger_id", "value": secrets.token_hex(16)}])
+    if found == "1":
+        db.execute(META.update().where(META.c.name == "schema_version").values(value=str(SCHEMA_VERSION)))
+    return str(db.execute(sa.select(META.c.value).where(META.c.name == "ledger_id")).scalar())
 
 
 def _harden_sqlite(connection: sqlite3.Connection, _record: Any) -> None:

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ INTENT = Intent(
     image_url="https://stills.example/a.png",
     cost_usd=2.5,
     max_usd=None,
+    nonce="n1",
+    window_from=datetime(2026, 3, 1, 12, tzinfo=UTC),
+    window_to=datetime(2026, 3, 1, 12, 1, tzinfo=UTC),
 )
 FINISH = Finish(State.COMPLETED, "completed", ("https://cdn.example/1.mp4",), (False,), 4_000, None, None, None)
 
@@ -56,7 +60,7 @@ class Ledger:
         return attempt_id
 
     async def finish(self, attempt_id: int, polls: int = 1, **changes: Any) -> None:
-        await self.do("finish", attempt_id, replace(FINISH, **changes), polls)
+        await self.do("finish", attempt_id, replace(FINISH, **changes), polls, "run-1")
 
     async def find(self, fingerprint: str = "f" * 64, run_id: str = "run-1") -> Any:
         return (await self.do("look_up", [fingerprint], run_id)).get(fingerprint)

@@ -6,10 +6,11 @@ import threading
 from contextlib import closing
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from animatic.errors import LedgerUnusableError
-from animatic.ledger.desk import LARGEST_GROUP
+from animatic.ledger.desk import LARGEST_GROUP, LedgerDesk
 
 
 def note(db: sa.Connection, name: str) -> str:
@@ -23,7 +24,7 @@ def note_then_fail(db: sa.Connection, name: str) -> None:
 
 
 def names(ledger: Any) -> set[str]:
-    return {name for (name,) in ledger.rows("SELECT name FROM meta WHERE name <> 'schema_version'")}
+    return {name for (name,) in ledger.rows("SELECT name FROM meta WHERE name NOT IN ('schema_version', 'ledger_id')")}
 
 
 class Blocker:
@@ -178,3 +179,38 @@ async def test_closing_finishes_what_is_queued(ledger: Any) -> None:
     await asyncio.to_thread(ledger.desk.close)
     await asyncio.gather(*waiting)
     assert len(names(ledger)) == 20
+
+
+async def test_a_desk_that_was_closed_says_so(path: Any) -> None:
+    desk = LedgerDesk(f"sqlite:///{path}")
+    desk.close()
+    with pytest.raises(LedgerUnusableError, match="it has been closed"):
+        await desk.do(note, "late")
+
+
+async def test_what_is_queued_before_the_end_is_committed_with_it(path: Any) -> None:
+    desk = LedgerDesk(f"sqlite:///{path}")
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slow(db: sa.Connection) -> None:
+        entered.set()
+        go_on.wait(10)
+
+    first = asyncio.ensure_future(desk.do(slow))
+    await asyncio.to_thread(entered.wait, 10)
+    second = asyncio.ensure_future(desk.do(note, "queued"))
+    await asyncio.sleep(0)
+    closing_desk = asyncio.ensure_future(asyncio.to_thread(desk.close))
+    while desk._jobs.qsize() < 2:
+        await asyncio.sleep(0.01)
+    go_on.set()
+    await asyncio.gather(first, second, closing_desk)
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("SELECT count(*) FROM meta WHERE name = 'queued'").fetchone() == (1,)
+
+
+async def test_a_desk_is_closed_at_the_end_of_its_block(path: Any) -> None:
+    with LedgerDesk(f"sqlite:///{path}") as desk:
+        await desk.do(note, "inside")
+    with pytest.raises(LedgerUnusableError, match="it has been closed"):
+        await desk.do(note, "outside")

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from animatic.intake import bury_dead_runs
 from animatic.ledger.liveness import alive, is_alive
+from animatic.recovery import recover
 from animatic.takes import State
 
 HOLDER = """
@@ -90,8 +90,8 @@ def test_only_dead_runs_are_buried(ledger: Any, path: Path, start_run: StartRun)
             await ledger.intend(f"{number:064d}", run_id=run_id)
 
     async def bury() -> tuple[int, list[State]]:
-        buried = await bury_dead_runs(ledger.desk, path)
-        return buried, [(await ledger.find(f"{number:064d}")).state for number in range(3)]
+        recovered = await recover(ledger.desk, path)
+        return recovered.unknown, [(await ledger.find(f"{number:064d}")).state for number in range(3)]
 
     asyncio.run(prepare())
     assert asyncio.run(bury()) == (0, [State.SUBMITTING] * 3)

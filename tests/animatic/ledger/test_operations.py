@@ -96,15 +96,53 @@ async def test_what_this_run_bought_is_told_from_what_others_bought(ledger: Any)
     assert (record.bought_here, record.tried_here) == (0, False)
 
 
-async def test_a_prediction_that_belongs_to_another_take_makes_this_one_held(ledger: Any) -> None:
+async def test_of_two_takes_with_one_prediction_both_are_held(ledger: Any) -> None:
     await ledger.do("accept", await ledger.intend(), "p1", "created")
-    await ledger.do("accept", await ledger.intend(FAR), "p1", "created")
-    record = await ledger.find(FAR)
-    assert (record.state, record.prediction_id) == (State.HELD, None)
-    assert "p1" in record.error
-    assert "ffffffffffff" in record.error
-    assert (await ledger.find()).state is State.SUBMITTED
+    assert not await ledger.do("accept", await ledger.intend(FAR), "p1", "created")
+    near, far = await ledger.find(), await ledger.find(FAR)
+    assert (near.state, near.prediction_id) == (State.HELD, "p1")
+    assert (far.state, far.prediction_id) == (State.HELD, None)
+    for record, other in ((near, FAR), (far, "f" * 64)):
+        assert f"to take {other[:12]}" in record.error
+        assert f"animatic reconcile --adopt {record.fingerprint[:12]}=p1" in record.error
     assert await ledger.committed_usd() == 5.0
+
+
+async def test_a_final_take_stays_final_whoever_is_given_its_prediction(ledger: Any) -> None:
+    attempt_id = await ledger.intend()
+    await ledger.do("accept", attempt_id, "p1", "created")
+    await ledger.finish(attempt_id)
+    assert not await ledger.do("accept", await ledger.intend(FAR), "p1", "created")
+    assert (await ledger.find()).state is State.COMPLETED
+    assert (await ledger.find(FAR)).state is State.HELD
+    ((remarked, text),) = ledger.rows("SELECT attempt_id, text FROM remark")
+    assert remarked == attempt_id
+    assert FAR[:12] in text
+
+
+async def test_an_id_that_comes_twice_to_the_same_attempt_is_refused_as_any_second_end(ledger: Any) -> None:
+    attempt_id = await ledger.intend()
+    await ledger.do("accept", attempt_id, "p1", "created")
+    with pytest.raises(LedgerError, match="found state submitted"):
+        await ledger.do("accept", attempt_id, "p1", "created")
+
+
+async def test_an_attempt_has_at_most_so_many_remarks_and_none_is_endless(ledger: Any) -> None:
+    attempt_id = await ledger.buy()
+    for number in range(operations.MOST_REMARKS + 5):
+        await ledger.do("remark", attempt_id, "run-1", f"{number} " + "x" * 5_000)
+    rows = ledger.rows("SELECT text FROM remark")
+    assert (len(rows), max(len(text) for (text,) in rows)) == (operations.MOST_REMARKS, 2_000)
+
+
+async def test_a_prediction_that_the_api_has_forgotten_is_for_a_person(ledger: Any) -> None:
+    attempt_id = await ledger.buy()
+    await ledger.do("lose", attempt_id, 7)
+    record = await ledger.find()
+    assert (record.state, record.polls, record.error_code) == (State.HELD, 7, 404)
+    assert "--absent ffffffffffff" in record.error
+    await ledger.do("lose", attempt_id, 7)
+    assert await ledger.find() == record
 
 
 async def move(ledger: Any, attempt_id: int, to: State) -> None:
@@ -137,9 +175,13 @@ async def test_only_drawn_transitions_are_made(ledger: Any, to: State) -> None:
         attempt_id = await ledger.intend(fingerprint)
         for step in way:
             await move(ledger, attempt_id, step)
-        if to in SUCCESSORS[start] or (to is start and to in {State.COMPLETED, State.FAILED}):
+        is_answer = to in {State.COMPLETED, State.FAILED}
+        if to in SUCCESSORS[start]:
             await move(ledger, attempt_id, to)
             assert (await ledger.find(fingerprint)).state is to
+        elif is_answer and start in {State.COMPLETED, State.FAILED, State.REJECTED, State.HELD}:
+            await move(ledger, attempt_id, to)  # remarked, where it says otherwise
+            assert (await ledger.find(fingerprint)).state is start
         else:
             with pytest.raises(LedgerError, match=f"found state {start}, which {to} may not follow"):
                 await move(ledger, attempt_id, to)
@@ -152,8 +194,18 @@ async def test_of_two_runs_that_watch_a_take_the_first_answer_stays_and_the_seco
     before = ledger.rows("SELECT * FROM attempt")
     await ledger.finish(attempt_id, polls=5, outputs=("https://cdn.example/other.mp4",))
     assert ledger.rows("SELECT * FROM attempt") == before
-    with pytest.raises(LedgerError, match="found state completed, which failed may not follow"):
-        await ledger.finish(attempt_id, state=State.FAILED)
+    assert ledger.rows("SELECT * FROM remark") == []
+
+
+async def test_an_answer_that_contradicts_a_final_one_is_kept_beside_it(ledger: Any) -> None:
+    attempt_id = await ledger.buy()
+    await ledger.finish(attempt_id)
+    before = ledger.rows("SELECT * FROM attempt")
+    await ledger.finish(attempt_id, state=State.FAILED, prediction_status="failed", error="boom")
+    assert ledger.rows("SELECT * FROM attempt") == before
+    ((text,),) = ledger.rows("SELECT text FROM remark")
+    assert "it is completed, and the API now says failed" in text
+    assert "boom" in text
 
 
 async def test_an_attempt_that_is_not_there_cannot_be_moved(ledger: Any) -> None:
@@ -276,3 +328,9 @@ async def test_the_largest_numbers_of_the_api_fit(ledger: Any) -> None:
     await ledger.finish(attempt_id, inference_ms=10**12, error_code=2**63 - 1, state=State.FAILED, error="ü" * 100_000)
     record = await ledger.find()
     assert (record.inference_ms, record.error_code, len(record.error)) == (10**12, 2**63 - 1, 100_000)
+
+
+async def test_a_record_says_what_decides_about_the_next_step(ledger: Any) -> None:
+    await ledger.buy()
+    standing = (await ledger.find()).standing
+    assert (standing.state, standing.bought_here, standing.tried_here) == (State.SUBMITTED, 1, True)

@@ -11,7 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from animatic.errors import LedgerUnusableError, LedgerVersionError, SettingsError
-from animatic.ledger.schema import SCHEMA_VERSION, open_engine, sqlite_path
+from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.schema import SCHEMA_VERSION, open_engine, require_sound, sqlite_path
 from animatic.takes import LIVE, State
 
 
@@ -56,7 +57,7 @@ def test_the_file_and_its_folder_are_for_their_owner_only(tmp_path: Path) -> Non
 def test_any_folder_will_do(tmp_path: Path, name: str) -> None:
     path = tmp_path / name / "ledger.sqlite"
     opened(path).dispose()
-    assert [found.name for found in path.parent.iterdir()] == ["ledger.sqlite"]
+    assert sorted(found.name for found in path.parent.iterdir()) == ["ledger.sqlite", "ledger.sqlite.runs"]
     assert any("schema_version" in line for line in dump(path))
 
 
@@ -153,3 +154,73 @@ def test_two_processes_may_make_the_same_ledger_at_the_same_time(path: Path) -> 
     makers = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(3)]
     ends: list[Any] = [(maker.communicate()[1], maker.returncode) for maker in makers]
     assert ends == [(b"", 0)] * 3
+
+
+VERSION_1 = """
+CREATE TABLE meta (name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (name));
+CREATE TABLE run (run_id TEXT NOT NULL, manifest TEXT NOT NULL, started_at DATETIME NOT NULL, host TEXT NOT NULL,
+  pid INTEGER NOT NULL, committed_usd FLOAT DEFAULT '0' NOT NULL, PRIMARY KEY (run_id));
+CREATE TABLE take (fingerprint TEXT NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL, duration TEXT NOT NULL,
+  request TEXT NOT NULL, PRIMARY KEY (fingerprint));
+CREATE TABLE attempt (attempt_id INTEGER NOT NULL, fingerprint TEXT NOT NULL, attempt_no INTEGER NOT NULL,
+  state TEXT NOT NULL, run_id TEXT NOT NULL, allowed_by TEXT NOT NULL, image_url TEXT NOT NULL, cost_usd FLOAT,
+  intent_at DATETIME NOT NULL, submitted_at DATETIME, completed_at DATETIME, created_at DATETIME, prediction_id TEXT,
+  prediction_status TEXT, outputs TEXT, has_nsfw_contents TEXT, inference_ms BIGINT, error_code BIGINT, error TEXT,
+  polls INTEGER DEFAULT '0' NOT NULL, PRIMARY KEY (attempt_id), UNIQUE (fingerprint, attempt_no),
+  FOREIGN KEY(fingerprint) REFERENCES take (fingerprint), FOREIGN KEY(run_id) REFERENCES run (run_id),
+  UNIQUE (prediction_id));
+CREATE UNIQUE INDEX one_live ON attempt (fingerprint)
+  WHERE state IN ('completed', 'held', 'submitted', 'submitting', 'unknown');
+CREATE INDEX submitting_now ON attempt (run_id) WHERE state = 'submitting';
+INSERT INTO meta VALUES ('schema_version', '1');
+INSERT INTO run VALUES ('r', 'shots.csv', '2026-03-01 12:00:00.000000', 'h', 1, 2.5);
+INSERT INTO take VALUES ('f', 'sandbox', 'm', '5s', '{}');
+INSERT INTO attempt (attempt_id, fingerprint, attempt_no, state, run_id, allowed_by, image_url, intent_at)
+  VALUES (1, 'f', 1, 'unknown', 'r', 'plan', 'u', '2026-03-01 12:00:00.000000');
+"""
+
+
+def test_a_ledger_of_version_1_is_brought_up_to_date_with_all_it_knows(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(VERSION_1)
+    opened(path).dispose()
+    new = path.with_name("new.sqlite")
+    opened(new).dispose()
+
+    def columns(of: Path) -> set[tuple[str, str]]:
+        with closing(sqlite3.connect(of)) as db:
+            rows = db.execute("SELECT m.name, p.name FROM sqlite_master m JOIN pragma_table_info(m.name) p").fetchall()
+            indexes = db.execute("SELECT 'index', name FROM sqlite_master WHERE type = 'index'").fetchall()
+        return {*rows, *indexes}
+
+    assert columns(path) == columns(new)
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT fingerprint, state, nonce, candidates FROM attempt").fetchall() == [
+            ("f", "unknown", "", None)
+        ]
+        assert db.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone() == ("2",)
+    before = path.read_bytes()
+    opened(path).dispose()
+    assert path.read_bytes() == before
+
+
+async def test_a_sound_ledger_passes_and_a_row_that_refers_to_nothing_does_not(ledger: Any) -> None:
+    await ledger.buy()
+    await ledger.desk.do(require_sound)
+    with closing(sqlite3.connect(ledger.path)) as other:
+        other.execute("DELETE FROM take")
+        other.commit()
+    with pytest.raises(LedgerUnusableError, match="a row of attempt refers to nothing"):
+        await ledger.desk.do(require_sound)
+
+
+async def test_an_index_that_lost_its_rows_is_damage(ledger: Any) -> None:
+    await ledger.buy()
+    with closing(sqlite3.connect(ledger.path)) as other:
+        other.execute("PRAGMA writable_schema = ON")
+        other.execute("UPDATE sqlite_master SET sql = replace(sql, 'fingerprint)', 'state)') WHERE name = 'one_live'")
+        other.commit()
+    again = LedgerDesk(f"sqlite:///{ledger.path}")
+    with pytest.raises(LedgerUnusableError, match=r"it is damaged.*Restore it from a backup"):
+        await again.do(require_sound)
+    again.close()

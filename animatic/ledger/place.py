@@ -1,0 +1,110 @@
+"""Where a ledger may lie, and whether the one that was there still is.
+
+The runs folder beside a ledger holds the ledger's own id. A folder that remembers a ledger which is not there any more,
+or is another one, stops everything: a new ledger in its place would buy all takes again.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from animatic.errors import LedgerUnusableError, SettingsError
+from animatic.ledger.liveness import runs_folder
+from animatic.ledger.receipts import sync_folder
+
+_ID_FILE = "ledger-id"
+_MOUNTS = Path("/proc/self/mountinfo")
+
+_OVER_A_NETWORK = re.compile(
+    r"(nfs\d*|cifs|smb\d?|smbfs|afs|ncpfs|9p|ceph|lustre|glusterfs|beegfs|gpfs|orangefs|ocfs2|gfs2|davfs|vboxsf|"
+    r"vmhgfs|prl_fs|fuse|fuse\..+|fuseblk\.sshfs)"
+)
+"""File systems whose locks or syncs SQLite cannot rely on; not `fuseblk`, which is NTFS or exFAT on a local disk."""
+
+
+def require_local(ledger: Path, mounts: str | None = None) -> None:
+    """Refuse a ledger on a network file system. `mounts` is the text of /proc/self/mountinfo.
+
+    Raises:
+        SettingsError: it lies on one.
+    """
+    if mounts is None:
+        mounts = _MOUNTS.read_text(encoding="utf-8", errors="replace") if _MOUNTS.exists() else ""
+    kind = file_system_of(ledger.resolve(), mounts)
+    if kind is not None and _OVER_A_NETWORK.fullmatch(kind):
+        raise SettingsError(
+            f"ANIMATIC_LEDGER: {ledger} lies on a file system of type {kind}; allowed: a local disk, since SQLite "
+            "cannot lock or sync reliably over a network and takes could be bought twice. Give it a local path."
+        )
+
+
+def file_system_of(path: Path, mounts: str) -> str | None:
+    """The type of the file system that a path lies on, or None where the mounts do not say."""
+    best, kind = -1, None
+    for line in mounts.splitlines():
+        fields, _, rest = line.partition(" - ")
+        parts = fields.split()
+        if len(parts) < 5 or not rest:
+            continue
+        point = Path(_unescaped(parts[4]))
+        if path.is_relative_to(point) and len(point.parts) >= best:  # of two on one point, the later covers the other
+            best, kind = len(point.parts), rest.split()[0]
+    return kind
+
+
+def require_not_lost(ledger: Path) -> None:
+    """Refuse to go on where a ledger was and is no more.
+
+    Raises:
+        LedgerUnusableError: it is gone, or empty.
+    """
+    remembered = _remembered(ledger)
+    if remembered is not None and (not ledger.exists() or ledger.stat().st_size == 0):
+        raise LedgerUnusableError(
+            f"ledger {ledger}: it is gone, though {runs_folder(ledger)} says that it was there. Nothing was bought. "
+            "Restore it from a backup: it is the only record of what was paid for. To begin anew, and buy everything "
+            f"again, remove {runs_folder(ledger)} too."
+        )
+
+
+def remember(ledger: Path, ledger_id: str) -> None:
+    """Write down which ledger lies here, or check that it is still the same.
+
+    Raises:
+        LedgerUnusableError: it is another one.
+    """
+    remembered = _remembered(ledger)
+    if remembered == ledger_id:
+        return
+    if remembered is not None:
+        raise LedgerUnusableError(
+            f"ledger {ledger}: it is another ledger than the one that {runs_folder(ledger)} knows. Nothing was bought. "
+            "Put the right one back. If this one is meant to replace it, and what the other knew may be bought again, "
+            f"remove {runs_folder(ledger)}."
+        )
+    folder = runs_folder(ledger)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = folder / f"{_ID_FILE}.{os.getpid()}.tmp"
+    with open(partial, "w", encoding="ascii", opener=_for_the_owner) as file:
+        file.write(ledger_id)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(folder / _ID_FILE)
+    sync_folder(folder)
+    sync_folder(folder.parent)
+
+
+def _for_the_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _remembered(ledger: Path) -> str | None:
+    try:
+        return (runs_folder(ledger) / _ID_FILE).read_text(encoding="ascii", errors="replace").strip() or None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _unescaped(text: str) -> str:
+    """Mountinfo writes blanks and backslashes as octal escapes."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)

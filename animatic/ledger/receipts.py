@@ -1,0 +1,149 @@
+"""Replies to submissions, on disk before they are parsed: the second home of a prediction's id.
+
+A run opens its file and sizes it before it buys anything, so that a full disk cannot keep a reply out. Each submission
+holds a slot from its intent until what the reply says is committed to the ledger. A reply whose commit failed, or whose
+run died before it, stays in the file, and the next run to come reads it back.
+
+A slot is a header (magic, length, CRC-32) and one line of JSON followed by the body as it came. A body too long for
+its slot is cut; its take is then settled like one whose reply was lost.
+"""
+
+import asyncio
+import errno
+import json
+import os
+import struct
+import zlib
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+SLOTS = 256
+SLOT_BYTES = 8_192
+
+_MAGIC = b"animatic"
+_sync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
+_HEADER = struct.Struct("<8sII")
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A reply that was written down: for which intent of which attempt, its HTTP status and its body."""
+
+    attempt_id: int
+    nonce: str
+    http: int
+    body: bytes
+
+
+def write_zeros(file: int, offset: int, size_bytes: int) -> None:
+    """Make room where the system cannot allocate it (macOS); raises OSError."""
+    if os.pwrite(file, bytes(size_bytes), offset) != size_bytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+_allocate: Callable[[int, int, int], None] = getattr(os, "posix_fallocate", write_zeros)
+
+
+class Slot:
+    """Room for one reply."""
+
+    def __init__(self, receipts: "Receipts", number: int) -> None:
+        self.number = number
+        self._receipts = receipts
+        self.is_owed = False
+        """Whether it holds a reply that the ledger does not."""
+
+    async def keep(self, attempt_id: int, nonce: str, http: int, body: bytes) -> None:
+        """Write a reply down; it is on disk when this returns. Raises OSError."""
+        self.is_owed = True
+        record = encode(Receipt(attempt_id, nonce, http, body))
+        await asyncio.to_thread(self._receipts.write, self.number, record)
+
+    def settle(self) -> None:
+        """What the reply says is in the ledger; the slot may be used again."""
+        self.is_owed = False
+
+
+class Receipts:
+    """The receipts of one run. The file goes when everything in it is in the ledger too."""
+
+    def __init__(self, path: Path, slots: int = SLOTS, allocate: Callable[[int, int, int], None] = _allocate) -> None:
+        self.path, self._slots = path, slots
+        self._free = list(range(slots))
+        self._room = asyncio.Semaphore(slots)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            allocate(self._file, 0, slots * SLOT_BYTES)
+            os.fsync(self._file)
+            sync_folder(path.parent)
+        except OSError:
+            os.close(self._file)
+            path.unlink()
+            raise
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncGenerator[Slot]:
+        """Room for the reply to a submission that has not been sent yet; waits while all room is taken."""
+        await self._room.acquire()
+        slot = Slot(self, self._free.pop())
+        try:
+            yield slot
+        finally:
+            if not slot.is_owed:
+                self._free.append(slot.number)
+                self._room.release()
+
+    def write(self, number: int, record: bytes) -> None:
+        """Put a record into a slot, synced."""
+        if os.pwrite(self._file, record, number * SLOT_BYTES) != len(record):
+            raise OSError("the receipts file took only a part of a reply")
+        _sync(self._file)
+
+    def close(self) -> None:
+        """Close the file, and remove it unless it holds a reply that the ledger does not."""
+        os.close(self._file)
+        if not self.is_owed:
+            self.path.unlink(missing_ok=True)
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether some slot holds a reply that the ledger does not."""
+        return len(self._free) < self._slots
+
+
+def encode(receipt: Receipt) -> bytes:
+    """A record that fits into a slot."""
+    head = json.dumps({"attempt_id": receipt.attempt_id, "nonce": receipt.nonce, "http": receipt.http}).encode() + b"\n"
+    payload = (head + receipt.body)[: SLOT_BYTES - _HEADER.size]
+    return _HEADER.pack(_MAGIC, len(payload), zlib.crc32(payload)) + payload
+
+
+def read_receipts(path: Path) -> list[Receipt]:
+    """Every whole record of a file; what was never written, or only half, is left out."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:  # another run has read it and cleaned up
+        return []
+    return list(_records(data))
+
+
+def _records(data: bytes) -> Iterator[Receipt]:
+    for start in range(0, len(data) - _HEADER.size + 1, SLOT_BYTES):
+        magic, length, checksum = _HEADER.unpack_from(data, start)
+        payload = data[start + _HEADER.size : start + _HEADER.size + length]
+        if magic != _MAGIC or length > SLOT_BYTES or zlib.crc32(payload) != checksum:
+            continue
+        head, _, body = payload.partition(b"\n")
+        known = json.loads(head)
+        yield Receipt(known["attempt_id"], known["nonce"], known["http"], body)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

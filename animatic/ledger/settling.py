@@ -1,0 +1,333 @@
+"""What is done to the ledger when it becomes known whether a take was bought: by receipt, by the list, by a person.
+
+Each is a function of a connection inside a transaction that its caller commits. What the list proves is decided in
+`animatic.evidence`; what a reply means, in `animatic.wavespeed.endings`; here it is written down.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from animatic.errors import FixInputError
+from animatic.evidence import Absent, Adopt, Candidate, Claim, Hold, Scan, judge
+from animatic.ledger.operations import (
+    LOOKUP_CHUNK,
+    accept,
+    aware,
+    conclude,
+    give_back,
+    move,
+    naive,
+    now,
+    settled_by_hand,
+)
+from animatic.ledger.schema import ATTEMPT, ORPHAN, TAKE
+from animatic.takes import State
+
+LOOSE_WINDOW = timedelta(hours=1)
+"""Around our own time of an intent that was recorded without a window."""
+
+MOST_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A prediction of the account that belongs to no take of the ledger."""
+
+    prediction_id: str
+    model: str
+    created_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A take that is unknown or held: since when, by our clock, and why."""
+
+    fingerprint: str
+    state: str
+    since: datetime
+    error: str
+
+
+@dataclass(slots=True)
+class Settled:
+    """What a scan settled: how many takes became what, and the fingerprints of those that can go on."""
+
+    counts: Counter[str] = field(default_factory=Counter[str])
+    adopted: list[str] = field(default_factory=list[str])
+    absent: list[str] = field(default_factory=list[str])
+    orphans: list[Orphan] = field(default_factory=list[Orphan])
+
+
+def claims(db: sa.Connection, provider: str) -> list[Claim]:
+    """Every attempt at this provider whose submission may have been accepted, live ones included.
+
+    Of what is held, only what reconciling held itself: two takes with one id are for a person.
+    """
+    rows = db.execute(
+        sa.select(ATTEMPT, TAKE.c.model, TAKE.c.request)
+        .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
+        .where(
+            ATTEMPT.c.state.in_([State.UNKNOWN.value, State.HELD.value, State.SUBMITTING.value]),
+            TAKE.c.provider == provider,
+            sa.or_(ATTEMPT.c.state != State.HELD.value, ATTEMPT.c.candidates.is_not(None)),
+        )
+        .order_by(ATTEMPT.c.attempt_id)
+    )
+    return [_claim(row) for row in rows]
+
+
+def settle(  # noqa: PLR0913, PLR0917 - whose claims, what was listed, and how that is judged
+    db: sa.Connection, provider: str, model: str, listed: Sequence[Candidate], scan: Scan, settle_s: float
+) -> Settled:
+    """Judge every open claim on a model by a scan of the list that ended before this began, and write it down."""
+    model_claims = [claim for claim in claims(db, provider) if claim.model == model]
+    bound = _bound(db, [each.prediction_id for each in listed])
+    free = {each.prediction_id: each for each in listed if each.prediction_id not in bound}
+    verdicts = judge(model_claims, list(free.values()), scan, timedelta(seconds=settle_s))
+    settled, named = Settled(), set[str]()
+    for attempt_id, verdict in verdicts.items():
+        fingerprint = _fingerprint(db, attempt_id)
+        match verdict:
+            case Adopt(prediction_id, by):
+                _adopt(db, attempt_id, prediction_id, by)
+                settled.adopted.append(fingerprint)
+                named.add(prediction_id)
+            case Absent():
+                _declare_absent(db, attempt_id, "window", "WaveSpeed's list, read twice, does not have it")
+                settled.absent.append(fingerprint)
+            case Hold(candidates, why):
+                _hold(db, attempt_id, fingerprint, candidates, why)
+                named.update(each.prediction_id for each in candidates)
+            case _:
+                db.execute(
+                    ATTEMPT.update()
+                    .where(ATTEMPT.c.attempt_id == attempt_id)
+                    .values(absent_since=naive(verdict.absent_since))
+                )
+        settled.counts[type(verdict).__name__.lower()] += 1
+    mine = _live_may_own(model_claims, list(free.values()), timedelta(seconds=settle_s))
+    settled.orphans = [
+        Orphan(each.prediction_id, each.model, each.created_at) for key, each in free.items() if key not in named | mine
+    ]
+    _remember_orphans(db, provider, settled.orphans)
+    return settled
+
+
+def orphans(db: sa.Connection, provider: str) -> list[Orphan]:
+    """Predictions that were seen to belong to no take, and still do, oldest first."""
+    bound = sa.select(ATTEMPT.c.prediction_id).where(ATTEMPT.c.prediction_id.is_not(None))
+    rows = db.execute(
+        sa.select(ORPHAN)
+        .where(ORPHAN.c.provider == provider, ORPHAN.c.prediction_id.not_in(bound))
+        .order_by(ORPHAN.c.created_at, ORPHAN.c.prediction_id)
+    )
+    return [Orphan(row.prediction_id, row.model, aware(row.created_at)) for row in rows]
+
+
+def open_takes(db: sa.Connection, provider: str) -> list[Open]:
+    """Takes that are unknown or held, oldest first."""
+    rows = db.execute(
+        sa.select(ATTEMPT.c.fingerprint, ATTEMPT.c.state, ATTEMPT.c.intent_at, ATTEMPT.c.error)
+        .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
+        .where(ATTEMPT.c.state.in_([State.UNKNOWN.value, State.HELD.value]), TAKE.c.provider == provider)
+        .order_by(ATTEMPT.c.intent_at, ATTEMPT.c.attempt_id)
+    )
+    return [Open(row.fingerprint, row.state, _aware_always(row.intent_at), row.error or "") for row in rows]
+
+
+def redeem_id(db: sa.Connection, attempt_id: int, nonce: str, prediction_id: str, status: str | None) -> bool:
+    """Bind the id that a receipt holds, unless the ledger has it already; whether that changed anything."""
+    found = _open_intent(db, attempt_id, nonce)
+    if found is None:
+        return False
+    accept(db, attempt_id, prediction_id, status)
+    db.execute(ATTEMPT.update().where(ATTEMPT.c.attempt_id == attempt_id).values(settled_by="receipt", candidates=None))
+    return True
+
+
+def redeem_no(  # noqa: PLR0913, PLR0917 - the parts of a receipt that says no
+    db: sa.Connection, attempt_id: int, nonce: str, state: State, error_code: int | None, error: str
+) -> bool:
+    """Conclude what a receipt says was not bought, or left unknown; whether that changed anything."""
+    found = _open_intent(db, attempt_id, nonce)
+    if found is State.SUBMITTING:
+        conclude(db, attempt_id, state, error_code, error)
+    elif found is State.UNKNOWN and state is not State.UNKNOWN:
+        _declare_absent(db, attempt_id, "receipt", error)
+    return found is not None
+
+
+def adopt_by_hand(db: sa.Connection, provider: str, fingerprint: str, prediction_id: str) -> str:
+    """A person says which prediction a take is; its whole fingerprint.
+
+    Raises:
+        FixInputError: there is no such take, nothing about it is open, or the prediction is another take's.
+    """
+    attempt = _open_attempt(db, provider, fingerprint)
+    owner = db.execute(
+        sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.fingerprint, ATTEMPT.c.state).where(
+            ATTEMPT.c.prediction_id == prediction_id, ATTEMPT.c.attempt_id != attempt.attempt_id
+        )
+    ).first()
+    if owner is not None and State(owner.state) is not State.HELD:
+        raise FixInputError(
+            f"--adopt {fingerprint}={prediction_id}: that prediction belongs to take {owner.fingerprint[:12]}, "
+            f"which is {owner.state}; allowed: a prediction that no take has"
+        )
+    if owner is not None:
+        error = (
+            f"its prediction {prediction_id} was given to another take by hand; {settled_by_hand(owner.fingerprint)}"
+        )
+        db.execute(
+            ATTEMPT.update().where(ATTEMPT.c.attempt_id == owner.attempt_id).values(prediction_id=None, error=error)
+        )
+    _adopt(db, attempt.attempt_id, prediction_id, "operator")
+    return str(attempt.fingerprint)
+
+
+def absent_by_hand(db: sa.Connection, provider: str, fingerprint: str) -> str:
+    """A person says that a take was not bought, so that it may be; its whole fingerprint.
+
+    Raises:
+        FixInputError: there is no such take, or nothing about it is open.
+    """
+    attempt = _open_attempt(db, provider, fingerprint)
+    _declare_absent(db, attempt.attempt_id, "operator", "declared absent by hand")
+    return str(attempt.fingerprint)
+
+
+def _open_intent(db: sa.Connection, attempt_id: int, nonce: str) -> State | None:
+    """The state of the attempt that a receipt names, if it is still the same intent and not concluded yet."""
+    found = db.execute(
+        sa.select(ATTEMPT.c.state, ATTEMPT.c.prediction_id).where(
+            ATTEMPT.c.attempt_id == attempt_id, ATTEMPT.c.nonce == nonce
+        )
+    ).first()
+    if found is None or found.prediction_id is not None:
+        return None
+    state = State(found.state)
+    return state if state in {State.SUBMITTING, State.UNKNOWN} else None
+
+
+def _open_attempt(db: sa.Connection, provider: str, fingerprint: str) -> sa.Row[Any]:
+    rows = db.execute(
+        sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.fingerprint, ATTEMPT.c.state)
+        .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
+        .where(TAKE.c.provider == provider, ATTEMPT.c.fingerprint.startswith(fingerprint, autoescape=True))
+        .order_by(ATTEMPT.c.attempt_no.desc())
+    ).all()
+    if len(fingerprint) < 8 or len({row.fingerprint for row in rows}) != 1:
+        count = len({row.fingerprint for row in rows})
+        raise FixInputError(
+            f"{fingerprint}: found {count} takes with a fingerprint that begins so; allowed: at least the first 8 hex "
+            "digits of one take's fingerprint, as the results table shows it"
+        )
+    if State(rows[0].state) not in {State.UNKNOWN, State.HELD}:
+        raise FixInputError(
+            f"{fingerprint}: this take is {rows[0].state}; allowed: one that is unknown or held. Nothing was changed"
+        )
+    return rows[0]
+
+
+def _adopt(db: sa.Connection, attempt_id: int, prediction_id: str, by: str) -> None:
+    values = {"prediction_id": prediction_id, "submitted_at": now(), "settled_by": by}
+    move(db, attempt_id, State.SUBMITTED, values | {"error": None, "error_code": None, "candidates": None})
+
+
+def _declare_absent(db: sa.Connection, attempt_id: int, by: str, error: str) -> None:
+    values = {"prediction_id": None, "settled_by": by, "error": error, "candidates": None}
+    move(db, attempt_id, State.ABSENT, values)
+    give_back(db, attempt_id)
+
+
+def _hold(db: sa.Connection, attempt_id: int, fingerprint: str, candidates: Sequence[Candidate], why: str) -> None:
+    shown = [f"{each.prediction_id} ({_when(each.created_at)})" for each in candidates[:MOST_NAMED]]
+    more = f" and {len(candidates) - MOST_NAMED} more" if len(candidates) > MOST_NAMED else ""
+    named = f"; it may be {', '.join(shown)}{more}" if shown else ""
+    error = f"{why}{named}; {settled_by_hand(fingerprint)}"
+    values = {"error": error, "candidates": json.dumps([each.prediction_id for each in candidates])}
+    state = db.execute(sa.select(ATTEMPT.c.state).where(ATTEMPT.c.attempt_id == attempt_id)).scalar()
+    if state == State.HELD.value:
+        db.execute(ATTEMPT.update().where(ATTEMPT.c.attempt_id == attempt_id).values(values))
+    else:
+        move(db, attempt_id, State.HELD, values)
+
+
+def _remember_orphans(db: sa.Connection, provider: str, found: Sequence[Orphan]) -> None:
+    known = set(db.execute(sa.select(ORPHAN.c.prediction_id)).scalars())
+    rows = [
+        {
+            "prediction_id": each.prediction_id,
+            "provider": provider,
+            "model": each.model,
+            "created_at": naive(each.created_at),
+            "found_at": now(),
+        }
+        for each in found
+        if each.prediction_id not in known
+    ]
+    if rows:
+        db.execute(ORPHAN.insert(), rows)
+
+
+def _bound(db: sa.Connection, prediction_ids: Sequence[str]) -> set[str]:
+    """Those that some attempt has."""
+    found: set[str] = set()
+    for start in range(0, len(prediction_ids), LOOKUP_CHUNK):
+        chunk = prediction_ids[start : start + LOOKUP_CHUNK]
+        rows = db.execute(sa.select(ATTEMPT.c.prediction_id).where(ATTEMPT.c.prediction_id.in_(chunk)))
+        found.update(row.prediction_id for row in rows)
+    return found
+
+
+def _live_may_own(all_claims: Sequence[Claim], free: Sequence[Candidate], settle: timedelta) -> set[str]:
+    """Candidates in the window of an attempt that a run is submitting now: it will be told which is its own."""
+    live = [claim for claim in all_claims if claim.is_live]
+    return {
+        each.prediction_id
+        for each in free
+        if any(
+            each.created_at is None or claim.window_from <= each.created_at <= claim.window_to + settle
+            for claim in live
+        )
+    }
+
+
+def _claim(row: sa.Row[Any]) -> Claim:
+    asked = json.loads(row.request)
+    window_from = aware(row.window_from) or _aware_always(row.intent_at) - LOOSE_WINDOW
+    window_to = aware(row.window_to) or _aware_always(row.intent_at) + LOOSE_WINDOW
+    return Claim(
+        attempt_id=row.attempt_id,
+        model=row.model,
+        inputs={
+            "prompt": asked.get("prompt", ""),
+            "image": row.image_url,
+            "aspect_ratio": asked.get("aspect_ratio", ""),
+            "duration": asked.get("duration", ""),
+        },
+        window_from=window_from,
+        window_to=window_to,
+        is_live=row.state == State.SUBMITTING.value,
+        absent_since=aware(row.absent_since),
+    )
+
+
+def _aware_always(moment: datetime) -> datetime:
+    found = aware(moment)
+    assert found is not None  # noqa: S101 - the column is never null
+    return found
+
+
+def _fingerprint(db: sa.Connection, attempt_id: int) -> str:
+    return str(db.execute(sa.select(ATTEMPT.c.fingerprint).where(ATTEMPT.c.attempt_id == attempt_id)).scalar_one())
+
+
+def _when(moment: datetime | None) -> str:
+    return "created at an unknown time" if moment is None else f"created {moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,51 @@
+"""What is done first, before anything is planned: read back what dead runs left behind. Buys nothing, asks nobody.
+
+A run that died may have left replies that the ledger does not have; they are read from its receipts. What it was still
+submitting without a reply becomes `unknown`: nobody can tell whether its POST went out, so it is never sent again.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from animatic.ledger import liveness, settling
+from animatic.ledger import operations as ledger_operations
+from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.receipts import Receipt, read_receipts
+from animatic.wavespeed.endings import STATE_AFTER, Answer, Ended, Ending, classify
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """How many takes got their reply from a receipt, and how many became unknown."""
+
+    redeemed: int = 0
+    unknown: int = 0
+
+
+async def recover(desk: LedgerDesk, ledger: Path) -> Recovered:
+    """Read back the receipts of dead runs, and make `unknown` what they were submitting without one."""
+    redeemed = unknown = 0
+    left_behind = await asyncio.to_thread(liveness.receipts_left_behind, ledger)
+    for path in left_behind.values():
+        for receipt in await asyncio.to_thread(read_receipts, path):
+            redeemed += await _redeem(desk, receipt)
+    for run_id in await desk.do(ledger_operations.runs_submitting):
+        if not liveness.is_alive(ledger, run_id):
+            unknown += await desk.do(ledger_operations.give_up_submitting, run_id)
+    for run_id in left_behind:
+        liveness.bury(ledger, run_id)
+    return Recovered(redeemed, unknown)
+
+
+async def _redeem(desk: LedgerDesk, receipt: Receipt) -> bool:
+    """Bring one reply into the ledger; whether it was not there yet."""
+    ended = classify(Answer(receipt.http, receipt.body))
+    intent = (receipt.attempt_id, receipt.nonce)
+    if ended.ending is Ending.ACCEPTED:
+        return await desk.do(settling.redeem_id, *intent, ended.prediction_id or "", ended.prediction_status)
+    return await desk.do(settling.redeem_no, *intent, STATE_AFTER[ended.ending], ended.code, _said(ended))
+
+
+def _said(ended: Ended) -> str:
+    return f"{ended.said} (read back from the receipts)"

@@ -1,0 +1,208 @@
+"""What the ledger does when it becomes known whether a take was bought."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from animatic.errors import FixInputError
+from animatic.evidence import Candidate, Scan
+from animatic.ledger import settling
+from animatic.takes import State
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MODEL = "wavespeed-ai/veo2-i2v"
+REQUEST = json.dumps({"prompt": "push in", "aspect_ratio": "16:9", "duration": "5s"})
+INPUTS = {"prompt": "push in", "image": "https://stills.example/a.png", "aspect_ratio": "16:9", "duration": "5s"}
+NEAR, FAR = "f" * 64, "a" * 64
+
+
+def candidate(name: str = "p1", **changes: Any) -> Candidate:
+    usual: dict[str, Any] = {"model": MODEL, "created_at": NOON + timedelta(seconds=5), "inputs": INPUTS}
+    return Candidate(name, **(usual | changes))
+
+
+async def unknown(ledger: Any, fingerprint: str = NEAR, **changes: Any) -> int:
+    attempt_id = await ledger.intend(fingerprint, request=REQUEST, **changes)
+    await ledger.do("conclude", attempt_id, State.UNKNOWN, None, "no answer")
+    return attempt_id
+
+
+async def settle(ledger: Any, *listed: Candidate, after: timedelta = timedelta(minutes=20), whole: bool = True) -> Any:
+    scan = Scan(NOON + after, NOON + after, is_complete=whole)
+    return await ledger.desk.do(settling.settle, "sandbox", MODEL, listed, scan, 600.0)
+
+
+async def test_an_adopted_take_is_submitted_and_says_by_what(ledger: Any) -> None:
+    await unknown(ledger)
+    settled = await settle(ledger, candidate())
+    assert (settled.adopted, settled.counts) == ([NEAR], {"adopt": 1})
+    record = await ledger.find()
+    assert (record.state, record.prediction_id, record.error) == (State.SUBMITTED, "p1", None)
+    assert ledger.rows("SELECT settled_by FROM attempt") == [("inputs",)]
+    assert await ledger.committed_usd() == 2.5
+
+
+async def test_an_absent_take_gives_its_money_back_and_may_be_bought_again(ledger: Any) -> None:
+    await unknown(ledger)
+    first = await settle(ledger)
+    assert first.counts == {"wait": 1}
+    second = await settle(ledger, after=timedelta(minutes=31))
+    assert second.absent == [NEAR]
+    assert (await ledger.find()).state is State.ABSENT
+    assert await ledger.committed_usd() == 0.0
+    assert await ledger.intend() != 0
+
+
+async def test_a_held_take_names_its_candidates_and_the_command(ledger: Any) -> None:
+    await unknown(ledger)
+    await settle(ledger, candidate(), candidate("p2", created_at=None))
+    record = await ledger.find()
+    assert record.state is State.HELD
+    for words in ("p1 (created 2026-03-01 12:00:05 UTC)", "p2 (created at an unknown time)", "--adopt ffffffffffff="):
+        assert words in record.error
+
+
+async def test_of_a_crowd_of_candidates_ten_are_named_and_the_rest_counted(ledger: Any) -> None:
+    await unknown(ledger)
+    await settle(ledger, *(candidate(f"p{number}") for number in range(25)))
+    assert " and 15 more" in (await ledger.find()).error
+
+
+async def test_what_was_held_by_the_list_is_judged_again(ledger: Any) -> None:
+    await unknown(ledger)
+    await settle(ledger, candidate(), candidate("p2"))
+    await settle(ledger, candidate(), candidate("p2"), candidate("p3"))
+    assert "p3" in (await ledger.find()).error
+    assert (await settle(ledger, candidate("p2"))).adopted == [NEAR]
+
+
+async def test_two_takes_with_one_id_are_not_for_the_list(ledger: Any) -> None:
+    await ledger.do("accept", await ledger.intend(), "p1", "created")
+    await ledger.do("accept", await ledger.intend(FAR), "p1", "created")
+    assert await ledger.desk.do(settling.claims, "sandbox") == []
+    assert (await settle(ledger)).counts == {}
+
+
+async def test_bound_predictions_are_nobodys_candidates_and_no_orphans(ledger: Any) -> None:
+    await ledger.do("accept", await ledger.intend(FAR), "p1", "created")
+    await unknown(ledger)
+    settled = await settle(ledger, candidate())
+    assert (settled.adopted, settled.orphans) == ([], [])
+
+
+async def test_orphans_are_kept_until_they_find_their_take(ledger: Any) -> None:
+    await unknown(ledger)
+    stranger = candidate("p9", created_at=NOON - timedelta(hours=1), inputs=None)
+    for _ in range(2):
+        assert [each.prediction_id for each in (await settle(ledger, candidate(), stranger)).orphans][-1:] == ["p9"]
+    (orphan,) = await ledger.desk.do(settling.orphans, "sandbox")
+    assert (orphan.prediction_id, orphan.created_at) == ("p9", NOON - timedelta(hours=1))
+    assert await ledger.desk.do(settling.orphans, "elsewhere") == []
+    await ledger.do("accept", await ledger.intend(FAR), "p9", "created")
+    assert await ledger.desk.do(settling.orphans, "sandbox") == []
+
+
+async def test_what_a_live_run_may_own_is_no_orphan(ledger: Any) -> None:
+    await ledger.intend(FAR, request=REQUEST)
+    await unknown(ledger)
+    settled = await settle(ledger, candidate(), candidate("p2", inputs={"prompt": "?"}))
+    assert (settled.orphans, settled.counts) == ([], {"wait": 1})
+
+
+async def test_an_intent_from_before_there_were_windows_gets_a_wide_one(ledger: Any) -> None:
+    attempt_id = await unknown(ledger)
+    await ledger.desk.do(
+        lambda db: db.exec_driver_sql("UPDATE attempt SET window_from = NULL, window_to = NULL") and None
+    )
+    (claim,) = await ledger.desk.do(settling.claims, "sandbox")
+    assert claim.attempt_id == attempt_id
+    assert claim.window_to - claim.window_from == timedelta(hours=2)
+
+
+async def test_a_receipt_binds_what_a_dead_run_was_told_and_only_once(ledger: Any) -> None:
+    attempt_id = await ledger.intend()
+    assert await ledger.desk.do(settling.redeem_id, attempt_id, "n1", "p1", "created")
+    assert not await ledger.desk.do(settling.redeem_id, attempt_id, "n1", "p1", "created")
+    record = await ledger.find()
+    assert (record.state, record.prediction_id) == (State.SUBMITTED, "p1")
+
+
+async def test_a_receipt_for_another_intent_changes_nothing(ledger: Any) -> None:
+    attempt_id = await ledger.intend()
+    assert not await ledger.desk.do(settling.redeem_id, attempt_id, "n0", "p1", "created")
+    assert not await ledger.desk.do(settling.redeem_no, attempt_id, "n0", State.REJECTED, 400, "no")
+    assert (await ledger.find()).state is State.SUBMITTING
+
+
+@pytest.mark.parametrize("to", [State.REJECTED, State.UNSENT, State.UNKNOWN])
+async def test_a_receipt_that_says_no_concludes_what_was_being_submitted(ledger: Any, to: State) -> None:
+    attempt_id = await ledger.intend()
+    assert await ledger.desk.do(settling.redeem_no, attempt_id, "n1", to, 400, "no")
+    assert (await ledger.find()).state is to
+
+
+async def test_a_receipt_that_says_no_settles_what_was_unknown(ledger: Any) -> None:
+    attempt_id = await unknown(ledger)
+    assert await ledger.desk.do(settling.redeem_no, attempt_id, "n1", State.UNKNOWN, None, "?")
+    assert (await ledger.find()).state is State.UNKNOWN
+    assert await ledger.desk.do(settling.redeem_no, attempt_id, "n1", State.REJECTED, 400, "no")
+    assert (await ledger.find()).state is State.ABSENT
+    assert await ledger.committed_usd() == 0.0
+
+
+async def test_a_person_may_adopt_and_the_other_of_a_pair_loses_the_id(ledger: Any) -> None:
+    await ledger.do("accept", await ledger.intend(), "p1", "created")
+    await ledger.do("accept", await ledger.intend(FAR), "p1", "created")
+    assert await ledger.desk.do(settling.adopt_by_hand, "sandbox", FAR[:12], "p1") == FAR
+    near, far = await ledger.find(), await ledger.find(FAR)
+    assert (near.state, near.prediction_id, far.state, far.prediction_id) == (State.HELD, None, State.SUBMITTED, "p1")
+    assert "given to another take by hand" in near.error
+
+
+async def test_a_person_may_adopt_what_no_take_has(ledger: Any) -> None:
+    await unknown(ledger)
+    await ledger.desk.do(settling.adopt_by_hand, "sandbox", NEAR[:8], "p7")
+    assert (await ledger.find()).prediction_id == "p7"
+
+
+async def test_a_person_may_say_that_a_take_was_not_bought(ledger: Any) -> None:
+    await unknown(ledger)
+    assert await ledger.desk.do(settling.absent_by_hand, "sandbox", NEAR) == NEAR
+    assert (await ledger.find()).state is State.ABSENT
+
+
+@pytest.mark.parametrize("shown", ["ffff", "0" * 12, "f%" * 6, ""])
+async def test_a_fingerprint_that_names_no_take_is_refused(ledger: Any, shown: str) -> None:
+    await unknown(ledger)
+    with pytest.raises(FixInputError, match="allowed: at least the first 8 hex digits"):
+        await ledger.desk.do(settling.absent_by_hand, "sandbox", shown)
+
+
+async def test_a_fingerprint_that_names_two_takes_is_refused(ledger: Any) -> None:
+    await unknown(ledger, "b" * 63 + "1")
+    await unknown(ledger, "b" * 63 + "2")
+    with pytest.raises(FixInputError, match="found 2 takes"):
+        await ledger.desk.do(settling.adopt_by_hand, "sandbox", "b" * 20, "p1")
+
+
+async def test_a_take_that_is_settled_is_left_alone(ledger: Any) -> None:
+    await ledger.buy()
+    with pytest.raises(FixInputError, match="this take is submitted; allowed: one that is unknown or held"):
+        await ledger.desk.do(settling.absent_by_hand, "sandbox", NEAR)
+
+
+async def test_a_prediction_of_another_take_is_not_given_away(ledger: Any) -> None:
+    await ledger.do("accept", await ledger.intend(FAR), "p1", "created")
+    await unknown(ledger)
+    with pytest.raises(FixInputError, match="belongs to take aaaaaaaaaaaa, which is submitted"):
+        await ledger.desk.do(settling.adopt_by_hand, "sandbox", NEAR, "p1")
+    assert (await ledger.find()).state is State.UNKNOWN
+
+
+async def test_open_takes_are_told_with_their_reasons(ledger: Any) -> None:
+    await unknown(ledger)
+    await ledger.buy(FAR)
+    (told,) = await ledger.desk.do(settling.open_takes, "sandbox")
+    assert (told.fingerprint, told.state, told.error) == (NEAR, "unknown", "no answer")

@@ -1,0 +1,134 @@
+"""What is read back of dead runs: receipts first, then what they were submitting without one."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from animatic.ledger import operations
+from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.liveness import alive, runs_folder
+from animatic.ledger.receipts import SLOT_BYTES, Receipt, encode
+from animatic.ledger.records import Intent
+from animatic.recovery import Recovered, recover
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ACCEPTED = json.dumps({"code": 200, "message": "", "data": {"id": "p1", "status": "created"}}).encode()
+
+
+class Dead:
+    """A run that died with one take on its way."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.desk = LedgerDesk(f"sqlite:///{path}")
+
+    async def submit(self, nonce: str = "n1") -> int:
+        await self.desk.do(operations.begin_run, "dead", "shots.csv", "here", 1)
+        intent = Intent("f" * 64, "sandbox", "m", "5s", "{}", "dead", "plan", "u", 2.5, None, nonce, NOON, NOON)
+        return await self.desk.do(operations.intend, intent)
+
+    def leave(self, *receipts: Receipt | bytes) -> Path:
+        folder = runs_folder(self.path)
+        folder.mkdir(exist_ok=True)
+        path = folder / "dead.receipts"
+        path.write_bytes(
+            b"".join(
+                (encode(each) if isinstance(each, Receipt) else each).ljust(SLOT_BYTES, b"\0") for each in receipts
+            )
+        )
+        return path
+
+    async def state(self) -> tuple[str, str | None]:
+        record = (await self.desk.do(operations.look_up, ["f" * 64]))["f" * 64]
+        return record.state.value, record.prediction_id
+
+
+@pytest.fixture
+def dead(tmp_path: Path) -> Iterator[Dead]:
+    found = Dead(tmp_path / "ledger.sqlite")
+    yield found
+    found.desk.close()
+
+
+def envelope(code: int) -> bytes:
+    return json.dumps({"code": code, "message": "said", "data": None}).encode()
+
+
+@pytest.mark.parametrize(
+    ("http", "body", "state"),
+    [
+        (200, ACCEPTED, ("submitted", "p1")),
+        (500, ACCEPTED, ("submitted", "p1")),
+        (400, envelope(400), ("rejected", None)),
+        (401, envelope(401), ("unsent", None)),
+        (429, b"", ("unsent", None)),
+        (502, b"<html>", ("unknown", None)),
+        (200, ACCEPTED[:-9], ("unknown", None)),
+    ],
+)
+async def test_a_reply_that_was_kept_is_believed_as_if_it_came_now(
+    dead: Dead, http: int, body: bytes, state: Any
+) -> None:
+    path = dead.leave(Receipt(await dead.submit(), "n1", http, body))
+    assert await recover(dead.desk, dead.path) == Recovered(redeemed=1, unknown=0)
+    assert await dead.state() == state
+    assert not path.exists()
+    assert await recover(dead.desk, dead.path) == Recovered()
+
+
+async def test_without_a_receipt_it_is_unknown(dead: Dead) -> None:
+    await dead.submit()
+    assert await recover(dead.desk, dead.path) == Recovered(redeemed=0, unknown=1)
+    assert await dead.state() == ("unknown", None)
+
+
+async def test_a_stale_receipt_does_not_speak_for_a_later_intent(dead: Dead) -> None:
+    attempt_id = await dead.submit(nonce="n2")
+    dead.leave(Receipt(attempt_id, "n1", 429, b""))
+    assert await recover(dead.desk, dead.path) == Recovered(redeemed=0, unknown=1)
+    assert await dead.state() == ("unknown", None)
+
+
+async def test_a_receipt_is_read_even_if_the_take_was_given_up_before(dead: Dead) -> None:
+    attempt_id = await dead.submit()
+    assert (await recover(dead.desk, dead.path)).unknown == 1
+    dead.leave(Receipt(attempt_id, "n1", 200, ACCEPTED))
+    assert (await recover(dead.desk, dead.path)).redeemed == 1
+    assert await dead.state() == ("submitted", "p1")
+
+
+async def test_damaged_receipts_are_no_reason_to_stop(dead: Dead) -> None:
+    await dead.submit()
+    dead.leave(b"garbage", b"\0", encode(Receipt(1, "n1", 200, ACCEPTED))[:50])
+    assert await recover(dead.desk, dead.path) == Recovered(redeemed=0, unknown=1)
+
+
+async def test_receipts_of_a_live_run_are_its_own(dead: Dead) -> None:
+    await dead.submit()
+    with alive(dead.path, "dead") as receipts:
+        async with receipts.slot() as slot:
+            await slot.keep(1, "n1", 200, ACCEPTED)
+            assert await recover(dead.desk, dead.path) == Recovered()
+            assert await dead.state() == ("submitting", None)
+            slot.settle()
+
+
+async def test_two_who_recover_at_once_do_it_once(dead: Dead) -> None:
+    dead.leave(Receipt(await dead.submit(), "n1", 200, ACCEPTED))
+    found = await asyncio.gather(*(recover(dead.desk, dead.path) for _ in range(3)))
+    assert sum(each.redeemed for each in found) == 1
+    assert await dead.state() == ("submitted", "p1")
+
+
+async def test_an_id_that_another_take_has_holds_both(dead: Dead) -> None:
+    attempt_id = await dead.submit()
+    other = Intent("a" * 64, "sandbox", "m", "5s", "{}", "dead", "plan", "u", 2.5, None, "n9", NOON, NOON)
+    await dead.desk.do(operations.accept, await dead.desk.do(operations.intend, other), "p1", "created")
+    dead.leave(Receipt(attempt_id, "n1", 200, ACCEPTED))
+    assert (await recover(dead.desk, dead.path)).redeemed == 1
+    assert await dead.state() == ("held", None)
