@@ -72,6 +72,9 @@ def _config_from(options: argparse.Namespace) -> SandboxConfig:
         scenario=options.scenario,
         scenario_of=dict(options.scenario_of),
         list_delay_s=options.list_delay_s,
+        list_inputs=not options.no_list_inputs,
+        list_fails_on=frozenset(options.list_fails_on),
+        clock_offset_s=options.clock_offset_s,
         balance_usd=options.balance_usd,
         seed=options.seed,
     )
@@ -99,6 +102,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--scenario", default="ok", help="what happens to submissions that ask for nothing: NAME or NAME=VALUE")
     add("--scenario-of", type=_numbered, action="append", default=[], metavar="N:NAME", help="for the n-th submission")
     add("--list-delay-s", type=float, default=0.0, help="how late a prediction shows up in the list")
+    add("--no-list-inputs", action="store_true", help="never echo inputs in the list")
+    add("--list-fails-on", type=int, action="append", default=[], metavar="PAGE", help="answer 500 to this page")
+    add("--clock-offset-s", type=float, default=0.0, help="how far its clock is from this machine's")
     add("--balance-usd", type=float, default=100_000.0)
     add("--seed", type=int, default=0, help="of latencies and clips")
     add("--die-with-parent", action="store_true", help="end when stdin does")

@@ -16,9 +16,18 @@ from animatic.sandbox.clips import Clips
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.life import COMPLETED
 from animatic.sandbox.replies import answer, play, refuse
-from animatic.sandbox.scenarios import Asked, Reply, ScenarioError, asked_in, read_scenario
+from animatic.sandbox.scenarios import Asked, Data, Reply, ScenarioError, asked_in, read_scenario
 from animatic.sandbox.uploads import MAX_UPLOAD_BYTES, Uploads, uploaded_name
-from animatic.sandbox.wire import charge_data, json_object, listed_data, page_from, result_data, submission_data
+from animatic.sandbox.wire import (
+    charge_data,
+    envelope,
+    json_object,
+    listed_data,
+    output_url,
+    page_from,
+    result_data,
+    submission_data,
+)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Clock = Callable[[], float]
@@ -72,8 +81,11 @@ class Api:
         inputs = model.read_inputs(json_object(await request.read()))
         asked = self._asked_for(inputs["prompt"], inputs["image"])
         scenario = asked.scenario
-        if scenario.before is not None and not self._has_been_busy_enough(asked, inputs["prompt"]):
+        self._counts[f"fired_{asked.name}"] += asked.name != "ok"
+        if asked.is_refused and scenario.before and not self._has_been_busy_enough(asked, inputs["prompt"]):
             self._counts[f"refused_{asked.name}"] += 1
+            if asked.name == "late-accept":
+                asyncio.get_running_loop().call_later(asked.number, self._accept_late, model, inputs, asked)
             return await play(scenario.before, request, None, asked.value or scenario.default)
         refusal = self._refusal_of(model, inputs)
         if refusal is not None:
@@ -87,16 +99,23 @@ class Api:
         self._counts["polls"] += 1
         if found is None:
             return self._refuse("no_prediction", 404, "prediction not found")
-        data = result_data(found, now, _origin(request))
+        data = self._as_scripted(found, result_data(found, now, _origin(request)), _origin(request))
         trouble = self._trouble_of(found, now)
-        return answer(data) if trouble is None else await play(trouble, request, data, found.asked.value)
+        if trouble is not None:
+            return await play(trouble, request, data, found.asked.value)
+        if found.asked.name == "key-echo":
+            return self._answer_with_key(data, is_escaped=bool(found.asked.value))
+        return answer(data)
 
     async def list_predictions(self, request: web.Request) -> web.StreamResponse:
         """Newest first, a page at a time, without a total."""
         self._counts["lists"] += 1
         page, now = page_from(json_object(await request.read()), "created_after", "created_before"), self._clock()
+        if page.number in self._config.list_fails_on:
+            return self._refuse("list", 500, "sandbox: this page fails")
         found, origin = islice(self._book.listed(page.window, now), *page.span), _origin(request)
-        items = [listed_data(each, now, origin, includes_inputs=page.includes_inputs) for each in found]
+        echoes = page.includes_inputs and self._config.list_inputs
+        items = [listed_data(each, now, origin, includes_inputs=echoes) for each in found]
         return answer({"page": page.number, "page_size": page.size, "items": items})
 
     async def list_charges(self, request: web.Request) -> web.StreamResponse:
@@ -184,10 +203,10 @@ class Api:
         return asked
 
     def _has_been_busy_enough(self, asked: Asked, prompt: str) -> bool:
-        if asked.name != "busy":
+        if asked.name not in {"busy", "retry-after"}:
             return False
         self._submitted_of[prompt] += 1
-        return self._submitted_of[prompt] > asked.number
+        return self._submitted_of[prompt] > (asked.number if asked.name == "busy" else 1)
 
     def _refusal_of(self, model: Model, inputs: dict[str, str]) -> web.Response | None:
         if model.quote_usd(inputs) > self._book.balance_usd:
@@ -200,6 +219,7 @@ class Api:
     async def _accept(
         self, request: web.Request, model: Model, inputs: dict[str, str], asked: Asked
     ) -> web.StreamResponse:
+        before = self._book.newest_id
         try:
             prediction = self._book.accept(model, inputs, asked, self._clock())
         except OSError as error:
@@ -208,8 +228,29 @@ class Api:
         if self._config.renders:
             self._clips.begin(prediction)
         data, scenario = submission_data(prediction, _origin(request)), asked.scenario
-        reply = scenario.look if asked.is_for_the_submission else scenario.after
+        if asked.name == "same-id":
+            data["id"] = before or data["id"]
+        after = scenario.before if asked.value == "billed" else scenario.after
+        reply = scenario.look if asked.is_for_the_submission else after
         return answer(data) if reply is None else await play(reply, request, data, asked.value)
+
+    def _accept_late(self, model: Model, inputs: dict[str, str], asked: Asked) -> None:
+        self._book.accept(model, inputs, asked, self._clock())
+        self._counts["submissions"] += 1
+
+    def _as_scripted(self, prediction: Prediction, data: Data, origin: str) -> Data:
+        """The data with the status that the scenario wants this look to show."""
+        asked = prediction.asked
+        if asked.name != "flaps":
+            return data
+        self._looks_of[prediction.accepted.id] += 1
+        status = asked.status_at_look(self._looks_of[prediction.accepted.id], data["status"])
+        outputs = [output_url(prediction, 1, origin)] if status == COMPLETED else []
+        return data | {"status": status, "outputs": outputs, "has_nsfw_contents": [False] * len(outputs)}
+
+    def _answer_with_key(self, data: Data, *, is_escaped: bool) -> web.Response:
+        spelled = "".join(f"\\u{ord(char):04x}" for char in self._config.key) if is_escaped else self._config.key
+        return web.Response(body=envelope(data).replace(b"{key}", spelled.encode()), content_type="application/json")
 
     def _trouble_of(self, prediction: Prediction, now: float) -> Reply | None:
         asked, trouble = prediction.asked, prediction.asked.scenario.look

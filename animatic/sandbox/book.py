@@ -89,6 +89,11 @@ class Book:
         return len(self._predictions)
 
     @property
+    def newest_id(self) -> str:
+        """The id of the newest prediction; empty where there is none."""
+        return self._predictions[-1].accepted.id if self._predictions else ""
+
+    @property
     def balance_usd(self) -> float:
         """What is left."""
         return round(self._config.balance_usd - self._spent_usd, 2)
@@ -141,7 +146,9 @@ class Book:
         first, end = bisect_left(self._moments, oldest), bisect_right(self._moments, newest)
         for place in range(end - 1, first - 1, -1):
             found = self._predictions[place]
-            if window.model in {"", found.accepted.model} and window.status in {"", found.status_at(now)}:
+            hidden_s = found.asked.number if found.asked.name == "list-late" else 0.0
+            is_shown = now >= found.life.accepted_at + hidden_s
+            if is_shown and window.model in {"", found.accepted.model} and window.status in {"", found.status_at(now)}:
                 yield found
 
     def _enter(self, prediction: Prediction, digest: bytes) -> None:

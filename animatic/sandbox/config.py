@@ -36,6 +36,9 @@ class SandboxConfig:
         scenario: what happens to a submission that asks for nothing, as in a prompt's token: `slow=30`.
         scenario_of: the same for the n-th valid submission, counted from 1; those in the witness at the start count.
         list_delay_s: how long a prediction stays out of the list after it was accepted.
+        list_inputs: whether the list echoes inputs where it is asked to.
+        list_fails_on: pages of the list that always answer 500.
+        clock_offset_s: how far its clock, and the `Date` of its replies, is from this machine's.
         balance_usd: money at the start; what the witness has spent is taken off.
         seed: of latencies and clips; equal seeds and equal submissions give equal ones.
     """
@@ -53,6 +56,9 @@ class SandboxConfig:
     scenario: str = "ok"
     scenario_of: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
     list_delay_s: float = 0.0
+    list_inputs: bool = True
+    list_fails_on: frozenset[int] = frozenset()
+    clock_offset_s: float = 0.0
     balance_usd: float = 100_000.0
     seed: int = 0
 
@@ -67,6 +73,7 @@ class SandboxConfig:
             "starts_per_minute": (self.starts_per_minute, 0, 10_000_000),
             "max_in_flight": (self.max_in_flight, 1, 10_000_000),
             "list_delay_s": (self.list_delay_s, 0, 86_400),
+            "clock_offset_s": (self.clock_offset_s, -1e9, 1e9),
             "balance_usd": (self.balance_usd, 0, 1e12),
         }
         for name, (found, least, most) in limits.items():

@@ -26,7 +26,7 @@ def refuse(http: int, message: str, retry_after_s: int | None = None) -> web.Res
     )
 
 
-async def play(  # noqa: PLR0911 - one return a case
+async def play(  # noqa: C901, PLR0911, PLR0912 - one return a case
     reply: Reply, request: web.Request, data: Data | None, value: str
 ) -> web.StreamResponse:
     """Give a scenario's reply instead of the answer `data` (None where there would be none)."""
@@ -47,6 +47,22 @@ async def play(  # noqa: PLR0911 - one return a case
             return await _drip(request)
         case Trick.HUGE:
             return answer((data or {}) | {"padding": "x" * _HUGE_BYTES})
+        case Trick.HALF:
+            whole = envelope(data)
+            return web.Response(body=whole[: len(whole) // 2], content_type="application/json")
+        case Trick.CUT_SHORT:
+            return await _cut_short(request, envelope(data))
+        case Trick.DEEP:
+            return web.Response(body=b"[" * 100_000, content_type="application/json")
+        case Trick.GATEWAY:
+            return web.Response(status=502, text="<html><h1>502 Bad Gateway</h1></html>", content_type="text/html")
+        case Trick.WITH_ID:
+            return web.Response(status=500, body=envelope(data), content_type="application/json")
+        case Trick.BUSY:
+            return web.Response(
+                status=429, body=envelope(None, 429, "sandbox: busy"), headers={"Retry-After": value},
+                content_type="application/json",
+            )  # fmt: skip
 
 
 def cut(request: web.Request) -> web.StreamResponse:
@@ -54,6 +70,16 @@ def cut(request: web.Request) -> web.StreamResponse:
     if request.transport is not None:
         request.transport.abort()
     return web.Response()  # goes nowhere: aiohttp wants one
+
+
+async def _cut_short(request: web.Request, whole: bytes) -> web.StreamResponse:
+    """Half a body, and then nothing more on a connection that ends."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(whole))})
+    await response.prepare(request)
+    await response.write(whole[: len(whole) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return response
 
 
 async def _drip(request: web.Request) -> web.StreamResponse:

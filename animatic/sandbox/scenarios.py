@@ -25,6 +25,14 @@ configuration as the default or for the n-th submission.
     | server-error-billed  | accepted, then 500                                                     |                  |
     | reset-before         | the connection is cut; nothing accepted                                |                  |
     | lost-reply           | accepted, then the connection is cut without a reply                   |                  |
+    | conflict,            | 409, 408; nothing accepted                                             | billed           |
+    | request-timeout      |                                                                        |                  |
+    | bad-gateway          | 502 with a page of HTML; nothing accepted                              | billed           |
+    | retry-after          | 429 for the first submission of the prompt, with this Retry-After      | the header       |
+    | server-error-with-id | accepted, then 500 around the data with the id                         |                  |
+    | same-id              | accepted, but the reply has the id of the prediction before it         |                  |
+    | late-accept          | the connection is cut, and it is accepted 2 s later                    | seconds          |
+    | list-late            | accepted without a reply, and in the list only 2 s later               | seconds          |
     | redirect             | 302 to another host; nothing accepted                                  | its URL          |
     | bad-id               | accepted, but the reply's id is no id                                  | the id           |
     | foreign-get          | accepted; `urls.get` points to another host                            | its URL          |
@@ -39,8 +47,16 @@ configuration as the default or for the n-th submission.
     | bad-types            | completes with wrong types all over `data`                             | submit           |
     | nan                  | completes with NaN for `timings.inference`                             | submit           |
 
-Where the value is "looks", a number limits the fault to that many first looks at the result, and `submit` puts it on
-the reply to the (accepted) submission instead. To add a scenario: one entry in `SCENARIOS` and one line above.
+    | half                 | each look is half of its JSON                                          | looks            |
+    | cut-short            | each look breaks off in the middle of its body                         | looks            |
+    | deep                 | each look is JSON nested 100,000 deep                                  | looks            |
+    | flaps                | each look shows the next of these statuses; the last one stays         | statuses         |
+    | key-echo             | fails, and its error holds the caller's key                            | escaped          |
+    | control-characters   | fails, and its error holds characters that steer a terminal            |                  |
+
+With the value `billed` the submission is accepted before that reply. Where the value is "looks", a number limits the
+fault to that many first looks at the result, and `submit` puts it on the reply to the (accepted) submission instead.
+To add a scenario: one entry in `SCENARIOS` and one line above.
 """
 
 import enum
@@ -53,6 +69,9 @@ from typing import Any
 from animatic.sandbox.life import COMPLETED, FAILED
 
 Data = dict[str, Any]
+KEY_PLACE = "sandbox: no such key as {key}"
+"""The error text in which `{key}` stands for the caller's key."""
+
 # The value is printable ASCII without `]`: it ends up in headers and bodies.
 _TOKEN = re.compile(r"\[sandbox:([a-z0-9-]+)(?:=([\x20-\x5c\x5e-\x7e]*))?\]")
 
@@ -71,6 +90,12 @@ class Trick(enum.Enum):
     CODE_500 = "an error inside an HTTP 200"
     DRIP = "slower than any deadline"
     HUGE = "10 MB"
+    HALF = "the first half of the JSON"
+    CUT_SHORT = "a body that breaks off"
+    DEEP = "JSON nested 100,000 deep"
+    GATEWAY = "502 with HTML"
+    WITH_ID = "500 around the data"
+    BUSY = "429 with the value as Retry-After"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +117,8 @@ class Takes(enum.Enum):
     LOOKS = 'a whole number of looks, or "submit"'
     SUBMIT = '"submit"'
     FOREVER = '"forever"'
+    BILLED = '"billed"'
+    ESCAPED = '"escaped"'
     TEXT = "any text"
 
     def allows(self, value: str) -> bool:
@@ -103,7 +130,7 @@ class Takes(enum.Enum):
                 return _is_number(value)
             case Takes.LOOKS:
                 return value == "submit" or (value.isascii() and value.isdigit())
-            case Takes.SUBMIT | Takes.FOREVER:
+            case Takes.SUBMIT | Takes.FOREVER | Takes.BILLED | Takes.ESCAPED:
                 return value == self.name.lower()
             case Takes.TEXT:
                 return True
@@ -162,6 +189,18 @@ class Asked:
         """Whether a fault of the looks is put on the submission's reply instead."""
         return self.value == "submit" or self.name in {"bad-id", "foreign-get"}
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether its reply comes instead of accepting it."""
+        return self.scenario.before is not None and self.value != "billed"
+
+    def status_at_look(self, looks: int, status: str) -> str:
+        """The status that a look shows, counted from 1, given the true one."""
+        if self.name != "flaps":
+            return status
+        scripted = (self.value or self.scenario.default).split(",")
+        return scripted[min(looks, len(scripted)) - 1]
+
     def latency_s(self, drawn_s: float) -> float:
         """Seconds of work, given what was drawn."""
         if self.name == "slow" and self.value:
@@ -171,7 +210,7 @@ class Asked:
     @property
     def error_code(self) -> int:
         """The `data.code` of its failure; 0 where it does not fail with one."""
-        return int(self.number) if self.scenario.code and self.value else self.scenario.code
+        return int(self.number) if self.scenario.code and _is_number(self.value) else self.scenario.code
 
 
 def asked_in(prompt: str) -> str | None:
@@ -264,6 +303,14 @@ SCENARIOS: Mapping[str, Scenario] = {
     "server-error-billed": Scenario(after=Refusal(500, "sandbox: server error after accepting")),
     "reset-before": Scenario(before=Trick.CUT),
     "lost-reply": Scenario(after=Trick.CUT),
+    "conflict": Scenario(Takes.BILLED, before=Refusal(409, "sandbox: conflict")),
+    "request-timeout": Scenario(Takes.BILLED, before=Refusal(408, "sandbox: request time-out")),
+    "bad-gateway": Scenario(Takes.BILLED, before=Trick.GATEWAY),
+    "retry-after": Scenario(Takes.TEXT, default="1", before=Trick.BUSY),
+    "server-error-with-id": Scenario(after=Trick.WITH_ID),
+    "same-id": Scenario(),
+    "late-accept": Scenario(Takes.NUMBER, default="2", before=Trick.CUT),
+    "list-late": Scenario(Takes.NUMBER, default="2", after=Trick.CUT),
     "redirect": Scenario(Takes.TEXT, default="https://elsewhere.invalid/api/v3/predictions", before=Trick.REDIRECT),
     "bad-id": Scenario(Takes.TEXT, default="../../balance", alters=_bad_id),
     "foreign-get": Scenario(Takes.TEXT, default="https://elsewhere.invalid/result", alters=_foreign_get),
@@ -275,6 +322,12 @@ SCENARIOS: Mapping[str, Scenario] = {
     "code-500-in-200": _looks(Trick.CODE_500),
     "drip": _looks(Trick.DRIP),
     "huge": _looks(Trick.HUGE),
+    "half": _looks(Trick.HALF),
+    "cut-short": _looks(Trick.CUT_SHORT),
+    "deep": _looks(Trick.DEEP),
+    "flaps": Scenario(Takes.TEXT, default="created,processing,created,Processing,completed"),
+    "key-echo": Scenario(Takes.ESCAPED, ends_as=FAILED, code=1400, error=KEY_PLACE, outputs=0),
+    "control-characters": _fails(1400, "sandbox: \x1b[31mred\x1b]0;title\x07\r\x9b2J \u202egpj.exe"),
     "bad-types": Scenario(Takes.SUBMIT, alters=_bad_types),
     "nan": Scenario(Takes.SUBMIT, alters=_nan),
 }

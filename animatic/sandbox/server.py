@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from pathlib import Path
 
 from aiohttp import web
@@ -40,9 +41,14 @@ def create_app(config: SandboxConfig, clock: Clock = time.time) -> web.Applicati
     Raises SettingsError where the folder holds something that is not ours.
     """
     config.folder.mkdir(parents=True, exist_ok=True)
+    offset_s = config.clock_offset_s
+
+    def its_clock() -> float:
+        return clock() + offset_s
+
     uploads = Uploads(config.folder)
     clips, book = Clips(config.folder, uploads), Book(config)
-    api = Api(config, book, uploads, clips, clock)
+    api = Api(config, book, uploads, clips, its_clock)
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -52,9 +58,13 @@ def create_app(config: SandboxConfig, clock: Clock = time.time) -> web.Applicati
         await clips.close()
         book.close()
 
+    async def date(_: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = formatdate(its_clock(), usegmt=True)
+
     app = web.Application(middlewares=[guard], client_max_size=_MAX_JSON_BYTES)
     app.add_routes(api.routes())
     app.on_cleanup.append(close)
+    app.on_response_prepare.append(date)
     return app
 
 

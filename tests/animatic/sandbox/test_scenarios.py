@@ -2,6 +2,8 @@
 
 import json
 import math
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -236,3 +238,22 @@ def _is_an_answer(reply: Any) -> bool:
     except ValueError:
         return False
     return reply.status == 200 and body["code"] == 200 and isinstance(body["data"], dict) and bool(body["data"]["id"])
+
+
+@pytest.mark.parametrize(("token", "status"), {"conflict": 409, "request-timeout": 408, "bad-gateway": 502}.items())
+async def test_an_unclear_reply_comes_without_and_with_a_prediction(open_sandbox: Any, token: str, status: int) -> None:
+    desk = await open_sandbox()
+    assert (await desk.submit(f"[sandbox:{token}]")).status == status
+    assert (await desk.stats())["accepted"] == 0
+    assert (await desk.submit(f"[sandbox:{token}=billed]")).status == status
+    stats = await desk.stats()
+    assert (stats["accepted"], stats[f"fired_{token}"]) == (1, 2)
+
+
+async def test_a_clock_that_is_off_dates_replies_predictions_and_the_list(open_sandbox: Any) -> None:
+    desk = await open_sandbox(clock_offset_s=-86_400.0 * 30)
+    reply = await desk.submit("push in")
+    told = parsedate_to_datetime(reply.headers["Date"])
+    assert told == datetime.fromtimestamp(1_800_000_000 - 86_400 * 30, UTC)
+    created = datetime.fromisoformat(reply.data["created_at"])
+    assert abs((created - told).total_seconds()) < 3
