@@ -1,7 +1,7 @@
 """What a run did, in numbers and words: for the terminal, the JSON line, Prefect's summary and the exit code."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +10,15 @@ import pyarrow as pa
 import pyarrow.compute
 
 from animatic.frames import frame_of, summarise
+from animatic.ledger.settling import Orphan
 from animatic.results import STATUSES, summary_counts
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 
 DONE, INCOMPLETE, UNCLEAR, INTERRUPTED = 0, 3, 4, 130
 """The exit codes of a run that has a digest: every take completed; some failed; some unknown; interrupted."""
+
+MOST_ORPHANS_SHOWN = 20
 
 _SHOWN_COLUMNS = ("row", "shot_id", "take", "status", "error_code", "error", "prediction_id", "fingerprint")
 
@@ -30,6 +33,7 @@ class Digest:
         cached: rows whose take was final before this run began.
         cost_usd: the price of what this run submitted; None where a price is not known.
         summary: what `animatic.summarise` says of the table.
+        orphans: predictions of the account, found while reconciling, that belong to no take.
         stopped_by: why the run stopped early, if it did.
     """
 
@@ -40,6 +44,7 @@ class Digest:
     cached: int
     cost_usd: float | None
     summary: pd.DataFrame
+    orphans: Sequence[Orphan] = ()
     stopped_by: str | None = None
     is_interrupted: bool = False
 
@@ -74,7 +79,7 @@ class Digest:
             "cost_usd": self.cost_usd,
             "results": self.results,
         }
-        return json.dumps(line, ensure_ascii=False)
+        return json.dumps(line)
 
     def as_text(self) -> str:
         """The summary as a plain table, for the terminal."""
@@ -99,7 +104,20 @@ class Digest:
         ]
         rows: list[dict[str, Any]] = self.summary.to_dict("records")  # pyright: ignore[reportAssignmentType]
         lines += ["| " + " | ".join(_cell(row[name]) for name in columns) + " |" for row in rows]
+        lines += ["", *(f"- {_plain(line)}" for line in orphan_lines(self.orphans))] if self.orphans else []
         return "\n".join(lines) + "\n"
+
+
+def orphan_lines(orphans: Sequence[Orphan]) -> list[str]:
+    """One line for people for each prediction that belongs to no take; after 20 the rest counted."""
+    lines = [
+        f"orphan: prediction {each.prediction_id} of {each.model or 'an unknown model'}, created "
+        f"{f'{each.created_at:%Y-%m-%d %H:%M:%S} UTC' if each.created_at else 'at an unknown time'}, "
+        "belongs to no take of this ledger"
+        for each in orphans[:MOST_ORPHANS_SHOWN]
+    ]
+    more = len(orphans) - MOST_ORPHANS_SHOWN
+    return [*lines, f"orphans: and {more:,} more"] if more > 0 else lines
 
 
 def digest_of(  # noqa: PLR0913 - the parts of a digest
@@ -109,6 +127,7 @@ def digest_of(  # noqa: PLR0913 - the parts of a digest
     results: str,
     submitted: int,
     cost_usd: float | None,
+    orphans: Sequence[Orphan] = (),
     stopped_by: str | None = None,
     is_interrupted: bool = False,
 ) -> Digest:
@@ -121,6 +140,7 @@ def digest_of(  # noqa: PLR0913 - the parts of a digest
         cached=pc.sum(table["cached"]).as_py() or 0,
         cost_usd=cost_usd,
         summary=summarise(frame_of(table)),
+        orphans=orphans,
         stopped_by=stopped_by,
         is_interrupted=is_interrupted,
     )

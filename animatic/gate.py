@@ -1,7 +1,6 @@
 """Where takes wait: for a place in flight, for a start, for time to pass, unless the run stops. Asyncio only."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -99,7 +98,7 @@ class Gate:
             Halted: the run stopped buying.
         """
         async with self._turn:
-            while (wait_s := self._pace.wait_s(time.monotonic())) > 0:
+            while (wait_s := self._pace.wait_s(asyncio.get_running_loop().time())) > 0:
                 await self._halt.sleep(min(wait_s, 60.0), to_buy=True)
             if not self._halt.is_buying:
                 raise Halted
@@ -107,7 +106,7 @@ class Gate:
 
     def replied(self) -> None:
         """The server answered, or may have counted the start."""
-        self._pace.replied(time.monotonic())
+        self._pace.replied(asyncio.get_running_loop().time())
 
     def unsent(self) -> None:
         """The start was never sent."""
@@ -115,7 +114,7 @@ class Gate:
 
     def refused(self, retry_after_s: float | None) -> None:
         """429: everyone waits."""
-        self._pace.refused(time.monotonic(), retry_after_s)
+        self._pace.refused(asyncio.get_running_loop().time(), retry_after_s)
 
     @property
     def refusals(self) -> int:

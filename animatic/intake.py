@@ -4,13 +4,17 @@ import asyncio
 import hashlib
 import mimetypes
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from typing import Any
 
-from animatic import storage
+import pyarrow as pa
+import pyarrow.compute
+
+from animatic import formats, storage
 from animatic.errors import LocationError
-from animatic.ledger import liveness
+from animatic.frames import MAX_RESULTS_BYTES
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.place import require_not_lost
 from animatic.ledger.records import Record
 from animatic.ledger.schema import sqlite_path
 from animatic.manifest import Manifest, RawManifest, check, local_stills, read_table
@@ -20,6 +24,8 @@ from animatic.shots import Take
 from animatic.stills import Still, probe
 from animatic.takes import BuyingPolicy
 from animatic.wavespeed.client import WaveSpeedClient
+
+pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 
 
 def read_manifest(uri: str) -> RawManifest:
@@ -53,7 +59,9 @@ def load_manifest(uri: str, provider: str) -> Manifest:
 
 async def find_records(ledger_url: str, fingerprints: Iterable[str], run_id: str | None = None) -> dict[str, Record]:
     """What the ledger knows of these takes; nothing where there is no ledger yet, and none is made."""
-    if not sqlite_path(ledger_url).exists():
+    ledger = sqlite_path(ledger_url)
+    require_not_lost(ledger)
+    if not ledger.exists():
         return {}
     with LedgerDesk(ledger_url) as desk:
         return await desk.do(ledger_operations.look_up, list(fingerprints), run_id)
@@ -65,13 +73,21 @@ async def plan_against(ledger_url: str, manifest: Manifest, policy: BuyingPolicy
     return make_plan(manifest, await find_records(ledger_url, keys), policy)
 
 
-async def bury_dead_runs(desk: LedgerDesk, ledger: Path) -> int:
-    """Make `unknown` what runs that died were submitting; returns how many takes that are."""
-    buried = 0
-    for run_id in await desk.do(ledger_operations.runs_submitting):
-        if not liveness.is_alive(ledger, run_id):
-            buried += await desk.do(ledger_operations.give_up_submitting, run_id)
-    return buried
+def bought_according_to(results: str, takes: Iterable[str]) -> int:
+    """How many of these takes, by fingerprint, an existing results table shows as bought; 0 where there is none.
+
+    A file that is no results table says nothing.
+    """
+    wanted = pa.array(list(takes), pa.string())
+    try:
+        if not len(wanted) or not storage.exists(results):
+            return 0
+        data = storage.read_bytes(results, max_bytes=MAX_RESULTS_BYTES)
+        table = formats.decode(data, storage.name_of(results)).select(["fingerprint", "attempts"])
+    except LocationError:
+        return 0
+    bought = table.filter(pc.greater(table["attempts"], 0))["fingerprint"]
+    return int(pc.count_distinct(bought.filter(pc.is_in(bought, wanted))).as_py())
 
 
 async def quote_usd(client: WaveSpeedClient, kind: PricedBy) -> float:

@@ -35,6 +35,7 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
         order = Order(manifest, results, max_usd, skip_invalid, BuyingPolicy(retry_failed, attempts))
         async with open_run(order, session) as run:
             checked = await run.check_manifest()
+            await run.settle()
             plan = await run.plan(checked)
             await run.price(plan)
             await run.open_results(plan)
@@ -42,6 +43,7 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
                 try:
                     await run.upload_stills(plan)
                     await run.shoot(plan)
+                    await run.settle_again(plan)
                 finally:
                     session.digest = await run.report(plan)
     except FixInputError as error:

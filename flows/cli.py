@@ -2,15 +2,14 @@
 
 import contextlib
 import signal
-import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from animatic.errors import AnimaticError, FixInputError, LocationError
+from flows.terminal import complain, stderr
 
 Manifest = Annotated[str, typer.Argument(metavar="MANIFEST", help="CSV or Parquet file of shots, any fsspec URI.")]
 Results = Annotated[
@@ -66,7 +65,7 @@ def run(
     from flows.commands import RunOptions, run_manifest  # noqa: PLC0415 - keeps --help quick
 
     options = RunOptions(manifest, results, sandbox, max_usd, yes, skip_invalid, retry_failed, attempts, as_json, debug)
-    _end(lambda: run_manifest(options, _stderr()), debug=debug)
+    _end(lambda: run_manifest(options, stderr()), debug=debug)
 
 
 @app.command()
@@ -102,7 +101,7 @@ def demo(
     """Run the bundled manifest against the embedded sandbox: no key, no network, no cost. Shows where the clips are."""
     from flows.demo import run_demo  # noqa: PLC0415 - keeps --help quick
 
-    _end(lambda: run_demo(out, _stderr(), as_json=as_json, debug=debug), debug=debug)
+    _end(lambda: run_demo(out, stderr(), as_json=as_json, debug=debug), debug=debug)
 
 
 @app.command()
@@ -123,7 +122,7 @@ def sandbox(
     from flows.commands import serve_sandbox  # noqa: PLC0415 - keeps --help quick
 
     flags = ["--port", str(port), "--inference-s", str(inference_s), "--level", level, "--scenario", scenario]
-    _end(lambda: serve_sandbox(folder, [*flags, *([] if render else ["--no-render"])], _stderr()), debug=False)
+    _end(lambda: serve_sandbox(folder, [*flags, *([] if render else ["--no-render"])], stderr()), debug=False)
 
 
 @app.command()
@@ -141,19 +140,40 @@ def results(
 
     _end(
         lambda: rewrite_results(
-            manifest, results, _stderr(), sandbox=sandbox, skip_invalid=skip_invalid, as_json=as_json
+            manifest, results, stderr(), sandbox=sandbox, skip_invalid=skip_invalid, as_json=as_json
         ),
         debug=debug,
     )
 
 
+@app.command()
+def reconcile(
+    *,
+    adopt: Annotated[
+        list[str] | None,
+        typer.Option("--adopt", metavar="FINGERPRINT=PREDICTION_ID", help="By hand: the take is that prediction."),
+    ] = None,
+    absent: Annotated[
+        list[str] | None,
+        typer.Option("--absent", metavar="FINGERPRINT", help="By hand: the take was not bought, and may be."),
+    ] = None,
+    sandbox: Sandbox = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Settle `unknown` and `held` takes against WaveSpeed's list of predictions, or by hand. Buys nothing.
+
+    Ends with 4 while some are left. Absence is proven by two readings of the list ANIMATIC_SETTLE_S apart.
+    """
+    from flows.reconciling import ByHand, run_reconcile  # noqa: PLC0415 - keeps --help quick
+
+    by_hand = ByHand(adopt or (), absent or ())
+    _end(lambda: run_reconcile(by_hand, stderr(), sandbox=sandbox, as_json=as_json), debug=debug)
+
+
 def main() -> None:
     """The entry point; see `_end` for exit codes."""
     app()
-
-
-def _stderr() -> Console:
-    return Console(stderr=True, highlight=False)
 
 
 def _end(command: Callable[[], int], *, debug: bool) -> None:
@@ -175,7 +195,7 @@ def _one_line_errors(*, debug: bool) -> Generator[None]:
         _tell(error, debug=debug)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        sys.stderr.write("animatic: interrupted\n")
+        complain("animatic: interrupted")
         raise typer.Exit(130) from None
     except typer.Exit:
         raise
@@ -193,10 +213,10 @@ def _tell(error: Exception, *, debug: bool) -> None:
     if debug:
         import traceback  # noqa: PLC0415 - only where asked for
 
-        traceback.print_exc()
+        complain(traceback.format_exc())
     text: Any = str(error) if isinstance(error, AnimaticError) else f"{type(error).__name__}: {error}"
     is_report = isinstance(error, FixInputError) and not isinstance(error, LocationError) and "\n" in text
-    sys.stderr.write(f"{text}\n" if is_report else f"animatic: {' '.join(text.split())}\n")
+    complain(text if is_report else f"animatic: {' '.join(text.split())}")
 
 
 if __name__ == "__main__":

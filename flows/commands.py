@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from animatic import formats, storage
 from animatic.errors import SettingsError
 from animatic.settings import Settings
@@ -18,6 +16,7 @@ from animatic.takes import BuyingPolicy
 from flows import companions, embedded, launch
 from flows.preview import Preview, agree, preview
 from flows.session import Session, new_run_id
+from flows.terminal import PlainConsole, say, say_json
 
 NOT_AGREED = 2
 
@@ -55,7 +54,7 @@ class RunOptions:
         }
 
 
-def run_manifest(options: RunOptions, console: Console, *, settings: Settings | None = None) -> int:
+def run_manifest(options: RunOptions, console: PlainConsole, *, settings: Settings | None = None) -> int:
     """The main job; the exit code. `settings` are given where they are not to come from the environment alone.
 
     Raises:
@@ -90,17 +89,23 @@ def _provider(options: RunOptions, session: Session) -> Generator[None]:
         yield
 
 
-def tell_digest(session: Session, console: Console, *, as_json: bool) -> int:
+def tell_digest(session: Session, console: PlainConsole, *, as_json: bool) -> int:
     """Print what came of a run; its exit code."""
+    from animatic.digest import orphan_lines  # noqa: PLC0415 - pandas, which the start of a run need not wait for
+
     digest = session.digest
     if digest is None:
         raise RuntimeError("a run without an error has a digest")
     if not as_json:
-        console.print(digest.as_text(), markup=False, soft_wrap=True)
-    console.print(digest.sentence, markup=False, soft_wrap=True)
-    console.print(f"results: {digest.results}", markup=False, soft_wrap=True)
+        console.print(digest.as_text())
+    console.print(digest.sentence)
+    for line in orphan_lines(digest.orphans):
+        console.print(line)
+    console.print(f"results: {digest.results}")
+    if digest.results.lower().endswith(".csv"):
+        console.print("note: in CSV, a cell that a spreadsheet would run as a formula has a ' in front")
     if as_json:
-        sys.stdout.write(digest.as_json() + "\n")
+        say_json(digest.as_json())
     return digest.exit_code
 
 
@@ -117,12 +122,15 @@ def show_plan(manifest: str, *, sandbox: bool, skip_invalid: bool, retry_failed:
             shown = preview(manifest, served, policy, skip_invalid=skip_invalid)
     else:
         shown = preview(manifest, settings, policy, skip_invalid=skip_invalid)
-    sys.stdout.write((shown.as_json() if as_json else "\n".join(shown.lines())) + "\n")
+    if as_json:
+        say_json(shown.as_json())
+    else:
+        say("\n".join(shown.lines()))
     return 0
 
 
 def rewrite_results(  # noqa: PLR0913 - the options of the command
-    manifest: str, uri: str, console: Console, *, sandbox: bool, skip_invalid: bool, as_json: bool
+    manifest: str, uri: str, console: PlainConsole, *, sandbox: bool, skip_invalid: bool, as_json: bool
 ) -> int:
     """Write the results table from the ledger alone; the exit code that the run would have had.
 
@@ -145,14 +153,14 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
     return tell_digest(session, console, as_json=as_json)
 
 
-def serve_sandbox(folder: Path | None, flags: list[str], console: Console) -> int:
+def serve_sandbox(folder: Path | None, flags: list[str], console: PlainConsole) -> int:
     """Serve the sandbox until interrupted."""
     place = folder or embedded.default_folder()
     for line in (
         f"sandbox: state in {place}; stop it with Ctrl-C",
         "use it with WAVESPEED_BASE_URL=<url below> WAVESPEED_API_KEY=sandbox-key",
     ):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line)
     command = [sys.executable, "-m", "animatic.sandbox", "--folder", str(place), "--die-with-parent", *flags]
     with subprocess.Popen(command, env=companions.without_secrets(), stdin=subprocess.PIPE) as process:
         while True:
@@ -162,6 +170,6 @@ def serve_sandbox(folder: Path | None, flags: list[str], console: Console) -> in
                 process.terminate()  # a terminal's Ctrl-C has reached it too; a SIGTERM was for us alone
 
 
-def _print_lines(shown: Preview, console: Console) -> None:
+def _print_lines(shown: Preview, console: PlainConsole) -> None:
     for line in shown.lines():
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import pyarrow as pa
-from rich.console import Console
 from rich.table import Table
 
 from animatic import formats, storage
@@ -23,6 +22,7 @@ from flows import launch
 from flows.commands import tell_digest
 from flows.embedded import embedded_sandbox
 from flows.session import Session
+from flows.terminal import PlainConsole, complain, printable, say
 
 LENGTH_TOLERANCE_S = 0.1
 DOWNLOADS_AT_ONCE = 2
@@ -96,7 +96,7 @@ def bundled_manifest() -> Path:
     )
 
 
-def run_demo(out: Path, console: Console, *, as_json: bool, debug: bool) -> int:
+def run_demo(out: Path, console: PlainConsole, *, as_json: bool, debug: bool) -> int:
     """The whole demo; 0 when every shot did what the demo means it to do.
 
     Raises:
@@ -150,48 +150,48 @@ async def _with_clips(rows: Sequence[Shown], folder: Path, settings: Settings) -
                         prediction = await client.result(row.prediction_id)
                         await downloader.download(prediction.outputs[0], clip)
                 except (TryLaterError, NeverAgainError) as error:
-                    sys.stderr.write(f"{row.shot_id} take {row.take}: {error}\n")
+                    complain(f"{row.shot_id} take {row.take}: {error}")
                     return row
             return replace(row, clip=clip)
 
         return list(await asyncio.gather(*(fetch(row) for row in rows)))
 
 
-def _tell(rows: Sequence[Shown], session: Session, console: Console, out: Path) -> None:
+def _tell(rows: Sequence[Shown], session: Session, console: PlainConsole, out: Path) -> None:
     """A short table on stdout, and the paths to look at."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("shot", "take", "status", "NSFW", "inference", "clip"):
         table.add_column(name, no_wrap=True)
     for row in rows:
         table.add_row(
-            row.shot_id,
+            printable(row.shot_id),
             str(row.take),
             row.status,
             "flagged" if row.nsfw else "",
             f"{row.inference_ms / 1_000:.1f} s" if row.inference_ms is not None else "",
-            str(row.clip or ""),
+            printable(str(row.clip or "")),
         )
-    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+    PlainConsole(width=None if sys.stdout.isatty() else 120).print(table, soft_wrap=False)
     digest = session.digest
     if digest is not None:
-        console.print(f"{digest.sentence} ({digest.submitted} submitted now, {digest.cached} cached)", markup=False)
+        console.print(f"{digest.sentence} ({digest.submitted} submitted now, {digest.cached} cached)")
     for name, path in (
         ("results", out / "results.parquet"),
         ("as CSV", out / "results.csv"),
         ("clips", out / "clips"),
         ("contact sheet", out / "contact-sheet.jpg"),
     ):
-        sys.stdout.write(f"{name + ':':15}{path}\n")
+        say(f"{name + ':':15}{path}")
 
 
-def _judge(rows: Sequence[Shown], console: Console) -> int:
+def _judge(rows: Sequence[Shown], console: PlainConsole) -> int:
     """Say which shots were meant to fail or be flagged, and what is not as meant."""
     failing = ", ".join(row.shot_id for row in rows if row.is_meant_to_fail)
     flagged = ", ".join(row.shot_id for row in rows if row.is_meant_to_be_flagged)
-    console.print(f"meant to fail: {failing}; meant to be flagged NSFW: {flagged}", markup=False, soft_wrap=True)
+    console.print(f"meant to fail: {failing}; meant to be flagged NSFW: {flagged}")
     problems = [f"{row.shot_id} take {row.take} {problem}" for row in rows if (problem := _problem_of(row))]
     for problem in problems:
-        console.print(f"not as meant: {problem}", markup=False, soft_wrap=True)
+        console.print(f"not as meant: {problem}")
     return NOT_AS_MEANT if problems else AS_MEANT
 
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from rich.console import Console
-
 from animatic.errors import AnimaticError
 from flows.companions import Companion, prefect_server
 from flows.logs import log_path, quieten
 from flows.panel import panel
 from flows.session import SESSION, Session
+from flows.terminal import PlainConsole
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -43,7 +42,7 @@ def prefect_api(
             del os.environ["PREFECT_API_URL"]
 
 
-def run_flow(session: Session, parameters: dict[str, Any], console: Console, *, debug: bool) -> None:
+def run_flow(session: Session, parameters: dict[str, Any], console: PlainConsole, *, debug: bool) -> None:
     """Run `flows.animate` to its end; what came of it is in the session. Needs `prefect_api` around it.
 
     Raises:

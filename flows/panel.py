@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -13,13 +13,14 @@ from rich.text import Text
 
 from animatic.takes import State
 from animatic.tally import Tally
+from flows.terminal import PlainConsole, printable
 
 LINE_EVERY_S = 5.0
 REFRESHES_PER_S = 4.0
 
 
 @contextmanager
-def panel(console: Console, tally: Tally, title: str) -> Generator[None]:
+def panel(console: PlainConsole, tally: Tally, title: str) -> Generator[None]:
     """Show the tally for the length of the block."""
     began = time.monotonic()
     if console.is_terminal:
@@ -35,9 +36,9 @@ def panel(console: Console, tally: Tally, title: str) -> Generator[None]:
             yield
 
 
-def _print_line(console: Console, tally: Tally, title: str, elapsed_s: float) -> None:
+def _print_line(console: PlainConsole, tally: Tally, title: str, elapsed_s: float) -> None:
     if tally.total:  # before that the run is being planned, and there is nothing to tell
-        console.print(f"{title}: {line(tally, elapsed_s)}", markup=False, soft_wrap=True)
+        console.print(f"{title}: {line(tally, elapsed_s)}")
 
 
 def line(tally: Tally, elapsed_s: float) -> str:
@@ -83,7 +84,7 @@ def _picture(tally: Tally, title: str, elapsed_s: float) -> Group:
     states = tally.by_state()
     head = Table.grid(padding=(0, 1), expand=False)
     head.add_row(
-        Text(title, style="bold"),
+        Text(printable(title), style="bold"),
         ProgressBar(total=max(tally.total, 1), completed=tally.done, width=30),
         Text(f"{tally.done:,}/{tally.total:,}"),
         Text(f"{per_minute(tally, elapsed_s):,.1f}/min", style="dim"),

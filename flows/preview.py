@@ -5,14 +5,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rich.console import Console
-
 from animatic import intake
 from animatic.errors import NeverAgainError, SettingsError, TryLaterError
 from animatic.plan import Plan, PricedBy
 from animatic.settings import Settings
 from animatic.takes import BuyingPolicy
 from animatic.wavespeed.client import WaveSpeedClient
+from flows.terminal import PlainConsole
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ async def _prices(plan: Plan, settings: Settings) -> dict[PricedBy, float]:
     return {kind: settings.price_usd for kind in kinds if settings.price_usd is not None}
 
 
-def agree(shown: Preview, console: Console, *, yes: bool, max_usd: float | None) -> bool:
+def agree(shown: Preview, console: PlainConsole, *, yes: bool, max_usd: float | None) -> bool:
     """Whether the plan may go ahead against the real API.
 
     Raises:

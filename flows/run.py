@@ -19,12 +19,15 @@ from prefect.runtime import flow_run
 from animatic import formats, intake, storage
 from animatic.digest import Digest, digest_of
 from animatic.errors import NeverAgainError, SettingsError, TryLaterError
-from animatic.ledger import liveness
+from animatic.ledger import liveness, settling
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import LedgerDesk
-from animatic.ledger.schema import sqlite_path
+from animatic.ledger.receipts import Receipts
+from animatic.ledger.schema import require_sound, sqlite_path
 from animatic.manifest import Manifest, local_stills
 from animatic.plan import Batch, Plan, PricedBy, make_plan
+from animatic.reconcile import Reconciled, open_claims
+from animatic.recovery import recover
 from animatic.settings import Settings
 from animatic.shoot import Shoot, Terms
 from animatic.shots import Take
@@ -32,6 +35,7 @@ from animatic.takes import BuyingPolicy
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.session import SESSION, Session
 from tasks.quotes import quote_prices
+from tasks.reconcile import reconcile_takes
 from tasks.results import progress_shown, publish_summary, write_results
 from tasks.stills import Stills, content_key, probe_stills, read_probed, upload_stills
 from tasks.takes import shoot_takes
@@ -88,6 +92,7 @@ class Run:
     session: Session
     client: WaveSpeedClient
     desk: LedgerDesk
+    receipts: Receipts
     prices_usd: Mapping[PricedBy, float] = field(default_factory=dict[PricedBy, float])
     _shoot: Shoot | None = None
     _is_interrupted: bool = False
@@ -118,12 +123,24 @@ class Run:
             get_run_logger().warning(warning)
         return manifest
 
+    async def settle(self) -> Reconciled:
+        """Read back what dead runs left behind, then settle what is unknown by WaveSpeed's list, as far as it goes."""
+        settings, log = self.session.settings, get_run_logger()
+        found = await recover(self.desk, sqlite_path(settings.ledger))
+        if found.redeemed:
+            log.warning("%d replies that a dead run had not written into the ledger were read back", found.redeemed)
+        if found.unknown:
+            log.warning("%d takes may or may not have been bought by a run that died", found.unknown)
+        if not await open_claims(self.desk, settings.origin):
+            return Reconciled()
+        self.session.task_runs += 1
+        settled = await reconcile_takes(self.desk, self.client, settings.origin, settings.settle_s)
+        if settled.problem:
+            log.warning("WaveSpeed's list of predictions: %s", settled.problem)
+        return settled
+
     async def plan(self, manifest: Manifest) -> Plan:
-        """Hold the manifest against the ledger, after making `unknown` what dead runs were submitting."""
-        ledger = sqlite_path(self.session.settings.ledger)
-        buried = await intake.bury_dead_runs(self.desk, ledger)
-        if buried:
-            get_run_logger().warning("%d takes may or may not have been bought by a run that died", buried)
+        """Hold the manifest against the ledger."""
         keys = {take.fingerprint for take in manifest.takes()}
         records = await self.desk.do(ledger_operations.look_up, keys, self.session.run_id)
         plan = make_plan(manifest, records, self.order.policy)
@@ -155,11 +172,26 @@ class Run:
         plan.require_budget(self.prices_usd, self.order.max_usd)
 
     async def open_results(self, plan: Plan) -> None:
-        """Write the table as it stands before money is spent, so that a place that can't be written is found now."""
-        self._shoot = Shoot(self._terms(), self.client, self.desk, self.session.tally)
+        """Write the table as it stands before money is spent, so that a place that can't be written is found now.
+
+        Raises:
+            SettingsError: the table that is there shows takes as bought that this ledger has never heard of.
+        """
+        await self._require_that_the_ledger_knows(plan)
+        self._shoot = Shoot(self._terms(), self.client, self.desk, self.receipts, self.session.tally)
         await self._shoot.prepare()
         if plan.to_do:
             await self._write(plan.table(plan.records, self.session.run_id))
+
+    async def _require_that_the_ledger_knows(self, plan: Plan) -> None:
+        unheard_of = [take.fingerprint for take in plan.to_buy if take.fingerprint not in plan.records]
+        bought = await asyncio.to_thread(intake.bought_according_to, self.order.results, unheard_of)
+        if bought:
+            raise SettingsError(
+                f"ANIMATIC_LEDGER: {self.order.results} shows {bought:,} takes as bought that the ledger "
+                f"{self.session.settings.ledger} has never heard of. Nothing was bought. Give the ledger that the "
+                "table was made with, or another place for the results if they are to be bought again."
+            )
 
     @contextmanager
     def interruptible(self) -> Generator[None]:
@@ -222,6 +254,15 @@ class Run:
             if end is not None:
                 raise end
 
+    async def settle_again(self, plan: Plan) -> None:
+        """Settle what this run could not tell, and see through what that shows to be bought, or free to buy."""
+        if not self._running.halt.is_watching:
+            return
+        settled = await self.settle()
+        takes = [plan.takes[key] for key in (*settled.adopted, *settled.absent) if key in plan.takes]
+        if takes:
+            await self._lane(iter([Batch(0, takes)]))
+
     async def _lane(self, waiting: Iterator[Batch]) -> None:
         """Take one batch after the other; what may pass ends a batch, anything else ends the run."""
         for batch in waiting:
@@ -248,6 +289,7 @@ class Run:
             results=self.order.results,
             submitted=self.session.tally.submissions,
             cost_usd=self._cost_usd(plan),
+            orphans=await self.desk.do(settling.orphans, self.session.settings.origin),
             stopped_by=self._running.halt.reason,
             is_interrupted=self._is_interrupted,
         )
@@ -298,10 +340,11 @@ async def open_run(order: Order, session: Session) -> AsyncGenerator[Run]:
     key = settings.require_key()
     session.flow_run_id = flow_run.id
     ledger = sqlite_path(settings.ledger)
-    with LedgerDesk(settings.ledger) as desk, liveness.alive(ledger, session.run_id):
+    with LedgerDesk(settings.ledger) as desk, liveness.alive(ledger, session.run_id) as receipts:
+        await desk.do(require_sound)
         await desk.do(ledger_operations.begin_run, session.run_id, order.manifest, socket.gethostname(), os.getpid())
         async with WaveSpeedClient(settings.base_url, key) as client:
-            yield Run(order, session, client, desk)
+            yield Run(order, session, client, desk, receipts)
 
 
 def _groups(items: list[T]) -> Iterator[list[T]]:

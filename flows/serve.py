@@ -19,6 +19,7 @@ import yaml
 from animatic.errors import AnimaticError, SettingsError
 from flows import companions, launch
 from flows.session import new_run_id
+from flows.terminal import complain, say
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
             os.environ.setdefault("DO_NOT_TRACK", "1")
             asyncio.run(serve(entries))  # imports Prefect, which reads the server's address from the environment
     except AnimaticError as error:
-        sys.stderr.write(f"animatic: {error}\n")
+        complain(f"animatic: {error}")
         return 2
     except KeyboardInterrupt:
         pass
@@ -122,7 +123,7 @@ async def serve(entries: Sequence[Mapping[str, Any]]) -> None:
     await asyncio.sleep(0)  # its first step sets a handler for SIGTERM that leaves runs behind; ours replace it
     told = asyncio.create_task(_first_signal().wait())
     names = (f"{each.full_name} ({_when(entry)})" for each, entry in zip(deployments, entries, strict=True))
-    sys.stdout.write(f"Prefect's UI: {PREFECT_UI_URL.value()}\nserving until Ctrl-C: {', '.join(names)}\n")
+    say(f"Prefect's UI: {PREFECT_UI_URL.value()}\nserving until Ctrl-C: {', '.join(names)}")
     sys.stdout.flush()
     await asyncio.wait((serving, told), return_when=asyncio.FIRST_COMPLETED)
     if runner.started:

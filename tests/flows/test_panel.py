@@ -4,11 +4,11 @@ import io
 from collections import Counter
 
 import pytest
-from rich.console import Console
 
 from animatic.takes import State
 from animatic.tally import Tally
 from flows.panel import eta, line, panel, per_minute
+from flows.terminal import PlainConsole
 
 
 def tally_of(total: int, settled: dict[str, State] | None = None, **more: object) -> Tally:
@@ -65,7 +65,7 @@ def test_cached_takes_are_done_but_count_for_no_rate() -> None:
 
 def test_a_live_panel_shows_the_numbers_and_cleans_up_after_itself() -> None:
     screen = io.StringIO()
-    console = Console(file=screen, force_terminal=True, width=120)
+    console = PlainConsole(file=screen, force_terminal=True, width=120)
     with panel(console, tally_of(3, {"a": State.COMPLETED, "b": State.UNKNOWN}), "[bold]shots.csv"):
         pass
     shown = screen.getvalue()
@@ -77,6 +77,6 @@ def test_a_live_panel_shows_the_numbers_and_cleans_up_after_itself() -> None:
 
 def test_where_there_is_no_terminal_a_short_run_prints_nothing() -> None:
     screen = io.StringIO()
-    with panel(Console(file=screen), tally_of(3), "shots.csv"):
+    with panel(PlainConsole(file=screen), tally_of(3), "shots.csv"):
         pass
     assert screen.getvalue() == ""

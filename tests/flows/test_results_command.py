@@ -14,7 +14,7 @@ from flows.cli import app
 pytestmark = pytest.mark.sandbox
 
 
-def test_a_lost_reply_ends_it_with_4_and_the_table_can_be_written_again_without_the_api(
+def test_a_take_that_nothing_settles_ends_it_with_4_and_the_table_can_be_written_again_without_the_api(
     place_with_server: Any, manifest: Any, tools: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = place_with_server
@@ -23,7 +23,7 @@ def test_a_lost_reply_ends_it_with_4_and_the_table_can_be_written_again_without_
     path = str(
         manifest(
             {"prompt": "push in [sandbox:slow=0.1]", "shot_id": "good", "note": "a, b"},
-            {"prompt": "pan left [sandbox:lost-reply]", "shot_id": "lost"},
+            {"prompt": "pan left [sandbox:reset-before]", "shot_id": "lost"},
             {"prompt": "tilt up", "shot_id": "bad", "duration": "9s"},
         )
     )
@@ -32,7 +32,7 @@ def test_a_lost_reply_ends_it_with_4_and_the_table_can_be_written_again_without_
     assert "1 of 3 completed; 1 unknown, 1 invalid. Money may be at stake" in ran.stderr
     assert (ran.json["unknown"], ran.json["submitted"], ran.json["cost_usd"]) == (1, 1, 2.5)
     witness = place.home / ".local/share/animatic/sandbox"
-    assert len(read_witness(witness)) == 2
+    assert len(read_witness(witness)) == 1
 
     for name in [name for name in os.environ if name.startswith(("ANIMATIC_", "WAVESPEED_", "PREFECT_", "XDG_"))]:
         monkeypatch.delenv(name)
@@ -45,4 +45,4 @@ def test_a_lost_reply_ends_it_with_4_and_the_table_can_be_written_again_without_
     assert tables[0].drop_columns("cached").equals(tables[1].drop_columns("cached"))
     assert [table["cached"].to_pylist() for table in tables] == [[False] * 3, [True, False, False]]
     assert tables[1]["status"].to_pylist() == ["completed", "unknown", "invalid"]
-    assert len(read_witness(witness)) == 2
+    assert len(read_witness(witness)) == 1

@@ -12,11 +12,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from animatic.intake import bury_dead_runs
 from animatic.ledger import liveness, operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.records import Record
 from animatic.pacing import Limits
+from animatic.reconcile import Reconciled, reconcile
+from animatic.recovery import recover
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.server import Sandbox, serve
 from animatic.sandbox.witness import Accepted, read_witness
@@ -36,8 +37,13 @@ class Run:
 
     run_id: str
     shoot: Shoot
+    desk: LedgerDesk
+    client: WaveSpeedClient
     lines: list[str] = field(default_factory=list)
     error: BaseException | None = None
+
+    async def reconcile(self, settle_s: float = 600.0) -> Reconciled:
+        return await reconcile(self.desk, self.client, PROVIDER, settle_s)
 
     @property
     def tally(self) -> Tally:
@@ -94,15 +100,16 @@ class Studio:
         self._runs += 1
         run_id = f"run-{self._runs}"
         desk = self._stack.enter_context(LedgerDesk(f"sqlite:///{self.ledger}"))
-        self._stack.enter_context(liveness.alive(self.ledger, run_id))
+        receipts = self._stack.enter_context(liveness.alive(self.ledger, run_id))
         await desk.do(operations.begin_run, run_id, "shots.csv", "here", 1)
-        await bury_dead_runs(desk, self.ledger)
+        await recover(desk, self.ledger)
         where = url or (self.sandbox.url if self.sandbox else "")
         wavespeed = await self._stack.enter_async_context(WaveSpeedClient(where, "sandbox-key", **(client or {})))
         usual = {"limits": Limits(1_000, 100), "poll_floor_s": 0.05, "take_deadline_s": 15.0, "prices_usd": PRICES_USD}
-        shoot = Shoot(Terms(**({"run_id": run_id, "provider": PROVIDER} | usual | terms)), wavespeed, desk, Tally())
+        terms = {"run_id": run_id, "provider": PROVIDER} | usual | terms
+        shoot = Shoot(Terms(**terms), wavespeed, desk, receipts, Tally())
         await shoot.prepare()
-        return Run(run_id, shoot)
+        return Run(run_id, shoot, desk, wavespeed)
 
     async def run(self, takes: Sequence[Take], **options: Any) -> Run:
         """A whole run."""

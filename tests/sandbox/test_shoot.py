@@ -100,11 +100,11 @@ ENDS = {
     "bad-id": "unknown",
     "garbage=submit": "unknown",
     "null-data=submit": "unknown",
-    "code-500-in-200=submit": "unknown",
+    "code-500-in-200=submit": "completed",
     "drip=submit": "unknown",
     "huge=submit": "unknown",
-    "bad-types=submit": "unknown",
-    "nan=submit": "unknown",
+    "bad-types=submit": "completed",
+    "nan=submit": "completed",
 }
 NOT_ACCEPTED = {"server-error": "unknown", "reset-before": "unknown", "redirect": "unknown", "rejects": "rejected"}
 

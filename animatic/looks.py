@@ -1,0 +1,49 @@
+"""What looks at a prediction show: its status so far, what is odd about it, and what its final answer means. Pure."""
+
+from dataclasses import dataclass
+
+from animatic.ledger.records import Finish
+from animatic.takes import State
+from animatic.wavespeed.wire import FINAL_STATUSES, Prediction
+
+
+@dataclass(slots=True)
+class Watched:
+    """What the looks at one prediction have shown so far."""
+
+    polls: int = 0
+    status: str | None = None
+    problem: str = ""
+    _rank: int = 0
+
+    def see(self, status: str) -> str | None:
+        """Take note of a status; a sentence where it goes back, or is none that is known."""
+        before, self.status, self.problem = self.status, status, ""
+        rank = _RANKS.get(status)
+        if rank is None:
+            return None if status == before else f'the API says "{status[:64]}", a status that is not known'
+        is_back, self._rank = rank < self._rank, max(rank, self._rank)
+        return f"the API went back from {before} to {status}" if is_back else None
+
+
+_RANKS = {"created": 1, "processing": 2, **dict.fromkeys(FINAL_STATUSES, 3)}
+
+
+def finish_of(prediction: Prediction) -> Finish:
+    """What a final prediction means for its take: completed only if the outputs are there."""
+    is_completed = prediction.status == "completed" and bool(prediction.outputs)
+    error = prediction.error or None
+    if prediction.status == "completed" and not prediction.outputs:
+        error = error or "completed without outputs"
+    elif not is_completed:
+        error = error or f"WaveSpeed says {prediction.status}, and no more"
+    return Finish(
+        state=State.COMPLETED if is_completed else State.FAILED,
+        prediction_status=prediction.status,
+        outputs=prediction.outputs,
+        has_nsfw_contents=prediction.has_nsfw_contents,
+        inference_ms=prediction.timings.inference,
+        created_at=prediction.created_at,
+        error_code=None if is_completed else prediction.code,
+        error=None if is_completed else error,
+    )

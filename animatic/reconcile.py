@@ -1,0 +1,129 @@
+"""Settle what is unknown by reading WaveSpeed's list of predictions. Buys nothing; what the list proves is `evidence`.
+
+The list is read first, to its end, and only then judged against the ledger, in one transaction: whatever another run
+binds meanwhile is out of the question by then, and whatever it submits later is not in what was read.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from animatic.errors import NeverAgainError, TryLaterError
+from animatic.evidence import LIST_REACHES, Candidate, Claim, Scan
+from animatic.ledger import settling
+from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.settling import Orphan, Settled
+from animatic.wavespeed.client import WaveSpeedClient
+from animatic.wavespeed.wire import ListedPrediction
+
+PAGE_SIZE = 100
+MOST_PAGES = 1_000
+TRIES_A_PAGE = 3
+WAIT_S = 2.0
+
+
+@dataclass(slots=True)
+class Reconciled:
+    """What came of it.
+
+    Attributes:
+        counts: open takes by verdict: adopt, absent, hold, wait.
+        adopted, absent: fingerprints of takes that can be watched, or bought, again.
+        orphans: predictions in the windows that belong to no take.
+        problem: why the list could not be read to its end, if so.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter[str])
+    adopted: list[str] = field(default_factory=list[str])
+    absent: list[str] = field(default_factory=list[str])
+    orphans: list[Orphan] = field(default_factory=list[Orphan])
+    problem: str | None = None
+
+    @property
+    def sentence(self) -> str:
+        """One line for people."""
+        words = {"adopt": "adopted", "absent": "proven absent", "hold": "held", "wait": "still unknown"}
+        told = ", ".join(f"{self.counts[key]:,} {word}" for key, word in words.items() if self.counts[key])
+        line = told or "nothing to settle"
+        return f"{line}; the list: {self.problem}" if self.problem else line
+
+    def add(self, settled: Settled) -> None:
+        """Put the takes of one model to those of the others."""
+        self.counts += settled.counts
+        self.adopted += settled.adopted
+        self.absent += settled.absent
+        self.orphans += settled.orphans
+
+
+async def reconcile(desk: LedgerDesk, client: WaveSpeedClient, provider: str, settle_s: float) -> Reconciled:
+    """Read the list for the windows of everything unknown or held, and settle what it proves.
+
+    Asks nothing of the API where there is nothing to settle. A list that cannot be read settles nothing.
+    """
+    result = Reconciled()
+    claims = await desk.do(settling.claims, provider)
+    models = dict.fromkeys(claim.model for claim in claims if not claim.is_live)
+    if models:
+        await client.learn_time()
+    for model in models:
+        mine = [claim for claim in claims if claim.model == model]
+        window_to = max(claim.window_to for claim in mine) + timedelta(seconds=settle_s)
+        listed, scan, problem = await _scan(client, model, min(claim.window_from for claim in mine), window_to)
+        result.problem = result.problem or problem
+        result.add(await desk.do(settling.settle, provider, model, listed, scan, settle_s))
+    return result
+
+
+async def open_claims(desk: LedgerDesk, provider: str) -> Sequence[Claim]:
+    """What there is to settle; nothing that a run is submitting now."""
+    return [claim for claim in await desk.do(settling.claims, provider) if not claim.is_live]
+
+
+async def _scan(
+    client: WaveSpeedClient, model: str, window_from: datetime, window_to: datetime
+) -> tuple[list[Candidate], Scan, str | None]:
+    """Every prediction on a model in a window, as far as the list reaches and lets itself be read."""
+    margin = timedelta(seconds=client.clock.margin_s)
+    began_at = client.clock.now()
+    after = max(window_from, began_at - LIST_REACHES - margin)
+    before = min(window_to, began_at + margin)
+    found: dict[str, Candidate] = {}
+    problem: str | None = f"it has more than {MOST_PAGES * PAGE_SIZE:,} predictions"
+    for page in range(1, MOST_PAGES + 1):
+        try:
+            items = await _page(client, page, model, after, before)
+        except (TryLaterError, NeverAgainError) as error:
+            problem = f"page {page}: {error}"
+            break
+        if not items:
+            problem = None
+            break
+        if all(each.id in found for each in items):  # new ones push some to the next page, but never all of a page
+            problem = f"page {page} repeats what was on earlier ones"
+            break
+        found.update((each.id, _candidate(each)) for each in items)
+    return list(found.values()), Scan(began_at, client.clock.now(), is_complete=problem is None), problem
+
+
+async def _page(
+    client: WaveSpeedClient, page: int, model: str, after: datetime, before: datetime
+) -> tuple[ListedPrediction, ...]:
+    """One page, asked for again a few times where that may help."""
+    for tries_left in reversed(range(TRIES_A_PAGE)):
+        try:
+            found = await client.list_predictions(
+                page=page, page_size=PAGE_SIZE, model=model, created_after=after, created_before=before
+            )
+        except TryLaterError:
+            if not tries_left:
+                raise
+            await asyncio.sleep(WAIT_S)
+        else:
+            return found.items
+    raise AssertionError("the last try returns or raises")
+
+
+def _candidate(listed: ListedPrediction) -> Candidate:
+    return Candidate(listed.id, listed.model, listed.created_at, listed.inputs)

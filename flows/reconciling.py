@@ -1,0 +1,157 @@
+"""The `reconcile` command: settle what is unknown by WaveSpeed's list, or by hand. Needs no Prefect; buys nothing."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from animatic.digest import DONE, UNCLEAR, orphan_lines
+from animatic.errors import ApiRefusedError, FixInputError
+from animatic.ledger import settling
+from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.place import require_not_lost
+from animatic.ledger.schema import require_sound, sqlite_path
+from animatic.ledger.settling import Open, Orphan
+from animatic.reconcile import Reconciled, reconcile
+from animatic.recovery import Recovered, recover
+from animatic.settings import Settings
+from animatic.wavespeed.client import WaveSpeedClient
+from flows.embedded import embedded_sandbox
+from flows.session import new_run_id
+from flows.terminal import PlainConsole, say_json
+
+
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """What a person says.
+
+    Attributes:
+        adopt: `FINGERPRINT=PREDICTION_ID` each: the take is that prediction.
+        absent: fingerprints of takes that were not bought.
+    """
+
+    adopt: Sequence[str] = ()
+    absent: Sequence[str] = ()
+
+    @property
+    def adoptions(self) -> list[tuple[str, str]]:
+        """The pairs.
+
+        Raises:
+            FixInputError: one is no pair.
+        """
+        pairs = [text.partition("=") for text in self.adopt]
+        for text, (fingerprint, _, prediction_id) in zip(self.adopt, pairs, strict=True):
+            if not fingerprint or not prediction_id:
+                raise FixInputError(f"--adopt: found {text!r}; allowed: FINGERPRINT=PREDICTION_ID")
+        return [(fingerprint, prediction_id) for fingerprint, _, prediction_id in pairs]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the command did, and what is left."""
+
+    recovered: Recovered = field(default_factory=Recovered)
+    by_hand: list[str] = field(default_factory=list[str])
+    reconciled: Reconciled = field(default_factory=Reconciled)
+    left: list[Open] = field(default_factory=list[Open])
+    orphans: list[Orphan] = field(default_factory=list[Orphan])
+
+    @property
+    def exit_code(self) -> int:
+        """0 if nothing is unknown or held any more, else 4."""
+        return UNCLEAR if self.left else DONE
+
+    def lines(self) -> list[str]:
+        """What happened, for people: one line a fact, then one for each take that is still open."""
+        lines = list(self.by_hand)
+        if self.recovered.redeemed:
+            lines.append(f"{self.recovered.redeemed:,} replies of dead runs were read back")
+        if self.recovered.unknown:
+            lines.append(f"{self.recovered.unknown:,} takes of dead runs may or may not have been bought")
+        lines.append(f"reconcile: {self.reconciled.sentence}")
+        lines += [
+            f"{each.state} {each.fingerprint[:12]} (since {each.since:%Y-%m-%d %H:%M:%S} UTC): {each.error}"
+            for each in self.left
+        ]
+        return lines + orphan_lines(self.orphans)
+
+    def as_json(self) -> str:
+        """The same for programs, in one line."""
+        counts: Counter[str] = Counter(each.state for each in self.left)
+        left = [{"fingerprint": each.fingerprint, "state": each.state, "error": each.error} for each in self.left]
+        return json.dumps(
+            {
+                "adopted": self.reconciled.adopted,
+                "absent": self.reconciled.absent,
+                "unknown": counts["unknown"],
+                "held": counts["held"],
+                "redeemed": self.recovered.redeemed,
+                "open": left,
+                "orphans": [
+                    {"prediction_id": each.prediction_id, "created_at": each.created_at and each.created_at.isoformat()}
+                    for each in self.orphans
+                ],
+                "problem": self.reconciled.problem,
+            }
+        )
+
+
+def run_reconcile(by_hand: ByHand, console: PlainConsole, *, sandbox: bool, as_json: bool) -> int:
+    """Settle what can be settled; the exit code.
+
+    Raises:
+        FixInputError: what a person says cannot be so; nothing was changed.
+        LedgerError: the ledger cannot be trusted with money now.
+    """
+    settings = Settings.from_environment()
+    if sandbox:
+        with embedded_sandbox(settings, new_run_id()) as served:
+            outcome = asyncio.run(_settle(by_hand, served))
+    else:
+        outcome = asyncio.run(_settle(by_hand, settings))
+    for line in outcome.lines():
+        console.print(line)
+    if as_json:
+        say_json(outcome.as_json())
+    return outcome.exit_code
+
+
+async def _settle(by_hand: ByHand, settings: Settings) -> Outcome:
+    """By receipt, by hand, then by the list."""
+    ledger, provider = sqlite_path(settings.ledger), settings.origin
+    require_not_lost(ledger)
+    if not ledger.exists():
+        if by_hand.adopt or by_hand.absent:
+            raise FixInputError(f"ledger {ledger}: there is none yet, so there is no take to settle")
+        return Outcome()
+    outcome = Outcome()
+    with LedgerDesk(settings.ledger) as desk:
+        await desk.do(require_sound)
+        outcome.recovered = await recover(desk, ledger)
+        async with WaveSpeedClient(settings.base_url, settings.require_key()) as client:
+            await _by_hand(by_hand, desk, client, provider, outcome)
+            outcome.reconciled = await reconcile(desk, client, provider, settings.settle_s)
+        outcome.left = await desk.do(settling.open_takes, provider)
+        outcome.orphans = await desk.do(settling.orphans, provider)
+    return outcome
+
+
+async def _by_hand(by_hand: ByHand, desk: LedgerDesk, client: WaveSpeedClient, provider: str, outcome: Outcome) -> None:
+    """Do what a person says, all adoptions looked up first: an id that the API does not know is a typing error."""
+    adoptions = by_hand.adoptions
+    for fingerprint, prediction_id in adoptions:
+        try:
+            await client.result(prediction_id)
+        except ApiRefusedError as error:
+            raise FixInputError(
+                f"--adopt {fingerprint}={prediction_id}: WaveSpeed does not know that prediction ({error}). "
+                "Nothing was changed"
+            ) from None
+    for fingerprint, prediction_id in adoptions:
+        whole = await desk.do(settling.adopt_by_hand, provider, fingerprint, prediction_id)
+        outcome.by_hand.append(f"adopted {whole[:12]} as {prediction_id}: the next run fetches its result")
+    for fingerprint in by_hand.absent:
+        whole = await desk.do(settling.absent_by_hand, provider, fingerprint)
+        outcome.by_hand.append(f"absent {whole[:12]}: the next run may buy it")

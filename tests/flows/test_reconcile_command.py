@@ -1,0 +1,92 @@
+"""`animatic reconcile`: what the list settles, what a person settles, and what is left."""
+
+import json
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Manifest = Callable[..., Path]
+KEY = "canary-key-0f1e2d3c"
+
+
+def run(place: Any, shots: Path, *more: str) -> Any:
+    return place.run("run", str(shots), "--results", "out.jsonl", "--json", *more)
+
+
+def rows(place: Any) -> dict[str, dict[str, Any]]:
+    lines = (place.home / "out.jsonl").read_text().splitlines()
+    return {row["shot_id"]: row for row in map(json.loads, lines)}
+
+
+def test_where_there_is_nothing_to_settle_it_says_so(place: Any) -> None:
+    ended = place.run("reconcile", "--json")
+    assert (ended.code, ended.json["open"], ended.json["orphans"]) == (0, [], [])
+    assert "nothing to settle" in ended.stderr
+    assert not place.ledger.exists()
+
+
+def test_a_lost_reply_is_found_by_the_run_itself(
+    place_with_server: Any, manifest: Manifest, sandbox: Any, tag: str
+) -> None:
+    place = place_with_server
+    ended = run(place, manifest({"prompt": f"pan {tag} [sandbox:lost-reply]", "shot_id": "lost"}))
+    assert ended.code == 0, ended.stderr
+    assert (ended.json["completed"], ended.json["submitted"], ended.json["cost_usd"]) == (1, 1, 2.5)
+    assert sandbox.submitted(tag).total() == 1
+    assert place.run("reconcile").code == 0
+
+
+def test_what_the_list_does_not_settle_a_person_does(
+    place_with_server: Any, manifest: Manifest, sandbox: Any, tag: str
+) -> None:
+    place = place_with_server
+    shots = manifest(
+        {"prompt": f"one {tag} [sandbox:reset-before]", "shot_id": "one"},
+        {"prompt": f"two {tag} [sandbox:reset-before]", "shot_id": "two"},
+    )
+    assert run(place, shots).code == 4
+    ended = place.run("reconcile", "--json")
+    assert (ended.code, ended.json["unknown"], ended.json["held"]) == (4, 2, 0)
+    one, two = (rows(place)[name]["fingerprint"][:12] for name in ("one", "two"))
+    assert all(short in ended.stderr for short in (one, two))
+
+    refused = place.run("reconcile", "--adopt", f"{one}=no-such-prediction")
+    assert (refused.code, "does not know that prediction" in refused.stderr) == (2, True)
+    foreign = submit(sandbox.url, f"elsewhere {tag}")
+    settled = place.run("reconcile", "--adopt", f"{one}={foreign}", "--absent", two, "--json")
+    assert settled.code == 0, settled.stderr
+    assert f"adopted {one} as {foreign}" in settled.stderr
+
+    assert run(place, shots).code == 4
+    found = rows(place)
+    assert (found["one"]["status"], found["one"]["prediction_id"]) == ("completed", foreign)
+    assert (found["two"]["status"], found["two"]["attempts"]) == ("unknown", 1)
+    assert sandbox.submitted(tag).total() == 1
+
+
+def test_predictions_of_nobody_are_told_as_orphans(
+    place_with_server: Any, manifest: Manifest, sandbox: Any, tag: str
+) -> None:
+    foreign = submit(sandbox.url, f"web {tag}")
+    ended = run(place_with_server, manifest({"prompt": f"pan {tag} [sandbox:lost-reply]"}))
+    assert f"orphan: prediction {foreign} of wavespeed-ai/veo2-i2v, created " in ended.stderr
+
+
+def test_nonsense_is_refused_before_anything_is_changed(place: Any) -> None:
+    for arguments in (("--adopt", "abc"), ("--adopt", "=x"), ("--absent", "0" * 12)):
+        ended = place.run("reconcile", *arguments)
+        assert ended.code == 2
+        assert len(ended.stderr.splitlines()) == 1
+
+
+def submit(url: str, prompt: str) -> str:
+    """A submission by somebody else on the same account; its prediction id."""
+    body = json.dumps({"prompt": prompt, "image": "https://stills.example/a.png"}).encode()
+    request = urllib.request.Request(
+        f"{url}/api/v3/wavespeed-ai/veo2-i2v",
+        body,
+        {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as reply:
+        return str(json.load(reply)["data"]["id"])
