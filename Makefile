@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt serve lock stills
+.PHONY: help demo test check fmt torture torture-long serve lock stills
 
 help: ## Show what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 demo: $(READY) ## Run the main job on the bundled manifest and the sandbox, and show what it made
 	@$(BIN)/animatic demo
@@ -21,6 +21,14 @@ check: $(READY) ## Lint, format, types, import directions
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
+
+torture: $(READY) ## Prove that nothing is paid twice or lost: about 10 minutes, writes reliability.json
+	@command -v strace >/dev/null || { apt-get update -qq && apt-get install -y -qq strace; }
+	@PYTHONPATH=tests $(BIN)/python -m torture
+
+torture-long: $(READY) ## The same, twenty times as much: some hours
+	@command -v strace >/dev/null || { apt-get update -qq && apt-get install -y -qq strace; }
+	@PYTHONPATH=tests $(BIN)/python -m torture --factor 20
 
 fmt: $(READY) ## Format, and fix what can be fixed
 	@$(BIN)/ruff check --fix .

@@ -1,0 +1,184 @@
+"""`python -m torture`: the whole proof, or one part of it. Prints a table, writes reliability.json, ends with 1 if red.
+
+Parts that measure nothing but counts run side by side; the fault matrix, which has deadlines, runs before them.
+"""
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from torture.part import Part
+
+ROOT = Path(__file__).parents[2]
+COLUMNS = ("points", "faults_fired", "accepted", "duplicates", "lost", "unknown", "unreported")
+
+
+def _lines(factor: int, seed: int) -> Part:
+    from torture import lines
+
+    return lines.run(seed, more=0 if factor == 1 else 2_000)
+
+
+def _simulation(factor: int, seed: int) -> Part:
+    from torture import world
+
+    return world.run(range(seed * 1_000_000, seed * 1_000_000 + 2_000 * factor))
+
+
+def _power(factor: int, seed: int) -> Part:
+    from torture import power
+
+    return power.run(500 * factor, seed)
+
+
+def _syscalls(factor: int, seed: int) -> Part:
+    from torture import syscalls
+
+    return syscalls.run(40 if factor == 1 else 10_000, seed)
+
+
+def _matrix(_factor: int, _seed: int) -> Part:
+    from torture import matrix
+
+    return matrix.run()
+
+
+def _machine(factor: int, _seed: int) -> Part:
+    from torture import machine
+
+    return machine.run(60 * factor, 15)
+
+
+def _replies(factor: int, seed: int) -> Part:
+    from torture import replies
+
+    return replies.run(5_000 * factor, seed)
+
+
+def _urls(_factor: int, _seed: int) -> Part:
+    from torture import urls
+
+    return urls.run()
+
+
+def _coverage(_factor: int, _seed: int) -> Part:
+    from torture import coverage_part
+
+    return coverage_part.run()
+
+
+def _runs(factor: int, seed: int) -> Part:
+    from torture import runs
+
+    return runs.run(20 * min(factor, 10), seed)
+
+
+def _plants(_factor: int, _seed: int) -> Part:
+    from torture import plants
+
+    return plants.run()
+
+
+PARTS: dict[str, Callable[[int, int], Part]] = {
+    "matrix": _matrix,
+    "urls": _urls,
+    "replies": _replies,
+    "machine": _machine,
+    "coverage": _coverage,
+    "lines": _lines,
+    "simulation": _simulation,
+    "power": _power,
+    "syscalls": _syscalls,
+    "runs": _runs,
+    "plants": _plants,
+}
+TOGETHER = (
+    (("matrix",), ("urls", "replies", "machine", "coverage")),
+    (("lines", "simulation", "power", "syscalls"), ("runs", "plants")),
+)
+"""Phases; in each of them lanes that run side by side; in each lane parts that run one after the other."""
+
+
+def run_part(name: str, factor: int, seed: int) -> Part:
+    """A part in a process of its own."""
+    command = [sys.executable, "-m", "torture", "--only", name, "--factor", str(factor), "--seed", str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        part = Part(**json.loads(done.stdout.splitlines()[-1]))
+    except (IndexError, ValueError, TypeError):
+        part = Part(name, problems=[f"the part itself died: {done.stderr[-600:]}"])
+    sys.stderr.write(f"{'ok ' if part.is_green else 'RED'} {part.seconds:6.1f} s  {part.name}\n")
+    return part
+
+
+def main() -> int:
+    """Everything; the exit code."""
+    options = _options()
+    if options.only:
+        part = PARTS[options.only](options.factor, options.seed)
+        sys.stdout.write(json.dumps(asdict(part), default=str) + "\n")
+        return 0 if part.is_green else 1
+    began, parts = time.monotonic(), dict[str, Part]()
+    for phase in TOGETHER:
+        with ThreadPoolExecutor(len(phase)) as pool:
+            lanes = pool.map(
+                lambda lane: [(name, run_part(name, options.factor, options.seed)) for name in lane], phase
+            )
+            parts |= {name: part for lane in lanes for name, part in lane}
+    ordered = [parts[name] for name in PARTS]
+    report = as_report(ordered, options.factor, options.seed, time.monotonic() - began)
+    options.report.write_text(json.dumps(report, indent=2) + "\n")
+    sys.stdout.write(as_table(ordered) + "\n")
+    for problem in (problem for part in ordered for problem in part.problems):
+        sys.stdout.write(f"RED: {problem}\n")
+    sys.stdout.write(f"{report['seconds']} s; {options.report} has the details\n")
+    return 0 if all(part.is_green for part in ordered) else 1
+
+
+def as_report(parts: list[Part], factor: int, seed: int, seconds: float) -> dict[str, object]:
+    """What reliability.json holds."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    return {
+        "commit": commit,
+        "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "factor": factor,
+        "seed": seed,
+        "seconds": round(seconds),
+        "is_green": all(part.is_green for part in parts),
+        "totals": {name: sum(getattr(part, name) for part in parts) for name in COLUMNS},
+        "parts": [asdict(part) | {"seconds": round(part.seconds, 1), "is_green": part.is_green} for part in parts],
+    }
+
+
+def as_table(parts: list[Part]) -> str:
+    """The table that the documentation quotes."""
+    head = ["part", "points", "faults fired", "accepted", "bought twice", "lost", "unknown, told", "not told", "s"]
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    for part in parts:
+        figures = [f"{getattr(part, name):,}" for name in COLUMNS]
+        lines.append("| " + " | ".join([part.name, *figures, f"{part.seconds:.0f}"]) + " |")
+    return "\n".join(lines)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="torture", description=__doc__)
+    parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--factor", type=int, default=1, help="how many times as much; the long form takes 20")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--report", type=Path, default=ROOT / "reliability.json")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,211 @@
+"""Planted bugs: each is put into a copy of the code, and a part of the proof must turn red.
+
+A bug whose text is not in the code any more is red too: it would prove nothing.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from torture.part import Part
+
+ROOT = Path(__file__).parents[2]
+RED = 9
+MOST_S = 60
+WORLD = "from torture.world import until_red; part = until_red(range(0, 400))"
+POWER = "from torture.power import run; part = run(60)"
+URLS = "from torture.urls import run; part = run()"
+
+
+@dataclass(frozen=True)
+class Plant:
+    """A bug.
+
+    Attributes:
+        edits: file, what stands there, what is put in its place; each text is there exactly once.
+        check: Python that leaves a `Part` in `part`, or `pytest …`.
+    """
+
+    name: str
+    edits: tuple[tuple[str, str, str], ...]
+    check: str
+
+
+def matrix(*names: str) -> str:
+    return f"from torture.matrix import run; part = run({list(names)!r})"
+
+
+def lines(words: str) -> str:
+    return f"from torture.lines import kill_near; part = kill_near({words!r})"
+
+
+PLANTS = (
+    Plant(
+        "POST before the intent",
+        (
+            ("animatic/shoot.py", "                attempt_id = await self._desk.do(ledger_operations.intend, intent)",
+             "                early = await self._client.submit(take.shot.model, self._inputs(take))\n"
+             "                attempt_id = await self._desk.do(ledger_operations.intend, intent)"),
+            ("animatic/shoot.py", "            ended = await self._client.submit(\n                take.shot.model,\n                self._inputs(take),\n                keep=lambda http, body: self._keep(slot, attempt_id, intent.nonce, http, body),\n            )",
+             "            ended = early"),
+        ),
+        WORLD,
+    ),
+    Plant("sent again after a read time-out",
+          (("animatic/wavespeed/endings.py", "(lambda read: read.answer.http is None, Ending.UNKNOWN)", "(lambda read: read.answer.http is None, Ending.UNSENT)"),),
+          matrix("reply lost after it was accepted")),
+    Plant("sent again after a 5xx",
+          (("animatic/wavespeed/endings.py", "    (lambda _: True, Ending.UNKNOWN),", "    (lambda read: (read.answer.http or 0) >= 500, Ending.UNSENT),\n    (lambda _: True, Ending.UNKNOWN),"),),
+          matrix("500, accepted")),
+    Plant("unknown becomes planned at the start",
+          (("animatic/ledger/operations.py", '.values(state=State.UNKNOWN.value, error=f"run {run_id} died', '.values(state=State.UNSENT.value, error=f"run {run_id} died'),),
+          WORLD),
+    Plant("the unique index is dropped, and the look before it",
+          (("animatic/ledger/schema.py", 'sa.Index("one_live", ATTEMPT.c.fingerprint, unique=True,', 'sa.Index("one_live", ATTEMPT.c.fingerprint, unique=False,'),
+           ("animatic/ledger/operations.py", "if newest is not None and State(newest.state) in LIVE:", "if newest is not None and State(newest.state) in ():")),
+          matrix(*["four runs on one manifest at once"] * 8)),
+    Plant("the unique index alone is dropped",
+          (("animatic/ledger/schema.py", 'sa.Index("one_live", ATTEMPT.c.fingerprint, unique=True,', 'sa.Index("one_live", ATTEMPT.c.fingerprint, unique=False,'),),
+          "pytest tests/animatic/ledger/test_schema.py -k second_live_attempt"),
+    Plant("redirects are followed",
+          (("animatic/wavespeed/transport.py", "stream=True, follow_redirects=False", "stream=True, follow_redirects=True"),),
+          "pytest tests/animatic/wavespeed/test_client.py -k redirect"),
+    Plant("absence from one scan",
+          (("animatic/evidence.py", "is_proven = claim.absent_since is not None and scan.began_at - claim.absent_since >= settle", "is_proven = True"),),
+          matrix("not in the list")),
+    Plant("absence from two scans at once",
+          (("animatic/evidence.py", "scan.began_at - claim.absent_since >= settle", "scan.began_at >= claim.absent_since"),
+           ("animatic/evidence.py", "is_settled = scan.began_at >= claim.window_to + settle", "is_settled = True")),
+          WORLD),
+    Plant("absence from a scan with a failed page",
+          (("animatic/evidence.py", "return scan.ended_at if scan.is_complete and", "return scan.ended_at if"),
+           ("animatic/evidence.py", "    if not scan.is_complete:\n", "    if False:\n")),
+          "pytest tests/animatic/test_evidence.py"),
+    Plant("a run that is submitting is left out of the evidence",
+          (("animatic/evidence.py", "if any(rival.is_live for rival in rivals):", "if False:"),
+           ("animatic/evidence.py", "        if any(claim.is_live for claim in group):\n            continue\n", "")),
+          "pytest tests/animatic/test_evidence.py"),
+    Plant("ids that are bound count as candidates",
+          (("animatic/ledger/settling.py", "for each in listed if each.prediction_id not in bound}", "for each in listed}"),),
+          WORLD),
+    Plant("synchronous is off",
+          (("animatic/ledger/schema.py", "PRAGMA synchronous=EXTRA", "PRAGMA synchronous=OFF"),),
+          POWER),
+    Plant("the key in a log",
+          (("animatic/wavespeed/transport.py", '    what = f"{request.method} {request.url.path}"\n', '    what = f"{request.method} {request.url.path}"\n    import logging\n    logging.getLogger("animatic").warning("%s", list(request.headers.raw))\n'),),
+          "pytest tests/animatic/wavespeed/test_client.py -k key_shows"),
+    Plant("the key in an error of the API's is kept",
+          (("animatic/wavespeed/client.py", "return replace(reply, body=without_key(reply.body, self._key))", "return reply"),),
+          matrix("the key echoed in an error")),
+    Plant("results are written in place",
+          (("animatic/storage/disk.py", "        Path(temporary).replace(target)", "        data = Path(temporary).read_bytes()\n        handle = target.open('wb')\n        handle.write(data[:100])\n        handle.flush()\n        handle.write(data[100:])\n        handle.close()\n        Path(temporary).unlink()"),),
+          lines("data = Path(temporary).read_bytes()")),
+    Plant("addresses are not judged",
+          (("animatic/public_web.py", "if (private or not found) and host not in self._trusted:", "if False:"),),
+          URLS),
+    Plant("no receipts",
+          (("animatic/ledger/receipts.py", "        await asyncio.to_thread(self._receipts.write, self.number, record)", "        _ = record"),),
+          matrix("full when the reply is to be written")),
+    Plant("a receipt for another intent is believed",
+          (("animatic/ledger/settling.py", "ATTEMPT.c.attempt_id == attempt_id, ATTEMPT.c.nonce == nonce", "ATTEMPT.c.attempt_id == attempt_id"),),
+          "pytest tests/animatic/test_recovery.py"),
+    Plant("a ledger that cannot be written does not stop the run",
+          (("animatic/shoot.py", "            except (LedgerError, BudgetError) as error:\n                self._gate.unsent()\n", "            except BudgetError:\n                raise\n            except LedgerError as error:\n                attempt_id = 0\n            if False:\n"),),
+          matrix("full when the intent is to be written")),
+    Plant("a gone ledger is made anew",
+          (("animatic/ledger/place.py", "if remembered is not None and (not ledger.exists() or ledger.stat().st_size == 0):", "if False:"),
+           ("animatic/ledger/place.py", "    if remembered is not None:\n        raise", "    if False:\n        raise")),
+          matrix("the ledger is gone, empty or another one")),
+    Plant("a damaged ledger is used",
+          (("animatic/ledger/schema.py", '    if found != ["ok"]:', "    if False:"),),
+          matrix("the ledger is damaged")),
+    Plant("a stopped run is taken for dead",
+          (("animatic/ledger/liveness.py", "    except BlockingIOError:\n        return True", "    except BlockingIOError:\n        return False"),),
+          matrix("a run is stopped in the middle of a submission")),
+    Plant("401, 402 and 403 do not stop the run",
+          (("animatic/shoot.py", "        if ending is Ending.STOP:\n            self.halt.stop_buying(ended.said)\n", ""),),
+          matrix("401, 402, 403")),
+    Plant("the budget counts only what is finished",
+          (("animatic/ledger/operations.py", "fits = sa.true() if intent.max_usd is None else", "fits = sa.true() if True else"),),
+          matrix("the budget is smaller than the plan")),
+    Plant("our clock dates the window",
+          (("animatic/wavespeed/server_clock.py", "        if moment.tzinfo is not None:\n", "        if False:\n"),),
+          matrix("the API's clock is 30 days from ours")),
+    Plant("a final answer is written over",
+          (("animatic/ledger/operations.py", "if found is not None and State(found) in FINAL | {State.HELD}:", "if False:"),),
+          "pytest tests/animatic/ledger/test_operations.py -k contradicts"),
+    Plant("one id for two takes holds only one of them",
+          (("animatic/ledger/operations.py", "    if State(owner.state) is State.SUBMITTED:\n", "    if False:\n"),),
+          matrix("one id for two takes")),
+    Plant("the take's number is no part of the fingerprint",
+          (("animatic/shots.py", '        "take": take,\n', ""),),
+          matrix("two takes that ask for exactly the same")),
+)  # fmt: skip
+
+
+def try_plant(plant: Plant) -> tuple[str, bool, str]:
+    """Whether a bug is caught, and what was seen where it is not."""
+    tree = Path(tempfile.mkdtemp(prefix="animatic-plant-"))
+    try:
+        for name in ("animatic", "flows", "tasks", "tests", "pyproject.toml"):
+            source = ROOT / name
+            copy = shutil.copytree if source.is_dir() else shutil.copy
+            copy(source, tree / name)
+        for file, old, new in plant.edits:
+            path = tree / file
+            text = path.read_text()
+            if text.count(old) != 1:
+                return plant.name, False, f"{file} holds its text {text.count(old)} times"
+            path.write_text(text.replace(old, new))
+        return plant.name, *_check(plant, tree)
+    finally:
+        shutil.rmtree(tree, ignore_errors=True)
+
+
+def _check(plant: Plant, tree: Path) -> tuple[bool, str]:
+    environment = os.environ | {"PYTHONPATH": f"{tree}:{tree / 'tests'}", "PYTHONDONTWRITEBYTECODE": "1"}
+    if plant.check.startswith("pytest "):
+        arguments = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *plant.check.split()[1:]]
+    else:
+        arguments = ["-c", f"import sys; {plant.check}; print(part); sys.exit(0 if part.is_green else {RED})"]
+    try:
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=tree, env=environment, capture_output=True, text=True, check=False,
+            timeout=MOST_S,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return False, f"nothing was red within {MOST_S} s"
+    caught = done.returncode == (1 if plant.check.startswith("pytest ") else RED)
+    sys.stderr.write(f"{plant.name}: {'caught' if caught else 'MISSED'}\n")
+    return caught, "" if caught else (done.stdout + done.stderr)[-600:]
+
+
+def run(names: list[str] | None = None) -> Part:
+    """Every planted bug, or these."""
+    began = time.monotonic()
+    part = Part("planted bugs")
+    caught: dict[str, bool] = {}
+    with ThreadPoolExecutor(2) as pool:
+        for name, is_caught, seen in pool.map(
+            try_plant, [each for each in PLANTS if names is None or each.name in names]
+        ):
+            part.points += 1
+            part.faults_fired += is_caught
+            caught[name] = is_caught
+            if not is_caught:
+                part.problems.append(f'the planted bug "{name}" was not caught: {seen}')
+    part.details = {"caught": sum(caught.values()), "planted": len(caught), "bugs": caught}
+    part.seconds = time.monotonic() - began
+    return part
+
+
+if __name__ == "__main__":
+    result = run(sys.argv[1:] or None)
+    print(*result.problems, sep="\n")
+    print(result.details, result.seconds)

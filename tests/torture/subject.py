@@ -1,0 +1,97 @@
+"""A whole run without Prefect: what the parts of the proof kill, cut off from power, and start again.
+
+The steps are those of `flows.run`, called in the same order on the same functions.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from animatic import formats, intake, storage
+from animatic.ledger import liveness, operations
+from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.schema import require_sound
+from animatic.pacing import Limits
+from animatic.plan import make_plan
+from animatic.reconcile import reconcile
+from animatic.recovery import recover
+from animatic.shoot import Shoot, Terms
+from animatic.takes import BuyingPolicy
+from animatic.tally import Tally
+from animatic.wavespeed.client import WaveSpeedClient
+from torture.canary import KEY
+
+PROVIDER = "sandbox"
+SETTLE_S = 600.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one subject lives: a folder with its manifest; ledger and results appear in it."""
+
+    folder: Path
+
+    @property
+    def ledger(self) -> Path:
+        return self.folder / "ledger.sqlite"
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "shots.csv"
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "out.parquet"
+
+
+def write_manifest(folder: Path, prompts: list[str]) -> Place:
+    """A place with a manifest of these prompts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    place = Place(folder)
+    lines = [f'https://stills.example/{number}.png,"{prompt}"' for number, prompt in enumerate(prompts)]
+    place.manifest.write_text("\n".join(["image,prompt", *lines]) + "\n")
+    return place
+
+
+async def run_subject(place: Place, url: str, run_id: str, key: str = KEY) -> int:
+    """One run from manifest to results; how many submissions the API accepted in it."""
+    manifest = intake.load_manifest(str(place.manifest), PROVIDER)
+    with LedgerDesk(f"sqlite:///{place.ledger}") as desk, liveness.alive(place.ledger, run_id) as receipts:
+        await desk.do(require_sound)
+        await desk.do(operations.begin_run, run_id, str(place.manifest), socket.gethostname(), os.getpid())
+        async with WaveSpeedClient(url, key) as client:
+            await recover(desk, place.ledger)
+            await reconcile(desk, client, PROVIDER, SETTLE_S)
+            keys = [take.fingerprint for take in manifest.takes()]
+            plan = make_plan(manifest, await desk.do(operations.look_up, keys, run_id), BuyingPolicy())
+            write(place, plan.table(plan.records, run_id))
+            tally = Tally()
+            terms = Terms(run_id, PROVIDER, Limits(5_000, 100), poll_floor_s=0.03, take_deadline_s=20.0)
+            shoot = Shoot(terms, client, desk, receipts, tally)
+            await shoot.prepare()
+            try:
+                await shoot.shoot(plan.to_do)
+                settled = await reconcile(desk, client, PROVIDER, SETTLE_S)
+                await shoot.shoot([plan.takes[key] for key in settled.adopted if key in plan.takes])
+            finally:
+                write(place, plan.table(await desk.do(operations.look_up, keys, run_id), run_id))
+    return tally.submissions
+
+
+def write(place: Place, table: object) -> None:
+    storage.replace_bytes(str(place.results), formats.encode(table, ".parquet"))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("url")
+    parser.add_argument("run_id")
+    options = parser.parse_args()
+    accepted = asyncio.run(run_subject(Place(options.folder), options.url, options.run_id))
+    sys.stdout.write(json.dumps({"submissions": accepted}) + "\n")

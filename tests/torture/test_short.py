@@ -1,0 +1,89 @@
+"""The short form of `make torture`, for every day: each part once, on few points; it must be able to be red."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from torture import lines, machine, matrix, plants, power, replies, syscalls, urls, world
+from torture.canary import KEY, search, spellings
+from torture.part import Part
+
+needs_strace = pytest.mark.skipif(
+    shutil.which("strace") is None, reason="strace is not installed; make torture installs it"
+)
+DOCS = Path(__file__).parents[2] / "docs" / "reliability.md"
+
+SHORT: dict[str, Callable[[], Part]] = {
+    "lines": lambda: lines.run(limit=30),
+    "simulation": lambda: world.run(range(7_000, 7_040)),
+    "machine": lambda: machine.run(examples=8, steps=8),
+    "replies": lambda: replies.run(500),
+    "urls": urls.run,
+}
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize("name", SHORT)
+def test_a_part_is_green(name: str) -> None:
+    part = SHORT[name]()
+    assert part.is_green, part.problems
+
+
+@needs_strace
+@pytest.mark.sandbox
+@pytest.mark.parametrize("part", [lambda: power.run(24), lambda: syscalls.run(6)], ids=["power", "syscalls"])
+def test_a_part_that_needs_strace_is_green(part: Callable[[], Part]) -> None:
+    found = part()
+    assert found.is_green, found.problems
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize("name", matrix.CASES)
+def test_a_row_of_the_fault_matrix(name: str) -> None:
+    _, fired, problem, _ = matrix.run_case(name)
+    assert fired
+    assert problem == ""
+
+
+def test_the_documentation_has_every_row_of_the_matrix() -> None:
+    text = DOCS.read_text()
+    missing = [
+        name for name, (group, promise, _) in matrix.CASES.items() if f"| {group} | {name} | {promise} |" not in text
+    ]
+    assert missing == []
+    assert len(matrix.CASES) >= 30
+
+
+def test_there_are_planted_bugs_enough_and_each_has_its_text() -> None:
+    assert len(plants.PLANTS) >= 15
+    for plant in plants.PLANTS:
+        for file, old, _ in plant.edits:
+            assert (plants.ROOT / file).read_text().count(old) == 1, (plant.name, file)
+
+
+@pytest.mark.sandbox
+def test_a_planted_bug_is_caught() -> None:
+    name, is_caught, seen = plants.try_plant(
+        next(each for each in plants.PLANTS if each.name == "sent again after a 5xx")
+    )
+    assert is_caught, (name, seen)
+
+
+def test_a_part_in_which_nothing_fired_or_something_is_wrong_is_red() -> None:
+    assert Part("x", points=1, faults_fired=1).is_green
+    assert not Part("x", points=1).is_green
+    assert not Part("x", faults_fired=1).is_green
+    for name in ("duplicates", "lost", "unreported"):
+        assert not Part("x", points=1, faults_fired=1, **{name: 1}).is_green
+    assert not Part("x", points=1, faults_fired=1, problems=["!"]).is_green
+
+
+@pytest.mark.parametrize("spelled", spellings(KEY))
+def test_the_canary_is_found_however_it_is_spelled(tmp_path: Path, spelled: bytes) -> None:
+    (tmp_path / "clean").write_bytes(b"nothing here")
+    (tmp_path / "dirty").write_bytes(b"some " + spelled + b" more")
+    part = Part("x")
+    assert search(tmp_path, part) > 0
+    assert part.problems == ["the key is in dirty"]

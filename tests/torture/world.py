@@ -1,0 +1,319 @@
+"""Simulated runs in virtual time: real client, shoot, ledger and reconciling against an API that lies, by seed.
+
+One seed is one world: some takes, one or two processes at a time that share a ledger, faults on every call, deaths at
+any await. The processes are started again until all is calm; then everything is counted against the witness.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import gc
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from animatic.errors import AnimaticError
+from animatic.ledger import operations
+from animatic.ledger.desk import LedgerDesk, _Job
+from animatic.ledger.liveness import runs_folder
+from animatic.ledger.receipts import Receipts
+from animatic.ledger.schema import ATTEMPT, ORPHAN, open_engine
+from animatic.pacing import Limits
+from animatic.reconcile import reconcile
+from animatic.recovery import recover
+from animatic.sandbox.book import Book
+from animatic.sandbox.config import SandboxConfig
+from animatic.shoot import Shoot, Terms
+from animatic.shots import DEFAULT_MODEL, Shot, Take, takes_of
+from animatic.takes import BuyingPolicy, State
+from animatic.tally import Tally
+from animatic.wavespeed.client import WaveSpeedClient
+from torture.fake_api import ORIGIN, Api, Temper, Transport
+from torture.part import Part
+from torture.virtual import VirtualLoop
+
+SETTLE_S = 600.0
+PROVIDER = "simulated"
+CALM_ROUNDS = 3
+MOST_ROUNDS = 4
+
+
+_SHARED: dict[str, Any] = {}
+"""Statements that were compiled once; every process of every world would do it again."""
+
+
+class InlineDesk(LedgerDesk):
+    """The desk without its thread: each operation is a transaction of its own, at once."""
+
+    def __init__(self, url: str, process: "Process") -> None:
+        self._engine = open_engine(url)
+        self._engine.dialect = _SHARED.setdefault("dialect", self._engine.dialect)
+        self._engine._compiled_cache = _SHARED.setdefault("compiled", self._engine._compiled_cache)
+        self._process = process
+
+    async def do(self, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        await self._process.may_die("before a commit")
+        from concurrent.futures import Future
+
+        future: Future[Any] = Future()
+        self._commit([_Job(lambda db: operation(db, *args, **kwargs), future)])
+        await self._process.may_die("after a commit")
+        return future.result()
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+@dataclass
+class Process:
+    """One run: a process that may die at any await."""
+
+    world: "World"
+    run_id: str
+    deadliness: float
+    dead: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def may_die(self, where: str) -> None:
+        """Die here, by chance; who is dead never comes back from this."""
+        if not self.dead.is_set() and self.world.chance.random() < self.deadliness:
+            self.world.api.fired[f"died {where}"] += 1
+            self.dead.set()
+        if self.dead.is_set():
+            await asyncio.get_running_loop().create_future()
+
+    async def live(self, takes: list[Take]) -> None:
+        """A whole run, as the flow does it. When it dies, its files stay as they are and its lock is free."""
+        world = self.world
+        with world.alive(self.run_id) as receipts:
+            task = asyncio.ensure_future(self._run(takes, receipts))
+            dying = asyncio.ensure_future(self.dead.wait())
+            await asyncio.wait({task, dying}, return_when=asyncio.FIRST_COMPLETED)
+            dying.cancel()
+            if self.dead.is_set():
+                world.graveyard.append(task)
+                return
+            with contextlib.suppress(AnimaticError):
+                task.result()
+            receipts.close()
+            if not receipts.is_owed:
+                (runs_folder(world.ledger) / f"{self.run_id}.lock").unlink()
+
+    async def _run(self, takes: list[Take], receipts: Receipts) -> None:
+        world = self.world
+        desk = InlineDesk(f"sqlite:///{world.ledger}", self)
+        loop = asyncio.get_running_loop()
+        transport = Transport(world.api, self.dead.is_set, self.may_die)
+        async with WaveSpeedClient(ORIGIN, "simulated-key", transport=transport, clock=loop.time) as client:
+            await desk.do(operations.begin_run, self.run_id, "shots.csv", "here", 1)
+            await recover(desk, world.ledger)
+            await reconcile(desk, client, PROVIDER, SETTLE_S)
+            terms = Terms(
+                self.run_id, PROVIDER, Limits(60, 4), 2.0, 400.0, policy=world.policy, max_usd=world.max_usd,
+                prices_usd=world.prices_usd,
+            )  # fmt: skip
+            shoot = Shoot(terms, client, desk, receipts, Tally())
+            await shoot.prepare()
+            with contextlib.suppress(AnimaticError):
+                await shoot.shoot(takes)
+            settled = await reconcile(desk, client, PROVIDER, SETTLE_S)
+            again = [take for take in takes if take.fingerprint in {*settled.adopted, *settled.absent}]
+            with contextlib.suppress(AnimaticError):
+                await shoot.shoot(again)
+        desk.close()
+
+
+@dataclass
+class World:
+    """Everything that one seed makes."""
+
+    seed: int
+    folder: Path
+
+    def __post_init__(self) -> None:
+        self.chance = random.Random(self.seed)
+        self.ledger = self.folder / "ledger.sqlite"
+        self.graveyard: list[Any] = []
+        self.problems: list[str] = []
+        chance = self.chance
+        self.temper = Temper(
+            submit=chance.choice([0.1, 0.4, 0.8]),
+            look=chance.choice([0.0, 0.2, 0.5]),
+            list=chance.choice([0.0, 0.2, 0.6]),
+            echoes=chance.random() < 0.6,
+            list_delay_s=chance.choice([0.0, 5.0, 300.0, SETTLE_S - 1]),
+            skew_s=chance.choice([0.0, -3_000.0, 86_400.0 * 3, 7.0]),
+            has_date=chance.random() < 0.9,
+            foreign=chance.choice([0.0, 0.0, 0.2]),
+        )
+        if not self.temper.has_date:
+            self.temper.skew_s = chance.uniform(-3_000, 3_000)  # our own clock may be an hour off, not days
+        config = SandboxConfig(folder=self.folder, inference_s=30.0, renders=False, syncs=False)
+        self.api = Api(Book(config), random.Random(self.seed + 1), self.temper)
+        self.policy = BuyingPolicy(retry_failed=False, attempts=1)
+        self.prices_usd = {(DEFAULT_MODEL, "5s", "16:9"): 2.5}
+        self.max_usd = chance.choice([None, None, 5.0])
+        self.takes = self._takes()
+
+    def _takes(self) -> list[Take]:
+        shots = [
+            Shot(number, f"s{number}", "sim", "https://x/a.png", "https://x/a.png", f"prompt {number}", DEFAULT_MODEL,
+                 "16:9", "5s", self.chance.choice([1, 1, 2]))
+            for number in range(1, self.chance.randint(2, 4))
+        ]  # fmt: skip
+        return [take for shot in shots for take in takes_of(shot, PROVIDER)]
+
+    @contextlib.contextmanager
+    def alive(self, run_id: str) -> Iterator[Receipts]:
+        """A run's lock and receipts; unlike those of the product, they stay when it dies in this very process."""
+        folder = runs_folder(self.ledger)
+        folder.mkdir(exist_ok=True)
+        handle = os.open(folder / f"{run_id}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        receipts = Receipts(folder / f"{run_id}.receipts", slots=8)
+        try:
+            yield receipts
+        finally:
+            with contextlib.suppress(OSError):
+                os.close(receipts._file)
+            os.close(handle)
+
+    async def unfold(self) -> None:
+        """Bad rounds, then calm ones a settling time apart, then one that must buy nothing."""
+        for number in range(self.chance.randint(1, MOST_ROUNDS)):
+            crowd = [
+                Process(self, f"run-{number}-{each}", self.chance.choice([0.0, 0.005, 0.03]))
+                for each in range(self.chance.choice([1, 1, 2, 3]))
+            ]
+            await asyncio.gather(*(process.live(self._some_takes()) for process in crowd))
+            await asyncio.sleep(self.chance.choice([0.0, 30.0, SETTLE_S, 2 * SETTLE_S]))
+        self.api.temper = self.temper.calmed()
+        self.max_usd = None
+        for number in range(CALM_ROUNDS):
+            await Process(self, f"calm-{number}", 0.0).live(self.takes)
+            await asyncio.sleep(SETTLE_S + 120.0)
+        before = len(self.api.book)
+        await Process(self, "last", 0.0).live(self.takes)
+        if len(self.api.book) != before:
+            self.problems.append(f"seed {self.seed}: a run after all was calm bought {len(self.api.book) - before}")
+
+    def _some_takes(self) -> list[Take]:
+        return self.takes if self.chance.random() < 0.7 else self.takes[: self.chance.randint(1, len(self.takes))]
+
+    def count(self) -> Part:
+        """Hold the ledger against the witness."""
+        engine = open_engine(f"sqlite:///{self.ledger}")
+        with engine.begin() as db:
+            attempts = db.execute(sa.select(ATTEMPT)).all()
+            orphans = {row.prediction_id for row in db.execute(sa.select(ORPHAN.c.prediction_id))}
+        engine.dispose()
+        part = Part("simulation", points=1, faults_fired=self.api.fired.total(), problems=self.problems)
+        part.details = dict(self.api.fired)
+        mine = [each for each in self._accepted() if each.id not in self.api.foreign_ids]
+        part.accepted = len(mine)
+        asked = Counter(take.shot.prompt for take in self.takes)
+        allowed = asked + Counter(self._prompt(row.fingerprint) for row in attempts if row.settled_by == "operator")
+        part.duplicates = sum((Counter(each.inputs["prompt"] for each in mine) - allowed).values())
+        newest = {row.fingerprint: row for row in sorted(attempts, key=lambda row: row.attempt_no)}
+        named = {row.prediction_id for row in attempts if row.prediction_id} | orphans
+        named |= {
+            name
+            for row in attempts
+            if row.candidates
+            for name in row.candidates.strip("[]").replace('"', "").split(", ")
+        }
+        open_prompts = {self._prompt(key) for key, row in newest.items() if row.state in {"unknown", "held"}}
+        part.unknown = sum(row.state in {"unknown", "held"} for row in newest.values())
+        silent = [each for each in mine if each.id not in named and each.inputs["prompt"] not in open_prompts]
+        part.unreported = len(silent)
+        ends = {State.COMPLETED, State.FAILED, State.REJECTED, State.HELD, State.UNKNOWN}
+        part.lost = sum(
+            take.fingerprint not in newest or State(newest[take.fingerprint].state) not in ends for take in self.takes
+        )
+        if part.lost or part.duplicates or part.unreported:
+            states = {
+                take.name: newest[take.fingerprint].state if take.fingerprint in newest else None for take in self.takes
+            }
+            part.problems.append(
+                f"seed {self.seed}: {part.duplicates} bought twice, {part.lost} lost, {part.unreported} unreported; {states}"
+            )
+        return part
+
+    def _accepted(self) -> list[Any]:
+        return [each.accepted for each in self.api.book._predictions]
+
+    def _prompt(self, fingerprint: str) -> str:
+        return next(take.shot.prompt for take in self.takes if take.fingerprint == fingerprint)
+
+
+def simulate(seed: int) -> Part:
+    """One world from its seed to its count."""
+    folder = Path(tempfile.mkdtemp(prefix="animatic-world-", dir=_fast_folder()))
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None  # coroutines of the dead are thrown away
+    loop = VirtualLoop()
+    try:
+        asyncio.set_event_loop(loop)
+        world = World(seed, folder)
+        loop.run_until_complete(world.unfold())
+        part = world.count()
+        world.api.book.close()
+    except Exception as error:  # noqa: BLE001 - a world that cannot be simulated is a finding, with its seed
+        return Part("simulation", points=1, problems=[f"seed {seed}: {type(error).__name__}: {error}"])
+    else:
+        return part
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+        if seed % 20 == 0:
+            gc.collect()
+        sys.unraisablehook = hook
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def run(seeds: range, processes: int = 2) -> Part:
+    """Many worlds."""
+    began = time.monotonic()
+    whole = Part("simulated runs, virtual time")
+    fired: Counter[str] = Counter()
+    with ProcessPoolExecutor(processes) as pool:
+        for part in pool.map(simulate, seeds, chunksize=10):
+            whole.add(part)
+            fired.update(part.details)
+    whole.details = {"seeds": f"{seeds.start}-{seeds.stop - 1}", "fired": dict(fired.most_common())}
+    whole.seconds = time.monotonic() - began
+    return whole
+
+
+def until_red(seeds: range) -> Part:
+    """Worlds one after the other until one is red; what it found."""
+    whole = Part("simulated runs, until one is red")
+    for seed in seeds:
+        part = simulate(seed)
+        whole.add(part)
+        if part.problems:
+            break
+    return whole
+
+
+def _fast_folder() -> str | None:
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Replay simulated worlds: FIRST and how many.")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", type=int, default=100)
+    options = parser.parse_args()
+    result = run(range(options.seed, options.seed + options.count))
+    print(result)
