@@ -9,7 +9,8 @@
     ├── TryLaterError            the same call may well succeed later
     │   ├── ApiUnreachableError      nothing was sent
     │   ├── ApiBusyError             429: more starts than the account allows
-    │   └── ApiUnavailableError      a reading call failed on their side, or answered nonsense
+    │   ├── ApiUnavailableError      a reading call failed on their side, or answered nonsense
+    │   └── ResultsUnwrittenError    takes were bought, and the table cannot be written; the ledger has it all
     ├── NeverAgainError          the same call will not succeed unchanged
     │   ├── ApiRefusedError          the API refused the request; nothing was bought
     │   └── AccountRefusedError      401, 402, 403: key or account; stops the whole run
@@ -76,6 +77,10 @@ class ApiBusyError(TryLaterError):
 
 class ApiUnavailableError(TryLaterError):
     """A reading call failed on the API's side, timed out, or answered something that is not an answer."""
+
+
+class ResultsUnwrittenError(TryLaterError):
+    """A run did its work and could not write its table. Nothing is lost: the table can be made from the ledger."""
 
 
 class NeverAgainError(AnimaticError):

@@ -31,6 +31,7 @@ class Claim:
 
     Attributes:
         inputs: what was sent.
+        window_to: where it is live, only what was planned: a run that is stopped sends later.
         is_live: a run is submitting it at this moment, so it must be left alone, but may own a candidate.
         absent_since: end of the first complete scan after its window that did not have it.
     """
@@ -55,13 +56,28 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of the list of one model that must be read to judge the claims whose windows lie in it."""
+
+    model: str
+    window_from: datetime
+    window_to: datetime
+
+    def covers(self, claim: Claim, settle: timedelta) -> bool:
+        """Whether everything that may be the claim's lies in it."""
+        is_inside = self.window_from <= claim.window_from and claim.window_to + settle <= self.window_to
+        return claim.model == self.model and is_inside
+
+
+@dataclass(frozen=True, slots=True)
 class Scan:
-    """A reading of the list; moments by the API's clock.
+    """A reading of a span of the list; moments by the API's clock.
 
     Attributes:
         is_complete: every page was read, and none was refused, broken or out of bounds.
     """
 
+    span: Span
     began_at: datetime
     ended_at: datetime
     is_complete: bool
@@ -99,22 +115,43 @@ class Wait:
 Verdict = Adopt | Absent | Hold | Wait
 
 
+def spans_of(claims: Sequence[Claim], settle: timedelta) -> list[Span]:
+    """What must be read to judge every claim that is not live: windows that overlap are one span, oldest first.
+
+    One take that is held for days must not make every run read the list of all these days.
+    """
+    spans: list[Span] = []
+    for claim in sorted(claims, key=lambda claim: (claim.model, claim.window_from)):
+        if claim.is_live:
+            continue
+        end = claim.window_to + settle
+        last = spans[-1] if spans else None
+        if last is not None and last.model == claim.model and claim.window_from <= last.window_to:
+            spans[-1] = Span(claim.model, last.window_from, max(last.window_to, end))
+        else:
+            spans.append(Span(claim.model, claim.window_from, end))
+    return sorted(spans, key=lambda span: span.window_from)
+
+
 def judge(
     claims: Sequence[Claim], candidates: Sequence[Candidate], scan: Scan, settle: timedelta
 ) -> dict[int, Verdict]:
-    """The verdict for each claim that is not live, by attempt."""
+    """The verdict, by attempt, for each claim that is not live and whose window the scan covers.
+
+    The other claims have no verdict, but what may be theirs is not given away.
+    """
     by_inputs = _share_by_inputs(claims, candidates, settle)
     taken = {each.prediction_id for shared in by_inputs.values() for each in shared}
     left = [each for each in candidates if each.prediction_id not in taken]
     verdicts: dict[int, Verdict] = {}
     for claim in claims:
-        if claim.is_live:
+        if claim.is_live or not scan.span.covers(claim, settle):
             continue
-        near = [each for each in left if _is_near(claim, each, settle)]
+        near = [each for each in left if is_near(claim, each, settle)]
         rivals = [
             other
             for other in claims
-            if other.attempt_id != claim.attempt_id and any(_is_near(other, each, settle) for each in near)
+            if other.attempt_id != claim.attempt_id and any(is_near(other, each, settle) for each in near)
         ]
         own = by_inputs.get(claim.attempt_id, ())
         verdicts[claim.attempt_id] = _verdict(claim, own, near, rivals, scan, settle)
@@ -187,16 +224,23 @@ def _share_by_inputs(
 
 
 def _is_exactly(claim: Claim, candidate: Candidate, settle: timedelta) -> bool:
-    if candidate.inputs is None or not _is_near(claim, candidate, settle):
+    if candidate.inputs is None or not is_near(claim, candidate, settle):
         return False
     return all(candidate.inputs.get(name) == value for name, value in claim.inputs.items())
 
 
-def _is_near(claim: Claim, candidate: Candidate, settle: timedelta) -> bool:
-    """Whether model and time allow the candidate to be the claim's. One without a time may be anyone's."""
+def is_near(claim: Claim, candidate: Candidate, settle: timedelta) -> bool:
+    """Whether model and time allow the candidate to be the claim's. One without a time may be anyone's.
+
+    The window of a live claim has no end yet: its run may have been stopped before it sent anything.
+    """
     if candidate.model and candidate.model != claim.model:
         return False
-    return candidate.created_at is None or (claim.window_from <= candidate.created_at <= claim.window_to + settle)
+    if candidate.created_at is None:
+        return True
+    return claim.window_from <= candidate.created_at and (
+        claim.is_live or candidate.created_at <= claim.window_to + settle
+    )
 
 
 def _absent_since(claim: Claim, scan: Scan) -> datetime | None:

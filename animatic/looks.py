@@ -15,10 +15,19 @@ class Watched:
     status: str | None = None
     problem: str = ""
     _rank: int = 0
+    _missing_since: float | None = None
+
+    def miss(self, now: float) -> None:
+        """The API says that it does not know the prediction."""
+        self._missing_since = now if self._missing_since is None else self._missing_since
+
+    def missing_s(self, now: float) -> float:
+        """For how long it has said so, without a look in between that showed the prediction."""
+        return 0.0 if self._missing_since is None else now - self._missing_since
 
     def see(self, status: str) -> str | None:
         """Take note of a status; a sentence where it goes back, or is none that is known."""
-        before, self.status, self.problem = self.status, status, ""
+        before, self.status, self.problem, self._missing_since = self.status, status, "", None
         rank = _RANKS.get(status)
         if rank is None:
             return None if status == before else f'the API says "{status[:64]}", a status that is not known'

@@ -12,7 +12,7 @@ from animatic.ledger.records import Record
 from animatic.manifest import Manifest
 from animatic.results import Outcome, Provenance, build_table
 from animatic.shots import Shot, Take
-from animatic.takes import FINAL, BuyingPolicy, State, permission_to_buy, status_of
+from animatic.takes import FINAL, BuyingPolicy, Standing, State, Step, next_step, permission_to_buy, status_of
 
 TASKS_OF_ONE = 200
 """Up to this many takes each is a Prefect task run of its own."""
@@ -78,12 +78,8 @@ class Plan:
 
     @property
     def to_do(self) -> list[Take]:
-        """What there is to buy or to watch, in manifest order."""
-        return [
-            take
-            for key, take in self.takes.items()
-            if self._state(key) is State.SUBMITTED or self._permission(key) is not None
-        ]
+        """What there is to buy, to watch, or to see another run submit, in manifest order."""
+        return [take for key, take in self.takes.items() if self._step(key) is not Step.REST]
 
     @property
     def settled(self) -> Counter[State]:
@@ -106,7 +102,12 @@ class Plan:
     @property
     def unclear(self) -> int:
         """Takes of which nobody knows whether they were bought."""
-        return sum(record.state in {State.UNKNOWN, State.HELD, State.SUBMITTING} for record in self.records.values())
+        return sum(record.state in {State.UNKNOWN, State.HELD} for record in self.records.values())
+
+    @property
+    def underway(self) -> int:
+        """Takes that a run was submitting when it was last heard of: unknown if it is dead."""
+        return sum(record.state is State.SUBMITTING for record in self.records.values())
 
     def cost_usd(self, prices_usd: Mapping[PricedBy, float]) -> float | None:
         """What buying costs, or None where a price is missing."""
@@ -158,8 +159,14 @@ class Plan:
         return record.state if record else None
 
     def _permission(self, key: str) -> str | None:
+        return permission_to_buy(self._standing(key), self.policy)
+
+    def _step(self, key: str) -> Step:
+        return next_step(self._standing(key), self.policy)
+
+    def _standing(self, key: str) -> Standing:
         record = self.records.get(key)
-        return permission_to_buy(record.standing, self.policy) if record else "plan"
+        return record.standing if record else Standing(None)
 
 
 def make_plan(manifest: Manifest, records: Mapping[str, Record], policy: BuyingPolicy) -> Plan:

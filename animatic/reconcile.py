@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from animatic.errors import NeverAgainError, TryLaterError
-from animatic.evidence import LIST_REACHES, Candidate, Claim, Scan
+from animatic.evidence import LIST_REACHES, Candidate, Claim, Scan, Span, spans_of
 from animatic.ledger import settling
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.settling import Orphan, Settled
@@ -19,7 +19,7 @@ from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.wire import ListedPrediction
 
 PAGE_SIZE = 100
-MOST_PAGES = 1_000
+MOST_PAGES = 2_000
 TRIES_A_PAGE = 3
 WAIT_S = 2.0
 
@@ -63,16 +63,13 @@ async def reconcile(desk: LedgerDesk, client: WaveSpeedClient, provider: str, se
     Asks nothing of the API where there is nothing to settle. A list that cannot be read settles nothing.
     """
     result = Reconciled()
-    claims = await desk.do(settling.claims, provider)
-    models = dict.fromkeys(claim.model for claim in claims if not claim.is_live)
-    if models:
+    spans = spans_of(await desk.do(settling.claims, provider), timedelta(seconds=settle_s))
+    if spans:
         await client.learn_time()
-    for model in models:
-        mine = [claim for claim in claims if claim.model == model]
-        window_to = max(claim.window_to for claim in mine) + timedelta(seconds=settle_s)
-        listed, scan, problem = await _scan(client, model, min(claim.window_from for claim in mine), window_to)
+    for span in spans:
+        listed, scan, problem = await _scan(desk, client, span)
         result.problem = result.problem or problem
-        result.add(await desk.do(settling.settle, provider, model, listed, scan, settle_s))
+        result.add(await desk.do(settling.settle, provider, listed, scan, settle_s))
     return result
 
 
@@ -81,30 +78,30 @@ async def open_claims(desk: LedgerDesk, provider: str) -> Sequence[Claim]:
     return [claim for claim in await desk.do(settling.claims, provider) if not claim.is_live]
 
 
-async def _scan(
-    client: WaveSpeedClient, model: str, window_from: datetime, window_to: datetime
-) -> tuple[list[Candidate], Scan, str | None]:
-    """Every prediction on a model in a window, as far as the list reaches and lets itself be read."""
-    margin = timedelta(seconds=client.clock.margin_s)
+async def _scan(desk: LedgerDesk, client: WaveSpeedClient, span: Span) -> tuple[list[Candidate], Scan, str | None]:
+    """Every prediction of a span that no take has, as far as the list reaches and lets itself be read."""
     began_at = client.clock.now()
-    after = max(window_from, began_at - LIST_REACHES - margin)
-    before = min(window_to, began_at + margin)
-    found: dict[str, Candidate] = {}
+    after = max(span.window_from, client.clock.earliest() - LIST_REACHES)
+    before = min(span.window_to, client.clock.latest())
+    seen: set[str] = set()
+    found: list[Candidate] = []
     problem: str | None = f"it has more than {MOST_PAGES * PAGE_SIZE:,} predictions"
     for page in range(1, MOST_PAGES + 1):
         try:
-            items = await _page(client, page, model, after, before)
+            items = await _page(client, page, span.model, after, before)
         except (TryLaterError, NeverAgainError) as error:
             problem = f"page {page}: {error}"
             break
         if not items:
             problem = None
             break
-        if all(each.id in found for each in items):  # new ones push some to the next page, but never all of a page
+        new = {each.id: _candidate(each) for each in items if each.id not in seen}
+        if not new:  # what is new in the list pushes some to the next page, but never all of a page
             problem = f"page {page} repeats what was on earlier ones"
             break
-        found.update((each.id, _candidate(each)) for each in items)
-    return list(found.values()), Scan(began_at, client.clock.now(), is_complete=problem is None), problem
+        seen |= new.keys()
+        found += await desk.do(settling.unbound, list(new.values()))
+    return found, Scan(span, began_at, client.clock.now(), is_complete=problem is None), problem
 
 
 async def _page(

@@ -1,11 +1,13 @@
-"""What is done first, before anything is planned: read back what dead runs left behind. Buys nothing, asks nobody.
+"""What is done first, before anything is planned: read back what dead runs left behind. Buys nothing.
 
 A run that died may have left replies that the ledger does not have; they are read from its receipts. What it was still
 submitting without a reply becomes `unknown`: nobody can tell whether its POST went out, so it is never sent again.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from animatic.ledger import liveness, settling
@@ -23,28 +25,37 @@ class Recovered:
     unknown: int = 0
 
 
-async def recover(desk: LedgerDesk, ledger: Path) -> Recovered:
-    """Read back the receipts of dead runs, and make `unknown` what they were submitting without one."""
-    redeemed = unknown = 0
+async def recover(desk: LedgerDesk, ledger: Path, latest_time: Callable[[], Awaitable[datetime]]) -> Recovered:
+    """Read back the receipts of dead runs, and make `unknown` what they were submitting without one.
+
+    Who is dead is found out before their receipts are read, so that none is given up with a receipt unread.
+    `latest_time` gives the latest that it can be for the API; it is asked only if somebody died.
+    """
+    dead = [
+        run_id for run_id in await desk.do(ledger_operations.runs_submitting) if not liveness.is_alive(ledger, run_id)
+    ]
     left_behind = await asyncio.to_thread(liveness.receipts_left_behind, ledger)
+    if not dead and not left_behind:
+        return Recovered()
+    latest = await latest_time()
+    redeemed = unknown = 0
     for path in left_behind.values():
         for receipt in await asyncio.to_thread(read_receipts, path):
-            redeemed += await _redeem(desk, receipt)
-    for run_id in await desk.do(ledger_operations.runs_submitting):
-        if not liveness.is_alive(ledger, run_id):
-            unknown += await desk.do(ledger_operations.give_up_submitting, run_id)
+            redeemed += await _redeem(desk, receipt, latest)
+    for run_id in dead:
+        unknown += await desk.do(ledger_operations.give_up_submitting, run_id, latest)
     for run_id in left_behind:
         liveness.bury(ledger, run_id)
     return Recovered(redeemed, unknown)
 
 
-async def _redeem(desk: LedgerDesk, receipt: Receipt) -> bool:
+async def _redeem(desk: LedgerDesk, receipt: Receipt, latest: datetime) -> bool:
     """Bring one reply into the ledger; whether it was not there yet."""
     ended = classify(Answer(receipt.http, receipt.body))
     intent = (receipt.attempt_id, receipt.nonce)
     if ended.ending is Ending.ACCEPTED:
         return await desk.do(settling.redeem_id, *intent, ended.prediction_id or "", ended.prediction_status)
-    return await desk.do(settling.redeem_no, *intent, STATE_AFTER[ended.ending], ended.code, _said(ended))
+    return await desk.do(settling.redeem_no, *intent, STATE_AFTER[ended.ending], ended.code, _said(ended), latest)
 
 
 def _said(ended: Ended) -> str:

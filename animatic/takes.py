@@ -117,6 +117,36 @@ def permission_to_buy(standing: Standing, policy: BuyingPolicy) -> str | None:
             return None
 
 
+class Step(StrEnum):
+    """What a run does next for a take."""
+
+    BUY = "buy"
+    """Submit it, then watch it."""
+
+    WATCH = "watch"
+    """Look at what was submitted until it is final."""
+
+    OUTWAIT = "outwait"
+    """Another run is submitting it at this moment; wait for what becomes of that."""
+
+    REST = "rest"
+    """There is nothing more that this run may do."""
+
+
+def next_step(standing: Standing, policy: BuyingPolicy, after: Step | None = None) -> Step:
+    """The next step for a take; `after` is the one that this run has just made. None is made twice in vain."""
+    if permission_to_buy(standing, policy) is not None:
+        return Step.BUY
+    match standing.state:
+        case State.SUBMITTED:
+            was_watched = after is Step.WATCH or (after is Step.BUY and standing.tried_here)
+            return Step.REST if was_watched else Step.WATCH
+        case State.SUBMITTING if not standing.tried_here:
+            return Step.REST if after is Step.OUTWAIT else Step.OUTWAIT
+        case _:
+            return Step.REST
+
+
 def status_of(state: State | None) -> str:
     """The word for the results table."""
     match state:

@@ -36,7 +36,7 @@ class Preview:
         if manifest.invalid_rows:
             head += f", {len(manifest.invalid_rows):,} invalid rows"
         counts = f"{len(plan.to_buy):,} new, {plan.settled.total():,} cached, {len(plan.resumable):,} resumable"
-        lines = [head, f"  {counts}, {plan.unclear:,} unknown or held"]
+        lines = [head, f"  {counts}, {plan.unclear + plan.underway:,} unknown or held"]
         if plan.to_buy:
             cost = self.cost_usd
             lines.append("  cost: not known; set ANIMATIC_PRICE_USD" if cost is None else f"  cost: ${cost:,.2f}")
@@ -54,7 +54,7 @@ class Preview:
                 "new": len(plan.to_buy),
                 "cached": plan.settled.total(),
                 "resumable": len(plan.resumable),
-                "unknown": plan.unclear,
+                "unknown": plan.unclear + plan.underway,
                 "cost_usd": self.cost_usd,
             }
         )

@@ -129,8 +129,8 @@ async def _settle(by_hand: ByHand, settings: Settings) -> Outcome:
     outcome = Outcome()
     with LedgerDesk(settings.ledger) as desk:
         await desk.do(require_sound)
-        outcome.recovered = await recover(desk, ledger)
         async with WaveSpeedClient(settings.base_url, settings.require_key()) as client:
+            outcome.recovered = await recover(desk, ledger, client.latest_time)
             await _by_hand(by_hand, desk, client, provider, outcome)
             outcome.reconciled = await reconcile(desk, client, provider, settings.settle_s)
         outcome.left = await desk.do(settling.open_takes, provider)

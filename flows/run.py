@@ -18,7 +18,7 @@ from prefect.runtime import flow_run
 
 from animatic import formats, intake, storage
 from animatic.digest import Digest, digest_of
-from animatic.errors import NeverAgainError, SettingsError, TryLaterError
+from animatic.errors import LocationError, NeverAgainError, ResultsUnwrittenError, SettingsError, TryLaterError
 from animatic.ledger import liveness, settling
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import LedgerDesk
@@ -29,9 +29,10 @@ from animatic.plan import Batch, Plan, PricedBy, make_plan
 from animatic.reconcile import Reconciled, open_claims
 from animatic.recovery import recover
 from animatic.settings import Settings
-from animatic.shoot import Shoot, Terms
+from animatic.shoot import Shoot
 from animatic.shots import Take
 from animatic.takes import BuyingPolicy
+from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.session import SESSION, Session
 from tasks.quotes import quote_prices
@@ -126,7 +127,7 @@ class Run:
     async def settle(self) -> Reconciled:
         """Read back what dead runs left behind, then settle what is unknown by WaveSpeed's list, as far as it goes."""
         settings, log = self.session.settings, get_run_logger()
-        found = await recover(self.desk, sqlite_path(settings.ledger))
+        found = await recover(self.desk, sqlite_path(settings.ledger), self.client.latest_time)
         if found.redeemed:
             log.warning("%d replies that a dead run had not written into the ledger were read back", found.redeemed)
         if found.unknown:
@@ -178,7 +179,8 @@ class Run:
             SettingsError: the table that is there shows takes as bought that this ledger has never heard of.
         """
         await self._require_that_the_ledger_knows(plan)
-        self._shoot = Shoot(self._terms(), self.client, self.desk, self.receipts, self.session.tally)
+        warn = get_run_logger().warning
+        self._shoot = Shoot(self._terms(), self.client, self.desk, self.receipts, self.session.tally, warn)
         await self._shoot.prepare()
         if plan.to_do:
             await self._write(plan.table(plan.records, self.session.run_id))
@@ -278,10 +280,22 @@ class Run:
                 raise
 
     async def report(self, plan: Plan) -> Digest:
-        """Write the results table from what the ledger knows now, and publish what it says."""
+        """Write the results table from what the ledger knows now, and publish what it says.
+
+        Raises:
+            LocationError, ResultsUnwrittenError: it cannot be written; the latter if there was something to do.
+        """
         records = await self.desk.do(ledger_operations.look_up, plan.takes, self.session.run_id)
         table = await asyncio.to_thread(plan.table, records, self.session.run_id)
-        await self._write(table)
+        try:
+            await self._write(table)
+        except LocationError as error:
+            if not plan.to_do:
+                raise
+            raise ResultsUnwrittenError(
+                f"{error}. What was bought is in the ledger; once there is room, write the table with: "
+                f"animatic results {self.order.manifest} --results {self.order.results}"
+            ) from None
         digest = await asyncio.to_thread(
             digest_of,
             table,

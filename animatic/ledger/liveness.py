@@ -51,7 +51,7 @@ def is_alive(ledger: Path, run_id: str) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two who look at once must not see each other
     except BlockingIOError:
         return True
     else:

@@ -34,15 +34,20 @@ def runs_submitting(db: sa.Connection) -> list[str]:
     return [row.run_id for row in rows]
 
 
-def give_up_submitting(db: sa.Connection, run_id: str) -> int:
+def give_up_submitting(db: sa.Connection, run_id: str, latest: datetime) -> int:
     """Turn what a dead run was submitting into `unknown`; returns how many.
 
-    Nobody can tell whether its POST went out, so it is never sent again.
+    Nobody can tell whether its POST went out, so it is never sent again. Nor when: a run that was stopped for hours
+    and then went on and died may have sent it at any time up to now, by the API's clock no later than `latest`.
     """
     changed = db.execute(
         ATTEMPT.update()
         .where(ATTEMPT.c.run_id == run_id, ATTEMPT.c.state == State.SUBMITTING.value)
-        .values(state=State.UNKNOWN.value, error=f"run {run_id} died while it was submitting this take")
+        .values(
+            state=State.UNKNOWN.value,
+            error=f"run {run_id} died while it was submitting this take",
+            window_to=_no_sooner_than(latest),
+        )
     )
     return changed.rowcount
 
@@ -148,11 +153,22 @@ def remark(db: sa.Connection, attempt_id: int, run_id: str, text: str) -> None:
         db.execute(REMARK.insert().values(attempt_id=attempt_id, run_id=run_id, made_at=now(), text=text[:2_000]))
 
 
-def conclude(db: sa.Connection, attempt_id: int, state: State, error_code: int | None, error: str) -> None:
-    """Record how a submission without a prediction id ended; what was not bought is no longer committed."""
-    move(db, attempt_id, state, {"error_code": error_code, "error": error})
+def conclude(  # noqa: PLR0913, PLR0917 - which attempt, how it ended, and by when it must have
+    db: sa.Connection, attempt_id: int, state: State, error_code: int | None, error: str, latest: datetime
+) -> None:
+    """Record how a submission without a prediction id ended; what was not bought is no longer committed.
+
+    `latest` is the API's time by which it was over: later than planned where the run was stopped on the way.
+    """
+    move(db, attempt_id, state, {"error_code": error_code, "error": error, "window_to": _no_sooner_than(latest)})
     if state not in PAID:
         give_back(db, attempt_id)
+
+
+def _no_sooner_than(latest: datetime) -> sa.ColumnElement[datetime]:
+    """The end of an attempt's window: as it was planned, or this if it is later."""
+    end = sa.literal(naive(latest), sa.DateTime)
+    return sa.case((ATTEMPT.c.window_to > end, ATTEMPT.c.window_to), else_=end)
 
 
 def give_back(db: sa.Connection, attempt_id: int) -> None:
@@ -167,16 +183,18 @@ def give_back(db: sa.Connection, attempt_id: int) -> None:
     )
 
 
-def finish(db: sa.Connection, attempt_id: int, end: Finish, polls: int, run_id: str) -> None:
-    """Record the final answer of the API; `polls` is our looks.
+def finish(db: sa.Connection, attempt_id: int, end: Finish, polls: int, run_id: str) -> str | None:
+    """Record the final answer of the API; `polls` is our looks. What contradicts it, if anything, in a sentence.
 
     Where the attempt has a final state already, or is held, that stays; an answer that says otherwise is remarked.
     """
     found = db.execute(sa.select(ATTEMPT.c.state).where(ATTEMPT.c.attempt_id == attempt_id)).scalar()
     if found is not None and State(found) in FINAL | {State.HELD}:
-        if found != end.state.value:
-            remark(db, attempt_id, run_id, f"it is {found}, and the API now says {end.prediction_status}: {end}")
-        return
+        if found == end.state.value:
+            return None
+        said = f"it is {found}, and the API now says {end.prediction_status}"
+        remark(db, attempt_id, run_id, f"{said}: {end}")
+        return said
     values = {
         "prediction_status": end.prediction_status,
         "outputs": json.dumps(end.outputs),
@@ -189,6 +207,7 @@ def finish(db: sa.Connection, attempt_id: int, end: Finish, polls: int, run_id: 
         "polls": ATTEMPT.c.polls + polls,
     }
     move(db, attempt_id, end.state, values)
+    return None
 
 
 def lose(db: sa.Connection, attempt_id: int, polls: int) -> None:

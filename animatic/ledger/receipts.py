@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SLOTS = 256
-SLOT_BYTES = 8_192
+SLOT_BYTES = 16_384
+"""Room for a reply of the API's usual kilobyte, and for one that repeats the longest prompt in JSON's escapes."""
 
 _MAGIC = b"animatic"
 _sync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter

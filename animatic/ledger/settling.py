@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from animatic.errors import FixInputError
-from animatic.evidence import Absent, Adopt, Candidate, Claim, Hold, Scan, judge
+from animatic.evidence import Absent, Adopt, Candidate, Claim, Hold, Scan, is_near, judge
 from animatic.ledger.operations import (
     LOOKUP_CHUNK,
     accept,
@@ -82,13 +82,10 @@ def claims(db: sa.Connection, provider: str) -> list[Claim]:
     return [_claim(row) for row in rows]
 
 
-def settle(  # noqa: PLR0913, PLR0917 - whose claims, what was listed, and how that is judged
-    db: sa.Connection, provider: str, model: str, listed: Sequence[Candidate], scan: Scan, settle_s: float
-) -> Settled:
-    """Judge every open claim on a model by a scan of the list that ended before this began, and write it down."""
-    model_claims = [claim for claim in claims(db, provider) if claim.model == model]
-    bound = _bound(db, [each.prediction_id for each in listed])
-    free = {each.prediction_id: each for each in listed if each.prediction_id not in bound}
+def settle(db: sa.Connection, provider: str, listed: Sequence[Candidate], scan: Scan, settle_s: float) -> Settled:
+    """Judge every open claim that a scan of the list covers, which ended before this began, and write it down."""
+    model_claims = [claim for claim in claims(db, provider) if claim.model == scan.span.model]
+    free = {each.prediction_id: each for each in unbound(db, listed)}
     verdicts = judge(model_claims, list(free.values()), scan, timedelta(seconds=settle_s))
     settled, named = Settled(), set[str]()
     for attempt_id, verdict in verdicts.items():
@@ -111,9 +108,11 @@ def settle(  # noqa: PLR0913, PLR0917 - whose claims, what was listed, and how t
                     .values(absent_since=naive(verdict.absent_since))
                 )
         settled.counts[type(verdict).__name__.lower()] += 1
-    mine = _live_may_own(model_claims, list(free.values()), timedelta(seconds=settle_s))
+    mine = _live_may_own(model_claims, list(free.values()))
     settled.orphans = [
-        Orphan(each.prediction_id, each.model, each.created_at) for key, each in free.items() if key not in named | mine
+        Orphan(each.prediction_id, each.model, each.created_at)
+        for key, each in free.items()
+        if key not in named | mine and _is_within(each, scan)
     ]
     _remember_orphans(db, provider, settled.orphans)
     return settled
@@ -151,13 +150,13 @@ def redeem_id(db: sa.Connection, attempt_id: int, nonce: str, prediction_id: str
     return True
 
 
-def redeem_no(  # noqa: PLR0913, PLR0917 - the parts of a receipt that says no
-    db: sa.Connection, attempt_id: int, nonce: str, state: State, error_code: int | None, error: str
+def redeem_no(  # noqa: PLR0913, PLR0917 - the parts of a receipt that says no, and by when it was written
+    db: sa.Connection, attempt_id: int, nonce: str, state: State, error_code: int | None, error: str, latest: datetime
 ) -> bool:
     """Conclude what a receipt says was not bought, or left unknown; whether that changed anything."""
     found = _open_intent(db, attempt_id, nonce)
     if found is State.SUBMITTING:
-        conclude(db, attempt_id, state, error_code, error)
+        conclude(db, attempt_id, state, error_code, error, latest)
     elif found is State.UNKNOWN and state is not State.UNKNOWN:
         _declare_absent(db, attempt_id, "receipt", error)
     return found is not None
@@ -253,6 +252,8 @@ def _hold(db: sa.Connection, attempt_id: int, fingerprint: str, candidates: Sequ
     error = f"{why}{named}; {settled_by_hand(fingerprint)}"
     values = {"error": error, "candidates": json.dumps([each.prediction_id for each in candidates])}
     state = db.execute(sa.select(ATTEMPT.c.state).where(ATTEMPT.c.attempt_id == attempt_id)).scalar()
+    if state == State.HELD.value and not candidates:
+        return  # whom the list named before it forgot them is still the best that a person can be told
     if state == State.HELD.value:
         db.execute(ATTEMPT.update().where(ATTEMPT.c.attempt_id == attempt_id).values(values))
     else:
@@ -276,27 +277,26 @@ def _remember_orphans(db: sa.Connection, provider: str, found: Sequence[Orphan])
         db.execute(ORPHAN.insert(), rows)
 
 
-def _bound(db: sa.Connection, prediction_ids: Sequence[str]) -> set[str]:
-    """Those that some attempt has."""
-    found: set[str] = set()
-    for start in range(0, len(prediction_ids), LOOKUP_CHUNK):
-        chunk = prediction_ids[start : start + LOOKUP_CHUNK]
-        rows = db.execute(sa.select(ATTEMPT.c.prediction_id).where(ATTEMPT.c.prediction_id.in_(chunk)))
-        found.update(row.prediction_id for row in rows)
-    return found
+def unbound(db: sa.Connection, listed: Sequence[Candidate]) -> list[Candidate]:
+    """Those that no attempt has."""
+    bound: set[str] = set()
+    for start in range(0, len(listed), LOOKUP_CHUNK):
+        chunk = [each.prediction_id for each in listed[start : start + LOOKUP_CHUNK]]
+        bound.update(db.execute(sa.select(ATTEMPT.c.prediction_id).where(ATTEMPT.c.prediction_id.in_(chunk))).scalars())
+    return [each for each in listed if each.prediction_id not in bound]
 
 
-def _live_may_own(all_claims: Sequence[Claim], free: Sequence[Candidate], settle: timedelta) -> set[str]:
-    """Candidates in the window of an attempt that a run is submitting now: it will be told which is its own."""
+def _is_within(candidate: Candidate, scan: Scan) -> bool:
+    """Whether it was asked for: a list that does not know our filter shows more than that."""
+    if candidate.created_at is None:
+        return True
+    return scan.span.window_from <= candidate.created_at <= scan.span.window_to
+
+
+def _live_may_own(all_claims: Sequence[Claim], free: Sequence[Candidate]) -> set[str]:
+    """Candidates that an attempt which a run is submitting now may turn out to have bought: it will be told."""
     live = [claim for claim in all_claims if claim.is_live]
-    return {
-        each.prediction_id
-        for each in free
-        if any(
-            each.created_at is None or claim.window_from <= each.created_at <= claim.window_to + settle
-            for claim in live
-        )
-    }
+    return {each.prediction_id for each in free if any(is_near(claim, each, timedelta(0)) for claim in live)}
 
 
 def _claim(row: sa.Row[Any]) -> Claim:

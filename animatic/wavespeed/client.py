@@ -7,7 +7,6 @@ carry the key.
 
 import contextlib
 import re
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -61,7 +60,7 @@ class WaveSpeedClient:
         transport: for tests: anything that httpx accepts in place of a socket.
         submit_deadline_s: from the first byte to the last of a submission's answer.
         read_deadline_s: the same for a reading call.
-        clock: seconds that only grow, for telling the API's time between its answers.
+        clock: what keeps the API's time between its answers.
     """
 
     def __init__(  # noqa: PLR0913 - all but the first two have a default
@@ -72,11 +71,11 @@ class WaveSpeedClient:
         transport: httpx.AsyncBaseTransport | None = None,
         submit_deadline_s: float = SUBMIT_DEADLINE_S,
         read_deadline_s: float = READ_DEADLINE_S,
-        clock: Callable[[], float] = time.monotonic,
+        clock: ServerClock | None = None,
     ) -> None:
         self._base = base_url.rstrip("/")
         self._key = key
-        self.clock = ServerClock(clock)
+        self.clock = clock or ServerClock()
         self.submit_deadline_s = submit_deadline_s
         self._read_deadline_s = read_deadline_s
         headers = {**identity_headers(f"animatic/{version('animatic')}"), "Authorization": f"Bearer {key}"}
@@ -164,6 +163,11 @@ class WaveSpeedClient:
             with contextlib.suppress(TryLaterError, NeverAgainError):
                 await self.balance_usd()
 
+    async def latest_time(self) -> datetime:
+        """The latest that it can be for the API now."""
+        await self.learn_time()
+        return self.clock.latest()
+
     async def upload(self, name: str, still: bytes, media_type: str) -> str:
         """The URL under which the still can be fetched for 7 days. Source: WaveSpeed's page on uploads.
 
@@ -186,8 +190,9 @@ class WaveSpeedClient:
         self, client: httpx.AsyncClient, request: httpx.Request, deadline_s: float, max_bytes: int
     ) -> Reply:
         """An answer in which our key, should it be echoed, is blacked out: parts of answers end up in errors."""
+        began_s = self.clock.seconds()
         reply = await fetch(client, request, deadline_s=deadline_s, max_bytes=max_bytes)
-        self.clock.told(reply.headers.get("date", ""))
+        self.clock.told(reply.headers.get("date", ""), self.clock.seconds() - began_s)
         return replace(reply, body=without_key(reply.body, self._key))
 
     async def _read(

@@ -1,4 +1,4 @@
-"""What time it is for the API, from the `Date` of its answers and a clock of ours that never jumps."""
+"""What time it is for the API, from the `Date` of its answers and a clock of ours that never jumps, nor ever stops."""
 
 import time
 from collections.abc import Callable
@@ -8,20 +8,40 @@ from email.utils import parsedate_to_datetime
 KNOWN_MARGIN_S = 10.0
 """How wrong it may be once an answer told it: `Date` has whole seconds, and an answer takes a while to get here."""
 
+QUICK_S = 5.0
+"""An answer that took longer than this says too little about when its `Date` was true."""
+
 GUESSED_MARGIN_S = 3_600.0
 """How wrong our own clock may be, where no answer told us better."""
 
 
-class ServerClock:
-    """The API's clock. `clock` is any number of seconds that only grows."""
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # Linux's monotonic clock stops while a laptop sleeps
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+
+def unstopped_s() -> float:
+    """Seconds that only grow, also while the machine sleeps."""
+    return time.clock_gettime(_CLOCK)
+
+
+class ServerClock:
+    """The API's clock.
+
+    Args:
+        clock: any number of seconds that only grows, whatever happens to us meanwhile.
+        own: what this machine thinks the time is; asked once, and believed while no answer has told better.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float] = unstopped_s, own: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self._clock = clock
         self._told: tuple[datetime, float] | None = None
-        self._began = (datetime.now(UTC), clock())
+        self._began = (own(), clock())
 
-    def told(self, date: str) -> None:
-        """Learn from a `Date` header; what is none teaches nothing."""
+    def told(self, date: str, took_s: float = 0.0) -> None:
+        """Learn from the `Date` of an answer that took so long; what is none, or took too long, teaches nothing."""
+        if took_s > QUICK_S:
+            return
         try:
             moment = parsedate_to_datetime(date)
         except (ValueError, TypeError, OverflowError):
@@ -39,7 +59,19 @@ class ServerClock:
         """How far `now` may be from the truth, either way."""
         return KNOWN_MARGIN_S if self._told else GUESSED_MARGIN_S
 
+    def seconds(self) -> float:
+        """Of the clock that never jumps, for telling how long something took."""
+        return self._clock()
+
     def now(self) -> datetime:
         """The API's time, in UTC; our own where it never told us."""
         moment, at = self._told or self._began
         return moment + timedelta(seconds=self._clock() - at)
+
+    def earliest(self) -> datetime:
+        """The API's time is this or later."""
+        return self.now() - timedelta(seconds=self.margin_s)
+
+    def latest(self) -> datetime:
+        """The API's time is this or earlier."""
+        return self.now() + timedelta(seconds=self.margin_s)

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from animatic.evidence import Absent, Adopt, Candidate, Claim, Hold, Scan, Verdict, Wait, judge
+from animatic.evidence import Absent, Adopt, Candidate, Claim, Hold, Scan, Span, Verdict, Wait, judge, spans_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SETTLE = timedelta(minutes=10)
@@ -31,7 +31,8 @@ def candidate(name: str = "p1", at_s: float = 5.0, **changes: Any) -> Candidate:
 
 
 def scan(after: timedelta = LATER, *, is_complete: bool = True) -> Scan:
-    return Scan(NOON + after, NOON + after + timedelta(seconds=2), is_complete)
+    span = Span("m", NOON - timedelta(days=30), NOON + timedelta(days=30))
+    return Scan(span, NOON + after, NOON + after + timedelta(seconds=2), is_complete)
 
 
 def verdict(claims: list[Claim], candidates: list[Candidate], at: Scan | None = None) -> Verdict:
@@ -229,3 +230,30 @@ def test_it_never_proves_too_much(drawn: Any, listed: Any, after_s: float, is_co
                 dict(next(one.inputs or {} for one in free if one.prediction_id == given_out.prediction_id))
                 == each.inputs
             )
+
+
+def test_a_live_run_may_have_been_stopped_so_its_window_has_no_end() -> None:
+    live = claim(2, inputs=INPUTS | {"prompt": "x"}, is_live=True)
+    late = claim(at_s=5_000)
+    found = judge([late, live], [candidate(at_s=5_010, inputs=None)], scan(timedelta(hours=3)), SETTLE)
+    assert isinstance(found[1], Wait)
+    assert "submitting now" in found[1].why
+
+
+def test_windows_that_overlap_are_read_as_one_span_and_others_apart() -> None:
+    claims = [claim(), claim(2, 300), claim(3, 86_400), claim(4, 60, model="n"), claim(5, 40_000, is_live=True)]
+    found = spans_of(claims, SETTLE)
+    assert found == [
+        Span("m", NOON, NOON + timedelta(seconds=360) + SETTLE),
+        Span("n", NOON + timedelta(seconds=60), NOON + timedelta(seconds=120) + SETTLE),
+        Span("m", NOON + timedelta(days=1), NOON + timedelta(days=1, seconds=60) + SETTLE),
+    ]
+    assert all(sum(span.covers(each, SETTLE) for span in found) == 1 for each in claims if not each.is_live)
+
+
+def test_a_claim_that_a_scan_does_not_cover_has_no_verdict_and_keeps_what_may_be_its_own() -> None:
+    claims = [claim(), claim(2, -100)]
+    narrow = Scan(Span("m", NOON, NOON + LATER), NOON + LATER, NOON + LATER, is_complete=True)
+    found = judge(claims, [candidate(inputs=None)], narrow, SETTLE)
+    assert set(found) == {1}
+    assert isinstance(found[1], Hold), "the other may own it"

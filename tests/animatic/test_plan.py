@@ -86,8 +86,13 @@ def test_retry_failed_buys_failed_and_rejected_takes_too_and_nothing_else() -> N
 
 
 def test_what_may_have_been_bought_is_unclear_and_left_alone() -> None:
-    plan = plan_of([State.UNKNOWN, State.HELD, State.SUBMITTING], BuyingPolicy(retry_failed=True, attempts=5))
-    assert (plan.to_do, plan.unclear) == ([], 3)
+    plan = plan_of([State.UNKNOWN, State.HELD], BuyingPolicy(retry_failed=True, attempts=5))
+    assert (plan.to_do, plan.unclear, plan.underway) == ([], 2, 0)
+
+
+def test_what_another_run_is_submitting_is_to_be_seen_through_and_not_to_be_bought() -> None:
+    plan = plan_of([State.SUBMITTING], BuyingPolicy(retry_failed=True, attempts=5))
+    assert (shot_ids(plan.to_do), plan.to_buy, plan.unclear, plan.underway) == (["s1"], [], 0, 1)
 
 
 def test_to_do_is_what_is_to_buy_or_to_watch_in_manifest_order() -> None:

@@ -20,6 +20,10 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ACCEPTED = json.dumps({"code": 200, "message": "", "data": {"id": "p1", "status": "created"}}).encode()
 
 
+async def at_one() -> datetime:
+    return NOON.replace(hour=13)
+
+
 class Dead:
     """A run that died with one take on its way."""
 
@@ -75,37 +79,37 @@ async def test_a_reply_that_was_kept_is_believed_as_if_it_came_now(
     dead: Dead, http: int, body: bytes, state: Any
 ) -> None:
     path = dead.leave(Receipt(await dead.submit(), "n1", http, body))
-    assert await recover(dead.desk, dead.path) == Recovered(redeemed=1, unknown=0)
+    assert await recover(dead.desk, dead.path, at_one) == Recovered(redeemed=1, unknown=0)
     assert await dead.state() == state
     assert not path.exists()
-    assert await recover(dead.desk, dead.path) == Recovered()
+    assert await recover(dead.desk, dead.path, at_one) == Recovered()
 
 
 async def test_without_a_receipt_it_is_unknown(dead: Dead) -> None:
     await dead.submit()
-    assert await recover(dead.desk, dead.path) == Recovered(redeemed=0, unknown=1)
+    assert await recover(dead.desk, dead.path, at_one) == Recovered(redeemed=0, unknown=1)
     assert await dead.state() == ("unknown", None)
 
 
 async def test_a_stale_receipt_does_not_speak_for_a_later_intent(dead: Dead) -> None:
     attempt_id = await dead.submit(nonce="n2")
     dead.leave(Receipt(attempt_id, "n1", 429, b""))
-    assert await recover(dead.desk, dead.path) == Recovered(redeemed=0, unknown=1)
+    assert await recover(dead.desk, dead.path, at_one) == Recovered(redeemed=0, unknown=1)
     assert await dead.state() == ("unknown", None)
 
 
 async def test_a_receipt_is_read_even_if_the_take_was_given_up_before(dead: Dead) -> None:
     attempt_id = await dead.submit()
-    assert (await recover(dead.desk, dead.path)).unknown == 1
+    assert (await recover(dead.desk, dead.path, at_one)).unknown == 1
     dead.leave(Receipt(attempt_id, "n1", 200, ACCEPTED))
-    assert (await recover(dead.desk, dead.path)).redeemed == 1
+    assert (await recover(dead.desk, dead.path, at_one)).redeemed == 1
     assert await dead.state() == ("submitted", "p1")
 
 
 async def test_damaged_receipts_are_no_reason_to_stop(dead: Dead) -> None:
     await dead.submit()
     dead.leave(b"garbage", b"\0", encode(Receipt(1, "n1", 200, ACCEPTED))[:50])
-    assert await recover(dead.desk, dead.path) == Recovered(redeemed=0, unknown=1)
+    assert await recover(dead.desk, dead.path, at_one) == Recovered(redeemed=0, unknown=1)
 
 
 async def test_receipts_of_a_live_run_are_its_own(dead: Dead) -> None:
@@ -113,14 +117,14 @@ async def test_receipts_of_a_live_run_are_its_own(dead: Dead) -> None:
     with alive(dead.path, "dead") as receipts:
         async with receipts.slot() as slot:
             await slot.keep(1, "n1", 200, ACCEPTED)
-            assert await recover(dead.desk, dead.path) == Recovered()
+            assert await recover(dead.desk, dead.path, at_one) == Recovered()
             assert await dead.state() == ("submitting", None)
             slot.settle()
 
 
 async def test_two_who_recover_at_once_do_it_once(dead: Dead) -> None:
     dead.leave(Receipt(await dead.submit(), "n1", 200, ACCEPTED))
-    found = await asyncio.gather(*(recover(dead.desk, dead.path) for _ in range(3)))
+    found = await asyncio.gather(*(recover(dead.desk, dead.path, at_one) for _ in range(3)))
     assert sum(each.redeemed for each in found) == 1
     assert await dead.state() == ("submitted", "p1")
 
@@ -130,5 +134,5 @@ async def test_an_id_that_another_take_has_holds_both(dead: Dead) -> None:
     other = Intent("a" * 64, "sandbox", "m", "5s", "{}", "dead", "plan", "u", 2.5, None, "n9", NOON, NOON)
     await dead.desk.do(operations.accept, await dead.desk.do(operations.intend, other), "p1", "created")
     dead.leave(Receipt(attempt_id, "n1", 200, ACCEPTED))
-    assert (await recover(dead.desk, dead.path)).redeemed == 1
+    assert (await recover(dead.desk, dead.path, at_one)).redeemed == 1
     assert await dead.state() == ("held", None)

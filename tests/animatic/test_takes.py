@@ -16,6 +16,8 @@ from animatic.takes import (
     BuyingPolicy,
     Standing,
     State,
+    Step,
+    next_step,
     permission_to_buy,
     status_of,
 )
@@ -147,3 +149,35 @@ def test_the_results_table_has_a_word_for_every_state(state: State | None) -> No
         assert word == state
     else:
         assert word == "pending"
+
+
+@pytest.mark.parametrize(
+    ("standing", "after", "step"),
+    [
+        (Standing(None), None, Step.BUY),
+        (Standing(State.UNSENT), Step.OUTWAIT, Step.BUY),
+        (Standing(State.ABSENT), None, Step.BUY),
+        (Standing(State.SUBMITTED), None, Step.WATCH),
+        (Standing(State.SUBMITTED, tried_here=True), None, Step.WATCH),
+        (Standing(State.SUBMITTED), Step.BUY, Step.WATCH),
+        (Standing(State.SUBMITTED), Step.OUTWAIT, Step.WATCH),
+        (Standing(State.SUBMITTED), Step.WATCH, Step.REST),
+        (Standing(State.SUBMITTED, tried_here=True), Step.BUY, Step.REST),
+        (Standing(State.SUBMITTING), None, Step.OUTWAIT),
+        (Standing(State.SUBMITTING), Step.BUY, Step.OUTWAIT),
+        (Standing(State.SUBMITTING), Step.OUTWAIT, Step.REST),
+        (Standing(State.SUBMITTING, tried_here=True), None, Step.REST),
+        (Standing(State.COMPLETED), Step.WATCH, Step.REST),
+        (Standing(State.UNKNOWN), None, Step.REST),
+        (Standing(State.HELD), None, Step.REST),
+        (Standing(State.FAILED), None, Step.REST),
+    ],
+)
+def test_what_a_run_does_next_for_a_take(standing: Standing, after: Step | None, step: Step) -> None:
+    assert next_step(standing, BuyingPolicy(), after) is step
+
+
+@unhurried
+@given(standings, policies, st.none() | st.sampled_from([Step.WATCH, Step.OUTWAIT]))
+def test_no_step_is_made_twice_in_vain(standing: Standing, policy: BuyingPolicy, after: Step | None) -> None:
+    assert next_step(standing, policy, after) is not after

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -85,6 +86,28 @@ def test_results_that_cannot_be_written_are_found_before_anything_is_bought(
     ran = run_flow(manifest({"prompt": f"push in {tag}"}), results=tmp_path / "file/out.parquet")
     assert (ran.state.name, type(ran.session.refusal)) == ("Refused", LocationError)
     assert sandbox.submitted(tag).total() == 0
+
+
+def test_results_that_cannot_be_written_in_the_end_are_no_reason_to_say_that_nothing_was_bought(
+    *, run_flow: Any, manifest: Any, sandbox: Any, tag: str, tools: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+
+    def take_the_folder_away() -> None:
+        tools.wait_until(lambda: sandbox.submitted(tag).total() == 1, 60)
+        shutil.rmtree(folder)
+        folder.touch()
+
+    vandal = threading.Thread(target=take_the_folder_away)
+    vandal.start()
+    path = manifest({"prompt": f"{tag} [sandbox:slow=1]"})
+    ran = run_flow(path, results=folder / "out.parquet")
+    vandal.join()
+    assert (ran.state.type, ran.session.refusal, ran.session.digest) == ("FAILED", None, None)
+    assert f"animatic results {path} --results {folder / 'out.parquet'}" in ran.state.message
+    folder.unlink()
+    assert run_flow(path, results=folder / "out.parquet").statuses == ["completed"]
+    assert sandbox.submitted(tag).total() == 1
 
 
 def test_bad_rows_are_skipped_where_that_is_asked_for(run_flow: Any, manifest: Any, sandbox: Any, tag: str) -> None:

@@ -21,9 +21,10 @@ from animatic.recovery import recover
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.server import Sandbox, serve
 from animatic.sandbox.witness import Accepted, read_witness
-from animatic.shoot import Shoot, Terms
+from animatic.shoot import Shoot
 from animatic.shots import DEFAULT_MODEL, Shot, Take, takes_of
 from animatic.tally import Tally
+from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 
 STILL = "https://stills.example/a.png"
@@ -102,14 +103,15 @@ class Studio:
         desk = self._stack.enter_context(LedgerDesk(f"sqlite:///{self.ledger}"))
         receipts = self._stack.enter_context(liveness.alive(self.ledger, run_id))
         await desk.do(operations.begin_run, run_id, "shots.csv", "here", 1)
-        await recover(desk, self.ledger)
         where = url or (self.sandbox.url if self.sandbox else "")
         wavespeed = await self._stack.enter_async_context(WaveSpeedClient(where, "sandbox-key", **(client or {})))
+        await recover(desk, self.ledger, wavespeed.latest_time)
         usual = {"limits": Limits(1_000, 100), "poll_floor_s": 0.05, "take_deadline_s": 15.0, "prices_usd": PRICES_USD}
         terms = {"run_id": run_id, "provider": PROVIDER} | usual | terms
-        shoot = Shoot(Terms(**terms), wavespeed, desk, receipts, Tally())
+        lines: list[str] = []
+        shoot = Shoot(Terms(**terms), wavespeed, desk, receipts, Tally(), lines.append)
         await shoot.prepare()
-        return Run(run_id, shoot, desk, wavespeed)
+        return Run(run_id, shoot, desk, wavespeed, lines)
 
     async def run(self, takes: Sequence[Take], **options: Any) -> Run:
         """A whole run."""

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from animatic.errors import ApiBusyError, ApiUnreachableError
+from animatic.ledger import operations
 from animatic.pacing import Limits
 from animatic.wavespeed.transport import make_transport
 
@@ -167,9 +168,10 @@ import asyncio, pathlib, sys
 from animatic.ledger import liveness, operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.pacing import Limits
-from animatic.shoot import Shoot, Terms
+from animatic.shoot import Shoot
 from animatic.shots import DEFAULT_MODEL, Shot, takes_of
 from animatic.tally import Tally
+from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 
 async def main(url, ledger, count):
@@ -257,3 +259,49 @@ async def test_two_takes_with_one_prediction_are_both_held(studio: Any) -> None:
     assert await studio.states(takes) == {"held": 2}
     assert sum("submitted as twice" in line for line in run.lines) == 1
     assert sum("held, its prediction twice belongs to another take" in line for line in run.lines) == 1
+
+
+async def test_what_another_run_is_submitting_is_waited_for_and_in_our_results_too(studio: Any) -> None:
+    await studio.open_sandbox()
+    takes = studio.takes("one", "two")
+    first = await studio.begin(client={"transport": Watched(studio.ledger, reply_delay_s=1.0)})
+    second = await studio.begin()
+    task = asyncio.create_task(first.see_through(takes))
+    await studio.until_accepted(2)
+    assert await studio.states(takes) == {"submitting": 2}
+    await second.see_through(takes)
+    assert await studio.states(takes) == {"completed": 2}
+    await task
+    assert (len(studio.accepted), second.tally.submissions, second.error) == (2, 0, None)
+
+
+async def test_a_run_that_is_stopped_while_it_submits_is_not_waited_for_for_ever(studio: Any) -> None:
+    await studio.open_sandbox()
+    takes = studio.takes("one")
+    first = await studio.begin(client={"transport": Watched(studio.ledger, reply_delay_s=3.0)})
+    second = await studio.begin(client={"submit_deadline_s": -29.5})  # with the grace: half a second
+    task = asyncio.create_task(first.see_through(takes))
+    await studio.until_accepted(1)
+    await asyncio.wait_for(second.see_through(takes), 2)
+    assert await studio.states(takes) == {"submitting": 1}
+    await task
+    assert await studio.states(takes) == {"completed": 1}
+
+
+async def test_nothing_is_sent_once_the_run_has_stopped_not_even_what_was_just_intended(studio: Any) -> None:
+    await studio.open_sandbox()
+    takes = studio.takes("one", "two")
+    run = await studio.begin()
+    do = run.desk.do
+
+    async def do_and_stop(operation: Any, *arguments: Any) -> Any:
+        result = await do(operation, *arguments)
+        if operation is operations.intend:
+            run.shoot.halt.stop_buying("the key was refused")
+        return result
+
+    run.shoot._desk.do = do_and_stop
+    await run.see_through(takes)
+    assert run.error is None
+    assert (studio.accepted, studio.rows("SELECT committed_usd FROM run")) == ([], [(0.0,)])
+    assert (await studio.states(takes))["unsent"] >= 1

@@ -28,7 +28,7 @@ from torture.subject import Place, run_subject, write_manifest
 
 ROOT = Path(animatic.__file__).parent
 TRACED = (
-    *("takes.py", "shoot.py", "gate.py", "looks.py", "tally.py", "results.py", "formats.py", "evidence.py"),
+    *("takes.py", "shoot.py", "watch.py", "gate.py", "looks.py", "tally.py", "results.py", "formats.py", "evidence.py"),
     *("recovery.py", "reconcile.py"),
     *("ledger/", "wavespeed/", "storage/"),
 )

@@ -35,9 +35,10 @@ from animatic.recovery import recover
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.server import Sandbox, serve
 from animatic.sandbox.witness import Accepted, read_witness
-from animatic.shoot import Shoot, Terms
+from animatic.shoot import Shoot
 from animatic.shots import DEFAULT_MODEL, Shot, Take, takes_of
 from animatic.tally import Tally
+from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 from torture.canary import KEY, search
 from torture.part import Part
@@ -96,7 +97,7 @@ class Set:
             )
             await desk.do(require_sound)
             await desk.do(operations.begin_run, run_id, "shots.csv", "here", 1)
-            await recover(desk, self.ledger)
+            await recover(desk, self.ledger, wavespeed.latest_time)
             await reconcile(desk, wavespeed, PROVIDER, settle_s)
             usual = {"limits": Limits(1_000, 50), "poll_floor_s": 0.05, "take_deadline_s": 4.0, "prices_usd": PRICES}
             shoot = Shoot(Terms(run_id, PROVIDER, **(usual | terms)), wavespeed, desk, receipts, Tally())

@@ -20,9 +20,10 @@ from animatic.pacing import Limits
 from animatic.plan import make_plan
 from animatic.reconcile import reconcile
 from animatic.recovery import recover
-from animatic.shoot import Shoot, Terms
+from animatic.shoot import Shoot
 from animatic.takes import BuyingPolicy
 from animatic.tally import Tally
+from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 from torture.canary import KEY
 
@@ -65,7 +66,7 @@ async def run_subject(place: Place, url: str, run_id: str, key: str = KEY) -> in
         await desk.do(require_sound)
         await desk.do(operations.begin_run, run_id, str(place.manifest), socket.gethostname(), os.getpid())
         async with WaveSpeedClient(url, key) as client:
-            await recover(desk, place.ledger)
+            await recover(desk, place.ledger, client.latest_time)
             await reconcile(desk, client, PROVIDER, SETTLE_S)
             keys = [take.fingerprint for take in manifest.takes()]
             plan = make_plan(manifest, await desk.do(operations.look_up, keys, run_id), BuyingPolicy())

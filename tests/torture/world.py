@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +36,21 @@ from animatic.reconcile import reconcile
 from animatic.recovery import recover
 from animatic.sandbox.book import Book
 from animatic.sandbox.config import SandboxConfig
-from animatic.shoot import Shoot, Terms
+from animatic.shoot import Shoot
 from animatic.shots import DEFAULT_MODEL, Shot, Take, takes_of
 from animatic.takes import BuyingPolicy, State
 from animatic.tally import Tally
+from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
-from torture.fake_api import ORIGIN, Api, Temper, Transport
+from animatic.wavespeed.server_clock import GUESSED_MARGIN_S, ServerClock
+from torture.fake_api import EPOCH_S, ORIGIN, Api, Temper, Transport
 from torture.part import Part
 from torture.virtual import VirtualLoop
 
 SETTLE_S = 600.0
 PROVIDER = "simulated"
-CALM_ROUNDS = 3
+CALM_PAUSES_S = (2 * GUESSED_MARGIN_S + SETTLE_S, SETTLE_S + 120.0, SETTLE_S + 120.0)
+"""After each calm run: the first may date what it finds an hour too late, where no answer tells the time."""
 MOST_ROUNDS = 4
 
 
@@ -69,7 +73,7 @@ class InlineDesk(LedgerDesk):
 
         future: Future[Any] = Future()
         self._commit([_Job(lambda db: operation(db, *args, **kwargs), future)])
-        await self._process.may_die("after a commit")
+        await self._process.may_die("between intent and POST" if operation is operations.intend else "after a commit")
         return future.result()
 
     def close(self) -> None:
@@ -78,20 +82,29 @@ class InlineDesk(LedgerDesk):
 
 @dataclass
 class Process:
-    """One run: a process that may die at any await."""
+    """One run: a process that may die, or be stopped for a while, at any await."""
 
     world: "World"
     run_id: str
     deadliness: float
     dead: asyncio.Event = field(default_factory=asyncio.Event)
+    stopped_until: float = 0.0
 
     async def may_die(self, where: str) -> None:
-        """Die here, by chance; who is dead never comes back from this."""
-        if not self.dead.is_set() and self.world.chance.random() < self.deadliness:
-            self.world.api.fired[f"died {where}"] += 1
-            self.dead.set()
+        """Die here, by chance, or stop like a laptop whose lid is closed; who is dead never comes back from this."""
+        loop, chance = asyncio.get_running_loop(), self.world.chance
+        is_here = "intent" in where and chance.random() < self.world.stops
+        if not self.dead.is_set() and (is_here or chance.random() < self.deadliness):
+            if is_here or chance.random() < 0.3:
+                self.world.api.fired[f"stopped {where}"] += 1
+                self.stopped_until = loop.time() + chance.choice([20.0, 900.0, 20_000.0])
+            else:
+                self.world.api.fired[f"died {where}"] += 1
+                self.dead.set()
+        while not self.dead.is_set() and loop.time() < self.stopped_until:
+            await asyncio.sleep(self.stopped_until - loop.time())
         if self.dead.is_set():
-            await asyncio.get_running_loop().create_future()
+            await loop.create_future()
 
     async def live(self, takes: list[Take]) -> None:
         """A whole run, as the flow does it. When it dies, its files stay as they are and its lock is free."""
@@ -115,9 +128,10 @@ class Process:
         desk = InlineDesk(f"sqlite:///{world.ledger}", self)
         loop = asyncio.get_running_loop()
         transport = Transport(world.api, self.dead.is_set, self.may_die)
-        async with WaveSpeedClient(ORIGIN, "simulated-key", transport=transport, clock=loop.time) as client:
+        clock = ServerClock(loop.time, lambda: datetime.fromtimestamp(EPOCH_S + loop.time(), UTC))
+        async with WaveSpeedClient(ORIGIN, "simulated-key", transport=transport, clock=clock) as client:
             await desk.do(operations.begin_run, self.run_id, "shots.csv", "here", 1)
-            await recover(desk, world.ledger)
+            await recover(desk, world.ledger, client.latest_time)
             await reconcile(desk, client, PROVIDER, SETTLE_S)
             terms = Terms(
                 self.run_id, PROVIDER, Limits(60, 4), 2.0, 400.0, policy=world.policy, max_usd=world.max_usd,
@@ -161,6 +175,8 @@ class World:
             self.temper.skew_s = chance.uniform(-3_000, 3_000)  # our own clock may be an hour off, not days
         config = SandboxConfig(folder=self.folder, inference_s=30.0, renders=False, syncs=False)
         self.api = Api(Book(config), random.Random(self.seed + 1), self.temper)
+        self.stops = chance.choice([0.0, 0.0, 0.3])
+        """How likely a run is stopped between intent and POST, where it hurts most."""
         self.policy = BuyingPolicy(retry_failed=False, attempts=1)
         self.prices_usd = {(DEFAULT_MODEL, "5s", "16:9"): 2.5}
         self.max_usd = chance.choice([None, None, 5.0])
@@ -190,7 +206,7 @@ class World:
             os.close(handle)
 
     async def unfold(self) -> None:
-        """Bad rounds, then calm ones a settling time apart, then one that must buy nothing."""
+        """Bad rounds, then calm ones at least a settling time apart, then one that must buy nothing."""
         for number in range(self.chance.randint(1, MOST_ROUNDS)):
             crowd = [
                 Process(self, f"run-{number}-{each}", self.chance.choice([0.0, 0.005, 0.03]))
@@ -200,9 +216,10 @@ class World:
             await asyncio.sleep(self.chance.choice([0.0, 30.0, SETTLE_S, 2 * SETTLE_S]))
         self.api.temper = self.temper.calmed()
         self.max_usd = None
-        for number in range(CALM_ROUNDS):
+        self.stops = 0.0
+        for number, pause_s in enumerate(CALM_PAUSES_S):
             await Process(self, f"calm-{number}", 0.0).live(self.takes)
-            await asyncio.sleep(SETTLE_S + 120.0)
+            await asyncio.sleep(pause_s)
         before = len(self.api.book)
         await Process(self, "last", 0.0).live(self.takes)
         if len(self.api.book) != before:

@@ -62,6 +62,9 @@ class Ledger:
     async def finish(self, attempt_id: int, polls: int = 1, **changes: Any) -> None:
         await self.do("finish", attempt_id, replace(FINISH, **changes), polls, "run-1")
 
+    async def conclude(self, attempt_id: int, state: State, code: int | None = None, error: str = "no answer") -> None:
+        await self.do("conclude", attempt_id, state, code, error, INTENT.window_to)
+
     async def find(self, fingerprint: str = "f" * 64, run_id: str = "run-1") -> Any:
         return (await self.do("look_up", [fingerprint], run_id)).get(fingerprint)
 

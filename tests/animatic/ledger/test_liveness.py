@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ import pytest
 from animatic.ledger.liveness import alive, is_alive
 from animatic.recovery import recover
 from animatic.takes import State
+
+
+async def noon() -> datetime:
+    return datetime(2026, 3, 1, 12, tzinfo=UTC)
+
 
 HOLDER = """
 import pathlib, sys
@@ -90,7 +96,7 @@ def test_only_dead_runs_are_buried(ledger: Any, path: Path, start_run: StartRun)
             await ledger.intend(f"{number:064d}", run_id=run_id)
 
     async def bury() -> tuple[int, list[State]]:
-        recovered = await recover(ledger.desk, path)
+        recovered = await recover(ledger.desk, path, noon)
         return recovered.unknown, [(await ledger.find(f"{number:064d}")).state for number in range(3)]
 
     asyncio.run(prepare())

@@ -12,6 +12,8 @@ from animatic.ledger import operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.takes import SUCCESSORS, State
 
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
 FAR = "e" * 64
 
 
@@ -55,7 +57,7 @@ async def test_what_was_not_bought_gives_its_price_back(ledger: Any, to: State) 
     if to is State.SUBMITTED:
         await ledger.do("accept", attempt_id, "p1", "created")
     else:
-        await ledger.do("conclude", attempt_id, to, 400, "why")
+        await ledger.conclude(attempt_id, to, 400, "why")
     was_bought = to in {State.SUBMITTED, State.UNKNOWN, State.HELD}
     assert await ledger.committed_usd() == (2.5 if was_bought else 0.0)
     assert (await ledger.find()).attempts == was_bought
@@ -64,7 +66,7 @@ async def test_what_was_not_bought_gives_its_price_back(ledger: Any, to: State) 
 async def test_an_unsent_attempt_is_used_again_so_that_waiting_leaves_no_trail(ledger: Any) -> None:
     first = await ledger.intend()
     for _ in range(5):
-        await ledger.do("conclude", first, State.UNSENT, 429, "busy")
+        await ledger.conclude(first, State.UNSENT, 429, "busy")
         assert await ledger.intend(image_url="https://stills.example/again.png", run_id="run-1") == first
     assert ledger.rows("SELECT attempt_no, error_code, image_url FROM attempt") == [
         (1, None, "https://stills.example/again.png")
@@ -152,7 +154,7 @@ async def move(ledger: Any, attempt_id: int, to: State) -> None:
         case State.COMPLETED | State.FAILED:
             await ledger.finish(attempt_id, state=to)
         case _:
-            await ledger.do("conclude", attempt_id, to, None, "why")
+            await ledger.conclude(attempt_id, to, None, "why")
 
 
 WAYS: dict[State, list[State]] = {
@@ -285,7 +287,7 @@ async def test_what_a_dead_run_was_submitting_becomes_unknown_and_nothing_else_d
     await ledger.buy("2" * 64)
     await ledger.intend("3" * 64, run_id="run-2")
     assert sorted(await ledger.do("runs_submitting")) == ["run-1", "run-2"]
-    assert await ledger.do("give_up_submitting", "run-1") == 1
+    assert await ledger.do("give_up_submitting", "run-1", NOON) == 1
     assert await ledger.do("runs_submitting") == ["run-2"]
     record = await ledger.find("1" * 64)
     assert (record.state, record.attempt_id) == (State.UNKNOWN, dying)
@@ -334,3 +336,19 @@ async def test_a_record_says_what_decides_about_the_next_step(ledger: Any) -> No
     await ledger.buy()
     standing = (await ledger.find()).standing
     assert (standing.state, standing.bought_here, standing.tried_here) == (State.SUBMITTED, 1, True)
+
+
+@pytest.mark.parametrize("later_s", [-600, 600])
+async def test_a_submission_that_was_over_late_may_have_been_accepted_late(ledger: Any, later_s: int) -> None:
+    attempt_id = await ledger.intend()
+    planned = NOON + timedelta(minutes=1)
+    latest = planned + timedelta(seconds=later_s)
+    await ledger.do("conclude", attempt_id, State.UNKNOWN, None, "no answer", latest)
+    end = max(planned, latest)
+    assert ledger.rows("SELECT window_to FROM attempt") == [(f"{end:%Y-%m-%d %H:%M:%S}.000000",)]
+
+
+async def test_a_dead_run_may_have_sent_what_it_was_submitting_at_any_time_until_now(ledger: Any) -> None:
+    await ledger.intend()
+    assert await ledger.do("give_up_submitting", "run-1", NOON + timedelta(hours=9)) == 1
+    assert ledger.rows("SELECT window_to FROM attempt") == [("2026-03-01 21:00:00.000000",)]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from animatic.errors import FixInputError
-from animatic.evidence import Candidate, Scan
+from animatic.evidence import Candidate, Scan, Span
 from animatic.ledger import settling
 from animatic.takes import State
 
@@ -25,13 +25,14 @@ def candidate(name: str = "p1", **changes: Any) -> Candidate:
 
 async def unknown(ledger: Any, fingerprint: str = NEAR, **changes: Any) -> int:
     attempt_id = await ledger.intend(fingerprint, request=REQUEST, **changes)
-    await ledger.do("conclude", attempt_id, State.UNKNOWN, None, "no answer")
+    await ledger.conclude(attempt_id, State.UNKNOWN, None, "no answer")
     return attempt_id
 
 
 async def settle(ledger: Any, *listed: Candidate, after: timedelta = timedelta(minutes=20), whole: bool = True) -> Any:
-    scan = Scan(NOON + after, NOON + after, is_complete=whole)
-    return await ledger.desk.do(settling.settle, "sandbox", MODEL, listed, scan, 600.0)
+    span = Span(MODEL, NOON - timedelta(days=1), NOON + timedelta(days=1))
+    scan = Scan(span, NOON + after, NOON + after, is_complete=whole)
+    return await ledger.desk.do(settling.settle, "sandbox", listed, scan, 600.0)
 
 
 async def test_an_adopted_take_is_submitted_and_says_by_what(ledger: Any) -> None:
@@ -132,22 +133,22 @@ async def test_a_receipt_binds_what_a_dead_run_was_told_and_only_once(ledger: An
 async def test_a_receipt_for_another_intent_changes_nothing(ledger: Any) -> None:
     attempt_id = await ledger.intend()
     assert not await ledger.desk.do(settling.redeem_id, attempt_id, "n0", "p1", "created")
-    assert not await ledger.desk.do(settling.redeem_no, attempt_id, "n0", State.REJECTED, 400, "no")
+    assert not await ledger.desk.do(settling.redeem_no, attempt_id, "n0", State.REJECTED, 400, "no", NOON)
     assert (await ledger.find()).state is State.SUBMITTING
 
 
 @pytest.mark.parametrize("to", [State.REJECTED, State.UNSENT, State.UNKNOWN])
 async def test_a_receipt_that_says_no_concludes_what_was_being_submitted(ledger: Any, to: State) -> None:
     attempt_id = await ledger.intend()
-    assert await ledger.desk.do(settling.redeem_no, attempt_id, "n1", to, 400, "no")
+    assert await ledger.desk.do(settling.redeem_no, attempt_id, "n1", to, 400, "no", NOON)
     assert (await ledger.find()).state is to
 
 
 async def test_a_receipt_that_says_no_settles_what_was_unknown(ledger: Any) -> None:
     attempt_id = await unknown(ledger)
-    assert await ledger.desk.do(settling.redeem_no, attempt_id, "n1", State.UNKNOWN, None, "?")
+    assert await ledger.desk.do(settling.redeem_no, attempt_id, "n1", State.UNKNOWN, None, "?", NOON)
     assert (await ledger.find()).state is State.UNKNOWN
-    assert await ledger.desk.do(settling.redeem_no, attempt_id, "n1", State.REJECTED, 400, "no")
+    assert await ledger.desk.do(settling.redeem_no, attempt_id, "n1", State.REJECTED, 400, "no", NOON)
     assert (await ledger.find()).state is State.ABSENT
     assert await ledger.committed_usd() == 0.0
 
@@ -206,3 +207,20 @@ async def test_open_takes_are_told_with_their_reasons(ledger: Any) -> None:
     await ledger.buy(FAR)
     (told,) = await ledger.desk.do(settling.open_takes, "sandbox")
     assert (told.fingerprint, told.state, told.error) == (NEAR, "unknown", "no answer")
+
+
+async def test_only_what_was_asked_for_is_an_orphan_though_the_list_shows_more(ledger: Any) -> None:
+    await unknown(ledger)
+    far = candidate("elsewhere", created_at=NOON + timedelta(days=2))
+    timeless = candidate("timeless", created_at=None, inputs={"prompt": "?"})
+    settled = await settle(ledger, candidate(), far, timeless)
+    assert [each.prediction_id for each in settled.orphans] == ["timeless"]
+
+
+async def test_a_held_take_keeps_its_candidates_when_the_list_has_forgotten_them(ledger: Any) -> None:
+    await unknown(ledger)
+    await settle(ledger, candidate(), candidate("p2"))
+    before = ledger.rows("SELECT state, error, candidates FROM attempt")
+    await settle(ledger, after=timedelta(days=8))
+    assert ledger.rows("SELECT state, error, candidates FROM attempt") == before
+    assert before[0][0] == "held"

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from animatic.wavespeed.server_clock import GUESSED_MARGIN_S, KNOWN_MARGIN_S, ServerClock
+from animatic.wavespeed.server_clock import GUESSED_MARGIN_S, KNOWN_MARGIN_S, QUICK_S, ServerClock, unstopped_s
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HEADER = "Sun, 01 Mar 2026 12:00:00 GMT"
@@ -47,3 +47,25 @@ def test_a_date_in_another_zone_is_the_same_moment() -> None:
     clock = ServerClock(Seconds())
     clock.told("Sun, 01 Mar 2026 14:00:00 +0200")
     assert clock.now() == NOON
+
+
+def test_an_answer_that_was_long_on_its_way_teaches_nothing() -> None:
+    clock = ServerClock(Seconds())
+    clock.told(HEADER, QUICK_S + 0.1)
+    assert not clock.is_told
+    clock.told(HEADER, QUICK_S)
+    assert clock.is_told
+
+
+def test_the_truth_lies_between_the_earliest_and_the_latest() -> None:
+    clock = ServerClock(Seconds(), lambda: NOON)
+    assert (clock.earliest(), clock.latest()) == (NOON - timedelta(hours=1), NOON + timedelta(hours=1))
+    clock.told(HEADER)
+    margin = timedelta(seconds=KNOWN_MARGIN_S)
+    assert (clock.earliest(), clock.latest()) == (NOON - margin, NOON + margin)
+
+
+def test_it_is_carried_on_by_seconds_that_count_sleep_too() -> None:
+    assert ServerClock()._clock is unstopped_s
+    before = unstopped_s()
+    assert unstopped_s() >= before

@@ -1,0 +1,34 @@
+"""What a run was told, as plain values: whom to buy from, at what pace and price, and what it may buy again. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from animatic.pacing import Limits
+from animatic.plan import PricedBy
+from animatic.takes import BuyingPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a run was told, as plain values.
+
+    Attributes:
+        provider: whom takes are bought from, part of each fingerprint.
+        prices_usd: the quoted price by (model, duration, aspect ratio).
+        max_usd: the most that this run may commit, or None.
+        poll_floor_s: never look at the same take again sooner than this.
+        take_deadline_s: a take that is not final this long after we began to watch it is left for the next run.
+        not_found_grace_s: how long the API may go on saying that it does not know a prediction which it accepted.
+        quote_age_s: with a budget, a price older than this is asked for again before something is bought at it.
+    """
+
+    run_id: str
+    provider: str
+    limits: Limits
+    poll_floor_s: float
+    take_deadline_s: float
+    not_found_grace_s: float = 120.0
+    quote_age_s: float = 600.0
+    policy: BuyingPolicy = field(default_factory=BuyingPolicy)
+    max_usd: float | None = None
+    prices_usd: Mapping[PricedBy, float] = field(default_factory=dict[PricedBy, float])
