@@ -1,26 +1,32 @@
 """kill -9 at every line of ledger, submit, poll, reconcile and results code.
 
-A dry run lists the lines that a run executes. For each of them a forked child does the same run and kills itself when
-it gets there; then a run recovers, and one more must buy nothing. Everything is counted by the sandbox's witness.
+Dry runs of the acts list the lines that they execute. For each of them a forked child does the same act and kills itself
+when it gets there; then a run recovers, and one more must buy nothing. Everything is counted by the sandbox's witness.
 """
 
 import asyncio
 import json
 import os
+import pickle
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import animatic
 from animatic.wavespeed.transport import tls_context
+from torture.acts import ACTS, Act
 from torture.canary import search
 from torture.part import Part
 from torture.studio import Served, fast_folder, in_child, judge, readable, served
@@ -28,18 +34,35 @@ from torture.subject import Place, run_subject, write_manifest
 
 ROOT = Path(animatic.__file__).parent
 TRACED = (
-    *("takes.py", "shoot.py", "watch.py", "gate.py", "looks.py", "tally.py", "results.py", "formats.py", "evidence.py"),
-    *("recovery.py", "reconcile.py"),
+    *("takes.py", "shoot.py", "watch.py", "gate.py", "looks.py", "tally.py", "results.py", "formats.py"),
+    *("evidence.py", "recovery.py", "reconcile.py"),
     *("ledger/", "wavespeed/", "storage/"),
 )
-PROMPTS = ("push in", "[sandbox:fails] pan left", "[sandbox:lost-reply] tilt up")
-Line = tuple[str, int]
+MONEY = (
+    *("takes.py", "shoot.py", "watch.py", "looks.py", "evidence.py", "recovery.py", "reconcile.py"),
+    *("ledger/", "wavespeed/endings.py", "wavespeed/transport.py"),
+)
+"""Of these files it is told how many of their lines were reached."""
+
 _KILLER = """
 import pickle, sys
-from torture.lines import _kill_some
+from torture.lines import Point, _kill_some
 points, folder = pickle.loads(sys.stdin.buffer.read())
-sys.stdout.buffer.write(pickle.dumps(_kill_some(points, folder, ())))
+sys.stdout.buffer.write(pickle.dumps(_kill_some([Point(*each) for each in points], folder)))
 """
+Line = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A line of an act, and at which of its executions the kill comes."""
+
+    act: str
+    line: Line
+    occurrence: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.act}, {Path(self.line[0]).relative_to(ROOT)}:{self.line[1]}, time {self.occurrence}"
 
 
 def _is_traced(file: str) -> bool:
@@ -63,46 +86,89 @@ def _trace(seen: Any) -> None:
     sys.settrace(tracer)
 
 
-def list_lines(folder: Path, url: str) -> list[tuple[Line, int]]:
-    """Every line that a whole run executes, in order of first execution, and how often."""
-    place = write_manifest(folder, [f"{prompt} dry" for prompt in PROMPTS])
-    found = folder / "lines.json"
+def _set_up(act: Act, folder: Path, url: str, tag: str) -> Place:
+    place = write_manifest(folder, [f"{prompt} {tag}" for prompt in act.prompts])
+    if act.prepare is not None:
+        asyncio.run(act.prepare(place, url))
+    return place
+
+
+def list_lines(name: str, folder: Path, url: str) -> dict[Line, int]:
+    """Every line that an act executes, in order of first execution, and how often."""
+    act, found = ACTS[name], folder / "lines.json"
+    place = _set_up(act, folder, url, "dry")
 
     def work() -> None:
-        seen: dict[Line, int] = {}
-        _trace(lambda file, line: seen.__setitem__((file, line), seen.get((file, line), 0) + 1))
-        asyncio.run(run_subject(place, url, "dry"))
+        seen: Counter[Line] = Counter()
+        _trace(lambda file, line: seen.update(((file, line),)))
+        asyncio.run(act.work(place, url, "dry"))
         sys.settrace(None)
         found.write_text(json.dumps([[file, line, count] for (file, line), count in seen.items()]))
 
     code = in_child(work)
     if code != 0:
-        raise RuntimeError(f"the dry run ended with {code}")
-    return [((file, line), count) for file, line, count in json.loads(found.read_text())]
+        raise RuntimeError(f"the dry run of {name} ended with {code}")
+    return {(file, line): count for file, line, count in json.loads(found.read_text())}
 
 
-def kill_at(place: Place, url: str, line: Line, occurrence: int) -> bool:
-    """A run that kills itself there; whether it did."""
+def list_points(folder: Path, url: str, chance: random.Random) -> tuple[list[Point], list[Point]]:
+    """Each line in the first act that executes it, at its first execution, and the same at a later one."""
+    first: dict[Line, Point] = {}
+    later: list[Point] = []
+    for name in ACTS:
+        for line, count in list_lines(name, folder / name.replace(" ", "-"), url).items():
+            if line not in first:
+                first[line] = Point(name, line)
+            if count > 1:
+                later.append(Point(name, line, chance.randint(2, count)))
+    return list(first.values()), later
+
+
+def lines_there_are() -> set[Line]:
+    """Every line inside a function of the files that handle money."""
+    found: set[Line] = set()
+    for file in ROOT.rglob("*.py"):
+        if str(file.relative_to(ROOT)).startswith(MONEY):
+            module = compile(file.read_text(), str(file), "exec")
+            found.update((str(file), line) for code in _functions(module) for line in _lines_of(code))
+    return found
+
+
+def _functions(code: CodeType) -> Iterator[CodeType]:
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            if each.co_flags & 0x2:  # CO_NEWLOCALS: a function, not the body of a class
+                yield each
+            yield from _functions(each)
+
+
+def _lines_of(code: CodeType) -> set[int]:
+    """Of a function, without the line that says `def`, which the tracer does not see."""
+    return {line for *_, line in code.co_lines() if line and line != code.co_firstlineno}
+
+
+def kill_at(place: Place, url: str, point: Point) -> bool:
+    """An act that kills itself there; whether it did."""
 
     def work() -> None:
-        left = occurrence
+        left = point.occurrence
 
         def seen(file: str, number: int) -> None:
             nonlocal left
-            if (file, number) == line:
+            if (file, number) == point.line:
                 left -= 1
                 if left == 0:
                     os.kill(os.getpid(), signal.SIGKILL)
 
         _trace(seen)
-        asyncio.run(run_subject(place, url, "killed"))
+        asyncio.run(ACTS[point.act].work(place, url, "killed"))
 
     return in_child(work) == -signal.SIGKILL
 
 
-def recover_and_judge(place: Place, sandbox: Served, tag: str, point: str, part: Part) -> None:
+def recover_and_judge(place: Place, sandbox: Served, tag: str, point: Point, part: Part) -> None:
     """A run to the end, then one that must buy nothing; then the count."""
-    readable(place, point, part)
+    readable(place, str(point), part)
 
     def work() -> None:
         asyncio.run(run_subject(place, sandbox.url, "after"))
@@ -115,20 +181,18 @@ def recover_and_judge(place: Place, sandbox: Served, tag: str, point: str, part:
     elif code != 0:
         part.problems.append(f"{point}: recovery ended with {code}")
         return
-    judge(place, sandbox.accepted(tag), point, len(PROMPTS), part)
+    judge(place, sandbox.accepted(tag), str(point), len(ACTS[point.act].prompts), part)
 
 
-def _kill_some(points: list[tuple[Line, int]], folder: Path, flags: tuple[str, ...]) -> Part:
+def _kill_some(points: Sequence[Point], folder: Path) -> Part:
     part = Part("lines")
     tls_context()  # every child has it then
-    with served(folder / "sandbox", *flags) as sandbox:
-        for number, (line, occurrence) in enumerate(points):
+    with served(folder / "sandbox") as sandbox:
+        for number, point in enumerate(points):
             tag = f"p{number}"
-            place = write_manifest(folder / tag, [f"{prompt} {tag}" for prompt in PROMPTS])
-            point = f"{Path(line[0]).relative_to(ROOT)}:{line[1]}, time {occurrence}"
+            place = _set_up(ACTS[point.act], folder / tag, sandbox.url, tag)
             part.points += 1
-            if kill_at(place, sandbox.url, line, occurrence):
-                part.faults_fired += 1
+            part.faults_fired += kill_at(place, sandbox.url, point)
             recover_and_judge(place, sandbox, tag, point, part)
             search(place.folder, part)
             shutil.rmtree(place.folder)
@@ -143,19 +207,21 @@ def run(seed: int = 1, limit: int | None = None, more: int = 0) -> Part:
     chance = random.Random(seed)
     try:
         with served(folder / "dry-sandbox") as sandbox:
-            counted = list_lines(folder / "dry", sandbox.url)
-        points = [(line, 1) for line, _ in counted]
-        later = [(line, chance.randint(2, count)) for line, count in counted if count > 1]
+            points, later = list_points(folder / "dry", sandbox.url, chance)
+        of_money, reached = lines_there_are(), {point.line for point in points}
+        whole.details = {
+            "lines": len(points),
+            "files": len({point.line[0] for point in points}),
+            "acts": dict(Counter(point.act for point in points)),
+            "lines of the money path": f"{len(of_money & reached)} of {len(of_money)} reached",
+            "seed": seed,
+        }
         if limit is not None:
             points = chance.sample(points, min(limit, len(points)))
         points += chance.sample(later, min(more, len(later)))
-        halves = [points[0::2], points[1::2]]
         with ThreadPoolExecutor(2) as pool:  # each half forks from a process of its own
-            for part in pool.map(
-                lambda half: _in_process(*half), [(each, folder / str(n)) for n, each in enumerate(halves)]
-            ):
+            for part in pool.map(_in_process, (points[0::2], points[1::2]), (folder / "0", folder / "1")):
                 whole.add(part)
-        whole.details = {"lines": len(counted), "files": len({line[0] for line, _ in counted}), "seed": seed}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     whole.seconds = time.monotonic() - began
@@ -166,26 +232,24 @@ def kill_near(words: str, count: int = 12) -> Part:
     """Only the lines that hold these words, and those around them: quick, for planted bugs."""
     whole = Part("kill -9 at some lines")
     folder = Path(tempfile.mkdtemp(prefix="animatic-lines-", dir=fast_folder()))
+    name = next(iter(ACTS))
     try:
         with served(folder / "dry-sandbox") as sandbox:
-            counted = list_lines(folder / "dry", sandbox.url)
-        texts = {line: Path(line[0]).read_text().splitlines() for line, _ in counted}
-        hits = [line for line, _ in counted if words in texts[line][line[1] - 1]]
-        near = [line for line, _ in counted if any(line[0] == hit[0] and 0 <= line[1] - hit[1] <= 6 for hit in hits)]
-        whole.add(_kill_some([(line, 1) for line in near[:count]], folder, ()))
+            lines = list(list_lines(name, folder / "dry", sandbox.url))
+        texts = {file: Path(file).read_text().splitlines() for file, _ in lines}
+        hits = [line for line in lines if words in texts[line[0]][line[1] - 1]]
+        near = [line for line in lines if any(line[0] == hit[0] and 0 <= line[1] - hit[1] <= 6 for hit in hits)]
+        whole.add(_kill_some([Point(name, line) for line in near[:count]], folder))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return whole
 
 
-def _in_process(points: list[tuple[Line, int]], folder: Path) -> Part:
+def _in_process(points: Sequence[Point], folder: Path) -> Part:
     """`_kill_some` in a fresh interpreter, which has no threads when it forks."""
-    import pickle
-    import subprocess
-
-    done = subprocess.run(
-        [sys.executable, "-c", _KILLER], input=pickle.dumps((points, folder)), capture_output=True, check=False
-    )
+    plain = [(point.act, point.line, point.occurrence) for point in points]
+    given = pickle.dumps((plain, folder))
+    done = subprocess.run([sys.executable, "-c", _KILLER], input=given, capture_output=True, check=False)
     if done.returncode:
         return Part("lines", problems=[f"the killer died: {done.stderr.decode()[-500:]}"])
     return pickle.loads(done.stdout)

@@ -11,6 +11,7 @@ import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from animatic import formats, intake, storage
 from animatic.ledger import liveness, operations
@@ -59,8 +60,8 @@ def write_manifest(folder: Path, prompts: list[str]) -> Place:
     return place
 
 
-async def run_subject(place: Place, url: str, run_id: str, key: str = KEY) -> int:
-    """One run from manifest to results; how many submissions the API accepted in it."""
+async def run_subject(place: Place, url: str, run_id: str, key: str = KEY, **more: Any) -> int:
+    """One run from manifest to results, with more terms if any; how many submissions the API accepted in it."""
     manifest = intake.load_manifest(str(place.manifest), PROVIDER)
     with LedgerDesk(f"sqlite:///{place.ledger}") as desk, liveness.alive(place.ledger, run_id) as receipts:
         await desk.do(require_sound)
@@ -72,13 +73,14 @@ async def run_subject(place: Place, url: str, run_id: str, key: str = KEY) -> in
             plan = make_plan(manifest, await desk.do(operations.look_up, keys, run_id), BuyingPolicy())
             write(place, plan.table(plan.records, run_id))
             tally = Tally()
-            terms = Terms(run_id, PROVIDER, Limits(5_000, 100), poll_floor_s=0.03, take_deadline_s=20.0)
+            usual = {"poll_floor_s": 0.03, "take_deadline_s": 20.0, "not_found_grace_s": 0.3}
+            terms = Terms(run_id, PROVIDER, Limits(5_000, 100), **(usual | more))
             shoot = Shoot(terms, client, desk, receipts, tally)
             await shoot.prepare()
             try:
                 await shoot.shoot(plan.to_do)
                 settled = await reconcile(desk, client, PROVIDER, SETTLE_S)
-                await shoot.shoot([plan.takes[key] for key in settled.adopted if key in plan.takes])
+                await shoot.shoot([plan.takes[key] for key in (*settled.adopted, *settled.absent) if key in plan.takes])
             finally:
                 write(place, plan.table(await desk.do(operations.look_up, keys, run_id), run_id))
     return tally.submissions

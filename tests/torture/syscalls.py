@@ -19,12 +19,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from torture.acts import ACTS
 from torture.canary import search
-from torture.lines import PROMPTS
 from torture.part import Part
 from torture.studio import Served, fast_folder, judge, readable, served
 from torture.subject import Place, run_subject, write_manifest
 
+PROMPTS = ACTS["an ordinary run"].prompts
 KILLED = (
     "pwrite64",
     "write",

@@ -1,0 +1,211 @@
+"""What the runs that are killed at every line do: several acts, so that the lines of rare cases are executed too.
+
+An act is a manifest, what an earlier run may have left behind, and a run. Every act ends the same way: a run recovers,
+one more must buy nothing, and the witness is asked.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from animatic import intake
+from animatic.errors import AnimaticError
+from animatic.ledger import liveness, operations, settling
+from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.receipts import SLOT_BYTES, Receipt, Receipts, encode
+from animatic.pacing import Limits
+from animatic.shoot import Shoot
+from animatic.shots import DEFAULT_MODEL, Take
+from animatic.takes import State
+from animatic.tally import Tally
+from animatic.terms import Terms
+from animatic.wavespeed.client import WaveSpeedClient
+from torture.canary import KEY
+from torture.subject import PROVIDER, Place, run_subject
+
+NOBODY = "http://127.0.0.1:9"
+PRICES = {(DEFAULT_MODEL, "5s", "16:9"): 2.5}
+
+Work = Callable[[Place, str, str], Awaitable[object]]
+
+
+@dataclass(frozen=True)
+class Act:
+    """One act.
+
+    Attributes:
+        prompts: one row each.
+        prepare: what there was before, given the place and the sandbox's URL.
+        work: the run that is killed, given the place, the URL and a run id.
+    """
+
+    prompts: tuple[str, ...]
+    prepare: Callable[[Place, str], Awaitable[None]] | None = None
+    work: Work = run_subject
+
+
+@dataclass
+class _Earlier:
+    """An earlier run that died with something on its way."""
+
+    place: Place
+    desk: LedgerDesk
+    client: WaveSpeedClient
+    shoot: Shoot
+    receipts: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    first_body: bytes = b""
+
+    async def intend(self, take: Take) -> tuple[int, str]:
+        intent = self.shoot._intent(take, "plan")
+        return await self.desk.do(operations.intend, intent), intent.nonce
+
+    async def send(self, take: Take) -> tuple[int, bytes, str]:
+        """Really submit it; HTTP status, body and prediction id."""
+        kept: list[Any] = []
+
+        async def keep(http: int, body: bytes) -> None:
+            kept.extend((http, body))
+
+        ended = await self.client.submit(take.shot.model, self.shoot._inputs(take), keep)
+        return kept[0], kept[1], ended.prediction_id or ""
+
+    async def leave(self, take: Take, fate: str) -> None:
+        attempt_id, nonce = await self.intend(take)
+        match fate:
+            case "submitted":
+                await self.desk.do(operations.accept, attempt_id, (await self.send(take))[2], "created")
+            case "reply in the receipts":
+                http, body, _ = await self.send(take)
+                self.first_body = self.first_body or body
+                self.receipts[len(self.receipts)] = encode(Receipt(attempt_id, nonce, http, body))
+            case "the first one's reply in the receipts":
+                await self.send(take)
+                self.receipts[len(self.receipts)] = encode(Receipt(attempt_id, nonce, 200, self.first_body))
+            case "refusal in the receipts":
+                refusal = b'{"code":400,"message":"no","data":null}'
+                self.receipts[len(self.receipts)] = encode(Receipt(attempt_id, nonce, 400, refusal))
+            case "sent, and no reply":
+                await self.send(take)
+            case "too old":
+                await self._unknown(attempt_id, "2020-01-01 00:00:00", None)
+            case "absent once":
+                await self._unknown(attempt_id, None, "-1 day")
+            case "unknown":
+                await self._unknown(attempt_id, None, None)
+            case "unknown, and sent":
+                await self.send(take)
+                await self._unknown(attempt_id, None, None)
+            case _:
+                assert fate == "never sent"
+
+    async def _unknown(self, attempt_id: int, window: str | None, seen_absent: str | None) -> None:
+        latest = self.client.clock.latest()
+        await self.desk.do(operations.conclude, attempt_id, State.UNKNOWN, None, "no answer", latest)
+        with closing(sqlite3.connect(self.place.ledger)) as ledger, ledger:
+            if window:
+                values = (window, window, attempt_id)
+                ledger.execute("UPDATE attempt SET window_from = ?, window_to = ? WHERE attempt_id = ?", values)
+            if seen_absent:
+                ledger.execute(
+                    "UPDATE attempt SET window_from = datetime(window_from, '-2 days'), "
+                    "window_to = datetime(window_to, '-2 days'), absent_since = datetime('now', ?) "
+                    "WHERE attempt_id = ?",
+                    (seen_absent, attempt_id),
+                )
+
+
+def _aftermath(*fates: str) -> Callable[[Place, str], Awaitable[None]]:
+    """What a run left behind that died with these fates for its takes, in order."""
+
+    async def leave(place: Place, url: str) -> None:
+        takes = list(intake.load_manifest(str(place.manifest), PROVIDER).takes())
+        with contextlib.ExitStack() as stack:
+            desk = stack.enter_context(LedgerDesk(f"sqlite:///{place.ledger}"))
+            receipts = stack.enter_context(liveness.alive(place.ledger, "unused"))
+            async with WaveSpeedClient(url, KEY) as client:
+                await client.learn_time()
+                shoot = Shoot(Terms("dead", PROVIDER, Limits(60, 9), 1.0, 9.0), client, desk, receipts, Tally())
+                await desk.do(operations.begin_run, "dead", "shots.csv", "here", 1)
+                earlier = _Earlier(place, desk, client, shoot)
+                for take, fate in zip(takes, fates, strict=True):
+                    await earlier.leave(take, fate)
+        _write_receipts(place, list(earlier.receipts.values()))
+
+    return leave
+
+
+def _write_receipts(place: Place, records: Sequence[bytes]) -> None:
+    file = Receipts(liveness.runs_folder(place.ledger) / "dead.receipts", slots=max(len(records), 1))
+    for number, record in enumerate(records):
+        file.write(number, record)
+    data = file.path.read_bytes()
+    file.close()  # which removes it: nothing is owed in its eyes
+    file.path.write_bytes(data.ljust(SLOT_BYTES, b"\0"))
+
+
+async def _away(place: Place, _: str, run_id: str) -> None:
+    """A run while the API cannot be reached."""
+    with contextlib.suppress(AnimaticError):
+        await run_subject(place, NOBODY, run_id)
+
+
+async def _impatient(place: Place, url: str, run_id: str) -> None:
+    await run_subject(place, url, run_id, take_deadline_s=0.2)
+
+
+async def _on_a_budget(place: Place, url: str, run_id: str) -> None:
+    await run_subject(place, url, run_id, max_usd=2.5, prices_usd=PRICES)
+
+
+async def _settle_by_hand(place: Place, url: str, run_id: str) -> None:
+    """What a person says of two takes, of which the first was bought."""
+    first, second = intake.load_manifest(str(place.manifest), PROVIDER).takes()
+    prediction_id = (place.folder / "id.txt").read_text()
+    with LedgerDesk(f"sqlite:///{place.ledger}") as desk:
+        await desk.do(settling.adopt_by_hand, PROVIDER, first.fingerprint[:12], prediction_id)
+        await desk.do(settling.absent_by_hand, PROVIDER, second.fingerprint)
+        await desk.do(settling.open_takes, PROVIDER)
+        await desk.do(settling.orphans, PROVIDER)
+
+
+async def _before_the_hand(place: Place, url: str) -> None:
+    await _aftermath("unknown, and sent", "unknown")(place, url)
+    window = intake.load_manifest(str(place.manifest), PROVIDER).takes()
+    async with WaveSpeedClient(url, KEY) as client:
+        now = await client.latest_time()
+        page = await client.list_predictions(
+            page=1, model=DEFAULT_MODEL, created_after=now.replace(year=2020), created_before=now
+        )
+    prompt = next(iter(window)).shot.prompt
+    found = next(each.id for each in page.items if (each.inputs or {}).get("prompt") == prompt)
+    (place.folder / "id.txt").write_text(found)
+
+
+ACTS: dict[str, Act] = {
+    "an ordinary run": Act(("push in", "[sandbox:fails] pan left", "[sandbox:lost-reply] tilt up")),
+    "after a death": Act(
+        ("a", "b", "c", "d", "e", "f", "g"),
+        _aftermath(
+            "submitted", "reply in the receipts", "refusal in the receipts", "sent, and no reply", "never sent",
+            "too old", "absent once",
+        ),
+    ),
+    "trouble": Act(
+        ("[sandbox:rejects] a", "[sandbox:server-error] b", "[sandbox:not-found=0.2] c", "[sandbox:bad-id] d",
+         "[sandbox:flaps=processing,created,completed] e", "[sandbox:unavailable=1] f", "[sandbox:empty] g",
+         "[sandbox:not-found=600] h"),
+    ),
+    "one id for two": Act(
+        ("a", "b"), _aftermath("reply in the receipts", "the first one's reply in the receipts")
+    ),
+    "no money": Act(("[sandbox:unpaid] a",)),
+    "away": Act(("a",), work=_away),
+    "a budget": Act(("a", "b"), work=_on_a_budget),
+    "impatient": Act(("[sandbox:slow=0.5] a",), work=_impatient),
+    "by hand": Act(("a", "b"), _before_the_hand, _settle_by_hand),
+    "busy": Act(("[sandbox:busy=1] a",)),
+}  # fmt: skip
+"""In the order in which lines are looked for: a line belongs to the first act that executes it."""
