@@ -1,0 +1,151 @@
+"""Several runs on one ledger, and what may be spent."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import httpx
+
+from animatic.ledger.schema import open_engine
+from animatic.shots import DEFAULT_MODEL
+from animatic.wavespeed.transport import make_transport
+from torture.matrix.stage import Set, case
+
+
+@case("company", "a run is stopped in the middle of a submission", "it is not robbed, and its late answer is kept")
+async def _stopped(place: Set) -> bool:
+    async with place.sandbox(inference_s=0.1):
+        takes = place.takes("[sandbox:slow=0.1] one", "two", "three")
+        script = (
+            "import asyncio, sys; from pathlib import Path; from torture.matrix import Set; "
+            "place = Set(Path(sys.argv[1])); place.url = sys.argv[2]; place._runs = 100; "
+            "takes = place.takes('[sandbox:slow=0.1] one', 'two', 'three'); asyncio.run(place.run(takes, client={'submit_deadline_s': 30.0, 'read_deadline_s': 30.0}))"
+        )
+        process = subprocess.Popen([sys.executable, "-c", script, str(place.folder), place.url])
+        try:
+            fired = await _stop_while_submitting(place, process)
+            await place.run(takes[:0])
+            with contextlib.closing(sqlite3.connect(place.ledger)) as ledger:
+                robbed = ledger.execute("SELECT count(*) FROM attempt WHERE state = 'unknown'").fetchone()[0]
+            assert robbed == 0
+            process.send_signal(signal.SIGCONT)
+            await asyncio.to_thread(process.wait, 60)
+            assert await place.states(takes) == ["completed"] * 3
+            assert set(place.bought.values()) == {1}
+            return fired
+        finally:
+            process.kill()
+            process.wait()
+
+
+async def _stop_while_submitting(place: Set, process: "subprocess.Popen[bytes]") -> bool:
+    """SIGSTOP as soon as the ledger shows a submission on its way; whether one was."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(place.ledger)) as ledger:
+            process.send_signal(signal.SIGSTOP)
+            if ledger.execute("SELECT count(*) FROM attempt WHERE state = 'submitting'").fetchone()[0]:
+                return True
+        process.send_signal(signal.SIGCONT)
+        await asyncio.sleep(0.002)
+    return False
+
+
+@case(
+    "company", "four runs on one manifest at once", "each take is bought once, and each run sees all of them to the end"
+)
+async def _four(place: Set) -> bool:
+    async with place.sandbox(inference_s=0.2):
+        takes = place.takes(*(f"take {number}" for number in range(12)))
+        open_engine(f"sqlite:///{place.ledger}").dispose()
+        await asyncio.gather(*(place.run(takes[number:] + takes[:number]) for number in (0, 3, 6, 9)))
+        assert await place.states(takes) == ["completed"] * 12
+        return set(place.bought.values()) == {1}
+
+
+@case("company", "another run is submitting it", "it is waited for, and is in the results of both")
+async def _submitting_elsewhere(place: Set) -> bool:
+    async with place.sandbox():
+        takes = place.takes("one", "two")
+        slow = SlowReplies(1.5)
+        first = asyncio.ensure_future(place.run(takes, client={"transport": slow, "submit_deadline_s": 20.0}))
+        while len(place.accepted) < 2:
+            await asyncio.sleep(0.02)
+        fired = await place.states(takes) == ["submitting", "submitting"]
+        second = await place.run(takes)
+        assert await place.states(takes) == ["completed"] * 2, "the second run ended before the first"
+        await first
+        assert (second.tally.submissions, set(place.bought.values())) == (0, {1})
+        return fired
+
+
+class SlowReplies(httpx.AsyncBaseTransport):
+    """The real transport; the replies to submissions are long on their way."""
+
+    def __init__(self, delay_s: float) -> None:
+        self._inner, self._delay_s = make_transport(fresh_connections=True, most_connections=10), delay_s
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self._inner.handle_async_request(request)
+        await asyncio.sleep(self._delay_s if DEFAULT_MODEL in request.url.path else 0.0)
+        return response
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+@case("company", "a run is killed", "the next one takes over what it had submitted, and asks the list about the rest")
+async def _killed(place: Set) -> bool:
+    from torture.studio import in_child
+
+    async with place.sandbox(inference_s=0.5):
+        takes = place.takes(*(f"take {number}" for number in range(4)))
+
+        def die() -> None:
+            place._runs = 100
+            signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+            signal.setitimer(signal.ITIMER_REAL, 0.4)
+            asyncio.run(place.run(takes))
+
+        code = await asyncio.to_thread(in_child, die)
+        await place.run(takes)
+        found = await place.states(takes)
+        assert set(found) <= {"completed", "unknown"}
+        assert set(place.bought.values()) <= {1}
+        return code == -signal.SIGKILL
+
+
+@case("money", "the budget is smaller than the plan", "committed and in-flight money count: never one take more")
+async def _budget(place: Set) -> bool:
+    async with place.sandbox(inference_s=0.3):
+        takes = place.takes(
+            *(f"[sandbox:lost-reply] take {number}" for number in range(3)), *(f"take {number}" for number in range(9))
+        )
+        ran = await place.run(takes, max_usd=10.0)
+        assert ran.shoot.halt.reason
+        assert sum(each.price_usd for each in place.accepted) <= 10.0
+        return len(place.accepted) == 4
+
+
+@case(
+    "money",
+    "WaveSpeed fails again and again",
+    "bought again only as often as `--attempts` allows, each with its reason",
+)
+async def _attempts(place: Set) -> bool:
+    from animatic.takes import BuyingPolicy
+
+    async with place.sandbox():
+        takes = place.takes("[sandbox:fails=5000] one", "[sandbox:moderated] two")
+        await place.run(takes, policy=BuyingPolicy(attempts=3))
+        assert place.bought == {"[sandbox:fails=5000] one": 3, "[sandbox:moderated] two": 1}
+        with contextlib.closing(sqlite3.connect(place.ledger)) as ledger:
+            allowed = ledger.execute("SELECT allowed_by FROM attempt ORDER BY attempt_id").fetchall()
+        assert Counter(name for (name,) in allowed) == {"plan": 2, "attempts": 2}
+        return True

@@ -1,0 +1,158 @@
+"""Connections that never come about, and an API that says no to all of us."""
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from animatic.errors import ApiUnreachableError
+from animatic.ledger import settling
+from animatic.ledger.desk import LedgerDesk
+from animatic.pacing import Limits
+from torture.matrix.stage import PROVIDER, Set, case, stats_of
+
+
+@case("connection", "the API is away", "nothing is bought, and the next run completes it")
+async def _away(place: Set) -> bool:
+    takes = place.takes("one", "two")
+    place.url = "http://127.0.0.1:9"
+    ran = await place.run(takes)
+    assert ran.error is not None
+    assert set(await place.states(takes)) == {"unsent"}
+    async with place.sandbox():
+        await place.run(takes)
+        assert await place.states(takes) == ["completed"] * 2
+        assert set(place.bought.values()) == {1}
+    return True
+
+
+async def _cannot_connect(place: Set, url: str) -> bool:
+    """A run at an address that no request can leave for, then one at the sandbox; whether the first was told so."""
+    takes = place.takes("one")
+    place.url = url
+    ran = await place.run(takes, client={"submit_deadline_s": 30.0, "read_deadline_s": 0.5})
+    assert ran.error is not None
+    assert set(await place.states(takes)) == {"unsent"}
+    async with place.sandbox():
+        await place.run(takes)
+        assert await place.states(takes) == ["completed"]
+        assert set(place.bought.values()) == {1}
+    return isinstance(ran.error, ApiUnreachableError)
+
+
+UNSENT = "nothing was sent, so it may go again, and is bought once"
+
+
+@case("connection", "the name does not resolve", UNSENT)
+async def _no_name(place: Set) -> bool:
+    return await _cannot_connect(place, "https://nowhere.invalid")
+
+
+@case("connection", "nobody takes the connection", UNSENT)
+async def _no_answer(place: Set) -> bool:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, contextlib.ExitStack() as stack:
+        for _ in range(4):  # what waits to be taken fills the queue; whoever comes after them hears nothing
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+        return await _cannot_connect(place, f"http://127.0.0.1:{deaf.getsockname()[1]}")
+
+
+@case("connection", "a certificate that nobody vouches for", UNSENT)
+async def _bad_certificate(place: Set) -> bool:
+    heard = 0
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal heard
+        heard += len(await reader.read(1))
+        writer.close()
+
+    server = await asyncio.start_server(
+        hear, "127.0.0.1", 0, ssl=await asyncio.to_thread(own_certificate, place.folder)
+    )
+    async with server:
+        fired = await _cannot_connect(place, f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    assert heard == 0, "something was said to a stranger"
+    return fired
+
+
+@case("connection", "plain HTTP where TLS should be", UNSENT)
+async def _no_tls(place: Set) -> bool:
+    async with place.sandbox(folder=place.folder / "plain"):
+        plain = place.url
+        return await _cannot_connect(place, plain.replace("http:", "https:"))
+
+
+def own_certificate(folder: Path) -> ssl.SSLContext:
+    """A server's context with a certificate for 127.0.0.1 that it has signed itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    begin = datetime.now(UTC) - timedelta(days=1)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+        .not_valid_before(begin).not_valid_after(begin + timedelta(days=9)).add_extension(address, critical=False)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    both = folder / "certificate.pem"
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    both.write_bytes(secret + certificate.public_bytes(Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(both)
+    return context
+
+
+@case(
+    "connection",
+    "429 with all kinds of Retry-After",
+    "everybody waits no longer than the clamp, then it is bought once",
+)
+async def _busy(place: Set) -> bool:
+    async with place.sandbox():
+        takes = place.takes(*(f"[sandbox:retry-after={value}] take" for value in ("1", "soon", "-5", "0.5")))
+        from animatic.wavespeed import transport
+
+        assert transport.LONGEST_RETRY_AFTER_S <= 120
+        task = asyncio.ensure_future(place.run(takes, take_deadline_s=60.0))
+        await asyncio.wait_for(task, 60)
+        assert await place.states(takes) == ["completed"] * 4
+        return (await stats_of(place))["fired_retry-after"] >= 4
+
+
+@case("reply", "401, 402, 403", "the run stops before more is sent, and nothing was bought")
+async def _stop(place: Set) -> bool:
+    fired = 0
+    for token in ("unauthorised", "payment-required", "unpaid"):
+        async with place.sandbox():
+            takes = place.takes(f"[sandbox:{token}] first", *(f"{token} {number}" for number in range(20)))
+            ran = await place.run(takes, limits=Limits(1_000, 1))
+            stats = await stats_of(place)
+            assert ran.shoot.halt.reason
+            assert stats["accepted"] == 0
+            fired += stats[f"fired_{token}"]
+    return fired == 3
+
+
+@case("reply", "one id for two takes", "both are held, and a person settles them")
+async def _same_id(place: Set) -> bool:
+    async with place.sandbox(inference_s=5.0):
+        takes = place.takes("one", "[sandbox:same-id] two")
+        ran = await place.run(takes, limits=Limits(1_000, 2), take_deadline_s=1.0)
+        assert ran.error is None
+        assert await place.states(takes) == ["held", "held"]
+        ids = [each.id for each in place.accepted]
+        with LedgerDesk(f"sqlite:///{place.ledger}") as desk:
+            await desk.do(settling.adopt_by_hand, PROVIDER, takes[1].fingerprint, ids[1])
+            await desk.do(settling.adopt_by_hand, PROVIDER, takes[0].fingerprint, ids[0])
+        assert await place.states(takes) == ["submitted", "submitted"]
+        return (await stats_of(place))["fired_same-id"] == 1

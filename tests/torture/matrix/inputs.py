@@ -1,0 +1,81 @@
+"""Manifests, and what is written for others to read."""
+
+import csv
+import io
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from animatic import formats
+from animatic.errors import AnimaticError
+from animatic.manifest import check, read_table
+from animatic.shots import Take  # noqa: TC001 - for a reader at run time
+from torture.matrix.stage import PROVIDER, STILL, Set, case
+
+
+@case("input", "hostile manifests", "every one is refused with a sentence, none crashes or is half read")
+async def _manifests(place: Set) -> bool:
+    hostile = [
+        b"", b"\x00" * 100, b"image\n", b"image,prompt\n", b"image,prompt\n\xff\xfe,x\n", b"PAR1" + b"\x00" * 64 + b"PAR1",
+        b"image,prompt\n" + b'"' * 1_001, b"image,prompt\n../../etc/passwd,x\n", b"image,prompt\nfile:///etc/passwd,x\n",
+        b"image,prompt\nhttps://e.com/a.png," + b"x" * 10_000_000, b"image,prompt,prompt\na.png,b,c\n",
+        b"image,prompt,takes\nhttps://e.com/a.png,x,1e9\n", b"image,prompt,takes\nhttps://e.com/a.png,x,17\n",
+    ]  # fmt: skip
+    refused = 0
+    for data in hostile:
+        for name in ("shots.csv", "shots.parquet"):
+            try:
+                checked = check(read_table(name, data), stills={}, storyboard_default="x", provider=PROVIDER)
+                checked.require_valid(skip_invalid=False)
+            except AnimaticError as error:
+                assert len(str(error)) < 10_000
+                assert str(error).replace("\n", "").isprintable()
+                refused += 1
+    assert refused >= 2 * len(hostile) - 2, refused
+    return True
+
+
+@case("input", "one take in two rows and two files, CSV and Parquet", "it is the same take, bought once")
+async def _same_take(place: Set) -> bool:
+    row = {"image": STILL, "prompt": "push in", "duration": "5", "note": "x"}
+    rows = ("first,5s,push in", "second,5.0,push in")
+    text = "".join(f"{row},{STILL}\r\n" for row in ("note,duration,prompt,image", *rows)).replace(
+        f"image,{STILL}", "image"
+    )
+    sink = io.BytesIO()
+    parquet.write_table(pa.table({name: [value] for name, value in row.items()}), sink)
+    async with place.sandbox():
+        takes: list[Take] = []
+        for name, data in (("a.csv", text.encode()), ("b.parquet", sink.getvalue())):
+            checked = check(read_table(name, data), stills={}, storyboard_default="x", provider=PROVIDER)
+            checked.require_valid(skip_invalid=False)
+            takes += checked.takes()
+        assert len(takes) == 3
+        assert len({take.fingerprint for take in takes}) == 1
+        await place.run(takes)
+        assert await place.states(takes) == ["completed"] * 3
+        return len(place.accepted) == 1
+
+
+@case(
+    "input", "a manifest that was edited, reordered and shortened", "takes are known by what they ask for, not by row"
+)
+async def _edited(place: Set) -> bool:
+    async with place.sandbox():
+        takes = place.takes("one", "two", "three")
+        await place.run(takes[:2])
+        await place.run(list(reversed(place.takes("zero", "three", "two", "one"))))
+        return place.bought == {"one": 1, "two": 1, "three": 1, "zero": 1}
+
+
+@case(
+    "input", "cells that a spreadsheet would run", "the CSV export puts a ' in front of them, and one can be taken off"
+)
+async def _formulas(place: Set) -> bool:
+    cells = ["=1+1", "+1", "-cmd|x", "@x", "\t=1", "\r=1", "|cmd", "\uff1d1", "'=1", "plain"]
+    table = pa.table({"note": cells})
+    data = formats.encode(table, ".csv")
+    shown = [row[0] for row in csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))]
+    assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r", "\uff1d")) for cell in shown), shown
+    assert [cell.removeprefix("'") for cell in shown[1:]] == cells
+    return True

@@ -1,0 +1,177 @@
+"""WaveSpeed's list, and the clocks that date its windows."""
+
+import asyncio
+import contextlib
+import sqlite3
+from datetime import UTC, datetime, timedelta
+
+from animatic.ledger import operations, settling
+from animatic.ledger.desk import LedgerDesk
+from animatic.reconcile import Reconciled, reconcile
+from animatic.sandbox.witness import read_witness
+from animatic.shots import DEFAULT_MODEL
+from animatic.wavespeed.client import WaveSpeedClient
+from torture.canary import KEY
+from torture.matrix.stage import PROVIDER, STILL, Set, case, stats_of
+
+
+@case(
+    "list", "it echoes no inputs", "nothing is adopted before the window and the settling time are over; no second POST"
+)
+async def _no_echo(place: Set) -> bool:
+    async with place.sandbox(list_inputs=False):
+        takes = place.takes("[sandbox:lost-reply] one")
+        await place.run(takes)
+        await place.run(takes, settle_s=0.0)
+        assert await place.states(takes) == ["unknown"]
+        assert len(place.accepted) == 1
+        return (await stats_of(place))["lists"] >= 2
+
+
+@case("list", "a page fails", "an incomplete scan proves nothing")
+async def _page_fails(place: Set) -> bool:
+    async with place.sandbox(list_fails_on=frozenset({1})):
+        takes = place.takes("[sandbox:reset-before] one", "[sandbox:lost-reply] two")
+        ran = await place.run(takes)
+        assert ran.settled.problem
+        assert await place.states(takes) == ["unknown"] * 2
+        fired = (await stats_of(place))["refused_list"]
+    async with place.sandbox():
+        await place.run(takes)
+        assert await place.states(takes) == ["unknown", "completed"]
+        assert len(place.accepted) == 1
+    return fired > 0
+
+
+@case("list", "a prediction shows up late", "it is not proven absent before; then it is adopted")
+async def _list_late(place: Set) -> bool:
+    async with place.sandbox():
+        takes = place.takes("[sandbox:list-late=1.5] one")
+        await place.run(takes, settle_s=2.0)
+        assert await place.states(takes) == ["unknown"]
+        await asyncio.sleep(1.6)
+        await place.run(takes, settle_s=2.0)
+        assert await place.states(takes) == ["completed"]
+        assert len(place.accepted) == 1
+        return True
+
+
+@case("list", "accepted after the connection was cut", "it is adopted when it appears")
+async def _late_accept(place: Set) -> bool:
+    async with place.sandbox():
+        takes = place.takes("[sandbox:late-accept=1] one")
+        await place.run(takes)
+        assert await place.states(takes) == ["unknown"]
+        assert not place.accepted
+        await asyncio.sleep(1.2)
+        await place.run(takes)
+        assert await place.states(takes) == ["completed"]
+        return len(place.accepted) == 1
+
+
+@case("list", "two takes that ask for exactly the same", "each gets one prediction, none gets both")
+async def _twins(place: Set) -> bool:
+    async with place.sandbox():
+        takes = place.takes("[sandbox:lost-reply] one", count=2)
+        await place.run(takes)
+        records = await place.records(takes)
+        assert [record and record.state.value for record in records] == ["completed"] * 2
+        assert len({record.prediction_id for record in records if record}) == 2
+        return len(place.accepted) == 2
+
+
+@case("list", "predictions that are not ours", "they are reported as orphans and never adopted")
+async def _orphans(place: Set) -> bool:
+    async with place.sandbox():
+        async with WaveSpeedClient(place.url, KEY) as elsewhere:
+            inputs = {"prompt": "web", "image": STILL, "aspect_ratio": "16:9", "duration": "5s"}
+            foreign = (await elsewhere.submit(DEFAULT_MODEL, inputs)).prediction_id
+        takes = place.takes("[sandbox:lost-reply] one")
+        await place.run(takes)
+        assert await place.states(takes) == ["completed"]
+        with LedgerDesk(f"sqlite:///{place.ledger}") as desk:
+            found = await desk.do(settling.orphans, PROVIDER)
+        assert [each.prediction_id for each in found] == [foreign]
+        return True
+
+
+@case("clock", "the API's clock is 30 days from ours", "windows are dated by the API: lost replies are still found")
+async def _skew(place: Set) -> bool:
+    for offset_s in (-86_400.0 * 30, 86_400.0 * 30):
+        async with place.sandbox(clock_offset_s=offset_s, folder=place.folder / f"sandbox{offset_s}"):
+            takes = place.takes(f"[sandbox:lost-reply] {offset_s}")
+            await place.run(takes)
+            assert await place.states(takes) == ["completed"]
+            (accepted,) = read_witness(place.folder / f"sandbox{offset_s}")
+            off_s = (datetime.fromisoformat(accepted.accepted_at) - datetime.now(UTC)).total_seconds() - offset_s
+            assert abs(off_s) < 120
+    return True
+
+
+@case("clock", "ours jumps while a run goes on", "takes are timed by a clock that only grows")
+async def _jump(place: Set) -> bool:
+    true_now, jumps = operations.now, 0
+
+    def jumping() -> datetime:
+        nonlocal jumps
+        jumps += 1
+        return true_now() + timedelta(days=(-8, 8, 0, 400)[jumps % 4])
+
+    operations.now = settling.now = jumping
+    try:
+        async with place.sandbox(inference_s=0.3):
+            takes = place.takes("one", "[sandbox:lost-reply] two", "[sandbox:fails] three")
+            ran = await place.run(takes)
+            assert ran.error is None
+            assert await place.states(takes) == ["completed", "completed", "failed"]
+            assert (await place.run(takes)).tally.submissions == 0
+            assert set(place.bought.values()) == {1}
+    finally:
+        operations.now = settling.now = true_now
+    return jumps > 8
+
+
+@case("clock", "a take older than the list reaches", "held, with the command that settles it")
+async def _too_old(place: Set) -> bool:
+    async with place.sandbox():
+        takes = place.takes("[sandbox:reset-before] one")
+        await place.run(takes)
+    with contextlib.closing(sqlite3.connect(place.ledger)) as ledger, ledger:
+        ledger.execute("UPDATE attempt SET window_from = '2020-01-01 00:00:00', window_to = '2020-01-01 00:01:00'")
+    async with place.sandbox():
+        await place.run(takes)
+    (record,) = await place.records(takes)
+    assert record is not None
+    assert record.state == "held"
+    assert "--absent" in (record.error or "")
+    return not place.accepted
+
+
+@case("list", "not in the list", "absent only after two complete scans a settling time apart; then bought exactly once")
+async def _absent(place: Set) -> bool:
+    async with place.sandbox():
+        takes = place.takes("[sandbox:reset-before] one")
+        await place.run(takes)
+    _make_old(place, seconds=200)
+    async with place.sandbox() as sandbox:
+        place.url = sandbox.url
+        for _ in range(3):
+            await _only_reconcile(place, 2.0)
+            assert await place.states(takes) == ["unknown"]
+        await asyncio.sleep(2.2)
+        settled = await _only_reconcile(place, 2.0)
+        assert settled.absent == [takes[0].fingerprint]
+        assert await place.states(takes) == ["absent"]
+    return not place.accepted
+
+
+def _make_old(place: Set, seconds: int) -> None:
+    with contextlib.closing(sqlite3.connect(place.ledger)) as ledger, ledger:
+        for column in ("window_from", "window_to"):
+            ledger.execute(f"UPDATE attempt SET {column} = datetime({column}, '-{seconds} seconds')")
+
+
+async def _only_reconcile(place: Set, settle_s: float) -> Reconciled:
+    with LedgerDesk(f"sqlite:///{place.ledger}") as desk:
+        async with WaveSpeedClient(place.url, KEY) as client:
+            return await reconcile(desk, client, PROVIDER, settle_s)
