@@ -25,4 +25,5 @@ def search(folder: Path, part: Part, *, key: str = KEY) -> int:
             looked += len(data)
             if any(each in data for each in wanted):
                 part.problems.append(f"the key is in {path.relative_to(folder)}")
+    part.searched_bytes += looked
     return looked

@@ -196,6 +196,7 @@ def _kill_some(points: Sequence[Point], folder: Path) -> Part:
             recover_and_judge(place, sandbox, tag, point, part)
             search(place.folder, part)
             shutil.rmtree(place.folder)
+    search(folder, part)
     return part
 
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+COUNTED = ("points", "faults_fired", "accepted", "duplicates", "lost", "unknown", "unreported")
+
+
 @dataclass(slots=True)
 class Part:
     """One part of the proof.
@@ -17,6 +20,7 @@ class Part:
         lost: manifest rows or takes that have no state and reason in the end.
         unknown: takes that ended unknown or held; they are reported, so this is no fault.
         unreported: accepted submissions that neither a take, a candidate nor an orphan report names.
+        searched_bytes: how much of what it left behind was searched for the key.
         problems: anything else that is wrong, a sentence each.
     """
 
@@ -28,6 +32,7 @@ class Part:
     lost: int = 0
     unknown: int = 0
     unreported: int = 0
+    searched_bytes: int = 0
     seconds: float = 0.0
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
     problems: list[str] = field(default_factory=list[str])
@@ -40,6 +45,6 @@ class Part:
 
     def add(self, other: "Part") -> None:
         """Count another part of the same kind in."""
-        for name in ("points", "faults_fired", "accepted", "duplicates", "lost", "unknown", "unreported"):
+        for name in (*COUNTED, "searched_bytes"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.problems += other.problems

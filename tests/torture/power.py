@@ -264,8 +264,11 @@ def _check(
     code = in_child(lambda: asyncio.run(again()))
     if code != 0:
         part.problems.append(f"{point}: the run after it ended with {code}")
-    elif place.results.exists():
+    elif not place.results.exists():
+        part.problems.append(f"{point}: the run after it left no results")
+    else:
         judge(place, witness_of(sandbox), point, len(PROMPTS), part)
+    search(folder, part)
     shutil.rmtree(folder)
 
 

@@ -148,8 +148,8 @@ def run(kills: int = 20, seed: int = 1) -> Part:
             jobs = [pool.submit(kill_until_done, on, number, count, seed) for number, count in enumerate(each)]
             for job in jobs:
                 whole.add(job.result())
-        looked = search(folder, whole)
-        whole.details = {"manifests": len(each), "seed": seed, "bytes searched for the key": looked}
+        search(folder, whole)
+        whole.details = {"manifests": len(each), "seed": seed}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     whole.seconds = time.monotonic() - began

@@ -104,6 +104,7 @@ def _strike_some(points: Sequence[Point], folder: Path) -> Part:
             _recover(place, sandbox, tag, str(point), part)
             search(place.folder, part)
             shutil.rmtree(place.folder)
+    search(folder, part)
     return part
 
 

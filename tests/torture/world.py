@@ -43,6 +43,7 @@ from animatic.tally import Tally
 from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.server_clock import GUESSED_MARGIN_S, ServerClock
+from torture.canary import KEY, search
 from torture.fake_api import EPOCH_S, ORIGIN, Api, Temper, Transport
 from torture.part import Part
 from torture.virtual import VirtualLoop
@@ -129,7 +130,7 @@ class Process:
         loop = asyncio.get_running_loop()
         transport = Transport(world.api, self.dead.is_set, self.may_die)
         clock = ServerClock(loop.time, lambda: datetime.fromtimestamp(EPOCH_S + loop.time(), UTC))
-        async with WaveSpeedClient(ORIGIN, "simulated-key", transport=transport, clock=clock) as client:
+        async with WaveSpeedClient(ORIGIN, KEY, transport=transport, clock=clock) as client:
             await desk.do(operations.begin_run, self.run_id, "shots.csv", "here", 1)
             await recover(desk, world.ledger, client.latest_time)
             await reconcile(desk, client, PROVIDER, SETTLE_S)
@@ -285,6 +286,7 @@ def simulate(seed: int) -> Part:
         loop.run_until_complete(world.unfold())
         part = world.count()
         world.api.book.close()
+        search(folder, part)
     except Exception as error:  # noqa: BLE001 - a world that cannot be simulated is a finding, with its seed
         return Part("simulation", points=1, problems=[f"seed {seed}: {type(error).__name__}: {error}"])
     else:

@@ -21,39 +21,33 @@ from torture.part import Part
 __all__ = ["CASES", "Set", "company", "connection", "disk", "inputs", "listing", "run", "run_case", "scenarios"]
 
 
-async def _one(name: str) -> tuple[bool, str, int]:
-    _, _, work = CASES[name]
+def run_case(name: str) -> Part:
+    """One case by its name."""
+    return asyncio.run(_play(name))
+
+
+async def _play(name: str) -> Part:
+    part = Part(name, points=1)
     folder = Path(tempfile.mkdtemp(prefix="animatic-case-"))
-    place = Set(folder)
     try:
-        fired = await asyncio.wait_for(work(place), 90)
-        problem = "" if fired else "its fault did not fire"
+        part.faults_fired += await asyncio.wait_for(CASES[name][2](Set(folder)), 90)
+        if not part.faults_fired:
+            part.problems.append(f"{name}: its fault did not fire")
     except Exception as error:  # noqa: BLE001 - whatever it is, the case is red
-        fired, problem = True, f"{type(error).__name__}: {error}"
-    left = Part(name)
-    search(folder, left)
-    problem = "; ".join([problem, *left.problems] if problem else left.problems)
-    accepted = sum(len(read_witness(each.parent)) for each in folder.glob("sandbox*/accepted.jsonl"))
+        part.problems.append(f"{name}: {type(error).__name__}: {error}")
+    search(folder, part)
+    part.accepted = sum(len(read_witness(each.parent)) for each in folder.glob("*/accepted.jsonl"))
     shutil.rmtree(folder, ignore_errors=True)
-    return fired, problem, accepted
-
-
-def run_case(name: str) -> tuple[str, bool, str, int]:
-    """One case by its name: whether its fault fired, and what is wrong, if anything."""
-    return (name, *asyncio.run(_one(name)))
+    return part
 
 
 def run(names: Sequence[str] | None = None) -> Part:
     """All cases, or these."""
     began = time.monotonic()
-    part = Part("fault matrix")
+    whole = Part("fault matrix")
     with ProcessPoolExecutor(2) as pool:
-        for name, fired, problem, accepted in pool.map(run_case, names or list(CASES)):
-            part.points += 1
-            part.faults_fired += fired
-            part.accepted += accepted
-            if problem:
-                part.problems.append(f"{name}: {problem}")
-    part.details = {"cases": part.points}
-    part.seconds = time.monotonic() - began
-    return part
+        for part in pool.map(run_case, names or list(CASES)):
+            whole.add(part)
+    whole.details = {"cases": whole.points}
+    whole.seconds = time.monotonic() - began
+    return whole
