@@ -30,6 +30,10 @@ _NEVER = tuple(
 )
 
 
+_UNICAST = ipaddress.ip_network("2000::/3")
+"""The part of IPv6 from which addresses of the public Internet are given out."""
+
+
 def is_public(text: str) -> bool:
     """Whether an address, as the system gives it, is a unicast address of the public Internet."""
     try:
@@ -86,5 +90,7 @@ def _inside(address: Address) -> Iterator[Address]:
 
 def _is_plain(address: Address) -> bool:
     is_mapped = isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
+    if isinstance(address, ipaddress.IPv6Address) and not is_mapped and address not in _UNICAST:
+        return False
     is_refused = any(address.version == block.version and address in block for block in _NEVER)
     return (address.is_global or is_mapped) and not is_refused and not address.is_multicast

@@ -1,6 +1,7 @@
 """What a run did, in numbers and words: for the terminal, the JSON line, Prefect's summary and the exit code."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow.compute
 
 from animatic.frames import frame_of, summarise
 from animatic.ledger.settling import Orphan
+from animatic.manifest.faults import one_line
 from animatic.results import STATUSES, summary_counts
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
@@ -97,7 +99,7 @@ class Digest:
             f"**{_plain(self.sentence)}**",
             "",
             f"Run `{self.run_id}`: {self.submitted:,} submitted, {self.cached:,} cached, {cost}.",
-            f"Results: `{_plain(self.results)}`",
+            f"Results: `{_code(self.results)}`",
             "",
             "| " + " | ".join(columns) + " |",
             "| " + " | ".join("---" for _ in columns) + " |",
@@ -111,7 +113,7 @@ class Digest:
 def orphan_lines(orphans: Sequence[Orphan]) -> list[str]:
     """One line for people for each prediction that belongs to no take; after 20 the rest counted."""
     lines = [
-        f"orphan: prediction {each.prediction_id} of {each.model or 'an unknown model'}, created "
+        f"orphan: prediction {each.prediction_id} of {one_line(each.model, 200) or 'an unknown model'}, created "
         f"{f'{each.created_at:%Y-%m-%d %H:%M:%S} UTC' if each.created_at else 'at an unknown time'}, "
         "belongs to no take of this ledger"
         for each in orphans[:MOST_ORPHANS_SHOWN]
@@ -159,5 +161,11 @@ def _cell(value: Any) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that is safe inside a Markdown table."""
-    return "".join(char if char.isprintable() else " " for char in text).replace("|", "\\|").replace("`", "'")
+    """Text that stays text inside Markdown, also in a table: no links, no pictures, no HTML."""
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    return re.sub(r"([\\`|\[\]<>!*_~&])", r"\\\1", printable)
+
+
+def _code(text: str) -> str:
+    """The same between backticks, where nothing but a backtick has a meaning."""
+    return "".join(char if char.isprintable() else " " for char in text).replace("`", "'")

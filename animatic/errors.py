@@ -15,9 +15,10 @@
     │   ├── ApiRefusedError          the API refused the request; nothing was bought
     │   └── AccountRefusedError      401, 402, 403: key or account; stops the whole run
     ├── SubmissionUnknownError   nobody knows whether a take was bought; never send it again
-    └── LedgerError              the ledger cannot be trusted with money now
+    └── LedgerError              the ledger does not take what it is told
         ├── LedgerVersionError       written by a newer animatic
-        └── LedgerUnusableError      cannot be opened, read or written
+        ├── LedgerUnusableError      cannot be opened, read or written
+        └── TakenError               a take that may not be bought now; another run was faster: look again
 
 What is expected of a single shot (failed, rejected, flagged) is a row in the results, not an exception.
 Errors take positional arguments only, so that they survive pickling, and never hold a key or a request.
@@ -114,7 +115,7 @@ class SubmissionUnknownError(AnimaticError):
 
 
 class LedgerError(AnimaticError):
-    """The ledger cannot be trusted with money now."""
+    """The ledger does not take what it is told; nothing more should be bought."""
 
 
 class LedgerVersionError(LedgerError):
@@ -123,3 +124,7 @@ class LedgerVersionError(LedgerError):
 
 class LedgerUnusableError(LedgerError):
     """The ledger cannot be opened, read or written."""
+
+
+class TakenError(LedgerError):
+    """A take that may not be bought now: another run has bought it, or is about to, since it was looked up."""

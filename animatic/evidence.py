@@ -7,6 +7,7 @@ are timed by the API's own clock. The verdicts, for each claim:
     the list echoes none, one candidate in the window, nobody else's                    adopt, once it is settled
     none, in two complete scans at least the settling time apart                        absent
     more than one; inputs that disagree; an incomplete scan; older than the list        hold, once it is settled
+    one with exactly its inputs, and another model or time than it should have          hold, once it is settled
     it is too early to tell, or a live run is at it                                     wait
 
 `settled` means that the scan began after the claim's window and the settling time: what there is must be in the list by
@@ -154,7 +155,7 @@ def judge(
             if other.attempt_id != claim.attempt_id and any(is_near(other, each, settle) for each in near)
         ]
         own = by_inputs.get(claim.attempt_id, ())
-        verdicts[claim.attempt_id] = _verdict(claim, own, near, rivals, scan, settle)
+        verdicts[claim.attempt_id] = _verdict(claim, own, near, left, rivals, scan, settle)
     return verdicts
 
 
@@ -162,34 +163,42 @@ def _verdict(  # noqa: PLR0911, PLR0913, PLR0917 - one line of the table in the 
     claim: Claim,
     own: Sequence[Candidate],
     near: Sequence[Candidate],
+    left: Sequence[Candidate],
     rivals: Sequence[Claim],
     scan: Scan,
     settle: timedelta,
 ) -> Verdict:
-    is_settled = scan.began_at >= claim.window_to + settle
-    is_too_old = claim.window_from < scan.began_at - LIST_REACHES + REACH_MARGIN
     if len(own) == 1:
         return Adopt(own[0].prediction_id, "inputs")
     if own:
         return Hold(tuple(own), f"{len(own)} predictions have exactly its inputs")
     if any(rival.is_live for rival in rivals):
         return Wait(None, "a prediction in its window may belong to a run that is submitting now")
-    if is_too_old:
+    if claim.window_from < scan.began_at - LIST_REACHES + REACH_MARGIN:
         return Hold(tuple(near), "it is older than WaveSpeed's list reaches")
-    if not is_settled:
+    if scan.began_at < claim.window_to + settle:
         return Wait(None if near else _absent_since(claim, scan), "a prediction may still show up in WaveSpeed's list")
     if not scan.is_complete:
         return Hold(tuple(near), "WaveSpeed's list could not be read to its end")
-    if not near:
-        since = _absent_since(claim, scan)
-        is_proven = claim.absent_since is not None and scan.began_at - claim.absent_since >= settle
-        return Absent() if is_proven else Wait(since, "it was not in the list; a second look must say so too")
-    disagreeing = [each for each in near if each.inputs is not None]
-    if disagreeing:
+    if odd := [each for each in left if each not in near and _has_inputs_of(claim, each)]:
+        return Hold(tuple(odd), "a prediction with exactly its inputs has another model or time in the list")
+    return _adopt_by_window(near, rivals) if near else _absent(claim, scan, settle)
+
+
+def _adopt_by_window(near: Sequence[Candidate], rivals: Sequence[Claim]) -> Verdict:
+    """What predictions in the window prove that have not exactly the claim's inputs."""
+    if any(each.inputs is not None for each in near):
         return Hold(tuple(near), "a prediction in its window has other inputs in the list")
     if len(near) == 1 and not rivals:
         return Adopt(near[0].prediction_id, "window")
     return Hold(tuple(near), "more than one take or prediction fits the window")
+
+
+def _absent(claim: Claim, scan: Scan, settle: timedelta) -> Verdict:
+    """What a settled, complete scan without anything in the window proves: the second such scan, that nothing was."""
+    is_proven = claim.absent_since is not None and scan.began_at - claim.absent_since >= settle
+    since = _absent_since(claim, scan)
+    return Absent() if is_proven else Wait(since, "it was not in the list; a second look must say so too")
 
 
 def _share_by_inputs(
@@ -224,9 +233,12 @@ def _share_by_inputs(
 
 
 def _is_exactly(claim: Claim, candidate: Candidate, settle: timedelta) -> bool:
-    if candidate.inputs is None or not is_near(claim, candidate, settle):
-        return False
-    return all(candidate.inputs.get(name) == value for name, value in claim.inputs.items())
+    return is_near(claim, candidate, settle) and _has_inputs_of(claim, candidate)
+
+
+def _has_inputs_of(claim: Claim, candidate: Candidate) -> bool:
+    inputs = candidate.inputs
+    return inputs is not None and all(inputs.get(name) == value for name, value in claim.inputs.items())
 
 
 def is_near(claim: Claim, candidate: Candidate, settle: timedelta) -> bool:
@@ -234,7 +246,7 @@ def is_near(claim: Claim, candidate: Candidate, settle: timedelta) -> bool:
 
     The window of a live claim has no end yet: its run may have been stopped before it sent anything.
     """
-    if candidate.model and candidate.model != claim.model:
+    if candidate.model and _short(candidate.model) != _short(claim.model):
         return False
     if candidate.created_at is None:
         return True
@@ -248,3 +260,8 @@ def _absent_since(claim: Claim, scan: Scan) -> datetime | None:
     if claim.absent_since is not None:
         return claim.absent_since
     return scan.ended_at if scan.is_complete and scan.began_at >= claim.window_to else None
+
+
+def _short(model: str) -> str:
+    """A model's name without its owner, which lists may leave out."""
+    return model.rpartition("/")[2].lower()

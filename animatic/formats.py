@@ -4,7 +4,8 @@ Parquet keeps every type and the metadata. CSV and JSON Lines keep the types of 
 the manifest's other columns come back from CSV as text and from JSON Lines as JSON types.
 
 CSV: UTF-8, nulls are empty cells and empty strings `""`, moments ISO 8601 with Z, lists JSON text. A text cell or
-column name that a spreadsheet would take for a formula gets one `'` in front; `decode` takes it off again.
+column name that a spreadsheet would take for a formula gets one `'` in front; `decode` takes it off again. So does what
+follows a semicolon, a tab or a line end: where those separate cells, a spreadsheet may split ours there.
 """
 
 import csv
@@ -30,6 +31,8 @@ _CSV_BLOCK_BYTES = 64 << 20
 _FORMULA_STARTS = r"[=+\-@\t\r\n＝＋－＠]"  # the wide ones count in East Asian editions of Excel
 _RISKY = rf"\A('*{_FORMULA_STARTS})"
 _NEUTRALISED = rf"\A'('*{_FORMULA_STARTS})"
+_RISKY_INSIDE = r"([;\t\r\n])('*[=+\-@＝＋－＠])"
+_NEUTRALISED_INSIDE = r"([;\t\r\n])'('*[=+\-@＝＋－＠])"
 _NEGATIVE_NUMBER = r"\A-[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?\z"
 
 
@@ -95,13 +98,15 @@ def _typed(column: pa.ChunkedArray, wanted: pa.DataType) -> Any:
 
 def neutralise(texts: Any) -> Any:
     """Text (an Arrow array) with one `'` before what a spreadsheet would run as a formula; plain numbers stay."""
-    marked = pc.replace_substring_regex(texts, _RISKY, r"'\1", max_replacements=1)
+    inside = pc.replace_substring_regex(texts, _RISKY_INSIDE, r"\1'\2")
+    marked = pc.replace_substring_regex(inside, _RISKY, r"'\1", max_replacements=1)
     return pc.if_else(pc.match_substring_regex(texts, _NEGATIVE_NUMBER), texts, marked)
 
 
 def restore(texts: Any) -> Any:
     """The inverse of `neutralise`."""
-    return pc.replace_substring_regex(texts, _NEUTRALISED, r"\1", max_replacements=1)
+    begun = pc.replace_substring_regex(texts, _NEUTRALISED, r"\1", max_replacements=1)
+    return pc.replace_substring_regex(begun, _NEUTRALISED_INSIDE, r"\1\2")
 
 
 def _encode_csv(table: pa.Table) -> bytes:

@@ -4,16 +4,19 @@ import asyncio
 import hashlib
 import mimetypes
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute
 
 from animatic import formats, storage
-from animatic.errors import LocationError
+from animatic.errors import LocationError, SettingsError
 from animatic.frames import MAX_RESULTS_BYTES
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.liveness import is_alive
 from animatic.ledger.place import require_not_lost
 from animatic.ledger.records import Record
 from animatic.ledger.schema import sqlite_path
@@ -22,7 +25,7 @@ from animatic.manifest.source import MAX_FILE_BYTES
 from animatic.plan import Plan, PricedBy, make_plan, priced_by
 from animatic.shots import Take
 from animatic.stills import Still, probe
-from animatic.takes import BuyingPolicy
+from animatic.takes import BuyingPolicy, State
 from animatic.wavespeed.client import WaveSpeedClient
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
@@ -64,7 +67,15 @@ async def find_records(ledger_url: str, fingerprints: Iterable[str], run_id: str
     if not ledger.exists():
         return {}
     with LedgerDesk(ledger_url) as desk:
-        return await desk.do(ledger_operations.look_up, list(fingerprints), run_id)
+        found = await desk.do(ledger_operations.look_up, list(fingerprints), run_id)
+    return {key: _as_it_is(record, ledger) for key, record in found.items()}
+
+
+def _as_it_is(record: Record, ledger: Path) -> Record:
+    """What a dead run was submitting is unknown, whether or not somebody has written that down yet."""
+    if record.state is not State.SUBMITTING or is_alive(ledger, record.run_id):
+        return record
+    return replace(record, state=State.UNKNOWN, error=f"run {record.run_id} died while it was submitting this take")
 
 
 async def plan_against(ledger_url: str, manifest: Manifest, policy: BuyingPolicy) -> Plan:
@@ -73,7 +84,22 @@ async def plan_against(ledger_url: str, manifest: Manifest, policy: BuyingPolicy
     return make_plan(manifest, await find_records(ledger_url, keys), policy)
 
 
-def bought_according_to(results: str, takes: Iterable[str]) -> int:
+def require_that_the_ledger_knows(ledger: str, results: str, plan: Plan) -> None:
+    """Refuse to go on with a ledger that has never heard of takes which the existing results table shows as bought.
+
+    Raises:
+        SettingsError: it is the wrong ledger.
+    """
+    bought = _bought_according_to(results, [take for take in plan.takes if take not in plan.records])
+    if bought:
+        raise SettingsError(
+            f"ANIMATIC_LEDGER: {results} shows {bought:,} takes as bought that the ledger {ledger} has never heard of. "
+            "Nothing was bought. Give the ledger that the table was made with, or another place for the results if "
+            "they are to be bought again."
+        )
+
+
+def _bought_according_to(results: str, takes: Iterable[str]) -> int:
     """How many of these takes, by fingerprint, an existing results table shows as bought; 0 where there is none.
 
     A file that is no results table says nothing.

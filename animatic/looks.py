@@ -22,12 +22,17 @@ class Watched:
         self._missing_since = now if self._missing_since is None else self._missing_since
 
     def missing_s(self, now: float) -> float:
-        """For how long it has said so, without a look in between that showed the prediction."""
+        """For how long it has said so, and nothing else in between."""
         return 0.0 if self._missing_since is None else now - self._missing_since
+
+    def show(self) -> None:
+        """The API no longer says so."""
+        self._missing_since = None
 
     def see(self, status: str) -> str | None:
         """Take note of a status; a sentence where it goes back, or is none that is known."""
-        before, self.status, self.problem, self._missing_since = self.status, status, "", None
+        before, self.status, self.problem = self.status, status, ""
+        self.show()
         rank = _RANKS.get(status)
         if rank is None:
             return None if status == before else f'the API says "{status[:64]}", a status that is not known'

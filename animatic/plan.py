@@ -130,7 +130,7 @@ class Plan:
                 "--max-usd: the price of a take cannot be had from the API; "
                 "set ANIMATIC_PRICE_USD to what one take costs"
             )
-        if cost_usd > max_usd + 1e-9:
+        if cost_usd > max_usd + 1e-6:
             raise BudgetError(
                 f"--max-usd: the plan costs ${cost_usd:,.2f} for {len(self.to_buy):,} takes; allowed: ${max_usd:,.2f}. "
                 "Nothing was bought. Raise the limit or shorten the manifest."

@@ -14,16 +14,23 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from animatic.addresses import is_public, refusal_of
 
+_USUAL_PORTS = {"http": 80, "https": 443}
+
 
 class NotPublicError(aiohttp.ClientConnectionError):
     """A URL or an address that must not be fetched; the message says why, and nothing of the URL's path or query."""
 
 
 class PublicResolver(AbstractResolver):
-    """Resolves names, and refuses those of which any address is not public, but for the hosts that are trusted."""
+    """Resolves names, and refuses those of which any address is not public, but for the origin that is trusted.
 
-    def __init__(self, trusted: frozenset[str] = frozenset(), inner: AbstractResolver | None = None) -> None:
-        self._trusted = trusted
+    That one may be private only if it was so from the first: a public name does not become private on the way.
+    """
+
+    def __init__(self, trusted_origin: str = "", inner: AbstractResolver | None = None) -> None:
+        parts = urlsplit(trusted_origin)
+        self._trusted = (parts.hostname, parts.port or _USUAL_PORTS.get(parts.scheme))
+        self._was_public = False
         self._inner = inner or aiohttp.ThreadedResolver()
 
     async def resolve(
@@ -32,7 +39,10 @@ class PublicResolver(AbstractResolver):
         """The addresses of a host; raises NotPublicError."""
         found = await self._inner.resolve(host, port, family)
         private = [each["host"] for each in found if not is_public(each["host"])]
-        if (private or not found) and host not in self._trusted:
+        is_trusted = (host, port) == self._trusted and not self._was_public
+        if (host, port) == self._trusted and found and not private:
+            self._was_public = True
+        if (private or not found) and not is_trusted:
             raise NotPublicError(f"{host} resolves to {', '.join(private) or 'nothing'}, which is not public")
         return found
 
@@ -44,7 +54,6 @@ class PublicResolver(AbstractResolver):
 def open_session(
     trusted_origin: str = "",
     *,
-    trusted_host: str = "",
     resolver: AbstractResolver | None = None,
     most_connections: int = 4,
     **options: Any,
@@ -53,22 +62,19 @@ def open_session(
 
     Args:
         trusted_origin: scheme, host and port that the operator gave; may be private.
-        trusted_host: a host that the operator gave, at any port and by http or https.
         resolver: in place of the system's.
         most_connections: at once.
         options: as for `aiohttp.ClientSession`.
     """
-    hosts = frozenset(host for host in (trusted_host, urlsplit(trusted_origin).hostname) if host)
 
     async def judge(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        is_trusted = bool(trusted_host) and request.url.host == trusted_host and request.url.scheme in {"http", "https"}
-        why = None if is_trusted else refusal_of(str(request.url), trusted_origin)
+        why = refusal_of(str(request.url), trusted_origin)
         if why is not None:
             raise NotPublicError(f"a URL on {request.url.host or 'no host'} is not fetched: {why}")
         return await handler(request)
 
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=most_connections, resolver=PublicResolver(hosts, resolver)),
+        connector=aiohttp.TCPConnector(limit=most_connections, resolver=PublicResolver(trusted_origin, resolver)),
         cookie_jar=aiohttp.DummyCookieJar(),
         middlewares=(judge,),
         auto_decompress=False,

@@ -67,7 +67,7 @@ async def reconcile(desk: LedgerDesk, client: WaveSpeedClient, provider: str, se
     if spans:
         await client.learn_time()
     for span in spans:
-        listed, scan, problem = await _scan(desk, client, span)
+        listed, scan, problem = await _scan(desk, client, provider, span, timedelta(seconds=settle_s))
         result.problem = result.problem or problem
         result.add(await desk.do(settling.settle, provider, listed, scan, settle_s))
     return result
@@ -78,9 +78,11 @@ async def open_claims(desk: LedgerDesk, provider: str) -> Sequence[Claim]:
     return [claim for claim in await desk.do(settling.claims, provider) if not claim.is_live]
 
 
-async def _scan(desk: LedgerDesk, client: WaveSpeedClient, span: Span) -> tuple[list[Candidate], Scan, str | None]:
+async def _scan(
+    desk: LedgerDesk, client: WaveSpeedClient, provider: str, span: Span, settle: timedelta
+) -> tuple[list[Candidate], Scan, str | None]:
     """Every prediction of a span that no take has, as far as the list reaches and lets itself be read."""
-    began_at = client.clock.now()
+    began_at, was_told = client.clock.now(), client.clock.is_told
     after = max(span.window_from, client.clock.earliest() - LIST_REACHES)
     before = min(span.window_to, client.clock.latest())
     seen: set[str] = set()
@@ -101,6 +103,10 @@ async def _scan(desk: LedgerDesk, client: WaveSpeedClient, span: Span) -> tuple[
             break
         seen |= new.keys()
         found += await desk.do(settling.unbound, list(new.values()))
+    if problem is None and was_told != client.clock.is_told:
+        problem = "the API told its time only while it was read"
+    if problem is None:
+        problem = await desk.do(settling.unseen, provider, span, began_at - settle, seen)
     return found, Scan(span, began_at, client.clock.now(), is_complete=problem is None), problem
 
 

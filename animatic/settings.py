@@ -169,4 +169,5 @@ def _fault(name: str, message: str, values: Mapping[str, str]) -> str:
     message = message.removeprefix("Value error, ")
     if name == "api_key":
         return f"{_VARIABLES[name]}: {message}"
-    return f'{_VARIABLES.get(name, name)}: found "{values.get(name, "")}"; {message}'
+    found = re.sub(r"//[^/?#]*@", "//***@", values.get(name, ""))  # a password, or the key in the wrong place
+    return f'{_VARIABLES.get(name, name)}: found "{found}"; {message}'

@@ -5,11 +5,7 @@ One `Shoot` is shared by all batches of a process. It never decides what may be 
 """
 
 import asyncio
-import contextlib
-import json
-import secrets
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from typing import NoReturn, assert_never
 
 from animatic.errors import (
@@ -17,18 +13,19 @@ from animatic.errors import (
     ApiUnreachableError,
     BudgetError,
     LedgerError,
-    LedgerUnusableError,
+    LocationError,
     NeverAgainError,
+    TakenError,
     TryLaterError,
 )
 from animatic.gate import Gate, Halt, Halted
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.receipts import Receipts, Slot
-from animatic.ledger.records import Intent, Record
-from animatic.plan import PricedBy, priced_by
+from animatic.ledger.records import Record
+from animatic.request import Requests, Upload
 from animatic.shots import Take
-from animatic.takes import Standing, State, Step, next_step, permission_to_buy
+from animatic.takes import Standing, State, Step, next_step
 from animatic.tally import Tally
 from animatic.terms import Terms
 from animatic.watch import Watch
@@ -45,7 +42,8 @@ Log = Callable[[str], None]
 class Shoot:
     """Everything that the batches of one process share: client, ledger, receipts, pace, stop switch and tally.
 
-    Make it inside the event loop that it runs in. `warn` is told what a person should hear of, whatever the batch.
+    Make it inside the event loop that it runs in. `warn` is told what a person should hear of, whatever the batch;
+    `upload` uploads a local still that nobody thought would be needed.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what is shared, and whom to warn
@@ -56,6 +54,7 @@ class Shoot:
         receipts: Receipts,
         tally: Tally,
         warn: Log | None = None,
+        upload: Upload | None = None,
     ) -> None:
         self.terms = terms
         self.tally = tally
@@ -67,10 +66,7 @@ class Shoot:
         self._now = asyncio.get_running_loop().time
         self._gate = Gate(terms.limits, self.halt)
         self._watch = Watch(terms, client, desk, self.halt, tally, self._warn)
-        self._image_urls: dict[str, str] = {}
-        self._prices_usd = dict(terms.prices_usd)
-        self._quoted_at: dict[PricedBy, float] = {}
-        self._began_at = self._now()
+        self._requests = Requests(terms, client, upload)
 
     async def prepare(self) -> None:
         """Learn from the ledger how long takes lately were, and from the API what time it is there."""
@@ -79,7 +75,7 @@ class Shoot:
 
     def know_uploads(self, urls: Mapping[str, str]) -> None:
         """Remember where uploaded stills are, by what identifies them (`sha256:…`)."""
-        self._image_urls.update(urls)
+        self._requests.know_uploads(urls)
 
     async def shoot(self, takes: Sequence[Take], log: Log | None = None) -> None:
         """See every take to an end, or as far as this run may; what came of it is in the ledger.
@@ -106,26 +102,39 @@ class Shoot:
         step = None
         try:
             while (step := next_step(_standing(record), self.terms.policy, step)) is not Step.REST:
+                if step is Step.BUY and not self._is_agreed(take):
+                    log(f"{take.name}: may be bought, but nobody has agreed to that; run again")
+                    return
                 await self._do(step, take, record, log)
                 record = await self._find(take)
         except Halted:
             return
         except BudgetError as error:
             self.halt.stop_buying(str(error))
+        except TryLaterError:
+            raise
+        except LedgerError as error:
+            self.halt.stop_buying(str(error))
+            raise
+        except Exception:
+            self.halt.stop_all("something unforeseen went wrong")  # or those who wait for us would wait for ever
+            raise
 
     async def _do(self, step: Step, take: Take, record: Record | None, log: Log) -> None:
         if step is Step.BUY:
-            allowed_by = permission_to_buy(_standing(record), self.terms.policy)
-            await self._buy_and_watch(take, allowed_by or "plan", log)
+            await self._buy_and_watch(take, log)
         elif step is Step.WATCH and record is not None:
             await self._watch_again(take, record, log)
         else:
             await self._outwait(take)
 
+    def _is_agreed(self, take: Take) -> bool:
+        return self.terms.agreed is None or take.fingerprint in self.terms.agreed
+
     async def _watch_again(self, take: Take, record: Record, log: Log) -> None:
         """Watch what an earlier run, another run, or this one without knowing it, has submitted."""
         if record.tried_here and not self.tally.was_submitted_here(take.fingerprint):
-            self.tally.submitted(take.fingerprint, self._price_usd(take))  # its reply was lost, then found
+            self.tally.submitted(take.fingerprint, self._requests.price_usd(take))  # its reply was lost, then found
         async with self._gate.resumed():
             await self._watch.see(take, record.attempt_id, record.prediction_id or "", log)
 
@@ -143,12 +152,13 @@ class Shoot:
         found = await self._desk.do(ledger_operations.look_up, [take.fingerprint], self.terms.run_id)
         return found.get(take.fingerprint)
 
-    async def _buy_and_watch(self, take: Take, allowed_by: str, log: Log) -> None:
+    async def _buy_and_watch(self, take: Take, log: Log) -> None:
         """Wait for a place and a start, submit once, then watch."""
         async with self._gate.place():
+            await self._make_ready(take)
             while True:
                 await self._gate.start()
-                submission = asyncio.create_task(self._submit(take, allowed_by, log))
+                submission = asyncio.create_task(self._submit(take, log))
                 try:
                     bought = await asyncio.shield(submission)
                 except asyncio.CancelledError:
@@ -164,47 +174,54 @@ class Shoot:
                 return
             attempt_id, prediction_id = bought
             log(f"{take.name}: submitted as {prediction_id}")
-            self.tally.submitted(take.fingerprint, self._price_usd(take))
+            self.tally.submitted(take.fingerprint, self._requests.price_usd(take))
             await self._watch.see(take, attempt_id, prediction_id, log)
 
-    async def _submit(self, take: Take, allowed_by: str, log: Log) -> tuple[int, str] | None:
+    async def _make_ready(self, take: Take) -> None:
+        """Everything that a submission needs and that may take long or fail.
+
+        Raises:
+            TryLaterError: the API is away.
+            Halted: the still cannot be sent, or the key is refused; nothing more is bought.
+        """
+        try:
+            await self._client.learn_time()
+            await self._requests.make_ready(take)
+        except (NeverAgainError, LocationError) as error:
+            self.halt.stop_buying(str(error))
+            raise Halted from None
+
+    async def _submit(self, take: Take, log: Log) -> tuple[int, str] | None:
         """Intent, POST, id: each durable before the next. None if it was not bought, or if nobody knows.
 
         Raises:
             ApiBusyError, ApiUnreachableError: nothing was bought, and it may go again.
+            BudgetError: the rest of the budget is too small.
             Halted: the run stopped before it was sent.
             LedgerError: the ledger can't be written; nothing more is bought.
         """
-        await self._refresh_price(take)
-        async with self._receipts.slot() as slot:
-            intent = self._intent(take, allowed_by)
-            try:
+        has_left = False
+        try:
+            async with self._receipts.slot() as slot:
+                intent = self._requests.intent(take)
                 attempt_id = await self._desk.do(ledger_operations.intend, intent)
-            except (LedgerError, BudgetError) as error:
+                if not self.halt.is_buying:
+                    await self._call_off(attempt_id)
+                has_left = True
+                ended = await self._client.submit(
+                    take.shot.model,
+                    self._requests.inputs(take),
+                    keep=lambda http, body: self._keep(slot, attempt_id, intent.nonce, http, body),
+                )
+                return await self._conclude(slot, take, attempt_id, ended, log)
+        except TakenError:
+            return None  # another run was faster; what it does with the take is seen next
+        finally:
+            if not has_left:
                 self._gate.unsent()
-                if isinstance(error, LedgerUnusableError):
-                    self.halt.stop_buying(str(error))
-                elif isinstance(error, LedgerError) and await self._is_someone_elses(take):
-                    return None
-                raise
-            if not self.halt.is_buying:
-                await self._call_off(attempt_id)
-            ended = await self._client.submit(
-                take.shot.model,
-                self._inputs(take),
-                keep=lambda http, body: self._keep(slot, attempt_id, intent.nonce, http, body),
-            )
-            try:
-                bought = await self._conclude(take, attempt_id, ended, log)
-            except LedgerError as error:
-                self.halt.stop_buying(f"{error}. The API's reply is in {self._receipts.path}")
-                raise
-            slot.settle()
-            return bought
 
     async def _call_off(self, attempt_id: int) -> NoReturn:
         """The run stopped while the intent was on its way to the disk: nothing is sent after that."""
-        self._gate.unsent()
         latest, why = self._client.clock.latest(), "the run stopped before it was sent"
         await self._desk.do(ledger_operations.conclude, attempt_id, State.UNSENT, None, why, latest)
         raise Halted
@@ -216,42 +233,53 @@ class Shoot:
         except OSError as error:
             self.halt.stop_buying(f"receipts {self._receipts.path}: cannot be written ({error.strerror})")
 
-    async def _conclude(self, take: Take, attempt_id: int, ended: Ended, log: Log) -> tuple[int, str] | None:
-        """Write down how a submission ended, and act on it; the attempt and its prediction if it was accepted.
+    async def _conclude(
+        self, slot: Slot, take: Take, attempt_id: int, ended: Ended, log: Log
+    ) -> tuple[int, str] | None:
+        """Tell everybody how a submission ended; the attempt and its prediction if it was accepted.
 
         Raises:
             ApiBusyError, ApiUnreachableError: nothing was bought, and it may go again.
+            LedgerError: it could not be written down; the reply stays in the receipts.
         """
-        ending = ended.ending
-        if ending is Ending.UNSENT:
-            self._gate.unsent()
-        elif ending is Ending.BUSY:
-            self._gate.refused(ended.retry_after_s)
-        else:
-            self._gate.replied()
-        if ending is Ending.STOP:
+        self._tell_gate(ended)
+        if ended.ending is Ending.STOP:
             self.halt.stop_buying(ended.said)
-        if ending is Ending.ACCEPTED:
-            return await self._bind(take, attempt_id, ended)
-        state = STATE_AFTER[ending]
-        latest = self._client.clock.latest()
-        await self._desk.do(ledger_operations.conclude, attempt_id, state, ended.code, ended.said, latest)
-        match ending:
+        state = STATE_AFTER[ended.ending]
+        try:
+            if ended.ending is Ending.ACCEPTED:
+                bought = await self._bind(take, attempt_id, ended)
+            else:
+                latest, bought = self._client.clock.latest(), None
+                await self._desk.do(ledger_operations.conclude, attempt_id, state, ended.code, ended.said, latest)
+        except LedgerError as error:
+            self.halt.stop_buying(f"{error}. The API's reply is in {self._receipts.path}")
+            raise
+        slot.settle()
+        match ended.ending:
             case Ending.UNSENT:
                 raise ApiUnreachableError(ended.said)
             case Ending.BUSY:
                 raise ApiBusyError(ended.said, ended.retry_after_s)
-            case Ending.STOP:
-                pass
             case Ending.REFUSED:
                 self.tally.settled(take.fingerprint, state)
                 log(f"{take.name}: rejected ({ended.said})")
             case Ending.UNKNOWN:
                 self.tally.settled(take.fingerprint, state)
                 self._warn(f"{take.name}: unknown whether it was bought ({ended.said})")
+            case Ending.ACCEPTED | Ending.STOP:
+                pass
             case _:
-                assert_never(ending)
-        return None
+                assert_never(ended.ending)
+        return bought
+
+    def _tell_gate(self, ended: Ended) -> None:
+        if ended.ending is Ending.UNSENT:
+            self._gate.unsent()
+        elif ended.ending is Ending.BUSY:
+            self._gate.refused(ended.retry_after_s)
+        else:
+            self._gate.replied()
 
     async def _bind(self, take: Take, attempt_id: int, ended: Ended) -> tuple[int, str] | None:
         """Make the id durable; None if it is another take's, which leaves both `held`: nothing to watch."""
@@ -261,67 +289,6 @@ class Shoot:
         self.tally.settled(take.fingerprint, State.HELD)
         self._warn(f"{take.name}: held, its prediction {prediction_id} belongs to another take")
         return None
-
-    async def _is_someone_elses(self, take: Take) -> bool:
-        """Whether another run has a live attempt at the take, which is then theirs to finish."""
-        record = await self._find(take)
-        return (
-            record is not None
-            and not record.tried_here
-            and permission_to_buy(record.standing, self.terms.policy) is None
-        )
-
-    def _intent(self, take: Take, allowed_by: str) -> Intent:
-        shot = take.shot
-        asked = {
-            "aspect_ratio": shot.aspect_ratio,
-            "duration": shot.duration,
-            "image": shot.still,
-            "prompt": shot.prompt,
-            "take": take.number,
-        }
-        clock = self._client.clock
-        return Intent(
-            fingerprint=take.fingerprint,
-            provider=self.terms.provider,
-            model=shot.model,
-            duration=shot.duration,
-            request=json.dumps(asked, sort_keys=True, ensure_ascii=False),
-            run_id=self.terms.run_id,
-            allowed_by=allowed_by,
-            image_url=self._image_url(take),
-            cost_usd=self._price_usd(take),
-            max_usd=self.terms.max_usd,
-            nonce=secrets.token_hex(8),
-            window_from=clock.earliest(),
-            window_to=clock.latest() + timedelta(seconds=self._client.submit_deadline_s),
-        )
-
-    def _inputs(self, take: Take) -> dict[str, str]:
-        """The body of a submission. Source: the veo2-i2v page."""
-        shot = take.shot
-        return {
-            "prompt": shot.prompt,
-            "image": self._image_url(take),
-            "aspect_ratio": shot.aspect_ratio,
-            "duration": shot.duration,
-        }
-
-    def _image_url(self, take: Take) -> str:
-        return self._image_urls[take.shot.still] if take.shot.is_local else take.shot.still
-
-    def _price_usd(self, take: Take) -> float | None:
-        return self._prices_usd.get(priced_by(take.shot))
-
-    async def _refresh_price(self, take: Take) -> None:
-        """Quote again what was quoted long ago, where a budget depends on it; a quote that fails changes nothing."""
-        kind = priced_by(take.shot)
-        is_due = self._now() - self._quoted_at.get(kind, self._began_at) > self.terms.quote_age_s
-        if self.terms.max_usd is None or not is_due:
-            return
-        self._quoted_at[kind] = self._now()
-        with contextlib.suppress(TryLaterError, NeverAgainError):
-            self._prices_usd[kind] = await self._client.price_usd(take.shot.model, self._inputs(take))
 
 
 def _standing(record: Record | None) -> Standing:

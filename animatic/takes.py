@@ -136,7 +136,8 @@ class Step(StrEnum):
 def next_step(standing: Standing, policy: BuyingPolicy, after: Step | None = None) -> Step:
     """The next step for a take; `after` is the one that this run has just made. None is made twice in vain."""
     if permission_to_buy(standing, policy) is not None:
-        return Step.BUY
+        is_in_vain = after is Step.BUY and standing.state is State.UNSENT and standing.tried_here
+        return Step.REST if is_in_vain else Step.BUY
     match standing.state:
         case State.SUBMITTED:
             was_watched = after is Step.WATCH or (after is Step.BUY and standing.tried_here)

@@ -16,6 +16,8 @@ class Terms:
         provider: whom takes are bought from, part of each fingerprint.
         prices_usd: the quoted price by (model, duration, aspect ratio).
         max_usd: the most that this run may commit, or None.
+        price_usd: of a take where no quote can be had, if that was said.
+        agreed: fingerprints of the takes that somebody agreed to buy, or None where all may be bought.
         poll_floor_s: never look at the same take again sooner than this.
         take_deadline_s: a take that is not final this long after we began to watch it is left for the next run.
         not_found_grace_s: how long the API may go on saying that it does not know a prediction which it accepted.
@@ -31,4 +33,6 @@ class Terms:
     quote_age_s: float = 600.0
     policy: BuyingPolicy = field(default_factory=BuyingPolicy)
     max_usd: float | None = None
+    price_usd: float | None = None
+    agreed: frozenset[str] | None = None
     prices_usd: Mapping[PricedBy, float] = field(default_factory=dict[PricedBy, float])

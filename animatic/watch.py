@@ -80,6 +80,8 @@ class Watch:
         except (TryLaterError, NeverAgainError) as error:
             if isinstance(error, ApiRefusedError) and error.code == 404:
                 watched.miss(self._now())
+            else:
+                watched.show()  # it says nothing of the prediction, so it does not say that there is none
             watched.problem = f" ({error})"
         return None
 

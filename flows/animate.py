@@ -49,4 +49,5 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
     except FixInputError as error:
         session.refusal = error
         return refused(error)
+    session.is_judged = True
     return verdict(session.digest)

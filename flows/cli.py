@@ -1,6 +1,7 @@
 """The `animatic` command. It imports Prefect, and a flow, only inside the command that runs one."""
 
 import contextlib
+import os
 import signal
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from animatic.errors import AnimaticError, FixInputError, LocationError
+from flows.logs import OWNER_ONLY
 from flows.terminal import complain, stderr
 
 Manifest = Annotated[str, typer.Argument(metavar="MANIFEST", help="CSV or Parquet file of shots, any fsspec URI.")]
@@ -173,6 +175,7 @@ def reconcile(
 
 def main() -> None:
     """The entry point; see `_end` for exit codes."""
+    os.umask(OWNER_ONLY)
     app()
 
 

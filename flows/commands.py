@@ -19,6 +19,7 @@ from flows.session import Session, new_run_id
 from flows.terminal import PlainConsole, say, say_json
 
 NOT_AGREED = 2
+FORMULA_NOTE = "note: in CSV, a cell that a spreadsheet would run as a formula has a ' in front"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,8 @@ def run_manifest(options: RunOptions, console: PlainConsole, *, settings: Settin
             console.print("not agreed; nothing was bought")
             return NOT_AGREED
         session.is_approved = True
+        if session.settings.is_real and not options.yes and options.max_usd is None:
+            session.agreed = frozenset(take.fingerprint for take in shown.plan.to_buy)
         launch.run_flow(session, options.parameters, console, debug=options.debug)
     return tell_digest(session, console, as_json=options.as_json)
 
@@ -103,7 +106,7 @@ def tell_digest(session: Session, console: PlainConsole, *, as_json: bool) -> in
         console.print(line)
     console.print(f"results: {digest.results}")
     if digest.results.lower().endswith(".csv"):
-        console.print("note: in CSV, a cell that a spreadsheet would run as a formula has a ' in front")
+        console.print(FORMULA_NOTE)
     if as_json:
         say_json(digest.as_json())
     return digest.exit_code
@@ -137,16 +140,17 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
     Raises:
         ManifestError, LocationError: as when running.
     """
+    from animatic import intake  # noqa: PLC0415 - beside the import above
     from animatic.digest import digest_of  # noqa: PLC0415 - pandas, which `plan` need not wait for
-    from animatic.intake import load_manifest, plan_against  # noqa: PLC0415 - beside the import above
 
     suffix = formats.check_suffix(storage.name_of(uri))
     settings = Settings.from_environment()
     settings = embedded.sandbox_settings(settings) if sandbox else settings
-    checked = load_manifest(manifest, settings.origin)
+    checked = intake.load_manifest(manifest, settings.origin)
     checked.require_valid(skip_invalid=skip_invalid)
     session = Session(settings)
-    plan = asyncio.run(plan_against(settings.ledger, checked, BuyingPolicy()))
+    plan = asyncio.run(intake.plan_against(settings.ledger, checked, BuyingPolicy()))
+    intake.require_that_the_ledger_knows(settings.ledger, uri, plan)
     table = plan.table(plan.records, session.run_id)
     storage.replace_bytes(uri, formats.encode(table, suffix))
     session.digest = digest_of(table, run_id=session.run_id, results=uri, submitted=0, cost_usd=0.0)

@@ -19,7 +19,7 @@ from animatic.settings import Settings
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.media import ClipDownloader
 from flows import launch
-from flows.commands import tell_digest
+from flows.commands import FORMULA_NOTE, tell_digest
 from flows.embedded import embedded_sandbox
 from flows.session import Session
 from flows.terminal import PlainConsole, complain, printable, say
@@ -175,6 +175,7 @@ def _tell(rows: Sequence[Shown], session: Session, console: PlainConsole, out: P
     digest = session.digest
     if digest is not None:
         console.print(f"{digest.sentence} ({digest.submitted} submitted now, {digest.cached} cached)")
+    console.print(FORMULA_NOTE)
     for name, path in (
         ("results", out / "results.parquet"),
         ("as CSV", out / "results.csv"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
 CATCHES_UP_WITHIN_S = 60.0
+_SERVERS_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"  # noqa: S105 - the name of a variable
 
 
 class FlowError(AnimaticError):
@@ -30,16 +32,26 @@ class FlowError(AnimaticError):
 def prefect_api(
     run_id: str, *, port: int = 0, settings: Mapping[str, str] | None = None
 ) -> Generator[Companion | None]:
-    """Prefect's API for the length of the block: the server that is set, else an embedded one, with these settings."""
+    """Prefect's API for the length of the block: the server that is set, else an embedded one, with these settings.
+
+    The embedded one wants a password, which is set, or made for the occasion: on loopback alone, any web page and any
+    user of this machine could read the Secret block with the key, and start runs.
+    """
     if os.environ.get("PREFECT_API_URL"):
         yield None
         return
-    with prefect_server(log_path(f"{run_id}-prefect-server"), port=port, settings=settings) as server:
-        os.environ["PREFECT_API_URL"] = server.url
+    password = os.environ.get(_SERVERS_PASSWORD) or f"animatic:{secrets.token_urlsafe(24)}"
+    asked = {**(settings or {}), _SERVERS_PASSWORD: password}
+    with prefect_server(log_path(f"{run_id}-prefect-server"), port=port, settings=asked) as server:
+        ours = {"PREFECT_API_URL": server.url, "PREFECT_API_AUTH_STRING": password}
+        before = {name: os.environ.get(name) for name in ours}
+        os.environ.update(ours)
         try:
             yield server
         finally:
-            del os.environ["PREFECT_API_URL"]
+            for name, value in before.items():
+                os.environ.pop(name, None)
+                os.environ.update({name: value} if value is not None else {})
 
 
 def run_flow(session: Session, parameters: dict[str, Any], console: PlainConsole, *, debug: bool) -> None:
@@ -50,7 +62,6 @@ def run_flow(session: Session, parameters: dict[str, Any], console: PlainConsole
         FlowError: anything unforeseen; the message is one line.
     """
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    from animatic.digest import UNCLEAR  # noqa: PLC0415 - imports pandas
     from flows.animate import animate  # noqa: PLC0415 - imports Prefect, which only a run should wait for
 
     log = log_path(session.run_id)
@@ -66,8 +77,7 @@ def run_flow(session: Session, parameters: dict[str, Any], console: PlainConsole
         wait_until_recorded(UUID(session.flow_run_id), session.task_runs)
     if session.refusal is not None:
         raise session.refusal
-    is_foreseen = session.digest is not None and (not state.is_failed() or session.digest.exit_code == UNCLEAR)
-    if not is_foreseen:
+    if not session.is_judged:
         problem = asyncio.run(state.aresult(raise_on_failure=False)) if state.is_failed() else state.message
         if isinstance(problem, AnimaticError):
             raise problem

@@ -33,6 +33,7 @@ _SETTINGS = {
 
 def main() -> None:
     """Serve until stdin ends, SIGTERM or SIGINT."""
+    os.umask(0o077)  # Prefect's database holds what we tell it, and the Secret block with the key, if there is one
     listening = socket.socket(fileno=int(sys.argv[1]))
     os.environ.pop("PREFECT_API_URL", None)
     os.environ.update({name: value for name, value in _SETTINGS.items() if name not in os.environ})

@@ -149,9 +149,4 @@ async def _by_hand(by_hand: ByHand, desk: LedgerDesk, client: WaveSpeedClient, p
                 f"--adopt {fingerprint}={prediction_id}: WaveSpeed does not know that prediction ({error}). "
                 "Nothing was changed"
             ) from None
-    for fingerprint, prediction_id in adoptions:
-        whole = await desk.do(settling.adopt_by_hand, provider, fingerprint, prediction_id)
-        outcome.by_hand.append(f"adopted {whole[:12]} as {prediction_id}: the next run fetches its result")
-    for fingerprint in by_hand.absent:
-        whole = await desk.do(settling.absent_by_hand, provider, fingerprint)
-        outcome.by_hand.append(f"absent {whole[:12]}: the next run may buy it")
+    outcome.by_hand = await desk.do(settling.settle_by_hand, provider, adoptions, by_hand.absent)

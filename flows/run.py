@@ -25,6 +25,7 @@ from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.receipts import Receipts
 from animatic.ledger.schema import require_sound, sqlite_path
 from animatic.manifest import Manifest, local_stills
+from animatic.manifest.faults import one_line
 from animatic.plan import Batch, Plan, PricedBy, make_plan
 from animatic.reconcile import Reconciled, open_claims
 from animatic.recovery import recover
@@ -121,7 +122,7 @@ class Run:
         manifest = await asyncio.to_thread(intake.check_manifest, uri, raw, stills, self.session.settings.origin)
         manifest.require_valid(skip_invalid=self.order.skip_invalid)
         for warning in manifest.warnings:
-            get_run_logger().warning(warning)
+            get_run_logger().warning("%s", one_line(warning))
         return manifest
 
     async def settle(self) -> Reconciled:
@@ -137,7 +138,7 @@ class Run:
         self.session.task_runs += 1
         settled = await reconcile_takes(self.desk, self.client, settings.origin, settings.settle_s)
         if settled.problem:
-            log.warning("WaveSpeed's list of predictions: %s", settled.problem)
+            log.warning("WaveSpeed's list of predictions: %s", one_line(settled.problem))
         return settled
 
     async def plan(self, manifest: Manifest) -> Plan:
@@ -178,22 +179,16 @@ class Run:
         Raises:
             SettingsError: the table that is there shows takes as bought that this ledger has never heard of.
         """
-        await self._require_that_the_ledger_knows(plan)
+        ledger = self.session.settings.ledger
+        await asyncio.to_thread(intake.require_that_the_ledger_knows, ledger, self.order.results, plan)
         warn = get_run_logger().warning
-        self._shoot = Shoot(self._terms(), self.client, self.desk, self.receipts, self.session.tally, warn)
+        self._shoot = Shoot(
+            self._terms(), self.client, self.desk, self.receipts, self.session.tally,
+            lambda line: warn("%s", one_line(line)), self._upload_late,
+        )  # fmt: skip
         await self._shoot.prepare()
         if plan.to_do:
             await self._write(plan.table(plan.records, self.session.run_id))
-
-    async def _require_that_the_ledger_knows(self, plan: Plan) -> None:
-        unheard_of = [take.fingerprint for take in plan.to_buy if take.fingerprint not in plan.records]
-        bought = await asyncio.to_thread(intake.bought_according_to, self.order.results, unheard_of)
-        if bought:
-            raise SettingsError(
-                f"ANIMATIC_LEDGER: {self.order.results} shows {bought:,} takes as bought that the ledger "
-                f"{self.session.settings.ledger} has never heard of. Nothing was bought. Give the ledger that the "
-                "table was made with, or another place for the results if they are to be bought again."
-            )
 
     @contextmanager
     def interruptible(self) -> Generator[None]:
@@ -244,6 +239,11 @@ class Run:
         key = content_key(self.session.settings.base_url, *(take.shot.still for take in takes))
         return await upload_stills(stills, self.client, key)
 
+    async def _upload_late(self, take: Take) -> str:
+        """Upload the still of a take that nobody thought would be bought."""
+        (url,) = (await self._upload([take])).values()
+        return url
+
     async def shoot(self, plan: Plan) -> None:
         """See every take through, in batches, as many of them at once as the account can keep busy."""
         batches = plan.batches()
@@ -274,7 +274,8 @@ class Run:
             try:
                 await shoot_takes(batch, self._running)
             except TryLaterError as error:
-                get_run_logger().warning("%s: not all of it could be sent: %s", batch.name, error)
+                said = f"{batch.name}: not all of it could be sent: {error}"
+                get_run_logger().warning("%s", one_line(said))
             except BaseException:
                 self._running.halt.stop_all("something unforeseen went wrong")
                 raise
@@ -338,6 +339,8 @@ class Run:
             take_deadline_s=settings.take_deadline_s,
             policy=self.order.policy,
             max_usd=self.order.max_usd,
+            price_usd=settings.price_usd,
+            agreed=self.session.agreed,
             prices_usd=self.prices_usd,
         )
 

@@ -18,6 +18,7 @@ import yaml
 
 from animatic.errors import AnimaticError, SettingsError
 from flows import companions, launch
+from flows.logs import OWNER_ONLY
 from flows.session import new_run_id
 from flows.terminal import complain, say
 
@@ -48,6 +49,7 @@ _OF_WORK_POOLS = {"work_pool", "build", "push", "pull"}
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until SIGINT or SIGTERM; the exit code. The one argument is another prefect.yaml, if any."""
+    os.umask(OWNER_ONLY)
     try:
         entries = read_deployments(Path(*arguments[:1]) if arguments else DEPLOYMENTS)
         port = companions.free_port(UI_PORT)
@@ -113,7 +115,7 @@ async def serve(entries: Sequence[Mapping[str, Any]]) -> None:
     turned away by the server only when somebody is there to start it.
     """
     from prefect.runner import Runner  # noqa: PLC0415 - see `main`
-    from prefect.settings import PREFECT_UI_URL  # noqa: PLC0415 - the same
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_UI_URL  # noqa: PLC0415 - the same
 
     deployments = [served(entry) for entry in entries]
     runner = Runner(name="animatic", limit=len(deployments) + 1)
@@ -123,7 +125,10 @@ async def serve(entries: Sequence[Mapping[str, Any]]) -> None:
     await asyncio.sleep(0)  # its first step sets a handler for SIGTERM that leaves runs behind; ours replace it
     told = asyncio.create_task(_first_signal().wait())
     names = (f"{each.full_name} ({_when(entry)})" for each, entry in zip(deployments, entries, strict=True))
-    say(f"Prefect's UI: {PREFECT_UI_URL.value()}\nserving until Ctrl-C: {', '.join(names)}")
+    say(f"Prefect's UI: {PREFECT_UI_URL.value()}")
+    if password := PREFECT_API_AUTH_STRING.value():
+        say(f"sign in with, and in other terminals: export PREFECT_API_AUTH_STRING={password}")
+    say(f"serving until Ctrl-C: {', '.join(names)}")
     sys.stdout.flush()
     await asyncio.wait((serving, told), return_when=asyncio.FIRST_COMPLETED)
     if runner.started:

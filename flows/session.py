@@ -26,20 +26,24 @@ class Session:
 
     Attributes:
         is_approved: somebody saw the plan, or said that nobody needs to.
+        agreed: fingerprints of the takes that somebody agreed to buy, or None where all may be bought.
         tally: what a panel may show while the flow runs.
         task_runs: how many the flow has started, so that one can wait until the server has recorded them.
         digest, refusal: what came of it, or why nothing did; set by the flow.
+        is_judged: whether the flow came to its end, so that nothing but the digest is to be told.
         warn: where a line for the user goes.
     """
 
     settings: Settings
     is_approved: bool = False
+    agreed: frozenset[str] | None = None
     run_id: str = field(default_factory=new_run_id)
     tally: Tally = field(default_factory=Tally)
     task_runs: int = 0
     flow_run_id: str | None = None
     digest: "Digest | None" = None
     refusal: FixInputError | None = None
+    is_judged: bool = False
     warn: Callable[[str], None] | None = None
 
 

@@ -5,6 +5,7 @@ It may be retried because it asks the ledger first: what was bought is found the
 
 from prefect import get_run_logger, task
 
+from animatic.manifest.faults import one_line
 from animatic.plan import Batch
 from animatic.shoot import Shoot
 from tasks.policies import BACKOFF, JITTER, NEVER_CACHED, RETRIES, may_pass
@@ -27,4 +28,5 @@ async def shoot_takes(batch: Batch, shoot: Shoot) -> None:
         TryLaterError: the API was away throughout the retries; what was not sent is still planned.
         LedgerError: the ledger can't be written.
     """
-    await shoot.shoot(batch.takes, get_run_logger().info if len(batch.takes) == 1 else None)
+    info = get_run_logger().info
+    await shoot.shoot(batch.takes, (lambda line: info("%s", one_line(line))) if len(batch.takes) == 1 else None)

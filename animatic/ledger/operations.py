@@ -11,14 +11,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from animatic.errors import BudgetError, LedgerError
+from animatic.errors import BudgetError, LedgerError, TakenError
 from animatic.ledger.records import Finish, Intent, Record
 from animatic.ledger.schema import ATTEMPT, REMARK, RUN, TAKE
-from animatic.takes import FINAL, LIVE, PAID, SUCCESSORS, State
+from animatic.takes import FINAL, PAID, SUCCESSORS, Standing, State, permission_to_buy
 
 LOOKUP_CHUNK = 5_000
 HISTORY_ROWS = 2_000
 MOST_REMARKS = 20
+LEAST_USD = 1e-6
+"""What sums of 100,000 prices may be off by; far below any price."""
 
 
 def begin_run(db: sa.Connection, run_id: str, manifest: str, host: str, pid: int) -> None:
@@ -55,15 +57,17 @@ def give_up_submitting(db: sa.Connection, run_id: str, latest: datetime) -> int:
 def intend(db: sa.Connection, intent: Intent) -> int:
     """Record that a take is about to be bought, and reserve its price; returns the attempt's id.
 
-    Must be committed before the POST. The budget is checked in the same transaction.
+    Must be committed before the POST. Whether the take may be bought, and within the budget, is decided here, in the
+    same transaction: what was looked up before the wait for a place may have changed since.
 
     Raises:
-        BudgetError: the run would commit more than `max_usd`.
-        LedgerError: the take already has a live attempt (another run was faster).
+        BudgetError: the run would commit more than `max_usd`, or the price is not known.
+        TakenError: another run has bought it meanwhile, or is about to.
     """
-    newest = _newest(db, intent.fingerprint)
-    if newest is not None and State(newest.state) in LIVE:
-        raise LedgerError(f"take {intent.fingerprint[:12]}: another run is at it, state {newest.state}")
+    newest = look_up(db, [intent.fingerprint], intent.run_id).get(intent.fingerprint)
+    allowed_by = permission_to_buy(newest.standing if newest else Standing(None), intent.policy)
+    if allowed_by is None:
+        raise TakenError(f"take {intent.fingerprint[:12]}: it is {newest and newest.state} by now, and stays so")
     _reserve(db, intent)
     db.execute(
         sa.text(
@@ -81,7 +85,7 @@ def intend(db: sa.Connection, intent: Intent) -> int:
     values: dict[str, Any] = {
         "state": State.SUBMITTING.value,
         "run_id": intent.run_id,
-        "allowed_by": intent.allowed_by,
+        "allowed_by": allowed_by,
         "image_url": intent.image_url,
         "cost_usd": intent.cost_usd,
         "intent_at": now(),
@@ -89,13 +93,10 @@ def intend(db: sa.Connection, intent: Intent) -> int:
         "window_from": naive(intent.window_from),
         "window_to": naive(intent.window_to),
     }
-    if newest is not None and newest.state == State.UNSENT.value:
-        db.execute(
-            ATTEMPT.update()
-            .where(ATTEMPT.c.attempt_id == newest.attempt_id)
-            .values(error=None, error_code=None, **values)
-        )
-        return int(newest.attempt_id)
+    if newest is not None and newest.state is State.UNSENT:
+        again = ATTEMPT.update().where(ATTEMPT.c.attempt_id == newest.attempt_id)
+        db.execute(again.values(error=None, error_code=None, **values))
+        return newest.attempt_id
     number = 1 if newest is None else newest.attempt_no + 1
     made = db.execute(ATTEMPT.insert().values(fingerprint=intent.fingerprint, attempt_no=number, **values))
     return int((made.inserted_primary_key or (0,))[0])
@@ -103,15 +104,18 @@ def intend(db: sa.Connection, intent: Intent) -> int:
 
 def _reserve(db: sa.Connection, intent: Intent) -> None:
     """Add the price to what the run has committed, unless that would be more than it may."""
+    if intent.max_usd is not None and intent.cost_usd is None:
+        raise BudgetError(f"--max-usd: the price of a take of {intent.model}, {intent.duration} cannot be had")
     cost_usd = intent.cost_usd or 0.0
-    fits = sa.true() if intent.max_usd is None else RUN.c.committed_usd + cost_usd <= intent.max_usd + 1e-9
+    most_usd = intent.max_usd
+    fits = sa.true() if most_usd is None else RUN.c.committed_usd + cost_usd <= most_usd + LEAST_USD
     changed = db.execute(
         RUN.update().where(RUN.c.run_id == intent.run_id, fits).values(committed_usd=RUN.c.committed_usd + cost_usd)
     )
-    if changed.rowcount != 1 and intent.max_usd is None:
+    if changed.rowcount != 1 and most_usd is None:
         raise LedgerError(f"run {intent.run_id}: not in the ledger; begin it first")
     if changed.rowcount != 1:
-        raise BudgetError(f"a take for ${cost_usd:.2f} does not fit into what is left of --max-usd {intent.max_usd:g}")
+        raise BudgetError(f"a take for ${cost_usd:.2f} does not fit into what is left of --max-usd {most_usd:g}")
 
 
 def accept(db: sa.Connection, attempt_id: int, prediction_id: str, prediction_status: str | None) -> bool:
@@ -276,15 +280,6 @@ def inference_history(db: sa.Connection, provider: str) -> dict[tuple[str, str],
     return history
 
 
-def _newest(db: sa.Connection, fingerprint: str) -> sa.Row[Any] | None:
-    return db.execute(
-        sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.attempt_no, ATTEMPT.c.state)
-        .where(ATTEMPT.c.fingerprint == fingerprint)
-        .order_by(ATTEMPT.c.attempt_no.desc())
-        .limit(1)
-    ).first()
-
-
 def move(db: sa.Connection, attempt_id: int, to: State, values: Mapping[str, Any]) -> None:
     """Change an attempt's state along `takes.SUCCESSORS`, or not at all."""
     allowed_from = [state.value for state, successors in SUCCESSORS.items() if to in successors]
@@ -306,6 +301,7 @@ def _record(tries: Sequence[Mapping[str, Any]], run_id: str | None) -> Record:
     return Record(
         fingerprint=newest["fingerprint"],
         attempt_id=newest["attempt_id"],
+        attempt_no=newest["attempt_no"],
         state=State(newest["state"]),
         run_id=newest["run_id"],
         tried_here=newest["run_id"] == run_id,

@@ -17,7 +17,7 @@ _MOUNTS = Path("/proc/self/mountinfo")
 
 _OVER_A_NETWORK = re.compile(
     r"(nfs\d*|cifs|smb\d?|smbfs|afs|ncpfs|9p|ceph|lustre|glusterfs|beegfs|gpfs|orangefs|ocfs2|gfs2|davfs|vboxsf|"
-    r"vmhgfs|prl_fs|fuse|fuse\..+|fuseblk\.sshfs)"
+    r"vmhgfs|prl_fs|virtiofs|pvfs2|panfs|coda|wekafs|acfs|drvfs|fuse|fuse\..+|fuseblk\.sshfs)"
 )
 """File systems whose locks or syncs SQLite cannot rely on; not `fuseblk`, which is NTFS or exFAT on a local disk."""
 

@@ -19,6 +19,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from animatic.errors import LedgerUnusableError
+
 SLOTS = 256
 SLOT_BYTES = 16_384
 """Room for a reply of the API's usual kilobyte, and for one that repeats the longest prompt in JSON's escapes."""
@@ -86,15 +88,20 @@ class Receipts:
 
     @asynccontextmanager
     async def slot(self) -> AsyncGenerator[Slot]:
-        """Room for the reply to a submission that has not been sent yet; waits while all room is taken."""
-        await self._room.acquire()
-        slot = Slot(self, self._free.pop())
-        try:
-            yield slot
-        finally:
-            if not slot.is_owed:
-                self._free.append(slot.number)
-                self._room.release()
+        """Room for the reply to a submission that has not been sent yet; waits while all room is taken.
+
+        Raises:
+            LedgerUnusableError: all of it holds replies that the ledger does not take.
+        """
+        async with self._room:
+            if not self._free:
+                raise LedgerUnusableError(f"receipts {self.path}: full of replies that the ledger does not take")
+            slot = Slot(self, self._free.pop())
+            try:
+                yield slot
+            finally:
+                if not slot.is_owed:
+                    self._free.append(slot.number)
 
     def write(self, number: int, record: bytes) -> None:
         """Put a record into a slot, synced."""

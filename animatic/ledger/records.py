@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from animatic.takes import Standing, State
+from animatic.takes import BuyingPolicy, Standing, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,7 @@ class Intent:
         request: canonical JSON of what is asked, as the fingerprint was made from.
         image_url: the URL that is sent.
         cost_usd: the quoted price, or None where there is none.
+        policy: what the run may buy again; whether it may buy this take is decided when the intent is written.
         max_usd: the most that the run may commit, or None.
         nonce: names this very intent, so that a receipt can't be taken for another's.
         window_from, window_to: when the API may accept it, by its own clock.
@@ -25,7 +26,7 @@ class Intent:
     duration: str
     request: str
     run_id: str
-    allowed_by: str
+    policy: BuyingPolicy
     image_url: str
     cost_usd: float | None
     max_usd: float | None
@@ -60,6 +61,7 @@ class Record:
 
     fingerprint: str
     attempt_id: int
+    attempt_no: int
     state: State
     run_id: str
     tried_here: bool

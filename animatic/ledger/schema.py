@@ -6,6 +6,8 @@ tried, and how much that run has committed. `remark` keeps what contradicts an a
 `animatic.takes` and `animatic.evidence`.
 """
 
+import contextlib
+import errno
 import os
 import secrets
 import sqlite3
@@ -114,7 +116,7 @@ _ADDED_BY_2 = ("nonce", "window_from", "window_to", "absent_since", "candidates"
 
 
 def sqlite_path(url: str) -> Path:
-    """The file behind a `sqlite:///…` URL.
+    """The file behind a `sqlite:///…` URL; where that is a link, what it points to, for SQLite follows it too.
 
     Raises:
         SettingsError: any other URL.
@@ -126,7 +128,7 @@ def sqlite_path(url: str) -> Path:
             f'ANIMATIC_LEDGER: found "{shown}"; allowed: sqlite:///PATH of a file on a local disk. '
             "This version keeps its ledger in SQLite only."
         )
-    return Path(url[len(prefix) :]).expanduser()
+    return Path(url[len(prefix) :]).expanduser().resolve()
 
 
 def open_engine(url: str) -> sa.Engine:
@@ -142,7 +144,10 @@ def open_engine(url: str) -> sa.Engine:
     require_not_lost(path)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with contextlib.suppress(FileExistsError):  # opened and closed, it would lose the locks of another desk of ours
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise LedgerUnusableError(
             f"ledger {path}: cannot be opened ({error.strerror}). Nothing was bought. "

@@ -6,7 +6,7 @@ Each is a function of a connection inside a transaction that its caller commits.
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from animatic.errors import FixInputError
-from animatic.evidence import Absent, Adopt, Candidate, Claim, Hold, Scan, is_near, judge
+from animatic.evidence import Absent, Adopt, Candidate, Claim, Hold, Scan, Span, is_near, judge
 from animatic.ledger.operations import (
     LOOKUP_CHUNK,
     accept,
@@ -162,6 +162,21 @@ def redeem_no(  # noqa: PLR0913, PLR0917 - the parts of a receipt that says no, 
     return found is not None
 
 
+def settle_by_hand(
+    db: sa.Connection, provider: str, adoptions: Sequence[tuple[str, str]], absent: Sequence[str]
+) -> list[str]:
+    """All that a person says, or nothing of it; a line for each.
+
+    Raises:
+        FixInputError: one of it cannot be so.
+    """
+    lines = [
+        f"adopted {adopt_by_hand(db, provider, *each)[:12]} as {each[1]}: the next run fetches its result"
+        for each in adoptions
+    ]
+    return lines + [f"absent {absent_by_hand(db, provider, each)[:12]}: the next run may buy it" for each in absent]
+
+
 def adopt_by_hand(db: sa.Connection, provider: str, fingerprint: str, prediction_id: str) -> str:
     """A person says which prediction a take is; its whole fingerprint.
 
@@ -284,6 +299,30 @@ def unbound(db: sa.Connection, listed: Sequence[Candidate]) -> list[Candidate]:
         chunk = [each.prediction_id for each in listed[start : start + LOOKUP_CHUNK]]
         bound.update(db.execute(sa.select(ATTEMPT.c.prediction_id).where(ATTEMPT.c.prediction_id.in_(chunk))).scalars())
     return [each for each in listed if each.prediction_id not in bound]
+
+
+def unseen(db: sa.Connection, provider: str, span: Span, until: datetime, seen: Collection[str]) -> str | None:
+    """What is wrong with a list that shows none of the predictions which are known to be in it; None if nothing is.
+
+    A list that understands our filter differently would make everything absent. What was accepted before `until` has
+    had the time to show up.
+    """
+    known = set(
+        db.execute(
+            sa.select(ATTEMPT.c.prediction_id)
+            .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
+            .where(
+                TAKE.c.provider == provider,
+                TAKE.c.model == span.model,
+                ATTEMPT.c.state.in_([State.COMPLETED.value, State.FAILED.value]),  # only these have the API's time
+                ATTEMPT.c.created_at.between(naive(span.window_from), naive(min(span.window_to, until))),
+            )
+            .limit(LOOKUP_CHUNK)
+        ).scalars()
+    )
+    if not known or not known.isdisjoint(seen):
+        return None
+    return f"it shows none of {len(known):,} predictions that are known to be there, such as {min(known)}"
 
 
 def _is_within(candidate: Candidate, scan: Scan) -> bool:

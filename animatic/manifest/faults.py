@@ -85,6 +85,12 @@ def escaped(text: str, max_chars: int = MAX_SHOWN_CHARS) -> str:
     return cut if len(text) <= max_chars else f"{cut}…"
 
 
+def one_line(text: str, max_chars: int = 2_000) -> str:
+    """`text` for a log: one line, cut at `max_chars`; what does not print, line ends included, as escapes."""
+    cut = "".join(char if char.isprintable() else _escaped_char(char) for char in text[:max_chars])
+    return cut if len(text) <= max_chars else f"{cut}…"
+
+
 def quoted(text: str) -> str:
     """`text` in double quotes, escaped and cut."""
     return f'"{escaped(text)}"'

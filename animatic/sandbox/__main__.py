@@ -23,6 +23,7 @@ from animatic.sandbox.server import serve
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until told to end; the exit code."""
+    os.umask(0o077)  # its folder holds prompts and stills
     options = _parser().parse_args(arguments)
     try:
         asyncio.run(_serve(_config_from(options), dies_with_parent=options.die_with_parent))

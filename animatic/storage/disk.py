@@ -40,8 +40,11 @@ def read_below(folder: str, relative_path: str, max_bytes: int) -> bytes:
 def replace_file(path: str, write: Callable[[BinaryIO], object]) -> None:
     """Put what `write` writes in the place of `path`, whole or not at all; parents are made. Raises OSError.
 
-    The new file belongs to its owner alone (mode 0600). A link is followed, and stays a link.
+    The new file belongs to its owner alone (mode 0600). A link is followed, and stays a link, unless it is somebody
+    else's: in a folder that all can write to, it may have been laid there for us to write through.
     """
+    if Path(path).is_symlink() and Path(path).lstat().st_uid not in {0, os.geteuid()}:
+        raise NotAFileError("there is a link that belongs to somebody else")
     target = Path(path).resolve()
     if target.exists() and not target.is_file():
         raise NotAFileError("there is something that is not a file")

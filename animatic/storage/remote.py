@@ -72,20 +72,21 @@ def below(folder: str, relative_path: str, *, is_web: bool) -> str:
 
 
 def _open_system(location: Location) -> tuple[Any, str]:
-    options = {"get_client": _client_for(urlsplit(location.path).hostname or "")} if location.is_web else {}
+    parts = urlsplit(location.path)
+    options = {"get_client": _client_for(f"{parts.scheme}://{parts.netloc}")} if location.is_web else {}
     return url_to_fs(location.path, **options)
 
 
 @functools.cache
-def _client_for(host: str) -> Callable[..., Awaitable[aiohttp.ClientSession]]:
-    """How a web page's file system gets its session: the operator's own host may be private, others may not.
+def _client_for(origin: str) -> Callable[..., Awaitable[aiohttp.ClientSession]]:
+    """How a web page's file system gets its session: the operator's own origin may be private, others may not.
 
     Cached, for fsspec keeps one file system for equal options.
     """
 
     async def get_client(**options: Any) -> aiohttp.ClientSession:
         options.pop("loop", None)
-        return open_session(trusted_host=host, **options)
+        return open_session(origin, **options)
 
     return get_client
 

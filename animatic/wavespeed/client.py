@@ -6,6 +6,7 @@ carry the key.
 """
 
 import contextlib
+import html
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -13,7 +14,7 @@ from datetime import datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 
@@ -46,6 +47,7 @@ READ_DEADLINE_S = 30.0
 UPLOAD_DEADLINE_S = 300.0
 MAX_BODY_BYTES = 1 << 20
 MAX_LIST_BYTES = 8 << 20
+MOST_UNDATED_ANSWERS = 3
 
 Keep = Callable[[int, bytes], Awaitable[None]]
 """Puts the HTTP status and the body of an answer where a crash cannot reach them."""
@@ -78,6 +80,7 @@ class WaveSpeedClient:
         self.clock = clock or ServerClock()
         self.submit_deadline_s = submit_deadline_s
         self._read_deadline_s = read_deadline_s
+        self._undated_answers = 0
         headers = {**identity_headers(f"animatic/{version('animatic')}"), "Authorization": f"Bearer {key}"}
 
         def make(*, fresh: bool) -> httpx.AsyncClient:
@@ -158,8 +161,11 @@ class WaveSpeedClient:
         return read_data(Balance, await self._read("GET", "/api/v3/balance", what="balance"), what="balance").balance
 
     async def learn_time(self) -> None:
-        """Ask something that is free, only for the `Date` of the answer, unless one has told the API's time already."""
-        if not self.clock.is_told:
+        """Ask something that is free, only for the `Date` of the answer, unless one has told the API's time already.
+
+        An API whose answers have no date is not asked for ever; then our own clock has to do.
+        """
+        if not self.clock.is_told and self._undated_answers < MOST_UNDATED_ANSWERS:
             with contextlib.suppress(TryLaterError, NeverAgainError):
                 await self.balance_usd()
 
@@ -192,7 +198,9 @@ class WaveSpeedClient:
         """An answer in which our key, should it be echoed, is blacked out: parts of answers end up in errors."""
         began_s = self.clock.seconds()
         reply = await fetch(client, request, deadline_s=deadline_s, max_bytes=max_bytes)
-        self.clock.told(reply.headers.get("date", ""), self.clock.seconds() - began_s)
+        if "age" not in reply.headers:  # a cache speaks of the past
+            self.clock.told(reply.headers.get("date", ""), self.clock.seconds() - began_s)
+        self._undated_answers += not self.clock.is_told
         return replace(reply, body=without_key(reply.body, self._key))
 
     async def _read(
@@ -247,9 +255,10 @@ def _is_https_or_loopback(url: str) -> bool:
 
 
 def without_key(body: bytes, key: str) -> bytes:
-    """The body with the key blacked out, also where JSON's escapes spell it."""
-    body = body.replace(key.encode(), b"***")
+    """The body with the key blacked out, also where a URL, HTML or JSON's escapes spell it."""
+    for spelled in {key, quote(key, safe=""), html.escape(key)}:
+        body = body.replace(spelled.encode(), b"***")
     if b"\\" not in body:
         return body
-    spelled = (rb"(?:\\?%s|\\u00%02x)" % (re.escape(char.encode()), ord(char)) for char in key)
-    return re.sub(b"".join(spelled), b"***", body, flags=re.IGNORECASE)
+    chars = (rb"(?:\\?%s|\\u00%02x)" % (re.escape(char.encode()), ord(char)) for char in key)
+    return re.sub(b"".join(chars), b"***", body, flags=re.IGNORECASE)

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-KNOWN_MARGIN_S = 10.0
-"""How wrong it may be once an answer told it: `Date` has whole seconds, and an answer takes a while to get here."""
+KNOWN_MARGIN_S = 60.0
+"""How wrong it may be once an answer told it: `Date` has whole seconds, an answer takes a while to get here, and the
+gateway that dates answers need not agree to the second with the database that dates predictions."""
 
 QUICK_S = 5.0
 """An answer that took longer than this says too little about when its `Date` was true."""
@@ -14,6 +15,9 @@ QUICK_S = 5.0
 GUESSED_MARGIN_S = 3_600.0
 """How wrong our own clock may be, where no answer told us better."""
 
+
+PLAUSIBLE_YEARS = range(2020, 2200)
+"""Others are not believed: arithmetic near the end of time fails."""
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # Linux's monotonic clock stops while a laptop sleeps
 
@@ -46,7 +50,7 @@ class ServerClock:
             moment = parsedate_to_datetime(date)
         except (ValueError, TypeError, OverflowError):
             return
-        if moment.tzinfo is not None:
+        if moment.tzinfo is not None and moment.year in PLAUSIBLE_YEARS:
             self._told = (moment.astimezone(UTC), self._clock())
 
     @property

@@ -23,7 +23,10 @@ from pydantic_core import from_json
 from animatic.errors import ApiUnavailableError
 
 MAX_URL_CHARS = 8_192
+FIRST_YEAR = 2000
 MAX_OUTPUTS = 64
+MAX_ERROR_CHARS = 4_000
+MAX_MODEL_CHARS = 200
 LARGEST_MS = 10**12
 LARGEST_CODE = 2**63 - 1
 
@@ -79,8 +82,10 @@ class Prediction(_Wire):
     @classmethod
     def _in_utc(cls, value: datetime | None) -> datetime | None:
         """A moment without a zone is taken for UTC; one that UTC cannot say is none."""
-        if value is None or value.tzinfo is None:
-            return value and value.replace(tzinfo=UTC)
+        if value is None or value.year < FIRST_YEAR:  # a zero time means that there is none
+            return None
+        if value.tzinfo is None:
+            return value.replace(tzinfo=UTC)
         try:
             return value.astimezone(UTC)
         except OverflowError:
@@ -90,6 +95,16 @@ class Prediction(_Wire):
     @classmethod
     def _null_is_no_error(cls, value: Any) -> Any:
         return "" if value is None else value
+
+    @field_validator("error")
+    @classmethod
+    def _error_is_bounded(cls, value: str) -> str:
+        return value[:MAX_ERROR_CHARS]
+
+    @field_validator("model")
+    @classmethod
+    def _model_is_bounded(cls, value: str) -> str:
+        return value[:MAX_MODEL_CHARS]
 
     @field_validator("timings", mode="before")
     @classmethod
@@ -109,9 +124,9 @@ class ListedPrediction(Prediction):
 
 
 class PredictionPage(_Wire):
-    """One page of the list, newest first."""
+    """One page of the list, newest first. Without `items` it is no page: an empty one would prove absence."""
 
-    items: tuple[ListedPrediction, ...] = ()
+    items: tuple[ListedPrediction, ...]
 
 
 class Quote(_Wire):

@@ -94,7 +94,7 @@ def test_the_text_leaves_out_statuses_that_no_row_has() -> None:
 
 def test_the_markdown_is_one_table_whatever_names_hold() -> None:
     lines = digest(["completed"]).as_markdown().splitlines()
-    assert "Results: `out\\|'.parquet`" in lines
+    assert "Results: `out|'.parquet`" in lines
     rows = [line for line in lines if line.startswith("| ")]
     assert len(rows) == 4  # names, rule, the reel, all
     assert {row.count("|") for row in rows} == {rows[0].count("|")}

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,8 +31,8 @@ def candidate(name: str = "p1", at_s: float = 5.0, **changes: Any) -> Candidate:
     return Candidate(name, **(usual | changes))
 
 
-def scan(after: timedelta = LATER, *, is_complete: bool = True) -> Scan:
-    span = Span("m", NOON - timedelta(days=30), NOON + timedelta(days=30))
+def scan(after: timedelta = LATER, *, is_complete: bool = True, model: str = "m") -> Scan:
+    span = Span(model, NOON - timedelta(days=30), NOON + timedelta(days=30))
     return Scan(span, NOON + after, NOON + after + timedelta(seconds=2), is_complete)
 
 
@@ -171,8 +172,28 @@ def test_a_live_take_that_asks_for_something_else_is_in_nobodys_way_where_inputs
 
 def test_another_model_or_another_time_is_no_candidate() -> None:
     seen = claim(absent_since=NOON + timedelta(seconds=61))
-    strangers = [candidate(model="other"), candidate("p2", -1), candidate("p3", 60 + 601)]
+    other = {"prompt": "other"}
+    strangers = [
+        candidate(model="other", inputs=other),
+        candidate("p2", -1, inputs=other),
+        candidate("p3", 661, inputs=None),
+    ]
     assert verdict([seen], strangers) == Absent()
+
+
+@pytest.mark.parametrize("odd", [{"model": "other"}, {"at_s": -1.0}, {"at_s": 661.0}])
+def test_exactly_its_inputs_with_another_model_or_time_prove_no_absence(odd: dict[str, Any]) -> None:
+    found = verdict([claim(absent_since=NOON + timedelta(seconds=61))], [candidate(**odd)])
+    assert isinstance(found, Hold)
+    assert [each.prediction_id for each in found.candidates] == ["p1"]
+    assert "another model or time" in found.why
+
+
+def test_a_list_may_leave_the_owner_of_a_model_out() -> None:
+    listed = [candidate(model="Veo2-I2V")]
+    assert verdict([claim(model="wavespeed-ai/veo2-i2v")], listed, scan(model="wavespeed-ai/veo2-i2v")) == Adopt(
+        "p1", "inputs"
+    )
 
 
 def test_a_candidate_without_time_or_model_may_be_anyones() -> None:

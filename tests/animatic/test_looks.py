@@ -20,5 +20,8 @@ def test_it_is_missing_from_the_first_miss_to_the_next_look_that_shows_it() -> N
     assert watched.missing_s(160.0) == 60.0
     watched.see("processing")
     assert watched.missing_s(170.0) == 0.0
+    watched.miss(180.0)
+    watched.show()
+    assert watched.missing_s(190.0) == 0.0
     watched.miss(200.0)
     assert watched.missing_s(201.0) == 1.0

@@ -31,6 +31,7 @@ def record(take: Take, state: State, **values: object) -> Record:
     empty = Record(
         take.fingerprint,
         1,
+        1,
         state,
         "run-0",
         False,

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from animatic.intake import find_records
 from animatic.ledger import operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.liveness import alive, runs_folder
 from animatic.ledger.receipts import SLOT_BYTES, Receipt, encode
 from animatic.ledger.records import Intent
 from animatic.recovery import Recovered, recover
+from animatic.takes import BuyingPolicy, State
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ACCEPTED = json.dumps({"code": 200, "message": "", "data": {"id": "p1", "status": "created"}}).encode()
@@ -33,7 +35,7 @@ class Dead:
 
     async def submit(self, nonce: str = "n1") -> int:
         await self.desk.do(operations.begin_run, "dead", "shots.csv", "here", 1)
-        intent = Intent("f" * 64, "sandbox", "m", "5s", "{}", "dead", "plan", "u", 2.5, None, nonce, NOON, NOON)
+        intent = Intent("f" * 64, "sandbox", "m", "5s", "{}", "dead", BuyingPolicy(), "u", 2.5, None, nonce, NOON, NOON)
         return await self.desk.do(operations.intend, intent)
 
     def leave(self, *receipts: Receipt | bytes) -> Path:
@@ -131,8 +133,18 @@ async def test_two_who_recover_at_once_do_it_once(dead: Dead) -> None:
 
 async def test_an_id_that_another_take_has_holds_both(dead: Dead) -> None:
     attempt_id = await dead.submit()
-    other = Intent("a" * 64, "sandbox", "m", "5s", "{}", "dead", "plan", "u", 2.5, None, "n9", NOON, NOON)
+    other = Intent("a" * 64, "sandbox", "m", "5s", "{}", "dead", BuyingPolicy(), "u", 2.5, None, "n9", NOON, NOON)
     await dead.desk.do(operations.accept, await dead.desk.do(operations.intend, other), "p1", "created")
     dead.leave(Receipt(attempt_id, "n1", 200, ACCEPTED))
     assert (await recover(dead.desk, dead.path, at_one)).redeemed == 1
     assert await dead.state() == ("held", None)
+
+
+async def test_whoever_only_looks_sees_what_a_dead_run_was_submitting_as_unknown_and_writes_nothing(dead: Dead) -> None:
+    await dead.submit()
+    url = f"sqlite:///{dead.path}"
+    with alive(dead.path, "dead"):
+        assert (await find_records(url, ["f" * 64]))["f" * 64].state is State.SUBMITTING
+    found = (await find_records(url, ["f" * 64]))["f" * 64]
+    assert (found.state, found.error) == (State.UNKNOWN, "run dead died while it was submitting this take")
+    assert await dead.state() == ("submitting", None)

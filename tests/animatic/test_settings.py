@@ -1,6 +1,7 @@
 """The environment: every variable is read, every fault is named, and the key shows nowhere."""
 
 import pickle
+import re
 import traceback
 
 import pytest
@@ -154,7 +155,12 @@ def test_https_anywhere_or_plain_http_on_loopback(url: str, kept: str) -> None:
     ],
 )
 def test_any_other_base_url_is_refused(url: str) -> None:
-    assert refusal({"WAVESPEED_BASE_URL": url}).startswith(f'WAVESPEED_BASE_URL: found "{url}"; ')
+    shown = re.sub(r"//[^/?#]*@", "//***@", url)
+    assert refusal({"WAVESPEED_BASE_URL": url}).startswith(f'WAVESPEED_BASE_URL: found "{shown}"; ')
+
+
+def test_what_looks_like_a_password_in_the_base_url_is_not_shown() -> None:
+    assert "canary" not in refusal({"WAVESPEED_BASE_URL": "https://canary@api.wavespeed.ai"})
 
 
 @unhurried

@@ -1,13 +1,16 @@
 """Manifests and stills on the web: the operator's own host may be private; where it sends us may not."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from animatic import storage
 from animatic.errors import LocationError
+from animatic.public_web import NotPublicError, PublicResolver
 
 
 class Pages(ThreadingHTTPServer):
@@ -79,3 +82,41 @@ def test_a_redirect_to_a_private_host_by_name_is_not_followed(operators: Pages, 
     with pytest.raises(LocationError, match="not fetched"):
         storage.read_bytes(f"{operators.url}/away.csv", max_bytes=100)
     assert elsewhere.heard == []
+
+
+def test_a_redirect_to_another_port_of_the_operators_own_host_is_not_followed(operators: Pages) -> None:
+    other = Pages("127.0.0.1")
+    operators.target = other.url
+    with pytest.raises(LocationError, match="not fetched"):
+        storage.read_bytes(f"{operators.url}/away.csv", max_bytes=100)
+    assert other.heard == []
+    other.shutdown()
+    other.server_close()
+
+
+class Turncoat(AbstractResolver):
+    """A name server that changes its mind."""
+
+    def __init__(self, *answers: str) -> None:
+        self._answers = iter(answers)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        address = next(self._answers)
+        return [ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=0)]
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_the_operators_own_name_may_be_private_from_the_first_but_not_become_so() -> None:
+    private = PublicResolver("http://nas.example:8080", Turncoat("10.0.0.1", "10.0.0.2"))
+    assert [(await private.resolve("nas.example", 8080))[0]["host"] for _ in range(2)] == ["10.0.0.1", "10.0.0.2"]
+    turncoat = PublicResolver("https://cdn.example", Turncoat("93.184.216.34", "169.254.169.254"))
+    await turncoat.resolve("cdn.example", 443)
+    with pytest.raises(NotPublicError):
+        await turncoat.resolve("cdn.example", 443)
+    other_port = PublicResolver("http://nas.example:8080", Turncoat("10.0.0.1"))
+    with pytest.raises(NotPublicError):
+        await other_port.resolve("nas.example", 9090)

@@ -156,6 +156,9 @@ def test_the_results_table_has_a_word_for_every_state(state: State | None) -> No
     [
         (Standing(None), None, Step.BUY),
         (Standing(State.UNSENT), Step.OUTWAIT, Step.BUY),
+        (Standing(State.UNSENT), Step.BUY, Step.BUY),
+        (Standing(State.UNSENT, tried_here=True), None, Step.BUY),
+        (Standing(State.UNSENT, tried_here=True), Step.BUY, Step.REST),
         (Standing(State.ABSENT), None, Step.BUY),
         (Standing(State.SUBMITTED), None, Step.WATCH),
         (Standing(State.SUBMITTED, tried_here=True), None, Step.WATCH),

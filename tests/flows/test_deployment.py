@@ -330,12 +330,14 @@ def test_serve_has_a_server_of_its_own_and_leaves_nothing_behind(tmp_path: Path)
     file.write_text(yaml.safe_dump(content))
     env = _environment(tmp_path / "home")
     with _running([sys.executable, "-m", "flows.serve", file], out, env) as process:
-        said = _until("it serves", lambda: text if (text := out.read_text()).count("\n") > 1 else None)
-        where, serving = said.splitlines()
+        said = _until("it serves", lambda: text if (text := out.read_text()).count("\n") > 2 else None)
+        where, sign_in, serving = said.splitlines()
         assert serving == "serving until Ctrl-C: animate/demo (every 3600 s)"
         ui = where.removeprefix("Prefect's UI: ")
         api = f"{ui}/api"
-        deployment = _reply(f"{api}/deployments/name/animate/demo")
+        assert httpx.get(f"{api}/deployments/name/animate/demo").status_code == 401
+        found = httpx.get(f"{api}/deployments/name/animate/demo", auth=tuple(sign_in.partition("=")[2].split(":")))
+        deployment = found.json()
         assert deployment["global_concurrency_limit"]["limit"] == 1
         assert deployment["parameters"] == read_deployments(DEPLOYMENTS)[0]["parameters"]
         assert httpx.get(ui, follow_redirects=True, timeout=10).text.startswith("<!DOCTYPE html>")

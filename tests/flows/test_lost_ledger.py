@@ -58,3 +58,13 @@ def test_results_that_know_more_than_the_ledger_stop_a_run(bought: Any) -> None:
     code, said = refused(place, arguments)
     assert code == 2
     assert "out.csv shows 2 takes as bought that the ledger" in said
+
+
+def test_another_ledger_does_not_write_over_results_that_know_more(bought: Any) -> None:
+    place, arguments = bought
+    before = (place.home / "out.csv").read_bytes()
+    place.more |= {"ANIMATIC_LEDGER": f"sqlite:///{place.home / 'other.sqlite'}"}
+    code, said = refused(place, ("results", *arguments[1:]))
+    assert code == 2
+    assert "out.csv shows 2 takes as bought that the ledger" in said
+    assert (place.home / "out.csv").read_bytes() == before

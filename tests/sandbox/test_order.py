@@ -300,8 +300,60 @@ async def test_nothing_is_sent_once_the_run_has_stopped_not_even_what_was_just_i
             run.shoot.halt.stop_buying("the key was refused")
         return result
 
-    run.shoot._desk.do = do_and_stop
+    run.desk.do = do_and_stop
     await run.see_through(takes)
     assert run.error is None
     assert (studio.accepted, studio.rows("SELECT committed_usd FROM run")) == ([], [(0.0,)])
     assert (await studio.states(takes))["unsent"] >= 1
+
+
+async def test_a_429_gives_its_room_in_the_receipts_back(studio: Any) -> None:
+    await studio.open_sandbox()
+    takes = studio.takes(*(f"[sandbox:busy=1] {number}" for number in range(3)))
+    run = await studio.run(takes)
+    assert run.error is None
+    assert await studio.states(takes) == {"completed": 3}
+    assert not run.shoot._receipts.is_owed
+
+
+async def test_what_another_run_bought_while_we_waited_for_a_place_is_not_bought_again(studio: Any) -> None:
+    await studio.open_sandbox()
+    takes = studio.takes("[sandbox:slow=0.5] first", "[sandbox:fails] second")
+    waiting = await studio.begin(limits=Limits(1_000, 1))
+    task = asyncio.create_task(waiting.see_through(takes))
+    await studio.until_accepted(1)
+    await studio.run(takes[1:])
+    await task
+    assert waiting.error is None
+    assert set(studio.bought.values()) == {1}
+    assert (await studio.records(takes))["[sandbox:fails] second/1"].state == "failed"
+
+
+async def test_only_what_was_agreed_to_is_bought(studio: Any) -> None:
+    await studio.open_sandbox()
+    takes = studio.takes("one", "two")
+    run = await studio.run(takes, agreed=frozenset({takes[0].fingerprint}))
+    assert (run.error, dict(studio.bought)) == (None, {"one": 1})
+    assert any("nobody has agreed" in line for line in run.lines)
+
+
+async def test_a_price_that_nobody_asked_for_is_asked_before_a_budget_is_spent(studio: Any) -> None:
+    await studio.open_sandbox()
+    takes = studio.takes("one", "two", "three")
+    run = await studio.run(takes, prices_usd={}, max_usd=5.0)
+    assert (len(studio.accepted), run.tally.committed_usd) == (2, 5.0)
+    assert "max-usd" in run.shoot.halt.reason
+
+
+async def test_something_unforeseen_ends_the_run_instead_of_letting_the_others_wait(studio: Any) -> None:
+    await studio.open_sandbox()
+    takes = studio.takes(*(f"push in {number}" for number in range(6)))
+    run = await studio.begin(limits=Limits(1, 6))
+
+    def broken(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    run.shoot._requests.intent = broken
+    await asyncio.wait_for(run.see_through(takes), 5)
+    assert isinstance(run.error, ZeroDivisionError)
+    assert studio.accepted == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from animatic.errors import LedgerUnusableError
+from animatic.errors import LedgerUnusableError, LocationError
 from animatic.pacing import Limits
 from animatic.shots import DEFAULT_MODEL
 from animatic.takes import BuyingPolicy, State
@@ -66,6 +66,37 @@ async def test_a_local_still_is_sent_as_its_upload(studio: Any) -> None:
     await run.see_through(takes)
     assert [each.inputs["image"] for each in studio.accepted] == [url]
     assert studio.rows("SELECT image_url, state FROM attempt") == [(url, "completed")]
+
+
+async def test_a_still_that_nobody_thought_would_be_needed_is_uploaded_once_when_it_is(studio: Any) -> None:
+    await studio.open_sandbox()
+    takes = studio.takes("push in", still="sha256:" + "0" * 64, image="a.png", count=2)
+    run = await studio.begin()
+    uploads: list[str] = []
+
+    async def upload(take: Any) -> str:
+        uploads.append(take.shot.image)
+        await asyncio.sleep(0.05)
+        return "https://stills.example/uploaded.png"
+
+    run.shoot._requests._upload = upload
+    await run.see_through(takes)
+    assert (run.error, uploads) == (None, ["a.png"])
+    assert [each.inputs["image"] for each in studio.accepted] == ["https://stills.example/uploaded.png"] * 2
+
+
+async def test_a_still_that_cannot_be_sent_stops_buying_with_its_reason(studio: Any) -> None:
+    await studio.open_sandbox()
+    takes = studio.takes("push in", still="sha256:" + "0" * 64, image="a.png")
+    run = await studio.begin()
+
+    async def upload(_: Any) -> str:
+        raise LocationError("still a.png: it changed while the run was planned; run again")
+
+    run.shoot._requests._upload = upload
+    await run.see_through(takes)
+    assert (run.error, studio.accepted) == (None, [])
+    assert "it changed" in run.shoot.halt.reason
 
 
 ENDS = {

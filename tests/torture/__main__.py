@@ -15,7 +15,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from torture.part import COUNTED, Part
+from torture.part import COUNTED, Part, as_table
 
 ROOT = Path(__file__).parents[2]
 
@@ -158,16 +158,6 @@ def as_report(parts: list[Part], factor: int, seed: int, seconds: float) -> dict
         "totals": {name: sum(getattr(part, name) for part in parts) for name in (*COUNTED, "searched_bytes")},
         "parts": [asdict(part) | {"seconds": round(part.seconds, 1), "is_green": part.is_green} for part in parts],
     }
-
-
-def as_table(parts: list[Part]) -> str:
-    """The table that the documentation quotes."""
-    head = ["part", "points", "faults fired", "accepted", "bought twice", "lost", "unknown, told", "unreported", "s"]
-    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
-    for part in parts:
-        figures = [f"{getattr(part, name):,}" for name in COUNTED]
-        lines.append("| " + " | ".join([part.name, *figures, f"{part.seconds:.0f}"]) + " |")
-    return "\n".join(lines)
 
 
 def _options() -> argparse.Namespace:

@@ -1,9 +1,8 @@
 """What one part of the proof did, in numbers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
-
 
 COUNTED = ("points", "faults_fired", "accepted", "duplicates", "lost", "unknown", "unreported")
 
@@ -48,3 +47,19 @@ class Part:
         for name in (*COUNTED, "searched_bytes"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.problems += other.problems
+
+
+def as_table(parts: list[Part]) -> str:
+    """The table that `make torture` prints and the documentation quotes."""
+    head = ["part", "points", "faults fired", "accepted", "bought twice", "lost", "unknown, told", "unreported", "s"]
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    for part in parts:
+        figures = [f"{getattr(part, name):,}" for name in COUNTED]
+        lines.append("| " + " | ".join([part.name, *figures, f"{part.seconds:.0f}"]) + " |")
+    return "\n".join(lines)
+
+
+def parts_of(report: Mapping[str, Any]) -> list[Part]:
+    """The parts in reliability.json."""
+    known = {each.name for each in fields(Part)}
+    return [Part(**{name: value for name, value in each.items() if name in known}) for each in report["parts"]]

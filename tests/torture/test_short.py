@@ -1,19 +1,19 @@
 """The short form of `make torture`, for every day: each part once, on few points; it must be able to be red."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from torture import lines, machine, matrix, plants, power, replies, syscalls, urls, world
+from torture import lines, machine, matrix, plants, power, quote, replies, syscalls, urls, world
 from torture.canary import KEY, search, spellings
-from torture.part import Part
+from torture.part import Part, parts_of
 
 needs_strace = pytest.mark.skipif(
     shutil.which("strace") is None, reason="strace is not installed; make torture installs it"
 )
-DOCS = Path(__file__).parents[2] / "docs" / "reliability.md"
 
 SHORT: dict[str, Callable[[], Part]] = {
     "lines": lambda: lines.run(limit=30),
@@ -46,13 +46,25 @@ def test_a_row_of_the_fault_matrix(name: str) -> None:
     assert part.is_green, part.problems
 
 
-def test_the_documentation_has_every_row_of_the_matrix() -> None:
-    text = DOCS.read_text()
-    missing = [
-        name for name, (group, promise, _) in matrix.CASES.items() if f"| {group} | {name} | {promise} |" not in text
-    ]
-    assert missing == []
+def test_the_documentation_quotes_the_report_and_the_matrix() -> None:
+    for page in quote.PAGES:
+        text = page.read_text()
+        assert "<!-- quoted: counts -->" in text
+        assert quote.quoted(text) == text, f"{page.name}: run `PYTHONPATH=tests python -m torture.quote`"
     assert len(matrix.CASES) >= 30
+
+
+def test_the_report_is_green_and_as_large_as_the_proof_should_be() -> None:
+    report = json.loads(quote.REPORT.read_text())
+    parts = {part.name: part for part in parts_of(report)}
+    assert report["is_green"]
+    assert all(part.is_green for part in parts.values())
+    assert parts["simulated runs, virtual time"].points >= 2_000
+    assert parts["mutated replies"].points >= 5_000
+    assert parts["power loss"].points >= 500
+    assert parts["kill -9 of the whole command, with Prefect"].points >= 20
+    assert parts["hostile URLs and paths"].points >= 60
+    assert parts["planted bugs"].details["caught"] == len(plants.PLANTS)
 
 
 def test_there_are_planted_bugs_enough_and_each_has_its_text() -> None:

@@ -14,7 +14,7 @@ import pytest
 from animatic.ledger import operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.records import Finish, Intent
-from animatic.takes import State
+from animatic.takes import BuyingPolicy, State
 
 INTENT = Intent(
     fingerprint="f" * 64,
@@ -23,7 +23,7 @@ INTENT = Intent(
     duration="5s",
     request="{}",
     run_id="run-1",
-    allowed_by="plan",
+    policy=BuyingPolicy(),
     image_url="https://stills.example/a.png",
     cost_usd=2.5,
     max_usd=None,

@@ -7,10 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from animatic.errors import BudgetError, LedgerError, LedgerUnusableError
+from animatic.errors import BudgetError, LedgerError, LedgerUnusableError, TakenError
 from animatic.ledger import operations
 from animatic.ledger.desk import LedgerDesk
-from animatic.takes import SUCCESSORS, State
+from animatic.takes import SUCCESSORS, BuyingPolicy, State
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -40,7 +40,7 @@ async def test_a_take_from_intent_to_clip(ledger: Any) -> None:
 async def test_a_second_intent_for_a_live_take_is_refused_and_reserves_nothing(ledger: Any) -> None:
     await ledger.intend()
     await ledger.begin("run-2")
-    with pytest.raises(LedgerError, match="another run is at it, state submitting"):
+    with pytest.raises(TakenError, match="it is submitting by now"):
         await ledger.intend(run_id="run-2")
     assert (await ledger.committed_usd("run-2"), await ledger.committed_usd()) == (0.0, 2.5)
 
@@ -77,7 +77,7 @@ async def test_an_unsent_attempt_is_used_again_so_that_waiting_leaves_no_trail(l
 async def test_an_attempt_that_was_paid_is_never_written_over(ledger: Any) -> None:
     first = await ledger.buy()
     await ledger.finish(first, state=State.FAILED, outputs=(), error_code=5000, error="the model failed")
-    second = await ledger.buy(allowed_by="attempts")
+    second = await ledger.buy(policy=BuyingPolicy(attempts=2))
     assert first != second
     await ledger.finish(second)
     record = await ledger.find()
@@ -91,7 +91,7 @@ async def test_an_attempt_that_was_paid_is_never_written_over(ledger: Any) -> No
 async def test_what_this_run_bought_is_told_from_what_others_bought(ledger: Any) -> None:
     await ledger.finish(await ledger.buy(), state=State.FAILED)
     await ledger.begin("run-2")
-    await ledger.finish(await ledger.buy(run_id="run-2"), state=State.FAILED)
+    await ledger.finish(await ledger.buy(run_id="run-2", policy=BuyingPolicy(retry_failed=True)), state=State.FAILED)
     record = await ledger.find(run_id="run-2")
     assert (record.attempts, record.bought_here, record.tried_here) == (2, 1, True)
     record = await ledger.find(run_id="run-3")
@@ -314,8 +314,8 @@ async def test_history_is_of_this_provider_newest_first_and_in_seconds(ledger: A
 
 
 async def test_an_unknown_price_makes_the_whole_cost_unknown(ledger: Any) -> None:
-    await ledger.finish(await ledger.buy(cost_usd=None), state=State.FAILED)
-    await ledger.buy(cost_usd=2.5)
+    await ledger.finish(await ledger.buy(cost_usd=None), state=State.FAILED, error_code=5000)
+    await ledger.buy(cost_usd=2.5, policy=BuyingPolicy(attempts=2))
     assert (await ledger.find()).cost_usd is None
     assert await ledger.committed_usd() == 2.5
 
@@ -352,3 +352,32 @@ async def test_a_dead_run_may_have_sent_what_it_was_submitting_at_any_time_until
     await ledger.intend()
     assert await ledger.do("give_up_submitting", "run-1", NOON + timedelta(hours=9)) == 1
     assert ledger.rows("SELECT window_to FROM attempt") == [("2026-03-01 21:00:00.000000",)]
+
+
+@pytest.mark.parametrize("ended", [State.FAILED, State.REJECTED])
+async def test_what_another_run_bought_in_vain_meanwhile_is_not_bought_again_without_a_policy(
+    ledger: Any, ended: State
+) -> None:
+    attempt_id = await ledger.intend()
+    if ended is State.FAILED:
+        await ledger.do("accept", attempt_id, "p1", "created")
+        await ledger.finish(attempt_id, state=ended, outputs=(), error_code=5000)
+    else:
+        await ledger.conclude(attempt_id, ended, 400)
+    await ledger.begin("run-2")
+    with pytest.raises(TakenError, match=f"it is {ended} by now"):
+        await ledger.intend(run_id="run-2", policy=BuyingPolicy(attempts=5))
+    assert await ledger.intend(run_id="run-2", policy=BuyingPolicy(retry_failed=True)) != attempt_id
+
+
+async def test_with_a_budget_nothing_is_bought_at_an_unknown_price(ledger: Any) -> None:
+    with pytest.raises(BudgetError, match="cannot be had"):
+        await ledger.intend(cost_usd=None, max_usd=1_000.0)
+    assert ledger.rows("SELECT count(*) FROM attempt") == [(0,)]
+
+
+async def test_a_budget_is_spent_to_the_last_take_whatever_floats_add_up_to(ledger: Any) -> None:
+    for number in range(1_000):
+        await ledger.intend(f"{number:064d}", cost_usd=0.1, max_usd=100.0)
+    with pytest.raises(BudgetError):
+        await ledger.intend(cost_usd=0.1, max_usd=100.0)

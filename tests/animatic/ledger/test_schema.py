@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from animatic.errors import LedgerUnusableError, LedgerVersionError, SettingsError
 from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.liveness import runs_folder
 from animatic.ledger.schema import SCHEMA_VERSION, open_engine, require_sound, sqlite_path
 from animatic.takes import LIVE, State
 
@@ -224,3 +225,12 @@ async def test_an_index_that_lost_its_rows_is_damage(ledger: Any) -> None:
     with pytest.raises(LedgerUnusableError, match=r"it is damaged.*Restore it from a backup"):
         await again.do(require_sound)
     again.close()
+
+
+def test_a_link_to_a_ledger_is_that_ledger(path: Path) -> None:
+    open_engine(f"sqlite:///{path}").dispose()
+    link = path.with_name("link.sqlite")
+    link.symlink_to(path)
+    assert sqlite_path(f"sqlite:///{link}") == path.resolve()
+    open_engine(f"sqlite:///{link}").dispose()
+    assert not runs_folder(link).exists(), "a second place for locks would take live runs for dead"

@@ -224,3 +224,32 @@ async def test_a_held_take_keeps_its_candidates_when_the_list_has_forgotten_them
     await settle(ledger, after=timedelta(days=8))
     assert ledger.rows("SELECT state, error, candidates FROM attempt") == before
     assert before[0][0] == "held"
+
+
+async def test_a_list_that_shows_nothing_of_what_is_known_to_be_in_it_is_not_complete(ledger: Any) -> None:
+    span = Span(MODEL, NOON - timedelta(days=1), NOON + timedelta(days=1))
+    hour = NOON + timedelta(hours=1)
+
+    async def wrong_with(*seen: str, until: datetime = hour) -> str | None:
+        return await ledger.desk.do(settling.unseen, "sandbox", span, until, set(seen))
+
+    assert await wrong_with() is None, "nothing is known yet"
+    for fingerprint, prediction_id in ((NEAR, "p1"), (FAR, "p2")):
+        attempt_id = await ledger.intend(fingerprint)
+        await ledger.do("accept", attempt_id, prediction_id, "created")
+        await ledger.finish(attempt_id, created_at=NOON)
+    assert "none of 2 predictions" in (await wrong_with("foreign") or "")
+    assert await wrong_with("foreign", "p2") is None
+    assert await wrong_with(until=NOON - timedelta(seconds=1)) is None, "they may still be too new to show"
+    other = Span("other", span.window_from, span.window_to)
+    assert await ledger.desk.do(settling.unseen, "sandbox", other, hour, set()) is None
+
+
+async def test_what_a_person_says_is_done_whole_or_not_at_all(ledger: Any) -> None:
+    await unknown(ledger)
+    await unknown(ledger, FAR)
+    with pytest.raises(FixInputError):
+        await ledger.desk.do(settling.settle_by_hand, "sandbox", [(NEAR, "p1"), ("b" * 64, "p2")], [])
+    assert (await ledger.find(NEAR)).state is State.UNKNOWN
+    lines = await ledger.desk.do(settling.settle_by_hand, "sandbox", [(NEAR, "p1")], [FAR])
+    assert [line.split()[0] for line in lines] == ["adopted", "absent"]

@@ -35,7 +35,15 @@ def test_it_is_what_the_newest_answer_said_carried_on() -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["", "soon", "Sun, 32 Mar 2026 12:00:00 GMT", "Sun, 01 Mar 2026 12:00:00 -0000", "1e9"]
+    "header",
+    [
+        "",
+        "soon",
+        "Sun, 32 Mar 2026 12:00:00 GMT",
+        "Sun, 01 Mar 2026 12:00:00 -0000",
+        "1e9",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+    ],
 )
 def test_what_is_no_date_teaches_nothing(header: str) -> None:
     clock = ServerClock(Seconds())

@@ -13,9 +13,10 @@ from collections import Counter
 import httpx
 
 from animatic.ledger.schema import open_engine
+from animatic.pacing import Limits
 from animatic.shots import DEFAULT_MODEL
 from animatic.wavespeed.transport import make_transport
-from torture.matrix.stage import Set, case
+from torture.matrix.stage import Set, case, stats_of
 
 
 @case("company", "a run is stopped in the middle of a submission", "it is not robbed, and its late answer is kept")
@@ -82,6 +83,25 @@ async def _submitting_elsewhere(place: Set) -> bool:
         assert await place.states(takes) == ["completed"] * 2, "the second run ended before the first"
         await first
         assert (second.tally.submissions, set(place.bought.values())) == (0, {1})
+        return fired
+
+
+@case(
+    "company", "another run has bought it meanwhile", "whether it may be bought is decided with the intent: it is not"
+)
+async def _bought_meanwhile(place: Set) -> bool:
+    async with place.sandbox():
+        takes = place.takes("[sandbox:slow=0.6] one", "[sandbox:fails] two", "[sandbox:rejects] three")
+        waiting = asyncio.ensure_future(place.run(takes, limits=Limits(1_000, 1)))
+        while not place.accepted:
+            await asyncio.sleep(0.02)
+        await place.run(takes[1:])
+        fired = await place.states(takes) == ["submitted", "failed", "rejected"]
+        ran = await waiting
+        assert ran.error is None
+        assert await place.states(takes) == ["completed", "failed", "rejected"]
+        assert set(place.bought.values()) == {1}
+        assert (await stats_of(place))["refused_rejects"] == 1
         return fired
 
 

@@ -4,6 +4,9 @@ import asyncio
 import contextlib
 import sqlite3
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
 
 from animatic.ledger import operations, settling
 from animatic.ledger.desk import LedgerDesk
@@ -11,6 +14,7 @@ from animatic.reconcile import Reconciled, reconcile
 from animatic.sandbox.witness import read_witness
 from animatic.shots import DEFAULT_MODEL
 from animatic.wavespeed.client import WaveSpeedClient
+from animatic.wavespeed.transport import make_transport
 from torture.canary import KEY
 from torture.matrix.stage import PROVIDER, STILL, Set, case, stats_of
 
@@ -152,13 +156,13 @@ async def _absent(place: Set) -> bool:
     async with place.sandbox():
         takes = place.takes("[sandbox:reset-before] one")
         await place.run(takes)
-    _make_old(place, seconds=200)
+    _make_old(place, seconds=300)
     async with place.sandbox() as sandbox:
         place.url = sandbox.url
         for _ in range(3):
             await _only_reconcile(place, 2.0)
             assert await place.states(takes) == ["unknown"]
-        await asyncio.sleep(2.2)
+        await asyncio.sleep(3.2)  # `Date` has whole seconds
         settled = await _only_reconcile(place, 2.0)
         assert settled.absent == [takes[0].fingerprint]
         assert await place.states(takes) == ["absent"]
@@ -171,7 +175,48 @@ def _make_old(place: Set, seconds: int) -> None:
             ledger.execute(f"UPDATE attempt SET {column} = datetime({column}, '-{seconds} seconds')")
 
 
-async def _only_reconcile(place: Set, settle_s: float) -> Reconciled:
+async def _only_reconcile(place: Set, settle_s: float, **client: Any) -> Reconciled:
     with LedgerDesk(f"sqlite:///{place.ledger}") as desk:
-        async with WaveSpeedClient(place.url, KEY) as client:
-            return await reconcile(desk, client, PROVIDER, settle_s)
+        async with WaveSpeedClient(place.url, KEY, **client) as wavespeed:
+            return await reconcile(desk, wavespeed, PROVIDER, settle_s)
+
+
+class Misunderstanding(httpx.AsyncBaseTransport):
+    """The real transport, but the list knows our models by another name: it finds none."""
+
+    def __init__(self) -> None:
+        self._inner = make_transport(fresh_connections=False, most_connections=2)
+        self.asked = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path != "/api/v3/predictions":
+            return await self._inner.handle_async_request(request)
+        self.asked += 1
+        body = b'{"code":200,"message":"","data":{"page":1,"items":[]}}'
+        return httpx.Response(200, stream=httpx.ByteStream(body))
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+@case(
+    "list",
+    "a list that misunderstands the filter",
+    "one that shows nothing of what is known to be there proves nothing",
+)
+async def _misunderstood(place: Set) -> bool:
+    takes = place.takes("one", "[sandbox:reset-before] two")
+    async with place.sandbox(clock_offset_s=-300.0):
+        await place.run(takes)
+    async with place.sandbox():
+        liars = [Misunderstanding(), Misunderstanding()]
+        for liar in liars:
+            settled = await _only_reconcile(place, 1.0, transport=liar)
+            assert "none of 1 predictions that are known" in (settled.problem or "")
+            await asyncio.sleep(2.2)  # `Date` has whole seconds
+        assert await place.states(takes) == ["completed", "held"]
+        for _ in range(2):
+            await _only_reconcile(place, 1.0)
+            await asyncio.sleep(2.2)  # `Date` has whole seconds
+        assert await place.states(takes) == ["completed", "absent"]
+        return all(liar.asked for liar in liars)

@@ -1,0 +1,53 @@
+"""`python -m torture.quote`: put what reliability.json says, and the fault matrix, into the documentation.
+
+README.md and docs/reliability.md quote only that file; a test holds them against it.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from torture.matrix import CASES
+from torture.part import as_table, parts_of
+
+ROOT = Path(__file__).parents[2]
+REPORT = ROOT / "reliability.json"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "reliability.md")
+
+
+def counts() -> str:
+    """The table of the parts, and from which run it is."""
+    report = json.loads(REPORT.read_text())
+    bugs = next(part["details"] for part in report["parts"] if part["name"] == "planted bugs")
+    totals = report["totals"]
+    said = (
+        f"Seed {report['seed']}, {report['seconds']} s on two cores; {bugs['caught']} of {bugs['planted']} planted bugs caught; "
+        f"{totals['searched_bytes'] / 1e9:.1f} GB of what was left behind searched for the key."
+    )
+    return f"{as_table(parts_of(report))}\n\n{said}"
+
+
+def matrix() -> str:
+    """The table of the fault matrix."""
+    rows = [f"| {group} | {name} | {promise} |" for name, (group, promise, _) in CASES.items()]
+    return "\n".join(["| group | fault | what is promised |", "| --- | --- | --- |", *rows])
+
+
+def quoted(text: str) -> str:
+    """A page with its quotes as they should be now."""
+    for name, quote in (("counts", counts()), ("matrix", matrix())):
+        begin, end = f"<!-- quoted: {name} -->", f"<!-- end of {name} -->"
+        text = re.sub(f"{begin}.*?{end}", lambda _, quote=quote: f"{begin}\n{quote}\n{end}", text, flags=re.DOTALL)
+    return text
+
+
+def main() -> int:
+    """Rewrite the pages; the exit code."""
+    for page in PAGES:
+        page.write_text(quoted(page.read_text()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
