@@ -59,7 +59,7 @@ class _Earlier:
     first_body: bytes = b""
 
     async def intend(self, take: Take) -> tuple[int, str]:
-        intent = self.shoot._intent(take, "plan")
+        intent = self.shoot._requests.intent(take)
         return await self.desk.do(operations.intend, intent), intent.nonce
 
     async def send(self, take: Take) -> tuple[int, bytes, str]:
@@ -69,7 +69,7 @@ class _Earlier:
         async def keep(http: int, body: bytes) -> None:
             kept.extend((http, body))
 
-        ended = await self.client.submit(take.shot.model, self.shoot._inputs(take), keep)
+        ended = await self.client.submit(take.shot.model, self.shoot._requests.inputs(take), keep)
         return kept[0], kept[1], ended.prediction_id or ""
 
     async def leave(self, take: Take, fate: str) -> None:

@@ -34,12 +34,12 @@ from torture.subject import Place, run_subject, write_manifest
 
 ROOT = Path(animatic.__file__).parent
 TRACED = (
-    *("takes.py", "shoot.py", "watch.py", "gate.py", "looks.py", "tally.py", "results.py", "formats.py"),
+    *("takes.py", "shoot.py", "request.py", "watch.py", "gate.py", "looks.py", "tally.py", "results.py", "formats.py"),
     *("evidence.py", "recovery.py", "reconcile.py"),
     *("ledger/", "wavespeed/", "storage/"),
 )
 MONEY = (
-    *("takes.py", "shoot.py", "watch.py", "looks.py", "evidence.py", "recovery.py", "reconcile.py"),
+    *("takes.py", "shoot.py", "request.py", "watch.py", "looks.py", "evidence.py", "recovery.py", "reconcile.py"),
     *("ledger/", "wavespeed/endings.py", "wavespeed/transport.py"),
 )
 """Of these files it is told how many of their lines were reached."""
