@@ -101,7 +101,7 @@ PARTS: dict[str, Callable[[int, int], Part]] = {
 }
 LANES = (
     (("matrix",),),
-    (("lines", "simulation", "power", "urls"), ("plants", "runs", "syscalls", "coverage", "machine", "replies")),
+    (("lines", "power", "urls"), ("plants", "runs", "syscalls", "coverage", "simulation", "machine", "replies")),
 )
 """Phases; in each of them lanes that run side by side; in each lane parts that run one after the other."""
 

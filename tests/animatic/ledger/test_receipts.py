@@ -101,6 +101,22 @@ def test_the_file_goes_with_the_run_unless_it_is_owed(tmp_path: Path) -> None:
     assert list(receipts_left_behind(ledger)) == ["owes"]
 
 
+async def test_who_waits_for_room_that_never_comes_is_told_so_instead_of_waiting_for_ever(tmp_path: Path) -> None:
+    receipts = Receipts(tmp_path / "some.receipts", slots=1)
+
+    async def wait() -> None:
+        async with receipts.slot():
+            pytest.fail("there was no room")
+
+    async with receipts.slot() as slot:
+        waiting = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        await slot.keep(1, "n", 200, b"x")  # and the ledger does not take it
+    with pytest.raises(LedgerUnusableError, match="full of replies"):
+        await asyncio.wait_for(waiting, 1)
+    receipts.close()
+
+
 def no_room(path: Path) -> int:
     """What a process that may write one page only finds, as its exit code."""
     pid = os.fork()
