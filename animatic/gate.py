@@ -1,8 +1,8 @@
 """Where takes wait: for a place in flight, for a start, for time to pass, unless the run stops. Asyncio only."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 
 from animatic.pacing import Limits, StartPace
 
@@ -45,13 +45,21 @@ class Halt:
                 return
             waking: asyncio.Future[None] = loop.create_future()
             timer = loop.call_later(remaining_s, _wake, waking)
-            self._sleeping.add(waking)
             try:
-                await waking
+                with self.waking(waking):
+                    await waking
             finally:
                 timer.cancel()
-                self._sleeping.discard(waking)
         raise Halted
+
+    @contextmanager
+    def waking(self, sleeper: asyncio.Future[None]) -> Generator[None]:
+        """Set the result of a future should the run stop within the block."""
+        self._sleeping.add(sleeper)
+        try:
+            yield
+        finally:
+            self._sleeping.discard(sleeper)
 
     def _wake_all(self) -> None:
         for waking in self._sleeping:

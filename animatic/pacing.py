@@ -1,11 +1,10 @@
-"""When to start the next take, and when to look at which. Pure: the time is an argument, in seconds of any one clock.
+"""When to start the next take. Pure: the time is an argument, in seconds of any one clock.
 
 Sources: WaveSpeed's account-levels page (two copies disagree, so every number is a setting) and its advice to look at
 a video no sooner than every 5 s, growing; neither was tried live.
 """
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 MINUTE_S = 60.0
@@ -87,29 +86,3 @@ class StartPace:
     def refusals(self) -> int:
         """429s since the last start that was not refused."""
         return self._refusals
-
-
-@dataclass(frozen=True, slots=True)
-class Looks:
-    """When to look at a take that is not final.
-
-    Attributes:
-        floor_s: never look at the same take again sooner than this.
-        ceiling_s: never leave it longer than this.
-        likely_s: inference times seen lately for the same model and duration, in seconds, in any order.
-    """
-
-    floor_s: float
-    ceiling_s: float = 30.0
-    likely_s: Sequence[float] = ()
-
-    def first_s(self) -> float:
-        """Seconds from submission to the first look: the lower quartile of what was seen, else the floor."""
-        if not self.likely_s:
-            return self.floor_s
-        ordered = sorted(self.likely_s)
-        return max(ordered[len(ordered) // 4], self.floor_s)
-
-    def next_s(self, age_s: float) -> float:
-        """Seconds to the next look at a take submitted `age_s` ago: a tenth of that, to the ceiling, or the floor."""
-        return max(min(age_s / 10.0, self.ceiling_s), self.floor_s)

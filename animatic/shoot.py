@@ -6,6 +6,7 @@ One `Shoot` is shared by all batches of a process. It never decides what may be 
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import NoReturn, assert_never
 
 from animatic.errors import (
@@ -136,7 +137,7 @@ class Shoot:
         if record.tried_here and not self.tally.was_submitted_here(take.fingerprint):
             self.tally.submitted(take.fingerprint, self._requests.price_usd(take))  # its reply was lost, then found
         async with self._gate.resumed():
-            await self._watch.see(take, record.attempt_id, record.prediction_id or "", log)
+            await self._watch.see(take, record.attempt_id, record.prediction_id or "", log, _age_s(record))
 
     async def _outwait(self, take: Take) -> None:
         """Wait until another run has submitted the take, but not for ever: that run may have been stopped."""
@@ -293,6 +294,11 @@ class Shoot:
 
 def _standing(record: Record | None) -> Standing:
     return record.standing if record else Standing(None)
+
+
+def _age_s(record: Record) -> float:
+    """Seconds since it was submitted, by this machine's clock, which decides no more than when to look; above 0."""
+    return max((datetime.now(UTC) - record.submitted_at).total_seconds(), 0.001) if record.submitted_at else 0.001
 
 
 def _silent(_line: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from animatic.pacing import LEVELS, LONGEST_PENALTY_S, Limits, Looks, StartPace
+from animatic.pacing import LONGEST_PENALTY_S, StartPace
 
 delays = st.lists(
     st.tuples(st.floats(0.0, 90.0), st.floats(0.0, 1.0), st.sampled_from(["accepted", "accepted", "unsent"])),
@@ -133,37 +133,3 @@ def test_ten_thousand_refusals_do_not_overflow() -> None:
         pace.started()
         pace.refused(0.0, None)
     assert pace.wait_s(0.0) == LONGEST_PENALTY_S
-
-
-@unhurried
-@given(st.floats(0.05, 600.0), st.floats(0.0, 1e7))
-def test_a_look_is_never_sooner_than_the_floor_nor_later_than_the_ceiling_above_it(
-    floor_s: float, age_s: float
-) -> None:
-    looks = Looks(floor_s)
-    assert floor_s <= looks.next_s(age_s) <= max(looks.ceiling_s, floor_s)
-
-
-@unhurried
-@given(st.lists(st.floats(0.0, 1e9), max_size=50))
-def test_the_first_look_is_within_what_was_seen_and_never_before_the_floor(likely_s: list[float]) -> None:
-    first_s = Looks(5.0, likely_s=likely_s).first_s()
-    assert 5.0 <= first_s <= max([5.0, *likely_s])
-
-
-def test_the_first_look_comes_when_a_quarter_of_the_takes_seen_lately_were_done() -> None:
-    assert Looks(5.0, likely_s=[90, 40, 60, 50, 80, 70, 100, 110]).first_s() == 60
-
-
-def test_looks_grow_with_age() -> None:
-    looks = Looks(5.0)
-    assert [looks.next_s(age_s) for age_s in (0, 49, 100, 200, 1_000)] == [5, 5, 10, 20, 30]
-
-
-def test_levels_have_the_lower_figure_of_each_pair() -> None:
-    assert LEVELS == {  # noqa: SIM300 - the name is what is tested
-        "bronze": Limits(2, 2),
-        "silver": Limits(60, 100),
-        "gold": Limits(600, 2_000),
-        "ultra": Limits(5_000, 5_000),
-    }
