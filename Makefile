@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt torture torture-long serve lock stills
+.PHONY: help demo test check fmt torture torture-long polling serve lock stills
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ torture: $(READY) ## Prove that nothing is paid twice or lost: about 10 minutes,
 torture-long: $(READY) ## The same, twenty times as much: some hours
 	@command -v strace >/dev/null || { apt-get update -qq && apt-get install -y -qq strace; }
 	@PYTHONPATH=tests $(BIN)/python -m torture --factor 20
+
+polling: $(READY) ## Work out what our looks cost against other schedules; writes docs/polling.md and its picture
+	@$(BIN)/python -m benchmarks.polling
 
 fmt: $(READY) ## Format, and fix what can be fixed
 	@$(BIN)/ruff check --fix .

@@ -1,10 +1,18 @@
 """Where takes wait: for a place in flight, for a start, for time to pass, unless the run stops. Asyncio only."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import math
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 
-from animatic.pacing import Limits, StartPace
+from animatic.account import Account
+from animatic.ledger.pace import Settled  # noqa: TC001 - for a reader at run time
+from animatic.pacing import MINUTE_S
+
+ASK_AGAIN_S = 5.0
+ASK_PLACES_S = 1.0
+"""How often the ledger is asked how many places a run may hold, and how soon again where it holds none."""
 
 
 class Halted(Exception):  # noqa: N818 - a signal between our own coroutines, not an error
@@ -45,27 +53,63 @@ class Halt:
                 return
             waking: asyncio.Future[None] = loop.create_future()
             timer = loop.call_later(remaining_s, _wake, waking)
-            self._sleeping.add(waking)
             try:
-                await waking
+                with self.waking(waking):
+                    await waking
             finally:
                 timer.cancel()
-                self._sleeping.discard(waking)
         raise Halted
+
+    @contextmanager
+    def waking(self, sleeper: asyncio.Future[None]) -> Generator[None]:
+        """Set the result of a future should the run stop within the block."""
+        self._sleeping.add(sleeper)
+        try:
+            yield
+        finally:
+            self._sleeping.discard(sleeper)
 
     def _wake_all(self) -> None:
         for waking in self._sleeping:
             _wake(waking)
 
 
-class Gate:
-    """Lets takes start as the account allows: `place()` for the time in flight, `start()` before each submission."""
+@dataclass(slots=True)
+class Block:
+    """Starts that were granted together.
 
-    def __init__(self, limits: Limits, halt: Halt) -> None:
-        self._pace = StartPace(limits.starts_per_minute)
-        self._places = asyncio.Semaphore(limits.max_in_flight)
-        self._turn = asyncio.Lock()
-        self._halt = halt
+    Attributes:
+        left: not made yet.
+        on_their_way: made, without a reply so far.
+        sent: those that the server has counted, or may have.
+        replied_at: when the last of their replies came, by the loop's clock.
+    """
+
+    block_id: int
+    left: int
+    on_their_way: int = 0
+    sent: int = 0
+    replied_at: float = 0.0
+
+
+class Gate:
+    """Lets takes start as the account allows: `place()` for the time in flight, `start()` before each submission.
+
+    What there is for all runs together is in the ledger; from there it comes in blocks. Make it inside the event loop.
+    """
+
+    def __init__(self, account: Account, halt: Halt) -> None:
+        self.refusals = 0
+        """429s since the last start that was not refused."""
+
+        self._account, self._halt = account, halt
+        self._now = asyncio.get_running_loop().time
+        self._turn, self._queue = asyncio.Lock(), asyncio.Lock()
+        self._block = Block(0, 0)
+        self._settled: list[Settled] = []
+        self._starting = self._waiting = self._in_use = self._held = 0
+        self._asked_at = -math.inf
+        self._left: asyncio.Future[None] | None = None
 
     @asynccontextmanager
     async def place(self) -> AsyncGenerator[None]:
@@ -74,52 +118,133 @@ class Gate:
         Raises:
             Halted: the run stopped buying.
         """
-        async with self._places:
-            if not self._halt.is_buying:
-                raise Halted
+        self._waiting += 1
+        try:
+            async with self._queue:
+                await self._find_place()
+                self._in_use += 1
+        finally:
+            self._waiting -= 1
+        try:
             yield
+        finally:
+            self._leave()
 
     @asynccontextmanager
     async def resumed(self) -> AsyncGenerator[None]:
         """Count what an earlier run submitted. It is in flight already, so it waits for nothing."""
-        holds = not self._places.locked()
-        if holds:
-            await self._places.acquire()
+        self._in_use += 1
         try:
             yield
         finally:
-            if holds:
-                self._places.release()
+            self._leave()
 
-    async def start(self) -> None:
-        """Wait for a start and take it; then call exactly one of `replied`, `unsent`, `refused`.
+    async def start(self) -> Block:
+        """Wait for a start and take it; then tell exactly one of `replied`, `unsent`, `refused` of its block.
 
         Raises:
             Halted: the run stopped buying.
         """
-        async with self._turn:
-            while (wait_s := self._pace.wait_s(asyncio.get_running_loop().time())) > 0:
-                await self._halt.sleep(min(wait_s, 60.0), to_buy=True)
-            if not self._halt.is_buying:
-                raise Halted
-            self._pace.started()
+        self._starting += 1
+        try:
+            async with self._turn:
+                while self._halt.is_buying and not self._block.left:
+                    wait_s = await self._take_block()
+                    if wait_s > 0:
+                        await self._halt.sleep(min(wait_s, ASK_AGAIN_S), to_buy=True)
+                if not self._halt.is_buying:
+                    raise Halted
+                block = self._block
+                block.left -= 1
+                block.on_their_way += 1
+                return block
+        finally:
+            self._starting -= 1
 
-    def replied(self) -> None:
+    async def replied(self, block: Block) -> None:
         """The server answered, or may have counted the start."""
-        self._pace.replied(asyncio.get_running_loop().time())
+        block.sent += 1
+        block.replied_at = self._now()
+        self._over(block)
+        if self.refusals:
+            self.refusals = 0
+            await self._account.go_on()
 
-    def unsent(self) -> None:
-        """The start was never sent."""
-        self._pace.unsent()
+    def unsent(self, block: Block) -> None:
+        """The start was never sent; it may be made again."""
+        block.left += 1
+        self._over(block)
 
-    def refused(self, retry_after_s: float | None) -> None:
-        """429: everyone waits."""
-        self._pace.refused(asyncio.get_running_loop().time(), retry_after_s)
+    async def refused(self, block: Block, retry_after_s: float | None) -> None:
+        """429: everyone waits, whatever run they are of."""
+        block.left += 1  # a start that is refused does not count
+        self._over(block)
+        self._retire_block()
+        self.refusals += 1
+        await self._account.pause(retry_after_s)
+
+    async def flush(self) -> None:
+        """Tell the ledger of blocks that are used up, so that they do not count for longer than they must."""
+        if self._settled:
+            settled, self._settled = self._settled, []
+            await self._account.settle_starts(settled)
+
+    async def close(self) -> None:
+        """Give everything back that is not in use."""
+        self._retire_block()
+        await self.flush()
+        await self._account.take_places(0, 0)
+
+    async def _take_block(self) -> float:
+        """Ask for more starts; how long to wait where there are none."""
+        self._retire_block()
+        settled, self._settled = self._settled, []
+        block_id, granted = await self._account.take_starts(self._starting, settled)
+        self._block = Block(block_id, granted.starts)
+        return granted.wait_s
+
+    def _retire_block(self) -> None:
+        """Use the block no more; it is settled when its last reply is there."""
+        block, self._block = self._block, Block(0, 0)
+        block.on_their_way += 1
+        self._over(block)
+
+    def _over(self, block: Block) -> None:
+        """One start less of the block is on its way."""
+        block.on_their_way -= 1
+        if block is not self._block and not block.on_their_way and block.block_id:
+            self._settled.append((block.block_id, block.sent, block.replied_at or self._now() - MINUTE_S))
+
+    async def _find_place(self) -> None:
+        """Wait until fewer are in flight than may be; now and then the ledger is asked how many that are."""
+        while self._halt.is_buying:
+            is_due = self._now() - self._asked_at > ASK_PLACES_S
+            if is_due or (self._in_use >= self._held and self._held < self._wanted):
+                self._asked_at = self._now()
+                self._held = await self._account.take_places(self._in_use, self._wanted)
+            if self._in_use < self._held:
+                return
+            await self._somebody_left(ASK_PLACES_S)
+        raise Halted
 
     @property
-    def refusals(self) -> int:
-        """429s since the last accepted start."""
-        return self._pace.refusals
+    def _wanted(self) -> int:
+        return min(self._in_use + self._waiting, self._account.limits.max_in_flight)
+
+    async def _somebody_left(self, seconds: float) -> None:
+        """Wait until a place is left, buying stops, or time is up."""
+        self._left = left = asyncio.get_running_loop().create_future()
+        timer = asyncio.get_running_loop().call_later(seconds, _wake, left)
+        try:
+            with self._halt.waking(left):
+                await left
+        finally:
+            timer.cancel()
+
+    def _leave(self) -> None:
+        self._in_use -= 1
+        if self._left is not None:
+            _wake(self._left)
 
 
 def _wake(waking: asyncio.Future[None]) -> None:

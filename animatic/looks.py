@@ -9,8 +9,9 @@ from animatic.wavespeed.wire import FINAL_STATUSES, Prediction
 
 @dataclass(slots=True)
 class Watched:
-    """What the looks at one prediction have shown so far."""
+    """What the looks at one prediction have shown so far; it is known not to have been done at age `not_done_at_s`."""
 
+    not_done_at_s: float = 0.0
     polls: int = 0
     status: str | None = None
     problem: str = ""

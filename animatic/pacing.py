@@ -1,12 +1,11 @@
-"""When to start the next take, and when to look at which. Pure: the time is an argument, in seconds of any one clock.
+"""When to start the next take. Pure: the time is an argument, in seconds of any one clock.
 
 Sources: WaveSpeed's account-levels page (two copies disagree, so every number is a setting) and its advice to look at
 a video no sooner than every 5 s, growing; neither was tried live.
 """
 
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 MINUTE_S = 60.0
 LONGEST_PENALTY_S = 120.0
@@ -35,81 +34,60 @@ LEVELS: dict[str, Limits] = {
 """Account levels, with the lower figure where WaveSpeed's pages disagree."""
 
 
-@dataclass(slots=True)
-class StartPace:
-    """Grants starts so that no 60 s ever hold more than the account allows.
+HOLD_S = 130.0
+"""How long starts count of which nothing was heard after they were granted: a minute, the deadline of a submission, and
+some. Whoever held them may have used them and died."""
 
-    A start counts from its grant until a minute after its reply came, since only the reply proves that the server has
-    counted it; so the server's own minute can't see one more, however long the network took.
-    """
-
-    starts_per_minute: int
-    _pending: int = 0
-    _replied_at: deque[float] = field(default_factory=deque[float])
-    _not_before: float = 0.0
-    _refusals: int = 0
-
-    def wait_s(self, now: float) -> float:
-        """How long to wait before asking again; 0.0 if a start may be made at once."""
-        while self._replied_at and self._replied_at[0] <= now - MINUTE_S:
-            self._replied_at.popleft()
-        if now < self._not_before:
-            return self._not_before - now
-        if self._pending + len(self._replied_at) < self.starts_per_minute:
-            return 0.0
-        if self._replied_at:
-            return max(self._replied_at[0] + MINUTE_S - now, 0.001)
-        return 0.05  # all are on their way: the first reply decides
-
-    def started(self) -> None:
-        """Count a start that is about to be sent."""
-        self._pending += 1
-
-    def replied(self, now: float) -> None:
-        """The start was counted by the server, or may have been."""
-        self._pending -= 1
-        self._refusals = 0
-        self._replied_at.append(now)
-
-    def unsent(self) -> None:
-        """The start never reached the server."""
-        self._pending -= 1
-
-    def refused(self, now: float, retry_after_s: float | None) -> None:
-        """429: nobody starts until the server's own time is up, or a wait that doubles from 5 s to 2 minutes."""
-        self._pending -= 1
-        doubled_s = SHORTEST_PENALTY_S * 2.0 ** min(self._refusals, 8)
-        penalty_s = min(doubled_s if retry_after_s is None else retry_after_s, LONGEST_PENALTY_S)
-        self._refusals += 1
-        self._not_before = max(self._not_before, now + penalty_s)
-
-    @property
-    def refusals(self) -> int:
-        """429s since the last start that was not refused."""
-        return self._refusals
+BLOCKS_A_MINUTE = 240
+LARGEST_BLOCK = 25
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
-    """When to look at a take that is not final.
+class Granted:
+    """How many starts may be made now; where none may, how long to wait before asking again, in seconds."""
 
-    Attributes:
-        floor_s: never look at the same take again sooner than this.
-        ceiling_s: never leave it longer than this.
-        likely_s: inference times seen lately for the same model and duration, in seconds, in any order.
+    starts: int
+    wait_s: float = 0.0
+
+
+def block_of(limits: Limits) -> int:
+    """How many starts are granted at once: few enough that those which are held back in the end do not matter."""
+    return min(max(limits.starts_per_minute // BLOCKS_A_MINUTE, 1), LARGEST_BLOCK)
+
+
+def grant_starts(counted: int, next_free_at: float | None, limits: Limits, wanted: int, now: float) -> Granted:
+    """What may be granted, so that no 60 s ever hold more starts than the account allows.
+
+    A start counts from its grant until a minute after its reply came, since only the reply proves that the server has
+    counted it; so the server's own minute can't see one more, however long the network took.
+
+    `counted` are the starts of all runs together that count at this moment; at `next_free_at` the next of them do not
+    count any more.
     """
+    free = limits.starts_per_minute - counted
+    if free > 0:
+        return Granted(min(free, wanted))
+    return Granted(0, max((next_free_at or now) - now, 0.001))
 
-    floor_s: float
-    ceiling_s: float = 30.0
-    likely_s: Sequence[float] = ()
 
-    def first_s(self) -> float:
-        """Seconds from submission to the first look: the lower quartile of what was seen, else the floor."""
-        if not self.likely_s:
-            return self.floor_s
-        ordered = sorted(self.likely_s)
-        return max(ordered[len(ordered) // 4], self.floor_s)
+def penalty_s(refusals: int, retry_after_s: float | None) -> float:
+    """How long everybody waits after a 429: what the server asks for, or 5 s doubled for each refusal in a row."""
+    doubled_s = SHORTEST_PENALTY_S * 2.0 ** min(refusals, 8)
+    return min(doubled_s if retry_after_s is None else retry_after_s, LONGEST_PENALTY_S)
 
-    def next_s(self, age_s: float) -> float:
-        """Seconds to the next look at a take submitted `age_s` ago: a tenth of that, to the ceiling, or the floor."""
-        return max(min(age_s / 10.0, self.ceiling_s), self.floor_s)
+
+def share_of_places(limits: Limits, others: Sequence[tuple[int, int]], wanted: int) -> int:
+    """How many places in flight a run may hold, given (held, wanted) of every other live run; 0: ask again later.
+
+    Who wants less than an even share leaves the rest to the others; nobody is told to give up what is in flight, so a
+    run that comes late gets its share as the takes of the others end.
+    """
+    left, askers = limits.max_in_flight, len(others) + 1
+    for want in sorted([wanted, *(each for _, each in others)]):
+        fair = left // askers
+        if want >= fair:
+            break
+        left, askers = left - want, askers - 1
+    fair = max(left // max(askers, 1), 1)
+    free = limits.max_in_flight - sum(held for held, _ in others)
+    return max(min(wanted, fair, free), 0)

@@ -5,9 +5,12 @@ One `Shoot` is shared by all batches of a process. It never decides what may be 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import NoReturn, assert_never
 
+from animatic.account import Account
 from animatic.errors import (
     ApiBusyError,
     ApiUnreachableError,
@@ -18,7 +21,7 @@ from animatic.errors import (
     TakenError,
     TryLaterError,
 )
-from animatic.gate import Gate, Halt, Halted
+from animatic.gate import Block, Gate, Halt, Halted
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.receipts import Receipts, Slot
@@ -64,7 +67,7 @@ class Shoot:
         self._desk = desk
         self._receipts = receipts
         self._now = asyncio.get_running_loop().time
-        self._gate = Gate(terms.limits, self.halt)
+        self._gate = Gate(Account(desk, terms.provider, terms.run_id, terms.limits), self.halt)
         self._watch = Watch(terms, client, desk, self.halt, tally, self._warn)
         self._requests = Requests(terms, client, upload)
 
@@ -93,9 +96,16 @@ class Shoot:
             *(self._see_through(take, records.get(take.fingerprint), log or _silent) for take in takes),
             return_exceptions=True,
         )
+        with contextlib.suppress(LedgerError):  # which whoever needs the ledger hears of
+            await self._gate.flush()
         problems = [end for end in ends if isinstance(end, BaseException)]
         for problem in sorted(problems, key=lambda error: isinstance(error, TryLaterError)):
             raise problem  # what may pass comes last, so that it is raised only if nothing else is wrong
+
+    async def close(self) -> None:
+        """Give back to the other runs what the account would have allowed this one."""
+        with contextlib.suppress(LedgerError):
+            await self._gate.close()
 
     async def _see_through(self, take: Take, record: Record | None, log: Log) -> None:
         """Buy and watch one take until there is nothing more to do for it in this run."""
@@ -136,7 +146,7 @@ class Shoot:
         if record.tried_here and not self.tally.was_submitted_here(take.fingerprint):
             self.tally.submitted(take.fingerprint, self._requests.price_usd(take))  # its reply was lost, then found
         async with self._gate.resumed():
-            await self._watch.see(take, record.attempt_id, record.prediction_id or "", log)
+            await self._watch.see(take, record.attempt_id, record.prediction_id or "", log, _age_s(record))
 
     async def _outwait(self, take: Take) -> None:
         """Wait until another run has submitted the take, but not for ever: that run may have been stopped."""
@@ -157,8 +167,8 @@ class Shoot:
         async with self._gate.place():
             await self._make_ready(take)
             while True:
-                await self._gate.start()
-                submission = asyncio.create_task(self._submit(take, log))
+                start = await self._gate.start()
+                submission = asyncio.create_task(self._submit(take, start, log))
                 try:
                     bought = await asyncio.shield(submission)
                 except asyncio.CancelledError:
@@ -191,7 +201,7 @@ class Shoot:
             self.halt.stop_buying(str(error))
             raise Halted from None
 
-    async def _submit(self, take: Take, log: Log) -> tuple[int, str] | None:
+    async def _submit(self, take: Take, start: Block, log: Log) -> tuple[int, str] | None:
         """Intent, POST, id: each durable before the next. None if it was not bought, or if nobody knows.
 
         Raises:
@@ -213,12 +223,15 @@ class Shoot:
                     self._requests.inputs(take),
                     keep=lambda http, body: self._keep(slot, attempt_id, intent.nonce, http, body),
                 )
-                return await self._conclude(slot, take, attempt_id, ended, log)
+                try:
+                    return await self._conclude(slot, take, attempt_id, ended, log)
+                finally:
+                    await self._tell_gate(start, ended)
         except TakenError:
             return None  # another run was faster; what it does with the take is seen next
         finally:
             if not has_left:
-                self._gate.unsent()
+                self._gate.unsent(start)
 
     async def _call_off(self, attempt_id: int) -> NoReturn:
         """The run stopped while the intent was on its way to the disk: nothing is sent after that."""
@@ -242,7 +255,6 @@ class Shoot:
             ApiBusyError, ApiUnreachableError: nothing was bought, and it may go again.
             LedgerError: it could not be written down; the reply stays in the receipts.
         """
-        self._tell_gate(ended)
         if ended.ending is Ending.STOP:
             self.halt.stop_buying(ended.said)
         state = STATE_AFTER[ended.ending]
@@ -273,13 +285,13 @@ class Shoot:
                 assert_never(ended.ending)
         return bought
 
-    def _tell_gate(self, ended: Ended) -> None:
+    async def _tell_gate(self, start: Block, ended: Ended) -> None:
         if ended.ending is Ending.UNSENT:
-            self._gate.unsent()
+            self._gate.unsent(start)
         elif ended.ending is Ending.BUSY:
-            self._gate.refused(ended.retry_after_s)
+            await self._gate.refused(start, ended.retry_after_s)
         else:
-            self._gate.replied()
+            await self._gate.replied(start)
 
     async def _bind(self, take: Take, attempt_id: int, ended: Ended) -> tuple[int, str] | None:
         """Make the id durable; None if it is another take's, which leaves both `held`: nothing to watch."""
@@ -293,6 +305,11 @@ class Shoot:
 
 def _standing(record: Record | None) -> Standing:
     return record.standing if record else Standing(None)
+
+
+def _age_s(record: Record) -> float:
+    """Seconds since it was submitted, by this machine's clock, which decides no more than when to look; above 0."""
+    return max((datetime.now(UTC) - record.submitted_at).total_seconds(), 0.001) if record.submitted_at else 0.001
 
 
 def _silent(_line: str) -> None:

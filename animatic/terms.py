@@ -21,6 +21,7 @@ class Terms:
         poll_floor_s: never look at the same take again sooner than this.
         take_deadline_s: a take that is not final this long after we began to watch it is left for the next run.
         not_found_grace_s: how long the API may go on saying that it does not know a prediction which it accepted.
+        looks_per_second: result queries of this process, on average.
         quote_age_s: with a budget, a price older than this is asked for again before something is bought at it.
     """
 
@@ -31,6 +32,7 @@ class Terms:
     take_deadline_s: float
     not_found_grace_s: float = 120.0
     quote_age_s: float = 600.0
+    looks_per_second: float = 500.0
     policy: BuyingPolicy = field(default_factory=BuyingPolicy)
     max_usd: float | None = None
     price_usd: float | None = None

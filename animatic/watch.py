@@ -1,9 +1,10 @@
 """Looks at what was submitted until it is final, and writes down what came of it. Buys nothing.
 
-How long takes usually need is learned from the ledger and from each take that ends.
+How long takes usually need is learned from the ledger and from each take that ends; when to look follows from that.
 """
 
 import asyncio
+import random
 from collections.abc import Callable
 
 from animatic.errors import AccountRefusedError, ApiRefusedError, NeverAgainError, TryLaterError
@@ -11,17 +12,20 @@ from animatic.gate import Halt, Halted
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.looks import Watched, finish_of
-from animatic.pacing import Looks
+from animatic.polling import Experience
 from animatic.shots import Take
 from animatic.takes import State
 from animatic.tally import Tally
 from animatic.terms import Terms
+from animatic.turns import Turns
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.wire import Prediction
 
-MOST_REMEMBERED = 1_000
+JITTER = 0.05
 
 Log = Callable[[str], None]
+Kind = tuple[str, str]
+"""What latencies depend on: model and duration."""
 
 
 class Watch:
@@ -33,34 +37,41 @@ class Watch:
         self._terms, self._client, self._desk, self._halt, self._tally = terms, client, desk, halt, tally
         self._warn = warn
         self._now = asyncio.get_running_loop().time
-        self._history: dict[tuple[str, str], list[float]] = {}
+        self._experience = Experience(terms.poll_floor_s)
+        self._turns = Turns(terms.looks_per_second, halt)
 
     async def learn(self) -> None:
         """Ask the ledger how long takes lately were."""
-        self._history = await self._desk.do(ledger_operations.inference_history, self._terms.provider)
+        history = await self._desk.do(ledger_operations.inference_history, self._terms.provider)
+        for kind, latencies_s in history.items():
+            self._experience.learn(kind, reversed(latencies_s))
 
-    async def see(self, take: Take, attempt_id: int, prediction_id: str, log: Log) -> None:
-        """Look at a prediction until it is final, lost, or its deadline is over.
+    async def see(
+        self, take: Take, attempt_id: int, prediction_id: str, log: Log, was_submitted_ago_s: float = 0.0
+    ) -> None:
+        """Look at a prediction until it is final, lost, or its deadline is over; at one from earlier, at once.
 
         Raises:
             Halted: the run stopped first.
         """
-        looks = Looks(self._terms.poll_floor_s, likely_s=self._history.get((take.shot.model, take.shot.duration), ()))
-        began = self._now()
-        watched = Watched()
-        wait_s = looks.first_s() if self._tally.was_submitted_here(take.fingerprint) else 0.0
+        kind = (take.shot.model, take.shot.duration)
+        began, watched = self._now(), Watched(was_submitted_ago_s)
+        ends_at = began + self._terms.take_deadline_s
+        due = began if was_submitted_ago_s else began + self._wait_s(kind, 0.0)
         self._tally.watching(take.fingerprint)
         try:
-            while (age_s := self._now() - began) < self._terms.take_deadline_s:
-                await self._halt.sleep(min(wait_s, self._terms.take_deadline_s - age_s))
+            while self._now() < ends_at:
+                await self._turns.at(min(due, ends_at))
                 prediction = await self._look(prediction_id, watched)
+                age_s = was_submitted_ago_s + self._now() - began
                 if prediction is not None:
                     await self._note(take, attempt_id, watched.see(prediction.status))
                     if prediction.is_final:
-                        return await self._finish(take, attempt_id, prediction, watched.polls, log)
+                        return await self._finish(take, attempt_id, prediction, watched, age_s, log)
+                    watched.not_done_at_s = age_s
                 elif watched.missing_s(self._now()) > self._terms.not_found_grace_s:
                     return await self._lose(take, attempt_id, watched)
-                wait_s = looks.next_s(self._now() - began)
+                due = self._now() + self._wait_s(kind, age_s)
             waited_s = self._now() - began
             await self._leave(attempt_id, watched, f"not final after {waited_s:.0f} s of watching{watched.problem}")
         except Halted:
@@ -68,6 +79,11 @@ class Watch:
             raise
         finally:
             self._tally.unwatching(take.fingerprint)
+
+    def _wait_s(self, kind: Kind, age_s: float) -> float:
+        """Seconds to the next look at a take of this age, so that takes which started together do not ask together."""
+        wait_s = self._experience.schedule(kind).next_age_s(age_s) - age_s
+        return max(wait_s * random.uniform(1 - JITTER, 1 + JITTER), self._terms.poll_floor_s)  # noqa: S311
 
     async def _look(self, prediction_id: str, watched: Watched) -> Prediction | None:
         """One look; None, and why in `watched`, where it shows nothing. A key that is refused stops everything."""
@@ -101,17 +117,19 @@ class Watch:
         said = f"{error}; the next run looks again"
         await self._desk.do(ledger_operations.leave, attempt_id, watched.polls, watched.status, said)
 
-    async def _finish(self, take: Take, attempt_id: int, prediction: Prediction, polls: int, log: Log) -> None:
+    async def _finish(  # noqa: PLR0913, PLR0917 - the take, its end, and what it took
+        self, take: Take, attempt_id: int, prediction: Prediction, watched: Watched, age_s: float, log: Log
+    ) -> None:
         """Write down the final answer, and learn from it."""
         end = finish_of(prediction)
-        contradiction = await self._desk.do(ledger_operations.finish, attempt_id, end, polls, self._terms.run_id)
+        told = (attempt_id, end, watched.polls, self._terms.run_id)
+        contradiction = await self._desk.do(ledger_operations.finish, *told)
         if contradiction is not None:
             self._warn(f"{take.name}: {contradiction}")
             return
         if end.state is State.COMPLETED and end.inference_ms:
-            seen = self._history.setdefault((take.shot.model, take.shot.duration), [])
-            seen.append(end.inference_ms / 1_000)
-            del seen[:-MOST_REMEMBERED]
+            took_s = min(max(end.inference_ms / 1_000, watched.not_done_at_s), age_s)
+            self._experience.learn((take.shot.model, take.shot.duration), [took_s])
         flagged = ", flagged NSFW" if any(end.has_nsfw_contents) else ""
         log(f"{take.name}: {end.state}{flagged}{f' ({end.error})' if end.error else ''}")
         self._tally.settled(take.fingerprint, end.state, is_flagged=any(end.has_nsfw_contents))

@@ -286,6 +286,7 @@ class Run:
         Raises:
             LocationError, ResultsUnwrittenError: it cannot be written; the latter if there was something to do.
         """
+        await self._running.close()
         records = await self.desk.do(ledger_operations.look_up, plan.takes, self.session.run_id)
         table = await asyncio.to_thread(plan.table, records, self.session.run_id)
         try:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import sqlalchemy as sa
@@ -53,6 +54,11 @@ class LedgerDesk:
         future: Future[R] = Future()
         self._jobs.put(_Job(lambda db: operation(db, *args, **kwargs), future))
         return await asyncio.shield(asyncio.wrap_future(future))
+
+    @property
+    def path(self) -> Path:
+        """The ledger's file."""
+        return Path(self._engine.url.database or "")
 
     def close(self) -> None:
         """Finish what is queued and close the file."""

@@ -2,8 +2,8 @@
 
 `take` says what is asked; it is written with the first intent. `attempt` holds each try to buy it. `run` holds who
 tried, and how much that run has committed. `remark` keeps what contradicts an attempt's state instead of changing it,
-`orphan` the predictions of the account that belong to no take. Nothing here decides anything: the rules are in
-`animatic.takes` and `animatic.evidence`.
+`orphan` the predictions of the account that belong to no take. `starts`, `pace` and `places` keep the account's limits
+for all runs together. Nothing here decides anything: the rules are in `animatic.takes`, `evidence` and `pacing`.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from animatic.errors import AnimaticError, LedgerUnusableError, LedgerVersionErr
 from animatic.ledger.place import remember, require_local, require_not_lost
 from animatic.takes import LIVE
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_TIMEOUT_S = 30
 
 METADATA = sa.MetaData()
@@ -105,6 +105,33 @@ ORPHAN = sa.Table(
     sa.Column("model", sa.Text, nullable=False),
     sa.Column("created_at", sa.DateTime),
     sa.Column("found_at", sa.DateTime, nullable=False),
+)
+
+STARTS = sa.Table(
+    "starts",
+    METADATA,
+    sa.Column("block_id", sa.Integer, primary_key=True),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("starts", sa.Integer, nullable=False),
+    sa.Column("until", sa.Float, nullable=False),  # they count until then; seconds of the machine's monotonic clock
+    sa.Index("starts_by_provider", "provider", "until", "starts"),
+)
+
+PACE = sa.Table(
+    "pace",
+    METADATA,
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("not_before", sa.Float, nullable=False),  # after a 429
+    sa.Column("refusals", sa.Integer, nullable=False),  # 429s in a row
+)
+
+PLACES = sa.Table(
+    "places",
+    METADATA,
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("held", sa.Integer, nullable=False),
+    sa.Column("wanted", sa.Integer, nullable=False),
 )
 
 _LIVE_SQL = sa.text("state IN (" + ", ".join(f"'{state}'" for state in sorted(LIVE)) + ")")
@@ -200,7 +227,7 @@ def _bring_up_to_date(db: sa.Connection, path: Path) -> str:
     found = None
     if sa.inspect(db).has_table(META.name):
         found = db.execute(sa.select(META.c.value).where(META.c.name == "schema_version")).scalar()
-    if found not in {None, "1", str(SCHEMA_VERSION)}:
+    if found not in {None, "1", "2", str(SCHEMA_VERSION)}:
         raise LedgerVersionError(
             f"ledger {path}: found schema version {found}; this animatic knows {SCHEMA_VERSION}. "
             "Install the version that wrote it."
@@ -216,7 +243,7 @@ def _bring_up_to_date(db: sa.Connection, path: Path) -> str:
     write = sa.text("INSERT INTO meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING")
     db.execute(write, [{"name": "schema_version", "value": str(SCHEMA_VERSION)}])
     db.execute(write, [{"name": "ledger_id", "value": secrets.token_hex(16)}])
-    if found == "1":
+    if found != str(SCHEMA_VERSION):
         db.execute(META.update().where(META.c.name == "schema_version").values(value=str(SCHEMA_VERSION)))
     return str(db.execute(sa.select(META.c.value).where(META.c.name == "ledger_id")).scalar())
 

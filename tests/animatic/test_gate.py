@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -11,9 +13,15 @@ from animatic.pacing import Limits
 WIDE = Limits(1_000, 1_000)
 
 
-def gate_of(limits: Limits = WIDE) -> tuple[Gate, Halt]:
-    halt = Halt()
-    return Gate(limits, halt), halt
+@pytest.fixture
+def gate_of(account_of: Any) -> Callable[..., tuple[Gate, Halt]]:
+    """Makes the gate of one more run on one ledger, and its stop switch."""
+
+    def make(limits: Limits = WIDE) -> tuple[Gate, Halt]:
+        halt = Halt()
+        return Gate(account_of(limits), halt), halt
+
+    return make
 
 
 async def turns(count: int = 5) -> None:
@@ -21,7 +29,7 @@ async def turns(count: int = 5) -> None:
         await asyncio.sleep(0)
 
 
-async def test_no_more_than_the_account_allows_are_in_flight_at_once() -> None:
+async def test_no_more_than_the_account_allows_are_in_flight_at_once(gate_of: Any) -> None:
     gate, _ = gate_of(Limits(1_000, 3))
     inside, most = 0, 0
 
@@ -37,7 +45,7 @@ async def test_no_more_than_the_account_allows_are_in_flight_at_once() -> None:
     assert (most, inside) == (3, 0)
 
 
-async def test_places_are_given_in_the_order_of_asking() -> None:
+async def test_places_are_given_in_the_order_of_asking(gate_of: Any) -> None:
     gate, _ = gate_of(Limits(1_000, 1))
     order: list[int] = []
 
@@ -50,7 +58,7 @@ async def test_places_are_given_in_the_order_of_asking() -> None:
     assert order == list(range(10))
 
 
-async def test_what_an_earlier_run_submitted_waits_for_no_place_but_takes_one_where_there_is() -> None:
+async def test_what_an_earlier_run_submitted_waits_for_no_place_but_takes_one(gate_of: Any) -> None:
     gate, _ = gate_of(Limits(1_000, 1))
     async with gate.resumed():
         newcomer = asyncio.create_task(gate.place().__aenter__())
@@ -62,39 +70,45 @@ async def test_what_an_earlier_run_submitted_waits_for_no_place_but_takes_one_wh
     await newcomer
 
 
-async def test_a_start_beyond_the_minute_waits_for_the_reply_to_grow_old() -> None:
+async def test_a_start_beyond_the_minute_waits_and_one_that_was_never_sent_is_made_again(gate_of: Any) -> None:
     gate, halt = gate_of(Limits(2, 10))
-    await gate.start()
-    await gate.start()
-    gate.replied()
+    first, second = await gate.start(), await gate.start()
+    await gate.replied(first)
     third = asyncio.create_task(gate.start())
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(0.05)
     assert not third.done()
-    gate.unsent()  # the second never left, so its start is free again
-    await asyncio.sleep(0)
+    gate.unsent(second)
     halt.stop_buying("enough")
     with pytest.raises(Halted):
         await third
 
 
-async def test_a_start_that_was_never_sent_is_free_at_once() -> None:
+async def test_a_start_that_was_never_sent_is_free_at_once(gate_of: Any) -> None:
     gate, _ = gate_of(Limits(1, 10))
-    for _ in range(20):
-        await gate.start()
-        gate.unsent()
+    async with asyncio.timeout(2):
+        for _ in range(20):
+            gate.unsent(await gate.start())
 
 
-async def test_a_429_makes_everyone_wait() -> None:
-    gate, _ = gate_of()
-    await gate.start()
-    gate.refused(0.2)
+async def test_a_429_makes_everyone_wait_whatever_run_they_are_of(gate_of: Any) -> None:
+    (gate, _), (other, _) = gate_of(), gate_of()
+    await gate.refused(await gate.start(), 0.3)
     assert gate.refusals == 1
     began = time.monotonic()
-    await asyncio.gather(*(gate.start() for _ in range(5)))
-    assert 0.15 < time.monotonic() - began < 2
+    await asyncio.gather(*(each.start() for each in (gate, other) for _ in range(5)))
+    assert 0.25 < time.monotonic() - began < 2
 
 
-async def test_when_buying_stops_nobody_gets_a_place_or_a_start() -> None:
+async def test_refusals_are_counted_until_a_start_is_not_refused(gate_of: Any) -> None:
+    gate, _ = gate_of()
+    for _ in range(3):
+        await gate.refused(await gate.start(), 0.01)
+    assert gate.refusals == 3
+    await gate.replied(await gate.start())
+    assert gate.refusals == 0
+
+
+async def test_when_buying_stops_nobody_gets_a_place_or_a_start(gate_of: Any) -> None:
     gate, halt = gate_of(Limits(1_000, 1))
     holder = gate.place()
     await holder.__aenter__()
@@ -109,7 +123,7 @@ async def test_when_buying_stops_nobody_gets_a_place_or_a_start() -> None:
         await halt.sleep(0.01)
 
 
-async def test_a_place_is_given_back_whatever_happens_in_it() -> None:
+async def test_a_place_is_given_back_whatever_happens_in_it(gate_of: Any) -> None:
     gate, _ = gate_of(Limits(1_000, 1))
     for _ in range(3):
         with pytest.raises(ValueError, match="boom"):
@@ -119,7 +133,7 @@ async def test_a_place_is_given_back_whatever_happens_in_it() -> None:
         pass
 
 
-async def test_who_gives_up_waiting_leaves_the_queue() -> None:
+async def test_who_gives_up_waiting_leaves_the_queue(gate_of: Any) -> None:
     gate, _ = gate_of(Limits(1_000, 1))
     async with gate.place():
         impatient = asyncio.create_task(gate.place().__aenter__())
@@ -168,3 +182,45 @@ async def test_a_sleep_is_as_long_as_asked() -> None:
     began = time.monotonic()
     await Halt().sleep(0.05)
     assert 0.05 <= time.monotonic() - began < 1
+
+
+async def test_runs_on_one_ledger_share_the_places_and_a_late_one_gets_its_share(gate_of: Any) -> None:
+    limits, inside, most = Limits(100_000, 6), [0, 0, 0], 0
+
+    async def fly(number: int, gate: Gate) -> None:
+        nonlocal most
+        async with gate.place():
+            inside[number] += 1
+            most = max(most, sum(inside))
+            await asyncio.sleep(0.05)
+            inside[number] -= 1
+
+    async def run(number: int, takes: int, delay_s: float) -> float:
+        await asyncio.sleep(delay_s)
+        gate, _ = gate_of(limits)
+        began = time.monotonic()
+        await asyncio.gather(*(fly(number, gate) for _ in range(takes)))
+        await gate.close()
+        return time.monotonic() - began
+
+    *_, late_s = times = await asyncio.gather(run(0, 350, 0.0), run(1, 350, 0.0), run(2, 4, 0.4))
+    assert most == 6
+    assert late_s < 0.7 * min(times[:2]), "it was left to wait until the others were through"
+
+
+async def test_the_places_of_a_run_that_died_are_free(account_of: Any) -> None:
+    limits = Limits(1_000, 5)
+    dead, live = account_of(limits, is_alive=False), account_of(limits)
+    assert await dead.take_places(0, 5) == 5
+    assert await live.take_places(0, 5) == 5
+
+
+async def test_what_is_in_flight_is_never_told_to_end(account_of: Any) -> None:
+    limits = Limits(1_000, 10)
+    first, second = account_of(limits), account_of(limits)
+    assert await first.take_places(10, 20) == 10
+    assert await second.take_places(0, 10) == 0
+    assert await first.take_places(7, 20) == 5, "an even share, though more are in use"
+    assert await second.take_places(0, 10) == 3
+    assert await first.take_places(0, 0) == 0
+    assert await second.take_places(3, 10) == 10

@@ -1,169 +1,179 @@
-"""Starts per minute, penalties and looks, on virtual time."""
+"""Starts per minute, penalties and places: the rules, and several runs that drive them in virtual time."""
 
-import heapq
-from itertools import count
-from typing import TypeAlias
+import asyncio
+import random
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torture.virtual import VirtualLoop
 
-from animatic.pacing import LEVELS, LONGEST_PENALTY_S, Limits, Looks, StartPace
-
-delays = st.lists(
-    st.tuples(st.floats(0.0, 90.0), st.floats(0.0, 1.0), st.sampled_from(["accepted", "accepted", "unsent"])),
-    min_size=1,
-    max_size=60,
+from animatic.account import Account
+from animatic.gate import Gate, Halt
+from animatic.pacing import (
+    HOLD_S,
+    LARGEST_BLOCK,
+    LEVELS,
+    LONGEST_PENALTY_S,
+    Granted,
+    Limits,
+    block_of,
+    grant_starts,
+    penalty_s,
+    share_of_places,
 )
+from tests.animatic.conftest import DirectDesk
 
 # A machine may be busy.
-unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-seconds = st.floats(0.0, 1e6)
-Plan: TypeAlias = list[tuple[float, float, str]]
+unhurried = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 
 
-def counted_by_server(starts_per_minute: int, plan: Plan) -> list[float]:
-    """When a server counts each start, driving a pace as hard as it lets itself be driven.
+class Minute:
+    """A server that counts starts, and some runs that make them as fast as they are let."""
 
-    Each start has a delay until its reply, and a share of that delay after which the server counts it.
-    """
-    pace, now, order = StartPace(starts_per_minute), 0.0, count()
-    replies: list[tuple[float, int, str]] = []
-    counted: list[float] = []
-    for delay_s, share, end in plan:
-        while (wait_s := pace.wait_s(now)) > 0:
-            now = min([now + wait_s, *(at for at, _, _ in replies[:1])])
-            while replies and replies[0][0] <= now:
-                settle(pace, *heapq.heappop(replies)[::2])
-        pace.started()
-        if end == "accepted":
-            counted.append(now + delay_s * share)
-        heapq.heappush(replies, (now + delay_s, next(order), end))
-        while replies and replies[0][0] <= now:
-            settle(pace, *heapq.heappop(replies)[::2])
-    return sorted(counted)
+    def __init__(self, folder: Path, limits: Limits, seed: int) -> None:
+        self.desk = DirectDesk(folder / "ledger.sqlite")
+        self.limits, self.chance = limits, random.Random(seed)
+        self.counted: list[float] = []
+
+    async def run(self, number: int, takes: int, longest_s: float) -> None:
+        gate = Gate(Account(self.desk, "sandbox", f"run-{number}", self.limits), Halt())
+        await asyncio.gather(*(self._take(gate, longest_s) for _ in range(takes)))
+        await gate.flush()
+
+    async def _take(self, gate: Gate, longest_s: float) -> None:
+        while True:
+            start = await gate.start()
+            delay_s, share = self.chance.uniform(0.0, longest_s), self.chance.random()
+            await asyncio.sleep(delay_s * share)
+            if self.chance.random() < 0.1:
+                gate.unsent(start)
+                continue
+            self.counted.append(asyncio.get_running_loop().time())
+            await asyncio.sleep(delay_s * (1 - share))
+            return await gate.replied(start)
 
 
-def settle(pace: StartPace, at: float, end: str) -> None:
-    if end == "accepted":
-        pace.replied(at)
-    else:
-        pace.unsent()
+def drive(limits: Limits, runs: int, takes: int, longest_s: float, seed: int) -> list[float]:
+    """When the server counted each start."""
+    folder = Path(tempfile.mkdtemp(prefix="animatic-minute-"))
+    loop = VirtualLoop()
+    try:
+        asyncio.set_event_loop(loop)
+        minute = Minute(folder, limits, seed)
+
+        async def all_runs() -> None:
+            await asyncio.gather(*(minute.run(number, takes, longest_s) for number in range(runs)))
+
+        loop.run_until_complete(all_runs())
+        minute.desk.close()
+        return sorted(minute.counted)
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+        shutil.rmtree(folder)
 
 
 @unhurried
-@given(st.integers(1, 8), delays)
-def test_no_minute_ever_holds_more_starts_than_allowed(starts_per_minute: int, plan: Plan) -> None:
-    counted = counted_by_server(starts_per_minute, plan)
+@given(st.integers(1, 30), st.integers(1, 3), st.floats(0.0, 50.0), st.integers(0, 10**6))
+def test_no_minute_ever_holds_more_starts_than_allowed_however_many_runs_there_are(
+    starts_per_minute: int, runs: int, longest_s: float, seed: int
+) -> None:
+    counted = drive(Limits(starts_per_minute, 10**6), runs, 25, longest_s, seed)
+    assert len(counted) == 25 * runs
     for first, later in zip(counted, counted[starts_per_minute:], strict=False):
         assert later - first >= 60.0 - 1e-6
 
 
-@unhurried
-@given(st.integers(1, 8), delays)
-def test_the_pace_never_stands_still(starts_per_minute: int, plan: Plan) -> None:
-    accepted = [delay for delay, _, end in plan if end == "accepted"]
-    counted = counted_by_server(starts_per_minute, plan)
-    assert len(counted) == len(accepted)
-    assert max(counted, default=0.0) <= sum(delay + 60.0 for delay, _, _ in plan)
+@pytest.mark.parametrize(("starts_per_minute", "runs"), [(60, 1), (600, 1), (600, 4)])
+def test_the_account_is_kept_full(starts_per_minute: int, runs: int) -> None:
+    counted = drive(Limits(starts_per_minute, 10**6), runs, 4 * starts_per_minute // runs, 0.5, 1)
+    began = counted[0]
+    full = [sum(began + 60 * m <= each < began + 60 * (m + 1) for each in counted) for m in range(1, 3)]
+    assert all(0.97 * starts_per_minute <= each <= starts_per_minute for each in full), full
 
 
-def test_a_start_is_free_again_a_minute_after_its_reply_not_after_its_grant() -> None:
-    pace = StartPace(1)
-    pace.started()
-    assert pace.wait_s(59.0) > 0
-    pace.replied(30.0)
-    assert pace.wait_s(89.0) == pytest.approx(1.0)
-    assert pace.wait_s(90.0) == 0.0
+def test_who_held_starts_and_died_holds_them_up_for_two_minutes_and_not_for_ever(tmp_path: Path) -> None:
+    desk = DirectDesk(tmp_path / "ledger.sqlite")
+    asyncio.run(_die_with_starts(desk))
+    desk.close()
 
 
-def test_a_start_that_was_never_sent_costs_nothing() -> None:
-    pace = StartPace(1)
-    pace.started()
-    pace.unsent()
-    assert pace.wait_s(0.0) == 0.0
+async def _die_with_starts(desk: DirectDesk) -> None:
+    now = 1_000.0
+    dead, live = (Account(desk, "sandbox", name, Limits(4, 9)) for name in ("dead", "live"))
+    dead._now = live._now = lambda: now
+    for _ in range(4):
+        assert (await dead.take_starts(1, ()))[1] == Granted(1)
+    assert (await live.take_starts(1, ()))[1] == Granted(0, HOLD_S)
+    now += HOLD_S
+    assert (await live.take_starts(1, ()))[1] == Granted(1)
 
 
-@unhurried
-@given(st.floats(0.0, 1e9), seconds)
-def test_a_penalty_is_never_longer_than_two_minutes(retry_after_s: float, now: float) -> None:
-    pace = StartPace(5)
-    pace.started()
-    pace.refused(now, retry_after_s)
-    assert pace.wait_s(now) <= LONGEST_PENALTY_S + 1e-6
-    assert pace.wait_s(now + LONGEST_PENALTY_S) == 0.0
+async def test_what_was_granted_before_the_machine_started_anew_is_forgotten(tmp_path: Path) -> None:
+    desk = DirectDesk(tmp_path / "ledger.sqlite")
+    account = Account(desk, "sandbox", "run", Limits(1, 9))
+    account._now = lambda: 500_000.0
+    assert (await account.take_starts(1, ()))[1] == Granted(1)
+    await account.pause(100.0)
+    account._now = lambda: 60.0
+    assert (await account.take_starts(1, ()))[1] == Granted(1)
+    desk.close()
 
 
-def test_the_servers_own_wait_is_honoured() -> None:
-    pace = StartPace(5)
-    pace.started()
-    pace.refused(100.0, 7.0)
-    assert pace.wait_s(106.0) == pytest.approx(1.0)
-    assert pace.wait_s(107.0) == 0.0
+def test_blocks_are_a_quarter_of_a_second_of_starts() -> None:
+    assert [block_of(LEVELS[level]) for level in ("bronze", "silver", "gold", "ultra")] == [1, 1, 2, 20]
+    assert block_of(Limits(100_000, 1)) == LARGEST_BLOCK
 
 
-def test_without_a_wait_of_the_servers_ours_doubles_to_two_minutes_and_an_accepted_start_resets_it() -> None:
-    pace, now, waits = StartPace(100), 0.0, []
-    for _ in range(8):
-        pace.started()
-        pace.refused(now, None)
-        waits.append(pace.wait_s(now))
-        now += pace.wait_s(now)
-    assert waits == pytest.approx([5, 10, 20, 40, 80, 120, 120, 120])
-    assert pace.refusals == 8
-    pace.started()
-    pace.replied(now)
-    assert pace.refusals == 0
-    pace.started()
-    pace.refused(now, None)
-    assert pace.wait_s(now) == pytest.approx(5.0)
+@given(st.integers(0, 100), st.integers(1, 100), st.integers(1, 50), st.floats(0.0, 1e6))
+def test_never_more_are_granted_than_are_free_or_wanted(counted: int, limit: int, wanted: int, now: float) -> None:
+    granted = grant_starts(counted, now + 30.0 if counted else None, Limits(limit, 1), wanted, now)
+    assert granted.starts == max(min(limit - counted, wanted), 0)
+    assert (granted.wait_s > 0) == (granted.starts == 0)
 
 
-def test_a_shorter_penalty_does_not_end_a_longer_one() -> None:
-    pace = StartPace(5)
-    for retry_after_s in (60.0, 1.0):
-        pace.started()
-        pace.refused(0.0, retry_after_s)
-    assert pace.wait_s(1.0) == pytest.approx(59.0)
+@given(st.integers(0, 10**6), st.none() | st.floats(0.0, 1e9))
+def test_a_penalty_is_never_longer_than_two_minutes(refusals: int, retry_after_s: float | None) -> None:
+    assert 0.0 <= penalty_s(refusals, retry_after_s) <= LONGEST_PENALTY_S
 
 
-def test_ten_thousand_refusals_do_not_overflow() -> None:
-    pace = StartPace(5)
-    for _ in range(10_000):
-        pace.started()
-        pace.refused(0.0, None)
-    assert pace.wait_s(0.0) == LONGEST_PENALTY_S
+def test_without_a_wait_of_the_servers_ours_doubles_from_5_s_to_two_minutes() -> None:
+    assert [penalty_s(refusals, None) for refusals in range(7)] == [5, 10, 20, 40, 80, 120, 120]
+    assert penalty_s(5, 7.0) == 7.0
 
 
-@unhurried
-@given(st.floats(0.05, 600.0), st.floats(0.0, 1e7))
-def test_a_look_is_never_sooner_than_the_floor_nor_later_than_the_ceiling_above_it(
-    floor_s: float, age_s: float
+async def test_a_shorter_penalty_does_not_end_a_longer_one(tmp_path: Path) -> None:
+    desk = DirectDesk(tmp_path / "ledger.sqlite")
+    account = Account(desk, "sandbox", "run", Limits(5, 9))
+    account._now = lambda: 0.0
+    assert [await account.pause(60.0), await account.pause(1.0)] == [1, 2]
+    assert (await account.take_starts(1, ()))[1] == Granted(0, 60.0)
+    await account.go_on()
+    assert await account.pause(1.0) == 1
+    desk.close()
+
+
+@given(
+    st.integers(1, 50),
+    st.lists(st.tuples(st.integers(0, 10), st.integers(0, 60)), max_size=5),
+    st.integers(1, 60),
+)
+def test_places_are_never_more_than_there_are_nor_than_are_wanted(
+    places: int, others: list[tuple[int, int]], wanted: int
 ) -> None:
-    looks = Looks(floor_s)
-    assert floor_s <= looks.next_s(age_s) <= max(looks.ceiling_s, floor_s)
+    share = share_of_places(Limits(1, places), others, wanted)
+    assert 0 <= share <= wanted
+    assert share == 0 or share + sum(held for held, _ in others) <= places
 
 
-@unhurried
-@given(st.lists(st.floats(0.0, 1e9), max_size=50))
-def test_the_first_look_is_within_what_was_seen_and_never_before_the_floor(likely_s: list[float]) -> None:
-    first_s = Looks(5.0, likely_s=likely_s).first_s()
-    assert 5.0 <= first_s <= max([5.0, *likely_s])
-
-
-def test_the_first_look_comes_when_a_quarter_of_the_takes_seen_lately_were_done() -> None:
-    assert Looks(5.0, likely_s=[90, 40, 60, 50, 80, 70, 100, 110]).first_s() == 60
-
-
-def test_looks_grow_with_age() -> None:
-    looks = Looks(5.0)
-    assert [looks.next_s(age_s) for age_s in (0, 49, 100, 200, 1_000)] == [5, 5, 10, 20, 30]
-
-
-def test_levels_have_the_lower_figure_of_each_pair() -> None:
-    assert LEVELS == {  # noqa: SIM300 - the name is what is tested
-        "bronze": Limits(2, 2),
-        "silver": Limits(60, 100),
-        "gold": Limits(600, 2_000),
-        "ultra": Limits(5_000, 5_000),
-    }
+def test_who_wants_less_leaves_the_rest_to_the_others() -> None:
+    limits = Limits(1, 12)
+    assert share_of_places(limits, [], 100) == 12
+    assert share_of_places(limits, [(0, 100)], 100) == 6
+    assert share_of_places(limits, [(2, 2)], 100) == 10
+    assert share_of_places(limits, [(2, 2), (5, 100)], 100) == 5
+    assert share_of_places(limits, [(10, 100)], 100) == 2, "the rest when the other's takes end"

@@ -156,7 +156,7 @@ async def test_an_api_that_is_busy_for_ever_is_given_up_with_the_takes_still_pla
     task = asyncio.create_task(run.see_through(takes))
     await asyncio.sleep(0.3)
     assert not task.done()
-    run.shoot._gate._pace._refusals = 50  # as after the first fifty, without waiting for them
+    run.shoot._gate.refusals = 50  # as after the first fifty, without waiting for them
     await asyncio.wait_for(task, 10)
     assert isinstance(run.error, ApiBusyError)
     assert await studio.states(takes) == {"unsent": 1}

@@ -129,9 +129,8 @@ def _step(call: str, arguments: str, result: int, opened: str, positions: dict[s
             return Step("rename", strings[0].decode(), target=strings[1].decode())
         case "sendto" | "sendmsg" | "writev":
             sent = b"".join(strings)
-            return (
-                Step("post", "", sent) if sent.startswith(b"POST /api/v3/wavespeed-ai") or b'"prompt"' in sent else None
-            )
+            is_submission = sent.startswith(b"POST /api/v3/wavespeed-ai") or b'"prompt"' in sent
+            return Step("post", "", sent) if is_submission and b'"model_id"' not in sent else None  # that is a quote
         case _:
             return None
 

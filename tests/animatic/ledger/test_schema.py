@@ -199,7 +199,7 @@ def test_a_ledger_of_version_1_is_brought_up_to_date_with_all_it_knows(path: Pat
         assert db.execute("SELECT fingerprint, state, nonce, candidates FROM attempt").fetchall() == [
             ("f", "unknown", "", None)
         ]
-        assert db.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone() == ("2",)
+        assert db.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone() == (str(SCHEMA_VERSION),)
     before = path.read_bytes()
     opened(path).dispose()
     assert path.read_bytes() == before
@@ -234,3 +234,16 @@ def test_a_link_to_a_ledger_is_that_ledger(path: Path) -> None:
     assert sqlite_path(f"sqlite:///{link}") == path.resolve()
     open_engine(f"sqlite:///{link}").dispose()
     assert not runs_folder(link).exists(), "a second place for locks would take live runs for dead"
+
+
+def test_a_ledger_of_version_2_gets_what_keeps_the_pace(path: Path) -> None:
+    opened(path).dispose()
+    with closing(sqlite3.connect(path)) as db, db:
+        for table in ("starts", "pace", "places"):
+            db.execute(f"DROP TABLE {table}")
+        db.execute("UPDATE meta SET value = '2' WHERE name = 'schema_version'")
+    opened(path).dispose()
+    with closing(sqlite3.connect(path)) as db:
+        tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        assert {"starts", "pace", "places"} <= tables
+        assert db.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone() == (str(SCHEMA_VERSION),)

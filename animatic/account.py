@@ -1,0 +1,44 @@
+"""The account's limits as one run sees them: granted by the ledger, which all runs on it share. Decides nothing."""
+
+import asyncio
+import functools
+from collections.abc import Sequence
+
+from animatic.ledger import pace
+from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.liveness import is_alive
+from animatic.ledger.pace import Settled
+from animatic.pacing import Granted, Limits, block_of
+
+
+class Account:
+    """One provider's account, asked by one run. Make it inside the event loop, whose clock counts."""
+
+    def __init__(self, desk: LedgerDesk, provider: str, run_id: str, limits: Limits) -> None:
+        self.limits = limits
+        self._desk, self._provider, self._run_id = desk, provider, run_id
+        self._is_alive = functools.partial(is_alive, desk.path)
+        self._now = asyncio.get_running_loop().time
+
+    async def take_starts(self, wanted: int, settled: Sequence[Settled]) -> tuple[int, Granted]:
+        """Ask for a block of at most `wanted` starts, and settle earlier ones; the block's id, and what is in it."""
+        wanted = min(wanted, block_of(self.limits))
+        return await self._desk.do(pace.take_starts, self._provider, self.limits, wanted, self._now(), settled)
+
+    async def settle_starts(self, settled: Sequence[Settled]) -> None:
+        """Say what became of blocks."""
+        await self._desk.do(pace.settle_starts, settled)
+
+    async def pause(self, retry_after_s: float | None) -> int:
+        """A 429: every run waits; how many there were in a row."""
+        return await self._desk.do(pace.pause, self._provider, self._now(), retry_after_s)
+
+    async def go_on(self) -> None:
+        """There was a start that was not refused."""
+        await self._desk.do(pace.go_on, self._provider)
+
+    async def take_places(self, in_use: int, wanted: int) -> int:
+        """How many places in flight this run may hold, those in use among them, if any; 0 wanted gives all back."""
+        return await self._desk.do(
+            pace.take_places, self._provider, self.limits, self._run_id, in_use, wanted, self._is_alive
+        )

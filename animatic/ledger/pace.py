@@ -1,0 +1,102 @@
+"""The account's limits, kept for every run on the ledger together: starts in blocks, and places in flight.
+
+Each function runs inside a transaction that its caller commits; what may be granted is decided in `animatic.pacing`.
+Moments are seconds of a clock that all processes of one machine share and that only grows (the monotonic clock). After
+a restart of the machine it begins again: what lies further in the future than it ever may is from before, and dropped.
+"""
+
+from collections.abc import Callable, Sequence
+
+import sqlalchemy as sa
+
+from animatic.ledger.schema import PACE, PLACES, STARTS
+from animatic.pacing import (
+    HOLD_S,
+    LONGEST_PENALTY_S,
+    MINUTE_S,
+    Granted,
+    Limits,
+    grant_starts,
+    penalty_s,
+    share_of_places,
+)
+
+Settled = tuple[int, int, float]
+"""A block that is used up: its id, how many of its starts were sent, and when the last reply to them came."""
+
+
+def take_starts(  # noqa: PLR0913, PLR0917 - whose starts, how many, and what becomes of earlier ones
+    db: sa.Connection, provider: str, limits: Limits, wanted: int, now: float, settled: Sequence[Settled] = ()
+) -> tuple[int, Granted]:
+    """Ask for a block of starts, and say what became of earlier blocks; the block's id, and what is in it."""
+    settle_starts(db, settled)
+    db.execute(STARTS.delete().where(STARTS.c.provider == provider, _is_over(now)))
+    paused = db.execute(sa.select(PACE.c.not_before).where(PACE.c.provider == provider)).scalar()
+    if paused is not None and now < paused <= now + LONGEST_PENALTY_S:
+        return 0, Granted(0, paused - now)
+    counted, next_free_at = db.execute(
+        sa.select(sa.func.coalesce(sa.func.sum(STARTS.c.starts), 0), sa.func.min(STARTS.c.until)).where(
+            STARTS.c.provider == provider
+        )
+    ).one()
+    granted = grant_starts(int(counted), next_free_at, limits, wanted, now)
+    if not granted.starts:
+        return 0, granted
+    made = db.execute(STARTS.insert().values(provider=provider, starts=granted.starts, until=now + HOLD_S))
+    return int((made.inserted_primary_key or (0,))[0]), granted
+
+
+def settle_starts(db: sa.Connection, settled: Sequence[Settled]) -> None:
+    """Blocks that are used up count until a minute after their last reply, and only for what was sent of them."""
+    for block_id, sent, replied_at in settled:
+        values = {"starts": sent, "until": replied_at + MINUTE_S}
+        db.execute(STARTS.update().where(STARTS.c.block_id == block_id).values(values))
+
+
+def pause(db: sa.Connection, provider: str, now: float, retry_after_s: float | None) -> int:
+    """A 429: nobody starts for a while; how many there were in a row, on the whole ledger."""
+    found = db.execute(sa.select(PACE.c.not_before, PACE.c.refusals).where(PACE.c.provider == provider)).first()
+    refusals, until = (found.refusals, found.not_before) if found else (0, 0.0)
+    until = max(until if until <= now + LONGEST_PENALTY_S else 0.0, now + penalty_s(refusals, retry_after_s))
+    values = {"not_before": until, "refusals": refusals + 1}
+    if found is None:
+        db.execute(PACE.insert().values(provider=provider, **values))
+    else:
+        db.execute(PACE.update().where(PACE.c.provider == provider).values(values))
+    return refusals + 1
+
+
+def go_on(db: sa.Connection, provider: str) -> None:
+    """A start was not refused: the next 429 is the first of its row."""
+    db.execute(PACE.update().where(PACE.c.provider == provider, PACE.c.refusals > 0).values(refusals=0))
+
+
+def take_places(  # noqa: PLR0913, PLR0917 - whose places, how many, and who else is there
+    db: sa.Connection,
+    provider: str,
+    limits: Limits,
+    run_id: str,
+    in_use: int,
+    wanted: int,
+    is_alive: Callable[[str], bool],
+) -> int:
+    """How many places in flight the run may hold from now on, those in use among them; 0 wanted gives all back.
+
+    Where more are in use than that, they stay in use, and count, until their takes end.
+    """
+    rows = db.execute(sa.select(PLACES).where(PLACES.c.provider == provider, PLACES.c.run_id != run_id)).all()
+    dead = [row.run_id for row in rows if not is_alive(row.run_id)]
+    if dead:
+        db.execute(PLACES.delete().where(PLACES.c.provider == provider, PLACES.c.run_id.in_(dead)))
+    others = [(row.held, row.wanted) for row in rows if row.run_id not in dead]
+    db.execute(PLACES.delete().where(PLACES.c.provider == provider, PLACES.c.run_id == run_id))
+    if not wanted:
+        return 0
+    share = share_of_places(limits, others, wanted)
+    held = max(share, in_use)
+    db.execute(PLACES.insert().values(provider=provider, run_id=run_id, held=held, wanted=wanted))
+    return share
+
+
+def _is_over(now: float) -> sa.ColumnElement[bool]:
+    return sa.or_(STARTS.c.until <= now, STARTS.c.until > now + HOLD_S)

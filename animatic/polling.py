@@ -1,0 +1,162 @@
+"""When to look at a take that is not final: where the latencies seen so far say that a look is worth most. Pure.
+
+A look costs a request; a take that is done and not looked at costs lag. The cheapest mix of the two looks with an
+intensity (looks a second) in proportion to the square root of the hazard: of the chance that a take which is not done
+yet is done in the next second. `docs/polling.md` derives it, and what no schedule can beat.
+
+    latencies are seen      a log-normal is fitted to the newest of them; the mean number of looks is MEAN_LOOKS, or
+                            fewer where the floor would bind around the time at which most takes are done
+    none are seen           every look comes later than the one before by half of the take's age
+
+Never closer than the floor. Beyond the age at which nearly all are done the log-normal says nothing any more: looks are
+a tenth of the age apart there, whatever holds that take up.
+"""
+
+import math
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+
+MEAN_LOOKS = 4.0
+LONGEST_S = 60.0
+"""No look comes later than this after the one before, but where the floor is longer."""
+
+MOST_REMEMBERED = 400
+FEWEST = 3
+_PRIOR_WEIGHT, _PRIOR_SIGMA, _LEAST_SIGMA = 3.0, 0.3, 0.02
+_LOWEST_Z, _HIGHEST_Z, _STEPS = -4.5, 6.0, 300
+_TAIL_Z = 2.9
+"""Standard deviations beyond which all but 2 in 1,000 are done."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogNormal:
+    """A distribution of latencies: seconds of which half are shorter, and the standard deviation of their logarithm."""
+
+    median_s: float
+    sigma: float
+
+    @property
+    def mean_s(self) -> float:
+        """The mean, in seconds."""
+        return self.median_s * math.exp(self.sigma**2 / 2)
+
+
+def fit(latencies_s: Sequence[float]) -> LogNormal | None:
+    """What these latencies look like; None where they are too few. A few that are far off do not spoil it."""
+    logs = sorted(math.log(each) for each in latencies_s if each > 0)
+    if len(logs) < FEWEST:
+        return None
+    cut = len(logs) // 50
+    lowest, highest = logs[cut], logs[-1 - cut]
+    clipped = [min(max(each, lowest), highest) for each in logs]
+    middle = sum(clipped) / len(clipped)
+    spread = sum((each - middle) ** 2 for each in clipped) + _PRIOR_WEIGHT * _PRIOR_SIGMA**2
+    sigma = math.sqrt(spread / (len(clipped) - 1 + _PRIOR_WEIGHT))
+    return LogNormal(math.exp(middle), max(sigma, _LEAST_SIGMA))
+
+
+class Schedule:
+    """The ages at which a take is looked at, all counted from its submission, in seconds.
+
+    Attributes:
+        cost_bound_s: (mean looks) x (mean lag in seconds) that no schedule gets below, by about: (integral of the root
+            of density x survival) squared, halved.
+    """
+
+    def __init__(self, latency: LogNormal | None, floor_s: float, mean_looks: float = MEAN_LOOKS) -> None:
+        self._floor_s = floor_s
+        self._ages_s, self._looks, self._last_rate, self._tail_s = (0.0,), (0.0,), 0.0, 0.0
+        self.cost_bound_s = 0.0
+        if latency is not None:
+            self._tabulate(latency, mean_looks)
+
+    def next_age_s(self, age_s: float) -> float:
+        """The age at the next look, given the age at the last one; 0.0 before any."""
+        soonest = age_s + self._floor_s
+        if not self._last_rate:
+            return max(soonest, min(1.5 * age_s, age_s + LONGEST_S))
+        wanted = self._age_after(self._looks_until(age_s) + 1.0)
+        if age_s > self._tail_s:
+            wanted = max(wanted, 1.1 * age_s)
+        return max(soonest, min(wanted, age_s + LONGEST_S) if age_s else wanted)
+
+    def _tabulate(self, latency: LogNormal, mean_looks: float) -> None:
+        """How many looks are due until each of many ages, so that they come one apart."""
+        step = (_HIGHEST_Z - _LOWEST_Z) / _STEPS
+        zs = [_LOWEST_Z + step * number for number in range(_STEPS + 1)]
+        ages = [latency.median_s * math.exp(latency.sigma * z) for z in zs]
+        density = [
+            math.exp(-z * z / 2) / (math.sqrt(math.tau) * latency.sigma * age) for z, age in zip(zs, ages, strict=True)
+        ]
+        survival = [math.erfc(z / math.sqrt(2)) / 2 for z in zs]
+        root = [math.sqrt(f * s) for f, s in zip(density, survival, strict=True)]
+        total = _integrals(ages, root)[-1]
+        self.cost_bound_s = total**2 / 2
+        self._tail_s = latency.median_s * math.exp(_TAIL_Z * latency.sigma)
+        hazard_root = [math.sqrt(f / s) for f, s in zip(density, survival, strict=True)]
+        busiest = max(h for h, s in zip(hazard_root, survival, strict=True) if s > 1 - _MOST_ARE_DONE)
+        factor = min(mean_looks / total, 1.0 / (self._floor_s * busiest) if self._floor_s else math.inf)
+        rate = [factor * h for h in hazard_root]
+        self._ages_s, self._looks, self._last_rate = tuple(ages), tuple(_integrals(ages, rate)), rate[-1]
+
+    def _looks_until(self, age_s: float) -> float:
+        if age_s >= self._ages_s[-1]:
+            return self._looks[-1] + (age_s - self._ages_s[-1]) * self._last_rate
+        return _between(age_s, self._ages_s, self._looks)
+
+    def _age_after(self, looks: float) -> float:
+        if looks >= self._looks[-1]:
+            return self._ages_s[-1] + (looks - self._looks[-1]) / self._last_rate
+        return _between(looks, self._looks, self._ages_s)
+
+
+_MOST_ARE_DONE = 0.75
+"""The share of takes that are done while the floor must not bind."""
+
+
+@dataclass(slots=True)
+class Experience:
+    """Latencies seen lately, by kind of take, and the schedule that they make. Learns while it is used."""
+
+    floor_s: float
+    _seen: dict[Hashable, deque[float]] = field(default_factory=dict[Hashable, deque[float]])
+    _schedules: dict[Hashable, tuple[int, Schedule]] = field(default_factory=dict[Hashable, tuple[int, Schedule]])
+    _counts: dict[Hashable, int] = field(default_factory=dict[Hashable, int])
+
+    def learn(self, kind: Hashable, latencies_s: Iterable[float]) -> None:
+        """Take note of latencies, the newest last."""
+        seen = self._seen.setdefault(kind, deque(maxlen=MOST_REMEMBERED))
+        before = len(seen)
+        for each in latencies_s:
+            seen.append(each)
+            self._counts[kind] = self._counts.get(kind, before) + 1
+
+    def schedule(self, kind: Hashable) -> Schedule:
+        """The schedule for a kind of take as of now; made anew when a tenth more has been seen."""
+        count = self._counts.get(kind, 0)
+        made_at, schedule = self._schedules.get(kind, (-1, None))
+        if schedule is None or count >= made_at + max(1, min(made_at, MOST_REMEMBERED) // 10):
+            schedule = Schedule(fit(self._seen.get(kind, ())), self.floor_s)
+            self._schedules[kind] = (count, schedule)
+        return schedule
+
+
+def _integrals(xs: Sequence[float], ys: Sequence[float]) -> list[float]:
+    """The integral of y over x up to each x, by trapezoids."""
+    parts = ((x2 - x1) * (y1 + y2) / 2 for (x1, x2), (y1, y2) in zip(pairwise(xs), pairwise(ys), strict=True))
+    return list(accumulate(parts, initial=0.0))
+
+
+def _between(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
+    """Y at x, linearly between the known points; the first y before them."""
+    place = bisect_right(xs, x) - 1
+    if place < 0:
+        return ys[0]
+    if place >= len(xs) - 1:
+        return ys[-1]
+    span = xs[place + 1] - xs[place]
+    share = (x - xs[place]) / span if span else 0.0
+    return ys[place] + share * (ys[place + 1] - ys[place])

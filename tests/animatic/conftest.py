@@ -1,0 +1,45 @@
+"""Accounts on a real ledger, without a thread: each operation is a transaction at once, also in virtual time."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from animatic.account import Account
+from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.liveness import alive
+from animatic.ledger.schema import open_engine
+from animatic.pacing import Limits
+
+
+class DirectDesk(LedgerDesk):
+    """The desk without its queue."""
+
+    def __init__(self, path: Path) -> None:
+        self._engine = open_engine(f"sqlite:///{path}")
+
+    async def do(self, operation: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
+        with self._engine.begin() as db:
+            return operation(db, *arguments, **more)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+@pytest.fixture
+def account_of(tmp_path: Path) -> Iterator[Callable[..., Account]]:
+    """Makes the account of a live run, by default of another run each time; all are on one ledger."""
+    with ExitStack() as stack:
+        desk = DirectDesk(tmp_path / "ledger.sqlite")
+        stack.callback(desk.close)
+        names = iter(f"run-{number}" for number in range(1_000))
+
+        def make(limits: Limits, *, is_alive: bool = True) -> Account:
+            run_id = next(names)
+            if is_alive:
+                stack.enter_context(alive(desk.path, run_id))
+            return Account(desk, "sandbox", run_id, limits)
+
+        yield make

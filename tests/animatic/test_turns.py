@@ -1,0 +1,67 @@
+"""Turns: each at its time, the longest overdue first, no more a second than there may be, and none after the stop."""
+
+import asyncio
+
+import pytest
+
+from animatic.gate import Halt, Halted
+from animatic.turns import Turns
+
+
+async def test_a_turn_comes_when_it_is_due_and_not_before() -> None:
+    loop = asyncio.get_running_loop()
+    turns, began = Turns(1_000.0, Halt()), loop.time()
+    await turns.at(began - 5.0)
+    assert loop.time() - began < 0.05
+    await turns.at(began + 0.1)
+    assert loop.time() - began >= 0.1
+
+
+async def test_an_earlier_turn_that_is_asked_for_later_comes_first() -> None:
+    loop = asyncio.get_running_loop()
+    turns, order = Turns(1_000.0, Halt()), list[str]()
+
+    async def take(name: str, due: float) -> None:
+        await turns.at(loop.time() + due)
+        order.append(name)
+
+    await asyncio.gather(take("late", 0.15), take("soon", 0.05), take("middle", 0.1))
+    assert order == ["soon", "middle", "late"]
+
+
+async def test_thousands_that_are_due_at_once_share_what_there_is_the_longest_overdue_first() -> None:
+    loop = asyncio.get_running_loop()
+    turns, began, order = Turns(1_000.0, Halt()), loop.time(), list[int]()
+
+    async def take(number: int) -> None:
+        await turns.at(began - number)
+        order.append(number)
+
+    await asyncio.gather(*(take(number) for number in range(500)))
+    took_s = loop.time() - began
+    assert order == sorted(order, reverse=True)
+    assert took_s >= 0.35, "500 at 1,000 a second, of which a tenth of a second's come at once"
+
+
+async def test_who_gives_up_keeps_nobody_waiting() -> None:
+    loop = asyncio.get_running_loop()
+    turns = Turns(10.0, Halt())
+    waiting = [asyncio.create_task(turns.at(loop.time() + 0.05)) for _ in range(50)]
+    await asyncio.sleep(0)
+    for each in waiting[:-1]:
+        each.cancel()
+    await asyncio.wait_for(waiting[-1], 1)
+
+
+async def test_the_stop_ends_all_waiting_at_once_and_none_begins_after_it() -> None:
+    halt = Halt()
+    turns = Turns(10.0, halt)
+    waiting = [asyncio.create_task(turns.at(asyncio.get_running_loop().time() + 60.0)) for _ in range(100)]
+    await asyncio.sleep(0.01)
+    halt.stop_buying("no money")
+    await asyncio.sleep(0.01)
+    halt.stop_all("interrupted")
+    ended = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 1)
+    assert all(isinstance(each, Halted) for each in ended)
+    with pytest.raises(Halted):
+        await turns.at(0.0)
