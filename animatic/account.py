@@ -18,12 +18,12 @@ class Account:
         self.limits = limits
         self._desk, self._provider, self._run_id = desk, provider, run_id
         self._is_alive = functools.partial(is_alive, desk.path)
-        self._now = asyncio.get_running_loop().time
+        self._clock = asyncio.get_running_loop().time
 
     async def take_starts(self, wanted: int, settled: Sequence[Settled]) -> tuple[int, Granted]:
         """Ask for a block of at most `wanted` starts, and settle earlier ones; the block's id, and what is in it."""
         wanted = min(wanted, block_of(self.limits))
-        return await self._desk.do(pace.take_starts, self._provider, self.limits, wanted, self._now(), settled)
+        return await self._desk.do(pace.take_starts, self._provider, self.limits, wanted, self._clock, settled)
 
     async def settle_starts(self, settled: Sequence[Settled]) -> None:
         """Say what became of blocks."""
@@ -31,7 +31,7 @@ class Account:
 
     async def pause(self, retry_after_s: float | None) -> int:
         """A 429: every run waits; how many there were in a row."""
-        return await self._desk.do(pace.pause, self._provider, self._now(), retry_after_s)
+        return await self._desk.do(pace.pause, self._provider, self._clock, retry_after_s)
 
     async def go_on(self) -> None:
         """There was a start that was not refused."""

@@ -21,14 +21,18 @@ from animatic.pacing import (
     share_of_places,
 )
 
+Clock = Callable[[], float]
+"""Asked inside the transaction: what was read before the wait for the ledger would be older than what others wrote."""
+
 Settled = tuple[int, int, float]
 """A block that is used up: its id, how many of its starts were sent, and when the last reply to them came."""
 
 
 def take_starts(  # noqa: PLR0913, PLR0917 - whose starts, how many, and what becomes of earlier ones
-    db: sa.Connection, provider: str, limits: Limits, wanted: int, now: float, settled: Sequence[Settled] = ()
+    db: sa.Connection, provider: str, limits: Limits, wanted: int, clock: Clock, settled: Sequence[Settled] = ()
 ) -> tuple[int, Granted]:
     """Ask for a block of starts, and say what became of earlier blocks; the block's id, and what is in it."""
+    now = clock()
     settle_starts(db, settled)
     db.execute(STARTS.delete().where(STARTS.c.provider == provider, _is_over(now)))
     paused = db.execute(sa.select(PACE.c.not_before).where(PACE.c.provider == provider)).scalar()
@@ -53,8 +57,9 @@ def settle_starts(db: sa.Connection, settled: Sequence[Settled]) -> None:
         db.execute(STARTS.update().where(STARTS.c.block_id == block_id).values(values))
 
 
-def pause(db: sa.Connection, provider: str, now: float, retry_after_s: float | None) -> int:
+def pause(db: sa.Connection, provider: str, clock: Clock, retry_after_s: float | None) -> int:
     """A 429: nobody starts for a while; how many there were in a row, on the whole ledger."""
+    now = clock()
     found = db.execute(sa.select(PACE.c.not_before, PACE.c.refusals).where(PACE.c.provider == provider)).first()
     refusals, until = (found.refusals, found.not_before) if found else (0, 0.0)
     until = max(until if until <= now + LONGEST_PENALTY_S else 0.0, now + penalty_s(refusals, retry_after_s))

@@ -70,7 +70,9 @@ def test_predictions_of_nobody_are_told_as_orphans(
 ) -> None:
     foreign = submit(sandbox.url, f"web {tag}")
     ended = run(place_with_server, manifest({"prompt": f"pan {tag} [sandbox:lost-reply]"}))
-    assert f"orphan: prediction {foreign} of wavespeed-ai/veo2-i2v, created " in ended.stderr
+    assert "orphan: prediction " in ended.stderr  # others' too: the sandbox is shared, and at most 20 are shown
+    told = place_with_server.run("reconcile", "--json").json["orphans"]
+    assert foreign in {each["prediction_id"] for each in told}
 
 
 def test_nonsense_is_refused_before_anything_is_changed(place: Any) -> None:
