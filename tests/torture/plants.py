@@ -117,7 +117,7 @@ PLANTS = (
           "pytest tests/sandbox/test_order.py -k once_the_run_has_stopped"),
     Plant("each run keeps the account's limits for itself",
           (("animatic/ledger/pace.py", "grant_starts(int(counted), next_free_at,", "grant_starts(0, next_free_at,"),),
-          "pytest tests/animatic/test_pacing.py -k no_minute"),
+          "pytest tests/animatic/test_pacing.py -k kept_full"),
     Plant("synchronous is off",
           (("animatic/ledger/schema.py", "PRAGMA synchronous=EXTRA", "PRAGMA synchronous=OFF"),),
           POWER),
