@@ -232,6 +232,8 @@ def _bring_up_to_date(db: sa.Connection, path: Path) -> str:
             f"ledger {path}: found schema version {found}; this animatic knows {SCHEMA_VERSION}. "
             "Install the version that wrote it."
         )
+    if found == str(SCHEMA_VERSION):  # it is there as a whole: it was made in one transaction
+        return _ledger_id(db)
     if found == "1":
         db.exec_driver_sql("DROP INDEX IF EXISTS submitting_now")
         for name in _ADDED_BY_2:
@@ -243,8 +245,11 @@ def _bring_up_to_date(db: sa.Connection, path: Path) -> str:
     write = sa.text("INSERT INTO meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING")
     db.execute(write, [{"name": "schema_version", "value": str(SCHEMA_VERSION)}])
     db.execute(write, [{"name": "ledger_id", "value": secrets.token_hex(16)}])
-    if found != str(SCHEMA_VERSION):
-        db.execute(META.update().where(META.c.name == "schema_version").values(value=str(SCHEMA_VERSION)))
+    db.execute(META.update().where(META.c.name == "schema_version").values(value=str(SCHEMA_VERSION)))
+    return _ledger_id(db)
+
+
+def _ledger_id(db: sa.Connection) -> str:
     return str(db.execute(sa.select(META.c.value).where(META.c.name == "ledger_id")).scalar())
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torture.studio import fast_folder
 from torture.virtual import VirtualLoop
 
 from animatic.account import Account
@@ -28,7 +29,7 @@ from animatic.pacing import (
 from tests.animatic.conftest import DirectDesk
 
 # A machine may be busy.
-unhurried = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+unhurried = settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 
 
 class Minute:
@@ -59,7 +60,7 @@ class Minute:
 
 def drive(limits: Limits, runs: int, takes: int, longest_s: float, seed: int) -> list[float]:
     """When the server counted each start."""
-    folder = Path(tempfile.mkdtemp(prefix="animatic-minute-"))
+    folder = Path(tempfile.mkdtemp(prefix="animatic-minute-", dir=fast_folder()))
     loop = VirtualLoop()
     try:
         asyncio.set_event_loop(loop)

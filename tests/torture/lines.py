@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,8 +69,9 @@ def _is_traced(file: str) -> bool:
     return file.startswith(str(ROOT)) and file[len(str(ROOT)) + 1 :].startswith(TRACED)
 
 
-def _trace(seen: Any) -> None:
+def _trace(seen: Any, is_traced: Callable[[str], bool]) -> None:
     """Call `seen(file, line)` for every line that is executed in the traced files, in any thread."""
+    known: dict[str, bool] = {}
 
     def local(frame: FrameType, event: str, _: Any) -> Any:
         if event == "line":
@@ -78,9 +79,10 @@ def _trace(seen: Any) -> None:
         return local
 
     def tracer(frame: FrameType, _event: str, _: Any) -> Any:
-        if not _is_traced(frame.f_code.co_filename):
-            return None
-        return local
+        file = frame.f_code.co_filename
+        if file not in known:
+            known[file] = is_traced(file)
+        return local if known[file] else None
 
     threading.settrace(tracer)
     sys.settrace(tracer)
@@ -100,7 +102,7 @@ def list_lines(name: str, folder: Path, url: str) -> dict[Line, int]:
 
     def work() -> None:
         seen: Counter[Line] = Counter()
-        _trace(lambda file, line: seen.update(((file, line),)))
+        _trace(lambda file, line: seen.update(((file, line),)), _is_traced)
         asyncio.run(act.work(place, url, "dry"))
         sys.settrace(None)
         found.write_text(json.dumps([[file, line, count] for (file, line), count in seen.items()]))
@@ -160,7 +162,7 @@ def kill_at(place: Place, url: str, point: Point) -> bool:
                 if left == 0:
                     os.kill(os.getpid(), signal.SIGKILL)
 
-        _trace(seen)
+        _trace(seen, point.line[0].__eq__)
         asyncio.run(ACTS[point.act].work(place, url, "killed"))
 
     return in_child(work) == -signal.SIGKILL

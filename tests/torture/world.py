@@ -52,7 +52,7 @@ SETTLE_S = 600.0
 PROVIDER = "simulated"
 CALM_PAUSES_S = (2 * GUESSED_MARGIN_S + SETTLE_S, SETTLE_S + 120.0, SETTLE_S + 120.0)
 """After each calm run: the first may date what it finds an hour too late, where no answer tells the time."""
-MOST_ROUNDS = 4
+MOST_ROUNDS = 3
 
 
 _SHARED: dict[str, Any] = {}
