@@ -255,10 +255,13 @@ def _is_https_or_loopback(url: str) -> bool:
 
 
 def without_key(body: bytes, key: str) -> bytes:
-    """The body with the key blacked out, also where a URL, HTML or JSON's escapes spell it."""
-    for spelled in {key, quote(key, safe=""), html.escape(key)}:
+    """The body with the key blacked out, also where JSON's escapes, a URL or HTML spell it.
+
+    Escapes first: a key that looks like the end of one must not be cut out of it.
+    """
+    if b"\\" in body:
+        chars = (rb"(?:\\?%s|\\u00%02x)" % (re.escape(char.encode()), ord(char)) for char in key)
+        body = re.sub(b"".join(chars), b"***", body, flags=re.IGNORECASE)
+    for spelled in (key, quote(key, safe=""), html.escape(key)):
         body = body.replace(spelled.encode(), b"***")
-    if b"\\" not in body:
-        return body
-    chars = (rb"(?:\\?%s|\\u00%02x)" % (re.escape(char.encode()), ord(char)) for char in key)
-    return re.sub(b"".join(chars), b"***", body, flags=re.IGNORECASE)
+    return body

@@ -15,11 +15,9 @@ from torture.virtual import VirtualLoop
 from animatic.account import Account
 from animatic.gate import Gate, Halt
 from animatic.pacing import (
-    HOLD_S,
     LARGEST_BLOCK,
     LEVELS,
     LONGEST_PENALTY_S,
-    Granted,
     Limits,
     block_of,
     grant_starts,
@@ -97,34 +95,6 @@ def test_the_account_is_kept_full(starts_per_minute: int, runs: int) -> None:
     assert all(0.97 * starts_per_minute <= each <= starts_per_minute for each in full), full
 
 
-def test_who_held_starts_and_died_holds_them_up_for_two_minutes_and_not_for_ever(tmp_path: Path) -> None:
-    desk = DirectDesk(tmp_path / "ledger.sqlite")
-    asyncio.run(_die_with_starts(desk))
-    desk.close()
-
-
-async def _die_with_starts(desk: DirectDesk) -> None:
-    now = 1_000.0
-    dead, live = (Account(desk, "sandbox", name, Limits(4, 9)) for name in ("dead", "live"))
-    dead._clock = live._clock = lambda: now
-    for _ in range(4):
-        assert (await dead.take_starts(1, ()))[1] == Granted(1)
-    assert (await live.take_starts(1, ()))[1] == Granted(0, HOLD_S)
-    now += HOLD_S
-    assert (await live.take_starts(1, ()))[1] == Granted(1)
-
-
-async def test_what_was_granted_before_the_machine_started_anew_is_forgotten(tmp_path: Path) -> None:
-    desk = DirectDesk(tmp_path / "ledger.sqlite")
-    account = Account(desk, "sandbox", "run", Limits(1, 9))
-    account._clock = lambda: 500_000.0
-    assert (await account.take_starts(1, ()))[1] == Granted(1)
-    await account.pause(100.0)
-    account._clock = lambda: 60.0
-    assert (await account.take_starts(1, ()))[1] == Granted(1)
-    desk.close()
-
-
 def test_blocks_are_a_quarter_of_a_second_of_starts() -> None:
     assert [block_of(LEVELS[level]) for level in ("bronze", "silver", "gold", "ultra")] == [1, 1, 2, 20]
     assert block_of(Limits(100_000, 1)) == LARGEST_BLOCK
@@ -145,17 +115,6 @@ def test_a_penalty_is_never_longer_than_two_minutes(refusals: int, retry_after_s
 def test_without_a_wait_of_the_servers_ours_doubles_from_5_s_to_two_minutes() -> None:
     assert [penalty_s(refusals, None) for refusals in range(7)] == [5, 10, 20, 40, 80, 120, 120]
     assert penalty_s(5, 7.0) == 7.0
-
-
-async def test_a_shorter_penalty_does_not_end_a_longer_one(tmp_path: Path) -> None:
-    desk = DirectDesk(tmp_path / "ledger.sqlite")
-    account = Account(desk, "sandbox", "run", Limits(5, 9))
-    account._clock = lambda: 0.0
-    assert [await account.pause(60.0), await account.pause(1.0)] == [1, 2]
-    assert (await account.take_starts(1, ()))[1] == Granted(0, 60.0)
-    await account.go_on()
-    assert await account.pause(1.0) == 1
-    desk.close()
 
 
 @given(

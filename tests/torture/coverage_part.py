@@ -22,7 +22,6 @@ TESTS = (
     "test_takes.py",
     "test_evidence.py",
     "test_recovery.py",
-    "test_pacing.py",
     "test_gate.py",
     "ledger",
     "wavespeed/test_endings.py",

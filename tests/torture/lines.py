@@ -5,6 +5,7 @@ when it gets there; then a run recovers, and one more must buy nothing. Everythi
 """
 
 import asyncio
+import gc
 import json
 import os
 import pickle
@@ -188,8 +189,11 @@ def recover_and_judge(place: Place, sandbox: Served, tag: str, point: Point, par
 
 def _kill_some(points: Sequence[Point], folder: Path) -> Part:
     part = Part("lines")
-    tls_context()  # every child has it then
+    tls_context()  # every child has it then, and what the first run below has compiled
     with served(folder / "sandbox") as sandbox:
+        first = next(iter(ACTS.values()))
+        asyncio.run(run_subject(_set_up(first, folder / "warm", sandbox.url, "warm"), sandbox.url, "warm"))
+        gc.freeze()  # what is there stays there: no child needs pages of its own for it
         for number, point in enumerate(points):
             tag = f"p{number}"
             place = _set_up(ACTS[point.act], folder / tag, sandbox.url, tag)

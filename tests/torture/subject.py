@@ -60,10 +60,21 @@ def write_manifest(folder: Path, prompts: list[str]) -> Place:
     return place
 
 
+_SHARED: dict[str, Any] = {}
+
+
+def share_statements(desk: LedgerDesk) -> None:
+    """Let all desks of a process, and of those that are forked from it, use the statements that one has compiled."""
+    engine: Any = desk._engine
+    engine.dialect = _SHARED.setdefault("dialect", engine.dialect)
+    engine._compiled_cache = _SHARED.setdefault("compiled", engine._compiled_cache)
+
+
 async def run_subject(place: Place, url: str, run_id: str, key: str = KEY, **more: Any) -> int:
     """One run from manifest to results, with more terms if any; how many submissions the API accepted in it."""
     manifest = intake.load_manifest(str(place.manifest), PROVIDER)
     with LedgerDesk(f"sqlite:///{place.ledger}") as desk, liveness.alive(place.ledger, run_id) as receipts:
+        share_statements(desk)
         await desk.do(require_sound)
         await desk.do(operations.begin_run, run_id, str(place.manifest), socket.gethostname(), os.getpid())
         async with WaveSpeedClient(url, key) as client:

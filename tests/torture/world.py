@@ -46,6 +46,7 @@ from animatic.wavespeed.server_clock import GUESSED_MARGIN_S, ServerClock
 from torture.canary import KEY, search
 from torture.fake_api import EPOCH_S, ORIGIN, Api, Temper, Transport
 from torture.part import Part
+from torture.subject import share_statements
 from torture.virtual import VirtualLoop
 
 SETTLE_S = 600.0
@@ -55,17 +56,12 @@ CALM_PAUSES_S = (2 * GUESSED_MARGIN_S + SETTLE_S, SETTLE_S + 120.0, SETTLE_S + 1
 MOST_ROUNDS = 3
 
 
-_SHARED: dict[str, Any] = {}
-"""Statements that were compiled once; every process of every world would do it again."""
-
-
 class InlineDesk(LedgerDesk):
     """The desk without its thread: each operation is a transaction of its own, at once."""
 
     def __init__(self, url: str, process: "Process") -> None:
         self._engine = open_engine(url)
-        self._engine.dialect = _SHARED.setdefault("dialect", self._engine.dialect)
-        self._engine._compiled_cache = _SHARED.setdefault("compiled", self._engine._compiled_cache)
+        share_statements(self)
         self._process = process
 
     async def do(self, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
