@@ -40,5 +40,5 @@ class Account:
     async def take_places(self, in_use: int, wanted: int) -> int:
         """How many places in flight this run may hold, those in use among them, if any; 0 wanted gives all back."""
         return await self._desk.do(
-            pace.take_places, self._provider, self.limits, self._run_id, in_use, wanted, self._is_alive
+            pace.take_places, self._provider, self.limits, self._run_id, in_use, wanted, self._clock, self._is_alive
         )

@@ -21,6 +21,9 @@ from animatic.pacing import (
     share_of_places,
 )
 
+SILENT_S = 300.0
+"""How long a run may hold places in flight without asking again."""
+
 Clock = Callable[[], float]
 """Asked inside the transaction: what was read before the wait for the ledger would be older than what others wrote."""
 
@@ -83,14 +86,17 @@ def take_places(  # noqa: PLR0913, PLR0917 - whose places, how many, and who els
     run_id: str,
     in_use: int,
     wanted: int,
+    clock: Clock,
     is_alive: Callable[[str], bool],
 ) -> int:
     """How many places in flight the run may hold from now on, those in use among them; 0 wanted gives all back.
 
-    Where more are in use than that, they stay in use, and count, until their takes end.
+    Where more are in use than that, they stay in use, and count, until their takes end. A run that has not asked for
+    long is not counted any more: it may be stopped, and nobody should wait for it.
     """
+    now = clock()
     rows = db.execute(sa.select(PLACES).where(PLACES.c.provider == provider, PLACES.c.run_id != run_id)).all()
-    dead = [row.run_id for row in rows if not is_alive(row.run_id)]
+    dead = [row.run_id for row in rows if not 0 <= now - row.asked_at < SILENT_S or not is_alive(row.run_id)]
     if dead:
         db.execute(PLACES.delete().where(PLACES.c.provider == provider, PLACES.c.run_id.in_(dead)))
     others = [(row.held, row.wanted) for row in rows if row.run_id not in dead]
@@ -99,7 +105,7 @@ def take_places(  # noqa: PLR0913, PLR0917 - whose places, how many, and who els
         return 0
     share = share_of_places(limits, others, wanted)
     held = max(share, in_use)
-    db.execute(PLACES.insert().values(provider=provider, run_id=run_id, held=held, wanted=wanted))
+    db.execute(PLACES.insert().values(provider=provider, run_id=run_id, held=held, wanted=wanted, asked_at=now))
     return share
 
 

@@ -132,6 +132,7 @@ PLACES = sa.Table(
     sa.Column("run_id", sa.Text, primary_key=True),
     sa.Column("held", sa.Integer, nullable=False),
     sa.Column("wanted", sa.Integer, nullable=False),
+    sa.Column("asked_at", sa.Float, nullable=False),  # seconds of the machine's monotonic clock
 )
 
 _LIVE_SQL = sa.text("state IN (" + ", ".join(f"'{state}'" for state in sorted(LIVE)) + ")")

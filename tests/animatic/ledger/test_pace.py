@@ -4,6 +4,8 @@ import asyncio
 from pathlib import Path
 
 from animatic.account import Account
+from animatic.ledger.liveness import alive
+from animatic.ledger.pace import SILENT_S
 from animatic.pacing import HOLD_S, Granted, Limits
 from tests.animatic.conftest import DirectDesk
 
@@ -44,4 +46,16 @@ async def test_a_shorter_penalty_does_not_end_a_longer_one(tmp_path: Path) -> No
     assert (await account.take_starts(1, ()))[1] == Granted(0, 60.0)
     await account.go_on()
     assert await account.pause(1.0) == 1
+    desk.close()
+
+
+async def test_a_run_that_is_stopped_does_not_keep_its_places_for_ever(tmp_path: Path) -> None:
+    desk, now = DirectDesk(tmp_path / "ledger.sqlite"), 1_000.0
+    with alive(desk.path, "stopped"):
+        stopped, other = (Account(desk, "sandbox", name, Limits(9, 4)) for name in ("stopped", "other"))
+        stopped._clock = other._clock = lambda: now
+        assert await stopped.take_places(0, 4) == 4
+        assert await other.take_places(0, 4) == 0
+        now += SILENT_S
+        assert await other.take_places(0, 4) == 4
     desk.close()
