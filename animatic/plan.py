@@ -12,7 +12,17 @@ from animatic.ledger.records import Record
 from animatic.manifest import Manifest
 from animatic.results import Outcome, Provenance, build_table
 from animatic.shots import Shot, Take
-from animatic.takes import FINAL, BuyingPolicy, Standing, State, Step, next_step, permission_to_buy, status_of
+from animatic.takes import (
+    FINAL,
+    LEAST_USD,
+    BuyingPolicy,
+    Standing,
+    State,
+    Step,
+    next_step,
+    permission_to_buy,
+    status_of,
+)
 
 TASKS_OF_ONE = 200
 """Up to this many takes each is a Prefect task run of its own."""
@@ -130,7 +140,7 @@ class Plan:
                 "--max-usd: the price of a take cannot be had from the API; "
                 "set ANIMATIC_PRICE_USD to what one take costs"
             )
-        if cost_usd > max_usd + 1e-6:
+        if cost_usd > max_usd + LEAST_USD:
             raise BudgetError(
                 f"--max-usd: the plan costs ${cost_usd:,.2f} for {len(self.to_buy):,} takes; allowed: ${max_usd:,.2f}. "
                 "Nothing was bought. Raise the limit or shorten the manifest."

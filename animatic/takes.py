@@ -73,6 +73,10 @@ Source: WaveSpeed's page on error codes; not tried live.
 """
 
 
+LEAST_USD = 1e-6
+"""What sums of 100,000 prices may be off by; far below any price."""
+
+
 @dataclass(frozen=True, slots=True)
 class BuyingPolicy:
     """What this run may buy again, as the user said.

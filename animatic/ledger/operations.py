@@ -14,13 +14,11 @@ import sqlalchemy as sa
 from animatic.errors import BudgetError, LedgerError, TakenError
 from animatic.ledger.records import Finish, Intent, Record
 from animatic.ledger.schema import ATTEMPT, REMARK, RUN, TAKE
-from animatic.takes import FINAL, PAID, SUCCESSORS, Standing, State, permission_to_buy
+from animatic.takes import FINAL, LEAST_USD, PAID, SUCCESSORS, Standing, State, permission_to_buy
 
 LOOKUP_CHUNK = 5_000
 HISTORY_ROWS = 2_000
 MOST_REMARKS = 20
-LEAST_USD = 1e-6
-"""What sums of 100,000 prices may be off by; far below any price."""
 
 
 def begin_run(db: sa.Connection, run_id: str, manifest: str, host: str, pid: int) -> None:

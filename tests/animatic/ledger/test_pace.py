@@ -1,6 +1,5 @@
 """What the ledger keeps of the account's pace: blocks of starts, pauses, and a clock that begins anew."""
 
-import asyncio
 from pathlib import Path
 
 from animatic.account import Account
@@ -10,14 +9,8 @@ from animatic.pacing import HOLD_S, Granted, Limits
 from tests.animatic.conftest import DirectDesk
 
 
-def test_who_held_starts_and_died_holds_them_up_for_two_minutes_and_not_for_ever(tmp_path: Path) -> None:
-    desk = DirectDesk(tmp_path / "ledger.sqlite")
-    asyncio.run(_die_with_starts(desk))
-    desk.close()
-
-
-async def _die_with_starts(desk: DirectDesk) -> None:
-    now = 1_000.0
+async def test_who_held_starts_and_died_holds_them_up_for_two_minutes_and_not_for_ever(tmp_path: Path) -> None:
+    desk, now = DirectDesk(tmp_path / "ledger.sqlite"), 1_000.0
     dead, live = (Account(desk, "sandbox", name, Limits(4, 9)) for name in ("dead", "live"))
     dead._clock = live._clock = lambda: now
     for _ in range(4):
@@ -25,6 +18,7 @@ async def _die_with_starts(desk: DirectDesk) -> None:
     assert (await live.take_starts(1, ()))[1] == Granted(0, HOLD_S)
     now += HOLD_S
     assert (await live.take_starts(1, ()))[1] == Granted(1)
+    desk.close()
 
 
 async def test_what_was_granted_before_the_machine_started_anew_is_forgotten(tmp_path: Path) -> None:
