@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from ports import free_port
 
 from animatic.errors import ApiBusyError, ApiUnreachableError
 from animatic.ledger import operations
@@ -79,12 +79,6 @@ async def test_a_run_stopped_while_a_reply_is_on_its_way_writes_down_the_id(stud
     run.shoot.halt.stop_all("interrupted")
     await asyncio.wait_for(task, 5)
     assert (await studio.states(takes), len(studio.accepted)) == ({"submitted": 2}, 2)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 async def test_while_the_api_is_away_nothing_is_bought_and_the_same_call_later_completes(studio: Any) -> None:

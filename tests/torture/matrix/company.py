@@ -49,8 +49,9 @@ async def _stop_while_submitting(place: Set, process: "subprocess.Popen[bytes]")
     """SIGSTOP as soon as the ledger shows a submission on its way; whether one was."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(place.ledger)) as ledger:
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(place.ledger, 0)) as ledger:
             process.send_signal(signal.SIGSTOP)
+            ledger.execute("BEGIN IMMEDIATE")  # stopped in the middle of a commit, it would keep everybody out
             if ledger.execute("SELECT count(*) FROM attempt WHERE state = 'submitting'").fetchone()[0]:
                 return True
         process.send_signal(signal.SIGCONT)
