@@ -19,7 +19,7 @@ from ports import free_port
 from animatic.errors import ApiBusyError, ApiUnreachableError
 from animatic.ledger import operations
 from animatic.pacing import Limits
-from animatic.wavespeed.transport import make_transport
+from animatic.wavespeed.transport import AiohttpTransport
 
 pytestmark = pytest.mark.sandbox
 
@@ -28,7 +28,7 @@ class Watched(httpx.AsyncBaseTransport):
     """The real transport, which reads the ledger through a connection of its own at each request."""
 
     def __init__(self, ledger: Path, reply_delay_s: float = 0.0) -> None:
-        self._inner = make_transport(fresh_connections=True, most_connections=100)
+        self._inner = AiohttpTransport(fresh_connections=True, most_connections=100)
         self._ledger, self._reply_delay_s = ledger, reply_delay_s
         self.seen: list[tuple[str, list[tuple[str, str | None]]]] = []
 
@@ -121,7 +121,7 @@ async def test_an_api_that_goes_away_while_we_watch_is_waited_for(studio: Any) -
 async def test_what_cannot_be_sent_does_not_keep_the_others_from_their_end(studio: Any) -> None:
     await studio.open_sandbox()
     takes = studio.takes("push in", "pan left", "tilt up")
-    inner = make_transport(fresh_connections=True, most_connections=10)
+    inner = AiohttpTransport(fresh_connections=True, most_connections=10)
 
     class SometimesAway(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

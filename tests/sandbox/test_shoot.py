@@ -279,7 +279,7 @@ async def test_a_key_that_is_refused_while_watching_leaves_everything_submitted(
     run = await studio.begin()
     task = asyncio.create_task(run.see_through(takes))
     await studio.until_accepted(2)
-    run.shoot._client._reading.headers["Authorization"] = "Bearer revoked"
+    run.shoot._client._headers["Authorization"] = "Bearer revoked"
     await asyncio.wait_for(task, 10)
     assert run.error is None
     assert await studio.states(takes) == {"submitted": 2}

@@ -15,7 +15,7 @@ import httpx
 from animatic.ledger.schema import open_engine
 from animatic.pacing import Limits
 from animatic.shots import DEFAULT_MODEL
-from animatic.wavespeed.transport import make_transport
+from animatic.wavespeed.transport import AiohttpTransport
 from torture.matrix.stage import Set, case, stats_of
 
 
@@ -110,7 +110,7 @@ class SlowReplies(httpx.AsyncBaseTransport):
     """The real transport; the replies to submissions are long on their way."""
 
     def __init__(self, delay_s: float) -> None:
-        self._inner, self._delay_s = make_transport(fresh_connections=True, most_connections=10), delay_s
+        self._inner, self._delay_s = AiohttpTransport(fresh_connections=True, most_connections=10), delay_s
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         response = await self._inner.handle_async_request(request)
