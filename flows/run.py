@@ -6,7 +6,7 @@ import math
 import os
 import signal
 import socket
-from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -246,15 +246,8 @@ class Run:
 
     async def shoot(self, plan: Plan) -> None:
         """See every take through, in batches, as many of them at once as the account can keep busy."""
-        batches = plan.batches()
-        waiting = iter(batches)
-        size = max((len(batch.takes) for batch in batches), default=1)
-        lanes = min(len(batches), math.ceil(1.25 * self.session.settings.limits.max_in_flight / size) + 1)
         async with progress_shown(self.session.tally):
-            ends = await asyncio.gather(*(self._lane(waiting) for _ in range(lanes)), return_exceptions=True)
-        for end in ends:
-            if end is not None:
-                raise end
+            await self._see_through(plan.batches())
 
     async def settle_again(self, plan: Plan) -> None:
         """Settle what this run could not tell, and see through what that shows to be bought, or free to buy."""
@@ -263,22 +256,47 @@ class Run:
         settled = await self.settle()
         takes = [plan.takes[key] for key in (*settled.adopted, *settled.absent) if key in plan.takes]
         if takes:
-            await self._lane(iter([Batch(0, takes)]))
+            await self._see_through([Batch(0, takes)])
 
-    async def _lane(self, waiting: Iterator[Batch]) -> None:
-        """Take one batch after the other; what may pass ends a batch, anything else ends the run."""
-        for batch in waiting:
-            if not self._running.halt.is_watching:
-                return
-            self.session.task_runs += 1
-            try:
-                await shoot_takes(batch, self._running)
-            except TryLaterError as error:
-                said = f"{batch.name}: not all of it could be sent: {error}"
-                get_run_logger().warning("%s", one_line(said))
-            except BaseException:
-                self._running.halt.stop_all("something unforeseen went wrong")
-                raise
+    async def _see_through(self, batches: Iterable[Batch]) -> None:
+        """A task run for each batch, fed in as there is room for its takes; anything unforeseen ends the run."""
+        underway, failures = set[asyncio.Task[None]](), list[BaseException]()
+
+        def note_end(task: asyncio.Task[None]) -> None:
+            underway.discard(task)
+            problem = None if task.cancelled() else task.exception()
+            if problem is not None:
+                failures.append(problem)
+
+        try:
+            for batch in batches:
+                await self._running.take_up(batch.takes)
+                if not self._running.halt.is_watching:
+                    break
+                underway.add(task := asyncio.create_task(self._see_batch_through(batch)))
+                task.add_done_callback(note_end)
+        except BaseException:
+            self._running.halt.stop_all("something unforeseen went wrong")
+            raise
+        finally:
+            while underway:
+                await asyncio.wait(underway)
+        if failures:
+            raise failures[0]
+
+    async def _see_batch_through(self, batch: Batch) -> None:
+        """One task run. What may pass ends the batch, anything else ends the run."""
+        self.session.task_runs += 1
+        try:
+            await shoot_takes(batch, self._running)
+        except TryLaterError as error:
+            said = f"{batch.name}: not all of it could be sent: {error}"
+            get_run_logger().warning("%s", one_line(said))
+        except BaseException:
+            self._running.halt.stop_all("something unforeseen went wrong")
+            raise
+        finally:
+            self._running.put_down(batch.takes)
 
     async def report(self, plan: Plan) -> Digest:
         """Write the results table from what the ledger knows now, and publish what it says.
@@ -336,6 +354,7 @@ class Run:
             run_id=self.session.run_id,
             provider=settings.origin,
             limits=settings.limits,
+            queued_ahead=settings.queued_ahead,
             poll_floor_s=settings.poll_floor_s,
             take_deadline_s=settings.take_deadline_s,
             policy=self.order.policy,

@@ -121,11 +121,10 @@ class Receipts:
 
     def _put(self, number: int, record: bytes) -> Answer:
         try:
-            if os.pwrite(self._file, record, number * SLOT_BYTES) != len(record):
-                raise OSError("the receipts file took only a part of a reply")
+            is_whole = os.pwrite(self._file, record, number * SLOT_BYTES) == len(record)
         except OSError as error:
             return Answer(error=error)
-        return Answer()
+        return Answer(error=None if is_whole else OSError("the receipts file took only a part of a reply"))
 
     def close(self) -> None:
         """Close the file, and remove it unless it holds a reply that the ledger does not."""

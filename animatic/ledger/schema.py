@@ -194,7 +194,10 @@ def open_engine(url: str) -> sa.Engine:
         raise
     except (DBAPIError, OSError) as error:
         engine.dispose()
-        advice = " If the file is damaged, restore it from a backup before running again: it is the only record of what was paid for."
+        advice = (
+            " If the file is damaged, restore it from a backup before running again: it is the only record of what "
+            "was paid for."
+        )
         raise LedgerUnusableError(
             f"ledger {path}: {said_by(error)}. Nothing was bought.{'' if is_locked(error) else advice}"
         ) from None

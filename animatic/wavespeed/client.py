@@ -53,6 +53,9 @@ MOST_CONNECTIONS = 256
 Keep = Callable[[int, bytes], Awaitable[None]]
 """Puts the HTTP status and the body of an answer where a crash cannot reach them."""
 
+Look = Callable[[], Awaitable[Prediction]]
+"""Asks how one prediction stands; raises as `WaveSpeedClient.result` does."""
+
 
 class WaveSpeedClient:
     """One account at one origin. Use as `async with`.
@@ -82,7 +85,9 @@ class WaveSpeedClient:
         self.submit_deadline_s = submit_deadline_s
         self._read_deadline_s = read_deadline_s
         self._undated_answers = 0
-        self._headers = {**identity_headers(f"animatic/{version('animatic')}"), "Authorization": f"Bearer {key}"}
+        identity = identity_headers(f"animatic/{version('animatic')}")
+        self._headers = httpx.Headers({**identity, "Authorization": f"Bearer {key}"})
+        self._url_of = functools.lru_cache(maxsize=64)(lambda path: httpx.URL(self._base + path))
         self._submitting = transport or AiohttpTransport(fresh_connections=True, most_connections=MOST_CONNECTIONS)
         self._reading = transport or AiohttpTransport(fresh_connections=False, most_connections=MOST_CONNECTIONS)
 
@@ -99,7 +104,7 @@ class WaveSpeedClient:
         Never raises for what the API or the network does: `endings` says what each of that means.
         Source: the veo2-i2v page.
         """
-        request = self._request("POST", f"/api/v3/{model}", json=dict(inputs))
+        request = self._request("POST", self._url_of(f"/api/v3/{model}"), json=dict(inputs))
         try:
             reply = await self._fetch(self._submitting, request, self.submit_deadline_s, MAX_BODY_BYTES)
         except ApiUnreachableError as error:
@@ -110,17 +115,21 @@ class WaveSpeedClient:
             await keep(reply.status, reply.body)
         return classify(Answer(reply.status, reply.body), reply.retry_after_s)
 
-    def ask_for_result(self, prediction_id: str) -> httpx.Request:
-        """The request of `result`, for whoever sends the same many times."""
-        return self._request("GET", f"/api/v3/predictions/{prediction_id}/result")
-
-    async def result(self, prediction_id: str, request: httpx.Request | None = None) -> Prediction:
+    async def result(self, prediction_id: str) -> Prediction:
         """How a prediction stands. Source: the veo2-i2v page.
 
         Raises:
             TryLaterError, NeverAgainError: as for every reading call; an unknown id is ApiRefusedError 404.
         """
-        data = await self._answer(request or self.ask_for_result(prediction_id), what="result")
+        return await self.look_at(prediction_id)()
+
+    def look_at(self, prediction_id: str) -> Look:
+        """`result` of this prediction, for whoever calls it many times: the request is made once."""
+        request = self._request("GET", httpx.URL(f"{self._base}/api/v3/predictions/{prediction_id}/result"))
+        return functools.partial(self._look, prediction_id, request)
+
+    async def _look(self, prediction_id: str, request: httpx.Request) -> Prediction:
+        data = await self._answer(request, what="result")
         prediction = read_data(Prediction, data, what="result")
         if prediction.id != prediction_id:
             raise ApiUnavailableError(f"result: asked for prediction {prediction_id}, got the answer for another")
@@ -187,9 +196,9 @@ class WaveSpeedClient:
             raise ApiUnavailableError("upload: WaveSpeed answered with a URL that is not https")
         return url
 
-    def _request(self, method: str, path: str, **body: Any) -> httpx.Request:
+    def _request(self, method: str, url: httpx.URL, **body: Any) -> httpx.Request:
         """A request with our key, its body in memory."""
-        request = httpx.Request(method, self._base + path, headers=self._headers, **body)
+        request = httpx.Request(method, url, headers=self._headers, **body)
         request.read()
         return request
 
@@ -207,7 +216,7 @@ class WaveSpeedClient:
     async def _read(self, method: str, path: str, *, what: str, **bounds_and_body: Any) -> Any:
         """The `data` of a call that costs nothing and may be repeated; raises as `_answer` does."""
         bounds = {name: bounds_and_body.pop(name) for name in ("max_bytes", "deadline_s") if name in bounds_and_body}
-        return await self._answer(self._request(method, path, **bounds_and_body), what=what, **bounds)
+        return await self._answer(self._request(method, self._url_of(path), **bounds_and_body), what=what, **bounds)
 
     async def _answer(
         self, request: httpx.Request, *, what: str, max_bytes: int = MAX_BODY_BYTES, deadline_s: float | None = None

@@ -26,7 +26,7 @@ LONGEST_RETRY_AFTER_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back: status, the headers that mean something to us by lower-case name, and a body of bounded length."""
+    """What came back: status, headers that mean something to us by lower-case name, and a body of bounded length."""
 
     status: int
     headers: Mapping[str, str]
