@@ -286,15 +286,15 @@ async def test_nothing_is_sent_once_the_run_has_stopped_not_even_what_was_just_i
     await studio.open_sandbox()
     takes = studio.takes("one", "two")
     run = await studio.begin()
-    do = run.desk.do
+    do_within = run.desk.do_within
 
-    async def do_and_stop(operation: Any, *arguments: Any) -> Any:
-        result = await do(operation, *arguments)
+    async def do_and_stop(seconds: float, operation: Any, *arguments: Any) -> Any:
+        result = await do_within(seconds, operation, *arguments)
         if operation is operations.intend:
             run.shoot.halt.stop_buying("the key was refused")
         return result
 
-    run.desk.do = do_and_stop
+    run.desk.do_within = do_and_stop
     await run.see_through(takes)
     assert run.error is None
     assert (studio.accepted, studio.rows("SELECT committed_usd FROM run")) == ([], [(0.0,)])

@@ -47,9 +47,9 @@ def lines(words: str) -> str:
 
 PLANTS = (
     Plant("POST before the intent",
-          (("animatic/shoot.py", "                attempt_id = await self._desk.do(ledger_operations.intend, intent)",
+          (("animatic/shoot.py", "                attempt_id = await self._desk.do_within(INTENDS_WITHIN_S, ledger_operations.intend, intent)",
             "                early = await self._client.submit(take.shot.model, self._requests.inputs(take))\n"
-            "                attempt_id = await self._desk.do(ledger_operations.intend, intent)"),
+            "                attempt_id = await self._desk.do_within(INTENDS_WITHIN_S, ledger_operations.intend, intent)"),
            ("animatic/shoot.py", "                ended = await self._client.submit(\n                    take.shot.model,\n                    self._requests.inputs(take),\n                    keep=lambda http, body: self._keep(slot, attempt_id, intent.nonce, http, body),\n                )",
             "                ended = early")),
           WORLD),
@@ -140,8 +140,8 @@ PLANTS = (
           (("animatic/ledger/settling.py", "ATTEMPT.c.attempt_id == attempt_id, ATTEMPT.c.nonce == nonce", "ATTEMPT.c.attempt_id == attempt_id"),),
           "pytest tests/animatic/test_recovery.py"),
     Plant("a ledger that cannot be written does not stop the run",
-          (("animatic/shoot.py", "                attempt_id = await self._desk.do(ledger_operations.intend, intent)\n",
-            "                try:\n                    attempt_id = await self._desk.do(ledger_operations.intend, intent)\n                except LedgerError:\n                    attempt_id = 0\n"),),
+          (("animatic/shoot.py", "                attempt_id = await self._desk.do_within(INTENDS_WITHIN_S, ledger_operations.intend, intent)\n",
+            "                try:\n                    attempt_id = await self._desk.do_within(INTENDS_WITHIN_S, ledger_operations.intend, intent)\n                except LedgerError:\n                    attempt_id = 0\n"),),
           matrix("full when the intent is to be written")),
     Plant("a gone ledger is made anew",
           (("animatic/ledger/place.py", "if remembered is not None and (not ledger.exists() or ledger.stat().st_size == 0):", "if False:"),
