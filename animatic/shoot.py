@@ -40,7 +40,7 @@ LEAST_AT_HAND = 50
 """How many takes wait for a place at least, where there are so many, so that none stays free."""
 
 LOOK_UP_S = 1.0
-INTENDS_WITHIN_S = 0.02
+INTENDS_WITHIN_S = 0.05
 """How long an intent waits for others, to share a transaction with them: a start is that much later."""
 
 THEIRS_GRACE_S = 30.0

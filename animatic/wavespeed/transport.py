@@ -17,6 +17,7 @@ from typing import Any, cast
 import aiohttp
 import httpx
 import yarl
+from multidict import CIMultiDict
 
 from animatic.errors import ApiUnreachableError, SubmissionUnknownError
 
@@ -74,12 +75,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request whose body is in memory. Raises aiohttp's own exceptions, and OSError."""
         session = self._session or self._open()
+        url, headers = request.extensions.get(_AS_AIOHTTP) or _as_aiohttp(request)
         response = await session.request(
-            request.method,
-            yarl.URL(str(request.url), encoded=True),
-            headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
-            data=request.content or None,
-            allow_redirects=False,
+            request.method, url, headers=headers, data=request.content or None, allow_redirects=False
         )
         return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response), request=request)
 
@@ -100,6 +98,16 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """Close every connection."""
         if self._session is not None:
             await self._session.close()
+
+
+_AS_AIOHTTP = "animatic.as_aiohttp"
+
+
+def _as_aiohttp(request: httpx.Request) -> tuple[yarl.URL, CIMultiDict[str]]:
+    """URL and headers in aiohttp's own form, kept with the request, which may be sent many times."""
+    headers = CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw)
+    request.extensions[_AS_AIOHTTP] = yarl.URL(str(request.url), encoded=True), headers
+    return request.extensions[_AS_AIOHTTP]
 
 
 class _Body(httpx.AsyncByteStream):
