@@ -63,6 +63,7 @@ class _Place:
             "WAVESPEED_API_KEY": "sandbox-key",
             "WAVESPEED_BASE_URL": self._url,
             "ANIMATIC_POLL_FLOOR_S": "0.2",
+            "ANIMATIC_ACCOUNT_LEVEL": "ultra",  # rounds must not wait for one another at the pace of a small account
             "PYTHONPATH": os.pathsep.join(sys.path),
         }
         began, _ = self._run(command, home, account)
