@@ -2,12 +2,13 @@
 
 import hashlib
 import io
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from animatic.manifest.images import MAX_STILL_BYTES, MAX_STILL_PIXELS, Still, StillFormat
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from PIL.ImageFile import ImageFile
 
 __all__ = ["Still", "probe"]

@@ -50,7 +50,8 @@ class _Place:
 
     def empty(self, home: Path) -> float:
         """Seconds from the start of the process to the first line of the flow."""
-        began, told = self._run([sys.executable, str(self.folder / "empty.py")], home, {})
+        patience = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}  # 20 are too few on a busy machine
+        began, told = self._run([sys.executable, str(self.folder / "empty.py")], home, patience)
         return float(told.split()[0]) - began
 
     def animatic(self, home: Path) -> float:

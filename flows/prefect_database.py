@@ -32,7 +32,7 @@ def is_migrated(url: str) -> bool:
         if not path.exists():
             _make(path, schema)
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as database:
-            return f"VALUES('{database.execute(_REVISION).fetchone()[0]}')" in schema
+            return [f"VALUES('{revision}')" in schema for (revision,) in database.execute(_REVISION)] == [True]
     return False
 
 
