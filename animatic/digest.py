@@ -1,19 +1,23 @@
-"""What a run did, in numbers and words: for the terminal, the JSON line, Prefect's summary and the exit code."""
+"""What a run did, in numbers and words: for the terminal, the JSON line, Prefect's summary and the exit code.
+
+pandas is imported when there is something to sum up: a run must not wait for it before it buys.
+"""
 
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 
-from animatic.frames import frame_of, summarise
 from animatic.ledger.settling import Orphan
 from animatic.manifest.faults import one_line
 from animatic.results import STATUSES, summary_counts
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 
@@ -45,7 +49,7 @@ class Digest:
     submitted: int
     cached: int
     cost_usd: float | None
-    summary: pd.DataFrame
+    summary: "pd.DataFrame"
     orphans: Sequence[Orphan] = ()
     stopped_by: str | None = None
     is_interrupted: bool = False
@@ -134,6 +138,8 @@ def digest_of(  # noqa: PLR0913 - the parts of a digest
     is_interrupted: bool = False,
 ) -> Digest:
     """The digest of a results table, with what only the run itself knows."""
+    from animatic.frames import frame_of, summarise  # noqa: PLC0415 - pandas
+
     return Digest(
         run_id=run_id,
         results=results,
@@ -155,6 +161,8 @@ def not_completed(table: pa.Table, most: int) -> list[dict[str, Any]]:
 
 
 def _cell(value: Any) -> str:
+    import pandas as pd  # noqa: PLC0415 - imported long before: the value is from a frame
+
     if value is None or value is pd.NA or value != value:  # noqa: PLR0124 - NaN
         return ""
     return f"{value:,.2f}" if isinstance(value, float) else _plain(str(value))

@@ -24,6 +24,7 @@ from animatic.results import RESULTS_SCHEMA
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 SUFFIXES = (".parquet", ".csv", ".jsonl")
+MAX_RESULTS_BYTES = 4 << 30
 
 _ROW_GROUP_ROWS = 50_000
 _JSON_BATCH_ROWS = 10_000

@@ -9,9 +9,8 @@ import pyarrow as pa
 
 from animatic import formats, storage
 from animatic.errors import FixInputError
+from animatic.formats import MAX_RESULTS_BYTES
 from animatic.results import STATUSES, price_key
-
-MAX_RESULTS_BYTES = 4 << 30
 
 _NEEDED = (
     *("row", "storyboard", "model", "duration", "aspect_ratio", "take", "status"),

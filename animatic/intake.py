@@ -13,7 +13,6 @@ import pyarrow.compute
 
 from animatic import formats, storage
 from animatic.errors import LocationError, SettingsError
-from animatic.frames import MAX_RESULTS_BYTES
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.liveness import is_alive
@@ -108,7 +107,7 @@ def _bought_according_to(results: str, takes: Iterable[str]) -> int:
     try:
         if not len(wanted) or not storage.exists(results):
             return 0
-        data = storage.read_bytes(results, max_bytes=MAX_RESULTS_BYTES)
+        data = storage.read_bytes(results, max_bytes=formats.MAX_RESULTS_BYTES)
         table = formats.decode(data, storage.name_of(results)).select(["fingerprint", "attempts"])
     except LocationError:
         return 0
