@@ -143,15 +143,22 @@ async def fetch(
             finally:
                 await response.aclose()
             return Reply(response.status_code, _known_headers(response), body)
-    except TimeoutError:
-        raise SubmissionUnknownError(f"{_what(request)}: no whole answer within {deadline_s:g} s") from None
     except _TooLongError:
         raise SubmissionUnknownError(f"{_what(request)}: the answer is longer than {max_bytes:,} bytes") from None
-    except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError) as error:
-        what, why = _what(request), _reason(error)
-        if _never_left(error):
-            raise ApiUnreachableError(f"{what}: cannot connect to {request.url.host} ({why})") from None
-        raise SubmissionUnknownError(f"{what}: the connection broke before the answer ({why})") from None
+    except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError) as error:  # some of aiohttp's are TimeoutErrors too
+        raise _broken(request, error) from None
+    except TimeoutError:
+        raise SubmissionUnknownError(f"{_what(request)}: no whole answer within {deadline_s:g} s") from None
+    except OSError as error:
+        raise _broken(request, error) from None
+
+
+def _broken(request: httpx.Request, error: Exception) -> ApiUnreachableError | SubmissionUnknownError:
+    """What a connection that failed means."""
+    what, why = _what(request), _reason(error)
+    if _never_left(error):
+        return ApiUnreachableError(f"{what}: cannot connect to {request.url.host} ({why})")
+    return SubmissionUnknownError(f"{what}: the connection broke before the answer ({why})")
 
 
 class _TooLongError(Exception):
