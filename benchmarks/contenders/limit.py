@@ -1,6 +1,6 @@
 """The limit: asyncio and aiohttp, and nothing that would survive a crash. No ledger, no Prefect, no checks.
 
-It keeps the account's limits, and it is told the median latency: it looks for the first time then, and each floor after.
+It keeps the account's limits, and is told the median latency: it looks for the first time then, and each floor after.
 """
 
 import asyncio
@@ -52,12 +52,14 @@ async def buy(order: Order) -> list[Got]:
         finally:
             places.release()
 
-    async with aiohttp.ClientSession(order.base_url, connector=connector, headers=headers) as session:
-        async with asyncio.TaskGroup() as takes:
-            for number, row in enumerate(rows):
-                await places.acquire()
-                await pace.wait()
-                takes.create_task(take(number, row))
+    async with (
+        aiohttp.ClientSession(order.base_url, connector=connector, headers=headers) as session,
+        asyncio.TaskGroup() as takes,
+    ):
+        for number, row in enumerate(rows):
+            await places.acquire()
+            await pace.wait()
+            takes.create_task(take(number, row))
     return got
 
 

@@ -25,7 +25,7 @@ async def animate_shot(row: Row) -> Got:
 
 @flow
 async def animate() -> None:
-    global CLIENT  # noqa: PLW0603 - one client for all tasks, made inside the loop
+    global CLIENT
     places = asyncio.Semaphore(ORDER.in_flight)
 
     async def shoot(row: Row) -> Got:

@@ -1,4 +1,4 @@
-"""WaveSpeed's own SDK in a pool of as many threads as takes may be in flight. It looks each second, as it does by default."""
+"""WaveSpeed's own SDK in a pool of as many threads as takes may be in flight; it looks each second, its default."""
 
 from concurrent.futures import ThreadPoolExecutor
 
