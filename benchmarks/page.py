@@ -65,7 +65,8 @@ def _when(part: Result) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in of["versions"].items())
     return (
         f"Measured {of['at'][:16]} UTC at commit {of['commit']}, {of['cores']} cores "
-        f"({of['system']}, {of['machine']}), load {of['load']}, Python {of['python']}, {versions}; {part['seconds']:,} s."
+        f"({of['system']}, {of['machine']}), load {of['load']}, Python {of['python']}, {versions}; "
+        f"{part['seconds']:,} s."
     )
 
 

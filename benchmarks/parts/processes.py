@@ -26,7 +26,7 @@ def _together(studio: Studio, runs: int, takes: int) -> Result:
 
         def shoot(number: int) -> Measured:
             room = rooms[number]
-            manifest = write_manifest(room / "shots.parquet", takes // runs, f"run {number}")
+            manifest = write_manifest(room / "shots.parquet", takes // runs, f"run-{number}")
             command, env = studio.command("animatic", server, room, manifest, shared / "ledger.sqlite")
             return measure(command, env, room)
 
@@ -47,5 +47,8 @@ def _together(studio: Studio, runs: int, takes: int) -> Result:
         "lost": takes - sum(each.seen_at is not None for each in seen),
         "wall_s": round(max(each.wall_s for each in took), 1),
     }
+    for each in took:
+        if each.exit_code:
+            say(each.stderr[-1_500:])
     say(f"{runs} runs: {row}")
     return row
