@@ -22,9 +22,9 @@ from benchmarks.server import ROOT
 from benchmarks.sizes import Result, Sizes, say
 
 QUICK = ("sandbox", "cpu", "startup", "makespan", "looks", "processes")
-"""What `make bench` runs, in some 25 minutes."""
+"""What `make bench` runs, in about half an hour."""
 
-LONG = ("ultra", "growth")
+LONG = ("cached", "ultra", "growth", "profile")
 JSON = ROOT / "benchmarks" / "performance.json"
 
 

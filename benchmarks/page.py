@@ -166,6 +166,10 @@ def _cached(part: Result) -> str:
     return table(head, [row], texts=0)
 
 
+def _profile(part: Result) -> str:
+    return table(["package", "CPU a take, ms"], ((row["package"], f"{row['ms_a_take']:.2f}") for row in part["rows"]))
+
+
 def _startup(part: Result) -> str:
     rows = ((row["home"], row["empty_s"], row["first_post_s"], f"{row['ratio']:.2f}") for row in part["rows"])
     return table(["Prefect home", "empty flow's first line, s", "our first POST, s", "×"], rows)
@@ -276,6 +280,7 @@ _TABLES: dict[str, Callable[[Result], str]] = {
     "looks": _looks,
     "growth": _growth,
     "cached": _cached,
+    "profile": _profile,
     "startup": _startup,
     "processes": _processes,
 }

@@ -10,7 +10,7 @@ from benchmarks.server import Account, Seen, takes_of
 from benchmarks.sizes import Result, Sizes, say
 
 SPREADS = (0.1, 0.2, 0.4)
-STARTS, IN_FLIGHT, MEDIAN_S, TAKES = 600, 300, 60.0, 1_200
+STARTS, IN_FLIGHT, MEDIAN_S, TAKES = 600, 300, 60.0, 900
 
 
 def run(studio: Studio, sizes: Sizes) -> Result:

@@ -7,9 +7,9 @@ from benchmarks.server import Account
 from benchmarks.sizes import Result, Sizes, say
 
 CASES: dict[str, tuple[Account, int]] = {
-    "silver, pace binds": (Account(60, 100, 60.0), 240),
-    "silver, places bind": (Account(60, 100, 120.0), 240),
-    "gold, pace binds": (Account(600, 2_000, 60.0), 2_400),
+    "silver, pace binds": (Account(60, 100, 60.0), 180),
+    "silver, places bind": (Account(60, 100, 120.0), 200),
+    "gold, pace binds": (Account(600, 2_000, 60.0), 1_800),
 }
 
 

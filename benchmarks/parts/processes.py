@@ -9,7 +9,7 @@ from benchmarks.process import Measured, measure
 from benchmarks.server import Account, served, takes_of
 from benchmarks.sizes import Result, Sizes, say
 
-ACCOUNT, TAKES = Account(240, 60, 10.0), 720
+ACCOUNT, TAKES = Account(240, 60, 10.0), 480
 
 
 def run(studio: Studio, sizes: Sizes) -> Result:

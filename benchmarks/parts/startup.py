@@ -6,7 +6,7 @@ from benchmarks.contest import Studio
 from benchmarks.server import Account
 from benchmarks.sizes import Result, Sizes, say
 
-ROUNDS = 5
+ROUNDS = 3
 ACCOUNT = Account(5_000, 10, 0.5)
 
 
