@@ -128,6 +128,10 @@ class Studio:
             self._warm = room / "prefect"
         return self._warm
 
+    def idle_cpu_s(self, name: str, account: Account) -> float:
+        """CPU of a contender with nothing to do: an empty Prefect flow, or the same script on no rows."""
+        return self.empty().cpu_s if name in PREFECT else self.compete(name, account, 0).cpu_s
+
     def compete(  # noqa: PLR0913 - all but the first three have a default
         self,
         name: str,

@@ -18,8 +18,8 @@ def run(studio: Studio, sizes: Sizes) -> Result:
     """One run; starts in every full minute from the first one on, while there was something to start."""
     account = Account(5_000, sizes.in_flight or ACCOUNT.in_flight, sizes.median_s or ACCOUNT.median_s)
     rows: list[Result] = []
-    idle_s = studio.empty().cpu_s
     for name in sizes.only or ("animatic",):
+        idle_s = studio.idle_cpu_s(name, account)
         room = studio.room(name)
         found = studio.compete(name, account, sizes.takes or TAKES, deadline_s=1_800.0, room=room)
         seen = takes_of(room / "sandbox")
