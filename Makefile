@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt torture torture-long polling serve lock stills
+.PHONY: help demo test check fmt torture torture-long bench polling serve lock stills
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ torture-long: $(READY) ## The same, twenty times as much: some hours
 	@command -v strace >/dev/null || { apt-get update -qq && apt-get install -y -qq strace; }
 	@PYTHONPATH=tests $(BIN)/python -m torture --factor 20
 
+bench: $(READY) ## Measure animatic beside other ways of buying the same takes: half an hour, writes docs/performance.md
+	@$(BIN)/python -m benchmarks
+
 polling: $(READY) ## Work out what our looks cost against other schedules; writes docs/polling.md and its picture
 	@$(BIN)/python -m benchmarks.polling
 
@@ -45,7 +48,7 @@ stills: $(READY) ## Draw the demo's stills again
 
 lock: $(READY) ## Resolve requirements.lock again from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-header --no-annotate --group dev pyproject.toml -o requirements.lock
+		--no-header --no-annotate --group dev --group bench pyproject.toml -o requirements.lock
 
 # Dependencies come from the lock with hashes, which names all of them; the project itself is installed in place.
 $(READY): requirements.lock pyproject.toml

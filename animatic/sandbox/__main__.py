@@ -68,8 +68,9 @@ def _config_from(options: argparse.Namespace) -> SandboxConfig:
         spread=options.spread,
         starts_per_minute=starts_per_minute if options.starts_per_minute is None else options.starts_per_minute,
         max_in_flight=max_in_flight if options.max_in_flight is None else options.max_in_flight,
-        renders=not options.no_render,
-        syncs=not options.no_sync,
+        renders=not (options.no_render or options.bench),
+        syncs=not (options.no_sync or options.bench),
+        notes_sights=options.bench,
         scenario=options.scenario,
         scenario_of=dict(options.scenario_of),
         list_delay_s=options.list_delay_s,
@@ -100,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-in-flight", type=int)
     add("--no-render", action="store_true", help="give URLs of clips, but no clips")
     add("--no-sync", action="store_true", help="do not fsync the witness: faster, and not proof against power cuts")
+    add("--bench", action="store_true", help="both of these, and note when each prediction was first seen final")
     add("--scenario", default="ok", help="what happens to submissions that ask for nothing: NAME or NAME=VALUE")
     add("--scenario-of", type=_numbered, action="append", default=[], metavar="N:NAME", help="for the n-th submission")
     add("--list-delay-s", type=float, default=0.0, help="how late a prediction shows up in the list")

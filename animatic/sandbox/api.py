@@ -17,6 +17,7 @@ from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.life import COMPLETED
 from animatic.sandbox.replies import answer, play, refuse
 from animatic.sandbox.scenarios import Asked, Data, Reply, ScenarioError, asked_in, read_scenario
+from animatic.sandbox.sights import Sights
 from animatic.sandbox.uploads import MAX_UPLOAD_BYTES, Uploads, uploaded_name
 from animatic.sandbox.wire import (
     charge_data,
@@ -36,8 +37,17 @@ Clock = Callable[[], float]
 class Api:
     """One account's API over its book, its uploads and its clips."""
 
-    def __init__(self, config: SandboxConfig, book: Book, uploads: Uploads, clips: Clips, clock: Clock) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - all that it serves
+        self,
+        config: SandboxConfig,
+        book: Book,
+        uploads: Uploads,
+        clips: Clips,
+        clock: Clock,
+        sights: Sights | None = None,
+    ) -> None:
         self._config, self._book, self._uploads, self._clips, self._clock = config, book, uploads, clips, clock
+        self._sights = sights
         self._key = f"Bearer {config.key}".encode()
         self._counts: Counter[str] = Counter()
         self._submitted = len(book)
@@ -99,6 +109,8 @@ class Api:
         self._counts["polls"] += 1
         if found is None:
             return self._refuse("no_prediction", 404, "prediction not found")
+        if self._sights is not None:
+            self._sights.note(found.accepted.id, found.life.finishes_at, now, is_final=found.is_final_at(now))
         data = self._as_scripted(found, result_data(found, now, _origin(request)), _origin(request))
         trouble = self._trouble_of(found, now)
         if trouble is not None:
@@ -174,6 +186,8 @@ class Api:
 
     async def show_stats(self, _: web.Request) -> web.StreamResponse:
         """Counts since the start of this process, but `accepted`, which counts the whole witness."""
+        if self._sights is not None:
+            self._sights.flush()
         state = {
             "accepted": len(self._book),
             "in_flight": self._book.unfinished_at(self._clock()),

@@ -33,6 +33,7 @@ class SandboxConfig:
         max_in_flight: predictions that run at once; one more waits as `created`.
         renders: whether outputs are real clips; otherwise their download is a 404.
         syncs: whether the witness is fsynced before each reply. A kill of the process needs no fsync, a power cut does.
+        notes_sights: whether it writes down when each prediction was first seen to be final, for benchmarks.
         scenario: what happens to a submission that asks for nothing, as in a prompt's token: `slow=30`.
         scenario_of: the same for the n-th valid submission, counted from 1; those in the witness at the start count.
         list_delay_s: how long a prediction stays out of the list after it was accepted.
@@ -53,6 +54,7 @@ class SandboxConfig:
     max_in_flight: int = LEVELS["ultra"][1]
     renders: bool = True
     syncs: bool = True
+    notes_sights: bool = False
     scenario: str = "ok"
     scenario_of: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
     list_delay_s: float = 0.0

@@ -19,6 +19,7 @@ from animatic.sandbox.book import Book
 from animatic.sandbox.clips import Clips
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.folder import FolderLock
+from animatic.sandbox.sights import Sights
 from animatic.sandbox.uploads import Uploads
 
 _SHUTDOWN_S = 0.5
@@ -48,7 +49,8 @@ def create_app(config: SandboxConfig, clock: Clock = time.time) -> web.Applicati
 
     uploads = Uploads(config.folder)
     clips, book = Clips(config.folder, uploads), Book(config)
-    api = Api(config, book, uploads, clips, its_clock)
+    sights = Sights(config.folder) if config.notes_sights else None
+    api = Api(config, book, uploads, clips, its_clock, sights)
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -57,6 +59,8 @@ def create_app(config: SandboxConfig, clock: Clock = time.time) -> web.Applicati
     async def close(_: web.Application) -> None:
         await clips.close()
         book.close()
+        if sights is not None:
+            sights.close()
 
     async def date(_: web.Request, response: web.StreamResponse) -> None:
         response.headers["Date"] = formatdate(its_clock(), usegmt=True)

@@ -8,7 +8,7 @@ import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,9 @@ class Accepted:
     price_usd: float
 
 
+_FIELDS = tuple(each.name for each in fields(Accepted))
+
+
 class Witness:
     """The open file. One writer at a time: the folder's lock sees to that."""
 
@@ -54,7 +57,8 @@ class Witness:
 
     def write(self, accepted: Accepted) -> None:
         """Append one line, durable when this returns. On a failure (OSError) the file is as before."""
-        line = json.dumps(asdict(accepted), separators=(",", ":")).encode() + b"\n"
+        record = {name: getattr(accepted, name) for name in _FIELDS}
+        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
         end = os.lseek(self._file, 0, os.SEEK_END)
         try:
             _write_whole(self._file, line)

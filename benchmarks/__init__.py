@@ -1,0 +1,1 @@
+"""What animatic costs and reaches, measured beside other ways of doing the same: `python -m benchmarks PART…`."""

@@ -1,0 +1,90 @@
+"""`python -m benchmarks [PART…]`: measure, and write benchmarks/performance.json and docs/performance.md.
+
+With other sizes than a part's own (`--takes 500 --only limit,animatic`) it prints, and writes nothing.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.contest import Studio
+from benchmarks.page import write_page
+from benchmarks.server import ROOT
+from benchmarks.sizes import Result, Sizes, say
+
+QUICK = ("sandbox", "cpu", "startup", "makespan", "looks", "processes")
+"""What `make bench` runs, in about half an hour."""
+
+LONG = ("cached", "ultra", "growth", "profile")
+JSON = ROOT / "benchmarks" / "performance.json"
+
+
+def main() -> int:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    add = parser.add_argument
+    add(
+        "parts",
+        nargs="*",
+        help=f"{', '.join(QUICK + LONG)}; all; page: write the page only",
+    )
+    add("--code", type=Path, default=ROOT, help="the animatic to measure: a checkout, whose packages come first")
+    add("--only", type=lambda text: tuple(text.split(",")), default=(), help="contenders, by commas")
+    add("--takes", type=int)
+    add("--in-flight", type=int)
+    add("--median-s", type=float)
+    add("--rounds", type=int)
+    add("--rows", type=lambda text: tuple(map(int, text.split(","))), default=(), help="sizes, by commas")
+    add("--dry", action="store_true", help="write nothing")
+    add("--keep", type=Path, help="a folder to work in, which stays")
+    told = parser.parse_args()
+    sizes = Sizes(told.only, told.takes, told.in_flight, told.median_s, told.rounds, told.rows)
+    parts = [*QUICK, *LONG] if told.parts == ["all"] else told.parts or list(QUICK)
+    with tempfile.TemporaryDirectory(prefix="animatic-bench-") as name:
+        studio = Studio(told.keep or Path(name), told.code.resolve())
+        for part in (each for each in parts if each != "page"):
+            began = time.monotonic()
+            say(f"== {part}")
+            found: Result = importlib.import_module(f"benchmarks.parts.{part}").run(studio, sizes)
+            found |= {"seconds": round(time.monotonic() - began), "measured": circumstances(studio.code)}
+            say(f"== {part}: {found['seconds']} s")
+            if told.dry or sizes.are_changed:
+                continue
+            keep(part, found)
+    if not told.dry and not sizes.are_changed:
+        write_page(json.loads(JSON.read_text()))
+    return 0
+
+
+def keep(part: str, found: Result) -> None:
+    """Merge one part into the JSON."""
+    known = json.loads(JSON.read_text()) if JSON.exists() else {}
+    JSON.write_text(json.dumps(known | {part: found}, indent=1) + "\n")
+
+
+def circumstances(code: Path) -> Result:
+    """Where and when, of what."""
+    head = ["git", "-C", str(code), "rev-parse", "--short", "HEAD"]
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": subprocess.run(head, capture_output=True, text=True, check=False).stdout.strip(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+        "machine": platform.machine(),
+        "system": f"{platform.system()} {platform.release().split('-')[0]}",
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in ("prefect", "aiohttp", "httpx", "wavespeed", "pyarrow")},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,287 @@
+"""Writes the tables and pictures of docs/performance.md from performance.json; the words around them are its own."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("svg")
+from matplotlib import pyplot as plt
+
+from benchmarks.server import ROOT
+from benchmarks.sizes import Result
+from benchmarks.targets import judge
+
+DOCS = ROOT / "docs"
+OURS, OTHER, FAINT = "#c0392b", "#2c3e50", "#7f8c8d"
+NAMES = {
+    "limit": "the limit: bare asyncio and aiohttp",
+    "limit_early": "the limit, looking from the start",
+    "animatic": "animatic",
+    "sdk": "the SDK in threads",
+    "naive_prefect": "naive Prefect: SDK, `.map`",
+    "prefect_async": "Prefect, async tasks, httpx",
+}
+
+
+def write_page(parts: Result, docs: Path = DOCS) -> None:
+    """Replace what stands between the markers of every part that was run; draw the pictures."""
+    page = docs / "performance.md"
+    text = replaced(page.read_text(), "targets", targets_table(parts))
+    for name, made in _TABLES.items():
+        if name in parts:
+            text = replaced(text, name, f"{made(parts[name])}\n\n{_when(parts[name])}")
+    page.write_text(text)
+    for name, draw in _PICTURES.items():
+        if name in parts:
+            draw(parts[name], docs / f"performance-{name}.png")
+
+
+def replaced(text: str, name: str, by: str) -> str:
+    """The text with what is between the two markers of this name replaced. Raises ValueError where they are not."""
+    begin, end = f"<!-- measured: {name} -->", f"<!-- end of {name} -->"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"docs/performance.md: the markers of {name} are gone")
+    return f"{before}{begin}\n{by}\n{end}{after}"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, texts: int = 1) -> str:
+    """Markdown; the first `texts` columns to the left, the others to the right."""
+    rules = ["---"] * texts + ["---:"] * (len(head) - texts)
+    lines = [head, rules, *([str(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def targets_table(parts: Result) -> str:
+    """Each target beside what was reached."""
+    rows = [(each.what, each.wanted, each.reached or "", each.verdict) for each in judge(parts)]
+    return table(["what", "must be", "is", ""], rows, texts=4)
+
+
+def _when(part: Result) -> str:
+    of = part["measured"]
+    versions = ", ".join(f"{name} {number}" for name, number in of["versions"].items())
+    return (
+        f"Measured {of['at'][:16]} UTC at commit {of['commit']}, {of['cores']} cores "
+        f"({of['system']}, {of['machine']}), load {of['load']}, Python {of['python']}, {versions}; "
+        f"{part['seconds']:,} s."
+    )
+
+
+def _sandbox(part: Result) -> str:
+    return table(
+        ["request", "a second", "a second of a whole core", "CPU each, µs", "99th percentile, ms", "failed"],
+        (
+            (
+                row["what"], f"{row['a_second']:,}", f"{row['a_second_of_a_core']:,}", row["cpu_us"],
+                row["wait_p99_ms"], row["failed"],
+            )
+            for row in part["rows"]
+        ),
+    )  # fmt: skip
+
+
+def _cpu(part: Result) -> str:
+    head = [
+        "contender", "CPU a take, ms", "makespan, s", "× ideal", "wall, s", "done", "requests a take", "lag, s",
+        "RSS, MB", "tree, MB",
+    ]  # fmt: skip
+    return table(head, (_contender(row) for row in part["contenders"]))
+
+
+def _contender(row: Result) -> Sequence[object]:
+    name = NAMES[row["contender"]]
+    return (
+        f"**{name}**" if row["contender"] == "animatic" else name,
+        f"{row['cpu_ms_a_take']:.1f}",
+        f"{row['makespan_s']:.0f}" if row["is_done"] else "not done",
+        f"{row['ratio']:.2f}",
+        f"{row['wall_s']:.0f}",
+        f"{row['takes'] - row['lost']:,} of {row['takes']:,}",
+        f"{row['requests_a_take']:.1f}",
+        f"{row['lag_mean_s']:.1f}",
+        f"{row['rss_mb']:.0f}",
+        f"{row['tree_rss_mb']:.0f}",
+    )
+
+
+def _makespan(part: Result) -> str:
+    head = ["case", "contender", "takes", "ideal, s", "makespan, s", "× ideal", "looks a take", "lag, s", "429"]
+    return table(
+        head,
+        (
+            (
+                row["case"], NAMES[row["contender"]], f"{row['takes']:,}", f"{row['ideal_s']:.1f}",
+                f"{row['makespan_s']:.1f}", f"{row['ratio']:.3f}", f"{row['looks_a_take']:.1f}",
+                f"{row['lag_mean_s']:.1f}", row["refused"],
+            )
+            for row in part["rows"]
+        ),
+        texts=2,
+    )  # fmt: skip
+
+
+def _ultra(part: Result) -> str:
+    head = [
+        "contender", "takes", "starts in full minutes", "most in 60 s", "most in flight", "429", "CPU a take, ms",
+        "looks a take", "lag, s", "RSS, MB",
+    ]  # fmt: skip
+    return table(
+        head,
+        (
+            (
+                NAMES[row["contender"]], f"{row['takes']:,}", ", ".join(f"{each:,}" for each in row["starts_a_minute"]),
+                f"{row['most_starts_a_minute']:,}", f"{row['most_in_flight']:,}", row["refused"],
+                f"{row['cpu_ms_a_take']:.1f}", f"{row['looks_a_take']:.1f}", f"{row['lag_mean_s']:.1f}",
+                f"{row['rss_mb']:.0f}",
+            )
+            for row in part["rows"]
+        ),
+    )  # fmt: skip
+
+
+def _growth(part: Result) -> str:
+    head = ["rows", "CPU a take, ms", "wall, s", "RSS, MB", "tree, MB", "completed", "lost"]
+    return table(
+        head,
+        (
+            (
+                f"{row['takes']:,}", f"{row['cpu_ms_a_take']:.1f}", f"{row['wall_s']:.0f}", f"{row['rss_mb']:.0f}",
+                f"{row['tree_rss_mb']:.0f}", f"{row['completed']:,}", row["lost"],
+            )
+            for row in part["rows"]
+        ),
+        texts=0,
+    )  # fmt: skip
+
+
+def _cached(part: Result) -> str:
+    row = (
+        f"{part['rows']:,}", part["run_s"], part["pyarrow_s"], part["empty_s"], f"{part['ratio']:.2f}", part["rss_mb"],
+        part["bought_again"],
+    )  # fmt: skip
+    head = ["rows", "animatic, s", "pyarrow, s", "empty flow, s", "×", "RSS, MB", "bought again"]
+    return table(head, [row], texts=0)
+
+
+def _profile(part: Result) -> str:
+    return table(["package", "CPU a take, ms"], ((row["package"], f"{row['ms_a_take']:.2f}") for row in part["rows"]))
+
+
+def _startup(part: Result) -> str:
+    rows = ((row["home"], row["empty_s"], row["first_post_s"], f"{row['ratio']:.2f}") for row in part["rows"])
+    return table(["Prefect home", "empty flow's first line, s", "our first POST, s", "×"], rows)
+
+
+def _processes(part: Result) -> str:
+    head = [
+        "runs",
+        "takes",
+        "completed",
+        "most starts in 60 s",
+        "most in flight",
+        "429",
+        "bought twice",
+        "lost",
+        "wall, s",
+    ]
+    return table(
+        head,
+        (
+            (
+                row["runs"], row["takes"], row["completed"],
+                f"{row['most_starts_a_minute']} of {part['starts_per_minute']}",
+                f"{row['most_in_flight']} of {part['in_flight']}", row["refused"], row["bought_twice"], row["lost"],
+                row["wall_s"],
+            )
+            for row in part["rows"]
+        ),
+        texts=0,
+    )  # fmt: skip
+
+
+def _looks(part: Result) -> str:
+    head = ["spread", "which takes", "takes", "looks a take", "lag, s", "looks × lag", "× bound"]
+    rows = (
+        (
+            f"{row['spread']:g}",
+            row["which"],
+            f"{row['takes']:,}",
+            row["looks"],
+            row["lag_s"],
+            row["cost"],
+            f"{row['ratio']:.2f}",
+        )
+        for row in part["rows"]
+    )
+    return table(head, rows, texts=2)
+
+
+def _draw_cpu(part: Result, path: Path) -> None:
+    rows = part["contenders"][::-1]
+    figure, (costs, makespans) = plt.subplots(1, 2, figsize=(11, 3.4), sharey=True)
+    colors = [OURS if row["contender"] == "animatic" else OTHER for row in rows]
+    names = [NAMES[row["contender"]].replace("`", "") for row in rows]
+    bars = costs.barh(names, [row["cpu_ms_a_take"] for row in rows], color=colors)
+    costs.bar_label(bars, fmt="%.1f", padding=3, fontsize=8)
+    costs.set(xscale="log", xlabel="CPU a take, ms")
+    costs.margins(x=0.15)
+    bars = makespans.barh(names, [row["ratio"] for row in rows], color=colors)
+    makespans.bar_label(
+        bars, [f"{row['ratio']:.2f}" if row["is_done"] else "not done" for row in rows], padding=3, fontsize=8
+    )
+    makespans.axvline(1.0, color=FAINT, lw=1)
+    makespans.margins(x=0.15)
+    makespans.set(xlabel="makespan, × ideal")
+    _finish(figure, path, f"{part['takes']:,} takes, {part['in_flight']:,} in flight, latency {part['median_s']:g} s")
+
+
+def _draw_ultra(part: Result, path: Path) -> None:
+    row = next(each for each in part["rows"] if each["contender"] == "animatic")
+    seconds, starts, in_flight, unseen = zip(*row["curve"], strict=True)
+    figure, (pace, places) = plt.subplots(2, 1, figsize=(9, 4.6), sharex=True)
+    pace.step(seconds, [each / 2 for each in starts], where="post", color=OURS, lw=1)
+    pace.set(ylabel="starts a second")
+    places.plot(seconds, in_flight, color=OURS, label="in flight at the server")
+    places.plot(seconds, unseen, color=OTHER, lw=1, label="done, not seen yet")
+    places.axhline(part["in_flight"], color=FAINT, lw=1)
+    places.set(ylabel="takes", xlabel="seconds after the first start")
+    places.legend(frameon=False, fontsize=8)
+    _finish(figure, path, f"{row['takes']:,} takes at {part['starts_per_minute']:,} starts a minute")
+
+
+def _draw_growth(part: Result, path: Path) -> None:
+    rows = part["rows"]
+    sizes = [row["takes"] for row in rows]
+    figure, (costs, memory) = plt.subplots(1, 2, figsize=(9, 3.2))
+    costs.plot(sizes, [row["cpu_ms_a_take"] for row in rows], "o-", color=OURS)
+    costs.set(xscale="log", xlabel="rows", ylabel="CPU a take, ms", ylim=(0, None))
+    memory.plot(sizes, [row["rss_mb"] for row in rows], "o-", color=OURS, label="animatic")
+    memory.plot(sizes, [row["tree_rss_mb"] for row in rows], "o-", color=OTHER, lw=1, label="with Prefect's server")
+    memory.set(xscale="log", xlabel="rows", ylabel="peak RSS, MB", ylim=(0, None))
+    memory.legend(frameon=False, fontsize=8)
+    _finish(figure, path, f"{part['in_flight']:,} in flight, latency {part['median_s']:g} s")
+
+
+def _finish(figure: plt.Figure, path: Path, title: str) -> None:
+    figure.suptitle(title, fontsize=10)
+    figure.tight_layout()
+    figure.savefig(path, dpi=80)
+    plt.close(figure)
+
+
+_TABLES: dict[str, Callable[[Result], str]] = {
+    "sandbox": _sandbox,
+    "cpu": _cpu,
+    "ultra": _ultra,
+    "makespan": _makespan,
+    "looks": _looks,
+    "growth": _growth,
+    "cached": _cached,
+    "profile": _profile,
+    "startup": _startup,
+    "processes": _processes,
+}
+_PICTURES: dict[str, Callable[[Result, Path], None]] = {"cpu": _draw_cpu, "ultra": _draw_ultra, "growth": _draw_growth}

@@ -1,0 +1,1 @@
+"""The parts, each a module with `run(studio, sizes)`; what it returns goes into performance.json under its name."""

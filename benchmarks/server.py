@@ -1,0 +1,110 @@
+"""A sandbox in bench mode as a process of its own, and what it can tell of who used it."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from animatic.sandbox.moments import moment_from
+from animatic.sandbox.sights import read_sights
+from animatic.sandbox.witness import read_witness
+
+ROOT = Path(__file__).parents[1]
+FLOOR_SHARE = 5.0 / 60.0
+"""Of the median latency: what the default floor between two looks is at a latency of 60 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the server allows, and how long it takes."""
+
+    starts_per_minute: int
+    in_flight: int
+    median_s: float
+    spread: float = 0.2
+
+    @property
+    def floor_s(self) -> float:
+        """The floor between two looks, in its default proportion to the latency."""
+        return max(self.median_s * FLOOR_SHARE, 0.05)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A sandbox that serves."""
+
+    account: Account
+    folder: Path
+    url: str
+    key: str
+    process: psutil.Process
+
+    def cpu_s(self) -> float:
+        """What it has used until now."""
+        return sum(self.process.cpu_times()[:2])
+
+    def stats(self) -> dict[str, Any]:
+        """Its own counts; its files are whole after this."""
+        with urllib.request.urlopen(f"{self.url}/sandbox/stats", timeout=30) as reply:
+            return json.load(reply)
+
+
+@contextlib.contextmanager
+def served(folder: Path, account: Account, *flags: str) -> Generator[Served]:
+    """A sandbox in bench mode for the length of the block."""
+    command = [
+        sys.executable, "-m", "animatic.sandbox", "--bench", "--folder", str(folder),
+        "--inference-s", str(account.median_s), "--spread", str(account.spread),
+        "--starts-per-minute", str(account.starts_per_minute), "--max-in-flight", str(account.in_flight),
+        "--balance-usd", "1e9", *flags,
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=_environment()) as process:
+        assert process.stdout is not None
+        try:
+            ready = json.loads(process.stdout.readline())
+            yield Served(account, folder, ready["url"], ready["key"], psutil.Process(process.pid))
+        finally:
+            process.terminate()
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One accepted take, as the server saw it; moments in seconds since 1970. seen_at is None where nobody came."""
+
+    prompt: str
+    accepted_at: float
+    latency_s: float
+    final_at: float
+    seen_at: float | None
+    looks: int
+
+
+def takes_of(folder: Path) -> Sequence[Seen]:
+    """Everything that was accepted, in order."""
+    sights = {each.id: each for each in read_sights(folder)}
+    found: list[Seen] = []
+    for each in read_witness(folder):
+        sight = sights.get(each.id)
+        found.append(
+            Seen(
+                prompt=each.inputs["prompt"],
+                accepted_at=moment_from(each.accepted_at),
+                latency_s=each.latency_s,
+                final_at=moment_from(each.started_at) + each.latency_s,
+                seen_at=sight.seen_at if sight else None,
+                looks=sight.looks if sight else 0,
+            )
+        )
+    return found

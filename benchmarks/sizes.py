@@ -1,0 +1,30 @@
+"""How large a part is: what the command line may make smaller. What is None is the part's own."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Overrides of a part's own sizes."""
+
+    only: tuple[str, ...] = ()
+    takes: int | None = None
+    in_flight: int | None = None
+    median_s: float | None = None
+    rounds: int | None = None
+    rows: tuple[int, ...] = ()
+
+    @property
+    def are_changed(self) -> bool:
+        """Whether any was given: then the figures are not those of the page."""
+        return self != Sizes()
+
+
+Result = dict[str, Any]
+"""What a part found, as JSON has it."""
+
+
+def say(line: str) -> None:
+    """Progress."""
+    print(line, flush=True)
