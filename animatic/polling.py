@@ -6,7 +6,8 @@ yet is done in the next second. `docs/polling.md` derives it, and what no schedu
 
     latencies are seen      a log-normal is fitted to the newest of them; the mean number of looks is MEAN_LOOKS, or
                             fewer where the floor would bind around the time at which most takes are done
-    none are seen           every look comes later than the one before by half of the take's age
+    none are seen           a few scouts are looked at, every time later than the one before by half of their age; the
+                            others wait until a third of the scouts are done, but no longer than UNTOLD_S
 
 Never closer than the floor. Beyond the age at which nearly all are done the log-normal says nothing any more: looks are
 a tenth of the age apart there, whatever holds that take up.
@@ -19,12 +20,18 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 
-MEAN_LOOKS = 4.0
+MEAN_LOOKS = 3.0
 LONGEST_S = 60.0
 """No look comes later than this after the one before, but where the floor is longer."""
 
 MOST_REMEMBERED = 400
 FEWEST = 3
+SCOUTS = 16
+SCOUTS_DONE = 6
+"""Of the first scouts so many are done before the others are looked at: the very fastest would tell too little."""
+
+UNTOLD_S = 60.0
+"""The age at which a take is looked at, whatever the scouts have to tell."""
 _PRIOR_WEIGHT, _PRIOR_SIGMA, _LEAST_SIGMA = 3.0, 0.3, 0.02
 _LOWEST_Z, _HIGHEST_Z, _STEPS = -4.5, 6.0, 300
 _TAIL_Z = 2.9
@@ -133,6 +140,10 @@ class Experience:
         for each in latencies_s:
             seen.append(each)
             self._counts[kind] = self._counts.get(kind, before) + 1
+
+    def is_known(self, kind: Hashable) -> bool:
+        """Whether enough was seen of a kind of take to tell when to look."""
+        return self._counts.get(kind, 0) >= SCOUTS_DONE
 
     def schedule(self, kind: Hashable) -> Schedule:
         """The schedule for a kind of take as of now; made anew when a tenth more has been seen."""

@@ -13,7 +13,8 @@ from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.looks import Watched, finish_of
 from animatic.pacing import queued_ahead
-from animatic.polling import Experience, Lag, latency_of
+from animatic.polling import UNTOLD_S, Experience, Lag, latency_of
+from animatic.scouts import Scouts
 from animatic.shots import Take
 from animatic.takes import State
 from animatic.tally import Tally
@@ -42,6 +43,7 @@ class Watch:
         self._now = asyncio.get_running_loop().time
         self._experience = Experience(terms.poll_floor_s)
         self._lag = Lag()
+        self._scouts = Scouts(self._experience, halt)
         self._turns = Turns(terms.looks_per_second, halt)
 
     async def learn(self) -> None:
@@ -71,9 +73,11 @@ class Watch:
         began, watched = self._now(), Watched(was_submitted_ago_s)
         look = self._client.look_at(prediction_id)
         ends_at = began + self._terms.take_deadline_s
-        due = began if was_submitted_ago_s else began + self._wait_s(kind, 0.0)
         self._tally.watching(take.fingerprint)
         try:
+            if not was_submitted_ago_s:
+                await self._scouts.join(kind, until=min(began + UNTOLD_S, ends_at))
+            due = began if was_submitted_ago_s else max(began + self._wait_s(kind, 0.0), self._now())
             while self._now() < ends_at:
                 await self._turns.at(min(due, ends_at))
                 prediction = await self._look(look, watched)
@@ -94,6 +98,7 @@ class Watch:
             await self._leave(attempt_id, watched, f"still {watched.status or 'running'} when the run stopped")
             raise
         finally:
+            self._scouts.pass_on(kind)
             self._tally.unwatching(take.fingerprint)
         return None
 
