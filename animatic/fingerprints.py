@@ -15,9 +15,9 @@ DIGEST = np.dtype(f"S{DIGEST_BYTES}")
 Digests = NDArray[np.bytes_]
 
 
-def digests_from(data: bytes | Iterable[bytes]) -> Digests:
+def digests_from(data: bytes | bytearray | Iterable[bytes]) -> Digests:
     """A column from digests, one after the other."""
-    joined = data if isinstance(data, bytes) else b"".join(data)
+    joined = data if isinstance(data, bytes | bytearray) else b"".join(data)
     return np.frombuffer(joined, DIGEST)
 
 
