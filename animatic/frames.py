@@ -9,9 +9,8 @@ import pyarrow as pa
 
 from animatic import formats, storage
 from animatic.errors import FixInputError
+from animatic.facts import Facts
 from animatic.results import STATUSES, price_key
-
-MAX_RESULTS_BYTES = 4 << 30
 
 _NEEDED = (
     *("row", "storyboard", "model", "duration", "aspect_ratio", "take", "status"),
@@ -38,7 +37,7 @@ def read_results(uri: str) -> pd.DataFrame:
     """
     name = storage.name_of(uri)
     formats.check_suffix(name)
-    return frame_of(formats.decode(storage.read_bytes(uri, max_bytes=MAX_RESULTS_BYTES), name))
+    return frame_of(formats.decode(storage.read_bytes(uri, max_bytes=formats.MAX_RESULTS_BYTES), name))
 
 
 def frame_of(table: pa.Table) -> pd.DataFrame:
@@ -73,8 +72,39 @@ everything in a frame without `attrs` (CSV, JSON Lines, some pandas operations) 
     if missing:
         raise FixInputError(f"not a frame of results: columns that are missing: {', '.join(missing)}; see read_results")
     facts = _facts(frame)
-    storyboard, storyboards = pd.factorize(facts["storyboard"], use_na_sentinel=False)
-    model, models = pd.factorize(facts["model"], use_na_sentinel=False)
+    storyboard, storyboards = pd.factorize(facts.pop("storyboard"), use_na_sentinel=False)
+    model, models = pd.factorize(facts.pop("model"), use_na_sentinel=False)
+    return _summary(facts, storyboard, list(storyboards), model, list(models))
+
+
+def summary_of(facts: Facts) -> pd.DataFrame:
+    """The same as `summarise`, from facts that were gathered while the table was written."""
+    status, nsfw, kind, attempts = (facts.column(name) for name in ("status", "nsfw", "kind", "attempts"))
+    prices_usd = [facts.prices_usd.get(key or "", np.nan) for key in facts.names["kind"]]
+    price_usd = np.array([*prices_usd, np.nan])[kind]
+    columns = {
+        "takes": facts.column("is_take"),
+        **{name: status == code for code, name in enumerate(STATUSES)},
+        "nsfw": nsfw == 1,
+        "nsfw_known": nsfw >= 0,
+        "inference_s": np.where(status == STATUSES.index("completed"), facts.column("inference_ms") / 1_000, np.nan),
+        "cost_usd": attempts * np.nan_to_num(price_usd),
+        "unpriced": (attempts > 0) & np.isnan(price_usd),
+    }
+    names = facts.names
+    return _summary(
+        pd.DataFrame(columns),
+        facts.column("storyboard"),
+        list(names["storyboard"]),
+        facts.column("model"),
+        list(names["model"]),
+    )
+
+
+def _summary(
+    facts: pd.DataFrame, storyboard: Any, storyboards: list[Any], model: Any, models: list[Any]
+) -> pd.DataFrame:
+    """The summary of facts, one row each, of storyboards and models that are given by their index."""
     group = storyboard * max(len(models), 1) + model  # sorts by storyboard, then model, each as it first appears
     present = sorted(set(group.tolist()))
     groups = _measures(facts, group, present)
@@ -119,8 +149,8 @@ def _costs(ordered: pd.DataFrame) -> pd.DataFrame:
 
 def _measures(facts: pd.DataFrame, group: Any, present: list[int]) -> pd.DataFrame:
     """The columns of a summary but its names, one row per number in `present`; a group without rows is all zero."""
-    grouped: Any = facts.drop(columns=["storyboard", "model"]).groupby(group)
-    sums: Any = grouped[[name for name in facts.columns if name not in {"storyboard", "model", "inference_s"}]].sum()
+    grouped: Any = facts.groupby(group)
+    sums: Any = grouped[[name for name in facts.columns if name != "inference_s"]].sum()
     sums = sums.reindex(present, fill_value=0)
     counts: pd.DataFrame = sums[["takes", *STATUSES, "nsfw"]].astype("int64")
     return counts.assign(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from animatic.errors import ManifestError
 from animatic.fingerprints import Digests, FirstSeen, digests_from, hex_of, shared
 from animatic.manifest import cells, images
-from animatic.manifest.faults import MAX_REPORTED_FAULTS, Bad, Fault, Faults, escaped, place_of, quoted, report
+from animatic.manifest.faults import MAX_REPORTED_FAULTS, Bad, Faults, escaped, place_of, quoted, report
 from animatic.manifest.header import COLUMNS, REQUIRED_COLUMNS
 from animatic.manifest.images import Still
 from animatic.manifest.parquet import has_text_form
@@ -46,7 +46,9 @@ _EMPTY = {
 }
 _TEXTS = ("shot_id", "storyboard", "image", "still", "prompt", "model", "aspect_ratio", "duration")
 
-CHECKED: pa.Schema = pa.schema([("fault", pa.string()), *((name, pa.string()) for name in _TEXTS), ("takes", pa.int8())])
+CHECKED: pa.Schema = pa.schema(
+    [("fault", pa.string()), *((name, pa.string()) for name in _TEXTS), ("takes", pa.int8())]
+)
 """The first columns of a checked row; the carried ones come behind them, whatever they are called.
 
 `fault` is null for a shot; else it says what is wrong with the row, whose texts then are the cells as they stand, and
@@ -294,9 +296,7 @@ class _Judge:
         self, shot_ids: list[Value | Bad], broken: Mapping[int, Bad], bads: dict[int, list[tuple[str, Bad]]]
     ) -> None:
         """Each shot_id belongs to the row that names it first."""
-        named = [
-            (index, name) for index, name in enumerate(shot_ids) if isinstance(name, str) and index not in broken
-        ]
+        named = [(index, name) for index, name in enumerate(shot_ids) if isinstance(name, str) and index not in broken]
         if not named:
             return
         rows = [self._row + index for index, _ in named]
