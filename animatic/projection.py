@@ -28,13 +28,11 @@ _BEING_SUBMITTED = "a run is submitting it at this moment"
 class Projection:
     """The table of a plan, as the ledger has it now. Not a dataclass on purpose: Prefect would walk all of it."""
 
-    __slots__ = ("_desk", "_final_attempts", "_is_dead", "_kinds", "_run_id", "plan")
+    __slots__ = ("_desk", "_is_dead", "_run_id", "plan")
 
     def __init__(self, plan: Plan, run_id: str, desk: LedgerDesk | None, is_dead: IsDead = nobody_is_dead) -> None:
         self.plan = plan
         self._run_id, self._desk, self._is_dead = run_id, desk, is_dead
-        self._final_attempts = plan.final_attempts()
-        self._kinds: list[str] = [price_key(*kind) for kind in plan.manifest.kinds]
 
     async def write(self, uri: str) -> Facts:
         """Replace the results file as a whole: a reader sees the old table or this one; what it says.
@@ -43,22 +41,16 @@ class Projection:
             LocationError: it cannot be written; the old file is as it was.
         """
         manifest = self.plan.manifest
-        facts, prices, met = Facts(), Prices(), 0
         with nameless_file() as file:
             writer = formats.open_writer(file, storage.name_of(uri), schema_of(manifest.carried))
+            sheet = _Sheet(self.plan, self._is_dead, writer)
             for part in manifest.parts():
                 for piece in _pieces(part):
-                    found = await self._rows(piece)
-                    met = await asyncio.to_thread(self._write, writer, piece, found, facts, prices, met)
-            facts.prices_usd = prices.usd()
+                    await asyncio.to_thread(sheet.add, piece, await self._rows(piece))
             provenance = Provenance(self._run_id, manifest.sha256)
-            try:
-                await asyncio.to_thread(writer.close, {**provenance.metadata, **prices.metadata})
-                file.flush()
-            except OSError as error:
-                raise no_room(error) from None
+            await asyncio.to_thread(sheet.close, provenance)
             await asyncio.to_thread(storage.replace_with, uri, file)
-        return facts
+        return sheet.facts
 
     async def _rows(self, piece: Part) -> list[Any]:
         """All attempts of its takes, each take's together; none where there is no ledger yet."""
@@ -70,8 +62,20 @@ class Projection:
             rows += await self._desk.do(seek_outcomes, names[start : start + SEEK_TAKES])
         return rows
 
-    def _write(self, writer: formats.Writer, piece: Part, rows: Rows, facts: Facts, prices: Prices, met: int) -> int:
-        """A piece of the table, and what it says; how many takes were met so far."""
+
+class _Sheet:
+    """A table while it is written."""
+
+    def __init__(self, plan: Plan, is_dead: IsDead, writer: formats.Writer) -> None:
+        self.facts = Facts()
+        self._manifest, self._is_dead, self._writer = plan.manifest, is_dead, writer
+        self._final_attempts = plan.final_attempts()
+        self._prices = Prices()
+        self._kinds: list[str] = [price_key(*kind) for kind in plan.manifest.kinds]
+        self._met = 0  # takes are numbered as they first appear, so those below are in the table already
+
+    def add(self, piece: Part, rows: Rows) -> None:
+        """The next piece. Raises LocationError where there is no room."""
         columns = outcomes_from(rows, self._is_dead)
         found = FingerprintSet(digests_of(columns["fingerprint"])).positions(piece.digests)
         attempt_id = np.asarray(columns["attempt_id"], np.int64)
@@ -81,26 +85,38 @@ class Projection:
         own = piece.batch.select(range(len(CHECKED)))
         carried = piece.batch.select(range(len(CHECKED), piece.batch.num_columns))
         table = table_of(Asked(piece.row, own, carried, piece.lengths, piece.digests), outcomes, found)
-        numbers, firsts = np.unique(piece.take_of, return_index=True)
-        is_first = np.zeros(len(piece.take_of), bool)
-        is_first[firsts[numbers >= met]] = True
-        self._add_prices(prices, piece, columns, found, is_first)
-        facts.add(table, _by_line(piece, is_first))
+        is_first = self._meet(piece)
+        self._add_prices(piece, columns, found, is_first)
+        self.facts.add(table, _by_line(piece, is_first))
         try:
-            writer.write(table)
+            self._writer.write(table)
         except OSError as error:
             raise no_room(error) from None
-        return max(met, int(numbers.max(initial=-1)) + 1)
+
+    def close(self, provenance: Provenance) -> None:
+        """The end of the table. Raises LocationError where there is no room."""
+        self.facts.prices_usd = self._prices.usd()
+        try:
+            self._writer.close({**provenance.metadata, **self._prices.metadata})
+        except OSError as error:
+            raise no_room(error) from None
+
+    def _meet(self, piece: Part) -> NDArray[np.bool_]:
+        """Which of its takes show here for the first time."""
+        numbers, firsts = np.unique(piece.take_of, return_index=True)
+        is_first = np.zeros(len(piece.take_of), np.bool_)
+        is_first[firsts[numbers >= self._met]] = True
+        self._met = max(self._met, int(numbers.max(initial=-1)) + 1)
+        return is_first
 
     def _add_prices(
-        self, prices: Prices, piece: Part, columns: dict[str, Any], found: NDArray[np.int64], is_first: NDArray[Any]
+        self, piece: Part, columns: dict[str, Any], found: NDArray[np.int64], is_first: NDArray[np.bool_]
     ) -> None:
-        """What each take cost that shows here for the first time."""
-        kind_of = self.plan.manifest.kind_of
         new = is_first & (found >= 0)
+        kinds: list[int] = self._manifest.kind_of[piece.take_of[new]].tolist()
         cost_usd, attempts = columns["cost_usd"], columns["attempts"]
-        for at, kind in zip(found[new].tolist(), kind_of[piece.take_of[new]].tolist(), strict=True):
-            prices.add(self._kinds[kind], cost_usd[at], attempts[at])
+        for at, kind in zip(found[new].tolist(), kinds, strict=True):
+            self._prices.add(self._kinds[kind], cost_usd[at], attempts[at])
 
 
 def _pieces(part: Part) -> Iterator[Part]:

@@ -90,7 +90,7 @@ class Asked:
 
     Attributes:
         row: the number of the first.
-        rows: for each row what it asks for (`shot_id`, `storyboard`, `image`, `prompt`, `model`, `aspect_ratio`, `duration`) and what is wrong with it (`fault`, null for a shot).
+        rows: for each row what it asks for, named as in the table, and `fault`: what is wrong with it, null for a shot.
         carried: the manifest's other columns, with names that are not in RESULTS_SCHEMA.
         takes: how many takes each row asks for; 0 for an invalid one.
         digests: of the takes of all rows, one after the other.

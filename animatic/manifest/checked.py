@@ -65,7 +65,7 @@ class Manifest:
         name, sha256, num_rows: as in `RawManifest`.
         provider: the origin that the shots are for; it is part of every fingerprint.
         carried: the columns that go into the results unchanged.
-        rows: every row in batches: the columns of `CHECKED`, then the carried ones. No takes while the header has faults.
+        rows: every row in batches: the columns of `CHECKED`, then the carried ones; no takes while the header is bad.
         faults: those of the header first, then row by row; after the first 50 only counted.
         num_invalid: how many rows have faults.
         warnings: what is allowed and may still disappoint, ready to print.

@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
@@ -157,12 +157,12 @@ class _Text:
         self.name = name
         self.chars = 0
         file.seek(0)
-        self._stream = io.TextIOWrapper(_Kept(file, most_bytes), encoding="utf-8-sig", newline="")
+        start: Any = _Kept(file, most_bytes)
+        self._stream = io.TextIOWrapper(start, encoding="utf-8-sig", newline="")
 
     def __iter__(self) -> Iterator[str]:
-        number = 0
-        for line in iter(partial(self._stream.readline, MAX_LINE_CHARS + 1), ""):
-            number += 1
+        lines = iter(partial(self._stream.readline, MAX_LINE_CHARS + 1), "")
+        for number, line in enumerate(lines, start=1):
             self.chars += len(line)
             if len(line) > MAX_LINE_CHARS:
                 bad = Bad("long line", f"a line of more than {MAX_LINE_CHARS:,} characters", "shorter lines")
