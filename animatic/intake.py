@@ -105,7 +105,7 @@ async def find_standings(
         after = 0
         while rows := await desk.do(bulk.scan_standings, after):
             await asyncio.to_thread(book.add, rows)
-            after = rows[-1].attempt_id
+            after = int(rows[-1][2])
     else:
         for start in range(0, len(takes), bulk.SEEK_TAKES):
             rows = await desk.do(bulk.seek_standings, hex_of(takes[start : start + bulk.SEEK_TAKES]))

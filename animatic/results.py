@@ -176,7 +176,9 @@ def _outcome_columns(
             for status, code in zip(outcomes.status, outcomes.error_code, strict=True)
         ],
         "output_url": [outputs[0] if outputs else None for outputs in outcomes.outputs],
-        "nsfw": [_nsfw(*each) for each in zip(outcomes.outputs, outcomes.has_nsfw_contents, strict=True)],
+        "nsfw": [
+            _nsfw(outputs, flags) for outputs, flags in zip(outcomes.outputs, outcomes.has_nsfw_contents, strict=True)
+        ],
     }
     columns: dict[str, pa.Array] = {}
     for name in _OUTCOME_COLUMNS:
@@ -249,9 +251,3 @@ class Prices:
 def price_key(model: Any, duration: Any, aspect_ratio: Any) -> Any:
     """The key of a kind of take in `animatic.prices_usd`; works on text and on columns of text."""
     return model + "|" + duration + "|" + aspect_ratio
-
-
-def summary_counts(table: pa.Table) -> dict[str, int]:
-    """How many rows have each status, in the order of STATUSES; a status that no row has is 0."""
-    counted = {entry["values"]: entry["counts"] for entry in table["status"].value_counts().to_pylist()}
-    return {status: counted.get(status, 0) for status in STATUSES}
