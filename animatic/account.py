@@ -3,6 +3,7 @@
 import asyncio
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 
 from animatic.ledger import pace
 from animatic.ledger.desk import LedgerDesk
@@ -37,8 +38,12 @@ class Account:
         """There was a start that was not refused."""
         await self._desk.do(pace.go_on, self._provider)
 
-    async def take_places(self, in_use: int, wanted: int) -> int:
-        """How many places in flight this run may hold, those in use among them, if any; 0 wanted gives all back."""
+    async def take_places(self, in_use: int, wanted: int, queued_ahead: int = 0) -> int:
+        """How many places in flight this run may hold, those in use among them, if any; 0 wanted gives all back.
+
+        There are `queued_ahead` more than the account works on at once.
+        """
+        limits = replace(self.limits, max_in_flight=self.limits.max_in_flight + queued_ahead)
         return await self._desk.do(
-            pace.take_places, self._provider, self.limits, self._run_id, in_use, wanted, self._clock, self._is_alive
+            pace.take_places, self._provider, limits, self._run_id, in_use, wanted, self._clock, self._is_alive
         )

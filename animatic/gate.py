@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
@@ -95,14 +95,15 @@ class Block:
 class Gate:
     """Lets takes start as the account allows: `place()` for the time in flight, `start()` before each submission.
 
-    What there is for all runs together is in the ledger; from there it comes in blocks. Make it inside the event loop.
+    What there is for all runs together is in the ledger; from there it comes in blocks. `queued_ahead` says how many
+    more than the account works on at once may be there. Make it inside the event loop.
     """
 
-    def __init__(self, account: Account, halt: Halt) -> None:
+    def __init__(self, account: Account, halt: Halt, queued_ahead: Callable[[], int] = lambda: 0) -> None:
         self.refusals = 0
         """429s since the last start that was not refused."""
 
-        self._account, self._halt = account, halt
+        self._account, self._halt, self._queued_ahead = account, halt, queued_ahead
         self._now = asyncio.get_running_loop().time
         self._turn, self._queue = asyncio.Lock(), asyncio.Lock()
         self._block = Block(0, 0)
@@ -219,17 +220,17 @@ class Gate:
         """Wait until fewer are in flight than may be; now and then the ledger is asked how many that are."""
         while self._halt.is_buying:
             is_due = self._now() - self._asked_at > ASK_PLACES_S
-            if is_due or (self._in_use >= self._held and self._held < self._wanted):
+            if is_due or (self._in_use >= self._held and self._held < self._wanted(self._queued_ahead())):
                 self._asked_at = self._now()
-                self._held = await self._account.take_places(self._in_use, self._wanted)
+                ahead = self._queued_ahead()
+                self._held = await self._account.take_places(self._in_use, self._wanted(ahead), ahead)
             if self._in_use < self._held:
                 return
             await self._somebody_left(ASK_PLACES_S)
         raise Halted
 
-    @property
-    def _wanted(self) -> int:
-        return min(self._in_use + self._waiting, self._account.limits.max_in_flight)
+    def _wanted(self, ahead: int) -> int:
+        return min(self._in_use + self._waiting, self._account.limits.max_in_flight + ahead)
 
     async def _somebody_left(self, seconds: float) -> None:
         """Wait until a place is left, buying stops, or time is up."""

@@ -4,6 +4,7 @@ Sources: WaveSpeed's account-levels page (two copies disagree, so every number i
 a video no sooner than every 5 s, growing; neither was tried live.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -68,6 +69,18 @@ def grant_starts(counted: int, next_free_at: float | None, limits: Limits, wante
     if free > 0:
         return Granted(min(free, wanted))
     return Granted(0, max((next_free_at or now) - now, 0.001))
+
+
+def queued_ahead(limits: Limits, lag_s: float, latency_s: float) -> int:
+    """How many takes to have waiting in WaveSpeed's own queue, beyond those it works on.
+
+    Of `max_in_flight` takes, `max_in_flight * lag / latency` are done and not seen yet, on average; so many places of
+    theirs would idle. One standard deviation more, for that number comes and goes; a quarter of all at most.
+    """
+    if latency_s <= 0:
+        return 0
+    unseen = limits.max_in_flight * lag_s / latency_s
+    return min(math.ceil(unseen + math.sqrt(unseen)), max(limits.max_in_flight // 4, 1))
 
 
 def penalty_s(refusals: int, retry_after_s: float | None) -> float:

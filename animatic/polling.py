@@ -144,6 +144,34 @@ class Experience:
         return schedule
 
 
+_NEWEST_WEIGHT = 0.05
+
+
+@dataclass(slots=True)
+class Lag:
+    """How long takes were done lately before we saw it, and how long they took: moving means, in seconds, from 0."""
+
+    lag_s: float = 0.0
+    latency_s: float = 0.0
+    _count: int = 0
+
+    def learn(self, latency_s: float, lag_s: float) -> None:
+        """Take note of a take."""
+        self._count += 1
+        weight = max(1.0 / self._count, _NEWEST_WEIGHT)
+        self.latency_s += weight * (latency_s - self.latency_s)
+        self.lag_s += weight * (lag_s - self.lag_s)
+
+
+def latency_of(inference_s: float, not_done_at_s: float, seen_at_s: float) -> float:
+    """How long after its submission a take was done, given its ages at the last two looks.
+
+    That is its inference time, if it waited for nothing; one that can't be so lies halfway between the looks.
+    """
+    is_possible = not_done_at_s <= inference_s <= seen_at_s
+    return inference_s if is_possible else (not_done_at_s + seen_at_s) / 2
+
+
 def _integrals(xs: Sequence[float], ys: Sequence[float]) -> list[float]:
     """The integral of y over x up to each x, by trapezoids."""
     parts = ((x2 - x1) * (y1 + y2) / 2 for (x1, x2), (y1, y2) in zip(pairwise(xs), pairwise(ys), strict=True))

@@ -25,6 +25,7 @@ _VARIABLES = {
     "account_level": "ANIMATIC_ACCOUNT_LEVEL",
     "starts_per_minute": "ANIMATIC_STARTS_PER_MINUTE",
     "max_in_flight": "ANIMATIC_MAX_IN_FLIGHT",
+    "queued_ahead": "ANIMATIC_QUEUED_AHEAD",
     "poll_floor_s": "ANIMATIC_POLL_FLOOR_S",
     "take_deadline_s": "ANIMATIC_TAKE_DEADLINE_S",
     "settle_s": "ANIMATIC_SETTLE_S",
@@ -42,6 +43,7 @@ class Settings(BaseModel):
 
     Attributes:
         api_key: None where only the ledger is read.
+        queued_ahead: takes that WaveSpeed is given beyond its limit in flight; None: as many as suit the looks.
         poll_floor_s: never look at the same take again sooner than this.
         take_deadline_s: after this a take that is not final is reported `pending`.
         settle_s: how long a prediction may take to show up in WaveSpeed's list.
@@ -57,6 +59,7 @@ class Settings(BaseModel):
     account_level: str = "bronze"
     starts_per_minute: Annotated[int, Field(ge=1, le=100_000)] | None = None
     max_in_flight: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    queued_ahead: Annotated[int, Field(ge=0, le=10_000)] | None = None
     poll_floor_s: Annotated[float, Field(ge=0.05, le=600)] = 5.0
     take_deadline_s: Annotated[float, Field(ge=1, le=7 * 86_400)] = 1_800.0
     settle_s: Annotated[float, Field(ge=0, le=86_400)] = 600.0

@@ -36,6 +36,10 @@ from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.endings import STATE_AFTER, Ended, Ending
 
 MOST_REFUSALS_IN_A_ROW = 20
+LEAST_AT_HAND = 50
+"""How many takes wait for a place at least, where there are so many, so that none stays free."""
+
+LOOK_UP_S = 1.0
 THEIRS_GRACE_S = 30.0
 """How much longer than a submission may take we wait for another run's, before we leave the take to the next run."""
 
@@ -67,8 +71,11 @@ class Shoot:
         self._desk = desk
         self._receipts = receipts
         self._now = asyncio.get_running_loop().time
-        self._gate = Gate(Account(desk, terms.provider, terms.run_id, terms.limits), self.halt)
         self._watch = Watch(terms, client, desk, self.halt, tally, self._warn)
+        account = Account(desk, terms.provider, terms.run_id, terms.limits)
+        self._gate = Gate(account, self.halt, self._watch.queued_ahead)
+        self._at_hand: set[str] = set()
+        self._came_to_rest = asyncio.Event()
         self._requests = Requests(terms, client, upload)
 
     async def prepare(self) -> None:
@@ -79,6 +86,25 @@ class Shoot:
     def know_uploads(self, urls: Mapping[str, str]) -> None:
         """Remember where uploaded stills are, by what identifies them (`sha256:…`)."""
         self._requests.know_uploads(urls)
+
+    async def take_up(self, takes: Sequence[Take]) -> None:
+        """Wait until there is room for more takes at hand than the account can keep busy, then count these.
+
+        So that takes can be fed in as they are read, without one that lasts long holding up those behind it.
+        """
+        in_flight = self.terms.limits.max_in_flight
+        while self._at_hand and self.halt.is_watching:
+            if len(self._at_hand) < in_flight + self._watch.queued_ahead() + max(in_flight // 4, LEAST_AT_HAND):
+                break
+            self._came_to_rest.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._came_to_rest.wait(), LOOK_UP_S)
+        self._at_hand.update(take.fingerprint for take in takes)
+
+    def put_down(self, takes: Sequence[Take]) -> None:
+        """This run does no more for these takes."""
+        self._at_hand.difference_update([take.fingerprint for take in takes])
+        self._came_to_rest.set()
 
     async def shoot(self, takes: Sequence[Take], log: Log | None = None) -> None:
         """See every take to an end, or as far as this run may; what came of it is in the ledger.
@@ -115,8 +141,10 @@ class Shoot:
                 if step is Step.BUY and not self._is_agreed(take):
                     log(f"{take.name}: may be bought, but nobody has agreed to that; run again")
                     return
-                await self._do(step, take, record, log)
+                if await self._do(step, take, record, log) is State.COMPLETED:
+                    break  # as often as not the last that there is to know, without asking the ledger
                 record = await self._find(take)
+            self.put_down([take])
         except Halted:
             return
         except BudgetError as error:
@@ -130,23 +158,24 @@ class Shoot:
             self.halt.stop_all("something unforeseen went wrong")  # or those who wait for us would wait for ever
             raise
 
-    async def _do(self, step: Step, take: Take, record: Record | None, log: Log) -> None:
+    async def _do(self, step: Step, take: Take, record: Record | None, log: Log) -> State | None:
+        """Make a step; the take's final state, if that is what it led to."""
         if step is Step.BUY:
-            await self._buy_and_watch(take, log)
-        elif step is Step.WATCH and record is not None:
-            await self._watch_again(take, record, log)
-        else:
-            await self._outwait(take)
+            return await self._buy_and_watch(take, log)
+        if step is Step.WATCH and record is not None:
+            return await self._watch_again(take, record, log)
+        await self._outwait(take)
+        return None
 
     def _is_agreed(self, take: Take) -> bool:
         return self.terms.agreed is None or take.fingerprint in self.terms.agreed
 
-    async def _watch_again(self, take: Take, record: Record, log: Log) -> None:
+    async def _watch_again(self, take: Take, record: Record, log: Log) -> State | None:
         """Watch what an earlier run, another run, or this one without knowing it, has submitted."""
-        if record.tried_here and not self.tally.was_submitted_here(take.fingerprint):
+        if record.tried_here and not self.tally.is_open_here(take.fingerprint):
             self.tally.submitted(take.fingerprint, self._requests.price_usd(take))  # its reply was lost, then found
         async with self._gate.resumed():
-            await self._watch.see(take, record.attempt_id, record.prediction_id or "", log, _age_s(record))
+            return await self._watch.see(take, record.attempt_id, record.prediction_id or "", log, _age_s(record))
 
     async def _outwait(self, take: Take) -> None:
         """Wait until another run has submitted the take, but not for ever: that run may have been stopped."""
@@ -162,7 +191,7 @@ class Shoot:
         found = await self._desk.do(ledger_operations.look_up, [take.fingerprint], self.terms.run_id)
         return found.get(take.fingerprint)
 
-    async def _buy_and_watch(self, take: Take, log: Log) -> None:
+    async def _buy_and_watch(self, take: Take, log: Log) -> State | None:
         """Wait for a place and a start, submit once, then watch."""
         async with self._gate.place():
             await self._make_ready(take)
@@ -181,11 +210,11 @@ class Shoot:
                     continue
                 break
             if bought is None:
-                return
+                return None
             attempt_id, prediction_id = bought
             log(f"{take.name}: submitted as {prediction_id}")
             self.tally.submitted(take.fingerprint, self._requests.price_usd(take))
-            await self._watch.see(take, attempt_id, prediction_id, log)
+            return await self._watch.see(take, attempt_id, prediction_id, log)
 
     async def _make_ready(self, take: Take) -> None:
         """Everything that a submission needs and that may take long or fail.

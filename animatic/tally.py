@@ -25,20 +25,22 @@ class Tally:
     unclear: int = 0
     committed_usd: float = 0.0
     submissions: int = 0
-    _prices_usd: dict[str, float] = field(default_factory=dict[str, float])
+    _open_usd: dict[str, float] = field(default_factory=dict[str, float])
     _watched: set[str] = field(default_factory=set[str])
-    _settled: dict[str, State] = field(default_factory=dict[str, State])
-    _flagged: set[str] = field(default_factory=set[str])
+    _spent_usd: float = 0.0
+    _completed: int = 0
+    _flagged: int = 0
+    _others: dict[bytes, State] = field(default_factory=dict[bytes, State])
 
     def submitted(self, fingerprint: str, price_usd: float | None) -> None:
         """A take was accepted by the API."""
         self.submissions += 1
         self.committed_usd += price_usd or 0.0
-        self._prices_usd[fingerprint] = self._prices_usd.get(fingerprint, 0.0) + (price_usd or 0.0)
+        self._open_usd[fingerprint] = self._open_usd.get(fingerprint, 0.0) + (price_usd or 0.0)
 
-    def was_submitted_here(self, fingerprint: str) -> bool:
-        """Whether this run submitted the take."""
-        return fingerprint in self._prices_usd
+    def is_open_here(self, fingerprint: str) -> bool:
+        """Whether this run submitted the take, and has no answer yet."""
+        return fingerprint in self._open_usd
 
     def watching(self, fingerprint: str) -> None:
         """A take is in flight."""
@@ -49,10 +51,18 @@ class Tally:
         self._watched.discard(fingerprint)
 
     def settled(self, fingerprint: str, state: State, *, is_flagged: bool = False) -> None:
-        """A take got an answer that this run will not change, or (bought again) a newer one."""
-        self._settled[fingerprint] = state
-        if is_flagged:
-            self._flagged.add(fingerprint)
+        """A take got an answer that this run will not change, or, bought again, a newer one; `completed` is the last.
+
+        What is completed is only counted: there may be a hundred thousand of them.
+        """
+        self._spent_usd += self._open_usd.pop(fingerprint, 0.0)
+        key = bytes.fromhex(fingerprint)
+        if state is State.COMPLETED:
+            self._others.pop(key, None)
+            self._completed += 1
+            self._flagged += is_flagged
+        else:
+            self._others[key] = state
 
     @property
     def in_flight(self) -> int:
@@ -62,23 +72,23 @@ class Tally:
     @property
     def settled_here(self) -> int:
         """Takes that this run brought to an end."""
-        return len(self._settled)
+        return self._completed + len(self._others)
 
     @property
     def done(self) -> int:
         """Takes that this run has nothing more to do for, cached ones included."""
-        return self.cached.total() + self.unclear + len(self._settled)
+        return self.cached.total() + self.unclear + self.settled_here
 
     @property
     def flagged(self) -> int:
         """Takes with a flagged output, cached ones included."""
-        return self.cached_flagged + len(self._flagged)
+        return self.cached_flagged + self._flagged
 
     @property
     def spent_usd(self) -> float:
         """The part of what this run committed that is final."""
-        return sum(self._prices_usd.get(fingerprint, 0.0) for fingerprint in self._settled)
+        return self._spent_usd
 
     def by_state(self) -> Counter[State]:
         """Takes with an answer, cached ones included, by state."""
-        return self.cached + Counter(self._settled.values())
+        return self.cached + Counter(self._others.values()) + Counter({State.COMPLETED: self._completed})

@@ -22,6 +22,8 @@ class Terms:
         take_deadline_s: a take that is not final this long after we began to watch it is left for the next run.
         not_found_grace_s: how long the API may go on saying that it does not know a prediction which it accepted.
         looks_per_second: result queries of this process, on average.
+        queued_ahead: how many takes WaveSpeed is given beyond those it may work on at once; None: as many as are done
+            before we see it.
         quote_age_s: with a budget, a price older than this is asked for again before something is bought at it.
     """
 
@@ -33,6 +35,7 @@ class Terms:
     not_found_grace_s: float = 120.0
     quote_age_s: float = 600.0
     looks_per_second: float = 500.0
+    queued_ahead: int | None = None
     policy: BuyingPolicy = field(default_factory=BuyingPolicy)
     max_usd: float | None = None
     price_usd: float | None = None

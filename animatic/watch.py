@@ -12,13 +12,14 @@ from animatic.gate import Halt, Halted
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.looks import Watched, finish_of
-from animatic.polling import Experience
+from animatic.pacing import queued_ahead
+from animatic.polling import Experience, Lag, latency_of
 from animatic.shots import Take
 from animatic.takes import State
 from animatic.tally import Tally
 from animatic.terms import Terms
 from animatic.turns import Turns
-from animatic.wavespeed.client import WaveSpeedClient
+from animatic.wavespeed.client import Look, WaveSpeedClient
 from animatic.wavespeed.wire import Prediction
 
 JITTER = 0.05
@@ -38,6 +39,7 @@ class Watch:
         self._warn = warn
         self._now = asyncio.get_running_loop().time
         self._experience = Experience(terms.poll_floor_s)
+        self._lag = Lag()
         self._turns = Turns(terms.looks_per_second, halt)
 
     async def learn(self) -> None:
@@ -48,21 +50,24 @@ class Watch:
 
     async def see(
         self, take: Take, attempt_id: int, prediction_id: str, log: Log, was_submitted_ago_s: float = 0.0
-    ) -> None:
+    ) -> State | None:
         """Look at a prediction until it is final, lost, or its deadline is over; at one from earlier, at once.
+
+        Returns its final state, or None where it is not final or something contradicts it: the ledger knows.
 
         Raises:
             Halted: the run stopped first.
         """
         kind = (take.shot.model, take.shot.duration)
         began, watched = self._now(), Watched(was_submitted_ago_s)
+        look = self._client.look_at(prediction_id)
         ends_at = began + self._terms.take_deadline_s
         due = began if was_submitted_ago_s else began + self._wait_s(kind, 0.0)
         self._tally.watching(take.fingerprint)
         try:
             while self._now() < ends_at:
                 await self._turns.at(min(due, ends_at))
-                prediction = await self._look(prediction_id, watched)
+                prediction = await self._look(look, watched)
                 age_s = was_submitted_ago_s + self._now() - began
                 if prediction is not None:
                     await self._note(take, attempt_id, watched.see(prediction.status))
@@ -70,7 +75,8 @@ class Watch:
                         return await self._finish(take, attempt_id, prediction, watched, age_s, log)
                     watched.not_done_at_s = age_s
                 elif watched.missing_s(self._now()) > self._terms.not_found_grace_s:
-                    return await self._lose(take, attempt_id, watched)
+                    await self._lose(take, attempt_id, watched)
+                    return None
                 due = self._now() + self._wait_s(kind, age_s)
             waited_s = self._now() - began
             await self._leave(attempt_id, watched, f"not final after {waited_s:.0f} s of watching{watched.problem}")
@@ -79,17 +85,18 @@ class Watch:
             raise
         finally:
             self._tally.unwatching(take.fingerprint)
+        return None
 
     def _wait_s(self, kind: Kind, age_s: float) -> float:
         """Seconds to the next look at a take of this age, so that takes which started together do not ask together."""
         wait_s = self._experience.schedule(kind).next_age_s(age_s) - age_s
         return max(wait_s * random.uniform(1 - JITTER, 1 + JITTER), self._terms.poll_floor_s)  # noqa: S311
 
-    async def _look(self, prediction_id: str, watched: Watched) -> Prediction | None:
+    async def _look(self, look: Look, watched: Watched) -> Prediction | None:
         """One look; None, and why in `watched`, where it shows nothing. A key that is refused stops everything."""
         watched.polls += 1
         try:
-            return await self._client.result(prediction_id)
+            return await look()
         except AccountRefusedError as error:
             self._halt.stop_all(str(error))
             watched.problem = f" ({error})"
@@ -119,17 +126,24 @@ class Watch:
 
     async def _finish(  # noqa: PLR0913, PLR0917 - the take, its end, and what it took
         self, take: Take, attempt_id: int, prediction: Prediction, watched: Watched, age_s: float, log: Log
-    ) -> None:
-        """Write down the final answer, and learn from it."""
+    ) -> State | None:
+        """Write down the final answer, and learn from it; the state, unless something contradicts it."""
         end = finish_of(prediction)
         told = (attempt_id, end, watched.polls, self._terms.run_id)
         contradiction = await self._desk.do(ledger_operations.finish, *told)
         if contradiction is not None:
             self._warn(f"{take.name}: {contradiction}")
-            return
+            return None
         if end.state is State.COMPLETED and end.inference_ms:
-            took_s = min(max(end.inference_ms / 1_000, watched.not_done_at_s), age_s)
+            took_s = latency_of(end.inference_ms / 1_000, watched.not_done_at_s, age_s)
             self._experience.learn((take.shot.model, take.shot.duration), [took_s])
+            self._lag.learn(took_s, age_s - took_s)
         flagged = ", flagged NSFW" if any(end.has_nsfw_contents) else ""
         log(f"{take.name}: {end.state}{flagged}{f' ({end.error})' if end.error else ''}")
         self._tally.settled(take.fingerprint, end.state, is_flagged=any(end.has_nsfw_contents))
+        return end.state
+
+    def queued_ahead(self) -> int:
+        """How many takes WaveSpeed should have waiting, so that it never idles until we have looked."""
+        said = self._terms.queued_ahead
+        return queued_ahead(self._terms.limits, self._lag.lag_s, self._lag.latency_s) if said is None else said

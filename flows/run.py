@@ -6,7 +6,7 @@ import math
 import os
 import signal
 import socket
-from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -26,7 +26,7 @@ from animatic.ledger.receipts import Receipts
 from animatic.ledger.schema import require_sound, sqlite_path
 from animatic.manifest import Manifest, local_stills
 from animatic.manifest.faults import one_line
-from animatic.plan import Batch, Plan, PricedBy, batch_size, make_plan
+from animatic.plan import Batch, Plan, PricedBy, make_plan
 from animatic.projection import Projection
 from animatic.reconcile import Reconciled, open_claims
 from animatic.recovery import recover
@@ -259,14 +259,8 @@ class Run:
 
     async def shoot(self, plan: Plan) -> None:
         """See every take through, in batches, as many of them at once as the account can keep busy."""
-        waiting, size = plan.batches(), batch_size(plan.to_do)
-        wanted = math.ceil(1.25 * self.session.settings.limits.max_in_flight / size) + 1
-        lanes = min(math.ceil(plan.to_do / size), wanted)
         async with progress_shown(self.session.tally):
-            ends = await asyncio.gather(*(self._lane(waiting) for _ in range(lanes)), return_exceptions=True)
-        for end in ends:
-            if end is not None:
-                raise end
+            await self._see_through(plan.batches())
 
     async def settle_again(self, plan: Plan) -> None:
         """Settle what this run could not tell, and see through what that shows to be bought, or free to buy."""
@@ -275,22 +269,47 @@ class Run:
         settled = await self.settle()
         takes = await asyncio.to_thread(plan.find, [*settled.adopted, *settled.absent])
         if takes:
-            await self._lane(iter([Batch(0, takes)]))
+            await self._see_through([Batch(0, takes)])
 
-    async def _lane(self, waiting: Iterator[Batch]) -> None:
-        """Take one batch after the other; what may pass ends a batch, anything else ends the run."""
-        for batch in waiting:
-            if not self._running.halt.is_watching:
-                return
-            self.session.task_runs += 1
-            try:
-                await shoot_takes(batch, self._running)
-            except TryLaterError as error:
-                said = f"{batch.name}: not all of it could be sent: {error}"
-                get_run_logger().warning("%s", one_line(said))
-            except BaseException:
-                self._running.halt.stop_all("something unforeseen went wrong")
-                raise
+    async def _see_through(self, batches: Iterable[Batch]) -> None:
+        """A task run for each batch, fed in as there is room for its takes; anything unforeseen ends the run."""
+        underway, failures = set[asyncio.Task[None]](), list[BaseException]()
+
+        def note_end(task: asyncio.Task[None]) -> None:
+            underway.discard(task)
+            problem = None if task.cancelled() else task.exception()
+            if problem is not None:
+                failures.append(problem)
+
+        try:
+            for batch in batches:
+                await self._running.take_up(batch.takes)
+                if not self._running.halt.is_watching:
+                    break
+                underway.add(task := asyncio.create_task(self._see_batch_through(batch)))
+                task.add_done_callback(note_end)
+        except BaseException:
+            self._running.halt.stop_all("something unforeseen went wrong")
+            raise
+        finally:
+            while underway:
+                await asyncio.wait(underway)
+        if failures:
+            raise failures[0]
+
+    async def _see_batch_through(self, batch: Batch) -> None:
+        """One task run. What may pass ends the batch, anything else ends the run."""
+        self.session.task_runs += 1
+        try:
+            await shoot_takes(batch, self._running)
+        except TryLaterError as error:
+            said = f"{batch.name}: not all of it could be sent: {error}"
+            get_run_logger().warning("%s", one_line(said))
+        except BaseException:
+            self._running.halt.stop_all("something unforeseen went wrong")
+            raise
+        finally:
+            self._running.put_down(batch.takes)
 
     async def report(self, plan: Plan) -> Digest:
         """Write the results table from what the ledger knows now, and publish what it says.
@@ -346,6 +365,7 @@ class Run:
             run_id=self.session.run_id,
             provider=settings.origin,
             limits=settings.limits,
+            queued_ahead=settings.queued_ahead,
             poll_floor_s=settings.poll_floor_s,
             take_deadline_s=settings.take_deadline_s,
             policy=self.order.policy,

@@ -1,16 +1,11 @@
 """The one door to an open ledger: operations from the event loop, committed in groups by one thread.
 
 An operation's result is handed back only after the transaction that holds it is durable. Operations that wait at the
-same time share a transaction, each in a savepoint of its own: one that fails does not take the others with it, while a
-commit that fails fails them all.
+same time share a transaction. One that fails does not take the others with it: the group is then done again, each in a
+savepoint of its own. A commit that fails fails them all.
 """
 
-import asyncio
-import queue
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -18,20 +13,21 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from animatic.errors import LedgerUnusableError
-from animatic.ledger.schema import open_engine
+from animatic.ledger.clerk import Answer, Clerk
+from animatic.ledger.schema import open_engine, said_by
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 LARGEST_GROUP = 500
 
+_STILL_THERE = sa.select(1)
 
-@dataclass(slots=True)
-class _Job:
-    """An operation that waits for its transaction."""
+Operation = Callable[[sa.Connection], Any]
 
-    operation: Callable[[sa.Connection], Any]
-    future: Future[Any]
+
+class _OneFailedError(Exception):
+    """An operation of a group raised; nothing of the group is in the ledger yet."""
 
 
 class LedgerDesk:
@@ -39,21 +35,19 @@ class LedgerDesk:
 
     def __init__(self, url: str) -> None:
         self._engine = open_engine(url)
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._serve, name="ledger", daemon=True)
-        self._thread.start()
+        self._clerk: Clerk[Operation] = Clerk("ledger", self._commit, LARGEST_GROUP)
 
     async def do(self, operation: Callable[Concatenate[sa.Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run one operation and return what it returned, once that is on disk.
 
+        It may be run twice, the first time in vain: it must change nothing but the ledger.
+
         Raises:
             LedgerUnusableError: it could not be committed; nothing of it is in the ledger.
         """
-        if not self._thread.is_alive():
+        if not self._clerk.is_open:
             raise LedgerUnusableError(f"ledger {self._engine.url.database}: it has been closed")
-        future: Future[R] = Future()
-        self._jobs.put(_Job(lambda db: operation(db, *args, **kwargs), future))
-        return await asyncio.shield(asyncio.wrap_future(future))
+        return await self._clerk.ask(lambda db: operation(db, *args, **kwargs))
 
     @property
     def path(self) -> Path:
@@ -62,8 +56,7 @@ class LedgerDesk:
 
     def close(self) -> None:
         """Finish what is queued and close the file."""
-        self._jobs.put(None)
-        self._thread.join()
+        self._clerk.close()
         self._engine.dispose()
 
     def __enter__(self) -> Self:
@@ -72,47 +65,42 @@ class LedgerDesk:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _serve(self) -> None:
-        """Take what is queued, group by group, until closed."""
-        while (job := self._jobs.get()) is not None:
-            group = [job]
-            closing = False
-            while len(group) < LARGEST_GROUP and not self._jobs.empty():
-                following = self._jobs.get()
-                if following is None:
-                    closing = True
-                    break
-                group.append(following)
-            self._commit(group)
-            if closing:
-                return
-
-    def _commit(self, group: list[_Job]) -> None:
-        """Run a group in one transaction and answer each job only when it is durable."""
-        answers: list[tuple[_Job, Any, Exception | None]] = []
+    def _commit(self, group: Sequence[Operation]) -> list[Answer]:
+        """Run a group in one transaction; what came of each, when it is durable."""
         try:
-            with self._engine.begin() as db:
-                answers.extend((job, *_attempt(db, job.operation)) for job in group)
-                db.execute(sa.select(1))  # raises if the transaction was lost, which leaving the block would forgive
+            try:
+                return self._in_one_transaction(group, _outright)
+            except _OneFailedError:
+                return self._in_one_transaction(group, _in_savepoint)
         except Exception as error:  # noqa: BLE001 - who waits here must hear of it, or waits for ever
-            said = error.orig if isinstance(error, DBAPIError) else error
-            problem = LedgerUnusableError(f'ledger {self._engine.url.database}: SQLite says "{said}"')
-            answers = [(job, None, problem) for job in group]
-        for job, result, error in answers:
-            if error is None:
-                job.future.set_result(result)
-            else:
-                job.future.set_exception(error)
+            problem = LedgerUnusableError(f"ledger {self._engine.url.database}: {said_by(error)}")
+            return [Answer(error=problem)] * len(group)
+
+    def _in_one_transaction(
+        self, group: Sequence[Operation], attempt: Callable[[sa.Connection, Operation], Answer]
+    ) -> list[Answer]:
+        with self._engine.begin() as db:
+            answers = [attempt(db, operation) for operation in group]
+            db.execute(_STILL_THERE)  # raises if the transaction was lost, which leaving the block would forgive
+        return answers
 
 
-def _attempt(db: sa.Connection, operation: Callable[[sa.Connection], Any]) -> tuple[Any, Exception | None]:
-    """Run one operation in a savepoint: its result, or why it failed. An unwell database ends the whole group."""
+def _outright(db: sa.Connection, operation: Operation) -> Answer:
+    """Run one operation as if all of the group will go well, as nearly all do: a savepoint costs more than most."""
+    try:
+        return Answer(operation(db))
+    except Exception as error:
+        raise _OneFailedError from error
+
+
+def _in_savepoint(db: sa.Connection, operation: Operation) -> Answer:
+    """Run one operation so that it can be taken back alone. An unwell database ends the whole group."""
     try:
         with db.begin_nested():
-            return operation(db), None
+            return Answer(operation(db))
     except IntegrityError as error:
-        return None, LedgerUnusableError(f'the ledger refused a change: "{error.orig}"')
+        return Answer(error=LedgerUnusableError(f'the ledger refused a change: "{error.orig}"'))
     except DBAPIError:
         raise
     except Exception as error:  # noqa: BLE001 - handed to whoever asked, who knows what it means
-        return None, error
+        return Answer(error=error)

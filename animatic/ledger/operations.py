@@ -4,10 +4,11 @@ None of them sends, waits or decides whether to buy; all of them refuse what `ta
 Times are UTC, stored without a zone.
 """
 
+import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -19,6 +20,25 @@ from animatic.takes import FINAL, LEAST_USD, PAID, SUCCESSORS, Standing, State, 
 LOOKUP_CHUNK = 5_000
 HISTORY_ROWS = 2_000
 MOST_REMARKS = 20
+
+# Statements of the loop, made once: making one costs four times as much as running it.
+_INSERT_TAKE = sa.text(
+    "INSERT INTO take (fingerprint, provider, model, duration, request) "
+    "VALUES (:fingerprint, :provider, :model, :duration, :request) ON CONFLICT (fingerprint) DO NOTHING"
+)
+_INSERT_ATTEMPT = ATTEMPT.insert()
+_ATTEMPTS_OF = (
+    sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.attempt_no, ATTEMPT.c.state, ATTEMPT.c.error_code, ATTEMPT.c.run_id)
+    .where(ATTEMPT.c.fingerprint == sa.bindparam("of_take"))
+    .order_by(ATTEMPT.c.attempt_no)
+)
+_COMMITTED_THEN: Any = RUN.c.committed_usd + sa.bindparam("cost_usd", type_=sa.Float)
+_RESERVE = RUN.update().where(RUN.c.run_id == sa.bindparam("by_run")).values(committed_usd=_COMMITTED_THEN)
+_RESERVE_WITHIN = _RESERVE.where(sa.bindparam("most_usd", type_=sa.Float) >= _COMMITTED_THEN)
+_OTHER_OWNER = sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.fingerprint, ATTEMPT.c.state, ATTEMPT.c.run_id).where(
+    ATTEMPT.c.prediction_id == sa.bindparam("of_prediction"), ATTEMPT.c.attempt_id != sa.bindparam("but_attempt")
+)
+_STATE_OF = sa.select(ATTEMPT.c.state).where(ATTEMPT.c.attempt_id == sa.bindparam("of_attempt"))
 
 
 def begin_run(db: sa.Connection, run_id: str, manifest: str, host: str, pid: int) -> None:
@@ -46,7 +66,7 @@ def give_up_submitting(db: sa.Connection, run_id: str, latest: datetime) -> int:
         .values(
             state=State.UNKNOWN.value,
             error=f"run {run_id} died while it was submitting this take",
-            window_to=_no_sooner_than(latest),
+            window_to=_no_sooner_than(sa.literal(naive(latest), sa.DateTime)),
         )
     )
     return changed.rowcount
@@ -62,16 +82,14 @@ def intend(db: sa.Connection, intent: Intent) -> int:
         BudgetError: the run would commit more than `max_usd`, or the price is not known.
         TakenError: another run has bought it meanwhile, or is about to.
     """
-    newest = look_up(db, [intent.fingerprint], intent.run_id).get(intent.fingerprint)
+    newest = _newest(db, intent.fingerprint, intent.run_id)
     allowed_by = permission_to_buy(newest.standing if newest else Standing(None), intent.policy)
     if allowed_by is None:
-        raise TakenError(f"take {intent.fingerprint[:12]}: it is {newest and newest.state} by now, and stays so")
+        state = newest and newest.standing.state
+        raise TakenError(f"take {intent.fingerprint[:12]}: it is {state} by now, and stays so")
     _reserve(db, intent)
     db.execute(
-        sa.text(
-            "INSERT INTO take (fingerprint, provider, model, duration, request) "
-            "VALUES (:fingerprint, :provider, :model, :duration, :request) ON CONFLICT (fingerprint) DO NOTHING"
-        ),
+        _INSERT_TAKE,
         {
             "fingerprint": intent.fingerprint,
             "provider": intent.provider,
@@ -91,13 +109,30 @@ def intend(db: sa.Connection, intent: Intent) -> int:
         "window_from": naive(intent.window_from),
         "window_to": naive(intent.window_to),
     }
-    if newest is not None and newest.state is State.UNSENT:
+    if newest is not None and newest.standing.state is State.UNSENT:
         again = ATTEMPT.update().where(ATTEMPT.c.attempt_id == newest.attempt_id)
         db.execute(again.values(error=None, error_code=None, **values))
         return newest.attempt_id
     number = 1 if newest is None else newest.attempt_no + 1
-    made = db.execute(ATTEMPT.insert().values(fingerprint=intent.fingerprint, attempt_no=number, **values))
+    made = db.execute(_INSERT_ATTEMPT, {"fingerprint": intent.fingerprint, "attempt_no": number, **values})
     return int((made.inserted_primary_key or (0,))[0])
+
+
+class _Newest(NamedTuple):
+    """The newest attempt of a take, as far as it decides what may follow."""
+
+    attempt_id: int
+    attempt_no: int
+    standing: Standing
+
+
+def _newest(db: sa.Connection, fingerprint: str, run_id: str) -> _Newest | None:
+    tries = db.execute(_ATTEMPTS_OF, {"of_take": fingerprint}).all()
+    if not tries:
+        return None
+    newest = tries[-1]
+    standing = standing_of([(State(each.state), each.error_code, each.run_id) for each in tries], run_id)
+    return _Newest(newest.attempt_id, newest.attempt_no, standing)
 
 
 def _reserve(db: sa.Connection, intent: Intent) -> None:
@@ -106,10 +141,11 @@ def _reserve(db: sa.Connection, intent: Intent) -> None:
         raise BudgetError(f"--max-usd: the price of a take of {intent.model}, {intent.duration} cannot be had")
     cost_usd = intent.cost_usd or 0.0
     most_usd = intent.max_usd
-    fits = sa.true() if most_usd is None else RUN.c.committed_usd + cost_usd <= most_usd + LEAST_USD
-    changed = db.execute(
-        RUN.update().where(RUN.c.run_id == intent.run_id, fits).values(committed_usd=RUN.c.committed_usd + cost_usd)
-    )
+    asked = {"by_run": intent.run_id, "cost_usd": cost_usd}
+    if most_usd is None:
+        changed = db.execute(_RESERVE, asked)
+    else:
+        changed = db.execute(_RESERVE_WITHIN, asked | {"most_usd": most_usd + LEAST_USD})
     if changed.rowcount != 1 and most_usd is None:
         raise LedgerError(f"run {intent.run_id}: not in the ledger; begin it first")
     if changed.rowcount != 1:
@@ -121,11 +157,7 @@ def accept(db: sa.Connection, attempt_id: int, prediction_id: str, prediction_st
 
     The other stays as it is where its answer is final, which is then remarked.
     """
-    owner = db.execute(
-        sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.fingerprint, ATTEMPT.c.state, ATTEMPT.c.run_id).where(
-            ATTEMPT.c.prediction_id == prediction_id, ATTEMPT.c.attempt_id != attempt_id
-        )
-    ).first()
+    owner = db.execute(_OTHER_OWNER, {"of_prediction": prediction_id, "but_attempt": attempt_id}).first()
     if owner is None:
         values = {"prediction_id": prediction_id, "prediction_status": prediction_status, "submitted_at": now()}
         move(db, attempt_id, State.SUBMITTED, values)
@@ -162,14 +194,13 @@ def conclude(  # noqa: PLR0913, PLR0917 - which attempt, how it ended, and by wh
 
     `latest` is the API's time by which it was over: later than planned where the run was stopped on the way.
     """
-    move(db, attempt_id, state, {"error_code": error_code, "error": error, "window_to": _no_sooner_than(latest)})
+    move(db, attempt_id, state, {"error_code": error_code, "error": error, "window_to": naive(latest)})
     if state not in PAID:
         give_back(db, attempt_id)
 
 
-def _no_sooner_than(latest: datetime) -> sa.ColumnElement[datetime]:
+def _no_sooner_than(end: sa.ColumnElement[Any]) -> sa.ColumnElement[datetime]:
     """The end of an attempt's window: as it was planned, or this if it is later."""
-    end = sa.literal(naive(latest), sa.DateTime)
     return sa.case((ATTEMPT.c.window_to > end, ATTEMPT.c.window_to), else_=end)
 
 
@@ -190,7 +221,7 @@ def finish(db: sa.Connection, attempt_id: int, end: Finish, polls: int, run_id: 
 
     Where the attempt has a final state already, or is held, that stays; an answer that says otherwise is remarked.
     """
-    found = db.execute(sa.select(ATTEMPT.c.state).where(ATTEMPT.c.attempt_id == attempt_id)).scalar()
+    found = db.execute(_STATE_OF, {"of_attempt": attempt_id}).scalar()
     if found is not None and State(found) in FINAL | {State.HELD}:
         if found == end.state.value:
             return None
@@ -206,7 +237,7 @@ def finish(db: sa.Connection, attempt_id: int, end: Finish, polls: int, run_id: 
         "completed_at": now(),
         "error_code": end.error_code,
         "error": end.error,
-        "polls": ATTEMPT.c.polls + polls,
+        "polls": polls,
     }
     move(db, attempt_id, end.state, values)
     return None
@@ -224,7 +255,7 @@ def lose(db: sa.Connection, attempt_id: int, polls: int) -> None:
             f"the API accepted it as prediction {found.prediction_id} and does not know that id any more; "
             f"{settled_by_hand(found.fingerprint)}"
         )
-        move(db, attempt_id, State.HELD, {"error": error, "error_code": 404, "polls": ATTEMPT.c.polls + polls})
+        move(db, attempt_id, State.HELD, {"error": error, "error_code": 404, "polls": polls})
 
 
 def leave(db: sa.Connection, attempt_id: int, polls: int, prediction_status: str | None, error: str) -> None:
@@ -279,22 +310,46 @@ def inference_history(db: sa.Connection, provider: str) -> dict[tuple[str, str],
 
 
 def move(db: sa.Connection, attempt_id: int, to: State, values: Mapping[str, Any]) -> None:
-    """Change an attempt's state along `takes.SUCCESSORS`, or not at all."""
-    allowed_from = [state.value for state, successors in SUCCESSORS.items() if to in successors]
-    changed = db.execute(
-        ATTEMPT.update()
-        .where(ATTEMPT.c.attempt_id == attempt_id, ATTEMPT.c.state.in_(allowed_from))
-        .values(state=to.value, **values)
-    )
+    """Change an attempt's state along `takes.SUCCESSORS`, or not at all.
+
+    `polls` among the values are added to those before; a `window_to` never makes the window end sooner.
+    """
+    changed = db.execute(_move_to(to, tuple(sorted(values))), {"of_attempt": attempt_id, **_as_new(values)})
     if changed.rowcount != 1:
-        found = db.execute(sa.select(ATTEMPT.c.state).where(ATTEMPT.c.attempt_id == attempt_id)).scalar()
+        found = db.execute(_STATE_OF, {"of_attempt": attempt_id}).scalar()
         raise LedgerError(f"attempt {attempt_id}: found state {found}, which {to} may not follow")
+
+
+def _as_new(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters may not be called like columns that an UPDATE sets."""
+    return {f"new_{name}": value for name, value in values.items()}
+
+
+@functools.cache
+def _move_to(to: State, names: tuple[str, ...]) -> sa.Update:
+    """The statement that moves an attempt; there are a dozen of them, and making one costs more than running it."""
+    allowed_from = [state.value for state, successors in SUCCESSORS.items() if to in successors]
+    new: dict[str, Any] = {name: sa.bindparam(f"new_{name}", type_=ATTEMPT.c[name].type) for name in names}
+    if "polls" in new:
+        new["polls"] = ATTEMPT.c.polls + new["polls"]
+    if "window_to" in new:
+        new["window_to"] = _no_sooner_than(new["window_to"])
+    within = (ATTEMPT.c.attempt_id == sa.bindparam("of_attempt"), ATTEMPT.c.state.in_(allowed_from))
+    return ATTEMPT.update().where(*within).values(state=to.value, **new)
+
+
+def standing_of(tries: Sequence[tuple[State, int | None, str]], run_id: str | None) -> Standing:
+    """What decides about the next step, from state, error code and run of each attempt at a take, in order."""
+    state, error_code, newest_by = tries[-1]
+    bought_here = sum(by == run_id for each, _, by in tries if each in PAID)
+    return Standing(state, error_code, bought_here, tried_here=newest_by == run_id)
 
 
 def _record(tries: Sequence[Mapping[str, Any]], run_id: str | None) -> Record:
     """The newest of the attempts (in order), with what all of them cost."""
     newest = tries[-1]
     paid = [attempt for attempt in tries if State(attempt["state"]) in PAID]
+    standing = standing_of([(State(each["state"]), each["error_code"], each["run_id"]) for each in tries], run_id)
     costs = [attempt["cost_usd"] for attempt in paid]
     return Record(
         fingerprint=newest["fingerprint"],
@@ -302,7 +357,7 @@ def _record(tries: Sequence[Mapping[str, Any]], run_id: str | None) -> Record:
         attempt_no=newest["attempt_no"],
         state=State(newest["state"]),
         run_id=newest["run_id"],
-        tried_here=newest["run_id"] == run_id,
+        tried_here=standing.tried_here,
         prediction_id=newest["prediction_id"],
         prediction_status=newest["prediction_status"],
         outputs=_tuple(newest["outputs"]),
@@ -315,7 +370,7 @@ def _record(tries: Sequence[Mapping[str, Any]], run_id: str | None) -> Record:
         created_at=aware(newest["created_at"]),
         polls=newest["polls"],
         attempts=len(paid),
-        bought_here=sum(attempt["run_id"] == run_id for attempt in paid),
+        bought_here=standing.bought_here,
         cost_usd=None if None in costs else sum(costs),
     )
 

@@ -14,12 +14,13 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from animatic.errors import LedgerUnusableError
+from animatic.ledger.clerk import Answer, Clerk
 
 SLOTS = 256
 SLOT_BYTES = 16_384
@@ -62,7 +63,7 @@ class Slot:
         """Write a reply down; it is on disk when this returns. Raises OSError."""
         self.is_owed = True
         record = encode(Receipt(attempt_id, nonce, http, body))
-        await asyncio.to_thread(self._receipts.write, self.number, record)
+        await self._receipts.write(self.number, record)
 
     def settle(self) -> None:
         """What the reply says is in the ledger; the slot may be used again."""
@@ -76,6 +77,7 @@ class Receipts:
         self.path, self._slots = path, slots
         self._free = list(range(slots))
         self._room = asyncio.Semaphore(slots)
+        self._clerk: Clerk[tuple[int, bytes]] | None = None
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             allocate(self._file, 0, slots * SLOT_BYTES)
@@ -103,14 +105,31 @@ class Receipts:
                 if not slot.is_owed:
                     self._free.append(slot.number)
 
-    def write(self, number: int, record: bytes) -> None:
-        """Put a record into a slot, synced."""
-        if os.pwrite(self._file, record, number * SLOT_BYTES) != len(record):
-            raise OSError("the receipts file took only a part of a reply")
-        _sync(self._file)
+    async def write(self, number: int, record: bytes) -> None:
+        """Put a record into a slot, synced, together with all that are put at the same time. Raises OSError."""
+        self._clerk = self._clerk or Clerk("receipts", self.put, self._slots)
+        await self._clerk.ask((number, record))
+
+    def put(self, records: Sequence[tuple[int, bytes]]) -> list[Answer]:
+        """Put records into their slots, synced; None or an OSError for each."""
+        answers = [self._put(number, record) for number, record in records]
+        try:
+            _sync(self._file)
+        except OSError as error:
+            return [Answer(error=error)] * len(answers)
+        return answers
+
+    def _put(self, number: int, record: bytes) -> Answer:
+        try:
+            is_whole = os.pwrite(self._file, record, number * SLOT_BYTES) == len(record)
+        except OSError as error:
+            return Answer(error=error)
+        return Answer(error=None if is_whole else OSError("the receipts file took only a part of a reply"))
 
     def close(self) -> None:
         """Close the file, and remove it unless it holds a reply that the ledger does not."""
+        if self._clerk is not None:
+            self._clerk.close()
         os.close(self._file)
         if not self.is_owed:
             self.path.unlink(missing_ok=True)

@@ -194,12 +194,30 @@ def open_engine(url: str) -> sa.Engine:
         raise
     except (DBAPIError, OSError) as error:
         engine.dispose()
-        said = error.orig if isinstance(error, DBAPIError) else error.strerror
+        advice = (
+            " If the file is damaged, restore it from a backup before running again: it is the only record of what "
+            "was paid for."
+        )
         raise LedgerUnusableError(
-            f'ledger {path}: SQLite says "{said}". Nothing was bought. If the file is damaged, restore it from a '
-            "backup before running again: it is the only record of what was paid for."
+            f"ledger {path}: {said_by(error)}. Nothing was bought.{'' if is_locked(error) else advice}"
         ) from None
     return engine
+
+
+def is_locked(error: Exception) -> bool:
+    """Whether somebody else kept us out for all of `BUSY_TIMEOUT_S`."""
+    return isinstance(error, DBAPIError) and "database is locked" in str(error.orig)
+
+
+def said_by(error: Exception) -> str:
+    """What went wrong with the ledger, in the words of the database or the system."""
+    said = error.orig if isinstance(error, DBAPIError) else getattr(error, "strerror", None) or error
+    if is_locked(error):
+        return (
+            f"another process has kept it locked for {BUSY_TIMEOUT_S} s, such as a run that was stopped (Ctrl-Z) while "
+            "it wrote; let that go on, or end it"
+        )
+    return f'SQLite says "{said}"'
 
 
 def require_sound(db: sa.Connection) -> None:

@@ -6,12 +6,12 @@ carry the key.
 """
 
 import contextlib
+import functools
 import html
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
@@ -30,7 +30,7 @@ from animatic.errors import (
 )
 from animatic.wavespeed.endings import ACCOUNT_REFUSALS, BUSY, REFUSALS, Answer, Ended, classify, quoted
 from animatic.wavespeed.server_clock import ServerClock
-from animatic.wavespeed.transport import CONNECT_TIMEOUT_S, Reply, fetch, identity_headers, make_transport
+from animatic.wavespeed.transport import AiohttpTransport, Reply, fetch, identity_headers
 from animatic.wavespeed.wire import (
     Balance,
     Envelope,
@@ -48,9 +48,13 @@ UPLOAD_DEADLINE_S = 300.0
 MAX_BODY_BYTES = 1 << 20
 MAX_LIST_BYTES = 8 << 20
 MOST_UNDATED_ANSWERS = 3
+MOST_CONNECTIONS = 256
 
 Keep = Callable[[int, bytes], Awaitable[None]]
 """Puts the HTTP status and the body of an answer where a crash cannot reach them."""
+
+Look = Callable[[], Awaitable[Prediction]]
+"""Asks how one prediction stands; raises as `WaveSpeedClient.result` does."""
 
 
 class WaveSpeedClient:
@@ -81,19 +85,11 @@ class WaveSpeedClient:
         self.submit_deadline_s = submit_deadline_s
         self._read_deadline_s = read_deadline_s
         self._undated_answers = 0
-        headers = {**identity_headers(f"animatic/{version('animatic')}"), "Authorization": f"Bearer {key}"}
-
-        def make(*, fresh: bool) -> httpx.AsyncClient:
-            return httpx.AsyncClient(
-                headers=headers,
-                timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
-                transport=transport or make_transport(fresh_connections=fresh, most_connections=128),
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # keeps none
-                follow_redirects=False,
-                trust_env=False,
-            )
-
-        self._submitting, self._reading = make(fresh=True), make(fresh=False)
+        identity = identity_headers(f"animatic/{version('animatic')}")
+        self._headers = httpx.Headers({**identity, "Authorization": f"Bearer {key}"})
+        self._url_of = functools.lru_cache(maxsize=64)(lambda path: httpx.URL(self._base + path))
+        self._submitting = transport or AiohttpTransport(fresh_connections=True, most_connections=MOST_CONNECTIONS)
+        self._reading = transport or AiohttpTransport(fresh_connections=False, most_connections=MOST_CONNECTIONS)
 
     async def __aenter__(self) -> Self:
         return self
@@ -108,7 +104,7 @@ class WaveSpeedClient:
         Never raises for what the API or the network does: `endings` says what each of that means.
         Source: the veo2-i2v page.
         """
-        request = self._submitting.build_request("POST", f"{self._base}/api/v3/{model}", json=dict(inputs))
+        request = self._request("POST", self._url_of(f"/api/v3/{model}"), json=dict(inputs))
         try:
             reply = await self._fetch(self._submitting, request, self.submit_deadline_s, MAX_BODY_BYTES)
         except ApiUnreachableError as error:
@@ -125,7 +121,15 @@ class WaveSpeedClient:
         Raises:
             TryLaterError, NeverAgainError: as for every reading call; an unknown id is ApiRefusedError 404.
         """
-        data = await self._read("GET", f"/api/v3/predictions/{prediction_id}/result", what="result")
+        return await self.look_at(prediction_id)()
+
+    def look_at(self, prediction_id: str) -> Look:
+        """`result` of this prediction, for whoever calls it many times: the request is made once."""
+        request = self._request("GET", httpx.URL(f"{self._base}/api/v3/predictions/{prediction_id}/result"))
+        return functools.partial(self._look, prediction_id, request)
+
+    async def _look(self, prediction_id: str, request: httpx.Request) -> Prediction:
+        data = await self._answer(request, what="result")
         prediction = read_data(Prediction, data, what="result")
         if prediction.id != prediction_id:
             raise ApiUnavailableError(f"result: asked for prediction {prediction_id}, got the answer for another")
@@ -192,34 +196,37 @@ class WaveSpeedClient:
             raise ApiUnavailableError("upload: WaveSpeed answered with a URL that is not https")
         return url
 
+    def _request(self, method: str, url: httpx.URL, **body: Any) -> httpx.Request:
+        """A request with our key, its body in memory."""
+        request = httpx.Request(method, url, headers=self._headers, **body)
+        request.read()
+        return request
+
     async def _fetch(
-        self, client: httpx.AsyncClient, request: httpx.Request, deadline_s: float, max_bytes: int
+        self, transport: httpx.AsyncBaseTransport, request: httpx.Request, deadline_s: float, max_bytes: int
     ) -> Reply:
         """An answer in which our key, should it be echoed, is blacked out: parts of answers end up in errors."""
         began_s = self.clock.seconds()
-        reply = await fetch(client, request, deadline_s=deadline_s, max_bytes=max_bytes)
+        reply = await fetch(transport, request, deadline_s=deadline_s, max_bytes=max_bytes)
         if "age" not in reply.headers:  # a cache speaks of the past
             self.clock.told(reply.headers.get("date", ""), self.clock.seconds() - began_s)
         self._undated_answers += not self.clock.is_told
         return replace(reply, body=without_key(reply.body, self._key))
 
-    async def _read(
-        self,
-        method: str,
-        path: str,
-        *,
-        what: str,
-        max_bytes: int = MAX_BODY_BYTES,
-        deadline_s: float | None = None,
-        **body: Any,
+    async def _read(self, method: str, path: str, *, what: str, **bounds_and_body: Any) -> Any:
+        """The `data` of a call that costs nothing and may be repeated; raises as `_answer` does."""
+        bounds = {name: bounds_and_body.pop(name) for name in ("max_bytes", "deadline_s") if name in bounds_and_body}
+        return await self._answer(self._request(method, self._url_of(path), **bounds_and_body), what=what, **bounds)
+
+    async def _answer(
+        self, request: httpx.Request, *, what: str, max_bytes: int = MAX_BODY_BYTES, deadline_s: float | None = None
     ) -> Any:
-        """The `data` of a call that costs nothing and may be repeated.
+        """The `data` of the answer to a request that may be repeated.
 
         Raises:
             ApiUnreachableError, ApiBusyError, ApiUnavailableError: may pass.
             ApiRefusedError, AccountRefusedError: will not pass.
         """
-        request = self._reading.build_request(method, self._base + path, **body)
         try:
             reply = await self._fetch(self._reading, request, deadline_s or self._read_deadline_s, max_bytes)
         except SubmissionUnknownError as error:
@@ -262,6 +269,12 @@ def without_key(body: bytes, key: str) -> bytes:
     if b"\\" in body:
         chars = (rb"(?:\\?%s|\\u00%02x)" % (re.escape(char.encode()), ord(char)) for char in key)
         body = re.sub(b"".join(chars), b"***", body, flags=re.IGNORECASE)
-    for spelled in (key, quote(key, safe=""), html.escape(key)):
-        body = body.replace(spelled.encode(), b"***")
+    for spelled in _spellings(key):
+        body = body.replace(spelled, b"***")
     return body
+
+
+@functools.lru_cache(maxsize=16)
+def _spellings(key: str) -> tuple[bytes, ...]:
+    """The key as it is, in a URL, and in HTML; each different one once."""
+    return tuple(dict.fromkeys(text.encode() for text in (key, quote(key, safe=""), html.escape(key))))

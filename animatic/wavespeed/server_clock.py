@@ -1,5 +1,6 @@
 """What time it is for the API, from the `Date` of its answers and a clock of ours that never jumps, nor ever stops."""
 
+import functools
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -46,12 +47,9 @@ class ServerClock:
         """Learn from the `Date` of an answer that took so long; what is none, or took too long, teaches nothing."""
         if took_s > QUICK_S:
             return
-        try:
-            moment = parsedate_to_datetime(date)
-        except (ValueError, TypeError, OverflowError):
-            return
-        if moment.tzinfo is not None and moment.year in PLAUSIBLE_YEARS:
-            self._told = (moment.astimezone(UTC), self._clock())
+        moment = _moment_of(date)
+        if moment is not None:
+            self._told = (moment, self._clock())
 
     @property
     def is_told(self) -> bool:
@@ -79,3 +77,13 @@ class ServerClock:
     def latest(self) -> datetime:
         """The API's time is this or earlier."""
         return self.now() + timedelta(seconds=self.margin_s)
+
+
+@functools.lru_cache(maxsize=4)
+def _moment_of(date: str) -> datetime | None:
+    """What a `Date` says, in UTC; None where that cannot be. Thousands of answers come within the same second."""
+    try:
+        moment = parsedate_to_datetime(date)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo is not None and moment.year in PLAUSIBLE_YEARS else None

@@ -1,22 +1,22 @@
 """One request, bounded in time and size; what went wrong, sorted by whether it was sent.
 
-httpx's API runs over aiohttp here, several times cheaper than httpx's own transport. Its adapter maps aiohttp's
-"server disconnected" and "connection reset" to `httpx.ConnectTimeout`, as if nothing had been sent, so this module
-looks at aiohttp's own exception behind it: only a connector's error or a connect time-out proves that.
+httpx's requests, answers and transport interface, over aiohttp: several times cheaper than httpx's own transport, and
+aiohttp's exceptions come through as they are, since they say whether anything was sent. (The adapter `httpx-aiohttp`
+gives "server disconnected" out as a connect time-out, as if nothing had been sent.)
 """
 
 import asyncio
 import functools
 import math
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
+import yarl
 
 from animatic.errors import ApiUnreachableError, SubmissionUnknownError
 
@@ -26,10 +26,10 @@ LONGEST_RETRY_AFTER_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back: status, headers, and a body no longer than asked for."""
+    """What came back: status, headers that mean something to us by lower-case name, and a body of bounded length."""
 
     status: int
-    headers: httpx.Headers
+    headers: Mapping[str, str]
     body: bytes
 
     @property
@@ -58,27 +58,68 @@ def tls_context() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-def make_transport(*, fresh_connections: bool, most_connections: int) -> httpx.AsyncBaseTransport:
+class AiohttpTransport(httpx.AsyncBaseTransport):
     """A transport without cookies, proxies from the environment or redirects.
 
-    `fresh_connections` opens one for each request: a reused one that the server has just closed fails in a way that
-    can't be told from a lost reply.
+    Args:
+        fresh_connections: open one for each request. A reused one that the server has just closed fails in a way that
+            can't be told from a lost reply.
+        most_connections: at once; more requests wait.
     """
-    context = tls_context()
 
-    def make_session() -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=most_connections, force_close=fresh_connections, ssl=context),
+    def __init__(self, *, fresh_connections: bool, most_connections: int) -> None:
+        self._fresh, self._most = fresh_connections, most_connections
+        self._session: aiohttp.ClientSession | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request whose body is in memory. Raises aiohttp's own exceptions, and OSError."""
+        session = self._session or self._open()
+        response = await session.request(
+            request.method,
+            yarl.URL(str(request.url), encoded=True),
+            headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
+            data=request.content or None,
+            allow_redirects=False,
+        )
+        return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response), request=request)
+
+    def _open(self) -> aiohttp.ClientSession:
+        """Inside the event loop, which a session belongs to."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._most, force_close=self._fresh, ssl=tls_context()),
             cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+            auto_decompress=False,
             trust_env=False,
             max_line_size=16_384,
             max_field_size=16_384,
         )
+        return self._session
 
-    return AiohttpTransport(verify=context, client=make_session)  # or it would make a context of its own, unused
+    async def aclose(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
 
 
-async def fetch(client: httpx.AsyncClient, request: httpx.Request, *, deadline_s: float, max_bytes: int) -> Reply:
+class _Body(httpx.AsyncByteStream):
+    """An answer's body, as it comes."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._response.content.iter_any():
+            yield chunk
+
+    async def aclose(self) -> None:
+        """Give the connection back, or close it where the answer was not read to its end."""
+        self._response.release()
+
+
+async def fetch(
+    transport: httpx.AsyncBaseTransport, request: httpx.Request, *, deadline_s: float, max_bytes: int
+) -> Reply:
     """Send one request once and read the whole answer.
 
     Raises:
@@ -86,44 +127,73 @@ async def fetch(client: httpx.AsyncClient, request: httpx.Request, *, deadline_s
         SubmissionUnknownError: it may have been received; there is no whole answer. (For a reading call the caller
             turns this into something milder.)
     """
-    what = f"{request.method} {request.url.path}"
     try:
         async with asyncio.timeout(deadline_s):
-            response = await client.send(request, stream=True, follow_redirects=False)
+            response = await transport.handle_async_request(request)
             try:
-                body = await _read(response, max_bytes, what)
+                body = await _read(response, max_bytes)
             finally:
                 await response.aclose()
-            return Reply(response.status_code, response.headers, body)
+            return Reply(response.status_code, _known_headers(response), body)
     except TimeoutError:
-        raise SubmissionUnknownError(f"{what}: no whole answer within {deadline_s:g} s") from None
+        raise SubmissionUnknownError(f"{_what(request)}: no whole answer within {deadline_s:g} s") from None
+    except _TooLongError:
+        raise SubmissionUnknownError(f"{_what(request)}: the answer is longer than {max_bytes:,} bytes") from None
     except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError) as error:
+        what, why = _what(request), _reason(error)
         if _never_left(error):
-            raise ApiUnreachableError(f"{what}: cannot connect to {request.url.host} ({_reason(error)})") from None
-        raise SubmissionUnknownError(f"{what}: the connection broke before the answer ({_reason(error)})") from None
+            raise ApiUnreachableError(f"{what}: cannot connect to {request.url.host} ({why})") from None
+        raise SubmissionUnknownError(f"{what}: the connection broke before the answer ({why})") from None
 
 
-async def _read(response: httpx.Response, max_bytes: int, what: str) -> bytes:
+class _TooLongError(Exception):
+    """An answer that nobody should hold in memory."""
+
+
+async def _read(response: httpx.Response, max_bytes: int) -> bytes:
     """The body as it was sent; nothing is decompressed, since we ask for identity."""
     chunks = bytearray()
-    async for chunk in response.aiter_raw():
+    async for chunk in cast("httpx.AsyncByteStream", response.stream):
         chunks += chunk
         if len(chunks) > max_bytes:
-            raise SubmissionUnknownError(f"{what}: the answer is longer than {max_bytes:,} bytes")
+            raise _TooLongError
     return bytes(chunks)
+
+
+_KNOWN_HEADERS = {name.encode(): name for name in ("age", "date", "retry-after")}
+
+
+def _known_headers(response: httpx.Response) -> dict[str, str]:
+    """Those that mean something to us; of one that comes twice, the first."""
+    known: dict[str, str] = {}
+    for raw, value in response.headers.raw:
+        name = _KNOWN_HEADERS.get(raw.lower())
+        if name is not None:
+            known.setdefault(name, value.decode("latin-1"))
+    return known
+
+
+def _what(request: httpx.Request) -> str:
+    """What was asked, without a query, which may hold anything."""
+    return f"{request.method} {request.url.path}"
 
 
 def _never_left(error: BaseException) -> bool:
     """Whether the failure proves that no byte of the request was sent."""
-    cause = error.__cause__ if isinstance(error, httpx.HTTPError) else error
+    cause = _cause(error)
     if cause is None:  # raised by httpx itself
         return isinstance(error, httpx.UnsupportedProtocol | httpx.PoolTimeout)
     return isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL)
 
 
+def _cause(error: BaseException) -> BaseException | None:
+    """What a transport other than ours has wrapped."""
+    return error.__cause__ if isinstance(error, httpx.HTTPError) else error
+
+
 def _reason(error: BaseException) -> str:
     """A short name for people; never the exception's own text, which may hold a URL with secrets."""
-    cause = error.__cause__ or error
+    cause = _cause(error) or error
     system: Any = getattr(cause, "os_error", cause)
     text = getattr(system, "strerror", None)
     return f"{type(cause).__name__}: {text}" if isinstance(text, str) and text else type(cause).__name__

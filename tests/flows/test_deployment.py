@@ -6,7 +6,6 @@ One server, one worker and one sandbox for all of the module, each a process of 
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from uuid import uuid4
 import httpx
 import pytest
 import yaml
+from ports import free_port
 
 from animatic import read_results
 from animatic.errors import SettingsError
@@ -36,13 +36,13 @@ FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 T = TypeVar("T")
 
 
-def _until(what: str, probe: Callable[[], T | None], deadline_s: float = 90.0) -> T:
+def _until(what: str, probe: Callable[[], T | None], deadline_s: float = 180.0, log: Path | None = None) -> T:
     ends = time.monotonic() + deadline_s
     while time.monotonic() < ends:
         if (found := probe()) is not None:
             return found
         time.sleep(0.1)
-    pytest.fail(f"not within {deadline_s:.0f} s: {what}")
+    pytest.fail(f"not within {deadline_s:.0f} s: {what}" + (f"\n{log.read_text()[-2_000:]}" if log else ""))
 
 
 def _reply(url: str, body: Any = None) -> Any:
@@ -105,12 +105,6 @@ def _environment(home: Path) -> dict[str, str]:
     }
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
-
-
 @dataclass(frozen=True)
 class Installation:
     folder: Path
@@ -152,7 +146,7 @@ class Installation:
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     folder = tmp_path_factory.mktemp("installation")
-    api = f"http://127.0.0.1:{(port := _free_port())}/api"
+    api = f"http://127.0.0.1:{(port := free_port())}/api"
     with ExitStack() as stack:
 
         def start(name: str, command: Sequence[Any], env: Mapping[str, str]) -> None:
@@ -169,7 +163,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         start("sandbox", [sys.executable, *command, "--key", KEY], _environment(folder / "sandbox-home"))
         ready = _until("the sandbox is ready", lambda: _ready(folder / "sandbox.log"))
         (folder / "sandbox.log").unlink()  # it names its key, as it must
-        _until("the server is ready", lambda: _reply(f"{api}/health"))
+        _until("the server is ready", lambda: _reply(f"{api}/health"), log=folder / "server.log")
 
         operator = _environment(folder / "operator") | {"PREFECT_API_URL": api}
         worker = _environment(folder / "worker") | {

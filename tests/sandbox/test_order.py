@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -15,11 +14,12 @@ from typing import Any
 
 import httpx
 import pytest
+from ports import free_port
 
 from animatic.errors import ApiBusyError, ApiUnreachableError
 from animatic.ledger import operations
 from animatic.pacing import Limits
-from animatic.wavespeed.transport import make_transport
+from animatic.wavespeed.transport import AiohttpTransport
 
 pytestmark = pytest.mark.sandbox
 
@@ -28,7 +28,7 @@ class Watched(httpx.AsyncBaseTransport):
     """The real transport, which reads the ledger through a connection of its own at each request."""
 
     def __init__(self, ledger: Path, reply_delay_s: float = 0.0) -> None:
-        self._inner = make_transport(fresh_connections=True, most_connections=100)
+        self._inner = AiohttpTransport(fresh_connections=True, most_connections=100)
         self._ledger, self._reply_delay_s = ledger, reply_delay_s
         self.seen: list[tuple[str, list[tuple[str, str | None]]]] = []
 
@@ -81,12 +81,6 @@ async def test_a_run_stopped_while_a_reply_is_on_its_way_writes_down_the_id(stud
     assert (await studio.states(takes), len(studio.accepted)) == ({"submitted": 2}, 2)
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 async def test_while_the_api_is_away_nothing_is_bought_and_the_same_call_later_completes(studio: Any) -> None:
     port = free_port()
     takes = studio.takes(*(f"push in {number}" for number in range(5)))
@@ -127,7 +121,7 @@ async def test_an_api_that_goes_away_while_we_watch_is_waited_for(studio: Any) -
 async def test_what_cannot_be_sent_does_not_keep_the_others_from_their_end(studio: Any) -> None:
     await studio.open_sandbox()
     takes = studio.takes("push in", "pan left", "tilt up")
-    inner = make_transport(fresh_connections=True, most_connections=10)
+    inner = AiohttpTransport(fresh_connections=True, most_connections=10)
 
     class SometimesAway(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

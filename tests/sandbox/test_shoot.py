@@ -279,7 +279,7 @@ async def test_a_key_that_is_refused_while_watching_leaves_everything_submitted(
     run = await studio.begin()
     task = asyncio.create_task(run.see_through(takes))
     await studio.until_accepted(2)
-    run.shoot._client._reading.headers["Authorization"] = "Bearer revoked"
+    run.shoot._client._headers["Authorization"] = "Bearer revoked"
     await asyncio.wait_for(task, 10)
     assert run.error is None
     assert await studio.states(takes) == {"submitted": 2}
@@ -365,16 +365,17 @@ async def test_the_same_takes_given_twice_to_one_run_are_bought_once(studio: Any
     assert studio.bought == {"push in": 1, "pan left": 1}
 
 
-async def test_no_more_are_in_flight_than_the_account_allows(studio: Any) -> None:
+@pytest.mark.parametrize("ahead", [0, 2])
+async def test_no_more_are_in_flight_than_the_account_allows_and_are_queued_ahead(studio: Any, ahead: int) -> None:
     await studio.open_sandbox(inference_s=0.2)
     takes = studio.takes(*(f"push in {number}" for number in range(12)))
-    run = await studio.begin(limits=Limits(1_000, 3))
+    run = await studio.begin(limits=Limits(1_000, 3), queued_ahead=ahead)
     task = asyncio.create_task(run.see_through(takes))
     seen: list[int] = []
     while not task.done():
         seen.append((await studio.stats())["in_flight"])
         await asyncio.sleep(0.01)
-    assert max(seen) == 3
+    assert max(seen) == 3 + ahead
     assert await studio.states(takes) == {"completed": 12}
 
 

@@ -139,8 +139,7 @@ def _aftermath(*fates: str) -> Callable[[Place, str], Awaitable[None]]:
 
 def _write_receipts(place: Place, records: Sequence[bytes]) -> None:
     file = Receipts(liveness.runs_folder(place.ledger) / "dead.receipts", slots=max(len(records), 1))
-    for number, record in enumerate(records):
-        file.write(number, record)
+    file.put(list(enumerate(records)))
     data = file.path.read_bytes()
     file.close()  # which removes it: nothing is owed in its eyes
     file.path.write_bytes(data.ljust(SLOT_BYTES, b"\0"))

@@ -27,7 +27,7 @@ import sqlalchemy as sa
 
 from animatic.errors import AnimaticError
 from animatic.ledger import operations
-from animatic.ledger.desk import LedgerDesk, _Job
+from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.liveness import runs_folder
 from animatic.ledger.receipts import Receipts
 from animatic.ledger.schema import ATTEMPT, ORPHAN, open_engine
@@ -66,15 +66,23 @@ class InlineDesk(LedgerDesk):
 
     async def do(self, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         await self._process.may_die("before a commit")
-        from concurrent.futures import Future
-
-        future: Future[Any] = Future()
-        self._commit([_Job(lambda db: operation(db, *args, **kwargs), future)])
+        (answer,) = self._commit([lambda db: operation(db, *args, **kwargs)])
         await self._process.may_die("between intent and POST" if operation is operations.intend else "after a commit")
-        return future.result()
+        if answer.error is not None:
+            raise answer.error
+        return answer.result
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+class InlineReceipts(Receipts):
+    """Receipts without their thread."""
+
+    async def write(self, number: int, record: bytes) -> None:
+        (answer,) = self.put([(number, record)])
+        if answer.error is not None:
+            raise answer.error
 
 
 @dataclass
@@ -194,7 +202,7 @@ class World:
         folder.mkdir(exist_ok=True)
         handle = os.open(folder / f"{run_id}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        receipts = Receipts(folder / f"{run_id}.receipts", slots=8)
+        receipts = InlineReceipts(folder / f"{run_id}.receipts", slots=8)
         try:
             yield receipts
         finally:

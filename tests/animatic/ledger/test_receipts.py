@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import resource
 import signal
 from collections.abc import Iterator
@@ -143,8 +144,11 @@ def test_without_room_for_receipts_no_run_begins_and_nothing_stays(tmp_path: Pat
 
 async def test_a_write_that_is_cut_is_an_error(receipts: Receipts) -> None:
     os.close(os.dup(receipts._file))
+    whole, cut = receipts.put([(0, b"whole"), (1, ShortBytes(b"x" * 10))])
+    assert whole.error is None
+    assert re.search("part of a reply", str(cut.error))
     with pytest.raises(OSError, match="part of a reply"):
-        receipts.write(0, ShortBytes(b"x" * 10))
+        await receipts.write(1, ShortBytes(b"x" * 10))
 
 
 class ShortBytes(bytes):

@@ -15,7 +15,7 @@ import httpx
 from animatic.ledger.schema import open_engine
 from animatic.pacing import Limits
 from animatic.shots import DEFAULT_MODEL
-from animatic.wavespeed.transport import make_transport
+from animatic.wavespeed.transport import AiohttpTransport
 from torture.matrix.stage import Set, case, stats_of
 
 
@@ -49,8 +49,9 @@ async def _stop_while_submitting(place: Set, process: "subprocess.Popen[bytes]")
     """SIGSTOP as soon as the ledger shows a submission on its way; whether one was."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(place.ledger)) as ledger:
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(place.ledger, 0)) as ledger:
             process.send_signal(signal.SIGSTOP)
+            ledger.execute("BEGIN IMMEDIATE")  # stopped in the middle of a commit, it would keep everybody out
             if ledger.execute("SELECT count(*) FROM attempt WHERE state = 'submitting'").fetchone()[0]:
                 return True
         process.send_signal(signal.SIGCONT)
@@ -109,7 +110,7 @@ class SlowReplies(httpx.AsyncBaseTransport):
     """The real transport; the replies to submissions are long on their way."""
 
     def __init__(self, delay_s: float) -> None:
-        self._inner, self._delay_s = make_transport(fresh_connections=True, most_connections=10), delay_s
+        self._inner, self._delay_s = AiohttpTransport(fresh_connections=True, most_connections=10), delay_s
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         response = await self._inner.handle_async_request(request)

@@ -14,7 +14,7 @@ from animatic.reconcile import Reconciled, reconcile
 from animatic.sandbox.witness import read_witness
 from animatic.shots import DEFAULT_MODEL
 from animatic.wavespeed.client import WaveSpeedClient
-from animatic.wavespeed.transport import make_transport
+from animatic.wavespeed.transport import AiohttpTransport
 from torture.canary import KEY
 from torture.matrix.stage import PROVIDER, STILL, Set, case, stats_of
 
@@ -185,7 +185,7 @@ class Misunderstanding(httpx.AsyncBaseTransport):
     """The real transport, but the list knows our models by another name: it finds none."""
 
     def __init__(self) -> None:
-        self._inner = make_transport(fresh_connections=False, most_connections=2)
+        self._inner = AiohttpTransport(fresh_connections=False, most_connections=2)
         self.asked = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
