@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute
 
 from animatic import formats, storage
@@ -30,6 +31,9 @@ from animatic.spool import Spool
 from animatic.stills import Still, probe
 from animatic.takes import BuyingPolicy
 from animatic.wavespeed.client import WaveSpeedClient
+
+# Arrow's own allocator keeps what it has once used, some 30 MB more of a run that reads its rows batch by batch.
+pa.set_memory_pool(pa.system_memory_pool())
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 

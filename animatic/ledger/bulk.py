@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from animatic.fingerprints import Digests, FingerprintSet, digests_of
 from animatic.takes import PAID, Standing, State
 
-SEEK_TAKES = 5_000
-SCAN_ATTEMPTS = 20_000
+SEEK_TAKES = 4_096
+SCAN_ATTEMPTS = 5_000
 SCAN_UP_TO = 3
 """The whole ledger is read where it has no more than this many attempts for each take that is wanted."""
 

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-ROWS_PER_BATCH = 8_192
+ROWS_PER_BATCH = 4_096
 CHARS_PER_BATCH = 16 << 20
 """A batch ends at whichever comes first, so that none takes more than some tens of MB."""
 
