@@ -203,7 +203,6 @@ class Run:
             self._terms(), self.client, self.desk, self.receipts, self.session.tally,
             lambda line: warn("%s", one_line(line)), self._upload_late,
         )  # fmt: skip
-        await self._shoot.prepare()
         if plan.to_do:
             await self._write(plan)
 
@@ -260,7 +259,8 @@ class Run:
     async def shoot(self, plan: Plan) -> None:
         """See every take through, in batches, as many of them at once as the account can keep busy."""
         async with progress_shown(self.session.tally):
-            await self._see_through(plan.batches())
+            if plan.to_do:
+                await self._see_through(plan.batches())
 
     async def settle_again(self, plan: Plan) -> None:
         """Settle what this run could not tell, and see through what that shows to be bought, or free to buy."""
@@ -272,7 +272,11 @@ class Run:
             await self._see_through([Batch(0, takes)])
 
     async def _see_through(self, batches: Iterable[Batch]) -> None:
-        """A task run for each batch, fed in as there is room for its takes; anything unforeseen ends the run."""
+        """A task run for each batch, fed in as there is room for its takes; anything unforeseen ends the run.
+
+        The API is asked for its time here, so that a run with nothing to do asks it nothing.
+        """
+        await self._running.prepare()
         underway, failures = set[asyncio.Task[None]](), list[BaseException]()
 
         def note_end(task: asyncio.Task[None]) -> None:
