@@ -149,13 +149,21 @@ def _costs(ordered: pd.DataFrame) -> pd.DataFrame:
 
 def _measures(facts: pd.DataFrame, group: Any, present: list[int]) -> pd.DataFrame:
     """The columns of a summary but its names, one row per number in `present`; a group without rows is all zero."""
-    grouped: Any = facts.groupby(group)
-    sums: Any = grouped[[name for name in facts.columns if name != "inference_s"]].sum()
-    sums = sums.reindex(present, fill_value=0)
-    counts: pd.DataFrame = sums[["takes", *STATUSES, "nsfw"]].astype("int64")
-    return counts.assign(
-        nsfw_rate=sums["nsfw"] / sums["nsfw_known"].where(sums["nsfw_known"] > 0),
-        inference_p50_s=grouped["inference_s"].quantile(0.5).reindex(present),
-        inference_p95_s=grouped["inference_s"].quantile(0.95).reindex(present),
-        cost_usd=sums["cost_usd"].astype(float).where(sums["unpriced"] == 0),
+    at = np.searchsorted(present, group)
+
+    def count(name: str) -> Any:
+        return np.bincount(at[facts[name].to_numpy(dtype=bool)], minlength=len(present))
+
+    columns: dict[str, Any] = {name: count(name) for name in ("takes", *STATUSES, "nsfw")}
+    known = count("nsfw_known")
+    inference_s: Any = facts["inference_s"].dropna()
+    inference_s = inference_s.groupby(at[inference_s.index.to_numpy()])
+    cost_usd: Any = facts["cost_usd"]
+    cost_usd = cost_usd.groupby(at).sum().reindex(range(len(present)), fill_value=0.0)
+    measures = pd.DataFrame(columns, index=range(len(present)))
+    return measures.assign(
+        nsfw_rate=columns["nsfw"] / np.where(known > 0, known, np.nan),
+        inference_p50_s=inference_s.quantile(0.5).reindex(measures.index),
+        inference_p95_s=inference_s.quantile(0.95).reindex(measures.index),
+        cost_usd=cost_usd.where(count("unpriced") == 0),
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import math
 import os
 import signal
@@ -100,6 +101,7 @@ class Run:
     prices_usd: Mapping[PricedBy, float] = field(default_factory=dict[PricedBy, float])
     _shoot: Shoot | None = None
     _is_interrupted: bool = False
+    _is_sound: bool = False
 
     async def check_manifest(self) -> Manifest:
         """Read the manifest, look at its local stills, judge every row.
@@ -146,6 +148,8 @@ class Run:
     async def settle(self) -> Reconciled:
         """Read back what dead runs left behind, then settle what is unknown by WaveSpeed's list, as far as it goes."""
         settings, log = self.session.settings, get_run_logger()
+        if await self._is_to_settle():
+            await self._require_sound()
         found = await recover(self.desk, sqlite_path(settings.ledger), self.client.latest_time)
         if found.redeemed:
             log.warning("%d replies that a dead run had not written into the ledger were read back", found.redeemed)
@@ -158,6 +162,25 @@ class Run:
         if settled.problem:
             log.warning("WaveSpeed's list of predictions: %s", one_line(settled.problem))
         return settled
+
+    async def _is_to_settle(self) -> bool:
+        """Whether a dead run left anything behind, or something is unknown."""
+        ledger = sqlite_path(self.session.settings.ledger)
+        if await asyncio.to_thread(liveness.receipts_left_behind, ledger):
+            return True
+        if await self.desk.do(ledger_operations.runs_submitting):
+            return True
+        return bool(await open_claims(self.desk, self.session.settings.origin))
+
+    async def _require_sound(self) -> None:
+        """Read the whole ledger once before anything in it is changed; a run in which all is settled needs not.
+
+        Raises:
+            LedgerUnusableError: it is damaged.
+        """
+        if not self._is_sound:
+            await self.desk.do(require_sound)
+            self._is_sound = True
 
     async def plan(self, manifest: Manifest) -> Plan:
         """Hold the manifest against the ledger."""
@@ -204,6 +227,7 @@ class Run:
             lambda line: warn("%s", one_line(line)), self._upload_late,
         )  # fmt: skip
         if plan.to_do:
+            await self._require_sound()
             await self._write(plan)
 
     @contextmanager
@@ -392,8 +416,8 @@ async def open_run(order: Order, session: Session) -> AsyncGenerator[Run]:
     key = settings.require_key()
     session.flow_run_id = flow_run.id
     ledger = sqlite_path(settings.ledger)
+    gc.freeze()  # Prefect's modules need not be looked through again with every batch of rows
     with LedgerDesk(settings.ledger) as desk, liveness.alive(ledger, session.run_id) as receipts:
-        await desk.do(require_sound)
         await desk.do(ledger_operations.begin_run, session.run_id, order.manifest, socket.gethostname(), os.getpid())
         async with WaveSpeedClient(settings.base_url, key) as client:
             yield Run(order, session, client, desk, receipts)
