@@ -108,12 +108,12 @@ async def find_standings(
     if await desk.do(bulk.attempts_made) <= bulk.SCAN_UP_TO * len(takes):
         after = 0
         while rows := await desk.do(bulk.scan_standings, after):
-            await asyncio.to_thread(book.add, rows)
+            book.add(rows)
             after = int(rows[-1][2])
     else:
         for start in range(0, len(takes), bulk.SEEK_TAKES):
             rows = await desk.do(bulk.seek_standings, hex_of(takes[start : start + bulk.SEEK_TAKES]))
-            await asyncio.to_thread(book.add, rows)
+            book.add(rows)
     return book.standings()
 
 

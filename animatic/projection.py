@@ -6,6 +6,7 @@ stood when its turn came.
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -40,16 +41,16 @@ class Projection:
         Raises:
             LocationError: it cannot be written; the old file is as it was.
         """
-        manifest = self.plan.manifest
-        with nameless_file() as file:
+        manifest, loop = self.plan.manifest, asyncio.get_running_loop()
+        # One thread for all of it, since the C library keeps freed memory for each thread that used it.
+        with nameless_file() as file, ThreadPoolExecutor(1, "results") as aside:
             writer = formats.open_writer(file, storage.name_of(uri), schema_of(manifest.carried))
             sheet = _Sheet(self.plan, self._is_dead, writer)
             for part in manifest.parts():
                 for piece in _pieces(part):
-                    await asyncio.to_thread(sheet.add, piece, await self._rows(piece))
-            provenance = Provenance(self._run_id, manifest.sha256)
-            await asyncio.to_thread(sheet.close, provenance)
-            await asyncio.to_thread(storage.replace_with, uri, file)
+                    await loop.run_in_executor(aside, sheet.add, piece, await self._rows(piece))
+            await loop.run_in_executor(aside, sheet.close, Provenance(self._run_id, manifest.sha256))
+            await loop.run_in_executor(aside, storage.replace_with, uri, file)
         return sheet.facts
 
     async def _rows(self, piece: Part) -> list[Any]:

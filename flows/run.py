@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import math
 import os
 import signal
@@ -416,7 +415,6 @@ async def open_run(order: Order, session: Session) -> AsyncGenerator[Run]:
     key = settings.require_key()
     session.flow_run_id = flow_run.id
     ledger = sqlite_path(settings.ledger)
-    gc.freeze()  # Prefect's modules need not be looked through again with every batch of rows
     with LedgerDesk(settings.ledger) as desk, liveness.alive(ledger, session.run_id) as receipts:
         await desk.do(ledger_operations.begin_run, session.run_id, order.manifest, socket.gethostname(), os.getpid())
         async with WaveSpeedClient(settings.base_url, key) as client:
