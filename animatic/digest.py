@@ -1,18 +1,21 @@
-"""What a run did, in numbers and words: for the terminal, the JSON line, Prefect's summary and the exit code."""
+"""What a run did, in numbers and words: for the terminal, the JSON line, Prefect's summary and the exit code.
+
+pandas is imported when there is something to sum up: a run must not wait for it before it buys.
+"""
 
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from animatic.facts import Facts
-from animatic.frames import summary_of
 from animatic.ledger.settling import Orphan
 from animatic.manifest.faults import one_line
 from animatic.results import STATUSES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DONE, INCOMPLETE, UNCLEAR, INTERRUPTED = 0, 3, 4, 130
 """The exit codes of a run that has a digest: every take completed; some failed; some unknown; interrupted."""
@@ -41,7 +44,7 @@ class Digest:
     submitted: int
     cached: int
     cost_usd: float | None
-    summary: pd.DataFrame
+    summary: "pd.DataFrame"
     not_completed: Sequence[Mapping[str, Any]] = ()
     orphans: Sequence[Orphan] = ()
     stopped_by: str | None = None
@@ -131,6 +134,8 @@ def digest_of(  # noqa: PLR0913 - the parts of a digest
     is_interrupted: bool = False,
 ) -> Digest:
     """The digest of a results table from its facts, with what only the run itself knows."""
+    from animatic.frames import summary_of  # noqa: PLC0415 - pandas
+
     return Digest(
         run_id=run_id,
         results=results,
@@ -147,6 +152,8 @@ def digest_of(  # noqa: PLR0913 - the parts of a digest
 
 
 def _cell(value: Any) -> str:
+    import pandas as pd  # noqa: PLC0415 - imported long before: the value is from a frame
+
     if value is None or value is pd.NA or value != value:  # noqa: PLR0124 - NaN
         return ""
     return f"{value:,.2f}" if isinstance(value, float) else _plain(str(value))

@@ -10,6 +10,7 @@ import pyarrow as pa
 from animatic import formats, storage
 from animatic.errors import FixInputError
 from animatic.facts import Facts
+from animatic.formats import MAX_RESULTS_BYTES
 from animatic.results import STATUSES, price_key
 
 _NEEDED = (
@@ -37,7 +38,7 @@ def read_results(uri: str) -> pd.DataFrame:
     """
     name = storage.name_of(uri)
     formats.check_suffix(name)
-    return frame_of(formats.decode(storage.read_bytes(uri, max_bytes=formats.MAX_RESULTS_BYTES), name))
+    return frame_of(formats.decode(storage.read_bytes(uri, max_bytes=MAX_RESULTS_BYTES), name))
 
 
 def frame_of(table: pa.Table) -> pd.DataFrame:

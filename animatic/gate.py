@@ -113,8 +113,8 @@ class Gate:
         self._left: asyncio.Future[None] | None = None
 
     @asynccontextmanager
-    async def place(self) -> AsyncGenerator[None]:
-        """Hold a place in flight, in the order of asking.
+    async def place(self) -> AsyncGenerator[Callable[[], None]]:
+        """Hold a place in flight, in the order of asking; what is yielded leaves it before the end of the block.
 
         Raises:
             Halted: the run stopped buying.
@@ -126,19 +126,31 @@ class Gate:
                 self._in_use += 1
         finally:
             self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._leave()
+        with self._place_left_once() as leave:
+            yield leave
 
     @asynccontextmanager
-    async def resumed(self) -> AsyncGenerator[None]:
+    async def resumed(self) -> AsyncGenerator[Callable[[], None]]:
         """Count what an earlier run submitted. It is in flight already, so it waits for nothing."""
         self._in_use += 1
+        with self._place_left_once() as leave:
+            yield leave
+
+    @contextmanager
+    def _place_left_once(self) -> Generator[Callable[[], None]]:
+        """A place that is left when somebody says so, and at the latest at the end of the block."""
+        is_left = False
+
+        def leave() -> None:
+            nonlocal is_left
+            if not is_left:
+                is_left = True
+                self._leave()
+
         try:
-            yield
+            yield leave
         finally:
-            self._leave()
+            leave()
 
     async def start(self) -> Block:
         """Wait for a start and take it; then tell exactly one of `replied`, `unsent`, `refused` of its block.

@@ -31,7 +31,7 @@ from animatic.shots import Take
 from animatic.takes import Standing, State, Step, next_step
 from animatic.tally import Tally
 from animatic.terms import Terms
-from animatic.watch import Watch
+from animatic.watch import WRITES_WITHIN_S, Watch
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.endings import STATE_AFTER, Ended, Ending
 
@@ -40,6 +40,9 @@ LEAST_AT_HAND = 50
 """How many takes wait for a place at least, where there are so many, so that none stays free."""
 
 LOOK_UP_S = 1.0
+INTENDS_WITHIN_S = 0.05
+"""How long an intent waits for others, to share a transaction with them: a start is that much later."""
+
 THEIRS_GRACE_S = 30.0
 """How much longer than a submission may take we wait for another run's, before we leave the take to the next run."""
 
@@ -174,8 +177,9 @@ class Shoot:
         """Watch what an earlier run, another run, or this one without knowing it, has submitted."""
         if record.tried_here and not self.tally.is_open_here(take.fingerprint):
             self.tally.submitted(take.fingerprint, self._requests.price_usd(take))  # its reply was lost, then found
-        async with self._gate.resumed():
-            return await self._watch.see(take, record.attempt_id, record.prediction_id or "", log, _age_s(record))
+        async with self._gate.resumed() as leave:
+            prediction_id, age_s = record.prediction_id or "", _age_s(record)
+            return await self._watch.see(take, record.attempt_id, prediction_id, log, age_s, is_over=leave)
 
     async def _outwait(self, take: Take) -> None:
         """Wait until another run has submitted the take, but not for ever: that run may have been stopped."""
@@ -193,7 +197,7 @@ class Shoot:
 
     async def _buy_and_watch(self, take: Take, log: Log) -> State | None:
         """Wait for a place and a start, submit once, then watch."""
-        async with self._gate.place():
+        async with self._gate.place() as leave:
             await self._make_ready(take)
             while True:
                 start = await self._gate.start()
@@ -214,7 +218,7 @@ class Shoot:
             attempt_id, prediction_id = bought
             log(f"{take.name}: submitted as {prediction_id}")
             self.tally.submitted(take.fingerprint, self._requests.price_usd(take))
-            return await self._watch.see(take, attempt_id, prediction_id, log)
+            return await self._watch.see(take, attempt_id, prediction_id, log, is_over=leave)
 
     async def _make_ready(self, take: Take) -> None:
         """Everything that a submission needs and that may take long or fail.
@@ -243,7 +247,7 @@ class Shoot:
         try:
             async with self._receipts.slot() as slot:
                 intent = self._requests.intent(take)
-                attempt_id = await self._desk.do(ledger_operations.intend, intent)
+                attempt_id = await self._desk.do_within(INTENDS_WITHIN_S, ledger_operations.intend, intent)
                 if not self.halt.is_buying:
                     await self._call_off(attempt_id)
                 has_left = True
@@ -325,7 +329,8 @@ class Shoot:
     async def _bind(self, take: Take, attempt_id: int, ended: Ended) -> tuple[int, str] | None:
         """Make the id durable; None if it is another take's, which leaves both `held`: nothing to watch."""
         prediction_id = ended.prediction_id or ""
-        if await self._desk.do(ledger_operations.accept, attempt_id, prediction_id, ended.prediction_status):
+        told = (attempt_id, prediction_id, ended.prediction_status)
+        if await self._desk.do_within(WRITES_WITHIN_S, ledger_operations.accept, *told):
             return attempt_id, prediction_id
         self.tally.settled(take.fingerprint, State.HELD)
         self._warn(f"{take.name}: held, its prediction {prediction_id} belongs to another take")

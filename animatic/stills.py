@@ -2,23 +2,17 @@
 
 import hashlib
 import io
-from collections.abc import Callable
-
-from PIL import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.WebPImagePlugin import WebPImageFile
+from typing import TYPE_CHECKING
 
 from animatic.manifest.images import MAX_STILL_BYTES, MAX_STILL_PIXELS, Still, StillFormat
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from PIL.ImageFile import ImageFile
+
 __all__ = ["Still", "probe"]
 
-# The readers by name instead of Image.open, which would warn, through the process-wide filters, below our own cap.
-_READERS: dict[StillFormat, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
-    "JPEG": JpegImageFile,
-    "PNG": PngImageFile,
-    "WEBP": WebPImageFile,
-}
 _OTHER_FORMS = (
     (b"GIF8", "a GIF"),
     (b"BM", "a BMP image"),
@@ -38,14 +32,29 @@ def probe(data: bytes) -> Still | str:
     form = _format_of(data)
     if form is None:
         return f"is {_other_form_of(data)}, not a JPEG, PNG or WebP image"
+    read = _reader(form)
     try:
-        with _READERS[form](io.BytesIO(data)) as image:
+        with read(io.BytesIO(data)) as image:
             width, height = image.size
     except Exception:  # noqa: BLE001 - Pillow's readers raise whatever a broken header makes them stumble over
         return f"begins like a {form} image and cannot be read as one; is it cut off?"
     if width * height > MAX_STILL_PIXELS:
         return f"has {width} x {height} pixels, more than {MAX_STILL_PIXELS // 1_000_000} megapixels"
     return Still(hashlib.sha256(data).hexdigest(), len(data), width, height, form)
+
+
+def _reader(form: StillFormat) -> "Callable[[io.BytesIO], ImageFile]":
+    """Pillow's reader by name instead of Image.open, which would warn, through process-wide filters, below our cap."""
+    from PIL.JpegImagePlugin import JpegImageFile  # noqa: PLC0415 - a manifest of URLs need not wait for Pillow
+    from PIL.PngImagePlugin import PngImageFile  # noqa: PLC0415
+    from PIL.WebPImagePlugin import WebPImageFile  # noqa: PLC0415
+
+    readers: dict[StillFormat, Callable[[io.BytesIO], ImageFile]] = {
+        "JPEG": JpegImageFile,
+        "PNG": PngImageFile,
+        "WEBP": WebPImageFile,
+    }
+    return readers[form]
 
 
 def _format_of(data: bytes) -> StillFormat | None:

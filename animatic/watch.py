@@ -23,6 +23,8 @@ from animatic.wavespeed.client import Look, WaveSpeedClient
 from animatic.wavespeed.wire import Prediction
 
 JITTER = 0.05
+WRITES_WITHIN_S = 0.1
+"""How long an answer waits for others, to share a transaction with them. Nothing hangs on it: it can be asked again."""
 
 Log = Callable[[str], None]
 Kind = tuple[str, str]
@@ -48,11 +50,18 @@ class Watch:
         for kind, latencies_s in history.items():
             self._experience.learn(kind, reversed(latencies_s))
 
-    async def see(
-        self, take: Take, attempt_id: int, prediction_id: str, log: Log, was_submitted_ago_s: float = 0.0
+    async def see(  # noqa: PLR0913, PLR0917 - what is watched, since when, and who hears of it
+        self,
+        take: Take,
+        attempt_id: int,
+        prediction_id: str,
+        log: Log,
+        was_submitted_ago_s: float = 0.0,
+        is_over: Callable[[], None] = lambda: None,
     ) -> State | None:
         """Look at a prediction until it is final, lost, or its deadline is over; at one from earlier, at once.
 
+        `is_over` is called as soon as the API does no more for it, whatever is still to be written down.
         Returns its final state, or None where it is not final or something contradicts it: the ledger knows.
 
         Raises:
@@ -72,6 +81,7 @@ class Watch:
                 if prediction is not None:
                     await self._note(take, attempt_id, watched.see(prediction.status))
                     if prediction.is_final:
+                        is_over()
                         return await self._finish(take, attempt_id, prediction, watched, age_s, log)
                     watched.not_done_at_s = age_s
                 elif watched.missing_s(self._now()) > self._terms.not_found_grace_s:
@@ -130,7 +140,7 @@ class Watch:
         """Write down the final answer, and learn from it; the state, unless something contradicts it."""
         end = finish_of(prediction)
         told = (attempt_id, end, watched.polls, self._terms.run_id)
-        contradiction = await self._desk.do(ledger_operations.finish, *told)
+        contradiction = await self._desk.do_within(WRITES_WITHIN_S, ledger_operations.finish, *told)
         if contradiction is not None:
             self._warn(f"{take.name}: {contradiction}")
             return None

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from animatic.errors import AnimaticError, FixInputError, LocationError
+from flows.imports import uncollected
 from flows.logs import OWNER_ONLY
 from flows.terminal import complain, stderr
 
@@ -64,10 +65,18 @@ def run(
 
     Safe to run again at any time, after any crash: nothing that was bought is bought again.
     """
-    from flows.commands import RunOptions, run_manifest  # noqa: PLC0415 - keeps --help quick
 
-    options = RunOptions(manifest, results, sandbox, max_usd, yes, skip_invalid, retry_failed, attempts, as_json, debug)
-    _end(lambda: run_manifest(options, stderr()), debug=debug)
+    def command() -> int:
+        with _prefect() as run_id:
+            with uncollected():
+                from flows.commands import RunOptions, run_manifest  # noqa: PLC0415 - while the server comes up
+
+            options = RunOptions(
+                manifest, results, sandbox, max_usd, yes, skip_invalid, retry_failed, attempts, as_json, debug
+            )
+            return run_manifest(options, stderr(), run_id)
+
+    _end(command, debug=debug)
 
 
 @app.command()
@@ -101,9 +110,15 @@ def demo(
     debug: Debug = False,
 ) -> None:
     """Run the bundled manifest against the embedded sandbox: no key, no network, no cost. Shows where the clips are."""
-    from flows.demo import run_demo  # noqa: PLC0415 - keeps --help quick
 
-    _end(lambda: run_demo(out, stderr(), as_json=as_json, debug=debug), debug=debug)
+    def command() -> int:
+        with _prefect() as run_id:
+            with uncollected():
+                from flows.demo import run_demo  # noqa: PLC0415 - while the server comes up
+
+            return run_demo(out, stderr(), run_id, as_json=as_json, debug=debug)
+
+    _end(command, debug=debug)
 
 
 @app.command()
@@ -177,6 +192,17 @@ def main() -> None:
     """The entry point; see `_end` for exit codes."""
     os.umask(OWNER_ONLY)
     app()
+
+
+@contextlib.contextmanager
+def _prefect() -> Generator[str]:
+    """The id of a new run, with Prefect's API around it. First of all, for its server takes longest to come up."""
+    from flows.launch import prefect_api  # noqa: PLC0415 - keeps --help quick
+    from flows.session import new_run_id  # noqa: PLC0415 - the same
+
+    run_id = new_run_id()
+    with prefect_api(run_id):
+        yield run_id
 
 
 def _end(command: Callable[[], int], *, debug: bool) -> None:

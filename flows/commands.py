@@ -55,8 +55,8 @@ class RunOptions:
         }
 
 
-def run_manifest(options: RunOptions, console: PlainConsole, *, settings: Settings | None = None) -> int:
-    """The main job; the exit code. `settings` are given where they are not to come from the environment alone.
+def run_manifest(options: RunOptions, console: PlainConsole, run_id: str) -> int:
+    """The main job; the exit code. Needs `launch.prefect_api` around it.
 
     Raises:
         FixInputError: nothing was bought because the input must be changed first.
@@ -64,8 +64,8 @@ def run_manifest(options: RunOptions, console: PlainConsole, *, settings: Settin
     formats.check_suffix(storage.name_of(options.results))
     if options.max_usd is not None and not math.isfinite(options.max_usd):
         raise SettingsError(f"--max-usd: found {options.max_usd}; allowed: 0 or more")
-    session = Session(settings or Settings.from_environment())
-    with launch.prefect_api(session.run_id), _provider(options, session):
+    session = Session(Settings.from_environment(), run_id=run_id)
+    with _provider(options, session):
         if session.settings.is_real:
             session.settings.require_key()
         shown = preview(options.manifest, session.settings, options.policy, skip_invalid=options.skip_invalid)

@@ -96,8 +96,8 @@ def bundled_manifest() -> Path:
     )
 
 
-def run_demo(out: Path, console: PlainConsole, *, as_json: bool, debug: bool) -> int:
-    """The whole demo; 0 when every shot did what the demo means it to do.
+def run_demo(out: Path, console: PlainConsole, run_id: str, *, as_json: bool, debug: bool) -> int:
+    """The whole demo; 0 when every shot did what the demo means it to do. Needs `launch.prefect_api` around it.
 
     Raises:
         AnimaticError: it could not be run.
@@ -106,12 +106,11 @@ def run_demo(out: Path, console: PlainConsole, *, as_json: bool, debug: bool) ->
     out.mkdir(parents=True, exist_ok=True)
     results = out / "results.parquet"
     ledger = f"sqlite:///{(out / 'ledger.sqlite').resolve()}"
-    session = Session(Settings.from_environment().model_copy(update={"ledger": ledger}), is_approved=True)
+    session = Session(
+        Settings.from_environment().model_copy(update={"ledger": ledger}), is_approved=True, run_id=run_id
+    )
     (out / "clips").mkdir(exist_ok=True)
-    with (
-        launch.prefect_api(session.run_id),
-        embedded_sandbox(session.settings, session.run_id, out / "sandbox") as settings,
-    ):
+    with embedded_sandbox(session.settings, session.run_id, out / "sandbox") as settings:
         session.settings = settings
         launch.run_flow(session, {"manifest": str(manifest), "results": str(results)}, console, debug=debug)
         table = formats.decode(storage.read_bytes(str(results), max_bytes=1 << 30), results.name)

@@ -1,6 +1,7 @@
 """Run the flow in this process: with Prefect's embedded server if no other is set, a panel, and a proper end."""
 
 import asyncio
+import importlib
 import os
 import secrets
 import time
@@ -12,6 +13,7 @@ from uuid import UUID
 
 from animatic.errors import AnimaticError
 from flows.companions import Companion, prefect_server
+from flows.imports import uncollected
 from flows.logs import log_path, quieten
 from flows.panel import panel
 from flows.session import SESSION, Session
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
 CATCHES_UP_WITHIN_S = 60.0
+_IMPORTED_LATE = ("fastapi.encoders", "prefect.flow_engine", "prefect.task_engine", "encodings.idna")
+"""What a flow's first steps import, each while everybody waits for it; we import it while we wait for the server."""
+
+_SERVERS_CSRF = "PREFECT_SERVER_CSRF_PROTECTION_ENABLED"
 _SERVERS_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"  # noqa: S105 - the name of a variable
 
 
@@ -43,7 +49,13 @@ def prefect_api(
     password = os.environ.get(_SERVERS_PASSWORD) or f"animatic:{secrets.token_urlsafe(24)}"
     asked = {**(settings or {}), _SERVERS_PASSWORD: password}
     with prefect_server(log_path(f"{run_id}-prefect-server"), port=port, settings=asked) as server:
-        ours = {"PREFECT_API_URL": server.url, "PREFECT_API_AUTH_STRING": password}
+        ours = {
+            "PREFECT_API_URL": server.url,
+            "PREFECT_API_AUTH_STRING": password,
+            "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",  # it is the Prefect of this installation
+        }
+        if not os.environ.get(_SERVERS_CSRF):  # a client that expects no token need not ask for one
+            ours["PREFECT_CLIENT_CSRF_SUPPORT_ENABLED"] = "false"
         before = {name: os.environ.get(name) for name in ours}
         os.environ.update(ours)
         try:
@@ -62,8 +74,11 @@ def run_flow(session: Session, parameters: dict[str, Any], console: PlainConsole
         FlowError: anything unforeseen; the message is one line.
     """
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    from flows.animate import animate  # noqa: PLC0415 - imports Prefect, which only a run should wait for
+    with uncollected():
+        from flows.animate import animate  # noqa: PLC0415 - imports Prefect, which only a run should wait for
 
+        for name in _IMPORTED_LATE:
+            importlib.import_module(name)
     log = log_path(session.run_id)
     quieten(log, debug=debug)
     token = SESSION.set(session)

@@ -1,6 +1,7 @@
 """Prefect's server in a process of ours: `python -m flows.prefect_server FD` serves the listening socket FD.
 
-Ends when its stdin does. Services that a single run does not need are off: nothing is scheduled, cleaned or triggered.
+Ends when its stdin does. What a single run does not need is off: nothing is scheduled, cleaned, triggered or shown.
+A run waits for this process before it can begin, so nothing here happens before it must.
 """
 
 import asyncio
@@ -11,12 +12,16 @@ import socket
 import sys
 import threading
 
+from flows.imports import uncollected
+from flows.prefect_database import is_migrated
+
 _SETTINGS = {
     "DO_NOT_TRACK": "1",
+    "PYDANTIC_DISABLE_PLUGINS": "__all__",  # looked for in the metadata of everything that is installed
+    "PY_KEY_VALUE_DISABLE_BEARTYPE": "true",  # it would check types at run time, and wrap every later import
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_ENABLED": "false",
     "PREFECT__SERVER_EPHEMERAL": "1",
-    "PREFECT__SERVER_FINAL": "1",
     "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED": "false",
@@ -24,9 +29,17 @@ _SETTINGS = {
     "PREFECT_SERVER_SERVICES_FOREMAN_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_REPOSSESSOR_ENABLED": "false",
+    # What becomes of task runs is read from events by the recorder below; to keep the events too, for the page of them
+    # in Prefect's UI, is two fifths of what a task run costs the server.
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",  # whole seconds: 0.5 would be 0, a busy loop
+    # The types of blocks are registered by the next server that lasts, or with the first block that is saved. Without
+    # the second setting, this server would note in the Prefect home that they are registered.
+    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
+    "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",
+    "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "false",  # as by default; the client relies on it
     "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
 }
 
@@ -39,9 +52,17 @@ def main() -> None:
     os.environ.update({name: value for name, value in _SETTINGS.items() if name not in os.environ})
     threading.Thread(target=_end_with_stdin, daemon=True).start()
 
-    import uvicorn  # noqa: PLC0415 - after the settings above
-    from prefect.server.api.server import create_app  # noqa: PLC0415 - reads the settings above when imported
-    from prefect.settings import get_current_settings  # noqa: PLC0415 - the same
+    with uncollected():
+        import uvicorn  # noqa: PLC0415 - after the settings above
+        from prefect.server.api.server import create_app  # noqa: PLC0415 - reads the settings above when imported
+        from prefect.settings import (  # noqa: PLC0415 - the same
+            PREFECT_API_DATABASE_CONNECTION_URL,
+            PREFECT_API_DATABASE_MIGRATE_ON_START,
+            get_current_settings,
+            temporary_settings,
+        )
+
+        app = create_app()
 
     home = get_current_settings().home
     home.mkdir(parents=True, exist_ok=True)
@@ -54,8 +75,10 @@ def main() -> None:
                 await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
                 await super().startup(sockets)
 
-    config = uvicorn.Config(create_app(final=True), log_level="warning", timeout_graceful_shutdown=5)
-    OneMigrationAtATime(config).run(sockets=[listening])
+    migrates = not is_migrated(PREFECT_API_DATABASE_CONNECTION_URL.value())
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
+    with temporary_settings({PREFECT_API_DATABASE_MIGRATE_ON_START: migrates}):
+        OneMigrationAtATime(config).run(sockets=[listening])
 
 
 def _end_with_stdin() -> None:

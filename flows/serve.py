@@ -32,8 +32,11 @@ UI_PORT = 4200
 _LASTING = {
     "PREFECT__SERVER_EPHEMERAL": "",  # with it, a server has neither UI nor services
     "PREFECT_SERVER_UI_ENABLED": "true",
+    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "true",
+    "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "true",
     # In memory, as by default, a restart of the server would leave a limit taken by a run that is no more, for ever.
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "true",
     "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "true",
     "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "true",
     "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED": "true",

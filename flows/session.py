@@ -8,12 +8,12 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from animatic.errors import FixInputError
-from animatic.settings import Settings
 from animatic.tally import Tally
 
-if TYPE_CHECKING:
-    from animatic.digest import Digest  # at run time it would import pandas before anything needs it
+if TYPE_CHECKING:  # at run time they would import what the start of Prefect's server need not wait for
+    from animatic.digest import Digest
     from animatic.manifest import Manifest
+    from animatic.settings import Settings
 
 
 def new_run_id() -> str:
@@ -36,7 +36,7 @@ class Session:
         warn: where a line for the user goes.
     """
 
-    settings: Settings
+    settings: "Settings"
     is_approved: bool = False
     agreed: Container[str] | None = None
     checked: "Manifest | None" = None

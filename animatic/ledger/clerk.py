@@ -36,7 +36,10 @@ class Clerk(Generic[T]):
 
     def __init__(self, name: str, work: Callable[[list[T]], Sequence[Answer]], largest: int) -> None:
         self._work, self._largest = work, largest
-        self._asked: queue.SimpleQueue[_Asked[T] | None] = queue.SimpleQueue()
+        self._gathered: list[_Asked[T]] = []
+        self._gathering = threading.Lock()
+        self._sending_at: float | None = None
+        self._groups: queue.SimpleQueue[list[_Asked[T]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 
@@ -45,29 +48,48 @@ class Clerk(Generic[T]):
         """Whether it still takes requests."""
         return self._thread.is_alive()
 
-    async def ask(self, what: T) -> Any:
-        """Wait until it is done. Who gives up waiting leaves it to be done all the same."""
+    async def ask(self, what: T, within_s: float = 0.0) -> Any:
+        """Wait until it is done, together with what else is asked within so many seconds.
+
+        Who gives up waiting leaves it to be done all the same.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        self._asked.put(_Asked(what, loop, future))
+        moment = loop.time() + within_s
+        with self._gathering:
+            self._gathered.append(_Asked(what, loop, future))
+            is_sooner = self._sending_at is None or moment < self._sending_at
+            if is_sooner:
+                self._sending_at = moment
+        if is_sooner:
+            loop.call_at(moment, self._send) if within_s else loop.call_soon(self._send)
         return await asyncio.shield(future)
 
     def close(self) -> None:
         """Finish what was asked so far."""
-        self._asked.put(None)
+        self._send()
+        self._groups.put(None)
         self._thread.join()
+
+    def _send(self) -> None:
+        """Hand over what is gathered."""
+        with self._gathering:
+            gathered, self._gathered, self._sending_at = self._gathered, [], None
+        if gathered:
+            self._groups.put(gathered)
 
     def _serve(self) -> None:
         is_closing = False
-        while not is_closing and (asked := self._asked.get()) is not None:
-            group = [asked]
-            while len(group) < self._largest and not self._asked.empty():
-                following = self._asked.get()
+        while not is_closing and (group := self._groups.get()) is not None:
+            while len(group) < self._largest and not self._groups.empty():
+                following = self._groups.get()
                 if following is None:
                     is_closing = True
                     break
-                group.append(following)
-            self._answer(group, self._work([each.what for each in group]))
+                group = group + following
+            for start in range(0, len(group), self._largest):
+                part = group[start : start + self._largest]
+                self._answer(part, self._work([each.what for each in part]))
 
     def _answer(self, group: list[_Asked[T]], answers: Sequence[Answer]) -> None:
         """Wake each event loop once, however many of it wait."""

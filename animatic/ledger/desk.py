@@ -45,9 +45,19 @@ class LedgerDesk:
         Raises:
             LedgerUnusableError: it could not be committed; nothing of it is in the ledger.
         """
+        return await self.do_within(0.0, operation, *args, **kwargs)
+
+    async def do_within(
+        self,
+        seconds: float,
+        operation: Callable[Concatenate[sa.Connection, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """The same, begun so many seconds later at most, so that others can share the transaction: a commit is dear."""
         if not self._clerk.is_open:
             raise LedgerUnusableError(f"ledger {self._engine.url.database}: it has been closed")
-        return await self._clerk.ask(lambda db: operation(db, *args, **kwargs))
+        return await self._clerk.ask(lambda db: operation(db, *args, **kwargs), seconds)
 
     @property
     def path(self) -> Path:

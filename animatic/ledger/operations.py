@@ -334,8 +334,12 @@ def _move_to(to: State, names: tuple[str, ...]) -> sa.Update:
         new["polls"] = ATTEMPT.c.polls + new["polls"]
     if "window_to" in new:
         new["window_to"] = _no_sooner_than(new["window_to"])
-    within = (ATTEMPT.c.attempt_id == sa.bindparam("of_attempt"), ATTEMPT.c.state.in_(allowed_from))
-    return ATTEMPT.update().where(*within).values(state=to.value, **new)
+    is_allowed = sa.or_(*(ATTEMPT.c.state == state for state in allowed_from))  # an IN would be spelled out each time
+    return (
+        ATTEMPT.update()
+        .where(ATTEMPT.c.attempt_id == sa.bindparam("of_attempt"), is_allowed)
+        .values(state=to.value, **new)
+    )
 
 
 def standing_of(tries: Sequence[tuple[State, int | None, str]], run_id: str | None) -> Standing:

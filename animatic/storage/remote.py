@@ -8,7 +8,6 @@ from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 import aiohttp
-from fsspec.core import url_to_fs
 
 from animatic.public_web import open_session
 from animatic.storage.locations import Location
@@ -83,6 +82,8 @@ def _open(location: Location) -> Any:
 
 
 def _open_system(location: Location) -> tuple[Any, str]:
+    from fsspec.core import url_to_fs  # noqa: PLC0415 - files on disk need none of it
+
     parts = urlsplit(location.path)
     options = {"get_client": _client_for(f"{parts.scheme}://{parts.netloc}")} if location.is_web else {}
     return url_to_fs(location.path, **options)

@@ -211,7 +211,8 @@ class WaveSpeedClient:
         if "age" not in reply.headers:  # a cache speaks of the past
             self.clock.told(reply.headers.get("date", ""), self.clock.seconds() - began_s)
         self._undated_answers += not self.clock.is_told
-        return replace(reply, body=without_key(reply.body, self._key))
+        clean = without_key(reply.body, self._key)
+        return reply if clean is reply.body else replace(reply, body=clean)
 
     async def _read(self, method: str, path: str, *, what: str, **bounds_and_body: Any) -> Any:
         """The `data` of a call that costs nothing and may be repeated; raises as `_answer` does."""

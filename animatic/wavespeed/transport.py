@@ -17,6 +17,7 @@ from typing import Any, cast
 import aiohttp
 import httpx
 import yarl
+from multidict import CIMultiDict
 
 from animatic.errors import ApiUnreachableError, SubmissionUnknownError
 
@@ -74,12 +75,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request whose body is in memory. Raises aiohttp's own exceptions, and OSError."""
         session = self._session or self._open()
+        url, headers = request.extensions.get(_AS_AIOHTTP) or _as_aiohttp(request)
         response = await session.request(
-            request.method,
-            yarl.URL(str(request.url), encoded=True),
-            headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
-            data=request.content or None,
-            allow_redirects=False,
+            request.method, url, headers=headers, data=request.content or None, allow_redirects=False
         )
         return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response), request=request)
 
@@ -100,6 +98,16 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """Close every connection."""
         if self._session is not None:
             await self._session.close()
+
+
+_AS_AIOHTTP = "animatic.as_aiohttp"
+
+
+def _as_aiohttp(request: httpx.Request) -> tuple[yarl.URL, CIMultiDict[str]]:
+    """URL and headers in aiohttp's own form, kept with the request, which may be sent many times."""
+    headers = CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw)
+    request.extensions[_AS_AIOHTTP] = yarl.URL(str(request.url), encoded=True), headers
+    return request.extensions[_AS_AIOHTTP]
 
 
 class _Body(httpx.AsyncByteStream):
@@ -135,15 +143,22 @@ async def fetch(
             finally:
                 await response.aclose()
             return Reply(response.status_code, _known_headers(response), body)
-    except TimeoutError:
-        raise SubmissionUnknownError(f"{_what(request)}: no whole answer within {deadline_s:g} s") from None
     except _TooLongError:
         raise SubmissionUnknownError(f"{_what(request)}: the answer is longer than {max_bytes:,} bytes") from None
-    except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError) as error:
-        what, why = _what(request), _reason(error)
-        if _never_left(error):
-            raise ApiUnreachableError(f"{what}: cannot connect to {request.url.host} ({why})") from None
-        raise SubmissionUnknownError(f"{what}: the connection broke before the answer ({why})") from None
+    except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError) as error:  # some of aiohttp's are TimeoutErrors too
+        raise _broken(request, error) from None
+    except TimeoutError:
+        raise SubmissionUnknownError(f"{_what(request)}: no whole answer within {deadline_s:g} s") from None
+    except OSError as error:
+        raise _broken(request, error) from None
+
+
+def _broken(request: httpx.Request, error: Exception) -> ApiUnreachableError | SubmissionUnknownError:
+    """What a connection that failed means."""
+    what, why = _what(request), _reason(error)
+    if _never_left(error):
+        return ApiUnreachableError(f"{what}: cannot connect to {request.url.host} ({why})")
+    return SubmissionUnknownError(f"{what}: the connection broke before the answer ({why})")
 
 
 class _TooLongError(Exception):

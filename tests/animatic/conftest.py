@@ -20,7 +20,7 @@ class DirectDesk(LedgerDesk):
     def __init__(self, path: Path) -> None:
         self._engine = open_engine(f"sqlite:///{path}")
 
-    async def do(self, operation: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
+    async def do_within(self, _: float, operation: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
         with self._engine.begin() as db:
             return operation(db, *arguments, **more)
 

@@ -17,9 +17,9 @@ WIDE = Limits(1_000, 1_000)
 def gate_of(account_of: Any) -> Callable[..., tuple[Gate, Halt]]:
     """Makes the gate of one more run on one ledger, and its stop switch."""
 
-    def make(limits: Limits = WIDE) -> tuple[Gate, Halt]:
+    def make(limits: Limits = WIDE, queued_ahead: int = 0) -> tuple[Gate, Halt]:
         halt = Halt()
-        return Gate(account_of(limits), halt), halt
+        return Gate(account_of(limits), halt, lambda: queued_ahead), halt
 
     return make
 
@@ -43,6 +43,45 @@ async def test_no_more_than_the_account_allows_are_in_flight_at_once(gate_of: An
 
     await asyncio.gather(*(fly() for _ in range(30)))
     assert (most, inside) == (3, 0)
+
+
+async def test_some_more_may_wait_in_wavespeeds_own_queue(gate_of: Any) -> None:
+    gate, _ = gate_of(Limits(1_000, 3), queued_ahead=2)
+    inside, most = 0, 0
+
+    async def fly() -> None:
+        nonlocal inside, most
+        async with gate.place():
+            inside += 1
+            most = max(most, inside)
+            await turns()
+            inside -= 1
+
+    await asyncio.gather(*(fly() for _ in range(30)))
+    assert (most, inside) == (5, 0)
+
+
+async def test_a_place_that_is_left_early_is_filled_at_once_and_left_once(gate_of: Any) -> None:
+    gate, _ = gate_of(Limits(1_000, 1))
+    entered, done = asyncio.Event(), asyncio.Event()
+
+    async def linger() -> None:
+        async with gate.place() as leave:
+            leave()
+            await done.wait()
+
+    async def follow() -> None:
+        async with gate.place():
+            entered.set()
+
+    first = asyncio.ensure_future(linger())
+    await asyncio.sleep(0.01)
+    await asyncio.gather(follow(), asyncio.wait_for(entered.wait(), 0.5))
+    done.set()
+    await first
+    async with gate.place():  # one place still: leaving twice did not make two of it
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(follow(), 0.05)
 
 
 async def test_places_are_given_in_the_order_of_asking(gate_of: Any) -> None:

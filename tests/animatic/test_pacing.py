@@ -22,6 +22,7 @@ from animatic.pacing import (
     block_of,
     grant_starts,
     penalty_s,
+    queued_ahead,
     share_of_places,
 )
 from tests.animatic.conftest import DirectDesk
@@ -137,3 +138,15 @@ def test_who_wants_less_leaves_the_rest_to_the_others() -> None:
     assert share_of_places(limits, [(2, 2)], 100) == 10
     assert share_of_places(limits, [(2, 2), (5, 100)], 100) == 5
     assert share_of_places(limits, [(10, 100)], 100) == 2, "the rest when the other's takes end"
+
+
+def test_as_many_are_queued_ahead_as_are_done_and_not_seen_yet_and_a_few_more() -> None:
+    silver = LEVELS["silver"]
+    assert queued_ahead(silver, 3.0, 60.0) == 8  # 5 on average, and a standard deviation of that
+    assert queued_ahead(silver, 0.0, 60.0) == 0
+    assert queued_ahead(silver, 3.0, 0.0) == 0  # nothing is known yet
+
+
+@given(st.builds(Limits, st.integers(1, 10_000), st.integers(1, 10_000)), st.floats(0, 1e6), st.floats(0.001, 1e6))
+def test_never_more_than_a_quarter_is_queued_ahead(limits: Limits, lag_s: float, latency_s: float) -> None:
+    assert 0 <= queued_ahead(limits, lag_s, latency_s) <= max(limits.max_in_flight // 4, 1)

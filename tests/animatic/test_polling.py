@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from animatic.polling import FEWEST, LONGEST_S, MOST_REMEMBERED, Experience, LogNormal, Schedule, fit
+from animatic.polling import (
+    FEWEST,
+    LONGEST_S,
+    MOST_REMEMBERED,
+    Experience,
+    Lag,
+    LogNormal,
+    Schedule,
+    fit,
+    latency_of,
+)
 
 
 def log_normal(mean_s: float, spread: float) -> LogNormal:
@@ -129,3 +139,22 @@ def test_a_schedule_is_not_made_anew_for_every_take() -> None:
         kept.append(schedule)
         made.add(id(schedule))
     assert len(made) < 80
+
+
+def test_a_latency_is_the_inference_time_unless_the_looks_say_that_it_cannot_be() -> None:
+    assert latency_of(60.0, 58.0, 63.0) == 60.0
+    assert latency_of(55.0, 58.0, 63.0) == 60.5  # it waited for a place first
+    assert latency_of(90.0, 58.0, 63.0) == 60.5
+
+
+def test_lag_and_latency_follow_what_is_seen_and_forget_slowly() -> None:
+    lag = Lag()
+    assert (lag.lag_s, lag.latency_s) == (0.0, 0.0)
+    lag.learn(60.0, 3.0)
+    assert (lag.lag_s, lag.latency_s) == (3.0, 60.0)
+    lag.learn(40.0, 1.0)
+    assert (lag.lag_s, lag.latency_s) == (2.0, 50.0)
+    for _ in range(200):
+        lag.learn(20.0, 0.5)
+    assert lag.latency_s == pytest.approx(20.0, rel=0.01)
+    assert lag.lag_s == pytest.approx(0.5, rel=0.01)

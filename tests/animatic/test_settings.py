@@ -23,6 +23,7 @@ VARIABLES = {
     "ANIMATIC_ACCOUNT_LEVEL": ("gold", lambda s: s.limits, Limits(600, 2_000)),
     "ANIMATIC_STARTS_PER_MINUTE": ("7", lambda s: s.limits, Limits(7, 2)),
     "ANIMATIC_MAX_IN_FLIGHT": ("9", lambda s: s.limits, Limits(2, 9)),
+    "ANIMATIC_QUEUED_AHEAD": ("0", lambda s: s.queued_ahead, 0),
     "ANIMATIC_POLL_FLOOR_S": ("0.5", lambda s: s.poll_floor_s, 0.5),
     "ANIMATIC_TAKE_DEADLINE_S": ("60", lambda s: s.take_deadline_s, 60.0),
     "ANIMATIC_SETTLE_S": ("90", lambda s: s.settle_s, 90.0),

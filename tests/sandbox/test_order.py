@@ -19,6 +19,8 @@ from ports import free_port
 from animatic.errors import ApiBusyError, ApiUnreachableError
 from animatic.ledger import operations
 from animatic.pacing import Limits
+from animatic.shoot import LEAST_AT_HAND
+from animatic.shots import Take
 from animatic.wavespeed.transport import AiohttpTransport
 
 pytestmark = pytest.mark.sandbox
@@ -286,15 +288,15 @@ async def test_nothing_is_sent_once_the_run_has_stopped_not_even_what_was_just_i
     await studio.open_sandbox()
     takes = studio.takes("one", "two")
     run = await studio.begin()
-    do = run.desk.do
+    do_within = run.desk.do_within
 
-    async def do_and_stop(operation: Any, *arguments: Any) -> Any:
-        result = await do(operation, *arguments)
+    async def do_and_stop(seconds: float, operation: Any, *arguments: Any) -> Any:
+        result = await do_within(seconds, operation, *arguments)
         if operation is operations.intend:
             run.shoot.halt.stop_buying("the key was refused")
         return result
 
-    run.desk.do = do_and_stop
+    run.desk.do_within = do_and_stop
     await run.see_through(takes)
     assert run.error is None
     assert (studio.accepted, studio.rows("SELECT committed_usd FROM run")) == ([], [(0.0,)])
@@ -351,3 +353,36 @@ async def test_something_unforeseen_ends_the_run_instead_of_letting_the_others_w
     await asyncio.wait_for(run.see_through(takes), 5)
     assert isinstance(run.error, ZeroDivisionError)
     assert studio.accepted == []
+
+
+async def test_takes_that_last_hold_up_none_of_those_behind_them(studio: Any) -> None:
+    """Batches of ten into ten places: the first take hangs, and the rest goes on around it."""
+    await studio.open_sandbox(inference_s=0.05, scenario_of={1: "slow=6"})
+    takes = studio.takes(*(f"push in {number}" for number in range(200)))
+    run = await studio.begin(limits=Limits(100_000, 10), queued_ahead=0)
+    batches = [takes[at : at + 10] for at in range(0, len(takes), 10)]
+    most, tasks = 0, list[asyncio.Task[None]]()
+
+    async def see(batch: list[Take]) -> None:
+        await run.see_through(batch)
+        run.shoot.put_down(batch)
+
+    for batch in batches:
+        await run.shoot.take_up(batch)
+        most = max(most, len(run.shoot._at_hand))
+        tasks.append(asyncio.create_task(see(batch)))
+    open_batches = [task for task in tasks if not task.done()]
+    assert tasks[0] in open_batches  # its first take is still on its way while the last batch was taken up
+    await asyncio.gather(*tasks)
+    assert (run.error, await studio.states(takes)) == (None, {"completed": 200})
+    assert most <= 10 + LEAST_AT_HAND + 10
+    assert not run.shoot._at_hand
+
+
+async def test_a_run_that_stops_takes_up_what_is_left_without_waiting(studio: Any) -> None:
+    await studio.open_sandbox()
+    takes = studio.takes(*(f"push in {number}" for number in range(200)))
+    run = await studio.begin(limits=Limits(1_000, 1))
+    await run.shoot.take_up(takes)
+    run.shoot.halt.stop_all("interrupted")
+    await asyncio.wait_for(run.shoot.take_up(takes), 0.5)

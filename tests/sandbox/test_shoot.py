@@ -255,7 +255,7 @@ async def test_an_account_that_is_refused_stops_buying_and_the_next_run_buys_the
 ) -> None:
     await studio.open_sandbox(scenario_of={3: scenario})
     takes = studio.takes(*(f"push in {number}" for number in range(6)))
-    run = await studio.run(takes, limits=Limits(1_000, 1))
+    run = await studio.run(takes, limits=Limits(1_000, 1), queued_ahead=0)
     assert run.error is None
     assert code in run.shoot.halt.reason
     assert (len(studio.accepted), await studio.states(takes)) == (2, {"completed": 2, "unsent": 1})

@@ -47,9 +47,9 @@ def lines(words: str) -> str:
 
 PLANTS = (
     Plant("POST before the intent",
-          (("animatic/shoot.py", "                attempt_id = await self._desk.do(ledger_operations.intend, intent)",
+          (("animatic/shoot.py", "                attempt_id = await self._desk.do_within(INTENDS_WITHIN_S, ledger_operations.intend, intent)",
             "                early = await self._client.submit(take.shot.model, self._requests.inputs(take))\n"
-            "                attempt_id = await self._desk.do(ledger_operations.intend, intent)"),
+            "                attempt_id = await self._desk.do_within(INTENDS_WITHIN_S, ledger_operations.intend, intent)"),
            ("animatic/shoot.py", "                ended = await self._client.submit(\n                    take.shot.model,\n                    self._requests.inputs(take),\n                    keep=lambda http, body: self._keep(slot, attempt_id, intent.nonce, http, body),\n                )",
             "                ended = early")),
           WORLD),
@@ -125,7 +125,7 @@ PLANTS = (
           (("animatic/wavespeed/transport.py", '    """What was asked, without a query, which may hold anything."""\n', '    import logging\n    logging.getLogger("animatic").warning("%s", list(request.headers.raw))\n'),),
           "pytest tests/animatic/wavespeed/test_client.py -k key_shows"),
     Plant("the key in an error of the API's is kept",
-          (("animatic/wavespeed/client.py", "return replace(reply, body=without_key(reply.body, self._key))", "return reply"),),
+          (("animatic/wavespeed/client.py", "clean = without_key(reply.body, self._key)", "clean = reply.body"),),
           matrix("the key echoed in an error")),
     Plant("results are written in place",
           (("animatic/storage/disk.py", "        Path(temporary).replace(target)", "        data = Path(temporary).read_bytes()\n        handle = target.open('wb')\n        handle.write(data[:100])\n        handle.flush()\n        handle.write(data[100:])\n        handle.close()\n        Path(temporary).unlink()"),),
@@ -140,8 +140,8 @@ PLANTS = (
           (("animatic/ledger/settling.py", "ATTEMPT.c.attempt_id == attempt_id, ATTEMPT.c.nonce == nonce", "ATTEMPT.c.attempt_id == attempt_id"),),
           "pytest tests/animatic/test_recovery.py"),
     Plant("a ledger that cannot be written does not stop the run",
-          (("animatic/shoot.py", "                attempt_id = await self._desk.do(ledger_operations.intend, intent)\n",
-            "                try:\n                    attempt_id = await self._desk.do(ledger_operations.intend, intent)\n                except LedgerError:\n                    attempt_id = 0\n"),),
+          (("animatic/shoot.py", "                attempt_id = await self._desk.do_within(INTENDS_WITHIN_S, ledger_operations.intend, intent)\n",
+            "                try:\n                    attempt_id = await self._desk.do_within(INTENDS_WITHIN_S, ledger_operations.intend, intent)\n                except LedgerError:\n                    attempt_id = 0\n"),),
           matrix("full when the intent is to be written")),
     Plant("a gone ledger is made anew",
           (("animatic/ledger/place.py", "if remembered is not None and (not ledger.exists() or ledger.stat().st_size == 0):", "if False:"),
@@ -169,7 +169,7 @@ PLANTS = (
           (("animatic/ledger/operations.py", "    if State(owner.state) is State.SUBMITTED:\n", "    if False:\n"),),
           matrix("one id for two takes")),
     Plant("the take's number is no part of the fingerprint",
-          (("animatic/shots.py", '{asked}{take}}}', '{asked}1}}'),),
+          (("animatic/shots.py", "{asked}{take}}}", "{asked}1}}"),),
           matrix("two takes that ask for exactly the same")),
 )  # fmt: skip
 

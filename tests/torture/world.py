@@ -64,7 +64,7 @@ class InlineDesk(LedgerDesk):
         share_statements(self)
         self._process = process
 
-    async def do(self, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def do_within(self, seconds: float, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         await self._process.may_die("before a commit")
         (answer,) = self._commit([lambda db: operation(db, *args, **kwargs)])
         await self._process.may_die("between intent and POST" if operation is operations.intend else "after a commit")

@@ -201,7 +201,7 @@ async def test_what_is_queued_before_the_end_is_committed_with_it(path: Any) -> 
     second = asyncio.ensure_future(desk.do(note, "queued"))
     await asyncio.sleep(0)
     closing_desk = asyncio.ensure_future(asyncio.to_thread(desk.close))
-    while desk._clerk._asked.qsize() < 2:
+    while desk._clerk._groups.qsize() < 2:
         await asyncio.sleep(0.01)
     go_on.set()
     await asyncio.gather(first, second, closing_desk)

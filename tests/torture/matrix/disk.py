@@ -33,11 +33,11 @@ class FullDisk(LedgerDesk):
         self._broken = broken
         self.refused = 0
 
-    async def do(self, operation: Any, *args: Any, **kwargs: Any) -> Any:
+    async def do_within(self, seconds: float, operation: Any, *args: Any, **kwargs: Any) -> Any:
         if operation.__name__ == self._broken:
             self.refused += 1
-            return await super().do(_out_of_room)
-        return await super().do(operation, *args, **kwargs)
+            return await super().do_within(seconds, _out_of_room)
+        return await super().do_within(seconds, operation, *args, **kwargs)
 
 
 def _out_of_room(db: Any) -> None:
