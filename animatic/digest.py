@@ -9,24 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute
-
+from animatic.facts import Facts
 from animatic.ledger.settling import Orphan
 from animatic.manifest.faults import one_line
-from animatic.results import STATUSES, summary_counts
+from animatic.results import STATUSES
 
 if TYPE_CHECKING:
     import pandas as pd
-
-pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 
 DONE, INCOMPLETE, UNCLEAR, INTERRUPTED = 0, 3, 4, 130
 """The exit codes of a run that has a digest: every take completed; some failed; some unknown; interrupted."""
 
 MOST_ORPHANS_SHOWN = 20
-
-_SHOWN_COLUMNS = ("row", "shot_id", "take", "status", "error_code", "error", "prediction_id", "fingerprint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +33,7 @@ class Digest:
         cached: rows whose take was final before this run began.
         cost_usd: the price of what this run submitted; None where a price is not known.
         summary: what `animatic.summarise` says of the table.
+        not_completed: the first rows that are not `completed`, as plain values that survive JSON.
         orphans: predictions of the account, found while reconciling, that belong to no take.
         stopped_by: why the run stopped early, if it did.
     """
@@ -50,6 +45,7 @@ class Digest:
     cached: int
     cost_usd: float | None
     summary: "pd.DataFrame"
+    not_completed: Sequence[Mapping[str, Any]] = ()
     orphans: Sequence[Orphan] = ()
     stopped_by: str | None = None
     is_interrupted: bool = False
@@ -127,7 +123,7 @@ def orphan_lines(orphans: Sequence[Orphan]) -> list[str]:
 
 
 def digest_of(  # noqa: PLR0913 - the parts of a digest
-    table: pa.Table,
+    facts: Facts,
     *,
     run_id: str,
     results: str,
@@ -137,27 +133,22 @@ def digest_of(  # noqa: PLR0913 - the parts of a digest
     stopped_by: str | None = None,
     is_interrupted: bool = False,
 ) -> Digest:
-    """The digest of a results table, with what only the run itself knows."""
-    from animatic.frames import frame_of, summarise  # noqa: PLC0415 - pandas
+    """The digest of a results table from its facts, with what only the run itself knows."""
+    from animatic.frames import summary_of  # noqa: PLC0415 - pandas
 
     return Digest(
         run_id=run_id,
         results=results,
-        counts={status: summary_counts(table).get(status, 0) for status in STATUSES},
+        counts={status: facts.counts[status] for status in STATUSES},
         submitted=submitted,
-        cached=pc.sum(table["cached"]).as_py() or 0,
+        cached=facts.cached,
         cost_usd=cost_usd,
-        summary=summarise(frame_of(table)),
+        summary=summary_of(facts),
+        not_completed=facts.not_completed,
         orphans=orphans,
         stopped_by=stopped_by,
         is_interrupted=is_interrupted,
     )
-
-
-def not_completed(table: pa.Table, most: int) -> list[dict[str, Any]]:
-    """The first rows that are not `completed`, as plain values that survive JSON."""
-    rows = table.select(list(_SHOWN_COLUMNS)).filter(pc.not_equal(table["status"], "completed")).slice(0, most)
-    return [{name: value for name, value in row.items() if value is not None} for row in rows.to_pylist()]
 
 
 def _cell(value: Any) -> str:

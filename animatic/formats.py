@@ -8,11 +8,13 @@ column name that a spreadsheet would take for a formula gets one `'` in front; `
 follows a semicolon, a tab or a line end: where those separate cells, a spreadsheet may split ours there.
 """
 
+import base64
 import csv
 import io
 import itertools
 import json
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 import pyarrow.compute
@@ -24,9 +26,11 @@ from animatic.results import RESULTS_SCHEMA
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 SUFFIXES = (".parquet", ".csv", ".jsonl")
-MAX_RESULTS_BYTES = 4 << 30
 
-_ROW_GROUP_ROWS = 50_000
+MAX_RESULTS_BYTES = 4 << 30
+ROW_GROUP_ROWS = 16_384
+"""A table is written in pieces of at most so many rows."""
+
 _JSON_BATCH_ROWS = 10_000
 _CSV_BLOCK_BYTES = 64 << 20
 _FORMULA_STARTS = r"[=+\-@\t\r\n＝＋－＠]"  # the wide ones count in East Asian editions of Excel
@@ -45,17 +49,77 @@ def check_suffix(name: str) -> str:
     raise LocationError(f'found "{name}" as a results file; allowed suffixes: {", ".join(SUFFIXES)}')
 
 
-def encode(table: pa.Table, suffix: str) -> bytes:
-    """The bytes of a results file; LocationError for a suffix that is not one of SUFFIXES."""
+class Writer(Protocol):
+    """Puts a results table into an open file, piece by piece."""
+
+    def write(self, table: pa.Table) -> None:
+        """The next rows, all of the writer's own schema; at most ROW_GROUP_ROWS of them become one row group."""
+        ...
+
+    def close(self, metadata: Mapping[str, str]) -> None:
+        """The end of the table, and what the file says of itself, where its format has a place for that."""
+        ...
+
+
+def open_writer(file: BinaryIO, suffix: str, schema: pa.Schema) -> Writer:
+    """A writer for a table of this schema; LocationError for a suffix that is not one of SUFFIXES."""
     match check_suffix(suffix):
         case ".parquet":
-            sink = io.BytesIO()
-            pq.write_table(table, sink, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
-            return sink.getvalue()
+            return _ParquetWriter(file, schema)
         case ".csv":
-            return _encode_csv(table)
+            return _CsvWriter(file, schema)
         case _:
-            return _encode_jsonl(table)
+            return _JsonWriter(file)
+
+
+def encode(table: pa.Table, suffix: str) -> bytes:
+    """The bytes of a results file; LocationError for a suffix that is not one of SUFFIXES."""
+    sink = io.BytesIO()
+    writer = open_writer(sink, suffix, table.schema.remove_metadata())
+    for start in range(0, table.num_rows, ROW_GROUP_ROWS):
+        writer.write(table.slice(start, ROW_GROUP_ROWS))
+    metadata: Mapping[bytes, bytes] = table.schema.metadata or {}
+    writer.close({key.decode(): value.decode() for key, value in metadata.items()})
+    return sink.getvalue()
+
+
+class _ParquetWriter:
+    def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._writer = pq.ParquetWriter(file, schema, compression="zstd", store_schema=False)
+
+    def write(self, table: pa.Table) -> None:
+        self._writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+
+    def close(self, metadata: Mapping[str, str]) -> None:
+        """Arrow's readers believe the schema that it stores beside the metadata, so that holds the metadata too."""
+        schema = self._schema.with_metadata(dict(metadata)).serialize().to_pybytes()
+        stored = {"ARROW:schema": base64.b64encode(schema).decode()}
+        self._writer.add_key_value_metadata({**metadata, **stored})
+        self._writer.close()
+
+
+class _CsvWriter:
+    def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
+        nothing = _csv_table(schema.empty_table())
+        self._writer = pacsv.CSVWriter(file, nothing.schema)
+
+    def write(self, table: pa.Table) -> None:
+        self._writer.write_table(_csv_table(table))
+
+    def close(self, metadata: Mapping[str, str]) -> None:  # noqa: ARG002 - CSV has no place for it
+        self._writer.close()
+
+
+class _JsonWriter:
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, table: pa.Table) -> None:
+        _write_jsonl(table, self._file)
+
+    def close(self, metadata: Mapping[str, str]) -> None:
+        """JSON Lines have no place for it."""
 
 
 def decode(data: bytes, name: str) -> pa.Table:
@@ -76,8 +140,51 @@ def decode(data: bytes, name: str) -> pa.Table:
     return _with_known_types(table, name)
 
 
-def _with_known_types(table: pa.Table, name: str) -> pa.Table:
-    for field in RESULTS_SCHEMA:
+def read_columns(file: BinaryIO, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Some known columns of a results file, a piece at a time.
+
+    Raises:
+        LocationError: as `decode`; with the first piece, or later where the file is damaged.
+    """
+    suffix = check_suffix(name)
+    read = {".parquet": _parquet_columns, ".csv": _csv_columns, ".jsonl": _json_columns}[suffix]
+    try:
+        for table in read(file, columns):
+            yield _with_known_types(table, name, columns)
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+        raise LocationError(f"{name}: not a readable {suffix} file: {error}") from None
+
+
+def _parquet_columns(file: BinaryIO, columns: Sequence[str]) -> Iterator[pa.Table]:
+    parquet = pq.ParquetFile(pa.PythonFile(file, mode="r"))
+    for batch in parquet.iter_batches(batch_size=ROW_GROUP_ROWS, columns=list(columns), use_threads=False):
+        yield pa.Table.from_batches([batch]).select(list(columns))
+
+
+def _csv_columns(file: BinaryIO, columns: Sequence[str]) -> Iterator[pa.Table]:
+    with pacsv.open_csv(
+        pa.PythonFile(file, mode="r"),
+        parse_options=pacsv.ParseOptions(newlines_in_values=True),
+        convert_options=pacsv.ConvertOptions(
+            include_columns=list(columns),
+            column_types={column: pa.string() for column in columns},
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    ) as reader:
+        for batch in reader:
+            yield pa.Table.from_arrays([restore(column) for column in batch.columns], names=list(columns))
+
+
+def _json_columns(file: BinaryIO, columns: Sequence[str]) -> Iterator[pa.Table]:
+    while batch := list(itertools.islice(file, _JSON_BATCH_ROWS)):
+        parsed = [json.loads(line) for line in batch if line.strip()]
+        yield pa.table({name: _json_column(name, parsed) for name in columns})
+
+
+def _with_known_types(table: pa.Table, name: str, columns: Sequence[str] = tuple(RESULTS_SCHEMA.names)) -> pa.Table:
+    for field in map(RESULTS_SCHEMA.field, columns):
         index = table.column_names.index(field.name)
         column = table.column(index)
         if column.type == field.type:
@@ -110,11 +217,9 @@ def restore(texts: Any) -> Any:
     return pc.replace_substring_regex(begun, _NEUTRALISED_INSIDE, r"\1\2")
 
 
-def _encode_csv(table: pa.Table) -> bytes:
+def _csv_table(table: pa.Table) -> pa.Table:
     names = neutralise(pa.array(table.column_names, pa.string())).to_pylist()
-    sink = io.BytesIO()
-    pacsv.write_csv(pa.Table.from_arrays([_csv_cells(column) for column in table.columns], names=names), sink)
-    return sink.getvalue()
+    return pa.Table.from_arrays([_csv_cells(column) for column in table.columns], names=names)
 
 
 def _csv_cells(column: pa.ChunkedArray) -> Any:
@@ -157,7 +262,7 @@ def _moments_as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.strftime(column.cast(pa.timestamp(column.type.unit, tz="UTC")), "%Y-%m-%dT%H:%M:%SZ")
 
 
-def _encode_jsonl(table: pa.Table) -> bytes:
+def _write_jsonl(table: pa.Table, file: BinaryIO) -> None:
     """One object a line; numbers that JSON has no form for (NaN, infinities) become null."""
     for index, field in enumerate(table.schema):
         column = table.column(index)
@@ -166,11 +271,11 @@ def _encode_jsonl(table: pa.Table) -> bytes:
         elif pa.types.is_floating(field.type):
             finite = pc.if_else(pc.is_finite(column), column, None)
             table = table.set_column(index, field.name, finite)
-    sink = io.BytesIO()
     write = json.JSONEncoder(ensure_ascii=False, default=_plain).encode
-    for batch in table.to_batches(max_chunksize=_JSON_BATCH_ROWS):
-        sink.write("".join(f"{write(line)}\n" for line in batch.to_pylist()).encode())
-    return sink.getvalue()
+    file.writelines(
+        "".join(f"{write(line)}\n" for line in batch.to_pylist()).encode()
+        for batch in table.to_batches(max_chunksize=_JSON_BATCH_ROWS)
+    )
 
 
 def _decode_parquet(data: bytes) -> pa.Table:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from animatic import formats, storage
 from animatic.errors import FixInputError
+from animatic.facts import Facts
 from animatic.formats import MAX_RESULTS_BYTES
 from animatic.results import STATUSES, price_key
 
@@ -72,8 +73,39 @@ everything in a frame without `attrs` (CSV, JSON Lines, some pandas operations) 
     if missing:
         raise FixInputError(f"not a frame of results: columns that are missing: {', '.join(missing)}; see read_results")
     facts = _facts(frame)
-    storyboard, storyboards = pd.factorize(facts["storyboard"], use_na_sentinel=False)
-    model, models = pd.factorize(facts["model"], use_na_sentinel=False)
+    storyboard, storyboards = pd.factorize(facts.pop("storyboard"), use_na_sentinel=False)
+    model, models = pd.factorize(facts.pop("model"), use_na_sentinel=False)
+    return _summary(facts, storyboard, list(storyboards), model, list(models))
+
+
+def summary_of(facts: Facts) -> pd.DataFrame:
+    """The same as `summarise`, from facts that were gathered while the table was written."""
+    status, nsfw, kind, attempts = (facts.column(name) for name in ("status", "nsfw", "kind", "attempts"))
+    prices_usd = [facts.prices_usd.get(key or "", np.nan) for key in facts.names["kind"]]
+    price_usd = np.array([*prices_usd, np.nan])[kind]
+    columns = {
+        "takes": facts.column("is_take"),
+        **{name: status == code for code, name in enumerate(STATUSES)},
+        "nsfw": nsfw == 1,
+        "nsfw_known": nsfw >= 0,
+        "inference_s": np.where(status == STATUSES.index("completed"), facts.column("inference_ms") / 1_000, np.nan),
+        "cost_usd": attempts * np.nan_to_num(price_usd),
+        "unpriced": (attempts > 0) & np.isnan(price_usd),
+    }
+    names = facts.names
+    return _summary(
+        pd.DataFrame(columns),
+        facts.column("storyboard"),
+        list(names["storyboard"]),
+        facts.column("model"),
+        list(names["model"]),
+    )
+
+
+def _summary(
+    facts: pd.DataFrame, storyboard: Any, storyboards: list[Any], model: Any, models: list[Any]
+) -> pd.DataFrame:
+    """The summary of facts, one row each, of storyboards and models that are given by their index."""
     group = storyboard * max(len(models), 1) + model  # sorts by storyboard, then model, each as it first appears
     present = sorted(set(group.tolist()))
     groups = _measures(facts, group, present)
@@ -118,13 +150,21 @@ def _costs(ordered: pd.DataFrame) -> pd.DataFrame:
 
 def _measures(facts: pd.DataFrame, group: Any, present: list[int]) -> pd.DataFrame:
     """The columns of a summary but its names, one row per number in `present`; a group without rows is all zero."""
-    grouped: Any = facts.drop(columns=["storyboard", "model"]).groupby(group)
-    sums: Any = grouped[[name for name in facts.columns if name not in {"storyboard", "model", "inference_s"}]].sum()
-    sums = sums.reindex(present, fill_value=0)
-    counts: pd.DataFrame = sums[["takes", *STATUSES, "nsfw"]].astype("int64")
-    return counts.assign(
-        nsfw_rate=sums["nsfw"] / sums["nsfw_known"].where(sums["nsfw_known"] > 0),
-        inference_p50_s=grouped["inference_s"].quantile(0.5).reindex(present),
-        inference_p95_s=grouped["inference_s"].quantile(0.95).reindex(present),
-        cost_usd=sums["cost_usd"].astype(float).where(sums["unpriced"] == 0),
+    at = np.searchsorted(present, group)
+
+    def count(name: str) -> Any:
+        return np.bincount(at[facts[name].to_numpy(dtype=bool)], minlength=len(present))
+
+    columns: dict[str, Any] = {name: count(name) for name in ("takes", *STATUSES, "nsfw")}
+    known = count("nsfw_known")
+    inference_s: Any = facts["inference_s"].dropna()
+    inference_s = inference_s.groupby(at[inference_s.index.to_numpy()])
+    cost_usd: Any = facts["cost_usd"]
+    cost_usd = cost_usd.groupby(at).sum().reindex(range(len(present)), fill_value=0.0)
+    measures = pd.DataFrame(columns, index=range(len(present)))
+    return measures.assign(
+        nsfw_rate=columns["nsfw"] / np.where(known > 0, known, np.nan),
+        inference_p50_s=inference_s.quantile(0.5).reindex(measures.index),
+        inference_p95_s=inference_s.quantile(0.95).reindex(measures.index),
+        cost_usd=cost_usd.where(count("unpriced") == 0),
     )

@@ -1,16 +1,20 @@
-"""What a run will do, before it does it: which takes are new, cached, resumable or unknown, and their cost. Pure."""
+"""What a run will do, before it does it: which takes are new, cached, resumable or unknown, and their cost. Pure.
+
+It knows some bytes of each take; the takes themselves are made from the manifest's rows while they are in hand.
+"""
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import pyarrow as pa
+import numpy as np
+from numpy.typing import NDArray
 
 from animatic.errors import BudgetError
-from animatic.ledger.records import Record
-from animatic.manifest import Manifest
-from animatic.results import Outcome, Provenance, build_table
+from animatic.fingerprints import FingerprintSet, digests_of
+from animatic.ledger.bulk import Standings
+from animatic.manifest import Kind, Manifest
 from animatic.shots import Shot, Take
 from animatic.takes import (
     FINAL,
@@ -21,22 +25,29 @@ from animatic.takes import (
     Step,
     next_step,
     permission_to_buy,
-    status_of,
 )
 
 TASKS_OF_ONE = 200
 """Up to this many takes each is a Prefect task run of its own."""
 
-MOST_BATCHES = 400
-"""Beyond that batches grow, so that a flow run stays below some 500 task runs, uploads and quotes included."""
+LEAST_IN_A_BATCH = 50
+"""Beyond that a task run is worth its 25 ms of CPU only with some takes in it."""
 
-PricedBy = tuple[str, str, str]
+MOST_BATCHES = 400
+"""Then batches grow, so that a flow run stays below some 500 task runs, uploads and quotes included."""
+
+PricedBy = Kind
 """What a price depends on: model, duration, aspect ratio."""
 
 
 def priced_by(shot: Shot) -> PricedBy:
     """What the price of one of its takes depends on."""
     return (shot.model, shot.duration, shot.aspect_ratio)
+
+
+def batch_size(takes: int) -> int:
+    """How many takes go into a batch if there are that many to do."""
+    return 1 if takes <= TASKS_OF_ONE else max(LEAST_IN_A_BATCH, math.ceil(takes / MOST_BATCHES))
 
 
 class Batch:
@@ -61,70 +72,107 @@ class Plan:
     """A checked manifest held against the ledger.
 
     Attributes:
-        takes: by fingerprint, in manifest order; rows that ask for the same take share one.
-        records: what the ledger knew when the run began.
-        rows_asking: how many row-and-take pairs there are; more than `takes` where some are shared.
+        standings: what the ledger knew of each of the manifest's takes when the run began.
+        is_to_buy: which takes this run may submit.
+        is_to_do: which takes there are to buy, to watch, or to see another run submit.
+        settled: takes that have their final answer already and are not bought again, by state.
+        settled_flagged: those among them with a flagged output.
+        resumable: takes that were submitted before and are not final yet.
+        unclear: takes of which nobody knows whether they were bought.
+        underway: takes that a run was submitting when it was last heard of: unknown if it is dead.
+        kinds: how many takes there are to buy of each kind, in order of appearance.
     """
 
     manifest: Manifest
-    takes: Mapping[str, Take]
-    records: Mapping[str, Record]
-    policy: BuyingPolicy
-    rows_asking: int
+    standings: Standings
+    is_to_buy: NDArray[np.bool_]
+    is_to_do: NDArray[np.bool_]
+    settled: Counter[State]
+    settled_flagged: int
+    resumable: int
+    unclear: int
+    underway: int
+    kinds: Counter[PricedBy]
 
     def __repr__(self) -> str:
-        """Short: asyncio shows what a task returned, and a hundred thousand takes spelled out cost 180 MB."""
-        return f"<Plan of {len(self.takes)} takes>"
+        """Short: asyncio shows what a task returned."""
+        return f"<Plan of {len(self)} takes>"
+
+    def __len__(self) -> int:
+        """How many takes there are; rows that ask for the same take share one."""
+        return len(self.manifest.digests)
 
     @property
-    def to_buy(self) -> list[Take]:
-        """Takes that this run may submit, in manifest order."""
-        return [take for key, take in self.takes.items() if self._permission(key) is not None]
+    def rows_asking(self) -> int:
+        """How many row-and-take pairs there are; more than takes where some are shared."""
+        return len(self.manifest.take_of)
 
     @property
-    def resumable(self) -> list[Take]:
-        """Takes that were submitted before and are not final yet."""
-        return [take for key, take in self.takes.items() if self._state(key) is State.SUBMITTED]
+    def to_buy(self) -> int:
+        """How many takes this run may submit."""
+        return self.kinds.total()
 
     @property
-    def to_do(self) -> list[Take]:
+    def to_do(self) -> int:
+        """How many takes there are to buy, to watch, or to see another run submit."""
+        return int(np.count_nonzero(self.is_to_do))
+
+    def final_attempts(self) -> NDArray[np.int64]:
+        """For each take the id of its newest attempt if that was final when the run began, else -1."""
+        is_final = np.array([standing.state in FINAL for standing in self.standings.kinds])
+        return np.where(is_final[self.standings.kind_of], self.standings.attempt_id, -1)
+
+    def takes_to_buy(self) -> Iterator[Take]:
+        """What this run may submit, in manifest order."""
+        return self._takes(self.is_to_buy)
+
+    def takes_to_do(self) -> Iterator[Take]:
         """What there is to buy, to watch, or to see another run submit, in manifest order."""
-        return [take for key, take in self.takes.items() if self._step(key) is not Step.REST]
+        return self._takes(self.is_to_do)
 
-    @property
-    def settled(self) -> Counter[State]:
-        """Takes that have their final answer already and are not bought again, by state."""
-        return Counter(
-            record.state
-            for key, record in self.records.items()
-            if record.state in FINAL and self._permission(key) is None
-        )
+    def fingerprints_to_buy(self) -> FingerprintSet:
+        """Those of the takes that this run may submit."""
+        return FingerprintSet(self.manifest.digests[self.is_to_buy])
 
-    @property
-    def settled_flagged(self) -> int:
-        """Those among them with a flagged output."""
-        return sum(
-            any(record.has_nsfw_contents or ())
-            for key, record in self.records.items()
-            if record.state in FINAL and self._permission(key) is None
-        )
+    def never_seen(self) -> FingerprintSet:
+        """Fingerprints of takes that the ledger has never heard of."""
+        return FingerprintSet(self.manifest.digests[self.standings.attempt_id == 0])
 
-    @property
-    def unclear(self) -> int:
-        """Takes of which nobody knows whether they were bought."""
-        return sum(record.state in {State.UNKNOWN, State.HELD} for record in self.records.values())
+    def find(self, fingerprints: Iterable[str]) -> list[Take]:
+        """Those of these takes that the manifest asks for, in manifest order."""
+        wanted = list(fingerprints)
+        if not wanted:
+            return []
+        is_wanted = FingerprintSet(digests_of(wanted)).positions(self.manifest.digests) >= 0
+        return list(self._takes(is_wanted))
 
-    @property
-    def underway(self) -> int:
-        """Takes that a run was submitting when it was last heard of: unknown if it is dead."""
-        return sum(record.state is State.SUBMITTING for record in self.records.values())
+    def stills_to_upload(self) -> list[Take]:
+        """For each local still that will be sent, the first take that needs it."""
+        if not any(not isinstance(found, str) for found in self.manifest.stills.values()):
+            return []
+        takes: dict[str, Take] = {}
+        for take in self.takes_to_buy():
+            if take.shot.is_local:
+                takes.setdefault(take.shot.still, take)
+        return list(takes.values())
+
+    def batches(self) -> Iterator[Batch]:
+        """What there is to do, in batches of one while there are few takes; each made when it is asked for."""
+        size, number, waiting = batch_size(self.to_do), 0, list[Take]()
+        for take in self.takes_to_do():
+            waiting.append(take)
+            if len(waiting) == size:
+                number += 1
+                yield Batch(number, waiting)
+                waiting = []
+        if waiting:
+            yield Batch(number + 1, waiting)
 
     def cost_usd(self, prices_usd: Mapping[PricedBy, float]) -> float | None:
         """What buying costs, or None where a price is missing."""
-        kinds = Counter(priced_by(take.shot) for take in self.to_buy)
-        if any(kind not in prices_usd for kind in kinds):
+        if any(kind not in prices_usd for kind in self.kinds):
             return None
-        return sum(prices_usd[kind] * count for kind, count in kinds.items())
+        return sum(prices_usd[kind] * count for kind, count in self.kinds.items())
 
     def require_budget(self, prices_usd: Mapping[PricedBy, float], max_usd: float | None) -> None:
         """Refuse a plan that costs more than it may.
@@ -142,72 +190,52 @@ class Plan:
             )
         if cost_usd > max_usd + LEAST_USD:
             raise BudgetError(
-                f"--max-usd: the plan costs ${cost_usd:,.2f} for {len(self.to_buy):,} takes; allowed: ${max_usd:,.2f}. "
+                f"--max-usd: the plan costs ${cost_usd:,.2f} for {self.to_buy:,} takes; allowed: ${max_usd:,.2f}. "
                 "Nothing was bought. Raise the limit or shorten the manifest."
             )
 
-    def batches(self) -> list[Batch]:
-        """What there is to do, in batches of one while there are few takes."""
-        takes = self.to_do
-        size = 1 if len(takes) <= TASKS_OF_ONE else math.ceil(len(takes) / MOST_BATCHES)
-        return [Batch(number, takes[at : at + size]) for number, at in enumerate(range(0, len(takes), size), start=1)]
-
-    def table(self, records: Mapping[str, Record], run_id: str) -> pa.Table:
-        """The results table, given what the ledger knows now."""
-        outcomes = {key: _outcome(record, was_final=self._was_final(key, record)) for key, record in records.items()}
-        provenance = Provenance(run_id, self.manifest.sha256, self.manifest.provider)
-        return build_table(
-            self.manifest.shots, outcomes, dict(self.manifest.invalid_rows), self.manifest.table, provenance
-        )
-
-    def _was_final(self, key: str, record: Record) -> bool:
-        before = self.records.get(key)
-        return before is not None and before.state in FINAL and before.attempt_id == record.attempt_id
-
-    def _state(self, key: str) -> State | None:
-        record = self.records.get(key)
-        return record.state if record else None
-
-    def _permission(self, key: str) -> str | None:
-        return permission_to_buy(self._standing(key), self.policy)
-
-    def _step(self, key: str) -> Step:
-        return next_step(self._standing(key), self.policy)
-
-    def _standing(self, key: str) -> Standing:
-        record = self.records.get(key)
-        return record.standing if record else Standing(None)
+    def _takes(self, is_wanted: NDArray[np.bool_]) -> Iterator[Take]:
+        """Those of the takes, each as the first row that asks for it does; no part is read that has none."""
+        wanted = np.flatnonzero(is_wanted)
+        met = 0  # takes are numbered as they first appear, so those below were met in an earlier part
+        for part in self.manifest.parts() if len(wanted) else ():
+            is_first = np.zeros(len(part.take_of), np.bool_)
+            numbers, firsts = np.unique(part.take_of, return_index=True)
+            is_first[firsts[numbers >= met]] = True
+            met = max(met, int(numbers.max(initial=-1)) + 1)
+            is_asked_for = is_first & is_wanted[part.take_of]
+            if is_asked_for.any():
+                yield from part.takes(is_asked_for)
+            if wanted[-1] < met:
+                return
 
 
-def make_plan(manifest: Manifest, records: Mapping[str, Record], policy: BuyingPolicy) -> Plan:
+def make_plan(manifest: Manifest, standings: Standings, policy: BuyingPolicy) -> Plan:
     """The plan for a checked manifest, given what the ledger knows of its takes."""
-    takes: dict[str, Take] = {}
-    rows_asking = 0
-    for take in manifest.takes():
-        rows_asking += 1
-        takes.setdefault(take.fingerprint, take)
-    return Plan(manifest, takes, records, policy, rows_asking)
-
-
-def _outcome(record: Record, *, was_final: bool) -> Outcome:
-    """What the results table shows of a record."""
-    is_completed = record.state is State.COMPLETED
-    error = "a run is submitting it at this moment" if record.state is State.SUBMITTING else record.error
-    return Outcome(
-        status=status_of(record.state),
-        outputs=record.outputs,
-        has_nsfw_contents=record.has_nsfw_contents,
-        inference_ms=record.inference_ms,
-        prediction_id=record.prediction_id,
-        prediction_status=record.prediction_status,
-        error_code=None if is_completed else record.error_code,
-        error=None if is_completed else error,
-        submitted_at=record.submitted_at,
-        completed_at=record.completed_at,
-        created_at=record.created_at,
-        polls=record.polls,
-        attempts=record.attempts,
-        cached=was_final,
-        run_id=record.run_id if record.attempts else None,
-        cost_usd=record.cost_usd,
+    kinds, kind_of = standings.kinds, standings.kind_of
+    counts: list[int] = np.bincount(kind_of, minlength=len(kinds)).tolist()
+    may_buy = np.array([permission_to_buy(standing, policy) is not None for standing in kinds], bool)
+    may_do = np.array([next_step(standing, policy) is not Step.REST for standing in kinds], bool)
+    is_settled = np.array([standing.state in FINAL for standing in kinds], bool) & ~may_buy
+    settled: Counter[State] = Counter()
+    for standing, count, is_kept in zip(kinds, counts, is_settled.tolist(), strict=True):
+        if standing.state is not None and is_kept and count:
+            settled[standing.state] += count
+    is_to_buy = may_buy[kind_of]
+    bought: list[int] = np.bincount(manifest.kind_of[is_to_buy], minlength=len(manifest.kinds)).tolist()
+    return Plan(
+        manifest=manifest,
+        standings=standings,
+        is_to_buy=is_to_buy,
+        is_to_do=may_do[kind_of],
+        settled=settled,
+        settled_flagged=int(np.count_nonzero(is_settled[kind_of] & standings.is_flagged)),
+        resumable=_count(kinds, counts, State.SUBMITTED),
+        unclear=_count(kinds, counts, State.UNKNOWN, State.HELD),
+        underway=_count(kinds, counts, State.SUBMITTING),
+        kinds=Counter({kind: count for kind, count in zip(manifest.kinds, bought, strict=True) if count}),
     )
+
+
+def _count(kinds: Sequence[Standing], counts: Sequence[int], *states: State) -> int:
+    return sum(count for standing, count in zip(kinds, counts, strict=True) if standing.state in states)

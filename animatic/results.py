@@ -1,17 +1,21 @@
-"""The results table: its columns, and how what the ledger knows becomes its rows.
+"""The results table: its columns, and how what the ledger knows becomes its rows, some thousands at a time.
 
 Arrow in, Arrow out. It reads and writes no files, asks neither ledger nor API, and knows no pandas.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from datetime import datetime
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute
+from numpy.typing import NDArray
 
-from animatic.shots import Shot, takes_of
+from animatic.fingerprints import Digests, hex_of
+
+pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 
 SCHEMA_VERSION = "1"
 STATUSES = ("completed", "failed", "rejected", "unknown", "held", "pending", "invalid")
@@ -60,12 +64,52 @@ _UNEXPLAINED = {
 _STILL_RUNNING = "still running when the run stopped; the next run looks at it again"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What the ledger knows of one take.
+_ASKED = ("shot_id", "storyboard", "image", "prompt", "model", "aspect_ratio", "duration")
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a table comes from: the run that writes it, and the manifest's bytes."""
+
+    run_id: str
+    manifest_sha256: str
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What a results file says of itself; what its takes cost comes behind it, once that is known."""
+        return {
+            "animatic.schema_version": SCHEMA_VERSION,
+            "animatic.run_id": self.run_id,
+            "animatic.manifest_sha256": self.manifest_sha256,
+        }
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Asked:
+    """Some rows of a checked manifest, in order.
+
+    Attributes:
+        row: the number of the first.
+        rows: for each row what it asks for, named as in the table, and `fault`: what is wrong with it, null for a shot.
+        carried: the manifest's other columns, with names that are not in RESULTS_SCHEMA.
+        takes: how many takes each row asks for; 0 for an invalid one.
+        digests: of the takes of all rows, one after the other.
+    """
+
+    row: int
+    rows: pa.RecordBatch
+    carried: pa.RecordBatch
+    takes: NDArray[np.int64]
+    digests: Digests
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Outcomes:
+    """What the ledger knows of some takes, in columns.
 
     Attributes:
         status: one of STATUSES.
+        outputs, has_nsfw_contents: lists, or None.
         error: why it is not completed; where it is missing or empty, the table says what the status alone says.
         submitted_at, completed_at: ours; `created_at`: the API's. Aware, UTC.
         attempts: paid submissions; one that was refused was not paid.
@@ -73,191 +117,137 @@ class Outcome:
         cost_usd: what all its attempts together came to; None where no price was known.
     """
 
-    status: str
-    outputs: tuple[str, ...] | None = None
-    has_nsfw_contents: tuple[bool, ...] | None = None
-    inference_ms: int | None = None
-    prediction_id: str | None = None
-    prediction_status: str | None = None
-    error_code: int | None = None
-    error: str | None = None
-    submitted_at: datetime | None = None
-    completed_at: datetime | None = None
-    created_at: datetime | None = None
-    polls: int = 0
-    attempts: int = 0
-    cached: bool = False
-    run_id: str | None = None
-    cost_usd: float | None = None
+    status: Sequence[str]
+    outputs: Sequence[Sequence[str] | None]
+    has_nsfw_contents: Sequence[Sequence[bool] | None]
+    inference_ms: Sequence[int | None]
+    prediction_id: Sequence[str | None]
+    prediction_status: Sequence[str | None]
+    error_code: Sequence[int | None]
+    error: Sequence[str | None]
+    submitted_at: Sequence[Any]
+    completed_at: Sequence[Any]
+    created_at: Sequence[Any]
+    polls: Sequence[int]
+    attempts: Sequence[int]
+    cached: Sequence[bool]
+    run_id: Sequence[str | None]
+    cost_usd: Sequence[float | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """Where a table comes from: the run that writes it, the manifest's bytes, and the provider's origin."""
-
-    run_id: str
-    manifest_sha256: str
-    provider: str
+def schema_of(carried: pa.Schema, metadata: Mapping[str, str] | None = None) -> pa.Schema:
+    """The columns of a results table: RESULTS_SCHEMA, then those that are carried."""
+    return pa.schema([*RESULTS_SCHEMA, *carried], metadata)
 
 
-NOT_SUBMITTED = Outcome(status="pending")
-
-
-class _Unread(NamedTuple):
-    """The cells of an invalid row as they stand, as text; named like the attributes of a Shot."""
-
-    shot_id: str | None
-    storyboard: str | None
-    image: str | None
-    prompt: str | None
-    model: str | None
-    aspect_ratio: str | None
-    duration: str | None
-
-
-class _Line(NamedTuple):
-    """One row of the table."""
-
-    row: int
-    asked: Shot | _Unread
-    take: int | None
-    fingerprint: str | None
-    outcome: Outcome
-
-
-def build_table(
-    shots: Sequence[Shot],
-    outcomes: Mapping[str, Outcome],
-    invalid: Mapping[int, str],
-    manifest_table: pa.Table,
-    provenance: Provenance,
-) -> pa.Table:
+def table_of(asked: Asked, outcomes: Outcomes, found: NDArray[np.int64]) -> pa.Table:
     """One row per manifest row and take, in that order: the columns of RESULTS_SCHEMA, then the manifest's others.
 
-    Args:
-        shots: the valid rows.
-        outcomes: by fingerprint; a take without one is `pending`.
-        invalid: the fault of every other row, by its number.
-        manifest_table: the whole manifest as it was read, row 1 first; its columns have different names.
-        provenance: becomes the metadata.
-
-    Raises:
-        ValueError: `shots` and `invalid` together are not exactly the rows of `manifest_table`.
+    `found` says for each take of `asked` which of the outcomes is its own; -1 for none: then it is `pending`.
     """
-    lines = list(_lines(shots, outcomes, invalid, manifest_table, provenance.provider))
-    arrays = [pa.array(_values(field.name, lines), field.type) for field in RESULTS_SCHEMA]
-    carried = manifest_table.select(
-        [index for index, name in enumerate(manifest_table.column_names) if name not in RESULTS_SCHEMA.names]
-    ).take(pa.array([line.row - 1 for line in lines], pa.int64()))
-    metadata = {
-        "animatic.schema_version": SCHEMA_VERSION,
-        "animatic.run_id": provenance.run_id,
-        "animatic.manifest_sha256": provenance.manifest_sha256,
-        "animatic.prices_usd": json.dumps(_prices_usd(lines)),
+    is_invalid = asked.takes == 0
+    lines = np.where(is_invalid, 1, asked.takes)
+    owner = np.repeat(np.arange(len(lines)), lines)  # the row of each line
+    number = np.arange(len(owner)) - np.repeat(np.cumsum(lines) - lines, lines) + 1
+    is_take = ~is_invalid[owner]
+    which = np.full(len(owner), -1, np.int64)
+    which[is_take] = found
+    columns = {
+        "row": pa.array(asked.row + owner, pa.int64()),
+        "take": pa.array(number, pa.int32(), mask=~is_take),
+        "fingerprint": _spread(pa.array(hex_of(asked.digests), pa.string()), is_take),
+        **{name: asked.rows.column(name).take(pa.array(owner)) for name in _ASKED},
+        **_outcome_columns(outcomes, which, _told(outcomes), asked.rows.column("fault").take(pa.array(owner)), is_take),
     }
-    schema = pa.schema([*RESULTS_SCHEMA, *carried.schema], metadata)
-    return pa.Table.from_arrays([*arrays, *carried.columns], schema=schema)
+    carried = asked.carried.take(pa.array(owner)).columns if asked.carried.num_columns else []
+    arrays = [columns[field.name] for field in RESULTS_SCHEMA]
+    return pa.Table.from_arrays([*arrays, *carried], schema=schema_of(asked.carried.schema))
 
 
-def _lines(
-    shots: Sequence[Shot],
-    outcomes: Mapping[str, Outcome],
-    invalid: Mapping[int, str],
-    manifest_table: pa.Table,
-    provider: str,
-) -> Iterator[_Line]:
-    shot_of = {shot.row: shot for shot in shots}
-    if sorted([*(shot.row for shot in shots), *invalid]) != list(range(1, manifest_table.num_rows + 1)):
-        raise ValueError(
-            f"{len(shots)} shots and {len(invalid)} invalid rows are not the {manifest_table.num_rows} rows "
-            "of the manifest; every row must be exactly one of them"
-        )
-    unread = _unread_rows(manifest_table, sorted(invalid))
-    for row in range(1, manifest_table.num_rows + 1):
-        if row in invalid:
-            yield _Line(row, unread[row], None, None, Outcome(status="invalid", error=invalid[row]))
-            continue
-        for take in takes_of(shot_of[row], provider):
-            yield _Line(row, take.shot, take.number, take.fingerprint, outcomes.get(take.fingerprint, NOT_SUBMITTED))
-
-
-def _unread_rows(manifest_table: pa.Table, rows: Sequence[int]) -> dict[int, _Unread]:
-    """The cells of these rows by row number; None for a column that is not there."""
-    known = [name for name in _Unread._fields if name in manifest_table.column_names]
-    bad = manifest_table.select(known).take(pa.array([row - 1 for row in rows], pa.int64()))
-    return {
-        row: _Unread(**{name: _cell_text(cells.get(name)) for name in _Unread._fields})
-        for row, cells in zip(rows, bad.to_pylist(), strict=True)
+def _outcome_columns(
+    outcomes: Outcomes, which: NDArray[np.int64], errors: list[str | None], fault: pa.Array, is_take: NDArray[np.bool_]
+) -> dict[str, pa.Array]:
+    """The columns that tell what came of each line."""
+    at = pa.array(which, mask=which < 0)
+    derived: dict[str, Sequence[Any]] = {
+        "error": errors,
+        "error_code": [
+            None if status == "completed" else code
+            for status, code in zip(outcomes.status, outcomes.error_code, strict=True)
+        ],
+        "output_url": [outputs[0] if outputs else None for outputs in outcomes.outputs],
+        "nsfw": [
+            _nsfw(outputs, flags) for outputs, flags in zip(outcomes.outputs, outcomes.has_nsfw_contents, strict=True)
+        ],
     }
+    columns: dict[str, pa.Array] = {}
+    for name in _OUTCOME_COLUMNS:
+        values: Any = derived.get(name, getattr(outcomes, name, None))
+        columns[name] = pa.array(values, RESULTS_SCHEMA.field(name).type).take(at)
+    nothing = {"status": "pending", "error": _UNEXPLAINED["pending"], "polls": 0, "attempts": 0, "cached": False}
+    for name, value in nothing.items():
+        is_missing = pa.array(which < 0)
+        columns[name] = pc.if_else(is_missing, pa.scalar(value, columns[name].type), columns[name])
+    if not is_take.all():
+        is_invalid = pa.array(~is_take)
+        told = pc.if_else(pc.equal(fault, ""), _UNEXPLAINED["invalid"], fault)
+        columns["status"] = pc.if_else(is_invalid, "invalid", columns["status"])
+        columns["error"] = pc.if_else(is_invalid, told, columns["error"])
+    return columns
 
 
-def _cell_text(cell: Any) -> str | None:
-    if cell is None or isinstance(cell, str):
-        return cell
-    return str(cell)
+_OUTCOME_COLUMNS = (
+    *("status", "outputs", "has_nsfw_contents", "output_url", "nsfw", "inference_ms", "prediction_id"),
+    *("prediction_status", "error_code", "error", "submitted_at", "completed_at", "created_at", "polls", "attempts"),
+    *("cached", "run_id"),
+)
 
 
-def _values(name: str, lines: Sequence[_Line]) -> list[Any]:
-    """A column of RESULTS_SCHEMA, one value a line, null as None."""
-    if name in _Unread._fields:
-        return [getattr(line.asked, name) for line in lines]
-    derive = _DERIVED.get(name)
-    if derive is not None:
-        return [derive(line.outcome) for line in lines]
-    if name in _OUTCOME_FIELDS:
-        return [getattr(line.outcome, name) for line in lines]
-    return [getattr(line, name) for line in lines]
+def _spread(values: pa.Array, is_there: NDArray[np.bool_]) -> pa.Array:
+    """The values where they are, nulls elsewhere."""
+    if is_there.all():
+        return values
+    return values.take(pa.array(np.cumsum(is_there) - 1, mask=~is_there))
 
 
-def _nsfw(outcome: Outcome) -> bool | None:
-    flags, outputs = outcome.has_nsfw_contents or (), outcome.outputs or ()
-    if any(flags):
+def _nsfw(outputs: Sequence[str] | None, flags: Sequence[bool] | None) -> bool | None:
+    if flags and any(flags):
         return True
-    return None if not outputs or len(flags) < len(outputs) else False
+    return None if not outputs or len(flags or ()) < len(outputs) else False
 
 
-def _output_url(outcome: Outcome) -> str | None:
-    return outcome.outputs[0] if outcome.outputs else None
+def _told(outcomes: Outcomes) -> list[str | None]:
+    """Why each is not completed; None where it is."""
+    return [
+        None
+        if status == "completed"
+        else error or (_STILL_RUNNING if status == "pending" and prediction_id else _UNEXPLAINED[status])
+        for status, error, prediction_id in zip(outcomes.status, outcomes.error, outcomes.prediction_id, strict=True)
+    ]
 
 
-def _error(outcome: Outcome) -> str | None:
-    if outcome.status == "completed":
-        return None
-    if outcome.status == "pending" and outcome.prediction_id:
-        return outcome.error or _STILL_RUNNING
-    return outcome.error or _UNEXPLAINED[outcome.status]
+class Prices:
+    """What one paid submission of each kind of take cost on average, from the takes whose cost is known."""
 
+    def __init__(self) -> None:
+        self._spent: dict[str, tuple[float, int]] = {}
 
-def _error_code(outcome: Outcome) -> int | None:
-    return None if outcome.status == "completed" else outcome.error_code
+    def add(self, kind: str, cost_usd: float | None, attempts: int) -> None:
+        """A take, once however many rows share it; `kind` is a `price_key`."""
+        if attempts and cost_usd is not None:
+            before_usd, before = self._spent.get(kind, (0.0, 0))
+            self._spent[kind] = (before_usd + cost_usd, before + attempts)
 
+    def usd(self) -> dict[str, float]:
+        """By `price_key`."""
+        return {kind: round(cost_usd / attempts, 6) for kind, (cost_usd, attempts) in self._spent.items()}
 
-_OUTCOME_FIELDS = frozenset(field.name for field in fields(Outcome))
-_DERIVED: dict[str, Callable[[Outcome], Any]] = {
-    "nsfw": _nsfw,
-    "output_url": _output_url,
-    "error": _error,
-    "error_code": _error_code,
-}
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What a results file says of them."""
+        return {"animatic.prices_usd": json.dumps(self.usd())}
 
 
 def price_key(model: Any, duration: Any, aspect_ratio: Any) -> Any:
     """The key of a kind of take in `animatic.prices_usd`; works on text and on columns of text."""
     return model + "|" + duration + "|" + aspect_ratio
-
-
-def _prices_usd(lines: Iterable[_Line]) -> dict[str, float]:
-    """What one paid submission of each kind of take cost on average, from the takes whose cost is known."""
-    spent: dict[str, tuple[float, int]] = {}
-    bought = {line.fingerprint: line for line in lines if line.outcome.attempts and line.outcome.cost_usd is not None}
-    for line in bought.values():
-        key = price_key(line.asked.model, line.asked.duration, line.asked.aspect_ratio)
-        cost_usd, attempts = spent.get(key, (0.0, 0))
-        spent[key] = (cost_usd + (line.outcome.cost_usd or 0.0), attempts + line.outcome.attempts)
-    return {key: round(cost_usd / attempts, 6) for key, (cost_usd, attempts) in spent.items()}
-
-
-def summary_counts(table: pa.Table) -> dict[str, int]:
-    """How many rows have each status, in the order of STATUSES; a status that no row has is 0."""
-    counted = {entry["values"]: entry["counts"] for entry in table["status"].value_counts().to_pylist()}
-    return {status: counted.get(status, 0) for status in STATUSES}

@@ -1,6 +1,6 @@
 """What a run was told, as plain values: whom to buy from, at what pace and price, and what it may buy again. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from animatic.pacing import Limits
@@ -39,5 +39,5 @@ class Terms:
     policy: BuyingPolicy = field(default_factory=BuyingPolicy)
     max_usd: float | None = None
     price_usd: float | None = None
-    agreed: frozenset[str] | None = None
+    agreed: Container[str] | None = None
     prices_usd: Mapping[PricedBy, float] = field(default_factory=dict[PricedBy, float])

@@ -76,7 +76,9 @@ def run_manifest(options: RunOptions, console: PlainConsole, run_id: str) -> int
             return NOT_AGREED
         session.is_approved = True
         if session.settings.is_real and not options.yes and options.max_usd is None:
-            session.agreed = frozenset(take.fingerprint for take in shown.plan.to_buy)
+            session.agreed = shown.plan.fingerprints_to_buy()
+        session.checked = shown.plan.manifest
+        del shown
         launch.run_flow(session, options.parameters, console, debug=options.debug)
     return tell_digest(session, console, as_json=options.as_json)
 
@@ -142,8 +144,9 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
     """
     from animatic import intake  # noqa: PLC0415 - beside the import above
     from animatic.digest import digest_of  # noqa: PLC0415 - pandas, which `plan` need not wait for
+    from animatic.projection import Projection  # noqa: PLC0415 - beside the import above
 
-    suffix = formats.check_suffix(storage.name_of(uri))
+    formats.check_suffix(storage.name_of(uri))
     settings = Settings.from_environment()
     settings = embedded.sandbox_settings(settings) if sandbox else settings
     checked = intake.load_manifest(manifest, settings.origin)
@@ -151,9 +154,10 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
     session = Session(settings)
     plan = asyncio.run(intake.plan_against(settings.ledger, checked, BuyingPolicy()))
     intake.require_that_the_ledger_knows(settings.ledger, uri, plan)
-    table = plan.table(plan.records, session.run_id)
-    storage.replace_bytes(uri, formats.encode(table, suffix))
-    session.digest = digest_of(table, run_id=session.run_id, results=uri, submitted=0, cost_usd=0.0)
+    with intake.open_to_look(settings.ledger) as desk:
+        projection = Projection(plan, session.run_id, desk, intake.dead_runs_of(settings.ledger))
+        facts = asyncio.run(projection.write(uri))
+    session.digest = digest_of(facts, run_id=session.run_id, results=uri, submitted=0, cost_usd=0.0)
     return tell_digest(session, console, as_json=as_json)
 
 

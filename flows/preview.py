@@ -29,13 +29,13 @@ class Preview:
     def lines(self) -> list[str]:
         """The plan for people."""
         plan, manifest = self.plan, self.plan.manifest
-        shared = plan.rows_asking - len(plan.takes)
-        head = f"{manifest.name}: {manifest.table.num_rows:,} rows, {plan.rows_asking:,} takes asked for"
+        shared = plan.rows_asking - len(plan)
+        head = f"{manifest.name}: {manifest.num_rows:,} rows, {plan.rows_asking:,} takes asked for"
         if shared:
             head += f", {shared:,} of them shared with another row"
-        if manifest.invalid_rows:
-            head += f", {len(manifest.invalid_rows):,} invalid rows"
-        counts = f"{len(plan.to_buy):,} new, {plan.settled.total():,} cached, {len(plan.resumable):,} resumable"
+        if manifest.num_invalid:
+            head += f", {manifest.num_invalid:,} invalid rows"
+        counts = f"{plan.to_buy:,} new, {plan.settled.total():,} cached, {plan.resumable:,} resumable"
         lines = [head, f"  {counts}, {plan.unclear + plan.underway:,} unknown or held"]
         if plan.to_buy:
             cost = self.cost_usd
@@ -47,13 +47,13 @@ class Preview:
         plan = self.plan
         return json.dumps(
             {
-                "rows": plan.manifest.table.num_rows,
-                "takes": len(plan.takes),
-                "shared": plan.rows_asking - len(plan.takes),
-                "invalid": len(plan.manifest.invalid_rows),
-                "new": len(plan.to_buy),
+                "rows": plan.manifest.num_rows,
+                "takes": len(plan),
+                "shared": plan.rows_asking - len(plan),
+                "invalid": plan.manifest.num_invalid,
+                "new": plan.to_buy,
                 "cached": plan.settled.total(),
-                "resumable": len(plan.resumable),
+                "resumable": plan.resumable,
                 "unknown": plan.unclear + plan.underway,
                 "cost_usd": self.cost_usd,
             }
@@ -74,7 +74,7 @@ def preview(manifest: str, settings: Settings, policy: BuyingPolicy, *, skip_inv
 
 async def _prices(plan: Plan, settings: Settings) -> dict[PricedBy, float]:
     """Quotes for what there is to buy, from the API where there is a key, else from the setting."""
-    kinds = intake.kinds_of(plan.to_buy)
+    kinds = list(plan.kinds)
     if kinds and settings.api_key is not None:
         async with WaveSpeedClient(settings.base_url, settings.require_key()) as client:
             try:
@@ -95,5 +95,5 @@ def agree(shown: Preview, console: PlainConsole, *, yes: bool, max_usd: float | 
     if not console.is_terminal:
         raise SettingsError("this costs money, and there is no terminal to ask at: give --yes or --max-usd")
     cost = "an unknown price" if shown.cost_usd is None else f"${shown.cost_usd:,.2f}"
-    answer = console.input(f"Buy {len(shown.plan.to_buy):,} takes for {cost}? [y/N] ", markup=False)
+    answer = console.input(f"Buy {shown.plan.to_buy:,} takes for {cost}? [y/N] ", markup=False)
     return answer.strip().lower() in {"y", "yes"}

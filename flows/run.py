@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import pyarrow as pa
 from prefect import get_run_logger
 from prefect.blocks.system import Secret
 from prefect.runtime import flow_run
@@ -19,6 +18,7 @@ from prefect.runtime import flow_run
 from animatic import formats, intake, storage
 from animatic.digest import Digest, digest_of
 from animatic.errors import LocationError, NeverAgainError, ResultsUnwrittenError, SettingsError, TryLaterError
+from animatic.facts import Facts
 from animatic.ledger import liveness, settling
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import LedgerDesk
@@ -27,11 +27,13 @@ from animatic.ledger.schema import require_sound, sqlite_path
 from animatic.manifest import Manifest, local_stills
 from animatic.manifest.faults import one_line
 from animatic.plan import Batch, Plan, PricedBy, make_plan
+from animatic.projection import Projection
 from animatic.reconcile import Reconciled, open_claims
 from animatic.recovery import recover
 from animatic.settings import Settings
 from animatic.shoot import Shoot
 from animatic.shots import Take
+from animatic.stills import Still
 from animatic.takes import BuyingPolicy
 from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
@@ -98,6 +100,7 @@ class Run:
     prices_usd: Mapping[PricedBy, float] = field(default_factory=dict[PricedBy, float])
     _shoot: Shoot | None = None
     _is_interrupted: bool = False
+    _is_sound: bool = False
 
     async def check_manifest(self) -> Manifest:
         """Read the manifest, look at its local stills, judge every row.
@@ -107,8 +110,29 @@ class Run:
             LocationError: it cannot be read.
         """
         uri = self.order.manifest
-        raw = await asyncio.to_thread(intake.read_manifest, uri)
-        paths = local_stills(raw)
+        known = await self._known_manifest()
+        raw = None if known else await asyncio.to_thread(intake.read_manifest, uri)
+        paths = list(known.stills) if known else local_stills(raw) if raw else []
+        stills = await self._probe(paths)
+        manifest = known
+        if manifest is None or manifest.stills != stills:
+            raw = raw or await asyncio.to_thread(intake.read_manifest, uri)
+            manifest = await asyncio.to_thread(intake.check_manifest, uri, raw, stills, self.session.settings.origin)
+        manifest.require_valid(skip_invalid=self.order.skip_invalid)
+        for warning in manifest.warnings:
+            get_run_logger().warning("%s", one_line(warning))
+        return manifest
+
+    async def _known_manifest(self) -> Manifest | None:
+        """The manifest as it was checked for the preview, if its bytes are still the same."""
+        known, self.session.checked = self.session.checked, None
+        if known is None or known.provider != self.session.settings.origin:
+            return None
+        return known if await asyncio.to_thread(intake.manifest_sha256, self.order.manifest) == known.sha256 else None
+
+    async def _probe(self, paths: list[str]) -> dict[str, Still | str]:
+        """Look at local stills."""
+        uri = self.order.manifest
         digests = await asyncio.to_thread(lambda: {path: intake.still_digest(uri, path) for path in paths})
         groups = list(_groups(paths))
         probed = await asyncio.gather(
@@ -118,16 +142,13 @@ class Run:
             )
         )
         self.session.task_runs += len(groups)
-        stills = {path: still for found in probed for path, still in read_probed(found).items()}
-        manifest = await asyncio.to_thread(intake.check_manifest, uri, raw, stills, self.session.settings.origin)
-        manifest.require_valid(skip_invalid=self.order.skip_invalid)
-        for warning in manifest.warnings:
-            get_run_logger().warning("%s", one_line(warning))
-        return manifest
+        return {path: still for found in probed for path, still in read_probed(found).items()}
 
     async def settle(self) -> Reconciled:
         """Read back what dead runs left behind, then settle what is unknown by WaveSpeed's list, as far as it goes."""
         settings, log = self.session.settings, get_run_logger()
+        if await self._is_to_settle():
+            await self._require_sound()
         found = await recover(self.desk, sqlite_path(settings.ledger), self.client.latest_time)
         if found.redeemed:
             log.warning("%d replies that a dead run had not written into the ledger were read back", found.redeemed)
@@ -141,13 +162,31 @@ class Run:
             log.warning("WaveSpeed's list of predictions: %s", one_line(settled.problem))
         return settled
 
+    async def _is_to_settle(self) -> bool:
+        """Whether a dead run left anything behind, or something is unknown."""
+        ledger = sqlite_path(self.session.settings.ledger)
+        if await asyncio.to_thread(liveness.receipts_left_behind, ledger):
+            return True
+        if await self.desk.do(ledger_operations.runs_submitting):
+            return True
+        return bool(await open_claims(self.desk, self.session.settings.origin))
+
+    async def _require_sound(self) -> None:
+        """Read the whole ledger once before anything in it is changed; a run in which all is settled needs not.
+
+        Raises:
+            LedgerUnusableError: it is damaged.
+        """
+        if not self._is_sound:
+            await self.desk.do(require_sound)
+            self._is_sound = True
+
     async def plan(self, manifest: Manifest) -> Plan:
         """Hold the manifest against the ledger."""
-        keys = {take.fingerprint for take in manifest.takes()}
-        records = await self.desk.do(ledger_operations.look_up, keys, self.session.run_id)
-        plan = make_plan(manifest, records, self.order.policy)
+        standings = await intake.find_standings(self.desk, manifest.digests, self.session.run_id)
+        plan = make_plan(manifest, standings, self.order.policy)
         tally = self.session.tally
-        tally.total, tally.cached, tally.cached_flagged = len(plan.takes), plan.settled, plan.settled_flagged
+        tally.total, tally.cached, tally.cached_flagged = len(plan), plan.settled, plan.settled_flagged
         tally.unclear = plan.unclear
         return plan
 
@@ -158,7 +197,7 @@ class Run:
             BudgetError: the plan costs more than it may, or its price cannot be known.
             SettingsError: it costs money, and nobody said how much it may.
         """
-        kinds = intake.kinds_of(plan.to_buy)
+        kinds = list(plan.kinds)
         settings = self.session.settings
         if kinds:
             if settings.is_real and not self.session.is_approved and self.order.max_usd is None:
@@ -186,9 +225,9 @@ class Run:
             self._terms(), self.client, self.desk, self.receipts, self.session.tally,
             lambda line: warn("%s", one_line(line)), self._upload_late,
         )  # fmt: skip
-        await self._shoot.prepare()
         if plan.to_do:
-            await self._write(plan.table(plan.records, self.session.run_id))
+            await self._require_sound()
+            await self._write(plan)
 
     @contextmanager
     def interruptible(self) -> Generator[None]:
@@ -219,11 +258,7 @@ class Run:
 
     async def upload_stills(self, plan: Plan) -> None:
         """Upload the local stills of what there is to buy, each once."""
-        takes: dict[str, Take] = {}
-        for take in plan.to_buy:
-            if take.shot.is_local:
-                takes.setdefault(take.shot.still, take)
-        groups = list(_groups(list(takes.values())))
+        groups = list(_groups(await asyncio.to_thread(plan.stills_to_upload)))
         self.session.task_runs += len(groups)
         uploads = await asyncio.gather(*(self._upload(group) for group in groups), return_exceptions=True)
         for upload in uploads:
@@ -247,19 +282,24 @@ class Run:
     async def shoot(self, plan: Plan) -> None:
         """See every take through, in batches, as many of them at once as the account can keep busy."""
         async with progress_shown(self.session.tally):
-            await self._see_through(plan.batches())
+            if plan.to_do:
+                await self._see_through(plan.batches())
 
     async def settle_again(self, plan: Plan) -> None:
         """Settle what this run could not tell, and see through what that shows to be bought, or free to buy."""
         if not self._running.halt.is_watching:
             return
         settled = await self.settle()
-        takes = [plan.takes[key] for key in (*settled.adopted, *settled.absent) if key in plan.takes]
+        takes = await asyncio.to_thread(plan.find, [*settled.adopted, *settled.absent])
         if takes:
             await self._see_through([Batch(0, takes)])
 
     async def _see_through(self, batches: Iterable[Batch]) -> None:
-        """A task run for each batch, fed in as there is room for its takes; anything unforeseen ends the run."""
+        """A task run for each batch, fed in as there is room for its takes; anything unforeseen ends the run.
+
+        The API is asked for its time here, so that a run with nothing to do asks it nothing.
+        """
+        await self._running.prepare()
         underway, failures = set[asyncio.Task[None]](), list[BaseException]()
 
         def note_end(task: asyncio.Task[None]) -> None:
@@ -305,10 +345,8 @@ class Run:
             LocationError, ResultsUnwrittenError: it cannot be written; the latter if there was something to do.
         """
         await self._running.close()
-        records = await self.desk.do(ledger_operations.look_up, plan.takes, self.session.run_id)
-        table = await asyncio.to_thread(plan.table, records, self.session.run_id)
         try:
-            await self._write(table)
+            facts = await self._write(plan)
         except LocationError as error:
             if not plan.to_do:
                 raise
@@ -318,7 +356,7 @@ class Run:
             ) from None
         digest = await asyncio.to_thread(
             digest_of,
-            table,
+            facts,
             run_id=self.session.run_id,
             results=self.order.results,
             submitted=self.session.tally.submissions,
@@ -329,7 +367,7 @@ class Run:
         )
         self.session.task_runs += 1
         try:
-            await publish_summary(digest, table)
+            await publish_summary(digest)
         except Exception as error:  # noqa: BLE001 - the table is written; what only shows it must not fail the run
             get_run_logger().warning("the summary could not be published: %s", error)
         return digest
@@ -338,9 +376,9 @@ class Run:
         is_priced = plan.cost_usd(self.prices_usd) is not None
         return round(self.session.tally.committed_usd, 2) if is_priced else None
 
-    async def _write(self, table: pa.Table) -> None:
+    async def _write(self, plan: Plan) -> Facts:
         self.session.task_runs += 1
-        await write_results(table, self.order.results)
+        return await write_results(Projection(plan, self.session.run_id, self.desk), self.order.results)
 
     @property
     def _running(self) -> Shoot:
@@ -378,7 +416,6 @@ async def open_run(order: Order, session: Session) -> AsyncGenerator[Run]:
     session.flow_run_id = flow_run.id
     ledger = sqlite_path(settings.ledger)
     with LedgerDesk(settings.ledger) as desk, liveness.alive(ledger, session.run_id) as receipts:
-        await desk.do(require_sound)
         await desk.do(ledger_operations.begin_run, session.run_id, order.manifest, socket.gethostname(), os.getpid())
         async with WaveSpeedClient(settings.base_url, key) as client:
             yield Run(order, session, client, desk, receipts)

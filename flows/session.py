@@ -1,6 +1,6 @@
 """What the command line knows and a schedule does not: handed to the flow by context, never as a parameter."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ from animatic.tally import Tally
 
 if TYPE_CHECKING:  # at run time they would import what the start of Prefect's server need not wait for
     from animatic.digest import Digest
+    from animatic.manifest import Manifest
     from animatic.settings import Settings
 
 
@@ -27,6 +28,7 @@ class Session:
     Attributes:
         is_approved: somebody saw the plan, or said that nobody needs to.
         agreed: fingerprints of the takes that somebody agreed to buy, or None where all may be bought.
+        checked: the manifest as it was read and checked for the preview; good while the file is the same.
         tally: what a panel may show while the flow runs.
         task_runs: how many the flow has started, so that one can wait until the server has recorded them.
         digest, refusal: what came of it, or why nothing did; set by the flow.
@@ -36,7 +38,8 @@ class Session:
 
     settings: "Settings"
     is_approved: bool = False
-    agreed: frozenset[str] | None = None
+    agreed: Container[str] | None = None
+    checked: "Manifest | None" = None
     run_id: str = field(default_factory=new_run_id)
     tally: Tally = field(default_factory=Tally)
     task_runs: int = 0

@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-import pyarrow as pa
 from prefect import task
 from prefect.artifacts import (
     acreate_markdown_artifact,
@@ -14,14 +13,14 @@ from prefect.artifacts import (
     aupdate_progress_artifact,
 )
 
-from animatic import formats, storage
-from animatic.digest import Digest, not_completed
+from animatic.digest import Digest
+from animatic.facts import Facts
+from animatic.projection import Projection
 from animatic.tally import Tally
 from tasks.policies import NEVER_CACHED
 
 PROGRESS_EVERY_S = 5.0
 LAST_UPDATE_WITHIN_S = 10.0
-MOST_ROWS_SHOWN = 200
 
 
 @task(
@@ -32,14 +31,13 @@ MOST_ROWS_SHOWN = 200
     retries=2,
     retry_delay_seconds=2,
 )
-async def write_results(table: pa.Table, uri: str) -> None:
-    """Replace the results file as a whole: a reader sees the old table or this one.
+async def write_results(projection: Projection, uri: str) -> Facts:
+    """Replace the results file as a whole: a reader sees the old table or this one; what it says.
 
     Raises:
         LocationError: it cannot be written.
     """
-    data = await asyncio.to_thread(formats.encode, table, storage.name_of(uri))
-    await asyncio.to_thread(storage.replace_bytes, uri, data)
+    return await projection.write(uri)
 
 
 @asynccontextmanager
@@ -69,8 +67,8 @@ def _percent(tally: Tally) -> float:
 
 
 @task(name="publish-summary", task_run_name="publish summary", cache_policy=NEVER_CACHED, persist_result=False)
-async def publish_summary(digest: Digest, table: pa.Table) -> None:
+async def publish_summary(digest: Digest) -> None:
     """One Markdown summary, and one table of what is not `completed` (at most 200 rows)."""
     await acreate_markdown_artifact(digest.as_markdown(), key="animate-summary", description="What the run did")
-    rows = not_completed(table, MOST_ROWS_SHOWN)
+    rows = [dict(row) for row in digest.not_completed]
     await acreate_table_artifact(rows, key="animate-not-completed", description="Takes that are not completed")

@@ -1,19 +1,28 @@
-"""The manifest: bytes of a CSV or Parquet file -> shots, or every fault in them. Pure; opens and fetches nothing.
+"""The manifest: a CSV or Parquet file -> shots, or every fault in them. Pure; opens and fetches nothing.
+
+Rows go from step to step in batches, which lie where the caller says (`Rows`), in memory if nowhere else.
 
 raw = read_table("shots.csv", data)
 manifest = check(raw, stills={path: probe(...) for path in local_stills(raw)}, ...)
 manifest.require_valid()
 """
 
-from animatic.manifest.checked import Manifest, check
-from animatic.manifest.faults import Fault, report
+from animatic.manifest.checked import CHECKED, Kind, Manifest, Part, check
+from animatic.manifest.faults import Fault, Faults, report
 from animatic.manifest.images import Still, relative_path
+from animatic.manifest.rows import Rows, RowsInMemory
 from animatic.manifest.source import RawManifest, local_stills, read_table
 
 __all__ = [
+    "CHECKED",
     "Fault",
+    "Faults",
+    "Kind",
     "Manifest",
+    "Part",
     "RawManifest",
+    "Rows",
+    "RowsInMemory",
     "Still",
     "check",
     "local_stills",

@@ -76,7 +76,7 @@ def prompt(text: str) -> str | Bad:
     """The prompt, verbatim."""
     if len(text) > MAX_PROMPT_CHARS:
         return Bad("long prompt", f"{len(text):,} characters", f"up to {MAX_PROMPT_CHARS:,}")
-    control = _PROMPT_CONTROL.search(text)
+    control = None if text.isprintable() else _PROMPT_CONTROL.search(text)
     if control is None:
         return text
     found = f"{hidden_name(control[0])} at character {control.start() + 1} of {quoted(text)}"
@@ -96,7 +96,7 @@ def _label(column: str, text: str) -> str | Bad:
     text = text.strip()
     if len(text) > MAX_LABEL_CHARS:
         return Bad(f"bad {column}", f"{len(text):,} characters", f"up to {MAX_LABEL_CHARS}")
-    control = _LABEL_CONTROL.search(text)
+    control = None if text.isprintable() else _LABEL_CONTROL.search(text)
     if control is None:
         return text
     found = f"{hidden_name(control[0])} at character {control.start() + 1} of {quoted(text)}"

@@ -1,42 +1,60 @@
-"""The check of a whole manifest: every row becomes a shot, or every fault in it is told. It buys and opens nothing."""
+"""The check of a whole manifest: every row becomes a shot, or every fault in it is told. It buys and opens nothing.
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+Rows come in batches and go out in batches; what stays is 32 bytes a take.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TypeAlias
+from hashlib import sha256
+from typing import Any, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from animatic.errors import ManifestError
+from animatic.fingerprints import Digests, FirstSeen, digests_from, hex_of, shared
 from animatic.manifest import cells, images
-from animatic.manifest.faults import MAX_REPORTED_FAULTS, Bad, Fault, escaped, fault_at, place_of, quoted, report
+from animatic.manifest.faults import MAX_REPORTED_FAULTS, Bad, Faults, escaped, place_of, quoted, report
 from animatic.manifest.header import COLUMNS, REQUIRED_COLUMNS
 from animatic.manifest.images import Still
 from animatic.manifest.parquet import has_text_form
-from animatic.manifest.source import RawManifest, text_rows
-from animatic.shots import ASPECT_RATIOS, DEFAULT_MODEL, DURATIONS, Shot, Take, fingerprint, takes_of
+from animatic.manifest.rows import Rows, RowsInMemory, batches_of
+from animatic.manifest.source import RawManifest, broken_rows, texts_of
+from animatic.shots import ASPECT_RATIOS, DEFAULT_MODEL, DURATIONS, Shot, Take, canonical, digest
 
 Value: TypeAlias = str | int | None
+Kind: TypeAlias = tuple[str, str, str]
+"""What a price depends on: model, duration, aspect ratio."""
 
-_MEMO_SIZE = 4_096
-# One rule for each column; None for a blank cell. Where few different texts are to be expected, each is judged once.
+# One rule for each column; blank cells are not shown to it. In each batch every different text is judged once.
 _RULES: Mapping[str, Callable[[str], Value | Bad]] = {
-    "image": lru_cache(_MEMO_SIZE)(images.image),
+    "image": images.image,
     "prompt": cells.prompt,
     "shot_id": cells.shot_id,
-    "storyboard": lru_cache(_MEMO_SIZE)(cells.storyboard),
-    "aspect_ratio": lru_cache(_MEMO_SIZE)(cells.aspect_ratio),
-    "duration": lru_cache(_MEMO_SIZE)(cells.duration),
-    "takes": lru_cache(_MEMO_SIZE)(cells.takes),
-    "model": lru_cache(_MEMO_SIZE)(cells.model),
+    "storyboard": cells.storyboard,
+    "aspect_ratio": cells.aspect_ratio,
+    "duration": cells.duration,
+    "takes": cells.takes,
+    "model": cells.model,
 }
 _SMALL_STILL_ADVICE = f"{images.MIN_SIDE_PIXELS} or more on the shorter side give better clips"
 _EMPTY = {
     "image": Bad("empty image", "nothing", images.ALLOWED),
     "prompt": Bad("empty prompt", "nothing", "a text that is not blank"),
 }
+_TEXTS = ("shot_id", "storyboard", "image", "still", "prompt", "model", "aspect_ratio", "duration")
+
+CHECKED: pa.Schema = pa.schema(
+    [("fault", pa.string()), *((name, pa.string()) for name in _TEXTS), ("takes", pa.int8())]
+)
+"""The first columns of a checked row; the carried ones come behind them, whatever they are called.
+
+`fault` is null for a shot; else it says what is wrong with the row, whose texts then are the cells as they stand, and
+`takes` is 0.
+"""
+_FAULT, _TAKES = 0, len(CHECKED) - 1
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -44,39 +62,118 @@ class Manifest:
     """A manifest that was checked.
 
     Attributes:
-        name, sha256, table: as in `RawManifest`.
+        name, sha256, num_rows: as in `RawManifest`.
         provider: the origin that the shots are for; it is part of every fingerprint.
-        shots: the rows without faults, in order; empty while the header has faults.
-        faults: those of the header first, then row by row.
-        invalid_rows: each row with faults, in order, and what is wrong with it in one line.
+        carried: the columns that go into the results unchanged.
+        rows: every row in batches: the columns of `CHECKED`, then the carried ones; no takes while the header is bad.
+        faults: those of the header first, then row by row; after the first 50 only counted.
+        num_invalid: how many rows have faults.
         warnings: what is allowed and may still disappoint, ready to print.
+        digests: of the takes, in order; rows that ask for the same take share one.
+        take_of: for each row and take, in order, which of `digests` it is.
+        kinds, kind_of: the different kinds of takes; for each of `digests` which of them it is.
+        stills: what was found at the relative paths that it names.
     """
 
     name: str
     sha256: str
     provider: str
-    shots: Sequence[Shot]
-    table: pa.Table
-    faults: Sequence[Fault]
-    invalid_rows: Sequence[tuple[int, str]]
+    num_rows: int
+    carried: pa.Schema
+    rows: Rows
+    faults: Faults
+    num_invalid: int
     warnings: Sequence[str]
+    digests: Digests
+    take_of: NDArray[np.int32]
+    kinds: Sequence[Kind]
+    kind_of: NDArray[np.int32]
+    stills: Mapping[str, Still | str]
 
     def __repr__(self) -> str:
         """Short: whoever prints or logs it should not spell out every row."""
-        return f"<Manifest {self.name} of {self.table.num_rows} rows>"
+        return f"<Manifest {self.name} of {self.num_rows} rows>"
+
+    def shots(self) -> Iterator[Shot]:
+        """The rows without faults, in order."""
+        for part in self.parts():
+            yield from part.shots(np.flatnonzero(part.lengths))
 
     def takes(self) -> Iterator[Take]:
         """The takes of all shots, in order. Rows that ask for the same take give the same fingerprint."""
-        for shot in self.shots:
-            yield from takes_of(shot, self.provider)
+        for part in self.parts():
+            yield from part.takes(np.ones(len(part.take_of), bool))
+
+    def parts(self) -> Iterator["Part"]:
+        """Its batches, one after the other, with the takes that they ask for."""
+        row, at = 1, 0
+        for batch in batches_of(self.rows):
+            lengths = batch.column(_TAKES).to_numpy(zero_copy_only=False).astype(np.int64)
+            asked = int(lengths.sum())
+            take_of = self.take_of[at : at + asked]
+            yield Part(row, batch, lengths, take_of, self.digests[take_of])
+            row, at = row + batch.num_rows, at + asked
+
+    def invalid_rows(self) -> Iterator[tuple[int, str]]:
+        """Each row with faults, in order, and what is wrong with it in one line."""
+        row = 1
+        for batch in batches_of(self.rows):
+            faults = batch.column(_FAULT)
+            if faults.null_count < len(faults):
+                yield from ((row + index, text) for index, text in enumerate(faults.to_pylist()) if text is not None)
+            row += batch.num_rows
 
     def require_valid(self, *, skip_invalid: bool = False) -> None:
         """Raise ManifestError with the whole report; `skip_invalid` forgives faults of rows, never the header's."""
-        if any(fault.row is None for fault in self.faults) or (self.faults and not skip_invalid):
+        if self.faults.has_header_faults or (len(self.faults) and not skip_invalid):
             raise ManifestError(report(self.faults, self.name), len(self.faults))
 
 
-def check(raw: RawManifest, *, stills: Mapping[str, Still | str], storyboard_default: str, provider: str) -> Manifest:
+@dataclass(frozen=True, slots=True, repr=False)
+class Part:
+    """A batch of a checked manifest.
+
+    Attributes:
+        row: the number of its first row.
+        batch: as in `Manifest.rows`.
+        lengths: how many takes each row asks for; 0 for an invalid one.
+        take_of, digests: for each row and take, as in `Manifest`.
+    """
+
+    row: int
+    batch: pa.RecordBatch
+    lengths: NDArray[np.int64]
+    take_of: NDArray[np.int32]
+    digests: Digests
+
+    def shots(self, indices: NDArray[np.int64]) -> list[Shot]:
+        """The shots in these rows of it, none of which is invalid."""
+        rows = self.batch.select(range(len(CHECKED))).take(pa.array(indices, pa.int64()))
+        columns = (column.to_pylist() for column in rows.columns[1:])
+        return [Shot(row, *cells_) for row, *cells_ in zip((indices + self.row).tolist(), *columns, strict=True)]
+
+    def takes(self, is_wanted: NDArray[np.bool_]) -> Iterator[Take]:
+        """Those of its takes, in order, that are wanted: one flag for each row and take."""
+        wanted = np.flatnonzero(is_wanted)
+        ends = np.cumsum(self.lengths)
+        owners = np.searchsorted(ends, wanted, side="right")
+        rows, which = np.unique(owners, return_inverse=True)
+        shots = self.shots(rows)
+        numbers = wanted - (ends - self.lengths)[owners] + 1
+        names = hex_of(self.digests[wanted])
+        for name, shot, number in zip(names, which.tolist(), numbers.tolist(), strict=True):
+            yield Take(name, shots[shot], number)
+
+
+def check(  # noqa: PLR0913 - what it is judged by, and where it goes
+    raw: RawManifest,
+    *,
+    stills: Mapping[str, Still | str],
+    storyboard_default: str,
+    provider: str,
+    rows: Rows | None = None,
+    left_out: Collection[str] = (),
+) -> Manifest:
     """Every row judged by every rule. Faults are returned, not raised.
 
     Args:
@@ -84,138 +181,216 @@ def check(raw: RawManifest, *, stills: Mapping[str, Still | str], storyboard_def
         stills: for each path of `local_stills`, what was found there, or the sentence that says what is wrong with it.
         storyboard_default: the manifest file's stem.
         provider: the origin that takes are bought from.
+        rows: where checked rows go; into memory if it is not given.
+        left_out: names of columns that are not carried.
     """
+    kept = RowsInMemory() if rows is None else rows
     judge = _Judge(raw, stills, _as_label(storyboard_default), provider)
-    shots: list[Shot] = []
-    faults = list(raw.header_faults)
-    broken = {fault.row: fault for fault in raw.row_faults}
-    nuls = _nul_faults(raw)
-    for row, texts in enumerate(text_rows(raw.table, COLUMNS), start=1):
-        if row in broken:
-            faults.append(broken[row])
-            continue
-        shot = judge.shot(row, texts)
-        found = judge.take_faults() + nuls.get(row, [])
-        faults += found
-        if shot is not None and not found and not raw.header_faults:
-            shots.append(shot)
-    warnings = _small_still_warnings(raw, shots, stills)
-    return Manifest(raw.name, raw.sha256, provider, shots, raw.table, faults, _invalid_rows(faults), warnings)
+    carried = [index for index, name in enumerate(raw.schema.names) if name not in left_out]
+    for batch in batches_of(raw.rows):
+        checked = judge.batch(batch)
+        columns = [*checked, *(batch.column(index) for index in carried)]
+        kept.add(pa.RecordBatch.from_arrays(columns, schema=pa.schema([*CHECKED, *map(raw.schema.field, carried)])))
+    digests, take_of = shared(digests_from(judge.digests))
+    kind_of = np.empty(len(digests), np.int32)
+    kind_of[take_of] = np.frombuffer(judge.kinds_asked, np.int32)
+    return Manifest(
+        name=raw.name,
+        sha256=raw.sha256,
+        provider=provider,
+        num_rows=raw.num_rows,
+        carried=pa.schema([raw.schema.field(index) for index in carried]),
+        rows=kept,
+        faults=judge.faults,
+        num_invalid=judge.num_invalid,
+        warnings=judge.warnings(),
+        digests=digests,
+        take_of=take_of,
+        kinds=list(judge.kinds),
+        kind_of=kind_of,
+        stills=stills,
+    )
 
 
 class _Judge:
-    """Judges rows one after the other, and remembers which shot_ids are taken."""
+    """Judges batches one after the other, and remembers which shot_ids are taken."""
 
     def __init__(self, raw: RawManifest, stills: Mapping[str, Still | str], storyboard: str, provider: str) -> None:
-        self._lines = raw.lines
+        self.faults = Faults(raw.header_faults)
+        self.num_invalid = 0
+        self.digests = bytearray()
+        self.kinds: dict[Kind, int] = {}
+        self.kinds_asked = bytearray()  # one int32 for each row and take
+        self._raw = raw
         self._stills = stills
         self._storyboard = storyboard
         self._provider = provider
-        readable = {field.name for field in raw.table.schema if has_text_form(field.type)}
+        readable = {field.name for field in raw.schema if has_text_form(field.type)}
         self._absent = frozenset(REQUIRED_COLUMNS) - readable  # a fault of the header; not one more in every row
-        self._row_of_shot_id: dict[str, int] = {}
-        self._row = 0
-        self._faults: list[Fault] = []
+        self._first_row_of = FirstSeen()
+        self._small = {path for path, found in stills.items() if not isinstance(found, str) and found.is_small}
+        self._first_row_of_small: dict[str, int] = {}
+        self._row = 1
 
-    def shot(self, row: int, texts: Sequence[str | None]) -> Shot | None:
-        """The shot of that row, or None; then `take_faults` says why."""
-        self._row = row
-        image, prompt, shot_id, storyboard, aspect_ratio, duration, takes, model = map(self._value, COLUMNS, texts)
-        still = self._still_of(image) if isinstance(image, str) else None
-        if isinstance(shot_id, str):
-            self._claim(shot_id)
-        if self._faults or still is None or not isinstance(image, str) or not isinstance(prompt, str):
-            return None
-        asked = {
-            "still": still,
-            "prompt": prompt,
-            "model": str(model or DEFAULT_MODEL),
-            "aspect_ratio": str(aspect_ratio or ASPECT_RATIOS[0]),
-            "duration": str(duration or DURATIONS[0]),
+    def batch(self, batch: pa.RecordBatch) -> list[pa.Array]:
+        """The columns of CHECKED for the next batch."""
+        broken = broken_rows(batch)
+        bads: dict[int, list[tuple[str, Bad]]] = {}
+        values = {column: self._judged(column, texts_of(batch, column), bads) for column in COLUMNS}
+        stills = self._stills_of(values["image"], bads)
+        self._claim(values["shot_id"], broken, bads)
+        for name, index in _nuls(batch):
+            bad = Bad("hidden character", "a NUL character", "text without NUL characters")
+            bads.setdefault(index, []).append((escaped(name), bad))
+        bads.update({index: [("row", bad)] for index, bad in broken.items()})
+        texts = [self._tell(index, bads.get(index)) for index in range(batch.num_rows)] if bads else None
+        columns = self._shots(values, stills, bads, batch.num_rows)
+        self._unread(batch, columns, bads)
+        self._row += batch.num_rows
+        arrays = [pa.array(columns[name], pa.string()) for name in _TEXTS]
+        fault = pa.nulls(batch.num_rows, pa.string()) if texts is None else pa.array(texts, pa.string())
+        return [fault, *arrays, pa.array(columns["takes"], pa.int8())]
+
+    def warnings(self) -> list[str]:
+        """One line for each still that is smaller than the API asks for, at the first row that names it."""
+        name = escaped(self._raw.name, 200)
+        lines: list[str] = []
+        for path, row in list(self._first_row_of_small.items())[:MAX_REPORTED_FAULTS]:
+            found = self._stills[path]
+            if not isinstance(found, str):
+                size = f"{quoted(path)} is {found.width} x {found.height} pixels"
+                lines.append(f"{place_of(name, self._raw.line(row), row)}: image: {size}; {_SMALL_STILL_ADVICE}")
+        rest = len(self._first_row_of_small) - MAX_REPORTED_FAULTS
+        return lines if rest <= 0 else [*lines, f"{name}: and {rest:,} more small stills"]
+
+    def _judged(
+        self, column: str, texts: Sequence[str | None], bads: dict[int, list[tuple[str, Bad]]]
+    ) -> list[Value | Bad]:
+        """The value of each cell, None for a blank one; faults are put to those of its row."""
+        rule, empty = _RULES[column], None if column in self._absent else _EMPTY.get(column)
+        judged: dict[str | None, Value | Bad] = {
+            text: empty if text is None or not text or text.isspace() else rule(text) for text in dict.fromkeys(texts)
         }
-        name = str(shot_id or fingerprint(provider=self._provider, take=1, **asked)[:12])
-        group = str(storyboard or self._storyboard)
-        return Shot(row=row, shot_id=name, storyboard=group, image=image, takes=int(takes or 1), **asked)
+        values = [judged[text] for text in texts]
+        if any(isinstance(value, Bad) for value in judged.values()):
+            for index, value in enumerate(values):
+                if isinstance(value, Bad):
+                    bads.setdefault(index, []).append((column, value))
+        return values
 
-    def take_faults(self) -> list[Fault]:
-        """The faults of the row that was judged last; they are forgotten here."""
-        faults, self._faults = self._faults, []
-        return faults
+    def _stills_of(self, images_: list[Value | Bad], bads: dict[int, list[tuple[str, Bad]]]) -> list[str | None]:
+        """What identifies each still; None where there is a fault."""
+        stills: list[str | None] = []
+        for index, image in enumerate(images_):
+            if not isinstance(image, str) or "://" in image:
+                stills.append(image if isinstance(image, str) else None)
+                continue
+            found = self._stills.get(image, "it was not looked for")
+            if isinstance(found, str):
+                bad = Bad("unusable still", f"{quoted(image)}: {escaped(found, 200)}", images.STILL_ALLOWED)
+                bads.setdefault(index, []).append(("image", bad))
+            stills.append(None if isinstance(found, str) else f"sha256:{found.sha256}")
+        return stills
 
-    def _value(self, column: str, text: str | None) -> Value:
-        if text is None or not text or text.isspace():
-            if column in _EMPTY and column not in self._absent:
-                self._add(column, _EMPTY[column])
+    def _claim(
+        self, shot_ids: list[Value | Bad], broken: Mapping[int, Bad], bads: dict[int, list[tuple[str, Bad]]]
+    ) -> None:
+        """Each shot_id belongs to the row that names it first."""
+        named = [(index, name) for index, name in enumerate(shot_ids) if isinstance(name, str) and index not in broken]
+        if not named:
+            return
+        rows = [self._row + index for index, _ in named]
+        firsts = self._first_row_of.add(digests_from(sha256(name.encode()).digest() for _, name in named), rows)
+        for at in np.flatnonzero(firsts != np.asarray(rows)).tolist():
+            index, name = named[at]
+            first, line = int(firsts[at]), self._raw.line(int(firsts[at]))
+            place = f"row {first}" if line is None else f"line {line}"
+            found = f"{quoted(name)}, which is the shot_id of {place} already"
+            bad = Bad("duplicate shot_id", found, "each shot_id once")
+            bads.setdefault(index, []).append(("shot_id", bad))
+
+    def _tell(self, index: int, bads: Sequence[tuple[str, Bad]] | None) -> str | None:
+        """Write down the faults of a row; what is wrong with it in one line."""
+        if bads is None:
             return None
-        value = _RULES[column](text)
-        if isinstance(value, Bad):
-            self._add(column, value)
-            return None
-        return value
+        self.num_invalid += 1
+        faults = [self._raw.fault(self._row + index, bad, column) for column, bad in bads]
+        for fault in faults:
+            self.faults.add(fault)
+        return " | ".join(fault.text for fault in faults)
 
-    def _still_of(self, image: str) -> str | None:
-        if "://" in image:
-            return image
-        found = self._stills.get(image, "it was not looked for")
-        if isinstance(found, str):
-            self._add("image", Bad("unusable still", f"{quoted(image)}: {escaped(found, 200)}", images.STILL_ALLOWED))
-            return None
-        return f"sha256:{found.sha256}"
+    def _shots(
+        self, values: Mapping[str, list[Any]], stills: list[str | None], bads: Collection[int], num_rows: int
+    ) -> dict[str, list[Any]]:
+        """The columns of the shots, with their defaults, and their takes; nothing of a row with faults."""
+        columns: dict[str, list[Any]] = {
+            **values,
+            "still": stills,
+            "storyboard": [value or self._storyboard for value in values["storyboard"]],
+            "model": [value or DEFAULT_MODEL for value in values["model"]],
+            "aspect_ratio": [value or ASPECT_RATIOS[0] for value in values["aspect_ratio"]],
+            "duration": [value or DURATIONS[0] for value in values["duration"]],
+            "takes": [0] * num_rows,
+        }
+        if self.faults.has_header_faults:
+            return columns
+        asked = zip(
+            *(columns[name] for name in ("still", "prompt", "model", "aspect_ratio", "duration")),
+            values["takes"],
+            values["shot_id"],
+            strict=True,
+        )
+        for index, (still, prompt, model, aspect_ratio, duration, takes, shot_id) in enumerate(asked):
+            if index in bads:
+                continue
+            text = canonical(
+                provider=self._provider,
+                model=model,
+                still=still,
+                prompt=prompt,
+                aspect_ratio=aspect_ratio,
+                duration=duration,
+            )
+            first = digest(text, 1)
+            count = takes or 1
+            self.digests += first
+            for number in range(2, count + 1):
+                self.digests += digest(text, number)
+            kind = self.kinds.setdefault((model, duration, aspect_ratio), len(self.kinds))
+            self.kinds_asked += kind.to_bytes(4, "little") * count
+            columns["takes"][index] = count
+            if shot_id is None:
+                columns["shot_id"][index] = first.hex()[:12]
+        if self._small:
+            self._find_small(columns)
+        return columns
 
-    def _claim(self, shot_id: str) -> None:
-        first = self._row_of_shot_id.setdefault(shot_id, self._row)
-        if first != self._row:
-            place = f"row {first}" if self._lines is None else f"line {self._lines[first - 1]}"
-            found = f"{quoted(shot_id)}, which is the shot_id of {place} already"
-            self._add("shot_id", Bad("duplicate shot_id", found, "each shot_id once"))
+    def _find_small(self, columns: Mapping[str, list[Any]]) -> None:
+        for index, (path, takes) in enumerate(zip(columns["image"], columns["takes"], strict=True)):
+            if takes and path in self._small:
+                self._first_row_of_small.setdefault(path, self._row + index)
 
-    def _add(self, column: str, bad: Bad) -> None:
-        line = None if self._lines is None else self._lines[self._row - 1]
-        self._faults.append(fault_at(line, self._row, column, bad))
+    def _unread(self, batch: pa.RecordBatch, columns: dict[str, list[Any]], bads: Collection[int]) -> None:
+        """In rows with faults: the cells as they stand, as text; null for a column that is not there."""
+        if not bads:
+            return
+        rows = sorted(bads)
+        known = [name for name in _TEXTS if name in COLUMNS and name in self._raw.schema.names]
+        found = self._raw.without_broken(batch).select(known).take(pa.array(rows, pa.int64())).to_pylist()
+        for row, cells_ in zip(rows, found, strict=True):
+            for name in _TEXTS:
+                cell = cells_.get(name)
+                columns[name][row] = cell if cell is None or isinstance(cell, str) else str(cell)
 
 
-def _nul_faults(raw: RawManifest) -> dict[int, list[Fault]]:
-    """NUL characters in columns that are only carried: no file that we write could hold them. By row."""
-    faults: defaultdict[int, list[Fault]] = defaultdict(list)
-    for name in raw.table.column_names:
-        column = raw.table.column(name)
+def _nuls(batch: pa.RecordBatch) -> Iterator[tuple[str, int]]:
+    """NUL characters in columns that are only carried: no file that we write could hold them. Name and index."""
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if name in COLUMNS or not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
             continue
-        for index in _rows_with_nul(column):
-            line = None if raw.lines is None else raw.lines[index]
-            bad = Bad("hidden character", "a NUL character", "text without NUL characters")
-            faults[index + 1].append(fault_at(line, index + 1, escaped(name), bad))
-    return faults
-
-
-def _rows_with_nul(column: pa.ChunkedArray) -> list[int]:
-    """Indices, from 0."""
-    mask = pc.call_function("match_substring", [column], pc.MatchSubstringOptions("\0"))
-    return pc.call_function("indices_nonzero", [mask]).to_pylist()
-
-
-def _invalid_rows(faults: Sequence[Fault]) -> list[tuple[int, str]]:
-    texts: defaultdict[int, list[str]] = defaultdict(list)
-    for fault in faults:
-        if fault.row is not None:
-            texts[fault.row].append(fault.text)
-    return [(row, " | ".join(found)) for row, found in sorted(texts.items())]
-
-
-def _small_still_warnings(raw: RawManifest, shots: Sequence[Shot], stills: Mapping[str, Still | str]) -> list[str]:
-    """One line for each still that is smaller than the API asks for, at the first row that names it."""
-    small = {path for path, found in stills.items() if not isinstance(found, str) and found.is_small}
-    warnings: list[str] = []
-    for shot in shots if small else ():
-        found = stills.get(shot.image)
-        if shot.image not in small or found is None or isinstance(found, str):
-            continue
-        small.discard(shot.image)
-        line = None if raw.lines is None else raw.lines[shot.row - 1]
-        size = f"{quoted(shot.image)} is {found.width} x {found.height} pixels"
-        warnings.append(f"{place_of(escaped(raw.name, 200), line, shot.row)}: image: {size}; {_SMALL_STILL_ADVICE}")
-    rest = len(warnings) - MAX_REPORTED_FAULTS
-    return warnings if rest <= 0 else [*warnings[:-rest], f"{escaped(raw.name, 200)}: and {rest:,} more small stills"]
+        mask = pc.call_function("match_substring", [column], pc.MatchSubstringOptions("\0"))
+        for index in pc.call_function("indices_nonzero", [mask]).to_pylist():
+            yield name, index
 
 
 def _as_label(text: str) -> str:

@@ -8,46 +8,49 @@ a quote that is never closed. A row with the wrong number of cells is a fault of
 import codecs
 import csv
 import io
+import sys
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
 from animatic.errors import ManifestError
-from animatic.manifest.faults import Bad, Fault, escaped, fault_at, report
+from animatic.manifest.faults import Bad, escaped, fault_at, report
 from animatic.manifest.header import COLUMNS, MAX_COLUMNS, name_faults, normalised
+from animatic.manifest.rows import CHARS_PER_BATCH, ROWS_PER_BATCH, Rows
 
 DELIMITERS = (",", ";", "\t")
 MAX_ROWS = 1_000_000
 MAX_CELL_CHARS = 1 << 20
 MAX_LINE_CHARS = 4 << 20
+BROKEN = pa.field("", pa.struct([(name, pa.string()) for name in ("kind", "found", "allowed", "hint")]))
+"""The last column of a batch from CSV: what is wrong with the shape of the row, a `Bad`, or null."""
 
-_ROWS_PER_CHUNK = 8_192
 _BYTES_PER_CHUNK = 1 << 20
-_LINE_ENDS = ((1, b"\n"), (1, b"\r"), (-1, b"\r\n"))  # what is counted twice is taken off again
 
 
 @dataclass(frozen=True, slots=True)
 class CsvText:
-    """What a CSV file holds. `lines[i]` is the physical line, from 1, on which data row `i + 1` begins."""
+    """What a CSV file holds, its rows left out. `lines[i]` is the line, from 1, on which data row `i + 1` begins."""
 
-    table: pa.Table
+    schema: pa.Schema
     header_line: int
     lines: Sequence[int]
-    row_faults: list[Fault]
 
 
-def read_csv(name: str, data: bytes) -> CsvText:
-    """The rows of `data`, every column as text; a row with too many cells is cut, one with too few ends in nulls.
+def read_csv(name: str, file: BinaryIO, rows: Rows) -> CsvText:
+    """The rows of a file, put into `rows`, every column as text, and `BROKEN` as the last column.
 
-    Raises ManifestError where the file cannot be read as a whole.
+    A row with too many cells is cut, one with too few ends in nulls. Raises ManifestError where the file cannot be
+    read as a whole.
     """
-    _require_utf8(name, data)
+    _require_utf8(name, file)
     old_limit = csv.field_size_limit(MAX_CELL_CHARS)
     try:
-        return _read(name, data)
+        return _read(name, file, rows)
     finally:
         csv.field_size_limit(old_limit)
 
@@ -57,9 +60,10 @@ def whole_file_error(name: str, bad: Bad, line: int | None = None, column: str |
     return ManifestError(report([fault_at(line, None, column, bad)], name))
 
 
-def _read(name: str, data: bytes) -> CsvText:
-    delimiter = _delimiter_of(name, data)
-    records = _records(name, data, delimiter)
+def _read(name: str, file: BinaryIO, rows: Rows) -> CsvText:
+    delimiter = _delimiter_of(name, file)
+    text = _Text(name, file)
+    records = _records(text, delimiter)
     header_line, header = next(records, (1, []))
     columns = [cell.strip() for cell in header]
     # Spreadsheets export empty columns to the right of the table; they are dropped while nothing stands in them.
@@ -69,43 +73,56 @@ def _read(name: str, data: bytes) -> CsvText:
         raise whole_file_error(name, Bad("empty file", "an empty file", "a header line and at least one row"))
     if faults:
         raise ManifestError(report(faults, name), len(faults))
-    rows = _Rows(columns, kept)
+    table = _Table(columns, kept, rows)
     for line, cells in records:
-        if len(rows.lines) == MAX_ROWS:
+        if len(table.lines) == MAX_ROWS:
             raise whole_file_error(name, Bad("too many rows", f"more than {MAX_ROWS:,} rows", f"up to {MAX_ROWS:,}"))
-        rows.add(line, cells)
-    return CsvText(rows.table(), header_line, rows.lines, rows.faults)
+        table.add(line, cells)
+        if table.pending == ROWS_PER_BATCH or text.chars >= CHARS_PER_BATCH:
+            table.flush()
+            text.chars = 0
+    table.flush()
+    return CsvText(table.schema, header_line, table.lines)
 
 
-class _Rows:
-    """Rows on their way into Arrow, a chunk at a time, so that Python holds few of them at once."""
+class _Table:
+    """Rows on their way into Arrow, a batch at a time, so that Python holds few of them at once."""
 
-    def __init__(self, columns: Sequence[str], kept: Sequence[int]) -> None:
+    def __init__(self, columns: Sequence[str], kept: Sequence[int], rows: Rows) -> None:
         self.lines: array[int] = array("q")
-        self.faults: list[Fault] = []
+        self.pending = 0
+        self.schema = pa.schema([(columns[index], pa.string()) for index in kept])
         self._width = len(columns)
         self._kept = kept
         self._unnamed = [index for index in range(self._width) if index not in set(kept)]
-        self._schema = pa.schema([(columns[index], pa.string()) for index in kept])
-        self._cells: list[list[str | None]] = []
-        self._batches: list[pa.RecordBatch] = []
+        self._rows = rows
+        self._cells: list[str | None] = []  # row by row in one list, which costs the garbage collector nothing
+        self._bads: dict[int, Bad] = {}
 
-    def add(self, line: int, cells: Sequence[str]) -> None:
+    def add(self, line: int, cells: list[str]) -> None:
         """One data row that begins on `line`."""
+        width = self._width
+        if len(cells) != width or self._unnamed:
+            bad = self._bad_shape(cells)
+            if bad is not None:
+                self._bads[self.pending] = bad
+            cells = cells[:width]
         self.lines.append(line)
-        bad = self._bad_shape(cells)
-        if bad is not None:
-            self.faults.append(fault_at(line, len(self.lines), "row", bad))
-        padded: list[str | None] = [*cells[: self._width], *[None] * (self._width - len(cells))]
-        self._cells.append(padded)
-        if len(self._cells) == _ROWS_PER_CHUNK:
-            self._flush()
+        self.pending += 1
+        self._cells += cells
+        if len(cells) < width:
+            self._cells += [None] * (width - len(cells))
 
-    def table(self) -> pa.Table:
-        """All rows so far."""
-        if self._cells:
-            self._flush()
-        return pa.Table.from_batches(self._batches, self._schema)
+    def flush(self) -> None:
+        """Put what is there into a batch."""
+        if not self.pending:
+            return
+        arrays = [pa.array(self._cells[index :: self._width], pa.string()) for index in self._kept]
+        arrays.append(self._broken())
+        self._rows.add(pa.RecordBatch.from_arrays(arrays, schema=self.schema.append(BROKEN)))
+        self._cells.clear()
+        self._bads.clear()
+        self.pending = 0
 
     def _bad_shape(self, cells: Sequence[str]) -> Bad | None:
         if len(cells) != self._width:
@@ -118,36 +135,70 @@ class _Rows:
                 return Bad("cell without a column", found, "cells below a column name only")
         return None
 
-    def _flush(self) -> None:
-        columns = list(zip(*self._cells, strict=True))
-        arrays = [pa.array(columns[index], pa.string()) for index in self._kept]
-        self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
-        self._cells.clear()
+    def _broken(self) -> pa.Array:
+        if not self._bads:
+            return pa.nulls(self.pending, BROKEN.type)
+        bads = [self._bads.get(index) for index in range(self.pending)]
+        told = [
+            bad and {"kind": bad.kind, "found": bad.found, "allowed": bad.allowed, "hint": bad.hint} for bad in bads
+        ]
+        return pa.array(told, BROKEN.type)
 
 
-def _records(name: str, data: bytes, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+class _Text:
+    """The physical lines of a file with their ends, whichever they are. A line that could fill the memory is refused.
+
+    Attributes:
+        name: the file's, for errors.
+        chars: how many were given out; whoever reads may set it back.
+    """
+
+    def __init__(self, name: str, file: BinaryIO, most_bytes: int = sys.maxsize) -> None:
+        self.name = name
+        self.chars = 0
+        file.seek(0)
+        start: Any = _Kept(file, most_bytes)
+        self._stream = io.TextIOWrapper(start, encoding="utf-8-sig", newline="")
+
+    def __iter__(self) -> Iterator[str]:
+        lines = iter(partial(self._stream.readline, MAX_LINE_CHARS + 1), "")
+        for number, line in enumerate(lines, start=1):
+            self.chars += len(line)
+            if len(line) > MAX_LINE_CHARS:
+                bad = Bad("long line", f"a line of more than {MAX_LINE_CHARS:,} characters", "shorter lines")
+                raise whole_file_error(self.name, bad, number)
+            yield line
+
+
+class _Kept(io.RawIOBase):
+    """The first `most` bytes of a file, which stays open when a reader of it is thrown away."""
+
+    def __init__(self, file: BinaryIO, most: int) -> None:
+        super().__init__()
+        self._file, self._left = file, most
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def read1(self, size: int) -> bytes:
+        """The next bytes, nothing at the end. What a text reader asks for."""
+        data = self._file.read(min(size, self._left))
+        self._left -= len(data)
+        return data
+
+
+def _records(text: _Text, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Each record that is not blank, the header first, with the line on which it begins."""
-    reader = csv.reader(_lines(name, data), delimiter=delimiter, strict=True)
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise whole_file_error(name, _bad_syntax(str(error)), line, "row") from None
-        if cells and (cells[0].strip() or any(cell.strip() for cell in cells)):
-            yield line, cells
-
-
-def _lines(name: str, data: bytes) -> Iterator[str]:
-    """Physical lines with their ends, whichever they are. A line that could fill the memory is refused."""
-    stream = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
-    for number, line in enumerate(iter(partial(stream.readline, MAX_LINE_CHARS + 1), ""), start=1):
-        if len(line) > MAX_LINE_CHARS:
-            bad = Bad("long line", f"a line of more than {MAX_LINE_CHARS:,} characters", "shorter lines")
-            raise whole_file_error(name, bad, number)
-        yield line
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
+    line = 1
+    try:
+        for cells in reader:
+            if cells and (cells[0].strip() or any(cell.strip() for cell in cells)):
+                yield line, cells
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise whole_file_error(text.name, _bad_syntax(str(error)), line, "row") from None
 
 
 def _bad_syntax(message: str) -> Bad:
@@ -161,13 +212,13 @@ def _bad_syntax(message: str) -> Bad:
     return Bad("bad quoting", found, "the delimiter or the end of the line after a closing quote", hint)
 
 
-def _delimiter_of(name: str, data: bytes) -> str:
+def _delimiter_of(name: str, file: BinaryIO) -> str:
     """The delimiter that finds most of our columns in the header; then the one that finds most cells."""
     best, best_score = ",", (-1, -1)
     errors: list[ManifestError] = []
     for delimiter in DELIMITERS:
         try:
-            _, header = next(_records(name, data[: MAX_LINE_CHARS * 2], delimiter), (1, []))
+            _, header = next(_records(_Text(name, file, MAX_LINE_CHARS * 2), delimiter), (1, []))
         except (ManifestError, UnicodeDecodeError) as error:
             errors += [error] if isinstance(error, ManifestError) else []
             continue
@@ -179,15 +230,28 @@ def _delimiter_of(name: str, data: bytes) -> str:
     return best
 
 
-def _require_utf8(name: str, data: bytes) -> None:
+def _require_utf8(name: str, file: BinaryIO) -> None:
     decoder = codecs.getincrementaldecoder("utf-8")()
-    for start in range(0, len(data), _BYTES_PER_CHUNK):
-        pending = len(decoder.getstate()[0])
+    file.seek(0)
+    start, ends, last = 0, 0, b""
+    while True:
+        chunk = file.read(_BYTES_PER_CHUNK)
+        pending = decoder.getstate()[0]
         try:
-            decoder.decode(data[start : start + _BYTES_PER_CHUNK], final=start + _BYTES_PER_CHUNK >= len(data))
+            decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
-            offset = start - pending + error.start
-            line = 1 + sum(sign * data.count(end, 0, offset) for sign, end in _LINE_ENDS)
-            found = f"the byte 0x{data[offset]:02X} at byte offset {offset:,}, which is not UTF-8"
+            at = error.start - len(pending)  # in the chunk; below 0 in what was left of the one before
+            line = 1 + ends + _line_ends(last, chunk[: max(at, 0)])
+            found = f"the byte 0x{(pending + chunk)[error.start]:02X} at byte offset {start + at:,}, which is not UTF-8"
             hint = "was it saved as Windows-1252 or Latin-1? save it as UTF-8"
             raise whole_file_error(name, Bad("not UTF-8", found, "UTF-8 text", hint), line) from None
+        if not chunk:
+            return
+        ends += _line_ends(last, chunk)
+        start, last = start + len(chunk), chunk[-1:]
+
+
+def _line_ends(before: bytes, data: bytes) -> int:
+    """How many lines end in `data`, which follows the byte `before`: with LF, CR, or both as one."""
+    pairs = data.count(b"\r\n") + (before == b"\r" and data.startswith(b"\n"))
+    return data.count(b"\n") + data.count(b"\r") - pairs

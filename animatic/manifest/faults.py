@@ -4,7 +4,7 @@ Nothing of a cell reaches a terminal as it is: it is cut, and what does not prin
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -68,11 +68,35 @@ def place_of(name: str, line: int | None, row: int | None) -> str:
     return name if row is None else f"{name}:row {row}"
 
 
-def report(faults: Sequence[Fault], name: str) -> str:
+class Faults:
+    """The faults of one file in their order: the first 50 themselves, of the rest how many of each kind there are."""
+
+    __slots__ = ("has_header_faults", "rest", "shown")
+
+    def __init__(self, faults: Iterable[Fault] = ()) -> None:
+        self.shown: list[Fault] = []
+        self.rest: Counter[str] = Counter()
+        self.has_header_faults = False
+        for fault in faults:
+            self.add(fault)
+
+    def add(self, fault: Fault) -> None:
+        """The next fault."""
+        self.has_header_faults = self.has_header_faults or fault.row is None
+        if len(self.shown) < MAX_REPORTED_FAULTS:
+            self.shown.append(fault)
+        else:
+            self.rest[fault.kind] += 1
+
+    def __len__(self) -> int:
+        return len(self.shown) + self.rest.total()
+
+
+def report(faults: Iterable[Fault] | Faults, name: str) -> str:
     """The faults of the file `name` for stderr, one a line, in their order; after 50 the rest counted by kind."""
-    shown = escaped(name, 200)
-    lines = [f"{place_of(shown, fault.line, fault.row)}: {fault.text}" for fault in faults[:MAX_REPORTED_FAULTS]]
-    rest = Counter(fault.kind for fault in faults[MAX_REPORTED_FAULTS:])
+    told = faults if isinstance(faults, Faults) else Faults(faults)
+    shown, rest = escaped(name, 200), told.rest
+    lines = [f"{place_of(shown, fault.line, fault.row)}: {fault.text}" for fault in told.shown]
     if rest:
         counted = ", ".join(f"{count:,} x {kind}" for kind, count in rest.most_common())
         lines.append(f"{shown}: and {rest.total():,} more: {counted}")

@@ -24,6 +24,11 @@ STILL_ALLOWED = (
 )
 ALLOWED = f"an https URL, or a path inside the manifest's folder that ends in {', '.join(STILL_SUFFIXES)}"
 
+_PLAIN_URL = re.compile(
+    r"https://[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*/[A-Za-z0-9._~/%?=&+,;:@!$'()*-]*"
+)
+"""Most URLs, and none that the rules below would refuse; they take ten times as long."""
+
 _HAS_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _HOST = re.compile(r"[^\W_](?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?")
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
@@ -55,6 +60,8 @@ class Still:
 def image(text: str) -> str | Bad:
     """The URL as it stands, or the path without `.` segments."""
     text = text.strip()
+    if len(text) <= MAX_URL_CHARS and _PLAIN_URL.fullmatch(text):
+        return text
     accepted = (text if is_acceptable_url(text) else None) if "://" in text else relative_path(text)
     if accepted is not None:
         return accepted

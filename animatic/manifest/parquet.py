@@ -5,6 +5,8 @@ metadata is judged before anything is read, strings are read as dictionaries, an
 they are spelled out.
 """
 
+from typing import BinaryIO
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -13,17 +15,19 @@ from animatic.errors import ManifestError
 from animatic.manifest.csv_text import MAX_CELL_CHARS, MAX_ROWS, whole_file_error
 from animatic.manifest.faults import Bad, Fault, escaped, fault_at, report
 from animatic.manifest.header import COLUMNS, MAX_COLUMNS, name_faults
+from animatic.manifest.rows import CHARS_PER_BATCH, ROWS_PER_BATCH, Rows
 
 MAX_TABLE_BYTES = 2 << 30
 MAX_LIST_VALUES = 16 * MAX_ROWS
 
-_ROWS_PER_CHUNK = 8_192
 
+def read_parquet(name: str, file: BinaryIO, rows: Rows) -> tuple[pa.Schema, int]:
+    """All rows of a file in their own types, dictionaries spelled out, put into `rows`; schema and number of rows.
 
-def read_parquet(name: str, data: bytes) -> pa.Table:
-    """All rows of `data` in their own types, dictionaries spelled out. Raises ManifestError."""
+    Raises ManifestError.
+    """
     try:
-        return _read(name, data)
+        return _read(name, file, rows)
     except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError, MemoryError) as error:
         reason = escaped(str(error).partition("\n")[0], 200)
         bad = Bad("unreadable Parquet", f"Parquet that cannot be read ({reason})", "a whole Parquet file")
@@ -52,8 +56,8 @@ def has_text_form(kind: pa.DataType) -> bool:
     )
 
 
-def _read(name: str, data: bytes) -> pa.Table:
-    source = pa.BufferReader(data)
+def _read(name: str, data: BinaryIO, rows: Rows) -> tuple[pa.Schema, int]:
+    source = pa.PythonFile(data, mode="r")
     metadata = pq.read_metadata(source)
     _require_sane(name, metadata)
     schema = metadata.schema.to_arrow_schema()
@@ -64,16 +68,19 @@ def _read(name: str, data: bytes) -> pa.Table:
     # The threads would not make one small file faster, and one bad file could fill the memory on all of them.
     file = pq.ParquetFile(source, read_dictionary=texts, metadata=metadata)
     _require_short_lists(name, file)
-    budget = MAX_TABLE_BYTES
-    batches: list[pa.RecordBatch] = []
-    for batch in file.iter_batches(batch_size=_ROWS_PER_CHUNK, use_threads=False):
-        budget -= _spelled_out_bytes(name, batch)
+    budget, count = MAX_TABLE_BYTES, 0
+    for read in file.iter_batches(batch_size=ROWS_PER_BATCH, use_threads=False):
+        size_bytes = _spelled_out_bytes(name, read)
+        budget -= size_bytes
         if budget < 0:
             raise whole_file_error(name, Bad("too large", "more than 2 GiB of cells", "up to 2 GiB"))
-        batches.append(_spelled_out(batch))
-    table = pa.Table.from_batches(batches) if batches else schema.empty_table()
-    table.validate(full=True)
-    return table
+        length = max(1, read.num_rows * CHARS_PER_BATCH // max(size_bytes, CHARS_PER_BATCH))
+        for start in range(0, read.num_rows, length):
+            batch = _spelled_out(read.slice(start, length))
+            batch.validate(full=True)
+            rows.add(batch)
+            schema, count = batch.schema, count + batch.num_rows
+    return schema, count
 
 
 def _require_sane(name: str, metadata: pq.FileMetaData) -> None:

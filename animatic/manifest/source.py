@@ -1,23 +1,27 @@
 """A manifest file's bytes into a table, whichever of the two forms they have; and the stills that it names."""
 
 import hashlib
+import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import pyarrow as pa
 
 from animatic.errors import ManifestError
-from animatic.manifest.csv_text import read_csv, whole_file_error
-from animatic.manifest.faults import Bad, Fault, did_you_mean, quoted, report
+from animatic.manifest.csv_text import BROKEN, read_csv, whole_file_error
+from animatic.manifest.faults import Bad, Fault, did_you_mean, fault_at, quoted, report
 from animatic.manifest.header import header_faults
 from animatic.manifest.images import relative_path
 from animatic.manifest.parquet import has_text_form, read_parquet, type_faults
+from animatic.manifest.rows import Rows, RowsInMemory, batches_of
 
 SUFFIXES = (".csv", ".parquet")
 MAX_FILE_BYTES = 512 << 20
 
-_ROWS_PER_CHUNK = 8_192
+_BYTES_PER_CHUNK = 1 << 20
+_BLANK = b"\xef\xbb\xbf \t\r\n"
 _SIGNATURES = (
     (b"PAR1", "Parquet"),
     (b"PK\x03\x04", "an Excel workbook (.xlsx) or another zip file"),
@@ -37,41 +41,80 @@ class RawManifest:
     Attributes:
         name: the file's name, as faults give it.
         sha256: of the file's bytes, in hex.
-        table: every data row and column; from CSV every column is text.
+        schema: of the manifest's own columns; from CSV every column is text.
+        rows: every data row and column in batches; from CSV with `BROKEN` behind them.
+        num_rows: how many data rows there are.
         lines: for CSV the physical line on which each data row begins; None for Parquet.
         header_faults: what is wrong with the columns; nothing may run while there are any.
-        row_faults: rows whose cells cannot be told apart.
     """
 
     name: str
     sha256: str
-    table: pa.Table
+    schema: pa.Schema
+    rows: Rows
+    num_rows: int
     lines: Sequence[int] | None
     header_faults: Sequence[Fault]
-    row_faults: Sequence[Fault]
+
+    @property
+    def table(self) -> pa.Table:
+        """Every data row and column at once: for what is small."""
+        return pa.Table.from_batches(map(self.without_broken, batches_of(self.rows)), self.schema)
+
+    @property
+    def row_faults(self) -> list[Fault]:
+        """Rows whose cells cannot be told apart."""
+        faults: list[Fault] = []
+        row = 1
+        for batch in batches_of(self.rows):
+            faults += [self.fault(row + index, bad) for index, bad in broken_rows(batch).items()]
+            row += batch.num_rows
+        return faults
+
+    def without_broken(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The manifest's own columns."""
+        return batch if self.lines is None else batch.select(range(batch.num_columns - 1))
+
+    def line(self, row: int) -> int | None:
+        """The physical line on which a data row (from 1) begins, None for Parquet."""
+        return None if self.lines is None else self.lines[row - 1]
+
+    def fault(self, row: int, bad: Bad, column: str = "row") -> Fault:
+        """The fault that `bad` is in a data row."""
+        return fault_at(self.line(row), row, column, bad)
 
 
-def read_table(name: str, data: bytes) -> RawManifest:
-    """The table in the bytes of the file `name`; the suffix says what it must be.
+def broken_rows(batch: pa.RecordBatch) -> dict[int, Bad]:
+    """What is wrong with the shape of rows, by index in the batch."""
+    broken = batch.column(batch.num_columns - 1) if batch.schema.names[-1:] == [BROKEN.name] else None
+    if broken is None or broken.null_count == len(broken):
+        return {}
+    return {index: Bad(**found) for index, found in enumerate(broken.to_pylist()) if found is not None}
 
-    Raises ManifestError where the file as a whole cannot be read, has no rows, or has columns without distinct names.
+
+def read_table(name: str, data: bytes | BinaryIO, rows: Rows | None = None) -> RawManifest:
+    """The table in the bytes, or the open file, called `name`; the suffix says what it must be.
+
+    The rows go to `rows`, or into memory. Raises ManifestError where the file as a whole cannot be read, has no rows,
+    or has columns without distinct names.
     """
     suffix = _suffix_of(name)
-    if len(data) > MAX_FILE_BYTES:
-        raise whole_file_error(name, Bad("too large", f"{len(data):,} bytes", f"up to {MAX_FILE_BYTES:,}"))
-    if not data.strip(b"\xef\xbb\xbf \t\r\n"):
-        raise whole_file_error(name, Bad("empty file", "an empty file", "a header and at least one row"))
-    _require_form(name, suffix, data)
-    digest = hashlib.sha256(data).hexdigest()
+    file = io.BytesIO(data) if isinstance(data, bytes) else data
+    kept = RowsInMemory() if rows is None else rows
+    size_bytes = file.seek(0, io.SEEK_END)
+    if size_bytes > MAX_FILE_BYTES:
+        raise whole_file_error(name, Bad("too large", f"{size_bytes:,} bytes", f"up to {MAX_FILE_BYTES:,}"))
+    digest = _digest_of(name, file)
+    _require_form(name, suffix, file)
     if suffix == ".csv":
-        text = read_csv(name, data)
-        faults = header_faults(text.table.column_names, text.header_line)
-        raw = RawManifest(name, digest, text.table, text.lines, faults, text.row_faults)
+        text = read_csv(name, file, kept)
+        faults = header_faults(text.schema.names, text.header_line)
+        raw = RawManifest(name, digest, text.schema, kept, len(text.lines), text.lines, faults)
     else:
-        table = read_parquet(name, data)
-        faults = [*header_faults(table.column_names, None), *type_faults(table.schema)]
-        raw = RawManifest(name, digest, table, None, faults, [])
-    if raw.table.num_rows == 0:
+        schema, count = read_parquet(name, file, kept)
+        faults = [*header_faults(schema.names, None), *type_faults(schema)]
+        raw = RawManifest(name, digest, schema, kept, count, None, faults)
+    if raw.num_rows == 0:
         faults = [*raw.header_faults, Fault(None, None, None, "no rows", "no rows", "at least one row")]
         raise ManifestError(report(faults, name), len(faults))
     return raw
@@ -80,21 +123,28 @@ def read_table(name: str, data: bytes) -> RawManifest:
 def local_stills(raw: RawManifest) -> list[str]:
     """The distinct relative paths that the `image` column names, in order; only such as stay inside the folder."""
     stills: dict[str, None] = {}
-    for (text,) in text_rows(raw.table, ("image",)):
-        path = None if text is None else relative_path(text.strip())
-        if path is not None:
-            stills[path] = None
+    for batch in batches_of(raw.rows):
+        for text in texts_of(batch, "image"):
+            path = None if text is None or "://" in text else relative_path(text.strip())
+            if path is not None:
+                stills[path] = None
     return list(stills)
 
 
-def text_rows(table: pa.Table, columns: Sequence[str]) -> Iterator[tuple[str | None, ...]]:
-    """The cells of `columns`, row by row, as text; None for nulls and for columns that are absent or have no text."""
-    for batch in table.to_batches(max_chunksize=_ROWS_PER_CHUNK):
-        cells = [_texts(batch, column) for column in columns]
-        yield from zip(*cells, strict=True)
+def _digest_of(name: str, file: BinaryIO) -> str:
+    """Raises ManifestError for a file with nothing in it."""
+    digest, is_blank = hashlib.sha256(), True
+    file.seek(0)
+    while chunk := file.read(_BYTES_PER_CHUNK):
+        digest.update(chunk)
+        is_blank = is_blank and not chunk.strip(_BLANK)
+    if is_blank:
+        raise whole_file_error(name, Bad("empty file", "an empty file", "a header and at least one row"))
+    return digest.hexdigest()
 
 
-def _texts(batch: pa.RecordBatch, column: str) -> Sequence[str | None]:
+def texts_of(batch: pa.RecordBatch, column: str) -> Sequence[str | None]:
+    """The cells of a column as text; None for nulls, and where the column is absent or has no text."""
     index = batch.schema.get_field_index(column)
     kind = None if index < 0 else batch.schema.field(index).type
     if kind is None or not has_text_form(kind):
@@ -123,10 +173,11 @@ def _suffix_of(name: str) -> str:
     raise whole_file_error(name, Bad("unknown suffix", f"the name {quoted(name)}", " or ".join(SUFFIXES), hint))
 
 
-def _require_form(name: str, suffix: str, data: bytes) -> None:
-    form = next((form for signature, form in _SIGNATURES if data.startswith(signature)), None)
-    nul_count = data.count(b"\0", 0, 1_000)
-    if form is None and suffix == ".csv" and nul_count * 4 > min(len(data), 1_000):
+def _require_form(name: str, suffix: str, file: BinaryIO) -> None:
+    file.seek(0)
+    start = file.read(1_000)
+    form = next((form for signature, form in _SIGNATURES if start.startswith(signature)), None)
+    if form is None and suffix == ".csv" and start.count(b"\0") * 4 > len(start):
         form = "text in UTF-16, or no text at all"
     if suffix == ".parquet" and form is None:
         form = "text or something else that is not Parquet"

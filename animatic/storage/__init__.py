@@ -5,15 +5,18 @@ the manifest's own rule before anything is opened. Everything that goes wrong is
 found, what is allowed and what to do; no error of a file system or of its client gets out.
 """
 
+import hashlib
 import re
 import shutil
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from animatic.errors import LocationError
 from animatic.manifest.faults import escaped, quoted
 from animatic.manifest.images import ALLOWED, MAX_STILL_BYTES, relative_path
+from animatic.spool import nameless_file, no_room
 from animatic.storage import disk, remote
 from animatic.storage.locations import Location, folder_of, locate, name_of, stem_of
 
@@ -21,11 +24,14 @@ __all__ = [
     "exists",
     "folder_of",
     "name_of",
+    "open_copy",
     "read_bytes",
     "read_still",
     "replace_bytes",
     "replace_from",
+    "replace_with",
     "require_writable",
+    "sha256_of",
     "stem_of",
 ]
 
@@ -36,6 +42,45 @@ def read_bytes(uri: str, *, max_bytes: int) -> bytes:
     with _told(location, "read"):
         data = disk.read_file(location.path, max_bytes) if location.is_local else remote.read(location, max_bytes)
     return _within(data, max_bytes, location.shown)
+
+
+@contextmanager
+def open_copy(uri: str, *, max_bytes: int) -> Generator[BinaryIO]:
+    """The file as it was at one time, in a nameless file of our own; no more than a MiB of it is ever in memory.
+
+    Raises LocationError as `read_bytes` does, and where there is no room for the copy.
+    """
+    with nameless_file() as copy:
+        for chunk in _chunks(uri, max_bytes):
+            try:
+                copy.write(chunk)
+            except OSError as error:
+                raise no_room(error) from None
+        copy.seek(0)
+        yield copy
+
+
+def sha256_of(uri: str, *, max_bytes: int) -> str:
+    """What identifies the bytes of a file, in hex. Raises LocationError as `read_bytes` does."""
+    digest = hashlib.sha256()
+    for chunk in _chunks(uri, max_bytes):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _chunks(uri: str, max_bytes: int) -> Generator[bytes]:
+    location = locate(uri)
+    chunks = disk.chunks(location.path) if location.is_local else remote.chunks(location)
+    left = max_bytes
+    while True:
+        with _told(location, "read"):
+            chunk = next(chunks, b"")
+        left -= len(chunk)
+        if left < 0:
+            raise LocationError(f"{location.shown}: found more than {max_bytes:,} bytes; allowed: up to {max_bytes:,}")
+        if not chunk:
+            return
+        yield chunk
 
 
 def read_still(manifest_uri: str, path: str, *, max_bytes: int = MAX_STILL_BYTES) -> bytes:
@@ -71,15 +116,22 @@ def replace_bytes(uri: str, data: bytes) -> None:
 
 def replace_from(uri: str, local_path: str) -> None:
     """The same with the contents of a local file, which for a place that is not local is held in memory once."""
-    location = _writable(uri)
+    _writable(uri)
     with ExitStack() as stack:
         with _told(locate(local_path), "read"):
             original = stack.enter_context(Path(local_path).open("rb"))
-        with _told(location, "write"):
-            if location.is_local:
-                disk.replace_file(location.path, lambda file: shutil.copyfileobj(original, file, 1 << 20))
-            else:
-                remote.replace(location, original.read())
+        replace_with(uri, original)
+
+
+def replace_with(uri: str, original: BinaryIO) -> None:
+    """The same with the contents of an open file, from its start."""
+    location = _writable(uri)
+    with _told(location, "write"):
+        original.seek(0)
+        if location.is_local:
+            disk.replace_file(location.path, lambda file: shutil.copyfileobj(original, file, 1 << 20))
+        else:
+            remote.replace(location, original.read())
 
 
 def exists(uri: str) -> bool:

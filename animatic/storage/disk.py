@@ -3,11 +3,12 @@
 import os
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+_CHUNK_BYTES = 1 << 20
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # without O_NONBLOCK, opening a named pipe would wait for a writer
 
 
@@ -18,6 +19,17 @@ class NotAFileError(OSError):
 def read_file(path: str, max_bytes: int) -> bytes:
     """The bytes of a regular file, at most `max_bytes` and one more. Raises OSError."""
     return _read(os.open(path, _READ), max_bytes)
+
+
+def chunks(path: str) -> Generator[bytes]:
+    """The bytes of a regular file, a MiB at a time. Raises OSError."""
+    descriptor = os.open(path, _READ)
+    try:
+        _require_regular(descriptor)
+        while chunk := os.read(descriptor, _CHUNK_BYTES):
+            yield chunk
+    finally:
+        os.close(descriptor)
 
 
 def read_below(folder: str, relative_path: str, max_bytes: int) -> bytes:
@@ -83,12 +95,16 @@ def _open(stack: ExitStack, name: str, flags: int, inside: int | None = None) ->
 
 def _read(descriptor: int, max_bytes: int) -> bytes:
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise NotAFileError("it is not a regular file")
+        _require_regular(descriptor)
         with open(descriptor, "rb", closefd=False) as file:
             return file.read(max_bytes + 1)
     finally:
         os.close(descriptor)
+
+
+def _require_regular(descriptor: int) -> None:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise NotAFileError("it is not a regular file")
 
 
 def _sync_folder(folder: Path) -> None:

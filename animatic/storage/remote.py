@@ -1,7 +1,7 @@
 """Files anywhere else, through fsspec: object stores, memory, web pages to read, sftp."""
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
 from typing import Any, Protocol, cast
 from urllib.parse import quote, urlsplit
@@ -24,11 +24,15 @@ class _Readable(Protocol):
 
 def read(location: Location, max_bytes: int) -> bytes:
     """The bytes, at most `max_bytes` and one more. Raises what the file system raises."""
-    system, path = _open_system(location)
-    # A web page is streamed in one request; asking for its size first would be another, and may not be answered.
-    options: dict[str, Any] = {"block_size": 0, "size": 1} if location.is_web else {}
-    with system.open(path, "rb", **options) as file:
+    with _open(location) as file:
         return _read_up_to(cast("_Readable", file), max_bytes + 1)
+
+
+def chunks(location: Location) -> Generator[bytes]:
+    """The bytes, some MiB at a time. Raises what the file system raises."""
+    with _open(location) as file:
+        while chunk := cast("_Readable", file).read(_CHUNK_BYTES):
+            yield chunk
 
 
 def replace(location: Location, data: bytes) -> None:
@@ -68,6 +72,13 @@ def require_installed(location: Location) -> None:
 def below(folder: str, relative_path: str, *, is_web: bool) -> str:
     """The URI of a checked relative path below the URI of a folder."""
     return f"{folder}/{quote(relative_path) if is_web else relative_path}"
+
+
+def _open(location: Location) -> Any:
+    system, path = _open_system(location)
+    # A web page is streamed in one request; asking for its size first would be another, and may not be answered.
+    options: dict[str, Any] = {"block_size": 0, "size": 1} if location.is_web else {}
+    return system.open(path, "rb", **options)
 
 
 def _open_system(location: Location) -> tuple[Any, str]:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from tables import Outcome, build_table, prices_of
 
-from animatic.digest import Digest, digest_of, not_completed
-from animatic.results import STATUSES, Outcome, Provenance, build_table
+from animatic.digest import Digest, digest_of
+from animatic.facts import facts_of, not_completed
+from animatic.results import STATUSES, Provenance
 from animatic.shots import Shot, takes_of
 
 PROVIDER = "https://api.wavespeed.ai"
@@ -28,12 +30,12 @@ def table_of(statuses: Sequence[str]) -> Any:
         outputs = {"outputs": ("https://cdn.example/a.mp4",), "has_nsfw_contents": (False,)} if is_completed else {}
         outcomes[take.fingerprint] = Outcome(status=status, inference_ms=2_000 if is_completed else None, **outputs)
     manifest = pa.table({"image": [each.image for each in shots], "prompt": [each.prompt for each in shots]})
-    return build_table(shots, outcomes, {}, manifest, Provenance("run", "0" * 64, PROVIDER))
+    return build_table(shots, outcomes, {}, manifest, Provenance("run", "0" * 64))
 
 
 def digest(statuses: Sequence[str], **more: Any) -> Digest:
     return digest_of(
-        table_of(statuses),
+        facts_of(table := table_of(statuses), prices_of(table)),
         **{"run_id": "run", "results": "out|`.parquet", "submitted": len(statuses), "cost_usd": 2.5} | more,
     )
 

@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tables import Outcome, build_table
 
 from animatic.errors import LocationError
 from animatic.formats import SUFFIXES, check_suffix, decode, encode, neutralise, restore
-from animatic.results import RESULTS_SCHEMA, Outcome, Provenance, build_table
+from animatic.results import RESULTS_SCHEMA, Provenance
 from animatic.shots import DEFAULT_MODEL, Shot, takes_of
 
 PROVIDER = "https://api.wavespeed.ai"
@@ -54,7 +55,7 @@ def table_of(prompts: list[str], **carried: object) -> pa.Table:
         for take in takes_of(shot, PROVIDER)
     }
     raw = pa.table({"prompt": prompts, **carried})
-    return build_table(shots, outcomes, {}, raw, Provenance("r", "cd" * 32, PROVIDER))
+    return build_table(shots, outcomes, {}, raw, Provenance("r", "cd" * 32))
 
 
 def cells_of(data: bytes) -> list[list[str]]:

@@ -7,12 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pytest
+from tables import Outcome, build_table
 
 import animatic
 from animatic.errors import FixInputError, LocationError
 from animatic.formats import SUFFIXES, encode
 from animatic.frames import frame_of, read_results, summarise
-from animatic.results import RESULTS_SCHEMA, STATUSES, Outcome, Provenance, build_table
+from animatic.results import RESULTS_SCHEMA, STATUSES, Provenance
 from animatic.shots import DEFAULT_MODEL, Shot, takes_of
 
 PROVIDER = "https://api.wavespeed.ai"
@@ -67,7 +68,7 @@ def results() -> pa.Table:
     }
     shots.append(shot(9, "a"))
     raw = pa.table({"storyboard": ["?"] * 9, "note": ["=x", "", None, "'", "ü", "1", "-1", "\n", "y"]})
-    return build_table(shots, outcomes, {8: "prompt: found nothing"}, raw, Provenance("r", "ef" * 32, PROVIDER))
+    return build_table(shots, outcomes, {8: "prompt: found nothing"}, raw, Provenance("r", "ef" * 32))
 
 
 def written(table: pa.Table, folder: Path, suffix: str = ".parquet") -> pd.DataFrame:

@@ -3,7 +3,7 @@ import hashlib
 import pytest
 
 from animatic.errors import ManifestError
-from animatic.manifest import Manifest, Still, check, local_stills, read_table
+from animatic.manifest import CHECKED, Manifest, Still, check, local_stills, read_table
 
 PROVIDER = "https://api.example.com"
 URL = "https://e.com/a.png"
@@ -13,6 +13,11 @@ STILL = Still("5f" * 32, 1_000, 1280, 720, "PNG")
 def checked(text: str, *, stills: dict[str, Still | str] | None = None, provider: str = PROVIDER) -> Manifest:
     raw = read_table("shots.csv", text.encode())
     return check(raw, stills=stills or {}, storyboard_default="shots", provider=provider)
+
+
+def carried(manifest: Manifest, column: str) -> list[object]:
+    index = len(CHECKED) + manifest.carried.get_field_index(column)
+    return [value for part in manifest.parts() for value in part.batch.column(index).to_pylist()]
 
 
 def report_of(manifest: Manifest, *, skip_invalid: bool = False) -> list[str]:
@@ -25,7 +30,7 @@ def test_a_row_with_every_column() -> None:
     header = "model,takes,duration,aspect_ratio,storyboard,shot_id,prompt,image,note\n"
     manifest = checked(header + f"a/b,3.0,7,9:16,night, s1 , hello ,{URL},kept\n")
     manifest.require_valid()
-    (shot,) = manifest.shots
+    (shot,) = manifest.shots()
     assert (shot.row, shot.shot_id, shot.storyboard, shot.image, shot.still) == (1, "s1", "night", URL, URL)
     assert (shot.prompt, shot.model, shot.aspect_ratio, shot.duration, shot.takes) == (
         " hello ",
@@ -34,12 +39,12 @@ def test_a_row_with_every_column() -> None:
         "7s",
         3,
     )
-    assert manifest.table.column("note").to_pylist() == ["kept"]
+    assert carried(manifest, "note") == ["kept"]
 
 
 def test_absent_and_blank_cells_get_their_defaults() -> None:
     manifest = checked(f"image,prompt,duration,takes,model\n{URL},x, ,,\n")
-    (shot,) = manifest.shots
+    (shot,) = manifest.shots()
     assert (shot.storyboard, shot.model, shot.aspect_ratio, shot.duration, shot.takes) == (
         "shots",
         "wavespeed-ai/veo2-i2v",
@@ -53,7 +58,7 @@ def test_a_shot_without_a_name_is_called_by_its_first_fingerprint() -> None:
     manifest = checked(f"image,prompt,takes\n{URL},x,2\n")
     takes = list(manifest.takes())
     assert [take.number for take in takes] == [1, 2]
-    assert manifest.shots[0].shot_id == takes[0].fingerprint[:12]
+    assert next(manifest.shots()).shot_id == takes[0].fingerprint[:12]
 
 
 def test_rows_that_ask_for_the_same_take_share_its_fingerprint() -> None:
@@ -105,28 +110,28 @@ def test_a_missing_column_is_told_once_with_what_may_be_meant(header: str, meant
 @pytest.mark.parametrize("name", ["aspect ratio", "Aspect-Ratio", "duratoin", "take", "shotid", "Model", "story_board"])
 def test_a_near_miss_of_an_absent_column_is_never_taken_for_a_carried_one(name: str) -> None:
     manifest = checked(f"image,prompt,{name}\n{URL},x,\n")
-    assert not manifest.shots
+    assert not list(manifest.shots())
     assert "did you mean" in report_of(manifest, skip_invalid=True)[0]
 
 
 def test_other_names_and_doubles_of_columns_that_are_there_are_carried() -> None:
     manifest = checked(f"image,prompt,takes,Take,camera,notes\n{URL},x,2,b,c,d\n")
     manifest.require_valid()
-    assert manifest.table.column("Take").to_pylist() == ["b"]
+    assert carried(manifest, "Take") == ["b"]
 
 
 def test_a_shot_id_given_twice_is_a_fault_that_names_the_first() -> None:
     manifest = checked(f"image,prompt,shot_id\n{URL},,s1\n{URL},x,\n{URL},x, s1\n")
-    assert [fault.line for fault in manifest.faults] == [2, 4]
-    assert "which is the shot_id of line 2 already" in manifest.faults[1].found
+    assert [fault.line for fault in manifest.faults.shown] == [2, 4]
+    assert "which is the shot_id of line 2 already" in manifest.faults.shown[1].found
 
 
 def test_good_rows_run_when_bad_ones_are_skipped() -> None:
     manifest = checked(f"image,prompt,duration,takes\n{URL},a,9s,99\n{URL},b,5s,1\n{URL},c\n")
     manifest.require_valid(skip_invalid=True)
-    assert [shot.row for shot in manifest.shots] == [2]
-    assert [row for row, _ in manifest.invalid_rows] == [1, 3]
-    assert manifest.invalid_rows[0][1] == (
+    assert [shot.row for shot in manifest.shots()] == [2]
+    assert [row for row, _ in manifest.invalid_rows()] == [1, 3]
+    assert next(manifest.invalid_rows())[1] == (
         'duration: found "9s"; allowed: 5s, 6s, 7s, 8s | takes: found "99"; allowed: a whole number from 1 to 16'
     )
 
@@ -168,12 +173,12 @@ def test_only_paths_that_stay_inside_are_ever_asked_for() -> None:
 def test_a_still_that_cannot_be_used_is_a_fault_of_each_row_that_names_it() -> None:
     text = "image,prompt\na.png,x\nb.png,y\na.png,z\n"
     manifest = checked(text, stills={"a.png": "is empty\x1b", "b.png": STILL})
-    assert [fault.line for fault in manifest.faults] == [2, 4]
-    assert manifest.faults[0].found == r'"a.png": is empty\x1b'
+    assert [fault.line for fault in manifest.faults.shown] == [2, 4]
+    assert manifest.faults.shown[0].found == r'"a.png": is empty\x1b'
 
 
 def test_a_still_that_was_not_looked_for_is_a_fault() -> None:
-    assert [fault.kind for fault in checked("image,prompt\na.png,x\n").faults] == ["unusable still"]
+    assert [fault.kind for fault in checked("image,prompt\na.png,x\n").faults.shown] == ["unusable still"]
 
 
 def test_a_small_still_is_a_warning_once() -> None:
@@ -188,4 +193,4 @@ def test_a_small_still_is_a_warning_once() -> None:
 def test_any_file_name_gives_a_storyboard() -> None:
     raw = read_table("shots.csv", f"image,prompt\n{URL},x\n".encode())
     manifest = check(raw, stills={}, storyboard_default="a\nb" + "c" * 300, provider=PROVIDER)
-    assert manifest.shots[0].storyboard == "a_b" + "c" * 197
+    assert next(manifest.shots()).storyboard == "a_b" + "c" * 197

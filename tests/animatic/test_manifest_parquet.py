@@ -46,37 +46,38 @@ def refusal(data: bytes) -> str:
 )
 def test_numbers_and_any_kind_of_string_stand_for_their_text(durations: pa.Array) -> None:
     manifest = checked(parquet(image=[URL], prompt=["x"], duration=durations))
-    assert [shot.duration for shot in manifest.shots] == ["6s"]
+    assert [shot.duration for shot in manifest.shots()] == ["6s"]
 
 
 def test_nulls_and_nan_are_empty_cells() -> None:
     nothing = pa.nulls(1)
     manifest = checked(parquet(image=[URL], prompt=["x"], takes=[float("nan")], model=nothing, duration=[None]))
-    assert [(shot.takes, shot.duration) for shot in manifest.shots] == [(1, "5s")]
+    assert [(shot.takes, shot.duration) for shot in manifest.shots()] == [(1, "5s")]
 
 
 def test_faults_name_the_row() -> None:
     manifest = checked(parquet(image=[URL, URL], prompt=["x", "y"], duration=[5, 9]))
-    assert [(fault.line, fault.row) for fault in manifest.faults] == [(None, 2)]
+    assert [(fault.line, fault.row) for fault in manifest.faults.shown] == [(None, 2)]
     with pytest.raises(ManifestError, match=r'^shots\.parquet:row 2: duration: found "9"; allowed: 5s, 6s, 7s, 8s$'):
         manifest.require_valid()
 
 
 def test_an_all_null_row_keeps_its_number() -> None:
     manifest = checked(parquet(image=[None, URL], prompt=[None, "x"]))
-    assert [shot.row for shot in manifest.shots] == [2]
-    assert [row for row, _ in manifest.invalid_rows] == [1]
+    assert [shot.row for shot in manifest.shots()] == [2]
+    assert [row for row, _ in manifest.invalid_rows()] == [1]
 
 
 def test_columns_that_are_only_carried_keep_their_type() -> None:
-    table = checked(parquet(image=[URL], prompt=["x"], tags=[["a"]], score=[1.5])).table
-    assert table.schema.field("tags").type == pa.list_(pa.string())
-    assert table.column("score").to_pylist() == [1.5]
+    manifest = checked(parquet(image=[URL], prompt=["x"], tags=[["a"]], score=[1.5]))
+    assert manifest.carried.field("tags").type == pa.list_(pa.string())
+    (part,) = manifest.parts()
+    assert part.batch.column("score").to_pylist() == [1.5]
 
 
 def test_a_nested_column_where_text_is_meant_is_a_fault_of_the_header_and_not_of_every_row() -> None:
     manifest = checked(parquet(image=[[URL]] * 3, prompt=["x"] * 3))
-    assert [(fault.row, fault.kind) for fault in manifest.faults] == [(None, "bad column type")]
+    assert [(fault.row, fault.kind) for fault in manifest.faults.shown] == [(None, "bad column type")]
     with pytest.raises(ManifestError):
         manifest.require_valid(skip_invalid=True)
 
@@ -144,6 +145,6 @@ def test_a_damaged_file_raises_nothing_but_manifest_errors(data: st.DataObject) 
     except ManifestError as error:
         told = error.report
     else:
-        told = f"shots.parquet has {manifest.table.num_rows or 'no'} rows"
+        told = f"shots.parquet has {manifest.num_rows or 'no'} rows"
     assert told.startswith("shots.parquet")
     assert "no rows" not in told or "found no rows" in told

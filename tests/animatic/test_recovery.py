@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from animatic.intake import find_records
-from animatic.ledger import operations
+from animatic.fingerprints import digests_of
+from animatic.intake import dead_runs_of, find_standings, open_to_look
+from animatic.ledger import bulk, operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.liveness import alive, runs_folder
 from animatic.ledger.receipts import SLOT_BYTES, Receipt, encode
@@ -142,9 +143,17 @@ async def test_an_id_that_another_take_has_holds_both(dead: Dead) -> None:
 
 async def test_whoever_only_looks_sees_what_a_dead_run_was_submitting_as_unknown_and_writes_nothing(dead: Dead) -> None:
     await dead.submit()
-    url = f"sqlite:///{dead.path}"
+    url, take = f"sqlite:///{dead.path}", "f" * 64
+
+    async def look() -> tuple[object, ...]:
+        is_dead = dead_runs_of(url)
+        with open_to_look(url) as desk:
+            assert desk is not None
+            standings = await find_standings(desk, digests_of([take]), is_dead=is_dead)
+            outcomes = bulk.outcomes_from(await desk.do(bulk.seek_outcomes, [take]), is_dead)
+        return standings.kinds[standings.kind_of[0]].state, *outcomes["state"], *outcomes["error"]
+
     with alive(dead.path, "dead"):
-        assert (await find_records(url, ["f" * 64]))["f" * 64].state is State.SUBMITTING
-    found = (await find_records(url, ["f" * 64]))["f" * 64]
-    assert (found.state, found.error) == (State.UNKNOWN, "run dead died while it was submitting this take")
+        assert await look() == (State.SUBMITTING, State.SUBMITTING, None)
+    assert await look() == (State.UNKNOWN, State.UNKNOWN, "run dead died while it was submitting this take")
     assert await dead.state() == ("submitting", None)

@@ -27,7 +27,7 @@ def manifest_uri(tmp_path: Path) -> str:
 
 async def test_quotes_are_the_apis_by_length(studio: Any) -> None:
     sandbox = await studio.open_sandbox()
-    kinds = intake.kinds_of([*studio.takes("a", "b"), *studio.takes("a", duration="8s")])
+    kinds = [(DEFAULT_MODEL, duration, "16:9") for duration in ("5s", "8s")]
     async with WaveSpeedClient(sandbox.url, sandbox.key) as client:
         assert await intake.quote_all(client, kinds) == {
             (DEFAULT_MODEL, "5s", "16:9"): 2.5,
@@ -54,7 +54,7 @@ async def test_a_still_is_uploaded_as_it_was_planned(studio: Any, manifest_uri: 
 async def test_a_plan_makes_no_ledger_where_there_is_none(studio: Any, manifest_uri: str) -> None:
     manifest = intake.load_manifest(manifest_uri, "sandbox")
     plan = await intake.plan_against(f"sqlite:///{studio.ledger}", manifest, BuyingPolicy())
-    assert len(plan.to_buy) == 2
+    assert plan.to_buy == 2
     assert not studio.ledger.exists()
 
 
@@ -64,6 +64,6 @@ async def test_a_plan_knows_what_the_ledger_knows(studio: Any, manifest_uri: str
     remote = list(manifest.takes())[1]
     await studio.run([remote])
     plan = await intake.plan_against(f"sqlite:///{studio.ledger}", manifest, BuyingPolicy())
-    assert [take.shot.prompt for take in plan.to_buy] == ["push in"]
+    assert [take.shot.prompt for take in plan.takes_to_buy()] == ["push in"]
     assert plan.settled == {State.COMPLETED: 1}
     assert plan.cost_usd({priced_by(remote.shot): 2.5}) == 2.5

@@ -169,7 +169,7 @@ PLANTS = (
           (("animatic/ledger/operations.py", "    if State(owner.state) is State.SUBMITTED:\n", "    if False:\n"),),
           matrix("one id for two takes")),
     Plant("the take's number is no part of the fingerprint",
-          (("animatic/shots.py", '        "take": take,\n', ""),),
+          (("animatic/shots.py", "{asked}{take}}}", "{asked}1}}"),),
           matrix("two takes that ask for exactly the same")),
 )  # fmt: skip
 

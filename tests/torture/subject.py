@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from animatic import formats, intake, storage
+from animatic import intake
 from animatic.ledger import liveness, operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.schema import require_sound
 from animatic.pacing import Limits
 from animatic.plan import make_plan
+from animatic.projection import Projection
 from animatic.reconcile import reconcile
 from animatic.recovery import recover
 from animatic.shoot import Shoot
@@ -80,25 +81,21 @@ async def run_subject(place: Place, url: str, run_id: str, key: str = KEY, **mor
         async with WaveSpeedClient(url, key) as client:
             await recover(desk, place.ledger, client.latest_time)
             await reconcile(desk, client, PROVIDER, SETTLE_S)
-            keys = [take.fingerprint for take in manifest.takes()]
-            plan = make_plan(manifest, await desk.do(operations.look_up, keys, run_id), BuyingPolicy())
-            write(place, plan.table(plan.records, run_id))
+            plan = make_plan(manifest, await intake.find_standings(desk, manifest.digests, run_id), BuyingPolicy())
+            projection = Projection(plan, run_id, desk)
+            await projection.write(str(place.results))
             tally = Tally()
             usual = {"poll_floor_s": 0.03, "take_deadline_s": 20.0, "not_found_grace_s": 0.3}
             terms = Terms(run_id, PROVIDER, Limits(5_000, 100), **(usual | more))
             shoot = Shoot(terms, client, desk, receipts, tally)
             await shoot.prepare()
             try:
-                await shoot.shoot(plan.to_do)
+                await shoot.shoot(list(plan.takes_to_do()))
                 settled = await reconcile(desk, client, PROVIDER, SETTLE_S)
-                await shoot.shoot([plan.takes[key] for key in (*settled.adopted, *settled.absent) if key in plan.takes])
+                await shoot.shoot(plan.find([*settled.adopted, *settled.absent]))
             finally:
-                write(place, plan.table(await desk.do(operations.look_up, keys, run_id), run_id))
+                await projection.write(str(place.results))
     return tally.submissions
-
-
-def write(place: Place, table: object) -> None:
-    storage.replace_bytes(str(place.results), formats.encode(table, ".parquet"))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,98 @@
+"""What the end of a run tells of its results table, gathered while it is written: some 30 bytes a row. No pandas."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+from numpy.typing import NDArray
+
+from animatic.results import STATUSES
+
+pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
+
+MOST_ROWS_SHOWN = 200
+
+_SHOWN_COLUMNS = ("row", "shot_id", "take", "status", "error_code", "error", "prediction_id", "fingerprint")
+_TYPES: dict[str, Any] = {
+    "storyboard": np.int32,
+    "model": np.int32,
+    "kind": np.int32,
+    "status": np.int8,
+    "is_take": np.bool_,
+    "nsfw": np.int8,
+    "inference_ms": np.float64,
+    "attempts": np.int32,
+}
+
+
+@dataclass(slots=True, repr=False)
+class Facts:
+    """Facts of a results table, added piece by piece in the order of its rows.
+
+    Attributes:
+        counts: rows by status.
+        cached: rows whose take was final before the run began.
+        not_completed: the first rows that are not `completed`, at most 200, as plain values that survive JSON.
+        names: for `storyboard`, `model` and `kind` (a `price_key`) the texts that the codes of the columns stand for.
+        prices_usd: by `price_key`; set when all rows are there.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter[str])
+    cached: int = 0
+    not_completed: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    names: dict[str, dict[str | None, int]] = field(
+        default_factory=lambda: {name: {} for name in ("storyboard", "model", "kind")}
+    )
+    prices_usd: dict[str, float] = field(default_factory=dict[str, float])
+    _pieces: list[dict[str, NDArray[Any]]] = field(default_factory=list[dict[str, NDArray[Any]]])
+
+    def add(self, table: pa.Table, is_first: NDArray[np.bool_]) -> None:
+        """The next rows; `is_first` says which of them show their take for the first time."""
+        status = table["status"].combine_chunks().dictionary_encode()
+        self.counts.update({entry["values"]: entry["counts"] for entry in status.value_counts().to_pylist()})
+        self.cached += pc.sum(table["cached"]).as_py() or 0
+        if len(self.not_completed) < MOST_ROWS_SHOWN:
+            self.not_completed += not_completed(table, MOST_ROWS_SHOWN - len(self.not_completed))
+        kinds = pc.binary_join_element_wise(table["model"], table["duration"], table["aspect_ratio"], "|")
+        found: dict[str, Any] = {
+            "storyboard": self._codes("storyboard", table["storyboard"]),
+            "model": self._codes("model", table["model"]),
+            "kind": self._codes("kind", kinds),
+            "status": np.array([STATUSES.index(name) for name in status.dictionary.to_pylist()])[
+                status.indices.to_numpy()
+            ],
+            "is_take": pc.is_valid(table["take"]).to_numpy(),
+            "nsfw": pc.fill_null(table["nsfw"].cast(pa.int8()), -1).to_numpy(),
+            "inference_ms": pc.fill_null(table["inference_ms"].cast(pa.float64()), np.nan).to_numpy(),
+            "attempts": np.where(is_first, table["attempts"].to_numpy(), 0),
+        }
+        self._pieces.append({name: np.asarray(values, _TYPES[name]) for name, values in found.items()})
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One value for each row: a code, -1 for a `nsfw` that is not known, NaN for an `inference_ms` that is not."""
+        return np.concatenate([np.empty(0, _TYPES[name]), *(piece[name] for piece in self._pieces)])
+
+    def _codes(self, name: str, texts: pa.ChunkedArray) -> NDArray[np.int32]:
+        """Small numbers for texts, the same in every piece, in the order in which the texts first appear."""
+        encoded = texts.combine_chunks().dictionary_encode(null_encoding="encode")
+        known = self.names[name]
+        codes = [known.setdefault(text, len(known)) for text in encoded.dictionary.to_pylist()]
+        return np.array(codes, np.int32)[encoded.indices.to_numpy()]
+
+
+def not_completed(table: pa.Table, most: int) -> list[dict[str, Any]]:
+    """The first rows that are not `completed`, as plain values that survive JSON."""
+    rows = table.select(list(_SHOWN_COLUMNS)).filter(pc.not_equal(table["status"], "completed")).slice(0, most)
+    return [{name: value for name, value in row.items() if value is not None} for row in rows.to_pylist()]
+
+
+def facts_of(table: pa.Table, prices_usd: dict[str, float]) -> Facts:
+    """The facts of a whole table in memory."""
+    facts = Facts(prices_usd=prices_usd)
+    fingerprints = table["fingerprint"].to_pylist()
+    first = {name: index for index, name in reversed(list(enumerate(fingerprints)))}
+    facts.add(table, np.array([first[name] == index for index, name in enumerate(fingerprints)], bool))
+    return facts

@@ -1,0 +1,179 @@
+"""The results table out of the ledger: row group by row group, whole into its place at the end.
+
+The ledger is asked for some thousands of takes at a time, so a long table holds nobody up; it shows each take as it
+stood when its turn came.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animatic import formats, storage
+from animatic.facts import Facts
+from animatic.fingerprints import FingerprintSet, digests_of, hex_of
+from animatic.ledger.bulk import SEEK_TAKES, IsDead, Rows, nobody_is_dead, outcomes_from, seek_outcomes
+from animatic.ledger.desk import LedgerDesk
+from animatic.manifest import CHECKED, Part
+from animatic.plan import Plan
+from animatic.results import Asked, Outcomes, Prices, Provenance, price_key, schema_of, table_of
+from animatic.spool import nameless_file, no_room
+from animatic.takes import State, status_of
+
+_BEING_SUBMITTED = "a run is submitting it at this moment"
+
+
+class Projection:
+    """The table of a plan, as the ledger has it now. Not a dataclass on purpose: Prefect would walk all of it."""
+
+    __slots__ = ("_desk", "_is_dead", "_run_id", "plan")
+
+    def __init__(self, plan: Plan, run_id: str, desk: LedgerDesk | None, is_dead: IsDead = nobody_is_dead) -> None:
+        self.plan = plan
+        self._run_id, self._desk, self._is_dead = run_id, desk, is_dead
+
+    async def write(self, uri: str) -> Facts:
+        """Replace the results file as a whole: a reader sees the old table or this one; what it says.
+
+        Raises:
+            LocationError: it cannot be written; the old file is as it was.
+        """
+        manifest, loop = self.plan.manifest, asyncio.get_running_loop()
+        # One thread for all of it, since the C library keeps freed memory for each thread that used it.
+        with nameless_file() as file, ThreadPoolExecutor(1, "results") as aside:
+            writer = formats.open_writer(file, storage.name_of(uri), schema_of(manifest.carried))
+            sheet = _Sheet(self.plan, self._is_dead, writer)
+            for part in manifest.parts():
+                for piece in _pieces(part):
+                    await loop.run_in_executor(aside, sheet.add, piece, await self._rows(piece))
+            await loop.run_in_executor(aside, sheet.close, Provenance(self._run_id, manifest.sha256))
+            await loop.run_in_executor(aside, storage.replace_with, uri, file)
+        return sheet.facts
+
+    async def _rows(self, piece: Part) -> list[Any]:
+        """All attempts of its takes, each take's together; none where there is no ledger yet."""
+        if self._desk is None:
+            return []
+        names = hex_of(self.plan.manifest.digests[np.unique(piece.take_of)])
+        rows: list[Any] = []
+        for start in range(0, len(names), SEEK_TAKES):
+            rows += await self._desk.do(seek_outcomes, names[start : start + SEEK_TAKES])
+        return rows
+
+
+class _Sheet:
+    """A table while it is written."""
+
+    def __init__(self, plan: Plan, is_dead: IsDead, writer: formats.Writer) -> None:
+        self.facts = Facts()
+        self._manifest, self._is_dead, self._writer = plan.manifest, is_dead, writer
+        self._final_attempts = plan.final_attempts()
+        self._prices = Prices()
+        self._kinds: list[str] = [price_key(*kind) for kind in plan.manifest.kinds]
+        self._met = 0  # takes are numbered as they first appear, so those below are in the table already
+
+    def add(self, piece: Part, rows: Rows) -> None:
+        """The next piece. Raises LocationError where there is no room."""
+        columns = outcomes_from(rows, self._is_dead)
+        found = FingerprintSet(digests_of(columns["fingerprint"])).positions(piece.digests)
+        attempt_id = np.asarray(columns["attempt_id"], np.int64)
+        final = np.zeros(len(attempt_id), np.int64)
+        final[found[found >= 0]] = self._final_attempts[piece.take_of[found >= 0]]
+        outcomes = _outcomes(columns, (final == attempt_id).tolist())
+        own = piece.batch.select(range(len(CHECKED)))
+        carried = piece.batch.select(range(len(CHECKED), piece.batch.num_columns))
+        table = table_of(Asked(piece.row, own, carried, piece.lengths, piece.digests), outcomes, found)
+        is_first = self._meet(piece)
+        self._add_prices(piece, columns, found, is_first)
+        self.facts.add(table, _by_line(piece, is_first))
+        try:
+            self._writer.write(table)
+        except OSError as error:
+            raise no_room(error) from None
+
+    def close(self, provenance: Provenance) -> None:
+        """The end of the table. Raises LocationError where there is no room."""
+        self.facts.prices_usd = self._prices.usd()
+        try:
+            self._writer.close({**provenance.metadata, **self._prices.metadata})
+        except OSError as error:
+            raise no_room(error) from None
+
+    def _meet(self, piece: Part) -> NDArray[np.bool_]:
+        """Which of its takes show here for the first time."""
+        numbers, firsts = np.unique(piece.take_of, return_index=True)
+        is_first = np.zeros(len(piece.take_of), np.bool_)
+        is_first[firsts[numbers >= self._met]] = True
+        self._met = max(self._met, int(numbers.max(initial=-1)) + 1)
+        return is_first
+
+    def _add_prices(
+        self, piece: Part, columns: dict[str, Any], found: NDArray[np.int64], is_first: NDArray[np.bool_]
+    ) -> None:
+        new = is_first & (found >= 0)
+        kinds: list[int] = self._manifest.kind_of[piece.take_of[new]].tolist()
+        cost_usd, attempts = columns["cost_usd"], columns["attempts"]
+        for at, kind in zip(found[new].tolist(), kinds, strict=True):
+            self._prices.add(self._kinds[kind], cost_usd[at], attempts[at])
+
+
+def _pieces(part: Part) -> Iterator[Part]:
+    """A part of the manifest cut so that no piece has more lines than a row group."""
+    lines = np.cumsum(np.maximum(part.lengths, 1))
+    ends = np.concatenate([[0], np.cumsum(part.lengths)])
+    start = 0
+    while start < len(lines):
+        before = int(lines[start - 1]) if start else 0
+        stop = int(np.searchsorted(lines, before + formats.ROW_GROUP_ROWS, side="right"))
+        takes = slice(int(ends[start]), int(ends[stop]))
+        yield Part(
+            part.row + start,
+            part.batch.slice(start, stop - start),
+            part.lengths[start:stop],
+            part.take_of[takes],
+            part.digests[takes],
+        )
+        start = stop
+
+
+def _by_line(piece: Part, values: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Values of takes for the lines of the table, of which an invalid row has one too: False."""
+    if piece.lengths.all():
+        return values
+    lines = np.maximum(piece.lengths, 1)
+    spread = np.zeros(int(lines.sum()), bool)
+    spread[np.repeat(piece.lengths > 0, lines)] = values
+    return spread
+
+
+def _outcomes(columns: dict[str, Any], cached: list[bool]) -> Outcomes:
+    """What the results table shows of what the ledger knows."""
+    states: list[State] = columns["state"]
+    status = {state: status_of(state) for state in State}
+    return Outcomes(
+        status=[status[state] for state in states],
+        outputs=columns["outputs"],
+        has_nsfw_contents=columns["has_nsfw_contents"],
+        inference_ms=columns["inference_ms"],
+        prediction_id=columns["prediction_id"],
+        prediction_status=columns["prediction_status"],
+        error_code=columns["error_code"],
+        error=[
+            _BEING_SUBMITTED if state is State.SUBMITTING else error
+            for state, error in zip(states, columns["error"], strict=True)
+        ],
+        submitted_at=columns["submitted_at"],
+        completed_at=columns["completed_at"],
+        created_at=columns["created_at"],
+        polls=columns["polls"],
+        attempts=columns["attempts"],
+        cached=cached,
+        run_id=[
+            run_id if attempts else None
+            for run_id, attempts in zip(columns["run_id"], columns["attempts"], strict=True)
+        ],
+        cost_usd=columns["cost_usd"],
+    )

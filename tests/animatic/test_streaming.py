@@ -1,0 +1,295 @@
+"""From manifest to results in batches: the same table as row by row, and nothing that grows with the manifest."""
+
+import asyncio
+import csv
+import gc
+import io
+import json
+import random
+import tracemalloc
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tables import PROVIDER, Outcome, expected_prices, expected_rows, prices_of
+
+from animatic import formats, intake, storage
+from animatic.digest import digest_of
+from animatic.errors import LocationError, ManifestError
+from animatic.facts import Facts, not_completed
+from animatic.frames import frame_of, summarise
+from animatic.ledger import operations
+from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.records import Record
+from animatic.ledger.schema import ATTEMPT, RUN, TAKE, open_engine
+from animatic.manifest import Manifest, csv_text, parquet
+from animatic.projection import Projection
+from animatic.results import RESULTS_SCHEMA
+from animatic.spool import Spool
+from animatic.takes import FINAL, BuyingPolicy, State, status_of
+
+NOON = datetime(2026, 3, 1, 12)  # noqa: DTZ001 - as the ledger stores it
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of 7 rows and row groups of 10 lines."""
+    monkeypatch.setattr(csv_text, "ROWS_PER_BATCH", 7)
+    monkeypatch.setattr(parquet, "ROWS_PER_BATCH", 7)
+    monkeypatch.setattr(formats, "ROW_GROUP_ROWS", 20)
+
+
+def random_rows(chance: random.Random, rows: int) -> list[dict[str, Any]]:
+    """Rows that share takes, ask for several, and are bad now and then."""
+    return [
+        {
+            "image": chance.choice([f"https://stills.example/{row % 3}.png"] * 12 + ["", "/etc/passwd"]),
+            "prompt": chance.choice(["push in", "pan left", f"tilt up, {row}\nslowly", 'say "ü"', "", "x\x07"][:5]),
+            "duration": chance.choice(["5s", "6", "", None, "9s"]),
+            "takes": chance.choice([1, 1, 2, 16, None]),
+            "storyboard": chance.choice(["harbour", "", "night train"]),
+            "status": "approved",
+            "note": chance.choice([None, f"note {row}", "=1+1"]),
+            "fault": f"f{row}",
+        }
+        for row in range(1, rows + 1)
+    ]
+
+
+def write_manifest(path: Path, rows: Sequence[dict[str, Any]]) -> str:
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(list(rows)), path, row_group_size=11)
+        return str(path)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return str(path)
+
+
+def fill_ledger(folder: Path, fingerprints: Sequence[str], chance: random.Random) -> str:
+    """Most of these takes with an attempt, some bought twice."""
+    url = f"sqlite:///{folder / 'ledger.sqlite'}"
+    engine = open_engine(url)
+    attempts: list[dict[str, Any]] = []
+    for key in fingerprints:
+        if chance.random() < 0.2:
+            continue
+        states = [State.FAILED] * (chance.random() < 0.3) + [chance.choice(sorted(set(State) - {State.SUBMITTING}))]
+        for number, state in enumerate(states, start=1):
+            done = state is State.COMPLETED
+            attempts.append(
+                {
+                    "fingerprint": key,
+                    "attempt_no": number,
+                    "state": state.value,
+                    "run_id": "run-0",
+                    "allowed_by": "plan",
+                    "image_url": "u",
+                    "cost_usd": chance.choice([2.5, 4.0, 2.7, None]),
+                    "intent_at": NOON,
+                    "completed_at": NOON if done else None,
+                    "prediction_id": f"p{len(attempts)}" if state.value in {"submitted", "completed"} else None,
+                    "outputs": '["https://cdn.example/a.mp4"]' if done else None,
+                    "has_nsfw_contents": chance.choice(["[true]", "[false]", "[]", None]) if done else None,
+                    "inference_ms": chance.randrange(10_000, 60_000) if done else None,
+                    "error_code": None if done else 5000,
+                    "error": chance.choice([None, "the model failed"]),
+                    "polls": 3,
+                }
+            )
+    told = {"provider": PROVIDER, "model": "m", "duration": "5s", "request": "{}"}
+    with engine.begin() as db:
+        db.execute(RUN.insert().values(run_id="run-0", manifest="m", started_at=NOON, host="h", pid=1))
+        db.execute(TAKE.insert(), [{"fingerprint": key, **told} for key in fingerprints])
+        db.execute(ATTEMPT.insert(), attempts)
+    engine.dispose()
+    return url
+
+
+def outcome_of(record: Record) -> Outcome:
+    return Outcome(
+        status=status_of(record.state),
+        outputs=record.outputs,
+        has_nsfw_contents=record.has_nsfw_contents,
+        inference_ms=record.inference_ms,
+        prediction_id=record.prediction_id,
+        prediction_status=record.prediction_status,
+        error_code=record.error_code,
+        error=record.error,
+        submitted_at=record.submitted_at,
+        completed_at=record.completed_at,
+        created_at=record.created_at,
+        polls=record.polls,
+        attempts=record.attempts,
+        cached=record.state in FINAL,
+        run_id=record.run_id if record.attempts else None,
+        cost_usd=record.cost_usd,
+    )
+
+
+async def stream(ledger: str, manifest: Manifest, uri: str) -> Facts:
+    plan = await intake.plan_against(ledger, manifest, BuyingPolicy())
+    with intake.open_to_look(ledger) as desk:
+        return await Projection(plan, "run-1", desk).write(uri)
+
+
+@pytest.mark.usefixtures("small_batches")
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+async def test_the_table_is_the_one_that_is_written_row_by_row(tmp_path: Path, seed: int, suffix: str) -> None:
+    chance = random.Random(seed)
+    uri = write_manifest(tmp_path / f"shots{suffix}", random_rows(chance, 60))
+    manifest = intake.load_manifest(uri, PROVIDER)
+    manifest.require_valid(skip_invalid=True)
+    shots, invalid = list(manifest.shots()), dict(manifest.invalid_rows())
+    assert sorted([*invalid, *(shot.row for shot in shots)]) == list(range(1, 61))
+    assert len(manifest.rows) > 5
+    fingerprints = list(dict.fromkeys(take.fingerprint for take in manifest.takes()))
+    assert len(fingerprints) < len(list(manifest.takes()))
+    ledger = fill_ledger(tmp_path, fingerprints, chance)
+    with LedgerDesk(ledger) as desk:
+        records = await desk.do(operations.look_up, fingerprints, None)
+    outcomes = {key: outcome_of(record) for key, record in records.items()}
+
+    facts = await stream(ledger, manifest, str(tmp_path / "out.parquet"))
+    file = pq.ParquetFile(tmp_path / "out.parquet")
+    assert file.num_row_groups > 5
+    table = file.read()
+    raw = intake.read_manifest(uri).table
+    assert table.to_pylist() == expected_rows(shots, outcomes, invalid, raw, PROVIDER)
+    assert table.schema.names == [
+        *RESULTS_SCHEMA.names,
+        *[n for n in raw.column_names if n not in RESULTS_SCHEMA.names],
+    ]
+    assert prices_of(table) == expected_prices(shots, outcomes, PROVIDER)
+    assert table.schema.metadata[b"animatic.manifest_sha256"].decode() == manifest.sha256
+
+    digest = digest_of(facts, run_id="run-1", results="out", submitted=0, cost_usd=None)
+    assert digest.summary.equals(summarise(frame_of(table)))
+    assert digest.not_completed == not_completed(table, 200)
+    assert sum(digest.counts.values()) == table.num_rows
+    assert digest.cached == sum(table["cached"].to_pylist())
+    for other in (".csv", ".jsonl"):
+        await stream(ledger, manifest, str(tmp_path / f"out{other}"))
+        assert (tmp_path / f"out{other}").read_bytes() == formats.encode(table, other)
+
+
+@pytest.mark.usefixtures("small_batches")
+async def test_without_a_ledger_everything_is_pending_and_none_is_made(tmp_path: Path) -> None:
+    manifest = intake.load_manifest(write_manifest(tmp_path / "a.csv", random_rows(random.Random(1), 30)), PROVIDER)
+    facts = await stream(f"sqlite:///{tmp_path / 'none.sqlite'}", manifest, str(tmp_path / "out.jsonl"))
+    assert set(facts.counts) == {"pending", "invalid"}
+    assert not (tmp_path / "none.sqlite").exists()
+
+
+@pytest.mark.usefixtures("small_batches")
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_faults_are_the_same_wherever_batches_end(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = random_rows(random.Random(3), 80)
+    for row, cells in enumerate(rows):
+        cells["shot_id"] = f"s{row % 50}"
+    uri = write_manifest(tmp_path / f"shots{suffix}", rows)
+    reports = []
+    for size in (7, 13, 10_000):
+        monkeypatch.setattr(csv_text, "ROWS_PER_BATCH", size)
+        monkeypatch.setattr(parquet, "ROWS_PER_BATCH", size)
+        with pytest.raises(ManifestError) as refused:
+            intake.load_manifest(uri, PROVIDER).require_valid()
+        reports.append(refused.value.report)
+    assert reports[0] == reports[1] == reports[2]
+    assert reports[0].count("\n") == 50
+    assert "which is the shot_id of" in reports[0]
+
+
+def many(folder: Path, rows: int) -> str:
+    lines = (f"https://stills.example/{row}.png,push in past the wall {row},note {row}" for row in range(rows))
+    path = folder / f"{rows}.csv"
+    path.write_text("\n".join(["image,prompt,note", *lines]) + "\n")
+    return str(path)
+
+
+def peak_bytes(uri: str, ledger: str, out: str) -> int:
+    """The most that Python and numpy held at once from manifest to results."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        asyncio.run(stream(ledger, intake.load_manifest(uri, PROVIDER), out))
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_ten_times_the_rows_need_hardly_more_memory(tmp_path: Path) -> None:
+    ledger, out = f"sqlite:///{tmp_path / 'none.sqlite'}", str(tmp_path / "out.parquet")
+    small, large = many(tmp_path, 10_000), many(tmp_path, 100_000)
+    peak_bytes(small, ledger, out)
+    few, more = peak_bytes(small, ledger, out), peak_bytes(large, ledger, out)
+    assert more - few < 90_000 * 200  # bytes a row; one row as Python objects takes 2,000
+
+
+def test_arrow_holds_no_more_of_a_manifest_than_some_batches(tmp_path: Path) -> None:
+    pool, before = pa.default_memory_pool(), pa.total_allocated_bytes()
+    manifest = intake.load_manifest(many(tmp_path, 60_000), PROVIDER)
+    assert isinstance(manifest.rows, Spool)
+    assert pa.total_allocated_bytes() - before < 100_000
+    assert manifest.rows.size_bytes > 8_000_000
+    assert pool.max_memory() is None or pa.total_allocated_bytes() <= pool.max_memory()
+
+
+def test_a_spool_leaves_nothing_behind_and_is_gone_when_it_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    spool = Spool()
+    batches = [pa.RecordBatch.from_pydict({"a": [row, None], "b": [["x"], []]}) for row in range(5)]
+    for batch in batches:
+        spool.add(batch)
+    assert [spool.batch(index).to_pylist() for index in (4, 0, 2)] == [batches[i].to_pylist() for i in (4, 0, 2)]
+    assert len(spool) == 5
+    assert list(tmp_path.iterdir()) == []
+    spool.close()
+
+
+def test_where_there_is_no_room_for_temporary_files_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    with pytest.raises(LocationError, match=r"temporary files: cannot be written .*TMPDIR"):
+        Spool()
+
+
+def test_a_copy_is_the_file_and_no_larger_than_allowed(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 9_000
+    path = tmp_path / "a.bin"
+    path.write_bytes(data)
+    with storage.open_copy(str(path), max_bytes=len(data)) as copy:
+        assert copy.read() == data
+    with (
+        pytest.raises(LocationError, match="found more than 1,000 bytes"),
+        storage.open_copy(str(path), max_bytes=1_000),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
+async def test_known_columns_are_read_from_a_table_in_pieces(tmp_path: Path, suffix: str) -> None:
+    manifest = intake.load_manifest(write_manifest(tmp_path / "a.csv", random_rows(random.Random(5), 50)), PROVIDER)
+    await stream(f"sqlite:///{tmp_path / 'none.sqlite'}", manifest, str(tmp_path / f"out{suffix}"))
+    whole = formats.decode((tmp_path / f"out{suffix}").read_bytes(), f"out{suffix}")
+    wanted = ("fingerprint", "attempts")
+    with (tmp_path / f"out{suffix}").open("rb") as file:
+        pieces = list(formats.read_columns(file, f"out{suffix}", wanted))
+    assert pa.concat_tables(pieces).to_pylist() == whole.select(list(wanted)).to_pylist()
+    with pytest.raises(LocationError):
+        list(formats.read_columns(io.BytesIO(b"nothing of ours\n"), f"out{suffix}", wanted))
+
+
+def test_json_of_what_is_not_completed_survives(tmp_path: Path) -> None:
+    manifest = intake.load_manifest(many(tmp_path, 300), PROVIDER)
+    facts = asyncio.run(stream(f"sqlite:///{tmp_path / 'none.sqlite'}", manifest, str(tmp_path / "out.csv")))
+    assert len(facts.not_completed) == 200
+    assert json.loads(json.dumps(facts.not_completed)) == facts.not_completed
+    assert len(list(manifest.shots())) == 300
