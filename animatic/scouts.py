@@ -39,13 +39,10 @@ class Scouts:
         waiting = self._waiting.get(kind)
         if not waiting:
             return
-        if self._experience.is_known(kind):
-            del self._waiting[kind]
-            for word in waiting:
-                _wake(word)
-        else:
-            _wake(word := next(iter(waiting)))
+        told = list(waiting) if self._experience.is_known(kind) else [next(iter(waiting))]
+        for word in told:
             del waiting[word]
+            _wake(word)
 
     async def _wait(self, kind: Hashable, until: float) -> None:
         while self._halt.is_watching and self._loop.time() < until:

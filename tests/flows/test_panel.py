@@ -13,7 +13,8 @@ from flows.terminal import PlainConsole
 
 def tally_of(total: int, settled: dict[str, State] | None = None, **more: object) -> Tally:
     tally = Tally(total=total, **more)  # pyright: ignore[reportArgumentType]
-    for fingerprint, state in (settled or {}).items():
+    for name, state in (settled or {}).items():
+        fingerprint = name.encode().hex()
         tally.submitted(fingerprint, 2.5)
         tally.settled(fingerprint, state)
     return tally
