@@ -1,4 +1,7 @@
-"""Several runs at once on one SQLite ledger: together they keep one account's limits, and lose nothing."""
+"""Several runs at once on one SQLite ledger: together they keep one account's limits, and lose nothing.
+
+No takes are queued ahead, so that the places can be counted exactly.
+"""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +31,7 @@ def _together(studio: Studio, runs: int, takes: int) -> Result:
             room = rooms[number]
             manifest = write_manifest(room / "shots.parquet", takes // runs, f"run-{number}")
             command, env = studio.command("animatic", server, room, manifest, shared / "ledger.sqlite")
-            return measure(command, env, room)
+            return measure(command, env | {"ANIMATIC_QUEUED_AHEAD": "0"}, room)
 
         with ThreadPoolExecutor(runs) as pool:
             took = list(pool.map(shoot, range(runs)))

@@ -15,12 +15,14 @@ from typing import Any
 import httpx
 import pytest
 from ports import free_port
+from sqlalchemy.event import listen
 
 from animatic.errors import ApiBusyError, ApiUnreachableError
 from animatic.ledger import operations
 from animatic.pacing import Limits
 from animatic.shoot import LEAST_AT_HAND
 from animatic.shots import Take
+from animatic.takes import BuyingPolicy
 from animatic.wavespeed.transport import AiohttpTransport
 
 pytestmark = pytest.mark.sandbox
@@ -386,3 +388,20 @@ async def test_a_run_that_stops_takes_up_what_is_left_without_waiting(studio: An
     await run.shoot.take_up(takes)
     run.shoot.halt.stop_all("interrupted")
     await asyncio.wait_for(run.shoot.take_up(takes), 0.5)
+
+
+async def test_nothing_in_the_loop_reads_a_whole_table(studio: Any) -> None:
+    """Every statement that a run makes for its takes goes by an index, as SQLite itself says."""
+    await studio.open_sandbox(scenario_of={2: "fails"})
+    takes = studio.takes(*(f"push in {number}" for number in range(8)))
+    run = await studio.begin(policy=BuyingPolicy(attempts=2), max_usd=100.0)
+    asked: dict[str, Any] = {}
+    listen(run.desk._engine, "before_cursor_execute", lambda *each: asked.setdefault(each[2], each[3]))
+    await run.see_through(takes)
+    assert (await studio.states(takes), len(studio.accepted)) == ({"completed": 8}, 9)  # one was bought again
+    reading = {text: values for text, values in asked.items() if text.split()[0] in {"SELECT", "UPDATE", "DELETE"}}
+    assert len(reading) > 8
+    with closing(sqlite3.connect(studio.ledger)) as ledger:
+        for text, values in reading.items():
+            plan = [line for *_, line in ledger.execute(f"EXPLAIN QUERY PLAN {text}", values)]
+            assert not [line for line in plan if line.startswith("SCAN") and "CONSTANT" not in line], (text, plan)
