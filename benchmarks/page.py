@@ -32,6 +32,9 @@ def write_page(parts: Result, docs: Path = DOCS) -> None:
         if name in parts:
             text = replaced(text, name, f"{made(parts[name])}\n\n{_when(parts[name])}")
     page.write_text(text)
+    readme = docs.parent / "README.md"
+    if "cpu" in parts and readme.exists():
+        readme.write_text(replaced(readme.read_text(), "cpu in short", _cpu_in_short(parts["cpu"])))
     for name, draw in _PICTURES.items():
         if name in parts:
             draw(parts[name], docs / f"performance-{name}.png")
@@ -89,6 +92,12 @@ def _cpu(part: Result) -> str:
         "RSS, MB", "tree, MB",
     ]  # fmt: skip
     return table(head, (_contender(row) for row in part["contenders"]))
+
+
+def _cpu_in_short(part: Result) -> str:
+    head = ["", "CPU a take, ms", "time against the ideal", "requests a take", "memory, MB"]
+    columns = (0, 1, 3, 6, 9)
+    return table(head, ([_contender(row)[column] for column in columns] for row in part["contenders"]))
 
 
 def _contender(row: Result) -> Sequence[object]:
