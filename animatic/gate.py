@@ -212,7 +212,8 @@ class Gate:
         """Ask for more starts; how long to wait where there are none."""
         self._retire_block()
         settled, self._settled = self._settled, []
-        block_id, granted = await self._account.take_starts(self._starting, settled)
+        soon = self._starting + self._waiting  # who waits for a place will start when there is one
+        block_id, granted = await self._account.take_starts(soon, settled)
         self._block = Block(block_id, granted.starts)
         return granted.wait_s
 
