@@ -30,8 +30,8 @@ from animatic.takes import (
 TASKS_OF_ONE = 200
 """Up to this many takes each is a Prefect task run of its own."""
 
-LEAST_IN_A_BATCH = 50
-"""Beyond that a task run is worth its 25 ms of CPU only with some takes in it."""
+LEAST_IN_A_BATCH = 100
+"""Beyond that a task run is worth its 10 ms of CPU and more only with some takes in it."""
 
 MOST_BATCHES = 400
 """Then batches grow, so that a flow run stays below some 500 task runs, uploads and quotes included."""

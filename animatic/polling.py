@@ -146,10 +146,10 @@ class Experience:
         return self._counts.get(kind, 0) >= SCOUTS_DONE
 
     def schedule(self, kind: Hashable) -> Schedule:
-        """The schedule for a kind of take as of now; made anew when a tenth more has been seen."""
+        """The schedule for a kind of take as of now; made anew when a fifth more has been seen."""
         count = self._counts.get(kind, 0)
         made_at, schedule = self._schedules.get(kind, (-1, None))
-        if schedule is None or count >= made_at + max(1, min(made_at, MOST_REMEMBERED) // 10):
+        if schedule is None or count >= made_at + max(1, min(made_at, MOST_REMEMBERED) // 5):
             schedule = Schedule(fit(self._seen.get(kind, ())), self.floor_s)
             self._schedules[kind] = (count, schedule)
         return schedule

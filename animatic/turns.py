@@ -2,6 +2,7 @@
 
 import asyncio
 import heapq
+import math
 from itertools import count
 
 from animatic.gate import Halt, Halted
@@ -13,11 +14,13 @@ class Turns:
     Args:
         per_second: looks, on average; a tenth of a second's may come at once.
         halt: ends all waiting.
+        tick_s: turns are given out at multiples of this, so that many looks come of one waking; that late is a look.
     """
 
-    def __init__(self, per_second: float, halt: Halt) -> None:
+    def __init__(self, per_second: float, halt: Halt, tick_s: float = 0.0) -> None:
         self._spacing_s = 1.0 / per_second
         self._slack_s = 0.1
+        self._tick_s = tick_s
         self._halt = halt
         self._loop = asyncio.get_running_loop()
         self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
@@ -32,6 +35,7 @@ class Turns:
         Raises:
             Halted: the run stopped watching, before or meanwhile.
         """
+        due = next_tick(due, self._tick_s)
         while self._halt.is_watching:
             turn: asyncio.Future[None] = self._loop.create_future()
             number = next(self._numbers)
@@ -58,7 +62,7 @@ class Turns:
                 continue
             soonest = max(due, self._free_at - self._slack_s)
             if soonest > now:
-                self._wake_at(soonest)
+                self._wake_at(next_tick(soonest, self._tick_s))
                 return
             heapq.heappop(self._waiting)
             self._free_at = max(self._free_at, now) + self._spacing_s
@@ -69,3 +73,8 @@ class Turns:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_at(moment, self._give_out)
+
+
+def next_tick(moment: float, tick_s: float) -> float:
+    """The next multiple of the tick from a moment on; the moment itself where there is no tick."""
+    return math.ceil(moment / tick_s) * tick_s if tick_s else moment

@@ -24,6 +24,9 @@ from animatic.wavespeed.client import Look, WaveSpeedClient
 from animatic.wavespeed.wire import Prediction
 
 JITTER = 0.05
+FLOOR_TICKS, LONGEST_TICK_S = 20, 0.1
+"""Looks come at ticks, a twentieth of the floor apart and no more than this: waking up costs as much as a look."""
+
 WRITES_WITHIN_S = 0.1
 """How long an answer waits for others, to share a transaction with them. Nothing hangs on it: it can be asked again."""
 
@@ -44,7 +47,7 @@ class Watch:
         self._experience = Experience(terms.poll_floor_s)
         self._lag = Lag()
         self._scouts = Scouts(self._experience, halt)
-        self._turns = Turns(terms.looks_per_second, halt)
+        self._turns = Turns(terms.looks_per_second, halt, min(terms.poll_floor_s / FLOOR_TICKS, LONGEST_TICK_S))
 
     async def learn(self) -> None:
         """Ask the ledger how long takes lately were."""

@@ -5,6 +5,7 @@ same time share a transaction. One that fails does not take the others with it: 
 savepoint of its own. A commit that fails fails them all.
 """
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -108,9 +109,10 @@ def _in_savepoint(db: sa.Connection, operation: Operation) -> Answer:
     try:
         with db.begin_nested():
             return Answer(operation(db))
-    except IntegrityError as error:
-        return Answer(error=LedgerUnusableError(f'the ledger refused a change: "{error.orig}"'))
-    except DBAPIError:
+    except (IntegrityError, sqlite3.IntegrityError) as error:
+        said = getattr(error, "orig", error)
+        return Answer(error=LedgerUnusableError(f'the ledger refused a change: "{said}"'))
+    except (DBAPIError, sqlite3.Error):
         raise
     except Exception as error:  # noqa: BLE001 - handed to whoever asked, who knows what it means
         return Answer(error=error)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from animatic.errors import BudgetError, LedgerError, TakenError
+from animatic.ledger.prepared import Prepared
 from animatic.ledger.records import Finish, Intent, Record
 from animatic.ledger.schema import ATTEMPT, REMARK, RUN, TAKE
 from animatic.takes import FINAL, LEAST_USD, PAID, SUCCESSORS, Standing, State, permission_to_buy
@@ -21,24 +22,36 @@ LOOKUP_CHUNK = 5_000
 HISTORY_ROWS = 2_000
 MOST_REMARKS = 20
 
-# Statements of the loop, made once: making one costs four times as much as running it.
-_INSERT_TAKE = sa.text(
-    "INSERT INTO take (fingerprint, provider, model, duration, request) "
-    "VALUES (:fingerprint, :provider, :model, :duration, :request) ON CONFLICT (fingerprint) DO NOTHING"
+_INSERT_TAKE = Prepared(
+    sa.text(
+        "INSERT INTO take (fingerprint, provider, model, duration, request) "
+        "VALUES (:fingerprint, :provider, :model, :duration, :request) ON CONFLICT (fingerprint) DO NOTHING"
+    )
 )
-_INSERT_ATTEMPT = ATTEMPT.insert()
-_ATTEMPTS_OF = (
+_INTENT_COLUMNS = (
+    *("fingerprint", "attempt_no", "state", "run_id", "allowed_by", "image_url", "cost_usd", "intent_at", "nonce"),
+    *("window_from", "window_to"),
+)
+_INSERT_ATTEMPT = Prepared(
+    ATTEMPT.insert()
+    .values({name: sa.bindparam(name, type_=ATTEMPT.c[name].type) for name in _INTENT_COLUMNS})
+    .returning(ATTEMPT.c.attempt_id)
+)
+_ATTEMPTS_OF = Prepared(
     sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.attempt_no, ATTEMPT.c.state, ATTEMPT.c.error_code, ATTEMPT.c.run_id)
     .where(ATTEMPT.c.fingerprint == sa.bindparam("of_take"))
     .order_by(ATTEMPT.c.attempt_no)
 )
 _COMMITTED_THEN: Any = RUN.c.committed_usd + sa.bindparam("cost_usd", type_=sa.Float)
-_RESERVE = RUN.update().where(RUN.c.run_id == sa.bindparam("by_run")).values(committed_usd=_COMMITTED_THEN)
-_RESERVE_WITHIN = _RESERVE.where(sa.bindparam("most_usd", type_=sa.Float) >= _COMMITTED_THEN)
-_OTHER_OWNER = sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.fingerprint, ATTEMPT.c.state, ATTEMPT.c.run_id).where(
-    ATTEMPT.c.prediction_id == sa.bindparam("of_prediction"), ATTEMPT.c.attempt_id != sa.bindparam("but_attempt")
+_RESERVING = RUN.update().where(RUN.c.run_id == sa.bindparam("by_run")).values(committed_usd=_COMMITTED_THEN)
+_RESERVE = Prepared(_RESERVING)
+_RESERVE_WITHIN = Prepared(_RESERVING.where(sa.bindparam("most_usd", type_=sa.Float) >= _COMMITTED_THEN))
+_OTHER_OWNER = Prepared(
+    sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.fingerprint, ATTEMPT.c.state, ATTEMPT.c.run_id).where(
+        ATTEMPT.c.prediction_id == sa.bindparam("of_prediction"), ATTEMPT.c.attempt_id != sa.bindparam("but_attempt")
+    )
 )
-_STATE_OF = sa.select(ATTEMPT.c.state).where(ATTEMPT.c.attempt_id == sa.bindparam("of_attempt"))
+_STATE_OF = Prepared(sa.select(ATTEMPT.c.state).where(ATTEMPT.c.attempt_id == sa.bindparam("of_attempt")))
 
 
 def begin_run(db: sa.Connection, run_id: str, manifest: str, host: str, pid: int) -> None:
@@ -88,8 +101,8 @@ def intend(db: sa.Connection, intent: Intent) -> int:
         state = newest and newest.standing.state
         raise TakenError(f"take {intent.fingerprint[:12]}: it is {state} by now, and stays so")
     _reserve(db, intent)
-    db.execute(
-        _INSERT_TAKE,
+    _INSERT_TAKE.run(
+        db,
         {
             "fingerprint": intent.fingerprint,
             "provider": intent.provider,
@@ -114,8 +127,8 @@ def intend(db: sa.Connection, intent: Intent) -> int:
         db.execute(again.values(error=None, error_code=None, **values))
         return newest.attempt_id
     number = 1 if newest is None else newest.attempt_no + 1
-    made = db.execute(_INSERT_ATTEMPT, {"fingerprint": intent.fingerprint, "attempt_no": number, **values})
-    return int((made.inserted_primary_key or (0,))[0])
+    made = _INSERT_ATTEMPT.run(db, {"fingerprint": intent.fingerprint, "attempt_no": number, **values})
+    return int(made.fetchall()[0][0])
 
 
 class _Newest(NamedTuple):
@@ -127,12 +140,12 @@ class _Newest(NamedTuple):
 
 
 def _newest(db: sa.Connection, fingerprint: str, run_id: str) -> _Newest | None:
-    tries = db.execute(_ATTEMPTS_OF, {"of_take": fingerprint}).all()
+    tries = _ATTEMPTS_OF.run(db, {"of_take": fingerprint}).fetchall()
     if not tries:
         return None
-    newest = tries[-1]
-    standing = standing_of([(State(each.state), each.error_code, each.run_id) for each in tries], run_id)
-    return _Newest(newest.attempt_id, newest.attempt_no, standing)
+    attempt_id, attempt_no, *_ = tries[-1]
+    standing = standing_of([(State(state), code, by) for _, _, state, code, by in tries], run_id)
+    return _Newest(attempt_id, attempt_no, standing)
 
 
 def _reserve(db: sa.Connection, intent: Intent) -> None:
@@ -143,9 +156,9 @@ def _reserve(db: sa.Connection, intent: Intent) -> None:
     most_usd = intent.max_usd
     asked = {"by_run": intent.run_id, "cost_usd": cost_usd}
     if most_usd is None:
-        changed = db.execute(_RESERVE, asked)
+        changed = _RESERVE.run(db, asked)
     else:
-        changed = db.execute(_RESERVE_WITHIN, asked | {"most_usd": most_usd + LEAST_USD})
+        changed = _RESERVE_WITHIN.run(db, asked | {"most_usd": most_usd + LEAST_USD})
     if changed.rowcount != 1 and most_usd is None:
         raise LedgerError(f"run {intent.run_id}: not in the ledger; begin it first")
     if changed.rowcount != 1:
@@ -157,20 +170,21 @@ def accept(db: sa.Connection, attempt_id: int, prediction_id: str, prediction_st
 
     The other stays as it is where its answer is final, which is then remarked.
     """
-    owner = db.execute(_OTHER_OWNER, {"of_prediction": prediction_id, "but_attempt": attempt_id}).first()
+    owner = _OTHER_OWNER.run(db, {"of_prediction": prediction_id, "but_attempt": attempt_id}).fetchone()
     if owner is None:
         values = {"prediction_id": prediction_id, "prediction_status": prediction_status, "submitted_at": now()}
         move(db, attempt_id, State.SUBMITTED, values)
         return True
+    other_attempt, other, state, other_run = owner
     mine = db.execute(sa.select(ATTEMPT.c.fingerprint).where(ATTEMPT.c.attempt_id == attempt_id)).scalar_one()
     said = f"the API gave prediction {prediction_id} to this take and to take"
-    error = f"{said} {owner.fingerprint[:12]}; {settled_by_hand(mine, prediction_id)}"
+    error = f"{said} {other[:12]}; {settled_by_hand(mine, prediction_id)}"
     move(db, attempt_id, State.HELD, {"error": error, "submitted_at": now()})
-    error = f"{said} {mine[:12]}; {settled_by_hand(owner.fingerprint, prediction_id)}"
-    if State(owner.state) is State.SUBMITTED:
-        move(db, owner.attempt_id, State.HELD, {"error": error})
+    error = f"{said} {mine[:12]}; {settled_by_hand(other, prediction_id)}"
+    if State(state) is State.SUBMITTED:
+        move(db, other_attempt, State.HELD, {"error": error})
     else:
-        remark(db, owner.attempt_id, owner.run_id, error)
+        remark(db, other_attempt, other_run, error)
     return False
 
 
@@ -221,7 +235,7 @@ def finish(db: sa.Connection, attempt_id: int, end: Finish, polls: int, run_id: 
 
     Where the attempt has a final state already, or is held, that stays; an answer that says otherwise is remarked.
     """
-    found = db.execute(_STATE_OF, {"of_attempt": attempt_id}).scalar()
+    found = _state_of(db, attempt_id)
     if found is not None and State(found) in FINAL | {State.HELD}:
         if found == end.state.value:
             return None
@@ -314,10 +328,15 @@ def move(db: sa.Connection, attempt_id: int, to: State, values: Mapping[str, Any
 
     `polls` among the values are added to those before; a `window_to` never makes the window end sooner.
     """
-    changed = db.execute(_move_to(to, tuple(sorted(values))), {"of_attempt": attempt_id, **_as_new(values)})
+    changed = _move_to(to, tuple(sorted(values))).run(db, {"of_attempt": attempt_id, **_as_new(values)})
     if changed.rowcount != 1:
-        found = db.execute(_STATE_OF, {"of_attempt": attempt_id}).scalar()
+        found = _state_of(db, attempt_id)
         raise LedgerError(f"attempt {attempt_id}: found state {found}, which {to} may not follow")
+
+
+def _state_of(db: sa.Connection, attempt_id: int) -> str | None:
+    found = _STATE_OF.run(db, {"of_attempt": attempt_id}).fetchone()
+    return found[0] if found else None
 
 
 def _as_new(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -326,8 +345,8 @@ def _as_new(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @functools.cache
-def _move_to(to: State, names: tuple[str, ...]) -> sa.Update:
-    """The statement that moves an attempt; there are a dozen of them, and making one costs more than running it."""
+def _move_to(to: State, names: tuple[str, ...]) -> Prepared:
+    """The statement that moves an attempt; there are a dozen of them."""
     allowed_from = [state.value for state, successors in SUCCESSORS.items() if to in successors]
     new: dict[str, Any] = {name: sa.bindparam(f"new_{name}", type_=ATTEMPT.c[name].type) for name in names}
     if "polls" in new:
@@ -335,11 +354,8 @@ def _move_to(to: State, names: tuple[str, ...]) -> sa.Update:
     if "window_to" in new:
         new["window_to"] = _no_sooner_than(new["window_to"])
     is_allowed = sa.or_(*(ATTEMPT.c.state == state for state in allowed_from))  # an IN would be spelled out each time
-    return (
-        ATTEMPT.update()
-        .where(ATTEMPT.c.attempt_id == sa.bindparam("of_attempt"), is_allowed)
-        .values(state=to.value, **new)
-    )
+    moving = ATTEMPT.update().where(ATTEMPT.c.attempt_id == sa.bindparam("of_attempt"), is_allowed)
+    return Prepared(moving.values(state=to.value, **new))
 
 
 def standing_of(tries: Sequence[tuple[State, int | None, str]], run_id: str | None) -> Standing:

@@ -206,7 +206,7 @@ def open_engine(url: str) -> sa.Engine:
 
 def is_locked(error: Exception) -> bool:
     """Whether somebody else kept us out for all of `BUSY_TIMEOUT_S`."""
-    return isinstance(error, DBAPIError) and "database is locked" in str(error.orig)
+    return "database is locked" in str(getattr(error, "orig", error))
 
 
 def said_by(error: Exception) -> str:

@@ -166,7 +166,7 @@ PLANTS = (
           (("animatic/ledger/operations.py", "if found is not None and State(found) in FINAL | {State.HELD}:", "if False:"),),
           "pytest tests/animatic/ledger/test_operations.py -k contradicts"),
     Plant("one id for two takes holds only one of them",
-          (("animatic/ledger/operations.py", "    if State(owner.state) is State.SUBMITTED:\n", "    if False:\n"),),
+          (("animatic/ledger/operations.py", "    if State(state) is State.SUBMITTED:\n", "    if False:\n"),),
           matrix("one id for two takes")),
     Plant("the take's number is no part of the fingerprint",
           (("animatic/shots.py", "{asked}{take}}}", "{asked}1}}"),),

@@ -62,12 +62,14 @@ async def test_who_may_wait_is_done_with_what_is_asked_meanwhile(office_of: Any)
 
 async def test_who_may_wait_waits_no_longer_than_that(office_of: Any) -> None:
     office = office_of()
-    began = asyncio.get_running_loop().time()
-    first = asyncio.ensure_future(office.clerk.ask(1, 0.05))
-    await asyncio.sleep(0.03)
-    second = asyncio.ensure_future(office.clerk.ask(2, 0.05))  # does not put the first one off
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(0.2 - loop.time() % 0.2)  # who may wait for 0.2 s waits for its next multiple
+    began = loop.time()
+    first = asyncio.ensure_future(office.clerk.ask(1, 0.2))
+    await asyncio.sleep(0.1)
+    second = asyncio.ensure_future(office.clerk.ask(2, 0.2))  # does not put the first one off
     assert await first == 1
-    assert 0.05 <= asyncio.get_running_loop().time() - began < 5
+    assert 0.15 <= loop.time() - began < 5
     assert (await second, office.groups) == (4, [[1, 2]])
 
 
