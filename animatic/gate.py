@@ -54,18 +54,16 @@ class Halt:
             waking: asyncio.Future[None] = loop.create_future()
             timer = loop.call_later(remaining_s, _wake, waking)
             try:
-                with self.waking(waking):
-                    await waking
+                await self.wait(waking)
             finally:
                 timer.cancel()
         raise Halted
 
-    @contextmanager
-    def waking(self, sleeper: asyncio.Future[None]) -> Generator[None]:
-        """Set the result of a future should the run stop within the block."""
+    async def wait(self, sleeper: asyncio.Future[None]) -> None:
+        """Wait for a future, whose result is set should the run stop meanwhile."""
         self._sleeping.add(sleeper)
         try:
-            yield
+            await sleeper
         finally:
             self._sleeping.discard(sleeper)
 
@@ -250,8 +248,7 @@ class Gate:
         self._left = left = asyncio.get_running_loop().create_future()
         timer = asyncio.get_running_loop().call_later(seconds, _wake, left)
         try:
-            with self._halt.waking(left):
-                await left
+            await self._halt.wait(left)
         finally:
             timer.cancel()
 

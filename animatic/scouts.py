@@ -51,8 +51,7 @@ class Scouts:
             waiting[word] = None
             timer = self._loop.call_at(until, _wake, word)
             try:
-                with self._halt.waking(word):
-                    await word
+                await self._halt.wait(word)
             finally:
                 timer.cancel()
                 is_told = word not in waiting

@@ -43,8 +43,7 @@ class Turns:
             if self._waiting[0][2] is turn:
                 self._wake_at(due)
             try:
-                with self._halt.waking(turn):
-                    await turn
+                await self._halt.wait(turn)
                 if number in self._given:
                     return
             finally:

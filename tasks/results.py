@@ -19,7 +19,7 @@ from animatic.projection import Projection
 from animatic.tally import Tally
 from tasks.policies import NEVER_CACHED
 
-PROGRESS_EVERY_S = 5.0
+PROGRESS_EVERY_S = 15.0
 LAST_UPDATE_WITHIN_S = 10.0
 
 

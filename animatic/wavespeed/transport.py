@@ -79,7 +79,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         response = await session.request(
             request.method, url, headers=headers, data=request.content or None, allow_redirects=False
         )
-        return httpx.Response(response.status, headers=response.raw_headers, stream=_Body(response), request=request)
+        return httpx.Response(
+            response.status, stream=_Body(response), request=request, extensions={_RAW_HEADERS: response.raw_headers}
+        )
 
     def _open(self) -> aiohttp.ClientSession:
         """Inside the event loop, which a session belongs to."""
@@ -101,6 +103,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
 
 _AS_AIOHTTP = "animatic.as_aiohttp"
+_RAW_HEADERS = "animatic.raw_headers"
+"""Where our transport leaves an answer's headers: httpx's own form of them costs more than the rest of an answer."""
 
 
 def _as_aiohttp(request: httpx.Request) -> tuple[yarl.URL, CIMultiDict[str]]:
@@ -138,10 +142,11 @@ async def fetch(
     try:
         async with asyncio.timeout(deadline_s):
             response = await transport.handle_async_request(request)
+            stream = cast("httpx.AsyncByteStream", response.stream)
             try:
-                body = await _read(response, max_bytes)
+                body = await _read(stream, max_bytes)
             finally:
-                await response.aclose()
+                await stream.aclose()
             return Reply(response.status_code, _known_headers(response), body)
     except _TooLongError:
         raise SubmissionUnknownError(f"{_what(request)}: the answer is longer than {max_bytes:,} bytes") from None
@@ -165,10 +170,10 @@ class _TooLongError(Exception):
     """An answer that nobody should hold in memory."""
 
 
-async def _read(response: httpx.Response, max_bytes: int) -> bytes:
+async def _read(stream: httpx.AsyncByteStream, max_bytes: int) -> bytes:
     """The body as it was sent; nothing is decompressed, since we ask for identity."""
     chunks = bytearray()
-    async for chunk in cast("httpx.AsyncByteStream", response.stream):
+    async for chunk in stream:
         chunks += chunk
         if len(chunks) > max_bytes:
             raise _TooLongError
@@ -181,7 +186,7 @@ _KNOWN_HEADERS = {name.encode(): name for name in ("age", "date", "retry-after")
 def _known_headers(response: httpx.Response) -> dict[str, str]:
     """Those that mean something to us; of one that comes twice, the first."""
     known: dict[str, str] = {}
-    for raw, value in response.headers.raw:
+    for raw, value in response.extensions.get(_RAW_HEADERS) or response.headers.raw:
         name = _KNOWN_HEADERS.get(raw.lower())
         if name is not None:
             known.setdefault(name, value.decode("latin-1"))

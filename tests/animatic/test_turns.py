@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from animatic.gate import Halt, Halted
-from animatic.turns import Turns
+from animatic.turns import Turns, next_tick
 
 
 async def test_a_turn_comes_when_it_is_due_and_not_before() -> None:
@@ -65,3 +65,22 @@ async def test_the_stop_ends_all_waiting_at_once_and_none_begins_after_it() -> N
     assert all(isinstance(each, Halted) for each in ended)
     with pytest.raises(Halted):
         await turns.at(0.0)
+
+
+async def test_turns_come_at_ticks_several_at_a_time_and_no_more_than_a_tick_late() -> None:
+    loop = asyncio.get_running_loop()
+    turns, began, moments = Turns(1_000.0, Halt(), tick_s=0.1), loop.time(), list[tuple[float, float]]()
+
+    async def take(due: float) -> None:
+        await turns.at(due)
+        moments.append((due, loop.time()))
+
+    await asyncio.gather(*(take(began + number / 100) for number in range(30)))
+    assert all(due <= moment < due + 0.1 + 0.05 for due, moment in moments)
+    assert len({round(moment, 1) for _, moment in moments}) <= 5
+
+
+def test_a_tick_is_the_next_multiple_and_without_one_every_moment_is_right() -> None:
+    assert next_tick(10.01, 0.25) == 10.25
+    assert next_tick(10.25, 0.25) == 10.25
+    assert next_tick(10.01, 0.0) == 10.01
