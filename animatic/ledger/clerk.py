@@ -107,9 +107,7 @@ def _next_tick(now: float, within_s: float) -> float:
 
 
 def _hand_out(answered: list[tuple[asyncio.Future[Any], Answer]]) -> None:
-    for future, answer in answered:
-        if future.done():
-            continue
+    for future, answer in answered:  # none is done: nobody else has them
         if answer.error is None:
             future.set_result(answer.result)
         else:

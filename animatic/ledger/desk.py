@@ -32,10 +32,16 @@ class _OneFailedError(Exception):
 
 
 class LedgerDesk:
-    """An open ledger. `await desk.do(operation, *arguments)` runs one of `ledger.operations` durably."""
+    """An open ledger. `await desk.do(operation, *arguments)` runs one of `ledger.operations` durably.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        url: of the ledger.
+        waits_for_company: whether `do_within` waits at all; a process with one take to see through has no use for it.
+    """
+
+    def __init__(self, url: str, *, waits_for_company: bool = True) -> None:
         self._engine = open_engine(url)
+        self._waits_for_company = waits_for_company
         self._clerk: Clerk[Operation] = Clerk("ledger", self._commit, LARGEST_GROUP)
 
     async def do(self, operation: Callable[Concatenate[sa.Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -58,7 +64,8 @@ class LedgerDesk:
         """The same, begun so many seconds later at most, so that others can share the transaction: a commit is dear."""
         if not self._clerk.is_open:
             raise LedgerUnusableError(f"ledger {self._engine.url.database}: it has been closed")
-        return await self._clerk.ask(lambda db: operation(db, *args, **kwargs), seconds)
+        within_s = seconds if self._waits_for_company else 0.0
+        return await self._clerk.ask(lambda db: operation(db, *args, **kwargs), within_s)
 
     @property
     def path(self) -> Path:

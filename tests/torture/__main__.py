@@ -101,7 +101,7 @@ PARTS: dict[str, Callable[[int, int], Part]] = {
 }
 LANES = (
     (("matrix",), ("urls", "replies", "machine", "coverage")),
-    (("lines", "power"), ("plants", "runs", "syscalls", "simulation")),
+    (("lines",), ("plants", "runs", "syscalls", "simulation", "power")),
 )
 """Phases; in each of them lanes that run side by side; in each lane parts that run one after the other."""
 

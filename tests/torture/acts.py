@@ -123,7 +123,7 @@ def _aftermath(*fates: str) -> Callable[[Place, str], Awaitable[None]]:
     async def leave(place: Place, url: str) -> None:
         takes = list(intake.load_manifest(str(place.manifest), PROVIDER).takes())
         with contextlib.ExitStack() as stack:
-            desk = stack.enter_context(LedgerDesk(f"sqlite:///{place.ledger}"))
+            desk = stack.enter_context(LedgerDesk(f"sqlite:///{place.ledger}", waits_for_company=False))
             receipts = stack.enter_context(liveness.alive(place.ledger, "unused"))
             async with WaveSpeedClient(url, KEY) as client:
                 await client.learn_time()
@@ -163,7 +163,7 @@ async def _settle_by_hand(place: Place, url: str, run_id: str) -> None:
     """What a person says of two takes, of which the first was bought."""
     first, second = intake.load_manifest(str(place.manifest), PROVIDER).takes()
     prediction_id = (place.folder / "id.txt").read_text()
-    with LedgerDesk(f"sqlite:///{place.ledger}") as desk:
+    with LedgerDesk(f"sqlite:///{place.ledger}", waits_for_company=False) as desk:
         await desk.do(settling.adopt_by_hand, PROVIDER, first.fingerprint[:12], prediction_id)
         await desk.do(settling.absent_by_hand, PROVIDER, second.fingerprint)
         await desk.do(settling.open_takes, PROVIDER)

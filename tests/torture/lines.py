@@ -36,7 +36,7 @@ from torture.subject import Place, run_subject, write_manifest
 ROOT = Path(animatic.__file__).parent
 TRACED = (
     *("takes.py", "shoot.py", "request.py", "watch.py", "gate.py", "looks.py", "tally.py", "results.py", "formats.py"),
-    *("evidence.py", "recovery.py", "reconcile.py", "projection.py", "spool.py", "scouts.py", "turns.py", "account.py"),
+    *("evidence.py", "recovery.py", "reconcile.py", "projection.py", "spool.py", "scouts.py"),
     *("ledger/", "wavespeed/", "storage/"),
 )
 MONEY = (

@@ -74,7 +74,10 @@ def share_statements(desk: LedgerDesk) -> None:
 async def run_subject(place: Place, url: str, run_id: str, key: str = KEY, **more: Any) -> int:
     """One run from manifest to results, with more terms if any; how many submissions the API accepted in it."""
     manifest = intake.load_manifest(str(place.manifest), PROVIDER)
-    with LedgerDesk(f"sqlite:///{place.ledger}") as desk, liveness.alive(place.ledger, run_id) as receipts:
+    with (
+        LedgerDesk(f"sqlite:///{place.ledger}", waits_for_company=False) as desk,
+        liveness.alive(place.ledger, run_id) as receipts,
+    ):
         share_statements(desk)
         await desk.do(require_sound)
         await desk.do(operations.begin_run, run_id, str(place.manifest), socket.gethostname(), os.getpid())

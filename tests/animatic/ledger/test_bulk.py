@@ -134,3 +134,9 @@ def test_what_stays_of_a_take_is_some_bytes() -> None:
     standings = bulk.StandingsBook(np.zeros(1_000, "S32"), None).standings()
     arrays = (standings.kind_of, standings.attempt_id, standings.is_flagged)
     assert sum(array.nbytes for array in arrays) <= 16 * 1_000
+
+
+def test_a_page_without_attempts_says_nothing() -> None:
+    book = bulk.StandingsBook(digests_of([take(1)]), "run-1")
+    book.add([])
+    assert book.standings().attempt_id.tolist() == [0]

@@ -151,6 +151,19 @@ async def test_a_write_that_is_cut_is_an_error(receipts: Receipts) -> None:
         await receipts.write(1, ShortBytes(b"x" * 10))
 
 
+@pytest.mark.parametrize(
+    ("path", "mode", "problem"), [("its own", "rb", "Bad file descriptor"), ("/dev/null", "wb", "Invalid argument")]
+)
+async def test_a_reply_that_cannot_be_written_or_synced_is_an_error(
+    receipts: Receipts, path: str, mode: str, problem: str
+) -> None:
+    """One of them takes no byte, the other cannot be synced."""
+    with open(receipts.path if path == "its own" else path, mode) as broken:
+        os.dup2(broken.fileno(), receipts._file)
+    for answer in receipts.put([(0, b"one"), (1, b"two")]):
+        assert re.search(problem, str(answer.error))
+
+
 class ShortBytes(bytes):
     """Claims to be longer than it is."""
 
