@@ -158,7 +158,7 @@ async def test_a_reply_that_cannot_be_written_or_synced_is_an_error(
     receipts: Receipts, path: str, mode: str, problem: str
 ) -> None:
     """One of them takes no byte, the other cannot be synced."""
-    with open(receipts.path if path == "its own" else path, mode) as broken:
+    with (receipts.path if path == "its own" else Path(path)).open(mode) as broken:
         os.dup2(broken.fileno(), receipts._file)
     for answer in receipts.put([(0, b"one"), (1, b"two")]):
         assert re.search(problem, str(answer.error))
