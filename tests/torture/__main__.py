@@ -100,8 +100,8 @@ PARTS: dict[str, Callable[[int, int], Part]] = {
     "plants": _plants,
 }
 LANES = (
-    (("matrix",), ("urls", "replies", "machine", "coverage")),
-    (("lines",), ("plants", "runs", "syscalls", "simulation", "power")),
+    (("matrix",), ("urls", "replies", "machine")),
+    (("lines",), ("plants", "runs", "syscalls", "simulation", "power", "coverage")),
 )
 """Phases; in each of them lanes that run side by side; in each lane parts that run one after the other."""
 
