@@ -9,7 +9,7 @@ from animatic.ledger import pace
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.liveness import is_alive
 from animatic.ledger.pace import Settled
-from animatic.pacing import Granted, Limits, block_of
+from animatic.pacing import Granted, Limits
 
 
 class Account:
@@ -23,7 +23,6 @@ class Account:
 
     async def take_starts(self, wanted: int, settled: Sequence[Settled]) -> tuple[int, Granted]:
         """Ask for a block of at most `wanted` starts, and settle earlier ones; the block's id, and what is in it."""
-        wanted = min(wanted, block_of(self.limits))
         return await self._desk.do(pace.take_starts, self._provider, self.limits, wanted, self._clock, settled)
 
     async def settle_starts(self, settled: Sequence[Settled]) -> None:

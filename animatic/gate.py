@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from animatic.account import Account
 from animatic.ledger.pace import Settled  # noqa: TC001 - for a reader at run time
-from animatic.pacing import MINUTE_S
+from animatic.pacing import MINUTE_S, block_of
 
 ASK_AGAIN_S = 5.0
 ASK_PLACES_S = 1.0
@@ -210,8 +210,8 @@ class Gate:
         """Ask for more starts; how long to wait where there are none."""
         self._retire_block()
         settled, self._settled = self._settled, []
-        soon = self._starting + self._waiting  # who waits for a place will start when there is one
-        block_id, granted = await self._account.take_starts(soon, settled)
+        wanted = block_of(self._account.limits, self._starting, self._waiting)
+        block_id, granted = await self._account.take_starts(wanted, settled)
         self._block = Block(block_id, granted.starts)
         return granted.wait_s
 

@@ -39,8 +39,8 @@ HOLD_S = 130.0
 """How long starts count of which nothing was heard after they were granted: a minute, the deadline of a submission, and
 some. Whoever held them may have used them and died."""
 
-BLOCKS_A_MINUTE = 240
-LARGEST_BLOCK = 25
+BLOCKS_A_MINUTE = 12
+LARGEST_BLOCK = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,16 @@ class Granted:
     wait_s: float = 0.0
 
 
-def block_of(limits: Limits) -> int:
-    """How many starts are granted at once: few enough that those which are held back in the end do not matter."""
-    return min(max(limits.starts_per_minute // BLOCKS_A_MINUTE, 1), LARGEST_BLOCK)
+def block_of(limits: Limits, starting: int, waiting: int) -> int:
+    """How many starts to ask for at once, given how many takes could start now, and how many wait for a place.
+
+    A block costs a commit, which a busy disk may take a tenth of a second for: so as many as there are takes to start,
+    up to five seconds' worth. For takes that still wait no more than a quarter of a second's, few enough not to matter
+    while they are held back.
+    """
+    most = min(max(limits.starts_per_minute // BLOCKS_A_MINUTE, 1), LARGEST_BLOCK)
+    ahead = max(most // 20, 1)
+    return min(max(starting, min(starting + waiting, ahead)), most)
 
 
 def grant_starts(counted: int, next_free_at: float | None, limits: Limits, wanted: int, now: float) -> Granted:

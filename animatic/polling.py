@@ -32,7 +32,7 @@ SCOUTS_DONE = 6
 
 UNTOLD_S = 60.0
 """The age at which a take is looked at, whatever the scouts have to tell."""
-_PRIOR_WEIGHT, _PRIOR_SIGMA, _LEAST_SIGMA = 3.0, 0.3, 0.02
+_PRIOR_WEIGHT, _PRIOR_SIGMA, _LEAST_SIGMA = 3.0, 0.2, 0.02
 _LOWEST_Z, _HIGHEST_Z, _STEPS = -4.5, 6.0, 300
 _TAIL_Z = 2.9
 """Standard deviations beyond which all but 2 in 1,000 are done."""

@@ -96,9 +96,11 @@ def test_the_account_is_kept_full(starts_per_minute: int, runs: int) -> None:
     assert all(0.97 * starts_per_minute <= each <= starts_per_minute for each in full), full
 
 
-def test_blocks_are_a_quarter_of_a_second_of_starts() -> None:
-    assert [block_of(LEVELS[level]) for level in ("bronze", "silver", "gold", "ultra")] == [1, 1, 2, 20]
-    assert block_of(Limits(100_000, 1)) == LARGEST_BLOCK
+def test_a_block_is_five_seconds_of_starts_for_those_who_can_start_and_a_quarter_of_one_for_those_who_wait() -> None:
+    levels = [LEVELS[level] for level in ("bronze", "silver", "gold", "ultra")]
+    assert [block_of(limits, 10_000, 0) for limits in levels] == [1, 5, 50, LARGEST_BLOCK]
+    assert [block_of(limits, 1, 10_000) for limits in levels] == [1, 1, 2, 5]
+    assert [block_of(limits, 3, 0) for limits in levels] == [1, 3, 3, 3]
 
 
 @given(st.integers(0, 100), st.integers(1, 100), st.integers(1, 50), st.floats(0.0, 1e6))
