@@ -197,12 +197,9 @@ class Plan:
     def _takes(self, is_wanted: NDArray[np.bool_]) -> Iterator[Take]:
         """Those of the takes, each as the first row that asks for it does; no part is read that has none."""
         wanted = np.flatnonzero(is_wanted)
-        met = 0  # takes are numbered as they first appear, so those below were met in an earlier part
+        met = 0
         for part in self.manifest.parts() if len(wanted) else ():
-            is_first = np.zeros(len(part.take_of), np.bool_)
-            numbers, firsts = np.unique(part.take_of, return_index=True)
-            is_first[firsts[numbers >= met]] = True
-            met = max(met, int(numbers.max(initial=-1)) + 1)
+            is_first, met = part.first_shown(met)
             is_asked_for = is_first & is_wanted[part.take_of]
             if is_asked_for.any():
                 yield from part.takes(is_asked_for)

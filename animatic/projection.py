@@ -73,7 +73,7 @@ class _Sheet:
         self._final_attempts = plan.final_attempts()
         self._prices = Prices()
         self._kinds: list[str] = [price_key(*kind) for kind in plan.manifest.kinds]
-        self._met = 0  # takes are numbered as they first appear, so those below are in the table already
+        self._met = 0
 
     def add(self, piece: Part, rows: Rows) -> None:
         """The next piece. Raises LocationError where there is no room."""
@@ -86,7 +86,7 @@ class _Sheet:
         own = piece.batch.select(range(len(CHECKED)))
         carried = piece.batch.select(range(len(CHECKED), piece.batch.num_columns))
         table = table_of(Asked(piece.row, own, carried, piece.lengths, piece.digests), outcomes, found)
-        is_first = self._meet(piece)
+        is_first, self._met = piece.first_shown(self._met)
         self._add_prices(piece, columns, found, is_first)
         self.facts.add(table, _by_line(piece, is_first))
         try:
@@ -101,14 +101,6 @@ class _Sheet:
             self._writer.close({**provenance.metadata, **self._prices.metadata})
         except OSError as error:
             raise no_room(error) from None
-
-    def _meet(self, piece: Part) -> NDArray[np.bool_]:
-        """Which of its takes show here for the first time."""
-        numbers, firsts = np.unique(piece.take_of, return_index=True)
-        is_first = np.zeros(len(piece.take_of), np.bool_)
-        is_first[firsts[numbers >= self._met]] = True
-        self._met = max(self._met, int(numbers.max(initial=-1)) + 1)
-        return is_first
 
     def _add_prices(
         self, piece: Part, columns: dict[str, Any], found: NDArray[np.int64], is_first: NDArray[np.bool_]

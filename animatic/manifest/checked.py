@@ -152,6 +152,16 @@ class Part:
         columns = (column.to_pylist() for column in rows.columns[1:])
         return [Shot(row, *cells_) for row, *cells_ in zip((indices + self.row).tolist(), *columns, strict=True)]
 
+    def first_shown(self, met: int) -> tuple[NDArray[np.bool_], int]:
+        """Which of its takes show here for the first time, if the parts before showed `met`; how many are met then.
+
+        Takes are numbered as they first appear.
+        """
+        numbers, firsts = np.unique(self.take_of, return_index=True)
+        is_first = np.zeros(len(self.take_of), np.bool_)
+        is_first[firsts[numbers >= met]] = True
+        return is_first, max(met, int(numbers.max(initial=-1)) + 1)
+
     def takes(self, is_wanted: NDArray[np.bool_]) -> Iterator[Take]:
         """Those of its takes, in order, that are wanted: one flag for each row and take."""
         wanted = np.flatnonzero(is_wanted)
