@@ -48,28 +48,25 @@ class Halt:
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         while self.is_buying if to_buy else self.is_watching:
-            remaining_s = until - loop.time()
-            if remaining_s <= 0:
+            if loop.time() >= until:
                 return
-            waking: asyncio.Future[None] = loop.create_future()
-            timer = loop.call_later(remaining_s, _wake, waking)
-            try:
-                await self.wait(waking)
-            finally:
-                timer.cancel()
+            await self.wait(loop.create_future(), until)
         raise Halted
 
-    async def wait(self, sleeper: asyncio.Future[None]) -> None:
-        """Wait for a future, whose result is set should the run stop meanwhile."""
+    async def wait(self, sleeper: asyncio.Future[None], until: float | None = None) -> None:
+        """Wait for a future, whose result is set should the run stop meanwhile, or at `until` by the loop's clock."""
+        timer = None if until is None else asyncio.get_running_loop().call_at(until, wake, sleeper)
         self._sleeping.add(sleeper)
         try:
             await sleeper
         finally:
             self._sleeping.discard(sleeper)
+            if timer is not None:
+                timer.cancel()
 
     def _wake_all(self) -> None:
-        for waking in self._sleeping:
-            _wake(waking)
+        for sleeper in self._sleeping:
+            wake(sleeper)
 
 
 @dataclass(slots=True)
@@ -230,34 +227,29 @@ class Gate:
     async def _find_place(self) -> None:
         """Wait until fewer are in flight than may be; now and then the ledger is asked how many that are."""
         while self._halt.is_buying:
+            ahead = self._queued_ahead()
+            wanted = min(self._in_use + self._waiting, self._account.limits.max_in_flight + ahead)
             is_due = self._now() - self._asked_at > ASK_PLACES_S
-            if is_due or (self._in_use >= self._held and self._held < self._wanted(self._queued_ahead())):
+            if is_due or (self._held <= self._in_use and self._held < wanted):
                 self._asked_at = self._now()
-                ahead = self._queued_ahead()
-                self._held = await self._account.take_places(self._in_use, self._wanted(ahead), ahead)
+                self._held = await self._account.take_places(self._in_use, wanted, ahead)
             if self._in_use < self._held:
                 return
             await self._somebody_left(ASK_PLACES_S)
         raise Halted
 
-    def _wanted(self, ahead: int) -> int:
-        return min(self._in_use + self._waiting, self._account.limits.max_in_flight + ahead)
-
     async def _somebody_left(self, seconds: float) -> None:
         """Wait until a place is left, buying stops, or time is up."""
-        self._left = left = asyncio.get_running_loop().create_future()
-        timer = asyncio.get_running_loop().call_later(seconds, _wake, left)
-        try:
-            await self._halt.wait(left)
-        finally:
-            timer.cancel()
+        self._left = asyncio.get_running_loop().create_future()
+        await self._halt.wait(self._left, self._now() + seconds)
 
     def _leave(self) -> None:
         self._in_use -= 1
         if self._left is not None:
-            _wake(self._left)
+            wake(self._left)
 
 
-def _wake(waking: asyncio.Future[None]) -> None:
-    if not waking.done():
-        waking.set_result(None)
+def wake(sleeper: asyncio.Future[None]) -> None:
+    """Set the result of a future that somebody waits for, unless it has one."""
+    if not sleeper.done():
+        sleeper.set_result(None)

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Hashable
 
-from animatic.gate import Halt, Halted
+from animatic.gate import Halt, Halted, wake
 from animatic.polling import SCOUTS, Experience
 
 
@@ -42,26 +42,19 @@ class Scouts:
         told = list(waiting) if self._experience.is_known(kind) else [next(iter(waiting))]
         for word in told:
             del waiting[word]
-            _wake(word)
+            wake(word)
 
     async def _wait(self, kind: Hashable, until: float) -> None:
         while self._halt.is_watching and self._loop.time() < until:
             word: asyncio.Future[None] = self._loop.create_future()
             waiting = self._waiting.setdefault(kind, {})
             waiting[word] = None
-            timer = self._loop.call_at(until, _wake, word)
             try:
-                await self._halt.wait(word)
+                await self._halt.wait(word, until)
             finally:
-                timer.cancel()
                 is_told = word not in waiting
                 waiting.pop(word, None)
             if is_told:
                 return
         if not self._halt.is_watching:
             raise Halted
-
-
-def _wake(word: asyncio.Future[None]) -> None:
-    if not word.done():
-        word.set_result(None)

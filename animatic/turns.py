@@ -2,10 +2,10 @@
 
 import asyncio
 import heapq
-import math
 from itertools import count
 
 from animatic.gate import Halt, Halted
+from animatic.pacing import next_tick
 
 
 class Turns:
@@ -72,8 +72,3 @@ class Turns:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_at(moment, self._give_out)
-
-
-def next_tick(moment: float, tick_s: float) -> float:
-    """The next multiple of the tick from a moment on; the moment itself where there is no tick."""
-    return math.ceil(moment / tick_s) * tick_s if tick_s else moment

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from animatic.pacing import next_tick
+
 T = TypeVar("T")
 
 
@@ -55,7 +57,7 @@ class Clerk(Generic[T]):
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        moment = _next_tick(loop.time(), within_s)
+        moment = next_tick(loop.time(), within_s)  # one for all who may wait, when much else wakes too
         with self._gathering:
             self._gathered.append(_Asked(what, loop, future))
             is_sooner = self._sending_at is None or moment < self._sending_at
@@ -99,11 +101,6 @@ class Clerk(Generic[T]):
         for loop, answered in by_loop.items():
             with contextlib.suppress(RuntimeError):  # a loop that was closed meanwhile: nobody waits there any more
                 loop.call_soon_threadsafe(_hand_out, answered)
-
-
-def _next_tick(now: float, within_s: float) -> float:
-    """When to begin at the latest: at the same multiples of that time for all, which are moments of waking anyway."""
-    return (now // within_s + 1) * within_s if within_s else now
 
 
 def _hand_out(answered: list[tuple[asyncio.Future[Any], Answer]]) -> None:

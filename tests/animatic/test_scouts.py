@@ -79,6 +79,7 @@ async def test_what_is_known_needs_no_scouts() -> None:
 async def test_kinds_have_scouts_of_their_own() -> None:
     company = Company(SCOUTS)
     await asyncio.wait_for(company.scouts.join(("another model", "8s"), 0.0), 1)
+    assert company.looking == list(range(SCOUTS))
 
 
 async def test_stopping_to_watch_wakes_all_and_stopping_to_buy_nobody() -> None:

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from animatic.gate import Halt, Halted
-from animatic.turns import Turns, next_tick
+from animatic.pacing import next_tick
+from animatic.turns import Turns
 
 
 async def test_a_turn_comes_when_it_is_due_and_not_before() -> None:
