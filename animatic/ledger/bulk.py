@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from animatic.fingerprints import Digests, FingerprintSet, digests_of
+from animatic.ledger.operations import died
 from animatic.takes import PAID, Standing, State
 
 SEEK_TAKES = 4_096
@@ -184,11 +185,6 @@ def as_it_is(state: str, run_id: str, is_dead: IsDead) -> State:
     if state == State.SUBMITTING.value and is_dead(run_id):
         return State.UNKNOWN
     return _STATE_OF[state]
-
-
-def died(run_id: str) -> str:
-    """Why a take is unknown that a dead run was submitting."""
-    return f"run {run_id} died while it was submitting this take"
 
 
 def _lists(texts: Sequence[str | None]) -> list[Any]:

@@ -4,7 +4,6 @@ None of them sends, waits or decides whether to buy; all of them refuse what `ta
 Times are UTC, stored without a zone.
 """
 
-import functools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,45 +12,24 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from animatic.errors import BudgetError, LedgerError, TakenError
-from animatic.ledger.prepared import Prepared
 from animatic.ledger.records import Finish, Intent, Record
 from animatic.ledger.schema import ATTEMPT, REMARK, RUN, TAKE
-from animatic.takes import FINAL, LEAST_USD, PAID, SUCCESSORS, Standing, State, permission_to_buy
+from animatic.ledger.statements import (
+    ATTEMPTS_OF,
+    INSERT_ATTEMPT,
+    INSERT_TAKE,
+    OTHER_OWNER,
+    RESERVE,
+    RESERVE_WITHIN,
+    STATE_OF,
+    move_to,
+    no_sooner_than,
+)
+from animatic.takes import FINAL, LEAST_USD, PAID, Standing, State, permission_to_buy
 
 LOOKUP_CHUNK = 5_000
 HISTORY_ROWS = 2_000
 MOST_REMARKS = 20
-
-_INSERT_TAKE = Prepared(
-    sa.text(
-        "INSERT INTO take (fingerprint, provider, model, duration, request) "
-        "VALUES (:fingerprint, :provider, :model, :duration, :request) ON CONFLICT (fingerprint) DO NOTHING"
-    )
-)
-_INTENT_COLUMNS = (
-    *("fingerprint", "attempt_no", "state", "run_id", "allowed_by", "image_url", "cost_usd", "intent_at", "nonce"),
-    *("window_from", "window_to"),
-)
-_INSERT_ATTEMPT = Prepared(
-    ATTEMPT.insert()
-    .values({name: sa.bindparam(name, type_=ATTEMPT.c[name].type) for name in _INTENT_COLUMNS})
-    .returning(ATTEMPT.c.attempt_id)
-)
-_ATTEMPTS_OF = Prepared(
-    sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.attempt_no, ATTEMPT.c.state, ATTEMPT.c.error_code, ATTEMPT.c.run_id)
-    .where(ATTEMPT.c.fingerprint == sa.bindparam("of_take"))
-    .order_by(ATTEMPT.c.attempt_no)
-)
-_COMMITTED_THEN: Any = RUN.c.committed_usd + sa.bindparam("cost_usd", type_=sa.Float)
-_RESERVING = RUN.update().where(RUN.c.run_id == sa.bindparam("by_run")).values(committed_usd=_COMMITTED_THEN)
-_RESERVE = Prepared(_RESERVING)
-_RESERVE_WITHIN = Prepared(_RESERVING.where(sa.bindparam("most_usd", type_=sa.Float) >= _COMMITTED_THEN))
-_OTHER_OWNER = Prepared(
-    sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.fingerprint, ATTEMPT.c.state, ATTEMPT.c.run_id).where(
-        ATTEMPT.c.prediction_id == sa.bindparam("of_prediction"), ATTEMPT.c.attempt_id != sa.bindparam("but_attempt")
-    )
-)
-_STATE_OF = Prepared(sa.select(ATTEMPT.c.state).where(ATTEMPT.c.attempt_id == sa.bindparam("of_attempt")))
 
 
 def begin_run(db: sa.Connection, run_id: str, manifest: str, host: str, pid: int) -> None:
@@ -78,11 +56,16 @@ def give_up_submitting(db: sa.Connection, run_id: str, latest: datetime) -> int:
         .where(ATTEMPT.c.run_id == run_id, ATTEMPT.c.state == State.SUBMITTING.value)
         .values(
             state=State.UNKNOWN.value,
-            error=f"run {run_id} died while it was submitting this take",
-            window_to=_no_sooner_than(sa.literal(naive(latest), sa.DateTime)),
+            error=died(run_id),
+            window_to=no_sooner_than(sa.literal(naive(latest), sa.DateTime)),
         )
     )
     return changed.rowcount
+
+
+def died(run_id: str) -> str:
+    """Why a take is unknown that a dead run was submitting."""
+    return f"run {run_id} died while it was submitting this take"
 
 
 def intend(db: sa.Connection, intent: Intent) -> int:
@@ -101,7 +84,7 @@ def intend(db: sa.Connection, intent: Intent) -> int:
         state = newest and newest.standing.state
         raise TakenError(f"take {intent.fingerprint[:12]}: it is {state} by now, and stays so")
     _reserve(db, intent)
-    _INSERT_TAKE.run(
+    INSERT_TAKE.run(
         db,
         {
             "fingerprint": intent.fingerprint,
@@ -127,7 +110,7 @@ def intend(db: sa.Connection, intent: Intent) -> int:
         db.execute(again.values(error=None, error_code=None, **values))
         return newest.attempt_id
     number = 1 if newest is None else newest.attempt_no + 1
-    made = _INSERT_ATTEMPT.run(db, {"fingerprint": intent.fingerprint, "attempt_no": number, **values})
+    made = INSERT_ATTEMPT.run(db, {"fingerprint": intent.fingerprint, "attempt_no": number, **values})
     return int(made.fetchall()[0][0])
 
 
@@ -140,7 +123,7 @@ class _Newest(NamedTuple):
 
 
 def _newest(db: sa.Connection, fingerprint: str, run_id: str) -> _Newest | None:
-    tries = _ATTEMPTS_OF.run(db, {"of_take": fingerprint}).fetchall()
+    tries = ATTEMPTS_OF.run(db, {"of_take": fingerprint}).fetchall()
     if not tries:
         return None
     attempt_id, attempt_no, *_ = tries[-1]
@@ -156,9 +139,9 @@ def _reserve(db: sa.Connection, intent: Intent) -> None:
     most_usd = intent.max_usd
     asked = {"by_run": intent.run_id, "cost_usd": cost_usd}
     if most_usd is None:
-        changed = _RESERVE.run(db, asked)
+        changed = RESERVE.run(db, asked)
     else:
-        changed = _RESERVE_WITHIN.run(db, asked | {"most_usd": most_usd + LEAST_USD})
+        changed = RESERVE_WITHIN.run(db, asked | {"most_usd": most_usd + LEAST_USD})
     if changed.rowcount != 1 and most_usd is None:
         raise LedgerError(f"run {intent.run_id}: not in the ledger; begin it first")
     if changed.rowcount != 1:
@@ -170,7 +153,7 @@ def accept(db: sa.Connection, attempt_id: int, prediction_id: str, prediction_st
 
     The other stays as it is where its answer is final, which is then remarked.
     """
-    owner = _OTHER_OWNER.run(db, {"of_prediction": prediction_id, "but_attempt": attempt_id}).fetchone()
+    owner = OTHER_OWNER.run(db, {"of_prediction": prediction_id, "but_attempt": attempt_id}).fetchone()
     if owner is None:
         values = {"prediction_id": prediction_id, "prediction_status": prediction_status, "submitted_at": now()}
         move(db, attempt_id, State.SUBMITTED, values)
@@ -211,11 +194,6 @@ def conclude(  # noqa: PLR0913, PLR0917 - which attempt, how it ended, and by wh
     move(db, attempt_id, state, {"error_code": error_code, "error": error, "window_to": naive(latest)})
     if state not in PAID:
         give_back(db, attempt_id)
-
-
-def _no_sooner_than(end: sa.ColumnElement[Any]) -> sa.ColumnElement[datetime]:
-    """The end of an attempt's window: as it was planned, or this if it is later."""
-    return sa.case((ATTEMPT.c.window_to > end, ATTEMPT.c.window_to), else_=end)
 
 
 def give_back(db: sa.Connection, attempt_id: int) -> None:
@@ -328,34 +306,20 @@ def move(db: sa.Connection, attempt_id: int, to: State, values: Mapping[str, Any
 
     `polls` among the values are added to those before; a `window_to` never makes the window end sooner.
     """
-    changed = _move_to(to, tuple(sorted(values))).run(db, {"of_attempt": attempt_id, **_as_new(values)})
+    changed = move_to(to, tuple(sorted(values))).run(db, {"of_attempt": attempt_id, **_as_new(values)})
     if changed.rowcount != 1:
         found = _state_of(db, attempt_id)
         raise LedgerError(f"attempt {attempt_id}: found state {found}, which {to} may not follow")
 
 
 def _state_of(db: sa.Connection, attempt_id: int) -> str | None:
-    found = _STATE_OF.run(db, {"of_attempt": attempt_id}).fetchone()
+    found = STATE_OF.run(db, {"of_attempt": attempt_id}).fetchone()
     return found[0] if found else None
 
 
 def _as_new(values: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters may not be called like columns that an UPDATE sets."""
     return {f"new_{name}": value for name, value in values.items()}
-
-
-@functools.cache
-def _move_to(to: State, names: tuple[str, ...]) -> Prepared:
-    """The statement that moves an attempt; there are a dozen of them."""
-    allowed_from = [state.value for state, successors in SUCCESSORS.items() if to in successors]
-    new: dict[str, Any] = {name: sa.bindparam(f"new_{name}", type_=ATTEMPT.c[name].type) for name in names}
-    if "polls" in new:
-        new["polls"] = ATTEMPT.c.polls + new["polls"]
-    if "window_to" in new:
-        new["window_to"] = _no_sooner_than(new["window_to"])
-    is_allowed = sa.or_(*(ATTEMPT.c.state == state for state in allowed_from))  # an IN would be spelled out each time
-    moving = ATTEMPT.update().where(ATTEMPT.c.attempt_id == sa.bindparam("of_attempt"), is_allowed)
-    return Prepared(moving.values(state=to.value, **new))
 
 
 def standing_of(tries: Sequence[tuple[State, int | None, str]], run_id: str | None) -> Standing:
