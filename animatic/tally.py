@@ -16,6 +16,7 @@ class Tally:
         cached_flagged: completed ones among them with a flagged output.
         unclear: takes of which an earlier run left it unknown whether they were bought.
         committed_usd: the price of what this run submitted.
+        spent_usd: the part of it that is final.
         submissions: how many submissions the API accepted in this run.
     """
 
@@ -24,10 +25,10 @@ class Tally:
     cached_flagged: int = 0
     unclear: int = 0
     committed_usd: float = 0.0
+    spent_usd: float = 0.0
     submissions: int = 0
     _open_usd: dict[str, float] = field(default_factory=dict[str, float])
     _watched: set[str] = field(default_factory=set[str])
-    _spent_usd: float = 0.0
     _completed: int = 0
     _flagged: int = 0
     _others: dict[bytes, State] = field(default_factory=dict[bytes, State])
@@ -55,7 +56,7 @@ class Tally:
 
         What is completed is only counted: there may be a hundred thousand of them.
         """
-        self._spent_usd += self._open_usd.pop(fingerprint, 0.0)
+        self.spent_usd += self._open_usd.pop(fingerprint, 0.0)
         key = bytes.fromhex(fingerprint)
         if state is State.COMPLETED:
             self._others.pop(key, None)
@@ -83,11 +84,6 @@ class Tally:
     def flagged(self) -> int:
         """Takes with a flagged output, cached ones included."""
         return self.cached_flagged + self._flagged
-
-    @property
-    def spent_usd(self) -> float:
-        """The part of what this run committed that is final."""
-        return self._spent_usd
 
     def by_state(self) -> Counter[State]:
         """Takes with an answer, cached ones included, by state."""

@@ -1,7 +1,6 @@
 """One contender buys one manifest from a sandbox of its own; what it cost and what it reached."""
 
 import itertools
-import json
 import os
 import shutil
 import statistics
@@ -242,9 +241,3 @@ def completed_in(results: Path) -> int:
     if not results.exists():
         return 0
     return pq.read_table(results, columns=["status"])["status"].to_pylist().count("completed")
-
-
-def last_json(text: str) -> dict[str, object]:
-    """The last line of stdout of `animatic … --json`."""
-    lines = text.strip().splitlines()
-    return json.loads(lines[-1]) if lines else {}

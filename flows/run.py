@@ -110,13 +110,10 @@ class Run:
             LocationError: it cannot be read.
         """
         uri = self.order.manifest
-        known = await self._known_manifest()
-        raw = None if known else await asyncio.to_thread(intake.read_manifest, uri)
-        paths = list(known.stills) if known else local_stills(raw) if raw else []
-        stills = await self._probe(paths)
-        manifest = known
-        if manifest is None or manifest.stills != stills:
-            raw = raw or await asyncio.to_thread(intake.read_manifest, uri)
+        manifest = await self._known_manifest()
+        if manifest is None or manifest.stills != await self._probe(list(manifest.stills)):
+            raw = await asyncio.to_thread(intake.read_manifest, uri)
+            stills = await self._probe(local_stills(raw))
             manifest = await asyncio.to_thread(intake.check_manifest, uri, raw, stills, self.session.settings.origin)
         manifest.require_valid(skip_invalid=self.order.skip_invalid)
         for warning in manifest.warnings:

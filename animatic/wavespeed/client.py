@@ -214,10 +214,19 @@ class WaveSpeedClient:
         clean = without_key(reply.body, self._key)
         return reply if clean is reply.body else replace(reply, body=clean)
 
-    async def _read(self, method: str, path: str, *, what: str, **bounds_and_body: Any) -> Any:
+    async def _read(
+        self,
+        method: str,
+        path: str,
+        *,
+        what: str,
+        max_bytes: int = MAX_BODY_BYTES,
+        deadline_s: float | None = None,
+        **body: Any,
+    ) -> Any:
         """The `data` of a call that costs nothing and may be repeated; raises as `_answer` does."""
-        bounds = {name: bounds_and_body.pop(name) for name in ("max_bytes", "deadline_s") if name in bounds_and_body}
-        return await self._answer(self._request(method, self._url_of(path), **bounds_and_body), what=what, **bounds)
+        request = self._request(method, self._url_of(path), **body)
+        return await self._answer(request, what=what, max_bytes=max_bytes, deadline_s=deadline_s)
 
     async def _answer(
         self, request: httpx.Request, *, what: str, max_bytes: int = MAX_BODY_BYTES, deadline_s: float | None = None

@@ -15,14 +15,10 @@ from typing import Any
 import httpx
 import pytest
 from ports import free_port
-from sqlalchemy.event import listen
 
 from animatic.errors import ApiBusyError, ApiUnreachableError
 from animatic.ledger import operations
 from animatic.pacing import Limits
-from animatic.shoot import LEAST_AT_HAND
-from animatic.shots import Take
-from animatic.takes import BuyingPolicy
 from animatic.wavespeed.transport import AiohttpTransport
 
 pytestmark = pytest.mark.sandbox
@@ -355,53 +351,3 @@ async def test_something_unforeseen_ends_the_run_instead_of_letting_the_others_w
     await asyncio.wait_for(run.see_through(takes), 5)
     assert isinstance(run.error, ZeroDivisionError)
     assert studio.accepted == []
-
-
-async def test_takes_that_last_hold_up_none_of_those_behind_them(studio: Any) -> None:
-    """Batches of ten into ten places: the first take hangs, and the rest goes on around it."""
-    await studio.open_sandbox(inference_s=0.05, scenario_of={1: "slow=6"})
-    takes = studio.takes(*(f"push in {number}" for number in range(200)))
-    run = await studio.begin(limits=Limits(100_000, 10), queued_ahead=0)
-    batches = [takes[at : at + 10] for at in range(0, len(takes), 10)]
-    most, tasks = 0, list[asyncio.Task[None]]()
-
-    async def see(batch: list[Take]) -> None:
-        await run.see_through(batch)
-        run.shoot.put_down(batch)
-
-    for batch in batches:
-        await run.shoot.take_up(batch)
-        most = max(most, len(run.shoot._at_hand))
-        tasks.append(asyncio.create_task(see(batch)))
-    open_batches = [task for task in tasks if not task.done()]
-    assert tasks[0] in open_batches  # its first take is still on its way while the last batch was taken up
-    await asyncio.gather(*tasks)
-    assert (run.error, await studio.states(takes)) == (None, {"completed": 200})
-    assert most <= 10 + LEAST_AT_HAND + 10
-    assert not run.shoot._at_hand
-
-
-async def test_a_run_that_stops_takes_up_what_is_left_without_waiting(studio: Any) -> None:
-    await studio.open_sandbox()
-    takes = studio.takes(*(f"push in {number}" for number in range(200)))
-    run = await studio.begin(limits=Limits(1_000, 1))
-    await run.shoot.take_up(takes)
-    run.shoot.halt.stop_all("interrupted")
-    await asyncio.wait_for(run.shoot.take_up(takes), 0.5)
-
-
-async def test_nothing_in_the_loop_reads_a_whole_table(studio: Any) -> None:
-    """Every statement that a run makes for its takes goes by an index, as SQLite itself says."""
-    await studio.open_sandbox(scenario_of={2: "fails"})
-    takes = studio.takes(*(f"push in {number}" for number in range(8)))
-    run = await studio.begin(policy=BuyingPolicy(attempts=2), max_usd=100.0)
-    asked: dict[str, Any] = {}
-    listen(run.desk._engine, "before_cursor_execute", lambda *each: asked.setdefault(each[2], each[3]))
-    await run.see_through(takes)
-    assert (await studio.states(takes), len(studio.accepted)) == ({"completed": 8}, 9)  # one was bought again
-    reading = {text: values for text, values in asked.items() if text.split()[0] in {"SELECT", "UPDATE", "DELETE"}}
-    assert len(reading) > 8
-    with closing(sqlite3.connect(studio.ledger)) as ledger:
-        for text, values in reading.items():
-            plan = [line for *_, line in ledger.execute(f"EXPLAIN QUERY PLAN {text}", values)]
-            assert not [line for line in plan if line.startswith("SCAN") and "CONSTANT" not in line], (text, plan)
