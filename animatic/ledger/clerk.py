@@ -60,7 +60,8 @@ class Clerk(Generic[T]):
         moment = next_tick(loop.time(), within_s)  # one for all who may wait, when much else wakes too
         with self._gathering:
             self._gathered.append(_Asked(what, loop, future))
-            is_sooner = self._sending_at is None or moment < self._sending_at
+            is_over = self._sending_at is not None and self._sending_at < loop.time()  # its loop may be gone
+            is_sooner = self._sending_at is None or is_over or moment < self._sending_at
             if is_sooner:
                 self._sending_at = moment
         if is_sooner:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -137,3 +138,23 @@ def test_a_loop_that_is_gone_is_nobodys_trouble() -> None:
             return await office.clerk.ask(5)
 
         assert asyncio.run(ask()) == 25
+
+
+def test_what_a_loop_that_is_gone_had_put_off_holds_nobody_up() -> None:
+    office = Office()
+    with closing(office):
+
+        async def ask_and_leave() -> None:
+            asking = asyncio.ensure_future(office.clerk.ask(3, 0.2))
+            await asyncio.sleep(0)
+            asking.cancel()
+
+        asyncio.run(ask_and_leave())
+        assert office.groups == []
+        time.sleep(0.3)  # the moment at which that loop would have handed it over is past
+
+        async def ask() -> int:
+            return await asyncio.wait_for(office.clerk.ask(4), 5)
+
+        assert asyncio.run(ask()) == 16
+        assert office.groups == [[3, 4]]
