@@ -103,12 +103,15 @@ def share_of_places(limits: Limits, others: Sequence[tuple[int, int]], wanted: i
     run that comes late gets its share as the takes of the others end.
     """
     left, askers = limits.max_in_flight, len(others) + 1
+    fair = left // askers
     for want in sorted([wanted, *(each for _, each in others)]):
         fair = left // askers
         if want >= fair:
+            fair = max(fair, 1)
             break
         left, askers = left - want, askers - 1
-    fair = max(left // max(askers, 1), 1)
+    else:
+        fair = wanted  # there is enough for everybody
     free = limits.max_in_flight - sum(held for held, _ in others)
     return max(min(wanted, fair, free), 0)
 

@@ -133,6 +133,17 @@ def test_places_are_never_more_than_there_are_nor_than_are_wanted(
     assert share == 0 or share + sum(held for held, _ in others) <= places
 
 
+@given(st.integers(1, 5_000), st.lists(st.integers(1, 500), max_size=6), st.integers(0, 10_000))
+def test_where_there_is_enough_for_all_each_has_what_it_wants(wanted: int, others: list[int], rest: int) -> None:
+    limits = Limits(60, wanted + sum(others) + rest)
+    assert share_of_places(limits, [(each, each) for each in others], wanted) == wanted
+
+
+def test_most_of_the_places_are_as_good_as_all_of_them() -> None:
+    assert share_of_places(LEVELS["gold"], [], 1_800) == 1_800
+    assert share_of_places(LEVELS["silver"], [], 80) == 80
+
+
 def test_who_wants_less_leaves_the_rest_to_the_others() -> None:
     limits = Limits(1, 12)
     assert share_of_places(limits, [], 100) == 12
