@@ -39,6 +39,9 @@ HOLD_S = 130.0
 """How long starts count of which nothing was heard after they were granted: a minute, the deadline of a submission, and
 some. Whoever held them may have used them and died."""
 
+USUALLY_UNSEEN = 0.06
+"""The share of takes in flight that are done and not seen yet, where our looks are as they usually are."""
+
 BLOCKS_A_MINUTE = 12
 LARGEST_BLOCK = 100
 
@@ -82,12 +85,11 @@ def queued_ahead(limits: Limits, lag_s: float, latency_s: float) -> int:
     """How many takes to have waiting in WaveSpeed's own queue, beyond those it works on.
 
     Of `max_in_flight` takes, `max_in_flight * lag / latency` are done and not seen yet, on average; so many places of
-    theirs would idle. One standard deviation more, for that number comes and goes; a quarter of all at most.
+    theirs would idle. Two standard deviations more, for that number comes and goes; a quarter of all at most. While no
+    latency is known (0.0), what our looks usually come to.
     """
-    if latency_s <= 0:
-        return 0
-    unseen = limits.max_in_flight * lag_s / latency_s
-    return min(math.ceil(unseen + math.sqrt(unseen)), max(limits.max_in_flight // 4, 1))
+    unseen = limits.max_in_flight * (lag_s / latency_s if latency_s > 0 else USUALLY_UNSEEN)
+    return min(math.ceil(unseen + 2.0 * math.sqrt(unseen)), max(limits.max_in_flight // 4, 1))
 
 
 def penalty_s(refusals: int, retry_after_s: float | None) -> float:

@@ -10,7 +10,8 @@ yet is done in the next second. `docs/polling.md` derives it, and what no schedu
                             others wait until a third of the scouts are done, but no longer than UNTOLD_S
 
 Never closer than the floor. Beyond the age at which nearly all are done the log-normal says nothing any more: looks are
-a tenth of the age apart there, whatever holds that take up.
+a tenth of the age apart there, whatever holds that take up. The last takes of a run are looked at as often as the floor
+allows once they may be done: their lag is the run's.
 """
 
 import math
@@ -32,6 +33,10 @@ SCOUTS_DONE = 6
 
 UNTOLD_S = 60.0
 """The age at which a take is looked at, whatever the scouts have to tell."""
+
+LAST_TAKES = 20
+"""With so few takes left in a run, looks cost little, and everybody waits for them."""
+
 _PRIOR_WEIGHT, _PRIOR_SIGMA, _LEAST_SIGMA = 3.0, 0.2, 0.02
 _LOWEST_Z, _HIGHEST_Z, _STEPS = -4.5, 6.0, 300
 _TAIL_Z = 2.9
@@ -80,11 +85,13 @@ class Schedule:
         if latency is not None:
             self._tabulate(latency, mean_looks)
 
-    def next_age_s(self, age_s: float) -> float:
-        """The age at the next look, given the age at the last one; 0.0 before any."""
+    def next_age_s(self, age_s: float, *, is_last: bool = False) -> float:
+        """The age at the next look, given the age at the last one; 0.0 before any. `is_last`: the run waits for it."""
         soonest = age_s + self._floor_s
         if not self._last_rate:
             return max(soonest, min(1.5 * age_s, age_s + LONGEST_S))
+        if is_last and 0.0 < age_s < 2.0 * self._tail_s:
+            return soonest
         wanted = self._age_after(self._looks_until(age_s) + 1.0)
         if age_s > self._tail_s:
             wanted = max(wanted, 1.1 * age_s)

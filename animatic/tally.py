@@ -81,6 +81,11 @@ class Tally:
         return self.cached.total() + self.unclear + self.settled_here
 
     @property
+    def left(self) -> int:
+        """Takes that this run still has something to do for."""
+        return self.total - self.done
+
+    @property
     def flagged(self) -> int:
         """Takes with a flagged output, cached ones included."""
         return self.cached_flagged + self._flagged

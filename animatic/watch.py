@@ -13,7 +13,7 @@ from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.looks import Watched, finish_of
 from animatic.pacing import queued_ahead
-from animatic.polling import UNTOLD_S, Experience, Lag, latency_of
+from animatic.polling import LAST_TAKES, UNTOLD_S, Experience, Lag, latency_of
 from animatic.scouts import Scouts
 from animatic.shots import Take
 from animatic.takes import State
@@ -107,7 +107,8 @@ class Watch:
 
     def _wait_s(self, kind: Kind, age_s: float) -> float:
         """Seconds to the next look at a take of this age, so that takes which started together do not ask together."""
-        wait_s = self._experience.schedule(kind).next_age_s(age_s) - age_s
+        is_last = self._tally.left <= LAST_TAKES
+        wait_s = self._experience.schedule(kind).next_age_s(age_s, is_last=is_last) - age_s
         return max(wait_s * random.uniform(1 - JITTER, 1 + JITTER), self._terms.poll_floor_s)  # noqa: S311
 
     async def _look(self, look: Look, watched: Watched) -> Prediction | None:

@@ -68,7 +68,7 @@ def per_minute(tally: Tally, elapsed_s: float) -> float:
 def eta(tally: Tally, elapsed_s: float) -> str:
     """How long the rest will take at the rate so far, such as `2 min`; a dash before there is a rate."""
     rate = per_minute(tally, elapsed_s)
-    remaining = tally.total - tally.done
+    remaining = tally.left
     if remaining <= 0:
         return "0 s"
     if rate == 0:

@@ -92,6 +92,15 @@ def test_a_take_that_hangs_is_looked_at_less_and_less() -> None:
     assert gaps[-1] == pytest.approx(LONGEST_S)
 
 
+def test_the_last_takes_of_a_run_are_looked_at_as_often_as_the_floor_allows_once_they_may_be_done() -> None:
+    schedule = Schedule(log_normal(60.0, 0.2), 5.0)
+    first = schedule.next_age_s(0.0, is_last=True)
+    assert first == schedule.next_age_s(0.0)
+    assert schedule.next_age_s(110.0, is_last=True) == 115.0 < schedule.next_age_s(110.0)
+    assert schedule.next_age_s(600.0, is_last=True) == 660.0, "one that hangs"
+    assert Schedule(None, 5.0).next_age_s(60.0, is_last=True) == 90.0, "nobody knows when it may be done"
+
+
 def test_a_fit_finds_the_distribution_and_forgives_a_few_that_are_far_off() -> None:
     chance = random.Random(1)
     seen = [chance.lognormvariate(math.log(60.0), 0.2) for _ in range(400)]
