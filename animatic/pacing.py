@@ -39,9 +39,6 @@ HOLD_S = 130.0
 """How long starts count of which nothing was heard after they were granted: a minute, the deadline of a submission, and
 some. Whoever held them may have used them and died."""
 
-USUALLY_UNSEEN = 0.06
-"""The share of takes in flight that are done and not seen yet, where our looks are as they usually are."""
-
 BLOCKS_A_MINUTE = 12
 LARGEST_BLOCK = 100
 
@@ -81,14 +78,13 @@ def grant_starts(counted: int, next_free_at: float | None, limits: Limits, wante
     return Granted(0, max((next_free_at or now) - now, 0.001))
 
 
-def queued_ahead(limits: Limits, lag_s: float, latency_s: float) -> int:
+def queued_ahead(limits: Limits, unseen: float) -> int:
     """How many takes to have waiting in WaveSpeed's own queue, beyond those it works on.
 
-    Of `max_in_flight` takes, `max_in_flight * lag / latency` are done and not seen yet, on average; so many places of
-    theirs would idle. Two standard deviations more, for that number comes and goes; a quarter of all at most. While no
-    latency is known (0.0), what our looks usually come to.
+    As many as are done and not seen yet, for so many places of theirs would idle: on average that is `max_in_flight` x
+    lag / latency, but takes that began together end together, so `unseen` is what is to be expected now. Two standard
+    deviations more, for chance; a quarter of all at most.
     """
-    unseen = limits.max_in_flight * (lag_s / latency_s if latency_s > 0 else USUALLY_UNSEEN)
     return min(math.ceil(unseen + 2.0 * math.sqrt(unseen)), max(limits.max_in_flight // 4, 1))
 
 

@@ -37,8 +37,12 @@ UNTOLD_S = 60.0
 LAST_TAKES = 20
 """With so few takes left in a run, looks cost little, and everybody waits for them."""
 
+USUALLY_UNSEEN = 0.06
+"""The share of takes in flight that are done and not seen yet, where nothing is known: what our looks usually come to."""
+
 _PRIOR_WEIGHT, _PRIOR_SIGMA, _LEAST_SIGMA = 3.0, 0.2, 0.02
 _LOWEST_Z, _HIGHEST_Z, _STEPS = -4.5, 6.0, 300
+_ROOT_HALF = math.sqrt(0.5)
 _TAIL_Z = 2.9
 """Standard deviations beyond which all but 2 in 1,000 are done."""
 
@@ -54,6 +58,10 @@ class LogNormal:
     def mean_s(self) -> float:
         """The mean, in seconds."""
         return self.median_s * math.exp(self.sigma**2 / 2)
+
+    def survival(self, age_s: float) -> float:
+        """The share that takes longer."""
+        return math.erfc(math.log(age_s / self.median_s) / self.sigma * _ROOT_HALF) / 2 if age_s > 0 else 1.0
 
 
 def fit(latencies_s: Sequence[float]) -> LogNormal | None:
@@ -80,6 +88,7 @@ class Schedule:
 
     def __init__(self, latency: LogNormal | None, floor_s: float, mean_looks: float = MEAN_LOOKS) -> None:
         self._floor_s = floor_s
+        self._latency = latency
         self._ages_s, self._looks, self._last_rate, self._tail_s = (0.0,), (0.0,), 0.0, 0.0
         self.cost_bound_s = 0.0
         if latency is not None:
@@ -96,6 +105,14 @@ class Schedule:
         if age_s > self._tail_s:
             wanted = max(wanted, 1.1 * age_s)
         return max(soonest, min(wanted, age_s + LONGEST_S) if age_s else wanted)
+
+    def done_since(self, not_done_at_s: float, age_s: float) -> float:
+        """How likely a take of this age is done, that was not done at an earlier one."""
+        if self._latency is None or not_done_at_s >= self._tail_s:
+            return USUALLY_UNSEEN
+        if age_s <= self._ages_s[0]:
+            return 0.0
+        return 1.0 - self._latency.survival(age_s) / self._latency.survival(not_done_at_s)
 
     def _tabulate(self, latency: LogNormal, mean_looks: float) -> None:
         """How many looks are due until each of many ages, so that they come one apart."""
@@ -161,24 +178,12 @@ class Experience:
             self._schedules[kind] = (count, schedule)
         return schedule
 
+    def unseen(self, flights: Iterable[tuple[Hashable, float, float]]) -> float:
+        """How many takes are done that nobody has seen done, on average.
 
-_NEWEST_WEIGHT = 0.05
-
-
-@dataclass(slots=True)
-class Lag:
-    """How long takes were done lately before we saw it, and how long they took: moving means, in seconds, from 0."""
-
-    lag_s: float = 0.0
-    latency_s: float = 0.0
-    _count: int = 0
-
-    def learn(self, latency_s: float, lag_s: float) -> None:
-        """Take note of a take."""
-        self._count += 1
-        weight = max(1.0 / self._count, _NEWEST_WEIGHT)
-        self.latency_s += weight * (latency_s - self.latency_s)
-        self.lag_s += weight * (lag_s - self.lag_s)
+        Each with its kind, its age at the last look, which showed that it was not done, and its age now.
+        """
+        return math.fsum(self.schedule(kind).done_since(not_done_at_s, age_s) for kind, not_done_at_s, age_s in flights)
 
 
 def latency_of(inference_s: float, not_done_at_s: float, seen_at_s: float) -> float:

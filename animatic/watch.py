@@ -4,6 +4,7 @@ How long takes usually need is learned from the ledger and from each take that e
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
 
@@ -13,7 +14,7 @@ from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.looks import Watched, finish_of
 from animatic.pacing import queued_ahead
-from animatic.polling import LAST_TAKES, UNTOLD_S, Experience, Lag, latency_of
+from animatic.polling import LAST_TAKES, UNTOLD_S, Experience, latency_of
 from animatic.scouts import Scouts
 from animatic.shots import Take
 from animatic.takes import State
@@ -26,6 +27,9 @@ from animatic.wavespeed.wire import Prediction
 JITTER = 0.05
 FLOOR_TICKS, LONGEST_TICK_S = 20, 0.1
 """Looks come at ticks, a twentieth of the floor apart and no more than this: waking up costs as much as a look."""
+
+COUNTS_A_FLOOR = 4
+"""How often, in the time of a floor, it is worked out how many takes are done that we have not seen."""
 
 WRITES_WITHIN_S = 0.1
 """How long an answer waits for others, to share a transaction with them. Nothing hangs on it: it can be asked again."""
@@ -45,7 +49,8 @@ class Watch:
         self._warn = warn
         self._now = asyncio.get_running_loop().time
         self._experience = Experience(terms.poll_floor_s)
-        self._lag = Lag()
+        self._in_flight: dict[int, tuple[Kind, float, Watched]] = {}
+        self._unseen, self._counted_at = 0.0, -math.inf
         self._scouts = Scouts(self._experience, halt)
         self._turns = Turns(terms.looks_per_second, halt, min(terms.poll_floor_s / FLOOR_TICKS, LONGEST_TICK_S))
 
@@ -77,6 +82,7 @@ class Watch:
         look = self._client.look_at(prediction_id)
         ends_at = began + self._terms.take_deadline_s
         self._tally.watching(take.fingerprint)
+        self._in_flight[attempt_id] = kind, began - was_submitted_ago_s, watched
         try:
             if not was_submitted_ago_s:
                 await self._scouts.join(kind, until=min(began + UNTOLD_S, ends_at))
@@ -88,6 +94,7 @@ class Watch:
                 if prediction is not None:
                     await self._note(take, attempt_id, watched.see(prediction.status))
                     if prediction.is_final:
+                        del self._in_flight[attempt_id]
                         is_over()
                         return await self._finish(take, attempt_id, prediction, watched, age_s, log)
                     watched.not_done_at_s = age_s
@@ -101,6 +108,7 @@ class Watch:
             await self._leave(attempt_id, watched, f"still {watched.status or 'running'} when the run stopped")
             raise
         finally:
+            self._in_flight.pop(attempt_id, None)
             self._scouts.pass_on(kind)
             self._tally.unwatching(take.fingerprint)
         return None
@@ -156,7 +164,6 @@ class Watch:
         if end.state is State.COMPLETED and end.inference_ms:
             took_s = latency_of(end.inference_ms / 1_000, watched.not_done_at_s, age_s)
             self._experience.learn((take.shot.model, take.shot.duration), [took_s])
-            self._lag.learn(took_s, age_s - took_s)
         flagged = ", flagged NSFW" if any(end.has_nsfw_contents) else ""
         log(f"{take.name}: {end.state}{flagged}{f' ({end.error})' if end.error else ''}")
         self._tally.settled(take.fingerprint, end.state, is_flagged=any(end.has_nsfw_contents))
@@ -164,5 +171,12 @@ class Watch:
 
     def queued_ahead(self) -> int:
         """How many takes WaveSpeed should have waiting, so that it never idles until we have looked."""
-        said = self._terms.queued_ahead
-        return queued_ahead(self._terms.limits, self._lag.lag_s, self._lag.latency_s) if said is None else said
+        if self._terms.queued_ahead is not None:
+            return self._terms.queued_ahead
+        now = self._now()
+        if now >= self._counted_at + self._terms.poll_floor_s / COUNTS_A_FLOOR:
+            self._counted_at = now
+            self._unseen = self._experience.unseen(
+                (kind, watched.not_done_at_s, now - began) for kind, began, watched in self._in_flight.values()
+            )
+        return queued_ahead(self._terms.limits, self._unseen)

@@ -13,8 +13,8 @@ from animatic.polling import (
     FEWEST,
     LONGEST_S,
     MOST_REMEMBERED,
+    USUALLY_UNSEEN,
     Experience,
-    Lag,
     LogNormal,
     Schedule,
     fit,
@@ -156,14 +156,22 @@ def test_a_latency_is_the_inference_time_unless_the_looks_say_that_it_cannot_be(
     assert latency_of(90.0, 58.0, 63.0) == 60.5
 
 
-def test_lag_and_latency_follow_what_is_seen_and_forget_slowly() -> None:
-    lag = Lag()
-    assert (lag.lag_s, lag.latency_s) == (0.0, 0.0)
-    lag.learn(60.0, 3.0)
-    assert (lag.lag_s, lag.latency_s) == (3.0, 60.0)
-    lag.learn(40.0, 1.0)
-    assert (lag.lag_s, lag.latency_s) == (2.0, 50.0)
-    for _ in range(200):
-        lag.learn(20.0, 0.5)
-    assert lag.latency_s == pytest.approx(20.0, rel=0.01)
-    assert lag.lag_s == pytest.approx(0.5, rel=0.01)
+def test_how_many_are_done_and_not_seen_yet_is_told_from_their_ages() -> None:
+    experience = Experience(5.0)
+    assert experience.unseen([("a", 0.0, 10.0), ("a", 0.0, 99.0)]) == 2 * USUALLY_UNSEEN, "nothing is known"
+    chance = random.Random(1)
+    experience.learn("a", [chance.lognormvariate(math.log(60.0), 0.2) for _ in range(400)])
+    assert experience.unseen([]) == 0.0
+    assert experience.unseen([("a", 0.0, 10.0)] * 100) == pytest.approx(0.0, abs=0.01)
+    assert experience.unseen([("a", 0.0, 60.0)] * 100) == pytest.approx(50.0, abs=5.0)
+    assert experience.unseen([("a", 60.0, 61.0)] * 100) == pytest.approx(7.0, abs=2.0)
+    assert experience.unseen([("a", 500.0, 600.0)] * 100) == pytest.approx(100 * USUALLY_UNSEEN), "those hang"
+
+
+@given(
+    st.none() | st.builds(LogNormal, st.floats(0.01, 1e5), st.floats(0.02, 2.0)),
+    st.floats(0.0, 1e6),
+    st.floats(0.0, 1e6),
+)
+def test_how_likely_a_take_is_done_is_a_probability(latency: LogNormal | None, not_done_at_s: float, more: float) -> None:
+    assert 0.0 <= Schedule(latency, 5.0).done_since(not_done_at_s, not_done_at_s + more) <= 1.0
