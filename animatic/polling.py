@@ -17,9 +17,10 @@ allows once they may be done: their lag is the run's.
 import math
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
+from statistics import NormalDist, fmean
 
 MEAN_LOOKS = 3.0
 LONGEST_S = 60.0
@@ -41,6 +42,7 @@ USUALLY_UNSEEN = 0.06
 """The share of takes in flight that are done and not seen yet, where nothing is known: what our looks usually come to."""
 
 _PRIOR_WEIGHT, _PRIOR_SIGMA, _LEAST_SIGMA = 3.0, 0.2, 0.02
+_STANDARD, _FAR_OFF_Z = NormalDist(), 2.05
 _LOWEST_Z, _HIGHEST_Z, _STEPS = -4.5, 6.0, 300
 _ROOT_HALF = math.sqrt(0.5)
 _TAIL_Z = 2.9
@@ -64,18 +66,36 @@ class LogNormal:
         return math.erfc(math.log(age_s / self.median_s) / self.sigma * _ROOT_HALF) / 2 if age_s > 0 else 1.0
 
 
-def fit(latencies_s: Sequence[float]) -> LogNormal | None:
-    """What these latencies look like; None where they are too few. A few that are far off do not spoil it."""
-    logs = sorted(math.log(each) for each in latencies_s if each > 0)
-    if len(logs) < FEWEST:
+def fit(latencies_s: Sequence[float], not_done_at_s: Iterable[float] = ()) -> LogNormal | None:
+    """What these latencies look like; None where they are too few. A few that are far off do not spoil it.
+
+    `not_done_at_s` are the ages at which other takes of the same time were not done: without them, those that are done
+    first would pass for all. A line through the probability plot, after Kaplan and Meier.
+    """
+    done = sorted(math.log(each) for each in latencies_s if each > 0)
+    if len(done) < FEWEST:
         return None
-    cut = len(logs) // 50
-    lowest, highest = logs[cut], logs[-1 - cut]
-    clipped = [min(max(each, lowest), highest) for each in logs]
-    middle = sum(clipped) / len(clipped)
-    spread = sum((each - middle) ** 2 for each in clipped) + _PRIOR_WEIGHT * _PRIOR_SIGMA**2
-    sigma = math.sqrt(spread / (len(clipped) - 1 + _PRIOR_WEIGHT))
-    return LogNormal(math.exp(middle), max(sigma, _LEAST_SIGMA))
+    plotted = list(_plotted(done, not_done_at_s))
+    points = [each for each in plotted if abs(each[0]) <= _FAR_OFF_Z] or plotted
+    middle_z, middle = fmean(z for z, _ in points), fmean(log for _, log in points)
+    spread = math.fsum((z - middle_z) ** 2 for z, _ in points)
+    slope = math.fsum((z - middle_z) * (log - middle) for z, log in points) / spread if spread else 0.0
+    degrees = len(points) - 1
+    sigma = math.sqrt((degrees * slope**2 + _PRIOR_WEIGHT * _PRIOR_SIGMA**2) / (degrees + _PRIOR_WEIGHT))
+    sigma = max(sigma, _LEAST_SIGMA)
+    return LogNormal(math.exp(middle - sigma * middle_z), sigma)
+
+
+def _plotted(done: Sequence[float], not_done_at_s: Iterable[float]) -> Iterator[tuple[float, float]]:
+    """For each logarithm of a latency, ascending, the standard deviations from the mean at which it should lie."""
+    others = sorted(math.log(each) for each in not_done_at_s if each > 0)
+    survival, gone = 1.0, 0
+    for number, log in enumerate(done):
+        while gone < len(others) and others[gone] < log:
+            gone += 1
+        before = survival
+        survival *= 1.0 - 1.0 / (len(done) - number + len(others) - gone)
+        yield _STANDARD.inv_cdf(1.0 - (before + survival) / 2), log
 
 
 class Schedule:
@@ -150,9 +170,13 @@ _MOST_ARE_DONE = 0.75
 
 @dataclass(slots=True)
 class Experience:
-    """Latencies seen lately, by kind of take, and the schedule that they make. Learns while it is used."""
+    """Latencies seen lately, by kind of take, and the schedule that they make. Learns while it is used.
+
+    `not_done_at_s` tells the ages at which the takes of a kind in flight were last seen not to be done.
+    """
 
     floor_s: float
+    not_done_at_s: Callable[[Hashable], Iterable[float]] = lambda _: ()
     _seen: dict[Hashable, deque[float]] = field(default_factory=dict[Hashable, deque[float]])
     _schedules: dict[Hashable, tuple[int, Schedule]] = field(default_factory=dict[Hashable, tuple[int, Schedule]])
     _counts: dict[Hashable, int] = field(default_factory=dict[Hashable, int])
@@ -174,7 +198,8 @@ class Experience:
         count = self._counts.get(kind, 0)
         made_at, schedule = self._schedules.get(kind, (-1, None))
         if schedule is None or count >= made_at + max(1, min(made_at, MOST_REMEMBERED) // 5):
-            schedule = Schedule(fit(self._seen.get(kind, ())), self.floor_s)
+            others = self.not_done_at_s(kind) if count < MOST_REMEMBERED else ()  # beyond, fast and slow are remembered
+            schedule = Schedule(fit(self._seen.get(kind, ()), others), self.floor_s)
             self._schedules[kind] = (count, schedule)
         return schedule
 

@@ -6,7 +6,7 @@ How long takes usually need is learned from the ledger and from each take that e
 import asyncio
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterator
 
 from animatic.errors import AccountRefusedError, ApiRefusedError, NeverAgainError, TryLaterError
 from animatic.gate import Halt, Halted
@@ -48,7 +48,7 @@ class Watch:
         self._terms, self._client, self._desk, self._halt, self._tally = terms, client, desk, halt, tally
         self._warn = warn
         self._now = asyncio.get_running_loop().time
-        self._experience = Experience(terms.poll_floor_s)
+        self._experience = Experience(terms.poll_floor_s, self._not_done_at_s)
         self._in_flight: dict[int, tuple[Kind, float, Watched]] = {}
         self._unseen, self._counted_at = 0.0, -math.inf
         self._scouts = Scouts(self._experience, halt)
@@ -118,6 +118,9 @@ class Watch:
         is_last = self._tally.left <= LAST_TAKES
         wait_s = self._experience.schedule(kind).next_age_s(age_s, is_last=is_last) - age_s
         return max(wait_s * random.uniform(1 - JITTER, 1 + JITTER), self._terms.poll_floor_s)  # noqa: S311
+
+    def _not_done_at_s(self, kind: Hashable) -> Iterator[float]:
+        return (watched.not_done_at_s for its_kind, _, watched in self._in_flight.values() if its_kind == kind)
 
     async def _look(self, look: Look, watched: Watched) -> Prediction | None:
         """One look; None, and why in `watched`, where it shows nothing. A key that is refused stops everything."""

@@ -111,6 +111,32 @@ def test_a_fit_finds_the_distribution_and_forgives_a_few_that_are_far_off() -> N
         assert found.sigma == pytest.approx(0.2, abs=0.05)
 
 
+@pytest.mark.parametrize("spread", [0.1, 0.2, 0.4])
+@pytest.mark.parametrize("age_s", [55.0, 60.0, 70.0])
+def test_those_that_are_not_done_yet_count_as_well(spread: float, age_s: float) -> None:
+    chance = random.Random(2)
+    sigma = log_normal(60.0, spread).sigma
+    takes = [chance.lognormvariate(math.log(60.0), sigma) for _ in range(600)]
+    done = [each for each in takes if each < age_s]
+    found, naive = fit(done, [age_s] * (len(takes) - len(done))), fit(done)
+    assert found is not None
+    assert naive is not None
+    assert found.median_s == pytest.approx(60.0, rel=0.06)
+    assert found.sigma == pytest.approx(sigma, rel=0.25)
+    assert naive.median_s < found.median_s
+
+
+@given(
+    st.lists(st.floats(0.001, 1e6), min_size=FEWEST, max_size=30), st.lists(st.floats(0.0, 1e6), max_size=300)
+)
+def test_whatever_is_seen_there_is_a_fit(done: list[float], not_done: list[float]) -> None:
+    found = fit(done, not_done)
+    assert found is not None
+    assert 0 < found.median_s < math.inf
+    assert found.sigma > 0
+    Schedule(found, 5.0)
+
+
 def test_from_three_takes_on_it_is_known_what_to_expect() -> None:
     assert fit([60.0] * (FEWEST - 1)) is None
     found = fit([50.0, 60.0, 70.0])
