@@ -39,7 +39,7 @@ LAST_TAKES = 20
 """With so few takes left in a run, looks cost little, and everybody waits for them."""
 
 USUALLY_UNSEEN = 0.06
-"""The share of takes in flight that are done and not seen yet, where nothing is known: what our looks usually come to."""
+"""The share of takes in flight that are done and not seen yet, where nothing is known: what looks usually come to."""
 
 _PRIOR_WEIGHT, _PRIOR_SIGMA, _LEAST_SIGMA = 3.0, 0.2, 0.02
 _STANDARD, _FAR_OFF_Z = NormalDist(), 2.05

@@ -126,9 +126,7 @@ def test_those_that_are_not_done_yet_count_as_well(spread: float, age_s: float) 
     assert naive.median_s < found.median_s
 
 
-@given(
-    st.lists(st.floats(0.001, 1e6), min_size=FEWEST, max_size=30), st.lists(st.floats(0.0, 1e6), max_size=300)
-)
+@given(st.lists(st.floats(0.001, 1e6), min_size=FEWEST, max_size=30), st.lists(st.floats(0.0, 1e6), max_size=300))
 def test_whatever_is_seen_there_is_a_fit(done: list[float], not_done: list[float]) -> None:
     found = fit(done, not_done)
     assert found is not None
@@ -199,5 +197,7 @@ def test_how_many_are_done_and_not_seen_yet_is_told_from_their_ages() -> None:
     st.floats(0.0, 1e6),
     st.floats(0.0, 1e6),
 )
-def test_how_likely_a_take_is_done_is_a_probability(latency: LogNormal | None, not_done_at_s: float, more: float) -> None:
+def test_how_likely_a_take_is_done_is_a_probability(
+    latency: LogNormal | None, not_done_at_s: float, more: float
+) -> None:
     assert 0.0 <= Schedule(latency, 5.0).done_since(not_done_at_s, not_done_at_s + more) <= 1.0
