@@ -212,11 +212,12 @@ class Experience:
 
 
 def latency_of(inference_s: float, not_done_at_s: float, seen_at_s: float) -> float:
-    """How long after its submission a take was done, given its ages at the last two looks.
+    """At which age a take was done, given its ages at the last two looks.
 
-    That is its inference time, if it waited for nothing; one that can't be so lies halfway between the looks.
+    That is its inference time, if it is told (not 0) and the take waited for nothing else; one that can't be so lies
+    halfway between the looks.
     """
-    is_possible = not_done_at_s <= inference_s <= seen_at_s
+    is_possible = inference_s > 0 and not_done_at_s <= inference_s <= seen_at_s
     return inference_s if is_possible else (not_done_at_s + seen_at_s) / 2
 
 

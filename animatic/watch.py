@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Hashable, Iterator
 
 from animatic.errors import AccountRefusedError, ApiRefusedError, NeverAgainError, TryLaterError
+from animatic.flights import Flight, Flights
 from animatic.gate import Halt, Halted
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import LedgerDesk
@@ -35,8 +36,6 @@ WRITES_WITHIN_S = 0.1
 """How long an answer waits for others, to share a transaction with them. Nothing hangs on it: it can be asked again."""
 
 Log = Callable[[str], None]
-Kind = tuple[str, str]
-"""What latencies depend on: model and duration."""
 
 
 class Watch:
@@ -49,7 +48,7 @@ class Watch:
         self._warn = warn
         self._now = asyncio.get_running_loop().time
         self._experience = Experience(terms.poll_floor_s, self._not_done_at_s)
-        self._in_flight: dict[int, tuple[Kind, float, Watched]] = {}
+        self._flights = Flights(terms.limits.max_in_flight, halt)
         self._unseen, self._counted_at = 0.0, -math.inf
         self._scouts = Scouts(self._experience, halt)
         self._turns = Turns(terms.looks_per_second, halt, min(terms.poll_floor_s / FLOOR_TICKS, LONGEST_TICK_S))
@@ -81,22 +80,22 @@ class Watch:
         began, watched = self._now(), Watched(was_submitted_ago_s)
         look = self._client.look_at(prediction_id)
         ends_at = began + self._terms.take_deadline_s
+        flight = Flight(kind, began - was_submitted_ago_s, watched)
+        self._flights.add(flight, is_resumed=was_submitted_ago_s > 0)
         self._tally.watching(take.fingerprint)
-        self._in_flight[attempt_id] = kind, began - was_submitted_ago_s, watched
         try:
-            if not was_submitted_ago_s:
-                await self._scouts.join(kind, until=min(began + UNTOLD_S, ends_at))
-            due = began if was_submitted_ago_s else max(began + self._wait_s(kind, 0.0), self._now())
+            due = began if was_submitted_ago_s else await self._first_due(flight, ends_at)
             while self._now() < ends_at:
                 await self._turns.at(min(due, ends_at))
                 prediction = await self._look(look, watched)
-                age_s = was_submitted_ago_s + self._now() - began
+                age_s = self._now() - flight.began_at
                 if prediction is not None:
                     await self._note(take, attempt_id, watched.see(prediction.status))
                     if prediction.is_final:
-                        del self._in_flight[attempt_id]
+                        took_s = latency_of((prediction.timings.inference or 0) / 1_000, watched.not_done_at_s, age_s)
+                        self._flights.remove(flight, flight.began_at + took_s)
                         is_over()
-                        return await self._finish(take, attempt_id, prediction, watched, age_s, log)
+                        return await self._finish(take, attempt_id, prediction, watched, took_s, log)
                     watched.not_done_at_s = age_s
                 elif watched.missing_s(self._now()) > self._terms.not_found_grace_s:
                     await self._lose(take, attempt_id, watched)
@@ -108,19 +107,25 @@ class Watch:
             await self._leave(attempt_id, watched, f"still {watched.status or 'running'} when the run stopped")
             raise
         finally:
-            self._in_flight.pop(attempt_id, None)
+            self._flights.remove(flight, self._now())
             self._scouts.pass_on(kind)
             self._tally.unwatching(take.fingerprint)
         return None
 
-    def _wait_s(self, kind: Kind, age_s: float) -> float:
+    async def _first_due(self, flight: Flight, ends_at: float) -> float:
+        """When to look at a take for the first time: once it is worked on, and somebody knows how long that lasts."""
+        await self._flights.begun(flight, (flight.began_at + ends_at) / 2)
+        await self._scouts.join(flight.kind, until=min(flight.began_at + UNTOLD_S, ends_at))
+        return max(flight.began_at + self._wait_s(flight.kind, 0.0), self._now())
+
+    def _wait_s(self, kind: Hashable, age_s: float) -> float:
         """Seconds to the next look at a take of this age, so that takes which started together do not ask together."""
         is_last = self._tally.left <= LAST_TAKES
         wait_s = self._experience.schedule(kind).next_age_s(age_s, is_last=is_last) - age_s
         return max(wait_s * random.uniform(1 - JITTER, 1 + JITTER), self._terms.poll_floor_s)  # noqa: S311
 
     def _not_done_at_s(self, kind: Hashable) -> Iterator[float]:
-        return (watched.not_done_at_s for its_kind, _, watched in self._in_flight.values() if its_kind == kind)
+        return (flight.watched.not_done_at_s for flight in self._flights if flight.kind == kind)
 
     async def _look(self, look: Look, watched: Watched) -> Prediction | None:
         """One look; None, and why in `watched`, where it shows nothing. A key that is refused stops everything."""
@@ -155,7 +160,7 @@ class Watch:
         await self._desk.do(ledger_operations.leave, attempt_id, watched.polls, watched.status, said)
 
     async def _finish(  # noqa: PLR0913, PLR0917 - the take, its end, and what it took
-        self, take: Take, attempt_id: int, prediction: Prediction, watched: Watched, age_s: float, log: Log
+        self, take: Take, attempt_id: int, prediction: Prediction, watched: Watched, took_s: float, log: Log
     ) -> State | None:
         """Write down the final answer, and learn from it; the state, unless something contradicts it."""
         end = finish_of(prediction)
@@ -165,7 +170,6 @@ class Watch:
             self._warn(f"{take.name}: {contradiction}")
             return None
         if end.state is State.COMPLETED and end.inference_ms:
-            took_s = latency_of(end.inference_ms / 1_000, watched.not_done_at_s, age_s)
             self._experience.learn((take.shot.model, take.shot.duration), [took_s])
         flagged = ", flagged NSFW" if any(end.has_nsfw_contents) else ""
         log(f"{take.name}: {end.state}{flagged}{f' ({end.error})' if end.error else ''}")
@@ -180,6 +184,6 @@ class Watch:
         if now >= self._counted_at + self._terms.poll_floor_s / COUNTS_A_FLOOR:
             self._counted_at = now
             self._unseen = self._experience.unseen(
-                (kind, watched.not_done_at_s, now - began) for kind, began, watched in self._in_flight.values()
+                (flight.kind, flight.watched.not_done_at_s, now - flight.began_at) for flight in self._flights
             )
         return queued_ahead(self._terms.limits, self._unseen)

@@ -178,6 +178,7 @@ def test_a_latency_is_the_inference_time_unless_the_looks_say_that_it_cannot_be(
     assert latency_of(60.0, 58.0, 63.0) == 60.0
     assert latency_of(55.0, 58.0, 63.0) == 60.5  # it waited for a place first
     assert latency_of(90.0, 58.0, 63.0) == 60.5
+    assert latency_of(0.0, 0.0, 50.0) == 25.0  # it is not told
 
 
 def test_how_many_are_done_and_not_seen_yet_is_told_from_their_ages() -> None:
