@@ -26,13 +26,13 @@ from animatic.wavespeed.client import Look, WaveSpeedClient
 from animatic.wavespeed.wire import Prediction
 
 JITTER = 0.05
-FLOOR_TICKS, LONGEST_TICK_S = 20, 0.1
-"""Looks come at ticks, a twentieth of the floor apart and no more than this: waking up costs as much as a look."""
+FLOOR_TICKS, LONGEST_TICK_S = 10, 0.2
+"""Looks come at ticks, a tenth of the floor apart and no more than this: waking up costs as much as a look."""
 
 COUNTS_A_FLOOR = 4
 """How often, in the time of a floor, it is worked out how many takes are done that we have not seen."""
 
-WRITES_WITHIN_S = 0.1
+WRITES_WITHIN_S = 0.2
 """How long an answer waits for others, to share a transaction with them. Nothing hangs on it: it can be asked again."""
 
 Log = Callable[[str], None]
@@ -84,9 +84,8 @@ class Watch:
         self._flights.add(flight, is_resumed=was_submitted_ago_s > 0)
         self._tally.watching(take.fingerprint)
         try:
-            due = began if was_submitted_ago_s else await self._first_due(flight, ends_at)
-            while self._now() < ends_at:
-                await self._turns.at(min(due, ends_at))
+            await (self._turns.at(began) if was_submitted_ago_s else self._first_turn(flight, ends_at))
+            while True:
                 prediction = await self._look(look, watched)
                 age_s = self._now() - flight.began_at
                 if prediction is not None:
@@ -100,7 +99,9 @@ class Watch:
                 elif watched.missing_s(self._now()) > self._terms.not_found_grace_s:
                     await self._lose(take, attempt_id, watched)
                     return None
-                due = self._now() + self._wait_s(kind, age_s)
+                if self._now() >= ends_at:
+                    break
+                await self._turns.at(min(self._now() + self._wait_s(kind, age_s), ends_at))
             waited_s = self._now() - began
             await self._leave(attempt_id, watched, f"not final after {waited_s:.0f} s of watching{watched.problem}")
         except Halted:
@@ -112,11 +113,18 @@ class Watch:
             self._tally.unwatching(take.fingerprint)
         return None
 
-    async def _first_due(self, flight: Flight, ends_at: float) -> float:
-        """When to look at a take for the first time: once it is worked on, and somebody knows how long that lasts."""
+    async def _first_turn(self, flight: Flight, ends_at: float) -> None:
+        """Wait until a take is worked on and somebody knows how long that lasts, and then for as long.
+
+        What is known may have grown meanwhile, and say that it is too soon.
+        """
         await self._flights.begun(flight, (flight.began_at + ends_at) / 2)
         await self._scouts.join(flight.kind, until=min(flight.began_at + UNTOLD_S, ends_at))
-        return max(flight.began_at + self._wait_s(flight.kind, 0.0), self._now())
+        due, later = -math.inf, flight.began_at + self._wait_s(flight.kind, 0.0)
+        while due < ends_at and later > due + self._terms.poll_floor_s / 2:
+            due = min(later, ends_at)
+            await self._turns.at(due)
+            later = flight.began_at + self._wait_s(flight.kind, 0.0)
 
     def _wait_s(self, kind: Hashable, age_s: float) -> float:
         """Seconds to the next look at a take of this age, so that takes which started together do not ask together."""

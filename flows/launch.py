@@ -1,6 +1,7 @@
 """Run the flow in this process: with Prefect's embedded server if no other is set, a panel, and a proper end."""
 
 import asyncio
+import gc
 import importlib
 import os
 import secrets
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 CATCHES_UP_WITHIN_S = 60.0
 _IMPORTED_LATE = ("fastapi.encoders", "prefect.flow_engine", "prefect.task_engine", "encodings.idna")
 """What a flow's first steps import, each while everybody waits for it; we import it while we wait for the server."""
+
+_COLLECTED_AFTER = 10_000
+"""Objects that live on, before the youngest are looked through: thousands of takes wait at once, and none is garbage."""
 
 _SERVERS_CSRF = "PREFECT_SERVER_CSRF_PROTECTION_ENABLED"
 _SERVERS_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"  # noqa: S105 - the name of a variable
@@ -79,6 +83,7 @@ def run_flow(session: Session, parameters: dict[str, Any], console: PlainConsole
 
         for name in _IMPORTED_LATE:
             importlib.import_module(name)
+    gc.set_threshold(_COLLECTED_AFTER)
     log = log_path(session.run_id)
     quieten(log, debug=debug)
     token = SESSION.set(session)
