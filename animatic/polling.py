@@ -63,7 +63,8 @@ class LogNormal:
 
     def survival(self, age_s: float) -> float:
         """The share that takes longer."""
-        return math.erfc(math.log(age_s / self.median_s) / self.sigma * _ROOT_HALF) / 2 if age_s > 0 else 1.0
+        share = age_s / self.median_s
+        return math.erfc(math.log(share) / self.sigma * _ROOT_HALF) / 2 if share > 0 else 1.0
 
 
 def fit(latencies_s: Sequence[float], not_done_at_s: Iterable[float] = ()) -> LogNormal | None:

@@ -28,7 +28,7 @@ _IMPORTED_LATE = ("fastapi.encoders", "prefect.flow_engine", "prefect.task_engin
 """What a flow's first steps import, each while everybody waits for it; we import it while we wait for the server."""
 
 _COLLECTED_AFTER = 10_000
-"""Objects that live on, before the youngest are looked through: thousands of takes wait at once, and none is garbage."""
+"""Objects that live on, before the youngest are looked through: thousands of takes wait at once, none is garbage."""
 
 _SERVERS_CSRF = "PREFECT_SERVER_CSRF_PROTECTION_ENABLED"
 _SERVERS_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"  # noqa: S105 - the name of a variable
