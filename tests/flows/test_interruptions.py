@@ -136,7 +136,7 @@ def test_a_run_that_is_killed_buys_nothing_twice_when_it_runs_again(
     *, place_with_server: Any, migrated_home: Path, manifest: Any, sandbox: Any, tag: str, tools: Any, resume: Any
 ) -> None:
     """Three at once, each killed some time after its first submission; the first with Prefect's embedded server."""
-    more = {**place_with_server.more, "ANIMATIC_MAX_IN_FLIGHT": "2"}
+    more = {**place_with_server.more, "ANIMATIC_MAX_IN_FLIGHT": "2", "ANIMATIC_QUEUED_AHEAD": "0"}
     embedded = {name: value for name, value in more.items() if not name.startswith("PREFECT_")}
     runs: list[tuple[Any, Path, Any]] = []
     for number in range(len(MOMENTS_S)):
