@@ -18,6 +18,7 @@ class Flight:
         began_at: when it was submitted, or, once it has left WaveSpeed's queue, when that was; by the loop's clock.
         watched: what the looks at it have shown; ages are counted from `began_at`.
         is_queued: it waits in WaveSpeed's queue.
+        word: what `Flights.begun` waits for meanwhile.
     """
 
     kind: Hashable

@@ -101,7 +101,6 @@ def share_of_places(limits: Limits, others: Sequence[tuple[int, int]], wanted: i
     run that comes late gets its share as the takes of the others end.
     """
     left, askers = limits.max_in_flight, len(others) + 1
-    fair = left // askers
     for want in sorted([wanted, *(each for _, each in others)]):
         fair = left // askers
         if want >= fair:

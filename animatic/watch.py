@@ -116,7 +116,8 @@ class Watch:
     async def _first_turn(self, flight: Flight, ends_at: float) -> None:
         """Wait until a take is worked on and somebody knows how long that lasts, and then for as long.
 
-        What is known may have grown meanwhile, and say that it is too soon.
+        What is known may have grown meanwhile, and say that it is too soon. After half of the time that there is, it
+        passes for worked on, whatever we know of WaveSpeed's queue.
         """
         await self._flights.begun(flight, (flight.began_at + ends_at) / 2)
         await self._scouts.join(flight.kind, until=min(flight.began_at + UNTOLD_S, ends_at))

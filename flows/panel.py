@@ -68,12 +68,11 @@ def per_minute(tally: Tally, elapsed_s: float) -> float:
 def eta(tally: Tally, elapsed_s: float) -> str:
     """How long the rest will take at the rate so far, such as `2 min`; a dash before there is a rate."""
     rate = per_minute(tally, elapsed_s)
-    remaining = tally.left
-    if remaining <= 0:
+    if tally.left <= 0:
         return "0 s"
     if rate == 0:
         return "-"
-    seconds = 60.0 * remaining / rate
+    seconds = 60.0 * tally.left / rate
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6_000 else f"{seconds / 3_600:.1f} h"

@@ -21,6 +21,8 @@ from animatic.polling import (
     latency_of,
 )
 
+LATENCIES = st.none() | st.builds(LogNormal, st.floats(0.01, 1e5), st.floats(0.02, 2.0))
+
 
 def log_normal(mean_s: float, spread: float) -> LogNormal:
     sigma = math.sqrt(math.log(1 + spread**2))
@@ -70,7 +72,7 @@ def test_with_nothing_known_seven_looks_find_a_take_of_a_minute() -> None:
 
 
 @given(
-    st.none() | st.builds(LogNormal, st.floats(0.01, 1e5), st.floats(0.02, 2.0)),
+    LATENCIES,
     st.floats(0.05, 600.0),
     st.floats(0.0, 1e6),
 )
@@ -194,7 +196,7 @@ def test_how_many_are_done_and_not_seen_yet_is_told_from_their_ages() -> None:
 
 
 @given(
-    st.none() | st.builds(LogNormal, st.floats(0.01, 1e5), st.floats(0.02, 2.0)),
+    LATENCIES,
     st.floats(0.0, 1e6),
     st.floats(0.0, 1e6),
 )
