@@ -26,7 +26,11 @@ MEAN_LOOKS = 3.0
 LONGEST_S = 60.0
 """No look comes later than this after the one before, but where the floor is longer."""
 
-MOST_REMEMBERED = 400
+REMEMBERED = 400
+WAVES_REMEMBERED = 2
+"""So many latencies are remembered, or so many for each place in flight, if that is more: of takes that began together
+the slow ones end last, and the next are not all like them."""
+
 FEWEST = 3
 SCOUTS = 16
 SCOUTS_DONE = 6
@@ -173,10 +177,14 @@ _MOST_ARE_DONE = 0.75
 class Experience:
     """Latencies seen lately, by kind of take, and the schedule that they make. Learns while it is used.
 
-    `not_done_at_s` tells the ages at which the takes of a kind in flight were last seen not to be done.
+    Attributes:
+        floor_s: between two looks at the same take.
+        places: how many takes may be in flight at once.
+        not_done_at_s: tells the ages at which the takes of a kind in flight were last seen not to be done.
     """
 
     floor_s: float
+    places: int = 0
     not_done_at_s: Callable[[Hashable], Iterable[float]] = lambda _: ()
     _seen: dict[Hashable, deque[float]] = field(default_factory=dict[Hashable, deque[float]])
     _schedules: dict[Hashable, tuple[int, Schedule]] = field(default_factory=dict[Hashable, tuple[int, Schedule]])
@@ -184,7 +192,7 @@ class Experience:
 
     def learn(self, kind: Hashable, latencies_s: Iterable[float]) -> None:
         """Take note of latencies, the newest last."""
-        seen = self._seen.setdefault(kind, deque(maxlen=MOST_REMEMBERED))
+        seen = self._seen.setdefault(kind, deque(maxlen=self._most))
         before = len(seen)
         for each in latencies_s:
             seen.append(each)
@@ -198,11 +206,15 @@ class Experience:
         """The schedule for a kind of take as of now; made anew when a fifth more has been seen."""
         count = self._counts.get(kind, 0)
         made_at, schedule = self._schedules.get(kind, (-1, None))
-        if schedule is None or count >= made_at + max(1, min(made_at, MOST_REMEMBERED) // 5):
-            others = self.not_done_at_s(kind) if count < MOST_REMEMBERED else ()  # beyond, fast and slow are remembered
+        if schedule is None or count >= made_at + max(1, min(made_at, self._most) // 5):
+            others = self.not_done_at_s(kind) if count < self._most else ()  # beyond, fast and slow are remembered
             schedule = Schedule(fit(self._seen.get(kind, ()), others), self.floor_s)
             self._schedules[kind] = (count, schedule)
         return schedule
+
+    @property
+    def _most(self) -> int:
+        return max(REMEMBERED, WAVES_REMEMBERED * self.places)
 
     def unseen(self, flights: Iterable[tuple[Hashable, float, float]]) -> float:
         """How many takes are done that nobody has seen done, on average.

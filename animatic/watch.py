@@ -47,7 +47,7 @@ class Watch:
         self._terms, self._client, self._desk, self._halt, self._tally = terms, client, desk, halt, tally
         self._warn = warn
         self._now = asyncio.get_running_loop().time
-        self._experience = Experience(terms.poll_floor_s, self._not_done_at_s)
+        self._experience = Experience(terms.poll_floor_s, terms.limits.max_in_flight, self._not_done_at_s)
         self._flights = Flights(terms.limits.max_in_flight, halt)
         self._unseen, self._counted_at = 0.0, -math.inf
         self._scouts = Scouts(self._experience, halt)

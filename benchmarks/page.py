@@ -184,6 +184,23 @@ def _startup(part: Result) -> str:
     return table(["Prefect home", "empty flow's first line, s", "our first POST, s", "×"], rows)
 
 
+def _places(part: Result) -> str:
+    head = [
+        "takes",
+        "in flight",
+        "places filled",
+        "half within, ms",
+        "95 % within, ms",
+        "99 % within, ms",
+        "longest, ms",
+    ]
+    row = (
+        f"{part['takes']:,}", part["in_flight"], part["filled"], part["p50_ms"], part["p95_ms"], part["p99_ms"],
+        part["longest_ms"],
+    )  # fmt: skip
+    return table(head, [row], texts=0)
+
+
 def _processes(part: Result) -> str:
     head = [
         "runs",
@@ -291,6 +308,7 @@ _TABLES: dict[str, Callable[[Result], str]] = {
     "cached": _cached,
     "profile": _profile,
     "startup": _startup,
+    "places": _places,
     "processes": _processes,
 }
 _PICTURES: dict[str, Callable[[Result, Path], None]] = {"cpu": _draw_cpu, "ultra": _draw_ultra, "growth": _draw_growth}

@@ -99,6 +99,11 @@ def _startup(part: Result) -> Iterator[Target]:
         yield Target(what, wanted, said, row["ratio"] <= 0.75)
 
 
+def _places(part: Result) -> Iterator[Target]:
+    said = f"half within {part['p50_ms']:.0f} ms, 95 % within {part['p95_ms']:.0f} ms"
+    yield Target(*_PLACES, said, part["p95_ms"] < 100)
+
+
 def _processes(part: Result) -> Iterator[Target]:
     for (what, wanted), row in zip(_PROCESSES, part["rows"], strict=True):
         is_met = (
@@ -142,6 +147,7 @@ _STARTUP = (
     ("First POST against an empty Prefect flow's first line, warm", "0.75 ×"),
     ("The same with a new PREFECT_HOME", "0.75 ×"),
 )
+_PLACES = ("From the look that shows a place to be free to the next start, nothing queued ahead", "tens of ms")
 _PROCESSES = (
     ("2 runs on one ledger", "one account's limits, nothing lost"),
     ("4 runs on one ledger", "one account's limits, nothing lost"),
@@ -155,5 +161,6 @@ _JUDGES: tuple[tuple[str, Judge, tuple[tuple[str, str], ...]], ...] = (
     ("growth", _growth, (_MEMORY,)),
     ("cached", _cached, (_CACHED,)),
     ("startup", _startup, _STARTUP),
+    ("places", _places, (_PLACES,)),
     ("processes", _processes, _PROCESSES),
 )

@@ -30,9 +30,9 @@ def run(studio: Studio, sizes: Sizes) -> Result:
             outcomes.setdefault(name, []).append(found)
             say(
                 f"{name}: {found.cpu_s:.2f} s of CPU, makespan {found.makespan_s:.1f} s ({found.ratio:.3f} x ideal), "
-                f"wall {found.wall_s:.0f} s, {found.completed:,} completed, {found.requests_a_take:.1f} requests a take, "
-                f"lag {found.lag_mean_s:.2f} s, RSS {found.rss_mb:.0f} MB (tree {found.tree_rss_mb:.0f}), "
-                f"sandbox {found.server_cpu_s:.1f} s of CPU"
+                f"wall {found.wall_s:.0f} s, {found.completed:,} completed, "
+                f"{found.requests_a_take:.1f} requests a take, lag {found.lag_mean_s:.2f} s, RSS {found.rss_mb:.0f} MB "
+                f"(tree {found.tree_rss_mb:.0f}), sandbox {found.server_cpu_s:.1f} s of CPU"
             )
         empties_s.append(_empty_s(studio))
     rows = [_row(found, idles_s.get(name, empties_s), takes) for name, found in outcomes.items()]

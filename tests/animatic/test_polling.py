@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from animatic.polling import (
     FEWEST,
     LONGEST_S,
-    MOST_REMEMBERED,
+    REMEMBERED,
     USUALLY_UNSEEN,
     Experience,
     LogNormal,
@@ -160,9 +160,21 @@ def test_experience_grows_within_a_run_and_forgets_what_is_long_ago() -> None:
     first_s = experience.schedule("a").next_age_s(0.0)
     assert 30.0 < first_s < 60.0
     assert experience.schedule("b").next_age_s(0.0) == 5.0
-    for _ in range(MOST_REMEMBERED):
+    for _ in range(REMEMBERED):
         experience.learn("a", [300.0])
     assert experience.schedule("a").next_age_s(0.0) > 200.0
+
+
+def test_takes_that_began_together_do_not_leave_only_the_slow_ones_in_memory() -> None:
+    chance = random.Random(5)
+    wave_s = sorted(chance.lognormvariate(math.log(60.0), 0.2) for _ in range(5_000))  # they end in this order
+    experience, forgetful = Experience(5.0, places=5_000), Experience(5.0)
+    for each in (experience, forgetful):
+        each.learn("a", wave_s)
+        each.learn("a", wave_s)
+    best_s = Schedule(LogNormal(60.0, 0.2), 5.0).next_age_s(0.0)
+    assert experience.schedule("a").next_age_s(0.0) == pytest.approx(best_s, abs=1.0)
+    assert forgetful.schedule("a").next_age_s(0.0) > best_s + 20.0, "the check can fail"
 
 
 def test_a_schedule_is_not_made_anew_for_every_take() -> None:

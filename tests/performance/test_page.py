@@ -13,7 +13,7 @@ MEASURED = {
     "at": "2026-11-25T02:49:03+00:00", "commit": "abc1234", "cores": 2, "load": 0.5, "machine": "x86_64",
     "system": "Linux 6.1", "python": "3.11.7", "versions": {"prefect": "3.8.8"},
 }  # fmt: skip
-NAMES = ("sandbox", "cpu", "makespan", "ultra", "looks", "growth", "cached", "startup", "processes")
+NAMES = ("sandbox", "cpu", "makespan", "ultra", "looks", "growth", "cached", "startup", "places", "processes")
 PAGE = "# Title\n" + "\n".join(
     f"words\n<!-- measured: {name} -->\nold\n<!-- end of {name} -->" for name in ("targets", *NAMES)
 )
