@@ -21,7 +21,7 @@ def run(studio: Studio, sizes: Sizes) -> Result:
     account = Account(5_000, in_flight, sizes.median_s or MEDIAN_S)
     names = sizes.only or NAMES
     empties_s, outcomes = [_empty_s(studio)], dict[str, list[Outcome]]()
-    idles_s = {name: [studio.compete(name, account, 0).cpu_s] for name in names if name not in PREFECT}
+    idles_s = {name: [studio.idle_cpu_s(name, account)] for name in names if name not in PREFECT}
     for number in range(sizes.rounds or ROUNDS):
         for name in names:
             if number and name not in CLOSE:

@@ -15,15 +15,15 @@ ACCOUNT, TAKES = Account(5_000, 100, 10.0), 1_000
 
 def run(studio: Studio, sizes: Sizes) -> Result:
     """One run of animatic, moments as the server saw them."""
-    room = studio.room("places")
-    manifest = write_manifest(room / "shots.parquet", sizes.takes or TAKES)
+    takes, room = sizes.takes or TAKES, studio.room("places")
+    manifest = write_manifest(room / "shots.parquet", takes)
     with served(room / "sandbox", ACCOUNT) as server:
         command, env = studio.command("animatic", server, room, manifest)
         took = measure(command, env | {"ANIMATIC_QUEUED_AHEAD": "0"}, room)
         stats = server.stats()
     waits_ms = sorted(wait_s * 1_000 for wait_s in waits_s(takes_of(room / "sandbox"), ACCOUNT.in_flight))
     found: Result = {
-        "takes": sizes.takes or TAKES,
+        "takes": takes,
         "in_flight": ACCOUNT.in_flight,
         "exit_code": took.exit_code,
         "completed": completed_in(room / "out.parquet"),
