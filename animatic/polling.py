@@ -19,6 +19,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import accumulate, pairwise
 from statistics import NormalDist, fmean
 
@@ -221,7 +222,8 @@ class Experience:
 
         Each with its kind, its age at the last look, which showed that it was not done, and its age now.
         """
-        return math.fsum(self.schedule(kind).done_since(not_done_at_s, age_s) for kind, not_done_at_s, age_s in flights)
+        schedule = cache(self.schedule)
+        return math.fsum(schedule(kind).done_since(not_done_at_s, age_s) for kind, not_done_at_s, age_s in flights)
 
 
 def latency_of(inference_s: float, not_done_at_s: float, seen_at_s: float) -> float:

@@ -25,7 +25,9 @@ from animatic.turns import Turns
 from animatic.wavespeed.client import Look, WaveSpeedClient
 from animatic.wavespeed.wire import Prediction
 
-JITTER = 0.05
+JITTER, JITTER_FLOORS = 0.05, 0.25
+"""A wait is longer or shorter by this share of it, and by no more than this share of the floor."""
+
 FLOOR_TICKS, LONGEST_TICK_S = 10, 0.2
 """Looks come at ticks, a tenth of the floor apart and no more than this: waking up costs as much as a look."""
 
@@ -131,7 +133,8 @@ class Watch:
         """Seconds to the next look at a take of this age, so that takes which started together do not ask together."""
         is_last = self._tally.left <= LAST_TAKES
         wait_s = self._experience.schedule(kind).next_age_s(age_s, is_last=is_last) - age_s
-        return max(wait_s * random.uniform(1 - JITTER, 1 + JITTER), self._terms.poll_floor_s)  # noqa: S311
+        jitter_s = min(JITTER * wait_s, JITTER_FLOORS * self._terms.poll_floor_s)
+        return max(wait_s + random.uniform(-jitter_s, jitter_s), self._terms.poll_floor_s)  # noqa: S311
 
     def _not_done_at_s(self, kind: Hashable) -> Iterator[float]:
         return (flight.watched.not_done_at_s for flight in self._flights if flight.kind == kind)

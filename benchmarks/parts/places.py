@@ -16,6 +16,8 @@ ACCOUNT, TAKES = Account(5_000, 100, 10.0), 1_000
 def run(studio: Studio, sizes: Sizes) -> Result:
     """One run of animatic, moments as the server saw them."""
     takes, room = sizes.takes or TAKES, studio.room("places")
+    if takes <= ACCOUNT.in_flight:
+        raise SystemExit(f"places: {takes} takes never wait for a place, give more than {ACCOUNT.in_flight}")
     manifest = write_manifest(room / "shots.parquet", takes)
     with served(room / "sandbox", ACCOUNT) as server:
         command, env = studio.command("animatic", server, room, manifest)

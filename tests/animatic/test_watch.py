@@ -1,0 +1,67 @@
+"""The first look at a take waits for what becomes known meanwhile."""
+
+import asyncio
+import contextlib
+from typing import Any, cast
+
+from torture.virtual import VirtualLoop
+
+from animatic.flights import Flight
+from animatic.gate import Halt
+from animatic.looks import Watched
+from animatic.pacing import Limits
+from animatic.polling import REMEMBERED
+from animatic.tally import Tally
+from animatic.terms import Terms
+from animatic.watch import LONGEST_TICK_S, Watch
+
+KIND = ("model", "5s")
+FLOOR_S, DEADLINE_S = 5.0, 600.0
+
+
+class Lookout:
+    """A watch in virtual time that knows takes of 30 s; nobody asks the API before the first look."""
+
+    def __init__(self) -> None:
+        nobody = cast("Any", None)
+        terms = Terms("run", "sandbox", Limits(600, 100), FLOOR_S, DEADLINE_S)
+        self.watch = Watch(terms, nobody, nobody, Halt(), Tally(total=1_000), print)
+        self.learn(30.0)
+
+    def learn(self, median_s: float) -> None:
+        self.watch._experience.learn(KIND, [median_s * (0.9 + 0.2 * n / REMEMBERED) for n in range(REMEMBERED)])
+
+    async def first_look_s(self) -> float:
+        """The age at which a take that is submitted now is looked at first."""
+        now = asyncio.get_running_loop().time
+        flight, began = Flight(KIND, now(), Watched()), now()
+        await self.watch._first_turn(flight, began + DEADLINE_S)
+        return now() - began
+
+
+def test_the_first_look_comes_when_takes_of_its_kind_are_likely_done() -> None:
+    async def scene() -> float:
+        return await Lookout().first_look_s()
+
+    with contextlib.closing(VirtualLoop()) as loop:
+        assert 27.0 < loop.run_until_complete(scene()) < 33.0
+
+
+def test_it_is_put_off_where_takes_turn_out_to_last_longer_meanwhile() -> None:
+    async def scene() -> float:
+        lookout = Lookout()
+        asyncio.get_running_loop().call_later(20.0, lookout.learn, 60.0)
+        return await lookout.first_look_s()
+
+    with contextlib.closing(VirtualLoop()) as loop:
+        assert 50.0 < loop.run_until_complete(scene()) < 66.0
+
+
+def test_it_comes_at_the_deadline_however_long_takes_last() -> None:
+    async def scene() -> float:
+        lookout = Lookout()
+        asyncio.get_running_loop().call_later(20.0, lookout.learn, 10 * DEADLINE_S)
+        return await lookout.first_look_s()
+
+    with contextlib.closing(VirtualLoop()) as loop:
+        assert DEADLINE_S <= loop.run_until_complete(scene()) < DEADLINE_S + LONGEST_TICK_S
