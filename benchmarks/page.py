@@ -204,6 +204,7 @@ def _places(part: Result) -> str:
 def _processes(part: Result) -> str:
     head = [
         "runs",
+        "starts a minute, told",
         "takes",
         "completed",
         "most starts in 60 s",
@@ -217,7 +218,7 @@ def _processes(part: Result) -> str:
         head,
         (
             (
-                row["runs"], row["takes"], row["completed"],
+                row["runs"], row["told_starts_a_minute"], row["takes"], row["completed"],
                 f"{row['most_starts_a_minute']} of {part['starts_per_minute']}",
                 f"{row['most_in_flight']} of {part['in_flight']}", row["refused"], row["bought_twice"], row["lost"],
                 row["wall_s"],

@@ -109,7 +109,8 @@ def _processes(part: Result) -> Iterator[Target]:
         is_met = (
             row["most_starts_a_minute"] <= part["starts_per_minute"]
             and row["most_in_flight"] <= part["in_flight"]
-            and not any((row["refused"], row["lost"], row["bought_twice"]))
+            and not any((row["lost"], row["bought_twice"]))
+            and bool(row["refused"]) is (row["told_starts_a_minute"] > part["starts_per_minute"])
             and row["completed"] == row["takes"]
         )
         said = (
@@ -151,6 +152,7 @@ _PLACES = ("From the look that shows a place to be free to the next start, nothi
 _PROCESSES = (
     ("2 runs on one ledger", "one account's limits, nothing lost"),
     ("4 runs on one ledger", "one account's limits, nothing lost"),
+    ("2 runs that believe in twice the account's starts: 429", "the same"),
 )
 _JUDGES: tuple[tuple[str, Judge, tuple[tuple[str, str], ...]], ...] = (
     ("sandbox", _sandbox, (_SANDBOX,)),
