@@ -30,7 +30,7 @@ torture-long: $(READY) ## The same, twenty times as much: some hours
 	@command -v strace >/dev/null || { apt-get update -qq && apt-get install -y -qq strace; }
 	@PYTHONPATH=tests $(BIN)/python -m torture --factor 20
 
-bench: $(READY) ## Measure animatic beside other ways of buying the same takes: forty-five minutes, writes docs/performance.md
+bench: $(READY) ## Measure animatic beside other ways of buying the same takes: three quarters of an hour, writes docs/performance.md
 	@$(BIN)/python -m benchmarks
 
 polling: $(READY) ## Work out what our looks cost against other schedules; writes docs/polling.md and its picture

@@ -56,9 +56,10 @@ def _ultra(part: Result) -> Iterator[Target]:
 
 
 def _makespan(part: Result) -> Iterator[Target]:
-    ratios = {row["case"]: row["ratio"] for row in part["rows"] if row["contender"] == "animatic"}
-    for (what, wanted), case in zip(_MAKESPAN, ratios, strict=True):
-        yield Target(what, wanted, f"{ratios[case]:.3f} ×", ratios[case] <= 1.02)
+    ours = [row for row in part["rows"] if row["contender"] == "animatic"]
+    for (what, wanted), row in zip(_MAKESPAN, ours, strict=True):
+        each = ", ".join(f"{ratio:.3f}" for ratio in row["ratio_of_each_run"])
+        yield Target(what, wanted, f"{row['ratio']:.3f} × (median of {each})", row["ratio"] <= 1.02)
 
 
 def _cpu(part: Result) -> Iterator[Target]:
