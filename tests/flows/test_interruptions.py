@@ -46,6 +46,10 @@ class Screen:
                 return
             self._read += read
 
+    def shows(self, words: str) -> bool:
+        """Whether they have been on it until now."""
+        return words.encode() in self._read
+
     def text(self) -> str:
         """All that was written; call it when the command has ended."""
         self._thread.join(10)
@@ -54,21 +58,25 @@ class Screen:
 
 
 WHAT = ("a", "b [sandbox:slow=4]", "c [sandbox:slow=4]", "d")
-"""With two in flight: the first is done, two are running and one is waiting when the third has been submitted."""
+"""With two in flight and none queued ahead: the first is done, two run and one waits when the third was submitted."""
 
 
 def test_ctrl_c_writes_what_is_there_and_the_next_run_resumes_it(
     *, place_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any, resume: Any, prefect: Any
 ) -> None:
     place = place_with_server
-    place.more |= {"ANIMATIC_MAX_IN_FLIGHT": "2", "COLUMNS": "160", "TERM": "xterm"}
+    place.more |= {"ANIMATIC_MAX_IN_FLIGHT": "2", "ANIMATIC_QUEUED_AHEAD": "0", "COLUMNS": "160", "TERM": "xterm"}
     prompts = [f"{tag} {what}" for what in WHAT]
     path = manifest(*({"prompt": prompt} for prompt in prompts), name="ctrl-c.csv")
     screen = Screen()
     process = place.start("run", str(path), "--results", "out.parquet", "--json", stderr=screen.theirs)
     os.close(screen.theirs)
+
+    def is_time() -> bool:
+        return (sandbox.submitted(tag).total() == 3 and screen.shows("in flight 2")) or process.poll() is not None
+
     try:
-        tools.wait_until(lambda: sandbox.submitted(tag).total() == 3 or process.poll() is not None, 60)
+        tools.wait_until(is_time, 60)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         stdout, _ = process.communicate(timeout=30)
     finally:
@@ -115,7 +123,7 @@ def test_sigterm_does_the_same(
     thread = threading.Thread(target=terminate)
     thread.start()
     try:
-        ran = run_flow(path, settings.model_copy(update={"max_in_flight": 2}))
+        ran = run_flow(path, settings.model_copy(update={"max_in_flight": 2, "queued_ahead": 0}))
     finally:
         thread.join()
         signal.signal(signal.SIGTERM, before)
