@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from typing import Any, cast
 
+import pytest
 from torture.virtual import VirtualLoop
 
 from animatic.flights import Flight
@@ -13,10 +14,11 @@ from animatic.pacing import Limits
 from animatic.polling import REMEMBERED
 from animatic.tally import Tally
 from animatic.terms import Terms
-from animatic.watch import LONGEST_TICK_S, Watch
+from animatic.watch import JITTER_FLOORS, LONGEST_TICK_S, Watch
 
 KIND = ("model", "5s")
 FLOOR_S, DEADLINE_S = 5.0, 600.0
+SLACK_S = JITTER_FLOORS * FLOOR_S + LONGEST_TICK_S + 0.001
 
 
 class Lookout:
@@ -31,6 +33,10 @@ class Lookout:
     def learn(self, median_s: float) -> None:
         self.watch._experience.learn(KIND, [median_s * (0.9 + 0.2 * n / REMEMBERED) for n in range(REMEMBERED)])
 
+    def likely_s(self) -> float:
+        """The age at which a take should be looked at first, after all that is known."""
+        return self.watch._experience.schedule(KIND).next_age_s(0.0)
+
     async def first_look_s(self) -> float:
         """The age at which a take that is submitted now is looked at first."""
         now = asyncio.get_running_loop().time
@@ -40,21 +46,24 @@ class Lookout:
 
 
 def test_the_first_look_comes_when_takes_of_its_kind_are_likely_done() -> None:
-    async def scene() -> float:
-        return await Lookout().first_look_s()
+    async def scene() -> None:
+        lookout = Lookout()
+        assert await lookout.first_look_s() == pytest.approx(lookout.likely_s(), abs=SLACK_S)
+        assert 27.0 < lookout.likely_s() < 33.0
 
     with contextlib.closing(VirtualLoop()) as loop:
-        assert 27.0 < loop.run_until_complete(scene()) < 33.0
+        loop.run_until_complete(scene())
 
 
 def test_it_is_put_off_where_takes_turn_out_to_last_longer_meanwhile() -> None:
-    async def scene() -> float:
+    async def scene() -> None:
         lookout = Lookout()
         asyncio.get_running_loop().call_later(20.0, lookout.learn, 60.0)
-        return await lookout.first_look_s()
+        assert await lookout.first_look_s() == pytest.approx(lookout.likely_s(), abs=SLACK_S)
+        assert 54.0 < lookout.likely_s() < 66.0
 
     with contextlib.closing(VirtualLoop()) as loop:
-        assert 50.0 < loop.run_until_complete(scene()) < 66.0
+        loop.run_until_complete(scene())
 
 
 def test_it_comes_at_the_deadline_however_long_takes_last() -> None:
