@@ -10,6 +10,7 @@ import pytest
 from torture import lines, machine, matrix, plants, power, quote, replies, syscalls, urls, world
 from torture.canary import KEY, search, spellings
 from torture.part import Part, parts_of
+from torture.virtual import VirtualLoop
 
 needs_strace = pytest.mark.skipif(
     shutil.which("strace") is None, reason="strace is not installed; make torture installs it"
@@ -44,6 +45,16 @@ def test_a_part_that_needs_strace_is_green(part: Callable[[], Part]) -> None:
 def test_a_row_of_the_fault_matrix(name: str) -> None:
     part = matrix.run_case(name)
     assert part.is_green, part.problems
+
+
+def test_what_is_due_while_time_passes_happens_when_it_is_due() -> None:
+    takes, moments = machine.Takes(), list[float]()
+    takes.loop = VirtualLoop()
+    began = takes.loop.time()
+    takes.loop.call_later(50.0, lambda: moments.append(takes.loop.time() - began))
+    takes.time_passes(seconds=1_200.0)
+    assert (moments, takes.loop.time() - began) == ([50.0], 1_200.0)
+    takes.loop.close()
 
 
 def test_the_documentation_quotes_the_report_and_the_matrix() -> None:
