@@ -130,7 +130,8 @@ def run(examples: int = 60, steps: int = 15) -> Part:
             ),
         )
     except AssertionError as error:
-        TOTAL.problems.append(str(error)[:2_000])
+        sequence = getattr(error, "__notes__", [])
+        TOTAL.problems.append("\n".join([str(error)[:2_000], *sequence]))
     finally:
         gc.collect()  # the coroutines of dead processes go now, while nobody minds what they say
         sys.unraisablehook = hook
