@@ -1,10 +1,9 @@
 """Turns: each at its time, the longest overdue first, no more a second than there may be, and none after the stop."""
 
 import asyncio
-import contextlib
 
 import pytest
-from torture.virtual import VirtualLoop
+from torture.virtual import played
 
 from animatic.gate import Halt, Halted
 from animatic.pacing import next_tick
@@ -82,8 +81,7 @@ def test_turns_come_at_ticks_several_at_a_time_and_no_more_than_a_tick_late() ->
         await asyncio.gather(*(take(began + number / 100) for number in range(30)))
         return moments
 
-    with contextlib.closing(VirtualLoop()) as loop:  # on a busy machine a real one wakes late
-        moments = loop.run_until_complete(scene())
+    moments = played(scene())  # on a busy machine a real loop wakes late
     assert all(due <= moment < due + 0.1 + 0.001 for due, moment in moments)
     assert len({round(moment, 1) for _, moment in moments}) <= 5
 

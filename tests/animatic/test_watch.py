@@ -1,11 +1,10 @@
 """The first look at a take waits for what becomes known meanwhile."""
 
 import asyncio
-import contextlib
 from typing import Any, cast
 
 import pytest
-from torture.virtual import VirtualLoop
+from torture.virtual import played
 
 from animatic.flights import Flight
 from animatic.gate import Halt
@@ -51,8 +50,7 @@ def test_the_first_look_comes_when_takes_of_its_kind_are_likely_done() -> None:
         assert await lookout.first_look_s() == pytest.approx(lookout.likely_s(), abs=SLACK_S)
         assert 27.0 < lookout.likely_s() < 33.0
 
-    with contextlib.closing(VirtualLoop()) as loop:
-        loop.run_until_complete(scene())
+    played(scene())
 
 
 def test_it_is_put_off_where_takes_turn_out_to_last_longer_meanwhile() -> None:
@@ -62,8 +60,7 @@ def test_it_is_put_off_where_takes_turn_out_to_last_longer_meanwhile() -> None:
         assert await lookout.first_look_s() == pytest.approx(lookout.likely_s(), abs=SLACK_S)
         assert 54.0 < lookout.likely_s() < 66.0
 
-    with contextlib.closing(VirtualLoop()) as loop:
-        loop.run_until_complete(scene())
+    played(scene())
 
 
 def test_it_comes_at_the_deadline_however_long_takes_last() -> None:
@@ -72,5 +69,4 @@ def test_it_comes_at_the_deadline_however_long_takes_last() -> None:
         asyncio.get_running_loop().call_later(20.0, lookout.learn, 10 * DEADLINE_S)
         return await lookout.first_look_s()
 
-    with contextlib.closing(VirtualLoop()) as loop:
-        assert DEADLINE_S <= loop.run_until_complete(scene()) < DEADLINE_S + LONGEST_TICK_S
+    assert DEADLINE_S <= played(scene()) < DEADLINE_S + LONGEST_TICK_S

@@ -2,9 +2,12 @@
 
 import asyncio
 import selectors
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any
+from contextlib import closing
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class DeadlockError(Exception):
@@ -45,3 +48,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         except BaseException as error:  # noqa: BLE001 - it is for whoever waits
             future.set_exception(error)
         return asyncio.wrap_future(future, loop=self)
+
+
+def played(scene: Coroutine[Any, Any, T]) -> T:
+    """What a scene returns, played in virtual time."""
+    with closing(VirtualLoop()) as loop:
+        return loop.run_until_complete(scene)
