@@ -7,11 +7,15 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from animatic.facts import Facts
-from animatic.ledger.settling import Orphan
+from animatic.ledger.records import Reserved
+from animatic.ledger.settling import Open, Orphan
 from animatic.manifest.faults import one_line
+from animatic.money import as_number, cost_in_words
 from animatic.results import STATUSES
 
 if TYPE_CHECKING:
@@ -31,10 +35,14 @@ class Digest:
         counts: rows of the results table by status, all statuses named.
         submitted: submissions that the API accepted in this run.
         cached: rows whose take was final before this run began.
-        cost_usd: the price of what this run submitted; None where a price is not known.
+        reserved: what this run has reserved, as the ledger says.
+        manifest_cost_microusd: the sum of the table's column `quoted_usd`; None where no price is known.
         summary: what `animatic.summarise` says of the table.
         not_completed: the first rows that are not `completed`, as plain values that survive JSON.
         orphans: predictions of the account, found while reconciling, that belong to no take.
+        dropped: open takes that dead runs of this manifest left and that are not in it any more.
+        open_elsewhere: open takes of the same provider that runs of other manifests left.
+        expired, expiring: completed takes whose output URLs are dead, or die within a day.
         stopped_by: why the run stopped early, if it did.
     """
 
@@ -43,10 +51,15 @@ class Digest:
     counts: Mapping[str, int]
     submitted: int
     cached: int
-    cost_usd: float | None
+    reserved: Reserved
+    manifest_cost_microusd: int | None
     summary: "pd.DataFrame"
     not_completed: Sequence[Mapping[str, Any]] = ()
     orphans: Sequence[Orphan] = ()
+    dropped: Sequence[Open] = ()
+    open_elsewhere: Sequence[Open] = ()
+    expired: int = 0
+    expiring: int = 0
     stopped_by: str | None = None
     is_interrupted: bool = False
 
@@ -55,9 +68,14 @@ class Digest:
         """What the command ends with."""
         if self.is_interrupted:
             return INTERRUPTED
-        if self.counts["unknown"] or self.counts["held"]:
+        if self.is_unclear:
             return UNCLEAR
         return DONE if self.counts["completed"] == sum(self.counts.values()) else INCOMPLETE
+
+    @property
+    def is_unclear(self) -> bool:
+        """Whether money may be at stake: something is unknown or held, in the table or left by an earlier version."""
+        return bool(self.counts["unknown"] or self.counts["held"] or self.dropped)
 
     @property
     def sentence(self) -> str:
@@ -67,7 +85,7 @@ class Digest:
         line = f"{self.counts['completed']:,} of {total:,} completed" + (f"; {missing}" if missing else "")
         if self.stopped_by:
             line += f". Stopped: {self.stopped_by}"
-        if self.counts["unknown"] or self.counts["held"]:
+        if self.is_unclear:
             line += ". Money may be at stake: some takes may have been bought, and are not sent again"
         return line
 
@@ -78,7 +96,10 @@ class Digest:
             **self.counts,
             "submitted": self.submitted,
             "cached": self.cached,
-            "cost_usd": self.cost_usd,
+            "cost_usd": as_number(self.reserved.known_microusd),
+            "manifest_cost_usd": as_number(self.manifest_cost_microusd),
+            "dropped": [_as_dict(each) for each in self.dropped[:MOST_OPEN_NAMED]],
+            "open_elsewhere": [_as_dict(each) for each in self.open_elsewhere[:MOST_OPEN_NAMED]],
             "results": self.results,
         }
         return json.dumps(line)
@@ -88,12 +109,13 @@ class Digest:
         shown = self.summary.copy()
         for name in ("nsfw_rate", "inference_p50_s", "inference_p95_s", "cost_usd"):
             shown[name] = [_cell(value) for value in shown[name]]
-        keep = [name for name in shown.columns if name not in STATUSES or any(shown[name])]
+        hidden_if_zero = {*STATUSES, "not_judged"}
+        keep = [name for name in shown.columns if name not in hidden_if_zero or any(shown[name])]
         return shown[keep].to_string(index=False, na_rep="")
 
     def as_markdown(self) -> str:
         """A summary for Prefect's UI."""
-        cost = "price not known" if self.cost_usd is None else f"${self.cost_usd:,.2f}"
+        cost = cost_in_words(*self.reserved)
         columns = [str(name) for name in self.summary.columns]
         lines = [
             f"**{_plain(self.sentence)}**",
@@ -106,8 +128,44 @@ class Digest:
         ]
         rows: list[dict[str, Any]] = self.summary.to_dict("records")  # pyright: ignore[reportAssignmentType]
         lines += ["| " + " | ".join(_cell(row[name]) for name in columns) + " |" for row in rows]
-        lines += ["", *(f"- {_plain(line)}" for line in orphan_lines(self.orphans))] if self.orphans else []
+        more = [*self.notes(), *orphan_lines(self.orphans)]
+        lines += ["", *(f"- {_plain(line)}" for line in more)] if more else []
         return "\n".join(lines) + "\n"
+
+    def notes(self) -> list[str]:
+        """What else a person should read, one line each."""
+        lines = open_lines(self.dropped, "is not in this manifest any more")
+        lines += open_lines(self.open_elsewhere, "")
+        if self.expired:
+            lines.append(
+                f"expired: the output URLs of {self.expired:,} completed takes are dead: WaveSpeed deletes outputs after "
+                "7 days"
+            )
+        if self.expiring:
+            lines.append(
+                f"expiring: the output URLs of {self.expiring:,} completed takes die within a day (column "
+                "outputs_expire_at); fetch the clips now"
+            )
+        return lines
+
+
+MOST_OPEN_NAMED = 100
+MOST_OPEN_SHOWN = 20
+
+
+def open_lines(takes: Sequence[Open], why: str) -> list[str]:
+    """One line for each open take that the table does not show; after 20 the rest counted."""
+    lines = [
+        f"{each.state} {each.fingerprint[:12]}{f', which {why}' if why else ''}: left by run {each.run_id} of "
+        f"{one_line(each.manifest, 300)}; {one_line(each.error, 300)}"
+        for each in takes[:MOST_OPEN_SHOWN]
+    ]
+    more = len(takes) - MOST_OPEN_SHOWN
+    return [*lines, f"and {more:,} more; `animatic reconcile` names all of them"] if more > 0 else lines
+
+
+def _as_dict(take: Open) -> dict[str, str]:
+    return {"fingerprint": take.fingerprint, "state": take.state, "manifest": take.manifest, "error": take.error}
 
 
 def orphan_lines(orphans: Sequence[Orphan]) -> list[str]:
@@ -128,24 +186,32 @@ def digest_of(  # noqa: PLR0913 - the parts of a digest
     run_id: str,
     results: str,
     submitted: int,
-    cost_usd: float | None,
+    reserved: Reserved,
     orphans: Sequence[Orphan] = (),
+    dropped: Sequence[Open] = (),
+    open_elsewhere: Sequence[Open] = (),
     stopped_by: str | None = None,
     is_interrupted: bool = False,
 ) -> Digest:
     """The digest of a results table from its facts, with what only the run itself knows."""
     from animatic.frames import summary_of  # noqa: PLC0415 - pandas
 
+    expired, expiring = facts.expiring(datetime.now(UTC), timedelta(days=1))
     return Digest(
         run_id=run_id,
         results=results,
         counts={status: facts.counts[status] for status in STATUSES},
         submitted=submitted,
         cached=facts.cached,
-        cost_usd=cost_usd,
+        reserved=reserved,
+        manifest_cost_microusd=facts.manifest_cost_microusd,
         summary=summary_of(facts),
         not_completed=facts.not_completed,
         orphans=orphans,
+        dropped=dropped,
+        open_elsewhere=open_elsewhere,
+        expired=expired,
+        expiring=expiring,
         stopped_by=stopped_by,
         is_interrupted=is_interrupted,
     )
@@ -156,7 +222,7 @@ def _cell(value: Any) -> str:
 
     if value is None or value is pd.NA or value != value:  # noqa: PLR0124 - NaN
         return ""
-    return f"{value:,.2f}" if isinstance(value, float) else _plain(str(value))
+    return f"{value:,.2f}" if isinstance(value, float | Decimal) else _plain(str(value))
 
 
 def _plain(text: str) -> str:

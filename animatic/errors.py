@@ -5,7 +5,8 @@
     │   ├── ManifestError            every fault of a manifest, in one report
     │   ├── SettingsError            the environment, the key or an option
     │   ├── LocationError            a URI that we cannot read, write or accept
-    │   └── BudgetError              the plan costs more than it may
+    │   ├── BudgetError              the plan costs more than it may
+    │   └── LedgerRestoredError      the ledger is older than what was done with it
     ├── TryLaterError            the same call may well succeed later
     │   ├── ApiUnreachableError      nothing was sent
     │   ├── ApiBusyError             429: more starts than the account allows
@@ -13,7 +14,8 @@
     │   └── ResultsUnwrittenError    takes were bought, and the table cannot be written; the ledger has it all
     ├── NeverAgainError          the same call will not succeed unchanged
     │   ├── ApiRefusedError          the API refused the request; nothing was bought
-    │   └── AccountRefusedError      401, 402, 403: key or account; stops the whole run
+    │   ├── AccountRefusedError      401, 402, 403: key or account; stops the whole run
+    │   └── ProxyRefusedError        a proxy refused to pass the request on; nothing was sent; stops the whole run
     ├── SubmissionUnknownError   nobody knows whether a take was bought; never send it again
     └── LedgerError              the ledger does not take what it is told
         ├── LedgerVersionError       written by a newer animatic
@@ -55,6 +57,10 @@ class LocationError(FixInputError):
 
 class BudgetError(FixInputError):
     """The plan would commit more money than allowed, or its price cannot be known."""
+
+
+class LedgerRestoredError(FixInputError):
+    """The ledger was restored from a backup: it does not know what was bought since."""
 
 
 class TryLaterError(AnimaticError):
@@ -108,6 +114,10 @@ class AccountRefusedError(NeverAgainError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class ProxyRefusedError(NeverAgainError):
+    """A proxy answered 407, or refused a connection to the API. Nothing was sent."""
 
 
 class SubmissionUnknownError(AnimaticError):

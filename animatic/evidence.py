@@ -4,7 +4,8 @@ A claim is an attempt whose submission may have been accepted; a candidate is a 
 are timed by the API's own clock. The verdicts, for each claim:
 
     the list echoes inputs, and as many candidates or fewer have exactly the claim's    adopt, at once
-    the list echoes none, one candidate in the window, nobody else's                    adopt, once it is settled
+    none is echoed, and one candidate fits model and window, no other take's            hold, once it is settled
+        the same, on an account with one user (ANIMATIC_ADOPT_BY_WINDOW)                adopt, once it is settled
     none, in two complete scans at least the settling time apart                        absent
     more than one; inputs that disagree; an incomplete scan; older than the list        hold, once it is settled
     one with exactly its inputs, and another model or time than it should have          hold, once it is settled
@@ -13,12 +14,14 @@ are timed by the API's own clock. The verdicts, for each claim:
 `settled` means that the scan began after the claim's window and the settling time: what there is must be in the list by
 then. Claims that ask for exactly the same (two takes of a shot) are interchangeable, and share candidates one to one.
 
+A scan that contradicts itself is not complete and proves no absence: `contradiction_in` says what contradicts itself.
+
 Source: WaveSpeed's page on listing predictions (7 days, newest first); that the list may echo inputs was seen in its
-own clients only. How late a prediction shows up is not documented, so it is a setting.
+own clients only, and is on no page any more. How late a prediction shows up is not documented, so it is a setting.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -116,6 +119,84 @@ class Wait:
 Verdict = Adopt | Absent | Hold | Wait
 
 
+@dataclass(slots=True)
+class Reading:
+    """What was read of a span, page by page, and what of it must be there.
+
+    Attributes:
+        after, before: the window that was asked for.
+        seen: ids that were read.
+        moments: when they were created.
+        total: how many there are, by the list's own account; None where it does not say.
+        unreadable: items of which not even the id could be read; a page whose `items` are null counts as one.
+        is_cut_short: the list did not come to an end, so that no total can be held against it.
+        known: ids that are known to be in the window.
+        witness: an id that is known to be in the list outside of the window, and whether it was found there; None
+            where nothing is known at all.
+    """
+
+    after: datetime
+    before: datetime
+    seen: set[str] = field(default_factory=set[str])
+    moments: list[datetime] = field(default_factory=list[datetime])
+    total: int | None = None
+    unreadable: int = 0
+    known: Collection[str] = ()
+    witness: tuple[str, bool] | None = None
+
+
+MOMENT_TOLERANCE = timedelta(seconds=1)
+"""Lists may cut fractions of a second off the window that they are asked for."""
+
+
+def contradiction_in(reading: Reading) -> str | None:
+    """Say why a reading that came to its end proves no absence all the same; None if it does."""
+    if reading.total is not None and len(reading.seen) + reading.unreadable < reading.total:
+        return f"it shows {len(reading.seen):,} predictions and says that there are {reading.total:,}"
+    is_all = reading.total is not None and len(reading.seen) >= reading.total
+    if reading.unreadable and not is_all:
+        return f"{reading.unreadable:,} of its items cannot be read"
+    outside = [
+        moment
+        for moment in reading.moments
+        if not reading.after - MOMENT_TOLERANCE <= moment <= reading.before + MOMENT_TOLERANCE
+    ]
+    if outside:
+        return (
+            f"it shows {len(outside):,} predictions from outside the window that was asked for, such as {min(outside)}"
+        )
+    missing = set(reading.known) - reading.seen
+    if missing:
+        return f"it lacks {len(missing):,} of {len(reading.known):,} predictions that are known to be there, such as {min(missing)}"
+    if reading.known:
+        return None
+    if reading.witness is None:
+        return "no prediction is known that it should show, so that it shows none proves nothing"
+    name, is_found = reading.witness
+    return None if is_found else f"it lacks prediction {name}, which is known to be there"
+
+
+def shift_of(known: Iterable[tuple[datetime, datetime, datetime]]) -> tuple[timedelta, timedelta]:
+    """Return by how much windows must be moved, at their beginning and at their end.
+
+    Windows are dated by the `Date` of replies, predictions by `created_at`. For accepted submissions both are known
+    (window from, window to, created at): where one lies outside of its own window, the two clocks differ by more than
+    the margin, and by about as much for all.
+    """
+    begin = end = timedelta(0)
+    for window_from, window_to, created_at in known:
+        if not window_from <= created_at <= window_to:
+            begin = min(begin, created_at - window_to)
+            end = max(end, created_at - window_from)
+    return begin, end
+
+
+def shifted(claim: Claim, shift: tuple[timedelta, timedelta]) -> Claim:
+    """Return a claim whose window covers what the list's clock may call it."""
+    begin, end = shift
+    return replace(claim, window_from=claim.window_from + begin, window_to=claim.window_to + end)
+
+
 def spans_of(claims: Sequence[Claim], settle: timedelta) -> list[Span]:
     """What must be read to judge every claim that is not live: windows that overlap are one span, oldest first.
 
@@ -135,11 +216,17 @@ def spans_of(claims: Sequence[Claim], settle: timedelta) -> list[Span]:
 
 
 def judge(
-    claims: Sequence[Claim], candidates: Sequence[Candidate], scan: Scan, settle: timedelta
+    claims: Sequence[Claim],
+    candidates: Sequence[Candidate],
+    scan: Scan,
+    settle: timedelta,
+    *,
+    adopts_by_window: bool = False,
 ) -> dict[int, Verdict]:
-    """The verdict, by attempt, for each claim that is not live and whose window the scan covers.
+    """Return the verdict, by attempt, for each claim that is not live and whose window the scan covers.
 
-    The other claims have no verdict, but what may be theirs is not given away.
+    The other claims have no verdict, but what may be theirs is not given away. `adopts_by_window` is for accounts with
+    one user: model and time are enough there.
     """
     by_inputs = _share_by_inputs(claims, candidates, settle)
     taken = {each.prediction_id for shared in by_inputs.values() for each in shared}
@@ -155,7 +242,10 @@ def judge(
             if other.attempt_id != claim.attempt_id and any(is_near(other, each, settle) for each in near)
         ]
         own = by_inputs.get(claim.attempt_id, ())
-        verdicts[claim.attempt_id] = _verdict(claim, own, near, left, rivals, scan, settle)
+        verdict = _verdict(claim, own, near, left, rivals, scan, settle)
+        if isinstance(verdict, Adopt) and verdict.by == "window" and not adopts_by_window:
+            verdict = Hold(tuple(near), "a prediction fits its model and time, and nothing else says whose it is")
+        verdicts[claim.attempt_id] = verdict
     return verdicts
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
-from animatic.results import STATUSES
+from animatic.results import STATUSES, microusd_of
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 
@@ -19,12 +20,13 @@ _SHOWN_COLUMNS = ("row", "shot_id", "take", "status", "error_code", "error", "pr
 _TYPES: dict[str, Any] = {
     "storyboard": np.int32,
     "model": np.int32,
-    "kind": np.int32,
     "status": np.int8,
     "is_take": np.bool_,
     "nsfw": np.int8,
     "inference_ms": np.float64,
     "attempts": np.int32,
+    "quoted_microusd": np.int64,
+    "expires_at_us": np.int64,
 }
 
 
@@ -36,17 +38,15 @@ class Facts:
         counts: rows by status.
         cached: rows whose take was final before the run began.
         not_completed: the first rows that are not `completed`, at most 200, as plain values that survive JSON.
-        names: for `storyboard`, `model` and `kind` (a `price_key`) the texts that the codes of the columns stand for.
-        prices_usd: by `price_key`; set when all rows are there.
+        names: for `storyboard` and `model` the texts that the codes of the columns stand for.
     """
 
     counts: Counter[str] = field(default_factory=Counter[str])
     cached: int = 0
     not_completed: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     names: dict[str, dict[str | None, int]] = field(
-        default_factory=lambda: {name: {} for name in ("storyboard", "model", "kind")}
+        default_factory=lambda: {name: {} for name in ("storyboard", "model")}
     )
-    prices_usd: dict[str, float] = field(default_factory=dict[str, float])
     _pieces: list[dict[str, NDArray[Any]]] = field(default_factory=list[dict[str, NDArray[Any]]])
 
     def add(self, table: pa.Table, is_first: NDArray[np.bool_]) -> None:
@@ -56,11 +56,9 @@ class Facts:
         self.cached += pc.sum(table["cached"]).as_py() or 0
         if len(self.not_completed) < MOST_ROWS_SHOWN:
             self.not_completed += not_completed(table, MOST_ROWS_SHOWN - len(self.not_completed))
-        kinds = pc.binary_join_element_wise(table["model"], table["duration"], table["aspect_ratio"], "|")
         found: dict[str, Any] = {
             "storyboard": self._codes("storyboard", table["storyboard"]),
             "model": self._codes("model", table["model"]),
-            "kind": self._codes("kind", kinds),
             "status": np.array([STATUSES.index(name) for name in status.dictionary.to_pylist()])[
                 status.indices.to_numpy()
             ],
@@ -68,12 +66,29 @@ class Facts:
             "nsfw": pc.fill_null(table["nsfw"].cast(pa.int8()), -1).to_numpy(),
             "inference_ms": pc.fill_null(table["inference_ms"].cast(pa.float64()), np.nan).to_numpy(),
             "attempts": np.where(is_first, table["attempts"].to_numpy(), 0),
+            "quoted_microusd": microusd_of(table["quoted_usd"]),
+            "expires_at_us": pc.fill_null(table["outputs_expire_at"].cast(pa.int64()), 0).to_numpy(),
         }
         self._pieces.append({name: np.asarray(values, _TYPES[name]) for name, values in found.items()})
 
     def column(self, name: str) -> NDArray[Any]:
         """One value for each row: a code, -1 for a `nsfw` that is not known, NaN for an `inference_ms` that is not."""
         return np.concatenate([np.empty(0, _TYPES[name]), *(piece[name] for piece in self._pieces)])
+
+    @property
+    def manifest_cost_microusd(self) -> int | None:
+        """The sum of the column `quoted_usd`; None where something was bought and no price is known at all."""
+        quoted = self.column("quoted_microusd")
+        is_known = quoted >= 0
+        is_bought = bool((self.column("attempts") > 0).any())
+        return None if is_bought and not (quoted > 0).any() else int(quoted[is_known].sum())
+
+    def expiring(self, now: datetime, within: timedelta) -> tuple[int, int]:
+        """How many completed takes have outputs whose URLs are dead, and how many whose URLs die within that time."""
+        at_us = self.column("expires_at_us")
+        now_us, until_us = (int(moment.timestamp() * 1_000_000) for moment in (now, now + within))
+        is_dead = (at_us > 0) & (at_us <= now_us)
+        return int(is_dead.sum()), int(((at_us > now_us) & (at_us <= until_us)).sum())
 
     def _codes(self, name: str, texts: pa.ChunkedArray) -> NDArray[np.int32]:
         """Small numbers for texts, the same in every piece, in the order in which the texts first appear."""
@@ -89,9 +104,9 @@ def not_completed(table: pa.Table, most: int) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if value is not None} for row in rows.to_pylist()]
 
 
-def facts_of(table: pa.Table, prices_usd: dict[str, float]) -> Facts:
+def facts_of(table: pa.Table) -> Facts:
     """The facts of a whole table in memory."""
-    facts = Facts(prices_usd=prices_usd)
+    facts = Facts()
     fingerprints = table["fingerprint"].to_pylist()
     first = {name: index for index, name in reversed(list(enumerate(fingerprints)))}
     facts.add(table, np.array([first[name] == index for index, name in enumerate(fingerprints)], bool))

@@ -14,6 +14,7 @@ import io
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
@@ -22,7 +23,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from animatic.errors import LocationError
-from animatic.results import RESULTS_SCHEMA
+from animatic.results import NEW_IN_2, RESULTS_SCHEMA
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 SUFFIXES = (".parquet", ".csv", ".jsonl")
@@ -134,6 +135,11 @@ def decode(data: bytes, name: str) -> pa.Table:
         table = read(data)
     except (pa.ArrowException, OSError, ValueError, TypeError, AttributeError, csv.Error) as error:
         raise LocationError(f"{name}: not a readable {suffix} file: {error}") from None
+    for column in NEW_IN_2:
+        if column not in table.column_names:
+            table = table.append_column(
+                RESULTS_SCHEMA.field(column), pa.nulls(table.num_rows, RESULTS_SCHEMA.field(column).type)
+            )
     missing = [column for column in RESULTS_SCHEMA.names if column not in table.column_names]
     if missing:
         raise LocationError(f"{name}: not a results table of animatic; columns that are missing: {', '.join(missing)}")
@@ -268,6 +274,8 @@ def _write_jsonl(table: pa.Table, file: BinaryIO) -> None:
         column = table.column(index)
         if pa.types.is_timestamp(field.type):
             table = table.set_column(index, field.name, _moments_as_text(column))
+        elif pa.types.is_decimal(field.type):
+            table = table.set_column(index, field.name, column.cast(pa.float64()))
         elif pa.types.is_floating(field.type):
             finite = pc.if_else(pc.is_finite(column), column, None)
             table = table.set_column(index, field.name, finite)
@@ -314,5 +322,9 @@ def _decode_jsonl(data: bytes) -> pa.Table:
 
 def _json_column(name: str, parsed: list[dict[str, Any]]) -> pa.Array:
     values = [entry.get(name) for entry in parsed]
+    if name in RESULTS_SCHEMA.names and pa.types.is_decimal(RESULTS_SCHEMA.field(name).type):
+        return pa.array(
+            [None if value is None else Decimal(str(value)) for value in values], RESULTS_SCHEMA.field(name).type
+        )
     known = name in RESULTS_SCHEMA.names and not pa.types.is_timestamp(RESULTS_SCHEMA.field(name).type)
     return pa.array(values, RESULTS_SCHEMA.field(name).type if known else None)

@@ -1,6 +1,6 @@
 """What analysts use: a results file as a pandas DataFrame, and its summary."""
 
-import json
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -11,17 +11,19 @@ from animatic import formats, storage
 from animatic.errors import FixInputError
 from animatic.facts import Facts
 from animatic.formats import MAX_RESULTS_BYTES
-from animatic.results import STATUSES, price_key
+from animatic.money import usd
+from animatic.results import QUOTED, STATUSES, microusd_of
 
 _NEEDED = (
-    *("row", "storyboard", "model", "duration", "aspect_ratio", "take", "status"),
-    *("nsfw", "inference_ms", "attempts", "fingerprint"),
+    *("row", "storyboard", "model", "take", "status"),
+    *("nsfw", "inference_ms", "attempts", "quoted_usd"),
 )
 _SUMMARY_SCHEMA: pa.Schema = pa.schema(
     [
         *((name, pa.string()) for name in ("storyboard", "model")),
-        *((name, pa.int64()) for name in ("takes", *STATUSES, "nsfw")),
-        *((name, pa.float64()) for name in ("nsfw_rate", "inference_p50_s", "inference_p95_s", "cost_usd")),
+        *((name, pa.int64()) for name in ("takes", *STATUSES, "nsfw", "not_judged")),
+        *((name, pa.float64()) for name in ("nsfw_rate", "inference_p50_s", "inference_p95_s")),
+        ("cost_usd", pa.decimal128(18, 6)),
     ]
 )
 
@@ -60,11 +62,12 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     | `storyboard`, `model` | the group; null where an invalid row did not name it; `all`, `all` in the last row |
     | `takes` | rows that are takes: all but the invalid ones. A take that several rows share counts in each |
     | `completed` ... `invalid` | rows with this status |
-    | `nsfw`, `nsfw_rate` | rows flagged; their share (0 to 1) of the rows where that is known, else null |
+    | `nsfw`, `not_judged` | completed rows that are flagged; completed rows that WaveSpeed did not judge |
+    | `nsfw_rate` | the share (0 to 1) of flagged rows of those where that is known, else null |
     | `inference_p50_s`, `inference_p95_s` | seconds that the API spent on completed takes; null where there are none |
-    | `cost_usd` | US dollars for all paid submissions, whichever run made them. A take that several rows share counts \
-once, where it first appears, so that the groups add up to `all`. Null where a price is not known, and for \
-everything in a frame without `attrs` (CSV, JSON Lines, some pandas operations) |
+    | `cost_usd` | decimal US dollars: the sum of `quoted_usd`, all paid submissions of all runs. A take that several \
+rows share counts once, where it first appears, so that the groups add up to `all`. Null where something was bought and no \
+price is known |
 
     Raises:
         FixInputError: columns that it needs are missing.
@@ -80,17 +83,18 @@ everything in a frame without `attrs` (CSV, JSON Lines, some pandas operations) 
 
 def summary_of(facts: Facts) -> pd.DataFrame:
     """The same as `summarise`, from facts that were gathered while the table was written."""
-    status, nsfw, kind, attempts = (facts.column(name) for name in ("status", "nsfw", "kind", "attempts"))
-    prices_usd = [facts.prices_usd.get(key or "", np.nan) for key in facts.names["kind"]]
-    price_usd = np.array([*prices_usd, np.nan])[kind]
+    status, nsfw, quoted = (facts.column(name) for name in ("status", "nsfw", "quoted_microusd"))
+    is_completed = status == STATUSES.index("completed")
     columns = {
         "takes": facts.column("is_take"),
         **{name: status == code for code, name in enumerate(STATUSES)},
         "nsfw": nsfw == 1,
+        "not_judged": is_completed & (nsfw < 0),
         "nsfw_known": nsfw >= 0,
-        "inference_s": np.where(status == STATUSES.index("completed"), facts.column("inference_ms") / 1_000, np.nan),
-        "cost_usd": attempts * np.nan_to_num(price_usd),
-        "unpriced": (attempts > 0) & np.isnan(price_usd),
+        "inference_s": np.where(is_completed, facts.column("inference_ms") / 1_000, np.nan),
+        "cost_microusd": np.maximum(quoted, 0),
+        "priced": quoted > 0,
+        "bought": facts.column("attempts") > 0,
     }
     names = facts.names
     return _summary(
@@ -131,21 +135,21 @@ def _facts(frame: pd.DataFrame) -> pd.DataFrame:
         facts[name] = status == name
     facts["nsfw"] = nsfw == True  # noqa: E712  elementwise, over an array that may hold None
     facts["nsfw_known"] = ordered["nsfw"].notna().to_numpy(dtype=bool)
+    facts["not_judged"] = (status == "completed") & ~facts["nsfw_known"]
     facts["inference_s"] = np.where(status == "completed", inference_s, np.nan)
-    return facts.join(_costs(ordered))
+    quoted = microusd_of(pa.chunked_array([pa.array(_decimals(ordered["quoted_usd"]), QUOTED)]))
+    facts["cost_microusd"] = np.maximum(quoted, 0)
+    facts["priced"] = quoted > 0
+    facts["bought"] = ordered["attempts"].to_numpy(dtype=float, na_value=0.0) > 0
+    return facts
 
 
-def _costs(ordered: pd.DataFrame) -> pd.DataFrame:
-    """`cost_usd` of each row, a shared take only in the first that shows it; `unpriced` where that is not known."""
-    prices_usd = json.loads(ordered.attrs.get("animatic.prices_usd", "null"))
-    if prices_usd is None:
-        return pd.DataFrame({"cost_usd": 0.0, "unpriced": True}, index=ordered.index)
-    kinds = price_key(*(ordered[name].astype(object) for name in ("model", "duration", "aspect_ratio")))
-    price_usd = kinds.map(prices_usd).to_numpy(dtype=float, na_value=np.nan)
-    attempts = ordered["attempts"].to_numpy(dtype=float, na_value=0.0)
-    attempts[ordered["fingerprint"].duplicated().to_numpy(dtype=bool)] = 0.0
-    unpriced = (attempts > 0) & np.isnan(price_usd)
-    return pd.DataFrame({"cost_usd": attempts * np.nan_to_num(price_usd), "unpriced": unpriced}, index=ordered.index)
+def _decimals(column: "pd.Series[Any]") -> list[Decimal | None]:
+    """Prices as decimals, whatever the frame has made of them."""
+    return [
+        None if value is None or value != value else Decimal(str(value))
+        for value in column.to_numpy(dtype=object, na_value=None)
+    ]  # noqa: PLR0124 - NaN
 
 
 def _measures(facts: pd.DataFrame, group: Any, present: list[int]) -> pd.DataFrame:
@@ -155,16 +159,17 @@ def _measures(facts: pd.DataFrame, group: Any, present: list[int]) -> pd.DataFra
     def count(name: str) -> Any:
         return np.bincount(at[facts[name].to_numpy(dtype=bool)], minlength=len(present))
 
-    columns: dict[str, Any] = {name: count(name) for name in ("takes", *STATUSES, "nsfw")}
+    columns: dict[str, Any] = {name: count(name) for name in ("takes", *STATUSES, "nsfw", "not_judged")}
     known = count("nsfw_known")
     inference_s: Any = facts["inference_s"].dropna()
     inference_s = inference_s.groupby(at[inference_s.index.to_numpy()])
-    cost_usd: Any = facts["cost_usd"]
-    cost_usd = cost_usd.groupby(at).sum().reindex(range(len(present)), fill_value=0.0)
+    cost = np.zeros(len(present), np.int64)
+    np.add.at(cost, at, facts["cost_microusd"].to_numpy(dtype=np.int64))
+    is_known = (count("bought") == 0) | (count("priced") > 0)
     measures = pd.DataFrame(columns, index=range(len(present)))
     return measures.assign(
         nsfw_rate=columns["nsfw"] / np.where(known > 0, known, np.nan),
         inference_p50_s=inference_s.quantile(0.5).reindex(measures.index),
         inference_p95_s=inference_s.quantile(0.95).reindex(measures.index),
-        cost_usd=cost_usd.where(count("unpriced") == 0),
+        cost_usd=[usd(int(each)) if known else None for each, known in zip(cost, is_known, strict=True)],
     )

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import mimetypes
+import time
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -14,16 +15,18 @@ import pyarrow.compute
 
 from animatic import formats, storage
 from animatic.errors import LocationError, SettingsError
-from animatic.fingerprints import Digests, FingerprintSet, digests_of, hex_of
+from animatic.fingerprints import FingerprintSet, digests_of, hex_of
 from animatic.formats import MAX_RESULTS_BYTES
-from animatic.ledger import bulk
+from animatic.ledger import bulk, planned, settling
 from animatic.ledger.bulk import Standings, StandingsBook
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.liveness import is_alive
 from animatic.ledger.place import require_not_lost
 from animatic.ledger.schema import sqlite_path
+from animatic.ledger.settling import Open
 from animatic.manifest import Manifest, RawManifest, check, local_stills, read_table
 from animatic.manifest.source import MAX_FILE_BYTES
+from animatic.money import Quote
 from animatic.plan import Plan, PricedBy, make_plan
 from animatic.results import RESULTS_SCHEMA
 from animatic.shots import Take
@@ -62,8 +65,10 @@ def probe_still(manifest_uri: str, path: str) -> Still | str:
         return str(error)
 
 
-def check_manifest(uri: str, raw: RawManifest, stills: Mapping[str, Still | str], provider: str) -> Manifest:
-    """Every row judged; faults are in what comes back."""
+def check_manifest(
+    uri: str, raw: RawManifest, stills: Mapping[str, Still | str], provider: str, written_provider: str | None = None
+) -> Manifest:
+    """Judge every row; faults are in what comes back. `written_provider` is as in `manifest.check`."""
     return check(
         raw,
         stills=stills,
@@ -71,24 +76,27 @@ def check_manifest(uri: str, raw: RawManifest, stills: Mapping[str, Still | str]
         provider=provider,
         rows=Spool(),
         left_out=frozenset(RESULTS_SCHEMA.names),
+        folder=storage.absolute_uri(uri).rpartition("/")[0],
+        written_provider=written_provider,
     )
 
 
-def load_manifest(uri: str, provider: str) -> Manifest:
-    """Read, probe and check in one go, for those who need no task runs."""
+def load_manifest(uri: str, provider: str, written_provider: str | None = None) -> Manifest:
+    """Read, probe and check in one go, where no task runs are needed."""
     raw = read_manifest(uri)
-    return check_manifest(uri, raw, {path: probe_still(uri, path) for path in local_stills(raw)}, provider)
+    stills = {path: probe_still(uri, path) for path in local_stills(raw)}
+    return check_manifest(uri, raw, stills, provider, written_provider)
 
 
 @contextmanager
-def open_to_look(ledger_url: str) -> Generator[LedgerDesk | None]:
+def open_to_look(ledger_url: str, *, may_be_restored: bool = False) -> Generator[LedgerDesk | None]:
     """The ledger, or None where there is none yet; none is made."""
     ledger = sqlite_path(ledger_url)
     require_not_lost(ledger)
     if not ledger.exists():
         yield None
         return
-    with LedgerDesk(ledger_url) as desk:
+    with LedgerDesk(ledger_url, may_be_restored=may_be_restored) as desk:
         yield desk
 
 
@@ -99,12 +107,17 @@ def dead_runs_of(ledger_url: str) -> bulk.IsDead:
 
 
 async def find_standings(
-    desk: LedgerDesk | None, takes: Digests, run_id: str | None = None, is_dead: bulk.IsDead = bulk.nobody_is_dead
+    desk: LedgerDesk | None, manifest: Manifest, run_id: str | None = None, is_dead: bulk.IsDead = bulk.nobody_is_dead
 ) -> Standings:
-    """What the ledger knows of these takes; nothing where there is no ledger yet."""
-    book = StandingsBook(takes, run_id, is_dead)
+    """What the ledger knows of the takes of a manifest; nothing where there is no ledger yet.
+
+    A take that the ledger knows by its fingerprint of before only is known by that: an alias with attempts of its own.
+    """
+    takes = manifest.digests
     if desk is None or not len(takes):
-        return book.standings()
+        return StandingsBook(takes, run_id, is_dead).standings()
+    run_no = None if run_id is None else await desk.do(bulk.run_no_of, run_id)
+    book = StandingsBook(takes, run_id, is_dead, run_no)
     if await desk.do(bulk.attempts_made) <= bulk.SCAN_UP_TO * len(takes):
         after = 0
         while rows := await desk.do(bulk.scan_standings, after):
@@ -114,13 +127,69 @@ async def find_standings(
         for start in range(0, len(takes), bulk.SEEK_TAKES):
             rows = await desk.do(bulk.seek_standings, hex_of(takes[start : start + bulk.SEEK_TAKES]))
             book.add(rows)
+    apart = await desk.do(bulk.apart)
+    for take, olds in _old_names(manifest).items():
+        apart.setdefault(take, []).extend(old for old in olds if old not in apart[take])
+    if apart:
+        olds = [old for each in apart.values() for old in each]
+        for start in range(0, len(olds), bulk.SEEK_TAKES):
+            book.add_apart(apart, await desk.do(bulk.seek_standings, olds[start : start + bulk.SEEK_TAKES]))
     return book.standings()
+
+
+def _old_names(manifest: Manifest) -> dict[str, list[str]]:
+    """Fingerprints from before there was a canonical form, by the take that each is now."""
+    names: dict[str, list[str]] = {}
+    takes = hex_of(manifest.digests[manifest.old_of])
+    for take, old in zip(takes, hex_of(manifest.old_digests), strict=True):
+        names.setdefault(take, []).append(old)
+    return names
+
+
+async def know_old_names(desk: LedgerDesk, manifest: Manifest) -> None:
+    """Make aliases of fingerprints of before that the ledger holds and that are takes of this manifest now."""
+    names = _old_names(manifest)
+    if names:
+        await desk.do(bulk.know_old_names, names)
+
+
+async def record_planned(desk: LedgerDesk, manifest: Manifest, uri: str) -> None:
+    """Write down which shots ask for which takes, once for each change of the manifest or its stills."""
+    content = hashlib.sha256(manifest.sha256.encode() + manifest.digests.tobytes()).hexdigest()
+    if await desk.do(planned.content_of, uri) == content:
+        return
+    asked: list[planned.Asked] = []
+    for part in manifest.parts():
+        shots = part.shots(np.flatnonzero(part.lengths))
+        names = iter(hex_of(part.digests))
+        for shot in shots:
+            asked += [
+                planned.Asked(shot.row, number, shot.storyboard, shot.shot_id, next(names))
+                for number in range(1, shot.takes + 1)
+            ]
+        await desk.do(planned.add, uri, asked)
+        asked.clear()
+    await desk.do(planned.finish, uri, content)
+
+
+async def find_open(desk: LedgerDesk, manifest: Manifest, uri: str, ledger_url: str) -> tuple[list[Open], list[Open]]:
+    """Return open takes that the table of this manifest does not show: its own of before, and those of other manifests.
+
+    A live run looks after its own.
+    """
+    takes, is_dead = FingerprintSet(manifest.digests), dead_runs_of(ledger_url)
+    dropped: list[Open] = []
+    elsewhere: list[Open] = []
+    for each in await desk.do(settling.open_takes, manifest.provider):
+        if each.fingerprint not in takes:
+            (dropped if each.manifest == uri and is_dead(each.run_id) else elsewhere).append(each)
+    return dropped, elsewhere
 
 
 async def plan_against(ledger_url: str, manifest: Manifest, policy: BuyingPolicy) -> Plan:
     """The plan for a manifest, from a ledger that need not exist."""
     with open_to_look(ledger_url) as desk:
-        standings = await find_standings(desk, manifest.digests, is_dead=dead_runs_of(ledger_url))
+        standings = await find_standings(desk, manifest, is_dead=dead_runs_of(ledger_url))
     return make_plan(manifest, standings, policy)
 
 
@@ -130,37 +199,38 @@ def require_that_the_ledger_knows(ledger: str, results: str, plan: Plan) -> None
     Raises:
         SettingsError: it is the wrong ledger.
     """
-    bought = _bought_according_to(results, plan.never_seen())
+    bought = _bought_according_to(results, plan.never_seen(), FingerprintSet(plan.never_seen_before()))
     if bought:
         raise SettingsError(
             f"ANIMATIC_LEDGER: {results} shows {bought:,} takes as bought that the ledger {ledger} has never heard of. "
-            "Nothing was bought. Give the ledger that the table was made with, or another place for the results if "
-            "they are to be bought again."
+            "Nothing was bought. Either give the ledger that the table was made with, or take over what the table knows: "
+            f"animatic ledger import {results}. To buy them again, give another place for the results."
         )
 
 
-def _bought_according_to(results: str, takes: FingerprintSet) -> int:
+def _bought_according_to(results: str, takes: FingerprintSet, old: FingerprintSet) -> int:
     """How many of these takes an existing results table shows as bought; 0 where there is none.
 
-    A file that is no results table says nothing.
+    `old` are their fingerprints from before there was a canonical form. A file that is no results table says nothing.
     """
     try:
         if not len(takes) or not storage.exists(results):
             return 0
-        is_bought = np.zeros(len(takes), np.bool_)
+        is_bought, is_old_bought = np.zeros(len(takes), np.bool_), np.zeros(len(old), np.bool_)
         with storage.open_copy(results, max_bytes=MAX_RESULTS_BYTES) as file:
             for table in formats.read_columns(file, storage.name_of(results), ("fingerprint", "attempts")):
                 bought = table.filter(pc.greater(table["attempts"], 0))["fingerprint"]
-                named = bought.filter(pc.match_substring_regex(bought, "^[0-9a-f]{64}$"))
-                at = takes.positions(digests_of(named.to_pylist()))
-                is_bought[at[at >= 0]] = True
+                named = digests_of(bought.filter(pc.match_substring_regex(bought, "^[0-9a-f]{64}$")).to_pylist())
+                for known, flags in ((takes, is_bought), (old, is_old_bought)):
+                    at = known.positions(named)
+                    flags[at[at >= 0]] = True
     except LocationError:
         return 0
-    return int(np.count_nonzero(is_bought))
+    return int(np.count_nonzero(is_bought)) + int(np.count_nonzero(is_old_bought))
 
 
-async def quote_usd(client: WaveSpeedClient, kind: PricedBy) -> float:
-    """What one take of a kind costs, from the API.
+async def quote(client: WaveSpeedClient, kind: PricedBy) -> Quote:
+    """Ask the API what one take of a kind costs.
 
     Raises:
         TryLaterError, NeverAgainError: there is no quote to be had.
@@ -172,16 +242,17 @@ async def quote_usd(client: WaveSpeedClient, kind: PricedBy) -> float:
         "duration": duration,
         "aspect_ratio": aspect_ratio,
     }
-    return await client.price_usd(model, inputs)
+    price = await client.quote(model, inputs)
+    return Quote(price.microusd, price.is_floor, time.time())
 
 
-async def quote_all(client: WaveSpeedClient, kinds: Iterable[PricedBy]) -> dict[PricedBy, float]:
-    """The price of each kind of take, asked one after the other.
+async def quote_all(client: WaveSpeedClient, kinds: Iterable[PricedBy]) -> dict[PricedBy, Quote]:
+    """Ask for the price of each kind of take, one after the other.
 
     Raises:
         TryLaterError, NeverAgainError: there is no quote to be had for one of them.
     """
-    return {kind: await quote_usd(client, kind) for kind in kinds}
+    return {kind: await quote(client, kind) for kind in kinds}
 
 
 def still_digest(manifest_uri: str, path: str) -> str:

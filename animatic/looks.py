@@ -17,6 +17,7 @@ class Watched:
     problem: str = ""
     _rank: int = 0
     _missing_since: float | None = None
+    _odd_model: str = ""
 
     def miss(self, now: float) -> None:
         """The API says that it does not know the prediction."""
@@ -40,6 +41,19 @@ class Watched:
         is_back, self._rank = rank < self._rank, max(rank, self._rank)
         return f"the API went back from {before} to {status}" if is_back else None
 
+    def see_model(self, found: str, asked: str) -> str | None:
+        """Return a sentence where the API names another model than was asked for; once for each."""
+        if found == self._odd_model or is_same_model(found, asked):
+            return None
+        self._odd_model = found
+        return f"asked for {asked}, and the API says that {found[:200]} made it"
+
+
+def is_same_model(found: str, asked: str) -> bool:
+    """Whether a reply can mean the model that was asked for: replies may leave out the model, or its owner."""
+    found, asked = found.strip().lower(), asked.lower()
+    return not found or found == asked or ("/" not in found and found == asked.rpartition("/")[2])
+
 
 _RANKS = {"created": 1, "processing": 2, **dict.fromkeys(FINAL_STATUSES, 3)}
 
@@ -61,4 +75,5 @@ def finish_of(prediction: Prediction) -> Finish:
         created_at=prediction.created_at,
         error_code=None if is_completed else prediction.code,
         error=None if is_completed else error,
+        prediction_model=prediction.model or None,
     )

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animatic.errors import BudgetError
-from animatic.fingerprints import FingerprintSet, digests_of
+from animatic.fingerprints import Digests, FingerprintSet, digests_of
 from animatic.ledger.bulk import Standings
 from animatic.manifest import Kind, Manifest
+from animatic.money import dollars
 from animatic.shots import Shot, Take
 from animatic.takes import (
     FINAL,
-    LEAST_USD,
     BuyingPolicy,
     Standing,
     State,
@@ -168,31 +168,37 @@ class Plan:
         if waiting:
             yield Batch(number + 1, waiting)
 
-    def cost_usd(self, prices_usd: Mapping[PricedBy, float]) -> float | None:
-        """What buying costs, or None where a price is missing."""
-        if any(kind not in prices_usd for kind in self.kinds):
+    def cost(self, prices: Mapping[PricedBy, int | None]) -> int | None:
+        """Return what one attempt at everything costs, in millionths of a dollar; None where a price is missing."""
+        costs = [prices.get(kind) for kind in self.kinds]
+        if any(price is None for price in costs):
             return None
-        return sum(prices_usd[kind] * count for kind, count in self.kinds.items())
+        return sum((price or 0) * count for price, count in zip(costs, self.kinds.values(), strict=True))
 
-    def require_budget(self, prices_usd: Mapping[PricedBy, float], max_usd: float | None) -> None:
+    def require_budget(self, prices: Mapping[PricedBy, int | None], max_microusd: int | None) -> None:
         """Refuse a plan that costs more than it may.
 
         Raises:
             BudgetError: it does, or its price cannot be known.
         """
-        if max_usd is None:
+        if max_microusd is None:
             return
-        cost_usd = self.cost_usd(prices_usd)
-        if cost_usd is None:
+        cost = self.cost(prices)
+        if cost is None:
             raise BudgetError(
                 "--max-usd: the price of a take cannot be had from the API; "
                 "set ANIMATIC_PRICE_USD to what one take costs"
             )
-        if cost_usd > max_usd + LEAST_USD:
+        if cost > max_microusd:
             raise BudgetError(
-                f"--max-usd: the plan costs ${cost_usd:,.2f} for {self.to_buy:,} takes; allowed: ${max_usd:,.2f}. "
+                f"--max-usd: the plan costs {dollars(cost)} for {self.to_buy:,} takes; allowed: {dollars(max_microusd)}. "
                 "Nothing was bought. Raise the limit or shorten the manifest."
             )
+
+    def never_seen_before(self) -> Digests:
+        """Return the fingerprints that never-seen takes had before there was a canonical form, in no order."""
+        is_new = self.standings.attempt_id == 0
+        return self.manifest.old_digests[is_new[self.manifest.old_of]]
 
     def _takes(self, is_wanted: NDArray[np.bool_]) -> Iterator[Take]:
         """Those of the takes, each as the first row that asks for it does; no part is read that has none."""

@@ -8,32 +8,36 @@ import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from animatic import formats, storage
 from animatic.facts import Facts
 from animatic.fingerprints import FingerprintSet, digests_of, hex_of
-from animatic.ledger.bulk import SEEK_TAKES, IsDead, Rows, nobody_is_dead, outcomes_from, seek_outcomes
+from animatic.ledger.bulk import SEEK_TAKES, IsDead, Rows, apart, nobody_is_dead, outcomes_from, seek_outcomes
 from animatic.ledger.desk import LedgerDesk
 from animatic.manifest import CHECKED, Part
 from animatic.plan import Plan
-from animatic.results import Asked, Outcomes, Prices, Provenance, price_key, schema_of, table_of
+from animatic.results import Asked, Outcomes, Provenance, schema_of, table_of
 from animatic.spool import nameless_file, no_room
-from animatic.takes import State, status_of
+from animatic.takes import LIVE, State, status_of
 
+LIVE_STATES = frozenset(state.value for state in LIVE)
 _BEING_SUBMITTED = "a run is submitting it at this moment"
 
 
 class Projection:
     """The table of a plan, as the ledger has it now. Not a dataclass on purpose: Prefect would walk all of it."""
 
-    __slots__ = ("_desk", "_is_dead", "_run_id", "plan")
+    __slots__ = ("_apart", "_desk", "_is_dead", "_run_id", "plan")
 
     def __init__(self, plan: Plan, run_id: str, desk: LedgerDesk | None, is_dead: IsDead = nobody_is_dead) -> None:
         self.plan = plan
         self._run_id, self._desk, self._is_dead = run_id, desk, is_dead
+        self._apart: dict[str, list[str]] | None = None
 
     async def write(self, uri: str) -> Facts:
         """Replace the results file as a whole: a reader sees the old table or this one; what it says.
@@ -61,7 +65,19 @@ class Projection:
         rows: list[Any] = []
         for start in range(0, len(names), SEEK_TAKES):
             rows += await self._desk.do(seek_outcomes, names[start : start + SEEK_TAKES])
-        return rows
+        if self._apart is None:
+            self._apart = await self._desk.do(apart)
+        return rows if not self._apart else await self._joined(rows, set(names))
+
+    async def _joined(self, rows: list[Any], names: set[str]) -> list[Any]:
+        """The rows with those of aliases that have attempts of their own; the one that decides comes last."""
+        assert self._desk is not None  # noqa: S101 - there are aliases in it
+        take_of = {old: take for take, olds in (self._apart or {}).items() if take in names for old in olds}
+        if not take_of:
+            return rows
+        others = await self._desk.do(seek_outcomes, list(take_of))
+        both = [*((take_of[row[0]], *row[1:]) for row in others), *rows]
+        return sorted(both, key=lambda row: (row[0], row[3] in LIVE_STATES))
 
 
 class _Sheet:
@@ -71,8 +87,6 @@ class _Sheet:
         self.facts = Facts()
         self._manifest, self._is_dead, self._writer = plan.manifest, is_dead, writer
         self._final_attempts = plan.final_attempts()
-        self._prices = Prices()
-        self._kinds: list[str] = [price_key(*kind) for kind in plan.manifest.kinds]
         self._met = 0
 
     def add(self, piece: Part, rows: Rows) -> None:
@@ -83,12 +97,12 @@ class _Sheet:
         final = np.zeros(len(attempt_id), np.int64)
         final[found[found >= 0]] = self._final_attempts[piece.take_of[found >= 0]]
         outcomes = _outcomes(columns, (final == attempt_id).tolist())
-        own = piece.batch.select(range(len(CHECKED)))
+        own = _with_still_uris(piece.batch.select(range(len(CHECKED))), self._manifest.folder)
         carried = piece.batch.select(range(len(CHECKED), piece.batch.num_columns))
-        table = table_of(Asked(piece.row, own, carried, piece.lengths, piece.digests), outcomes, found)
         is_first, self._met = piece.first_shown(self._met)
-        self._add_prices(piece, columns, found, is_first)
-        self.facts.add(table, _by_line(piece, is_first))
+        by_line = _by_line(piece, is_first)
+        table = table_of(Asked(piece.row, own, carried, piece.lengths, piece.digests), outcomes, found, by_line)
+        self.facts.add(table, by_line)
         try:
             self._writer.write(table)
         except OSError as error:
@@ -96,20 +110,22 @@ class _Sheet:
 
     def close(self, provenance: Provenance) -> None:
         """The end of the table. Raises LocationError where there is no room."""
-        self.facts.prices_usd = self._prices.usd()
         try:
-            self._writer.close({**provenance.metadata, **self._prices.metadata})
+            self._writer.close(provenance.metadata)
         except OSError as error:
             raise no_room(error) from None
 
-    def _add_prices(
-        self, piece: Part, columns: dict[str, Any], found: NDArray[np.int64], is_first: NDArray[np.bool_]
-    ) -> None:
-        new = is_first & (found >= 0)
-        kinds: list[int] = self._manifest.kind_of[piece.take_of[new]].tolist()
-        cost_usd, attempts = columns["cost_usd"], columns["attempts"]
-        for at, kind in zip(found[new].tolist(), kinds, strict=True):
-            self._prices.add(self._kinds[kind], cost_usd[at], attempts[at])
+
+def _with_still_uris(batch: pa.RecordBatch, folder: str) -> pa.RecordBatch:
+    """Checked rows with the absolute URI of each still; none in rows with faults, whose cells were not judged."""
+    faults, images = batch.column(0).to_pylist(), batch.column(batch.schema.get_field_index("image")).to_pylist()
+    base = "" if all(image is None or "://" in image for image in images) else folder
+    escape = quote if base.startswith(("file:", "http:", "https:")) else str
+    uris = [
+        None if fault is not None or image is None else image if "://" in image else f"{base}/{escape(image)}"
+        for fault, image in zip(faults, images, strict=True)
+    ]
+    return batch.append_column("still_uri", pa.array(uris, pa.string()))
 
 
 def _pieces(part: Part) -> Iterator[Part]:
@@ -152,6 +168,7 @@ def _outcomes(columns: dict[str, Any], cached: list[bool]) -> Outcomes:
         inference_ms=columns["inference_ms"],
         prediction_id=columns["prediction_id"],
         prediction_status=columns["prediction_status"],
+        prediction_model=columns["prediction_model"],
         error_code=columns["error_code"],
         error=[
             _BEING_SUBMITTED if state is State.SUBMITTING else error
@@ -167,5 +184,5 @@ def _outcomes(columns: dict[str, Any], cached: list[bool]) -> Outcomes:
             run_id if attempts else None
             for run_id, attempts in zip(columns["run_id"], columns["attempts"], strict=True)
         ],
-        cost_usd=columns["cost_usd"],
+        quoted_microusd=columns["quoted_microusd"],
     )

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from animatic.ledger import liveness, settling
+from animatic.ledger import aliases, liveness, settling
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.receipts import Receipt, read_receipts
+from animatic.ledger.records import Accepted
 from animatic.wavespeed.endings import STATE_AFTER, Answer, Ended, Ending, classify
 
 
@@ -31,6 +32,7 @@ async def recover(desk: LedgerDesk, ledger: Path, latest_time: Callable[[], Awai
     Who is dead is found out before their receipts are read, so that none is given up with a receipt unread.
     `latest_time` gives the latest that it can be for the API; it is asked only if somebody died.
     """
+    await desk.do(aliases.join)
     dead = [
         run_id for run_id in await desk.do(ledger_operations.runs_submitting) if not liveness.is_alive(ledger, run_id)
     ]
@@ -54,7 +56,10 @@ async def _redeem(desk: LedgerDesk, receipt: Receipt, latest: datetime) -> bool:
     ended = classify(Answer(receipt.http, receipt.body))
     intent = (receipt.attempt_id, receipt.nonce)
     if ended.ending is Ending.ACCEPTED:
-        return await desk.do(settling.redeem_id, *intent, ended.prediction_id or "", ended.prediction_status)
+        accepted = Accepted(
+            ended.prediction_id or "", ended.prediction_status, ended.prediction_model, ended.created_at
+        )
+        return await desk.do(settling.redeem_accepted, *intent, accepted)
     return await desk.do(settling.redeem_no, *intent, STATE_AFTER[ended.ending], ended.code, _said(ended), latest)
 
 

@@ -7,46 +7,74 @@ be bought after all: one that another run could not send, or that was proven nev
 import asyncio
 import json
 import secrets
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
-from animatic.errors import NeverAgainError, TryLaterError
+from animatic.errors import BudgetError, NeverAgainError, TryLaterError
 from animatic.ledger.records import Intent
+from animatic.money import Quote, price_of
 from animatic.plan import PricedBy, priced_by
 from animatic.shots import Take
 from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 
+EARLY = 0.99
+"""A price is asked for again a little before it is too old, since the reservation takes a moment too."""
+
+ASKS_AGAIN_S = 30.0
+"""How soon a price that could not be had is asked for again."""
+
 Upload = Callable[[Take], Awaitable[str]]
 """Uploads the local still of a take; where it can be fetched then."""
 
+Log = Callable[[str], None]
+
 
 class Requests:
-    """The requests of one run. Make it inside the event loop."""
+    """The requests of one run. Make it inside the event loop. `warn` is called where a price could not be refreshed."""
 
-    def __init__(self, terms: Terms, client: WaveSpeedClient, upload: Upload | None = None) -> None:
-        self._terms, self._client, self._upload = terms, client, upload
+    def __init__(
+        self, terms: Terms, client: WaveSpeedClient, upload: Upload | None = None, warn: Log = lambda _: None
+    ) -> None:
+        self._terms, self._client, self._upload, self._warn = terms, client, upload, warn
         self._now = asyncio.get_running_loop().time
         self._image_urls: dict[str, str] = {}
-        self._prices_usd = dict(terms.prices_usd)
-        self._quoted_at: dict[PricedBy, float] = dict.fromkeys(terms.prices_usd, self._now())
+        self._quotes = dict(terms.quotes)
+        age_s = {kind: quote.age_s(time.time()) for kind, quote in terms.quotes.items()}
+        self._quoted_at: dict[PricedBy, float] = {kind: self._now() - age_s[kind] for kind in terms.quotes}
+        self._ask_at: dict[PricedBy, float] = {
+            kind: at + EARLY * terms.quote_age_s for kind, at in self._quoted_at.items()
+        }
+        self._has_warned: set[PricedBy] = set()
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def know_uploads(self, urls: Mapping[str, str]) -> None:
         """Remember where uploaded stills are, by what identifies them (`sha256:…`)."""
         self._image_urls.update(urls)
 
-    def price_usd(self, take: Take) -> float | None:
-        """What the take costs, as far as that is known."""
-        return self._prices_usd.get(priced_by(take.shot), self._terms.price_usd)
+    def forget_upload(self, still: str, url: str) -> None:
+        """Forget where an uploaded still was, unless it has been uploaded again since."""
+        if self._image_urls.get(still) == url:
+            del self._image_urls[still]
+
+    def price(self, take: Take) -> int | None:
+        """Return what the take costs, in millionths of a dollar, as far as that is known."""
+        terms = self._terms
+        return price_of(self._quotes.get(priced_by(take.shot)), terms.price_microusd, terms.share_microusd)
+
+    def is_ready(self, take: Take) -> bool:
+        """Whether the still is uploaded, and the price fresh enough to buy at."""
+        return not self._is_to_upload(take) and not self._is_to_quote(priced_by(take.shot))
 
     async def make_ready(self, take: Take) -> None:
-        """Upload the still and ask for the price, where one is missing or, with a budget, the price is old.
+        """Upload the still and ask for the price, where one is missing or the price is old.
 
         Raises:
-            TryLaterError: the still cannot be uploaded now, or a budget depends on a price that cannot be had now.
+            TryLaterError: the still cannot be uploaded now, or a limit depends on a price that cannot be had now.
             NeverAgainError, LocationError: the still cannot be uploaded.
+            BudgetError: a limit depends on a price that is too old, and a fresh one cannot be had.
         """
         still, kind = take.shot.still, priced_by(take.shot)
         if self._is_to_upload(take) and self._upload is not None:
@@ -62,23 +90,53 @@ class Requests:
         return take.shot.is_local and take.shot.still not in self._image_urls
 
     def _is_to_quote(self, kind: PricedBy) -> bool:
-        if kind not in self._quoted_at:
-            return True
-        return self._terms.max_usd is not None and self._now() - self._quoted_at[kind] > self._terms.quote_age_s
+        return self._now() >= self._ask_at.get(kind, 0.0)
 
     async def _quote(self, take: Take, kind: PricedBy) -> None:
-        """Ask for a price; where that fails, the one that we have will do."""
+        """Ask for a price; where that fails, go on at the one that we have as long as that may be."""
+        problem: Exception
         try:
-            self._prices_usd[kind] = await self._client.price_usd(take.shot.model, self.inputs(take))
-        except TryLaterError:
-            if self._terms.max_usd is not None and self.price_usd(take) is None:
-                raise
-        except NeverAgainError:
-            pass
-        self._quoted_at[kind] = self._now()
+            price = await self._client.quote(take.shot.model, self.inputs(take))
+        except (TryLaterError, NeverAgainError) as error:
+            problem = error
+        else:
+            before = self._quotes.get(kind)
+            if not price.is_floor or before is None or before.is_floor:
+                self._quotes[kind] = Quote(price.microusd, price.is_floor)
+                self._quoted_at[kind] = self._now()
+                self._ask_at[kind] = self._now() + EARLY * self._terms.quote_age_s
+                return
+            problem = TryLaterError("only a base price can be had now")
+            if price.microusd > before.microusd:  # it has risen by this much at least
+                self._quotes[kind] = Quote(price.microusd)
+        self._go_on_without(take, kind, problem)
+
+    def _go_on_without(self, take: Take, kind: PricedBy, problem: Exception) -> None:
+        """Decide whether a take may be bought though its price could not be asked for.
+
+        Raises:
+            TryLaterError, BudgetError: it may not.
+        """
+        terms = self._terms
+        self._ask_at[kind] = self._now() + min(ASKS_AGAIN_S, terms.quote_age_s)
+        quoted_at, quote = self._quoted_at.get(kind), self._quotes.get(kind)
+        if terms.max_microusd is None:
+            if kind not in self._has_warned:
+                self._has_warned.add(kind)
+                how = "at the last one" if self.price(take) is not None else "at a price that is not known"
+                self._warn(f"no fresh price can be had ({problem}); there is no limit, so the run goes on {how}")
+            return
+        if self.price(take) is None and isinstance(problem, TryLaterError):
+            raise problem
+        is_quoted = quote is not None and not quote.is_floor and quoted_at is not None
+        if is_quoted and self._now() - (quoted_at or 0.0) > terms.last_quote_s:
+            raise BudgetError(
+                f"--max-usd: no fresh price could be had for {terms.last_quote_s / 60:.0f} minutes ({problem}); "
+                "what is not bought yet stays pending. Run again when WaveSpeed quotes prices"
+            )
 
     def inputs(self, take: Take) -> dict[str, str]:
-        """The body of a submission. Source: the veo2-i2v page."""
+        """The body of a submission: the row as it is written. Source: the veo2-i2v page."""
         shot = take.shot
         return {
             "prompt": shot.prompt,
@@ -107,8 +165,8 @@ class Requests:
             run_id=self._terms.run_id,
             policy=self._terms.policy,
             image_url=self._image_url(take),
-            cost_usd=self.price_usd(take),
-            max_usd=self._terms.max_usd,
+            quoted_microusd=self.price(take),
+            max_microusd=self._terms.max_microusd,
             nonce=secrets.token_hex(8),
             window_from=clock.earliest(),
             window_to=clock.latest() + timedelta(seconds=self._client.submit_deadline_s),

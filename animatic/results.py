@@ -3,7 +3,6 @@
 Arrow in, Arrow out. It reads and writes no files, asks neither ledger nor API, and knows no pandas.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +16,18 @@ from animatic.fingerprints import Digests, hex_of
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 STATUSES = ("completed", "failed", "rejected", "unknown", "held", "pending", "invalid")
 
 _MOMENT = pa.timestamp("us", tz="UTC")
+QUOTED = pa.decimal128(12, 6)
+NEW_IN_2 = ("still_uri", "outputs_expire_at", "prediction_model", "quoted_usd")
+"""Columns that tables of schema version 1 do not have; they are read as nulls there."""
+
+OUTPUTS_LIVE = np.timedelta64(7 * 86_400_000_000, "us")
+SEEN_LATE = np.timedelta64(3_600_000_000, "us")
+"""Where a completed take is seen so much later than it can have been done, its outputs are that much older."""
+
 RESULTS_SCHEMA: pa.Schema = pa.schema(
     [
         ("row", pa.int64()),
@@ -29,6 +36,7 @@ RESULTS_SCHEMA: pa.Schema = pa.schema(
         ("take", pa.int32()),
         ("image", pa.string()),
         ("prompt", pa.string()),
+        ("still_uri", pa.string()),
         ("model", pa.string()),
         ("aspect_ratio", pa.string()),
         ("duration", pa.string()),
@@ -37,9 +45,11 @@ RESULTS_SCHEMA: pa.Schema = pa.schema(
         ("has_nsfw_contents", pa.list_(pa.bool_())),
         ("output_url", pa.string()),
         ("nsfw", pa.bool_()),
+        ("outputs_expire_at", _MOMENT),
         ("inference_ms", pa.int64()),
         ("prediction_id", pa.string()),
         ("prediction_status", pa.string()),
+        ("prediction_model", pa.string()),
         ("error_code", pa.int64()),
         ("error", pa.string()),
         ("submitted_at", _MOMENT),
@@ -47,6 +57,7 @@ RESULTS_SCHEMA: pa.Schema = pa.schema(
         ("created_at", _MOMENT),
         ("polls", pa.int32()),
         ("attempts", pa.int32()),
+        ("quoted_usd", QUOTED),
         ("cached", pa.bool_()),
         ("fingerprint", pa.string()),
         ("run_id", pa.string()),
@@ -64,19 +75,19 @@ _UNEXPLAINED = {
 _STILL_RUNNING = "still running when the run stopped; the next run looks at it again"
 
 
-_ASKED = ("shot_id", "storyboard", "image", "prompt", "model", "aspect_ratio", "duration")
+_ASKED = ("shot_id", "storyboard", "image", "prompt", "still_uri", "model", "aspect_ratio", "duration")
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a table comes from: the run that writes it, and the manifest's bytes."""
+    """The origin of a table: the run that writes it, and the manifest's bytes."""
 
     run_id: str
     manifest_sha256: str
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What a results file says of itself; what its takes cost comes behind it, once that is known."""
+        """Key-value metadata of a Parquet file."""
         return {
             "animatic.schema_version": SCHEMA_VERSION,
             "animatic.run_id": self.run_id,
@@ -113,16 +124,17 @@ class Outcomes:
         error: why it is not completed; where it is missing or empty, the table says what the status alone says.
         submitted_at, completed_at: ours; `created_at`: the API's. Aware, UTC.
         attempts: paid submissions; one that was refused was not paid.
+        quoted_microusd: the prices of these together, in millionths of a dollar; None where one was not known.
         cached: whether it was already final when this run began.
-        cost_usd: what all its attempts together came to; None where no price was known.
     """
 
     status: Sequence[str]
     outputs: Sequence[Sequence[str] | None]
-    has_nsfw_contents: Sequence[Sequence[bool] | None]
+    has_nsfw_contents: Sequence[Sequence[bool | None] | None]
     inference_ms: Sequence[int | None]
     prediction_id: Sequence[str | None]
     prediction_status: Sequence[str | None]
+    prediction_model: Sequence[str | None]
     error_code: Sequence[int | None]
     error: Sequence[str | None]
     submitted_at: Sequence[Any]
@@ -132,7 +144,7 @@ class Outcomes:
     attempts: Sequence[int]
     cached: Sequence[bool]
     run_id: Sequence[str | None]
-    cost_usd: Sequence[float | None]
+    quoted_microusd: Sequence[int | None]
 
 
 def schema_of(carried: pa.Schema, metadata: Mapping[str, str] | None = None) -> pa.Schema:
@@ -140,10 +152,13 @@ def schema_of(carried: pa.Schema, metadata: Mapping[str, str] | None = None) -> 
     return pa.schema([*RESULTS_SCHEMA, *carried], metadata)
 
 
-def table_of(asked: Asked, outcomes: Outcomes, found: NDArray[np.int64]) -> pa.Table:
+def table_of(
+    asked: Asked, outcomes: Outcomes, found: NDArray[np.int64], is_first: NDArray[np.bool_] | None = None
+) -> pa.Table:
     """One row per manifest row and take, in that order: the columns of RESULTS_SCHEMA, then the manifest's others.
 
-    `found` says for each take of `asked` which of the outcomes is its own; -1 for none: then it is `pending`.
+    `found` says for each take of `asked` which of the outcomes is its own; -1 for none: then it is `pending`. Only where
+    a take is shown first, by `is_first`, does the row show what it cost.
     """
     is_invalid = asked.takes == 0
     lines = np.where(is_invalid, 1, asked.takes)
@@ -158,6 +173,7 @@ def table_of(asked: Asked, outcomes: Outcomes, found: NDArray[np.int64]) -> pa.T
         "fingerprint": _spread(pa.array(hex_of(asked.digests), pa.string()), is_take),
         **{name: asked.rows.column(name).take(pa.array(owner)) for name in _ASKED},
         **_outcome_columns(outcomes, which, _told(outcomes), asked.rows.column("fault").take(pa.array(owner)), is_take),
+        "quoted_usd": _quoted(outcomes, which, is_take, is_first),
     }
     carried = asked.carried.take(pa.array(owner)).columns if asked.carried.num_columns else []
     arrays = [columns[field.name] for field in RESULTS_SCHEMA]
@@ -179,6 +195,7 @@ def _outcome_columns(
         "nsfw": [
             _nsfw(outputs, flags) for outputs, flags in zip(outcomes.outputs, outcomes.has_nsfw_contents, strict=True)
         ],
+        "outputs_expire_at": _expiry(outcomes),
     }
     columns: dict[str, pa.Array] = {}
     for name in _OUTCOME_COLUMNS:
@@ -197,8 +214,19 @@ def _outcome_columns(
 
 
 _OUTCOME_COLUMNS = (
-    *("status", "outputs", "has_nsfw_contents", "output_url", "nsfw", "inference_ms", "prediction_id"),
-    *("prediction_status", "error_code", "error", "submitted_at", "completed_at", "created_at", "polls", "attempts"),
+    *("status", "outputs", "has_nsfw_contents", "output_url", "nsfw", "outputs_expire_at", "inference_ms"),
+    *(
+        "prediction_id",
+        "prediction_status",
+        "prediction_model",
+        "error_code",
+        "error",
+        "submitted_at",
+        "completed_at",
+        "created_at",
+        "polls",
+        "attempts",
+    ),
     *("cached", "run_id"),
 )
 
@@ -210,10 +238,59 @@ def _spread(values: pa.Array, is_there: NDArray[np.bool_]) -> pa.Array:
     return values.take(pa.array(np.cumsum(is_there) - 1, mask=~is_there))
 
 
-def _nsfw(outputs: Sequence[str] | None, flags: Sequence[bool] | None) -> bool | None:
+def _nsfw(outputs: Sequence[str] | None, flags: Sequence[bool | None] | None) -> bool | None:
+    """True if any output is flagged; None where one was not judged; else False."""
     if flags and any(flags):
         return True
-    return None if not outputs or len(flags or ()) < len(outputs) else False
+    judged = sum(flag is not None for flag in flags or ())
+    return None if not outputs or judged < len(outputs) else False
+
+
+def _expiry(outcomes: Outcomes) -> NDArray[Any]:
+    """When the URLs of completed takes die: 7 days after completion, as far as that is known.
+
+    That is when we saw it; for one that was seen long after it can have been done, when it was submitted and how long
+    it was worked on. Both by our own clock.
+    """
+    completed_at, submitted_at = (_as_numpy(moments) for moments in (outcomes.completed_at, outcomes.submitted_at))
+    worked = np.array([each or 0 for each in outcomes.inference_ms], "timedelta64[ms]").astype("timedelta64[us]")
+    done_at = submitted_at + worked
+    late = completed_at - done_at > SEEN_LATE
+    expire_at = np.where(late, done_at, completed_at) + OUTPUTS_LIVE
+    is_there = np.array([status == "completed" for status in outcomes.status], bool)
+    return np.where(is_there, expire_at, np.datetime64("NaT"))
+
+
+def _as_numpy(moments: Any) -> NDArray[Any]:
+    array = moments if isinstance(moments, pa.Array) else pa.array(moments, _MOMENT)
+    return array.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False).astype("datetime64[us]")
+
+
+def _quoted(
+    outcomes: Outcomes, which: NDArray[np.int64], is_take: NDArray[np.bool_], is_first: NDArray[np.bool_] | None
+) -> pa.Array:
+    """What the paid submissions of each take cost, in the row that shows it first."""
+    prices = np.array([*(-1 if price is None else price for price in outcomes.quoted_microusd), 0], np.int64)[which]
+    shown = is_take if is_first is None else is_take & is_first
+    return decimals_of(prices, shown & (prices >= 0))
+
+
+def decimals_of(microusd: NDArray[np.int64], is_known: NDArray[np.bool_]) -> pa.Array:
+    """Millionths of a dollar as an Arrow column of dollars; null where they are not known."""
+    words = np.zeros((len(microusd), 2), np.int64)  # little-endian integers of 128 bits, none of them negative
+    words[:, 0] = np.where(is_known, microusd, 0)
+    validity = np.packbits(is_known, bitorder="little").tobytes()
+    return pa.Array.from_buffers(QUOTED, len(microusd), [pa.py_buffer(validity), pa.py_buffer(words.tobytes())])
+
+
+def microusd_of(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    """The inverse of `decimals_of`; -1 where the price is not known."""
+    array = column.cast(QUOTED).combine_chunks()
+    if isinstance(array, pa.ChunkedArray):  # of no chunk at all
+        return np.empty(0, np.int64)
+    words = np.frombuffer(array.buffers()[1], np.int64) if len(array) else np.empty(0, np.int64)
+    values = words[2 * array.offset : 2 * (array.offset + len(array)) : 2]
+    return np.where(array.is_valid().to_numpy(zero_copy_only=False), values, -1)
 
 
 def _told(outcomes: Outcomes) -> list[str | None]:
@@ -224,30 +301,3 @@ def _told(outcomes: Outcomes) -> list[str | None]:
         else error or (_STILL_RUNNING if status == "pending" and prediction_id else _UNEXPLAINED[status])
         for status, error, prediction_id in zip(outcomes.status, outcomes.error, outcomes.prediction_id, strict=True)
     ]
-
-
-class Prices:
-    """What one paid submission of each kind of take cost on average, from the takes whose cost is known."""
-
-    def __init__(self) -> None:
-        self._spent: dict[str, tuple[float, int]] = {}
-
-    def add(self, kind: str, cost_usd: float | None, attempts: int) -> None:
-        """A take, once however many rows share it; `kind` is a `price_key`."""
-        if attempts and cost_usd is not None:
-            before_usd, before = self._spent.get(kind, (0.0, 0))
-            self._spent[kind] = (before_usd + cost_usd, before + attempts)
-
-    def usd(self) -> dict[str, float]:
-        """By `price_key`."""
-        return {kind: round(cost_usd / attempts, 6) for kind, (cost_usd, attempts) in self._spent.items()}
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """What a results file says of them."""
-        return {"animatic.prices_usd": json.dumps(self.usd())}
-
-
-def price_key(model: Any, duration: Any, aspect_ratio: Any) -> Any:
-    """The key of a kind of take in `animatic.prices_usd`; works on text and on columns of text."""
-    return model + "|" + duration + "|" + aspect_ratio

@@ -5,18 +5,24 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
+from datetime import date
+from hashlib import pbkdf2_hmac
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from animatic.canonical import canonical_provider
 from animatic.errors import SettingsError
+from animatic.money import microusd
 from animatic.pacing import LEVELS, Limits
 
 PREFIX = "ANIMATIC_"
 EMBEDDED_SANDBOX = "sandbox"
 """The provider of takes made by the embedded sandbox, whatever port it has today."""
+
+_ROUNDS = 20_000
 
 _VARIABLES = {
     "api_key": "WAVESPEED_API_KEY",
@@ -28,8 +34,11 @@ _VARIABLES = {
     "queued_ahead": "ANIMATIC_QUEUED_AHEAD",
     "poll_floor_s": "ANIMATIC_POLL_FLOOR_S",
     "take_deadline_s": "ANIMATIC_TAKE_DEADLINE_S",
+    "give_up_s": "ANIMATIC_GIVE_UP_S",
     "settle_s": "ANIMATIC_SETTLE_S",
+    "adopts_by_window": "ANIMATIC_ADOPT_BY_WINDOW",
     "price_usd": "ANIMATIC_PRICE_USD",
+    "new_ledger": "ANIMATIC_NEW_LEDGER",
 }
 
 
@@ -46,9 +55,13 @@ class Settings(BaseModel):
         queued_ahead: takes that WaveSpeed is given beyond its limit in flight; None: as many as suit the looks.
         poll_floor_s: never look at the same take again sooner than this.
         take_deadline_s: after this a take that is not final is reported `pending`.
+        give_up_s: a take that is not final this long after its submission is held.
         settle_s: how long a prediction may take to show up in WaveSpeed's list.
+        adopts_by_window: whether model and time are enough to bind a prediction to a take of an unknown fate.
         price_usd: price of a take where no quote can be had.
+        new_ledger: the UTC date on which an unattended run may begin a new ledger.
         provider: what takes are bought from, part of every fingerprint; the origin unless it is the embedded sandbox.
+        sandbox_folder: where the embedded sandbox keeps its uploads; empty for any other provider.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,8 +76,12 @@ class Settings(BaseModel):
     poll_floor_s: Annotated[float, Field(ge=0.05, le=600)] = 5.0
     take_deadline_s: Annotated[float, Field(ge=1, le=7 * 86_400)] = 1_800.0
     settle_s: Annotated[float, Field(ge=0, le=86_400)] = 600.0
-    price_usd: Annotated[float, Field(ge=0, le=100_000)] | None = None
+    give_up_s: Annotated[float, Field(ge=1, le=90 * 86_400)] = 86_400.0
+    adopts_by_window: bool = False
+    price_usd: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    new_ledger: date | None = None
     provider: str = ""
+    sandbox_folder: str = ""
 
     @field_validator("account_level")
     @classmethod
@@ -81,9 +98,21 @@ class Settings(BaseModel):
         is_plain = re.fullmatch(r"[\w.\-\[\]:]+", parts.netloc, re.ASCII) and parts.port != 0  # a wrong port raises
         if parts.path.strip("/") or parts.query or parts.fragment or not parts.hostname or not is_plain:
             raise ValueError("allowed: scheme, host and port only, such as https://api.wavespeed.ai")
-        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
+        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname.rstrip("."))):
             raise ValueError("allowed: https, or http for loopback")
         return re.sub(r"(?<=^https://)(.*):443$|(?<=^http://)(.*):80$", r"\1\2", plain.lower())
+
+    @field_validator("ledger")
+    @classmethod
+    def _absolute_ledger(cls, value: str) -> str:
+        path = value.removeprefix("sqlite:///")
+        if value.startswith("sqlite:///") and path and not path.startswith(("/", "~", ":")):
+            absolute = os.path.normpath(os.path.join(os.getcwd(), path))  # noqa: PTH109, PTH118
+            raise ValueError(
+                "its path depends on the folder that a run starts in, and another folder would have another ledger, "
+                f"which buys everything again; allowed: an absolute path, from here sqlite:///{absolute}"
+            )
+        return value
 
     @property
     def limits(self) -> Limits:
@@ -96,13 +125,31 @@ class Settings(BaseModel):
 
     @property
     def origin(self) -> str:
-        """The provider in every fingerprint."""
+        """The provider in every fingerprint: the canonical base URL, or the name of the embedded sandbox."""
+        return self.provider or canonical_provider(self.base_url)
+
+    @property
+    def written_origin(self) -> str:
+        """The provider as fingerprints had it before there was a canonical form."""
         return self.provider or self.base_url
 
     @property
     def is_real(self) -> bool:
-        """Whether a take costs money: any origin that is not on loopback."""
-        return not is_loopback(urlsplit(self.base_url).hostname or "")
+        """Whether a take costs money. A base URL on loopback can be a gateway or a tunnel: only --sandbox is play."""
+        return self.provider != EMBEDDED_SANDBOX
+
+    @property
+    def price_microusd(self) -> int | None:
+        """The price of a take where no quote can be had, in millionths of a dollar."""
+        return None if self.price_usd is None else microusd(self.price_usd)
+
+    def account(self) -> str:
+        """Return what tells this account's uploads from those of others: a digest that does not give the key away.
+
+        It takes some milliseconds, since a short key must not be guessed from it.
+        """
+        owner = "\0".join((self.origin, self.sandbox_folder or self.base_url))
+        return pbkdf2_hmac("sha256", self.require_key().encode(), owner.encode(), _ROUNDS).hex()[:32]
 
     def require_key(self) -> str:
         """The key.

@@ -6,7 +6,7 @@ One `Shoot` is shared by all batches of a process. It never decides what may be 
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NoReturn, assert_never
 
@@ -25,7 +25,7 @@ from animatic.gate import Block, Gate, Halt, Halted
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.receipts import Receipts, Slot
-from animatic.ledger.records import Record
+from animatic.ledger.records import Accepted, Record
 from animatic.request import Requests, Upload
 from animatic.shots import Take
 from animatic.takes import Standing, State, Step, next_step
@@ -34,6 +34,9 @@ from animatic.terms import Terms
 from animatic.watch import WRITES_WITHIN_S, Watch
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.endings import STATE_AFTER, Ended, Ending
+
+UNREACHABLE = 1402
+"""The code of a prediction that failed because the still could not be fetched. Source: WaveSpeed's page on codes."""
 
 MOST_REFUSALS_IN_A_ROW = 20
 LEAST_AT_HAND = 50
@@ -52,8 +55,14 @@ Log = Callable[[str], None]
 class Shoot:
     """Everything that the batches of one process share: client, ledger, receipts, pace, stop switch and tally.
 
-    Make it inside the event loop that it runs in. `warn` is told what a person should hear of, whatever the batch;
-    `upload` uploads a local still that nobody thought would be needed.
+    Make it inside the event loop that it runs in.
+
+    Args:
+        terms, client, desk, receipts, tally: what is shared.
+        warn: gets what a person should read, whatever the batch.
+        upload: uploads a local still that was not uploaded when the run began.
+        note_intents: gets the number of intents that the ledger holds, after each commit of one.
+        forget_upload: forgets where a still was uploaded, given the attempt that used it; returns the URL.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what is shared, and whom to warn
@@ -65,6 +74,8 @@ class Shoot:
         tally: Tally,
         warn: Log | None = None,
         upload: Upload | None = None,
+        note_intents: Callable[[int], None] = lambda _: None,
+        forget_upload: Callable[[str, int], Awaitable[str]] | None = None,
     ) -> None:
         self.terms = terms
         self.tally = tally
@@ -79,7 +90,8 @@ class Shoot:
         self._gate = Gate(account, self.halt, self._watch.queued_ahead)
         self._at_hand: set[str] = set()
         self._came_to_rest = asyncio.Event()
-        self._requests = Requests(terms, client, upload)
+        self._requests = Requests(terms, client, upload, self._warn)
+        self._note_intents, self._forget_upload = note_intents, forget_upload
 
     async def prepare(self) -> None:
         """Learn from the ledger how long takes lately were, and from the API what time it is there."""
@@ -147,6 +159,7 @@ class Shoot:
                 if await self._do(step, take, record, log) is State.COMPLETED:
                     break  # as often as not the last that there is to know, without asking the ledger
                 record = await self._find(take)
+                await self._forget_unreachable(take, record)
             self.put_down([take])
         except Halted:
             return
@@ -176,10 +189,17 @@ class Shoot:
     async def _watch_again(self, take: Take, record: Record, log: Log) -> State | None:
         """Watch what an earlier run, another run, or this one without knowing it, has submitted."""
         if record.tried_here and not self.tally.is_open_here(take.fingerprint):
-            self.tally.submitted(take.fingerprint, self._requests.price_usd(take))  # its reply was lost, then found
+            self.tally.submitted(take.fingerprint)  # its reply was lost, then found
         async with self._gate.resumed() as leave:
             prediction_id, age_s = record.prediction_id or "", _age_s(record)
             return await self._watch.see(take, record.attempt_id, prediction_id, log, age_s, is_over=leave)
+
+    async def _forget_unreachable(self, take: Take, record: Record | None) -> None:
+        """Forget the upload of a still that WaveSpeed could not fetch: the next take that needs it uploads it again."""
+        is_unreachable = record is not None and (record.state, record.error_code) == (State.FAILED, UNREACHABLE)
+        if is_unreachable and record is not None and take.shot.is_local and self._forget_upload is not None:
+            url = await self._forget_upload(take.shot.still, record.attempt_id)
+            self._requests.forget_upload(take.shot.still, url)
 
     async def _outwait(self, take: Take) -> None:
         """Wait until another run has submitted the take, but not for ever: that run may have been stopped."""
@@ -201,6 +221,10 @@ class Shoot:
             await self._make_ready(take)
             while True:
                 start = await self._gate.start()
+                if not self._requests.is_ready(take):  # the wait for a start outlasted the price, or the upload
+                    self._gate.unsent(start)
+                    await self._make_ready(take)
+                    continue
                 submission = asyncio.create_task(self._submit(take, start, log))
                 try:
                     bought = await asyncio.shield(submission)
@@ -217,7 +241,7 @@ class Shoot:
                 return None
             attempt_id, prediction_id = bought
             log(f"{take.name}: submitted as {prediction_id}")
-            self.tally.submitted(take.fingerprint, self._requests.price_usd(take))
+            self.tally.submitted(take.fingerprint)
             return await self._watch.see(take, attempt_id, prediction_id, log, is_over=leave)
 
     async def _make_ready(self, take: Take) -> None:
@@ -246,14 +270,16 @@ class Shoot:
         has_left = False
         try:
             async with self._receipts.slot() as slot:
-                intent = self._requests.intent(take)
-                attempt_id = await self._desk.do_within(INTENDS_WITHIN_S, ledger_operations.intend, intent)
+                intent, inputs = self._requests.intent(take), self._requests.inputs(take)
+                intended = await self._desk.do_within(INTENDS_WITHIN_S, ledger_operations.intend, intent)
+                attempt_id, self.tally.reserved = intended.attempt_id, intended.reserved
+                self._note_intents(intended.intents)
                 if not self.halt.is_buying:
                     await self._call_off(attempt_id)
                 has_left = True
                 ended = await self._client.submit(
                     take.shot.model,
-                    self._requests.inputs(take),
+                    inputs,
                     keep=lambda http, body: self._keep(slot, attempt_id, intent.nonce, http, body),
                 )
                 try:
@@ -269,7 +295,9 @@ class Shoot:
     async def _call_off(self, attempt_id: int) -> NoReturn:
         """The run stopped while the intent was on its way to the disk: nothing is sent after that."""
         latest, why = self._client.clock.latest(), "the run stopped before it was sent"
-        await self._desk.do(ledger_operations.conclude, attempt_id, State.UNSENT, None, why, latest)
+        self.tally.reserved = await self._desk.do(
+            ledger_operations.conclude, attempt_id, State.UNSENT, None, why, latest
+        )
         raise Halted
 
     async def _keep(self, slot: Slot, attempt_id: int, nonce: str, http: int, body: bytes) -> None:
@@ -288,7 +316,7 @@ class Shoot:
             ApiBusyError, ApiUnreachableError: nothing was bought, and it may go again.
             LedgerError: it could not be written down; the reply stays in the receipts.
         """
-        if ended.ending is Ending.STOP:
+        if ended.ending in {Ending.STOP, Ending.BARRED}:
             self.halt.stop_buying(ended.said)
         state = STATE_AFTER[ended.ending]
         try:
@@ -296,7 +324,9 @@ class Shoot:
                 bought = await self._bind(take, attempt_id, ended)
             else:
                 latest, bought = self._client.clock.latest(), None
-                await self._desk.do(ledger_operations.conclude, attempt_id, state, ended.code, ended.said, latest)
+                self.tally.reserved = await self._desk.do(
+                    ledger_operations.conclude, attempt_id, state, ended.code, ended.said, latest
+                )
         except LedgerError as error:
             self.halt.stop_buying(f"{error}. The API's reply is in {self._receipts.path}")
             raise
@@ -312,14 +342,14 @@ class Shoot:
             case Ending.UNKNOWN:
                 self.tally.settled(take.fingerprint, state)
                 self._warn(f"{take.name}: unknown whether it was bought ({ended.said})")
-            case Ending.ACCEPTED | Ending.STOP:
+            case Ending.ACCEPTED | Ending.STOP | Ending.BARRED:
                 pass
             case _:
                 assert_never(ended.ending)
         return bought
 
     async def _tell_gate(self, start: Block, ended: Ended) -> None:
-        if ended.ending is Ending.UNSENT:
+        if ended.ending in {Ending.UNSENT, Ending.BARRED}:
             self._gate.unsent(start)
         elif ended.ending is Ending.BUSY:
             await self._gate.refused(start, ended.retry_after_s)
@@ -329,8 +359,8 @@ class Shoot:
     async def _bind(self, take: Take, attempt_id: int, ended: Ended) -> tuple[int, str] | None:
         """Make the id durable; None if it is another take's, which leaves both `held`: nothing to watch."""
         prediction_id = ended.prediction_id or ""
-        told = (attempt_id, prediction_id, ended.prediction_status)
-        if await self._desk.do_within(WRITES_WITHIN_S, ledger_operations.accept, *told):
+        accepted = Accepted(prediction_id, ended.prediction_status, ended.prediction_model, ended.created_at)
+        if await self._desk.do_within(WRITES_WITHIN_S, ledger_operations.accept, attempt_id, accepted):
             return attempt_id, prediction_id
         self.tally.settled(take.fingerprint, State.HELD)
         self._warn(f"{take.name}: held, its prediction {prediction_id} belongs to another take")

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from json.encoder import encode_basestring
 
+from animatic.canonical import canonical_provider, canonical_still, canonical_text
+
 DEFAULT_MODEL = "wavespeed-ai/veo2-i2v"
 ASPECT_RATIOS = ("16:9", "9:16")
 DURATIONS = ("5s", "6s", "7s", "8s")
@@ -76,10 +78,9 @@ def takes_of(shot: Shot, provider: str) -> Iterator[Take]:
 def fingerprint(  # noqa: PLR0913 - each part of what is asked is an argument, so that none is forgotten
     *, provider: str, model: str, still: str, prompt: str, aspect_ratio: str, duration: str, take: int
 ) -> str:
-    """64 hex digits: SHA-256 of the canonical JSON of what a take asks which provider for.
+    """Return 64 hex digits: SHA-256 of the canonical form of what a take asks which provider for.
 
-    The provider's origin is part of it, so that a sandbox clip never stands in for a real one. The form is frozen:
-    a change of it would buy everything again.
+    The provider is part of it, so that a sandbox clip never stands in for a real one.
     """
     asked = canonical(
         provider=provider, model=model, still=still, prompt=prompt, aspect_ratio=aspect_ratio, duration=duration
@@ -90,9 +91,24 @@ def fingerprint(  # noqa: PLR0913 - each part of what is asked is an argument, s
 def canonical(  # noqa: PLR0913 - as above
     *, provider: str, model: str, still: str, prompt: str, aspect_ratio: str, duration: str
 ) -> str:
-    """The canonical JSON (keys sorted, no blanks, UTF-8) of what all takes of a shot ask for, up to their number.
+    """Return the canonical JSON of what all takes of a shot ask for, up to their number."""
+    return verbatim(
+        provider=canonical_provider(provider),
+        model=model,
+        still=canonical_still(still),
+        prompt=canonical_text(prompt),
+        aspect_ratio=aspect_ratio,
+        duration=duration,
+    )
 
-    Spelled out, for `json` takes three times as long, and a hundred thousand rows are waited for.
+
+def verbatim(  # noqa: PLR0913 - as above
+    *, provider: str, model: str, still: str, prompt: str, aspect_ratio: str, duration: str
+) -> str:
+    """Return the same JSON (keys sorted, no blanks, UTF-8) of the parts as they are written.
+
+    Its digests are the fingerprints of ledgers and tables from before there was a canonical form.
+    Spelled out, because `json` takes three times as long, and a hundred thousand rows are waited for.
     """
     text = encode_basestring
     return (
@@ -102,5 +118,5 @@ def canonical(  # noqa: PLR0913 - as above
 
 
 def digest(asked: str, take: int) -> bytes:
-    """The 32 bytes of the fingerprint of the take with this number; `asked` is `canonical`."""
+    """Return the 32 bytes of the fingerprint of the take with this number; `asked` is `canonical` or `verbatim`."""
     return hashlib.sha256(f"{asked}{take}}}".encode("utf-8", "surrogatepass")).digest()

@@ -5,7 +5,7 @@
        │            ├──▶ rejected ────────────────────┤ a policy may plan it again
        ├────────────┼──▶ unsent                       │
        └────────────┼─────────────────────────────────┘
-                    └──▶ unknown ──▶ submitted | absent | held        submitted ──▶ held ──▶ submitted | absent
+                    └──▶ unknown ──▶ submitted | absent | held        submitted ──▶ held ──▶ any of what may follow
 
 A take is what is asked for; an attempt is one try to buy it, and each attempt has a row in the ledger. A take has the
 state of its newest attempt, or `planned` where there is none or the newest bought nothing (`unsent`, `absent`).
@@ -37,20 +37,21 @@ class State(StrEnum):
     """Nothing was bought: it never left, or was turned away unread (429, 401, 402, 403). The take is planned again."""
 
     UNKNOWN = "unknown"
-    """It may have been bought. Never sent again; next: submitted | absent | held, by evidence."""
+    """It may have been bought. Never sent again; next: submitted | absent | held, by evidence; failed, by a person."""
 
     ABSENT = "absent"
     """Proven never to have been accepted. The take is planned again."""
 
     HELD = "held"
-    """Evidence could not settle it; a person must. Next: submitted | absent."""
+    """Evidence could not settle it, or WaveSpeed has forgotten it or never ends it. Next: submitted | absent, by a person;
+    completed | failed, where WaveSpeed says so after all, or a person gives it up."""
 
 
 SUCCESSORS: dict[State, frozenset[State]] = {
     State.SUBMITTING: frozenset({State.SUBMITTED, State.REJECTED, State.UNSENT, State.UNKNOWN, State.HELD}),
     State.SUBMITTED: frozenset({State.COMPLETED, State.FAILED, State.HELD}),
-    State.UNKNOWN: frozenset({State.SUBMITTED, State.ABSENT, State.HELD}),
-    State.HELD: frozenset({State.SUBMITTED, State.ABSENT}),
+    State.UNKNOWN: frozenset({State.SUBMITTED, State.ABSENT, State.HELD, State.FAILED}),
+    State.HELD: frozenset({State.SUBMITTED, State.ABSENT, State.COMPLETED, State.FAILED}),
     State.UNSENT: frozenset({State.SUBMITTING}),
     State.COMPLETED: frozenset(),
     State.FAILED: frozenset(),
@@ -71,10 +72,6 @@ WAVESPEEDS_OWN_FAILURES = frozenset({5000, 5003, 5004})
 
 Source: WaveSpeed's page on error codes; not tried live.
 """
-
-
-LEAST_USD = 1e-6
-"""What sums of 100,000 prices may be off by; far below any price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +96,15 @@ class Standing:
         error_code: of the newest attempt.
         bought_here: paid attempts that this run made.
         tried_here: whether this run made the newest attempt.
+        is_left: whether the newest attempt had ended when this run began: what fails later was not left by an earlier
+            run, and another run's retry of it is not followed by one more.
     """
 
     state: State | None
     error_code: int | None = None
     bought_here: int = 0
     tried_here: bool = False
+    is_left: bool = True
 
 
 def permission_to_buy(standing: Standing, policy: BuyingPolicy) -> str | None:
@@ -116,7 +116,7 @@ def permission_to_buy(standing: Standing, policy: BuyingPolicy) -> str | None:
             may = standing.bought_here < policy.attempts and standing.error_code in WAVESPEEDS_OWN_FAILURES
             return "attempts" if may else None
         case State.FAILED | State.REJECTED if not standing.tried_here:
-            return "retry-failed" if policy.retry_failed else None
+            return "retry-failed" if policy.retry_failed and standing.is_left else None
         case _:
             return None
 

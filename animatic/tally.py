@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from animatic.ledger.records import Reserved
 from animatic.takes import State
 
 
@@ -15,8 +16,8 @@ class Tally:
         cached: takes that were already final when the run began, by state.
         cached_flagged: completed ones among them with a flagged output.
         unclear: takes of which an earlier run left it unknown whether they were bought.
-        committed_usd: the price of what this run submitted.
-        spent_usd: the part of it that is final.
+        reserved: what this run has reserved, as the ledger last said.
+        not_judged: completed takes of this run whose outputs WaveSpeed did not judge.
         submissions: how many submissions the API accepted in this run.
     """
 
@@ -24,24 +25,23 @@ class Tally:
     cached: Counter[State] = field(default_factory=Counter[State])
     cached_flagged: int = 0
     unclear: int = 0
-    committed_usd: float = 0.0
-    spent_usd: float = 0.0
+    reserved: Reserved = field(default_factory=Reserved)
+    not_judged: int = 0
     submissions: int = 0
-    _open_usd: dict[str, float] = field(default_factory=dict[str, float])
+    _open: set[str] = field(default_factory=set[str])
     _watched: set[str] = field(default_factory=set[str])
     _completed: int = 0
     _flagged: int = 0
     _others: dict[bytes, State] = field(default_factory=dict[bytes, State])
 
-    def submitted(self, fingerprint: str, price_usd: float | None) -> None:
+    def submitted(self, fingerprint: str) -> None:
         """A take was accepted by the API."""
         self.submissions += 1
-        self.committed_usd += price_usd or 0.0
-        self._open_usd[fingerprint] = self._open_usd.get(fingerprint, 0.0) + (price_usd or 0.0)
+        self._open.add(fingerprint)
 
     def is_open_here(self, fingerprint: str) -> bool:
         """Whether this run submitted the take, and has no answer yet."""
-        return fingerprint in self._open_usd
+        return fingerprint in self._open
 
     def watching(self, fingerprint: str) -> None:
         """A take is in flight."""
@@ -51,17 +51,18 @@ class Tally:
         """A take is no longer watched."""
         self._watched.discard(fingerprint)
 
-    def settled(self, fingerprint: str, state: State, *, is_flagged: bool = False) -> None:
+    def settled(self, fingerprint: str, state: State, *, is_flagged: bool = False, is_judged: bool = True) -> None:
         """A take got an answer that this run will not change, or, bought again, a newer one; `completed` is the last.
 
         What is completed is only counted: there may be a hundred thousand of them.
         """
-        self.spent_usd += self._open_usd.pop(fingerprint, 0.0)
+        self._open.discard(fingerprint)
         key = bytes.fromhex(fingerprint)
         if state is State.COMPLETED:
             self._others.pop(key, None)
             self._completed += 1
             self._flagged += is_flagged
+            self.not_judged += not is_judged
         else:
             self._others[key] = state
 

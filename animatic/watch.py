@@ -8,7 +8,7 @@ import math
 import random
 from collections.abc import Callable, Hashable, Iterator
 
-from animatic.errors import AccountRefusedError, ApiRefusedError, NeverAgainError, TryLaterError
+from animatic.errors import AccountRefusedError, ApiRefusedError, NeverAgainError, ProxyRefusedError, TryLaterError
 from animatic.flights import Flight, Flights
 from animatic.gate import Halt, Halted
 from animatic.ledger import operations as ledger_operations
@@ -81,7 +81,8 @@ class Watch:
         kind = (take.shot.model, take.shot.duration)
         began, watched = self._now(), Watched(was_submitted_ago_s)
         look = self._client.look_at(prediction_id)
-        ends_at = began + self._terms.take_deadline_s
+        gives_up_at = began - was_submitted_ago_s + self._terms.give_up_s
+        ends_at = min(began + self._terms.take_deadline_s, max(gives_up_at, began))
         flight = Flight(kind, began - was_submitted_ago_s, watched)
         self._flights.add(flight, is_resumed=was_submitted_ago_s > 0)
         self._tally.watching(take.fingerprint)
@@ -92,6 +93,7 @@ class Watch:
                 age_s = self._now() - flight.began_at
                 if prediction is not None:
                     await self._note(take, attempt_id, watched.see(prediction.status))
+                    await self._note(take, attempt_id, watched.see_model(prediction.model, take.shot.model))
                     if prediction.is_final:
                         took_s = latency_of((prediction.timings.inference or 0) / 1_000, watched.not_done_at_s, age_s)
                         self._flights.remove(flight, flight.began_at + took_s)
@@ -104,6 +106,9 @@ class Watch:
                 if self._now() >= ends_at:
                     break
                 await self._turns.at(min(self._now() + self._wait_s(kind, age_s), ends_at))
+            if self._now() >= gives_up_at:
+                await self._give_up(take, attempt_id, watched)
+                return None
             waited_s = self._now() - began
             await self._leave(attempt_id, watched, f"not final after {waited_s:.0f} s of watching{watched.problem}")
         except Halted:
@@ -144,11 +149,11 @@ class Watch:
         watched.polls += 1
         try:
             return await look()
-        except AccountRefusedError as error:
+        except (AccountRefusedError, ProxyRefusedError) as error:
             self._halt.stop_all(str(error))
             watched.problem = f" ({error})"
         except (TryLaterError, NeverAgainError) as error:
-            if isinstance(error, ApiRefusedError) and error.code == 404:
+            if isinstance(error, ApiRefusedError):  # whichever code it is refused with: it is not known here
                 watched.miss(self._now())
             else:
                 watched.show()  # it says nothing of the prediction, so it does not say that there is none
@@ -167,6 +172,13 @@ class Watch:
         self._tally.settled(take.fingerprint, State.HELD)
         self._warn(f"{take.name}: held, the API does not know its prediction any more")
 
+    async def _give_up(self, take: Take, attempt_id: int, watched: Watched) -> None:
+        """Hold a take that is not final so long after its submission."""
+        told = (attempt_id, watched.polls, watched.status, self._terms.give_up_s)
+        await self._desk.do(ledger_operations.give_up, *told)
+        self._tally.settled(take.fingerprint, State.HELD)
+        self._warn(f"{take.name}: held, it is not final {self._terms.give_up_s:,.0f} s after its submission")
+
     async def _leave(self, attempt_id: int, watched: Watched, error: str) -> None:
         said = f"{error}; the next run looks again"
         await self._desk.do(ledger_operations.leave, attempt_id, watched.polls, watched.status, said)
@@ -183,9 +195,11 @@ class Watch:
             return None
         if end.state is State.COMPLETED and end.inference_ms:
             self._experience.learn((take.shot.model, take.shot.duration), [took_s])
-        flagged = ", flagged NSFW" if any(end.has_nsfw_contents) else ""
+        is_flagged = any(end.has_nsfw_contents or ())
+        flagged = ", flagged NSFW" if is_flagged else ""
         log(f"{take.name}: {end.state}{flagged}{f' ({end.error})' if end.error else ''}")
-        self._tally.settled(take.fingerprint, end.state, is_flagged=any(end.has_nsfw_contents))
+        is_judged = is_flagged or sum(flag is not None for flag in end.has_nsfw_contents or ()) >= len(end.outputs)
+        self._tally.settled(take.fingerprint, end.state, is_flagged=is_flagged, is_judged=is_judged)
         return end.state
 
     def queued_ahead(self) -> int:

@@ -2,8 +2,11 @@
 
 import contextlib
 import os
+import re
 import signal
-from collections.abc import Callable, Generator
+import sys
+from collections.abc import Callable, Generator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,6 +61,12 @@ def run(
             "--attempts", min=1, max=10, help="How often a take may be bought when WaveSpeed reports its own failure."
         ),
     ] = 1,
+    new_ledger: Annotated[
+        str | None,
+        typer.Option(
+            "--new-ledger", metavar="[DATE]", help="Let an unattended run begin a new ledger; DATE is today's, in UTC."
+        ),
+    ] = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -72,7 +81,17 @@ def run(
                 from flows.commands import RunOptions, run_manifest  # noqa: PLC0415 - while the server comes up
 
             options = RunOptions(
-                manifest, results, sandbox, max_usd, yes, skip_invalid, retry_failed, attempts, as_json, debug
+                manifest,
+                results,
+                sandbox,
+                max_usd,
+                yes,
+                skip_invalid,
+                retry_failed,
+                attempts,
+                as_json,
+                debug,
+                new_ledger,
             )
             return run_manifest(options, stderr(), run_id)
 
@@ -174,6 +193,12 @@ def reconcile(
         list[str] | None,
         typer.Option("--absent", metavar="FINGERPRINT", help="By hand: the take was not bought, and may be."),
     ] = None,
+    abandon: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--abandon", metavar="FINGERPRINT", help="By hand: the take never came; --retry-failed may buy it again."
+        ),
+    ] = None,
     sandbox: Sandbox = False,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -184,14 +209,67 @@ def reconcile(
     """
     from flows.reconciling import ByHand, run_reconcile  # noqa: PLC0415 - keeps --help quick
 
-    by_hand = ByHand(adopt or (), absent or ())
+    by_hand = ByHand(adopt or (), absent or (), abandon or ())
     _end(lambda: run_reconcile(by_hand, stderr(), sandbox=sandbox, as_json=as_json), debug=debug)
+
+
+ledger_app = typer.Typer(
+    help="Read and mend the ledger, the record of every take that was paid for.", no_args_is_help=True
+)
+app.add_typer(ledger_app, name="ledger")
+
+
+@ledger_app.command("show")
+def ledger_show(
+    shot: Annotated[str, typer.Argument(metavar="SHOT", help="A shot_id, or the start of a fingerprint.")],
+    *,
+    manifest: Annotated[
+        str | None, typer.Option("--manifest", metavar="URI", help="Whose shot it is, where several have one.")
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Show every take of a shot over all runs, with what it cost."""
+    from flows.ledger_commands import show_shot  # noqa: PLC0415 - keeps --help quick
+
+    _end(lambda: show_shot(shot, manifest, as_json=as_json), debug=debug)
+
+
+@ledger_app.command("import")
+def ledger_import(
+    results: Annotated[list[str], typer.Argument(metavar="RESULTS...", help="Results tables, any fsspec URI.")],
+    *,
+    sandbox: Sandbox = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Take over what results tables know: takes of another ledger, or of one that is lost."""
+    from flows.ledger_commands import import_results  # noqa: PLC0415 - keeps --help quick
+
+    _end(lambda: import_results(results, stderr(), sandbox=sandbox, as_json=as_json), debug=debug)
+
+
+@ledger_app.command("accept")
+def ledger_accept(*, debug: Debug = False) -> None:
+    """Declare a ledger complete that was restored from a backup."""
+    from flows.ledger_commands import accept_ledger  # noqa: PLC0415 - keeps --help quick
+
+    _end(lambda: accept_ledger(stderr()), debug=debug)
 
 
 def main() -> None:
     """The entry point; see `_end` for exit codes."""
     os.umask(OWNER_ONLY)
-    app()
+    app(args=with_dates(sys.argv[1:], datetime.now(UTC).date().isoformat()))
+
+
+def with_dates(arguments: Sequence[str], today: str) -> list[str]:
+    """Give today's date to a `--new-ledger` that stands alone: the parser knows no option whose value may be left out."""
+    following = [*arguments[1:], ""]
+    return [
+        f"--new-ledger={today}" if each == "--new-ledger" and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", after) else each
+        for each, after in zip(arguments, following, strict=True)
+    ]
 
 
 @contextlib.contextmanager

@@ -7,14 +7,18 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from animatic import formats, storage
 from animatic.errors import SettingsError
+from animatic.ledger.records import Reserved
+from animatic.ledger.settling import Open
+from animatic.money import limit_microusd
 from animatic.settings import Settings
 from animatic.takes import BuyingPolicy
 from flows import companions, embedded, launch
-from flows.preview import Preview, agree, preview
+from flows.preview import Preview, agree, preview, require_new_ledger_allowed
 from flows.session import Session, new_run_id
 from flows.terminal import PlainConsole, say, say_json
 
@@ -36,6 +40,22 @@ class RunOptions:
     attempts: int = 1
     as_json: bool = False
     debug: bool = False
+    new_ledger: str | None = None
+
+    @property
+    def may_begin_ledger(self) -> bool:
+        """Whether `--new-ledger` gives today's UTC date.
+
+        Raises:
+            SettingsError: it gives anything else.
+        """
+        today = datetime.now(UTC).date().isoformat()
+        if self.new_ledger not in {None, today}:
+            raise SettingsError(
+                f'--new-ledger: found "{self.new_ledger}"; allowed: nothing, or the UTC date of today, {today}, so that '
+                "an option that is left in a script says it for one day only"
+            )
+        return self.new_ledger is not None
 
     @property
     def policy(self) -> BuyingPolicy:
@@ -64,18 +84,31 @@ def run_manifest(options: RunOptions, console: PlainConsole, run_id: str) -> int
     formats.check_suffix(storage.name_of(options.results))
     if options.max_usd is not None and not math.isfinite(options.max_usd):
         raise SettingsError(f"--max-usd: found {options.max_usd}; allowed: 0 or more")
-    session = Session(Settings.from_environment(), run_id=run_id)
+    session = Session(Settings.from_environment(), run_id=run_id, may_begin_ledger=options.may_begin_ledger)
     with _provider(options, session):
-        if session.settings.is_real:
-            session.settings.require_key()
-        shown = preview(options.manifest, session.settings, options.policy, skip_invalid=options.skip_invalid)
+        settings = session.settings
+        if settings.is_real:
+            settings.require_key()
+        session.is_attended = console.is_terminal
+        shown = preview(options.manifest, settings, options.policy, skip_invalid=options.skip_invalid)
         _print_lines(shown, console)
-        shown.plan.require_budget(shown.prices_usd, options.max_usd)
-        if session.settings.is_real and not agree(shown, console, yes=options.yes, max_usd=options.max_usd):
-            console.print("not agreed; nothing was bought")
-            return NOT_AGREED
+        if settings.is_real and shown.is_new and shown.plan.to_buy:
+            require_new_ledger_allowed(
+                settings,
+                shown.plan.to_buy,
+                is_attended=session.is_attended,
+                may_begin=session.may_begin_ledger,
+            )
+        limit = None if options.max_usd is None else limit_microusd(options.max_usd)
+        shown.plan.require_budget(shown.prices, limit)
+        if settings.is_real:
+            agreement = agree(shown, console, yes=options.yes, max_usd=options.max_usd)
+            if not agreement.is_yes:
+                console.print("not agreed; nothing was bought")
+                return NOT_AGREED
+            session.max_microusd, session.share_microusd = agreement.max_microusd, agreement.share_microusd
         session.is_approved = True
-        if session.settings.is_real and not options.yes and options.max_usd is None:
+        if settings.is_real and not options.yes and options.max_usd is None:
             session.agreed = shown.plan.fingerprints_to_buy()
         session.checked = shown.plan.manifest
         del shown
@@ -104,7 +137,7 @@ def tell_digest(session: Session, console: PlainConsole, *, as_json: bool) -> in
     if not as_json:
         console.print(digest.as_text())
     console.print(digest.sentence)
-    for line in orphan_lines(digest.orphans):
+    for line in (*digest.notes(), *orphan_lines(digest.orphans)):
         console.print(line)
     console.print(f"results: {digest.results}")
     if digest.results.lower().endswith(".csv"):
@@ -149,7 +182,7 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
     formats.check_suffix(storage.name_of(uri))
     settings = Settings.from_environment()
     settings = embedded.sandbox_settings(settings) if sandbox else settings
-    checked = intake.load_manifest(manifest, settings.origin)
+    checked = intake.load_manifest(manifest, settings.origin, settings.written_origin)
     checked.require_valid(skip_invalid=skip_invalid)
     session = Session(settings)
     plan = asyncio.run(intake.plan_against(settings.ledger, checked, BuyingPolicy()))
@@ -157,7 +190,19 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
     with intake.open_to_look(settings.ledger) as desk:
         projection = Projection(plan, session.run_id, desk, intake.dead_runs_of(settings.ledger))
         facts = asyncio.run(projection.write(uri))
-    session.digest = digest_of(facts, run_id=session.run_id, results=uri, submitted=0, cost_usd=0.0)
+        beside: tuple[list[Open], list[Open]] = ([], [])
+        if desk is not None:
+            where = storage.absolute_uri(manifest)
+            beside = asyncio.run(intake.find_open(desk, checked, where, settings.ledger))
+    session.digest = digest_of(
+        facts,
+        run_id=session.run_id,
+        results=uri,
+        submitted=0,
+        reserved=Reserved(),
+        dropped=beside[0],
+        open_elsewhere=beside[1],
+    )
     return tell_digest(session, console, as_json=as_json)
 
 

@@ -23,14 +23,16 @@ def default_folder() -> Path:
     return platformdirs.user_data_path("animatic") / "sandbox"
 
 
-def sandbox_settings(settings: Settings, url: str | None = None) -> Settings:
+def sandbox_settings(settings: Settings, url: str | None = None, folder: Path | None = None) -> Settings:
     """Settings that buy from the embedded sandbox, as fast as it can, unless the environment says how fast.
 
-    Without a URL they are good for the ledger only.
+    Without a URL they are good for the ledger only. Each folder is an account of its own: its uploads are there only.
     """
     account = {field: value for name, (field, value) in _OWN_ACCOUNT.items() if not os.environ.get(name)}
     place = {} if url is None else {"base_url": url}
-    return settings.with_key(DEFAULT_KEY).model_copy(update={"provider": EMBEDDED_SANDBOX, **place, **account})
+    where = str((folder or default_folder()).resolve())
+    own = {"provider": EMBEDDED_SANDBOX, "sandbox_folder": where}
+    return settings.with_key(DEFAULT_KEY).model_copy(update={**own, **place, **account})
 
 
 @contextmanager
@@ -39,4 +41,4 @@ def embedded_sandbox(settings: Settings, run_id: str, folder: Path | None = None
     log = log_path(f"{run_id}-sandbox")
     port = companions.free_port(PORT)
     with companions.sandbox(folder or default_folder(), log, port=port) as companion:
-        yield sandbox_settings(settings, companion.url)
+        yield sandbox_settings(settings, companion.url, folder)

@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from animatic.money import cost_in_words
 from animatic.takes import State
 from animatic.tally import Tally
 from flows.terminal import PlainConsole, printable
@@ -51,7 +52,8 @@ def line(tally: Tally, elapsed_s: float) -> str:
         f"{tally.cached.total():,} cached",
         f"{failed:,} failed",
         f"{tally.flagged:,} NSFW",
-        f"${tally.spent_usd:,.2f} spent of ${tally.committed_usd:,.2f} committed",
+        *([f"{tally.not_judged:,} not judged"] if tally.not_judged else []),
+        cost_in_words(*tally.reserved),
         f"{per_minute(tally, elapsed_s):,.1f}/min",
         f"ETA {eta(tally, elapsed_s)}",
     ]
@@ -97,7 +99,8 @@ def _picture(tally: Tally, title: str, elapsed_s: float) -> Group:
         _number("failed", states[State.FAILED] + states[State.REJECTED], "red"),
         _number("unknown", states[State.UNKNOWN] + states[State.HELD], "bold red"),
         _number("NSFW", tally.flagged, "magenta"),
-        Text(f"${tally.spent_usd:,.2f} spent / ${tally.committed_usd:,.2f} committed", style="yellow"),
+        *([_number("not judged", tally.not_judged, "magenta")] if tally.not_judged else []),
+        Text(cost_in_words(*tally.reserved), style="yellow"),
     )
     return Group(head, numbers)
 

@@ -1,30 +1,65 @@
-"""The plan, before anything runs: worked out without Prefect, told on stderr, and agreed to."""
+"""The plan, before anything runs: worked out without Prefect, shown on stderr, and agreed to."""
 
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from animatic import intake
+from animatic.account_list import Found, find_in_list
 from animatic.errors import NeverAgainError, SettingsError, TryLaterError
-from animatic.plan import Plan, PricedBy
+from animatic.ledger import planned
+from animatic.ledger.schema import sqlite_path
+from animatic.manifest import Manifest
+from animatic.money import Quote, as_number, dollars, price_of, read_limit
+from animatic.plan import Plan, PricedBy, make_plan
 from animatic.settings import Settings
 from animatic.takes import BuyingPolicy
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.terminal import PlainConsole
 
+MOST_QUESTIONS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A plan and its prices."""
+    """A plan, what it costs, and which ledger it was held against.
+
+    Attributes:
+        quotes: what the API says, by kind of take.
+        setting_microusd: the price of a take where no quote can be had.
+        ledger: where the ledger is.
+        is_new: whether it holds no take of this provider.
+        found: what the account's list shows, where the ledger is new.
+    """
 
     plan: Plan
-    prices_usd: Mapping[PricedBy, float]
+    quotes: Mapping[PricedBy, Quote]
+    setting_microusd: int | None
+    ledger: str
+    is_new: bool
+    found: Found | None = None
+    attempts: int = 1
 
     @property
-    def cost_usd(self) -> float | None:
-        """What buying costs, or None where a price is missing."""
-        return self.plan.cost_usd(self.prices_usd)
+    def prices(self) -> dict[PricedBy, int | None]:
+        """What a take of each kind is reserved at."""
+        return {kind: price_of(self.quotes.get(kind), self.setting_microusd) for kind in self.plan.kinds}
+
+    @property
+    def cost(self) -> int | None:
+        """What one attempt at everything costs, in millionths of a dollar, or None where a price is missing."""
+        return self.plan.cost(self.prices)
+
+    @property
+    def floor(self) -> int | None:
+        """What it costs at least, where only base prices are known."""
+        known = {
+            kind: price or (self.quotes[kind].microusd if kind in self.quotes else None)
+            for kind, price in self.prices.items()
+        }
+        return self.plan.cost(known)
 
     def lines(self) -> list[str]:
         """The plan for people."""
@@ -38,9 +73,17 @@ class Preview:
         counts = f"{plan.to_buy:,} new, {plan.settled.total():,} cached, {plan.resumable:,} resumable"
         lines = [head, f"  {counts}, {plan.unclear + plan.underway:,} unknown or held"]
         if plan.to_buy:
-            cost = self.cost_usd
-            lines.append("  cost: not known; set ANIMATIC_PRICE_USD" if cost is None else f"  cost: ${cost:,.2f}")
+            lines.append(f"  cost: {self._cost_in_words()}")
+        lines.append(f"  ledger: {self.ledger}{' (new: it holds no take of this provider)' if self.is_new else ''}")
+        lines += [f"  note: {line}" for line in (self.found.lines() if self.found else [])]
         return lines + [f"  note: {warning}" for warning in manifest.warnings]
+
+    def _cost_in_words(self) -> str:
+        if self.cost is not None:
+            return dollars(self.cost)
+        if self.floor is not None:
+            return f"from {dollars(self.floor)} (base prices); set ANIMATIC_PRICE_USD to what one take costs at most"
+        return "not known; set ANIMATIC_PRICE_USD"
 
     def as_json(self) -> str:
         """The same for programs."""
@@ -55,7 +98,10 @@ class Preview:
                 "cached": plan.settled.total(),
                 "resumable": plan.resumable,
                 "unknown": plan.unclear + plan.underway,
-                "cost_usd": self.cost_usd,
+                "cost_usd": as_number(self.cost),
+                "cost_from_usd": as_number(self.floor),
+                "ledger": self.ledger,
+                "ledger_is_new": self.is_new,
             }
         )
 
@@ -66,34 +112,112 @@ def preview(manifest: str, settings: Settings, policy: BuyingPolicy, *, skip_inv
     Raises:
         ManifestError, LocationError: as when running.
     """
-    checked = intake.load_manifest(manifest, settings.origin)
+    checked = intake.load_manifest(manifest, settings.origin, settings.written_origin)
     checked.require_valid(skip_invalid=skip_invalid)
-    plan = asyncio.run(intake.plan_against(settings.ledger, checked, policy))
-    return Preview(plan, asyncio.run(_prices(plan, settings)))
+    return asyncio.run(_preview(checked, settings, policy))
 
 
-async def _prices(plan: Plan, settings: Settings) -> dict[PricedBy, float]:
-    """Quotes for what there is to buy, from the API where there is a key, else from the setting."""
-    kinds = list(plan.kinds)
-    if kinds and settings.api_key is not None:
+async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy) -> Preview:
+    is_dead = intake.dead_runs_of(settings.ledger)
+    with intake.open_to_look(settings.ledger) as desk:
+        standings = await intake.find_standings(desk, checked, is_dead=is_dead)
+        is_new = desk is None or await desk.do(planned.is_new, settings.origin)
+    plan = make_plan(checked, standings, policy)
+    quotes, found = dict[PricedBy, Quote](), None
+    if plan.to_buy and settings.api_key is not None:
         async with WaveSpeedClient(settings.base_url, settings.require_key()) as client:
             try:
-                return await intake.quote_all(client, kinds)
+                quotes = await intake.quote_all(client, plan.kinds)
             except (TryLaterError, NeverAgainError):
                 pass
-    return {kind: settings.price_usd for kind in kinds if settings.price_usd is not None}
+            if is_new and settings.is_real:
+                found = await find_in_list(client, plan.takes_to_buy(), models_of(plan))
+    return Preview(
+        plan,
+        quotes,
+        settings.price_microusd,
+        str(sqlite_path(settings.ledger)),
+        is_new,
+        found,
+        policy.attempts,
+    )
 
 
-def agree(shown: Preview, console: PlainConsole, *, yes: bool, max_usd: float | None) -> bool:
-    """Whether the plan may go ahead against the real API.
+def models_of(plan: Plan) -> list[str]:
+    """The models of what there is to buy, each once."""
+    return list(dict.fromkeys(model for model, _, _ in plan.kinds))
+
+
+def require_new_ledger_allowed(settings: Settings, to_buy: int, *, is_attended: bool, may_begin: bool) -> None:
+    """Refuse a new ledger to an unattended run: it would buy again what an older ledger knows.
+
+    Raises:
+        SettingsError: nobody said that one may be begun today.
+    """
+    today = datetime.now(UTC).date()
+    if is_attended or may_begin or settings.new_ledger == today:
+        return
+    stale = f" (ANIMATIC_NEW_LEDGER says {settings.new_ledger})" if settings.new_ledger else ""
+    raise SettingsError(
+        f"ANIMATIC_LEDGER: the ledger {sqlite_path(settings.ledger)} is new: it holds no take of {settings.origin}, so "
+        f"this run would buy all {to_buy:,} takes, also those that were bought before. Nothing was bought. Either give the "
+        "ledger that knows them, or take over what results tables know: animatic ledger import RESULTS. Where nothing was "
+        f"bought before, or it is to be bought again, say so: --new-ledger, or ANIMATIC_NEW_LEDGER={today}{stale}"
+    )
+
+
+@dataclass(slots=True)
+class Agreement:
+    """What a person agreed to.
+
+    Attributes:
+        is_yes: whether the plan may go ahead at all.
+        max_microusd: the sum; None where no limit is needed.
+        share_microusd: what a take is reserved at whose price is not known.
+    """
+
+    is_yes: bool
+    max_microusd: int | None = None
+    share_microusd: int | None = None
+    notes: list[str] = field(default_factory=list[str])
+
+
+def agree(shown: Preview, console: PlainConsole, *, yes: bool, max_usd: float | None) -> Agreement:
+    """Ask whether the plan may go ahead where it costs money. A yes is to a sum, which is the run's limit.
 
     Raises:
         SettingsError: there is nobody to ask.
     """
     if not shown.plan.to_buy or yes or max_usd is not None:
-        return True
+        return Agreement(is_yes=True)
     if not console.is_terminal:
         raise SettingsError("this costs money, and there is no terminal to ask at: give --yes or --max-usd")
-    cost = "an unknown price" if shown.cost_usd is None else f"${shown.cost_usd:,.2f}"
-    answer = console.input(f"Buy {shown.plan.to_buy:,} takes for {cost}? [y/N] ", markup=False)
-    return answer.strip().lower() in {"y", "yes"}
+    if shown.cost is None:
+        return _agree_to_a_limit(shown, console)
+    most = shown.cost * shown.attempts
+    times = f", at most {dollars(most)} with --attempts {shown.attempts}" if shown.attempts > 1 else ""
+    answer = console.input(f"Buy {shown.plan.to_buy:,} takes for {dollars(shown.cost)}{times}? [y/N] ", markup=False)
+    return Agreement(answer.strip().lower() in {"y", "yes"}, most)
+
+
+def _agree_to_a_limit(shown: Preview, console: PlainConsole) -> Agreement:
+    """Ask for the most that takes may cost whose price is not known; a plain yes is to no sum."""
+    takes = shown.plan.to_buy
+    least = f", from {dollars(shown.floor)}" if shown.floor is not None else ""
+    question = (
+        f"The price of {takes:,} takes is not known{least}. Type the most that they may cost together, in dollars "
+        "(Enter buys nothing): "
+    )
+    for _ in range(MOST_QUESTIONS):
+        answer = console.input(question, markup=False).strip()
+        if answer.lower() in {"", "n", "no"}:
+            break
+        limit = read_limit(answer)
+        share = None if limit is None else limit // (takes * shown.attempts)
+        if limit is None or not share:
+            console.print(f'found "{answer}"; allowed: an amount of dollars such as 40 or 40.50')
+        elif shown.floor is not None and limit < shown.floor:
+            console.print(f"{dollars(limit)} is less than the base prices come to ({dollars(shown.floor)})")
+        else:
+            return Agreement(is_yes=True, max_microusd=limit, share_microusd=share)
+    return Agreement(is_yes=False)

@@ -13,7 +13,7 @@ from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.place import require_not_lost
 from animatic.ledger.schema import require_sound, sqlite_path
 from animatic.ledger.settling import Open, Orphan
-from animatic.reconcile import Reconciled, reconcile
+from animatic.reconcile import Reconciled, poll_stuck, reconcile, stuck_takes
 from animatic.recovery import Recovered, recover
 from animatic.settings import Settings
 from animatic.wavespeed.client import WaveSpeedClient
@@ -29,10 +29,12 @@ class ByHand:
     Attributes:
         adopt: `FINGERPRINT=PREDICTION_ID` each: the take is that prediction.
         absent: fingerprints of takes that were not bought.
+        abandon: fingerprints of takes that were bought and are given up.
     """
 
     adopt: Sequence[str] = ()
     absent: Sequence[str] = ()
+    abandon: Sequence[str] = ()
 
     @property
     def adoptions(self) -> list[tuple[str, str]]:
@@ -88,6 +90,7 @@ class Outcome:
                 "unknown": counts["unknown"],
                 "held": counts["held"],
                 "redeemed": self.recovered.redeemed,
+                "ended": self.reconciled.ended,
                 "open": left,
                 "orphans": [
                     {"prediction_id": each.prediction_id, "created_at": each.created_at and each.created_at.isoformat()}
@@ -123,16 +126,20 @@ async def _settle(by_hand: ByHand, settings: Settings) -> Outcome:
     ledger, provider = sqlite_path(settings.ledger), settings.origin
     require_not_lost(ledger)
     if not ledger.exists():
-        if by_hand.adopt or by_hand.absent:
+        if by_hand.adopt or by_hand.absent or by_hand.abandon:
             raise FixInputError(f"ledger {ledger}: there is none yet, so there is no take to settle")
         return Outcome()
     outcome = Outcome()
-    with LedgerDesk(settings.ledger) as desk:
+    with LedgerDesk(settings.ledger, may_be_restored=True) as desk:
         await desk.do(require_sound)
         async with WaveSpeedClient(settings.base_url, settings.require_key()) as client:
             outcome.recovered = await recover(desk, ledger, client.latest_time)
             await _by_hand(by_hand, desk, client, provider, outcome)
-            outcome.reconciled = await reconcile(desk, client, provider, settings.settle_s)
+            outcome.reconciled = await reconcile(
+                desk, client, provider, settings.settle_s, adopts_by_window=settings.adopts_by_window
+            )
+            stuck = await stuck_takes(desk, provider, settings.give_up_s)
+            outcome.reconciled.ended = await poll_stuck(desk, client, stuck, settings.give_up_s, new_run_id())
         outcome.left = await desk.do(settling.open_takes, provider)
         outcome.orphans = await desk.do(settling.orphans, provider)
     return outcome
@@ -149,4 +156,4 @@ async def _by_hand(by_hand: ByHand, desk: LedgerDesk, client: WaveSpeedClient, p
                 f"--adopt {fingerprint}={prediction_id}: WaveSpeed does not know that prediction ({error}). "
                 "Nothing was changed"
             ) from None
-    outcome.by_hand = await desk.do(settling.settle_by_hand, provider, adoptions, by_hand.absent)
+    outcome.by_hand = await desk.do(settling.settle_by_hand, provider, adoptions, by_hand.absent, by_hand.abandon)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import math
 import os
 import signal
@@ -16,19 +17,22 @@ from prefect.blocks.system import Secret
 from prefect.runtime import flow_run
 
 from animatic import formats, intake, storage
+from animatic.account_list import find_in_list
 from animatic.digest import Digest, digest_of
 from animatic.errors import LocationError, NeverAgainError, ResultsUnwrittenError, SettingsError, TryLaterError
 from animatic.facts import Facts
-from animatic.ledger import liveness, settling
+from animatic.ledger import liveness, planned, settling
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.place import note_intents
 from animatic.ledger.receipts import Receipts
 from animatic.ledger.schema import require_sound, sqlite_path
 from animatic.manifest import Manifest, local_stills
 from animatic.manifest.faults import one_line
+from animatic.money import Quote, limit_microusd, price_of
 from animatic.plan import Batch, Plan, PricedBy, make_plan
 from animatic.projection import Projection
-from animatic.reconcile import Reconciled, open_claims
+from animatic.reconcile import Reconciled, open_claims, poll_stuck, stuck_takes
 from animatic.recovery import recover
 from animatic.settings import Settings
 from animatic.shoot import Shoot
@@ -36,9 +40,11 @@ from animatic.shots import Take
 from animatic.stills import Still
 from animatic.takes import BuyingPolicy
 from animatic.terms import Terms
+from animatic.uploads import UploadMemory
 from animatic.wavespeed.client import WaveSpeedClient
+from flows.preview import models_of, require_new_ledger_allowed
 from flows.session import SESSION, Session
-from tasks.quotes import quote_prices
+from tasks.quotes import quote_prices, read_quotes
 from tasks.reconcile import reconcile_takes
 from tasks.results import progress_shown, publish_summary, write_results
 from tasks.stills import Stills, content_key, probe_stills, read_probed, upload_stills
@@ -97,10 +103,12 @@ class Run:
     client: WaveSpeedClient
     desk: LedgerDesk
     receipts: Receipts
-    prices_usd: Mapping[PricedBy, float] = field(default_factory=dict[PricedBy, float])
+    uploads: UploadMemory
+    quotes: Mapping[PricedBy, Quote] = field(default_factory=dict[PricedBy, Quote])
     _shoot: Shoot | None = None
     _is_interrupted: bool = False
     _is_sound: bool = False
+    _has_polled_stuck: bool = False
 
     async def check_manifest(self) -> Manifest:
         """Read the manifest, look at its local stills, judge every row.
@@ -114,7 +122,10 @@ class Run:
         if manifest is None or manifest.stills != await self._probe(list(manifest.stills)):
             raw = await asyncio.to_thread(intake.read_manifest, uri)
             stills = await self._probe(local_stills(raw))
-            manifest = await asyncio.to_thread(intake.check_manifest, uri, raw, stills, self.session.settings.origin)
+            settings = self.session.settings
+            manifest = await asyncio.to_thread(
+                intake.check_manifest, uri, raw, stills, settings.origin, settings.written_origin
+            )
         manifest.require_valid(skip_invalid=self.order.skip_invalid)
         for warning in manifest.warnings:
             get_run_logger().warning("%s", one_line(warning))
@@ -142,21 +153,28 @@ class Run:
         return {path: still for found in probed for path, still in read_probed(found).items()}
 
     async def settle(self) -> Reconciled:
-        """Read back what dead runs left behind, then settle what is unknown by WaveSpeed's list, as far as it goes."""
+        """Read back what dead runs left behind, then settle what is unknown or stuck, as far as that goes."""
         settings, log = self.session.settings, get_run_logger()
-        if await self._is_to_settle():
+        stuck = await stuck_takes(self.desk, settings.origin, settings.give_up_s)
+        if stuck or await self._is_to_settle():
             await self._require_sound()
         found = await recover(self.desk, sqlite_path(settings.ledger), self.client.latest_time)
         if found.redeemed:
             log.warning("%d replies that a dead run had not written into the ledger were read back", found.redeemed)
         if found.unknown:
             log.warning("%d takes may or may not have been bought by a run that died", found.unknown)
-        if not await open_claims(self.desk, settings.origin):
-            return Reconciled()
-        self.session.task_runs += 1
-        settled = await reconcile_takes(self.desk, self.client, settings.origin, settings.settle_s)
-        if settled.problem:
-            log.warning("WaveSpeed's list of predictions: %s", one_line(settled.problem))
+        settled = Reconciled()
+        if await open_claims(self.desk, settings.origin):
+            self.session.task_runs += 1
+            settled = await reconcile_takes(
+                self.desk, self.client, settings.origin, settings.settle_s, adopts_by_window=settings.adopts_by_window
+            )
+            if settled.problem:
+                log.warning("WaveSpeed's list of predictions: %s", one_line(settled.problem))
+        if stuck and not self._has_polled_stuck:
+            self._has_polled_stuck = True
+            settled.ended = await poll_stuck(self.desk, self.client, stuck, settings.give_up_s, self.session.run_id)
+        self.session.tally.reserved = await self.desk.do(ledger_operations.reserved_by, self.session.run_id)
         return settled
 
     async def _is_to_settle(self) -> bool:
@@ -179,16 +197,48 @@ class Run:
             self._is_sound = True
 
     async def plan(self, manifest: Manifest) -> Plan:
-        """Hold the manifest against the ledger."""
-        standings = await intake.find_standings(self.desk, manifest.digests, self.session.run_id)
+        """Hold the manifest against the ledger.
+
+        Raises:
+            SettingsError: the ledger is new, there is something to buy, and nobody said that it may be begun.
+        """
+        settings, uri = self.session.settings, self.manifest_uri
+        is_new = await self.desk.do(planned.is_new, settings.origin)
+        await intake.know_old_names(self.desk, manifest)
+        standings = await intake.find_standings(self.desk, manifest, self.session.run_id)
         plan = make_plan(manifest, standings, self.order.policy)
+        if is_new and plan.to_buy:
+            await self._require_ledger(plan)
+        await intake.record_planned(self.desk, manifest, uri)
         tally = self.session.tally
         tally.total, tally.cached, tally.cached_flagged = len(plan), plan.settled, plan.settled_flagged
         tally.unclear = plan.unclear
         return plan
 
+    async def _require_ledger(self, plan: Plan) -> None:
+        """Refuse to begin a new ledger where nobody watches; else say what the account has made already.
+
+        Raises:
+            SettingsError: nobody watches, and nobody said that a new ledger may be begun today.
+        """
+        session, settings = self.session, self.session.settings
+        if not settings.is_real:
+            return
+        require_new_ledger_allowed(
+            settings, plan.to_buy, is_attended=session.is_attended, may_begin=session.may_begin_ledger
+        )
+        if not session.is_approved:  # whoever approved the plan has read this with it
+            found = await find_in_list(self.client, plan.takes_to_buy(), models_of(plan))
+            for line in found.lines():
+                get_run_logger().warning("%s", one_line(line))
+
+    @property
+    def manifest_uri(self) -> str:
+        """The manifest's absolute URI, which the ledger knows it by."""
+        return storage.absolute_uri(self.order.manifest)
+
     async def price(self, plan: Plan) -> None:
-        """Quote what there is to buy and hold it against the budget.
+        """Quote what there is to buy and hold it against the limit.
 
         Raises:
             BudgetError: the plan costs more than it may, or its price cannot be known.
@@ -202,12 +252,17 @@ class Run:
             self.session.task_runs += 1
             try:
                 key = content_key(settings.base_url, *(part for kind in kinds for part in kind))
-                quotes = await quote_prices(kinds, self.client, key)
-                self.prices_usd = dict(zip(kinds, quotes, strict=True))
+                self.quotes = read_quotes(kinds, await quote_prices(kinds, self.client, key))
             except (TryLaterError, NeverAgainError) as error:
                 get_run_logger().warning("no quote: %s", error)
-                self.prices_usd = {kind: settings.price_usd for kind in kinds if settings.price_usd is not None}
-        plan.require_budget(self.prices_usd, self.order.max_usd)
+        share = self.session.share_microusd
+        prices = {kind: price_of(self.quotes.get(kind), settings.price_microusd, share) for kind in kinds}
+        plan.require_budget(prices, self.max_microusd)
+
+    @property
+    def max_microusd(self) -> int | None:
+        """The most that this run may reserve: what was given, else what was agreed to."""
+        return self.session.max_microusd if self.order.max_usd is None else limit_microusd(self.order.max_usd)
 
     async def open_results(self, plan: Plan) -> None:
         """Write the table as it stands before money is spent, so that a place that can't be written is found now.
@@ -221,6 +276,7 @@ class Run:
         self._shoot = Shoot(
             self._terms(), self.client, self.desk, self.receipts, self.session.tally,
             lambda line: warn("%s", one_line(line)), self._upload_late,
+            functools.partial(note_intents, self.desk.path), self.uploads.forget,
         )  # fmt: skip
         if plan.to_do:
             await self._require_sound()
@@ -268,8 +324,7 @@ class Run:
 
     async def _upload(self, takes: list[Take]) -> dict[str, str]:
         stills = Stills(self.order.manifest, [take.shot.image for take in takes], takes)
-        key = content_key(self.session.settings.base_url, *(take.shot.still for take in takes))
-        return await upload_stills(stills, self.client, key)
+        return await upload_stills(stills, self.client, self.uploads)
 
     async def _upload_late(self, take: Take) -> str:
         """Upload the still of a take that nobody thought would be bought."""
@@ -351,14 +406,20 @@ class Run:
                 f"{error}. What was bought is in the ledger; once there is room, write the table with: "
                 f"animatic results {self.order.manifest} --results {self.order.results}"
             ) from None
+        settings = self.session.settings
+        dropped, elsewhere = await intake.find_open(self.desk, plan.manifest, self.manifest_uri, settings.ledger)
+        reserved = await self.desk.do(ledger_operations.reserved_by, self.session.run_id)
+        self.session.tally.reserved = reserved
         digest = await asyncio.to_thread(
             digest_of,
             facts,
             run_id=self.session.run_id,
             results=self.order.results,
             submitted=self.session.tally.submissions,
-            cost_usd=self._cost_usd(plan),
-            orphans=await self.desk.do(settling.orphans, self.session.settings.origin),
+            reserved=reserved,
+            orphans=await self.desk.do(settling.orphans, settings.origin),
+            dropped=dropped,
+            open_elsewhere=elsewhere,
             stopped_by=self._running.halt.reason,
             is_interrupted=self._is_interrupted,
         )
@@ -368,10 +429,6 @@ class Run:
         except Exception as error:  # noqa: BLE001 - the table is written; what only shows it must not fail the run
             get_run_logger().warning("the summary could not be published: %s", error)
         return digest
-
-    def _cost_usd(self, plan: Plan) -> float | None:
-        is_priced = plan.cost_usd(self.prices_usd) is not None
-        return round(self.session.tally.committed_usd, 2) if is_priced else None
 
     async def _write(self, plan: Plan) -> Facts:
         self.session.task_runs += 1
@@ -392,11 +449,13 @@ class Run:
             queued_ahead=settings.queued_ahead,
             poll_floor_s=settings.poll_floor_s,
             take_deadline_s=settings.take_deadline_s,
+            give_up_s=settings.give_up_s,
             policy=self.order.policy,
-            max_usd=self.order.max_usd,
-            price_usd=settings.price_usd,
+            max_microusd=self.max_microusd,
+            price_microusd=settings.price_microusd,
+            share_microusd=self.session.share_microusd,
             agreed=self.session.agreed,
-            prices_usd=self.prices_usd,
+            quotes=self.quotes,
         )
 
 
@@ -413,9 +472,11 @@ async def open_run(order: Order, session: Session) -> AsyncGenerator[Run]:
     session.flow_run_id = flow_run.id
     ledger = sqlite_path(settings.ledger)
     with LedgerDesk(settings.ledger) as desk, liveness.alive(ledger, session.run_id) as receipts:
-        await desk.do(ledger_operations.begin_run, session.run_id, order.manifest, socket.gethostname(), os.getpid())
+        uri = storage.absolute_uri(order.manifest)
+        await desk.do(ledger_operations.begin_run, session.run_id, uri, socket.gethostname(), os.getpid())
         async with WaveSpeedClient(settings.base_url, key) as client:
-            yield Run(order, session, client, desk, receipts)
+            uploads = UploadMemory(desk, settings.account, settings.base_url)
+            yield Run(order, session, client, desk, receipts, uploads)
 
 
 def _groups(items: list[T]) -> Iterator[list[T]]:

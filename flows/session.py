@@ -28,6 +28,10 @@ class Session:
     Attributes:
         is_approved: somebody saw the plan, or said that nobody needs to.
         agreed: fingerprints of the takes that somebody agreed to buy, or None where all may be bought.
+        max_microusd: the sum that somebody agreed to, in millionths of a dollar; the run's limit where none was given.
+        share_microusd: what a take is reserved at whose price is not known, out of a limit that was agreed to.
+        is_attended: a person at a terminal sees what the run says before it buys.
+        may_begin_ledger: somebody said that a new ledger may be begun today.
         checked: the manifest as it was read and checked for the preview; good while the file is the same.
         tally: what a panel may show while the flow runs.
         task_runs: how many the flow has started, so that one can wait until the server has recorded them.
@@ -39,6 +43,10 @@ class Session:
     settings: "Settings"
     is_approved: bool = False
     agreed: Container[str] | None = None
+    max_microusd: int | None = None
+    share_microusd: int | None = None
+    is_attended: bool = False
+    may_begin_ledger: bool = False
     checked: "Manifest | None" = None
     run_id: str = field(default_factory=new_run_id)
     tally: Tally = field(default_factory=Tally)

@@ -21,8 +21,6 @@ JITTER = 0.5
 
 QUOTE_EXPIRY = timedelta(minutes=10)
 PROBE_EXPIRY = timedelta(days=7)
-UPLOAD_EXPIRY = timedelta(days=6)
-"""WaveSpeed keeps uploads for 7 days; a day is left for the takes that use them to be submitted."""
 
 
 async def may_pass(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:

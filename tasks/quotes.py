@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from prefect import task
 
 from animatic import intake
+from animatic.money import Quote
 from animatic.plan import PricedBy
 from animatic.wavespeed.client import WaveSpeedClient
 from tasks.policies import BACKOFF, JITTER, QUOTE_EXPIRY, keyed_by_argument, may_pass
@@ -25,10 +26,21 @@ async def quote_prices(
     kinds: Sequence[PricedBy],
     client: WaveSpeedClient,
     cache_key: str,  # noqa: ARG001 - read by the cache policy
-) -> list[float]:
-    """What one take of each (model, duration, aspect ratio) costs in USD, in the same order.
+) -> list[tuple[int, bool, float]]:
+    """Ask what one take of each (model, duration, aspect ratio) costs; the parts of a `Quote`, in the same order.
+
+    Each says when it was asked for: one that Prefect remembers is as old as it is.
 
     Raises:
         TryLaterError, NeverAgainError: there is no quote to be had.
     """
-    return list((await intake.quote_all(client, kinds)).values())
+    quotes = await intake.quote_all(client, kinds)
+    return [(quote.microusd, quote.is_floor, quote.asked_at_s) for quote in quotes.values()]
+
+
+def read_quotes(kinds: Sequence[PricedBy], found: Sequence[Sequence[float]]) -> dict[PricedBy, Quote]:
+    """Return what `quote_prices` found, as values, however often it went through JSON."""
+    return {
+        kind: Quote(int(price), bool(is_floor), float(asked_at_s))
+        for kind, (price, is_floor, asked_at_s) in zip(kinds, found, strict=True)
+    }

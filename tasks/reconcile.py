@@ -9,12 +9,14 @@ from tasks.policies import NEVER_CACHED
 
 
 @task(name="reconcile-takes", task_run_name="reconcile", cache_policy=NEVER_CACHED, persist_result=False)
-async def reconcile_takes(desk: LedgerDesk, client: WaveSpeedClient, provider: str, settle_s: float) -> Reconciled:
+async def reconcile_takes(
+    desk: LedgerDesk, client: WaveSpeedClient, provider: str, settle_s: float, *, adopts_by_window: bool
+) -> Reconciled:
     """What the list proves of every take that is unknown or held; a list that can't be read proves nothing.
 
     Raises:
         LedgerError: the ledger can't be written.
     """
-    settled = await reconcile(desk, client, provider, settle_s)
+    settled = await reconcile(desk, client, provider, settle_s, adopts_by_window=adopts_by_window)
     get_run_logger().info(settled.sentence)
     return settled

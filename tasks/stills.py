@@ -1,4 +1,4 @@
-"""Look at local stills, and upload those that will be sent. Free to repeat, so Prefect may remember it."""
+"""Probe local stills, and upload those that will be sent. Both are free to repeat; Prefect remembers the probes."""
 
 import asyncio
 import hashlib
@@ -9,8 +9,9 @@ from prefect import task
 from animatic import intake
 from animatic.shots import Take
 from animatic.stills import Still
+from animatic.uploads import UploadMemory
 from animatic.wavespeed.client import WaveSpeedClient
-from tasks.policies import BACKOFF, JITTER, PROBE_EXPIRY, RETRIES, UPLOAD_EXPIRY, keyed_by_argument, may_pass
+from tasks.policies import BACKOFF, JITTER, NEVER_CACHED, PROBE_EXPIRY, RETRIES, keyed_by_argument, may_pass
 
 UPLOADS_AT_ONCE = 4
 
@@ -60,26 +61,33 @@ def read_probed(probed: Mapping[str, list[str | int] | str]) -> dict[str, Still 
 @task(
     name="upload-stills",
     task_run_name="upload {stills.name}",
-    cache_policy=keyed_by_argument("upload"),
-    cache_expiration=UPLOAD_EXPIRY,
-    result_serializer="json",
+    cache_policy=NEVER_CACHED,
+    persist_result=False,
     retry_condition_fn=may_pass,
     retries=RETRIES,
     retry_delay_seconds=BACKOFF,
     retry_jitter_factor=JITTER,
 )
-async def upload_stills(stills: Stills, client: WaveSpeedClient, cache_key: str) -> dict[str, str]:  # noqa: ARG001 - read by the cache policy
-    """Where each still of these takes can be fetched, by what identifies it; a still already uploaded is remembered.
+async def upload_stills(stills: Stills, client: WaveSpeedClient, memory: UploadMemory) -> dict[str, str]:
+    """Upload each still of these takes, unless the account has it; where each is, by its hash.
+
+    The ledger remembers uploads, not Prefect: a URL is good for one account only, and must be forgotten when it dies.
 
     Raises:
         LocationError: a still has changed since the plan was made.
         TryLaterError: the API is away, after retries.
     """
     gate = asyncio.Semaphore(UPLOADS_AT_ONCE)
+    known = await memory.find([take.shot.still for take in stills.takes])
 
     async def upload(take: Take) -> tuple[str, str]:
+        still = take.shot.still
+        if still in known:
+            return still, known[still]
         async with gate:
-            return take.shot.still, await intake.upload_still(client, stills.manifest_uri, take)
+            url = await intake.upload_still(client, stills.manifest_uri, take)
+        await memory.remember(still, url)
+        return still, url
 
     return dict(await asyncio.gather(*(upload(take) for take in stills.takes)))
 

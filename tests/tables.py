@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from animatic.fingerprints import digests_of
-from animatic.results import RESULTS_SCHEMA, Asked, Outcomes, Prices, Provenance, price_key, table_of
+from animatic.results import RESULTS_SCHEMA, Asked, Outcomes, Provenance, table_of
 from animatic.shots import Shot, takes_of
 
 PROVIDER = "https://api.wavespeed.ai"
@@ -27,6 +27,7 @@ class Outcome:
     inference_ms: int | None = None
     prediction_id: str | None = None
     prediction_status: str | None = None
+    prediction_model: str | None = None
     error_code: int | None = None
     error: str | None = None
     submitted_at: datetime | None = None
@@ -36,7 +37,7 @@ class Outcome:
     attempts: int = 0
     cached: bool = False
     run_id: str | None = None
-    cost_usd: float | None = None
+    quoted_microusd: int | None = None
 
 
 def cells_of(raw: pa.Table, row: int) -> dict[str, str | None]:
@@ -66,7 +67,10 @@ def build_table(
     carried = raw.select([name for name in raw.column_names if name not in RESULTS_SCHEMA.names]).combine_chunks()
     asked = Asked(
         1,
-        pa.RecordBatch.from_pylist(rows, pa.schema([(name, pa.string()) for name in ("fault", *TEXTS)])),
+        pa.RecordBatch.from_pylist(
+            [{**row, "still_uri": None if row["fault"] is not None else row["image"]} for row in rows],
+            pa.schema([(name, pa.string()) for name in ("fault", *TEXTS, "still_uri")]),
+        ),
         pa.RecordBatch.from_arrays([column.chunk(0) for column in carried.columns], schema=carried.schema)
         if carried.num_columns
         else pa.RecordBatch.from_arrays([], names=[]),
@@ -74,13 +78,16 @@ def build_table(
         digests_of([take.fingerprint for take in takes]),
     )
     found = np.array([known.index(take.fingerprint) if take.fingerprint in outcomes else -1 for take in takes], int)
-    prices = Prices()
-    for take in {take.fingerprint: take for take in takes}.values():
-        if (outcome := outcomes.get(take.fingerprint)) is not None:
-            kind = price_key(take.shot.model, take.shot.duration, take.shot.aspect_ratio)
-            prices.add(kind, outcome.cost_usd, outcome.attempts)
-    table = table_of(asked, Outcomes(**columns), found)
-    return table.replace_schema_metadata({**provenance.metadata, **prices.metadata})
+    names = iter([take.fingerprint for take in takes])
+    seen: set[str] = set()
+    is_first: list[bool] = []
+    for row in range(1, raw.num_rows + 1):
+        for _ in range(shot_of[row].takes if row in shot_of else 1):
+            name = next(names) if row in shot_of else ""
+            is_first.append(bool(name) and name not in seen)
+            seen.add(name)
+    table = table_of(asked, Outcomes(**columns), found, np.array(is_first, bool))
+    return table.replace_schema_metadata(provenance.metadata)
 
 
 UNEXPLAINED = {

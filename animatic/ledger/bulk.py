@@ -5,7 +5,7 @@ to write. What is fetched is put together outside.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,10 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from animatic.fingerprints import Digests, FingerprintSet, digests_of
+from animatic.ledger import aliases
 from animatic.ledger.operations import died
-from animatic.takes import PAID, Standing, State
+from animatic.ledger.schema import RUN, TAKE
+from animatic.takes import LIVE, PAID, Standing, State
 
 SEEK_TAKES = 4_096
 SCAN_ATTEMPTS = 5_000
@@ -28,11 +30,13 @@ IsDead = Callable[[str], bool]
 """Whether a run is dead, by its id: what it was submitting is unknown, whether or not that is written down yet."""
 
 _STANDING = (
-    "fingerprint, attempt_no, attempt_id, state, run_id, error_code, coalesce(instr(has_nsfw_contents, 'true'), 0) > 0"
+    "fingerprint, attempt_no, attempt_id, state, run_id, error_code, coalesce(instr(has_nsfw_contents, 'true'), 0) > 0, "
+    "coalesce(ended_run_no, 0)"
 )
 _OUTCOME = (
-    "fingerprint, attempt_no, attempt_id, state, run_id, cost_usd, prediction_id, prediction_status, outputs, "
-    "has_nsfw_contents, inference_ms, error_code, error, submitted_at, completed_at, created_at, polls"
+    "fingerprint, attempt_no, attempt_id, state, run_id, quoted_microusd, prediction_id, prediction_status, "
+    "prediction_model, outputs, has_nsfw_contents, inference_ms, error_code, error, submitted_at, completed_at, "
+    "created_at, polls"
 )
 _STATE_OF = {state.value: state for state in State}
 _PAID = frozenset(state.value for state in PAID)
@@ -41,6 +45,27 @@ _PAID = frozenset(state.value for state in PAID)
 def nobody_is_dead(_run_id: str) -> bool:
     """For whoever has written down what dead runs left behind."""
     return False
+
+
+def apart(db: sa.Connection) -> dict[str, list[str]]:
+    """Return aliases with attempts of their own, by take; empty but for a ledger from before the canonical form."""
+    return aliases.apart(db)
+
+
+def know_old_names(db: sa.Connection, names: Mapping[str, Sequence[str]]) -> None:
+    """Make aliases of those old fingerprints, by take, that the ledger holds takes of, and join what can be joined."""
+    take_of = {old: take for take, olds in names.items() for old in olds if old != take}
+    olds = list(take_of)
+    for start in range(0, len(olds), SEEK_TAKES):
+        chunk = olds[start : start + SEEK_TAKES]
+        for old in db.execute(sa.select(TAKE.c.fingerprint).where(TAKE.c.fingerprint.in_(chunk))).scalars().all():
+            aliases.add(db, old, take_of[old])
+    aliases.join(db)
+
+
+def run_no_of(db: sa.Connection, run_id: str) -> int | None:
+    """Return the place of a run in the order in which runs began."""
+    return db.execute(sa.select(RUN.c.run_no).where(RUN.c.run_id == run_id)).scalar()
 
 
 def attempts_made(db: sa.Connection) -> int:
@@ -98,25 +123,27 @@ class Standings:
 class StandingsBook:
     """Puts attempts together, whatever their order, to the standings of takes."""
 
-    def __init__(self, takes: Digests, run_id: str | None, is_dead: IsDead = nobody_is_dead) -> None:
+    def __init__(
+        self, takes: Digests, run_id: str | None, is_dead: IsDead = nobody_is_dead, run_no: int | None = None
+    ) -> None:
         count = len(takes)
         self._takes = FingerprintSet(takes)
-        self._run_id, self._is_dead = run_id, is_dead
+        self._run_id, self._is_dead, self._run_no = run_id, is_dead, run_no
         self._attempt_no: NDArray[np.int32] = np.zeros(count, np.int32)
         self._attempt_id: NDArray[np.int64] = np.zeros(count, np.int64)
         self._said: NDArray[np.int32] = np.zeros(count, np.int32)
         self._bought_here: NDArray[np.int32] = np.zeros(count, np.int32)
         self._is_flagged: NDArray[np.bool_] = np.zeros(count, np.bool_)
-        self._saying: dict[tuple[State | None, int | None, bool], int] = {(None, None, False): 0}
+        self._saying: dict[tuple[State | None, int | None, bool, bool], int] = {(None, None, False, True): 0}
 
     def add(self, rows: Rows) -> None:
         """Attempts as `scan_standings` or `seek_standings` gave them; those of other takes are passed over."""
         if not rows:
             return
-        fingerprints, numbers, ids, states, runs, codes, flagged = zip(*rows, strict=True)
+        fingerprints, numbers, ids, states, runs, codes, flagged, ended = zip(*rows, strict=True)
         at = self._takes.positions(digests_of(fingerprints))
-        different = {each: self._say(*each) for each in set(zip(states, codes, runs, strict=True))}
-        said = [different[each] for each in zip(states, codes, runs, strict=True)]
+        different = {each: self._say(*each) for each in set(zip(states, codes, runs, ended, strict=True))}
+        said = [different[each] for each in zip(states, codes, runs, ended, strict=True)]
         is_ours = at >= 0
         is_bought_here = np.array([run == self._run_id for run in runs]) & np.array([s in _PAID for s in states])
         np.add.at(self._bought_here, at[is_ours & is_bought_here], 1)
@@ -129,6 +156,19 @@ class StandingsBook:
         self._said[to] = np.asarray(said, np.int32)[newer]
         self._is_flagged[to] = np.asarray(flagged, np.bool_)[newer]
 
+    def add_apart(self, takes: Mapping[str, Sequence[str]], rows: Rows) -> None:
+        """Attempts of aliases: a live one decides about its take, unless the take has a live one of its own."""
+        take_of = {old: take for take, olds in takes.items() for old in olds}
+        sayings = list(self._saying)
+        for row in rows:
+            take = take_of.get(row[0])
+            at = int(self._takes.positions(digests_of([take]))[0]) if take is not None else -1
+            if at < 0 or State(row[3]) not in LIVE or sayings[self._said[at]][0] in LIVE:
+                continue
+            self._attempt_no[at] = 0  # whatever it has of its own is not live
+            self.add([(take, 1, *row[2:])])
+            sayings = list(self._saying)
+
     def standings(self) -> Standings:
         """What all of them come to."""
         most = int(self._bought_here.max(initial=0)) + 1
@@ -136,36 +176,37 @@ class StandingsBook:
         sayings = list(self._saying)
         kinds = [Standing(None)]
         for key in found.tolist():
-            state, code, is_ours = sayings[key // most]
-            kinds.append(Standing(state, code, key % most, is_ours) if state else Standing(None))
+            state, code, is_ours, is_left = sayings[key // most]
+            kinds.append(Standing(state, code, key % most, is_ours, is_left) if state else Standing(None))
         return Standings(kinds, kind_of.astype(np.int32) + 1, self._attempt_id, self._is_flagged)
 
-    def _say(self, state: str, code: int | None, run_id: str) -> int:
-        key = (as_it_is(state, run_id, self._is_dead), code, run_id == self._run_id)
+    def _say(self, state: str, code: int | None, run_id: str, ended_run_no: int) -> int:
+        is_left = self._run_no is None or ended_run_no < self._run_no
+        key = (as_it_is(state, run_id, self._is_dead), code, run_id == self._run_id, is_left)
         return self._saying.setdefault(key, len(self._saying))
 
 
 def outcomes_from(rows: Rows, is_dead: IsDead = nobody_is_dead) -> dict[str, Any]:
-    """The newest attempt of each take in columns, in the order of `rows`, with what all its attempts cost.
+    """The newest attempt of each take in columns, in the order of `rows`, with the prices of all its attempts.
 
     `rows` are as `seek_outcomes` gave them. The columns are named as in `Record`; moments are Arrow arrays, UTC.
     """
     newest: list[Any] = []
     attempts: list[int] = []
-    cost_usd: list[float | None] = []
+    quoted: list[int | None] = []
     last = None
     for row in rows:
-        is_paid = row[3] in _PAID
-        spent = row[5] if is_paid else 0.0
+        is_paid = row[3] in _PAID or as_it_is(row[3], row[4], is_dead) is State.UNKNOWN
+        price = row[5] if is_paid else 0
         if row[0] == last:
             newest[-1] = row
             attempts[-1] += is_paid
-            before = cost_usd[-1]
-            cost_usd[-1] = None if before is None or spent is None else before + spent
+            before = quoted[-1]
+            quoted[-1] = None if before is None or price is None else before + price
         else:
             newest.append(row)
             attempts.append(int(is_paid))
-            cost_usd.append(spent)
+            quoted.append(price)
             last = row[0]
     names = _OUTCOME.replace(" ", "").split(",")
     columns: dict[str, Any] = dict(zip(names, zip(*newest, strict=True) if newest else [()] * len(names), strict=True))
@@ -177,7 +218,9 @@ def outcomes_from(rows: Rows, is_dead: IsDead = nobody_is_dead) -> dict[str, Any
     ]
     lists = {name: _lists(columns[name]) for name in ("outputs", "has_nsfw_contents")}
     moments = {name: _moments(columns[name]) for name in ("submitted_at", "completed_at", "created_at")}
-    return {**columns, **lists, **moments, "state": state, "error": error, "attempts": attempts, "cost_usd": cost_usd}
+    return {
+        **columns, **lists, **moments, "state": state, "error": error, "attempts": attempts, "quoted_microusd": quoted
+    }  # fmt: skip
 
 
 def as_it_is(state: str, run_id: str, is_dead: IsDead) -> State:

@@ -37,10 +37,11 @@ class LedgerDesk:
     Args:
         url: of the ledger.
         waits_for_company: whether `do_within` waits at all; a process with one take to see through has no use for it.
+        may_be_restored: open a ledger that is older than its runs folder too.
     """
 
-    def __init__(self, url: str, *, waits_for_company: bool = True) -> None:
-        self._engine = open_engine(url)
+    def __init__(self, url: str, *, waits_for_company: bool = True, may_be_restored: bool = False) -> None:
+        self._engine = open_engine(url, may_be_restored=may_be_restored)
         self._waits_for_company = waits_for_company
         self._clerk: Clerk[Operation] = Clerk("ledger", self._commit, LARGEST_GROUP)
 

@@ -12,30 +12,55 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from animatic.errors import BudgetError, LedgerError, TakenError
-from animatic.ledger.records import Finish, Intent, Record
+from animatic.ledger import aliases
+from animatic.ledger.records import Accepted, Finish, Intended, Intent, Record, Reserved
 from animatic.ledger.schema import ATTEMPT, REMARK, RUN, TAKE
 from animatic.ledger.statements import (
     ATTEMPTS_OF,
+    COUNT_INTENT,
     INSERT_ATTEMPT,
     INSERT_TAKE,
     OTHER_OWNER,
+    PRICE_OF,
     RESERVE,
     RESERVE_WITHIN,
+    RUN_NO_OF,
     STATE_OF,
     move_to,
     no_sooner_than,
 )
-from animatic.takes import FINAL, LEAST_USD, PAID, Standing, State, permission_to_buy
+from animatic.money import dollars
+from animatic.takes import FINAL, LIVE, PAID, Standing, State, permission_to_buy
 
 LOOKUP_CHUNK = 5_000
 HISTORY_ROWS = 2_000
 MOST_REMARKS = 20
 
 
+class HeldFor:
+    """Why a take is held."""
+
+    STUCK = "stuck"
+    """WaveSpeed knows its prediction, which is not final long after it was submitted. Polled once by every run."""
+
+    LOST = "lost"
+    """WaveSpeed does not know its prediction. Polled once by every run."""
+
+    CONFLICT = "conflict"
+    """Two takes were given one prediction id: only a person can say whose it is."""
+
+    EVIDENCE = "evidence"
+    """What WaveSpeed's list shows does not settle whether it was bought."""
+
+
+POLLED = (HeldFor.STUCK, HeldFor.LOST)
+
+
 def begin_run(db: sa.Connection, run_id: str, manifest: str, host: str, pid: int) -> None:
-    """Write down that a run begins."""
+    """Write down that a run begins; `manifest` is its absolute URI."""
+    newest = sa.select(sa.func.coalesce(sa.func.max(RUN.c.run_no), 0) + 1).scalar_subquery()
     db.execute(
-        RUN.insert().values(run_id=run_id, manifest=manifest, started_at=now(), host=host, pid=pid, committed_usd=0.0)
+        RUN.insert().values(run_id=run_id, run_no=newest, manifest=manifest, started_at=now(), host=host, pid=pid)
     )
 
 
@@ -68,22 +93,22 @@ def died(run_id: str) -> str:
     return f"run {run_id} died while it was submitting this take"
 
 
-def intend(db: sa.Connection, intent: Intent) -> int:
-    """Record that a take is about to be bought, and reserve its price; returns the attempt's id.
+def intend(db: sa.Connection, intent: Intent) -> Intended:
+    """Record that a take is about to be bought, and reserve its price.
 
     Must be committed before the POST. Whether the take may be bought, and within the budget, is decided here, in the
     same transaction: what was looked up before the wait for a place may have changed since.
 
     Raises:
-        BudgetError: the run would commit more than `max_usd`, or the price is not known.
-        TakenError: another run has bought it meanwhile, or is about to.
+        BudgetError: the run would reserve more than it may, or the price is not known.
+        TakenError: another run has bought it since, or is about to.
     """
     newest = _newest(db, intent.fingerprint, intent.run_id)
     allowed_by = permission_to_buy(newest.standing if newest else Standing(None), intent.policy)
     if allowed_by is None:
         state = newest and newest.standing.state
         raise TakenError(f"take {intent.fingerprint[:12]}: it is {state} by now, and stays so")
-    _reserve(db, intent)
+    reserved = _reserve(db, intent)
     INSERT_TAKE.run(
         db,
         {
@@ -99,19 +124,20 @@ def intend(db: sa.Connection, intent: Intent) -> int:
         "run_id": intent.run_id,
         "allowed_by": allowed_by,
         "image_url": intent.image_url,
-        "cost_usd": intent.cost_usd,
+        "quoted_microusd": intent.quoted_microusd,
         "intent_at": now(),
         "nonce": intent.nonce,
         "window_from": naive(intent.window_from),
         "window_to": naive(intent.window_to),
     }
+    intents = int(COUNT_INTENT.run(db, {}).fetchall()[0][0])
     if newest is not None and newest.standing.state is State.UNSENT:
         again = ATTEMPT.update().where(ATTEMPT.c.attempt_id == newest.attempt_id)
         db.execute(again.values(error=None, error_code=None, **values))
-        return newest.attempt_id
+        return Intended(newest.attempt_id, reserved, intents)
     number = 1 if newest is None else newest.attempt_no + 1
     made = INSERT_ATTEMPT.run(db, {"fingerprint": intent.fingerprint, "attempt_no": number, **values})
-    return int(made.fetchall()[0][0])
+    return Intended(int(made.fetchall()[0][0]), reserved, intents)
 
 
 class _Newest(NamedTuple):
@@ -126,55 +152,94 @@ def _newest(db: sa.Connection, fingerprint: str, run_id: str) -> _Newest | None:
     tries = ATTEMPTS_OF.run(db, {"of_take": fingerprint}).fetchall()
     if not tries:
         return None
-    attempt_id, attempt_no, *_ = tries[-1]
-    standing = standing_of([(State(state), code, by) for _, _, state, code, by in tries], run_id)
+    own = [row for row in tries if row[6] == fingerprint]
+    apart = [row for row in tries if row[6] != fingerprint and State(row[2]) in LIVE]
+    if apart and not (own and State(own[-1][2]) in LIVE):
+        own = apart[-1:]  # an alias with an attempt of its own: what that one is, the take is
+    if not own:
+        return None
+    attempt_id, attempt_no, *_ = own[-1]
+    run_no = _run_no(db, run_id)
+    standing = standing_of([(State(row[2]), row[3], row[4], row[5]) for row in own], run_id, run_no)
     return _Newest(attempt_id, attempt_no, standing)
 
 
-def _reserve(db: sa.Connection, intent: Intent) -> None:
-    """Add the price to what the run has committed, unless that would be more than it may."""
-    if intent.max_usd is not None and intent.cost_usd is None:
+def _run_no(db: sa.Connection, run_id: str | None) -> int | None:
+    """Return the place of a run in the order in which runs began; None for a run that is not in the ledger."""
+    found = RUN_NO_OF.run(db, {"of_run": run_id}).fetchone() if run_id is not None else None
+    return found[0] if found else None
+
+
+def _reserve(db: sa.Connection, intent: Intent) -> Reserved:
+    """Add the price to what the run has reserved, unless that would be more than it may."""
+    if intent.max_microusd is not None and intent.quoted_microusd is None:
         raise BudgetError(f"--max-usd: the price of a take of {intent.model}, {intent.duration} cannot be had")
-    cost_usd = intent.cost_usd or 0.0
-    most_usd = intent.max_usd
-    asked = {"by_run": intent.run_id, "cost_usd": cost_usd}
-    if most_usd is None:
-        changed = RESERVE.run(db, asked)
+    asked = {
+        "by_run": intent.run_id,
+        "price_microusd": intent.quoted_microusd or 0,
+        "unpriced_more": int(intent.quoted_microusd is None),
+    }
+    if intent.max_microusd is None:
+        changed = RESERVE.run(db, asked).fetchall()
     else:
-        changed = RESERVE_WITHIN.run(db, asked | {"most_usd": most_usd + LEAST_USD})
-    if changed.rowcount != 1 and most_usd is None:
+        changed = RESERVE_WITHIN.run(db, asked | {"most_microusd": intent.max_microusd}).fetchall()
+    if not changed and intent.max_microusd is None:
         raise LedgerError(f"run {intent.run_id}: not in the ledger; begin it first")
-    if changed.rowcount != 1:
-        raise BudgetError(f"a take for ${cost_usd:.2f} does not fit into what is left of --max-usd {most_usd:g}")
+    if not changed:
+        raise BudgetError(
+            f"--max-usd: buying this take ({dollars(intent.quoted_microusd or 0)}) would exceed the limit of "
+            f"{dollars(intent.max_microusd or 0)}; raise --max-usd to go on"
+        )
+    return Reserved(*changed[0])
 
 
-def accept(db: sa.Connection, attempt_id: int, prediction_id: str, prediction_status: str | None) -> bool:
+def accept(db: sa.Connection, attempt_id: int, accepted: Accepted) -> bool:
     """Bind a prediction to the attempt that bought it; False, and both `held`, if another take already has this id.
 
     The other stays as it is where its answer is final, which is then remarked.
     """
+    prediction_id = accepted.prediction_id
     owner = OTHER_OWNER.run(db, {"of_prediction": prediction_id, "but_attempt": attempt_id}).fetchone()
     if owner is None:
-        values = {"prediction_id": prediction_id, "prediction_status": prediction_status, "submitted_at": now()}
+        values = {
+            "prediction_id": prediction_id,
+            "prediction_status": accepted.status,
+            "prediction_model": accepted.model,
+            "created_at": naive(accepted.created_at),
+            "submitted_at": now(),
+        }
         move(db, attempt_id, State.SUBMITTED, values)
         return True
     other_attempt, other, state, other_run = owner
     mine = db.execute(sa.select(ATTEMPT.c.fingerprint).where(ATTEMPT.c.attempt_id == attempt_id)).scalar_one()
     said = f"the API gave prediction {prediction_id} to this take and to take"
     error = f"{said} {other[:12]}; {settled_by_hand(mine, prediction_id)}"
-    move(db, attempt_id, State.HELD, {"error": error, "submitted_at": now()})
+    move(db, attempt_id, State.HELD, {"error": error, "submitted_at": now(), "held_for": HeldFor.CONFLICT})
     error = f"{said} {mine[:12]}; {settled_by_hand(other, prediction_id)}"
     if State(state) is State.SUBMITTED:
-        move(db, other_attempt, State.HELD, {"error": error})
+        move(db, other_attempt, State.HELD, {"error": error, "held_for": HeldFor.CONFLICT})
+    elif State(state) is State.HELD:
+        db.execute(
+            ATTEMPT.update().where(ATTEMPT.c.attempt_id == other_attempt).values(held_for=HeldFor.CONFLICT, error=error)
+        )
     else:
         remark(db, other_attempt, other_run, error)
     return False
 
 
 def settled_by_hand(fingerprint: str, prediction_id: str = "PREDICTION_ID") -> str:
-    """How a person settles a held take."""
+    """Say how a person settles a take of which it is not known whether it was bought."""
     short = fingerprint[:12]
     return f"settle it with: animatic reconcile --adopt {short}={prediction_id}, or --absent {short}"
+
+
+def abandoned_by_hand(fingerprint: str) -> str:
+    """Say how a person gives up a take that was bought and never came."""
+    short = fingerprint[:12]
+    return (
+        f"every run polls it once more; to give it up, so that --retry-failed may buy it again: "
+        f"animatic reconcile --abandon {short}"
+    )
 
 
 def remark(db: sa.Connection, attempt_id: int, run_id: str, text: str) -> None:
@@ -186,35 +251,41 @@ def remark(db: sa.Connection, attempt_id: int, run_id: str, text: str) -> None:
 
 def conclude(  # noqa: PLR0913, PLR0917 - which attempt, how it ended, and by when it must have
     db: sa.Connection, attempt_id: int, state: State, error_code: int | None, error: str, latest: datetime
-) -> None:
-    """Record how a submission without a prediction id ended; what was not bought is no longer committed.
+) -> Reserved:
+    """Record how a submission without a prediction id ended; return what its run has reserved without it.
 
-    `latest` is the API's time by which it was over: later than planned where the run was stopped on the way.
+    What was not bought is no longer reserved. `latest` is the API's time by which it was over: later than planned where
+    the run was stopped on the way.
     """
     move(db, attempt_id, state, {"error_code": error_code, "error": error, "window_to": naive(latest)})
-    if state not in PAID:
-        give_back(db, attempt_id)
+    return _add_back(db, attempt_id, 0 if state in PAID else -1)
 
 
-def give_back(db: sa.Connection, attempt_id: int) -> None:
-    """Take the price of an attempt that was not bought off what its run has committed."""
-    attempt = db.execute(
-        sa.select(ATTEMPT.c.run_id, ATTEMPT.c.cost_usd).where(ATTEMPT.c.attempt_id == attempt_id)
-    ).one()
-    db.execute(
-        RUN.update()
-        .where(RUN.c.run_id == attempt.run_id)
-        .values(committed_usd=RUN.c.committed_usd - (attempt.cost_usd or 0.0))
-    )
+def give_back(db: sa.Connection, attempt_id: int) -> Reserved:
+    """Take the price of an attempt that was not bought off what its run has reserved."""
+    return _add_back(db, attempt_id, -1)
+
+
+def _add_back(db: sa.Connection, attempt_id: int, times: int) -> Reserved:
+    """Add the attempt's price so many times to what its run has reserved; what that is then."""
+    run_id, price = PRICE_OF.run(db, {"of_attempt": attempt_id}).fetchall()[0]
+    values = {"by_run": run_id, "price_microusd": times * (price or 0), "unpriced_more": times * int(price is None)}
+    return Reserved(*RESERVE.run(db, values).fetchall()[0])
 
 
 def finish(db: sa.Connection, attempt_id: int, end: Finish, polls: int, run_id: str) -> str | None:
     """Record the final answer of the API; `polls` is our looks. What contradicts it, if anything, in a sentence.
 
-    Where the attempt has a final state already, or is held, that stays; an answer that says otherwise is remarked.
+    Where the attempt has a final state already, that stays; so does a hold that only a person can end. An answer that
+    says otherwise is remarked.
     """
     found = _state_of(db, attempt_id)
-    if found is not None and State(found) in FINAL | {State.HELD}:
+    is_fixed = found is not None and State(found) in FINAL
+    if found == State.HELD.value:
+        is_fixed = (
+            db.execute(sa.select(ATTEMPT.c.held_for).where(ATTEMPT.c.attempt_id == attempt_id)).scalar() not in POLLED
+        )
+    if is_fixed:
         if found == end.state.value:
             return None
         said = f"it is {found}, and the API now says {end.prediction_status}"
@@ -222,8 +293,9 @@ def finish(db: sa.Connection, attempt_id: int, end: Finish, polls: int, run_id: 
         return said
     values = {
         "prediction_status": end.prediction_status,
+        "prediction_model": end.prediction_model,
         "outputs": json.dumps(end.outputs),
-        "has_nsfw_contents": json.dumps(end.has_nsfw_contents),
+        "has_nsfw_contents": None if end.has_nsfw_contents is None else json.dumps(end.has_nsfw_contents),
         "inference_ms": end.inference_ms,
         "created_at": naive(end.created_at),
         "completed_at": now(),
@@ -236,18 +308,37 @@ def finish(db: sa.Connection, attempt_id: int, end: Finish, polls: int, run_id: 
 
 
 def lose(db: sa.Connection, attempt_id: int, polls: int) -> None:
-    """The API no longer knows a prediction that it had accepted: only a person can say what becomes of the take."""
+    """Hold a take whose prediction the API had accepted and does not know."""
+    found = _submitted(db, attempt_id)
+    if found is not None:
+        error = (
+            f"WaveSpeed accepted it as prediction {found.prediction_id} and does not know that id (predictions are kept "
+            f"for 7 days, and known to their own account only); {abandoned_by_hand(found.fingerprint)}"
+        )
+        values = {"error": error, "error_code": 404, "polls": polls, "held_for": HeldFor.LOST}
+        move(db, attempt_id, State.HELD, values)
+
+
+def give_up(db: sa.Connection, attempt_id: int, polls: int, status: str | None, after_s: float) -> None:
+    """Hold a take that is not final so long after its submission."""
+    found = _submitted(db, attempt_id)
+    if found is not None:
+        error = (
+            f"prediction {found.prediction_id} is still {status or 'not final'} {after_s / 3_600:,.1f} h after its "
+            f"submission; {abandoned_by_hand(found.fingerprint)}"
+        )
+        values = {"error": error, "polls": polls, "held_for": HeldFor.STUCK}
+        move(db, attempt_id, State.HELD, values | ({"prediction_status": status} if status else {}))
+
+
+def _submitted(db: sa.Connection, attempt_id: int) -> Any:
+    """Return id and fingerprint of an attempt that is submitted, or None."""
     found = db.execute(
         sa.select(ATTEMPT.c.fingerprint, ATTEMPT.c.prediction_id, ATTEMPT.c.state).where(
             ATTEMPT.c.attempt_id == attempt_id
         )
     ).one()
-    if State(found.state) is State.SUBMITTED:
-        error = (
-            f"the API accepted it as prediction {found.prediction_id} and does not know that id any more; "
-            f"{settled_by_hand(found.fingerprint)}"
-        )
-        move(db, attempt_id, State.HELD, {"error": error, "error_code": 404, "polls": polls})
+    return found if State(found.state) is State.SUBMITTED else None
 
 
 def leave(db: sa.Connection, attempt_id: int, polls: int, prediction_status: str | None, error: str) -> None:
@@ -266,24 +357,33 @@ def leave(db: sa.Connection, attempt_id: int, polls: int, prediction_status: str
 def look_up(db: sa.Connection, fingerprints: Iterable[str], run_id: str | None = None) -> dict[str, Record]:
     """The newest attempt of each take that has one, by fingerprint; `run_id` is the run that asks."""
     wanted = list(dict.fromkeys(fingerprints))
-    found: dict[str, Record] = {}
+    run_no = _run_no(db, run_id)
+    attempts: dict[str, list[Mapping[str, Any]]] = {}
     for start in range(0, len(wanted), LOOKUP_CHUNK):
-        chunk = wanted[start : start + LOOKUP_CHUNK]
-        rows = db.execute(
-            sa.select(ATTEMPT)
-            .where(ATTEMPT.c.fingerprint.in_(chunk))
-            .order_by(ATTEMPT.c.fingerprint, ATTEMPT.c.attempt_no)
-        ).mappings()
-        attempts: dict[str, list[Mapping[str, Any]]] = {}
-        for row in rows:
-            attempts.setdefault(row["fingerprint"], []).append(row)  # pyright: ignore[reportArgumentType]
-        found.update({key: _record(tries, run_id) for key, tries in attempts.items()})
+        for row in _attempts_of(db, wanted[start : start + LOOKUP_CHUNK]):
+            attempts.setdefault(row["fingerprint"], []).append(row)
+    found = {key: _record(tries, run_id, run_no) for key, tries in attempts.items()}
+    for take, olds in aliases.apart(db).items():
+        if take in set(wanted) and not (take in found and found[take].state in LIVE):
+            live = [row for row in _attempts_of(db, olds) if State(row["state"]) in LIVE]
+            if live:
+                found[take] = _record([{**live[0], "fingerprint": take}], run_id, run_no)
     return found
 
 
-def committed_usd(db: sa.Connection, run_id: str) -> float:
-    """What a run has committed so far, in dollars."""
-    return float(db.execute(sa.select(RUN.c.committed_usd).where(RUN.c.run_id == run_id)).scalar() or 0.0)
+def _attempts_of(db: sa.Connection, fingerprints: Sequence[str]) -> list[Mapping[str, Any]]:
+    found = db.execute(
+        sa.select(ATTEMPT)
+        .where(ATTEMPT.c.fingerprint.in_(fingerprints))
+        .order_by(ATTEMPT.c.fingerprint, ATTEMPT.c.attempt_no)
+    )
+    return [dict(row) for row in found.mappings()]
+
+
+def reserved_by(db: sa.Connection, run_id: str) -> Reserved:
+    """Return what a run has reserved so far."""
+    found = db.execute(sa.select(RUN.c.committed_microusd, RUN.c.unpriced).where(RUN.c.run_id == run_id)).first()
+    return Reserved(*found) if found else Reserved()
 
 
 def inference_history(db: sa.Connection, provider: str) -> dict[tuple[str, str], list[float]]:
@@ -322,19 +422,29 @@ def _as_new(values: Mapping[str, Any]) -> dict[str, Any]:
     return {f"new_{name}": value for name, value in values.items()}
 
 
-def standing_of(tries: Sequence[tuple[State, int | None, str]], run_id: str | None) -> Standing:
-    """What decides about the next step, from state, error code and run of each attempt at a take, in order."""
-    state, error_code, newest_by = tries[-1]
-    bought_here = sum(by == run_id for each, _, by in tries if each in PAID)
-    return Standing(state, error_code, bought_here, tried_here=newest_by == run_id)
+def standing_of(
+    tries: Sequence[tuple[State, int | None, str, int | None]], run_id: str | None, run_no: int | None
+) -> Standing:
+    """What decides about the next step, from each attempt at a take, in order: state, error code, run, when it ended.
+
+    `run_no` is the asking run's; None asks for a run that has not begun.
+    """
+    state, error_code, newest_by, ended_run_no = tries[-1]
+    bought_here = sum(by == run_id for each, _, by, _ in tries if each in PAID)
+    is_left = run_no is None or (ended_run_no or 0) < run_no
+    return Standing(state, error_code, bought_here, tried_here=newest_by == run_id, is_left=is_left)
 
 
-def _record(tries: Sequence[Mapping[str, Any]], run_id: str | None) -> Record:
+def _record(tries: Sequence[Mapping[str, Any]], run_id: str | None, run_no: int | None) -> Record:
     """The newest of the attempts (in order), with what all of them cost."""
     newest = tries[-1]
     paid = [attempt for attempt in tries if State(attempt["state"]) in PAID]
-    standing = standing_of([(State(each["state"]), each["error_code"], each["run_id"]) for each in tries], run_id)
-    costs = [attempt["cost_usd"] for attempt in paid]
+    standing = standing_of(
+        [(State(each["state"]), each["error_code"], each["run_id"], each["ended_run_no"]) for each in tries],
+        run_id,
+        run_no,
+    )
+    prices = [attempt["quoted_microusd"] for attempt in paid]
     return Record(
         fingerprint=newest["fingerprint"],
         attempt_id=newest["attempt_id"],
@@ -355,7 +465,9 @@ def _record(tries: Sequence[Mapping[str, Any]], run_id: str | None) -> Record:
         polls=newest["polls"],
         attempts=len(paid),
         bought_here=standing.bought_here,
-        cost_usd=None if None in costs else sum(costs),
+        quoted_microusd=None if None in prices else sum(prices),
+        is_left=standing.is_left,
+        held_for=newest["held_for"],
     )
 
 

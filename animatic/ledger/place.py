@@ -1,18 +1,20 @@
 """Where a ledger may lie, and whether the one that was there still is.
 
-The runs folder beside a ledger holds the ledger's own id. A folder that remembers a ledger which is not there any more,
-or is another one, stops everything: a new ledger in its place would buy all takes again.
+The runs folder beside a ledger holds the ledger's own id, and how many intents it held when one was last written. A
+folder that remembers a ledger which is not there any more, is another one, or is older than the folder, stops
+everything: a new ledger in its place would buy all takes again, and an old one those that were bought since.
 """
 
 import os
 import re
 from pathlib import Path
 
-from animatic.errors import LedgerUnusableError, SettingsError
+from animatic.errors import LedgerRestoredError, LedgerUnusableError, SettingsError
 from animatic.ledger.liveness import runs_folder
 from animatic.ledger.receipts import sync_folder
 
 _ID_FILE = "ledger-id"
+_INTENTS_FILE = "ledger-intents"
 _MOUNTS = Path("/proc/self/mountinfo")
 
 _OVER_A_NETWORK = re.compile(
@@ -62,8 +64,9 @@ def require_not_lost(ledger: Path) -> None:
     if remembered is not None and (not ledger.exists() or ledger.stat().st_size == 0):
         raise LedgerUnusableError(
             f"ledger {ledger}: it is gone, though {runs_folder(ledger)} says that it was there. Nothing was bought. "
-            "Restore it from a backup: it is the only record of what was paid for. To begin anew, and buy everything "
-            f"again, remove {runs_folder(ledger)} too."
+            "It is the only record of what was paid for. Either restore it from a backup, or begin a new one: remove "
+            f"{runs_folder(ledger)}, take over what results tables know with `animatic ledger import RESULTS`, and give "
+            "--new-ledger to the next run; what no table knows is then bought again."
         )
 
 
@@ -92,6 +95,42 @@ def remember(ledger: Path, ledger_id: str) -> None:
     partial.replace(folder / _ID_FILE)
     sync_folder(folder)
     sync_folder(folder.parent)
+
+
+def note_intents(ledger: Path, intents: int) -> None:
+    """Write down, after the commit, how many intents the ledger holds now.
+
+    Not synced: after a power cut the file may lag behind, which only makes it notice less; it is never ahead.
+    """
+    descriptor = os.open(runs_folder(ledger) / _INTENTS_FILE, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.pwrite(descriptor, f"{intents:020d}\n".encode(), 0)
+    finally:
+        os.close(descriptor)
+
+
+def noted_intents(ledger: Path) -> int:
+    """Return how many intents the runs folder knows of; 0 where it says nothing that can be read."""
+    try:
+        return int((runs_folder(ledger) / _INTENTS_FILE).read_text(encoding="ascii", errors="replace"))
+    except (OSError, ValueError):
+        return 0
+
+
+def require_not_restored(ledger: Path, intents: int) -> None:
+    """Refuse a ledger that holds fewer intents than its runs folder has seen.
+
+    Raises:
+        LedgerRestoredError: it does.
+    """
+    noted = noted_intents(ledger)
+    if intents < noted:
+        raise LedgerRestoredError(
+            f"ledger {ledger}: it holds {intents:,} submissions, and {runs_folder(ledger)} has seen {noted:,}: it was "
+            "restored from a backup, and does not know what was bought since. Nothing was bought. Take over what results "
+            "tables know with `animatic ledger import RESULTS`, settle the rest with `animatic reconcile`, then declare "
+            "the ledger complete with `animatic ledger accept`."
+        )
 
 
 def _for_the_owner(path: str, flags: int) -> int:

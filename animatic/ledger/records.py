@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from animatic.takes import BuyingPolicy, Standing, State
 
@@ -13,9 +14,9 @@ class Intent:
     Attributes:
         request: canonical JSON of what is asked, as the fingerprint was made from.
         image_url: the URL that is sent.
-        cost_usd: the quoted price, or None where there is none.
+        quoted_microusd: the price that is reserved, in millionths of a dollar, or None where there is none.
         policy: what the run may buy again; whether it may buy this take is decided when the intent is written.
-        max_usd: the most that the run may commit, or None.
+        max_microusd: the most that the run may reserve, or None.
         nonce: names this very intent, so that a receipt can't be taken for another's.
         window_from, window_to: when the API may accept it, by its own clock.
     """
@@ -28,8 +29,8 @@ class Intent:
     run_id: str
     policy: BuyingPolicy
     image_url: str
-    cost_usd: float | None
-    max_usd: float | None
+    quoted_microusd: int | None
+    max_microusd: int | None
     nonce: str
     window_from: datetime
     window_to: datetime
@@ -42,11 +43,51 @@ class Finish:
     state: State
     prediction_status: str | None
     outputs: tuple[str, ...]
-    has_nsfw_contents: tuple[bool, ...]
+    has_nsfw_contents: tuple[bool | None, ...] | None
     inference_ms: int | None
     created_at: datetime | None
     error_code: int | None
     error: str | None
+    prediction_model: str | None = None
+
+
+class Reserved(NamedTuple):
+    """What a run has reserved so far.
+
+    Attributes:
+        cost_microusd: millionths of a dollar, of all its submissions whose price is known.
+        unpriced: how many submissions there are whose price is not.
+    """
+
+    cost_microusd: int = 0
+    unpriced: int = 0
+
+    @property
+    def known_microusd(self) -> int | None:
+        """The cost, or None where something was submitted and no price is known at all."""
+        return None if self.unpriced and not self.cost_microusd else self.cost_microusd
+
+
+class Intended(NamedTuple):
+    """An intent that was written down: its attempt, what its run has reserved with it, and the ledger's intents."""
+
+    attempt_id: int
+    reserved: Reserved
+    intents: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What the API said when it accepted a submission.
+
+    Attributes:
+        created_at: by the API's clock, where it said so.
+    """
+
+    prediction_id: str
+    status: str | None = None
+    model: str | None = None
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +97,9 @@ class Record:
     Attributes:
         attempts: paid submissions, counting those that may have been paid (unknown, held).
         bought_here: how many of them the asking run made.
-        cost_usd: what all of them cost; None where a price is not known.
+        is_left: the newest ended before the asking run began.
+        held_for: why it is held.
+        quoted_microusd: the prices of all of them; None where one is not known.
     """
 
     fingerprint: str
@@ -68,7 +111,7 @@ class Record:
     prediction_id: str | None
     prediction_status: str | None
     outputs: tuple[str, ...] | None
-    has_nsfw_contents: tuple[bool, ...] | None
+    has_nsfw_contents: tuple[bool | None, ...] | None
     inference_ms: int | None
     error_code: int | None
     error: str | None
@@ -78,9 +121,11 @@ class Record:
     polls: int
     attempts: int
     bought_here: int
-    cost_usd: float | None
+    quoted_microusd: int | None
+    is_left: bool = True
+    held_for: str | None = None
 
     @property
     def standing(self) -> Standing:
         """The part of it that decides what may follow."""
-        return Standing(self.state, self.error_code, self.bought_here, self.tried_here)
+        return Standing(self.state, self.error_code, self.bought_here, self.tried_here, self.is_left)

@@ -1,9 +1,11 @@
 """The tables of the ledger, and how an engine for them is made. One schema for every database.
 
 `take` says what is asked; it is written with the first intent. `attempt` holds each try to buy it. `run` holds who
-tried, and how much that run has committed. `remark` keeps what contradicts an attempt's state instead of changing it,
-`orphan` the predictions of the account that belong to no take. `starts`, `pace` and `places` keep the account's limits
-for all runs together. Nothing here decides anything: the rules are in `animatic.takes`, `evidence` and `pacing`.
+tried, and how much that run has reserved. `alias` leads from a fingerprint of before to the take that it is now.
+`remark` keeps what contradicts an attempt's state instead of changing it, `orphan` the predictions of the account that
+belong to no take. `manifest` and `planned` hold which shots asked for which takes, `upload` where stills were uploaded.
+`starts`, `pace` and `places` keep the account's limits for all runs together. Nothing here decides anything: the rules
+are in `animatic.takes`, `evidence` and `pacing`. Older ledgers are brought up to date by `ledger.migrations`.
 """
 
 import contextlib
@@ -19,13 +21,24 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from animatic.errors import AnimaticError, LedgerUnusableError, LedgerVersionError, SettingsError
-from animatic.ledger.place import remember, require_local, require_not_lost
+from animatic.ledger.place import remember, require_local, require_not_lost, require_not_restored
 from animatic.takes import LIVE
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+REVISION = "0004"
+"""Alembic's name for the newest schema; `meta` says the version too, for versions from before there were revisions."""
+
 BUSY_TIMEOUT_S = 30
 
-METADATA = sa.MetaData()
+METADATA = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
 
 META = sa.Table(
     "meta",
@@ -34,15 +47,24 @@ META = sa.Table(
     sa.Column("value", sa.Text, nullable=False),
 )
 
+ALEMBIC_VERSION = sa.Table(
+    "alembic_version",
+    METADATA,
+    sa.Column("version_num", sa.String(32), nullable=False),
+    sa.PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),  # as Alembic itself names it
+)
+
 RUN = sa.Table(
     "run",
     METADATA,
     sa.Column("run_id", sa.Text, primary_key=True),
-    sa.Column("manifest", sa.Text, nullable=False),
+    sa.Column("run_no", sa.Integer, nullable=False, unique=True),  # in the order in which runs began
+    sa.Column("manifest", sa.Text, nullable=False),  # absolute URI
     sa.Column("started_at", sa.DateTime, nullable=False),
     sa.Column("host", sa.Text, nullable=False),
     sa.Column("pid", sa.Integer, nullable=False),
-    sa.Column("committed_usd", sa.Float, nullable=False, server_default="0"),
+    sa.Column("committed_microusd", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("unpriced", sa.Integer, nullable=False, server_default="0"),  # submissions without a known price
 )
 
 TAKE = sa.Table(
@@ -65,7 +87,7 @@ ATTEMPT = sa.Table(
     sa.Column("run_id", sa.Text, sa.ForeignKey("run.run_id"), nullable=False),
     sa.Column("allowed_by", sa.Text, nullable=False),
     sa.Column("image_url", sa.Text, nullable=False),  # as sent
-    sa.Column("cost_usd", sa.Float),  # null where no price could be had
+    sa.Column("quoted_microusd", sa.BigInteger),  # the price that was reserved; null where none could be had
     sa.Column("intent_at", sa.DateTime, nullable=False),
     sa.Column("nonce", sa.Text, nullable=False, server_default=""),  # of the intent; a receipt names it
     sa.Column("window_from", sa.DateTime),  # the API may have accepted it from here
@@ -75,6 +97,7 @@ ATTEMPT = sa.Table(
     sa.Column("created_at", sa.DateTime),
     sa.Column("prediction_id", sa.Text, unique=True),
     sa.Column("prediction_status", sa.Text),
+    sa.Column("prediction_model", sa.Text),  # `data.model`, verbatim
     sa.Column("outputs", sa.Text),  # JSON
     sa.Column("has_nsfw_contents", sa.Text),  # JSON
     sa.Column("inference_ms", sa.BigInteger),
@@ -84,7 +107,47 @@ ATTEMPT = sa.Table(
     sa.Column("absent_since", sa.DateTime),  # end of the first complete scan of the list without it, by the API's clock
     sa.Column("candidates", sa.Text),  # JSON list of prediction ids that it may be; not null: held by reconciling
     sa.Column("settled_by", sa.Text),  # what an unknown attempt was settled by: receipt, inputs, window, operator
+    sa.Column("held_for", sa.Text),  # why it is held: stuck, lost, conflict, evidence
+    sa.Column("ended_run_no", sa.Integer),  # the newest run there was when it became failed or rejected
     sa.UniqueConstraint("fingerprint", "attempt_no"),
+)
+
+ALIAS = sa.Table(
+    "alias",
+    METADATA,
+    sa.Column("fingerprint", sa.Text, primary_key=True),  # from before there was a canonical form
+    sa.Column("take", sa.Text, nullable=False, index=True),  # the fingerprint that it has now
+)
+
+MANIFEST = sa.Table(
+    "manifest",
+    METADATA,
+    sa.Column("manifest_id", sa.Integer, primary_key=True),
+    sa.Column("uri", sa.Text, nullable=False, unique=True),
+    sa.Column("content", sa.Text, nullable=False),  # of the file and its stills, as last planned
+)
+
+PLANNED = sa.Table(
+    "planned",
+    METADATA,
+    sa.Column("planned_id", sa.Integer, primary_key=True),
+    sa.Column("manifest_id", sa.Integer, sa.ForeignKey("manifest.manifest_id"), nullable=False),
+    sa.Column("row", sa.Integer, nullable=False),
+    sa.Column("take", sa.Integer, nullable=False),
+    sa.Column("storyboard", sa.Text, nullable=False),
+    sa.Column("shot_id", sa.Text, nullable=False, index=True),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("planned_at", sa.DateTime, nullable=False),
+    sa.UniqueConstraint("manifest_id", "row", "take", "fingerprint", "shot_id", "storyboard", name="uq_planned_once"),
+)
+
+UPLOAD = sa.Table(
+    "upload",
+    METADATA,
+    sa.Column("account", sa.Text, primary_key=True),  # whose uploads they are: a digest, never a key
+    sa.Column("still", sa.Text, primary_key=True),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("uploaded_at", sa.DateTime, nullable=False),
 )
 
 REMARK = sa.Table(
@@ -140,30 +203,38 @@ sa.Index("one_live", ATTEMPT.c.fingerprint, unique=True, sqlite_where=_LIVE_SQL,
 _UNCLEAR_SQL = sa.text("state IN ('held', 'submitting', 'unknown')")
 sa.Index("unclear_now", ATTEMPT.c.state, ATTEMPT.c.run_id, sqlite_where=_UNCLEAR_SQL, postgresql_where=_UNCLEAR_SQL)
 
-_ADDED_BY_2 = ("nonce", "window_from", "window_to", "absent_since", "candidates", "settled_by")
-
 
 def sqlite_path(url: str) -> Path:
-    """The file behind a `sqlite:///…` URL; where that is a link, what it points to, for SQLite follows it too.
+    """Return the file behind a `sqlite:////…` URL; where that is a link, its target, because SQLite follows it too.
 
     Raises:
-        SettingsError: any other URL.
+        SettingsError: any other URL, or a path that depends on the folder that a run starts in.
     """
     prefix = "sqlite:///"
     if not url.startswith(prefix) or not url[len(prefix) :] or url.endswith(":memory:"):
         shown = url.rsplit("@", maxsplit=1)[-1] if "@" in url else url
         raise SettingsError(
-            f'ANIMATIC_LEDGER: found "{shown}"; allowed: sqlite:///PATH of a file on a local disk. '
+            f'ANIMATIC_LEDGER: found "{shown}"; allowed: sqlite:////PATH of a file on a local disk. '
             "This version keeps its ledger in SQLite only."
         )
-    return Path(url[len(prefix) :]).expanduser().resolve()
+    path = Path(url[len(prefix) :]).expanduser()
+    if not path.is_absolute():
+        raise SettingsError(
+            f'ANIMATIC_LEDGER: found "{url}", whose path depends on the folder that a run starts in: from another '
+            f"folder it would be another ledger, and everything would be bought again. Allowed: an absolute path; "
+            f"from here that is sqlite:///{path.absolute()}"
+        )
+    return path.resolve()
 
 
-def open_engine(url: str) -> sa.Engine:
-    """An engine on a ledger with the current schema, made if it was never there, readable by its owner only.
+def open_engine(url: str, *, may_be_restored: bool = False) -> sa.Engine:
+    """Return an engine on a ledger with the current schema, made if it was never there, readable by its owner only.
+
+    `may_be_restored` opens a ledger that is older than its runs folder too: for the commands that mend that.
 
     Raises:
         SettingsError: it lies on a network file system.
+        LedgerRestoredError: it is older than its runs folder.
         LedgerUnusableError: the file can't be opened, is damaged, is not a ledger, or is gone.
         LedgerVersionError: a newer animatic wrote it.
     """
@@ -187,8 +258,17 @@ def open_engine(url: str) -> sa.Engine:
     event.listen(engine, "begin", _begin_immediate)
     try:
         with engine.begin() as db:
-            ledger_id = _bring_up_to_date(db, path)
+            version = _version(db, path)
+            if version is None:
+                _make(db)
+            ledger_id, intents = _identity(db) if version in {None, SCHEMA_VERSION} else ("", 0)
+        if not ledger_id:
+            _migrate(engine, path)
+            with engine.begin() as db:
+                ledger_id, intents = _identity(db)
         remember(path, ledger_id)
+        if not may_be_restored:
+            require_not_restored(path, intents)
     except AnimaticError:
         engine.dispose()
         raise
@@ -238,38 +318,59 @@ def require_sound(db: sa.Connection) -> None:
         )
 
 
-def _bring_up_to_date(db: sa.Connection, path: Path) -> str:
-    """Make the tables, or add to them what an older version did not have; the ledger's own id.
+def _version(db: sa.Connection, path: Path) -> int | None:
+    """Return the schema version of a ledger; None where nothing is there yet.
 
-    Looks before it makes anything: a newer ledger is left exactly as it is.
+    It looks before anything is made: a newer ledger is left exactly as it is.
     """
-    found = None
-    if sa.inspect(db).has_table(META.name):
-        found = db.execute(sa.select(META.c.value).where(META.c.name == "schema_version")).scalar()
-    if found not in {None, "1", "2", str(SCHEMA_VERSION)}:
+    if not sa.inspect(db).has_table(META.name):
+        return None
+    found = db.execute(sa.select(META.c.value).where(META.c.name == "schema_version")).scalar()
+    if found is None:
+        return None
+    if found not in {str(version) for version in range(1, SCHEMA_VERSION + 1)}:
         raise LedgerVersionError(
             f"ledger {path}: found schema version {found}; this animatic knows {SCHEMA_VERSION}. "
             "Install the version that wrote it."
         )
-    if found == str(SCHEMA_VERSION):  # it is there as a whole: it was made in one transaction
-        return _ledger_id(db)
-    if found == "1":
-        db.exec_driver_sql("DROP INDEX IF EXISTS submitting_now")
-        for name in _ADDED_BY_2:
-            column = sa.schema.CreateColumn(ATTEMPT.c[name]).compile(db.engine)
-            db.exec_driver_sql(f"ALTER TABLE attempt ADD COLUMN {column}")
+    return int(found)
+
+
+def _make(db: sa.Connection) -> None:
+    """Make all tables of a new ledger, as the migrations would leave them; a test holds the two together."""
     METADATA.create_all(db)
-    for index in ATTEMPT.indexes:
-        index.create(db, checkfirst=True)
-    write = sa.text("INSERT INTO meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING")
-    db.execute(write, [{"name": "schema_version", "value": str(SCHEMA_VERSION)}])
-    db.execute(write, [{"name": "ledger_id", "value": secrets.token_hex(16)}])
-    db.execute(META.update().where(META.c.name == "schema_version").values(value=str(SCHEMA_VERSION)))
-    return _ledger_id(db)
+    db.execute(ALEMBIC_VERSION.insert().values(version_num=REVISION))
+    values = {"schema_version": str(SCHEMA_VERSION), "ledger_id": secrets.token_hex(16), "intents": "0"}
+    db.execute(META.insert(), [{"name": name, "value": value} for name, value in values.items()])
 
 
-def _ledger_id(db: sa.Connection) -> str:
-    return str(db.execute(sa.select(META.c.value).where(META.c.name == "ledger_id")).scalar())
+def _migrate(engine: sa.Engine, path: Path) -> None:
+    """Bring an older ledger up to date, whole or not at all."""
+    from animatic.ledger import migrate  # noqa: PLC0415 - Alembic, which a ledger of today need not wait for
+
+    with engine.connect() as db:
+        driver: Any = db.connection.driver_connection
+        db.rollback()
+        driver.execute("PRAGMA foreign_keys=OFF")  # tables are made anew; what refers to what is checked at the end
+        try:
+            with db.begin():
+                version = _version(db, path)  # another process may have been faster
+                if version is not None and version < SCHEMA_VERSION:
+                    migrate.upgrade(db, version)
+                    loose = db.exec_driver_sql("PRAGMA foreign_key_check").first()
+                    if loose is not None:
+                        raise LedgerUnusableError(
+                            f"ledger {path}: a row of {loose[0]} refers to nothing, so it cannot be brought up to date. "
+                            "Nothing was changed. Restore it from a backup."
+                        )
+        finally:
+            driver.execute("PRAGMA foreign_keys=ON")
+
+
+def _identity(db: sa.Connection) -> tuple[str, int]:
+    """Return the ledger's own id, and how many intents it holds."""
+    found = {row.name: row.value for row in db.execute(sa.select(META))}
+    return str(found["ledger_id"]), int(found["intents"])
 
 
 def _harden_sqlite(connection: sqlite3.Connection, _record: Any) -> None:

@@ -13,10 +13,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from animatic.canonical import canonical_still, canonical_text
 from animatic.errors import FixInputError
-from animatic.evidence import Absent, Adopt, Candidate, Claim, Hold, Scan, Span, is_near, judge
+from animatic.evidence import Absent, Adopt, Candidate, Claim, Hold, Scan, is_near, judge, shift_of, shifted
+from animatic.ledger import aliases
 from animatic.ledger.operations import (
     LOOKUP_CHUNK,
+    POLLED,
+    HeldFor,
+    abandoned_by_hand,
     accept,
     aware,
     conclude,
@@ -26,13 +31,16 @@ from animatic.ledger.operations import (
     now,
     settled_by_hand,
 )
-from animatic.ledger.schema import ATTEMPT, ORPHAN, TAKE
+from animatic.ledger.records import Accepted
+from animatic.ledger.schema import ATTEMPT, ORPHAN, RUN, TAKE
 from animatic.takes import State
 
 LOOSE_WINDOW = timedelta(hours=1)
 """Around our own time of an intent that was recorded without a window."""
 
 MOST_NAMED = 10
+SHIFT_ROWS = 100
+"""So many of the newest accepted submissions are asked how far the list's clock is from that of `Date`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +54,14 @@ class Orphan:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """A take that is unknown or held: since when, by our clock, and why."""
+    """A take that is unknown or held: since when, by our clock, why, and which manifest asked for it."""
 
     fingerprint: str
     state: str
     since: datetime
     error: str
+    run_id: str = ""
+    manifest: str = ""
 
 
 @dataclass(slots=True)
@@ -65,9 +75,10 @@ class Settled:
 
 
 def claims(db: sa.Connection, provider: str) -> list[Claim]:
-    """Every attempt at this provider whose submission may have been accepted, live ones included.
+    """Return every attempt at this provider whose submission may have been accepted, live ones included.
 
-    Of what is held, only what reconciling held itself: two takes with one id are for a person.
+    Of what is held, only what reconciling held itself: two takes with one id are for a person. Windows are moved to
+    the list's clock, as far as accepted submissions show it to differ from that of `Date`.
     """
     rows = db.execute(
         sa.select(ATTEMPT, TAKE.c.model, TAKE.c.request)
@@ -75,18 +86,47 @@ def claims(db: sa.Connection, provider: str) -> list[Claim]:
         .where(
             ATTEMPT.c.state.in_([State.UNKNOWN.value, State.HELD.value, State.SUBMITTING.value]),
             TAKE.c.provider == provider,
-            sa.or_(ATTEMPT.c.state != State.HELD.value, ATTEMPT.c.candidates.is_not(None)),
+            sa.or_(ATTEMPT.c.state != State.HELD.value, ATTEMPT.c.held_for == HeldFor.EVIDENCE),
         )
         .order_by(ATTEMPT.c.attempt_id)
+    ).all()
+    if not rows:
+        return []
+    shift = clock_shift(db, provider)
+    return [shifted(_claim(row), shift) for row in rows]
+
+
+def clock_shift(db: sa.Connection, provider: str) -> tuple[timedelta, timedelta]:
+    """Return by how much the list's clock leaves the windows of accepted submissions, at either end."""
+    known = db.execute(
+        sa.select(ATTEMPT.c.window_from, ATTEMPT.c.window_to, ATTEMPT.c.created_at)
+        .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
+        .where(
+            TAKE.c.provider == provider,
+            ATTEMPT.c.window_from.is_not(None),
+            ATTEMPT.c.window_to.is_not(None),
+            ATTEMPT.c.created_at.is_not(None),
+        )
+        .order_by(ATTEMPT.c.attempt_id.desc())
+        .limit(SHIFT_ROWS)
     )
-    return [_claim(row) for row in rows]
+    return shift_of((row.window_from, row.window_to, row.created_at) for row in known)
 
 
-def settle(db: sa.Connection, provider: str, listed: Sequence[Candidate], scan: Scan, settle_s: float) -> Settled:
+def settle(
+    db: sa.Connection,
+    provider: str,
+    listed: Sequence[Candidate],
+    scan: Scan,
+    settle_s: float,
+    *,
+    adopts_by_window: bool = False,
+) -> Settled:
     """Judge every open claim that a scan of the list covers, which ended before this began, and write it down."""
     model_claims = [claim for claim in claims(db, provider) if claim.model == scan.span.model]
     free = {each.prediction_id: each for each in unbound(db, listed)}
-    verdicts = judge(model_claims, list(free.values()), scan, timedelta(seconds=settle_s))
+    settle_for = timedelta(seconds=settle_s)
+    verdicts = judge(model_claims, list(free.values()), scan, settle_for, adopts_by_window=adopts_by_window)
     settled, named = Settled(), set[str]()
     for attempt_id, verdict in verdicts.items():
         fingerprint = _fingerprint(db, attempt_id)
@@ -130,22 +170,79 @@ def orphans(db: sa.Connection, provider: str) -> list[Orphan]:
 
 
 def open_takes(db: sa.Connection, provider: str) -> list[Open]:
-    """Takes that are unknown or held, oldest first."""
+    """Return takes that are unknown or held, oldest first."""
     rows = db.execute(
-        sa.select(ATTEMPT.c.fingerprint, ATTEMPT.c.state, ATTEMPT.c.intent_at, ATTEMPT.c.error)
+        sa.select(
+            *(ATTEMPT.c.fingerprint, ATTEMPT.c.state, ATTEMPT.c.intent_at, ATTEMPT.c.error),
+            *(ATTEMPT.c.run_id, RUN.c.manifest),
+        )
         .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
+        .join(RUN, RUN.c.run_id == ATTEMPT.c.run_id)
         .where(ATTEMPT.c.state.in_([State.UNKNOWN.value, State.HELD.value]), TAKE.c.provider == provider)
         .order_by(ATTEMPT.c.intent_at, ATTEMPT.c.attempt_id)
+    ).all()
+    now_called = aliases.takes_of(db, [row.fingerprint for row in rows])
+    return [
+        Open(
+            now_called.get(row.fingerprint, row.fingerprint),
+            row.state,
+            _aware_always(row.intent_at),
+            row.error or "",
+            row.run_id,
+            row.manifest,
+        )
+        for row in rows
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """A take that was submitted long ago, or is held for that, and is polled once by every run."""
+
+    attempt_id: int
+    fingerprint: str
+    prediction_id: str
+    is_held: bool
+    submitted_at: datetime
+
+
+def stuck(db: sa.Connection, provider: str, submitted_before: datetime, most: int) -> list[Stuck]:
+    """Return takes to poll once, those that were polled least often first."""
+    is_held = sa.and_(ATTEMPT.c.state == State.HELD.value, ATTEMPT.c.held_for.in_(POLLED))
+    is_old = sa.and_(ATTEMPT.c.state == State.SUBMITTED.value, ATTEMPT.c.submitted_at < naive(submitted_before))
+    rows = db.execute(
+        sa.select(
+            *(ATTEMPT.c.attempt_id, ATTEMPT.c.fingerprint, ATTEMPT.c.prediction_id, ATTEMPT.c.state),
+            *(ATTEMPT.c.submitted_at, ATTEMPT.c.intent_at),
+        )
+        .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
+        .where(TAKE.c.provider == provider, ATTEMPT.c.prediction_id.is_not(None), sa.or_(is_held, is_old))
+        .order_by(ATTEMPT.c.polls, ATTEMPT.c.attempt_id)
+        .limit(most)
     )
-    return [Open(row.fingerprint, row.state, _aware_always(row.intent_at), row.error or "") for row in rows]
+    return [
+        Stuck(
+            row.attempt_id,
+            row.fingerprint,
+            row.prediction_id,
+            row.state == State.HELD.value,
+            _aware_always(row.submitted_at or row.intent_at),
+        )
+        for row in rows
+    ]
 
 
-def redeem_id(db: sa.Connection, attempt_id: int, nonce: str, prediction_id: str, status: str | None) -> bool:
+def count_poll(db: sa.Connection, attempt_id: int) -> None:
+    """Count a poll of a held take that changed nothing."""
+    db.execute(ATTEMPT.update().where(ATTEMPT.c.attempt_id == attempt_id).values(polls=ATTEMPT.c.polls + 1))
+
+
+def redeem_accepted(db: sa.Connection, attempt_id: int, nonce: str, accepted: Accepted) -> bool:
     """Bind the id that a receipt holds, unless the ledger has it already; whether that changed anything."""
     found = _open_intent(db, attempt_id, nonce)
     if found is None:
         return False
-    accept(db, attempt_id, prediction_id, status)
+    accept(db, attempt_id, accepted)
     db.execute(ATTEMPT.update().where(ATTEMPT.c.attempt_id == attempt_id).values(settled_by="receipt", candidates=None))
     return True
 
@@ -163,9 +260,13 @@ def redeem_no(  # noqa: PLR0913, PLR0917 - the parts of a receipt that says no, 
 
 
 def settle_by_hand(
-    db: sa.Connection, provider: str, adoptions: Sequence[tuple[str, str]], absent: Sequence[str]
+    db: sa.Connection,
+    provider: str,
+    adoptions: Sequence[tuple[str, str]],
+    absent: Sequence[str],
+    abandoned: Sequence[str] = (),
 ) -> list[str]:
-    """All that a person says, or nothing of it; a line for each.
+    """Do all that a person says, or nothing of it; return a line for each.
 
     Raises:
         FixInputError: one of it cannot be so.
@@ -174,7 +275,11 @@ def settle_by_hand(
         f"adopted {adopt_by_hand(db, provider, *each)[:12]} as {each[1]}: the next run fetches its result"
         for each in adoptions
     ]
-    return lines + [f"absent {absent_by_hand(db, provider, each)[:12]}: the next run may buy it" for each in absent]
+    lines += [f"absent {absent_by_hand(db, provider, each)[:12]}: the next run may buy it" for each in absent]
+    return lines + [
+        f"abandoned {abandon_by_hand(db, provider, each)[:12]}: a run with --retry-failed may buy it again"
+        for each in abandoned
+    ]
 
 
 def adopt_by_hand(db: sa.Connection, provider: str, fingerprint: str, prediction_id: str) -> str:
@@ -216,6 +321,21 @@ def absent_by_hand(db: sa.Connection, provider: str, fingerprint: str) -> str:
     return str(attempt.fingerprint)
 
 
+def abandon_by_hand(db: sa.Connection, provider: str, fingerprint: str) -> str:
+    """Give up a take that WaveSpeed has forgotten or that is stuck; its whole fingerprint.
+
+    What it cost stays what it cost. It is `failed` then, so that `--retry-failed` buys it again.
+
+    Raises:
+        FixInputError: there is no such take, or nothing about it is open.
+    """
+    attempt = _open_attempt(db, provider, fingerprint, {State.UNKNOWN, State.HELD, State.SUBMITTED})
+    error = "abandoned by hand: WaveSpeed has forgotten it, or never ended it"
+    values = {"error": error, "settled_by": "abandoned", "candidates": None, "completed_at": now()}
+    move(db, attempt.attempt_id, State.FAILED, values)
+    return str(attempt.fingerprint)
+
+
 def _open_intent(db: sa.Connection, attempt_id: int, nonce: str) -> State | None:
     """The state of the attempt that a receipt names, if it is still the same intent and not concluded yet."""
     found = db.execute(
@@ -229,11 +349,21 @@ def _open_intent(db: sa.Connection, attempt_id: int, nonce: str) -> State | None
     return state if state in {State.SUBMITTING, State.UNKNOWN} else None
 
 
-def _open_attempt(db: sa.Connection, provider: str, fingerprint: str) -> sa.Row[Any]:
+def _open_attempt(
+    db: sa.Connection,
+    provider: str,
+    fingerprint: str,
+    states: Collection[State] = frozenset({State.UNKNOWN, State.HELD}),
+) -> sa.Row[Any]:
+    """Return the newest attempt of the take whose fingerprint, or an alias of it, begins so."""
+    begun = aliases.beginning_with(db, fingerprint)
     rows = db.execute(
         sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.fingerprint, ATTEMPT.c.state)
         .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
-        .where(TAKE.c.provider == provider, ATTEMPT.c.fingerprint.startswith(fingerprint, autoescape=True))
+        .where(
+            TAKE.c.provider == provider,
+            sa.or_(ATTEMPT.c.fingerprint.startswith(fingerprint, autoescape=True), ATTEMPT.c.fingerprint.in_(begun)),
+        )
         .order_by(ATTEMPT.c.attempt_no.desc())
     ).all()
     if len(fingerprint) < 8 or len({row.fingerprint for row in rows}) != 1:
@@ -242,9 +372,13 @@ def _open_attempt(db: sa.Connection, provider: str, fingerprint: str) -> sa.Row[
             f"{fingerprint}: found {count} takes with a fingerprint that begins so; allowed: at least the first 8 hex "
             "digits of one take's fingerprint, as the results table shows it"
         )
-    if State(rows[0].state) not in {State.UNKNOWN, State.HELD}:
+    if State(rows[0].state) not in states:
+        allowed = " or ".join(state.value for state in State if state in states)
+        advice = ""
+        if State(rows[0].state) is State.SUBMITTED:
+            advice = f". It was bought; {abandoned_by_hand(rows[0].fingerprint)}"
         raise FixInputError(
-            f"{fingerprint}: this take is {rows[0].state}; allowed: one that is unknown or held. Nothing was changed"
+            f"{fingerprint}: this take is {rows[0].state}; allowed: one that is {allowed}. Nothing was changed{advice}"
         )
     return rows[0]
 
@@ -265,7 +399,11 @@ def _hold(db: sa.Connection, attempt_id: int, fingerprint: str, candidates: Sequ
     more = f" and {len(candidates) - MOST_NAMED} more" if len(candidates) > MOST_NAMED else ""
     named = f"; it may be {', '.join(shown)}{more}" if shown else ""
     error = f"{why}{named}; {settled_by_hand(fingerprint)}"
-    values = {"error": error, "candidates": json.dumps([each.prediction_id for each in candidates])}
+    values = {
+        "error": error,
+        "candidates": json.dumps([each.prediction_id for each in candidates]),
+        "held_for": HeldFor.EVIDENCE,
+    }
     state = db.execute(sa.select(ATTEMPT.c.state).where(ATTEMPT.c.attempt_id == attempt_id)).scalar()
     if state == State.HELD.value and not candidates:
         return  # whom the list named before it forgot them is still the best that a person can be told
@@ -301,28 +439,44 @@ def unbound(db: sa.Connection, listed: Sequence[Candidate]) -> list[Candidate]:
     return [each for each in listed if each.prediction_id not in bound]
 
 
-def unseen(db: sa.Connection, provider: str, span: Span, until: datetime, seen: Collection[str]) -> str | None:
-    """What is wrong with a list that shows none of the predictions which are known to be in it; None if nothing is.
+_GONE = ("deleted",)
+"""What the API says of predictions that it may not list any more."""
 
-    A list that understands our filter differently would make everything absent. What was accepted before `until` has
-    had the time to show up.
-    """
-    known = set(
-        db.execute(
-            sa.select(ATTEMPT.c.prediction_id)
-            .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
-            .where(
-                TAKE.c.provider == provider,
-                TAKE.c.model == span.model,
-                ATTEMPT.c.state.in_([State.COMPLETED.value, State.FAILED.value]),  # only these have the API's time
-                ATTEMPT.c.created_at.between(naive(span.window_from), naive(min(span.window_to, until))),
-            )
-            .limit(LOOKUP_CHUNK)
-        ).scalars()
+
+def known_between(db: sa.Connection, provider: str, model: str, after: datetime, before: datetime) -> list[str]:
+    """Return the predictions that a list must show which was asked for this window by the API's clock."""
+    rows = db.execute(_known(provider, model).where(ATTEMPT.c.created_at.between(naive(after), naive(before))))
+    return [row.prediction_id for row in rows]
+
+
+def newest_known(
+    db: sa.Connection, provider: str, model: str, since: datetime, until: datetime
+) -> tuple[str, datetime] | None:
+    """Return the newest prediction that a list must show, and when it was created by the API's clock."""
+    row = db.execute(
+        _known(provider, model)
+        .where(ATTEMPT.c.created_at.between(naive(since), naive(until)))
+        .order_by(ATTEMPT.c.created_at.desc())
+        .limit(1)
+    ).first()
+    return None if row is None else (row.prediction_id, _aware_always(row.created_at))
+
+
+def _known(provider: str, model: str) -> sa.Select[Any]:
+    """Predictions of the ledger that the account's list must show."""
+    return (
+        sa.select(ATTEMPT.c.prediction_id, ATTEMPT.c.created_at)
+        .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
+        .where(
+            TAKE.c.provider == provider,
+            TAKE.c.model == model,
+            ATTEMPT.c.prediction_id.is_not(None),
+            ATTEMPT.c.created_at.is_not(None),
+            ATTEMPT.c.state.in_([State.SUBMITTED.value, State.COMPLETED.value, State.FAILED.value]),
+            sa.func.coalesce(ATTEMPT.c.prediction_status, "").not_in(_GONE),
+            sa.func.coalesce(ATTEMPT.c.settled_by, "") != "abandoned",
+        )
     )
-    if not known or not known.isdisjoint(seen):
-        return None
-    return f"it shows none of {len(known):,} predictions that are known to be there, such as {min(known)}"
 
 
 def _is_within(candidate: Candidate, scan: Scan) -> bool:
@@ -346,8 +500,8 @@ def _claim(row: sa.Row[Any]) -> Claim:
         attempt_id=row.attempt_id,
         model=row.model,
         inputs={
-            "prompt": asked.get("prompt", ""),
-            "image": row.image_url,
+            "prompt": canonical_text(asked.get("prompt", "")),
+            "image": canonical_still(row.image_url),
             "aspect_ratio": asked.get("aspect_ratio", ""),
             "duration": asked.get("duration", ""),
         },
@@ -365,7 +519,8 @@ def _aware_always(moment: datetime) -> datetime:
 
 
 def _fingerprint(db: sa.Connection, attempt_id: int) -> str:
-    return str(db.execute(sa.select(ATTEMPT.c.fingerprint).where(ATTEMPT.c.attempt_id == attempt_id)).scalar_one())
+    found = db.execute(sa.select(ATTEMPT.c.fingerprint).where(ATTEMPT.c.attempt_id == attempt_id)).scalar_one()
+    return aliases.take_of(db, str(found))
 
 
 def _when(moment: datetime | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from animatic.ledger.prepared import Prepared
-from animatic.ledger.schema import ATTEMPT, RUN
+from animatic.ledger.schema import ALIAS, ATTEMPT, META, RUN
 from animatic.takes import SUCCESSORS, State
 
 INSERT_TAKE = Prepared(
@@ -17,7 +17,17 @@ INSERT_TAKE = Prepared(
     )
 )
 _INTENT_COLUMNS = (
-    *("fingerprint", "attempt_no", "state", "run_id", "allowed_by", "image_url", "cost_usd", "intent_at", "nonce"),
+    *(
+        "fingerprint",
+        "attempt_no",
+        "state",
+        "run_id",
+        "allowed_by",
+        "image_url",
+        "quoted_microusd",
+        "intent_at",
+        "nonce",
+    ),
     *("window_from", "window_to"),
 )
 INSERT_ATTEMPT = Prepared(
@@ -25,15 +35,46 @@ INSERT_ATTEMPT = Prepared(
     .values({name: sa.bindparam(name, type_=ATTEMPT.c[name].type) for name in _INTENT_COLUMNS})
     .returning(ATTEMPT.c.attempt_id)
 )
+_OF_TAKE = sa.bindparam("of_take", type_=sa.Text)
+_SEEN_OF = (
+    *(ATTEMPT.c.attempt_id, ATTEMPT.c.attempt_no, ATTEMPT.c.state, ATTEMPT.c.error_code, ATTEMPT.c.run_id),
+    *(ATTEMPT.c.ended_run_no, ATTEMPT.c.fingerprint),
+)
 ATTEMPTS_OF = Prepared(
-    sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.attempt_no, ATTEMPT.c.state, ATTEMPT.c.error_code, ATTEMPT.c.run_id)
-    .where(ATTEMPT.c.fingerprint == sa.bindparam("of_take"))
+    sa.select(*_SEEN_OF)
+    .where(
+        sa.or_(
+            ATTEMPT.c.fingerprint == _OF_TAKE,
+            ATTEMPT.c.fingerprint.in_(sa.select(ALIAS.c.fingerprint).where(ALIAS.c.take == _OF_TAKE)),
+        )
+    )
     .order_by(ATTEMPT.c.attempt_no)
 )
-_COMMITTED_THEN: Any = RUN.c.committed_usd + sa.bindparam("cost_usd", type_=sa.Float)
-_RESERVING = RUN.update().where(RUN.c.run_id == sa.bindparam("by_run")).values(committed_usd=_COMMITTED_THEN)
-RESERVE = Prepared(_RESERVING)
-RESERVE_WITHIN = Prepared(_RESERVING.where(sa.bindparam("most_usd", type_=sa.Float) >= _COMMITTED_THEN))
+RUN_NO_OF = Prepared(sa.select(RUN.c.run_no).where(RUN.c.run_id == sa.bindparam("of_run")))
+_PRICE = sa.bindparam("price_microusd", type_=sa.BigInteger)
+_COMMITTED_THEN: Any = RUN.c.committed_microusd + _PRICE
+_RESERVING = (
+    RUN.update()
+    .where(RUN.c.run_id == sa.bindparam("by_run"))
+    .values(
+        committed_microusd=_COMMITTED_THEN,
+        unpriced=RUN.c.unpriced + sa.bindparam("unpriced_more", type_=sa.Integer),
+    )
+)
+_RESERVED = (RUN.c.committed_microusd, RUN.c.unpriced)
+RESERVE = Prepared(_RESERVING.returning(*_RESERVED))
+RESERVE_WITHIN = Prepared(
+    _RESERVING.where(sa.bindparam("most_microusd", type_=sa.BigInteger) >= _COMMITTED_THEN).returning(*_RESERVED)
+)
+PRICE_OF = Prepared(
+    sa.select(ATTEMPT.c.run_id, ATTEMPT.c.quoted_microusd).where(ATTEMPT.c.attempt_id == sa.bindparam("of_attempt"))
+)
+COUNT_INTENT = Prepared(
+    META.update()
+    .where(META.c.name == "intents")
+    .values(value=sa.cast(sa.cast(META.c.value, sa.BigInteger) + 1, sa.Text))
+    .returning(META.c.value)
+)
 OTHER_OWNER = Prepared(
     sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.fingerprint, ATTEMPT.c.state, ATTEMPT.c.run_id).where(
         ATTEMPT.c.prediction_id == sa.bindparam("of_prediction"), ATTEMPT.c.attempt_id != sa.bindparam("but_attempt")
@@ -51,6 +92,13 @@ def move_to(to: State, names: tuple[str, ...]) -> Prepared:
         new["polls"] = ATTEMPT.c.polls + new["polls"]
     if "window_to" in new:
         new["window_to"] = no_sooner_than(new["window_to"])
+    for name in ("created_at", "prediction_model"):
+        if name in new:  # the API said it once: silence later does not take it back
+            new[name] = sa.func.coalesce(new[name], ATTEMPT.c[name])
+    if to in {State.FAILED, State.REJECTED}:
+        new["ended_run_no"] = sa.select(sa.func.max(RUN.c.run_no)).scalar_subquery()
+    if to is not State.HELD:
+        new["held_for"] = None
     is_allowed = sa.or_(*(ATTEMPT.c.state == state for state in allowed_from))  # an IN would be spelled out each time
     moving = ATTEMPT.update().where(ATTEMPT.c.attempt_id == sa.bindparam("of_attempt"), is_allowed)
     return Prepared(moving.values(state=to.value, **new))

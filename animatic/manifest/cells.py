@@ -5,6 +5,7 @@ Every rule takes a text that is not blank. Blank cells are the business of the c
 
 import re
 
+from animatic.canonical import canonical_text
 from animatic.manifest.faults import Bad, did_you_mean, nearest, quoted
 from animatic.shots import ASPECT_RATIOS, DEFAULT_MODEL, DURATIONS, MAX_PROMPT_CHARS, MAX_TAKES
 
@@ -14,9 +15,11 @@ _DURATION = re.compile(r"([0-9]{1,3})(?:\.0+)?s?")
 _LOOSE_DURATION = re.compile(r"0*([0-9]{1,3})(?:[.,]0*)?\s*(?:s|secs?|seconds?)?\.?", re.IGNORECASE)
 _LOOSE_RATIO = re.compile(r"0?(16|9)\s*[:x×/. -]\s*0?(16|9)(?::00)?", re.IGNORECASE)
 _TAKES = re.compile(r"([0-9]{1,4})(?:\.0+)?")
-_MODEL = re.compile(r"[a-z0-9._-]+(?:/[a-z0-9._-]+)+")
 _LABEL_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _PROMPT_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+EMPTY_PROMPT = Bad("empty prompt", "nothing", "a text that is not blank")
 
 
 def duration(text: str) -> str | Bad:
@@ -51,15 +54,13 @@ def takes(text: str) -> int | Bad:
 
 
 def model(text: str) -> str | Bad:
-    """A model id as it stands in the API's paths: lower case, two segments or more, never `..`."""
+    """The one model that this version knows the inputs of: another one would be sent veo2's."""
     text = text.strip()
-    if _is_model(text):
+    if text == DEFAULT_MODEL:
         return text
-    lowered = text.lower()
-    near = lowered if _is_model(lowered) else nearest(lowered, (DEFAULT_MODEL, DEFAULT_MODEL.partition("/")[2]), 0.8)
-    meant = near if near is None or "/" in near else DEFAULT_MODEL
-    allowed = f"a model id such as {DEFAULT_MODEL}, of up to {MAX_LABEL_CHARS} characters"
-    return Bad("bad model", quoted(text), allowed, None if meant is None else did_you_mean(meant))
+    near = nearest(text.lower(), (DEFAULT_MODEL, DEFAULT_MODEL.partition("/")[2]), 0.8)
+    allowed = f"{DEFAULT_MODEL}, the one model that this version can buy from, or an empty cell"
+    return Bad("bad model", quoted(text), allowed, None if near is None else did_you_mean(DEFAULT_MODEL))
 
 
 def shot_id(text: str) -> str | Bad:
@@ -73,7 +74,9 @@ def storyboard(text: str) -> str | Bad:
 
 
 def prompt(text: str) -> str | Bad:
-    """The prompt, verbatim."""
+    """The prompt, verbatim. One of zero-width characters only is empty: nothing of it would tell takes apart."""
+    if not canonical_text(text):
+        return EMPTY_PROMPT
     if len(text) > MAX_PROMPT_CHARS:
         return Bad("long prompt", f"{len(text):,} characters", f"up to {MAX_PROMPT_CHARS:,}")
     control = None if text.isprintable() else _PROMPT_CONTROL.search(text)
@@ -86,10 +89,6 @@ def prompt(text: str) -> str | Bad:
 def hidden_name(char: str) -> str:
     """What to call a character that cannot be shown."""
     return "a NUL character" if char == "\0" else f"the hidden character U+{ord(char):04X}"
-
-
-def _is_model(text: str) -> bool:
-    return len(text) <= MAX_LABEL_CHARS and _MODEL.fullmatch(text) is not None and ".." not in text
 
 
 def _label(column: str, text: str) -> str | Bad:

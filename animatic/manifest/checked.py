@@ -4,7 +4,7 @@ Rows come in batches and go out in batches; what stays is 32 bytes a take.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, TypeAlias
 
@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from animatic.canonical import canonical_provider, canonical_still, canonical_text
 from animatic.errors import ManifestError
-from animatic.fingerprints import Digests, FirstSeen, digests_from, hex_of, shared
+from animatic.fingerprints import DIGEST_BYTES, Digests, FirstSeen, digests_from, hex_of, shared
 from animatic.manifest import cells, images
 from animatic.manifest.faults import MAX_REPORTED_FAULTS, Bad, Faults, escaped, place_of, quoted, report
 from animatic.manifest.header import COLUMNS, REQUIRED_COLUMNS
@@ -22,7 +23,7 @@ from animatic.manifest.images import Still
 from animatic.manifest.parquet import has_text_form
 from animatic.manifest.rows import Rows, RowsInMemory, batches_of
 from animatic.manifest.source import RawManifest, broken_rows, texts_of
-from animatic.shots import ASPECT_RATIOS, DEFAULT_MODEL, DURATIONS, Shot, Take, canonical, digest
+from animatic.shots import ASPECT_RATIOS, DEFAULT_MODEL, DURATIONS, Shot, Take, digest, verbatim
 
 Value: TypeAlias = str | int | None
 Kind: TypeAlias = tuple[str, str, str]
@@ -42,7 +43,7 @@ _RULES: Mapping[str, Callable[[str], Value | Bad]] = {
 _SMALL_STILL_ADVICE = f"{images.MIN_SIDE_PIXELS} or more on the shorter side give better clips"
 _EMPTY = {
     "image": Bad("empty image", "nothing", images.ALLOWED),
-    "prompt": Bad("empty prompt", "nothing", "a text that is not blank"),
+    "prompt": cells.EMPTY_PROMPT,
 }
 _TEXTS = ("shot_id", "storyboard", "image", "still", "prompt", "model", "aspect_ratio", "duration")
 
@@ -63,7 +64,8 @@ class Manifest:
 
     Attributes:
         name, sha256, num_rows: as in `RawManifest`.
-        provider: the origin that the shots are for; it is part of every fingerprint.
+        provider: the provider that the shots are for; it is part of every fingerprint.
+        folder: absolute URI of the folder that relative paths of stills start from.
         carried: the columns that go into the results unchanged.
         rows: every row in batches: the columns of `CHECKED`, then the carried ones; no takes while the header is bad.
         faults: those of the header first, then row by row; after the first 50 only counted.
@@ -73,6 +75,8 @@ class Manifest:
         take_of: for each row and take, in order, which of `digests` it is.
         kinds, kind_of: the different kinds of takes; for each of `digests` which of them it is.
         stills: what was found at the relative paths that it names.
+        old_digests, old_of: fingerprints from before there was a canonical form, of takes for which it makes a
+            difference, and which of `digests` each is now.
     """
 
     name: str
@@ -89,6 +93,9 @@ class Manifest:
     kinds: Sequence[Kind]
     kind_of: NDArray[np.int32]
     stills: Mapping[str, Still | str]
+    folder: str = ""
+    old_digests: Digests = field(default_factory=lambda: digests_from(b""))
+    old_of: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
 
     def __repr__(self) -> str:
         """Short: whoever prints or logs it should not spell out every row."""
@@ -183,6 +190,8 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
     provider: str,
     rows: Rows | None = None,
     left_out: Collection[str] = (),
+    folder: str = "",
+    written_provider: str | None = None,
 ) -> Manifest:
     """Every row judged by every rule. Faults are returned, not raised.
 
@@ -190,12 +199,14 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
         raw: as `read_table` gave it.
         stills: for each path of `local_stills`, what was found there, or the sentence that says what is wrong with it.
         storyboard_default: the manifest file's stem.
-        provider: the origin that takes are bought from.
+        provider: the provider that takes are bought from.
         rows: where checked rows go; into memory if it is not given.
         left_out: names of columns that are not carried.
+        folder: absolute URI of the manifest's folder.
+        written_provider: the provider as fingerprints had it before there was a canonical form, where that differs.
     """
     kept = RowsInMemory() if rows is None else rows
-    judge = _Judge(raw, stills, _as_label(storyboard_default), provider)
+    judge = _Judge(raw, stills, _as_label(storyboard_default), provider, written_provider or provider)
     carried = [index for index, name in enumerate(raw.schema.names) if name not in left_out]
     for batch in batches_of(raw.rows):
         checked = judge.batch(batch)
@@ -219,13 +230,18 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
         kinds=list(judge.kinds),
         kind_of=kind_of,
         stills=stills,
+        folder=folder,
+        old_digests=digests_from(judge.old_digests),
+        old_of=take_of[np.frombuffer(judge.old_at, np.int64)],
     )
 
 
 class _Judge:
     """Judges batches one after the other, and remembers which shot_ids are taken."""
 
-    def __init__(self, raw: RawManifest, stills: Mapping[str, Still | str], storyboard: str, provider: str) -> None:
+    def __init__(
+        self, raw: RawManifest, stills: Mapping[str, Still | str], storyboard: str, provider: str, written: str
+    ) -> None:
         self.faults = Faults(raw.header_faults)
         self.num_invalid = 0
         self.digests = bytearray()
@@ -234,7 +250,9 @@ class _Judge:
         self._raw = raw
         self._stills = stills
         self._storyboard = storyboard
-        self._provider = provider
+        self._provider, self._written = canonical_provider(provider), written
+        self.old_digests = bytearray()
+        self.old_at = bytearray()  # one int64 for each of them: where its take stands among all row-and-take pairs
         readable = {field.name for field in raw.schema if has_text_form(field.type)}
         self._absent = frozenset(REQUIRED_COLUMNS) - readable  # a fault of the header; not one more in every row
         self._first_row_of = FirstSeen()
@@ -353,16 +371,19 @@ class _Judge:
         for index, (still, prompt, model, aspect_ratio, duration, takes, shot_id) in enumerate(asked):
             if index in bads:
                 continue
-            text = canonical(
+            asked_form = (canonical_still(still), canonical_text(prompt))
+            text = verbatim(
                 provider=self._provider,
                 model=model,
-                still=still,
-                prompt=prompt,
+                still=asked_form[0],
+                prompt=asked_form[1],
                 aspect_ratio=aspect_ratio,
                 duration=duration,
             )
             first = digest(text, 1)
             count = takes or 1
+            if self._written != self._provider or asked_form != (still, prompt):
+                self._note_old(count, model, still, prompt, aspect_ratio, duration)
             self.digests += first
             for number in range(2, count + 1):
                 self.digests += digest(text, number)
@@ -374,6 +395,23 @@ class _Judge:
         if self._small:
             self._find_small(columns)
         return columns
+
+    def _note_old(  # noqa: PLR0913, PLR0917 - each part of what is asked
+        self, count: int, model: str, still: str, prompt: str, aspect_ratio: str, duration: str
+    ) -> None:
+        """Note the fingerprints that the takes of a row had before there was a canonical form."""
+        text = verbatim(
+            provider=self._written,
+            model=model,
+            still=still,
+            prompt=prompt,
+            aspect_ratio=aspect_ratio,
+            duration=duration,
+        )
+        at = len(self.digests) // DIGEST_BYTES
+        for number in range(1, count + 1):
+            self.old_digests += digest(text, number)
+            self.old_at += (at + number - 1).to_bytes(8, "little")
 
     def _find_small(self, columns: Mapping[str, list[Any]]) -> None:
         for index, (path, takes) in enumerate(zip(columns["image"], columns["takes"], strict=True)):

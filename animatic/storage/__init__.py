@@ -18,9 +18,10 @@ from animatic.manifest.faults import escaped, quoted
 from animatic.manifest.images import ALLOWED, MAX_STILL_BYTES, relative_path
 from animatic.spool import nameless_file, no_room
 from animatic.storage import disk, remote
-from animatic.storage.locations import Location, folder_of, locate, name_of, stem_of
+from animatic.storage.locations import Location, absolute_uri, folder_of, locate, name_of, stem_of
 
 __all__ = [
+    "absolute_uri",
     "exists",
     "folder_of",
     "name_of",

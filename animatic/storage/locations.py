@@ -3,10 +3,11 @@
 What an error shows of a URI leaves out user, password and query, which may be credentials.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from animatic.errors import LocationError
 from animatic.manifest.faults import did_you_mean, escaped, nearest
@@ -121,6 +122,22 @@ def stem_of(uri: str) -> str:
 def folder_of(uri: str) -> str:
     """The folder that the file is in, as a path or URI without a slash at its end."""
     return locate(uri).folder
+
+
+def absolute_uri(uri: str) -> str:
+    """Return the URI of a place whatever folder it is looked at from: `file:///…` for a path; others as they are.
+
+    Links are left alone: what a link leads to may change, and the name stays.
+    """
+    location = locate(uri)
+    if location.scheme in _WITH_PASSWORD:  # without what may be a credential, or another one every day
+        place = re.split("[?#]", location.path, maxsplit=1)[0].partition("://")[2]
+        host, slash, path = place.partition("/")
+        return f"{location.scheme}://{host.rpartition('@')[2]}{slash}{path}"
+    if not location.is_local:
+        return location.path
+    path = os.path.normpath(os.path.join(os.getcwd(), location.path))  # noqa: PTH109, PTH118 - no link is followed
+    return f"file://{quote(path)}"
 
 
 def _local(uri: str, shown: str) -> Location:

@@ -10,7 +10,7 @@ import functools
 import html
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any, Self
@@ -25,19 +25,34 @@ from animatic.errors import (
     ApiUnavailableError,
     ApiUnreachableError,
     NeverAgainError,
+    ProxyRefusedError,
     SubmissionUnknownError,
     TryLaterError,
 )
-from animatic.wavespeed.endings import ACCOUNT_REFUSALS, BUSY, REFUSALS, Answer, Ended, classify, quoted
+from animatic.money import believed, quoted_price
+from animatic.wavespeed.endings import (
+    ACCOUNT_ADVICE,
+    ACCOUNT_REFUSALS,
+    BUSY,
+    PROXY_ADVICE,
+    PROXY_REFUSAL,
+    Answer,
+    Ended,
+    classify,
+    is_refusal,
+    words_of,
+)
 from animatic.wavespeed.server_clock import ServerClock
 from animatic.wavespeed.transport import AiohttpTransport, Reply, fetch, identity_headers
 from animatic.wavespeed.wire import (
     Balance,
+    ChargePage,
     Envelope,
     Prediction,
     PredictionPage,
-    Quote,
     Upload,
+    is_prediction,
+    read_body,
     read_data,
     read_envelope,
 )
@@ -107,6 +122,8 @@ class WaveSpeedClient:
         request = self._request("POST", self._url_of(f"/api/v3/{model}"), json=dict(inputs))
         try:
             reply = await self._fetch(self._submitting, request, self.submit_deadline_s, MAX_BODY_BYTES)
+        except ProxyRefusedError as error:
+            return classify(Answer(left=False, is_barred=True, why=str(error)))
         except ApiUnreachableError as error:
             return classify(Answer(left=False, why=str(error)))
         except SubmissionUnknownError as error:
@@ -138,9 +155,9 @@ class WaveSpeedClient:
     async def list_predictions(
         self, *, page: int, page_size: int = 100, model: str, created_after: datetime, created_before: datetime
     ) -> PredictionPage:
-        """One page of the account's predictions, newest first, of the last 7 days only.
+        """Return one page of the account's predictions, newest first, of the last 7 days only.
 
-        Source: WaveSpeed's page on listing predictions; `include_inputs` is in its desktop client only. Not tried live.
+        Source: WaveSpeed's page on listing predictions; `include_inputs` is in an older client only. Not tried live.
         """
         body = {
             "page": page,
@@ -153,12 +170,62 @@ class WaveSpeedClient:
         data = await self._read("POST", "/api/v3/predictions", json=body, what="list", max_bytes=MAX_LIST_BYTES)
         return read_data(PredictionPage, data, what="list")
 
-    async def price_usd(self, model: str, inputs: Mapping[str, Any]) -> float:
-        """What one take with these inputs costs, in USD; free. Source: WaveSpeed's CLI. Not tried live."""
+    async def list_charges(
+        self, *, page: int, page_size: int = 100, start_time: datetime, end_time: datetime
+    ) -> ChargePage:
+        """Return one page of the account's bill, newest first.
+
+        Source: WaveSpeed's page on searching billings; not tried live.
+        """
+        body = {
+            "page": page,
+            "page_size": page_size,
+            "start_time": start_time.isoformat(),
+            "end_time": end_time.isoformat(),
+            "sort": "created_at DESC",
+        }
+        data = await self._read("POST", "/api/v3/billings/search", json=body, what="bill", max_bytes=MAX_LIST_BYTES)
+        return read_data(ChargePage, data, what="bill")
+
+    async def quote(self, model: str, inputs: Mapping[str, Any]) -> "Price":
+        """Return what one take with these inputs costs; asking is free.
+
+        `/model/price` is asked first (WaveSpeed's newer clients), then `/model/pricing` (its documentation), then the
+        model's base price in `/models`, which is a floor only. Not tried live.
+
+        Raises:
+            TryLaterError: the API is away.
+            NeverAgainError: none of them names a price that can be believed.
+        """
         body = {"model_id": model, "inputs": dict(inputs)}
-        return read_data(
-            Quote, await self._read("POST", "/api/v3/model/price", json=body, what="price"), what="price"
-        ).price_usd
+        for path in ("/api/v3/model/price", "/api/v3/model/pricing"):
+            try:
+                data = await self._read("POST", path, json=body, what="price")
+            except ApiRefusedError as error:
+                if error.code not in _NO_SUCH_ENDPOINT:
+                    raise
+                continue
+            price = quoted_price(data) if isinstance(data, dict) else None
+            if price is not None:
+                return Price(price)
+        floor = await self._base_price(model)
+        if floor is None:
+            raise ApiRefusedError(f"price: WaveSpeed names no price of {model} that can be believed", 404)
+        return Price(floor, is_floor=True)
+
+    async def _base_price(self, model: str) -> int | None:
+        """The model's `base_price` in the catalogue, in millionths of a dollar, or None."""
+        try:
+            data = await self._read("GET", "/api/v3/models", what="models", max_bytes=MAX_LIST_BYTES)
+        except ApiRefusedError as error:
+            if error.code not in _NO_SUCH_ENDPOINT:
+                raise
+            return None
+        entries: Any = data.get("items", data.get("models")) if isinstance(data, dict) else data
+        for entry in entries if isinstance(entries, list) else ():
+            if isinstance(entry, dict) and entry.get("model_id") == model:
+                return believed(entry.get("base_price"))
+        return None
 
     async def balance_usd(self) -> float:
         """What is left in the account, in USD. Source: WaveSpeed's API documentation. Not tried live."""
@@ -242,24 +309,41 @@ class WaveSpeedClient:
         except SubmissionUnknownError as error:
             raise ApiUnavailableError(str(error)) from None
         envelope = read_envelope(reply.body)
-        if reply.status == 200 and envelope is not None and envelope.code == 200:
+        if reply.status == 200 and envelope is not None and envelope.is_success:
             return envelope.data
-        _raise_refusal(
-            what, reply, envelope, reply.status if reply.status != 200 or envelope is None else envelope.code
-        )
-        found = f"code {envelope.code}: {quoted(envelope.message)}" if envelope else "something that is not its JSON"
-        raise ApiUnavailableError(f"{what}: WaveSpeed answered HTTP {reply.status} with {found}")
+        if reply.status == 200 and envelope is not None and envelope.code is None:
+            bare = read_body(reply.body)
+            if is_prediction(bare):
+                return bare
+        code = envelope.code if reply.status == 200 and envelope is not None else reply.status
+        _raise_refusal(what, reply, envelope, code or reply.status)
+        found = f" with code {envelope.code}" if envelope is not None and envelope.code is not None else ""
+        words = words_of(reply.body, envelope) or ("" if envelope else " with something that is not its JSON")
+        raise ApiUnavailableError(f"{what}: WaveSpeed answered HTTP {reply.status}{found}{words}")
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A quote in millionths of a dollar; a floor is what a take costs at least."""
+
+    microusd: int
+    is_floor: bool = False
+
+
+_NO_SUCH_ENDPOINT = frozenset({404, 405})
 
 
 def _raise_refusal(what: str, reply: Reply, envelope: Envelope | None, code: int) -> None:
     """Raise if `code` is a definite no."""
-    said = f"WaveSpeed answered {code}" + (f": {quoted(envelope.message)}" if envelope else "")
+    said = f"{code}{words_of(reply.body, envelope)}"
     if code == BUSY:
-        raise ApiBusyError(f"{what}: {said}", reply.retry_after_s)
+        raise ApiBusyError(f"{what}: WaveSpeed answered {said}", reply.retry_after_s)
+    if code == PROXY_REFUSAL:
+        raise ProxyRefusedError(f"{what}: a proxy answered {said}. {PROXY_ADVICE}")
     if code in ACCOUNT_REFUSALS:
-        raise AccountRefusedError(f"{what}: {said}. Check WAVESPEED_API_KEY, its role and the account's balance.", code)
-    if code in REFUSALS:
-        raise ApiRefusedError(f"{what}: {said}", code)
+        raise AccountRefusedError(f"{what}: WaveSpeed answered {said}. {ACCOUNT_ADVICE}", code)
+    if is_refusal(code):
+        raise ApiRefusedError(f"{what}: WaveSpeed answered {said}", code)
 
 
 def _is_https_or_loopback(url: str) -> bool:

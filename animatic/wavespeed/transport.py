@@ -19,7 +19,7 @@ import httpx
 import yarl
 from multidict import CIMultiDict
 
-from animatic.errors import ApiUnreachableError, SubmissionUnknownError
+from animatic.errors import ApiUnreachableError, ProxyRefusedError, SubmissionUnknownError
 
 CONNECT_TIMEOUT_S = 10.0
 LONGEST_RETRY_AFTER_S = 120.0
@@ -136,6 +136,7 @@ async def fetch(
 
     Raises:
         ApiUnreachableError: it provably never left.
+        ProxyRefusedError: a proxy refused to connect to the API, so it never left.
         SubmissionUnknownError: it may have been received; there is no whole answer. (For a reading call the caller
             turns this into something milder.)
     """
@@ -158,9 +159,14 @@ async def fetch(
         raise _broken(request, error) from None
 
 
-def _broken(request: httpx.Request, error: Exception) -> ApiUnreachableError | SubmissionUnknownError:
+def _broken(
+    request: httpx.Request, error: Exception
+) -> ApiUnreachableError | ProxyRefusedError | SubmissionUnknownError:
     """What a connection that failed means."""
     what, why = _what(request), _reason(error)
+    refusal = _cause(error)
+    if isinstance(refusal, aiohttp.ClientHttpProxyError):
+        return ProxyRefusedError(f"{what}: a proxy refused to connect to {request.url.host} (HTTP {refusal.status})")
     if _never_left(error):
         return ApiUnreachableError(f"{what}: cannot connect to {request.url.host} ({why})")
     return SubmissionUnknownError(f"{what}: the connection broke before the answer ({why})")

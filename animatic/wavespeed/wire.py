@@ -1,22 +1,27 @@
-"""What the API says, as types: extra fields are tolerated, everything else is distrusted.
+"""What the API says, as types. What a take needs is required; everything else is read if it can be, else left out.
 
-Sources: the veo2-i2v page for submit and result; WaveSpeed's documentation and its own clients for the rest (marked
-where they are used). Nothing here was tried against the live API.
+Essential are the id and the status of a prediction, and an output URL of a completed one: a paid clip must not be lost
+because a field beside it is odd. What cannot be read in such a field is taken as absent.
+
+Sources: the veo2-i2v page for submit and result; WaveSpeed's documentation, its own clients and recorded replies for the
+rest (marked where they are used). Nothing here was tried against the live API.
 """
 
+import math
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import (
-    AliasChoices,
     BaseModel,
     ConfigDict,
     Field,
-    StrictBool,
-    StrictInt,
     StrictStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic_core import from_json
 
@@ -44,101 +49,246 @@ class _Wire(BaseModel):
 T = TypeVar("T", bound=_Wire)
 
 
-class Envelope(_Wire):
-    """The wrapping of every answer: `code` 200 means success, whatever the HTTP status says."""
+SUCCESS_CODES = frozenset({0, 200})
+"""Codes of an envelope that mean success. Source of 0: a recorded reply."""
 
-    code: StrictInt
-    message: StrictStr = ""
+
+class Envelope(_Wire):
+    """The wrapping of every answer.
+
+    Attributes:
+        code: 200 or 0 mean success; None where there is none that can be read.
+        message: the API's own words, from `message`, `error` or `detail`, whichever form they have.
+    """
+
+    code: int | None = None
+    message: str = ""
     data: Any = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_any_form(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ValueError("not an object")  # noqa: TRY004 - pydantic turns it into its own error
+        fields = cast("dict[str, Any]", value)
+        return {"code": _whole(fields.get("code")), "message": words_in(fields), "data": fields.get("data")}
+
+    @property
+    def is_success(self) -> bool:
+        """Whether it says so, or holds data and does not say otherwise."""
+        return self.code in SUCCESS_CODES or (self.code is None and self.data is not None)
 
 
 class Timings(_Wire):
-    """Times of a prediction; `inference` in milliseconds."""
+    """Times of a prediction; `inference` in milliseconds, rounded."""
 
-    inference: Annotated[StrictInt, Field(ge=0, le=LARGEST_MS)] | None = None
+    inference: int | None = None
+
+    @field_validator("inference", mode="before")
+    @classmethod
+    def _rounded(cls, value: Any) -> int | None:
+        number = _number(value)
+        return round(number) if number is not None and 0 <= number <= LARGEST_MS else None
 
 
 class Prediction(_Wire):
-    """A job of the API. `outputs` is empty until it is completed; `code` says why it failed, where known."""
+    """A job of the API.
+
+    Attributes:
+        outputs: URLs, in order; empty until it is completed.
+        has_nsfw_contents: one flag for each output, normally; None where the API did not judge, as a whole or one.
+        code: why it failed, where known.
+        inputs: what was submitted, where the reply echoes it (on no page any more; seen in recorded replies).
+    """
 
     id: PredictionId
-    model: StrictStr = ""
-    status: Annotated[StrictStr, Field(max_length=64)]
-    outputs: tuple[Annotated[StrictStr, Field(max_length=MAX_URL_CHARS)], ...] = Field(
-        default=(), max_length=MAX_OUTPUTS
-    )
-    has_nsfw_contents: tuple[StrictBool, ...] = Field(default=(), max_length=MAX_OUTPUTS)
+    model: str = ""
+    status: Annotated[StrictStr, Field(min_length=1, max_length=64)]
+    outputs: tuple[str, ...] = ()
+    has_nsfw_contents: tuple[bool | None, ...] | None = None
     created_at: datetime | None = None
-    error: StrictStr = ""
-    code: Annotated[StrictInt, Field(ge=-LARGEST_CODE, le=LARGEST_CODE)] | None = None
+    error: str = ""
+    code: int | None = None
     timings: Timings = Timings()
+    inputs: dict[str, Any] | None = None
 
-    @field_validator("outputs", "has_nsfw_contents", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _null_is_empty(cls, value: Any) -> Any:
-        return () if value is None else value
+    def _inputs_by_either_name(cls, value: Any) -> Any:
+        """`inputs` in the list, `input` in a result; one that is null beside the other says nothing."""
+        if not isinstance(value, dict):
+            return value
+        fields = cast("dict[str, Any]", value)
+        found = next((fields[name] for name in ("inputs", "input") if isinstance(fields.get(name), dict)), None)
+        return fields | {"inputs": found}
 
-    @field_validator("created_at")
+    @field_validator("outputs", mode="before")
     @classmethod
-    def _in_utc(cls, value: datetime | None) -> datetime | None:
-        """A moment without a zone is taken for UTC; one that UTC cannot say is none."""
-        if value is None or value.year < FIRST_YEAR:  # a zero time means that there is none
+    def _urls(cls, value: Any, info: ValidationInfo) -> tuple[str, ...]:
+        """URLs, as text or as objects with a `url`. What a completed one has there is never read as "no outputs"."""
+        found = cast("list[Any]", value) if isinstance(value, list | tuple) else [value]
+        items = [item for item in found if item is not None and item != ""]
+        urls = tuple(url for url in map(_url_in, items[:MAX_OUTPUTS]) if url is not None)
+        if (len(items) > MAX_OUTPUTS or (items and not urls)) and info.data.get("status") == "completed":
+            raise ValueError("no URL in it")
+        return urls
+
+    @field_validator("has_nsfw_contents", mode="before")
+    @classmethod
+    def _flags(cls, value: Any) -> tuple[bool | None, ...] | None:
+        if not isinstance(value, list | tuple):
             return None
-        if value.tzinfo is None:
-            return value.replace(tzinfo=UTC)
-        try:
-            return value.astimezone(UTC)
-        except OverflowError:
-            return None
+        items = cast("list[Any]", value)[:MAX_OUTPUTS]
+        return tuple(item if isinstance(item, bool) else None for item in items)
+
+    @field_validator("created_at", mode="before")
+    @classmethod
+    def _moment(cls, value: Any) -> datetime | None:
+        return moment_of(value)
 
     @field_validator("error", mode="before")
     @classmethod
-    def _null_is_no_error(cls, value: Any) -> Any:
-        return "" if value is None else value
+    def _error_as_text(cls, value: Any) -> str:
+        return _text(value)[:MAX_ERROR_CHARS]
 
-    @field_validator("error")
+    @field_validator("code", mode="before")
     @classmethod
-    def _error_is_bounded(cls, value: str) -> str:
-        return value[:MAX_ERROR_CHARS]
+    def _code_as_number(cls, value: Any) -> int | None:
+        return _whole(value)
 
-    @field_validator("model")
+    @field_validator("model", mode="before")
     @classmethod
-    def _model_is_bounded(cls, value: str) -> str:
-        return value[:MAX_MODEL_CHARS]
+    def _model_as_text(cls, value: Any) -> str:
+        return value[:MAX_MODEL_CHARS] if isinstance(value, str) else ""
 
     @field_validator("timings", mode="before")
     @classmethod
-    def _null_is_no_timings(cls, value: Any) -> Any:
-        return {} if value is None else value
+    def _timings_if_any(cls, value: Any) -> Any:
+        return value if isinstance(value, dict | Timings) else {}
 
     @property
     def is_final(self) -> bool:
-        """Whether the API will not change it any more."""
+        """Whether the API will not change it any more. A code does not end it: 5004 comes beside `processing` too."""
         return self.status in FINAL_STATUSES
 
 
 class ListedPrediction(Prediction):
-    """A prediction in the account's list; `inputs` only where the list has them (seen in WaveSpeed's clients only)."""
+    """A prediction in the account's list. Only its id is essential: what is listed exists, whatever state it is in."""
 
-    inputs: dict[str, Any] | None = Field(default=None, validation_alias=AliasChoices("inputs", "input"))
+    status: str = ""
+    outputs: tuple[str, ...] = ()
+
+    @field_validator("status", mode="before")
+    @classmethod
+    def _any_status(cls, value: Any) -> str:
+        return value[:64] if isinstance(value, str) else ""
+
+    @field_validator("outputs", mode="before")
+    @classmethod
+    def _not_read(cls, _: Any) -> tuple[str, ...]:
+        return ()
 
 
 class PredictionPage(_Wire):
-    """One page of the list, newest first. Without `items` it is no page: an empty one would prove absence."""
+    """One page of the list, newest first.
+
+    Attributes:
+        items: those that can be read.
+        unreadable: how many could not, and may be anybody's; 1 for a page whose `items` are null.
+        total: how many there are on all pages, where the list says so.
+    """
 
     items: tuple[ListedPrediction, ...]
+    unreadable: int = 0
+    total: int | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _item_by_item(cls, value: Any) -> Any:
+        """Without `items` it is no page: an empty one would prove absence."""
+        if not isinstance(value, dict) or "items" not in value:
+            raise ValueError("no items")
+        fields = cast("dict[str, Any]", value)
+        items: Any = fields["items"]
+        if items is not None and not isinstance(items, list):
+            raise ValueError("items: not a list")
+        read = [_item(item) for item in cast("list[Any]", items or [])]
+        total = _whole(fields.get("total"))
+        return {
+            "items": tuple(item for item in read if item is not None),
+            "unreadable": 1 if items is None else sum(item is None for item in read),
+            "total": total if total is not None and total >= 0 else None,
+        }
 
 
-class Quote(_Wire):
-    """What one take costs, in USD."""
+def _item(value: Any) -> ListedPrediction | None:
+    try:
+        return ListedPrediction.model_validate(value)
+    except (ValidationError, RecursionError):
+        return None
 
-    price: Annotated[float, Field(ge=0, le=100_000)]
-    discounted_price: Annotated[float, Field(ge=0, le=100_000)] | None = None
 
-    @property
-    def price_usd(self) -> float:
-        """What would be charged."""
-        return self.price if self.discounted_price is None else self.discounted_price
+class Charge(_Wire):
+    """One item of the bill.
+
+    Source: WaveSpeed's page on searching billings; not tried live. A prediction that waits is charged already.
+
+    Attributes:
+        billing_type: `deduct` or `refund`.
+        price_usd: as a number of the bill's own; the sign of a refund is not documented.
+        order_state: `pre` or `done`.
+    """
+
+    uuid: str = ""
+    billing_type: str = "deduct"
+    price_usd: float | None = None
+    created_at: datetime | None = None
+    order_state: str = ""
+    prediction_id: str | None = None
+    model: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ValueError("not an object")  # noqa: TRY004 - pydantic turns it into its own error
+        fields = cast("dict[str, Any]", value)
+        prediction, order = _object(fields.get("prediction")), _object(fields.get("order"))
+        found = prediction.get("uuid")
+        is_id = isinstance(found, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,200}", found) is not None
+        return {
+            "uuid": _text(fields.get("uuid"))[:200],
+            "billing_type": _text(fields.get("billing_type")) or "deduct",
+            "price_usd": _number(fields.get("price")),
+            "created_at": moment_of(fields.get("created_at")),
+            "order_state": _text(order.get("state"))[:64],
+            "prediction_id": found if is_id else None,
+            "model": _text(prediction.get("model_uuid"))[:MAX_MODEL_CHARS],
+        }
+
+
+class ChargePage(_Wire):
+    """One page of the bill; as `PredictionPage`."""
+
+    items: tuple[Charge, ...]
+    unreadable: int = 0
+    total: int | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _item_by_item(cls, value: Any) -> Any:
+        items: Any = value.get("items", "") if isinstance(value, dict) else ""
+        if items is not None and not isinstance(items, list):
+            raise ValueError("no items")
+        charges: list[Charge] = []
+        for item in cast("list[Any]", items or []):
+            try:
+                charges.append(Charge.model_validate(item))
+            except (ValidationError, RecursionError):
+                continue
+        total = _whole(cast("dict[str, Any]", value).get("total"))
+        unreadable = 1 if items is None else len(items) - len(charges)
+        return {"items": tuple(charges), "unreadable": unreadable, "total": total}
 
 
 class Balance(_Wire):
@@ -156,9 +306,99 @@ class Upload(_Wire):
 def read_envelope(body: bytes) -> Envelope | None:
     """The envelope in a body, or None where there is none (a gateway's page, half an answer, NaN, nesting bombs)."""
     try:
-        return Envelope.model_validate(from_json(body, allow_inf_nan=False))
+        return Envelope.model_validate(from_json(body, allow_inf_nan=True))
     except (ValueError, RecursionError):
         return None
+
+
+def read_body(body: bytes) -> Any:
+    """The JSON in a body, or None."""
+    try:
+        return from_json(body, allow_inf_nan=True)
+    except (ValueError, RecursionError):
+        return None
+
+
+def is_prediction(value: Any) -> bool:
+    """Whether an object is a prediction without its envelope: it has an id and a status as text."""
+    fields = _object(value)
+    return isinstance(fields.get("id"), str) and isinstance(fields.get("status"), str)
+
+
+def words_in(fields: Mapping[str, Any]) -> str:
+    """The API's own words in a body, from `message`, `error` or `detail`; empty where there are none.
+
+    Source of the other two: WaveSpeed's page on base64 outputs, and its clients.
+    """
+    return next((said for said in (_text(fields.get(name)) for name in ("message", "error", "detail")) if said), "")
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _text(value: Any, depth: int = 0) -> str:
+    """Text out of what errors come in: text, a number, an object with `message`, `msg` or `error`, a list of these."""
+    if isinstance(value, str):
+        return value[:MAX_ERROR_CHARS]
+    if value is None or isinstance(value, bool) or depth > _DEEPEST:
+        return ""
+    if isinstance(value, int | float):
+        return str(value)[:_LONGEST_NUMBER]
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        said = (_text(fields.get(name), depth + 1) for name in ("message", "msg", "error", "detail", "code"))
+        return next((each for each in said if each), "")
+    parts = [_text(item, depth + 1) for item in cast("list[Any]", value)[:_MOST_PARTS]]
+    return "; ".join(part for part in parts if part)[:MAX_ERROR_CHARS]
+
+
+_DEEPEST, _MOST_PARTS, _LONGEST_NUMBER = 4, 10, 40
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, also where it is written as text."""
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", value.strip()):
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number, also where it is written as text or as 5000.0."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if abs(value) <= LARGEST_CODE else None
+    number = _number(value)
+    return int(number) if number is not None and number.is_integer() and abs(number) <= LARGEST_MS else None
+
+
+def _url_in(item: Any) -> str | None:
+    """The URL that an output is, or that it holds under `url`."""
+    found = _object(item).get("url") if isinstance(item, dict) else item
+    is_url = isinstance(found, str) and re.match("https?://", found, re.IGNORECASE) and len(found) <= MAX_URL_CHARS
+    return found if is_url else None
+
+
+def moment_of(value: Any) -> datetime | None:
+    """Return an ISO 8601 moment in UTC; of a fraction of a second the first six digits count.
+
+    Naive datetimes are taken as UTC. Values outside datetime's range, and zero times, become None.
+    """
+    if not isinstance(value, str) or len(value) > _LONGEST_MOMENT:
+        return None
+    try:
+        moment = datetime.fromisoformat(re.sub(r"(\.[0-9]{6})[0-9]+", r"\1", value.strip()))
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.year >= FIRST_YEAR else None
+
+
+_LONGEST_MOMENT = 64
 
 
 def read_data(kind: type[T], data: Any, *, what: str) -> T:

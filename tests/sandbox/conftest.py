@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, closing
@@ -15,6 +16,7 @@ import pytest
 from animatic.ledger import liveness, operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.records import Record
+from animatic.money import Quote, limit_microusd, microusd
 from animatic.pacing import Limits
 from animatic.reconcile import Reconciled, reconcile
 from animatic.recovery import recover
@@ -29,7 +31,15 @@ from animatic.wavespeed.client import WaveSpeedClient
 
 STILL = "https://stills.example/a.png"
 PROVIDER = "sandbox"
-PRICES_USD = {(DEFAULT_MODEL, duration, "16:9"): usd for duration, usd in {"5s": 2.5, "8s": 4.0}.items()}
+PRICES_USD = {"5s": 2.5, "8s": 4.0}
+
+
+def quotes(prices_usd: dict[str, float]) -> dict[Any, Quote]:
+    """Prices of durations, as if they had just been quoted."""
+    return {
+        (DEFAULT_MODEL, duration, "16:9"): Quote(microusd(usd), asked_at_s=time.time())
+        for duration, usd in prices_usd.items()
+    }
 
 
 @dataclass
@@ -106,7 +116,10 @@ class Studio:
         where = url or (self.sandbox.url if self.sandbox else "")
         wavespeed = await self._stack.enter_async_context(WaveSpeedClient(where, "sandbox-key", **(client or {})))
         await recover(desk, self.ledger, wavespeed.latest_time)
-        usual = {"limits": Limits(1_000, 100), "poll_floor_s": 0.05, "take_deadline_s": 15.0, "prices_usd": PRICES_USD}
+        usual = {"limits": Limits(1_000, 100), "poll_floor_s": 0.05, "take_deadline_s": 15.0}
+        if (max_usd := terms.pop("max_usd", None)) is not None:
+            terms["max_microusd"] = limit_microusd(max_usd)
+        terms = {"quotes": quotes(terms.pop("prices_usd", PRICES_USD))} | terms
         terms = {"run_id": run_id, "provider": PROVIDER} | usual | terms
         lines: list[str] = []
         shoot = Shoot(Terms(**terms), wavespeed, desk, receipts, Tally(), lines.append)

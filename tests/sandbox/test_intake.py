@@ -66,4 +66,4 @@ async def test_a_plan_knows_what_the_ledger_knows(studio: Any, manifest_uri: str
     plan = await intake.plan_against(f"sqlite:///{studio.ledger}", manifest, BuyingPolicy())
     assert [take.shot.prompt for take in plan.takes_to_buy()] == ["push in"]
     assert plan.settled == {State.COMPLETED: 1}
-    assert plan.cost_usd({priced_by(remote.shot): 2.5}) == 2.5
+    assert plan.cost({priced_by(remote.shot): 2_500_000}) == 2_500_000

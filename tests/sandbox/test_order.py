@@ -16,6 +16,7 @@ import httpx
 import pytest
 from ports import free_port
 
+from animatic.money import as_number
 from animatic.errors import ApiBusyError, ApiUnreachableError
 from animatic.ledger import operations
 from animatic.pacing import Limits
@@ -88,7 +89,7 @@ async def test_while_the_api_is_away_nothing_is_bought_and_the_same_call_later_c
     await run.see_through(takes)
     assert isinstance(run.error, ApiUnreachableError)
     assert await studio.states(takes) == {"unsent": 5}
-    assert studio.rows("SELECT committed_usd FROM run") == [(0.0,)]
+    assert studio.rows("SELECT committed_microusd FROM run") == [(0,)]
 
     await studio.open_sandbox(port=port)
     run.error = None
@@ -297,7 +298,7 @@ async def test_nothing_is_sent_once_the_run_has_stopped_not_even_what_was_just_i
     run.desk.do_within = do_and_stop
     await run.see_through(takes)
     assert run.error is None
-    assert (studio.accepted, studio.rows("SELECT committed_usd FROM run")) == ([], [(0.0,)])
+    assert (studio.accepted, studio.rows("SELECT committed_microusd FROM run")) == ([], [(0,)])
     assert (await studio.states(takes))["unsent"] >= 1
 
 
@@ -335,7 +336,7 @@ async def test_a_price_that_nobody_asked_for_is_asked_before_a_budget_is_spent(s
     await studio.open_sandbox()
     takes = studio.takes("one", "two", "three")
     run = await studio.run(takes, prices_usd={}, max_usd=5.0)
-    assert (len(studio.accepted), run.tally.committed_usd) == (2, 5.0)
+    assert (len(studio.accepted), as_number(run.tally.reserved.cost_microusd)) == (2, 5.0)
     assert "max-usd" in run.shoot.halt.reason
 
 

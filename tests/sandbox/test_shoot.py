@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from animatic.money import as_number
 from animatic.errors import LedgerUnusableError, LocationError
 from animatic.pacing import Limits
 from animatic.shots import DEFAULT_MODEL
@@ -24,7 +25,7 @@ async def test_every_take_is_bought_once_and_a_second_run_buys_nothing(studio: A
     assert await studio.states(takes) == {"completed": 40}
     assert studio.bought == dict.fromkeys((take.shot.prompt for take in takes), 2)
     tally = first.tally
-    assert (tally.submissions, tally.committed_usd, tally.spent_usd, tally.in_flight) == (40, 100.0, 100.0, 0)
+    assert (tally.submissions, as_number(tally.reserved.cost_microusd), tally.in_flight) == (40, 100.0, 0)
     assert tally.by_state() == Counter({State.COMPLETED: 40})
     before = await studio.stats()
 
@@ -44,7 +45,7 @@ async def test_the_ledger_holds_what_the_api_gave(studio: Any) -> None:
         record = records[f"{prompt}/1"]
         assert record.prediction_id == each.id
         assert record.outputs == (f"{studio.sandbox.url}/outputs/{each.id}/1.mp4",)
-        assert (record.inference_ms, record.attempts, record.cost_usd) == (120, 1, 2.5)
+        assert (record.inference_ms, record.attempts, record.quoted_microusd) == (120, 1, 2_500_000)
         assert record.polls >= 1
         assert record.created_at <= record.completed_at
         assert each.model == DEFAULT_MODEL
@@ -200,9 +201,9 @@ async def test_a_failure_of_their_own_is_bought_again_up_to_attempts(studio: Any
         "[sandbox:moderated]": 1,
     }
     assert await studio.states(takes) == {"failed": 4}
-    assert run.tally.committed_usd == 20.0
+    assert as_number(run.tally.reserved.cost_microusd) == 20.0
     record = (await studio.records(takes))["[sandbox:fails]/1"]
-    assert (record.attempts, record.cost_usd) == (3, 7.5)
+    assert (record.attempts, record.quoted_microusd) == (3, 7_500_000)
     again = await studio.run(takes, policy=BuyingPolicy(attempts=3))
     assert again.tally.submissions == 0
 
@@ -242,9 +243,9 @@ async def test_a_busy_api_is_waited_for_without_a_second_purchase(studio: Any) -
     assert studio.bought == {"[sandbox:busy=1]": 1, "push in": 1}
     assert (await studio.stats())["refused_busy"] == 1
     assert studio.rows("SELECT attempt_no FROM attempt") == [(1,), (1,)]
-    assert (run.tally.submissions, run.tally.committed_usd) == (2, 5.0)
+    assert (run.tally.submissions, as_number(run.tally.reserved.cost_microusd)) == (2, 5.0)
     assert any(line.startswith("s1 take 1: submit: WaveSpeed answered 429") for line in run.lines)
-    assert studio.rows("SELECT committed_usd FROM run") == [(5.0,)]
+    assert studio.rows("SELECT committed_microusd FROM run") == [(5_000_000,)]
 
 
 @pytest.mark.parametrize(
@@ -259,7 +260,7 @@ async def test_an_account_that_is_refused_stops_buying_and_the_next_run_buys_the
     assert run.error is None
     assert code in run.shoot.halt.reason
     assert (len(studio.accepted), await studio.states(takes)) == (2, {"completed": 2, "unsent": 1})
-    assert studio.rows("SELECT committed_usd FROM run") == [(5.0,)]
+    assert studio.rows("SELECT committed_microusd FROM run") == [(5_000_000,)]
     await studio.run(takes)
     assert studio.bought == dict.fromkeys((take.shot.prompt for take in takes), 1)
     assert await studio.states(takes) == {"completed": 6}
@@ -316,7 +317,7 @@ async def test_the_budget_stops_buying_to_the_cent_and_the_rest_is_for_another_d
     run = await studio.run(takes, max_usd=10.0)
     assert run.error is None
     assert "does not fit into what is left of --max-usd 10" in run.shoot.halt.reason
-    assert (len(studio.accepted), run.tally.committed_usd) == (4, 10.0)
+    assert (len(studio.accepted), as_number(run.tally.reserved.cost_microusd)) == (4, 10.0)
     assert await studio.states(takes) == {"completed": 4}
     await studio.run(takes, max_usd=12.5)
     assert await studio.states(takes) == {"completed": 9}
@@ -415,5 +416,5 @@ async def test_another_model_or_length_is_another_take(studio: Any) -> None:
     await studio.open_sandbox()
     takes = [*studio.takes("push in"), *studio.takes("push in", duration="8s", aspect_ratio="16:9")]
     run = await studio.run(takes)
-    assert run.tally.committed_usd == 6.5
+    assert as_number(run.tally.reserved.cost_microusd) == 6.5
     assert sorted(each.inputs["duration"] for each in studio.accepted) == ["5s", "8s"]

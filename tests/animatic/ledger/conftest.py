@@ -13,7 +13,8 @@ import pytest
 
 from animatic.ledger import operations
 from animatic.ledger.desk import LedgerDesk
-from animatic.ledger.records import Finish, Intent
+from animatic.ledger.records import Accepted, Finish, Intent
+from animatic.money import as_number, microusd
 from animatic.takes import BuyingPolicy, State
 
 INTENT = Intent(
@@ -25,8 +26,8 @@ INTENT = Intent(
     run_id="run-1",
     policy=BuyingPolicy(),
     image_url="https://stills.example/a.png",
-    cost_usd=2.5,
-    max_usd=None,
+    quoted_microusd=2_500_000,
+    max_microusd=None,
     nonce="n1",
     window_from=datetime(2026, 3, 1, 12, tzinfo=UTC),
     window_to=datetime(2026, 3, 1, 12, 1, tzinfo=UTC),
@@ -48,15 +49,22 @@ class Ledger:
         await self.do("begin_run", run_id, "shots.csv", "here", 1)
 
     def intent(self, fingerprint: str = "f" * 64, **changes: Any) -> Intent:
+        for name, new in (("cost_usd", "quoted_microusd"), ("max_usd", "max_microusd")):
+            if name in changes:
+                amount = changes.pop(name)
+                changes[new] = None if amount is None else microusd(amount)
         return replace(INTENT, fingerprint=fingerprint, **changes)
 
     async def intend(self, fingerprint: str = "f" * 64, **changes: Any) -> int:
-        return await self.do("intend", self.intent(fingerprint, **changes))
+        return (await self.do("intend", self.intent(fingerprint, **changes))).attempt_id
+
+    async def accept(self, attempt_id: int, prediction_id: str, status: str | None = "created", **more: Any) -> bool:
+        return await self.do("accept", attempt_id, Accepted(prediction_id, status, **more))
 
     async def buy(self, fingerprint: str = "f" * 64, **changes: Any) -> int:
         """An attempt that was accepted under the id `p-<fingerprint>-<attempt>`."""
         attempt_id = await self.intend(fingerprint, **changes)
-        await self.do("accept", attempt_id, f"p-{fingerprint[:8]}-{attempt_id}", "created")
+        await self.accept(attempt_id, f"p-{fingerprint[:8]}-{attempt_id}")
         return attempt_id
 
     async def finish(self, attempt_id: int, polls: int = 1, **changes: Any) -> None:
@@ -68,8 +76,8 @@ class Ledger:
     async def find(self, fingerprint: str = "f" * 64, run_id: str = "run-1") -> Any:
         return (await self.do("look_up", [fingerprint], run_id)).get(fingerprint)
 
-    async def committed_usd(self, run_id: str = "run-1") -> float:
-        return await self.do("committed_usd", run_id)
+    async def committed_usd(self, run_id: str = "run-1") -> float | None:
+        return as_number((await self.do("reserved_by", run_id)).cost_microusd)
 
     def rows(self, sql: str, *values: Any) -> list[Any]:
         """Read through a connection of its own, as another process would."""

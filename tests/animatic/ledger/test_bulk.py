@@ -31,7 +31,7 @@ def attempt(chance: random.Random, fingerprint: str, number: int, state: State) 
         "run_id": maybe(["run-0", "run-1", "run-2"]),
         "allowed_by": "plan",
         "image_url": "https://stills.example/a.png",
-        "cost_usd": maybe([None, 2.5, 2.5, 4.0, 0.1]),
+        "quoted_microusd": maybe([None, 2_500_000, 2_500_000, 4_000_000, 100_000]),
         "intent_at": NOON,
         "submitted_at": maybe([None, NOON]),
         "completed_at": maybe([None, NOON + timedelta(microseconds=chance.randrange(10**9))]),

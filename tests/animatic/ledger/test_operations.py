@@ -21,7 +21,7 @@ async def test_an_intent_is_there_before_anything_else(ledger: Any) -> None:
     await ledger.intend()
     record = await ledger.find()
     assert (record.state, record.run_id, record.tried_here) == (State.SUBMITTING, "run-1", True)
-    assert (record.attempts, record.cost_usd, record.prediction_id) == (0, 0, None)
+    assert (record.attempts, record.quoted_microusd, record.prediction_id) == (0, 0, None)
 
 
 async def test_a_take_from_intent_to_clip(ledger: Any) -> None:
@@ -32,7 +32,7 @@ async def test_a_take_from_intent_to_clip(ledger: Any) -> None:
     record = await ledger.find()
     assert (record.state, record.prediction_status, record.polls) == (State.COMPLETED, "completed", 7)
     assert (record.outputs, record.has_nsfw_contents) == (("https://cdn.example/1.mp4",), (True,))
-    assert (record.inference_ms, record.attempts, record.cost_usd, record.error) == (4_000, 1, 2.5, None)
+    assert (record.inference_ms, record.attempts, record.quoted_microusd, record.error) == (4_000, 1, 2_500_000, None)
     assert record.created_at == datetime(2026, 3, 1, 12, tzinfo=UTC)
     assert record.submitted_at <= record.completed_at <= datetime.now(UTC)
 
@@ -55,7 +55,7 @@ async def test_an_intent_of_a_run_that_never_began_is_refused(ledger: Any) -> No
 async def test_what_was_not_bought_gives_its_price_back(ledger: Any, to: State) -> None:
     attempt_id = await ledger.intend()
     if to is State.SUBMITTED:
-        await ledger.do("accept", attempt_id, "p1", "created")
+        await ledger.accept(attempt_id, "p1")
     else:
         await ledger.conclude(attempt_id, to, 400, "why")
     was_bought = to in {State.SUBMITTED, State.UNKNOWN, State.HELD}
@@ -81,7 +81,7 @@ async def test_an_attempt_that_was_paid_is_never_written_over(ledger: Any) -> No
     assert first != second
     await ledger.finish(second)
     record = await ledger.find()
-    assert (record.state, record.attempts, record.bought_here, record.cost_usd) == (State.COMPLETED, 2, 2, 5.0)
+    assert (record.state, record.attempts, record.bought_here, record.quoted_microusd) == (State.COMPLETED, 2, 2, 5_000_000)
     assert ledger.rows("SELECT attempt_no, state, allowed_by FROM attempt ORDER BY attempt_no") == [
         (1, "failed", "plan"),
         (2, "completed", "attempts"),
@@ -99,8 +99,8 @@ async def test_what_this_run_bought_is_told_from_what_others_bought(ledger: Any)
 
 
 async def test_of_two_takes_with_one_prediction_both_are_held(ledger: Any) -> None:
-    await ledger.do("accept", await ledger.intend(), "p1", "created")
-    assert not await ledger.do("accept", await ledger.intend(FAR), "p1", "created")
+    await ledger.accept(await ledger.intend(), "p1")
+    assert not await ledger.accept(await ledger.intend(FAR), "p1")
     near, far = await ledger.find(), await ledger.find(FAR)
     assert (near.state, near.prediction_id) == (State.HELD, "p1")
     assert (far.state, far.prediction_id) == (State.HELD, None)
@@ -112,9 +112,9 @@ async def test_of_two_takes_with_one_prediction_both_are_held(ledger: Any) -> No
 
 async def test_a_final_take_stays_final_whoever_is_given_its_prediction(ledger: Any) -> None:
     attempt_id = await ledger.intend()
-    await ledger.do("accept", attempt_id, "p1", "created")
+    await ledger.accept(attempt_id, "p1")
     await ledger.finish(attempt_id)
-    assert not await ledger.do("accept", await ledger.intend(FAR), "p1", "created")
+    assert not await ledger.accept(await ledger.intend(FAR), "p1")
     assert (await ledger.find()).state is State.COMPLETED
     assert (await ledger.find(FAR)).state is State.HELD
     ((remarked, text),) = ledger.rows("SELECT attempt_id, text FROM remark")
@@ -124,9 +124,9 @@ async def test_a_final_take_stays_final_whoever_is_given_its_prediction(ledger: 
 
 async def test_an_id_that_comes_twice_to_the_same_attempt_is_refused_as_any_second_end(ledger: Any) -> None:
     attempt_id = await ledger.intend()
-    await ledger.do("accept", attempt_id, "p1", "created")
+    await ledger.accept(attempt_id, "p1")
     with pytest.raises(LedgerError, match="found state submitted"):
-        await ledger.do("accept", attempt_id, "p1", "created")
+        await ledger.accept(attempt_id, "p1")
 
 
 async def test_an_attempt_has_at_most_so_many_remarks_and_none_is_endless(ledger: Any) -> None:
@@ -316,7 +316,7 @@ async def test_history_is_of_this_provider_newest_first_and_in_seconds(ledger: A
 async def test_an_unknown_price_makes_the_whole_cost_unknown(ledger: Any) -> None:
     await ledger.finish(await ledger.buy(cost_usd=None), state=State.FAILED, error_code=5000)
     await ledger.buy(cost_usd=2.5, policy=BuyingPolicy(attempts=2))
-    assert (await ledger.find()).cost_usd is None
+    assert (await ledger.find()).quoted_microusd is None
     assert await ledger.committed_usd() == 2.5
 
 
@@ -360,7 +360,7 @@ async def test_what_another_run_bought_in_vain_meanwhile_is_not_bought_again_wit
 ) -> None:
     attempt_id = await ledger.intend()
     if ended is State.FAILED:
-        await ledger.do("accept", attempt_id, "p1", "created")
+        await ledger.accept(attempt_id, "p1")
         await ledger.finish(attempt_id, state=ended, outputs=(), error_code=5000)
     else:
         await ledger.conclude(attempt_id, ended, 400)

@@ -9,6 +9,7 @@ import pytest
 from animatic.errors import FixInputError
 from animatic.evidence import Candidate, Scan, Span
 from animatic.ledger import settling
+from animatic.ledger.records import Accepted
 from animatic.takes import State
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -80,14 +81,14 @@ async def test_what_was_held_by_the_list_is_judged_again(ledger: Any) -> None:
 
 
 async def test_two_takes_with_one_id_are_not_for_the_list(ledger: Any) -> None:
-    await ledger.do("accept", await ledger.intend(), "p1", "created")
-    await ledger.do("accept", await ledger.intend(FAR), "p1", "created")
+    await ledger.accept(await ledger.intend(), "p1")
+    await ledger.accept(await ledger.intend(FAR), "p1")
     assert await ledger.desk.do(settling.claims, "sandbox") == []
     assert (await settle(ledger)).counts == {}
 
 
 async def test_bound_predictions_are_nobodys_candidates_and_no_orphans(ledger: Any) -> None:
-    await ledger.do("accept", await ledger.intend(FAR), "p1", "created")
+    await ledger.accept(await ledger.intend(FAR), "p1")
     await unknown(ledger)
     settled = await settle(ledger, candidate())
     assert (settled.adopted, settled.orphans) == ([], [])
@@ -101,7 +102,7 @@ async def test_orphans_are_kept_until_they_find_their_take(ledger: Any) -> None:
     (orphan,) = await ledger.desk.do(settling.orphans, "sandbox")
     assert (orphan.prediction_id, orphan.created_at) == ("p9", NOON - timedelta(hours=1))
     assert await ledger.desk.do(settling.orphans, "elsewhere") == []
-    await ledger.do("accept", await ledger.intend(FAR), "p9", "created")
+    await ledger.accept(await ledger.intend(FAR), "p9")
     assert await ledger.desk.do(settling.orphans, "sandbox") == []
 
 
@@ -124,15 +125,15 @@ async def test_an_intent_from_before_there_were_windows_gets_a_wide_one(ledger: 
 
 async def test_a_receipt_binds_what_a_dead_run_was_told_and_only_once(ledger: Any) -> None:
     attempt_id = await ledger.intend()
-    assert await ledger.desk.do(settling.redeem_id, attempt_id, "n1", "p1", "created")
-    assert not await ledger.desk.do(settling.redeem_id, attempt_id, "n1", "p1", "created")
+    assert await ledger.desk.do(settling.redeem_accepted, attempt_id, "n1", Accepted("p1", "created"))
+    assert not await ledger.desk.do(settling.redeem_accepted, attempt_id, "n1", Accepted("p1", "created"))
     record = await ledger.find()
     assert (record.state, record.prediction_id) == (State.SUBMITTED, "p1")
 
 
 async def test_a_receipt_for_another_intent_changes_nothing(ledger: Any) -> None:
     attempt_id = await ledger.intend()
-    assert not await ledger.desk.do(settling.redeem_id, attempt_id, "n0", "p1", "created")
+    assert not await ledger.desk.do(settling.redeem_accepted, attempt_id, "n0", Accepted("p1", "created"))
     assert not await ledger.desk.do(settling.redeem_no, attempt_id, "n0", State.REJECTED, 400, "no", NOON)
     assert (await ledger.find()).state is State.SUBMITTING
 
@@ -154,8 +155,8 @@ async def test_a_receipt_that_says_no_settles_what_was_unknown(ledger: Any) -> N
 
 
 async def test_a_person_may_adopt_and_the_other_of_a_pair_loses_the_id(ledger: Any) -> None:
-    await ledger.do("accept", await ledger.intend(), "p1", "created")
-    await ledger.do("accept", await ledger.intend(FAR), "p1", "created")
+    await ledger.accept(await ledger.intend(), "p1")
+    await ledger.accept(await ledger.intend(FAR), "p1")
     assert await ledger.desk.do(settling.adopt_by_hand, "sandbox", FAR[:12], "p1") == FAR
     near, far = await ledger.find(), await ledger.find(FAR)
     assert (near.state, near.prediction_id, far.state, far.prediction_id) == (State.HELD, None, State.SUBMITTED, "p1")
@@ -195,7 +196,7 @@ async def test_a_take_that_is_settled_is_left_alone(ledger: Any) -> None:
 
 
 async def test_a_prediction_of_another_take_is_not_given_away(ledger: Any) -> None:
-    await ledger.do("accept", await ledger.intend(FAR), "p1", "created")
+    await ledger.accept(await ledger.intend(FAR), "p1")
     await unknown(ledger)
     with pytest.raises(FixInputError, match="belongs to take aaaaaaaaaaaa, which is submitted"):
         await ledger.desk.do(settling.adopt_by_hand, "sandbox", NEAR, "p1")

@@ -1,0 +1,119 @@
+"""Look once at what an account has made lately, before a new ledger buys. Buys nothing.
+
+A new ledger knows of nothing; the account's own list does. Where the list echoes inputs, takes of the plan are found in
+it; where it does not, how many predictions there are is all that can be said.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from animatic.canonical import canonical_still, canonical_text
+from animatic.errors import NeverAgainError, TryLaterError
+from animatic.evidence import LIST_REACHES
+from animatic.shots import Take
+from animatic.wavespeed.client import WaveSpeedClient
+from animatic.wavespeed.wire import ListedPrediction
+
+PAGE_SIZE = 100
+MOST_PAGES = 50
+"""A look, not a scan: 5,000 predictions of each model."""
+
+MOST_NAMED = 20
+
+
+@dataclass(slots=True)
+class Found:
+    """What the list shows of the last 7 days.
+
+    Attributes:
+        made: predictions of the models of the plan.
+        is_all: whether the list was read to its end.
+        takes: names of takes of the plan that have been made already, by all that the list echoes.
+        echoes: whether any prediction showed its inputs.
+        problem: why it could not be read, if so.
+    """
+
+    made: int = 0
+    is_all: bool = True
+    takes: list[str] = field(default_factory=list[str])
+    echoes: bool = False
+    problem: str | None = None
+
+    def lines(self) -> list[str]:
+        """What a person should read before anything is bought."""
+        if self.problem is not None:
+            return [
+                f"the account's list of predictions cannot be read ({self.problem}), so what it has made is not known"
+            ]
+        if not self.made:
+            return []
+        least = "" if self.is_all else "at least "
+        head = f"this account made {least}{self.made:,} predictions of these models in the last 7 days"
+        if not self.echoes:
+            return [f"{head}; the list does not say of what. If this plan is among them, it would be bought again"]
+        if not self.takes:
+            return [f"{head}; none of them is of this plan"]
+        named = ", ".join(self.takes[:MOST_NAMED])
+        more = f" and {len(self.takes) - MOST_NAMED:,} more" if len(self.takes) > MOST_NAMED else ""
+        return [
+            f"{head}; {len(self.takes):,} takes of this plan were made already: {named}{more}. They would be bought again. "
+            "Take over what a results table knows of them with: animatic ledger import RESULTS"
+        ]
+
+
+async def find_in_list(client: WaveSpeedClient, takes: Iterable[Take], models: Sequence[str]) -> Found:
+    """Read the list of each model, and find takes of the plan in it, one prediction for each."""
+    found = Found()
+    await client.learn_time()
+    listed: list[ListedPrediction] = []
+    for model in models:
+        try:
+            listed += await _listed(client, model, found)
+        except (TryLaterError, NeverAgainError) as error:
+            found.problem = str(error)
+            return found
+    found.made = len(listed)
+    made: dict[tuple[str, ...], int] = {}
+    for each in listed:
+        if each.inputs is not None:
+            found.echoes = True
+            for key in _keys_of(each.inputs):
+                made[key] = made.get(key, 0) + 1
+    if found.echoes:
+        for take in takes:
+            key = _key_of(take)
+            if made.get(key):
+                made[key] -= 1
+                found.takes.append(take.name)
+    return found
+
+
+async def _listed(client: WaveSpeedClient, model: str, found: Found) -> list[ListedPrediction]:
+    after, before = client.clock.earliest() - LIST_REACHES, client.clock.latest() + timedelta(minutes=1)
+    listed: dict[str, ListedPrediction] = {}
+    for number in range(1, MOST_PAGES + 1):
+        page = await client.list_predictions(
+            page=number, page_size=PAGE_SIZE, model=model, created_after=after, created_before=before
+        )
+        new = {each.id: each for each in page.items if each.id not in listed}
+        if not new:
+            break
+        listed |= new
+    else:
+        found.is_all = False
+    return list(listed.values())
+
+
+def _key_of(take: Take) -> tuple[str, ...]:
+    """What tells a take in the list; of a local still, which was uploaded under a URL of its own, all but the still."""
+    shot = take.shot
+    still = "" if shot.is_local else canonical_still(shot.still)
+    return (canonical_text(shot.prompt), still, shot.aspect_ratio, shot.duration)
+
+
+def _keys_of(inputs: dict[str, object]) -> list[tuple[str, ...]]:
+    """The keys of a prediction: with its image, and without."""
+    prompt = canonical_text(str(inputs.get("prompt", "")))
+    rest = (str(inputs.get("aspect_ratio", "")), str(inputs.get("duration", "")))
+    return [(prompt, canonical_still(str(inputs.get("image", ""))), *rest), (prompt, "", *rest)]

@@ -1,0 +1,191 @@
+"""The canonical form of a request: what two rows may differ in and still ask for the same take. Pure.
+
+What is sent is always the row as it is written; only fingerprints and comparisons use these forms.
+
+    text        line ends, Unicode normal form (NFC), blanks and zero-width characters at the ends
+    image URL   case of scheme and host, the default port, the fragment, query parameters that only authorise
+    provider    case, default or empty port, leading zeros of the port, a final dot or slash, `localhost`
+
+Which query parameters only authorise is said by one table, `SIGNATURES`. A parameter that is not in it stays: to strip
+one that chooses the picture would give one row the clip of another.
+"""
+
+import ipaddress
+import re
+import unicodedata
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+_ZERO_WIDTH = "\u200b\u200c\u200d\u2060\ufeff\u180e\u00ad"
+_EDGES = re.compile(rf"\A[\s{_ZERO_WIDTH}]+|[\s{_ZERO_WIDTH}]+\Z")
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Query parameters with which one kind of storage signs a URL.
+
+    Attributes:
+        required: all of them must be there; then `stripped` go. Names are compared as they are spelled.
+        hosts: matches the hosts that it is believed of; empty: any host, where the names can mean nothing else.
+        source: the page that names the parameters.
+    """
+
+    name: str
+    required: frozenset[str]
+    stripped: frozenset[str]
+    source: str
+    hosts: str = ""
+
+
+SIGNATURES = (
+    Signature(
+        "Amazon S3, signature version 4",
+        frozenset({"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature"}),
+        frozenset({
+            "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders",
+            "X-Amz-Signature", "X-Amz-Security-Token", "X-Amz-Content-Sha256",
+        }),
+        "docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html",
+    ),
+    Signature(
+        "Amazon S3, signature version 2",
+        frozenset({"AWSAccessKeyId", "Signature", "Expires"}),
+        frozenset({"AWSAccessKeyId", "Signature", "Expires", "x-amz-security-token"}),
+        "docs.aws.amazon.com/AmazonS3/latest/userguide/RESTAuthentication.html",
+    ),
+    Signature(
+        "Google Cloud Storage, V4",
+        frozenset({"X-Goog-Algorithm", "X-Goog-Credential", "X-Goog-Signature"}),
+        frozenset({
+            "X-Goog-Algorithm", "X-Goog-Credential", "X-Goog-Date", "X-Goog-Expires", "X-Goog-SignedHeaders",
+            "X-Goog-Signature",
+        }),
+        "cloud.google.com/storage/docs/authentication/signatures",
+    ),
+    Signature(
+        "Google Cloud Storage, V2",
+        frozenset({"GoogleAccessId", "Signature", "Expires"}),
+        frozenset({"GoogleAccessId", "Signature", "Expires"}),
+        "cloud.google.com/storage/docs/access-control/signed-urls-v2",
+    ),
+    Signature(
+        "Azure Storage, shared access signature",
+        frozenset({"sig", "sv"}),
+        frozenset({
+            "sv", "ss", "srt", "sr", "sp", "st", "se", "sip", "spr", "si", "sig", "sdd", "saoid", "suoid", "scid",
+            "skoid", "sktid", "skt", "ske", "sks", "skv", "ses",
+        }),
+        "learn.microsoft.com/rest/api/storageservices/create-service-sas",
+        r"[a-z0-9-]+\.(?:blob|dfs|file)\.(?:core\.windows\.net|core\.chinacloudapi\.cn|core\.usgovcloudapi\.net)",
+    ),
+    Signature(
+        "Amazon CloudFront, canned policy",
+        frozenset({"Key-Pair-Id", "Signature", "Expires"}),
+        frozenset({"Key-Pair-Id", "Signature", "Expires", "Hash-Algorithm"}),
+        "docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-signed-urls.html",
+    ),
+    Signature(
+        "Amazon CloudFront, custom policy",
+        frozenset({"Key-Pair-Id", "Signature", "Policy"}),
+        frozenset({"Key-Pair-Id", "Signature", "Policy", "Hash-Algorithm"}),
+        "docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-signed-urls.html",
+    ),
+    Signature(
+        "Discord attachments",
+        frozenset({"ex", "is", "hm"}),
+        frozenset({"ex", "is", "hm"}),
+        "discord.com/developers/docs/reference#signed-attachment-cdn-urls",
+        r"(?:cdn\.discordapp\.com|media\.discordapp\.net)",
+    ),
+    Signature(
+        "Alibaba Cloud OSS, signature version 1",
+        frozenset({"OSSAccessKeyId", "Signature", "Expires"}),
+        frozenset({"OSSAccessKeyId", "Signature", "Expires", "security-token"}),
+        "www.alibabacloud.com/help/en/oss/developer-reference/ddd-signatures-to-urls",
+    ),
+    Signature(
+        "Alibaba Cloud OSS, signature version 4",
+        frozenset({"x-oss-signature-version", "x-oss-credential", "x-oss-signature"}),
+        frozenset({
+            "x-oss-signature-version", "x-oss-credential", "x-oss-date", "x-oss-expires", "x-oss-signature",
+            "x-oss-security-token", "x-oss-additional-headers",
+        }),
+        "www.alibabacloud.com/help/en/oss/developer-reference/add-signatures-to-urls",
+    ),
+)  # fmt: skip
+
+_SIGNED = re.compile(r"[?&](?:X-Amz-Signature|X-Goog-Signature|x-oss-signature|Signature|sig|hm)=")
+_USUAL_URL = re.compile(r"https://[a-z0-9.-]+/[^?#]*")
+
+
+def canonical_text(text: str) -> str:
+    """Return a text without what two equal requests may differ in."""
+    if not text.isascii() and not unicodedata.is_normalized("NFC", text):
+        text = unicodedata.normalize("NFC", text)
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if text.isascii() and text and text[0] > " " and text[-1] > " ":
+        return text
+    return _EDGES.sub("", text)
+
+
+def canonical_still(still: str) -> str:
+    """Return what identifies a still: the canonical form of a URL; the hash of a local one as it is."""
+    return canonical_url(still) if "://" in still else still
+
+
+def canonical_url(url: str) -> str:
+    """Return a URL without what two addresses of the same picture may differ in; as it is where it cannot be read."""
+    if _USUAL_URL.fullmatch(url):
+        return url
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return url
+    if not host:
+        return url
+    scheme = parts.scheme.lower()
+    place = f"[{host}]" if ":" in host else host
+    place = place if port is None or port == _DEFAULT_PORTS.get(scheme) else f"{place}:{port}"
+    user = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
+    before, _, _ = url.partition("#")
+    address, mark, query = before.partition("?")
+    path = address[address.index("://") + 3 + len(parts.netloc) :]
+    if mark and _SIGNED.search(f"?{query}"):
+        query = _without_signature(host, query)
+        mark = mark if query else ""
+    return f"{scheme}://{user}{place}{path}{mark}{query}"
+
+
+def _without_signature(host: str, query: str) -> str:
+    """Return the query without the parameters of the first signature that fits; the others in their order."""
+    pairs = query.split("&")
+    names = {pair.partition("=")[0] for pair in pairs}
+    for each in SIGNATURES:
+        if each.required <= names and (not each.hosts or re.fullmatch(each.hosts, host)):
+            return "&".join(pair for pair in pairs if pair.partition("=")[0] not in each.stripped)
+    return query
+
+
+def canonical_provider(base_url: str) -> str:
+    """Return the provider behind a base URL: `https://api.wavespeed.ai` for each of its spellings.
+
+    Anything that is no URL (the embedded sandbox has a name) stays as it is.
+    """
+    parts = urlsplit(base_url)
+    if not parts.netloc:
+        return base_url
+    host = (parts.hostname or "").rstrip(".")
+    if host == "localhost":
+        host = "127.0.0.1"
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        place = host
+    else:
+        place = f"[{address.compressed}]" if address.version == 6 else str(address)
+    scheme = parts.scheme.lower()
+    port = parts.port
+    return f"{scheme}://{place}" if port in {None, _DEFAULT_PORTS.get(scheme)} else f"{scheme}://{place}:{port}"

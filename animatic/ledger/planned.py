@@ -1,0 +1,118 @@
+"""Which shots asked for which takes: written once for each change of a manifest, read by `ledger show`."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from animatic.ledger import aliases
+from animatic.ledger.operations import aware, now
+from animatic.ledger.schema import ATTEMPT, MANIFEST, PLANNED, RUN, TAKE
+
+MOST_TAKES_SHOWN = 1_000
+
+
+class Asked(NamedTuple):
+    """One take as a row of a manifest asks for it."""
+
+    row: int
+    take: int
+    storyboard: str
+    shot_id: str
+    fingerprint: str
+
+
+def is_new(db: sa.Connection, provider: str) -> bool:
+    """Whether a ledger holds no take of this provider."""
+    return db.execute(sa.select(TAKE.c.fingerprint).where(TAKE.c.provider == provider).limit(1)).first() is None
+
+
+def content_of(db: sa.Connection, uri: str) -> str | None:
+    """Return what a manifest held when it was last planned, or None where it never was."""
+    return db.execute(sa.select(MANIFEST.c.content).where(MANIFEST.c.uri == uri)).scalar()
+
+
+def add(db: sa.Connection, uri: str, asked: Sequence[Asked]) -> None:
+    """Write down takes that a manifest asks for; those that are there already change nothing."""
+    manifest_id = _manifest_id(db, uri)
+    planned_at = now().isoformat(sep=" ")
+    db.exec_driver_sql(
+        "INSERT INTO planned (manifest_id, \"row\", take, storyboard, shot_id, fingerprint, planned_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        [(manifest_id, *each, planned_at) for each in asked],
+    )
+
+
+def finish(db: sa.Connection, uri: str, content: str) -> None:
+    """Write down that all of what a manifest holds now is there."""
+    db.execute(MANIFEST.update().where(MANIFEST.c.manifest_id == _manifest_id(db, uri)).values(content=content))
+
+
+def _manifest_id(db: sa.Connection, uri: str) -> int:
+    found = db.execute(sa.select(MANIFEST.c.manifest_id).where(MANIFEST.c.uri == uri)).scalar()
+    if found is not None:
+        return int(found)
+    made = db.execute(MANIFEST.insert().values(uri=uri, content=""))
+    return int((made.inserted_primary_key or (0,))[0])
+
+
+def manifests_with(db: sa.Connection, shot_id: str) -> list[str]:
+    """Return the manifests that have a shot of this name."""
+    rows = db.execute(
+        sa.select(MANIFEST.c.uri)
+        .join(PLANNED, PLANNED.c.manifest_id == MANIFEST.c.manifest_id)
+        .where(PLANNED.c.shot_id == shot_id)
+        .distinct()
+        .order_by(MANIFEST.c.uri)
+    )
+    return [row.uri for row in rows]
+
+
+def takes_of_shot(db: sa.Connection, shot_id: str, uri: str) -> list[dict[str, Any]]:
+    """Return each take that a shot has asked for, oldest first: row, take, storyboard, fingerprint, planned_at."""
+    rows = db.execute(
+        sa.select(
+            *(PLANNED.c.row, PLANNED.c.take, PLANNED.c.storyboard, PLANNED.c.shot_id, PLANNED.c.fingerprint),
+            sa.func.min(PLANNED.c.planned_at).label("planned_at"),
+        )
+        .join(MANIFEST, MANIFEST.c.manifest_id == PLANNED.c.manifest_id)
+        .where(PLANNED.c.shot_id == shot_id, MANIFEST.c.uri == uri)
+        .group_by(PLANNED.c.fingerprint, PLANNED.c.take)
+        .order_by(sa.func.min(PLANNED.c.planned_id))
+        .limit(MOST_TAKES_SHOWN)
+    )
+    return [dict(row) | {"manifest": uri} for row in rows.mappings()]
+
+
+def takes_beginning(db: sa.Connection, start: str) -> list[str]:
+    """Return the fingerprints, of today, of takes whose fingerprint or alias begins so; at most a few."""
+    if len(start) < 8 or not start.isalnum():
+        return []
+    found = db.execute(
+        sa.select(TAKE.c.fingerprint).where(TAKE.c.fingerprint.startswith(start, autoescape=True)).limit(10)
+    ).scalars()
+    planned = db.execute(
+        sa.select(PLANNED.c.fingerprint)
+        .where(PLANNED.c.fingerprint.startswith(start, autoescape=True))
+        .distinct()
+        .limit(10)
+    ).scalars()
+    return sorted({*found, *planned, *aliases.beginning_with(db, start)})
+
+
+def attempts_at(db: sa.Connection, fingerprint: str) -> list[dict[str, Any]]:
+    """Return every attempt at a take over all runs, oldest first, those of its aliases included."""
+    names = [fingerprint, *aliases.apart(db).get(fingerprint, [])]
+    rows = db.execute(
+        sa.select(
+            *(ATTEMPT.c.attempt_no, ATTEMPT.c.state, ATTEMPT.c.run_id, ATTEMPT.c.allowed_by),
+            *(ATTEMPT.c.quoted_microusd, ATTEMPT.c.prediction_id, ATTEMPT.c.submitted_at, ATTEMPT.c.completed_at),
+            *(ATTEMPT.c.error_code, ATTEMPT.c.error, RUN.c.manifest),
+        )
+        .join(RUN, RUN.c.run_id == ATTEMPT.c.run_id)
+        .where(ATTEMPT.c.fingerprint.in_(names))
+        .order_by(ATTEMPT.c.attempt_id)
+    )
+    return [
+        dict(row) | {name: aware(row[name]) for name in ("submitted_at", "completed_at")} for row in rows.mappings()
+    ]

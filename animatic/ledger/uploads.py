@@ -1,0 +1,39 @@
+"""Where stills were uploaded, by account: each a function of a connection inside a transaction of its caller."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from animatic.ledger.operations import LOOKUP_CHUNK, now
+from animatic.ledger.schema import ATTEMPT, UPLOAD
+
+
+def find(db: sa.Connection, account: str, stills: Sequence[str], kept: timedelta) -> dict[str, str]:
+    """Return the URLs of stills that were uploaded no longer ago than `kept`."""
+    found: dict[str, str] = {}
+    for start in range(0, len(stills), LOOKUP_CHUNK):
+        chunk = stills[start : start + LOOKUP_CHUNK]
+        rows = db.execute(
+            sa.select(UPLOAD.c.still, UPLOAD.c.url).where(
+                UPLOAD.c.account == account,
+                UPLOAD.c.still.in_(chunk),
+                UPLOAD.c.uploaded_at.between(now() - kept, now()),
+            )
+        )
+        found.update({row.still: row.url for row in rows})
+    return found
+
+
+def remember(db: sa.Connection, account: str, still: str, url: str) -> None:
+    """Write down where a still was uploaded; what is too old to be used goes."""
+    db.execute(UPLOAD.delete().where(UPLOAD.c.account == account, UPLOAD.c.still == still))
+    db.execute(UPLOAD.insert().values(account=account, still=still, url=url, uploaded_at=now()))
+    db.execute(UPLOAD.delete().where(UPLOAD.c.uploaded_at < now() - timedelta(days=8)))
+
+
+def forget(db: sa.Connection, account: str, still: str, attempt_id: int) -> str:
+    """Forget an upload that an attempt was sent with, unless the still was uploaded again since; return its URL."""
+    url = str(db.execute(sa.select(ATTEMPT.c.image_url).where(ATTEMPT.c.attempt_id == attempt_id)).scalar_one())
+    db.execute(UPLOAD.delete().where(UPLOAD.c.account == account, UPLOAD.c.still == still, UPLOAD.c.url == url))
+    return url

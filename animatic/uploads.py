@@ -1,0 +1,76 @@
+"""Where local stills were uploaded, remembered by the account that has them. Uploads nothing itself.
+
+A URL that WaveSpeed gave out is good for that account only, and for 7 days. One that is remembered is asked for before
+it is sent: a take that is submitted with a dead URL fails, and is paid for.
+"""
+
+import asyncio
+import functools
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+import aiohttp
+
+from animatic.addresses import refusal_of
+from animatic.ledger import uploads as ledger_uploads
+from animatic.ledger.desk import LedgerDesk
+from animatic.public_web import open_session
+
+KEPT = timedelta(days=6)
+"""WaveSpeed keeps uploads for 7 days; a day is left for the takes that use them to be submitted."""
+
+PROBE_WITHIN_S = 10.0
+PROBES_AT_ONCE = 8
+_GONE = frozenset({404, 410})
+
+
+class UploadMemory:
+    """The uploads of one account.
+
+    Args:
+        desk: of the ledger that remembers them.
+        account: tells whose they are; asked once, and only where there is something to upload.
+        origin: scheme, host and port that may be asked though they are private: the API's own.
+    """
+
+    def __init__(self, desk: LedgerDesk, account: Callable[[], str], origin: str = "") -> None:
+        self._desk, self._origin = desk, origin
+        self._owner = functools.cache(account)
+
+    @property
+    def _account(self) -> str:
+        return self._owner()
+
+    async def find(self, stills: Sequence[str]) -> dict[str, str]:
+        """Return where each of these stills (`sha256:…`) can be fetched, if it was uploaded and is still there."""
+        known = await self._desk.do(ledger_uploads.find, self._account, list(stills), KEPT)
+        if not known:
+            return {}
+        gate = asyncio.Semaphore(PROBES_AT_ONCE)
+        async with open_session(self._origin, timeout=aiohttp.ClientTimeout(total=PROBE_WITHIN_S)) as session:
+
+            async def is_gone(url: str) -> bool:
+                async with gate:
+                    return await _is_gone(session, url, self._origin)
+
+            gone = await asyncio.gather(*(is_gone(url) for url in known.values()))
+        return {still: url for (still, url), dead in zip(known.items(), gone, strict=True) if not dead}
+
+    async def remember(self, still: str, url: str) -> None:
+        """Write down where a still was uploaded."""
+        await self._desk.do(ledger_uploads.remember, self._account, still, url)
+
+    async def forget(self, still: str, attempt_id: int) -> str:
+        """Forget where a still was uploaded, if it is the URL that this attempt was sent with; return that URL."""
+        return await self._desk.do(ledger_uploads.forget, self._account, still, attempt_id)
+
+
+async def _is_gone(session: aiohttp.ClientSession, url: str, origin: str) -> bool:
+    """Whether an upload is known not to be there any more. What cannot be told counts as there."""
+    if refusal_of(url, origin) is not None:
+        return False
+    try:
+        async with session.head(url, allow_redirects=False) as reply:
+            return reply.status in _GONE
+    except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
+        return False

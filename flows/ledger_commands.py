@@ -1,0 +1,146 @@
+"""What `animatic ledger` does. Needs no Prefect; buys nothing."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from animatic import formats, intake, storage
+from animatic.errors import FixInputError
+from animatic.formats import MAX_RESULTS_BYTES
+from animatic.ledger import importing, planned
+from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.importing import Imported
+from animatic.ledger.place import noted_intents
+from animatic.ledger.schema import sqlite_path
+from animatic.money import as_number, dollars
+from animatic.settings import Settings
+from animatic.takes import PAID, State
+from flows.embedded import sandbox_settings
+from flows.terminal import PlainConsole, say, say_json
+
+ROWS_AT_ONCE = 2_000
+
+
+def show_shot(shot: str, manifest: str | None, *, as_json: bool) -> int:
+    """Print every take of a shot over all runs; 0.
+
+    Raises:
+        FixInputError: there is no such shot, or several manifests have one.
+    """
+    settings = Settings.from_environment()
+    with intake.open_to_look(settings.ledger, may_be_restored=True) as desk:
+        if desk is None:
+            raise FixInputError(
+                f"ledger {sqlite_path(settings.ledger)}: there is none yet, so there is no shot to show"
+            )
+        takes = asyncio.run(_takes_of(desk, shot, manifest))
+    if as_json:
+        say_json(json.dumps({"shot": shot, "takes": takes}, default=str))
+    else:
+        say("\n".join(_lines_of(takes)))
+    return 0
+
+
+async def _takes_of(desk: LedgerDesk, shot: str, manifest: str | None) -> list[dict[str, Any]]:
+    uris = await desk.do(planned.manifests_with, shot)
+    if manifest is not None:
+        wanted = storage.absolute_uri(manifest)
+        if uris and wanted not in uris:
+            raise FixInputError(f"--manifest: {wanted} has no shot {shot}; allowed: {', '.join(uris)}")
+        uris = [uri for uri in uris if uri == wanted]
+    if len(uris) > 1:
+        raise FixInputError(
+            f"{shot}: {len(uris)} manifests have a shot of that name; say which with --manifest: {', '.join(uris)}"
+        )
+    takes = await desk.do(planned.takes_of_shot, shot, uris[0]) if uris else []
+    if not takes:
+        takes = [{"fingerprint": each} for each in await desk.do(planned.takes_beginning, shot)]
+    if not takes:
+        raise FixInputError(
+            f"{shot}: the ledger knows no shot of that name, and no take whose fingerprint begins so; allowed: a shot_id, "
+            "or at least the first 8 hex digits of a fingerprint, as the results table shows them"
+        )
+    for take in takes:
+        take["attempts"] = [_readable(each) for each in await desk.do(planned.attempts_at, take["fingerprint"])]
+    return takes
+
+
+def _readable(attempt: Mapping[str, Any]) -> dict[str, Any]:
+    """An attempt with its price in dollars, 0 where nothing was bought."""
+    price = attempt["quoted_microusd"] if State(attempt["state"]) in PAID | {State.SUBMITTING} else 0
+    kept = {name: value for name, value in attempt.items() if name != "quoted_microusd"}
+    return {**kept, "quoted_usd": as_number(price), "quoted_microusd": price}
+
+
+def _lines_of(takes: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines: list[str] = []
+    total, unpriced = 0, 0
+    for take in takes:
+        where = f"take {take['take']} (row {take['row']} of {take['manifest']})" if "take" in take else "take"
+        lines.append(f"{where}, {take['fingerprint'][:12]}")
+        for each in take["attempts"]:
+            price = each["quoted_microusd"]
+            total, unpriced = total + (price or 0), unpriced + (price is None)
+            when = f"{each['submitted_at']:%Y-%m-%d %H:%M:%S} UTC" if each["submitted_at"] else "not submitted"
+            cost = "price not known" if price is None else dollars(price)
+            said = f": {each['error']}" if each["error"] else ""
+            lines.append(
+                f"  {each['state']}, {cost}, {when}, run {each['run_id']}, prediction {each['prediction_id'] or '-'}{said}"
+            )
+        if not take["attempts"]:
+            lines.append("  never bought")
+    more = f", and {unpriced:,} at a price that is not known" if unpriced else ""
+    return [*lines, f"in all {dollars(total)}{more}"]
+
+
+def import_results(uris: Sequence[str], console: PlainConsole, *, sandbox: bool, as_json: bool) -> int:
+    """Take over what results tables know; 0 unless a row contradicts the ledger, then 4.
+
+    Raises:
+        LocationError: a table cannot be read; what came before it was taken over.
+    """
+    settings = Settings.from_environment()
+    settings = sandbox_settings(settings) if sandbox else settings
+    whole = Imported()
+    with LedgerDesk(settings.ledger, may_be_restored=True) as desk:
+        for uri in uris:
+            done = asyncio.run(_import_one(desk, settings, uri))
+            console.print(f"{uri}: {_counts_in_words(done)}")
+            for line in done.conflicts[:20]:
+                console.print(line)
+            whole.add(done)
+    if as_json:
+        say_json(json.dumps({"counts": dict(whole.counts), "conflicts": whole.conflicts[:100]}))
+    return 4 if whole.conflicts else 0
+
+
+async def _import_one(desk: LedgerDesk, settings: Settings, uri: str) -> Imported:
+    name = storage.name_of(uri)
+    formats.check_suffix(name)
+    table = formats.decode(storage.read_bytes(uri, max_bytes=MAX_RESULTS_BYTES), name)
+    where, done = storage.absolute_uri(uri), Imported()
+    for start in range(0, table.num_rows, ROWS_AT_ONCE):
+        rows = table.slice(start, ROWS_AT_ONCE).to_pylist()
+        done.add(await desk.do(importing.take_over, settings.origin, settings.written_origin, where, rows))
+    return done
+
+
+def _counts_in_words(done: Imported) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in done.counts.most_common() if count) or "no rows"
+
+
+def accept_ledger(console: PlainConsole) -> int:
+    """Declare a restored ledger complete; 0."""
+    settings = Settings.from_environment()
+    path = sqlite_path(settings.ledger)
+    if not path.exists():
+        raise FixInputError(f"ledger {path}: there is none, so there is nothing to accept")
+    with LedgerDesk(settings.ledger, may_be_restored=True) as desk:
+        more = asyncio.run(desk.do(importing.declare_complete, noted_intents(path)))
+    console.print(
+        f"ledger {path}: declared complete, though {more:,} submissions are not in it"
+        if more
+        else f"ledger {path}: it was complete already"
+    )
+    return 0
