@@ -56,10 +56,9 @@ class Found:
             return [f"{head}; none of them is of this plan"]
         named = ", ".join(self.takes[:MOST_NAMED])
         more = f" and {len(self.takes) - MOST_NAMED:,} more" if len(self.takes) > MOST_NAMED else ""
-        return [
-            f"{head}; {len(self.takes):,} takes of this plan were made already: {named}{more}. They would be bought again. "
-            "Take over what a results table knows of them with: animatic ledger import RESULTS"
-        ]
+        made = f"{len(self.takes):,} takes of this plan were made already: {named}{more}"
+        advice = "take over what a results table knows of them with: animatic ledger import RESULTS"
+        return [f"{head}; {made}. They would be bought again; {advice}"]
 
 
 async def find_in_list(client: WaveSpeedClient, takes: Iterable[Take], models: Sequence[str]) -> Found:

@@ -138,8 +138,8 @@ class Digest:
         lines += open_lines(self.open_elsewhere, "")
         if self.expired:
             lines.append(
-                f"expired: the output URLs of {self.expired:,} completed takes are dead: WaveSpeed deletes outputs after "
-                "7 days"
+                f"expired: the output URLs of {self.expired:,} completed takes are dead; WaveSpeed deletes outputs "
+                "after 7 days"
             )
         if self.expiring:
             lines.append(

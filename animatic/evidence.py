@@ -149,7 +149,7 @@ MOMENT_TOLERANCE = timedelta(seconds=1)
 """Lists may cut fractions of a second off the window that they are asked for."""
 
 
-def contradiction_in(reading: Reading) -> str | None:
+def contradiction_in(reading: Reading) -> str | None:  # noqa: PLR0911 - one return a contradiction
     """Say why a reading that came to its end proves no absence all the same; None if it does."""
     if reading.total is not None and len(reading.seen) + reading.unreadable < reading.total:
         return f"it shows {len(reading.seen):,} predictions and says that there are {reading.total:,}"
@@ -167,7 +167,8 @@ def contradiction_in(reading: Reading) -> str | None:
         )
     missing = set(reading.known) - reading.seen
     if missing:
-        return f"it lacks {len(missing):,} of {len(reading.known):,} predictions that are known to be there, such as {min(missing)}"
+        count = f"{len(missing):,} of {len(reading.known):,} predictions"
+        return f"it lacks {count} that are known to be there, such as {min(missing)}"
     if reading.known:
         return None
     if reading.witness is None:

@@ -66,8 +66,8 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
     | `nsfw_rate` | the share (0 to 1) of flagged rows of those where that is known, else null |
     | `inference_p50_s`, `inference_p95_s` | seconds that the API spent on completed takes; null where there are none |
     | `cost_usd` | decimal US dollars: the sum of `quoted_usd`, all paid submissions of all runs. A take that several \
-rows share counts once, where it first appears, so that the groups add up to `all`. Null where something was bought and no \
-price is known |
+rows share counts once, where it first appears, so that the groups add up to `all`. Null where something was bought \
+and no price is known |
 
     Raises:
         FixInputError: columns that it needs are missing.
@@ -144,12 +144,10 @@ def _facts(frame: pd.DataFrame) -> pd.DataFrame:
     return facts
 
 
-def _decimals(column: "pd.Series[Any]") -> list[Decimal | None]:
+def _decimals(column: Any) -> list[Decimal | None]:
     """Prices as decimals, whatever the frame has made of them."""
-    return [
-        None if value is None or value != value else Decimal(str(value))
-        for value in column.to_numpy(dtype=object, na_value=None)
-    ]  # noqa: PLR0124 - NaN
+    values: list[Any] = column.to_numpy(dtype=object, na_value=None).tolist()
+    return [None if value is None or pd.isna(value) else Decimal(str(value)) for value in values]
 
 
 def _measures(facts: pd.DataFrame, group: Any, present: list[int]) -> pd.DataFrame:

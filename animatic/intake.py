@@ -203,7 +203,7 @@ def require_that_the_ledger_knows(ledger: str, results: str, plan: Plan) -> None
     if bought:
         raise SettingsError(
             f"ANIMATIC_LEDGER: {results} shows {bought:,} takes as bought that the ledger {ledger} has never heard of. "
-            "Nothing was bought. Either give the ledger that the table was made with, or take over what the table knows: "
+            "Nothing was bought. Either give the ledger that the table was made with, or take over what it knows: "
             f"animatic ledger import {results}. To buy them again, give another place for the results."
         )
 

@@ -1,4 +1,4 @@
-"""Amounts: whole millionths of a dollar inside, `Decimal` dollars at the edges, and which quoted prices to believe. Pure.
+"""Amounts: whole millionths of a dollar inside, `Decimal` dollars at the edges; and which prices to believe. Pure.
 
 Sums of integers are exact, whatever their order; a dollar that is added up in two places comes to the same in both.
 """

@@ -191,8 +191,8 @@ class Plan:
             )
         if cost > max_microusd:
             raise BudgetError(
-                f"--max-usd: the plan costs {dollars(cost)} for {self.to_buy:,} takes; allowed: {dollars(max_microusd)}. "
-                "Nothing was bought. Raise the limit or shorten the manifest."
+                f"--max-usd: the plan costs {dollars(cost)} for {self.to_buy:,} takes; allowed: "
+                f"{dollars(max_microusd)}. Nothing was bought. Raise the limit or shorten the manifest."
             )
 
     def never_seen_before(self) -> Digests:

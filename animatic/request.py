@@ -23,6 +23,9 @@ from animatic.wavespeed.client import WaveSpeedClient
 EARLY = 0.99
 """A price is asked for again a little before it is too old, since the reservation takes a moment too."""
 
+SHORT_WAIT_S = 1.0
+"""A wait that no price grows too old in: it was fresh before."""
+
 ASKS_AGAIN_S = 30.0
 """How soon a price that could not be had is asked for again."""
 
@@ -64,9 +67,10 @@ class Requests:
         terms = self._terms
         return price_of(self._quotes.get(priced_by(take.shot)), terms.price_microusd, terms.share_microusd)
 
-    def is_ready(self, take: Take) -> bool:
-        """Whether the still is uploaded, and the price fresh enough to buy at."""
-        return not self._is_to_upload(take) and not self._is_to_quote(priced_by(take.shot))
+    def is_ready(self, take: Take, waited_s: float) -> bool:
+        """Whether the still is uploaded, and the price fresh enough, after so long a wait since it was made ready."""
+        is_stale = waited_s > SHORT_WAIT_S and self._is_to_quote(priced_by(take.shot))
+        return not self._is_to_upload(take) and not is_stale
 
     async def make_ready(self, take: Take) -> None:
         """Upload the still and ask for the price, where one is missing or the price is old.

@@ -157,8 +157,8 @@ def table_of(
 ) -> pa.Table:
     """One row per manifest row and take, in that order: the columns of RESULTS_SCHEMA, then the manifest's others.
 
-    `found` says for each take of `asked` which of the outcomes is its own; -1 for none: then it is `pending`. Only where
-    a take is shown first, by `is_first`, does the row show what it cost.
+    `found` says for each take of `asked` which of the outcomes is its own; -1 for none: then it is `pending`. Only
+    where a take is shown first, by `is_first`, does the row show what it cost.
     """
     is_invalid = asked.takes == 0
     lines = np.where(is_invalid, 1, asked.takes)
@@ -185,7 +185,7 @@ def _outcome_columns(
 ) -> dict[str, pa.Array]:
     """The columns that tell what came of each line."""
     at = pa.array(which, mask=which < 0)
-    derived: dict[str, Sequence[Any]] = {
+    derived: dict[str, Any] = {
         "error": errors,
         "error_code": [
             None if status == "completed" else code

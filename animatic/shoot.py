@@ -220,8 +220,9 @@ class Shoot:
         async with self._gate.place() as leave:
             await self._make_ready(take)
             while True:
+                asked_at = self._now()
                 start = await self._gate.start()
-                if not self._requests.is_ready(take):  # the wait for a start outlasted the price, or the upload
+                if not self._requests.is_ready(take, waited_s=self._now() - asked_at):
                     self._gate.unsent(start)
                     await self._make_ready(take)
                     continue

@@ -43,8 +43,8 @@ class State(StrEnum):
     """Proven never to have been accepted. The take is planned again."""
 
     HELD = "held"
-    """Evidence could not settle it, or WaveSpeed has forgotten it or never ends it. Next: submitted | absent, by a person;
-    completed | failed, where WaveSpeed says so after all, or a person gives it up."""
+    """Evidence could not settle it, or WaveSpeed has forgotten it or never ends it. Next: submitted | absent, by a
+    person; completed | failed, where WaveSpeed says so after all, or a person gives it up."""
 
 
 SUCCESSORS: dict[State, frozenset[State]] = {

@@ -264,7 +264,7 @@ def main() -> None:
 
 
 def with_dates(arguments: Sequence[str], today: str) -> list[str]:
-    """Give today's date to a `--new-ledger` that stands alone: the parser knows no option whose value may be left out."""
+    """Give today's date to a `--new-ledger` that stands alone: the parser has no options with optional values."""
     following = [*arguments[1:], ""]
     return [
         f"--new-ledger={today}" if each == "--new-ledger" and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", after) else each

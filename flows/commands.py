@@ -13,7 +13,7 @@ from pathlib import Path
 from animatic import formats, storage
 from animatic.errors import SettingsError
 from animatic.ledger.records import Reserved
-from animatic.ledger.settling import Open
+from animatic.ledger.settling import Open  # noqa: TC001 - for a reader at run time
 from animatic.money import limit_microusd
 from animatic.settings import Settings
 from animatic.takes import BuyingPolicy
@@ -52,8 +52,8 @@ class RunOptions:
         today = datetime.now(UTC).date().isoformat()
         if self.new_ledger not in {None, today}:
             raise SettingsError(
-                f'--new-ledger: found "{self.new_ledger}"; allowed: nothing, or the UTC date of today, {today}, so that '
-                "an option that is left in a script says it for one day only"
+                f'--new-ledger: found "{self.new_ledger}"; allowed: nothing, or the UTC date of today, {today}, so '
+                "that an option which is left in a script says it for one day only"
             )
         return self.new_ledger is not None
 

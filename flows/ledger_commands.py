@@ -55,11 +55,11 @@ async def _takes_of(desk: LedgerDesk, shot: str, manifest: str | None) -> list[d
         )
     takes = await desk.do(planned.takes_of_shot, shot, uris[0]) if uris else []
     if not takes:
-        takes = [{"fingerprint": each} for each in await desk.do(planned.takes_beginning, shot)]
+        takes: list[dict[str, Any]] = [{"fingerprint": each} for each in await desk.do(planned.takes_beginning, shot)]
     if not takes:
         raise FixInputError(
-            f"{shot}: the ledger knows no shot of that name, and no take whose fingerprint begins so; allowed: a shot_id, "
-            "or at least the first 8 hex digits of a fingerprint, as the results table shows them"
+            f"{shot}: the ledger knows no shot of that name, and no take whose fingerprint begins so; allowed: a "
+            "shot_id, or at least the first 8 hex digits of a fingerprint, as the results table shows them"
         )
     for take in takes:
         take["attempts"] = [_readable(each) for each in await desk.do(planned.attempts_at, take["fingerprint"])]
@@ -86,7 +86,8 @@ def _lines_of(takes: Sequence[Mapping[str, Any]]) -> list[str]:
             cost = "price not known" if price is None else dollars(price)
             said = f": {each['error']}" if each["error"] else ""
             lines.append(
-                f"  {each['state']}, {cost}, {when}, run {each['run_id']}, prediction {each['prediction_id'] or '-'}{said}"
+                f"  {each['state']}, {cost}, {when}, run {each['run_id']}, "
+                f"prediction {each['prediction_id'] or '-'}{said}"
             )
         if not take["attempts"]:
             lines.append("  never bought")

@@ -1,6 +1,7 @@
 """The plan, before anything runs: worked out without Prefect, shown on stderr, and agreed to."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -126,10 +127,8 @@ async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy) 
     quotes, found = dict[PricedBy, Quote](), None
     if plan.to_buy and settings.api_key is not None:
         async with WaveSpeedClient(settings.base_url, settings.require_key()) as client:
-            try:
+            with contextlib.suppress(TryLaterError, NeverAgainError):
                 quotes = await intake.quote_all(client, plan.kinds)
-            except (TryLaterError, NeverAgainError):
-                pass
             if is_new and settings.is_real:
                 found = await find_in_list(client, plan.takes_to_buy(), models_of(plan))
     return Preview(
@@ -160,9 +159,10 @@ def require_new_ledger_allowed(settings: Settings, to_buy: int, *, is_attended: 
     stale = f" (ANIMATIC_NEW_LEDGER says {settings.new_ledger})" if settings.new_ledger else ""
     raise SettingsError(
         f"ANIMATIC_LEDGER: the ledger {sqlite_path(settings.ledger)} is new: it holds no take of {settings.origin}, so "
-        f"this run would buy all {to_buy:,} takes, also those that were bought before. Nothing was bought. Either give the "
-        "ledger that knows them, or take over what results tables know: animatic ledger import RESULTS. Where nothing was "
-        f"bought before, or it is to be bought again, say so: --new-ledger, or ANIMATIC_NEW_LEDGER={today}{stale}"
+        f"this run would buy all {to_buy:,} takes, also those that were bought before. Nothing was bought. Either give "
+        "the ledger that knows them, or take over what results tables know: animatic ledger import RESULTS. Where "
+        "nothing was bought before, or it is to be bought again, say so: --new-ledger, or "
+        f"ANIMATIC_NEW_LEDGER={today}{stale}"
     )
 
 

@@ -1,9 +1,9 @@
 """Results tables for tests: of outcomes that are written down by hand, and, row by row, as they ought to be."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ class Outcome:
 
     status: str
     outputs: tuple[str, ...] | None = None
-    has_nsfw_contents: tuple[bool, ...] | None = None
+    has_nsfw_contents: tuple[bool | None, ...] | None = None
     inference_ms: int | None = None
     prediction_id: str | None = None
     prediction_status: str | None = None
@@ -102,25 +102,40 @@ UNEXPLAINED = {
 def expected_rows(
     shots: Sequence[Shot], outcomes: Mapping[str, Outcome], invalid: Mapping[int, str], raw: pa.Table, provider: str
 ) -> list[dict[str, Any]]:
-    """Every row of the results of a manifest, one after the other, as INTERFACE says, without any columns."""
+    """Every row of the results of a manifest of URLs, one after the other, as INTERFACE says, without any columns."""
     shot_of = {shot.row: shot for shot in shots}
     rows: list[dict[str, Any]] = []
+    seen: set[str] = set()
     for row, cells in enumerate(raw.to_pylist(), start=1):
         carried = {name: value for name, value in cells.items() if name not in RESULTS_SCHEMA.names}
         if row in invalid:
             told = Outcome(status="invalid", error=invalid[row])
-            rows.append({"row": row, "take": None, "fingerprint": None, **cells_of(raw, row), **shown(told), **carried})
+            own = {"row": row, "take": None, "fingerprint": None, "still_uri": None, "quoted_usd": None}
+            rows.append({**own, **cells_of(raw, row), **shown(told), **carried})
             continue
         for take in takes_of(shot_of[row], provider):
-            outcome = outcomes.get(take.fingerprint, Outcome(status="pending"))
+            outcome = outcomes.get(take.fingerprint, Outcome(status="pending", quoted_microusd=0))
             texts = {name: getattr(take.shot, name) for name in TEXTS}
-            own = {"row": row, "take": take.number, "fingerprint": take.fingerprint}
+            is_first = take.fingerprint not in seen
+            seen.add(take.fingerprint)
+            own = {
+                "row": row,
+                "take": take.number,
+                "fingerprint": take.fingerprint,
+                "still_uri": take.shot.image,
+                "quoted_usd": dollars_of(outcome.quoted_microusd) if is_first else None,
+            }
             rows.append({**own, **texts, **shown(outcome), **carried})
     return [{name: line[name] for name in [*RESULTS_SCHEMA.names, *carried]} for line in rows]
 
 
+def dollars_of(microusd: int | None) -> Decimal | None:
+    """Dollars as the table shows them; None where a price is not known."""
+    return None if microusd is None else (Decimal(microusd) / 1_000_000).quantize(Decimal("0.000001"))
+
+
 def shown(outcome: Outcome) -> dict[str, Any]:
-    """What a row shows of an outcome."""
+    """What a row shows of an outcome, wherever its take stands."""
     flags, outputs = outcome.has_nsfw_contents or (), outcome.outputs or ()
     error = outcome.error or (
         "still running when the run stopped; the next run looks at it again"
@@ -128,30 +143,33 @@ def shown(outcome: Outcome) -> dict[str, Any]:
         else UNEXPLAINED.get(outcome.status)
     )
     is_completed = outcome.status == "completed"
-    values = {field.name: getattr(outcome, field.name) for field in fields(Outcome) if field.name != "cost_usd"}
+    is_judged = bool(outputs) and len([flag for flag in flags if flag is not None]) >= len(outputs)
+    values = {field.name: getattr(outcome, field.name) for field in fields(Outcome) if field.name != "quoted_microusd"}
     return values | {
         "outputs": None if outcome.outputs is None else list(outcome.outputs),
         "has_nsfw_contents": None if outcome.has_nsfw_contents is None else list(outcome.has_nsfw_contents),
         "output_url": outputs[0] if outputs else None,
-        "nsfw": True if any(flags) else None if not outputs or len(flags) < len(outputs) else False,
+        "nsfw": True if True in flags else False if is_judged else None,
+        "outputs_expire_at": expiry_of(outcome) if is_completed else None,
         "error": None if is_completed else error,
         "error_code": None if is_completed else outcome.error_code,
     }
 
 
-def expected_prices(shots: Sequence[Shot], outcomes: Mapping[str, Outcome], provider: str) -> dict[str, float]:
-    """The mean price of a submission of each kind, every take counted once."""
-    spent: dict[str, list[tuple[float, int]]] = {}
-    for take in {take.fingerprint: take for shot in shots for take in takes_of(shot, provider)}.values():
-        outcome = outcomes.get(take.fingerprint)
-        if outcome is not None and outcome.attempts and outcome.cost_usd is not None:
-            key = f"{take.shot.model}|{take.shot.duration}|{take.shot.aspect_ratio}"
-            spent.setdefault(key, []).append((outcome.cost_usd, outcome.attempts))
-    return {
-        key: round(sum(usd for usd, _ in found) / sum(times for _, times in found), 6) for key, found in spent.items()
-    }
+def expiry_of(outcome: Outcome) -> datetime | None:
+    """Seven days after a take was completed: when we saw it, unless it must have been done more than an hour before."""
+    if outcome.completed_at is None:
+        return None
+    done_at = outcome.completed_at
+    if outcome.submitted_at is not None:
+        worked_until = outcome.submitted_at + timedelta(milliseconds=outcome.inference_ms or 0)
+        if done_at - worked_until > timedelta(hours=1):
+            done_at = worked_until
+    return done_at + timedelta(days=7)
 
 
-def prices_of(table: pa.Table) -> dict[str, float]:
-    """The prices in the metadata of a table."""
-    return json.loads(table.schema.metadata[b"animatic.prices_usd"])
+def expected_cost_microusd(outcomes: Mapping[str, Outcome]) -> int | None:
+    """What all takes of a manifest cost, each counted once; None where something was bought and no price is known."""
+    prices = [outcome.quoted_microusd for outcome in outcomes.values()]
+    is_bought = any(outcome.attempts for outcome in outcomes.values())
+    return None if is_bought and not any(prices) else sum(price or 0 for price in prices)

@@ -1,8 +1,8 @@
 """Fingerprints of before, and the takes that they lead to now.
 
-Two rows that a ledger of before took for two takes can be one in canonical form. Their attempts become those of one take
-as far as a take may have them: at most one that is live. Another live one stays under its old fingerprint, as an alias
-with its own attempt, until it is settled; while it is there, nothing is bought for either.
+Two rows that a ledger of before took for two takes can be one in canonical form. Their attempts become those of one
+take as far as a take may have them: at most one that is live. Another live one stays under its old fingerprint, as an
+alias with its own attempt, until it is settled; while it is there, nothing is bought for either.
 """
 
 from collections import defaultdict
@@ -23,28 +23,30 @@ _LIVE = frozenset(state.value for state in LIVE)
 def add(db: sa.Connection, old: str, take: str) -> None:
     """Write down that a fingerprint of before is that take now."""
     db.exec_driver_sql(
-        "INSERT INTO alias (fingerprint, take) VALUES (?, ?) ON CONFLICT (fingerprint) DO UPDATE SET take = excluded.take",
-        (old, take),
+        "INSERT INTO alias (fingerprint, take, is_apart) "
+        "VALUES (?, ?, EXISTS (SELECT 1 FROM attempt WHERE attempt.fingerprint = ?)) "
+        "ON CONFLICT (fingerprint) DO UPDATE SET take = excluded.take, is_apart = excluded.is_apart",
+        (old, take, old),
     )
 
 
 def join(db: sa.Connection) -> int:
     """Move attempts from aliases to their takes, as far as that may be; returns how many moved."""
-    apart: dict[str, list[str]] = defaultdict(list)
-    rows = db.exec_driver_sql(
-        "SELECT DISTINCT alias.take, alias.fingerprint FROM alias JOIN attempt ON attempt.fingerprint = alias.fingerprint "
-        "ORDER BY alias.take, alias.fingerprint"
-    ).fetchall()
-    for take, old in rows:
-        apart[take].append(old)
-    return sum(_join_one(db, take, olds) for take, olds in apart.items())
+    found = apart(db)
+    moved = sum(_join_one(db, take, olds) for take, olds in found.items())
+    if moved:
+        db.exec_driver_sql(
+            "UPDATE alias SET is_apart = 0 WHERE is_apart = 1 AND take > '' "
+            "AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.fingerprint = alias.fingerprint)"
+        )
+    return moved
 
 
 def apart(db: sa.Connection) -> dict[str, list[str]]:
     """Return the aliases that still have attempts of their own, by take; empty but for a ledger from before."""
     found: dict[str, list[str]] = defaultdict(list)
     rows = db.exec_driver_sql(
-        "SELECT DISTINCT alias.take, alias.fingerprint FROM alias JOIN attempt ON attempt.fingerprint = alias.fingerprint"
+        "SELECT take, fingerprint FROM alias WHERE is_apart = 1 AND take > '' ORDER BY take, fingerprint"
     ).fetchall()
     for take, old in rows:
         found[take].append(old)

@@ -30,8 +30,8 @@ IsDead = Callable[[str], bool]
 """Whether a run is dead, by its id: what it was submitting is unknown, whether or not that is written down yet."""
 
 _STANDING = (
-    "fingerprint, attempt_no, attempt_id, state, run_id, error_code, coalesce(instr(has_nsfw_contents, 'true'), 0) > 0, "
-    "coalesce(ended_run_no, 0)"
+    "fingerprint, attempt_no, attempt_id, state, run_id, error_code, "
+    "coalesce(instr(has_nsfw_contents, 'true'), 0) > 0, coalesce(ended_run_no, 0)"
 )
 _OUTCOME = (
     "fingerprint, attempt_no, attempt_id, state, run_id, quoted_microusd, prediction_id, prediction_status, "

@@ -1,4 +1,4 @@
-"""Take over what results tables know: takes of another ledger, or of one that is lost. Buys nothing, overwrites nothing."""
+"""Take over what results tables know: takes of another ledger, or of one that is lost. Overwrites nothing."""
 
 import json
 from collections import Counter
@@ -171,7 +171,7 @@ def _held_for(row: Mapping[str, Any]) -> str:
 
 
 def _run_of(db: sa.Connection, row: Mapping[str, Any], uri: str, price: int | None) -> str:
-    """Return the run that bought the take, made here where this ledger does not know it; its price is reserved by it."""
+    """Return the run that bought the take, made where this ledger does not know it; its price is reserved by it."""
     run_id = row["run_id"] or "imported"
     found = db.execute(sa.select(RUN.c.run_id).where(RUN.c.run_id == run_id)).first()
     if found is None:

@@ -312,8 +312,8 @@ def lose(db: sa.Connection, attempt_id: int, polls: int) -> None:
     found = _submitted(db, attempt_id)
     if found is not None:
         error = (
-            f"WaveSpeed accepted it as prediction {found.prediction_id} and does not know that id (predictions are kept "
-            f"for 7 days, and known to their own account only); {abandoned_by_hand(found.fingerprint)}"
+            f"WaveSpeed accepted it as prediction {found.prediction_id} and does not know that id (predictions are "
+            f"kept for 7 days, and known to their own account only); {abandoned_by_hand(found.fingerprint)}"
         )
         values = {"error": error, "error_code": 404, "polls": polls, "held_for": HeldFor.LOST}
         move(db, attempt_id, State.HELD, values)

@@ -64,9 +64,9 @@ def require_not_lost(ledger: Path) -> None:
     if remembered is not None and (not ledger.exists() or ledger.stat().st_size == 0):
         raise LedgerUnusableError(
             f"ledger {ledger}: it is gone, though {runs_folder(ledger)} says that it was there. Nothing was bought. "
-            "It is the only record of what was paid for. Either restore it from a backup, or begin a new one: remove "
-            f"{runs_folder(ledger)}, take over what results tables know with `animatic ledger import RESULTS`, and give "
-            "--new-ledger to the next run; what no table knows is then bought again."
+            "It is the only record of what was paid for. Either restore it from a backup, or begin a new one: "
+            f"remove {runs_folder(ledger)}, take over what results tables know with `animatic ledger import "
+            "RESULTS`, and give --new-ledger to the next run; what no table knows is then bought again."
         )
 
 
@@ -126,10 +126,10 @@ def require_not_restored(ledger: Path, intents: int) -> None:
     noted = noted_intents(ledger)
     if intents < noted:
         raise LedgerRestoredError(
-            f"ledger {ledger}: it holds {intents:,} submissions, and {runs_folder(ledger)} has seen {noted:,}: it was "
-            "restored from a backup, and does not know what was bought since. Nothing was bought. Take over what results "
-            "tables know with `animatic ledger import RESULTS`, settle the rest with `animatic reconcile`, then declare "
-            "the ledger complete with `animatic ledger accept`."
+            f"ledger {ledger}: it holds {intents:,} submissions, and {runs_folder(ledger)} has seen {noted:,}: it "
+            "was restored from a backup, and does not know what was bought since. Nothing was bought. Take over what "
+            "results tables know with `animatic ledger import RESULTS`, settle the rest with `animatic reconcile`, "
+            "then declare the ledger complete with `animatic ledger accept`."
         )
 
 

@@ -37,7 +37,7 @@ def add(db: sa.Connection, uri: str, asked: Sequence[Asked]) -> None:
     manifest_id = _manifest_id(db, uri)
     planned_at = now().isoformat(sep=" ")
     db.exec_driver_sql(
-        "INSERT INTO planned (manifest_id, \"row\", take, storyboard, shot_id, fingerprint, planned_at) "
+        'INSERT INTO planned (manifest_id, "row", take, storyboard, shot_id, fingerprint, planned_at) '
         "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         [(manifest_id, *each, planned_at) for each in asked],
     )

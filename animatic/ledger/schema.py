@@ -117,7 +117,10 @@ ALIAS = sa.Table(
     METADATA,
     sa.Column("fingerprint", sa.Text, primary_key=True),  # from before there was a canonical form
     sa.Column("take", sa.Text, nullable=False, index=True),  # the fingerprint that it has now
+    sa.Column("is_apart", sa.Integer, nullable=False, server_default="0"),  # 1: it has attempts of its own
 )
+_APART_SQL = sa.text("is_apart = 1")
+sa.Index("apart_now", ALIAS.c.take, ALIAS.c.fingerprint, sqlite_where=_APART_SQL, postgresql_where=_APART_SQL)
 
 MANIFEST = sa.Table(
     "manifest",
@@ -360,7 +363,7 @@ def _migrate(engine: sa.Engine, path: Path) -> None:
                     loose = db.exec_driver_sql("PRAGMA foreign_key_check").first()
                     if loose is not None:
                         raise LedgerUnusableError(
-                            f"ledger {path}: a row of {loose[0]} refers to nothing, so it cannot be brought up to date. "
+                            f"ledger {path}: a row of {loose[0]} refers to nothing, so it stays as it is. "
                             "Nothing was changed. Restore it from a backup."
                         )
         finally:

@@ -113,7 +113,7 @@ def clock_shift(db: sa.Connection, provider: str) -> tuple[timedelta, timedelta]
     return shift_of((row.window_from, row.window_to, row.created_at) for row in known)
 
 
-def settle(
+def settle(  # noqa: PLR0913 - what was read, whose it is, and by which rule it is judged
     db: sa.Connection,
     provider: str,
     listed: Sequence[Candidate],
@@ -184,7 +184,7 @@ def open_takes(db: sa.Connection, provider: str) -> list[Open]:
     now_called = aliases.takes_of(db, [row.fingerprint for row in rows])
     return [
         Open(
-            now_called.get(row.fingerprint, row.fingerprint),
+            now_called.get(row.fingerprint) or str(row.fingerprint),
             row.state,
             _aware_always(row.intent_at),
             row.error or "",

@@ -14,9 +14,9 @@
 
 The first row that fits decides. A definite refusal is a refusal whatever its body: JSON of any form, text, a page of
 HTML. An id counts wherever the API's own place for it holds one, whatever the codes around it say: a 500 that names a
-prediction has made one. A code inside an HTTP 200 proves nothing. 408, 409, 425 and 499 can come from something between
-that has passed the request on. That 429 and other 4xx buy nothing is WaveSpeed's documented meaning of them: its page on
-errors calls only a lost reply and 5xx ambiguous. Not tried live.
+prediction has made one. A code inside an HTTP 200 proves nothing. 408, 409, 425 and 499 can come from something in
+between that has passed the request on. That 429 and other 4xx buy nothing is WaveSpeed's documented meaning of them:
+its page on errors calls only a lost reply and 5xx ambiguous. Not tried live.
 """
 
 import json
@@ -210,7 +210,7 @@ ACCOUNT_ADVICE = "Check WAVESPEED_API_KEY, its role and the account's balance."
 PROXY_ADVICE = "Check HTTPS_PROXY and HTTP_PROXY: a proxy on the way wants to know who asks, or does not connect."
 
 
-def _said(read: _Read, ending: Ending) -> str:
+def _said(read: _Read, ending: Ending) -> str:  # noqa: PLR0911 - one return an ending
     answer = read.answer
     words = words_of(answer.body, read.envelope)
     match ending:

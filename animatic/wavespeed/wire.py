@@ -3,8 +3,8 @@
 Essential are the id and the status of a prediction, and an output URL of a completed one: a paid clip must not be lost
 because a field beside it is odd. What cannot be read in such a field is taken as absent.
 
-Sources: the veo2-i2v page for submit and result; WaveSpeed's documentation, its own clients and recorded replies for the
-rest (marked where they are used). Nothing here was tried against the live API.
+Sources: the veo2-i2v page for submit and result; WaveSpeed's documentation, its own clients and recorded replies for
+the rest (marked where they are used). Nothing here was tried against the live API.
 """
 
 import math

@@ -7,7 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from animatic.evidence import Absent, Adopt, Candidate, Claim, Hold, Scan, Span, Verdict, Wait, judge, spans_of
+from animatic.evidence import (
+    Absent,
+    Adopt,
+    Candidate,
+    Claim,
+    Hold,
+    Reading,
+    Scan,
+    Span,
+    Verdict,
+    Wait,
+    contradiction_in,
+    judge,
+    shift_of,
+    shifted,
+    spans_of,
+)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SETTLE = timedelta(minutes=10)
@@ -36,8 +52,10 @@ def scan(after: timedelta = LATER, *, is_complete: bool = True, model: str = "m"
     return Scan(span, NOON + after, NOON + after + timedelta(seconds=2), is_complete)
 
 
-def verdict(claims: list[Claim], candidates: list[Candidate], at: Scan | None = None) -> Verdict:
-    return judge(claims, candidates, at or scan(), SETTLE)[1]
+def verdict(
+    claims: list[Claim], candidates: list[Candidate], at: Scan | None = None, *, adopts_by_window: bool = False
+) -> Verdict:
+    return judge(claims, candidates, at or scan(), SETTLE, adopts_by_window=adopts_by_window)[1]
 
 
 def test_the_same_inputs_are_adopted_at_once() -> None:
@@ -48,23 +66,39 @@ def test_the_same_inputs_are_adopted_from_an_incomplete_scan_and_beyond_the_reac
     assert verdict([claim()], [candidate()], scan(timedelta(days=8), is_complete=False)) == Adopt("p1", "inputs")
 
 
-def test_without_inputs_one_candidate_is_adopted_once_it_is_settled() -> None:
-    listed = [candidate(inputs=None)]
-    assert isinstance(verdict([claim()], listed, scan(timedelta(minutes=5))), Wait)
-    assert verdict([claim()], listed) == Adopt("p1", "window")
+@pytest.mark.parametrize("adopts_by_window", [False, True])
+def test_without_inputs_nothing_is_decided_before_it_is_settled(adopts_by_window: bool) -> None:
+    early = scan(timedelta(minutes=5))
+    assert isinstance(
+        verdict([claim()], [candidate(inputs=None)], early, adopts_by_window=adopts_by_window),
+        Wait,
+    )
 
 
-def test_without_inputs_two_candidates_are_for_a_person_who_is_told_of_both() -> None:
+def test_without_inputs_one_candidate_is_for_a_person_once_it_is_settled() -> None:
+    found = verdict([claim()], [candidate(inputs=None)])
+    assert isinstance(found, Hold)
+    assert [each.prediction_id for each in found.candidates] == ["p1"]
+    assert "nothing else says whose it is" in found.why
+
+
+def test_on_an_account_with_one_user_one_settled_candidate_is_adopted() -> None:
+    assert verdict([claim()], [candidate(inputs=None)], adopts_by_window=True) == Adopt("p1", "window")
+
+
+@pytest.mark.parametrize("adopts_by_window", [False, True])
+def test_without_inputs_two_candidates_are_for_a_person_who_is_told_of_both(adopts_by_window: bool) -> None:
     listed = [candidate(inputs=None), candidate("p2", inputs=None)]
-    found = verdict([claim()], listed)
+    found = verdict([claim()], listed, adopts_by_window=adopts_by_window)
     assert isinstance(found, Hold)
     assert [each.prediction_id for each in found.candidates] == ["p1", "p2"]
 
 
-def test_without_inputs_two_claims_on_one_candidate_are_for_a_person() -> None:
-    found = judge(
-        [claim(), claim(2, 10, inputs=INPUTS | {"prompt": "x"})], [candidate(at_s=20, inputs=None)], scan(), SETTLE
-    )
+@pytest.mark.parametrize("adopts_by_window", [False, True])
+def test_without_inputs_two_claims_on_one_candidate_are_for_a_person(adopts_by_window: bool) -> None:
+    claims = [claim(), claim(2, 10, inputs=INPUTS | {"prompt": "x"})]
+    listed = [candidate(at_s=20, inputs=None)]
+    found = judge(claims, listed, scan(), SETTLE, adopts_by_window=adopts_by_window)
     assert {number: type(each) for number, each in found.items()} == {1: Hold, 2: Hold}
 
 
@@ -72,12 +106,18 @@ def test_without_inputs_claims_far_apart_do_not_disturb_each_other() -> None:
     apart_s = 2_000.0
     claims = [claim(), claim(2, apart_s, inputs=INPUTS | {"prompt": "x"})]
     listed = [candidate(inputs=None), candidate("p2", apart_s + 5, inputs=None)]
-    found = judge(claims, listed, scan(timedelta(hours=2)), SETTLE)
+    late = scan(timedelta(hours=2))
+    found = judge(claims, listed, late, SETTLE, adopts_by_window=True)
     assert found == {1: Adopt("p1", "window"), 2: Adopt("p2", "window")}
+    held = judge(claims, listed, late, SETTLE)
+    named = {number: each.candidates for number, each in held.items() if isinstance(each, Hold)}
+    assert named == {1: (listed[0],), 2: (listed[1],)}, "each is told of its own only"
 
 
-def test_inputs_that_disagree_are_for_a_person_not_proof_of_absence() -> None:
-    found = verdict([claim(absent_since=NOON + timedelta(minutes=2))], [candidate(inputs={"prompt": "other"})])
+@pytest.mark.parametrize("adopts_by_window", [False, True])
+def test_inputs_that_disagree_are_for_a_person_not_proof_of_absence(adopts_by_window: bool) -> None:
+    seen, listed = claim(absent_since=NOON + timedelta(minutes=2)), [candidate(inputs={"prompt": "other"})]
+    found = verdict([seen], listed, adopts_by_window=adopts_by_window)
     assert isinstance(found, Hold)
     assert "other inputs" in found.why
 
@@ -154,7 +194,7 @@ def test_what_is_older_than_the_list_reaches_is_for_a_person() -> None:
 
 def test_a_live_run_is_left_alone_and_what_may_be_its_own_is_not_given_away() -> None:
     live = claim(2, inputs=INPUTS | {"prompt": "x"}, is_live=True)
-    found = judge([claim(), live], [candidate(inputs=None)], scan(), SETTLE)
+    found = judge([claim(), live], [candidate(inputs=None)], scan(), SETTLE, adopts_by_window=True)
     assert set(found) == {1}
     assert isinstance(found[1], Wait)
     assert "submitting now" in found[1].why
@@ -198,7 +238,11 @@ def test_a_list_may_leave_the_owner_of_a_model_out() -> None:
 
 def test_a_candidate_without_time_or_model_may_be_anyones() -> None:
     seen = claim(absent_since=NOON + timedelta(seconds=61))
-    assert verdict([seen], [candidate(model="", created_at=None, inputs=None)]) == Adopt("p1", "window")
+    listed = [candidate(model="", created_at=None, inputs=None)]
+    assert verdict([seen], listed, adopts_by_window=True) == Adopt("p1", "window")
+    found = verdict([seen], listed)
+    assert isinstance(found, Hold), "it is no proof of absence either"
+    assert found.candidates == tuple(listed)
 
 
 moments = st.floats(-100, 2_000)
@@ -213,8 +257,10 @@ claims = st.lists(
 candidates = st.lists(st.tuples(st.none() | moments, st.none() | inputs | st.just({"prompt": "?"})), max_size=5)
 
 
-@given(claims, candidates, st.floats(0, 10_000), st.booleans())
-def test_it_never_proves_too_much(drawn: Any, listed: Any, after_s: float, is_complete: bool) -> None:
+@given(claims, candidates, st.floats(0, 10_000), st.booleans(), st.booleans())
+def test_it_never_proves_too_much(
+    drawn: Any, listed: Any, after_s: float, is_complete: bool, adopts_by_window: bool
+) -> None:
     all_claims = [
         claim(
             number,
@@ -229,8 +275,8 @@ def test_it_never_proves_too_much(drawn: Any, listed: Any, after_s: float, is_co
         Candidate(f"p{number}", "m", None if at_s is None else NOON + timedelta(seconds=at_s), what)
         for number, (at_s, what) in enumerate(listed)
     ]
-    reading = scan(timedelta(seconds=after_s), is_complete=is_complete)
-    found = judge(all_claims, free, reading, SETTLE)
+    at = scan(timedelta(seconds=after_s), is_complete=is_complete)
+    found = judge(all_claims, free, at, SETTLE, adopts_by_window=adopts_by_window)
     assert set(found) == {each.attempt_id for each in all_claims if not each.is_live}
     adopted = [each.prediction_id for each in found.values() if isinstance(each, Adopt)]
     assert len(adopted) == len(set(adopted))
@@ -245,7 +291,11 @@ def test_it_never_proves_too_much(drawn: Any, listed: Any, after_s: float, is_co
             assert is_complete
             assert mine == []
             assert each.absent_since is not None
-            assert reading.began_at - each.absent_since >= SETTLE
+            assert at.began_at - each.absent_since >= SETTLE
+        if isinstance(given_out, Adopt) and given_out.by != "inputs":
+            assert given_out.by == "window"
+            assert adopts_by_window
+            assert at.began_at >= each.window_to + SETTLE
         if isinstance(given_out, Adopt) and given_out.by == "inputs":
             assert (
                 dict(next(one.inputs or {} for one in free if one.prediction_id == given_out.prediction_id))
@@ -256,7 +306,8 @@ def test_it_never_proves_too_much(drawn: Any, listed: Any, after_s: float, is_co
 def test_a_live_run_may_have_been_stopped_so_its_window_has_no_end() -> None:
     live = claim(2, inputs=INPUTS | {"prompt": "x"}, is_live=True)
     late = claim(at_s=5_000)
-    found = judge([late, live], [candidate(at_s=5_010, inputs=None)], scan(timedelta(hours=3)), SETTLE)
+    listed = [candidate(at_s=5_010, inputs=None)]
+    found = judge([late, live], listed, scan(timedelta(hours=3)), SETTLE, adopts_by_window=True)
     assert isinstance(found[1], Wait)
     assert "submitting now" in found[1].why
 
@@ -275,6 +326,60 @@ def test_windows_that_overlap_are_read_as_one_span_and_others_apart() -> None:
 def test_a_claim_that_a_scan_does_not_cover_has_no_verdict_and_keeps_what_may_be_its_own() -> None:
     claims = [claim(), claim(2, -100)]
     narrow = Scan(Span("m", NOON, NOON + LATER), NOON + LATER, NOON + LATER, is_complete=True)
-    found = judge(claims, [candidate(inputs=None)], narrow, SETTLE)
+    found = judge(claims, [candidate(inputs=None)], narrow, SETTLE, adopts_by_window=True)
     assert set(found) == {1}
     assert isinstance(found[1], Hold), "the other may own it"
+
+
+def reading(**changes: Any) -> Reading:
+    """One that shows two predictions, one of which the ledger knows."""
+    usual: dict[str, Any] = {
+        "seen": {"p1", "p2"},
+        "moments": [NOON + timedelta(seconds=5), NOON + timedelta(seconds=9)],
+        "known": ["p1"],
+    }
+    return Reading(NOON, NOON + LATER, **(usual | changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"total": 2},
+        {"total": 1},
+        {"total": 2, "unreadable": 1},
+        {"known": [], "witness": ("p0", True)},
+        {"moments": [NOON - timedelta(seconds=1), NOON + LATER + timedelta(seconds=1)]},
+    ],
+)
+def test_a_list_that_shows_what_it_must_does_not_contradict_itself(changes: dict[str, Any]) -> None:
+    assert contradiction_in(reading(**changes)) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"known": ["p1", "p3"]}, "it lacks 1 of 2 predictions that are known to be there, such as p3"),
+        ({"known": ["p3", "p4"]}, "it lacks 2 of 2 predictions that are known to be there, such as p3"),
+        ({"total": 3}, "it shows 2 predictions and says that there are 3"),
+        ({"unreadable": 1}, "1 of its items cannot be read"),
+        ({"moments": [NOON - timedelta(seconds=2)]}, "1 predictions from outside the window"),
+        ({"moments": [NOON + LATER + timedelta(seconds=2)]}, "1 predictions from outside the window"),
+        ({"known": []}, "no prediction is known that it should show"),
+        ({"known": [], "witness": ("p0", False)}, "it lacks prediction p0, which is known to be there"),
+    ],
+)
+def test_a_list_that_contradicts_itself_says_how(changes: dict[str, Any], said: str) -> None:
+    assert said in (contradiction_in(reading(**changes)) or "")
+
+
+def test_windows_move_only_as_far_as_accepted_ones_were_left() -> None:
+    minute = timedelta(minutes=1)
+    inside = (NOON, NOON + minute, NOON + minute)
+    early = (NOON, NOON + minute, NOON - 3 * minute)
+    late = (NOON, NOON + minute, NOON + 5 * minute)
+    assert shift_of([inside]) == (timedelta(0), timedelta(0))
+    assert shift_of([inside, early]) == (-4 * minute, timedelta(0))
+    assert shift_of([late, inside]) == (timedelta(0), 5 * minute)
+    moved = shifted(claim(), shift_of([early, late]))
+    assert (moved.window_from, moved.window_to) == (NOON - 4 * minute, NOON + 6 * minute)

@@ -16,6 +16,7 @@ from tables import Outcome, build_table
 
 from animatic.errors import LocationError
 from animatic.formats import SUFFIXES, check_suffix, decode, encode, neutralise, restore
+from animatic.money import usd
 from animatic.results import RESULTS_SCHEMA, Provenance
 from animatic.shots import DEFAULT_MODEL, Shot, takes_of
 
@@ -46,8 +47,18 @@ def table_of(prompts: list[str], **carried: object) -> pa.Table:
             polls=3,
             attempts=1,
             run_id="r",
+            prediction_model="=veo2",
+            quoted_microusd=2_500_001,
         ),
-        Outcome(status="failed", outputs=(), error_code=-5, error='=HYPERLINK(0)\r\n"boom"', attempts=1),
+        Outcome(
+            status="failed",
+            outputs=(),
+            has_nsfw_contents=(None, False),
+            error_code=-5,
+            error='=HYPERLINK(0)\r\n"boom"',
+            attempts=1,
+            quoted_microusd=None,
+        ),
     ]
     outcomes = {
         take.fingerprint: outcome
@@ -159,6 +170,7 @@ def test_duckdb_reads_the_parquet_with_the_types_promised(tmp_path: Path) -> Non
         pa.list_(pa.string()): "VARCHAR[]",
         pa.list_(pa.bool_()): "BOOLEAN[]",
         pa.timestamp("us", tz="UTC"): "TIMESTAMP WITH TIME ZONE",
+        pa.decimal128(12, 6): "DECIMAL(12,6)",
     }
     assert types == {field.name: duckdb_type[field.type] for field in RESULTS_SCHEMA}
     assert metadata["animatic.manifest_sha256"] == "cd" * 32
@@ -172,12 +184,48 @@ def test_known_columns_come_back_with_their_exact_types(suffix: str) -> None:
     assert back.equals(table)
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_table_of_the_first_version_is_read_with_nulls_in_the_new_columns(suffix: str) -> None:
+    new = ["still_uri", "outputs_expire_at", "prediction_model", "quoted_usd"]
+    table = table_of(["one", "two"], note=["x", "y"])
+    back = decode(encode(table.drop_columns(new), suffix), f"x{suffix}")
+    assert sorted(back.column_names) == sorted(table.column_names)
+    assert back.select(table.column_names).schema.equals(table.schema)
+    assert all(back[name].null_count == 2 for name in new)
+    assert back.drop_columns(new).equals(table.drop_columns(new))
+
+
+def test_dollars_are_exact_in_every_format() -> None:
+    table = table_of(["one", "two", "three"])
+    header, *lines = cells_of(encode(table, ".csv"))
+    assert [line[header.index("quoted_usd")] for line in lines] == ["2.500001", "", "0.000000"]
+    found = [json.loads(line)["quoted_usd"] for line in encode(table, ".jsonl").splitlines()]
+    assert found == [2.500001, None, 0.0]
+    for suffix in SUFFIXES:
+        assert decode(encode(table, suffix), f"x{suffix}")["quoted_usd"].to_pylist() == [
+            decimal.Decimal("2.500001"),
+            None,
+            decimal.Decimal(0),
+        ]
+
+
+@unhurried
+@given(st.lists(st.integers(0, 10**12 - 1) | st.none(), min_size=1, max_size=8))
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_amount_comes_back(suffix: str, amounts: list[int | None]) -> None:
+    table = table_of(["x"] * len(amounts))
+    prices = pa.array([None if each is None else usd(each) for each in amounts], pa.decimal128(12, 6))
+    table = table.set_column(table.schema.get_field_index("quoted_usd"), table.schema.field("quoted_usd"), prices)
+    assert decode(encode(table, suffix), f"x{suffix}")["quoted_usd"].to_pylist() == prices.to_pylist()
+
+
 def test_carried_columns_of_every_arrow_type_can_be_written_to_every_format() -> None:
     carried = {
         "list": pa.array([[1, 2]]),
         "struct": pa.array([{"a": "=x", "when": dt.date(2026, 1, 2)}]),
         "binary": pa.array([b"\xff\x00"]),
         "decimal": pa.array([decimal.Decimal("-1.50")]),
+        "exact": pa.array([decimal.Decimal("12345678901234567890.123456789")]),
         "half": pa.array([-0.5], pa.float16()),
         "infinite": pa.array([float("-inf")]),
         "date": pa.array([dt.date(2026, 1, 2)]),
@@ -198,6 +246,7 @@ def test_carried_columns_of_every_arrow_type_can_be_written_to_every_format() ->
         "struct": '{"a": "=x", "when": "2026-01-02"}',
         "binary": "ff00",
         "decimal": "-1.50",
+        "exact": "12345678901234567890.123456789",
         "half": "-0.5",
         "infinite": "'-inf",
         "date": "2026-01-02",
@@ -213,6 +262,7 @@ def test_carried_columns_of_every_arrow_type_can_be_written_to_every_format() ->
     parsed = json.loads(encode(table, ".jsonl"))
     assert (parsed["list"], parsed["struct"]) == ([1, 2], {"a": "=x", "when": "2026-01-02"})
     assert (parsed["binary"], parsed["infinite"], parsed["unsigned"]) == ("ff00", None, 2**64 - 1)
+    assert (parsed["decimal"], parsed["exact"]) == ("-1.50", "12345678901234567890.123456789")
     assert decode(encode(table, ".parquet"), "x.parquet").schema.field("decimal").type == pa.decimal128(3, 2)
 
 

@@ -1,7 +1,9 @@
-import json
 import subprocess
 import sys
+from collections.abc import Collection
+from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
@@ -11,13 +13,14 @@ from tables import Outcome, build_table
 
 import animatic
 from animatic.errors import FixInputError, LocationError
+from animatic.facts import facts_of
 from animatic.formats import SUFFIXES, encode
-from animatic.frames import frame_of, read_results, summarise
+from animatic.frames import frame_of, read_results, summarise, summary_of
 from animatic.results import RESULTS_SCHEMA, STATUSES, Provenance
 from animatic.shots import DEFAULT_MODEL, Shot, takes_of
 
 PROVIDER = "https://api.wavespeed.ai"
-COUNTS = ["takes", *STATUSES, "nsfw"]
+COUNTS = ["takes", *STATUSES, "nsfw", "not_judged"]
 NOON = datetime(2026, 3, 1, 12, 0, 0, 5, tzinfo=UTC)
 
 
@@ -26,7 +29,7 @@ def shot(row: int, storyboard: str, prompt: str = "", model: str = DEFAULT_MODEL
     return Shot(row, f"s{row}", storyboard, image, image, prompt or f"-{row}", model, "16:9", "5s", takes)
 
 
-def outcome(status: str, *, flags: tuple[bool, ...] | None = (False,), seconds: int | None = None) -> Outcome:
+def outcome(status: str, *, flags: tuple[bool | None, ...] | None = (False,), seconds: int | None = None) -> Outcome:
     completed = status == "completed"
     paid = int(status in {"completed", "failed", "unknown"})
     return Outcome(
@@ -36,12 +39,15 @@ def outcome(status: str, *, flags: tuple[bool, ...] | None = (False,), seconds: 
         inference_ms=None if seconds is None else seconds * 1_000,
         completed_at=NOON if completed else None,
         attempts=paid,
-        cost_usd=2.5 if paid else None,
+        quoted_microusd=2_500_000 if paid else 0,
     )
 
 
-def results() -> pa.Table:
-    """Every status; storyboard z comes first, row 4 shares its take with row 1, row 8 is invalid."""
+def results(unpriced: Collection[tuple[int, int]] = ()) -> pa.Table:
+    """Every status; storyboard z comes first, row 4 shares its take with row 1, row 8 is invalid.
+
+    The prices of the submissions of the takes in `unpriced` (row, number) are not known.
+    """
     shots = [
         shot(1, "z", prompt="shared"),
         shot(2, "a", takes=2),
@@ -60,6 +66,7 @@ def results() -> pa.Table:
         (6, 1): outcome("unknown"),
         (7, 1): outcome("held"),
     }
+    found |= {key: replace(found[key], quoted_microusd=None) for key in unpriced}
     outcomes = {
         take.fingerprint: found[asked.row, take.number]
         for asked in shots
@@ -102,9 +109,11 @@ def test_a_table_in_memory_gives_the_frame_that_its_file_gives(tmp_path: Path) -
 
 def test_parquet_brings_its_metadata_as_attrs(tmp_path: Path) -> None:
     attrs = written(results(), tmp_path).attrs
-    assert (attrs["animatic.schema_version"], attrs["animatic.run_id"]) == ("1", "r")
-    assert attrs["animatic.manifest_sha256"] == "ef" * 32
-    assert json.loads(attrs["animatic.prices_usd"])["wavespeed-ai/veo2-i2v|5s|16:9"] == 2.5
+    assert attrs == {
+        "animatic.schema_version": "2",
+        "animatic.run_id": "r",
+        "animatic.manifest_sha256": "ef" * 32,
+    }
     assert written(results(), tmp_path, ".csv").attrs == {}
 
 
@@ -127,12 +136,12 @@ def test_the_summary_counts_every_status_per_storyboard_and_model_in_manifest_or
     assert summary["storyboard"].tolist() == ["z", "z", "a", "?", "all"]
     assert summary["model"].fillna("null").tolist() == [DEFAULT_MODEL, "other/model", DEFAULT_MODEL, "null", "all"]
     assert summary[COUNTS].to_numpy().tolist() == [
-        # takes, completed, failed, rejected, unknown, held, pending, invalid, nsfw
-        [1, 1, 0, 0, 0, 0, 0, 0, 1],
-        [1, 0, 1, 0, 0, 0, 0, 0, 0],
-        [7, 3, 0, 1, 1, 1, 1, 0, 1],
-        [0, 0, 0, 0, 0, 0, 0, 1, 0],
-        [9, 4, 1, 1, 1, 1, 1, 1, 2],
+        # takes, completed, failed, rejected, unknown, held, pending, invalid, nsfw, not judged
+        [1, 1, 0, 0, 0, 0, 0, 0, 1, 0],
+        [1, 0, 1, 0, 0, 0, 0, 0, 0, 0],
+        [7, 3, 0, 1, 1, 1, 1, 0, 1, 1],
+        [0, 0, 0, 0, 0, 0, 0, 1, 0, 0],
+        [9, 4, 1, 1, 1, 1, 1, 1, 2, 1],
     ]
 
 
@@ -147,23 +156,60 @@ def test_rates_and_times_are_of_what_is_known(tmp_path: Path) -> None:
 
 
 def test_a_shared_take_costs_once_so_that_groups_add_up(tmp_path: Path) -> None:
-    cost = summarise(written(results(), tmp_path))["cost_usd"].tolist()
-    assert cost == [2.5, 2.5, 7.5, 0.0, 12.5]
+    summary = summarise(written(results(), tmp_path))
+    cost = summary["cost_usd"].tolist()
+    assert summary["cost_usd"].dtype == pd.ArrowDtype(pa.decimal128(18, 6))
+    assert cost == [Decimal("2.5"), Decimal("2.5"), Decimal("7.5"), Decimal(0), Decimal("12.5")]
     assert sum(cost[:-1]) == cost[-1]
 
 
-def test_the_cost_is_null_where_a_price_is_not_known(tmp_path: Path) -> None:
-    frame = written(results(), tmp_path)
-    prices = json.loads(frame.attrs["animatic.prices_usd"])
-    frame.attrs["animatic.prices_usd"] = json.dumps({key: prices[key] for key in prices if "other" not in key})
-    assert summarise(frame)["cost_usd"].isna().tolist() == [False, True, False, False, True]
+def test_sums_of_many_small_prices_are_exact() -> None:
+    shots = [shot(row, "a") for row in range(1, 1_001)]
+    outcomes = {
+        take.fingerprint: replace(outcome("completed"), quoted_microusd=100_001)
+        for asked in shots
+        for take in takes_of(asked, PROVIDER)
+    }
+    table = build_table(shots, outcomes, {}, pa.table({"note": ["x"] * 1_000}), Provenance("r", "ef" * 32))
+    assert summarise(frame_of(table))["cost_usd"].tolist() == [Decimal("100.001")] * 2
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
-def test_without_attrs_only_the_cost_is_lost(tmp_path: Path, suffix: str) -> None:
-    full, bare = (summarise(written(results(), tmp_path, chosen)) for chosen in (".parquet", suffix))
-    assert bare["cost_usd"].isna().all()
-    pd.testing.assert_frame_equal(bare.drop(columns="cost_usd"), full.drop(columns="cost_usd"))
+def test_a_storyboard_that_only_shares_takes_costs_nothing() -> None:
+    shots = [shot(1, "a", prompt="shared"), shot(2, "b", prompt="shared")]
+    (take,) = takes_of(shots[0], PROVIDER)
+    table = build_table(
+        shots, {take.fingerprint: outcome("completed")}, {}, pa.table({"note": ["x"] * 2}), Provenance("r", "ef" * 32)
+    )
+    expected = [Decimal("2.5"), Decimal(0), Decimal("2.5")]
+    assert summary_of(facts_of(table))["cost_usd"].tolist() == expected
+    assert summarise(frame_of(table))["cost_usd"].tolist() == expected
+
+
+def test_the_cost_is_null_only_where_no_price_at_all_is_known(tmp_path: Path) -> None:
+    one = summarise(written(results(unpriced=[(3, 1)]), tmp_path))["cost_usd"]
+    assert one.isna().tolist() == [False, True, False, False, False]
+    assert one.iloc[-1] == Decimal(10)
+    some = summarise(written(results(unpriced=[(2, 1), (3, 1)]), tmp_path))["cost_usd"]
+    assert some.isna().tolist() == [False, True, False, False, False]
+    assert (some.iloc[2], some.iloc[-1]) == (Decimal(5), Decimal("7.5"))
+    none = summarise(written(results(unpriced=[(1, 1), (2, 1), (2, 2), (3, 1), (6, 1)]), tmp_path))["cost_usd"]
+    assert none.isna().tolist() == [True, True, True, False, True]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_summary_is_the_same_from_every_format(tmp_path: Path, suffix: str) -> None:
+    table = results(unpriced=[(3, 1)])
+    read, gathered = summarise(written(table, tmp_path, suffix)), summary_of(facts_of(table))
+    pd.testing.assert_frame_equal(read, gathered)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_table_of_the_first_version_has_a_summary_without_costs(tmp_path: Path, suffix: str) -> None:
+    table = results()
+    old = table.drop_columns(["still_uri", "outputs_expire_at", "prediction_model", "quoted_usd"])
+    before, now = (summarise(written(each, tmp_path, suffix)) for each in (old, table))
+    assert before["cost_usd"].isna().tolist() == [True, True, True, False, True]
+    pd.testing.assert_frame_equal(before.drop(columns="cost_usd"), now.drop(columns="cost_usd"))
 
 
 def test_a_filtered_or_shuffled_frame_is_summarised_in_manifest_order(tmp_path: Path) -> None:
@@ -176,7 +222,8 @@ def test_a_filtered_or_shuffled_frame_is_summarised_in_manifest_order(tmp_path: 
 def test_an_empty_frame_has_only_the_total(tmp_path: Path) -> None:
     summary = summarise(written(results(), tmp_path).head(0))
     assert summary["storyboard"].tolist() == ["all"]
-    assert summary[COUNTS].to_numpy().tolist() == [[0] * 9]
+    assert summary[COUNTS].to_numpy().tolist() == [[0] * 10]
+    assert summary["cost_usd"].tolist() == [Decimal(0)]
     assert summary[["nsfw_rate", "inference_p50_s", "inference_p95_s"]].isna().all(axis=None)
 
 
@@ -187,9 +234,10 @@ def test_a_frame_of_plain_numpy_columns_gives_the_same_summary(tmp_path: Path) -
     pd.testing.assert_frame_equal(summarise(plain), summarise(frame))
 
 
-def test_summarise_names_the_columns_that_it_misses(tmp_path: Path) -> None:
-    with pytest.raises(FixInputError, match="missing: status, nsfw"):
-        summarise(written(results(), tmp_path).drop(columns=["status", "nsfw"]))
+@pytest.mark.parametrize("columns", [["status", "nsfw"], ["quoted_usd"]])
+def test_summarise_names_the_columns_that_it_misses(tmp_path: Path, columns: list[str]) -> None:
+    with pytest.raises(FixInputError, match=f"missing: {', '.join(columns)}; see"):
+        summarise(written(results(), tmp_path).drop(columns=columns))
 
 
 def test_the_package_offers_both_and_imports_pandas_only_when_they_are_used() -> None:

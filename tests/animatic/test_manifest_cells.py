@@ -57,19 +57,34 @@ def test_other_numbers_of_takes_are_faults(text: str) -> None:
     assert isinstance(cells.takes(text), Bad)
 
 
-@pytest.mark.parametrize("text", ["wavespeed-ai/veo2-i2v", "a/b/c", "x.y/z_1"])
-def test_a_model_id_passes(text: str) -> None:
-    assert cells.model(text) == text
+@pytest.mark.parametrize("text", ["wavespeed-ai/veo2-i2v", " wavespeed-ai/veo2-i2v\t"])
+def test_the_one_model_passes(text: str) -> None:
+    assert cells.model(text) == "wavespeed-ai/veo2-i2v"
 
 
-@pytest.mark.parametrize("text", ["veo", "a/../b", "/a/b", "a/b/", "a//b", "a/b?x", "a/b c", "a/" + "b" * 199, "a/é"])
+@pytest.mark.parametrize(
+    "text", ["veo", "a/../b", "/a/b", "a/b/", "a//b", "a/b?x", "a/b c", "a/" + "b" * 199, "a/é", "wavespeed-ai/veo3-i2v"]
+)
 def test_what_is_no_model_id_is_a_fault(text: str) -> None:
     assert isinstance(cells.model(text), Bad)
+
+
+@pytest.mark.parametrize("text", ["a/b/c", "x.y/z_1", "wavespeed-ai/wan-2.1"])
+def test_another_model_is_a_fault_that_names_the_one(text: str) -> None:
+    found = cells.model(text)
+    assert isinstance(found, Bad)
+    assert found.allowed.startswith("wavespeed-ai/veo2-i2v, the one model")
+    assert found.hint is None
 
 
 @pytest.mark.parametrize("text", ["veo2-i2v", "wavespeed-ai/veo2_i2v "[:-1].upper().replace("_", "-"), "Veo2-I2V"])
 def test_a_model_id_that_is_nearly_right_gets_a_hint(text: str) -> None:
     assert hint_of(cells.model(text)) == 'did you mean "wavespeed-ai/veo2-i2v"?'
+
+
+@pytest.mark.parametrize("text", ["\u200b", "\ufeff \u200d\u2060", "\u00ad\n", "\u180e"])
+def test_a_prompt_that_nobody_can_see_is_empty(text: str) -> None:
+    assert cells.prompt(text) == cells.EMPTY_PROMPT
 
 
 def test_a_prompt_is_taken_verbatim() -> None:

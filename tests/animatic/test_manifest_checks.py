@@ -3,7 +3,9 @@ import hashlib
 import pytest
 
 from animatic.errors import ManifestError
+from animatic.fingerprints import hex_of
 from animatic.manifest import CHECKED, Manifest, Still, check, local_stills, read_table
+from animatic.shots import DEFAULT_MODEL, digest, verbatim
 
 PROVIDER = "https://api.example.com"
 URL = "https://e.com/a.png"
@@ -28,13 +30,13 @@ def report_of(manifest: Manifest, *, skip_invalid: bool = False) -> list[str]:
 
 def test_a_row_with_every_column() -> None:
     header = "model,takes,duration,aspect_ratio,storyboard,shot_id,prompt,image,note\n"
-    manifest = checked(header + f"a/b,3.0,7,9:16,night, s1 , hello ,{URL},kept\n")
+    manifest = checked(header + f" wavespeed-ai/veo2-i2v ,3.0,7,9:16,night, s1 , hello ,{URL},kept\n")
     manifest.require_valid()
     (shot,) = manifest.shots()
     assert (shot.row, shot.shot_id, shot.storyboard, shot.image, shot.still) == (1, "s1", "night", URL, URL)
     assert (shot.prompt, shot.model, shot.aspect_ratio, shot.duration, shot.takes) == (
         " hello ",
-        "a/b",
+        "wavespeed-ai/veo2-i2v",
         "9:16",
         "7s",
         3,
@@ -194,3 +196,57 @@ def test_any_file_name_gives_a_storyboard() -> None:
     raw = read_table("shots.csv", f"image,prompt\n{URL},x\n".encode())
     manifest = check(raw, stills={}, storyboard_default="a\nb" + "c" * 300, provider=PROVIDER)
     assert next(manifest.shots()).storyboard == "a_b" + "c" * 197
+
+
+def test_rows_that_differ_in_spelling_only_share_a_take_and_are_sent_as_written() -> None:
+    manifest = checked(f'image,prompt\n{URL},push in\nhttps://E.com:443/a.png#x," push in\u200b"\n{URL},push  in\n')
+    assert manifest.take_of.tolist() == [0, 0, 1]
+    assert [(shot.image, shot.prompt) for shot in manifest.shots()][1] == (
+        "https://E.com:443/a.png#x",
+        " push in\u200b",
+    )
+
+
+def test_fingerprints_of_before_are_known_where_the_canonical_form_makes_a_difference() -> None:
+    manifest = checked(f"image,prompt,takes\n{URL},push in,1\n{URL}, push in,2\n{URL}#x,tilt up,2\n")
+    olds = [
+        digest(
+            verbatim(
+                provider=PROVIDER, model=DEFAULT_MODEL, still=still, prompt=text, aspect_ratio="16:9", duration="5s"
+            ),
+            number,
+        ).hex()
+        for still, text in ((URL, " push in"), (f"{URL}#x", "tilt up"))
+        for number in (1, 2)
+    ]
+    assert hex_of(manifest.old_digests) == olds
+    assert manifest.old_of.tolist() == [0, 1, 2, 3]
+    now = [take.fingerprint for take in manifest.takes()]
+    assert [hex_of(manifest.digests)[index] for index in manifest.old_of] == [now[1], now[2], now[3], now[4]]
+
+
+def test_rows_that_are_canonical_already_had_no_other_fingerprint_before() -> None:
+    manifest = checked(f"image,prompt,takes\n{URL},push in,3\n{URL},schwenk über die Küste,1\n")
+    assert len(manifest.old_digests) == len(manifest.old_of) == 0
+
+
+def test_another_spelling_of_the_provider_gives_every_take_an_old_fingerprint() -> None:
+    raw = read_table("shots.csv", f"image,prompt,takes\n{URL},x,2\n{URL},y,1\n".encode())
+    manifest = check(
+        raw, stills={}, storyboard_default="s", provider=PROVIDER, written_provider="https://API.example.com:443"
+    )
+    plain = check(raw, stills={}, storyboard_default="s", provider=PROVIDER)
+    assert hex_of(manifest.digests) == hex_of(plain.digests)
+    assert manifest.old_of.tolist() == [0, 1, 2]
+    assert set(hex_of(manifest.old_digests)).isdisjoint(hex_of(manifest.digests))
+
+
+def test_a_provider_is_canonical_however_it_is_given() -> None:
+    text = f"image,prompt\n{URL},x\n"
+    other = checked(text, provider="https://API.example.com:0443/")
+    assert hex_of(other.digests) == hex_of(checked(text).digests)
+
+
+def test_another_model_is_a_fault_of_its_row() -> None:
+    (line,) = report_of(checked(f"image,prompt,model\n{URL},x,wavespeed-ai/wan-2.1\n{URL},y,\n"))
+    assert line.startswith('shots.csv:2: model: found "wavespeed-ai/wan-2.1"; allowed: wavespeed-ai/veo2-i2v')

@@ -11,6 +11,7 @@ import pytest
 from animatic.errors import BudgetError
 from animatic.ledger.bulk import Standings
 from animatic.manifest import Manifest, check, read_table
+from animatic.money import limit_microusd, microusd
 from animatic.plan import MOST_BATCHES, TASKS_OF_ONE, Plan, make_plan, priced_by
 from animatic.shots import Take, takes_of
 from animatic.takes import BuyingPolicy, Standing, State
@@ -116,31 +117,53 @@ def test_a_plan_costs_what_its_takes_to_buy_cost() -> None:
     plan = fresh(manifest(4, takes=2))
     (kind,) = plan.kinds
     assert kind == priced_by(next(plan.takes_to_buy()).shot)
-    assert plan.cost_usd({kind: 2.5}) == 20.0
-    assert plan.cost_usd({}) is None
-    assert plan_of([State.COMPLETED]).cost_usd({}) == 0.0
+    assert plan.cost({kind: 2_500_000}) == 20_000_000
+    assert plan.cost({}) is None
+    assert plan.cost({kind: None}) is None
+    assert plan_of([State.COMPLETED]).cost({}) == 0
 
 
-@pytest.mark.parametrize("max_usd", [None, 5.0, 1e9])
-def test_a_plan_within_its_budget_may_run(max_usd: float | None) -> None:
+def test_one_price_that_is_missing_leaves_the_whole_cost_unknown() -> None:
+    raw = read_table("shots.csv", f"image,prompt,duration\n{STILL},a,5s\n{STILL},a,6s\n{STILL},b,6s\n".encode())
+    plan = fresh(check(raw, stills={}, storyboard_default="x", provider=PROVIDER))
+    five, six = plan.kinds
+    assert plan.cost({five: 2_500_000, six: 3_000_000}) == 8_500_000
+    assert plan.cost({five: 2_500_000, six: None}) is None
+    assert plan.cost({six: 3_000_000}) is None
+
+
+@pytest.mark.parametrize("max_microusd", [None, 5_000_000, 10**15])
+def test_a_plan_within_its_budget_may_run(max_microusd: int | None) -> None:
     plan = plan_of([None, None])
-    plan.require_budget({next(iter(plan.kinds)): 2.5}, max_usd)
+    plan.require_budget({next(iter(plan.kinds)): 2_500_000}, max_microusd)
 
 
 def test_a_plan_beyond_its_budget_is_refused_with_both_sums() -> None:
     plan = plan_of([None, None])
     with pytest.raises(BudgetError, match=r"costs \$5\.00 for 2 takes; allowed: \$4\.99\. Nothing was bought"):
-        plan.require_budget({next(iter(plan.kinds)): 2.5}, 4.99)
+        plan.require_budget({next(iter(plan.kinds)): 2_500_000}, 4_990_000)
 
 
-def test_a_budget_without_a_price_is_refused_and_says_what_to_set() -> None:
+def test_a_millionth_of_a_dollar_over_the_budget_is_over_it() -> None:
+    plan = plan_of([None, None])
+    with pytest.raises(BudgetError, match=r"costs \$5\.00 for 2 takes; allowed: \$4\.999999\. Nothing was bought"):
+        plan.require_budget({next(iter(plan.kinds)): 2_500_000}, 4_999_999)
+
+
+@pytest.mark.parametrize("price", [{}, {"only": None}])
+def test_a_budget_without_a_price_is_refused_and_says_what_to_set(price: dict[str, None]) -> None:
+    plan = plan_of([None])
     with pytest.raises(BudgetError, match="ANIMATIC_PRICE_USD"):
-        plan_of([None]).require_budget({}, 100.0)
+        plan.require_budget(dict.fromkeys(plan.kinds) if price else {}, 100_000_000)
 
 
-def test_floating_point_dust_does_not_refuse_a_plan() -> None:
+def test_without_a_budget_no_price_is_needed() -> None:
+    plan_of([None]).require_budget({}, None)
+
+
+def test_a_price_in_tenths_of_a_dollar_leaves_no_dust() -> None:
     plan = plan_of([None] * 3)
-    plan.require_budget({next(iter(plan.kinds)): 0.1}, 0.3)
+    plan.require_budget({next(iter(plan.kinds)): microusd(0.1)}, limit_microusd(0.3))
 
 
 @pytest.mark.parametrize("takes", [0, 1, TASKS_OF_ONE])

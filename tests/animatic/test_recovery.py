@@ -9,17 +9,19 @@ from typing import Any
 
 import pytest
 
-from animatic.fingerprints import digests_of
+from animatic.fingerprints import hex_of
 from animatic.intake import dead_runs_of, find_standings, open_to_look
 from animatic.ledger import bulk, operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.liveness import alive, runs_folder
 from animatic.ledger.receipts import SLOT_BYTES, Receipt, encode
-from animatic.ledger.records import Intent
+from animatic.ledger.records import Accepted, Intent
+from animatic.manifest import Manifest, check, read_table
 from animatic.recovery import Recovered, recover
 from animatic.takes import BuyingPolicy, State
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+PRICE = 2_500_000
 ACCEPTED = json.dumps({"code": 200, "message": "", "data": {"id": "p1", "status": "created"}}).encode()
 
 
@@ -34,10 +36,12 @@ class Dead:
         self.path = path
         self.desk = LedgerDesk(f"sqlite:///{path}")
 
-    async def submit(self, nonce: str = "n1") -> int:
+    async def submit(self, nonce: str = "n1", fingerprint: str = "f" * 64) -> int:
         await self.desk.do(operations.begin_run, "dead", "shots.csv", "here", 1)
-        intent = Intent("f" * 64, "sandbox", "m", "5s", "{}", "dead", BuyingPolicy(), "u", 2.5, None, nonce, NOON, NOON)
-        return await self.desk.do(operations.intend, intent)
+        intent = Intent(
+            fingerprint, "sandbox", "m", "5s", "{}", "dead", BuyingPolicy(), "u", PRICE, None, nonce, NOON, NOON
+        )
+        return (await self.desk.do(operations.intend, intent)).attempt_id
 
     def leave(self, *receipts: Receipt | bytes) -> Path:
         folder = runs_folder(self.path)
@@ -50,8 +54,8 @@ class Dead:
         )
         return path
 
-    async def state(self) -> tuple[str, str | None]:
-        record = (await self.desk.do(operations.look_up, ["f" * 64]))["f" * 64]
+    async def state(self, fingerprint: str = "f" * 64) -> tuple[str, str | None]:
+        record = (await self.desk.do(operations.look_up, [fingerprint]))[fingerprint]
         return record.state.value, record.prediction_id
 
 
@@ -134,26 +138,33 @@ async def test_two_who_recover_at_once_do_it_once(dead: Dead) -> None:
 
 async def test_an_id_that_another_take_has_holds_both(dead: Dead) -> None:
     attempt_id = await dead.submit()
-    other = Intent("a" * 64, "sandbox", "m", "5s", "{}", "dead", BuyingPolicy(), "u", 2.5, None, "n9", NOON, NOON)
-    await dead.desk.do(operations.accept, await dead.desk.do(operations.intend, other), "p1", "created")
+    other = Intent("a" * 64, "sandbox", "m", "5s", "{}", "dead", BuyingPolicy(), "u", PRICE, None, "n9", NOON, NOON)
+    bought = await dead.desk.do(operations.intend, other)
+    await dead.desk.do(operations.accept, bought.attempt_id, Accepted("p1", "created"))
     dead.leave(Receipt(attempt_id, "n1", 200, ACCEPTED))
     assert (await recover(dead.desk, dead.path, at_one)).redeemed == 1
     assert await dead.state() == ("held", None)
 
 
+def manifest_of_one_take() -> Manifest:
+    raw = read_table("shots.csv", b"image,prompt\nhttps://stills.example/a.png,push in\n")
+    return check(raw, stills={}, storyboard_default="shots", provider="sandbox")
+
+
 async def test_whoever_only_looks_sees_what_a_dead_run_was_submitting_as_unknown_and_writes_nothing(dead: Dead) -> None:
-    await dead.submit()
-    url, take = f"sqlite:///{dead.path}", "f" * 64
+    manifest = manifest_of_one_take()
+    url, (take,) = f"sqlite:///{dead.path}", hex_of(manifest.digests)
+    await dead.submit(fingerprint=take)
 
     async def look() -> tuple[object, ...]:
         is_dead = dead_runs_of(url)
         with open_to_look(url) as desk:
             assert desk is not None
-            standings = await find_standings(desk, digests_of([take]), is_dead=is_dead)
+            standings = await find_standings(desk, manifest, is_dead=is_dead)
             outcomes = bulk.outcomes_from(await desk.do(bulk.seek_outcomes, [take]), is_dead)
         return standings.kinds[standings.kind_of[0]].state, *outcomes["state"], *outcomes["error"]
 
     with alive(dead.path, "dead"):
         assert await look() == (State.SUBMITTING, State.SUBMITTING, None)
     assert await look() == (State.UNKNOWN, State.UNKNOWN, "run dead died while it was submitting this take")
-    assert await dead.state() == ("submitting", None)
+    assert await dead.state(take) == ("submitting", None)

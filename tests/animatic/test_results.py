@@ -1,11 +1,13 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from tables import PROVIDER, Outcome, build_table
 
 from animatic.facts import facts_of
-from animatic.results import RESULTS_SCHEMA, STATUSES, Provenance
+from animatic.results import RESULTS_SCHEMA, STATUSES, Provenance, decimals_of, microusd_of
 from animatic.shots import DEFAULT_MODEL, Shot, takes_of
 
 PROVENANCE = Provenance(run_id="run-1", manifest_sha256="ab" * 32)
@@ -33,17 +35,19 @@ def test_the_columns_and_types_are_those_promised_to_users() -> None:
         "row": pa.int64(),
         **dict.fromkeys(("shot_id", "storyboard"), pa.string()),
         "take": pa.int32(),
-        **dict.fromkeys(("image", "prompt", "model", "aspect_ratio", "duration", "status"), pa.string()),
+        **dict.fromkeys(("image", "prompt", "still_uri", "model", "aspect_ratio", "duration", "status"), pa.string()),
         "outputs": pa.list_(pa.string()),
         "has_nsfw_contents": pa.list_(pa.bool_()),
         "output_url": pa.string(),
         "nsfw": pa.bool_(),
+        "outputs_expire_at": moment,
         "inference_ms": pa.int64(),
-        **dict.fromkeys(("prediction_id", "prediction_status"), pa.string()),
+        **dict.fromkeys(("prediction_id", "prediction_status", "prediction_model"), pa.string()),
         "error_code": pa.int64(),
         "error": pa.string(),
         **dict.fromkeys(("submitted_at", "completed_at", "created_at"), moment),
         **dict.fromkeys(("polls", "attempts"), pa.int32()),
+        "quoted_usd": pa.decimal128(12, 6),
         "cached": pa.bool_(),
         **dict.fromkeys(("fingerprint", "run_id"), pa.string()),
     }
@@ -65,6 +69,7 @@ def test_a_take_that_the_ledger_does_not_know_is_pending_and_says_so() -> None:
     row = build_table([shot(1)], {}, {}, manifest(1), PROVENANCE).to_pylist()[0]
     assert (row["status"], row["error"]) == ("pending", "not submitted when the run stopped")
     assert (row["attempts"], row["polls"], row["cached"], row["run_id"]) == (0, 0, False, None)
+    assert (row["quoted_usd"], row["prediction_model"], row["outputs_expire_at"]) == (Decimal(0), None, None)
 
 
 def test_a_pending_take_that_was_submitted_is_said_to_be_running() -> None:
@@ -81,6 +86,7 @@ def test_an_outcome_fills_its_row() -> None:
             inference_ms=41_250,
             prediction_id="p-1",
             prediction_status="completed",
+            prediction_model="wavespeed-ai/veo2-i2v-2",
             submitted_at=NOON,
             completed_at=NOON,
             created_at=NOON,
@@ -88,7 +94,7 @@ def test_an_outcome_fills_its_row() -> None:
             attempts=1,
             cached=True,
             run_id="run-0",
-            cost_usd=2.5,
+            quoted_microusd=2_500_000,
         )
     )
     assert row["outputs"] == ["https://cdn.example/1.mp4", "https://cdn.example/2.mp4"]
@@ -96,6 +102,9 @@ def test_an_outcome_fills_its_row() -> None:
     assert row["submitted_at"] == row["completed_at"] == row["created_at"] == NOON
     assert (row["polls"], row["attempts"], row["cached"], row["run_id"]) == (4, 1, True, "run-0")
     assert (row["prediction_id"], row["inference_ms"], row["image"]) == ("p-1", 41_250, "https://stills.example/a.png")
+    assert (row["prediction_model"], row["model"]) == ("wavespeed-ai/veo2-i2v-2", DEFAULT_MODEL)
+    assert (row["quoted_usd"], row["still_uri"]) == (Decimal("2.5"), "https://stills.example/a.png")
+    assert row["outputs_expire_at"] == NOON + timedelta(days=7)
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -125,13 +134,56 @@ def test_there_is_an_error_exactly_where_a_take_is_not_completed(status: str, er
         ((False,), 0, None),
         ((True,), None, True),
         ((False, False), 1, False),
+        ((None,), 1, None),
+        ((None, True), 2, True),
+        ((None, False), 2, None),
+        ((False, None), 2, None),
+        ((False, None), 1, False),
     ],
 )
 def test_nsfw_is_true_if_any_flag_is_and_null_where_flags_are_missing(
-    flags: tuple[bool, ...] | None, outputs: int | None, nsfw: bool | None
+    flags: tuple[bool | None, ...] | None, outputs: int | None, nsfw: bool | None
 ) -> None:
     urls = None if outputs is None else ("https://cdn.example/x.mp4",) * outputs
-    assert only_row(Outcome(status="completed", outputs=urls, has_nsfw_contents=flags))["nsfw"] is nsfw
+    row = only_row(Outcome(status="completed", outputs=urls, has_nsfw_contents=flags))
+    assert row["nsfw"] is nsfw
+    assert row["has_nsfw_contents"] == (None if flags is None else list(flags))
+
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("submitted_at", "inference_ms", "completed_at", "expires_at"),
+    [
+        (NOON, 60_000, NOON + timedelta(minutes=2), NOON + timedelta(days=7, minutes=2)),
+        (NOON, 60_000, NOON + HOUR + timedelta(minutes=1), NOON + HOUR + timedelta(days=7, minutes=1)),
+        (NOON, 60_000, NOON + HOUR + timedelta(minutes=2), NOON + timedelta(days=7, minutes=1)),
+        (NOON, None, NOON + timedelta(days=6), NOON + timedelta(days=7)),
+        (NOON, 60_000, NOON + timedelta(days=30), NOON + timedelta(days=7, minutes=1)),
+        (None, 60_000, NOON, NOON + timedelta(days=7)),
+        (NOON, 60_000, None, None),
+        (None, None, None, None),
+    ],
+)
+def test_outputs_expire_seven_days_after_the_take_was_done(
+    submitted_at: datetime | None, inference_ms: int | None, completed_at: datetime | None, expires_at: datetime | None
+) -> None:
+    row = only_row(
+        Outcome(
+            status="completed",
+            outputs=("https://cdn.example/1.mp4",),
+            submitted_at=submitted_at,
+            completed_at=completed_at,
+            inference_ms=inference_ms,
+        )
+    )
+    assert row["outputs_expire_at"] == expires_at
+
+
+@pytest.mark.parametrize("status", [status for status in STATUSES if status not in {"completed", "invalid"}])
+def test_what_is_not_completed_has_nothing_that_expires(status: str) -> None:
+    assert only_row(Outcome(status=status, submitted_at=NOON, completed_at=NOON))["outputs_expire_at"] is None
 
 
 def test_an_invalid_row_is_there_once_with_its_fault_and_its_cells_as_text() -> None:
@@ -140,6 +192,7 @@ def test_an_invalid_row_is_there_once_with_its_fault_and_its_cells_as_text() -> 
     assert (row["status"], row["error"], row["take"]) == ("invalid", "duration: found 9.0", None)
     assert (row["image"], row["prompt"], row["duration"], row["model"]) == (None, "y", "9.0", None)
     assert (row["fingerprint"], row["takes"], row["attempts"]) == (None, 3, 0)
+    assert (row["quoted_usd"], row["still_uri"], row["outputs_expire_at"]) == (None, None, None)
 
 
 def test_rows_that_ask_for_the_same_take_show_the_same_outcome() -> None:
@@ -175,24 +228,95 @@ def test_a_manifest_column_named_like_a_results_column_appears_once_as_ours() ->
     assert table.to_pylist()[0]["status"] == "pending"
 
 
-def test_prices_are_what_a_submission_of_each_kind_cost_shared_takes_counted_once() -> None:
-    shots = [shot(1), shot(2), shot(3, duration="8s"), shot(4, prompt="tilt up"), shot(5, duration="6s")]
-    spent = {1: (2.5, 1), 3: (8.0, 2), 4: (3.5, 1), 5: (None, 1)}
+def test_a_shared_take_shows_its_price_in_its_first_row_only() -> None:
+    shots = [shot(1), shot(2, takes=2), shot(3, duration="8s"), shot(4, prompt="tilt up"), shot(5, duration="6s")]
+    spent = {1: (2_500_000, 1), 3: (8_000_001, 2), 4: (0, 0), 5: (None, 1)}
     outcomes = {
-        take.fingerprint: Outcome(status="failed", cost_usd=spent[asked.row][0], attempts=spent[asked.row][1])
+        take.fingerprint: Outcome(status="failed", quoted_microusd=spent[asked.row][0], attempts=spent[asked.row][1])
         for asked in shots
         if asked.row in spent
         for take in takes_of(asked, PROVIDER)
     }
-    table = build_table(shots, outcomes, {}, manifest(5), PROVENANCE)
-    assert table.schema.metadata == {
-        b"animatic.schema_version": b"1",
+    table = build_table(shots, outcomes, {6: "bad"}, manifest(6), PROVENANCE)
+    assert table["quoted_usd"].to_pylist() == [
+        Decimal("2.5"),
+        None,  # the take of row 1 again
+        Decimal(0),  # a take that nobody has bought yet
+        Decimal("8.000001"),
+        Decimal(0),
+        None,  # its price is not known
+        None,  # an invalid row
+    ]
+    facts = facts_of(table)
+    assert facts.manifest_cost_microusd == 10_500_001
+    assert facts.column("attempts").tolist() == [1, 0, 0, 2, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("spent", "cost_microusd"),
+    [
+        ({1: (2_500_000, 1), 2: (None, 1)}, 2_500_000),
+        ({1: (None, 1), 2: (None, 2)}, None),
+        ({1: (None, 1)}, None),
+        ({1: (0, 0)}, 0),
+        ({}, 0),
+    ],
+)
+def test_the_cost_of_a_manifest_is_unknown_only_without_any_price(
+    spent: dict[int, tuple[int | None, int]], cost_microusd: int | None
+) -> None:
+    shots = [shot(1, prompt="one"), shot(2, prompt="two")]
+    outcomes = {
+        take.fingerprint: Outcome(status="failed", quoted_microusd=spent[asked.row][0], attempts=spent[asked.row][1])
+        for asked in shots
+        if asked.row in spent
+        for take in takes_of(asked, PROVIDER)
+    }
+    assert facts_of(build_table(shots, outcomes, {}, manifest(2), PROVENANCE)).manifest_cost_microusd == cost_microusd
+
+
+def test_outputs_are_expired_or_expiring_by_the_moment() -> None:
+    shots = [shot(row, prompt=f"{row}") for row in range(1, 6)]
+    done = [NOON - timedelta(days=7), NOON - timedelta(days=6, hours=1), NOON - timedelta(days=5), NOON, None]
+    outcomes = {
+        take.fingerprint: Outcome(status="completed", outputs=("https://cdn.example/1.mp4",), completed_at=moment)
+        for asked, moment in zip(shots, done, strict=True)
+        for take in takes_of(asked, PROVIDER)
+    }
+    facts = facts_of(build_table(shots, outcomes, {}, manifest(5), PROVENANCE))
+    assert facts.expiring(NOON, timedelta(days=1)) == (1, 1)
+    assert facts.expiring(NOON - timedelta(seconds=1), timedelta(days=1)) == (0, 2)
+    assert facts.expiring(NOON + timedelta(days=8), timedelta(days=1)) == (4, 0)
+
+
+def test_amounts_survive_the_column_of_decimals() -> None:
+    amounts = np.array([0, 1, 2_500_000, 999_999_999_999, 7], np.int64)
+    column = decimals_of(amounts, np.array([True, True, True, True, False]))
+    assert column.type == pa.decimal128(12, 6)
+    assert column.to_pylist() == [
+        Decimal(0),
+        Decimal("0.000001"),
+        Decimal("2.5"),
+        Decimal("999999.999999"),
+        None,
+    ]
+    column.validate(full=True)
+    assert microusd_of(pa.chunked_array([column])).tolist() == [0, 1, 2_500_000, 999_999_999_999, -1]
+    assert microusd_of(pa.chunked_array([column]).slice(1, 2)).tolist() == [1, 2_500_000]
+    assert microusd_of(pa.chunked_array([column.slice(2), column.slice(0, 1)])).tolist() == [
+        *(2_500_000, 999_999_999_999, -1, 0)
+    ]
+    assert microusd_of(pa.chunked_array([], pa.decimal128(12, 6))).tolist() == []
+
+
+def test_the_metadata_says_which_run_and_manifest_it_is_of() -> None:
+    assert build_table([shot(1)], {}, {}, manifest(1), PROVENANCE).schema.metadata == {
+        b"animatic.schema_version": b"2",
         b"animatic.run_id": b"run-1",
         b"animatic.manifest_sha256": b"ab" * 32,
-        b"animatic.prices_usd": b'{"wavespeed-ai/veo2-i2v|5s|16:9": 3.0, "wavespeed-ai/veo2-i2v|8s|16:9": 4.0}',
     }
 
 
 def test_counts_are_by_row() -> None:
     table = build_table([shot(1, takes=3)], {}, {2: "bad"}, manifest(2), PROVENANCE)
-    assert facts_of(table, {}).counts == {"pending": 3, "invalid": 1}
+    assert facts_of(table).counts == {"pending": 3, "invalid": 1}

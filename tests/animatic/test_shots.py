@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from animatic.shots import DEFAULT_MODEL, Shot, fingerprint, takes_of
+from animatic.canonical import canonical_text
+from animatic.shots import DEFAULT_MODEL, Shot, digest, fingerprint, takes_of, verbatim
 
 # A machine may be busy.
 unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -45,7 +46,8 @@ def test_a_fingerprint_is_the_sha256_of_canonical_json() -> None:
     "change",
     [
         {"still": "sha256:" + "0" * 64},
-        {"prompt": "push in "},
+        {"prompt": "push  in"},
+        {"prompt": "Push in"},
         {"model": "other/model"},
         {"aspect_ratio": "9:16"},
         {"duration": "6s"},
@@ -70,11 +72,53 @@ def test_each_take_is_its_own_and_more_takes_keep_the_first_ones() -> None:
     assert keys(dataclasses.replace(SHOT, takes=16))[:2] == keys(SHOT)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prompt": "push in "},
+        {"prompt": "\ufeffpush in\r\n"},
+        {"still": "https://STILLS.example:443/a.png"},
+        {"still": "https://stills.example/a.png#top"},
+    ],
+    ids=str,
+)
+def test_two_spellings_of_the_same_are_the_same_take(change: dict[str, str]) -> None:
+    assert keys(dataclasses.replace(SHOT, **change)) == keys(SHOT)
+    assert keys(SHOT, "https://API.wavespeed.ai:443/") == keys(SHOT)
+
+
+def test_the_form_as_written_is_frozen_too_for_older_ledgers() -> None:
+    asked = {"model": DEFAULT_MODEL, "still": STILL, "prompt": "push in ", "aspect_ratio": "16:9", "duration": "5s"}
+    text = json.dumps(
+        {
+            "aspect_ratio": "16:9",
+            "duration": "5s",
+            "image": STILL,
+            "model": DEFAULT_MODEL,
+            "prompt": "push in ",
+            "provider": PROVIDER,
+            "take": 2,
+        },
+        sort_keys=True,
+        separators=(",", ":"),
+    )
+    assert digest(verbatim(provider=PROVIDER, **asked), 2) == hashlib.sha256(text.encode()).digest()
+
+
 @unhurried
 @given(st.text(), st.text())
-def test_different_prompts_never_share_a_fingerprint(one: str, other: str) -> None:
+def test_prompts_share_a_fingerprint_only_where_their_canonical_form_is_one(one: str, other: str) -> None:
     rest = {"provider": "p", "model": "m", "still": "s", "aspect_ratio": "a", "duration": "d", "take": 1}
-    assert (fingerprint(prompt=one, **rest) == fingerprint(prompt=other, **rest)) == (one == other)
+    assert (fingerprint(prompt=one, **rest) == fingerprint(prompt=other, **rest)) == (
+        canonical_text(one) == canonical_text(other)
+    )
+
+
+@unhurried
+@given(st.text(), st.text())
+def test_different_texts_never_share_a_fingerprint_as_written(one: str, other: str) -> None:
+    rest = {"provider": "p", "model": "m", "still": "s", "aspect_ratio": "a", "duration": "d"}
+    assert (digest(verbatim(prompt=one, **rest), 1) == digest(verbatim(prompt=other, **rest), 1)) == (one == other)
 
 
 def test_a_local_still_is_known_by_its_bytes() -> None:

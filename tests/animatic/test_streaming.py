@@ -7,15 +7,17 @@ import io
 import json
 import random
 import tracemalloc
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tables import PROVIDER, Outcome, expected_prices, expected_rows, prices_of
+import sqlalchemy as sa
+from PIL import Image
+from tables import PROVIDER, Outcome, expected_cost_microusd, expected_rows
 
 from animatic import formats, intake, storage
 from animatic.digest import digest_of
@@ -24,7 +26,7 @@ from animatic.facts import Facts, not_completed
 from animatic.frames import frame_of, summarise
 from animatic.ledger import operations
 from animatic.ledger.desk import LedgerDesk
-from animatic.ledger.records import Record
+from animatic.ledger.records import Record, Reserved
 from animatic.ledger.schema import ATTEMPT, RUN, TAKE, open_engine
 from animatic.manifest import Manifest, csv_text, parquet
 from animatic.projection import Projection
@@ -90,12 +92,14 @@ def fill_ledger(folder: Path, fingerprints: Sequence[str], chance: random.Random
                     "run_id": "run-0",
                     "allowed_by": "plan",
                     "image_url": "u",
-                    "cost_usd": chance.choice([2.5, 4.0, 2.7, None]),
+                    "quoted_microusd": chance.choice([2_500_000, 4_000_000, 2_700_001, None]),
                     "intent_at": NOON,
+                    "submitted_at": NOON - timedelta(minutes=chance.choice([1, 3_000])) if number == 1 else None,
                     "completed_at": NOON if done else None,
+                    "prediction_model": "wavespeed-ai/veo2-i2v" if done else None,
                     "prediction_id": f"p{len(attempts)}" if state.value in {"submitted", "completed"} else None,
                     "outputs": '["https://cdn.example/a.mp4"]' if done else None,
-                    "has_nsfw_contents": chance.choice(["[true]", "[false]", "[]", None]) if done else None,
+                    "has_nsfw_contents": chance.choice(["[true]", "[false]", "[null]", "[]", None]) if done else None,
                     "inference_ms": chance.randrange(10_000, 60_000) if done else None,
                     "error_code": None if done else 5000,
                     "error": chance.choice([None, "the model failed"]),
@@ -104,14 +108,14 @@ def fill_ledger(folder: Path, fingerprints: Sequence[str], chance: random.Random
             )
     told = {"provider": PROVIDER, "model": "m", "duration": "5s", "request": "{}"}
     with engine.begin() as db:
-        db.execute(RUN.insert().values(run_id="run-0", manifest="m", started_at=NOON, host="h", pid=1))
+        db.execute(RUN.insert().values(run_id="run-0", run_no=1, manifest="m", started_at=NOON, host="h", pid=1))
         db.execute(TAKE.insert(), [{"fingerprint": key, **told} for key in fingerprints])
         db.execute(ATTEMPT.insert(), attempts)
     engine.dispose()
     return url
 
 
-def outcome_of(record: Record) -> Outcome:
+def outcome_of(record: Record, models: Mapping[int, str | None]) -> Outcome:
     return Outcome(
         status=status_of(record.state),
         outputs=record.outputs,
@@ -119,6 +123,7 @@ def outcome_of(record: Record) -> Outcome:
         inference_ms=record.inference_ms,
         prediction_id=record.prediction_id,
         prediction_status=record.prediction_status,
+        prediction_model=models.get(record.attempt_id),
         error_code=record.error_code,
         error=record.error,
         submitted_at=record.submitted_at,
@@ -128,8 +133,13 @@ def outcome_of(record: Record) -> Outcome:
         attempts=record.attempts,
         cached=record.state in FINAL,
         run_id=record.run_id if record.attempts else None,
-        cost_usd=record.cost_usd,
+        quoted_microusd=record.quoted_microusd,
     )
+
+
+def models_made_by(db: sa.Connection) -> dict[int, str | None]:
+    """What the API says which model made each attempt."""
+    return {row.attempt_id: row.prediction_model for row in db.execute(sa.select(ATTEMPT))}
 
 
 async def stream(ledger: str, manifest: Manifest, uri: str) -> Facts:
@@ -154,7 +164,8 @@ async def test_the_table_is_the_one_that_is_written_row_by_row(tmp_path: Path, s
     ledger = fill_ledger(tmp_path, fingerprints, chance)
     with LedgerDesk(ledger) as desk:
         records = await desk.do(operations.look_up, fingerprints, None)
-    outcomes = {key: outcome_of(record) for key, record in records.items()}
+        models = await desk.do(models_made_by)
+    outcomes = {key: outcome_of(record, models) for key, record in records.items()}
 
     facts = await stream(ledger, manifest, str(tmp_path / "out.parquet"))
     file = pq.ParquetFile(tmp_path / "out.parquet")
@@ -166,10 +177,14 @@ async def test_the_table_is_the_one_that_is_written_row_by_row(tmp_path: Path, s
         *RESULTS_SCHEMA.names,
         *[n for n in raw.column_names if n not in RESULTS_SCHEMA.names],
     ]
-    assert prices_of(table) == expected_prices(shots, outcomes, PROVIDER)
-    assert table.schema.metadata[b"animatic.manifest_sha256"].decode() == manifest.sha256
+    assert table.schema.metadata == {
+        b"animatic.schema_version": b"2",
+        b"animatic.run_id": b"run-1",
+        b"animatic.manifest_sha256": manifest.sha256.encode(),
+    }
+    assert facts.manifest_cost_microusd == expected_cost_microusd(outcomes)
 
-    digest = digest_of(facts, run_id="run-1", results="out", submitted=0, cost_usd=None)
+    digest = digest_of(facts, run_id="run-1", results="out", submitted=0, reserved=Reserved())
     assert digest.summary.equals(summarise(frame_of(table)))
     assert digest.not_completed == not_completed(table, 200)
     assert sum(digest.counts.values()) == table.num_rows
@@ -177,6 +192,31 @@ async def test_the_table_is_the_one_that_is_written_row_by_row(tmp_path: Path, s
     for other in (".csv", ".jsonl"):
         await stream(ledger, manifest, str(tmp_path / f"out{other}"))
         assert (tmp_path / f"out{other}").read_bytes() == formats.encode(table, other)
+
+
+@pytest.mark.parametrize("folder", ["plain", "with blanks #1 ü"])
+async def test_a_local_still_is_named_by_its_absolute_uri(
+    tmp_path: Path, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / folder
+    (home / "stills").mkdir(parents=True)
+    Image.new("RGB", (1280, 720)).save(home / "stills" / "a b#1.png")
+    rows = [
+        {"image": "./stills/a b#1.png", "prompt": "push in"},
+        {"image": "https://stills.example/a.png?x=1", "prompt": "push in"},
+        {"image": "/etc/passwd", "prompt": "push in"},
+        {"image": None, "prompt": "push in"},
+    ]
+    write_manifest(home / "shots.csv", rows)
+    monkeypatch.chdir(home)
+    uris = []
+    for uri in ("shots.csv", str(home / "shots.csv"), (home / "shots.csv").as_uri()):
+        manifest = intake.load_manifest(uri, PROVIDER)
+        await stream(f"sqlite:///{tmp_path / 'none.sqlite'}", manifest, str(tmp_path / "out.parquet"))
+        uris.append(pq.read_table(tmp_path / "out.parquet")["still_uri"].to_pylist())
+    local = (home / "stills" / "a b#1.png").as_uri()
+    assert uris == [[local, "https://stills.example/a.png?x=1", None, None]] * 3
+    assert storage.read_bytes(local, max_bytes=10**6) == (home / "stills" / "a b#1.png").read_bytes()
 
 
 @pytest.mark.usefixtures("small_batches")

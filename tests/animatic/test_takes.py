@@ -35,6 +35,7 @@ standings = st.builds(
     error_code=st.none() | st.sampled_from([0, 1200, 1400, 1402, 5000, 5001, 5003, 5004, -1]),
     bought_here=st.integers(0, 20),
     tried_here=st.booleans(),
+    is_left=st.booleans(),
 )
 policies = st.builds(BuyingPolicy, retry_failed=st.booleans(), attempts=st.integers(1, 10))
 
@@ -50,6 +51,12 @@ def test_a_final_state_has_no_successor() -> None:
 def test_what_is_settled_by_evidence_is_never_turned_into_a_submission_again() -> None:
     may_be_sent = {state for state in State if State.SUBMITTING in SUCCESSORS[state]}
     assert may_be_sent == {State.UNSENT}
+
+
+def test_what_is_open_ends_only_by_an_answer_evidence_or_a_person() -> None:
+    assert SUCCESSORS[State.SUBMITTED] == {State.COMPLETED, State.FAILED, State.HELD}
+    assert SUCCESSORS[State.UNKNOWN] == {State.SUBMITTED, State.ABSENT, State.HELD, State.FAILED}
+    assert SUCCESSORS[State.HELD] == {State.SUBMITTED, State.ABSENT, State.COMPLETED, State.FAILED}
 
 
 def test_nothing_that_may_have_been_bought_can_become_unsent() -> None:
@@ -83,19 +90,20 @@ def test_the_unique_index_of_the_ledger_covers_exactly_the_live_states() -> None
 @pytest.mark.parametrize("policy", POLICIES, ids=str)
 @pytest.mark.parametrize("state", [None, *State])
 def test_who_may_buy_is_this_whole_table(state: State | None, policy: BuyingPolicy) -> None:
-    for code, bought, here in itertools.product([None, 1200, 5000, 5001, 5003, 5004], range(4), (False, True)):
-        found = permission_to_buy(Standing(state, code, bought, here), policy)
+    codes, either = [None, 1200, 5000, 5001, 5003, 5004], (False, True)
+    for code, bought, here, is_left in itertools.product(codes, range(4), either, either):
+        found = permission_to_buy(Standing(state, code, bought, here, is_left), policy)
         if state in NOTHING_BOUGHT:
             expected = "plan"
         elif state not in A_POLICY_MAY:
             expected = None
         elif not here:
-            expected = "retry-failed" if policy.retry_failed else None
+            expected = "retry-failed" if policy.retry_failed and is_left else None
         elif state is State.FAILED and code in {5000, 5003, 5004} and bought < policy.attempts:
             expected = "attempts"
         else:
             expected = None
-        assert found == expected, (code, bought, here)
+        assert found == expected, (code, bought, here, is_left)
 
 
 def test_only_wavespeeds_own_failures_are_bought_again_by_attempts() -> None:
@@ -132,9 +140,10 @@ def test_a_run_never_buys_a_take_more_often_than_attempts_says(codes: list[int |
 @unhurried
 @given(st.data())
 def test_money_once_spent_stays_spent_until_evidence_says_otherwise(data: st.DataObject) -> None:
-    state = State.SUBMITTING
-    while followers := sorted(SUCCESSORS[state] - {State.SUBMITTING, State.HELD} or SUCCESSORS[state]):
+    state, was_held = State.SUBMITTING, False
+    while followers := sorted(SUCCESSORS[state] - {State.SUBMITTING} - ({State.HELD} if was_held else set())):
         before, state = state, data.draw(st.sampled_from(followers))
+        was_held |= state is State.HELD
         if before in PAID and state not in PAID:
             assert (before, state) in {(State.UNKNOWN, State.ABSENT), (State.HELD, State.ABSENT)}
         if state is State.UNSENT:

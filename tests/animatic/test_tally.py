@@ -2,9 +2,11 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from animatic.ledger.records import Reserved
 from animatic.takes import FINAL, State
 from animatic.tally import Tally
 
@@ -12,31 +14,55 @@ from animatic.tally import Tally
 unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
-def test_money_is_counted_by_submission_and_takes_by_take() -> None:
+def test_submissions_are_counted_one_by_one_and_takes_by_take() -> None:
     tally = Tally(total=2)
-    tally.submitted("aa", 2.5)
+    tally.submitted("aa")
     tally.settled("aa", State.FAILED)
-    tally.submitted("aa", 2.5)
+    tally.submitted("aa")
     tally.settled("aa", State.COMPLETED)
-    assert (tally.submissions, tally.committed_usd, tally.spent_usd) == (2, 5.0, 5.0)
+    assert tally.submissions == 2
     assert (tally.done, tally.settled_here) == (1, 1)
     assert tally.by_state() == Counter({State.COMPLETED: 1})
 
 
-def test_what_is_committed_is_spent_only_once_it_is_final() -> None:
+def test_money_is_what_the_ledger_last_said_and_never_added_up_here() -> None:
     tally = Tally()
-    tally.submitted("aa", 2.5)
-    tally.submitted("bb", 4.0)
-    tally.settled("bb", State.COMPLETED)
-    assert (tally.committed_usd, tally.spent_usd) == (6.5, 4.0)
+    assert tally.reserved == Reserved(0, 0)
+    tally.reserved = Reserved(6_500_000, 1)
+    tally.submitted("aa")
+    tally.settled("aa", State.COMPLETED)
+    assert tally.reserved == Reserved(6_500_000, 1)
 
 
-def test_a_take_without_a_price_counts_as_a_submission() -> None:
+def test_a_submission_is_open_until_its_answer() -> None:
     tally = Tally()
-    tally.submitted("aa", None)
-    assert (tally.submissions, tally.committed_usd) == (1, 0.0)
+    tally.submitted("aa")
+    assert tally.submissions == 1
     assert tally.is_open_here("aa")
     assert not tally.is_open_here("bb")
+    tally.settled("aa", State.HELD)
+    assert not tally.is_open_here("aa")
+
+
+def test_completed_takes_that_were_not_judged_are_counted() -> None:
+    tally = Tally()
+    tally.settled("aa", State.COMPLETED, is_judged=False)
+    tally.settled("bb", State.COMPLETED, is_flagged=True)
+    tally.settled("cc", State.FAILED, is_judged=False)
+    assert (tally.not_judged, tally.flagged) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("reserved", "known_microusd"),
+    [
+        (Reserved(0, 0), 0),
+        (Reserved(2_500_000, 0), 2_500_000),
+        (Reserved(2_500_000, 3), 2_500_000),
+        (Reserved(0, 1), None),
+    ],
+)
+def test_a_cost_is_unknown_only_where_no_price_is_known(reserved: Reserved, known_microusd: int | None) -> None:
+    assert reserved.known_microusd == known_microusd
 
 
 def test_in_flight_is_what_is_watched_now() -> None:

@@ -29,9 +29,10 @@ async def test_quotes_are_the_apis_by_length(studio: Any) -> None:
     sandbox = await studio.open_sandbox()
     kinds = [(DEFAULT_MODEL, duration, "16:9") for duration in ("5s", "8s")]
     async with WaveSpeedClient(sandbox.url, sandbox.key) as client:
-        assert await intake.quote_all(client, kinds) == {
-            (DEFAULT_MODEL, "5s", "16:9"): 2.5,
-            (DEFAULT_MODEL, "8s", "16:9"): 4.0,
+        quotes = await intake.quote_all(client, kinds)
+        assert {kind: (quote.microusd, quote.is_floor) for kind, quote in quotes.items()} == {
+            (DEFAULT_MODEL, "5s", "16:9"): (2_500_000, False),
+            (DEFAULT_MODEL, "8s", "16:9"): (4_000_000, False),
         }
         with pytest.raises(ApiRefusedError):
             await intake.quote_usd(client, ("no/such-model", "5s", "16:9"))

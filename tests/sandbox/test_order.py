@@ -241,7 +241,7 @@ async def test_a_prediction_that_the_api_does_not_know_is_for_a_person_and_never
     record = (await studio.records(takes))["[sandbox:not-found=600] push in/1"]
     assert run.error is None
     assert (record.state, record.error_code, record.prediction_id) == ("held", 404, studio.accepted[0].id)
-    assert f"--absent {record.fingerprint[:12]}" in record.error
+    assert f"--abandon {record.fingerprint[:12]}" in record.error
     assert (await studio.run(takes)).error is None
     assert len(studio.accepted) == 1
 

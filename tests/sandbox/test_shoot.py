@@ -126,7 +126,7 @@ ENDS = {
     "unknown-status=forever": "submitted",
     "unavailable": "submitted",
     "bad-types": "submitted",
-    "nan": "submitted",
+    "nan": "completed",
     "lost-reply": "unknown",
     "server-error-billed": "unknown",
     "bad-id": "unknown",
@@ -316,7 +316,7 @@ async def test_the_budget_stops_buying_to_the_cent_and_the_rest_is_for_another_d
     takes = studio.takes(*(f"push in {number}" for number in range(9)))
     run = await studio.run(takes, max_usd=10.0)
     assert run.error is None
-    assert "does not fit into what is left of --max-usd 10" in run.shoot.halt.reason
+    assert "($2.50) would exceed the limit of $10.00; raise --max-usd" in run.shoot.halt.reason
     assert (len(studio.accepted), as_number(run.tally.reserved.cost_microusd)) == (4, 10.0)
     assert await studio.states(takes) == {"completed": 4}
     await studio.run(takes, max_usd=12.5)

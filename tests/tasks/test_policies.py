@@ -14,7 +14,9 @@ from animatic.errors import (
     ApiUnreachableError,
     BudgetError,
     LedgerError,
+    LedgerRestoredError,
     LocationError,
+    ProxyRefusedError,
     SubmissionUnknownError,
 )
 
@@ -41,7 +43,9 @@ class Failed:
         (SubmissionUnknownError("cut"), False),
         (LedgerError("full"), False),
         (LocationError("gone"), False),
+        (ProxyRefusedError("407"), False),
         (BudgetError("dear"), False),
+        (LedgerRestoredError("old"), False),
         (RuntimeError("a bug"), False),
     ],
 )
@@ -75,28 +79,32 @@ class TestTasks:
     free: ClassVar[dict[str, timedelta]] = {
         "quote_prices": timedelta(minutes=10),
         "probe_stills": timedelta(days=7),
-        "upload_stills": timedelta(days=6),
     }
 
     def declared(self) -> dict[str, Any]:
         from tasks.quotes import quote_prices  # noqa: PLC0415 - imports Prefect
+        from tasks.reconcile import reconcile_takes  # noqa: PLC0415
         from tasks.results import publish_summary, write_results  # noqa: PLC0415
         from tasks.stills import probe_stills, upload_stills  # noqa: PLC0415
         from tasks.takes import shoot_takes  # noqa: PLC0415
 
-        tasks = (quote_prices, probe_stills, upload_stills, shoot_takes, write_results, publish_summary)
+        tasks = (quote_prices, probe_stills, upload_stills, shoot_takes, write_results, publish_summary, reconcile_takes)
         return {task.fn.__name__: task for task in tasks}
 
-    def test_what_is_free_expires_and_uploads_before_wavespeed_deletes_them(self) -> None:
+    def test_what_is_free_expires(self) -> None:
         tasks = self.declared()
         assert {name: tasks[name].cache_expiration for name in self.free} == self.free
-        assert tasks["upload_stills"].cache_expiration < timedelta(days=7)
 
-    def test_what_costs_money_or_writes_is_never_cached_and_its_results_never_kept(self) -> None:
+    def test_uploads_are_forgotten_before_wavespeed_deletes_them(self) -> None:
+        from animatic.uploads import KEPT  # noqa: PLC0415 - beside its use
+
+        assert timedelta(days=6) == KEPT < timedelta(days=7)
+
+    def test_what_costs_money_writes_or_is_of_one_account_is_never_cached_and_never_kept(self) -> None:
         from prefect.cache_policies import NO_CACHE  # noqa: PLC0415 - imports Prefect
 
         tasks = self.declared()
-        for name in ("shoot_takes", "write_results", "publish_summary"):
+        for name in ("upload_stills", "shoot_takes", "write_results", "publish_summary", "reconcile_takes"):
             assert tasks[name].cache_policy == NO_CACHE
             assert tasks[name].persist_result is False
 
@@ -122,4 +130,18 @@ def test_what_probing_found_survives_its_trip_through_json() -> None:
     assert read_probed(json.loads(json.dumps(found))) == {
         "a.png": Still("0" * 64, 10, 1280, 720, "PNG"),
         "b.png": "is empty",
+    }
+
+
+def test_quotes_survive_their_trip_through_json_and_stay_as_old_as_they_are() -> None:
+    import json  # noqa: PLC0415 - beside its use
+
+    from animatic.money import Quote  # noqa: PLC0415
+    from tasks.quotes import read_quotes  # noqa: PLC0415 - imports Prefect
+
+    kinds = [("a/model", "5s", "16:9"), ("a/model", "8s", "16:9")]
+    found = [(2_500_000, False, 1_700_000_000.5), (3_000_001, True, 0.0)]
+    assert read_quotes(kinds, json.loads(json.dumps(found))) == {
+        kinds[0]: Quote(2_500_000, is_floor=False, asked_at_s=1_700_000_000.5),
+        kinds[1]: Quote(3_000_001, is_floor=True, asked_at_s=0.0),
     }

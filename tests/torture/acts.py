@@ -16,6 +16,7 @@ from animatic.errors import AnimaticError
 from animatic.ledger import liveness, operations, settling
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.receipts import SLOT_BYTES, Receipt, Receipts, encode
+from animatic.ledger.records import Accepted
 from animatic.pacing import Limits
 from animatic.shoot import Shoot
 from animatic.shots import DEFAULT_MODEL, Take
@@ -24,10 +25,10 @@ from animatic.tally import Tally
 from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 from torture.canary import KEY
+from torture.steps import quotes
 from torture.subject import PROVIDER, Place, run_subject
 
 NOBODY = "http://127.0.0.1:9"
-PRICES = {(DEFAULT_MODEL, "5s", "16:9"): 2.5}
 
 Work = Callable[[Place, str, str], Awaitable[object]]
 
@@ -60,7 +61,7 @@ class _Earlier:
 
     async def intend(self, take: Take) -> tuple[int, str]:
         intent = self.shoot._requests.intent(take)
-        return await self.desk.do(operations.intend, intent), intent.nonce
+        return (await self.desk.do(operations.intend, intent)).attempt_id, intent.nonce
 
     async def send(self, take: Take) -> tuple[int, bytes, str]:
         """Really submit it; HTTP status, body and prediction id."""
@@ -76,7 +77,7 @@ class _Earlier:
         attempt_id, nonce = await self.intend(take)
         match fate:
             case "submitted":
-                await self.desk.do(operations.accept, attempt_id, (await self.send(take))[2], "created")
+                await self.desk.do(operations.accept, attempt_id, Accepted((await self.send(take))[2], "created"))
             case "reply in the receipts":
                 http, body, _ = await self.send(take)
                 self.first_body = self.first_body or body
@@ -156,7 +157,7 @@ async def _impatient(place: Place, url: str, run_id: str) -> None:
 
 
 async def _on_a_budget(place: Place, url: str, run_id: str) -> None:
-    await run_subject(place, url, run_id, max_usd=2.5, prices_usd=PRICES)
+    await run_subject(place, url, run_id, max_microusd=2_500_000, quotes=quotes())
 
 
 async def _settle_by_hand(place: Place, url: str, run_id: str) -> None:

@@ -9,7 +9,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from itertools import islice
@@ -18,10 +18,10 @@ from typing import Any
 import aiohttp
 import httpx
 
-from animatic.sandbox.book import Book, Prediction
-from animatic.sandbox.catalogue import find_model
+from animatic.sandbox.book import Book, Prediction, Window
+from animatic.sandbox.catalogue import MODELS, find_model
 from animatic.sandbox.scenarios import read_scenario
-from animatic.sandbox.wire import envelope, listed_data, page_from, result_data, submission_data
+from animatic.sandbox.wire import charge_data, envelope, listed_data, page_from, result_data, submission_data
 
 ORIGIN = "https://api.example"
 EPOCH_S = 1_774_000_000.0
@@ -32,9 +32,11 @@ class Temper:
     """How bad this world is: probabilities and modes, drawn once by seed.
 
     Attributes:
-        submit, look, list: how likely a fault is at each call.
+        submit, look, list, price: how likely a fault is at each call; the bill has those of the list.
         echoes: whether the list echoes inputs.
-        list_delay_s: how late a prediction shows up in the list; less than the settling time, or the promise is void.
+        echoes_in_results: whether results do.
+        list_delay_s: how late a prediction shows up in the list and on the bill; less than the settling time, or the
+            promise is void.
         skew_s: how far the API's clock is from ours.
         has_date: whether replies carry a Date header.
         foreign: how likely somebody else submits on this account whenever we do.
@@ -43,7 +45,9 @@ class Temper:
     submit: float = 0.0
     look: float = 0.0
     list: float = 0.0
+    price: float = 0.0
     echoes: bool = True
+    echoes_in_results: bool = False
     list_delay_s: float = 0.0
     skew_s: float = 0.0
     has_date: bool = True
@@ -51,7 +55,7 @@ class Temper:
 
     def calmed(self) -> "Temper":
         """The same world without faults."""
-        return Temper(0.0, 0.0, 0.0, self.echoes, self.list_delay_s, self.skew_s, self.has_date, 0.0)
+        return replace(self, submit=0.0, look=0.0, list=0.0, price=0.0, foreign=0.0)
 
 
 @dataclass
@@ -86,7 +90,8 @@ SUBMIT_FAULTS = [
     "bad-id", "slow", "unpaid",
 ]  # fmt: skip
 LOOK_FAULTS = ["look-reset", "look-404", "look-503", "look-429", "look-garbage", "look-hangs", "look-null", "look-back"]
-LIST_FAULTS = ["list-500", "list-garbage", "list-429", "list-hangs", "list-null"]
+LIST_FAULTS = ["500", "garbage", "429", "hangs", "null"]
+PRICE_FAULTS = ["price-404", "price-500", "price-0", "price-hangs"]
 
 
 class Transport(httpx.AsyncBaseTransport):
@@ -100,10 +105,14 @@ class Transport(httpx.AsyncBaseTransport):
         path = request.url.path
         if path == "/api/v3/balance":
             return self._reply(200, envelope({"balance": 1_000.0}))
-        if path == "/api/v3/model/price":
-            return self._reply(200, envelope({"price": 2.5}))
+        if path in {"/api/v3/model/price", "/api/v3/model/pricing"}:
+            return await self._price(json.loads(request.content), path)
+        if path == "/api/v3/models":
+            return self._reply(200, envelope([model.described() for model in MODELS.values()]))
         if path == "/api/v3/predictions":
             return await self._list(json.loads(request.content))
+        if path == "/api/v3/billings/search":
+            return await self._bill(json.loads(request.content))
         if path.endswith("/result"):
             return await self._look(path.split("/")[-2])
         return await self._submit(path.removeprefix("/api/v3/"), json.loads(request.content))
@@ -173,6 +182,8 @@ class Transport(httpx.AsyncBaseTransport):
         if found is None or fault == "look-404":
             return self._reply(404, envelope(None, 404, "no such prediction"))
         data = result_data(found, api.now(), ORIGIN)
+        if api.temper.echoes_in_results:
+            data["input"] = dict(found.accepted.inputs)
         match fault:
             case "look-reset":
                 raise httpx.ReadError("") from aiohttp.ServerDisconnectedError()
@@ -192,31 +203,72 @@ class Transport(httpx.AsyncBaseTransport):
                 pass
         return self._reply(200, envelope(data))
 
-    async def _list(self, body: dict[str, Any]) -> httpx.Response:
+    async def _price(self, body: dict[str, Any], path: str) -> httpx.Response:
+        """What the book charges; the documented endpoint names it `unit_price`."""
         api = self._api
-        fault = api.fault(api.temper.list, LIST_FAULTS)
-        await asyncio.sleep(api.chance.uniform(0.01, 0.5))
+        fault = api.fault(api.temper.price, PRICE_FAULTS)
+        await asyncio.sleep(api.chance.uniform(0.01, 0.1))
+        price_usd = find_model(body["model_id"]).quote_usd(body["inputs"])
         match fault:
-            case "list-500":
+            case "price-404":
+                return self._reply(404, envelope(None, 404, "no such endpoint"))
+            case "price-500":
                 return self._reply(500, b"")
-            case "list-garbage":
-                return self._reply(200, b"[]")
-            case "list-429":
-                return self._reply(429, b"")
-            case "list-null":
-                return self._reply(200, envelope(None))
-            case "list-hangs":
+            case "price-0":
+                return self._reply(200, envelope({"price": 0, "unit_price": 0, "discounted_price": 0}))
+            case "price-hangs":
                 await asyncio.sleep(500)
             case _:
                 pass
+        name = "price" if path.endswith("/price") else "unit_price"
+        return self._reply(200, envelope({name: price_usd, "discounted_price": price_usd}))
+
+    async def _list(self, body: dict[str, Any]) -> httpx.Response:
+        api = self._api
+        trouble = await self._list_trouble("list")
+        if trouble is not None:
+            return trouble
         page = page_from(body, "created_after", "created_before")
-        delayed = api.now() - api.temper.list_delay_s
-        found = [each for each in api.book.listed(page.window, api.now()) if each.life.accepted_at <= delayed]
         items = [
             listed_data(each, api.now(), ORIGIN, includes_inputs=api.temper.echoes)
-            for each in islice(found, *page.span)
+            for each in islice(self._shown(page.window), *page.span)
         ]
         return self._reply(200, envelope({"items": items}))
+
+    async def _bill(self, body: dict[str, Any]) -> httpx.Response:
+        """What the book has charged, with the delay and the faults of the list."""
+        trouble = await self._list_trouble("bill")
+        if trouble is not None:
+            return trouble
+        page = page_from(body, "start_time", "end_time")
+        found = islice(self._shown(page.window), *page.span)
+        return self._reply(200, envelope({"items": [charge_data(each, self._api.now()) for each in found]}))
+
+    async def _list_trouble(self, name: str) -> httpx.Response | None:
+        """Wait as long as a list takes; the answer of a fault, if one fires."""
+        api = self._api
+        fault = api.fault(api.temper.list, [f"{name}-{each}" for each in LIST_FAULTS])
+        await asyncio.sleep(api.chance.uniform(0.01, 0.5))
+        match fault.removeprefix(f"{name}-"):
+            case "500":
+                return self._reply(500, b"")
+            case "garbage":
+                return self._reply(200, b"[]")
+            case "429":
+                return self._reply(429, b"")
+            case "null":
+                return self._reply(200, envelope(None))
+            case "hangs":
+                await asyncio.sleep(500)
+            case _:
+                pass
+        return None
+
+    def _shown(self, window: Window) -> list[Prediction]:
+        """What list and bill show of a window by now."""
+        now = self._api.now()
+        delayed = now - self._api.temper.list_delay_s
+        return [each for each in self._api.book.listed(window, now) if each.life.accepted_at <= delayed]
 
     def _reply(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> httpx.Response:
         date = format_datetime(datetime.fromtimestamp(self._api.now(), UTC), usegmt=True)

@@ -35,7 +35,7 @@ class Takes(RuleBasedStateMachine):
         self.loop = VirtualLoop()
         asyncio.set_event_loop(self.loop)
         self.world = World(seed, self.folder)
-        self.world.max_usd = None
+        self.world.max_microusd = None
         self.world.temper = self.world.api.temper = Temper(echoes=echoes)
         self.runs = 0
         TOTAL.points += 1

@@ -5,6 +5,7 @@ The steps are those of `flows.run`, called in the same order on the same functio
 
 import argparse
 import asyncio
+import functools
 import json
 import os
 import socket
@@ -13,21 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from animatic import intake
+from animatic import intake, storage
 from animatic.ledger import liveness, operations
 from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.place import note_intents
 from animatic.ledger.schema import require_sound
 from animatic.pacing import Limits
-from animatic.plan import make_plan
 from animatic.projection import Projection
-from animatic.reconcile import reconcile
-from animatic.recovery import recover
 from animatic.shoot import Shoot
 from animatic.takes import BuyingPolicy
 from animatic.tally import Tally
 from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 from torture.canary import KEY
+from torture.steps import GIVE_UP_S, Settling, plan_of
 
 PROVIDER = "sandbox"
 SETTLE_S = 600.0
@@ -73,6 +73,7 @@ def share_statements(desk: LedgerDesk) -> None:
 
 async def run_subject(place: Place, url: str, run_id: str, key: str = KEY, **more: Any) -> int:
     """One run from manifest to results, with more terms if any; how many submissions the API accepted in it."""
+    uri = storage.absolute_uri(str(place.manifest))
     manifest = intake.load_manifest(str(place.manifest), PROVIDER)
     with (
         LedgerDesk(f"sqlite:///{place.ledger}", waits_for_company=False) as desk,
@@ -80,21 +81,24 @@ async def run_subject(place: Place, url: str, run_id: str, key: str = KEY, **mor
     ):
         share_statements(desk)
         await desk.do(require_sound)
-        await desk.do(operations.begin_run, run_id, str(place.manifest), socket.gethostname(), os.getpid())
+        await desk.do(operations.begin_run, run_id, uri, socket.gethostname(), os.getpid())
         async with WaveSpeedClient(url, key) as client:
-            await recover(desk, place.ledger, client.latest_time)
-            await reconcile(desk, client, PROVIDER, SETTLE_S)
-            plan = make_plan(manifest, await intake.find_standings(desk, manifest.digests, run_id), BuyingPolicy())
+            give_up_s = more.get("give_up_s", GIVE_UP_S)
+            settling = Settling(desk, client, place.ledger, PROVIDER, run_id, SETTLE_S, give_up_s)
+            await settling.settle()
+            plan = await plan_of(desk, uri, manifest, run_id, BuyingPolicy())
             projection = Projection(plan, run_id, desk)
             await projection.write(str(place.results))
             tally = Tally()
             usual = {"poll_floor_s": 0.03, "take_deadline_s": 20.0, "not_found_grace_s": 0.3}
             terms = Terms(run_id, PROVIDER, Limits(5_000, 100), **(usual | more))
-            shoot = Shoot(terms, client, desk, receipts, tally)
+            shoot = Shoot(
+                terms, client, desk, receipts, tally, note_intents=functools.partial(note_intents, desk.path)
+            )
             await shoot.prepare()
             try:
                 await shoot.shoot(list(plan.takes_to_do()))
-                settled = await reconcile(desk, client, PROVIDER, SETTLE_S)
+                settled = await settling.settle()
                 await shoot.shoot(plan.find([*settled.adopted, *settled.absent]))
             finally:
                 await projection.write(str(place.results))

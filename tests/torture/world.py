@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import contextlib
 import fcntl
+import functools
 import gc
 import os
 import random
@@ -29,16 +30,16 @@ from animatic.errors import AnimaticError
 from animatic.ledger import operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.liveness import runs_folder
+from animatic.ledger.place import note_intents
 from animatic.ledger.receipts import Receipts
 from animatic.ledger.schema import ATTEMPT, ORPHAN, open_engine
+from animatic.money import FRESH_S, microusd
 from animatic.pacing import Limits
-from animatic.reconcile import reconcile
-from animatic.recovery import recover
 from animatic.sandbox.book import Book
 from animatic.sandbox.config import SandboxConfig
 from animatic.shoot import Shoot
 from animatic.shots import DEFAULT_MODEL, Shot, Take, takes_of
-from animatic.takes import BuyingPolicy, State
+from animatic.takes import PAID, BuyingPolicy, State
 from animatic.tally import Tally
 from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
@@ -46,6 +47,7 @@ from animatic.wavespeed.server_clock import GUESSED_MARGIN_S, ServerClock
 from torture.canary import KEY, search
 from torture.fake_api import EPOCH_S, ORIGIN, Api, Temper, Transport
 from torture.part import Part
+from torture.steps import GIVE_UP_S, Settling, manifest_of, plan_of, quotes
 from torture.subject import share_statements
 from torture.virtual import VirtualLoop
 
@@ -136,17 +138,19 @@ class Process:
         clock = ServerClock(loop.time, lambda: datetime.fromtimestamp(EPOCH_S + loop.time(), UTC))
         async with WaveSpeedClient(ORIGIN, KEY, transport=transport, clock=clock) as client:
             await desk.do(operations.begin_run, self.run_id, "shots.csv", "here", 1)
-            await recover(desk, world.ledger, client.latest_time)
-            await reconcile(desk, client, PROVIDER, SETTLE_S)
+            settling = Settling(desk, client, world.ledger, PROVIDER, self.run_id, SETTLE_S, world.polled_after_s)
+            await settling.settle()
             terms = Terms(
-                self.run_id, PROVIDER, Limits(60, 4), 2.0, 400.0, policy=world.policy, max_usd=world.max_usd,
-                prices_usd=world.prices_usd,
+                self.run_id, PROVIDER, Limits(60, 4), 2.0, 400.0, policy=world.policy, max_microusd=world.max_microusd,
+                quotes=quotes(age_s=world.quoted_s_ago), quote_age_s=world.quote_age_s, give_up_s=world.give_up_s,
             )  # fmt: skip
-            shoot = Shoot(terms, client, desk, receipts, Tally())
+            note = functools.partial(note_intents, desk.path)
+            await plan_of(desk, *world.manifest, self.run_id, world.policy)
+            shoot = Shoot(terms, client, desk, receipts, Tally(), note_intents=note)
             await shoot.prepare()
             with contextlib.suppress(AnimaticError):
                 await shoot.shoot(takes)
-            settled = await reconcile(desk, client, PROVIDER, SETTLE_S)
+            settled = await settling.settle()
             again = [take for take in takes if take.fingerprint in {*settled.adopted, *settled.absent}]
             with contextlib.suppress(AnimaticError):
                 await shoot.shoot(again)
@@ -171,6 +175,8 @@ class World:
             look=chance.choice([0.0, 0.2, 0.5]),
             list=chance.choice([0.0, 0.2, 0.6]),
             echoes=chance.random() < 0.6,
+            echoes_in_results=chance.random() < 0.3,
+            price=chance.choice([0.0, 0.0, 0.5]),
             list_delay_s=chance.choice([0.0, 5.0, 300.0, SETTLE_S - 1]),
             skew_s=chance.choice([0.0, -3_000.0, 86_400.0 * 3, 7.0]),
             has_date=chance.random() < 0.9,
@@ -183,9 +189,17 @@ class World:
         self.stops = chance.choice([0.0, 0.0, 0.3])
         """How likely a run is stopped between intent and POST, where it hurts most."""
         self.policy = BuyingPolicy(retry_failed=False, attempts=1)
-        self.prices_usd = {(DEFAULT_MODEL, "5s", "16:9"): 2.5}
-        self.max_usd = chance.choice([None, None, 5.0])
+        self.max_microusd = chance.choice([None, None, 5_000_000])
+        self.quote_age_s = chance.choice([FRESH_S, FRESH_S, 0.5])
+        self.quoted_s_ago = chance.choice([0.0, 0.0, 2 * FRESH_S])
+        self.give_up_s = chance.choice([GIVE_UP_S, GIVE_UP_S, 100.0])
+        """How long after its submission a run holds a take that it watches."""
+        self.polled_after_s = chance.choice([GIVE_UP_S, 0.0])
+        """How long after its submission a take is polled once as a run begins; our own clock stands still here."""
         self.takes = self._takes()
+        made = manifest_of(self.takes, self.folder, PROVIDER)
+        assert made is not None
+        self.manifest = made
 
     def _takes(self) -> list[Take]:
         shots = [
@@ -220,7 +234,7 @@ class World:
             await asyncio.gather(*(process.live(self._some_takes()) for process in crowd))
             await asyncio.sleep(self.chance.choice([0.0, 30.0, SETTLE_S, 2 * SETTLE_S]))
         self.api.temper = self.temper.calmed()
-        self.max_usd = None
+        self.max_microusd = None
         self.stops = 0.0
         for number, pause_s in enumerate(CALM_PAUSES_S):
             await Process(self, f"calm-{number}", 0.0).live(self.takes)
@@ -263,6 +277,10 @@ class World:
         part.lost = sum(
             take.fingerprint not in newest or State(newest[take.fingerprint].state) not in ends for take in self.takes
         )
+        reserved = sum(row.quoted_microusd or 0 for row in attempts if State(row.state) in PAID | {State.SUBMITTING})
+        billed = sum(microusd(each.price_usd) for each in mine)
+        if reserved < billed:
+            part.problems.append(f"seed {self.seed}: {reserved} micro-dollars are in the ledger, {billed} on the bill")
         if part.lost or part.duplicates or part.unreported:
             states = {
                 take.name: newest[take.fingerprint].state if take.fingerprint in newest else None for take in self.takes

@@ -38,12 +38,14 @@ def attempt(chance: random.Random, fingerprint: str, number: int, state: State) 
         "created_at": maybe([None, NOON + timedelta(seconds=1)]),
         "prediction_id": maybe([None, f"p-{fingerprint}-{number}"]),
         "prediction_status": maybe([None, "completed"]),
+        "prediction_model": maybe([None, "wavespeed-ai/veo2-i2v"]),
         "outputs": maybe([None, "[]", '["https://cdn.example/\\u00fc\\".mp4"]', '["a", "b"]']),
         "has_nsfw_contents": maybe([None, "[]", "[false]", "[false, true]"]),
         "inference_ms": maybe([None, 4_000, 10**12]),
         "error_code": maybe([None, 404, 5000, 5004]),
         "error": maybe([None, "", "no\nroom"]),
         "polls": chance.randrange(9),
+        "ended_run_no": maybe([None, 0, 1, 2, 3]) if state in OVER else None,
     }
 
 
@@ -60,7 +62,7 @@ def random_ledger(request: Any, tmp_path: Path) -> Any:
     engine = open_engine(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
     with engine.begin() as db:
         run = {"manifest": "m", "started_at": NOON, "host": "h", "pid": 1}
-        db.execute(RUN.insert(), [{"run_id": f"run-{number}", **run} for number in range(3)])
+        db.execute(RUN.insert(), [{"run_id": f"run-{number}", "run_no": number + 1, **run} for number in range(3)])
         told = {"provider": "sandbox", "model": "m", "duration": "5s", "request": "{}"}
         db.execute(TAKE.insert(), [{"fingerprint": take(number), **told} for number in range(1, 41)])
         db.execute(ATTEMPT.insert(), attempts)
@@ -79,7 +81,11 @@ def test_outcomes_are_the_records_of_a_look_up(random_ledger: sa.Connection, run
     moments = {name: columns[name].to_pylist() for name in ("submitted_at", "completed_at", "created_at")}
     found = {name: list(values) for name, values in (columns | moments).items()}
     assert sorted(found["fingerprint"]) == sorted(records)
+    stored = dict(random_ledger.execute(sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.prediction_model)).tuples().all())
+    models = found.pop("prediction_model")
+    assert set(models) == {None, "wavespeed-ai/veo2-i2v"}
     for index, key in enumerate(found["fingerprint"]):
+        assert models[index] == stored[records[key].attempt_id]
         for name, values in found.items():
             expected = getattr(records[key], name)
             expected = list(expected) if isinstance(expected, tuple) else expected
@@ -90,7 +96,8 @@ def test_outcomes_are_the_records_of_a_look_up(random_ledger: sa.Connection, run
 @pytest.mark.parametrize("way", ["scan", "seek"])
 def test_standings_are_those_of_a_look_up(random_ledger: sa.Connection, run_id: str | None, way: str) -> None:
     records = operations.look_up(random_ledger, WANTED, run_id)
-    book = bulk.StandingsBook(digests_of(WANTED), run_id)
+    run_no = bulk.run_no_of(random_ledger, run_id) if run_id else None
+    book = bulk.StandingsBook(digests_of(WANTED), run_id, run_no=run_no)
     if way == "scan":
         rows = list(bulk.scan_standings(random_ledger, 0))
         assert len(rows) == random_ledger.execute(sa.select(sa.func.count()).select_from(ATTEMPT)).scalar_one()
@@ -100,6 +107,7 @@ def test_standings_are_those_of_a_look_up(random_ledger: sa.Connection, run_id: 
     for start in range(0, len(rows), 7):
         book.add(rows[start : start + 7])
     standings = book.standings()
+    assert {kind.is_left for kind in standings.kinds} == ({True} if run_id is None else {True, False})
     for index, key in enumerate(WANTED):
         record = records.get(key)
         assert standings.kinds[standings.kind_of[index]] == (record.standing if record else Standing(None))

@@ -24,7 +24,10 @@ def note_then_fail(db: sa.Connection, name: str) -> None:
 
 
 def names(ledger: Any) -> set[str]:
-    return {name for (name,) in ledger.rows("SELECT name FROM meta WHERE name NOT IN ('schema_version', 'ledger_id')")}
+    return {
+        name
+        for (name,) in ledger.rows("SELECT name FROM meta WHERE name NOT IN ('schema_version', 'ledger_id', 'intents')")
+    }
 
 
 class Blocker:

@@ -81,7 +81,12 @@ async def test_an_attempt_that_was_paid_is_never_written_over(ledger: Any) -> No
     assert first != second
     await ledger.finish(second)
     record = await ledger.find()
-    assert (record.state, record.attempts, record.bought_here, record.quoted_microusd) == (State.COMPLETED, 2, 2, 5_000_000)
+    assert (record.state, record.attempts, record.bought_here, record.quoted_microusd) == (
+        State.COMPLETED,
+        2,
+        2,
+        5_000_000,
+    )
     assert ledger.rows("SELECT attempt_no, state, allowed_by FROM attempt ORDER BY attempt_no") == [
         (1, "failed", "plan"),
         (2, "completed", "attempts"),
@@ -142,7 +147,10 @@ async def test_a_prediction_that_the_api_has_forgotten_is_for_a_person(ledger: A
     await ledger.do("lose", attempt_id, 7)
     record = await ledger.find()
     assert (record.state, record.polls, record.error_code) == (State.HELD, 7, 404)
-    assert "--absent ffffffffffff" in record.error
+    assert record.held_for == operations.HeldFor.LOST
+    assert "does not know that id" in record.error
+    assert "--abandon ffffffffffff" in record.error
+    assert await ledger.committed_usd() == 2.5
     await ledger.do("lose", attempt_id, 7)
     assert await ledger.find() == record
 
@@ -150,40 +158,58 @@ async def test_a_prediction_that_the_api_has_forgotten_is_for_a_person(ledger: A
 async def move(ledger: Any, attempt_id: int, to: State) -> None:
     match to:
         case State.SUBMITTED:
-            await ledger.do("accept", attempt_id, f"again-{attempt_id}-{uuid4()}", "created")
+            await ledger.accept(attempt_id, f"again-{attempt_id}-{uuid4()}")
         case State.COMPLETED | State.FAILED:
             await ledger.finish(attempt_id, state=to)
         case _:
             await ledger.conclude(attempt_id, to, None, "why")
 
 
-WAYS: dict[State, list[State]] = {
-    State.SUBMITTING: [],
-    State.SUBMITTED: [State.SUBMITTED],
-    State.COMPLETED: [State.SUBMITTED, State.COMPLETED],
-    State.FAILED: [State.SUBMITTED, State.FAILED],
-    State.REJECTED: [State.REJECTED],
-    State.UNSENT: [State.UNSENT],
-    State.UNKNOWN: [State.UNKNOWN],
-    State.ABSENT: [State.UNKNOWN, State.ABSENT],
-    State.HELD: [State.HELD],
-}
+WAYS: list[tuple[State, str | None, list[State]]] = [  # the state, what it is held for, how it came there
+    (State.SUBMITTING, None, []),
+    (State.SUBMITTED, None, [State.SUBMITTED]),
+    (State.COMPLETED, None, [State.SUBMITTED, State.COMPLETED]),
+    (State.FAILED, None, [State.SUBMITTED, State.FAILED]),
+    (State.REJECTED, None, [State.REJECTED]),
+    (State.UNSENT, None, [State.UNSENT]),
+    (State.UNKNOWN, None, [State.UNKNOWN]),
+    (State.ABSENT, None, [State.UNKNOWN, State.ABSENT]),
+    (State.HELD, None, [State.HELD]),
+    (State.HELD, "lost", [State.SUBMITTED]),
+    (State.HELD, "stuck", [State.SUBMITTED]),
+]
+
+
+async def hold(ledger: Any, attempt_id: int, held_for: str) -> None:
+    if held_for == "lost":
+        await ledger.do("lose", attempt_id, 1)
+    else:
+        await ledger.do("give_up", attempt_id, 1, "processing", 3_600.0)
 
 
 @pytest.mark.parametrize("to", sorted(set(State) - {State.SUBMITTING}))
 async def test_only_drawn_transitions_are_made(ledger: Any, to: State) -> None:
-    for number, (start, way) in enumerate(WAYS.items()):
+    assert {start for start, _, _ in WAYS} == set(State)
+    for number, (start, held_for, way) in enumerate(WAYS):
         fingerprint = f"{number:064d}"
         attempt_id = await ledger.intend(fingerprint)
         for step in way:
             await move(ledger, attempt_id, step)
+        if held_for is not None:
+            await hold(ledger, attempt_id, held_for)
+        assert (await ledger.find(fingerprint)).held_for == held_for
         is_answer = to in {State.COMPLETED, State.FAILED}
-        if to in SUCCESSORS[start]:
-            await move(ledger, attempt_id, to)
-            assert (await ledger.find(fingerprint)).state is to
-        elif is_answer and start in {State.COMPLETED, State.FAILED, State.REJECTED, State.HELD}:
+        is_for_a_person = start is State.HELD and held_for is None
+        if is_answer and (is_for_a_person or start in {State.COMPLETED, State.FAILED, State.REJECTED}):
             await move(ledger, attempt_id, to)  # remarked, where it says otherwise
             assert (await ledger.find(fingerprint)).state is start
+            remarks = ledger.rows("SELECT count(*) FROM remark WHERE attempt_id = ?", attempt_id)
+            assert remarks == [(int(start is not to),)]
+        elif to in SUCCESSORS[start]:
+            await move(ledger, attempt_id, to)
+            record = await ledger.find(fingerprint)
+            assert record.state is to
+            assert to is State.HELD or record.held_for is None
         else:
             with pytest.raises(LedgerError, match=f"found state {start}, which {to} may not follow"):
                 await move(ledger, attempt_id, to)
@@ -218,7 +244,7 @@ async def test_an_attempt_that_is_not_there_cannot_be_moved(ledger: Any) -> None
 async def test_the_budget_holds_to_the_cent(ledger: Any) -> None:
     for number in range(4):
         await ledger.intend(f"{number:064d}", max_usd=10.0)
-    with pytest.raises(BudgetError, match=r"\$2\.50 does not fit into what is left of --max-usd 10"):
+    with pytest.raises(BudgetError, match=r"\(\$2\.50\) would exceed the limit of \$10\.00; raise --max-usd"):
         await ledger.intend(FAR, max_usd=10.0)
     assert await ledger.committed_usd() == 10.0
     assert await ledger.find(FAR) is None
@@ -367,6 +393,7 @@ async def test_what_another_run_bought_in_vain_meanwhile_is_not_bought_again_wit
     await ledger.begin("run-2")
     with pytest.raises(TakenError, match=f"it is {ended} by now"):
         await ledger.intend(run_id="run-2", policy=BuyingPolicy(attempts=5))
+    assert await ledger.committed_usd("run-2") == 0.0
     assert await ledger.intend(run_id="run-2", policy=BuyingPolicy(retry_failed=True)) != attempt_id
 
 
@@ -381,3 +408,82 @@ async def test_a_budget_is_spent_to_the_last_take_whatever_floats_add_up_to(ledg
         await ledger.intend(f"{number:064d}", cost_usd=0.1, max_usd=100.0)
     with pytest.raises(BudgetError):
         await ledger.intend(cost_usd=0.1, max_usd=100.0)
+
+
+@pytest.mark.parametrize("ended", [State.FAILED, State.REJECTED])
+async def test_only_what_had_ended_before_a_run_began_is_retried(ledger: Any, ended: State) -> None:
+    attempt_id = await ledger.intend()
+    await ledger.begin("run-2")
+    if ended is State.FAILED:
+        await ledger.accept(attempt_id, "p1")
+        await ledger.finish(attempt_id, state=ended, outputs=(), error_code=5000)
+    else:
+        await ledger.conclude(attempt_id, ended, 400)
+    retry = BuyingPolicy(retry_failed=True, attempts=5)
+    assert not (await ledger.find(run_id="run-2")).is_left
+    with pytest.raises(TakenError, match=f"it is {ended} by now"):
+        await ledger.intend(run_id="run-2", policy=retry)
+    assert await ledger.committed_usd("run-2") == 0.0
+    await ledger.begin("run-3")
+    assert (await ledger.find(run_id="run-3")).is_left
+    assert await ledger.intend(run_id="run-3", policy=retry) != attempt_id
+
+
+async def test_runs_are_numbered_in_the_order_of_beginning(ledger: Any) -> None:
+    for run_id in ("z", "a"):
+        await ledger.begin(run_id)
+    assert ledger.rows("SELECT run_id, run_no FROM run ORDER BY run_no") == [("run-1", 1), ("z", 2), ("a", 3)]
+
+
+async def test_an_intent_says_what_is_reserved_and_counts(ledger: Any) -> None:
+    first = await ledger.do("intend", ledger.intent(cost_usd=0.1))
+    second = await ledger.do("intend", ledger.intent(FAR, cost_usd=None))
+    assert first.attempt_id != second.attempt_id
+    assert (first.reserved, second.reserved) == ((100_000, 0), (100_000, 1))
+    assert (first.intents, second.intents) == (1, 2)
+    assert await ledger.do("reserved_by", "run-1") == (100_000, 1)
+    assert await ledger.do("conclude", second.attempt_id, State.UNSENT, 429, "busy", NOON) == (100_000, 0)
+    assert await ledger.do("reserved_by", "nobody") == (0, 0)
+
+
+async def test_what_the_api_said_at_acceptance_outlives_its_later_silence(ledger: Any) -> None:
+    attempt_id = await ledger.intend()
+    await ledger.accept(attempt_id, "p1", model="veo2", created_at=NOON)
+    await ledger.finish(attempt_id)
+    rows = ledger.rows("SELECT prediction_model, created_at, state FROM attempt")
+    assert rows == [("veo2", "2026-03-01 12:00:00.000000", "completed")]
+
+
+async def test_a_take_that_never_ends_is_held_and_stays_bought(ledger: Any) -> None:
+    attempt_id = await ledger.buy()
+    await ledger.do("give_up", attempt_id, 7, "processing", 5_400.0)
+    record = await ledger.find()
+    assert (record.state, record.polls, record.held_for) == (State.HELD, 7, operations.HeldFor.STUCK)
+    assert "still processing 1.5 h after its submission" in record.error
+    assert "--abandon ffffffffffff" in record.error
+    await ledger.do("give_up", attempt_id, 7, "created", 9_000.0)
+    assert await ledger.find() == record
+    assert await ledger.committed_usd() == 2.5
+
+
+async def test_a_hold_for_a_person_outlives_what_the_api_answers(ledger: Any) -> None:
+    near, far = await ledger.intend(), await ledger.intend(FAR)
+    await ledger.accept(near, "p1")
+    await ledger.accept(far, "p1")
+    await ledger.finish(near)
+    record = await ledger.find()
+    assert (record.state, record.held_for) == (State.HELD, operations.HeldFor.CONFLICT)
+    ((remarked, text),) = ledger.rows("SELECT attempt_id, text FROM remark")
+    assert remarked == near
+    assert "it is held, and the API now says completed" in text
+
+
+@pytest.mark.parametrize("held_for", ["lost", "stuck"])
+async def test_what_is_polled_while_held_becomes_a_conflict(ledger: Any, held_for: str) -> None:
+    near = await ledger.intend()
+    await ledger.accept(near, "p1")
+    await hold(ledger, near, held_for)
+    assert not await ledger.accept(await ledger.intend(FAR), "p1")
+    record = await ledger.find()
+    assert (record.state, record.held_for, record.prediction_id) == (State.HELD, operations.HeldFor.CONFLICT, "p1")
+    assert "animatic reconcile --adopt ffffffffffff=p1" in record.error

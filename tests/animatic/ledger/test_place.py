@@ -5,9 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from animatic.errors import LedgerUnusableError, SettingsError
+from animatic.errors import LedgerRestoredError, LedgerUnusableError, SettingsError
 from animatic.ledger.liveness import runs_folder
-from animatic.ledger.place import file_system_of, remember, require_local, require_not_lost
+from animatic.ledger.place import (
+    file_system_of,
+    note_intents,
+    noted_intents,
+    remember,
+    require_local,
+    require_not_lost,
+    require_not_restored,
+)
 from animatic.ledger.schema import open_engine
 
 MOUNTS = """\
@@ -67,7 +75,7 @@ def test_a_ledger_that_is_gone_or_empty_is_not_made_anew(tmp_path: Path) -> None
     whole = path.read_bytes()
     path.unlink()
     for _ in range(2):
-        with pytest.raises(LedgerUnusableError, match=r"it is gone.*Restore it from a backup"):
+        with pytest.raises(LedgerUnusableError, match=r"it is gone.*Nothing was bought.*restore it from a backup"):
             opened(path)
         path.touch()
     path.write_bytes(whole)
@@ -91,3 +99,42 @@ def test_what_is_remembered_is_for_its_owner_only(tmp_path: Path) -> None:
     remember(path, "abc")
     (found,) = runs_folder(path).iterdir()
     assert (found.read_text(), found.stat().st_mode & 0o777) == ("abc", 0o600)
+
+
+def test_a_ledger_older_than_its_runs_folder_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    opened(path)
+    before = path.read_bytes()
+    note_intents(path, 3)
+    with pytest.raises(LedgerRestoredError, match=r"holds 0 submissions.*has seen 3.*Nothing was bought"):
+        opened(path)
+    open_engine(f"sqlite:///{path}", may_be_restored=True).dispose()
+    assert path.read_bytes() == before
+    note_intents(path, 0)
+    opened(path)
+
+
+@pytest.mark.parametrize(("intents", "is_older"), [(9, True), (10, False), (11, False)])
+def test_only_fewer_intents_than_were_seen_make_a_ledger_older(tmp_path: Path, intents: int, is_older: bool) -> None:
+    path = tmp_path / "ledger.sqlite"
+    remember(path, "abc")
+    note_intents(path, 10**6)
+    note_intents(path, 10)
+    assert noted_intents(path) == 10
+    if is_older:
+        with pytest.raises(LedgerRestoredError):
+            require_not_restored(path, intents)
+    else:
+        require_not_restored(path, intents)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"many"])
+def test_where_no_count_can_be_read_nothing_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "ledger.sqlite"
+    remember(path, "abc")
+    if content is not None:
+        note_intents(path, 5)
+        (noted,) = runs_folder(path).glob("*intents*")
+        noted.write_bytes(content)
+    assert noted_intents(path) == 0
+    require_not_restored(path, 0)

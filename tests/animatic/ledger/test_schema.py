@@ -1,5 +1,6 @@
 """The ledger's file: how durable it is, whose it is, and what is refused before it is touched."""
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.liveness import runs_folder
 from animatic.ledger.schema import SCHEMA_VERSION, open_engine, require_sound, sqlite_path
 from animatic.takes import LIVE, State
+from tests.animatic.ledger.old_ledgers import OLD, write
 
 
 def opened(path: Path) -> sa.Engine:
@@ -105,7 +107,11 @@ def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "ledger.sqlite", "sqlite://", "sqlite:///", "sqlite:///:memory:", "postgresql://u:hunter2@db/x"]
+    "url",
+    [
+        *("", "ledger.sqlite", "sqlite://", "sqlite:///", "sqlite:///:memory:", "postgresql://u:hunter2@db/x"),
+        *("sqlite:///ledger.sqlite", "sqlite:///./a/ledger.sqlite"),
+    ],
 )
 def test_any_other_url_is_refused_without_showing_a_password(url: str) -> None:
     with pytest.raises(SettingsError, match="ANIMATIC_LEDGER: found") as caught:
@@ -131,7 +137,7 @@ def insert_attempt(path: Path, number: int, state: str) -> None:
 def with_take(path: Path) -> Path:
     opened(path).dispose()
     with closing(sqlite3.connect(path)) as other, other:
-        other.execute("INSERT INTO run VALUES ('r', 'm', '2026-01-01', 'h', 1, 0)")
+        other.execute("INSERT INTO run VALUES ('r', 1, 'm', '2026-01-01', 'h', 1, 0, 0)")
         other.execute("INSERT INTO take VALUES ('f', 'p', 'm', '5s', '{}')")
     return path
 
@@ -157,52 +163,200 @@ def test_two_processes_may_make_the_same_ledger_at_the_same_time(path: Path) -> 
     assert ends == [(b"", 0)] * 3
 
 
-VERSION_1 = """
-CREATE TABLE meta (name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (name));
-CREATE TABLE run (run_id TEXT NOT NULL, manifest TEXT NOT NULL, started_at DATETIME NOT NULL, host TEXT NOT NULL,
-  pid INTEGER NOT NULL, committed_usd FLOAT DEFAULT '0' NOT NULL, PRIMARY KEY (run_id));
-CREATE TABLE take (fingerprint TEXT NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL, duration TEXT NOT NULL,
-  request TEXT NOT NULL, PRIMARY KEY (fingerprint));
-CREATE TABLE attempt (attempt_id INTEGER NOT NULL, fingerprint TEXT NOT NULL, attempt_no INTEGER NOT NULL,
-  state TEXT NOT NULL, run_id TEXT NOT NULL, allowed_by TEXT NOT NULL, image_url TEXT NOT NULL, cost_usd FLOAT,
-  intent_at DATETIME NOT NULL, submitted_at DATETIME, completed_at DATETIME, created_at DATETIME, prediction_id TEXT,
-  prediction_status TEXT, outputs TEXT, has_nsfw_contents TEXT, inference_ms BIGINT, error_code BIGINT, error TEXT,
-  polls INTEGER DEFAULT '0' NOT NULL, PRIMARY KEY (attempt_id), UNIQUE (fingerprint, attempt_no),
-  FOREIGN KEY(fingerprint) REFERENCES take (fingerprint), FOREIGN KEY(run_id) REFERENCES run (run_id),
-  UNIQUE (prediction_id));
-CREATE UNIQUE INDEX one_live ON attempt (fingerprint)
-  WHERE state IN ('completed', 'held', 'submitted', 'submitting', 'unknown');
-CREATE INDEX submitting_now ON attempt (run_id) WHERE state = 'submitting';
-INSERT INTO meta VALUES ('schema_version', '1');
-INSERT INTO run VALUES ('r', 'shots.csv', '2026-03-01 12:00:00.000000', 'h', 1, 2.5);
-INSERT INTO take VALUES ('f', 'sandbox', 'm', '5s', '{}');
-INSERT INTO attempt (attempt_id, fingerprint, attempt_no, state, run_id, allowed_by, image_url, intent_at)
-  VALUES (1, 'f', 1, 'unknown', 'r', 'plan', 'u', '2026-03-01 12:00:00.000000');
+KNOWN_SINCE_1 = """
+INSERT INTO run VALUES ('r', 'shots.csv', '2026-03-01 12:00:00.000000', 'h', 1, 7.9);
+INSERT INTO run VALUES ('q', 'shots.csv', '2026-02-01 12:00:00.000000', 'h', 1, 0.1);
+INSERT INTO take VALUES ('f', 'sandbox', 'm', '5s', '{}'), ('g', 'sandbox', 'm', '5s', '{}'),
+  ('h', 'sandbox', 'm', '5s', '{}'), ('i', 'sandbox', 'm', '5s', '{}'), ('j', 'sandbox', 'm', '5s', '{}');
+INSERT INTO attempt (attempt_id, fingerprint, attempt_no, state, run_id, allowed_by, image_url, cost_usd, intent_at,
+  prediction_id, outputs, inference_ms, error_code, error, polls) VALUES
+  (1, 'f', 1, 'failed', 'q', 'plan', 'u', 0.1, '2026-02-01 12:00:00.000000', 'p1', NULL, NULL, 5000, 'boom', 3),
+  (2, 'f', 2, 'unknown', 'r', 'retry-failed', 'u', 2.5, '2026-03-01 12:00:00.000000', NULL, NULL, NULL, NULL, '?', 0),
+  (3, 'g', 1, 'completed', 'r', 'plan', 'u', NULL, '2026-03-01 12:00:01.000000', 'p3', '["x"]', 4000, NULL, NULL, 7),
+  (4, 'h', 1, 'held', 'r', 'plan', 'u', 0.3, '2026-03-01 12:00:02.000000', 'p4', NULL, NULL, 404, 'gone', 0),
+  (5, 'i', 1, 'rejected', 'r', 'plan', 'u', 2.5, '2026-03-01 12:00:03.000000', NULL, NULL, NULL, 400, 'no', 0),
+  (6, 'j', 1, 'held', 'r', 'plan', 'u', 1.234567, '2026-03-01 12:00:04.000000', NULL, NULL, NULL, NULL, 'two', 0);
 """
 
+KNOWN_SINCE_2 = """
+UPDATE attempt SET nonce = 'n2', window_from = '2026-03-01 12:00:00.000000',
+  window_to = '2026-03-01 12:01:00.000000', absent_since = '2026-03-01 12:05:00.000000' WHERE attempt_id = 2;
+UPDATE attempt SET candidates = '["p7"]', settled_by = NULL WHERE attempt_id = 6;
+UPDATE attempt SET settled_by = 'receipt' WHERE attempt_id = 3;
+INSERT INTO remark VALUES (1, 3, 'q', '2026-03-01 13:00:00.000000', 'odd');
+INSERT INTO orphan VALUES ('p9', 'sandbox', 'm', NULL, '2026-03-01 13:00:00.000000');
+"""
 
-def test_a_ledger_of_version_1_is_brought_up_to_date_with_all_it_knows(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as old:
-        old.executescript(VERSION_1)
-    opened(path).dispose()
+KNOWN_SINCE_3 = """
+INSERT INTO starts VALUES (1, 'sandbox', 4, 99.5);
+INSERT INTO pace VALUES ('sandbox', 77.25, 2);
+INSERT INTO places VALUES ('sandbox', 'r', 3, 5, 55.125);
+"""
+
+KNOWN = {"1": (KNOWN_SINCE_1,), "2": (KNOWN_SINCE_1, KNOWN_SINCE_2)}
+ALL_KNOWN = (KNOWN_SINCE_1, KNOWN_SINCE_2, KNOWN_SINCE_3)
+
+
+def shape(of: Path) -> set[Any]:
+    """Tables, columns, indexes, foreign keys and names of constraints, regardless of their order."""
+    found: set[Any] = set()
+    with closing(sqlite3.connect(of)) as db:
+        for table, sql in db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall():
+            found |= {(table, "column", *row) for row in db.execute("SELECT * FROM pragma_table_info(?)", (table,))}
+            names = re.findall(r'CONSTRAINT "?(\w+)"? (PRIMARY KEY|UNIQUE|FOREIGN KEY|CHECK)', sql)
+            found |= {(table, "constraint", *each) for each in names}
+            for row in db.execute("SELECT * FROM pragma_foreign_key_list(?)", (table,)):
+                found.add((table, "reference", *row[2:]))
+            for _, name, *rest in db.execute("SELECT * FROM pragma_index_list(?)", (table,)).fetchall():
+                columns = db.execute("SELECT name FROM pragma_index_info(?) ORDER BY seqno", (name,)).fetchall()
+                shown = "" if name.startswith("sqlite_autoindex") else name  # numbered in the order of constraints
+                found.add((table, "index", shown, *rest, *columns))
+        for name, sql in db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"):
+            found.add((name, "index as written", " ".join(sql.split())))
+        assert db.execute("SELECT count(*) FROM sqlite_master WHERE type NOT IN ('table', 'index')").fetchone() == (0,)
+    return found
+
+
+def rows(of: Path, sql: str) -> list[Any]:
+    with closing(sqlite3.connect(of)) as db:
+        return db.execute(sql).fetchall()
+
+
+@pytest.mark.parametrize("version", OLD)
+def test_a_migrated_ledger_has_exactly_the_shape_of_a_new_one(path: Path, version: str) -> None:
+    write(path, OLD[version], *KNOWN.get(version, ALL_KNOWN))
     new = path.with_name("new.sqlite")
+    opened(path).dispose()
     opened(new).dispose()
+    assert shape(path) == shape(new)
+    assert rows(path, "SELECT version_num FROM alembic_version") == rows(new, "SELECT version_num FROM alembic_version")
+    assert rows(path, "PRAGMA integrity_check") == [("ok",)]
+    assert rows(path, "PRAGMA foreign_key_check") == []
 
-    def columns(of: Path) -> set[tuple[str, str]]:
-        with closing(sqlite3.connect(of)) as db:
-            rows = db.execute("SELECT m.name, p.name FROM sqlite_master m JOIN pragma_table_info(m.name) p").fetchall()
-            indexes = db.execute("SELECT 'index', name FROM sqlite_master WHERE type = 'index'").fetchall()
-        return {*rows, *indexes}
 
-    assert columns(path) == columns(new)
-    with closing(sqlite3.connect(path)) as db:
-        assert db.execute("SELECT fingerprint, state, nonce, candidates FROM attempt").fetchall() == [
-            ("f", "unknown", "", None)
-        ]
-        assert db.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone() == (str(SCHEMA_VERSION),)
+def test_what_holds_shapes_together_sees_every_part(path: Path) -> None:
+    opened(path).dispose()
+    kinds = {each[1] for each in shape(path)}
+    assert kinds == {"column", "constraint", "reference", "index", "index as written"}
+    names = {each[2] for each in shape(path) if each[1] == "constraint"}
+    assert {"pk_attempt", "uq_run_run_no", "fk_attempt_run_id_run", "uq_planned_once"} <= names
+    opened(path.with_name("other.sqlite")).dispose()
+    with closing(sqlite3.connect(path.with_name("other.sqlite"))) as db, db:
+        db.execute("DROP INDEX one_live")
+    assert shape(path) != shape(path.with_name("other.sqlite"))
+
+
+@pytest.mark.parametrize("version", OLD)
+def test_a_migrated_ledger_is_not_touched_by_opening_it_again(path: Path, version: str) -> None:
+    write(path, OLD[version], *KNOWN.get(version, ALL_KNOWN))
+    opened(path).dispose()
     before = path.read_bytes()
     opened(path).dispose()
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("version", OLD)
+def test_what_every_version_knew_is_kept_and_money_is_exact(path: Path, version: str) -> None:
+    write(path, OLD[version], *KNOWN.get(version, ALL_KNOWN))
+    takes = rows(path, "SELECT * FROM take ORDER BY fingerprint")
+    same = (
+        "attempt_id, fingerprint, attempt_no, state, run_id, allowed_by, image_url, intent_at, submitted_at, "
+        "completed_at, created_at, prediction_id, prediction_status, outputs, has_nsfw_contents, inference_ms, "
+        "error_code, error, polls"
+    )
+    attempts = rows(path, f"SELECT {same} FROM attempt ORDER BY attempt_id")
+    runs = rows(path, "SELECT run_id, manifest, started_at, host, pid FROM run ORDER BY started_at")
+    opened(path).dispose()
+    assert rows(path, "SELECT * FROM take ORDER BY fingerprint") == takes
+    assert rows(path, f"SELECT {same} FROM attempt ORDER BY attempt_id") == attempts
+    assert rows(path, "SELECT run_id, manifest, started_at, host, pid FROM run ORDER BY run_no") == runs
+    assert rows(path, "SELECT quoted_microusd, typeof(quoted_microusd) FROM attempt ORDER BY attempt_id") == [
+        (100_000, "integer"),
+        (2_500_000, "integer"),
+        (None, "null"),
+        (300_000, "integer"),
+        (2_500_000, "integer"),
+        (1_234_567, "integer"),
+    ]
+    reserved = rows(path, "SELECT run_id, run_no, committed_microusd, typeof(committed_microusd), unpriced FROM run")
+    assert sorted(reserved) == [("q", 1, 100_000, "integer", 0), ("r", 2, 4_034_567, "integer", 1)]
+    assert rows(path, "SELECT attempt_id, ended_run_no FROM attempt WHERE ended_run_no IS NOT NULL") == [(1, 0), (5, 0)]
+    assert rows(path, "SELECT prediction_model FROM attempt WHERE prediction_model IS NOT NULL") == []
+    assert rows(path, "SELECT * FROM alias") == []
+    assert (
+        dict(rows(path, "SELECT name, value FROM meta")).items()
+        >= {
+            "schema_version": str(SCHEMA_VERSION),
+            "intents": "6",
+        }.items()
+    )
+
+
+@pytest.mark.parametrize("version", OLD)
+def test_what_was_held_is_held_for_the_same_reason(path: Path, version: str) -> None:
+    write(path, OLD[version], *KNOWN.get(version, ALL_KNOWN))
+    opened(path).dispose()
+    held = rows(path, "SELECT attempt_id, held_for FROM attempt WHERE held_for IS NOT NULL ORDER BY attempt_id")
+    assert held == [(4, "lost"), (6, "conflict" if version == "1" else "evidence")]
+
+
+def test_a_ledger_of_version_1_is_brought_up_to_date_with_all_it_knows(path: Path) -> None:
+    write(path, OLD["1"], KNOWN_SINCE_1)
+    opened(path).dispose()
+    kept = "SELECT fingerprint, state, nonce, candidates FROM attempt WHERE attempt_id = 2"
+    assert rows(path, kept) == [("f", "unknown", "", None)]
+    assert rows(path, "SELECT value FROM meta WHERE name = 'schema_version'") == [(str(SCHEMA_VERSION),)]
+    ((ledger_id,),) = rows(path, "SELECT value FROM meta WHERE name = 'ledger_id'")
+    assert re.fullmatch(r"[0-9a-f]{32}", ledger_id)
+
+
+@pytest.mark.parametrize("version", [version for version in OLD if version != "1"])
+def test_a_ledger_since_version_2_keeps_windows_remarks_orphans_and_name(path: Path, version: str) -> None:
+    write(path, OLD[version], KNOWN_SINCE_1, KNOWN_SINCE_2)
+    columns = "attempt_id, nonce, window_from, window_to, absent_since, candidates, settled_by"
+    tables = {name: rows(path, f"SELECT * FROM {name}") for name in ("remark", "orphan")}
+    before = rows(path, f"SELECT {columns} FROM attempt ORDER BY attempt_id")
+    opened(path).dispose()
+    assert rows(path, f"SELECT {columns} FROM attempt ORDER BY attempt_id") == before
+    assert {name: rows(path, f"SELECT * FROM {name}") for name in tables} == tables
+    assert all(tables.values())
+    assert rows(path, "SELECT value FROM meta WHERE name = 'ledger_id'") == [("abc",)]
+
+
+def test_a_ledger_of_version_2_gets_what_keeps_the_pace(path: Path) -> None:
+    write(path, OLD["2"], KNOWN_SINCE_1)
+    opened(path).dispose()
+    tables = {name for (name,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert {"starts", "pace", "places"} <= tables
+    assert rows(path, "SELECT value FROM meta WHERE name = 'schema_version'") == [(str(SCHEMA_VERSION),)]
+
+
+def test_a_ledger_of_version_3_keeps_its_pace(path: Path) -> None:
+    write(path, OLD["3"], *ALL_KNOWN)
+    tables = {name: rows(path, f"SELECT * FROM {name}") for name in ("starts", "pace", "places")}
+    opened(path).dispose()
+    assert {name: rows(path, f"SELECT * FROM {name}") for name in tables} == tables
+    assert all(tables.values())
+    assert rows(path, "SELECT value FROM meta WHERE name = 'schema_version'") == [(str(SCHEMA_VERSION),)]
+
+
+@pytest.mark.parametrize("version", OLD)
+def test_a_ledger_that_cannot_be_migrated_is_left_exactly_as_it_is(path: Path, version: str) -> None:
+    write(path, OLD[version], *KNOWN.get(version, ALL_KNOWN), "DELETE FROM take WHERE fingerprint = 'f';")
+    before = dump(path)
+    with pytest.raises(LedgerUnusableError, match=r"a row of attempt refers to nothing.*Nothing was changed"):
+        opened(path)
+    assert dump(path) == before
+
+
+def test_processes_may_migrate_the_same_ledger_at_the_same_time(path: Path) -> None:
+    write(path, OLD["3"], *ALL_KNOWN)
+    code = f"from animatic.ledger.schema import open_engine; open_engine('sqlite:///{path}').dispose()"
+    makers = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(3)]
+    ends: list[Any] = [(maker.communicate()[1], maker.returncode) for maker in makers]
+    assert ends == [(b"", 0)] * 3
+    assert rows(path, "SELECT count(*) FROM attempt") == [(6,)]
+    assert rows(path, "SELECT version_num FROM alembic_version") == [("0004",)]
 
 
 async def test_a_sound_ledger_passes_and_a_row_that_refers_to_nothing_does_not(ledger: Any) -> None:
@@ -234,16 +388,3 @@ def test_a_link_to_a_ledger_is_that_ledger(path: Path) -> None:
     assert sqlite_path(f"sqlite:///{link}") == path.resolve()
     open_engine(f"sqlite:///{link}").dispose()
     assert not runs_folder(link).exists(), "a second place for locks would take live runs for dead"
-
-
-def test_a_ledger_of_version_2_gets_what_keeps_the_pace(path: Path) -> None:
-    opened(path).dispose()
-    with closing(sqlite3.connect(path)) as db, db:
-        for table in ("starts", "pace", "places"):
-            db.execute(f"DROP TABLE {table}")
-        db.execute("UPDATE meta SET value = '2' WHERE name = 'schema_version'")
-    opened(path).dispose()
-    with closing(sqlite3.connect(path)) as db:
-        tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        assert {"starts", "pace", "places"} <= tables
-        assert db.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone() == (str(SCHEMA_VERSION),)

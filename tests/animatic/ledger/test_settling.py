@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from animatic.errors import FixInputError
-from animatic.evidence import Candidate, Scan, Span
+from animatic.errors import FixInputError, TakenError
+from animatic.evidence import Candidate, Reading, Scan, Span, contradiction_in
 from animatic.ledger import settling
 from animatic.ledger.records import Accepted
-from animatic.takes import State
+from animatic.takes import BuyingPolicy, State
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MODEL = "wavespeed-ai/veo2-i2v"
@@ -30,10 +30,16 @@ async def unknown(ledger: Any, fingerprint: str = NEAR, **changes: Any) -> int:
     return attempt_id
 
 
-async def settle(ledger: Any, *listed: Candidate, after: timedelta = timedelta(minutes=20), whole: bool = True) -> Any:
+async def settle(
+    ledger: Any,
+    *listed: Candidate,
+    after: timedelta = timedelta(minutes=20),
+    whole: bool = True,
+    adopts_by_window: bool = False,
+) -> Any:
     span = Span(MODEL, NOON - timedelta(days=1), NOON + timedelta(days=1))
     scan = Scan(span, NOON + after, NOON + after, is_complete=whole)
-    return await ledger.desk.do(settling.settle, "sandbox", listed, scan, 600.0)
+    return await ledger.desk.do(settling.settle, "sandbox", listed, scan, 600.0, adopts_by_window=adopts_by_window)
 
 
 async def test_an_adopted_take_is_submitted_and_says_by_what(ledger: Any) -> None:
@@ -208,6 +214,7 @@ async def test_open_takes_are_told_with_their_reasons(ledger: Any) -> None:
     await ledger.buy(FAR)
     (told,) = await ledger.desk.do(settling.open_takes, "sandbox")
     assert (told.fingerprint, told.state, told.error) == (NEAR, "unknown", "no answer")
+    assert (told.run_id, told.manifest) == ("run-1", "shots.csv")
 
 
 async def test_only_what_was_asked_for_is_an_orphan_though_the_list_shows_more(ledger: Any) -> None:
@@ -227,23 +234,139 @@ async def test_a_held_take_keeps_its_candidates_when_the_list_has_forgotten_them
     assert before[0][0] == "held"
 
 
-async def test_a_list_that_shows_nothing_of_what_is_known_to_be_in_it_is_not_complete(ledger: Any) -> None:
-    span = Span(MODEL, NOON - timedelta(days=1), NOON + timedelta(days=1))
-    hour = NOON + timedelta(hours=1)
+async def test_a_list_that_lacks_what_is_known_to_be_in_it_proves_nothing(ledger: Any) -> None:
+    begin, end = NOON - timedelta(days=1), NOON + timedelta(hours=1)
 
-    async def wrong_with(*seen: str, until: datetime = hour) -> str | None:
-        return await ledger.desk.do(settling.unseen, "sandbox", span, until, set(seen))
+    async def wrong_with(*seen: str, until: datetime = end, model: str = MODEL, provider: str = "sandbox") -> str:
+        known = await ledger.desk.do(settling.known_between, provider, model, begin, until)
+        return contradiction_in(Reading(begin, until, seen=set(seen), known=known)) or ""
 
-    assert await wrong_with() is None, "nothing is known yet"
+    nothing_known = "no prediction is known that it should show"
+    assert nothing_known in await wrong_with("foreign"), "nothing is known yet"
     for fingerprint, prediction_id in ((NEAR, "p1"), (FAR, "p2")):
         attempt_id = await ledger.intend(fingerprint)
-        await ledger.do("accept", attempt_id, prediction_id, "created")
+        await ledger.accept(attempt_id, prediction_id)
         await ledger.finish(attempt_id, created_at=NOON)
-    assert "none of 2 predictions" in (await wrong_with("foreign") or "")
-    assert await wrong_with("foreign", "p2") is None
-    assert await wrong_with(until=NOON - timedelta(seconds=1)) is None, "they may still be too new to show"
-    other = Span("other", span.window_from, span.window_to)
-    assert await ledger.desk.do(settling.unseen, "sandbox", other, hour, set()) is None
+    assert "it lacks 2 of 2 predictions" in await wrong_with("foreign")
+    assert "it lacks 1 of 2 predictions that are known to be there, such as p1" in await wrong_with("foreign", "p2")
+    assert not await wrong_with("foreign", "p1", "p2")
+    assert nothing_known in await wrong_with(until=NOON - timedelta(seconds=1)), "they may still be too new to show"
+    assert nothing_known in await wrong_with(model="other")
+    assert nothing_known in await wrong_with(provider="elsewhere")
+
+
+async def test_only_what_the_list_must_show_is_known_to_be_in_it(ledger: Any) -> None:
+    begin, end = NOON - timedelta(days=1), NOON + timedelta(hours=1)
+
+    async def bought(number: int, created_at: datetime | None, **end_: Any) -> None:
+        attempt_id = await ledger.intend(f"{number:064d}")
+        await ledger.accept(attempt_id, f"p{number}", created_at=created_at)
+        if end_:
+            await ledger.finish(attempt_id, **end_)
+
+    await bought(1, NOON)
+    await bought(2, NOON + timedelta(minutes=1), state=State.FAILED, prediction_status="failed")
+    await bought(3, NOON - timedelta(minutes=1), state=State.COMPLETED)
+    await bought(4, None)
+    await bought(5, NOON, state=State.FAILED, prediction_status="deleted")
+    await bought(6, end + timedelta(seconds=1))
+    await bought(7, NOON)
+    await ledger.desk.do(settling.abandon_by_hand, "sandbox", f"{7:064d}")
+    await bought(8, NOON)
+    await ledger.do("lose", ledger.rows("SELECT attempt_id FROM attempt WHERE prediction_id = 'p8'")[0][0], 1)
+    assert sorted(await ledger.desk.do(settling.known_between, "sandbox", MODEL, begin, end)) == ["p1", "p2", "p3"]
+    newest = await ledger.desk.do(settling.newest_known, "sandbox", MODEL, begin, end)
+    assert newest == ("p2", NOON + timedelta(minutes=1))
+    assert await ledger.desk.do(settling.newest_known, "sandbox", "other", begin, end) is None
+    assert await ledger.desk.do(settling.newest_known, "elsewhere", MODEL, begin, end) is None
+
+
+async def test_model_and_time_alone_adopt_only_where_that_is_allowed(ledger: Any) -> None:
+    await unknown(ledger)
+    bare = candidate(inputs=None)
+    settled = await settle(ledger, bare)
+    record = await ledger.find()
+    assert (settled.adopted, settled.counts) == ([], {"hold": 1})
+    assert (record.state, record.held_for, record.prediction_id) == (State.HELD, "evidence", None)
+    assert "nothing else says whose it is; it may be p1" in record.error
+    settled = await settle(ledger, bare, adopts_by_window=True)
+    assert (settled.adopted, settled.counts) == ([NEAR], {"adopt": 1})
+    assert ledger.rows("SELECT settled_by, held_for FROM attempt") == [("window", None)]
+
+
+async def test_windows_move_to_the_clock_of_the_list(ledger: Any) -> None:
+    await unknown(ledger)
+    (before,) = await ledger.desk.do(settling.claims, "sandbox")
+    await ledger.accept(await ledger.intend(FAR), "p1", created_at=NOON + timedelta(hours=3))
+    (after,) = await ledger.desk.do(settling.claims, "sandbox")
+    assert after.window_from == before.window_from
+    assert after.window_to == before.window_to + timedelta(hours=3)
+
+
+async def test_a_submission_whose_form_is_not_canonical_is_recognised(ledger: Any) -> None:
+    request = json.dumps({"prompt": "push in \r\n", "aspect_ratio": "16:9", "duration": "5s"})
+    attempt_id = await ledger.intend(request=request, image_url="HTTPS://Stills.example:443/a.png#top")
+    await ledger.conclude(attempt_id, State.UNKNOWN)
+    (claim,) = await ledger.desk.do(settling.claims, "sandbox")
+    assert claim.inputs == INPUTS
+
+
+async def test_what_is_stuck_or_lost_is_polled_least_often_polled_first(ledger: Any) -> None:
+    names = ("1" * 64, "2" * 64, "3" * 64, "4" * 64)
+    lost, stuck, fresh, done = [await ledger.buy(name) for name in names]
+    await ledger.do("lose", lost, 5)
+    await ledger.do("give_up", stuck, 2, "processing", 3_600.0)
+    await ledger.finish(done)
+    await unknown(ledger, "5" * 64)
+    long_ago, soon = NOON - timedelta(days=9), datetime.now(UTC) + timedelta(minutes=1)
+    found = await ledger.desk.do(settling.stuck, "sandbox", long_ago, 10)
+    assert [(each.attempt_id, each.is_held) for each in found] == [(stuck, True), (lost, True)]
+    found = await ledger.desk.do(settling.stuck, "sandbox", soon, 10)
+    assert [(each.attempt_id, each.is_held) for each in found] == [(fresh, False), (stuck, True), (lost, True)]
+    assert [each.attempt_id for each in await ledger.desk.do(settling.stuck, "sandbox", soon, 1)] == [fresh]
+    for _ in range(4):
+        await ledger.desk.do(settling.count_poll, stuck)
+    found = await ledger.desk.do(settling.stuck, "sandbox", long_ago, 10)
+    assert [each.attempt_id for each in found] == [lost, stuck]
+    assert await ledger.desk.do(settling.stuck, "elsewhere", soon, 10) == []
+
+
+@pytest.mark.parametrize("state", [State.UNKNOWN, State.SUBMITTED, State.HELD])
+async def test_what_a_person_abandons_has_failed_and_keeps_its_price(ledger: Any, state: State) -> None:
+    attempt_id = await (unknown(ledger) if state is State.UNKNOWN else ledger.buy(request=REQUEST))
+    if state is State.HELD:
+        await ledger.do("give_up", attempt_id, 1, "processing", 3_600.0)
+    assert await ledger.desk.do(settling.abandon_by_hand, "sandbox", NEAR[:12]) == NEAR
+    record = await ledger.find()
+    assert (record.state, record.attempts, record.held_for) == (State.FAILED, 1, None)
+    assert "abandoned by hand" in record.error
+    assert await ledger.committed_usd() == 2.5
+    await ledger.begin("run-2")
+    with pytest.raises(TakenError):
+        await ledger.intend(run_id="run-2", policy=BuyingPolicy(attempts=5))
+    assert await ledger.intend(run_id="run-2", policy=BuyingPolicy(retry_failed=True)) != attempt_id
+
+
+async def test_what_came_or_never_went_cannot_be_abandoned(ledger: Any) -> None:
+    await ledger.finish(await ledger.buy())
+    with pytest.raises(FixInputError, match="this take is completed"):
+        await ledger.desk.do(settling.abandon_by_hand, "sandbox", NEAR)
+    await ledger.intend(FAR)
+    with pytest.raises(FixInputError, match="this take is submitting"):
+        await ledger.desk.do(settling.abandon_by_hand, "sandbox", FAR)
+    assert [(await ledger.find(each)).state for each in (NEAR, FAR)] == [State.COMPLETED, State.SUBMITTING]
+
+
+@pytest.mark.parametrize("held_for", ["lost", "stuck"])
+async def test_a_take_keeps_its_own_prediction_while_it_is_polled(ledger: Any, held_for: str) -> None:
+    attempt_id = await ledger.intend()
+    await ledger.accept(attempt_id, "p1")
+    arguments = (1,) if held_for == "lost" else (1, "processing", 3_600.0)
+    await ledger.do("lose" if held_for == "lost" else "give_up", attempt_id, *arguments)
+    await unknown(ledger, FAR)
+    with pytest.raises(FixInputError, match="belongs to take ffffffffffff"):
+        await ledger.desk.do(settling.adopt_by_hand, "sandbox", FAR, "p1")
+    assert (await ledger.find()).prediction_id == "p1"
 
 
 async def test_what_a_person_says_is_done_whole_or_not_at_all(ledger: Any) -> None:
@@ -252,5 +375,9 @@ async def test_what_a_person_says_is_done_whole_or_not_at_all(ledger: Any) -> No
     with pytest.raises(FixInputError):
         await ledger.desk.do(settling.settle_by_hand, "sandbox", [(NEAR, "p1"), ("b" * 64, "p2")], [])
     assert (await ledger.find(NEAR)).state is State.UNKNOWN
-    lines = await ledger.desk.do(settling.settle_by_hand, "sandbox", [(NEAR, "p1")], [FAR])
-    assert [line.split()[0] for line in lines] == ["adopted", "absent"]
+    with pytest.raises(FixInputError):
+        await ledger.desk.do(settling.settle_by_hand, "sandbox", [(NEAR, "p1")], [FAR], ["b" * 64])
+    assert (await ledger.find(NEAR)).state is State.UNKNOWN
+    await ledger.buy("c" * 64)
+    lines = await ledger.desk.do(settling.settle_by_hand, "sandbox", [(NEAR, "p1")], [FAR], ["c" * 64])
+    assert [line.split()[0] for line in lines] == ["adopted", "absent", "abandoned"]

@@ -14,11 +14,14 @@ from pathlib import Path
 
 from animatic.sandbox.witness import read_witness
 from torture.canary import search
-from torture.matrix import company, connection, disk, inputs, listing, scenarios
+from torture.matrix import company, connection, disk, evidence, held, inputs, listing, money, refusals, scenarios
 from torture.matrix.stage import CASES, Set
 from torture.part import Part
 
-__all__ = ["CASES", "Set", "company", "connection", "disk", "inputs", "listing", "run", "run_case", "scenarios"]
+__all__ = [
+    "CASES", "Set", "company", "connection", "disk", "evidence", "held", "inputs", "listing", "money", "refusals", "run",
+    "run_case", "scenarios",
+]  # fmt: skip
 
 
 def run_case(name: str) -> Part:

@@ -36,7 +36,7 @@ async def _stopped(place: Set) -> bool:
                 robbed = ledger.execute("SELECT count(*) FROM attempt WHERE state = 'unknown'").fetchone()[0]
             assert robbed == 0
             process.send_signal(signal.SIGCONT)
-            await asyncio.to_thread(process.wait, 60)
+            assert await asyncio.to_thread(process.wait, 60) == 0
             assert await place.states(takes) == ["completed"] * 3
             assert set(place.bought.values()) == {1}
             return fired
@@ -148,7 +148,7 @@ async def _budget(place: Set) -> bool:
         takes = place.takes(
             *(f"[sandbox:lost-reply] take {number}" for number in range(3)), *(f"take {number}" for number in range(9))
         )
-        ran = await place.run(takes, max_usd=10.0)
+        ran = await place.run(takes, max_microusd=10_000_000)
         assert ran.shoot.halt.reason
         assert sum(each.price_usd for each in place.accepted) <= 10.0
         return len(place.accepted) == 4

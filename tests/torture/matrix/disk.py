@@ -23,6 +23,7 @@ from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 from torture.canary import KEY
 from torture.matrix.stage import PROVIDER, Set, case
+from torture.steps import quotes
 
 
 class FullDisk(LedgerDesk):
@@ -51,7 +52,7 @@ async def _with_full_disk(place: Set, takes: Sequence[Take], broken: str) -> tup
         receipts = stack.enter_context(liveness.alive(place.ledger, "full"))
         await desk.do(operations.begin_run, "full", "shots.csv", "here", 1)
         async with WaveSpeedClient(place.url, KEY) as client:
-            terms = Terms("full", PROVIDER, Limits(1_000, 5), poll_floor_s=0.05, take_deadline_s=4.0)
+            terms = Terms("full", PROVIDER, Limits(1_000, 5), poll_floor_s=0.05, take_deadline_s=4.0, quotes=quotes())
             shoot = Shoot(terms, client, desk, receipts, Tally())
             try:
                 await shoot.shoot(takes)

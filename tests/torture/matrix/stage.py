@@ -1,6 +1,7 @@
 """A folder with a ledger, a sandbox that comes and goes, runs between them; and the register of cases."""
 
 import contextlib
+import functools
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -8,27 +9,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
+from animatic import intake
 from animatic.errors import AnimaticError
 from animatic.ledger import liveness, operations
 from animatic.ledger.desk import LedgerDesk
-from animatic.ledger.records import Record
-from animatic.ledger.schema import require_sound
+from animatic.ledger.place import note_intents
+from animatic.ledger.records import Record, Reserved
+from animatic.ledger.schema import ATTEMPT, RUN, require_sound
+from animatic.money import microusd
 from animatic.pacing import Limits
-from animatic.reconcile import Reconciled, reconcile
-from animatic.recovery import recover
+from animatic.reconcile import Reconciled
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.server import Sandbox, serve
 from animatic.sandbox.witness import Accepted, read_witness
 from animatic.shoot import Shoot
 from animatic.shots import DEFAULT_MODEL, Shot, Take, takes_of
+from animatic.takes import PAID, State
 from animatic.tally import Tally
 from animatic.terms import Terms
+from animatic.uploads import UploadMemory
 from animatic.wavespeed.client import WaveSpeedClient
 from torture.canary import KEY
+from torture.steps import Settling, manifest_of, plan_of, quotes
 
 PROVIDER = "sandbox"
 STILL = "https://stills.example/a.png"
-PRICES = {(DEFAULT_MODEL, "5s", "16:9"): 2.5}
 
 
 @dataclass
@@ -40,6 +47,7 @@ class Ran:
     shoot: Shoot
     error: Exception | None = None
     settled: Reconciled = field(default_factory=Reconciled)
+    warnings: list[str] = field(default_factory=list[str])
 
 
 class Set:
@@ -48,7 +56,10 @@ class Set:
     def __init__(self, folder: Path) -> None:
         self.folder, self.ledger = folder, folder / "ledger.sqlite"
         self.url = ""
-        self._runs = 0
+        self.foreign: set[str] = set()
+        """Predictions that somebody else bought on the account: no ledger of ours knows what they cost."""
+        self.runs_checked = 0
+        self._running = self._runs = 0
 
     @contextlib.asynccontextmanager
     async def sandbox(self, **settings: Any) -> AsyncIterator[Sandbox]:
@@ -73,11 +84,17 @@ class Set:
         settle_s: float = 600.0,
         client: dict[str, Any] | None = None,
         break_receipts: Callable[..., None] | None = None,
+        polled_after_s: float | None = None,
+        adopts_by_window: bool = False,
         **terms: Any,
     ) -> Ran:
-        """A whole run: recover, reconcile, shoot, reconcile, shoot what that freed."""
+        """A whole run: recover, reconcile, shoot, reconcile, shoot what that freed; then the money is counted.
+
+        `polled_after_s` is how old a take is that is polled once as the run begins, where that is not `give_up_s`.
+        """
         self._runs += 1
         run_id = f"run-{self._runs}"
+        self._running += 1
         async with AsyncExitStack() as stack:
             desk = stack.enter_context(LedgerDesk(f"sqlite:///{self.ledger}"))
             receipts = stack.enter_context(liveness.alive(self.ledger, run_id))
@@ -86,22 +103,78 @@ class Set:
             wavespeed = await stack.enter_async_context(
                 WaveSpeedClient(self.url, KEY, **({"submit_deadline_s": 1.0, "read_deadline_s": 0.5} | (client or {})))
             )
+            usual = {"limits": Limits(1_000, 50), "poll_floor_s": 0.05, "take_deadline_s": 4.0, "quotes": quotes()}
+            told = Terms(run_id, PROVIDER, **(usual | terms))
+            settling = Settling(
+                desk, wavespeed, self.ledger, PROVIDER, run_id, settle_s,
+                told.give_up_s if polled_after_s is None else polled_after_s, adopts_by_window,
+            )  # fmt: skip
             await desk.do(require_sound)
             await desk.do(operations.begin_run, run_id, "shots.csv", "here", 1)
-            await recover(desk, self.ledger, wavespeed.latest_time)
-            await reconcile(desk, wavespeed, PROVIDER, settle_s)
-            usual = {"limits": Limits(1_000, 50), "poll_floor_s": 0.05, "take_deadline_s": 4.0, "prices_usd": PRICES}
-            shoot = Shoot(Terms(run_id, PROVIDER, **(usual | terms)), wavespeed, desk, receipts, Tally())
-            ran = Ran(run_id, shoot.tally, shoot)
+            await settling.settle()
+            made = manifest_of(takes, self.folder, PROVIDER)
+            if made is not None:
+                await plan_of(desk, *made, run_id, told.policy)
+            note = functools.partial(note_intents, desk.path)
+            warnings: list[str] = []
+            uploads = UploadMemory(desk, lambda: "the account", self.url)
+
+            async def upload(take: Take) -> str:
+                assert made is not None
+                url = await intake.upload_still(wavespeed, made[0], take)
+                await uploads.remember(take.shot.still, url)
+                return url
+
+            shoot = Shoot(
+                told, wavespeed, desk, receipts, Tally(), warnings.append, upload, note, uploads.forget
+            )  # fmt: skip
+            ran = Ran(run_id, shoot.tally, shoot, warnings=warnings)
             try:
                 await shoot.prepare()
+                if local := [take.shot.still for take in takes if take.shot.is_local]:
+                    shoot.know_uploads(await uploads.find(local))
                 await shoot.shoot(takes)
-                ran.settled = await reconcile(desk, wavespeed, PROVIDER, settle_s)
+                await self._require_the_tally_to_be_the_ledgers(desk, ran)
+                ran.settled = await settling.settle()
                 free = {*ran.settled.adopted, *ran.settled.absent}
+                shoot.tally.reserved = await desk.do(operations.reserved_by, run_id)
                 await shoot.shoot([take for take in takes if take.fingerprint in free])
             except AnimaticError as error:
                 ran.error = error
+            await self._require_the_tally_to_be_the_ledgers(desk, ran)
+            self._running -= 1
+            if not self._running:
+                await desk.do(self.require_sound_money)
         return ran
+
+    @staticmethod
+    async def _require_the_tally_to_be_the_ledgers(desk: LedgerDesk, ran: Ran) -> None:
+        """What a run shows to have reserved is what the ledger says that it has."""
+        said, known = ran.tally.reserved, await desk.do(operations.reserved_by, ran.run_id)
+        assert said == known, f"the run says that it has reserved {said}, and the ledger {known}"
+
+    def require_sound_money(self, db: sa.Connection) -> None:
+        """Hold the ledger's amounts against what the witness says that was charged, and against each other.
+
+        Each submission that was charged has an attempt that may have been paid for; once it is known of every attempt
+        whether it was bought, the ledger's amounts are exactly what was charged.
+        """
+        attempts = db.execute(sa.select(ATTEMPT.c.state, ATTEMPT.c.quoted_microusd)).all()
+        counting = [row for row in attempts if State(row.state) in PAID | {State.SUBMITTING}]
+        in_ledger = sum(row.quoted_microusd or 0 for row in counting)
+        unpriced = sum(row.quoted_microusd is None for row in counting)
+        reserved = Reserved(*db.execute(sa.select(sa.func.sum(RUN.c.committed_microusd), sa.func.sum(RUN.c.unpriced))).one())
+        assert reserved == (in_ledger, unpriced), f"runs have reserved {reserved}, attempts {in_ledger} and {unpriced}"
+        charged = sum(
+            microusd(each.price_usd)
+            for witness in self.folder.glob("*/accepted.jsonl")
+            for each in read_witness(witness.parent)
+            if each.id not in self.foreign
+        )
+        assert unpriced or in_ledger >= charged, f"{in_ledger} micro-dollars in the ledger, {charged} were charged"
+        is_all_known = {row.state for row in counting} <= {"submitted", "completed", "failed"}
+        assert unpriced or not is_all_known or in_ledger == charged, f"{in_ledger} in the ledger, {charged} charged"
+        self.runs_checked += 1
 
     async def records(self, takes: Sequence[Take]) -> list[Record | None]:
         with LedgerDesk(f"sqlite:///{self.ledger}") as desk:

@@ -34,7 +34,7 @@ def upgrade() -> None:
         op.rename_table(name, f"old_{name}")
     _make_tables()
     for name in ("meta", "remark", "orphan", "starts", "pace", "places", "take"):
-        db.exec_driver_sql(f"INSERT INTO {name} SELECT * FROM old_{name}")  # noqa: S608 - our own names
+        db.exec_driver_sql(f"INSERT INTO {name} SELECT * FROM old_{name}")
     _copy_runs(db)
     _copy_attempts(db)
     for name in reversed(_OLD):
@@ -64,7 +64,7 @@ def _copy_attempts(db: sa.Connection) -> None:
         "has_nsfw_contents, inference_ms, error_code, error, polls, absent_since, candidates, settled_by"
     )
     db.exec_driver_sql(
-        f"INSERT INTO attempt ({same}, quoted_microusd, held_for, ended_run_no) SELECT {same}, "  # noqa: S608
+        f"INSERT INTO attempt ({same}, quoted_microusd, held_for, ended_run_no) SELECT {same}, "
         "CAST(round(cost_usd * 1000000) AS INTEGER), "
         "CASE WHEN state <> 'held' THEN NULL WHEN candidates IS NOT NULL THEN 'evidence' "
         "WHEN error_code = 404 THEN 'lost' ELSE 'conflict' END, "
@@ -79,10 +79,10 @@ def _join_takes(db: sa.Connection) -> None:
         if canonical is not None and canonical != row[0]:
             aliases.add(db, row[0], canonical)
     for table in ("take", "orphan"):
-        providers = db.exec_driver_sql(f"SELECT DISTINCT provider FROM {table}").scalars().all()  # noqa: S608
+        providers = db.exec_driver_sql(f"SELECT DISTINCT provider FROM {table}").scalars().all()
         for name in providers:
             db.exec_driver_sql(
-                f"UPDATE {table} SET provider = ? WHERE provider = ?",  # noqa: S608
+                f"UPDATE {table} SET provider = ? WHERE provider = ?",
                 (canonical_provider(name), name),
             )
     aliases.join(db)
@@ -183,9 +183,12 @@ def _make_small_tables(text: Any, whole: Any, moment: Any) -> None:
         "alias",
         sa.Column("fingerprint", text, nullable=False),
         sa.Column("take", text, nullable=False),
+        sa.Column("is_apart", whole, nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("fingerprint", name="pk_alias"),
     )
     op.create_index("ix_alias_take", "alias", ["take"])
+    apart = sa.text("is_apart = 1")
+    op.create_index("apart_now", "alias", ["take", "fingerprint"], sqlite_where=apart, postgresql_where=apart)
     op.create_table(
         "remark",
         sa.Column("remark_id", whole, nullable=False),

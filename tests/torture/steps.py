@@ -1,0 +1,85 @@
+"""The steps of a run around the shoot, as `flows.run` makes them: in the same order, on the same functions."""
+
+import csv
+import hashlib
+import io
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from animatic import intake, storage
+from animatic.ledger.desk import LedgerDesk
+from animatic.manifest import Manifest
+from animatic.money import Quote, microusd
+from animatic.plan import Plan, PricedBy, make_plan
+from animatic.reconcile import Reconciled, open_claims, poll_stuck, reconcile, stuck_takes
+from animatic.recovery import recover
+from animatic.shots import DEFAULT_MODEL, Take
+from animatic.takes import BuyingPolicy
+from animatic.wavespeed.client import WaveSpeedClient
+
+GIVE_UP_S = 86_400.0
+
+
+def quotes(price_usd: float = 2.5, age_s: float = 0.0) -> Mapping[PricedBy, Quote]:
+    """What a take of five seconds costs, as if it had been asked for so long ago."""
+    return {(DEFAULT_MODEL, "5s", "16:9"): Quote(microusd(price_usd), asked_at_s=time.time() - age_s)}
+
+
+@dataclass
+class Settling:
+    """What settles takes before and after the shoot of one run: receipts, the list, a look at what is stuck."""
+
+    desk: LedgerDesk
+    client: WaveSpeedClient
+    ledger: Path
+    provider: str
+    run_id: str
+    settle_s: float
+    give_up_s: float = GIVE_UP_S
+    adopts_by_window: bool = False
+    _has_polled_stuck: bool = False
+
+    async def settle(self) -> Reconciled:
+        stuck = await stuck_takes(self.desk, self.provider, self.give_up_s)
+        await recover(self.desk, self.ledger, self.client.latest_time)
+        settled = Reconciled()
+        if await open_claims(self.desk, self.provider):
+            settled = await reconcile(
+                self.desk, self.client, self.provider, self.settle_s, adopts_by_window=self.adopts_by_window
+            )
+        if stuck and not self._has_polled_stuck:
+            self._has_polled_stuck = True
+            settled.ended = await poll_stuck(self.desk, self.client, stuck, self.give_up_s, self.run_id)
+        return settled
+
+
+def manifest_of(takes: Sequence[Take], folder: Path, provider: str) -> tuple[str, Manifest] | None:
+    """A manifest that asks for these takes, and its URI; equal takes have the same one. None asks for nothing."""
+    shots = {take.shot: None for take in takes}
+    if not shots:
+        return None
+    text = io.StringIO()
+    rows = [
+        [shot.image, shot.prompt, shot.model, shot.aspect_ratio, shot.duration, shot.takes, f"shot {number}"]
+        for number, shot in enumerate(shots, 1)
+    ]
+    csv.writer(text).writerows([["image", "prompt", "model", "aspect_ratio", "duration", "takes", "shot_id"], *rows])
+    content = text.getvalue().encode()
+    path = folder / f"shots-{hashlib.sha256(content).hexdigest()[:12]}.csv"
+    path.write_bytes(content)
+    manifest = intake.load_manifest(str(path), provider)
+    manifest.require_valid(skip_invalid=False)
+    asked = {take.fingerprint for take in manifest.takes()}
+    unasked = [take.name for take in takes if take.fingerprint not in asked]
+    assert not unasked, f"the manifest does not ask for {unasked}"
+    return storage.absolute_uri(str(path)), manifest
+
+
+async def plan_of(desk: LedgerDesk, uri: str, manifest: Manifest, run_id: str, policy: BuyingPolicy) -> Plan:
+    """Hold a manifest against the ledger, and write down what it asks for."""
+    await intake.know_old_names(desk, manifest)
+    plan = make_plan(manifest, await intake.find_standings(desk, manifest, run_id), policy)
+    await intake.record_planned(desk, manifest, uri)
+    return plan
