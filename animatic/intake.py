@@ -181,7 +181,7 @@ async def find_open(desk: LedgerDesk, manifest: Manifest, uri: str, ledger_url: 
     dropped: list[Open] = []
     elsewhere: list[Open] = []
     for each in await desk.do(settling.open_takes, manifest.provider):
-        if each.fingerprint not in takes:
+        if each.take not in takes:
             (dropped if each.manifest == uri and is_dead(each.run_id) else elsewhere).append(each)
     return dropped, elsewhere
 

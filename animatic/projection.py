@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from animatic import formats, storage
 from animatic.facts import Facts
 from animatic.fingerprints import FingerprintSet, digests_of, hex_of
+from animatic.ledger.aliases import RANK
 from animatic.ledger.bulk import SEEK_TAKES, IsDead, Rows, apart, nobody_is_dead, outcomes_from, seek_outcomes
 from animatic.ledger.desk import LedgerDesk
 from animatic.manifest import CHECKED, Part
 from animatic.plan import Plan
 from animatic.results import Asked, Outcomes, Provenance, schema_of, table_of
 from animatic.spool import nameless_file, no_room
-from animatic.takes import LIVE, State, status_of
+from animatic.takes import State, status_of
 
-LIVE_STATES = frozenset(state.value for state in LIVE)
 _BEING_SUBMITTED = "a run is submitting it at this moment"
 
 
@@ -77,7 +77,7 @@ class Projection:
             return rows
         others = await self._desk.do(seek_outcomes, list(take_of))
         both = [*((take_of[row[0]], *row[1:]) for row in others), *rows]
-        return sorted(both, key=lambda row: (row[0], row[3] in LIVE_STATES))
+        return sorted(both, key=lambda row: (row[0], -RANK.get(row[3], 9)))
 
 
 class _Sheet:

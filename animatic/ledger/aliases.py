@@ -12,11 +12,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from animatic.canonical import canonical_provider
-from animatic.takes import LIVE
+from animatic.takes import LIVE, State
 
 LOOKUP_CHUNK = 5_000
 
-_RANK = {"completed": 0, "submitted": 1, "submitting": 2, "unknown": 3, "held": 4}
+RANK = {"completed": 0, "submitted": 1, "submitting": 2, "unknown": 3, "held": 4}
+"""Of two live attempts at one take, the one with the lower rank is the take's own, and says how the take stands."""
+
+_BOUGHT_NOTHING = frozenset({State.UNSENT.value, State.ABSENT.value})
 _LIVE = frozenset(state.value for state in LIVE)
 
 
@@ -89,10 +92,11 @@ def _join_one(db: sa.Connection, take: str, olds: list[str]) -> int:
         f"SELECT attempt_id, fingerprint, state FROM attempt WHERE fingerprint IN ({marks}) ORDER BY attempt_id",  # noqa: S608
         tuple(names),
     ).fetchall()
-    live = sorted((row for row in rows if row[2] in _LIVE), key=lambda row: (_RANK[row[2]], row[0]))
+    live = sorted((row for row in rows if row[2] in _LIVE), key=lambda row: (RANK[row[2]], row[0]))
     staying = {row[0] for row in live[1:]}
     moving = [row for row in rows if row[0] not in staying]
-    moving.sort(key=lambda row: (row[2] in _LIVE, row[0]))  # the live one is the newest: it decides
+    # The newest decides: a live one, else one that only a policy buys again, else one that bought nothing.
+    moving.sort(key=lambda row: (row[2] in _LIVE, row[2] not in _BOUGHT_NOTHING, row[0]))
     if all(row[1] == take for row in moving):
         return 0
     _make_take(db, take, olds)
@@ -105,8 +109,7 @@ def _renumber(db: sa.Connection, take: str, moving: list[Any], staying: Mapping[
         return 0  # the take's own attempt is live and ranks lower: nothing can move before one of them is settled
     for number, (attempt_id, _, _) in enumerate(moving, 1):  # out of the way first: numbers are unique
         db.exec_driver_sql("UPDATE attempt SET attempt_no = ? WHERE attempt_id = ?", (-number, attempt_id))
-    live = [row for row in moving if row[2] in _LIVE]
-    for number, (attempt_id, _, _) in enumerate([row for row in moving if row not in live] + live, 1):
+    for number, (attempt_id, _, _) in enumerate(moving, 1):
         db.exec_driver_sql(
             "UPDATE attempt SET fingerprint = ?, attempt_no = ? WHERE attempt_id = ?", (take, number, attempt_id)
         )

@@ -18,7 +18,7 @@ from animatic.fingerprints import Digests, FingerprintSet, digests_of
 from animatic.ledger import aliases
 from animatic.ledger.operations import died
 from animatic.ledger.schema import RUN, TAKE
-from animatic.takes import LIVE, PAID, Standing, State
+from animatic.takes import PAID, Standing, State
 
 SEEK_TAKES = 4_096
 SCAN_ATTEMPTS = 5_000
@@ -157,15 +157,18 @@ class StandingsBook:
         self._is_flagged[to] = np.asarray(flagged, np.bool_)[newer]
 
     def add_apart(self, takes: Mapping[str, Sequence[str]], rows: Rows) -> None:
-        """Attempts of aliases: a live one decides about its take, unless the take has a live one of its own."""
+        """Attempts of aliases: a live one says how its take stands, unless one of lower rank does."""
         take_of = {old: take for take, olds in takes.items() for old in olds}
         sayings = list(self._saying)
         for row in rows:
             take = take_of.get(row[0])
             at = int(self._takes.positions(digests_of([take]))[0]) if take is not None else -1
-            if at < 0 or State(row[3]) not in LIVE or sayings[self._said[at]][0] in LIVE:
+            if at < 0 or row[3] not in aliases.RANK:
                 continue
-            self._attempt_no[at] = 0  # whatever it has of its own is not live
+            own = sayings[self._said[at]][0]
+            if aliases.RANK[row[3]] >= (9 if own is None else aliases.RANK.get(own.value, 9)):
+                continue
+            self._attempt_no[at] = 0
             self.add([(take, 1, *row[2:])])
             sayings = list(self._saying)
 

@@ -155,7 +155,7 @@ def _newest(db: sa.Connection, fingerprint: str, run_id: str) -> _Newest | None:
     own = [row for row in tries if row[6] == fingerprint]
     apart = [row for row in tries if row[6] != fingerprint and State(row[2]) in LIVE]
     if apart and not (own and State(own[-1][2]) in LIVE):
-        own = apart[-1:]  # an alias with an attempt of its own: what that one is, the take is
+        own = apart[-1:]  # an alias with an attempt of its own: while it is live, the take is not bought
     if not own:
         return None
     attempt_id, attempt_no, *_ = own[-1]
@@ -363,11 +363,13 @@ def look_up(db: sa.Connection, fingerprints: Iterable[str], run_id: str | None =
         for row in _attempts_of(db, wanted[start : start + LOOKUP_CHUNK]):
             attempts.setdefault(row["fingerprint"], []).append(row)
     found = {key: _record(tries, run_id, run_no) for key, tries in attempts.items()}
-    for take, olds in aliases.apart(db).items():
-        if take in set(wanted) and not (take in found and found[take].state in LIVE):
-            live = [row for row in _attempts_of(db, olds) if State(row["state"]) in LIVE]
-            if live:
-                found[take] = _record([{**live[0], "fingerprint": take}], run_id, run_no)
+    apart = aliases.apart(db)
+    for take in apart.keys() & set(wanted) if apart else ():
+        live = [row for row in _attempts_of(db, apart[take]) if State(row["state"]) in LIVE]
+        own = aliases.RANK.get(found[take].state.value, 9) if take in found else 9
+        best = min(live, key=lambda row: aliases.RANK[row["state"]], default=None)
+        if best is not None and aliases.RANK[best["state"]] < own:
+            found[take] = _record([{**best, "fingerprint": take}], run_id, run_no)
     return found
 
 
@@ -454,6 +456,7 @@ def _record(tries: Sequence[Mapping[str, Any]], run_id: str | None, run_no: int 
         tried_here=standing.tried_here,
         prediction_id=newest["prediction_id"],
         prediction_status=newest["prediction_status"],
+        prediction_model=newest["prediction_model"],
         outputs=_tuple(newest["outputs"]),
         has_nsfw_contents=_tuple(newest["has_nsfw_contents"]),
         inference_ms=newest["inference_ms"],

@@ -124,6 +124,7 @@ class Record:
     quoted_microusd: int | None
     is_left: bool = True
     held_for: str | None = None
+    prediction_model: str | None = None
 
     @property
     def standing(self) -> Standing:

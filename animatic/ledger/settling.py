@@ -54,7 +54,12 @@ class Orphan:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """A take that is unknown or held: since when, by our clock, why, and which manifest asked for it."""
+    """A take that is unknown or held: since when, by our clock, why, and which manifest asked for it.
+
+    Attributes:
+        fingerprint: what its attempt is known by: of before, where it stays under an alias.
+        take: the fingerprint of the take that it is now.
+    """
 
     fingerprint: str
     state: str
@@ -62,6 +67,7 @@ class Open:
     error: str
     run_id: str = ""
     manifest: str = ""
+    take: str = ""
 
 
 @dataclass(slots=True)
@@ -139,7 +145,7 @@ def settle(  # noqa: PLR0913 - what was read, whose it is, and by which rule it 
                 _declare_absent(db, attempt_id, "window", "WaveSpeed's list, read twice, does not have it")
                 settled.absent.append(fingerprint)
             case Hold(candidates, why):
-                _hold(db, attempt_id, fingerprint, candidates, why)
+                _hold(db, attempt_id, candidates, why)
                 named.update(each.prediction_id for each in candidates)
             case _:
                 db.execute(
@@ -184,12 +190,13 @@ def open_takes(db: sa.Connection, provider: str) -> list[Open]:
     now_called = aliases.takes_of(db, [row.fingerprint for row in rows])
     return [
         Open(
-            now_called.get(row.fingerprint) or str(row.fingerprint),
+            row.fingerprint,
             row.state,
             _aware_always(row.intent_at),
             row.error or "",
             row.run_id,
             row.manifest,
+            now_called.get(row.fingerprint) or str(row.fingerprint),
         )
         for row in rows
     ]
@@ -290,11 +297,11 @@ def adopt_by_hand(db: sa.Connection, provider: str, fingerprint: str, prediction
     """
     attempt = _open_attempt(db, provider, fingerprint)
     owner = db.execute(
-        sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.fingerprint, ATTEMPT.c.state).where(
+        sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.fingerprint, ATTEMPT.c.state, ATTEMPT.c.held_for).where(
             ATTEMPT.c.prediction_id == prediction_id, ATTEMPT.c.attempt_id != attempt.attempt_id
         )
     ).first()
-    if owner is not None and State(owner.state) is not State.HELD:
+    if owner is not None and (State(owner.state) is not State.HELD or owner.held_for in POLLED):
         raise FixInputError(
             f"--adopt {fingerprint}={prediction_id}: that prediction belongs to take {owner.fingerprint[:12]}, "
             f"which is {owner.state}; allowed: a prediction that no take has"
@@ -304,7 +311,9 @@ def adopt_by_hand(db: sa.Connection, provider: str, fingerprint: str, prediction
             f"its prediction {prediction_id} was given to another take by hand; {settled_by_hand(owner.fingerprint)}"
         )
         db.execute(
-            ATTEMPT.update().where(ATTEMPT.c.attempt_id == owner.attempt_id).values(prediction_id=None, error=error)
+            ATTEMPT.update()
+            .where(ATTEMPT.c.attempt_id == owner.attempt_id)
+            .values(prediction_id=None, error=error, held_for=HeldFor.CONFLICT)
         )
     _adopt(db, attempt.attempt_id, prediction_id, "operator")
     return str(attempt.fingerprint)
@@ -356,16 +365,16 @@ def _open_attempt(
     states: Collection[State] = frozenset({State.UNKNOWN, State.HELD}),
 ) -> sa.Row[Any]:
     """Return the newest attempt of the take whose fingerprint, or an alias of it, begins so."""
-    begun = aliases.beginning_with(db, fingerprint)
-    rows = db.execute(
+    attempts = (
         sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.fingerprint, ATTEMPT.c.state)
         .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
-        .where(
-            TAKE.c.provider == provider,
-            sa.or_(ATTEMPT.c.fingerprint.startswith(fingerprint, autoescape=True), ATTEMPT.c.fingerprint.in_(begun)),
-        )
+        .where(TAKE.c.provider == provider)
         .order_by(ATTEMPT.c.attempt_no.desc())
-    ).all()
+    )
+    rows = db.execute(attempts.where(ATTEMPT.c.fingerprint.startswith(fingerprint, autoescape=True))).all()
+    if not rows:
+        begun = aliases.beginning_with(db, fingerprint)
+        rows = db.execute(attempts.where(ATTEMPT.c.fingerprint.in_(begun))).all()
     if len(fingerprint) < 8 or len({row.fingerprint for row in rows}) != 1:
         count = len({row.fingerprint for row in rows})
         raise FixInputError(
@@ -394,7 +403,10 @@ def _declare_absent(db: sa.Connection, attempt_id: int, by: str, error: str) -> 
     give_back(db, attempt_id)
 
 
-def _hold(db: sa.Connection, attempt_id: int, fingerprint: str, candidates: Sequence[Candidate], why: str) -> None:
+def _hold(db: sa.Connection, attempt_id: int, candidates: Sequence[Candidate], why: str) -> None:
+    fingerprint, state = db.execute(
+        sa.select(ATTEMPT.c.fingerprint, ATTEMPT.c.state).where(ATTEMPT.c.attempt_id == attempt_id)
+    ).one()
     shown = [f"{each.prediction_id} ({_when(each.created_at)})" for each in candidates[:MOST_NAMED]]
     more = f" and {len(candidates) - MOST_NAMED} more" if len(candidates) > MOST_NAMED else ""
     named = f"; it may be {', '.join(shown)}{more}" if shown else ""
@@ -404,7 +416,6 @@ def _hold(db: sa.Connection, attempt_id: int, fingerprint: str, candidates: Sequ
         "candidates": json.dumps([each.prediction_id for each in candidates]),
         "held_for": HeldFor.EVIDENCE,
     }
-    state = db.execute(sa.select(ATTEMPT.c.state).where(ATTEMPT.c.attempt_id == attempt_id)).scalar()
     if state == State.HELD.value and not candidates:
         return  # whom the list named before it forgot them is still the best that a person can be told
     if state == State.HELD.value:

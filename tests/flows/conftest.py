@@ -19,6 +19,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,8 @@ class Place:
 
     home: Path
     more: dict[str, str] = field(default_factory=dict)
+    says_yes: bool = True
+    """Whether `run` gets `--yes`: takes cost money also on loopback, and there is nobody to ask."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -181,6 +184,8 @@ class Place:
 
     def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
         """The command as a process, in a session of its own; the caller ends it."""
+        is_asked = arguments[:1] == ("run",) and not {"--yes", "--max-usd", "--sandbox"} & {*arguments}
+        arguments = (*arguments, "--yes") if is_asked and self.says_yes else arguments
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
         return subprocess.Popen(
             [*ANIMATIC, *arguments], env=self.environment, cwd=self.home, text=True, start_new_session=True, **options
@@ -220,6 +225,7 @@ def place(tmp_path: Path, sandbox: ServedSandbox) -> Place:
         "WAVESPEED_BASE_URL": sandbox.url,
         "ANIMATIC_ACCOUNT_LEVEL": "ultra",
         "ANIMATIC_POLL_FLOOR_S": "0.1",
+        "ANIMATIC_NEW_LEDGER": datetime.now(UTC).date().isoformat(),
         "PREFECT_API_URL": "http://127.0.0.1:9/api",
     }
     return Place(home, settings)
@@ -299,6 +305,7 @@ def settings(tmp_path: Path, sandbox: ServedSandbox) -> Settings:
         ledger=f"sqlite:///{tmp_path / 'ledger.sqlite'}",
         account_level="ultra",
         poll_floor_s=0.1,
+        new_ledger=datetime.now(UTC).date(),
     ).with_key(KEY)
 
 

@@ -35,7 +35,7 @@ async def test_quotes_are_the_apis_by_length(studio: Any) -> None:
             (DEFAULT_MODEL, "8s", "16:9"): (4_000_000, False),
         }
         with pytest.raises(ApiRefusedError):
-            await intake.quote_usd(client, ("no/such-model", "5s", "16:9"))
+            await intake.quote(client, ("no/such-model", "5s", "16:9"))
     assert studio.accepted == []
 
 

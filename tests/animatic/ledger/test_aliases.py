@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from animatic.errors import TakenError
 from animatic.fingerprints import digests_of
 from animatic.ledger import aliases, bulk, operations, settling
 from animatic.shots import digest, fingerprint, verbatim
-from animatic.takes import LIVE, BuyingPolicy, State
+from animatic.takes import LIVE, BuyingPolicy, Standing, State
 from tests.animatic.ledger.conftest import Ledger
 from tests.animatic.ledger.old_ledgers import OLD, write
 
@@ -95,15 +95,18 @@ def attempts(ledger: Ledger) -> dict[int, tuple[str, int, str]]:
     return {attempt_id: (name, number, state) for attempt_id, name, number, state in found}
 
 
-def standing_in_bulk(ledger: Ledger, take: str, run_id: str = "run-1") -> Any:
+async def standing_in_bulk(ledger: Ledger, take: str, run_id: str = "run-1") -> tuple[Standing, int]:
     """What a run is told that reads the whole ledger."""
-    with ledger.desk._engine.begin() as db:
+
+    def read(db: sa.Connection) -> bulk.Standings:
         book = bulk.StandingsBook(digests_of([take]), run_id, run_no=bulk.run_no_of(db, run_id))
         book.add(bulk.scan_standings(db, 0))
         apart = bulk.apart(db)
         book.add_apart(apart, bulk.seek_standings(db, [name for names in apart.values() for name in names]))
-    standings = book.standings()
-    return standings.kinds[int(standings.kind_of[0])], int(np.asarray(standings.attempt_id)[0])
+        return book.standings()
+
+    standings = await ledger.desk.do(read)
+    return standings.kinds[int(standings.kind_of[0])], int(standings.attempt_id[0])
 
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
@@ -128,7 +131,7 @@ async def test_while_two_are_open_nothing_is_bought_for_either(old: Any, unsure:
     assert len(ledger.rows("SELECT * FROM attempt")) == 2
     assert await ledger.committed_usd() == 0.0
     assert (await ledger.find(take)).state in LIVE
-    standing, _ = standing_in_bulk(ledger, take)
+    standing, _ = await standing_in_bulk(ledger, take)
     assert standing.state in LIVE
     assert standing.state is (await ledger.find(take)).state
 
@@ -186,7 +189,7 @@ async def test_one_completed_and_one_failed_become_one_completed(
     assert await ledger.desk.do(aliases.apart) == {}
     with pytest.raises(TakenError, match="it is completed by now"):
         await ledger.intend(take, policy=BuyingPolicy(retry_failed=True, attempts=9))
-    standing, attempt_id = standing_in_bulk(ledger, take)
+    standing, attempt_id = await standing_in_bulk(ledger, take)
     assert (standing, attempt_id) == (record.standing, record.attempt_id)
 
 
@@ -224,6 +227,15 @@ async def test_attempts_of_three_takes_are_numbered_anew_the_live_one_last(old: 
     record = await ledger.find(take)
     assert (record.state, record.attempts) == (State.COMPLETED, 4)
     assert record.quoted_microusd == 1_100_000 + 2_100_000 + 3_100_000 + 5_100_000
+
+
+@pytest.mark.parametrize("failed_first", [True, False])
+@pytest.mark.parametrize("nothing", [State.ABSENT, State.UNSENT])
+async def test_a_failed_take_needs_a_policy_whatever_joins_it(old: Any, nothing: State, failed_first: bool) -> None:
+    takes = [("push in", [State.FAILED]), ("push in ", [nothing])]
+    ledger = await old(*(takes if failed_first else takes[::-1]))
+    with pytest.raises(TakenError, match="it is failed by now"):
+        await ledger.intend(take_of("push in"))
 
 
 async def test_a_canonical_take_needs_no_alias(old: Any) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 import httpx
 import pytest
 from hypothesis import given
@@ -20,8 +21,9 @@ from animatic.errors import (
     ApiRefusedError,
     ApiUnavailableError,
     ApiUnreachableError,
+    ProxyRefusedError,
 )
-from animatic.wavespeed.client import without_key
+from animatic.wavespeed.client import Price, without_key
 from animatic.wavespeed.endings import Ending
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -114,7 +116,9 @@ REFUSALS = {
     405: ApiRefusedError,
     413: ApiRefusedError,
     415: ApiRefusedError,
+    418: ApiRefusedError,
     422: ApiRefusedError,
+    451: ApiRefusedError,
     429: ApiBusyError,
 }
 
@@ -131,11 +135,68 @@ async def test_a_plain_no_is_a_no_to_a_submission_and_to_a_look(wire: Any, statu
         assert f'WaveSpeed answered {status}: "no"' in said
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"<html>a gateway</html>", ""),
+        (b"no such thing", ': "no such thing"'),
+        ({"error": "no such thing"}, ': "no such thing"'),
+        ({"detail": [{"msg": "no such thing"}]}, ': "no such thing"'),
+        ({"code": "400", "message": "no such thing"}, ': "no such thing"'),
+        (b"", ""),
+    ],
+    ids=repr,
+)
 @pytest.mark.parametrize("status", [s for s in REFUSALS if s != 429])
-async def test_a_no_that_is_not_the_apis_own_proves_nothing_about_a_submission(wire: Any, status: int) -> None:
-    client = await wire.answering(status, b"<html>a gateway</html>")
-    assert (await client.submit(wire.model, wire.inputs)).ending is Ending.UNKNOWN
-    assert type(await raised_by(client.result("p1"))) is REFUSALS[status]
+async def test_a_definite_no_is_a_no_in_whichever_form_it_comes(
+    wire: Any, status: int, body: Any, words: str
+) -> None:
+    client = await wire.answering(status, body)
+    error = await raised_by(client.result("p1"))
+    assert type(error) is REFUSALS[status]
+    ended = await client.submit(wire.model, wire.inputs)
+    assert (ended.ending, ended.code, ended.prediction_id) == (ENDINGS[REFUSALS[status]], status, None)
+    assert str(error).startswith(f"result: WaveSpeed answered {status}{words}")
+    assert ended.said.startswith(f"submit: WaveSpeed answered {status}{words}")
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>who are you?</html>", {"code": 407, "message": "who are you?"}], ids=repr)
+async def test_a_407_is_a_proxys_and_bars_the_way(wire: Any, body: Any) -> None:
+    client = await wire.answering(407, body)
+    ended = await client.submit(wire.model, wire.inputs)
+    assert (ended.ending, ended.code, ended.prediction_id) == (Ending.BARRED, 407, None)
+    error = await raised_by(client.result("p1"))
+    assert type(error) is ProxyRefusedError
+    for said in (str(error), ended.said):
+        assert "a proxy answered 407" in said
+
+
+class ThroughProxy(httpx.AsyncBaseTransport):
+    """Sends every request through a proxy."""
+
+    def __init__(self, proxy: str) -> None:
+        self._proxy = proxy
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        async with aiohttp.ClientSession() as session:
+            await session.request(request.method, str(request.url), proxy=self._proxy)
+        raise AssertionError("the proxy let it through")
+
+
+@pytest.mark.parametrize("status", [403, 407, 502])
+async def test_a_proxy_that_does_not_connect_bars_the_way(wire: Any, status: int) -> None:
+    async def play(_: bytes, writer: Any) -> None:
+        writer.write(wire.reply(b"<html>no</html>", status))
+        await writer.drain()
+
+    proxy = await wire.listen(play)
+    client = await wire.client("https://api.example", transport=ThroughProxy(proxy.url))
+    ended = await client.submit(wire.model, wire.inputs)
+    assert (ended.ending, ended.code, ended.prediction_id) == (Ending.BARRED, None, None)
+    assert f"a proxy refused to connect to api.example (HTTP {status})" in ended.said
+    assert type(await raised_by(client.result("p1"))) is ProxyRefusedError
+    assert all(request.startswith(b"CONNECT api.example:443 ") for request in proxy.requests)
+    assert not any(wire.canary.encode() in request for request in proxy.requests)
 
 
 async def test_a_429_is_a_429_whoever_says_it(wire: Any) -> None:
@@ -159,6 +220,11 @@ async def test_a_429_is_a_429_whoever_says_it(wire: Any) -> None:
         (204, b""),
         (408, {"code": 408, "message": "time-out", "data": None}),
         (409, {"code": 409, "message": "conflict", "data": None}),
+        (409, b"<html>conflict</html>"),
+        (425, {"code": 425, "message": "too early", "data": None}),
+        (499, b"client closed request"),
+        (200, {"code": 407, "message": "who are you?", "data": None}),
+        (200, {"id": "p1", "error": "an id without a status, outside its envelope"}),
         (500, {"code": 500, "message": "server", "data": None}),
         (500, b"oops"),
         (502, b"<html>Bad gateway</html>"),
@@ -188,6 +254,12 @@ async def test_whatever_is_neither_yes_nor_no_leaves_a_submission_unknown(wire: 
         (429, {"code": 429, "message": "slow down", "data": {"id": "p1"}}),
         (500, {"code": 200, "message": "success", "data": {"id": "p1", "outputs": 5, "timings": None}}),
         (504, b'{"data":{"id":"p1"}}'),
+        (407, {"data": {"id": "p1"}}),
+        (409, {"error": "conflict", "data": {"id": "p1"}}),
+        (422, {"detail": [{"msg": "no"}], "data": {"id": "p1"}}),
+        (200, {"id": "p1", "status": "created"}),
+        (200, {"id": "p1", "status": "created", "model": None, "error": {"message": "x"}}),
+        (200, b'{"id":"p1","status":"created","timings":{"inference":NaN}}'),
     ],
     ids=repr,
 )
@@ -251,16 +323,132 @@ async def test_the_servers_words_are_quoted_on_one_short_line(wire: Any) -> None
     assert len(said) < 500
 
 
+async def test_an_odd_field_beside_a_clip_does_not_lose_it(wire: Any) -> None:
+    odd = {"timings": {"inference": 61.5}, "has_nsfw_contents": [None], "error": {"message": ""}, "code": "x"}
+    data = wire.prediction(status="completed", outputs=[{"url": "https://cdn.example/a.mp4"}], model=None, **odd)
+    client = await wire.answering(200, {"code": "200", "message": None, "data": data})
+    read = await client.result("p1")
+    assert (read.outputs, read.has_nsfw_contents, read.timings.inference) == (
+        *(("https://cdn.example/a.mp4",), (None,), 62),
+    )
+
+
+@pytest.mark.parametrize("envelope", [{"code": 0}, {"code": 200}, {"code": "200"}, {}, {"message": "success"}], ids=repr)
+async def test_an_answer_is_read_in_whichever_envelope_it_comes(wire: Any, envelope: dict[str, object]) -> None:
+    client = await wire.answering(200, {**envelope, "data": wire.prediction(status="completed", outputs=["https://a/1"])})
+    assert (await client.result("p1")).outputs == ("https://a/1",)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"status": "processing"},
+        {"status": "completed", "outputs": ["https://a/1.mp4"]},
+        {"status": "failed", "error": "the model failed"},
+        {"status": "failed", "error": {"message": "the model failed"}, "code": 5000},
+        {"status": "processing", "code": 5004},
+    ],
+    ids=repr,
+)
+async def test_a_prediction_without_an_envelope_is_read(wire: Any, fields: dict[str, object]) -> None:
+    client = await wire.answering(200, wire.prediction(**fields))
+    read = await client.result("p1")
+    assert (read.status, read.code) == (fields["status"], fields.get("code"))
+
+
+async def test_a_prediction_without_an_envelope_must_be_the_one_that_was_asked_for(wire: Any) -> None:
+    client = await wire.answering(200, wire.prediction(id="p2", status="completed"))
+    assert type(await raised_by(client.result("p1"))) is ApiUnavailableError
+
+
+class Prices:
+    """What an API answers at its three endpoints that name prices; what it was asked is kept."""
+
+    def __init__(self, wire: Any, *answers: Any) -> None:
+        self._wire = wire
+        self._answers = dict(zip(("/api/v3/model/price", "/api/v3/model/pricing", "/api/v3/models"), answers))  # noqa: B905
+        self.asked: list[tuple[str, str, Any]] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content) if request.content else None
+        self.asked.append((request.method, request.url.path, body))
+        answer = self._answers.get(request.url.path, 404)
+        if isinstance(answer, int):
+            return self._wire.respond(self._wire.envelope(None, answer, "no"), answer)
+        return self._wire.respond(self._wire.envelope(answer))
+
+    @property
+    def paths(self) -> list[str]:
+        return [path.rpartition("/")[2] for _, path, _ in self.asked]
+
+
 async def test_a_price_is_asked_with_all_inputs(wire: Any) -> None:
-    asked: list[Any] = []
+    prices = Prices(wire, {"price": 3.0, "discounted_price": 2.5})
+    client = await wire.handled_by(prices)
+    assert await client.quote(wire.model, wire.inputs) == Price(2_500_000, is_floor=False)
+    assert prices.asked == [("POST", "/api/v3/model/price", {"model_id": wire.model, "inputs": wire.inputs})]
 
-    def handler(request: httpx.Request) -> httpx.Response:
-        asked.append((request.method, request.url.path, json.loads(request.content)))
-        return wire.respond(wire.envelope({"price": 3.0, "discounted_price": 2.5}))
 
-    client = await wire.handled_by(handler)
-    assert await client.price_usd(wire.model, wire.inputs) == 2.5
-    assert asked == [("POST", "/api/v3/model/price", {"model_id": wire.model, "inputs": wire.inputs})]
+@pytest.mark.parametrize("first", [404, 405, {"price": 0}, {"price": "soon"}, {"price": 2, "discounted_price": 3}, [], None])
+async def test_where_the_first_names_no_price_the_second_is_asked(wire: Any, first: Any) -> None:
+    prices = Prices(wire, first, {"unit_price": 2.5})
+    client = await wire.handled_by(prices)
+    assert await client.quote(wire.model, wire.inputs) == Price(2_500_000, is_floor=False)
+    assert [(method, body) for method, _, body in prices.asked] == [
+        ("POST", {"model_id": wire.model, "inputs": wire.inputs})
+    ] * 2
+    assert prices.paths == ["price", "pricing"]
+
+
+@pytest.mark.parametrize("form", ["list", "items", "models"])
+async def test_the_base_price_of_the_model_is_a_floor_only(wire: Any, form: str) -> None:
+    entries = [{"model_id": "other/model", "base_price": 9}, None, {"model_id": wire.model, "base_price": 1.5}]
+    prices = Prices(wire, 404, {"unit_price": 0}, entries if form == "list" else {form: entries})
+    client = await wire.handled_by(prices)
+    assert await client.quote(wire.model, wire.inputs) == Price(1_500_000, is_floor=True)
+    assert (prices.paths, prices.asked[-1][0]) == (["price", "pricing", "models"], "GET")
+
+
+@pytest.mark.parametrize(
+    "catalogue",
+    [
+        404,
+        405,
+        [],
+        None,
+        {"items": None},
+        {"items": [{"model_id": "other/model", "base_price": 9}]},
+        {"items": [{"model_id": "wavespeed-ai/veo2-i2v", "base_price": 0}]},
+        {"items": [{"model_id": "wavespeed-ai/veo2-i2v", "base_price": -1}]},
+        {"items": [{"model_id": "wavespeed-ai/veo2-i2v"}]},
+    ],
+    ids=repr,
+)
+async def test_where_no_price_can_be_believed_there_is_none(wire: Any, catalogue: Any) -> None:
+    client = await wire.handled_by(Prices(wire, {"price": 0}, 404, catalogue))
+    error = await raised_by(client.quote(wire.model, wire.inputs))
+    assert type(error) is ApiRefusedError
+    assert "names no price" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, ApiRefusedError),
+        (401, AccountRefusedError),
+        (407, ProxyRefusedError),
+        (429, ApiBusyError),
+        (500, ApiUnavailableError),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_another_failure_of_a_quote_is_told_and_no_other_place_asked(
+    wire: Any, status: int, kind: type, place: int
+) -> None:
+    prices = Prices(wire, *[404] * place, status, {"unit_price": 2.5})
+    client = await wire.handled_by(prices)
+    assert type(await raised_by(client.quote(wire.model, wire.inputs))) is kind
+    assert len(prices.asked) == place + 1
 
 
 @pytest.mark.parametrize("balance", [0, -3.5, 12.25])
@@ -292,6 +480,39 @@ async def test_a_list_is_asked_by_window_and_read_page_by_page(wire: Any) -> Non
             "include_inputs": True,
         },
     )
+
+
+async def test_a_list_page_with_odd_items_is_read_item_by_item(wire: Any) -> None:
+    items = [wire.prediction(), None, {"id": "../x"}, wire.prediction(id="p0", status=5)]
+    client = await wire.answering(200, {"code": 200, "data": {"items": items, "total": 4}})
+    page = await client.list_predictions(page=1, model=wire.model, created_after=NOON, created_before=NOON)
+    assert ([item.id for item in page.items], page.unreadable, page.total) == (["p1", "p0"], 2, 4)
+
+
+async def test_the_bill_is_asked_by_window_and_read_page_by_page(wire: Any) -> None:
+    asked: list[Any] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append((request.method, request.url.path, json.loads(request.content)))
+        return wire.respond(wire.envelope({"items": [{"price": 2.5, "prediction": {"uuid": "p1"}}, 5], "total": 2}))
+
+    client = await wire.handled_by(handler)
+    page = await client.list_charges(page=2, start_time=NOON, end_time=NOON)
+    assert [(item.prediction_id, item.price_usd) for item in page.items] == [("p1", 2.5)]
+    assert (page.unreadable, page.total) == (1, 2)
+    assert asked == [
+        (
+            "POST",
+            "/api/v3/billings/search",
+            {
+                "page": 2,
+                "page_size": 100,
+                "start_time": "2026-03-01T12:00:00+00:00",
+                "end_time": "2026-03-01T12:00:00+00:00",
+                "sort": "created_at DESC",
+            },
+        )
+    ]
 
 
 async def test_an_upload_sends_the_file_and_gives_its_url(wire: Any) -> None:
@@ -357,7 +578,7 @@ async def broken(wire: Any, how: str) -> Any:
     return await wire.client((await wire.listen(play)).url, submit_deadline_s=0.3, read_deadline_s=0.3)
 
 
-HOWS = ["closes", "half", "garbage", "redirect", "echo", "silence", "200", "400", "401", "429", "500"]
+HOWS = ["closes", "half", "garbage", "redirect", "echo", "silence", "200", "400", "401", "407", "429", "500"]
 
 
 @pytest.mark.parametrize("how", [*HOWS, "refused", "no host"])
@@ -372,7 +593,7 @@ async def test_the_key_shows_in_no_failure_and_no_log(wire: Any, how: str, caplo
             client = await broken(wire, how)
     ended = await client.submit(wire.model, wire.inputs)
     assert wire.canary not in repr(ended)
-    calls = [client.result("p1"), client.balance_usd()]
+    calls = [client.result("p1"), client.balance_usd(), client.quote(wire.model, wire.inputs)]
     if how != "silence":  # an upload has five minutes
         calls.append(client.upload("a.png", b"x", "image/png"))
     for call in calls:

@@ -67,7 +67,7 @@ class Liar(httpx.AsyncBaseTransport):
         *,
         is_dated_by_us: bool = False,
     ) -> None:
-        self._inner = AiohttpTransport(fresh_connections=True, most_connections=20)
+        self._inner = _honest()
         self.before, self.after, self._is_dated_by_us = before or {}, after or {}, is_dated_by_us
         self.asked: Counter[str] = Counter()
         self.lied: Counter[str] = Counter()
@@ -102,4 +102,10 @@ class Liar(httpx.AsyncBaseTransport):
         )
 
     async def aclose(self) -> None:
+        """Close every connection; it may be used again by another client."""
         await self._inner.aclose()
+        self._inner = _honest()
+
+
+def _honest() -> AiohttpTransport:
+    return AiohttpTransport(fresh_connections=True, most_connections=20)

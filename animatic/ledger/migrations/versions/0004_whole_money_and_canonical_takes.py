@@ -78,11 +78,11 @@ def _join_takes(db: sa.Connection) -> None:
         canonical = _canonical(row)
         if canonical is not None and canonical != row[0]:
             aliases.add(db, row[0], canonical)
-    for table in ("take", "orphan"):
+    for table in ("take", "orphan", "starts", "pace", "places"):
         providers = db.exec_driver_sql(f"SELECT DISTINCT provider FROM {table}").scalars().all()
         for name in providers:
             db.exec_driver_sql(
-                f"UPDATE {table} SET provider = ? WHERE provider = ?",
+                f"UPDATE OR REPLACE {table} SET provider = ? WHERE provider = ?",
                 (canonical_provider(name), name),
             )
     aliases.join(db)

@@ -1,0 +1,372 @@
+"""The canonical form: what two rows may differ in and still be the same take, and everything that they may not."""
+
+import re
+import unicodedata
+from hashlib import sha256
+
+import pytest
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
+
+from animatic.canonical import SIGNATURES, Signature, canonical_provider, canonical_still, canonical_text, canonical_url
+from animatic.shots import fingerprint, verbatim
+
+# A machine may be busy.
+unhurried = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+
+ZERO_WIDTH = "\u200b\u200c\u200d\u2060\ufeff\u180e\u00ad"
+HOST_OF = {
+    "Azure Storage, shared access signature": "films.blob.core.windows.net",
+    "Discord attachments": "cdn.discordapp.com",
+}
+
+
+# Texts
+
+
+@pytest.mark.parametrize(
+    ("written", "canonical"),
+    [
+        ("push in", "push in"),
+        ("  push in\t", "push in"),
+        ("push in\n", "push in"),
+        ("\u00a0push in\u3000", "push in"),
+        ("one\r\ntwo\rthree\nfour", "one\ntwo\nthree\nfour"),
+        ("one\r\n\r\ntwo", "one\n\ntwo"),
+        ("Ku\u0308ste", "K\u00fcste"),
+        ("\ufeffpush in\u200b", "push in"),
+        *((f"{char} push in {char}", "push in") for char in ZERO_WIDTH),
+        (" \u200b \ufeff ", ""),
+        ("", ""),
+    ],
+    ids=ascii,
+)
+def test_line_ends_normal_form_and_edges_do_not_count(written: str, canonical: str) -> None:
+    assert canonical_text(written) == canonical
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "push  in",
+        "Push in",
+        "push\tin",
+        "push in.",
+        "one\n\ntwo",
+        "fam\u200dily",
+        "a\u00adb",
+        "\ufb01lm",  # a ligature: equal in NFKC only
+        "x\u00b2",
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467",
+    ],
+    ids=ascii,
+)
+def test_everything_inside_a_text_counts(text: str) -> None:
+    assert canonical_text(text) == text
+
+
+@unhurried
+@given(st.text(st.sampled_from("ab \t\r\n\u0308u\u00fc\u00a0" + ZERO_WIDTH) | st.characters(), max_size=20))
+@example("\u200b\u0308x")
+@example("\r\u0308")
+@example("u\u200b\u0308 ")
+@example("\u00ad\u0344")
+def test_a_canonical_text_is_its_own_canonical_form(text: str) -> None:
+    once = canonical_text(text)
+    assert canonical_text(once) == once
+    assert "\r" not in once
+    assert unicodedata.is_normalized("NFC", once)
+    assert once == once.strip()
+    assert once == once.strip(ZERO_WIDTH)
+
+
+@unhurried
+@given(st.text(max_size=12), st.sampled_from(["", " ", "\n", "\u200b", "\ufeff \t"]))
+def test_blanks_at_the_edges_never_make_another_text(text: str, edge: str) -> None:
+    assume(unicodedata.combining(text[:1] or "x") == 0)
+    assert canonical_text(edge + canonical_text(text) + edge) == canonical_text(text)
+
+
+# URLs
+
+
+@pytest.mark.parametrize(
+    ("written", "canonical"),
+    [
+        ("https://e.com/a.png", "https://e.com/a.png"),
+        ("HTTPS://E.COM/a.png", "https://e.com/a.png"),
+        ("https://e.com:443/a.png", "https://e.com/a.png"),
+        ("https://e.com:/a.png", "https://e.com/a.png"),
+        ("http://e.com:80/a.png", "http://e.com/a.png"),
+        ("https://e.com/a.png#top", "https://e.com/a.png"),
+        ("https://e.com/a.png#a?b", "https://e.com/a.png"),
+        ("https://e.com/a.png?w=1#top", "https://e.com/a.png?w=1"),
+        ("https://E.com:443?w=1", "https://e.com?w=1"),
+        ("https://[::1]:443/a.png", "https://[::1]/a.png"),
+        ("https://[::1]:8443/A.png", "https://[::1]:8443/A.png"),
+        ("https://Me:Pass@E.com:443/a.png", "https://Me:Pass@e.com/a.png"),
+    ],
+)
+def test_scheme_host_default_port_and_fragment_do_not_count(written: str, canonical: str) -> None:
+    assert canonical_url(written) == canonical
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://e.com/A.png",
+        "https://e.com/a.png?",
+        "https://e.com/a.png?W=1&b=2",
+        "https://e.com/a.png?b=2&W=1",
+        "https://e.com/a%20b.png",
+        "https://e.com/a%2fb.png",
+        "https://e.com/a%2Fb.png",
+        "https://e.com//a.png",
+        "https://e.com/a.png/",
+        "https://e.com:8443/a.png",
+        "http://e.com/a.png",
+        "http://e.com:443/a.png",
+        "https://e.com./a.png",
+        "https://www.e.com/a.png",
+        "https://e.com/a.png?v=1",
+        "https://e.com/a.png?version=2&size=large",
+    ],
+)
+def test_everything_else_of_a_url_counts(url: str) -> None:
+    assert canonical_url(url) == url.removesuffix("?")
+
+
+@pytest.mark.parametrize("url", ["https://e.com:port/a.png", "https://e.com:99999/a.png", "https://[::1/a.png", "https:///a"])
+def test_a_url_that_cannot_be_read_stays_as_it_is(url: str) -> None:
+    assert canonical_url(url) == url
+
+
+def signed(signature: Signature, value: str, names: frozenset[str] | None = None, rest: str = "w=1&e=2") -> str:
+    host = HOST_OF.get(signature.name, "cdn.example.com")
+    query = "&".join(f"{name}={value}" for name in sorted(signature.stripped if names is None else names))
+    return f"https://{host}/films/a.png?{query}&{rest}"
+
+
+@pytest.mark.parametrize("signature", SIGNATURES, ids=lambda each: each.name)
+class TestSignatures:
+    """Each row of the table."""
+
+    def test_two_signatures_of_the_same_object_are_one(self, signature: Signature) -> None:
+        plain = f"https://{HOST_OF.get(signature.name, 'cdn.example.com')}/films/a.png?w=1&e=2"
+        assert canonical_url(signed(signature, "one")) == canonical_url(signed(signature, "two")) == plain
+
+    def test_what_is_required_is_enough(self, signature: Signature) -> None:
+        assert canonical_url(signed(signature, "one", signature.required)) == canonical_url(signed(signature, "two"))
+
+    def test_without_other_parameters_the_question_mark_goes_too(self, signature: Signature) -> None:
+        url = signed(signature, "one").removesuffix("&w=1&e=2")
+        assert canonical_url(url) == url.partition("?")[0]
+
+    def test_where_one_that_is_required_is_missing_nothing_is_stripped(self, signature: Signature) -> None:
+        for missing in signature.required:
+            url = signed(signature, "one", signature.stripped - {missing})
+            assert canonical_url(url) == url
+
+    def test_other_parameters_stay_in_their_order(self, signature: Signature) -> None:
+        one, other = (canonical_url(signed(signature, "one", rest=rest)) for rest in ("w=1&e=2", "e=2&w=1"))
+        assert one.endswith("?w=1&e=2")
+        assert other.endswith("?e=2&w=1")
+
+    def test_names_count_as_they_are_spelled(self, signature: Signature) -> None:
+        spelled = {name.swapcase() for name in signature.required}
+        url = signed(signature, "one", frozenset(spelled))
+        assert canonical_url(url) == url
+
+    def test_another_object_stays_another(self, signature: Signature) -> None:
+        url = signed(signature, "one")
+        assert canonical_url(url) != canonical_url(url.replace("a.png", "b.png"))
+        assert canonical_url(url) != canonical_url(url.replace("w=1", "w=2"))
+
+    def test_it_names_its_source_and_strips_what_it_requires(self, signature: Signature) -> None:
+        assert signature.required <= signature.stripped
+        assert signature.source
+        assert len(signature.required) >= 2
+
+    def test_generic_names_are_believed_of_their_own_hosts_only(self, signature: Signature) -> None:
+        if not signature.hosts:
+            pytest.skip("its names can mean nothing else")
+        own = HOST_OF[signature.name]
+        for host in ("e.com", f"{own}.evil.example", f"evil-{own.partition('.')[2]}", own.replace(".", "-")):
+            url = signed(signature, "one").replace(own, host)
+            assert canonical_url(url) == url
+
+
+def test_the_table_knows_the_storages_that_it_should() -> None:
+    assert {each.name.partition(",")[0] for each in SIGNATURES} == {
+        "Amazon S3",
+        "Google Cloud Storage",
+        "Azure Storage",
+        "Amazon CloudFront",
+        "Discord attachments",
+        "Alibaba Cloud OSS",
+    }
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "films.blob.core.windows.net",
+        "films.dfs.core.windows.net",
+        "films.file.core.windows.net",
+        "films-2.blob.core.chinacloudapi.cn",
+        "films.blob.core.usgovcloudapi.net",
+    ],
+)
+def test_azures_signature_is_believed_on_each_of_its_hosts(host: str) -> None:
+    assert canonical_url(f"https://{host.upper()}/c/a.png?sv=2024&sig=x&se=1&w=1") == f"https://{host}/c/a.png?w=1"
+
+
+@pytest.mark.parametrize("host", ["cdn.discordapp.com", "media.discordapp.net"])
+def test_discords_signature_is_believed_on_both_of_its_hosts(host: str) -> None:
+    assert canonical_url(f"https://{host}/attachments/a.png?ex=1&is=2&hm=3&width=9") == (
+        f"https://{host}/attachments/a.png?width=9"
+    )
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "sig=abc&sv=2",
+        "ex=1&is=2&hm=3",
+        "Expires=1",
+        "token=abc&expires=1",
+        "Signature=abc",
+        "Policy=x&Signature=abc",
+        "hmac=abc",
+        "X-Amz-Signature=abc",
+        "versionId=2",
+        "auth_key=1-0-0-abc",
+    ],
+)
+def test_names_that_can_choose_a_picture_stay(query: str) -> None:
+    url = f"https://e.com/a.png?{query}"
+    assert canonical_url(url) == url
+
+
+def test_the_version_of_a_signed_object_still_counts() -> None:
+    query = "X-Amz-Algorithm=a&X-Amz-Credential=b&X-Amz-Signature=c"
+    assert canonical_url(f"https://b.s3.amazonaws.com/a.png?versionId=1&{query}") == (
+        "https://b.s3.amazonaws.com/a.png?versionId=1"
+    )
+
+
+def test_a_local_still_is_its_hash() -> None:
+    still = "sha256:" + "0a" * 32
+    assert canonical_still(still) == still
+    assert canonical_still("https://E.com/a.png#x") == "https://e.com/a.png"
+
+
+PARTS = st.sampled_from(
+    [
+        *("https", "HTTP", "://", "e.com", "E.com", "@", ":", "443", "80", "0443", "/", "a.png", "?", "#", "&", "="),
+        *("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "sig", "sv", "ex", "is", "hm", "Signature"),
+        *("Expires", "GoogleAccessId", "Key-Pair-Id", "Policy", "films.blob.core.windows.net", "[::1]", "w=1", "%20", " "),
+    ]
+)
+URLS = st.lists(PARTS, max_size=14).map(lambda parts: "https://" + "".join(parts)) | st.text(max_size=30)
+
+
+@unhurried
+@given(URLS)
+@example("https://e.com/a.png?&X-Amz-Algorithm=1&X-Amz-Credential=2&X-Amz-Signature=3")
+@example("https://e.com?AWSAccessKeyId=1&Signature=2&Expires=3&Key-Pair-Id=4&Policy=5")
+@example("https://e.com?AWSAccessKeyId=1&Signature=2&Expires=3&Signature=4")
+@example("https://e.com/a.png?Signature=1&Expires=2&Key-Pair-Id=3&Policy=4")
+def test_a_canonical_still_is_its_own_canonical_form(url: str) -> None:
+    once = canonical_still(url)
+    assert canonical_still(once) == once
+
+
+# Providers
+
+WAVESPEED = "https://api.wavespeed.ai"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        WAVESPEED,
+        "https://API.wavespeed.ai:443/",
+        "https://api.wavespeed.ai.",
+        "https://api.wavespeed.ai/",
+        "https://api.wavespeed.ai.:443",
+        "https://api.wavespeed.ai:0443",
+        "https://api.wavespeed.ai:",
+        "HTTPS://Api.WaveSpeed.AI",
+    ],
+)
+def test_every_spelling_of_a_provider_is_one(written: str) -> None:
+    assert canonical_provider(written) == WAVESPEED
+
+
+@pytest.mark.parametrize(
+    ("written", "canonical"),
+    [
+        ("http://localhost:8000", "http://127.0.0.1:8000"),
+        ("http://LOCALHOST.:08000/", "http://127.0.0.1:8000"),
+        ("http://localhost:80", "http://127.0.0.1"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("http://[0:0:0:0:0:0:0:1]:8000", "http://[::1]:8000"),
+        ("http://[::1]", "http://[::1]"),
+        ("sandbox", "sandbox"),
+        ("", ""),
+    ],
+)
+def test_this_machine_has_one_name_for_each_address(written: str, canonical: str) -> None:
+    assert canonical_provider(written) == canonical
+
+
+def test_another_scheme_host_or_port_is_another_provider() -> None:
+    others = [
+        "http://api.wavespeed.ai",
+        "https://api.wavespeed.ai:8443",
+        "https://api.wavespeed.ai:80",
+        "http://api.wavespeed.ai:443",
+        "https://api2.wavespeed.ai",
+        "https://wavespeed.ai",
+        "http://127.0.0.1:8000",
+        "http://127.0.0.2:8000",
+        "http://[::1]:8000",
+        "sandbox",
+    ]
+    assert len({canonical_provider(each) for each in [WAVESPEED, *others]}) == len(others) + 1
+
+
+HOSTS = st.from_regex(r"\A[A-Za-z0-9-]{1,8}(\.[A-Za-z0-9-]{1,8}){0,2}\.?\Z") | st.sampled_from(["localhost", "127.0.0.1", "[::1]"])
+
+
+@unhurried
+@given(st.sampled_from(["https", "http", "HTTPS"]), HOSTS, st.none() | st.integers(1, 65_535), st.sampled_from(["", "/"]))
+def test_a_canonical_provider_is_its_own_canonical_form(scheme: str, host: str, port: int | None, end: str) -> None:
+    once = canonical_provider(f"{scheme}://{host}{'' if port is None else f':{port:06d}'}{end}")
+    assert canonical_provider(once) == once
+    assert re.fullmatch(r"https?://[^/A-Z]+", once)
+
+
+# Fingerprints
+
+ASKED = {"model": "wavespeed-ai/veo2-i2v", "aspect_ratio": "16:9", "duration": "5s"}
+
+
+@unhurried
+@given(st.text(max_size=30), URLS, st.sampled_from([WAVESPEED, "sandbox", "http://127.0.0.1:8000"]), st.integers(1, 16))
+def test_what_is_canonical_already_keeps_its_fingerprint(prompt: str, still: str, provider: str, take: int) -> None:
+    prompt, still = canonical_text(prompt), canonical_still(still)
+    as_written = verbatim(provider=provider, still=still, prompt=prompt, **ASKED)
+    expected = sha256(f"{as_written}{take}}}".encode("utf-8", "surrogatepass")).hexdigest()
+    assert fingerprint(provider=provider, still=still, prompt=prompt, take=take, **ASKED) == expected
+
+
+@unhurried
+@given(st.text(max_size=20), URLS)
+def test_a_row_and_its_canonical_form_are_one_take(prompt: str, still: str) -> None:
+    written = fingerprint(provider=f"{WAVESPEED}:443/", still=still, prompt=prompt, take=1, **ASKED)
+    canonical = fingerprint(
+        provider=WAVESPEED, still=canonical_still(still), prompt=canonical_text(prompt), take=1, **ASKED
+    )
+    assert written == canonical

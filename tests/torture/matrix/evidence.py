@@ -1,0 +1,252 @@
+"""Lists that lie about what is in them, and what else can be known of a prediction that a take may have bought."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+
+from animatic.ledger import settling
+from animatic.ledger.desk import LedgerDesk
+from animatic.reconcile import Reconciled, reconcile
+from animatic.sandbox.witness import read_witness
+from animatic.shots import DEFAULT_MODEL, Take
+from animatic.wavespeed.client import WaveSpeedClient
+from torture.canary import KEY
+from torture.matrix.lies import BILL, LIST, RESULT, Liar
+from torture.matrix.stage import CASES, PROVIDER, STILL, Set, case
+
+LONG_AGO_S = 300.0
+"""What was submitted so long ago has its window behind it: nothing may still come of it."""
+
+LOOKS = 3
+SECOND_S = 1.1
+"""`Date` has whole seconds."""
+
+Pages = Callable[[dict[str, Any], int, str], dict[str, Any] | None]
+"""Given an answer of the list, the page that was asked for, and the known prediction: the lie."""
+
+
+async def read_list(place: Set, liar: Liar | None = None, *, adopts_by_window: bool = False) -> Reconciled:
+    """Read the list once, with no settling time."""
+    with LedgerDesk(f"sqlite:///{place.ledger}") as desk:
+        async with WaveSpeedClient(place.url, KEY, transport=liar or Liar()) as client:
+            return await reconcile(desk, client, PROVIDER, 0.0, adopts_by_window=adopts_by_window)
+
+
+async def read_list_until(place: Set, takes: list[Take], states: list[str]) -> None:
+    """Read an honest list until it says so; two scans, and one more where the seconds of `Date` came between."""
+    for _ in range(LOOKS):
+        await read_list(place)
+        if await place.states(takes) == states:
+            return
+        await asyncio.sleep(SECOND_S)
+    raise AssertionError(f"an honest list leaves them {await place.states(takes)}, so the lie proves nothing")
+
+
+def _list_case(name: str, promise: str, lie: Pages) -> None:
+    """A take that was never accepted, and a list that lies: never absent, never bought; held, with the lie as reason."""
+
+    async def work(place: Set) -> bool:
+        takes = place.takes("known", "[sandbox:reset-before] never accepted")
+        async with place.sandbox(clock_offset_s=-LONG_AGO_S):
+            await place.run(takes)
+        (known,) = [each.id for each in place.accepted]
+
+        def told(request: httpx.Request, answer: dict[str, Any]) -> dict[str, Any] | None:
+            return lie(answer, _page_of(request), known)
+
+        async with place.sandbox():
+            liar = Liar(after={LIST: told})
+            for _ in range(LOOKS):
+                settled = await read_list(place, liar)
+                assert settled.problem, "the lie was believed"
+                assert not settled.absent
+                assert await place.states(takes) == ["completed", "held"]
+                await asyncio.sleep(SECOND_S)
+            ran = await place.run(takes, settle_s=0.0, client={"transport": liar})
+            assert ran.tally.submissions == 0
+            assert await place.states(takes) == ["completed", "held"]
+            await read_list_until(place, takes, ["completed", "absent"])
+        assert set(place.bought) == {"known"}
+        return liar.lied[LIST] > LOOKS
+
+    CASES[name] = ("list", promise, work)
+
+
+def _page_of(request: httpx.Request) -> int:
+    return int(json.loads(request.content)["page"])
+
+
+def _with(answer: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return answer | {"data": answer["data"] | more}
+
+
+def _odd_item(answer: dict[str, Any], page: int, _: str) -> dict[str, Any] | None:
+    return _with(answer, items=[*answer["data"]["items"], {"id": ["p1"], "status": "completed"}]) if page == 1 else None
+
+
+def _null_items(answer: dict[str, Any], page: int, _: str) -> dict[str, Any] | None:
+    return _with(answer, items=None) if page > 1 else None
+
+
+def _below_its_total(answer: dict[str, Any], _page: int, _: str) -> dict[str, Any]:
+    return _with(answer, total=2)
+
+
+def _outside(answer: dict[str, Any], page: int, _: str) -> dict[str, Any] | None:
+    items = answer["data"]["items"]
+    if page != 1 or not items:
+        return None
+    moment = datetime.fromisoformat(items[0]["created_at"]) - timedelta(days=3)
+    return _with(answer, items=[*items, items[0] | {"id": "elsewhere", "created_at": moment.isoformat()}])
+
+
+def _without_the_known(answer: dict[str, Any], page: int, known: str) -> dict[str, Any]:
+    items = [each for each in answer["data"]["items"] if each["id"] != known]
+    other = {"id": "somebody-elses", "model": "wavespeed-ai/another", "status": "completed"}
+    return _with(answer, items=[*items, other] if page == 1 else items)
+
+
+NEVER = "nothing is absent by it, nothing bought again; held, until an honest list says so twice"
+_list_case("one item of the list cannot be read", NEVER, _odd_item)
+_list_case("a page of the list whose items are null", NEVER, _null_items)
+_list_case("a list that shows fewer than its own total", NEVER, _below_its_total)
+_list_case("a list that shows what lies outside of the window", NEVER, _outside)
+_list_case("a list without a prediction that is known to be there", NEVER, _without_the_known)
+
+
+@case("list", "an empty list of an account of which nothing is known", "it proves no absence; what is bought later does")
+async def _nothing_known(place: Set) -> bool:
+    takes = place.takes("[sandbox:reset-before] never accepted")
+    async with place.sandbox(clock_offset_s=-LONG_AGO_S):
+        await place.run(takes)
+    problems: list[str] = []
+    async with place.sandbox():
+        for _ in range(LOOKS):
+            problems.append((await read_list(place)).problem or "")
+            assert await place.states(takes) == ["held"]
+            await asyncio.sleep(SECOND_S)
+        assert not place.accepted
+        await place.run(place.takes("known"))
+        await asyncio.sleep(SECOND_S)
+        await read_list_until(place, takes, ["absent"])
+    assert set(place.bought) == {"known"}
+    return all("no prediction is known" in problem for problem in problems)
+
+
+@case("clock", "`Date` and created_at are 30 minutes apart", "a lost reply is found all the same, and not bought twice")
+async def _two_clocks(place: Set) -> bool:
+    fired = 0
+    for offset_s in (-1_800.0, 1_800.0):
+        async with place.sandbox(clock_offset_s=offset_s, folder=place.folder / f"sandbox{offset_s}"):
+            liar = Liar(is_dated_by_us=True)
+            takes = place.takes(f"known {offset_s}", f"[sandbox:lost-reply] {offset_s}")
+            await place.run(takes[:1], client={"transport": liar})
+            await place.run(takes, client={"transport": liar})
+            assert await place.states(takes) == ["completed", "completed"]
+            assert (await place.run(takes, client={"transport": liar})).tally.submissions == 0
+            (record,) = await place.records(takes[1:])
+            assert record is not None
+            assert record.created_at is not None
+            assert record.submitted_at is not None
+            apart_s = (record.created_at - record.submitted_at).total_seconds() - offset_s
+            assert abs(apart_s) < 120
+            fired += liar.lied["date"] > 0
+    accepted = [each.inputs["prompt"] for folder in place.folder.glob("sandbox*") for each in read_witness(folder)]
+    assert len(set(accepted)) == len(accepted) == 4, accepted
+    return fired == 2
+
+
+@case("list", "a prediction that only model and time speak for", "held and named, never adopted by itself")
+async def _only_by_window(place: Set) -> bool:
+    takes = place.takes("known", "[sandbox:lost-reply] one")
+    async with place.sandbox(clock_offset_s=-LONG_AGO_S, list_inputs=False):
+        await place.run(takes[:1])
+        await place.run(takes[1:])
+        assert await place.states(takes) == ["completed", "unknown"]
+    (mine,) = [each.id for each in place.accepted if each.inputs["prompt"] != "known"]
+    async with place.sandbox(list_inputs=False):
+        for _ in range(2):
+            settled = await read_list(place)
+            assert settled.problem is None
+            assert not settled.adopted
+            (record,) = await place.records(takes[1:])
+            assert record is not None
+            assert (record.state.value, record.prediction_id) == ("held", None)
+            assert mine in (record.error or ""), record.error
+            await asyncio.sleep(SECOND_S)
+        assert (await place.run(takes, settle_s=0.0)).tally.submissions == 0
+        assert await place.states(takes) == ["completed", "held"]
+        adopted = await read_list(place, adopts_by_window=True)  # the account's only user says that it is enough
+        assert adopted.adopted == [takes[1].fingerprint]
+        await place.run(takes, settle_s=0.0)
+        assert await place.states(takes) == ["completed", "completed"]
+    return set(place.bought.values()) == {1}
+
+
+@case("list", "only the result of a prediction says what it was made of", "it is asked, and adopted by that")
+async def _inputs_in_the_result(place: Set) -> bool:
+    async with place.sandbox(list_inputs=False):
+
+        def with_input(_: httpx.Request, told: dict[str, Any]) -> dict[str, Any]:
+            (inputs,) = [dict(each.inputs) for each in place.accepted if each.id == told["data"]["id"]]
+            return told | {"data": told["data"] | {"input": inputs}}
+
+        takes, liar = place.takes("[sandbox:lost-reply] one", "[sandbox:lost-reply] two"), Liar(after={RESULT: with_input})
+        await place.run(takes, client={"transport": liar})
+        found = [record and record.prediction_id for record in await place.records(takes)]
+        assert await place.states(takes) == ["completed"] * 2
+        asked_for = {each.id: each.inputs["prompt"] for each in place.accepted}
+        assert [asked_for[each or ""] for each in found] == [take.shot.prompt for take in takes]
+        return len(place.accepted) == 2
+
+
+@case("list", "the bill names a prediction that the list does not show", "never absent: held and named, like any other")
+async def _only_on_the_bill(place: Set) -> bool:
+    takes = place.takes("known", "[sandbox:lost-reply] one")
+    async with place.sandbox(clock_offset_s=-LONG_AGO_S, list_inputs=False):
+        await place.run(takes[:1])
+        await place.run(takes[1:])
+    (mine,) = [each.id for each in place.accepted if each.inputs["prompt"] != "known"]
+
+    def without(_: httpx.Request, told: dict[str, Any]) -> dict[str, Any]:
+        return _with(told, items=[each for each in told["data"]["items"] if each["id"] != mine])
+
+    async with place.sandbox(list_inputs=False):
+        liar = Liar(after={LIST: without})
+        for _ in range(LOOKS):
+            assert not (await read_list(place, liar)).absent
+            (record,) = await place.records(takes[1:])
+            assert record is not None
+            assert record.state == "held"
+            assert mine in (record.error or ""), record.error
+            await asyncio.sleep(SECOND_S)
+        assert (await place.run(takes, settle_s=0.0, client={"transport": liar})).tally.submissions == 0
+    return liar.asked[BILL] >= LOOKS and set(place.bought.values()) == {1}
+
+
+@case("list", "somebody else buys on the account meanwhile", "what is theirs is an orphan, and settles nothing of ours")
+async def _others(place: Set) -> bool:
+    takes = place.takes("known", "[sandbox:reset-before] never accepted")
+    async with place.sandbox(clock_offset_s=-LONG_AGO_S):
+        async with WaveSpeedClient(place.url, KEY) as elsewhere:
+            inputs = {"prompt": "theirs", "image": STILL, "aspect_ratio": "16:9", "duration": "5s"}
+            await place.run(takes)
+            foreign = (await elsewhere.submit(DEFAULT_MODEL, inputs)).prediction_id or ""
+            place.foreign.add(foreign)
+    async with place.sandbox():
+        for _ in range(2):
+            await read_list(place)
+            await asyncio.sleep(SECOND_S)
+        (record,) = await place.records(takes[1:])
+        assert record is not None
+        assert record.state == "held"
+        assert foreign in (record.error or "")
+        assert (await place.run(takes, settle_s=0.0)).tally.submissions == 0
+        with LedgerDesk(f"sqlite:///{place.ledger}") as desk:
+            await desk.do(settling.absent_by_hand, PROVIDER, takes[1].fingerprint)
+        await place.run(takes[:1], settle_s=0.0)
+    return place.bought == {"known": 1, "theirs": 1}

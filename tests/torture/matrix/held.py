@@ -1,0 +1,156 @@
+"""Takes that never come: given up, forgotten, of another account, with a still that is gone; and ledgers of before."""
+
+import shutil
+from collections import Counter
+from typing import Any
+
+import httpx
+from PIL import Image
+
+from animatic import intake, storage
+from animatic.ledger import importing, settling
+from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.operations import HeldFor
+from animatic.ledger.place import noted_intents
+from animatic.pacing import Limits
+from animatic.takes import BuyingPolicy
+from torture.matrix.disk import refusal
+from torture.matrix.lies import RESULT, SUBMIT, Liar, prediction_of, reply
+from torture.matrix.stage import PROVIDER, Set, case, stats_of
+from torture.subject import run_subject, write_manifest
+
+RETRY = BuyingPolicy(retry_failed=True)
+
+
+@case("status", "a take that is not final for too long", "held, its slot is free, and it completes by itself later")
+async def _given_up(place: Set) -> bool:
+    looks: Counter[str] = Counter()
+
+    def still_processing(request: httpx.Request, told: dict[str, Any]) -> dict[str, Any] | None:
+        looks[prediction_of(request)] += 1
+        is_slow = told["data"]["id"] == place.accepted[0].id
+        return told | {"data": told["data"] | {"status": "processing", "outputs": []}} if is_slow else None
+
+    async with place.sandbox():
+        takes = place.takes("slow", "two", "three")
+        one_place = {"limits": Limits(1_000, 1), "queued_ahead": 0, "give_up_s": 0.4}
+        ran = await place.run(takes, client={"transport": Liar(after={RESULT: still_processing})}, **one_place)
+        assert ran.error is None
+        assert await place.states(takes) == ["held", "completed", "completed"]
+        (record, *_) = await place.records(takes)
+        assert record is not None
+        assert record.held_for == HeldFor.STUCK
+        assert "--abandon" in (record.error or "")
+        looks.clear()
+        liar = Liar(after={RESULT: still_processing})
+        await place.run(takes, client={"transport": liar}, **one_place)
+        assert looks[place.accepted[0].id] == 1, "it is polled once by each later run"
+        assert await place.states(takes) == ["held", "completed", "completed"]
+        settled = await place.run(takes, give_up_s=0.4)
+        assert await place.states(takes) == ["completed"] * 3
+        assert settled.tally.submissions == 0
+        assert set(place.bought.values()) == {1}
+        return liar.lied[RESULT] == 1
+
+
+@case("status", "a prediction of another account", "held, polled once a run; given up by hand, it may be retried")
+async def _of_another_account(place: Set) -> bool:
+    looks: Counter[str] = Counter()
+
+    def not_ours(request: httpx.Request) -> httpx.Response | None:
+        looks[prediction_of(request)] += 1
+        is_first = prediction_of(request) == place.accepted[0].id
+        return reply(404, {"code": 404, "message": "prediction not found", "data": None}) if is_first else None
+
+    async with place.sandbox():
+        takes = place.takes("theirs now", "two")
+        liar = Liar(before={RESULT: not_ours})
+        told = {"client": {"transport": liar}, "not_found_grace_s": 0.3}
+        await place.run(takes, limits=Limits(1_000, 1), queued_ahead=0, **told)
+        assert await place.states(takes) == ["held", "completed"]
+        first = place.accepted[0].id
+        for _ in range(2):
+            looks.clear()
+            assert (await place.run(takes, policy=RETRY, **told)).tally.submissions == 0
+            assert looks[first] == 1, f"polled {looks[first]} times by a later run"
+            (record, _) = await place.records(takes)
+            assert record is not None
+            assert (record.state.value, record.held_for) == ("held", HeldFor.LOST)
+        with LedgerDesk(f"sqlite:///{place.ledger}") as desk:
+            await desk.do(settling.abandon_by_hand, PROVIDER, takes[0].fingerprint[:12])
+        assert (await place.run(takes, **told)).tally.submissions == 0
+        assert await place.states(takes) == ["failed", "completed"]
+        assert (await place.run(takes, policy=RETRY, **told)).tally.submissions == 1
+        assert await place.states(takes) == ["completed", "completed"]
+        assert place.bought == {"theirs now": 2, "two": 1}
+        return liar.lied[RESULT] >= 3
+
+
+@case("input", "an uploaded still is gone", "forgotten; uploaded again, and bought again only with --retry-failed")
+async def _dead_upload(place: Set) -> bool:
+    Image.new("RGB", (1_280, 720), "teal").save(place.folder / "still.png")
+    manifest = place.folder / "shots.csv"
+    manifest.write_text("image,prompt\nstill.png,one\n")
+    async with place.sandbox():
+        takes = list(intake.load_manifest(str(manifest), PROVIDER).takes())
+
+        def lose_the_still(_: httpx.Request) -> None:
+            uploads = [each for each in (place.folder / "sandbox").rglob("*.png") if each.is_file()]
+            for each in uploads:
+                each.unlink()
+            assert uploads, "there is no upload to lose"
+
+        liar = Liar(before={SUBMIT: lose_the_still})
+        await place.run(takes, client={"transport": liar})
+        (record,) = await place.records(takes)
+        assert record is not None
+        assert (record.state.value, record.error_code) == ("failed", 1402)
+        assert (await stats_of(place))["uploads"] == 1
+        assert (await place.run(takes)).tally.submissions == 0
+        assert (await stats_of(place))["uploads"] == 1
+        assert (await place.run(takes, policy=RETRY)).tally.submissions == 1
+        assert await place.states(takes) == ["completed"]
+        assert (await stats_of(place))["uploads"] == 2, "the dead URL was sent again"
+        return liar.asked[SUBMIT] == 1 and len(place.accepted) == 2
+
+
+@case("disk", "a ledger restored from a backup", "refused beside its runs folder, until it is declared complete")
+async def _restored(place: Set) -> bool:
+    backup = place.folder / "backup.sqlite"
+    async with place.sandbox():
+        takes = place.takes("one", "two", "three")
+        await place.run(takes[:1])
+        shutil.copy(place.ledger, backup)
+        await place.run(takes[:2])
+        shutil.copy(backup, place.ledger)
+        said = await refusal(place)
+        assert "restored from a backup" in said, said
+        assert "animatic ledger accept" in said
+        assert place.bought == {"one": 1, "two": 1}
+        place.foreign |= {each.id for each in place.accepted if each.inputs["prompt"] == "two"}  # not in the backup
+        with LedgerDesk(f"sqlite:///{place.ledger}", may_be_restored=True) as desk:
+            missing = await desk.do(importing.declare_complete, noted_intents(place.ledger))
+        assert missing == 1
+        assert not await refusal(place)
+        await place.run([takes[0], takes[2]])
+        assert place.bought == {"one": 1, "two": 1, "three": 1}
+        return True
+
+
+@case("input", "a take whose row was taken out of the manifest", "what a dead run left open of it is still told")
+async def _taken_out(place: Set) -> bool:
+    where = write_manifest(place.folder / "subject", ["[sandbox:reset-before] one", "two"])
+    ledger = f"sqlite:///{where.ledger}"
+    async with place.sandbox():
+        await run_subject(where, place.url, "run-1")
+        gone = next(iter(intake.load_manifest(str(where.manifest), PROVIDER).takes()))
+        (where.folder / "shots.csv").write_text("image,prompt\nhttps://stills.example/1.png,two\n")
+        assert await run_subject(where, place.url, "run-2") == 0
+        manifest = intake.load_manifest(str(where.manifest), PROVIDER)
+        with LedgerDesk(ledger) as desk:
+            uri = storage.absolute_uri(str(where.manifest))
+            dropped, elsewhere = await intake.find_open(desk, manifest, uri, ledger)
+        assert [each.fingerprint for each in dropped] == [gone.fingerprint], (dropped, elsewhere)
+        assert not elsewhere
+    return dropped[0].state in {"unknown", "held"} and len(place.accepted) == 1
+
