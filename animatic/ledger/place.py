@@ -64,7 +64,7 @@ def require_not_lost(ledger: Path) -> None:
     if remembered is not None and (not ledger.exists() or ledger.stat().st_size == 0):
         raise LedgerUnusableError(
             f"ledger {ledger}: it is gone, though {runs_folder(ledger)} says that it was there. Nothing was bought. "
-            "It is the only record of what was paid for. Either restore it from a backup, or begin a new one: "
+            "It is the only record of what was paid for. Restore it from a backup; or begin a new one: "
             f"remove {runs_folder(ledger)}, take over what results tables know with `animatic ledger import "
             "RESULTS`, and give --new-ledger to the next run; what no table knows is then bought again."
         )

@@ -81,9 +81,7 @@ def test_what_other_manifests_left_open_is_told_and_is_no_failure() -> None:
     other = digest(["completed"], open_elsewhere=[left(1)])
     assert other.exit_code == 0
     assert "Money" not in other.sentence
-    assert other.notes() == [
-        "unknown 000000000000: left by run run-0 of file:///work/shots.csv; the connection broke"
-    ]
+    assert other.notes() == ["unknown 000000000000: left by run run-0 of file:///work/shots.csv; the connection broke"]
 
 
 def test_an_invalid_row_is_not_completed() -> None:

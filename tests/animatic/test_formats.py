@@ -185,7 +185,7 @@ def test_known_columns_come_back_with_their_exact_types(suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_table_of_the_first_version_is_read_with_nulls_in_the_new_columns(suffix: str) -> None:
+def test_a_table_of_version_1_has_nulls_in_the_new_columns(suffix: str) -> None:
     new = ["still_uri", "outputs_expire_at", "prediction_model", "quoted_usd"]
     table = table_of(["one", "two"], note=["x", "y"])
     back = decode(encode(table.drop_columns(new), suffix), f"x{suffix}")

@@ -1,6 +1,12 @@
 """What looks at a prediction show: what is odd about a status, and for how long it has been missing."""
 
-from animatic.looks import Watched
+import pytest
+
+from animatic.looks import Watched, finish_of, is_same_model
+from animatic.takes import State
+from animatic.wavespeed.wire import Prediction, read_data
+
+MODEL = "wavespeed-ai/veo2-i2v"
 
 
 def test_only_a_status_that_goes_back_or_is_not_known_is_odd() -> None:
@@ -25,3 +31,47 @@ def test_it_is_missing_from_the_first_miss_to_the_next_look_that_shows_it() -> N
     assert watched.missing_s(190.0) == 0.0
     watched.miss(200.0)
     assert watched.missing_s(201.0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("found", "is_same"),
+    [
+        (MODEL, True),
+        ("WaveSpeed-AI/Veo2-I2V", True),
+        ("veo2-i2v", True),
+        ("", True),
+        (" ", True),
+        ("wavespeed-ai/veo3-i2v", False),
+        ("google/veo2-i2v", False),
+        ("veo2", False),
+    ],
+)
+def test_a_reply_may_leave_out_the_model_or_its_owner(found: str, is_same: bool) -> None:
+    assert is_same_model(found, MODEL) is is_same
+
+
+def test_another_model_is_said_once_for_each() -> None:
+    watched = Watched()
+    assert watched.see_model(MODEL, MODEL) is None
+    assert "wavespeed-ai/veo3-i2v made it" in (watched.see_model("wavespeed-ai/veo3-i2v", MODEL) or "")
+    assert watched.see_model("wavespeed-ai/veo3-i2v", MODEL) is None
+    assert "other/model made it" in (watched.see_model("other/model", MODEL) or "")
+    assert watched.see_model("", MODEL) is None
+
+
+def prediction(**fields: object) -> Prediction:
+    return read_data(
+        Prediction, {"id": "p1", "status": "completed", "outputs": ["https://a/1.mp4"]} | fields, what="it"
+    )
+
+
+@pytest.mark.parametrize("flags", [None, [None], [True], [None, False]])
+def test_what_was_not_judged_stays_so_in_the_ledger(flags: list[bool | None] | None) -> None:
+    finish = finish_of(prediction(has_nsfw_contents=flags))
+    assert finish.state is State.COMPLETED
+    assert finish.has_nsfw_contents == (None if flags is None else tuple(flags))
+
+
+def test_the_model_is_kept_as_the_api_names_it() -> None:
+    assert finish_of(prediction(model="Other/Model")).prediction_model == "Other/Model"
+    assert finish_of(prediction(model=None)).prediction_model is None

@@ -63,7 +63,8 @@ def test_the_one_model_passes(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["veo", "a/../b", "/a/b", "a/b/", "a//b", "a/b?x", "a/b c", "a/" + "b" * 199, "a/é", "wavespeed-ai/veo3-i2v"]
+    "text",
+    ["veo", "a/../b", "/a/b", "a/b/", "a//b", "a/b?x", "a/b c", "a/" + "b" * 199, "a/é", "wavespeed-ai/veo3-i2v"],
 )
 def test_what_is_no_model_id_is_a_fault(text: str) -> None:
     assert isinstance(cells.model(text), Bad)

@@ -198,7 +198,7 @@ def test_any_file_name_gives_a_storyboard() -> None:
     assert next(manifest.shots()).storyboard == "a_b" + "c" * 197
 
 
-def test_rows_that_differ_in_spelling_only_share_a_take_and_are_sent_as_written() -> None:
+def test_rows_that_differ_in_spelling_share_a_take_sent_as_written() -> None:
     manifest = checked(f'image,prompt\n{URL},push in\nhttps://E.com:443/a.png#x," push in\u200b"\n{URL},push  in\n')
     assert manifest.take_of.tolist() == [0, 0, 1]
     assert [(shot.image, shot.prompt) for shot in manifest.shots()][1] == (

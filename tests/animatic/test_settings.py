@@ -3,14 +3,17 @@
 import pickle
 import re
 import traceback
+from datetime import date
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from animatic.errors import SettingsError
 from animatic.pacing import LEVELS, Limits
-from animatic.settings import Settings, is_loopback
+from animatic.settings import _VARIABLES, Settings, is_loopback
 
 # A machine may be busy.
 unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -27,8 +30,15 @@ VARIABLES = {
     "ANIMATIC_POLL_FLOOR_S": ("0.5", lambda s: s.poll_floor_s, 0.5),
     "ANIMATIC_TAKE_DEADLINE_S": ("60", lambda s: s.take_deadline_s, 60.0),
     "ANIMATIC_SETTLE_S": ("90", lambda s: s.settle_s, 90.0),
-    "ANIMATIC_PRICE_USD": ("2.5", lambda s: s.price_usd, 2.5),
+    "ANIMATIC_GIVE_UP_S": ("7200", lambda s: s.give_up_s, 7_200.0),
+    "ANIMATIC_ADOPT_BY_WINDOW": ("1", lambda s: s.adopts_by_window, True),
+    "ANIMATIC_PRICE_USD": ("2.5", lambda s: (s.price_usd, s.price_microusd), (2.5, 2_500_000)),
+    "ANIMATIC_NEW_LEDGER": ("2026-03-01", lambda s: s.new_ledger, date(2026, 3, 1)),
 }
+
+
+def test_these_are_all_the_variables_there_are() -> None:
+    assert set(_VARIABLES.values()) == set(VARIABLES)
 
 
 def refusal(environ: dict[str, str]) -> str:
@@ -47,7 +57,9 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
     settings = Settings.from_environment({})
     assert (settings.base_url, settings.account_level) == ("https://api.wavespeed.ai", "bronze")
     assert (settings.poll_floor_s, settings.take_deadline_s, settings.settle_s) == (5.0, 1_800.0, 600.0)
+    assert (settings.give_up_s, settings.adopts_by_window, settings.new_ledger) == (86_400.0, False, None)
     assert (settings.api_key, settings.price_usd, settings.limits) == (None, None, Limits(2, 2))
+    assert settings.price_microusd is None
     assert settings.ledger.startswith("sqlite:////")
     assert settings.is_real
 
@@ -104,6 +116,15 @@ def test_every_fault_is_told_at_once() -> None:
         ("ANIMATIC_POLL_FLOOR_S", "nan"),
         ("ANIMATIC_TAKE_DEADLINE_S", "inf"),
         ("ANIMATIC_SETTLE_S", "-1"),
+        ("ANIMATIC_GIVE_UP_S", "0"),
+        ("ANIMATIC_GIVE_UP_S", "inf"),
+        ("ANIMATIC_GIVE_UP_S", "1e9"),
+        ("ANIMATIC_ADOPT_BY_WINDOW", "perhaps"),
+        ("ANIMATIC_NEW_LEDGER", "yes"),
+        ("ANIMATIC_NEW_LEDGER", "01.03.2026"),
+        ("ANIMATIC_PRICE_USD", "0"),
+        ("ANIMATIC_PRICE_USD", "0.0"),
+        ("ANIMATIC_PRICE_USD", "nan"),
         ("ANIMATIC_PRICE_USD", "-0.01"),
         ("ANIMATIC_PRICE_USD", "1e99"),
     ],
@@ -184,11 +205,79 @@ def test_everything_else_is_not_loopback(host: str) -> None:
     assert not is_loopback(host)
 
 
-def test_a_sandbox_on_loopback_costs_nothing_and_has_a_name_of_its_own() -> None:
-    settings = Settings(base_url="http://127.0.0.1:4711", provider="sandbox")
-    assert not settings.is_real
-    assert settings.origin == "sandbox"
-    assert Settings(base_url="http://127.0.0.1:4711").origin == "http://127.0.0.1:4711"
+def test_only_the_embedded_sandbox_costs_nothing() -> None:
+    sandbox = Settings(base_url="http://127.0.0.1:4711", provider="sandbox")
+    assert not sandbox.is_real
+    assert (sandbox.origin, sandbox.written_origin) == ("sandbox", "sandbox")
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:4711", "http://localhost:4711", "http://[::1]:4711", "https://e.com"]
+)
+def test_a_base_url_on_loopback_may_be_a_gateway_and_is_real(url: str) -> None:
+    assert Settings(base_url=url).is_real
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://API.WaveSpeed.ai:443/", "https://api.wavespeed.ai"),
+        ("https://api.wavespeed.ai.", "https://api.wavespeed.ai"),
+        ("https://api.wavespeed.ai:0443", "https://api.wavespeed.ai"),
+        ("https://api.wavespeed.ai:", "https://api.wavespeed.ai"),
+        ("http://localhost:8000", "http://127.0.0.1:8000"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+    ],
+)
+def test_every_spelling_of_a_base_url_has_the_same_origin(url: str, origin: str) -> None:
+    assert Settings.from_environment({"WAVESPEED_BASE_URL": url}).origin == origin
+
+
+def test_what_fingerprints_had_before_is_the_base_url_as_it_was_kept() -> None:
+    assert Settings(base_url="https://api.wavespeed.ai.").written_origin == "https://api.wavespeed.ai."
+    assert Settings(base_url="http://LOCALHOST:8000/").written_origin == "http://localhost:8000"
+    assert Settings().written_origin == Settings().origin == "https://api.wavespeed.ai"
+
+
+@pytest.mark.parametrize(
+    "ledger", ["sqlite:///ledger.sqlite", "sqlite:///a/../ledger.sqlite", "sqlite:///./ledger.sqlite"]
+)
+def test_a_relative_ledger_is_refused_with_its_absolute_path(
+    ledger: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = refusal({"ANIMATIC_LEDGER": ledger})
+    assert said.startswith(f'ANIMATIC_LEDGER: found "{ledger}"; ')
+    assert said.endswith(f"sqlite:///{tmp_path}/ledger.sqlite")
+
+
+@pytest.mark.parametrize("ledger", ["sqlite:////tmp/x.sqlite", "sqlite:///~/x.sqlite"])
+def test_a_ledger_that_is_the_same_from_every_folder_is_kept(ledger: str) -> None:
+    assert Settings.from_environment({"ANIMATIC_LEDGER": ledger}).ledger == ledger
+
+
+def test_a_price_is_reserved_in_full_however_many_digits_it_has() -> None:
+    assert Settings.from_environment({"ANIMATIC_PRICE_USD": "2.5000001"}).price_microusd == 2_500_001
+
+
+def test_an_account_is_told_apart_without_giving_its_key_away() -> None:
+    one = Settings(api_key=SecretStr(CANARY))
+    accounts = [
+        one.account(),
+        one.with_key(CANARY + "2").account(),
+        Settings(api_key=SecretStr(CANARY), base_url="https://proxy.example").account(),
+        Settings(api_key=SecretStr(CANARY), provider="sandbox", sandbox_folder="/a").account(),
+        Settings(api_key=SecretStr(CANARY), provider="sandbox", sandbox_folder="/b").account(),
+    ]
+    assert len(set(accounts)) == len(accounts)
+    assert one.account() == Settings(api_key=SecretStr(CANARY)).account()
+    assert all(re.fullmatch("[0-9a-f]{32}", account) for account in accounts)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://127.0.0.1:2"])
+def test_a_sandbox_is_the_same_account_on_every_port(url: str) -> None:
+    sandbox = Settings(api_key=SecretStr(CANARY), provider="sandbox", sandbox_folder="/a", base_url=url)
+    assert sandbox.account() == Settings(api_key=SecretStr(CANARY), provider="sandbox", sandbox_folder="/a").account()
 
 
 def test_without_a_key_the_error_says_what_to_do() -> None:

@@ -338,3 +338,36 @@ def test_a_manifest_folder_that_is_itself_a_link_is_fine(tmp_path: Path) -> None
 def test_a_named_pipe_is_no_still(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
     assert "it is not a regular file" in refusal(storage.read_still, f"{tmp_path}/shots.csv", "a.png")
+
+
+def test_a_place_has_one_absolute_uri_wherever_it_is_looked_at_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in here").mkdir()
+    expected = (tmp_path / "in here" / "shots #1.csv").as_uri()
+    for folder, uri in [
+        (tmp_path, "in here/shots #1.csv"),
+        (tmp_path / "in here", "shots #1.csv"),
+        (tmp_path / "in here", "./../in here/shots #1.csv"),
+        (Path("/"), str(tmp_path / "in here" / "shots #1.csv")),
+        (Path("/"), expected),
+    ]:
+        monkeypatch.chdir(folder)
+        assert storage.absolute_uri(uri) == expected
+
+
+def test_an_absolute_uri_keeps_the_name_of_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real.csv").write_text("x")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
+    assert storage.absolute_uri(str(tmp_path / "link.csv")) == (tmp_path / "link.csv").as_uri()
+
+
+@pytest.mark.parametrize(
+    ("uri", "absolute"),
+    [
+        ("s3://bucket/a/shots.csv", "s3://bucket/a/shots.csv"),
+        ("https://me:secret@e.com/a/shots.csv?X-Amz-Signature=secret#x", "https://e.com/a/shots.csv"),
+    ],
+)
+def test_an_absolute_uri_holds_no_secret(uri: str, absolute: str) -> None:
+    assert storage.absolute_uri(uri) == absolute

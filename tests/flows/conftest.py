@@ -176,11 +176,12 @@ class Place:
     home: Path
     more: dict[str, str] = field(default_factory=dict)
     says_yes: bool = True
-    """Whether `run` gets `--yes`: takes cost money also on loopback, and there is nobody to ask."""
+    """Whether `run` gets `--yes` and may begin a ledger: takes cost money also on loopback, and nobody is asked."""
 
     @property
     def environment(self) -> dict[str, str]:
-        return _bare_environment(self.home) | self.more
+        begins = {"ANIMATIC_NEW_LEDGER": datetime.now(UTC).date().isoformat()} if self.says_yes else {}
+        return _bare_environment(self.home) | begins | self.more
 
     def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
         """The command as a process, in a session of its own; the caller ends it."""
@@ -225,7 +226,6 @@ def place(tmp_path: Path, sandbox: ServedSandbox) -> Place:
         "WAVESPEED_BASE_URL": sandbox.url,
         "ANIMATIC_ACCOUNT_LEVEL": "ultra",
         "ANIMATIC_POLL_FLOOR_S": "0.1",
-        "ANIMATIC_NEW_LEDGER": datetime.now(UTC).date().isoformat(),
         "PREFECT_API_URL": "http://127.0.0.1:9/api",
     }
     return Place(home, settings)

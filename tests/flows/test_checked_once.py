@@ -23,7 +23,7 @@ async def test_a_file_that_has_changed_is_read_again(settings: Settings, tmp_pat
 
     async def known() -> object:
         session = Session(settings, checked=checked)
-        found = await Run(order, session, nothing, nothing, nothing)._known_manifest()
+        found = await Run(order, session, nothing, nothing, nothing, nothing)._known_manifest()
         assert session.checked is None
         return found
 

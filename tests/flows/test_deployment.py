@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -102,6 +103,7 @@ def _environment(home: Path) -> dict[str, str]:
         "PREFECT_HOME": str(home / "prefect"),
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "ANIMATIC_NEW_LEDGER": datetime.now(UTC).date().isoformat(),
     }
 
 

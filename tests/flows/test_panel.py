@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from animatic.ledger.records import Reserved
 from animatic.takes import State
 from animatic.tally import Tally
 from flows.panel import eta, line, panel, per_minute
@@ -15,7 +16,7 @@ def tally_of(total: int, settled: dict[str, State] | None = None, **more: object
     tally = Tally(total=total, **more)  # pyright: ignore[reportArgumentType]
     for name, state in (settled or {}).items():
         fingerprint = name.encode().hex()
-        tally.submitted(fingerprint, 2.5)
+        tally.submitted(fingerprint)
         tally.settled(fingerprint, state)
     return tally
 
@@ -27,11 +28,19 @@ def test_the_line_says_everything_once() -> None:
         cached=Counter({State.COMPLETED: 7, State.FAILED: 1}),
         cached_flagged=1,
     )
-    tally.submitted("d", 4.0)
+    tally.submitted("d")
+    tally.reserved = Reserved(11_500_000)
     tally.watching("d")
     assert line(tally, 60.0) == (
-        "11/1,200 done, 1 in flight, 8 cached, 3 failed, 1 NSFW, $7.50 spent of $11.50 committed, 3.0/min, ETA 6.6 h"
+        "11/1,200 done, 1 in flight, 8 cached, 3 failed, 1 NSFW, $11.50, 3.0/min, ETA 6.6 h"
     )
+
+
+def test_clips_that_were_not_judged_are_not_called_clean() -> None:
+    tally = tally_of(2)
+    tally.submitted("aa")
+    tally.settled("aa", State.COMPLETED, is_judged=False)
+    assert "0 NSFW, 1 not judged, " in line(tally, 1.0)
 
 
 def test_unknown_takes_are_only_named_where_there_are_any() -> None:
@@ -67,12 +76,13 @@ def test_cached_takes_are_done_but_count_for_no_rate() -> None:
 def test_a_live_panel_shows_the_numbers_and_cleans_up_after_itself() -> None:
     screen = io.StringIO()
     console = PlainConsole(file=screen, force_terminal=True, width=120)
-    with panel(console, tally_of(3, {"a": State.COMPLETED, "b": State.UNKNOWN}), "[bold]shots.csv"):
+    tally = tally_of(3, {"a": State.COMPLETED, "b": State.UNKNOWN}, reserved=Reserved(5_000_000))
+    with panel(console, tally, "[bold]shots.csv"):
         pass
     shown = screen.getvalue()
-    for part in ("[bold]shots.csv", "2/3", "completed 1", "unknown 1", "$5.00 spent / $5.00 committed"):
+    for part in ("[bold]shots.csv", "2/3", "completed 1", "unknown 1", "$5.00"):
         assert part in shown
-    erased = shown.rpartition("committed")[2]
+    erased = shown.rpartition("$5.00")[2]
     assert erased.count("\x1b[2K") >= 2
 
 

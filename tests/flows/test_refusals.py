@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from animatic.settings import Settings
 from flows.cli import app
+from flows.embedded import sandbox_settings
 
 pytestmark = pytest.mark.sandbox
 GOOD = {"prompt": "push in", "shot_id": "one"}
@@ -98,9 +99,10 @@ def test_a_manifest_that_is_not_there_is_one_line(animatic: Any) -> None:
     assert re.fullmatch(r"animatic: .*nowhere\.csv.*\n", ended.stderr)
 
 
-def test_a_real_origin_is_one_that_is_not_loopback() -> None:
+def test_only_the_embedded_sandbox_is_play_money() -> None:
     assert Settings(base_url=REAL).is_real
-    assert not Settings(base_url="http://127.0.0.1:1").is_real
+    assert Settings(base_url="http://127.0.0.1:1").is_real, "it can be a gateway or a tunnel"
+    assert not sandbox_settings(Settings()).is_real
 
 
 @pytest.mark.parametrize("command", ["run", "results", "plan"])
@@ -124,10 +126,13 @@ def test_the_plan_says_what_is_new_and_what_it_costs(animatic: Any, manifest: An
     path = manifest(GOOD | {"takes": 2}, {"prompt": "pan left", "duration": "8s"}, {"prompt": "push in"})
     told = animatic("plan", path)
     assert (told.exit_code, told.stderr) == (0, "")
-    assert told.stdout.splitlines() == [
+    lines = told.stdout.splitlines()
+    assert all(line.startswith("  note: this account made ") for line in lines[4:]), "tests share the sandbox"
+    assert lines[:4] == [
         "shots.csv: 3 rows, 4 takes asked for, 1 of them shared with another row",
         "  3 new, 0 cached, 0 resumable, 0 unknown or held",
         "  cost: $9.00",
+        f"  ledger: {place.ledger} (new: it holds no take of this provider)",
     ]
     as_json = animatic("plan", path, "--json")
     assert json.loads(as_json.stdout) == {
@@ -140,6 +145,9 @@ def test_the_plan_says_what_is_new_and_what_it_costs(animatic: Any, manifest: An
         "resumable": 0,
         "unknown": 0,
         "cost_usd": 9.0,
+        "cost_from_usd": 9.0,
+        "ledger": str(place.ledger),
+        "ledger_is_new": True,
     }
     assert len(sandbox.witness) == before
     assert not place.ledger.exists()
@@ -147,9 +155,9 @@ def test_the_plan_says_what_is_new_and_what_it_costs(animatic: Any, manifest: An
 
 def test_the_plan_needs_neither_key_nor_network(animatic: Any, manifest: Any) -> None:
     unknown = animatic("plan", manifest(GOOD), WAVESPEED_API_KEY=None, WAVESPEED_BASE_URL=REAL)
-    assert (unknown.exit_code, unknown.stdout.splitlines()[-1]) == (0, "  cost: not known; set ANIMATIC_PRICE_USD")
+    assert (unknown.exit_code, unknown.stdout.splitlines()[2]) == (0, "  cost: not known; set ANIMATIC_PRICE_USD")
     priced = animatic("plan", manifest(GOOD), WAVESPEED_API_KEY=None, ANIMATIC_PRICE_USD="3.25")
-    assert priced.stdout.splitlines()[-1] == "  cost: $3.25"
+    assert priced.stdout.splitlines()[2] == "  cost: $3.25"
 
 
 def test_the_plan_of_a_bad_manifest_ends_with_2_unless_bad_rows_are_skipped(animatic: Any, manifest: Any) -> None:

@@ -94,14 +94,17 @@ def test_the_table_has_every_row_and_take_in_manifest_order(twice: Twice) -> Non
     assert table.schema.metadata[b"animatic.run_id"].decode() == twice.first.json["run_id"]
 
 
+MONEY = {"manifest_cost_usd": 13.5, "dropped": [], "open_elsewhere": []}
+
+
 def test_the_last_line_of_stdout_is_the_json_object_of_the_contract(twice: Twice) -> None:
     counts = {"completed": 4, "failed": 1, "rejected": 1, "unknown": 0, "held": 0, "pending": 0, "invalid": 0}
     told = dict(twice.first.json)
     assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{4}", told.pop("run_id"))
-    assert told == {**counts, "submitted": 5, "cached": 0, "cost_usd": 13.5, "results": "out.parquet"}
+    assert told == {**counts, **MONEY, "submitted": 5, "cached": 0, "cost_usd": 13.5, "results": "out.parquet"}
     again = dict(twice.second.json)
     assert again.pop("run_id") != twice.first.json["run_id"]
-    assert again == {**counts, "submitted": 0, "cached": 6, "cost_usd": 0.0, "results": "out.parquet"}
+    assert again == {**counts, **MONEY, "submitted": 0, "cached": 6, "cost_usd": 0.0, "results": "out.parquet"}
 
 
 def test_stderr_tells_the_plan_and_the_end_and_nothing_of_the_machinery(twice: Twice) -> None:

@@ -88,7 +88,15 @@ class TestTasks:
         from tasks.stills import probe_stills, upload_stills  # noqa: PLC0415
         from tasks.takes import shoot_takes  # noqa: PLC0415
 
-        tasks = (quote_prices, probe_stills, upload_stills, shoot_takes, write_results, publish_summary, reconcile_takes)
+        tasks = (
+            quote_prices,
+            probe_stills,
+            upload_stills,
+            shoot_takes,
+            write_results,
+            publish_summary,
+            reconcile_takes,
+        )
         return {task.fn.__name__: task for task in tasks}
 
     def test_what_is_free_expires(self) -> None:
@@ -100,7 +108,7 @@ class TestTasks:
 
         assert timedelta(days=6) == KEPT < timedelta(days=7)
 
-    def test_what_costs_money_writes_or_is_of_one_account_is_never_cached_and_never_kept(self) -> None:
+    def test_what_costs_money_or_writes_is_never_cached_nor_kept(self) -> None:
         from prefect.cache_policies import NO_CACHE  # noqa: PLC0415 - imports Prefect
 
         tasks = self.declared()
@@ -133,7 +141,7 @@ def test_what_probing_found_survives_its_trip_through_json() -> None:
     }
 
 
-def test_quotes_survive_their_trip_through_json_and_stay_as_old_as_they_are() -> None:
+def test_quotes_survive_json_and_stay_as_old_as_they_are() -> None:
     import json  # noqa: PLC0415 - beside its use
 
     from animatic.money import Quote  # noqa: PLC0415

@@ -148,9 +148,7 @@ async def test_a_plain_no_is_a_no_to_a_submission_and_to_a_look(wire: Any, statu
     ids=repr,
 )
 @pytest.mark.parametrize("status", [s for s in REFUSALS if s != 429])
-async def test_a_definite_no_is_a_no_in_whichever_form_it_comes(
-    wire: Any, status: int, body: Any, words: str
-) -> None:
+async def test_a_definite_no_is_a_no_in_whichever_form_it_comes(wire: Any, status: int, body: Any, words: str) -> None:
     client = await wire.answering(status, body)
     error = await raised_by(client.result("p1"))
     assert type(error) is REFUSALS[status]
@@ -160,7 +158,9 @@ async def test_a_definite_no_is_a_no_in_whichever_form_it_comes(
     assert ended.said.startswith(f"submit: WaveSpeed answered {status}{words}")
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>who are you?</html>", {"code": 407, "message": "who are you?"}], ids=repr)
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>who are you?</html>", {"code": 407, "message": "who are you?"}], ids=repr
+)
 async def test_a_407_is_a_proxys_and_bars_the_way(wire: Any, body: Any) -> None:
     client = await wire.answering(407, body)
     ended = await client.submit(wire.model, wire.inputs)
@@ -333,9 +333,13 @@ async def test_an_odd_field_beside_a_clip_does_not_lose_it(wire: Any) -> None:
     )
 
 
-@pytest.mark.parametrize("envelope", [{"code": 0}, {"code": 200}, {"code": "200"}, {}, {"message": "success"}], ids=repr)
+@pytest.mark.parametrize(
+    "envelope", [{"code": 0}, {"code": 200}, {"code": "200"}, {}, {"message": "success"}], ids=repr
+)
 async def test_an_answer_is_read_in_whichever_envelope_it_comes(wire: Any, envelope: dict[str, object]) -> None:
-    client = await wire.answering(200, {**envelope, "data": wire.prediction(status="completed", outputs=["https://a/1"])})
+    client = await wire.answering(
+        200, {**envelope, "data": wire.prediction(status="completed", outputs=["https://a/1"])}
+    )
     assert (await client.result("p1")).outputs == ("https://a/1",)
 
 
@@ -356,7 +360,7 @@ async def test_a_prediction_without_an_envelope_is_read(wire: Any, fields: dict[
     assert (read.status, read.code) == (fields["status"], fields.get("code"))
 
 
-async def test_a_prediction_without_an_envelope_must_be_the_one_that_was_asked_for(wire: Any) -> None:
+async def test_a_bare_prediction_must_be_the_one_asked_for(wire: Any) -> None:
     client = await wire.answering(200, wire.prediction(id="p2", status="completed"))
     assert type(await raised_by(client.result("p1"))) is ApiUnavailableError
 
@@ -389,7 +393,9 @@ async def test_a_price_is_asked_with_all_inputs(wire: Any) -> None:
     assert prices.asked == [("POST", "/api/v3/model/price", {"model_id": wire.model, "inputs": wire.inputs})]
 
 
-@pytest.mark.parametrize("first", [404, 405, {"price": 0}, {"price": "soon"}, {"price": 2, "discounted_price": 3}, [], None])
+@pytest.mark.parametrize(
+    "first", [404, 405, {"price": 0}, {"price": "soon"}, {"price": 2, "discounted_price": 3}, [], None]
+)
 async def test_where_the_first_names_no_price_the_second_is_asked(wire: Any, first: Any) -> None:
     prices = Prices(wire, first, {"unit_price": 2.5})
     client = await wire.handled_by(prices)

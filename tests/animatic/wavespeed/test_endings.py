@@ -123,7 +123,7 @@ def test_an_acceptance_says_what_the_api_said_of_it() -> None:
 
 
 @pytest.mark.parametrize("odd", [None, 5, "", ["x"], {"a": 1}])
-def test_an_odd_model_or_time_is_left_out_and_does_not_lose_the_id(odd: Any) -> None:
+def test_an_odd_model_or_time_does_not_lose_the_id(odd: Any) -> None:
     ended = classify(Answer(200, envelope(data={"id": "p1", "model": odd, "created_at": odd})))
     assert (ended.prediction_id, ended.prediction_model, ended.created_at) == ("p1", None, None)
 

@@ -93,9 +93,7 @@ def test_what_is_no_envelope_is_none(body: bytes) -> None:
     ],
     ids=repr,
 )
-def test_an_envelope_of_any_form_is_read_as_far_as_it_can_be(
-    body: bytes, code: int | None, message: str, is_success: bool
-) -> None:
+def test_an_envelope_is_read_as_far_as_it_can_be(body: bytes, code: int | None, message: str, is_success: bool) -> None:
     envelope = read_envelope(body)
     assert envelope is not None
     assert (envelope.code, envelope.message, envelope.is_success) == (code, message, is_success)
@@ -200,9 +198,7 @@ def test_without_timings_there_is_no_time(timings: object) -> None:
     ],
     ids=repr,
 )
-def test_a_flag_that_is_none_is_not_judged_and_never_clean(
-    found: object, read: tuple[bool | None, ...] | None
-) -> None:
+def test_a_flag_that_is_none_is_not_judged_and_never_clean(found: object, read: tuple[bool | None, ...] | None) -> None:
     assert prediction(has_nsfw_contents=found).has_nsfw_contents == read
 
 
@@ -443,7 +439,7 @@ def test_a_total_is_a_number_or_absent(found: object, read: int | None) -> None:
     assert read_data(ChargePage, {"items": [], "total": found}, what="bill").total == read
 
 
-def test_a_charge_is_read_flat_and_what_is_odd_in_it_is_absent() -> None:
+def test_a_charge_is_read_flat_without_what_is_odd() -> None:
     good = {
         "uuid": "c1",
         "billing_type": "refund",

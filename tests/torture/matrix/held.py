@@ -95,13 +95,13 @@ async def _dead_upload(place: Set) -> bool:
         takes = list(intake.load_manifest(str(manifest), PROVIDER).takes())
 
         def lose_the_still(_: httpx.Request) -> None:
-            uploads = [each for each in (place.folder / "sandbox").rglob("*.png") if each.is_file()]
-            for each in uploads:
-                each.unlink()
-            assert uploads, "there is no upload to lose"
+            (still,) = (place.folder / "sandbox" / "uploads").iterdir()
+            still.rename(away)
 
-        liar = Liar(before={SUBMIT: lose_the_still})
+        away, liar = place.folder / "away.png", Liar(before={SUBMIT: lose_the_still})
         await place.run(takes, client={"transport": liar})
+        url = place.accepted[0].inputs["image"]
+        away.rename(place.folder / "sandbox" / "uploads" / url.rpartition("/")[2])  # there for whoever asks, not for them
         (record,) = await place.records(takes)
         assert record is not None
         assert (record.state.value, record.error_code) == ("failed", 1402)
