@@ -160,13 +160,16 @@ def canonical_url(url: str) -> str:
 
 
 def _without_signature(host: str, query: str) -> str:
-    """Return the query without the parameters of the first signature that fits; the others in their order."""
+    """Return the query without the parameters of every signature that fits; the others in their order."""
     pairs = query.split("&")
     names = {pair.partition("=")[0] for pair in pairs}
-    for each in SIGNATURES:
-        if each.required <= names and (not each.hosts or re.fullmatch(each.hosts, host)):
-            return "&".join(pair for pair in pairs if pair.partition("=")[0] not in each.stripped)
-    return query
+    fitting = (
+        each.stripped
+        for each in SIGNATURES
+        if each.required <= names and (not each.hosts or re.fullmatch(each.hosts, host))
+    )
+    stripped = frozenset[str]().union(*fitting)
+    return "&".join(pair for pair in pairs if pair.partition("=")[0] not in stripped)
 
 
 def canonical_provider(base_url: str) -> str:

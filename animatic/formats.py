@@ -23,7 +23,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from animatic.errors import LocationError
-from animatic.results import NEW_IN_2, RESULTS_SCHEMA
+from animatic.results import NEW_IN_2, RESULTS_SCHEMA, microusd_of
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 SUFFIXES = (".parquet", ".csv", ".jsonl")
@@ -137,9 +137,9 @@ def decode(data: bytes, name: str) -> pa.Table:
         raise LocationError(f"{name}: not a readable {suffix} file: {error}") from None
     for column in NEW_IN_2:
         if column not in table.column_names:
-            table = table.append_column(
-                RESULTS_SCHEMA.field(column), pa.nulls(table.num_rows, RESULTS_SCHEMA.field(column).type)
-            )
+            field = RESULTS_SCHEMA.field(column)
+            place = min(RESULTS_SCHEMA.get_field_index(column), table.num_columns)
+            table = table.add_column(place, field, pa.nulls(table.num_rows, field.type))
     missing = [column for column in RESULTS_SCHEMA.names if column not in table.column_names]
     if missing:
         raise LocationError(f"{name}: not a results table of animatic; columns that are missing: {', '.join(missing)}")
@@ -274,8 +274,10 @@ def _write_jsonl(table: pa.Table, file: BinaryIO) -> None:
         column = table.column(index)
         if pa.types.is_timestamp(field.type):
             table = table.set_column(index, field.name, _moments_as_text(column))
-        elif pa.types.is_decimal(field.type):
-            table = table.set_column(index, field.name, column.cast(pa.float64()))
+        elif field.name in RESULTS_SCHEMA.names and pa.types.is_decimal(field.type):
+            amounts = microusd_of(column)  # Arrow's own cast of decimals to floating point is not exact
+            dollars = pa.array(amounts / 1_000_000, pa.float64(), mask=amounts < 0)
+            table = table.set_column(index, field.name, dollars)
         elif pa.types.is_floating(field.type):
             finite = pc.if_else(pc.is_finite(column), column, None)
             table = table.set_column(index, field.name, finite)
@@ -324,7 +326,8 @@ def _json_column(name: str, parsed: list[dict[str, Any]]) -> pa.Array:
     values = [entry.get(name) for entry in parsed]
     if name in RESULTS_SCHEMA.names and pa.types.is_decimal(RESULTS_SCHEMA.field(name).type):
         return pa.array(
-            [None if value is None else Decimal(str(value)) for value in values], RESULTS_SCHEMA.field(name).type
+            [None if value is None else round(Decimal(str(value)), 6) for value in values],
+            RESULTS_SCHEMA.field(name).type,
         )
     known = name in RESULTS_SCHEMA.names and not pa.types.is_timestamp(RESULTS_SCHEMA.field(name).type)
     return pa.array(values, RESULTS_SCHEMA.field(name).type if known else None)

@@ -16,7 +16,7 @@ from animatic.results import QUOTED, STATUSES, microusd_of
 
 _NEEDED = (
     *("row", "storyboard", "model", "take", "status"),
-    *("nsfw", "inference_ms", "attempts", "quoted_usd"),
+    *("nsfw", "inference_ms", "attempts", "quoted_usd", "fingerprint"),
 )
 _SUMMARY_SCHEMA: pa.Schema = pa.schema(
     [
@@ -140,7 +140,8 @@ def _facts(frame: pd.DataFrame) -> pd.DataFrame:
     quoted = microusd_of(pa.chunked_array([pa.array(_decimals(ordered["quoted_usd"]), QUOTED)]))
     facts["cost_microusd"] = np.maximum(quoted, 0)
     facts["priced"] = quoted > 0
-    facts["bought"] = ordered["attempts"].to_numpy(dtype=float, na_value=0.0) > 0
+    is_shown_before = ordered["fingerprint"].duplicated().to_numpy(dtype=bool)
+    facts["bought"] = (ordered["attempts"].to_numpy(dtype=float, na_value=0.0) > 0) & ~is_shown_before
     return facts
 
 

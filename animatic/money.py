@@ -30,7 +30,7 @@ def microusd(amount: Decimal | float | str, *, rounding: str = ROUND_CEILING) ->
     """
     try:
         return int((Decimal(str(amount)) * MICROUSD_PER_USD).to_integral_value(rounding=rounding))
-    except (InvalidOperation, OverflowError, ValueError):
+    except (ArithmeticError, ValueError):
         raise ValueError(f"found {amount!r} as an amount of dollars; allowed: a finite number") from None
 
 

@@ -309,12 +309,12 @@ class WaveSpeedClient:
         except SubmissionUnknownError as error:
             raise ApiUnavailableError(str(error)) from None
         envelope = read_envelope(reply.body)
+        if reply.status == 200 and envelope is not None and envelope.data is None:
+            bare = read_body(reply.body)
+            if is_prediction(bare):  # without its envelope: a code in it is the prediction's own
+                return bare
         if reply.status == 200 and envelope is not None and envelope.is_success:
             return envelope.data
-        if reply.status == 200 and envelope is not None and envelope.code is None:
-            bare = read_body(reply.body)
-            if is_prediction(bare):
-                return bare
         code = envelope.code if reply.status == 200 and envelope is not None else reply.status
         _raise_refusal(what, reply, envelope, code or reply.status)
         found = f" with code {envelope.code}" if envelope is not None and envelope.code is not None else ""

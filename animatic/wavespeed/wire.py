@@ -288,7 +288,8 @@ class ChargePage(_Wire):
                 continue
         total = _whole(cast("dict[str, Any]", value).get("total"))
         unreadable = 1 if items is None else len(items) - len(charges)
-        return {"items": tuple(charges), "unreadable": unreadable, "total": total}
+        is_count = total is not None and total >= 0
+        return {"items": tuple(charges), "unreadable": unreadable, "total": total if is_count else None}
 
 
 class Balance(_Wire):

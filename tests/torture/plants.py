@@ -245,6 +245,9 @@ PLANTS = (
           (("animatic/intake.py", "(dropped if each.manifest == uri and is_dead(each.run_id) else elsewhere).append(each)", "elsewhere.append(each)"),),
           matrix("a take whose row was taken out of the manifest")),
     Plant("a take that is never final keeps its place",
+          (("animatic/watch.py", "ends_at = min(began + self._terms.take_deadline_s, max(gives_up_at, began))", "ends_at = began + self._terms.take_deadline_s"),),
+          matrix("a take that is not final for too long")),
+    Plant("a take that is never final is not held by who watches it",
           (("animatic/watch.py", "            if self._now() >= gives_up_at:\n", "            if False:\n"),),
           matrix("a take that is not final for too long")),
     Plant("what is held is never looked at again",
@@ -263,10 +266,7 @@ def try_plant(plant: Plant) -> tuple[str, bool, str]:
     """Whether a bug is caught, and what was seen where it is not."""
     tree = Path(tempfile.mkdtemp(prefix="animatic-plant-"))
     try:
-        for name in ("animatic", "flows", "tasks", "tests", "pyproject.toml"):
-            source = ROOT / name
-            copy = shutil.copytree if source.is_dir() else shutil.copy
-            copy(source, tree / name)
+        _copy_to(tree)
         for file, old, new in plant.edits:
             path = tree / file
             text = path.read_text()
@@ -278,17 +278,46 @@ def try_plant(plant: Plant) -> tuple[str, bool, str]:
         shutil.rmtree(tree, ignore_errors=True)
 
 
-def _check(plant: Plant, tree: Path) -> tuple[bool, str]:
-    environment = os.environ | {"PYTHONPATH": f"{tree}:{tree / 'tests'}", "PYTHONDONTWRITEBYTECODE": "1"}
-    if plant.check.startswith("pytest "):
-        arguments = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *plant.check.split()[1:]]
-    else:
-        arguments = ["-c", f"import sys; {plant.check}; print(part); sys.exit(0 if part.is_green else {RED})"]
+def _copy_to(tree: Path) -> None:
+    for name in ("animatic", "flows", "tasks", "tests", "pyproject.toml"):
+        source = ROOT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, tree / name)
+
+
+def red_without_a_bug(check: str) -> str:
+    """What a test says that is red on the code as it is, and so proves nothing; empty where it is green.
+
+    Only tests are asked: what the others check is a part of the proof by itself.
+    """
+    if not check.startswith("pytest "):
+        return ""
+    tree = Path(tempfile.mkdtemp(prefix="animatic-unplanted-"))
     try:
-        done = subprocess.run(
-            [sys.executable, *arguments], cwd=tree, env=environment, capture_output=True, text=True, check=False,
-            timeout=MOST_S,
-        )  # fmt: skip
+        _copy_to(tree)
+        done = _run(check, tree)
+    except subprocess.TimeoutExpired:
+        return f"not over within {MOST_S} s"
+    finally:
+        shutil.rmtree(tree, ignore_errors=True)
+    return "" if done.returncode == 0 else (done.stdout + done.stderr)[-600:]
+
+
+def _run(check: str, tree: Path) -> "subprocess.CompletedProcess[str]":
+    environment = os.environ | {"PYTHONPATH": f"{tree}:{tree / 'tests'}", "PYTHONDONTWRITEBYTECODE": "1"}
+    if check.startswith("pytest "):
+        arguments = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *check.split()[1:]]
+    else:
+        arguments = ["-c", f"import sys; {check}; print(part); sys.exit(0 if part.is_green else {RED})"]
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=tree, env=environment, capture_output=True, text=True, check=False,
+        timeout=MOST_S,
+    )  # fmt: skip
+
+
+def _check(plant: Plant, tree: Path) -> tuple[bool, str]:
+    try:
+        done = _run(plant.check, tree)
     except subprocess.TimeoutExpired:
         return False, f"nothing was red within {MOST_S} s"
     caught = done.returncode == (1 if plant.check.startswith("pytest ") else RED)
@@ -310,6 +339,10 @@ def run(names: list[str] | None = None) -> Part:
             caught[name] = is_caught
             if not is_caught:
                 part.problems.append(f'the planted bug "{name}" was not caught: {seen}')
+        checks = sorted({each.check for each in PLANTS if names is None or each.name in names})
+        for check, said in zip(checks, pool.map(red_without_a_bug, checks), strict=True):
+            if said:
+                part.problems.append(f"{check} is red without a bug: {said}")
     part.details = {"caught": sum(caught.values()), "planted": len(caught), "bugs": caught}
     part.seconds = time.monotonic() - began
     return part

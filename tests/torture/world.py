@@ -225,14 +225,19 @@ class World:
             os.close(handle)
 
     async def unfold(self) -> None:
-        """Bad rounds, then calm ones at least a settling time apart, then one that must buy nothing."""
+        """Something that is known to be there, in some; bad rounds, then calm ones at least a settling time apart, then one that must buy nothing."""
+        if self.chance.random() < 0.5:  # absence is proven only by a list that shows what is known to be there
+            self.api.temper = self.temper.calmed()
+            await Process(self, "known", 0.0).live(self.takes[:1])
+            await asyncio.sleep(2 * SETTLE_S)
+            self.api.temper = self.temper
         for number in range(self.chance.randint(1, MOST_ROUNDS)):
             crowd = [
                 Process(self, f"run-{number}-{each}", self.chance.choice([0.0, 0.005, 0.03]))
                 for each in range(self.chance.choice([1, 1, 2, 3]))
             ]
             await asyncio.gather(*(process.live(self._some_takes()) for process in crowd))
-            await asyncio.sleep(self.chance.choice([0.0, 30.0, SETTLE_S, 2 * SETTLE_S]))
+            await asyncio.sleep(self.chance.choice([0.0, 30.0, 150.0, SETTLE_S, 2 * SETTLE_S]))
         self.api.temper = self.temper.calmed()
         self.max_microusd = None
         self.stops = 0.0

@@ -75,7 +75,7 @@ def test_a_ledger_that_is_gone_or_empty_is_not_made_anew(tmp_path: Path) -> None
     whole = path.read_bytes()
     path.unlink()
     for _ in range(2):
-        with pytest.raises(LedgerUnusableError, match=r"it is gone.*Nothing was bought.*restore it from a backup"):
+        with pytest.raises(LedgerUnusableError, match=r"it is gone.*Nothing was bought.*Restore it from a backup"):
             opened(path)
         path.touch()
     path.write_bytes(whole)

@@ -1,6 +1,7 @@
 """Takes that never come: given up, forgotten, of another account, with a still that is gone; and ledgers of before."""
 
 import shutil
+import time
 from collections import Counter
 from typing import Any
 
@@ -17,6 +18,7 @@ from animatic.takes import BuyingPolicy
 from torture.matrix.disk import refusal
 from torture.matrix.lies import RESULT, SUBMIT, Liar, prediction_of, reply
 from torture.matrix.stage import PROVIDER, Set, case, stats_of
+from torture.steps import GIVE_UP_S
 from torture.subject import run_subject, write_manifest
 
 RETRY = BuyingPolicy(retry_failed=True)
@@ -33,9 +35,11 @@ async def _given_up(place: Set) -> bool:
 
     async with place.sandbox():
         takes = place.takes("slow", "two", "three")
-        one_place = {"limits": Limits(1_000, 1), "queued_ahead": 0, "give_up_s": 0.4}
-        ran = await place.run(takes, client={"transport": Liar(after={RESULT: still_processing})}, **one_place)
+        one_place = {"limits": Limits(1_000, 1), "queued_ahead": 0, "give_up_s": 0.4, "take_deadline_s": 40.0}
+        first, began = Liar(after={RESULT: still_processing}), time.monotonic()
+        ran = await place.run(takes, client={"transport": first}, polled_after_s=GIVE_UP_S, **one_place)
         assert ran.error is None
+        assert time.monotonic() - began < 20, "its slot was not free"
         assert await place.states(takes) == ["held", "completed", "completed"]
         (record, *_) = await place.records(takes)
         assert record is not None
