@@ -7,7 +7,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
-from typing import Any
+from typing import Any, TypeVar
+
+Kind = TypeVar("Kind")
 
 MICROUSD_PER_USD = 1_000_000
 MAX_PRICE_USD = Decimal(100_000)
@@ -136,3 +138,13 @@ def price_of(quote: Quote | None, setting_microusd: int | None, share_microusd: 
         return quote.microusd
     said = setting_microusd if setting_microusd is not None else share_microusd
     return said if quote is None or said is None else max(said, quote.microusd)
+
+
+def newest_quotes(first: Mapping[Kind, Quote], second: Mapping[Kind, Quote]) -> dict[Kind, Quote]:
+    """Return of each kind the quote that was asked for last; a real one before a floor."""
+    newest = dict(first)
+    for kind, quote in second.items():
+        before = newest.get(kind)
+        if before is None or (not quote.is_floor, quote.asked_at_s) >= (not before.is_floor, before.asked_at_s):
+            newest[kind] = quote
+    return newest

@@ -110,7 +110,7 @@ def run_manifest(options: RunOptions, console: PlainConsole, run_id: str) -> int
         session.is_approved = True
         if settings.is_real and not options.yes and options.max_usd is None:
             session.agreed = shown.plan.fingerprints_to_buy()
-        session.checked = shown.plan.manifest
+        session.checked, session.quotes = shown.plan.manifest, shown.quotes
         del shown
         launch.run_flow(session, options.parameters, console, debug=options.debug)
     return tell_digest(session, console, as_json=options.as_json)

@@ -29,7 +29,7 @@ from animatic.ledger.receipts import Receipts
 from animatic.ledger.schema import require_sound, sqlite_path
 from animatic.manifest import Manifest, local_stills
 from animatic.manifest.faults import one_line
-from animatic.money import Quote, limit_microusd, price_of
+from animatic.money import Quote, limit_microusd, newest_quotes, price_of
 from animatic.plan import Batch, Plan, PricedBy, make_plan
 from animatic.projection import Projection
 from animatic.reconcile import Reconciled, open_claims, poll_stuck, stuck_takes
@@ -252,9 +252,11 @@ class Run:
             self.session.task_runs += 1
             try:
                 key = content_key(settings.base_url, *(part for kind in kinds for part in kind))
-                self.quotes = read_quotes(kinds, await quote_prices(kinds, self.client, key))
+                found = read_quotes(kinds, await quote_prices(kinds, self.client, key))
+                self.quotes = newest_quotes(self.session.quotes, found)  # Prefect may remember older ones
             except (TryLaterError, NeverAgainError) as error:
                 get_run_logger().warning("no quote: %s", error)
+                self.quotes = dict(self.session.quotes)
         share = self.session.share_microusd
         prices = {kind: price_of(self.quotes.get(kind), settings.price_microusd, share) for kind in kinds}
         plan.require_budget(prices, self.max_microusd)

@@ -11,8 +11,12 @@ from animatic.errors import FixInputError
 from animatic.tally import Tally
 
 if TYPE_CHECKING:  # at run time they would import what the start of Prefect's server need not wait for
+    from collections.abc import Mapping
+
     from animatic.digest import Digest
     from animatic.manifest import Manifest
+    from animatic.money import Quote
+    from animatic.plan import PricedBy
     from animatic.settings import Settings
 
 
@@ -30,6 +34,7 @@ class Session:
         agreed: fingerprints of the takes that somebody agreed to buy, or None where all may be bought.
         max_microusd: the sum that somebody agreed to, in millionths of a dollar; the run's limit where none was given.
         share_microusd: what a take is reserved at whose price is not known, out of a limit that was agreed to.
+        quotes: what takes cost when the plan was shown.
         is_attended: a person at a terminal sees what the run says before it buys.
         may_begin_ledger: somebody said that a new ledger may be begun today.
         checked: the manifest as it was read and checked for the preview; good while the file is the same.
@@ -45,6 +50,7 @@ class Session:
     agreed: Container[str] | None = None
     max_microusd: int | None = None
     share_microusd: int | None = None
+    quotes: "Mapping[PricedBy, Quote]" = field(default_factory=dict)
     is_attended: bool = False
     may_begin_ledger: bool = False
     checked: "Manifest | None" = None
