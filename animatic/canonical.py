@@ -115,6 +115,40 @@ SIGNATURES = (
     ),
 )  # fmt: skip
 
+
+@dataclass(frozen=True, slots=True)
+class SignedPath:
+    """Addresses that carry their authorisation in the path: nothing in two of them tells that they show one picture.
+
+    Attributes:
+        hosts: matches the hosts that hand them out.
+        source: the page that says that they expire.
+    """
+
+    name: str
+    hosts: str
+    source: str
+
+
+SIGNED_PATHS = (
+    SignedPath(
+        "Airtable attachments",
+        r"(?:v\d+\.airtableusercontent\.com|dl\.airtable\.com)",
+        "support.airtable.com/docs/airtable-attachment-url-behavior",
+    ),
+    SignedPath(
+        "Dropbox temporary links",
+        r"uc[a-z0-9]+(?:\.dl|-dl)?\.dropboxusercontent\.com",
+        "www.dropbox.com/developers/documentation/http/documentation#files-get_temporary_link",
+    ),
+    SignedPath(
+        "Google Photos base URLs",
+        r"lh\d+\.googleusercontent\.com",
+        "developers.google.com/photos/library/guides/access-media-items",
+    ),
+)
+_SIGNED_HOST = re.compile(rf"https?://(?:{'|'.join(each.hosts for each in SIGNED_PATHS)})(?::\d+)?/", re.IGNORECASE)
+
 _SIGNED = re.compile(r"[?&](?:X-Amz-Signature|X-Goog-Signature|x-oss-signature|Signature|sig|hm)=")
 _USUAL_URL = re.compile(r"https://[a-z0-9.-]+/[^?#]*")
 
@@ -133,6 +167,11 @@ def canonical_text(text: str) -> str:
 def canonical_still(still: str) -> str:
     """Return what identifies a still: the canonical form of a URL; the hash of a local one as it is."""
     return canonical_url(still) if "://" in still else still
+
+
+def is_signed_by_path(still: str) -> bool:
+    """Whether the address of a still carries its authorisation in the path, so that the next export has another."""
+    return _SIGNED_HOST.match(still) is not None
 
 
 def canonical_url(url: str) -> str:

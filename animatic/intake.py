@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from animatic import formats, storage
+from animatic.canonical import canonical_provider, canonical_text, is_signed_by_path
 from animatic.errors import LocationError, SettingsError
 from animatic.fingerprints import FingerprintSet, digests_of, hex_of
 from animatic.formats import MAX_RESULTS_BYTES
@@ -104,6 +105,28 @@ def dead_runs_of(ledger_url: str) -> bulk.IsDead:
     """Tells of a run whether it is dead; asked once of each, for a run that has died stays so."""
     ledger = sqlite_path(ledger_url)
     return lru_cache(maxsize=None)(lambda run_id: not is_alive(ledger, run_id))
+
+
+async def find_moved(desk: LedgerDesk | None, plan: Plan) -> list[str]:
+    """Return the names of takes to buy that were bought before under another address of the still.
+
+    Only of stills whose address carries its authorisation in the path: nothing tells that two of them are one picture.
+    """
+    if desk is None or not plan.manifest.has_signed_paths:
+        return []
+    asked = {
+        take.name: planned.Request(
+            take.shot.model,
+            canonical_text(take.shot.prompt),
+            take.shot.aspect_ratio,
+            take.shot.duration,
+            take.number,
+        )
+        for take in plan.takes_to_buy()
+        if is_signed_by_path(take.shot.still)
+    }
+    bought = await desk.do(planned.bought_among, canonical_provider(plan.manifest.provider), {*asked.values()})
+    return [name for name, request in asked.items() if request in bought]
 
 
 async def find_standings(

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -21,6 +21,7 @@ from animatic.wavespeed.client import WaveSpeedClient
 from flows.terminal import PlainConsole
 
 MOST_QUESTIONS = 3
+MOST_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Preview:
         ledger: where the ledger is.
         is_new: whether it holds no take of this provider.
         found: what the account's list shows, where the ledger is new.
+        moved: takes to buy that were bought before under another address of the still.
     """
 
     plan: Plan
@@ -42,6 +44,7 @@ class Preview:
     is_new: bool
     found: Found | None = None
     attempts: int = 1
+    moved: Sequence[str] = ()
 
     @property
     def prices(self) -> dict[PricedBy, int | None]:
@@ -77,6 +80,7 @@ class Preview:
             lines.append(f"  cost: {self._cost_in_words()}")
         lines.append(f"  ledger: {self.ledger}{' (new: it holds no take of this provider)' if self.is_new else ''}")
         lines += [f"  note: {line}" for line in (self.found.lines() if self.found else [])]
+        lines += [f"  note: {line}" for line in moved_lines(self.moved)]
         return lines + [f"  note: {warning}" for warning in manifest.warnings]
 
     def _cost_in_words(self) -> str:
@@ -103,6 +107,7 @@ class Preview:
                 "cost_from_usd": as_number(self.floor),
                 "ledger": self.ledger,
                 "ledger_is_new": self.is_new,
+                "bought_at_another_address": list(self.moved),
             }
         )
 
@@ -123,7 +128,8 @@ async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy) 
     with intake.open_to_look(settings.ledger) as desk:
         standings = await intake.find_standings(desk, checked, is_dead=is_dead)
         is_new = desk is None or await desk.do(planned.is_new, settings.origin)
-    plan = make_plan(checked, standings, policy)
+        plan = make_plan(checked, standings, policy)
+        moved = await intake.find_moved(desk, plan)
     quotes, found = dict[PricedBy, Quote](), None
     if plan.to_buy and settings.api_key is not None:
         async with WaveSpeedClient(settings.base_url, settings.require_key()) as client:
@@ -139,7 +145,21 @@ async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy) 
         is_new,
         found,
         policy.attempts,
+        moved,
     )
+
+
+def moved_lines(moved: Sequence[str]) -> list[str]:
+    """Say which takes were bought before under another address of the still."""
+    if not moved:
+        return []
+    more = f" and {len(moved) - MOST_NAMED:,} more" if len(moved) > MOST_NAMED else ""
+    text = (
+        f"{len(moved):,} takes were bought before with the same prompt and another address of the still: "
+        f"{', '.join(moved[:MOST_NAMED])}{more}. Its host makes a new address for each export, so nothing tells "
+        "whether it is the same picture; they would be bought again"
+    )
+    return [text]
 
 
 def models_of(plan: Plan) -> list[str]:
@@ -188,7 +208,13 @@ def agree(shown: Preview, console: PlainConsole, *, yes: bool, max_usd: float | 
     Raises:
         SettingsError: there is nobody to ask.
     """
-    if not shown.plan.to_buy or yes or max_usd is not None:
+    if not shown.plan.to_buy or yes:
+        return Agreement(is_yes=True)
+    if shown.moved and console.is_terminal:
+        question = f"Buy {len(shown.moved):,} takes that may have been bought at another address? [y/N] "
+        if not _says_yes(console, question):
+            return Agreement(is_yes=False)
+    if max_usd is not None:
         return Agreement(is_yes=True)
     if not console.is_terminal:
         raise SettingsError("this costs money, and there is no terminal to ask at: give --yes or --max-usd")
@@ -196,8 +222,12 @@ def agree(shown: Preview, console: PlainConsole, *, yes: bool, max_usd: float | 
         return _agree_to_a_limit(shown, console)
     most = shown.cost * shown.attempts
     times = f", at most {dollars(most)} with --attempts {shown.attempts}" if shown.attempts > 1 else ""
-    answer = console.input(f"Buy {shown.plan.to_buy:,} takes for {dollars(shown.cost)}{times}? [y/N] ", markup=False)
-    return Agreement(answer.strip().lower() in {"y", "yes"}, most)
+    question = f"Buy {shown.plan.to_buy:,} takes for {dollars(shown.cost)}{times}? [y/N] "
+    return Agreement(_says_yes(console, question), most)
+
+
+def _says_yes(console: PlainConsole, question: str) -> bool:
+    return console.input(question, markup=False).strip().lower() in {"y", "yes"}
 
 
 def _agree_to_a_limit(shown: Preview, console: PlainConsole) -> Agreement:

@@ -42,7 +42,7 @@ from animatic.takes import BuyingPolicy
 from animatic.terms import Terms
 from animatic.uploads import UploadMemory
 from animatic.wavespeed.client import WaveSpeedClient
-from flows.preview import models_of, require_new_ledger_allowed
+from flows.preview import models_of, moved_lines, require_new_ledger_allowed
 from flows.session import SESSION, Session
 from tasks.quotes import quote_prices, read_quotes
 from tasks.reconcile import reconcile_takes
@@ -209,6 +209,9 @@ class Run:
         plan = make_plan(manifest, standings, self.order.policy)
         if is_new and plan.to_buy:
             await self._require_ledger(plan)
+        if not self.session.is_approved:  # whoever approved the plan has read this with it
+            for line in moved_lines(await intake.find_moved(self.desk, plan)):
+                get_run_logger().warning("%s", one_line(line))
         await intake.record_planned(self.desk, manifest, uri)
         tally = self.session.tally
         tally.total, tally.cached, tally.cached_flagged = len(plan), plan.settled, plan.settled_flagged

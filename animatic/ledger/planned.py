@@ -1,13 +1,16 @@
 """Which shots asked for which takes: written once for each change of a manifest, read by `ledger show`."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from animatic.canonical import canonical_text
 from animatic.ledger import aliases
 from animatic.ledger.operations import aware, now
 from animatic.ledger.schema import ATTEMPT, MANIFEST, PLANNED, RUN, TAKE
+from animatic.takes import PAID
 
 MOST_TAKES_SHOWN = 1_000
 
@@ -98,6 +101,37 @@ def takes_beginning(db: sa.Connection, start: str) -> list[str]:
         .limit(10)
     ).scalars()
     return sorted({*found, *planned, *aliases.beginning_with(db, start)})
+
+
+class Request(NamedTuple):
+    """What a take asks for, without its still; the prompt in canonical form."""
+
+    model: str
+    prompt: str
+    aspect_ratio: str
+    duration: str
+    take: int
+
+
+def bought_among(db: sa.Connection, provider: str, asked: Collection[Request]) -> set[Request]:
+    """Return those of these requests that were bought before, with whatever still."""
+    bought = sa.select(ATTEMPT.c.fingerprint).where(ATTEMPT.c.state.in_([state.value for state in PAID]))
+    rows = db.execute(
+        sa.select(TAKE.c.model, TAKE.c.request).where(TAKE.c.provider == provider, TAKE.c.fingerprint.in_(bought))
+    )
+    found: set[Request] = set()
+    for model, text in rows:
+        request = json.loads(text)
+        of = Request(
+            model,
+            canonical_text(str(request["prompt"])),
+            str(request["aspect_ratio"]),
+            str(request["duration"]),
+            int(request["take"]),
+        )
+        if of in asked:
+            found.add(of)
+    return found
 
 
 def attempts_at(db: sa.Connection, fingerprint: str) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from animatic.canonical import canonical_provider, canonical_still, canonical_text
+from animatic.canonical import canonical_provider, canonical_still, canonical_text, is_signed_by_path
 from animatic.errors import ManifestError
 from animatic.fingerprints import DIGEST_BYTES, Digests, FirstSeen, digests_from, hex_of, shared
 from animatic.manifest import cells, images
@@ -77,6 +77,7 @@ class Manifest:
         stills: what was found at the relative paths that it names.
         old_digests, old_of: fingerprints from before there was a canonical form, of takes for which it makes a
             difference, and which of `digests` each is now.
+        has_signed_paths: whether any still has an address that carries its authorisation in the path.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Manifest:
     folder: str = ""
     old_digests: Digests = field(default_factory=lambda: digests_from(b""))
     old_of: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    has_signed_paths: bool = False
 
     def __repr__(self) -> str:
         """Short: whoever prints or logs it should not spell out every row."""
@@ -233,6 +235,7 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
         folder=folder,
         old_digests=digests_from(judge.old_digests),
         old_of=take_of[np.frombuffer(judge.old_at, np.int64)],
+        has_signed_paths=judge.has_signed_paths,
     )
 
 
@@ -244,6 +247,7 @@ class _Judge:
     ) -> None:
         self.faults = Faults(raw.header_faults)
         self.num_invalid = 0
+        self.has_signed_paths = False
         self.digests = bytearray()
         self.kinds: dict[Kind, int] = {}
         self.kinds_asked = bytearray()  # one int32 for each row and take
@@ -372,6 +376,7 @@ class _Judge:
             if index in bads:
                 continue
             asked_form = (canonical_still(still), canonical_text(prompt))
+            self.has_signed_paths = self.has_signed_paths or is_signed_by_path(still)
             text = verbatim(
                 provider=self._provider,
                 model=model,

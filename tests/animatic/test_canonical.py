@@ -8,7 +8,15 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from animatic.canonical import SIGNATURES, Signature, canonical_provider, canonical_still, canonical_text, canonical_url
+from animatic.canonical import (
+    SIGNATURES,
+    Signature,
+    canonical_provider,
+    canonical_still,
+    canonical_text,
+    canonical_url,
+    is_signed_by_path,
+)
 from animatic.shots import fingerprint, verbatim
 
 # A machine may be busy.
@@ -397,3 +405,19 @@ def test_a_row_and_its_canonical_form_are_one_take(prompt: str, still: str) -> N
         provider=WAVESPEED, still=canonical_still(still), prompt=canonical_text(prompt), take=1, **ASKED
     )
     assert written == canonical
+
+
+@pytest.mark.parametrize(
+    ("url", "is_signed"),
+    [
+        ("https://v5.airtableusercontent.com/v3/u/40/40/1790000000000/abc/def", True),
+        ("https://V5.AirtableUserContent.com:443/v3/u", True),
+        ("https://uc0ffee.dl.dropboxusercontent.com/cd/0/get/abc/file", True),
+        ("https://lh3.googleusercontent.com/lr/AGWb", True),
+        ("https://stills.example/v5.airtableusercontent.com/a.png", False),
+        ("https://v5.airtableusercontent.com.evil.example/a.png", False),
+        ("sha256:00", False),
+    ],
+)
+def test_hosts_whose_addresses_carry_their_authorisation_in_the_path_are_known(url: str, is_signed: bool) -> None:
+    assert is_signed_by_path(url) is is_signed

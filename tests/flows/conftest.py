@@ -10,6 +10,8 @@ import csv
 import gc
 import json
 import os
+import pty
+import select
 import signal
 import sqlite3
 import subprocess
@@ -216,6 +218,31 @@ def kill_group(process: "subprocess.Popen[Any]") -> None:
     process.communicate()
 
 
+def at_a_terminal(place: Place, answers: dict[str, str], *arguments: str) -> tuple[int, str]:
+    """The command with a terminal for stdin and stderr: each answer is typed once its question is shown."""
+    ours, theirs = pty.openpty()
+    process = place.start(*arguments, stdin=theirs, stderr=theirs)
+    os.close(theirs)
+    shown, waiting, ends = "", dict(answers), time.monotonic() + 60
+    try:
+        while time.monotonic() < ends:
+            if select.select([ours], [], [], 0.1)[0]:
+                with contextlib.suppress(OSError):
+                    shown += os.read(ours, 65_536).decode("utf-8", "replace")
+            for question in [each for each in waiting if each in shown]:
+                os.write(ours, f"{waiting.pop(question)}\n".encode())
+            if process.poll() is not None:
+                break
+        assert process.poll() is not None, shown
+        with contextlib.suppress(OSError):
+            while select.select([ours], [], [], 0.2)[0]:
+                shown += os.read(ours, 65_536).decode("utf-8", "replace")
+        return process.returncode, shown
+    finally:
+        kill_group(process)
+        os.close(ours)
+
+
 @pytest.fixture
 def place(tmp_path: Path, sandbox: ServedSandbox) -> Place:
     """A new home; commands buy from the shared sandbox. They'd fail at Prefect: no server listens there."""
@@ -373,6 +400,7 @@ class Tools:
     write_manifest = staticmethod(write_manifest)
     read_rows = staticmethod(read_rows)
     kill_group = staticmethod(kill_group)
+    at_a_terminal = staticmethod(at_a_terminal)
     wait_until = staticmethod(wait_until)
     processes_with = staticmethod(processes_with)
 

@@ -1,11 +1,6 @@
 """A yes is to a sum: what is asked at a terminal, and what a price that changes afterwards may do."""
 
-import contextlib
 import json
-import os
-import pty
-import select
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,31 +11,6 @@ pytestmark = pytest.mark.sandbox
 
 PRICE = "/api/v3/model/price"
 PRICING = "/api/v3/model/pricing"
-
-
-def at_a_terminal(place: Any, tools: Any, answers: dict[str, str], *arguments: str) -> tuple[int, str]:
-    """The command with a terminal for stdin and stderr: each answer is typed once its question is shown."""
-    ours, theirs = pty.openpty()
-    process = place.start(*arguments, stdin=theirs, stderr=theirs)
-    os.close(theirs)
-    shown, waiting, ends = "", dict(answers), time.monotonic() + 60
-    try:
-        while time.monotonic() < ends:
-            if select.select([ours], [], [], 0.1)[0]:
-                with contextlib.suppress(OSError):
-                    shown += os.read(ours, 65_536).decode("utf-8", "replace")
-            for question in [each for each in waiting if each in shown]:
-                os.write(ours, f"{waiting.pop(question)}\n".encode())
-            if process.poll() is not None:
-                break
-        assert process.poll() is not None, shown
-        with contextlib.suppress(OSError):
-            while select.select([ours], [], [], 0.2)[0]:
-                shown += os.read(ours, 65_536).decode("utf-8", "replace")
-        return process.returncode, shown
-    finally:
-        tools.kill_group(process)
-        os.close(ours)
 
 
 @pytest.fixture
@@ -68,7 +38,7 @@ def test_a_yes_to_three_dollars_never_buys_for_more(
     with lying(sandbox.url, rises) as liar:
         asked.more["WAVESPEED_BASE_URL"] = liar.url
         path = str(manifest(*rows(tag)))
-        code, shown = at_a_terminal(asked, tools, {"[y/N]": "y"}, "run", path, "--results", "out.csv")
+        code, shown = tools.at_a_terminal(asked, {"[y/N]": "y"}, "run", path, "--results", "out.csv")
     assert "Buy 3 takes for $3.00? [y/N]" in shown
     assert (code, sandbox.submitted(tag).total()) == (2, 0), shown
     assert "$150.00" in shown
@@ -79,7 +49,7 @@ def test_the_question_names_the_most_that_attempts_can_cost(
 ) -> None:
     path = str(manifest({"prompt": f"[sandbox:fails] {tag}"}))
     arguments = ("run", path, "--results", "out.csv", "--attempts", "3")
-    code, shown = at_a_terminal(asked, tools, {"[y/N]": "y"}, *arguments)
+    code, shown = tools.at_a_terminal(asked, {"[y/N]": "y"}, *arguments)
     assert "Buy 1 takes for $2.50, at most $7.50 with --attempts 3? [y/N]" in shown
     assert (code, sandbox.submitted(tag).total()) == (3, 3), shown
 
@@ -95,9 +65,9 @@ def test_an_unknown_price_is_agreed_to_only_by_typing_a_limit(
         asked.more["WAVESPEED_BASE_URL"] = liar.url
         path = str(manifest(*rows(tag)))
         arguments = ("run", path, "--results", "out.csv", "--json")
-        code, shown = at_a_terminal(asked, tools, {question: "y", 'found "y"': ""}, *arguments)
+        code, shown = tools.at_a_terminal(asked, {question: "y", 'found "y"': ""}, *arguments)
         assert (code, sandbox.submitted(tag).total()) == (2, 0), shown
-        code, shown = at_a_terminal(asked, tools, {question: "$9"}, *arguments)
+        code, shown = tools.at_a_terminal(asked, {question: "$9"}, *arguments)
         assert (code, sandbox.submitted(tag).total()) == (0, 3), shown
 
 
@@ -111,7 +81,7 @@ def test_without_a_terminal_loopback_costs_money_too(asked: Any, manifest: Any, 
     ("price", "cost"),
     [({"discounted_price": 0}, "$5.00"), ({"price": 0, "discounted_price": 0}, "$5.00"), ({"price": -1}, "$5.00")],
 )
-def test_a_price_that_cannot_be_right_defeats_no_limit(
+def test_a_price_that_cannot_be_right_defeats_no_limit(  # noqa: PLR0917
     asked: Any, manifest: Any, sandbox: Any, tag: str, price: dict[str, float], cost: str
 ) -> None:
     def free(path: str, _: Any, ask: Callable[[], Answer]) -> Answer:
@@ -169,3 +139,26 @@ def test_one_amount_is_shown_everywhere(place_with_server: Any, manifest: Any, s
     assert float(frame["quoted_usd"].sum()) == 10.0
     assert float(animatic.summarise(frame)["cost_usd"].iloc[-1]) == 10.0
     assert json.loads(again.stdout.splitlines()[-1])["unknown"] == 1
+
+
+AIRTABLE = "https://v5.airtableusercontent.com/v3/u/40/40/{}/one/two/still.png"
+
+
+def test_another_address_of_a_still_that_was_bought_is_named_and_asked_about(
+    asked: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
+) -> None:
+    first = str(manifest({"prompt": f"push in {tag}", "shot_id": "hero", "image": AIRTABLE.format("1790000000000")}))
+    assert asked.run("run", first, "--results", "out.csv", "--yes", "--new-ledger").code == 0
+    changed = {"prompt": f"push in {tag} ", "shot_id": "hero", "image": AIRTABLE.format("1790007200000")}
+    other = {"prompt": f"pull back {tag}", "shot_id": "wide", "image": AIRTABLE.format("1790007200000")}
+    again = str(manifest(changed, other))
+    planned = asked.run("plan", again)
+    assert "1 takes were bought before with the same prompt and another address" in planned.stdout
+    assert "hero take 1" in planned.stdout
+    assert "wide take 1" not in planned.stdout
+    question = "Buy 1 takes that may have been bought at another address? [y/N]"
+    code, shown = tools.at_a_terminal(asked, {question: "n"}, "run", again, "--results", "out.csv")
+    assert (code, sandbox.submitted(tag).total()) == (2, 1), shown
+    answers = {question: "y", "for $5.00? [y/N]": "y"}
+    code, shown = tools.at_a_terminal(asked, answers, "run", again, "--results", "out.csv")
+    assert (code, sandbox.submitted(tag).total()) == (0, 3), shown

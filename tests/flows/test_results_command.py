@@ -30,7 +30,9 @@ def test_a_take_that_nothing_settles_ends_it_with_4_and_the_table_can_be_written
     ran = place.run("run", path, "--results", "ran.parquet", "--sandbox", "--skip-invalid", "--json")
     assert ran.code == 4, ran.stderr
     assert "1 of 3 completed; 1 unknown, 1 invalid. Money may be at stake" in ran.stderr
-    assert (ran.json["unknown"], ran.json["submitted"], ran.json["cost_usd"]) == (1, 1, 5.0), "what may have been bought is reserved too"
+    assert (ran.json["unknown"], ran.json["submitted"], ran.json["cost_usd"]) == (1, 1, 5.0), (
+        "what may have been bought is reserved too"
+    )
     witness = place.home / ".local/share/animatic/sandbox"
     assert len(read_witness(witness)) == 1
 
