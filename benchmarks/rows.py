@@ -42,7 +42,7 @@ def fill(folder: Path, rows: int) -> None:
 
     engine = open_engine(f"sqlite:///{folder / 'ledger.sqlite'}")
     with engine.begin() as db, (folder / "shots.csv").open("w", newline="", encoding="utf-8") as file:
-        db.execute(RUN.insert().values(run_id="r0", manifest="m", started_at=NOON, host="h", pid=1))
+        db.execute(RUN.insert().values(run_id="r0", run_no=1, manifest="m", started_at=NOON, host="h", pid=1))
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for start in range(0, rows, 5_000):
@@ -74,7 +74,7 @@ def fill(folder: Path, rows: int) -> None:
                         "run_id": "r0",
                         "allowed_by": "plan",
                         "image_url": image,
-                        "cost_usd": 2.5,
+                        "quoted_microusd": 2_500_000,
                         "intent_at": NOON,
                         "submitted_at": NOON,
                         "completed_at": NOON + timedelta(seconds=40),
@@ -96,6 +96,7 @@ def settled(folder: Path) -> dict[str, Any]:
     """The steps of a run in which there is nothing to do."""
     from animatic import intake  # noqa: PLC0415 - the imports are not what is measured
     from animatic.digest import digest_of  # noqa: PLC0415
+    from animatic.ledger.records import Reserved  # noqa: PLC0415
     from animatic.projection import Projection  # noqa: PLC0415
     from animatic.takes import BuyingPolicy  # noqa: PLC0415
 
@@ -107,7 +108,7 @@ def settled(folder: Path) -> dict[str, Any]:
     assert plan.to_do == 0
     with _timed(steps, "results"), intake.open_to_look(ledger) as desk:
         facts = asyncio.run(Projection(plan, "r1", desk).write(results))
-        digest = digest_of(facts, run_id="r1", results=results, submitted=0, cost_usd=0.0)
+        digest = digest_of(facts, run_id="r1", results=results, submitted=0, reserved=Reserved())
     assert digest.exit_code == 0
     return steps
 

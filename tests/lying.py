@@ -3,6 +3,7 @@
 import contextlib
 import json
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -18,9 +19,10 @@ Change = Callable[[str, dict[str, Any], Callable[[], Answer]], Answer]
 
 @dataclass
 class Liar:
-    """The server; `asked` counts requests by path."""
+    """The server; `asked` counts requests by path, `ahead_s` is how far the `Date` of its answers is in the future."""
 
     url: str
+    ahead_s: float = 0.0
     asked: Counter[str] = field(default_factory=Counter[str])
 
 
@@ -43,12 +45,17 @@ def lying(upstream: str, change: Change) -> Generator[Liar]:
         def log_message(self, *_: object) -> None:
             pass
 
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string((timestamp or time.time()) + liar.ahead_s)
+
         def _pass_on(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             sent = self.rfile.read(length)
             path = self.path.partition("?")[0]
             liar.asked[path] += 1
-            headers = {name: value for name, value in self.headers.items() if name.lower() not in {"host", "connection"}}
+            headers = {
+                name: value for name, value in self.headers.items() if name.lower() not in {"host", "connection"}
+            }
 
             def ask() -> Answer:
                 request = urllib.request.Request(

@@ -4,6 +4,7 @@ An act is a manifest, what an earlier run may have left behind, and a run. Every
 one more must buy nothing, and the witness is asked.
 """
 
+import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
@@ -24,6 +25,7 @@ from animatic.takes import State
 from animatic.tally import Tally
 from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
+from animatic.wavespeed.endings import Answer, classify
 from torture.canary import KEY
 from torture.steps import quotes
 from torture.subject import PROVIDER, Place, run_subject
@@ -77,7 +79,7 @@ class _Earlier:
         attempt_id, nonce = await self.intend(take)
         match fate:
             case "submitted":
-                await self.desk.do(operations.accept, attempt_id, Accepted((await self.send(take))[2], "created"))
+                await self._accept(attempt_id, await self.send(take))
             case "reply in the receipts":
                 http, body, _ = await self.send(take)
                 self.first_body = self.first_body or body
@@ -101,6 +103,14 @@ class _Earlier:
                 await self._unknown(attempt_id, None, None)
             case _:
                 assert fate == "never sent"
+
+    async def _accept(self, attempt_id: int, sent: tuple[int, bytes, str]) -> None:
+        http, body, _ = sent
+        ended = classify(Answer(http, body))
+        accepted = Accepted(
+            ended.prediction_id or "", ended.prediction_status, ended.prediction_model, ended.created_at
+        )
+        await self.desk.do(operations.accept, attempt_id, accepted)
 
     async def _unknown(self, attempt_id: int, window: str | None, seen_absent: str | None) -> None:
         latest = self.client.clock.latest()
@@ -160,6 +170,32 @@ async def _on_a_budget(place: Place, url: str, run_id: str) -> None:
     await run_subject(place, url, run_id, max_microusd=2_500_000, quotes=quotes())
 
 
+async def _gives_up(place: Place, url: str, run_id: str = "patient") -> None:
+    """A run that holds what is not final soon."""
+    await run_subject(place, url, run_id, give_up_s=0.2)
+
+
+async def _had_given_up(place: Place, url: str) -> None:
+    await _gives_up(place, url)
+    await asyncio.sleep(0.6)
+
+
+async def _give_up_by_hand(place: Place, _: str, __: str) -> None:
+    (take,) = intake.load_manifest(str(place.manifest), PROVIDER).takes()
+    with LedgerDesk(f"sqlite:///{place.ledger}", waits_for_company=False) as desk:
+        await desk.do(settling.settle_by_hand, PROVIDER, (), (), [take.fingerprint[:12]])
+
+
+async def _long_before(place: Place, url: str) -> None:
+    """A take that the list shows, and one that it did not show a day ago."""
+    await _aftermath("submitted", "absent once")(place, url)
+    await asyncio.sleep(1.1)  # `Date` has whole seconds: by then what was submitted is in the past
+
+
+async def _with_no_settling_time(place: Place, url: str, run_id: str) -> None:
+    await run_subject(place, url, run_id, settle_s=0.0)
+
+
 async def _settle_by_hand(place: Place, url: str, run_id: str) -> None:
     """What a person says of two takes, of which the first was bought."""
     first, second = intake.load_manifest(str(place.manifest), PROVIDER).takes()
@@ -207,5 +243,9 @@ ACTS: dict[str, Act] = {
     "impatient": Act(("[sandbox:slow=0.5] a",), work=_impatient),
     "by hand": Act(("a", "b"), _before_the_hand, _settle_by_hand),
     "busy": Act(("[sandbox:busy=1] a",)),
+    "proven absent": Act(("a", "b"), _long_before, _with_no_settling_time),
+    "given up": Act(("[sandbox:slow=0.6] a", "[sandbox:slow=0.8] b"), work=_gives_up),
+    "polled once more": Act(("[sandbox:stuck] a", "[sandbox:slow=0.6] b", "[sandbox:not-found=600] c"), _had_given_up),
+    "given up by hand": Act(("[sandbox:slow=0.8] a",), _gives_up, _give_up_by_hand),
 }  # fmt: skip
 """In the order in which lines are looked for: a line belongs to the first act that executes it."""

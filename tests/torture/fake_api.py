@@ -100,7 +100,7 @@ class Transport(httpx.AsyncBaseTransport):
     def __init__(self, api: Api, is_dead: Callable[[], bool], may_die: Callable[[str], Any]) -> None:
         self._api, self._is_dead, self._may_die = api, is_dead, may_die
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:  # noqa: PLR0911
         await self._may_die("before a request")
         path = request.url.path
         if path == "/api/v3/balance":

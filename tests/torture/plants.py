@@ -18,7 +18,7 @@ from torture.part import Part
 ROOT = Path(__file__).parents[2]
 RED = 9
 MOST_S = 60
-WORLD = "from torture.world import until_red; part = until_red(range(0, 400))"
+WORLD = "from torture.world import until_red; part = until_red(range(80, 480))"
 POWER = "from torture.power import run; part = run(60)"
 URLS = "from torture.urls import run; part = run()"
 

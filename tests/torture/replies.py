@@ -18,7 +18,8 @@ import httpx
 
 from animatic.errors import AnimaticError
 from animatic.looks import finish_of
-from animatic.wavespeed.client import WaveSpeedClient
+from animatic.money import MAX_PRICE_USD, MICROUSD_PER_USD
+from animatic.wavespeed.client import Price, WaveSpeedClient
 from animatic.wavespeed.endings import GOES_AGAIN, Ended, Ending
 from torture.canary import KEY
 from torture.part import Part
@@ -35,6 +36,21 @@ LIST = {
     "message": "success",
     "data": {"page": 1, "items": [PREDICTION, PREDICTION | {"inputs": {"prompt": "x"}}]},
 }
+BILL = {
+    "code": 200,
+    "message": "success",
+    "data": {
+        "page": 1,
+        "total": 1,
+        "items": [
+            {
+                "uuid": "c1", "billing_type": "deduct", "price": 2.5, "created_at": "2026-03-01T12:00:00.000Z",
+                "order": {"state": "done"}, "prediction": {"uuid": "p1", "model_uuid": "m/m", "status": "completed"},
+            }
+        ],
+    },
+}  # fmt: skip
+QUOTE = {"code": 200, "message": "success", "data": {"price": 2.5, "unit_price": 2.5, "discounted_price": 2.25}}
 HOSTILE: list[Any] = [
     None, True, 0, -1, 200, 10**400, 1.5, "", "x" * 100_000, "\x00\x1b[31m\u202e", "../../x", "a b", "é" * 300, [], {}, [[]],
     [None] * 100, {"id": "p2"}, KEY, "NaN", "9999-99-99", "2026-03-01T12:00:00", "0001-01-01T00:00:00+14:00", "\ud800",
@@ -93,13 +109,15 @@ def _somewhere(value: Any, chance: random.Random) -> tuple[Any, Any]:
 
 
 async def _one(chance: random.Random, part: Part, endings: Counter[str], seed: int) -> None:
-    body, status = mutate(chance.choice([ENVELOPE, ENVELOPE, LIST]), chance), chance.choice(STATUSES)
+    body, status = mutate(chance.choice([ENVELOPE, ENVELOPE, LIST, BILL, QUOTE]), chance), chance.choice(STATUSES)
     transport = httpx.MockTransport(lambda _: httpx.Response(status, stream=httpx.ByteStream(body)))
     client = WaveSpeedClient("https://api.example", KEY, transport=transport)
     calls: list[tuple[str, Callable[[], Any]]] = [
         ("submit", lambda: client.submit("m/m", {"prompt": "x"})),
         ("result", lambda: client.result("p1")),
         ("list", lambda: client.list_predictions(page=1, model="m/m", created_after=NOON, created_before=NOON)),
+        ("bill", lambda: client.list_charges(page=1, start_time=NOON, end_time=NOON)),
+        ("price", lambda: client.quote("m/m", {"prompt": "x"})),
     ]
     for name, call in calls:
         try:
@@ -119,6 +137,8 @@ async def _one(chance: random.Random, part: Part, endings: Counter[str], seed: i
                 told = answer.said
             elif name == "result" and answer.is_final:
                 finish_of(answer)
+            elif isinstance(answer, Price) and not 0 < answer.microusd <= MAX_PRICE_USD * MICROUSD_PER_USD:
+                part.problems.append(f"seed {seed}: a price of {answer.microusd} micro-dollars is believed")
         if KEY in told:
             part.problems.append(f"seed {seed}: {name} shows the key")
         if name == "submit" and not told.isprintable():
@@ -134,7 +154,7 @@ def _judge(ended: Ended, status: int, part: Part, seed: int) -> None:
 
 
 def run(count: int = 5_000, seed: int = 1) -> Part:
-    """So many replies, each to three calls."""
+    """So many replies, each to five calls."""
     began = time.monotonic()
     part = Part("mutated replies")
     endings: Counter[str] = Counter()

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ class Stage:
             "ANIMATIC_STARTS_PER_MINUTE": "5000",
             "ANIMATIC_MAX_IN_FLIGHT": "2",
             "ANIMATIC_POLL_FLOOR_S": "0.1",
+            "ANIMATIC_NEW_LEDGER": datetime.now(UTC).date().isoformat(),  # nobody is there to be asked
         }
 
 
@@ -74,7 +76,7 @@ def write_manifest(place: Path, tag: str) -> None:
 
 
 def start(on: Stage, place: Path) -> "subprocess.Popen[str]":
-    command = [*ANIMATIC, "run", "shots.csv", "--results", "out.parquet", "--json", "--debug"]
+    command = [*ANIMATIC, "run", "shots.csv", "--results", "out.parquet", "--json", "--debug", "--max-usd", "40"]
     log = (place / "stderr.txt").open("a")
     return subprocess.Popen(
         command,

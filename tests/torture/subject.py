@@ -83,8 +83,8 @@ async def run_subject(place: Place, url: str, run_id: str, key: str = KEY, **mor
         await desk.do(require_sound)
         await desk.do(operations.begin_run, run_id, uri, socket.gethostname(), os.getpid())
         async with WaveSpeedClient(url, key) as client:
-            give_up_s = more.get("give_up_s", GIVE_UP_S)
-            settling = Settling(desk, client, place.ledger, PROVIDER, run_id, SETTLE_S, give_up_s)
+            give_up_s, settle_s = more.get("give_up_s", GIVE_UP_S), more.pop("settle_s", SETTLE_S)
+            settling = Settling(desk, client, place.ledger, PROVIDER, run_id, settle_s, give_up_s)
             await settling.settle()
             plan = await plan_of(desk, uri, manifest, run_id, BuyingPolicy())
             projection = Projection(plan, run_id, desk)
@@ -92,9 +92,7 @@ async def run_subject(place: Place, url: str, run_id: str, key: str = KEY, **mor
             tally = Tally()
             usual = {"poll_floor_s": 0.03, "take_deadline_s": 20.0, "not_found_grace_s": 0.3}
             terms = Terms(run_id, PROVIDER, Limits(5_000, 100), **(usual | more))
-            shoot = Shoot(
-                terms, client, desk, receipts, tally, note_intents=functools.partial(note_intents, desk.path)
-            )
+            shoot = Shoot(terms, client, desk, receipts, tally, note_intents=functools.partial(note_intents, desk.path))
             await shoot.prepare()
             try:
                 await shoot.shoot(list(plan.takes_to_do()))

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from animatic.ledger.desk import LedgerDesk
 from animatic.sandbox.witness import read_witness
 from torture.canary import search
 from torture.matrix import company, connection, disk, evidence, held, inputs, listing, money, refusals, scenarios
@@ -33,7 +34,9 @@ async def _play(name: str) -> Part:
     part = Part(name, points=1)
     folder = Path(tempfile.mkdtemp(prefix="animatic-case-"))
     try:
-        part.faults_fired += await asyncio.wait_for(CASES[name][2](Set(folder)), 90)
+        place = Set(folder)
+        part.faults_fired += await asyncio.wait_for(CASES[name][2](place), 90)
+        await _count_the_money(place)
         if not part.faults_fired:
             part.problems.append(f"{name}: its fault did not fire")
     except Exception as error:  # noqa: BLE001 - whatever it is, the case is red
@@ -42,6 +45,13 @@ async def _play(name: str) -> Part:
     part.accepted = sum(len(read_witness(each.parent)) for each in folder.glob("*/accepted.jsonl"))
     shutil.rmtree(folder, ignore_errors=True)
     return part
+
+
+async def _count_the_money(place: Set) -> None:
+    """Once more at the end, whatever the case did by itself; `Set.run` does it after each run."""
+    if place.ledger.is_file():
+        with LedgerDesk(f"sqlite:///{place.ledger}", may_be_restored=True) as desk:
+            await desk.do(place.require_sound_money)
 
 
 def run(names: Sequence[str] | None = None) -> Part:

@@ -118,7 +118,9 @@ _list_case("a list that shows what lies outside of the window", NEVER, _outside)
 _list_case("a list without a prediction that is known to be there", NEVER, _without_the_known)
 
 
-@case("list", "an empty list of an account of which nothing is known", "it proves no absence; what is bought later does")
+@case(
+    "list", "an empty list of an account of which nothing is known", "it proves no absence; what is bought later does"
+)
 async def _nothing_known(place: Set) -> bool:
     takes = place.takes("[sandbox:reset-before] never accepted")
     async with place.sandbox(clock_offset_s=-LONG_AGO_S):
@@ -195,7 +197,10 @@ async def _inputs_in_the_result(place: Set) -> bool:
             (inputs,) = [dict(each.inputs) for each in place.accepted if each.id == told["data"]["id"]]
             return told | {"data": told["data"] | {"input": inputs}}
 
-        takes, liar = place.takes("[sandbox:lost-reply] one", "[sandbox:lost-reply] two"), Liar(after={RESULT: with_input})
+        takes, liar = (
+            place.takes("[sandbox:lost-reply] one", "[sandbox:lost-reply] two"),
+            Liar(after={RESULT: with_input}),
+        )
         await place.run(takes, client={"transport": liar})
         found = [record and record.prediction_id for record in await place.records(takes)]
         assert await place.states(takes) == ["completed"] * 2
@@ -231,12 +236,11 @@ async def _only_on_the_bill(place: Set) -> bool:
 @case("list", "somebody else buys on the account meanwhile", "what is theirs is an orphan, and settles nothing of ours")
 async def _others(place: Set) -> bool:
     takes = place.takes("known", "[sandbox:reset-before] never accepted")
-    async with place.sandbox(clock_offset_s=-LONG_AGO_S):
-        async with WaveSpeedClient(place.url, KEY) as elsewhere:
-            inputs = {"prompt": "theirs", "image": STILL, "aspect_ratio": "16:9", "duration": "5s"}
-            await place.run(takes)
-            foreign = (await elsewhere.submit(DEFAULT_MODEL, inputs)).prediction_id or ""
-            place.foreign.add(foreign)
+    async with place.sandbox(clock_offset_s=-LONG_AGO_S), WaveSpeedClient(place.url, KEY) as elsewhere:
+        inputs = {"prompt": "theirs", "image": STILL, "aspect_ratio": "16:9", "duration": "5s"}
+        await place.run(takes)
+        foreign = (await elsewhere.submit(DEFAULT_MODEL, inputs)).prediction_id or ""
+        place.foreign.add(foreign)
     async with place.sandbox():
         for _ in range(2):
             await read_list(place)

@@ -105,7 +105,9 @@ async def _dead_upload(place: Set) -> bool:
         away, liar = place.folder / "away.png", Liar(before={SUBMIT: lose_the_still})
         await place.run(takes, client={"transport": liar})
         url = place.accepted[0].inputs["image"]
-        away.rename(place.folder / "sandbox" / "uploads" / url.rpartition("/")[2])  # there for whoever asks, not for them
+        away.rename(
+            place.folder / "sandbox" / "uploads" / url.rpartition("/")[2]
+        )  # there for whoever asks, not for them
         (record,) = await place.records(takes)
         assert record is not None
         assert (record.state.value, record.error_code) == ("failed", 1402)
@@ -157,4 +159,3 @@ async def _taken_out(place: Set) -> bool:
         assert [each.fingerprint for each in dropped] == [gone.fingerprint], (dropped, elsewhere)
         assert not elsewhere
     return dropped[0].state in {"unknown", "held"} and len(place.accepted) == 1
-

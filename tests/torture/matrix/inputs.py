@@ -68,19 +68,26 @@ async def _edited(place: Set) -> bool:
         return place.bought == {"one": 1, "two": 1, "three": 1, "zero": 1}
 
 
-@case("input", "blanks at the end, other line ends, a signed URL", "it is the same take, bought once, and sent as written")
+@case(
+    "input", "blanks at the end, other line ends, a signed URL", "it is the same take, bought once, and sent as written"
+)
 async def _spelled_otherwise(place: Set) -> bool:
     signed = "?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=me&X-Amz-Signature="
     rows = [
         (f"{STILL}{signed}one", "pan\nleft, caf\u00e9"),
         (f"{STILL}{signed}two", "pan\r\nleft, cafe\u0301  \n"),
-        (f"{STILL.replace('https://stills.example', 'HTTPS://STILLS.EXAMPLE:443')}#x", "\ufeffpan\nleft, caf\u00e9\u200b"),
+        (
+            f"{STILL.replace('https://stills.example', 'HTTPS://STILLS.EXAMPLE:443')}#x",
+            "\ufeffpan\nleft, caf\u00e9\u200b",
+        ),
     ]
     async with place.sandbox():
         takes = [
             take
             for still, prompt in rows
-            for take in takes_of(Shot(1, "s1", "matrix", still, still, prompt, DEFAULT_MODEL, "16:9", "5s", 1), PROVIDER)
+            for take in takes_of(
+                Shot(1, "s1", "matrix", still, still, prompt, DEFAULT_MODEL, "16:9", "5s", 1), PROVIDER
+            )
         ]
         assert len({take.fingerprint for take in takes}) == 1
         for take in takes:

@@ -97,9 +97,7 @@ class Liar(httpx.AsyncBaseTransport):
         if isinstance(told, httpx.Response):
             return told
         body = body if told is None else json.dumps(told).encode()
-        return httpx.Response(
-            response.status_code, stream=httpx.ByteStream(body), extensions=dict(response.extensions)
-        )
+        return httpx.Response(response.status_code, stream=httpx.ByteStream(body), extensions=dict(response.extensions))
 
     async def aclose(self) -> None:
         """Close every connection; it may be used again by another client."""

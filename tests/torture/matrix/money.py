@@ -73,7 +73,11 @@ async def _free(place: Set) -> bool:
         return liar.lied[PRICE] > 0
 
 
-@case("money", "the price goes away during a run with a limit", "on at the last quote for a while, then the rest is pending")
+@case(
+    "money",
+    "the price goes away during a run with a limit",
+    "on at the last quote for a while, then the rest is pending",
+)
 async def _price_goes_away(place: Set) -> bool:
     async with place.sandbox(inference_s=0.3):
         takes = place.takes(*(f"take {number}" for number in range(8)))

@@ -58,7 +58,6 @@ class Set:
         self.url = ""
         self.foreign: set[str] = set()
         """Predictions that somebody else bought on the account: no ledger of ours knows what they cost."""
-        self.runs_checked = 0
         self._running = self._runs = 0
 
     @contextlib.asynccontextmanager
@@ -134,21 +133,21 @@ class Set:
                 if local := [take.shot.still for take in takes if take.shot.is_local]:
                     shoot.know_uploads(await uploads.find(local))
                 await shoot.shoot(takes)
-                await self._require_the_tally_to_be_the_ledgers(desk, ran)
+                await self.require_the_tally_to_be_the_ledgers(desk, ran)
                 ran.settled = await settling.settle()
                 free = {*ran.settled.adopted, *ran.settled.absent}
                 shoot.tally.reserved = await desk.do(operations.reserved_by, run_id)
                 await shoot.shoot([take for take in takes if take.fingerprint in free])
             except AnimaticError as error:
                 ran.error = error
-            await self._require_the_tally_to_be_the_ledgers(desk, ran)
+            await self.require_the_tally_to_be_the_ledgers(desk, ran)
             self._running -= 1
             if not self._running:
                 await desk.do(self.require_sound_money)
         return ran
 
     @staticmethod
-    async def _require_the_tally_to_be_the_ledgers(desk: LedgerDesk, ran: Ran) -> None:
+    async def require_the_tally_to_be_the_ledgers(desk: LedgerDesk, ran: Ran) -> None:
         """What a run shows to have reserved is what the ledger says that it has."""
         said, known = ran.tally.reserved, await desk.do(operations.reserved_by, ran.run_id)
         assert said == known, f"the run says that it has reserved {said}, and the ledger {known}"
@@ -163,7 +162,9 @@ class Set:
         counting = [row for row in attempts if State(row.state) in PAID | {State.SUBMITTING}]
         in_ledger = sum(row.quoted_microusd or 0 for row in counting)
         unpriced = sum(row.quoted_microusd is None for row in counting)
-        reserved = Reserved(*db.execute(sa.select(sa.func.sum(RUN.c.committed_microusd), sa.func.sum(RUN.c.unpriced))).one())
+        reserved = Reserved(
+            *db.execute(sa.select(sa.func.sum(RUN.c.committed_microusd), sa.func.sum(RUN.c.unpriced))).one()
+        )
         assert reserved == (in_ledger, unpriced), f"runs have reserved {reserved}, attempts {in_ledger} and {unpriced}"
         charged = sum(
             microusd(each.price_usd)
@@ -174,7 +175,6 @@ class Set:
         assert unpriced or in_ledger >= charged, f"{in_ledger} micro-dollars in the ledger, {charged} were charged"
         is_all_known = {row.state for row in counting} <= {"submitted", "completed", "failed"}
         assert unpriced or not is_all_known or in_ledger == charged, f"{in_ledger} in the ledger, {charged} charged"
-        self.runs_checked += 1
 
     async def records(self, takes: Sequence[Take]) -> list[Record | None]:
         with LedgerDesk(f"sqlite:///{self.ledger}") as desk:

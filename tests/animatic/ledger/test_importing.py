@@ -1,0 +1,142 @@
+"""What results tables know is taken over, and never over what the ledger knows itself."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from animatic.ledger import importing
+from animatic.ledger.place import note_intents, noted_intents
+from animatic.shots import digest, fingerprint, verbatim
+from animatic.takes import State
+
+PROVIDER = "https://api.wavespeed.ai"
+WRITTEN = "https://API.wavespeed.ai"
+STILL = "https://stills.example/a.png"
+MOMENT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SHOT = {"model": "wavespeed-ai/veo2-i2v", "aspect_ratio": "16:9", "duration": "5s"}
+URI = "file:///film/out.parquet"
+
+
+def take_of(prompt: str = "push in", provider: str = PROVIDER) -> str:
+    return fingerprint(provider=provider, still=STILL, prompt=prompt, take=1, **SHOT)
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    """A row of a results table: a completed take."""
+    return {
+        **SHOT,
+        "image": STILL,
+        "prompt": "push in",
+        "take": 1,
+        "status": "completed",
+        "fingerprint": take_of(),
+        "attempts": 1,
+        "run_id": "run-9",
+        "outputs": ["https://cdn.example/1.mp4"],
+        "has_nsfw_contents": [False],
+        "inference_ms": 4_000,
+        "prediction_id": "p-1",
+        "prediction_status": "completed",
+        "prediction_model": None,
+        "error_code": None,
+        "error": None,
+        "submitted_at": MOMENT,
+        "completed_at": MOMENT,
+        "created_at": MOMENT,
+        "polls": 3,
+        "quoted_usd": Decimal("2.500000"),
+    } | changes
+
+
+async def take_over(ledger: Any, *rows: dict[str, Any]) -> importing.Imported:
+    return await ledger.desk.do(importing.take_over, PROVIDER, WRITTEN, URI, rows)
+
+
+async def counts(ledger: Any, *rows: dict[str, Any]) -> dict[str, int]:
+    return dict((await take_over(ledger, *rows)).counts)
+
+
+async def test_a_completed_take_is_known_with_all_that_the_table_says(ledger: Any) -> None:
+    assert await counts(ledger, row()) == {"taken over": 1}
+    found = await ledger.find(take_of())
+    assert (found.standing.state, found.prediction_id) == (State.COMPLETED, "p-1")
+    assert await counts(ledger, row()) == {"known already": 1}
+    assert await ledger.committed_usd("run-9") == 2.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({"status": "failed", "outputs": None, "has_nsfw_contents": None, "error_code": 5003}, State.FAILED),
+        ({"status": "rejected", "attempts": 0, "prediction_id": None, "outputs": None}, State.REJECTED),
+        ({"status": "pending", "outputs": None}, State.SUBMITTED),
+        ({"status": "unknown", "prediction_id": None, "outputs": None, "submitted_at": None}, State.UNKNOWN),
+        ({"status": "held", "prediction_id": None, "outputs": None}, State.HELD),
+        ({"status": "held", "error_code": 404, "outputs": None}, State.HELD),
+        ({"status": "held", "outputs": None, "completed_at": None, "created_at": None}, State.HELD),
+    ],
+)
+async def test_every_status_that_may_have_cost_money_is_taken_over(
+    ledger: Any, changes: dict[str, Any], state: State
+) -> None:
+    assert await counts(ledger, row(**changes)) == {"taken over": 1}
+    assert (await ledger.find(take_of())).standing.state is state
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": "invalid"},
+        {"status": "nonsense"},
+        {"fingerprint": None},
+        {"fingerprint": "short"},
+        {"status": "pending", "attempts": 0},
+        {"status": "pending", "prediction_id": None},
+    ],
+)
+async def test_a_row_for_which_nothing_was_bought_says_nothing(ledger: Any, changes: dict[str, Any]) -> None:
+    assert await counts(ledger, row(**changes)) == {"not bought": 1}
+
+
+async def test_a_take_of_another_provider_is_passed_over(ledger: Any) -> None:
+    other = row(fingerprint=take_of(provider="http://127.0.0.1:8787"))
+    assert await counts(ledger, other) == {"of another provider": 1}
+
+
+async def test_a_table_from_before_the_canonical_form_is_understood(ledger: Any) -> None:
+    prompt = "push in\r\n"
+    old = digest(verbatim(provider=WRITTEN, still=STILL, prompt=prompt, **SHOT), 1).hex()
+    assert await counts(ledger, row(prompt=prompt, fingerprint=old)) == {"taken over": 1}
+    assert (await ledger.find(take_of())).standing.state is State.COMPLETED
+    assert ledger.rows("SELECT fingerprint, take FROM alias") == [(old, take_of())]
+
+
+async def test_a_local_still_is_known_by_the_fingerprint_that_the_table_names(ledger: Any) -> None:
+    assert await counts(ledger, row(image="stills/a.png", fingerprint="e" * 64)) == {"taken over": 1}
+    assert (await ledger.find("e" * 64)).standing.state is State.COMPLETED
+
+
+async def test_a_prediction_of_another_take_is_told_and_not_taken(ledger: Any) -> None:
+    done = await take_over(ledger, row(), row(prompt="pull back", fingerprint=take_of("pull back")))
+    assert dict(done.counts) == {"taken over": 1, "in conflict": 1}
+    assert done.conflicts == [f"take {take_of('pull back')[:12]}: its prediction p-1 belongs to take {take_of()[:12]}"]
+    both = importing.Imported()
+    both.add(done)
+    both.add(done)
+    assert (both.counts["in conflict"], len(both.conflicts)) == (2, 2)
+
+
+async def test_a_price_that_the_table_does_not_know_is_not_nothing(ledger: Any) -> None:
+    await take_over(ledger, row(quoted_usd=None, run_id=None))
+    reserved = await ledger.do("reserved_by", "imported")
+    assert (reserved.cost_microusd, reserved.unpriced, reserved.known_microusd) == (0, 1, None)
+
+
+async def test_a_restored_ledger_is_complete_once_somebody_says_so(ledger: Any) -> None:
+    await ledger.buy()
+    note_intents(ledger.path, 7)
+    assert await ledger.desk.do(importing.declare_complete, noted_intents(ledger.path)) == 6
+    assert await ledger.desk.do(importing.declare_complete, noted_intents(ledger.path)) == 0
+    assert ledger.rows("SELECT value FROM meta WHERE name = 'intents'") == [("7",)]

@@ -1,0 +1,94 @@
+"""What `ledger show` reads: which shots asked for which takes, and every attempt at them."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from animatic.ledger import aliases, planned
+from animatic.ledger.planned import Asked, Request
+from animatic.takes import State
+
+HERO, WIDE = "a" * 64, "b" * 64
+SHOTS = "file:///film/shots.csv"
+
+
+def asked(fingerprint: str = HERO, row: int = 1, shot_id: str = "hero", take: int = 1) -> Asked:
+    return Asked(row, take, "shots", shot_id, fingerprint)
+
+
+async def test_a_manifest_is_known_by_what_it_held_when_it_was_last_planned(ledger: Any) -> None:
+    assert await ledger.desk.do(planned.content_of, SHOTS) is None
+    await ledger.desk.do(planned.add, SHOTS, [asked()])
+    assert not await ledger.desk.do(planned.content_of, SHOTS)
+    await ledger.desk.do(planned.finish, SHOTS, "hash")
+    assert await ledger.desk.do(planned.content_of, SHOTS) == "hash"
+
+
+async def test_what_is_there_already_is_written_once(ledger: Any) -> None:
+    for _ in range(2):
+        await ledger.desk.do(planned.add, SHOTS, [asked(), asked(WIDE, 2, "wide")])
+    assert ledger.rows("SELECT count(*) FROM planned") == [(2,)]
+
+
+async def test_a_shot_has_every_take_that_it_ever_asked_for_oldest_first(ledger: Any) -> None:
+    await ledger.desk.do(planned.add, SHOTS, [asked()])
+    await ledger.desk.do(planned.add, SHOTS, [asked(WIDE), asked(WIDE, row=7)])
+    takes = await ledger.desk.do(planned.takes_of_shot, "hero", SHOTS)
+    assert [(each["fingerprint"], each["row"], each["manifest"]) for each in takes] == [
+        (HERO, 1, SHOTS),
+        (WIDE, 1, SHOTS),
+    ]
+    assert await ledger.desk.do(planned.takes_of_shot, "hero", "file:///film/other.csv") == []
+
+
+async def test_shots_of_one_name_in_two_manifests_are_told_apart(ledger: Any) -> None:
+    other = "file:///film/other.csv"
+    await ledger.desk.do(planned.add, SHOTS, [asked()])
+    await ledger.desk.do(planned.add, other, [asked(WIDE)])
+    assert await ledger.desk.do(planned.manifests_with, "hero") == sorted([SHOTS, other])
+    assert await ledger.desk.do(planned.manifests_with, "nobody") == []
+
+
+async def test_a_take_is_found_by_the_start_of_any_fingerprint_that_it_had(ledger: Any) -> None:
+    await ledger.buy(HERO)
+    await ledger.desk.do(planned.add, SHOTS, [asked(WIDE)])
+    await ledger.desk.do(aliases.add, "c" * 64, HERO)
+    for start, found in (("a" * 8, [HERO]), ("b" * 12, [WIDE]), ("c" * 64, [HERO]), ("d" * 8, []), ("a" * 7, [])):
+        assert await ledger.desk.do(planned.takes_beginning, start) == found
+    assert await ledger.desk.do(planned.takes_beginning, "%%%%%%%%") == []
+
+
+async def test_every_attempt_is_shown_oldest_first(ledger: Any) -> None:
+    first = await ledger.buy(HERO)
+    await ledger.finish(first, state=State.FAILED, error_code=5003, error="it failed", outputs=None)
+    assert await ledger.desk.do(planned.is_new, "elsewhere")
+    assert not await ledger.desk.do(planned.is_new, "sandbox")
+    (attempt,) = await ledger.desk.do(planned.attempts_at, HERO)
+    assert (attempt["state"], attempt["quoted_microusd"], attempt["error"]) == ("failed", 2_500_000, "it failed")
+    assert attempt["submitted_at"].tzinfo is UTC
+    assert attempt["submitted_at"] <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_found"),
+    [({}, True), ({"prompt": "pull back"}, False), ({"duration": "8s"}, False), ({"take": 2}, False)],
+)
+async def test_what_was_bought_before_is_known_by_all_but_its_still(
+    ledger: Any, changes: dict[str, Any], is_found: bool
+) -> None:
+    request = {"prompt": "push in \r\n", "aspect_ratio": "16:9", "duration": "5s", "take": 1, "image": "https://a/b"}
+    await ledger.buy(HERO, request=json.dumps(request))
+    await ledger.intend(WIDE, request=json.dumps(request | {"prompt": "pull back"}))  # nobody knows yet
+    wanted = {
+        "model": "wavespeed-ai/veo2-i2v",
+        "prompt": "push in",
+        "aspect_ratio": "16:9",
+        "duration": "5s",
+        "take": 1,
+    }
+    asked_for = Request(**(wanted | changes))
+    found = await ledger.desk.do(planned.bought_among, "sandbox", {asked_for})
+    assert found == ({asked_for} if is_found else set())
+    assert await ledger.desk.do(planned.bought_among, "elsewhere", {asked_for}) == set()
