@@ -118,14 +118,14 @@ def _renumber(db: sa.Connection, take: str, moving: list[Any], staying: Mapping[
 
 def _make_take(db: sa.Connection, take: str, olds: list[str]) -> None:
     """Make the take's own row, from the first of its aliases, under the provider's canonical name."""
-    for old in olds:
-        row = db.exec_driver_sql(
-            "SELECT provider, model, duration, request FROM take WHERE fingerprint = ?", (old,)
-        ).fetchone()
-        if row is not None:
-            db.exec_driver_sql(
-                "INSERT INTO take (fingerprint, provider, model, duration, request) VALUES (?, ?, ?, ?, ?) "
-                "ON CONFLICT (fingerprint) DO NOTHING",
-                (take, canonical_provider(row[0]), *row[1:]),
-            )
-            return
+    marks = ",".join("?" * len(olds))
+    row = db.exec_driver_sql(
+        f"SELECT provider, model, duration, request FROM take WHERE fingerprint IN ({marks}) "  # noqa: S608 - our own text
+        "ORDER BY fingerprint LIMIT 1",
+        tuple(olds),
+    ).one()  # an attempt belongs to one of them
+    db.exec_driver_sql(
+        "INSERT INTO take (fingerprint, provider, model, duration, request) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (fingerprint) DO NOTHING",
+        (take, canonical_provider(row[0]), *row[1:]),
+    )

@@ -55,6 +55,7 @@ def take_over(
     done = Imported()
     for row in rows:
         done.counts[_take_over(db, provider, written_provider, uri, row, done)] += 1
+    aliases.join(db)
     return done
 
 

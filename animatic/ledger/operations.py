@@ -152,12 +152,10 @@ def _newest(db: sa.Connection, fingerprint: str, run_id: str) -> _Newest | None:
     tries = ATTEMPTS_OF.run(db, {"of_take": fingerprint}).fetchall()
     if not tries:
         return None
-    own = [row for row in tries if row[6] == fingerprint]
+    own = [row for row in tries if row[6] == fingerprint] or tries
     apart = [row for row in tries if row[6] != fingerprint and State(row[2]) in LIVE]
-    if apart and not (own and State(own[-1][2]) in LIVE):
+    if apart and State(own[-1][2]) not in LIVE:
         own = apart[-1:]  # an alias with an attempt of its own: while it is live, the take is not bought
-    if not own:
-        return None
     attempt_id, attempt_no, *_ = own[-1]
     run_no = _run_no(db, run_id)
     standing = standing_of([(State(row[2]), row[3], row[4], row[5]) for row in own], run_id, run_no)

@@ -282,3 +282,18 @@ async def test_a_person_can_settle_what_stays_under_its_old_name(old: Any, said:
     states = {attempt_id: state for attempt_id, (_, _, state) in attempts(ledger).items()}
     became = {"adopt": "submitted", "absent": "absent", "abandon": "failed"}
     assert states == {1: became[said], 2: "submitted"}
+
+
+async def test_when_the_takes_own_fails_the_other_open_one_still_forbids_to_buy(old: Any) -> None:
+    ledger = await old(("push in ", [State.SUBMITTED]), ("push in  ", [State.UNKNOWN]))
+    take = take_of("push in")
+    await ledger.finish(1, state=State.FAILED, outputs=(), error_code=5003, error="it failed")
+    assert (await ledger.find(take)).state is State.UNKNOWN
+    with pytest.raises(TakenError):
+        await ledger.intend(take, policy=BuyingPolicy(retry_failed=True, attempts=9))
+
+
+async def test_an_open_alias_says_nothing_about_other_takes(old: Any) -> None:
+    ledger = await old(("push in ", [State.SUBMITTED]), ("push in  ", [State.UNKNOWN]))
+    standing, attempt_id = await standing_in_bulk(ledger, take_of("pull back"))
+    assert (standing.state, attempt_id) == (None, 0)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from animatic.errors import TakenError
 from animatic.ledger import importing
 from animatic.ledger.place import note_intents, noted_intents
 from animatic.shots import digest, fingerprint, verbatim
@@ -113,6 +114,16 @@ async def test_a_table_from_before_the_canonical_form_is_understood(ledger: Any)
     assert ledger.rows("SELECT fingerprint, take FROM alias") == [(old, take_of())]
 
 
+async def test_a_take_that_the_ledger_knows_by_its_old_name_is_known(ledger: Any) -> None:
+    prompt = "push in\r\n"
+    old = digest(verbatim(provider=WRITTEN, still=STILL, prompt=prompt, **SHOT), 1).hex()
+    await ledger.buy(old, provider=PROVIDER)
+    assert await counts(ledger, row(prompt=prompt, fingerprint=old)) == {"known already": 1}
+    assert (await ledger.find(take_of())).standing.state is State.SUBMITTED
+    with pytest.raises(TakenError):
+        await ledger.intend(take_of())
+
+
 async def test_a_local_still_is_known_by_the_fingerprint_that_the_table_names(ledger: Any) -> None:
     assert await counts(ledger, row(image="stills/a.png", fingerprint="e" * 64)) == {"taken over": 1}
     assert (await ledger.find("e" * 64)).standing.state is State.COMPLETED
@@ -126,6 +137,12 @@ async def test_a_prediction_of_another_take_is_told_and_not_taken(ledger: Any) -
     both.add(done)
     both.add(done)
     assert (both.counts["in conflict"], len(both.conflicts)) == (2, 2)
+
+
+async def test_what_a_run_bought_counts_once_for_that_run(ledger: Any) -> None:
+    await take_over(ledger, row(), row(prompt="pull back", fingerprint=take_of("pull back"), prediction_id="p-2"))
+    await take_over(ledger, row())
+    assert await ledger.committed_usd("run-9") == 5.0
 
 
 async def test_a_price_that_the_table_does_not_know_is_not_nothing(ledger: Any) -> None:

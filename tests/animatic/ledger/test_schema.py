@@ -12,9 +12,10 @@ import pytest
 import sqlalchemy as sa
 
 from animatic.errors import LedgerUnusableError, LedgerVersionError, SettingsError
+from animatic.ledger import migrate, schema
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.liveness import runs_folder
-from animatic.ledger.schema import SCHEMA_VERSION, open_engine, require_sound, sqlite_path
+from animatic.ledger.schema import ALEMBIC_VERSION, SCHEMA_VERSION, open_engine, require_sound, sqlite_path
 from animatic.takes import LIVE, State
 from tests.animatic.ledger.old_ledgers import OLD, write
 
@@ -232,6 +233,33 @@ def test_a_migrated_ledger_has_exactly_the_shape_of_a_new_one(path: Path, versio
     assert rows(path, "SELECT version_num FROM alembic_version") == rows(new, "SELECT version_num FROM alembic_version")
     assert rows(path, "PRAGMA integrity_check") == [("ok",)]
     assert rows(path, "PRAGMA foreign_key_check") == []
+
+
+def test_the_migrations_from_nothing_make_exactly_the_shape_of_a_new_ledger(path: Path) -> None:
+    new = path.with_name("new.sqlite")
+    opened(new).dispose()
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.begin() as db:
+        ALEMBIC_VERSION.create(db)
+        migrate.upgrade(db, 0)
+    engine.dispose()
+    assert shape(path) == shape(new)
+
+
+def test_a_file_with_a_meta_table_and_no_version_becomes_a_ledger(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE meta (name TEXT NOT NULL CONSTRAINT pk_meta PRIMARY KEY, value TEXT NOT NULL)")
+    opened(path).dispose()
+    assert rows(path, "SELECT value FROM meta WHERE name = 'schema_version'") == [("4",)]
+
+
+def test_a_ledger_that_another_process_has_migrated_meanwhile_is_left_as_it_is(path: Path) -> None:
+    opened(path).dispose()
+    before = path.read_bytes()
+    engine = sa.create_engine(f"sqlite:///{path}")
+    schema._migrate(engine, path)
+    engine.dispose()
+    assert path.read_bytes() == before
 
 
 def test_what_holds_shapes_together_sees_every_part(path: Path) -> None:
