@@ -35,7 +35,7 @@ def main() -> int:
     add(
         "parts",
         nargs="*",
-        help=f"{', '.join(QUICK + LONG)}; all; page: write the page only",
+        help=f"{', '.join(QUICK + LONG)}; against; all; page: write the page only",
     )
     add("--code", type=Path, default=ROOT, help="the animatic to measure: a checkout, whose packages come first")
     add("--only", type=lambda text: tuple(text.split(",")), default=(), help="contenders, by commas")
@@ -44,10 +44,11 @@ def main() -> int:
     add("--median-s", type=float)
     add("--rounds", type=int)
     add("--rows", type=lambda text: tuple(map(int, text.split(","))), default=(), help="sizes, by commas")
+    add("--against", type=Path, help="part `against`: the checkout to compare with")
     add("--dry", action="store_true", help="write nothing")
     add("--keep", type=Path, help="a folder to work in, which stays")
     told = parser.parse_args()
-    sizes = Sizes(told.only, told.takes, told.in_flight, told.median_s, told.rounds, told.rows)
+    sizes = Sizes(told.only, told.takes, told.in_flight, told.median_s, told.rounds, told.rows, told.against)
     parts = [*QUICK, *LONG] if told.parts == ["all"] else told.parts or list(QUICK)
     with tempfile.TemporaryDirectory(prefix="animatic-bench-") as name:
         studio = Studio(told.keep or Path(name), told.code.resolve())

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -167,6 +168,8 @@ class Studio:
                 "ANIMATIC_MAX_IN_FLIGHT": str(account.in_flight),
                 "ANIMATIC_POLL_FLOOR_S": f"{account.floor_s:.3f}",
             }
+            if "ANIMATIC_NEW_LEDGER" in (self.code / "animatic" / "settings.py").read_text():
+                told["ANIMATIC_NEW_LEDGER"] = datetime.now(UTC).date().isoformat()
             command = [
                 sys.executable,
                 "-m",

@@ -1,6 +1,7 @@
 """How large a part is: what the command line may make smaller. What is None is the part's own."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -14,6 +15,7 @@ class Sizes:
     median_s: float | None = None
     rounds: int | None = None
     rows: tuple[int, ...] = ()
+    against: Path | None = None
 
     @property
     def are_changed(self) -> bool:
