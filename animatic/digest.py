@@ -6,7 +6,7 @@ pandas is imported when there is something to sum up: a run must not wait for it
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,7 @@ class Digest:
         orphans: predictions of the account, found while reconciling, that belong to no take.
         dropped: open takes that dead runs of this manifest left and that are not in it any more.
         open_elsewhere: open takes of the same provider that runs of other manifests left.
+        made_by: takes that another model made than was asked for, by what made them and what was asked for.
         expired, expiring: completed takes whose output URLs are dead, or die within a day.
         stopped_by: why the run stopped early, if it did.
     """
@@ -60,6 +61,7 @@ class Digest:
     open_elsewhere: Sequence[Open] = ()
     expired: int = 0
     expiring: int = 0
+    made_by: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     stopped_by: str | None = None
     is_interrupted: bool = False
 
@@ -136,6 +138,11 @@ class Digest:
         """What else a person should read, one line each."""
         lines = open_lines(self.dropped, "is not in this manifest any more")
         lines += open_lines(self.open_elsewhere, "")
+        lines += [
+            f"another model: {count:,} takes were made by {one_line(found, 200)}, not by {one_line(asked, 200)} "
+            "(column prediction_model)"
+            for (found, asked), count in list(self.made_by.items())[:MOST_OPEN_SHOWN]
+        ]
         if self.expired:
             lines.append(
                 f"expired: the output URLs of {self.expired:,} completed takes are dead; WaveSpeed deletes outputs "
@@ -212,6 +219,7 @@ def digest_of(  # noqa: PLR0913 - the parts of a digest
         open_elsewhere=open_elsewhere,
         expired=expired,
         expiring=expiring,
+        made_by=facts.made_by,
         stopped_by=stopped_by,
         is_interrupted=is_interrupted,
     )

@@ -353,6 +353,12 @@ def _absent_since(claim: Claim, scan: Scan) -> datetime | None:
     return scan.ended_at if scan.is_complete and scan.began_at >= claim.window_to else None
 
 
+def is_same_model(found: str, asked: str) -> bool:
+    """Whether a reply can mean the model that was asked for: replies may leave out the model, or its owner."""
+    found, asked = found.strip().lower(), asked.lower()
+    return not found or found == asked or ("/" not in found and found == asked.rpartition("/")[2])
+
+
 def _short(model: str) -> str:
     """A model's name without its owner, which lists may leave out."""
     return model.rpartition("/")[2].lower()

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
+from animatic.evidence import is_same_model
 from animatic.results import STATUSES, microusd_of
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
@@ -38,6 +39,7 @@ class Facts:
         counts: rows by status.
         cached: rows whose take was final before the run began.
         not_completed: the first rows that are not `completed`, at most 200, as plain values that survive JSON.
+        made_by: takes that another model made than was asked for, by what made them and what was asked for.
         names: for `storyboard` and `model` the texts that the codes of the columns stand for.
     """
 
@@ -47,6 +49,7 @@ class Facts:
     names: dict[str, dict[str | None, int]] = field(
         default_factory=lambda: {name: {} for name in ("storyboard", "model")}
     )
+    made_by: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
     _pieces: list[dict[str, NDArray[Any]]] = field(default_factory=list[dict[str, NDArray[Any]]])
 
     def add(self, table: pa.Table, is_first: NDArray[np.bool_]) -> None:
@@ -56,6 +59,7 @@ class Facts:
         self.cached += pc.sum(table["cached"]).as_py() or 0
         if len(self.not_completed) < MOST_ROWS_SHOWN:
             self.not_completed += not_completed(table, MOST_ROWS_SHOWN - len(self.not_completed))
+        self._note_models(table.filter(pa.array(is_first)))
         found: dict[str, Any] = {
             "storyboard": self._codes("storyboard", table["storyboard"]),
             "model": self._codes("model", table["model"]),
@@ -89,6 +93,13 @@ class Facts:
         now_us, until_us = (int(moment.timestamp() * 1_000_000) for moment in (now, now + within))
         is_dead = (at_us > 0) & (at_us <= now_us)
         return int(is_dead.sum()), int(((at_us > now_us) & (at_us <= until_us)).sum())
+
+    def _note_models(self, table: pa.Table) -> None:
+        odd = table.select(["prediction_model", "model"]).filter(
+            pc.fill_null(pc.not_equal(table["prediction_model"], table["model"]), False)
+        )
+        pairs = zip(odd["prediction_model"].to_pylist(), odd["model"].to_pylist(), strict=True)
+        self.made_by.update(pair for pair in pairs if not is_same_model(*pair))
 
     def _codes(self, name: str, texts: pa.ChunkedArray) -> NDArray[np.int32]:
         """Small numbers for texts, the same in every piece, in the order in which the texts first appear."""

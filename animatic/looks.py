@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from animatic.evidence import is_same_model
 from animatic.ledger.records import Finish
 from animatic.takes import State
 from animatic.wavespeed.wire import FINAL_STATUSES, Prediction
@@ -47,12 +48,6 @@ class Watched:
             return None
         self._odd_model = found
         return f"asked for {asked}, and the API says that {found[:200]} made it"
-
-
-def is_same_model(found: str, asked: str) -> bool:
-    """Whether a reply can mean the model that was asked for: replies may leave out the model, or its owner."""
-    found, asked = found.strip().lower(), asked.lower()
-    return not found or found == asked or ("/" not in found and found == asked.rpartition("/")[2])
 
 
 _RANKS = {"created": 1, "processing": 2, **dict.fromkeys(FINAL_STATUSES, 3)}

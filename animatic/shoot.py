@@ -31,12 +31,9 @@ from animatic.shots import Take
 from animatic.takes import Standing, State, Step, next_step
 from animatic.tally import Tally
 from animatic.terms import Terms
-from animatic.watch import WRITES_WITHIN_S, Watch
+from animatic.watch import UNREACHABLE, WRITES_WITHIN_S, Watch
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.endings import STATE_AFTER, Ended, Ending
-
-UNREACHABLE = 1402
-"""The code of a prediction that failed because the still could not be fetched. Source: WaveSpeed's page on codes."""
 
 MOST_REFUSALS_IN_A_ROW = 20
 LEAST_AT_HAND = 50
@@ -159,7 +156,6 @@ class Shoot:
                 if await self._do(step, take, record, log) is State.COMPLETED:
                     break  # as often as not the last that there is to know, without asking the ledger
                 record = await self._find(take)
-                await self._forget_unreachable(take, record)
             self.put_down([take])
         except Halted:
             return
@@ -192,12 +188,16 @@ class Shoot:
             self.tally.submitted(take.fingerprint)  # its reply was lost, then found
         async with self._gate.resumed() as leave:
             prediction_id, age_s = record.prediction_id or "", _age_s(record)
-            return await self._watch.see(take, record.attempt_id, prediction_id, log, age_s, is_over=leave)
+            state = await self._watch.see(take, record.attempt_id, prediction_id, log, age_s, is_over=leave)
+            await self._forget_unreachable(take, state)
+            return state
 
-    async def _forget_unreachable(self, take: Take, record: Record | None) -> None:
+    async def _forget_unreachable(self, take: Take, state: State | None) -> None:
         """Forget the upload of a still that WaveSpeed could not fetch: the next take that needs it uploads it again."""
-        is_unreachable = record is not None and (record.state, record.error_code) == (State.FAILED, UNREACHABLE)
-        if is_unreachable and record is not None and take.shot.is_local and self._forget_upload is not None:
+        if state is not State.FAILED or not take.shot.is_local or self._forget_upload is None:
+            return
+        record = await self._find(take)
+        if record is not None and record.error_code == UNREACHABLE:
             url = await self._forget_upload(take.shot.still, record.attempt_id)
             self._requests.forget_upload(take.shot.still, url)
 
@@ -243,7 +243,9 @@ class Shoot:
             attempt_id, prediction_id = bought
             log(f"{take.name}: submitted as {prediction_id}")
             self.tally.submitted(take.fingerprint)
-            return await self._watch.see(take, attempt_id, prediction_id, log, is_over=leave)
+            state = await self._watch.see(take, attempt_id, prediction_id, log, is_over=leave)
+            await self._forget_unreachable(take, state)
+            return state
 
     async def _make_ready(self, take: Take) -> None:
         """Everything that a submission needs and that may take long or fail.

@@ -34,6 +34,9 @@ FLOOR_TICKS, LONGEST_TICK_S = 10, 0.2
 COUNTS_A_FLOOR = 4
 """How often, in the time of a floor, it is worked out how many takes are done that we have not seen."""
 
+UNREACHABLE = 1402
+"""The code of a prediction that failed because the still could not be fetched. Source: WaveSpeed's page on codes."""
+
 WRITES_WITHIN_S = 0.2
 """How long an answer waits for others, to share a transaction with them. Nothing hangs on it: it can be asked again."""
 
@@ -97,7 +100,8 @@ class Watch:
                     if prediction.is_final:
                         took_s = latency_of((prediction.timings.inference or 0) / 1_000, watched.not_done_at_s, age_s)
                         self._flights.remove(flight, flight.began_at + took_s)
-                        is_over()
+                        if prediction.code != UNREACHABLE:  # else the upload is to be forgotten before the next is sent
+                            is_over()
                         return await self._finish(take, attempt_id, prediction, watched, took_s, log)
                     watched.not_done_at_s = age_s
                 elif watched.missing_s(self._now()) > self._terms.not_found_grace_s:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from animatic.errors import AnimaticError, FixInputError, LocationError
+from animatic.errors import AnimaticError, FixInputError, LocationError, ManifestError
 from flows.imports import uncollected
 from flows.logs import OWNER_ONLY
 from flows.terminal import complain, stderr
@@ -322,7 +322,9 @@ def _tell(error: Exception, *, debug: bool) -> None:
 
         complain(traceback.format_exc())
     text: Any = str(error) if isinstance(error, AnimaticError) else f"{type(error).__name__}: {error}"
-    is_report = isinstance(error, FixInputError) and not isinstance(error, LocationError) and "\n" in text
+    is_report = isinstance(error, ManifestError) or (
+        isinstance(error, FixInputError) and not isinstance(error, LocationError) and "\n" in text
+    )
     complain(text if is_report else f"animatic: {' '.join(text.split())}")
 
 

@@ -132,7 +132,7 @@ async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy) 
         moved = await intake.find_moved(desk, plan)
     quotes, found = dict[PricedBy, Quote](), None
     if plan.to_buy and settings.api_key is not None:
-        async with WaveSpeedClient(settings.base_url, settings.require_key()) as client:
+        async with WaveSpeedClient(settings.base_url, settings.require_key(), proxy=settings.proxy_url) as client:
             with contextlib.suppress(TryLaterError, NeverAgainError):
                 quotes = await intake.quote_all(client, plan.kinds)
             if is_new and settings.is_real:

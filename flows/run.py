@@ -479,7 +479,7 @@ async def open_run(order: Order, session: Session) -> AsyncGenerator[Run]:
     with LedgerDesk(settings.ledger) as desk, liveness.alive(ledger, session.run_id) as receipts:
         uri = storage.absolute_uri(order.manifest)
         await desk.do(ledger_operations.begin_run, session.run_id, uri, socket.gethostname(), os.getpid())
-        async with WaveSpeedClient(settings.base_url, key) as client:
+        async with WaveSpeedClient(settings.base_url, key, proxy=settings.proxy_url) as client:
             uploads = UploadMemory(desk, settings.account, settings.base_url)
             yield Run(order, session, client, desk, receipts, uploads)
 

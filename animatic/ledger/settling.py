@@ -323,9 +323,14 @@ def absent_by_hand(db: sa.Connection, provider: str, fingerprint: str) -> str:
     """A person says that a take was not bought, so that it may be; its whole fingerprint.
 
     Raises:
-        FixInputError: there is no such take, or nothing about it is open.
+        FixInputError: there is no such take, nothing about it is open, or it is known to be bought.
     """
     attempt = _open_attempt(db, provider, fingerprint)
+    if State(attempt.state) is State.HELD and attempt.held_for in POLLED:
+        raise FixInputError(
+            f"--absent {fingerprint}: WaveSpeed accepted this take, so it was bought. Nothing was changed; "
+            f"{abandoned_by_hand(attempt.fingerprint)}"
+        )
     _declare_absent(db, attempt.attempt_id, "operator", "declared absent by hand")
     return str(attempt.fingerprint)
 
@@ -366,7 +371,7 @@ def _open_attempt(
 ) -> sa.Row[Any]:
     """Return the newest attempt of the take whose fingerprint, or an alias of it, begins so."""
     attempts = (
-        sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.fingerprint, ATTEMPT.c.state)
+        sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.fingerprint, ATTEMPT.c.state, ATTEMPT.c.held_for)
         .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
         .where(TAKE.c.provider == provider)
         .order_by(ATTEMPT.c.attempt_no.desc())

@@ -82,6 +82,7 @@ class WaveSpeedClient:
         submit_deadline_s: from the first byte to the last of a submission's answer.
         read_deadline_s: the same for a reading call.
         clock: what keeps the API's time between its answers.
+        proxy: URL of the proxy to go through.
     """
 
     def __init__(  # noqa: PLR0913 - all but the first two have a default
@@ -93,6 +94,7 @@ class WaveSpeedClient:
         submit_deadline_s: float = SUBMIT_DEADLINE_S,
         read_deadline_s: float = READ_DEADLINE_S,
         clock: ServerClock | None = None,
+        proxy: str | None = None,
     ) -> None:
         self._base = base_url.rstrip("/")
         self._key = key
@@ -103,8 +105,9 @@ class WaveSpeedClient:
         identity = identity_headers(f"animatic/{version('animatic')}")
         self._headers = httpx.Headers({**identity, "Authorization": f"Bearer {key}"})
         self._url_of = functools.lru_cache(maxsize=64)(lambda path: httpx.URL(self._base + path))
-        self._submitting = transport or AiohttpTransport(fresh_connections=True, most_connections=MOST_CONNECTIONS)
-        self._reading = transport or AiohttpTransport(fresh_connections=False, most_connections=MOST_CONNECTIONS)
+        opened = functools.partial(AiohttpTransport, most_connections=MOST_CONNECTIONS, proxy=proxy)
+        self._submitting = transport or opened(fresh_connections=True)
+        self._reading = transport or opened(fresh_connections=False)
 
     async def __aenter__(self) -> Self:
         return self

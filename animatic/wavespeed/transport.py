@@ -60,16 +60,17 @@ def tls_context() -> ssl.SSLContext:
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
-    """A transport without cookies, proxies from the environment or redirects.
+    """A transport without cookies, redirects, or anything from the environment.
 
     Args:
         fresh_connections: open one for each request. A reused one that the server has just closed fails in a way that
             can't be told from a lost reply.
         most_connections: at once; more requests wait.
+        proxy: URL of the proxy to go through.
     """
 
-    def __init__(self, *, fresh_connections: bool, most_connections: int) -> None:
-        self._fresh, self._most = fresh_connections, most_connections
+    def __init__(self, *, fresh_connections: bool, most_connections: int, proxy: str | None = None) -> None:
+        self._fresh, self._most, self._proxy = fresh_connections, most_connections, proxy
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -77,7 +78,12 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         session = self._session or self._open()
         url, headers = request.extensions.get(_AS_AIOHTTP) or _as_aiohttp(request)
         response = await session.request(
-            request.method, url, headers=headers, data=request.content or None, allow_redirects=False
+            request.method,
+            url,
+            headers=headers,
+            data=request.content or None,
+            allow_redirects=False,
+            proxy=self._proxy,
         )
         return httpx.Response(
             response.status, stream=_Body(response), request=request, extensions={_RAW_HEADERS: response.raw_headers}

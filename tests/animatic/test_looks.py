@@ -2,7 +2,8 @@
 
 import pytest
 
-from animatic.looks import Watched, finish_of, is_same_model
+from animatic.evidence import is_same_model
+from animatic.looks import Watched, finish_of
 from animatic.takes import State
 from animatic.wavespeed.wire import Prediction, read_data
 

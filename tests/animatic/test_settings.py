@@ -313,3 +313,36 @@ def test_settings_do_not_change_once_read() -> None:
     settings = Settings.from_environment({})
     with pytest.raises(ValueError, match="frozen"):
         settings.base_url = "https://elsewhere.example"
+
+
+@pytest.mark.parametrize(
+    ("more", "proxy"),
+    [
+        ({}, None),
+        ({"HTTPS_PROXY": "http://proxy.example:3128"}, "http://proxy.example:3128"),
+        ({"https_proxy": "proxy.example:3128"}, "http://proxy.example:3128"),
+        ({"https_proxy": "http://small:1", "HTTPS_PROXY": "http://large:1"}, "http://small:1"),
+        ({"ALL_PROXY": "http://all:1"}, "http://all:1"),
+        ({"ALL_PROXY": "http://all:1", "HTTPS_PROXY": "http://one:1"}, "http://one:1"),
+        ({"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "wavespeed.ai"}, None),
+        ({"HTTPS_PROXY": "http://proxy:1", "no_proxy": "*"}, None),
+        ({"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "example.com"}, "http://proxy:1"),
+        ({"HTTPS_PROXY": "http://proxy:1", "WAVESPEED_BASE_URL": "http://127.0.0.1:8787"}, None),
+        ({"HTTPS_PROXY": "http://proxy:1", "WAVESPEED_BASE_URL": "https://localhost:8787"}, None),
+    ],
+)
+def test_the_proxy_of_the_environment_leads_to_the_api_but_never_to_loopback(
+    more: dict[str, str], proxy: str | None
+) -> None:
+    assert Settings.from_environment(more).proxy_url == proxy
+
+
+@pytest.mark.parametrize("url", ["socks5://user:secret@proxy:1080", "http://user:secret@proxy:0", "http://[secret"])
+def test_a_proxy_that_cannot_be_used_is_refused_by_name_and_its_password_not_shown(url: str) -> None:
+    with pytest.raises(SettingsError, match="HTTPS_PROXY: ") as caught:
+        Settings.from_environment({"HTTPS_PROXY": url})
+    assert "secret" not in str(caught.value)
+
+
+def test_a_proxys_password_is_not_shown_by_the_settings() -> None:
+    assert "secret" not in repr(Settings.from_environment({"HTTPS_PROXY": "http://user:secret@proxy:1"}))

@@ -347,6 +347,16 @@ async def test_what_a_person_abandons_has_failed_and_keeps_its_price(ledger: Any
     assert await ledger.intend(run_id="run-2", policy=BuyingPolicy(retry_failed=True)) != attempt_id
 
 
+@pytest.mark.parametrize("how", ["give_up", "lose"])
+async def test_what_was_accepted_cannot_be_declared_absent(ledger: Any, how: str) -> None:
+    attempt_id = await ledger.buy(request=REQUEST)
+    await ledger.do(how, attempt_id, 1, *(("processing", 3_600.0) if how == "give_up" else ()))
+    with pytest.raises(FixInputError, match=f"accepted this take, so it was bought.* --abandon {NEAR[:12]}"):
+        await ledger.desk.do(settling.absent_by_hand, "sandbox", NEAR)
+    assert (await ledger.find()).state is State.HELD
+    assert await ledger.committed_usd() == 2.5
+
+
 async def test_what_came_or_never_went_cannot_be_abandoned(ledger: Any) -> None:
     await ledger.finish(await ledger.buy())
     with pytest.raises(FixInputError, match="this take is completed"):

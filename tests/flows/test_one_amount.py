@@ -1,0 +1,149 @@
+"""One home for the dollar: bill, ledger, `--json`, table, `summarise`, panel and Prefect's summary say the same."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
+"""Prefect leaves sockets of a flow in this process to the garbage collector."""
+
+LOST = "[sandbox:list-late=3600]"
+"""Bought, the reply lost, and not in the list for an hour."""
+
+
+def billed_usd(sandbox: Any, tag: str) -> float:
+    """What the account was charged for the predictions of this test."""
+    return sum(each.price_usd for each in sandbox.witness if tag in each.inputs["prompt"])
+
+
+def ledger_usd(ledger: Path) -> tuple[float, float]:
+    """What all runs reserved, and what the paid attempts were reserved at."""
+    paid = "('submitted', 'completed', 'failed', 'unknown', 'held')"
+    with closing(sqlite3.connect(ledger)) as db:
+        (reserved,) = db.execute("SELECT sum(committed_microusd) FROM run").fetchone()
+        (attempts,) = db.execute(f"SELECT sum(quoted_microusd) FROM attempt WHERE state IN {paid}").fetchone()
+    return reserved / 1e6, attempts / 1e6
+
+
+def three_rows(tag: str) -> list[dict[str, str]]:
+    return [
+        {"prompt": f"one {tag}", "shot_id": "one"},
+        {"prompt": f"two {tag}", "shot_id": "two"},
+        {"prompt": f"three {tag} {LOST}", "shot_id": "three"},
+    ]
+
+
+def table_usd(place: Any) -> tuple[float, float]:
+    """The sum of the column, and the total of `summarise`."""
+    import animatic  # noqa: PLC0415 - pandas, for these tests only
+
+    frame = animatic.read_results(str(place.home / "out.parquet"))
+    return float(frame["quoted_usd"].sum()), float(animatic.summarise(frame)["cost_usd"].iloc[-1])
+
+
+def run(place: Any, shots: Any, *more: str) -> Any:
+    return place.run("run", str(shots), "--results", "out.parquet", "--json", *more)
+
+
+def test_a_lost_reply_costs_what_it_was_reserved_at_everywhere(
+    place_with_server: Any, manifest: Any, sandbox: Any, tag: str, prefect: Any
+) -> None:
+    place = place_with_server
+    ended = run(place, manifest(*three_rows(tag)))
+    assert (ended.code, ended.json["completed"], ended.json["unknown"]) == (4, 2, 1), ended.stderr
+    assert sandbox.submitted(tag).total() == 3
+    assert billed_usd(sandbox, tag) == 7.5
+    assert ledger_usd(place.ledger) == (7.5, 7.5)
+    assert (ended.json["cost_usd"], ended.json["manifest_cost_usd"]) == (7.5, 7.5)
+    assert table_usd(place) == (7.5, 7.5)
+    assert "$7.50" in summary_of(prefect, ended.json["run_id"])
+
+
+def summary_of(client: Any, run_id: str) -> str:
+    """The Markdown that Prefect's UI shows for a run."""
+    from prefect.client.schemas.filters import FlowRunFilter  # noqa: PLC0415 - imports Prefect
+
+    chosen = FlowRunFilter.model_validate({"name": {"like_": run_id}})
+    (flow_run,) = client.read_flow_runs(flow_run_filter=chosen)
+    ours = FlowRunFilter.model_validate({"id": {"any_": [UUID(str(flow_run.id))]}})
+    return "\n".join(str(each.data) for each in client.read_artifacts(flow_run_filter=ours) if each.type == "markdown")
+
+
+def test_panel_json_and_summary_of_a_flow_say_the_same(
+    run_flow: Any, manifest: Any, sandbox: Any, tag: str, settings: Any
+) -> None:
+    from flows.panel import line  # noqa: PLC0415 - rich, for this test only
+
+    ran = run_flow(manifest(*three_rows(tag)))
+    digest = ran.session.digest
+    assert sorted(ran.statuses) == ["completed", "completed", "unknown"]
+    assert ", $7.50, " in line(ran.session.tally, 1.0)
+    told = json.loads(digest.as_json())
+    assert (told["cost_usd"], told["manifest_cost_usd"]) == (7.5, 7.5)
+    assert float(digest.summary["cost_usd"].iloc[-1]) == 7.5
+    assert any("$7.50" in str(each.data) for each in ran.artifacts() if each.type == "markdown")
+    assert ledger_usd(Path(settings.ledger.removeprefix("sqlite:///"))) == (7.5, 7.5)
+    assert sandbox.submitted(tag).total() == 3
+
+
+def test_over_two_runs_the_column_adds_up_to_the_cost_of_the_manifest(
+    place_with_server: Any, manifest: Any, sandbox: Any, tag: str
+) -> None:
+    place = place_with_server
+    shots = manifest(
+        *three_rows(tag), {"prompt": f"four {tag} [sandbox:fails]"}, {"prompt": f"five {tag} [sandbox:rejects]"}
+    )
+    first = run(place, shots)
+    assert (first.json["cost_usd"], first.json["manifest_cost_usd"]) == (10.0, 10.0), first.stderr
+    assert table_usd(place) == (10.0, 10.0)
+    shots = manifest(
+        *three_rows(tag),
+        {"prompt": f"four {tag} [sandbox:fails]"},
+        {"prompt": f"five {tag} [sandbox:rejects]"},
+        {"prompt": f"six {tag}", "duration": "8s"},
+    )
+    second = run(place, shots, "--retry-failed", "--attempts", "2")
+    sixth_usd = next(each.price_usd for each in sandbox.witness if each.inputs["prompt"] == f"six {tag}")
+    retries = sandbox.submitted(tag)[f"four {tag} [sandbox:fails]"] - 1
+    assert retries in {1, 2}
+    assert second.json["cost_usd"] == 2.5 * retries + sixth_usd, second.stderr
+    manifest_usd = second.json["manifest_cost_usd"]
+    assert manifest_usd == first.json["cost_usd"] + second.json["cost_usd"] == billed_usd(sandbox, tag)
+    assert table_usd(place) == (manifest_usd, manifest_usd)
+    assert ledger_usd(place.ledger) == (manifest_usd, manifest_usd)
+    third = run(place, shots)
+    assert (third.json["cost_usd"], third.json["manifest_cost_usd"]) == (0.0, manifest_usd)
+
+
+def test_a_take_that_rows_share_costs_once_in_the_first_of_them(
+    place_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
+) -> None:
+    place = place_with_server
+    shots = manifest(
+        {"prompt": f"one {tag}", "storyboard": "a"},
+        {"prompt": f"two {tag}", "storyboard": "a", "takes": "2"},
+        {"prompt": f"one {tag}", "storyboard": "b"},
+        {"prompt": f"two {tag}", "storyboard": "b"},
+    )
+    ended = run(place, shots)
+    assert (ended.code, ended.json["submitted"], ended.json["manifest_cost_usd"]) == (0, 3, 7.5), ended.stderr
+    rows = tools.read_rows(place.home / "out.parquet")
+    assert [row["quoted_usd"] and float(row["quoted_usd"]) for row in rows] == [2.5, 2.5, 2.5, None, None]
+    assert table_usd(place) == (7.5, 7.5)
+    assert sandbox.submitted(tag).total() == 3
+
+
+def test_what_was_not_bought_is_no_longer_reserved(
+    place_with_server: Any, manifest: Any, sandbox: Any, tag: str
+) -> None:
+    place = place_with_server
+    ended = run(place, manifest({"prompt": f"one {tag}"}, {"prompt": f"two {tag} [sandbox:rejects]"}), "--max-usd", "5")
+    assert (ended.code, ended.json["cost_usd"], ended.json["manifest_cost_usd"]) == (3, 2.5, 2.5), ended.stderr
+    assert ledger_usd(place.ledger) == (2.5, 2.5)
+    assert table_usd(place) == (2.5, 2.5)
+    assert sandbox.submitted(tag).total() == 1
