@@ -148,6 +148,7 @@ def test_the_plan_says_what_is_new_and_what_it_costs(animatic: Any, manifest: An
         "cost_from_usd": 9.0,
         "ledger": str(place.ledger),
         "ledger_is_new": True,
+        "bought_at_another_address": [],
     }
     assert len(sandbox.witness) == before
     assert not place.ledger.exists()
