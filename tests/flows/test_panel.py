@@ -31,9 +31,7 @@ def test_the_line_says_everything_once() -> None:
     tally.submitted("d")
     tally.reserved = Reserved(11_500_000)
     tally.watching("d")
-    assert line(tally, 60.0) == (
-        "11/1,200 done, 1 in flight, 8 cached, 3 failed, 1 NSFW, $11.50, 3.0/min, ETA 6.6 h"
-    )
+    assert line(tally, 60.0) == ("11/1,200 done, 1 in flight, 8 cached, 3 failed, 1 NSFW, $11.50, 3.0/min, ETA 6.6 h")
 
 
 def test_clips_that_were_not_judged_are_not_called_clean() -> None:

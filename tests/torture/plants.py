@@ -257,8 +257,11 @@ PLANTS = (
           (("animatic/ledger/settling.py", "    move(db, attempt.attempt_id, State.FAILED, values)\n", '    _declare_absent(db, attempt.attempt_id, "operator", error)\n'),),
           matrix("a prediction of another account")),
     Plant("the URL of a still that could not be fetched is kept",
-          (("animatic/shoot.py", "                await self._forget_unreachable(take, record)\n", ""),),
+          (("animatic/shoot.py", "record is not None and record.error_code == UNREACHABLE", "record is None"),),
           matrix("an uploaded still is gone")),
+    Plant("what WaveSpeed accepted may be declared absent by hand",
+          (("animatic/ledger/settling.py", "if State(attempt.state) is State.HELD and attempt.held_for in POLLED:", "if attempt is None:"),),
+          "pytest tests/animatic/ledger/test_settling.py -k declared_absent"),
 )  # fmt: skip
 
 
