@@ -10,7 +10,9 @@ from datetime import timedelta
 
 from animatic.canonical import canonical_still, canonical_text
 from animatic.errors import NeverAgainError, TryLaterError
-from animatic.evidence import LIST_REACHES
+from animatic.evidence import LIST_REACHES, Candidate
+from animatic.ledger import settling
+from animatic.ledger.desk import LedgerDesk
 from animatic.shots import Take
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.wire import ListedPrediction
@@ -32,6 +34,7 @@ class Found:
         takes: names of takes of the plan that have been made already, by all that the list echoes.
         echoes: whether any prediction showed its inputs.
         problem: why it could not be read, if so.
+        is_new: whether the ledger is new; else what belongs to its takes is left out.
     """
 
     made: int = 0
@@ -39,6 +42,7 @@ class Found:
     takes: list[str] = field(default_factory=list[str])
     echoes: bool = False
     problem: str | None = None
+    is_new: bool = True
 
     def lines(self) -> list[str]:
         """What a person should read before anything is bought."""
@@ -49,7 +53,8 @@ class Found:
         if not self.made:
             return []
         least = "" if self.is_all else "at least "
-        head = f"this account made {least}{self.made:,} predictions of these models in the last 7 days"
+        ours = "" if self.is_new else ", which belong to no take of this ledger"
+        head = f"this account made {least}{self.made:,} predictions of these models in the last 7 days{ours}"
         if not self.echoes:
             return [f"{head}; the list does not say of what. If this plan is among them, it would be bought again"]
         if not self.takes:
@@ -61,17 +66,18 @@ class Found:
         return [f"{head}; {made}. They would be bought again; {advice}"]
 
 
-async def find_in_list(client: WaveSpeedClient, takes: Iterable[Take], models: Sequence[str]) -> Found:
-    """Read the list of each model, and find takes of the plan in it, one prediction for each."""
+async def find_in_list(
+    client: WaveSpeedClient, takes: Iterable[Take], models: Sequence[str], desk: LedgerDesk | None = None
+) -> Found:
+    """Read the list of each model, and find takes of the plan in it, one prediction for each.
+
+    Predictions that belong to a take of the ledger on this desk are left out.
+    """
     found = Found()
-    await client.learn_time()
-    listed: list[ListedPrediction] = []
-    for model in models:
-        try:
-            listed += await _listed(client, model, found)
-        except (TryLaterError, NeverAgainError) as error:
-            found.problem = str(error)
-            return found
+    listed = await read_account(client, models, found)
+    if desk is not None:
+        free = {each.prediction_id for each in await desk.do(settling.unbound, candidates_of(listed))}
+        listed = [each for each in listed if each.id in free]
     found.made = len(listed)
     made: dict[tuple[str, ...], int] = {}
     for each in listed:
@@ -86,6 +92,24 @@ async def find_in_list(client: WaveSpeedClient, takes: Iterable[Take], models: S
                 made[key] -= 1
                 found.takes.append(take.name)
     return found
+
+
+async def read_account(client: WaveSpeedClient, models: Sequence[str], found: Found) -> list[ListedPrediction]:
+    """Read what the account made of these models in 7 days; nothing, and the problem noted, where it cannot be read."""
+    listed: list[ListedPrediction] = []
+    try:
+        await client.learn_time()
+        for model in models:
+            listed += await _listed(client, model, found)
+    except (TryLaterError, NeverAgainError) as error:
+        found.problem = str(error)
+        return []
+    return listed
+
+
+def candidates_of(listed: Iterable[ListedPrediction]) -> list[Candidate]:
+    """Return predictions as evidence has them."""
+    return [Candidate(each.id, each.model, each.created_at, each.inputs) for each in listed]
 
 
 async def _listed(client: WaveSpeedClient, model: str, found: Found) -> list[ListedPrediction]:

@@ -16,7 +16,10 @@ import unicodedata
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-_ZERO_WIDTH = "\u200b\u200c\u200d\u2060\ufeff\u180e\u00ad"
+_ZERO_WIDTH = (
+    "\u200b\u200c\u200d\u2060\ufeff\u180e\u00ad\u200e\u200f\u061c\u2061\u2062\u2063\u2064"
+    "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
 _EDGES = re.compile(rf"\A[\s{_ZERO_WIDTH}]+|[\s{_ZERO_WIDTH}]+\Z")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
@@ -103,6 +106,15 @@ SIGNATURES = (
         frozenset({"OSSAccessKeyId", "Signature", "Expires"}),
         frozenset({"OSSAccessKeyId", "Signature", "Expires", "security-token"}),
         "www.alibabacloud.com/help/en/oss/developer-reference/ddd-signatures-to-urls",
+    ),
+    Signature(
+        "Alibaba Cloud OSS, signature version 2",
+        frozenset({"x-oss-signature-version", "x-oss-access-key-id", "x-oss-signature"}),
+        frozenset({
+            "x-oss-signature-version", "x-oss-access-key-id", "x-oss-expires", "x-oss-signature",
+            "x-oss-security-token", "x-oss-additional-headers",
+        }),
+        "www.alibabacloud.com/help/en/oss/developer-reference/add-signatures-to-urls",
     ),
     Signature(
         "Alibaba Cloud OSS, signature version 4",
@@ -208,7 +220,7 @@ def _without_signature(host: str, query: str) -> str:
         if each.required <= names and (not each.hosts or re.fullmatch(each.hosts, host))
     )
     stripped = frozenset[str]().union(*fitting)
-    return "&".join(pair for pair in pairs if pair.partition("=")[0] not in stripped)
+    return "&".join(pair for pair in pairs if pair and pair.partition("=")[0] not in stripped)
 
 
 def canonical_provider(base_url: str) -> str:

@@ -129,7 +129,7 @@ class Reading:
         moments: when they were created.
         total: how many there are, by the list's own account; None where it does not say.
         unreadable: items of which not even the id could be read; a page whose `items` are null counts as one.
-        is_cut_short: the list did not come to an end, so that no total can be held against it.
+        other_models: models of items that are not the one that was asked for, or are named otherwise.
         known: ids that are known to be in the window.
         witness: an id that is known to be in the list outside of the window, and whether it was found there; None
             where nothing is known at all.
@@ -141,6 +141,7 @@ class Reading:
     moments: list[datetime] = field(default_factory=list[datetime])
     total: int | None = None
     unreadable: int = 0
+    other_models: set[str] = field(default_factory=set[str])
     known: Collection[str] = ()
     witness: tuple[str, bool] | None = None
 
@@ -151,11 +152,13 @@ MOMENT_TOLERANCE = timedelta(seconds=1)
 
 def contradiction_in(reading: Reading) -> str | None:  # noqa: PLR0911 - one return a contradiction
     """Say why a reading that came to its end proves no absence all the same; None if it does."""
-    if reading.total is not None and len(reading.seen) + reading.unreadable < reading.total:
-        return f"it shows {len(reading.seen):,} predictions and says that there are {reading.total:,}"
-    is_all = reading.total is not None and len(reading.seen) >= reading.total
-    if reading.unreadable and not is_all:
+    shown = len(reading.seen) + reading.unreadable
+    if reading.total is not None and shown != reading.total:
+        return f"it shows {shown:,} predictions and says that there are {reading.total:,}"
+    if reading.unreadable:
         return f"{reading.unreadable:,} of its items cannot be read"
+    if reading.other_models:
+        return f"it shows predictions of another model than was asked for, such as {min(reading.other_models)}"
     outside = [
         moment
         for moment in reading.moments
@@ -337,7 +340,7 @@ def is_near(claim: Claim, candidate: Candidate, settle: timedelta) -> bool:
 
     The window of a live claim has no end yet: its run may have been stopped before it sent anything.
     """
-    if candidate.model and _short(candidate.model) != _short(claim.model):
+    if candidate.model and short_model(candidate.model) != short_model(claim.model):
         return False
     if candidate.created_at is None:
         return True
@@ -359,6 +362,6 @@ def is_same_model(found: str, asked: str) -> bool:
     return not found or found == asked or ("/" not in found and found == asked.rpartition("/")[2])
 
 
-def _short(model: str) -> str:
-    """A model's name without its owner, which lists may leave out."""
-    return model.rpartition("/")[2].lower()
+def short_model(model: str) -> str:
+    """Return a model's name without its owner, which lists may leave out."""
+    return model.rpartition("/")[2].strip().lower()

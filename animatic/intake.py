@@ -33,7 +33,7 @@ from animatic.results import RESULTS_SCHEMA
 from animatic.shots import Take
 from animatic.spool import Spool
 from animatic.stills import Still, probe
-from animatic.takes import BuyingPolicy
+from animatic.takes import BuyingPolicy, State
 from animatic.wavespeed.client import WaveSpeedClient
 
 # Arrow's own allocator keeps what it has once used, some 30 MB more of a run that reads its rows batch by batch.
@@ -203,9 +203,14 @@ async def find_open(desk: LedgerDesk, manifest: Manifest, uri: str, ledger_url: 
     takes, is_dead = FingerprintSet(manifest.digests), dead_runs_of(ledger_url)
     dropped: list[Open] = []
     elsewhere: list[Open] = []
-    for each in await desk.do(settling.open_takes, manifest.provider):
+    for each in await desk.do(settling.open_takes, manifest.provider, also=(State.SUBMITTING,)):
+        is_left = is_dead(each.run_id)
+        if each.state == State.SUBMITTING and not is_left:
+            continue
         if each.take not in takes:
-            (dropped if each.manifest == uri and is_dead(each.run_id) else elsewhere).append(each)
+            (dropped if each.manifest == uri and is_left else elsewhere).append(each)
+        elif each.fingerprint != each.take:  # an alias with an attempt of its own, which the take's row does not show
+            dropped.append(each)
     return dropped, elsewhere
 
 

@@ -12,8 +12,10 @@ from typing import Any, TypeVar
 Kind = TypeVar("Kind")
 
 MICROUSD_PER_USD = 1_000_000
-MAX_PRICE_USD = Decimal(100_000)
-"""No take costs more; a larger number in a quote is a mistake."""
+MIN_PRICE_USD, MAX_PRICE_USD = Decimal("0.001"), Decimal(100_000)
+"""No take costs less or more; a number beyond them in a quote is a mistake."""
+
+_MEASURES = re.compile(r"second|minute|hour|frame|token|pixel", re.IGNORECASE)
 
 FRESH_S = 600.0
 """Prices are no older than this when money is reserved."""
@@ -69,7 +71,7 @@ def as_number(amount_microusd: int | None) -> float | None:
 def believed(value: Any) -> int | None:
     """Return a price from a reply in millionths of a dollar, or None for one that cannot be right.
 
-    Zero, negative, not finite, above `MAX_PRICE_USD`, or no number at all: not believed.
+    Zero, negative, not finite, beyond `MIN_PRICE_USD` or `MAX_PRICE_USD`, or no number at all: not believed.
     """
     if isinstance(value, str) and _PLAIN_NUMBER.fullmatch(value.strip()):
         value = Decimal(value.strip())
@@ -79,7 +81,7 @@ def believed(value: Any) -> int | None:
         amount = Decimal(str(value))
     except InvalidOperation:
         return None
-    if not amount.is_finite() or not 0 < amount <= MAX_PRICE_USD:
+    if not amount.is_finite() or not MIN_PRICE_USD <= amount <= MAX_PRICE_USD:
         return None
     return microusd(amount)
 
@@ -88,9 +90,13 @@ def quoted_price(data: Mapping[str, Any]) -> int | None:
     """Return the price that a quote names, in millionths of a dollar, or None where it names none to be believed.
 
     A discounted price counts where it is believable and no higher than the price. One above the price contradicts it:
-    the whole quote is then not believed. Source: the replies of WaveSpeed's `/model/price` (`price`,
-    `discounted_price`) and `/model/pricing` (`unit_price`); not tried live.
+    the whole quote is then not believed; nor is one in another currency, or by the second.
+
+    Source: the replies of WaveSpeed's `/model/price` (`price`, `discounted_price`) and `/model/pricing`
+    (`unit_price`); not tried live.
     """
+    if str(data.get("currency") or "USD").strip().upper() != "USD" or _MEASURES.search(str(data.get("unit") or "")):
+        return None
     price = believed(data.get("price"))
     if price is None:
         price = believed(data.get("unit_price"))

@@ -27,6 +27,7 @@ from animatic.evidence import (
     Span,
     contradiction_in,
     is_near,
+    short_model,
     spans_of,
 )
 from animatic.ledger import operations as ledger_operations
@@ -208,11 +209,13 @@ class _Scanner:
             if page.total is not None:
                 reading.total = max(page.total, reading.total or 0)
             if not page.items:
-                return None
+                return f"page {number} is empty, and the list says that there is more" if page.has_more else None
             new = {each.id: each for each in page.items if each.id not in reading.seen}
             if not new:  # what is new in the list pushes some to the next page, but never all of a page
                 return f"page {number} repeats what was on earlier ones"
             reading.seen |= new.keys()
+            models = {each.model for each in new.values() if each.model}
+            reading.other_models |= {each for each in models if short_model(each) != short_model(self._span.model)}
             reading.moments += [each.created_at for each in new.values() if each.created_at is not None]
             free = await self._desk.do(settling.unbound, [_candidate(each) for each in new.values()])
             self._found |= {each.prediction_id: each for each in free}
@@ -252,7 +255,7 @@ class _Scanner:
 
         A bill that cannot be read adds nothing: it is a second witness, and absence is proven by the list.
         """
-        reading, charged = self._reading, dict[str, Candidate]()
+        reading, charged, read = self._reading, dict[str, Candidate](), set[str]()
         for number in range(1, MOST_BILL_PAGES + 1):
             try:
                 page = await self._client.list_charges(
@@ -260,13 +263,14 @@ class _Scanner:
                 )
             except (TryLaterError, NeverAgainError):
                 break
-            before = len(charged)
+            new = {each.model_dump_json() for each in page.items} - read
+            if not new:  # the end, or a bill that gives the same page again and again
+                break
+            read |= new
             for each in page.items:
                 if each.prediction_id is not None and each.billing_type != "refund":
-                    candidate = Candidate(each.prediction_id, each.model, each.created_at, None)
-                    charged[candidate.prediction_id] = candidate
-            if len(charged) == before:  # the end, or a bill that gives the same page again and again
-                break
+                    model = each.model if "/" in each.model else ""  # a number of its own says nothing
+                    charged[each.prediction_id] = Candidate(each.prediction_id, model, each.created_at, None)
         unlisted = [each for each in charged.values() if each.prediction_id not in reading.seen]
         free = await self._desk.do(settling.unbound, unlisted)
         self._found |= {each.prediction_id: each for each in free}

@@ -3,7 +3,11 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from animatic import formats, intake, storage
 from animatic.errors import FixInputError
@@ -11,8 +15,9 @@ from animatic.formats import MAX_RESULTS_BYTES
 from animatic.ledger import importing, planned
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.importing import Imported
-from animatic.ledger.place import noted_intents
+from animatic.ledger.place import note_intents, noted_intents
 from animatic.ledger.schema import sqlite_path
+from animatic.manifest.images import MAX_STILL_BYTES
 from animatic.money import as_number, dollars
 from animatic.settings import Settings
 from animatic.takes import PAID, State
@@ -121,10 +126,24 @@ async def _import_one(desk: LedgerDesk, settings: Settings, uri: str) -> Importe
     formats.check_suffix(name)
     table = formats.decode(storage.read_bytes(uri, max_bytes=MAX_RESULTS_BYTES), name)
     where, done = storage.absolute_uri(uri), Imported()
+    hash_of = lru_cache(maxsize=None)(_hash_of_still)
     for start in range(0, table.num_rows, ROWS_AT_ONCE):
-        rows = table.slice(start, ROWS_AT_ONCE).to_pylist()
-        done.add(await desk.do(importing.take_over, settings.origin, settings.written_origin, where, rows))
+        rows = [row | {"still": hash_of(row.get("still_uri"))} for row in table.slice(start, ROWS_AT_ONCE).to_pylist()]
+        part = await desk.do(importing.take_over, settings.origin, settings.written_origin, where, rows)
+        note_intents(desk.path, noted_intents(desk.path) + part.counts["taken over"])
+        done.add(part)
     return done
+
+
+def _hash_of_still(uri: str | None) -> str | None:
+    """What identifies a local still, if it is there and can be one; nothing else is opened for a table."""
+    path = Path(unquote((uri or "").removeprefix("file://")))
+    try:
+        if not (uri or "").startswith("file:///") or not path.is_file() or path.stat().st_size > MAX_STILL_BYTES:
+            return None
+        return f"sha256:{sha256(path.read_bytes()).hexdigest()}"
+    except (OSError, ValueError):
+        return None
 
 
 def _counts_in_words(done: Imported) -> str:
@@ -132,15 +151,27 @@ def _counts_in_words(done: Imported) -> str:
 
 
 def accept_ledger(console: PlainConsole) -> int:
-    """Declare a restored ledger complete; 0."""
+    """Declare a restored ledger complete; 0.
+
+    Raises:
+        FixInputError: there is no ledger, or nobody has looked for what it lacks.
+    """
     settings = Settings.from_environment()
     path = sqlite_path(settings.ledger)
     if not path.exists():
         raise FixInputError(f"ledger {path}: there is none, so there is nothing to accept")
     with LedgerDesk(settings.ledger, may_be_restored=True) as desk:
+        lacks, was_looked_for = asyncio.run(desk.do(importing.lacking, noted_intents(path)))
+        if lacks and not was_looked_for:
+            raise FixInputError(
+                f"ledger {path}: it lacks {lacks:,} submissions, and nobody has looked for them. Nothing was changed. "
+                "Take over what results tables know with `animatic ledger import RESULTS`, look through the account "
+                "with `animatic reconcile`, then accept it"
+            )
         more = asyncio.run(desk.do(importing.declare_complete, noted_intents(path)))
     console.print(
-        f"ledger {path}: declared complete, though {more:,} submissions are not in it"
+        f"ledger {path}: declared complete, though {more:,} submissions were not in it when it was restored; runs of "
+        "the next 7 days say which takes the account has made that belong to no take"
         if more
         else f"ledger {path}: it was complete already"
     )

@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from animatic import intake
 from animatic.account_list import Found, find_in_list
 from animatic.errors import NeverAgainError, SettingsError, TryLaterError
-from animatic.ledger import planned
+from animatic.evidence import LIST_REACHES
+from animatic.ledger import planned, settling
+from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.schema import sqlite_path
 from animatic.manifest import Manifest
 from animatic.money import Quote, as_number, dollars, price_of, read_limit
@@ -35,6 +37,7 @@ class Preview:
         is_new: whether it holds no take of this provider.
         found: what the account's list shows, where the ledger is new.
         moved: takes to buy that were bought before under another address of the still.
+        has_key: whether WaveSpeed could be asked.
     """
 
     plan: Plan
@@ -45,6 +48,7 @@ class Preview:
     found: Found | None = None
     attempts: int = 1
     moved: Sequence[str] = ()
+    has_key: bool = True
 
     @property
     def prices(self) -> dict[PricedBy, int | None]:
@@ -86,6 +90,8 @@ class Preview:
     def _cost_in_words(self) -> str:
         if self.cost is not None:
             return dollars(self.cost)
+        if not self.has_key:
+            return "not known, since WAVESPEED_API_KEY is not set and WaveSpeed was not asked"
         if self.floor is not None:
             return f"from {dollars(self.floor)} (base prices); set ANIMATIC_PRICE_USD to what one take costs at most"
         return "not known; set ANIMATIC_PRICE_USD"
@@ -107,6 +113,7 @@ class Preview:
                 "cost_from_usd": as_number(self.floor),
                 "ledger": self.ledger,
                 "ledger_is_new": self.is_new,
+                "made_already": self.found.takes if self.found else [],
                 "bought_at_another_address": list(self.moved),
             }
         )
@@ -130,13 +137,13 @@ async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy) 
         is_new = desk is None or await desk.do(planned.is_new, settings.origin)
         plan = make_plan(checked, standings, policy)
         moved = await intake.find_moved(desk, plan)
-    quotes, found = dict[PricedBy, Quote](), None
-    if plan.to_buy and settings.api_key is not None:
-        async with WaveSpeedClient(settings.base_url, settings.require_key(), proxy=settings.proxy_url) as client:
-            with contextlib.suppress(TryLaterError, NeverAgainError):
-                quotes = await intake.quote_all(client, plan.kinds)
-            if is_new and settings.is_real:
-                found = await find_in_list(client, plan.takes_to_buy(), models_of(plan))
+        quotes, found = dict[PricedBy, Quote](), None
+        if plan.to_buy and settings.api_key is not None:
+            async with WaveSpeedClient(settings.base_url, settings.require_key(), proxy=settings.proxy_url) as client:
+                with contextlib.suppress(TryLaterError, NeverAgainError):
+                    quotes = await intake.quote_all(client, plan.kinds)
+                if settings.is_real:
+                    found = await find_made(client, plan, desk, settings.origin, is_new=is_new)
     return Preview(
         plan,
         quotes,
@@ -146,6 +153,7 @@ async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy) 
         found,
         policy.attempts,
         moved,
+        settings.api_key is not None,
     )
 
 
@@ -160,6 +168,20 @@ def moved_lines(moved: Sequence[str]) -> list[str]:
         "whether it is the same picture; they would be bought again"
     )
     return [text]
+
+
+async def find_made(
+    client: WaveSpeedClient, plan: Plan, desk: LedgerDesk | None, provider: str, *, is_new: bool
+) -> Found | None:
+    """Look for takes of the plan in the account's list, where there may be some: a new ledger, or lately an orphan."""
+    if not is_new:
+        orphans = [] if desk is None else await desk.do(settling.orphans, provider)
+        since = datetime.now(UTC) - LIST_REACHES
+        if not any(each.created_at is None or each.created_at > since for each in orphans):
+            return None
+    found = await find_in_list(client, plan.takes_to_buy(), models_of(plan), desk)
+    found.is_new = is_new
+    return found
 
 
 def models_of(plan: Plan) -> list[str]:

@@ -2,20 +2,23 @@
 
 import asyncio
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from animatic.account_list import Found, candidates_of, read_account
 from animatic.digest import DONE, UNCLEAR, orphan_lines
 from animatic.errors import ApiRefusedError, FixInputError
-from animatic.ledger import settling
+from animatic.ledger import importing, settling
 from animatic.ledger.desk import LedgerDesk
-from animatic.ledger.place import require_not_lost
+from animatic.ledger.place import noted_intents, require_not_lost
 from animatic.ledger.schema import require_sound, sqlite_path
 from animatic.ledger.settling import Open, Orphan
 from animatic.reconcile import Reconciled, poll_stuck, reconcile, stuck_takes
 from animatic.recovery import Recovered, recover
 from animatic.settings import Settings
+from animatic.shots import DEFAULT_MODEL
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.embedded import embedded_sandbox
 from flows.session import new_run_id
@@ -45,7 +48,7 @@ class ByHand:
         """
         pairs = [text.partition("=") for text in self.adopt]
         for text, (fingerprint, _, prediction_id) in zip(self.adopt, pairs, strict=True):
-            if not fingerprint or not prediction_id:
+            if not fingerprint or re.fullmatch(r"[A-Za-z0-9_-]{1,200}", prediction_id) is None:
                 raise FixInputError(f"--adopt: found {text!r}; allowed: FINGERPRINT=PREDICTION_ID")
         return [(fingerprint, prediction_id) for fingerprint, _, prediction_id in pairs]
 
@@ -59,6 +62,7 @@ class Outcome:
     reconciled: Reconciled = field(default_factory=Reconciled)
     left: list[Open] = field(default_factory=list[Open])
     orphans: list[Orphan] = field(default_factory=list[Orphan])
+    restored: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -77,6 +81,7 @@ class Outcome:
             f"{each.state} {each.fingerprint[:12]} (since {each.since:%Y-%m-%d %H:%M:%S} UTC): {each.error}"
             for each in self.left
         ]
+        lines += [self.restored] if self.restored else []
         return lines + orphan_lines(self.orphans)
 
     def as_json(self) -> str:
@@ -140,9 +145,32 @@ async def _settle(by_hand: ByHand, settings: Settings) -> Outcome:
             )
             stuck = await stuck_takes(desk, provider, settings.give_up_s)
             outcome.reconciled.ended = await poll_stuck(desk, client, stuck, settings.give_up_s, new_run_id())
+            await _look_through(desk, client, settings, outcome)
         outcome.left = await desk.do(settling.open_takes, provider)
         outcome.orphans = await desk.do(settling.orphans, provider)
     return outcome
+
+
+async def _look_through(desk: LedgerDesk, client: WaveSpeedClient, settings: Settings, outcome: Outcome) -> None:
+    """Of a restored ledger: read all that the account made in 7 days, and remember what belongs to no take."""
+    noted = noted_intents(sqlite_path(settings.ledger))
+    lacks, is_done = await desk.do(importing.lacking, noted)
+    if not lacks or is_done:
+        return
+    found = Found()
+    listed = await read_account(client, [DEFAULT_MODEL], found)
+    if found.problem is not None:
+        outcome.restored = (
+            f"the account's list cannot be read ({found.problem}); reconcile again before `ledger accept`"
+        )
+        return
+    await desk.do(settling.note_unbound, settings.origin, candidates_of(listed))
+    await desk.do(importing.note_looked_for, noted)
+    outcome.restored = (
+        f"this ledger was restored and lacks {lacks:,} submissions; the account made {len(listed):,} predictions in "
+        "the last 7 days, and those that belong to no take are named below. Take over what results tables know of them "
+        "with `animatic ledger import RESULTS`, then type `animatic ledger accept`"
+    )
 
 
 async def _by_hand(by_hand: ByHand, desk: LedgerDesk, client: WaveSpeedClient, provider: str, outcome: Outcome) -> None:

@@ -17,7 +17,6 @@ from prefect.blocks.system import Secret
 from prefect.runtime import flow_run
 
 from animatic import formats, intake, storage
-from animatic.account_list import find_in_list
 from animatic.digest import Digest, digest_of
 from animatic.errors import LocationError, NeverAgainError, ResultsUnwrittenError, SettingsError, TryLaterError
 from animatic.facts import Facts
@@ -42,7 +41,7 @@ from animatic.takes import BuyingPolicy
 from animatic.terms import Terms
 from animatic.uploads import UploadMemory
 from animatic.wavespeed.client import WaveSpeedClient
-from flows.preview import models_of, moved_lines, require_new_ledger_allowed
+from flows.preview import find_made, moved_lines, require_new_ledger_allowed
 from flows.session import SESSION, Session
 from tasks.quotes import quote_prices, read_quotes
 from tasks.reconcile import reconcile_takes
@@ -209,14 +208,22 @@ class Run:
         plan = make_plan(manifest, standings, self.order.policy)
         if is_new and plan.to_buy:
             await self._require_ledger(plan)
-        if not self.session.is_approved:  # whoever approved the plan has read this with it
-            for line in moved_lines(await intake.find_moved(self.desk, plan)):
-                get_run_logger().warning("%s", one_line(line))
+        if not self.session.is_approved and plan.to_buy:  # whoever approved the plan has read this with it
+            await self._warn_of_what_was_made(plan, is_new=is_new)
         await intake.record_planned(self.desk, manifest, uri)
         tally = self.session.tally
         tally.total, tally.cached, tally.cached_flagged = len(plan), plan.settled, plan.settled_flagged
         tally.unclear = plan.unclear
         return plan
+
+    async def _warn_of_what_was_made(self, plan: Plan, *, is_new: bool) -> None:
+        """Name takes that the account made already, or that were bought under another address of the still."""
+        settings, lines = self.session.settings, moved_lines(await intake.find_moved(self.desk, plan))
+        if settings.is_real:
+            found = await find_made(self.client, plan, self.desk, settings.origin, is_new=is_new)
+            lines += found.lines() if found else []
+        for line in lines:
+            get_run_logger().warning("%s", one_line(line))
 
     async def _require_ledger(self, plan: Plan) -> None:
         """Refuse to begin a new ledger where nobody watches; else say what the account has made already.
@@ -230,10 +237,6 @@ class Run:
         require_new_ledger_allowed(
             settings, plan.to_buy, is_attended=session.is_attended, may_begin=session.may_begin_ledger
         )
-        if not session.is_approved:  # whoever approved the plan has read this with it
-            found = await find_in_list(self.client, plan.takes_to_buy(), models_of(plan))
-            for line in found.lines():
-                get_run_logger().warning("%s", one_line(line))
 
     @property
     def manifest_uri(self) -> str:

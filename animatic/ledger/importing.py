@@ -1,6 +1,7 @@
 """Take over what results tables know: takes of another ledger, or of one that is lost. Overwrites nothing."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,13 +10,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from animatic.errors import FixInputError
+from animatic.evidence import LIST_REACHES
 from animatic.ledger import aliases
 from animatic.ledger.operations import HeldFor, naive, now
 from animatic.ledger.schema import ATTEMPT, META, RUN
-from animatic.money import microusd
+from animatic.money import MAX_PRICE_USD, microusd
 from animatic.shots import digest as digest_of
 from animatic.shots import fingerprint, verbatim
-from animatic.takes import PAID, State
+from animatic.takes import LIVE, PAID, State
+
+LARGEST_MS = 10**12
 
 WINDOW = timedelta(hours=1)
 """Around the moment at which a table says that a take was submitted."""
@@ -36,7 +41,7 @@ class Imported:
 
     Attributes:
         counts: `taken over`, `known already`, `not bought` (nothing to know), `of another provider`, `in conflict`.
-        conflicts: a sentence for each row whose prediction another take has.
+        conflicts: a sentence for each row whose prediction is another take's, or is not the one that the ledger has.
     """
 
     counts: Counter[str] = field(default_factory=Counter[str])
@@ -51,12 +56,53 @@ class Imported:
 def take_over(
     db: sa.Connection, provider: str, written_provider: str, uri: str, rows: Sequence[Mapping[str, Any]]
 ) -> Imported:
-    """Take over takes that the ledger has no attempt for."""
+    """Take over takes that the ledger has no attempt for.
+
+    Raises:
+        FixInputError: a row is none that animatic wrote; nothing of these rows was taken over.
+    """
     done = Imported()
     for row in rows:
+        _require_readable(uri, row)
         done.counts[_take_over(db, provider, written_provider, uri, row, done)] += 1
     aliases.join(db)
+    _count(db, done.counts["taken over"])
     return done
+
+
+def _count(db: sa.Connection, more: int) -> None:
+    """Count takes that were taken over as intents, so that a backup from before is noticed."""
+    held = int(db.execute(sa.select(META.c.value).where(META.c.name == "intents")).scalar() or 0)
+    db.execute(META.update().where(META.c.name == "intents").values(value=str(held + more)))
+
+
+def _require_readable(uri: str, row: Mapping[str, Any]) -> None:
+    """Refuse a row with values that animatic never writes: the ledger would hold what nobody can read again."""
+    status, prediction_id, quoted = row["status"], row["prediction_id"], row.get("quoted_usd")
+    most = MAX_PRICE_USD * max(int(row["attempts"] or 0), 1)
+    rules: dict[str, tuple[bool, str]] = {
+        "status": (status in _STATE_OF or status == "invalid", f"{', '.join(_STATE_OF)}, invalid"),
+        "take": (status == "invalid" or isinstance(row["take"], int), "a whole number"),
+        "image": (status == "invalid" or bool(row["image"]), "the still's URL or path"),
+        "prediction_id": (
+            prediction_id is None or re.fullmatch(r"[A-Za-z0-9_-]{1,200}", str(prediction_id)) is not None,
+            "letters, digits, _ and -",
+        ),
+        "inference_ms": (row["inference_ms"] is None or 0 <= row["inference_ms"] <= LARGEST_MS, "milliseconds"),
+        "quoted_usd": (quoted is None or 0 <= quoted <= most, f"0 to {most:,}"),
+    }
+    moments = ("submitted_at", "completed_at", "created_at")
+    rules |= {name: (_is_usual(row[name]), "a moment since 2000") for name in moments}
+    for column, (is_right, allowed) in rules.items():
+        if not is_right:
+            raise FixInputError(
+                f'{uri}: row {row["row"]}: {column}: found "{str(row[column])[:100]}"; allowed: {allowed}. Nothing of '
+                "these rows was taken over; give a table as animatic wrote it"
+            )
+
+
+def _is_usual(moment: Any) -> bool:
+    return not isinstance(moment, datetime) or 2000 <= moment.year <= 2200
 
 
 def _take_over(  # noqa: PLR0913, PLR0917 - one return for each thing that a row can be
@@ -67,7 +113,7 @@ def _take_over(  # noqa: PLR0913, PLR0917 - one return for each thing that a row
     if (
         state is None
         or not isinstance(named, str)
-        or len(named) != 64
+        or not re.fullmatch("[0-9a-f]{64}", named)
         or (not attempts and state is not State.REJECTED)
     ):
         return "not bought"
@@ -78,9 +124,14 @@ def _take_over(  # noqa: PLR0913, PLR0917 - one return for each thing that a row
         return "of another provider"
     if take != named:
         aliases.add(db, named, take)
-    known = db.execute(sa.select(ATTEMPT.c.attempt_id).where(ATTEMPT.c.fingerprint.in_([take, named])).limit(1)).first()
-    if known is not None:
-        return "known already"
+    known = db.execute(
+        sa.select(ATTEMPT.c.attempt_no, ATTEMPT.c.state, ATTEMPT.c.prediction_id, ATTEMPT.c.quoted_microusd)
+        .where(ATTEMPT.c.fingerprint.in_([take, named]))
+        .order_by(ATTEMPT.c.attempt_no.desc())
+    ).all()
+    is_later = bool(known) and attempts > known[0].attempt_no and State(known[0].state) not in LIVE
+    if known and not is_later:
+        return _compare(take, row, attempts, known, done)
     owner = (
         row["prediction_id"]
         and db.execute(sa.select(ATTEMPT.c.fingerprint).where(ATTEMPT.c.prediction_id == row["prediction_id"])).scalar()
@@ -88,21 +139,38 @@ def _take_over(  # noqa: PLR0913, PLR0917 - one return for each thing that a row
     if owner:
         done.conflicts.append(f"take {take[:12]}: its prediction {row['prediction_id']} belongs to take {owner[:12]}")
         return "in conflict"
-    _write(db, provider, uri, row, take, state, attempts)
+    paid = sum(each.quoted_microusd or 0 for each in known if State(each.state) in PAID)
+    _write(db, provider, uri, row, take, state, attempts, paid)
     return "taken over"
+
+
+def _compare(take: str, row: Mapping[str, Any], attempts: int, known: Sequence[sa.Row[Any]], done: Imported) -> str:
+    """Hold a row against what the ledger knows of its take: another prediction means that it was bought twice."""
+    prediction_id, ours = row["prediction_id"], [each.prediction_id for each in known if each.prediction_id]
+    if not prediction_id or prediction_id in ours or attempts < known[0].attempt_no:
+        return "known already"
+    short = take[:12]
+    if ours:
+        what = f"the ledger has prediction {ours[0]}: it was bought twice, and the ledger counts it once"
+    else:
+        what = f"the ledger has none; if it is that one: animatic reconcile --adopt {short}={prediction_id}"
+    done.conflicts.append(f"take {short}: the table has prediction {prediction_id}, {what}")
+    return "in conflict"
 
 
 def _fingerprint_of(row: Mapping[str, Any], provider: str, written_provider: str) -> str | None:
     """Return the take of a row for this provider, or None where the row names another provider's.
 
-    A local still is known by its bytes, which the table does not hold: there the fingerprint that it names is believed.
+    A local still is known by its bytes, which the table does not hold: `still` of the row is their hash where the still
+    is still there, and where it is not, the fingerprint that the table names is believed.
     """
     image = str(row["image"] or "")
-    if "://" not in image:
+    still = image if "://" in image else row.get("still")
+    if not still:
         return str(row["fingerprint"])
     parts = {
         "model": str(row["model"]),
-        "still": image,
+        "still": str(still),
         "prompt": str(row["prompt"]),
         "aspect_ratio": str(row["aspect_ratio"]),
         "duration": str(row["duration"]),
@@ -114,7 +182,14 @@ def _fingerprint_of(row: Mapping[str, Any], provider: str, written_provider: str
 
 
 def _write(  # noqa: PLR0913, PLR0917 - a row, and what it comes to
-    db: sa.Connection, provider: str, uri: str, row: Mapping[str, Any], take: str, state: State, attempts: int
+    db: sa.Connection,
+    provider: str,
+    uri: str,
+    row: Mapping[str, Any],
+    take: str,
+    state: State,
+    attempts: int,
+    paid: int,
 ) -> None:
     asked = {name: row[name] for name in ("aspect_ratio", "duration", "image", "prompt", "take")}
     db.execute(
@@ -131,9 +206,9 @@ def _write(  # noqa: PLR0913, PLR0917 - a row, and what it comes to
         },
     )
     quoted = row.get("quoted_usd")
-    price = None if quoted is None else microusd(quoted)
-    submitted_at = _moment(row["submitted_at"]) or _moment(row["completed_at"]) or datetime.now(UTC)
-    made_at = _moment(row["created_at"]) or submitted_at
+    price = None if quoted is None else max(microusd(quoted) - paid, 0)
+    known_at = _moment(row["created_at"]) or _moment(row["submitted_at"]) or _moment(row["completed_at"])
+    began_at, ended_at = (known_at, known_at) if known_at else (_began_at(row), datetime.now(UTC))
     db.execute(
         ATTEMPT.insert().values(
             fingerprint=take,
@@ -143,10 +218,10 @@ def _write(  # noqa: PLR0913, PLR0917 - a row, and what it comes to
             allowed_by="import",
             image_url=row["image"],
             quoted_microusd=price,
-            intent_at=naive(submitted_at),
-            window_from=naive(made_at - WINDOW),
-            window_to=naive(made_at + WINDOW),
-            submitted_at=naive(submitted_at),
+            intent_at=naive(_moment(row["submitted_at"]) or began_at),
+            window_from=naive(began_at - WINDOW),
+            window_to=naive(ended_at + WINDOW),
+            submitted_at=naive(_moment(row["submitted_at"])),
             completed_at=naive(_moment(row["completed_at"])),
             created_at=naive(_moment(row["created_at"])),
             prediction_id=row["prediction_id"],
@@ -186,6 +261,21 @@ def _run_of(db: sa.Connection, row: Mapping[str, Any], uri: str, price: int | No
     return str(run_id)
 
 
+def note_looked_for(db: sa.Connection, intents: int) -> None:
+    """Write down that the account was looked through for what a restored ledger lacks."""
+    db.execute(META.delete().where(META.c.name == "looked_for"))
+    db.execute(META.insert().values(name="looked_for", value=str(intents)))
+
+
+def lacking(db: sa.Connection, intents: int) -> tuple[int, bool]:
+    """Return how many submissions a restored ledger lacks, and whether the account was looked through for them."""
+    found = {row.name: int(row.value) for row in db.execute(_COUNTERS)}
+    return max(intents - found.get("intents", 0), 0), found.get("looked_for", -1) >= intents
+
+
+_COUNTERS = sa.select(META.c.name, META.c.value).where(META.c.name.in_(["intents", "looked_for"]))
+
+
 def declare_complete(db: sa.Connection, intents: int) -> int:
     """Let a restored ledger pass for complete: it counts as many intents as its runs folder has seen."""
     held = int(db.execute(sa.select(META.c.value).where(META.c.name == "intents")).scalar() or 0)
@@ -195,3 +285,9 @@ def declare_complete(db: sa.Connection, intents: int) -> int:
 
 def _moment(value: Any) -> datetime | None:
     return value if isinstance(value, datetime) else None
+
+
+def _began_at(row: Mapping[str, Any]) -> datetime:
+    """Return when the run of a row began, as its name says; where it does not, as far back as the list reaches."""
+    found = re.match(r"\d{8}T\d{6}Z", str(row["run_id"] or ""))
+    return datetime.fromisoformat(found[0]) if found else datetime.now(UTC) - LIST_REACHES

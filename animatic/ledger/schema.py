@@ -21,7 +21,14 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from animatic.errors import AnimaticError, LedgerUnusableError, LedgerVersionError, SettingsError
-from animatic.ledger.place import remember, require_local, require_not_lost, require_not_restored
+from animatic.ledger.place import (
+    note_intents,
+    noted_intents,
+    remember,
+    require_local,
+    require_not_lost,
+    require_not_restored,
+)
 from animatic.takes import LIVE
 
 SCHEMA_VERSION = 4
@@ -217,10 +224,18 @@ def sqlite_path(url: str) -> Path:
     if not url.startswith(prefix) or not url[len(prefix) :] or url.endswith(":memory:"):
         shown = url.rsplit("@", maxsplit=1)[-1] if "@" in url else url
         raise SettingsError(
-            f'ANIMATIC_LEDGER: found "{shown}"; allowed: sqlite:////PATH of a file on a local disk. '
+            f'ANIMATIC_LEDGER: found "{shown}"; allowed: sqlite:////PATH of a file on a local disk{_meant_by(url)}. '
             "This version keeps its ledger in SQLite only."
         )
-    path = Path(url[len(prefix) :]).expanduser()
+    try:
+        path = Path(url[len(prefix) :]).expanduser()
+    except RuntimeError:
+        raise SettingsError(
+            f'ANIMATIC_LEDGER: found "{url}", whose path begins at the home of a user who is not known here; allowed: '
+            "an absolute path"
+        ) from None
+    if path == path.parent:
+        raise SettingsError(f'ANIMATIC_LEDGER: found "{url}"; allowed: sqlite:////PATH of a file on a local disk')
     if not path.is_absolute():
         raise SettingsError(
             f'ANIMATIC_LEDGER: found "{url}", whose path depends on the folder that a run starts in: from another '
@@ -228,6 +243,13 @@ def sqlite_path(url: str) -> Path:
             f"from here that is sqlite:///{path.absolute()}"
         )
     return path.resolve()
+
+
+def _meant_by(url: str) -> str:
+    """Name the absolute form of a path without the right scheme, if it is one."""
+    text = url.removeprefix("sqlite:").lstrip("/") if url.startswith("sqlite:") else url
+    is_path = text and "://" not in text and "@" not in text and ":memory:" not in text
+    return f"; from here {text} is sqlite:///{Path(text).absolute()}" if is_path else ""
 
 
 def open_engine(url: str, *, may_be_restored: bool = False) -> sa.Engine:
@@ -272,6 +294,8 @@ def open_engine(url: str, *, may_be_restored: bool = False) -> sa.Engine:
         remember(path, ledger_id)
         if not may_be_restored:
             require_not_restored(path, intents)
+            if noted_intents(path) < intents:
+                note_intents(path, intents)
     except AnimaticError:
         engine.dispose()
         raise

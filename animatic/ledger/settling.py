@@ -175,8 +175,9 @@ def orphans(db: sa.Connection, provider: str) -> list[Orphan]:
     return [Orphan(row.prediction_id, row.model, aware(row.created_at)) for row in rows]
 
 
-def open_takes(db: sa.Connection, provider: str) -> list[Open]:
-    """Return takes that are unknown or held, oldest first."""
+def open_takes(db: sa.Connection, provider: str, *, also: Collection[State] = ()) -> list[Open]:
+    """Return takes that are unknown or held, or in one of the other states, oldest first."""
+    states = [state.value for state in {State.UNKNOWN, State.HELD, *also}]
     rows = db.execute(
         sa.select(
             *(ATTEMPT.c.fingerprint, ATTEMPT.c.state, ATTEMPT.c.intent_at, ATTEMPT.c.error),
@@ -184,7 +185,7 @@ def open_takes(db: sa.Connection, provider: str) -> list[Open]:
         )
         .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
         .join(RUN, RUN.c.run_id == ATTEMPT.c.run_id)
-        .where(ATTEMPT.c.state.in_([State.UNKNOWN.value, State.HELD.value]), TAKE.c.provider == provider)
+        .where(ATTEMPT.c.state.in_(states), TAKE.c.provider == provider)
         .order_by(ATTEMPT.c.intent_at, ATTEMPT.c.attempt_id)
     ).all()
     now_called = aliases.takes_of(db, [row.fingerprint for row in rows])
@@ -193,13 +194,16 @@ def open_takes(db: sa.Connection, provider: str) -> list[Open]:
             row.fingerprint,
             row.state,
             _aware_always(row.intent_at),
-            row.error or "",
+            row.error or _UNTOLD.get(row.state, ""),
             row.run_id,
             row.manifest,
             now_called.get(row.fingerprint) or str(row.fingerprint),
         )
         for row in rows
     ]
+
+
+_UNTOLD = {State.SUBMITTING.value: "its run died while it was being submitted; `animatic reconcile` looks for it"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,6 +448,12 @@ def _remember_orphans(db: sa.Connection, provider: str, found: Sequence[Orphan])
     ]
     if rows:
         db.execute(ORPHAN.insert(), rows)
+
+
+def note_unbound(db: sa.Connection, provider: str, listed: Sequence[Candidate]) -> None:
+    """Remember those predictions of the account that belong to no take."""
+    free = [Orphan(each.prediction_id, each.model, each.created_at) for each in unbound(db, listed)]
+    _remember_orphans(db, provider, free)
 
 
 def unbound(db: sa.Connection, listed: Sequence[Candidate]) -> list[Candidate]:

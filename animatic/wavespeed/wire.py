@@ -120,7 +120,8 @@ class Prediction(_Wire):
             return value
         fields = cast("dict[str, Any]", value)
         found = next((fields[name] for name in ("inputs", "input") if isinstance(fields.get(name), dict)), None)
-        return fields | {"inputs": found}
+        outputs = {"outputs": fields["output"]} if "outputs" not in fields and "output" in fields else {}
+        return fields | outputs | {"inputs": found}
 
     @field_validator("outputs", mode="before")
     @classmethod
@@ -136,10 +137,11 @@ class Prediction(_Wire):
     @field_validator("has_nsfw_contents", mode="before")
     @classmethod
     def _flags(cls, value: Any) -> tuple[bool | None, ...] | None:
+        if isinstance(value, bool):
+            value = [value]
         if not isinstance(value, list | tuple):
             return None
-        items = cast("list[Any]", value)[:MAX_OUTPUTS]
-        return tuple(item if isinstance(item, bool) else None for item in items)
+        return tuple(_flag(item) for item in cast("list[Any]", value)[:MAX_OUTPUTS])
 
     @field_validator("created_at", mode="before")
     @classmethod
@@ -196,11 +198,13 @@ class PredictionPage(_Wire):
         items: those that can be read.
         unreadable: how many could not, and may be anybody's; 1 for a page whose `items` are null.
         total: how many there are on all pages, where the list says so.
+        has_more: whether the list says that there are more pages.
     """
 
     items: tuple[ListedPrediction, ...]
     unreadable: int = 0
     total: int | None = None
+    has_more: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -213,8 +217,9 @@ class PredictionPage(_Wire):
         if items is not None and not isinstance(items, list):
             raise ValueError("items: not a list")
         read = [_item(item) for item in cast("list[Any]", items or [])]
-        total = _whole(fields.get("total"))
+        total = _whole(fields.get("total", fields.get("total_count")))
         return {
+            "has_more": fields.get("has_more") is True,
             "items": tuple(item for item in read if item is not None),
             "unreadable": 1 if items is None else sum(item is None for item in read),
             "total": total if total is not None and total >= 0 else None,
@@ -331,7 +336,8 @@ def words_in(fields: Mapping[str, Any]) -> str:
 
     Source of the other two: WaveSpeed's page on base64 outputs, and its clients.
     """
-    return next((said for said in (_text(fields.get(name)) for name in ("message", "error", "detail")) if said), "")
+    names = ("message", "error", "detail", "msg", "errors")
+    return next((said for said in (_text(fields.get(name)) for name in names) if said), "")
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -377,11 +383,19 @@ def _whole(value: Any) -> int | None:
     return int(number) if number is not None and number.is_integer() and abs(number) <= LARGEST_MS else None
 
 
+def _flag(value: Any) -> bool | None:
+    """A flag, also where it is written as text."""
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value.strip().lower())
+    return value if isinstance(value, bool) else None
+
+
 def _url_in(item: Any) -> str | None:
-    """The URL that an output is, or that it holds under `url`."""
-    found = _object(item).get("url") if isinstance(item, dict) else item
-    is_url = isinstance(found, str) and re.match("https?://", found, re.IGNORECASE) and len(found) <= MAX_URL_CHARS
-    return found if is_url else None
+    """The URL that an output is, or that it holds under `url`, or under `url` of its `video`."""
+    fields = _object(item)
+    found: Any = fields.get("url") or _object(fields.get("video")).get("url") if isinstance(item, dict) else item
+    url = found.strip() if isinstance(found, str) else ""
+    return url if re.match("https?://", url, re.IGNORECASE) and len(url) <= MAX_URL_CHARS else None
 
 
 def moment_of(value: Any) -> datetime | None:

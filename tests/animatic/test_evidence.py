@@ -346,8 +346,6 @@ def reading(**changes: Any) -> Reading:
     [
         {},
         {"total": 2},
-        {"total": 1},
-        {"total": 2, "unreadable": 1},
         {"known": [], "witness": ("p0", True)},
         {"moments": [NOON - timedelta(seconds=1), NOON + LATER + timedelta(seconds=1)]},
     ],
@@ -359,6 +357,13 @@ def test_a_list_that_shows_what_it_must_does_not_contradict_itself(changes: dict
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"total": 1}, "it shows 2 predictions and says that there are 1"),
+        ({"total": 2, "unreadable": 1}, "it shows 3 predictions and says that there are 2"),
+        ({"total": 3, "unreadable": 1}, "1 of its items cannot be read"),
+        (
+            {"other_models": {"google/veo-2"}},
+            "it shows predictions of another model than was asked for, such as google/veo-2",
+        ),
         ({"known": ["p1", "p3"]}, "it lacks 1 of 2 predictions that are known to be there, such as p3"),
         ({"known": ["p3", "p4"]}, "it lacks 2 of 2 predictions that are known to be there, such as p3"),
         ({"total": 3}, "it shows 2 predictions and says that there are 3"),

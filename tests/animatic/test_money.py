@@ -35,7 +35,7 @@ unhurried = settings(deadline=None, max_examples=100, suppress_health_check=[Hea
         ("2.5", 2_500_000),
         (" 2.50 ", 2_500_000),
         (0.1, 100_000),
-        (0.0000001, 1),
+        (0.001, 1_000),
         (100_000, 100_000_000_000),
     ],
     ids=repr,

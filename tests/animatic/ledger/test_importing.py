@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from animatic.errors import TakenError
+from animatic.errors import FixInputError, TakenError
 from animatic.ledger import importing
 from animatic.ledger.place import note_intents, noted_intents
 from animatic.shots import digest, fingerprint, verbatim
@@ -28,6 +28,7 @@ def row(**changes: Any) -> dict[str, Any]:
     """A row of a results table: a completed take."""
     return {
         **SHOT,
+        "row": 1,
         "image": STILL,
         "prompt": "push in",
         "take": 1,
@@ -90,7 +91,6 @@ async def test_every_status_that_may_have_cost_money_is_taken_over(
     "changes",
     [
         {"status": "invalid"},
-        {"status": "nonsense"},
         {"fingerprint": None},
         {"fingerprint": "short"},
         {"status": "pending", "attempts": 0},
@@ -118,7 +118,8 @@ async def test_a_take_that_the_ledger_knows_by_its_old_name_is_known(ledger: Any
     prompt = "push in\r\n"
     old = digest(verbatim(provider=WRITTEN, still=STILL, prompt=prompt, **SHOT), 1).hex()
     await ledger.buy(old, provider=PROVIDER)
-    assert await counts(ledger, row(prompt=prompt, fingerprint=old)) == {"known already": 1}
+    ours = f"p-{old[:8]}-1"
+    assert await counts(ledger, row(prompt=prompt, fingerprint=old, prediction_id=ours)) == {"known already": 1}
     assert (await ledger.find(take_of())).standing.state is State.SUBMITTED
     with pytest.raises(TakenError):
         await ledger.intend(take_of())
@@ -145,6 +146,68 @@ async def test_what_a_run_bought_counts_once_for_that_run(ledger: Any) -> None:
     assert await ledger.committed_usd("run-9") == 5.0
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": "nonsense"},
+        {"take": None},
+        {"image": None},
+        {"prediction_id": "../../sandbox/stats?"},
+        {"inference_ms": 2**63 - 1},
+        {"inference_ms": -1},
+        {"quoted_usd": Decimal(-5)},
+        {"quoted_usd": Decimal(999_999)},
+        {"created_at": MOMENT.replace(year=9999)},
+    ],
+)
+async def test_a_row_that_animatic_never_wrote_is_refused_and_named(ledger: Any, changes: dict[str, Any]) -> None:
+    with pytest.raises(FixInputError, match=rf"out.parquet: row 1: {next(iter(changes))[:4]}"):
+        await take_over(ledger, row(), row() | changes)
+    assert ledger.rows("SELECT count(*) FROM attempt") == [(0,)]
+
+
+FAILED = {"status": "failed", "outputs": None, "has_nsfw_contents": None, "error_code": 5003, "prediction_id": "p-0"}
+
+
+async def test_a_later_attempt_is_taken_over_whichever_table_comes_first(ledger: Any) -> None:
+    later = row(attempts=2, quoted_usd=Decimal(5))
+    await take_over(ledger, row(**FAILED))
+    assert await counts(ledger, later) == {"taken over": 1}
+    assert await counts(ledger, row(**FAILED)) == {"known already": 1}
+    found = await ledger.find(take_of())
+    assert (found.standing.state, found.prediction_id) == (State.COMPLETED, "p-1")
+    assert await ledger.committed_usd("run-9") == 5.0
+
+
+async def test_another_prediction_of_a_known_take_is_told(ledger: Any) -> None:
+    await take_over(ledger, row())
+    done = await take_over(ledger, row(prediction_id="p-2"))
+    assert dict(done.counts) == {"in conflict": 1}
+    assert "p-2, the ledger has prediction p-1: it was bought twice" in done.conflicts[0]
+
+
+async def test_what_settles_an_unknown_take_is_told(ledger: Any) -> None:
+    attempt_id = await ledger.intend(take_of(), provider=PROVIDER)
+    await ledger.conclude(attempt_id, State.UNKNOWN)
+    done = await take_over(ledger, row())
+    assert f"reconcile --adopt {take_of()[:12]}=p-1" in done.conflicts[0]
+
+
+async def test_an_unknown_take_without_a_moment_may_be_anywhere_since_its_run_began(ledger: Any) -> None:
+    nothing = {"prediction_id": None, "outputs": None, "submitted_at": None, "completed_at": None, "created_at": None}
+    await take_over(ledger, row(status="unknown", run_id="20260301T120000Z-ab12", **nothing))
+    await take_over(ledger, row(prompt="b", fingerprint=take_of("b"), status="unknown", run_id="x", **nothing))
+    ((named, until), (unnamed, _)) = ledger.rows("SELECT window_from, window_to FROM attempt ORDER BY attempt_id")
+    assert named.startswith("2026-03-01 11:00")
+    assert datetime.fromisoformat(until) > datetime.now(UTC).replace(tzinfo=None)
+    assert datetime.fromisoformat(unnamed) < datetime.now(UTC).replace(tzinfo=None) - importing.LIST_REACHES
+
+
+async def test_a_local_still_that_is_there_tells_another_providers_take(ledger: Any) -> None:
+    other = row(image="a.png", fingerprint="e" * 64, still="sha256:00")
+    assert await counts(ledger, other) == {"of another provider": 1}
+
+
 async def test_a_price_that_the_table_does_not_know_is_not_nothing(ledger: Any) -> None:
     await take_over(ledger, row(quoted_usd=None, run_id=None))
     reserved = await ledger.do("reserved_by", "imported")
@@ -154,6 +217,9 @@ async def test_a_price_that_the_table_does_not_know_is_not_nothing(ledger: Any) 
 async def test_a_restored_ledger_is_complete_once_somebody_says_so(ledger: Any) -> None:
     await ledger.buy()
     note_intents(ledger.path, 7)
+    assert await ledger.desk.do(importing.lacking, 7) == (6, False)
+    await ledger.desk.do(importing.note_looked_for, 7)
+    assert await ledger.desk.do(importing.lacking, 7) == (6, True)
     assert await ledger.desk.do(importing.declare_complete, noted_intents(ledger.path)) == 6
     assert await ledger.desk.do(importing.declare_complete, noted_intents(ledger.path)) == 0
     assert ledger.rows("SELECT value FROM meta WHERE name = 'intents'") == [("7",)]
