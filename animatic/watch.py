@@ -116,7 +116,8 @@ class Watch:
             waited_s = self._now() - began
             await self._leave(attempt_id, watched, f"not final after {waited_s:.0f} s of watching{watched.problem}")
         except Halted:
-            await self._leave(attempt_id, watched, f"still {watched.status or 'running'} when the run stopped")
+            still = watched.status or "running"
+            await self._leave(attempt_id, watched, f"still {still} when the run stopped{watched.problem}")
             raise
         finally:
             self._flights.remove(flight, self._now())

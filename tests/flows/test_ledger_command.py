@@ -270,7 +270,8 @@ def test_a_prediction_that_another_take_has_is_named_and_left_alone(
     *, first: Any, shots: Path, sandbox: Any, tag: str, tmp_path: Path
 ) -> None:
     table = first.home / "first.csv"
-    rows = [row | {"fingerprint": "0" * 64} if row["shot_id"] == "tower" else row for row in rows_of(table)]
+    edited = {"fingerprint": "0" * 64, "still_uri": None}  # no still there, so nothing tells that it was edited
+    rows = [row | edited if row["shot_id"] == "tower" else row for row in rows_of(table)]
     contradicting = write_rows(tmp_path / "contradicting.csv", rows, table)
     tower = rows[-1]["prediction_id"]
     ended = first.run("ledger", "import", str(contradicting), "--json")

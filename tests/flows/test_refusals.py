@@ -148,6 +148,7 @@ def test_the_plan_says_what_is_new_and_what_it_costs(animatic: Any, manifest: An
         "cost_from_usd": 9.0,
         "ledger": str(place.ledger),
         "ledger_is_new": True,
+        "made_already": [],
         "bought_at_another_address": [],
     }
     assert len(sandbox.witness) == before
@@ -156,7 +157,8 @@ def test_the_plan_says_what_is_new_and_what_it_costs(animatic: Any, manifest: An
 
 def test_the_plan_needs_neither_key_nor_network(animatic: Any, manifest: Any) -> None:
     unknown = animatic("plan", manifest(GOOD), WAVESPEED_API_KEY=None, WAVESPEED_BASE_URL=REAL)
-    assert (unknown.exit_code, unknown.stdout.splitlines()[2]) == (0, "  cost: not known; set ANIMATIC_PRICE_USD")
+    cost = "  cost: not known, since WAVESPEED_API_KEY is not set and WaveSpeed was not asked"
+    assert (unknown.exit_code, unknown.stdout.splitlines()[2]) == (0, cost)
     priced = animatic("plan", manifest(GOOD), WAVESPEED_API_KEY=None, ANIMATIC_PRICE_USD="3.25")
     assert priced.stdout.splitlines()[2] == "  cost: $3.25"
 
