@@ -16,9 +16,9 @@ import httpx
 import pytest
 from ports import free_port
 
-from animatic.money import as_number
 from animatic.errors import ApiBusyError, ApiUnreachableError
 from animatic.ledger import operations
+from animatic.money import as_number
 from animatic.pacing import Limits
 from animatic.wavespeed.transport import AiohttpTransport
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from animatic.money import as_number
 from animatic.errors import LedgerUnusableError, LocationError
+from animatic.money import as_number
 from animatic.pacing import Limits
 from animatic.shots import DEFAULT_MODEL
 from animatic.takes import BuyingPolicy, State

@@ -104,10 +104,20 @@ def _outside(answer: dict[str, Any], page: int, _: str) -> dict[str, Any] | None
     return _with(answer, items=[*items, items[0] | {"id": "elsewhere", "created_at": moment.isoformat()}])
 
 
-def _without_the_known(answer: dict[str, Any], page: int, known: str) -> dict[str, Any]:
-    items = [each for each in answer["data"]["items"] if each["id"] != known]
-    other = {"id": "somebody-elses", "model": "wavespeed-ai/another", "status": "completed"}
-    return _with(answer, items=[*items, other] if page == 1 else items)
+def _without_the_known(answer: dict[str, Any], _page: int, known: str) -> dict[str, Any]:
+    return _with(answer, items=[each for each in answer["data"]["items"] if each["id"] != known])
+
+
+def _of_another_model(answer: dict[str, Any], _page: int, _: str) -> dict[str, Any]:
+    return _with(answer, items=[each | {"model": "google/veo-2"} for each in answer["data"]["items"]])
+
+
+def _above_its_total(answer: dict[str, Any], _page: int, _: str) -> dict[str, Any]:
+    return _with(answer, total=0)
+
+
+def _more_to_come(answer: dict[str, Any], page: int, _: str) -> dict[str, Any] | None:
+    return _with(answer, has_more=True) if page > 1 else None
 
 
 NEVER = "nothing is absent by it, nothing bought again; held, until an honest list says so twice"
@@ -115,6 +125,9 @@ _list_case("one item of the list cannot be read", NEVER, _odd_item)
 _list_case("a page of the list whose items are null", NEVER, _null_items)
 _list_case("a list that shows fewer than its own total", NEVER, _below_its_total)
 _list_case("a list that shows what lies outside of the window", NEVER, _outside)
+_list_case("a list that shows more than its own total", NEVER, _above_its_total)
+_list_case("a list that ends, and says that there is more", NEVER, _more_to_come)
+_list_case("a list that names another model than was asked for", NEVER, _of_another_model)
 _list_case("a list without a prediction that is known to be there", NEVER, _without_the_known)
 
 
