@@ -19,6 +19,7 @@ from animatic.evidence import (
     Verdict,
     Wait,
     contradiction_in,
+    is_same_model,
     judge,
     shift_of,
     shifted,
@@ -388,3 +389,23 @@ def test_windows_move_only_as_far_as_accepted_ones_were_left() -> None:
     assert shift_of([late, inside]) == (timedelta(0), 5 * minute)
     moved = shifted(claim(), shift_of([early, late]))
     assert (moved.window_from, moved.window_to) == (NOON - 4 * minute, NOON + 6 * minute)
+
+
+ASKED_FOR = "wavespeed-ai/veo2-i2v"
+
+
+@pytest.mark.parametrize(
+    ("found", "is_same"),
+    [
+        (ASKED_FOR, True),
+        ("WaveSpeed-AI/Veo2-I2V", True),
+        ("veo2-i2v", True),
+        ("", True),
+        (" ", True),
+        ("wavespeed-ai/veo3-i2v", False),
+        ("google/veo2-i2v", False),
+        ("veo2", False),
+    ],
+)
+def test_a_reply_may_leave_out_the_model_or_its_owner(found: str, is_same: bool) -> None:
+    assert is_same_model(found, ASKED_FOR) is is_same

@@ -2,7 +2,6 @@
 
 import pytest
 
-from animatic.evidence import is_same_model
 from animatic.looks import Watched, finish_of
 from animatic.takes import State
 from animatic.wavespeed.wire import Prediction, read_data
@@ -32,23 +31,6 @@ def test_it_is_missing_from_the_first_miss_to_the_next_look_that_shows_it() -> N
     assert watched.missing_s(190.0) == 0.0
     watched.miss(200.0)
     assert watched.missing_s(201.0) == 1.0
-
-
-@pytest.mark.parametrize(
-    ("found", "is_same"),
-    [
-        (MODEL, True),
-        ("WaveSpeed-AI/Veo2-I2V", True),
-        ("veo2-i2v", True),
-        ("", True),
-        (" ", True),
-        ("wavespeed-ai/veo3-i2v", False),
-        ("google/veo2-i2v", False),
-        ("veo2", False),
-    ],
-)
-def test_a_reply_may_leave_out_the_model_or_its_owner(found: str, is_same: bool) -> None:
-    assert is_same_model(found, MODEL) is is_same
 
 
 def test_another_model_is_said_once_for_each() -> None:

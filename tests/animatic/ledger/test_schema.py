@@ -111,13 +111,19 @@ def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
     "url",
     [
         *("", "ledger.sqlite", "sqlite://", "sqlite:///", "sqlite:///:memory:", "postgresql://u:hunter2@db/x"),
-        *("sqlite:///ledger.sqlite", "sqlite:///./a/ledger.sqlite"),
+        *("sqlite:///ledger.sqlite", "sqlite:///./a/ledger.sqlite", "sqlite:////", "sqlite:///~nobody-of-that-name/x"),
     ],
 )
 def test_any_other_url_is_refused_without_showing_a_password(url: str) -> None:
     with pytest.raises(SettingsError, match="ANIMATIC_LEDGER: found") as caught:
         sqlite_path(url)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["sqlite://data/x", "sqlite:data/x", "data/x", "sqlite:///data/x"])
+def test_a_relative_path_is_refused_and_the_absolute_one_named(url: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(f"sqlite:///{Path('data/x').absolute()}")):
+        sqlite_path(url)
 
 
 def test_a_path_may_begin_at_home() -> None:

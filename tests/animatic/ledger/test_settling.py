@@ -391,3 +391,12 @@ async def test_what_a_person_says_is_done_whole_or_not_at_all(ledger: Any) -> No
     await ledger.buy("c" * 64)
     lines = await ledger.desk.do(settling.settle_by_hand, "sandbox", [(NEAR, "p1")], [FAR], ["c" * 64])
     assert [line.split()[0] for line in lines] == ["adopted", "absent", "abandoned"]
+
+
+async def test_what_the_account_made_and_no_take_has_is_remembered(ledger: Any) -> None:
+    await ledger.buy()
+    (mine,) = ledger.rows("SELECT prediction_id FROM attempt")[0]
+    listed = [Candidate(mine, "m", NOON, None), Candidate("theirs", "m", NOON, None)]
+    for _ in range(2):
+        await ledger.desk.do(settling.note_unbound, "sandbox", listed)
+    assert [each.prediction_id for each in await ledger.desk.do(settling.orphans, "sandbox")] == ["theirs"]
