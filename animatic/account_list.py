@@ -1,4 +1,4 @@
-"""Look once at what an account has made lately, before a new ledger buys. Buys nothing.
+"""Look once at what an account has made lately, before a new ledger buys, or one that was restored. Buys nothing.
 
 A new ledger knows of nothing; the account's own list does. Where the list echoes inputs, takes of the plan are found in
 it; where it does not, how many predictions there are is all that can be said.
