@@ -14,6 +14,12 @@ state of its newest attempt, or `planned` where there is none or the newest boug
 from dataclasses import dataclass
 from enum import StrEnum
 
+PREDICTION_ID = r"[A-Za-z0-9_-]{1,200}"
+"""An id that is safe as one path segment; anything else is not an id."""
+
+LARGEST_MS = 10**12
+"""No inference lasts longer; a larger number is a mistake, and may not fit into a column."""
+
 
 class State(StrEnum):
     """The state of an attempt, as the ledger stores it."""

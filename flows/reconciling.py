@@ -19,6 +19,7 @@ from animatic.reconcile import Reconciled, poll_stuck, reconcile, stuck_takes
 from animatic.recovery import Recovered, recover
 from animatic.settings import Settings
 from animatic.shots import DEFAULT_MODEL
+from animatic.takes import PREDICTION_ID
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.embedded import embedded_sandbox
 from flows.session import new_run_id
@@ -48,7 +49,7 @@ class ByHand:
         """
         pairs = [text.partition("=") for text in self.adopt]
         for text, (fingerprint, _, prediction_id) in zip(self.adopt, pairs, strict=True):
-            if not fingerprint or re.fullmatch(r"[A-Za-z0-9_-]{1,200}", prediction_id) is None:
+            if not fingerprint or re.fullmatch(PREDICTION_ID, prediction_id) is None:
                 raise FixInputError(f"--adopt: found {text!r}; allowed: FINGERPRINT=PREDICTION_ID")
         return [(fingerprint, prediction_id) for fingerprint, _, prediction_id in pairs]
 

@@ -18,9 +18,7 @@ from animatic.ledger.schema import ATTEMPT, META, RUN
 from animatic.money import MAX_PRICE_USD, microusd
 from animatic.shots import digest as digest_of
 from animatic.shots import fingerprint, verbatim
-from animatic.takes import LIVE, PAID, State
-
-LARGEST_MS = 10**12
+from animatic.takes import LARGEST_MS, LIVE, PAID, PREDICTION_ID, State
 
 WINDOW = timedelta(hours=1)
 """Around the moment at which a table says that a take was submitted."""
@@ -85,7 +83,7 @@ def _require_readable(uri: str, row: Mapping[str, Any]) -> None:
         "take": (status == "invalid" or isinstance(row["take"], int), "a whole number"),
         "image": (status == "invalid" or bool(row["image"]), "the still's URL or path"),
         "prediction_id": (
-            prediction_id is None or re.fullmatch(r"[A-Za-z0-9_-]{1,200}", str(prediction_id)) is not None,
+            prediction_id is None or re.fullmatch(PREDICTION_ID, str(prediction_id)) is not None,
             "letters, digits, _ and -",
         ),
         "inference_ms": (row["inference_ms"] is None or 0 <= row["inference_ms"] <= LARGEST_MS, "milliseconds"),

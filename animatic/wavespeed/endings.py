@@ -29,7 +29,7 @@ from typing import Any, cast
 
 from pydantic_core import from_json
 
-from animatic.takes import State
+from animatic.takes import PREDICTION_ID, State
 from animatic.wavespeed.wire import MAX_MODEL_CHARS, Envelope, is_prediction, moment_of, read_envelope
 
 ACCOUNT_REFUSALS = frozenset({401, 402, 403})
@@ -37,7 +37,7 @@ AMBIGUOUS = frozenset({408, 409, 425, 499})
 BUSY = 429
 PROXY_REFUSAL = 407
 
-_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
+_ID = re.compile(PREDICTION_ID)
 _MAX_STATUS_CHARS = 64
 
 

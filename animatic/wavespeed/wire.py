@@ -26,20 +26,19 @@ from pydantic import (
 from pydantic_core import from_json
 
 from animatic.errors import ApiUnavailableError
+from animatic.takes import LARGEST_MS, PREDICTION_ID
 
 MAX_URL_CHARS = 8_192
 FIRST_YEAR = 2000
 MAX_OUTPUTS = 64
 MAX_ERROR_CHARS = 4_000
 MAX_MODEL_CHARS = 200
-LARGEST_MS = 10**12
 LARGEST_CODE = 2**63 - 1
 
 FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "timeout", "deleted"})
 """Source of all but the first two: WaveSpeed's own clients."""
 
-PredictionId = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_-]{1,200}$")]
-"""An id that is safe as one path segment; anything else is not an id."""
+PredictionId = Annotated[StrictStr, Field(pattern=rf"^{PREDICTION_ID}$")]
 
 
 class _Wire(BaseModel):
@@ -260,7 +259,7 @@ class Charge(_Wire):
         fields = cast("dict[str, Any]", value)
         prediction, order = _object(fields.get("prediction")), _object(fields.get("order"))
         found = prediction.get("uuid")
-        is_id = isinstance(found, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,200}", found) is not None
+        is_id = isinstance(found, str) and re.fullmatch(PREDICTION_ID, found) is not None
         return {
             "uuid": _text(fields.get("uuid"))[:200],
             "billing_type": _text(fields.get("billing_type")) or "deduct",
