@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from animatic.errors import AnimaticError, SettingsError
-from flows import companions, launch
+from flows import launch
 from flows.logs import OWNER_ONLY
 from flows.session import new_run_id
 from flows.terminal import complain, say
@@ -55,8 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     os.umask(OWNER_ONLY)
     try:
         entries = read_deployments(Path(*arguments[:1]) if arguments else DEPLOYMENTS)
-        port = companions.free_port(UI_PORT)
-        with launch.prefect_api(f"{new_run_id()}-serve", port=port, settings=_LASTING):
+        with launch.prefect_api(f"{new_run_id()}-serve", port=UI_PORT, settings=_LASTING):
             os.environ.setdefault("DO_NOT_TRACK", "1")
             asyncio.run(serve(entries))  # imports Prefect, which reads the server's address from the environment
     except AnimaticError as error:

@@ -83,6 +83,7 @@ class WaveSpeedClient:
         read_deadline_s: the same for a reading call.
         clock: what keeps the API's time between its answers.
         proxy: URL of the proxy to go through.
+        most_connections: at once, for submissions and for reading calls each.
     """
 
     def __init__(  # noqa: PLR0913 - all but the first two have a default
@@ -95,6 +96,7 @@ class WaveSpeedClient:
         read_deadline_s: float = READ_DEADLINE_S,
         clock: ServerClock | None = None,
         proxy: str | None = None,
+        most_connections: int = MOST_CONNECTIONS,
     ) -> None:
         self._base = base_url.rstrip("/")
         self._key = key
@@ -105,7 +107,7 @@ class WaveSpeedClient:
         identity = identity_headers(f"animatic/{version('animatic')}")
         self._headers = httpx.Headers({**identity, "Authorization": f"Bearer {key}"})
         self._url_of = functools.lru_cache(maxsize=64)(lambda path: httpx.URL(self._base + path))
-        opened = functools.partial(AiohttpTransport, most_connections=MOST_CONNECTIONS, proxy=proxy)
+        opened = functools.partial(AiohttpTransport, most_connections=most_connections, proxy=proxy)
         self._submitting = transport or opened(fresh_connections=True)
         self._reading = transport or opened(fresh_connections=False)
 
@@ -113,6 +115,11 @@ class WaveSpeedClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._submitting.aclose()
+        await self._reading.aclose()
+
+    async def rest(self) -> None:
+        """Close every connection; the next request opens a new one."""
         await self._submitting.aclose()
         await self._reading.aclose()
 
