@@ -103,9 +103,10 @@ def run_flow(session: Session, parameters: dict[str, Any], console: PlainConsole
         require_reachable(os.environ["PREFECT_API_URL"], console)
     token = SESSION.set(session)
     try:
-        with panel(console, session.tally, Path(parameters["manifest"]).name):
+        name = Path(parameters["manifest"]).name
+        with panel(console, session.tally, name, lambda: session.is_concluded):
             ending: Any = animate(**parameters, return_state=True)  # Prefect's types forget that this is awaitable
-            end = conclude(ending, session)
+            end = conclude(ending, session, console)
     finally:
         SESSION.reset(token)
     session.untold = end.untold

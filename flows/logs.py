@@ -64,6 +64,7 @@ def quieten(path: Path, *, debug: bool) -> None:
     to_file = RotatingFileHandler(path, maxBytes=MOST_LOG_BYTES, backupCount=1)
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.captureWarnings(True)
+    logging.raiseExceptions = debug  # or a log that cannot be sent is printed, by Prefect and by logging itself
     names = list(logging.root.manager.loggerDict)
     for logger in (logging.root, *map(logging.getLogger, names)):
         printing = [handler for handler in logger.handlers if _prints(handler)]

@@ -27,10 +27,14 @@ from flows.verdicts import verdict
 IS_REACHED_WITHIN_S = 60.0
 """Longest wait for a server that `PREFECT_API_URL` names, before anything is bought."""
 
-HOLDS_UP_S = 60.0
-"""Longest that Prefect may hold up a run whose results are written."""
+TELLS_WITHIN_S = 30.0
+RECORDS_WITHIN_S = 45.0
+"""Longest that Prefect may hold up a run whose results are written: until it knows the end, until it has all records.
 
-HOLDS_UP_IN_A_HURRY_S = 2.0
+Beside them it gets some seconds for the summary (`flows.run`) and the last progress (`tasks.results`): a minute in all.
+"""
+
+HURRIES_WITHIN_S = 2.0
 ANSWERS_WITHIN_S = 10.0
 ASKS_EVERY_S = 1.0
 SAYS_SO_AFTER_S = 3.0
@@ -102,11 +106,11 @@ def _ask(url: str) -> tuple[bool, str | None]:
     return False, None
 
 
-def conclude(ending: Awaitable[State[Any]], session: Session) -> End:
+def conclude(ending: Awaitable[State[Any]], session: Session, console: PlainConsole) -> End:
     """Run the flow in a new event loop until it has ended and the server knows, within the bounds above."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    patience = _Patience(session)
+    patience = _Patience(session, console)
     engine = asyncio.ensure_future(ending, loop=loop)
     try:
         loop.run_until_complete(_ended_or_impatient(engine, patience))
@@ -133,21 +137,24 @@ def conclude(ending: Awaitable[State[Any]], session: Session) -> End:
 class _Patience:
     """The time that Prefect has left, from the moment at which the results are written."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._until: float | None = None
-        self._is_given_up = False
+    def __init__(self, session: Session, console: PlainConsole) -> None:
+        self._session, self._console = session, console
+        self._began: float | None = None
+        self._is_given_up = self._is_said = False
 
-    @property
-    def left_s(self) -> float:
-        """Seconds left; without end while the run is at work."""
-        if self._until is None:
+    def left_s(self, within_s: float) -> float:
+        """Return the seconds left; without end while the run is at work."""
+        if self._began is None:
             if not self._session.is_concluded:
                 return float("inf")
-            self._until = time.monotonic() + (HOLDS_UP_IN_A_HURRY_S if self._session.is_hurried else HOLDS_UP_S)
-        server = self._session.server
-        is_hopeless = self._is_given_up or (server is not None and server.is_dead)
-        return 0.0 if is_hopeless else max(self._until - time.monotonic(), 0.0)
+            self._began = time.monotonic()
+        server, waited_s = self._session.server, time.monotonic() - self._began
+        if self._is_given_up or (server is not None and server.is_dead):
+            return 0.0
+        if waited_s > SAYS_SO_AFTER_S and not self._is_said:
+            self._is_said = True
+            self._console.print(f"results are written; waiting for Prefect, for {within_s:.0f} s at most")
+        return max((HURRIES_WITHIN_S if self._session.is_hurried else within_s) - waited_s, 0.0)
 
     def give_up(self) -> None:
         """Wait no longer."""
@@ -155,7 +162,7 @@ class _Patience:
 
 
 async def _ended_or_impatient(engine: "asyncio.Future[State[Any]]", patience: _Patience) -> None:
-    while patience.left_s > 0 and not engine.done():
+    while patience.left_s(TELLS_WITHIN_S) > 0 and not engine.done():
         await asyncio.wait({engine}, timeout=0.2)
 
 
@@ -177,12 +184,12 @@ def _told(loop: asyncio.AbstractEventLoop, end: End, session: Session, patience:
     if end.message is not None and end.problem is None:
         return None  # the engine got through
     why = _why(end.problem)
-    while patience.left_s > 0 and session.digest is not None and session.flow_run_id is not None:
+    while (left_s := patience.left_s(TELLS_WITHIN_S)) > 0 and session.flow_run_id is not None:
         try:
-            loop.run_until_complete(_tell(session, min(patience.left_s, ANSWERS_WITHIN_S)))
+            loop.run_until_complete(_tell(session, min(left_s, ANSWERS_WITHIN_S)))
         except Exception as error:  # noqa: BLE001 - see `_ask`
             why = _why(error)
-            time.sleep(min(ASKS_EVERY_S, patience.left_s))
+            time.sleep(ASKS_EVERY_S)
         else:
             return None
     return why
@@ -210,19 +217,19 @@ def _wait_until_recorded_within(session: Session, patience: _Patience) -> None:
     """Give the server the time to record the task runs, in a thread that can be left behind."""
     if session.flow_run_id is None:
         return
-    left_s = min(patience.left_s, HOLDS_UP_S)
+    left_s = patience.left_s(RECORDS_WITHIN_S)
     recording = threading.Thread(
         target=wait_until_recorded, args=(UUID(session.flow_run_id), session.task_runs, left_s), daemon=True
     )
     recording.start()
-    while recording.is_alive() and patience.left_s > 0:
+    while recording.is_alive() and patience.left_s(RECORDS_WITHIN_S) > 0:
         with suppress(KeyboardInterrupt):
-            recording.join(min(0.2, patience.left_s))
+            recording.join(0.2)
     if recording.is_alive():
         leave_behind("Prefect's records")
 
 
-def wait_until_recorded(flow_run_id: UUID, task_runs: int, within_s: float = HOLDS_UP_S) -> bool:
+def wait_until_recorded(flow_run_id: UUID, task_runs: int, within_s: float = RECORDS_WITHIN_S) -> bool:
     """Wait until the server has every task run of the flow run in its final state; False if it did not in time.
 
     Task runs reach the server as events, which it records in its own time; one that is stopped before has lost them.

@@ -61,7 +61,7 @@ KEY_BLOCK = "wavespeed-api-key"
 SAME_WISH_S = 1.0
 """A signal this soon after another says the same: a terminal, a worker and systemd each send one."""
 
-PUBLISHES_WITHIN_S = 15.0
+PUBLISHES_WITHIN_S = 10.0
 
 MOST_STILL_TASKS = 40
 STILLS_ALONE = 20
