@@ -5,6 +5,7 @@ from prefect.client.schemas.objects import State
 
 from animatic.errors import FixInputError
 from animatic.takes import BuyingPolicy
+from flows.process import HOLDS_UP_S, end_within
 from flows.run import Order, current_session, open_run
 from flows.verdicts import ended, name_run, refused
 
@@ -50,5 +51,7 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
     except Exception as error:
         session.failure = error
         raise
+    finally:
+        end_within(HOLDS_UP_S)
     session.is_judged = True
     return ended(session)

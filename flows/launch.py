@@ -38,23 +38,19 @@ class FlowError(AnimaticError):
 def prefect_api(
     run_id: str, *, port: int = 0, settings: Mapping[str, str] | None = None
 ) -> Generator[Companion | None]:
-    """Prefect's API for the length of the block: the server that is set, else an embedded one, with these settings.
+    """Prefect's API for the length of the block: the server that is set, else an embedded one.
 
     The embedded one wants a password, which is set, or made for the occasion: on loopback alone, any web page and any
-    user of this machine could read the Secret block with the key, and start runs. All of Prefect's settings come from
-    here then, whatever the environment, a profile, or a file in some folder says; only where its home is may be said.
+    user of this machine could read the Secret block with the key, and start runs. Without `settings` it is for one run,
+    and all of Prefect's settings come from here, whatever the environment, a profile, or a file in some folder says;
+    only the place of its home may be said. With `settings` it is a server that lasts, set up by its operator too.
     """
     if os.environ.get("PREFECT_API_URL"):
         yield None
         return
-    home = own_folder(prefect_home(os.environ))
-    password = os.environ.get(_SERVERS_PASSWORD) or f"animatic:{secrets.token_urlsafe(24)}"
-    nowhere = child_folder() / "no-such-file"
-    common = {
-        "PREFECT_HOME": str(home),
-        "PREFECT_PROFILES_PATH": str(nowhere),
-        "PREFECT_LOGGING_SETTINGS_PATH": str(nowhere),
-    }
+    before = {name: value for name, value in os.environ.items() if name.startswith("PREFECT_")}
+    password = before.get(_SERVERS_PASSWORD) or f"animatic:{secrets.token_urlsafe(24)}"
+    common = _of_one_run() if settings is None else before
     asked = {**common, **(settings or {}), _SERVERS_PASSWORD: password}
     with prefect_server(log_path(f"{run_id}-prefect-server"), port=port, settings=asked) as server:
         ours = {
@@ -63,14 +59,23 @@ def prefect_api(
             "PREFECT_API_AUTH_STRING": password,
             "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",  # it is the Prefect of this installation
         }
-        if not (settings or {}).get(_SERVERS_CSRF):  # a client that expects no token need not ask for one
+        if not asked.get(_SERVERS_CSRF):  # a client that expects no token need not ask for one
             ours["PREFECT_CLIENT_CSRF_SUPPORT_ENABLED"] = "false"
-        before = {name: value for name, value in os.environ.items() if name.startswith("PREFECT_")}
         try:
             _replace_prefect_variables(ours)
             yield server
         finally:
             _replace_prefect_variables(before)
+
+
+def _of_one_run() -> dict[str, str]:
+    """Return the settings that keep Prefect from looking for others."""
+    nowhere = child_folder() / "no-such-file"
+    return {
+        "PREFECT_HOME": str(own_folder(prefect_home(os.environ))),
+        "PREFECT_PROFILES_PATH": str(nowhere),
+        "PREFECT_LOGGING_SETTINGS_PATH": str(nowhere),
+    }
 
 
 def _replace_prefect_variables(settings: Mapping[str, str]) -> None:

@@ -1,13 +1,15 @@
 """Log files: one for each run and for each process that it starts, all of them bounded. Never stderr."""
 
+import functools
 import logging
 import os
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from animatic.home import log_folder
 from flows.process import own_folder
+from flows.terminal import print_nowhere
 
 MOST_LOG_FILES = 60
 MOST_LOG_BYTES = 8 << 20
@@ -75,6 +77,15 @@ def quieten(path: Path, *, debug: bool) -> None:
             logger.addHandler(to_file)
     if to_file not in logging.root.handlers:
         logging.root.addHandler(to_file)
+
+
+def outlive_console() -> None:
+    """Let Prefect's console handlers go on without a reader: by default the first line to a broken pipe ends a run."""
+    loggers = [logging.root, *(logging.getLogger(name) for name in list(logging.root.manager.loggerDict))]
+    for handler in {handler for logger in loggers for handler in logger.handlers}:
+        console: Any = getattr(handler, "console", None)
+        if console is not None:
+            console.on_broken_pipe = functools.partial(print_nowhere, console.file)
 
 
 def _prints(handler: logging.Handler) -> bool:

@@ -10,6 +10,7 @@ import resource
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -17,6 +18,7 @@ from typing import NoReturn
 from animatic import home
 from animatic.errors import SettingsError
 from animatic.start_folder import from_start, leave, start_folder
+from flows.terminal import print_nowhere
 
 MOST_FILES = 16_384
 """As many open files as we ask for; the kernel's own tables are sized for more."""
@@ -26,6 +28,9 @@ FEWEST_FILES = 128
 
 _FILES_IN_USE = 96
 """Open files that a run needs beside its connections to the API: ledger, receipts, Prefect, logs, tables."""
+
+HOLDS_UP_S = 50.0
+"""Longest that Prefect may hold up a process whose flow run is over; with what the run itself grants it, a minute."""
 
 _OF_PATHS = ("PREFECT_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR", "XDG_DATA_HOME", "XDG_STATE_HOME")
 
@@ -68,11 +73,25 @@ def leave_behind(what: str) -> None:
 def exit_with(code: int) -> NoReturn:
     """End the process; at once where something was left behind that would keep it."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
+        try:
             stream.flush()
+        except (OSError, ValueError):
+            print_nowhere(stream)  # or Python tries again at its end, and complains
     if _left_behind:
         os._exit(code)
     sys.exit(code)
+
+
+def end_within(seconds: float) -> None:
+    """End this process after some time at the latest, if all that it is for is one flow run of a deployment.
+
+    Its results are written; Prefect's engine could wait many minutes for a server that is gone.
+    """
+    main = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if main is not None and main.name in {"prefect.engine", "prefect.flow_engine"}:
+        timer = threading.Timer(seconds, os._exit, (0,))
+        timer.daemon = True
+        timer.start()
 
 
 def child_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -43,6 +43,7 @@ from animatic.takes import BuyingPolicy
 from animatic.terms import Terms
 from animatic.uploads import UploadMemory
 from animatic.wavespeed.client import MOST_CONNECTIONS, WaveSpeedClient
+from flows.logs import outlive_console
 from flows.preview import find_made, moved_lines, require_new_ledger_allowed
 from flows.process import connections_that_fit, ending_signals
 from flows.session import SESSION, Session
@@ -76,6 +77,7 @@ async def current_session() -> Session:
     session = SESSION.get()
     if session is not None:
         return session
+    outlive_console()
     settings = Settings.from_environment()
     if settings.api_key is None:
         with contextlib.suppress(ValueError):  # there is no such block

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, StateType
+from prefect.context import FlowRunContext
 
 ASKS_EVERY_S = 2.0
 ANSWERS_WITHIN_S = 5.0
@@ -25,7 +26,7 @@ class StopRequest:
     Attributes:
         reason: for the summary, `suspended in Prefect`.
         state: as the server has it.
-        is_suspension: the run is to be resumed later, in another process.
+        is_suspension: Prefect will start the run again, in another process, when it is resumed.
     """
 
     reason: str
@@ -35,13 +36,18 @@ class StopRequest:
     @classmethod
     def of(cls, state: State[Any]) -> "StopRequest":
         """Make one of a state for which `is_stop` is true."""
-        is_suspension = state.type == StateType.PAUSED
-        return cls("suspended in Prefect" if is_suspension else "cancelled in Prefect", state, is_suspension)
+        is_paused = state.type in {StateType.PAUSED, StateType.SCHEDULED}
+        is_suspension = is_paused and (state.type == StateType.SCHEDULED or bool(state.state_details.pause_reschedule))
+        return cls("suspended in Prefect" if is_paused else "cancelled in Prefect", state, is_suspension)
+
+
+_STOPS = frozenset({StateType.PAUSED, StateType.CANCELLING, StateType.CANCELLED, StateType.SCHEDULED})
+"""Scheduled: it was suspended and resumed before we saw it, and another process will carry it on."""
 
 
 def is_stop(state: State[Any] | None) -> bool:
-    """Tell a state in which nothing more may be bought."""
-    return state is not None and (state.type in {StateType.PAUSED, StateType.CANCELLING, StateType.CANCELLED})
+    """Tell a state in which this process may buy nothing more."""
+    return state is not None and state.type in _STOPS
 
 
 async def watch_for_stop(flow_run_id: str | None, stop: Callable[[StopRequest], None]) -> None:
@@ -54,14 +60,21 @@ async def watch_for_stop(flow_run_id: str | None, stop: Callable[[StopRequest], 
                 while True:
                     async with asyncio.timeout(ANSWERS_WITHIN_S):
                         run = await client.read_flow_run(UUID(flow_run_id))
-                    if is_stop(run.state):
-                        stop(StopRequest.of(run.state))  # pyright: ignore[reportArgumentType] - is_stop has seen it
+                    state = _seen_by_prefect() or run.state
+                    if state is not None and is_stop(state):
+                        stop(StopRequest.of(state))
                         return
                     await asyncio.sleep(ASKS_EVERY_S)
             finally:
                 with suppress(Exception):
                     await client.__aexit__(None, None, None)
         await asyncio.sleep(ASKS_EVERY_S)
+
+
+def _seen_by_prefect() -> State[Any] | None:
+    """Return the suspension that Prefect's own watch has seen, if any: it hears of each, however short."""
+    request: Any = getattr(FlowRunContext.get(), "flow_run_suspension_request", None)
+    return None if request is None else request.get_state()
 
 
 async def _entered() -> Any:
