@@ -497,22 +497,23 @@ class Run:
             stopped_by=self._running.halt.reason,
             is_interrupted=self._is_interrupted,
         )
-        if not self._is_interrupted:
+        if not self._hurried.is_set():
             await self._publish(digest)
         return digest
 
     async def _publish(self, digest: Digest) -> None:
         """Show the summary in Prefect; the table is written, so a failure changes nothing."""
-        self.session.task_runs += 1
+        is_stopped = self.session.stop_request is not None  # then Prefect begins no task
+        self.session.task_runs += not is_stopped
         try:
             async with asyncio.timeout(PUBLISHES_WITHIN_S):
-                await publish_summary(digest)
+                await (publish_summary.fn(digest) if is_stopped else publish_summary(digest))
         except Exception as error:  # noqa: BLE001 - see above
             get_run_logger().warning("the summary could not be published: %s", error)
 
     async def _write(self, plan: Plan) -> Facts:
         projection = Projection(plan, self.session.run_id, self.desk)
-        if self.session.stop_request is not None:  # Prefect begins no task of a run that is suspended
+        if self.session.stop_request is not None:  # then Prefect begins no task
             return await write_results.fn(projection, self.order.results)
         self.session.task_runs += 1
         return await write_results(projection, self.order.results)

@@ -290,7 +290,7 @@ class RanFlow:
         """What the server has of them, once it has caught up."""
         from uuid import UUID  # noqa: PLC0415 - needed here only
 
-        from flows.launch import wait_until_recorded  # noqa: PLC0415 - imports Prefect
+        from flows.prefect_end import wait_until_recorded  # noqa: PLC0415 - imports Prefect
 
         flow_run_id = UUID(str(self.session.flow_run_id))
         assert wait_until_recorded(flow_run_id, self.session.task_runs)
