@@ -121,6 +121,9 @@ def _started(
     finally:
         _stop(process)
         logging.join(1.0)
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None and (pipe is not printed or not logging.is_alive()):
+                pipe.close()
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
