@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from animatic.addresses import refusal_of
+from animatic.durability import sync
 from animatic.errors import ApiUnavailableError
 from animatic.network import DIRECT, Network
 from animatic.public_web import WebError, open_session
@@ -100,7 +101,7 @@ class ClipDownloader:
                         raise ApiUnavailableError(f"clip {name}: larger than {self._max_bytes:,} bytes")
                     file.write(chunk)
                 file.flush()
-                os.fsync(file.fileno())
+                sync(file.fileno())
             if not size_bytes:
                 raise ApiUnavailableError(f"clip {name}: nothing came")
         return size_bytes
