@@ -7,6 +7,7 @@ from pathlib import Path
 import certifi
 
 from animatic.network import Network
+from animatic.start_folder import from_start
 
 TRUST_ADVICE = "Where a company's own authority signs, name its certificates (with the usual ones) in SSL_CERT_FILE."
 
@@ -20,7 +21,8 @@ def tls_context(network: Network, *, trusts_system: bool = False) -> ssl.SSLCont
         network: names the authorities.
         trusts_system: besides certifi's, the usual ones are those of this machine.
     """
-    return _context(network.ca_file, network.ca_folder, trusts_system=trusts_system)
+    ca_file = from_start(network.ca_file) if network.ca_file else ""
+    return _context(ca_file, _places(network.ca_folder), trusts_system=trusts_system)
 
 
 def certificate_faults(network: Network) -> list[str]:
@@ -34,13 +36,19 @@ def certificate_faults(network: Network) -> list[str]:
     return [f'{variable}: found "{place}": {fault}; {allowed}. Correct it, or unset it to trust the usual ones.']
 
 
+def _places(listed: str) -> str:
+    """Paths of a list as they are meant: from the folder in which a command was typed."""
+    return ":".join(from_start(place) for place in listed.split(":") if place)
+
+
 def _fault_of_file(place: str) -> str | None:
-    if not Path(place).exists():
+    path = from_start(place)
+    if not Path(path).exists():
         return "there is no such file"
-    if not Path(place).is_file():
+    if not Path(path).is_file():
         return "it is no file"
     try:
-        found = _context(place, "", trusts_system=False).cert_store_stats()["x509"]
+        found = _context(path, "", trusts_system=False).cert_store_stats()["x509"]
     except ssl.SSLError:
         found = 0
     except OSError as error:
@@ -49,7 +57,7 @@ def _fault_of_file(place: str) -> str | None:
 
 
 def _fault_of_folder(place: str) -> str | None:
-    return None if any(Path(folder).is_dir() for folder in place.split(":")) else "there is no such folder"
+    return None if any(Path(folder).is_dir() for folder in _places(place).split(":")) else "there is no such folder"
 
 
 @functools.cache

@@ -13,15 +13,16 @@ from hashlib import pbkdf2_hmac
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from animatic.canonical import canonical_provider
 from animatic.certificates import certificate_faults
 from animatic.errors import SettingsError
+from animatic.home import HOME, ledger_file
 from animatic.money import microusd
 from animatic.network import Network, read_network
 from animatic.pacing import LEVELS, Limits
+from animatic.start_folder import from_start
 
 PREFIX = "ANIMATIC_"
 EMBEDDED_SANDBOX = "sandbox"
@@ -47,9 +48,9 @@ _VARIABLES = {
 }
 
 
-def default_ledger() -> str:
-    """The ledger's URL where none is set: a file in the user's data folder."""
-    return f"sqlite:///{platformdirs.user_data_path('animatic') / 'ledger.sqlite'}"
+def default_ledger(environ: Mapping[str, str] | None = None) -> str:
+    """Return the ledger's URL where none is set: a file in `ANIMATIC_HOME`, or in the user's data folder."""
+    return f"sqlite:///{ledger_file(os.environ if environ is None else environ)}"
 
 
 class Settings(BaseModel):
@@ -114,10 +115,9 @@ class Settings(BaseModel):
     def _absolute_ledger(cls, value: str) -> str:
         path = value.removeprefix("sqlite:///")
         if value.startswith("sqlite:///") and path and not path.startswith(("/", "~", ":")):
-            absolute = os.path.normpath(os.path.join(os.getcwd(), path))  # noqa: PTH109, PTH118
             raise ValueError(
                 "its path depends on the folder that a run starts in, and another folder would have another ledger, "
-                f"which buys everything again; allowed: an absolute path, from here sqlite:///{absolute}"
+                f"which buys everything again; allowed: an absolute path, from here sqlite:///{from_start(path)}"
             )
         return value
 
@@ -193,6 +193,10 @@ class Settings(BaseModel):
             name: found[variable].strip() for name, variable in _VARIABLES.items() if found.get(variable, "").strip()
         }
         try:
+            values.setdefault("ledger", default_ledger(found))
+        except SettingsError as error:
+            faults.append(str(error))
+        try:
             settings = cls(**values)  # pyright: ignore[reportArgumentType] - pydantic reads the strings
         except ValidationError as error:
             faults += [_fault(str(fault["loc"][0]), fault["msg"], values) for fault in error.errors()]
@@ -214,13 +218,27 @@ def is_loopback(host: str) -> bool:
 
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """A line for each `ANIMATIC_*` variable that no setting reads: most likely a typo."""
-    known = sorted(_VARIABLES.values())
+    known = sorted({*_VARIABLES.values(), HOME})
     lines: list[str] = []
     for name in sorted(environ):
-        if name.startswith(PREFIX) and name not in known:
+        if name.startswith(PREFIX) and name not in known and not _is_of_kubernetes(name, environ[name]):
             nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
             lines.append(f"{name}: unknown variable; did you mean {nearest[0]}?")
     return lines
+
+
+_OF_KUBERNETES = re.compile(
+    r"ANIMATIC_(?:\w+_)?(?:SERVICE_(?:HOST|PORT(?:_\w+)?)|(?P<port>PORT)|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
+)
+
+
+def _is_of_kubernetes(name: str, value: str) -> bool:
+    """Tell a variable that Kubernetes makes of a Service named `animatic` or `animatic-…`.
+
+    Source: Kubernetes' page on Services, "Environment variables".
+    """
+    found = _OF_KUBERNETES.fullmatch(name)
+    return found is not None and (found["port"] is None or "://" in value)
 
 
 def _fault(name: str, message: str, values: Mapping[str, str]) -> str:

@@ -5,8 +5,9 @@ from prefect.client.schemas.objects import State
 
 from animatic.errors import FixInputError
 from animatic.takes import BuyingPolicy
+from flows.process import HOLDS_UP_S, end_within
 from flows.run import Order, current_session, open_run
-from flows.verdicts import name_run, refused, verdict
+from flows.verdicts import ended, name_run, refused
 
 
 @flow(name="animate", flow_run_name=name_run, persist_result=False)
@@ -39,15 +40,18 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
             plan = await run.plan(checked)
             await run.price(plan)
             await run.open_results(plan)
-            with run.interruptible():
+            async with run.interruptible():
                 try:
-                    await run.upload_stills(plan)
-                    await run.shoot(plan)
-                    await run.settle_again(plan)
+                    await run.buy(plan)
                 finally:
                     session.digest = await run.report(plan)
     except FixInputError as error:
         session.refusal = error
         return refused(error)
+    except Exception as error:
+        session.failure = error
+        raise
+    finally:
+        end_within(HOLDS_UP_S)
     session.is_judged = True
-    return verdict(session.digest)
+    return ended(session)

@@ -8,14 +8,18 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from animatic.errors import AnimaticError, FixInputError, LocationError, ManifestError
+from flows import process
 from flows.imports import uncollected
 from flows.logs import OWNER_ONLY
 from flows.terminal import complain, stderr
+
+if TYPE_CHECKING:
+    from flows.session import Start
 
 Manifest = Annotated[str, typer.Argument(metavar="MANIFEST", help="CSV or Parquet file of shots, any fsspec URI.")]
 Results = Annotated[
@@ -76,7 +80,7 @@ def run(
     """
 
     def command() -> int:
-        with _prefect() as run_id:
+        with _prefect() as start:
             with uncollected():
                 from flows.commands import RunOptions, run_manifest  # noqa: PLC0415 - while the server comes up
 
@@ -93,7 +97,7 @@ def run(
                 debug,
                 new_ledger,
             )
-            return run_manifest(options, stderr(), run_id)
+            return run_manifest(options, stderr(), start)
 
     _end(command, debug=debug)
 
@@ -131,11 +135,11 @@ def demo(
     """Run the bundled manifest against the embedded sandbox: no key, no network, no cost. Shows where the clips are."""
 
     def command() -> int:
-        with _prefect() as run_id:
+        with _prefect() as start:
             with uncollected():
                 from flows.demo import run_demo  # noqa: PLC0415 - while the server comes up
 
-            return run_demo(out, stderr(), run_id, as_json=as_json, debug=debug)
+            return run_demo(out, stderr(), start, as_json=as_json, debug=debug)
 
     _end(command, debug=debug)
 
@@ -146,7 +150,10 @@ def sandbox(
     folder: Annotated[
         Path | None, typer.Option("--folder", metavar="DIR", help="Where its state lives; default: that of --sandbox.")
     ] = None,
-    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0 picks a free one.")] = 8787,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=0, max=65_535, help="0 picks a free one; default: the folder's last, else 8787."),
+    ] = None,
     inference_s: Annotated[float, typer.Option("--inference-s", min=0, help="Median seconds of work of a take.")] = 4.0,
     level: Annotated[
         str, typer.Option("--level", help="Account level to emulate: bronze, silver, gold, ultra.")
@@ -157,7 +164,8 @@ def sandbox(
     """Serve the sandbox in the foreground on 127.0.0.1: the WaveSpeed API, with real clips, for nothing."""
     from flows.commands import serve_sandbox  # noqa: PLC0415 - keeps --help quick
 
-    flags = ["--port", str(port), "--inference-s", str(inference_s), "--level", level, "--scenario", scenario]
+    where = ["--own-port"] if port is None else ["--port", str(port)]
+    flags = [*where, "--inference-s", str(inference_s), "--level", level, "--scenario", scenario]
     _end(lambda: serve_sandbox(folder, [*flags, *([] if render else ["--no-render"])], stderr()), debug=False)
 
 
@@ -260,7 +268,11 @@ def ledger_accept(*, debug: Debug = False) -> None:
 def main() -> None:
     """The entry point; see `_end` for exit codes."""
     os.umask(OWNER_ONLY)
-    app(args=with_dates(sys.argv[1:], datetime.now(UTC).date().isoformat()))
+    process.forget_current_folder()
+    try:
+        app(args=with_dates(sys.argv[1:], datetime.now(UTC).date().isoformat()))
+    except SystemExit as end:
+        process.exit_with(end.code if isinstance(end.code, int) else int(end.code is not None))
 
 
 def with_dates(arguments: Sequence[str], today: str) -> list[str]:
@@ -273,14 +285,14 @@ def with_dates(arguments: Sequence[str], today: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _prefect() -> Generator[str]:
-    """The id of a new run, with Prefect's API around it. First of all, for its server takes longest to come up."""
+def _prefect() -> Generator["Start"]:
+    """Begin a new run, with Prefect's API around it. First of all, for its server takes longest to come up."""
     from flows.launch import prefect_api  # noqa: PLC0415 - keeps --help quick
-    from flows.session import new_run_id  # noqa: PLC0415 - the same
+    from flows.session import Start, new_run_id  # noqa: PLC0415 - the same
 
     run_id = new_run_id()
-    with prefect_api(run_id):
-        yield run_id
+    with prefect_api(run_id) as server:
+        yield Start(run_id, server)
 
 
 def _end(command: Callable[[], int], *, debug: bool) -> None:
@@ -292,8 +304,10 @@ def _end(command: Callable[[], int], *, debug: bool) -> None:
 @contextlib.contextmanager
 def _one_line_errors(*, debug: bool) -> Generator[None]:
     """Tell an error as a sentence (a manifest's as its report), never as a traceback unless asked for."""
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    for number in process.ending_signals():
+        signal.signal(number, _as_interrupt)
     try:
+        process.settle_in()
         yield
     except FixInputError as error:
         _tell(error, debug=debug)
@@ -312,7 +326,7 @@ def _one_line_errors(*, debug: bool) -> Generator[None]:
 
 
 def _as_interrupt(_number: int, _frame: object) -> None:
-    """Before and after the flow, which has a handler of its own, SIGTERM ends us as Ctrl-C does."""
+    """Before and after the flow, which has a handler of its own, SIGTERM and SIGHUP end us as Ctrl-C does."""
     raise KeyboardInterrupt
 
 

@@ -16,13 +16,19 @@ from animatic.ledger.records import Reserved
 from animatic.ledger.settling import Open  # noqa: TC001 - for a reader at run time
 from animatic.money import limit_microusd
 from animatic.settings import Settings
+from animatic.start_folder import from_start
 from animatic.takes import BuyingPolicy
-from flows import companions, embedded, launch
+from flows import embedded, launch
 from flows.preview import Preview, agree, preview, require_new_ledger_allowed
-from flows.session import Session, new_run_id
+from flows.process import child_environment, child_folder
+from flows.session import Session, Start, new_run_id
 from flows.terminal import PlainConsole, say, say_json
 
 NOT_AGREED = 2
+UNTOLD = (
+    "Prefect could not be told how this run ended ({why}): its page may show the run as running for ever. "
+    "Results and exit code are what they are without it"
+)
 FORMULA_NOTE = "note: in CSV, a cell that a spreadsheet would run as a formula has a ' in front"
 
 
@@ -75,7 +81,7 @@ class RunOptions:
         }
 
 
-def run_manifest(options: RunOptions, console: PlainConsole, run_id: str) -> int:
+def run_manifest(options: RunOptions, console: PlainConsole, start: Start) -> int:
     """The main job; the exit code. Needs `launch.prefect_api` around it.
 
     Raises:
@@ -84,7 +90,9 @@ def run_manifest(options: RunOptions, console: PlainConsole, run_id: str) -> int
     formats.check_suffix(storage.name_of(options.results))
     if options.max_usd is not None and not math.isfinite(options.max_usd):
         raise SettingsError(f"--max-usd: found {options.max_usd}; allowed: 0 or more")
-    session = Session(Settings.from_environment(), run_id=run_id, may_begin_ledger=options.may_begin_ledger)
+    session = Session(
+        Settings.from_environment(), run_id=start.run_id, server=start.server, may_begin_ledger=options.may_begin_ledger
+    )
     with _provider(options, session):
         settings = session.settings
         if settings.is_real:
@@ -142,6 +150,8 @@ def tell_digest(session: Session, console: PlainConsole, *, as_json: bool) -> in
     console.print(f"results: {digest.results}")
     if digest.results.lower().endswith(".csv"):
         console.print(FORMULA_NOTE)
+    if session.untold is not None:
+        console.print(UNTOLD.format(why=session.untold))
     if as_json:
         say_json(digest.as_json())
     return digest.exit_code
@@ -208,14 +218,14 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
 
 def serve_sandbox(folder: Path | None, flags: list[str], console: PlainConsole) -> int:
     """Serve the sandbox until interrupted."""
-    place = folder or embedded.default_folder()
+    place = Path(from_start(str(folder))) if folder else embedded.default_folder()
     for line in (
         f"sandbox: state in {place}; stop it with Ctrl-C",
         "use it with WAVESPEED_BASE_URL=<url below> WAVESPEED_API_KEY=sandbox-key",
     ):
         console.print(line)
-    command = [sys.executable, "-m", "animatic.sandbox", "--folder", str(place), "--die-with-parent", *flags]
-    with subprocess.Popen(command, env=companions.without_secrets(), stdin=subprocess.PIPE) as process:
+    command = [sys.executable, "-P", "-m", "animatic.sandbox", "--folder", str(place), "--die-with-parent", *flags]
+    with subprocess.Popen(command, env=child_environment(), cwd=child_folder(), stdin=subprocess.PIPE) as process:
         while True:
             try:
                 return process.wait()

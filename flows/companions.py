@@ -5,10 +5,10 @@ What they print goes to a log file.
 """
 
 import json
-import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from animatic.errors import AnimaticError
+from animatic.sandbox.folder import served_at, using
+from flows.logs import copy_bounded
+from flows.process import child_environment, child_folder
 
-READY_WITHIN_S = 60.0
 STOPS_WITHIN_S = 10.0
 FOLDER_IS_SERVED = 3
 
@@ -28,10 +30,15 @@ class CompanionError(AnimaticError):
 
 @dataclass(frozen=True, slots=True)
 class Companion:
-    """A running companion: its address, and the process behind it."""
+    """A running companion: its address, and the process behind it where that is ours."""
 
     url: str
     process: subprocess.Popen[bytes] | None
+
+    @property
+    def is_dead(self) -> bool:
+        """Tell that its process has ended; never true of one that is not ours."""
+        return self.process is not None and self.process.poll() is not None
 
 
 @contextmanager
@@ -39,9 +46,10 @@ def prefect_server(log: Path, *, port: int = 0, settings: Mapping[str, str] | No
     """Prefect's server on loopback, in a process of its own. `settings` replace those that suit a single run.
 
     Its socket listens before the process is up, so that clients wait in line instead of being refused. Faster to the
-    first line of a flow than Prefect's own ephemeral mode, and its tracebacks stay in the log.
+    first line of a flow than Prefect's own ephemeral mode, and its tracebacks stay in the log. Where `port` is taken,
+    any other serves.
     """
-    with socket.create_server(("127.0.0.1", port), backlog=512) as listening:
+    with _listening(port) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
         arguments = ["-m", "flows.prefect_server", str(listening.fileno())]
         environment = {"PREFECT_SERVER_UI_API_URL": url, **(settings or {})}
@@ -51,36 +59,35 @@ def prefect_server(log: Path, *, port: int = 0, settings: Mapping[str, str] | No
 
 
 @contextmanager
-def sandbox(folder: Path, log: Path, *, port: int = 0) -> Generator[Companion]:
+def sandbox(folder: Path, log: Path) -> Generator[Companion]:
     """The sandbox on loopback, with its state in `folder`; the one that serves this folder already, if there is one.
+
+    Runs share it: it ends with the last one that uses it, whichever of them started it.
 
     Raises:
         CompanionError: it did not come up; the message has its own words.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    arguments = ["-m", "animatic.sandbox", "--folder", str(folder), "--port", str(port), "--die-with-parent"]
-    with _started(arguments, log, stdout=subprocess.PIPE) as process:
+    arguments = ["-m", "animatic.sandbox", "--folder", str(folder), "--own-port", "--die-with-parent"]
+    with using(folder), _started(arguments, log, answers=True) as process:
         assert process.stdout is not None  # noqa: S101 - we asked for a pipe
         line = process.stdout.readline()
-        if not line and process.wait(STOPS_WITHIN_S) == FOLDER_IS_SERVED:
-            served = json.loads((folder / "sandbox.lock").read_text())
-            yield Companion(served["url"], None)
-            return
-        if not line:
+        if line:
+            yield Companion(json.loads(line)["url"], process)
+        elif process.wait(STOPS_WITHIN_S) == FOLDER_IS_SERVED:
+            yield Companion(served_at(folder), None)
+        else:
+            time.sleep(0.1)  # its last words are on their way to the log
             said = log.read_text(errors="replace").strip().splitlines()
             raise CompanionError(f"the embedded sandbox did not start: {said[-1] if said else 'it said nothing'}")
-        yield Companion(json.loads(line)["url"], process)
 
 
-def free_port(preferred: int) -> int:
-    """The preferred port if nobody listens there, else 0 for any."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", preferred))
-        except OSError:
-            return 0
-    return preferred
+def _listening(preferred: int) -> socket.socket:
+    """Return a socket that listens on the preferred port, or on any where that one is taken."""
+    try:
+        return socket.create_server(("127.0.0.1", preferred), backlog=512)
+    except OSError:
+        return socket.create_server(("127.0.0.1", 0), backlog=512)
 
 
 @contextmanager
@@ -88,25 +95,29 @@ def _started(
     arguments: Sequence[str],
     log: Path,
     *,
-    stdout: int | None = None,
+    answers: bool = False,
     pass_fds: Sequence[int] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Generator[subprocess.Popen[bytes]]:
-    """A Python process that ends when its stdin does."""
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=stdout or output,
-            stderr=output,
-            env=dict(environment or {}) | without_secrets(),
-            pass_fds=pass_fds,
-            start_new_session=True,  # a Ctrl-C is for us; we end them when we are done
-        )
+    """A Python process that ends when its stdin does. `answers`: its stdout is for us to read, not for the log."""
+    process = subprocess.Popen(
+        [sys.executable, "-P", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if answers else subprocess.STDOUT,
+        cwd=child_folder(),
+        env=child_environment(environment),
+        pass_fds=pass_fds,
+        start_new_session=True,  # a Ctrl-C is for us; we end them when we are done
+    )
+    printed = process.stderr if answers else process.stdout
+    logging = threading.Thread(target=copy_bounded, args=(printed, log), daemon=True)
+    logging.start()
     try:
         yield process
     finally:
         _stop(process)
+        logging.join(1.0)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -119,10 +130,3 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
-
-
-def without_secrets() -> dict[str, str]:
-    """The environment without the key, which no companion needs."""
-    return {name: value for name, value in os.environ.items() if name != "WAVESPEED_API_KEY"}

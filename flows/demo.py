@@ -14,14 +14,15 @@ from rich.table import Table
 from animatic import formats, storage
 from animatic.clips import probe_clip
 from animatic.contact_sheet import draw_contact_sheet
-from animatic.errors import AnimaticError, LocationError, NeverAgainError, TryLaterError
+from animatic.errors import AnimaticError, LocationError, NeverAgainError, SettingsError, TryLaterError
 from animatic.settings import Settings
+from animatic.start_folder import from_start
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.media import ClipDownloader
 from flows import launch
-from flows.commands import FORMULA_NOTE, tell_digest
+from flows.commands import FORMULA_NOTE, UNTOLD, tell_digest
 from flows.embedded import embedded_sandbox
-from flows.session import Session
+from flows.session import Session, Start
 from flows.terminal import PlainConsole, complain, printable, say
 
 LENGTH_TOLERANCE_S = 0.1
@@ -96,23 +97,32 @@ def bundled_manifest() -> Path:
     )
 
 
-def run_demo(out: Path, console: PlainConsole, run_id: str, *, as_json: bool, debug: bool) -> int:
-    """The whole demo; 0 when every shot did what the demo means it to do. Needs `launch.prefect_api` around it.
+def run_demo(typed: Path, console: PlainConsole, start: Start, *, as_json: bool, debug: bool) -> int:
+    """The whole demo; 0 when every shot did what the demo means it to do.
+
+    Needs `launch.prefect_api` around it. `typed` is the folder of all that it makes.
 
     Raises:
         AnimaticError: it could not be run.
     """
-    manifest = bundled_manifest()
-    out.mkdir(parents=True, exist_ok=True)
+    manifest, out = bundled_manifest(), Path(from_start(str(typed)))
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"--out {typed}: cannot be made ({error.strerror}); give a folder that can be") from None
     results = out / "results.parquet"
     ledger = f"sqlite:///{(out / 'ledger.sqlite').resolve()}"
     session = Session(
-        Settings.from_environment().model_copy(update={"ledger": ledger}), is_approved=True, run_id=run_id
+        Settings.from_environment().model_copy(update={"ledger": ledger}),
+        is_approved=True,
+        run_id=start.run_id,
+        server=start.server,
     )
     (out / "clips").mkdir(exist_ok=True)
     with embedded_sandbox(session.settings, session.run_id, out / "sandbox") as settings:
         session.settings = settings
-        launch.run_flow(session, {"manifest": str(manifest), "results": str(results)}, console, debug=debug)
+        parameters = {"manifest": str(manifest), "results": str(results)}
+        launch.run_flow(session, parameters, console, debug=debug)
         table = formats.decode(storage.read_bytes(str(results), max_bytes=1 << 30), results.name)
         storage.replace_bytes(str(out / "results.csv"), formats.encode(table, ".csv"))
         shown = asyncio.run(_with_clips(_rows(table), out / "clips", settings))
@@ -121,8 +131,13 @@ def run_demo(out: Path, console: PlainConsole, run_id: str, *, as_json: bool, de
     if as_json:
         tell_digest(session, console, as_json=True)
     else:
-        _tell(shown, session, console, out)
+        _tell([_as_typed(row, out, typed) for row in shown], session, console, typed)
     return _judge(shown, console)
+
+
+def _as_typed(row: Shown, out: Path, typed: Path) -> Shown:
+    """The row with its clip below the folder as it was typed, which is shorter to read."""
+    return replace(row, clip=typed / row.clip.relative_to(out)) if row.clip else row
 
 
 def _rows(table: pa.Table) -> list[Shown]:
@@ -175,6 +190,8 @@ def _tell(rows: Sequence[Shown], session: Session, console: PlainConsole, out: P
     if digest is not None:
         console.print(f"{digest.sentence} ({digest.submitted} submitted now, {digest.cached} cached)")
     console.print(FORMULA_NOTE)
+    if session.untold is not None:
+        console.print(UNTOLD.format(why=session.untold))
     for name, path in (
         ("results", out / "results.parquet"),
         ("as CSV", out / "results.csv"),

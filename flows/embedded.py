@@ -5,22 +5,18 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-import platformdirs
-
+from animatic.home import data_folder
 from animatic.sandbox.config import DEFAULT_KEY
 from animatic.settings import EMBEDDED_SANDBOX, Settings
 from flows import companions
 from flows.logs import log_path
 
-PORT = 8787
-"""Where the embedded sandbox listens if it can, so that the output URLs of an earlier run are good again."""
-
 _OWN_ACCOUNT = {"ANIMATIC_ACCOUNT_LEVEL": ("account_level", "ultra"), "ANIMATIC_POLL_FLOOR_S": ("poll_floor_s", 0.5)}
 
 
 def default_folder() -> Path:
-    """Where the sandbox of `--sandbox` keeps its state: in the user's data folder."""
-    return platformdirs.user_data_path("animatic") / "sandbox"
+    """Return the folder that the sandbox of `--sandbox` keeps its state in."""
+    return data_folder(os.environ) / "sandbox"
 
 
 def sandbox_settings(settings: Settings, url: str | None = None, folder: Path | None = None) -> Settings:
@@ -39,6 +35,5 @@ def sandbox_settings(settings: Settings, url: str | None = None, folder: Path | 
 def embedded_sandbox(settings: Settings, run_id: str, folder: Path | None = None) -> Generator[Settings]:
     """Settings that buy from the embedded sandbox, served for the length of the block."""
     log = log_path(f"{run_id}-sandbox")
-    port = companions.free_port(PORT)
-    with companions.sandbox(folder or default_folder(), log, port=port) as companion:
+    with companions.sandbox(folder or default_folder(), log) as companion:
         yield sandbox_settings(settings, companion.url, folder)

@@ -1,29 +1,25 @@
 """Run the flow in this process: with Prefect's embedded server if no other is set, a panel, and a proper end."""
 
-import asyncio
 import gc
 import importlib
 import os
+import re
 import secrets
-import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from typing import Any
 
-from animatic.errors import AnimaticError
+from animatic.errors import AnimaticError, SettingsError
+from animatic.home import prefect_home
 from flows.companions import Companion, prefect_server
 from flows.imports import uncollected
 from flows.logs import log_path, quieten
 from flows.panel import panel
+from flows.process import child_folder, own_folder
 from flows.session import SESSION, Session
 from flows.terminal import PlainConsole
 
-if TYPE_CHECKING:
-    from prefect.client.schemas.objects import State
-
-CATCHES_UP_WITHIN_S = 60.0
 _IMPORTED_LATE = ("fastapi.encoders", "prefect.flow_engine", "prefect.task_engine", "encodings.idna")
 """What a flow's first steps import, each while everybody waits for it; we import it while we wait for the server."""
 
@@ -42,36 +38,57 @@ class FlowError(AnimaticError):
 def prefect_api(
     run_id: str, *, port: int = 0, settings: Mapping[str, str] | None = None
 ) -> Generator[Companion | None]:
-    """Prefect's API for the length of the block: the server that is set, else an embedded one, with these settings.
+    """Prefect's API for the length of the block: the server that is set, else an embedded one.
 
     The embedded one wants a password, which is set, or made for the occasion: on loopback alone, any web page and any
-    user of this machine could read the Secret block with the key, and start runs.
+    user of this machine could read the Secret block with the key, and start runs. Without `settings` it is for one run,
+    and all of Prefect's settings come from here, whatever the environment, a profile, or a file in some folder says;
+    only the place of its home may be said. With `settings` it is a server that lasts, set up by its operator too.
     """
     if os.environ.get("PREFECT_API_URL"):
         yield None
         return
-    password = os.environ.get(_SERVERS_PASSWORD) or f"animatic:{secrets.token_urlsafe(24)}"
-    asked = {**(settings or {}), _SERVERS_PASSWORD: password}
+    before = {name: value for name, value in os.environ.items() if name.startswith("PREFECT_")}
+    password = before.get(_SERVERS_PASSWORD) or f"animatic:{secrets.token_urlsafe(24)}"
+    common = _of_one_run() if settings is None else before
+    asked = {**common, **(settings or {}), _SERVERS_PASSWORD: password}
     with prefect_server(log_path(f"{run_id}-prefect-server"), port=port, settings=asked) as server:
         ours = {
+            **common,
             "PREFECT_API_URL": server.url,
             "PREFECT_API_AUTH_STRING": password,
             "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",  # it is the Prefect of this installation
         }
-        if not os.environ.get(_SERVERS_CSRF):  # a client that expects no token need not ask for one
+        if not asked.get(_SERVERS_CSRF):  # a client that expects no token need not ask for one
             ours["PREFECT_CLIENT_CSRF_SUPPORT_ENABLED"] = "false"
-        before = {name: os.environ.get(name) for name in ours}
-        os.environ.update(ours)
         try:
+            _replace_prefect_variables(ours)
             yield server
         finally:
-            for name, value in before.items():
-                os.environ.pop(name, None)
-                os.environ.update({name: value} if value is not None else {})
+            _replace_prefect_variables(before)
+
+
+def _of_one_run() -> dict[str, str]:
+    """Return the settings that keep Prefect from looking for others."""
+    nowhere = child_folder() / "no-such-file"
+    return {
+        "PREFECT_HOME": str(own_folder(prefect_home(os.environ))),
+        "PREFECT_PROFILES_PATH": str(nowhere),
+        "PREFECT_LOGGING_SETTINGS_PATH": str(nowhere),
+    }
+
+
+def _replace_prefect_variables(settings: Mapping[str, str]) -> None:
+    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+        del os.environ[name]
+    os.environ.update(settings)
 
 
 def run_flow(session: Session, parameters: dict[str, Any], console: PlainConsole, *, debug: bool) -> None:
-    """Run `flows.animate` to its end; what came of it is in the session. Needs `prefect_api` around it.
+    """Run `flows.animate` to its end; the result is in the session. Needs `prefect_api` around it.
+
+    Once the results are written, Prefect that died, hangs or refuses holds the run up for a minute at most, and changes
+    nothing but what its own page shows.
 
     Raises:
         FixInputError: nothing was bought because the input must be changed first.
@@ -80,64 +97,46 @@ def run_flow(session: Session, parameters: dict[str, Any], console: PlainConsole
     os.environ.setdefault("DO_NOT_TRACK", "1")
     with uncollected():
         from flows.animate import animate  # noqa: PLC0415 - imports Prefect, which only a run should wait for
+        from flows.prefect_end import conclude, require_reachable  # noqa: PLC0415 - the same
 
         for name in _IMPORTED_LATE:
             importlib.import_module(name)
     gc.set_threshold(_COLLECTED_AFTER)
     log = log_path(session.run_id)
     quieten(log, debug=debug)
+    if session.server is None:
+        require_reachable(os.environ["PREFECT_API_URL"], console)
     token = SESSION.set(session)
     try:
-        with panel(console, session.tally, Path(parameters["manifest"]).name):
+        name = Path(parameters["manifest"]).name
+        with panel(console, session.tally, name, lambda: session.is_concluded):
             ending: Any = animate(**parameters, return_state=True)  # Prefect's types forget that this is awaitable
-            state: State[Any] = asyncio.run(ending)
+            end = conclude(ending, session, console)
     finally:
         SESSION.reset(token)
-    if session.flow_run_id is not None:
-        wait_until_recorded(UUID(session.flow_run_id), session.task_runs)
+    session.untold = end.untold
     if session.refusal is not None:
         raise session.refusal
-    if not session.is_judged:
-        problem = asyncio.run(state.aresult(raise_on_failure=False)) if state.is_failed() else state.message
-        if isinstance(problem, AnimaticError):
-            raise problem
-        said = " ".join(str(state.message or problem or state.name).split())
-        raise FlowError(f"the run ended unforeseen: {said[:500]} (the whole story is in {log})")
-
-
-def wait_until_recorded(flow_run_id: UUID, task_runs: int) -> bool:
-    """Wait until the server has every task run of the flow run in its final state; False if it did not in time.
-
-    Task runs reach the server as events, which it records in its own time; one that is stopped before has lost them.
-    """
-    from prefect.client.orchestration import get_client  # noqa: PLC0415 - Prefect is imported by the run, not before
-    from prefect.events.worker import EventsWorker  # noqa: PLC0415
-    from prefect.logging.handlers import APILogWorker  # noqa: PLC0415
-
-    EventsWorker.drain_all(timeout=CATCHES_UP_WITHIN_S)
-    APILogWorker.drain_all(timeout=10)
-    deadline = time.monotonic() + CATCHES_UP_WITHIN_S
-    with get_client(sync_client=True) as client:
-        while time.monotonic() < deadline:
-            if _recorded(client, flow_run_id) >= task_runs:
-                return True
-            time.sleep(0.1)
-    return False
-
-
-def _recorded(client: Any, flow_run_id: UUID) -> int:
-    """How many task runs of the flow run the server has in a final state."""
-    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, TaskRunFilter  # noqa: PLC0415
-
-    final = TaskRunFilter.model_validate({"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]}}})
-    found, page = 0, 200
-    while True:
-        runs = client.read_task_runs(
-            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])),
-            task_run_filter=final,
-            limit=page,
-            offset=found,
+    if session.is_judged:
+        return
+    problem = session.failure or end.problem
+    if session.flow_run_id is None and session.server is None and problem is not None:
+        raise SettingsError(
+            f"PREFECT_API_URL: the server at {shown_url(os.environ['PREFECT_API_URL'])} took no run "
+            f"({one_line_of(problem)}); nothing was bought. Start it, or correct the variable, and run again"
         )
-        found += len(runs)
-        if len(runs) < page:
-            return found
+    if isinstance(problem, AnimaticError):
+        raise problem
+    said = one_line_of(problem) if problem is not None else end.message or "it has no state"
+    raise FlowError(f"the run ended unforeseen: {said[:500]} (the whole story is in {log})")
+
+
+def one_line_of(error: BaseException) -> str:
+    """Return an error in one line of bounded length."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__
+
+
+def shown_url(url: str) -> str:
+    """Return a URL without what may be a password."""
+    return re.sub(r"//[^/?#]*@", "//***@", url.partition("?")[0])

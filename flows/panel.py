@@ -21,8 +21,10 @@ REFRESHES_PER_S = 4.0
 
 
 @contextmanager
-def panel(console: PlainConsole, tally: Tally, title: str) -> Generator[None]:
-    """Show the tally for the length of the block."""
+def panel(
+    console: PlainConsole, tally: Tally, title: str, is_over: Callable[[], bool] = lambda: False
+) -> Generator[None]:
+    """Show the tally for the length of the block, or until `is_over`."""
     began = time.monotonic()
     if console.is_terminal:
         with Live(
@@ -33,7 +35,12 @@ def panel(console: PlainConsole, tally: Tally, title: str) -> Generator[None]:
         ):
             yield
     else:
-        with _every(LINE_EVERY_S, lambda: _print_line(console, tally, title, time.monotonic() - began)):
+
+        def print_line() -> None:
+            if not is_over():
+                _print_line(console, tally, title, time.monotonic() - began)
+
+        with _every(LINE_EVERY_S, print_line):
             yield
 
 

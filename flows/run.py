@@ -7,13 +7,15 @@ import math
 import os
 import signal
 import socket
-from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+import time
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from prefect import get_run_logger
 from prefect.blocks.system import Secret
+from prefect.exceptions import Pause
 from prefect.runtime import flow_run
 
 from animatic import formats, intake, storage
@@ -40,9 +42,12 @@ from animatic.stills import Still
 from animatic.takes import BuyingPolicy
 from animatic.terms import Terms
 from animatic.uploads import UploadMemory
-from animatic.wavespeed.client import WaveSpeedClient
+from animatic.wavespeed.client import MOST_CONNECTIONS, WaveSpeedClient
+from flows.logs import outlive_console
 from flows.preview import find_made, moved_lines, require_new_ledger_allowed
+from flows.process import connections_that_fit, ending_signals
 from flows.session import SESSION, Session
+from flows.stop_request import StopRequest, watch_for_stop
 from tasks.quotes import quote_prices, read_quotes
 from tasks.reconcile import reconcile_takes
 from tasks.results import progress_shown, publish_summary, write_results
@@ -53,6 +58,11 @@ T = TypeVar("T")
 
 KEY_BLOCK = "wavespeed-api-key"
 """The Prefect Secret block that holds the key where the environment does not."""
+
+SAME_WISH_S = 1.0
+"""A signal this soon after another says the same: a terminal, a worker and systemd each send one."""
+
+PUBLISHES_WITHIN_S = 10.0
 
 MOST_STILL_TASKS = 40
 STILLS_ALONE = 20
@@ -67,6 +77,7 @@ async def current_session() -> Session:
     session = SESSION.get()
     if session is not None:
         return session
+    outlive_console()
     settings = Settings.from_environment()
     if settings.api_key is None:
         with contextlib.suppress(ValueError):  # there is no such block
@@ -108,6 +119,9 @@ class Run:
     _is_interrupted: bool = False
     _is_sound: bool = False
     _has_polled_stuck: bool = False
+    _interrupted_at_s: float | None = None
+    _hurried: asyncio.Event = field(default_factory=asyncio.Event)
+    _uploading: "asyncio.Future[list[dict[str, str] | BaseException]] | None" = None
 
     async def check_manifest(self) -> Manifest:
         """Read the manifest, look at its local stills, judge every row.
@@ -294,38 +308,84 @@ class Run:
             await self._require_sound()
             await self._write(plan)
 
-    @contextmanager
-    def interruptible(self) -> Generator[None]:
-        """Ctrl-C or SIGTERM stops submitting and watching; what is there is still written. A second Ctrl-C kills.
+    @asynccontextmanager
+    async def interruptible(self) -> AsyncGenerator[None]:
+        """Stop buying and polling on a signal, or when Prefect says so; what is there is still written.
 
-        A second SIGTERM does not: a worker and systemd each send one when the machine is shut down.
+        A second SIGINT or SIGTERM more than a second later ends the wait for replies too, a third one the process.
         """
         loop = asyncio.get_running_loop()
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-        def interrupt(number: signal.Signals) -> None:
-            self._is_interrupted = True
-            self._running.halt.stop_all(f"interrupted by {number.name}")
-            if number == signal.SIGINT:
-                signal.signal(number, signal.SIG_DFL)
-
+        numbers = ending_signals()
+        before = {number: signal.getsignal(number) for number in numbers}
         installed: list[signal.Signals] = []
-        for number in before:
-            with contextlib.suppress(ValueError, RuntimeError):  # not the main thread: nobody can interrupt us there
-                loop.add_signal_handler(number, interrupt, number)
+        for number in numbers:
+            with contextlib.suppress(ValueError, RuntimeError):  # not the main thread, which alone gets signals
+                loop.add_signal_handler(number, self._interrupt, number)
                 installed.append(number)
+        watching = asyncio.create_task(watch_for_stop(self.session.flow_run_id, self._stop_for_prefect))
         try:
             yield
         finally:
+            watching.cancel()
             for number in installed:
                 loop.remove_signal_handler(number)
                 signal.signal(number, before[number] or signal.SIG_DFL)
+
+    def _interrupt(self, number: signal.Signals) -> None:
+        """Obey one signal."""
+        now_s = time.monotonic()
+        self._interrupted_at_s, last_s = now_s, self._interrupted_at_s
+        if last_s is None:
+            self._is_interrupted = True
+            self._running.halt.stop_all(f"interrupted by {number.name}")
+            if self._uploading is not None:
+                self._uploading.cancel()  # nothing is bought by it
+        elif number == signal.SIGHUP or now_s - last_s <= SAME_WISH_S:
+            self._interrupted_at_s = last_s
+        elif not self._hurried.is_set():
+            self.session.is_hurried = True
+            self._hurried.set()
+        else:
+            os._exit(130)
+
+    def _stop_for_prefect(self, stop: StopRequest) -> None:
+        """Obey a suspension or cancellation in Prefect."""
+        self._is_interrupted = True
+        self.session.stop_request = stop
+        self._running.halt.stop_all(stop.reason)
+        if self._uploading is not None:
+            self._uploading.cancel()
+
+    async def buy(self, plan: Plan) -> None:
+        """Upload what must be uploaded, see every take through, settle what is unclear.
+
+        Returns early where somebody is in a hurry; what is on its way then is in the ledger.
+        """
+        work = asyncio.create_task(self._buy(plan))
+        hurry = asyncio.create_task(self._hurried.wait())
+        await asyncio.wait({work, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        if work.done():
+            work.result()
+
+    async def _buy(self, plan: Plan) -> None:
+        await self.upload_stills(plan)
+        await self.shoot(plan)
+        await self.settle_again(plan)
 
     async def upload_stills(self, plan: Plan) -> None:
         """Upload the local stills of what there is to buy, each once."""
         groups = list(_groups(await asyncio.to_thread(plan.stills_to_upload)))
         self.session.task_runs += len(groups)
-        uploads = await asyncio.gather(*(self._upload(group) for group in groups), return_exceptions=True)
+        self._uploading = asyncio.gather(*(self._upload(group) for group in groups), return_exceptions=True)
+        try:
+            uploads = await self._uploading
+        except asyncio.CancelledError:
+            if not self._is_interrupted:
+                raise
+            return
+        finally:
+            self._uploading = None
         for upload in uploads:
             if isinstance(upload, TryLaterError | NeverAgainError):
                 self._running.halt.stop_buying(str(upload))
@@ -396,6 +456,9 @@ class Run:
         except TryLaterError as error:
             said = f"{batch.name}: not all of it could be sent: {error}"
             get_run_logger().warning("%s", one_line(said))
+        except Pause as pause:  # Prefect's own watch was faster than ours
+            if pause.state is not None:
+                self._stop_for_prefect(StopRequest.of(pause.state))
         except BaseException:
             self._running.halt.stop_all("something unforeseen went wrong")
             raise
@@ -408,7 +471,9 @@ class Run:
         Raises:
             LocationError, ResultsUnwrittenError: it cannot be written; the latter if there was something to do.
         """
-        await self._running.close()
+        if not self._hurried.is_set():
+            await self._running.close()
+            await self.client.rest()  # its connections are open files, and the table needs some
         try:
             facts = await self._write(plan)
         except LocationError as error:
@@ -435,16 +500,25 @@ class Run:
             stopped_by=self._running.halt.reason,
             is_interrupted=self._is_interrupted,
         )
-        self.session.task_runs += 1
-        try:
-            await publish_summary(digest)
-        except Exception as error:  # noqa: BLE001 - the table is written; what only shows it must not fail the run
-            get_run_logger().warning("the summary could not be published: %s", error)
+        if not self._is_interrupted:
+            await self._publish(digest)
         return digest
 
-    async def _write(self, plan: Plan) -> Facts:
+    async def _publish(self, digest: Digest) -> None:
+        """Show the summary in Prefect; the table is written, so a failure changes nothing."""
         self.session.task_runs += 1
-        return await write_results(Projection(plan, self.session.run_id, self.desk), self.order.results)
+        try:
+            async with asyncio.timeout(PUBLISHES_WITHIN_S):
+                await publish_summary(digest)
+        except Exception as error:  # noqa: BLE001 - see above
+            get_run_logger().warning("the summary could not be published: %s", error)
+
+    async def _write(self, plan: Plan) -> Facts:
+        projection = Projection(plan, self.session.run_id, self.desk)
+        if self.session.stop_request is not None:  # Prefect begins no task of a run that is suspended
+            return await write_results.fn(projection, self.order.results)
+        self.session.task_runs += 1
+        return await write_results(projection, self.order.results)
 
     @property
     def _running(self) -> Shoot:
@@ -486,8 +560,10 @@ async def open_run(order: Order, session: Session) -> AsyncGenerator[Run]:
     with LedgerDesk(settings.ledger) as desk, liveness.alive(ledger, session.run_id) as receipts:
         uri = storage.absolute_uri(order.manifest)
         await desk.do(ledger_operations.begin_run, session.run_id, uri, socket.gethostname(), os.getpid())
-        async with WaveSpeedClient(settings.base_url, key, network=settings.network) as client:
-            uploads = UploadMemory(desk, settings.account, settings.base_url, settings.network)
+        most = min(connections_that_fit(), MOST_CONNECTIONS)
+        network = settings.network
+        async with WaveSpeedClient(settings.base_url, key, network=network, most_connections=most) as client:
+            uploads = UploadMemory(desk, settings.account, settings.base_url, network)
             yield Run(order, session, client, desk, receipts, uploads)
 
 

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from animatic.errors import AnimaticError, SettingsError
-from flows import companions, launch
+from animatic.home import data_folder, prefect_home
+from flows import launch
 from flows.logs import OWNER_ONLY
+from flows.process import own_folder, reach_loopback_directly
 from flows.session import new_run_id
 from flows.terminal import complain, say
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 DEPLOYMENTS = Path(__file__).parents[1] / "deployments/prefect.yaml"
 UI_PORT = 4200
-"""Where Prefect's UI listens by custom; any other port if somebody else is there."""
+"""Where Prefect's UI listens by custom; any other port if that is taken."""
 
 _LASTING = {
     "PREFECT__SERVER_EPHEMERAL": "",  # with it, a server has neither UI nor services
@@ -55,8 +57,9 @@ def main(arguments: Sequence[str]) -> int:
     os.umask(OWNER_ONLY)
     try:
         entries = read_deployments(Path(*arguments[:1]) if arguments else DEPLOYMENTS)
-        port = companions.free_port(UI_PORT)
-        with launch.prefect_api(f"{new_run_id()}-serve", port=port, settings=_LASTING):
+        os.environ |= {"PREFECT_HOME": str(own_folder(prefect_home(os.environ))), "PYTHONSAFEPATH": "1"}
+        reach_loopback_directly()
+        with launch.prefect_api(f"{new_run_id()}-serve", port=UI_PORT, settings=_LASTING):
             os.environ.setdefault("DO_NOT_TRACK", "1")
             asyncio.run(serve(entries))  # imports Prefect, which reads the server's address from the environment
     except AnimaticError as error:
@@ -130,7 +133,7 @@ async def serve(entries: Sequence[Mapping[str, Any]]) -> None:
     names = (f"{each.full_name} ({_when(entry)})" for each, entry in zip(deployments, entries, strict=True))
     say(f"Prefect's UI: {PREFECT_UI_URL.value()}")
     if password := PREFECT_API_AUTH_STRING.value():
-        say(f"sign in with, and in other terminals: export PREFECT_API_AUTH_STRING={password}")
+        _tell_password(str(password))
     say(f"serving until Ctrl-C: {', '.join(names)}")
     sys.stdout.flush()
     await asyncio.wait((serving, told), return_when=asyncio.FIRST_COMPLETED)
@@ -140,6 +143,21 @@ async def serve(entries: Sequence[Mapping[str, Any]]) -> None:
         serving.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await serving
+
+
+def _tell_password(password: str) -> None:
+    """Show the password on a terminal; elsewhere what we print may be kept for many to read, so it goes to a file."""
+    if sys.stdout.isatty():
+        say(f"sign in with, and in other terminals: export PREFECT_API_AUTH_STRING={password}")
+        return
+    if password == os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+        say("sign in with the password in PREFECT_SERVER_API_AUTH_STRING")
+        return
+    path = own_folder(data_folder(os.environ)) / "prefect-password"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
+        file.write(f"{password}\n")
+    say(f'sign in with, and in other terminals: export PREFECT_API_AUTH_STRING="$(cat {path})"')
 
 
 def _first_signal() -> asyncio.Event:

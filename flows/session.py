@@ -18,11 +18,21 @@ if TYPE_CHECKING:  # at run time they would import what the start of Prefect's s
     from animatic.money import Quote
     from animatic.plan import PricedBy
     from animatic.settings import Settings
+    from flows.companions import Companion
+    from flows.stop_request import StopRequest
 
 
 def new_run_id() -> str:
     """A name for a run that sorts by time: `20261122T164640Z-3f9a`."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token_hex(2)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a run begins with: its id, and the Prefect server that is ours, if one is."""
+
+    run_id: str
+    server: "Companion | None"
 
 
 @dataclass(slots=True)
@@ -39,9 +49,14 @@ class Session:
         may_begin_ledger: somebody said that a new ledger may be begun today.
         checked: the manifest as it was read and checked for the preview; good while the file is the same.
         tally: what a panel may show while the flow runs.
+        server: the Prefect server that is ours, where there is one.
         task_runs: how many the flow has started, so that one can wait until the server has recorded them.
         digest, refusal: what came of it, or why nothing did; set by the flow.
+        stop_request: a suspension or cancellation in Prefect that the run obeyed.
+        failure: what the flow itself raised, which Prefect may fail to hand on.
         is_judged: whether the flow came to its end, so that nothing but the digest is to be told.
+        is_hurried: a second signal said that the run must end at once.
+        untold: why Prefect does not know how the run ended, where it does not.
         warn: where a line for the user goes.
     """
 
@@ -56,12 +71,22 @@ class Session:
     checked: "Manifest | None" = None
     run_id: str = field(default_factory=new_run_id)
     tally: Tally = field(default_factory=Tally)
+    server: "Companion | None" = None
     task_runs: int = 0
     flow_run_id: str | None = None
     digest: "Digest | None" = None
     refusal: FixInputError | None = None
+    stop_request: "StopRequest | None" = None
+    failure: Exception | None = None
     is_judged: bool = False
+    is_hurried: bool = False
+    untold: str | None = None
     warn: Callable[[str], None] | None = None
+
+    @property
+    def is_concluded(self) -> bool:
+        """Tell that the flow's own part is over."""
+        return self.is_judged or self.refusal is not None or self.failure is not None
 
 
 SESSION: ContextVar[Session | None] = ContextVar("animatic_session", default=None)

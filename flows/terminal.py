@@ -3,8 +3,11 @@
 Everything that is printed goes through `printable`, by way of this module's console or `say`.
 """
 
+import contextlib
+import os
 import sys
-from typing import Any
+from collections.abc import Generator
+from typing import Any, TextIO
 
 from rich.console import Console
 
@@ -16,14 +19,38 @@ def printable(text: str) -> str:
     return "".join(char if char == "\n" or char.isprintable() else _escaped(char) for char in text)
 
 
+def print_nowhere(stream: TextIO) -> None:
+    """Send a stream nowhere from now on: the terminal, pager or worker that read it is gone.
+
+    A run that has begun to buy goes on; that nobody reads along is no reason to lose track of what was paid for.
+    """
+    with contextlib.suppress(OSError, ValueError):  # no file behind it
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+@contextlib.contextmanager
+def _unless_gone(stream: TextIO) -> Generator[None]:
+    try:
+        yield
+    except OSError:  # EPIPE, or EIO of a terminal that was closed
+        print_nowhere(stream)
+
+
 class PlainConsole(Console):
     """A console that prints text as it is: no markup, no wrapping, nothing that steers."""
+
+    def on_broken_pipe(self) -> None:
+        """Go on without a reader; Rich would end the process."""
+        print_nowhere(self.file)  # pyright: ignore[reportArgumentType]
 
     def print(self, *objects: Any, **options: Any) -> None:
         """As Rich's, for text or for what Rich renders; text that is inside of that must be `printable` already."""
         shown = (printable(each) if isinstance(each, str) else each for each in objects)
         plain: dict[str, Any] = {"markup": False, "soft_wrap": True, "highlight": False}
-        super().print(*shown, **(plain | options))
+        with _unless_gone(self.file):  # pyright: ignore[reportArgumentType]
+            super().print(*shown, **(plain | options))
 
 
 def stderr() -> PlainConsole:
@@ -33,17 +60,22 @@ def stderr() -> PlainConsole:
 
 def say(text: str) -> None:
     """One line, or several, on stdout."""
-    sys.stdout.write(printable(text) + "\n")
+    with _unless_gone(sys.stdout):
+        sys.stdout.write(printable(text) + "\n")
+        sys.stdout.flush()
 
 
 def say_json(line: str) -> None:
     """One line of ASCII JSON on stdout."""
-    sys.stdout.write(line.replace("\x7f", "\\u007f") + "\n")
+    with _unless_gone(sys.stdout):
+        sys.stdout.write(line.replace("\x7f", "\\u007f") + "\n")
+        sys.stdout.flush()
 
 
 def complain(text: str) -> None:
     """A line, or several, on stderr."""
-    sys.stderr.write(printable(text) + "\n")
+    with _unless_gone(sys.stderr):
+        sys.stderr.write(printable(text) + "\n")
 
 
 def _escaped(char: str) -> str:

@@ -1,13 +1,14 @@
 """How a run is called and how it ends, in Prefect's words."""
 
 from prefect.client.schemas.objects import State
-from prefect.runtime import flow_run
+from prefect.exceptions import Pause
+from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled, Completed, Failed
 
 from animatic import storage
 from animatic.digest import DONE, INTERRUPTED, UNCLEAR, Digest
 from animatic.errors import FixInputError
-from flows.session import SESSION, new_run_id
+from flows.session import SESSION, Session, new_run_id
 
 
 def name_run() -> str:
@@ -20,6 +21,20 @@ def name_run() -> str:
 def refused(error: FixInputError) -> State[None]:
     """Nothing was bought because the input must be changed first: cancelled, since neither done nor failed is true."""
     return Cancelled(name="Refused", message=str(error).splitlines()[0])
+
+
+def ended(session: Session) -> State[None]:
+    """Return the final state of a run that came to its end; raise where Prefect keeps it to be resumed.
+
+    Raises:
+        Pause: the run is suspended, and stays so.
+    """
+    stop, digest = session.stop_request, session.digest
+    if digest is None:
+        raise RuntimeError("a run that came to its end has a digest")
+    if stop is not None and stop.is_suspension and deployment.id is not None:
+        raise Pause(state=stop.state)
+    return verdict(digest)
 
 
 def verdict(digest: Digest) -> State[None]:

@@ -20,7 +20,7 @@ from animatic.tally import Tally
 from tasks.policies import NEVER_CACHED
 
 PROGRESS_EVERY_S = 15.0
-LAST_UPDATE_WITHIN_S = 10.0
+LAST_UPDATE_WITHIN_S = 3.0
 
 
 @task(

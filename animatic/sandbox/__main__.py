@@ -17,7 +17,7 @@ from tempfile import mkdtemp
 
 from animatic.errors import SettingsError
 from animatic.sandbox.config import DEFAULT_KEY, LEVELS, SandboxConfig
-from animatic.sandbox.folder import FolderServedError
+from animatic.sandbox.folder import FolderServedError, wait_until_unused
 from animatic.sandbox.server import serve
 
 
@@ -39,19 +39,23 @@ async def _serve(config: SandboxConfig, *, dies_with_parent: bool) -> None:
         loop.add_signal_handler(number, ending.set)
     async with serve(config) as sandbox:
         if dies_with_parent:
-            _watch_stdin(loop, ending)
+            _watch_stdin(loop, ending, config.folder)
         ready = {"url": sandbox.url, "folder": str(sandbox.folder), "key": sandbox.key}
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
         await ending.wait()
 
 
-def _watch_stdin(loop: asyncio.AbstractEventLoop, ending: asyncio.Event) -> None:
-    """End when whoever started us closes our stdin, by dying if nothing else."""
+def _watch_stdin(loop: asyncio.AbstractEventLoop, ending: asyncio.Event, folder: Path) -> None:
+    """End when our stdin is closed, which the death of the process that started us does too, and no run uses us."""
 
     def read_to_the_end() -> None:
         while os.read(0, 4_096):
             pass
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)  # the other ends of these are gone, and other runs may use us for long
+        os.dup2(nowhere, 2)
+        wait_until_unused(folder)
         loop.call_soon_threadsafe(ending.set)
 
     threading.Thread(target=read_to_the_end, daemon=True).start()
@@ -62,7 +66,7 @@ def _config_from(options: argparse.Namespace) -> SandboxConfig:
     return SandboxConfig(
         folder=options.folder or Path(mkdtemp(prefix="animatic-sandbox-")),
         host=options.host,
-        port=options.port,
+        port=None if options.own_port else options.port,
         key=options.key,
         inference_s=options.inference_s,
         spread=options.spread,
@@ -93,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--folder", type=Path, help="where its state lives (default: a new temporary folder)")
     add("--host", default="127.0.0.1", help="a loopback address")
     add("--port", type=int, default=0, help="0 (default) picks a free one")
+    add("--own-port", action="store_true", help="the port that the folder had last; another where that one is taken")
     add("--key", default=DEFAULT_KEY, help="the key that it accepts; it buys nothing anywhere")
     add("--inference-s", type=float, default=4.0, help="median seconds of work of a prediction")
     add("--spread", type=float, default=0.2, help="coefficient of variation of those seconds")

@@ -25,7 +25,7 @@ class SandboxConfig:
     Attributes:
         folder: where its state lives: witness, uploads, clips, lock. Made when absent.
         host: a loopback address; anything else is refused.
-        port: 0 picks a free one.
+        port: 0 picks a free one; None the one that the folder had last, or another where that one is taken.
         key: the only key that it accepts.
         inference_s: median seconds between the start of a prediction and its end.
         spread: coefficient of variation of those seconds (log-normal), 0 for none.
@@ -46,7 +46,7 @@ class SandboxConfig:
 
     folder: Path
     host: str = "127.0.0.1"
-    port: int = 0
+    port: int | None = 0
     key: str = field(default=DEFAULT_KEY, repr=False)
     inference_s: float = 4.0
     spread: float = 0.2
@@ -69,7 +69,7 @@ class SandboxConfig:
         if not self.key.isascii() or not self.key.strip():
             raise SettingsError("sandbox: the key is empty or not ASCII; give it some printable characters")
         limits = {
-            "port": (self.port, 0, 65_535),
+            "port": (self.port or 0, 0, 65_535),
             "inference_s": (self.inference_s, 0, 86_400),
             "spread": (self.spread, 0, 10),
             "starts_per_minute": (self.starts_per_minute, 0, 10_000_000),

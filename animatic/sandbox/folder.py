@@ -1,13 +1,28 @@
-"""The sandbox's folder, served by one sandbox at a time: an flock, which dies with its process, says so."""
+"""The sandbox's folder: who serves it, who uses it, and on which port.
+
+One sandbox serves it at a time, and any number of runs may use that one: two flocks say so, which the kernel frees when
+their process ends, however it ends.
+"""
 
 import fcntl
 import json
 import os
+import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from animatic.errors import SettingsError
 
 _NAME = "sandbox.lock"
+_USERS = "sandbox.users"
+_PORTS = "sandbox.ports"
+
+USUAL_PORT = 8787
+"""The port of a folder that was never served."""
+
+_MOST_PORTS = 8
+_TELLS_WITHIN_S = 30.0
 
 
 class FolderServedError(SettingsError):
@@ -41,6 +56,54 @@ class FolderLock:
         """Let the next one in."""
         os.ftruncate(self._file, 0)
         os.close(self._file)
+
+
+@contextmanager
+def using(folder: Path) -> Generator[None]:
+    """Keep the folder's sandbox alive for the length of the block; waits for one that is just ending."""
+    file = os.open(folder / _USERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(file)
+
+
+def wait_until_unused(folder: Path) -> None:
+    """Return once no run uses the folder's sandbox; a run that comes after that waits until this process has ended."""
+    file = os.open(folder / _USERS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(file, fcntl.LOCK_EX)  # held until the end of the process
+
+
+def served_at(folder: Path) -> str:
+    """Return the URL of the sandbox that serves the folder.
+
+    Raises:
+        SettingsError: none has told where it is.
+    """
+    until = time.monotonic() + _TELLS_WITHIN_S
+    while time.monotonic() < until:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return str(json.loads((folder / _NAME).read_text())["url"])
+        time.sleep(0.05)
+    raise SettingsError(f"sandbox: the folder {folder} is served, but not said where; end that process and try again")
+
+
+def ports_of(folder: Path) -> list[int]:
+    """Return the ports that the folder was served on, first to last: all of them make URLs of earlier outputs good."""
+    with suppress(OSError, ValueError):
+        ports = [int(line) for line in (folder / _PORTS).read_text(encoding="ascii").split()[:_MOST_PORTS]]
+        return [port for port in ports if 0 < port <= 65_535] or [USUAL_PORT]
+    return [USUAL_PORT]
+
+
+def note_port(folder: Path, port: int) -> None:
+    """Remember a port for the next times; the oldest is forgotten where there are many."""
+    known = ports_of(folder) if (folder / _PORTS).exists() else []
+    if port not in known:
+        with suppress(OSError):
+            lines = [str(each) for each in [*known, port][-_MOST_PORTS:]]
+            (folder / _PORTS).write_text("\n".join(lines), encoding="ascii")
 
 
 def _url_in(file: int) -> str:

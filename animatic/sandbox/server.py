@@ -6,7 +6,7 @@ async with serve(SandboxConfig(folder=folder)) as sandbox:
 
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from pathlib import Path
@@ -18,7 +18,7 @@ from animatic.sandbox.api import Api, Clock, Handler
 from animatic.sandbox.book import Book
 from animatic.sandbox.clips import Clips
 from animatic.sandbox.config import SandboxConfig
-from animatic.sandbox.folder import FolderLock
+from animatic.sandbox.folder import FolderLock, note_port, ports_of
 from animatic.sandbox.sights import Sights
 from animatic.sandbox.uploads import Uploads
 
@@ -93,11 +93,24 @@ async def serve(config: SandboxConfig, clock: Clock = time.time) -> AsyncGenerat
 
 
 async def _listen(runner: web.AppRunner, config: SandboxConfig) -> str:
-    try:
-        await web.TCPSite(runner, config.host, config.port, backlog=_BACKLOG).start()
-    except OSError as error:
-        raise SettingsError(
-            f"sandbox: cannot listen on {config.host} port {config.port}: {error.strerror}; port 0 picks a free one"
-        ) from None
+    """Listen on the port that was asked for, or on all that the folder ever had, and tell the first."""
+    if config.port is not None:
+        await _listen_on(runner, config.host, config.port)
+    else:
+        for port in ports_of(config.folder):
+            with suppress(SettingsError):
+                await _listen_on(runner, config.host, port)
+        if not runner.addresses:
+            await _listen_on(runner, config.host, 0)
+        note_port(config.folder, runner.addresses[0][1])
     host, port = runner.addresses[0][:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def _listen_on(runner: web.AppRunner, host: str, port: int) -> None:
+    try:
+        await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
+    except OSError as error:
+        raise SettingsError(
+            f"sandbox: cannot listen on {host} port {port}: {error.strerror}; port 0 picks a free one"
+        ) from None

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from animatic.errors import LocationError
 from animatic.manifest.faults import did_you_mean, escaped, nearest
+from animatic.start_folder import from_start, start_folder
 
 # What must be installed for a scheme; None where nothing more is needed.
 _PACKAGES: Mapping[str, str | None] = {
@@ -96,7 +97,7 @@ def locate(uri: str) -> Location:
         raise LocationError(f'{shown}: found a chain of file systems ("::"); allowed: one path or URI')
     match = _SCHEME.match(uri)
     if match is None or (match[2] is None and match[1].lower() not in _PACKAGES):
-        return Location("file", uri, shown)
+        return Location("file", _from_start(uri), shown)
     scheme = match[1].lower()
     if scheme not in _PACKAGES:
         near = nearest(scheme, _PACKAGES, 0.6)
@@ -136,8 +137,12 @@ def absolute_uri(uri: str) -> str:
         return f"{location.scheme}://{host.rpartition('@')[2]}{slash}{path}"
     if not location.is_local:
         return location.path
-    path = os.path.normpath(os.path.join(os.getcwd(), location.path))  # noqa: PTH109, PTH118 - no link is followed
-    return f"file://{quote(path)}"
+    return f"file://{quote(from_start(location.path))}"
+
+
+def _from_start(path: str) -> str:
+    """Return a path that means the same in the folder that this process works in; a slash at its end stays."""
+    return os.path.join(start_folder(), path) if start_folder() != os.getcwd() else path  # noqa: PTH109, PTH118
 
 
 def _local(uri: str, shown: str) -> Location:

@@ -82,6 +82,7 @@ class WaveSpeedClient:
         read_deadline_s: the same for a reading call.
         clock: what keeps the API's time between its answers.
         network: proxies and authorities.
+        most_connections: at once, for submissions and for reading calls each.
     """
 
     def __init__(  # noqa: PLR0913 - all but the first two have a default
@@ -94,6 +95,7 @@ class WaveSpeedClient:
         read_deadline_s: float = READ_DEADLINE_S,
         clock: ServerClock | None = None,
         network: Network = DIRECT,
+        most_connections: int = MOST_CONNECTIONS,
     ) -> None:
         self._base = base_url.rstrip("/")
         self._key = key
@@ -104,7 +106,7 @@ class WaveSpeedClient:
         identity = identity_headers(f"animatic/{version('animatic')}")
         self._headers = httpx.Headers({**identity, "Authorization": f"Bearer {key}"})
         self._url_of = functools.lru_cache(maxsize=64)(lambda path: httpx.URL(self._base + path))
-        opened = functools.partial(AiohttpTransport, most_connections=MOST_CONNECTIONS, network=network)
+        opened = functools.partial(AiohttpTransport, most_connections=most_connections, network=network)
         self._submitting = transport or opened(fresh_connections=True)
         self._reading = transport or opened(fresh_connections=False)
 
@@ -112,6 +114,11 @@ class WaveSpeedClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._submitting.aclose()
+        await self._reading.aclose()
+
+    async def rest(self) -> None:
+        """Close every connection; the next request opens a new one."""
         await self._submitting.aclose()
         await self._reading.aclose()
 

@@ -112,9 +112,10 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         return self._session
 
     async def aclose(self) -> None:
-        """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
+        """Close every connection; a later request opens a new one."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
 
 class _Connector(aiohttp.TCPConnector):

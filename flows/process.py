@@ -1,0 +1,194 @@
+"""This process and those that it starts: their folder, their environment, their limits.
+
+A command works in an empty folder of ours, and so do its children: nothing beside a manifest is imported, or read as
+the settings of Prefect or of any other library. Children get a closed list of variables, never the API key.
+"""
+
+import contextlib
+import os
+import resource
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+from animatic import home
+from animatic.errors import SettingsError
+from animatic.start_folder import from_start, leave, start_folder
+from flows.terminal import print_nowhere
+
+MOST_FILES = 16_384
+"""As many open files as we ask for; the kernel's own tables are sized for more."""
+
+FEWEST_FILES = 128
+"""Below this a run cannot hold its ledger, its receipts, Prefect's connections and a handful of its own."""
+
+_FILES_IN_USE = 96
+"""Open files that a run needs beside its connections to the API: ledger, receipts, Prefect, logs, tables."""
+
+HOLDS_UP_S = 50.0
+"""Longest that Prefect may hold up a process whose flow run is over; with what the run itself grants it, a minute."""
+
+_OF_PATHS = ("PREFECT_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR", "XDG_DATA_HOME", "XDG_STATE_HOME")
+
+_PASSED_ON = frozenset({
+    "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TERM", "TMPDIR", "XDG_RUNTIME_DIR", "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH", "SYSTEMROOT", "PYTHONPATH", "PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE", "PYTHONUTF8",
+    "PYTHONWARNINGS", "COVERAGE_PROCESS_START", "DO_NOT_TRACK",
+})  # fmt: skip
+"""Variables that a child needs to run at all; those of the locale (`LC_*`) go with them."""
+
+_LOOPBACK = "127.0.0.1,localhost,::1"
+
+
+def settle_in() -> None:
+    """Make this process ready for a command. To be called once, before Prefect is imported.
+
+    Raises:
+        SettingsError: a folder that is needed cannot be had; the message names the variable that says where it is.
+    """
+    for name in _OF_PATHS:
+        if os.environ.get(name):
+            os.environ[name] = from_start(os.environ[name])
+    _raise_file_limit()
+    reach_loopback_directly()
+    _use_temporary_folder()
+    folder = own_folder(home.empty_folder(os.environ))
+    if not Path("~").expanduser().is_absolute():  # Prefect cannot be imported where a user has no home
+        os.environ["HOME"] = str(home.data_folder(os.environ))
+    leave(folder)
+
+
+_left_behind: list[str] = []
+
+
+def leave_behind(what: str) -> None:
+    """Note that something in this process may never end: the process ends without it."""
+    _left_behind.append(what)
+
+
+def exit_with(code: int) -> NoReturn:
+    """End the process; at once where something was left behind that would keep it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            print_nowhere(stream)  # or Python tries again at its end, and complains
+    if _left_behind:
+        os._exit(code)
+    sys.exit(code)
+
+
+def end_within(seconds: float) -> None:
+    """End this process after some time at the latest, if all that it is for is one flow run of a deployment.
+
+    Its results are written; Prefect's engine could wait many minutes for a server that is gone.
+    """
+    main = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if main is not None and main.name in {"prefect.engine", "prefect.flow_engine"}:
+        timer = threading.Timer(seconds, os._exit, (0,))
+        timer.daemon = True
+        timer.start()
+
+
+def child_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of a child: what it needs to run, and `more`."""
+    passed = {name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith("LC_")}
+    if "PYTHONPATH" in passed:
+        passed["PYTHONPATH"] = os.pathsep.join(each for each in _import_folders(passed["PYTHONPATH"]))
+    return passed | {"NO_PROXY": "*", "no_proxy": "*", "PYTHONSAFEPATH": "1"} | dict(more or {})
+
+
+def child_folder() -> Path:
+    """Return the folder that children work in. Raises SettingsError where it cannot be made."""
+    return own_folder(home.empty_folder(os.environ))
+
+
+def reach_loopback_directly() -> None:
+    """Keep calls to our own servers away from proxies, in this process and in its children."""
+    for name in ("NO_PROXY", "no_proxy"):
+        before = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+        if before.strip() != "*" and _LOOPBACK not in before:
+            os.environ[name] = f"{before},{_LOOPBACK}".strip(",")
+
+
+def connections_that_fit() -> int:
+    """Return how many connections to the API may be open at once, submissions and polls each."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = MOST_FILES if soft == resource.RLIM_INFINITY else soft
+    return max((files - _FILES_IN_USE) // 2, 4)
+
+
+def ending_signals() -> tuple[signal.Signals, ...]:
+    """Return the signals that end a run: SIGHUP too, unless it is ignored, as `nohup` has it."""
+    is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return (signal.SIGINT, signal.SIGTERM) if is_ignored else (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def forget_current_folder() -> None:
+    """Take the current folder off the path of imports, unless this very code was installed there."""
+    sys.path[:] = [each for each in sys.path if each and _may_be_imported_from(each)]
+
+
+def _import_folders(text: str) -> list[str]:
+    return [each for each in text.split(os.pathsep) if os.path.isabs(each) and _may_be_imported_from(each)]  # noqa: PTH117
+
+
+def _may_be_imported_from(folder: str) -> bool:
+    here = Path(start_folder()).resolve()
+    return Path(folder).resolve() != here or Path(__file__).resolve().parents[1] == here
+
+
+def _raise_file_limit() -> None:
+    """Allow this process as many open files as the system lets it have.
+
+    Raises:
+        SettingsError: too few for any run.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):  # a sandbox of the system may forbid it
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < FEWEST_FILES:
+        raise SettingsError(
+            f"open files: this process may have {soft} at once; allowed: {FEWEST_FILES} or more. "
+            "Raise it with ulimit -n, or the limit of the service or container"
+        )
+
+
+def _use_temporary_folder() -> None:
+    """Keep temporary files in `ANIMATIC_HOME`, where that is set and TMPDIR is not.
+
+    Raises:
+        SettingsError: there is no folder for temporary files.
+    """
+    folder = home.temporary_folder(os.environ)
+    if folder is not None:
+        os.environ["TMPDIR"] = str(own_folder(folder))
+        tempfile.tempdir = None
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        raise SettingsError(
+            "TMPDIR: no folder for temporary files can be written to (/tmp, /var/tmp and the current folder were "
+            f"tried); set {home.HOME}, which holds one, or TMPDIR"
+        ) from None
+
+
+def own_folder(folder: Path) -> Path:
+    """Make a folder for ourselves alone, and return it. Raises SettingsError where that is not possible."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(13, "Permission denied")
+    except OSError as error:
+        raise SettingsError(
+            f"{folder}: cannot be used as a folder of ours ({error.strerror}); set {home.HOME} to a folder that can be "
+            "written to"
+        ) from None
+    return folder

@@ -1,0 +1,81 @@
+"""Suspend and cancel, said in Prefect's UI or by its command: asked for every two seconds while a run may buy.
+
+Prefect itself delivers them late or not at all: to a run started in a terminal never, to one that waits in our own loop
+only at its next task.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State, StateType
+from prefect.context import FlowRunContext
+
+ASKS_EVERY_S = 2.0
+ANSWERS_WITHIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequest:
+    """A state of the flow run that ends buying.
+
+    Attributes:
+        reason: for the summary, `suspended in Prefect`.
+        state: as the server has it.
+        is_suspension: Prefect will start the run again, in another process, when it is resumed.
+    """
+
+    reason: str
+    state: State[Any]
+    is_suspension: bool
+
+    @classmethod
+    def of(cls, state: State[Any]) -> "StopRequest":
+        """Make one of a state for which `is_stop` is true."""
+        is_paused = state.type in {StateType.PAUSED, StateType.SCHEDULED}
+        is_suspension = is_paused and (state.type == StateType.SCHEDULED or bool(state.state_details.pause_reschedule))
+        return cls("suspended in Prefect" if is_paused else "cancelled in Prefect", state, is_suspension)
+
+
+_STOPS = frozenset({StateType.PAUSED, StateType.CANCELLING, StateType.CANCELLED, StateType.SCHEDULED})
+"""Scheduled: it was suspended and resumed before we saw it, and another process will carry it on."""
+
+
+def is_stop(state: State[Any] | None) -> bool:
+    """Tell a state in which this process may buy nothing more."""
+    return state is not None and state.type in _STOPS
+
+
+async def watch_for_stop(flow_run_id: str | None, stop: Callable[[StopRequest], None]) -> None:
+    """Ask until the server says stop, then call `stop` once. A server that does not answer says nothing."""
+    while flow_run_id is not None:
+        with suppress(Exception):  # Prefect only shows: the next answer may come
+            async with asyncio.timeout(ANSWERS_WITHIN_S):
+                client = await _entered()
+            try:
+                while True:
+                    async with asyncio.timeout(ANSWERS_WITHIN_S):
+                        run = await client.read_flow_run(UUID(flow_run_id))
+                    state = _seen_by_prefect() or run.state
+                    if state is not None and is_stop(state):
+                        stop(StopRequest.of(state))
+                        return
+                    await asyncio.sleep(ASKS_EVERY_S)
+            finally:
+                with suppress(Exception):
+                    await client.__aexit__(None, None, None)
+        await asyncio.sleep(ASKS_EVERY_S)
+
+
+def _seen_by_prefect() -> State[Any] | None:
+    """Return the suspension that Prefect's own watch has seen, if any: it hears of each, however short."""
+    request: Any = getattr(FlowRunContext.get(), "flow_run_suspension_request", None)
+    return None if request is None else request.get_state()
+
+
+async def _entered() -> Any:
+    return await get_client(httpx_settings={"timeout": ANSWERS_WITHIN_S}).__aenter__()
