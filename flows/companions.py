@@ -5,6 +5,7 @@ What they print goes to a log file.
 """
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from animatic.errors import AnimaticError
+from animatic.home import prefect_home
 from animatic.sandbox.folder import served_at, using
 from flows.logs import copy_bounded
 from flows.process import child_environment, child_folder
@@ -52,7 +54,8 @@ def prefect_server(log: Path, *, port: int = 0, settings: Mapping[str, str] | No
     with _listening(port) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
         arguments = ["-m", "flows.prefect_server", str(listening.fileno())]
-        environment = {"PREFECT_SERVER_UI_API_URL": url, **(settings or {})}
+        where = {"PREFECT_HOME": str(prefect_home(os.environ)), "PREFECT_SERVER_UI_API_URL": url}
+        environment = {**where, **(settings or {})}
         with _started(arguments, log, pass_fds=[listening.fileno()], environment=environment) as process:
             listening.close()
             yield Companion(url, process)

@@ -19,7 +19,6 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 
 from animatic.errors import SettingsError
-from flows.process import leave_behind
 from flows.session import Session
 from flows.terminal import PlainConsole
 from flows.verdicts import verdict
@@ -125,11 +124,7 @@ def conclude(ending: Awaitable[State[Any]], session: Session, console: PlainCons
     if engine.done():
         with suppress(Exception):
             loop.run_until_complete(asyncio.wait_for(loop.shutdown_asyncgens(), 1))
-    else:
-        leave_behind("Prefect's engine")
-    if untold is not None:
-        leave_behind("Prefect's threads")
-    else:
+    if untold is None:
         _wait_until_recorded_within(session, patience)
     return End(end.problem, end.message, untold)
 
@@ -225,8 +220,6 @@ def _wait_until_recorded_within(session: Session, patience: _Patience) -> None:
     while recording.is_alive() and patience.left_s(RECORDS_WITHIN_S) > 0:
         with suppress(KeyboardInterrupt):
             recording.join(0.2)
-    if recording.is_alive():
-        leave_behind("Prefect's records")
 
 
 def wait_until_recorded(flow_run_id: UUID, task_runs: int, within_s: float = RECORDS_WITHIN_S) -> bool:

@@ -62,24 +62,16 @@ def settle_in() -> None:
     leave(folder)
 
 
-_left_behind: list[str] = []
-
-
-def leave_behind(what: str) -> None:
-    """Note that something in this process may never end: the process ends without it."""
-    _left_behind.append(what)
-
-
 def exit_with(code: int) -> NoReturn:
-    """End the process; at once where something was left behind that would keep it."""
+    """End the process at once, with all that was printed: threads of Prefect could wait for a server that is gone."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (OSError, ValueError):
-            print_nowhere(stream)  # or Python tries again at its end, and complains
-    if _left_behind:
-        os._exit(code)
-    sys.exit(code)
+            print_nowhere(stream)
+    os._exit(code)
 
 
 def end_within(seconds: float) -> None:

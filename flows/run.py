@@ -329,7 +329,8 @@ class Run:
             watching.cancel()
             for number in installed:
                 loop.remove_signal_handler(number)
-                signal.signal(number, before[number] or signal.SIG_DFL)
+                is_said = number == signal.SIGHUP and self._interrupted_at_s is not None
+                signal.signal(number, signal.SIG_IGN if is_said else before[number] or signal.SIG_DFL)
 
     def _interrupt(self, number: signal.Signals) -> None:
         """Obey one signal."""

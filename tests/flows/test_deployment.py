@@ -176,7 +176,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
             "ANIMATIC_ACCOUNT_LEVEL": "ultra",
             "ANIMATIC_POLL_FLOOR_S": "0.2",
         }
-        worker_command = ["worker", "start", "--pool", "animatic", "--type", "process", "--limit", 2]
+        worker_command = ["worker", "start", "--pool", "animatic", "--type", "process"]
         start("worker", [PREFECT, *worker_command], worker)  # also makes the pool
         _store_key(api)
         _until("the work pool is there", lambda: _reply(f"{api}/work_pools/animatic"))
