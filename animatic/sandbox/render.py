@@ -22,7 +22,7 @@ from animatic.sandbox.sheets import Planes, Sheet, Window, draw, fit, rolled, sh
 
 FPS = 24
 FRAME_SIZES = {"16:9": (1280, 720), "9:16": (720, 1280)}
-MAX_DURATION_S = 8
+MAX_DURATION_S = 10
 MAX_STILL_BYTES = 20 * 1024 * 1024
 MAX_STILL_PIXELS = 50_000_000
 ENOUGH = 1700  # pixels on the short side of a still: more of them show in no frame
