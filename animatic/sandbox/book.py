@@ -156,9 +156,11 @@ class Book:
         """Accept a submission: on disk when this returns. An OSError means that it was not accepted."""
         accepted_at = max(to_milliseconds(now), self._moments[-1] if self._moments else 0.0)
         digest = _digest_of(model.model_id, inputs)
-        # Equal submissions differ by how many came before, so that takes of one shot are not the same clip.
-        seed = f"{self._config.seed}:{digest.hex()}:{self._same_inputs[digest]}"
-        drawn_s = draw_latency_s(seed, self._config.inference_s, self._config.spread)
+        # Equal submissions differ by how many came before, so that takes of one shot are not the same clip; their seeds
+        # follow each other, so that neighbours are different variants of a move.
+        before = self._same_inputs[digest]
+        seed = f"{self._config.seed}:{digest.hex()}"
+        drawn_s = draw_latency_s(f"{seed}:{before}", self._config.inference_s, self._config.spread)
         accepted = Accepted(
             id=secrets.token_hex(16),
             accepted_at=iso_from(accepted_at),
@@ -167,7 +169,7 @@ class Book:
             scenario=str(asked),
             started_at=iso_from(self._places.start_of(accepted_at)),
             latency_s=round(asked.latency_s(drawn_s), 3),
-            seed=int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "big"),
+            seed=int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "big") + before,
             price_usd=model.quote_usd(inputs),
             wants_base64=wants_base64,
             webhook_url=webhook_url,
