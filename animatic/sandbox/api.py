@@ -41,7 +41,8 @@ MAX_JSON_BYTES = 1 << 20
 _MAX_BODY_BYTES = MAX_JSON_BYTES + MAX_URI_CHARS  # of a submission with its image inside
 _LARGE_AT_ONCE = 4
 _MAX_BASE64_BYTES = 64_000_000
-_SYNC_LOOK_S = 0.05
+_SYNC_LOOKS_S = (0.05, 0.5)  # how often a reply in sync mode reads the clock: the oftener, the nearer the end
+_MOST_SYNC = 1_000
 _NO_MODELS = frozenset({"balance", "billings", "media", "model", "models", "predictions", "user", "webhook"})
 """First parts of paths that are the API's own: what is below them is no model's id."""
 
@@ -64,7 +65,7 @@ class Api:
         self._submitted_of: Counter[str] = Counter()
         self._looks_of: Counter[str] = Counter()
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
-        self._origin = ""
+        self._origin, self._in_sync = "", 0
         self._takes_post = frozenset(each.path for each in self.routes() if each.method == "POST") | {
             f"/api/v3/{model_id}" for model_id in MODELS
         }
@@ -231,6 +232,8 @@ class Api:
             return odd_refusal(400, Trick.ERROR_ONLY, words)
         if wishes.wants_base64 and not self._config.renders:
             raise InvalidInputError("enable_base64_output: this sandbox renders no clips; start it without --no-render")
+        if wishes.waits and self._in_sync >= _MOST_SYNC:
+            return self._account.refuse("sync", 429, f"{_MOST_SYNC:,} replies in sync mode wait already", 5)
         if wishes.webhook_url and self._webhooks.is_full:
             return self._account.refuse("webhooks", 429, "too many webhooks wait already", 60)
         return None
@@ -303,9 +306,14 @@ class Api:
         """The result when it is final, or a reply that says that it is not."""
         asked, now = prediction.asked, self._clock()
         gives_up_at = now + min(self._config.sync_timeout_s, asked.number if asked.name == "sync-timeout" else math.inf)
-        while not prediction.is_final_at(now) and now < gives_up_at:
-            await asyncio.sleep(min(_SYNC_LOOK_S, gives_up_at - now))
-            now = self._clock()
+        self._in_sync += 1
+        try:
+            while not prediction.is_final_at(now) and now < gives_up_at:
+                until = min(gives_up_at, prediction.life.finishes_at) - now
+                await asyncio.sleep(min(max(until / 8, _SYNC_LOOKS_S[0]), _SYNC_LOOKS_S[1]))
+                now = self._clock()
+        finally:
+            self._in_sync -= 1
         data = result_data(prediction, now, origin, self._config.shape)
         if not prediction.is_final_at(now):
             return sync_timeout_data(data)

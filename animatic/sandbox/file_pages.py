@@ -13,6 +13,7 @@ from animatic.sandbox.tickets import GOOD_FOR_S, MAX_OPEN, Ticket, Tickets, TooM
 from animatic.sandbox.uploads import MAX_UPLOAD_BYTES, media_type_of
 
 _MAX_NAME_CHARS = 255
+_PUT_S = 120.0
 _MEDIA_TYPES = {".mp4": "video/mp4", ".png": "image/png"}
 
 
@@ -59,9 +60,12 @@ class FilePages:
             words = f"no such upload: its URL is good once and for {GOOD_FOR_S:.0f} s; ask for a new one"
             return self._account.refuse("put", 403, words)
         try:
-            await self._keep(ticket, request)
-        except BaseException:
+            async with asyncio.timeout(_PUT_S):
+                await self._keep(ticket, request)
+        except BaseException as error:
             self._tickets.give_back(ticket)
+            if isinstance(error, TimeoutError):
+                return self._account.refuse("put", 408, f"the still did not come within {_PUT_S:.0f} s")
             raise
         self._account.counts["uploads"] += 1
         return web.Response()
