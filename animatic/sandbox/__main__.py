@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from animatic.errors import SettingsError
-from animatic.sandbox.config import DEFAULT_KEY, LEVELS, SandboxConfig
+from animatic.sandbox.config import CARD, DEFAULT_KEY, LEVELS, SHAPES, SandboxConfig
 from animatic.sandbox.folder import FolderServedError, wait_until_unused
 from animatic.sandbox.server import serve
 
@@ -82,6 +82,14 @@ def _config_from(options: argparse.Namespace) -> SandboxConfig:
         list_fails_on=frozenset(options.list_fails_on),
         clock_offset_s=options.clock_offset_s,
         balance_usd=options.balance_usd,
+        is_strict=options.strict,
+        shape=options.shape,
+        sync_timeout_s=options.sync_timeout_s,
+        refund_delay_s=options.refund_delay_s,
+        list_null_items=options.list_null_items,
+        zero_discount=options.zero_discount,
+        lacks_price=options.no_model_price,
+        forgets_deleted=options.forget_deleted,
         seed=options.seed,
     )
 
@@ -114,6 +122,18 @@ def _parser() -> argparse.ArgumentParser:
     add("--list-fails-on", type=int, action="append", default=[], metavar="PAGE", help="answer 500 to this page")
     add("--clock-offset-s", type=float, default=0.0, help="how far its clock is from this machine's")
     add("--balance-usd", type=float, default=100_000.0)
+    add("--strict", action="store_true", help="refuse fields that the model does not know, instead of dropping them")
+    add("--shape", choices=SHAPES, default=CARD, help="form of replies: the model's own page, or recorded exchanges")
+    add("--sync-timeout-s", type=float, default=60.0, help="how long a reply in sync mode waits")
+    add("--refund-delay-s", type=float, default=0.0, help="how long after its failure a prediction is refunded")
+    add("--list-null-items", action="store_true", help="`items` is null past the end of the list")
+    add("--zero-discount", action="store_true", help="a quote's discounted price is 0")
+    add(
+        "--no-model-price", action="store_true", help="answer 404 on /model/price, so that only /model/pricing is there"
+    )
+    add(
+        "--forget-deleted", action="store_true", help="a deleted prediction is a 404, not one with the status `deleted`"
+    )
     add("--seed", type=int, default=0, help="of latencies and clips")
     add("--die-with-parent", action="store_true", help="end when stdin does")
     return parser

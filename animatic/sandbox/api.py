@@ -1,117 +1,150 @@
-"""The handlers: the API of WaveSpeed under /api/v3, files that need no key, and the sandbox's own /sandbox pages."""
+"""The handlers of predictions, the guard before all handlers, and the sandbox's own /sandbox pages."""
 
 import asyncio
+import base64
 import hmac
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
-from aiohttp import BodyPartReader, web
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp import web
 
-from animatic.sandbox.book import Book, Prediction
+from animatic.sandbox.account import Account, Handler, body_in, json_in, origin_of
+from animatic.sandbox.account_pages import AccountPages
+from animatic.sandbox.book import Prediction
 from animatic.sandbox.catalogue import MODELS, InvalidInputError, Model, find_model
-from animatic.sandbox.clips import Clips
-from animatic.sandbox.config import SandboxConfig
+from animatic.sandbox.data_uris import MAX_URI_CHARS, image_in, is_data_uri
+from animatic.sandbox.file_pages import FilePages
 from animatic.sandbox.life import COMPLETED
-from animatic.sandbox.replies import answer, play, refuse
-from animatic.sandbox.scenarios import Asked, Data, Reply, ScenarioError, asked_in, read_scenario
+from animatic.sandbox.replies import answer, odd_refusal, play
+from animatic.sandbox.scenarios import Asked, Data, Reply, ScenarioError, Trick, asked_in, read_scenario
 from animatic.sandbox.sights import Sights
-from animatic.sandbox.uploads import MAX_UPLOAD_BYTES, Uploads, uploaded_name
+from animatic.sandbox.uploads import uploaded_name
+from animatic.sandbox.webhooks import Webhooks, load_secret
 from animatic.sandbox.wire import (
-    charge_data,
     envelope,
+    ids_from,
     json_object,
     listed_data,
     output_url,
     page_from,
     result_data,
     submission_data,
+    sync_timeout_data,
+    webhook_data,
 )
+from animatic.sandbox.wishes import Wishes, read_wishes
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Clock = Callable[[], float]
+MAX_JSON_BYTES = 1 << 20
+_MAX_BODY_BYTES = MAX_JSON_BYTES + MAX_URI_CHARS  # of a submission with its image inside
+_LARGE_AT_ONCE = 4
+_MAX_BASE64_BYTES = 64_000_000
+_SYNC_LOOKS_S = (0.05, 0.5)  # how often a reply in sync mode reads the clock: the oftener, the nearer the end
+_MOST_SYNC = 1_000
+_NO_MODELS = frozenset({"balance", "billings", "media", "model", "models", "predictions", "user", "webhook"})
+"""First parts of paths that are the API's own: what is below them is no model's id."""
 
 
 class Api:
-    """One account's API over its book, its uploads and its clips."""
+    """One account's API."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - all that it serves
-        self,
-        config: SandboxConfig,
-        book: Book,
-        uploads: Uploads,
-        clips: Clips,
-        clock: Clock,
-        sights: Sights | None = None,
-    ) -> None:
-        self._config, self._book, self._uploads, self._clips, self._clock = config, book, uploads, clips, clock
-        self._sights = sights
-        self._key = f"Bearer {config.key}".encode()
-        self._counts: Counter[str] = Counter()
-        self._submitted = len(book)
+    def __init__(self, account: Account, sights: Sights | None = None) -> None:
+        self._account, self._sights = account, sights
+        self._config, self._book, self._clips, self._clock = (
+            account.config,
+            account.book,
+            account.clips,
+            account.clock,
+        )
+        self._files, self._money = FilePages(account), AccountPages(account)
+        self._webhooks = Webhooks(self._config.folder, self._clock, self._told_by_webhook, account.counts)
+        self._key = f"Bearer {self._config.key}".encode()
+        self._submitted = len(self._book)
         self._submitted_of: Counter[str] = Counter()
         self._looks_of: Counter[str] = Counter()
+        self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
+        self._origin, self._in_sync = "", 0
+        self._takes_post = frozenset(each.path for each in self.routes() if each.method == "POST") | {
+            f"/api/v3/{model_id}" for model_id in MODELS
+        }
 
     def routes(self) -> list[web.RouteDef]:
         """All routes; the path of a submission is a model's id, so it comes last."""
         return [
             web.get("/sandbox/health", self.show_health),
             web.get("/sandbox/stats", self.show_stats),
-            web.get("/uploads/{name}", self.send_upload, allow_head=True),
-            web.get("/outputs/{id}/{number}.mp4", self.send_clip, allow_head=True),
+            *self._files.routes(),
             web.get("/api/v3/predictions/{id}/result", self.look),
             web.get("/api/v3/predictions/{id}", self.look),
             web.post("/api/v3/predictions", self.list_predictions),
-            web.post("/api/v3/model/price", self.quote),
-            web.get("/api/v3/models", self.list_models),
-            web.get("/api/v3/balance", self.show_balance),
-            web.post("/api/v3/billings/search", self.list_charges),
-            web.post("/api/v3/media/upload/binary", self.upload),
+            web.post("/api/v3/predictions/delete", self.delete),
+            web.get("/api/v3/webhook/secret", self.show_secret),
+            *self._money.routes(),
             web.post("/api/v3/{model:.+}", self.submit),
         ]
 
+    def begin(self, origin: str) -> None:
+        """Take up the webhooks of predictions that an earlier sandbox on the folder left unfinished."""
+        self._origin = origin
+        for each in self._book.working(self._clock()):
+            self._webhooks.expect(each)
+
+    async def close(self) -> None:
+        """Give up the webhooks under way."""
+        await self._webhooks.close()
+
     async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Ask for the key where one is needed; put every error into an envelope."""
+        refuse = self._account.refuse
         if request.path.startswith("/api/") and not self._has_key(request):
-            return self._refuse("key", 401, "invalid authentication: send `Authorization: Bearer KEY`")
+            return refuse("key", 401, "invalid authentication: send `Authorization: Bearer KEY`")
         try:
             return await handler(request)
         except InvalidInputError as error:
-            return self._refuse("invalid", 400, str(error))
+            return refuse("invalid", 400, str(error))
         except web.HTTPException as error:
-            return self._refuse(str(error.status), error.status, error.reason)
+            http, words = self._in_words(request, error)
+            return refuse(str(http), http, words)
 
     async def submit(self, request: web.Request) -> web.StreamResponse:
         """Accept a submission, unless its scenario or the account has something against it."""
-        if "webhook" in request.query:
-            raise InvalidInputError("webhook: the sandbox sends none; look at the result instead")
-        model = find_model(request.match_info["model"])
-        inputs = model.read_inputs(json_object(await request.read()))
-        asked = self._asked_for(inputs["prompt"], inputs["image"])
-        scenario = asked.scenario
-        self._counts[f"fired_{asked.name}"] += asked.name != "ok"
+        model = _model_at(request.match_info["model"])
+        body = await self._submission_in(request)
+        wishes = read_wishes(body, request.query)
+        refusal = self._unfit(wishes)
+        if refusal is not None:
+            return refusal
+        if is_data_uri(body.get("image")):
+            body["image"] = await self._keep(body["image"], origin_of(request))
+        inputs = model.read_inputs(body, is_strict=self._config.is_strict)
+        asked = self._asked_for(inputs["prompt"], inputs.get("image", ""))
+        scenario, counts = asked.scenario, self._account.counts
+        counts[f"fired_{asked.name}"] += asked.name != "ok"
         if asked.is_refused and scenario.before and not self._has_been_busy_enough(asked, inputs["prompt"]):
-            self._counts[f"refused_{asked.name}"] += 1
+            counts[f"refused_{asked.name}"] += 1
             if asked.name == "late-accept":
-                asyncio.get_running_loop().call_later(asked.number, self._accept_late, model, inputs, asked)
+                asyncio.get_running_loop().call_later(asked.number, self._accept_late, model, inputs, asked, wishes)
             return await play(scenario.before, request, None, asked.value or scenario.default)
         refusal = self._refusal_of(model, inputs)
         if refusal is not None:
             return refusal
-        return await self._accept(request, model, inputs, asked)
+        return await self._accept(request, model, inputs, asked, wishes)
 
     async def look(self, request: web.Request) -> web.StreamResponse:
         """A prediction as it is now, or the fault that its scenario puts in the way."""
         now = self._clock()
         found = self._book.find(request.match_info["id"], now)
-        self._counts["polls"] += 1
-        if found is None:
-            return self._refuse("no_prediction", 404, "prediction not found")
+        self._account.counts["polls"] += 1
+        if found is None or (self._config.forgets_deleted and now >= found.deleted_at):
+            return self._account.refuse("no_prediction", 404, "prediction not found")
         if self._sights is not None:
             self._sights.note(found.accepted.id, found.life.finishes_at, now, is_final=found.is_final_at(now))
-        data = self._as_scripted(found, result_data(found, now, _origin(request)), _origin(request))
+        origin = origin_of(request)
+        data = self._as_scripted(found, result_data(found, now, origin, self._config.shape), origin)
+        if found.accepted.wants_base64 and found.status_at(now) == COMPLETED:
+            data |= {"outputs": await self._outputs_as_text(found)}
         trouble = self._trouble_of(found, now)
         if trouble is not None:
             return await play(trouble, request, data, found.asked.value)
@@ -121,64 +154,31 @@ class Api:
 
     async def list_predictions(self, request: web.Request) -> web.StreamResponse:
         """Newest first, a page at a time, without a total."""
-        self._counts["lists"] += 1
-        page, now = page_from(json_object(await request.read()), "created_after", "created_before"), self._clock()
+        self._account.counts["lists"] += 1
+        page, now = page_from(await json_in(request), "created_after", "created_before"), self._clock()
         if page.number in self._config.list_fails_on:
-            return self._refuse("list", 500, "sandbox: this page fails")
-        found, origin = islice(self._book.listed(page.window, now), *page.span), _origin(request)
-        echoes = page.includes_inputs and self._config.list_inputs
-        items = [listed_data(each, now, origin, includes_inputs=echoes) for each in found]
-        return answer({"page": page.number, "page_size": page.size, "items": items})
+            return self._account.refuse("list", 500, "sandbox: this page fails")
+        found, origin = islice(self._book.listed(page.window, now), *page.span), origin_of(request)
+        echoes, shape = page.includes_inputs and self._config.list_inputs, self._config.shape
+        items = [listed_data(each, now, origin, includes_inputs=echoes, shape=shape) for each in found]
+        shown = None if self._config.list_null_items and not items else items
+        return answer({"page": page.number, "page_size": page.size, "items": shown})
 
-    async def list_charges(self, request: web.Request) -> web.StreamResponse:
-        """The bill, newest first: what each prediction cost."""
-        page, now = page_from(json_object(await request.read()), "start_time", "end_time"), self._clock()
-        found = islice(self._book.listed(page.window, now), *page.span)
-        return answer(
-            {"page": page.number, "page_size": page.size, "items": [charge_data(each, now) for each in found]}
-        )
-
-    async def quote(self, request: web.Request) -> web.StreamResponse:
-        """What a submission would cost."""
-        body = json_object(await request.read())
-        price_usd = find_model(body.get("model_id")).quote_usd(body.get("inputs"))
-        return answer({"price": price_usd, "discounted_price": price_usd, "discount_rate": 0, "currency": "USD"})
-
-    async def list_models(self, _: web.Request) -> web.StreamResponse:
-        """What is on sale."""
-        return answer([model.described() for model in MODELS.values()])
-
-    async def show_balance(self, _: web.Request) -> web.StreamResponse:
-        """What is left, in USD."""
-        return answer({"balance": self._book.balance_usd})
-
-    async def upload(self, request: web.Request) -> web.StreamResponse:
-        """Keep the multipart field `file`; its URL on this server."""
-        still = await _file_in(request)
-        name = await asyncio.to_thread(self._uploads.store, still)
-        self._counts["uploads"] += 1
-        url = f"{_origin(request)}/uploads/{name}"
-        return answer({"type": "image", "download_url": url, "filename": name, "size": len(still)})
-
-    async def send_upload(self, request: web.Request) -> web.StreamResponse:
-        """An uploaded still."""
-        path = self._uploads.find(request.match_info["name"])
-        return web.FileResponse(path) if path else self._refuse("no_file", 404, "no such upload")
-
-    async def send_clip(self, request: web.Request) -> web.StreamResponse:
-        """A clip of a completed prediction, whole or the range asked for."""
-        now, number = self._clock(), request.match_info["number"]
-        found = self._book.find(request.match_info["id"], now)
-        numbers = {str(each) for each in range(1, (found.outputs if found else 0) + 1)}
-        if found is None or number not in numbers or found.status_at(now) != COMPLETED:
-            return self._refuse("no_file", 404, "no such output")
-        if not self._config.renders:
-            return self._refuse("no_file", 404, "this sandbox renders no clips")
+    async def delete(self, request: web.Request) -> web.StreamResponse:
+        """Delete predictions; how many were there. Their charges stay."""
+        ids = ids_from(await json_in(request), "ids")
         try:
-            path = await self._clips.load(found, int(number))
-        except Exception as error:  # noqa: BLE001 - whatever a renderer or its process can raise is one reply
-            return self._refuse("render", 500, f"the clip could not be rendered: {type(error).__name__}: {error}")
-        return web.FileResponse(path, headers={"Content-Type": "video/mp4"})
+            deleted = self._book.delete(ids, self._clock())
+        except OSError as error:
+            return self._account.refuse("witness", 500, f"not deleted: it cannot be written down: {error.strerror}")
+        for each in deleted:
+            self._clips.remove(each)
+        self._account.counts["deleted"] += len(deleted)
+        return answer({"deleted_count": len(deleted)})
+
+    async def show_secret(self, _: web.Request) -> web.StreamResponse:
+        """The secret that signs webhooks."""
+        return answer({"secret": load_secret(self._config.folder)})
 
     async def show_health(self, _: web.Request) -> web.StreamResponse:
         """That it serves."""
@@ -188,21 +188,55 @@ class Api:
         """Counts since the start of this process, but `accepted`, which counts the whole witness."""
         if self._sights is not None:
             self._sights.flush()
+        now = self._clock()
         state = {
             "accepted": len(self._book),
-            "in_flight": self._book.unfinished_at(self._clock()),
-            "balance_usd": self._book.balance_usd,
+            "in_flight": self._book.unfinished_at(now),
+            "balance_usd": self._book.balance_at(now),
             "rendered": self._clips.rendered,
         }
-        return web.json_response(state | {"polls": 0, "lists": 0, "uploads": 0} | dict(self._counts))
+        return web.json_response(state | {"polls": 0, "lists": 0, "uploads": 0} | dict(self._account.counts))
+
+    def _in_words(self, request: web.Request, error: web.HTTPException) -> tuple[int, str]:
+        """Status and message of an error of the server's own."""
+        asked = f"{request.method} {request.path[:200]}"
+        if isinstance(error, web.HTTPMethodNotAllowed):
+            if error.allowed_methods != {"POST"} or request.path in self._takes_post:
+                return 405, f"{asked}: the method must be {', '.join(sorted(error.allowed_methods))}"
+            return 404, f"no such path: {asked}"
+        return error.status, f"no such path: {asked}" if error.status == 404 else error.reason
 
     def _has_key(self, request: web.Request) -> bool:
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
         return hmac.compare_digest(given, self._key)
 
-    def _refuse(self, kind: str, http: int, message: str, retry_after_s: int | None = None) -> web.Response:
-        self._counts[f"refused_{kind}"] += 1
-        return refuse(http, message, retry_after_s)
+    async def _submission_in(self, request: web.Request) -> dict[str, Any]:
+        """The body of a submission; a megabyte at most, unless its image is in it."""
+        length = request.content_length
+        if length is not None and length <= MAX_JSON_BYTES:
+            return json_object(await body_in(request, MAX_JSON_BYTES))
+        async with self._large:
+            body = await body_in(request, _MAX_BODY_BYTES)
+            if len(body) > MAX_JSON_BYTES and b'"data:' not in body:
+                raise web.HTTPRequestEntityTooLarge(MAX_JSON_BYTES, len(body))
+            return await asyncio.to_thread(json_object, body)
+
+    async def _keep(self, uri: str, origin: str) -> str:
+        """The URL of the upload that an image in a data: URI becomes."""
+        still = await asyncio.to_thread(image_in, uri)
+        return f"{origin}/uploads/{await asyncio.to_thread(self._account.uploads.store, still)}"
+
+    def _unfit(self, wishes: Wishes) -> web.Response | None:
+        if wishes.wants_base64 and wishes.webhook_url:
+            words = "enable_base64_output cannot be used together with a webhook"
+            return odd_refusal(400, Trick.ERROR_ONLY, words)
+        if wishes.wants_base64 and not self._config.renders:
+            raise InvalidInputError("enable_base64_output: this sandbox renders no clips; start it without --no-render")
+        if wishes.waits and self._in_sync >= _MOST_SYNC:
+            return self._account.refuse("sync", 429, f"{_MOST_SYNC:,} replies in sync mode wait already", 5)
+        if wishes.webhook_url and self._webhooks.is_full:
+            return self._account.refuse("webhooks", 429, "too many webhooks wait already", 60)
+        return None
 
     def _asked_for(self, prompt: str, image: str) -> Asked:
         self._submitted += 1
@@ -212,7 +246,7 @@ class Api:
         except ScenarioError as error:
             raise InvalidInputError(f"prompt: no such sandbox scenario: {error}") from None
         name = uploaded_name(image)
-        if asked.name == "ok" and name and self._uploads.find(name) is None:
+        if asked.name == "ok" and name and self._account.uploads.find(name) is None:
             return read_scenario("unreachable")
         return asked
 
@@ -222,35 +256,82 @@ class Api:
         self._submitted_of[prompt] += 1
         return self._submitted_of[prompt] > (asked.number if asked.name == "busy" else 1)
 
-    def _refusal_of(self, model: Model, inputs: dict[str, str]) -> web.Response | None:
-        if model.quote_usd(inputs) > self._book.balance_usd:
-            return self._refuse("balance", 403, "insufficient balance")
-        wait_s = self._book.wait_s(self._clock())
+    def _refusal_of(self, model: Model, inputs: dict[str, Any]) -> web.Response | None:
+        now = self._clock()
+        if model.quote_usd(inputs) > self._book.balance_at(now):
+            return self._account.refuse("balance", 403, "insufficient balance")
+        wait_s = self._book.wait_s(now)
         if wait_s > 0:
-            return self._refuse("rate", 429, "too many requests: starts per minute", max(1, math.ceil(wait_s)))
+            words = "too many requests: starts per minute"
+            return self._account.refuse("rate", 429, words, max(1, math.ceil(wait_s)))
         return None
 
     async def _accept(
-        self, request: web.Request, model: Model, inputs: dict[str, str], asked: Asked
+        self, request: web.Request, model: Model, inputs: dict[str, Any], asked: Asked, wishes: Wishes
     ) -> web.StreamResponse:
         before = self._book.newest_id
         try:
-            prediction = self._book.accept(model, inputs, asked, self._clock())
+            prediction = self._enter(model, inputs, asked, wishes)
         except OSError as error:
-            return self._refuse("witness", 500, f"not accepted: the witness cannot be written: {error.strerror}")
-        self._counts["submissions"] += 1
+            words = f"not accepted: the witness cannot be written: {error.strerror}"
+            return self._account.refuse("witness", 500, words)
         if self._config.renders:
             self._clips.begin(prediction)
-        data, scenario = submission_data(prediction, _origin(request)), asked.scenario
+        data, scenario = submission_data(prediction, origin_of(request), self._config.shape), asked.scenario
         if asked.name == "same-id":
             data["id"] = before or data["id"]
         after = scenario.before if asked.value == "billed" else scenario.after
         reply = scenario.look if asked.is_for_the_submission else after
-        return answer(data) if reply is None else await play(reply, request, data, asked.value)
+        if reply is not None:
+            return await play(reply, request, data, asked.value or scenario.default)
+        return answer(await self._awaited(prediction, origin_of(request)) if wishes.waits else data)
 
-    def _accept_late(self, model: Model, inputs: dict[str, str], asked: Asked) -> None:
-        self._book.accept(model, inputs, asked, self._clock())
-        self._counts["submissions"] += 1
+    def _enter(self, model: Model, inputs: dict[str, Any], asked: Asked, wishes: Wishes) -> Prediction:
+        prediction = self._book.accept(
+            model,
+            inputs,
+            asked,
+            self._clock(),
+            wants_base64=wishes.wants_base64,
+            webhook_url=wishes.webhook_url,
+        )
+        self._account.counts["submissions"] += 1
+        self._webhooks.expect(prediction)
+        return prediction
+
+    def _accept_late(self, model: Model, inputs: dict[str, Any], asked: Asked, wishes: Wishes) -> None:
+        self._enter(model, inputs, asked, wishes)
+
+    async def _awaited(self, prediction: Prediction, origin: str) -> Data:
+        """The result when it is final, or a reply that says that it is not."""
+        asked, now = prediction.asked, self._clock()
+        gives_up_at = now + min(self._config.sync_timeout_s, asked.number if asked.name == "sync-timeout" else math.inf)
+        self._in_sync += 1
+        try:
+            while not prediction.is_final_at(now) and now < gives_up_at:
+                until = min(gives_up_at, prediction.life.finishes_at) - now
+                await asyncio.sleep(min(max(until / 8, _SYNC_LOOKS_S[0]), _SYNC_LOOKS_S[1]))
+                now = self._clock()
+        finally:
+            self._in_sync -= 1
+        data = result_data(prediction, now, origin, self._config.shape)
+        if not prediction.is_final_at(now):
+            return sync_timeout_data(data)
+        if prediction.accepted.wants_base64 and data["status"] == COMPLETED:
+            data |= {"outputs": await self._outputs_as_text(prediction)}
+        return data
+
+    async def _outputs_as_text(self, prediction: Prediction) -> list[str]:
+        """The outputs in base64, as the page on base64 output has them: without a prefix."""
+        paths = [await self._clips.load(prediction, number) for number in range(1, prediction.outputs + 1)]
+        return [await asyncio.to_thread(_text_of, path) for path in paths]
+
+    def _told_by_webhook(self, prediction_id: str) -> Data | None:
+        now = self._clock()
+        found = self._book.find(prediction_id, now)
+        if found is None or now >= found.deleted_at:
+            return None
+        return webhook_data(found, result_data(found, now, self._origin, self._config.shape))
 
     def _as_scripted(self, prediction: Prediction, data: Data, origin: str) -> Data:
         """The data with the status that the scenario wants this look to show."""
@@ -276,30 +357,15 @@ class Api:
         return trouble if self._looks_of[prediction.accepted.id] <= asked.number else None
 
 
-async def _file_in(request: web.Request) -> bytes:
-    if not request.content_type.startswith("multipart/"):
-        raise InvalidInputError("send multipart/form-data with the field `file`")
-    try:
-        async for part in await request.multipart():
-            if isinstance(part, BodyPartReader) and part.name == "file":
-                return await _capped(part)
-    except InvalidInputError:
-        raise
-    except (ValueError, AssertionError, HttpProcessingError):
-        raise InvalidInputError("the multipart body cannot be read") from None
-    raise InvalidInputError("file: the field is missing")
+def _model_at(path: str) -> Model:
+    """The model whose id is the rest of a submission's path; a path that can be none is not found."""
+    first, slash, _ = path.partition("/")
+    if not slash or first in _NO_MODELS:
+        raise web.HTTPNotFound
+    return find_model(path)
 
 
-async def _capped(part: BodyPartReader) -> bytes:
-    received = bytearray()
-    while chunk := await part.read_chunk(1 << 16):
-        received += chunk
-        if len(received) > MAX_UPLOAD_BYTES:
-            raise InvalidInputError(f"file: more than {MAX_UPLOAD_BYTES:,} bytes")
-    return bytes(received)
-
-
-def _origin(request: web.Request) -> str:
-    """Where we are, from the socket: what the client says in `Host` is the client's."""
-    host, port = request.get_extra_info("sockname")[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def _text_of(path: Path) -> str:
+    if path.stat().st_size > _MAX_BASE64_BYTES:
+        raise InvalidInputError(f"the output has more than {_MAX_BASE64_BYTES:,} bytes; fetch it by its URL")
+    return base64.b64encode(path.read_bytes()).decode()

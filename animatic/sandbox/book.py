@@ -5,22 +5,25 @@ line on disk; time is an argument, in seconds since 1970.
 """
 
 import hashlib
+import heapq
 import json
 import secrets
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from animatic.errors import SettingsError
-from animatic.sandbox.catalogue import Model
+from animatic.sandbox.catalogue import MODELS, Model
 from animatic.sandbox.config import SandboxConfig
-from animatic.sandbox.life import PROCESSING, Life, Places, draw_latency_s
+from animatic.sandbox.life import DELETED, FAILED, PROCESSING, Life, Places, draw_latency_s
 from animatic.sandbox.moments import iso_from, moment_from, to_milliseconds
 from animatic.sandbox.scenarios import Asked, ScenarioError, read_scenario
-from animatic.sandbox.witness import Accepted, Witness, read_witness
+from animatic.sandbox.witness import Accepted, Deleted, Witness, read_deleted, read_witness
 
 KEPT_S = 7 * 86_400
+DEDUCT, REFUND = "deduct", "refund"
 _WINDOW_S = 60.0
 
 
@@ -31,14 +34,28 @@ class Prediction:
     accepted: Accepted
     life: Life
     asked: Asked
+    deleted_at: float = float("inf")
 
     @property
     def outputs(self) -> int:
         """How many clips it has once completed."""
         return self.asked.scenario.outputs
 
+    @property
+    def suffix(self) -> str:
+        """Of its outputs."""
+        model = MODELS.get(self.accepted.model)
+        return model.suffix if model else ".mp4"
+
+    @property
+    def refunded_at(self) -> float:
+        """When its price would be given back, were that done at once; infinity where it never is."""
+        return self.life.finishes_at if self.asked.scenario.ends_as == FAILED else float("inf")
+
     def status_at(self, now: float) -> str:
         """As the API tells it."""
+        if now >= self.deleted_at:
+            return DELETED
         scenario = self.asked.scenario
         status = self.life.status_at(now, scenario.ends_as or PROCESSING)
         if scenario.says and (status == PROCESSING or self.asked.value == "forever"):
@@ -48,7 +65,7 @@ class Prediction:
     def is_final_at(self, now: float) -> bool:
         """Whether its status will not change any more."""
         is_endless = not self.asked.scenario.ends_as or self.asked.value == "forever"
-        return now >= self.life.finishes_at and not is_endless
+        return (now >= self.life.finishes_at and not is_endless) or now >= self.deleted_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +78,15 @@ class Window:
     status: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A line of the bill: a price taken, or given back."""
+
+    at: float
+    kind: str
+    prediction: Prediction
+
+
 class Book:
     """All predictions of a folder, in order of acceptance."""
 
@@ -69,7 +95,9 @@ class Book:
         self._places = Places(config.max_in_flight)
         self._predictions: list[Prediction] = []
         self._moments: list[float] = []
-        self._by_id: dict[str, Prediction] = {}
+        self._place_of: dict[str, int] = {}
+        self._refunds: list[tuple[float, int]] = []  # when, and whose, in order of time
+        self._refunds_due: list[tuple[float, float]] = []  # a heap: when, and how much, of those not given back yet
         self._starts: deque[float] = deque()
         self._same_inputs: Counter[bytes] = Counter()
         self._spent_usd = 0.0
@@ -77,6 +105,9 @@ class Book:
         try:
             for accepted in read_witness(config.folder):
                 self._enter(_prediction_from(accepted), _digest_of(accepted.model, accepted.inputs))
+            for deleted in read_deleted(config.folder):
+                if deleted.id in self._place_of:  # a power cut may leave a deletion without what it deleted
+                    self._strike(deleted.id, moment_from(deleted.deleted_at))
         except BaseException:
             self.close()
             raise
@@ -93,10 +124,11 @@ class Book:
         """The id of the newest prediction; empty where there is none."""
         return self._predictions[-1].accepted.id if self._predictions else ""
 
-    @property
-    def balance_usd(self) -> float:
-        """What is left."""
-        return round(self._config.balance_usd - self._spent_usd, 2)
+    def balance_at(self, now: float) -> float:
+        """What is left, in USD. Time must not go back between calls."""
+        while self._refunds_due and self._refunds_due[0][0] <= now:
+            self._spent_usd -= heapq.heappop(self._refunds_due)[1]
+        return round(self._config.balance_usd - self._spent_usd, 4)
 
     def unfinished_at(self, now: float) -> int:
         """How many predictions wait or work."""
@@ -111,13 +143,24 @@ class Book:
             return 0.0
         return self._starts[-limit] + _WINDOW_S - now if limit else _WINDOW_S
 
-    def accept(self, model: Model, inputs: Mapping[str, str], asked: Asked, now: float) -> Prediction:
+    def accept(  # noqa: PLR0913 - a submission, whole
+        self,
+        model: Model,
+        inputs: Mapping[str, Any],
+        asked: Asked,
+        now: float,
+        *,
+        wants_base64: bool = False,
+        webhook_url: str = "",
+    ) -> Prediction:
         """Accept a submission: on disk when this returns. An OSError means that it was not accepted."""
         accepted_at = max(to_milliseconds(now), self._moments[-1] if self._moments else 0.0)
         digest = _digest_of(model.model_id, inputs)
-        # Equal submissions differ by how many came before, so that takes of one shot are not the same clip.
-        seed = f"{self._config.seed}:{digest.hex()}:{self._same_inputs[digest]}"
-        drawn_s = draw_latency_s(seed, self._config.inference_s, self._config.spread)
+        # Equal submissions differ by how many came before, so that takes of one shot are not the same clip; their seeds
+        # follow each other, so that neighbours are different variants of a move.
+        before = self._same_inputs[digest]
+        seed = f"{self._config.seed}:{digest.hex()}"
+        drawn_s = draw_latency_s(f"{seed}:{before}", self._config.inference_s, self._config.spread)
         accepted = Accepted(
             id=secrets.token_hex(16),
             accepted_at=iso_from(accepted_at),
@@ -126,8 +169,10 @@ class Book:
             scenario=str(asked),
             started_at=iso_from(self._places.start_of(accepted_at)),
             latency_s=round(asked.latency_s(drawn_s), 3),
-            seed=int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "big"),
+            seed=int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "big") + before,
             price_usd=model.quote_usd(inputs),
+            wants_base64=wants_base64,
+            webhook_url=webhook_url,
         )
         self._witness.write(accepted)
         prediction = _prediction_from(accepted)
@@ -135,9 +180,24 @@ class Book:
         return prediction
 
     def find(self, prediction_id: str, now: float) -> Prediction | None:
-        """The prediction of that id, unless it is unknown or older than 7 days."""
-        found = self._by_id.get(prediction_id)
-        return found if found and found.life.accepted_at > now - KEPT_S else None
+        """The prediction of that id, deleted or not, unless it is unknown or older than 7 days."""
+        place = self._place_of.get(prediction_id)
+        if place is None:
+            return None
+        found = self._predictions[place]
+        return found if found.life.accepted_at > now - KEPT_S else None
+
+    def delete(self, prediction_ids: Iterable[str], now: float) -> list[Prediction]:
+        """Delete those that are there; these, as they are now. On disk when this returns; an OSError: none was."""
+        found = [self.find(each, now) for each in dict.fromkeys(prediction_ids)]
+        there = [each for each in found if each is not None and now < each.deleted_at]
+        at = to_milliseconds(now)
+        self._witness.write_deleted([Deleted(each.accepted.id, iso_from(at)) for each in there])
+        return [self._strike(each.accepted.id, at) for each in there]
+
+    def working(self, now: float) -> Iterator[Prediction]:
+        """Those that are not final yet, oldest first."""
+        return (each for each in self._predictions if not each.is_final_at(now))
 
     def listed(self, window: Window, now: float) -> Iterator[Prediction]:
         """What the list shows at this moment, newest first: 7 days, and none sooner than the list's delay."""
@@ -146,19 +206,50 @@ class Book:
         first, end = bisect_left(self._moments, oldest), bisect_right(self._moments, newest)
         for place in range(end - 1, first - 1, -1):
             found = self._predictions[place]
-            hidden_s = found.asked.number if found.asked.name == "list-late" else 0.0
-            is_shown = now >= found.life.accepted_at + hidden_s
+            is_shown = found.life.accepted_at + _hidden_s(found) <= now < found.deleted_at
             if is_shown and window.model in {"", found.accepted.model} and window.status in {"", found.status_at(now)}:
                 yield found
+
+    def bill(self, window: Window, now: float, *, kind: str = "", ids: frozenset[str] = frozenset()) -> list[Charge]:
+        """The charges and refunds of a window, oldest first: 7 days, as late as the list. `ids`: of these only."""
+        oldest, newest = max(window.created_after, now - KEPT_S), min(window.created_before, now)
+        delayed = min(now - self._config.list_delay_s, newest)
+        first, end = bisect_left(self._moments, oldest), bisect_right(self._moments, delayed)
+        charges = (Charge(each.life.accepted_at, DEDUCT, each) for each in self._predictions[first:end])
+        first, end = (bisect_left(self._refunds, (oldest, 0)), bisect_right(self._refunds, (newest, len(self))))
+        refunds = (Charge(at, REFUND, self._predictions[place]) for at, place in self._refunds[first:end])
+        return [
+            each
+            for each in heapq.merge(charges, refunds, key=lambda charge: charge.at)
+            if kind in {"", each.kind}
+            and (not ids or each.prediction.accepted.id in ids)
+            and window.model in {"", each.prediction.accepted.model}
+            and window.status in {"", each.prediction.status_at(now)}
+            and now >= each.prediction.life.accepted_at + _hidden_s(each.prediction)
+        ]
+
+    def _strike(self, prediction_id: str, at: float) -> Prediction:
+        place = self._place_of[prediction_id]
+        struck = self._predictions[place] = replace(self._predictions[place], deleted_at=at)
+        return struck
 
     def _enter(self, prediction: Prediction, digest: bytes) -> None:
         self._predictions.append(prediction)
         self._moments.append(prediction.life.accepted_at)
-        self._by_id[prediction.accepted.id] = prediction
+        place = self._place_of[prediction.accepted.id] = len(self._predictions) - 1
         self._starts.append(prediction.life.accepted_at)
         self._same_inputs[digest] += 1
         self._spent_usd += prediction.accepted.price_usd
+        if prediction.refunded_at != float("inf"):
+            at = to_milliseconds(prediction.refunded_at + self._config.refund_delay_s)
+            insort(self._refunds, (at, place))
+            heapq.heappush(self._refunds_due, (at, prediction.accepted.price_usd))
         self._places.take(prediction.life)
+
+
+def _hidden_s(prediction: Prediction) -> float:
+    """How long it is in no list, beyond the list's own delay."""
+    return prediction.asked.number if prediction.asked.name == "list-late" else 0.0
 
 
 def _prediction_from(accepted: Accepted) -> Prediction:
@@ -170,6 +261,6 @@ def _prediction_from(accepted: Accepted) -> Prediction:
     return Prediction(accepted, Life(accepted_at, started_at, started_at + accepted.latency_s), asked)
 
 
-def _digest_of(model_id: str, inputs: Mapping[str, str]) -> bytes:
+def _digest_of(model_id: str, inputs: Mapping[str, Any]) -> bytes:
     # ASCII JSON: a lone surrogate in a prompt is escaped, never an encoding error.
     return hashlib.sha256(json.dumps([model_id, sorted(inputs.items())]).encode()).digest()

@@ -2,7 +2,8 @@
 
 A move is a row of legs ("pan right, then push in" has two), each from one pose to the next, eased at both ends. Words
 are looked for anywhere in the prompt; where it names no camera move, the seed picks a gentle one. Tokens in square
-brackets are not for the camera.
+brackets are not for the camera. Seeds that follow each other, as those of the takes of one shot do, give variants of a
+move that differ in distance, timing and a slight second move.
 """
 
 import math
@@ -13,8 +14,28 @@ from dataclasses import dataclass
 
 EASE_SHARE = 0.28  # of a leg is spent gathering speed, and as much losing it
 GENTLE = ("push in", "pull out", "truck left", "truck right", "crane up")  # what a prompt without a camera gets
-OPERATOR = (0.8, 1.15)  # no two takes of a shot are alike: how far the move goes, from seed to seed
-GENTLE_SPEED = 0.6
+OPERATOR = (0.97, 1.03)  # how far a move goes, from seed to seed, beside what its variant says
+GENTLE_SPEED = 0.8
+MOST = {"pan_x": 0.5, "pan_y": 0.5, "truck_x": 0.5, "truck_y": 0.5, "orbit": 0.5, "dolly": 0.55, "zoom": 0.6}
+"""How far a whole move may go, however many moves a prompt names; beyond it the whole move becomes smaller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """How one take of a shot is made differently from the next.
+
+    Attributes:
+        size: factor on the distance.
+        lead: how much of the way is made early (negative: late), as a share of the clip.
+        side: to which side a move in or out also drifts, -1 or 1; other moves are framed a little tighter (-1).
+    """
+
+    size: float
+    lead: float
+    side: int
+
+
+VARIANTS = (Variant(1.0, 0.0, 1), Variant(0.88, 0.08, -1), Variant(1.12, -0.07, -1), Variant(0.94, -0.09, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,24 +106,43 @@ _TREMOR = ((0, 0.23), (1, 0.61), (2, 1.13), (3, 1.9))
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A camera move: what it is called, the poses it goes through at even times, and the hand that holds it."""
+    """A camera move.
+
+    Attributes:
+        name: what it is called.
+        stops: the poses that it goes through, at even times.
+        shake: of the hand that holds it.
+        lead: how much of each leg is made early, as a share of it.
+        drift: a slight second move over the whole clip, from the first pose to the other, added to the rest; where both
+            are the same, a framing.
+    """
 
     name: str
     stops: tuple[Pose, ...]
     shake: Shake = Shake()
+    lead: float = 0.0
+    drift: tuple[Pose, Pose] = (STILL, STILL)
 
     @property
     def is_static(self) -> bool:
         """Whether the picture never moves."""
-        return self.shake.size == 0.0 and all(stop == self.stops[0] for stop in self.stops)
+        stays = self.shake.size == 0.0 and self.drift[0] == self.drift[1]
+        return stays and all(stop == self.stops[0] for stop in self.stops)
 
     def pose(self, t: float, seconds: float) -> Pose:
         """The pose at share `t` (0..1) of the clip, `seconds` after its start."""
         legs = len(self.stops) - 1
         leg = min(int(t * legs), legs - 1)
-        eased = ease(t * legs - leg)
+        eased = ease(_led(t * legs - leg, self.lead))
         start, end = self.stops[leg], self.stops[leg + 1]
-        return start.plus(start, -eased).plus(end, eased).plus(self.shake.at(seconds))
+        pose = start.plus(start, -eased).plus(end, eased).plus(self.shake.at(seconds))
+        whole = ease(t)
+        return pose.plus(self.drift[0], 1.0 - whole).plus(self.drift[1], whole)
+
+
+def _led(t: float, lead: float) -> float:
+    """The time of a leg, run ahead by `lead` in its middle; its ends stay where they are."""
+    return t + lead * math.sin(math.pi * t) ** 2
 
 
 def ease(t: float) -> float:
@@ -120,21 +160,21 @@ def ease(t: float) -> float:
 # -- what the words mean ------------------------------------------------------------------------------------------
 
 _SIZES = {
-    "push in": Pose(dolly=0.14, zoom=0.05),
-    "pull out": Pose(dolly=-0.14, zoom=-0.05),
-    "zoom in": Pose(zoom=0.20),
-    "zoom out": Pose(zoom=-0.20),
-    "dolly zoom": Pose(dolly=0.21, zoom=-0.13),
-    "pan left": Pose(pan_x=-0.13, truck_x=-0.02),
-    "pan right": Pose(pan_x=0.13, truck_x=0.02),
-    "tilt up": Pose(pan_y=-0.13, truck_y=-0.02),
-    "tilt down": Pose(pan_y=0.13, truck_y=0.02),
-    "truck left": Pose(truck_x=-0.14),
-    "truck right": Pose(truck_x=0.14),
-    "crane up": Pose(truck_y=-0.15),
-    "crane down": Pose(truck_y=0.15),
-    "orbit left": Pose(orbit=-0.13),
-    "orbit right": Pose(orbit=0.13),
+    "push in": Pose(dolly=0.15, zoom=0.13),
+    "pull out": Pose(dolly=-0.15, zoom=-0.13),
+    "zoom in": Pose(zoom=0.27),
+    "zoom out": Pose(zoom=-0.27),
+    "dolly zoom": Pose(dolly=0.24, zoom=-0.13),
+    "pan left": Pose(pan_x=-0.20, truck_x=-0.03),
+    "pan right": Pose(pan_x=0.20, truck_x=0.03),
+    "tilt up": Pose(pan_y=-0.20, truck_y=-0.03),
+    "tilt down": Pose(pan_y=0.20, truck_y=0.03),
+    "truck left": Pose(pan_x=-0.07, truck_x=-0.18),
+    "truck right": Pose(pan_x=0.07, truck_x=0.18),
+    "crane up": Pose(pan_y=-0.07, truck_y=-0.18),
+    "crane down": Pose(pan_y=0.07, truck_y=0.18),
+    "orbit left": Pose(pan_x=-0.14, orbit=-0.16),
+    "orbit right": Pose(pan_x=0.14, orbit=0.16),
     "static": STILL,
     "handheld": STILL,
 }
@@ -190,9 +230,9 @@ _COMPILED = [
     for words, sides, default in _CUES
 ]
 _SPEEDS = (
-    (re.compile(r"\bvery slow|\bimperceptibl|\bbarely"), 0.5),
-    (re.compile(r"\bslow|\bgentl|\bsubtl|\bslight|\bgradual|\bcreep"), 0.7),
-    (re.compile(r"\bfast|\bquick|\brapid|\bswift|\bwhip|\bsudden|\bcrash"), 1.4),
+    (re.compile(r"\bvery slow|\bimperceptibl|\bbarely"), 0.6),
+    (re.compile(r"\bslow|\bgentl|\bsubtl|\bslight|\bgradual|\bcreep"), 0.85),
+    (re.compile(r"\bfast|\bquick|\brapid|\bswift|\bwhip|\bsudden|\bcrash"), 1.3),
 )
 _THEN = re.compile(r"\bthen\b|\bfollowed by\b|\bafter that\b|\bfinally\b")
 _TOKEN = re.compile(r"\[[^\]]*\]")
@@ -207,11 +247,28 @@ def parse_move(prompt: str, seed: int) -> Move:
     legs = [(found, _speed(part)) for part in _THEN.split(text) if (found := _named(part))]
     names = [name for found, _ in legs for name in found]
     shake = Shake(1.0 if "handheld" in names else 0.0, phases)
-    if not names:
-        return Move(f"gentle {gentle}", _centred([_SIZES[gentle]], [GENTLE_SPEED]), shake)
+    variant = VARIANTS[seed % len(VARIANTS)]
     steps = [sum_of([_SIZES[name] for name in found]) for found, _ in legs]
-    own = chance.uniform(*OPERATOR)
-    return Move(", ".join(names), _centred(steps, [own * speed for _, speed in legs]), shake)
+    speeds = [speed for _, speed in legs]
+    if not names:
+        steps, speeds = [_SIZES[gentle]], [GENTLE_SPEED]
+    own = variant.size * chance.uniform(*OPERATOR)
+    stops = _centred(steps, [own * speed for speed in speeds])
+    drift = _drift(steps[0], variant) if len(steps) == 1 else (STILL, STILL)
+    return Move(", ".join(names) or f"gentle {gentle}", stops, shake, variant.lead, drift)
+
+
+def _drift(step: Pose, variant: Variant) -> tuple[Pose, Pose]:
+    """The part of a move that is a take's own: a drift to a side of one that goes in or out, else a framing."""
+    if step == STILL:
+        return STILL, STILL
+    if step.dolly or step.zoom:
+        half = Pose(pan_x=0.03 * variant.side, truck_x=0.01 * variant.side)
+        return half.plus(half, -2.0), half
+    # The same framing throughout, so that the axis along which nothing moves is resampled once and not in each frame.
+    off = 0.025 * variant.side
+    framing = Pose(zoom=0.03 - 0.03 * variant.side, pan_x=0.0 if step.pan_x else off, pan_y=0.0 if step.pan_y else off)
+    return framing, framing
 
 
 def _named(text: str) -> list[str]:
@@ -246,4 +303,6 @@ def _centred(steps: Sequence[Pose], speeds: Sequence[float]) -> tuple[Pose, ...]
     columns = list(zip(*(stop.values() for stop in stops), strict=True))
     middle = [(min(column) + max(column)) / 2 for column in columns]
     middle[5:7] = [min(column) for column in columns[5:7]]
-    return tuple(stop.plus(Pose(*middle), -1.0) for stop in stops)
+    spans = {name: max(column) - min(column) for name, column in zip(MOST, columns, strict=False)}
+    fits = min(1.0, *(MOST[name] / span for name, span in spans.items() if span), 1.0)
+    return tuple(STILL.plus(stop.plus(Pose(*middle), -1.0), fits) for stop in stops)

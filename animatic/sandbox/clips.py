@@ -45,6 +45,11 @@ class Clips:
             await asyncio.shield(self._task_for(target, prediction, number))
         return target
 
+    def remove(self, prediction: Prediction) -> None:
+        """Remove its clips that are there; one that is being rendered is never served."""
+        for number in range(1, prediction.outputs + 1):
+            self._path_of(prediction, number).unlink(missing_ok=True)
+
     async def close(self) -> None:
         """End the workers at once; what they were rendering is given up."""
         tasks = list(self._at_work.values())
@@ -54,19 +59,20 @@ class Clips:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _path_of(self, prediction: Prediction, number: int) -> Path:
-        return self._folder / f"{prediction.accepted.id}-{number}.mp4"
+        return self._folder / f"{prediction.accepted.id}-{number}{prediction.suffix}"
 
     def _task_for(self, target: Path, prediction: Prediction, number: int) -> "asyncio.Task[None]":
         task = self._at_work.get(target)
         if task is None:
             inputs = prediction.accepted.inputs
+            image_url = inputs.get("image", "")
             order = Order(
                 target=target,
-                still=self._uploads.find_by_url(inputs["image"]),
-                image_url=inputs["image"],
+                still=self._uploads.find_by_url(image_url) if image_url else None,
+                image_url=image_url or inputs["prompt"],
                 prompt=inputs["prompt"],
-                aspect_ratio=inputs["aspect_ratio"],
-                duration_s=int(inputs["duration"].removesuffix("s")),
+                aspect_ratio=inputs.get("aspect_ratio", "16:9"),
+                duration_s=int(str(inputs.get("duration", 5)).removesuffix("s")),
                 seed=prediction.accepted.seed + number - 1,
             )
             task = self._at_work[target] = asyncio.create_task(self._render(order))

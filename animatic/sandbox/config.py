@@ -10,6 +10,8 @@ from animatic.errors import SettingsError
 from animatic.sandbox.scenarios import ScenarioError, read_scenario
 
 DEFAULT_KEY = "sandbox-key"
+CARD, RECORDED = SHAPES = "card", "recorded"
+"""The forms of replies: that of the model's own page, and that of exchanges that others recorded."""
 
 # What each account level allows: starts per minute, takes in flight. Source: the account-levels page, of which two
 # copies disagree; the lower figure of each pair.
@@ -41,6 +43,14 @@ class SandboxConfig:
         list_fails_on: pages of the list that always answer 500.
         clock_offset_s: how far its clock, and the `Date` of its replies, is from this machine's.
         balance_usd: money at the start; what the witness has spent is taken off.
+        is_strict: whether a field that the model does not know is refused instead of dropped.
+        shape: the form of its replies, one of SHAPES.
+        sync_timeout_s: how long a reply in sync mode waits for the end of its prediction.
+        refund_delay_s: how long after its failure a prediction is refunded.
+        list_null_items: whether `items` is null past the end of the list.
+        zero_discount: whether a quote's discounted price is 0.
+        lacks_price: whether `/model/price` is a 404, so that only `/model/pricing` is there.
+        forgets_deleted: whether a deleted prediction is a 404 instead of one with the status `deleted`.
         seed: of latencies and clips; equal seeds and equal submissions give equal ones.
     """
 
@@ -62,6 +72,14 @@ class SandboxConfig:
     list_fails_on: frozenset[int] = frozenset()
     clock_offset_s: float = 0.0
     balance_usd: float = 100_000.0
+    is_strict: bool = False
+    shape: str = CARD
+    sync_timeout_s: float = 60.0
+    refund_delay_s: float = 0.0
+    list_null_items: bool = False
+    zero_discount: bool = False
+    lacks_price: bool = False
+    forgets_deleted: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -77,10 +95,14 @@ class SandboxConfig:
             "list_delay_s": (self.list_delay_s, 0, 86_400),
             "clock_offset_s": (self.clock_offset_s, -1e9, 1e9),
             "balance_usd": (self.balance_usd, 0, 1e12),
+            "sync_timeout_s": (self.sync_timeout_s, 0, 600),
+            "refund_delay_s": (self.refund_delay_s, 0, 86_400),
         }
         for name, (found, least, most) in limits.items():
             if not least <= found <= most:
                 raise SettingsError(f"sandbox: {name}: found {found}; allowed: {least} to {most}")
+        if self.shape not in SHAPES:
+            raise SettingsError(f'sandbox: shape: found "{self.shape}"; allowed: {", ".join(SHAPES)}')
         try:
             for text in (self.scenario, *self.scenario_of.values()):
                 read_scenario(text)

@@ -8,7 +8,7 @@ import math
 import random
 from dataclasses import dataclass
 
-CREATED, PROCESSING, COMPLETED, FAILED = "created", "processing", "completed", "failed"
+CREATED, PROCESSING, COMPLETED, FAILED, DELETED = "created", "processing", "completed", "failed", "deleted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,9 @@
 """Moments on the wire: ISO 8601, UTC, `Z`, to the millisecond. Inside, they are seconds since 1970."""
 
+import re
 from datetime import UTC, datetime
+
+_MILLISECONDS = re.compile(r"\d{12,14}", re.ASCII)
 
 
 def iso_from(moment: float) -> str:
@@ -9,12 +12,22 @@ def iso_from(moment: float) -> str:
     return whole.isoformat(timespec="milliseconds") + "Z"
 
 
+def with_nanoseconds(iso: str, rest: int) -> str:
+    """A moment of ours with nine decimals, the last six of which are `rest`."""
+    return f"{iso.removesuffix('Z')}{rest % 1_000_000:06d}Z"
+
+
 def moment_from(text: str) -> float:
     """Seconds since 1970; a moment without a zone is UTC. Raises ValueError."""
     parsed = datetime.fromisoformat(text)
     if parsed.tzinfo is None:
         parsed = parsed.replace(tzinfo=UTC)
     return parsed.timestamp()
+
+
+def moment_from_milliseconds(text: str) -> float | None:
+    """Seconds since 1970 of a text that is milliseconds since then, or None for any other text."""
+    return int(text) / 1_000 if _MILLISECONDS.fullmatch(text) else None
 
 
 def to_milliseconds(moment: float) -> float:

@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-_SIZE_PX = {"16:9": (1280, 720), "9:16": (720, 1280)}
+_SIZE_PX = {"16:9": (1280, 720), "9:16": (720, 1280), "1:1": (1024, 1024), "4:3": (1152, 864), "3:4": (864, 1152)}
 
 
 def draw_placeholder(url: str, aspect_ratio: str) -> bytes:
@@ -27,4 +27,12 @@ def draw_placeholder(url: str, aspect_ratio: str) -> bytes:
     sky[below] = np.array(colorsys.hsv_to_rgb((hue + 0.55) % 1, 0.5, 0.12))
     drawn = io.BytesIO()
     Image.fromarray((sky * 255).astype(np.uint8)).save(drawn, "PNG", compress_level=1)
+    return drawn.getvalue()
+
+
+def as_png(still: bytes) -> bytes:
+    """A picture as a PNG, its pixels as they are: what a model that makes pictures gives back here."""
+    drawn = io.BytesIO()
+    with Image.open(io.BytesIO(still), formats=["PNG", "JPEG", "WEBP"]) as image:
+        image.convert("RGB").save(drawn, "PNG", compress_level=1)
     return drawn.getvalue()

@@ -22,7 +22,7 @@ from animatic.sandbox.sheets import Planes, Sheet, Window, draw, fit, rolled, sh
 
 FPS = 24
 FRAME_SIZES = {"16:9": (1280, 720), "9:16": (720, 1280)}
-MAX_DURATION_S = 8
+MAX_DURATION_S = 10
 MAX_STILL_BYTES = 20 * 1024 * 1024
 MAX_STILL_PIXELS = 50_000_000
 ENOUGH = 1700  # pixels on the short side of a still: more of them show in no frame
@@ -30,6 +30,8 @@ SPARE = 1.5  # of a still that is wider or taller than the frame, a move may use
 FINEST = 1.3  # canvas pixels to a frame pixel, at most
 ORBIT_PIVOT = 0.75  # the nearness around which the camera circles
 ENCODER = {"preset": "superfast", "crf": "23", "threads": "1", "bf": "0", "g": "48"}
+LIGHTS = ((1.0, 0.0), (1.13, -0.05), (0.89, 0.035), (1.06, 0.05))
+"""Gamma (above 1 is darker) and warmth of the takes of a shot, by seed: another hour, not another picture."""
 BT709 = 1
 LIMITED = 1
 
@@ -50,7 +52,7 @@ def render_clip(still: bytes, prompt: str, *, aspect_ratio: str, duration_s: int
     poses = [move.pose(i / (count - 1), i / FPS) for i in range(count)]
     with open_still(still) as image:
         shot = _frame(image, poses, size)
-    return _encode(_frames(shot, move, poses, size), size)
+    return _encode(_frames(shot, move, poses, size, _curves(*LIGHTS[seed % len(LIGHTS)])), size)
 
 
 def open_still(data: bytes) -> Image.Image:
@@ -150,8 +152,22 @@ def _frame(image: Image.Image, poses: Sequence[Pose], size: tuple[int, int]) -> 
     return _Shot(canvas, fine, crop, margin)
 
 
-def _frames(shot: _Shot, move: Move, poses: Sequence[Pose], size: tuple[int, int]) -> Iterator[Planes]:
+def _curves(gamma: float, warmth: float) -> list[int]:
+    """What a light makes of each value of red, green and blue; black and white stay."""
+    values = np.arange(256) / 255
+    channels = [values ** (gamma * (1.0 - side * warmth)) for side in (1, 0, -1)]
+    return [round(float(value) * 255) for channel in channels for value in channel]
+
+
+def _lit(layer: Layer, curves: Sequence[int]) -> Layer:
+    return Layer(layer.nearness, np.asarray(Image.fromarray(layer.rgb).point(list(curves))), layer.alpha)
+
+
+def _frames(
+    shot: _Shot, move: Move, poses: Sequence[Pose], size: tuple[int, int], curves: Sequence[int]
+) -> Iterator[Planes]:
     layers = [Layer(1.0, shot.canvas, None)] if move.is_static else split_layers(shot.canvas)
+    layers = [_lit(layer, curves) for layer in layers]  # lit afterwards: all takes are parted into the same layers
     drawn = (size[0] + 2 * shot.margin, size[1] + 2 * shot.margin)
     paths = [[shot.window(pose, layer.nearness, size) for pose in poses] for layer in layers]
     sheets: list[Sheet] = []

@@ -1,6 +1,8 @@
 """Replies over HTTP, the honest ones and those that are not answers. What the client under test must survive."""
 
 import asyncio
+import json
+from http import HTTPStatus
 
 from aiohttp import web
 
@@ -63,6 +65,21 @@ async def play(  # noqa: C901, PLR0911, PLR0912 - one return a case
                 status=429, body=envelope(None, 429, "sandbox: busy"), headers={"Retry-After": value},
                 content_type="application/json",
             )  # fmt: skip
+        case Trick.TEXT:
+            return web.Response(status=int(value), text=f"{value} {HTTPStatus(int(value)).phrase.lower()}\n")
+        case Trick.ERROR_ONLY | Trick.MESSAGE_ONLY | Trick.DETAIL | Trick.CODE_AS_TEXT:
+            return odd_refusal(int(value), reply)
+
+
+def odd_refusal(http: int, form: Trick, message: str = "sandbox: these inputs are refused") -> web.Response:
+    """An error in one of the bodies that are not the API's envelope."""
+    body = {
+        Trick.ERROR_ONLY: {"error": message},
+        Trick.MESSAGE_ONLY: {"message": message},
+        Trick.DETAIL: {"detail": [{"loc": ["body", "image"], "msg": message, "type": "value_error"}]},
+        Trick.CODE_AS_TEXT: {"code": str(http), "message": message, "data": None},
+    }[form]
+    return web.Response(status=http, body=json.dumps(body).encode(), content_type="application/json")
 
 
 def cut(request: web.Request) -> web.StreamResponse:

@@ -46,13 +46,24 @@ configuration as the default or for the n-th submission.
     | huge                 | each look is 10 MB                                                     | looks            |
     | bad-types            | completes with wrong types all over `data`                             | submit           |
     | nan                  | completes with NaN for `timings.inference`                             | submit           |
-
     | half                 | each look is half of its JSON                                          | looks            |
     | cut-short            | each look breaks off in the middle of its body                         | looks            |
     | deep                 | each look is JSON nested 100,000 deep                                  | looks            |
     | flaps                | each look shows the next of these statuses; the last one stays         | statuses         |
     | key-echo             | fails, and its error holds the caller's key                            | escaped          |
     | control-characters   | fails, and its error holds characters that steer a terminal            |                  |
+    | recorded             | all its replies have the form of recorded exchanges (`--shape`)        |                  |
+    | error-only           | 400 with `{"error": ...}` and no envelope; nothing accepted            | HTTP status      |
+    | message-only         | the same with `{"message": ...}`                                       | HTTP status      |
+    | detail               | 422 with `{"detail": [...]}`; nothing accepted                         | HTTP status      |
+    | code-as-text         | 400 in an envelope whose code is text; nothing accepted                | HTTP status      |
+    | text-refusal         | 401 with a line of text; nothing accepted                              | HTTP status      |
+    | float-timings        | completes with fractions in `timings`                                  | submit           |
+    | null-flags           | completes with null for each flag                                      | submit           |
+    | null-fields          | completes with null or empty text in all fields that nobody needs      | submit           |
+    | object-outputs       | completes with outputs that are objects with a `url`                   | submit           |
+    | text-output          | completes with outputs that are one text                               | submit           |
+    | sync-timeout         | in sync mode, the reply gives up at once                               | seconds          |
 
 With the value `billed` the submission is accepted before that reply. Where the value is "looks", a number limits the
 fault to that many first looks at the result, and `submit` puts it on the reply to the (accepted) submission instead.
@@ -96,6 +107,11 @@ class Trick(enum.Enum):
     GATEWAY = "502 with HTML"
     WITH_ID = "500 around the data"
     BUSY = "429 with the value as Retry-After"
+    ERROR_ONLY = "an error reply whose body has only `error`"
+    MESSAGE_ONLY = "an error reply whose body has only `message`"
+    DETAIL = "an error reply whose body has only `detail`"
+    CODE_AS_TEXT = "an error reply whose code is text"
+    TEXT = "an error reply in plain text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +135,7 @@ class Takes(enum.Enum):
     FOREVER = '"forever"'
     BILLED = '"billed"'
     ESCAPED = '"escaped"'
+    HTTP = "an HTTP status from 400 to 599"
     TEXT = "any text"
 
     def allows(self, value: str) -> bool:
@@ -128,6 +145,8 @@ class Takes(enum.Enum):
                 return not value
             case Takes.NUMBER:
                 return _is_number(value)
+            case Takes.HTTP:
+                return re.fullmatch(r"[45]\d\d", value, re.ASCII) is not None
             case Takes.LOOKS:
                 return value == "submit" or (value.isascii() and value.isdigit())
             case Takes.SUBMIT | Takes.FOREVER | Takes.BILLED | Takes.ESCAPED:
@@ -268,6 +287,32 @@ def _foreign_get(data: Data, value: str) -> Data:
     return data | {"urls": {"get": value}}
 
 
+def _float_timings(data: Data, _: str) -> Data:
+    timings = {"inference": data["timings"]["inference"] + 0.5, "queue": 12.25}
+    return data | {"timings": timings, "executionTime": timings["inference"]}
+
+
+def _null_flags(data: Data, _: str) -> Data:
+    return data | {"has_nsfw_contents": [None for _ in data["outputs"]]}
+
+
+def _null_fields(data: Data, _: str) -> Data:
+    nothing = dict.fromkeys(("model", "urls", "has_nsfw_contents", "error", "timings"))
+    return data | nothing | {"created_at": ""}
+
+
+def _object_outputs(data: Data, _: str) -> Data:
+    return data | {"outputs": [{"url": url} for url in data["outputs"]]}
+
+
+def _text_output(data: Data, _: str) -> Data:
+    return data | {"outputs": "".join(data["outputs"][:1])}
+
+
+def _refused(trick: Trick, http: int) -> Scenario:
+    return Scenario(Takes.HTTP, default=str(http), before=trick)
+
+
 def _ends(status: str) -> Scenario:
     return Scenario(ends_as=status, error=f"sandbox: this prediction ends as {status}", outputs=0)
 
@@ -330,4 +375,16 @@ SCENARIOS: Mapping[str, Scenario] = {
     "control-characters": _fails(1400, "sandbox: \x1b[31mred\x1b]0;title\x07\r\x9b2J \u202egpj.exe"),
     "bad-types": Scenario(Takes.SUBMIT, alters=_bad_types),
     "nan": Scenario(Takes.SUBMIT, alters=_nan),
+    "recorded": Scenario(),
+    "error-only": _refused(Trick.ERROR_ONLY, 400),
+    "message-only": _refused(Trick.MESSAGE_ONLY, 400),
+    "detail": _refused(Trick.DETAIL, 422),
+    "code-as-text": _refused(Trick.CODE_AS_TEXT, 400),
+    "text-refusal": _refused(Trick.TEXT, 401),
+    "float-timings": Scenario(Takes.SUBMIT, alters=_float_timings),
+    "null-flags": Scenario(Takes.SUBMIT, alters=_null_flags),
+    "null-fields": Scenario(Takes.SUBMIT, alters=_null_fields),
+    "object-outputs": Scenario(Takes.SUBMIT, alters=_object_outputs),
+    "text-output": Scenario(Takes.SUBMIT, alters=_text_output),
+    "sync-timeout": Scenario(Takes.NUMBER, default="0"),
 }

@@ -14,7 +14,8 @@ from pathlib import Path
 from aiohttp import web
 
 from animatic.errors import SettingsError
-from animatic.sandbox.api import Api, Clock, Handler
+from animatic.sandbox.account import Account, Clock, Handler
+from animatic.sandbox.api import MAX_JSON_BYTES, Api
 from animatic.sandbox.book import Book
 from animatic.sandbox.clips import Clips
 from animatic.sandbox.config import SandboxConfig
@@ -23,8 +24,8 @@ from animatic.sandbox.sights import Sights
 from animatic.sandbox.uploads import Uploads
 
 _SHUTDOWN_S = 0.5
-_MAX_JSON_BYTES = 1 << 20
 _BACKLOG = 2_048
+_API = web.AppKey("api", Api)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +51,14 @@ def create_app(config: SandboxConfig, clock: Clock = time.time) -> web.Applicati
     uploads = Uploads(config.folder)
     clips, book = Clips(config.folder, uploads), Book(config)
     sights = Sights(config.folder) if config.notes_sights else None
-    api = Api(config, book, uploads, clips, its_clock, sights)
+    api = Api(Account(config, book, uploads, clips, its_clock), sights)
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await api.guard(request, handler)
 
     async def close(_: web.Application) -> None:
+        await api.close()
         await clips.close()
         book.close()
         if sights is not None:
@@ -65,7 +67,8 @@ def create_app(config: SandboxConfig, clock: Clock = time.time) -> web.Applicati
     async def date(_: web.Request, response: web.StreamResponse) -> None:
         response.headers["Date"] = formatdate(its_clock(), usegmt=True)
 
-    app = web.Application(middlewares=[guard], client_max_size=_MAX_JSON_BYTES)
+    app = web.Application(middlewares=[guard], client_max_size=MAX_JSON_BYTES)
+    app[_API] = api
     app.add_routes(api.routes())
     app.on_cleanup.append(close)
     app.on_response_prepare.append(date)
@@ -80,11 +83,13 @@ async def serve(config: SandboxConfig, clock: Clock = time.time) -> AsyncGenerat
     """
     lock = FolderLock(config.folder)
     try:
-        runner = web.AppRunner(create_app(config, clock), access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        app = create_app(config, clock)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
         try:
             url = await _listen(runner, config)
             lock.announce(url)
+            app[_API].begin(url)
             yield Sandbox(url, config.folder, config.key)
         finally:
             await runner.cleanup()

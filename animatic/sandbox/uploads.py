@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import ipaddress
 import re
 import secrets
 import warnings
@@ -12,11 +11,13 @@ from urllib.parse import urlsplit
 from PIL import Image, UnidentifiedImageError
 
 from animatic.sandbox.catalogue import InvalidInputError
+from animatic.sandbox.loopback import is_loopback
 
 MAX_UPLOAD_BYTES = 20_000_000
 _MAX_PIXELS = 60_000_000
 _SUFFIX_OF = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
-_NAME = re.compile(r"[0-9a-f]{32}\.(png|jpg|webp)")
+SUFFIX_OF_TYPE = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
+_NAME = re.compile(r"[0-9a-f]{32}(\.(png|jpg|webp))?")
 
 
 class Uploads:
@@ -29,12 +30,22 @@ class Uploads:
     def store(self, still: bytes) -> str:
         """Keep a still; the name it goes by, the same for equal bytes. Raises InvalidInputError for anything else."""
         name = hashlib.sha256(still).hexdigest()[:32] + _suffix_of(still)
+        self._write(name, still)
+        return name
+
+    def store_as(self, name: str, still: bytes) -> None:
+        """Keep a still under a name given out before. Raises InvalidInputError for no still, or not of its suffix."""
+        found, suffix = _suffix_of(still), name[32:]
+        if suffix and found != suffix:
+            raise InvalidInputError(f"file: the ticket is for {suffix}, and this is {found}")
+        self._write(name, still)
+
+    def _write(self, name: str, still: bytes) -> None:
         target = self._folder / name
         if not target.exists():
             unfinished = self._folder / f"{secrets.token_hex(8)}.part"
             unfinished.write_bytes(still)
             unfinished.replace(target)
-        return name
 
     def find(self, name: str) -> Path | None:
         """The file of that name, if it is one of ours."""
@@ -47,18 +58,19 @@ class Uploads:
         return self.find(name) if name else None
 
 
+def media_type_of(path: Path) -> str:
+    """Of a still that is kept, by its first bytes where its name does not say."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    suffix = path.suffix or (".png" if start == b"\x89PNG" else ".webp" if start == b"RIFF" else ".jpg")
+    return next(media_type for media_type, each in SUFFIX_OF_TYPE.items() if each == suffix)
+
+
 def uploaded_name(url: str) -> str | None:
     """The name in a URL that a sandbox on this machine gave out, or None for any other URL."""
     parts = urlsplit(url)
     folder, _, name = parts.path.rpartition("/")
-    return name if folder == "/uploads" and _is_loopback(parts.hostname or "") else None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return name if folder == "/uploads" and is_loopback(parts.hostname or "") else None
 
 
 def _suffix_of(still: bytes) -> str:

@@ -13,7 +13,10 @@ _NICE = 5
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A clip to render; `still` is None where the image lives elsewhere."""
+    """An output to render: a clip, or a picture where the target's suffix says so.
+
+    `still` is None where the image lives elsewhere or there is none; `image_url` (or the prompt in it) stands for it.
+    """
 
     target: Path
     still: Path | None
@@ -32,16 +35,19 @@ def begin_worker(lifeline: Connection) -> None:
 
 
 def render_into(order: Order) -> None:
-    """Render a clip and put it at its target, whole or not at all."""
-    from animatic.sandbox.placeholder import draw_placeholder  # noqa: PLC0415 - numpy is for this process only
+    """Render an output and put it at its target, whole or not at all."""
+    from animatic.sandbox.placeholder import as_png, draw_placeholder  # noqa: PLC0415 - numpy is for this process only
     from animatic.sandbox.render import render_clip  # noqa: PLC0415 - and so are the codecs
 
     still = order.still.read_bytes() if order.still else draw_placeholder(order.image_url, order.aspect_ratio)
-    clip = render_clip(
-        still, order.prompt, aspect_ratio=order.aspect_ratio, duration_s=order.duration_s, seed=order.seed
-    )
+    if order.target.suffix == ".png":
+        made = as_png(still)
+    else:
+        made = render_clip(
+            still, order.prompt, aspect_ratio=order.aspect_ratio, duration_s=order.duration_s, seed=order.seed
+        )
     unfinished = order.target.with_name(f"{secrets.token_hex(8)}.part")
-    unfinished.write_bytes(clip)
+    unfinished.write_bytes(made)
     unfinished.replace(order.target)
 
 

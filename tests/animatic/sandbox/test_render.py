@@ -110,8 +110,8 @@ def test_the_content_moves_against_the_camera(prompt: str, right: int, down: int
 @pytest.mark.parametrize(("prompt", "growth"), [("push in", 1), ("zoom out", -1)])
 def test_going_in_magnifies_and_going_out_shows_more(prompt: str, growth: int, soft: Image.Image) -> None:
     frames = _render(soft, prompt)
-    left = _shift(frames[4][200:520, 60:460], frames[19][200:520, 60:460])
-    right = _shift(frames[4][200:520, 820:1220], frames[19][200:520, 820:1220])
+    left = _shift(frames[8][200:520, 60:460], frames[15][200:520, 60:460])
+    right = _shift(frames[8][200:520, 820:1220], frames[15][200:520, 820:1220])
 
     assert (right[0] - left[0]) * growth > 40
 

@@ -85,7 +85,9 @@ async def test_the_witness_holds_the_inputs_with_their_defaults(desk: Any) -> No
         ({"duration": "9s"}, "duration"),
         ({"duration": 5}, "duration"),
         ({"duration": None}, "duration"),
-        ({"seed": 1}, "seed"),
+        ({"image": "data:text/html;base64,PGI+"}, "image"),
+        ({"enable_sync_mode": 1}, "enable_sync_mode"),
+        ({"enable_base64_output": "yes"}, "enable_base64_output"),
     ],
 )
 async def test_a_wrong_field_is_a_400_that_names_it(desk: Any, change: dict[str, Any], named: str) -> None:
@@ -115,15 +117,43 @@ async def test_a_prompt_in_any_writing_is_taken_as_it_is(desk: Any) -> None:
     assert read_witness(desk.sandbox.folder)[0].inputs["prompt"] == prompt
 
 
-@pytest.mark.parametrize("path", ["/api/v3/wavespeed-ai/veo9", "/api/v3/a/b/c/d", "/api/v3/x"])
+async def test_a_field_that_the_model_does_not_know_is_dropped(desk: Any) -> None:
+    assert (await desk.submit(seed=1, enable_base64_output=False, negativ_prompt="x")).status == 200
+    [accepted] = read_witness(desk.sandbox.folder)
+    assert accepted.inputs == GOOD | {"aspect_ratio": "16:9", "duration": "5s"}
+
+
+async def test_a_strict_sandbox_refuses_it_and_names_it(open_sandbox: Any) -> None:
+    desk = await open_sandbox(is_strict=True)
+    reply = await desk.submit(seed=1)
+    assert reply.status == 400
+    assert "seed" in reply.json["message"]
+    assert (await desk.submit(enable_sync_mode=False)).status == 200, "fields about the reply are known to all models"
+
+
+@pytest.mark.parametrize("path", ["/api/v3/wavespeed-ai/veo9", "/api/v3/a/b/c/d"])
 async def test_an_unknown_model_is_a_400(desk: Any, path: str) -> None:
     reply = await desk.ask("POST", path, json=GOOD)
     assert reply.status == 400
     assert "model not found" in reply.json["message"]
+    assert path.removeprefix("/api/v3/") in reply.json["message"]
 
 
-async def test_a_webhook_is_refused_rather_than_forgotten(desk: Any) -> None:
-    assert (await desk.ask("POST", SUBMIT + "?webhook=https://example.org", json=GOOD)).status == 400
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/v3/x"),
+        ("POST", "/api/v3/media/nothing"),
+        ("POST", "/api/v3/predictions/x/cancel"),
+        ("POST", "/api/v3/user/nothing"),
+        ("GET", "/api/v3/nothing/at/all"),
+        ("GET", "/nowhere"),
+    ],
+)
+async def test_a_path_that_does_not_exist_is_a_404_that_names_it(desk: Any, method: str, path: str) -> None:
+    reply = await desk.ask(method, path, json=GOOD)
+    assert (reply.status, reply.json["data"]) == (404, None)
+    assert f"{method} {path}" in reply.json["message"]
 
 
 @pytest.mark.parametrize("prediction_id", ["0" * 32, "..%2f..%2fbalance", "%00", "é", "x" * 5_000])
@@ -217,11 +247,33 @@ async def test_a_quote_for_nothing_on_sale_is_a_400(desk: Any, body: Any) -> Non
 
 
 async def test_models_come_with_the_schema_of_the_card(desk: Any) -> None:
-    [model] = (await desk.ask("GET", "/api/v3/models")).data
-    schema = model["api_schema"]["api_schemas"][0]["request_schema"]
+    model, *others = (await desk.ask("GET", "/api/v3/models")).data
+    run = model["api_schema"]["api_schemas"][0]
+    schema = run["request_schema"]
     assert (model["model_id"], model["base_price"]) == ("wavespeed-ai/veo2-i2v", 2.5)
     assert schema["required"] == ["prompt", "image"]
     assert schema["properties"]["duration"] == {"type": "string", "enum": ["5s", "6s", "7s", "8s"], "default": "5s"}
+    assert schema["properties"]["image"]["x-ui-component"] == "uploader"
+    assert schema["x-order-properties"] == ["prompt", "image", "aspect_ratio", "duration"]
+    assert (run["type"], run["method"], run["server"]) == ("model_run", "POST", desk.sandbox.url)
+    assert run["api_path"] == SUBMIT
+    assert model["description"]
+    assert isinstance(model["sort_order"], int)
+    assert model["formula"] == (
+        'base_price * (duration = "6s" ? 1.2 : duration = "7s" ? 1.4 : duration = "8s" ? 1.6 : 1)'
+    )
+    assert {each["type"] for each in others} > {"text-to-image", "text-to-video"}
+
+
+async def test_every_model_on_sale_is_bought_with_its_required_fields_alone(desk: Any, clock: Any) -> None:
+    for model in (await desk.ask("GET", "/api/v3/models")).data:
+        run = model["api_schema"]["api_schemas"][0]
+        body = {name: GOOD[name] for name in run["request_schema"]["required"]}
+        reply = await desk.ask("POST", run["api_path"], json=body)
+        assert reply.data["model"] == model["model_id"]
+        clock.advance(10)
+        [url] = (await desk.look(reply.data["id"])).data["outputs"]
+        assert url.endswith(".png" if model["type"].endswith("image") else ".mp4")
 
 
 async def test_unknown_paths_and_methods_answer_in_the_envelope(desk: Any) -> None:

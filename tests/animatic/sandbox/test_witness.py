@@ -47,6 +47,16 @@ def test_a_finished_line_that_is_not_ours_is_an_error_that_names_it(tmp_path: Pa
         read_witness(tmp_path)
 
 
+def test_a_witness_of_before_fields_were_added_still_loads(tmp_path: Path) -> None:
+    moment = "2026-11-22T09:30:00.000Z"
+    inputs = {"prompt": "a", "image": "https://stills.example/a.png", "aspect_ratio": "16:9", "duration": "5s"}
+    old = {"id": "0" * 32, "accepted_at": moment, "model": "wavespeed-ai/veo2-i2v", "inputs": inputs, "scenario": "ok"}
+    old |= {"started_at": moment, "latency_s": 4.0, "seed": 7, "price_usd": 2.5}
+    (tmp_path / "accepted.jsonl").write_text(json.dumps(old) + "\n")
+    [read] = read_witness(tmp_path)
+    assert (read.inputs, read.wants_base64, read.webhook_url) == (inputs, False, "")
+
+
 def test_a_folder_never_served_has_no_witness(tmp_path: Path) -> None:
     assert read_witness(tmp_path) == []
 
@@ -88,7 +98,7 @@ async def test_a_second_sandbox_on_the_folder_goes_on_where_the_first_stopped(tm
         balance = await _asked(second.url, "GET", "balance")
     assert [first_one["status"], second_one["status"]] == ["processing", "created"]
     assert [each["status"] for each in ends] == ["failed", "completed", "completed"]
-    assert balance == {"balance": 100_000 - 3 * 2.5}
+    assert balance == {"balance": 100_000 - 2 * 2.5}, "the failed one is refunded"
     starts, waits = [each.started_at for each in read_witness(tmp_path)], [each["id"] for each in (*before, third)]
     assert starts == sorted(set(starts)), "each waits for the one before, across the restart"
     assert [each.id for each in read_witness(tmp_path)] == waits

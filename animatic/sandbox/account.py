@@ -1,0 +1,55 @@
+"""One account as all handlers see it: its book, its files, its clock, its counts."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from animatic.sandbox.book import Book
+from animatic.sandbox.clips import Clips
+from animatic.sandbox.config import SandboxConfig
+from animatic.sandbox.replies import refuse
+from animatic.sandbox.uploads import Uploads
+from animatic.sandbox.wire import json_object
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the handlers work on; `counts` is what the stats show."""
+
+    config: SandboxConfig
+    book: Book
+    uploads: Uploads
+    clips: Clips
+    clock: Clock
+    counts: Counter[str] = field(default_factory=Counter[str])
+
+    def refuse(self, counted: str, http: int, message: str, retry_after_s: int | None = None) -> web.Response:
+        """An error in the API's envelope, counted."""
+        self.counts[f"refused_{counted}"] += 1
+        return refuse(http, message, retry_after_s)
+
+
+async def json_in(request: web.Request) -> dict[str, object]:
+    """The JSON object in a request's body, a megabyte at most; raises InvalidInputError."""
+    return json_object(await request.read())
+
+
+def origin_of(request: web.Request) -> str:
+    """Where we are, from the socket: what the client says in `Host` is the client's."""
+    host, port = request.get_extra_info("sockname")[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def body_in(request: web.Request, most_bytes: int) -> bytes:
+    """The whole body. Raises HTTPRequestEntityTooLarge beyond the bound."""
+    received = bytearray()
+    while chunk := await request.content.readany():
+        received += chunk
+        if len(received) > most_bytes:
+            raise web.HTTPRequestEntityTooLarge(most_bytes, len(received))
+    return bytes(received)

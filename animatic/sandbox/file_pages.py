@@ -1,0 +1,130 @@
+"""The handlers of files: stills go up, in one step or two, clips come down."""
+
+import asyncio
+
+from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from animatic.sandbox.account import Account, body_in, json_in, origin_of
+from animatic.sandbox.catalogue import InvalidInputError
+from animatic.sandbox.life import COMPLETED
+from animatic.sandbox.replies import answer
+from animatic.sandbox.tickets import GOOD_FOR_S, MAX_OPEN, Ticket, Tickets, TooManyTicketsError
+from animatic.sandbox.uploads import MAX_UPLOAD_BYTES, media_type_of
+
+_MAX_NAME_CHARS = 255
+_PUT_S = 120.0
+_MEDIA_TYPES = {".mp4": "video/mp4", ".png": "image/png"}
+
+
+class FilePages:
+    """The files of one account."""
+
+    def __init__(self, account: Account) -> None:
+        self._account, self._tickets = account, Tickets()
+
+    def routes(self) -> list[web.RouteDef]:
+        """All routes; those outside of /api need no key."""
+        return [
+            web.get("/uploads/{name}", self.send_upload, allow_head=True),
+            web.get(r"/outputs/{id}/{number}{suffix:\.(?:mp4|png)}", self.send_output, allow_head=True),
+            web.put("/sandbox/put/{token}", self.take_put),
+            web.post("/api/v3/media/upload/binary", self.upload),
+            web.post("/api/v3/media/uploads", self.give_ticket),
+        ]
+
+    async def upload(self, request: web.Request) -> web.StreamResponse:
+        """Keep the multipart field `file`; its URL on this server."""
+        still, filename = await _file_in(request)
+        name = await asyncio.to_thread(self._account.uploads.store, still)
+        self._account.counts["uploads"] += 1
+        url = f"{origin_of(request)}/uploads/{name}"
+        filename = filename[:_MAX_NAME_CHARS] or name
+        return answer({"type": "image", "download_url": url, "filename": filename, "size": len(still)})
+
+    async def give_ticket(self, request: web.Request) -> web.StreamResponse:
+        """Where to PUT a still, and the URL that it will have."""
+        try:
+            ticket = self._tickets.issue(await json_in(request), self._account.clock())
+        except TooManyTicketsError:
+            words = f"{MAX_OPEN:,} uploads are open; PUT those first, or wait up to {GOOD_FOR_S:.0f} s"
+            return self._account.refuse("tickets", 429, words, 60)
+        origin = origin_of(request)
+        put = {"method": "PUT", "url": f"{origin}/sandbox/put/{ticket.token}", "headers": dict(ticket.headers)}
+        return answer({"upload": put, "download_url": f"{origin}/uploads/{ticket.name}"})
+
+    async def take_put(self, request: web.Request) -> web.StreamResponse:
+        """Keep the still that a ticket was given out for; the ticket is good once."""
+        ticket = self._tickets.claim(request.match_info["token"], self._account.clock())
+        if ticket is None:
+            words = f"no such upload: its URL is good once and for {GOOD_FOR_S:.0f} s; ask for a new one"
+            return self._account.refuse("put", 403, words)
+        try:
+            async with asyncio.timeout(_PUT_S):
+                await self._keep(ticket, request)
+        except BaseException as error:
+            self._tickets.give_back(ticket)
+            if isinstance(error, TimeoutError):
+                return self._account.refuse("put", 408, f"the still did not come within {_PUT_S:.0f} s")
+            raise
+        self._account.counts["uploads"] += 1
+        return web.Response()
+
+    async def _keep(self, ticket: Ticket, request: web.Request) -> None:
+        found_type = request.content_type
+        if ticket.media_type and found_type != ticket.media_type:
+            raise InvalidInputError(f"Content-Type: found {found_type}; the ticket is for {ticket.media_type}")
+        if request.content_length not in {None, ticket.size_bytes}:
+            raise InvalidInputError(f"Content-Length: must be {ticket.size_bytes}, as the ticket says")
+        still = await body_in(request, ticket.size_bytes)
+        if len(still) != ticket.size_bytes:
+            raise InvalidInputError(f"{len(still):,} bytes came; the ticket is for {ticket.size_bytes:,}")
+        await asyncio.to_thread(self._account.uploads.store_as, ticket.name, still)
+
+    async def send_upload(self, request: web.Request) -> web.StreamResponse:
+        """An uploaded still."""
+        path = self._account.uploads.find(request.match_info["name"])
+        if path is None:
+            return self._account.refuse("no_file", 404, "no such upload")
+        return web.FileResponse(path, headers={"Content-Type": media_type_of(path)})
+
+    async def send_output(self, request: web.Request) -> web.StreamResponse:
+        """An output of a completed prediction, whole or the range asked for."""
+        account, wanted = self._account, request.match_info
+        now, number = account.clock(), wanted["number"]
+        found = account.book.find(wanted["id"], now)
+        numbers = {str(each) for each in range(1, (found.outputs if found else 0) + 1)}
+        if found is None or number not in numbers or found.status_at(now) != COMPLETED:
+            return account.refuse("no_file", 404, "no such output")
+        if wanted["suffix"] != found.suffix:
+            return account.refuse("no_file", 404, "no such output")
+        if not account.config.renders:
+            return account.refuse("no_file", 404, "this sandbox renders no clips")
+        try:
+            path = await account.clips.load(found, int(number))
+        except Exception as error:  # noqa: BLE001 - whatever a renderer or its process can raise is one reply
+            return account.refuse("render", 500, f"the clip could not be rendered: {type(error).__name__}: {error}")
+        return web.FileResponse(path, headers={"Content-Type": _MEDIA_TYPES[found.suffix]})
+
+
+async def _file_in(request: web.Request) -> tuple[bytes, str]:
+    if not request.content_type.startswith("multipart/"):
+        raise InvalidInputError("send multipart/form-data with the field `file`")
+    try:
+        async for part in await request.multipart():
+            if isinstance(part, BodyPartReader) and part.name == "file":
+                return await _capped(part), part.filename or ""
+    except InvalidInputError:
+        raise
+    except (ValueError, AssertionError, HttpProcessingError):
+        raise InvalidInputError("the multipart body cannot be read") from None
+    raise InvalidInputError("file: the field is missing")
+
+
+async def _capped(part: BodyPartReader) -> bytes:
+    received = bytearray()
+    while chunk := await part.read_chunk(1 << 16):
+        received += chunk
+        if len(received) > MAX_UPLOAD_BYTES:
+            raise InvalidInputError(f"file: more than {MAX_UPLOAD_BYTES:,} bytes")
+    return bytes(received)
