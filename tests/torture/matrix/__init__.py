@@ -15,13 +15,25 @@ from pathlib import Path
 from animatic.ledger.desk import LedgerDesk
 from animatic.sandbox.witness import read_witness
 from torture.canary import search
-from torture.matrix import company, connection, disk, evidence, held, inputs, listing, money, refusals, scenarios
+from torture.matrix import (
+    company,
+    connection,
+    disk,
+    evidence,
+    held,
+    inputs,
+    listing,
+    money,
+    refusals,
+    scenarios,
+    surroundings,
+)
 from torture.matrix.stage import CASES, Set
 from torture.part import Part
 
 __all__ = [
     "CASES", "Set", "company", "connection", "disk", "evidence", "held", "inputs", "listing", "money", "refusals", "run",
-    "run_case", "scenarios",
+    "run_case", "scenarios", "surroundings",
 ]  # fmt: skip
 
 

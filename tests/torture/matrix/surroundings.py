@@ -1,0 +1,456 @@
+"""What surrounds a run: the folder it is typed in, Prefect, proxies, signals, the console, open files, the home.
+
+Unlike the other cases these run the whole command, as a process of its own.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import resource
+import signal
+import sys
+import time
+import urllib.request
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from animatic.sandbox.witness import read_witness
+from torture.canary import KEY
+from torture.matrix.stage import STILL, Set, case
+
+PASSWORD = "me:secret"
+MOST_S = 80.0
+
+
+class Command:
+    """`animatic …` in a home of its own below the case's folder, with the case's sandbox and ledger."""
+
+    def __init__(self, place: Set, *arguments: str, folder: Path | None = None, **more: str | None) -> None:
+        self.home = place.folder / "home"
+        self.folder = folder or place.folder / "work"
+        for each in (self.home, self.folder):
+            each.mkdir(exist_ok=True)
+        usual: dict[str, str | None] = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "LANG": "C.UTF-8",
+            "DO_NOT_TRACK": "1",
+            "PREFECT_SERVER_API_AUTH_STRING": PASSWORD,
+            "WAVESPEED_API_KEY": KEY,
+            "WAVESPEED_BASE_URL": place.url,
+            "ANIMATIC_LEDGER": f"sqlite:///{place.ledger}",
+            "ANIMATIC_ACCOUNT_LEVEL": "ultra",
+            "ANIMATIC_POLL_FLOOR_S": "0.1",
+            "ANIMATIC_NEW_LEDGER": datetime.now(UTC).date().isoformat(),
+        }
+        self.environment = {name: value for name, value in (usual | more).items() if value is not None}
+        self.arguments = [sys.executable, "-P", "-m", "flows.cli", *arguments]
+        self.process: asyncio.subprocess.Process | None = None
+        self.said, self.code = b"", -1
+
+    async def start(self, **options: Any) -> "Command":
+        usual = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.STDOUT}
+        self.process = await asyncio.create_subprocess_exec(
+            *self.arguments, cwd=self.folder, env=self.environment, start_new_session=True, **(usual | options)
+        )
+        return self
+
+    async def end(self, within_s: float = MOST_S) -> int:
+        assert self.process is not None
+        try:
+            self.said, _ = await asyncio.wait_for(self.process.communicate(), within_s)
+        except BaseException:
+            self.kill()
+            raise
+        return self.process.returncode or 0
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def children(self, part: str) -> list[int]:
+        """The processes that it has started whose command line has this part."""
+        assert self.process is not None
+        found: list[int] = []
+        for status in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                parent = int(status.read_text().rpartition(")")[2].split()[1])
+                if parent == self.process.pid and part in (status.parent / "cmdline").read_text():
+                    found.append(int(status.parent.name))
+        return found
+
+
+def write_manifest(command: Command, *prompts: str, name: str = "shots.csv") -> None:
+    lines = ["image,prompt", *(f"{STILL},{prompt}" for prompt in prompts)]
+    (command.folder / name).write_text("\n".join(lines) + "\n")
+
+
+def statuses(command: Command, name: str = "out.parquet") -> Counter[str]:
+    return Counter(pq.read_table(command.folder / name)["status"].to_pylist())
+
+
+async def until(claim: Callable[[], Any], within_s: float = 40.0) -> Any:
+    ends = time.monotonic() + within_s
+    while time.monotonic() < ends:
+        if found := claim():
+            return found
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"not true within {within_s} s")
+
+
+def run_of(place: Set, *more: str, **settings: Any) -> Command:
+    return Command(place, "run", "shots.csv", "--results", "out.parquet", "--yes", "--json", *more, **settings)
+
+
+@case(
+    "folder",
+    "files beside the manifest that Python or Prefect would read",
+    "none is executed; each take is bought once",
+)
+async def _hostile_folder(place: Set) -> bool:
+    async with place.sandbox():
+        command = run_of(place)
+        write_manifest(command, "one", "two")
+        marker = place.folder / "executed"
+        code = f"open({str(marker)!r}, 'a').write(__file__)\n"
+        for name in ("uvicorn", "prefect", "httpx", "json", "sitecustomize", "usercustomize", "typing", "logging"):
+            (command.folder / f"{name}.py").write_text(code)
+        for name in ("flows", "tasks", "animatic"):
+            (command.folder / name).mkdir()
+            (command.folder / name / "__init__.py").write_text(code)
+        shell = {
+            "version": 1,
+            "handlers": {"h": {"()": "os.system", "command": f"touch {marker}"}},
+            "root": {"handlers": ["h"]},
+        }
+        (command.folder / "logging.yml").write_text(json.dumps(shell))
+        where = command.folder / "logging.yml"
+        (command.folder / ".env").write_text(
+            f"PREFECT_LOGGING_SETTINGS_PATH={where}\nPREFECT_API_URL=http://127.0.0.1:9/api\n"
+        )
+        (command.folder / "prefect.toml").write_text(f'[logging]\nconfig_path = "{where}"\n')
+        (command.folder / "pyproject.toml").write_text(f'[tool.prefect.logging]\nconfig_path = "{where}"\n')
+        code_of_end = await (await command.start()).end()
+        assert code_of_end == 0, command.said[-600:]
+        assert not marker.exists(), marker.read_text()
+        assert place.bought == {"one": 1, "two": 1}
+        return True
+
+
+async def _midway(place: Set, disturb: Callable[[Command], Awaitable[None]], **settings: Any) -> Command:
+    """A run of six takes; it is disturbed once the first was accepted."""
+    command = run_of(
+        place, ANIMATIC_STARTS_PER_MINUTE="60", ANIMATIC_MAX_IN_FLIGHT="2", ANIMATIC_QUEUED_AHEAD="0", **settings
+    )
+    write_manifest(command, *(f"take {number}" for number in range(6)))
+    await command.start()
+    try:
+        await until(lambda: place.accepted)
+        await disturb(command)
+        command.code = await command.end()
+    finally:
+        command.kill()
+    return command
+
+
+@case("Prefect", "its server is killed midway", "all takes, the table, exit code 0, and a word about Prefect")
+async def _server_killed(place: Set) -> bool:
+    async with place.sandbox(inference_s=0.3):
+        killed: list[int] = []
+
+        async def kill(command: Command) -> None:
+            killed.extend(command.children("flows.prefect_server"))
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+
+        command = await _midway(place, kill)
+        assert command.code == 0, command.said[-600:]
+        assert b"Prefect could not be told" in command.said
+        assert statuses(command) == {"completed": 6}
+        assert set(place.bought.values()) == {1}
+        return len(killed) == 1
+
+
+@case("Prefect", "its server is stopped midway", "the same, within a minute of the last take")
+async def _server_stopped(place: Set) -> bool:
+    async with place.sandbox(inference_s=0.3):
+        stopped: list[int] = []
+
+        async def stop(command: Command) -> None:
+            stopped.extend(command.children("flows.prefect_server"))
+            for pid in stopped:
+                os.kill(pid, signal.SIGSTOP)
+
+        command = await _midway(place, stop)
+        assert command.code == 0, command.said[-600:]
+        assert b"Prefect could not be told" in command.said
+        assert statuses(command) == {"completed": 6}
+        assert set(place.bought.values()) == {1}
+        return len(stopped) == 1
+
+
+@case(
+    "Prefect",
+    "the run is cancelled in Prefect midway",
+    "nothing is bought 5 s later; the table is written, exit code 130",
+)
+async def _cancelled(place: Set) -> bool:
+    async with place.sandbox(inference_s=3.0):
+        said: list[str] = []
+
+        def ask(url: str, path: str, body: Any) -> Any:
+            headers = {
+                "content-type": "application/json",
+                "authorization": "Basic " + b64encode(PASSWORD.encode()).decode(),
+            }
+            request = urllib.request.Request(f"{url}/{path}", json.dumps(body).encode(), headers)
+            with urllib.request.urlopen(request, timeout=10) as reply:
+                return json.load(reply)
+
+        async def cancel(command: Command) -> None:
+            (pid,) = command.children("flows.prefect_server")
+            environ = Path(f"/proc/{pid}/environ").read_text().split("\0")
+            (url,) = (each.partition("=")[2] for each in environ if each.startswith("PREFECT_SERVER_UI_API_URL="))
+            (run,) = await asyncio.to_thread(ask, url, "flow_runs/filter", {})
+            body = {"state": {"type": "CANCELLING"}}
+            said.append((await asyncio.to_thread(ask, url, f"flow_runs/{run['id']}/set_state", body))["status"])
+
+        began = time.monotonic()
+        command = await _midway(place, cancel)
+        assert command.code == 130, command.said[-600:]
+        assert b"cancelled in Prefect" in command.said
+        assert len(place.accepted) < 6, f"all was bought, {time.monotonic() - began:.0f} s after the start"
+        assert statuses(command).total() == 6
+        return said == ["ACCEPT"]
+
+
+@case("connection", "a proxy for everything, and no exception for loopback", "loopback is reached directly")
+async def _proxy(place: Set) -> bool:
+    visits: list[bytes] = []
+
+    async def visited(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        visits.append(await reader.read(100))
+        writer.close()
+
+    async with place.sandbox(), await asyncio.start_server(visited, "127.0.0.1", 0) as listening:
+        url = f"http://me:secret@127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+        command = run_of(place, **dict.fromkeys(names, url))
+        write_manifest(command, "one", "two")
+        code = await (await command.start()).end()
+        assert code == 0, command.said[-600:]
+        assert visits == []
+        assert place.bought == {"one": 1, "two": 1}
+        return True
+
+
+@case("process", "few open files", "connections are fitted to them; every take, and a table of all")
+async def _few_files(place: Set) -> bool:
+    async with place.sandbox(starts_per_minute=5_000, inference_s=0.5):
+        command = run_of(place)
+        write_manifest(command, *(f"take {number}" for number in range(150)))
+        limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (160, 160))  # noqa: E731
+        code = await (await command.start(preexec_fn=limit)).end()
+        assert code == 0, command.said[-600:]
+        assert statuses(command) == {"completed": 150}
+        assert set(place.bought.values()) == {1}
+        return True
+
+
+@case(
+    "process", "the terminal is closed, and closed again", "what was submitted is waited for; the table; exit code 130"
+)
+async def _hang_up(place: Set) -> bool:
+    async with place.sandbox(inference_s=3.0):
+
+        async def hang_up(command: Command) -> None:
+            command.signal(signal.SIGHUP)
+            await asyncio.sleep(0.2)
+            with contextlib.suppress(ProcessLookupError):
+                command.signal(signal.SIGHUP)
+
+        command = await _midway(place, hang_up)
+        assert command.code == 130, command.said[-600:]
+        assert b"interrupted by SIGHUP" in command.said
+        assert statuses(command).total() == 6
+        assert set(place.bought.values()) == {1}
+        return len(place.accepted) < 6
+
+
+@case(
+    "process",
+    "a second Ctrl-C while a reply hangs",
+    "the table within 5 s, exit code 130; nothing is bought twice later",
+)
+async def _hurry(place: Set) -> bool:
+    async with place.sandbox():
+        command = run_of(place)
+        write_manifest(command, "hangs [sandbox:drip=submit]")
+        await command.start()
+        await until(lambda: place.accepted)
+        command.signal(signal.SIGINT)
+        await asyncio.sleep(1.2)
+        began = time.monotonic()
+        command.signal(signal.SIGINT)
+        code = await command.end(15)
+        took_s = time.monotonic() - began
+        assert code == 130, command.said[-600:]
+        assert took_s < 8, f"ended {took_s:.1f} s after the second"
+        assert statuses(command).total() == 1
+        again = run_of(place, ANIMATIC_SETTLE_S="0")
+        assert await (await again.start()).end() in {0, 4}, again.said[-600:]
+        assert set(place.bought.values()) == {1}
+        return True
+
+
+@case("process", "the reader of its output is gone", "the run goes on to its end")
+async def _broken_pipe(place: Set) -> bool:
+    async with place.sandbox(inference_s=0.3):
+        ours, theirs = os.pipe()
+
+        async def close(_: Command) -> None:
+            os.close(ours)
+
+        command = run_of(place, ANIMATIC_MAX_IN_FLIGHT="1", ANIMATIC_QUEUED_AHEAD="0")
+        write_manifest(command, *(f"take {number}" for number in range(4)))
+        await command.start(stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        await until(lambda: place.accepted)
+        await close(command)
+        assert await command.end() == 0
+        assert statuses(command) == {"completed": 4}
+        assert set(place.bought.values()) == {1}
+        return True
+
+
+@case("process", "no home, no TMPDIR: ANIMATIC_HOME alone", "all of it lies there")
+async def _container(place: Set) -> bool:
+    async with place.sandbox():
+        home = place.folder / "state"
+        home.mkdir(mode=0o777)
+        lost = {"HOME": None, "ANIMATIC_LEDGER": f"sqlite:///{place.ledger}", "ANIMATIC_PORT": "tcp://10.0.0.1:80"}
+        command = run_of(place, ANIMATIC_HOME=str(home), **lost)
+        write_manifest(command, "one")
+        is_root = os.getuid() == 0
+        options: dict[str, Any] = {"user": 54_321, "group": 54_321, "extra_groups": []} if is_root else {}
+        if is_root:
+            for path in (place.folder, command.folder, home):
+                os.chown(path, 54_321, 54_321)
+        code = await (await command.start(**options)).end()
+        assert code == 0, command.said[-900:]
+        assert {each.name for each in home.iterdir()} >= {"logs", "prefect", "tmp"}
+        assert place.bought == {"one": 1}
+        return True
+
+
+@case(
+    "company",
+    "two runs share the embedded sandbox, and the first ends first",
+    "both end well; each take is bought once",
+)
+async def _one_sandbox(place: Set) -> bool:
+    async with place.sandbox():
+        first, second = (
+            Command(place, "run", f"{name}.csv", "--results", f"{name}.parquet", "--sandbox", "--json")
+            for name in ("first", "second")
+        )
+        write_manifest(first, "one", name="first.csv")
+        write_manifest(second, "two [sandbox:slow=6]", name="second.csv")
+        await first.start()
+        witness = first.home / ".local/share/animatic/sandbox"
+        await until(lambda: (witness / "sandbox.lock").exists() and (witness / "sandbox.lock").read_text())
+        await second.start()
+        codes = [await first.end(), await second.end()]
+        assert codes == [0, 0], (first.said[-400:], second.said[-400:])
+        assert Counter(each.inputs["prompt"] for each in read_witness(witness)).values()
+        assert [statuses(first, "first.parquet"), statuses(second, "second.parquet")] == [{"completed": 1}] * 2
+        assert place.accepted == []
+        return True
+
+
+@case("disk", "results that are the manifest, or somebody's own file", "refused with 2; the file is as it was")
+async def _not_ours(place: Set) -> bool:
+    async with place.sandbox():
+        command = Command(place, "run", "shots.csv", "--results", "shots.csv", "--yes")
+        write_manifest(command, "one")
+        manifest = (command.folder / "shots.csv").read_bytes()
+        assert await (await command.start()).end() == 2, command.said[-600:]
+        assert (command.folder / "shots.csv").read_bytes() == manifest
+        (command.folder / "out.parquet").write_text("my notes\n")
+        other = run_of(place)
+        assert await (await other.start()).end() == 2, other.said[-600:]
+        assert (command.folder / "out.parquet").read_text() == "my notes\n"
+        assert place.accepted == []
+        return True
+
+
+@case("disk", "columns that people added to the results", "kept, with the mode of the file")
+async def _peoples_columns(place: Set) -> bool:
+    async with place.sandbox():
+        command = run_of(place)
+        write_manifest(command, "one", "two")
+        assert await (await command.start()).end() == 0, command.said[-600:]
+        path = command.folder / "out.parquet"
+        table = pq.read_table(path)
+        pq.write_table(table.append_column("approved", pa.array([True, None])), path)
+        path.chmod(0o640)
+        again = run_of(place)
+        assert await (await again.start()).end() == 0, again.said[-600:]
+        assert pq.read_table(path)["approved"].to_pylist() == [True, None]
+        assert path.stat().st_mode & 0o777 == 0o640
+        assert set(place.bought.values()) == {1}
+        return True
+
+
+@case("input", "a small Parquet file with nested text of gigabytes", "refused with 2, in little memory")
+async def _nested_text(place: Set) -> bool:
+    async with place.sandbox():
+        command = Command(place, "run", "shots.parquet", "--results", "out.parquet", "--yes")
+        note = {"deep": ["x" * 1_000_000] * 8}
+        rows = [{"image": STILL, "prompt": f"take {number}", "note": note} for number in range(200)]
+        pq.write_table(pa.Table.from_pylist(rows), command.folder / "shots.parquet", compression="zstd")
+        size = (command.folder / "shots.parquet").stat().st_size
+        assert await (await command.start()).end() == 2, command.said[-600:]
+        assert not (command.folder / "out.parquet").exists()
+        assert place.accepted == []
+        return size < 5_000_000
+
+
+@case("input", "stills larger together than memory should be", "uploaded one after the other, in little memory")
+async def _large_stills(place: Set) -> bool:
+    async with place.sandbox():
+        command = run_of(place)
+        noise = np.random.default_rng(1).integers(0, 256, (1_500, 1_500, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(command.folder / "still.png")
+        still, lines = (command.folder / "still.png").read_bytes(), ["image,prompt"]
+        for number in range(40):
+            (command.folder / f"{number}.png").write_bytes(still + number.to_bytes(8, "big"))
+            lines.append(f"{number}.png,take {number}")
+        (command.folder / "shots.csv").write_text("\n".join(lines) + "\n")
+        await command.start()
+        assert command.process is not None
+        most, status = 0, Path(f"/proc/{command.process.pid}/status")
+        ending = asyncio.create_task(command.end())
+        while not ending.done():
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                most = max(most, int(status.read_text().partition("VmHWM:")[2].split()[0]) << 10)
+            await asyncio.sleep(0.1)
+        assert await ending == 0, command.said[-600:]
+        assert most < 450 << 20, f"{most >> 20} MB at most, for stills of {40 * len(still) >> 20} MB"
+        assert set(place.bought.values()) == {1}
+        return 40 * len(still) > 200 << 20
