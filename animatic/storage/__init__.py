@@ -8,7 +8,7 @@ found, what is allowed and what to do; no error of a file system or of its clien
 import hashlib
 import re
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -22,10 +22,12 @@ from animatic.storage.locations import Location, absolute_uri, folder_of, locate
 
 __all__ = [
     "absolute_uri",
+    "copy_of",
     "exists",
     "folder_of",
     "name_of",
     "open_copy",
+    "open_still",
     "read_bytes",
     "read_still",
     "replace_bytes",
@@ -34,7 +36,10 @@ __all__ = [
     "require_writable",
     "sha256_of",
     "stem_of",
+    "still_chunks",
 ]
+
+_CHUNK_BYTES = 1 << 20
 
 
 def read_bytes(uri: str, *, max_bytes: int) -> bytes:
@@ -51,13 +56,7 @@ def open_copy(uri: str, *, max_bytes: int) -> Generator[BinaryIO]:
 
     Raises LocationError as `read_bytes` does, and where there is no room for the copy.
     """
-    with nameless_file() as copy:
-        for chunk in _chunks(uri, max_bytes):
-            try:
-                copy.write(chunk)
-            except OSError as error:
-                raise no_room(error) from None
-        copy.seek(0)
+    with copy_of(_chunks(uri, max_bytes)) as copy:
         yield copy
 
 
@@ -72,6 +71,11 @@ def sha256_of(uri: str, *, max_bytes: int) -> str:
 def _chunks(uri: str, max_bytes: int) -> Generator[bytes]:
     location = locate(uri)
     chunks = disk.chunks(location.path) if location.is_local else remote.chunks(location)
+    yield from _bounded(location, chunks, max_bytes)
+
+
+def _bounded(location: Location, chunks: Iterator[bytes], max_bytes: int) -> Generator[bytes]:
+    """At most `max_bytes`; what goes wrong on the way is told of the location."""
     left = max_bytes
     while True:
         with _told(location, "read"):
@@ -84,22 +88,63 @@ def _chunks(uri: str, max_bytes: int) -> Generator[bytes]:
         yield chunk
 
 
-def read_still(manifest_uri: str, path: str, *, max_bytes: int = MAX_STILL_BYTES) -> bytes:
-    """The bytes of the still that a manifest names by the relative `path`, from the manifest's own folder.
+def still_chunks(manifest_uri: str, path: str, *, max_bytes: int = MAX_STILL_BYTES) -> Generator[bytes]:
+    """The still that a manifest names by the relative `path`, from the manifest's own folder, a few MiB at a time.
 
     Raises LocationError as `read_bytes` does, and for a path or a link that leads anywhere else.
     """
+    manifest, still, checked = _still_of(manifest_uri, path)
+    if not manifest.is_local:
+        yield from _bounded(still, remote.chunks(still), max_bytes)
+        return
+    with _told(still, "read"):
+        file = disk.open_below(manifest.folder, checked)
+    with file:
+        yield from _bounded(still, iter(lambda: file.read(_CHUNK_BYTES), b""), max_bytes)
+
+
+def read_still(manifest_uri: str, path: str, *, max_bytes: int = MAX_STILL_BYTES) -> bytes:
+    """The same in memory, for a caller that needs all of it at once."""
+    return b"".join(still_chunks(manifest_uri, path, max_bytes=max_bytes))
+
+
+@contextmanager
+def open_still(manifest_uri: str, path: str, *, max_bytes: int = MAX_STILL_BYTES) -> Generator[BinaryIO]:
+    """The same as an open file: a local one itself, which others may change, or a copy of any other.
+
+    Raises LocationError as `still_chunks` does, but for a local file that is too large.
+    """
+    manifest, still, checked = _still_of(manifest_uri, path)
+    if not manifest.is_local:
+        with copy_of(still_chunks(manifest_uri, path, max_bytes=max_bytes)) as copy:
+            yield copy
+        return
+    with _told(still, "read"):
+        file = disk.open_below(manifest.folder, checked)
+    with file:
+        yield file
+
+
+@contextmanager
+def copy_of(chunks: Iterable[bytes]) -> Generator[BinaryIO]:
+    """Put chunks into a nameless file of our own, which nobody can change. Raises LocationError without room for it."""
+    with nameless_file() as copy:
+        for chunk in chunks:
+            try:
+                copy.write(chunk)
+            except OSError as error:
+                raise no_room(error) from None
+        copy.seek(0)
+        yield copy
+
+
+def _still_of(manifest_uri: str, path: str) -> tuple[Location, Location, str]:
+    """The manifest, the still, and the still's path as it was judged."""
     checked = relative_path(path)
     if checked is None:
         raise LocationError(f"found {quoted(path)} as a still; allowed: {ALLOWED}")
     manifest = locate(manifest_uri)
-    still = locate(remote.below(manifest.folder, checked, is_web=manifest.is_web))
-    with _told(still, "read"):
-        if manifest.is_local:
-            data = disk.read_below(manifest.folder, checked, max_bytes)
-        else:
-            data = remote.read(still, max_bytes)
-    return _within(data, max_bytes, still.shown)
+    return manifest, locate(remote.below(manifest.folder, checked, is_web=manifest.is_web)), checked
 
 
 def replace_bytes(uri: str, data: bytes) -> None:

@@ -32,8 +32,8 @@ def chunks(path: str) -> Generator[bytes]:
         os.close(descriptor)
 
 
-def read_below(folder: str, relative_path: str, max_bytes: int) -> bytes:
-    """The same for a file below `folder`; links may stay inside it, and none may lead out. Raises OSError.
+def open_below(folder: str, relative_path: str) -> BinaryIO:
+    """Open a regular file below `folder`; links may stay inside it, and none may lead out. Raises OSError.
 
     Links are resolved once, judged, and then not followed any more: a link that is changed in between is refused.
     """
@@ -46,7 +46,13 @@ def read_below(folder: str, relative_path: str, max_bytes: int) -> bytes:
         inside = _open(stack, str(root), os.O_DIRECTORY)
         for segment in folders:
             inside = _open(stack, segment, os.O_DIRECTORY | os.O_NOFOLLOW, inside)
-        return _read(os.open(name, _READ | os.O_NOFOLLOW, dir_fd=inside), max_bytes)
+        descriptor = os.open(name, _READ | os.O_NOFOLLOW, dir_fd=inside)
+    try:
+        _require_regular(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return open(descriptor, "rb")  # noqa: PTH123 - a descriptor, not a path
 
 
 def replace_file(path: str, write: Callable[[BinaryIO], object]) -> None:

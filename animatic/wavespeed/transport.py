@@ -74,14 +74,14 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request whose body is in memory. Raises aiohttp's own exceptions, and OSError."""
+        """Send a request whose body is in memory, or a file. Raises aiohttp's own exceptions, and OSError."""
         session = self._session or self._open()
         url, headers = request.extensions.get(_AS_AIOHTTP) or _as_aiohttp(request)
         response = await session.request(
             request.method,
             url,
             headers=headers,
-            data=request.content or None,
+            data=_body_of(request),
             allow_redirects=False,
             proxy=self._proxy,
         )
@@ -106,6 +106,14 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """Close every connection."""
         if self._session is not None:
             await self._session.close()
+
+
+def _body_of(request: httpx.Request) -> Any:
+    """The body in memory, or the stream of one that was not read: a file's, sent as it is read, its length known."""
+    try:
+        return request.content or None
+    except httpx.RequestNotRead:
+        return request.stream
 
 
 _AS_AIOHTTP = "animatic.as_aiohttp"
