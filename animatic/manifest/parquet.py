@@ -98,8 +98,11 @@ def open_capped(data: BinaryIO, caps: Caps) -> pq.ParquetFile:
     _require_sane(metadata, caps)
     leaves = [metadata.schema.column(index) for index in range(metadata.num_columns)]
     texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY" and leaf.logical_type.type != "DECIMAL"]
-    # Extension types would hide text from the dictionaries; the threads of others would multiply a bad file.
-    return pq.ParquetFile(source, read_dictionary=texts, metadata=metadata, arrow_extensions_enabled=False)
+    # Extension types would hide text from the dictionaries. What is read ahead, is so by threads that a file which is
+    # given up half-way leaves behind, and the interpreter cannot end while one of them asks for more of it.
+    return pq.ParquetFile(
+        source, read_dictionary=texts, metadata=metadata, arrow_extensions_enabled=False, pre_buffer=False
+    )
 
 
 def capped_batches(file: pq.ParquetFile, caps: Caps, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
