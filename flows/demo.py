@@ -15,6 +15,7 @@ from animatic import formats, storage
 from animatic.clips import probe_clip
 from animatic.contact_sheet import draw_contact_sheet
 from animatic.errors import AnimaticError, LocationError, NeverAgainError, TryLaterError
+from animatic.privacy import file_mode, make_folder
 from animatic.settings import Settings
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.media import ClipDownloader
@@ -103,13 +104,13 @@ def run_demo(out: Path, console: PlainConsole, run_id: str, *, as_json: bool, de
         AnimaticError: it could not be run.
     """
     manifest = bundled_manifest()
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     results = out / "results.parquet"
     ledger = f"sqlite:///{(out / 'ledger.sqlite').resolve()}"
     session = Session(
         Settings.from_environment().model_copy(update={"ledger": ledger}), is_approved=True, run_id=run_id
     )
-    (out / "clips").mkdir(exist_ok=True)
+    make_folder(out / "clips")
     with embedded_sandbox(session.settings, session.run_id, out / "sandbox") as settings:
         session.settings = settings
         launch.run_flow(session, {"manifest": str(manifest), "results": str(results)}, console, debug=debug)
@@ -148,6 +149,7 @@ async def _with_clips(rows: Sequence[Shown], folder: Path, settings: Settings) -
                     async with gate:
                         prediction = await client.result(row.prediction_id)
                         await downloader.download(prediction.outputs[0], clip)
+                    clip.chmod(file_mode())
                 except (TryLaterError, NeverAgainError) as error:
                     complain(f"{row.shot_id} take {row.take}: {error}")
                     return row

@@ -7,9 +7,6 @@ import platformdirs
 
 MOST_LOG_FILES = 60
 
-OWNER_ONLY = 0o077
-"""The umask of all our processes: what they write holds prompts and ids, and is nobody else's."""
-
 
 def log_path(name: str) -> Path:
     """A new log file in the user's log folder, readable by its owner only; the oldest are removed."""

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from animatic.errors import AnimaticError, SettingsError
+from animatic.privacy import keep_private
 from flows import companions, launch
-from flows.logs import OWNER_ONLY
 from flows.session import new_run_id
 from flows.terminal import complain, say
 
@@ -52,7 +52,7 @@ _OF_WORK_POOLS = {"work_pool", "build", "push", "pull"}
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until SIGINT or SIGTERM; the exit code. The one argument is another prefect.yaml, if any."""
-    os.umask(OWNER_ONLY)
+    keep_private()
     try:
         entries = read_deployments(Path(*arguments[:1]) if arguments else DEPLOYMENTS)
         port = companions.free_port(UI_PORT)

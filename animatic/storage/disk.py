@@ -8,6 +8,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from animatic.privacy import file_mode, make_folder
+
 _CHUNK_BYTES = 1 << 20
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # without O_NONBLOCK, opening a named pipe would wait for a writer
 
@@ -58,20 +60,22 @@ def open_below(folder: str, relative_path: str) -> BinaryIO:
 def replace_file(path: str, write: Callable[[BinaryIO], object]) -> None:
     """Put what `write` writes in the place of `path`, whole or not at all; parents are made. Raises OSError.
 
-    The new file belongs to its owner alone (mode 0600). A link is followed, and stays a link, unless it is somebody
-    else's: in a folder that all can write to, it may have been laid there for us to write through.
+    It keeps mode, owner and group of the file that it replaces, as far as we may set them; a new one follows the
+    user's umask. A link is followed, and stays a link, unless it is somebody else's: in a folder that all can write to,
+    it may have been laid there for us to write through.
     """
     if Path(path).is_symlink() and Path(path).lstat().st_uid not in {0, os.geteuid()}:
         raise NotAFileError("there is a link that belongs to somebody else")
     target = Path(path).resolve()
     if target.exists() and not target.is_file():
         raise NotAFileError("there is something that is not a file")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     descriptor, temporary = tempfile.mkstemp(prefix=".animatic-", suffix=".tmp", dir=target.parent)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
             write(file)
             file.flush()
+            _take_after(target, file.fileno())
             os.fsync(file.fileno())
         Path(temporary).replace(target)
     except BaseException:
@@ -79,6 +83,23 @@ def replace_file(path: str, write: Callable[[BinaryIO], object]) -> None:
             Path(temporary).unlink()
         raise
     _sync_folder(target.parent)
+
+
+def _take_after(target: Path, descriptor: int) -> None:
+    """Give a new file the mode, owner and group of the one that it replaces, if there is one."""
+    try:
+        old = target.stat()
+    except FileNotFoundError:
+        os.fchmod(descriptor, file_mode())
+        return
+    mode, new = stat.S_IMODE(old.st_mode) & 0o777, os.fstat(descriptor)
+    if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
+        for owner, group in ((-1, old.st_gid), (old.st_uid, -1)):
+            with suppress(PermissionError):
+                os.fchown(descriptor, owner, group)
+        if os.fstat(descriptor).st_gid != old.st_gid:  # the new group may do what all others may
+            mode = mode & ~0o070 | (mode & 0o007) << 3
+    os.fchmod(descriptor, mode)
 
 
 def require_writable(path: str) -> None:
