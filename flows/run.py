@@ -33,6 +33,7 @@ from animatic.plan import Batch, Plan, PricedBy, make_plan
 from animatic.projection import Projection
 from animatic.reconcile import Reconciled, open_claims, poll_stuck, stuck_takes
 from animatic.recovery import recover
+from animatic.replaced import require_replaceable
 from animatic.settings import Settings
 from animatic.shoot import Shoot
 from animatic.shots import Take
@@ -108,6 +109,7 @@ class Run:
     _is_interrupted: bool = False
     _is_sound: bool = False
     _has_polled_stuck: bool = False
+    _notes: dict[str, None] = field(default_factory=dict[str, None])
 
     async def check_manifest(self) -> Manifest:
         """Read the manifest, look at its local stills, judge every row.
@@ -117,6 +119,7 @@ class Run:
             LocationError: it cannot be read.
         """
         uri = self.order.manifest
+        await asyncio.to_thread(require_replaceable, uri, self.order.results, self.session.settings.ledger)
         manifest = await self._known_manifest()
         if manifest is None or manifest.stills != await self._probe(list(manifest.stills)):
             raw = await asyncio.to_thread(intake.read_manifest, uri)
@@ -440,7 +443,12 @@ class Run:
 
     async def _write(self, plan: Plan) -> Facts:
         self.session.task_runs += 1
-        return await write_results(Projection(plan, self.session.run_id, self.desk), self.order.results)
+        facts = await write_results(Projection(plan, self.session.run_id, self.desk), self.order.results)
+        for note in facts.notes:
+            get_run_logger().warning("%s", one_line(note))
+        self._notes.update(dict.fromkeys(facts.notes))
+        facts.notes = list(self._notes)  # also of the table that was replaced when the run began
+        return facts
 
     @property
     def _running(self) -> Shoot:

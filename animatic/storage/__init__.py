@@ -25,11 +25,15 @@ __all__ = [
     "copy_of",
     "exists",
     "folder_of",
+    "is_same_file",
+    "kind_of",
     "name_of",
     "open_copy",
+    "open_existing",
     "open_still",
     "read_bytes",
     "read_still",
+    "real_path",
     "replace_bytes",
     "replace_from",
     "replace_with",
@@ -58,6 +62,24 @@ def open_copy(uri: str, *, max_bytes: int) -> Generator[BinaryIO]:
     """
     with copy_of(_chunks(uri, max_bytes)) as copy:
         yield copy
+
+
+@contextmanager
+def open_existing(uri: str, *, max_bytes: int) -> Generator[BinaryIO | None]:
+    """The same, or None where there is no file, or an empty one.
+
+    Raises LocationError as `open_copy` does, and where there is anything but a file.
+    """
+    kind = kind_of(uri)
+    if kind is None:
+        yield None
+        return
+    if kind != "a file":
+        raise LocationError(f"{locate(uri).shown}: found {kind}; allowed: a file, or a name that nothing has yet")
+    with open_copy(uri, max_bytes=max_bytes) as copy:
+        is_empty = not copy.read(1)
+        copy.seek(0)
+        yield None if is_empty else copy
 
 
 def sha256_of(uri: str, *, max_bytes: int) -> str:
@@ -169,13 +191,17 @@ def replace_from(uri: str, local_path: str) -> None:
         replace_with(uri, original)
 
 
-def replace_with(uri: str, original: BinaryIO) -> None:
-    """The same with the contents of an open file, from its start."""
+def replace_with(uri: str, original: BinaryIO, *, like: str | None = None) -> None:
+    """The same with the contents of an open file, from its start.
+
+    On local disk a new file has the mode of the file `like`, where that is given.
+    """
     location = _writable(uri)
     with _told(location, "write"):
         original.seek(0)
         if location.is_local:
-            disk.replace_file(location.path, lambda file: shutil.copyfileobj(original, file, 1 << 20))
+            model = None if like is None else locate(like).path
+            disk.replace_file(location.path, lambda file: shutil.copyfileobj(original, file, 1 << 20), model)
         else:
             remote.replace(location, original.read())
 
@@ -185,6 +211,35 @@ def exists(uri: str) -> bool:
     location = locate(uri)
     with _told(location, "look at"):
         return Path(location.path).is_file() if location.is_local else remote.exists(location)
+
+
+def kind_of(uri: str) -> str | None:
+    """`a file`, `a folder` and the like; None where there is nothing. Raises LocationError if that cannot be told."""
+    location = locate(uri)
+    with _told(location, "look at"):
+        return disk.kind_of(location.path) if location.is_local else remote.kind_of(location)
+
+
+def is_same_file(uri: str, other: str) -> bool:
+    """Whether two URIs name one file, also by links, another spelling, or on a disk that knows no case.
+
+    Raises LocationError if that cannot be told.
+    """
+    here, there = locate(uri), locate(other)
+    with _told(here, "look at"):
+        if here.is_local and there.is_local:
+            paths = (Path(here.path), Path(there.path))
+            if all(path.exists() for path in paths):
+                return paths[0].samefile(paths[1])
+            return paths[0].resolve() == paths[1].resolve()
+        return here.is_local == there.is_local and remote.is_same(here, there)
+
+
+def real_path(uri: str) -> Path | None:
+    """The path on local disk, links followed; None for a place elsewhere. Raises LocationError."""
+    location = locate(uri)
+    with _told(location, "look at"):
+        return Path(location.path).resolve() if location.is_local else None
 
 
 def require_writable(uri: str) -> None:

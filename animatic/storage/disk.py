@@ -57,12 +57,31 @@ def open_below(folder: str, relative_path: str) -> BinaryIO:
     return open(descriptor, "rb")  # noqa: PTH123 - a descriptor, not a path
 
 
-def replace_file(path: str, write: Callable[[BinaryIO], object]) -> None:
+_KINDS = (
+    (stat.S_ISREG, "a file"),
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def kind_of(path: str) -> str | None:
+    """`a file`, `a folder` and the like, of what a link leads to; None where there is nothing. Raises OSError."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - as the other functions here
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return next((name for is_kind, name in _KINDS if is_kind(mode)), "something that is not a file")
+
+
+def replace_file(path: str, write: Callable[[BinaryIO], object], like: str | None = None) -> None:
     """Put what `write` writes in the place of `path`, whole or not at all; parents are made. Raises OSError.
 
     It keeps mode, owner and group of the file that it replaces, as far as we may set them; a new one follows the
     user's umask. A link is followed, and stays a link, unless it is somebody else's: in a folder that all can write to,
-    it may have been laid there for us to write through.
+    it may have been laid there for us to write through. With `like`, a new file takes after that one.
     """
     if Path(path).is_symlink() and Path(path).lstat().st_uid not in {0, os.geteuid()}:
         raise NotAFileError("there is a link that belongs to somebody else")
@@ -75,7 +94,7 @@ def replace_file(path: str, write: Callable[[BinaryIO], object]) -> None:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
             write(file)
             file.flush()
-            _take_after(target, file.fileno())
+            _take_after(target if like is None else Path(like), file.fileno())
             os.fsync(file.fileno())
         Path(temporary).replace(target)
     except BaseException:
