@@ -32,8 +32,9 @@ def alive(ledger: Path, run_id: str) -> Generator[Receipts]:
     """
     lock = runs_folder(ledger) / f"{run_id}{_LOCK}"
     lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = _hold(lock)
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         receipts = _open_receipts(lock.with_suffix(_RECEIPTS))
         try:
             yield receipts
@@ -43,28 +44,6 @@ def alive(ledger: Path, run_id: str) -> Generator[Receipts]:
                 lock.unlink(missing_ok=True)
     finally:
         os.close(handle)
-
-
-def _hold(lock: Path) -> int:
-    """Lock a file that is there under its name; another process may sweep it away before it is locked."""
-    while True:
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_there(lock, handle):
-                return handle
-        except BaseException:
-            os.close(handle)
-            raise
-        os.close(handle)
-
-
-def _is_there(lock: Path, handle: int) -> bool:
-    try:
-        found = lock.stat()
-    except FileNotFoundError:
-        return False
-    return (found.st_dev, found.st_ino) == (os.fstat(handle).st_dev, os.fstat(handle).st_ino)
 
 
 def is_alive(ledger: Path, run_id: str) -> bool:
