@@ -44,6 +44,7 @@ class Digest:
         open_elsewhere: open takes of the same provider that runs of other manifests left.
         made_by: takes that another model made than was asked for, by what made them and what was asked for.
         expired, expiring: completed takes whose output URLs are dead, or die within a day.
+        of_before: notes on the table that was replaced.
         stopped_by: why the run stopped early, if it did.
     """
 
@@ -62,6 +63,7 @@ class Digest:
     expired: int = 0
     expiring: int = 0
     made_by: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    of_before: Sequence[str] = ()
     stopped_by: str | None = None
     is_interrupted: bool = False
 
@@ -136,7 +138,8 @@ class Digest:
 
     def notes(self) -> list[str]:
         """What else a person should read, one line each."""
-        lines = open_lines(self.dropped, "is not in this manifest any more")
+        lines = [f"note: {line}" for line in self.of_before]
+        lines += open_lines(self.dropped, "is not in this manifest any more")
         lines += open_lines(self.open_elsewhere, "")
         lines += [
             f"another model: {count:,} takes were made by {one_line(found, 200)}, not by {one_line(asked, 200)} "
@@ -220,6 +223,7 @@ def digest_of(  # noqa: PLR0913 - the parts of a digest
         expired=expired,
         expiring=expiring,
         made_by=facts.made_by,
+        of_before=facts.notes,
         stopped_by=stopped_by,
         is_interrupted=is_interrupted,
     )

@@ -40,6 +40,7 @@ class Facts:
         cached: rows whose take was final before the run began.
         not_completed: the first rows that are not `completed`, at most 200, as plain values that survive JSON.
         made_by: takes that another model made than was asked for, by what made them and what was asked for.
+        notes: what was noticed of the table that this one replaced, ready to print.
         names: for `storyboard` and `model` the texts that the codes of the columns stand for.
     """
 
@@ -50,6 +51,7 @@ class Facts:
         default_factory=lambda: {name: {} for name in ("storyboard", "model")}
     )
     made_by: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
+    notes: list[str] = field(default_factory=list[str])
     _pieces: list[dict[str, NDArray[Any]]] = field(default_factory=list[dict[str, NDArray[Any]]])
 
     def add(self, table: pa.Table, is_first: NDArray[np.bool_]) -> None:

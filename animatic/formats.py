@@ -13,7 +13,9 @@ import csv
 import io
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, BinaryIO, Protocol
 
@@ -23,7 +25,12 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from animatic.errors import LocationError
-from animatic.results import NEW_IN_2, RESULTS_SCHEMA, microusd_of
+from animatic.manifest.csv_text import MAX_ROWS
+from animatic.manifest.faults import escaped
+from animatic.manifest.header import MAX_COLUMNS
+from animatic.manifest.parquet import UNREADABLE, Caps, OverCapError, capped_batches, open_capped
+from animatic.results import COLUMN_OF, NEW_IN_2, RESULTS_SCHEMA, microusd_of
+from animatic.shots import MAX_TAKES
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 SUFFIXES = (".parquet", ".csv", ".jsonl")
@@ -32,8 +39,16 @@ MAX_RESULTS_BYTES = 4 << 30
 ROW_GROUP_ROWS = 16_384
 """A table is written in pieces of at most so many rows."""
 
+CAPS = Caps(rows=MAX_ROWS * (MAX_TAKES + 1), columns=3 * MAX_COLUMNS, table_bytes=MAX_RESULTS_BYTES)
+"""The most that a Parquet file may hold, spelled out, to be read back as a results table."""
+
+IDENTITY = ("row", "shot_id", "take", "status", "fingerprint", "run_id")
+"""Columns that make a file a results table of ours, whichever others were taken out of it."""
+
 _JSON_BATCH_ROWS = 10_000
+_JSON_LINE_BYTES = 64 << 20
 _CSV_BLOCK_BYTES = 64 << 20
+_HEADER_BYTES = 4 << 20
 _FORMULA_STARTS = r"[=+\-@\t\r\n＝＋－＠]"  # the wide ones count in East Asian editions of Excel
 _RISKY = rf"\A('*{_FORMULA_STARTS})"
 _NEUTRALISED = rf"\A'('*{_FORMULA_STARTS})"
@@ -123,6 +138,159 @@ class _JsonWriter:
         """JSON Lines have no place for it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The columns of a results file, by their origin.
+
+    Attributes:
+        names: all of them, in order.
+        origins: of each column that says where it came from, `animatic` or `manifest`; empty where the format has no
+            place for that, or another program has written the file.
+        is_ours: whether it is a results table of animatic.
+    """
+
+    names: Sequence[str]
+    origins: Mapping[str, str]
+    is_ours: bool
+
+
+def read_head(file: BinaryIO, name: str) -> Head:
+    """The columns of a file that may be a results table.
+
+    Raises:
+        LocationError: it is not what its suffix says, or only half of it.
+    """
+    suffix = check_suffix(name)
+    with _told(name, suffix):
+        file.seek(0)
+        if suffix == ".parquet":
+            schema = open_capped(file, CAPS).schema_arrow
+            origins = {field.name: (field.metadata or {}).get(COLUMN_OF, b"").decode() for field in schema}
+            metadata: Mapping[bytes, bytes] = schema.metadata or {}
+            is_ours = b"animatic.schema_version" in metadata or set(IDENTITY) <= set(schema.names)
+            return Head(schema.names, {key: value for key, value in origins.items() if value}, is_ours)
+        names = list(_csv_dialect(file)[1] if suffix == ".csv" else _json_names(file))
+        return Head(names, {}, set(IDENTITY) <= set(names))
+
+
+def read_cells(file: BinaryIO, name: str, known: Sequence[str], others: Sequence[str]) -> Iterator[pa.Table]:
+    """Some known columns of a results file with their types, and others as they stand there, a piece at a time.
+
+    Others are text from CSV, and JSON (`pa.json_()`) from JSON Lines. Known ones that the file lacks are nulls.
+
+    Raises:
+        LocationError: as `read_head`; with the first piece, or later where the file is damaged.
+    """
+    suffix = check_suffix(name)
+    with _told(name, suffix):
+        file.seek(0)
+        present = [column for column in known if column in read_head(file, name).names]
+        file.seek(0)
+        read = {".parquet": _parquet_cells, ".csv": _csv_cells_of, ".jsonl": _json_cells}[suffix]
+        for table in read(file, present, others):
+            nulls = {
+                column: pa.nulls(table.num_rows, RESULTS_SCHEMA.field(column).type)
+                for column in known
+                if column not in present
+            }
+            there = {column: table[column] for column in table.column_names} | nulls
+            yield _with_known_types(pa.table({column: there[column] for column in (*known, *others)}), name, known)
+
+
+@contextmanager
+def _told(name: str, suffix: str) -> Generator[None]:
+    """Tell whatever is wrong with a file as a LocationError."""
+    try:
+        yield
+    except OverCapError as error:
+        row = None if error.row is None else f"row {error.row}"
+        places = ": ".join(place for place in (name, row, error.column) if place)
+        raise LocationError(f"{places}: found {error.bad.found}; allowed: {error.bad.allowed}") from None
+    except (*UNREADABLE, KeyError, AttributeError, RecursionError, csv.Error) as error:
+        reason = escaped(str(error).partition("\n")[0].rstrip(". "), 200)
+        raise LocationError(f"{name}: not a readable {suffix} file: {reason}") from None
+
+
+def _parquet_cells(file: BinaryIO, known: Sequence[str], others: Sequence[str]) -> Iterator[pa.Table]:
+    columns = [*known, *others]
+    for batch in capped_batches(open_capped(file, CAPS), CAPS, columns):
+        yield pa.Table.from_batches([batch]).select(columns)
+
+
+def _csv_cells_of(file: BinaryIO, known: Sequence[str], others: Sequence[str]) -> Iterator[pa.Table]:
+    delimiter, names = _csv_dialect(file)
+    file.seek(0)
+    wanted = [names.index(column) for column in (*known, *others)]
+    with pacsv.open_csv(
+        pa.PythonFile(file, mode="r"),
+        read_options=pacsv.ReadOptions(
+            block_size=_CSV_BLOCK_BYTES, use_threads=False, column_names=_numbered(names), skip_rows_after_names=1
+        ),
+        parse_options=pacsv.ParseOptions(newlines_in_values=True, delimiter=delimiter),
+        convert_options=pacsv.ConvertOptions(
+            include_columns=[str(index) for index in wanted],
+            column_types={str(index): pa.string() for index in wanted},
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    ) as reader:
+        for batch in reader:
+            for start in range(0, batch.num_rows, ROW_GROUP_ROWS):
+                piece = batch.slice(start, ROW_GROUP_ROWS)
+                yield pa.Table.from_arrays([restore(column) for column in piece.columns], names=[*known, *others])
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    """Names of columns for a reader that would stumble over those of the file."""
+    return [str(index) for index in range(len(names))]
+
+
+def _csv_dialect(file: BinaryIO) -> tuple[str, list[str]]:
+    """The delimiter, and the columns without the marks of formulas. Spreadsheets write semicolons and a BOM.
+
+    Raises UnicodeDecodeError, csv.Error: it is no text in UTF-8, or no CSV.
+    """
+    start = file.read(_HEADER_BYTES)
+    line = start.decode("utf-8-sig", "strict" if len(start) < _HEADER_BYTES else "ignore")
+    found: list[tuple[int, str, list[str]]] = []
+    for delimiter in (",", ";", "\t"):
+        names = next(csv.reader(io.StringIO(line, newline=""), delimiter=delimiter), [])
+        plain: list[str] = restore(pa.array(names, pa.string())).to_pylist()
+        found.append((sum(name in RESULTS_SCHEMA.names for name in plain), delimiter, plain))
+    _, delimiter, names = max(found, key=lambda each: (each[0], len(each[2])))
+    return delimiter, names
+
+
+def _json_names(file: BinaryIO) -> dict[str, None]:
+    """The names in the first objects of a file."""
+    names: dict[str, None] = {}
+    for parsed in itertools.islice(_json_objects(file), 100):
+        names.update(dict.fromkeys(parsed))
+    return names
+
+
+def _json_objects(file: BinaryIO) -> Iterator[dict[str, Any]]:
+    while line := file.readline(_JSON_LINE_BYTES + 1):
+        if len(line) > _JSON_LINE_BYTES:
+            raise ValueError(f"a line of more than {_JSON_LINE_BYTES:,} bytes")
+        parsed: Any = json.loads(line) if line.strip() else None
+        if parsed is not None and not isinstance(parsed, dict):
+            raise ValueError("a line that is no JSON object")
+        if parsed is not None:
+            yield parsed
+
+
+def _json_cells(file: BinaryIO, known: Sequence[str], others: Sequence[str]) -> Iterator[pa.Table]:
+    objects = _json_objects(file)
+    while batch := list(itertools.islice(objects, 1_000)):
+        columns: dict[str, Any] = {name: _json_column(name, batch) for name in known}
+        for name in others:
+            texts = [None if (value := entry.get(name)) is None else json.dumps(value) for entry in batch]
+            columns[name] = pa.ExtensionArray.from_storage(pa.json_(), pa.array(texts, pa.string()))
+        yield pa.table(columns)
+
+
 def decode(data: bytes, name: str) -> pa.Table:
     """The table in a results file of this name, its known columns with the types of RESULTS_SCHEMA.
 
@@ -131,10 +299,8 @@ def decode(data: bytes, name: str) -> pa.Table:
     """
     suffix = check_suffix(name)
     read = {".parquet": _decode_parquet, ".csv": _decode_csv, ".jsonl": _decode_jsonl}[suffix]
-    try:
+    with _told(name, suffix):
         table = read(data)
-    except (pa.ArrowException, OSError, ValueError, TypeError, AttributeError, csv.Error) as error:
-        raise LocationError(f"{name}: not a readable {suffix} file: {error}") from None
     for column in NEW_IN_2:
         if column not in table.column_names:
             field = RESULTS_SCHEMA.field(column)
@@ -152,41 +318,10 @@ def read_columns(file: BinaryIO, name: str, columns: Sequence[str]) -> Iterator[
     Raises:
         LocationError: as `decode`; with the first piece, or later where the file is damaged.
     """
-    suffix = check_suffix(name)
-    read = {".parquet": _parquet_columns, ".csv": _csv_columns, ".jsonl": _json_columns}[suffix]
-    try:
-        for table in read(file, columns):
-            yield _with_known_types(table, name, columns)
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
-        raise LocationError(f"{name}: not a readable {suffix} file: {error}") from None
-
-
-def _parquet_columns(file: BinaryIO, columns: Sequence[str]) -> Iterator[pa.Table]:
-    parquet = pq.ParquetFile(pa.PythonFile(file, mode="r"))
-    for batch in parquet.iter_batches(batch_size=ROW_GROUP_ROWS, columns=list(columns), use_threads=False):
-        yield pa.Table.from_batches([batch]).select(list(columns))
-
-
-def _csv_columns(file: BinaryIO, columns: Sequence[str]) -> Iterator[pa.Table]:
-    with pacsv.open_csv(
-        pa.PythonFile(file, mode="r"),
-        parse_options=pacsv.ParseOptions(newlines_in_values=True),
-        convert_options=pacsv.ConvertOptions(
-            include_columns=list(columns),
-            column_types={column: pa.string() for column in columns},
-            null_values=[""],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-        ),
-    ) as reader:
-        for batch in reader:
-            yield pa.Table.from_arrays([restore(column) for column in batch.columns], names=list(columns))
-
-
-def _json_columns(file: BinaryIO, columns: Sequence[str]) -> Iterator[pa.Table]:
-    while batch := list(itertools.islice(file, _JSON_BATCH_ROWS)):
-        parsed = [json.loads(line) for line in batch if line.strip()]
-        yield pa.table({name: _json_column(name, parsed) for name in columns})
+    missing = [column for column in columns if column not in {*read_head(file, name).names, *NEW_IN_2}]
+    if missing:
+        raise LocationError(f"{name}: not a results table of animatic; columns that are missing: {', '.join(missing)}")
+    yield from read_cells(file, name, columns, ())
 
 
 def _with_known_types(table: pa.Table, name: str, columns: Sequence[str] = tuple(RESULTS_SCHEMA.names)) -> pa.Table:
@@ -270,6 +405,7 @@ def _moments_as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _write_jsonl(table: pa.Table, file: BinaryIO) -> None:
     """One object a line; numbers that JSON has no form for (NaN, infinities) become null."""
+    parsed_names = [field.name for field in table.schema if isinstance(field.type, pa.JsonType)]
     for index, field in enumerate(table.schema):
         column = table.column(index)
         if pa.types.is_timestamp(field.type):
@@ -282,14 +418,18 @@ def _write_jsonl(table: pa.Table, file: BinaryIO) -> None:
             finite = pc.if_else(pc.is_finite(column), column, None)
             table = table.set_column(index, field.name, finite)
     write = json.JSONEncoder(ensure_ascii=False, default=_plain).encode
-    file.writelines(
-        "".join(f"{write(line)}\n" for line in batch.to_pylist()).encode()
-        for batch in table.to_batches(max_chunksize=_JSON_BATCH_ROWS)
-    )
+    for batch in table.to_batches(max_chunksize=_JSON_BATCH_ROWS):
+        lines: list[dict[str, Any]] = batch.to_pylist()
+        for line in lines:
+            line.update({name: json.loads(line[name]) for name in parsed_names if line[name] is not None})
+        file.write("".join(f"{write(line)}\n" for line in lines).encode())
 
 
 def _decode_parquet(data: bytes) -> pa.Table:
-    return pq.read_table(pa.BufferReader(data))
+    file = open_capped(io.BytesIO(data), CAPS)
+    batches = list(capped_batches(file, CAPS))
+    table = pa.Table.from_batches(batches) if batches else pq.read_table(pa.BufferReader(data))
+    return table.replace_schema_metadata(file.schema_arrow.metadata)
 
 
 def _decode_csv(data: bytes) -> pa.Table:

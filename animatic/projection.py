@@ -7,7 +7,8 @@ stood when its turn came.
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import ExitStack
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import numpy as np
@@ -17,11 +18,12 @@ from numpy.typing import NDArray
 from animatic import formats, storage
 from animatic.facts import Facts
 from animatic.fingerprints import FingerprintSet, digests_of, hex_of
-from animatic.ledger.aliases import RANK
+from animatic.ledger.aliases import RANK, takes_of
 from animatic.ledger.bulk import SEEK_TAKES, IsDead, Rows, apart, nobody_is_dead, outcomes_from, seek_outcomes
 from animatic.ledger.desk import LedgerDesk
 from animatic.manifest import CHECKED, Part
 from animatic.plan import Plan
+from animatic.replaced import Kept
 from animatic.results import Asked, Outcomes, Provenance, schema_of, table_of
 from animatic.spool import nameless_file, no_room
 from animatic.takes import State, status_of
@@ -47,15 +49,53 @@ class Projection:
         """
         manifest, loop = self.plan.manifest, asyncio.get_running_loop()
         # One thread for all of it, since the C library keeps freed memory for each thread that used it.
-        with nameless_file() as file, ThreadPoolExecutor(1, "results") as aside:
-            writer = formats.open_writer(file, storage.name_of(uri), schema_of(manifest.carried))
-            sheet = _Sheet(self.plan, self._is_dead, writer)
+        with ExitStack() as stack, ThreadPoolExecutor(1, "results") as aside:
+            file = stack.enter_context(nameless_file())
+            copied = storage.open_existing(uri, max_bytes=formats.MAX_RESULTS_BYTES)
+            old = await loop.run_in_executor(aside, stack.enter_context, copied)
+            kept = None if old is None else await self._kept(uri, old, stack, aside)
+            schema = schema_of(manifest.carried)
+            writer = formats.open_writer(file, storage.name_of(uri), with_people(schema, kept))
+            sheet = _Sheet(self.plan, self._is_dead, writer, kept)
             for part in manifest.parts():
                 for piece in _pieces(part):
                     await loop.run_in_executor(aside, sheet.add, piece, await self._rows(piece))
             await loop.run_in_executor(aside, sheet.close, Provenance(self._run_id, manifest.sha256))
+            if old is not None and kept is not None:
+                sheet.facts.notes += kept.notes
+                if kept.lost:
+                    place = await loop.run_in_executor(aside, self._keep_beside, uri, old)
+                    sheet.facts.notes.append(
+                        f"{kept.lost:,} rows in which people wrote something have no take in the table any more; "
+                        f"the table as it was is kept as {place}"
+                    )
             await loop.run_in_executor(aside, storage.replace_with, uri, file)
         return sheet.facts
+
+    async def _kept(self, uri: str, old: BinaryIO, stack: ExitStack, aside: ThreadPoolExecutor) -> Kept | None:
+        """What people wrote into the table that is there; None where they wrote nothing. Raises LocationError."""
+        manifest, loop = self.plan.manifest, asyncio.get_running_loop()
+        kept = await loop.run_in_executor(aside, Kept, uri, old, manifest.carried.names)
+        stack.callback(kept.close)
+        takes: dict[str, str] = {}
+        if self._desk is not None and kept.fingerprints:
+            takes.update(await self._desk.do(takes_of, kept.fingerprints))
+        if kept.fingerprints:
+            names = zip(hex_of(manifest.old_digests), hex_of(manifest.digests[manifest.old_of]), strict=True)
+            takes.update(names)
+        await loop.run_in_executor(aside, kept.follow, takes)
+        return kept
+
+    def _keep_beside(self, uri: str, old: BinaryIO) -> str:
+        """Put the table as it was beside the new one; where it is. Raises LocationError."""
+        suffix = formats.check_suffix(storage.name_of(uri))
+        stem, suffix = uri[: -len(suffix)], uri[-len(suffix) :]
+        place, number = f"{stem}.before-{self._run_id}{suffix}", 1
+        while storage.kind_of(place) is not None:
+            number += 1
+            place = f"{stem}.before-{self._run_id}-{number}{suffix}"
+        storage.replace_with(place, old, like=uri)
+        return place
 
     async def _rows(self, piece: Part) -> list[Any]:
         """All attempts of its takes, each take's together; none where there is no ledger yet."""
@@ -80,11 +120,17 @@ class Projection:
         return sorted(both, key=lambda row: (row[0], -RANK.get(row[3], 9)))
 
 
+def with_people(schema: pa.Schema, kept: Kept | None) -> pa.Schema:
+    """The columns of a table, people's at its end."""
+    return schema if kept is None else pa.schema([*schema, *kept.fields])
+
+
 class _Sheet:
     """A table while it is written."""
 
-    def __init__(self, plan: Plan, is_dead: IsDead, writer: formats.Writer) -> None:
+    def __init__(self, plan: Plan, is_dead: IsDead, writer: formats.Writer, kept: Kept | None = None) -> None:
         self.facts = Facts()
+        self._kept = kept
         self._manifest, self._is_dead, self._writer = plan.manifest, is_dead, writer
         self._final_attempts = plan.final_attempts()
         self._met = 0
@@ -103,6 +149,10 @@ class _Sheet:
         by_line = _by_line(piece, is_first)
         table = table_of(Asked(piece.row, own, carried, piece.lengths, piece.digests), outcomes, found, by_line)
         self.facts.add(table, by_line)
+        if self._kept is not None and self._kept.fields:
+            added = zip(self._kept.fields, self._kept.columns(table), strict=True)
+            for field, column in added:
+                table = table.append_column(field, column)
         try:
             self._writer.write(table)
         except OSError as error:

@@ -33,6 +33,7 @@ async def recover(desk: LedgerDesk, ledger: Path, latest_time: Callable[[], Awai
     `latest_time` gives the latest that it can be for the API; it is asked only if somebody died.
     """
     await desk.do(aliases.join)
+    await asyncio.to_thread(liveness.sweep, ledger)
     dead = [
         run_id for run_id in await desk.do(ledger_operations.runs_submitting) if not liveness.is_alive(ledger, run_id)
     ]

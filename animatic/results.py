@@ -147,9 +147,15 @@ class Outcomes:
     quoted_microusd: Sequence[int | None]
 
 
+COLUMN_OF = b"animatic.column_of"
+"""Metadata of a column in Parquet: `animatic` or `manifest`. A column without it was added by people."""
+
+
 def schema_of(carried: pa.Schema, metadata: Mapping[str, str] | None = None) -> pa.Schema:
-    """The columns of a results table: RESULTS_SCHEMA, then those that are carried."""
-    return pa.schema([*RESULTS_SCHEMA, *carried], metadata)
+    """The columns of a results table: RESULTS_SCHEMA, then those that are carried, each marked with its origin."""
+    own = (field.with_metadata({COLUMN_OF: b"animatic"}) for field in RESULTS_SCHEMA)
+    of_manifest = (field.with_metadata({COLUMN_OF: b"manifest"}) for field in carried)
+    return pa.schema([*own, *of_manifest], metadata)
 
 
 def table_of(

@@ -2,7 +2,8 @@
 
 import hashlib
 import io
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, BinaryIO
 
 from animatic.manifest.images import MAX_STILL_BYTES, MAX_STILL_PIXELS, Still, StillFormat
 
@@ -23,33 +24,56 @@ _OTHER_FORMS = (
 )
 
 
-def probe(data: bytes) -> Still | str:
-    """The still in `data`, or what is wrong with it, to be read after the file's name (`is empty`)."""
-    if not data:
+_START_BYTES = 64
+_CHUNK_BYTES = 1 << 20
+
+_one_header_at_a_time = threading.Lock()
+"""Pillow keeps whole segments of a header, and all of a WebP: up to 20 MiB, however many stills are looked at."""
+
+
+def probe(data: bytes | BinaryIO) -> Still | str:
+    """The still in a file, or what is wrong with it, to be read after the file's name (`is empty`).
+
+    Reads a file a MiB at a time. Raises OSError where that fails.
+    """
+    file = io.BytesIO(data) if isinstance(data, bytes) else data
+    start = file.read(_START_BYTES)
+    if not start:
         return "is empty"
-    if len(data) > MAX_STILL_BYTES:
+    digest, size_bytes = _digest_of(start, file)
+    if size_bytes > MAX_STILL_BYTES:
         return f"is larger than {MAX_STILL_BYTES >> 20} MiB"
-    form = _format_of(data)
+    form = _format_of(start)
     if form is None:
-        return f"is {_other_form_of(data)}, not a JPEG, PNG or WebP image"
+        return f"is {_other_form_of(start)}, not a JPEG, PNG or WebP image"
     read = _reader(form)
+    file.seek(0)
     try:
-        with read(io.BytesIO(data)) as image:
+        with _one_header_at_a_time, read(file) as image:
             width, height = image.size
     except Exception:  # noqa: BLE001 - Pillow's readers raise whatever a broken header makes them stumble over
         return f"begins like a {form} image and cannot be read as one; is it cut off?"
     if width * height > MAX_STILL_PIXELS:
         return f"has {width} x {height} pixels, more than {MAX_STILL_PIXELS // 1_000_000} megapixels"
-    return Still(hashlib.sha256(data).hexdigest(), len(data), width, height, form)
+    return Still(digest, size_bytes, width, height, form)
 
 
-def _reader(form: StillFormat) -> "Callable[[io.BytesIO], ImageFile]":
+def _digest_of(start: bytes, file: BinaryIO) -> tuple[str, int]:
+    """The hash and size of a file whose start was read; of one that is too large, only that it is."""
+    digest, size_bytes = hashlib.sha256(start), len(start)
+    while size_bytes <= MAX_STILL_BYTES and (chunk := file.read(_CHUNK_BYTES)):
+        digest.update(chunk)
+        size_bytes += len(chunk)
+    return digest.hexdigest(), size_bytes
+
+
+def _reader(form: StillFormat) -> "Callable[[BinaryIO], ImageFile]":
     """Pillow's reader by name instead of Image.open, which would warn, through process-wide filters, below our cap."""
     from PIL.JpegImagePlugin import JpegImageFile  # noqa: PLC0415 - a manifest of URLs need not wait for Pillow
     from PIL.PngImagePlugin import PngImageFile  # noqa: PLC0415
     from PIL.WebPImagePlugin import WebPImageFile  # noqa: PLC0415
 
-    readers: dict[StillFormat, Callable[[io.BytesIO], ImageFile]] = {
+    readers: dict[StillFormat, Callable[[BinaryIO], ImageFile]] = {
         "JPEG": JpegImageFile,
         "PNG": PngImageFile,
         "WEBP": WebPImageFile,

@@ -20,13 +20,14 @@ from animatic.public_web import open_session
 KEPT = timedelta(days=6)
 """WaveSpeed keeps uploads for 7 days; a day is left for the takes that use them to be submitted."""
 
+UPLOADS_AT_ONCE = 4
 PROBE_WITHIN_S = 10.0
 PROBES_AT_ONCE = 8
 _GONE = frozenset({404, 410})
 
 
 class UploadMemory:
-    """The uploads of one account.
+    """The uploads of one account, in one run: its limits hold for all that the run uploads, early or late.
 
     Args:
         desk: of the ledger that remembers them.
@@ -39,6 +40,8 @@ class UploadMemory:
         self, desk: LedgerDesk, account: Callable[[], str], origin: str = "", network: Network = DIRECT
     ) -> None:
         self._desk, self._origin, self._network = desk, origin, network
+        self.room = asyncio.Semaphore(UPLOADS_AT_ONCE)
+        self._room_to_probe = asyncio.Semaphore(PROBES_AT_ONCE)
         self._owner = functools.cache(account)
 
     @property
@@ -50,12 +53,11 @@ class UploadMemory:
         known = await self._desk.do(ledger_uploads.find, self._account, list(stills), KEPT)
         if not known:
             return {}
-        gate = asyncio.Semaphore(PROBES_AT_ONCE)
         within = aiohttp.ClientTimeout(total=PROBE_WITHIN_S)
         async with open_session(self._origin, network=self._network, timeout=within) as session:
 
             async def is_gone(url: str) -> bool:
-                async with gate:
+                async with self._room_to_probe:
                     return await _is_gone(session, url, self._origin)
 
             gone = await asyncio.gather(*(is_gone(url) for url in known.values()))

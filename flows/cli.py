@@ -1,7 +1,6 @@
 """The `animatic` command. It imports Prefect, and a flow, only inside the command that runs one."""
 
 import contextlib
-import os
 import re
 import signal
 import sys
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from animatic.errors import AnimaticError, FixInputError, LocationError, ManifestError
+from animatic.privacy import keep_private
 from flows import process
 from flows.imports import uncollected
-from flows.logs import OWNER_ONLY
 from flows.terminal import complain, stderr
 
 if TYPE_CHECKING:
@@ -275,7 +274,7 @@ def ledger_accept(*, debug: Debug = False) -> None:
 
 def main() -> None:
     """The entry point; see `_end` for exit codes."""
-    os.umask(OWNER_ONLY)
+    keep_private()
     process.forget_current_folder()
     try:
         app(args=with_dates(sys.argv[1:], datetime.now(UTC).date().isoformat()))

@@ -15,6 +15,7 @@ from animatic.errors import SettingsError
 from animatic.ledger.records import Reserved
 from animatic.ledger.settling import Open  # noqa: TC001 - for a reader at run time
 from animatic.money import limit_microusd
+from animatic.replaced import require_replaceable
 from animatic.settings import Settings
 from animatic.start_folder import from_start
 from animatic.takes import BuyingPolicy
@@ -98,6 +99,7 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start) -> in
         if settings.is_real:
             settings.require_key()
         session.is_attended = console.is_terminal
+        require_replaceable(options.manifest, options.results, settings.ledger)
         shown = preview(options.manifest, settings, options.policy, skip_invalid=options.skip_invalid)
         _print_lines(shown, console)
         if settings.is_real and shown.is_new and shown.plan.to_buy:
@@ -192,6 +194,7 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
     formats.check_suffix(storage.name_of(uri))
     settings = Settings.from_environment()
     settings = embedded.sandbox_settings(settings) if sandbox else settings
+    require_replaceable(manifest, uri, settings.ledger)
     checked = intake.load_manifest(manifest, settings.origin, settings.written_origin, settings.network)
     checked.require_valid(skip_invalid=skip_invalid)
     session = Session(settings)

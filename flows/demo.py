@@ -15,6 +15,7 @@ from animatic import formats, storage
 from animatic.clips import probe_clip
 from animatic.contact_sheet import draw_contact_sheet
 from animatic.errors import AnimaticError, LocationError, NeverAgainError, SettingsError, TryLaterError
+from animatic.privacy import file_mode, make_folder
 from animatic.settings import Settings
 from animatic.start_folder import from_start
 from animatic.wavespeed.client import WaveSpeedClient
@@ -107,7 +108,7 @@ def run_demo(typed: Path, console: PlainConsole, start: Start, *, as_json: bool,
     """
     manifest, out = bundled_manifest(), Path(from_start(str(typed)))
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
     except OSError as error:
         raise SettingsError(f"--out {typed}: cannot be made ({error.strerror}); give a folder that can be") from None
     results = out / "results.parquet"
@@ -118,7 +119,7 @@ def run_demo(typed: Path, console: PlainConsole, start: Start, *, as_json: bool,
         run_id=start.run_id,
         server=start.server,
     )
-    (out / "clips").mkdir(exist_ok=True)
+    make_folder(out / "clips")
     with embedded_sandbox(session.settings, session.run_id, out / "sandbox") as settings:
         session.settings = settings
         parameters = {"manifest": str(manifest), "results": str(results)}
@@ -163,6 +164,7 @@ async def _with_clips(rows: Sequence[Shown], folder: Path, settings: Settings) -
                     async with gate:
                         prediction = await client.result(row.prediction_id)
                         await downloader.download(prediction.outputs[0], clip)
+                    clip.chmod(file_mode())
                 except (TryLaterError, NeverAgainError) as error:
                     complain(f"{row.shot_id} take {row.take}: {error}")
                     return row

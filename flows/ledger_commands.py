@@ -19,6 +19,7 @@ from animatic.ledger.place import note_intents, noted_intents
 from animatic.ledger.schema import sqlite_path
 from animatic.manifest.images import MAX_STILL_BYTES
 from animatic.money import as_number, dollars
+from animatic.results import RESULTS_SCHEMA
 from animatic.settings import Settings
 from animatic.takes import PAID, State
 from flows.embedded import sandbox_settings
@@ -124,14 +125,18 @@ def import_results(uris: Sequence[str], console: PlainConsole, *, sandbox: bool,
 async def _import_one(desk: LedgerDesk, settings: Settings, uri: str) -> Imported:
     name = storage.name_of(uri)
     formats.check_suffix(name)
-    table = formats.decode(storage.read_bytes(uri, max_bytes=MAX_RESULTS_BYTES, network=settings.network), name)
     where, done = storage.absolute_uri(uri), Imported()
     hash_of = lru_cache(maxsize=None)(_hash_of_still)
-    for start in range(0, table.num_rows, ROWS_AT_ONCE):
-        rows = [row | {"still": hash_of(row.get("still_uri"))} for row in table.slice(start, ROWS_AT_ONCE).to_pylist()]
-        part = await desk.do(importing.take_over, settings.origin, settings.written_origin, where, rows)
-        note_intents(desk.path, noted_intents(desk.path) + part.counts["taken over"])
-        done.add(part)
+    with storage.open_copy(uri, max_bytes=MAX_RESULTS_BYTES, network=settings.network) as file:
+        for _ in formats.read_columns(file, name, RESULTS_SCHEMA.names):
+            pass  # the whole table is read once before anything of it is taken over
+        for table in formats.read_columns(file, name, RESULTS_SCHEMA.names):
+            for start in range(0, table.num_rows, ROWS_AT_ONCE):
+                found = table.slice(start, ROWS_AT_ONCE).to_pylist()
+                rows = [row | {"still": hash_of(row.get("still_uri"))} for row in found]
+                part = await desk.do(importing.take_over, settings.origin, settings.written_origin, where, rows)
+                note_intents(desk.path, noted_intents(desk.path) + part.counts["taken over"])
+                done.add(part)
     return done
 
 

@@ -15,9 +15,6 @@ MOST_LOG_FILES = 60
 MOST_LOG_BYTES = 8 << 20
 """Of one log file; what came before is kept once more, as `….log.1`, and what came before that is dropped."""
 
-OWNER_ONLY = 0o077
-"""The umask of all our processes: what they write holds prompts and ids, and is nobody else's."""
-
 
 def log_path(name: str) -> Path:
     """Return a new log file in the log folder, readable by its owner only; the oldest are removed.

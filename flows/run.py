@@ -35,6 +35,7 @@ from animatic.plan import Batch, Plan, PricedBy, make_plan
 from animatic.projection import Projection
 from animatic.reconcile import Reconciled, open_claims, poll_stuck, stuck_takes
 from animatic.recovery import recover
+from animatic.replaced import require_replaceable
 from animatic.settings import Settings
 from animatic.shoot import Shoot
 from animatic.shots import Take
@@ -122,6 +123,7 @@ class Run:
     _interrupted_at_s: float | None = None
     _hurried: asyncio.Event = field(default_factory=asyncio.Event)
     _uploading: "asyncio.Future[list[dict[str, str] | BaseException]] | None" = None
+    _notes: dict[str, None] = field(default_factory=dict[str, None])
 
     async def check_manifest(self) -> Manifest:
         """Read the manifest, look at its local stills, judge every row.
@@ -131,6 +133,7 @@ class Run:
             LocationError: it cannot be read.
         """
         uri, settings = self.order.manifest, self.session.settings
+        await asyncio.to_thread(require_replaceable, uri, self.order.results, settings.ledger)
         manifest = await self._known_manifest()
         if manifest is None or manifest.stills != await self._probe(list(manifest.stills)):
             raw = await asyncio.to_thread(intake.read_manifest, uri, settings.network)
@@ -518,9 +521,17 @@ class Run:
     async def _write(self, plan: Plan) -> Facts:
         projection = Projection(plan, self.session.run_id, self.desk)
         if self.session.stop_request is not None:  # then Prefect begins no task
-            return await write_results.fn(projection, self.order.results)
+            return self._noting(await write_results.fn(projection, self.order.results))
         self.session.task_runs += 1
-        return await write_results(projection, self.order.results)
+        return self._noting(await write_results(projection, self.order.results))
+
+    def _noting(self, facts: Facts) -> Facts:
+        """Warn of what the table says of itself, and keep it for the summary."""
+        for note in facts.notes:
+            get_run_logger().warning("%s", one_line(note))
+        self._notes.update(dict.fromkeys(facts.notes))
+        facts.notes = list(self._notes)  # also of the table that was replaced when the run began
+        return facts
 
     @property
     def _running(self) -> Shoot:

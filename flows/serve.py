@@ -18,8 +18,8 @@ import yaml
 
 from animatic.errors import AnimaticError, SettingsError
 from animatic.home import data_folder, prefect_home
+from animatic.privacy import keep_private
 from flows import launch
-from flows.logs import OWNER_ONLY
 from flows.process import own_folder, reach_loopback_directly
 from flows.session import new_run_id
 from flows.terminal import complain, say
@@ -54,7 +54,7 @@ _OF_WORK_POOLS = {"work_pool", "build", "push", "pull"}
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until SIGINT or SIGTERM; the exit code. The one argument is another prefect.yaml, if any."""
-    os.umask(OWNER_ONLY)
+    keep_private()
     try:
         entries = read_deployments(Path(*arguments[:1]) if arguments else DEPLOYMENTS)
         os.environ |= {"PREFECT_HOME": str(own_folder(prefect_home(os.environ))), "PYTHONSAFEPATH": "1"}

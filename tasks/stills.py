@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from prefect import task
 
 from animatic import intake
+from animatic.errors import TryLaterError
 from animatic.network import DIRECT, Network
 from animatic.shots import Take
 from animatic.stills import Still
 from animatic.uploads import UploadMemory
 from animatic.wavespeed.client import WaveSpeedClient
 from tasks.policies import BACKOFF, JITTER, NEVER_CACHED, PROBE_EXPIRY, RETRIES, keyed_by_argument, may_pass
-
-UPLOADS_AT_ONCE = 4
 
 
 class Stills:
@@ -81,19 +80,23 @@ async def upload_stills(stills: Stills, client: WaveSpeedClient, memory: UploadM
         LocationError: a still has changed since the plan was made.
         TryLaterError: the API is away, after retries.
     """
-    gate = asyncio.Semaphore(UPLOADS_AT_ONCE)
     known = await memory.find([take.shot.still for take in stills.takes])
 
     async def upload(take: Take) -> tuple[str, str]:
         still = take.shot.still
         if still in known:
             return still, known[still]
-        async with gate:
+        async with memory.room:
             url = await intake.upload_still(client, stills.manifest_uri, take, stills.network)
         await memory.remember(still, url)
         return still, url
 
-    return dict(await asyncio.gather(*(upload(take) for take in stills.takes)))
+    try:
+        async with asyncio.TaskGroup() as group:
+            uploads = [group.create_task(upload(take)) for take in stills.takes]
+    except BaseExceptionGroup as problems:  # one that may pass is raised only if nothing else is wrong
+        raise min(problems.exceptions, key=lambda error: isinstance(error, TryLaterError)) from None
+    return dict(upload.result() for upload in uploads)
 
 
 def content_key(*parts: str) -> str:

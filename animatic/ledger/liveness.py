@@ -6,14 +6,16 @@ a run keeps its receipts; both are in the folder `<ledger>.runs`, and stay behin
 
 import fcntl
 import os
+import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from animatic.errors import LedgerUnusableError
 from animatic.ledger.receipts import Receipts
 
 _LOCK, _RECEIPTS = ".lock", ".receipts"
+SWEPT_AFTER_S = 86_400.0
 
 
 def runs_folder(ledger: Path) -> Path:
@@ -70,6 +72,24 @@ def bury(ledger: Path, run_id: str) -> None:
     """Remove what a dead run left behind, once all of it is in the ledger."""
     for suffix in (_RECEIPTS, _LOCK):
         (runs_folder(ledger) / f"{run_id}{suffix}").unlink(missing_ok=True)
+
+
+def sweep(ledger: Path) -> None:
+    """Remove what killed runs left in the folder and nobody needs: locks without receipts, and half-written files.
+
+    A lock says nothing once its run is dead: what the run was submitting is in the ledger. Receipts stay until all of
+    them is in the ledger too. Only what is older than a day goes, so that a run which just begins loses nothing.
+    """
+    for path in (*runs_folder(ledger).glob(f"*{_LOCK}"), *runs_folder(ledger).glob("*.tmp")):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime < SWEPT_AFTER_S or path.with_suffix(_RECEIPTS).exists():
+                continue
+            handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+            finally:
+                os.close(handle)
 
 
 def _open_receipts(path: Path) -> Receipts:

@@ -148,18 +148,20 @@ def encode(receipt: Receipt) -> bytes:
 
 
 def read_receipts(path: Path) -> list[Receipt]:
-    """Every whole record of a file; what was never written, or only half, is left out."""
+    """Every whole record of a file, a slot at a time; what was never written, or only half, is left out."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            return list(_records(iter(lambda: file.read(SLOT_BYTES), b"")))
     except FileNotFoundError:  # another run has read it and cleaned up
         return []
-    return list(_records(data))
 
 
-def _records(data: bytes) -> Iterator[Receipt]:
-    for start in range(0, len(data) - _HEADER.size + 1, SLOT_BYTES):
-        magic, length, checksum = _HEADER.unpack_from(data, start)
-        payload = data[start + _HEADER.size : start + _HEADER.size + length]
+def _records(slots: Iterator[bytes]) -> Iterator[Receipt]:
+    for slot in slots:
+        if len(slot) < _HEADER.size:
+            continue
+        magic, length, checksum = _HEADER.unpack_from(slot)
+        payload = slot[_HEADER.size : _HEADER.size + length]
         if magic != _MAGIC or length > SLOT_BYTES or zlib.crc32(payload) != checksum:
             continue
         head, _, body = payload.partition(b"\n")

@@ -8,9 +8,16 @@ import sqlalchemy as sa
 from animatic.ledger.operations import LOOKUP_CHUNK, now
 from animatic.ledger.schema import ATTEMPT, UPLOAD
 
+EXPIRED = timedelta(days=8)
+"""WaveSpeed keeps uploads for 7 days, so nothing depends on an older one."""
+
 
 def find(db: sa.Connection, account: str, stills: Sequence[str], kept: timedelta) -> dict[str, str]:
-    """Return the URLs of stills that were uploaded no longer ago than `kept`."""
+    """Return the URLs of stills that were uploaded no longer ago than `kept`; what has expired goes, whose it ever was.
+
+    Once for many stills, since it reads the whole table.
+    """
+    db.execute(UPLOAD.delete().where(UPLOAD.c.uploaded_at < now() - EXPIRED))
     found: dict[str, str] = {}
     for start in range(0, len(stills), LOOKUP_CHUNK):
         chunk = stills[start : start + LOOKUP_CHUNK]
@@ -26,10 +33,9 @@ def find(db: sa.Connection, account: str, stills: Sequence[str], kept: timedelta
 
 
 def remember(db: sa.Connection, account: str, still: str, url: str) -> None:
-    """Write down where a still was uploaded; what is too old to be used goes."""
+    """Write down where a still was uploaded."""
     db.execute(UPLOAD.delete().where(UPLOAD.c.account == account, UPLOAD.c.still == still))
     db.execute(UPLOAD.insert().values(account=account, still=still, url=url, uploaded_at=now()))
-    db.execute(UPLOAD.delete().where(UPLOAD.c.uploaded_at < now() - timedelta(days=8)))
 
 
 def forget(db: sa.Connection, account: str, still: str, attempt_id: int) -> str:

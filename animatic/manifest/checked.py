@@ -17,12 +17,14 @@ from animatic.canonical import canonical_provider, canonical_still, canonical_te
 from animatic.errors import ManifestError
 from animatic.fingerprints import DIGEST_BYTES, Digests, FirstSeen, digests_from, hex_of, shared
 from animatic.manifest import cells, images
+from animatic.manifest.csv_text import whole_file_error
 from animatic.manifest.faults import MAX_REPORTED_FAULTS, Bad, Faults, escaped, place_of, quoted, report
 from animatic.manifest.header import COLUMNS, REQUIRED_COLUMNS
 from animatic.manifest.images import Still
 from animatic.manifest.parquet import has_text_form
 from animatic.manifest.rows import Rows, RowsInMemory, batches_of
 from animatic.manifest.source import RawManifest, broken_rows, texts_of
+from animatic.manifest.spelled import cell_bytes
 from animatic.shots import ASPECT_RATIOS, DEFAULT_MODEL, DURATIONS, Shot, Take, digest, verbatim
 
 Value: TypeAlias = str | int | None
@@ -40,6 +42,9 @@ _RULES: Mapping[str, Callable[[str], Value | Bad]] = {
     "takes": cells.takes,
     "model": cells.model,
 }
+MAX_CARRIED_BYTES = 4 << 30
+"""Of carried cells in the results, where each take of a row repeats them; no larger table could be read back."""
+
 _SMALL_STILL_ADVICE = f"{images.MIN_SIDE_PIXELS} or more on the shorter side give better clips"
 _EMPTY = {
     "image": Bad("empty image", "nothing", images.ALLOWED),
@@ -206,12 +211,20 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
         left_out: names of columns that are not carried.
         folder: absolute URI of the manifest's folder.
         written_provider: the provider as fingerprints had it before there was a canonical form, where that differs.
+
+    Raises:
+        ManifestError: the takes would repeat more than MAX_CARRIED_BYTES of carried cells.
     """
     kept = RowsInMemory() if rows is None else rows
     judge = _Judge(raw, stills, _as_label(storyboard_default), provider, written_provider or provider)
     carried = [index for index, name in enumerate(raw.schema.names) if name not in left_out]
+    carried_bytes = 0
     for batch in batches_of(raw.rows):
         checked = judge.batch(batch)
+        carried_bytes += _repeated_bytes([batch.column(index) for index in carried], checked[_TAKES])
+        if carried_bytes > MAX_CARRIED_BYTES:
+            found = "more than 4 GiB of carried cells, since every take of a row repeats them"
+            raise whole_file_error(raw.name, Bad("too large", found, "up to 4 GiB; fewer takes, or shorter cells"))
         columns = [*checked, *(batch.column(index) for index in carried)]
         kept.add(pa.RecordBatch.from_arrays(columns, schema=pa.schema([*CHECKED, *map(raw.schema.field, carried)])))
     digests, take_of = shared(digests_from(judge.digests))
@@ -434,6 +447,12 @@ class _Judge:
             for name in _TEXTS:
                 cell = cells_.get(name)
                 columns[name][row] = cell if cell is None or isinstance(cell, str) else str(cell)
+
+
+def _repeated_bytes(carried: Sequence[pa.Array], takes: pa.Array) -> int:
+    """Return about how much of the results these cells are."""
+    lines = np.maximum(takes.to_numpy(zero_copy_only=False).astype(np.int64), 1)
+    return sum(int(cell_bytes(column) @ lines) for column in carried)
 
 
 def _nuls(batch: pa.RecordBatch) -> Iterator[tuple[str, int]]:

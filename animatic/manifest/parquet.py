@@ -1,24 +1,51 @@
-"""Parquet into an Arrow table, without believing what the file says about its own size.
+"""Parquet into Arrow batches, without believing what the file says about its own size.
 
-A few hundred bytes can claim 10^9 values, and one dictionary entry can stand for a million long cells. So the
-metadata is judged before anything is read, strings are read as dictionaries, and their length is summed up before
-they are spelled out.
+A few hundred bytes can claim 10^9 values, and one dictionary entry can stand for a million long cells, at any depth.
+So the metadata is judged before anything is read, all text is read as dictionaries, and its length is summed up before
+it is spelled out.
 """
 
-from typing import BinaryIO
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from animatic.errors import ManifestError
 from animatic.manifest.csv_text import MAX_CELL_CHARS, MAX_ROWS, whole_file_error
 from animatic.manifest.faults import Bad, Fault, escaped, fault_at, report
 from animatic.manifest.header import COLUMNS, MAX_COLUMNS, name_faults
 from animatic.manifest.rows import CHARS_PER_BATCH, ROWS_PER_BATCH, Rows
+from animatic.manifest.spelled import cell_bytes, has_dictionary, inner_types, spelled_out
 
 MAX_TABLE_BYTES = 2 << 30
+MAX_ROW_BYTES = 16 << 20
 MAX_LIST_VALUES = 16 * MAX_ROWS
+MAX_LIST_BYTES = 256 << 20
+"""Of all lists together, their text left out: one row may hold all of them."""
+
+UNREADABLE = (pa.ArrowException, OSError, ValueError, TypeError, OverflowError, MemoryError)
+"""The exceptions that pyarrow raises for a file that is damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """The most that a file may hold."""
+
+    rows: int = MAX_ROWS
+    columns: int = MAX_COLUMNS
+    table_bytes: int = MAX_TABLE_BYTES
+
+
+class OverCapError(Exception):
+    """A file that holds more than it may. `column` and `row` (from 1) are None where the whole file is meant."""
+
+    def __init__(self, bad: Bad, column: str | None = None, row: int | None = None) -> None:
+        super().__init__(bad, column, row)
+        self.bad, self.column, self.row = bad, column, row
 
 
 def read_parquet(name: str, file: BinaryIO, rows: Rows) -> tuple[pa.Schema, int]:
@@ -28,7 +55,10 @@ def read_parquet(name: str, file: BinaryIO, rows: Rows) -> tuple[pa.Schema, int]
     """
     try:
         return _read(name, file, rows)
-    except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError, MemoryError) as error:
+    except OverCapError as error:
+        found = fault_at(None, error.row, error.column, error.bad)
+        raise ManifestError(report([found], name)) from None
+    except UNREADABLE as error:
         reason = escaped(str(error).partition("\n")[0], 200)
         bad = Bad("unreadable Parquet", f"Parquet that cannot be read ({reason})", "a whole Parquet file")
         raise whole_file_error(name, bad) from None
@@ -56,83 +86,161 @@ def has_text_form(kind: pa.DataType) -> bool:
     )
 
 
-def _read(name: str, data: BinaryIO, rows: Rows) -> tuple[pa.Schema, int]:
+def open_capped(data: BinaryIO, caps: Caps) -> pq.ParquetFile:
+    """Open a file whose metadata is within the caps, all its text to be read as dictionaries.
+
+    Raises:
+        OverCapError: it claims more than it may hold.
+        Exception: one of UNREADABLE.
+    """
     source = pa.PythonFile(data, mode="r")
     metadata = pq.read_metadata(source)
-    _require_sane(name, metadata)
-    schema = metadata.schema.to_arrow_schema()
+    _require_sane(metadata, caps)
+    leaves = [metadata.schema.column(index) for index in range(metadata.num_columns)]
+    texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY" and leaf.logical_type.type != "DECIMAL"]
+    # Extension types would hide text from the dictionaries. What is read ahead, is so by threads that a file which is
+    # given up half-way leaves behind, and the interpreter cannot end while one of them asks for more of it.
+    return pq.ParquetFile(
+        source, read_dictionary=texts, metadata=metadata, arrow_extensions_enabled=False, pre_buffer=False
+    )
+
+
+def capped_batches(file: pq.ParquetFile, caps: Caps, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Return the rows of a file from `open_capped`, dictionaries spelled out, some MB at a time.
+
+    Raises:
+        OverCapError: they hold more than they may, which is found before they are spelled out.
+        Exception: one of UNREADABLE.
+    """
+    _require_dictionaries(file.schema_arrow)
+    left, first = caps.table_bytes, 1
+    for read in _dictionary_batches(file, columns):
+        left -= int(_row_bytes(read, first).sum())
+        first += read.num_rows
+        if left < 0:
+            most = caps.table_bytes >> 30
+            raise OverCapError(Bad("too large", f"more than {most} GiB of cells", f"up to {most} GiB"))
+    for read in _dictionary_batches(file, columns):
+        for start, stop in _pieces(_row_bytes(read, 1)):
+            batch = _spelled_out(read.slice(start, stop - start))
+            batch.validate(full=True)
+            yield batch
+
+
+def _dictionary_batches(file: pq.ParquetFile, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+    """Return the rows with their dictionaries, row group by row group: one batch cannot have those of two."""
+    at_once = _rows_at_once(file)
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(batch_size=at_once, row_groups=[group], columns=columns, use_threads=False)
+
+
+def _read(name: str, data: BinaryIO, rows: Rows) -> tuple[pa.Schema, int]:
+    caps = Caps()
+    file = open_capped(data, caps)
+    schema, count = file.metadata.schema.to_arrow_schema(), 0
     faults = name_faults(schema.names, None)
     if faults:
         raise ManifestError(report(faults, name), len(faults))
-    texts = [field.name for field in schema if _is_text(field.type)]
-    # The threads would not make one small file faster, and one bad file could fill the memory on all of them.
-    file = pq.ParquetFile(source, read_dictionary=texts, metadata=metadata)
-    _require_short_lists(name, file)
-    budget, count = MAX_TABLE_BYTES, 0
-    for read in file.iter_batches(batch_size=ROWS_PER_BATCH, use_threads=False):
-        size_bytes = _spelled_out_bytes(name, read)
-        budget -= size_bytes
-        if budget < 0:
-            raise whole_file_error(name, Bad("too large", "more than 2 GiB of cells", "up to 2 GiB"))
-        length = max(1, read.num_rows * CHARS_PER_BATCH // max(size_bytes, CHARS_PER_BATCH))
-        for start in range(0, read.num_rows, length):
-            batch = _spelled_out(read.slice(start, length))
-            batch.validate(full=True)
-            rows.add(batch)
-            schema, count = batch.schema, count + batch.num_rows
+    for batch in capped_batches(file, caps):
+        rows.add(batch)
+        schema, count = batch.schema, count + batch.num_rows
     return schema, count
 
 
-def _require_sane(name: str, metadata: pq.FileMetaData) -> None:
+def _require_sane(metadata: pq.FileMetaData, caps: Caps) -> None:
     groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
     rows = max(metadata.num_rows, sum(group.num_rows for group in groups))
-    if rows > MAX_ROWS:
-        bad = Bad("too many rows", f"{rows:,} rows", f"up to {MAX_ROWS:,}")
-        raise whole_file_error(name, bad)
-    if metadata.num_columns > MAX_COLUMNS:
-        bad = Bad("too many columns", f"{metadata.num_columns:,} columns", f"up to {MAX_COLUMNS:,}")
-        raise whole_file_error(name, bad)
+    if rows > caps.rows:
+        raise OverCapError(Bad("too many rows", f"{rows:,} rows", f"up to {caps.rows:,}"))
+    if metadata.num_columns > caps.columns:
+        bad = Bad("too many columns", f"{metadata.num_columns:,} columns", f"up to {caps.columns:,}")
+        raise OverCapError(bad)
     # Groups are not asked for their columns: where statistics are damaged, pyarrow 26 would end the process.
     size_bytes = sum(max(group.total_byte_size, 0) for group in groups)
-    if size_bytes > MAX_TABLE_BYTES:
-        raise whole_file_error(name, Bad("too large", f"{size_bytes:,} bytes of cells", f"up to {MAX_TABLE_BYTES:,}"))
+    if size_bytes > caps.table_bytes:
+        raise OverCapError(Bad("too large", f"{size_bytes:,} bytes of cells", f"up to {caps.table_bytes:,}"))
 
 
-def _require_short_lists(name: str, file: pq.ParquetFile) -> None:
-    """One row can claim 10^9 values in a few bytes. Raises ManifestError."""
-    metadata = file.metadata
-    for index in (index for index in range(metadata.num_columns) if metadata.schema.column(index).max_repetition_level):
-        path = metadata.schema.column(index).path
-        file.scan_contents([path])  # keeps nothing; raises properly where asking a group for its column would abort
-        count = sum(metadata.row_group(group).column(index).num_values for group in range(metadata.num_row_groups))
-        if count > MAX_LIST_VALUES:
-            bad = Bad("too large", f"lists of {count:,} values", f"up to {MAX_LIST_VALUES:,} in a column")
-            raise whole_file_error(name, bad, column=escaped(path))
+def _rows_at_once(file: pq.ParquetFile) -> int:
+    """Return how many rows to read together, so that values of a fixed width fill no memory. Raises OverCapError.
 
-
-def _is_text(kind: pa.DataType) -> bool:
-    value = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return any(is_of(value) for is_of in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary))
-
-
-def _spelled_out_bytes(name: str, batch: pa.RecordBatch) -> int:
-    """How much memory the batch takes once dictionaries are spelled out. Raises ManifestError for a cell too long."""
-    total = 0
-    for field, column in zip(batch.schema, batch.columns, strict=True):
-        if not (pa.types.is_dictionary(column.type) and _is_text(column.type)):
-            total += column.nbytes
+    One row can claim 10^9 values in a few bytes.
+    """
+    metadata, flat_bytes, list_bytes = file.metadata, 0, 0
+    for index in range(metadata.num_columns):
+        leaf = metadata.schema.column(index)
+        width = max(leaf.length, _WIDTHS.get(leaf.physical_type, 4))
+        if width > MAX_CELL_CHARS:
+            bad = Bad("long cell", f"cells of {width:,} bytes", f"up to {MAX_CELL_CHARS:,}")
+            raise OverCapError(bad, escaped(leaf.path))
+        if not leaf.max_repetition_level:
+            flat_bytes += width
             continue
-        lengths = pc.call_function("binary_length", [column.dictionary])
-        longest = pc.call_function("min_max", [lengths])["max"].as_py() or 0
+        file.scan_contents([leaf.path])  # keeps nothing; raises properly where asking for the column would abort
+        count = sum(metadata.row_group(group).column(index).num_values for group in range(metadata.num_row_groups))
+        list_bytes += count * width
+        if count > MAX_LIST_VALUES or list_bytes > MAX_LIST_BYTES:
+            allowed = f"up to {MAX_LIST_VALUES:,} in a column, and {MAX_LIST_BYTES:,} bytes of them in all"
+            bad = Bad("too large", f"lists of {count:,} values", allowed)
+            raise OverCapError(bad, escaped(leaf.path))
+    return max(1, min(ROWS_PER_BATCH, 4 * CHARS_PER_BATCH // max(flat_bytes, 1)))
+
+
+_WIDTHS = {"BOOLEAN": 1, "INT64": 8, "DOUBLE": 8, "INT96": 8}
+
+
+def _require_dictionaries(schema: pa.Schema) -> None:
+    """Refuse a type that the reader would spell out before anybody could look at its length."""
+    for field in schema:
+        if _is_spelled_out(field.type):
+            bad = Bad("bad column type", f"a column of {escaped(str(field.type))}", "text, numbers, moments, lists")
+            raise OverCapError(bad, escaped(field.name))
+
+
+def _is_spelled_out(kind: pa.DataType) -> bool:
+    types = pa.types
+    if types.is_dictionary(kind):
+        return types.is_nested(kind.value_type)
+    is_text = any(
+        is_of(kind)
+        for is_of in (
+            *(types.is_string, types.is_large_string, types.is_string_view),
+            *(types.is_binary, types.is_large_binary, types.is_binary_view),
+            *(types.is_list_view, types.is_large_list_view, types.is_run_end_encoded, types.is_union),
+        )
+    )
+    return is_text or any(_is_spelled_out(inner) for inner in inner_types(kind))
+
+
+def _row_bytes(batch: pa.RecordBatch, first: int) -> NDArray[np.int64]:
+    """Return how much each row takes once dictionaries are spelled out; `first` is the number of the first.
+
+    Raises OverCapError for a cell or a row that is too long.
+    """
+    total = np.zeros(batch.num_rows, np.int64)
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        sizes = cell_bytes(column)
+        longest = int(sizes.max(initial=0))
         if longest > MAX_CELL_CHARS:
             bad = Bad("long cell", f"a cell of {longest:,} bytes", f"up to {MAX_CELL_CHARS:,}")
-            raise whole_file_error(name, bad, column=escaped(field.name))
-        total += pc.call_function("sum", [lengths.take(column.indices)]).as_py() or 0
+            raise OverCapError(bad, escaped(field.name), first + int(sizes.argmax()))
+        total += sizes
+    if int(total.max(initial=0)) > MAX_ROW_BYTES:
+        bad = Bad("long row", f"a row of {int(total.max()):,} bytes", f"up to {MAX_ROW_BYTES:,}")
+        raise OverCapError(bad, "row", first + int(total.argmax()))
     return total
 
 
+def _pieces(sizes: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Cut rows of these sizes where a batch would become too large."""
+    ends, start = np.cumsum(sizes), 0
+    while start < len(sizes):
+        before = int(ends[start - 1]) if start else 0
+        stop = max(int(np.searchsorted(ends, before + CHARS_PER_BATCH, side="right")), start + 1)
+        yield start, stop
+        start = stop
+
+
 def _spelled_out(batch: pa.RecordBatch) -> pa.RecordBatch:
-    columns = [
-        column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch.columns
-    ]
+    columns: list[Any] = [spelled_out(column) if has_dictionary(column.type) else column for column in batch.columns]
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)

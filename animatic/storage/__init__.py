@@ -10,7 +10,7 @@ What reads takes a `network`: by which proxy, and trusting whom, a page on the w
 import hashlib
 import re
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -25,19 +25,28 @@ from animatic.storage.locations import Location, absolute_uri, folder_of, locate
 
 __all__ = [
     "absolute_uri",
+    "copy_of",
     "exists",
     "folder_of",
+    "is_same_file",
+    "kind_of",
     "name_of",
     "open_copy",
+    "open_existing",
+    "open_still",
     "read_bytes",
     "read_still",
+    "real_path",
     "replace_bytes",
     "replace_from",
     "replace_with",
     "require_writable",
     "sha256_of",
     "stem_of",
+    "still_chunks",
 ]
+
+_CHUNK_BYTES = 1 << 20
 
 
 def read_bytes(uri: str, *, max_bytes: int, network: Network = DIRECT) -> bytes:
@@ -57,14 +66,26 @@ def open_copy(uri: str, *, max_bytes: int, network: Network = DIRECT) -> Generat
 
     Raises LocationError as `read_bytes` does, and where there is no room for the copy.
     """
-    with nameless_file() as copy:
-        for chunk in _chunks(uri, max_bytes, network):
-            try:
-                copy.write(chunk)
-            except OSError as error:
-                raise no_room(error) from None
-        copy.seek(0)
+    with copy_of(_chunks(uri, max_bytes, network)) as copy:
         yield copy
+
+
+@contextmanager
+def open_existing(uri: str, *, max_bytes: int) -> Generator[BinaryIO | None]:
+    """The same, or None where there is no file, or an empty one.
+
+    Raises LocationError as `open_copy` does, and where there is anything but a file.
+    """
+    kind = kind_of(uri)
+    if kind is None:
+        yield None
+        return
+    if kind != "a file":
+        raise LocationError(f"{locate(uri).shown}: found {kind}; allowed: a file, or a name that nothing has yet")
+    with open_copy(uri, max_bytes=max_bytes) as copy:
+        is_empty = not copy.read(1)
+        copy.seek(0)
+        yield None if is_empty else copy
 
 
 def sha256_of(uri: str, *, max_bytes: int, network: Network = DIRECT) -> str:
@@ -78,6 +99,11 @@ def sha256_of(uri: str, *, max_bytes: int, network: Network = DIRECT) -> str:
 def _chunks(uri: str, max_bytes: int, network: Network) -> Generator[bytes]:
     location = locate(uri)
     chunks = disk.chunks(location.path) if location.is_local else remote.chunks(location, network)
+    yield from _bounded(location, chunks, max_bytes)
+
+
+def _bounded(location: Location, chunks: Iterator[bytes], max_bytes: int) -> Generator[bytes]:
+    """At most `max_bytes`; what goes wrong on the way is told of the location."""
     left = max_bytes
     while True:
         with _told(location, "read"):
@@ -90,22 +116,67 @@ def _chunks(uri: str, max_bytes: int, network: Network) -> Generator[bytes]:
         yield chunk
 
 
-def read_still(manifest_uri: str, path: str, *, max_bytes: int = MAX_STILL_BYTES, network: Network = DIRECT) -> bytes:
-    """The bytes of the still that a manifest names by the relative `path`, from the manifest's own folder.
+def still_chunks(
+    manifest_uri: str, path: str, *, max_bytes: int = MAX_STILL_BYTES, network: Network = DIRECT
+) -> Generator[bytes]:
+    """The still that a manifest names by the relative `path`, from the manifest's own folder, a few MiB at a time.
 
     Raises LocationError as `read_bytes` does, and for a path or a link that leads anywhere else.
     """
+    manifest, still, checked = _still_of(manifest_uri, path)
+    if not manifest.is_local:
+        yield from _bounded(still, remote.chunks(still, network), max_bytes)
+        return
+    with _told(still, "read"):
+        file = disk.open_below(manifest.folder, checked)
+    with file:
+        yield from _bounded(still, iter(lambda: file.read(_CHUNK_BYTES), b""), max_bytes)
+
+
+def read_still(manifest_uri: str, path: str, *, max_bytes: int = MAX_STILL_BYTES, network: Network = DIRECT) -> bytes:
+    """The same in memory, for a caller that needs all of it at once."""
+    return b"".join(still_chunks(manifest_uri, path, max_bytes=max_bytes, network=network))
+
+
+@contextmanager
+def open_still(
+    manifest_uri: str, path: str, *, max_bytes: int = MAX_STILL_BYTES, network: Network = DIRECT
+) -> Generator[BinaryIO]:
+    """The same as an open file: a local one itself, which others may change, or a copy of any other.
+
+    Raises LocationError as `still_chunks` does, but for a local file that is too large.
+    """
+    manifest, still, checked = _still_of(manifest_uri, path)
+    if not manifest.is_local:
+        with copy_of(still_chunks(manifest_uri, path, max_bytes=max_bytes, network=network)) as copy:
+            yield copy
+        return
+    with _told(still, "read"):
+        file = disk.open_below(manifest.folder, checked)
+    with file:
+        yield file
+
+
+@contextmanager
+def copy_of(chunks: Iterable[bytes]) -> Generator[BinaryIO]:
+    """Put chunks into a nameless file of our own, which nobody can change. Raises LocationError without room for it."""
+    with nameless_file() as copy:
+        for chunk in chunks:
+            try:
+                copy.write(chunk)
+            except OSError as error:
+                raise no_room(error) from None
+        copy.seek(0)
+        yield copy
+
+
+def _still_of(manifest_uri: str, path: str) -> tuple[Location, Location, str]:
+    """The manifest, the still, and the still's path as it was judged."""
     checked = relative_path(path)
     if checked is None:
         raise LocationError(f"found {quoted(path)} as a still; allowed: {ALLOWED}")
     manifest = locate(manifest_uri)
-    still = locate(remote.below(manifest.folder, checked, is_web=manifest.is_web))
-    with _told(still, "read"):
-        if manifest.is_local:
-            data = disk.read_below(manifest.folder, checked, max_bytes)
-        else:
-            data = remote.read(still, max_bytes, network)
-    return _within(data, max_bytes, still.shown)
+    return manifest, locate(remote.below(manifest.folder, checked, is_web=manifest.is_web)), checked
 
 
 def replace_bytes(uri: str, data: bytes) -> None:
@@ -130,13 +201,17 @@ def replace_from(uri: str, local_path: str) -> None:
         replace_with(uri, original)
 
 
-def replace_with(uri: str, original: BinaryIO) -> None:
-    """The same with the contents of an open file, from its start."""
+def replace_with(uri: str, original: BinaryIO, *, like: str | None = None) -> None:
+    """The same with the contents of an open file, from its start.
+
+    On local disk a new file has the mode of the file `like`, where that is given.
+    """
     location = _writable(uri)
     with _told(location, "write"):
         original.seek(0)
         if location.is_local:
-            disk.replace_file(location.path, lambda file: shutil.copyfileobj(original, file, 1 << 20))
+            model = None if like is None else locate(like).path
+            disk.replace_file(location.path, lambda file: shutil.copyfileobj(original, file, 1 << 20), model)
         else:
             remote.replace(location, original.read())
 
@@ -146,6 +221,35 @@ def exists(uri: str) -> bool:
     location = locate(uri)
     with _told(location, "look at"):
         return Path(location.path).is_file() if location.is_local else remote.exists(location)
+
+
+def kind_of(uri: str) -> str | None:
+    """`a file`, `a folder` and the like; None where there is nothing. Raises LocationError if that cannot be told."""
+    location = locate(uri)
+    with _told(location, "look at"):
+        return disk.kind_of(location.path) if location.is_local else remote.kind_of(location)
+
+
+def is_same_file(uri: str, other: str) -> bool:
+    """Whether two URIs name one file, also by links, another spelling, or on a disk that knows no case.
+
+    Raises LocationError if that cannot be told.
+    """
+    here, there = locate(uri), locate(other)
+    with _told(here, "look at"):
+        if here.is_local and there.is_local:
+            paths = (Path(here.path), Path(there.path))
+            if all(path.exists() for path in paths):
+                return paths[0].samefile(paths[1])
+            return paths[0].resolve() == paths[1].resolve()
+        return here.is_local == there.is_local and remote.is_same(here, there)
+
+
+def real_path(uri: str) -> Path | None:
+    """The path on local disk, links followed; None for a place elsewhere. Raises LocationError."""
+    location = locate(uri)
+    with _told(location, "look at"):
+        return Path(location.path).resolve() if location.is_local else None
 
 
 def require_writable(uri: str) -> None:

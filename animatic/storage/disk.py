@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from animatic.durability import sync, sync_folder
+from animatic.privacy import file_mode, make_folder
 
 _CHUNK_BYTES = 1 << 20
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # without O_NONBLOCK, opening a named pipe would wait for a writer
@@ -34,8 +35,8 @@ def chunks(path: str) -> Generator[bytes]:
         os.close(descriptor)
 
 
-def read_below(folder: str, relative_path: str, max_bytes: int) -> bytes:
-    """The same for a file below `folder`; links may stay inside it, and none may lead out. Raises OSError.
+def open_below(folder: str, relative_path: str) -> BinaryIO:
+    """Open a regular file below `folder`; links may stay inside it, and none may lead out. Raises OSError.
 
     Links are resolved once, judged, and then not followed any more: a link that is changed in between is refused.
     """
@@ -48,26 +49,53 @@ def read_below(folder: str, relative_path: str, max_bytes: int) -> bytes:
         inside = _open(stack, str(root), os.O_DIRECTORY)
         for segment in folders:
             inside = _open(stack, segment, os.O_DIRECTORY | os.O_NOFOLLOW, inside)
-        return _read(os.open(name, _READ | os.O_NOFOLLOW, dir_fd=inside), max_bytes)
+        descriptor = os.open(name, _READ | os.O_NOFOLLOW, dir_fd=inside)
+    try:
+        _require_regular(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return open(descriptor, "rb")  # noqa: PTH123 - a descriptor, not a path
 
 
-def replace_file(path: str, write: Callable[[BinaryIO], object]) -> None:
+_KINDS = (
+    (stat.S_ISREG, "a file"),
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def kind_of(path: str) -> str | None:
+    """`a file`, `a folder` and the like, of what a link leads to; None where there is nothing. Raises OSError."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - as the other functions here
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return next((name for is_kind, name in _KINDS if is_kind(mode)), "something that is not a file")
+
+
+def replace_file(path: str, write: Callable[[BinaryIO], object], like: str | None = None) -> None:
     """Put what `write` writes in the place of `path`, whole or not at all; parents are made. Raises OSError.
 
-    The new file belongs to its owner alone (mode 0600). A link is followed, and stays a link, unless it is somebody
-    else's: in a folder that all can write to, it may have been laid there for us to write through.
+    It keeps mode, owner and group of the file that it replaces, as far as we may set them; a new one follows the
+    user's umask. A link is followed, and stays a link, unless it is somebody else's: in a folder that all can write to,
+    it may have been laid there for us to write through. With `like`, a new file takes after that one.
     """
     if Path(path).is_symlink() and Path(path).lstat().st_uid not in {0, os.geteuid()}:
         raise NotAFileError("there is a link that belongs to somebody else")
     target = Path(path).resolve()
     if target.exists() and not target.is_file():
         raise NotAFileError("there is something that is not a file")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     descriptor, temporary = tempfile.mkstemp(prefix=".animatic-", suffix=".tmp", dir=target.parent)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
             write(file)
             file.flush()
+            _take_after(target if like is None else Path(like), file.fileno())
             sync(file.fileno())
         Path(temporary).replace(target)
     except BaseException:
@@ -75,6 +103,23 @@ def replace_file(path: str, write: Callable[[BinaryIO], object]) -> None:
             Path(temporary).unlink()
         raise
     sync_folder(target.parent)
+
+
+def _take_after(target: Path, descriptor: int) -> None:
+    """Give a new file the mode, owner and group of the one that it replaces, if there is one."""
+    try:
+        old = target.stat()
+    except FileNotFoundError:
+        os.fchmod(descriptor, file_mode())
+        return
+    mode, new = stat.S_IMODE(old.st_mode) & 0o777, os.fstat(descriptor)
+    if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
+        for owner, group in ((-1, old.st_gid), (old.st_uid, -1)):
+            with suppress(PermissionError):
+                os.fchown(descriptor, owner, group)
+        if os.fstat(descriptor).st_gid != old.st_gid:  # the new group may do what all others may
+            mode = mode & ~0o070 | (mode & 0o007) << 3
+    os.fchmod(descriptor, mode)
 
 
 def require_writable(path: str) -> None:

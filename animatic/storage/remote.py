@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
+from posixpath import normpath
 from typing import Any, Protocol, cast
 from urllib.parse import quote, urlsplit
 from uuid import uuid4
@@ -63,6 +64,22 @@ def exists(location: Location) -> bool:
         return system.info(path)["type"] == "file"
     except FileNotFoundError:
         return False
+
+
+def kind_of(location: Location) -> str | None:
+    """`a file` or `a folder`; None where there is nothing. Raises what the file system raises when it cannot tell."""
+    system, path = _open_system(location)
+    system.invalidate_cache()
+    try:
+        return "a folder" if system.info(path)["type"] == "directory" else "a file"
+    except FileNotFoundError:
+        return None
+
+
+def is_same(one: Location, other: Location) -> bool:
+    """Whether two locations are one file of one file system, by their names."""
+    (system, path), (other_system, other_path) = _open_system(one), _open_system(other)
+    return type(system) is type(other_system) and system == other_system and normpath(path) == normpath(other_path)
 
 
 def require_installed(location: Location) -> None:

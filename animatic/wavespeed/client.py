@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -254,19 +254,17 @@ class WaveSpeedClient:
         await self.learn_time()
         return self.clock.latest()
 
-    async def upload(self, name: str, still: bytes, media_type: str) -> str:
+    async def upload(self, name: str, still: BinaryIO | bytes, media_type: str) -> str:
         """The URL under which the still can be fetched for 7 days. Source: WaveSpeed's page on uploads.
+
+        A file is sent a piece at a time from where it stands, which is on disk: it is never in memory as a whole.
 
         Raises:
             ApiUnavailableError: also when the URL in the answer is neither https nor on loopback.
         """
-        data = await self._read(
-            "POST",
-            "/api/v3/media/upload/binary",
-            files={"file": (name, still, media_type)},
-            what="upload",
-            deadline_s=UPLOAD_DEADLINE_S,
-        )
+        endpoint, body = self._url_of("/api/v3/media/upload/binary"), {"file": (name, still, media_type)}
+        request = httpx.Request("POST", endpoint, headers=self._headers, files=body)
+        data = await self._answer(request, what="upload", deadline_s=UPLOAD_DEADLINE_S)
         url = read_data(Upload, data, what="upload").download_url
         if not _is_https_or_loopback(url):
             raise ApiUnavailableError("upload: WaveSpeed answered with a URL that is not https")

@@ -79,7 +79,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request whose body is in memory. Raises aiohttp's own exceptions, and OSError."""
+        """Send a request whose body is in memory, or a file. Raises aiohttp's own exceptions, and OSError."""
         session = self._session or self._open()
         url, headers = request.extensions.get(_AS_AIOHTTP) or _as_aiohttp(request)
         proxy = self._network.proxy_for(str(url)) if url.scheme == "https" else None
@@ -87,7 +87,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             request.method,
             url,
             headers=headers,
-            data=request.content or None,
+            data=_body_of(request),
             allow_redirects=False,
             proxy=proxy and proxy.url,
             proxy_headers=proxy and proxy.headers,
@@ -146,6 +146,14 @@ class _Connector(aiohttp.TCPConnector):
         except (aiohttp.ClientError, OSError) as error:
             broken = OSError(None, f"{type(error).__name__} while connecting")
             raise aiohttp.ClientConnectorError(req.connection_key, broken) from None
+
+
+def _body_of(request: httpx.Request) -> Any:
+    """The body in memory, or the stream of one that was not read: a file's, sent as it is read, its length known."""
+    try:
+        return request.content or None
+    except httpx.RequestNotRead:
+        return request.stream
 
 
 _AS_AIOHTTP = "animatic.as_aiohttp"

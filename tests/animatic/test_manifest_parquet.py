@@ -1,4 +1,8 @@
 import io
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -110,7 +114,134 @@ def test_one_row_that_holds_a_list_of_millions_is_refused() -> None:
 
 def test_a_cell_of_more_than_a_mebibyte_is_refused() -> None:
     report = refusal(parquet(image=[URL], prompt=["x"], note=["x" * 1_048_577]))
-    assert report == "shots.parquet: note: found a cell of 1,048,577 bytes; allowed: up to 1,048,576"
+    assert report == "shots.parquet:row 1: note: found a cell of 1,048,577 bytes; allowed: up to 1,048,576"
+
+
+LONG = "x" * 1_000_000
+SOME = 50  # rows at once, each with a million characters
+NESTED: dict[str, Callable[[], pa.Array]] = {
+    "struct": lambda: pa.StructArray.from_arrays([pa.array([LONG] * SOME), pa.array(range(SOME))], ["text", "number"]),
+    "list": lambda: pa.array([[LONG]] * SOME),
+    "large list of structs": lambda: pa.array(
+        [[{"text": LONG}]] * SOME, pa.large_list(pa.struct([("text", pa.string())]))
+    ),
+    "fixed list": lambda: pa.array([[LONG]] * SOME, pa.list_(pa.string(), 1)),
+    "map": lambda: pa.array([[("key", LONG)]] * SOME, pa.map_(pa.string(), pa.string())),
+    "map of keys": lambda: pa.array([[(LONG, 1)]] * SOME, pa.map_(pa.string(), pa.int8())),
+    "dictionary in a struct": lambda: pa.StructArray.from_arrays(
+        [pa.array([LONG] * SOME).dictionary_encode()], ["text"]
+    ),
+    "json": lambda: pa.ExtensionArray.from_storage(pa.json_(), pa.array([f'"{LONG}"'] * SOME)),
+    "binary in a list": lambda: pa.array([[LONG[:500_000].encode()]] * SOME),
+    "view in a list": lambda: pa.array([[LONG]] * SOME, pa.list_(pa.string_view())),
+    "large text": lambda: pa.array([LONG] * SOME, pa.large_string()),
+    "view": lambda: pa.array([LONG] * SOME, pa.string_view()),
+}
+"""Columns that stand for 2.6 GB of text in some kB of a file, once as an entry of a dictionary in each row group."""
+
+
+@pytest.mark.parametrize("kind", NESTED)
+def test_text_of_every_kind_of_column_counts_against_the_cap(kind: str, tmp_path: Path) -> None:
+    path, told = tmp_path / "shots.parquet", tmp_path / "told"
+    piece = pa.table({"image": [URL] * SOME, "prompt": ["x"] * SOME, "note": NESTED[kind]()})
+    with pq.ParquetWriter(path, piece.schema, compression="zstd") as writer:
+        for _ in range(2_600 // SOME):
+            writer.write_table(piece)
+    assert path.stat().st_size < 100_000
+    subprocess.run([sys.executable, "-c", LOOK, path, told], check=True, timeout=60)
+    report, peak_mb = told.read_text().splitlines()
+    assert report == "shots.parquet: found more than 2 GiB of cells; allowed: up to 2 GiB"
+    assert int(peak_mb) < 400
+
+
+LOOK = """
+import pathlib, sys
+from animatic import intake
+from animatic.errors import ManifestError
+try:
+    intake.read_manifest(sys.argv[1])
+    said = "nothing"
+except ManifestError as error:
+    said = error.report
+status = pathlib.Path("/proc/self/status")  # the kernel's other count begins with that of the parent
+lines = status.read_text().splitlines() if status.exists() else []
+peak_mb = next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM")), 0)
+pathlib.Path(sys.argv[2]).write_text(chr(10).join([said, str(peak_mb)]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("note", "found"),
+    [
+        (pa.array([None, {"text": "x" * 1_048_600}]), "a cell of 1,048,612 bytes"),
+        (pa.array([["a"], ["x" * 600_000, "x" * 600_000]]), "a cell of 1,200,012 bytes"),
+        (pa.array([b"", b"x" * 600_000]), "a cell of 1,200,000 bytes"),
+    ],
+    ids=["struct", "list", "binary"],
+)
+def test_a_nested_cell_that_is_too_long_is_named_by_row_and_column(note: pa.Array, found: str) -> None:
+    report = refusal(parquet(image=[URL, URL], prompt=["x", "y"], note=note))
+    assert report == f"shots.parquet:row 2: note: found {found}; allowed: up to 1,048,576"
+
+
+def test_names_of_fields_count_for_they_are_written_in_every_cell() -> None:
+    names = [f"{index:03d}{'n' * 180}" for index in range(900)]
+    note = pa.StructArray.from_arrays([pa.nulls(20_000, pa.int8())] * 900, names)
+    data = parquet(image=[URL] * 20_000, prompt=["x"] * 20_000, note=note)
+    assert len(data) < 2_000_000
+    assert "found more than 2 GiB of cells" in refusal(data)
+
+
+def test_numbers_of_millions_of_bytes_in_one_row_are_refused() -> None:
+    lists = [pa.ListArray.from_arrays(pa.array([0, n], pa.int32()), pa.nulls(n, pa.int64())) for n in [16_000_000] * 3]
+    data = parquet(image=[URL], prompt=["x"], **{f"c{index}": each for index, each in enumerate(lists)})
+    assert "c2.list.element: found lists of 16,000,000 values" in refusal(data)
+
+
+def test_cells_of_a_fixed_width_are_not_wider_than_others_may_be() -> None:
+    wide = pa.nulls(2, pa.binary(2_000_000))
+    assert "note: found cells of 2,000,000 bytes" in refusal(parquet(image=[URL] * 2, prompt=["x"] * 2, note=wide))
+
+
+def test_cells_that_every_take_repeats_count_as_often(tmp_path: Path) -> None:
+    rows = 600
+    data = parquet(image=[URL] * rows, prompt=["x"] * rows, takes=[16] * rows, note=["x" * 1_000_000] * rows)
+    assert len(data) < 50_000
+    with pytest.raises(ManifestError, match="more than 4 GiB of carried cells, since every take of a row repeats"):
+        checked(data)
+
+
+def test_nested_text_of_many_dictionaries_and_of_none_is_read(tmp_path: Path) -> None:
+    notes = [[f"note {row} {'x' * (row % 300)}"] for row in range(20_000)]
+    table = pa.table({"image": [URL] * 20_000, "prompt": ["x"] * 20_000, "note": notes})
+    for options in ({"row_group_size": 3_000}, {"dictionary_pagesize_limit": 4_096}, {"use_dictionary": False}):
+        data = io.BytesIO()
+        pq.write_table(table, data, **options)
+        assert read_table("shots.parquet", data.getvalue()).table["note"].to_pylist() == notes
+
+
+@settings(max_examples=60, derandomize=True, deadline=None)
+@given(st.data())
+def test_nested_columns_are_carried_as_they_are(data: st.DataObject) -> None:
+    texts = st.text(max_size=4)
+    kinds = {
+        "structs": (st.fixed_dictionaries({"a": st.none() | texts, "b": st.none() | st.integers(0, 9)}), None),
+        "lists": (st.lists(st.none() | texts, max_size=3), pa.list_(pa.string())),
+        "deep": (st.lists(st.fixed_dictionaries({"a": st.lists(texts, max_size=2)}), max_size=2), None),
+        "maps": (
+            st.lists(st.tuples(texts, st.none() | texts), max_size=2),
+            pa.map_(pa.string(), pa.string()),
+        ),
+        "pairs": (st.lists(st.none() | texts, min_size=2, max_size=2), pa.list_(pa.string(), 2)),
+        "bytes": (st.binary(max_size=3), pa.binary()),
+    }
+    rows = data.draw(st.integers(1, 12))
+    columns = {
+        name: pa.array(data.draw(st.lists(st.none() | values, min_size=rows, max_size=rows)), kind)
+        for name, (values, kind) in kinds.items()
+    }
+    raw = read_table("shots.parquet", parquet(image=[URL] * rows, prompt=["x"] * rows, **columns))
+    assert {name: raw.table[name].to_pylist() for name in columns} == {n: c.to_pylist() for n, c in columns.items()}
 
 
 def test_too_many_columns_are_refused() -> None:

@@ -1,7 +1,9 @@
 import hashlib
 import io
 import struct
+import tracemalloc
 import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -60,6 +62,19 @@ def test_a_still_below_720p_is_small(width: int, height: int, small: bool) -> No
     found = probe(png_that_claims(width, height))
     assert isinstance(found, Still)
     assert found.is_small is small
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_a_large_still_is_looked_at_a_piece_at_a_time(form: str, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(drawn(form) + bytes(19 << 20))
+    with (tmp_path / "large").open("rb") as file:
+        tracemalloc.start()
+        found = probe(file)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert isinstance(found, Still)
+    assert found.sha256 == hashlib.sha256((tmp_path / "large").read_bytes()).hexdigest()
+    assert peak_bytes < 4 << 20
 
 
 @given(st.sampled_from(["JPEG", "PNG", "WEBP"]), st.data())

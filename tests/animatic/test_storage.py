@@ -1,6 +1,8 @@
 import functools
 import os
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -200,13 +202,48 @@ def test_a_file_in_the_way_of_a_folder_is_told_before_and_after(tmp_path: Path) 
     assert "cannot write it" in refusal(storage.replace_bytes, uri, b"x")
 
 
-def test_a_replaced_file_belongs_to_its_owner_alone_and_leaves_nothing_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o444])
+def test_a_replaced_file_keeps_its_mode_and_leaves_nothing_behind(tmp_path: Path, mode: int) -> None:
     target = tmp_path / "results.csv"
     target.write_bytes(b"old")
-    target.chmod(0o666)
+    target.chmod(mode)
     storage.replace_bytes(str(target), b"new")
-    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert stat.S_IMODE(target.stat().st_mode) == mode
     assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]
+
+
+def test_a_file_behind_a_link_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "real.csv").write_bytes(b"old")
+    (tmp_path / "real.csv").chmod(0o640)
+    (tmp_path / "latest.csv").symlink_to("real.csv")
+    storage.replace_bytes(f"{tmp_path}/latest.csv", b"new")
+    assert stat.S_IMODE((tmp_path / "real.csv").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize(("umask", "mode", "folder"), [(0o022, 0o644, 0o755), (0o007, 0o660, 0o770)])
+def test_new_files_and_folders_follow_the_umask_that_we_were_started_with(
+    tmp_path: Path, umask: int, mode: int, folder: int
+) -> None:
+    code = (
+        "import os, sys; from animatic import privacy, storage; os.umask(int(sys.argv[1])); privacy.keep_private(); "
+        "open(f'{sys.argv[2]}/ours', 'w').close(); storage.replace_bytes(f'{sys.argv[2]}/new/out.csv', b'x'); "
+        "import subprocess; subprocess.run([sys.executable, '-c', 'import sys; from animatic import storage; "
+        "storage.replace_bytes(sys.argv[1] + chr(47) + str(2), bytes(1))', sys.argv[2] + '/new'], check=True)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(umask), str(tmp_path)], check=True)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new").iterdir()}
+    assert modes == {"out.csv": mode, "2": mode}
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == folder
+    assert stat.S_IMODE((tmp_path / "ours").stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_replaced_file_keeps_owner_and_group_where_we_may(tmp_path: Path) -> None:
+    target = tmp_path / "results.csv"
+    target.write_bytes(b"old")
+    os.chown(target, 12_345, 23_456)
+    storage.replace_bytes(str(target), b"new")
+    assert (target.stat().st_uid, target.stat().st_gid) == (12_345, 23_456)
 
 
 def test_a_link_to_the_results_stays_a_link(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from animatic.ledger.liveness import alive, is_alive
+from animatic.ledger.liveness import alive, is_alive, sweep
 from animatic.recovery import recover
 from animatic.takes import State
 
@@ -84,6 +84,28 @@ def test_a_stopped_run_is_alive_and_a_killed_one_is_not(path: Path, start_run: S
     process.kill()
     process.wait()
     assert not is_alive(path, "run-1")
+
+
+def aged(path: Path) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    os.utime(path, (0, 0))
+    return path
+
+
+def test_what_killed_runs_left_is_swept_and_no_evidence_or_living_lock(
+    ledger: Any, path: Path, start_run: StartRun
+) -> None:
+    folder = path.parent / f"{path.name}.runs"
+    left = [aged(folder / "killed.lock"), aged(folder / "ledger-id.1.tmp")]
+    evidence = [aged(folder / "owed.lock"), aged(folder / "owed.receipts")]
+    start_run("old")
+    os.utime(folder / "old.lock", (0, 0))
+    (folder / "new.lock").touch()
+    sweep(path)
+    assert [each.exists() for each in (*left, *evidence)] == [False, False, True, True]
+    assert is_alive(path, "old")
+    assert (folder / "new.lock").exists()
 
 
 def test_only_dead_runs_are_buried(ledger: Any, path: Path, start_run: StartRun) -> None:

@@ -3,7 +3,11 @@
 from datetime import timedelta
 from typing import Any
 
+import sqlalchemy as sa
+
 from animatic.ledger import uploads
+from animatic.ledger.operations import now
+from animatic.ledger.schema import UPLOAD
 
 DAY = timedelta(days=1)
 STILL = "sha256:00"
@@ -20,6 +24,23 @@ async def test_an_upload_is_known_to_its_account_only_and_the_newest_counts(ledg
 async def test_an_upload_that_is_too_old_is_not_offered(ledger: Any) -> None:
     await ledger.desk.do(uploads.remember, "one", STILL, "https://up/1")
     assert await ledger.desk.do(uploads.find, "one", [STILL], timedelta(0)) == {}
+
+
+async def test_expired_uploads_go_whose_ever_they_are_and_others_stay(ledger: Any) -> None:
+    for account in ("one", "two"):
+        await ledger.desk.do(uploads.remember, account, STILL, f"https://up/{account}")
+    await ledger.desk.do(uploads.remember, "one", "sha256:11", "https://up/new")
+    await ledger.desk.do(age_uploads, STILL, 9 * DAY)
+    assert await ledger.desk.do(uploads.find, "one", ["sha256:11"], DAY) == {"sha256:11": "https://up/new"}
+    assert await ledger.desk.do(stills_remembered) == ["sha256:11"]
+
+
+def age_uploads(db: sa.Connection, still: str, by: timedelta) -> None:
+    db.execute(UPLOAD.update().where(UPLOAD.c.still == still).values(uploaded_at=now() - by))
+
+
+def stills_remembered(db: sa.Connection) -> list[str]:
+    return list(db.execute(sa.select(UPLOAD.c.still)).scalars())
 
 
 async def test_an_upload_that_failed_is_forgotten_unless_there_is_a_newer_one(ledger: Any) -> None:

@@ -1,0 +1,84 @@
+"""Where `--results` may lead, what a new table looks like to others, and what people wrote: as commands, to the end."""
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+pytestmark = [pytest.mark.sandbox, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
+
+
+@pytest.mark.parametrize("command", ["run", "results"])
+def test_a_place_that_is_no_results_table_is_refused_with_2_and_nothing_is_bought(
+    place_with_server: Any, manifest: Any, sandbox: Any, tag: str, command: str
+) -> None:
+    shots, place = manifest({"prompt": f"one {tag}"}), place_with_server
+    (place.home / "budget.csv").write_text("month,usd\nMay,12\n")
+    (place.home / "link.csv").symlink_to(shots)
+    for results, told in (
+        (str(shots), "is the manifest itself"),
+        ("link.csv", "is the manifest itself"),
+        ("budget.csv", "is no results table of animatic (its columns: month, usd)"),
+    ):
+        ended = place.run(command, str(shots), "--results", results)
+        assert (ended.code, told in ended.stderr) == (2, True), ended.stderr
+    assert (place.home / "budget.csv").read_text() == "month,usd\nMay,12\n"
+    assert "one" in shots.read_text()
+    assert not sandbox.submitted(tag)
+
+
+def test_a_person_is_not_asked_where_the_place_is_refused(
+    place_with_server: Any, manifest: Any, tag: str, tools: Any
+) -> None:
+    shots = manifest({"prompt": f"one {tag}"})
+    code, shown = tools.at_a_terminal(place_with_server, {"[y/N]": "y"}, "run", str(shots), "--results", str(shots))
+    assert (code, "[y/N]" in shown, "is the manifest itself" in shown) == (2, False, True), shown
+
+
+def test_the_flow_refuses_it_too(run_flow: Any, manifest: Any, tag: str, sandbox: Any, tmp_path: Path) -> None:
+    (tmp_path / "out.parquet").write_bytes(b"not ours")
+    ran = run_flow(manifest({"prompt": f"one {tag}"}), results=tmp_path / "out.parquet")
+    assert ran.state.name == "Refused"
+    assert (tmp_path / "out.parquet").read_bytes() == b"not ours"
+    assert not sandbox.submitted(tag)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640)])
+def test_a_table_follows_the_umask_of_its_user_and_the_ledger_is_private(
+    place_with_server: Any, manifest: Any, tag: str, umask: int, mode: int
+) -> None:
+    place, shots = place_with_server, manifest({"prompt": f"one {tag}"})
+    before = os.umask(umask)
+    try:
+        assert place.run("run", str(shots), "--results", "new/out.parquet").code == 0
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((place.home / "new/out.parquet").stat().st_mode) == mode
+    assert stat.S_IMODE(place.ledger.stat().st_mode) == 0o600
+    (place.home / "new/out.parquet").chmod(0o604)
+    assert place.run("run", str(shots), "--results", "new/out.parquet").code == 0
+    assert stat.S_IMODE((place.home / "new/out.parquet").stat().st_mode) == 0o604
+
+
+def test_what_people_wrote_goes_through_a_run_and_what_has_no_take_is_told_on_stderr(
+    place_with_server: Any, manifest: Any, tag: str
+) -> None:
+    place, out = place_with_server, place_with_server.home / "out.parquet"
+    shots = [{"prompt": f"{name} {tag}", "shot_id": name} for name in ("one", "two")]
+    assert place.run("run", str(manifest(*shots)), "--results", "out.parquet").code == 0
+    table = pq.read_table(out)
+    pq.write_table(table.append_column("approved", pa.array([True, False])), out)
+    path = manifest(*shots, {"prompt": f"three {tag}", "shot_id": "three"})
+    ended = place.run("run", str(path), "--results", "out.parquet", "--json")
+    assert (ended.code, ended.json["submitted"]) == (0, 1), ended.stderr
+    assert pq.read_table(out)["approved"].to_pylist() == [True, False, None]
+    ended = place.run("run", str(manifest(shots[1], name="fewer.csv")), "--results", "out.parquet")
+    assert ended.code == 0, ended.stderr
+    assert "note: 1 rows in which people wrote something have no take in the table any more" in ended.stderr
+    (beside,) = place.home.glob("out.before-*.parquet")
+    assert pq.read_table(beside)["approved"].to_pylist() == [True, False, None]
+    assert pq.read_table(out)["approved"].to_pylist() == [False]
