@@ -22,6 +22,8 @@ class Door:
         self.url = f"http://127.0.0.1:{self.port}{parts.path}"
         self.connections = 0
         """Number of connections so far."""
+        self.passes: int | None = None
+        """Number of connections after which it blocks by itself, if any."""
         self._status: int | None = None
         self._is_blocked = False
         self._server: asyncio.Server | None = None
@@ -84,6 +86,8 @@ class Door:
 
     async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        if self.passes is not None and self.connections > self.passes:
+            self._is_blocked = True
         task = asyncio.current_task()
         assert task is not None
         self._links[task] = writer

@@ -268,7 +268,8 @@ def test_a_suspended_run_stops_buying_within_five_seconds_and_stays_suspended(
     assert len(installation.submitted("suspended")) == bought
     assert installation.state(suspended.suspended) == ("PAUSED", "Suspended")
     statuses = installation.statuses("suspended")
-    assert (len(statuses), set(statuses)) == (RUNS["suspended"][0], {"completed", "pending"})
+    assert len(statuses) == RUNS["suspended"][0]
+    assert set(statuses) <= {"completed", "pending"}
     rows = installation.tools.read_rows(installation.table("suspended"))
     assert sum(row["prediction_id"] is not None for row in rows) == bought
 
