@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEV := $(VENV)/.dev
+BENCH := $(VENV)/.bench
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check fmt torture torture-long bench polling serve lock stills
@@ -13,30 +15,30 @@ help: ## Show what there is
 demo: $(READY) ## Run the main job on the bundled manifest and the sandbox, and show what it made
 	@$(BIN)/animatic demo
 
-test: $(READY) ## Run all tests
+test: $(DEV) ## Run all tests
 	@$(BIN)/pytest -n 2 --dist loadfile
 
-check: $(READY) ## Lint, format, types, import directions
+check: $(DEV) ## Lint, format, types, import directions
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
 
-torture: $(READY) ## Prove that nothing is paid twice or lost: about 10 minutes, writes reliability.json
+torture: $(DEV) ## Prove that nothing is paid twice or lost: about 10 minutes, writes reliability.json
 	@command -v strace >/dev/null || { apt-get update -qq && apt-get install -y -qq strace; }
 	@PYTHONPATH=tests $(BIN)/python -m torture
 
-torture-long: $(READY) ## The same, twenty times as much: some hours
+torture-long: $(DEV) ## The same, twenty times as much: some hours
 	@command -v strace >/dev/null || { apt-get update -qq && apt-get install -y -qq strace; }
 	@PYTHONPATH=tests $(BIN)/python -m torture --factor 20
 
-bench: $(READY) ## Measure animatic beside other ways of buying the same takes: three quarters of an hour, writes docs/performance.md
+bench: $(BENCH) ## Measure animatic beside other ways of buying the same takes: three quarters of an hour, writes docs/performance.md
 	@$(BIN)/python -m benchmarks
 
-polling: $(READY) ## Work out what our looks cost against other schedules; writes docs/polling.md and its picture
+polling: $(BENCH) ## Work out what our looks cost against other schedules; writes docs/polling.md and its picture
 	@$(BIN)/python -m benchmarks.polling
 
-fmt: $(READY) ## Format, and fix what can be fixed
+fmt: $(DEV) ## Format, and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
@@ -46,16 +48,31 @@ serve: $(READY) ## Serve the scheduled deployment from one process
 stills: $(READY) ## Draw the demo's stills again
 	@$(BIN)/python -m animatic.sandbox.stills manifests/stills
 
-lock: $(READY) ## Resolve requirements.lock again from pyproject.toml
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-header --no-annotate --group dev --group bench pyproject.toml -o requirements.lock
+lock: $(READY) ## Resolve the locks again from pyproject.toml
+	@cat requirements-dev.lock requirements-uv.lock > $(VENV)/all.lock
+	@$(COMPILE) --group build --group dev --group uv -o $(VENV)/all.lock
+	@$(COMPILE) -c $(VENV)/all.lock --group build -o requirements.lock
+	@$(COMPILE) -c $(VENV)/all.lock --group build --group dev -o requirements-dev.lock
+	@$(COMPILE) -c $(VENV)/all.lock --group build --group bench -o requirements-bench.lock
+	@$(UV) pip compile $(LOCKED) -c $(VENV)/all.lock --group uv -o requirements-uv.lock
+
+# Every lock is whole, with hashes: what a command needs, and nothing more. One resolution fixes the versions of all.
+UV := $(BIN)/python tools/environment.py uv
+LOCKED := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+COMPILE = $(UV) pip compile $(LOCKED) pyproject.toml
 
 # Dependencies come from the lock with hashes, which names all of them; the project itself is installed in place.
-$(READY): requirements.lock pyproject.toml
-	@echo "setting up $(VENV): about two minutes, once"
+$(READY): requirements.lock requirements-uv.lock pyproject.toml
+	@echo "setting up $(VENV): under a minute where the packages are at hand, once"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "animatic needs Python 3.11 or newer; give it as: make PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: \
-		-r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python tools/environment.py install requirements.lock --editable .
+	@touch $@
+
+$(DEV): $(READY) requirements-dev.lock
+	@$(BIN)/python tools/environment.py install requirements-dev.lock
+	@touch $@
+
+$(BENCH): $(READY) requirements-bench.lock
+	@$(BIN)/python tools/environment.py install requirements-bench.lock
 	@touch $@

@@ -1,5 +1,6 @@
 """What analysts use: a results file as a pandas DataFrame, and its summary."""
 
+import os
 from decimal import Decimal
 from typing import Any
 
@@ -8,10 +9,12 @@ import pandas as pd
 import pyarrow as pa
 
 from animatic import formats, storage
-from animatic.errors import FixInputError
+from animatic.certificates import certificate_faults
+from animatic.errors import FixInputError, SettingsError
 from animatic.facts import Facts
 from animatic.formats import MAX_RESULTS_BYTES
 from animatic.money import usd
+from animatic.network import DIRECT, Network, read_network
 from animatic.results import QUOTED, STATUSES, microusd_of
 
 _NEEDED = (
@@ -37,10 +40,24 @@ def read_results(uri: str) -> pd.DataFrame:
 
     Raises:
         LocationError: it cannot be read, is larger than 4 GiB, is not what its suffix says, or not a results table.
+        SettingsError: it is on the web, and the environment names a proxy or certificates that cannot be used.
     """
     name = storage.name_of(uri)
     formats.check_suffix(name)
-    return frame_of(formats.decode(storage.read_bytes(uri, max_bytes=MAX_RESULTS_BYTES), name))
+    return frame_of(
+        formats.decode(storage.read_bytes(uri, max_bytes=MAX_RESULTS_BYTES, network=_network_for(uri)), name)
+    )
+
+
+def _network_for(uri: str) -> Network:
+    """How a page on the web is reached from Python, where no command has read the environment."""
+    if not uri.lower().startswith(("http://", "https://")):
+        return DIRECT
+    network, faults = read_network(os.environ)
+    faults += certificate_faults(network)
+    if faults:
+        raise SettingsError("\n".join(faults))
+    return network
 
 
 def frame_of(table: pa.Table) -> pd.DataFrame:

@@ -28,6 +28,7 @@ from animatic.ledger.settling import Open
 from animatic.manifest import Manifest, RawManifest, check, local_stills, read_table
 from animatic.manifest.source import MAX_FILE_BYTES
 from animatic.money import Quote
+from animatic.network import DIRECT, Network
 from animatic.plan import Plan, PricedBy, make_plan
 from animatic.results import RESULTS_SCHEMA
 from animatic.shots import Take
@@ -42,26 +43,26 @@ pa.set_memory_pool(pa.system_memory_pool())
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 
 
-def read_manifest(uri: str) -> RawManifest:
+def read_manifest(uri: str, network: Network = DIRECT) -> RawManifest:
     """The manifest behind a URI, in table form.
 
     Raises:
         LocationError: it cannot be read.
         ManifestError: it cannot be read as what its suffix says.
     """
-    with storage.open_copy(uri, max_bytes=MAX_FILE_BYTES) as copy:
+    with storage.open_copy(uri, max_bytes=MAX_FILE_BYTES, network=network) as copy:
         return read_table(storage.name_of(uri), copy, Spool())
 
 
-def manifest_sha256(uri: str) -> str:
+def manifest_sha256(uri: str, network: Network = DIRECT) -> str:
     """What identifies the bytes of the manifest behind a URI now. Raises LocationError: it cannot be read."""
-    return storage.sha256_of(uri, max_bytes=MAX_FILE_BYTES)
+    return storage.sha256_of(uri, max_bytes=MAX_FILE_BYTES, network=network)
 
 
-def probe_still(manifest_uri: str, path: str) -> Still | str:
+def probe_still(manifest_uri: str, path: str, network: Network = DIRECT) -> Still | str:
     """What a local still is, or the sentence that says why it cannot be used."""
     try:
-        return probe(storage.read_still(manifest_uri, path))
+        return probe(storage.read_still(manifest_uri, path, network=network))
     except LocationError as error:
         return str(error)
 
@@ -82,10 +83,10 @@ def check_manifest(
     )
 
 
-def load_manifest(uri: str, provider: str, written_provider: str | None = None) -> Manifest:
+def load_manifest(uri: str, provider: str, written_provider: str | None = None, network: Network = DIRECT) -> Manifest:
     """Read, probe and check in one go, where no task runs are needed."""
-    raw = read_manifest(uri)
-    stills = {path: probe_still(uri, path) for path in local_stills(raw)}
+    raw = read_manifest(uri, network)
+    stills = {path: probe_still(uri, path, network) for path in local_stills(raw)}
     return check_manifest(uri, raw, stills, provider, written_provider)
 
 
@@ -283,21 +284,21 @@ async def quote_all(client: WaveSpeedClient, kinds: Iterable[PricedBy]) -> dict[
     return {kind: await quote(client, kind) for kind in kinds}
 
 
-def still_digest(manifest_uri: str, path: str) -> str:
+def still_digest(manifest_uri: str, path: str, network: Network = DIRECT) -> str:
     """What identifies the bytes of a local still now, or the sentence that says why there are none."""
     try:
-        return hashlib.sha256(storage.read_still(manifest_uri, path)).hexdigest()
+        return hashlib.sha256(storage.read_still(manifest_uri, path, network=network)).hexdigest()
     except LocationError as error:
         return str(error)
 
 
-async def upload_still(client: WaveSpeedClient, manifest_uri: str, take: Take) -> str:
+async def upload_still(client: WaveSpeedClient, manifest_uri: str, take: Take, network: Network = DIRECT) -> str:
     """Upload the still of a take, if it is still the one that was planned; where it can be fetched.
 
     Raises:
         LocationError: the file has changed since the plan was made.
     """
-    data = await asyncio.to_thread(storage.read_still, manifest_uri, take.shot.image)
+    data = await asyncio.to_thread(storage.read_still, manifest_uri, take.shot.image, network=network)
     found = probe(data)
     if not isinstance(found, Still) or f"sha256:{found.sha256}" != take.shot.still:
         raise LocationError(

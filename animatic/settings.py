@@ -1,22 +1,26 @@
-"""The only reader of the environment: one frozen object, built at the top, plain values handed down."""
+"""The reader of the environment: one frozen object, built at the top, plain values handed down.
+
+(`animatic.read_results`, which people call from Python, has no command above it and reads its proxies itself.)
+"""
 
 import difflib
 import ipaddress
 import os
 import re
-import urllib.request
 from collections.abc import Mapping
 from datetime import date
 from hashlib import pbkdf2_hmac
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from animatic.canonical import canonical_provider
+from animatic.certificates import certificate_faults
 from animatic.errors import SettingsError
 from animatic.home import HOME, ledger_file
 from animatic.money import microusd
+from animatic.network import Network, read_network
 from animatic.pacing import LEVELS, Limits
 from animatic.start_folder import from_start
 
@@ -63,7 +67,7 @@ class Settings(BaseModel):
         price_usd: price of a take where no quote can be had.
         new_ledger: the UTC date on which an unattended run may begin a new ledger.
         provider: what takes are bought from, part of every fingerprint; the origin unless it is the embedded sandbox.
-        proxy: through which the API is reached, where the environment names one; its URL may hold a password.
+        network: how the API and the web are reached: proxies, and whose certificates count.
         sandbox_folder: where the embedded sandbox keeps its uploads; empty for any other provider.
     """
 
@@ -85,7 +89,7 @@ class Settings(BaseModel):
     new_ledger: date | None = None
     provider: str = ""
     sandbox_folder: str = ""
-    proxy: SecretStr | None = None
+    network: Network = Network()
 
     @field_validator("account_level")
     @classmethod
@@ -130,12 +134,6 @@ class Settings(BaseModel):
     def origin(self) -> str:
         """The provider in every fingerprint: the canonical base URL, or the name of the embedded sandbox."""
         return self.provider or canonical_provider(self.base_url)
-
-    @property
-    def proxy_url(self) -> str | None:
-        """The proxy towards the API; None for loopback, which is never reached through one."""
-        host = urlsplit(self.base_url).hostname or ""
-        return None if self.proxy is None or is_loopback(host.rstrip(".")) else self.proxy.get_secret_value()
 
     @property
     def written_origin(self) -> str:
@@ -189,8 +187,8 @@ class Settings(BaseModel):
         """
         found = os.environ if environ is None else environ
         faults = _unknown_variables(found)
-        proxy, proxy_faults = _proxy(found)
-        faults += proxy_faults
+        network, network_faults = read_network(found)
+        faults += network_faults + certificate_faults(network)
         values = {
             name: found[variable].strip() for name, variable in _VARIABLES.items() if found.get(variable, "").strip()
         }
@@ -204,38 +202,8 @@ class Settings(BaseModel):
             faults += [_fault(str(fault["loc"][0]), fault["msg"], values) for fault in error.errors()]
         else:
             if not faults:
-                host = urlsplit(settings.base_url).hostname or ""
-                is_direct = proxy is None or _needs_no_proxy(host, _of_either_case(found, "NO_PROXY"))
-                return settings if is_direct else settings.model_copy(update={"proxy": proxy})
+                return settings.model_copy(update={"network": network})
         raise SettingsError("\n".join(faults))
-
-
-def _of_either_case(environ: Mapping[str, str], name: str) -> str:
-    """The value of a variable that is known in small letters too, which win, as with curl."""
-    return (environ.get(name.lower()) or environ.get(name) or "").strip()
-
-
-def _needs_no_proxy(host: str, no_proxy: str) -> bool:
-    bypass: Any = vars(urllib.request)["proxy_bypass_environment"]  # documented in its source; typeshed lacks it
-    return bool(bypass(host, {"no": no_proxy}))
-
-
-def _proxy(environ: Mapping[str, str]) -> tuple[SecretStr | None, list[str]]:
-    """The proxy for https, and what is wrong with it."""
-    for name in ("HTTPS_PROXY", "ALL_PROXY"):
-        found = _of_either_case(environ, name)
-        if not found:
-            continue
-        url = found if "://" in found else f"http://{found}"
-        try:
-            parts = urlsplit(url)
-            is_usable = parts.scheme.lower() in {"http", "https"} and parts.hostname and parts.port != 0
-        except ValueError:
-            return None, [f"{name}: is no URL that can be read; allowed: http://host:port"]
-        if not is_usable:
-            return None, [f"{name}: found a proxy of type {parts.scheme[:20]}; allowed: http:// or https://host:port"]
-        return SecretStr(url), []
-    return None, []
 
 
 def is_loopback(host: str) -> bool:

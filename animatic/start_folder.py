@@ -8,12 +8,14 @@ as a deployment's, has just its current folder.
 import os
 from pathlib import Path
 
-_left: list[str] = []
+_starts: dict[str, str] = {}
+"""The folder that was left, by the folder that is worked in."""
 
 
 def start_folder() -> str:
     """Return the folder that relative paths start from."""
-    return _left[-1] if _left else os.getcwd()  # noqa: PTH109 - text, as callers join it
+    here = os.getcwd()  # noqa: PTH109 - text, as callers join it
+    return _starts.get(here, here)
 
 
 def from_start(path: str) -> str:
@@ -25,4 +27,4 @@ def leave(folder: Path) -> None:
     """Work in `folder` from now on. Raises OSError where it cannot be entered."""
     start = start_folder()
     os.chdir(folder)
-    _left.append(start)
+    _starts[os.getcwd()] = start  # noqa: PTH109 - the same

@@ -14,6 +14,7 @@ import aiohttp
 from animatic.addresses import refusal_of
 from animatic.ledger import uploads as ledger_uploads
 from animatic.ledger.desk import LedgerDesk
+from animatic.network import DIRECT, Network
 from animatic.public_web import open_session
 
 KEPT = timedelta(days=6)
@@ -31,10 +32,13 @@ class UploadMemory:
         desk: of the ledger that remembers them.
         account: tells whose they are; asked once, and only where there is something to upload.
         origin: scheme, host and port that may be asked though they are private: the API's own.
+        network: proxies and authorities.
     """
 
-    def __init__(self, desk: LedgerDesk, account: Callable[[], str], origin: str = "") -> None:
-        self._desk, self._origin = desk, origin
+    def __init__(
+        self, desk: LedgerDesk, account: Callable[[], str], origin: str = "", network: Network = DIRECT
+    ) -> None:
+        self._desk, self._origin, self._network = desk, origin, network
         self._owner = functools.cache(account)
 
     @property
@@ -47,7 +51,8 @@ class UploadMemory:
         if not known:
             return {}
         gate = asyncio.Semaphore(PROBES_AT_ONCE)
-        async with open_session(self._origin, timeout=aiohttp.ClientTimeout(total=PROBE_WITHIN_S)) as session:
+        within = aiohttp.ClientTimeout(total=PROBE_WITHIN_S)
+        async with open_session(self._origin, network=self._network, timeout=within) as session:
 
             async def is_gone(url: str) -> bool:
                 async with gate:

@@ -192,7 +192,7 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
     formats.check_suffix(storage.name_of(uri))
     settings = Settings.from_environment()
     settings = embedded.sandbox_settings(settings) if sandbox else settings
-    checked = intake.load_manifest(manifest, settings.origin, settings.written_origin)
+    checked = intake.load_manifest(manifest, settings.origin, settings.written_origin, settings.network)
     checked.require_valid(skip_invalid=skip_invalid)
     session = Session(settings)
     plan = asyncio.run(intake.plan_against(settings.ledger, checked, BuyingPolicy()))

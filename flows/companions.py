@@ -114,13 +114,16 @@ def _started(
         start_new_session=True,  # a Ctrl-C is for us; we end them when we are done
     )
     printed = process.stderr if answers else process.stdout
-    logging = threading.Thread(target=copy_bounded, args=(printed, log), daemon=True)
-    logging.start()
+    copying = threading.Thread(target=copy_bounded, args=(printed, log), daemon=True)
+    copying.start()
     try:
         yield process
     finally:
         _stop(process)
-        logging.join(1.0)
+        copying.join(1.0)
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None and (pipe is not printed or not copying.is_alive()):
+                pipe.close()
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -148,8 +148,8 @@ def _rows(table: pa.Table) -> list[Shown]:
 async def _with_clips(rows: Sequence[Shown], folder: Path, settings: Settings) -> list[Shown]:
     """The rows with their clips downloaded; what is there already is kept. Named by row, take and fingerprint."""
     async with (
-        WaveSpeedClient(settings.base_url, settings.require_key()) as client,
-        ClipDownloader(settings.base_url) as downloader,
+        WaveSpeedClient(settings.base_url, settings.require_key(), network=settings.network) as client,
+        ClipDownloader(settings.base_url, network=settings.network) as downloader,
     ):
         there = set(await asyncio.to_thread(os.listdir, folder))
         gate = asyncio.Semaphore(DOWNLOADS_AT_ONCE)

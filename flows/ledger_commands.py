@@ -124,7 +124,7 @@ def import_results(uris: Sequence[str], console: PlainConsole, *, sandbox: bool,
 async def _import_one(desk: LedgerDesk, settings: Settings, uri: str) -> Imported:
     name = storage.name_of(uri)
     formats.check_suffix(name)
-    table = formats.decode(storage.read_bytes(uri, max_bytes=MAX_RESULTS_BYTES), name)
+    table = formats.decode(storage.read_bytes(uri, max_bytes=MAX_RESULTS_BYTES, network=settings.network), name)
     where, done = storage.absolute_uri(uri), Imported()
     hash_of = lru_cache(maxsize=None)(_hash_of_still)
     for start in range(0, table.num_rows, ROWS_AT_ONCE):

@@ -125,7 +125,7 @@ def preview(manifest: str, settings: Settings, policy: BuyingPolicy, *, skip_inv
     Raises:
         ManifestError, LocationError: as when running.
     """
-    checked = intake.load_manifest(manifest, settings.origin, settings.written_origin)
+    checked = intake.load_manifest(manifest, settings.origin, settings.written_origin, settings.network)
     checked.require_valid(skip_invalid=skip_invalid)
     return asyncio.run(_preview(checked, settings, policy))
 
@@ -139,7 +139,7 @@ async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy) 
         moved = await intake.find_moved(desk, plan)
         quotes, found = dict[PricedBy, Quote](), None
         if plan.to_buy and settings.api_key is not None:
-            async with WaveSpeedClient(settings.base_url, settings.require_key(), proxy=settings.proxy_url) as client:
+            async with WaveSpeedClient(settings.base_url, settings.require_key(), network=settings.network) as client:
                 with contextlib.suppress(TryLaterError, NeverAgainError):
                     quotes = await intake.quote_all(client, plan.kinds)
                 if settings.is_real:

@@ -138,7 +138,7 @@ async def _settle(by_hand: ByHand, settings: Settings) -> Outcome:
     outcome = Outcome()
     with LedgerDesk(settings.ledger, may_be_restored=True) as desk:
         await desk.do(require_sound)
-        async with WaveSpeedClient(settings.base_url, settings.require_key(), proxy=settings.proxy_url) as client:
+        async with WaveSpeedClient(settings.base_url, settings.require_key(), network=settings.network) as client:
             outcome.recovered = await recover(desk, ledger, client.latest_time)
             await _by_hand(by_hand, desk, client, provider, outcome)
             outcome.reconciled = await reconcile(

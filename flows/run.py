@@ -130,12 +130,11 @@ class Run:
             ManifestError: it has faults that are not to be skipped.
             LocationError: it cannot be read.
         """
-        uri = self.order.manifest
+        uri, settings = self.order.manifest, self.session.settings
         manifest = await self._known_manifest()
         if manifest is None or manifest.stills != await self._probe(list(manifest.stills)):
-            raw = await asyncio.to_thread(intake.read_manifest, uri)
+            raw = await asyncio.to_thread(intake.read_manifest, uri, settings.network)
             stills = await self._probe(local_stills(raw))
-            settings = self.session.settings
             manifest = await asyncio.to_thread(
                 intake.check_manifest, uri, raw, stills, settings.origin, settings.written_origin
             )
@@ -149,16 +148,21 @@ class Run:
         known, self.session.checked = self.session.checked, None
         if known is None or known.provider != self.session.settings.origin:
             return None
-        return known if await asyncio.to_thread(intake.manifest_sha256, self.order.manifest) == known.sha256 else None
+        network = self.session.settings.network
+        now = await asyncio.to_thread(intake.manifest_sha256, self.order.manifest, network)
+        return known if now == known.sha256 else None
 
     async def _probe(self, paths: list[str]) -> dict[str, Still | str]:
         """Look at local stills."""
-        uri = self.order.manifest
-        digests = await asyncio.to_thread(lambda: {path: intake.still_digest(uri, path) for path in paths})
+        uri, network = self.order.manifest, self.session.settings.network
+        digests = await asyncio.to_thread(lambda: {path: intake.still_digest(uri, path, network) for path in paths})
         groups = list(_groups(paths))
         probed = await asyncio.gather(
             *(
-                probe_stills(Stills(uri, group), content_key(*(f"{path}={digests[path]}" for path in group)))
+                probe_stills(
+                    Stills(uri, group, network=network),
+                    content_key(*(f"{path}={digests[path]}" for path in group)),
+                )
                 for group in groups
             )
         )
@@ -392,7 +396,7 @@ class Run:
                 self._running.know_uploads(upload)
 
     async def _upload(self, takes: list[Take]) -> dict[str, str]:
-        stills = Stills(self.order.manifest, [take.shot.image for take in takes], takes)
+        stills = Stills(self.order.manifest, [take.shot.image for take in takes], takes, self.session.settings.network)
         return await upload_stills(stills, self.client, self.uploads)
 
     async def _upload_late(self, take: Take) -> str:
@@ -559,8 +563,9 @@ async def open_run(order: Order, session: Session) -> AsyncGenerator[Run]:
         uri = storage.absolute_uri(order.manifest)
         await desk.do(ledger_operations.begin_run, session.run_id, uri, socket.gethostname(), os.getpid())
         most = min(connections_that_fit(), MOST_CONNECTIONS)
-        async with WaveSpeedClient(settings.base_url, key, proxy=settings.proxy_url, most_connections=most) as client:
-            uploads = UploadMemory(desk, settings.account, settings.base_url)
+        network = settings.network
+        async with WaveSpeedClient(settings.base_url, key, network=network, most_connections=most) as client:
+            uploads = UploadMemory(desk, settings.account, settings.base_url, network)
             yield Run(order, session, client, desk, receipts, uploads)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from prefect import task
 
 from animatic import intake
+from animatic.network import DIRECT, Network
 from animatic.shots import Take
 from animatic.stills import Still
 from animatic.uploads import UploadMemory
@@ -19,10 +20,13 @@ UPLOADS_AT_ONCE = 4
 class Stills:
     """Some local stills of one manifest. Not a dataclass on purpose: Prefect would walk all of it."""
 
-    __slots__ = ("manifest_uri", "paths", "takes")
+    __slots__ = ("manifest_uri", "network", "paths", "takes")
 
-    def __init__(self, manifest_uri: str, paths: Sequence[str], takes: Sequence[Take] = ()) -> None:
+    def __init__(
+        self, manifest_uri: str, paths: Sequence[str], takes: Sequence[Take] = (), network: Network = DIRECT
+    ) -> None:
         self.manifest_uri = manifest_uri
+        self.network = network
         self.paths = paths
         self.takes = takes
 
@@ -44,7 +48,7 @@ async def probe_stills(stills: Stills, cache_key: str) -> dict[str, list[str | i
     """What each still is (its attributes in order) or why it cannot be used, by path; remembered by content."""
     found: dict[str, list[str | int] | str] = {}
     for path in stills.paths:
-        still = await asyncio.to_thread(intake.probe_still, stills.manifest_uri, path)
+        still = await asyncio.to_thread(intake.probe_still, stills.manifest_uri, path, stills.network)
         found[path] = (
             still
             if isinstance(still, str)
@@ -85,7 +89,7 @@ async def upload_stills(stills: Stills, client: WaveSpeedClient, memory: UploadM
         if still in known:
             return still, known[still]
         async with gate:
-            url = await intake.upload_still(client, stills.manifest_uri, take)
+            url = await intake.upload_still(client, stills.manifest_uri, take, stills.network)
         await memory.remember(still, url)
         return still, url
 

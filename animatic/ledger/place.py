@@ -9,9 +9,9 @@ import os
 import re
 from pathlib import Path
 
+from animatic.durability import sync, sync_folder
 from animatic.errors import LedgerRestoredError, LedgerUnusableError, SettingsError
 from animatic.ledger.liveness import runs_folder
-from animatic.ledger.receipts import sync_folder
 
 _ID_FILE = "ledger-id"
 _INTENTS_FILE = "ledger-intents"
@@ -91,7 +91,7 @@ def remember(ledger: Path, ledger_id: str) -> None:
     with open(partial, "w", encoding="ascii", opener=_for_the_owner) as file:
         file.write(ledger_id)
         file.flush()
-        os.fsync(file.fileno())
+        sync(file.fileno())
     partial.replace(folder / _ID_FILE)
     sync_folder(folder)
     sync_folder(folder.parent)

@@ -19,6 +19,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from animatic.durability import sync, sync_data, sync_folder
 from animatic.errors import LedgerUnusableError
 from animatic.ledger.clerk import Answer, Clerk
 
@@ -27,7 +28,6 @@ SLOT_BYTES = 16_384
 """Room for a reply of the API's usual kilobyte, and for one that repeats the longest prompt in JSON's escapes."""
 
 _MAGIC = b"animatic"
-_sync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
 _HEADER = struct.Struct("<8sII")
 
 
@@ -81,7 +81,7 @@ class Receipts:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             allocate(self._file, 0, slots * SLOT_BYTES)
-            os.fsync(self._file)
+            sync(self._file)
             sync_folder(path.parent)
         except OSError:
             os.close(self._file)
@@ -114,7 +114,7 @@ class Receipts:
         """Put records into their slots, synced; None or an OSError for each."""
         answers = [self._put(number, record) for number, record in records]
         try:
-            _sync(self._file)
+            sync_data(self._file)
         except OSError as error:
             return [Answer(error=error)] * len(answers)
         return answers
@@ -165,12 +165,3 @@ def _records(data: bytes) -> Iterator[Receipt]:
         head, _, body = payload.partition(b"\n")
         known = json.loads(head)
         yield Receipt(known["attempt_id"], known["nonce"], known["http"], body)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

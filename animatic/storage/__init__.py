@@ -3,6 +3,8 @@
 Locations come from operators and are judged by `locations`; paths of stills come from cells, and are judged again by
 the manifest's own rule before anything is opened. Everything that goes wrong is a LocationError that says what was
 found, what is allowed and what to do; no error of a file system or of its client gets out.
+
+What reads takes a `network`: by which proxy, and trusting whom, a page on the web is reached.
 """
 
 import hashlib
@@ -16,6 +18,7 @@ from typing import BinaryIO
 from animatic.errors import LocationError
 from animatic.manifest.faults import escaped, quoted
 from animatic.manifest.images import ALLOWED, MAX_STILL_BYTES, relative_path
+from animatic.network import DIRECT, Network
 from animatic.spool import nameless_file, no_room
 from animatic.storage import disk, remote
 from animatic.storage.locations import Location, absolute_uri, folder_of, locate, name_of, stem_of
@@ -37,22 +40,25 @@ __all__ = [
 ]
 
 
-def read_bytes(uri: str, *, max_bytes: int) -> bytes:
+def read_bytes(uri: str, *, max_bytes: int, network: Network = DIRECT) -> bytes:
     """The whole file. Raises LocationError if it is not there, not readable, or larger than `max_bytes`."""
     location = locate(uri)
     with _told(location, "read"):
-        data = disk.read_file(location.path, max_bytes) if location.is_local else remote.read(location, max_bytes)
+        if location.is_local:
+            data = disk.read_file(location.path, max_bytes)
+        else:
+            data = remote.read(location, max_bytes, network)
     return _within(data, max_bytes, location.shown)
 
 
 @contextmanager
-def open_copy(uri: str, *, max_bytes: int) -> Generator[BinaryIO]:
+def open_copy(uri: str, *, max_bytes: int, network: Network = DIRECT) -> Generator[BinaryIO]:
     """The file as it was at one time, in a nameless file of our own; no more than a MiB of it is ever in memory.
 
     Raises LocationError as `read_bytes` does, and where there is no room for the copy.
     """
     with nameless_file() as copy:
-        for chunk in _chunks(uri, max_bytes):
+        for chunk in _chunks(uri, max_bytes, network):
             try:
                 copy.write(chunk)
             except OSError as error:
@@ -61,17 +67,17 @@ def open_copy(uri: str, *, max_bytes: int) -> Generator[BinaryIO]:
         yield copy
 
 
-def sha256_of(uri: str, *, max_bytes: int) -> str:
+def sha256_of(uri: str, *, max_bytes: int, network: Network = DIRECT) -> str:
     """What identifies the bytes of a file, in hex. Raises LocationError as `read_bytes` does."""
     digest = hashlib.sha256()
-    for chunk in _chunks(uri, max_bytes):
+    for chunk in _chunks(uri, max_bytes, network):
         digest.update(chunk)
     return digest.hexdigest()
 
 
-def _chunks(uri: str, max_bytes: int) -> Generator[bytes]:
+def _chunks(uri: str, max_bytes: int, network: Network) -> Generator[bytes]:
     location = locate(uri)
-    chunks = disk.chunks(location.path) if location.is_local else remote.chunks(location)
+    chunks = disk.chunks(location.path) if location.is_local else remote.chunks(location, network)
     left = max_bytes
     while True:
         with _told(location, "read"):
@@ -84,7 +90,7 @@ def _chunks(uri: str, max_bytes: int) -> Generator[bytes]:
         yield chunk
 
 
-def read_still(manifest_uri: str, path: str, *, max_bytes: int = MAX_STILL_BYTES) -> bytes:
+def read_still(manifest_uri: str, path: str, *, max_bytes: int = MAX_STILL_BYTES, network: Network = DIRECT) -> bytes:
     """The bytes of the still that a manifest names by the relative `path`, from the manifest's own folder.
 
     Raises LocationError as `read_bytes` does, and for a path or a link that leads anywhere else.
@@ -98,7 +104,7 @@ def read_still(manifest_uri: str, path: str, *, max_bytes: int = MAX_STILL_BYTES
         if manifest.is_local:
             data = disk.read_below(manifest.folder, checked, max_bytes)
         else:
-            data = remote.read(still, max_bytes)
+            data = remote.read(still, max_bytes, network)
     return _within(data, max_bytes, still.shown)
 
 

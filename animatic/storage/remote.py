@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import aiohttp
 
+from animatic.network import DIRECT, Network
 from animatic.public_web import open_session
 from animatic.storage.locations import Location
 
@@ -22,15 +23,15 @@ class _Readable(Protocol):
     def read(self, length: int) -> bytes: ...
 
 
-def read(location: Location, max_bytes: int) -> bytes:
+def read(location: Location, max_bytes: int, network: Network) -> bytes:
     """The bytes, at most `max_bytes` and one more. Raises what the file system raises."""
-    with _open(location) as file:
+    with _open(location, network) as file:
         return _read_up_to(cast("_Readable", file), max_bytes + 1)
 
 
-def chunks(location: Location) -> Generator[bytes]:
+def chunks(location: Location, network: Network) -> Generator[bytes]:
     """The bytes, some MiB at a time. Raises what the file system raises."""
-    with _open(location) as file:
+    with _open(location, network) as file:
         while chunk := cast("_Readable", file).read(_CHUNK_BYTES):
             yield chunk
 
@@ -74,23 +75,23 @@ def below(folder: str, relative_path: str, *, is_web: bool) -> str:
     return f"{folder}/{quote(relative_path) if is_web else relative_path}"
 
 
-def _open(location: Location) -> Any:
-    system, path = _open_system(location)
+def _open(location: Location, network: Network) -> Any:
+    system, path = _open_system(location, network)
     # A web page is streamed in one request; asking for its size first would be another, and may not be answered.
     options: dict[str, Any] = {"block_size": 0, "size": 1} if location.is_web else {}
     return system.open(path, "rb", **options)
 
 
-def _open_system(location: Location) -> tuple[Any, str]:
+def _open_system(location: Location, network: Network = DIRECT) -> tuple[Any, str]:
     from fsspec.core import url_to_fs  # noqa: PLC0415 - files on disk need none of it
 
     parts = urlsplit(location.path)
-    options = {"get_client": _client_for(f"{parts.scheme}://{parts.netloc}")} if location.is_web else {}
+    options = {"get_client": _client_for(f"{parts.scheme}://{parts.netloc}", network)} if location.is_web else {}
     return url_to_fs(location.path, **options)
 
 
 @functools.cache
-def _client_for(origin: str) -> Callable[..., Awaitable[aiohttp.ClientSession]]:
+def _client_for(origin: str, network: Network) -> Callable[..., Awaitable[aiohttp.ClientSession]]:
     """How a web page's file system gets its session: the operator's own origin may be private, others may not.
 
     Cached, for fsspec keeps one file system for equal options.
@@ -98,7 +99,7 @@ def _client_for(origin: str) -> Callable[..., Awaitable[aiohttp.ClientSession]]:
 
     async def get_client(**options: Any) -> aiohttp.ClientSession:
         options.pop("loop", None)
-        return open_session(origin, **options)
+        return open_session(origin, network=network, **options)
 
     return get_client
 

@@ -30,12 +30,11 @@ from animatic.errors import (
     TryLaterError,
 )
 from animatic.money import believed, quoted_price
+from animatic.network import DIRECT, PROXY_ADVICE, PROXY_REFUSAL, Network
 from animatic.wavespeed.endings import (
     ACCOUNT_ADVICE,
     ACCOUNT_REFUSALS,
     BUSY,
-    PROXY_ADVICE,
-    PROXY_REFUSAL,
     Answer,
     Ended,
     classify,
@@ -82,7 +81,7 @@ class WaveSpeedClient:
         submit_deadline_s: from the first byte to the last of a submission's answer.
         read_deadline_s: the same for a reading call.
         clock: what keeps the API's time between its answers.
-        proxy: URL of the proxy to go through.
+        network: proxies and authorities.
         most_connections: at once, for submissions and for reading calls each.
     """
 
@@ -95,7 +94,7 @@ class WaveSpeedClient:
         submit_deadline_s: float = SUBMIT_DEADLINE_S,
         read_deadline_s: float = READ_DEADLINE_S,
         clock: ServerClock | None = None,
-        proxy: str | None = None,
+        network: Network = DIRECT,
         most_connections: int = MOST_CONNECTIONS,
     ) -> None:
         self._base = base_url.rstrip("/")
@@ -107,7 +106,7 @@ class WaveSpeedClient:
         identity = identity_headers(f"animatic/{version('animatic')}")
         self._headers = httpx.Headers({**identity, "Authorization": f"Bearer {key}"})
         self._url_of = functools.lru_cache(maxsize=64)(lambda path: httpx.URL(self._base + path))
-        opened = functools.partial(AiohttpTransport, most_connections=most_connections, proxy=proxy)
+        opened = functools.partial(AiohttpTransport, most_connections=most_connections, network=network)
         self._submitting = transport or opened(fresh_connections=True)
         self._reading = transport or opened(fresh_connections=False)
 

@@ -29,13 +29,13 @@ from typing import Any, cast
 
 from pydantic_core import from_json
 
+from animatic.network import PROXY_ADVICE, PROXY_REFUSAL
 from animatic.takes import PREDICTION_ID, State
 from animatic.wavespeed.wire import MAX_MODEL_CHARS, Envelope, is_prediction, moment_of, read_envelope
 
 ACCOUNT_REFUSALS = frozenset({401, 402, 403})
 AMBIGUOUS = frozenset({408, 409, 425, 499})
 BUSY = 429
-PROXY_REFUSAL = 407
 
 _ID = re.compile(PREDICTION_ID)
 _MAX_STATUS_CHARS = 64
@@ -207,7 +207,6 @@ def _prediction_in(body: bytes) -> dict[str, Any]:
 
 
 ACCOUNT_ADVICE = "Check WAVESPEED_API_KEY, its role and the account's balance."
-PROXY_ADVICE = "Check HTTPS_PROXY and HTTP_PROXY: a proxy on the way wants to know who asks, or does not connect."
 
 
 def _said(read: _Read, ending: Ending) -> str:  # noqa: PLR0911 - one return an ending

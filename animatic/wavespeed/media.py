@@ -14,8 +14,10 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from animatic.addresses import refusal_of
+from animatic.durability import sync
 from animatic.errors import ApiUnavailableError
-from animatic.public_web import NotPublicError, open_session
+from animatic.network import DIRECT, Network
+from animatic.public_web import WebError, open_session
 from animatic.wavespeed.transport import CONNECT_TIMEOUT_S, identity_headers
 
 CLIP_DEADLINE_S = 120.0
@@ -28,6 +30,7 @@ class ClipDownloader:
 
     Args:
         origin: scheme, host and port that may be fetched from though they are private; empty for none.
+        network: proxies and authorities.
         resolver: in place of the system's.
         deadline_s: for one clip as a whole.
         max_bytes: of one clip.
@@ -37,17 +40,19 @@ class ClipDownloader:
         self,
         origin: str = "",
         *,
+        network: Network = DIRECT,
         resolver: AbstractResolver | None = None,
         deadline_s: float = CLIP_DEADLINE_S,
         max_bytes: int = MAX_CLIP_BYTES,
     ) -> None:
-        self._origin, self._resolver = origin, resolver
+        self._origin, self._network, self._resolver = origin, network, resolver
         self._deadline_s, self._max_bytes = deadline_s, max_bytes
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._session = open_session(
             self._origin,
+            network=self._network,
             resolver=self._resolver,
             headers=identity_headers("animatic"),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
@@ -72,7 +77,7 @@ class ClipDownloader:
             async with asyncio.timeout(self._deadline_s):
                 size_bytes = await self._stream(url, partial, path.name)
             partial.replace(path)
-        except NotPublicError as error:
+        except WebError as error:
             raise ApiUnavailableError(f"clip {path.name}: not downloaded: {error}") from None
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise ApiUnavailableError(f"clip {path.name}: not downloaded ({type(error).__name__})") from None
@@ -96,7 +101,7 @@ class ClipDownloader:
                         raise ApiUnavailableError(f"clip {name}: larger than {self._max_bytes:,} bytes")
                     file.write(chunk)
                 file.flush()
-                os.fsync(file.fileno())
+                sync(file.fileno())
             if not size_bytes:
                 raise ApiUnavailableError(f"clip {name}: nothing came")
         return size_bytes

@@ -6,9 +6,7 @@ gives "server disconnected" out as a connect time-out, as if nothing had been se
 """
 
 import asyncio
-import functools
 import math
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -17,11 +15,15 @@ from typing import Any, cast
 import aiohttp
 import httpx
 import yarl
+from aiohttp.client_proto import ResponseHandler
 from multidict import CIMultiDict
 
+from animatic.certificates import TRUST_ADVICE, tls_context
 from animatic.errors import ApiUnreachableError, ProxyRefusedError, SubmissionUnknownError
+from animatic.network import DIRECT, PROXY_ADVICE, Network
 
 CONNECT_TIMEOUT_S = 10.0
+CONNECTED_WITHIN_S = 25.0
 LONGEST_RETRY_AFTER_S = 120.0
 
 
@@ -53,12 +55,6 @@ class Reply:
         return min(max(asked_s, 1.0), LONGEST_RETRY_AFTER_S)
 
 
-@functools.cache
-def tls_context() -> ssl.SSLContext:
-    """How certificates are checked, the same for all connections: reading the authorities takes 25 ms."""
-    return httpx.create_ssl_context(trust_env=False)
-
-
 class AiohttpTransport(httpx.AsyncBaseTransport):
     """A transport without cookies, redirects, or anything from the environment.
 
@@ -66,24 +62,35 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         fresh_connections: open one for each request. A reused one that the server has just closed fails in a way that
             can't be told from a lost reply.
         most_connections: at once; more requests wait.
-        proxy: URL of the proxy to go through.
+        connected_within_s: bound on a connection as a whole.
+        network: proxies and authorities. A request carries the key: only an https URL goes to a proxy, by CONNECT.
     """
 
-    def __init__(self, *, fresh_connections: bool, most_connections: int, proxy: str | None = None) -> None:
-        self._fresh, self._most, self._proxy = fresh_connections, most_connections, proxy
+    def __init__(
+        self,
+        *,
+        fresh_connections: bool,
+        most_connections: int,
+        connected_within_s: float = CONNECTED_WITHIN_S,
+        network: Network = DIRECT,
+    ) -> None:
+        self._connected_within_s = connected_within_s
+        self._fresh, self._most, self._network = fresh_connections, most_connections, network
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request whose body is in memory. Raises aiohttp's own exceptions, and OSError."""
         session = self._session or self._open()
         url, headers = request.extensions.get(_AS_AIOHTTP) or _as_aiohttp(request)
+        proxy = self._network.proxy_for(str(url)) if url.scheme == "https" else None
         response = await session.request(
             request.method,
             url,
             headers=headers,
             data=request.content or None,
             allow_redirects=False,
-            proxy=self._proxy,
+            proxy=proxy and proxy.url,
+            proxy_headers=proxy and proxy.headers,
         )
         return httpx.Response(
             response.status, stream=_Body(response), request=request, extensions={_RAW_HEADERS: response.raw_headers}
@@ -92,7 +99,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     def _open(self) -> aiohttp.ClientSession:
         """Inside the event loop, which a session belongs to."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._most, force_close=self._fresh, ssl=tls_context()),
+            connector=_Connector(
+                self._connected_within_s, limit=self._most, force_close=self._fresh, ssl=tls_context(self._network)
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
             auto_decompress=False,
@@ -107,6 +116,36 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Makes connections; whatever goes wrong until one is made is known not to have sent anything.
+
+    That includes a proxy that hangs, hangs up or answers nonsense: it has seen a host and a port, and no request.
+
+    Args:
+        within_s: for a connection as a whole: to a proxy, through it, and TLS.
+        options: as for `aiohttp.TCPConnector`.
+    """
+
+    def __init__(self, within_s: float, **options: Any) -> None:
+        super().__init__(**options)
+        self._within_s = within_s
+
+    async def _create_connection(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: Any,
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's
+    ) -> ResponseHandler:
+        try:
+            async with asyncio.timeout(self._within_s):
+                return await super()._create_connection(req, traces, timeout)
+        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, TimeoutError):
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            broken = OSError(None, f"{type(error).__name__} while connecting")
+            raise aiohttp.ClientConnectorError(req.connection_key, broken) from None
 
 
 _AS_AIOHTTP = "animatic.as_aiohttp"
@@ -174,6 +213,10 @@ def _broken(
     refusal = _cause(error)
     if isinstance(refusal, aiohttp.ClientHttpProxyError):
         return ProxyRefusedError(f"{what}: a proxy refused to connect to {request.url.host} (HTTP {refusal.status})")
+    if isinstance(refusal, aiohttp.ClientProxyConnectionError):
+        return ApiUnreachableError(f"{what}: cannot connect to the proxy ({why}). {PROXY_ADVICE}")
+    if isinstance(refusal, aiohttp.ClientConnectorCertificateError):
+        return ApiUnreachableError(f"{what}: the certificate of {refusal.host} is not trusted. {TRUST_ADVICE}")
     if _never_left(error):
         return ApiUnreachableError(f"{what}: cannot connect to {request.url.host} ({why})")
     return SubmissionUnknownError(f"{what}: the connection broke before the answer ({why})")

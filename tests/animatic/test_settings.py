@@ -6,6 +6,7 @@ import traceback
 from datetime import date
 from pathlib import Path
 
+import certifi
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -322,6 +323,7 @@ def test_settings_do_not_change_once_read() -> None:
         ({"HTTPS_PROXY": "http://proxy.example:3128"}, "http://proxy.example:3128"),
         ({"https_proxy": "proxy.example:3128"}, "http://proxy.example:3128"),
         ({"https_proxy": "http://small:1", "HTTPS_PROXY": "http://large:1"}, "http://small:1"),
+        ({"HTTP_PROXY": "http://proxy:1"}, None),
         ({"ALL_PROXY": "http://all:1"}, "http://all:1"),
         ({"ALL_PROXY": "http://all:1", "HTTPS_PROXY": "http://one:1"}, "http://one:1"),
         ({"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "wavespeed.ai"}, None),
@@ -334,7 +336,9 @@ def test_settings_do_not_change_once_read() -> None:
 def test_the_proxy_of_the_environment_leads_to_the_api_but_never_to_loopback(
     more: dict[str, str], proxy: str | None
 ) -> None:
-    assert Settings.from_environment(more).proxy_url == proxy
+    settings = Settings.from_environment(more)
+    found = settings.network.proxy_for(settings.base_url)
+    assert (found and found.url) == proxy
 
 
 @pytest.mark.parametrize("url", ["socks5://user:secret@proxy:1080", "http://user:secret@proxy:0", "http://[secret"])
@@ -345,4 +349,30 @@ def test_a_proxy_that_cannot_be_used_is_refused_by_name_and_its_password_not_sho
 
 
 def test_a_proxys_password_is_not_shown_by_the_settings() -> None:
-    assert "secret" not in repr(Settings.from_environment({"HTTPS_PROXY": "http://user:secret@proxy:1"}))
+    settings = Settings.from_environment({"HTTPS_PROXY": "http://user:secret@proxy:1"})
+    for text in (repr(settings), str(settings.model_dump()), settings.model_dump_json()):
+        assert "secret" not in text
+        assert "dXNlcjpzZWNyZXQ" not in text, "its header"
+
+
+def test_certificates_that_are_not_there_are_refused_by_name_and_value(tmp_path: Path) -> None:
+    empty, folder = tmp_path / "empty.pem", tmp_path / "folder"
+    empty.write_text("nothing")
+    folder.mkdir()
+    for variable, value, fault in [
+        ("SSL_CERT_FILE", tmp_path / "none.pem", "there is no such file"),
+        ("SSL_CERT_FILE", folder, "it is no file"),
+        ("SSL_CERT_FILE", empty, "it holds no certificate"),
+        ("SSL_CERT_DIR", tmp_path / "none", "there is no such folder"),
+    ]:
+        with pytest.raises(SettingsError, match=f"^{variable}: ") as caught:
+            Settings.from_environment({variable: str(value)})
+        assert str(value) in str(caught.value)
+        assert fault in str(caught.value)
+        assert "unset it" in str(caught.value)
+
+
+def test_a_certificate_file_is_read_before_a_folder_as_with_httpx(tmp_path: Path) -> None:
+    environ = {"SSL_CERT_FILE": certifi.where(), "SSL_CERT_DIR": str(tmp_path / "none")}
+    assert Settings.from_environment(environ).network.ca_file == certifi.where()
+    assert Settings.from_environment({"SSL_CERT_FILE": "", "SSL_CERT_DIR": str(tmp_path)}).network.ca_file == ""

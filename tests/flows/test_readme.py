@@ -29,6 +29,8 @@ pytestmark = pytest.mark.sandbox
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 180.0
+STAMPS = (".ready", ".dev", ".bench")
+"""What says that a lock is installed, in the order in which they depend on each other."""
 
 ENDS_WITH = {
     "animatic run manifests/demo.csv": 3,  # one of its shots is meant to fail
@@ -148,9 +150,10 @@ def _make_venv(folder: Path) -> None:
     """What the first `make` makes, with the packages of the tests' own; it is ready, so nothing is installed."""
     folder.mkdir()
     for part in Path(sys.prefix).iterdir():
-        if part.name != ".ready":
+        if part.name not in STAMPS:
             (folder / part.name).symlink_to(part)
-    (folder / ".ready").touch()
+    for stamp in STAMPS:
+        (folder / stamp).touch()
 
 
 @pytest.fixture
@@ -159,9 +162,9 @@ def terminal(tmp_path: Path, serve_sandbox: Any, tools: Any) -> Iterator[Termina
     clone, home = tmp_path / "animatic", tmp_path / "home"
     home.mkdir()
     clone.mkdir()
-    for name in ("Makefile", "README.md", "pyproject.toml", "requirements.lock"):
+    for name in ("Makefile", "README.md", "pyproject.toml", *(lock.name for lock in ROOT.glob("requirements*.lock"))):
         shutil.copy2(ROOT / name, clone / name)
-    for name in ("manifests", "deployments", "flows", "tasks", "animatic"):
+    for name in ("tools", "manifests", "deployments", "flows", "tasks", "animatic"):
         shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
     _make_venv(clone / ".venv")
     served = serve_sandbox("--inference-s", "0.3", folder=tmp_path / "wavespeed")

@@ -26,7 +26,8 @@ from types import CodeType, FrameType
 from typing import Any
 
 import animatic
-from animatic.wavespeed.transport import tls_context
+from animatic.certificates import tls_context
+from animatic.network import DIRECT
 from torture.acts import ACTS, Act
 from torture.canary import search
 from torture.part import Part
@@ -189,7 +190,7 @@ def recover_and_judge(place: Place, sandbox: Served, tag: str, point: Point, par
 
 def _kill_some(points: Sequence[Point], folder: Path) -> Part:
     part = Part("lines")
-    tls_context()  # every child has it then, and what the first run below has compiled
+    tls_context(DIRECT)  # every child has it then, and what the first run below has compiled
     with served(folder / "sandbox") as sandbox:
         first = next(iter(ACTS.values()))
         asyncio.run(run_subject(_set_up(first, folder / "warm", sandbox.url, "warm"), sandbox.url, "warm"))

@@ -25,9 +25,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from animatic.certificates import tls_context
+from animatic.network import DIRECT
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.server import serve
-from animatic.wavespeed.transport import tls_context
 from torture.canary import KEY, search
 from torture.part import Part
 from torture.studio import fast_folder, in_child, judge, served, witness_of
@@ -278,7 +279,7 @@ def _prompt(line: str) -> bytes:
 def _check_some(job: tuple[list[tuple[int, int]], Path, Path, list[Step], str]) -> Part:
     points, original, folder, steps, witness = job
     part = Part("power")
-    tls_context()
+    tls_context(DIRECT)
     for number, (moment, seed) in enumerate(points):
         _check(steps, moment, seed, Place(original), witness, folder / str(number), part)
     return part

@@ -29,7 +29,16 @@ def dump(path: Path) -> list[str]:
         return list(other.iterdump())
 
 
-@pytest.mark.parametrize(("pragma", "value"), [("journal_mode", "delete"), ("synchronous", 3), ("foreign_keys", 1)])
+@pytest.mark.parametrize(
+    ("pragma", "value"),
+    [
+        ("journal_mode", "delete"),
+        ("synchronous", 3),
+        ("fullfsync", 1),
+        ("checkpoint_fullfsync", 1),
+        ("foreign_keys", 1),
+    ],
+)
 def test_a_commit_survives_a_power_cut_on_every_connection(path: Path, pragma: str, value: object) -> None:
     engine = opened(path)
     with engine.connect(), engine.connect():

@@ -1,0 +1,115 @@
+"""Install a lock into the virtual environment that runs this, with uv where that works, else with pip. No dependencies.
+
+uv takes seconds where pip takes minutes; pip is what everybody has configured. So uv comes by pip, is given what pip is
+told about indexes, and is never needed: where it fails, pip does the same again.
+
+    python tools/environment.py install requirements.lock [--editable .]
+    python tools/environment.py uv pip compile ...
+"""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+UV_LOCK = "requirements-uv.lock"
+
+_PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+_UV = (str(Path(sys.executable).with_name("uv")),)
+_LOCKED = ("--quiet", "--require-hashes", "--no-deps", "--only-binary", ":all:")
+
+_OWN = ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX")
+"""Where one of these is set, uv is configured already."""
+
+
+def pips_options(listed: str) -> dict[str, str]:
+    """Return what `pip config list` says for `pip install`: an option of the command goes before a global one."""
+    found: dict[str, dict[str, str]] = {}
+    for line in listed.splitlines():
+        match = re.match(r"(global|install|:env:)\.([\w-]+)=(.*)", line)
+        if match:
+            found.setdefault(match[1], {})[match[2]] = " ".join(str(ast.literal_eval(match[3])).split())
+    return found.get("global", {}) | found.get("install", {}) | found.get(":env:", {})
+
+
+def uv_environment(pip: Mapping[str, str], environ: Mapping[str, str], *, is_lock: bool = False) -> dict[str, str]:
+    """What uv must be told so that it finds what pip finds.
+
+    With hashes it makes no difference which index a file comes from, so all of them are asked. A lock is resolved from
+    the main index alone: others may hold some files of a release, and the hashes of the others would be missing.
+    """
+    told: dict[str, str] = {}
+    if not any(environ.get(name) for name in _OWN):
+        told["UV_DEFAULT_INDEX"] = pip.get("index-url", "")
+        if not is_lock:
+            told["UV_INDEX"] = pip.get("extra-index-url", "")
+            told["UV_FIND_LINKS"] = " ".join(_that_are_there(pip.get("find-links", "").split()))
+            told["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+            told["UV_NO_INDEX"] = "1" if pip.get("no-index", "").lower() in {"1", "true", "yes", "on"} else ""
+    told["UV_INSECURE_HOST"] = pip.get("trusted-host", "")
+    told["SSL_CERT_FILE"] = pip.get("cert", "")
+    told["HTTPS_PROXY"] = told["HTTP_PROXY"] = pip.get("proxy", "")
+    told["UV_HTTP_TIMEOUT"] = pip.get("default-timeout", pip.get("timeout", ""))
+    return {name: value for name, value in told.items() if value and not _is_set(name, environ)}
+
+
+def _is_set(name: str, environ: Mapping[str, str]) -> bool:
+    return bool(environ.get(name) or environ.get(name.lower()))
+
+
+def _that_are_there(places: Iterable[str]) -> list[str]:
+    """Without folders that are not there: pip warns of them, uv ends."""
+    return [place for place in places if "://" in place or Path(place).exists()]
+
+
+def install(lock: str, *more: str) -> int:
+    """Install a lock, and what `more` names in place; the exit code."""
+    try:
+        _ensure_uv()
+        environment = _uv_environment()
+        _run(
+            [*_UV, "pip", "install", "--python", sys.executable, "--compile-bytecode", *_LOCKED, "-r", lock],
+            environment,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        print("uv could not install it; pip does", file=sys.stderr)
+        ended = subprocess.run([*_PIP, "install", *_LOCKED, "-r", lock], check=False)
+        if ended.returncode:
+            return ended.returncode
+    if not more:
+        return 0
+    options = ("--quiet", "--no-deps", "--no-build-isolation")
+    return subprocess.run([*_PIP, "install", *options, *more], check=False).returncode
+
+
+def run_uv(*arguments: str) -> int:
+    """Run uv as the lock has it, for resolving; the exit code."""
+    _ensure_uv()
+    return subprocess.run(
+        [*_UV, *arguments], env={**os.environ, **_uv_environment(is_lock=True)}, check=False
+    ).returncode
+
+
+def _ensure_uv() -> None:
+    """Have the uv that the lock names."""
+    wanted = re.search(r"^uv==(\S+)", Path(UV_LOCK).read_text(encoding="utf-8"), re.MULTILINE)
+    there = Path(sys.prefix).glob("lib/python*/site-packages/uv-*.dist-info")
+    if wanted is None or f"uv-{wanted[1]}.dist-info" not in {each.name for each in there}:
+        _run([*_PIP, "install", *_LOCKED, "-r", UV_LOCK], {})
+
+
+def _uv_environment(*, is_lock: bool = False) -> dict[str, str]:
+    listed = subprocess.run([*_PIP, "config", "list"], capture_output=True, text=True, check=True)
+    return uv_environment(pips_options(listed.stdout), os.environ, is_lock=is_lock)
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str]) -> None:
+    subprocess.run(command, env={**os.environ, **environment}, check=True)
+
+
+if __name__ == "__main__":
+    deed, *arguments = sys.argv[1:]
+    sys.exit({"install": install, "uv": run_uv}[deed](*arguments))
