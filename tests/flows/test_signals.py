@@ -65,7 +65,7 @@ RUNS = ("hangup", "same-wish", "hurry", "nohup")
 SHOTS = 4
 
 
-class Door:
+class Replies:
     """Holds the replies to each run's second submission back until its event is set."""
 
     def __init__(self, upstream: str) -> None:
@@ -87,23 +87,23 @@ class Door:
 def runs(
     tmp_path_factory: pytest.TempPathFactory, sandbox: Any, prefect_server: Any, tools: Any
 ) -> Iterator[dict[str, Waiting]]:
-    folder, door, found = tmp_path_factory.mktemp("signals"), Door(sandbox.url), dict[str, Waiting]()
+    folder, replies, found = tmp_path_factory.mktemp("signals"), Replies(sandbox.url), dict[str, Waiting]()
     with ExitStack() as stack:
-        liar = stack.enter_context(lying(sandbox.url, door.change))
-        for event in door.let_go.values():
+        liar = stack.enter_context(lying(sandbox.url, replies.change))
+        for event in replies.let_go.values():
             stack.callback(event.set)
         started = {name: _started(folder / name, name, liar.url, prefect_server, tools) for name in RUNS}
         for _, process in started.values():
             stack.callback(tools.kill_group, process)
         for name, (place, process) in started.items():
-            tools.wait_until(lambda n=name, p=process: n in door.accepted_at or p.poll() is not None, 60)
+            tools.wait_until(lambda n=name, p=process: n in replies.accepted_at or p.poll() is not None, 60)
             assert process.poll() is None, process.communicate()
             found[name] = Waiting(
                 place,
                 process,
                 name,
-                door.let_go[name],
-                door.accepted_at[name],
+                replies.let_go[name],
+                replies.accepted_at[name],
                 tools.read_rows,
                 functools.partial(sandbox.submitted, f"<signals {name}>"),
             )

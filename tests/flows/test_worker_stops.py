@@ -290,9 +290,7 @@ def _final(installation: Installation, run: str) -> tuple[str, str] | None:
     return state if state[0] in FINAL else None
 
 
-def test_a_run_goes_on_to_its_end_when_its_worker_and_its_console_are_gone(
-    installation: Installation, suspended: Suspended
-) -> None:
+def test_a_run_outlives_its_worker_and_its_console(installation: Installation, suspended: Suspended) -> None:
     tools = installation.tools
     tools.wait_until(lambda: _final(installation, suspended.resumed), 120)
     installation.gate.closed.add("orphaned")
