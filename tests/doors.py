@@ -25,8 +25,8 @@ class Door:
         self.url = f"http://127.0.0.1:{self._port}{parts.path}"
         self.connections = 0
         """Number of connections so far."""
-        self.passes: int | None = None
-        """Number of connections after which it blocks by itself, if any."""
+        self._passes: int | None = None
+        self._then: int | None = None
         self._status: int | None = None
         self._is_blocked = False
         self._server: asyncio.Server | None = None
@@ -55,6 +55,10 @@ class Door:
     def answer(self, status: int) -> None:
         """Answer every request with this status, and cut the connections that are there."""
         self._do(self._set(status, is_blocked=False))
+
+    def let_pass(self, connections: int, then: int | None) -> None:
+        """Pass so many connections on in all, then answer with this status, or block where it is None."""
+        self._passes, self._then = connections, then
 
     def end(self) -> None:
         """Close, and end the thread."""
@@ -97,8 +101,8 @@ class Door:
 
     async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        if self.passes is not None and self.connections > self.passes:
-            self._is_blocked = True
+        if self._passes is not None and self.connections > self._passes:
+            self._status, self._is_blocked = self._then, self._then is None
         task = asyncio.current_task()
         assert task is not None
         self._links[task] = writer
