@@ -9,6 +9,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from animatic.errors import AnimaticError, SettingsError
 from animatic.home import prefect_home
@@ -46,6 +47,7 @@ def prefect_api(
     only the place of its home may be said. With `settings` it is a server that lasts, set up by its operator too.
     """
     if os.environ.get("PREFECT_API_URL"):
+        _take_password_out_of_url()
         yield None
         return
     before = {name: value for name, value in os.environ.items() if name.startswith("PREFECT_")}
@@ -66,6 +68,14 @@ def prefect_api(
             yield server
         finally:
             _replace_prefect_variables(before)
+
+
+def _take_password_out_of_url() -> None:
+    """Hand a password in `PREFECT_API_URL` on as `PREFECT_API_AUTH_STRING`: Prefect logs the URL of every run."""
+    found = re.match(r"(https?://)([^/?#@]*:[^/?#@]*)@(.*)", os.environ["PREFECT_API_URL"], re.DOTALL)
+    if found is not None:
+        os.environ["PREFECT_API_URL"] = found[1] + found[3]
+        os.environ.setdefault("PREFECT_API_AUTH_STRING", unquote(found[2]))
 
 
 def _of_one_run() -> dict[str, str]:
@@ -127,13 +137,13 @@ def run_flow(session: Session, parameters: dict[str, Any], console: PlainConsole
         )
     if isinstance(problem, AnimaticError):
         raise problem
-    said = one_line_of(problem) if problem is not None else end.message or "it has no state"
+    said = one_line_of(problem) if problem is not None else one_line_of(FlowError(end.message or "it has no state"))
     raise FlowError(f"the run ended unforeseen: {said[:500]} (the whole story is in {log})")
 
 
 def one_line_of(error: BaseException) -> str:
     """Return an error in one line of bounded length."""
-    text = " ".join(str(error).split())
+    text = re.sub(r"//[^/?#\s]*@", "//***@", " ".join(str(error).split()))
     return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__
 
 

@@ -26,6 +26,9 @@ from flows.verdicts import verdict
 IS_REACHED_WITHIN_S = 60.0
 """Longest wait for a server that `PREFECT_API_URL` names, before anything is bought."""
 
+STARTS_WITHIN_S = 60.0
+"""Longest wait for the server to begin the run; nothing is bought before it has."""
+
 TELLS_WITHIN_S = 30.0
 RECORDS_WITHIN_S = 45.0
 """Longest that Prefect may hold up a run whose results are written: until it knows the end, until it has all records.
@@ -118,6 +121,8 @@ def conclude(ending: Awaitable[State[Any]], session: Session, console: PlainCons
             raise
         patience.give_up()
     end = _end_of(engine, loop)
+    if not engine.done() and session.flow_run_id is None:
+        return End(TimeoutError(f"it did not begin the run within {STARTS_WITHIN_S:.0f} s"))
     untold = None
     if session.digest is not None:
         untold = _told(loop, end, session, patience)
@@ -134,6 +139,7 @@ class _Patience:
 
     def __init__(self, session: Session, console: PlainConsole) -> None:
         self._session, self._console = session, console
+        self._starts_until = time.monotonic() + STARTS_WITHIN_S
         self._began: float | None = None
         self._is_given_up = self._is_said = False
 
@@ -141,7 +147,8 @@ class _Patience:
         """Return the seconds left; without end while the run is at work."""
         if self._began is None:
             if not self._session.is_concluded:
-                return float("inf")
+                is_begun = self._session.flow_run_id is not None
+                return float("inf") if is_begun else max(self._starts_until - time.monotonic(), 0.0)
             self._began = time.monotonic()
         server, waited_s = self._session.server, time.monotonic() - self._began
         if self._is_given_up or (server is not None and server.is_dead):

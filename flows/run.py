@@ -24,6 +24,7 @@ from animatic.errors import LocationError, NeverAgainError, ResultsUnwrittenErro
 from animatic.facts import Facts
 from animatic.ledger import liveness, planned, settling
 from animatic.ledger import operations as ledger_operations
+from animatic.ledger.bulk import nobody_is_dead
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.place import note_intents
 from animatic.ledger.receipts import Receipts
@@ -519,7 +520,9 @@ class Run:
             get_run_logger().warning("the summary could not be published: %s", error)
 
     async def _write(self, plan: Plan) -> Facts:
-        projection = Projection(plan, self.session.run_id, self.desk)
+        mine = self.session.run_id
+        is_dead = mine.__eq__ if self._hurried.is_set() else nobody_is_dead  # then its own replies will not be heard
+        projection = Projection(plan, mine, self.desk, is_dead)
         if self.session.stop_request is not None:  # then Prefect begins no task
             return self._noting(await write_results.fn(projection, self.order.results))
         self.session.task_runs += 1

@@ -59,9 +59,11 @@ def main(arguments: Sequence[str]) -> int:
         entries = read_deployments(Path(*arguments[:1]) if arguments else DEPLOYMENTS)
         os.environ |= {"PREFECT_HOME": str(own_folder(prefect_home(os.environ))), "PYTHONSAFEPATH": "1"}
         reach_loopback_directly()
-        with launch.prefect_api(f"{new_run_id()}-serve", port=UI_PORT, settings=_LASTING):
+        with launch.prefect_api(f"{new_run_id()}-serve", port=UI_PORT, settings=_LASTING) as server:
             os.environ.setdefault("DO_NOT_TRACK", "1")
-            asyncio.run(serve(entries))  # imports Prefect, which reads the server's address from the environment
+            asyncio.run(
+                serve(entries, is_ours=server is not None)
+            )  # imports Prefect, which reads the server's address from the environment
     except AnimaticError as error:
         complain(f"animatic: {error}")
         return 2
@@ -114,7 +116,7 @@ def served(entry: Mapping[str, Any]) -> "RunnerDeployment":
     )
 
 
-async def serve(entries: Sequence[Mapping[str, Any]]) -> None:
+async def serve(entries: Sequence[Mapping[str, Any]], *, is_ours: bool = False) -> None:
     """Serve until SIGINT or SIGTERM. Runs that are under way are told to stop then, and write what they have.
 
     One run more than there are deployments may be here at once: each has a limit of its own, and a run that overlaps is
@@ -132,7 +134,7 @@ async def serve(entries: Sequence[Mapping[str, Any]]) -> None:
     told = asyncio.create_task(_first_signal().wait())
     names = (f"{each.full_name} ({_when(entry)})" for each, entry in zip(deployments, entries, strict=True))
     say(f"Prefect's UI: {PREFECT_UI_URL.value()}")
-    if password := PREFECT_API_AUTH_STRING.value():
+    if is_ours and (password := PREFECT_API_AUTH_STRING.value()):
         _tell_password(str(password))
     say(f"serving until Ctrl-C: {', '.join(names)}")
     sys.stdout.flush()
@@ -154,9 +156,16 @@ def _tell_password(password: str) -> None:
         say("sign in with the password in PREFECT_SERVER_API_AUTH_STRING")
         return
     path = own_folder(data_folder(os.environ)) / "prefect-password"
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
-        file.write(f"{password}\n")
+    try:
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
+            file.write(f"{password}\n")
+    except OSError as error:
+        raise SettingsError(
+            f"{path}: the server's password cannot be kept there ({error.strerror}); make room for it, or set one in "
+            "PREFECT_SERVER_API_AUTH_STRING"
+        ) from None
     say(f'sign in with, and in other terminals: export PREFECT_API_AUTH_STRING="$(cat {path})"')
 
 
