@@ -332,7 +332,8 @@ def test_serve_has_a_server_of_its_own_and_leaves_nothing_behind(tmp_path: Path)
         ui = where.removeprefix("Prefect's UI: ")
         api = f"{ui}/api"
         assert httpx.get(f"{api}/deployments/name/animate/demo").status_code == 401
-        found = httpx.get(f"{api}/deployments/name/animate/demo", auth=tuple(sign_in.partition("=")[2].split(":")))
+        password = Path(sign_in.rpartition("$(cat ")[2].partition(")")[0]).read_text().strip()
+        found = httpx.get(f"{api}/deployments/name/animate/demo", auth=tuple(password.split(":")))
         deployment = found.json()
         assert deployment["global_concurrency_limit"]["limit"] == 1
         assert deployment["parameters"] == read_deployments(DEPLOYMENTS)[0]["parameters"]
