@@ -17,7 +17,7 @@ from torture.part import Part
 
 ROOT = Path(__file__).parents[2]
 RED = 9
-MOST_S = 60
+MOST_S = 90
 WORLD = "from torture.world import until_red; part = until_red(range(80, 480))"
 POWER = "from torture.power import run; part = run(60)"
 URLS = "from torture.urls import run; part = run()"
@@ -268,6 +268,50 @@ PLANTS = (
     Plant("what WaveSpeed accepted may be declared absent by hand",
           (("animatic/ledger/settling.py", "if State(attempt.state) is State.HELD and attempt.held_for in POLLED:", "if attempt is None:"),),
           "pytest tests/animatic/ledger/test_settling.py -k declared_absent"),
+    Plant("children import from the folder that the command was typed in",
+          (("flows/companions.py", '[sys.executable, "-P", *arguments],', "[sys.executable, *arguments],"),
+           ("flows/companions.py", "cwd=child_folder(),", "cwd=start_folder(),"),
+           ("flows/companions.py", "import json\n", "import json\nfrom animatic.start_folder import start_folder\n"),
+           ("flows/process.py", ', "PYTHONSAFEPATH": "1"}', "}")),
+          matrix("files beside the manifest that Python or Prefect would read")),
+    Plant("Prefect reads its settings in the folder that the command was typed in",
+          (("flows/process.py", "    leave(folder)\n", ""),
+           ("flows/launch.py", '        "PREFECT_LOGGING_SETTINGS_PATH": str(nowhere),\n', "")),
+          matrix("files beside the manifest that Python or Prefect would read")),
+    Plant("a Prefect server that dies spoils a run whose results are written",
+          (("flows/launch.py", "    if session.is_judged:\n        return\n", "    if session.is_judged and end.untold is None:\n        return\n"),),
+          matrix("its server is killed midway")),
+    Plant("a run does not ask Prefect whether it may go on",
+          (("flows/stop_request.py", "return state is not None and state.type in _STOPS", "return False"),),
+          matrix("the run is cancelled in Prefect midway")),
+    Plant("calls to our own servers go through the proxy",
+          (("flows/process.py", "    reach_loopback_directly()\n", ""),),
+          matrix("a proxy for everything, and no exception for loopback")),
+    Plant("connections are not fitted to the open files there may be",
+          (("flows/process.py", "return max((files - _FILES_IN_USE) // 2, 4)", "return 4_096"),),
+          matrix("few open files")),
+    Plant("SIGHUP is not handled",
+          (("flows/process.py", "return (signal.SIGINT, signal.SIGTERM) if is_ignored else (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)", "return (signal.SIGINT, signal.SIGTERM)"),),
+          matrix("the terminal is closed, and closed again")),
+    Plant("a second Ctrl-C waits for replies like the first",
+          (("flows/run.py", "            self._hurried.set()\n", ""),),
+          matrix("a second Ctrl-C while a reply hangs")),
+    Plant("the first line to a broken pipe ends the run",
+          (("flows/terminal.py", "    except OSError:  # EPIPE, or EIO of a terminal that was closed\n        print_nowhere(stream)", "    except OSError:\n        raise"),
+           ("flows/terminal.py", "        print_nowhere(self.file)  # pyright: ignore[reportArgumentType]", "        super().on_broken_pipe()")),
+          matrix("the reader of its output is gone")),
+    Plant("the shared sandbox ends with the run that started it",
+          (("animatic/sandbox/__main__.py", "        wait_until_unused(folder)\n", ""),),
+          matrix("two runs share the embedded sandbox, and the first ends first")),
+    Plant("any file may be replaced by results",
+          (("animatic/replaced.py", "        people = people_of(results, old, ())\n", "        return\n        people = people_of(results, old, ())\n"),),
+          matrix("results that are the manifest, or somebody's own file")),
+    Plant("columns that people added are dropped",
+          (("animatic/projection.py", "kept = None if old is None else await self._kept(uri, old, stack, aside)", "kept = None"),),
+          matrix("columns that people added to the results")),
+    Plant("nested text counts for nothing",
+          (("animatic/manifest/spelled.py", "    sizes = _bytes_of(cells)\n    if cells.null_count:", "    sizes = _bytes_of(cells) * 0\n    if cells.null_count:"),),
+          matrix("a small Parquet file with nested text of gigabytes")),
 )  # fmt: skip
 
 

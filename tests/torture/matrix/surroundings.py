@@ -53,6 +53,7 @@ class Command:
             "ANIMATIC_POLL_FLOOR_S": "0.1",
             "ANIMATIC_NEW_LEDGER": datetime.now(UTC).date().isoformat(),
         }
+        usual["PYTHONPATH"] = os.environ.get("PYTHONPATH")  # a planted bug is in a copy of the code
         self.environment = {name: value for name, value in (usual | more).items() if value is not None}
         self.arguments = [sys.executable, "-P", "-m", "flows.cli", *arguments]
         self.process: asyncio.subprocess.Process | None = None
@@ -252,9 +253,13 @@ async def _proxy(place: Set) -> bool:
         names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
         command = run_of(place, **dict.fromkeys(names, url))
         write_manifest(command, "one", "two")
-        code = await (await command.start()).end()
-        assert code == 0, command.said[-600:]
+        ending = asyncio.create_task((await command.start()).end())
+        while not ending.done():
+            if visits:
+                command.kill()
+            await asyncio.sleep(0.1)
         assert visits == []
+        assert await ending == 0, command.said[-600:]
         assert place.bought == {"one": 1, "two": 1}
         return True
 
