@@ -77,6 +77,16 @@ def _bare_environment(home: Path) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "DO_NOT_TRACK": "1"}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A home for what runs in this process: a container's user may have none, and a developer's is not for tests."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("HOME", str(tmp_path_factory.mktemp("own-home")))
+        for name in ("XDG_DATA_HOME", "XDG_STATE_HOME", "ANIMATIC_HOME"):
+            environment.delenv(name, raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedSandbox]:
     """The sandbox that tests share: 0.3 s of inference, no limits."""

@@ -20,6 +20,7 @@ from uuid import uuid4
 import httpx
 import pytest
 import yaml
+from PIL import Image
 from ports import free_port
 
 from animatic import read_results
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.sandbox
 ROOT = Path(__file__).parents[2]
 PREFECT = Path(sys.executable).with_name("prefect")
 KEY = "canary-3f9a71c5-key"
+RELATIVE = ("relative.csv", "relative.parquet")
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 T = TypeVar("T")
@@ -224,6 +226,21 @@ def test_a_second_run_of_a_manifest_submits_nothing(installation: Installation, 
     state = installation.final_state(installation.trigger(first_run[0], results, max_usd=0))
     assert (state["name"], installation.submissions()) == ("Completed", before), state
     assert list(read_results(str(results))["cached"]) == [True] * 3
+
+
+def test_relative_paths_of_a_deployed_run_begin_in_the_folder_that_its_pull_step_sets(
+    installation: Installation,
+) -> None:
+    (installation.folder / "own").mkdir()
+    still = installation.folder / "own/still.png"
+    Image.new("RGB", (320, 180), "navy").save(still)
+    (installation.folder / "own/relative.csv").write_text("image,prompt\nstill.png,relative: push in\n")
+    manifest, results = (os.path.relpath(installation.folder / "own" / name, ROOT) for name in RELATIVE)
+    state = installation.final_state(installation.trigger(Path(manifest), Path(results)))
+    assert (state["type"], state["name"]) == ("COMPLETED", "Completed"), state
+    assert {path.name for path in still.parent.iterdir()} == {"still.png", *RELATIVE}
+    (row,) = read_results(str(installation.folder / "own" / RELATIVE[1])).to_dict("records")
+    assert (row["status"], row["prompt"]) == ("completed", "relative: push in")
 
 
 def test_a_run_with_an_invalid_manifest_is_refused_and_buys_nothing(installation: Installation) -> None:
