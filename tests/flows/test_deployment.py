@@ -97,9 +97,11 @@ def _running(command: Sequence[Any], log: Path, env: Mapping[str, str]) -> Gener
 
 
 def _environment(home: Path) -> dict[str, str]:
-    """Nothing of ours but the path: no key, no settings, an empty home folder."""
+    """Nothing of ours but the paths of programs and temporary files: no key, no settings, an empty home folder."""
     home.mkdir()
+    temporary = {"TMPDIR": os.environ["TMPDIR"]} if "TMPDIR" in os.environ else {}
     return {
+        **temporary,
         "PATH": os.environ["PATH"],
         "HOME": str(home),
         "PREFECT_HOME": str(home / "prefect"),
@@ -349,7 +351,9 @@ def test_serve_has_a_server_of_its_own_and_leaves_nothing_behind(tmp_path: Path)
         ui = where.removeprefix("Prefect's UI: ")
         api = f"{ui}/api"
         assert httpx.get(f"{api}/deployments/name/animate/demo").status_code == 401
-        found = httpx.get(f"{api}/deployments/name/animate/demo", auth=tuple(sign_in.partition("=")[2].split(":")))
+        typed = f'{sign_in[sign_in.index("export ") :]}; printf %s "$PREFECT_API_AUTH_STRING"'
+        user, _, password = subprocess.check_output(["sh", "-c", typed], text=True).partition(":")
+        found = httpx.get(f"{api}/deployments/name/animate/demo", auth=(user, password))
         deployment = found.json()
         assert deployment["global_concurrency_limit"]["limit"] == 1
         assert deployment["parameters"] == read_deployments(DEPLOYMENTS)[0]["parameters"]
