@@ -16,6 +16,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections import Counter
@@ -36,6 +37,8 @@ KEY = "canary-key-0f1e2d3c"
 ANIMATIC = (str(Path(sys.executable).with_name("animatic")),)
 STILL = "https://stills.example/a.png"
 COMMAND_TIMEOUT_S = 60.0
+if not os.path.isabs(os.path.expanduser("~")):  # noqa: PTH111, PTH117 - Path raises where there is no home
+    os.environ["HOME"] = tempfile.gettempdir()  # while tests are collected, which imports Prefect; then see `own_home`
 _PROXIES = [form for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") for form in (name, name.lower())]
 
 

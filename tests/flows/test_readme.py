@@ -11,6 +11,7 @@ import select
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -172,6 +173,7 @@ def terminal(tmp_path: Path, serve_sandbox: Any, tools: Any) -> Iterator[Termina
         {
             "PATH": f"{clone}/.venv/bin:{os.environ['PATH']}",
             "HOME": str(home),
+            "TMPDIR": tempfile.gettempdir(),
             "LANG": "C.UTF-8",
             "DO_NOT_TRACK": "1",
             "WAVESPEED_BASE_URL": served.url,
