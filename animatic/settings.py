@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from animatic.canonical import canonical_provider
 from animatic.certificates import certificate_faults
 from animatic.errors import SettingsError
-from animatic.home import HOME, ledger_file
+from animatic.home import HOME, ledger_file, require_one_ledger
 from animatic.money import microusd
 from animatic.network import Network, read_network
 from animatic.pacing import LEVELS, Limits
@@ -179,8 +179,8 @@ class Settings(BaseModel):
         return self.model_copy(update={"api_key": SecretStr(key)})
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Read the environment once.
+    def from_environment(cls, environ: Mapping[str, str] | None = None, *, needs_ledger: bool = True) -> Self:
+        """Read the environment once. `needs_ledger`: the ledger that it names is the one that will be used.
 
         Raises:
             SettingsError: one line a fault: an unknown variable, or a value that is not allowed.
@@ -194,6 +194,8 @@ class Settings(BaseModel):
         }
         try:
             values.setdefault("ledger", default_ledger(found))
+            if needs_ledger:
+                require_one_ledger(found)
         except SettingsError as error:
             faults.append(str(error))
         try:
@@ -228,7 +230,7 @@ def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
 
 
 _OF_KUBERNETES = re.compile(
-    r"ANIMATIC_(?:\w+_)?(?:SERVICE_(?:HOST|PORT(?:_\w+)?)|(?P<port>PORT)|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
+    r"ANIMATIC_(?:\w+?_)??(?:SERVICE_(?:HOST|PORT(?:_\w+)?)|(?P<port>PORT)|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
 )
 
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from flows.logs import copy_bounded
 from flows.process import child_environment, child_folder
 
 STOPS_WITHIN_S = 10.0
+ENDS_UNUSED_WITHIN_S = 2.0
 FOLDER_IS_SERVED = 3
 
 
@@ -72,7 +73,10 @@ def sandbox(folder: Path, log: Path) -> Generator[Companion]:
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     arguments = ["-m", "animatic.sandbox", "--folder", str(folder), "--own-port", "--die-with-parent"]
-    with using(folder), _started(arguments, log, answers=True) as process:
+    with ExitStack() as stack, ExitStack() as use:
+        use.enter_context(using(folder))
+        process = stack.enter_context(_started(arguments, log, answers=True, is_shared=True))
+        stack.callback(use.close)  # before it is asked to end, which it does once nobody uses it
         assert process.stdout is not None  # noqa: S101 - we asked for a pipe
         line = process.stdout.readline()
         if line:
@@ -99,10 +103,14 @@ def _started(
     log: Path,
     *,
     answers: bool = False,
+    is_shared: bool = False,
     pass_fds: Sequence[int] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Generator[subprocess.Popen[bytes]]:
-    """A Python process that ends when its stdin does. `answers`: its stdout is for us to read, not for the log."""
+    """A Python process that ends when its stdin does.
+
+    `answers`: its stdout is for us to read, not for the log. `is_shared`: others may use it after us, and then it stays.
+    """
     process = subprocess.Popen(
         [sys.executable, "-P", *arguments],
         stdin=subprocess.PIPE,
@@ -119,20 +127,20 @@ def _started(
     try:
         yield process
     finally:
-        _stop(process)
+        _stop(process, is_shared=is_shared)
         copying.join(1.0)
         for pipe in (process.stdout, process.stderr):
             if pipe is not None and (pipe is not printed or not copying.is_alive()):
                 pipe.close()
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Close its stdin, wait, then insist."""
+def _stop(process: subprocess.Popen[bytes], *, is_shared: bool) -> None:
+    """Close its stdin, wait, then insist; what is shared is left to those who use it."""
     if process.stdin is not None:
         process.stdin.close()
-    deadline = time.monotonic() + STOPS_WITHIN_S
     try:
-        process.wait(max(deadline - time.monotonic(), 0.1))
+        process.wait(ENDS_UNUSED_WITHIN_S if is_shared else STOPS_WITHIN_S)
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        if not is_shared:
+            process.kill()
+            process.wait()

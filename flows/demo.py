@@ -114,7 +114,7 @@ def run_demo(typed: Path, console: PlainConsole, start: Start, *, as_json: bool,
     results = out / "results.parquet"
     ledger = f"sqlite:///{(out / 'ledger.sqlite').resolve()}"
     session = Session(
-        Settings.from_environment().model_copy(update={"ledger": ledger}),
+        Settings.from_environment(needs_ledger=False).model_copy(update={"ledger": ledger}),
         is_approved=True,
         run_id=start.run_id,
         server=start.server,

@@ -48,6 +48,7 @@ def prefect_api(
     """
     if os.environ.get("PREFECT_API_URL"):
         _take_password_out_of_url()
+        os.environ.setdefault("PREFECT_HOME", str(own_folder(prefect_home(os.environ))))
         yield None
         return
     before = {name: value for name, value in os.environ.items() if name.startswith("PREFECT_")}

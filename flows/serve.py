@@ -57,9 +57,12 @@ def main(arguments: Sequence[str]) -> int:
     keep_private()
     try:
         entries = read_deployments(Path(*arguments[:1]) if arguments else DEPLOYMENTS)
-        os.environ |= {"PREFECT_HOME": str(own_folder(prefect_home(os.environ))), "PYTHONSAFEPATH": "1"}
+        home = own_folder(prefect_home(os.environ))
+        os.environ |= {"PREFECT_HOME": str(home), "PYTHONSAFEPATH": "1"}
         reach_loopback_directly()
-        with launch.prefect_api(f"{new_run_id()}-serve", port=UI_PORT, settings=_LASTING) as server:
+        # By default Prefect unpacks its pages into its own installation, which may be others' too, or read-only.
+        lasting = {"PREFECT_SERVER_UI_STATIC_DIRECTORY": str(own_folder(home / "ui")), **_LASTING}
+        with launch.prefect_api(f"{new_run_id()}-serve", port=UI_PORT, settings=lasting) as server:
             os.environ.setdefault("DO_NOT_TRACK", "1")
             asyncio.run(
                 serve(entries, is_ours=server is not None)

@@ -16,6 +16,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections import Counter
@@ -36,6 +37,9 @@ KEY = "canary-key-0f1e2d3c"
 ANIMATIC = (str(Path(sys.executable).with_name("animatic")),)
 STILL = "https://stills.example/a.png"
 COMMAND_TIMEOUT_S = 60.0
+if not os.path.isabs(os.path.expanduser("~")):  # noqa: PTH111, PTH117 - Path raises where there is no home
+    os.environ["HOME"] = tempfile.gettempdir()  # while tests are collected, which imports Prefect; then see `own_home`
+_PROXIES = [form for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") for form in (name, name.lower())]
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,24 @@ def _served(folder: Path, *flags: str) -> Generator[ServedSandbox]:
 
 
 def _bare_environment(home: Path) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "DO_NOT_TRACK": "1"}
+    """As little as a command needs; with the proxies of whoever runs the tests, which no test may notice."""
+    proxies = {name: os.environ[name] for name in _PROXIES if os.environ.get(name)}
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "DO_NOT_TRACK": "1"} | proxies
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A home for what runs in this process: a container's user may have none, and a developer's is not for tests.
+
+    Nor does a proxy stand between this process and its own servers.
+    """
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("HOME", str(tmp_path_factory.mktemp("own-home")))
+        for name in ("XDG_DATA_HOME", "XDG_STATE_HOME", "ANIMATIC_HOME"):
+            environment.delenv(name, raising=False)
+        for name in ("NO_PROXY", "no_proxy"):  # for what tests ask by themselves; commands have to see to it
+            environment.setenv(name, "127.0.0.1,localhost")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,14 @@
 """Processes that live as long as whoever started them, and the log files that they write to."""
 
+import contextlib
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +47,53 @@ def test_a_folder_that_is_served_already_is_not_served_twice(tmp_path: Path, san
 
 
 @pytest.mark.sandbox
+def test_a_sandbox_ends_by_itself_with_the_run_that_used_it(tmp_path: Path) -> None:
+    with companions.sandbox(tmp_path / "state", tmp_path / "log") as companion:
+        process, begins = companion.process, time.monotonic()
+    assert process is not None
+    assert process.returncode == 0, "it had to be killed"
+    assert time.monotonic() - begins < companions.STOPS_WITHIN_S / 2
+
+
+@pytest.mark.sandbox
+def test_a_sandbox_outlives_the_run_that_started_it_while_another_uses_it(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    with contextlib.ExitStack() as other:
+        with companions.sandbox(folder, tmp_path / "log") as started:
+            used = other.enter_context(companions.sandbox(folder, tmp_path / "other"))
+            assert (used.url, used.process) == (started.url, None)
+        with urllib.request.urlopen(f"{used.url}/sandbox/health", timeout=10) as reply:
+            assert reply.status == 200
+    assert started.process is not None
+    assert started.process.wait(10) == 0
+
+
+@pytest.mark.sandbox
 def test_a_sandbox_that_does_not_start_says_why(tmp_path: Path) -> None:
-    (tmp_path / "state").mkdir()
-    (tmp_path / "state/uploads").touch()
+    folder = tmp_path / "state"
+    folder.mkdir()
+    (folder / "accepted.jsonl").mkdir()
     with (
-        pytest.raises(companions.CompanionError, match=r"did not start: .*uploads"),
-        companions.sandbox(tmp_path / "state", tmp_path / "log"),
+        pytest.raises(companions.CompanionError, match=r"did not start: .*accepted\.jsonl"),
+        companions.sandbox(folder, tmp_path / "log"),
     ):
         pass
+
+
+@pytest.mark.sandbox
+def test_a_sandbox_on_a_taken_port_listens_on_another_and_keeps_it(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        taken = listening.getsockname()[1]
+        folder.mkdir()
+        (folder / "sandbox.ports").write_text(str(taken))
+        with companions.sandbox(folder, tmp_path / "log") as first:
+            assert not first.url.endswith(f":{taken}")
+    with companions.sandbox(folder, tmp_path / "log"):
+        with urllib.request.urlopen(f"http://127.0.0.1:{taken}/sandbox/health", timeout=10) as reply:
+            assert reply.status == 200
+        with urllib.request.urlopen(f"{first.url}/sandbox/health", timeout=10) as reply:
+            assert reply.status == 200
 
 
 def test_log_files_are_private_and_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

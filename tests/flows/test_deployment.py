@@ -20,6 +20,7 @@ from uuid import uuid4
 import httpx
 import pytest
 import yaml
+from PIL import Image
 from ports import free_port
 
 from animatic import read_results
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.sandbox
 ROOT = Path(__file__).parents[2]
 PREFECT = Path(sys.executable).with_name("prefect")
 KEY = "canary-3f9a71c5-key"
+RELATIVE = ("relative.csv", "relative.parquet")
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 T = TypeVar("T")
@@ -95,9 +97,11 @@ def _running(command: Sequence[Any], log: Path, env: Mapping[str, str]) -> Gener
 
 
 def _environment(home: Path) -> dict[str, str]:
-    """Nothing of ours but the path: no key, no settings, an empty home folder."""
+    """Nothing of ours but the paths of programs and temporary files: no key, no settings, an empty home folder."""
     home.mkdir()
+    temporary = {"TMPDIR": os.environ["TMPDIR"]} if "TMPDIR" in os.environ else {}
     return {
+        **temporary,
         "PATH": os.environ["PATH"],
         "HOME": str(home),
         "PREFECT_HOME": str(home / "prefect"),
@@ -226,6 +230,21 @@ def test_a_second_run_of_a_manifest_submits_nothing(installation: Installation, 
     assert list(read_results(str(results))["cached"]) == [True] * 3
 
 
+def test_relative_paths_of_a_deployed_run_begin_in_the_folder_that_its_pull_step_sets(
+    installation: Installation,
+) -> None:
+    (installation.folder / "own").mkdir()
+    still = installation.folder / "own/still.png"
+    Image.new("RGB", (320, 180), "navy").save(still)
+    (installation.folder / "own/relative.csv").write_text("image,prompt\nstill.png,relative: push in\n")
+    manifest, results = (os.path.relpath(installation.folder / "own" / name, ROOT) for name in RELATIVE)
+    state = installation.final_state(installation.trigger(Path(manifest), Path(results)))
+    assert (state["type"], state["name"]) == ("COMPLETED", "Completed"), state
+    assert {path.name for path in still.parent.iterdir()} == {"still.png", *RELATIVE}
+    (row,) = read_results(str(installation.folder / "own" / RELATIVE[1])).to_dict("records")
+    assert (row["status"], row["prompt"]) == ("completed", "relative: push in")
+
+
 def test_a_run_with_an_invalid_manifest_is_refused_and_buys_nothing(installation: Installation) -> None:
     before = installation.submissions()
     manifest = installation.manifest("faulty", "push in", "")
@@ -332,8 +351,9 @@ def test_serve_has_a_server_of_its_own_and_leaves_nothing_behind(tmp_path: Path)
         ui = where.removeprefix("Prefect's UI: ")
         api = f"{ui}/api"
         assert httpx.get(f"{api}/deployments/name/animate/demo").status_code == 401
-        password = Path(sign_in.rpartition("$(cat ")[2].partition(")")[0]).read_text().strip()
-        found = httpx.get(f"{api}/deployments/name/animate/demo", auth=tuple(password.split(":")))
+        typed = f'{sign_in[sign_in.index("export ") :]}; printf %s "$PREFECT_API_AUTH_STRING"'
+        user, _, password = subprocess.check_output(["sh", "-c", typed], text=True).partition(":")
+        found = httpx.get(f"{api}/deployments/name/animate/demo", auth=(user, password))
         deployment = found.json()
         assert deployment["global_concurrency_limit"]["limit"] == 1
         assert deployment["parameters"] == read_deployments(DEPLOYMENTS)[0]["parameters"]

@@ -11,6 +11,7 @@ import select
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -175,6 +176,7 @@ def terminal(tmp_path: Path, serve_sandbox: Any, tools: Any) -> Iterator[Termina
         {
             "PATH": f"{clone}/.venv/bin:{os.environ['PATH']}",
             "HOME": str(home),
+            "TMPDIR": tempfile.gettempdir(),
             "LANG": "C.UTF-8",
             "DO_NOT_TRACK": "1",
             "WAVESPEED_BASE_URL": served.url,
@@ -203,7 +205,12 @@ def follow(terminal: Terminal, readme: str, key: str) -> list[str]:
             name, value = exported.groups()
             terminal.environment[name] = key if value == "..." else value
         elif text in SERVERS:
-            port = 8787 if "sandbox" in text else int(terminal.environment["PREFECT_SERVER_API_PORT"])
+            of_sandbox = terminal.folder / "animatic-demo/sandbox/sandbox.ports"  # another test may have had 8787
+            port = int(
+                of_sandbox.read_text().split()[0]
+                if "sandbox" in text
+                else terminal.environment["PREFECT_SERVER_API_PORT"]
+            )
             terminal.serve(text, f"http://127.0.0.1:{port}{SERVERS[text]}")
             if "prefect" in text:
                 terminal.environment["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
