@@ -75,7 +75,7 @@ def sandbox(folder: Path, log: Path) -> Generator[Companion]:
     arguments = ["-m", "animatic.sandbox", "--folder", str(folder), "--own-port", "--die-with-parent"]
     with ExitStack() as stack, ExitStack() as use:
         use.enter_context(using(folder))
-        process = stack.enter_context(_started(arguments, log, answers=True, is_shared=True))
+        process = stack.enter_context(_started(arguments, log, is_shared=True))
         stack.callback(use.close)  # before it is asked to end, which it does once nobody uses it
         assert process.stdout is not None  # noqa: S101 - we asked for a pipe
         line = process.stdout.readline()
@@ -102,26 +102,25 @@ def _started(
     arguments: Sequence[str],
     log: Path,
     *,
-    answers: bool = False,
     is_shared: bool = False,
     pass_fds: Sequence[int] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Generator[subprocess.Popen[bytes]]:
     """A Python process that ends when its stdin does.
 
-    `answers`: its stdout is for us to read, not for the log. `is_shared`: others may use it after us, and then it stays.
+    `is_shared`: it answers on its stdout, which does not go to the log, and stays where others use it after us.
     """
     process = subprocess.Popen(
         [sys.executable, "-P", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE if answers else subprocess.STDOUT,
+        stderr=subprocess.PIPE if is_shared else subprocess.STDOUT,
         cwd=child_folder(),
         env=child_environment(environment),
         pass_fds=pass_fds,
         start_new_session=True,  # a Ctrl-C is for us; we end them when we are done
     )
-    printed = process.stderr if answers else process.stdout
+    printed = process.stderr if is_shared else process.stdout
     copying = threading.Thread(target=copy_bounded, args=(printed, log), daemon=True)
     copying.start()
     try:
