@@ -303,15 +303,12 @@ PLANTS = (
     Plant("the shared sandbox ends with the run that started it",
           (("animatic/sandbox/__main__.py", "        wait_until_unused(folder)\n", ""),),
           matrix("two runs share the embedded sandbox, and the first ends first")),
-    Plant("any file may be replaced by results",
-          (("animatic/replaced.py", "        people = people_of(results, old, ())\n", "        return\n        people = people_of(results, old, ())\n"),),
-          matrix("results that are the manifest, or somebody's own file")),
     Plant("columns that people added are dropped",
           (("animatic/projection.py", "kept = None if old is None else await self._kept(uri, old, stack, aside)", "kept = None"),),
           matrix("columns that people added to the results")),
     Plant("nested text counts for nothing",
           (("animatic/manifest/spelled.py", "    sizes = _bytes_of(cells)\n    if cells.null_count:", "    sizes = _bytes_of(cells) * 0\n    if cells.null_count:"),),
-          matrix("a small Parquet file with nested text of gigabytes")),
+          matrix("a small Parquet file with nested text of hundreds of megabytes")),
 )  # fmt: skip
 
 
