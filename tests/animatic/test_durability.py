@@ -68,4 +68,4 @@ def test_without_such_a_command_the_usual_sync_is_made(
 def test_nothing_that_we_keep_is_synced_in_another_way() -> None:
     root = Path(animatic.__file__).parent
     own = [path for path in root.rglob("*.py") if re.search(r"\bos\.(fsync|fdatasync)\(", path.read_text())]
-    assert [path.name for path in own] == ["witness.py"], "the sandbox's own"
+    assert [path.name for path in own] == ["journal.py"], "the sandbox's own"

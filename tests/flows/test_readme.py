@@ -49,6 +49,7 @@ NOT_RUN = {
     "make test": "it runs this test",
     "make check": "CI runs it before the tests",
     "make torture": "ten minutes; tests/torture runs its short form",
+    "make clients": "tests/clients runs those in Python",
     "make bench": "three quarters of an hour",
     "make serve": "tests/flows/test_deployment.py has it",
     "animatic run": "names the command",
