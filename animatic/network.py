@@ -115,11 +115,11 @@ def read_network(environ: Mapping[str, str]) -> tuple[Network, list[str]]:
     proxies: dict[str, Proxy] = {}
     for scheme in _USUAL_PORTS:
         variable, value = _first_of(environ, f"{scheme.upper()}_PROXY", "ALL_PROXY")
-        try:
-            if value:
-                proxies[scheme] = read_proxy(value)
-        except ValueError as fault:
-            faults.append(f"{variable}: {fault}")
+        if value:
+            proxies |= _read_into(faults, scheme, variable, value)
+    unused, value = _first_of(environ, "ALL_PROXY")
+    if value and len(proxies) == len(_USUAL_PORTS):  # the libraries around us read it too, and fail where they cannot
+        _read_into(faults, "all", unused, value)
     network = Network(
         https=proxies.get("https"),
         http=proxies.get("http"),
@@ -128,6 +128,14 @@ def read_network(environ: Mapping[str, str]) -> tuple[Network, list[str]]:
         ca_folder=environ.get("SSL_CERT_DIR", ""),
     )
     return network, list(dict.fromkeys(faults))
+
+
+def _read_into(faults: list[str], scheme: str, variable: str, value: str) -> dict[str, Proxy]:
+    try:
+        return {scheme: read_proxy(value)}
+    except ValueError as fault:
+        faults.append(f"{variable}: {fault}")
+        return {}
 
 
 def _first_of(environ: Mapping[str, str], *variables: str) -> tuple[str, str]:

@@ -139,6 +139,8 @@ def run_flow(session: Session, parameters: dict[str, Any], console: PlainConsole
     if isinstance(problem, AnimaticError):
         raise problem
     said = one_line_of(problem) if problem is not None else one_line_of(FlowError(end.message or "it has no state"))
+    if session.server is not None and session.server.is_dead:
+        log = log.with_name(f"{session.run_id}-prefect-server.log")
     raise FlowError(f"the run ended unforeseen: {said[:500]} (the whole story is in {log})")
 
 

@@ -249,7 +249,7 @@ def agree(shown: Preview, console: PlainConsole, *, yes: bool, max_usd: float | 
 
 
 def _says_yes(console: PlainConsole, question: str) -> bool:
-    return console.input(question, markup=False).strip().lower() in {"y", "yes"}
+    return console.ask(question).lower() in {"y", "yes"}
 
 
 def _agree_to_a_limit(shown: Preview, console: PlainConsole) -> Agreement:
@@ -261,7 +261,7 @@ def _agree_to_a_limit(shown: Preview, console: PlainConsole) -> Agreement:
         "(Enter buys nothing): "
     )
     for _ in range(MOST_QUESTIONS):
-        answer = console.input(question, markup=False).strip()
+        answer = console.ask(question)
         if answer.lower() in {"", "n", "no"}:
             break
         limit = read_limit(answer)

@@ -6,6 +6,7 @@ Everything that is printed goes through `printable`, by way of this module's con
 import contextlib
 import os
 import sys
+import termios
 from collections.abc import Generator
 from typing import Any, TextIO
 
@@ -51,6 +52,12 @@ class PlainConsole(Console):
         plain: dict[str, Any] = {"markup": False, "soft_wrap": True, "highlight": False}
         with _unless_gone(self.file):  # pyright: ignore[reportArgumentType]
             super().print(*shown, **(plain | options))
+
+    def ask(self, question: str) -> str:
+        """Ask a question, and return the answer. What was typed before it was shown is no answer to it."""
+        with contextlib.suppress(OSError, ValueError, termios.error):  # stdin is no terminal
+            termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+        return self.input(question, markup=False).strip()
 
 
 def stderr() -> PlainConsole:

@@ -131,6 +131,9 @@ def test_a_proxy_that_cannot_be_used_is_refused_by_name_and_its_password_not_sho
         assert "secret" not in fault
 
 
-def test_a_proxy_that_another_variable_replaces_is_not_looked_at() -> None:
-    environ = {"ALL_PROXY": "socks5://proxy:1080", "HTTPS_PROXY": "http://one:1", "HTTP_PROXY": "http://two:1"}
-    assert read_network(environ)[1] == []
+def test_a_socks_proxy_for_all_is_refused_beside_others_too() -> None:
+    usual = {"HTTP_PROXY": "http://proxy:1", "HTTPS_PROXY": "http://proxy:1"}
+    for name in ("ALL_PROXY", "all_proxy"):
+        _, faults = read_network(usual | {name: "socks5://127.0.0.1:9"})
+        assert faults == [f"{name}: found a proxy of type socks5; allowed: http:// or https://host:port"]
+    assert read_network(usual | {"ALL_PROXY": "http://other:2"})[1] == []

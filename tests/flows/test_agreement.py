@@ -1,6 +1,10 @@
 """A yes is to a sum: what is asked at a terminal, and what a price that changes afterwards may do."""
 
+import contextlib
 import json
+import os
+import pty
+import select
 from collections.abc import Callable
 from typing import Any
 
@@ -162,3 +166,31 @@ def test_another_address_of_a_still_that_was_bought_is_named_and_asked_about(
     answers = {question: "y", "for $5.00? [y/N]": "y"}
     code, shown = tools.at_a_terminal(asked, answers, "run", again, "--results", "out.csv")
     assert (code, sandbox.submitted(tag).total()) == (0, 3), shown
+
+
+def test_what_was_typed_before_the_question_is_no_answer(
+    asked: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
+) -> None:
+    ours, theirs = pty.openpty()
+    process = asked.start("run", str(manifest(*rows(tag))), "--results", "out.csv", stdin=theirs, stderr=theirs)
+    os.close(theirs)
+    shown, is_answered = "", False
+    try:
+        os.write(ours, b"y\n")
+
+        def is_over() -> bool:
+            nonlocal shown, is_answered
+            if select.select([ours], [], [], 0.05)[0]:
+                with contextlib.suppress(OSError):
+                    shown += os.read(ours, 65_536).decode("utf-8", "replace")
+            if "[y/N]" in shown and not is_answered:
+                is_answered = True
+                os.write(ours, b"n\n")
+            return process.poll() is not None
+
+        tools.wait_until(is_over, 60)
+        assert (process.returncode, sandbox.submitted(tag).total()) == (2, 0), shown
+        assert "not agreed" in shown
+    finally:
+        tools.kill_group(process)
+        os.close(ours)
