@@ -5,6 +5,7 @@ Everything that is not plainly an address of the public Internet is refused: `ip
 """
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -65,12 +66,16 @@ def refusal_of(url: str, allowed_origin: str = "") -> str | None:  # noqa: PLR09
     return _refusal_of_host(host)
 
 
+_LOOKS_NUMERIC = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*")
+"""An address in one of the spellings that resolvers still take: hexadecimal, octal, in fewer parts than four."""
+
+
 def _refusal_of_host(host: str) -> str | None:
     """Names are judged by what they resolve to; what can be told from the text is refused here."""
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith((".localhost", ".local", ".internal", ".home.arpa")) or "%" in host:
         return "its host is on a private network"
-    if ":" in host or name.replace(".", "").isdigit():
+    if ":" in host or name.replace(".", "").isdigit() or _LOOKS_NUMERIC.fullmatch(name):
         return None if is_public(name) else "its address is not one of the public Internet"
     return None if "." in name else "its host is no full name"
 

@@ -57,6 +57,12 @@ _NEUTRALISED_INSIDE = r"([;\t\r\n])'('*[=+\-@＝＋－＠])"
 _NEGATIVE_NUMBER = r"\A-[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?\z"
 
 
+def beside(uri: str, mark: str) -> str:
+    """Return the place of another table beside one: `out.csv` and `mark` give `out.mark.csv`."""
+    suffix = check_suffix(uri)
+    return f"{uri[: -len(suffix)]}.{mark}{uri[-len(suffix) :]}"
+
+
 def check_suffix(name: str) -> str:
     """The suffix of a results file's name, in lower case; LocationError if it is not one of SUFFIXES."""
     for suffix in SUFFIXES:

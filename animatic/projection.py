@@ -63,12 +63,14 @@ class Projection:
             await loop.run_in_executor(aside, sheet.close, Provenance(self._run_id, manifest.sha256))
             if old is not None and kept is not None:
                 sheet.facts.notes += kept.notes
-                if kept.lost:
+                if kept.lost or kept.is_taken_over:
                     place = await loop.run_in_executor(aside, self._keep_beside, uri, old)
-                    sheet.facts.notes.append(
+                    why = (
                         f"{kept.lost:,} rows in which people wrote something have no take in the table any more; "
-                        f"the table as it was is kept as {place}"
+                        if kept.lost
+                        else ""
                     )
+                    sheet.facts.notes.append(f"{why}the table as it was is kept as {place}")
             await loop.run_in_executor(aside, storage.replace_with, uri, file)
         return sheet.facts
 
@@ -88,12 +90,10 @@ class Projection:
 
     def _keep_beside(self, uri: str, old: BinaryIO) -> str:
         """Put the table as it was beside the new one; where it is. Raises LocationError."""
-        suffix = formats.check_suffix(storage.name_of(uri))
-        stem, suffix = uri[: -len(suffix)], uri[-len(suffix) :]
-        place, number = f"{stem}.before-{self._run_id}{suffix}", 1
+        place, number = formats.beside(uri, f"before-{self._run_id}"), 1
         while storage.kind_of(place) is not None:
             number += 1
-            place = f"{stem}.before-{self._run_id}-{number}{suffix}"
+            place = formats.beside(uri, f"before-{self._run_id}-{number}")
         storage.replace_with(place, old, like=uri)
         return place
 

@@ -48,6 +48,7 @@ def require_replaceable(manifest: str, results: str, ledger_url: str) -> None:
     _require_apart_from(results, ledger_url)
     with storage.open_existing(results, max_bytes=MAX_RESULTS_BYTES) as old:
         if old is None:
+            storage.require_writable(results)
             return
         people = people_of(results, old, ())
         with _way_out_of_a_broken_file(results):
@@ -80,7 +81,12 @@ def people_of(results: str, old: BinaryIO, carried: Collection[str]) -> list[str
             f"--results: {results}: found a file that is no results table of animatic (its columns: {names}), and it "
             f"would be written over; {_WAY_OUT}"
         )
-    people = [name for name in head.names if name and _is_of_people(head, name) and name not in carried]
+    if "" in head.names:
+        raise LocationError(
+            f"--results: {results}: found a column without a name; give it one there, so that what people wrote is "
+            "kept, or remove it"
+        )
+    people = [name for name in head.names if _is_of_people(head, name) and name not in carried]
     _require_distinct(results, head.names, people)
     return people
 
@@ -125,6 +131,7 @@ class Kept:
     Attributes:
         fields: their columns.
         notes: sentences for the user.
+        is_taken_over: the manifest has a column now that people had added.
     """
 
     def __init__(self, results: str, old: BinaryIO, carried: Collection[str]) -> None:
@@ -133,12 +140,14 @@ class Kept:
         head = formats.read_head(old, name)
         people = people_of(results, old, carried)
         self.notes: list[str] = []
+        self.is_taken_over = False
         self.fields: list[pa.Field] = []
         self._spool, self._ends, self._keys = Spool(), [0], FingerprintSet(digests_from(b""))
         self._is_matched = np.zeros(0, np.bool_)
         if head.origins:
             taken = [each for each in head.names if _is_of_people(head, each) and each in carried]
             self.notes += [f"{name}: column {escaped(each)} is the manifest's now; people had one" for each in taken]
+            self.is_taken_over = bool(taken)
         elif people:
             listed = ", ".join(escaped(each) for each in people[:20])
             self.notes.append(f"{name}: kept the columns that are not ours: {listed}; remove those that nobody needs")

@@ -146,10 +146,10 @@ def run_flow(session: Session, parameters: dict[str, Any], console: PlainConsole
 
 def one_line_of(error: BaseException) -> str:
     """Return an error in one line of bounded length."""
-    text = re.sub(r"//[^/?#\s]*@", "//***@", " ".join(str(error).split()))
+    text = re.sub(r"//\S*@", "//***@", " ".join(str(error).split()))
     return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__
 
 
 def shown_url(url: str) -> str:
     """Return a URL without what may be a password."""
-    return re.sub(r"//[^/?#]*@", "//***@", url.partition("?")[0])
+    return re.sub(r"//.*@", "//***@", url).partition("?")[0]  # greedy: a password may hold a slash by mistake

@@ -310,7 +310,7 @@ class Run:
         )  # fmt: skip
         if plan.to_do:
             await self._require_sound()
-            await self._write(plan)
+            await self._write(plan, self.order.results)
 
     @asynccontextmanager
     async def interruptible(self) -> AsyncGenerator[None]:
@@ -479,15 +479,14 @@ class Run:
         if not self._hurried.is_set():
             await self._running.close()
             await self.client.rest()  # its connections are open files, and the table needs some
+        place = self.order.results
         try:
-            facts = await self._write(plan)
+            facts = await self._write(plan, place)
         except LocationError as error:
             if not plan.to_do:
                 raise
-            raise ResultsUnwrittenError(
-                f"{error}. What was bought is in the ledger; once there is room, write the table with: "
-                f"animatic results {self.order.manifest} --results {self.order.results}"
-            ) from None
+            place = formats.beside(place, self.session.run_id)
+            facts = await self._write_beside(plan, place, error)
         settings = self.session.settings
         dropped, elsewhere = await intake.find_open(self.desk, plan.manifest, self.manifest_uri, settings.ledger)
         reserved = await self.desk.do(ledger_operations.reserved_by, self.session.run_id)
@@ -496,7 +495,7 @@ class Run:
             digest_of,
             facts,
             run_id=self.session.run_id,
-            results=self.order.results,
+            results=place,
             submitted=self.session.tally.submissions,
             reserved=reserved,
             orphans=await self.desk.do(settling.orphans, settings.origin),
@@ -519,14 +518,30 @@ class Run:
         except Exception as error:  # noqa: BLE001 - see above
             get_run_logger().warning("the summary could not be published: %s", error)
 
-    async def _write(self, plan: Plan) -> Facts:
+    async def _write_beside(self, plan: Plan, place: str, problem: LocationError) -> Facts:
+        """Write the table beside its place, where something is in the way that was not there when the run began.
+
+        Raises:
+            ResultsUnwrittenError: it cannot be written there either.
+        """
+        try:
+            facts = await self._write(plan, place)
+        except LocationError:
+            raise ResultsUnwrittenError(
+                f"{problem}. What was bought is in the ledger; once that is mended, write the table with: "
+                f"animatic results {self.order.manifest} --results {self.order.results}"
+            ) from None
+        facts.notes.append(f"{one_line(str(problem))}. This table was written beside it instead: {place}")
+        return facts
+
+    async def _write(self, plan: Plan, place: str) -> Facts:
         mine = self.session.run_id
         is_dead = mine.__eq__ if self._hurried.is_set() else nobody_is_dead  # then its own replies will not be heard
         projection = Projection(plan, mine, self.desk, is_dead)
         if self.session.stop_request is not None:  # then Prefect begins no task
-            return self._noting(await write_results.fn(projection, self.order.results))
+            return self._noting(await write_results.fn(projection, place))
         self.session.task_runs += 1
-        return self._noting(await write_results(projection, self.order.results))
+        return self._noting(await write_results(projection, place))
 
     def _noting(self, facts: Facts) -> Facts:
         """Warn of what the table says of itself, and keep it for the summary."""

@@ -6,6 +6,7 @@ we do. Runs are child processes with our environment. It needs no work pool and 
 
 import asyncio
 import contextlib
+import importlib
 import os
 import signal
 import sys
@@ -128,6 +129,7 @@ async def serve(entries: Sequence[Mapping[str, Any]], *, is_ours: bool = False) 
     from prefect.runner import Runner  # noqa: PLC0415 - see `main`
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_UI_URL  # noqa: PLC0415 - the same
 
+    importlib.import_module("flows.animate")  # before Prefect puts the current folder on the path of imports
     deployments = [served(entry) for entry in entries]
     runner = Runner(name="animatic", limit=len(deployments) + 1)
     for deployment in deployments:

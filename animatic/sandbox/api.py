@@ -107,6 +107,12 @@ class Api:
         except web.HTTPException as error:
             http, words = self._in_words(request, error)
             return refuse(str(http), http, words)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except OSError as error:
+            return refuse("disk", 500, f"sandbox: its folder cannot be used: {error.strerror}")
+        except Exception as error:  # noqa: BLE001 - whatever a hostile request makes a library raise
+            return refuse("broken", 400, f"the request cannot be read ({type(error).__name__})")
 
     async def submit(self, request: web.Request) -> web.StreamResponse:
         """Accept a submission, unless its scenario or the account has something against it."""

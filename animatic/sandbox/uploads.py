@@ -8,14 +8,14 @@ import warnings
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from animatic.sandbox.catalogue import InvalidInputError
 from animatic.sandbox.loopback import is_loopback
 
 MAX_UPLOAD_BYTES = 20_000_000
 _MAX_PIXELS = 60_000_000
-_SUFFIX_OF = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp"}
+_SUFFIX_OF = {"PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "WEBP": ".webp"}  # MPO: what many phones write
 SUFFIX_OF_TYPE = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 _NAME = re.compile(r"[0-9a-f]{32}(\.(png|jpg|webp))?")
 
@@ -80,7 +80,7 @@ def _suffix_of(still: bytes) -> str:
             width_px, height_px = image.size
             found = str(image.format)
             image.verify()
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError):
+    except Exception:  # noqa: BLE001 - Pillow's readers raise whatever a broken file makes them stumble over
         raise InvalidInputError("file: not a PNG, JPEG or WebP image that can be read") from None
     if width_px * height_px > _MAX_PIXELS:
         raise InvalidInputError(f"file: {width_px}x{height_px} pixels; at most {_MAX_PIXELS:,} in all")

@@ -60,13 +60,15 @@ def signature_of(secret: str, event_id: str, timestamp: str, body: bytes) -> str
 def load_secret(folder: Path) -> str:
     """The secret of the folder, made when first asked for."""
     path = folder / _NAME
+    if path.exists() and (known := path.read_text(encoding="ascii", errors="replace")).startswith(_PREFIX):
+        return known
+    made, unfinished = _PREFIX + secrets.token_hex(24), path.with_name(f"{_NAME}.{secrets.token_hex(4)}.part")
     try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text(encoding="ascii")
-    made = _PREFIX + secrets.token_hex(24)
-    with os.fdopen(file, "w", encoding="ascii") as opened:
-        opened.write(made)
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(made)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
     return made
 
 

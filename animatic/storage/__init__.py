@@ -268,6 +268,10 @@ def _writable(uri: str) -> Location:
         raise LocationError(f"{location.shown}: cannot write to a web page; allowed: a path, or a URI such as s3://")
     if not location.name:
         raise LocationError(f"{location.shown}: found a folder; allowed: the name of a file in it")
+    if location.is_local and disk.goes_through_nothing(location.path):
+        raise LocationError(
+            f"{location.shown}: goes through a folder that does not exist and back (..); give the path without that"
+        )
     return location
 
 

@@ -122,6 +122,12 @@ def _take_after(target: Path, descriptor: int) -> None:
     os.fchmod(descriptor, mode)
 
 
+def goes_through_nothing(path: str) -> bool:
+    """Tell a path such as `missing/../file`: opened it is not there, resolved it is another file."""
+    *folders, _ = Path(path).parts
+    return ".." in folders and not Path(*folders).exists() and Path(*folders).resolve().exists()
+
+
 def require_writable(path: str) -> None:
     """Raise OSError if `replace_file` could not work: the nearest folder that exists must let us in."""
     target = Path(path).resolve()

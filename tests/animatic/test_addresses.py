@@ -79,3 +79,8 @@ def test_an_origin_of_the_operators_may_be_private_and_that_alone() -> None:
 def test_there_is_always_an_answer(text: str) -> None:
     for url in (text, f"https://{text}", f"https://e.com/{text}"):
         assert refusal_of(url) is None or refusal_of(url)
+
+
+@pytest.mark.parametrize("host", ["0xA.0x0.0x0.0x1.", "0xa000001", "0x7f.1.", "012.0.0.1.", "10.1"])
+def test_an_address_in_any_spelling_is_judged_as_an_address(host: str) -> None:
+    assert refusal_of(f"https://{host}/a.png") is not None

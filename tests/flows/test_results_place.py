@@ -82,3 +82,46 @@ def test_what_people_wrote_goes_through_a_run_and_what_has_no_take_is_told_on_st
     (beside,) = place.home.glob("out.before-*.parquet")
     assert pq.read_table(beside)["approved"].to_pylist() == [True, False, None]
     assert pq.read_table(out)["approved"].to_pylist() == [False]
+
+
+def test_a_path_through_a_folder_that_is_not_there_replaces_nothing(
+    place_with_server: Any, manifest: Any, sandbox: Any, tag: str
+) -> None:
+    place = place_with_server
+    (place.home / "budget.csv").write_text("month,usd\nMay,12\n")
+    shots = manifest({"prompt": f"one {tag}"})
+    for results in ("nope/../budget.csv", str(shots.parent / "nope/.." / shots.name)):
+        ended = place.run("run", str(shots), "--results", results)
+        assert (ended.code, "a folder that does not exist" in ended.stderr) == (2, True), ended.stderr
+    assert (place.home / "budget.csv").read_text() == "month,usd\nMay,12\n"
+    assert not sandbox.submitted(tag)
+
+
+def test_a_table_that_cannot_be_put_in_its_place_is_written_beside_it(
+    place_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
+) -> None:
+    place = place_with_server
+    shots, path = manifest({"prompt": f"one {tag} [sandbox:slow=3]"}), place.home / "out.csv"
+    process = place.start("run", str(shots), "--results", "out.csv", "--json")
+    try:
+        tools.wait_until(lambda: sandbox.submitted(tag) and path.exists(), 60)
+        path.write_bytes(b"\xff\xfe not a table any more")
+        stdout, stderr = process.communicate(timeout=60)
+    finally:
+        tools.kill_group(process)
+    assert (process.returncode, '"completed": 1' in stdout) == (0, True), stderr
+    (beside,) = place.home.glob("out.2*.csv")
+    assert "completed" in beside.read_text()
+    assert beside.name in stderr
+    assert path.read_bytes() == b"\xff\xfe not a table any more"
+
+
+def test_a_column_without_a_name_is_not_dropped(place_with_server: Any, manifest: Any, tag: str) -> None:
+    place, shots = place_with_server, manifest({"prompt": f"one {tag}"})
+    assert place.run("run", str(shots), "--results", "out.csv").code == 0
+    path = place.home / "out.csv"
+    head, row = path.read_text().splitlines()
+    path.write_text(f"{head},\n{row},my words\n")
+    ended = place.run("results", str(shots), "--results", "out.csv")
+    assert (ended.code, "a column without a name" in ended.stderr) == (2, True), ended.stderr
+    assert "my words" in path.read_text()

@@ -6,6 +6,7 @@ import io
 import json
 from typing import Any
 
+import aiohttp
 import pytest
 from PIL import Image
 
@@ -191,3 +192,20 @@ async def test_a_data_uri_beyond_its_bound_is_refused(desk: Any) -> None:
     larger = await _submit_large(desk, _uri(b"\0" * 14_000_000))
     assert (large.status, larger.status) == (400, 413)
     assert "10,000,000 bytes" in large.json["message"]
+
+
+async def test_a_picture_as_phones_write_it_is_kept_as_a_jpeg(desk: Any) -> None:
+    picture, file = Image.new("RGB", (64, 64), "teal"), io.BytesIO()
+    picture.save(file, "MPO", save_all=True, append_images=[picture])
+    form = aiohttp.FormData()
+    form.add_field("file", file.getvalue(), filename="phone.jpg", content_type="image/jpeg")
+    reply = await desk.ask("POST", "/api/v3/media/upload/binary", data=form)
+    assert reply.status == 200
+    assert json.loads(reply.body)["data"]["download_url"].endswith(".jpg")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_body_in_another_encoding_than_it_says_is_refused_in_an_envelope(desk: Any, encoding: str) -> None:
+    headers = {"Content-Encoding": encoding, "Content-Type": "application/json"}
+    reply = await desk.ask("POST", "/api/v3/predictions", data=b"{not compressed}", headers=headers)
+    assert (reply.status, json.loads(reply.body)["data"]) == (400, None)
