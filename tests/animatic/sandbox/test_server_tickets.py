@@ -205,7 +205,7 @@ async def test_a_picture_as_phones_write_it_is_kept_as_a_jpeg(desk: Any) -> None
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-async def test_a_body_in_another_encoding_than_it_says_is_refused_in_an_envelope(desk: Any, encoding: str) -> None:
+async def test_a_body_in_another_encoding_than_it_says_is_refused(desk: Any, encoding: str) -> None:
     headers = {"Content-Encoding": encoding, "Content-Type": "application/json"}
     reply = await desk.ask("POST", "/api/v3/predictions", data=b"{not compressed}", headers=headers)
-    assert (reply.status, json.loads(reply.body)["data"]) == (400, None)
+    assert reply.status == 400
