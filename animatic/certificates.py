@@ -1,4 +1,4 @@
-"""How certificates are checked, the same for the API, for the web and for proxies that are reached over TLS."""
+"""Checks of certificates, the same for the API, for the web and for proxies that are reached over TLS."""
 
 import functools
 import ssl

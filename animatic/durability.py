@@ -1,4 +1,4 @@
-"""What was written, where a power cut cannot reach it: every sync of files that we promise to keep.
+"""Every sync of files that a power cut must not take.
 
 On macOS fsync leaves the data in the drive's cache, from which a power cut takes it; F_FULLFSYNC empties that too.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 Sync = Callable[[int], object]
 
 _UNSUPPORTED = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTTY, errno.ENOSYS})
-"""What file systems that know no F_FULLFSYNC answer: network shares, some USB drives."""
+"""Errors of file systems that know no F_FULLFSYNC: network shares, some USB drives."""
 
 
 def _fcntl(command: int, descriptor: int) -> object:

@@ -48,7 +48,7 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """How other machines are reached.
+    """The way to other machines.
 
     Attributes:
         https: proxy for https URLs, by CONNECT: it sees host and port, and nothing of the request.
@@ -109,7 +109,7 @@ def read_proxy(text: str) -> Proxy:
 def read_network(environ: Mapping[str, str]) -> tuple[Network, list[str]]:
     """Return how an environment wants other machines to be reached, and a line for each variable that cannot be used.
 
-    Whether the certificates are there is another question: see `certificates`.
+    It does not look for the certificates: `certificates` does.
     """
     faults: list[str] = []
     proxies: dict[str, Proxy] = {}
@@ -148,7 +148,7 @@ def _first_of(environ: Mapping[str, str], *variables: str) -> tuple[str, str]:
 
 
 def is_this_machine(host: str) -> bool:
-    """Whether a host, by name or by address in any spelling, can only mean this machine."""
+    """Tell a host that, by name or by address in any spelling, can only mean this machine."""
     name = host.rstrip(".").lower()
     if name in _LOOPBACK_NAMES or name.endswith(".localhost"):
         return True
@@ -160,7 +160,7 @@ def is_this_machine(host: str) -> bool:
 
 
 def _is_listed(host: str, port: int | None, no_proxy: str) -> bool:
-    """Whether NO_PROXY names a host: itself, a domain above it, its network, or `*`; each with a port or without."""
+    """Tell a host that NO_PROXY names: itself, a domain above it, its network, or `*`; each with a port or without."""
     name = host.rstrip(".").lower()
     return any(_is_meant(name, port, entry) for entry in re.split(r"[,\s]+", no_proxy.lower()) if entry)
 

@@ -126,7 +126,7 @@ def _require_distinct(results: str, names: Sequence[str], people: Sequence[str])
 
 
 class Kept:
-    """What people wrote into the table that is replaced, on its way into the next one.
+    """Columns that people added to the table that is replaced, on their way into the next one.
 
     Attributes:
         fields: their columns.
@@ -217,7 +217,7 @@ class Kept:
 
     @property
     def lost(self) -> int:
-        """How many rows that people wrote in have no partner in the new table."""
+        """Number of rows that people wrote in and that have no partner in the new table."""
         return int(np.count_nonzero(~self._is_matched))
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from flows.logs import log_path, quieten
 from flows.panel import panel
 from flows.process import child_folder, own_folder
 from flows.session import SESSION, Session
-from flows.terminal import PlainConsole
+from flows.terminal import PlainConsole, error_line, without_passwords
 
 _IMPORTED_LATE = ("fastapi.encoders", "prefect.flow_engine", "prefect.task_engine", "encodings.idna")
 """What a flow's first steps import, each while everybody waits for it; we import it while we wait for the server."""
@@ -133,23 +133,12 @@ def run_flow(session: Session, parameters: dict[str, Any], console: PlainConsole
     problem = session.failure or end.problem
     if session.flow_run_id is None and session.server is None and problem is not None:
         raise SettingsError(
-            f"PREFECT_API_URL: the server at {shown_url(os.environ['PREFECT_API_URL'])} took no run "
-            f"({one_line_of(problem)}); nothing was bought. Start it, or correct the variable, and run again"
+            f"PREFECT_API_URL: the server at {without_passwords(os.environ['PREFECT_API_URL'])} took no run "
+            f"({error_line(problem)}); nothing was bought. Start it, or correct the variable, and run again"
         )
     if isinstance(problem, AnimaticError):
         raise problem
-    said = one_line_of(problem) if problem is not None else one_line_of(FlowError(end.message or "it has no state"))
+    said = error_line(problem) if problem is not None else without_passwords(end.message or "it has no state")
     if session.server is not None and session.server.is_dead:
         log = log.with_name(f"{session.run_id}-prefect-server.log")
     raise FlowError(f"the run ended unforeseen: {said[:500]} (the whole story is in {log})")
-
-
-def one_line_of(error: BaseException) -> str:
-    """Return an error in one line of bounded length."""
-    text = re.sub(r"//\S*@", "//***@", " ".join(str(error).split()))
-    return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__
-
-
-def shown_url(url: str) -> str:
-    """Return a URL without what may be a password."""
-    return re.sub(r"//.*@", "//***@", url).partition("?")[0]  # greedy: a password may hold a slash by mistake

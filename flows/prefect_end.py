@@ -20,7 +20,7 @@ from prefect.logging.handlers import APILogWorker
 
 from animatic.errors import SettingsError
 from flows.session import Session
-from flows.terminal import PlainConsole
+from flows.terminal import PlainConsole, error_line, without_passwords
 from flows.verdicts import verdict
 
 IS_REACHED_WITHIN_S = 60.0
@@ -66,27 +66,27 @@ def require_reachable(url: str, console: PlainConsole) -> None:
     Raises:
         SettingsError: it does not answer, or refuses us.
     """
-    began, is_said, why = time.monotonic(), False, "no answer"
+    began, is_said, why, shown = time.monotonic(), False, "no answer", without_passwords(url)
     while (waited_s := time.monotonic() - began) < IS_REACHED_WITHIN_S:
-        refusal, why = _ask(url)
+        refusal, why = _ask()
         if why is None:
             return
         if refusal:
             raise SettingsError(
-                f"PREFECT_API_URL: {_shown(url)} answered {why}; nothing was bought. Correct the variable, or set "
+                f"PREFECT_API_URL: {shown} answered {why}; nothing was bought. Correct the variable, or set "
                 "PREFECT_API_AUTH_STRING or PREFECT_API_KEY to what that server wants"
             )
         if waited_s > SAYS_SO_AFTER_S and not is_said:
-            console.print(f"waiting for Prefect at {_shown(url)} ({why}), for {IS_REACHED_WITHIN_S:.0f} s at most")
+            console.print(f"waiting for Prefect at {shown} ({why}), for {IS_REACHED_WITHIN_S:.0f} s at most")
             is_said = True
         time.sleep(ASKS_EVERY_S)
     raise SettingsError(
-        f"PREFECT_API_URL: {_shown(url)} cannot be reached within {IS_REACHED_WITHIN_S:.0f} s ({why}); nothing was "
+        f"PREFECT_API_URL: {shown} cannot be reached within {IS_REACHED_WITHIN_S:.0f} s ({why}); nothing was "
         "bought. Start that server, correct the variable, or unset it: then animatic starts a server of its own"
     )
 
 
-def _ask(url: str) -> tuple[bool, str | None]:
+def _ask() -> tuple[bool, str | None]:
     """Ask the server once for something that needs a right; (whether it is a lasting no, why not), or (False, None)."""
 
     async def asked() -> None:
@@ -104,7 +104,7 @@ def _ask(url: str) -> tuple[bool, str | None]:
         response = getattr(error, "response", None)
         if response is not None:
             return response.status_code in LASTING, f"HTTP {response.status_code}"
-        return False, " ".join(f"{type(error).__name__}: {error}".split())[:200].replace(url, _shown(url))
+        return False, error_line(error)
     return False, None
 
 
@@ -260,10 +260,3 @@ def _recorded(client: Any, flow_run_id: UUID) -> int:
         found += len(runs)
         if len(runs) < page:
             return found
-
-
-def _shown(url: str) -> str:
-    """Return a URL without what may be a password."""
-    from flows.launch import shown_url  # noqa: PLC0415 - it imports nothing of Prefect
-
-    return shown_url(url)

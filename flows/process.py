@@ -56,8 +56,9 @@ def settle_in() -> None:
     _raise_file_limit()
     reach_loopback_directly()
     _use_temporary_folder()
-    folder = own_folder(home.empty_folder(os.environ))
-    if not os.path.isabs(os.path.expanduser("~")):  # noqa: PTH111, PTH117 - Path raises where there is no home; Prefect cannot be imported where a user has no home
+    folder = child_folder()
+    # Path raises where a user has no home, and Prefect cannot be imported then.
+    if not os.path.isabs(os.path.expanduser("~")):  # noqa: PTH111, PTH117
         os.environ["HOME"] = str(home.data_folder(os.environ))
     leave(folder)
 
@@ -90,12 +91,14 @@ def child_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment of a child: what it needs to run, and `more`."""
     passed = {name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith("LC_")}
     if "PYTHONPATH" in passed:
-        passed["PYTHONPATH"] = os.pathsep.join(each for each in _import_folders(passed["PYTHONPATH"]))
+        folders = passed["PYTHONPATH"].split(os.pathsep)
+        safe = [each for each in folders if os.path.isabs(each) and _may_be_imported_from(each)]  # noqa: PTH117
+        passed["PYTHONPATH"] = os.pathsep.join(safe)
     return passed | {"NO_PROXY": "*", "no_proxy": "*", "PYTHONSAFEPATH": "1"} | dict(more or {})
 
 
 def child_folder() -> Path:
-    """Return the folder that children work in. Raises SettingsError where it cannot be made."""
+    """Return the folder that we and our children work in. Raises SettingsError where it cannot be made."""
     return own_folder(home.empty_folder(os.environ))
 
 
@@ -123,10 +126,6 @@ def ending_signals() -> tuple[signal.Signals, ...]:
 def forget_current_folder() -> None:
     """Take the current folder off the path of imports, unless this very code was installed there."""
     sys.path[:] = [each for each in sys.path if each and _may_be_imported_from(each)]
-
-
-def _import_folders(text: str) -> list[str]:
-    return [each for each in text.split(os.pathsep) if os.path.isabs(each) and _may_be_imported_from(each)]  # noqa: PTH117
 
 
 def _may_be_imported_from(folder: str) -> bool:

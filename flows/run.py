@@ -341,10 +341,7 @@ class Run:
         now_s = time.monotonic()
         self._interrupted_at_s, last_s = now_s, self._interrupted_at_s
         if last_s is None:
-            self._is_interrupted = True
-            self._running.halt.stop_all(f"interrupted by {number.name}")
-            if self._uploading is not None:
-                self._uploading.cancel()  # nothing is bought by it
+            self._stop(f"interrupted by {number.name}")
         elif number == signal.SIGHUP or now_s - last_s <= SAME_WISH_S:
             self._interrupted_at_s = last_s
         elif not self._hurried.is_set():
@@ -355,9 +352,13 @@ class Run:
 
     def _stop_for_prefect(self, stop: StopRequest) -> None:
         """Obey a suspension or cancellation in Prefect."""
-        self._is_interrupted = True
         self.session.stop_request = stop
-        self._running.halt.stop_all(stop.reason)
+        self._stop(stop.reason)
+
+    def _stop(self, reason: str) -> None:
+        """Buy and poll nothing more; uploads are given up, since nothing is bought by them."""
+        self._is_interrupted = True
+        self._running.halt.stop_all(reason)
         if self._uploading is not None:
             self._uploading.cancel()
 

@@ -45,9 +45,9 @@ _STOPS = frozenset({StateType.PAUSED, StateType.CANCELLING, StateType.CANCELLED,
 """Scheduled: it was suspended and resumed before we saw it, and another process will carry it on."""
 
 
-def is_stop(state: State[Any] | None) -> bool:
+def is_stop(state: State[Any]) -> bool:
     """Tell a state in which this process may buy nothing more."""
-    return state is not None and state.type in _STOPS
+    return state.type in _STOPS
 
 
 async def watch_for_stop(flow_run_id: str | None, stop: Callable[[StopRequest], None]) -> None:

@@ -5,6 +5,7 @@ Everything that is printed goes through `printable`, by way of this module's con
 
 import contextlib
 import os
+import re
 import sys
 import termios
 from collections.abc import Generator
@@ -18,6 +19,21 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char == "\n" or char.isprintable() else _escaped(char) for char in text)
+
+
+def without_passwords(text: str) -> str:
+    """Return a text in one line, without queries of URLs and without what may be a password in them.
+
+    All up to the last @ counts as a user, since a password may hold a slash or a blank by mistake.
+    """
+    hidden = re.sub(r"//.*@", "//***@", " ".join(text.split()))
+    return re.sub(r"(//[^\s?]*)\?\S*", r"\1", hidden)
+
+
+def error_line(error: BaseException) -> str:
+    """Return an error with its type, as `without_passwords` and of bounded length."""
+    text = without_passwords(str(error))
+    return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__
 
 
 def print_nowhere(stream: TextIO) -> None:

@@ -1,7 +1,7 @@
 """Install a lock into the virtual environment that runs this, with uv where that works, else with pip. No dependencies.
 
-uv takes seconds where pip takes minutes; pip is what everybody has configured. So uv comes by pip, is given what pip is
-told about indexes, and is never needed: where it fails, pip does the same again.
+uv takes seconds where pip takes minutes; pip is what everybody has configured. So uv comes by pip, is given pip's
+indexes, and is never needed: where it fails, pip does the same again.
 
     python tools/environment.py install requirements.lock [--editable .]
     python tools/environment.py uv pip compile ...
@@ -36,24 +36,24 @@ def pips_options(listed: str) -> dict[str, str]:
 
 
 def uv_environment(pip: Mapping[str, str], environ: Mapping[str, str], *, is_lock: bool = False) -> dict[str, str]:
-    """What uv must be told so that it finds what pip finds.
+    """Return the variables with which uv finds what pip finds.
 
     With hashes it makes no difference which index a file comes from, so all of them are asked. A lock is resolved from
     the main index alone: others may hold some files of a release, and the hashes of the others would be missing.
     """
-    told: dict[str, str] = {}
+    variables: dict[str, str] = {}
     if not any(environ.get(name) for name in _OWN):
-        told["UV_DEFAULT_INDEX"] = pip.get("index-url", "")
+        variables["UV_DEFAULT_INDEX"] = pip.get("index-url", "")
         if not is_lock:
-            told["UV_INDEX"] = pip.get("extra-index-url", "")
-            told["UV_FIND_LINKS"] = " ".join(_that_are_there(pip.get("find-links", "").split()))
-            told["UV_INDEX_STRATEGY"] = "unsafe-best-match"
-            told["UV_NO_INDEX"] = "1" if pip.get("no-index", "").lower() in {"1", "true", "yes", "on"} else ""
-    told["UV_INSECURE_HOST"] = pip.get("trusted-host", "")
-    told["SSL_CERT_FILE"] = pip.get("cert", "")
-    told["HTTPS_PROXY"] = told["HTTP_PROXY"] = pip.get("proxy", "")
-    told["UV_HTTP_TIMEOUT"] = pip.get("default-timeout", pip.get("timeout", ""))
-    return {name: value for name, value in told.items() if value and not _is_set(name, environ)}
+            variables["UV_INDEX"] = pip.get("extra-index-url", "")
+            variables["UV_FIND_LINKS"] = " ".join(_that_are_there(pip.get("find-links", "").split()))
+            variables["UV_INDEX_STRATEGY"] = "unsafe-best-match"
+            variables["UV_NO_INDEX"] = "1" if pip.get("no-index", "").lower() in {"1", "true", "yes", "on"} else ""
+    variables["UV_INSECURE_HOST"] = pip.get("trusted-host", "")
+    variables["SSL_CERT_FILE"] = pip.get("cert", "")
+    variables["HTTPS_PROXY"] = variables["HTTP_PROXY"] = pip.get("proxy", "")
+    variables["UV_HTTP_TIMEOUT"] = pip.get("default-timeout", pip.get("timeout", ""))
+    return {name: value for name, value in variables.items() if value and not _is_set(name, environ)}
 
 
 def _is_set(name: str, environ: Mapping[str, str]) -> bool:

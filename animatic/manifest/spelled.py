@@ -65,7 +65,7 @@ def _lists_spelled_out(cells: pa.Array, mask: pa.Array | None) -> pa.Array:
 
 
 def has_dictionary(kind: pa.DataType) -> bool:
-    """Whether a type is a dictionary, or holds one."""
+    """Tell a type that is a dictionary, or holds one."""
     return pa.types.is_dictionary(kind) or any(has_dictionary(inner) for inner in inner_types(kind))
 
 

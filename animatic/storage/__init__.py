@@ -35,7 +35,6 @@ __all__ = [
     "open_existing",
     "open_still",
     "read_bytes",
-    "read_still",
     "real_path",
     "replace_bytes",
     "replace_from",
@@ -131,11 +130,6 @@ def still_chunks(
         file = disk.open_below(manifest.folder, checked)
     with file:
         yield from _bounded(still, iter(lambda: file.read(_CHUNK_BYTES), b""), max_bytes)
-
-
-def read_still(manifest_uri: str, path: str, *, max_bytes: int = MAX_STILL_BYTES, network: Network = DIRECT) -> bytes:
-    """The same in memory, for a caller that needs all of it at once."""
-    return b"".join(still_chunks(manifest_uri, path, max_bytes=max_bytes, network=network))
 
 
 @contextmanager

@@ -282,7 +282,7 @@ PLANTS = (
           (("flows/launch.py", "    if session.is_judged:\n        return\n", "    if session.is_judged and end.untold is None:\n        return\n"),),
           matrix("its server is killed midway")),
     Plant("a run does not ask Prefect whether it may go on",
-          (("flows/stop_request.py", "return state is not None and state.type in _STOPS", "return False"),),
+          (("flows/stop_request.py", "return state.type in _STOPS", "return False"),),
           matrix("the run is cancelled in Prefect midway")),
     Plant("calls to our own servers go through the proxy",
           (("flows/process.py", "    reach_loopback_directly()\n", ""),),
