@@ -6,6 +6,7 @@ A proxy reaches any name, since it is told where each leads; what it hears outsi
 import base64
 import contextlib
 import ipaddress
+import selectors
 import socket
 import ssl
 import threading
@@ -136,20 +137,31 @@ def relaying(
 
 
 def pass_on(one: socket.socket, other: socket.socket) -> None:
-    """Carry bytes both ways until either side ends."""
+    """Carry bytes both ways until either side ends. One thread does it: two may not share a TLS connection."""
+    with contextlib.suppress(OSError), selectors.DefaultSelector() as selector:
+        selector.register(one, selectors.EVENT_READ, other)
+        selector.register(other, selectors.EVENT_READ, one)
+        while ready := selector.select(30):
+            for key, _ in ready:
+                source, target = key.fileobj, key.data
+                assert isinstance(source, socket.socket)
+                if not _carry(source, target):
+                    return
 
-    def copy(source: socket.socket, target: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65_536):
-                target.sendall(data)
-        for each in (source, target):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
 
-    back = threading.Thread(target=copy, args=(other, one), daemon=True)
-    back.start()
-    copy(one, other)
-    back.join(30)
+def _carry(source: socket.socket, target: socket.socket) -> bool:
+    """Send on what has come. False once `source` has ended."""
+    while True:
+        source.settimeout(0)
+        try:
+            data = source.recv(65_536)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
+        finally:
+            source.settimeout(30)
+        if not data:
+            return False
+        target.sendall(data)
 
 
 @contextlib.contextmanager

@@ -239,19 +239,24 @@ def kill_group(process: "subprocess.Popen[Any]") -> None:
     process.communicate()
 
 
-def at_a_terminal(place: Place, answers: dict[str, str], *arguments: str) -> tuple[int, str]:
-    """The command with a terminal for stdin and stderr: each answer is typed once its question is shown."""
+def at_a_terminal(place: Place, answers: Sequence[tuple[str, str]], *arguments: str) -> tuple[int, str]:
+    """The command with a terminal for stdin and stderr; each answer is typed once its question is shown, in this order.
+
+    An answer that is typed before its question would be thrown away, as a person's would.
+    """
     ours, theirs = pty.openpty()
     process = place.start(*arguments, stdin=theirs, stderr=theirs)
     os.close(theirs)
-    shown, waiting, ends = "", dict(answers), time.monotonic() + 60
+    shown, answered, waiting, ends = "", 0, list(answers), time.monotonic() + 60
     try:
         while time.monotonic() < ends:
             if select.select([ours], [], [], 0.1)[0]:
                 with contextlib.suppress(OSError):
                     shown += os.read(ours, 65_536).decode("utf-8", "replace")
-            for question in [each for each in waiting if each in shown]:
-                os.write(ours, f"{waiting.pop(question)}\n".encode())
+            if waiting and waiting[0][0] in shown[answered:]:
+                question, answer = waiting.pop(0)
+                answered = shown.index(question, answered) + len(question)
+                os.write(ours, f"{answer}\n".encode())
             if process.poll() is not None:
                 break
         assert process.poll() is not None, shown

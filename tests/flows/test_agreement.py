@@ -42,7 +42,7 @@ def test_a_yes_to_three_dollars_never_buys_for_more(
     with lying(sandbox.url, rises) as liar:
         asked.more["WAVESPEED_BASE_URL"] = liar.url
         path = str(manifest(*rows(tag)))
-        code, shown = tools.at_a_terminal(asked, {"[y/N]": "y"}, "run", path, "--results", "out.csv")
+        code, shown = tools.at_a_terminal(asked, [("[y/N]", "y")], "run", path, "--results", "out.csv")
     assert "Buy 3 takes for $3.00? [y/N]" in shown
     assert (code, sandbox.submitted(tag).total()) == (2, 0), shown
     assert "$150.00" in shown
@@ -53,7 +53,7 @@ def test_the_question_names_the_most_that_attempts_can_cost(
 ) -> None:
     path = str(manifest({"prompt": f"[sandbox:fails] {tag}"}))
     arguments = ("run", path, "--results", "out.csv", "--attempts", "3")
-    code, shown = tools.at_a_terminal(asked, {"[y/N]": "y"}, *arguments)
+    code, shown = tools.at_a_terminal(asked, [("[y/N]", "y")], *arguments)
     assert "Buy 1 takes for $2.50, at most $7.50 with --attempts 3? [y/N]" in shown
     assert (code, sandbox.submitted(tag).total()) == (3, 3), shown
 
@@ -69,9 +69,9 @@ def test_an_unknown_price_is_agreed_to_only_by_typing_a_limit(
         asked.more["WAVESPEED_BASE_URL"] = liar.url
         path = str(manifest(*rows(tag)))
         arguments = ("run", path, "--results", "out.csv", "--json")
-        code, shown = tools.at_a_terminal(asked, {question: "y", 'found "y"': ""}, *arguments)
+        code, shown = tools.at_a_terminal(asked, [(question, "y"), (question, "")], *arguments)
         assert (code, sandbox.submitted(tag).total()) == (2, 0), shown
-        code, shown = tools.at_a_terminal(asked, {question: "$9"}, *arguments)
+        code, shown = tools.at_a_terminal(asked, [(question, "$9")], *arguments)
         assert (code, sandbox.submitted(tag).total()) == (0, 3), shown
 
 
@@ -161,9 +161,9 @@ def test_another_address_of_a_still_that_was_bought_is_named_and_asked_about(
     assert "hero take 1" in planned.stdout
     assert "wide take 1" not in planned.stdout
     question = "Buy 1 takes that may have been bought at another address? [y/N]"
-    code, shown = tools.at_a_terminal(asked, {question: "n"}, "run", again, "--results", "out.csv")
+    code, shown = tools.at_a_terminal(asked, [(question, "n")], "run", again, "--results", "out.csv")
     assert (code, sandbox.submitted(tag).total()) == (2, 1), shown
-    answers = {question: "y", "for $5.00? [y/N]": "y"}
+    answers = [(question, "y"), ("for $5.00? [y/N]", "y")]
     code, shown = tools.at_a_terminal(asked, answers, "run", again, "--results", "out.csv")
     assert (code, sandbox.submitted(tag).total()) == (0, 3), shown
 

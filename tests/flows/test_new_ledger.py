@@ -133,12 +133,12 @@ def test_at_a_terminal_a_new_ledger_is_named_before_the_question(
     *, unattended: Any, manifest: Any, sandbox: Any, tools: Any, tag: str
 ) -> None:
     shots = str(manifest(*rows(tag, 2)))
-    code, shown = tools.at_a_terminal(unattended, {"[y/N]": "n"}, "run", shots, "--results", "out.csv")
+    code, shown = tools.at_a_terminal(unattended, [("[y/N]", "n")], "run", shots, "--results", "out.csv")
     before, question, _ = shown.partition("Buy 2 takes for $5.00? [y/N]")
     assert (code, sandbox.submitted(tag).total()) == (2, 0), shown
     assert question
     assert f"ledger: {unattended.ledger} {IS_NEW}" in before
-    code, shown = tools.at_a_terminal(unattended, {"[y/N]": "y"}, "run", shots, "--results", "out.csv")
+    code, shown = tools.at_a_terminal(unattended, [("[y/N]", "y")], "run", shots, "--results", "out.csv")
     assert (code, sandbox.submitted(tag).total()) == (0, 2), shown
 
 
@@ -160,7 +160,7 @@ def test_a_second_laptop_is_shown_the_takes_that_the_account_has_made(
     assert (refused.code, said in refused.stderr) == (2, True), refused.stderr
     assert "animatic ledger import RESULTS" in refused.stderr
     assert said in laptop.run("plan", made).stdout
-    code, shown = tools.at_a_terminal(laptop, {"[y/N]": "n"}, "run", made, "--results", "second.csv")
+    code, shown = tools.at_a_terminal(laptop, [("[y/N]", "n")], "run", made, "--results", "second.csv")
     before, question, _ = shown.partition("Buy 12 takes for $30.00? [y/N]")
     assert (code, bool(question), said in before) == (2, True, True), shown
     assert "shot-12 take 1" in before
@@ -228,7 +228,7 @@ def test_where_inputs_are_not_echoed_the_number_of_predictions_is_named(
         laptop = another_home(unattended, tools, "laptop")
         refused = laptop.run("run", shots, "--results", "second.csv", "--yes")
         assert (refused.code, said in refused.stderr) == (2, True), refused.stderr
-        code, shown = tools.at_a_terminal(laptop, {"[y/N]": "n"}, "run", shots, "--results", "second.csv")
+        code, shown = tools.at_a_terminal(laptop, [("[y/N]", "n")], "run", shots, "--results", "second.csv")
         assert (code, said in shown.partition("[y/N]")[0]) == (2, True), shown
     assert own.submitted(tag).total() == 12
 
@@ -242,7 +242,7 @@ def test_a_list_that_cannot_be_read_is_named_before_the_question(
     shots = str(manifest(*rows(tag, 1)))
     with lying(sandbox.url, no_list) as liar:
         unattended.more["WAVESPEED_BASE_URL"] = liar.url
-        code, shown = tools.at_a_terminal(unattended, {"[y/N]": "n"}, "run", shots, "--results", "out.csv")
+        code, shown = tools.at_a_terminal(unattended, [("[y/N]", "n")], "run", shots, "--results", "out.csv")
     assert (code, sandbox.submitted(tag).total()) == (2, 0), shown
     assert "the account's list of predictions cannot be read" in shown.partition("[y/N]")[0]
 

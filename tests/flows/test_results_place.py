@@ -35,7 +35,7 @@ def test_a_person_is_not_asked_where_the_place_is_refused(
     place_with_server: Any, manifest: Any, tag: str, tools: Any
 ) -> None:
     shots = manifest({"prompt": f"one {tag}"})
-    code, shown = tools.at_a_terminal(place_with_server, {"[y/N]": "y"}, "run", str(shots), "--results", str(shots))
+    code, shown = tools.at_a_terminal(place_with_server, [("[y/N]", "y")], "run", str(shots), "--results", str(shots))
     assert (code, "[y/N]" in shown, "is the manifest itself" in shown) == (2, False, True), shown
 
 
