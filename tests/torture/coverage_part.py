@@ -8,24 +8,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from torture.modules import ROOT, find_modules, find_test
 from torture.part import Part
 
-ROOT = Path(__file__).parents[2]
-MEASURED = (
-    "animatic/takes.py",
-    "animatic/evidence.py",
-    "animatic/recovery.py",
-    "animatic/wavespeed/endings.py",
-    "animatic/ledger/*",
-)
+MEASURED = find_modules("animatic.takes", "evidence", "recovery", "endings", "ledger")
 TESTS = (
-    "test_takes.py",
-    "test_evidence.py",
-    "test_recovery.py",
-    "test_gate.py",
-    "ledger",
-    "wavespeed/test_endings.py",
-    "wavespeed/test_client.py",
+    *("animatic/test_takes", "test_evidence", "test_recovery", "test_gate"),
+    *("animatic/ledger", "test_endings", "test_client"),
 )
 
 
@@ -35,12 +24,14 @@ def run() -> Part:
     part = Part("branch coverage of the money rules")
     with tempfile.TemporaryDirectory(prefix="animatic-coverage-") as name:
         environment = os.environ | {"COVERAGE_FILE": f"{name}/data"}
-        tests = [f"tests/animatic/{each}" for each in TESTS]
+        tests = [find_test(each) for each in TESTS]
         measure = ["run", "--branch", "--source=animatic", "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
         done = _coverage(measure, environment)
         if done.returncode:
             part.problems.append(done.stdout[-800:])
-        _coverage(["json", "-o", f"{name}/found.json", f"--include={','.join(MEASURED)}"], environment)
+        _coverage(
+            ["json", "-o", f"{name}/found.json", f"--include={','.join(map(str, sorted(MEASURED)))}"], environment
+        )
         found = json.loads(Path(name, "found.json").read_text())
     for file, each in sorted(found["files"].items()):
         part.points += each["summary"]["num_branches"]

@@ -25,24 +25,23 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-import animatic
 from animatic.certificates import tls_context
 from animatic.network import DIRECT
 from torture.acts import ACTS, Act
 from torture.canary import search
+from torture.modules import ROOT, find_modules
 from torture.part import Part
 from torture.studio import Served, fast_folder, in_child, judge, readable, served
 from torture.subject import Place, run_subject, write_manifest
 
-ROOT = Path(animatic.__file__).parent
-TRACED = (
-    *("takes.py", "shoot.py", "request.py", "watch.py", "gate.py", "looks.py", "tally.py", "results.py", "formats.py"),
-    *("evidence.py", "recovery.py", "reconcile.py", "projection.py", "spool.py", "scouts.py"),
-    *("ledger/", "wavespeed/", "storage/"),
+TRACED = find_modules(
+    *("animatic.takes", "shoot", "request", "watch", "gate", "looks", "tally", "animatic.results", "formats"),
+    *("evidence", "recovery", "animatic.reconcile", "projection", "spool", "scouts"),
+    *("ledger", "wavespeed", "storage"),
 )
-MONEY = (
-    *("takes.py", "shoot.py", "request.py", "watch.py", "looks.py", "evidence.py", "recovery.py", "reconcile.py"),
-    *("ledger/", "wavespeed/endings.py", "wavespeed/transport.py"),
+MONEY = find_modules(
+    *("animatic.takes", "shoot", "request", "watch", "looks", "evidence", "recovery", "animatic.reconcile"),
+    *("ledger", "endings", "transport"),
 )
 """Of these files it is told how many of their lines were reached."""
 
@@ -68,7 +67,7 @@ class Point:
 
 
 def _is_traced(file: str) -> bool:
-    return file.startswith(str(ROOT)) and file[len(str(ROOT)) + 1 :].startswith(TRACED)
+    return Path(file) in TRACED
 
 
 def _trace(seen: Any, is_traced: Callable[[str], bool]) -> None:
@@ -131,10 +130,9 @@ def list_points(folder: Path, url: str, chance: random.Random) -> tuple[list[Poi
 def lines_there_are() -> set[Line]:
     """Every line inside a function of the files that handle money."""
     found: set[Line] = set()
-    for file in ROOT.rglob("*.py"):
-        if str(file.relative_to(ROOT)).startswith(MONEY):
-            module = compile(file.read_text(), str(file), "exec")
-            found.update((str(file), line) for code in _functions(module) for line in _lines_of(code))
+    for file in MONEY:
+        module = compile(file.read_text(), str(file), "exec")
+        found.update((str(file), line) for code in _functions(module) for line in _lines_of(code))
     return found
 
 

@@ -12,6 +12,7 @@ from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.records import Reserved
 from torture import lines, machine, matrix, plants, power, quote, replies, syscalls, urls, world
 from torture.canary import KEY, search, spellings
+from torture.modules import find_test, replace_within
 from torture.part import Part, parts_of
 from torture.virtual import VirtualLoop
 
@@ -109,8 +110,23 @@ def test_the_report_is_green_and_as_large_as_the_proof_should_be() -> None:
 def test_there_are_planted_bugs_enough_and_each_has_its_text() -> None:
     assert len(plants.PLANTS) >= 60
     for plant in plants.PLANTS:
-        for file, old, _ in plant.edits:
-            assert (plants.ROOT / file).read_text().count(old) == 1, (plant.name, file)
+        for key, old, new in plant.edits:
+            compile(replace_within(key, old, new)[1], key, "exec")
+        if plant.check.startswith("pytest "):
+            find_test(plant.check.split()[1])
+
+
+def test_a_planted_bug_follows_its_function_into_another_folder(tmp_path: Path) -> None:
+    source = "LIMIT = 1\n\n\nclass Buyer:\n    @property\n    def limit(self) -> int:\n        return LIMIT\n"
+    room = tmp_path / "animatic/buying"
+    room.mkdir(parents=True)
+    (room / "buyer.py").write_text(source)
+    path, text = replace_within("buyer:Buyer.limit", "LIMIT", "2", tmp_path)
+    assert (path, text) == (room / "buyer.py", source.replace("return LIMIT", "return 2"))
+    assert replace_within("buyer:LIMIT", "1", "2", tmp_path)[1] == source.replace("= 1", "= 2")
+    for key, found in (("buyer:Buyer", "2 times"), ("buyer:sell", "sell is there 0 times"), ("seller:sell", "0 modules")):
+        with pytest.raises(LookupError, match=found):
+            replace_within(key, "er", "x", tmp_path)
 
 
 @pytest.mark.sandbox
