@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
-from animatic.gate import Halt, Halted, wake
 from animatic.looks import Watched
+from animatic.waiting import Halt, Halted, wake
 
 
 @dataclass(slots=True, eq=False)

@@ -26,11 +26,11 @@ import pyarrow.parquet as pq
 
 from animatic.errors import LocationError
 from animatic.manifest.csv_text import MAX_ROWS
-from animatic.manifest.faults import escaped
 from animatic.manifest.header import MAX_COLUMNS
 from animatic.manifest.parquet import UNREADABLE, Caps, OverCapError, capped_batches, open_capped
 from animatic.results import COLUMN_OF, NEW_IN_2, RESULTS_SCHEMA, microusd_of
 from animatic.shots import MAX_TAKES
+from animatic.text import escaped
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 SUFFIXES = (".parquet", ".csv", ".jsonl")

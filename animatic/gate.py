@@ -9,64 +9,11 @@ from dataclasses import dataclass
 from animatic.account import Account
 from animatic.ledger.pace import Settled  # noqa: TC001 - for a reader at run time
 from animatic.pacing import MINUTE_S, block_of
+from animatic.waiting import Halt, Halted, wake
 
 ASK_AGAIN_S = 5.0
 ASK_PLACES_S = 1.0
 """How often the ledger is asked how many places a run may hold, and how soon again where it holds none."""
-
-
-class Halted(Exception):  # noqa: N818 - a signal between our own coroutines, not an error
-    """The run is stopping; leave what you do in order."""
-
-
-class Halt:
-    """The stop switch of a run: first no more buying, then no more looking either."""
-
-    def __init__(self) -> None:
-        self.is_buying = True
-        self.is_watching = True
-        self.reason: str | None = None
-        self._sleeping: set[asyncio.Future[None]] = set()
-
-    def stop_buying(self, reason: str) -> None:
-        """Submit nothing more; what is in flight is still watched. The first reason is the one that is told."""
-        self.reason = self.reason or reason
-        self.is_buying = False
-        self._wake_all()
-
-    def stop_all(self, reason: str) -> None:
-        """Submit nothing more and stop watching."""
-        self.is_watching = False
-        self.stop_buying(reason)
-
-    async def sleep(self, seconds: float, *, to_buy: bool = False) -> None:
-        """Let time pass.
-
-        Raises:
-            Halted: the run stopped (with `to_buy`: stopped buying), before or meanwhile.
-        """
-        loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
-        while self.is_buying if to_buy else self.is_watching:
-            if loop.time() >= until:
-                return
-            await self.wait(loop.create_future(), until)
-        raise Halted
-
-    async def wait(self, sleeper: asyncio.Future[None], until: float | None = None) -> None:
-        """Wait for a future, whose result is set should the run stop meanwhile, or at `until` by the loop's clock."""
-        timer = None if until is None else asyncio.get_running_loop().call_at(until, wake, sleeper)
-        self._sleeping.add(sleeper)
-        try:
-            await sleeper
-        finally:
-            self._sleeping.discard(sleeper)
-            if timer is not None:
-                timer.cancel()
-
-    def _wake_all(self) -> None:
-        for sleeper in self._sleeping:
-            wake(sleeper)
 
 
 @dataclass(slots=True)
@@ -247,9 +194,3 @@ class Gate:
         self._in_use -= 1
         if self._left is not None:
             wake(self._left)
-
-
-def wake(sleeper: asyncio.Future[None]) -> None:
-    """Set the result of a future that somebody waits for, unless it has one."""
-    if not sleeper.done():
-        sleeper.set_result(None)

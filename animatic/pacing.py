@@ -111,8 +111,3 @@ def share_of_places(limits: Limits, others: Sequence[tuple[int, int]], wanted: i
         fair = wanted  # there is enough for everybody
     free = limits.max_in_flight - sum(held for held, _ in others)
     return max(min(wanted, fair, free), 0)
-
-
-def next_tick(moment: float, tick_s: float) -> float:
-    """The next multiple of the tick from a moment on; the moment itself where there is no tick."""
-    return math.ceil(moment / tick_s) * tick_s if tick_s else moment

@@ -21,12 +21,12 @@ from animatic.fingerprints import Digests, FingerprintSet, digests_from, shared
 from animatic.formats import MAX_RESULTS_BYTES, Head
 from animatic.ledger.liveness import runs_folder
 from animatic.ledger.schema import sqlite_path
-from animatic.manifest.faults import escaped
 from animatic.manifest.header import MAX_COLUMN_NAME_CHARS, MAX_COLUMNS
 from animatic.manifest.parquet import MAX_TABLE_BYTES
 from animatic.manifest.spelled import cell_bytes
 from animatic.results import RESULTS_SCHEMA
 from animatic.spool import Spool
+from animatic.text import escaped
 
 KEY = ("shot_id", "take", "fingerprint")
 SHORT = 12

@@ -4,8 +4,8 @@ import asyncio
 from collections import Counter
 from collections.abc import Hashable
 
-from animatic.gate import Halt, Halted, wake
 from animatic.polling import SCOUTS, Experience
+from animatic.waiting import Halt, Halted, wake
 
 
 class Scouts:

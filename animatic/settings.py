@@ -3,7 +3,6 @@
 (`animatic.read_results`, which people call from Python, has no command above it and reads its proxies itself.)
 """
 
-import difflib
 import ipaddress
 import os
 import re
@@ -23,6 +22,7 @@ from animatic.money import microusd
 from animatic.network import Network, read_network
 from animatic.pacing import LEVELS, Limits
 from animatic.start_folder import from_start
+from animatic.text import nearest
 
 PREFIX = "ANIMATIC_"
 EMBEDDED_SANDBOX = "sandbox"
@@ -221,12 +221,12 @@ def is_loopback(host: str) -> bool:
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """A line for each `ANIMATIC_*` variable that no setting reads: most likely a typo."""
     known = sorted({*_VARIABLES.values(), HOME})
-    lines: list[str] = []
-    for name in sorted(environ):
-        if name.startswith(PREFIX) and name not in known and not _is_of_kubernetes(name, environ[name]):
-            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-            lines.append(f"{name}: unknown variable; did you mean {nearest[0]}?")
-    return lines
+    unknown = [name for name in environ if name.startswith(PREFIX) and name not in known]
+    return [
+        f"{name}: unknown variable; did you mean {nearest(name, known, 0.0)}?"
+        for name in sorted(unknown)
+        if not _is_of_kubernetes(name, environ[name])
+    ]
 
 
 _OF_KUBERNETES = re.compile(

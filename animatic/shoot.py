@@ -21,7 +21,7 @@ from animatic.errors import (
     TakenError,
     TryLaterError,
 )
-from animatic.gate import Block, Gate, Halt, Halted
+from animatic.gate import Block, Gate
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.receipts import Receipts, Slot
@@ -31,6 +31,7 @@ from animatic.shots import Take
 from animatic.takes import Standing, State, Step, next_step
 from animatic.tally import Tally
 from animatic.terms import Terms
+from animatic.waiting import Halt, Halted
 from animatic.watch import UNREACHABLE, WRITES_WITHIN_S, Watch
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.endings import STATE_AFTER, Ended, Ending

@@ -4,8 +4,7 @@ import asyncio
 import heapq
 from itertools import count
 
-from animatic.gate import Halt, Halted
-from animatic.pacing import next_tick
+from animatic.waiting import Halt, Halted, next_tick
 
 
 class Turns:

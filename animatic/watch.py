@@ -10,7 +10,6 @@ from collections.abc import Callable, Hashable, Iterator
 
 from animatic.errors import AccountRefusedError, ApiRefusedError, NeverAgainError, ProxyRefusedError, TryLaterError
 from animatic.flights import Flight, Flights
-from animatic.gate import Halt, Halted
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.looks import Watched, finish_of
@@ -22,6 +21,7 @@ from animatic.takes import State
 from animatic.tally import Tally
 from animatic.terms import Terms
 from animatic.turns import Turns
+from animatic.waiting import Halt, Halted
 from animatic.wavespeed.client import Look, WaveSpeedClient
 from animatic.wavespeed.wire import Prediction
 

@@ -30,7 +30,6 @@ from animatic.ledger.place import note_intents
 from animatic.ledger.receipts import Receipts
 from animatic.ledger.schema import require_sound, sqlite_path
 from animatic.manifest import Manifest, local_stills
-from animatic.manifest.faults import one_line
 from animatic.money import Quote, limit_microusd, newest_quotes, price_of
 from animatic.plan import Batch, Plan, PricedBy, make_plan
 from animatic.projection import Projection
@@ -43,6 +42,7 @@ from animatic.shots import Take
 from animatic.stills import Still
 from animatic.takes import BuyingPolicy
 from animatic.terms import Terms
+from animatic.text import one_line
 from animatic.uploads import UploadMemory
 from animatic.wavespeed.client import MOST_CONNECTIONS, WaveSpeedClient
 from flows.logs import outlive_console

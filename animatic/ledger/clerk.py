@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from animatic.pacing import next_tick
+from animatic.waiting import next_tick
 
 T = TypeVar("T")
 

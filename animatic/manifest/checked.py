@@ -18,7 +18,7 @@ from animatic.errors import ManifestError
 from animatic.fingerprints import DIGEST_BYTES, Digests, FirstSeen, digests_from, hex_of, shared
 from animatic.manifest import cells, images
 from animatic.manifest.csv_text import whole_file_error
-from animatic.manifest.faults import MAX_REPORTED_FAULTS, Bad, Faults, escaped, place_of, quoted, report
+from animatic.manifest.faults import MAX_REPORTED_FAULTS, Bad, Faults, place_of, report
 from animatic.manifest.header import COLUMNS, REQUIRED_COLUMNS
 from animatic.manifest.images import Still
 from animatic.manifest.parquet import has_text_form
@@ -26,6 +26,7 @@ from animatic.manifest.rows import Rows, RowsInMemory, batches_of
 from animatic.manifest.source import RawManifest, broken_rows, texts_of
 from animatic.manifest.spelled import cell_bytes
 from animatic.shots import ASPECT_RATIOS, DEFAULT_MODEL, DURATIONS, Shot, Take, digest, verbatim
+from animatic.text import escaped, quoted
 
 Value: TypeAlias = str | int | None
 Kind: TypeAlias = tuple[str, str, str]

@@ -18,9 +18,10 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from animatic.errors import ManifestError
-from animatic.manifest.faults import Bad, escaped, fault_at, report
+from animatic.manifest.faults import Bad, fault_at, report
 from animatic.manifest.header import COLUMNS, MAX_COLUMNS, name_faults, normalised
 from animatic.manifest.rows import CHARS_PER_BATCH, ROWS_PER_BATCH, Rows
+from animatic.text import escaped
 
 DELIMITERS = (",", ";", "\t")
 MAX_ROWS = 1_000_000

@@ -1,14 +1,11 @@
-"""What is wrong with a manifest, said so that a person can mend it: place, what was found, what is allowed.
-
-Nothing of a cell reaches a terminal as it is: it is cut, and what does not print is escaped.
-"""
+"""What is wrong with a manifest, said so that a person can mend it: place, what was found, what is allowed."""
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
-MAX_SHOWN_CHARS = 60
+from animatic.text import escaped
+
 MAX_REPORTED_FAULTS = 50
 
 
@@ -101,43 +98,3 @@ def report(faults: Iterable[Fault] | Faults, name: str) -> str:
         counted = ", ".join(f"{count:,} x {kind}" for kind, count in rest.most_common())
         lines.append(f"{shown}: and {rest.total():,} more: {counted}")
     return "\n".join(lines)
-
-
-def escaped(text: str, max_chars: int = MAX_SHOWN_CHARS) -> str:
-    """`text` cut at `max_chars`; quotes, backslashes, control and bidirectional characters as escapes."""
-    cut = "".join(_escaped_char(char) for char in text[:max_chars])
-    return cut if len(text) <= max_chars else f"{cut}…"
-
-
-def one_line(text: str, max_chars: int = 2_000) -> str:
-    """`text` for a log: one line, cut at `max_chars`; what does not print, line ends included, as escapes."""
-    cut = "".join(char if char.isprintable() else _escaped_char(char) for char in text[:max_chars])
-    return cut if len(text) <= max_chars else f"{cut}…"
-
-
-def quoted(text: str) -> str:
-    """`text` in double quotes, escaped and cut."""
-    return f'"{escaped(text)}"'
-
-
-def _escaped_char(char: str) -> str:
-    if char in '"\\':
-        return f"\\{char}"
-    return char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode("ascii")
-
-
-def did_you_mean(text: str) -> str:
-    """The question that a hint asks."""
-    return f"did you mean {quoted(text)}?"
-
-
-def nearest(text: str, known: Iterable[str], min_ratio: float) -> str | None:
-    """The one of `known` that `text` is most like, if at least `min_ratio` (0 to 1) of it is the same."""
-    matcher = SequenceMatcher(a="", b=text[:MAX_SHOWN_CHARS], autojunk=False)
-    best: tuple[float, str] | None = None
-    for candidate in known:
-        matcher.set_seq1(candidate)
-        ratio = matcher.ratio()
-        if ratio >= min_ratio and (best is None or ratio > best[0]):
-            best = (ratio, candidate)
-    return None if best is None else best[1]

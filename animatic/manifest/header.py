@@ -7,7 +7,8 @@ column is carried into the results.
 from collections import Counter
 from collections.abc import Sequence
 
-from animatic.manifest.faults import Bad, Fault, did_you_mean, escaped, fault_at, nearest, quoted
+from animatic.manifest.faults import Bad, Fault, fault_at
+from animatic.text import did_you_mean, escaped, nearest, quoted
 
 REQUIRED_COLUMNS = ("image", "prompt")
 COLUMNS = (*REQUIRED_COLUMNS, "shot_id", "storyboard", "aspect_ratio", "duration", "takes", "model")

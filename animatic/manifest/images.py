@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from animatic.manifest.faults import Bad, did_you_mean, quoted
+from animatic.manifest.faults import Bad
+from animatic.text import did_you_mean, quoted
 
 STILL_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 MAX_STILL_BYTES = 20 << 20

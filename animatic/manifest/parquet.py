@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from animatic.errors import ManifestError
 from animatic.manifest.csv_text import MAX_CELL_CHARS, MAX_ROWS, whole_file_error
-from animatic.manifest.faults import Bad, Fault, escaped, fault_at, report
+from animatic.manifest.faults import Bad, Fault, fault_at, report
 from animatic.manifest.header import COLUMNS, MAX_COLUMNS, name_faults
 from animatic.manifest.rows import CHARS_PER_BATCH, ROWS_PER_BATCH, Rows
 from animatic.manifest.spelled import cell_bytes, has_dictionary, inner_types, spelled_out
+from animatic.text import escaped
 
 MAX_TABLE_BYTES = 2 << 30
 MAX_ROW_BYTES = 16 << 20

@@ -11,11 +11,12 @@ import pyarrow as pa
 
 from animatic.errors import ManifestError
 from animatic.manifest.csv_text import BROKEN, read_csv, whole_file_error
-from animatic.manifest.faults import Bad, Fault, did_you_mean, fault_at, quoted, report
+from animatic.manifest.faults import Bad, Fault, fault_at, report
 from animatic.manifest.header import header_faults
 from animatic.manifest.images import relative_path
 from animatic.manifest.parquet import has_text_form, read_parquet, type_faults
 from animatic.manifest.rows import Rows, RowsInMemory, batches_of
+from animatic.text import did_you_mean, quoted
 
 SUFFIXES = (".csv", ".parquet")
 MAX_FILE_BYTES = 512 << 20

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from animatic.errors import LocationError
-from animatic.manifest.faults import escaped, quoted
 from animatic.manifest.images import ALLOWED, MAX_STILL_BYTES, relative_path
 from animatic.network import DIRECT, Network
 from animatic.spool import nameless_file, no_room
 from animatic.storage import disk, remote
 from animatic.storage.locations import Location, absolute_uri, folder_of, locate, name_of, stem_of
+from animatic.text import escaped, quoted
 
 __all__ = [
     "absolute_uri",

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from animatic.flights import Flight, Flights
-from animatic.gate import Halt, Halted
 from animatic.looks import Watched
+from animatic.waiting import Halt, Halted
 
 SOON_S = 0.05
 

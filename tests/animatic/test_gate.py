@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from animatic.gate import Gate, Halt, Halted
+from animatic.gate import Gate
 from animatic.pacing import Limits
+from animatic.waiting import Halt, Halted
 
 WIDE = Limits(1_000, 1_000)
 

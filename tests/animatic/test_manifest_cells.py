@@ -3,8 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from animatic.manifest import cells
-from animatic.manifest.faults import Bad, escaped
+from animatic.manifest.faults import Bad
 from animatic.shots import DURATIONS
+from animatic.text import escaped
 
 
 def hint_of(found: object) -> str | None:

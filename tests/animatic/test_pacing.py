@@ -13,7 +13,7 @@ from torture.studio import fast_folder
 from torture.virtual import VirtualLoop
 
 from animatic.account import Account
-from animatic.gate import Gate, Halt
+from animatic.gate import Gate
 from animatic.pacing import (
     LARGEST_BLOCK,
     LEVELS,
@@ -25,6 +25,7 @@ from animatic.pacing import (
     queued_ahead,
     share_of_places,
 )
+from animatic.waiting import Halt
 from tests.animatic.conftest import DirectDesk
 
 # A machine may be busy.

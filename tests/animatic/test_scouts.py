@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from animatic.gate import Halt, Halted
 from animatic.polling import SCOUTS, SCOUTS_DONE, Experience
 from animatic.scouts import Scouts
+from animatic.waiting import Halt, Halted
 
 KIND = ("model", "5s")
 

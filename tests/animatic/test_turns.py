@@ -5,9 +5,8 @@ import asyncio
 import pytest
 from torture.virtual import played
 
-from animatic.gate import Halt, Halted
-from animatic.pacing import next_tick
 from animatic.turns import Turns
+from animatic.waiting import Halt, Halted, next_tick
 
 
 async def test_a_turn_comes_when_it_is_due_and_not_before() -> None:

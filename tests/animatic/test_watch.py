@@ -7,12 +7,12 @@ import pytest
 from torture.virtual import played
 
 from animatic.flights import Flight
-from animatic.gate import Halt
 from animatic.looks import Watched
 from animatic.pacing import Limits
 from animatic.polling import REMEMBERED
 from animatic.tally import Tally
 from animatic.terms import Terms
+from animatic.waiting import Halt
 from animatic.watch import JITTER_FLOORS, LONGEST_TICK_S, Watch
 
 KIND = ("model", "5s")

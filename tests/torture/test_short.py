@@ -124,7 +124,11 @@ def test_a_planted_bug_follows_its_function_into_another_folder(tmp_path: Path) 
     path, text = replace_within("buyer:Buyer.limit", "LIMIT", "2", tmp_path)
     assert (path, text) == (room / "buyer.py", source.replace("return LIMIT", "return 2"))
     assert replace_within("buyer:LIMIT", "1", "2", tmp_path)[1] == source.replace("= 1", "= 2")
-    for key, found in (("buyer:Buyer", "2 times"), ("buyer:sell", "sell is there 0 times"), ("seller:sell", "0 modules")):
+    for key, found in (
+        ("buyer:Buyer", "2 times"),
+        ("buyer:sell", "sell is there 0 times"),
+        ("seller:sell", "0 modules"),
+    ):
         with pytest.raises(LookupError, match=found):
             replace_within(key, "er", "x", tmp_path)
 
