@@ -26,10 +26,10 @@ from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.receipts import Receipts, Slot
 from animatic.ledger.records import Accepted, Record
+from animatic.progress import Tally
 from animatic.request import Requests, Upload
 from animatic.shots import Take
 from animatic.takes import Standing, State, Step, next_step
-from animatic.tally import Tally
 from animatic.terms import Terms
 from animatic.waiting import Halt, Halted
 from animatic.watch import UNREACHABLE, WRITES_WITHIN_S, Watch

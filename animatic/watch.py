@@ -15,10 +15,10 @@ from animatic.ledger.desk import LedgerDesk
 from animatic.looks import Watched, finish_of
 from animatic.pacing import queued_ahead
 from animatic.polling import LAST_TAKES, UNTOLD_S, Experience, latency_of
+from animatic.progress import Tally
 from animatic.scouts import Scouts
 from animatic.shots import Take
 from animatic.takes import State
-from animatic.tally import Tally
 from animatic.terms import Terms
 from animatic.turns import Turns
 from animatic.waiting import Halt, Halted

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from animatic.money import cost_in_words
+from animatic.progress import Tally
 from animatic.takes import State
-from animatic.tally import Tally
 from flows.terminal import PlainConsole, printable
 
 LINE_EVERY_S = 5.0

@@ -8,7 +8,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from animatic.errors import FixInputError
-from animatic.tally import Tally
+from animatic.progress import Tally
 
 if TYPE_CHECKING:  # at run time they would import what the start of Prefect's server need not wait for
     from collections.abc import Mapping

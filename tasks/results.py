@@ -15,8 +15,8 @@ from prefect.artifacts import (
 
 from animatic.digest import Digest
 from animatic.facts import Facts
+from animatic.progress import Tally
 from animatic.projection import Projection
-from animatic.tally import Tally
 from tasks.policies import NEVER_CACHED
 
 PROGRESS_EVERY_S = 15.0

@@ -10,7 +10,7 @@ from animatic.flights import Flight
 from animatic.looks import Watched
 from animatic.pacing import Limits
 from animatic.polling import REMEMBERED
-from animatic.tally import Tally
+from animatic.progress import Tally
 from animatic.terms import Terms
 from animatic.waiting import Halt
 from animatic.watch import JITTER_FLOORS, LONGEST_TICK_S, Watch

@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from animatic.ledger.records import Reserved
+from animatic.progress import Tally
 from animatic.takes import State
-from animatic.tally import Tally
 from flows.panel import eta, line, panel, per_minute
 from flows.terminal import PlainConsole
 

@@ -18,6 +18,7 @@ from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.records import Record
 from animatic.money import Quote, limit_microusd, microusd
 from animatic.pacing import Limits
+from animatic.progress import Tally
 from animatic.reconcile import Reconciled, reconcile
 from animatic.recovery import recover
 from animatic.sandbox.config import SandboxConfig
@@ -25,7 +26,6 @@ from animatic.sandbox.server import Sandbox, serve
 from animatic.sandbox.witness import Accepted, read_witness
 from animatic.shoot import Shoot
 from animatic.shots import DEFAULT_MODEL, Shot, Take, takes_of
-from animatic.tally import Tally
 from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 

@@ -165,7 +165,7 @@ from animatic.ledger.desk import LedgerDesk
 from animatic.pacing import Limits
 from animatic.shoot import Shoot
 from animatic.shots import DEFAULT_MODEL, Shot, takes_of
-from animatic.tally import Tally
+from animatic.progress import Tally
 from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 

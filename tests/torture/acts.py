@@ -19,10 +19,10 @@ from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.receipts import SLOT_BYTES, Receipt, Receipts, encode
 from animatic.ledger.records import Accepted
 from animatic.pacing import Limits
+from animatic.progress import Tally
 from animatic.shoot import Shoot
 from animatic.shots import DEFAULT_MODEL, Take
 from animatic.takes import State
-from animatic.tally import Tally
 from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.endings import Answer, classify

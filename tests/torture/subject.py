@@ -20,10 +20,10 @@ from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.place import note_intents
 from animatic.ledger.schema import require_sound
 from animatic.pacing import Limits
+from animatic.progress import Tally
 from animatic.projection import Projection
 from animatic.shoot import Shoot
 from animatic.takes import BuyingPolicy
-from animatic.tally import Tally
 from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 from torture.canary import KEY

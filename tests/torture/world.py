@@ -35,12 +35,12 @@ from animatic.ledger.receipts import Receipts
 from animatic.ledger.schema import ATTEMPT, ORPHAN, open_engine
 from animatic.money import FRESH_S, microusd
 from animatic.pacing import Limits
+from animatic.progress import Tally
 from animatic.sandbox.book import Book
 from animatic.sandbox.config import SandboxConfig
 from animatic.shoot import Shoot
 from animatic.shots import DEFAULT_MODEL, Shot, Take, takes_of
 from animatic.takes import PAID, BuyingPolicy, State
-from animatic.tally import Tally
 from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.server_clock import GUESSED_MARGIN_S, ServerClock

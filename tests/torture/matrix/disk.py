@@ -16,9 +16,9 @@ from animatic.ledger import liveness, operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.schema import open_engine, require_sound
 from animatic.pacing import Limits
+from animatic.progress import Tally
 from animatic.shoot import Shoot
 from animatic.shots import Take
-from animatic.tally import Tally
 from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 from torture.canary import KEY

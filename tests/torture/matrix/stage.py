@@ -20,6 +20,7 @@ from animatic.ledger.records import Record, Reserved
 from animatic.ledger.schema import ATTEMPT, RUN, require_sound
 from animatic.money import microusd
 from animatic.pacing import Limits
+from animatic.progress import Tally
 from animatic.reconcile import Reconciled
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.server import Sandbox, serve
@@ -27,7 +28,6 @@ from animatic.sandbox.witness import Accepted, read_witness
 from animatic.shoot import Shoot
 from animatic.shots import DEFAULT_MODEL, Shot, Take, takes_of
 from animatic.takes import PAID, State
-from animatic.tally import Tally
 from animatic.terms import Terms
 from animatic.uploads import UploadMemory
 from animatic.wavespeed.client import WaveSpeedClient
