@@ -9,13 +9,13 @@ import pandas as pd
 import pyarrow as pa
 
 from animatic import formats, storage
-from animatic.certificates import certificate_faults
 from animatic.errors import FixInputError, SettingsError
 from animatic.facts import Facts
 from animatic.formats import MAX_RESULTS_BYTES
 from animatic.money import usd
-from animatic.network import DIRECT, Network, read_network
 from animatic.results import QUOTED, STATUSES, microusd_of
+from animatic.web.certificates import certificate_faults
+from animatic.web.network import DIRECT, Network, read_network
 
 _NEEDED = (
     *("row", "storyboard", "model", "take", "status"),

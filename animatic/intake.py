@@ -28,7 +28,6 @@ from animatic.ledger.settling import Open
 from animatic.manifest import Manifest, RawManifest, check, local_stills, read_table
 from animatic.manifest.source import MAX_FILE_BYTES
 from animatic.money import Quote
-from animatic.network import DIRECT, Network
 from animatic.plan import Plan, PricedBy, make_plan
 from animatic.results import RESULTS_SCHEMA
 from animatic.shots import Take
@@ -36,6 +35,7 @@ from animatic.spool import Spool
 from animatic.stills import Still, probe
 from animatic.takes import BuyingPolicy, State
 from animatic.wavespeed.client import WaveSpeedClient
+from animatic.web.network import DIRECT, Network
 
 # Arrow's own allocator keeps what it has once used, some 30 MB more of a run that reads its rows batch by batch.
 pa.set_memory_pool(pa.system_memory_pool())

@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from animatic.canonical import canonical_provider
-from animatic.certificates import certificate_faults
 from animatic.errors import SettingsError
 from animatic.home import HOME, ledger_file, require_one_ledger
 from animatic.money import microusd
-from animatic.network import Network, read_network
 from animatic.pacing import LEVELS, Limits
 from animatic.start_folder import from_start
 from animatic.text import nearest
+from animatic.web.certificates import certificate_faults
+from animatic.web.network import Network, read_network
 
 PREFIX = "ANIMATIC_"
 EMBEDDED_SANDBOX = "sandbox"

@@ -11,11 +11,11 @@ from datetime import timedelta
 
 import aiohttp
 
-from animatic.addresses import refusal_of
 from animatic.ledger import uploads as ledger_uploads
 from animatic.ledger.desk import LedgerDesk
-from animatic.network import DIRECT, Network
-from animatic.public_web import open_session
+from animatic.web.addresses import refusal_of
+from animatic.web.network import DIRECT, Network
+from animatic.web.public_web import open_session
 
 KEPT = timedelta(days=6)
 """WaveSpeed keeps uploads for 7 days; a day is left for the takes that use them to be submitted."""

@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import aiohttp
 
-from animatic.network import DIRECT, Network
-from animatic.public_web import open_session
 from animatic.storage.locations import Location
+from animatic.web.network import DIRECT, Network
+from animatic.web.public_web import open_session
 
 # Stores that take an object in one request, or show it only when the last part is there: an upload that fails
 # half-way leaves the old object. Elsewhere a temporary name comes first.

@@ -30,7 +30,6 @@ from animatic.errors import (
     TryLaterError,
 )
 from animatic.money import believed, quoted_price
-from animatic.network import DIRECT, PROXY_ADVICE, PROXY_REFUSAL, Network
 from animatic.wavespeed.endings import (
     ACCOUNT_ADVICE,
     ACCOUNT_REFUSALS,
@@ -55,6 +54,7 @@ from animatic.wavespeed.wire import (
     read_data,
     read_envelope,
 )
+from animatic.web.network import DIRECT, PROXY_ADVICE, PROXY_REFUSAL, Network
 
 SUBMIT_DEADLINE_S = 60.0
 READ_DEADLINE_S = 30.0

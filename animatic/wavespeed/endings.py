@@ -29,9 +29,9 @@ from typing import Any, cast
 
 from pydantic_core import from_json
 
-from animatic.network import PROXY_ADVICE, PROXY_REFUSAL
 from animatic.takes import PREDICTION_ID, State
 from animatic.wavespeed.wire import MAX_MODEL_CHARS, Envelope, is_prediction, moment_of, read_envelope
+from animatic.web.network import PROXY_ADVICE, PROXY_REFUSAL
 
 ACCOUNT_REFUSALS = frozenset({401, 402, 403})
 AMBIGUOUS = frozenset({408, 409, 425, 499})

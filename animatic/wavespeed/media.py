@@ -13,12 +13,12 @@ from typing import Self
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from animatic.addresses import refusal_of
 from animatic.durability import sync
 from animatic.errors import ApiUnavailableError
-from animatic.network import DIRECT, Network
-from animatic.public_web import WebError, open_session
 from animatic.wavespeed.transport import CONNECT_TIMEOUT_S, identity_headers
+from animatic.web.addresses import refusal_of
+from animatic.web.network import DIRECT, Network
+from animatic.web.public_web import WebError, open_session
 
 CLIP_DEADLINE_S = 120.0
 MAX_CLIP_BYTES = 512 << 20

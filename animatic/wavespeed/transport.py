@@ -18,9 +18,9 @@ import yarl
 from aiohttp.client_proto import ResponseHandler
 from multidict import CIMultiDict
 
-from animatic.certificates import TRUST_ADVICE, tls_context
 from animatic.errors import ApiUnreachableError, ProxyRefusedError, SubmissionUnknownError
-from animatic.network import DIRECT, PROXY_ADVICE, Network
+from animatic.web.certificates import TRUST_ADVICE, tls_context
+from animatic.web.network import DIRECT, PROXY_ADVICE, Network
 
 CONNECT_TIMEOUT_S = 10.0
 CONNECTED_WITHIN_S = 25.0

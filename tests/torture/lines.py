@@ -25,8 +25,8 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-from animatic.certificates import tls_context
-from animatic.network import DIRECT
+from animatic.web.certificates import tls_context
+from animatic.web.network import DIRECT
 from torture.acts import ACTS, Act
 from torture.canary import search
 from torture.modules import ROOT, find_modules

@@ -25,10 +25,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from animatic.certificates import tls_context
-from animatic.network import DIRECT
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.server import serve
+from animatic.web.certificates import tls_context
+from animatic.web.network import DIRECT
 from torture.canary import KEY, search
 from torture.part import Part
 from torture.studio import fast_folder, in_child, judge, served, witness_of

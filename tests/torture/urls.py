@@ -9,12 +9,12 @@ from pathlib import Path
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from animatic.addresses import is_public
 from animatic.errors import ApiUnavailableError, LocationError
 from animatic.manifest.faults import Bad
 from animatic.manifest.images import image
 from animatic.storage.locations import locate
 from animatic.wavespeed.media import ClipDownloader
+from animatic.web.addresses import is_public
 from torture.part import Part
 
 DOWNLOADS = [

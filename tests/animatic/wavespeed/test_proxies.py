@@ -10,10 +10,10 @@ import pytest
 from proxies import Authority, over_tls, proxying
 
 from animatic.errors import ApiUnreachableError, ProxyRefusedError
-from animatic.network import Network, read_proxy
 from animatic.wavespeed.client import SUBMIT_DEADLINE_S
 from animatic.wavespeed.endings import Ending
 from animatic.wavespeed.transport import CONNECTED_WITHIN_S, AiohttpTransport
+from animatic.web.network import Network, read_proxy
 
 PREDICTION = {"id": "p-1", "status": "created", "model": "wavespeed-ai/veo2-i2v"}
 API = "https://api.example:8443"

@@ -19,9 +19,9 @@ import yarl
 from aiohttp.abc import AbstractResolver, ResolveResult
 from multidict import CIMultiDict
 
-from animatic.addresses import is_public, refusal_of
-from animatic.certificates import TRUST_ADVICE, tls_context
-from animatic.network import DIRECT, PROXY_ADVICE, PROXY_REFUSAL, Network, Proxy, is_this_machine
+from animatic.web.addresses import is_public, refusal_of
+from animatic.web.certificates import TRUST_ADVICE, tls_context
+from animatic.web.network import DIRECT, PROXY_ADVICE, PROXY_REFUSAL, Network, Proxy, is_this_machine
 
 RESOLVED_WITHIN_S = 5.0
 """Bound on a look-up whose name a proxy would look up itself: where nothing outside resolves, it may take long."""

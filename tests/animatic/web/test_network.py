@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from animatic.network import DIRECT, Network, is_this_machine, read_network, read_proxy
+from animatic.web.network import DIRECT, Network, is_this_machine, read_network, read_proxy
 
 HERE = [
     "localhost",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from animatic.addresses import is_public, refusal_of
+from animatic.web.addresses import is_public, refusal_of
 
 PUBLIC = ["1.1.1.1", "93.184.216.34", "8.8.8.8", "2606:4700::1111", "2a00:1450:4001::200e", "::ffff:1.1.1.1"]
 PRIVATE = [

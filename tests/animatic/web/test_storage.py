@@ -11,7 +11,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from animatic import storage
 from animatic.errors import LocationError
-from animatic.public_web import NotPublicError, PublicResolver
+from animatic.web.public_web import NotPublicError, PublicResolver
 
 
 def read_still(manifest_uri: str, path: str, **options: Any) -> bytes:

@@ -1,0 +1,1 @@
+"""Guarded HTTP towards addresses that others name: which of them, through which proxy, trusted by whom."""
