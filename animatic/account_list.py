@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from animatic.canonical import canonical_still, canonical_text
 from animatic.errors import NeverAgainError, TryLaterError
-from animatic.evidence import LIST_REACHES, Candidate
 from animatic.ledger import settling
 from animatic.ledger.desk import LedgerDesk
-from animatic.shots import Take
+from animatic.takes.canonical import canonical_still, canonical_text
+from animatic.takes.evidence import LIST_REACHES, Candidate
+from animatic.takes.shots import Take
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.wire import ListedPrediction
 

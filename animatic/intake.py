@@ -14,9 +14,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from animatic import formats, storage
-from animatic.canonical import canonical_provider, canonical_text, is_signed_by_path
 from animatic.errors import LocationError, SettingsError
-from animatic.fingerprints import FingerprintSet, digests_of, hex_of
 from animatic.formats import MAX_RESULTS_BYTES
 from animatic.ledger import bulk, planned, settling
 from animatic.ledger.bulk import Standings, StandingsBook
@@ -30,10 +28,12 @@ from animatic.manifest.source import MAX_FILE_BYTES
 from animatic.money import Quote
 from animatic.plan import Plan, PricedBy, make_plan
 from animatic.results import RESULTS_SCHEMA
-from animatic.shots import Take
 from animatic.spool import Spool
 from animatic.stills import Still, probe
-from animatic.takes import BuyingPolicy, State
+from animatic.takes.canonical import canonical_provider, canonical_text, is_signed_by_path
+from animatic.takes.fingerprints import FingerprintSet, digests_of, hex_of
+from animatic.takes.shots import Take
+from animatic.takes.states import BuyingPolicy, State
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.web.network import DIRECT, Network
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from animatic.evidence import is_same_model
 from animatic.ledger.records import Finish
-from animatic.takes import State
+from animatic.takes.evidence import is_same_model
+from animatic.takes.states import State
 from animatic.wavespeed.wire import FINAL_STATUSES, Prediction
 
 

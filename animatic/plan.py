@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animatic.errors import BudgetError
-from animatic.fingerprints import Digests, FingerprintSet, digests_of
 from animatic.ledger.bulk import Standings
 from animatic.manifest import Kind, Manifest
 from animatic.money import dollars
-from animatic.shots import Shot, Take
-from animatic.takes import (
+from animatic.takes.fingerprints import Digests, FingerprintSet, digests_of
+from animatic.takes.shots import Shot, Take
+from animatic.takes.states import (
     FINAL,
     BuyingPolicy,
     Standing,

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from animatic.ledger.records import Reserved
-from animatic.takes import State
+from animatic.takes.states import State
 
 
 @dataclass(slots=True)

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from animatic import formats, storage
 from animatic.facts import Facts
-from animatic.fingerprints import FingerprintSet, digests_of, hex_of
 from animatic.ledger.aliases import RANK, takes_of
 from animatic.ledger.bulk import SEEK_TAKES, IsDead, Rows, apart, nobody_is_dead, outcomes_from, seek_outcomes
 from animatic.ledger.desk import LedgerDesk
@@ -26,7 +25,8 @@ from animatic.plan import Plan
 from animatic.replaced import Kept
 from animatic.results import Asked, Outcomes, Provenance, schema_of, table_of
 from animatic.spool import nameless_file, no_room
-from animatic.takes import State, status_of
+from animatic.takes.fingerprints import FingerprintSet, digests_of, hex_of
+from animatic.takes.states import State, status_of
 
 _BEING_SUBMITTED = "a run is submitting it at this moment"
 

@@ -15,9 +15,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from animatic.canonical import canonical_still, canonical_text
 from animatic.errors import ApiRefusedError, NeverAgainError, TryLaterError
-from animatic.evidence import (
+from animatic.ledger import operations as ledger_operations
+from animatic.ledger import settling
+from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.settling import Orphan, Settled, Stuck
+from animatic.looks import finish_of
+from animatic.takes.canonical import canonical_still, canonical_text
+from animatic.takes.evidence import (
     LIST_REACHES,
     REACH_MARGIN,
     Candidate,
@@ -30,11 +35,6 @@ from animatic.evidence import (
     short_model,
     spans_of,
 )
-from animatic.ledger import operations as ledger_operations
-from animatic.ledger import settling
-from animatic.ledger.desk import LedgerDesk
-from animatic.ledger.settling import Orphan, Settled, Stuck
-from animatic.looks import finish_of
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.wire import ListedPrediction, PredictionPage
 

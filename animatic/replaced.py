@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from animatic import formats, storage
 from animatic.errors import LocationError
-from animatic.fingerprints import Digests, FingerprintSet, digests_from, shared
 from animatic.formats import MAX_RESULTS_BYTES, Head
 from animatic.ledger.liveness import runs_folder
 from animatic.ledger.schema import sqlite_path
@@ -26,6 +25,7 @@ from animatic.manifest.parquet import MAX_TABLE_BYTES
 from animatic.manifest.spelled import cell_bytes
 from animatic.results import RESULTS_SCHEMA
 from animatic.spool import Spool
+from animatic.takes.fingerprints import Digests, FingerprintSet, digests_from, shared
 from animatic.text import escaped
 
 KEY = ("shot_id", "take", "fingerprint")

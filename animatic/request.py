@@ -16,7 +16,7 @@ from animatic.errors import BudgetError, NeverAgainError, TryLaterError
 from animatic.ledger.records import Intent
 from animatic.money import Quote, price_of
 from animatic.plan import PricedBy, priced_by
-from animatic.shots import Take
+from animatic.takes.shots import Take
 from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
-from animatic.fingerprints import Digests, hex_of
+from animatic.takes.fingerprints import Digests, hex_of
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
-from animatic.canonical import canonical_provider
 from animatic.errors import SettingsError
 from animatic.home import HOME, ledger_file, require_one_ledger
 from animatic.money import microusd
 from animatic.pacing import LEVELS, Limits
 from animatic.start_folder import from_start
+from animatic.takes.canonical import canonical_provider
 from animatic.text import nearest
 from animatic.web.certificates import certificate_faults
 from animatic.web.network import Network, read_network

@@ -28,8 +28,8 @@ from animatic.ledger.receipts import Receipts, Slot
 from animatic.ledger.records import Accepted, Record
 from animatic.progress import Tally
 from animatic.request import Requests, Upload
-from animatic.shots import Take
-from animatic.takes import Standing, State, Step, next_step
+from animatic.takes.shots import Take
+from animatic.takes.states import Standing, State, Step, next_step
 from animatic.terms import Terms
 from animatic.waiting import Halt, Halted
 from animatic.watch import UNREACHABLE, WRITES_WITHIN_S, Watch

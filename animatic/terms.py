@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from animatic.money import FRESH_S, GOES_ON_S, Quote
 from animatic.pacing import Limits
 from animatic.plan import PricedBy
-from animatic.takes import BuyingPolicy
+from animatic.takes.states import BuyingPolicy
 
 
 @dataclass(frozen=True, slots=True)

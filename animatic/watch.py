@@ -17,8 +17,8 @@ from animatic.pacing import queued_ahead
 from animatic.polling import LAST_TAKES, UNTOLD_S, Experience, latency_of
 from animatic.progress import Tally
 from animatic.scouts import Scouts
-from animatic.shots import Take
-from animatic.takes import State
+from animatic.takes.shots import Take
+from animatic.takes.states import State
 from animatic.terms import Terms
 from animatic.turns import Turns
 from animatic.waiting import Halt, Halted

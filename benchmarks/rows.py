@@ -38,7 +38,7 @@ def measure(rows: Sequence[int]) -> dict[int, dict[str, Any]]:
 def fill(folder: Path, rows: int) -> None:
     """A manifest, and a ledger in which every take of it is completed."""
     from animatic.ledger.schema import ATTEMPT, RUN, TAKE, open_engine  # noqa: PLC0415 - not in the measured process
-    from animatic.shots import DEFAULT_MODEL, fingerprint  # noqa: PLC0415
+    from animatic.takes.shots import DEFAULT_MODEL, fingerprint  # noqa: PLC0415
 
     engine = open_engine(f"sqlite:///{folder / 'ledger.sqlite'}")
     with engine.begin() as db, (folder / "shots.csv").open("w", newline="", encoding="utf-8") as file:
@@ -98,7 +98,7 @@ def settled(folder: Path) -> dict[str, Any]:
     from animatic.digest import digest_of  # noqa: PLC0415
     from animatic.ledger.records import Reserved  # noqa: PLC0415
     from animatic.projection import Projection  # noqa: PLC0415
-    from animatic.takes import BuyingPolicy  # noqa: PLC0415
+    from animatic.takes.states import BuyingPolicy  # noqa: PLC0415
 
     ledger, results, steps = f"sqlite:///{folder / 'ledger.sqlite'}", str(folder / "results.parquet"), dict[str, Any]()
     with _timed(steps, "check"):

@@ -4,7 +4,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from animatic.errors import FixInputError
-from animatic.takes import BuyingPolicy
+from animatic.takes.states import BuyingPolicy
 from flows.process import HOLDS_UP_S, end_within
 from flows.run import Order, current_session, open_run
 from flows.verdicts import ended, name_run, refused

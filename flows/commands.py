@@ -18,7 +18,7 @@ from animatic.money import limit_microusd
 from animatic.replaced import require_replaceable
 from animatic.settings import Settings
 from animatic.start_folder import from_start
-from animatic.takes import BuyingPolicy
+from animatic.takes.states import BuyingPolicy
 from flows import embedded, launch
 from flows.preview import Preview, agree, preview, require_new_ledger_allowed
 from flows.process import child_environment, child_folder

@@ -21,7 +21,7 @@ from animatic.manifest.images import MAX_STILL_BYTES
 from animatic.money import as_number, dollars
 from animatic.results import RESULTS_SCHEMA
 from animatic.settings import Settings
-from animatic.takes import PAID, State
+from animatic.takes.states import PAID, State
 from flows.embedded import sandbox_settings
 from flows.terminal import PlainConsole, say, say_json
 

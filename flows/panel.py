@@ -13,7 +13,7 @@ from rich.text import Text
 
 from animatic.money import cost_in_words
 from animatic.progress import Tally
-from animatic.takes import State
+from animatic.takes.states import State
 from flows.terminal import PlainConsole, printable
 
 LINE_EVERY_S = 5.0

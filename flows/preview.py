@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from animatic import intake
 from animatic.account_list import Found, find_in_list
 from animatic.errors import NeverAgainError, SettingsError, TryLaterError
-from animatic.evidence import LIST_REACHES
 from animatic.ledger import planned, settling
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.schema import sqlite_path
@@ -18,7 +17,8 @@ from animatic.manifest import Manifest
 from animatic.money import Quote, as_number, dollars, price_of, read_limit
 from animatic.plan import Plan, PricedBy, make_plan
 from animatic.settings import Settings
-from animatic.takes import BuyingPolicy
+from animatic.takes.evidence import LIST_REACHES
+from animatic.takes.states import BuyingPolicy
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.terminal import PlainConsole
 

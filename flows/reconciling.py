@@ -18,8 +18,8 @@ from animatic.ledger.settling import Open, Orphan
 from animatic.reconcile import Reconciled, poll_stuck, reconcile, stuck_takes
 from animatic.recovery import Recovered, recover
 from animatic.settings import Settings
-from animatic.shots import DEFAULT_MODEL
-from animatic.takes import PREDICTION_ID
+from animatic.takes.shots import DEFAULT_MODEL
+from animatic.takes.states import PREDICTION_ID
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.embedded import embedded_sandbox
 from flows.session import new_run_id

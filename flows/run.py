@@ -38,9 +38,9 @@ from animatic.recovery import recover
 from animatic.replaced import require_replaceable
 from animatic.settings import Settings
 from animatic.shoot import Shoot
-from animatic.shots import Take
 from animatic.stills import Still
-from animatic.takes import BuyingPolicy
+from animatic.takes.shots import Take
+from animatic.takes.states import BuyingPolicy
 from animatic.terms import Terms
 from animatic.text import one_line
 from animatic.uploads import UploadMemory

@@ -8,8 +8,8 @@ from prefect import task
 
 from animatic import intake
 from animatic.errors import TryLaterError
-from animatic.shots import Take
 from animatic.stills import Still
+from animatic.takes.shots import Take
 from animatic.uploads import UploadMemory
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.web.network import DIRECT, Network

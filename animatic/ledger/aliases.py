@@ -11,8 +11,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from animatic.canonical import canonical_provider
-from animatic.takes import LIVE, State
+from animatic.takes.canonical import canonical_provider
+from animatic.takes.states import LIVE, State
 
 LOOKUP_CHUNK = 5_000
 

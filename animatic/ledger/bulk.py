@@ -14,11 +14,11 @@ import pyarrow as pa
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from animatic.fingerprints import Digests, FingerprintSet, digests_of
 from animatic.ledger import aliases
 from animatic.ledger.operations import died
 from animatic.ledger.schema import RUN, TAKE
-from animatic.takes import PAID, Standing, State
+from animatic.takes.fingerprints import Digests, FingerprintSet, digests_of
+from animatic.takes.states import PAID, Standing, State
 
 SEEK_TAKES = 4_096
 SCAN_ATTEMPTS = 5_000

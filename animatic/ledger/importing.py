@@ -11,14 +11,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from animatic.errors import FixInputError
-from animatic.evidence import LIST_REACHES
 from animatic.ledger import aliases
 from animatic.ledger.operations import HeldFor, naive, now
 from animatic.ledger.schema import ATTEMPT, META, RUN
 from animatic.money import MAX_PRICE_USD, microusd
-from animatic.shots import digest as digest_of
-from animatic.shots import fingerprint, verbatim
-from animatic.takes import LARGEST_MS, LIVE, PAID, PREDICTION_ID, State
+from animatic.takes.evidence import LIST_REACHES
+from animatic.takes.shots import digest as digest_of
+from animatic.takes.shots import fingerprint, verbatim
+from animatic.takes.states import LARGEST_MS, LIVE, PAID, PREDICTION_ID, State
 
 WINDOW = timedelta(hours=1)
 """Around the moment at which a table says that a take was submitted."""

@@ -30,7 +30,7 @@ from animatic.ledger.statements import (
     no_sooner_than,
 )
 from animatic.money import dollars
-from animatic.takes import FINAL, LIVE, PAID, Standing, State, permission_to_buy
+from animatic.takes.states import FINAL, LIVE, PAID, Standing, State, permission_to_buy
 
 LOOKUP_CHUNK = 5_000
 HISTORY_ROWS = 2_000

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from animatic.canonical import canonical_text
 from animatic.ledger import aliases
 from animatic.ledger.operations import aware, now
 from animatic.ledger.schema import ATTEMPT, MANIFEST, PLANNED, RUN, TAKE
-from animatic.takes import PAID
+from animatic.takes.canonical import canonical_text
+from animatic.takes.states import PAID
 
 MOST_TAKES_SHOWN = 1_000
 

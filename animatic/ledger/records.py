@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from animatic.takes import BuyingPolicy, Standing, State
+from animatic.takes.states import BuyingPolicy, Standing, State
 
 
 @dataclass(frozen=True, slots=True)

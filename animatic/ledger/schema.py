@@ -5,7 +5,7 @@ tried, and how much that run has reserved. `alias` leads from a fingerprint of b
 `remark` keeps what contradicts an attempt's state instead of changing it, `orphan` the predictions of the account that
 belong to no take. `manifest` and `planned` hold which shots asked for which takes, `upload` where stills were uploaded.
 `starts`, `pace` and `places` keep the account's limits for all runs together. Nothing here decides anything: the rules
-are in `animatic.takes`, `evidence` and `pacing`. Older ledgers are brought up to date by `ledger.migrations`.
+are in `animatic.takes.states`, `evidence` and `pacing`. Older ledgers are brought up to date by `ledger.migrations`.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from animatic.ledger.place import (
     require_not_lost,
     require_not_restored,
 )
-from animatic.takes import LIVE
+from animatic.takes.states import LIVE
 
 SCHEMA_VERSION = 4
 REVISION = "0004"

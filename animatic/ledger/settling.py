@@ -1,7 +1,7 @@
 """What is done to the ledger when it becomes known whether a take was bought: by receipt, by the list, by a person.
 
 Each is a function of a connection inside a transaction that its caller commits. What the list proves is decided in
-`animatic.evidence`; what a reply means, in `animatic.wavespeed.endings`; here it is written down.
+`animatic.takes.evidence`; what a reply means, in `animatic.wavespeed.endings`; here it is written down.
 """
 
 import json
@@ -13,9 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from animatic.canonical import canonical_still, canonical_text
 from animatic.errors import FixInputError
-from animatic.evidence import Absent, Adopt, Candidate, Claim, Hold, Scan, is_near, judge, shift_of, shifted
 from animatic.ledger import aliases
 from animatic.ledger.operations import (
     LOOKUP_CHUNK,
@@ -33,7 +31,9 @@ from animatic.ledger.operations import (
 )
 from animatic.ledger.records import Accepted
 from animatic.ledger.schema import ATTEMPT, ORPHAN, RUN, TAKE
-from animatic.takes import State
+from animatic.takes.canonical import canonical_still, canonical_text
+from animatic.takes.evidence import Absent, Adopt, Candidate, Claim, Hold, Scan, is_near, judge, shift_of, shifted
+from animatic.takes.states import State
 
 LOOSE_WINDOW = timedelta(hours=1)
 """Around our own time of an intent that was recorded without a window."""

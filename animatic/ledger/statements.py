@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from animatic.ledger.prepared import Prepared
 from animatic.ledger.schema import ALIAS, ATTEMPT, META, RUN
-from animatic.takes import SUCCESSORS, State
+from animatic.takes.states import SUCCESSORS, State
 
 INSERT_TAKE = Prepared(
     sa.text(

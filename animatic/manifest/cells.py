@@ -5,9 +5,9 @@ Every rule takes a text that is not blank. Blank cells are the business of the c
 
 import re
 
-from animatic.canonical import canonical_text
 from animatic.manifest.faults import Bad
-from animatic.shots import ASPECT_RATIOS, DEFAULT_MODEL, DURATIONS, MAX_PROMPT_CHARS, MAX_TAKES
+from animatic.takes.canonical import canonical_text
+from animatic.takes.shots import ASPECT_RATIOS, DEFAULT_MODEL, DURATIONS, MAX_PROMPT_CHARS, MAX_TAKES
 from animatic.text import did_you_mean, nearest, quoted
 
 MAX_LABEL_CHARS = 200

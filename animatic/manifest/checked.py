@@ -13,9 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from animatic.canonical import canonical_provider, canonical_still, canonical_text, is_signed_by_path
 from animatic.errors import ManifestError
-from animatic.fingerprints import DIGEST_BYTES, Digests, FirstSeen, digests_from, hex_of, shared
 from animatic.manifest import cells, images
 from animatic.manifest.csv_text import whole_file_error
 from animatic.manifest.faults import MAX_REPORTED_FAULTS, Bad, Faults, place_of, report
@@ -25,7 +23,9 @@ from animatic.manifest.parquet import has_text_form
 from animatic.manifest.rows import Rows, RowsInMemory, batches_of
 from animatic.manifest.source import RawManifest, broken_rows, texts_of
 from animatic.manifest.spelled import cell_bytes
-from animatic.shots import ASPECT_RATIOS, DEFAULT_MODEL, DURATIONS, Shot, Take, digest, verbatim
+from animatic.takes.canonical import canonical_provider, canonical_still, canonical_text, is_signed_by_path
+from animatic.takes.fingerprints import DIGEST_BYTES, Digests, FirstSeen, digests_from, hex_of, shared
+from animatic.takes.shots import ASPECT_RATIOS, DEFAULT_MODEL, DURATIONS, Shot, Take, digest, verbatim
 from animatic.text import escaped, quoted
 
 Value: TypeAlias = str | int | None

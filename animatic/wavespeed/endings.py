@@ -29,7 +29,7 @@ from typing import Any, cast
 
 from pydantic_core import from_json
 
-from animatic.takes import PREDICTION_ID, State
+from animatic.takes.states import PREDICTION_ID, State
 from animatic.wavespeed.wire import MAX_MODEL_CHARS, Envelope, is_prediction, moment_of, read_envelope
 from animatic.web.network import PROXY_ADVICE, PROXY_REFUSAL
 

@@ -26,7 +26,7 @@ from pydantic import (
 from pydantic_core import from_json
 
 from animatic.errors import ApiUnavailableError
-from animatic.takes import LARGEST_MS, PREDICTION_ID
+from animatic.takes.states import LARGEST_MS, PREDICTION_ID
 
 MAX_URL_CHARS = 8_192
 FIRST_YEAR = 2000

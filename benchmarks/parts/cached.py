@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from animatic.shots import DEFAULT_MODEL, fingerprint
+from animatic.takes.shots import DEFAULT_MODEL, fingerprint
 from benchmarks.contest import Studio, completed_in, environment, write_manifest
 from benchmarks.process import measure
 from benchmarks.server import Account, served

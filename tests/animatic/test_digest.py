@@ -14,7 +14,7 @@ from animatic.facts import facts_of, not_completed
 from animatic.ledger.records import Reserved
 from animatic.ledger.settling import Open
 from animatic.results import STATUSES, Provenance
-from animatic.shots import Shot, takes_of
+from animatic.takes.shots import Shot, takes_of
 
 PROVIDER = "https://api.wavespeed.ai"
 

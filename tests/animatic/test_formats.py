@@ -18,7 +18,7 @@ from animatic.errors import LocationError
 from animatic.formats import SUFFIXES, check_suffix, decode, encode, neutralise, restore
 from animatic.money import usd
 from animatic.results import RESULTS_SCHEMA, Provenance
-from animatic.shots import DEFAULT_MODEL, Shot, takes_of
+from animatic.takes.shots import DEFAULT_MODEL, Shot, takes_of
 
 PROVIDER = "https://api.wavespeed.ai"
 MOMENT = dt.datetime(2026, 3, 1, 12, 30, 15, 1, tzinfo=dt.UTC)

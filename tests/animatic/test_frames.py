@@ -17,7 +17,7 @@ from animatic.facts import facts_of
 from animatic.formats import SUFFIXES, encode
 from animatic.frames import frame_of, read_results, summarise, summary_of
 from animatic.results import RESULTS_SCHEMA, STATUSES, Provenance
-from animatic.shots import DEFAULT_MODEL, Shot, takes_of
+from animatic.takes.shots import DEFAULT_MODEL, Shot, takes_of
 
 PROVIDER = "https://api.wavespeed.ai"
 COUNTS = ["takes", *STATUSES, "nsfw", "not_judged"]

@@ -3,7 +3,7 @@
 import pytest
 
 from animatic.looks import Watched, finish_of
-from animatic.takes import State
+from animatic.takes.states import State
 from animatic.wavespeed.wire import Prediction, read_data
 
 MODEL = "wavespeed-ai/veo2-i2v"

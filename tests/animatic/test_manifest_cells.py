@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from animatic.manifest import cells
 from animatic.manifest.faults import Bad
-from animatic.shots import DURATIONS
+from animatic.takes.shots import DURATIONS
 from animatic.text import escaped
 
 

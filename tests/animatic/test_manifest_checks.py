@@ -3,9 +3,9 @@ import hashlib
 import pytest
 
 from animatic.errors import ManifestError
-from animatic.fingerprints import hex_of
 from animatic.manifest import CHECKED, Manifest, Still, check, local_stills, read_table
-from animatic.shots import DEFAULT_MODEL, digest, verbatim
+from animatic.takes.fingerprints import hex_of
+from animatic.takes.shots import DEFAULT_MODEL, digest, verbatim
 
 PROVIDER = "https://api.example.com"
 URL = "https://e.com/a.png"

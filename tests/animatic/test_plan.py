@@ -13,8 +13,8 @@ from animatic.ledger.bulk import Standings
 from animatic.manifest import Manifest, check, read_table
 from animatic.money import limit_microusd, microusd
 from animatic.plan import MOST_BATCHES, TASKS_OF_ONE, Plan, make_plan, priced_by
-from animatic.shots import Take, takes_of
-from animatic.takes import BuyingPolicy, Standing, State
+from animatic.takes.shots import Take, takes_of
+from animatic.takes.states import BuyingPolicy, Standing, State
 
 PROVIDER = "https://api.wavespeed.ai"
 STILL = "https://stills.example/a.png"

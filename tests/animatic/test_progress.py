@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from animatic.ledger.records import Reserved
 from animatic.progress import Tally
-from animatic.takes import FINAL, State
+from animatic.takes.states import FINAL, State
 
 # A machine may be busy.
 unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from animatic.fingerprints import hex_of
 from animatic.intake import dead_runs_of, find_standings, open_to_look
 from animatic.ledger import bulk, operations
 from animatic.ledger.desk import LedgerDesk
@@ -18,7 +17,8 @@ from animatic.ledger.receipts import SLOT_BYTES, Receipt, encode
 from animatic.ledger.records import Accepted, Intent
 from animatic.manifest import Manifest, check, read_table
 from animatic.recovery import Recovered, recover
-from animatic.takes import BuyingPolicy, State
+from animatic.takes.fingerprints import hex_of
+from animatic.takes.states import BuyingPolicy, State
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PRICE = 2_500_000

@@ -23,7 +23,7 @@ from animatic.ledger.desk import LedgerDesk
 from animatic.projection import Projection
 from animatic.replaced import require_replaceable
 from animatic.results import RESULTS_SCHEMA
-from animatic.takes import BuyingPolicy
+from animatic.takes.states import BuyingPolicy
 
 PROVIDER = "https://api.wavespeed.ai"
 SUFFIXES = (".parquet", ".csv", ".jsonl")

@@ -8,7 +8,7 @@ from tables import PROVIDER, Outcome, build_table
 
 from animatic.facts import facts_of
 from animatic.results import RESULTS_SCHEMA, STATUSES, Provenance, decimals_of, microusd_of
-from animatic.shots import DEFAULT_MODEL, Shot, takes_of
+from animatic.takes.shots import DEFAULT_MODEL, Shot, takes_of
 
 PROVENANCE = Provenance(run_id="run-1", manifest_sha256="ab" * 32)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

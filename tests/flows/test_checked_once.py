@@ -7,7 +7,7 @@ import pytest
 
 from animatic import intake
 from animatic.settings import Settings
-from animatic.takes import BuyingPolicy
+from animatic.takes.states import BuyingPolicy
 from flows.run import Order, Run
 from flows.session import Session
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from animatic import formats
-from animatic.shots import digest, verbatim
+from animatic.takes.shots import digest, verbatim
 
 pytestmark = pytest.mark.sandbox
 

@@ -7,7 +7,7 @@ import pytest
 
 from animatic.ledger.records import Reserved
 from animatic.progress import Tally
-from animatic.takes import State
+from animatic.takes.states import State
 from flows.panel import eta, line, panel, per_minute
 from flows.terminal import PlainConsole
 

@@ -24,7 +24,7 @@ import pytest
 from ports import free_port
 
 from animatic import read_results
-from animatic.takes import State
+from animatic.takes.states import State
 
 pytestmark = pytest.mark.sandbox
 

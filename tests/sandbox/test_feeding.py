@@ -9,8 +9,8 @@ from sqlalchemy.event import listen
 
 from animatic.pacing import Limits
 from animatic.shoot import LEAST_AT_HAND
-from animatic.shots import Take
-from animatic.takes import BuyingPolicy
+from animatic.takes.shots import Take
+from animatic.takes.states import BuyingPolicy
 
 
 async def test_takes_that_last_hold_up_none_of_those_behind_them(studio: Any) -> None:

@@ -9,8 +9,8 @@ from PIL import Image
 from animatic import intake
 from animatic.errors import ApiRefusedError, LocationError
 from animatic.plan import priced_by
-from animatic.shots import DEFAULT_MODEL
-from animatic.takes import BuyingPolicy, State
+from animatic.takes.shots import DEFAULT_MODEL
+from animatic.takes.states import BuyingPolicy, State
 from animatic.wavespeed.client import WaveSpeedClient
 
 pytestmark = pytest.mark.sandbox

@@ -164,7 +164,7 @@ from animatic.ledger import liveness, operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.pacing import Limits
 from animatic.shoot import Shoot
-from animatic.shots import DEFAULT_MODEL, Shot, takes_of
+from animatic.takes.shots import DEFAULT_MODEL, Shot, takes_of
 from animatic.progress import Tally
 from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient

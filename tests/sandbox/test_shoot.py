@@ -11,8 +11,8 @@ from PIL import Image
 from animatic.errors import LedgerUnusableError, LocationError
 from animatic.money import as_number
 from animatic.pacing import Limits
-from animatic.shots import DEFAULT_MODEL
-from animatic.takes import BuyingPolicy, State
+from animatic.takes.shots import DEFAULT_MODEL
+from animatic.takes.states import BuyingPolicy, State
 
 pytestmark = pytest.mark.sandbox
 

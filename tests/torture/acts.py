@@ -21,8 +21,8 @@ from animatic.ledger.records import Accepted
 from animatic.pacing import Limits
 from animatic.progress import Tally
 from animatic.shoot import Shoot
-from animatic.shots import DEFAULT_MODEL, Take
-from animatic.takes import State
+from animatic.takes.shots import DEFAULT_MODEL, Take
+from animatic.takes.states import State
 from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.endings import Answer, classify

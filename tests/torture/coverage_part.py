@@ -11,9 +11,9 @@ from pathlib import Path
 from torture.modules import ROOT, find_modules, find_test
 from torture.part import Part
 
-MEASURED = find_modules("animatic.takes", "evidence", "recovery", "endings", "ledger")
+MEASURED = find_modules("states", "evidence", "recovery", "endings", "ledger")
 TESTS = (
-    *("animatic/test_takes", "test_evidence", "test_recovery", "test_gate"),
+    *("test_states", "test_evidence", "test_recovery", "test_gate"),
     *("animatic/ledger", "test_endings", "test_client"),
 )
 

@@ -35,12 +35,12 @@ from torture.studio import Served, fast_folder, in_child, judge, readable, serve
 from torture.subject import Place, run_subject, write_manifest
 
 TRACED = find_modules(
-    *("animatic.takes", "shoot", "request", "watch", "gate", "looks", "progress", "animatic.results", "formats"),
+    *("states", "shoot", "request", "watch", "gate", "looks", "progress", "animatic.results", "formats"),
     *("evidence", "recovery", "animatic.reconcile", "projection", "spool", "scouts"),
     *("ledger", "wavespeed", "storage"),
 )
 MONEY = find_modules(
-    *("animatic.takes", "shoot", "request", "watch", "looks", "evidence", "recovery", "animatic.reconcile"),
+    *("states", "shoot", "request", "watch", "looks", "evidence", "recovery", "animatic.reconcile"),
     *("ledger", "endings", "transport"),
 )
 """Of these files it is told how many of their lines were reached."""

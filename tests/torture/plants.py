@@ -109,7 +109,7 @@ PLANTS = (
           (("evidence:is_near", "        claim.is_live or candidate.created_at <=", "        candidate.created_at <="),),
           "pytest test_evidence"),
     Plant("what another run is submitting is left out of the results",
-          (("animatic.takes:next_step", "return Step.REST if after is Step.OUTWAIT else Step.OUTWAIT", "return Step.REST"),),
+          (("states:next_step", "return Step.REST if after is Step.OUTWAIT else Step.OUTWAIT", "return Step.REST"),),
           matrix("another run is submitting it")),
     Plant("a run that has stopped still sends",
           (("shoot:Shoot._submit", "                if not self.halt.is_buying:\n                    await self._call_off(attempt_id)\n", ""),),

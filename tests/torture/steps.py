@@ -15,8 +15,8 @@ from animatic.money import Quote, microusd
 from animatic.plan import Plan, PricedBy, make_plan
 from animatic.reconcile import Reconciled, open_claims, poll_stuck, reconcile, stuck_takes
 from animatic.recovery import recover
-from animatic.shots import DEFAULT_MODEL, Take
-from animatic.takes import BuyingPolicy
+from animatic.takes.shots import DEFAULT_MODEL, Take
+from animatic.takes.states import BuyingPolicy
 from animatic.wavespeed.client import WaveSpeedClient
 
 GIVE_UP_S = 86_400.0

@@ -23,7 +23,7 @@ from animatic.pacing import Limits
 from animatic.progress import Tally
 from animatic.projection import Projection
 from animatic.shoot import Shoot
-from animatic.takes import BuyingPolicy
+from animatic.takes.states import BuyingPolicy
 from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 from torture.canary import KEY

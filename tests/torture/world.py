@@ -39,8 +39,8 @@ from animatic.progress import Tally
 from animatic.sandbox.book import Book
 from animatic.sandbox.config import SandboxConfig
 from animatic.shoot import Shoot
-from animatic.shots import DEFAULT_MODEL, Shot, Take, takes_of
-from animatic.takes import PAID, BuyingPolicy, State
+from animatic.takes.shots import DEFAULT_MODEL, Shot, Take, takes_of
+from animatic.takes.states import PAID, BuyingPolicy, State
 from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.server_clock import GUESSED_MARGIN_S, ServerClock

@@ -15,7 +15,7 @@ from animatic.ledger import operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.records import Accepted, Finish, Intent
 from animatic.money import as_number, microusd
-from animatic.takes import BuyingPolicy, State
+from animatic.takes.states import BuyingPolicy, State
 
 INTENT = Intent(
     fingerprint="f" * 64,

@@ -9,10 +9,10 @@ import pytest
 import sqlalchemy as sa
 
 from animatic.errors import TakenError
-from animatic.fingerprints import digests_of
 from animatic.ledger import aliases, bulk, operations, settling
-from animatic.shots import digest, fingerprint, verbatim
-from animatic.takes import LIVE, BuyingPolicy, Standing, State
+from animatic.takes.fingerprints import digests_of
+from animatic.takes.shots import digest, fingerprint, verbatim
+from animatic.takes.states import LIVE, BuyingPolicy, Standing, State
 from tests.animatic.ledger.conftest import Ledger
 from tests.animatic.ledger.old_ledgers import OLD, write
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from animatic.fingerprints import digests_of
 from animatic.ledger import bulk, operations
 from animatic.ledger.schema import ATTEMPT, RUN, TAKE, open_engine
-from animatic.takes import LIVE, Standing, State
+from animatic.takes.fingerprints import digests_of
+from animatic.takes.states import LIVE, Standing, State
 
 NOON = datetime(2026, 3, 1, 12)  # noqa: DTZ001 - as the ledger stores it
 OVER = sorted(set(State) - LIVE)

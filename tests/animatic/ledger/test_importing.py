@@ -9,8 +9,8 @@ import pytest
 from animatic.errors import FixInputError, TakenError
 from animatic.ledger import importing
 from animatic.ledger.place import note_intents, noted_intents
-from animatic.shots import digest, fingerprint, verbatim
-from animatic.takes import State
+from animatic.takes.shots import digest, fingerprint, verbatim
+from animatic.takes.states import State
 
 PROVIDER = "https://api.wavespeed.ai"
 WRITTEN = "https://API.wavespeed.ai"

@@ -14,7 +14,7 @@ import pytest
 
 from animatic.ledger.liveness import alive, is_alive, sweep
 from animatic.recovery import recover
-from animatic.takes import State
+from animatic.takes.states import State
 
 
 async def noon() -> datetime:

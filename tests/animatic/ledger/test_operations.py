@@ -10,7 +10,7 @@ import pytest
 from animatic.errors import BudgetError, LedgerError, LedgerUnusableError, TakenError
 from animatic.ledger import operations
 from animatic.ledger.desk import LedgerDesk
-from animatic.takes import SUCCESSORS, BuyingPolicy, State
+from animatic.takes.states import SUCCESSORS, BuyingPolicy, State
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

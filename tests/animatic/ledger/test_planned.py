@@ -8,7 +8,7 @@ import pytest
 
 from animatic.ledger import aliases, planned
 from animatic.ledger.planned import Asked, Request
-from animatic.takes import State
+from animatic.takes.states import State
 
 HERO, WIDE = "a" * 64, "b" * 64
 SHOTS = "file:///film/shots.csv"

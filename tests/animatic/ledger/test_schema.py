@@ -16,7 +16,7 @@ from animatic.ledger import migrate, schema
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.liveness import runs_folder
 from animatic.ledger.schema import ALEMBIC_VERSION, SCHEMA_VERSION, open_engine, require_sound, sqlite_path
-from animatic.takes import LIVE, State
+from animatic.takes.states import LIVE, State
 from tests.animatic.ledger.old_ledgers import OLD, write
 
 

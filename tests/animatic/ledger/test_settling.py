@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from animatic.errors import FixInputError, TakenError
-from animatic.evidence import Candidate, Reading, Scan, Span, contradiction_in
 from animatic.ledger import settling
 from animatic.ledger.records import Accepted
-from animatic.takes import BuyingPolicy, State
+from animatic.takes.evidence import Candidate, Reading, Scan, Span, contradiction_in
+from animatic.takes.states import BuyingPolicy, State
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MODEL = "wavespeed-ai/veo2-i2v"

@@ -10,7 +10,7 @@ from PIL import Image
 
 from animatic.sandbox.stills import SCENES, draw_still
 from animatic.sandbox.stills.__main__ import main
-from animatic.shots import ASPECT_RATIOS, DURATIONS
+from animatic.takes.shots import ASPECT_RATIOS, DURATIONS
 
 MANIFESTS = Path(__file__).parents[3] / "manifests"
 

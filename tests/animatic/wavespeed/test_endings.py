@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from animatic.takes import PAID, State
+from animatic.takes.states import PAID, State
 from animatic.wavespeed import endings
 from animatic.wavespeed.endings import GOES_AGAIN, STATE_AFTER, Answer, Ended, Ending, classify
 

@@ -14,7 +14,7 @@ import httpx
 
 from animatic.ledger.schema import open_engine
 from animatic.pacing import Limits
-from animatic.shots import DEFAULT_MODEL
+from animatic.takes.shots import DEFAULT_MODEL
 from animatic.wavespeed.transport import AiohttpTransport
 from torture.matrix.stage import Set, case, stats_of
 
@@ -160,7 +160,7 @@ async def _budget(place: Set) -> bool:
     "bought again only as often as `--attempts` allows, each with its reason",
 )
 async def _attempts(place: Set) -> bool:
-    from animatic.takes import BuyingPolicy
+    from animatic.takes.states import BuyingPolicy
 
     async with place.sandbox():
         takes = place.takes("[sandbox:fails=5000] one", "[sandbox:moderated] two")

@@ -18,7 +18,7 @@ from animatic.ledger.schema import open_engine, require_sound
 from animatic.pacing import Limits
 from animatic.progress import Tally
 from animatic.shoot import Shoot
-from animatic.shots import Take
+from animatic.takes.shots import Take
 from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 from torture.canary import KEY

@@ -12,7 +12,7 @@ from animatic.ledger import settling
 from animatic.ledger.desk import LedgerDesk
 from animatic.reconcile import Reconciled, reconcile
 from animatic.sandbox.witness import read_witness
-from animatic.shots import DEFAULT_MODEL, Take
+from animatic.takes.shots import DEFAULT_MODEL, Take
 from animatic.wavespeed.client import WaveSpeedClient
 from torture.canary import KEY
 from torture.matrix.lies import BILL, LIST, RESULT, Liar

@@ -14,7 +14,7 @@ from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.operations import HeldFor
 from animatic.ledger.place import noted_intents
 from animatic.pacing import Limits
-from animatic.takes import BuyingPolicy
+from animatic.takes.states import BuyingPolicy
 from torture.matrix.disk import refusal
 from torture.matrix.lies import RESULT, SUBMIT, Liar, prediction_of, reply
 from torture.matrix.stage import PROVIDER, Set, case, stats_of

@@ -9,7 +9,7 @@ from pyarrow import parquet
 from animatic import formats
 from animatic.errors import AnimaticError
 from animatic.manifest import check, read_table
-from animatic.shots import DEFAULT_MODEL, Shot, Take, takes_of
+from animatic.takes.shots import DEFAULT_MODEL, Shot, Take, takes_of
 from torture.matrix.stage import PROVIDER, STILL, Set, case
 
 

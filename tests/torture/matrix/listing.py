@@ -12,7 +12,7 @@ from animatic.ledger import operations, settling
 from animatic.ledger.desk import LedgerDesk
 from animatic.reconcile import Reconciled, reconcile
 from animatic.sandbox.witness import read_witness
-from animatic.shots import DEFAULT_MODEL
+from animatic.takes.shots import DEFAULT_MODEL
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.transport import AiohttpTransport
 from torture.canary import KEY

@@ -12,7 +12,7 @@ from animatic.ledger import operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.pacing import Limits
 from animatic.sandbox.catalogue import VEO2
-from animatic.takes import BuyingPolicy
+from animatic.takes.states import BuyingPolicy
 from torture.matrix.company import SlowReplies
 from torture.matrix.lies import MODELS, PRICE, Liar, reply
 from torture.matrix.stage import Set, case, stats_of

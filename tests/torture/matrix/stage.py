@@ -26,8 +26,8 @@ from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.server import Sandbox, serve
 from animatic.sandbox.witness import Accepted, read_witness
 from animatic.shoot import Shoot
-from animatic.shots import DEFAULT_MODEL, Shot, Take, takes_of
-from animatic.takes import PAID, State
+from animatic.takes.shots import DEFAULT_MODEL, Shot, Take, takes_of
+from animatic.takes.states import PAID, State
 from animatic.terms import Terms
 from animatic.uploads import UploadMemory
 from animatic.wavespeed.client import WaveSpeedClient

@@ -11,9 +11,9 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from animatic.canonical import canonical_provider
 from animatic.ledger import aliases
-from animatic.shots import fingerprint
+from animatic.takes.canonical import canonical_provider
+from animatic.takes.shots import fingerprint
 
 revision = "0004"
 down_revision = "0003"

@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from animatic.fingerprints import FingerprintSet, FirstSeen, digests_from, digests_of, hex_of, shared
+from animatic.takes.fingerprints import FingerprintSet, FirstSeen, digests_from, digests_of, hex_of, shared
 
 NAMES = [sha256(str(number).encode()).hexdigest() for number in range(60)]
 # Zero bytes at the end are where numpy's texts of bytes could go wrong.

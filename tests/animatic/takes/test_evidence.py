@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from animatic.evidence import (
+from animatic.takes.evidence import (
     Absent,
     Adopt,
     Candidate,

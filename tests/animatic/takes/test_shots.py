@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from animatic.canonical import canonical_text
-from animatic.shots import DEFAULT_MODEL, Shot, digest, fingerprint, takes_of, verbatim
+from animatic.takes.canonical import canonical_text
+from animatic.takes.shots import DEFAULT_MODEL, Shot, digest, fingerprint, takes_of, verbatim
 
 # A machine may be busy.
 unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])

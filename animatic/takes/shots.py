@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from json.encoder import encode_basestring
 
-from animatic.canonical import canonical_provider, canonical_still, canonical_text
+from animatic.takes.canonical import canonical_provider, canonical_still, canonical_text
 
 DEFAULT_MODEL = "wavespeed-ai/veo2-i2v"
 ASPECT_RATIOS = ("16:9", "9:16")

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from animatic.ledger.schema import ATTEMPT
-from animatic.takes import (
+from animatic.takes.states import (
     FINAL,
     LIVE,
     PAID,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from animatic.canonical import (
+from animatic.takes.canonical import (
     SIGNATURES,
     Signature,
     canonical_provider,
@@ -17,7 +17,7 @@ from animatic.canonical import (
     canonical_url,
     is_signed_by_path,
 )
-from animatic.shots import fingerprint, verbatim
+from animatic.takes.shots import fingerprint, verbatim
 
 # A machine may be busy.
 unhurried = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
