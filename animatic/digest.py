@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from animatic.facts import Facts
 from animatic.ledger.records import Reserved
 from animatic.ledger.settling import Open, Orphan
-from animatic.money import as_number, cost_in_words
+from animatic.money.amounts import as_number, cost_in_words
 from animatic.results import STATUSES
 from animatic.text import one_line
 

@@ -12,7 +12,7 @@ from animatic import formats, storage
 from animatic.errors import FixInputError, SettingsError
 from animatic.facts import Facts
 from animatic.formats import MAX_RESULTS_BYTES
-from animatic.money import usd
+from animatic.money.amounts import usd
 from animatic.results import QUOTED, STATUSES, microusd_of
 from animatic.web.certificates import certificate_faults
 from animatic.web.network import DIRECT, Network, read_network

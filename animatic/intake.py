@@ -25,7 +25,7 @@ from animatic.ledger.schema import sqlite_path
 from animatic.ledger.settling import Open
 from animatic.manifest import Manifest, RawManifest, check, local_stills, read_table
 from animatic.manifest.source import MAX_FILE_BYTES
-from animatic.money import Quote
+from animatic.money.amounts import Quote
 from animatic.plan import Plan, PricedBy, make_plan
 from animatic.results import RESULTS_SCHEMA
 from animatic.spool import Spool

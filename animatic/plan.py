@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from animatic.errors import BudgetError
 from animatic.ledger.bulk import Standings
 from animatic.manifest import Kind, Manifest
-from animatic.money import dollars
+from animatic.money.amounts import dollars
 from animatic.takes.fingerprints import Digests, FingerprintSet, digests_of
 from animatic.takes.shots import Shot, Take
 from animatic.takes.states import (

@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from animatic.errors import BudgetError, NeverAgainError, TryLaterError
 from animatic.ledger.records import Intent
-from animatic.money import Quote, price_of
+from animatic.money.amounts import Quote, price_of
 from animatic.plan import PricedBy, priced_by
 from animatic.takes.shots import Take
 from animatic.terms import Terms

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from animatic.errors import SettingsError
 from animatic.home import HOME, ledger_file, require_one_ledger
-from animatic.money import microusd
+from animatic.money.amounts import microusd
 from animatic.pacing import LEVELS, Limits
 from animatic.start_folder import from_start
 from animatic.takes.canonical import canonical_provider

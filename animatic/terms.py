@@ -3,7 +3,7 @@
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
-from animatic.money import FRESH_S, GOES_ON_S, Quote
+from animatic.money.amounts import FRESH_S, GOES_ON_S, Quote
 from animatic.pacing import Limits
 from animatic.plan import PricedBy
 from animatic.takes.states import BuyingPolicy

@@ -14,7 +14,7 @@ from animatic import formats, storage
 from animatic.errors import SettingsError
 from animatic.ledger.records import Reserved
 from animatic.ledger.settling import Open  # noqa: TC001 - for a reader at run time
-from animatic.money import limit_microusd
+from animatic.money.amounts import limit_microusd
 from animatic.replaced import require_replaceable
 from animatic.settings import Settings
 from animatic.start_folder import from_start

@@ -18,7 +18,7 @@ from animatic.ledger.importing import Imported
 from animatic.ledger.place import note_intents, noted_intents
 from animatic.ledger.schema import sqlite_path
 from animatic.manifest.images import MAX_STILL_BYTES
-from animatic.money import as_number, dollars
+from animatic.money.amounts import as_number, dollars
 from animatic.results import RESULTS_SCHEMA
 from animatic.settings import Settings
 from animatic.takes.states import PAID, State

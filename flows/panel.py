@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from animatic.money import cost_in_words
+from animatic.money.amounts import cost_in_words
 from animatic.progress import Tally
 from animatic.takes.states import State
 from flows.terminal import PlainConsole, printable

@@ -14,7 +14,7 @@ from animatic.ledger import planned, settling
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.schema import sqlite_path
 from animatic.manifest import Manifest
-from animatic.money import Quote, as_number, dollars, price_of, read_limit
+from animatic.money.amounts import Quote, as_number, dollars, price_of, read_limit
 from animatic.plan import Plan, PricedBy, make_plan
 from animatic.settings import Settings
 from animatic.takes.evidence import LIST_REACHES

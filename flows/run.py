@@ -30,7 +30,7 @@ from animatic.ledger.place import note_intents
 from animatic.ledger.receipts import Receipts
 from animatic.ledger.schema import require_sound, sqlite_path
 from animatic.manifest import Manifest, local_stills
-from animatic.money import Quote, limit_microusd, newest_quotes, price_of
+from animatic.money.amounts import Quote, limit_microusd, newest_quotes, price_of
 from animatic.plan import Batch, Plan, PricedBy, make_plan
 from animatic.projection import Projection
 from animatic.reconcile import Reconciled, open_claims, poll_stuck, stuck_takes

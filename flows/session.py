@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # at run time they would import what the start of Prefect's s
 
     from animatic.digest import Digest
     from animatic.manifest import Manifest
-    from animatic.money import Quote
+    from animatic.money.amounts import Quote
     from animatic.plan import PricedBy
     from animatic.settings import Settings
     from flows.companions import Companion

@@ -14,7 +14,7 @@ from animatic.errors import FixInputError
 from animatic.ledger import aliases
 from animatic.ledger.operations import HeldFor, naive, now
 from animatic.ledger.schema import ATTEMPT, META, RUN
-from animatic.money import MAX_PRICE_USD, microusd
+from animatic.money.amounts import MAX_PRICE_USD, microusd
 from animatic.takes.evidence import LIST_REACHES
 from animatic.takes.shots import digest as digest_of
 from animatic.takes.shots import fingerprint, verbatim

@@ -29,7 +29,7 @@ from animatic.ledger.statements import (
     move_to,
     no_sooner_than,
 )
-from animatic.money import dollars
+from animatic.money.amounts import dollars
 from animatic.takes.states import FINAL, LIVE, PAID, Standing, State, permission_to_buy
 
 LOOKUP_CHUNK = 5_000

@@ -29,7 +29,7 @@ from animatic.errors import (
     SubmissionUnknownError,
     TryLaterError,
 )
-from animatic.money import believed, quoted_price
+from animatic.money.amounts import believed, quoted_price
 from animatic.wavespeed.endings import (
     ACCOUNT_ADVICE,
     ACCOUNT_REFUSALS,

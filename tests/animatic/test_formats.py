@@ -16,7 +16,7 @@ from tables import Outcome, build_table
 
 from animatic.errors import LocationError
 from animatic.formats import SUFFIXES, check_suffix, decode, encode, neutralise, restore
-from animatic.money import usd
+from animatic.money.amounts import usd
 from animatic.results import RESULTS_SCHEMA, Provenance
 from animatic.takes.shots import DEFAULT_MODEL, Shot, takes_of
 

@@ -16,7 +16,7 @@ import pytest
 from animatic.ledger import liveness, operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.records import Record
-from animatic.money import Quote, limit_microusd, microusd
+from animatic.money.amounts import Quote, limit_microusd, microusd
 from animatic.pacing import Limits
 from animatic.progress import Tally
 from animatic.reconcile import Reconciled, reconcile

@@ -18,7 +18,7 @@ from ports import free_port
 
 from animatic.errors import ApiBusyError, ApiUnreachableError
 from animatic.ledger import operations
-from animatic.money import as_number
+from animatic.money.amounts import as_number
 from animatic.pacing import Limits
 from animatic.wavespeed.transport import AiohttpTransport
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from animatic import intake, storage
 from animatic.ledger.desk import LedgerDesk
 from animatic.manifest import Manifest
-from animatic.money import Quote, microusd
+from animatic.money.amounts import Quote, microusd
 from animatic.plan import Plan, PricedBy, make_plan
 from animatic.reconcile import Reconciled, open_claims, poll_stuck, reconcile, stuck_takes
 from animatic.recovery import recover

@@ -14,7 +14,7 @@ import pytest
 from animatic.ledger import operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.records import Accepted, Finish, Intent
-from animatic.money import as_number, microusd
+from animatic.money.amounts import as_number, microusd
 from animatic.takes.states import BuyingPolicy, State
 
 INTENT = Intent(

@@ -18,7 +18,7 @@ from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.place import note_intents
 from animatic.ledger.records import Record, Reserved
 from animatic.ledger.schema import ATTEMPT, RUN, require_sound
-from animatic.money import microusd
+from animatic.money.amounts import microusd
 from animatic.pacing import Limits
 from animatic.progress import Tally
 from animatic.reconcile import Reconciled

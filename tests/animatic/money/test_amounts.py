@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from animatic.money import (
+from animatic.money.amounts import (
     Quote,
     as_number,
     believed,

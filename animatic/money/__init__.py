@@ -1,0 +1,1 @@
+"""Amounts of money, and which prices to believe. Pure."""
