@@ -28,8 +28,8 @@ from animatic.manifest.source import MAX_FILE_BYTES
 from animatic.money.amounts import Quote
 from animatic.plan import Plan, PricedBy, make_plan
 from animatic.results import RESULTS_SCHEMA
-from animatic.spool import Spool
 from animatic.stills import Still, probe
+from animatic.storage.spool import Spool
 from animatic.takes.canonical import canonical_provider, canonical_text, is_signed_by_path
 from animatic.takes.fingerprints import FingerprintSet, digests_of, hex_of
 from animatic.takes.shots import Take

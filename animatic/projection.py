@@ -24,7 +24,7 @@ from animatic.manifest import CHECKED, Part
 from animatic.plan import Plan
 from animatic.replaced import Kept
 from animatic.results import Asked, Outcomes, Provenance, schema_of, table_of
-from animatic.spool import nameless_file, no_room
+from animatic.storage.spool import nameless_file, no_room
 from animatic.takes.fingerprints import FingerprintSet, digests_of, hex_of
 from animatic.takes.states import State, status_of
 

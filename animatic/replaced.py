@@ -24,7 +24,7 @@ from animatic.manifest.header import MAX_COLUMN_NAME_CHARS, MAX_COLUMNS
 from animatic.manifest.parquet import MAX_TABLE_BYTES
 from animatic.manifest.spelled import cell_bytes
 from animatic.results import RESULTS_SCHEMA
-from animatic.spool import Spool
+from animatic.storage.spool import Spool
 from animatic.takes.fingerprints import Digests, FingerprintSet, digests_from, shared
 from animatic.text import escaped
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from animatic.errors import AnimaticError, FixInputError, LocationError, ManifestError
-from animatic.privacy import keep_private
+from animatic.machine.privacy import keep_private
 from flows import process
 from flows.imports import uncollected
 from flows.terminal import complain, stderr

@@ -14,10 +14,10 @@ from animatic import formats, storage
 from animatic.errors import SettingsError
 from animatic.ledger.records import Reserved
 from animatic.ledger.settling import Open  # noqa: TC001 - for a reader at run time
+from animatic.machine.start_folder import from_start
 from animatic.money.amounts import limit_microusd
 from animatic.replaced import require_replaceable
 from animatic.settings import Settings
-from animatic.start_folder import from_start
 from animatic.takes.states import BuyingPolicy
 from flows import embedded, launch
 from flows.preview import Preview, agree, preview, require_new_ledger_allowed

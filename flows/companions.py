@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from animatic.errors import AnimaticError
-from animatic.home import prefect_home
+from animatic.machine.home import prefect_home
 from animatic.sandbox.folder import served_at, using
 from flows.logs import copy_bounded
 from flows.process import child_environment, child_folder

@@ -15,9 +15,9 @@ from animatic import formats, storage
 from animatic.clips import probe_clip
 from animatic.contact_sheet import draw_contact_sheet
 from animatic.errors import AnimaticError, LocationError, NeverAgainError, SettingsError, TryLaterError
-from animatic.privacy import file_mode, make_folder
+from animatic.machine.privacy import file_mode, make_folder
+from animatic.machine.start_folder import from_start
 from animatic.settings import Settings
-from animatic.start_folder import from_start
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.media import ClipDownloader
 from flows import launch

@@ -5,7 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from animatic.home import data_folder
+from animatic.machine.home import data_folder
 from animatic.sandbox.config import DEFAULT_KEY
 from animatic.settings import EMBEDDED_SANDBOX, Settings
 from flows import companions

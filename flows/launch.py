@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from animatic.errors import AnimaticError, SettingsError
-from animatic.home import prefect_home
+from animatic.machine.home import prefect_home
 from flows.companions import Companion, prefect_server
 from flows.imports import uncollected
 from flows.logs import log_path, quieten

@@ -7,7 +7,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from animatic.home import log_folder
+from animatic.machine.home import log_folder
 from flows.process import own_folder
 from flows.terminal import print_nowhere
 

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from animatic import home
 from animatic.errors import SettingsError
-from animatic.start_folder import from_start, leave, start_folder
+from animatic.machine import home
+from animatic.machine.start_folder import from_start, leave, start_folder
 from flows.terminal import print_nowhere
 
 MOST_FILES = 16_384

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from animatic.errors import AnimaticError, SettingsError
-from animatic.home import data_folder, prefect_home
-from animatic.privacy import keep_private
+from animatic.machine.home import data_folder, prefect_home
+from animatic.machine.privacy import keep_private
 from flows import launch
 from flows.process import own_folder, reach_loopback_directly
 from flows.session import new_run_id

@@ -9,9 +9,9 @@ import os
 import re
 from pathlib import Path
 
-from animatic.durability import sync, sync_folder
 from animatic.errors import LedgerRestoredError, LedgerUnusableError, SettingsError
 from animatic.ledger.liveness import runs_folder
+from animatic.machine.durability import sync, sync_folder
 
 _ID_FILE = "ledger-id"
 _INTENTS_FILE = "ledger-intents"

@@ -19,9 +19,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from animatic.durability import sync, sync_data, sync_folder
 from animatic.errors import LedgerUnusableError
 from animatic.ledger.clerk import Answer, Clerk
+from animatic.machine.durability import sync, sync_data, sync_folder
 
 SLOTS = 256
 SLOT_BYTES = 16_384

@@ -8,8 +8,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from animatic.durability import sync, sync_folder
-from animatic.privacy import file_mode, make_folder
+from animatic.machine.durability import sync, sync_folder
+from animatic.machine.privacy import file_mode, make_folder
 
 _CHUNK_BYTES = 1 << 20
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # without O_NONBLOCK, opening a named pipe would wait for a writer

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
 from animatic.errors import LocationError
-from animatic.start_folder import from_start, start_folder
+from animatic.machine.start_folder import from_start, start_folder
 from animatic.text import did_you_mean, escaped, nearest
 
 # What must be installed for a scheme; None where nothing more is needed.

@@ -13,8 +13,8 @@ from typing import Self
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from animatic.durability import sync
 from animatic.errors import ApiUnavailableError
+from animatic.machine.durability import sync
 from animatic.wavespeed.transport import CONNECT_TIMEOUT_S, identity_headers
 from animatic.web.addresses import refusal_of
 from animatic.web.network import DIRECT, Network

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import certifi
 
-from animatic.start_folder import from_start
+from animatic.machine.start_folder import from_start
 from animatic.web.network import Network
 
 TRUST_ADVICE = "Where a company's own authority signs, name its certificates (with the usual ones) in SSL_CERT_FILE."

@@ -31,7 +31,7 @@ from animatic.ledger.schema import ATTEMPT, RUN, TAKE, open_engine
 from animatic.manifest import Manifest, csv_text, parquet
 from animatic.projection import Projection
 from animatic.results import RESULTS_SCHEMA
-from animatic.spool import Spool
+from animatic.storage.spool import Spool
 from animatic.takes.states import FINAL, BuyingPolicy, State, status_of
 
 NOON = datetime(2026, 3, 1, 12)  # noqa: DTZ001 - as the ledger stores it

@@ -270,7 +270,7 @@ PLANTS = (
           "pytest test_settling -k declared_absent"),
     Plant("children import from the folder that the command was typed in",
           (("companions:_started", '[sys.executable, "-P", *arguments],', "[sys.executable, *arguments],"),
-           ("companions:_started", "cwd=child_folder(),", "cwd=__import__('animatic.start_folder').start_folder.start_folder(),"),
+           ("companions:_started", "cwd=child_folder(),", "cwd=__import__('animatic.machine.start_folder').start_folder.start_folder(),"),
            ("process:child_environment", ', "PYTHONSAFEPATH": "1"}', "}")),
           matrix("files beside the manifest that Python or Prefect would read")),
     Plant("Prefect reads its settings in the folder that the command was typed in",

@@ -230,7 +230,8 @@ def test_new_files_and_folders_follow_the_umask_that_we_were_started_with(
     tmp_path: Path, umask: int, mode: int, folder: int
 ) -> None:
     code = (
-        "import os, sys; from animatic import privacy, storage; os.umask(int(sys.argv[1])); privacy.keep_private(); "
+        "import os, sys; from animatic import storage; from animatic.machine import privacy; "
+        "os.umask(int(sys.argv[1])); privacy.keep_private(); "
         "open(f'{sys.argv[2]}/ours', 'w').close(); storage.replace_bytes(f'{sys.argv[2]}/new/out.csv', b'x'); "
         "import subprocess; subprocess.run([sys.executable, '-c', 'import sys; from animatic import storage; "
         "storage.replace_bytes(sys.argv[1] + chr(47) + str(2), bytes(1))', sys.argv[2] + '/new'], check=True)"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from animatic import home
 from animatic.errors import SettingsError
+from animatic.machine import home
 from animatic.settings import Settings
 
 PARTS = {

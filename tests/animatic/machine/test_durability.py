@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import animatic
-from animatic.durability import sync, sync_data, sync_folder
+from animatic.machine.durability import sync, sync_data, sync_folder
 
 EACH = pytest.mark.parametrize("syncing", [sync, sync_data])
 
