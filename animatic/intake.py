@@ -13,9 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from animatic import formats, storage
+from animatic import storage
 from animatic.errors import LocationError, SettingsError
-from animatic.formats import MAX_RESULTS_BYTES
 from animatic.ledger import bulk, planned, settling
 from animatic.ledger.bulk import Standings, StandingsBook
 from animatic.ledger.desk import LedgerDesk
@@ -25,10 +24,12 @@ from animatic.ledger.schema import sqlite_path
 from animatic.ledger.settling import Open
 from animatic.manifest import Manifest, RawManifest, check, local_stills, read_table
 from animatic.manifest.source import MAX_FILE_BYTES
+from animatic.media.stills import Still, probe
 from animatic.money.amounts import Quote
 from animatic.plan import Plan, PricedBy, make_plan
-from animatic.results import RESULTS_SCHEMA
-from animatic.stills import Still, probe
+from animatic.results import formats
+from animatic.results.formats import MAX_RESULTS_BYTES
+from animatic.results.schema import RESULTS_SCHEMA
 from animatic.storage.spool import Spool
 from animatic.takes.canonical import canonical_provider, canonical_text, is_signed_by_path
 from animatic.takes.fingerprints import FingerprintSet, digests_of, hex_of

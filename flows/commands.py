@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from animatic import formats, storage
+from animatic import storage
 from animatic.errors import SettingsError
 from animatic.ledger.records import Reserved
 from animatic.ledger.settling import Open  # noqa: TC001 - for a reader at run time
 from animatic.machine.start_folder import from_start
 from animatic.money.amounts import limit_microusd
-from animatic.replaced import require_replaceable
+from animatic.results import formats
+from animatic.results.replaced import require_replaceable
 from animatic.settings import Settings
 from animatic.takes.states import BuyingPolicy
 from flows import embedded, launch
@@ -139,7 +140,7 @@ def _provider(options: RunOptions, session: Session) -> Generator[None]:
 
 def tell_digest(session: Session, console: PlainConsole, *, as_json: bool) -> int:
     """Print what came of a run; its exit code."""
-    from animatic.digest import orphan_lines  # noqa: PLC0415 - pandas, which the start of a run need not wait for
+    from animatic.results.digest import orphan_lines  # noqa: PLC0415 - pandas, which the start of a run need not wait for
 
     digest = session.digest
     if digest is None:
@@ -188,8 +189,8 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
         ManifestError, LocationError: as when running.
     """
     from animatic import intake  # noqa: PLC0415 - beside the import above
-    from animatic.digest import digest_of  # noqa: PLC0415 - pandas, which `plan` need not wait for
-    from animatic.projection import Projection  # noqa: PLC0415 - beside the import above
+    from animatic.results.digest import digest_of  # noqa: PLC0415 - pandas, which `plan` need not wait for
+    from animatic.results.projection import Projection  # noqa: PLC0415 - beside the import above
 
     formats.check_suffix(storage.name_of(uri))
     settings = Settings.from_environment()

@@ -11,15 +11,16 @@ from pathlib import Path
 import pyarrow as pa
 from rich.table import Table
 
-from animatic import formats, storage
-from animatic.clips import probe_clip
-from animatic.contact_sheet import draw_contact_sheet
+from animatic import storage
 from animatic.errors import AnimaticError, LocationError, NeverAgainError, SettingsError, TryLaterError
 from animatic.machine.privacy import file_mode, make_folder
 from animatic.machine.start_folder import from_start
+from animatic.media.clips import probe_clip
+from animatic.media.contact_sheet import draw_contact_sheet
+from animatic.media.downloads import ClipDownloader
+from animatic.results import formats
 from animatic.settings import Settings
 from animatic.wavespeed.client import WaveSpeedClient
-from animatic.wavespeed.media import ClipDownloader
 from flows import launch
 from flows.commands import FORMULA_NOTE, UNTOLD, tell_digest
 from flows.embedded import embedded_sandbox

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from animatic import formats, intake, storage
+from animatic import intake, storage
 from animatic.errors import FixInputError
-from animatic.formats import MAX_RESULTS_BYTES
 from animatic.ledger import importing, planned
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.importing import Imported
@@ -19,7 +18,9 @@ from animatic.ledger.place import note_intents, noted_intents
 from animatic.ledger.schema import sqlite_path
 from animatic.manifest.images import MAX_STILL_BYTES
 from animatic.money.amounts import as_number, dollars
-from animatic.results import RESULTS_SCHEMA
+from animatic.results import formats
+from animatic.results.formats import MAX_RESULTS_BYTES
+from animatic.results.schema import RESULTS_SCHEMA
 from animatic.settings import Settings
 from animatic.takes.states import PAID, State
 from flows.embedded import sandbox_settings

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from animatic.account_list import Found, candidates_of, read_account
-from animatic.digest import DONE, UNCLEAR, orphan_lines
 from animatic.errors import ApiRefusedError, FixInputError
 from animatic.ledger import importing, settling
 from animatic.ledger.desk import LedgerDesk
@@ -17,6 +16,7 @@ from animatic.ledger.schema import require_sound, sqlite_path
 from animatic.ledger.settling import Open, Orphan
 from animatic.reconcile import Reconciled, poll_stuck, reconcile, stuck_takes
 from animatic.recovery import Recovered, recover
+from animatic.results.digest import DONE, UNCLEAR, orphan_lines
 from animatic.settings import Settings
 from animatic.takes.shots import DEFAULT_MODEL
 from animatic.takes.states import PREDICTION_ID

@@ -18,10 +18,8 @@ from prefect.blocks.system import Secret
 from prefect.exceptions import Pause
 from prefect.runtime import flow_run
 
-from animatic import formats, intake, storage
-from animatic.digest import Digest, digest_of
+from animatic import intake, storage
 from animatic.errors import LocationError, NeverAgainError, ResultsUnwrittenError, SettingsError, TryLaterError
-from animatic.facts import Facts
 from animatic.ledger import liveness, planned, settling
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger.bulk import nobody_is_dead
@@ -30,20 +28,23 @@ from animatic.ledger.place import note_intents
 from animatic.ledger.receipts import Receipts
 from animatic.ledger.schema import require_sound, sqlite_path
 from animatic.manifest import Manifest, local_stills
+from animatic.media.stills import Still
+from animatic.media.uploads import UploadMemory
 from animatic.money.amounts import Quote, limit_microusd, newest_quotes, price_of
 from animatic.plan import Batch, Plan, PricedBy, make_plan
-from animatic.projection import Projection
 from animatic.reconcile import Reconciled, open_claims, poll_stuck, stuck_takes
 from animatic.recovery import recover
-from animatic.replaced import require_replaceable
+from animatic.results import formats
+from animatic.results.digest import Digest, digest_of
+from animatic.results.facts import Facts
+from animatic.results.projection import Projection
+from animatic.results.replaced import require_replaceable
 from animatic.settings import Settings
 from animatic.shoot import Shoot
-from animatic.stills import Still
 from animatic.takes.shots import Take
 from animatic.takes.states import BuyingPolicy
 from animatic.terms import Terms
 from animatic.text import one_line
-from animatic.uploads import UploadMemory
 from animatic.wavespeed.client import MOST_CONNECTIONS, WaveSpeedClient
 from flows.logs import outlive_console
 from flows.preview import find_made, moved_lines, require_new_ledger_allowed

@@ -13,10 +13,10 @@ from animatic.progress import Tally
 if TYPE_CHECKING:  # at run time they would import what the start of Prefect's server need not wait for
     from collections.abc import Mapping
 
-    from animatic.digest import Digest
     from animatic.manifest import Manifest
     from animatic.money.amounts import Quote
     from animatic.plan import PricedBy
+    from animatic.results.digest import Digest
     from animatic.settings import Settings
     from flows.companions import Companion
     from flows.stop_request import StopRequest

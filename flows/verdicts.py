@@ -6,8 +6,8 @@ from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled, Completed, Failed
 
 from animatic import storage
-from animatic.digest import DONE, INTERRUPTED, UNCLEAR, Digest
 from animatic.errors import FixInputError
+from animatic.results.digest import DONE, INTERRUPTED, UNCLEAR, Digest
 from flows.session import SESSION, Session, new_run_id
 
 

@@ -13,10 +13,10 @@ from prefect.artifacts import (
     aupdate_progress_artifact,
 )
 
-from animatic.digest import Digest
-from animatic.facts import Facts
 from animatic.progress import Tally
-from animatic.projection import Projection
+from animatic.results.digest import Digest
+from animatic.results.facts import Facts
+from animatic.results.projection import Projection
 from tasks.policies import NEVER_CACHED
 
 PROGRESS_EVERY_S = 15.0

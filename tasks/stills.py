@@ -8,9 +8,9 @@ from prefect import task
 
 from animatic import intake
 from animatic.errors import TryLaterError
-from animatic.stills import Still
+from animatic.media.stills import Still
+from animatic.media.uploads import UploadMemory
 from animatic.takes.shots import Take
-from animatic.uploads import UploadMemory
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.web.network import DIRECT, Network
 from tasks.policies import BACKOFF, JITTER, NEVER_CACHED, PROBE_EXPIRY, RETRIES, keyed_by_argument, may_pass

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from animatic.results import RESULTS_SCHEMA, Asked, Outcomes, Provenance, table_of
+from animatic.results.schema import RESULTS_SCHEMA, Asked, Outcomes, Provenance, table_of
 from animatic.takes.fingerprints import digests_of
 from animatic.takes.shots import Shot, takes_of
 

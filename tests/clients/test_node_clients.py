@@ -12,7 +12,7 @@ import pytest
 from clients.serving import HERE, KEY, MOST_S, PYTHON, STILL, Served, environment
 from PIL import Image
 
-from animatic.clips import probe_clip
+from animatic.media.clips import probe_clip
 
 NODE = HERE / "node"
 CLI = NODE / "node_modules" / "@wavespeed" / "cli" / "dist" / "cli.js"

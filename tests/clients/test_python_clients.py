@@ -8,7 +8,7 @@ import pytest
 from clients.serving import STILL, Served
 from PIL import Image
 
-from animatic.clips import probe_clip
+from animatic.media.clips import probe_clip
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(180)]
 

@@ -10,7 +10,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from animatic.clips import probe_clip
+from animatic.media.clips import probe_clip
 from animatic.sandbox.witness import read_witness
 
 pytestmark = pytest.mark.sandbox

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from animatic import formats
+from animatic.results import formats
 from animatic.takes.shots import digest, verbatim
 
 pytestmark = pytest.mark.sandbox

@@ -104,7 +104,7 @@ class TestTasks:
         assert {name: tasks[name].cache_expiration for name in self.free} == self.free
 
     def test_uploads_are_forgotten_before_wavespeed_deletes_them(self) -> None:
-        from animatic.uploads import KEPT  # noqa: PLC0415 - beside its use
+        from animatic.media.uploads import KEPT  # noqa: PLC0415 - beside its use
 
         assert timedelta(days=6) == KEPT < timedelta(days=7)
 
@@ -131,7 +131,7 @@ class TestTasks:
 def test_what_probing_found_survives_its_trip_through_json() -> None:
     import json  # noqa: PLC0415 - beside its use
 
-    from animatic.stills import Still  # noqa: PLC0415
+    from animatic.media.stills import Still  # noqa: PLC0415
     from tasks.stills import read_probed  # noqa: PLC0415 - imports Prefect
 
     found = {"a.png": ["0" * 64, 10, 1280, 720, "PNG"], "b.png": "is empty"}

@@ -35,7 +35,7 @@ from torture.studio import Served, fast_folder, in_child, judge, readable, serve
 from torture.subject import Place, run_subject, write_manifest
 
 TRACED = find_modules(
-    *("states", "shoot", "request", "watch", "gate", "looks", "progress", "animatic.results", "formats"),
+    *("states", "shoot", "request", "watch", "gate", "looks", "progress", "results.schema", "formats"),
     *("evidence", "recovery", "animatic.reconcile", "projection", "spool", "scouts"),
     *("ledger", "wavespeed", "storage"),
 )

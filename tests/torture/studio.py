@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from animatic import formats
+from animatic.results import formats
 from animatic.sandbox.witness import Accepted, read_witness
 from torture.canary import KEY
 from torture.part import Part

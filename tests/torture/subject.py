@@ -21,7 +21,7 @@ from animatic.ledger.place import note_intents
 from animatic.ledger.schema import require_sound
 from animatic.pacing import Limits
 from animatic.progress import Tally
-from animatic.projection import Projection
+from animatic.results.projection import Projection
 from animatic.shoot import Shoot
 from animatic.takes.states import BuyingPolicy
 from animatic.terms import Terms

@@ -12,8 +12,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from animatic.errors import ApiUnavailableError, LocationError
 from animatic.manifest.faults import Bad
 from animatic.manifest.images import image
+from animatic.media.downloads import ClipDownloader
 from animatic.storage.locations import locate
-from animatic.wavespeed.media import ClipDownloader
 from animatic.web.addresses import is_public
 from torture.part import Part
 

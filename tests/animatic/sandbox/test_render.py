@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from animatic.clips import ClipFacts, probe_clip
+from animatic.media.clips import ClipFacts, probe_clip
 from animatic.sandbox.layers import split_layers
 from animatic.sandbox.render import MAX_STILL_BYTES, open_still, render_clip
 

@@ -13,7 +13,7 @@ from proxies import Authority, Proxy, over_tls, proxying, relaying
 import animatic
 from animatic import storage
 from animatic.errors import ApiUnavailableError, LocationError
-from animatic.wavespeed.media import ClipDownloader
+from animatic.media.downloads import ClipDownloader
 from animatic.web.network import Network, read_proxy
 
 CLIP = b"\0\0\0\x20ftypisom" + b"frames" * 50

@@ -6,9 +6,9 @@ import io
 import pyarrow as pa
 from pyarrow import parquet
 
-from animatic import formats
 from animatic.errors import AnimaticError
 from animatic.manifest import check, read_table
+from animatic.results import formats
 from animatic.takes.shots import DEFAULT_MODEL, Shot, Take, takes_of
 from torture.matrix.stage import PROVIDER, STILL, Set, case
 

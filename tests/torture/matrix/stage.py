@@ -18,6 +18,7 @@ from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.place import note_intents
 from animatic.ledger.records import Record, Reserved
 from animatic.ledger.schema import ATTEMPT, RUN, require_sound
+from animatic.media.uploads import UploadMemory
 from animatic.money.amounts import microusd
 from animatic.pacing import Limits
 from animatic.progress import Tally
@@ -29,7 +30,6 @@ from animatic.shoot import Shoot
 from animatic.takes.shots import DEFAULT_MODEL, Shot, Take, takes_of
 from animatic.takes.states import PAID, State
 from animatic.terms import Terms
-from animatic.uploads import UploadMemory
 from animatic.wavespeed.client import WaveSpeedClient
 from torture.canary import KEY
 from torture.steps import Settling, manifest_of, plan_of, quotes

@@ -15,15 +15,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from animatic import formats, storage
+from animatic import storage
 from animatic.errors import LocationError
-from animatic.formats import MAX_RESULTS_BYTES, Head
 from animatic.ledger.liveness import runs_folder
 from animatic.ledger.schema import sqlite_path
 from animatic.manifest.header import MAX_COLUMN_NAME_CHARS, MAX_COLUMNS
 from animatic.manifest.parquet import MAX_TABLE_BYTES
 from animatic.manifest.spelled import cell_bytes
-from animatic.results import RESULTS_SCHEMA
+from animatic.results import formats
+from animatic.results.formats import MAX_RESULTS_BYTES, Head
+from animatic.results.schema import RESULTS_SCHEMA
 from animatic.storage.spool import Spool
 from animatic.takes.fingerprints import Digests, FingerprintSet, digests_from, shared
 from animatic.text import escaped

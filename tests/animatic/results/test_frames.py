@@ -13,10 +13,10 @@ from tables import Outcome, build_table
 
 import animatic
 from animatic.errors import FixInputError, LocationError
-from animatic.facts import facts_of
-from animatic.formats import SUFFIXES, encode
-from animatic.frames import frame_of, read_results, summarise, summary_of
-from animatic.results import RESULTS_SCHEMA, STATUSES, Provenance
+from animatic.results.facts import facts_of
+from animatic.results.formats import SUFFIXES, encode
+from animatic.results.frames import frame_of, read_results, summarise, summary_of
+from animatic.results.schema import RESULTS_SCHEMA, STATUSES, Provenance
 from animatic.takes.shots import DEFAULT_MODEL, Shot, takes_of
 
 PROVIDER = "https://api.wavespeed.ai"
@@ -243,7 +243,7 @@ def test_summarise_names_the_columns_that_it_misses(tmp_path: Path, columns: lis
 def test_the_package_offers_both_and_imports_pandas_only_when_they_are_used() -> None:
     assert (animatic.read_results, animatic.summarise) == (read_results, summarise)
     program = (
-        "import animatic, animatic.results, sys; assert 'pandas' not in sys.modules; "
+        "import animatic, animatic.results.schema, sys; assert 'pandas' not in sys.modules; "
         "animatic.read_results; assert 'pandas' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

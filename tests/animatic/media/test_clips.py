@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from animatic.clips import probe_clip
+from animatic.media.clips import probe_clip
 
 
 @pytest.mark.parametrize("data", [b"", b"not a video", bytes(4096)])

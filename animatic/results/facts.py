@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
-from animatic.results import STATUSES, microusd_of
+from animatic.results.schema import STATUSES, microusd_of
 from animatic.takes.evidence import is_same_model
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from tables import Outcome, build_table
 
 from animatic.errors import LocationError
-from animatic.formats import SUFFIXES, check_suffix, decode, encode, neutralise, restore
 from animatic.money.amounts import usd
-from animatic.results import RESULTS_SCHEMA, Provenance
+from animatic.results.formats import SUFFIXES, check_suffix, decode, encode, neutralise, restore
+from animatic.results.schema import RESULTS_SCHEMA, Provenance
 from animatic.takes.shots import DEFAULT_MODEL, Shot, takes_of
 
 PROVIDER = "https://api.wavespeed.ai"

@@ -28,7 +28,7 @@ from animatic.errors import LocationError
 from animatic.manifest.csv_text import MAX_ROWS
 from animatic.manifest.header import MAX_COLUMNS
 from animatic.manifest.parquet import UNREADABLE, Caps, OverCapError, capped_batches, open_capped
-from animatic.results import COLUMN_OF, NEW_IN_2, RESULTS_SCHEMA, microusd_of
+from animatic.results.schema import COLUMN_OF, NEW_IN_2, RESULTS_SCHEMA, microusd_of
 from animatic.takes.shots import MAX_TAKES
 from animatic.text import escaped
 

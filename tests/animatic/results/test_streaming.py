@@ -19,18 +19,19 @@ import sqlalchemy as sa
 from PIL import Image
 from tables import PROVIDER, Outcome, expected_cost_microusd, expected_rows
 
-from animatic import formats, intake, storage
-from animatic.digest import digest_of
+from animatic import intake, storage
 from animatic.errors import LocationError, ManifestError
-from animatic.facts import Facts, not_completed
-from animatic.frames import frame_of, summarise
 from animatic.ledger import operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.records import Record, Reserved
 from animatic.ledger.schema import ATTEMPT, RUN, TAKE, open_engine
 from animatic.manifest import Manifest, csv_text, parquet
-from animatic.projection import Projection
-from animatic.results import RESULTS_SCHEMA
+from animatic.results import formats
+from animatic.results.digest import digest_of
+from animatic.results.facts import Facts, not_completed
+from animatic.results.frames import frame_of, summarise
+from animatic.results.projection import Projection
+from animatic.results.schema import RESULTS_SCHEMA
 from animatic.storage.spool import Spool
 from animatic.takes.states import FINAL, BuyingPolicy, State, status_of
 

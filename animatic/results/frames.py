@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from animatic import formats, storage
+from animatic import storage
 from animatic.errors import FixInputError, SettingsError
-from animatic.facts import Facts
-from animatic.formats import MAX_RESULTS_BYTES
 from animatic.money.amounts import usd
-from animatic.results import QUOTED, STATUSES, microusd_of
+from animatic.results import formats
+from animatic.results.facts import Facts
+from animatic.results.formats import MAX_RESULTS_BYTES
+from animatic.results.schema import QUOTED, STATUSES, microusd_of
 from animatic.web.certificates import certificate_faults
 from animatic.web.network import DIRECT, Network, read_network
 

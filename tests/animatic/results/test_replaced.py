@@ -15,14 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from animatic import formats, intake, storage
+from animatic import intake, storage
 from animatic.errors import LocationError
-from animatic.facts import Facts
 from animatic.ledger import aliases
 from animatic.ledger.desk import LedgerDesk
-from animatic.projection import Projection
-from animatic.replaced import require_replaceable
-from animatic.results import RESULTS_SCHEMA
+from animatic.results import formats
+from animatic.results.facts import Facts
+from animatic.results.projection import Projection
+from animatic.results.replaced import require_replaceable
+from animatic.results.schema import RESULTS_SCHEMA
 from animatic.takes.states import BuyingPolicy
 
 PROVIDER = "https://api.wavespeed.ai"

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 from tables import PROVIDER, Outcome, build_table
 
-from animatic.facts import facts_of
-from animatic.results import RESULTS_SCHEMA, STATUSES, Provenance, decimals_of, microusd_of
+from animatic.results.facts import facts_of
+from animatic.results.schema import RESULTS_SCHEMA, STATUSES, Provenance, decimals_of, microusd_of
 from animatic.takes.shots import DEFAULT_MODEL, Shot, takes_of
 
 PROVENANCE = Provenance(run_id="run-1", manifest_sha256="ab" * 32)

@@ -15,15 +15,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from animatic import formats, storage
-from animatic.facts import Facts
+from animatic import storage
 from animatic.ledger.aliases import RANK, takes_of
 from animatic.ledger.bulk import SEEK_TAKES, IsDead, Rows, apart, nobody_is_dead, outcomes_from, seek_outcomes
 from animatic.ledger.desk import LedgerDesk
 from animatic.manifest import CHECKED, Part
 from animatic.plan import Plan
-from animatic.replaced import Kept
-from animatic.results import Asked, Outcomes, Provenance, schema_of, table_of
+from animatic.results import formats
+from animatic.results.facts import Facts
+from animatic.results.replaced import Kept
+from animatic.results.schema import Asked, Outcomes, Provenance, schema_of, table_of
 from animatic.storage.spool import nameless_file, no_room
 from animatic.takes.fingerprints import FingerprintSet, digests_of, hex_of
 from animatic.takes.states import State, status_of

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from animatic.errors import ApiUnavailableError
-from animatic.wavespeed.media import ClipDownloader
+from animatic.media.downloads import ClipDownloader
 
 CLIP = b"\0\0\0\x20ftypisom" + b"frames" * 5_000
 HEAD = "HTTP/1.1 200 OK\r\n"

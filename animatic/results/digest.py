@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from animatic.facts import Facts
 from animatic.ledger.records import Reserved
 from animatic.ledger.settling import Open, Orphan
 from animatic.money.amounts import as_number, cost_in_words
-from animatic.results import STATUSES
+from animatic.results.facts import Facts
+from animatic.results.schema import STATUSES
 from animatic.text import one_line
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def digest_of(  # noqa: PLR0913 - the parts of a digest
     is_interrupted: bool = False,
 ) -> Digest:
     """The digest of a results table from its facts, with what only the run itself knows."""
-    from animatic.frames import summary_of  # noqa: PLC0415 - pandas
+    from animatic.results.frames import summary_of  # noqa: PLC0415 - pandas
 
     expired, expiring = facts.expiring(datetime.now(UTC), timedelta(days=1))
     return Digest(

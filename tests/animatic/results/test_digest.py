@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 from tables import Outcome, build_table
 
-from animatic.digest import MOST_OPEN_NAMED, MOST_OPEN_SHOWN, Digest, digest_of
-from animatic.facts import facts_of, not_completed
 from animatic.ledger.records import Reserved
 from animatic.ledger.settling import Open
-from animatic.results import STATUSES, Provenance
+from animatic.results.digest import MOST_OPEN_NAMED, MOST_OPEN_SHOWN, Digest, digest_of
+from animatic.results.facts import facts_of, not_completed
+from animatic.results.schema import STATUSES, Provenance
 from animatic.takes.shots import Shot, takes_of
 
 PROVIDER = "https://api.wavespeed.ai"

@@ -1,0 +1,1 @@
+"""Stills in, clips out: what they are, and how they get from one place to another."""

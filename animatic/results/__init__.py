@@ -1,0 +1,1 @@
+"""The results table: its columns, its formats, how it is written from the ledger, read and summarised."""
