@@ -18,7 +18,7 @@ from animatic.errors import SettingsError
 from animatic.machine.home import HOME, ledger_file, require_one_ledger
 from animatic.machine.start_folder import from_start
 from animatic.money.amounts import microusd
-from animatic.pacing import LEVELS, Limits
+from animatic.pace.limits import LEVELS, Limits
 from animatic.takes.canonical import canonical_provider
 from animatic.text import nearest
 from animatic.web.certificates import certificate_faults

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NoReturn, assert_never
 
-from animatic.account import Account
 from animatic.errors import (
     ApiBusyError,
     ApiUnreachableError,
@@ -21,11 +20,12 @@ from animatic.errors import (
     TakenError,
     TryLaterError,
 )
-from animatic.gate import Block, Gate
 from animatic.ledger import operations as ledger_operations
+from animatic.ledger.account import Account
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.receipts import Receipts, Slot
 from animatic.ledger.records import Accepted, Record
+from animatic.pace.gate import Block, Gate
 from animatic.progress import Tally
 from animatic.request import Requests, Upload
 from animatic.takes.shots import Take

@@ -4,7 +4,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from animatic.money.amounts import FRESH_S, GOES_ON_S, Quote
-from animatic.pacing import Limits
+from animatic.pace.limits import Limits
 from animatic.plan import PricedBy
 from animatic.takes.states import BuyingPolicy
 

@@ -13,7 +13,7 @@ from animatic.flights import Flight, Flights
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.looks import Watched, finish_of
-from animatic.pacing import queued_ahead
+from animatic.pace.limits import queued_ahead
 from animatic.polling import LAST_TAKES, UNTOLD_S, Experience, latency_of
 from animatic.progress import Tally
 from animatic.scouts import Scouts

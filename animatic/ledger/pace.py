@@ -1,6 +1,6 @@
 """The account's limits, kept for every run on the ledger together: starts in blocks, and places in flight.
 
-Each function runs inside a transaction that its caller commits; what may be granted is decided in `animatic.pacing`.
+Each function runs inside a transaction that its caller commits; what may be granted is decided by `pace.limits`.
 Moments are seconds of a clock that all processes of one machine share and that only grows (the monotonic clock). After
 a restart of the machine it begins again: what lies further in the future than it ever may is from before, and dropped.
 """
@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 
 from animatic.ledger.schema import PACE, PLACES, STARTS
-from animatic.pacing import (
+from animatic.pace.limits import (
     HOLD_S,
     LONGEST_PENALTY_S,
     MINUTE_S,
     Granted,
     Limits,
+    Settled,
     grant_starts,
     penalty_s,
     share_of_places,
@@ -26,9 +27,6 @@ SILENT_S = 300.0
 
 Clock = Callable[[], float]
 """Asked inside the transaction: what was read before the wait for the ledger would be older than what others wrote."""
-
-Settled = tuple[int, int, float]
-"""A block that is used up: its id, how many of its starts were sent, and when the last reply to them came."""
 
 
 def take_starts(  # noqa: PLR0913, PLR0917 - whose starts, how many, and what becomes of earlier ones

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from animatic.account import Account
+from animatic.ledger.account import Account
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.liveness import alive
 from animatic.ledger.schema import open_engine
-from animatic.pacing import Limits
+from animatic.pace.limits import Limits
 
 
 class DirectDesk(LedgerDesk):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from animatic.errors import SettingsError
-from animatic.pacing import LEVELS, Limits
+from animatic.pace.limits import LEVELS, Limits
 from animatic.settings import _VARIABLES, Settings, is_loopback
 
 # A machine may be busy.

@@ -8,7 +8,7 @@ from torture.virtual import played
 
 from animatic.flights import Flight
 from animatic.looks import Watched
-from animatic.pacing import Limits
+from animatic.pace.limits import Limits
 from animatic.polling import REMEMBERED
 from animatic.progress import Tally
 from animatic.terms import Terms

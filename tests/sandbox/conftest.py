@@ -17,7 +17,7 @@ from animatic.ledger import liveness, operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.records import Record
 from animatic.money.amounts import Quote, limit_microusd, microusd
-from animatic.pacing import Limits
+from animatic.pace.limits import Limits
 from animatic.progress import Tally
 from animatic.reconcile import Reconciled, reconcile
 from animatic.recovery import recover

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.event import listen
 
-from animatic.pacing import Limits
+from animatic.pace.limits import Limits
 from animatic.shoot import LEAST_AT_HAND
 from animatic.takes.shots import Take
 from animatic.takes.states import BuyingPolicy

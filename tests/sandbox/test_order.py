@@ -19,7 +19,7 @@ from ports import free_port
 from animatic.errors import ApiBusyError, ApiUnreachableError
 from animatic.ledger import operations
 from animatic.money.amounts import as_number
-from animatic.pacing import Limits
+from animatic.pace.limits import Limits
 from animatic.wavespeed.transport import AiohttpTransport
 
 pytestmark = pytest.mark.sandbox
@@ -162,7 +162,7 @@ CHILD = """
 import asyncio, pathlib, sys
 from animatic.ledger import liveness, operations
 from animatic.ledger.desk import LedgerDesk
-from animatic.pacing import Limits
+from animatic.pace.limits import Limits
 from animatic.shoot import Shoot
 from animatic.takes.shots import DEFAULT_MODEL, Shot, takes_of
 from animatic.progress import Tally

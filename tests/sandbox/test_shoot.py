@@ -10,7 +10,7 @@ from PIL import Image
 
 from animatic.errors import LedgerUnusableError, LocationError
 from animatic.money.amounts import as_number
-from animatic.pacing import Limits
+from animatic.pace.limits import Limits
 from animatic.takes.shots import DEFAULT_MODEL
 from animatic.takes.states import BuyingPolicy, State
 

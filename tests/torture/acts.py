@@ -18,7 +18,7 @@ from animatic.ledger import liveness, operations, settling
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.receipts import SLOT_BYTES, Receipt, Receipts, encode
 from animatic.ledger.records import Accepted
-from animatic.pacing import Limits
+from animatic.pace.limits import Limits
 from animatic.progress import Tally
 from animatic.shoot import Shoot
 from animatic.takes.shots import DEFAULT_MODEL, Take

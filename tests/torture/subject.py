@@ -19,7 +19,7 @@ from animatic.ledger import liveness, operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.place import note_intents
 from animatic.ledger.schema import require_sound
-from animatic.pacing import Limits
+from animatic.pace.limits import Limits
 from animatic.progress import Tally
 from animatic.results.projection import Projection
 from animatic.shoot import Shoot

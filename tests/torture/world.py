@@ -34,7 +34,7 @@ from animatic.ledger.place import note_intents
 from animatic.ledger.receipts import Receipts
 from animatic.ledger.schema import ATTEMPT, ORPHAN, open_engine
 from animatic.money.amounts import FRESH_S, microusd
-from animatic.pacing import Limits
+from animatic.pace.limits import Limits
 from animatic.progress import Tally
 from animatic.sandbox.book import Book
 from animatic.sandbox.config import SandboxConfig

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from animatic.account import Account
+from animatic.ledger.account import Account
 from animatic.ledger.liveness import alive
 from animatic.ledger.pace import SILENT_S
-from animatic.pacing import HOLD_S, Granted, Limits
+from animatic.pace.limits import HOLD_S, Granted, Limits
 from tests.animatic.conftest import DirectDesk
 
 

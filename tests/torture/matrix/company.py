@@ -13,7 +13,7 @@ from collections import Counter
 import httpx
 
 from animatic.ledger.schema import open_engine
-from animatic.pacing import Limits
+from animatic.pace.limits import Limits
 from animatic.takes.shots import DEFAULT_MODEL
 from animatic.wavespeed.transport import AiohttpTransport
 from torture.matrix.stage import Set, case, stats_of

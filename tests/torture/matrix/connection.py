@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from animatic.errors import ApiUnreachableError
 from animatic.ledger import settling
 from animatic.ledger.desk import LedgerDesk
-from animatic.pacing import Limits
+from animatic.pace.limits import Limits
 from torture.matrix.stage import PROVIDER, Set, case, stats_of
 
 

@@ -15,7 +15,7 @@ from animatic.errors import AnimaticError, LedgerUnusableError
 from animatic.ledger import liveness, operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.schema import open_engine, require_sound
-from animatic.pacing import Limits
+from animatic.pace.limits import Limits
 from animatic.progress import Tally
 from animatic.shoot import Shoot
 from animatic.takes.shots import Take

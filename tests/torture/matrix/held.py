@@ -13,7 +13,7 @@ from animatic.ledger import importing, settling
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.operations import HeldFor
 from animatic.ledger.place import noted_intents
-from animatic.pacing import Limits
+from animatic.pace.limits import Limits
 from animatic.takes.states import BuyingPolicy
 from torture.matrix.disk import refusal
 from torture.matrix.lies import RESULT, SUBMIT, Liar, prediction_of, reply

@@ -10,7 +10,7 @@ import httpx
 from animatic.errors import BudgetError
 from animatic.ledger import operations
 from animatic.ledger.desk import LedgerDesk
-from animatic.pacing import Limits
+from animatic.pace.limits import Limits
 from animatic.sandbox.catalogue import VEO2
 from animatic.takes.states import BuyingPolicy
 from torture.matrix.company import SlowReplies

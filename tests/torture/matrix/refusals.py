@@ -7,7 +7,7 @@ import httpx
 import yarl
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from animatic.pacing import Limits
+from animatic.pace.limits import Limits
 from torture.matrix.lies import RESULT, SUBMIT, Liar, reply
 from torture.matrix.stage import CASES, Set, case
 

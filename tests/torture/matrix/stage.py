@@ -20,7 +20,7 @@ from animatic.ledger.records import Record, Reserved
 from animatic.ledger.schema import ATTEMPT, RUN, require_sound
 from animatic.media.uploads import UploadMemory
 from animatic.money.amounts import microusd
-from animatic.pacing import Limits
+from animatic.pace.limits import Limits
 from animatic.progress import Tally
 from animatic.reconcile import Reconciled
 from animatic.sandbox.config import SandboxConfig

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torture.studio import fast_folder
 from torture.virtual import VirtualLoop
 
-from animatic.account import Account
-from animatic.gate import Gate
-from animatic.pacing import (
+from animatic.ledger.account import Account
+from animatic.pace.gate import Gate
+from animatic.pace.limits import (
     LARGEST_BLOCK,
     LEVELS,
     LONGEST_PENALTY_S,

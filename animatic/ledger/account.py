@@ -8,8 +8,7 @@ from dataclasses import replace
 from animatic.ledger import pace
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.liveness import is_alive
-from animatic.ledger.pace import Settled
-from animatic.pacing import Granted, Limits
+from animatic.pace.limits import Granted, Limits, Settled
 
 
 class Account:

@@ -111,3 +111,7 @@ def share_of_places(limits: Limits, others: Sequence[tuple[int, int]], wanted: i
         fair = wanted  # there is enough for everybody
     free = limits.max_in_flight - sum(held for held, _ in others)
     return max(min(wanted, fair, free), 0)
+
+
+Settled = tuple[int, int, float]
+"""A block that is used up: its id, how many of its starts were sent, and when the last reply to them came."""

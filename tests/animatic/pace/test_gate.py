@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from animatic.gate import Gate
-from animatic.pacing import Limits
+from animatic.pace.gate import Gate
+from animatic.pace.limits import Limits
 from animatic.waiting import Halt, Halted
 
 WIDE = Limits(1_000, 1_000)

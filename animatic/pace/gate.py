@@ -2,18 +2,43 @@
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
-from animatic.account import Account
-from animatic.ledger.pace import Settled  # noqa: TC001 - for a reader at run time
-from animatic.pacing import MINUTE_S, block_of
+from animatic.pace.limits import MINUTE_S, Granted, Limits, Settled, block_of
 from animatic.waiting import Halt, Halted, wake
 
 ASK_AGAIN_S = 5.0
 ASK_PLACES_S = 1.0
 """How often the ledger is asked how many places a run may hold, and how soon again where it holds none."""
+
+
+class Account(Protocol):
+    """The account's limits, as one run is granted them."""
+
+    limits: Limits
+
+    async def take_starts(self, wanted: int, settled: Sequence[Settled]) -> tuple[int, Granted]:
+        """Ask for a block of at most `wanted` starts, and settle earlier ones; the block's id, and what is in it."""
+        ...
+
+    async def settle_starts(self, settled: Sequence[Settled]) -> None:
+        """Say what became of blocks."""
+        ...
+
+    async def pause(self, retry_after_s: float | None) -> int:
+        """A 429: every run waits; how many there were in a row."""
+        ...
+
+    async def go_on(self) -> None:
+        """There was a start that was not refused."""
+        ...
+
+    async def take_places(self, in_use: int, wanted: int, queued_ahead: int = 0) -> int:
+        """How many places in flight this run may hold, those in use among them, if any; 0 wanted gives all back."""
+        ...
 
 
 @dataclass(slots=True)
