@@ -20,7 +20,7 @@ from animatic.ledger import operations as ledger_operations
 from animatic.ledger import settling
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.settling import Orphan, Settled, Stuck
-from animatic.looks import finish_of
+from animatic.polling.looks import finish_of
 from animatic.takes.canonical import canonical_still, canonical_text
 from animatic.takes.evidence import (
     LIST_REACHES,

@@ -16,7 +16,7 @@ import matplotlib as mpl
 mpl.use("svg")
 from matplotlib import pyplot as plt
 
-from animatic.polling import MEAN_LOOKS, LogNormal, Schedule, fit
+from animatic.polling.schedule import MEAN_LOOKS, LogNormal, Schedule, fit
 
 DOCS = Path(__file__).parents[1] / "docs"
 MEAN_S, FLOOR_S = 60.0, 5.0

@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 
 from animatic.errors import AnimaticError
-from animatic.looks import finish_of
 from animatic.money.amounts import MAX_PRICE_USD, MICROUSD_PER_USD
+from animatic.polling.looks import finish_of
 from animatic.wavespeed.client import Price, WaveSpeedClient
 from animatic.wavespeed.endings import GOES_AGAIN, Ended, Ending
 from torture.canary import KEY

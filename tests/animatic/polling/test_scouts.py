@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from animatic.polling import SCOUTS, SCOUTS_DONE, Experience
-from animatic.scouts import Scouts
+from animatic.polling.schedule import SCOUTS, SCOUTS_DONE, Experience
+from animatic.polling.scouts import Scouts
 from animatic.waiting import Halt, Halted
 
 KIND = ("model", "5s")

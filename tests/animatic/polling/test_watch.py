@@ -6,14 +6,14 @@ from typing import Any, cast
 import pytest
 from torture.virtual import played
 
-from animatic.flights import Flight
-from animatic.looks import Watched
 from animatic.pace.limits import Limits
-from animatic.polling import REMEMBERED
+from animatic.polling.flights import Flight
+from animatic.polling.looks import Watched
+from animatic.polling.schedule import REMEMBERED
+from animatic.polling.watch import JITTER_FLOORS, LONGEST_TICK_S, Watch
 from animatic.progress import Tally
 from animatic.terms import Terms
 from animatic.waiting import Halt
-from animatic.watch import JITTER_FLOORS, LONGEST_TICK_S, Watch
 
 KIND = ("model", "5s")
 FLOOR_S, DEADLINE_S = 5.0, 600.0

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from animatic.polling import (
+from animatic.polling.schedule import (
     FEWEST,
     LONGEST_S,
     REMEMBERED,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from animatic.looks import Watched, finish_of
+from animatic.polling.looks import Watched, finish_of
 from animatic.takes.states import State
 from animatic.wavespeed.wire import Prediction, read_data
 

@@ -9,18 +9,18 @@ import random
 from collections.abc import Callable, Hashable, Iterator
 
 from animatic.errors import AccountRefusedError, ApiRefusedError, NeverAgainError, ProxyRefusedError, TryLaterError
-from animatic.flights import Flight, Flights
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import LedgerDesk
-from animatic.looks import Watched, finish_of
 from animatic.pace.limits import queued_ahead
-from animatic.polling import LAST_TAKES, UNTOLD_S, Experience, latency_of
+from animatic.polling.flights import Flight, Flights
+from animatic.polling.looks import Watched, finish_of
+from animatic.polling.schedule import LAST_TAKES, UNTOLD_S, Experience, latency_of
+from animatic.polling.scouts import Scouts
+from animatic.polling.turns import Turns
 from animatic.progress import Tally
-from animatic.scouts import Scouts
 from animatic.takes.shots import Take
 from animatic.takes.states import State
 from animatic.terms import Terms
-from animatic.turns import Turns
 from animatic.waiting import Halt, Halted
 from animatic.wavespeed.client import Look, WaveSpeedClient
 from animatic.wavespeed.wire import Prediction

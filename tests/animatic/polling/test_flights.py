@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from animatic.flights import Flight, Flights
-from animatic.looks import Watched
+from animatic.polling.flights import Flight, Flights
+from animatic.polling.looks import Watched
 from animatic.waiting import Halt, Halted
 
 SOON_S = 0.05

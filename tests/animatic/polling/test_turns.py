@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from torture.virtual import played
 
-from animatic.turns import Turns
+from animatic.polling.turns import Turns
 from animatic.waiting import Halt, Halted, next_tick
 
 

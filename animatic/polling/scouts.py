@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Hashable
 
-from animatic.polling import SCOUTS, Experience
+from animatic.polling.schedule import SCOUTS, Experience
 from animatic.waiting import Halt, Halted, wake
 
 

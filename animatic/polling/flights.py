@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
-from animatic.looks import Watched
+from animatic.polling.looks import Watched
 from animatic.waiting import Halt, Halted, wake
 
 

@@ -1,0 +1,1 @@
+"""When to poll which take, and what its polls show."""
