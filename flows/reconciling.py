@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from animatic.account_list import Found, candidates_of, read_account
+from animatic.buying.reconcile import Reconciled, poll_stuck, reconcile, stuck_takes
+from animatic.buying.recovery import Recovered, recover
 from animatic.errors import ApiRefusedError, FixInputError
 from animatic.ledger import importing, settling
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.place import noted_intents, require_not_lost
 from animatic.ledger.schema import require_sound, sqlite_path
 from animatic.ledger.settling import Open, Orphan
-from animatic.reconcile import Reconciled, poll_stuck, reconcile, stuck_takes
-from animatic.recovery import Recovered, recover
 from animatic.results.digest import DONE, UNCLEAR, orphan_lines
 from animatic.settings import Settings
 from animatic.takes.shots import DEFAULT_MODEL

@@ -19,6 +19,9 @@ from prefect.exceptions import Pause
 from prefect.runtime import flow_run
 
 from animatic import intake, storage
+from animatic.buying.reconcile import Reconciled, open_claims, poll_stuck, stuck_takes
+from animatic.buying.recovery import recover
+from animatic.buying.shoot import Shoot
 from animatic.errors import LocationError, NeverAgainError, ResultsUnwrittenError, SettingsError, TryLaterError
 from animatic.ledger import liveness, planned, settling
 from animatic.ledger import operations as ledger_operations
@@ -32,15 +35,12 @@ from animatic.media.stills import Still
 from animatic.media.uploads import UploadMemory
 from animatic.money.amounts import Quote, limit_microusd, newest_quotes, price_of
 from animatic.plan import Batch, Plan, PricedBy, make_plan
-from animatic.reconcile import Reconciled, open_claims, poll_stuck, stuck_takes
-from animatic.recovery import recover
 from animatic.results import formats
 from animatic.results.digest import Digest, digest_of
 from animatic.results.facts import Facts
 from animatic.results.projection import Projection
 from animatic.results.replaced import require_replaceable
 from animatic.settings import Settings
-from animatic.shoot import Shoot
 from animatic.takes.shots import Take
 from animatic.takes.states import BuyingPolicy
 from animatic.terms import Terms

@@ -2,8 +2,8 @@
 
 from prefect import get_run_logger, task
 
+from animatic.buying.reconcile import Reconciled, reconcile
 from animatic.ledger.desk import LedgerDesk
-from animatic.reconcile import Reconciled, reconcile
 from animatic.wavespeed.client import WaveSpeedClient
 from tasks.policies import NEVER_CACHED
 

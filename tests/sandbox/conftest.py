@@ -13,18 +13,18 @@ from typing import Any
 import aiohttp
 import pytest
 
+from animatic.buying.reconcile import Reconciled, reconcile
+from animatic.buying.recovery import recover
+from animatic.buying.shoot import Shoot
 from animatic.ledger import liveness, operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.records import Record
 from animatic.money.amounts import Quote, limit_microusd, microusd
 from animatic.pace.limits import Limits
 from animatic.progress import Tally
-from animatic.reconcile import Reconciled, reconcile
-from animatic.recovery import recover
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.server import Sandbox, serve
 from animatic.sandbox.witness import Accepted, read_witness
-from animatic.shoot import Shoot
 from animatic.takes.shots import DEFAULT_MODEL, Shot, Take, takes_of
 from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient

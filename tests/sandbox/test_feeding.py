@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy.event import listen
 
+from animatic.buying.shoot import LEAST_AT_HAND
 from animatic.pace.limits import Limits
-from animatic.shoot import LEAST_AT_HAND
 from animatic.takes.shots import Take
 from animatic.takes.states import BuyingPolicy
 

@@ -163,7 +163,7 @@ import asyncio, pathlib, sys
 from animatic.ledger import liveness, operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.pace.limits import Limits
-from animatic.shoot import Shoot
+from animatic.buying.shoot import Shoot
 from animatic.takes.shots import DEFAULT_MODEL, Shot, takes_of
 from animatic.progress import Tally
 from animatic.terms import Terms

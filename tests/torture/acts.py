@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from animatic import intake
+from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError
 from animatic.ledger import liveness, operations, settling
 from animatic.ledger.desk import LedgerDesk
@@ -20,7 +21,6 @@ from animatic.ledger.receipts import SLOT_BYTES, Receipt, Receipts, encode
 from animatic.ledger.records import Accepted
 from animatic.pace.limits import Limits
 from animatic.progress import Tally
-from animatic.shoot import Shoot
 from animatic.takes.shots import DEFAULT_MODEL, Take
 from animatic.takes.states import State
 from animatic.terms import Terms

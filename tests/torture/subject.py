@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from animatic import intake, storage
+from animatic.buying.shoot import Shoot
 from animatic.ledger import liveness, operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.place import note_intents
@@ -22,7 +23,6 @@ from animatic.ledger.schema import require_sound
 from animatic.pace.limits import Limits
 from animatic.progress import Tally
 from animatic.results.projection import Projection
-from animatic.shoot import Shoot
 from animatic.takes.states import BuyingPolicy
 from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient

@@ -26,6 +26,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError
 from animatic.ledger import operations
 from animatic.ledger.desk import LedgerDesk
@@ -38,7 +39,6 @@ from animatic.pace.limits import Limits
 from animatic.progress import Tally
 from animatic.sandbox.book import Book
 from animatic.sandbox.config import SandboxConfig
-from animatic.shoot import Shoot
 from animatic.takes.shots import DEFAULT_MODEL, Shot, Take, takes_of
 from animatic.takes.states import PAID, BuyingPolicy, State
 from animatic.terms import Terms

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from animatic.buying.recovery import recover
 from animatic.ledger.liveness import alive, is_alive, sweep
-from animatic.recovery import recover
 from animatic.takes.states import State
 
 

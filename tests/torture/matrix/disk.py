@@ -11,13 +11,13 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError, LedgerUnusableError
 from animatic.ledger import liveness, operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.schema import open_engine, require_sound
 from animatic.pace.limits import Limits
 from animatic.progress import Tally
-from animatic.shoot import Shoot
 from animatic.takes.shots import Take
 from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient

@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 
+from animatic.buying.reconcile import Reconciled, reconcile
 from animatic.ledger import settling
 from animatic.ledger.desk import LedgerDesk
-from animatic.reconcile import Reconciled, reconcile
 from animatic.sandbox.witness import read_witness
 from animatic.takes.shots import DEFAULT_MODEL, Take
 from animatic.wavespeed.client import WaveSpeedClient

@@ -12,6 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from animatic import intake
+from animatic.buying.reconcile import Reconciled
+from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError
 from animatic.ledger import liveness, operations
 from animatic.ledger.desk import LedgerDesk
@@ -22,11 +24,9 @@ from animatic.media.uploads import UploadMemory
 from animatic.money.amounts import microusd
 from animatic.pace.limits import Limits
 from animatic.progress import Tally
-from animatic.reconcile import Reconciled
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.server import Sandbox, serve
 from animatic.sandbox.witness import Accepted, read_witness
-from animatic.shoot import Shoot
 from animatic.takes.shots import DEFAULT_MODEL, Shot, Take, takes_of
 from animatic.takes.states import PAID, State
 from animatic.terms import Terms

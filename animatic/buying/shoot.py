@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NoReturn, assert_never
 
+from animatic.buying.request import Requests, Upload
 from animatic.errors import (
     ApiBusyError,
     ApiUnreachableError,
@@ -28,7 +29,6 @@ from animatic.ledger.records import Accepted, Record
 from animatic.pace.gate import Block, Gate
 from animatic.polling.watch import UNREACHABLE, WRITES_WITHIN_S, Watch
 from animatic.progress import Tally
-from animatic.request import Requests, Upload
 from animatic.takes.shots import Take
 from animatic.takes.states import Standing, State, Step, next_step
 from animatic.terms import Terms

@@ -1,0 +1,1 @@
+"""The one async loop: submit, poll, reconcile, recover."""
