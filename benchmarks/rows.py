@@ -94,8 +94,8 @@ def fill(folder: Path, rows: int) -> None:
 
 def settled(folder: Path) -> dict[str, Any]:
     """The steps of a run in which there is nothing to do."""
-    from animatic import intake  # noqa: PLC0415 - the imports are not what is measured
     from animatic.ledger.records import Reserved  # noqa: PLC0415
+    from animatic.planning import intake  # noqa: PLC0415 - the imports are not what is measured
     from animatic.results.digest import digest_of  # noqa: PLC0415
     from animatic.results.projection import Projection  # noqa: PLC0415
     from animatic.takes.states import BuyingPolicy  # noqa: PLC0415

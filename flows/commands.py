@@ -188,7 +188,7 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
     Raises:
         ManifestError, LocationError: as when running.
     """
-    from animatic import intake  # noqa: PLC0415 - beside the import above
+    from animatic.planning import intake  # noqa: PLC0415 - beside the import above
     from animatic.results.digest import digest_of  # noqa: PLC0415 - pandas, which `plan` need not wait for
     from animatic.results.projection import Projection  # noqa: PLC0415 - beside the import above
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from animatic import intake, storage
+from animatic import storage
 from animatic.errors import FixInputError
 from animatic.ledger import importing, planned
 from animatic.ledger.desk import LedgerDesk
@@ -18,6 +18,7 @@ from animatic.ledger.place import note_intents, noted_intents
 from animatic.ledger.schema import sqlite_path
 from animatic.manifest.images import MAX_STILL_BYTES
 from animatic.money.amounts import as_number, dollars
+from animatic.planning import intake
 from animatic.results import formats
 from animatic.results.formats import MAX_RESULTS_BYTES
 from animatic.results.schema import RESULTS_SCHEMA

@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from animatic import intake
-from animatic.account_list import Found, find_in_list
 from animatic.errors import NeverAgainError, SettingsError, TryLaterError
 from animatic.ledger import planned, settling
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.schema import sqlite_path
 from animatic.manifest import Manifest
 from animatic.money.amounts import Quote, as_number, dollars, price_of, read_limit
-from animatic.plan import Plan, PricedBy, make_plan
+from animatic.planning import intake
+from animatic.planning.account_list import Found, find_in_list
+from animatic.planning.plan import Plan, PricedBy, make_plan
 from animatic.settings import Settings
 from animatic.takes.evidence import LIST_REACHES
 from animatic.takes.states import BuyingPolicy

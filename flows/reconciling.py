@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from animatic.account_list import Found, candidates_of, read_account
 from animatic.buying.reconcile import Reconciled, poll_stuck, reconcile, stuck_takes
 from animatic.buying.recovery import Recovered, recover
 from animatic.errors import ApiRefusedError, FixInputError
@@ -16,6 +15,7 @@ from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.place import noted_intents, require_not_lost
 from animatic.ledger.schema import require_sound, sqlite_path
 from animatic.ledger.settling import Open, Orphan
+from animatic.planning.account_list import Found, candidates_of, read_account
 from animatic.results.digest import DONE, UNCLEAR, orphan_lines
 from animatic.settings import Settings
 from animatic.takes.shots import DEFAULT_MODEL

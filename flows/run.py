@@ -18,7 +18,7 @@ from prefect.blocks.system import Secret
 from prefect.exceptions import Pause
 from prefect.runtime import flow_run
 
-from animatic import intake, storage
+from animatic import storage
 from animatic.buying.reconcile import Reconciled, open_claims, poll_stuck, stuck_takes
 from animatic.buying.recovery import recover
 from animatic.buying.shoot import Shoot
@@ -34,7 +34,9 @@ from animatic.manifest import Manifest, local_stills
 from animatic.media.stills import Still
 from animatic.media.uploads import UploadMemory
 from animatic.money.amounts import Quote, limit_microusd, newest_quotes, price_of
-from animatic.plan import Batch, Plan, PricedBy, make_plan
+from animatic.planning import intake
+from animatic.planning.plan import Batch, Plan, PricedBy, make_plan
+from animatic.planning.terms import Terms
 from animatic.results import formats
 from animatic.results.digest import Digest, digest_of
 from animatic.results.facts import Facts
@@ -43,7 +45,6 @@ from animatic.results.replaced import require_replaceable
 from animatic.settings import Settings
 from animatic.takes.shots import Take
 from animatic.takes.states import BuyingPolicy
-from animatic.terms import Terms
 from animatic.text import one_line
 from animatic.wavespeed.client import MOST_CONNECTIONS, WaveSpeedClient
 from flows.logs import outlive_console

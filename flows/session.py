@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # at run time they would import what the start of Prefect's s
 
     from animatic.manifest import Manifest
     from animatic.money.amounts import Quote
-    from animatic.plan import PricedBy
+    from animatic.planning.plan import PricedBy
     from animatic.results.digest import Digest
     from animatic.settings import Settings
     from flows.companions import Companion

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from prefect import task
 
-from animatic import intake
 from animatic.money.amounts import Quote
-from animatic.plan import PricedBy
+from animatic.planning import intake
+from animatic.planning.plan import PricedBy
 from animatic.wavespeed.client import WaveSpeedClient
 from tasks.policies import BACKOFF, JITTER, QUOTE_EXPIRY, keyed_by_argument, may_pass
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from prefect import task
 
-from animatic import intake
 from animatic.errors import TryLaterError
 from animatic.media.stills import Still
 from animatic.media.uploads import UploadMemory
+from animatic.planning import intake
 from animatic.takes.shots import Take
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.web.network import DIRECT, Network

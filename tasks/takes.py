@@ -6,7 +6,7 @@ It may be retried because it asks the ledger first: what was bought is found the
 from prefect import get_run_logger, task
 
 from animatic.buying.shoot import Shoot
-from animatic.plan import Batch
+from animatic.planning.plan import Batch
 from animatic.text import one_line
 from tasks.policies import BACKOFF, JITTER, NEVER_CACHED, RETRIES, may_pass
 

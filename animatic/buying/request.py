@@ -15,9 +15,9 @@ from datetime import timedelta
 from animatic.errors import BudgetError, NeverAgainError, TryLaterError
 from animatic.ledger.records import Intent
 from animatic.money.amounts import Quote, price_of
-from animatic.plan import PricedBy, priced_by
+from animatic.planning.plan import PricedBy, priced_by
+from animatic.planning.terms import Terms
 from animatic.takes.shots import Take
-from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 
 EARLY = 0.99

@@ -27,11 +27,11 @@ from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.receipts import Receipts, Slot
 from animatic.ledger.records import Accepted, Record
 from animatic.pace.gate import Block, Gate
+from animatic.planning.terms import Terms
 from animatic.polling.watch import UNREACHABLE, WRITES_WITHIN_S, Watch
 from animatic.progress import Tally
 from animatic.takes.shots import Take
 from animatic.takes.states import Standing, State, Step, next_step
-from animatic.terms import Terms
 from animatic.waiting import Halt, Halted
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.endings import STATE_AFTER, Ended, Ending

@@ -12,6 +12,7 @@ from animatic.errors import AccountRefusedError, ApiRefusedError, NeverAgainErro
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.pace.limits import queued_ahead
+from animatic.planning.terms import Terms
 from animatic.polling.flights import Flight, Flights
 from animatic.polling.looks import Watched, finish_of
 from animatic.polling.schedule import LAST_TAKES, UNTOLD_S, Experience, latency_of
@@ -20,7 +21,6 @@ from animatic.polling.turns import Turns
 from animatic.progress import Tally
 from animatic.takes.shots import Take
 from animatic.takes.states import State
-from animatic.terms import Terms
 from animatic.waiting import Halt, Halted
 from animatic.wavespeed.client import Look, WaveSpeedClient
 from animatic.wavespeed.wire import Prediction

@@ -20,7 +20,7 @@ from animatic.ledger.aliases import RANK, takes_of
 from animatic.ledger.bulk import SEEK_TAKES, IsDead, Rows, apart, nobody_is_dead, outcomes_from, seek_outcomes
 from animatic.ledger.desk import LedgerDesk
 from animatic.manifest import CHECKED, Part
-from animatic.plan import Plan
+from animatic.planning.plan import Plan
 from animatic.results import formats
 from animatic.results.facts import Facts
 from animatic.results.replaced import Kept

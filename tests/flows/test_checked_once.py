@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from animatic import intake
+from animatic.planning import intake
 from animatic.settings import Settings
 from animatic.takes.states import BuyingPolicy
 from flows.run import Order, Run

@@ -21,12 +21,12 @@ from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.records import Record
 from animatic.money.amounts import Quote, limit_microusd, microusd
 from animatic.pace.limits import Limits
+from animatic.planning.terms import Terms
 from animatic.progress import Tally
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.server import Sandbox, serve
 from animatic.sandbox.witness import Accepted, read_witness
 from animatic.takes.shots import DEFAULT_MODEL, Shot, Take, takes_of
-from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 
 STILL = "https://stills.example/a.png"

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from animatic import intake
 from animatic.errors import ApiRefusedError, LocationError
-from animatic.plan import priced_by
+from animatic.planning import intake
+from animatic.planning.plan import priced_by
 from animatic.takes.shots import DEFAULT_MODEL
 from animatic.takes.states import BuyingPolicy, State
 from animatic.wavespeed.client import WaveSpeedClient

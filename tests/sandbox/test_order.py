@@ -166,7 +166,7 @@ from animatic.pace.limits import Limits
 from animatic.buying.shoot import Shoot
 from animatic.takes.shots import DEFAULT_MODEL, Shot, takes_of
 from animatic.progress import Tally
-from animatic.terms import Terms
+from animatic.planning.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 
 async def main(url, ledger, count):

@@ -12,7 +12,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from animatic import intake
 from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError
 from animatic.ledger import liveness, operations, settling
@@ -20,10 +19,11 @@ from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.receipts import SLOT_BYTES, Receipt, Receipts, encode
 from animatic.ledger.records import Accepted
 from animatic.pace.limits import Limits
+from animatic.planning import intake
+from animatic.planning.terms import Terms
 from animatic.progress import Tally
 from animatic.takes.shots import DEFAULT_MODEL, Take
 from animatic.takes.states import State
-from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.endings import Answer, classify
 from torture.canary import KEY

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from animatic import intake, storage
+from animatic import storage
 from animatic.buying.reconcile import Reconciled, open_claims, poll_stuck, reconcile, stuck_takes
 from animatic.buying.recovery import recover
 from animatic.ledger.desk import LedgerDesk
 from animatic.manifest import Manifest
 from animatic.money.amounts import Quote, microusd
-from animatic.plan import Plan, PricedBy, make_plan
+from animatic.planning import intake
+from animatic.planning.plan import Plan, PricedBy, make_plan
 from animatic.takes.shots import DEFAULT_MODEL, Take
 from animatic.takes.states import BuyingPolicy
 from animatic.wavespeed.client import WaveSpeedClient

@@ -14,17 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from animatic import intake, storage
+from animatic import storage
 from animatic.buying.shoot import Shoot
 from animatic.ledger import liveness, operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.place import note_intents
 from animatic.ledger.schema import require_sound
 from animatic.pace.limits import Limits
+from animatic.planning import intake
+from animatic.planning.terms import Terms
 from animatic.progress import Tally
 from animatic.results.projection import Projection
 from animatic.takes.states import BuyingPolicy
-from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 from torture.canary import KEY
 from torture.steps import GIVE_UP_S, Settling, plan_of

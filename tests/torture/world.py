@@ -36,12 +36,12 @@ from animatic.ledger.receipts import Receipts
 from animatic.ledger.schema import ATTEMPT, ORPHAN, open_engine
 from animatic.money.amounts import FRESH_S, microusd
 from animatic.pace.limits import Limits
+from animatic.planning.terms import Terms
 from animatic.progress import Tally
 from animatic.sandbox.book import Book
 from animatic.sandbox.config import SandboxConfig
 from animatic.takes.shots import DEFAULT_MODEL, Shot, Take, takes_of
 from animatic.takes.states import PAID, BuyingPolicy, State
-from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.server_clock import GUESSED_MARGIN_S, ServerClock
 from torture.canary import KEY, search

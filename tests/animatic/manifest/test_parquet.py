@@ -156,7 +156,7 @@ def test_text_of_every_kind_of_column_counts_against_the_cap(kind: str, tmp_path
 
 LOOK = """
 import pathlib, sys
-from animatic import intake
+from animatic.planning import intake
 from animatic.errors import ManifestError
 try:
     intake.read_manifest(sys.argv[1])

@@ -7,12 +7,12 @@ import pytest
 from torture.virtual import played
 
 from animatic.pace.limits import Limits
+from animatic.planning.terms import Terms
 from animatic.polling.flights import Flight
 from animatic.polling.looks import Watched
 from animatic.polling.schedule import REMEMBERED
 from animatic.polling.watch import JITTER_FLOORS, LONGEST_TICK_S, Watch
 from animatic.progress import Tally
-from animatic.terms import Terms
 from animatic.waiting import Halt
 
 KIND = ("model", "5s")

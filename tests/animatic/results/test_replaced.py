@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from animatic import intake, storage
+from animatic import storage
 from animatic.errors import LocationError
 from animatic.ledger import aliases
 from animatic.ledger.desk import LedgerDesk
+from animatic.planning import intake
 from animatic.results import formats
 from animatic.results.facts import Facts
 from animatic.results.projection import Projection

@@ -19,13 +19,14 @@ import sqlalchemy as sa
 from PIL import Image
 from tables import PROVIDER, Outcome, expected_cost_microusd, expected_rows
 
-from animatic import intake, storage
+from animatic import storage
 from animatic.errors import LocationError, ManifestError
 from animatic.ledger import operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.records import Record, Reserved
 from animatic.ledger.schema import ATTEMPT, RUN, TAKE, open_engine
 from animatic.manifest import Manifest, csv_text, parquet
+from animatic.planning import intake
 from animatic.results import formats
 from animatic.results.digest import digest_of
 from animatic.results.facts import Facts, not_completed

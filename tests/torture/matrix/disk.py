@@ -17,9 +17,9 @@ from animatic.ledger import liveness, operations
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.schema import open_engine, require_sound
 from animatic.pace.limits import Limits
+from animatic.planning.terms import Terms
 from animatic.progress import Tally
 from animatic.takes.shots import Take
-from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 from torture.canary import KEY
 from torture.matrix.stage import PROVIDER, Set, case

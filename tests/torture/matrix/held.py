@@ -8,12 +8,13 @@ from typing import Any
 import httpx
 from PIL import Image
 
-from animatic import intake, storage
+from animatic import storage
 from animatic.ledger import importing, settling
 from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.operations import HeldFor
 from animatic.ledger.place import noted_intents
 from animatic.pace.limits import Limits
+from animatic.planning import intake
 from animatic.takes.states import BuyingPolicy
 from torture.matrix.disk import refusal
 from torture.matrix.lies import RESULT, SUBMIT, Liar, prediction_of, reply

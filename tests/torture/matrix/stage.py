@@ -11,7 +11,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from animatic import intake
 from animatic.buying.reconcile import Reconciled
 from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError
@@ -23,13 +22,14 @@ from animatic.ledger.schema import ATTEMPT, RUN, require_sound
 from animatic.media.uploads import UploadMemory
 from animatic.money.amounts import microusd
 from animatic.pace.limits import Limits
+from animatic.planning import intake
+from animatic.planning.terms import Terms
 from animatic.progress import Tally
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.server import Sandbox, serve
 from animatic.sandbox.witness import Accepted, read_witness
 from animatic.takes.shots import DEFAULT_MODEL, Shot, Take, takes_of
 from animatic.takes.states import PAID, State
-from animatic.terms import Terms
 from animatic.wavespeed.client import WaveSpeedClient
 from torture.canary import KEY
 from torture.steps import Settling, manifest_of, plan_of, quotes

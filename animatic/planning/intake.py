@@ -26,7 +26,7 @@ from animatic.manifest import Manifest, RawManifest, check, local_stills, read_t
 from animatic.manifest.source import MAX_FILE_BYTES
 from animatic.media.stills import Still, probe
 from animatic.money.amounts import Quote
-from animatic.plan import Plan, PricedBy, make_plan
+from animatic.planning.plan import Plan, PricedBy, make_plan
 from animatic.results import formats
 from animatic.results.formats import MAX_RESULTS_BYTES
 from animatic.results.schema import RESULTS_SCHEMA

@@ -12,7 +12,7 @@ from animatic.errors import BudgetError
 from animatic.ledger.bulk import Standings
 from animatic.manifest import Manifest, check, read_table
 from animatic.money.amounts import limit_microusd, microusd
-from animatic.plan import MOST_BATCHES, TASKS_OF_ONE, Plan, make_plan, priced_by
+from animatic.planning.plan import MOST_BATCHES, TASKS_OF_ONE, Plan, make_plan, priced_by
 from animatic.takes.shots import Take, takes_of
 from animatic.takes.states import BuyingPolicy, Standing, State
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from animatic.money.amounts import FRESH_S, GOES_ON_S, Quote
 from animatic.pace.limits import Limits
-from animatic.plan import PricedBy
+from animatic.planning.plan import PricedBy
 from animatic.takes.states import BuyingPolicy
 
 

@@ -1,0 +1,1 @@
+"""Manifest and ledger: what there is to do, before anything is done."""
