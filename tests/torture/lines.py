@@ -36,11 +36,11 @@ from torture.subject import Place, run_subject, write_manifest
 
 TRACED = find_modules(
     *("states", "shoot", "request", "watch", "gate", "looks", "progress", "results.schema", "formats"),
-    *("evidence", "recovery", "animatic.buying.reconcile", "projection", "spool", "scouts"),
+    *("evidence", "recovery", "buying.reconcile", "projection", "spool", "scouts"),
     *("ledger", "wavespeed", "storage"),
 )
 MONEY = find_modules(
-    *("states", "shoot", "request", "watch", "looks", "evidence", "recovery", "animatic.buying.reconcile"),
+    *("states", "shoot", "request", "watch", "looks", "evidence", "recovery", "buying.reconcile"),
     *("ledger", "endings", "transport"),
 )
 """Of these files it is told how many of their lines were reached."""
