@@ -115,7 +115,7 @@ PLANTS = (
           (("shoot:Shoot._submit", "                if not self.halt.is_buying:\n                    await self._call_off(attempt_id)\n", ""),),
           "pytest test_order -k once_the_run_has_stopped"),
     Plant("each run keeps the account's limits for itself",
-          (("pace:take_starts", "grant_starts(int(counted), next_free_at,", "grant_starts(0, next_free_at,"),),
+          (("ledger.pace:take_starts", "grant_starts(int(counted), next_free_at,", "grant_starts(0, next_free_at,"),),
           "pytest test_limits -k kept_full"),
     Plant("synchronous is off",
           (("ledger.schema:_harden_sqlite", "PRAGMA synchronous=EXTRA", "PRAGMA synchronous=OFF"),),
