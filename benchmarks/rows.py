@@ -95,19 +95,20 @@ def fill(folder: Path, rows: int) -> None:
 def settled(folder: Path) -> dict[str, Any]:
     """The steps of a run in which there is nothing to do."""
     from animatic.ledger.records import Reserved  # noqa: PLC0415
-    from animatic.planning import intake  # noqa: PLC0415 - the imports are not what is measured
+    from animatic.planning.lookup import open_to_look, plan_against  # noqa: PLC0415 - the imports are not what is measured
+    from animatic.planning.manifests import load_manifest  # noqa: PLC0415 - the imports are not what is measured
     from animatic.results.digest import digest_of  # noqa: PLC0415
     from animatic.results.projection import Projection  # noqa: PLC0415
     from animatic.takes.states import BuyingPolicy  # noqa: PLC0415
 
     ledger, results, steps = f"sqlite:///{folder / 'ledger.sqlite'}", str(folder / "results.parquet"), dict[str, Any]()
     with _timed(steps, "check"):
-        manifest = intake.load_manifest(str(folder / "shots.csv"), PROVIDER)
+        manifest = load_manifest(str(folder / "shots.csv"), PROVIDER)
     with _timed(steps, "plan"):
-        plan = asyncio.run(intake.plan_against(ledger, manifest, BuyingPolicy()))
+        plan = asyncio.run(plan_against(ledger, manifest, BuyingPolicy()))
     assert plan.to_do == 0
-    with _timed(steps, "results"), intake.open_to_look(ledger) as desk:
-        facts = asyncio.run(Projection(plan, "r1", desk).write(results))
+    with _timed(steps, "results"), open_to_look(ledger) as desk:
+        facts = asyncio.run(Projection(plan.manifest, plan.final_attempts(), "r1", desk).write(results))
         digest = digest_of(facts, run_id="r1", results=results, submitted=0, reserved=Reserved())
     assert digest.exit_code == 0
     return steps

@@ -188,26 +188,30 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
     Raises:
         ManifestError, LocationError: as when running.
     """
-    from animatic.planning import intake  # noqa: PLC0415 - beside the import above
+    from animatic.planning.lookup import dead_runs_of, find_open, open_to_look, plan_against  # noqa: PLC0415 - beside the import above
+    from animatic.planning.manifests import load_manifest  # noqa: PLC0415 - beside the import above
     from animatic.results.digest import digest_of  # noqa: PLC0415 - pandas, which `plan` need not wait for
     from animatic.results.projection import Projection  # noqa: PLC0415 - beside the import above
+    from animatic.results.same_ledger import require_that_the_ledger_knows  # noqa: PLC0415 - beside the import above
 
     formats.check_suffix(storage.name_of(uri))
     settings = Settings.from_environment()
     settings = embedded.sandbox_settings(settings) if sandbox else settings
     require_replaceable(manifest, uri, settings.ledger)
-    checked = intake.load_manifest(manifest, settings.origin, settings.written_origin, settings.network)
+    checked = load_manifest(manifest, settings.origin, settings.written_origin, settings.network)
     checked.require_valid(skip_invalid=skip_invalid)
     session = Session(settings)
-    plan = asyncio.run(intake.plan_against(settings.ledger, checked, BuyingPolicy()))
-    intake.require_that_the_ledger_knows(settings.ledger, uri, plan)
-    with intake.open_to_look(settings.ledger) as desk:
-        projection = Projection(plan, session.run_id, desk, intake.dead_runs_of(settings.ledger))
+    plan = asyncio.run(plan_against(settings.ledger, checked, BuyingPolicy()))
+    require_that_the_ledger_knows(settings.ledger, uri, plan.never_seen(), plan.never_seen_before())
+    with open_to_look(settings.ledger) as desk:
+        projection = Projection(
+            plan.manifest, plan.final_attempts(), session.run_id, desk, dead_runs_of(settings.ledger)
+        )
         facts = asyncio.run(projection.write(uri))
         beside: tuple[list[Open], list[Open]] = ([], [])
         if desk is not None:
             where = storage.absolute_uri(manifest)
-            beside = asyncio.run(intake.find_open(desk, checked, where, settings.ledger))
+            beside = asyncio.run(find_open(desk, checked, where, settings.ledger))
     session.digest = digest_of(
         facts,
         run_id=session.run_id,

@@ -18,7 +18,7 @@ from animatic.ledger.place import note_intents, noted_intents
 from animatic.ledger.schema import sqlite_path
 from animatic.manifest.images import MAX_STILL_BYTES
 from animatic.money.amounts import as_number, dollars
-from animatic.planning import intake
+from animatic.planning.lookup import open_to_look
 from animatic.results import formats
 from animatic.results.formats import MAX_RESULTS_BYTES
 from animatic.results.schema import RESULTS_SCHEMA
@@ -37,7 +37,7 @@ def show_shot(shot: str, manifest: str | None, *, as_json: bool) -> int:
         FixInputError: there is no such shot, or several manifests have one.
     """
     settings = Settings.from_environment()
-    with intake.open_to_look(settings.ledger, may_be_restored=True) as desk:
+    with open_to_look(settings.ledger, may_be_restored=True) as desk:
         if desk is None:
             raise FixInputError(
                 f"ledger {sqlite_path(settings.ledger)}: there is none yet, so there is no shot to show"

@@ -13,9 +13,11 @@ from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.schema import sqlite_path
 from animatic.manifest import Manifest
 from animatic.money.amounts import Quote, as_number, dollars, price_of, read_limit
-from animatic.planning import intake
 from animatic.planning.account_list import Found, find_in_list
+from animatic.planning.lookup import dead_runs_of, find_moved, find_standings, open_to_look
+from animatic.planning.manifests import load_manifest
 from animatic.planning.plan import Plan, PricedBy, make_plan
+from animatic.planning.quotes import quote_all
 from animatic.settings import Settings
 from animatic.takes.evidence import LIST_REACHES
 from animatic.takes.states import BuyingPolicy
@@ -125,23 +127,23 @@ def preview(manifest: str, settings: Settings, policy: BuyingPolicy, *, skip_inv
     Raises:
         ManifestError, LocationError: as when running.
     """
-    checked = intake.load_manifest(manifest, settings.origin, settings.written_origin, settings.network)
+    checked = load_manifest(manifest, settings.origin, settings.written_origin, settings.network)
     checked.require_valid(skip_invalid=skip_invalid)
     return asyncio.run(_preview(checked, settings, policy))
 
 
 async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy) -> Preview:
-    is_dead = intake.dead_runs_of(settings.ledger)
-    with intake.open_to_look(settings.ledger) as desk:
-        standings = await intake.find_standings(desk, checked, is_dead=is_dead)
+    is_dead = dead_runs_of(settings.ledger)
+    with open_to_look(settings.ledger) as desk:
+        standings = await find_standings(desk, checked, is_dead=is_dead)
         is_new = desk is None or await desk.do(planned.is_new, settings.origin)
         plan = make_plan(checked, standings, policy)
-        moved = await intake.find_moved(desk, plan)
+        moved = await find_moved(desk, plan)
         quotes, found = dict[PricedBy, Quote](), None
         if plan.to_buy and settings.api_key is not None:
             async with WaveSpeedClient(settings.base_url, settings.require_key(), network=settings.network) as client:
                 with contextlib.suppress(TryLaterError, NeverAgainError):
-                    quotes = await intake.quote_all(client, plan.kinds)
+                    quotes = await quote_all(client, plan.kinds)
                 if settings.is_real:
                     found = await find_made(client, plan, desk, settings.origin, is_new=is_new)
     return Preview(

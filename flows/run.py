@@ -31,10 +31,12 @@ from animatic.ledger.place import note_intents
 from animatic.ledger.receipts import Receipts
 from animatic.ledger.schema import require_sound, sqlite_path
 from animatic.manifest import Manifest, local_stills
+from animatic.media.local_stills import still_digest
 from animatic.media.stills import Still
 from animatic.media.uploads import UploadMemory
 from animatic.money.amounts import Quote, limit_microusd, newest_quotes, price_of
-from animatic.planning import intake
+from animatic.planning.lookup import find_moved, find_open, find_standings, know_old_names, record_planned
+from animatic.planning.manifests import check_manifest, manifest_sha256, read_manifest
 from animatic.planning.plan import Batch, Plan, PricedBy, make_plan
 from animatic.planning.terms import Terms
 from animatic.results import formats
@@ -42,6 +44,7 @@ from animatic.results.digest import Digest, digest_of
 from animatic.results.facts import Facts
 from animatic.results.projection import Projection
 from animatic.results.replaced import require_replaceable
+from animatic.results.same_ledger import require_that_the_ledger_knows
 from animatic.settings import Settings
 from animatic.takes.shots import Take
 from animatic.takes.states import BuyingPolicy
@@ -139,10 +142,10 @@ class Run:
         await asyncio.to_thread(require_replaceable, uri, self.order.results, settings.ledger)
         manifest = await self._known_manifest()
         if manifest is None or manifest.stills != await self._probe(list(manifest.stills)):
-            raw = await asyncio.to_thread(intake.read_manifest, uri, settings.network)
+            raw = await asyncio.to_thread(read_manifest, uri, settings.network)
             stills = await self._probe(local_stills(raw))
             manifest = await asyncio.to_thread(
-                intake.check_manifest, uri, raw, stills, settings.origin, settings.written_origin
+                check_manifest, uri, raw, stills, settings.origin, settings.written_origin
             )
         manifest.require_valid(skip_invalid=self.order.skip_invalid)
         for warning in manifest.warnings:
@@ -155,13 +158,13 @@ class Run:
         if known is None or known.provider != self.session.settings.origin:
             return None
         network = self.session.settings.network
-        now = await asyncio.to_thread(intake.manifest_sha256, self.order.manifest, network)
+        now = await asyncio.to_thread(manifest_sha256, self.order.manifest, network)
         return known if now == known.sha256 else None
 
     async def _probe(self, paths: list[str]) -> dict[str, Still | str]:
         """Look at local stills."""
         uri, network = self.order.manifest, self.session.settings.network
-        digests = await asyncio.to_thread(lambda: {path: intake.still_digest(uri, path, network) for path in paths})
+        digests = await asyncio.to_thread(lambda: {path: still_digest(uri, path, network) for path in paths})
         groups = list(_groups(paths))
         probed = await asyncio.gather(
             *(
@@ -227,14 +230,14 @@ class Run:
         """
         settings, uri = self.session.settings, self.manifest_uri
         is_new = await self.desk.do(planned.is_new, settings.origin)
-        await intake.know_old_names(self.desk, manifest)
-        standings = await intake.find_standings(self.desk, manifest, self.session.run_id)
+        await know_old_names(self.desk, manifest)
+        standings = await find_standings(self.desk, manifest, self.session.run_id)
         plan = make_plan(manifest, standings, self.order.policy)
         if is_new and plan.to_buy:
             await self._require_ledger(plan)
         if not self.session.is_approved and plan.to_buy:  # whoever approved the plan has read this with it
             await self._warn_of_what_was_made(plan, is_new=is_new)
-        await intake.record_planned(self.desk, manifest, uri)
+        await record_planned(self.desk, manifest, uri)
         tally = self.session.tally
         tally.total, tally.cached, tally.cached_flagged = len(plan), plan.settled, plan.settled_flagged
         tally.unclear = plan.unclear
@@ -242,7 +245,7 @@ class Run:
 
     async def _warn_of_what_was_made(self, plan: Plan, *, is_new: bool) -> None:
         """Name takes that the account made already, or that were bought under another address of the still."""
-        settings, lines = self.session.settings, moved_lines(await intake.find_moved(self.desk, plan))
+        settings, lines = self.session.settings, moved_lines(await find_moved(self.desk, plan))
         if settings.is_real:
             found = await find_made(self.client, plan, self.desk, settings.origin, is_new=is_new)
             lines += found.lines() if found else []
@@ -302,8 +305,8 @@ class Run:
         Raises:
             SettingsError: the table that is there shows takes as bought that this ledger has never heard of.
         """
-        ledger = self.session.settings.ledger
-        await asyncio.to_thread(intake.require_that_the_ledger_knows, ledger, self.order.results, plan)
+        ledger, unknown = self.session.settings.ledger, (plan.never_seen(), plan.never_seen_before())
+        await asyncio.to_thread(require_that_the_ledger_knows, ledger, self.order.results, *unknown)
         warn = get_run_logger().warning
         self._shoot = Shoot(
             self._terms(), self.client, self.desk, self.receipts, self.session.tally,
@@ -491,7 +494,7 @@ class Run:
             place = formats.beside(place, self.session.run_id)
             facts = await self._write_beside(plan, place, error)
         settings = self.session.settings
-        dropped, elsewhere = await intake.find_open(self.desk, plan.manifest, self.manifest_uri, settings.ledger)
+        dropped, elsewhere = await find_open(self.desk, plan.manifest, self.manifest_uri, settings.ledger)
         reserved = await self.desk.do(ledger_operations.reserved_by, self.session.run_id)
         self.session.tally.reserved = reserved
         digest = await asyncio.to_thread(
@@ -540,7 +543,7 @@ class Run:
     async def _write(self, plan: Plan, place: str) -> Facts:
         mine = self.session.run_id
         is_dead = mine.__eq__ if self._hurried.is_set() else nobody_is_dead  # then its own replies will not be heard
-        projection = Projection(plan, mine, self.desk, is_dead)
+        projection = Projection(plan.manifest, plan.final_attempts(), mine, self.desk, is_dead)
         if self.session.stop_request is not None:  # then Prefect begins no task
             return self._noting(await write_results.fn(projection, place))
         self.session.task_runs += 1

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from prefect import task
 
 from animatic.money.amounts import Quote
-from animatic.planning import intake
 from animatic.planning.plan import PricedBy
+from animatic.planning.quotes import quote_all
 from animatic.wavespeed.client import WaveSpeedClient
 from tasks.policies import BACKOFF, JITTER, QUOTE_EXPIRY, keyed_by_argument, may_pass
 
@@ -34,7 +34,7 @@ async def quote_prices(
     Raises:
         TryLaterError, NeverAgainError: there is no quote to be had.
     """
-    quotes = await intake.quote_all(client, kinds)
+    quotes = await quote_all(client, kinds)
     return [(quote.microusd, quote.is_floor, quote.asked_at_s) for quote in quotes.values()]
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from prefect import task
 
 from animatic.errors import TryLaterError
+from animatic.media.local_stills import probe_still, upload_still
 from animatic.media.stills import Still
 from animatic.media.uploads import UploadMemory
-from animatic.planning import intake
 from animatic.takes.shots import Take
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.web.network import DIRECT, Network
@@ -47,7 +47,7 @@ async def probe_stills(stills: Stills, cache_key: str) -> dict[str, list[str | i
     """What each still is (its attributes in order) or why it cannot be used, by path; remembered by content."""
     found: dict[str, list[str | int] | str] = {}
     for path in stills.paths:
-        still = await asyncio.to_thread(intake.probe_still, stills.manifest_uri, path, stills.network)
+        still = await asyncio.to_thread(probe_still, stills.manifest_uri, path, stills.network)
         found[path] = (
             still
             if isinstance(still, str)
@@ -87,7 +87,7 @@ async def upload_stills(stills: Stills, client: WaveSpeedClient, memory: UploadM
         if still in known:
             return still, known[still]
         async with memory.room:
-            url = await intake.upload_still(client, stills.manifest_uri, take, stills.network)
+            url = await upload_still(client, stills.manifest_uri, take, stills.network)
         await memory.remember(still, url)
         return still, url
 

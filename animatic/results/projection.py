@@ -19,8 +19,7 @@ from animatic import storage
 from animatic.ledger.aliases import RANK, takes_of
 from animatic.ledger.bulk import SEEK_TAKES, IsDead, Rows, apart, nobody_is_dead, outcomes_from, seek_outcomes
 from animatic.ledger.desk import LedgerDesk
-from animatic.manifest import CHECKED, Part
-from animatic.planning.plan import Plan
+from animatic.manifest import CHECKED, Manifest, Part
 from animatic.results import formats
 from animatic.results.facts import Facts
 from animatic.results.replaced import Kept
@@ -33,12 +32,22 @@ _BEING_SUBMITTED = "a run is submitting it at this moment"
 
 
 class Projection:
-    """The table of a plan, as the ledger has it now. Not a dataclass on purpose: Prefect would walk all of it."""
+    """The table of a manifest, as the ledger has it now. Not a dataclass on purpose: Prefect would walk all of it.
 
-    __slots__ = ("_apart", "_desk", "_is_dead", "_run_id", "plan")
+    `final_attempts` are those that were final when the run began, by take; else -1.
+    """
 
-    def __init__(self, plan: Plan, run_id: str, desk: LedgerDesk | None, is_dead: IsDead = nobody_is_dead) -> None:
-        self.plan = plan
+    __slots__ = ("_apart", "_desk", "_final_attempts", "_is_dead", "_manifest", "_run_id")
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        final_attempts: NDArray[np.int64],
+        run_id: str,
+        desk: LedgerDesk | None,
+        is_dead: IsDead = nobody_is_dead,
+    ) -> None:
+        self._manifest, self._final_attempts = manifest, final_attempts
         self._run_id, self._desk, self._is_dead = run_id, desk, is_dead
         self._apart: dict[str, list[str]] | None = None
 
@@ -48,7 +57,7 @@ class Projection:
         Raises:
             LocationError: it cannot be written; the old file is as it was.
         """
-        manifest, loop = self.plan.manifest, asyncio.get_running_loop()
+        manifest, loop = self._manifest, asyncio.get_running_loop()
         # One thread for all of it, since the C library keeps freed memory for each thread that used it.
         with ExitStack() as stack, ThreadPoolExecutor(1, "results") as aside:
             file = stack.enter_context(nameless_file())
@@ -57,7 +66,7 @@ class Projection:
             kept = None if old is None else await self._kept(uri, old, stack, aside)
             schema = schema_of(manifest.carried)
             writer = formats.open_writer(file, storage.name_of(uri), with_people(schema, kept))
-            sheet = _Sheet(self.plan, self._is_dead, writer, kept)
+            sheet = _Sheet(manifest, self._final_attempts, self._is_dead, writer, kept)
             for part in manifest.parts():
                 for piece in _pieces(part):
                     await loop.run_in_executor(aside, sheet.add, piece, await self._rows(piece))
@@ -77,7 +86,7 @@ class Projection:
 
     async def _kept(self, uri: str, old: BinaryIO, stack: ExitStack, aside: ThreadPoolExecutor) -> Kept | None:
         """What people wrote into the table that is there; None where they wrote nothing. Raises LocationError."""
-        manifest, loop = self.plan.manifest, asyncio.get_running_loop()
+        manifest, loop = self._manifest, asyncio.get_running_loop()
         kept = await loop.run_in_executor(aside, Kept, uri, old, manifest.carried.names)
         stack.callback(kept.close)
         takes: dict[str, str] = {}
@@ -102,7 +111,7 @@ class Projection:
         """All attempts of its takes, each take's together; none where there is no ledger yet."""
         if self._desk is None:
             return []
-        names = hex_of(self.plan.manifest.digests[np.unique(piece.take_of)])
+        names = hex_of(self._manifest.digests[np.unique(piece.take_of)])
         rows: list[Any] = []
         for start in range(0, len(names), SEEK_TAKES):
             rows += await self._desk.do(seek_outcomes, names[start : start + SEEK_TAKES])
@@ -129,11 +138,18 @@ def with_people(schema: pa.Schema, kept: Kept | None) -> pa.Schema:
 class _Sheet:
     """A table while it is written."""
 
-    def __init__(self, plan: Plan, is_dead: IsDead, writer: formats.Writer, kept: Kept | None = None) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        final_attempts: NDArray[np.int64],
+        is_dead: IsDead,
+        writer: formats.Writer,
+        kept: Kept | None = None,
+    ) -> None:
         self.facts = Facts()
         self._kept = kept
-        self._manifest, self._is_dead, self._writer = plan.manifest, is_dead, writer
-        self._final_attempts = plan.final_attempts()
+        self._manifest, self._is_dead, self._writer = manifest, is_dead, writer
+        self._final_attempts = final_attempts
         self._met = 0
 
     def add(self, piece: Part, rows: Rows) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from animatic.planning import intake
+from animatic.planning.manifests import load_manifest
 from animatic.settings import Settings
 from animatic.takes.states import BuyingPolicy
 from flows.run import Order, Run
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.sandbox
 async def test_a_file_that_has_changed_is_read_again(settings: Settings, tmp_path: Path) -> None:
     path = tmp_path / "shots.csv"
     path.write_text("image,prompt\nhttps://stills.example/a.png,push in\n")
-    checked = intake.load_manifest(str(path), settings.origin)
+    checked = load_manifest(str(path), settings.origin)
     nothing: Any = None
     order = Order(str(path), str(tmp_path / "out.csv"), None, skip_invalid=False, policy=BuyingPolicy())
 

@@ -7,8 +7,11 @@ import pytest
 from PIL import Image
 
 from animatic.errors import ApiRefusedError, LocationError
-from animatic.planning import intake
+from animatic.media.local_stills import upload_still
+from animatic.planning.lookup import plan_against
+from animatic.planning.manifests import load_manifest
 from animatic.planning.plan import priced_by
+from animatic.planning.quotes import quote, quote_all
 from animatic.takes.shots import DEFAULT_MODEL
 from animatic.takes.states import BuyingPolicy, State
 from animatic.wavespeed.client import WaveSpeedClient
@@ -29,42 +32,42 @@ async def test_quotes_are_the_apis_by_length(studio: Any) -> None:
     sandbox = await studio.open_sandbox()
     kinds = [(DEFAULT_MODEL, duration, "16:9") for duration in ("5s", "8s")]
     async with WaveSpeedClient(sandbox.url, sandbox.key) as client:
-        quotes = await intake.quote_all(client, kinds)
+        quotes = await quote_all(client, kinds)
         assert {kind: (quote.microusd, quote.is_floor) for kind, quote in quotes.items()} == {
             (DEFAULT_MODEL, "5s", "16:9"): (2_500_000, False),
             (DEFAULT_MODEL, "8s", "16:9"): (4_000_000, False),
         }
         with pytest.raises(ApiRefusedError):
-            await intake.quote(client, ("no/such-model", "5s", "16:9"))
+            await quote(client, ("no/such-model", "5s", "16:9"))
     assert studio.accepted == []
 
 
 async def test_a_still_is_uploaded_as_it_was_planned(studio: Any, manifest_uri: str) -> None:
     sandbox = await studio.open_sandbox()
-    local, remote = list(intake.load_manifest(manifest_uri, "sandbox").takes())
+    local, remote = list(load_manifest(manifest_uri, "sandbox").takes())
     assert (local.shot.is_local, remote.shot.is_local) == (True, False)
     async with WaveSpeedClient(sandbox.url, sandbox.key) as client:
-        url = await intake.upload_still(client, manifest_uri, local)
+        url = await upload_still(client, manifest_uri, local)
         assert url.startswith(f"{sandbox.url}/uploads/")
         Image.new("RGB", (1280, 720), (0, 0, 0)).save(Path(manifest_uri).with_name("a.png"))
         with pytest.raises(LocationError, match=r"still a\.png of shot .*: it changed while the run was planned"):
-            await intake.upload_still(client, manifest_uri, local)
+            await upload_still(client, manifest_uri, local)
     assert (await studio.stats())["uploads"] == 1
 
 
 async def test_a_plan_makes_no_ledger_where_there_is_none(studio: Any, manifest_uri: str) -> None:
-    manifest = intake.load_manifest(manifest_uri, "sandbox")
-    plan = await intake.plan_against(f"sqlite:///{studio.ledger}", manifest, BuyingPolicy())
+    manifest = load_manifest(manifest_uri, "sandbox")
+    plan = await plan_against(f"sqlite:///{studio.ledger}", manifest, BuyingPolicy())
     assert plan.to_buy == 2
     assert not studio.ledger.exists()
 
 
 async def test_a_plan_knows_what_the_ledger_knows(studio: Any, manifest_uri: str) -> None:
     await studio.open_sandbox()
-    manifest = intake.load_manifest(manifest_uri, "sandbox")
+    manifest = load_manifest(manifest_uri, "sandbox")
     remote = list(manifest.takes())[1]
     await studio.run([remote])
-    plan = await intake.plan_against(f"sqlite:///{studio.ledger}", manifest, BuyingPolicy())
+    plan = await plan_against(f"sqlite:///{studio.ledger}", manifest, BuyingPolicy())
     assert [take.shot.prompt for take in plan.takes_to_buy()] == ["push in"]
     assert plan.settled == {State.COMPLETED: 1}
     assert plan.cost({priced_by(remote.shot): 2_500_000}) == 2_500_000

@@ -19,7 +19,7 @@ from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.receipts import SLOT_BYTES, Receipt, Receipts, encode
 from animatic.ledger.records import Accepted
 from animatic.pace.limits import Limits
-from animatic.planning import intake
+from animatic.planning.manifests import load_manifest
 from animatic.planning.terms import Terms
 from animatic.progress import Tally
 from animatic.takes.shots import DEFAULT_MODEL, Take
@@ -132,7 +132,7 @@ def _aftermath(*fates: str) -> Callable[[Place, str], Awaitable[None]]:
     """What a run left behind that died with these fates for its takes, in order."""
 
     async def leave(place: Place, url: str) -> None:
-        takes = list(intake.load_manifest(str(place.manifest), PROVIDER).takes())
+        takes = list(load_manifest(str(place.manifest), PROVIDER).takes())
         with contextlib.ExitStack() as stack:
             desk = stack.enter_context(LedgerDesk(f"sqlite:///{place.ledger}", waits_for_company=False))
             receipts = stack.enter_context(liveness.alive(place.ledger, "unused"))
@@ -181,7 +181,7 @@ async def _had_given_up(place: Place, url: str) -> None:
 
 
 async def _give_up_by_hand(place: Place, _: str, __: str) -> None:
-    (take,) = intake.load_manifest(str(place.manifest), PROVIDER).takes()
+    (take,) = load_manifest(str(place.manifest), PROVIDER).takes()
     with LedgerDesk(f"sqlite:///{place.ledger}", waits_for_company=False) as desk:
         await desk.do(settling.settle_by_hand, PROVIDER, (), (), [take.fingerprint[:12]])
 
@@ -198,7 +198,7 @@ async def _with_no_settling_time(place: Place, url: str, run_id: str) -> None:
 
 async def _settle_by_hand(place: Place, url: str, run_id: str) -> None:
     """What a person says of two takes, of which the first was bought."""
-    first, second = intake.load_manifest(str(place.manifest), PROVIDER).takes()
+    first, second = load_manifest(str(place.manifest), PROVIDER).takes()
     prediction_id = (place.folder / "id.txt").read_text()
     with LedgerDesk(f"sqlite:///{place.ledger}", waits_for_company=False) as desk:
         await desk.do(settling.adopt_by_hand, PROVIDER, first.fingerprint[:12], prediction_id)
@@ -209,7 +209,7 @@ async def _settle_by_hand(place: Place, url: str, run_id: str) -> None:
 
 async def _before_the_hand(place: Place, url: str) -> None:
     await _aftermath("unknown, and sent", "unknown")(place, url)
-    window = intake.load_manifest(str(place.manifest), PROVIDER).takes()
+    window = load_manifest(str(place.manifest), PROVIDER).takes()
     async with WaveSpeedClient(url, KEY) as client:
         now = await client.latest_time()
         page = await client.list_predictions(

@@ -14,7 +14,8 @@ from animatic.buying.recovery import recover
 from animatic.ledger.desk import LedgerDesk
 from animatic.manifest import Manifest
 from animatic.money.amounts import Quote, microusd
-from animatic.planning import intake
+from animatic.planning.lookup import find_standings, know_old_names, record_planned
+from animatic.planning.manifests import load_manifest
 from animatic.planning.plan import Plan, PricedBy, make_plan
 from animatic.takes.shots import DEFAULT_MODEL, Take
 from animatic.takes.states import BuyingPolicy
@@ -70,7 +71,7 @@ def manifest_of(takes: Sequence[Take], folder: Path, provider: str) -> tuple[str
     content = text.getvalue().encode()
     path = folder / f"shots-{hashlib.sha256(content).hexdigest()[:12]}.csv"
     path.write_bytes(content)
-    manifest = intake.load_manifest(str(path), provider)
+    manifest = load_manifest(str(path), provider)
     manifest.require_valid(skip_invalid=False)
     asked = {take.fingerprint for take in manifest.takes()}
     unasked = [take.name for take in takes if take.fingerprint not in asked]
@@ -80,7 +81,7 @@ def manifest_of(takes: Sequence[Take], folder: Path, provider: str) -> tuple[str
 
 async def plan_of(desk: LedgerDesk, uri: str, manifest: Manifest, run_id: str, policy: BuyingPolicy) -> Plan:
     """Hold a manifest against the ledger, and write down what it asks for."""
-    await intake.know_old_names(desk, manifest)
-    plan = make_plan(manifest, await intake.find_standings(desk, manifest, run_id), policy)
-    await intake.record_planned(desk, manifest, uri)
+    await know_old_names(desk, manifest)
+    plan = make_plan(manifest, await find_standings(desk, manifest, run_id), policy)
+    await record_planned(desk, manifest, uri)
     return plan

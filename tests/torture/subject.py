@@ -21,7 +21,7 @@ from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.place import note_intents
 from animatic.ledger.schema import require_sound
 from animatic.pace.limits import Limits
-from animatic.planning import intake
+from animatic.planning.manifests import load_manifest
 from animatic.planning.terms import Terms
 from animatic.progress import Tally
 from animatic.results.projection import Projection
@@ -75,7 +75,7 @@ def share_statements(desk: LedgerDesk) -> None:
 async def run_subject(place: Place, url: str, run_id: str, key: str = KEY, **more: Any) -> int:
     """One run from manifest to results, with more terms if any; how many submissions the API accepted in it."""
     uri = storage.absolute_uri(str(place.manifest))
-    manifest = intake.load_manifest(str(place.manifest), PROVIDER)
+    manifest = load_manifest(str(place.manifest), PROVIDER)
     with (
         LedgerDesk(f"sqlite:///{place.ledger}", waits_for_company=False) as desk,
         liveness.alive(place.ledger, run_id) as receipts,
@@ -88,7 +88,7 @@ async def run_subject(place: Place, url: str, run_id: str, key: str = KEY, **mor
             settling = Settling(desk, client, place.ledger, PROVIDER, run_id, settle_s, give_up_s)
             await settling.settle()
             plan = await plan_of(desk, uri, manifest, run_id, BuyingPolicy())
-            projection = Projection(plan, run_id, desk)
+            projection = Projection(plan.manifest, plan.final_attempts(), run_id, desk)
             await projection.write(str(place.results))
             tally = Tally()
             usual = {"poll_floor_s": 0.03, "take_deadline_s": 20.0, "not_found_grace_s": 0.3}

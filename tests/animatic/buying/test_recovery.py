@@ -16,7 +16,7 @@ from animatic.ledger.liveness import alive, runs_folder
 from animatic.ledger.receipts import SLOT_BYTES, Receipt, encode
 from animatic.ledger.records import Accepted, Intent
 from animatic.manifest import Manifest, check, read_table
-from animatic.planning.intake import dead_runs_of, find_standings, open_to_look
+from animatic.planning.lookup import dead_runs_of, find_standings, open_to_look
 from animatic.takes.fingerprints import hex_of
 from animatic.takes.states import BuyingPolicy, State
 

@@ -156,10 +156,10 @@ def test_text_of_every_kind_of_column_counts_against_the_cap(kind: str, tmp_path
 
 LOOK = """
 import pathlib, sys
-from animatic.planning import intake
+from animatic.planning.manifests import read_manifest
 from animatic.errors import ManifestError
 try:
-    intake.read_manifest(sys.argv[1])
+    read_manifest(sys.argv[1])
     said = "nothing"
 except ManifestError as error:
     said = error.report

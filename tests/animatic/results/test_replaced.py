@@ -19,7 +19,8 @@ from animatic import storage
 from animatic.errors import LocationError
 from animatic.ledger import aliases
 from animatic.ledger.desk import LedgerDesk
-from animatic.planning import intake
+from animatic.planning.lookup import open_to_look, plan_against
+from animatic.planning.manifests import load_manifest
 from animatic.results import formats
 from animatic.results.facts import Facts
 from animatic.results.projection import Projection
@@ -50,10 +51,10 @@ class Desk:
 
     def write(self, uri: Any, run_id: str = "run-1") -> Facts:
         async def project() -> Facts:
-            manifest = intake.load_manifest(str(self.manifest), PROVIDER)
-            plan = await intake.plan_against(self.ledger, manifest, BuyingPolicy())
-            with intake.open_to_look(self.ledger) as desk:
-                return await Projection(plan, run_id, desk).write(str(uri))
+            manifest = load_manifest(str(self.manifest), PROVIDER)
+            plan = await plan_against(self.ledger, manifest, BuyingPolicy())
+            with open_to_look(self.ledger) as desk:
+                return await Projection(plan.manifest, plan.final_attempts(), run_id, desk).write(str(uri))
 
         return asyncio.run(project())
 

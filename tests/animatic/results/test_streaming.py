@@ -26,7 +26,8 @@ from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.records import Record, Reserved
 from animatic.ledger.schema import ATTEMPT, RUN, TAKE, open_engine
 from animatic.manifest import Manifest, csv_text, parquet
-from animatic.planning import intake
+from animatic.planning.lookup import open_to_look, plan_against
+from animatic.planning.manifests import load_manifest, read_manifest
 from animatic.results import formats
 from animatic.results.digest import digest_of
 from animatic.results.facts import Facts, not_completed
@@ -145,9 +146,9 @@ def models_made_by(db: sa.Connection) -> dict[int, str | None]:
 
 
 async def stream(ledger: str, manifest: Manifest, uri: str) -> Facts:
-    plan = await intake.plan_against(ledger, manifest, BuyingPolicy())
-    with intake.open_to_look(ledger) as desk:
-        return await Projection(plan, "run-1", desk).write(uri)
+    plan = await plan_against(ledger, manifest, BuyingPolicy())
+    with open_to_look(ledger) as desk:
+        return await Projection(plan.manifest, plan.final_attempts(), "run-1", desk).write(uri)
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -156,7 +157,7 @@ async def stream(ledger: str, manifest: Manifest, uri: str) -> Facts:
 async def test_the_table_is_the_one_that_is_written_row_by_row(tmp_path: Path, seed: int, suffix: str) -> None:
     chance = random.Random(seed)
     uri = write_manifest(tmp_path / f"shots{suffix}", random_rows(chance, 60))
-    manifest = intake.load_manifest(uri, PROVIDER)
+    manifest = load_manifest(uri, PROVIDER)
     manifest.require_valid(skip_invalid=True)
     shots, invalid = list(manifest.shots()), dict(manifest.invalid_rows())
     assert sorted([*invalid, *(shot.row for shot in shots)]) == list(range(1, 61))
@@ -173,7 +174,7 @@ async def test_the_table_is_the_one_that_is_written_row_by_row(tmp_path: Path, s
     file = pq.ParquetFile(tmp_path / "out.parquet")
     assert file.num_row_groups > 5
     table = file.read()
-    raw = intake.read_manifest(uri).table
+    raw = read_manifest(uri).table
     assert table.to_pylist() == expected_rows(shots, outcomes, invalid, raw, PROVIDER)
     assert table.schema.names == [
         *RESULTS_SCHEMA.names,
@@ -213,7 +214,7 @@ async def test_a_local_still_is_named_by_its_absolute_uri(
     monkeypatch.chdir(home)
     uris = []
     for uri in ("shots.csv", str(home / "shots.csv"), (home / "shots.csv").as_uri()):
-        manifest = intake.load_manifest(uri, PROVIDER)
+        manifest = load_manifest(uri, PROVIDER)
         await stream(f"sqlite:///{tmp_path / 'none.sqlite'}", manifest, str(tmp_path / "out.parquet"))
         uris.append(pq.read_table(tmp_path / "out.parquet")["still_uri"].to_pylist())
     local = (home / "stills" / "a b#1.png").as_uri()
@@ -223,7 +224,7 @@ async def test_a_local_still_is_named_by_its_absolute_uri(
 
 @pytest.mark.usefixtures("small_batches")
 async def test_without_a_ledger_everything_is_pending_and_none_is_made(tmp_path: Path) -> None:
-    manifest = intake.load_manifest(write_manifest(tmp_path / "a.csv", random_rows(random.Random(1), 30)), PROVIDER)
+    manifest = load_manifest(write_manifest(tmp_path / "a.csv", random_rows(random.Random(1), 30)), PROVIDER)
     facts = await stream(f"sqlite:///{tmp_path / 'none.sqlite'}", manifest, str(tmp_path / "out.jsonl"))
     assert set(facts.counts) == {"pending", "invalid"}
     assert not (tmp_path / "none.sqlite").exists()
@@ -241,7 +242,7 @@ def test_faults_are_the_same_wherever_batches_end(tmp_path: Path, suffix: str, m
         monkeypatch.setattr(csv_text, "ROWS_PER_BATCH", size)
         monkeypatch.setattr(parquet, "ROWS_PER_BATCH", size)
         with pytest.raises(ManifestError) as refused:
-            intake.load_manifest(uri, PROVIDER).require_valid()
+            load_manifest(uri, PROVIDER).require_valid()
         reports.append(refused.value.report)
     assert reports[0] == reports[1] == reports[2]
     assert reports[0].count("\n") == 50
@@ -260,7 +261,7 @@ def peak_bytes(uri: str, ledger: str, out: str) -> int:
     gc.collect()
     tracemalloc.start()
     try:
-        asyncio.run(stream(ledger, intake.load_manifest(uri, PROVIDER), out))
+        asyncio.run(stream(ledger, load_manifest(uri, PROVIDER), out))
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -276,7 +277,7 @@ def test_ten_times_the_rows_need_hardly_more_memory(tmp_path: Path) -> None:
 
 def test_arrow_holds_no_more_of_a_manifest_than_some_batches(tmp_path: Path) -> None:
     pool, before = pa.default_memory_pool(), pa.total_allocated_bytes()
-    manifest = intake.load_manifest(many(tmp_path, 60_000), PROVIDER)
+    manifest = load_manifest(many(tmp_path, 60_000), PROVIDER)
     assert isinstance(manifest.rows, Spool)
     assert pa.total_allocated_bytes() - before < 100_000
     assert manifest.rows.size_bytes > 8_000_000
@@ -318,7 +319,7 @@ def test_a_copy_is_the_file_and_no_larger_than_allowed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
 async def test_known_columns_are_read_from_a_table_in_pieces(tmp_path: Path, suffix: str) -> None:
-    manifest = intake.load_manifest(write_manifest(tmp_path / "a.csv", random_rows(random.Random(5), 50)), PROVIDER)
+    manifest = load_manifest(write_manifest(tmp_path / "a.csv", random_rows(random.Random(5), 50)), PROVIDER)
     await stream(f"sqlite:///{tmp_path / 'none.sqlite'}", manifest, str(tmp_path / f"out{suffix}"))
     whole = formats.decode((tmp_path / f"out{suffix}").read_bytes(), f"out{suffix}")
     wanted = ("fingerprint", "attempts")
@@ -330,7 +331,7 @@ async def test_known_columns_are_read_from_a_table_in_pieces(tmp_path: Path, suf
 
 
 def test_json_of_what_is_not_completed_survives(tmp_path: Path) -> None:
-    manifest = intake.load_manifest(many(tmp_path, 300), PROVIDER)
+    manifest = load_manifest(many(tmp_path, 300), PROVIDER)
     facts = asyncio.run(stream(f"sqlite:///{tmp_path / 'none.sqlite'}", manifest, str(tmp_path / "out.csv")))
     assert len(facts.not_completed) == 200
     assert json.loads(json.dumps(facts.not_completed)) == facts.not_completed

@@ -14,7 +14,8 @@ from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.operations import HeldFor
 from animatic.ledger.place import noted_intents
 from animatic.pace.limits import Limits
-from animatic.planning import intake
+from animatic.planning.lookup import find_open
+from animatic.planning.manifests import load_manifest
 from animatic.takes.states import BuyingPolicy
 from torture.matrix.disk import refusal
 from torture.matrix.lies import RESULT, SUBMIT, Liar, prediction_of, reply
@@ -97,7 +98,7 @@ async def _dead_upload(place: Set) -> bool:
     manifest = place.folder / "shots.csv"
     manifest.write_text("image,prompt\nstill.png,one\n")
     async with place.sandbox():
-        takes = list(intake.load_manifest(str(manifest), PROVIDER).takes())
+        takes = list(load_manifest(str(manifest), PROVIDER).takes())
 
         def lose_the_still(_: httpx.Request) -> None:
             (still,) = (place.folder / "sandbox" / "uploads").iterdir()
@@ -150,13 +151,13 @@ async def _taken_out(place: Set) -> bool:
     ledger = f"sqlite:///{where.ledger}"
     async with place.sandbox():
         await run_subject(where, place.url, "run-1")
-        gone = next(iter(intake.load_manifest(str(where.manifest), PROVIDER).takes()))
+        gone = next(iter(load_manifest(str(where.manifest), PROVIDER).takes()))
         (where.folder / "shots.csv").write_text("image,prompt\nhttps://stills.example/1.png,two\n")
         assert await run_subject(where, place.url, "run-2") == 0
-        manifest = intake.load_manifest(str(where.manifest), PROVIDER)
+        manifest = load_manifest(str(where.manifest), PROVIDER)
         with LedgerDesk(ledger) as desk:
             uri = storage.absolute_uri(str(where.manifest))
-            dropped, elsewhere = await intake.find_open(desk, manifest, uri, ledger)
+            dropped, elsewhere = await find_open(desk, manifest, uri, ledger)
         assert [each.fingerprint for each in dropped] == [gone.fingerprint], (dropped, elsewhere)
         assert not elsewhere
     return dropped[0].state in {"unknown", "held"} and len(place.accepted) == 1

@@ -19,10 +19,10 @@ from animatic.ledger.desk import LedgerDesk
 from animatic.ledger.place import note_intents
 from animatic.ledger.records import Record, Reserved
 from animatic.ledger.schema import ATTEMPT, RUN, require_sound
+from animatic.media.local_stills import upload_still
 from animatic.media.uploads import UploadMemory
 from animatic.money.amounts import microusd
 from animatic.pace.limits import Limits
-from animatic.planning import intake
 from animatic.planning.terms import Terms
 from animatic.progress import Tally
 from animatic.sandbox.config import SandboxConfig
@@ -120,7 +120,7 @@ class Set:
 
             async def upload(take: Take) -> str:
                 assert made is not None
-                url = await intake.upload_still(wavespeed, made[0], take)
+                url = await upload_still(wavespeed, made[0], take)
                 await uploads.remember(take.shot.still, url)
                 return url
 

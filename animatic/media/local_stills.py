@@ -1,0 +1,57 @@
+"""Local stills: probed, identified by their bytes, uploaded if they are still the same."""
+
+import asyncio
+import hashlib
+import mimetypes
+from contextlib import ExitStack
+
+from animatic import storage
+from animatic.errors import LocationError
+from animatic.media.stills import Still, probe
+from animatic.takes.shots import Take
+from animatic.wavespeed.client import WaveSpeedClient
+from animatic.web.network import DIRECT, Network
+
+
+def probe_still(manifest_uri: str, path: str, network: Network = DIRECT) -> Still | str:
+    """What a local still is, or the sentence that says why it cannot be used."""
+    try:
+        with storage.open_still(manifest_uri, path, network=network) as file:
+            return probe(file)
+    except LocationError as error:
+        return str(error)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+
+
+def still_digest(manifest_uri: str, path: str, network: Network = DIRECT) -> str:
+    """What identifies the bytes of a local still now, or the sentence that says why there are none."""
+    digest = hashlib.sha256()
+    try:
+        for chunk in storage.still_chunks(manifest_uri, path, network=network):
+            digest.update(chunk)
+    except LocationError as error:
+        return str(error)
+    return digest.hexdigest()
+
+
+async def upload_still(client: WaveSpeedClient, manifest_uri: str, take: Take, network: Network = DIRECT) -> str:
+    """Upload the still of a take, if it is still the one that was planned; where it can be fetched.
+
+    What is sent is a copy of its own, so that a file which changes meanwhile is never sent under the hash of before.
+
+    Raises:
+        LocationError: the file has changed since the plan was made.
+    """
+    with ExitStack() as stack:
+        copied = storage.copy_of(storage.still_chunks(manifest_uri, take.shot.image, network=network))
+        copy = await asyncio.to_thread(stack.enter_context, copied)
+        found = await asyncio.to_thread(probe, copy)
+        if not isinstance(found, Still) or f"sha256:{found.sha256}" != take.shot.still:
+            raise LocationError(
+                f"still {take.shot.image} of shot {take.shot.shot_id}: it changed while the run was planned; run again"
+            )
+        suffix = f".{found.format.lower()}".replace(".jpeg", ".jpg")
+        media_type = mimetypes.types_map.get(suffix, "image/webp")
+        copy.seek(0)
+        return await client.upload(f"{found.sha256[:32]}{suffix}", copy, media_type)

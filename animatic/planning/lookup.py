@@ -1,0 +1,153 @@
+"""The ledger's knowledge of a manifest's takes, of runs that died, and of open takes elsewhere. Buys nothing."""
+
+import hashlib
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import lru_cache
+
+import numpy as np
+
+from animatic.ledger import bulk, planned, settling
+from animatic.ledger.bulk import Standings, StandingsBook
+from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.liveness import is_alive
+from animatic.ledger.place import require_not_lost
+from animatic.ledger.schema import sqlite_path
+from animatic.ledger.settling import Open
+from animatic.manifest import Manifest
+from animatic.planning.plan import Plan, make_plan
+from animatic.takes.canonical import canonical_provider, canonical_text, is_signed_by_path
+from animatic.takes.fingerprints import FingerprintSet, hex_of
+from animatic.takes.states import BuyingPolicy, State
+
+
+@contextmanager
+def open_to_look(ledger_url: str, *, may_be_restored: bool = False) -> Generator[LedgerDesk | None]:
+    """The ledger, or None where there is none yet; none is made."""
+    ledger = sqlite_path(ledger_url)
+    require_not_lost(ledger)
+    if not ledger.exists():
+        yield None
+        return
+    with LedgerDesk(ledger_url, may_be_restored=may_be_restored) as desk:
+        yield desk
+
+
+def dead_runs_of(ledger_url: str) -> bulk.IsDead:
+    """Tells of a run whether it is dead; asked once of each, for a run that has died stays so."""
+    ledger = sqlite_path(ledger_url)
+    return lru_cache(maxsize=None)(lambda run_id: not is_alive(ledger, run_id))
+
+
+async def find_moved(desk: LedgerDesk | None, plan: Plan) -> list[str]:
+    """Return the names of takes to buy that were bought before under another address of the still.
+
+    Only of stills whose address carries its authorisation in the path: nothing tells that two of them are one picture.
+    """
+    if desk is None or not plan.manifest.has_signed_paths:
+        return []
+    asked = {
+        take.name: planned.Request(
+            take.shot.model,
+            canonical_text(take.shot.prompt),
+            take.shot.aspect_ratio,
+            take.shot.duration,
+            take.number,
+        )
+        for take in plan.takes_to_buy()
+        if is_signed_by_path(take.shot.still)
+    }
+    bought = await desk.do(planned.bought_among, canonical_provider(plan.manifest.provider), {*asked.values()})
+    return [name for name, request in asked.items() if request in bought]
+
+
+async def find_standings(
+    desk: LedgerDesk | None, manifest: Manifest, run_id: str | None = None, is_dead: bulk.IsDead = bulk.nobody_is_dead
+) -> Standings:
+    """What the ledger knows of the takes of a manifest; nothing where there is no ledger yet.
+
+    A take that the ledger knows by its fingerprint of before only is known by that: an alias with attempts of its own.
+    """
+    takes = manifest.digests
+    if desk is None or not len(takes):
+        return StandingsBook(takes, run_id, is_dead).standings()
+    run_no = None if run_id is None else await desk.do(bulk.run_no_of, run_id)
+    book = StandingsBook(takes, run_id, is_dead, run_no)
+    if await desk.do(bulk.attempts_made) <= bulk.SCAN_UP_TO * len(takes):
+        after = 0
+        while rows := await desk.do(bulk.scan_standings, after):
+            book.add(rows)
+            after = int(rows[-1][2])
+    else:
+        for start in range(0, len(takes), bulk.SEEK_TAKES):
+            rows = await desk.do(bulk.seek_standings, hex_of(takes[start : start + bulk.SEEK_TAKES]))
+            book.add(rows)
+    apart = await desk.do(bulk.apart)
+    for take, olds in _old_names(manifest).items():
+        apart.setdefault(take, []).extend(old for old in olds if old not in apart[take])
+    if apart:
+        olds = [old for each in apart.values() for old in each]
+        for start in range(0, len(olds), bulk.SEEK_TAKES):
+            book.add_apart(apart, await desk.do(bulk.seek_standings, olds[start : start + bulk.SEEK_TAKES]))
+    return book.standings()
+
+
+def _old_names(manifest: Manifest) -> dict[str, list[str]]:
+    """Fingerprints from before there was a canonical form, by the take that each is now."""
+    names: dict[str, list[str]] = {}
+    takes = hex_of(manifest.digests[manifest.old_of])
+    for take, old in zip(takes, hex_of(manifest.old_digests), strict=True):
+        names.setdefault(take, []).append(old)
+    return names
+
+
+async def know_old_names(desk: LedgerDesk, manifest: Manifest) -> None:
+    """Make aliases of fingerprints of before that the ledger holds and that are takes of this manifest now."""
+    names = _old_names(manifest)
+    if names:
+        await desk.do(bulk.know_old_names, names)
+
+
+async def record_planned(desk: LedgerDesk, manifest: Manifest, uri: str) -> None:
+    """Write down which shots ask for which takes, once for each change of the manifest or its stills."""
+    content = hashlib.sha256(manifest.sha256.encode() + manifest.digests.tobytes()).hexdigest()
+    if await desk.do(planned.content_of, uri) == content:
+        return
+    asked: list[planned.Asked] = []
+    for part in manifest.parts():
+        shots = part.shots(np.flatnonzero(part.lengths))
+        names = iter(hex_of(part.digests))
+        for shot in shots:
+            asked += [
+                planned.Asked(shot.row, number, shot.storyboard, shot.shot_id, next(names))
+                for number in range(1, shot.takes + 1)
+            ]
+        await desk.do(planned.add, uri, asked)
+        asked.clear()
+    await desk.do(planned.finish, uri, content)
+
+
+async def find_open(desk: LedgerDesk, manifest: Manifest, uri: str, ledger_url: str) -> tuple[list[Open], list[Open]]:
+    """Return open takes that the table of this manifest does not show: its own of before, and those of other manifests.
+
+    A live run looks after its own.
+    """
+    takes, is_dead = FingerprintSet(manifest.digests), dead_runs_of(ledger_url)
+    dropped: list[Open] = []
+    elsewhere: list[Open] = []
+    for each in await desk.do(settling.open_takes, manifest.provider, also=(State.SUBMITTING,)):
+        is_left = is_dead(each.run_id)
+        if each.state == State.SUBMITTING and not is_left:
+            continue
+        if each.take not in takes:
+            (dropped if each.manifest == uri and is_left else elsewhere).append(each)
+        elif each.fingerprint != each.take:  # an alias with an attempt of its own, which the take's row does not show
+            dropped.append(each)
+    return dropped, elsewhere
+
+
+async def plan_against(ledger_url: str, manifest: Manifest, policy: BuyingPolicy) -> Plan:
+    """The plan for a manifest, from a ledger that need not exist."""
+    with open_to_look(ledger_url) as desk:
+        standings = await find_standings(desk, manifest, is_dead=dead_runs_of(ledger_url))
+    return make_plan(manifest, standings, policy)

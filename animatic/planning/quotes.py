@@ -1,0 +1,34 @@
+"""Quotes of the API for the takes of a plan. Asking is free."""
+
+import time
+from collections.abc import Iterable
+
+from animatic.money.amounts import Quote
+from animatic.planning.plan import PricedBy
+from animatic.wavespeed.client import WaveSpeedClient
+
+
+async def quote(client: WaveSpeedClient, kind: PricedBy) -> Quote:
+    """Ask the API what one take of a kind costs.
+
+    Raises:
+        TryLaterError, NeverAgainError: there is no quote to be had.
+    """
+    model, duration, aspect_ratio = kind
+    inputs = {
+        "prompt": "a quote",
+        "image": "https://example.com/still.jpg",
+        "duration": duration,
+        "aspect_ratio": aspect_ratio,
+    }
+    price = await client.quote(model, inputs)
+    return Quote(price.microusd, price.is_floor, time.time())
+
+
+async def quote_all(client: WaveSpeedClient, kinds: Iterable[PricedBy]) -> dict[PricedBy, Quote]:
+    """Ask for the price of each kind of take, one after the other.
+
+    Raises:
+        TryLaterError, NeverAgainError: there is no quote to be had for one of them.
+    """
+    return {kind: await quote(client, kind) for kind in kinds}

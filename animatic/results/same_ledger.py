@@ -1,0 +1,56 @@
+"""Whether an existing results table was made with the ledger at hand."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow.compute
+
+from animatic import storage
+from animatic.errors import LocationError, SettingsError
+from animatic.results import formats
+from animatic.results.formats import MAX_RESULTS_BYTES
+from animatic.takes.fingerprints import Digests, FingerprintSet, digests_of
+
+pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
+
+
+def require_that_the_ledger_knows(ledger: str, results: str, takes: FingerprintSet, old: Digests) -> None:
+    """Refuse to go on with a ledger that has never heard of takes which the existing results table shows as bought.
+
+    Args:
+        ledger: where the ledger is.
+        results: where the table is.
+        takes: those that the ledger does not know.
+        old: fingerprints that they had before there was a canonical form.
+
+    Raises:
+        SettingsError: it is the wrong ledger.
+    """
+    bought = _bought_according_to(results, takes, FingerprintSet(old))
+    if bought:
+        raise SettingsError(
+            f"ANIMATIC_LEDGER: {results} shows {bought:,} takes as bought that the ledger {ledger} has never heard of. "
+            "Nothing was bought. Either give the ledger that the table was made with, or take over what it knows: "
+            f"animatic ledger import {results}. To buy them again, give another place for the results."
+        )
+
+
+def _bought_according_to(results: str, takes: FingerprintSet, old: FingerprintSet) -> int:
+    """How many of these takes an existing results table shows as bought; 0 where there is none.
+
+    `old` are their fingerprints from before there was a canonical form. A file that is no results table says nothing.
+    """
+    try:
+        if not len(takes) or not storage.exists(results):
+            return 0
+        is_bought, is_old_bought = np.zeros(len(takes), np.bool_), np.zeros(len(old), np.bool_)
+        with storage.open_copy(results, max_bytes=MAX_RESULTS_BYTES) as file:
+            for table in formats.read_columns(file, storage.name_of(results), ("fingerprint", "attempts")):
+                bought = table.filter(pc.greater(table["attempts"], 0))["fingerprint"]
+                named = digests_of(bought.filter(pc.match_substring_regex(bought, "^[0-9a-f]{64}$")).to_pylist())
+                for known, flags in ((takes, is_bought), (old, is_old_bought)):
+                    at = known.positions(named)
+                    flags[at[at >= 0]] = True
+    except LocationError:
+        return 0
+    return int(np.count_nonzero(is_bought)) + int(np.count_nonzero(is_old_bought))
