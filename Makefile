@@ -55,7 +55,7 @@ fmt: $(DEV) ## Format, and fix what can be fixed
 	@$(BIN)/ruff format .
 
 serve: $(READY) ## Serve the scheduled deployment from one process
-	@$(BIN)/python -P -m flows.serve
+	@$(BIN)/python -P -m flows.server.serve
 
 stills: $(READY) ## Draw the demo's stills again
 	@$(BIN)/python -m animatic.sandbox.stills manifests/stills

@@ -173,7 +173,7 @@ class Studio:
             command = [
                 sys.executable,
                 "-m",
-                "flows.cli",
+                "flows.command.cli",
                 "run",
                 str(manifest),
                 "--results",

@@ -27,7 +27,7 @@ def main() -> None:
             return run(self)
 
     threading.Thread.run = profiled
-    from flows.cli import main as animatic  # noqa: PLC0415 - its imports are profiled too
+    from flows.command.cli import main as animatic  # noqa: PLC0415 - its imports are profiled too
 
     try:
         profiles[0].runcall(animatic)

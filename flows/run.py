@@ -50,8 +50,8 @@ from animatic.takes.shots import Take
 from animatic.takes.states import BuyingPolicy
 from animatic.text import one_line
 from animatic.wavespeed.client import MOST_CONNECTIONS, WaveSpeedClient
+from flows.earlier_purchases import find_made, moved_lines, require_new_ledger_allowed
 from flows.logs import outlive_console
-from flows.preview import find_made, moved_lines, require_new_ledger_allowed
 from flows.process import connections_that_fit, ending_signals
 from flows.session import SESSION, Session
 from flows.stop_request import StopRequest, watch_for_stop

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # at run time they would import what the start of Prefect's s
     from animatic.planning.plan import PricedBy
     from animatic.results.digest import Digest
     from animatic.settings import Settings
-    from flows.companions import Companion
+    from flows.server.companions import Companion
     from flows.stop_request import StopRequest
 
 

@@ -66,7 +66,7 @@ def why_not() -> str | None:
     if os.geteuid() != 0:
         return "a bare machine needs root, to take everything away from another user"
     with folder() as place:
-        write = f"! touch '{ROOT}/x' 2>&1 && touch '{place}/x' && {sys.executable} -c 'import flows.cli'"
+        write = f"! touch '{ROOT}/x' 2>&1 && touch '{place}/x' && {sys.executable} -c 'import flows.command.cli'"
         tried = enter(place, ["sh", "-c", write], {"PATH": PATH})
     return None if tried.returncode == 0 else f"a bare machine cannot be made here: {tried.stderr.strip()[-300:]}"
 

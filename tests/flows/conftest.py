@@ -125,7 +125,7 @@ class PrefectServer:
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    from flows import companions  # noqa: PLC0415 - the pure tests of this folder need none of it
+    from flows.server import companions  # noqa: PLC0415 - the pure tests of this folder need none of it
 
     home = tmp_path_factory.mktemp("prefect")
     with contextlib.ExitStack() as stack:
@@ -316,7 +316,7 @@ class RanFlow:
         """What the server has of them, once it has caught up."""
         from uuid import UUID  # noqa: PLC0415 - needed here only
 
-        from flows.prefect_end import wait_until_recorded  # noqa: PLC0415 - imports Prefect
+        from flows.command.prefect_end import wait_until_recorded  # noqa: PLC0415 - imports Prefect
 
         flow_run_id = UUID(str(self.session.flow_run_id))
         assert wait_until_recorded(flow_run_id, self.session.task_runs)

@@ -26,7 +26,7 @@ from ports import free_port
 from animatic import read_results
 from animatic.errors import SettingsError
 from animatic.sandbox.witness import read_witness
-from flows.serve import DEPLOYMENTS, read_deployments
+from flows.server.serve import DEPLOYMENTS, read_deployments
 
 pytestmark = pytest.mark.sandbox
 
@@ -344,7 +344,7 @@ def test_serve_has_a_server_of_its_own_and_leaves_nothing_behind(tmp_path: Path)
     file, out = tmp_path / "prefect.yaml", tmp_path / "out"
     file.write_text(yaml.safe_dump(content))
     env = _environment(tmp_path / "home")
-    with _running([sys.executable, "-m", "flows.serve", file], out, env) as process:
+    with _running([sys.executable, "-m", "flows.server.serve", file], out, env) as process:
         said = _until("it serves", lambda: text if (text := out.read_text()).count("\n") > 2 else None)
         where, sign_in, serving = said.splitlines()
         assert serving == "serving until Ctrl-C: animate/demo (every 3600 s)"

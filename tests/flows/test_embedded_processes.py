@@ -144,7 +144,7 @@ def _both(process: Any) -> Callable[[], dict[str, Child] | None]:
     def claim() -> dict[str, Child] | None:
         assert process.poll() is None, process.communicate()
         children = _children_of(process.pid)
-        return children if {"flows.prefect_server", "animatic.sandbox"} <= children.keys() else None
+        return children if {"flows.server.prefect_server", "animatic.sandbox"} <= children.keys() else None
 
     return claim
 
@@ -161,10 +161,10 @@ def test_a_run_among_secrets_proxies_and_settings_of_others_ends_well(seen: Seen
     assert '"completed": 2' in stdout
 
 
-@pytest.mark.parametrize("module", ["flows.prefect_server", "animatic.sandbox"])
+@pytest.mark.parametrize("module", ["flows.server.prefect_server", "animatic.sandbox"])
 def test_a_child_gets_a_closed_list_of_variables_and_no_secret(seen: Seen, module: str) -> None:
     environment = seen.children[module].environment
-    expected = PASSED_ON.keys() | OF_US.keys() | (OF_SERVER if module == "flows.prefect_server" else set())
+    expected = PASSED_ON.keys() | OF_US.keys() | (OF_SERVER if module == "flows.server.prefect_server" else set())
     assert environment.keys() == expected
     assert {name: environment[name] for name in OF_US} == OF_US
     assert {name: environment[name] for name, value in PASSED_ON.items() if value} == {
@@ -173,7 +173,7 @@ def test_a_child_gets_a_closed_list_of_variables_and_no_secret(seen: Seen, modul
     assert not [name for name, value in environment.items() if CANARY in value]
 
 
-@pytest.mark.parametrize("module", ["flows.prefect_server", "animatic.sandbox"])
+@pytest.mark.parametrize("module", ["flows.server.prefect_server", "animatic.sandbox"])
 def test_a_child_imports_from_no_folder_that_it_happens_to_be_in(seen: Seen, module: str) -> None:
     child = seen.children[module]
     assert child.command[1] == "-P"
@@ -184,7 +184,7 @@ def test_a_child_imports_from_no_folder_that_it_happens_to_be_in(seen: Seen, mod
 
 def test_no_key_or_password_stands_on_a_command_line(seen: Seen) -> None:
     words = [word for child in seen.children.values() for word in child.command]
-    password = seen.children["flows.prefect_server"].environment["PREFECT_SERVER_API_AUTH_STRING"]
+    password = seen.children["flows.server.prefect_server"].environment["PREFECT_SERVER_API_AUTH_STRING"]
     assert password
     assert not [word for word in words if CANARY in word or password in word]
 

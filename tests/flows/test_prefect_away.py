@@ -89,7 +89,7 @@ class Stage:
         place.more["PREFECT_HOME"] = str(place.home / "prefect")
 
         def hit(_: Callable[[], int]) -> None:
-            servers = [pid for pid in self._processes(place) if "flows.prefect_server" in _command(pid)]
+            servers = [pid for pid in self._processes(place) if "flows.server.prefect_server" in _command(pid)]
             assert servers, "the embedded server is found by its command"
             for pid in servers:
                 os.kill(pid, number)

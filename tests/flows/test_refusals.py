@@ -15,8 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 from animatic.settings import Settings
-from flows.cli import app
-from flows.embedded import sandbox_settings
+from flows.command.cli import app
+from flows.command.embedded import sandbox_settings
 
 pytestmark = pytest.mark.sandbox
 GOOD = {"prompt": "push in", "shot_id": "one"}
@@ -192,7 +192,7 @@ def test_help_reads_well(animatic: Any, command: tuple[str, ...]) -> None:
 
 TELL_IMPORTS = """
 import sys
-from flows.cli import app
+from flows.command.cli import app
 try:
     app(sys.argv[1:])
 except SystemExit as end:

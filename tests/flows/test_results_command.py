@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from animatic.sandbox.witness import read_witness
-from flows.cli import app
+from flows.command.cli import app
 
 pytestmark = pytest.mark.sandbox
 

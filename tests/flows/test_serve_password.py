@@ -1,4 +1,4 @@
-"""The password of the server that `python -m flows.serve` starts: on a terminal only; elsewhere in a private file."""
+"""The password of the server that `flows.server.serve` starts: on a terminal only; elsewhere in a private file."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flows import serve
+from flows.server import serve
 
 ROOT = Path(__file__).parents[2]
 SERVING = "serving until Ctrl-C"
@@ -84,7 +84,7 @@ def _start(home: Path, output: Any) -> "subprocess.Popen[bytes]":
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     }
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "flows.serve"],
+        [sys.executable, "-P", "-m", "flows.server.serve"],
         cwd=ROOT,
         env=env,
         stdin=subprocess.DEVNULL,
@@ -134,7 +134,7 @@ def _children(serving: Serving) -> list[int]:
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             environment = path.with_name("environ").read_bytes().split(b"\0")
-            if f"HOME={serving.home}".encode() in environment and b"flows.prefect_server" in path.read_bytes():
+            if f"HOME={serving.home}".encode() in environment and b"flows.server.prefect_server" in path.read_bytes():
                 found.append(int(path.parent.name))
     return found
 

@@ -26,7 +26,7 @@ from torture.canary import KEY, search
 from torture.part import Part
 from torture.studio import Served, fast_folder, served
 
-ANIMATIC = [sys.executable, "-m", "flows.cli"]
+ANIMATIC = [sys.executable, "-m", "flows.command.cli"]
 ROWS = 6
 MOST_STARTS = 8
 
@@ -60,7 +60,7 @@ class Stage:
 @contextlib.contextmanager
 def stage(folder: Path) -> Generator[Stage]:
     """One Prefect server for all runs: starting one takes longer than a run."""
-    from flows.companions import prefect_server
+    from flows.server.companions import prefect_server
 
     (folder / "home").mkdir(parents=True)
     os.environ["PREFECT_HOME"] = str(folder / "prefect")

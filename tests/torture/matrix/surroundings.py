@@ -55,7 +55,7 @@ class Command:
         }
         usual["PYTHONPATH"] = os.environ.get("PYTHONPATH")  # a planted bug is in a copy of the code
         self.environment = {name: value for name, value in (usual | more).items() if value is not None}
-        self.arguments = [sys.executable, "-P", "-m", "flows.cli", *arguments]
+        self.arguments = [sys.executable, "-P", "-m", "flows.command.cli", *arguments]
         self.process: asyncio.subprocess.Process | None = None
         self.said, self.code = b"", -1
 
@@ -175,7 +175,7 @@ async def _server_killed(place: Set) -> bool:
         killed: list[int] = []
 
         async def kill(command: Command) -> None:
-            killed.extend(command.children("flows.prefect_server"))
+            killed.extend(command.children("flows.server.prefect_server"))
             for pid in killed:
                 os.kill(pid, signal.SIGKILL)
 
@@ -193,7 +193,7 @@ async def _server_stopped(place: Set) -> bool:
         stopped: list[int] = []
 
         async def stop(command: Command) -> None:
-            stopped.extend(command.children("flows.prefect_server"))
+            stopped.extend(command.children("flows.server.prefect_server"))
             for pid in stopped:
                 os.kill(pid, signal.SIGSTOP)
 
@@ -224,7 +224,7 @@ async def _cancelled(place: Set) -> bool:
                 return json.load(reply)
 
         async def cancel(command: Command) -> None:
-            (pid,) = command.children("flows.prefect_server")
+            (pid,) = command.children("flows.server.prefect_server")
             environ = Path(f"/proc/{pid}/environ").read_text().split("\0")
             (url,) = (each.partition("=")[2] for each in environ if each.startswith("PREFECT_SERVER_UI_API_URL="))
             (run,) = await asyncio.to_thread(ask, url, "flow_runs/filter", {})

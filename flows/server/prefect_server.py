@@ -1,4 +1,4 @@
-"""Prefect's server in a process of ours: `python -m flows.prefect_server FD` serves the listening socket FD.
+"""Prefect's server in a process of ours: `python -m flows.server.prefect_server FD` serves the listening socket FD.
 
 Ends when its stdin does. What a single run does not need is off: nothing is scheduled, cleaned, triggered or shown.
 A run waits for this process before it can begin, so nothing here happens before it must.
@@ -12,8 +12,8 @@ import socket
 import sys
 import threading
 
-from flows.imports import uncollected
-from flows.prefect_database import is_migrated
+from flows.server.imports import uncollected
+from flows.server.prefect_database import is_migrated
 
 _SETTINGS = {
     "DO_NOT_TRACK": "1",

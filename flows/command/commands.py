@@ -20,8 +20,9 @@ from animatic.results import formats
 from animatic.results.replaced import require_replaceable
 from animatic.settings import Settings
 from animatic.takes.states import BuyingPolicy
-from flows import embedded, launch
-from flows.preview import Preview, agree, preview, require_new_ledger_allowed
+from flows.command import embedded, launch
+from flows.command.preview import Preview, agree, preview
+from flows.earlier_purchases import require_new_ledger_allowed
 from flows.process import child_environment, child_folder
 from flows.session import Session, Start, new_run_id
 from flows.terminal import PlainConsole, say, say_json
@@ -84,7 +85,7 @@ class RunOptions:
 
 
 def run_manifest(options: RunOptions, console: PlainConsole, start: Start) -> int:
-    """The main job; the exit code. Needs `launch.prefect_api` around it.
+    """The main job; the exit code. Needs `prefect_api` around it.
 
     Raises:
         FixInputError: nothing was bought because the input must be changed first.

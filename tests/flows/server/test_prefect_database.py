@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from flows import companions, prefect_database
-from flows.imports import uncollected
-from flows.prefect_database import SCHEMA, is_migrated
+from flows.server import companions, prefect_database
+from flows.server.imports import uncollected
+from flows.server.prefect_database import SCHEMA, is_migrated
 
 
 def _url(path: Path) -> str:
@@ -27,10 +27,10 @@ def _lines(sql: str) -> list[str]:
 
 @pytest.mark.sandbox
 def test_the_schema_is_what_prefects_migrations_make(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from flows.prefect_database import dumped; print(dumped(), end='')"]
+    command = [sys.executable, "-c", "from flows.server.prefect_database import dumped; print(dumped(), end='')"]
     environment = os.environ | {"PREFECT_HOME": str(tmp_path), "DO_NOT_TRACK": "1"}
     made = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=50, check=True).stdout
-    assert _lines(SCHEMA.read_text()) == _lines(made), "write it anew: python -m flows.prefect_database"
+    assert _lines(SCHEMA.read_text()) == _lines(made), "write it anew: python -m flows.server.prefect_database"
 
 
 def test_the_schema_brings_no_rows_but_the_mark_of_the_last_migration(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_server_on_a_new_home_migrates_nothing_and_notes_nothing(
 
 LAZY = """
 import sys
-import flows.cli, flows.commands
+import flows.command.cli, flows.command.commands
 early = {"prefect", "pandas", "PIL", "av", "fsspec", "matplotlib"} & sys.modules.keys()
 import flows.animate
 late = {"pandas", "PIL", "av", "matplotlib"} & sys.modules.keys()

@@ -24,7 +24,7 @@ from animatic.results.formats import MAX_RESULTS_BYTES
 from animatic.results.schema import RESULTS_SCHEMA
 from animatic.settings import Settings
 from animatic.takes.states import PAID, State
-from flows.embedded import sandbox_settings
+from flows.command.embedded import sandbox_settings
 from flows.terminal import PlainConsole, say, say_json
 
 ROWS_AT_ONCE = 2_000

@@ -2,8 +2,8 @@
 
 `prefect-schema.sql` is what the migrations of one version of Prefect make of an empty file, the mark of the last one
 included, and nothing else. A database that is there is never written to, one of another version is left to Prefect's
-migrations, and so is anything that is not as expected. `python -m flows.prefect_database` writes the file for the
-Prefect that is installed; a test holds the two together.
+migrations, and so is anything that is not as expected. `python -m flows.server.prefect_database` writes the file for
+the Prefect that is installed; a test holds the two together.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ def dumped() -> str:
 
 
 def _head(prefect: str) -> str:
-    return f"-- What the migrations of Prefect {prefect} make of an empty file: python -m flows.prefect_database"
+    return f"-- What the migrations of Prefect {prefect} make of an empty file: python -m flows.server.prefect_database"
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""`python -m flows.serve [FILE]`: the deployments of deployments/prefect.yaml, served from this process until its end.
+"""`python -m flows.server.serve [FILE]`: serve the deployments of deployments/prefect.yaml until this process ends.
 
 On the server that PREFECT_API_URL names; without it, on one of our own, with its UI and its scheduler, that ends when
 we do. Runs are child processes with our environment. It needs no work pool and no worker, and reads none of the file's.
@@ -20,8 +20,8 @@ import yaml
 from animatic.errors import AnimaticError, SettingsError
 from animatic.machine.home import data_folder, prefect_home
 from animatic.machine.privacy import keep_private
-from flows import launch
 from flows.process import own_folder, reach_loopback_directly
+from flows.server.prefect_api import prefect_api
 from flows.session import new_run_id
 from flows.terminal import complain, say
 
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
         reach_loopback_directly()
         # By default Prefect unpacks its pages into its own installation, which may be others' too, or read-only.
         lasting = {"PREFECT_SERVER_UI_STATIC_DIRECTORY": str(own_folder(home / "ui")), **_LASTING}
-        with launch.prefect_api(f"{new_run_id()}-serve", port=UI_PORT, settings=lasting) as server:
+        with prefect_api(f"{new_run_id()}-serve", port=UI_PORT, settings=lasting) as server:
             os.environ.setdefault("DO_NOT_TRACK", "1")
             asyncio.run(
                 serve(entries, is_ours=server is not None)

@@ -14,7 +14,7 @@ import typer
 from animatic.errors import AnimaticError, FixInputError, LocationError, ManifestError
 from animatic.machine.privacy import keep_private
 from flows import process
-from flows.imports import uncollected
+from flows.server.imports import uncollected
 from flows.terminal import complain, stderr
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def run(
     def command() -> int:
         with _prefect() as start:
             with uncollected():
-                from flows.commands import RunOptions, run_manifest  # noqa: PLC0415 - while the server comes up
+                from flows.command.commands import RunOptions, run_manifest  # noqa: PLC0415 - while the server comes up
 
             options = RunOptions(
                 manifest,
@@ -112,7 +112,7 @@ def plan(
     debug: Debug = False,
 ) -> None:
     """Validate and count: new, cached, resumable, unknown, and what it will cost. Submits nothing."""
-    from flows.commands import show_plan  # noqa: PLC0415 - keeps --help quick
+    from flows.command.commands import show_plan  # noqa: PLC0415 - keeps --help quick
 
     _end(
         lambda: show_plan(
@@ -136,7 +136,7 @@ def demo(
     def command() -> int:
         with _prefect() as start:
             with uncollected():
-                from flows.demo import run_demo  # noqa: PLC0415 - while the server comes up
+                from flows.command.demo import run_demo  # noqa: PLC0415 - while the server comes up
 
             return run_demo(out, stderr(), start, as_json=as_json, debug=debug)
 
@@ -168,7 +168,7 @@ def sandbox(
     ] = False,
 ) -> None:
     """Serve the sandbox in the foreground on 127.0.0.1: the WaveSpeed API, with real clips, for nothing."""
-    from flows.commands import serve_sandbox  # noqa: PLC0415 - keeps --help quick
+    from flows.command.commands import serve_sandbox  # noqa: PLC0415 - keeps --help quick
 
     where = ["--own-port"] if port is None else ["--port", str(port)]
     flags = [*where, "--inference-s", str(inference_s), "--level", level, "--scenario", scenario]
@@ -187,7 +187,7 @@ def results(
     debug: Debug = False,
 ) -> None:
     """Write the results table again from the ledger, without touching the API."""
-    from flows.commands import rewrite_results  # noqa: PLC0415 - keeps --help quick
+    from flows.command.commands import rewrite_results  # noqa: PLC0415 - keeps --help quick
 
     _end(
         lambda: rewrite_results(
@@ -222,7 +222,7 @@ def reconcile(
 
     Ends with 4 while some are left. Absence is proven by two readings of the list ANIMATIC_SETTLE_S apart.
     """
-    from flows.reconciling import ByHand, run_reconcile  # noqa: PLC0415 - keeps --help quick
+    from flows.command.reconciling import ByHand, run_reconcile  # noqa: PLC0415 - keeps --help quick
 
     by_hand = ByHand(adopt or (), absent or (), abandon or ())
     _end(lambda: run_reconcile(by_hand, stderr(), sandbox=sandbox, as_json=as_json), debug=debug)
@@ -245,7 +245,7 @@ def ledger_show(
     debug: Debug = False,
 ) -> None:
     """Show every take of a shot over all runs, with what it cost."""
-    from flows.ledger_commands import show_shot  # noqa: PLC0415 - keeps --help quick
+    from flows.command.ledger_commands import show_shot  # noqa: PLC0415 - keeps --help quick
 
     _end(lambda: show_shot(shot, manifest, as_json=as_json), debug=debug)
 
@@ -259,7 +259,7 @@ def ledger_import(
     debug: Debug = False,
 ) -> None:
     """Take over what results tables know: takes of another ledger, or of one that is lost."""
-    from flows.ledger_commands import import_results  # noqa: PLC0415 - keeps --help quick
+    from flows.command.ledger_commands import import_results  # noqa: PLC0415 - keeps --help quick
 
     _end(lambda: import_results(results, stderr(), sandbox=sandbox, as_json=as_json), debug=debug)
 
@@ -267,7 +267,7 @@ def ledger_import(
 @ledger_app.command("accept")
 def ledger_accept(*, debug: Debug = False) -> None:
     """Declare a ledger complete that was restored from a backup."""
-    from flows.ledger_commands import accept_ledger  # noqa: PLC0415 - keeps --help quick
+    from flows.command.ledger_commands import accept_ledger  # noqa: PLC0415 - keeps --help quick
 
     _end(lambda: accept_ledger(stderr()), debug=debug)
 
@@ -294,7 +294,7 @@ def with_dates(arguments: Sequence[str], today: str) -> list[str]:
 @contextlib.contextmanager
 def _prefect() -> Generator["Start"]:
     """Begin a new run, with Prefect's API around it. First of all, for its server takes longest to come up."""
-    from flows.launch import prefect_api  # noqa: PLC0415 - keeps --help quick
+    from flows.server.prefect_api import prefect_api  # noqa: PLC0415 - keeps --help quick
     from flows.session import Start, new_run_id  # noqa: PLC0415 - the same
 
     run_id = new_run_id()

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from flows import companions
 from flows.logs import MOST_LOG_FILES, log_path, quieten
+from flows.server import companions
 
 START = """
 import sys, time
 from pathlib import Path
-from flows import companions
+from flows.server import companions
 with companions.sandbox(Path(sys.argv[1]), Path(sys.argv[2])) as companion:
     print(companion.process.pid, flush=True)
     time.sleep(60)

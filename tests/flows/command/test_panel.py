@@ -8,7 +8,7 @@ import pytest
 from animatic.ledger.records import Reserved
 from animatic.progress import Tally
 from animatic.takes.states import State
-from flows.panel import eta, line, panel, per_minute
+from flows.command.panel import eta, line, panel, per_minute
 from flows.terminal import PlainConsole
 
 

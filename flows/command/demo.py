@@ -21,9 +21,9 @@ from animatic.media.downloads import ClipDownloader
 from animatic.results import formats
 from animatic.settings import Settings
 from animatic.wavespeed.client import WaveSpeedClient
-from flows import launch
-from flows.commands import FORMULA_NOTE, UNTOLD, tell_digest
-from flows.embedded import embedded_sandbox
+from flows.command import launch
+from flows.command.commands import FORMULA_NOTE, UNTOLD, tell_digest
+from flows.command.embedded import embedded_sandbox
 from flows.session import Session, Start
 from flows.terminal import PlainConsole, complain, printable, say
 
@@ -102,7 +102,7 @@ def bundled_manifest() -> Path:
 def run_demo(typed: Path, console: PlainConsole, start: Start, *, as_json: bool, debug: bool) -> int:
     """The whole demo; 0 when every shot did what the demo means it to do.
 
-    Needs `launch.prefect_api` around it. `typed` is the folder of all that it makes.
+    Needs `prefect_api` around it. `typed` is the folder of all that it makes.
 
     Raises:
         AnimaticError: it could not be run.

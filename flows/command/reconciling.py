@@ -21,7 +21,7 @@ from animatic.settings import Settings
 from animatic.takes.shots import DEFAULT_MODEL
 from animatic.takes.states import PREDICTION_ID
 from animatic.wavespeed.client import WaveSpeedClient
-from flows.embedded import embedded_sandbox
+from flows.command.embedded import embedded_sandbox
 from flows.session import new_run_id
 from flows.terminal import PlainConsole, say_json
 

@@ -5,27 +5,24 @@ import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from animatic.errors import NeverAgainError, SettingsError, TryLaterError
-from animatic.ledger import planned, settling
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger import planned
 from animatic.ledger.schema import sqlite_path
 from animatic.manifest import Manifest
 from animatic.money.amounts import Quote, as_number, dollars, price_of, read_limit
-from animatic.planning.account_list import Found, find_in_list
+from animatic.planning.account_list import Found
 from animatic.planning.lookup import dead_runs_of, find_moved, find_standings, open_to_look
 from animatic.planning.manifests import load_manifest
 from animatic.planning.plan import Plan, PricedBy, make_plan
 from animatic.planning.quotes import quote_all
 from animatic.settings import Settings
-from animatic.takes.evidence import LIST_REACHES
 from animatic.takes.states import BuyingPolicy
 from animatic.wavespeed.client import WaveSpeedClient
+from flows.earlier_purchases import find_made, moved_lines
 from flows.terminal import PlainConsole
 
 MOST_QUESTIONS = 3
-MOST_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,57 +153,6 @@ async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy) 
         policy.attempts,
         moved,
         settings.api_key is not None,
-    )
-
-
-def moved_lines(moved: Sequence[str]) -> list[str]:
-    """Say which takes were bought before under another address of the still."""
-    if not moved:
-        return []
-    more = f" and {len(moved) - MOST_NAMED:,} more" if len(moved) > MOST_NAMED else ""
-    text = (
-        f"{len(moved):,} takes were bought before with the same prompt and another address of the still: "
-        f"{', '.join(moved[:MOST_NAMED])}{more}. Its host makes a new address for each export, so nothing tells "
-        "whether it is the same picture; they would be bought again"
-    )
-    return [text]
-
-
-async def find_made(
-    client: WaveSpeedClient, plan: Plan, desk: LedgerDesk | None, provider: str, *, is_new: bool
-) -> Found | None:
-    """Look for takes of the plan in the account's list, where there may be some: a new ledger, or lately an orphan."""
-    if not is_new:
-        orphans = [] if desk is None else await desk.do(settling.orphans, provider)
-        since = datetime.now(UTC) - LIST_REACHES
-        if not any(each.created_at is None or each.created_at > since for each in orphans):
-            return None
-    found = await find_in_list(client, plan.takes_to_buy(), models_of(plan), desk)
-    found.is_new = is_new
-    return found
-
-
-def models_of(plan: Plan) -> list[str]:
-    """The models of what there is to buy, each once."""
-    return list(dict.fromkeys(model for model, _, _ in plan.kinds))
-
-
-def require_new_ledger_allowed(settings: Settings, to_buy: int, *, is_attended: bool, may_begin: bool) -> None:
-    """Refuse a new ledger to an unattended run: it would buy again what an older ledger knows.
-
-    Raises:
-        SettingsError: nobody said that one may be begun today.
-    """
-    today = datetime.now(UTC).date()
-    if is_attended or may_begin or settings.new_ledger == today:
-        return
-    stale = f" (ANIMATIC_NEW_LEDGER says {settings.new_ledger})" if settings.new_ledger else ""
-    raise SettingsError(
-        f"ANIMATIC_LEDGER: the ledger {sqlite_path(settings.ledger)} is new: it holds no take of {settings.origin}, so "
-        f"this run would buy all {to_buy:,} takes, also those that were bought before. Nothing was bought. Either give "
-        "the ledger that knows them, or take over what results tables know: animatic ledger import RESULTS. Where "
-        "nothing was bought before, or it is to be bought again, say so: --new-ledger, or "
-        f"ANIMATIC_NEW_LEDGER={today}{stale}"
     )
 
 

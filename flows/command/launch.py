@@ -1,0 +1,73 @@
+"""Run the flow in this process: with Prefect's embedded server if no other is set, a panel, and a proper end."""
+
+import gc
+import importlib
+import os
+from pathlib import Path
+from typing import Any
+
+from animatic.errors import AnimaticError, SettingsError
+from flows.command.panel import panel
+from flows.logs import log_path, quieten
+from flows.server.imports import uncollected
+from flows.session import SESSION, Session
+from flows.terminal import PlainConsole, error_line, without_passwords
+
+_IMPORTED_LATE = ("fastapi.encoders", "prefect.flow_engine", "prefect.task_engine", "encodings.idna")
+"""What a flow's first steps import, each while everybody waits for it; we import it while we wait for the server."""
+
+_COLLECTED_AFTER = 10_000
+"""Objects that live on, before the youngest are looked through: thousands of takes wait at once, none is garbage."""
+
+
+class FlowError(AnimaticError):
+    """The flow ended in a way that nobody foresaw."""
+
+
+def run_flow(session: Session, parameters: dict[str, Any], console: PlainConsole, *, debug: bool) -> None:
+    """Run `flows.animate` to its end; the result is in the session. Needs `prefect_api` around it.
+
+    Once the results are written, Prefect that died, hangs or refuses holds the run up for a minute at most, and changes
+    nothing but what its own page shows.
+
+    Raises:
+        FixInputError: nothing was bought because the input must be changed first.
+        FlowError: anything unforeseen; the message is one line.
+    """
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    with uncollected():
+        from flows.animate import animate  # noqa: PLC0415 - imports Prefect, which only a run should wait for
+        from flows.command.prefect_end import conclude, require_reachable  # noqa: PLC0415 - the same
+
+        for name in _IMPORTED_LATE:
+            importlib.import_module(name)
+    gc.set_threshold(_COLLECTED_AFTER)
+    log = log_path(session.run_id)
+    quieten(log, debug=debug)
+    if session.server is None:
+        require_reachable(os.environ["PREFECT_API_URL"], console)
+    token = SESSION.set(session)
+    try:
+        name = Path(parameters["manifest"]).name
+        with panel(console, session.tally, name, lambda: session.is_concluded):
+            ending: Any = animate(**parameters, return_state=True)  # Prefect's types forget that this is awaitable
+            end = conclude(ending, session, console)
+    finally:
+        SESSION.reset(token)
+    session.untold = end.untold
+    if session.refusal is not None:
+        raise session.refusal
+    if session.is_judged:
+        return
+    problem = session.failure or end.problem
+    if session.flow_run_id is None and session.server is None and problem is not None:
+        raise SettingsError(
+            f"PREFECT_API_URL: the server at {without_passwords(os.environ['PREFECT_API_URL'])} took no run "
+            f"({error_line(problem)}); nothing was bought. Start it, or correct the variable, and run again"
+        )
+    if isinstance(problem, AnimaticError):
+        raise problem
+    said = error_line(problem) if problem is not None else without_passwords(end.message or "it has no state")
+    if session.server is not None and session.server.is_dead:
+        log = log.with_name(f"{session.run_id}-prefect-server.log")
+    raise FlowError(f"the run ended unforeseen: {said[:500]} (the whole story is in {log})")

@@ -1,0 +1,1 @@
+"""Servers and other processes of ours: Prefect's own, the embedded sandbox, scheduled deployments."""
