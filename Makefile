@@ -58,7 +58,7 @@ serve: $(READY) ## Serve the scheduled deployment from one process
 	@$(BIN)/python -P -m flows.server.serve
 
 stills: $(READY) ## Draw the demo's stills again
-	@$(BIN)/python -m animatic.sandbox.stills manifests/stills
+	@$(BIN)/python -m tools.stills manifests/stills
 
 lock: $(READY) $(CLIENTS_READY) ## Resolve the locks again from pyproject.toml
 	@cat requirements-dev.lock requirements-uv.lock > $(VENV)/all.lock

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from animatic.sandbox.book import Prediction
+from animatic.sandbox.renderer.worker import Order, begin_worker, render_into
 from animatic.sandbox.uploads import Uploads
-from animatic.sandbox.worker import Order, begin_worker, render_into
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

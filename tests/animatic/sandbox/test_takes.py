@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from animatic.sandbox.camera import MOST, VARIANTS, parse_move
-from animatic.sandbox.layers import NEARNESS
-from animatic.sandbox.render import LIGHTS, _seen_from, render_clip
+from animatic.sandbox.renderer.camera import MOST, VARIANTS, parse_move
+from animatic.sandbox.renderer.layers import NEARNESS
+from animatic.sandbox.renderer.render import LIGHTS, _seen_from, render_clip
 
 STILLS = Path(__file__).parents[3] / "manifests" / "stills"
 SEEDS = range(4, 8)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from animatic.sandbox.stills.figures import suitcase, walker
-from animatic.sandbox.stills.paint import Floats, Painting, Point, Stencil, smoothstep
+from tools.stills.figures import suitcase, walker
+from tools.stills.paint import Floats, Painting, Point, Stencil, smoothstep
 
 
 def empty_platform(p: Painting) -> None:

@@ -36,8 +36,8 @@ def begin_worker(lifeline: Connection) -> None:
 
 def render_into(order: Order) -> None:
     """Render an output and put it at its target, whole or not at all."""
-    from animatic.sandbox.placeholder import as_png, draw_placeholder  # noqa: PLC0415 - numpy is for this process only
-    from animatic.sandbox.render import render_clip  # noqa: PLC0415 - and so are the codecs
+    from animatic.sandbox.renderer.placeholder import as_png, draw_placeholder  # noqa: PLC0415 - numpy is for this process only
+    from animatic.sandbox.renderer.render import render_clip  # noqa: PLC0415 - and so are the codecs
 
     still = order.still.read_bytes() if order.still else draw_placeholder(order.image_url, order.aspect_ratio)
     if order.target.suffix == ".png":

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from animatic.sandbox.stills.figures import bust, gull, lantern_room, lighthouse, suitcase, walker
-from animatic.sandbox.stills.paint import Painting, Stencil, smoothstep
+from tools.stills.figures import bust, gull, lantern_room, lighthouse, suitcase, walker
+from tools.stills.paint import Painting, Stencil, smoothstep
 
 
 def window_seat(p: Painting) -> None:

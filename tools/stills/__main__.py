@@ -1,15 +1,15 @@
-"""`python -m animatic.sandbox.stills FOLDER`: draw every demo still into a folder."""
+"""`python -m tools.stills FOLDER`: draw every demo still into a folder."""
 
 import sys
 from pathlib import Path
 
-from animatic.sandbox.stills import SCENES, draw_still
+from tools.stills import SCENES, draw_still
 
 
 def main(arguments: list[str]) -> int:
     """0 when all stills were drawn, 2 when the folder is missing."""
     if len(arguments) != 1:
-        sys.stderr.write("usage: python -m animatic.sandbox.stills FOLDER\n")
+        sys.stderr.write("usage: python -m tools.stills FOLDER\n")
         return 2
     folder = Path(arguments[0])
     folder.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from animatic.sandbox.stills.paint import Point, Stencil
+from tools.stills.paint import Point, Stencil
 
 _COAT: Sequence[Point] = (
     (0.03, -0.845), (0.075, -0.825), (0.125, -0.795), (0.148, -0.73), (0.16, -0.62), (0.17, -0.50), (0.172, -0.43),

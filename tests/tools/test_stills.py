@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from animatic.sandbox.stills import SCENES, draw_still
-from animatic.sandbox.stills.__main__ import main
 from animatic.takes.shots import ASPECT_RATIOS, DURATIONS
+from tools.stills import SCENES, draw_still
+from tools.stills.__main__ import main
 
 MANIFESTS = Path(__file__).parents[3] / "manifests"
 

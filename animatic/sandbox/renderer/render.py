@@ -16,9 +16,9 @@ import av
 import numpy as np
 from PIL import Image, ImageOps
 
-from animatic.sandbox.camera import Move, Pose, parse_move
-from animatic.sandbox.layers import NEARNESS, Bytes, Layer, split_layers
-from animatic.sandbox.sheets import Planes, Sheet, Window, draw, fit, rolled, sheet
+from animatic.sandbox.renderer.camera import Move, Pose, parse_move
+from animatic.sandbox.renderer.layers import NEARNESS, Bytes, Layer, split_layers
+from animatic.sandbox.renderer.sheets import Planes, Sheet, Window, draw, fit, rolled, sheet
 
 FPS = 24
 FRAME_SIZES = {"16:9": (1280, 720), "9:16": (720, 1280)}

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from animatic.sandbox.stills.figures import gull, lantern_room, lighthouse, railing, sailor_cap, schooner, walker
-from animatic.sandbox.stills.paint import Floats, Painting, Stencil, colour, shifted, smoothstep
+from tools.stills.figures import gull, lantern_room, lighthouse, railing, sailor_cap, schooner, walker
+from tools.stills.paint import Floats, Painting, Stencil, colour, shifted, smoothstep
 
 
 def headland_at_dusk(p: Painting) -> None:

@@ -1,13 +1,13 @@
 """The demo's stills: thirteen scenes in two storyboards, drawn by code, the same ones every time.
 
-`python -m animatic.sandbox.stills manifests/stills` draws them all again.
+`python -m tools.stills manifests/stills` draws them all again.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from animatic.sandbox.stills import last_train_city, last_train_journey, lighthouse_shore, lighthouse_tower
-from animatic.sandbox.stills.paint import Painting
+from tools.stills import last_train_city, last_train_journey, lighthouse_shore, lighthouse_tower
+from tools.stills.paint import Painting
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from animatic.media.clips import ClipFacts, probe_clip
-from animatic.sandbox.layers import split_layers
-from animatic.sandbox.render import MAX_STILL_BYTES, open_still, render_clip
+from animatic.sandbox.renderer.layers import split_layers
+from animatic.sandbox.renderer.render import MAX_STILL_BYTES, open_still, render_clip
 
 Grey = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from animatic.sandbox.camera import GENTLE, STILL, Move, Pose, ease, parse_move
+from animatic.sandbox.renderer.camera import GENTLE, STILL, Move, Pose, ease, parse_move
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from animatic.sandbox.stills.figures import sailor_cap, walker
-from animatic.sandbox.stills.paint import Floats, Painting, Point, Stencil, colour, smoothstep
+from tools.stills.figures import sailor_cap, walker
+from tools.stills.paint import Floats, Painting, Point, Stencil, colour, smoothstep
 
 _TURN = 2 * math.pi * 3.4  # the stair turns this often between the top and the viewer
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from animatic.sandbox.layers import Bytes, Layer
+from animatic.sandbox.renderer.layers import Bytes, Layer
 
 BAND = 80  # rows of a frame that are drawn at once: only as wide as the layer shows in them
 CELL = 16  # canvas pixels to a cell of the map that says where a layer shows
