@@ -16,8 +16,8 @@
     │   ├── ApiRefusedError          the API refused the request; nothing was bought
     │   ├── AccountRefusedError      401, 402, 403: key or account; stops the whole run
     │   └── ProxyRefusedError        a proxy refused to pass the request on; nothing was sent; stops the whole run
-    ├── SubmissionUnknownError   nobody knows whether a take was bought; never send it again
-    └── LedgerError              the ledger does not take what it is told
+    ├── SubmissionUnknownError   a take may have been bought; never send it again
+    └── LedgerError              the ledger cannot be read or written
         ├── LedgerVersionError       written by a newer animatic
         ├── LedgerUnusableError      cannot be opened, read or written
         └── TakenError               a take that may not be bought now; another run was faster: look again
@@ -125,7 +125,7 @@ class SubmissionUnknownError(AnimaticError):
 
 
 class LedgerError(AnimaticError):
-    """The ledger does not take what it is told; nothing more should be bought."""
+    """The ledger cannot be read or written; nothing more should be bought."""
 
 
 class LedgerVersionError(LedgerError):

@@ -1,4 +1,4 @@
-"""What a run has done so far, for whoever shows it; counted by take, never by row."""
+"""Progress of a run, for the panel and the artifacts. Counted by take, never by row."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -35,24 +35,24 @@ class Tally:
     _others: dict[bytes, State] = field(default_factory=dict[bytes, State])
 
     def submitted(self, fingerprint: str) -> None:
-        """A take was accepted by the API."""
+        """Record a take that the API accepted."""
         self.submissions += 1
         self._open.add(fingerprint)
 
     def is_open_here(self, fingerprint: str) -> bool:
-        """Whether this run submitted the take, and has no answer yet."""
+        """Tell if this run submitted the take and has no answer yet."""
         return fingerprint in self._open
 
     def watching(self, fingerprint: str) -> None:
-        """A take is in flight."""
+        """Record a take in flight."""
         self._watched.add(fingerprint)
 
     def unwatching(self, fingerprint: str) -> None:
-        """A take is no longer watched."""
+        """Record a take that is no longer polled."""
         self._watched.discard(fingerprint)
 
     def settled(self, fingerprint: str, state: State, *, is_flagged: bool = False, is_judged: bool = True) -> None:
-        """A take got an answer that this run will not change, or, bought again, a newer one; `completed` is the last.
+        """Record a take's final state. A take bought again is recorded again; `completed` is never replaced.
 
         What is completed is only counted: there may be a hundred thousand of them.
         """
@@ -92,5 +92,5 @@ class Tally:
         return self.cached_flagged + self._flagged
 
     def by_state(self) -> Counter[State]:
-        """Takes with an answer, cached ones included, by state."""
+        """Return the number of finished takes by state, cached ones included."""
         return self.cached + Counter(self._others.values()) + Counter({State.COMPLETED: self._completed})

@@ -54,7 +54,7 @@ def default_ledger(environ: Mapping[str, str] | None = None) -> str:
 
 
 class Settings(BaseModel):
-    """How this installation talks to WaveSpeed; units in the names. Build it with `from_environment`.
+    """Settings of this installation; units in the names. Build it with `from_environment`.
 
     Attributes:
         api_key: None where only the ledger is read.
@@ -142,7 +142,7 @@ class Settings(BaseModel):
 
     @property
     def is_real(self) -> bool:
-        """Whether a take costs money. A base URL on loopback can be a gateway or a tunnel: only --sandbox is play."""
+        """True if a take costs money. A base URL on loopback can be a gateway or a tunnel: only --sandbox is play."""
         return self.provider != EMBEDDED_SANDBOX
 
     @property
@@ -159,7 +159,7 @@ class Settings(BaseModel):
         return pbkdf2_hmac("sha256", self.require_key().encode(), owner.encode(), _ROUNDS).hex()[:32]
 
     def require_key(self) -> str:
-        """The key.
+        """Return the key.
 
         Raises:
             SettingsError: there is none, or it cannot be one.
@@ -175,7 +175,7 @@ class Settings(BaseModel):
         return key
 
     def with_key(self, key: str) -> Self:
-        """The same settings with another key."""
+        """Return the same settings with another key."""
         return self.model_copy(update={"api_key": SecretStr(key)})
 
     @classmethod
@@ -209,7 +209,7 @@ class Settings(BaseModel):
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address literal can only mean this machine."""
+    """Tell if a host name or address literal can only mean this machine."""
     if host == "localhost":
         return True
     try:
@@ -219,7 +219,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """A line for each `ANIMATIC_*` variable that no setting reads: most likely a typo."""
+    """Return a line for each `ANIMATIC_*` variable that no setting reads: most likely a typo."""
     known = sorted({*_VARIABLES.values(), HOME})
     unknown = [name for name in environ if name.startswith(PREFIX) and name not in known]
     return [

@@ -33,12 +33,12 @@ def _escaped_char(char: str) -> str:
 
 
 def did_you_mean(text: str) -> str:
-    """The question that a hint asks."""
+    """Return the question of a hint."""
     return f"did you mean {quoted(text)}?"
 
 
 def nearest(text: str, known: Iterable[str], min_ratio: float) -> str | None:
-    """The one of `known` that `text` is most like, if at least `min_ratio` (0 to 1) of it is the same."""
+    """Return the one of `known` that `text` is most like, if at least `min_ratio` (0 to 1) of it is the same."""
     matcher = SequenceMatcher(a="", b=text[:MAX_SHOWN_CHARS], autojunk=False)
     best: tuple[float, str] | None = None
     for candidate in known:

@@ -18,7 +18,7 @@ class Halt:
         self._sleeping: set[asyncio.Future[None]] = set()
 
     def stop_buying(self, reason: str) -> None:
-        """Submit nothing more; what is in flight is still watched. The first reason is the one that is told."""
+        """Submit nothing more; takes in flight are still polled. The first reason is the one that is shown."""
         self.reason = self.reason or reason
         self.is_buying = False
         self._wake_all()
@@ -32,7 +32,7 @@ class Halt:
         """Let time pass.
 
         Raises:
-            Halted: the run stopped (with `to_buy`: stopped buying), before or meanwhile.
+            Halted: the run stopped (with `to_buy`: stopped buying).
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
@@ -43,7 +43,7 @@ class Halt:
         raise Halted
 
     async def wait(self, sleeper: asyncio.Future[None], until: float | None = None) -> None:
-        """Wait for a future, whose result is set should the run stop meanwhile, or at `until` by the loop's clock."""
+        """Wait for a future. Its result is also set if the run stops, and at `until` by the loop's clock."""
         timer = None if until is None else asyncio.get_running_loop().call_at(until, wake, sleeper)
         self._sleeping.add(sleeper)
         try:
@@ -59,11 +59,11 @@ class Halt:
 
 
 def wake(sleeper: asyncio.Future[None]) -> None:
-    """Set the result of a future that somebody waits for, unless it has one."""
+    """Set the result of a future, unless it has one."""
     if not sleeper.done():
         sleeper.set_result(None)
 
 
 def next_tick(moment: float, tick_s: float) -> float:
-    """The next multiple of the tick from a moment on; the moment itself where there is no tick."""
+    """Return the next multiple of the tick from a moment on; the moment itself where there is no tick."""
     return math.ceil(moment / tick_s) * tick_s if tick_s else moment

@@ -1,1 +1,1 @@
-"""What animatic costs and reaches, measured beside other ways of doing the same: `python -m benchmarks PART…`."""
+"""Benchmarks: cost and speed, beside other ways of doing the same: `python -m benchmarks PART…`."""

@@ -73,7 +73,7 @@ def keep(part: str, found: Result) -> None:
 
 
 def circumstances(code: Path) -> Result:
-    """Where and when, of what."""
+    """Return place, time and versions of a measurement."""
     head = ["git", "-C", str(code), "rev-parse", "--short", "HEAD"]
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -24,11 +24,11 @@ NAMES = ("limit", "limit_early", "animatic", "sdk", "naive_prefect", "prefect_as
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one contender made of one manifest. Lags in seconds; CPU in seconds of the process tree.
+    """Result of one contender on one manifest. Lags in seconds; CPU in seconds of the process tree.
 
     Attributes:
         makespan_s: from the first submission that the server accepted to the last take that it showed as final.
-        ideal_s: the same where nobody ever waits without need.
+        ideal_s: the same where none ever waits without need.
         requests_a_take: result queries and submissions, as the server counted them.
         lag_*_s: from the end of a take to the first look that showed it.
         refused: 429.
@@ -70,7 +70,7 @@ class Outcome:
 
 
 def write_manifest(path: Path, rows: int, name: str = "shot") -> Path:
-    """Distinct prompts, so that each is one take; images that nobody fetches."""
+    """Distinct prompts, so that each is one take; images that are never fetched."""
     numbers = range(rows)
     table = pa.table(
         {
@@ -96,7 +96,7 @@ def environment(folder: Path, code: Path = ROOT) -> dict[str, str]:
 
 
 class Studio:
-    """Where contests take place: a folder, the code of animatic that is tried, a Prefect home that is warm."""
+    """Place of contests: a folder, the code of animatic that is tried, a Prefect home that is warm."""
 
     def __init__(self, folder: Path, code: Path = ROOT) -> None:
         self.folder, self.code = folder, code
@@ -240,7 +240,7 @@ def _contender(module: str) -> list[str]:
 
 
 def completed_in(results: Path) -> int:
-    """How many rows of a results table say so."""
+    """Count the completed rows of a results table."""
     if not results.exists():
         return 0
     return pq.read_table(results, columns=["status"])["status"].to_pylist().count("completed")

@@ -1,4 +1,4 @@
-"""What an account allows at best: how soon takes could have been started and been done. Pure."""
+"""Best that an account allows: the earliest starts and ends of takes. Pure."""
 
 import heapq
 from collections.abc import Iterable, Sequence
@@ -7,9 +7,9 @@ WINDOW_S = 60.0
 
 
 def ideal_starts(latencies_s: Iterable[float], starts_per_minute: int, in_flight: int) -> list[float]:
-    """When each take starts, in seconds after the first, if nobody ever waits without need.
+    """Return when each take starts, in seconds after the first, if none ever waits without need.
 
-    In this order; no more than `starts_per_minute` in any 60 s, no more than `in_flight` at once, and whoever gets a
+    In order; no more than `starts_per_minute` in any 60 s, no more than `in_flight` at once, and a take that gets a
     place knows at once that it is free.
     """
     starts: list[float] = []

@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What came of it: how many, in how many seconds, and how long the slowest tenth of a second's worth took."""
+    """Result of a load: requests, seconds, and how long the slowest tenth of a second's worth took."""
 
     requests: int
     seconds: float

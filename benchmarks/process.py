@@ -20,7 +20,7 @@ _SUBREAPER = 36
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a command took.
+    """Cost of a command.
 
     Attributes:
         cpu_s: user and system, of it and everything it started, as the kernel counts it when they end.
@@ -91,7 +91,7 @@ def measure(command: Sequence[str], env: Mapping[str, str], cwd: Path, *, deadli
 
 
 def _wait(pid: int, tree: "Tree", deadline: float) -> tuple[bool, float, int]:
-    """Whether it ended in time; CPU seconds of it and all that were waited for below it; its status."""
+    """Return whether it ended in time, the CPU seconds of its process tree, and its status."""
     is_done = True
     next_sample = 0.0
     while True:

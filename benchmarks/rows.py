@@ -1,4 +1,4 @@
-"""What rows cost that are all settled: `python benchmarks/rows.py 1000 100000`; seconds of CPU and of wall, peak RSS.
+"""Cost of rows that are all settled: `python benchmarks/rows.py 1000 100000`; CPU and wall seconds, peak RSS.
 
 Each step is that of a run without Prefect: check, plan, results. Each size has a process of its own, so that its peak
 is its own; `arrow` is what pyarrow needs in one go to read the same manifest and to write the same table.

@@ -24,7 +24,7 @@ FLOOR_SHARE = 5.0 / 60.0
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What the server allows, and how long it takes."""
+    """Limits and latency of the server's account."""
 
     starts_per_minute: int
     in_flight: int
@@ -48,7 +48,7 @@ class Served:
     process: psutil.Process
 
     def cpu_s(self) -> float:
-        """What it has used until now."""
+        """CPU seconds used so far."""
         return sum(self.process.cpu_times()[:2])
 
     def stats(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def _environment() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One accepted take, as the server saw it; moments in seconds since 1970. seen_at is None where nobody came."""
+    """One accepted take, as the server saw it; moments in seconds since 1970. seen_at: None if never polled."""
 
     prompt: str
     accepted_at: float

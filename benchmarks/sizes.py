@@ -1,4 +1,4 @@
-"""How large a part is: what the command line may make smaller. What is None is the part's own."""
+"""Size of a part: what the command line may make smaller. None means the part's own."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ class Sizes:
 
     @property
     def are_changed(self) -> bool:
-        """Whether any was given: then the figures are not those of the page."""
+        """True if any was given: then the figures are not those of the page."""
         return self != Sizes()
 
 

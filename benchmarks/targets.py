@@ -1,4 +1,4 @@
-"""What the project promises of its speed, and what was reached. Pure: from the JSON of the parts."""
+"""Promises of speed, and the figures reached. Pure: from the JSON of the parts."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""What a person or a schedule starts: Prefect flows and the `animatic` command."""
+"""Flows that a person or a schedule starts, and the `animatic` command."""

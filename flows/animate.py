@@ -26,7 +26,7 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
     Args:
         manifest: URI of a CSV or Parquet file of shots.
         results: URI of the table to write; the suffix picks .parquet, .csv or .jsonl.
-        max_usd: never commit more than this in this run. Required where nobody was asked and takes cost money.
+        max_usd: never commit more than this in this run. Required where no one was asked and takes cost money.
         skip_invalid: run the good rows of a manifest that has bad ones.
         retry_failed: buy takes again that an earlier run left failed or rejected.
         attempts: how often a take may be bought in this run when WaveSpeed reports the failure as its own.

@@ -45,7 +45,7 @@ async def find_made(
 
 
 def models_of(plan: Plan) -> list[str]:
-    """The models of what there is to buy, each once."""
+    """Return the models of the takes to buy, each once."""
     return list(dict.fromkeys(model for model, _, _ in plan.kinds))
 
 
@@ -53,7 +53,7 @@ def require_new_ledger_allowed(settings: Settings, to_buy: int, *, is_attended: 
     """Refuse a new ledger to an unattended run: it would buy again what an older ledger knows.
 
     Raises:
-        SettingsError: nobody said that one may be begun today.
+        SettingsError: no permission to begin one today was given.
     """
     today = datetime.now(UTC).date()
     if is_attended or may_begin or settings.new_ledger == today:

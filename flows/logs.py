@@ -86,6 +86,6 @@ def outlive_console() -> None:
 
 
 def _prints(handler: logging.Handler) -> bool:
-    """Whether a handler writes to the terminal: a stream of any kind that is not a file."""
+    """Tell if a handler writes to the terminal: a stream of any kind that is not a file."""
     is_stream = isinstance(handler, logging.StreamHandler) or hasattr(handler, "console")
     return is_stream and not isinstance(handler, logging.FileHandler)

@@ -1,4 +1,4 @@
-"""The steps of a run, each told once: what `flows.animate` says in words, with the tasks that do them."""
+"""Steps of a run: each line of `flows.animate`, with the tasks that do it."""
 
 import asyncio
 import contextlib
@@ -76,7 +76,7 @@ STILLS_ALONE = 20
 
 
 async def current_session() -> Session:
-    """The session of the command line, or a new one from the environment and the Secret block.
+    """Return the session of the command line, or a new one from the environment and the Secret block.
 
     Raises:
         SettingsError: the environment says something we cannot work with.
@@ -95,7 +95,7 @@ async def current_session() -> Session:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the flow was asked for, checked."""
+    """Request to the flow, checked."""
 
     manifest: str
     results: str
@@ -153,7 +153,7 @@ class Run:
         return manifest
 
     async def _known_manifest(self) -> Manifest | None:
-        """The manifest as it was checked for the preview, if its bytes are still the same."""
+        """Return the manifest as it was checked for the preview, if its bytes are still the same."""
         known, self.session.checked = self.session.checked, None
         if known is None or known.provider != self.session.settings.origin:
             return None
@@ -204,7 +204,7 @@ class Run:
         return settled
 
     async def _is_to_settle(self) -> bool:
-        """Whether a dead run left anything behind, or something is unknown."""
+        """Tell if a dead run left anything behind, or something is unknown."""
         ledger = sqlite_path(self.session.settings.ledger)
         if await asyncio.to_thread(liveness.receipts_left_behind, ledger):
             return True
@@ -226,7 +226,7 @@ class Run:
         """Hold the manifest against the ledger.
 
         Raises:
-            SettingsError: the ledger is new, there is something to buy, and nobody said that it may be begun.
+            SettingsError: the ledger is new, there is something to buy, and no permission to begin it was given.
         """
         settings, uri = self.session.settings, self.manifest_uri
         is_new = await self.desk.do(planned.is_new, settings.origin)
@@ -235,7 +235,7 @@ class Run:
         plan = make_plan(manifest, standings, self.order.policy)
         if is_new and plan.to_buy:
             await self._require_ledger(plan)
-        if not self.session.is_approved and plan.to_buy:  # whoever approved the plan has read this with it
+        if not self.session.is_approved and plan.to_buy:  # an approved plan was shown with these lines
             await self._warn_of_what_was_made(plan, is_new=is_new)
         await record_planned(self.desk, manifest, uri)
         tally = self.session.tally
@@ -253,10 +253,10 @@ class Run:
             get_run_logger().warning("%s", one_line(line))
 
     async def _require_ledger(self, plan: Plan) -> None:
-        """Refuse to begin a new ledger where nobody watches; else say what the account has made already.
+        """Refuse to begin a new ledger in an unattended run without permission.
 
         Raises:
-            SettingsError: nobody watches, and nobody said that a new ledger may be begun today.
+            SettingsError: the run is unattended, and no permission to begin a ledger today was given.
         """
         session, settings = self.session, self.session.settings
         if not settings.is_real:
@@ -275,13 +275,13 @@ class Run:
 
         Raises:
             BudgetError: the plan costs more than it may, or its price cannot be known.
-            SettingsError: it costs money, and nobody said how much it may.
+            SettingsError: it costs money, and no limit was given.
         """
         kinds = list(plan.kinds)
         settings = self.session.settings
         if kinds:
             if settings.is_real and not self.session.is_approved and self.order.max_usd is None:
-                raise SettingsError("max_usd: not set; where nobody can be asked, say the most that a run may commit")
+                raise SettingsError("max_usd: not set; a run that cannot ask needs the most that it may commit")
             self.session.task_runs += 1
             try:
                 key = content_key(settings.base_url, *(part for kind in kinds for part in kind))
@@ -370,7 +370,7 @@ class Run:
     async def buy(self, plan: Plan) -> None:
         """Upload what must be uploaded, see every take through, settle what is unclear.
 
-        Returns early where somebody is in a hurry; what is on its way then is in the ledger.
+        Returns early after a second signal; submissions on their way then are in the ledger.
         """
         work = asyncio.create_task(self._buy(plan))
         hurry = asyncio.create_task(self._hurried.wait())
@@ -410,7 +410,7 @@ class Run:
         return await upload_stills(stills, self.client, self.uploads)
 
     async def _upload_late(self, take: Take) -> str:
-        """Upload the still of a take that nobody thought would be bought."""
+        """Upload the still of a take that was not in the plan to buy."""
         (url,) = (await self._upload([take])).values()
         return url
 
@@ -430,7 +430,7 @@ class Run:
             await self._see_through([Batch(0, takes)])
 
     async def _see_through(self, batches: Iterable[Batch]) -> None:
-        """A task run for each batch, fed in as there is room for its takes; anything unforeseen ends the run.
+        """Start a task run for each batch as there is room for its takes. An unforeseen error ends the run.
 
         The API is asked for its time here, so that a run with nothing to do asks it nothing.
         """
@@ -584,7 +584,7 @@ class Run:
 
 @asynccontextmanager
 async def open_run(order: Order, session: Session) -> AsyncGenerator[Run]:
-    """A run with its ledger open, its life known to others, and a client.
+    """Open a run: its ledger, its liveness, which others can see, and a client.
 
     Raises:
         SettingsError: there is no key.

@@ -1,4 +1,4 @@
-"""What the command line knows and a schedule does not: handed to the flow by context, never as a parameter."""
+"""Session: values that the command line knows and a schedule does not. A context variable hands it to the flow."""
 
 from collections.abc import Callable, Container
 from contextvars import ContextVar
@@ -23,13 +23,13 @@ if TYPE_CHECKING:  # at run time they would import what the start of Prefect's s
 
 
 def new_run_id() -> str:
-    """A name for a run that sorts by time: `20261122T164640Z-3f9a`."""
+    """Return an id for a run that sorts by time: `20261122T164640Z-3f9a`."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token_hex(2)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a run begins with: its id, and the Prefect server that is ours, if one is."""
+    """Start of a run: its id, and the Prefect server that is ours, if one is."""
 
     run_id: str
     server: "Companion | None"
@@ -40,21 +40,21 @@ class Session:
     """One run of the flow in this process.
 
     Attributes:
-        is_approved: somebody saw the plan, or said that nobody needs to.
-        agreed: fingerprints of the takes that somebody agreed to buy, or None where all may be bought.
-        max_microusd: the sum that somebody agreed to, in millionths of a dollar; the run's limit where none was given.
+        is_approved: a person saw the plan, or gave --yes.
+        agreed: fingerprints of the takes that a person approved, or None where all may be bought.
+        max_microusd: the sum that a person approved, in millionths of a dollar; the run's limit where none was given.
         share_microusd: what a take is reserved at whose price is not known, out of a limit that was agreed to.
         quotes: what takes cost when the plan was shown.
         is_attended: a person at a terminal sees what the run says before it buys.
-        may_begin_ledger: somebody said that a new ledger may be begun today.
+        may_begin_ledger: a new ledger may be begun today.
         checked: the manifest as it was read and checked for the preview; good while the file is the same.
         tally: what a panel may show while the flow runs.
         server: the Prefect server that is ours, where there is one.
         task_runs: how many the flow has started, so that one can wait until the server has recorded them.
-        digest, refusal: what came of it, or why nothing did; set by the flow.
+        digest, refusal: the summary, or the refusal of the run; set by the flow.
         stop_request: a suspension or cancellation in Prefect that the run obeyed.
         failure: what the flow itself raised, which Prefect may fail to hand on.
-        is_judged: whether the flow came to its end, so that nothing but the digest is to be told.
+        is_judged: true once the flow came to its end, so that only the digest is left to show.
         is_hurried: a second signal said that the run must end at once.
         untold: why Prefect does not know how the run ended, where it does not.
         warn: where a line for the user goes.

@@ -1,4 +1,4 @@
-"""What reaches a terminal: nothing of a manifest, an API reply or a file name that would steer it.
+"""Output to a terminal: nothing of a manifest, an API reply or a file name may steer it.
 
 Everything that is printed goes through `printable`, by way of this module's console or `say`.
 """
@@ -15,7 +15,7 @@ from rich.console import Console
 
 
 def printable(text: str) -> str:
-    """The text with its lines kept and every other character that does not print as an escape, such as U+001B."""
+    """Return the text with its line ends kept, and other characters that do not print as escapes, such as U+001B."""
     if text.isprintable():
         return text
     return "".join(char if char == "\n" or char.isprintable() else _escaped(char) for char in text)
@@ -39,7 +39,7 @@ def error_line(error: BaseException) -> str:
 def print_nowhere(stream: TextIO) -> None:
     """Send a stream nowhere from now on: the terminal, pager or worker that read it is gone.
 
-    A run that has begun to buy goes on; that nobody reads along is no reason to lose track of what was paid for.
+    A run that has begun to buy goes on: it must not lose track of what was paid for because its output has no reader.
     """
     with contextlib.suppress(OSError, ValueError):  # no file behind it
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -77,7 +77,7 @@ class PlainConsole(Console):
 
 
 def stderr() -> PlainConsole:
-    """Where people are told what goes on."""
+    """Return a console on stderr, for progress and messages."""
     return PlainConsole(stderr=True, highlight=False)
 
 
@@ -96,7 +96,7 @@ def say_json(line: str) -> None:
 
 
 def complain(text: str) -> None:
-    """A line, or several, on stderr."""
+    """Print a line, or several, on stderr."""
     with _unless_gone(sys.stderr):
         sys.stderr.write(printable(text) + "\n")
 

@@ -1,4 +1,4 @@
-"""How a run is called and how it ends, in Prefect's words."""
+"""Names and final states of runs, in Prefect's words."""
 
 from prefect.client.schemas.objects import State
 from prefect.exceptions import Pause
@@ -12,7 +12,7 @@ from flows.session import SESSION, Session, new_run_id
 
 
 def name_run() -> str:
-    """The manifest's stem and the run's id: `storm 20261122T164640Z-3f9a`."""
+    """Return the manifest's stem and the run's id: `storm 20261122T164640Z-3f9a`."""
     session = SESSION.get()
     run_id = session.run_id if session else new_run_id()
     return f"{storage.stem_of(str(flow_run.parameters.get('manifest', 'animate')))} {run_id}"

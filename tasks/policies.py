@@ -1,4 +1,4 @@
-"""How Prefect treats our tasks: what it retries, and what it may remember.
+"""Policies of our tasks in Prefect: which it retries, and which results it may remember.
 
 Retries are for what may pass, and only for tasks that ask the ledger first or cost nothing. Caches are for what is free
 to repeat, under keys that we write ourselves: Prefect's own include the source text, or forget which task they are for.
@@ -24,10 +24,10 @@ PROBE_EXPIRY = timedelta(days=7)
 
 
 async def may_pass(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Whether a task failed for a reason that may pass."""
+    """Tell if a task failed for a reason that may pass."""
     return isinstance(await state.aresult(raise_on_failure=False), TryLaterError)
 
 
 def keyed_by_argument(name: str) -> CacheKeyFnPolicy:
-    """A cache policy whose key is the task's own `cache_key` argument, behind the task's name and version."""
+    """Return a cache policy whose key is the task's own `cache_key` argument, behind the task's name and version."""
     return CacheKeyFnPolicy(cache_key_fn=lambda _context, arguments: f"animatic-{name}-1-{arguments['cache_key']}")

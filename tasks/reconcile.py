@@ -12,7 +12,7 @@ from tasks.policies import NEVER_CACHED
 async def reconcile_takes(
     desk: LedgerDesk, client: WaveSpeedClient, provider: str, settle_s: float, *, adopts_by_window: bool
 ) -> Reconciled:
-    """What the list proves of every take that is unknown or held; a list that can't be read proves nothing.
+    """Settle every take that is unknown or held by WaveSpeed's list; a list that can't be read proves nothing.
 
     Raises:
         LedgerError: the ledger can't be written.

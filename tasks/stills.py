@@ -44,7 +44,7 @@ class Stills:
     result_serializer="json",
 )
 async def probe_stills(stills: Stills, cache_key: str) -> dict[str, list[str | int] | str]:  # noqa: ARG001 - read by the cache policy
-    """What each still is (its attributes in order) or why it cannot be used, by path; remembered by content."""
+    """Probe stills: return the attributes of each, in order, or its fault, by path. Remembered by content."""
     found: dict[str, list[str | int] | str] = {}
     for path in stills.paths:
         still = await asyncio.to_thread(probe_still, stills.manifest_uri, path, stills.network)
@@ -57,7 +57,7 @@ async def probe_stills(stills: Stills, cache_key: str) -> dict[str, list[str | i
 
 
 def read_probed(probed: Mapping[str, list[str | int] | str]) -> dict[str, Still | str]:
-    """What `probe_stills` found, as values."""
+    """Return the results of `probe_stills` as values."""
     return {path: found if isinstance(found, str) else Still(*found) for path, found in probed.items()}  # pyright: ignore[reportArgumentType]
 
 
@@ -100,5 +100,5 @@ async def upload_stills(stills: Stills, client: WaveSpeedClient, memory: UploadM
 
 
 def content_key(*parts: str) -> str:
-    """A short key for any number of parts, in this order."""
+    """Return a short key for any number of parts, in this order."""
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:40]

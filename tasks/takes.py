@@ -22,7 +22,7 @@ from tasks.policies import BACKOFF, JITTER, NEVER_CACHED, RETRIES, may_pass
     retry_jitter_factor=JITTER,
 )
 async def shoot_takes(batch: Batch, shoot: Shoot) -> None:
-    """Buy and watch the takes of a batch; what came of them is in the ledger. Logs each step of a batch of one.
+    """Buy and poll the takes of a batch; their outcome is in the ledger. Logs each step of a batch of one.
 
     Raises:
         TryLaterError: the API was away throughout the retries; what was not sent is still planned.

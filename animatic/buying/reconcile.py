@@ -54,7 +54,7 @@ WITNESS_MARGIN = timedelta(seconds=5)
 
 @dataclass(slots=True)
 class Reconciled:
-    """What came of it.
+    """Result of settling unknown takes.
 
     Attributes:
         counts: open takes by verdict: adopt, absent, hold, wait.
@@ -111,7 +111,7 @@ async def reconcile(
 
 
 async def open_claims(desk: LedgerDesk, provider: str) -> Sequence[Claim]:
-    """What there is to settle; nothing that a run is submitting now."""
+    """Return the claims to settle. Takes that a run is submitting now are left out."""
     return [claim for claim in await desk.do(settling.claims, provider) if not claim.is_live]
 
 

@@ -1,7 +1,7 @@
-"""What is done first, before anything is planned: read back what dead runs left behind. Buys nothing.
+"""First step of a run, before anything is planned: read back what dead runs left behind. Buys nothing.
 
 A run that died may have left replies that the ledger does not have; they are read from its receipts. What it was still
-submitting without a reply becomes `unknown`: nobody can tell whether its POST went out, so it is never sent again.
+submitting without a reply becomes `unknown`: its POST may have gone out, so it is never sent again.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from animatic.wavespeed.endings import STATE_AFTER, Answer, Ended, Ending, class
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """How many takes got their reply from a receipt, and how many became unknown."""
+    """Counts of takes that got their reply from a receipt, and of those that became unknown."""
 
     redeemed: int = 0
     unknown: int = 0
@@ -30,7 +30,7 @@ async def recover(desk: LedgerDesk, ledger: Path, latest_time: Callable[[], Awai
     """Read back the receipts of dead runs, and make `unknown` what they were submitting without one.
 
     Who is dead is found out before their receipts are read, so that none is given up with a receipt unread.
-    `latest_time` gives the latest that it can be for the API; it is asked only if somebody died.
+    `latest_time` gives the latest that it can be for the API; it is called only if a run has died.
     """
     await desk.do(aliases.join)
     await asyncio.to_thread(liveness.sweep, ledger)

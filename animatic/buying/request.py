@@ -1,4 +1,4 @@
-"""What is sent for a take: its inputs, the URL of its still, its price, and the intent that comes before it.
+"""One submission: its inputs, the URL of its still, its price, and the intent that comes before it.
 
 A still that was not uploaded and a price that was not quoted when the run began are asked for when a take turns out to
 be bought after all: one that another run could not send, or that was proven never to have been accepted.
@@ -68,7 +68,7 @@ class Requests:
         return price_of(self._quotes.get(priced_by(take.shot)), terms.price_microusd, terms.share_microusd)
 
     def is_ready(self, take: Take, waited_s: float) -> bool:
-        """Whether the still is uploaded, and the price fresh enough, after so long a wait since it was made ready."""
+        """Tell if the still is uploaded and the price is fresh enough."""
         is_stale = waited_s > SHORT_WAIT_S and self._is_to_quote(priced_by(take.shot))
         return not self._is_to_upload(take) and not is_stale
 
@@ -140,7 +140,7 @@ class Requests:
             )
 
     def inputs(self, take: Take) -> dict[str, str]:
-        """The body of a submission: the row as it is written. Source: the veo2-i2v page."""
+        """Return the body of a submission: the row as it is written. Source: the veo2-i2v page."""
         shot = take.shot
         return {
             "prompt": shot.prompt,
@@ -150,7 +150,7 @@ class Requests:
         }
 
     def intent(self, take: Take) -> Intent:
-        """What the ledger is told before the submission, dated by the API's clock."""
+        """Return the intent that the ledger keeps before the submission, dated by the API's clock."""
         shot = take.shot
         asked = {
             "aspect_ratio": shot.aspect_ratio,

@@ -115,14 +115,14 @@ class Shoot:
         self._at_hand.update(take.fingerprint for take in takes)
 
     def put_down(self, takes: Sequence[Take]) -> None:
-        """This run does no more for these takes."""
+        """Release takes that this run has finished with."""
         self._at_hand.difference_update([take.fingerprint for take in takes])
         self._came_to_rest.set()
 
     async def shoot(self, takes: Sequence[Take], log: Log | None = None) -> None:
-        """See every take to an end, or as far as this run may; what came of it is in the ledger.
+        """Bring each take to its end, or as far as this run may. Its outcome is in the ledger.
 
-        Safe to call again with the same takes: the ledger is asked first. `log` is told each step of a take's life.
+        Safe to call again with the same takes: the ledger is asked first. `log` gets each step of a take's life.
 
         Raises:
             TryLaterError: some takes could not be sent because the API is away; the others are done.
@@ -135,7 +135,7 @@ class Shoot:
             *(self._see_through(take, records.get(take.fingerprint), log or _silent) for take in takes),
             return_exceptions=True,
         )
-        with contextlib.suppress(LedgerError):  # which whoever needs the ledger hears of
+        with contextlib.suppress(LedgerError):  # the next operation that needs the ledger raises it
             await self._gate.flush()
         problems = [end for end in ends if isinstance(end, BaseException)]
         for problem in sorted(problems, key=lambda error: isinstance(error, TryLaterError)):
@@ -152,7 +152,7 @@ class Shoot:
         try:
             while (step := next_step(_standing(record), self.terms.policy, step)) is not Step.REST:
                 if step is Step.BUY and not self._is_agreed(take):
-                    log(f"{take.name}: may be bought, but nobody has agreed to that; run again")
+                    log(f"{take.name}: not in the plan that was approved; run again to approve it")
                     return
                 if await self._do(step, take, record, log) is State.COMPLETED:
                     break  # as often as not the last that there is to know, without asking the ledger
@@ -263,7 +263,7 @@ class Shoot:
             raise Halted from None
 
     async def _submit(self, take: Take, start: Block, log: Log) -> tuple[int, str] | None:
-        """Intent, POST, id: each durable before the next. None if it was not bought, or if nobody knows.
+        """Intent, POST, id: each durable before the next. None if it was not bought, or may have been.
 
         Raises:
             ApiBusyError, ApiUnreachableError: nothing was bought, and it may go again.
@@ -297,7 +297,7 @@ class Shoot:
                 self._gate.unsent(start)
 
     async def _call_off(self, attempt_id: int) -> NoReturn:
-        """The run stopped while the intent was on its way to the disk: nothing is sent after that."""
+        """Withdraw an intent when the run stopped while it was being written: nothing is sent after that."""
         latest, why = self._client.clock.latest(), "the run stopped before it was sent"
         self.tally.reserved = await self._desk.do(
             ledger_operations.conclude, attempt_id, State.UNSENT, None, why, latest
@@ -381,4 +381,4 @@ def _age_s(record: Record) -> float:
 
 
 def _silent(_line: str) -> None:
-    """A log for batches too large to follow take by take."""
+    """Log nothing: for batches too large to follow take by take."""

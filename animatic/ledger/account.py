@@ -21,15 +21,15 @@ class Account:
         self._clock = asyncio.get_running_loop().time
 
     async def take_starts(self, wanted: int, settled: Sequence[Settled]) -> tuple[int, Granted]:
-        """Ask for a block of at most `wanted` starts, and settle earlier ones; the block's id, and what is in it."""
+        """Ask for at most `wanted` starts and settle earlier blocks; return the block's id and its starts."""
         return await self._desk.do(pace.take_starts, self._provider, self.limits, wanted, self._clock, settled)
 
     async def settle_starts(self, settled: Sequence[Settled]) -> None:
-        """Say what became of blocks."""
+        """Settle blocks that are used up."""
         await self._desk.do(pace.settle_starts, settled)
 
     async def pause(self, retry_after_s: float | None) -> int:
-        """A 429: every run waits; how many there were in a row."""
+        """Make every run wait after a 429; return how many there were in a row."""
         return await self._desk.do(pace.pause, self._provider, self._clock, retry_after_s)
 
     async def go_on(self) -> None:
@@ -37,7 +37,7 @@ class Account:
         await self._desk.do(pace.go_on, self._provider)
 
     async def take_places(self, in_use: int, wanted: int, queued_ahead: int = 0) -> int:
-        """How many places in flight this run may hold, those in use among them, if any; 0 wanted gives all back.
+        """Return how many takes this run may have in flight, the current ones included; `wanted` 0 gives all back.
 
         There are `queued_ahead` more than the account works on at once.
         """

@@ -1,6 +1,6 @@
 """Look-ups of many takes at once: the rule of `operations.look_up`, in columns.
 
-What runs in a transaction only fetches, and no more than a few thousand attempts at a time, so that nobody waits long
+What runs in a transaction only fetches, and no more than a few thousand attempts at a time, so that none waits long
 to write. What is fetched is put together outside.
 """
 
@@ -43,7 +43,7 @@ _PAID = frozenset(state.value for state in PAID)
 
 
 def nobody_is_dead(_run_id: str) -> bool:
-    """For whoever has written down what dead runs left behind."""
+    """Call no run dead: for callers that have recovered the dead runs already."""
     return False
 
 
@@ -74,7 +74,7 @@ def attempts_made(db: sa.Connection) -> int:
 
 
 def scan_standings(db: sa.Connection, after: int) -> Rows:
-    """The next attempts after the one with that id, whoever's they are."""
+    """Return the next attempts after the one with that id, of all takes."""
     text = f"SELECT {_STANDING} FROM attempt WHERE attempt_id > ? ORDER BY attempt_id LIMIT {SCAN_ATTEMPTS}"  # noqa: S608 - ours
     return _fetched(db, text, (after,))
 
@@ -85,7 +85,7 @@ def seek_standings(db: sa.Connection, fingerprints: Sequence[str]) -> Rows:
 
 
 def seek_outcomes(db: sa.Connection, fingerprints: Sequence[str]) -> Rows:
-    """All attempts of at most `SEEK_TAKES` takes, with what came of them, for `outcomes_from`."""
+    """Return all attempts of at most `SEEK_TAKES` takes, with their outcomes, for `outcomes_from`."""
     return _seek(db, _OUTCOME, fingerprints)
 
 
@@ -105,7 +105,7 @@ def _fetched(db: sa.Connection, text: str, values: tuple[Any, ...]) -> Rows:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Standings:
-    """What the ledger says of each of many takes.
+    """State of each of many takes in the ledger.
 
     Attributes:
         kinds: every different standing there is; the first is that of a take without an attempt.
@@ -137,7 +137,7 @@ class StandingsBook:
         self._saying: dict[tuple[State | None, int | None, bool, bool], int] = {(None, None, False, True): 0}
 
     def add(self, rows: Rows) -> None:
-        """Attempts as `scan_standings` or `seek_standings` gave them; those of other takes are passed over."""
+        """Add attempts from `scan_standings` or `seek_standings`. Attempts of other takes are ignored."""
         if not rows:
             return
         fingerprints, numbers, ids, states, runs, codes, flagged, ended = zip(*rows, strict=True)
@@ -157,7 +157,7 @@ class StandingsBook:
         self._is_flagged[to] = np.asarray(flagged, np.bool_)[newer]
 
     def add_apart(self, takes: Mapping[str, Sequence[str]], rows: Rows) -> None:
-        """Attempts of aliases: a live one says how its take stands, unless one of lower rank does."""
+        """Add attempts of aliases: a live one decides the state of its take, unless one of lower rank does."""
         take_of = {old: take for take, olds in takes.items() for old in olds}
         sayings = list(self._saying)
         for row in rows:
@@ -173,7 +173,7 @@ class StandingsBook:
             sayings = list(self._saying)
 
     def standings(self) -> Standings:
-        """What all of them come to."""
+        """Return the state of each take, from all attempts that were added."""
         most = int(self._bought_here.max(initial=0)) + 1
         found, kind_of = np.unique(self._said.astype(np.int64) * most + self._bought_here, return_inverse=True)
         sayings = list(self._saying)
@@ -190,7 +190,7 @@ class StandingsBook:
 
 
 def outcomes_from(rows: Rows, is_dead: IsDead = nobody_is_dead) -> dict[str, Any]:
-    """The newest attempt of each take in columns, in the order of `rows`, with the prices of all its attempts.
+    """Return the newest attempt of each take in columns, in the order of `rows`, with the prices of all its attempts.
 
     `rows` are as `seek_outcomes` gave them. The columns are named as in `Record`; moments are Arrow arrays, UTC.
     """
@@ -227,7 +227,7 @@ def outcomes_from(rows: Rows, is_dead: IsDead = nobody_is_dead) -> dict[str, Any
 
 
 def as_it_is(state: str, run_id: str, is_dead: IsDead) -> State:
-    """What a dead run was submitting is unknown, whether or not somebody has written that down yet."""
+    """Read a submission of a dead run as unknown, even before the ledger says so."""
     if state == State.SUBMITTING.value and is_dead(run_id):
         return State.UNKNOWN
     return _STATE_OF[state]

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Answer(NamedTuple):
-    """What came of one request: a result, or why there is none."""
+    """Outcome of one request: a result, or the error that it raised."""
 
     result: Any = None
     error: Exception | None = None
@@ -47,7 +47,7 @@ class Clerk(Generic[T]):
 
     @property
     def is_open(self) -> bool:
-        """Whether it still takes requests."""
+        """Tell if it still takes requests."""
         return self._thread.is_alive()
 
     async def ask(self, what: T, within_s: float = 0.0) -> Any:
@@ -100,12 +100,12 @@ class Clerk(Generic[T]):
         for asked, answer in zip(group, answers, strict=True):
             by_loop.setdefault(asked.loop, []).append((asked.future, answer))
         for loop, answered in by_loop.items():
-            with contextlib.suppress(RuntimeError):  # a loop that was closed meanwhile: nobody waits there any more
+            with contextlib.suppress(RuntimeError):  # the loop was closed, and none waits there
                 loop.call_soon_threadsafe(_hand_out, answered)
 
 
 def _hand_out(answered: list[tuple[asyncio.Future[Any], Answer]]) -> None:
-    for future, answer in answered:  # none is done: nobody else has them
+    for future, answer in answered:  # none is done: no other code has them
         if answer.error is None:
             future.set_result(answer.result)
         else:

@@ -48,7 +48,7 @@ class LedgerDesk:
     async def do(self, operation: Callable[Concatenate[sa.Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run one operation and return what it returned, once that is on disk.
 
-        It may be run twice, the first time in vain: it must change nothing but the ledger.
+        It may be run twice, the first time without effect: it must change nothing but the ledger.
 
         Raises:
             LedgerUnusableError: it could not be committed; nothing of it is in the ledger.
@@ -62,7 +62,7 @@ class LedgerDesk:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """The same, begun so many seconds later at most, so that others can share the transaction: a commit is dear."""
+        """Do the same, but wait up to `seconds` so that other operations can share the commit."""
         if not self._clerk.is_open:
             raise LedgerUnusableError(f"ledger {self._engine.url.database}: it has been closed")
         within_s = seconds if self._waits_for_company else 0.0
@@ -85,7 +85,7 @@ class LedgerDesk:
         self.close()
 
     def _commit(self, group: Sequence[Operation]) -> list[Answer]:
-        """Run a group in one transaction; what came of each, when it is durable."""
+        """Run a group in one transaction; return the result of each once it is durable."""
         try:
             try:
                 return self._in_one_transaction(group, _outright)
@@ -122,5 +122,5 @@ def _in_savepoint(db: sa.Connection, operation: Operation) -> Answer:
         return Answer(error=LedgerUnusableError(f'the ledger refused a change: "{said}"'))
     except (DBAPIError, sqlite3.Error):
         raise
-    except Exception as error:  # noqa: BLE001 - handed to whoever asked, who knows what it means
+    except Exception as error:  # noqa: BLE001 - handed to the caller, which knows what it means
         return Answer(error=error)

@@ -35,7 +35,7 @@ _STATE_OF = {
 
 @dataclass(slots=True)
 class Imported:
-    """What became of the rows of a table.
+    """Counts of the rows of an imported table, by what was done with them.
 
     Attributes:
         counts: `taken over`, `known already`, `not bought` (nothing to know), `of another provider`, `in conflict`.
@@ -75,7 +75,7 @@ def _count(db: sa.Connection, more: int) -> None:
 
 
 def _require_readable(uri: str, row: Mapping[str, Any]) -> None:
-    """Refuse a row with values that animatic never writes: the ledger would hold what nobody can read again."""
+    """Refuse a row with values that animatic never writes: the ledger could not be read again."""
     status, prediction_id, quoted = row["status"], row["prediction_id"], row.get("quoted_usd")
     most = MAX_PRICE_USD * max(int(row["attempts"] or 0), 1)
     rules: dict[str, tuple[bool, str]] = {

@@ -1,4 +1,4 @@
-"""Whether a run is alive: a lock on a file that the kernel frees when the process ends, however it ends.
+"""Liveness of a run: a lock on a file that the kernel frees when the process ends, however it ends.
 
 Never a timestamp: a stopped (SIGSTOP) run is alive, a killed one is not, and no clock has a say in it. Beside its lock
 a run keeps its receipts; both are in the folder `<ledger>.runs`, and stay behind when the run is killed.
@@ -19,7 +19,7 @@ SWEPT_AFTER_S = 86_400.0
 
 
 def runs_folder(ledger: Path) -> Path:
-    """Where the runs on a ledger keep their locks and receipts."""
+    """Return the folder in which the runs on a ledger keep their locks and receipts."""
     return ledger.with_name(ledger.name + ".runs")
 
 
@@ -47,7 +47,7 @@ def alive(ledger: Path, run_id: str) -> Generator[Receipts]:
 
 
 def is_alive(ledger: Path, run_id: str) -> bool:
-    """Whether some process holds the run's lock now."""
+    """Tell if a process holds the run's lock now."""
     try:
         handle = os.open(runs_folder(ledger) / f"{run_id}{_LOCK}", os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -63,7 +63,7 @@ def is_alive(ledger: Path, run_id: str) -> bool:
 
 
 def receipts_left_behind(ledger: Path) -> dict[str, Path]:
-    """The receipts of dead runs, by run id."""
+    """Return the receipts of dead runs, by run id."""
     found = {path.stem: path for path in sorted(runs_folder(ledger).glob(f"*{_RECEIPTS}"))}
     return {run_id: path for run_id, path in found.items() if not is_alive(ledger, run_id)}
 
@@ -75,7 +75,7 @@ def bury(ledger: Path, run_id: str) -> None:
 
 
 def sweep(ledger: Path) -> None:
-    """Remove what killed runs left in the folder and nobody needs: locks without receipts, and half-written files.
+    """Remove the leavings of killed runs from the folder: locks without receipts, and half-written files.
 
     A lock says nothing once its run is dead: what the run was submitting is in the ledger. Receipts stay until all of
     them is in the ledger too. Only what is older than a day goes, so that a run which just begins loses nothing.

@@ -1,4 +1,4 @@
-"""What can be done to the ledger: each a function of a connection inside a transaction that its caller commits.
+"""Operations on the ledger: each a function of a connection, in a transaction that its caller commits.
 
 None of them sends, waits or decides whether to buy; all of them refuse what `takes.SUCCESSORS` does not allow.
 Times are UTC, stored without a zone.
@@ -38,7 +38,7 @@ MOST_REMARKS = 20
 
 
 class HeldFor:
-    """Why a take is held."""
+    """Reasons for which a take is held."""
 
     STUCK = "stuck"
     """WaveSpeed knows its prediction, which is not final long after it was submitted. Polled once by every run."""
@@ -65,7 +65,7 @@ def begin_run(db: sa.Connection, run_id: str, manifest: str, host: str, pid: int
 
 
 def runs_submitting(db: sa.Connection) -> list[str]:
-    """The ids of runs that have an attempt in `submitting`."""
+    """Return the ids of runs that have an attempt in `submitting`."""
     rows = db.execute(sa.select(ATTEMPT.c.run_id).where(ATTEMPT.c.state == State.SUBMITTING.value).distinct())
     return [row.run_id for row in rows]
 
@@ -89,7 +89,7 @@ def give_up_submitting(db: sa.Connection, run_id: str, latest: datetime) -> int:
 
 
 def died(run_id: str) -> str:
-    """Why a take is unknown that a dead run was submitting."""
+    """Return the reason for which a take that a dead run was submitting is unknown."""
     return f"run {run_id} died while it was submitting this take"
 
 
@@ -353,7 +353,7 @@ def leave(db: sa.Connection, attempt_id: int, polls: int, prediction_status: str
 
 
 def look_up(db: sa.Connection, fingerprints: Iterable[str], run_id: str | None = None) -> dict[str, Record]:
-    """The newest attempt of each take that has one, by fingerprint; `run_id` is the run that asks."""
+    """Return the newest attempt of each take that has one, by fingerprint; `run_id` is the run that asks."""
     wanted = list(dict.fromkeys(fingerprints))
     run_no = _run_no(db, run_id)
     attempts: dict[str, list[Mapping[str, Any]]] = {}
@@ -425,7 +425,7 @@ def _as_new(values: Mapping[str, Any]) -> dict[str, Any]:
 def standing_of(
     tries: Sequence[tuple[State, int | None, str, int | None]], run_id: str | None, run_no: int | None
 ) -> Standing:
-    """What decides about the next step, from each attempt at a take, in order: state, error code, run, when it ended.
+    """Return the standing of a take from its attempts, in order: state, error code, run, and time of the end.
 
     `run_no` is the asking run's; None asks for a run that has not begun.
     """
@@ -436,7 +436,7 @@ def standing_of(
 
 
 def _record(tries: Sequence[Mapping[str, Any]], run_id: str | None, run_no: int | None) -> Record:
-    """The newest of the attempts (in order), with what all of them cost."""
+    """Return the newest of the attempts (in order), with the cost of all of them."""
     newest = tries[-1]
     paid = [attempt for attempt in tries if State(attempt["state"]) in PAID]
     standing = standing_of(
@@ -477,15 +477,15 @@ def _tuple(text: str | None) -> tuple[Any, ...] | None:
 
 
 def now() -> datetime:
-    """This machine's time in UTC, for people to read; no rule depends on it."""
+    """Return this machine's time in UTC, for people to read. No rule depends on it."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
 def naive(moment: datetime | None) -> datetime | None:
-    """A moment as it is stored: UTC, without saying so."""
+    """Return a moment as it is stored: in UTC, without a zone."""
     return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def aware(moment: datetime | None) -> datetime | None:
-    """A stored moment, with its zone."""
+    """Return a stored moment with its zone."""
     return None if moment is None else moment.replace(tzinfo=UTC)

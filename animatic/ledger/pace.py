@@ -32,7 +32,7 @@ Clock = Callable[[], float]
 def take_starts(  # noqa: PLR0913, PLR0917 - whose starts, how many, and what becomes of earlier ones
     db: sa.Connection, provider: str, limits: Limits, wanted: int, clock: Clock, settled: Sequence[Settled] = ()
 ) -> tuple[int, Granted]:
-    """Ask for a block of starts, and say what became of earlier blocks; the block's id, and what is in it."""
+    """Ask for a block of starts and settle earlier blocks; return the block's id and its starts."""
     now = clock()
     settle_starts(db, settled)
     db.execute(STARTS.delete().where(STARTS.c.provider == provider, _is_over(now)))
@@ -59,7 +59,7 @@ def settle_starts(db: sa.Connection, settled: Sequence[Settled]) -> None:
 
 
 def pause(db: sa.Connection, provider: str, clock: Clock, retry_after_s: float | None) -> int:
-    """A 429: nobody starts for a while; how many there were in a row, on the whole ledger."""
+    """Pause all starts after a 429; return how many there were in a row, on the whole ledger."""
     now = clock()
     found = db.execute(sa.select(PACE.c.not_before, PACE.c.refusals).where(PACE.c.provider == provider)).first()
     refusals, until = (found.refusals, found.not_before) if found else (0, 0.0)
@@ -73,7 +73,7 @@ def pause(db: sa.Connection, provider: str, clock: Clock, retry_after_s: float |
 
 
 def go_on(db: sa.Connection, provider: str) -> None:
-    """A start was not refused: the next 429 is the first of its row."""
+    """Record a start that was not refused, so that the next 429 is the first in its row."""
     db.execute(PACE.update().where(PACE.c.provider == provider, PACE.c.refusals > 0).values(refusals=0))
 
 
@@ -87,10 +87,10 @@ def take_places(  # noqa: PLR0913, PLR0917 - whose places, how many, and who els
     clock: Clock,
     is_alive: Callable[[str], bool],
 ) -> int:
-    """How many places in flight the run may hold from now on, those in use among them; 0 wanted gives all back.
+    """Return how many takes the run may have in flight, the current ones included; `wanted` 0 gives all back.
 
     Where more are in use than that, they stay in use, and count, until their takes end. A run that has not asked for
-    long is not counted any more: it may be stopped, and nobody should wait for it.
+    long is not counted any more: it may be stopped, and no other run should wait for it.
     """
     now = clock()
     rows = db.execute(sa.select(PLACES).where(PLACES.c.provider == provider, PLACES.c.run_id != run_id)).all()

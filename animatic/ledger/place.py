@@ -1,4 +1,4 @@
-"""Where a ledger may lie, and whether the one that was there still is.
+"""Location of a ledger: rules for the path, and checks that the ledger that was there still is.
 
 The runs folder beside a ledger holds the ledger's own id, and how many intents it held when one was last written. A
 folder that remembers a ledger which is not there any more, is another one, or is older than the folder, stops
@@ -41,7 +41,7 @@ def require_local(ledger: Path, mounts: str | None = None) -> None:
 
 
 def file_system_of(path: Path, mounts: str) -> str | None:
-    """The type of the file system that a path lies on, or None where the mounts do not say."""
+    """Return the type of the file system that a path lies on, None if the mounts do not say."""
     best, kind = -1, None
     for line in mounts.splitlines():
         fields, _, rest = line.partition(" - ")

@@ -1,4 +1,4 @@
-"""Which shots asked for which takes: written once for each change of a manifest, read by `ledger show`."""
+"""Takes that shots asked for: written once for each change of a manifest, read by `ledger show`."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -26,7 +26,7 @@ class Asked(NamedTuple):
 
 
 def is_new(db: sa.Connection, provider: str) -> bool:
-    """Whether a ledger holds no take of this provider."""
+    """Tell if a ledger holds no take of this provider."""
     return db.execute(sa.select(TAKE.c.fingerprint).where(TAKE.c.provider == provider).limit(1)).first() is None
 
 
@@ -104,7 +104,7 @@ def takes_beginning(db: sa.Connection, start: str) -> list[str]:
 
 
 class Request(NamedTuple):
-    """What a take asks for, without its still; the prompt in canonical form."""
+    """Request of a take without its still; the prompt is in canonical form."""
 
     model: str
     prompt: str

@@ -66,7 +66,7 @@ class Slot:
         await self._receipts.write(self.number, record)
 
     def settle(self) -> None:
-        """What the reply says is in the ledger; the slot may be used again."""
+        """Free the slot: the ledger has what the reply says."""
         self.is_owed = False
 
 
@@ -136,12 +136,12 @@ class Receipts:
 
     @property
     def is_owed(self) -> bool:
-        """Whether some slot holds a reply that the ledger does not."""
+        """Tell if any slot holds a reply that the ledger does not."""
         return len(self._free) < self._slots
 
 
 def encode(receipt: Receipt) -> bytes:
-    """A record that fits into a slot."""
+    """Encode a record so that it fits into a slot."""
     head = json.dumps({"attempt_id": receipt.attempt_id, "nonce": receipt.nonce, "http": receipt.http}).encode() + b"\n"
     payload = (head + receipt.body)[: SLOT_BYTES - _HEADER.size]
     return _HEADER.pack(_MAGIC, len(payload), zlib.crc32(payload)) + payload

@@ -1,4 +1,4 @@
-"""What goes into the ledger and what comes out, as values."""
+"""Values that go into the ledger and come out of it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from animatic.takes.states import BuyingPolicy, Standing, State
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What is about to be bought.
+    """Take that is about to be bought.
 
     Attributes:
         request: canonical JSON of what is asked, as the fingerprint was made from.
@@ -38,7 +38,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """How a prediction ended, as the API gave it; times in UTC."""
+    """Final result of a prediction as the API gave it; times in UTC."""
 
     state: State
     prediction_status: str | None
@@ -52,7 +52,7 @@ class Finish:
 
 
 class Reserved(NamedTuple):
-    """What a run has reserved so far.
+    """Sums that a run has reserved so far.
 
     Attributes:
         cost_microusd: millionths of a dollar, of all its submissions whose price is known.
@@ -78,7 +78,7 @@ class Intended(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What the API said when it accepted a submission.
+    """Reply of the API to an accepted submission.
 
     Attributes:
         created_at: by the API's clock, where it said so.

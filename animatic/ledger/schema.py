@@ -312,12 +312,12 @@ def open_engine(url: str, *, may_be_restored: bool = False) -> sa.Engine:
 
 
 def is_locked(error: Exception) -> bool:
-    """Whether somebody else kept us out for all of `BUSY_TIMEOUT_S`."""
+    """Tell if another process kept us out for all of `BUSY_TIMEOUT_S`."""
     return "database is locked" in str(getattr(error, "orig", error))
 
 
 def said_by(error: Exception) -> str:
-    """What went wrong with the ledger, in the words of the database or the system."""
+    """Return the problem with the ledger in the words of the database or the system."""
     said = error.orig if isinstance(error, DBAPIError) else getattr(error, "strerror", None) or error
     if is_locked(error):
         return (

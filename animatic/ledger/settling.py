@@ -1,4 +1,4 @@
-"""What is done to the ledger when it becomes known whether a take was bought: by receipt, by the list, by a person.
+"""Settlement of takes once it is known whether they were bought: by receipt, by the list, by a person.
 
 Each is a function of a connection inside a transaction that its caller commits. What the list proves is decided in
 `animatic.takes.evidence`; what a reply means, in `animatic.wavespeed.endings`; here it is written down.
@@ -72,7 +72,7 @@ class Open:
 
 @dataclass(slots=True)
 class Settled:
-    """What a scan settled: how many takes became what, and the fingerprints of those that can go on."""
+    """Result of a scan: counts of settled takes, and the fingerprints of those that can go on."""
 
     counts: Counter[str] = field(default_factory=Counter[str])
     adopted: list[str] = field(default_factory=list[str])
@@ -294,7 +294,7 @@ def settle_by_hand(
 
 
 def adopt_by_hand(db: sa.Connection, provider: str, fingerprint: str, prediction_id: str) -> str:
-    """A person says which prediction a take is; its whole fingerprint.
+    """Bind a take to a prediction that a person names; return its whole fingerprint.
 
     Raises:
         FixInputError: there is no such take, nothing about it is open, or the prediction is another take's.
@@ -324,7 +324,7 @@ def adopt_by_hand(db: sa.Connection, provider: str, fingerprint: str, prediction
 
 
 def absent_by_hand(db: sa.Connection, provider: str, fingerprint: str) -> str:
-    """A person says that a take was not bought, so that it may be; its whole fingerprint.
+    """Declare, on a person's word, that a take was not bought, so that it may be; return its whole fingerprint.
 
     Raises:
         FixInputError: there is no such take, nothing about it is open, or it is known to be bought.
@@ -355,7 +355,7 @@ def abandon_by_hand(db: sa.Connection, provider: str, fingerprint: str) -> str:
 
 
 def _open_intent(db: sa.Connection, attempt_id: int, nonce: str) -> State | None:
-    """The state of the attempt that a receipt names, if it is still the same intent and not concluded yet."""
+    """Return the state of the attempt that a receipt names, if it is still the same intent and not concluded yet."""
     found = db.execute(
         sa.select(ATTEMPT.c.state, ATTEMPT.c.prediction_id).where(
             ATTEMPT.c.attempt_id == attempt_id, ATTEMPT.c.nonce == nonce
@@ -426,7 +426,7 @@ def _hold(db: sa.Connection, attempt_id: int, candidates: Sequence[Candidate], w
         "held_for": HeldFor.EVIDENCE,
     }
     if state == State.HELD.value and not candidates:
-        return  # whom the list named before it forgot them is still the best that a person can be told
+        return  # the candidates that the list named before it forgot them are still the best hint
     if state == State.HELD.value:
         db.execute(ATTEMPT.update().where(ATTEMPT.c.attempt_id == attempt_id).values(values))
     else:
@@ -506,14 +506,14 @@ def _known(provider: str, model: str) -> sa.Select[Any]:
 
 
 def _is_within(candidate: Candidate, scan: Scan) -> bool:
-    """Whether it was asked for: a list that does not know our filter shows more than that."""
+    """Tell if a prediction lies within the window that was asked for: a list that ignores our filter shows more."""
     if candidate.created_at is None:
         return True
     return scan.span.window_from <= candidate.created_at <= scan.span.window_to
 
 
 def _live_may_own(all_claims: Sequence[Claim], free: Sequence[Candidate]) -> set[str]:
-    """Candidates that an attempt which a run is submitting now may turn out to have bought: it will be told."""
+    """Candidates that an attempt which a run is submitting now may turn out to have bought."""
     live = [claim for claim in all_claims if claim.is_live]
     return {each.prediction_id for each in free if any(is_near(claim, each, timedelta(0)) for claim in live)}
 

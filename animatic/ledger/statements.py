@@ -85,7 +85,7 @@ STATE_OF = Prepared(sa.select(ATTEMPT.c.state).where(ATTEMPT.c.attempt_id == sa.
 
 @functools.cache
 def move_to(to: State, names: tuple[str, ...]) -> Prepared:
-    """The statement that moves an attempt; there are a dozen of them."""
+    """Return the statement that moves an attempt; there are a dozen of them."""
     allowed_from = [state.value for state, successors in SUCCESSORS.items() if to in successors]
     new: dict[str, Any] = {name: sa.bindparam(f"new_{name}", type_=ATTEMPT.c[name].type) for name in names}
     if "polls" in new:
@@ -105,5 +105,5 @@ def move_to(to: State, names: tuple[str, ...]) -> Prepared:
 
 
 def no_sooner_than(end: sa.ColumnElement[Any]) -> sa.ColumnElement[datetime]:
-    """The end of an attempt's window: as it was planned, or this if it is later."""
+    """Return the end of an attempt's window: the planned one, or this one if it is later."""
     return sa.case((ATTEMPT.c.window_to > end, ATTEMPT.c.window_to), else_=end)

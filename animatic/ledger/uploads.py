@@ -1,4 +1,4 @@
-"""Where stills were uploaded, by account: each a function of a connection inside a transaction of its caller."""
+"""Addresses of uploaded stills by account: each a function of a connection in a transaction of its caller."""
 
 from collections.abc import Sequence
 from datetime import timedelta

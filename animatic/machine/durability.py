@@ -49,7 +49,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _sync(descriptor: int, full_sync: Sync | None, usual_sync: Sync) -> None:
-    """An error of the drive is raised, not hidden by a second sync that finds nothing left to write."""
+    """Sync, and raise the drive's error instead of hiding it behind a second sync that finds nothing left to write."""
     if full_sync is not None:
         try:
             full_sync(descriptor)

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 OWNER_ONLY = 0o077
-"""The umask of all our processes: logs, ledger and receipts hold prompts and ids, and are nobody else's."""
+"""The umask of all our processes: logs, ledger and receipts hold prompts and ids, and are private."""
 
 _NOTED = "_ANIMATIC_USERS_UMASK"
 
@@ -22,7 +22,7 @@ def users_umask() -> int:
     """Return the umask that the user started us with."""
     try:
         return int(os.environ[_NOTED], 8) & 0o777
-    except (KeyError, ValueError):  # nobody has replaced it: a worker, or a program that imports us
+    except (KeyError, ValueError):  # it was not replaced: a worker, or a program that imports us
         umask = os.umask(OWNER_ONLY)
         os.umask(umask)
         return umask

@@ -46,7 +46,7 @@ def aspect_ratio(text: str) -> str | Bad:
 
 
 def takes(text: str) -> int | Bad:
-    """How many takes: `3` and `3.0` are 3."""
+    """Return the number of takes: `3` and `3.0` are 3."""
     text = text.strip()
     match = _TAKES.fullmatch(text)
     if match and 1 <= int(match[1]) <= MAX_TAKES:
@@ -55,7 +55,7 @@ def takes(text: str) -> int | Bad:
 
 
 def model(text: str) -> str | Bad:
-    """The one model that this version knows the inputs of: another one would be sent veo2's."""
+    """Return the only model that this version knows the inputs of. Another one would be sent veo2's."""
     text = text.strip()
     if text == DEFAULT_MODEL:
         return text
@@ -65,17 +65,17 @@ def model(text: str) -> str | Bad:
 
 
 def shot_id(text: str) -> str | Bad:
-    """The name of a shot; that it is unique is for the caller to see."""
+    """Return the name of a shot. The caller checks that it is unique."""
     return _label("shot_id", text)
 
 
 def storyboard(text: str) -> str | Bad:
-    """The name of a storyboard."""
+    """Return the name of a storyboard."""
     return _label("storyboard", text)
 
 
 def prompt(text: str) -> str | Bad:
-    """The prompt, verbatim. One of zero-width characters only is empty: nothing of it would tell takes apart."""
+    """Return the prompt, verbatim. One of zero-width characters only is empty: nothing in it would tell takes apart."""
     if not canonical_text(text):
         return EMPTY_PROMPT
     if len(text) > MAX_PROMPT_CHARS:
@@ -88,7 +88,7 @@ def prompt(text: str) -> str | Bad:
 
 
 def hidden_name(char: str) -> str:
-    """What to call a character that cannot be shown."""
+    """Return a name for a character that cannot be shown."""
     return "a NUL character" if char == "\0" else f"the hidden character U+{ord(char):04X}"
 
 

@@ -1,4 +1,4 @@
-"""The check of a whole manifest: every row becomes a shot, or every fault in it is told. It buys and opens nothing.
+"""The check of a whole manifest: every row becomes a shot, or all its faults are reported. It buys and opens nothing.
 
 Rows come in batches and go out in batches; what stays is 32 bytes a take.
 """
@@ -106,16 +106,16 @@ class Manifest:
     has_signed_paths: bool = False
 
     def __repr__(self) -> str:
-        """Short: whoever prints or logs it should not spell out every row."""
+        """Return a short form: logs should not spell out every row."""
         return f"<Manifest {self.name} of {self.num_rows} rows>"
 
     def shots(self) -> Iterator[Shot]:
-        """The rows without faults, in order."""
+        """Return the rows without faults, in order."""
         for part in self.parts():
             yield from part.shots(np.flatnonzero(part.lengths))
 
     def takes(self) -> Iterator[Take]:
-        """The takes of all shots, in order. Rows that ask for the same take give the same fingerprint."""
+        """Return the takes of all shots, in order. Rows that ask for the same take give the same fingerprint."""
         for part in self.parts():
             yield from part.takes(np.ones(len(part.take_of), bool))
 
@@ -162,13 +162,13 @@ class Part:
     digests: Digests
 
     def shots(self, indices: NDArray[np.int64]) -> list[Shot]:
-        """The shots in these rows of it, none of which is invalid."""
+        """Return the shots in these of its rows, none of which is invalid."""
         rows = self.batch.select(range(len(CHECKED))).take(pa.array(indices, pa.int64()))
         columns = (column.to_pylist() for column in rows.columns[1:])
         return [Shot(row, *cells_) for row, *cells_ in zip((indices + self.row).tolist(), *columns, strict=True)]
 
     def first_shown(self, met: int) -> tuple[NDArray[np.bool_], int]:
-        """Which of its takes show here for the first time, if the parts before showed `met`; how many are met then.
+        """Tell which of its takes appear here first, if earlier parts showed `met`; also return how many are met then.
 
         Takes are numbered as they first appear.
         """
@@ -279,7 +279,7 @@ class _Judge:
         self._row = 1
 
     def batch(self, batch: pa.RecordBatch) -> list[pa.Array]:
-        """The columns of CHECKED for the next batch."""
+        """Return the columns of CHECKED for the next batch."""
         broken = broken_rows(batch)
         bads: dict[int, list[tuple[str, Bad]]] = {}
         values = {column: self._judged(column, texts_of(batch, column), bads) for column in COLUMNS}
@@ -312,7 +312,7 @@ class _Judge:
     def _judged(
         self, column: str, texts: Sequence[str | None], bads: dict[int, list[tuple[str, Bad]]]
     ) -> list[Value | Bad]:
-        """The value of each cell, None for a blank one; faults are put to those of its row."""
+        """Return the value of each cell, None for a blank one, and add faults to those of its row."""
         rule, empty = _RULES[column], None if column in self._absent else _EMPTY.get(column)
         judged: dict[str | None, Value | Bad] = {
             text: empty if text is None or not text or text.isspace() else rule(text) for text in dict.fromkeys(texts)
@@ -325,7 +325,7 @@ class _Judge:
         return values
 
     def _stills_of(self, images_: list[Value | Bad], bads: dict[int, list[tuple[str, Bad]]]) -> list[str | None]:
-        """What identifies each still; None where there is a fault."""
+        """Return the identity of each still; None where there is a fault."""
         stills: list[str | None] = []
         for index, image in enumerate(images_):
             if not isinstance(image, str) or "://" in image:
@@ -368,7 +368,7 @@ class _Judge:
     def _shots(
         self, values: Mapping[str, list[Any]], stills: list[str | None], bads: Collection[int], num_rows: int
     ) -> dict[str, list[Any]]:
-        """The columns of the shots, with their defaults, and their takes; nothing of a row with faults."""
+        """Return the columns of the shots, with defaults, and their takes. Rows with faults have none."""
         columns: dict[str, list[Any]] = {
             **values,
             "still": stills,
@@ -467,6 +467,6 @@ def _nuls(batch: pa.RecordBatch) -> Iterator[tuple[str, int]]:
 
 
 def _as_label(text: str) -> str:
-    """A file's stem as a storyboard: whatever the file is called, it has a name that a table can hold."""
+    """Return a file's stem as a storyboard name that a table can hold, however the file is called."""
     value = cells.storyboard(text) if text.strip() else "manifest"
     return value if isinstance(value, str) else "".join(c if c.isprintable() else "_" for c in text.strip()[:200])

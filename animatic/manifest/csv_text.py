@@ -35,7 +35,7 @@ _BYTES_PER_CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class CsvText:
-    """What a CSV file holds, its rows left out. `lines[i]` is the line, from 1, on which data row `i + 1` begins."""
+    """Contents of a CSV file without its rows. `lines[i]` is the line, from 1, on which data row `i + 1` begins."""
 
     schema: pa.Schema
     header_line: int
@@ -43,7 +43,7 @@ class CsvText:
 
 
 def read_csv(name: str, file: BinaryIO, rows: Rows) -> CsvText:
-    """The rows of a file, put into `rows`, every column as text, and `BROKEN` as the last column.
+    """Read the rows of a file into `rows`, every column as text, and `BROKEN` as the last column.
 
     A row with too many cells is cut, one with too few ends in nulls. Raises ManifestError where the file cannot be
     read as a whole.
@@ -151,7 +151,7 @@ class _Text:
 
     Attributes:
         name: the file's, for errors.
-        chars: how many were given out; whoever reads may set it back.
+        chars: how many were given out; the reader may set it back.
     """
 
     def __init__(self, name: str, file: BinaryIO, most_bytes: int = sys.maxsize) -> None:
@@ -179,11 +179,11 @@ class _Kept(io.RawIOBase):
         self._file, self._left = file, most
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def read1(self, size: int) -> bytes:
-        """The next bytes, nothing at the end. What a text reader asks for."""
+        """Return the next bytes, none at the end. A text reader calls it."""
         data = self._file.read(min(size, self._left))
         self._left -= len(data)
         return data
@@ -214,7 +214,7 @@ def _bad_syntax(message: str) -> Bad:
 
 
 def _delimiter_of(name: str, file: BinaryIO) -> str:
-    """The delimiter that finds most of our columns in the header; then the one that finds most cells."""
+    """Return the delimiter that finds most of our columns in the header; failing that, most cells."""
     best, best_score = ",", (-1, -1)
     errors: list[ManifestError] = []
     for delimiter in DELIMITERS:
@@ -253,6 +253,6 @@ def _require_utf8(name: str, file: BinaryIO) -> None:
 
 
 def _line_ends(before: bytes, data: bytes) -> int:
-    """How many lines end in `data`, which follows the byte `before`: with LF, CR, or both as one."""
+    """Count the lines that end in `data`, which follows the byte `before`: with LF, CR, or both as one."""
     pairs = data.count(b"\r\n") + (before == b"\r" and data.startswith(b"\n"))
     return data.count(b"\n") + data.count(b"\r") - pairs

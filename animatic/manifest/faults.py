@@ -1,4 +1,4 @@
-"""What is wrong with a manifest, said so that a person can mend it: place, what was found, what is allowed."""
+"""Faults of a manifest, worded so that a person can mend them: position, found, allowed."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ MAX_REPORTED_FAULTS = 50
 
 @dataclass(frozen=True, slots=True)
 class Bad:
-    """What a rule has against one text, wherever the text stands.
+    """Fault of one text, wherever the text stands.
 
     Attributes:
         kind: a few words that faults of the same sort share; they are counted by it.
@@ -54,7 +54,7 @@ class Fault:
 
 
 def fault_at(line: int | None, row: int | None, column: str | None, bad: Bad) -> Fault:
-    """The fault that `bad` is at that place."""
+    """Return the fault that `bad` is at that position."""
     return Fault(line, row, column, bad.kind, bad.found, bad.allowed, bad.hint)
 
 
@@ -78,7 +78,7 @@ class Faults:
             self.add(fault)
 
     def add(self, fault: Fault) -> None:
-        """The next fault."""
+        """Add the next fault."""
         self.has_header_faults = self.has_header_faults or fault.row is None
         if len(self.shown) < MAX_REPORTED_FAULTS:
             self.shown.append(fault)
@@ -90,7 +90,7 @@ class Faults:
 
 
 def report(faults: Iterable[Fault] | Faults, name: str) -> str:
-    """The faults of the file `name` for stderr, one a line, in their order; after 50 the rest counted by kind."""
+    """Return the faults of the file `name` for stderr, one a line, in order; after 50, the rest counted by kind."""
     told = faults if isinstance(faults, Faults) else Faults(faults)
     shown, rest = escaped(name, 200), told.rest
     lines = [f"{place_of(shown, fault.line, fault.row)}: {fault.text}" for fault in told.shown]

@@ -23,7 +23,7 @@ _ALIASES = {
 
 
 def normalised(column: str) -> str:
-    """The name as its writer may have meant it: `Aspect Ratio` is `aspect_ratio`."""
+    """Return the name that its writer may have meant: `Aspect Ratio` is `aspect_ratio`."""
     return column.strip().lower().replace(" ", "_").replace("-", "_")
 
 
@@ -45,7 +45,7 @@ def header_faults(columns: Sequence[str], line: int | None) -> list[Fault]:
 
 
 def name_faults(columns: Sequence[str], line: int | None) -> list[Fault]:
-    """What makes the columns unusable altogether: two of the same name, or names that no table can have."""
+    """Return faults that make all columns unusable: two of one name, or names that no table can have."""
     allowed = f"names of 1 to {MAX_COLUMN_NAME_CHARS} printable characters"
     bads = [
         Bad("bad column name", quoted(name) if name else "a column without a name", allowed)
@@ -69,7 +69,7 @@ def _missing(missing: str, meant: str | None, columns: Sequence[str]) -> Bad:
 
 
 def _meant_by(missing: str, others: Sequence[str]) -> str | None:
-    """The one of `others` that its writer may have meant to be the column `missing`."""
+    """Return the one of `others` that its writer may have meant to be the column `missing`."""
     plain = {normalised(name): name for name in reversed(others)}
     for alias in (missing, *_ALIASES[missing]):
         if alias in plain:

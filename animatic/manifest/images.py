@@ -1,4 +1,4 @@
-"""What may stand in an `image` cell: an https URL, or a path that stays inside the manifest's own folder.
+"""Rules for an `image` cell: an https URL, or a path that stays inside the manifest's own folder.
 
 Cells are hostile. Nothing but what these rules return may be opened, fetched or sent.
 """
@@ -39,7 +39,7 @@ StillFormat: TypeAlias = Literal["JPEG", "PNG", "WEBP"]
 
 @dataclass(frozen=True, slots=True)
 class Still:
-    """What was found where a relative path leads, and can be uploaded.
+    """Still behind a relative path that exists and can be uploaded.
 
     Attributes:
         sha256: of its bytes, in hex; it stands for the still in fingerprints.
@@ -54,12 +54,12 @@ class Still:
 
     @property
     def is_small(self) -> bool:
-        """Whether it is below 720p, the least that the API advises."""
+        """Tell if it is below 720p, the least that the API advises."""
         return min(self.width, self.height) < MIN_SIDE_PIXELS
 
 
 def image(text: str) -> str | Bad:
-    """The URL as it stands, or the path without `.` segments."""
+    """Return the URL unchanged, or the path without `.` segments."""
     text = text.strip()
     if len(text) <= MAX_URL_CHARS and _PLAIN_URL.fullmatch(text):
         return text
@@ -72,7 +72,7 @@ def image(text: str) -> str | Bad:
 
 
 def is_acceptable_url(text: str) -> bool:
-    """Whether `text` is an https URL (http for loopback only) with a host, and no user, space or hidden character."""
+    """Tell if `text` is an https URL (http for loopback only) with a host, and no user, space or hidden character."""
     if len(text) > MAX_URL_CHARS or "\\" in text or " " in text or _hides_something(text):
         return False
     try:
@@ -106,7 +106,7 @@ def _is_still_name(name: str) -> bool:
 
 
 def _hides_something(text: str) -> bool:
-    """Whether any character but the plain space is white, invisible, unassigned, or steers the direction of text."""
+    """Tell if any character but the plain space is white, invisible, unassigned, or steers the direction of text."""
     if text.isascii():
         return not text.isprintable()
     return any(char != " " and unicodedata.category(char) in _HIDDEN_CATEGORIES for char in text)
@@ -133,7 +133,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _hint(text: str) -> str | None:
-    """A question, where a small change would do."""
+    """Return a question, where a small change would do."""
     if text.lower().startswith("http://"):
         better = "https://" + text[len("http://") :]
         return did_you_mean(better) if is_acceptable_url(better) else None

@@ -76,7 +76,7 @@ def type_faults(schema: pa.Schema) -> list[Fault]:
 
 
 def has_text_form(kind: pa.DataType) -> bool:
-    """Whether values of this type stand for one text each."""
+    """Tell if values of this type have exactly one text each."""
     types = pa.types
     return any(
         is_of(kind)

@@ -1,4 +1,4 @@
-"""Where rows lie between the steps of a check: written once, in order, read batch by batch as often as wanted."""
+"""Rows between the steps of a check: written once, in order, read batch by batch as often as needed."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -18,11 +18,11 @@ class Rows(Protocol):
         ...
 
     def batch(self, index: int) -> pa.RecordBatch:
-        """The batch with this index, from 0."""
+        """Return the batch with this index, from 0."""
         ...
 
     def __len__(self) -> int:
-        """How many batches there are."""
+        """Return the number of batches."""
         ...
 
 
@@ -37,7 +37,7 @@ class RowsInMemory:
         self._batches.append(batch)
 
     def batch(self, index: int) -> pa.RecordBatch:
-        """The batch with this index, from 0."""
+        """Return the batch with this index, from 0."""
         return self._batches[index]
 
     def __len__(self) -> int:

@@ -73,20 +73,20 @@ class RawManifest:
         return faults
 
     def without_broken(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The manifest's own columns."""
+        """Return the manifest's own columns."""
         return batch if self.lines is None else batch.select(range(batch.num_columns - 1))
 
     def line(self, row: int) -> int | None:
-        """The physical line on which a data row (from 1) begins, None for Parquet."""
+        """Return the physical line on which a data row (from 1) begins, None for Parquet."""
         return None if self.lines is None else self.lines[row - 1]
 
     def fault(self, row: int, bad: Bad, column: str = "row") -> Fault:
-        """The fault that `bad` is in a data row."""
+        """Return the fault that `bad` is in a data row."""
         return fault_at(self.line(row), row, column, bad)
 
 
 def broken_rows(batch: pa.RecordBatch) -> dict[int, Bad]:
-    """What is wrong with the shape of rows, by index in the batch."""
+    """Return faults in the shape of rows, by index in the batch."""
     broken = batch.column(batch.num_columns - 1) if batch.schema.names[-1:] == [BROKEN.name] else None
     if broken is None or broken.null_count == len(broken):
         return {}
@@ -94,7 +94,7 @@ def broken_rows(batch: pa.RecordBatch) -> dict[int, Bad]:
 
 
 def read_table(name: str, data: bytes | BinaryIO, rows: Rows | None = None) -> RawManifest:
-    """The table in the bytes, or the open file, called `name`; the suffix says what it must be.
+    """Read the table from bytes or an open file called `name`; the suffix gives the format.
 
     The rows go to `rows`, or into memory. Raises ManifestError where the file as a whole cannot be read, has no rows,
     or has columns without distinct names.
@@ -122,7 +122,7 @@ def read_table(name: str, data: bytes | BinaryIO, rows: Rows | None = None) -> R
 
 
 def local_stills(raw: RawManifest) -> list[str]:
-    """The distinct relative paths that the `image` column names, in order; only such as stay inside the folder."""
+    """Return the distinct relative paths in the `image` column, in order, as far as they stay inside the folder."""
     stills: dict[str, None] = {}
     for batch in batches_of(raw.rows):
         for text in texts_of(batch, "image"):
@@ -133,7 +133,7 @@ def local_stills(raw: RawManifest) -> list[str]:
 
 
 def _digest_of(name: str, file: BinaryIO) -> str:
-    """Raises ManifestError for a file with nothing in it."""
+    """Hash the file. Raises ManifestError for an empty one."""
     digest, is_blank = hashlib.sha256(), True
     file.seek(0)
     while chunk := file.read(_BYTES_PER_CHUNK):
@@ -145,7 +145,7 @@ def _digest_of(name: str, file: BinaryIO) -> str:
 
 
 def texts_of(batch: pa.RecordBatch, column: str) -> Sequence[str | None]:
-    """The cells of a column as text; None for nulls, and where the column is absent or has no text."""
+    """Return the cells of a column as text; None for nulls, and where the column is absent or has no text."""
     index = batch.schema.get_field_index(column)
     kind = None if index < 0 else batch.schema.field(index).type
     if kind is None or not has_text_form(kind):
@@ -155,7 +155,7 @@ def texts_of(batch: pa.RecordBatch, column: str) -> Sequence[str | None]:
 
 
 def _text(value: str | float | bool | None) -> str | None:
-    """A spreadsheet's 5.0 is the text 5, and its not-a-number is an empty cell."""
+    """Return a number as text: a spreadsheet's 5.0 becomes 5, its not-a-number an empty cell."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""What is in a video file: enough to say whether a clip is what was asked for. Reads, never writes."""
+"""Contents of a video file: enough to check that a clip is the one that was asked for. Reads, never writes."""
 
 import io
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from av.error import FFmpegError
 
 @dataclass(frozen=True, slots=True)
 class ClipFacts:
-    """What a clip turned out to be. `frames` were decoded and counted, not read from the header."""
+    """Facts about a clip. `frames` were decoded and counted, not read from the header."""
 
     codec: str
     width: int
@@ -21,7 +21,7 @@ class ClipFacts:
 
 
 def probe_clip(clip: bytes | Path) -> ClipFacts:
-    """The facts of the first video stream. Raises ValueError, with a sentence, for what is no playable video."""
+    """Return the facts of the first video stream. Raises ValueError, with a sentence, if it is no playable video."""
     name = "the clip" if isinstance(clip, bytes) else str(clip)
     try:
         source = io.BytesIO(clip) if isinstance(clip, bytes) else str(clip)

@@ -17,7 +17,7 @@ PAPER, INK = (18, 18, 22), (214, 214, 220)
 
 
 def draw_contact_sheet(clips: Sequence[tuple[str, Path]]) -> bytes:
-    """A JPEG with the middle frame of each (caption, clip), in order, four a row; the first 200 clips."""
+    """Draw a JPEG with the middle frame of each (caption, clip), in order, four a row; the first 200 clips."""
     shown = clips[:MOST_CLIPS]
     rows = max(math.ceil(len(shown) / COLUMNS), 1)
     width, height = CELL[0] + GAP, CELL[1] + CAPTION + GAP
@@ -36,7 +36,7 @@ def draw_contact_sheet(clips: Sequence[tuple[str, Path]]) -> bytes:
 
 
 def middle_frame(clip: Path) -> Image.Image:
-    """The frame half-way through a clip."""
+    """Return the frame half-way through a clip."""
     with av.open(str(clip)) as container:
         stream = container.streams.video[0]
         wanted = (stream.frames or 1) // 2

@@ -86,7 +86,7 @@ class ClipDownloader:
         return size_bytes
 
     async def _stream(self, url: str, partial: Path, name: str) -> int:
-        """The body into a file, judged by its first bytes, counted and synced."""
+        """Stream the body into a file: judge its first bytes, count and sync it."""
         assert self._session is not None  # noqa: S101 - `async with` has made it
         async with self._session.get(url, allow_redirects=False) as response:
             _require_a_clip_to_come(response, name)

@@ -14,7 +14,7 @@ from animatic.web.network import DIRECT, Network
 
 
 def probe_still(manifest_uri: str, path: str, network: Network = DIRECT) -> Still | str:
-    """What a local still is, or the sentence that says why it cannot be used."""
+    """Return the local still, or a sentence that says why it cannot be used."""
     try:
         with storage.open_still(manifest_uri, path, network=network) as file:
             return probe(file)
@@ -25,7 +25,7 @@ def probe_still(manifest_uri: str, path: str, network: Network = DIRECT) -> Stil
 
 
 def still_digest(manifest_uri: str, path: str, network: Network = DIRECT) -> str:
-    """What identifies the bytes of a local still now, or the sentence that says why there are none."""
+    """Return the hash of a local still's bytes as they are now, or a sentence that says why there is none."""
     digest = hashlib.sha256()
     try:
         for chunk in storage.still_chunks(manifest_uri, path, network=network):
@@ -38,7 +38,7 @@ def still_digest(manifest_uri: str, path: str, network: Network = DIRECT) -> str
 async def upload_still(client: WaveSpeedClient, manifest_uri: str, take: Take, network: Network = DIRECT) -> str:
     """Upload the still of a take, if it is still the one that was planned; where it can be fetched.
 
-    What is sent is a copy of its own, so that a file which changes meanwhile is never sent under the hash of before.
+    What is sent is a copy of its own, so that a file which changes while it is sent is never sent under the old hash.
 
     Raises:
         LocationError: the file has changed since the plan was made.

@@ -1,4 +1,4 @@
-"""What a still is, told from its bytes: identity, format and size. Reads the image's header only, never its pixels."""
+"""Identity, format and size of a still, from its bytes. Reads the image's header only, never its pixels."""
 
 import hashlib
 import io
@@ -32,7 +32,7 @@ _one_header_at_a_time = threading.Lock()
 
 
 def probe(data: bytes | BinaryIO) -> Still | str:
-    """The still in a file, or what is wrong with it, to be read after the file's name (`is empty`).
+    """Return the still in a file, or its fault in words that follow the file's name (`is empty`).
 
     Reads a file a MiB at a time. Raises OSError where that fails.
     """
@@ -59,7 +59,7 @@ def probe(data: bytes | BinaryIO) -> Still | str:
 
 
 def _digest_of(start: bytes, file: BinaryIO) -> tuple[str, int]:
-    """The hash and size of a file whose start was read; of one that is too large, only that it is."""
+    """Return the hash and size of a file whose start was read. A file that is too large has no hash."""
     digest, size_bytes = hashlib.sha256(start), len(start)
     while size_bytes <= MAX_STILL_BYTES and (chunk := file.read(_CHUNK_BYTES)):
         digest.update(chunk)

@@ -1,4 +1,4 @@
-"""Where local stills were uploaded, remembered by the account that has them. Uploads nothing itself.
+"""Addresses of uploaded stills, remembered by account. Uploads nothing itself.
 
 A URL that WaveSpeed gave out is good for that account only, and for 7 days. One that is remembered is asked for before
 it is sent: a take that is submitted with a dead URL fails, and is paid for.
@@ -73,7 +73,7 @@ class UploadMemory:
 
 
 async def _is_gone(session: aiohttp.ClientSession, url: str, origin: str) -> bool:
-    """Whether an upload is known not to be there any more. What cannot be told counts as there."""
+    """Tell if an upload is known to be gone. One that cannot be checked counts as there."""
     if refusal_of(url, origin) is not None:
         return False
     try:

@@ -116,7 +116,7 @@ def read_limit(text: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What one take of a kind costs.
+    """Price of one take, as quoted by the API.
 
     Attributes:
         microusd: millionths of a dollar.

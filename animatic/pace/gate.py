@@ -1,4 +1,4 @@
-"""Where takes wait: for a place in flight, for a start, for time to pass, unless the run stops. Asyncio only."""
+"""Throttle of a run: takes wait for a slot in flight and for a start, unless the run stops. Asyncio only."""
 
 import asyncio
 import math
@@ -21,15 +21,15 @@ class Account(Protocol):
     limits: Limits
 
     async def take_starts(self, wanted: int, settled: Sequence[Settled]) -> tuple[int, Granted]:
-        """Ask for a block of at most `wanted` starts, and settle earlier ones; the block's id, and what is in it."""
+        """Ask for at most `wanted` starts and settle earlier blocks; return the block's id and its starts."""
         ...
 
     async def settle_starts(self, settled: Sequence[Settled]) -> None:
-        """Say what became of blocks."""
+        """Settle blocks that are used up."""
         ...
 
     async def pause(self, retry_after_s: float | None) -> int:
-        """A 429: every run waits; how many there were in a row."""
+        """Make every run wait after a 429; return how many there were in a row."""
         ...
 
     async def go_on(self) -> None:
@@ -37,7 +37,7 @@ class Account(Protocol):
         ...
 
     async def take_places(self, in_use: int, wanted: int, queued_ahead: int = 0) -> int:
-        """How many places in flight this run may hold, those in use among them, if any; 0 wanted gives all back."""
+        """Return how many takes this run may have in flight, the current ones included; `wanted` 0 gives all back."""
         ...
 
 
@@ -105,7 +105,7 @@ class Gate:
 
     @contextmanager
     def _place_left_once(self) -> Generator[Callable[[], None]]:
-        """A place that is left when somebody says so, and at the latest at the end of the block."""
+        """Yield a slot that is freed on request, and at the latest at the end of the block."""
         is_left = False
 
         def leave() -> None:
@@ -142,7 +142,7 @@ class Gate:
             self._starting -= 1
 
     async def replied(self, block: Block) -> None:
-        """The server answered, or may have counted the start."""
+        """Record an answer of the server, or a start that it may have counted."""
         block.sent += 1
         block.replied_at = self._now()
         self._over(block)
@@ -151,7 +151,7 @@ class Gate:
             await self._account.go_on()
 
     def unsent(self, block: Block) -> None:
-        """The start was never sent; it may be made again."""
+        """Record a start that was never sent, so that it may be made again."""
         block.left += 1
         self._over(block)
 

@@ -1,4 +1,4 @@
-"""When to start the next take. Pure: the time is an argument, in seconds of any one clock.
+"""Rules for starting the next take. Pure: the time is an argument, in seconds of any one clock.
 
 Sources: WaveSpeed's account-levels page (two copies disagree, so every number is a setting) and its advice to look at
 a video no sooner than every 5 s, growing; neither was tried live.
@@ -15,7 +15,7 @@ SHORTEST_PENALTY_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the account allows.
+    """Limits of the account.
 
     Attributes:
         starts_per_minute: more than this within any 60 s gets 429.
@@ -45,14 +45,14 @@ LARGEST_BLOCK = 100
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """How many starts may be made now; where none may, how long to wait before asking again, in seconds."""
+    """Number of starts that may be made now. If 0, `wait_s` says how long to wait before asking again."""
 
     starts: int
     wait_s: float = 0.0
 
 
 def block_of(limits: Limits, starting: int, waiting: int) -> int:
-    """How many starts to ask for at once, given how many takes could start now, and how many wait for a place.
+    """Return how many starts to ask for at once: `starting` takes could start now, `waiting` wait for a slot.
 
     A block costs a commit, which a busy disk may take a tenth of a second for: so as many as there are takes to start,
     up to five seconds' worth. For takes that still wait no more than a quarter of a second's, few enough not to matter
@@ -64,7 +64,7 @@ def block_of(limits: Limits, starting: int, waiting: int) -> int:
 
 
 def grant_starts(counted: int, next_free_at: float | None, limits: Limits, wanted: int, now: float) -> Granted:
-    """What may be granted, so that no 60 s ever hold more starts than the account allows.
+    """Grant as many starts as fit, so that no 60 s ever hold more than the account allows.
 
     A start counts from its grant until a minute after its reply came, since only the reply proves that the server has
     counted it; so the server's own minute can't see one more, however long the network took.
@@ -79,7 +79,7 @@ def grant_starts(counted: int, next_free_at: float | None, limits: Limits, wante
 
 
 def queued_ahead(limits: Limits, unseen: float) -> int:
-    """How many takes to have waiting in WaveSpeed's own queue, beyond those it works on.
+    """Return how many takes to keep in WaveSpeed's own queue, beyond those that it works on.
 
     As many as are done and not seen yet, for so many places of theirs would idle: on average that is `max_in_flight` x
     lag / latency, but takes that began together end together, so `unseen` is what is to be expected now. Two standard
@@ -89,15 +89,15 @@ def queued_ahead(limits: Limits, unseen: float) -> int:
 
 
 def penalty_s(refusals: int, retry_after_s: float | None) -> float:
-    """How long everybody waits after a 429: what the server asks for, or 5 s doubled for each refusal in a row."""
+    """Return how long all runs wait after a 429: as the server asks, or 5 s doubled for each refusal in a row."""
     doubled_s = SHORTEST_PENALTY_S * 2.0 ** min(refusals, 8)
     return min(doubled_s if retry_after_s is None else retry_after_s, LONGEST_PENALTY_S)
 
 
 def share_of_places(limits: Limits, others: Sequence[tuple[int, int]], wanted: int) -> int:
-    """How many places in flight a run may hold, given (held, wanted) of every other live run; 0: ask again later.
+    """Return how many takes a run may have in flight, given (held, wanted) of each other live run; 0: ask later.
 
-    Who wants less than an even share leaves the rest to the others; nobody is told to give up what is in flight, so a
+    A run that wants less than an even share leaves the rest to the others. No run gives up what is in flight, so a
     run that comes late gets its share as the takes of the others end.
     """
     left, askers = limits.max_in_flight, len(others) + 1

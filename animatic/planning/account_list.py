@@ -26,7 +26,7 @@ MOST_NAMED = 20
 
 @dataclass(slots=True)
 class Found:
-    """What the list shows of the last 7 days.
+    """Predictions in the list of the last 7 days.
 
     Attributes:
         made: predictions of the models of the plan.
@@ -45,7 +45,7 @@ class Found:
     is_new: bool = True
 
     def lines(self) -> list[str]:
-        """What a person should read before anything is bought."""
+        """Return warnings that a person should read before anything is bought."""
         if self.problem is not None:
             return [
                 f"the account's list of predictions cannot be read ({self.problem}), so what it has made is not known"
@@ -129,14 +129,14 @@ async def _listed(client: WaveSpeedClient, model: str, found: Found) -> list[Lis
 
 
 def _key_of(take: Take) -> tuple[str, ...]:
-    """What tells a take in the list; of a local still, which was uploaded under a URL of its own, all but the still."""
+    """Return the key of a take in the list. An uploaded still has a URL of its own, so its key leaves the still out."""
     shot = take.shot
     still = "" if shot.is_local else canonical_still(shot.still)
     return (canonical_text(shot.prompt), still, shot.aspect_ratio, shot.duration)
 
 
 def _keys_of(inputs: dict[str, object]) -> list[tuple[str, ...]]:
-    """The keys of a prediction: with its image, and without."""
+    """Return the keys of a prediction: with its image, and without."""
     prompt = canonical_text(str(inputs.get("prompt", "")))
     rest = (str(inputs.get("aspect_ratio", "")), str(inputs.get("duration", "")))
     return [(prompt, canonical_still(str(inputs.get("image", ""))), *rest), (prompt, "", *rest)]

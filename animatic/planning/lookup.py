@@ -23,7 +23,7 @@ from animatic.takes.states import BuyingPolicy, State
 
 @contextmanager
 def open_to_look(ledger_url: str, *, may_be_restored: bool = False) -> Generator[LedgerDesk | None]:
-    """The ledger, or None where there is none yet; none is made."""
+    """Open the ledger for reading; None if there is none. None is made."""
     ledger = sqlite_path(ledger_url)
     require_not_lost(ledger)
     if not ledger.exists():
@@ -64,7 +64,7 @@ async def find_moved(desk: LedgerDesk | None, plan: Plan) -> list[str]:
 async def find_standings(
     desk: LedgerDesk | None, manifest: Manifest, run_id: str | None = None, is_dead: bulk.IsDead = bulk.nobody_is_dead
 ) -> Standings:
-    """What the ledger knows of the takes of a manifest; nothing where there is no ledger yet.
+    """Return the ledger's knowledge of the takes of a manifest; empty if there is no ledger yet.
 
     A take that the ledger knows by its fingerprint of before only is known by that: an alias with attempts of its own.
     """
@@ -147,7 +147,7 @@ async def find_open(desk: LedgerDesk, manifest: Manifest, uri: str, ledger_url: 
 
 
 async def plan_against(ledger_url: str, manifest: Manifest, policy: BuyingPolicy) -> Plan:
-    """The plan for a manifest, from a ledger that need not exist."""
+    """Plan a manifest against a ledger that need not exist."""
     with open_to_look(ledger_url) as desk:
         standings = await find_standings(desk, manifest, is_dead=dead_runs_of(ledger_url))
     return make_plan(manifest, standings, policy)

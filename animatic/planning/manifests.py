@@ -18,7 +18,7 @@ pa.set_memory_pool(pa.system_memory_pool())
 
 
 def read_manifest(uri: str, network: Network = DIRECT) -> RawManifest:
-    """The manifest behind a URI, in table form.
+    """Read the manifest behind a URI into table form.
 
     Raises:
         LocationError: it cannot be read.
@@ -29,7 +29,7 @@ def read_manifest(uri: str, network: Network = DIRECT) -> RawManifest:
 
 
 def manifest_sha256(uri: str, network: Network = DIRECT) -> str:
-    """What identifies the bytes of the manifest behind a URI now. Raises LocationError: it cannot be read."""
+    """Return the SHA-256 of the manifest's bytes as they are now. Raises LocationError: it cannot be read."""
     return storage.sha256_of(uri, max_bytes=MAX_FILE_BYTES, network=network)
 
 

@@ -1,4 +1,4 @@
-"""What a run will do, before it does it: which takes are new, cached, resumable or unknown, and their cost. Pure.
+"""Plan of a run: which takes are new, cached, resumable or unknown, and their cost. Pure.
 
 It knows some bytes of each take; the takes themselves are made from the manifest's rows while they are in hand.
 """
@@ -41,12 +41,12 @@ PricedBy = Kind
 
 
 def priced_by(shot: Shot) -> PricedBy:
-    """What the price of one of its takes depends on."""
+    """Return the inputs on which the price of a take depends."""
     return (shot.model, shot.duration, shot.aspect_ratio)
 
 
 def batch_size(takes: int) -> int:
-    """How many takes go into a batch if there are that many to do."""
+    """Return how many takes go into a batch, given how many there are to do."""
     return 1 if takes <= TASKS_OF_ONE else max(LEAST_IN_A_BATCH, math.ceil(takes / MOST_BATCHES))
 
 
@@ -78,7 +78,7 @@ class Plan:
         settled: takes that have their final answer already and are not bought again, by state.
         settled_flagged: those among them with a flagged output.
         resumable: takes that were submitted before and are not final yet.
-        unclear: takes of which nobody knows whether they were bought.
+        unclear: takes that may or may not have been bought.
         underway: takes that a run was submitting when it was last heard of: unknown if it is dead.
         kinds: how many takes there are to buy of each kind, in order of appearance.
     """
@@ -99,22 +99,22 @@ class Plan:
         return f"<Plan of {len(self)} takes>"
 
     def __len__(self) -> int:
-        """How many takes there are; rows that ask for the same take share one."""
+        """Return the number of takes. Rows that ask for the same take share one."""
         return len(self.manifest.digests)
 
     @property
     def rows_asking(self) -> int:
-        """How many row-and-take pairs there are; more than takes where some are shared."""
+        """Return the number of pairs of row and take; more than takes where some are shared."""
         return len(self.manifest.take_of)
 
     @property
     def to_buy(self) -> int:
-        """How many takes this run may submit."""
+        """Return how many takes this run may submit."""
         return self.kinds.total()
 
     @property
     def to_do(self) -> int:
-        """How many takes there are to buy, to watch, or to see another run submit."""
+        """Return how many takes there are to buy, to poll, or to see another run submit."""
         return int(np.count_nonzero(self.is_to_do))
 
     def final_attempts(self) -> NDArray[np.int64]:
@@ -123,11 +123,11 @@ class Plan:
         return np.where(is_final[self.standings.kind_of], self.standings.attempt_id, -1)
 
     def takes_to_buy(self) -> Iterator[Take]:
-        """What this run may submit, in manifest order."""
+        """Yield the takes that this run may submit, in manifest order."""
         return self._takes(self.is_to_buy)
 
     def takes_to_do(self) -> Iterator[Take]:
-        """What there is to buy, to watch, or to see another run submit, in manifest order."""
+        """Yield the takes to buy, to poll, or to see another run submit, in manifest order."""
         return self._takes(self.is_to_do)
 
     def fingerprints_to_buy(self) -> FingerprintSet:
@@ -157,7 +157,7 @@ class Plan:
         return list(takes.values())
 
     def batches(self) -> Iterator[Batch]:
-        """What there is to do, in batches of one while there are few takes; each made when it is asked for."""
+        """Yield batches of takes to do, of one take each while there are few; each is made when it is asked for."""
         size, number, waiting = batch_size(self.to_do), 0, list[Take]()
         for take in self.takes_to_do():
             waiting.append(take)
@@ -214,7 +214,7 @@ class Plan:
 
 
 def make_plan(manifest: Manifest, standings: Standings, policy: BuyingPolicy) -> Plan:
-    """The plan for a checked manifest, given what the ledger knows of its takes."""
+    """Plan a checked manifest, given the ledger's knowledge of its takes."""
     kinds, kind_of = standings.kinds, standings.kind_of
     counts: list[int] = np.bincount(kind_of, minlength=len(kinds)).tolist()
     may_buy = np.array([permission_to_buy(standing, policy) is not None for standing in kinds], bool)

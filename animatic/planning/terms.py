@@ -1,4 +1,4 @@
-"""What a run was told, as plain values: whom to buy from, at what pace and price, and what it may buy again. Pure."""
+"""Configuration of a run as plain values: the provider, the pace, the prices, and what it may buy again. Pure."""
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from animatic.takes.states import BuyingPolicy
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a run was told, as plain values.
+    """Configuration of a run, as plain values.
 
     Attributes:
         provider: whom takes are bought from, part of each fingerprint.
@@ -19,7 +19,7 @@ class Terms:
         max_microusd: the most that this run may reserve, in millionths of a dollar, or None.
         price_microusd: of a take where no quote can be had, if that was said.
         share_microusd: of a take whose price is not known, where a person agreed to a limit for all of them.
-        agreed: fingerprints of the takes that somebody agreed to buy, or None where all may be bought.
+        agreed: fingerprints of the takes that a person approved, or None where all may be bought.
         poll_floor_s: never look at the same take again sooner than this.
         take_deadline_s: a take that is not final this long after we began to watch it is left for the next run.
         give_up_s: a take that is not final this long after its submission is held, and no longer holds a slot.

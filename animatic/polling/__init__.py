@@ -1,1 +1,1 @@
-"""When to poll which take, and what its polls show."""
+"""Polling: which take to poll at which time, and the meaning of a poll's answer."""

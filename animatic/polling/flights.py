@@ -1,4 +1,4 @@
-"""What of a run is in flight, and since when WaveSpeed works on it, as far as we can tell. Asyncio only."""
+"""Takes in flight, and since when WaveSpeed works on each, as far as we can tell. Asyncio only."""
 
 import asyncio
 from collections import deque
@@ -18,7 +18,7 @@ class Flight:
         began_at: when it was submitted, or, once it has left WaveSpeed's queue, when that was; by the loop's clock.
         watched: what the looks at it have shown; ages are counted from `began_at`.
         is_queued: it waits in WaveSpeed's queue.
-        word: what `Flights.begun` waits for meanwhile.
+        word: future that `Flights.begun` waits for.
     """
 
     kind: Hashable
@@ -32,7 +32,7 @@ class Flights:
     """The flights of a run, in the order of submission. Make it inside the event loop.
 
     WaveSpeed works on as many takes at once as there are `places`. One that is submitted beyond them begins when one
-    that is there already ends: that is told by the answers that we see, and nobody needs to look at it before.
+    that is there already ends: the answers that we see show that, and it need not be polled before.
     """
 
     def __init__(self, places: int, halt: Halt) -> None:
@@ -46,14 +46,14 @@ class Flights:
         return (flight for flight in self._all if not flight.is_queued)
 
     def add(self, flight: Flight, *, is_resumed: bool = False) -> None:
-        """A take was submitted; one that is resumed has had its time in the queue."""
+        """Add a submitted take. A resumed one has had its time in the queue."""
         self._all[flight] = None
         if len(self._all) > self._places and not is_resumed:
             flight.is_queued = True
             self._queue.append(flight)
 
     def remove(self, flight: Flight, ended_at: float) -> None:
-        """It is over, or watched no more: its place is the next one's. A second time does nothing."""
+        """Remove a take that is over or no longer polled, and free its slot. A second call does nothing."""
         if flight not in self._all:
             return
         del self._all[flight]
@@ -68,7 +68,7 @@ class Flights:
         """Wait until a flight is worked on, until `until` by the loop's clock at the latest; then it passes for begun.
 
         Raises:
-            Halted: the run stopped watching meanwhile.
+            Halted: the run stopped polling.
         """
         while flight.is_queued and self._halt.is_watching and self._loop.time() < until:
             flight.word = self._loop.create_future()

@@ -1,4 +1,4 @@
-"""What looks at a prediction show: its status so far, what is odd about it, and what its final answer means. Pure."""
+"""Meaning of polls: the status so far, oddities, and the final result of a prediction. Pure."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from animatic.wavespeed.wire import FINAL_STATUSES, Prediction
 
 @dataclass(slots=True)
 class Watched:
-    """What the looks at one prediction have shown so far; it is known not to have been done at age `not_done_at_s`."""
+    """Polls of one prediction so far. It is known not to have been done at age `not_done_at_s`."""
 
     not_done_at_s: float = 0.0
     polls: int = 0
@@ -21,7 +21,7 @@ class Watched:
     _odd_model: str = ""
 
     def miss(self, now: float) -> None:
-        """The API says that it does not know the prediction."""
+        """Record that the API does not know the prediction."""
         self._missing_since = now if self._missing_since is None else self._missing_since
 
     def missing_s(self, now: float) -> float:
@@ -29,7 +29,7 @@ class Watched:
         return 0.0 if self._missing_since is None else now - self._missing_since
 
     def show(self) -> None:
-        """The API no longer says so."""
+        """Record that the API knows the prediction again."""
         self._missing_since = None
 
     def see(self, status: str) -> str | None:
@@ -54,7 +54,7 @@ _RANKS = {"created": 1, "processing": 2, **dict.fromkeys(FINAL_STATUSES, 3)}
 
 
 def finish_of(prediction: Prediction) -> Finish:
-    """What a final prediction means for its take: completed only if the outputs are there."""
+    """Return the final result of a take: completed only if the outputs are there."""
     is_completed = prediction.status == "completed" and bool(prediction.outputs)
     error = prediction.error or None
     if prediction.status == "completed" and not prediction.outputs:

@@ -1,4 +1,4 @@
-"""When to look at a take that is not final: where the latencies seen so far say that a look is worth most. Pure.
+"""Times of polls: where the latencies seen so far make a poll worth most. Pure.
 
 A look costs a request; a take that is done and not looked at costs lag. The cheapest mix of the two looks with an
 intensity (looks a second) in proportion to the square root of the hazard: of the chance that a take which is not done
@@ -67,13 +67,13 @@ class LogNormal:
         return self.median_s * math.exp(self.sigma**2 / 2)
 
     def survival(self, age_s: float) -> float:
-        """The share that takes longer."""
+        """Return the share of takes that need longer."""
         share = age_s / self.median_s
         return math.erfc(math.log(share) / self.sigma * _ROOT_HALF) / 2 if share > 0 else 1.0
 
 
 def fit(latencies_s: Sequence[float], not_done_at_s: Iterable[float] = ()) -> LogNormal | None:
-    """What these latencies look like; None where they are too few. A few that are far off do not spoil it.
+    """Fit a distribution to latencies, robust to outliers; None if they are too few.
 
     `not_done_at_s` are the ages at which other takes of the same time were not done: without them, those that are done
     first would pass for all. A line through the probability plot, after Kaplan and Meier.
@@ -121,7 +121,7 @@ class Schedule:
             self._tabulate(latency, mean_looks)
 
     def next_age_s(self, age_s: float, *, is_last: bool = False) -> float:
-        """The age at the next look, given the age at the last one; 0.0 before any. `is_last`: the run waits for it."""
+        """Return the age at the next poll, given the age at the last one (0.0: none). `is_last`: the run waits."""
         soonest = age_s + self._floor_s
         if not self._last_rate:
             return max(soonest, min(1.5 * age_s, age_s + LONGEST_S))
@@ -133,7 +133,7 @@ class Schedule:
         return max(soonest, min(wanted, age_s + LONGEST_S) if age_s else wanted)
 
     def done_since(self, not_done_at_s: float, age_s: float) -> float:
-        """How likely a take of this age is done, that was not done at an earlier one."""
+        """Return the probability that a take of this age is done, given that it was not at an earlier one."""
         if self._latency is None or not_done_at_s >= self._tail_s:
             return USUALLY_UNSEEN
         if age_s <= self._ages_s[0]:
@@ -141,7 +141,7 @@ class Schedule:
         return 1.0 - self._latency.survival(age_s) / self._latency.survival(not_done_at_s)
 
     def _tabulate(self, latency: LogNormal, mean_looks: float) -> None:
-        """How many looks are due until each of many ages, so that they come one apart."""
+        """Tabulate how many polls are due until each of many ages, so that they are one apart."""
         step = (_HIGHEST_Z - _LOWEST_Z) / _STEPS
         zs = [_LOWEST_Z + step * number for number in range(_STEPS + 1)]
         ages = [latency.median_s * math.exp(latency.sigma * z) for z in zs]
@@ -200,11 +200,11 @@ class Experience:
             self._counts[kind] = self._counts.get(kind, before) + 1
 
     def is_known(self, kind: Hashable) -> bool:
-        """Whether enough was seen of a kind of take to tell when to look."""
+        """Tell if enough was seen of takes of this kind to schedule polls."""
         return self._counts.get(kind, 0) >= SCOUTS_DONE
 
     def schedule(self, kind: Hashable) -> Schedule:
-        """The schedule for a kind of take as of now; made anew when a fifth more has been seen."""
+        """Return the schedule for takes of this kind, fitted again when a fifth more has been seen."""
         count = self._counts.get(kind, 0)
         made_at, schedule = self._schedules.get(kind, (-1, None))
         if schedule is None or count >= made_at + max(1, min(made_at, self._most) // 5):
@@ -218,7 +218,7 @@ class Experience:
         return max(REMEMBERED, WAVES_REMEMBERED * self.places)
 
     def unseen(self, flights: Iterable[tuple[Hashable, float, float]]) -> float:
-        """How many takes are done that nobody has seen done, on average.
+        """Return the expected number of takes that are done and not yet polled.
 
         Each with its kind, its age at the last look, which showed that it was not done, and its age now.
         """
@@ -229,7 +229,7 @@ class Experience:
 def latency_of(inference_s: float, not_done_at_s: float, seen_at_s: float) -> float:
     """At which age a take was done, given its ages at the last two looks.
 
-    That is its inference time, if it is told (not 0) and the take waited for nothing else; one that can't be so lies
+    That is its inference time, if it is given (not 0) and the take waited for nothing else; one that can't be so lies
     halfway between the looks.
     """
     is_possible = inference_s > 0 and not_done_at_s <= inference_s <= seen_at_s
@@ -237,7 +237,7 @@ def latency_of(inference_s: float, not_done_at_s: float, seen_at_s: float) -> fl
 
 
 def _integrals(xs: Sequence[float], ys: Sequence[float]) -> list[float]:
-    """The integral of y over x up to each x, by trapezoids."""
+    """Integrate y over x up to each x, by trapezoids."""
     parts = ((x2 - x1) * (y1 + y2) / 2 for (x1, x2), (y1, y2) in zip(pairwise(xs), pairwise(ys), strict=True))
     return list(accumulate(parts, initial=0.0))
 

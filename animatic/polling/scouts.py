@@ -1,4 +1,4 @@
-"""Who looks while nobody knows how long takes of a kind need: a few scouts; the others wait for word. Asyncio only."""
+"""Pilot polls: while the latency of a kind of take is unknown, few takes are polled and the others wait."""
 
 import asyncio
 from collections import Counter
@@ -11,8 +11,8 @@ from animatic.waiting import Halt, Halted, wake
 class Scouts:
     """The scouts of a run, for every kind of take. Make it inside the event loop.
 
-    A kind that is known has none, and nobody waits. Who waits is woken when it is known, when its time is up, or to
-    be a scout in place of one that ended and told nothing.
+    A known kind has none, and no take waits. A waiting take is woken when its kind is known, when its time is up, or to
+    replace a scout that ended without a latency.
     """
 
     def __init__(self, experience: Experience, halt: Halt) -> None:
@@ -25,7 +25,7 @@ class Scouts:
         """Be a scout, or wait until there is word, until `until` by the loop's clock at the latest.
 
         Raises:
-            Halted: the run stopped watching meanwhile.
+            Halted: the run stopped polling.
         """
         if self._experience.is_known(kind):
             return
@@ -35,7 +35,7 @@ class Scouts:
         await self._wait(kind, until)
 
     def pass_on(self, kind: Hashable) -> None:
-        """A take of this kind is watched no more: wake whoever may look now."""
+        """Wake the takes that may be polled in the place of one that is no longer polled."""
         waiting = self._waiting.get(kind)
         if not waiting:
             return

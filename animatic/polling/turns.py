@@ -1,4 +1,4 @@
-"""Who may look now: each at its time, no more a second than there may be, the longest overdue first. Asyncio only."""
+"""Release of polls: each at its time, at most so many a second, the longest overdue first. Asyncio only."""
 
 import asyncio
 import heapq
@@ -32,7 +32,7 @@ class Turns:
         """Wait until `due`, by the loop's clock, and then for our turn.
 
         Raises:
-            Halted: the run stopped watching, before or meanwhile.
+            Halted: the run stopped polling.
         """
         due = next_tick(due, self._tick_s)
         while self._halt.is_watching:
@@ -50,7 +50,7 @@ class Turns:
         raise Halted
 
     def _give_out(self) -> None:
-        """Give turns to whoever is due, as fast as looks may follow each other."""
+        """Release the polls that are due, as fast as they may follow each other."""
         self._timer = None
         now = self._loop.time()
         while self._waiting:

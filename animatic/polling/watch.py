@@ -1,4 +1,4 @@
-"""Looks at what was submitted until it is final, and writes down what came of it. Buys nothing.
+"""Polls of submitted takes until they are final; their results go into the ledger. Buys nothing.
 
 How long takes usually need is learned from the ledger and from each take that ends; when to look follows from that.
 """
@@ -44,7 +44,7 @@ Log = Callable[[str], None]
 
 
 class Watch:
-    """The eyes of a run. `warn` is told what contradicts itself or is lost; make it inside the event loop."""
+    """Poller of a run. `warn` gets contradictions and losses; make it inside the event loop."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a run shares
         self, terms: Terms, client: WaveSpeedClient, desk: LedgerDesk, halt: Halt, tally: Tally, warn: Log
@@ -126,9 +126,9 @@ class Watch:
         return None
 
     async def _first_turn(self, flight: Flight, ends_at: float) -> None:
-        """Wait until a take is worked on and somebody knows how long that lasts, and then for as long.
+        """Wait until the take leaves the queue and a latency estimate exists, then until it is due.
 
-        What is known may have grown meanwhile, and say that it is too soon. After half of the time that there is, it
+        By then the estimate may have grown, so that it is still too soon. After half of the time that there is, it
         passes for worked on, whatever we know of WaveSpeed's queue.
         """
         await self._flights.begun(flight, (flight.began_at + ends_at) / 2)
@@ -172,7 +172,7 @@ class Watch:
             await self._desk.do(ledger_operations.remark, attempt_id, self._terms.run_id, remark)
 
     async def _lose(self, take: Take, attempt_id: int, watched: Watched) -> None:
-        """The API has not known a prediction for too long."""
+        """Give up a take whose prediction the API has not known for too long."""
         await self._desk.do(ledger_operations.lose, attempt_id, watched.polls)
         self._tally.settled(take.fingerprint, State.HELD)
         self._warn(f"{take.name}: held, the API does not know its prediction any more")
@@ -208,7 +208,7 @@ class Watch:
         return end.state
 
     def queued_ahead(self) -> int:
-        """How many takes WaveSpeed should have waiting, so that it never idles until we have looked."""
+        """Return how many takes WaveSpeed should have in its queue, so that it never idles until the next poll."""
         if self._terms.queued_ahead is not None:
             return self._terms.queued_ahead
         now = self._now()

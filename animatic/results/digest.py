@@ -1,4 +1,4 @@
-"""What a run did, in numbers and words: for the terminal, the JSON line, Prefect's summary and the exit code.
+"""Summary of a run in numbers and words: for the terminal, the JSON line, Prefect's summary and the exit code.
 
 pandas is imported when there is something to sum up: a run must not wait for it before it buys.
 """
@@ -29,7 +29,7 @@ MOST_ORPHANS_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """What came of a run.
+    """Summary of a run.
 
     Attributes:
         counts: rows of the results table by status, all statuses named.
@@ -69,7 +69,7 @@ class Digest:
 
     @property
     def exit_code(self) -> int:
-        """What the command ends with."""
+        """Exit code of the command."""
         if self.is_interrupted:
             return INTERRUPTED
         if self.is_unclear:
@@ -78,7 +78,7 @@ class Digest:
 
     @property
     def is_unclear(self) -> bool:
-        """Whether money may be at stake: something is unknown or held, in the table or left by an earlier version."""
+        """Tell if money may be at stake: something is unknown or held, in the table or left by an earlier version."""
         return bool(self.counts["unknown"] or self.counts["held"] or self.dropped)
 
     @property
@@ -94,7 +94,7 @@ class Digest:
         return line
 
     def as_json(self) -> str:
-        """The last line of stdout with `--json`."""
+        """Return the last line of stdout with `--json`."""
         line = {
             "run_id": self.run_id,
             **self.counts,
@@ -109,7 +109,7 @@ class Digest:
         return json.dumps(line)
 
     def as_text(self) -> str:
-        """The summary as a plain table, for the terminal."""
+        """Return the summary as a plain table, for the terminal."""
         shown = self.summary.copy()
         for name in ("nsfw_rate", "inference_p50_s", "inference_p95_s", "cost_usd"):
             shown[name] = [_cell(value) for value in shown[name]]
@@ -118,7 +118,7 @@ class Digest:
         return shown[keep].to_string(index=False, na_rep="")
 
     def as_markdown(self) -> str:
-        """A summary for Prefect's UI."""
+        """Return a summary for Prefect's UI."""
         cost = cost_in_words(*self.reserved)
         columns = [str(name) for name in self.summary.columns]
         lines = [
@@ -137,7 +137,7 @@ class Digest:
         return "\n".join(lines) + "\n"
 
     def notes(self) -> list[str]:
-        """What else a person should read, one line each."""
+        """Return other notes for people, one line each."""
         lines = [f"note: {line}" for line in self.of_before]
         lines += open_lines(self.dropped, "is not in this manifest any more")
         lines += open_lines(self.open_elsewhere, "")
@@ -203,7 +203,7 @@ def digest_of(  # noqa: PLR0913 - the parts of a digest
     stopped_by: str | None = None,
     is_interrupted: bool = False,
 ) -> Digest:
-    """The digest of a results table from its facts, with what only the run itself knows."""
+    """Summarise a results table from its facts, and from what only the run itself knows."""
     from animatic.results.frames import summary_of  # noqa: PLC0415 - pandas
 
     expired, expiring = facts.expiring(datetime.now(UTC), timedelta(days=1))
@@ -244,5 +244,5 @@ def _plain(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """The same between backticks, where nothing but a backtick has a meaning."""
+    """Return the text between backticks, where nothing but a backtick has a meaning."""
     return "".join(char if char.isprintable() else " " for char in text).replace("`", "'")

@@ -1,4 +1,4 @@
-"""What the end of a run tells of its results table, gathered while it is written: some 30 bytes a row. No pandas."""
+"""Statistics for the run summary, collected while the table is written (some 30 bytes a row). No pandas."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -55,7 +55,7 @@ class Facts:
     _pieces: list[dict[str, NDArray[Any]]] = field(default_factory=list[dict[str, NDArray[Any]]])
 
     def add(self, table: pa.Table, is_first: NDArray[np.bool_]) -> None:
-        """The next rows; `is_first` says which of them show their take for the first time."""
+        """Add the next rows; `is_first` marks those that show their take for the first time."""
         status = table["status"].combine_chunks().dictionary_encode()
         self.counts.update({entry["values"]: entry["counts"] for entry in status.value_counts().to_pylist()})
         self.cached += pc.sum(table["cached"]).as_py() or 0
@@ -90,7 +90,7 @@ class Facts:
         return None if is_bought and not (quoted > 0).any() else int(quoted[is_known].sum())
 
     def expiring(self, now: datetime, within: timedelta) -> tuple[int, int]:
-        """How many completed takes have outputs whose URLs are dead, and how many whose URLs die within that time."""
+        """Count completed takes whose output URLs are dead, and those whose URLs die within that time."""
         at_us = self.column("expires_at_us")
         now_us, until_us = (int(moment.timestamp() * 1_000_000) for moment in (now, now + within))
         is_dead = (at_us > 0) & (at_us <= now_us)
@@ -112,13 +112,13 @@ class Facts:
 
 
 def not_completed(table: pa.Table, most: int) -> list[dict[str, Any]]:
-    """The first rows that are not `completed`, as plain values that survive JSON."""
+    """Return the first rows that are not `completed`, as plain values that survive JSON."""
     rows = table.select(list(_SHOWN_COLUMNS)).filter(pc.not_equal(table["status"], "completed")).slice(0, most)
     return [{name: value for name, value in row.items() if value is not None} for row in rows.to_pylist()]
 
 
 def facts_of(table: pa.Table) -> Facts:
-    """The facts of a whole table in memory."""
+    """Return the statistics of a whole table in memory."""
     facts = Facts()
     fingerprints = table["fingerprint"].to_pylist()
     first = {name: index for index, name in reversed(list(enumerate(fingerprints)))}

@@ -64,7 +64,7 @@ def beside(uri: str, mark: str) -> str:
 
 
 def check_suffix(name: str) -> str:
-    """The suffix of a results file's name, in lower case; LocationError if it is not one of SUFFIXES."""
+    """Return the suffix of a results file's name, in lower case; LocationError if it is not one of SUFFIXES."""
     for suffix in SUFFIXES:
         if name.lower().endswith(suffix):
             return suffix
@@ -75,16 +75,16 @@ class Writer(Protocol):
     """Puts a results table into an open file, piece by piece."""
 
     def write(self, table: pa.Table) -> None:
-        """The next rows, all of the writer's own schema; at most ROW_GROUP_ROWS of them become one row group."""
+        """Write the next rows, all of the writer's own schema; at most ROW_GROUP_ROWS of them become one row group."""
         ...
 
     def close(self, metadata: Mapping[str, str]) -> None:
-        """The end of the table, and what the file says of itself, where its format has a place for that."""
+        """End the table, and add its metadata where the format has a place for it."""
         ...
 
 
 def open_writer(file: BinaryIO, suffix: str, schema: pa.Schema) -> Writer:
-    """A writer for a table of this schema; LocationError for a suffix that is not one of SUFFIXES."""
+    """Open a writer for a table of this schema; LocationError for a suffix that is not one of SUFFIXES."""
     match check_suffix(suffix):
         case ".parquet":
             return _ParquetWriter(file, schema)
@@ -95,7 +95,7 @@ def open_writer(file: BinaryIO, suffix: str, schema: pa.Schema) -> Writer:
 
 
 def encode(table: pa.Table, suffix: str) -> bytes:
-    """The bytes of a results file; LocationError for a suffix that is not one of SUFFIXES."""
+    """Return the bytes of a results file; LocationError for a suffix that is not one of SUFFIXES."""
     sink = io.BytesIO()
     writer = open_writer(sink, suffix, table.schema.remove_metadata())
     for start in range(0, table.num_rows, ROW_GROUP_ROWS):
@@ -161,7 +161,7 @@ class Head:
 
 
 def read_head(file: BinaryIO, name: str) -> Head:
-    """The columns of a file that may be a results table.
+    """Return the columns of a file that may be a results table.
 
     Raises:
         LocationError: it is not what its suffix says, or only half of it.
@@ -180,7 +180,7 @@ def read_head(file: BinaryIO, name: str) -> Head:
 
 
 def read_cells(file: BinaryIO, name: str, known: Sequence[str], others: Sequence[str]) -> Iterator[pa.Table]:
-    """Some known columns of a results file with their types, and others as they stand there, a piece at a time.
+    """Read some known columns of a results file with their types, and others as they stand there, a piece at a time.
 
     Others are text from CSV, and JSON (`pa.json_()`) from JSON Lines. Known ones that the file lacks are nulls.
 
@@ -253,7 +253,7 @@ def _numbered(names: Sequence[str]) -> list[str]:
 
 
 def _csv_dialect(file: BinaryIO) -> tuple[str, list[str]]:
-    """The delimiter, and the columns without the marks of formulas. Spreadsheets write semicolons and a BOM.
+    """Return the delimiter, and the columns without formula marks. Spreadsheets write semicolons and a BOM.
 
     Raises UnicodeDecodeError, csv.Error: it is no text in UTF-8, or no CSV.
     """
@@ -269,7 +269,7 @@ def _csv_dialect(file: BinaryIO) -> tuple[str, list[str]]:
 
 
 def _json_names(file: BinaryIO) -> dict[str, None]:
-    """The names in the first objects of a file."""
+    """Return the names in the first objects of a file."""
     names: dict[str, None] = {}
     for parsed in itertools.islice(_json_objects(file), 100):
         names.update(dict.fromkeys(parsed))
@@ -298,7 +298,7 @@ def _json_cells(file: BinaryIO, known: Sequence[str], others: Sequence[str]) -> 
 
 
 def decode(data: bytes, name: str) -> pa.Table:
-    """The table in a results file of this name, its known columns with the types of RESULTS_SCHEMA.
+    """Return the table in a results file of this name, its known columns with the types of RESULTS_SCHEMA.
 
     Raises:
         LocationError: the suffix is not ours, the bytes are not what it says, or columns are missing.
@@ -319,7 +319,7 @@ def decode(data: bytes, name: str) -> pa.Table:
 
 
 def read_columns(file: BinaryIO, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Some known columns of a results file, a piece at a time.
+    """Read some known columns of a results file, a piece at a time.
 
     Raises:
         LocationError: as `decode`; with the first piece, or later where the file is damaged.
@@ -345,7 +345,7 @@ def _with_known_types(table: pa.Table, name: str, columns: Sequence[str] = tuple
 
 
 def _typed(column: pa.ChunkedArray, wanted: pa.DataType) -> Any:
-    """The column as its true type; lists that were JSON text are parsed."""
+    """Convert the column to its true type. Lists in JSON text are parsed."""
     if pa.types.is_list(wanted) and pa.types.is_string(column.type):
         return pa.array([None if text is None else json.loads(text) for text in column.to_pylist()], wanted)
     return column.cast(wanted)
@@ -359,7 +359,7 @@ def neutralise(texts: Any) -> Any:
 
 
 def restore(texts: Any) -> Any:
-    """The inverse of `neutralise`."""
+    """Undo `neutralise`."""
     begun = pc.replace_substring_regex(texts, _NEUTRALISED, r"\1", max_replacements=1)
     return pc.replace_substring_regex(begun, _NEUTRALISED_INSIDE, r"\1\2")
 
@@ -370,7 +370,7 @@ def _csv_table(table: pa.Table) -> pa.Table:
 
 
 def _csv_cells(column: pa.ChunkedArray) -> Any:
-    """A column as pyarrow's CSV writer can take it: numbers, booleans and dates as they are, the rest safe text."""
+    """Return a column for pyarrow's CSV writer: numbers, booleans and dates unchanged, the rest as safe text."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         return _csv_cells(column.cast(kind.value_type))
@@ -388,7 +388,7 @@ def _csv_cells(column: pa.ChunkedArray) -> Any:
 
 
 def _as_json_text(value: Any) -> str | None:
-    """Lists and structs as JSON; what JSON has no form for as plain text."""
+    """Return lists and structs as JSON, and as plain text what JSON has no form for."""
     if value is None:
         return None
     plain = _plain(value)
@@ -396,7 +396,7 @@ def _as_json_text(value: Any) -> str | None:
 
 
 def _plain(value: Any) -> Any:
-    """What `json` can write: bytes as hex digits, times and the like as their own text."""
+    """Return a value that `json` can write: bytes as hex digits, times and the like as their own text."""
     if isinstance(value, bytes):
         return value.hex()
     return value if isinstance(value, (list, dict, tuple, str, int, float, bool)) else str(value)
@@ -456,7 +456,7 @@ def _decode_csv(data: bytes) -> pa.Table:
 
 
 def _decode_jsonl(data: bytes) -> pa.Table:
-    """Parsed by `json` and not by pyarrow, which would turn carried text that looks like a date into one."""
+    """Parse with `json`, not with pyarrow, which would turn carried text that looks like a date into one."""
     lines = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline="\n")
     batches: list[pa.Table] = []
     while batch := list(itertools.islice(lines, _JSON_BATCH_ROWS)):

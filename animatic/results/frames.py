@@ -1,4 +1,4 @@
-"""What analysts use: a results file as a pandas DataFrame, and its summary."""
+"""Interface for analysts: a results file as a pandas DataFrame, and its summary."""
 
 import os
 from decimal import Decimal
@@ -33,7 +33,7 @@ _SUMMARY_SCHEMA: pa.Schema = pa.schema(
 
 
 def read_results(uri: str) -> pd.DataFrame:
-    """The results table at a URI: one row per manifest row and take, every column on an Arrow type.
+    """Read the results table at a URI: one row per manifest row and take, every column on an Arrow type.
 
     Lists stay lists, nulls stay nulls, moments are UTC with microseconds. The columns of the manifest that are
     carried along keep their types in Parquet, are text in CSV, and JSON's types in JSON Lines. From Parquet,
@@ -51,7 +51,7 @@ def read_results(uri: str) -> pd.DataFrame:
 
 
 def _network_for(uri: str) -> Network:
-    """How a page on the web is reached from Python, where no command has read the environment."""
+    """Return the network settings for a page on the web, where no command has read the environment."""
     if not uri.lower().startswith(("http://", "https://")):
         return DIRECT
     network, faults = read_network(os.environ)
@@ -62,7 +62,7 @@ def _network_for(uri: str) -> Network:
 
 
 def frame_of(table: pa.Table) -> pd.DataFrame:
-    """A results table in memory as `read_results` would give it, metadata included."""
+    """Return a results table in memory as `read_results` would, metadata included."""
     frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
     frame.attrs = {
         key.decode(): value.decode()
@@ -100,7 +100,7 @@ and no price is known |
 
 
 def summary_of(facts: Facts) -> pd.DataFrame:
-    """The same as `summarise`, from facts that were gathered while the table was written."""
+    """Summarise like `summarise`, from statistics that were collected while the table was written."""
     status, nsfw, quoted = (facts.column(name) for name in ("status", "nsfw", "quoted_microusd"))
     is_completed = status == STATUSES.index("completed")
     columns = {
@@ -127,7 +127,7 @@ def summary_of(facts: Facts) -> pd.DataFrame:
 def _summary(
     facts: pd.DataFrame, storyboard: Any, storyboards: list[Any], model: Any, models: list[Any]
 ) -> pd.DataFrame:
-    """The summary of facts, one row each, of storyboards and models that are given by their index."""
+    """Return the summary of storyboards and models that are given by their index, one row each."""
     group = storyboard * max(len(models), 1) + model  # sorts by storyboard, then model, each as it first appears
     present = sorted(set(group.tolist()))
     groups = _measures(facts, group, present)
@@ -170,7 +170,7 @@ def _decimals(column: Any) -> list[Decimal | None]:
 
 
 def _measures(facts: pd.DataFrame, group: Any, present: list[int]) -> pd.DataFrame:
-    """The columns of a summary but its names, one row per number in `present`; a group without rows is all zero."""
+    """Return the columns of a summary without its names, one row per number in `present`; empty groups are zero."""
     at = np.searchsorted(present, group)
 
     def count(name: str) -> Any:

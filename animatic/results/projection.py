@@ -1,6 +1,6 @@
 """The results table out of the ledger: row group by row group, whole into its place at the end.
 
-The ledger is asked for some thousands of takes at a time, so a long table holds nobody up; it shows each take as it
+The ledger is asked for some thousands of takes at a time, so a long table does not block it; it shows each take as it
 stood when its turn came.
 """
 
@@ -85,7 +85,7 @@ class Projection:
         return sheet.facts
 
     async def _kept(self, uri: str, old: BinaryIO, stack: ExitStack, aside: ThreadPoolExecutor) -> Kept | None:
-        """What people wrote into the table that is there; None where they wrote nothing. Raises LocationError."""
+        """Return what people wrote into the old table; None if there is nothing. Raises LocationError."""
         manifest, loop = self._manifest, asyncio.get_running_loop()
         kept = await loop.run_in_executor(aside, Kept, uri, old, manifest.carried.names)
         stack.callback(kept.close)
@@ -120,7 +120,7 @@ class Projection:
         return rows if not self._apart else await self._joined(rows, set(names))
 
     async def _joined(self, rows: list[Any], names: set[str]) -> list[Any]:
-        """The rows with those of aliases that have attempts of their own; the one that decides comes last."""
+        """Join the rows with those of aliases that have attempts of their own. The one that decides comes last."""
         assert self._desk is not None  # noqa: S101 - there are aliases in it
         take_of = {old: take for take, olds in (self._apart or {}).items() if take in names for old in olds}
         if not take_of:
@@ -131,7 +131,7 @@ class Projection:
 
 
 def with_people(schema: pa.Schema, kept: Kept | None) -> pa.Schema:
-    """The columns of a table, people's at its end."""
+    """Append people's columns to those of a table."""
     return schema if kept is None else pa.schema([*schema, *kept.fields])
 
 
@@ -153,7 +153,7 @@ class _Sheet:
         self._met = 0
 
     def add(self, piece: Part, rows: Rows) -> None:
-        """The next piece. Raises LocationError where there is no room."""
+        """Add the next piece. Raises LocationError where there is no room."""
         columns = outcomes_from(rows, self._is_dead)
         found = FingerprintSet(digests_of(columns["fingerprint"])).positions(piece.digests)
         attempt_id = np.asarray(columns["attempt_id"], np.int64)
@@ -176,7 +176,7 @@ class _Sheet:
             raise no_room(error) from None
 
     def close(self, provenance: Provenance) -> None:
-        """The end of the table. Raises LocationError where there is no room."""
+        """End the table. Raises LocationError where there is no room."""
         try:
             self._writer.close(provenance.metadata)
         except OSError as error:
@@ -184,7 +184,7 @@ class _Sheet:
 
 
 def _with_still_uris(batch: pa.RecordBatch, folder: str) -> pa.RecordBatch:
-    """Checked rows with the absolute URI of each still; none in rows with faults, whose cells were not judged."""
+    """Add the absolute URI of each still to checked rows; null in rows with faults, whose cells were not judged."""
     faults, images = batch.column(0).to_pylist(), batch.column(batch.schema.get_field_index("image")).to_pylist()
     base = "" if all(image is None or "://" in image for image in images) else folder
     escape = quote if base.startswith(("file:", "http:", "https:")) else str
@@ -196,7 +196,7 @@ def _with_still_uris(batch: pa.RecordBatch, folder: str) -> pa.RecordBatch:
 
 
 def _pieces(part: Part) -> Iterator[Part]:
-    """A part of the manifest cut so that no piece has more lines than a row group."""
+    """Cut a part of the manifest so that no piece has more lines than a row group."""
     lines = np.cumsum(np.maximum(part.lengths, 1))
     ends = np.concatenate([[0], np.cumsum(part.lengths)])
     start = 0
@@ -225,7 +225,7 @@ def _by_line(piece: Part, values: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _outcomes(columns: dict[str, Any], cached: list[bool]) -> Outcomes:
-    """What the results table shows of what the ledger knows."""
+    """Return the outcome columns of the results table."""
     states: list[State] = columns["state"]
     status = {state: status_of(state) for state in State}
     return Outcomes(

@@ -72,7 +72,7 @@ def people_of(results: str, old: BinaryIO, carried: Collection[str]) -> list[str
     """Return the columns of an existing results table that are neither ours nor of the manifest, old or new.
 
     Raises:
-        LocationError: it is no results table, or has columns that could not be told apart.
+        LocationError: it is no results table, or has two columns of one name.
     """
     with _way_out_of_a_broken_file(results):
         head = formats.read_head(old, storage.name_of(results))
@@ -151,7 +151,7 @@ class Kept:
             self.is_taken_over = bool(taken)
         elif people:
             listed = ", ".join(escaped(each) for each in people[:20])
-            self.notes.append(f"{name}: kept the columns that are not ours: {listed}; remove those that nobody needs")
+            self.notes.append(f"{name}: kept the columns that are not ours: {listed}; remove those that are not needed")
         if people:
             self._read(formats.read_cells(old, name, KEY, people), people, name)
         self.fingerprints = self._named_fingerprints()
@@ -172,7 +172,7 @@ class Kept:
         self.fields = [] if schema is None else [schema.field(each) for each in people]
 
     def _named_fingerprints(self) -> list[str]:
-        """The fingerprints of these rows, each once."""
+        """Return the fingerprints of these rows, each once."""
         named: dict[str, None] = {}
         for batch in self._batches():
             named.update(dict.fromkeys(text for text in batch.column(2).to_pylist() if text))
@@ -194,7 +194,7 @@ class Kept:
         self._is_matched = np.zeros(len(group_of), np.bool_)
 
     def columns(self, table: pa.Table) -> list[pa.Array]:
-        """Return people's cells for the next rows of the new table; null where nobody wrote any.
+        """Return people's cells for the next rows of the new table; null where there are none.
 
         Each row of the old table goes to one row: of rows with the same key the first to the first, and so on.
         """

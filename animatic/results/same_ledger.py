@@ -1,4 +1,4 @@
-"""Whether an existing results table was made with the ledger at hand."""
+"""Check that an existing results table was made with the ledger at hand."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def require_that_the_ledger_knows(ledger: str, results: str, takes: FingerprintS
 
 
 def _bought_according_to(results: str, takes: FingerprintSet, old: FingerprintSet) -> int:
-    """How many of these takes an existing results table shows as bought; 0 where there is none.
+    """Count those of these takes that an existing results table shows as bought; 0 if there is no table.
 
     `old` are their fingerprints from before there was a canonical form. A file that is no results table says nothing.
     """

@@ -67,7 +67,7 @@ RESULTS_SCHEMA: pa.Schema = pa.schema(
 _UNEXPLAINED = {
     "failed": "the API accepted it, then failed it without saying why",
     "rejected": "the API refused it without saying why; nothing was bought",
-    "unknown": "nobody can tell yet whether the API accepted it; `animatic reconcile` settles it",
+    "unknown": "it is not known yet whether the API accepted it; `animatic reconcile` settles it",
     "held": "reconciling could not settle whether it was bought; a person must",
     "pending": "not submitted when the run stopped",
     "invalid": "the manifest row is invalid",
@@ -116,7 +116,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Outcomes:
-    """What the ledger knows of some takes, in columns.
+    """Outcomes of takes in the ledger, in columns.
 
     Attributes:
         status: one of STATUSES.
@@ -152,7 +152,7 @@ COLUMN_OF = b"animatic.column_of"
 
 
 def schema_of(carried: pa.Schema, metadata: Mapping[str, str] | None = None) -> pa.Schema:
-    """The columns of a results table: RESULTS_SCHEMA, then those that are carried, each marked with its origin."""
+    """Return the columns of a results table: RESULTS_SCHEMA, then the carried ones, each marked with its origin."""
     own = (field.with_metadata({COLUMN_OF: b"animatic"}) for field in RESULTS_SCHEMA)
     of_manifest = (field.with_metadata({COLUMN_OF: b"manifest"}) for field in carried)
     return pa.schema([*own, *of_manifest], metadata)
@@ -189,7 +189,7 @@ def table_of(
 def _outcome_columns(
     outcomes: Outcomes, which: NDArray[np.int64], errors: list[str | None], fault: pa.Array, is_take: NDArray[np.bool_]
 ) -> dict[str, pa.Array]:
-    """The columns that tell what came of each line."""
+    """Return the outcome columns of each line."""
     at = pa.array(which, mask=which < 0)
     derived: dict[str, Any] = {
         "error": errors,
@@ -238,14 +238,14 @@ _OUTCOME_COLUMNS = (
 
 
 def _spread(values: pa.Array, is_there: NDArray[np.bool_]) -> pa.Array:
-    """The values where they are, nulls elsewhere."""
+    """Place the values at their positions, and nulls elsewhere."""
     if is_there.all():
         return values
     return values.take(pa.array(np.cumsum(is_there) - 1, mask=~is_there))
 
 
 def _nsfw(outputs: Sequence[str] | None, flags: Sequence[bool | None] | None) -> bool | None:
-    """True if any output is flagged; None where one was not judged; else False."""
+    """Return True if any output is flagged; None where one was not judged; else False."""
     if flags and any(flags):
         return True
     judged = sum(flag is not None for flag in flags or ())
@@ -253,7 +253,7 @@ def _nsfw(outputs: Sequence[str] | None, flags: Sequence[bool | None] | None) ->
 
 
 def _expiry(outcomes: Outcomes) -> NDArray[Any]:
-    """When the URLs of completed takes die: 7 days after completion, as far as that is known.
+    """Return when the URLs of completed takes die: 7 days after completion, as far as that is known.
 
     That is when we saw it; for one that was seen long after it can have been done, when it was submitted and how long
     it was worked on. Both by our own clock.
@@ -275,7 +275,7 @@ def _as_numpy(moments: Any) -> NDArray[Any]:
 def _quoted(
     outcomes: Outcomes, which: NDArray[np.int64], is_take: NDArray[np.bool_], is_first: NDArray[np.bool_] | None
 ) -> pa.Array:
-    """What the paid submissions of each take cost, in the row that shows it first."""
+    """Return the cost of the paid submissions of each take, in the row that shows it first."""
     prices = np.array([*(-1 if price is None else price for price in outcomes.quoted_microusd), 0], np.int64)[which]
     shown = is_take if is_first is None else is_take & is_first
     return decimals_of(prices, shown & (prices >= 0))
@@ -290,7 +290,7 @@ def decimals_of(microusd: NDArray[np.int64], is_known: NDArray[np.bool_]) -> pa.
 
 
 def microusd_of(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    """The inverse of `decimals_of`; -1 where the price is not known."""
+    """Undo `decimals_of`; -1 where the price is not known."""
     array = column.cast(QUOTED).combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # of no chunk at all
         return np.empty(0, np.int64)
@@ -300,7 +300,7 @@ def microusd_of(column: pa.ChunkedArray) -> NDArray[np.int64]:
 
 
 def _told(outcomes: Outcomes) -> list[str | None]:
-    """Why each is not completed; None where it is."""
+    """Return why each is not completed; None where it is."""
     return [
         None
         if status == "completed"

@@ -22,7 +22,7 @@ from animatic.sandbox.server import serve
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until told to end; the exit code."""
+    """Serve until a signal or the end of stdin; return the exit code."""
     os.umask(0o077)  # its folder holds prompts and stills
     options = _parser().parse_args(arguments)
     try:

@@ -19,7 +19,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What the handlers work on; `counts` is what the stats show."""
+    """State that the handlers share; `counts` is shown by the stats."""
 
     config: SandboxConfig
     book: Book
@@ -29,24 +29,24 @@ class Account:
     counts: Counter[str] = field(default_factory=Counter[str])
 
     def refuse(self, counted: str, http: int, message: str, retry_after_s: int | None = None) -> web.Response:
-        """An error in the API's envelope, counted."""
+        """Return an error in the API's envelope, and count it."""
         self.counts[f"refused_{counted}"] += 1
         return refuse(http, message, retry_after_s)
 
 
 async def json_in(request: web.Request) -> dict[str, object]:
-    """The JSON object in a request's body, a megabyte at most; raises InvalidInputError."""
+    """Return the JSON object in a request's body, a megabyte at most; raises InvalidInputError."""
     return json_object(await request.read())
 
 
 def origin_of(request: web.Request) -> str:
-    """Where we are, from the socket: what the client says in `Host` is the client's."""
+    """Return our own address, from the socket: the `Host` that a client sends is the client's."""
     host, port = request.get_extra_info("sockname")[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def body_in(request: web.Request, most_bytes: int) -> bytes:
-    """The whole body. Raises HTTPRequestEntityTooLarge beyond the bound."""
+    """Return the whole body. Raises HTTPRequestEntityTooLarge beyond the bound."""
     received = bytearray()
     while chunk := await request.content.readany():
         received += chunk

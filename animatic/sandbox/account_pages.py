@@ -34,7 +34,7 @@ class AccountPages:
         ]
 
     async def quote(self, request: web.Request) -> web.StreamResponse:
-        """What a submission would cost, as the newer clients ask."""
+        """Quote a submission, as the newer clients ask."""
         if self._account.config.lacks_price:
             return self._account.refuse("path", 404, "no such path: POST /api/v3/model/price")
         model_id, price_usd = await _price_in(request)
@@ -50,21 +50,21 @@ class AccountPages:
         )
 
     async def quote_by_the_older_page(self, request: web.Request) -> web.StreamResponse:
-        """The same, as the documentation has it."""
+        """Quote a submission, as the documentation has it."""
         model_id, price_usd = await _price_in(request)
         return answer({"model_id": model_id, "unit_price": price_usd, "currency": "USD"})
 
     async def list_models(self, request: web.Request) -> web.StreamResponse:
-        """The models on sale."""
+        """List the models on sale."""
         origin = origin_of(request)
         return answer([model.described(origin) for model in MODELS.values()])
 
     async def show_balance(self, _: web.Request) -> web.StreamResponse:
-        """The money left, in USD."""
+        """Show the money left, in USD."""
         return answer({"balance": self._account.book.balance_at(self._account.clock())})
 
     async def list_charges(self, request: web.Request) -> web.StreamResponse:
-        """The bill, newest first unless asked otherwise: each price taken, and each given back."""
+        """List charges and refunds, newest first unless asked otherwise."""
         asked, now = bill_page_from(await json_in(request)), self._account.clock()
         page = asked.page
         found = self._account.book.bill(page.window, now, kind=asked.kind, ids=asked.ids)
@@ -78,14 +78,14 @@ class AccountPages:
         )
 
     async def show_usage(self, request: web.Request) -> web.StreamResponse:
-        """Sums of a span, by model and by day."""
+        """Show the sums of a span, by model and by day."""
         start, end, model_id = span_from(await json_in(request), _MOST_USAGE_S)
         now = self._account.clock()
         return answer(usage_data(self._account.book.bill(Window(start, end, model_id), now), now))
 
 
 def usage_data(charges: list[Charge], now: float) -> dict[str, Any]:
-    """The sums. Pure. That a refund lowers the cost, on the day on which it comes, is a guess."""
+    """Sum up the usage. Pure. That a refund lowers the cost, on the day on which it comes, is a guess."""
     cost_of: defaultdict[tuple[str, str], float] = defaultdict(float)
     count_of: Counter[tuple[str, str]] = Counter()
     successes = 0

@@ -139,7 +139,7 @@ class Api:
         return await self._accept(request, model, inputs, asked, wishes)
 
     async def look(self, request: web.Request) -> web.StreamResponse:
-        """A prediction as it is now, or the fault that its scenario puts in the way."""
+        """Show a prediction as it is now, or the fault that its scenario puts in the way."""
         now = self._clock()
         found = self._book.find(request.match_info["id"], now)
         self._account.counts["polls"] += 1
@@ -183,15 +183,15 @@ class Api:
         return answer({"deleted_count": len(deleted)})
 
     async def show_secret(self, _: web.Request) -> web.StreamResponse:
-        """The secret that signs webhooks."""
+        """Show the secret that signs webhooks."""
         return answer({"secret": load_secret(self._config.folder)})
 
     async def show_health(self, _: web.Request) -> web.StreamResponse:
-        """That it serves."""
+        """Answer that it serves."""
         return web.json_response({"is_serving": True})
 
     async def show_stats(self, _: web.Request) -> web.StreamResponse:
-        """Counts since the start of this process, but `accepted`, which counts the whole witness."""
+        """Show counts since the start of this process; `accepted` counts the whole witness."""
         if self._sights is not None:
             self._sights.flush()
         now = self._clock()
@@ -217,7 +217,7 @@ class Api:
         return hmac.compare_digest(given, self._key)
 
     async def _submission_in(self, request: web.Request) -> dict[str, Any]:
-        """The body of a submission; a megabyte at most, unless its image is in it."""
+        """Return the body of a submission; a megabyte at most, unless its image is in it."""
         length = request.content_length
         if length is not None and length <= MAX_JSON_BYTES:
             return json_object(await body_in(request, MAX_JSON_BYTES))
@@ -228,7 +228,7 @@ class Api:
             return await asyncio.to_thread(json_object, body)
 
     async def _keep(self, uri: str, origin: str) -> str:
-        """The URL of the upload that an image in a data: URI becomes."""
+        """Keep an image that came in a data: URI; return the URL of the upload that it becomes."""
         still = await asyncio.to_thread(image_in, uri)
         return f"{origin}/uploads/{await asyncio.to_thread(self._account.uploads.store, still)}"
 
@@ -309,7 +309,7 @@ class Api:
         self._enter(model, inputs, asked, wishes)
 
     async def _awaited(self, prediction: Prediction, origin: str) -> Data:
-        """The result when it is final, or a reply that says that it is not."""
+        """Return the result once it is final, or a reply that says that it is not."""
         asked, now = prediction.asked, self._clock()
         gives_up_at = now + min(self._config.sync_timeout_s, asked.number if asked.name == "sync-timeout" else math.inf)
         self._in_sync += 1
@@ -328,7 +328,7 @@ class Api:
         return data
 
     async def _outputs_as_text(self, prediction: Prediction) -> list[str]:
-        """The outputs in base64, as the page on base64 output has them: without a prefix."""
+        """Return the outputs in base64, as the page on base64 output has them: without a prefix."""
         paths = [await self._clips.load(prediction, number) for number in range(1, prediction.outputs + 1)]
         return [await asyncio.to_thread(_text_of, path) for path in paths]
 
@@ -340,7 +340,7 @@ class Api:
         return webhook_data(found, result_data(found, now, self._origin, self._config.shape))
 
     def _as_scripted(self, prediction: Prediction, data: Data, origin: str) -> Data:
-        """The data with the status that the scenario wants this look to show."""
+        """Return the data with the status that the scenario shows at this poll."""
         asked = prediction.asked
         if asked.name != "flaps":
             return data
@@ -364,7 +364,7 @@ class Api:
 
 
 def _model_at(path: str) -> Model:
-    """The model whose id is the rest of a submission's path; a path that can be none is not found."""
+    """Return the model whose id is the rest of a submission's path; a path that can be none is not found."""
     first, slash, _ = path.partition("/")
     if not slash or first in _NO_MODELS:
         raise web.HTTPNotFound

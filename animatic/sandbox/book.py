@@ -38,7 +38,7 @@ class Prediction:
 
     @property
     def outputs(self) -> int:
-        """How many clips it has once completed."""
+        """Number of clips that it has once completed."""
         return self.asked.scenario.outputs
 
     @property
@@ -49,7 +49,7 @@ class Prediction:
 
     @property
     def refunded_at(self) -> float:
-        """When its price would be given back, were that done at once; infinity where it never is."""
+        """Time at which its price would be given back, were that done at once; infinity if it never is."""
         return self.life.finishes_at if self.asked.scenario.ends_as == FAILED else float("inf")
 
     def status_at(self, now: float) -> str:
@@ -63,14 +63,14 @@ class Prediction:
         return status
 
     def is_final_at(self, now: float) -> bool:
-        """Whether its status will not change any more."""
+        """Tell if its status will not change any more."""
         is_endless = not self.asked.scenario.ends_as or self.asked.value == "forever"
         return (now >= self.life.finishes_at and not is_endless) or now >= self.deleted_at
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which predictions a list asks for; moments are inclusive at both ends."""
+    """Predictions that a list asks for; moments are inclusive at both ends."""
 
     created_after: float = 0.0
     created_before: float = float("inf")
@@ -125,13 +125,13 @@ class Book:
         return self._predictions[-1].accepted.id if self._predictions else ""
 
     def balance_at(self, now: float) -> float:
-        """What is left, in USD. Time must not go back between calls."""
+        """Return the balance, in USD. Time must not go back between calls."""
         while self._refunds_due and self._refunds_due[0][0] <= now:
             self._spent_usd -= heapq.heappop(self._refunds_due)[1]
         return round(self._config.balance_usd - self._spent_usd, 4)
 
     def unfinished_at(self, now: float) -> int:
-        """How many predictions wait or work."""
+        """Return how many predictions wait or work."""
         return self._places.unfinished_at(now)
 
     def wait_s(self, now: float) -> float:
@@ -180,7 +180,7 @@ class Book:
         return prediction
 
     def find(self, prediction_id: str, now: float) -> Prediction | None:
-        """The prediction of that id, deleted or not, unless it is unknown or older than 7 days."""
+        """Return the prediction of that id, deleted or not, unless it is unknown or older than 7 days."""
         place = self._place_of.get(prediction_id)
         if place is None:
             return None
@@ -200,7 +200,7 @@ class Book:
         return (each for each in self._predictions if not each.is_final_at(now))
 
     def listed(self, window: Window, now: float) -> Iterator[Prediction]:
-        """What the list shows at this moment, newest first: 7 days, and none sooner than the list's delay."""
+        """Return the predictions in the list at this moment, newest first: 7 days, minus the list's delay."""
         oldest = max(window.created_after, now - KEPT_S)
         newest = min(window.created_before, now - self._config.list_delay_s)
         first, end = bisect_left(self._moments, oldest), bisect_right(self._moments, newest)
@@ -211,7 +211,7 @@ class Book:
                 yield found
 
     def bill(self, window: Window, now: float, *, kind: str = "", ids: frozenset[str] = frozenset()) -> list[Charge]:
-        """The charges and refunds of a window, oldest first: 7 days, as late as the list. `ids`: of these only."""
+        """Return the charges and refunds of a window, oldest first: 7 days, as late as the list; only `ids`."""
         oldest, newest = max(window.created_after, now - KEPT_S), min(window.created_before, now)
         delayed = min(now - self._config.list_delay_s, newest)
         first, end = bisect_left(self._moments, oldest), bisect_right(self._moments, delayed)
@@ -248,7 +248,7 @@ class Book:
 
 
 def _hidden_s(prediction: Prediction) -> float:
-    """How long it is in no list, beyond the list's own delay."""
+    """Return how long it is in no list, beyond the list's own delay."""
     return prediction.asked.number if prediction.asked.name == "list-late" else 0.0
 
 

@@ -45,7 +45,7 @@ class Property:
     holds_media: bool = False
 
     def read(self, fields: Mapping[str, Any]) -> Any:
-        """The checked value, or the default; None: the field is absent. Raises InvalidInputError."""
+        """Return the checked value, or the default; None: the field is absent. Raises InvalidInputError."""
         if self.is_required:
             return self._text(fields.get(self.name))
         if self.name not in fields:
@@ -112,7 +112,7 @@ class Model:
 
     @property
     def cheapest_usd(self) -> float:
-        """What a quote without the priced field says."""
+        """Price in a quote without the priced field."""
         return min(self.price_of.values())
 
     @property
@@ -121,7 +121,7 @@ class Model:
         return ".png" if self.kind.endswith("image") else ".mp4"
 
     def read_inputs(self, body: object, *, is_strict: bool = False) -> dict[str, Any]:
-        """The fields that the model knows, defaults filled in; others are dropped, or refused where it `is_strict`.
+        """Return the fields that the model knows, with defaults; others are dropped, or refused if it `is_strict`.
 
         Source for the dropping: WaveSpeed's command line and its llama-index tool; not tried live.
         Raises InvalidInputError.
@@ -139,7 +139,7 @@ class Model:
         return inputs
 
     def quote_usd(self, inputs: object) -> float:
-        """What these inputs would cost; the cheapest where they lack the priced field, as the real one does."""
+        """Return the price of these inputs; the cheapest where they lack the priced field, as the real one does."""
         if not isinstance(inputs, dict) or self.priced_by not in inputs:
             return self.cheapest_usd
         fields: dict[str, Any] = inputs
@@ -175,7 +175,7 @@ class Model:
         }
 
     def _formula(self) -> str:
-        """The price as JSONata over the inputs. That formulas look so is a guess."""
+        """Return the price as JSONata over the inputs. That formulas look like this is a guess."""
         rule = ""
         for value, price_usd in list(self.price_of.items())[:0:-1]:
             factor = f"{price_usd / self.cheapest_usd:.6g}"
@@ -278,7 +278,7 @@ MODELS: Mapping[str, Model] = {model.model_id: model for model in (VEO2, *_OTHER
 
 
 def find_model(model_id: object) -> Model:
-    """The model of that id; raises InvalidInputError."""
+    """Return the model of that id; raises InvalidInputError."""
     model = MODELS.get(model_id) if isinstance(model_id, str) else None
     if model is None:
         found = json.dumps(model_id)[:200]

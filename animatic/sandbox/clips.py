@@ -39,7 +39,7 @@ class Clips:
             self._task_for(self._path_of(prediction, number), prediction, number)
 
     async def load(self, prediction: Prediction, number: int) -> Path:
-        """The finished file of a clip, rendered now if need be. Raises whatever the renderer raised."""
+        """Return the finished file of a clip, rendered now if need be. Raises whatever the renderer raised."""
         target = self._path_of(prediction, number)
         if not target.exists():
             await asyncio.shield(self._task_for(target, prediction, number))
@@ -86,7 +86,7 @@ class Clips:
     def _forget(self, target: Path, done: "asyncio.Task[None]") -> None:
         self._at_work.pop(target, None)
         if not done.cancelled():
-            done.exception()  # whoever waits is told; a clip begun early and never asked for tells nobody
+            done.exception()  # those that wait get it; a clip begun early may have none that wait
 
 
 class _Pool:

@@ -1,4 +1,4 @@
-"""What a sandbox is told when it starts: one frozen value. Reads no environment; refuses what is not loopback."""
+"""Configuration of a sandbox: one frozen value. Reads no environment; refuses what is not loopback."""
 
 import ipaddress
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ LEVELS: Mapping[str, tuple[int, int]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxConfig:
-    """How one sandbox behaves. Wrong values raise SettingsError when it is made.
+    """Behaviour of one sandbox. Wrong values raise SettingsError when it is made.
 
     Attributes:
         folder: where its state lives: witness, uploads, clips, lock. Made when absent.

@@ -13,12 +13,12 @@ MAX_URI_CHARS = MAX_IMAGE_BYTES * 4 // 3 + 200
 
 
 def is_data_uri(text: object) -> bool:
-    """Whether a field holds such an image."""
+    """Tell if a field holds such an image."""
     return isinstance(text, str) and text[:5].lower() == "data:"
 
 
 def image_in(uri: str) -> bytes:
-    """The image, undecoded. Raises InvalidInputError for another type, another encoding, or one that is too large."""
+    """Return the image, undecoded. Raises InvalidInputError for another type or encoding, or one that is too large."""
     head, comma, text = uri[5:].partition(",")
     media_type, _, encoding = head.lower().rpartition(";")
     if not comma or not media_type.startswith("image/") or encoding != "base64":

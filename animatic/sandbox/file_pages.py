@@ -43,7 +43,7 @@ class FilePages:
         return answer({"type": "image", "download_url": url, "filename": filename, "size": len(still)})
 
     async def give_ticket(self, request: web.Request) -> web.StreamResponse:
-        """Where to PUT a still, and the URL that it will have."""
+        """Return where to PUT a still, and the URL that it will have."""
         try:
             ticket = self._tickets.issue(await json_in(request), self._account.clock())
         except TooManyTicketsError:
@@ -82,14 +82,14 @@ class FilePages:
         await asyncio.to_thread(self._account.uploads.store_as, ticket.name, still)
 
     async def send_upload(self, request: web.Request) -> web.StreamResponse:
-        """An uploaded still."""
+        """Send an uploaded still."""
         path = self._account.uploads.find(request.match_info["name"])
         if path is None:
             return self._account.refuse("no_file", 404, "no such upload")
         return web.FileResponse(path, headers={"Content-Type": media_type_of(path)})
 
     async def send_output(self, request: web.Request) -> web.StreamResponse:
-        """An output of a completed prediction, whole or the range asked for."""
+        """Send an output of a completed prediction, whole or the range asked for."""
         account, wanted = self._account, request.match_info
         now, number = account.clock(), wanted["number"]
         found = account.book.find(wanted["id"], now)

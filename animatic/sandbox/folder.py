@@ -49,7 +49,7 @@ class FolderLock:
         os.ftruncate(self._file, 0)
 
     def announce(self, url: str) -> None:
-        """Write down where the folder is served, for whoever finds it locked."""
+        """Write down where the folder is served, for processes that find it locked."""
         os.pwrite(self._file, json.dumps({"url": url, "pid": os.getpid()}).encode(), 0)
 
     def release(self) -> None:
@@ -79,7 +79,7 @@ def served_at(folder: Path) -> str:
     """Return the URL of the sandbox that serves the folder.
 
     Raises:
-        SettingsError: none has told where it is.
+        SettingsError: none has written its URL.
     """
     until = time.monotonic() + _TELLS_WITHIN_S
     while time.monotonic() < until:

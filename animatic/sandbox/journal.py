@@ -50,7 +50,7 @@ def _write_whole(file: int, lines: bytes) -> None:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The finished lines with their numbers, from 1; none where there is no file. Safe while a sandbox writes."""
+    """Return the finished lines with their numbers, from 1; none if there is no file. Safe while a sandbox writes."""
     if not path.exists():
         return
     with path.open("rb") as lines:

@@ -13,14 +13,14 @@ CREATED, PROCESSING, COMPLETED, FAILED, DELETED = "created", "processing", "comp
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """When a prediction was accepted, got its place, and gives it back."""
+    """Times at which a prediction is accepted, gets its slot, and frees it."""
 
     accepted_at: float
     started_at: float
     finishes_at: float
 
     def status_at(self, now: float, final: str) -> str:
-        """`created` while it waits for a place, `processing` while it has one, then `final`."""
+        """Return `created` while it waits for a slot, `processing` while it has one, then `final`."""
         if now < self.started_at:
             return CREATED
         return PROCESSING if now < self.finishes_at else final
@@ -38,7 +38,7 @@ class Places:
         self._ends: list[float] = []  # a heap of the ends of all that are not finished, waiting ones included
 
     def start_of(self, accepted_at: float) -> float:
-        """When a prediction accepted now would get a place."""
+        """Return when a prediction accepted now would get a slot."""
         if len(self._free_at) < self._count:
             return accepted_at
         return max(accepted_at, self._free_at[0])
@@ -51,7 +51,7 @@ class Places:
         heapq.heappush(self._ends, life.finishes_at)
 
     def unfinished_at(self, now: float) -> int:
-        """How many are waiting or at work. Time must not go back between calls."""
+        """Return how many are waiting or at work. Time must not go back between calls."""
         while self._ends and self._ends[0] <= now:
             heapq.heappop(self._ends)
         return len(self._ends)

@@ -13,7 +13,7 @@ def iso_from(moment: float) -> str:
 
 
 def with_nanoseconds(iso: str, rest: int) -> str:
-    """A moment of ours with nine decimals, the last six of which are `rest`."""
+    """Return a moment with nine decimals, the last six of which are `rest`."""
     return f"{iso.removesuffix('Z')}{rest % 1_000_000:06d}Z"
 
 

@@ -21,7 +21,7 @@ def answer(data: object) -> web.Response:
 
 
 def refuse(http: int, message: str, retry_after_s: int | None = None) -> web.Response:
-    """An error in the API's own envelope, `data` null."""
+    """Return an error in the API's own envelope, `data` null."""
     headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
     return web.Response(
         status=http, body=envelope(None, http, message), content_type="application/json", headers=headers
@@ -72,7 +72,7 @@ async def play(  # noqa: C901, PLR0911, PLR0912 - one return a case
 
 
 def odd_refusal(http: int, form: Trick, message: str = "sandbox: these inputs are refused") -> web.Response:
-    """An error in one of the bodies that are not the API's envelope."""
+    """Return an error in one of the bodies that are not the API's envelope."""
     body = {
         Trick.ERROR_ONLY: {"error": message},
         Trick.MESSAGE_ONLY: {"message": message},

@@ -1,4 +1,4 @@
-"""What can happen to a submission, as named values.
+"""Scenarios of a submission, as named values.
 
 Asked for by a token in the prompt, `[sandbox:NAME]` or `[sandbox:NAME=VALUE]` (the first one counts), or set in the
 configuration as the default or for the n-th submission.
@@ -60,7 +60,7 @@ configuration as the default or for the n-th submission.
     | text-refusal         | 401 with a line of text; nothing accepted                              | HTTP status      |
     | float-timings        | completes with fractions in `timings`                                  | submit           |
     | null-flags           | completes with null for each flag                                      | submit           |
-    | null-fields          | completes with null or empty text in all fields that nobody needs      | submit           |
+    | null-fields          | completes with null or empty text in all optional fields              | submit           |
     | object-outputs       | completes with outputs that are objects with a `url`                   | submit           |
     | text-output          | completes with outputs that are one text                               | submit           |
     | sync-timeout         | in sync mode, the reply gives up at once                               | seconds          |
@@ -126,7 +126,7 @@ Reply = Trick | Refusal
 
 
 class Takes(enum.Enum):
-    """What may stand behind a scenario's name."""
+    """Kind of value that may follow a scenario's name."""
 
     NOTHING = "no value"
     NUMBER = "a number, 0 or more"
@@ -139,7 +139,7 @@ class Takes(enum.Enum):
     TEXT = "any text"
 
     def allows(self, value: str) -> bool:
-        """Whether a value is of this kind."""
+        """Tell if a value is of this kind."""
         match self:
             case Takes.NOTHING:
                 return not value
@@ -205,16 +205,16 @@ class Asked:
 
     @property
     def is_for_the_submission(self) -> bool:
-        """Whether a fault of the looks is put on the submission's reply instead."""
+        """True if a fault of the polls is put on the submission's reply instead."""
         return self.value == "submit" or self.name in {"bad-id", "foreign-get"}
 
     @property
     def is_refused(self) -> bool:
-        """Whether its reply comes instead of accepting it."""
+        """True if its reply comes instead of accepting it."""
         return self.scenario.before is not None and self.value != "billed"
 
     def status_at_look(self, looks: int, status: str) -> str:
-        """The status that a look shows, counted from 1, given the true one."""
+        """Return the status that a poll shows, counted from 1, given the true one."""
         if self.name != "flaps":
             return status
         scripted = (self.value or self.scenario.default).split(",")
@@ -233,7 +233,7 @@ class Asked:
 
 
 def asked_in(prompt: str) -> str | None:
-    """The text of the first token in a prompt, `NAME` or `NAME=VALUE`, or None."""
+    """Return the text of the first token in a prompt, `NAME` or `NAME=VALUE`, or None."""
     found = _TOKEN.search(prompt)
     if found is None:
         return None
@@ -242,7 +242,7 @@ def asked_in(prompt: str) -> str | None:
 
 
 def read_scenario(text: str) -> Asked:
-    """The scenario that `NAME` or `NAME=VALUE` asks for; raises ScenarioError."""
+    """Return the scenario that `NAME` or `NAME=VALUE` asks for; raises ScenarioError."""
     name, _, value = text.partition("=")
     scenario = SCENARIOS.get(name)
     if scenario is None:

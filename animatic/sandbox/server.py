@@ -38,7 +38,7 @@ class Sandbox:
 
 
 def create_app(config: SandboxConfig, clock: Clock = time.time) -> web.Application:
-    """The application over a folder that nobody else serves (`serve` sees to that). `clock` gives seconds since 1970.
+    """Return the application over a folder that no other sandbox serves (`serve` checks). `clock`: seconds since 1970.
 
     Raises SettingsError where the folder holds something that is not ours.
     """
@@ -77,7 +77,7 @@ def create_app(config: SandboxConfig, clock: Clock = time.time) -> web.Applicati
 
 @asynccontextmanager
 async def serve(config: SandboxConfig, clock: Clock = time.time) -> AsyncGenerator[Sandbox]:
-    """A sandbox, ready, for as long as the context lasts.
+    """Serve a sandbox, ready, for as long as the context lasts.
 
     Raises FolderServedError if another sandbox serves the folder, SettingsError if the address cannot be had.
     """

@@ -1,7 +1,7 @@
-"""When each prediction was first seen to be final, for benchmarks: the lag of whoever looks, told by the server.
+"""First poll that showed each prediction final: the lag of the client's polls, for benchmarks.
 
-`seen.jsonl` in the sandbox's folder, one line for each prediction that somebody saw final. Nothing rests on it: it is
-written now and then, and whole when the stats are asked for or the sandbox ends.
+`seen.jsonl` in the sandbox's folder, a line for each prediction polled once it was final. Nothing rests on it: it
+is written now and then, and whole when the stats are asked for or the sandbox ends.
 """
 
 import json
@@ -28,7 +28,7 @@ class Sight:
 
     @property
     def lag_s(self) -> float:
-        """For how long it was final and nobody knew."""
+        """Seconds from its end to that poll."""
         return self.seen_at - self.final_at
 
 
@@ -40,7 +40,7 @@ class Sights:
         self._looks = dict.fromkeys((each.id for each in read_sights(folder)), _SEEN)
 
     def note(self, prediction_id: str, final_at: float, now: float, *, is_final: bool) -> None:
-        """A look at `now` shows the prediction; final, if it is, since `final_at`."""
+        """Record a poll at `now`; `final_at` is when the prediction became final, if it has."""
         before = self._looks.get(prediction_id)
         if before == _SEEN:
             return

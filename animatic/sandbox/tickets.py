@@ -24,7 +24,7 @@ class TooManyTicketsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What may be put where.
+    """Permission to PUT one file.
 
     Attributes:
         token: the secret part of its URL.
@@ -40,7 +40,7 @@ class Ticket:
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What the client must send with the still."""
+        """Headers that the client must send with the still."""
         return {"Content-Type": self.media_type or _ANY_TYPE}
 
 
@@ -51,7 +51,7 @@ class Tickets:
         self._open: dict[str, Ticket] = {}
 
     def issue(self, body: Mapping[str, Any], now: float) -> Ticket:
-        """A ticket for `{filename, size, content_type?}`. Raises InvalidInputError, TooManyTicketsError."""
+        """Issue a ticket for `{filename, size, content_type?}`. Raises InvalidInputError, TooManyTicketsError."""
         filename, size, media_type = body.get("filename"), body.get("size"), body.get("content_type") or ""
         if not isinstance(filename, str) or not 0 < len(filename) <= _MAX_NAME_CHARS:
             raise InvalidInputError(f"filename: required, a text of {_MAX_NAME_CHARS:,} characters at most")
@@ -70,7 +70,7 @@ class Tickets:
         return ticket
 
     def claim(self, token: str, now: float) -> Ticket | None:
-        """The ticket, which is good no more; None for one that never was, was used or has expired."""
+        """Use up the ticket; None for one that never was, was used or has expired."""
         self._forget_expired(now)
         return self._open.pop(token, None)
 

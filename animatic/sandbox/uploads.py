@@ -48,12 +48,12 @@ class Uploads:
             unfinished.replace(target)
 
     def find(self, name: str) -> Path | None:
-        """The file of that name, if it is one of ours."""
+        """Return the file of that name, if it is one of ours."""
         path = self._folder / name
         return path if _NAME.fullmatch(name) and path.is_file() else None
 
     def find_by_url(self, url: str) -> Path | None:
-        """The file behind an upload's URL, whichever port it was given out on."""
+        """Return the file behind an upload's URL, whichever port it was given out on."""
         name = uploaded_name(url)
         return self.find(name) if name else None
 
@@ -67,7 +67,7 @@ def media_type_of(path: Path) -> str:
 
 
 def uploaded_name(url: str) -> str | None:
-    """The name in a URL that a sandbox on this machine gave out, or None for any other URL."""
+    """Return the name in a URL that a sandbox on this machine gave out, or None for any other URL."""
     parts = urlsplit(url)
     folder, _, name = parts.path.rpartition("/")
     return name if folder == "/uploads" and is_loopback(parts.hostname or "") else None

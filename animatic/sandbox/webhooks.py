@@ -39,7 +39,7 @@ Describe = Callable[[str], Data | None]
 
 
 def checked_webhook_url(text: object) -> str:
-    """A webhook's URL, if it is on loopback. Raises InvalidInputError."""
+    """Return a webhook's URL, if it is on loopback. Raises InvalidInputError."""
     try:
         url = URL(text) if isinstance(text, str) and len(text) <= MAX_URL_CHARS else URL()
     except ValueError:
@@ -58,7 +58,7 @@ def signature_of(secret: str, event_id: str, timestamp: str, body: bytes) -> str
 
 
 def load_secret(folder: Path) -> str:
-    """The secret of the folder, made when first asked for."""
+    """Return the secret of the folder, made when first asked for."""
     path = folder / _NAME
     if path.exists() and (known := path.read_text(encoding="ascii", errors="replace")).startswith(_PREFIX):
         return known
@@ -85,7 +85,7 @@ class Webhooks:
 
     @property
     def is_full(self) -> bool:
-        """Whether so many wait that no more are taken."""
+        """True if so many wait that no more are accepted."""
         return len(self._waiting) >= MAX_WAITING
 
     def expect(self, prediction: Prediction) -> None:

@@ -24,7 +24,7 @@ def envelope(data: Any, code: int = 200, message: str = "success") -> bytes:
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in a request's body; raises InvalidInputError."""
+    """Return the JSON object in a request's body; raises InvalidInputError."""
     try:
         parsed = json.loads(body)
     except (ValueError, RecursionError):
@@ -35,7 +35,7 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 
 def prediction_data(prediction: Prediction, now: float, origin: str) -> Data:
-    """`data` of a submission's reply and of a result in the form of the card, before a scenario alters it."""
+    """Return `data` of a submission's reply and of a result in the form of the card, before a scenario alters it."""
     accepted, scenario = prediction.accepted, prediction.asked.scenario
     status, is_final = prediction.status_at(now), prediction.is_final_at(now)
     outputs = [output_url(prediction, number, origin) for number in range(1, prediction.outputs + 1)]
@@ -58,7 +58,7 @@ def prediction_data(prediction: Prediction, now: float, origin: str) -> Data:
 
 
 def as_recorded(data: Data, prediction: Prediction, *, is_submission: bool) -> Data:
-    """The same in the form that recorded exchanges show: no flags at first, null later, nine decimals, more fields.
+    """Return the data as recorded exchanges show it: no flags at first, null later, nine decimals, more fields.
 
     Source: exchanges that others published; not tried live.
     """
@@ -71,7 +71,7 @@ def as_recorded(data: Data, prediction: Prediction, *, is_submission: bool) -> D
 
 
 def result_data(prediction: Prediction, now: float, origin: str, shape: str = "") -> Data:
-    """`data` of a poll of the result: altered, once it is completed, as its scenario says."""
+    """Return `data` of a poll of the result: altered, once it is completed, as its scenario says."""
     data, asked = prediction_data(prediction, now, origin), prediction.asked
     if RECORDED in {shape, asked.name}:
         data = as_recorded(data, prediction, is_submission=False)
@@ -81,7 +81,7 @@ def result_data(prediction: Prediction, now: float, origin: str, shape: str = ""
 
 
 def submission_data(prediction: Prediction, origin: str, shape: str = "") -> Data:
-    """`data` of the reply to a submission: `created`, whatever comes after."""
+    """Return `data` of the reply to a submission: `created`, whatever comes after."""
     data, asked = prediction_data(prediction, prediction.life.accepted_at, origin), prediction.asked
     data |= {"status": CREATED, "outputs": [], "has_nsfw_contents": [], "error": "", "timings": {"inference": 0}}
     data.pop("code", None)
@@ -94,12 +94,12 @@ def submission_data(prediction: Prediction, origin: str, shape: str = "") -> Dat
 
 
 def sync_timeout_data(data: Data) -> Data:
-    """A result that a reply in sync mode could not wait for: not final, whatever its code says."""
+    """Return a result that a reply in sync mode could not wait for: not final, whatever its code says."""
     return data | {"status": PROCESSING, "code": SYNC_TIMEOUT_CODE, "error": "Sync mode timed out", "outputs": []}
 
 
 def webhook_data(prediction: Prediction, data: Data) -> Data:
-    """The body of a webhook: the result without its envelope, with the input."""
+    """Return the body of a webhook: the result without its envelope, with the input."""
     return data | {"input": dict(prediction.accepted.inputs)}
 
 
@@ -116,7 +116,7 @@ def listed_data(prediction: Prediction, now: float, origin: str, *, includes_inp
 
 
 def charge_data(prediction: Prediction, now: float) -> Data:
-    """The item of the bill for the price of a prediction. The order's `status` is a guess."""
+    """Return the item of the bill for the price of a prediction. The order's `status` is a guess."""
     accepted = prediction.accepted
     order = {
         "uuid": f"order-{accepted.id}",
@@ -130,7 +130,7 @@ def charge_data(prediction: Prediction, now: float) -> Data:
 
 
 def bill_data(charge: Charge, now: float) -> Data:
-    """An item of the bill. That the price of a refund is positive is a guess."""
+    """Return an item of the bill. That the price of a refund is positive is a guess."""
     if charge.kind == DEDUCT:
         return charge_data(charge.prediction, now)
     return _bill_item(charge.prediction, REFUND, iso_from(charge.at), now)
@@ -151,7 +151,7 @@ def _bill_item(prediction: Prediction, kind: str, at: str, now: float) -> Data:
 
 
 def output_url(prediction: Prediction, number: int, origin: str) -> str:
-    """Where an output is, once it is there; counted from 1."""
+    """Return the URL of an output, counted from 1."""
     return f"{origin}/outputs/{prediction.accepted.id}/{number}{prediction.suffix}"
 
 
@@ -171,7 +171,7 @@ class Page:
 
 
 def page_from(body: Mapping[str, Any], after: str, before: str) -> Page:
-    """What a list's body asks for; `after` and `before` name its fields for the window. Raises InvalidInputError."""
+    """Read a list request; `after` and `before` name its fields for the window. Raises InvalidInputError."""
     includes_inputs = body.get("include_inputs") or False
     if not isinstance(includes_inputs, bool):
         raise InvalidInputError("include_inputs: must be true or false")
@@ -196,7 +196,7 @@ class BillPage:
 
 
 def bill_page_from(body: Mapping[str, Any]) -> BillPage:
-    """What the bill's body asks for. Raises InvalidInputError."""
+    """Read the body of a bill request. Raises InvalidInputError."""
     kind, sort = _optional_text(body, "billing_type"), _optional_text(body, "sort") or "created_at DESC"
     if kind not in {"", DEDUCT, REFUND}:
         raise InvalidInputError(f"billing_type: must be {DEDUCT} or {REFUND}")
@@ -208,7 +208,7 @@ def bill_page_from(body: Mapping[str, Any]) -> BillPage:
 
 
 def ids_from(body: Mapping[str, Any], name: str) -> list[str]:
-    """A list of prediction ids. Raises InvalidInputError."""
+    """Read a list of prediction ids. Raises InvalidInputError."""
     ids: Any = body.get(name)
     if not isinstance(ids, list) or len(ids) > MAX_IDS or not all(isinstance(each, str) and each for each in ids):
         raise InvalidInputError(f"{name}: must be a list of prediction ids, {MAX_IDS} at most")
@@ -216,7 +216,7 @@ def ids_from(body: Mapping[str, Any], name: str) -> list[str]:
 
 
 def span_from(body: Mapping[str, Any], most_s: float) -> tuple[float, float, str]:
-    """The window of the usage statistics and the model they are limited to. Raises InvalidInputError."""
+    """Read the window of the usage statistics and the model they are limited to. Raises InvalidInputError."""
     start, end = _moment(body, "start_time", None), _moment(body, "end_time", None)
     if not 0 <= end - start <= most_s:
         raise InvalidInputError(f"end_time: must be after start_time, by {most_s / 86_400:.0f} days at most")

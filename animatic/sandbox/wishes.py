@@ -13,12 +13,12 @@ from animatic.sandbox.webhooks import checked_webhook_url
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a submission wants beside its clip.
+    """Options of a submission beside its inputs.
 
     Attributes:
         waits: the reply comes when the prediction is final.
         wants_base64: outputs are base64 text instead of URLs.
-        webhook_url: told when the prediction is final; empty: nobody.
+        webhook_url: called when the prediction is final; empty: none.
     """
 
     waits: bool = False
@@ -30,7 +30,7 @@ _NONE = Wishes()
 
 
 def read_wishes(body: Mapping[str, Any], query: Mapping[str, str]) -> Wishes:
-    """The wishes in the body and in the query, `?webhook=URL`. Raises InvalidInputError."""
+    """Read the options in the body and in the query, `?webhook=URL`. Raises InvalidInputError."""
     hook = query.get("webhook") or body.get("webhook_url")
     if not hook and "enable_sync_mode" not in body and "enable_base64_output" not in body:
         return _NONE

@@ -1,4 +1,4 @@
-"""The witness: which submissions the sandbox accepted, on disk before anyone is told.
+"""The witness: which submissions the sandbox accepted, on disk before the reply.
 
 `accepted.jsonl` in the sandbox's folder, one line each, append-only. Tests count it; a sandbox that starts again on
 the folder rebuilds everything from it. What is deleted later stays in it: `deleted.jsonl` beside it holds a record of
@@ -34,7 +34,7 @@ class Accepted:
         seed: of its clip.
         price_usd: what the account was charged.
         wants_base64: whether its outputs are base64 text instead of URLs.
-        webhook_url: told when it is final; empty: nobody.
+        webhook_url: called when it is final; empty: none.
     """
 
     id: str

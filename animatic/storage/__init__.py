@@ -49,7 +49,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 def read_bytes(uri: str, *, max_bytes: int, network: Network = DIRECT) -> bytes:
-    """The whole file. Raises LocationError if it is not there, not readable, or larger than `max_bytes`."""
+    """Return the whole file. Raises LocationError if it is not there, not readable, or larger than `max_bytes`."""
     location = locate(uri)
     with _told(location, "read"):
         if location.is_local:
@@ -61,7 +61,7 @@ def read_bytes(uri: str, *, max_bytes: int, network: Network = DIRECT) -> bytes:
 
 @contextmanager
 def open_copy(uri: str, *, max_bytes: int, network: Network = DIRECT) -> Generator[BinaryIO]:
-    """The file as it was at one time, in a nameless file of our own; no more than a MiB of it is ever in memory.
+    """Copy the file as it is now into a nameless file of our own; no more than a MiB of it is ever in memory.
 
     Raises LocationError as `read_bytes` does, and where there is no room for the copy.
     """
@@ -71,7 +71,7 @@ def open_copy(uri: str, *, max_bytes: int, network: Network = DIRECT) -> Generat
 
 @contextmanager
 def open_existing(uri: str, *, max_bytes: int) -> Generator[BinaryIO | None]:
-    """The same, or None where there is no file, or an empty one.
+    """Copy the file like `open_copy`; None if there is no file, or an empty one.
 
     Raises LocationError as `open_copy` does, and where there is anything but a file.
     """
@@ -88,7 +88,7 @@ def open_existing(uri: str, *, max_bytes: int) -> Generator[BinaryIO | None]:
 
 
 def sha256_of(uri: str, *, max_bytes: int, network: Network = DIRECT) -> str:
-    """What identifies the bytes of a file, in hex. Raises LocationError as `read_bytes` does."""
+    """Return the SHA-256 of a file, in hex. Raises LocationError as `read_bytes` does."""
     digest = hashlib.sha256()
     for chunk in _chunks(uri, max_bytes, network):
         digest.update(chunk)
@@ -102,7 +102,7 @@ def _chunks(uri: str, max_bytes: int, network: Network) -> Generator[bytes]:
 
 
 def _bounded(location: Location, chunks: Iterator[bytes], max_bytes: int) -> Generator[bytes]:
-    """At most `max_bytes`; what goes wrong on the way is told of the location."""
+    """Yield at most `max_bytes`; errors on the way name the location."""
     left = max_bytes
     while True:
         with _told(location, "read"):
@@ -118,7 +118,7 @@ def _bounded(location: Location, chunks: Iterator[bytes], max_bytes: int) -> Gen
 def still_chunks(
     manifest_uri: str, path: str, *, max_bytes: int = MAX_STILL_BYTES, network: Network = DIRECT
 ) -> Generator[bytes]:
-    """The still that a manifest names by the relative `path`, from the manifest's own folder, a few MiB at a time.
+    """Yield the still that a manifest names by the relative `path`, from the manifest's folder, a few MiB at a time.
 
     Raises LocationError as `read_bytes` does, and for a path or a link that leads anywhere else.
     """
@@ -136,7 +136,7 @@ def still_chunks(
 def open_still(
     manifest_uri: str, path: str, *, max_bytes: int = MAX_STILL_BYTES, network: Network = DIRECT
 ) -> Generator[BinaryIO]:
-    """The same as an open file: a local one itself, which others may change, or a copy of any other.
+    """Open the still: a local one itself, which others may change, or a copy of any other.
 
     Raises LocationError as `still_chunks` does, but for a local file that is too large.
     """
@@ -153,7 +153,7 @@ def open_still(
 
 @contextmanager
 def copy_of(chunks: Iterable[bytes]) -> Generator[BinaryIO]:
-    """Put chunks into a nameless file of our own, which nobody can change. Raises LocationError without room for it."""
+    """Put chunks into a nameless file of our own, which no one else can change. Raises LocationError without room."""
     with nameless_file() as copy:
         for chunk in chunks:
             try:
@@ -165,7 +165,7 @@ def copy_of(chunks: Iterable[bytes]) -> Generator[BinaryIO]:
 
 
 def _still_of(manifest_uri: str, path: str) -> tuple[Location, Location, str]:
-    """The manifest, the still, and the still's path as it was judged."""
+    """Return the manifest, the still, and the still's path after the check."""
     checked = relative_path(path)
     if checked is None:
         raise LocationError(f"found {quoted(path)} as a still; allowed: {ALLOWED}")
@@ -187,7 +187,7 @@ def replace_bytes(uri: str, data: bytes) -> None:
 
 
 def replace_from(uri: str, local_path: str) -> None:
-    """The same with the contents of a local file, which for a place that is not local is held in memory once."""
+    """Replace the file by a local one. Where the target is not local, it is held in memory once."""
     _writable(uri)
     with ExitStack() as stack:
         with _told(locate(local_path), "read"):
@@ -196,7 +196,7 @@ def replace_from(uri: str, local_path: str) -> None:
 
 
 def replace_with(uri: str, original: BinaryIO, *, like: str | None = None) -> None:
-    """The same with the contents of an open file, from its start.
+    """Replace the file by the contents of an open one, from its start.
 
     On local disk a new file has the mode of the file `like`, where that is given.
     """
@@ -211,23 +211,23 @@ def replace_with(uri: str, original: BinaryIO, *, like: str | None = None) -> No
 
 
 def exists(uri: str) -> bool:
-    """Whether there is a file. Raises LocationError if that cannot be told."""
+    """Tell if there is a file. Raises LocationError if it cannot tell."""
     location = locate(uri)
     with _told(location, "look at"):
         return Path(location.path).is_file() if location.is_local else remote.exists(location)
 
 
 def kind_of(uri: str) -> str | None:
-    """`a file`, `a folder` and the like; None where there is nothing. Raises LocationError if that cannot be told."""
+    """Return `a file`, `a folder` and the like; None if there is nothing. Raises LocationError if it cannot tell."""
     location = locate(uri)
     with _told(location, "look at"):
         return disk.kind_of(location.path) if location.is_local else remote.kind_of(location)
 
 
 def is_same_file(uri: str, other: str) -> bool:
-    """Whether two URIs name one file, also by links, another spelling, or on a disk that knows no case.
+    """Tell if two URIs name one file, also by links, another spelling, or on a disk that knows no case.
 
-    Raises LocationError if that cannot be told.
+    Raises LocationError if it cannot tell.
     """
     here, there = locate(uri), locate(other)
     with _told(here, "look at"):
@@ -240,7 +240,7 @@ def is_same_file(uri: str, other: str) -> bool:
 
 
 def real_path(uri: str) -> Path | None:
-    """The path on local disk, links followed; None for a place elsewhere. Raises LocationError."""
+    """Return the path on local disk, links followed; None for a place elsewhere. Raises LocationError."""
     location = locate(uri)
     with _told(location, "look at"):
         return Path(location.path).resolve() if location.is_local else None
@@ -277,7 +277,7 @@ def _within(data: bytes, max_bytes: int, shown: str) -> bytes:
 
 @contextmanager
 def _told(location: Location, deed: str) -> Generator[None]:
-    """Turns whatever goes wrong into a LocationError. `from None`: a client's error may hold its request."""
+    """Turn any error into a LocationError. `from None`: a client's error may hold its request."""
     try:
         yield
     except LocationError:

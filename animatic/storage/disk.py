@@ -1,4 +1,4 @@
-"""Files on local disk: read without being led astray by links, replaced so that nobody sees half of one."""
+"""Files on local disk: read without being led astray by links, replaced so that no reader sees half of one."""
 
 import os
 import stat
@@ -20,12 +20,12 @@ class NotAFileError(OSError):
 
 
 def read_file(path: str, max_bytes: int) -> bytes:
-    """The bytes of a regular file, at most `max_bytes` and one more. Raises OSError."""
+    """Return the bytes of a regular file, at most `max_bytes` and one more. Raises OSError."""
     return _read(os.open(path, _READ), max_bytes)
 
 
 def chunks(path: str) -> Generator[bytes]:
-    """The bytes of a regular file, a MiB at a time. Raises OSError."""
+    """Yield the bytes of a regular file, a MiB at a time. Raises OSError."""
     descriptor = os.open(path, _READ)
     try:
         _require_regular(descriptor)
@@ -69,7 +69,7 @@ _KINDS = (
 
 
 def kind_of(path: str) -> str | None:
-    """`a file`, `a folder` and the like, of what a link leads to; None where there is nothing. Raises OSError."""
+    """Return `a file`, `a folder` and the like, following links; None if there is nothing. Raises OSError."""
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 - as the other functions here
     except (FileNotFoundError, NotADirectoryError):
@@ -81,11 +81,11 @@ def replace_file(path: str, write: Callable[[BinaryIO], object], like: str | Non
     """Put what `write` writes in the place of `path`, whole or not at all; parents are made. Raises OSError.
 
     It keeps mode, owner and group of the file that it replaces, as far as we may set them; a new one follows the
-    user's umask. A link is followed, and stays a link, unless it is somebody else's: in a folder that all can write to,
+    user's umask. A link is followed, and stays a link, unless it is another user's: in a folder that all can write to,
     it may have been laid there for us to write through. With `like`, a new file takes after that one.
     """
     if Path(path).is_symlink() and Path(path).lstat().st_uid not in {0, os.geteuid()}:
-        raise NotAFileError("there is a link that belongs to somebody else")
+        raise NotAFileError("there is a link that belongs to another user")
     target = Path(path).resolve()
     if target.exists() and not target.is_file():
         raise NotAFileError("there is something that is not a file")

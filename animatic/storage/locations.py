@@ -1,4 +1,4 @@
-"""Where things are: the URIs that operators give, judged before fsspec sees them. Cells never come here.
+"""Locations: the URIs that operators give, judged before fsspec sees them. Cells never come here.
 
 What an error shows of a URI leaves out user, password and query, which may be credentials.
 """
@@ -48,17 +48,17 @@ class Location:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is on this machine's disk."""
+        """True if it is on this machine's disk."""
         return self.scheme == "file"
 
     @property
     def is_web(self) -> bool:
-        """Whether it can only be read, over http or https."""
+        """True if it can only be read, over http or https."""
         return self.scheme in _WEB
 
     @property
     def package(self) -> str | None:
-        """What to install for its scheme, None where nothing is needed."""
+        """Package to install for its scheme, None where none is needed."""
         return _PACKAGES[self.scheme]
 
     @property
@@ -75,7 +75,7 @@ class Location:
 
     @property
     def _parts(self) -> tuple[str, str, str]:
-        """What a folder cannot go above, the folder in it, the file's name."""
+        """Split it into the part that no folder goes above, the folder below that, and the file's name."""
         if self.is_local:
             root = "/" if self.path.startswith("/") else ""
             folder, _, name = self.path.removeprefix("/").rpartition("/")
@@ -89,7 +89,7 @@ class Location:
 
 
 def locate(uri: str) -> Location:
-    """The location that an operator means by `uri`. Raises LocationError for any that we do not accept."""
+    """Return the location that an operator means by `uri`. Raises LocationError for any that we do not accept."""
     shown = _shown(uri)
     if not uri.strip() or not uri.isprintable():
         raise LocationError(f'found "{shown}" as a location; allowed: a path or URI without control characters')
@@ -110,18 +110,18 @@ def locate(uri: str) -> Location:
 
 
 def name_of(uri: str) -> str:
-    """The file's name, `shots.csv`."""
+    """Return the file's name, `shots.csv`."""
     return locate(uri).name
 
 
 def stem_of(uri: str) -> str:
-    """The file's name without its last suffix, `shots`."""
+    """Return the file's name without its last suffix, `shots`."""
     name = name_of(uri)
     return name.rpartition(".")[0] or name
 
 
 def folder_of(uri: str) -> str:
-    """The folder that the file is in, as a path or URI without a slash at its end."""
+    """Return the folder that the file is in, as a path or URI without a slash at its end."""
     return locate(uri).folder
 
 

@@ -25,13 +25,13 @@ class _Readable(Protocol):
 
 
 def read(location: Location, max_bytes: int, network: Network) -> bytes:
-    """The bytes, at most `max_bytes` and one more. Raises what the file system raises."""
+    """Return the bytes, at most `max_bytes` and one more. Raises what the file system raises."""
     with _open(location, network) as file:
         return _read_up_to(cast("_Readable", file), max_bytes + 1)
 
 
 def chunks(location: Location, network: Network) -> Generator[bytes]:
-    """The bytes, some MiB at a time. Raises what the file system raises."""
+    """Yield the bytes, some MiB at a time. Raises what the file system raises."""
     with _open(location, network) as file:
         while chunk := cast("_Readable", file).read(_CHUNK_BYTES):
             yield chunk
@@ -57,7 +57,7 @@ def replace(location: Location, data: bytes) -> None:
 
 
 def exists(location: Location) -> bool:
-    """Whether a file is there. Raises what the file system raises when it cannot tell."""
+    """Tell if a file is there. Raises what the file system raises when it cannot tell."""
     system, path = _open_system(location)
     system.invalidate_cache()
     try:
@@ -67,7 +67,7 @@ def exists(location: Location) -> bool:
 
 
 def kind_of(location: Location) -> str | None:
-    """`a file` or `a folder`; None where there is nothing. Raises what the file system raises when it cannot tell."""
+    """Return `a file` or `a folder`; None if there is nothing. Raises what the file system raises."""
     system, path = _open_system(location)
     system.invalidate_cache()
     try:
@@ -77,7 +77,7 @@ def kind_of(location: Location) -> str | None:
 
 
 def is_same(one: Location, other: Location) -> bool:
-    """Whether two locations are one file of one file system, by their names."""
+    """Tell if two locations are one file of one file system, by their names."""
     (system, path), (other_system, other_path) = _open_system(one), _open_system(other)
     return type(system) is type(other_system) and system == other_system and normpath(path) == normpath(other_path)
 
@@ -88,7 +88,7 @@ def require_installed(location: Location) -> None:
 
 
 def below(folder: str, relative_path: str, *, is_web: bool) -> str:
-    """The URI of a checked relative path below the URI of a folder."""
+    """Return the URI of a checked relative path below the URI of a folder."""
     return f"{folder}/{quote(relative_path) if is_web else relative_path}"
 
 
@@ -109,7 +109,7 @@ def _open_system(location: Location, network: Network = DIRECT) -> tuple[Any, st
 
 @functools.cache
 def _client_for(origin: str, network: Network) -> Callable[..., Awaitable[aiohttp.ClientSession]]:
-    """How a web page's file system gets its session: the operator's own origin may be private, others may not.
+    """Return a maker of sessions for web pages: the operator's own origin may be private, others may not.
 
     Cached, for fsspec keeps one file system for equal options.
     """

@@ -1,6 +1,6 @@
 """Rows on their way, in a temporary file instead of in memory: written once, read batch by batch.
 
-The file has no name, so nobody else can open it and nothing of it is left behind, however the process ends.
+The file has no name, so no other process can open it and nothing of it is left behind, however the process ends.
 """
 
 import os
@@ -13,7 +13,7 @@ from animatic.errors import LocationError
 
 
 def nameless_file() -> BinaryIO:
-    """An empty file of our own that is gone when it is closed. Raises LocationError."""
+    """Open an empty file of our own that is gone when it is closed. Raises LocationError."""
     try:
         return cast("BinaryIO", tempfile.TemporaryFile(prefix="animatic-"))
     except OSError as error:
@@ -21,7 +21,7 @@ def nameless_file() -> BinaryIO:
 
 
 def no_room(error: OSError) -> LocationError:
-    """What to tell when temporary files cannot be written."""
+    """Return the error for temporary files that cannot be written."""
     return LocationError(
         f"temporary files: cannot be written ({error.strerror}). A run keeps the rows of its manifest there; "
         "make room, or set TMPDIR to a folder with more"
@@ -49,7 +49,7 @@ class Spool:
         self._ends.append(self._ends[-1] + data.size)
 
     def batch(self, index: int) -> pa.RecordBatch:
-        """The batch with this index, from 0."""
+        """Return the batch with this index, from 0."""
         start, end = self._ends[index], self._ends[index + 1]
         data = os.pread(self._file.fileno(), end - start, start)
         return pa.ipc.open_stream(data).read_next_batch()
@@ -59,7 +59,7 @@ class Spool:
 
     @property
     def size_bytes(self) -> int:
-        """How large the file is."""
+        """Size of the file."""
         return self._ends[-1]
 
     def close(self) -> None:
@@ -67,6 +67,6 @@ class Spool:
         self._file.close()
 
     def __del__(self) -> None:
-        """Where nobody closes it, the file goes with the spool."""
+        """Close the file with the spool, if nothing else has closed it."""
         if hasattr(self, "_file"):
             self._file.close()

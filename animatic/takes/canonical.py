@@ -182,7 +182,7 @@ def canonical_still(still: str) -> str:
 
 
 def is_signed_by_path(still: str) -> bool:
-    """Whether the address of a still carries its authorisation in the path, so that the next export has another."""
+    """Tell if the address of a still carries its authorisation in the path, so that the next export has another."""
     return _SIGNED_HOST.match(still) is not None
 
 

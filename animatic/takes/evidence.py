@@ -1,4 +1,4 @@
-"""What WaveSpeed's list of predictions proves about takes of which nobody knows whether they were bought. Pure.
+"""Proof from WaveSpeed's list of predictions about takes that may or may not have been bought. Pure.
 
 A claim is an attempt whose submission may have been accepted; a candidate is a prediction that belongs to no take. Both
 are timed by the API's own clock. The verdicts, for each claim:
@@ -68,7 +68,7 @@ class Span:
     window_to: datetime
 
     def covers(self, claim: Claim, settle: timedelta) -> bool:
-        """Whether everything that may be the claim's lies in it."""
+        """Tell if everything that may be the claim's lies in it."""
         is_inside = self.window_from <= claim.window_from and claim.window_to + settle <= self.window_to
         return claim.model == self.model and is_inside
 
@@ -121,7 +121,7 @@ Verdict = Adopt | Absent | Hold | Wait
 
 @dataclass(slots=True)
 class Reading:
-    """What was read of a span, page by page, and what of it must be there.
+    """Record of reading a span, page by page, and of the predictions that must be in it.
 
     Attributes:
         after, before: the window that was asked for.
@@ -202,7 +202,7 @@ def shifted(claim: Claim, shift: tuple[timedelta, timedelta]) -> Claim:
 
 
 def spans_of(claims: Sequence[Claim], settle: timedelta) -> list[Span]:
-    """What must be read to judge every claim that is not live: windows that overlap are one span, oldest first.
+    """Return the spans to read to judge every claim that is not live; overlapping windows are one, oldest first.
 
     One take that is held for days must not make every run read the list of all these days.
     """
@@ -280,7 +280,7 @@ def _verdict(  # noqa: PLR0911, PLR0913, PLR0917 - one line of the table in the 
 
 
 def _adopt_by_window(near: Sequence[Candidate], rivals: Sequence[Claim]) -> Verdict:
-    """What predictions in the window prove that have not exactly the claim's inputs."""
+    """Judge predictions in the window that have not exactly the claim's inputs."""
     if any(each.inputs is not None for each in near):
         return Hold(tuple(near), "a prediction in its window has other inputs in the list")
     if len(near) == 1 and not rivals:
@@ -289,7 +289,7 @@ def _adopt_by_window(near: Sequence[Candidate], rivals: Sequence[Claim]) -> Verd
 
 
 def _absent(claim: Claim, scan: Scan, settle: timedelta) -> Verdict:
-    """What a settled, complete scan without anything in the window proves: the second such scan, that nothing was."""
+    """Judge a settled, complete scan with nothing in the window: the second such scan proves absence."""
     is_proven = claim.absent_since is not None and scan.began_at - claim.absent_since >= settle
     since = _absent_since(claim, scan)
     return Absent() if is_proven else Wait(since, "it was not in the list; a second look must say so too")
@@ -300,8 +300,8 @@ def _share_by_inputs(
 ) -> dict[int, tuple[Candidate, ...]]:
     """Candidates whose echoed inputs are exactly a claim's, one to one; all of them where there are too many to tell.
 
-    A live claim will be told which is its own, so until then nobody shares with it. Candidates are given out in the
-    order of time, each to the claim whose window ends first, which leaves out as few as can be.
+    A live claim gets the reply that names its own, so until then none is shared with it. Candidates are given out in
+    the order of time, each to the claim whose window ends first, which leaves out as few as can be.
     """
     shares: dict[int, tuple[Candidate, ...]] = {}
     groups: dict[tuple[tuple[str, str], ...], list[Claim]] = {}
@@ -336,7 +336,7 @@ def _has_inputs_of(claim: Claim, candidate: Candidate) -> bool:
 
 
 def is_near(claim: Claim, candidate: Candidate, settle: timedelta) -> bool:
-    """Whether model and time allow the candidate to be the claim's. One without a time may be anyone's.
+    """Tell if model and time allow the candidate to be the claim's. One without a time may be anyone's.
 
     The window of a live claim has no end yet: its run may have been stopped before it sent anything.
     """
@@ -350,14 +350,14 @@ def is_near(claim: Claim, candidate: Candidate, settle: timedelta) -> bool:
 
 
 def _absent_since(claim: Claim, scan: Scan) -> datetime | None:
-    """The earliest moment from which absence may be counted: a scan before the window's end proves nothing."""
+    """Return the earliest moment to count absence from: a scan before the window's end proves nothing."""
     if claim.absent_since is not None:
         return claim.absent_since
     return scan.ended_at if scan.is_complete and scan.began_at >= claim.window_to else None
 
 
 def is_same_model(found: str, asked: str) -> bool:
-    """Whether a reply can mean the model that was asked for: replies may leave out the model, or its owner."""
+    """Tell if a reply can mean the model that was asked for: replies may leave out the model, or its owner."""
     found, asked = found.strip().lower(), asked.lower()
     return not found or found == asked or ("/" not in found and found == asked.rpartition("/")[2])
 

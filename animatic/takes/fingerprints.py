@@ -16,18 +16,18 @@ Digests = NDArray[np.bytes_]
 
 
 def digests_from(data: bytes | bytearray | Iterable[bytes]) -> Digests:
-    """A column from digests, one after the other."""
+    """Make a column from digests, one after the other."""
     joined = data if isinstance(data, bytes | bytearray) else b"".join(data)
     return np.frombuffer(joined, DIGEST)
 
 
 def digests_of(fingerprints: Iterable[str]) -> Digests:
-    """A column from fingerprints of 64 hex digits."""
+    """Make a column from fingerprints of 64 hex digits."""
     return digests_from(bytes.fromhex("".join(fingerprints)))
 
 
 def hex_of(digests: Digests) -> list[str]:
-    """The fingerprints, 64 hex digits each, in order."""
+    """Return the fingerprints, 64 hex digits each, in order."""
     text = digests.tobytes().hex()
     return [text[at : at + 2 * DIGEST_BYTES] for at in range(0, len(text), 2 * DIGEST_BYTES)]
 
@@ -45,7 +45,7 @@ class FingerprintSet:
         return len(self._sorted)
 
     def __contains__(self, fingerprint: object) -> bool:
-        """Whether a fingerprint (64 hex digits) is one of them."""
+        """Tell if a fingerprint (64 hex digits) is one of them."""
         try:
             wanted = digests_of([fingerprint]) if isinstance(fingerprint, str) else None
         except ValueError:
@@ -53,12 +53,12 @@ class FingerprintSet:
         return wanted is not None and len(wanted) == 1 and self.positions(wanted)[0] >= 0
 
     def __iter__(self) -> Iterator[str]:
-        """The fingerprints, sorted."""
+        """Yield the fingerprints, sorted."""
         for at in range(0, len(self._sorted), 1_000):
             yield from hex_of(self._sorted[at : at + 1_000])
 
     def positions(self, digests: Digests) -> NDArray[np.int64]:
-        """Where each stands in the column that the set was made from, at first; -1 for what is not in it."""
+        """Return the first position of each in the column that the set was made from; -1 for one that is not in it."""
         if not len(self._sorted):
             return np.full(len(digests), -1, np.int64)
         near = np.searchsorted(self._sorted, digests)
@@ -67,7 +67,7 @@ class FingerprintSet:
 
 
 def shared(digests: Digests) -> tuple[Digests, NDArray[np.int32]]:
-    """The distinct digests in the order in which they first appear, and for each of `digests` which one it is."""
+    """Return the distinct digests in the order of first appearance, and for each of `digests` its index there."""
     _, firsts, inverse = np.unique(digests, return_index=True, return_inverse=True)
     if len(firsts) == len(digests):
         return digests, np.arange(len(digests), dtype=np.int32)
@@ -78,7 +78,7 @@ def shared(digests: Digests) -> tuple[Digests, NDArray[np.int32]]:
 
 
 class FirstSeen:
-    """Which row named a name first, for any number of names, in 40 bytes each."""
+    """First row of each name, for any number of names, in 40 bytes each."""
 
     __slots__ = ("_names", "_rows")
 

@@ -39,7 +39,7 @@ class Shot:
 
     @property
     def is_local(self) -> bool:
-        """Whether the still must be uploaded before it can be sent."""
+        """True if the still must be uploaded before it can be sent."""
         return self.still.startswith("sha256:")
 
 
@@ -58,7 +58,7 @@ class Take:
 
 
 def takes_of(shot: Shot, provider: str) -> Iterator[Take]:
-    """The takes that a shot asks for, in order, number 1 first."""
+    """Yield the takes that a shot asks for, in order, number 1 first."""
     for number in range(1, shot.takes + 1):
         yield Take(
             fingerprint(

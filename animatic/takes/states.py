@@ -82,7 +82,7 @@ Source: WaveSpeed's page on error codes; not tried live.
 
 @dataclass(frozen=True, slots=True)
 class BuyingPolicy:
-    """What this run may buy again, as the user said.
+    """Permission of this run to buy takes again, as the user gave it.
 
     Attributes:
         retry_failed: takes that an earlier run left failed or rejected may be bought again, once in this run.
@@ -95,7 +95,7 @@ class BuyingPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the ledger says of a take before the next step is decided.
+    """State of a take in the ledger before the next step is decided.
 
     Attributes:
         state: of the newest attempt, or None where there is none.
@@ -114,7 +114,7 @@ class Standing:
 
 
 def permission_to_buy(standing: Standing, policy: BuyingPolicy) -> str | None:
-    """Who or what allows a new attempt now (`plan`, `retry-failed`, `attempts`), or None if nothing does."""
+    """Return what allows a new attempt now (`plan`, `retry-failed`, `attempts`), or None if nothing does."""
     match standing.state:
         case None | State.UNSENT | State.ABSENT:
             return "plan"
@@ -128,7 +128,7 @@ def permission_to_buy(standing: Standing, policy: BuyingPolicy) -> str | None:
 
 
 class Step(StrEnum):
-    """What a run does next for a take."""
+    """Next step of a run for a take."""
 
     BUY = "buy"
     """Submit it, then watch it."""
@@ -144,7 +144,7 @@ class Step(StrEnum):
 
 
 def next_step(standing: Standing, policy: BuyingPolicy, after: Step | None = None) -> Step:
-    """The next step for a take; `after` is the one that this run has just made. None is made twice in vain."""
+    """Return the next step for a take; `after` is the one just made. A step that changed nothing is not repeated."""
     if permission_to_buy(standing, policy) is not None:
         is_in_vain = after is Step.BUY and standing.state is State.UNSENT and standing.tried_here
         return Step.REST if is_in_vain else Step.BUY
@@ -159,7 +159,7 @@ def next_step(standing: Standing, policy: BuyingPolicy, after: Step | None = Non
 
 
 def status_of(state: State | None) -> str:
-    """The word for the results table."""
+    """Return the status in the results table."""
     match state:
         case State.COMPLETED | State.FAILED | State.REJECTED | State.UNKNOWN | State.HELD:
             return state.value

@@ -142,7 +142,7 @@ class WaveSpeedClient:
         return classify(Answer(reply.status, reply.body), reply.retry_after_s)
 
     async def result(self, prediction_id: str) -> Prediction:
-        """How a prediction stands. Source: the veo2-i2v page.
+        """Get a prediction. Source: the veo2-i2v page.
 
         Raises:
             TryLaterError, NeverAgainError: as for every reading call; an unknown id is ApiRefusedError 404.
@@ -150,7 +150,7 @@ class WaveSpeedClient:
         return await self.look_at(prediction_id)()
 
     def look_at(self, prediction_id: str) -> Look:
-        """`result` of this prediction, for whoever calls it many times: the request is made once."""
+        """Return a function that gets this prediction. The request is built once, for many polls."""
         request = self._request("GET", httpx.URL(f"{self._base}/api/v3/predictions/{prediction_id}/result"))
         return functools.partial(self._look, prediction_id, request)
 
@@ -223,7 +223,7 @@ class WaveSpeedClient:
         return Price(floor, is_floor=True)
 
     async def _base_price(self, model: str) -> int | None:
-        """The model's `base_price` in the catalogue, in millionths of a dollar, or None."""
+        """Return the model's `base_price` in the catalogue, in millionths of a dollar, or None."""
         try:
             data = await self._read("GET", "/api/v3/models", what="models", max_bytes=MAX_LIST_BYTES)
         except ApiRefusedError as error:
@@ -237,11 +237,11 @@ class WaveSpeedClient:
         return None
 
     async def balance_usd(self) -> float:
-        """What is left in the account, in USD. Source: WaveSpeed's API documentation. Not tried live."""
+        """Return the balance of the account, in USD. Source: WaveSpeed's API documentation. Not tried live."""
         return read_data(Balance, await self._read("GET", "/api/v3/balance", what="balance"), what="balance").balance
 
     async def learn_time(self) -> None:
-        """Ask something that is free, only for the `Date` of the answer, unless one has told the API's time already.
+        """Ask something that is free, only for the `Date` of the answer, unless the API's time is known already.
 
         An API whose answers have no date is not asked for ever; then our own clock has to do.
         """
@@ -250,12 +250,12 @@ class WaveSpeedClient:
                 await self.balance_usd()
 
     async def latest_time(self) -> datetime:
-        """The latest that it can be for the API now."""
+        """Return the latest time that it can be for the API now."""
         await self.learn_time()
         return self.clock.latest()
 
     async def upload(self, name: str, still: BinaryIO | bytes, media_type: str) -> str:
-        """The URL under which the still can be fetched for 7 days. Source: WaveSpeed's page on uploads.
+        """Upload a still; return its URL, which lives for 7 days. Source: WaveSpeed's page on uploads.
 
         A file is sent a piece at a time from where it stands, which is on disk: it is never in memory as a whole.
 
@@ -271,7 +271,7 @@ class WaveSpeedClient:
         return url
 
     def _request(self, method: str, url: httpx.URL, **body: Any) -> httpx.Request:
-        """A request with our key, its body in memory."""
+        """Build a request with our key, its body in memory."""
         request = httpx.Request(method, url, headers=self._headers, **body)
         request.read()
         return request
@@ -279,7 +279,7 @@ class WaveSpeedClient:
     async def _fetch(
         self, transport: httpx.AsyncBaseTransport, request: httpx.Request, deadline_s: float, max_bytes: int
     ) -> Reply:
-        """An answer in which our key, should it be echoed, is blacked out: parts of answers end up in errors."""
+        """Fetch an answer, and black out our key should it be echoed: parts of answers end up in errors."""
         began_s = self.clock.seconds()
         reply = await fetch(transport, request, deadline_s=deadline_s, max_bytes=max_bytes)
         if "age" not in reply.headers:  # a cache speaks of the past
@@ -298,14 +298,14 @@ class WaveSpeedClient:
         deadline_s: float | None = None,
         **body: Any,
     ) -> Any:
-        """The `data` of a call that costs nothing and may be repeated; raises as `_answer` does."""
+        """Return the `data` of a call that costs nothing and may be repeated; raises as `_answer` does."""
         request = self._request(method, self._url_of(path), **body)
         return await self._answer(request, what=what, max_bytes=max_bytes, deadline_s=deadline_s)
 
     async def _answer(
         self, request: httpx.Request, *, what: str, max_bytes: int = MAX_BODY_BYTES, deadline_s: float | None = None
     ) -> Any:
-        """The `data` of the answer to a request that may be repeated.
+        """Return the `data` of the answer to a request that may be repeated.
 
         Raises:
             ApiUnreachableError, ApiBusyError, ApiUnavailableError: may pass.
@@ -363,7 +363,7 @@ def _is_https_or_loopback(url: str) -> bool:
 
 
 def without_key(body: bytes, key: str) -> bytes:
-    """The body with the key blacked out, also where JSON's escapes, a URL or HTML spell it.
+    """Black out the key in a body, also as JSON's escapes, a URL or HTML spell it.
 
     Escapes first: a key that looks like the end of one must not be cut out of it.
     """
@@ -377,5 +377,5 @@ def without_key(body: bytes, key: str) -> bytes:
 
 @functools.lru_cache(maxsize=16)
 def _spellings(key: str) -> tuple[bytes, ...]:
-    """The key as it is, in a URL, and in HTML; each different one once."""
+    """Return the key as it is, in a URL, and in HTML; each different one once."""
     return tuple(dict.fromkeys(text.encode() for text in (key, quote(key, safe=""), html.escape(key))))

@@ -42,7 +42,7 @@ _MAX_STATUS_CHARS = 64
 
 
 class Ending(StrEnum):
-    """What is known once a submission is over."""
+    """Kinds of outcome of a submission."""
 
     UNSENT = "unsent"
     ACCEPTED = "accepted"
@@ -70,7 +70,7 @@ STATE_AFTER = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: an HTTP status and a body, or neither, where `left` says whether the request may have gone.
+    """Answer to a submission: an HTTP status and a body; or neither, and `left` if the request may have gone.
 
     Attributes:
         http: None where there is no whole answer.
@@ -87,7 +87,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a submission ended.
+    """Outcome of a submission.
 
     Attributes:
         prediction_id, prediction_status, prediction_model, created_at: where it was accepted, as far as it says so.
@@ -107,7 +107,7 @@ class Ended:
 
 
 def is_refusal(http: int) -> bool:
-    """Whether an HTTP status is a definite no, whoever says it, that is neither about the account nor about pace."""
+    """Tell if an HTTP status is a definite no, from any server, that is neither about the account nor about pace."""
     return 400 <= http < 500 and http not in AMBIGUOUS | ACCOUNT_REFUSALS | {BUSY, PROXY_REFUSAL}
 
 
@@ -163,7 +163,7 @@ def classify(answer: Answer, retry_after_s: float | None = None) -> Ended:
 
 
 def quoted(message: str) -> str:
-    """The API's words in one short printable line."""
+    """Return the API's words in one short printable line."""
     return json.dumps(message[:300], ensure_ascii=True)
 
 
@@ -192,7 +192,7 @@ def _read(answer: Answer) -> _Read:
 
 
 def _prediction_in(body: bytes) -> dict[str, Any]:
-    """The prediction in a body, read as leniently as JSON can be: what is wrong around an id must not lose it.
+    """Read the prediction in a body as leniently as JSON allows: faults around an id must not lose it.
 
     It is the `data` of the envelope, or the body itself where that is a prediction.
     """

@@ -1,4 +1,4 @@
-"""What time it is for the API, from the `Date` of its answers and a clock of ours that never jumps, nor ever stops."""
+"""Time of the API, from the `Date` of its answers and a clock of ours that never jumps and never stops."""
 
 import functools
 import time
@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 KNOWN_MARGIN_S = 60.0
-"""How wrong it may be once an answer told it: `Date` has whole seconds, an answer takes a while to get here, and the
+"""Largest error after an answer: `Date` has whole seconds, an answer takes a while to get here, and the
 gateway that dates answers need not agree to the second with the database that dates predictions."""
 
 QUICK_S = 5.0
 """An answer that took longer than this says too little about when its `Date` was true."""
 
 GUESSED_MARGIN_S = 3_600.0
-"""How wrong our own clock may be, where no answer told us better."""
+"""Largest error of our own clock, before any answer."""
 
 
 PLAUSIBLE_YEARS = range(2020, 2200)
@@ -32,8 +32,8 @@ class ServerClock:
     """The API's clock.
 
     Args:
-        clock: any number of seconds that only grows, whatever happens to us meanwhile.
-        own: what this machine thinks the time is; asked once, and believed while no answer has told better.
+        clock: seconds that only grow, whatever happens to this process.
+        own: what this machine thinks the time is; read once, and believed until an answer gives the API's.
     """
 
     def __init__(
@@ -53,12 +53,12 @@ class ServerClock:
 
     @property
     def is_told(self) -> bool:
-        """Whether an answer has told the time."""
+        """True once an answer has given the time."""
         return self._told is not None
 
     @property
     def margin_s(self) -> float:
-        """How far `now` may be from the truth, either way."""
+        """Largest possible error of `now`, either way."""
         return KNOWN_MARGIN_S if self._told else GUESSED_MARGIN_S
 
     def seconds(self) -> float:
@@ -66,22 +66,22 @@ class ServerClock:
         return self._clock()
 
     def now(self) -> datetime:
-        """The API's time, in UTC; our own where it never told us."""
+        """Return the API's time, in UTC; our own before any answer."""
         moment, at = self._told or self._began
         return moment + timedelta(seconds=self._clock() - at)
 
     def earliest(self) -> datetime:
-        """The API's time is this or later."""
+        """Return the earliest that the API's time can be."""
         return self.now() - timedelta(seconds=self.margin_s)
 
     def latest(self) -> datetime:
-        """The API's time is this or earlier."""
+        """Return the latest that the API's time can be."""
         return self.now() + timedelta(seconds=self.margin_s)
 
 
 @functools.lru_cache(maxsize=4)
 def _moment_of(date: str) -> datetime | None:
-    """What a `Date` says, in UTC; None where that cannot be. Thousands of answers come within the same second."""
+    """Parse a `Date`, in UTC; None where that cannot be. Thousands of answers come within the same second."""
     try:
         moment = parsedate_to_datetime(date)
     except (ValueError, TypeError, OverflowError):

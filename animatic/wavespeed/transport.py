@@ -29,7 +29,7 @@ LONGEST_RETRY_AFTER_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back: status, headers that mean something to us by lower-case name, and a body of bounded length."""
+    """Raw reply: status, the headers that we use by lower-case name, and a body of bounded length."""
 
     status: int
     headers: Mapping[str, str]
@@ -37,7 +37,7 @@ class Reply:
 
     @property
     def retry_after_s(self) -> float | None:
-        """What the server asks us to wait, in seconds from 1 to 120, or None where it doesn't say."""
+        """Return how long the server asks us to wait, in seconds from 1 to 120; None if it does not say."""
         text = self.headers.get("retry-after", "")
         try:
             asked_s = float(text)
@@ -60,7 +60,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     Args:
         fresh_connections: open one for each request. A reused one that the server has just closed fails in a way that
-            can't be told from a lost reply.
+            looks like a lost reply.
         most_connections: at once; more requests wait.
         connected_within_s: bound on a connection as a whole.
         network: proxies and authorities. A request carries the key: only an https URL goes to a proxy, by CONNECT.
@@ -149,7 +149,7 @@ class _Connector(aiohttp.TCPConnector):
 
 
 def _body_of(request: httpx.Request) -> Any:
-    """The body in memory, or the stream of one that was not read: a file's, sent as it is read, its length known."""
+    """Return the body in memory, or the stream of one that was not read: a file's, sent as it is read."""
     try:
         return request.content or None
     except httpx.RequestNotRead:
@@ -216,7 +216,7 @@ async def fetch(
 def _broken(
     request: httpx.Request, error: Exception
 ) -> ApiUnreachableError | ProxyRefusedError | SubmissionUnknownError:
-    """What a connection that failed means."""
+    """Return the error that a failed connection means."""
     what, why = _what(request), _reason(error)
     refusal = _cause(error)
     if isinstance(refusal, aiohttp.ClientHttpProxyError):
@@ -231,11 +231,11 @@ def _broken(
 
 
 class _TooLongError(Exception):
-    """An answer that nobody should hold in memory."""
+    """An answer that is too large to hold in memory."""
 
 
 async def _read(stream: httpx.AsyncByteStream, max_bytes: int) -> bytes:
-    """The body as it was sent; nothing is decompressed, since we ask for identity."""
+    """Read the body as it was sent. Nothing is decompressed, since we ask for identity."""
     chunks = bytearray()
     async for chunk in stream:
         chunks += chunk
@@ -258,12 +258,12 @@ def _known_headers(response: httpx.Response) -> dict[str, str]:
 
 
 def _what(request: httpx.Request) -> str:
-    """What was asked, without a query, which may hold anything."""
+    """Describe a request without its query, which may hold anything."""
     return f"{request.method} {request.url.path}"
 
 
 def _never_left(error: BaseException) -> bool:
-    """Whether the failure proves that no byte of the request was sent."""
+    """Tell if the failure proves that no byte of the request was sent."""
     cause = _cause(error)
     if cause is None:  # raised by httpx itself
         return isinstance(error, httpx.UnsupportedProtocol | httpx.PoolTimeout)
@@ -271,12 +271,12 @@ def _never_left(error: BaseException) -> bool:
 
 
 def _cause(error: BaseException) -> BaseException | None:
-    """What a transport other than ours has wrapped."""
+    """Return the error that a transport other than ours has wrapped."""
     return error.__cause__ if isinstance(error, httpx.HTTPError) else error
 
 
 def _reason(error: BaseException) -> str:
-    """A short name for people; never the exception's own text, which may hold a URL with secrets."""
+    """Return a short name for people; never the exception's own text, which may hold a URL with secrets."""
     cause = _cause(error) or error
     system: Any = getattr(cause, "os_error", cause)
     text = getattr(system, "strerror", None)

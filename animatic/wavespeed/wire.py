@@ -1,4 +1,4 @@
-"""What the API says, as types. What a take needs is required; everything else is read if it can be, else left out.
+"""Wire models of the API. What a take needs is required; everything else is read if possible, else left out.
 
 Essential are the id and the status of a prediction, and an output URL of a completed one: a paid clip must not be lost
 because a field beside it is odd. What cannot be read in such a field is taken as absent.
@@ -74,7 +74,7 @@ class Envelope(_Wire):
 
     @property
     def is_success(self) -> bool:
-        """Whether it says so, or holds data and does not say otherwise."""
+        """True if it says so, or holds data and does not say otherwise."""
         return self.code in SUCCESS_CODES or (self.code is None and self.data is not None)
 
 
@@ -114,7 +114,7 @@ class Prediction(_Wire):
     @model_validator(mode="before")
     @classmethod
     def _inputs_by_either_name(cls, value: Any) -> Any:
-        """`inputs` in the list, `input` in a result; one that is null beside the other says nothing."""
+        """Accept `inputs` (of the list) and `input` (of a result). If one of them is null, the other counts."""
         if not isinstance(value, dict):
             return value
         fields = cast("dict[str, Any]", value)
@@ -169,7 +169,7 @@ class Prediction(_Wire):
 
     @property
     def is_final(self) -> bool:
-        """Whether the API will not change it any more. A code does not end it: 5004 comes beside `processing` too."""
+        """True if the API will not change it any more. A code does not end it: 5004 comes beside `processing` too."""
         return self.status in FINAL_STATUSES
 
 
@@ -297,19 +297,19 @@ class ChargePage(_Wire):
 
 
 class Balance(_Wire):
-    """What is left in the account, in USD; may be negative."""
+    """Balance of the account, in USD; may be negative."""
 
     balance: Annotated[float, Field(ge=-1e9, le=1e12)]
 
 
 class Upload(_Wire):
-    """Where an uploaded file can be fetched from, for 7 days."""
+    """Uploaded file, and its URL for 7 days."""
 
     download_url: Annotated[StrictStr, Field(max_length=2_083)]
 
 
 def read_envelope(body: bytes) -> Envelope | None:
-    """The envelope in a body, or None where there is none (a gateway's page, half an answer, NaN, nesting bombs)."""
+    """Return the envelope in a body, or None if there is none (a gateway's page, half a reply, NaN, nesting bombs)."""
     try:
         return Envelope.model_validate(from_json(body, allow_inf_nan=True))
     except (ValueError, RecursionError):
@@ -317,7 +317,7 @@ def read_envelope(body: bytes) -> Envelope | None:
 
 
 def read_body(body: bytes) -> Any:
-    """The JSON in a body, or None."""
+    """Return the JSON in a body, or None."""
     try:
         return from_json(body, allow_inf_nan=True)
     except (ValueError, RecursionError):
@@ -325,13 +325,13 @@ def read_body(body: bytes) -> Any:
 
 
 def is_prediction(value: Any) -> bool:
-    """Whether an object is a prediction without its envelope: it has an id and a status as text."""
+    """Tell if an object is a prediction without its envelope: it has an id and a status as text."""
     fields = _object(value)
     return isinstance(fields.get("id"), str) and isinstance(fields.get("status"), str)
 
 
 def words_in(fields: Mapping[str, Any]) -> str:
-    """The API's own words in a body, from `message`, `error` or `detail`; empty where there are none.
+    """Return the API's own words in a body, from `message`, `error` or `detail`; empty if there are none.
 
     Source of the other two: WaveSpeed's page on base64 outputs, and its clients.
     """
@@ -363,7 +363,7 @@ _DEEPEST, _MOST_PARTS, _LONGEST_NUMBER = 4, 10, 40
 
 
 def _number(value: Any) -> float | None:
-    """A finite number, also where it is written as text."""
+    """Return a finite number, also where it is written as text."""
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", value.strip()):
         return float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -375,7 +375,7 @@ def _number(value: Any) -> float | None:
 
 
 def _whole(value: Any) -> int | None:
-    """A whole number, also where it is written as text or as 5000.0."""
+    """Return a whole number, also where it is written as text or as 5000.0."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value if abs(value) <= LARGEST_CODE else None
     number = _number(value)
@@ -383,14 +383,14 @@ def _whole(value: Any) -> int | None:
 
 
 def _flag(value: Any) -> bool | None:
-    """A flag, also where it is written as text."""
+    """Return a flag, also where it is written as text."""
     if isinstance(value, str):
         return {"true": True, "false": False}.get(value.strip().lower())
     return value if isinstance(value, bool) else None
 
 
 def _url_in(item: Any) -> str | None:
-    """The URL that an output is, or that it holds under `url`, or under `url` of its `video`."""
+    """Return the URL that an output is, or holds under `url`, or under `url` of its `video`."""
     fields = _object(item)
     found: Any = fields.get("url") or _object(fields.get("video")).get("url") if isinstance(item, dict) else item
     url = found.strip() if isinstance(found, str) else ""
@@ -416,7 +416,7 @@ _LONGEST_MOMENT = 64
 
 
 def read_data(kind: type[T], data: Any, *, what: str) -> T:
-    """The `data` of an envelope as `kind`.
+    """Return the `data` of an envelope as `kind`.
 
     Raises:
         ApiUnavailableError: it is something else; the message names the fields, never their values.

@@ -1,4 +1,4 @@
-"""Which URLs may be fetched, and which addresses connected to, when the URL is somebody else's. Pure.
+"""Rules for URLs of others: which may be fetched, and which addresses connected to. Pure.
 
 Everything that is not plainly an address of the public Internet is refused: `ipaddress` alone calls multicast, NAT64,
 6to4 and some reserved blocks global, behind which any private address can hide.
@@ -36,7 +36,7 @@ _UNICAST = ipaddress.ip_network("2000::/3")
 
 
 def is_public(text: str) -> bool:
-    """Whether an address, as the system gives it, is a unicast address of the public Internet."""
+    """Tell if an address, as the system gives it, is a unicast address of the public Internet."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
@@ -45,7 +45,7 @@ def is_public(text: str) -> bool:
 
 
 def refusal_of(url: str, allowed_origin: str = "") -> str | None:  # noqa: PLR0911 - one return a rule
-    """Why a URL may not be fetched, in a few words, or None. `allowed_origin` is one that the operator gave."""
+    """Return why a URL may not be fetched, in a few words, or None. `allowed_origin` is one that the operator gave."""
     if len(url) > MAX_URL_CHARS:
         return f"it has {len(url):,} characters, allowed: {MAX_URL_CHARS:,}"
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
@@ -71,7 +71,7 @@ _LOOKS_NUMERIC = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+))*")
 
 
 def _refusal_of_host(host: str) -> str | None:
-    """Names are judged by what they resolve to; what can be told from the text is refused here."""
+    """Names are judged by their addresses; texts that can only mean a private place are refused here."""
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith((".localhost", ".local", ".internal", ".home.arpa")) or "%" in host:
         return "its host is on a private network"
@@ -87,7 +87,7 @@ def _origin_of(url: str) -> tuple[str, str, int | None]:
 
 
 def _inside(address: Address) -> Iterator[Address]:
-    """The address, and the IPv4 address that it stands for, if it does."""
+    """Yield the address, and the IPv4 address that it stands for, if it does."""
     yield address
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         yield address.ipv4_mapped

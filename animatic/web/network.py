@@ -139,7 +139,7 @@ def _read_into(faults: list[str], scheme: str, variable: str, value: str) -> dic
 
 
 def _first_of(environ: Mapping[str, str], *variables: str) -> tuple[str, str]:
-    """The first of these variables that is set, and its value; the one in small letters wins, as with curl."""
+    """Return the first of these variables that is set, and its value. The lower-case name wins, as with curl."""
     for variable in variables:
         for spelling in (variable.lower(), variable):
             if value := environ.get(spelling, "").strip():
@@ -184,7 +184,7 @@ def _is_meant(name: str, port: int | None, entry: str) -> bool:
 
 
 def _address_of(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address that a text spells, also as the C library reads it: 127.1, 0x7f000001."""
+    """Return the address that a text spells, also as the C library reads it: 127.1, 0x7f000001."""
     try:
         return ipaddress.ip_address(name.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""Connections that go to the public Internet only, for URLs that are somebody else's. They carry no key and no cookie.
+"""Connections that go to the public Internet only, for URLs of others. They carry no key and no cookie.
 
 A name is resolved once; all of its addresses are judged, and only judged addresses are connected to, so that a name
 which resolves to something else the second time gains nothing. Every hop of a redirect, where redirects are allowed
@@ -38,7 +38,7 @@ class NotPublicError(WebError):
 
 
 class NotReachedError(WebError):
-    """A proxy refused to pass the request on, or nobody vouches for the other side."""
+    """A proxy refused to pass the request on, or the other side has no certificate that we trust."""
 
 
 class PublicResolver(AbstractResolver):
@@ -67,7 +67,7 @@ class PublicResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The addresses of a host to connect to; raises NotPublicError."""
+        """Return the addresses of a host to connect to; raises NotPublicError."""
         if (host, port) in self._proxies:
             return await self._inner.resolve(host, port, family)
         return await self.judge(host, port, family)
@@ -75,7 +75,7 @@ class PublicResolver(AbstractResolver):
     async def judge(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The addresses of a URL's host; raises NotPublicError, also where the URL names a proxy."""
+        """Return the addresses of a URL's host; raises NotPublicError, also where the URL names a proxy."""
         found = await self._inner.resolve(host, port, family)
         private = [each["host"] for each in found if not is_public(each["host"])]
         is_trusted = (host, port) == self._trusted and not self._was_public
@@ -98,7 +98,7 @@ def open_session(
     most_connections: int = 4,
     **options: Any,
 ) -> aiohttp.ClientSession:
-    """A session whose every request is judged; close it.
+    """Open a session whose every request is judged; close it.
 
     Args:
         trusted_origin: scheme, host and port that the operator gave; may be private.
@@ -138,7 +138,7 @@ def open_session(
 
 
 async def _route(request: aiohttp.ClientRequest, network: Network, resolver: PublicResolver) -> Proxy | None:
-    """The proxy for one request, None for a direct one. Raises NotPublicError where its host resolves to private ones.
+    """Return the proxy for one request, None for a direct one. Raises NotPublicError where its host is private.
 
     Without any proxy, the resolver of the connection judges. Only the trusted origin may resolve to this machine, and
     is then reached directly.

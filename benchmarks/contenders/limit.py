@@ -1,6 +1,6 @@
 """The limit: asyncio and aiohttp, and nothing that would survive a crash. No ledger, no Prefect, no checks.
 
-It keeps the account's limits, and is told the median latency: it looks for the first time then, and each floor after.
+It keeps the account's limits, and knows the median latency: it polls for the first time then, and each floor after.
 """
 
 import asyncio

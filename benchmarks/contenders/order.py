@@ -1,4 +1,4 @@
-"""What every contender is told, reads and writes."""
+"""Order of a contest: the input of every contender, and the form of its output."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""How soon a place in flight that is free is filled: from the look that shows that a take is final to the next start.
+"""Lag of a free slot: from the poll that shows that a take is final to the next start.
 
 Nothing is queued ahead and the pace does not bind, so that each start after the first ones waits for just that.
 """

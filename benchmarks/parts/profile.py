@@ -1,4 +1,4 @@
-"""Where the CPU of animatic goes: the side by side's takes under a profiler, by package and by function."""
+"""CPU of animatic by package and by function: the takes of the side-by-side contest under a profiler."""
 
 import pstats
 import re
@@ -57,7 +57,7 @@ def run(studio: Studio, sizes: Sizes) -> Result:
 
 
 def _package(path: str, name: str) -> str:
-    """Whose a function is: a package, a module of Python's own, ours, or C."""
+    """Return the owner of a function: a package, a module of Python's own, ours, or C."""
     for ours in ("animatic", "flows", "tasks"):
         if f"/{ours}/" in path and "site-packages" not in path:
             return ours

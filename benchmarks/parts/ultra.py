@@ -68,7 +68,7 @@ def _curve(seen: list[Seen]) -> list[list[int]]:
 
 
 def late_intents(ledger: Path, sandbox: Path) -> int:
-    """How many submissions the server accepted before the moment of their intent in the ledger, or without one.
+    """Count submissions that the server accepted before the moment of their intent in the ledger, or without one.
 
     That the intent is on disk by then is what the proof's power losses are about; this compares the moments alone.
     """

@@ -273,7 +273,7 @@ def ledger_accept(*, debug: Debug = False) -> None:
 
 
 def main() -> None:
-    """The entry point; see `_end` for exit codes."""
+    """Run the command; see `_end` for exit codes."""
     keep_private()
     process.forget_current_folder()
     try:

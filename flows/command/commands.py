@@ -1,4 +1,4 @@
-"""What the commands do, without how they are typed."""
+"""Commands, without how they are typed."""
 
 import asyncio
 import math
@@ -53,7 +53,7 @@ class RunOptions:
 
     @property
     def may_begin_ledger(self) -> bool:
-        """Whether `--new-ledger` gives today's UTC date.
+        """Tell if `--new-ledger` gives today's UTC date.
 
         Raises:
             SettingsError: it gives anything else.
@@ -68,7 +68,7 @@ class RunOptions:
 
     @property
     def policy(self) -> BuyingPolicy:
-        """What may be bought again."""
+        """Return the permission to buy takes again."""
         return BuyingPolicy(self.retry_failed, self.attempts)
 
     @property
@@ -85,7 +85,7 @@ class RunOptions:
 
 
 def run_manifest(options: RunOptions, console: PlainConsole, start: Start) -> int:
-    """The main job; the exit code. Needs `prefect_api` around it.
+    """Do the main job; return the exit code. Needs `prefect_api` around it.
 
     Raises:
         FixInputError: nothing was bought because the input must be changed first.
@@ -140,7 +140,7 @@ def _provider(options: RunOptions, session: Session) -> Generator[None]:
 
 
 def tell_digest(session: Session, console: PlainConsole, *, as_json: bool) -> int:
-    """Print what came of a run; its exit code."""
+    """Print the summary of a run; return its exit code."""
     from animatic.results.digest import orphan_lines  # noqa: PLC0415 - pandas, which the start of a run need not wait for
 
     digest = session.digest

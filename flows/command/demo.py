@@ -54,21 +54,21 @@ class Shown:
 
     @property
     def caption(self) -> str:
-        """What stands under its frame on the contact sheet."""
+        """Caption of its frame on the contact sheet."""
         return f"{self.shot_id} take {self.take}" + (" (NSFW)" if self.nsfw else "")
 
     @property
     def is_meant_to_fail(self) -> bool:
-        """Whether its prompt asks the sandbox for a failure."""
+        """True if its prompt asks the sandbox for a failure."""
         return "[sandbox:fails" in self.prompt
 
     @property
     def is_meant_to_be_flagged(self) -> bool:
-        """Whether its prompt asks the sandbox for a flag."""
+        """True if its prompt asks the sandbox for a flag."""
         return "[sandbox:nsfw" in self.prompt
 
     def problem(self) -> str | None:
-        """What is not as the demo means it, if anything: status, flag, or the clip's format, length and size."""
+        """Return what is not as the demo means it, if anything: status, flag, or the clip's format, length and size."""
         wanted = "failed" if self.is_meant_to_fail else "completed"
         if self.status != wanted:
             return f"is {self.status}, meant to be {wanted}"
@@ -85,12 +85,12 @@ class Shown:
 
 
 def bundled_manifest() -> Path:
-    """The demo's manifest: of this checkout, or of the installation.
+    """Return the demo's manifest: of this checkout, or of the installation.
 
     Raises:
         LocationError: neither has one.
     """
-    places = (Path(__file__).parents[1] / "manifests", Path(sysconfig.get_path("data")) / "share/animatic/manifests")
+    places = (Path(__file__).parents[2] / "manifests", Path(sysconfig.get_path("data")) / "share/animatic/manifests")
     for place in places:
         if (place / "demo.csv").is_file():
             return place / "demo.csv"
@@ -100,7 +100,7 @@ def bundled_manifest() -> Path:
 
 
 def run_demo(typed: Path, console: PlainConsole, start: Start, *, as_json: bool, debug: bool) -> int:
-    """The whole demo; 0 when every shot did what the demo means it to do.
+    """Run the whole demo; return 0 if every shot did what the demo means it to do.
 
     Needs `prefect_api` around it. `typed` is the folder of all that it makes.
 
@@ -138,7 +138,7 @@ def run_demo(typed: Path, console: PlainConsole, start: Start, *, as_json: bool,
 
 
 def _as_typed(row: Shown, out: Path, typed: Path) -> Shown:
-    """The row with its clip below the folder as it was typed, which is shorter to read."""
+    """Return the row with its clip below the folder as it was typed, which is shorter to read."""
     return replace(row, clip=typed / row.clip.relative_to(out)) if row.clip else row
 
 
@@ -148,7 +148,7 @@ def _rows(table: pa.Table) -> list[Shown]:
 
 
 async def _with_clips(rows: Sequence[Shown], folder: Path, settings: Settings) -> list[Shown]:
-    """The rows with their clips downloaded; what is there already is kept. Named by row, take and fingerprint."""
+    """Download the clips of the rows, named by row, take and fingerprint; those already there are kept."""
     async with (
         WaveSpeedClient(settings.base_url, settings.require_key(), network=settings.network) as client,
         ClipDownloader(settings.base_url, network=settings.network) as downloader,
@@ -175,7 +175,7 @@ async def _with_clips(rows: Sequence[Shown], folder: Path, settings: Settings) -
 
 
 def _tell(rows: Sequence[Shown], session: Session, console: PlainConsole, out: Path) -> None:
-    """A short table on stdout, and the paths to look at."""
+    """Print a short table on stdout, and the paths to look at."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("shot", "take", "status", "NSFW", "inference", "clip"):
         table.add_column(name, no_wrap=True)

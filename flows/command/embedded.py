@@ -20,7 +20,7 @@ def default_folder() -> Path:
 
 
 def sandbox_settings(settings: Settings, url: str | None = None, folder: Path | None = None) -> Settings:
-    """Settings that buy from the embedded sandbox, as fast as it can, unless the environment says how fast.
+    """Return settings that buy from the embedded sandbox, as fast as it can unless the environment says how fast.
 
     Without a URL they are good for the ledger only. Each folder is an account of its own: its uploads are there only.
     """
@@ -33,7 +33,7 @@ def sandbox_settings(settings: Settings, url: str | None = None, folder: Path | 
 
 @contextmanager
 def embedded_sandbox(settings: Settings, run_id: str, folder: Path | None = None) -> Generator[Settings]:
-    """Settings that buy from the embedded sandbox, served for the length of the block."""
+    """Serve the embedded sandbox for the length of the block; yield settings that buy from it."""
     log = log_path(f"{run_id}-sandbox")
     with companions.sandbox(folder or default_folder(), log) as companion:
         yield sandbox_settings(settings, companion.url, folder)

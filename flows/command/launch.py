@@ -21,7 +21,7 @@ _COLLECTED_AFTER = 10_000
 
 
 class FlowError(AnimaticError):
-    """The flow ended in a way that nobody foresaw."""
+    """The flow ended with an unexpected error."""
 
 
 def run_flow(session: Session, parameters: dict[str, Any], console: PlainConsole, *, debug: bool) -> None:

@@ -1,4 +1,4 @@
-"""What `animatic ledger` does. Needs no Prefect; buys nothing."""
+"""Subcommands of `animatic ledger`. They need no Prefect and buy nothing."""
 
 import asyncio
 import json
@@ -75,7 +75,7 @@ async def _takes_of(desk: LedgerDesk, shot: str, manifest: str | None) -> list[d
 
 
 def _readable(attempt: Mapping[str, Any]) -> dict[str, Any]:
-    """An attempt with its price in dollars, 0 where nothing was bought."""
+    """Return an attempt with its price in dollars, 0 if nothing was bought."""
     price = attempt["quoted_microusd"] if State(attempt["state"]) in PAID | {State.SUBMITTING} else 0
     kept = {name: value for name, value in attempt.items() if name != "quoted_microusd"}
     return {**kept, "quoted_usd": as_number(price), "quoted_microusd": price}
@@ -143,7 +143,7 @@ async def _import_one(desk: LedgerDesk, settings: Settings, uri: str) -> Importe
 
 
 def _hash_of_still(uri: str | None) -> str | None:
-    """What identifies a local still, if it is there and can be one; nothing else is opened for a table."""
+    """Hash a local still, if it is there and can be one; nothing else is opened for a table."""
     path = Path(unquote((uri or "").removeprefix("file://")))
     try:
         if not (uri or "").startswith("file:///") or not path.is_file() or path.stat().st_size > MAX_STILL_BYTES:
@@ -161,7 +161,7 @@ def accept_ledger(console: PlainConsole) -> int:
     """Declare a restored ledger complete; 0.
 
     Raises:
-        FixInputError: there is no ledger, or nobody has looked for what it lacks.
+        FixInputError: there is no ledger, or its missing submissions were not searched for.
     """
     settings = Settings.from_environment()
     path = sqlite_path(settings.ledger)
@@ -171,7 +171,7 @@ def accept_ledger(console: PlainConsole) -> int:
         lacks, was_looked_for = asyncio.run(desk.do(importing.lacking, noted_intents(path)))
         if lacks and not was_looked_for:
             raise FixInputError(
-                f"ledger {path}: it lacks {lacks:,} submissions, and nobody has looked for them. Nothing was changed. "
+                f"ledger {path}: it lacks {lacks:,} submissions, which were not searched for. Nothing was changed. "
                 "Take over what results tables know with `animatic ledger import RESULTS`, look through the account "
                 "with `animatic reconcile`, then accept it"
             )

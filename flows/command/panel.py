@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a live panel on a terminal, a plain line now and then where there is none."""
+"""Progress on stderr: a live panel on a terminal, a plain line now and then where there is none."""
 
 import threading
 import time
@@ -50,7 +50,7 @@ def _print_line(console: PlainConsole, tally: Tally, title: str, elapsed_s: floa
 
 
 def line(tally: Tally, elapsed_s: float) -> str:
-    """The tally in one line: done, in flight, cached, failed, NSFW, dollars, rate, ETA."""
+    """Return the progress in one line: done, in flight, cached, failed, NSFW, dollars, rate, ETA."""
     states = tally.by_state()
     failed = states[State.FAILED] + states[State.REJECTED]
     parts = [
@@ -70,12 +70,12 @@ def line(tally: Tally, elapsed_s: float) -> str:
 
 
 def per_minute(tally: Tally, elapsed_s: float) -> float:
-    """Takes that this run brought to an end, per minute so far."""
+    """Return how many takes this run has finished per minute so far."""
     return 60.0 * tally.settled_here / elapsed_s if elapsed_s > 0 else 0.0
 
 
 def eta(tally: Tally, elapsed_s: float) -> str:
-    """How long the rest will take at the rate so far, such as `2 min`; a dash before there is a rate."""
+    """Return how long the rest will take at the rate so far, such as `2 min`; a dash before there is a rate."""
     rate = per_minute(tally, elapsed_s)
     if tally.left <= 0:
         return "0 s"
@@ -88,7 +88,7 @@ def eta(tally: Tally, elapsed_s: float) -> str:
 
 
 def _picture(tally: Tally, title: str, elapsed_s: float) -> Group:
-    """The panel: a bar, then the numbers in columns."""
+    """Draw the panel: a bar, then the numbers in columns."""
     states = tally.by_state()
     head = Table.grid(padding=(0, 1), expand=False)
     head.add_row(

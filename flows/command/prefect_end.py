@@ -1,6 +1,6 @@
 """The two ends of a run at which Prefect could hold it up: before it may buy, and after its results are written.
 
-In between Prefect is told by its own threads, and asked by `flows.stop_request`; neither can stop a run by failing.
+In between, Prefect's own threads report to it, and `flows.stop_request` asks it; neither can stop a run by failing.
 """
 
 import asyncio

@@ -51,17 +51,17 @@ class Preview:
 
     @property
     def prices(self) -> dict[PricedBy, int | None]:
-        """What a take of each kind is reserved at."""
+        """Prices at which takes are reserved."""
         return {kind: price_of(self.quotes.get(kind), self.setting_microusd) for kind in self.plan.kinds}
 
     @property
     def cost(self) -> int | None:
-        """What one attempt at everything costs, in millionths of a dollar, or None where a price is missing."""
+        """Cost of one attempt at each take, in millionths of a dollar; None where a price is missing."""
         return self.plan.cost(self.prices)
 
     @property
     def floor(self) -> int | None:
-        """What it costs at least, where only base prices are known."""
+        """Least cost, where only base prices are known."""
         known = {
             kind: price or (self.quotes[kind].microusd if kind in self.quotes else None)
             for kind, price in self.prices.items()
@@ -69,7 +69,7 @@ class Preview:
         return self.plan.cost(known)
 
     def lines(self) -> list[str]:
-        """The plan for people."""
+        """Return the plan for people."""
         plan, manifest = self.plan, self.plan.manifest
         shared = plan.rows_asking - len(plan)
         head = f"{manifest.name}: {manifest.num_rows:,} rows, {plan.rows_asking:,} takes asked for"
@@ -96,7 +96,7 @@ class Preview:
         return "not known; set ANIMATIC_PRICE_USD"
 
     def as_json(self) -> str:
-        """The same for programs."""
+        """Return the plan for programs."""
         plan = self.plan
         return json.dumps(
             {
@@ -158,7 +158,7 @@ async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy) 
 
 @dataclass(slots=True)
 class Agreement:
-    """What a person agreed to.
+    """Consent of a person to a purchase.
 
     Attributes:
         is_yes: whether the plan may go ahead at all.
@@ -176,7 +176,7 @@ def agree(shown: Preview, console: PlainConsole, *, yes: bool, max_usd: float | 
     """Ask whether the plan may go ahead where it costs money. A yes is to a sum, which is the run's limit.
 
     Raises:
-        SettingsError: there is nobody to ask.
+        SettingsError: there is no terminal to ask at.
     """
     if not shown.plan.to_buy or yes:
         return Agreement(is_yes=True)

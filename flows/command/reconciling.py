@@ -28,7 +28,7 @@ from flows.terminal import PlainConsole, say_json
 
 @dataclass(frozen=True, slots=True)
 class ByHand:
-    """What a person says.
+    """Decisions by a person.
 
     Attributes:
         adopt: `FINGERPRINT=PREDICTION_ID` each: the take is that prediction.
@@ -56,7 +56,7 @@ class ByHand:
 
 @dataclass(slots=True)
 class Outcome:
-    """What the command did, and what is left."""
+    """Result of the command, and the takes that are still open."""
 
     recovered: Recovered = field(default_factory=Recovered)
     by_hand: list[str] = field(default_factory=list[str])
@@ -71,7 +71,7 @@ class Outcome:
         return UNCLEAR if self.left else DONE
 
     def lines(self) -> list[str]:
-        """What happened, for people: one line a fact, then one for each take that is still open."""
+        """Return the result for people: one line a fact, then one for each take that is still open."""
         lines = list(self.by_hand)
         if self.recovered.redeemed:
             lines.append(f"{self.recovered.redeemed:,} replies of dead runs were read back")
@@ -86,7 +86,7 @@ class Outcome:
         return lines + orphan_lines(self.orphans)
 
     def as_json(self) -> str:
-        """The same for programs, in one line."""
+        """Return the result for programs, in one line."""
         counts: Counter[str] = Counter(each.state for each in self.left)
         left = [{"fingerprint": each.fingerprint, "state": each.state, "error": each.error} for each in self.left]
         return json.dumps(

@@ -64,7 +64,7 @@ def prefect_server(log: Path, *, port: int = 0, settings: Mapping[str, str] | No
 
 @contextmanager
 def sandbox(folder: Path, log: Path) -> Generator[Companion]:
-    """The sandbox on loopback, with its state in `folder`; the one that serves this folder already, if there is one.
+    """Serve the sandbox on loopback, with its state in `folder`, or use the one that serves this folder already.
 
     Runs share it: it ends with the last one that uses it, whichever of them started it.
 
@@ -76,7 +76,7 @@ def sandbox(folder: Path, log: Path) -> Generator[Companion]:
     with ExitStack() as stack, ExitStack() as use:
         use.enter_context(using(folder))
         process = stack.enter_context(_started(arguments, log, is_shared=True))
-        stack.callback(use.close)  # before it is asked to end, which it does once nobody uses it
+        stack.callback(use.close)  # before it is asked to end, which it does once no run uses it
         assert process.stdout is not None  # noqa: S101 - we asked for a pipe
         line = process.stdout.readline()
         if line:
@@ -106,7 +106,7 @@ def _started(
     pass_fds: Sequence[int] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Generator[subprocess.Popen[bytes]]:
-    """A Python process that ends when its stdin does.
+    """Start a Python process that ends when its stdin does.
 
     `is_shared`: it answers on its stdout, which does not go to the log, and stays where others use it after us.
     """

@@ -1,4 +1,4 @@
--- What the migrations of Prefect 3.8.8 make of an empty file: python -m flows.prefect_database
+-- What the migrations of Prefect 3.8.8 make of an empty file: python -m flows.server.prefect_database
 BEGIN TRANSACTION;
 CREATE TABLE agent (
 	id CHAR(36) DEFAULT (

@@ -23,7 +23,7 @@ _REVISION = "SELECT version_num FROM alembic_version"
 
 
 def is_migrated(url: str) -> bool:
-    """Whether the database behind Prefect's URL needs no migration; it is made first where there is no file yet."""
+    """Tell if the database behind Prefect's URL needs no migration. It is made first if there is no file yet."""
     found, schema = _URL.fullmatch(url), SCHEMA.read_text(encoding="utf-8")
     if found is None or not schema.startswith(_head(version("prefect"))):
         return False
@@ -37,7 +37,7 @@ def is_migrated(url: str) -> bool:
 
 
 def _make(path: Path, schema: str) -> None:
-    """A database in one step, unless somebody else was faster: theirs stays."""
+    """Make a database in one step. If another process was faster, its database stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file, name = mkstemp(prefix=f".{path.name}-", dir=path.parent)
     os.close(file)
@@ -51,7 +51,7 @@ def _make(path: Path, schema: str) -> None:
 
 
 def dumped() -> str:
-    """The SQL of a database that Prefect's migrations have just made; takes seconds, and imports Prefect's server."""
+    """Return the SQL of a database that Prefect's migrations have just made; takes seconds, and imports its server."""
     from prefect.server.database import provide_database_interface  # noqa: PLC0415 - only where a dump is made
     from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, temporary_settings  # noqa: PLC0415
 

@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def _end_with_stdin() -> None:
-    """Whoever started us holds the other end of stdin; when it is closed, nobody needs us."""
+    """End with our parent: it holds the other end of stdin, and closes it when it no longer needs us."""
     while os.read(0, 4_096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

@@ -28,7 +28,7 @@ from flows.terminal import complain, say
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
 
-DEPLOYMENTS = Path(__file__).parents[1] / "deployments/prefect.yaml"
+DEPLOYMENTS = Path(__file__).parents[2] / "deployments/prefect.yaml"
 UI_PORT = 4200
 """Where Prefect's UI listens by custom; any other port if that is taken."""
 
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def read_deployments(path: Path) -> list[dict[str, Any]]:
-    """The entries under `deployments`, as they are in the file.
+    """Return the entries under `deployments`, as they are in the file.
 
     Raises:
         SettingsError: the file cannot be read as one of ours, or asks for something that only a work pool can do.
@@ -103,7 +103,7 @@ def read_deployments(path: Path) -> list[dict[str, Any]]:
 
 
 def served(entry: Mapping[str, Any]) -> "RunnerDeployment":
-    """An entry of the file as Prefect serves it."""
+    """Return an entry of the file as Prefect serves it."""
     from prefect.client.schemas.objects import ConcurrencyLimitConfig  # noqa: PLC0415 - see `main`
     from prefect.deployments.runner import RunnerDeployment  # noqa: PLC0415 - the same
     from prefect.schedules import Schedule  # noqa: PLC0415 - the same
@@ -121,10 +121,10 @@ def served(entry: Mapping[str, Any]) -> "RunnerDeployment":
 
 
 async def serve(entries: Sequence[Mapping[str, Any]], *, is_ours: bool = False) -> None:
-    """Serve until SIGINT or SIGTERM. Runs that are under way are told to stop then, and write what they have.
+    """Serve until SIGINT or SIGTERM. Runs that are under way are then stopped, and write what they have.
 
     One run more than there are deployments may be here at once: each has a limit of its own, and a run that overlaps is
-    turned away by the server only when somebody is there to start it.
+    turned away by the server only when a process is there to start it.
     """
     from prefect.runner import Runner  # noqa: PLC0415 - see `main`
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_UI_URL  # noqa: PLC0415 - the same
@@ -175,7 +175,7 @@ def _tell_password(password: str) -> None:
 
 
 def _first_signal() -> asyncio.Event:
-    """An event that SIGINT or SIGTERM sets, once: the next one ends the process."""
+    """Return an event that SIGINT or SIGTERM sets, once: the next one ends the process."""
     told, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def tell() -> None:
@@ -189,7 +189,7 @@ def _first_signal() -> asyncio.Event:
 
 
 def _when(entry: Mapping[str, Any]) -> str:
-    """The schedules of an entry, in a few words."""
+    """Return the schedules of an entry, in a few words."""
     whens: list[str] = []
     for schedule in entry.get("schedules") or ():
         if "interval" in schedule:

@@ -1,11 +1,12 @@
 """Accounts on a real ledger, without a thread: each operation is a transaction at once, also in virtual time."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from wire import Wire
 
 from animatic.ledger.account import Account
 from animatic.ledger.desk import LedgerDesk
@@ -43,3 +44,9 @@ def account_of(tmp_path: Path) -> Iterator[Callable[..., Account]]:
             return Account(desk, "sandbox", run_id, limits)
 
         yield make
+
+
+@pytest.fixture
+async def wire() -> AsyncIterator[Wire]:
+    async with AsyncExitStack() as stack:
+        yield Wire(stack)

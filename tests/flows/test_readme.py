@@ -250,3 +250,16 @@ def test_every_command_works_in_its_order_and_buys_nothing_the_second_time(
 def test_what_is_not_run_is_in_the_readme() -> None:
     written = {text for _, text in steps((ROOT / "README.md").read_text())}
     assert {*NOT_RUN, *SERVERS} <= written
+
+
+def test_the_map_names_every_room() -> None:
+    block = (ROOT / "README.md").read_text().partition("## How it is built")[2].split("```")[1]
+    mapped = {line.split()[0] for line in block.splitlines() if line.strip()}
+    tops = ("flows", "tasks", "animatic", "manifests", "deployments", "tests", "benchmarks")
+    rooms = [
+        path for top in ("animatic", "flows") for path in (ROOT / top).iterdir() if (path / "__init__.py").exists()
+    ]
+    assert {*(f"{top}/" for top in tops), *(f"{room.name}/" for room in rooms)} <= mapped
+    assert all(
+        (ROOT / name).exists() or name.strip("/") in {room.name for room in rooms} for name in mapped - {"animate.py"}
+    )

@@ -126,8 +126,9 @@ def _started(home: Path, name: str, url: str, server: Any, tools: Any) -> tuple[
     place = tools.Place(home, more)
     prompts = ({"prompt": f"{name} {number} <signals {name}>"} for number in range(SHOTS))
     tools.write_manifest(home / f"{name}.csv", list(prompts))
-    ignore = functools.partial(signal.signal, signal.SIGHUP, signal.SIG_IGN) if name == "nohup" else None
-    process = place.start("run", f"{name}.csv", "--results", "out.parquet", "--json", preexec_fn=ignore)
+    handler = signal.SIG_IGN if name == "nohup" else signal.SIG_DFL  # whatever these tests were started with
+    hangup = functools.partial(signal.signal, signal.SIGHUP, handler)
+    process = place.start("run", f"{name}.csv", "--results", "out.parquet", "--json", preexec_fn=hangup)
     return place, process
 
 

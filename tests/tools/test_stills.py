@@ -12,7 +12,7 @@ from animatic.takes.shots import ASPECT_RATIOS, DURATIONS
 from tools.stills import SCENES, draw_still
 from tools.stills.__main__ import main
 
-MANIFESTS = Path(__file__).parents[3] / "manifests"
+MANIFESTS = Path(__file__).parents[2] / "manifests"
 
 
 @pytest.fixture(scope="module")

@@ -121,7 +121,7 @@ PLANTS = (
           (("ledger.schema:_harden_sqlite", "PRAGMA synchronous=EXTRA", "PRAGMA synchronous=OFF"),),
           POWER),
     Plant("the key in a log",
-          (("transport:_what", '    """What was asked, without a query, which may hold anything."""\n', '    import logging\n    logging.getLogger("animatic").warning("%s", list(request.headers.raw))\n'),),
+          (("transport:_what", '    return f"{request.method}', '    import logging\n    logging.getLogger("animatic").warning("%s", list(request.headers.raw))\n    return f"{request.method}'),),
           "pytest test_client -k key_shows"),
     Plant("the key in an error of the API's is kept",
           (("client:WaveSpeedClient._fetch", "clean = without_key(reply.body, self._key)", "clean = reply.body"),),

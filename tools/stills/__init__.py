@@ -47,7 +47,7 @@ SCENES = (
 
 
 def draw_still(scene: Scene) -> bytes:
-    """The scene as a JPEG."""
+    """Draw the scene as a JPEG."""
     painting = Painting(scene.width, scene.height, scene.seed)
     scene.draw(painting)
     return painting.jpeg()

@@ -1,4 +1,4 @@
-"""What stands in the scenes, as shapes for a stencil: people, a lighthouse, ships, a train, birds. Knows no colours."""
+"""Shapes of the scenes, for a stencil: people, a lighthouse, ships, a train, birds. Knows no colours."""
 
 import math
 from collections.abc import Sequence
@@ -43,14 +43,14 @@ def walker(s: Stencil, x: float, y: float, height: float, hat: bool = True) -> N
 
 
 def sailor_cap(s: Stencil, x: float, y: float, height: float) -> None:
-    """A keeper's peaked cap, on `walker` without a hat."""
+    """Draw a keeper's peaked cap, on `walker` without a hat."""
     crown = [(-0.055, -0.935), (-0.078, -0.972), (-0.062, -0.995), (0.0, -1.004), (0.062, -0.995), (0.078, -0.972)]
     s.blob(_placed([*crown, (0.055, -0.935)], x, y, height))
     s.box(x - 0.056 * height, y - 0.955 * height, x + 0.056 * height, y - 0.928 * height)
 
 
 def suitcase(s: Stencil, x: float, y: float, height: float) -> None:
-    """A suitcase that stands on y beside someone of this height."""
+    """Draw a suitcase that stands on y beside someone of this height."""
     s.box(x - 0.11 * height, y - 0.19 * height, x + 0.11 * height, y)
     s.line(_placed([(-0.04, -0.19), (-0.035, -0.225), (0.035, -0.225), (0.04, -0.19)], x, y, height), 0.016 * height)
 
@@ -68,7 +68,7 @@ def bust(s: Stencil, x: float, y: float, height: float, facing: int) -> None:
 
 
 def lighthouse(s: Stencil, x: float, y: float, height: float) -> None:
-    """A tower with gallery, lantern room and dome; the lamp is at 0.875 of its height."""
+    """Draw a tower with gallery, lantern room and dome; the lamp is at 0.875 of its height."""
     tower = [(-0.105, 0), (-0.085, -0.25), (-0.07, -0.52), (-0.062, -0.78), (0.062, -0.78), (0.07, -0.52)]
     s.poly(_placed([*tower, (0.085, -0.25), (0.105, 0)], x, y, height))
     s.poly(
@@ -95,14 +95,14 @@ def lighthouse(s: Stencil, x: float, y: float, height: float) -> None:
 
 
 def lantern_room(s: Stencil, x: float, y: float, height: float) -> None:
-    """The panes of `lighthouse`'s lantern room, to be lit."""
+    """Draw the panes of `lighthouse`'s lantern room, to be lit."""
     for pane in (-1, 0, 1):
         cx = x + pane * 0.0275 * height
         s.box(cx - 0.0095 * height, y - 0.912 * height, cx + 0.0095 * height, y - 0.842 * height)
 
 
 def gull(s: Stencil, x: float, y: float, span: float, lift: float = 0.35) -> None:
-    """A gliding bird."""
+    """Draw a gliding bird."""
     wing = [(0.0, 0.03), (0.16, -lift * 0.55), (0.30, -lift * 0.62), (0.5, -lift * 0.30), (0.30, -lift * 0.46)]
     wing += [(0.16, -lift * 0.34), (0.03, 0.10)]
     for side in (-1, 1):
@@ -111,7 +111,7 @@ def gull(s: Stencil, x: float, y: float, span: float, lift: float = 0.35) -> Non
 
 
 def schooner(s: Stencil, at: Point, length: float, heel_deg: float = 0.0, *, sails: bool = True) -> None:
-    """A two-masted ship; `at` is amidships on the waterline."""
+    """Draw a two-masted ship; `at` is amidships on the waterline."""
     cos, sin = math.cos(math.radians(heel_deg)), math.sin(math.radians(heel_deg))
 
     def heeled(*points: Point) -> list[Point]:
@@ -135,7 +135,7 @@ def schooner(s: Stencil, at: Point, length: float, heel_deg: float = 0.0, *, sai
 
 
 def railing(s: Stencil, left: Point, right: Point, height: float, posts: int) -> None:
-    """A railing between two points of its foot line."""
+    """Draw a railing between two points of its foot line."""
     for share in (1.0, 0.55):
         s.line([(left[0], left[1] - height * share), (right[0], right[1] - height * share)], height * 0.055 + 2)
     for i in range(posts + 1):

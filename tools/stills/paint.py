@@ -26,7 +26,7 @@ def smoothstep(low: float, high: float, value: Floats) -> Floats:
 
 
 def through(points: Sequence[Point], steps: int = 14) -> list[Point]:
-    """A closed Catmull-Rom curve through the points, as a polygon."""
+    """Return a closed Catmull-Rom curve through the points, as a polygon."""
     knots = np.array(points, dtype=np.float64)
     t = np.linspace(0.0, 1.0, steps, endpoint=False)[:, None]
     curve: list[Point] = []
@@ -38,7 +38,7 @@ def through(points: Sequence[Point], steps: int = 14) -> list[Point]:
 
 
 def shifted(field: Floats, rows: int, columns: int) -> Floats:
-    """The field moved down and right; what comes in repeats the edge."""
+    """Move the field down and right; what comes in repeats the edge."""
     pad = ((abs(rows), abs(rows)), (abs(columns), abs(columns)))
     height, width = field.shape
     top, left = abs(rows) - rows, abs(columns) - columns
@@ -54,31 +54,31 @@ class Stencil:
         self._draw = ImageDraw.Draw(self._image)
 
     def poly(self, points: Sequence[Point], ink: int = 255) -> "Stencil":
-        """A filled polygon; `ink=0` cuts it out again."""
+        """Draw a filled polygon; `ink=0` cuts it out again."""
         self._draw.polygon([(x * 2, y * 2) for x, y in points], fill=ink)
         return self
 
     def blob(self, points: Sequence[Point], ink: int = 255) -> "Stencil":
-        """A filled smooth closed curve through the points."""
+        """Draw a filled smooth closed curve through the points."""
         return self.poly(through(points), ink)
 
     def oval(self, x: float, y: float, rx: float, ry: float, ink: int = 255) -> "Stencil":
-        """A filled ellipse around (x, y)."""
+        """Draw a filled ellipse around (x, y)."""
         self._draw.ellipse([(x - rx) * 2, (y - ry) * 2, (x + rx) * 2, (y + ry) * 2], fill=ink)
         return self
 
     def box(self, left: float, top: float, right: float, bottom: float, ink: int = 255) -> "Stencil":
-        """A filled rectangle."""
+        """Draw a filled rectangle."""
         self._draw.rectangle([left * 2, top * 2, right * 2, bottom * 2], fill=ink)
         return self
 
     def line(self, points: Sequence[Point], width: float, ink: int = 255) -> "Stencil":
-        """A stroke along the points."""
+        """Draw a stroke along the points."""
         self._draw.line([(x * 2, y * 2) for x, y in points], fill=ink, width=max(1, round(width * 2)), joint="curve")
         return self
 
     def mask(self) -> Floats:
-        """The coverage of each pixel, 0..1."""
+        """Return the coverage of each pixel, 0..1."""
         small = self._image.resize(self._size, Image.Resampling.BOX)
         return np.asarray(small, dtype=np.float32) / 255
 
@@ -97,11 +97,11 @@ class Painting:
     # -- masks and textures ------------------------------------------------------------------------------------
 
     def stencil(self) -> Stencil:
-        """An empty stencil of the canvas's size."""
+        """Return an empty stencil of the canvas's size."""
         return Stencil(self.width, self.height)
 
     def cut(self, draw: Callable[[Stencil], Any]) -> Floats:
-        """The mask of what `draw` cuts."""
+        """Return the mask of what `draw` cuts."""
         stencil = self.stencil()
         draw(stencil)
         return stencil.mask()
@@ -119,7 +119,7 @@ class Painting:
         return total / weight
 
     def profile(self, level: float, swing: float, cell: float, octaves: int = 6, rough: float = 0.5) -> Floats:
-        """A skyline: the y of each column, `level` plus or minus about `swing`; higher `rough` is craggier."""
+        """Return a skyline: the y of each column, `level` plus or minus about `swing`; higher `rough` is craggier."""
         line = np.zeros(self.width, np.float32)
         for octave in range(octaves):
             knots = self.rng.uniform(-1, 1, int(self.width / cell * 2**octave) + 4)
@@ -131,11 +131,11 @@ class Painting:
         return (level + swing * line).astype(np.float32)
 
     def below(self, skyline: Floats, softness: float = 1.0) -> Floats:
-        """The mask of everything under a skyline."""
+        """Return the mask of everything under a skyline."""
         return np.clip((self.ys - skyline[None, :]) / softness + 0.5, 0.0, 1.0).astype(np.float32)
 
     def band(self, top: float, bottom: float) -> Floats:
-        """A soft horizontal band: 1 in the middle, 0 at `top` and `bottom`; a column of the canvas's height."""
+        """Return a soft horizontal band: 1 in the middle, 0 at `top` and `bottom`; a column of the canvas's height."""
         middle = (top + bottom) / 2
         return np.clip(1 - np.abs(self.ys - middle) / ((bottom - top) / 2), 0, 1) ** 1.5
 
@@ -186,7 +186,7 @@ class Painting:
         self.lay(cover.mask(), np.asarray(small, dtype=np.float32) / 255)
 
     def rock(self, s: Stencil, left: float, right: float, top: float, foot: float) -> None:
-        """A weathered stack: a crag of jittered steps that stands on `foot`."""
+        """Draw a weathered stack: a crag of jittered steps that stands on `foot`."""
         shares = np.array([0, 0.06, 0.13, 0.17, 0.28, 0.36, 0.5, 0.61, 0.7, 0.76, 0.86, 0.92, 1.0])
         rise = np.array([0, 0.45, 0.62, 0.86, 0.93, 1.0, 0.97, 0.88, 0.9, 0.66, 0.55, 0.3, 0])
         rise = rise + self.rng.uniform(-0.06, 0.06, len(rise)) * (rise > 0)
@@ -199,7 +199,7 @@ class Painting:
         self.pixels += (1.0 - self.pixels) * np.clip(amount, 0.0, 1.0)
 
     def glow(self, x: float, y: float, radius: float, tint: str, strength: float = 1.0, squash: float = 1.0) -> None:  # noqa: PLR0913, PLR0917 - a light is its place, size and colour
-        """A soft light around (x, y); `squash` above 1 flattens it."""
+        """Draw a soft light around (x, y); `squash` above 1 flattens it."""
         away = ((self.xs - x) ** 2 + ((self.ys - y) * squash) ** 2) / radius**2
         self.light(((1.0 + away) ** -1.6).astype(np.float32), tint, strength)
 
@@ -221,12 +221,12 @@ class Painting:
         self.lay(density, colour(shade) * (1 - amount) + colour(lit) * amount, 0.9)
 
     def rim(self, mask: Floats, shift: tuple[int, int], tint: str, strength: float = 1.0) -> None:
-        """A thin edge of light on a silhouette, on the side opposite to `shift` (rows, columns)."""
+        """Draw a thin edge of light on a silhouette, on the side opposite to `shift` (rows, columns)."""
         moved = shifted(mask, *shift)
         self.light(np.clip(mask - moved, 0, 1) * mask, tint, strength)
 
     def beam(self, x: float, y: float, angle_deg: float, spread_deg: float, tint: str, strength: float) -> None:  # noqa: PLR0913, PLR0917 - a beam is its source, direction and colour
-        """A cone of light from (x, y); 0 degrees points right, 90 up."""
+        """Draw a cone of light from (x, y); 0 degrees points right, 90 up."""
         bearing = np.degrees(np.arctan2(y - self.ys, self.xs - x))
         off = np.abs((bearing - angle_deg + 180) % 360 - 180) / spread_deg
         reach = np.hypot(self.xs - x, self.ys - y) / self.width
@@ -235,7 +235,7 @@ class Painting:
     # -- finish ------------------------------------------------------------------------------------------------
 
     def jpeg(self, vignette: float = 0.28, grain: float = 0.007) -> bytes:
-        """The finished still: vignette, grain (which also dithers the gradients), JPEG."""
+        """Return the finished still: vignette, grain (which also dithers the gradients), JPEG."""
         across = (self.xs / self.width - 0.5) ** 2 + (self.ys / self.height - 0.5) ** 2
         shaded = self.pixels * (1.0 - vignette * smoothstep(0.12, 0.62, across))[..., None]
         shaded += self.rng.normal(0.0, grain, (self.height, self.width, 1)).astype(np.float32)

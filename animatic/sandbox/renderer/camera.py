@@ -1,4 +1,4 @@
-"""What a prompt says about the camera, as a move. Pure: words and a seed in, poses out; knows no image.
+"""Camera moves in a prompt. Pure: words and a seed in, poses out; knows no image.
 
 A move is a row of legs ("pan right, then push in" has two), each from one pose to the next, eased at both ends. Words
 are looked for anywhere in the prompt; where it names no camera move, the seed picks a gentle one. Tokens in square
@@ -22,7 +22,7 @@ MOST = {"pan_x": 0.5, "pan_y": 0.5, "truck_x": 0.5, "truck_y": 0.5, "orbit": 0.5
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """How one take of a shot is made differently from the next.
+    """Variation of one take of a shot against the next.
 
     Attributes:
         size: factor on the distance.
@@ -40,7 +40,7 @@ VARIANTS = (Variant(1.0, 0.0, 1), Variant(0.88, 0.08, -1), Variant(1.12, -0.07, 
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where the camera is, against the still seen plainly. Lengths are shares of the frame's width or height.
+    """Position of the camera against the plain still. Lengths are shares of the frame's width or height.
 
     Attributes:
         pan_x: turned right; everything shifts left alike, whatever its distance.
@@ -63,11 +63,11 @@ class Pose:
     roll_deg: float = 0.0
 
     def plus(self, other: "Pose", weight: float = 1.0) -> "Pose":
-        """This pose with `weight` of another added to it."""
+        """Return this pose with `weight` of another added to it."""
         return Pose(*(mine + weight * theirs for mine, theirs in zip(self.values(), other.values(), strict=True)))
 
     def values(self) -> tuple[float, ...]:
-        """The eight numbers, in the order of the fields."""
+        """Return the eight numbers, in the order of the fields."""
         return (
             self.pan_x,
             self.pan_y,
@@ -91,7 +91,7 @@ class Shake:
     phases: tuple[float, ...] = ()
 
     def at(self, seconds: float) -> Pose:
-        """How far off the hand is at a moment; slow drifts with smaller, quicker ones on top, no jitter."""
+        """Return how far off the hand is at a moment; slow drifts with smaller, quicker ones on top, no jitter."""
         if self.size == 0.0:
             return STILL
         x, y, roll = (
@@ -125,12 +125,12 @@ class Move:
 
     @property
     def is_static(self) -> bool:
-        """Whether the picture never moves."""
+        """True if the picture never moves."""
         stays = self.shake.size == 0.0 and self.drift[0] == self.drift[1]
         return stays and all(stop == self.stops[0] for stop in self.stops)
 
     def pose(self, t: float, seconds: float) -> Pose:
-        """The pose at share `t` (0..1) of the clip, `seconds` after its start."""
+        """Return the pose at share `t` (0..1) of the clip, `seconds` after its start."""
         legs = len(self.stops) - 1
         leg = min(int(t * legs), legs - 1)
         eased = ease(_led(t * legs - leg, self.lead))
@@ -141,7 +141,7 @@ class Move:
 
 
 def _led(t: float, lead: float) -> float:
-    """The time of a leg, run ahead by `lead` in its middle; its ends stay where they are."""
+    """Return the time of a leg, run ahead by `lead` in its middle; its ends stay where they are."""
     return t + lead * math.sin(math.pi * t) ** 2
 
 
@@ -239,7 +239,7 @@ _TOKEN = re.compile(r"\[[^\]]*\]")
 
 
 def parse_move(prompt: str, seed: int) -> Move:
-    """The camera move that a prompt asks for, as large as the seed's operator makes it; without one, a gentle one."""
+    """Return the camera move that a prompt asks for, as large as the seed's operator makes it; else a gentle one."""
     chance = random.Random(seed)  # noqa: S311 - a choice of taste, not a secret
     phases = tuple(chance.uniform(0, 2 * math.pi) for _ in range(12))
     gentle = chance.choice(GENTLE)
@@ -259,7 +259,7 @@ def parse_move(prompt: str, seed: int) -> Move:
 
 
 def _drift(step: Pose, variant: Variant) -> tuple[Pose, Pose]:
-    """The part of a move that is a take's own: a drift to a side of one that goes in or out, else a framing."""
+    """Return a take's own part of a move: a drift to a side of one that goes in or out, else a framing."""
     if step == STILL:
         return STILL, STILL
     if step.dolly or step.zoom:
@@ -272,7 +272,7 @@ def _drift(step: Pose, variant: Variant) -> tuple[Pose, Pose]:
 
 
 def _named(text: str) -> list[str]:
-    """The moves that a stretch of text names, each once, in the order of their cues."""
+    """Return the moves that a stretch of text names, each once, in the order of their cues."""
     names: list[str] = []
     for pattern, sides, default in _COMPILED:
         for match in pattern.finditer(text):
@@ -296,7 +296,7 @@ def sum_of(poses: Sequence[Pose]) -> Pose:
 
 
 def _centred(steps: Sequence[Pose], speeds: Sequence[float]) -> tuple[Pose, ...]:
-    """The stops of a move: as far to one side of the still as to the other, and never backwards out of it."""
+    """Return the stops of a move: as far to one side of the still as to the other, and never backwards out of it."""
     stops = [STILL]
     for step, speed in zip(steps, speeds, strict=True):
         stops.append(stops[-1].plus(step, speed))

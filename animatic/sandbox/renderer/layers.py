@@ -47,7 +47,7 @@ class Layer:
 
 
 def split_layers(rgb: Bytes) -> list[Layer]:
-    """The layers of a picture, farthest first: one to three."""
+    """Split a picture into layers, farthest first: one to three."""
     height, width = rgb.shape[:2]
     coarse = (max(8, width // COARSE), max(8, height // COARSE))
     small = Image.fromarray(rgb).resize((coarse[0] * 2, coarse[1] * 2), Image.Resampling.BOX)
@@ -83,7 +83,7 @@ def _luma(rgb: Bytes) -> Floats:
 
 
 def _foreground(light: Floats, edge: Floats, known: Mask) -> Mask:
-    """What stands before the rest, `known` (already nearer) included; empty where nothing convinces.
+    """Return the foreground, `known` (already nearer) included; empty where nothing convinces.
 
     The brightness at which the picture parts best is the one whose contour runs along hard edges: of a silhouette, not
     somewhere in a glow.
@@ -103,19 +103,19 @@ def _foreground(light: Floats, edge: Floats, known: Mask) -> Mask:
 
 
 def _solid(mask: Mask) -> bool:
-    """Whether a mask is more than bars and wires, which would tear themselves out of what they hold."""
+    """Tell if a mask is more than bars and wires, which would tear themselves out of what they hold."""
     return float(_eroded(mask).sum()) >= MIN_SOLID * max(1.0, float(mask.sum()))
 
 
 def _bright_ground(light: Floats, level: float) -> bool:
-    """Whether the picture stands on something bright under something dark: snow, sand, a lit stage."""
+    """Tell if the picture stands on something bright under something dark: snow, sand, a lit stage."""
     rows = light.shape[0]
     foot, head = light[-rows // 6 :], light[: rows // 3]
     return float((foot >= level).mean()) > 0.8 and float((head >= level).mean()) < 0.35
 
 
 def _convincing(candidates: Mask, edge: Floats, known: Mask) -> tuple[Mask, float]:
-    """The pieces that run out of the frame and have hard outlines, and how hard these are, 0..1."""
+    """Return the pieces that run out of the frame and have hard outlines, and how hard these are, 0..1."""
     labels = _pieces(_grown(candidates)) * candidates  # a gap of a line of light does not part what belongs together
     count = int(labels.max()) + 1
     outline = candidates & ~_eroded(candidates) & ~_grown(known)
@@ -132,7 +132,7 @@ def _convincing(candidates: Mask, edge: Floats, known: Mask) -> tuple[Mask, floa
 
 
 def _pieces(mask: Mask) -> NDArray[np.int64]:
-    """Connected pieces of a mask: the same positive number within each, 0 outside."""
+    """Label connected pieces of a mask: the same positive number within each, 0 outside."""
     padded = np.pad(mask, ((0, 0), (1, 1))).ravel()
     starts = padded[1:] & ~padded[:-1]
     runs = np.concatenate([[0], np.cumsum(starts)]) * padded
@@ -152,7 +152,7 @@ def _pieces(mask: Mask) -> NDArray[np.int64]:
 
 
 def _hardness(light: Floats) -> Floats:
-    """How much brightness changes between each pixel's neighbours."""
+    """Return how much brightness changes between each pixel's neighbours."""
     image = Image.fromarray((light * 255).astype(np.uint8)).filter(ImageFilter.MedianFilter(3))
     change = np.asarray(image.filter(ImageFilter.MaxFilter(3)), dtype=np.float32)
     return (change - np.asarray(image.filter(ImageFilter.MinFilter(3)), dtype=np.float32)) / 255
@@ -183,7 +183,7 @@ def _without_holes(mask: Mask) -> Mask:
 
 
 def _matte(mask: Mask, luma: Floats, fine: Floats) -> Bytes:
-    """A mask at the canvas's size whose outline follows the picture (a guided filter), a little wider, softened."""
+    """Return a mask at the canvas's size whose outline follows the picture (a guided filter), wider and softened."""
     radius = 3
     flat = mask.astype(np.float32)
     mean_i, mean_p = _boxed(luma, radius), _boxed(flat, radius)
@@ -197,7 +197,7 @@ def _matte(mask: Mask, luma: Floats, fine: Floats) -> Bytes:
 
 
 def _boxed(field: Floats, radius: int) -> Floats:
-    """The mean over squares of side 2 * radius + 1; edges repeat."""
+    """Return the mean over squares of side 2 * radius + 1; edges repeat."""
     for axis in (0, 1):
         pad = [(0, 0), (0, 0)]
         pad[axis] = (radius + 1, radius)
@@ -212,7 +212,7 @@ def _resized(field: Floats, size: tuple[int, int]) -> Floats:
 
 
 def _paint_out(rgb: Bytes, covered: Bytes) -> Bytes:
-    """The picture with what is covered replaced by a soft continuation of what surrounds it.
+    """Replace what is covered by a soft continuation of what surrounds it.
 
     Along the rows first, since horizons, clouds and shelves lie level; deep inside, out of their reach, from all sides.
     """

@@ -11,7 +11,7 @@ _SIZE_PX = {"16:9": (1280, 720), "9:16": (720, 1280), "1:1": (1024, 1024), "4:3"
 
 
 def draw_placeholder(url: str, aspect_ratio: str) -> bytes:
-    """A PNG: an evening sky over a dark ridge, its colours and its outline drawn from the URL."""
+    """Draw a PNG: an evening sky over a dark ridge, its colours and its outline drawn from the URL."""
     width_px, height_px = _SIZE_PX[aspect_ratio]
     digest = hashlib.sha256(url.encode("utf-8", "surrogatepass")).digest()
     hue = digest[0] / 255
@@ -31,7 +31,7 @@ def draw_placeholder(url: str, aspect_ratio: str) -> bytes:
 
 
 def as_png(still: bytes) -> bytes:
-    """A picture as a PNG, its pixels as they are: what a model that makes pictures gives back here."""
+    """Return a picture as a PNG, its pixels unchanged: here, the output of a model that makes pictures."""
     drawn = io.BytesIO()
     with Image.open(io.BytesIO(still), formats=["PNG", "JPEG", "WEBP"]) as image:
         image.convert("RGB").save(drawn, "PNG", compress_level=1)

@@ -37,7 +37,7 @@ LIMITED = 1
 
 
 def render_clip(still: bytes, prompt: str, *, aspect_ratio: str, duration_s: int, seed: int) -> bytes:
-    """An MP4 (H.264, 24 frames a second, playable while it loads): the still, under a camera that obeys the prompt.
+    """Render an MP4 (H.264, 24 frames a second, playable while it loads): the still, moved as the prompt says.
 
     `aspect_ratio` is a key of FRAME_SIZES, `duration_s` whole seconds. Raises ValueError, with a sentence, for anything
     that is not an image we can use.
@@ -56,7 +56,7 @@ def render_clip(still: bytes, prompt: str, *, aspect_ratio: str, duration_s: int
 
 
 def open_still(data: bytes) -> Image.Image:
-    """The still upright and opaque, in RGB. Raises ValueError, with a sentence, for no good JPEG, PNG or WEBP."""
+    """Open the still, upright and opaque, in RGB. Raises ValueError, with a sentence, for no good JPEG, PNG or WEBP."""
     if len(data) > MAX_STILL_BYTES:
         raise ValueError(f"the still has {len(data):,} bytes; allowed: {MAX_STILL_BYTES:,}")
     try:
@@ -110,7 +110,7 @@ class _Shot:
     margin: int
 
     def window(self, pose: Pose, nearness: float, size: tuple[int, int]) -> Window:
-        """What the camera sees of a layer, the margin included."""
+        """Return the camera's window on a layer, the margin included."""
         height, width = self.canvas.shape[:2]
         off_x, off_y, scale = _seen_from(pose, nearness)
         unit = self.fine / self.crop
@@ -120,14 +120,14 @@ class _Shot:
 
 
 def _seen_from(pose: Pose, nearness: float) -> tuple[float, float, float]:
-    """How far the window of a layer is off the middle, in frames, and how much the layer is magnified."""
+    """Return how far the window of a layer is off the middle, in frames, and how much the layer is magnified."""
     off_x = pose.pan_x + pose.truck_x * nearness + pose.orbit * (nearness - ORBIT_PIVOT)
     off_y = pose.pan_y + pose.truck_y * nearness
     return off_x, off_y, math.exp(pose.zoom) / (1.0 - pose.dolly * nearness)
 
 
 def _frame(image: Image.Image, poses: Sequence[Pose], size: tuple[int, int]) -> _Shot:
-    """The still cover-cropped to the frame, with as much spare picture around it as there is and the move can use."""
+    """Crop the still to cover the frame, with as much spare picture around it as there is and the move can use."""
     cover = max(size[0] / image.width, size[1] / image.height)
     frames = [min(SPARE, side * cover / target) for side, target in zip(image.size, size, strict=True)]
     turn = max(abs(math.radians(pose.roll_deg)) for pose in poses)
@@ -153,7 +153,7 @@ def _frame(image: Image.Image, poses: Sequence[Pose], size: tuple[int, int]) -> 
 
 
 def _curves(gamma: float, warmth: float) -> list[int]:
-    """What a light makes of each value of red, green and blue; black and white stay."""
+    """Return the curve of a light for red, green and blue; black and white stay."""
     values = np.arange(256) / 255
     channels = [values ** (gamma * (1.0 - side * warmth)) for side in (1, 0, -1)]
     return [round(float(value) * 255) for channel in channels for value in channel]
@@ -187,7 +187,7 @@ def _frames(
 
 
 def _encode(frames: Iterator[Planes], size: tuple[int, int]) -> bytes:
-    """The frames as an MP4 whose index comes first. One encoder thread and no dates: equal frames, equal bytes."""
+    """Encode the frames as an MP4 whose index comes first. One thread and no dates: equal frames, equal bytes."""
     width, height = size
     with tempfile.TemporaryDirectory(prefix="animatic-clip-") as folder:
         path = Path(folder) / "clip.mp4"

@@ -56,7 +56,7 @@ class Sheet:
 
 
 def sheet(layer: Layer) -> Sheet:
-    """A layer as planes in BT.709, limited range."""
+    """Return a layer as planes in BT.709, limited range."""
     luma, blue, red = _planes(layer.rgb)
     halves = [plane.reduce(2) for plane in (blue, red)]
     if layer.alpha is None:
@@ -71,7 +71,7 @@ def sheet(layer: Layer) -> Sheet:
 
 
 def fit(layer: Layer, path: list[Window], size: tuple[int, int]) -> tuple[Layer, list[Window]]:
-    """The layer and its windows, resampled once and for all along an axis along which they never move or grow.
+    """Resample the layer and its windows once and for all along an axis along which they never move or grow.
 
     A pan or a crane is then resampled along one axis only in every frame, which halves the work.
     """
@@ -101,7 +101,7 @@ def _planes(rgb: Bytes) -> tuple[Image.Image, Image.Image, Image.Image]:
 
 
 def draw(sheets: list[Sheet], windows: list[Window], size: tuple[int, int]) -> Planes:
-    """A frame of (width, height), both even: each sheet seen through its window, farthest first."""
+    """Draw a frame of (width, height), both even: each sheet seen through its window, farthest first."""
     height = size[1]
     planes = _backdrop(sheets[0], windows[0], size)
     for near, window in zip(sheets[1:], windows[1:], strict=True):
@@ -181,7 +181,7 @@ def _blend(under: Bytes, over: Bytes, alpha: Bytes) -> None:
 
 
 def rolled(planes: Planes, angle: float, margin: int) -> Planes:
-    """The frame turned clockwise by a small angle (radians) about its middle, `margin` pixels smaller on each side."""
+    """Turn the frame clockwise by a small angle (radians) about its middle, `margin` pixels smaller on each side."""
     return Planes(
         _turned(planes.luma, angle, margin),
         _turned(planes.blue, angle, margin // 2),
@@ -190,7 +190,7 @@ def rolled(planes: Planes, angle: float, margin: int) -> Planes:
 
 
 def _turned(plane: Bytes, angle: float, margin: int) -> Bytes:
-    """A turn by a small angle as two shears, each a shift by a fraction of a pixel that is constant along one axis."""
+    """Turn by a small angle with two shears, each a shift by a fraction of a pixel that is constant along one axis."""
     sheared = _sheared(plane, angle, margin)
     return np.ascontiguousarray(_sheared(np.ascontiguousarray(sheared.T), -angle, margin).T)
 

@@ -1,4 +1,4 @@
-"""What runs in a rendering process: one clip at a time, niced, gone as soon as the sandbox is."""
+"""Code of a rendering process: one clip at a time, niced, gone as soon as the sandbox is."""
 
 import os
 import secrets

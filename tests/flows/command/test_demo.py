@@ -14,7 +14,7 @@ from animatic.media.clips import probe_clip
 from animatic.sandbox.witness import read_witness
 
 pytestmark = pytest.mark.sandbox
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 SIZES = {"16:9": (1280, 720), "9:16": (720, 1280)}
 
 

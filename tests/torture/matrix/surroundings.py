@@ -5,6 +5,7 @@ Unlike the other cases these run the whole command, as a process of its own.
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import resource
@@ -60,7 +61,8 @@ class Command:
         self.said, self.code = b"", -1
 
     async def start(self, **options: Any) -> "Command":
-        usual = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.STDOUT}
+        usual: dict[str, Any] = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.STDOUT}
+        usual["preexec_fn"] = functools.partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it
         self.process = await asyncio.create_subprocess_exec(
             *self.arguments, cwd=self.folder, env=self.environment, start_new_session=True, **(usual | options)
         )

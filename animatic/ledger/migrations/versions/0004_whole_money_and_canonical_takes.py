@@ -46,7 +46,7 @@ def upgrade() -> None:
 
 
 def _copy_runs(db: sa.Connection) -> None:
-    """Number runs in the order in which they began; what each has reserved follows from its attempts."""
+    """Give runs numbers in the order in which they began. The sum that each has reserved follows from its attempts."""
     db.exec_driver_sql(
         "INSERT INTO run (run_id, run_no, manifest, started_at, host, pid, committed_microusd, unpriced) "
         "SELECT run_id, row_number() OVER (ORDER BY started_at, run_id), manifest, started_at, host, pid, "

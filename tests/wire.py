@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-import pytest
 
 from animatic.wavespeed.client import WaveSpeedClient
 
@@ -116,9 +115,3 @@ async def _request(reader: asyncio.StreamReader) -> bytes:
 async def _stop(server: asyncio.Server) -> None:
     server.close()
     await asyncio.sleep(0)
-
-
-@pytest.fixture
-async def wire() -> AsyncIterator[Wire]:
-    async with AsyncExitStack() as stack:
-        yield Wire(stack)
