@@ -7,7 +7,7 @@ imported when first used, because pandas takes a third of a second that no comma
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from animatic.results.frames import read_results, summarise
+    from animatic.results.analysis import read_results, summarise
 
 __all__ = ["read_results", "summarise"]
 
@@ -17,5 +17,5 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         import importlib  # noqa: PLC0415
 
-        return getattr(importlib.import_module("animatic.results.frames"), name)
+        return getattr(importlib.import_module("animatic.results.analysis"), name)
     raise AttributeError(f"module 'animatic' has no attribute {name!r}")

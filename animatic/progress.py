@@ -8,7 +8,7 @@ from animatic.takes.states import State
 
 
 @dataclass(slots=True)
-class Tally:
+class Progress:
     """Counts of one run. Written by the shoot, read by panels and artifacts.
 
     Attributes:
@@ -43,11 +43,11 @@ class Tally:
         """Tell if this run submitted the take and has no answer yet."""
         return fingerprint in self._open
 
-    def watching(self, fingerprint: str) -> None:
+    def entered_flight(self, fingerprint: str) -> None:
         """Record a take in flight."""
         self._watched.add(fingerprint)
 
-    def unwatching(self, fingerprint: str) -> None:
+    def left_flight(self, fingerprint: str) -> None:
         """Record a take that is no longer polled."""
         self._watched.discard(fingerprint)
 

@@ -4,11 +4,11 @@ import asyncio
 import math
 
 
-class Halted(Exception):  # noqa: N818 - a signal between our own coroutines, not an error
+class Stopped(Exception):  # noqa: N818 - a signal between our own coroutines, not an error
     """The run is stopping; leave what you do in order."""
 
 
-class Halt:
+class StopSignal:
     """The stop switch of a run: first no more buying, then no more looking either."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Halt:
         """Let time pass.
 
         Raises:
-            Halted: the run stopped (with `to_buy`: stopped buying).
+            Stopped: the run stopped (with `to_buy`: stopped buying).
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
@@ -40,7 +40,7 @@ class Halt:
             if loop.time() >= until:
                 return
             await self.wait(loop.create_future(), until)
-        raise Halted
+        raise Stopped
 
     async def wait(self, sleeper: asyncio.Future[None], until: float | None = None) -> None:
         """Wait for a future. Its result is also set if the run stops, and at `until` by the loop's clock."""

@@ -241,7 +241,7 @@ def _processes(part: Result) -> str:
     )  # fmt: skip
 
 
-def _looks(part: Result) -> str:
+def _polls(part: Result) -> str:
     head = ["spread", "which takes", "takes", "looks a take", "lag, s", "looks × lag", "× bound"]
     rows = (
         (
@@ -316,7 +316,7 @@ _TABLES: dict[str, Callable[[Result], str]] = {
     "cpu": _cpu,
     "ultra": _ultra,
     "makespan": _makespan,
-    "looks": _looks,
+    "looks": _polls,
     "growth": _growth,
     "cached": _cached,
     "profile": _profile,

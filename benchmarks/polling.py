@@ -16,7 +16,7 @@ import matplotlib as mpl
 mpl.use("svg")
 from matplotlib import pyplot as plt
 
-from animatic.polling.schedule import MEAN_LOOKS, LogNormal, Schedule, fit
+from animatic.polling.schedule import MEAN_POLLS, LogNormal, Schedule, fit
 
 DOCS = Path(__file__).parents[1] / "docs"
 MEAN_S, FLOOR_S = 60.0, 5.0
@@ -109,7 +109,7 @@ def draw(path: Path) -> None:
             points = [(lag, looks) for looks, lag in (cost(ages, of) for ages in family)]
             style = "." if name == "doubling" else "-"
             picture.plot(*zip(*points, strict=True), style, color=color, label=name, lw=2 if name == "ours" else 1)
-        looks, lag = cost(ours(Schedule(of, FLOOR_S, MEAN_LOOKS)), of)
+        looks, lag = cost(ours(Schedule(of, FLOOR_S, MEAN_POLLS)), of)
         picture.plot([lag], [looks], "o", color="#c0392b", label=f"ours, as set, floor {FLOOR_S:g} s")
         picture.set(
             xscale="log", yscale="log", xlim=(0.4, 30), ylim=(1, 100), title=f"spread {spread:g}", xlabel="lag, s"

@@ -97,8 +97,8 @@ def settled(folder: Path) -> dict[str, Any]:
     from animatic.ledger.records import Reserved  # noqa: PLC0415
     from animatic.planning.lookup import open_to_look, plan_against  # noqa: PLC0415 - the imports are not what is measured
     from animatic.planning.manifests import load_manifest  # noqa: PLC0415 - the imports are not what is measured
-    from animatic.results.digest import digest_of  # noqa: PLC0415
-    from animatic.results.projection import Projection  # noqa: PLC0415
+    from animatic.results.summary import run_summary_of  # noqa: PLC0415
+    from animatic.results.writer import ResultsWriter  # noqa: PLC0415
     from animatic.takes.states import BuyingPolicy  # noqa: PLC0415
 
     ledger, results, steps = f"sqlite:///{folder / 'ledger.sqlite'}", str(folder / "results.parquet"), dict[str, Any]()
@@ -108,8 +108,8 @@ def settled(folder: Path) -> dict[str, Any]:
         plan = asyncio.run(plan_against(ledger, manifest, BuyingPolicy()))
     assert plan.to_do == 0
     with _timed(steps, "results"), open_to_look(ledger) as desk:
-        facts = asyncio.run(Projection(plan.manifest, plan.final_attempts(), "r1", desk).write(results))
-        digest = digest_of(facts, run_id="r1", results=results, submitted=0, reserved=Reserved())
+        stats = asyncio.run(ResultsWriter(plan.manifest, plan.final_attempts(), "r1", desk).write(results))
+        digest = run_summary_of(stats, run_id="r1", results=results, submitted=0, reserved=Reserved())
     assert digest.exit_code == 0
     return steps
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import psutil
 
+from animatic.sandbox.first_seen import read_sights
 from animatic.sandbox.moments import moment_from
-from animatic.sandbox.sights import read_sights
 from animatic.sandbox.witness import read_witness
 
 ROOT = Path(__file__).parents[1]

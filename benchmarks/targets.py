@@ -71,7 +71,7 @@ def _cpu(part: Result) -> Iterator[Target]:
         yield Target(what, wanted, f"{shown} ({ours:.1f} against {cpu[other]:.1f} ms)", ratio <= most)
 
 
-def _looks(part: Result) -> Iterator[Target]:
+def _polls(part: Result) -> Iterator[Target]:
     later = [row for row in part["rows"] if row["which"] != "all"]
     shown = ", ".join(f"{row['ratio']:.2f}" for row in later)
     yield Target(*_LOOKS[0], f"{shown} ×", all(row["ratio"] <= 1.3 for row in later))
@@ -160,7 +160,7 @@ _JUDGES: tuple[tuple[str, Judge, tuple[tuple[str, str], ...]], ...] = (
     ("ultra", _ultra, _ULTRA),
     ("makespan", _makespan, _MAKESPAN),
     ("cpu", _cpu, _CPU),
-    ("looks", _looks, _LOOKS),
+    ("looks", _polls, _LOOKS),
     ("growth", _growth, (_MEMORY,)),
     ("cached", _cached, (_CACHED,)),
     ("startup", _startup, _STARTUP),

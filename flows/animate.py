@@ -5,9 +5,9 @@ from prefect.client.schemas.objects import State
 
 from animatic.errors import FixInputError
 from animatic.takes.states import BuyingPolicy
+from flows.flow_states import ended, name_run, refused
 from flows.process import HOLDS_UP_S, end_within
 from flows.run import Order, current_session, open_run
-from flows.verdicts import ended, name_run, refused
 
 
 @flow(name="animate", flow_run_name=name_run, persist_result=False)
@@ -44,7 +44,7 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
                 try:
                     await run.buy(plan)
                 finally:
-                    session.digest = await run.report(plan)
+                    session.summary = await run.report(plan)
     except FixInputError as error:
         session.refusal = error
         return refused(error)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from animatic.errors import SettingsError
 from animatic.ledger import settling
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.desk import Ledger
 from animatic.ledger.schema import sqlite_path
 from animatic.planning.account_list import Found, find_in_list
 from animatic.planning.plan import Plan
@@ -31,7 +31,7 @@ def moved_lines(moved: Sequence[str]) -> list[str]:
 
 
 async def find_made(
-    client: WaveSpeedClient, plan: Plan, desk: LedgerDesk | None, provider: str, *, is_new: bool
+    client: WaveSpeedClient, plan: Plan, desk: Ledger | None, provider: str, *, is_new: bool
 ) -> Found | None:
     """Look for takes of the plan in the account's list, where there may be some: a new ledger, or lately an orphan."""
     if not is_new:

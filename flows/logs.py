@@ -55,7 +55,7 @@ def copy_bounded(source: BinaryIO, path: Path) -> None:
             continue
 
 
-def quieten(path: Path, *, debug: bool) -> None:
+def redirect_logs(path: Path, *, debug: bool) -> None:
     """Send what would be printed on stderr, by Prefect or a library, to the file; with `debug` to both.
 
     Call it after `import prefect`, which sets its console handlers up.

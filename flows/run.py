@@ -26,8 +26,8 @@ from animatic.errors import LocationError, NeverAgainError, ResultsUnwrittenErro
 from animatic.ledger import liveness, planned, settling
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger.bulk import nobody_is_dead
-from animatic.ledger.desk import LedgerDesk
-from animatic.ledger.place import note_intents
+from animatic.ledger.desk import Ledger
+from animatic.ledger.location import note_intents
 from animatic.ledger.receipts import Receipts
 from animatic.ledger.schema import require_sound, sqlite_path
 from animatic.manifest import Manifest, local_stills
@@ -35,16 +35,16 @@ from animatic.media.local_stills import still_digest
 from animatic.media.stills import Still
 from animatic.media.uploads import UploadMemory
 from animatic.money.amounts import Quote, limit_microusd, newest_quotes, price_of
-from animatic.planning.lookup import find_moved, find_open, find_standings, know_old_names, record_planned
+from animatic.planning.config import RunConfig
+from animatic.planning.lookup import find_moved, find_open, find_snapshot, know_old_names, record_planned
 from animatic.planning.manifests import check_manifest, manifest_sha256, read_manifest
-from animatic.planning.plan import Batch, Plan, PricedBy, make_plan
-from animatic.planning.terms import Terms
+from animatic.planning.plan import Batch, Plan, PriceClass, make_plan
 from animatic.results import formats
-from animatic.results.digest import Digest, digest_of
-from animatic.results.facts import Facts
-from animatic.results.projection import Projection
 from animatic.results.replaced import require_replaceable
 from animatic.results.same_ledger import require_that_the_ledger_knows
+from animatic.results.stats import TableStats
+from animatic.results.summary import RunSummary, run_summary_of
+from animatic.results.writer import ResultsWriter
 from animatic.settings import Settings
 from animatic.takes.shots import Take
 from animatic.takes.states import BuyingPolicy
@@ -118,10 +118,10 @@ class Run:
     order: Order
     session: Session
     client: WaveSpeedClient
-    desk: LedgerDesk
+    desk: Ledger
     receipts: Receipts
     uploads: UploadMemory
-    quotes: Mapping[PricedBy, Quote] = field(default_factory=dict[PricedBy, Quote])
+    quotes: Mapping[PriceClass, Quote] = field(default_factory=dict[PriceClass, Quote])
     _shoot: Shoot | None = None
     _is_interrupted: bool = False
     _is_sound: bool = False
@@ -200,7 +200,7 @@ class Run:
         if stuck and not self._has_polled_stuck:
             self._has_polled_stuck = True
             settled.ended = await poll_stuck(self.desk, self.client, stuck, settings.give_up_s, self.session.run_id)
-        self.session.tally.reserved = await self.desk.do(ledger_operations.reserved_by, self.session.run_id)
+        self.session.progress.reserved = await self.desk.do(ledger_operations.reserved_by, self.session.run_id)
         return settled
 
     async def _is_to_settle(self) -> bool:
@@ -231,16 +231,16 @@ class Run:
         settings, uri = self.session.settings, self.manifest_uri
         is_new = await self.desk.do(planned.is_new, settings.origin)
         await know_old_names(self.desk, manifest)
-        standings = await find_standings(self.desk, manifest, self.session.run_id)
-        plan = make_plan(manifest, standings, self.order.policy)
+        snapshot = await find_snapshot(self.desk, manifest, self.session.run_id)
+        plan = make_plan(manifest, snapshot, self.order.policy)
         if is_new and plan.to_buy:
             await self._require_ledger(plan)
         if not self.session.is_approved and plan.to_buy:  # an approved plan was shown with these lines
             await self._warn_of_what_was_made(plan, is_new=is_new)
         await record_planned(self.desk, manifest, uri)
-        tally = self.session.tally
-        tally.total, tally.cached, tally.cached_flagged = len(plan), plan.settled, plan.settled_flagged
-        tally.unclear = plan.unclear
+        progress = self.session.progress
+        progress.total, progress.cached, progress.cached_flagged = len(plan), plan.settled, plan.settled_flagged
+        progress.unclear = plan.unclear
         return plan
 
     async def _warn_of_what_was_made(self, plan: Plan, *, is_new: bool) -> None:
@@ -309,7 +309,7 @@ class Run:
         await asyncio.to_thread(require_that_the_ledger_knows, ledger, self.order.results, *unknown)
         warn = get_run_logger().warning
         self._shoot = Shoot(
-            self._terms(), self.client, self.desk, self.receipts, self.session.tally,
+            self._config(), self.client, self.desk, self.receipts, self.session.progress,
             lambda line: warn("%s", one_line(line)), self._upload_late,
             functools.partial(note_intents, self.desk.path), self.uploads.forget,
         )  # fmt: skip
@@ -331,11 +331,11 @@ class Run:
             with contextlib.suppress(ValueError, RuntimeError):  # not the main thread, which alone gets signals
                 loop.add_signal_handler(number, self._interrupt, number)
                 installed.append(number)
-        watching = asyncio.create_task(watch_for_stop(self.session.flow_run_id, self._stop_for_prefect))
+        entered_flight = asyncio.create_task(watch_for_stop(self.session.flow_run_id, self._stop_for_prefect))
         try:
             yield
         finally:
-            watching.cancel()
+            entered_flight.cancel()
             for number in installed:
                 loop.remove_signal_handler(number)
                 is_said = number == signal.SIGHUP and self._interrupted_at_s is not None
@@ -363,7 +363,7 @@ class Run:
     def _stop(self, reason: str) -> None:
         """Buy and poll nothing more; uploads are given up, since nothing is bought by them."""
         self._is_interrupted = True
-        self._running.halt.stop_all(reason)
+        self._running.stop_signal.stop_all(reason)
         if self._uploading is not None:
             self._uploading.cancel()
 
@@ -399,7 +399,7 @@ class Run:
             self._uploading = None
         for upload in uploads:
             if isinstance(upload, TryLaterError | NeverAgainError):
-                self._running.halt.stop_buying(str(upload))
+                self._running.stop_signal.stop_buying(str(upload))
             elif isinstance(upload, BaseException):
                 raise upload
             else:
@@ -416,13 +416,13 @@ class Run:
 
     async def shoot(self, plan: Plan) -> None:
         """See every take through, in batches, as many of them at once as the account can keep busy."""
-        async with progress_shown(self.session.tally):
+        async with progress_shown(self.session.progress):
             if plan.to_do:
                 await self._see_through(plan.batches())
 
     async def settle_again(self, plan: Plan) -> None:
         """Settle what this run could not tell, and see through what that shows to be bought, or free to buy."""
-        if not self._running.halt.is_watching:
+        if not self._running.stop_signal.is_watching:
             return
         settled = await self.settle()
         takes = await asyncio.to_thread(plan.find, [*settled.adopted, *settled.absent])
@@ -445,13 +445,13 @@ class Run:
 
         try:
             for batch in batches:
-                await self._running.take_up(batch.takes)
-                if not self._running.halt.is_watching:
+                await self._running.admit(batch.takes)
+                if not self._running.stop_signal.is_watching:
                     break
                 underway.add(task := asyncio.create_task(self._see_batch_through(batch)))
                 task.add_done_callback(note_end)
         except BaseException:
-            self._running.halt.stop_all("something unforeseen went wrong")
+            self._running.stop_signal.stop_all("something unforeseen went wrong")
             raise
         finally:
             while underway:
@@ -471,12 +471,12 @@ class Run:
             if pause.state is not None:
                 self._stop_for_prefect(StopRequest.of(pause.state))
         except BaseException:
-            self._running.halt.stop_all("something unforeseen went wrong")
+            self._running.stop_signal.stop_all("something unforeseen went wrong")
             raise
         finally:
-            self._running.put_down(batch.takes)
+            self._running.release(batch.takes)
 
-    async def report(self, plan: Plan) -> Digest:
+    async def report(self, plan: Plan) -> RunSummary:
         """Write the results table from what the ledger knows now, and publish what it says.
 
         Raises:
@@ -487,75 +487,75 @@ class Run:
             await self.client.rest()  # its connections are open files, and the table needs some
         place = self.order.results
         try:
-            facts = await self._write(plan, place)
+            stats = await self._write(plan, place)
         except LocationError as error:
             if not plan.to_do:
                 raise
             place = formats.beside(place, self.session.run_id)
-            facts = await self._write_beside(plan, place, error)
+            stats = await self._write_beside(plan, place, error)
         settings = self.session.settings
         dropped, elsewhere = await find_open(self.desk, plan.manifest, self.manifest_uri, settings.ledger)
         reserved = await self.desk.do(ledger_operations.reserved_by, self.session.run_id)
-        self.session.tally.reserved = reserved
-        digest = await asyncio.to_thread(
-            digest_of,
-            facts,
+        self.session.progress.reserved = reserved
+        summary = await asyncio.to_thread(
+            run_summary_of,
+            stats,
             run_id=self.session.run_id,
             results=place,
-            submitted=self.session.tally.submissions,
+            submitted=self.session.progress.submissions,
             reserved=reserved,
             orphans=await self.desk.do(settling.orphans, settings.origin),
             dropped=dropped,
             open_elsewhere=elsewhere,
-            stopped_by=self._running.halt.reason,
+            stopped_by=self._running.stop_signal.reason,
             is_interrupted=self._is_interrupted,
         )
         if not self._hurried.is_set():
-            await self._publish(digest)
-        return digest
+            await self._publish(summary)
+        return summary
 
-    async def _publish(self, digest: Digest) -> None:
+    async def _publish(self, summary: RunSummary) -> None:
         """Show the summary in Prefect; the table is written, so a failure changes nothing."""
         is_stopped = self.session.stop_request is not None  # then Prefect begins no task
         self.session.task_runs += not is_stopped
         try:
             async with asyncio.timeout(PUBLISHES_WITHIN_S):
-                await (publish_summary.fn(digest) if is_stopped else publish_summary(digest))
+                await (publish_summary.fn(summary) if is_stopped else publish_summary(summary))
         except Exception as error:  # noqa: BLE001 - see above
             get_run_logger().warning("the summary could not be published: %s", error)
 
-    async def _write_beside(self, plan: Plan, place: str, problem: LocationError) -> Facts:
+    async def _write_beside(self, plan: Plan, place: str, problem: LocationError) -> TableStats:
         """Write the table beside its place, where something is in the way that was not there when the run began.
 
         Raises:
             ResultsUnwrittenError: it cannot be written there either.
         """
         try:
-            facts = await self._write(plan, place)
+            stats = await self._write(plan, place)
         except LocationError:
             raise ResultsUnwrittenError(
                 f"{problem}. What was bought is in the ledger; once that is mended, write the table with: "
                 f"animatic results {self.order.manifest} --results {self.order.results}"
             ) from None
-        facts.notes.append(f"{one_line(str(problem))}. This table was written beside it instead: {place}")
-        return facts
+        stats.notes.append(f"{one_line(str(problem))}. This table was written beside it instead: {place}")
+        return stats
 
-    async def _write(self, plan: Plan, place: str) -> Facts:
+    async def _write(self, plan: Plan, place: str) -> TableStats:
         mine = self.session.run_id
         is_dead = mine.__eq__ if self._hurried.is_set() else nobody_is_dead  # then its own replies will not be heard
-        projection = Projection(plan.manifest, plan.final_attempts(), mine, self.desk, is_dead)
+        projection = ResultsWriter(plan.manifest, plan.final_attempts(), mine, self.desk, is_dead)
         if self.session.stop_request is not None:  # then Prefect begins no task
             return self._noting(await write_results.fn(projection, place))
         self.session.task_runs += 1
         return self._noting(await write_results(projection, place))
 
-    def _noting(self, facts: Facts) -> Facts:
+    def _noting(self, stats: TableStats) -> TableStats:
         """Warn of what the table says of itself, and keep it for the summary."""
-        for note in facts.notes:
+        for note in stats.notes:
             get_run_logger().warning("%s", one_line(note))
-        self._notes.update(dict.fromkeys(facts.notes))
-        facts.notes = list(self._notes)  # also of the table that was replaced when the run began
-        return facts
+        self._notes.update(dict.fromkeys(stats.notes))
+        stats.notes = list(self._notes)  # also of the table that was replaced when the run began
+        return stats
 
     @property
     def _running(self) -> Shoot:
@@ -563,9 +563,9 @@ class Run:
             raise RuntimeError("open_results comes first")
         return self._shoot
 
-    def _terms(self) -> Terms:
+    def _config(self) -> RunConfig:
         settings = self.session.settings
-        return Terms(
+        return RunConfig(
             run_id=self.session.run_id,
             provider=settings.origin,
             limits=settings.limits,
@@ -594,7 +594,7 @@ async def open_run(order: Order, session: Session) -> AsyncGenerator[Run]:
     key = settings.require_key()
     session.flow_run_id = flow_run.id
     ledger = sqlite_path(settings.ledger)
-    with LedgerDesk(settings.ledger) as desk, liveness.alive(ledger, session.run_id) as receipts:
+    with Ledger(settings.ledger) as desk, liveness.alive(ledger, session.run_id) as receipts:
         uri = storage.absolute_uri(order.manifest)
         await desk.do(ledger_operations.begin_run, session.run_id, uri, socket.gethostname(), os.getpid())
         most = min(connections_that_fit(), MOST_CONNECTIONS)

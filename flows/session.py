@@ -8,17 +8,17 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from animatic.errors import FixInputError
-from animatic.progress import Tally
+from animatic.progress import Progress
 
 if TYPE_CHECKING:  # at run time they would import what the start of Prefect's server need not wait for
     from collections.abc import Mapping
 
     from animatic.manifest import Manifest
     from animatic.money.amounts import Quote
-    from animatic.planning.plan import PricedBy
-    from animatic.results.digest import Digest
+    from animatic.planning.plan import PriceClass
+    from animatic.results.summary import RunSummary
     from animatic.settings import Settings
-    from flows.server.companions import Companion
+    from flows.server.child_processes import Companion
     from flows.stop_request import StopRequest
 
 
@@ -48,13 +48,13 @@ class Session:
         is_attended: a person at a terminal sees what the run says before it buys.
         may_begin_ledger: a new ledger may be begun today.
         checked: the manifest as it was read and checked for the preview; good while the file is the same.
-        tally: what a panel may show while the flow runs.
+        progress: what a panel may show while the flow runs.
         server: the Prefect server that is ours, where there is one.
         task_runs: how many the flow has started, so that one can wait until the server has recorded them.
-        digest, refusal: the summary, or the refusal of the run; set by the flow.
+        summary, refusal: the summary, or the refusal of the run; set by the flow.
         stop_request: a suspension or cancellation in Prefect that the run obeyed.
         failure: what the flow itself raised, which Prefect may fail to hand on.
-        is_judged: true once the flow came to its end, so that only the digest is left to show.
+        is_judged: true once the flow came to its end, so that only the summary is left to show.
         is_hurried: a second signal said that the run must end at once.
         untold: why Prefect does not know how the run ended, where it does not.
         warn: where a line for the user goes.
@@ -65,16 +65,16 @@ class Session:
     agreed: Container[str] | None = None
     max_microusd: int | None = None
     share_microusd: int | None = None
-    quotes: "Mapping[PricedBy, Quote]" = field(default_factory=dict)
+    quotes: "Mapping[PriceClass, Quote]" = field(default_factory=dict)
     is_attended: bool = False
     may_begin_ledger: bool = False
     checked: "Manifest | None" = None
     run_id: str = field(default_factory=new_run_id)
-    tally: Tally = field(default_factory=Tally)
+    progress: Progress = field(default_factory=Progress)
     server: "Companion | None" = None
     task_runs: int = 0
     flow_run_id: str | None = None
-    digest: "Digest | None" = None
+    summary: "RunSummary | None" = None
     refusal: FixInputError | None = None
     stop_request: "StopRequest | None" = None
     failure: Exception | None = None

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from prefect import task
 
 from animatic.money.amounts import Quote
-from animatic.planning.plan import PricedBy
+from animatic.planning.plan import PriceClass
 from animatic.planning.quotes import quote_all
 from animatic.wavespeed.client import WaveSpeedClient
 from tasks.policies import BACKOFF, JITTER, QUOTE_EXPIRY, keyed_by_argument, may_pass
@@ -23,7 +23,7 @@ from tasks.policies import BACKOFF, JITTER, QUOTE_EXPIRY, keyed_by_argument, may
     retry_jitter_factor=JITTER,
 )
 async def quote_prices(
-    kinds: Sequence[PricedBy],
+    kinds: Sequence[PriceClass],
     client: WaveSpeedClient,
     cache_key: str,  # noqa: ARG001 - read by the cache policy
 ) -> list[tuple[int, bool, float]]:
@@ -38,7 +38,7 @@ async def quote_prices(
     return [(quote.microusd, quote.is_floor, quote.asked_at_s) for quote in quotes.values()]
 
 
-def read_quotes(kinds: Sequence[PricedBy], found: Sequence[Sequence[float]]) -> dict[PricedBy, Quote]:
+def read_quotes(kinds: Sequence[PriceClass], found: Sequence[Sequence[float]]) -> dict[PriceClass, Quote]:
     """Return what `quote_prices` found, as values, however often it went through JSON."""
     return {
         kind: Quote(int(price), bool(is_floor), float(asked_at_s))

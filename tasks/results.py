@@ -13,10 +13,10 @@ from prefect.artifacts import (
     aupdate_progress_artifact,
 )
 
-from animatic.progress import Tally
-from animatic.results.digest import Digest
-from animatic.results.facts import Facts
-from animatic.results.projection import Projection
+from animatic.progress import Progress
+from animatic.results.stats import TableStats
+from animatic.results.summary import RunSummary
+from animatic.results.writer import ResultsWriter
 from tasks.policies import NEVER_CACHED
 
 PROGRESS_EVERY_S = 15.0
@@ -31,7 +31,7 @@ LAST_UPDATE_WITHIN_S = 3.0
     retries=2,
     retry_delay_seconds=2,
 )
-async def write_results(projection: Projection, uri: str) -> Facts:
+async def write_results(projection: ResultsWriter, uri: str) -> TableStats:
     """Replace the results file as a whole: a reader sees the old table or this one; what it says.
 
     Raises:
@@ -41,10 +41,10 @@ async def write_results(projection: Projection, uri: str) -> Facts:
 
 
 @asynccontextmanager
-async def progress_shown(tally: Tally) -> AsyncGenerator[None]:
+async def progress_shown(progress: Progress) -> AsyncGenerator[None]:
     """Keep one progress artifact at the share of takes that are done, for the length of the block, the end included."""
     ended = asyncio.Event()
-    showing = asyncio.create_task(_show_progress(tally, ended))
+    showing = asyncio.create_task(_show_progress(progress, ended))
     try:
         yield
     finally:
@@ -52,23 +52,23 @@ async def progress_shown(tally: Tally) -> AsyncGenerator[None]:
         await asyncio.wait([showing], timeout=LAST_UPDATE_WITHIN_S)
 
 
-async def _show_progress(tally: Tally, ended: asyncio.Event) -> None:
-    artifact = await acreate_progress_artifact(progress=_percent(tally), description="takes with a final answer")
+async def _show_progress(progress: Progress, ended: asyncio.Event) -> None:
+    artifact = await acreate_progress_artifact(progress=_percent(progress), description="takes with a final answer")
     is_over = False
     while not is_over:
         with contextlib.suppress(TimeoutError):
             is_over = await asyncio.wait_for(ended.wait(), PROGRESS_EVERY_S)
         with contextlib.suppress(Exception):  # one update that fails: the next may not
-            await aupdate_progress_artifact(artifact, progress=_percent(tally))
+            await aupdate_progress_artifact(artifact, progress=_percent(progress))
 
 
-def _percent(tally: Tally) -> float:
-    return round(100.0 * tally.done / tally.total, 1) if tally.total else 100.0
+def _percent(progress: Progress) -> float:
+    return round(100.0 * progress.done / progress.total, 1) if progress.total else 100.0
 
 
 @task(name="publish-summary", task_run_name="publish summary", cache_policy=NEVER_CACHED, persist_result=False)
-async def publish_summary(digest: Digest) -> None:
+async def publish_summary(summary: RunSummary) -> None:
     """One Markdown summary, and one table of what is not `completed` (at most 200 rows)."""
-    await acreate_markdown_artifact(digest.as_markdown(), key="animate-summary", description="What the run did")
-    rows = [dict(row) for row in digest.not_completed]
+    await acreate_markdown_artifact(summary.as_markdown(), key="animate-summary", description="What the run did")
+    rows = [dict(row) for row in summary.not_completed]
     await acreate_table_artifact(rows, key="animate-not-completed", description="Takes that are not completed")

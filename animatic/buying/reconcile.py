@@ -18,9 +18,9 @@ from typing import Any
 from animatic.errors import ApiRefusedError, NeverAgainError, TryLaterError
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger import settling
-from animatic.ledger.desk import LedgerDesk
-from animatic.ledger.settling import Orphan, Settled, Stuck
-from animatic.polling.looks import finish_of
+from animatic.ledger.desk import Ledger
+from animatic.ledger.settling import Orphan, Settlement, Stuck
+from animatic.polling.poll_history import finish_of
 from animatic.takes.canonical import canonical_still, canonical_text
 from animatic.takes.evidence import (
     LIST_REACHES,
@@ -80,7 +80,7 @@ class Reconciled:
         line = ", ".join(filter(None, (told, ended))) or "nothing to settle"
         return f"{line}; the list: {self.problem}" if self.problem else line
 
-    def add(self, settled: Settled) -> None:
+    def add(self, settled: Settlement) -> None:
         """Put the takes of one model to those of the others."""
         self.counts += settled.counts
         self.adopted += settled.adopted
@@ -89,7 +89,7 @@ class Reconciled:
 
 
 async def reconcile(
-    desk: LedgerDesk, client: WaveSpeedClient, provider: str, settle_s: float, *, adopts_by_window: bool = False
+    desk: Ledger, client: WaveSpeedClient, provider: str, settle_s: float, *, adopts_by_window: bool = False
 ) -> Reconciled:
     """Read the list for the windows of everything unknown or held, and settle what it proves.
 
@@ -110,34 +110,34 @@ async def reconcile(
     return result
 
 
-async def open_claims(desk: LedgerDesk, provider: str) -> Sequence[Claim]:
+async def open_claims(desk: Ledger, provider: str) -> Sequence[Claim]:
     """Return the claims to settle. Takes that a run is submitting now are left out."""
     return [claim for claim in await desk.do(settling.claims, provider) if not claim.is_live]
 
 
-async def stuck_takes(desk: LedgerDesk, provider: str, give_up_s: float) -> Sequence[Stuck]:
+async def stuck_takes(desk: Ledger, provider: str, give_up_s: float) -> Sequence[Stuck]:
     """Return takes that were submitted long ago or are held for that."""
     before = datetime.now(UTC) - timedelta(seconds=give_up_s)
     return await desk.do(settling.stuck, provider, before, MOST_STUCK)
 
 
 async def poll_stuck(
-    desk: LedgerDesk, client: WaveSpeedClient, takes: Sequence[Stuck], give_up_s: float, run_id: str
+    desk: Ledger, client: WaveSpeedClient, takes: Sequence[Stuck], give_up_s: float, run_id: str
 ) -> int:
     """Poll each of these takes once; how many turned out to be final.
 
     One that is final becomes `completed` or `failed`; one that is not, or that WaveSpeed does not know, is `held`.
     """
-    gate = asyncio.Semaphore(RESULTS_AT_ONCE)
+    throttle = asyncio.Semaphore(RESULTS_AT_ONCE)
 
     async def poll(take: Stuck) -> bool:
-        async with gate:
+        async with throttle:
             return await _poll_once(desk, client, take, give_up_s, run_id)
 
     return sum(await asyncio.gather(*(poll(take) for take in takes)))
 
 
-async def _poll_once(desk: LedgerDesk, client: WaveSpeedClient, take: Stuck, give_up_s: float, run_id: str) -> bool:
+async def _poll_once(desk: Ledger, client: WaveSpeedClient, take: Stuck, give_up_s: float, run_id: str) -> bool:
     try:
         prediction = await client.result(take.prediction_id)
     except ApiRefusedError:
@@ -168,7 +168,7 @@ class _Scanner:
 
     def __init__(  # noqa: PLR0913, PLR0917 - what is read, whose it is, and by which clock
         self,
-        desk: LedgerDesk,
+        desk: Ledger,
         client: WaveSpeedClient,
         provider: str,
         span: Span,
@@ -233,7 +233,7 @@ class _Scanner:
         return contradiction_in(reading)
 
     async def _witness(self, since: datetime, until: datetime) -> tuple[str, bool] | None:
-        """Look for the newest prediction that the list must show, wherever in the list that is."""
+        """Poll for the newest prediction that the list must show, wherever in the list that is."""
         known = await self._desk.do(settling.newest_known, self._provider, self._span.model, since, until)
         if known is None:
             return None
@@ -282,10 +282,10 @@ class _Scanner:
             for each in self._found.values()
             if each.inputs is None and any(is_near(claim, each, self._settle) for claim in claims)
         ]
-        gate = asyncio.Semaphore(RESULTS_AT_ONCE)
+        throttle = asyncio.Semaphore(RESULTS_AT_ONCE)
 
         async def ask(candidate: Candidate) -> Candidate:
-            async with gate:
+            async with throttle:
                 try:
                     found = await self._client.result(candidate.prediction_id)
                 except (TryLaterError, NeverAgainError):

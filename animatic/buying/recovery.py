@@ -12,7 +12,7 @@ from pathlib import Path
 
 from animatic.ledger import aliases, liveness, settling
 from animatic.ledger import operations as ledger_operations
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.desk import Ledger
 from animatic.ledger.receipts import Receipt, read_receipts
 from animatic.ledger.records import Accepted
 from animatic.wavespeed.endings import STATE_AFTER, Answer, Ended, Ending, classify
@@ -26,7 +26,7 @@ class Recovered:
     unknown: int = 0
 
 
-async def recover(desk: LedgerDesk, ledger: Path, latest_time: Callable[[], Awaitable[datetime]]) -> Recovered:
+async def recover(desk: Ledger, ledger: Path, latest_time: Callable[[], Awaitable[datetime]]) -> Recovered:
     """Read back the receipts of dead runs, and make `unknown` what they were submitting without one.
 
     Who is dead is found out before their receipts are read, so that none is given up with a receipt unread.
@@ -52,7 +52,7 @@ async def recover(desk: LedgerDesk, ledger: Path, latest_time: Callable[[], Awai
     return Recovered(redeemed, unknown)
 
 
-async def _redeem(desk: LedgerDesk, receipt: Receipt, latest: datetime) -> bool:
+async def _redeem(desk: Ledger, receipt: Receipt, latest: datetime) -> bool:
     """Bring one reply into the ledger; whether it was not there yet."""
     ended = classify(Answer(receipt.http, receipt.body))
     intent = (receipt.attempt_id, receipt.nonce)

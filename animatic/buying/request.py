@@ -15,8 +15,8 @@ from datetime import timedelta
 from animatic.errors import BudgetError, NeverAgainError, TryLaterError
 from animatic.ledger.records import Intent
 from animatic.money.amounts import Quote, price_of
-from animatic.planning.plan import PricedBy, priced_by
-from animatic.planning.terms import Terms
+from animatic.planning.config import RunConfig
+from animatic.planning.plan import PriceClass, priced_by
 from animatic.takes.shots import Take
 from animatic.wavespeed.client import WaveSpeedClient
 
@@ -39,18 +39,18 @@ class Requests:
     """The requests of one run. Make it inside the event loop. `warn` is called where a price could not be refreshed."""
 
     def __init__(
-        self, terms: Terms, client: WaveSpeedClient, upload: Upload | None = None, warn: Log = lambda _: None
+        self, config: RunConfig, client: WaveSpeedClient, upload: Upload | None = None, warn: Log = lambda _: None
     ) -> None:
-        self._terms, self._client, self._upload, self._warn = terms, client, upload, warn
+        self._config, self._client, self._upload, self._warn = config, client, upload, warn
         self._now = asyncio.get_running_loop().time
         self._image_urls: dict[str, str] = {}
-        self._quotes = dict(terms.quotes)
-        age_s = {kind: quote.age_s(time.time()) for kind, quote in terms.quotes.items()}
-        self._quoted_at: dict[PricedBy, float] = {kind: self._now() - age_s[kind] for kind in terms.quotes}
-        self._ask_at: dict[PricedBy, float] = {
-            kind: at + EARLY * terms.quote_age_s for kind, at in self._quoted_at.items()
+        self._quotes = dict(config.quotes)
+        age_s = {kind: quote.age_s(time.time()) for kind, quote in config.quotes.items()}
+        self._quoted_at: dict[PriceClass, float] = {kind: self._now() - age_s[kind] for kind in config.quotes}
+        self._ask_at: dict[PriceClass, float] = {
+            kind: at + EARLY * config.quote_age_s for kind, at in self._quoted_at.items()
         }
-        self._has_warned: set[PricedBy] = set()
+        self._has_warned: set[PriceClass] = set()
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def know_uploads(self, urls: Mapping[str, str]) -> None:
@@ -64,8 +64,8 @@ class Requests:
 
     def price(self, take: Take) -> int | None:
         """Return what the take costs, in millionths of a dollar, as far as that is known."""
-        terms = self._terms
-        return price_of(self._quotes.get(priced_by(take.shot)), terms.price_microusd, terms.share_microusd)
+        config = self._config
+        return price_of(self._quotes.get(priced_by(take.shot)), config.price_microusd, config.share_microusd)
 
     def is_ready(self, take: Take, waited_s: float) -> bool:
         """Tell if the still is uploaded and the price is fresh enough."""
@@ -93,10 +93,10 @@ class Requests:
     def _is_to_upload(self, take: Take) -> bool:
         return take.shot.is_local and take.shot.still not in self._image_urls
 
-    def _is_to_quote(self, kind: PricedBy) -> bool:
+    def _is_to_quote(self, kind: PriceClass) -> bool:
         return self._now() >= self._ask_at.get(kind, 0.0)
 
-    async def _quote(self, take: Take, kind: PricedBy) -> None:
+    async def _quote(self, take: Take, kind: PriceClass) -> None:
         """Ask for a price; where that fails, go on at the one that we have as long as that may be."""
         problem: Exception
         try:
@@ -108,23 +108,23 @@ class Requests:
             if not price.is_floor or before is None or before.is_floor:
                 self._quotes[kind] = Quote(price.microusd, price.is_floor)
                 self._quoted_at[kind] = self._now()
-                self._ask_at[kind] = self._now() + EARLY * self._terms.quote_age_s
+                self._ask_at[kind] = self._now() + EARLY * self._config.quote_age_s
                 return
             problem = TryLaterError("only a base price can be had now")
             if price.microusd > before.microusd:  # it has risen by this much at least
                 self._quotes[kind] = Quote(price.microusd)
         self._go_on_without(take, kind, problem)
 
-    def _go_on_without(self, take: Take, kind: PricedBy, problem: Exception) -> None:
+    def _go_on_without(self, take: Take, kind: PriceClass, problem: Exception) -> None:
         """Decide whether a take may be bought though its price could not be asked for.
 
         Raises:
             TryLaterError, BudgetError: it may not.
         """
-        terms = self._terms
-        self._ask_at[kind] = self._now() + min(ASKS_AGAIN_S, terms.quote_age_s)
+        config = self._config
+        self._ask_at[kind] = self._now() + min(ASKS_AGAIN_S, config.quote_age_s)
         quoted_at, quote = self._quoted_at.get(kind), self._quotes.get(kind)
-        if terms.max_microusd is None:
+        if config.max_microusd is None:
             if kind not in self._has_warned:
                 self._has_warned.add(kind)
                 how = "at the last one" if self.price(take) is not None else "at a price that is not known"
@@ -133,9 +133,9 @@ class Requests:
         if self.price(take) is None and isinstance(problem, TryLaterError):
             raise problem
         is_quoted = quote is not None and not quote.is_floor and quoted_at is not None
-        if is_quoted and self._now() - (quoted_at or 0.0) > terms.last_quote_s:
+        if is_quoted and self._now() - (quoted_at or 0.0) > config.last_quote_s:
             raise BudgetError(
-                f"--max-usd: no fresh price could be had for {terms.last_quote_s / 60:.0f} minutes ({problem}); "
+                f"--max-usd: no fresh price could be had for {config.last_quote_s / 60:.0f} minutes ({problem}); "
                 "what is not bought yet stays pending. Run again when WaveSpeed quotes prices"
             )
 
@@ -162,15 +162,15 @@ class Requests:
         clock = self._client.clock
         return Intent(
             fingerprint=take.fingerprint,
-            provider=self._terms.provider,
+            provider=self._config.provider,
             model=shot.model,
             duration=shot.duration,
             request=json.dumps(asked, sort_keys=True, ensure_ascii=False),
-            run_id=self._terms.run_id,
-            policy=self._terms.policy,
+            run_id=self._config.run_id,
+            policy=self._config.policy,
             image_url=self._image_url(take),
             quoted_microusd=self.price(take),
-            max_microusd=self._terms.max_microusd,
+            max_microusd=self._config.max_microusd,
             nonce=secrets.token_hex(8),
             window_from=clock.earliest(),
             window_to=clock.latest() + timedelta(seconds=self._client.submit_deadline_s),

@@ -23,16 +23,16 @@ from animatic.errors import (
 )
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger.account import Account
-from animatic.ledger.desk import LedgerDesk
-from animatic.ledger.receipts import Receipts, Slot
+from animatic.ledger.desk import Ledger
+from animatic.ledger.receipts import Entry, Receipts
 from animatic.ledger.records import Accepted, Record
-from animatic.pace.gate import Block, Gate
-from animatic.planning.terms import Terms
-from animatic.polling.watch import UNREACHABLE, WRITES_WITHIN_S, Watch
-from animatic.progress import Tally
+from animatic.pace.throttle import Block, Throttle
+from animatic.planning.config import RunConfig
+from animatic.polling.poller import UNREACHABLE, WRITES_WITHIN_S, Poller
+from animatic.progress import Progress
 from animatic.takes.shots import Take
-from animatic.takes.states import Standing, State, Step, next_step
-from animatic.waiting import Halt, Halted
+from animatic.takes.states import State, Step, TakeStatus, next_step
+from animatic.waiting import Stopped, StopSignal
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.endings import STATE_AFTER, Ended, Ending
 
@@ -51,12 +51,12 @@ Log = Callable[[str], None]
 
 
 class Shoot:
-    """Everything that the batches of one process share: client, ledger, receipts, pace, stop switch and tally.
+    """Everything that the batches of one process share: client, ledger, receipts, pace, stop switch and progress.
 
     Make it inside the event loop that it runs in.
 
     Args:
-        terms, client, desk, receipts, tally: what is shared.
+        config, client, desk, receipts, progress: what is shared.
         warn: gets what a person should read, whatever the batch.
         upload: uploads a local still that was not uploaded when the run began.
         note_intents: gets the number of intents that the ledger holds, after each commit of one.
@@ -65,56 +65,56 @@ class Shoot:
 
     def __init__(  # noqa: PLR0913, PLR0917 - what is shared, and whom to warn
         self,
-        terms: Terms,
+        config: RunConfig,
         client: WaveSpeedClient,
-        desk: LedgerDesk,
+        desk: Ledger,
         receipts: Receipts,
-        tally: Tally,
+        progress: Progress,
         warn: Log | None = None,
         upload: Upload | None = None,
         note_intents: Callable[[int], None] = lambda _: None,
         forget_upload: Callable[[str, int], Awaitable[str]] | None = None,
     ) -> None:
-        self.terms = terms
-        self.tally = tally
-        self.halt = Halt()
+        self.config = config
+        self.progress = progress
+        self.stop_signal = StopSignal()
         self._warn = warn or _silent
         self._client = client
         self._desk = desk
         self._receipts = receipts
         self._now = asyncio.get_running_loop().time
-        self._watch = Watch(terms, client, desk, self.halt, tally, self._warn)
-        account = Account(desk, terms.provider, terms.run_id, terms.limits)
-        self._gate = Gate(account, self.halt, self._watch.queued_ahead)
+        self._poller = Poller(config, client, desk, self.stop_signal, progress, self._warn)
+        account = Account(desk, config.provider, config.run_id, config.limits)
+        self._throttle = Throttle(account, self.stop_signal, self._poller.queued_ahead)
         self._at_hand: set[str] = set()
         self._came_to_rest = asyncio.Event()
-        self._requests = Requests(terms, client, upload, self._warn)
+        self._requests = Requests(config, client, upload, self._warn)
         self._note_intents, self._forget_upload = note_intents, forget_upload
 
     async def prepare(self) -> None:
         """Learn from the ledger how long takes lately were, and from the API what time it is there."""
         await self._client.learn_time()
-        await self._watch.learn()
+        await self._poller.learn()
 
     def know_uploads(self, urls: Mapping[str, str]) -> None:
         """Remember where uploaded stills are, by what identifies them (`sha256:…`)."""
         self._requests.know_uploads(urls)
 
-    async def take_up(self, takes: Sequence[Take]) -> None:
+    async def admit(self, takes: Sequence[Take]) -> None:
         """Wait until there is room for more takes at hand than the account can keep busy, then count these.
 
         So that takes can be fed in as they are read, without one that lasts long holding up those behind it.
         """
-        in_flight = self.terms.limits.max_in_flight
-        while self._at_hand and self.halt.is_watching:
-            if len(self._at_hand) < in_flight + self._watch.queued_ahead() + max(in_flight // 4, LEAST_AT_HAND):
+        in_flight = self.config.limits.max_in_flight
+        while self._at_hand and self.stop_signal.is_watching:
+            if len(self._at_hand) < in_flight + self._poller.queued_ahead() + max(in_flight // 4, LEAST_AT_HAND):
                 break
             self._came_to_rest.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._came_to_rest.wait(), LOOK_UP_S)
         self._at_hand.update(take.fingerprint for take in takes)
 
-    def put_down(self, takes: Sequence[Take]) -> None:
+    def release(self, takes: Sequence[Take]) -> None:
         """Release takes that this run has finished with."""
         self._at_hand.difference_update([take.fingerprint for take in takes])
         self._came_to_rest.set()
@@ -129,14 +129,14 @@ class Shoot:
             LedgerError: the ledger can't be written; nothing more was sent.
         """
         records = await self._desk.do(
-            ledger_operations.look_up, [take.fingerprint for take in takes], self.terms.run_id
+            ledger_operations.look_up, [take.fingerprint for take in takes], self.config.run_id
         )
         ends = await asyncio.gather(
             *(self._see_through(take, records.get(take.fingerprint), log or _silent) for take in takes),
             return_exceptions=True,
         )
         with contextlib.suppress(LedgerError):  # the next operation that needs the ledger raises it
-            await self._gate.flush()
+            await self._throttle.flush()
         problems = [end for end in ends if isinstance(end, BaseException)]
         for problem in sorted(problems, key=lambda error: isinstance(error, TryLaterError)):
             raise problem  # what may pass comes last, so that it is raised only if nothing else is wrong
@@ -144,31 +144,31 @@ class Shoot:
     async def close(self) -> None:
         """Give back to the other runs what the account would have allowed this one."""
         with contextlib.suppress(LedgerError):
-            await self._gate.close()
+            await self._throttle.close()
 
     async def _see_through(self, take: Take, record: Record | None, log: Log) -> None:
         """Buy and watch one take until there is nothing more to do for it in this run."""
         step = None
         try:
-            while (step := next_step(_standing(record), self.terms.policy, step)) is not Step.REST:
+            while (step := next_step(_standing(record), self.config.policy, step)) is not Step.REST:
                 if step is Step.BUY and not self._is_agreed(take):
                     log(f"{take.name}: not in the plan that was approved; run again to approve it")
                     return
                 if await self._do(step, take, record, log) is State.COMPLETED:
                     break  # as often as not the last that there is to know, without asking the ledger
                 record = await self._find(take)
-            self.put_down([take])
-        except Halted:
+            self.release([take])
+        except Stopped:
             return
         except BudgetError as error:
-            self.halt.stop_buying(str(error))
+            self.stop_signal.stop_buying(str(error))
         except TryLaterError:
             raise
         except LedgerError as error:
-            self.halt.stop_buying(str(error))
+            self.stop_signal.stop_buying(str(error))
             raise
         except Exception:
-            self.halt.stop_all("something unforeseen went wrong")  # or those who wait for us would wait for ever
+            self.stop_signal.stop_all("something unforeseen went wrong")  # or those who wait for us would wait for ever
             raise
 
     async def _do(self, step: Step, take: Take, record: Record | None, log: Log) -> State | None:
@@ -181,15 +181,17 @@ class Shoot:
         return None
 
     def _is_agreed(self, take: Take) -> bool:
-        return self.terms.agreed is None or take.fingerprint in self.terms.agreed
+        return self.config.agreed is None or take.fingerprint in self.config.agreed
 
     async def _watch_again(self, take: Take, record: Record, log: Log) -> State | None:
-        """Watch what an earlier run, another run, or this one without knowing it, has submitted."""
-        if record.tried_here and not self.tally.is_open_here(take.fingerprint):
-            self.tally.submitted(take.fingerprint)  # its reply was lost, then found
-        async with self._gate.resumed() as leave:
+        """Poller what an earlier run, another run, or this one without knowing it, has submitted."""
+        if record.tried_here and not self.progress.is_open_here(take.fingerprint):
+            self.progress.submitted(take.fingerprint)  # its reply was lost, then found
+        async with self._throttle.resumed() as leave:
             prediction_id, age_s = record.prediction_id or "", _age_s(record)
-            state = await self._watch.see(take, record.attempt_id, prediction_id, log, age_s, is_over=leave)
+            state = await self._poller.poll_until_final(
+                take, record.attempt_id, prediction_id, log, age_s, is_over=leave
+            )
             await self._forget_unreachable(take, state)
             return state
 
@@ -206,25 +208,25 @@ class Shoot:
         """Wait until another run has submitted the take, but not for ever: that run may have been stopped."""
         until, wait_s = self._now() + self._client.submit_deadline_s + THEIRS_GRACE_S, 0.2
         while self._now() < until:
-            await self.halt.sleep(wait_s)
+            await self.stop_signal.sleep(wait_s)
             record = await self._find(take)
             if record is None or record.state is not State.SUBMITTING:
                 return
             wait_s = min(1.5 * wait_s, 5.0)
 
     async def _find(self, take: Take) -> Record | None:
-        found = await self._desk.do(ledger_operations.look_up, [take.fingerprint], self.terms.run_id)
+        found = await self._desk.do(ledger_operations.look_up, [take.fingerprint], self.config.run_id)
         return found.get(take.fingerprint)
 
     async def _buy_and_watch(self, take: Take, log: Log) -> State | None:
         """Wait for a place and a start, submit once, then watch."""
-        async with self._gate.place() as leave:
+        async with self._throttle.place() as leave:
             await self._make_ready(take)
             while True:
                 asked_at = self._now()
-                start = await self._gate.start()
+                start = await self._throttle.start()
                 if not self._requests.is_ready(take, waited_s=self._now() - asked_at):
-                    self._gate.unsent(start)
+                    self._throttle.unsent(start)
                     await self._make_ready(take)
                     continue
                 submission = asyncio.create_task(self._submit(take, start, log))
@@ -234,7 +236,7 @@ class Shoot:
                     await asyncio.wait([submission])  # from intent to id nothing may interrupt
                     raise
                 except ApiBusyError as error:
-                    if self._gate.refusals > MOST_REFUSALS_IN_A_ROW:
+                    if self._throttle.refusals > MOST_REFUSALS_IN_A_ROW:
                         raise
                     log(f"{take.name}: {error}; waiting")
                     continue
@@ -243,8 +245,8 @@ class Shoot:
                 return None
             attempt_id, prediction_id = bought
             log(f"{take.name}: submitted as {prediction_id}")
-            self.tally.submitted(take.fingerprint)
-            state = await self._watch.see(take, attempt_id, prediction_id, log, is_over=leave)
+            self.progress.submitted(take.fingerprint)
+            state = await self._poller.poll_until_final(take, attempt_id, prediction_id, log, is_over=leave)
             await self._forget_unreachable(take, state)
             return state
 
@@ -253,14 +255,14 @@ class Shoot:
 
         Raises:
             TryLaterError: the API is away.
-            Halted: the still cannot be sent, or the key is refused; nothing more is bought.
+            Stopped: the still cannot be sent, or the key is refused; nothing more is bought.
         """
         try:
             await self._client.learn_time()
             await self._requests.make_ready(take)
         except (NeverAgainError, LocationError) as error:
-            self.halt.stop_buying(str(error))
-            raise Halted from None
+            self.stop_signal.stop_buying(str(error))
+            raise Stopped from None
 
     async def _submit(self, take: Take, start: Block, log: Log) -> tuple[int, str] | None:
         """Intent, POST, id: each durable before the next. None if it was not bought, or may have been.
@@ -268,51 +270,51 @@ class Shoot:
         Raises:
             ApiBusyError, ApiUnreachableError: nothing was bought, and it may go again.
             BudgetError: the rest of the budget is too small.
-            Halted: the run stopped before it was sent.
+            Stopped: the run stopped before it was sent.
             LedgerError: the ledger can't be written; nothing more is bought.
         """
         has_left = False
         try:
-            async with self._receipts.slot() as slot:
+            async with self._receipts.entry() as entry:
                 intent, inputs = self._requests.intent(take), self._requests.inputs(take)
                 intended = await self._desk.do_within(INTENDS_WITHIN_S, ledger_operations.intend, intent)
-                attempt_id, self.tally.reserved = intended.attempt_id, intended.reserved
+                attempt_id, self.progress.reserved = intended.attempt_id, intended.reserved
                 self._note_intents(intended.intents)
-                if not self.halt.is_buying:
+                if not self.stop_signal.is_buying:
                     await self._call_off(attempt_id)
                 has_left = True
                 ended = await self._client.submit(
                     take.shot.model,
                     inputs,
-                    keep=lambda http, body: self._keep(slot, attempt_id, intent.nonce, http, body),
+                    keep=lambda http, body: self._keep(entry, attempt_id, intent.nonce, http, body),
                 )
                 try:
-                    return await self._conclude(slot, take, attempt_id, ended, log)
+                    return await self._conclude(entry, take, attempt_id, ended, log)
                 finally:
                     await self._tell_gate(start, ended)
         except TakenError:
             return None  # another run was faster; what it does with the take is seen next
         finally:
             if not has_left:
-                self._gate.unsent(start)
+                self._throttle.unsent(start)
 
     async def _call_off(self, attempt_id: int) -> NoReturn:
         """Withdraw an intent when the run stopped while it was being written: nothing is sent after that."""
         latest, why = self._client.clock.latest(), "the run stopped before it was sent"
-        self.tally.reserved = await self._desk.do(
+        self.progress.reserved = await self._desk.do(
             ledger_operations.conclude, attempt_id, State.UNSENT, None, why, latest
         )
-        raise Halted
+        raise Stopped
 
-    async def _keep(self, slot: Slot, attempt_id: int, nonce: str, http: int, body: bytes) -> None:
+    async def _keep(self, entry: Entry, attempt_id: int, nonce: str, http: int, body: bytes) -> None:
         """Put a reply into its receipt. Where even that fails, the ledger is the reply's only home: buy no more."""
         try:
-            await slot.keep(attempt_id, nonce, http, body)
+            await entry.keep(attempt_id, nonce, http, body)
         except OSError as error:
-            self.halt.stop_buying(f"receipts {self._receipts.path}: cannot be written ({error.strerror})")
+            self.stop_signal.stop_buying(f"receipts {self._receipts.path}: cannot be written ({error.strerror})")
 
     async def _conclude(
-        self, slot: Slot, take: Take, attempt_id: int, ended: Ended, log: Log
+        self, entry: Entry, take: Take, attempt_id: int, ended: Ended, log: Log
     ) -> tuple[int, str] | None:
         """Tell everybody how a submission ended; the attempt and its prediction if it was accepted.
 
@@ -321,30 +323,30 @@ class Shoot:
             LedgerError: it could not be written down; the reply stays in the receipts.
         """
         if ended.ending in {Ending.STOP, Ending.BARRED}:
-            self.halt.stop_buying(ended.said)
+            self.stop_signal.stop_buying(ended.said)
         state = STATE_AFTER[ended.ending]
         try:
             if ended.ending is Ending.ACCEPTED:
                 bought = await self._bind(take, attempt_id, ended)
             else:
                 latest, bought = self._client.clock.latest(), None
-                self.tally.reserved = await self._desk.do(
+                self.progress.reserved = await self._desk.do(
                     ledger_operations.conclude, attempt_id, state, ended.code, ended.said, latest
                 )
         except LedgerError as error:
-            self.halt.stop_buying(f"{error}. The API's reply is in {self._receipts.path}")
+            self.stop_signal.stop_buying(f"{error}. The API's reply is in {self._receipts.path}")
             raise
-        slot.settle()
+        entry.settle()
         match ended.ending:
             case Ending.UNSENT:
                 raise ApiUnreachableError(ended.said)
             case Ending.BUSY:
                 raise ApiBusyError(ended.said, ended.retry_after_s)
             case Ending.REFUSED:
-                self.tally.settled(take.fingerprint, state)
+                self.progress.settled(take.fingerprint, state)
                 log(f"{take.name}: rejected ({ended.said})")
             case Ending.UNKNOWN:
-                self.tally.settled(take.fingerprint, state)
+                self.progress.settled(take.fingerprint, state)
                 self._warn(f"{take.name}: unknown whether it was bought ({ended.said})")
             case Ending.ACCEPTED | Ending.STOP | Ending.BARRED:
                 pass
@@ -354,11 +356,11 @@ class Shoot:
 
     async def _tell_gate(self, start: Block, ended: Ended) -> None:
         if ended.ending in {Ending.UNSENT, Ending.BARRED}:
-            self._gate.unsent(start)
+            self._throttle.unsent(start)
         elif ended.ending is Ending.BUSY:
-            await self._gate.refused(start, ended.retry_after_s)
+            await self._throttle.refused(start, ended.retry_after_s)
         else:
-            await self._gate.replied(start)
+            await self._throttle.replied(start)
 
     async def _bind(self, take: Take, attempt_id: int, ended: Ended) -> tuple[int, str] | None:
         """Make the id durable; None if it is another take's, which leaves both `held`: nothing to watch."""
@@ -366,13 +368,13 @@ class Shoot:
         accepted = Accepted(prediction_id, ended.prediction_status, ended.prediction_model, ended.created_at)
         if await self._desk.do_within(WRITES_WITHIN_S, ledger_operations.accept, attempt_id, accepted):
             return attempt_id, prediction_id
-        self.tally.settled(take.fingerprint, State.HELD)
+        self.progress.settled(take.fingerprint, State.HELD)
         self._warn(f"{take.name}: held, its prediction {prediction_id} belongs to another take")
         return None
 
 
-def _standing(record: Record | None) -> Standing:
-    return record.standing if record else Standing(None)
+def _standing(record: Record | None) -> TakeStatus:
+    return record.take_status if record else TakeStatus(None)
 
 
 def _age_s(record: Record) -> float:

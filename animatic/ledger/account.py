@@ -5,26 +5,26 @@ import functools
 from collections.abc import Sequence
 from dataclasses import replace
 
-from animatic.ledger import pace
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger import grants as pace
+from animatic.ledger.desk import Ledger
 from animatic.ledger.liveness import is_alive
-from animatic.pace.limits import Granted, Limits, Settled
+from animatic.pace.limits import Granted, Limits, SpentBlock
 
 
 class Account:
     """One provider's account, asked by one run. Make it inside the event loop, whose clock counts."""
 
-    def __init__(self, desk: LedgerDesk, provider: str, run_id: str, limits: Limits) -> None:
+    def __init__(self, desk: Ledger, provider: str, run_id: str, limits: Limits) -> None:
         self.limits = limits
         self._desk, self._provider, self._run_id = desk, provider, run_id
         self._is_alive = functools.partial(is_alive, desk.path)
         self._clock = asyncio.get_running_loop().time
 
-    async def take_starts(self, wanted: int, settled: Sequence[Settled]) -> tuple[int, Granted]:
+    async def acquire_starts(self, wanted: int, settled: Sequence[SpentBlock]) -> tuple[int, Granted]:
         """Ask for at most `wanted` starts and settle earlier blocks; return the block's id and its starts."""
-        return await self._desk.do(pace.take_starts, self._provider, self.limits, wanted, self._clock, settled)
+        return await self._desk.do(pace.acquire_starts, self._provider, self.limits, wanted, self._clock, settled)
 
-    async def settle_starts(self, settled: Sequence[Settled]) -> None:
+    async def settle_starts(self, settled: Sequence[SpentBlock]) -> None:
         """Settle blocks that are used up."""
         await self._desk.do(pace.settle_starts, settled)
 
@@ -36,12 +36,12 @@ class Account:
         """There was a start that was not refused."""
         await self._desk.do(pace.go_on, self._provider)
 
-    async def take_places(self, in_use: int, wanted: int, queued_ahead: int = 0) -> int:
+    async def acquire_slots(self, in_use: int, wanted: int, queued_ahead: int = 0) -> int:
         """Return how many takes this run may have in flight, the current ones included; `wanted` 0 gives all back.
 
         There are `queued_ahead` more than the account works on at once.
         """
         limits = replace(self.limits, max_in_flight=self.limits.max_in_flight + queued_ahead)
         return await self._desk.do(
-            pace.take_places, self._provider, limits, self._run_id, in_use, wanted, self._clock, self._is_alive
+            pace.acquire_slots, self._provider, limits, self._run_id, in_use, wanted, self._clock, self._is_alive
         )

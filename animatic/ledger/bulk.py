@@ -18,7 +18,7 @@ from animatic.ledger import aliases
 from animatic.ledger.operations import died
 from animatic.ledger.schema import RUN, TAKE
 from animatic.takes.fingerprints import Digests, FingerprintSet, digests_of
-from animatic.takes.states import PAID, Standing, State
+from animatic.takes.states import PAID, State, TakeStatus
 
 SEEK_TAKES = 4_096
 SCAN_ATTEMPTS = 5_000
@@ -73,13 +73,13 @@ def attempts_made(db: sa.Connection) -> int:
     return int(db.exec_driver_sql("SELECT coalesce(max(attempt_id), 0) FROM attempt").scalar_one())
 
 
-def scan_standings(db: sa.Connection, after: int) -> Rows:
+def scan_statuses(db: sa.Connection, after: int) -> Rows:
     """Return the next attempts after the one with that id, of all takes."""
     text = f"SELECT {_STANDING} FROM attempt WHERE attempt_id > ? ORDER BY attempt_id LIMIT {SCAN_ATTEMPTS}"  # noqa: S608 - ours
     return _fetched(db, text, (after,))
 
 
-def seek_standings(db: sa.Connection, fingerprints: Sequence[str]) -> Rows:
+def seek_statuses(db: sa.Connection, fingerprints: Sequence[str]) -> Rows:
     """All attempts of at most `SEEK_TAKES` takes."""
     return _seek(db, _STANDING, fingerprints)
 
@@ -104,24 +104,24 @@ def _fetched(db: sa.Connection, text: str, values: tuple[Any, ...]) -> Rows:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Standings:
+class LedgerSnapshot:
     """State of each of many takes in the ledger.
 
     Attributes:
-        kinds: every different standing there is; the first is that of a take without an attempt.
+        kinds: every different take_status there is; the first is that of a take without an attempt.
         kind_of: which of them each take has.
         attempt_id: of its newest attempt, 0 where there is none.
         is_flagged: whether that attempt has a flagged output.
     """
 
-    kinds: Sequence[Standing]
+    kinds: Sequence[TakeStatus]
     kind_of: NDArray[np.int32]
     attempt_id: NDArray[np.int64]
     is_flagged: NDArray[np.bool_]
 
 
-class StandingsBook:
-    """Puts attempts together, whatever their order, to the standings of takes."""
+class SnapshotBuilder:
+    """Puts attempts together, whatever their order, to the snapshot of takes."""
 
     def __init__(
         self, takes: Digests, run_id: str | None, is_dead: IsDead = nobody_is_dead, run_no: int | None = None
@@ -137,7 +137,7 @@ class StandingsBook:
         self._saying: dict[tuple[State | None, int | None, bool, bool], int] = {(None, None, False, True): 0}
 
     def add(self, rows: Rows) -> None:
-        """Add attempts from `scan_standings` or `seek_standings`. Attempts of other takes are ignored."""
+        """Add attempts from `scan_statuses` or `seek_statuses`. Attempts of other takes are ignored."""
         if not rows:
             return
         fingerprints, numbers, ids, states, runs, codes, flagged, ended = zip(*rows, strict=True)
@@ -172,16 +172,16 @@ class StandingsBook:
             self.add([(take, 1, *row[2:])])
             sayings = list(self._saying)
 
-    def standings(self) -> Standings:
+    def snapshot(self) -> LedgerSnapshot:
         """Return the state of each take, from all attempts that were added."""
         most = int(self._bought_here.max(initial=0)) + 1
         found, kind_of = np.unique(self._said.astype(np.int64) * most + self._bought_here, return_inverse=True)
         sayings = list(self._saying)
-        kinds = [Standing(None)]
+        kinds = [TakeStatus(None)]
         for key in found.tolist():
             state, code, is_ours, is_left = sayings[key // most]
-            kinds.append(Standing(state, code, key % most, is_ours, is_left) if state else Standing(None))
-        return Standings(kinds, kind_of.astype(np.int32) + 1, self._attempt_id, self._is_flagged)
+            kinds.append(TakeStatus(state, code, key % most, is_ours, is_left) if state else TakeStatus(None))
+        return LedgerSnapshot(kinds, kind_of.astype(np.int32) + 1, self._attempt_id, self._is_flagged)
 
     def _say(self, state: str, code: int | None, run_id: str, ended_run_no: int) -> int:
         is_left = self._run_no is None or ended_run_no < self._run_no

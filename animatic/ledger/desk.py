@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from animatic.errors import LedgerUnusableError
-from animatic.ledger.clerk import Answer, Clerk
+from animatic.ledger.batching import Answer, BatchWorker
 from animatic.ledger.schema import open_engine, said_by
 
 P = ParamSpec("P")
@@ -31,7 +31,7 @@ class _OneFailedError(Exception):
     """An operation of a group raised; nothing of the group is in the ledger yet."""
 
 
-class LedgerDesk:
+class Ledger:
     """An open ledger. `await desk.do(operation, *arguments)` runs one of `ledger.operations` durably.
 
     Args:
@@ -43,7 +43,7 @@ class LedgerDesk:
     def __init__(self, url: str, *, waits_for_company: bool = True, may_be_restored: bool = False) -> None:
         self._engine = open_engine(url, may_be_restored=may_be_restored)
         self._waits_for_company = waits_for_company
-        self._clerk: Clerk[Operation] = Clerk("ledger", self._commit, LARGEST_GROUP)
+        self._clerk: BatchWorker[Operation] = BatchWorker("ledger", self._commit, LARGEST_GROUP)
 
     async def do(self, operation: Callable[Concatenate[sa.Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run one operation and return what it returned, once that is on disk.

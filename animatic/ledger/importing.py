@@ -16,7 +16,7 @@ from animatic.ledger.operations import HeldFor, naive, now
 from animatic.ledger.schema import ATTEMPT, META, RUN
 from animatic.money.amounts import MAX_PRICE_USD, microusd
 from animatic.takes.evidence import LIST_REACHES
-from animatic.takes.shots import digest as digest_of
+from animatic.takes.shots import digest as take_digest
 from animatic.takes.shots import fingerprint, verbatim
 from animatic.takes.states import LARGEST_MS, LIVE, PAID, PREDICTION_ID, State
 
@@ -175,7 +175,7 @@ def _fingerprint_of(row: Mapping[str, Any], provider: str, written_provider: str
     }
     number = int(row["take"])
     take = fingerprint(provider=provider, take=number, **parts)
-    old = digest_of(verbatim(provider=written_provider, **parts), number).hex()
+    old = take_digest(verbatim(provider=written_provider, **parts), number).hex()
     return take if row["fingerprint"] in {take, old} else None
 
 

@@ -30,7 +30,7 @@ from animatic.ledger.statements import (
     no_sooner_than,
 )
 from animatic.money.amounts import dollars
-from animatic.takes.states import FINAL, LIVE, PAID, Standing, State, permission_to_buy
+from animatic.takes.states import FINAL, LIVE, PAID, State, TakeStatus, permission_to_buy
 
 LOOKUP_CHUNK = 5_000
 HISTORY_ROWS = 2_000
@@ -104,9 +104,9 @@ def intend(db: sa.Connection, intent: Intent) -> Intended:
         TakenError: another run has bought it since, or is about to.
     """
     newest = _newest(db, intent.fingerprint, intent.run_id)
-    allowed_by = permission_to_buy(newest.standing if newest else Standing(None), intent.policy)
+    allowed_by = permission_to_buy(newest.take_status if newest else TakeStatus(None), intent.policy)
     if allowed_by is None:
-        state = newest and newest.standing.state
+        state = newest and newest.take_status.state
         raise TakenError(f"take {intent.fingerprint[:12]}: it is {state} by now, and stays so")
     reserved = _reserve(db, intent)
     INSERT_TAKE.run(
@@ -131,7 +131,7 @@ def intend(db: sa.Connection, intent: Intent) -> Intended:
         "window_to": naive(intent.window_to),
     }
     intents = int(COUNT_INTENT.run(db, {}).fetchall()[0][0])
-    if newest is not None and newest.standing.state is State.UNSENT:
+    if newest is not None and newest.take_status.state is State.UNSENT:
         again = ATTEMPT.update().where(ATTEMPT.c.attempt_id == newest.attempt_id)
         db.execute(again.values(error=None, error_code=None, **values))
         return Intended(newest.attempt_id, reserved, intents)
@@ -145,7 +145,7 @@ class _Newest(NamedTuple):
 
     attempt_id: int
     attempt_no: int
-    standing: Standing
+    take_status: TakeStatus
 
 
 def _newest(db: sa.Connection, fingerprint: str, run_id: str) -> _Newest | None:
@@ -158,8 +158,8 @@ def _newest(db: sa.Connection, fingerprint: str, run_id: str) -> _Newest | None:
         own = apart[-1:]  # an alias with an attempt of its own: while it is live, the take is not bought
     attempt_id, attempt_no, *_ = own[-1]
     run_no = _run_no(db, run_id)
-    standing = standing_of([(State(row[2]), row[3], row[4], row[5]) for row in own], run_id, run_no)
-    return _Newest(attempt_id, attempt_no, standing)
+    take_status = status_of_attempts([(State(row[2]), row[3], row[4], row[5]) for row in own], run_id, run_no)
+    return _Newest(attempt_id, attempt_no, take_status)
 
 
 def _run_no(db: sa.Connection, run_id: str | None) -> int | None:
@@ -422,24 +422,24 @@ def _as_new(values: Mapping[str, Any]) -> dict[str, Any]:
     return {f"new_{name}": value for name, value in values.items()}
 
 
-def standing_of(
+def status_of_attempts(
     tries: Sequence[tuple[State, int | None, str, int | None]], run_id: str | None, run_no: int | None
-) -> Standing:
-    """Return the standing of a take from its attempts, in order: state, error code, run, and time of the end.
+) -> TakeStatus:
+    """Return the take_status of a take from its attempts, in order: state, error code, run, and time of the end.
 
     `run_no` is the asking run's; None asks for a run that has not begun.
     """
     state, error_code, newest_by, ended_run_no = tries[-1]
     bought_here = sum(by == run_id for each, _, by, _ in tries if each in PAID)
     is_left = run_no is None or (ended_run_no or 0) < run_no
-    return Standing(state, error_code, bought_here, tried_here=newest_by == run_id, is_left=is_left)
+    return TakeStatus(state, error_code, bought_here, tried_here=newest_by == run_id, is_left=is_left)
 
 
 def _record(tries: Sequence[Mapping[str, Any]], run_id: str | None, run_no: int | None) -> Record:
     """Return the newest of the attempts (in order), with the cost of all of them."""
     newest = tries[-1]
     paid = [attempt for attempt in tries if State(attempt["state"]) in PAID]
-    standing = standing_of(
+    take_status = status_of_attempts(
         [(State(each["state"]), each["error_code"], each["run_id"], each["ended_run_no"]) for each in tries],
         run_id,
         run_no,
@@ -451,7 +451,7 @@ def _record(tries: Sequence[Mapping[str, Any]], run_id: str | None, run_no: int 
         attempt_no=newest["attempt_no"],
         state=State(newest["state"]),
         run_id=newest["run_id"],
-        tried_here=standing.tried_here,
+        tried_here=take_status.tried_here,
         prediction_id=newest["prediction_id"],
         prediction_status=newest["prediction_status"],
         prediction_model=newest["prediction_model"],
@@ -465,9 +465,9 @@ def _record(tries: Sequence[Mapping[str, Any]], run_id: str | None, run_no: int 
         created_at=aware(newest["created_at"]),
         polls=newest["polls"],
         attempts=len(paid),
-        bought_here=standing.bought_here,
+        bought_here=take_status.bought_here,
         quoted_microusd=None if None in prices else sum(prices),
-        is_left=standing.is_left,
+        is_left=take_status.is_left,
         held_for=newest["held_for"],
     )
 

@@ -1,11 +1,11 @@
 """Replies to submissions, on disk before they are parsed: the second home of a prediction's id.
 
 A run opens its file and sizes it before it buys anything, so that a full disk cannot keep a reply out. Each submission
-holds a slot from its intent until what the reply says is committed to the ledger. A reply whose commit failed, or whose
-run died before it, stays in the file, and the next run to come reads it back.
+holds an entry from its intent until what the reply says is committed to the ledger. A reply whose commit failed, or
+whose run died before it, stays in the file, and the next run to come reads it back.
 
-A slot is a header (magic, length, CRC-32) and one line of JSON followed by the body as it came. A body too long for
-its slot is cut; its take is then settled like one whose reply was lost.
+An entry is a header (magic, length, CRC-32) and one line of JSON followed by the body as it came. A body too long for
+its entry is cut; its take is then settled like one whose reply was lost.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from animatic.errors import LedgerUnusableError
-from animatic.ledger.clerk import Answer, Clerk
+from animatic.ledger.batching import Answer, BatchWorker
 from animatic.machine.durability import sync, sync_data, sync_folder
 
 SLOTS = 256
@@ -50,7 +50,7 @@ def write_zeros(file: int, offset: int, size_bytes: int) -> None:
 _allocate: Callable[[int, int, int], None] = getattr(os, "posix_fallocate", write_zeros)
 
 
-class Slot:
+class Entry:
     """Room for one reply."""
 
     def __init__(self, receipts: "Receipts", number: int) -> None:
@@ -66,21 +66,21 @@ class Slot:
         await self._receipts.write(self.number, record)
 
     def settle(self) -> None:
-        """Free the slot: the ledger has what the reply says."""
+        """Free the entry: the ledger has what the reply says."""
         self.is_owed = False
 
 
 class Receipts:
     """The receipts of one run. The file goes when everything in it is in the ledger too."""
 
-    def __init__(self, path: Path, slots: int = SLOTS, allocate: Callable[[int, int, int], None] = _allocate) -> None:
-        self.path, self._slots = path, slots
-        self._free = list(range(slots))
-        self._room = asyncio.Semaphore(slots)
-        self._clerk: Clerk[tuple[int, bytes]] | None = None
+    def __init__(self, path: Path, entries: int = SLOTS, allocate: Callable[[int, int, int], None] = _allocate) -> None:
+        self.path, self._slots = path, entries
+        self._free = list(range(entries))
+        self._room = asyncio.Semaphore(entries)
+        self._clerk: BatchWorker[tuple[int, bytes]] | None = None
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            allocate(self._file, 0, slots * SLOT_BYTES)
+            allocate(self._file, 0, entries * SLOT_BYTES)
             sync(self._file)
             sync_folder(path.parent)
         except OSError:
@@ -89,7 +89,7 @@ class Receipts:
             raise
 
     @asynccontextmanager
-    async def slot(self) -> AsyncGenerator[Slot]:
+    async def entry(self) -> AsyncGenerator[Entry]:
         """Room for the reply to a submission that has not been sent yet; waits while all room is taken.
 
         Raises:
@@ -98,20 +98,20 @@ class Receipts:
         async with self._room:
             if not self._free:
                 raise LedgerUnusableError(f"receipts {self.path}: full of replies that the ledger does not take")
-            slot = Slot(self, self._free.pop())
+            entry = Entry(self, self._free.pop())
             try:
-                yield slot
+                yield entry
             finally:
-                if not slot.is_owed:
-                    self._free.append(slot.number)
+                if not entry.is_owed:
+                    self._free.append(entry.number)
 
     async def write(self, number: int, record: bytes) -> None:
-        """Put a record into a slot, synced, together with all that are put at the same time. Raises OSError."""
-        self._clerk = self._clerk or Clerk("receipts", self.put, self._slots)
+        """Put a record into an entry, synced, together with all that are put at the same time. Raises OSError."""
+        self._clerk = self._clerk or BatchWorker("receipts", self.put, self._slots)
         await self._clerk.ask((number, record))
 
     def put(self, records: Sequence[tuple[int, bytes]]) -> list[Answer]:
-        """Put records into their slots, synced; None or an OSError for each."""
+        """Put records into their entries, synced; None or an OSError for each."""
         answers = [self._put(number, record) for number, record in records]
         try:
             sync_data(self._file)
@@ -136,19 +136,19 @@ class Receipts:
 
     @property
     def is_owed(self) -> bool:
-        """Tell if any slot holds a reply that the ledger does not."""
+        """Tell if any entry holds a reply that the ledger does not."""
         return len(self._free) < self._slots
 
 
 def encode(receipt: Receipt) -> bytes:
-    """Encode a record so that it fits into a slot."""
+    """Encode a record so that it fits into an entry."""
     head = json.dumps({"attempt_id": receipt.attempt_id, "nonce": receipt.nonce, "http": receipt.http}).encode() + b"\n"
     payload = (head + receipt.body)[: SLOT_BYTES - _HEADER.size]
     return _HEADER.pack(_MAGIC, len(payload), zlib.crc32(payload)) + payload
 
 
 def read_receipts(path: Path) -> list[Receipt]:
-    """Every whole record of a file, a slot at a time; what was never written, or only half, is left out."""
+    """Every whole record of a file, an entry at a time; what was never written, or only half, is left out."""
     try:
         with path.open("rb") as file:
             return list(_records(iter(lambda: file.read(SLOT_BYTES), b"")))
@@ -156,12 +156,12 @@ def read_receipts(path: Path) -> list[Receipt]:
         return []
 
 
-def _records(slots: Iterator[bytes]) -> Iterator[Receipt]:
-    for slot in slots:
-        if len(slot) < _HEADER.size:
+def _records(entries: Iterator[bytes]) -> Iterator[Receipt]:
+    for entry in entries:
+        if len(entry) < _HEADER.size:
             continue
-        magic, length, checksum = _HEADER.unpack_from(slot)
-        payload = slot[_HEADER.size : _HEADER.size + length]
+        magic, length, checksum = _HEADER.unpack_from(entry)
+        payload = entry[_HEADER.size : _HEADER.size + length]
         if magic != _MAGIC or length > SLOT_BYTES or zlib.crc32(payload) != checksum:
             continue
         head, _, body = payload.partition(b"\n")

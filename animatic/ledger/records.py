@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from animatic.takes.states import BuyingPolicy, Standing, State
+from animatic.takes.states import BuyingPolicy, State, TakeStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,6 @@ class Record:
     prediction_model: str | None = None
 
     @property
-    def standing(self) -> Standing:
+    def take_status(self) -> TakeStatus:
         """The part of it that decides what may follow."""
-        return Standing(self.state, self.error_code, self.bought_here, self.tried_here, self.is_left)
+        return TakeStatus(self.state, self.error_code, self.bought_here, self.tried_here, self.is_left)

@@ -21,7 +21,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from animatic.errors import AnimaticError, LedgerUnusableError, LedgerVersionError, SettingsError
-from animatic.ledger.place import (
+from animatic.ledger.location import (
     note_intents,
     noted_intents,
     remember,

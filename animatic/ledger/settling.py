@@ -71,7 +71,7 @@ class Open:
 
 
 @dataclass(slots=True)
-class Settled:
+class Settlement:
     """Result of a scan: counts of settled takes, and the fingerprints of those that can go on."""
 
     counts: Counter[str] = field(default_factory=Counter[str])
@@ -127,13 +127,13 @@ def settle(  # noqa: PLR0913 - what was read, whose it is, and by which rule it 
     settle_s: float,
     *,
     adopts_by_window: bool = False,
-) -> Settled:
+) -> Settlement:
     """Judge every open claim that a scan of the list covers, which ended before this began, and write it down."""
     model_claims = [claim for claim in claims(db, provider) if claim.model == scan.span.model]
     free = {each.prediction_id: each for each in unbound(db, listed)}
     settle_for = timedelta(seconds=settle_s)
     verdicts = judge(model_claims, list(free.values()), scan, settle_for, adopts_by_window=adopts_by_window)
-    settled, named = Settled(), set[str]()
+    settled, named = Settlement(), set[str]()
     for attempt_id, verdict in verdicts.items():
         fingerprint = _fingerprint(db, attempt_id)
         match verdict:

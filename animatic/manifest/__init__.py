@@ -7,7 +7,7 @@ manifest = check(raw, stills={path: probe(...) for path in local_stills(raw)}, .
 manifest.require_valid()
 """
 
-from animatic.manifest.checked import CHECKED, Kind, Manifest, Part, check
+from animatic.manifest.checked import CHECKED, Manifest, Part, PriceClass, check
 from animatic.manifest.faults import Fault, Faults, report
 from animatic.manifest.images import Still, relative_path
 from animatic.manifest.rows import Rows, RowsInMemory
@@ -17,9 +17,9 @@ __all__ = [
     "CHECKED",
     "Fault",
     "Faults",
-    "Kind",
     "Manifest",
     "Part",
+    "PriceClass",
     "RawManifest",
     "Rows",
     "RowsInMemory",

@@ -5,7 +5,7 @@ Every rule takes a text that is not blank. Blank cells are the business of the c
 
 import re
 
-from animatic.manifest.faults import Bad
+from animatic.manifest.faults import Problem
 from animatic.takes.canonical import canonical_text
 from animatic.takes.shots import ASPECT_RATIOS, DEFAULT_MODEL, DURATIONS, MAX_PROMPT_CHARS, MAX_TAKES
 from animatic.text import did_you_mean, nearest, quoted
@@ -20,10 +20,10 @@ _LABEL_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _PROMPT_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-EMPTY_PROMPT = Bad("empty prompt", "nothing", "a text that is not blank")
+EMPTY_PROMPT = Problem("empty prompt", "nothing", "a text that is not blank")
 
 
-def duration(text: str) -> str | Bad:
+def duration(text: str) -> str | Problem:
     """`5s` for `5s`, `5`, `5.0`."""
     text = text.strip()
     match = _DURATION.fullmatch(text)
@@ -31,10 +31,10 @@ def duration(text: str) -> str | Bad:
         return f"{match[1]}s"
     loose = _LOOSE_DURATION.fullmatch(text)
     hint = did_you_mean(f"{loose[1]}s") if loose and f"{loose[1]}s" in DURATIONS else None
-    return Bad("bad duration", quoted(text), ", ".join(DURATIONS), hint)
+    return Problem("bad duration", quoted(text), ", ".join(DURATIONS), hint)
 
 
-def aspect_ratio(text: str) -> str | Bad:
+def aspect_ratio(text: str) -> str | Problem:
     """One of the two that the API takes. Spreadsheets turn `16:9` into a time of day; that gets a hint."""
     text = text.strip()
     if text in ASPECT_RATIOS:
@@ -42,49 +42,49 @@ def aspect_ratio(text: str) -> str | Bad:
     loose = _LOOSE_RATIO.fullmatch(text)
     meant = f"{loose[1]}:{loose[2]}" if loose else None
     hint = did_you_mean(meant) if meant in ASPECT_RATIOS else None
-    return Bad("bad aspect_ratio", quoted(text), ", ".join(ASPECT_RATIOS), hint)
+    return Problem("bad aspect_ratio", quoted(text), ", ".join(ASPECT_RATIOS), hint)
 
 
-def takes(text: str) -> int | Bad:
+def takes(text: str) -> int | Problem:
     """Return the number of takes: `3` and `3.0` are 3."""
     text = text.strip()
     match = _TAKES.fullmatch(text)
     if match and 1 <= int(match[1]) <= MAX_TAKES:
         return int(match[1])
-    return Bad("bad takes", quoted(text), f"a whole number from 1 to {MAX_TAKES}")
+    return Problem("bad takes", quoted(text), f"a whole number from 1 to {MAX_TAKES}")
 
 
-def model(text: str) -> str | Bad:
+def model(text: str) -> str | Problem:
     """Return the only model that this version knows the inputs of. Another one would be sent veo2's."""
     text = text.strip()
     if text == DEFAULT_MODEL:
         return text
     near = nearest(text.lower(), (DEFAULT_MODEL, DEFAULT_MODEL.partition("/")[2]), 0.8)
     allowed = f"{DEFAULT_MODEL}, the one model that this version can buy from, or an empty cell"
-    return Bad("bad model", quoted(text), allowed, None if near is None else did_you_mean(DEFAULT_MODEL))
+    return Problem("bad model", quoted(text), allowed, None if near is None else did_you_mean(DEFAULT_MODEL))
 
 
-def shot_id(text: str) -> str | Bad:
+def shot_id(text: str) -> str | Problem:
     """Return the name of a shot. The caller checks that it is unique."""
     return _label("shot_id", text)
 
 
-def storyboard(text: str) -> str | Bad:
+def storyboard(text: str) -> str | Problem:
     """Return the name of a storyboard."""
     return _label("storyboard", text)
 
 
-def prompt(text: str) -> str | Bad:
+def prompt(text: str) -> str | Problem:
     """Return the prompt, verbatim. One of zero-width characters only is empty: nothing in it would tell takes apart."""
     if not canonical_text(text):
         return EMPTY_PROMPT
     if len(text) > MAX_PROMPT_CHARS:
-        return Bad("long prompt", f"{len(text):,} characters", f"up to {MAX_PROMPT_CHARS:,}")
+        return Problem("long prompt", f"{len(text):,} characters", f"up to {MAX_PROMPT_CHARS:,}")
     control = None if text.isprintable() else _PROMPT_CONTROL.search(text)
     if control is None:
         return text
     found = f"{hidden_name(control[0])} at character {control.start() + 1} of {quoted(text)}"
-    return Bad("hidden character", found, "text; of control characters only tabs and line ends")
+    return Problem("hidden character", found, "text; of control characters only tabs and line ends")
 
 
 def hidden_name(char: str) -> str:
@@ -92,12 +92,12 @@ def hidden_name(char: str) -> str:
     return "a NUL character" if char == "\0" else f"the hidden character U+{ord(char):04X}"
 
 
-def _label(column: str, text: str) -> str | Bad:
+def _label(column: str, text: str) -> str | Problem:
     text = text.strip()
     if len(text) > MAX_LABEL_CHARS:
-        return Bad(f"bad {column}", f"{len(text):,} characters", f"up to {MAX_LABEL_CHARS}")
+        return Problem(f"bad {column}", f"{len(text):,} characters", f"up to {MAX_LABEL_CHARS}")
     control = None if text.isprintable() else _LABEL_CONTROL.search(text)
     if control is None:
         return text
     found = f"{hidden_name(control[0])} at character {control.start() + 1} of {quoted(text)}"
-    return Bad("hidden character", found, "text without control characters")
+    return Problem("hidden character", found, "text without control characters")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from animatic.errors import ManifestError
 from animatic.manifest import cells, images
 from animatic.manifest.csv_text import whole_file_error
-from animatic.manifest.faults import MAX_REPORTED_FAULTS, Bad, Faults, place_of, report
+from animatic.manifest.faults import MAX_REPORTED_FAULTS, Faults, Problem, position_of, report
 from animatic.manifest.header import COLUMNS, REQUIRED_COLUMNS
 from animatic.manifest.images import Still
 from animatic.manifest.parquet import has_text_form
@@ -29,11 +29,11 @@ from animatic.takes.shots import ASPECT_RATIOS, DEFAULT_MODEL, DURATIONS, Shot, 
 from animatic.text import escaped, quoted
 
 Value: TypeAlias = str | int | None
-Kind: TypeAlias = tuple[str, str, str]
+PriceClass: TypeAlias = tuple[str, str, str]
 """What a price depends on: model, duration, aspect ratio."""
 
 # One rule for each column; blank cells are not shown to it. In each batch every different text is judged once.
-_RULES: Mapping[str, Callable[[str], Value | Bad]] = {
+_RULES: Mapping[str, Callable[[str], Value | Problem]] = {
     "image": images.image,
     "prompt": cells.prompt,
     "shot_id": cells.shot_id,
@@ -48,7 +48,7 @@ MAX_CARRIED_BYTES = 4 << 30
 
 _SMALL_STILL_ADVICE = f"{images.MIN_SIDE_PIXELS} or more on the shorter side give better clips"
 _EMPTY = {
-    "image": Bad("empty image", "nothing", images.ALLOWED),
+    "image": Problem("empty image", "nothing", images.ALLOWED),
     "prompt": cells.EMPTY_PROMPT,
 }
 _TEXTS = ("shot_id", "storyboard", "image", "still", "prompt", "model", "aspect_ratio", "duration")
@@ -97,7 +97,7 @@ class Manifest:
     warnings: Sequence[str]
     digests: Digests
     take_of: NDArray[np.int32]
-    kinds: Sequence[Kind]
+    kinds: Sequence[PriceClass]
     kind_of: NDArray[np.int32]
     stills: Mapping[str, Still | str]
     folder: str = ""
@@ -225,7 +225,7 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
         carried_bytes += _repeated_bytes([batch.column(index) for index in carried], checked[_TAKES])
         if carried_bytes > MAX_CARRIED_BYTES:
             found = "more than 4 GiB of carried cells, since every take of a row repeats them"
-            raise whole_file_error(raw.name, Bad("too large", found, "up to 4 GiB; fewer takes, or shorter cells"))
+            raise whole_file_error(raw.name, Problem("too large", found, "up to 4 GiB; fewer takes, or shorter cells"))
         columns = [*checked, *(batch.column(index) for index in carried)]
         kept.add(pa.RecordBatch.from_arrays(columns, schema=pa.schema([*CHECKED, *map(raw.schema.field, carried)])))
     digests, take_of = shared(digests_from(judge.digests))
@@ -263,7 +263,7 @@ class _Judge:
         self.num_invalid = 0
         self.has_signed_paths = False
         self.digests = bytearray()
-        self.kinds: dict[Kind, int] = {}
+        self.kinds: dict[PriceClass, int] = {}
         self.kinds_asked = bytearray()  # one int32 for each row and take
         self._raw = raw
         self._stills = stills
@@ -281,12 +281,12 @@ class _Judge:
     def batch(self, batch: pa.RecordBatch) -> list[pa.Array]:
         """Return the columns of CHECKED for the next batch."""
         broken = broken_rows(batch)
-        bads: dict[int, list[tuple[str, Bad]]] = {}
+        bads: dict[int, list[tuple[str, Problem]]] = {}
         values = {column: self._judged(column, texts_of(batch, column), bads) for column in COLUMNS}
         stills = self._stills_of(values["image"], bads)
         self._claim(values["shot_id"], broken, bads)
         for name, index in _nuls(batch):
-            bad = Bad("hidden character", "a NUL character", "text without NUL characters")
+            bad = Problem("hidden character", "a NUL character", "text without NUL characters")
             bads.setdefault(index, []).append((escaped(name), bad))
         bads.update({index: [("row", bad)] for index, bad in broken.items()})
         texts = [self._tell(index, bads.get(index)) for index in range(batch.num_rows)] if bads else None
@@ -305,26 +305,28 @@ class _Judge:
             found = self._stills[path]
             if not isinstance(found, str):
                 size = f"{quoted(path)} is {found.width} x {found.height} pixels"
-                lines.append(f"{place_of(name, self._raw.line(row), row)}: image: {size}; {_SMALL_STILL_ADVICE}")
+                lines.append(f"{position_of(name, self._raw.line(row), row)}: image: {size}; {_SMALL_STILL_ADVICE}")
         rest = len(self._first_row_of_small) - MAX_REPORTED_FAULTS
         return lines if rest <= 0 else [*lines, f"{name}: and {rest:,} more small stills"]
 
     def _judged(
-        self, column: str, texts: Sequence[str | None], bads: dict[int, list[tuple[str, Bad]]]
-    ) -> list[Value | Bad]:
+        self, column: str, texts: Sequence[str | None], bads: dict[int, list[tuple[str, Problem]]]
+    ) -> list[Value | Problem]:
         """Return the value of each cell, None for a blank one, and add faults to those of its row."""
         rule, empty = _RULES[column], None if column in self._absent else _EMPTY.get(column)
-        judged: dict[str | None, Value | Bad] = {
+        judged: dict[str | None, Value | Problem] = {
             text: empty if text is None or not text or text.isspace() else rule(text) for text in dict.fromkeys(texts)
         }
         values = [judged[text] for text in texts]
-        if any(isinstance(value, Bad) for value in judged.values()):
+        if any(isinstance(value, Problem) for value in judged.values()):
             for index, value in enumerate(values):
-                if isinstance(value, Bad):
+                if isinstance(value, Problem):
                     bads.setdefault(index, []).append((column, value))
         return values
 
-    def _stills_of(self, images_: list[Value | Bad], bads: dict[int, list[tuple[str, Bad]]]) -> list[str | None]:
+    def _stills_of(
+        self, images_: list[Value | Problem], bads: dict[int, list[tuple[str, Problem]]]
+    ) -> list[str | None]:
         """Return the identity of each still; None where there is a fault."""
         stills: list[str | None] = []
         for index, image in enumerate(images_):
@@ -333,13 +335,13 @@ class _Judge:
                 continue
             found = self._stills.get(image, "it was not looked for")
             if isinstance(found, str):
-                bad = Bad("unusable still", f"{quoted(image)}: {escaped(found, 200)}", images.STILL_ALLOWED)
+                bad = Problem("unusable still", f"{quoted(image)}: {escaped(found, 200)}", images.STILL_ALLOWED)
                 bads.setdefault(index, []).append(("image", bad))
             stills.append(None if isinstance(found, str) else f"sha256:{found.sha256}")
         return stills
 
     def _claim(
-        self, shot_ids: list[Value | Bad], broken: Mapping[int, Bad], bads: dict[int, list[tuple[str, Bad]]]
+        self, shot_ids: list[Value | Problem], broken: Mapping[int, Problem], bads: dict[int, list[tuple[str, Problem]]]
     ) -> None:
         """Each shot_id belongs to the row that names it first."""
         named = [(index, name) for index, name in enumerate(shot_ids) if isinstance(name, str) and index not in broken]
@@ -352,10 +354,10 @@ class _Judge:
             first, line = int(firsts[at]), self._raw.line(int(firsts[at]))
             place = f"row {first}" if line is None else f"line {line}"
             found = f"{quoted(name)}, which is the shot_id of {place} already"
-            bad = Bad("duplicate shot_id", found, "each shot_id once")
+            bad = Problem("duplicate shot_id", found, "each shot_id once")
             bads.setdefault(index, []).append(("shot_id", bad))
 
-    def _tell(self, index: int, bads: Sequence[tuple[str, Bad]] | None) -> str | None:
+    def _tell(self, index: int, bads: Sequence[tuple[str, Problem]] | None) -> str | None:
         """Write down the faults of a row; what is wrong with it in one line."""
         if bads is None:
             return None

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from animatic.errors import ManifestError
-from animatic.manifest.faults import Bad, fault_at, report
+from animatic.manifest.faults import Problem, fault_at, report
 from animatic.manifest.header import COLUMNS, MAX_COLUMNS, name_faults, normalised
 from animatic.manifest.rows import CHARS_PER_BATCH, ROWS_PER_BATCH, Rows
 from animatic.text import escaped
@@ -28,7 +28,7 @@ MAX_ROWS = 1_000_000
 MAX_CELL_CHARS = 1 << 20
 MAX_LINE_CHARS = 4 << 20
 BROKEN = pa.field("", pa.struct([(name, pa.string()) for name in ("kind", "found", "allowed", "hint")]))
-"""The last column of a batch from CSV: what is wrong with the shape of the row, a `Bad`, or null."""
+"""The last column of a batch from CSV: what is wrong with the shape of the row, a `Problem`, or null."""
 
 _BYTES_PER_CHUNK = 1 << 20
 
@@ -56,7 +56,7 @@ def read_csv(name: str, file: BinaryIO, rows: Rows) -> CsvText:
         csv.field_size_limit(old_limit)
 
 
-def whole_file_error(name: str, bad: Bad, line: int | None = None, column: str | None = None) -> ManifestError:
+def whole_file_error(name: str, bad: Problem, line: int | None = None, column: str | None = None) -> ManifestError:
     """One fault that leaves nothing else to check."""
     return ManifestError(report([fault_at(line, None, column, bad)], name))
 
@@ -71,13 +71,15 @@ def _read(name: str, file: BinaryIO, rows: Rows) -> CsvText:
     kept = [index for index, column in enumerate(columns) if column]
     faults = name_faults([columns[index] for index in kept], header_line)
     if not columns:
-        raise whole_file_error(name, Bad("empty file", "an empty file", "a header line and at least one row"))
+        raise whole_file_error(name, Problem("empty file", "an empty file", "a header line and at least one row"))
     if faults:
         raise ManifestError(report(faults, name), len(faults))
     table = _Table(columns, kept, rows)
     for line, cells in records:
         if len(table.lines) == MAX_ROWS:
-            raise whole_file_error(name, Bad("too many rows", f"more than {MAX_ROWS:,} rows", f"up to {MAX_ROWS:,}"))
+            raise whole_file_error(
+                name, Problem("too many rows", f"more than {MAX_ROWS:,} rows", f"up to {MAX_ROWS:,}")
+            )
         table.add(line, cells)
         if table.pending == ROWS_PER_BATCH or text.chars >= CHARS_PER_BATCH:
             table.flush()
@@ -98,7 +100,7 @@ class _Table:
         self._unnamed = [index for index in range(self._width) if index not in set(kept)]
         self._rows = rows
         self._cells: list[str | None] = []  # row by row in one list, which costs the garbage collector nothing
-        self._bads: dict[int, Bad] = {}
+        self._bads: dict[int, Problem] = {}
 
     def add(self, line: int, cells: list[str]) -> None:
         """One data row that begins on `line`."""
@@ -125,15 +127,15 @@ class _Table:
         self._bads.clear()
         self.pending = 0
 
-    def _bad_shape(self, cells: Sequence[str]) -> Bad | None:
+    def _bad_shape(self, cells: Sequence[str]) -> Problem | None:
         if len(cells) != self._width:
             found = f"{len(cells):,} cell{'' if len(cells) == 1 else 's'}"
             hint = "is a cell that holds the delimiter without its quotes?" if len(cells) > self._width else None
-            return Bad("wrong number of cells", found, f"{self._width:,}, as in the header", hint)
+            return Problem("wrong number of cells", found, f"{self._width:,}, as in the header", hint)
         for index in self._unnamed:
             if cells[index].strip():
                 found = f'"{escaped(cells[index])}" in column {index + 1}, which has no name'
-                return Bad("cell without a column", found, "cells below a column name only")
+                return Problem("cell without a column", found, "cells below a column name only")
         return None
 
     def _broken(self) -> pa.Array:
@@ -166,7 +168,7 @@ class _Text:
         for number, line in enumerate(lines, start=1):
             self.chars += len(line)
             if len(line) > MAX_LINE_CHARS:
-                bad = Bad("long line", f"a line of more than {MAX_LINE_CHARS:,} characters", "shorter lines")
+                bad = Problem("long line", f"a line of more than {MAX_LINE_CHARS:,} characters", "shorter lines")
                 raise whole_file_error(self.name, bad, number)
             yield line
 
@@ -202,15 +204,15 @@ def _records(text: _Text, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         raise whole_file_error(text.name, _bad_syntax(str(error)), line, "row") from None
 
 
-def _bad_syntax(message: str) -> Bad:
+def _bad_syntax(message: str) -> Problem:
     if "end of data" in message:
         hint = 'a quote inside a quoted cell is written twice: ""'
-        return Bad("unclosed quote", "a quote that opens in this row and is never closed", "closed quotes", hint)
+        return Problem("unclosed quote", "a quote that opens in this row and is never closed", "closed quotes", hint)
     if "field limit" in message:
-        return Bad("long cell", f"a cell of more than {MAX_CELL_CHARS:,} characters", f"up to {MAX_CELL_CHARS:,}")
+        return Problem("long cell", f"a cell of more than {MAX_CELL_CHARS:,} characters", f"up to {MAX_CELL_CHARS:,}")
     found = "a quoted cell that goes on after its closing quote"
     hint = 'a quote inside a quoted cell is written twice: ""'
-    return Bad("bad quoting", found, "the delimiter or the end of the line after a closing quote", hint)
+    return Problem("bad quoting", found, "the delimiter or the end of the line after a closing quote", hint)
 
 
 def _delimiter_of(name: str, file: BinaryIO) -> str:
@@ -245,7 +247,7 @@ def _require_utf8(name: str, file: BinaryIO) -> None:
             line = 1 + ends + _line_ends(last, chunk[: max(at, 0)])
             found = f"the byte 0x{(pending + chunk)[error.start]:02X} at byte offset {start + at:,}, which is not UTF-8"
             hint = "was it saved as Windows-1252 or Latin-1? save it as UTF-8"
-            raise whole_file_error(name, Bad("not UTF-8", found, "UTF-8 text", hint), line) from None
+            raise whole_file_error(name, Problem("not UTF-8", found, "UTF-8 text", hint), line) from None
         if not chunk:
             return
         ends += _line_ends(last, chunk)

@@ -10,7 +10,7 @@ MAX_REPORTED_FAULTS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Bad:
+class Problem:
     """Fault of one text, wherever the text stands.
 
     Attributes:
@@ -34,7 +34,7 @@ class Fault:
         line: physical line, from 1, on which the row begins; None for Parquet, or where the whole file is meant.
         row: data row, from 1; None where the header or the whole file is meant.
         column: the column's name, `header` or `row`; None where the whole file is meant.
-        kind, found, allowed, hint: as in `Bad`.
+        kind, found, allowed, hint: as in `Problem`.
     """
 
     line: int | None
@@ -53,12 +53,12 @@ class Fault:
         return f"{column}found {self.found}; allowed: {self.allowed}{hint}"
 
 
-def fault_at(line: int | None, row: int | None, column: str | None, bad: Bad) -> Fault:
+def fault_at(line: int | None, row: int | None, column: str | None, bad: Problem) -> Fault:
     """Return the fault that `bad` is at that position."""
     return Fault(line, row, column, bad.kind, bad.found, bad.allowed, bad.hint)
 
 
-def place_of(name: str, line: int | None, row: int | None) -> str:
+def position_of(name: str, line: int | None, row: int | None) -> str:
     """`shots.csv:17`, `shots.parquet:row 17`, or the name alone."""
     if line is not None:
         return f"{name}:{line}"
@@ -93,7 +93,7 @@ def report(faults: Iterable[Fault] | Faults, name: str) -> str:
     """Return the faults of the file `name` for stderr, one a line, in order; after 50, the rest counted by kind."""
     told = faults if isinstance(faults, Faults) else Faults(faults)
     shown, rest = escaped(name, 200), told.rest
-    lines = [f"{place_of(shown, fault.line, fault.row)}: {fault.text}" for fault in told.shown]
+    lines = [f"{position_of(shown, fault.line, fault.row)}: {fault.text}" for fault in told.shown]
     if rest:
         counted = ", ".join(f"{count:,} x {kind}" for kind, count in rest.most_common())
         lines.append(f"{shown}: and {rest.total():,} more: {counted}")

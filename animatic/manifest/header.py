@@ -7,7 +7,7 @@ column is carried into the results.
 from collections import Counter
 from collections.abc import Sequence
 
-from animatic.manifest.faults import Bad, Fault, fault_at
+from animatic.manifest.faults import Fault, Problem, fault_at
 from animatic.text import did_you_mean, escaped, nearest, quoted
 
 REQUIRED_COLUMNS = ("image", "prompt")
@@ -39,7 +39,7 @@ def header_faults(columns: Sequence[str], line: int | None) -> list[Fault]:
         known = None if name in COLUMNS or name in taken else _slip_of(name)
         if known is not None and known not in columns:
             allowed = f"the columns {', '.join(COLUMNS)}, or a name unlike theirs"
-            bad = Bad("near-miss column name", quoted(name), allowed, did_you_mean(known))
+            bad = Problem("near-miss column name", quoted(name), allowed, did_you_mean(known))
             faults.append(fault_at(line, None, "header", bad))
     return faults
 
@@ -48,24 +48,26 @@ def name_faults(columns: Sequence[str], line: int | None) -> list[Fault]:
     """Return faults that make all columns unusable: two of one name, or names that no table can have."""
     allowed = f"names of 1 to {MAX_COLUMN_NAME_CHARS} printable characters"
     bads = [
-        Bad("bad column name", quoted(name) if name else "a column without a name", allowed)
+        Problem("bad column name", quoted(name) if name else "a column without a name", allowed)
         for name in columns
         if not name or len(name) > MAX_COLUMN_NAME_CHARS or not name.isprintable()
     ]
     bads += [
-        Bad("duplicate column name", f"{quoted(name)} {count} times", "each column once")
+        Problem("duplicate column name", f"{quoted(name)} {count} times", "each column once")
         for name, count in Counter(columns).items()
         if count > 1
     ]
     if len(columns) > MAX_COLUMNS:
-        bads = [Bad("too many columns", f"{len(columns):,} columns", f"up to {MAX_COLUMNS:,}")]
+        bads = [Problem("too many columns", f"{len(columns):,} columns", f"up to {MAX_COLUMNS:,}")]
     return [fault_at(line, None, "header", bad) for bad in bads]
 
 
-def _missing(missing: str, meant: str | None, columns: Sequence[str]) -> Bad:
+def _missing(missing: str, meant: str | None, columns: Sequence[str]) -> Problem:
     seen = ", ".join(escaped(name, 30) for name in columns[:12]) + (", …" if len(columns) > 12 else "")
     hint = None if meant is None else f'did you mean {quoted(meant)} to be "{missing}"?'
-    return Bad("missing column", f'no column "{missing}", only {seen}', "a header that names image and prompt", hint)
+    return Problem(
+        "missing column", f'no column "{missing}", only {seen}', "a header that names image and prompt", hint
+    )
 
 
 def _meant_by(missing: str, others: Sequence[str]) -> str | None:

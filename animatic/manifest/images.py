@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from animatic.manifest.faults import Bad
+from animatic.manifest.faults import Problem
 from animatic.text import did_you_mean, quoted
 
 STILL_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -58,7 +58,7 @@ class Still:
         return min(self.width, self.height) < MIN_SIDE_PIXELS
 
 
-def image(text: str) -> str | Bad:
+def image(text: str) -> str | Problem:
     """Return the URL unchanged, or the path without `.` segments."""
     text = text.strip()
     if len(text) <= MAX_URL_CHARS and _PLAIN_URL.fullmatch(text):
@@ -67,8 +67,8 @@ def image(text: str) -> str | Bad:
     if accepted is not None:
         return accepted
     if len(text) > (limit := MAX_URL_CHARS if "://" in text else MAX_PATH_CHARS):
-        return Bad("long image", f"{len(text):,} characters", f"up to {limit:,}")
-    return Bad("bad image", quoted(text), ALLOWED, _hint(text))
+        return Problem("long image", f"{len(text):,} characters", f"up to {limit:,}")
+    return Problem("bad image", quoted(text), ALLOWED, _hint(text))
 
 
 def is_acceptable_url(text: str) -> bool:

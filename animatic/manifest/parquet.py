@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from animatic.errors import ManifestError
 from animatic.manifest.csv_text import MAX_CELL_CHARS, MAX_ROWS, whole_file_error
-from animatic.manifest.faults import Bad, Fault, fault_at, report
+from animatic.manifest.faults import Fault, Problem, fault_at, report
 from animatic.manifest.header import COLUMNS, MAX_COLUMNS, name_faults
 from animatic.manifest.rows import CHARS_PER_BATCH, ROWS_PER_BATCH, Rows
 from animatic.manifest.spelled import cell_bytes, has_dictionary, inner_types, spelled_out
@@ -44,7 +44,7 @@ class Caps:
 class OverCapError(Exception):
     """A file that holds more than it may. `column` and `row` (from 1) are None where the whole file is meant."""
 
-    def __init__(self, bad: Bad, column: str | None = None, row: int | None = None) -> None:
+    def __init__(self, bad: Problem, column: str | None = None, row: int | None = None) -> None:
         super().__init__(bad, column, row)
         self.bad, self.column, self.row = bad, column, row
 
@@ -61,7 +61,7 @@ def read_parquet(name: str, file: BinaryIO, rows: Rows) -> tuple[pa.Schema, int]
         raise ManifestError(report([found], name)) from None
     except UNREADABLE as error:
         reason = escaped(str(error).partition("\n")[0], 200)
-        bad = Bad("unreadable Parquet", f"Parquet that cannot be read ({reason})", "a whole Parquet file")
+        bad = Problem("unreadable Parquet", f"Parquet that cannot be read ({reason})", "a whole Parquet file")
         raise whole_file_error(name, bad) from None
 
 
@@ -69,7 +69,7 @@ def type_faults(schema: pa.Schema) -> list[Fault]:
     """Columns of ours whose type has no text form."""
     allowed = "a column of strings, numbers or booleans"
     return [
-        fault_at(None, None, field.name, Bad("bad column type", f"a column of {escaped(str(field.type))}", allowed))
+        fault_at(None, None, field.name, Problem("bad column type", f"a column of {escaped(str(field.type))}", allowed))
         for field in schema
         if field.name in COLUMNS and not has_text_form(field.type)
     ]
@@ -120,7 +120,7 @@ def capped_batches(file: pq.ParquetFile, caps: Caps, columns: Sequence[str] | No
         first += read.num_rows
         if left < 0:
             most = caps.table_bytes >> 30
-            raise OverCapError(Bad("too large", f"more than {most} GiB of cells", f"up to {most} GiB"))
+            raise OverCapError(Problem("too large", f"more than {most} GiB of cells", f"up to {most} GiB"))
     for read in _dictionary_batches(file, columns):
         for start, stop in _pieces(_row_bytes(read, 1)):
             batch = _spelled_out(read.slice(start, stop - start))
@@ -152,14 +152,14 @@ def _require_sane(metadata: pq.FileMetaData, caps: Caps) -> None:
     groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
     rows = max(metadata.num_rows, sum(group.num_rows for group in groups))
     if rows > caps.rows:
-        raise OverCapError(Bad("too many rows", f"{rows:,} rows", f"up to {caps.rows:,}"))
+        raise OverCapError(Problem("too many rows", f"{rows:,} rows", f"up to {caps.rows:,}"))
     if metadata.num_columns > caps.columns:
-        bad = Bad("too many columns", f"{metadata.num_columns:,} columns", f"up to {caps.columns:,}")
+        bad = Problem("too many columns", f"{metadata.num_columns:,} columns", f"up to {caps.columns:,}")
         raise OverCapError(bad)
     # Groups are not asked for their columns: where statistics are damaged, pyarrow 26 would end the process.
     size_bytes = sum(max(group.total_byte_size, 0) for group in groups)
     if size_bytes > caps.table_bytes:
-        raise OverCapError(Bad("too large", f"{size_bytes:,} bytes of cells", f"up to {caps.table_bytes:,}"))
+        raise OverCapError(Problem("too large", f"{size_bytes:,} bytes of cells", f"up to {caps.table_bytes:,}"))
 
 
 def _rows_at_once(file: pq.ParquetFile) -> int:
@@ -172,7 +172,7 @@ def _rows_at_once(file: pq.ParquetFile) -> int:
         leaf = metadata.schema.column(index)
         width = max(leaf.length, _WIDTHS.get(leaf.physical_type, 4))
         if width > MAX_CELL_CHARS:
-            bad = Bad("long cell", f"cells of {width:,} bytes", f"up to {MAX_CELL_CHARS:,}")
+            bad = Problem("long cell", f"cells of {width:,} bytes", f"up to {MAX_CELL_CHARS:,}")
             raise OverCapError(bad, escaped(leaf.path))
         if not leaf.max_repetition_level:
             flat_bytes += width
@@ -182,7 +182,7 @@ def _rows_at_once(file: pq.ParquetFile) -> int:
         list_bytes += count * width
         if count > MAX_LIST_VALUES or list_bytes > MAX_LIST_BYTES:
             allowed = f"up to {MAX_LIST_VALUES:,} in a column, and {MAX_LIST_BYTES:,} bytes of them in all"
-            bad = Bad("too large", f"lists of {count:,} values", allowed)
+            bad = Problem("too large", f"lists of {count:,} values", allowed)
             raise OverCapError(bad, escaped(leaf.path))
     return max(1, min(ROWS_PER_BATCH, 4 * CHARS_PER_BATCH // max(flat_bytes, 1)))
 
@@ -194,7 +194,7 @@ def _require_dictionaries(schema: pa.Schema) -> None:
     """Refuse a type that the reader would spell out before anybody could look at its length."""
     for field in schema:
         if _is_spelled_out(field.type):
-            bad = Bad("bad column type", f"a column of {escaped(str(field.type))}", "text, numbers, moments, lists")
+            bad = Problem("bad column type", f"a column of {escaped(str(field.type))}", "text, numbers, moments, lists")
             raise OverCapError(bad, escaped(field.name))
 
 
@@ -223,11 +223,11 @@ def _row_bytes(batch: pa.RecordBatch, first: int) -> NDArray[np.int64]:
         sizes = cell_bytes(column)
         longest = int(sizes.max(initial=0))
         if longest > MAX_CELL_CHARS:
-            bad = Bad("long cell", f"a cell of {longest:,} bytes", f"up to {MAX_CELL_CHARS:,}")
+            bad = Problem("long cell", f"a cell of {longest:,} bytes", f"up to {MAX_CELL_CHARS:,}")
             raise OverCapError(bad, escaped(field.name), first + int(sizes.argmax()))
         total += sizes
     if int(total.max(initial=0)) > MAX_ROW_BYTES:
-        bad = Bad("long row", f"a row of {int(total.max()):,} bytes", f"up to {MAX_ROW_BYTES:,}")
+        bad = Problem("long row", f"a row of {int(total.max()):,} bytes", f"up to {MAX_ROW_BYTES:,}")
         raise OverCapError(bad, "row", first + int(total.argmax()))
     return total
 

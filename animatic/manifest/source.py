@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from animatic.errors import ManifestError
 from animatic.manifest.csv_text import BROKEN, read_csv, whole_file_error
-from animatic.manifest.faults import Bad, Fault, fault_at, report
+from animatic.manifest.faults import Fault, Problem, fault_at, report
 from animatic.manifest.header import header_faults
 from animatic.manifest.images import relative_path
 from animatic.manifest.parquet import has_text_form, read_parquet, type_faults
@@ -80,17 +80,17 @@ class RawManifest:
         """Return the physical line on which a data row (from 1) begins, None for Parquet."""
         return None if self.lines is None else self.lines[row - 1]
 
-    def fault(self, row: int, bad: Bad, column: str = "row") -> Fault:
+    def fault(self, row: int, bad: Problem, column: str = "row") -> Fault:
         """Return the fault that `bad` is in a data row."""
         return fault_at(self.line(row), row, column, bad)
 
 
-def broken_rows(batch: pa.RecordBatch) -> dict[int, Bad]:
+def broken_rows(batch: pa.RecordBatch) -> dict[int, Problem]:
     """Return faults in the shape of rows, by index in the batch."""
     broken = batch.column(batch.num_columns - 1) if batch.schema.names[-1:] == [BROKEN.name] else None
     if broken is None or broken.null_count == len(broken):
         return {}
-    return {index: Bad(**found) for index, found in enumerate(broken.to_pylist()) if found is not None}
+    return {index: Problem(**found) for index, found in enumerate(broken.to_pylist()) if found is not None}
 
 
 def read_table(name: str, data: bytes | BinaryIO, rows: Rows | None = None) -> RawManifest:
@@ -104,7 +104,7 @@ def read_table(name: str, data: bytes | BinaryIO, rows: Rows | None = None) -> R
     kept = RowsInMemory() if rows is None else rows
     size_bytes = file.seek(0, io.SEEK_END)
     if size_bytes > MAX_FILE_BYTES:
-        raise whole_file_error(name, Bad("too large", f"{size_bytes:,} bytes", f"up to {MAX_FILE_BYTES:,}"))
+        raise whole_file_error(name, Problem("too large", f"{size_bytes:,} bytes", f"up to {MAX_FILE_BYTES:,}"))
     digest = _digest_of(name, file)
     _require_form(name, suffix, file)
     if suffix == ".csv":
@@ -140,7 +140,7 @@ def _digest_of(name: str, file: BinaryIO) -> str:
         digest.update(chunk)
         is_blank = is_blank and not chunk.strip(_BLANK)
     if is_blank:
-        raise whole_file_error(name, Bad("empty file", "an empty file", "a header and at least one row"))
+        raise whole_file_error(name, Problem("empty file", "an empty file", "a header and at least one row"))
     return digest.hexdigest()
 
 
@@ -171,7 +171,7 @@ def _suffix_of(name: str) -> str:
             return suffix
     stem, dot, _ = name.rpartition(".")
     hint = did_you_mean(f"{stem}.csv") if name.lower().endswith((".tsv", ".txt")) and dot else None
-    raise whole_file_error(name, Bad("unknown suffix", f"the name {quoted(name)}", " or ".join(SUFFIXES), hint))
+    raise whole_file_error(name, Problem("unknown suffix", f"the name {quoted(name)}", " or ".join(SUFFIXES), hint))
 
 
 def _require_form(name: str, suffix: str, file: BinaryIO) -> None:
@@ -184,4 +184,4 @@ def _require_form(name: str, suffix: str, file: BinaryIO) -> None:
         form = "text or something else that is not Parquet"
     wanted = "UTF-8 text under .csv" if suffix == ".csv" else "Parquet under .parquet"
     if form is not None and form != ("Parquet" if suffix == ".parquet" else None):
-        raise whole_file_error(name, Bad("not what its suffix says", f"what seems to be {form}", wanted))
+        raise whole_file_error(name, Problem("not what its suffix says", f"what seems to be {form}", wanted))

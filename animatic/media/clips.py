@@ -9,8 +9,8 @@ from av.error import FFmpegError
 
 
 @dataclass(frozen=True, slots=True)
-class ClipFacts:
-    """Facts about a clip. `frames` were decoded and counted, not read from the header."""
+class ClipInfo:
+    """TableStats about a clip. `frames` were decoded and counted, not read from the header."""
 
     codec: str
     width: int
@@ -20,7 +20,7 @@ class ClipFacts:
     frames: int
 
 
-def probe_clip(clip: bytes | Path) -> ClipFacts:
+def probe_clip(clip: bytes | Path) -> ClipInfo:
     """Return the facts of the first video stream. Raises ValueError, with a sentence, if it is no playable video."""
     name = "the clip" if isinstance(clip, bytes) else str(clip)
     try:
@@ -31,7 +31,7 @@ def probe_clip(clip: bytes | Path) -> ClipFacts:
             stream = container.streams.video[0]
             frames = sum(1 for _ in container.decode(stream))
             length = stream.duration * stream.time_base if stream.duration and stream.time_base else 0
-            return ClipFacts(
+            return ClipInfo(
                 codec=stream.codec_context.name,
                 width=stream.width,
                 height=stream.height,

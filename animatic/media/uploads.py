@@ -12,7 +12,7 @@ from datetime import timedelta
 import aiohttp
 
 from animatic.ledger import uploads as ledger_uploads
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.desk import Ledger
 from animatic.web.addresses import refusal_of
 from animatic.web.network import DIRECT, Network
 from animatic.web.public_web import open_session
@@ -36,9 +36,7 @@ class UploadMemory:
         network: proxies and authorities.
     """
 
-    def __init__(
-        self, desk: LedgerDesk, account: Callable[[], str], origin: str = "", network: Network = DIRECT
-    ) -> None:
+    def __init__(self, desk: Ledger, account: Callable[[], str], origin: str = "", network: Network = DIRECT) -> None:
         self._desk, self._origin, self._network = desk, origin, network
         self.room = asyncio.Semaphore(UPLOADS_AT_ONCE)
         self._room_to_probe = asyncio.Semaphore(PROBES_AT_ONCE)

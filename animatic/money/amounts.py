@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
 from typing import Any, TypeVar
 
-Kind = TypeVar("Kind")
+Key = TypeVar("Key")
 
 MICROUSD_PER_USD = 1_000_000
 MIN_PRICE_USD, MAX_PRICE_USD = Decimal("0.001"), Decimal(100_000)
@@ -146,7 +146,7 @@ def price_of(quote: Quote | None, setting_microusd: int | None, share_microusd: 
     return said if quote is None or said is None else max(said, quote.microusd)
 
 
-def newest_quotes(first: Mapping[Kind, Quote], second: Mapping[Kind, Quote]) -> dict[Kind, Quote]:
+def newest_quotes(first: Mapping[Key, Quote], second: Mapping[Key, Quote]) -> dict[Key, Quote]:
     """Return of each kind the quote that was asked for last; a real one before a floor."""
     newest = dict(first)
     for kind, quote in second.items():

@@ -94,7 +94,7 @@ def penalty_s(refusals: int, retry_after_s: float | None) -> float:
     return min(doubled_s if retry_after_s is None else retry_after_s, LONGEST_PENALTY_S)
 
 
-def share_of_places(limits: Limits, others: Sequence[tuple[int, int]], wanted: int) -> int:
+def share_of_slots(limits: Limits, others: Sequence[tuple[int, int]], wanted: int) -> int:
     """Return how many takes a run may have in flight, given (held, wanted) of each other live run; 0: ask later.
 
     A run that wants less than an even share leaves the rest to the others. No run gives up what is in flight, so a
@@ -113,5 +113,5 @@ def share_of_places(limits: Limits, others: Sequence[tuple[int, int]], wanted: i
     return max(min(wanted, fair, free), 0)
 
 
-Settled = tuple[int, int, float]
+SpentBlock = tuple[int, int, float]
 """A block that is used up: its id, how many of its starts were sent, and when the last reply to them came."""

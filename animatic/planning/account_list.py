@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from animatic.errors import NeverAgainError, TryLaterError
 from animatic.ledger import settling
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.desk import Ledger
 from animatic.takes.canonical import canonical_still, canonical_text
 from animatic.takes.evidence import LIST_REACHES, Candidate
 from animatic.takes.shots import Take
@@ -67,7 +67,7 @@ class Found:
 
 
 async def find_in_list(
-    client: WaveSpeedClient, takes: Iterable[Take], models: Sequence[str], desk: LedgerDesk | None = None
+    client: WaveSpeedClient, takes: Iterable[Take], models: Sequence[str], desk: Ledger | None = None
 ) -> Found:
     """Read the list of each model, and find takes of the plan in it, one prediction for each.
 

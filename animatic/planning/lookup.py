@@ -8,10 +8,10 @@ from functools import lru_cache
 import numpy as np
 
 from animatic.ledger import bulk, planned, settling
-from animatic.ledger.bulk import Standings, StandingsBook
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.bulk import LedgerSnapshot, SnapshotBuilder
+from animatic.ledger.desk import Ledger
 from animatic.ledger.liveness import is_alive
-from animatic.ledger.place import require_not_lost
+from animatic.ledger.location import require_not_lost
 from animatic.ledger.schema import sqlite_path
 from animatic.ledger.settling import Open
 from animatic.manifest import Manifest
@@ -22,14 +22,14 @@ from animatic.takes.states import BuyingPolicy, State
 
 
 @contextmanager
-def open_to_look(ledger_url: str, *, may_be_restored: bool = False) -> Generator[LedgerDesk | None]:
+def open_to_look(ledger_url: str, *, may_be_restored: bool = False) -> Generator[Ledger | None]:
     """Open the ledger for reading; None if there is none. None is made."""
     ledger = sqlite_path(ledger_url)
     require_not_lost(ledger)
     if not ledger.exists():
         yield None
         return
-    with LedgerDesk(ledger_url, may_be_restored=may_be_restored) as desk:
+    with Ledger(ledger_url, may_be_restored=may_be_restored) as desk:
         yield desk
 
 
@@ -39,7 +39,7 @@ def dead_runs_of(ledger_url: str) -> bulk.IsDead:
     return lru_cache(maxsize=None)(lambda run_id: not is_alive(ledger, run_id))
 
 
-async def find_moved(desk: LedgerDesk | None, plan: Plan) -> list[str]:
+async def find_moved(desk: Ledger | None, plan: Plan) -> list[str]:
     """Return the names of takes to buy that were bought before under another address of the still.
 
     Only of stills whose address carries its authorisation in the path: nothing tells that two of them are one picture.
@@ -61,26 +61,26 @@ async def find_moved(desk: LedgerDesk | None, plan: Plan) -> list[str]:
     return [name for name, request in asked.items() if request in bought]
 
 
-async def find_standings(
-    desk: LedgerDesk | None, manifest: Manifest, run_id: str | None = None, is_dead: bulk.IsDead = bulk.nobody_is_dead
-) -> Standings:
+async def find_snapshot(
+    desk: Ledger | None, manifest: Manifest, run_id: str | None = None, is_dead: bulk.IsDead = bulk.nobody_is_dead
+) -> LedgerSnapshot:
     """Return the ledger's knowledge of the takes of a manifest; empty if there is no ledger yet.
 
     A take that the ledger knows by its fingerprint of before only is known by that: an alias with attempts of its own.
     """
     takes = manifest.digests
     if desk is None or not len(takes):
-        return StandingsBook(takes, run_id, is_dead).standings()
+        return SnapshotBuilder(takes, run_id, is_dead).snapshot()
     run_no = None if run_id is None else await desk.do(bulk.run_no_of, run_id)
-    book = StandingsBook(takes, run_id, is_dead, run_no)
+    book = SnapshotBuilder(takes, run_id, is_dead, run_no)
     if await desk.do(bulk.attempts_made) <= bulk.SCAN_UP_TO * len(takes):
         after = 0
-        while rows := await desk.do(bulk.scan_standings, after):
+        while rows := await desk.do(bulk.scan_statuses, after):
             book.add(rows)
             after = int(rows[-1][2])
     else:
         for start in range(0, len(takes), bulk.SEEK_TAKES):
-            rows = await desk.do(bulk.seek_standings, hex_of(takes[start : start + bulk.SEEK_TAKES]))
+            rows = await desk.do(bulk.seek_statuses, hex_of(takes[start : start + bulk.SEEK_TAKES]))
             book.add(rows)
     apart = await desk.do(bulk.apart)
     for take, olds in _old_names(manifest).items():
@@ -88,8 +88,8 @@ async def find_standings(
     if apart:
         olds = [old for each in apart.values() for old in each]
         for start in range(0, len(olds), bulk.SEEK_TAKES):
-            book.add_apart(apart, await desk.do(bulk.seek_standings, olds[start : start + bulk.SEEK_TAKES]))
-    return book.standings()
+            book.add_apart(apart, await desk.do(bulk.seek_statuses, olds[start : start + bulk.SEEK_TAKES]))
+    return book.snapshot()
 
 
 def _old_names(manifest: Manifest) -> dict[str, list[str]]:
@@ -101,14 +101,14 @@ def _old_names(manifest: Manifest) -> dict[str, list[str]]:
     return names
 
 
-async def know_old_names(desk: LedgerDesk, manifest: Manifest) -> None:
+async def know_old_names(desk: Ledger, manifest: Manifest) -> None:
     """Make aliases of fingerprints of before that the ledger holds and that are takes of this manifest now."""
     names = _old_names(manifest)
     if names:
         await desk.do(bulk.know_old_names, names)
 
 
-async def record_planned(desk: LedgerDesk, manifest: Manifest, uri: str) -> None:
+async def record_planned(desk: Ledger, manifest: Manifest, uri: str) -> None:
     """Write down which shots ask for which takes, once for each change of the manifest or its stills."""
     content = hashlib.sha256(manifest.sha256.encode() + manifest.digests.tobytes()).hexdigest()
     if await desk.do(planned.content_of, uri) == content:
@@ -127,7 +127,7 @@ async def record_planned(desk: LedgerDesk, manifest: Manifest, uri: str) -> None
     await desk.do(planned.finish, uri, content)
 
 
-async def find_open(desk: LedgerDesk, manifest: Manifest, uri: str, ledger_url: str) -> tuple[list[Open], list[Open]]:
+async def find_open(desk: Ledger, manifest: Manifest, uri: str, ledger_url: str) -> tuple[list[Open], list[Open]]:
     """Return open takes that the table of this manifest does not show: its own of before, and those of other manifests.
 
     A live run looks after its own.
@@ -149,5 +149,5 @@ async def find_open(desk: LedgerDesk, manifest: Manifest, uri: str, ledger_url: 
 async def plan_against(ledger_url: str, manifest: Manifest, policy: BuyingPolicy) -> Plan:
     """Plan a manifest against a ledger that need not exist."""
     with open_to_look(ledger_url) as desk:
-        standings = await find_standings(desk, manifest, is_dead=dead_runs_of(ledger_url))
-    return make_plan(manifest, standings, policy)
+        snapshot = await find_snapshot(desk, manifest, is_dead=dead_runs_of(ledger_url))
+    return make_plan(manifest, snapshot, policy)

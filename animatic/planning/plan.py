@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animatic.errors import BudgetError
-from animatic.ledger.bulk import Standings
-from animatic.manifest import Kind, Manifest
+from animatic.ledger.bulk import LedgerSnapshot
+from animatic.manifest import Manifest, PriceClass
 from animatic.money.amounts import dollars
 from animatic.takes.fingerprints import Digests, FingerprintSet, digests_of
 from animatic.takes.shots import Shot, Take
 from animatic.takes.states import (
     FINAL,
     BuyingPolicy,
-    Standing,
     State,
     Step,
+    TakeStatus,
     next_step,
     permission_to_buy,
 )
@@ -36,11 +36,8 @@ LEAST_IN_A_BATCH = 100
 MOST_BATCHES = 400
 """Then batches grow, so that a flow run stays below some 500 task runs, uploads and quotes included."""
 
-PricedBy = Kind
-"""What a price depends on: model, duration, aspect ratio."""
 
-
-def priced_by(shot: Shot) -> PricedBy:
+def priced_by(shot: Shot) -> PriceClass:
     """Return the inputs on which the price of a take depends."""
     return (shot.model, shot.duration, shot.aspect_ratio)
 
@@ -72,7 +69,7 @@ class Plan:
     """A checked manifest held against the ledger.
 
     Attributes:
-        standings: what the ledger knew of each of the manifest's takes when the run began.
+        snapshot: what the ledger knew of each of the manifest's takes when the run began.
         is_to_buy: which takes this run may submit.
         is_to_do: which takes there are to buy, to watch, or to see another run submit.
         settled: takes that have their final answer already and are not bought again, by state.
@@ -84,7 +81,7 @@ class Plan:
     """
 
     manifest: Manifest
-    standings: Standings
+    snapshot: LedgerSnapshot
     is_to_buy: NDArray[np.bool_]
     is_to_do: NDArray[np.bool_]
     settled: Counter[State]
@@ -92,7 +89,7 @@ class Plan:
     resumable: int
     unclear: int
     underway: int
-    kinds: Counter[PricedBy]
+    kinds: Counter[PriceClass]
 
     def __repr__(self) -> str:
         """Short: asyncio shows what a task returned."""
@@ -119,8 +116,8 @@ class Plan:
 
     def final_attempts(self) -> NDArray[np.int64]:
         """For each take the id of its newest attempt if that was final when the run began, else -1."""
-        is_final = np.array([standing.state in FINAL for standing in self.standings.kinds])
-        return np.where(is_final[self.standings.kind_of], self.standings.attempt_id, -1)
+        is_final = np.array([take_status.state in FINAL for take_status in self.snapshot.kinds])
+        return np.where(is_final[self.snapshot.kind_of], self.snapshot.attempt_id, -1)
 
     def takes_to_buy(self) -> Iterator[Take]:
         """Yield the takes that this run may submit, in manifest order."""
@@ -136,7 +133,7 @@ class Plan:
 
     def never_seen(self) -> FingerprintSet:
         """Fingerprints of takes that the ledger has never heard of."""
-        return FingerprintSet(self.manifest.digests[self.standings.attempt_id == 0])
+        return FingerprintSet(self.manifest.digests[self.snapshot.attempt_id == 0])
 
     def find(self, fingerprints: Iterable[str]) -> list[Take]:
         """Those of these takes that the manifest asks for, in manifest order."""
@@ -168,14 +165,14 @@ class Plan:
         if waiting:
             yield Batch(number + 1, waiting)
 
-    def cost(self, prices: Mapping[PricedBy, int | None]) -> int | None:
+    def cost(self, prices: Mapping[PriceClass, int | None]) -> int | None:
         """Return what one attempt at everything costs, in millionths of a dollar; None where a price is missing."""
         costs = [prices.get(kind) for kind in self.kinds]
         if any(price is None for price in costs):
             return None
         return sum((price or 0) * count for price, count in zip(costs, self.kinds.values(), strict=True))
 
-    def require_budget(self, prices: Mapping[PricedBy, int | None], max_microusd: int | None) -> None:
+    def require_budget(self, prices: Mapping[PriceClass, int | None], max_microusd: int | None) -> None:
         """Refuse a plan that costs more than it may.
 
         Raises:
@@ -197,7 +194,7 @@ class Plan:
 
     def never_seen_before(self) -> Digests:
         """Return the fingerprints that never-seen takes had before there was a canonical form, in no order."""
-        is_new = self.standings.attempt_id == 0
+        is_new = self.snapshot.attempt_id == 0
         return self.manifest.old_digests[is_new[self.manifest.old_of]]
 
     def _takes(self, is_wanted: NDArray[np.bool_]) -> Iterator[Take]:
@@ -213,26 +210,26 @@ class Plan:
                 return
 
 
-def make_plan(manifest: Manifest, standings: Standings, policy: BuyingPolicy) -> Plan:
+def make_plan(manifest: Manifest, snapshot: LedgerSnapshot, policy: BuyingPolicy) -> Plan:
     """Plan a checked manifest, given the ledger's knowledge of its takes."""
-    kinds, kind_of = standings.kinds, standings.kind_of
+    kinds, kind_of = snapshot.kinds, snapshot.kind_of
     counts: list[int] = np.bincount(kind_of, minlength=len(kinds)).tolist()
-    may_buy = np.array([permission_to_buy(standing, policy) is not None for standing in kinds], bool)
-    may_do = np.array([next_step(standing, policy) is not Step.REST for standing in kinds], bool)
-    is_settled = np.array([standing.state in FINAL for standing in kinds], bool) & ~may_buy
+    may_buy = np.array([permission_to_buy(take_status, policy) is not None for take_status in kinds], bool)
+    may_do = np.array([next_step(take_status, policy) is not Step.REST for take_status in kinds], bool)
+    is_settled = np.array([take_status.state in FINAL for take_status in kinds], bool) & ~may_buy
     settled: Counter[State] = Counter()
-    for standing, count, is_kept in zip(kinds, counts, is_settled.tolist(), strict=True):
-        if standing.state is not None and is_kept and count:
-            settled[standing.state] += count
+    for take_status, count, is_kept in zip(kinds, counts, is_settled.tolist(), strict=True):
+        if take_status.state is not None and is_kept and count:
+            settled[take_status.state] += count
     is_to_buy = may_buy[kind_of]
     bought: list[int] = np.bincount(manifest.kind_of[is_to_buy], minlength=len(manifest.kinds)).tolist()
     return Plan(
         manifest=manifest,
-        standings=standings,
+        snapshot=snapshot,
         is_to_buy=is_to_buy,
         is_to_do=may_do[kind_of],
         settled=settled,
-        settled_flagged=int(np.count_nonzero(is_settled[kind_of] & standings.is_flagged)),
+        settled_flagged=int(np.count_nonzero(is_settled[kind_of] & snapshot.is_flagged)),
         resumable=_count(kinds, counts, State.SUBMITTED),
         unclear=_count(kinds, counts, State.UNKNOWN, State.HELD),
         underway=_count(kinds, counts, State.SUBMITTING),
@@ -240,5 +237,5 @@ def make_plan(manifest: Manifest, standings: Standings, policy: BuyingPolicy) ->
     )
 
 
-def _count(kinds: Sequence[Standing], counts: Sequence[int], *states: State) -> int:
-    return sum(count for standing, count in zip(kinds, counts, strict=True) if standing.state in states)
+def _count(kinds: Sequence[TakeStatus], counts: Sequence[int], *states: State) -> int:
+    return sum(count for take_status, count in zip(kinds, counts, strict=True) if take_status.state in states)

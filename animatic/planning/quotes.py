@@ -4,11 +4,11 @@ import time
 from collections.abc import Iterable
 
 from animatic.money.amounts import Quote
-from animatic.planning.plan import PricedBy
+from animatic.planning.plan import PriceClass
 from animatic.wavespeed.client import WaveSpeedClient
 
 
-async def quote(client: WaveSpeedClient, kind: PricedBy) -> Quote:
+async def quote(client: WaveSpeedClient, kind: PriceClass) -> Quote:
     """Ask the API what one take of a kind costs.
 
     Raises:
@@ -25,7 +25,7 @@ async def quote(client: WaveSpeedClient, kind: PricedBy) -> Quote:
     return Quote(price.microusd, price.is_floor, time.time())
 
 
-async def quote_all(client: WaveSpeedClient, kinds: Iterable[PricedBy]) -> dict[PricedBy, Quote]:
+async def quote_all(client: WaveSpeedClient, kinds: Iterable[PriceClass]) -> dict[PriceClass, Quote]:
     """Ask for the price of each kind of take, one after the other.
 
     Raises:

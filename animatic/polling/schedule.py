@@ -1,16 +1,16 @@
 """Times of polls: where the latencies seen so far make a poll worth most. Pure.
 
-A look costs a request; a take that is done and not looked at costs lag. The cheapest mix of the two looks with an
-intensity (looks a second) in proportion to the square root of the hazard: of the chance that a take which is not done
+A poll costs a request; a take that is done and not polled costs lag. The cheapest mix of the two polls with an
+intensity (polls a second) in proportion to the square root of the hazard: of the chance that a take which is not done
 yet is done in the next second. `docs/polling.md` derives it, and what no schedule can beat.
 
-    latencies are seen      a log-normal is fitted to the newest of them; the mean number of looks is MEAN_LOOKS, or
+    latencies are seen      a log-normal is fitted to the newest of them; the mean number of polls is MEAN_POLLS, or
                             fewer where the floor would bind around the time at which most takes are done
-    none are seen           a few scouts are looked at, every time later than the one before by half of their age; the
+    none are seen           a few scouts are polled, every time later than the one before by half of their age; the
                             others wait until a third of the scouts are done, but no longer than UNTOLD_S
 
-Never closer than the floor. Beyond the age at which nearly all are done the log-normal says nothing any more: looks are
-a tenth of the age apart there, whatever holds that take up. The last takes of a run are looked at as often as the floor
+Never closer than the floor. Beyond the age at which nearly all are done the log-normal says nothing any more: polls are
+a tenth of the age apart there, whatever holds that take up. The last takes of a run are polled as often as the floor
 allows once they may be done: their lag is the run's.
 """
 
@@ -23,28 +23,28 @@ from functools import cache
 from itertools import accumulate, pairwise
 from statistics import NormalDist, fmean
 
-MEAN_LOOKS = 3.0
+MEAN_POLLS = 3.0
 LONGEST_S = 60.0
-"""No look comes later than this after the one before, but where the floor is longer."""
+"""No poll comes later than this after the one before, but where the floor is longer."""
 
 REMEMBERED = 400
 WAVES_REMEMBERED = 2
-"""So many latencies are remembered, or so many for each place in flight, if that is more: of takes that began together
+"""So many latencies are remembered, or so many for each place in active, if that is more: of takes that began together
 the slow ones end last, and the next are not all like them."""
 
 FEWEST = 3
 SCOUTS = 16
 SCOUTS_DONE = 6
-"""Of the first scouts so many are done before the others are looked at: the very fastest would tell too little."""
+"""Of the first scouts so many are done before the others are polled: the very fastest would tell too little."""
 
 UNTOLD_S = 60.0
-"""The age at which a take is looked at, whatever the scouts have to tell."""
+"""The age at which a take is polled, whatever the scouts have to tell."""
 
 LAST_TAKES = 20
-"""With so few takes left in a run, looks cost little, and everybody waits for them."""
+"""With so few takes left in a run, polls cost little, and everybody waits for them."""
 
 USUALLY_UNSEEN = 0.06
-"""The share of takes in flight that are done and not seen yet, where nothing is known: what looks usually come to."""
+"""The share of takes in active that are done and not seen yet, where nothing is known: what polls usually come to."""
 
 _PRIOR_WEIGHT, _PRIOR_SIGMA, _LEAST_SIGMA = 3.0, 0.2, 0.02
 _STANDARD, _FAR_OFF_Z = NormalDist(), 2.05
@@ -105,20 +105,20 @@ def _plotted(done: Sequence[float], not_done_at_s: Iterable[float]) -> Iterator[
 
 
 class Schedule:
-    """The ages at which a take is looked at, all counted from its submission, in seconds.
+    """The ages at which a take is polled, all counted from its submission, in seconds.
 
     Attributes:
-        cost_bound_s: (mean looks) x (mean lag in seconds) that no schedule gets below, by about: (integral of the root
+        cost_bound_s: (mean polls) x (mean lag in seconds) that no schedule gets below, by about: (integral of the root
             of density x survival) squared, halved.
     """
 
-    def __init__(self, latency: LogNormal | None, floor_s: float, mean_looks: float = MEAN_LOOKS) -> None:
+    def __init__(self, latency: LogNormal | None, floor_s: float, mean_polls: float = MEAN_POLLS) -> None:
         self._floor_s = floor_s
         self._latency = latency
-        self._ages_s, self._looks, self._last_rate, self._tail_s = (0.0,), (0.0,), 0.0, 0.0
+        self._ages_s, self._polls, self._last_rate, self._tail_s = (0.0,), (0.0,), 0.0, 0.0
         self.cost_bound_s = 0.0
         if latency is not None:
-            self._tabulate(latency, mean_looks)
+            self._tabulate(latency, mean_polls)
 
     def next_age_s(self, age_s: float, *, is_last: bool = False) -> float:
         """Return the age at the next poll, given the age at the last one (0.0: none). `is_last`: the run waits."""
@@ -127,7 +127,7 @@ class Schedule:
             return max(soonest, min(1.5 * age_s, age_s + LONGEST_S))
         if is_last and 0.0 < age_s < 2.0 * self._tail_s:
             return soonest
-        wanted = self._age_after(self._looks_until(age_s) + 1.0)
+        wanted = self._age_after(self._polls_until(age_s) + 1.0)
         if age_s > self._tail_s:
             wanted = max(wanted, 1.1 * age_s)
         return max(soonest, min(wanted, age_s + LONGEST_S) if age_s else wanted)
@@ -140,7 +140,7 @@ class Schedule:
             return 0.0
         return 1.0 - self._latency.survival(age_s) / self._latency.survival(not_done_at_s)
 
-    def _tabulate(self, latency: LogNormal, mean_looks: float) -> None:
+    def _tabulate(self, latency: LogNormal, mean_polls: float) -> None:
         """Tabulate how many polls are due until each of many ages, so that they are one apart."""
         step = (_HIGHEST_Z - _LOWEST_Z) / _STEPS
         zs = [_LOWEST_Z + step * number for number in range(_STEPS + 1)]
@@ -155,19 +155,19 @@ class Schedule:
         self._tail_s = latency.median_s * math.exp(_TAIL_Z * latency.sigma)
         hazard_root = [math.sqrt(f / s) for f, s in zip(density, survival, strict=True)]
         busiest = max(h for h, s in zip(hazard_root, survival, strict=True) if s > 1 - _MOST_ARE_DONE)
-        factor = min(mean_looks / total, 1.0 / (self._floor_s * busiest) if self._floor_s else math.inf)
+        factor = min(mean_polls / total, 1.0 / (self._floor_s * busiest) if self._floor_s else math.inf)
         rate = [factor * h for h in hazard_root]
-        self._ages_s, self._looks, self._last_rate = tuple(ages), tuple(_integrals(ages, rate)), rate[-1]
+        self._ages_s, self._polls, self._last_rate = tuple(ages), tuple(_integrals(ages, rate)), rate[-1]
 
-    def _looks_until(self, age_s: float) -> float:
+    def _polls_until(self, age_s: float) -> float:
         if age_s >= self._ages_s[-1]:
-            return self._looks[-1] + (age_s - self._ages_s[-1]) * self._last_rate
-        return _between(age_s, self._ages_s, self._looks)
+            return self._polls[-1] + (age_s - self._ages_s[-1]) * self._last_rate
+        return _between(age_s, self._ages_s, self._polls)
 
-    def _age_after(self, looks: float) -> float:
-        if looks >= self._looks[-1]:
-            return self._ages_s[-1] + (looks - self._looks[-1]) / self._last_rate
-        return _between(looks, self._looks, self._ages_s)
+    def _age_after(self, polls: float) -> float:
+        if polls >= self._polls[-1]:
+            return self._ages_s[-1] + (polls - self._polls[-1]) / self._last_rate
+        return _between(polls, self._polls, self._ages_s)
 
 
 _MOST_ARE_DONE = 0.75
@@ -179,9 +179,9 @@ class Experience:
     """Latencies seen lately, by kind of take, and the schedule that they make. Learns while it is used.
 
     Attributes:
-        floor_s: between two looks at the same take.
-        places: how many takes may be in flight at once.
-        not_done_at_s: tells the ages at which the takes of a kind in flight were last seen not to be done.
+        floor_s: between two polls of the same take.
+        places: how many takes may be in active at once.
+        not_done_at_s: tells the ages at which the takes of a kind in active were last seen not to be done.
     """
 
     floor_s: float
@@ -220,17 +220,17 @@ class Experience:
     def unseen(self, flights: Iterable[tuple[Hashable, float, float]]) -> float:
         """Return the expected number of takes that are done and not yet polled.
 
-        Each with its kind, its age at the last look, which showed that it was not done, and its age now.
+        Each with its kind, its age at the last poll, which showed that it was not done, and its age now.
         """
         schedule = cache(self.schedule)
         return math.fsum(schedule(kind).done_since(not_done_at_s, age_s) for kind, not_done_at_s, age_s in flights)
 
 
 def latency_of(inference_s: float, not_done_at_s: float, seen_at_s: float) -> float:
-    """At which age a take was done, given its ages at the last two looks.
+    """At which age a take was done, given its ages at the last two polls.
 
     That is its inference time, if it is given (not 0) and the take waited for nothing else; one that can't be so lies
-    halfway between the looks.
+    halfway between the polls.
     """
     is_possible = inference_s > 0 and not_done_at_s <= inference_s <= seen_at_s
     return inference_s if is_possible else (not_done_at_s + seen_at_s) / 2

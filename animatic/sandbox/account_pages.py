@@ -9,7 +9,7 @@ from aiohttp import web
 from animatic.sandbox.account import Account, json_in, origin_of
 from animatic.sandbox.book import DEDUCT, REFUND, Charge, Window
 from animatic.sandbox.catalogue import MODELS, find_model
-from animatic.sandbox.life import COMPLETED
+from animatic.sandbox.lifecycle import COMPLETED
 from animatic.sandbox.replies import answer
 from animatic.sandbox.wire import bill_data, bill_page_from, span_from
 

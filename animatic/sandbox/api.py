@@ -17,10 +17,10 @@ from animatic.sandbox.book import Prediction
 from animatic.sandbox.catalogue import MODELS, InvalidInputError, Model, find_model
 from animatic.sandbox.data_uris import MAX_URI_CHARS, image_in, is_data_uri
 from animatic.sandbox.file_pages import FilePages
-from animatic.sandbox.life import COMPLETED
+from animatic.sandbox.first_seen import FirstSeen
+from animatic.sandbox.lifecycle import COMPLETED
 from animatic.sandbox.replies import answer, odd_refusal, play
 from animatic.sandbox.scenarios import Asked, Data, Reply, ScenarioError, Trick, asked_in, read_scenario
-from animatic.sandbox.sights import Sights
 from animatic.sandbox.uploads import uploaded_name
 from animatic.sandbox.webhooks import Webhooks, load_secret
 from animatic.sandbox.wire import (
@@ -50,7 +50,7 @@ _NO_MODELS = frozenset({"balance", "billings", "media", "model", "models", "pred
 class Api:
     """One account's API."""
 
-    def __init__(self, account: Account, sights: Sights | None = None) -> None:
+    def __init__(self, account: Account, sights: FirstSeen | None = None) -> None:
         self._account, self._sights = account, sights
         self._config, self._book, self._clips, self._clock = (
             account.config,

@@ -17,7 +17,7 @@ from typing import Any
 from animatic.errors import SettingsError
 from animatic.sandbox.catalogue import MODELS, Model
 from animatic.sandbox.config import SandboxConfig
-from animatic.sandbox.life import DELETED, FAILED, PROCESSING, Life, Places, draw_latency_s
+from animatic.sandbox.lifecycle import DELETED, FAILED, PROCESSING, Lifecycle, WorkerSlots, draw_latency_s
 from animatic.sandbox.moments import iso_from, moment_from, to_milliseconds
 from animatic.sandbox.scenarios import Asked, ScenarioError, read_scenario
 from animatic.sandbox.witness import Accepted, Deleted, Witness, read_deleted, read_witness
@@ -32,7 +32,7 @@ class Prediction:
     """An accepted submission with its life and what happens in it."""
 
     accepted: Accepted
-    life: Life
+    life: Lifecycle
     asked: Asked
     deleted_at: float = float("inf")
 
@@ -92,7 +92,7 @@ class Book:
 
     def __init__(self, config: SandboxConfig) -> None:
         self._config = config
-        self._places = Places(config.max_in_flight)
+        self._places = WorkerSlots(config.max_in_flight)
         self._predictions: list[Prediction] = []
         self._moments: list[float] = []
         self._place_of: dict[str, int] = {}
@@ -258,7 +258,7 @@ def _prediction_from(accepted: Accepted) -> Prediction:
         accepted_at, started_at = moment_from(accepted.accepted_at), moment_from(accepted.started_at)
     except (ScenarioError, ValueError) as error:
         raise SettingsError(f"sandbox: the witness holds a submission that cannot be read: {error}") from None
-    return Prediction(accepted, Life(accepted_at, started_at, started_at + accepted.latency_s), asked)
+    return Prediction(accepted, Lifecycle(accepted_at, started_at, started_at + accepted.latency_s), asked)
 
 
 def _digest_of(model_id: str, inputs: Mapping[str, Any]) -> bytes:

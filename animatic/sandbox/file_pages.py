@@ -7,7 +7,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from animatic.sandbox.account import Account, body_in, json_in, origin_of
 from animatic.sandbox.catalogue import InvalidInputError
-from animatic.sandbox.life import COMPLETED
+from animatic.sandbox.lifecycle import COMPLETED
 from animatic.sandbox.replies import answer
 from animatic.sandbox.tickets import GOOD_FOR_S, MAX_OPEN, Ticket, Tickets, TooManyTicketsError
 from animatic.sandbox.uploads import MAX_UPLOAD_BYTES, media_type_of

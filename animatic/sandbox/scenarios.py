@@ -77,7 +77,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from animatic.sandbox.life import COMPLETED, FAILED
+from animatic.sandbox.lifecycle import COMPLETED, FAILED
 
 Data = dict[str, Any]
 KEY_PLACE = "sandbox: no such key as {key}"
@@ -321,7 +321,7 @@ def _fails(code: int, error: str, takes: Takes = Takes.NOTHING) -> Scenario:
     return Scenario(takes, ends_as=FAILED, code=code, error=error, outputs=0)
 
 
-def _looks(reply: Reply) -> Scenario:
+def _polls(reply: Reply) -> Scenario:
     return Scenario(Takes.LOOKS, look=reply)
 
 
@@ -360,16 +360,16 @@ SCENARIOS: Mapping[str, Scenario] = {
     "bad-id": Scenario(Takes.TEXT, default="../../balance", alters=_bad_id),
     "foreign-get": Scenario(Takes.TEXT, default="https://elsewhere.invalid/result", alters=_foreign_get),
     "not-found": Scenario(Takes.NUMBER, default="2", look=Refusal(404, "sandbox: no such prediction yet")),
-    "unavailable": _looks(Refusal(503, "sandbox: unavailable for a moment")),
-    "poll-busy": _looks(Refusal(429, "sandbox: too many looks")),
-    "garbage": _looks(Trick.GARBAGE),
-    "null-data": _looks(Trick.NULL_DATA),
-    "code-500-in-200": _looks(Trick.CODE_500),
-    "drip": _looks(Trick.DRIP),
-    "huge": _looks(Trick.HUGE),
-    "half": _looks(Trick.HALF),
-    "cut-short": _looks(Trick.CUT_SHORT),
-    "deep": _looks(Trick.DEEP),
+    "unavailable": _polls(Refusal(503, "sandbox: unavailable for a moment")),
+    "poll-busy": _polls(Refusal(429, "sandbox: too many looks")),
+    "garbage": _polls(Trick.GARBAGE),
+    "null-data": _polls(Trick.NULL_DATA),
+    "code-500-in-200": _polls(Trick.CODE_500),
+    "drip": _polls(Trick.DRIP),
+    "huge": _polls(Trick.HUGE),
+    "half": _polls(Trick.HALF),
+    "cut-short": _polls(Trick.CUT_SHORT),
+    "deep": _polls(Trick.DEEP),
     "flaps": Scenario(Takes.TEXT, default="created,processing,created,Processing,completed"),
     "key-echo": Scenario(Takes.ESCAPED, ends_as=FAILED, code=1400, error=KEY_PLACE, outputs=0),
     "control-characters": _fails(1400, "sandbox: \x1b[31mred\x1b]0;title\x07\r\x9b2J \u202egpj.exe"),

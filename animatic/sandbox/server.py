@@ -19,8 +19,8 @@ from animatic.sandbox.api import MAX_JSON_BYTES, Api
 from animatic.sandbox.book import Book
 from animatic.sandbox.clips import Clips
 from animatic.sandbox.config import SandboxConfig
+from animatic.sandbox.first_seen import FirstSeen
 from animatic.sandbox.folder import FolderLock, note_port, ports_of
-from animatic.sandbox.sights import Sights
 from animatic.sandbox.uploads import Uploads
 
 _SHUTDOWN_S = 0.5
@@ -50,7 +50,7 @@ def create_app(config: SandboxConfig, clock: Clock = time.time) -> web.Applicati
 
     uploads = Uploads(config.folder)
     clips, book = Clips(config.folder, uploads), Book(config)
-    sights = Sights(config.folder) if config.notes_sights else None
+    sights = FirstSeen(config.folder) if config.notes_sights else None
     api = Api(Account(config, book, uploads, clips, its_clock), sights)
 
     @web.middleware

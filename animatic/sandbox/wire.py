@@ -8,7 +8,7 @@ from typing import Any
 from animatic.sandbox.book import DEDUCT, REFUND, Charge, Prediction, Window
 from animatic.sandbox.catalogue import InvalidInputError
 from animatic.sandbox.config import RECORDED
-from animatic.sandbox.life import COMPLETED, CREATED, PROCESSING
+from animatic.sandbox.lifecycle import COMPLETED, CREATED, PROCESSING
 from animatic.sandbox.moments import iso_from, moment_from, moment_from_milliseconds, to_milliseconds, with_nanoseconds
 from animatic.sandbox.scenarios import Data
 

@@ -94,7 +94,7 @@ class BuyingPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class TakeStatus:
     """State of a take in the ledger before the next step is decided.
 
     Attributes:
@@ -113,16 +113,16 @@ class Standing:
     is_left: bool = True
 
 
-def permission_to_buy(standing: Standing, policy: BuyingPolicy) -> str | None:
+def permission_to_buy(take_status: TakeStatus, policy: BuyingPolicy) -> str | None:
     """Return what allows a new attempt now (`plan`, `retry-failed`, `attempts`), or None if nothing does."""
-    match standing.state:
+    match take_status.state:
         case None | State.UNSENT | State.ABSENT:
             return "plan"
-        case State.FAILED if standing.tried_here:
-            may = standing.bought_here < policy.attempts and standing.error_code in WAVESPEEDS_OWN_FAILURES
+        case State.FAILED if take_status.tried_here:
+            may = take_status.bought_here < policy.attempts and take_status.error_code in WAVESPEEDS_OWN_FAILURES
             return "attempts" if may else None
-        case State.FAILED | State.REJECTED if not standing.tried_here:
-            return "retry-failed" if policy.retry_failed and standing.is_left else None
+        case State.FAILED | State.REJECTED if not take_status.tried_here:
+            return "retry-failed" if policy.retry_failed and take_status.is_left else None
         case _:
             return None
 
@@ -136,24 +136,24 @@ class Step(StrEnum):
     WATCH = "watch"
     """Look at what was submitted until it is final."""
 
-    OUTWAIT = "outwait"
+    AWAIT_OTHER_RUN = "outwait"
     """Another run is submitting it at this moment; wait for what becomes of that."""
 
     REST = "rest"
     """There is nothing more that this run may do."""
 
 
-def next_step(standing: Standing, policy: BuyingPolicy, after: Step | None = None) -> Step:
+def next_step(take_status: TakeStatus, policy: BuyingPolicy, after: Step | None = None) -> Step:
     """Return the next step for a take; `after` is the one just made. A step that changed nothing is not repeated."""
-    if permission_to_buy(standing, policy) is not None:
-        is_in_vain = after is Step.BUY and standing.state is State.UNSENT and standing.tried_here
+    if permission_to_buy(take_status, policy) is not None:
+        is_in_vain = after is Step.BUY and take_status.state is State.UNSENT and take_status.tried_here
         return Step.REST if is_in_vain else Step.BUY
-    match standing.state:
+    match take_status.state:
         case State.SUBMITTED:
-            was_watched = after is Step.WATCH or (after is Step.BUY and standing.tried_here)
+            was_watched = after is Step.WATCH or (after is Step.BUY and take_status.tried_here)
             return Step.REST if was_watched else Step.WATCH
-        case State.SUBMITTING if not standing.tried_here:
-            return Step.REST if after is Step.OUTWAIT else Step.OUTWAIT
+        case State.SUBMITTING if not take_status.tried_here:
+            return Step.REST if after is Step.AWAIT_OTHER_RUN else Step.AWAIT_OTHER_RUN
         case _:
             return Step.REST
 

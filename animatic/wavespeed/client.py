@@ -67,7 +67,7 @@ MOST_CONNECTIONS = 256
 Keep = Callable[[int, bytes], Awaitable[None]]
 """Puts the HTTP status and the body of an answer where a crash cannot reach them."""
 
-Look = Callable[[], Awaitable[Prediction]]
+Poll = Callable[[], Awaitable[Prediction]]
 """Asks how one prediction stands; raises as `WaveSpeedClient.result` does."""
 
 
@@ -147,14 +147,14 @@ class WaveSpeedClient:
         Raises:
             TryLaterError, NeverAgainError: as for every reading call; an unknown id is ApiRefusedError 404.
         """
-        return await self.look_at(prediction_id)()
+        return await self.poll_of(prediction_id)()
 
-    def look_at(self, prediction_id: str) -> Look:
+    def poll_of(self, prediction_id: str) -> Poll:
         """Return a function that gets this prediction. The request is built once, for many polls."""
         request = self._request("GET", httpx.URL(f"{self._base}/api/v3/predictions/{prediction_id}/result"))
-        return functools.partial(self._look, prediction_id, request)
+        return functools.partial(self._poll_once, prediction_id, request)
 
-    async def _look(self, prediction_id: str, request: httpx.Request) -> Prediction:
+    async def _poll_once(self, prediction_id: str, request: httpx.Request) -> Prediction:
         data = await self._answer(request, what="result")
         prediction = read_data(Prediction, data, what="result")
         if prediction.id != prediction_id:

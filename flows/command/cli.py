@@ -14,7 +14,7 @@ import typer
 from animatic.errors import AnimaticError, FixInputError, LocationError, ManifestError
 from animatic.machine.privacy import keep_private
 from flows import process
-from flows.server.imports import uncollected
+from flows.server.gc_pause import gc_paused
 from flows.terminal import complain, stderr
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def run(
 
     def command() -> int:
         with _prefect() as start:
-            with uncollected():
+            with gc_paused():
                 from flows.command.commands import RunOptions, run_manifest  # noqa: PLC0415 - while the server comes up
 
             options = RunOptions(
@@ -135,7 +135,7 @@ def demo(
 
     def command() -> int:
         with _prefect() as start:
-            with uncollected():
+            with gc_paused():
                 from flows.command.demo import run_demo  # noqa: PLC0415 - while the server comes up
 
             return run_demo(out, stderr(), start, as_json=as_json, debug=debug)
@@ -222,7 +222,7 @@ def reconcile(
 
     Ends with 4 while some are left. Absence is proven by two readings of the list ANIMATIC_SETTLE_S apart.
     """
-    from flows.command.reconciling import ByHand, run_reconcile  # noqa: PLC0415 - keeps --help quick
+    from flows.command.reconcile_command import ByHand, run_reconcile  # noqa: PLC0415 - keeps --help quick
 
     by_hand = ByHand(adopt or (), absent or (), abandon or ())
     _end(lambda: run_reconcile(by_hand, stderr(), sandbox=sandbox, as_json=as_json), debug=debug)

@@ -141,24 +141,24 @@ def _provider(options: RunOptions, session: Session) -> Generator[None]:
 
 def tell_digest(session: Session, console: PlainConsole, *, as_json: bool) -> int:
     """Print the summary of a run; return its exit code."""
-    from animatic.results.digest import orphan_lines  # noqa: PLC0415 - pandas, which the start of a run need not wait for
+    from animatic.results.summary import orphan_lines  # noqa: PLC0415 - pandas, which the start of a run need not wait for
 
-    digest = session.digest
-    if digest is None:
-        raise RuntimeError("a run without an error has a digest")
+    summary = session.summary
+    if summary is None:
+        raise RuntimeError("a run without an error has a summary")
     if not as_json:
-        console.print(digest.as_text())
-    console.print(digest.sentence)
-    for line in (*digest.notes(), *orphan_lines(digest.orphans)):
+        console.print(summary.as_text())
+    console.print(summary.sentence)
+    for line in (*summary.notes(), *orphan_lines(summary.orphans)):
         console.print(line)
-    console.print(f"results: {digest.results}")
-    if digest.results.lower().endswith(".csv"):
+    console.print(f"results: {summary.results}")
+    if summary.results.lower().endswith(".csv"):
         console.print(FORMULA_NOTE)
     if session.untold is not None:
         console.print(UNTOLD.format(why=session.untold))
     if as_json:
-        say_json(digest.as_json())
-    return digest.exit_code
+        say_json(summary.as_json())
+    return summary.exit_code
 
 
 def show_plan(manifest: str, *, sandbox: bool, skip_invalid: bool, retry_failed: bool, as_json: bool) -> int:
@@ -191,9 +191,9 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
     """
     from animatic.planning.lookup import dead_runs_of, find_open, open_to_look, plan_against  # noqa: PLC0415 - beside the import above
     from animatic.planning.manifests import load_manifest  # noqa: PLC0415 - beside the import above
-    from animatic.results.digest import digest_of  # noqa: PLC0415 - pandas, which `plan` need not wait for
-    from animatic.results.projection import Projection  # noqa: PLC0415 - beside the import above
     from animatic.results.same_ledger import require_that_the_ledger_knows  # noqa: PLC0415 - beside the import above
+    from animatic.results.summary import run_summary_of  # noqa: PLC0415 - pandas, which `plan` need not wait for
+    from animatic.results.writer import ResultsWriter  # noqa: PLC0415 - beside the import above
 
     formats.check_suffix(storage.name_of(uri))
     settings = Settings.from_environment()
@@ -205,16 +205,16 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
     plan = asyncio.run(plan_against(settings.ledger, checked, BuyingPolicy()))
     require_that_the_ledger_knows(settings.ledger, uri, plan.never_seen(), plan.never_seen_before())
     with open_to_look(settings.ledger) as desk:
-        projection = Projection(
+        projection = ResultsWriter(
             plan.manifest, plan.final_attempts(), session.run_id, desk, dead_runs_of(settings.ledger)
         )
-        facts = asyncio.run(projection.write(uri))
+        stats = asyncio.run(projection.write(uri))
         beside: tuple[list[Open], list[Open]] = ([], [])
         if desk is not None:
             where = storage.absolute_uri(manifest)
             beside = asyncio.run(find_open(desk, checked, where, settings.ledger))
-    session.digest = digest_of(
-        facts,
+    session.summary = run_summary_of(
+        stats,
         run_id=session.run_id,
         results=uri,
         submitted=0,

@@ -154,7 +154,7 @@ async def _with_clips(rows: Sequence[Shown], folder: Path, settings: Settings) -
         ClipDownloader(settings.base_url, network=settings.network) as downloader,
     ):
         there = set(await asyncio.to_thread(os.listdir, folder))
-        gate = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
+        throttle = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
 
         async def fetch(row: Shown) -> Shown:
             clip = folder / f"{row.row:03d}-{row.take}-{row.fingerprint[:12]}.mp4"
@@ -162,7 +162,7 @@ async def _with_clips(rows: Sequence[Shown], folder: Path, settings: Settings) -
                 return row
             if clip.name not in there:
                 try:  # ask again: an earlier sandbox may have listened elsewhere
-                    async with gate:
+                    async with throttle:
                         prediction = await client.result(row.prediction_id)
                         await downloader.download(prediction.outputs[0], clip)
                     clip.chmod(file_mode())
@@ -189,9 +189,9 @@ def _tell(rows: Sequence[Shown], session: Session, console: PlainConsole, out: P
             printable(str(row.clip or "")),
         )
     PlainConsole(width=None if sys.stdout.isatty() else 120).print(table, soft_wrap=False)
-    digest = session.digest
-    if digest is not None:
-        console.print(f"{digest.sentence} ({digest.submitted} submitted now, {digest.cached} cached)")
+    summary = session.summary
+    if summary is not None:
+        console.print(f"{summary.sentence} ({summary.submitted} submitted now, {summary.cached} cached)")
     console.print(FORMULA_NOTE)
     if session.untold is not None:
         console.print(UNTOLD.format(why=session.untold))

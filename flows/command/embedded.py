@@ -9,7 +9,7 @@ from animatic.machine.home import data_folder
 from animatic.sandbox.config import DEFAULT_KEY
 from animatic.settings import EMBEDDED_SANDBOX, Settings
 from flows.logs import log_path
-from flows.server import companions
+from flows.server import child_processes as companions
 
 _OWN_ACCOUNT = {"ANIMATIC_ACCOUNT_LEVEL": ("account_level", "ultra"), "ANIMATIC_POLL_FLOOR_S": ("poll_floor_s", 0.5)}
 

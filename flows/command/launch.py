@@ -8,8 +8,8 @@ from typing import Any
 
 from animatic.errors import AnimaticError, SettingsError
 from flows.command.panel import panel
-from flows.logs import log_path, quieten
-from flows.server.imports import uncollected
+from flows.logs import log_path, redirect_logs
+from flows.server.gc_pause import gc_paused
 from flows.session import SESSION, Session
 from flows.terminal import PlainConsole, error_line, without_passwords
 
@@ -35,7 +35,7 @@ def run_flow(session: Session, parameters: dict[str, Any], console: PlainConsole
         FlowError: anything unforeseen; the message is one line.
     """
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    with uncollected():
+    with gc_paused():
         from flows.animate import animate  # noqa: PLC0415 - imports Prefect, which only a run should wait for
         from flows.command.prefect_end import conclude, require_reachable  # noqa: PLC0415 - the same
 
@@ -43,13 +43,13 @@ def run_flow(session: Session, parameters: dict[str, Any], console: PlainConsole
             importlib.import_module(name)
     gc.set_threshold(_COLLECTED_AFTER)
     log = log_path(session.run_id)
-    quieten(log, debug=debug)
+    redirect_logs(log, debug=debug)
     if session.server is None:
         require_reachable(os.environ["PREFECT_API_URL"], console)
     token = SESSION.set(session)
     try:
         name = Path(parameters["manifest"]).name
-        with panel(console, session.tally, name, lambda: session.is_concluded):
+        with panel(console, session.progress, name, lambda: session.is_concluded):
             ending: Any = animate(**parameters, return_state=True)  # Prefect's types forget that this is awaitable
             end = conclude(ending, session, console)
     finally:

@@ -12,9 +12,9 @@ from urllib.parse import unquote
 from animatic import storage
 from animatic.errors import FixInputError
 from animatic.ledger import importing, planned
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.desk import Ledger
 from animatic.ledger.importing import Imported
-from animatic.ledger.place import note_intents, noted_intents
+from animatic.ledger.location import note_intents, noted_intents
 from animatic.ledger.schema import sqlite_path
 from animatic.manifest.images import MAX_STILL_BYTES
 from animatic.money.amounts import as_number, dollars
@@ -50,7 +50,7 @@ def show_shot(shot: str, manifest: str | None, *, as_json: bool) -> int:
     return 0
 
 
-async def _takes_of(desk: LedgerDesk, shot: str, manifest: str | None) -> list[dict[str, Any]]:
+async def _takes_of(desk: Ledger, shot: str, manifest: str | None) -> list[dict[str, Any]]:
     uris = await desk.do(planned.manifests_with, shot)
     if manifest is not None:
         wanted = storage.absolute_uri(manifest)
@@ -112,7 +112,7 @@ def import_results(uris: Sequence[str], console: PlainConsole, *, sandbox: bool,
     settings = Settings.from_environment()
     settings = sandbox_settings(settings) if sandbox else settings
     whole = Imported()
-    with LedgerDesk(settings.ledger, may_be_restored=True) as desk:
+    with Ledger(settings.ledger, may_be_restored=True) as desk:
         for uri in uris:
             done = asyncio.run(_import_one(desk, settings, uri))
             console.print(f"{uri}: {_counts_in_words(done)}")
@@ -124,7 +124,7 @@ def import_results(uris: Sequence[str], console: PlainConsole, *, sandbox: bool,
     return 4 if whole.conflicts else 0
 
 
-async def _import_one(desk: LedgerDesk, settings: Settings, uri: str) -> Imported:
+async def _import_one(desk: Ledger, settings: Settings, uri: str) -> Imported:
     name = storage.name_of(uri)
     formats.check_suffix(name)
     where, done = storage.absolute_uri(uri), Imported()
@@ -167,7 +167,7 @@ def accept_ledger(console: PlainConsole) -> int:
     path = sqlite_path(settings.ledger)
     if not path.exists():
         raise FixInputError(f"ledger {path}: there is none, so there is nothing to accept")
-    with LedgerDesk(settings.ledger, may_be_restored=True) as desk:
+    with Ledger(settings.ledger, may_be_restored=True) as desk:
         lacks, was_looked_for = asyncio.run(desk.do(importing.lacking, noted_intents(path)))
         if lacks and not was_looked_for:
             raise FixInputError(

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from animatic.money.amounts import cost_in_words
-from animatic.progress import Tally
+from animatic.progress import Progress
 from animatic.takes.states import State
 from flows.terminal import PlainConsole, printable
 
@@ -22,13 +22,13 @@ REFRESHES_PER_S = 4.0
 
 @contextmanager
 def panel(
-    console: PlainConsole, tally: Tally, title: str, is_over: Callable[[], bool] = lambda: False
+    console: PlainConsole, progress: Progress, title: str, is_over: Callable[[], bool] = lambda: False
 ) -> Generator[None]:
-    """Show the tally for the length of the block, or until `is_over`."""
+    """Show the progress for the length of the block, or until `is_over`."""
     began = time.monotonic()
     if console.is_terminal:
         with Live(
-            get_renderable=lambda: _picture(tally, title, time.monotonic() - began),
+            get_renderable=lambda: _picture(progress, title, time.monotonic() - began),
             console=console,
             refresh_per_second=REFRESHES_PER_S,
             transient=True,
@@ -38,76 +38,76 @@ def panel(
 
         def print_line() -> None:
             if not is_over():
-                _print_line(console, tally, title, time.monotonic() - began)
+                _print_line(console, progress, title, time.monotonic() - began)
 
         with _every(LINE_EVERY_S, print_line):
             yield
 
 
-def _print_line(console: PlainConsole, tally: Tally, title: str, elapsed_s: float) -> None:
-    if tally.total:  # before that the run is being planned, and there is nothing to tell
-        console.print(f"{title}: {line(tally, elapsed_s)}")
+def _print_line(console: PlainConsole, progress: Progress, title: str, elapsed_s: float) -> None:
+    if progress.total:  # before that the run is being planned, and there is nothing to tell
+        console.print(f"{title}: {line(progress, elapsed_s)}")
 
 
-def line(tally: Tally, elapsed_s: float) -> str:
+def line(progress: Progress, elapsed_s: float) -> str:
     """Return the progress in one line: done, in flight, cached, failed, NSFW, dollars, rate, ETA."""
-    states = tally.by_state()
+    states = progress.by_state()
     failed = states[State.FAILED] + states[State.REJECTED]
     parts = [
-        f"{tally.done:,}/{tally.total:,} done",
-        f"{tally.in_flight:,} in flight",
-        f"{tally.cached.total():,} cached",
+        f"{progress.done:,}/{progress.total:,} done",
+        f"{progress.in_flight:,} in flight",
+        f"{progress.cached.total():,} cached",
         f"{failed:,} failed",
-        f"{tally.flagged:,} NSFW",
-        *([f"{tally.not_judged:,} not judged"] if tally.not_judged else []),
-        cost_in_words(*tally.reserved),
-        f"{per_minute(tally, elapsed_s):,.1f}/min",
-        f"ETA {eta(tally, elapsed_s)}",
+        f"{progress.flagged:,} NSFW",
+        *([f"{progress.not_judged:,} not judged"] if progress.not_judged else []),
+        cost_in_words(*progress.reserved),
+        f"{per_minute(progress, elapsed_s):,.1f}/min",
+        f"ETA {eta(progress, elapsed_s)}",
     ]
     if unknown := states[State.UNKNOWN]:
         parts.insert(4, f"{unknown:,} UNKNOWN")
     return ", ".join(parts)
 
 
-def per_minute(tally: Tally, elapsed_s: float) -> float:
+def per_minute(progress: Progress, elapsed_s: float) -> float:
     """Return how many takes this run has finished per minute so far."""
-    return 60.0 * tally.settled_here / elapsed_s if elapsed_s > 0 else 0.0
+    return 60.0 * progress.settled_here / elapsed_s if elapsed_s > 0 else 0.0
 
 
-def eta(tally: Tally, elapsed_s: float) -> str:
+def eta(progress: Progress, elapsed_s: float) -> str:
     """Return how long the rest will take at the rate so far, such as `2 min`; a dash before there is a rate."""
-    rate = per_minute(tally, elapsed_s)
-    if tally.left <= 0:
+    rate = per_minute(progress, elapsed_s)
+    if progress.left <= 0:
         return "0 s"
     if rate == 0:
         return "-"
-    seconds = 60.0 * tally.left / rate
+    seconds = 60.0 * progress.left / rate
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6_000 else f"{seconds / 3_600:.1f} h"
 
 
-def _picture(tally: Tally, title: str, elapsed_s: float) -> Group:
+def _picture(progress: Progress, title: str, elapsed_s: float) -> Group:
     """Draw the panel: a bar, then the numbers in columns."""
-    states = tally.by_state()
+    states = progress.by_state()
     head = Table.grid(padding=(0, 1), expand=False)
     head.add_row(
         Text(printable(title), style="bold"),
-        ProgressBar(total=max(tally.total, 1), completed=tally.done, width=30),
-        Text(f"{tally.done:,}/{tally.total:,}"),
-        Text(f"{per_minute(tally, elapsed_s):,.1f}/min", style="dim"),
-        Text(f"ETA {eta(tally, elapsed_s)}", style="cyan"),
+        ProgressBar(total=max(progress.total, 1), completed=progress.done, width=30),
+        Text(f"{progress.done:,}/{progress.total:,}"),
+        Text(f"{per_minute(progress, elapsed_s):,.1f}/min", style="dim"),
+        Text(f"ETA {eta(progress, elapsed_s)}", style="cyan"),
     )
     numbers = Table.grid(padding=(0, 2))
     numbers.add_row(
-        _number("in flight", tally.in_flight, "blue"),
+        _number("in flight", progress.in_flight, "blue"),
         _number("completed", states[State.COMPLETED], "green"),
-        _number("cached", tally.cached.total(), "dim"),
+        _number("cached", progress.cached.total(), "dim"),
         _number("failed", states[State.FAILED] + states[State.REJECTED], "red"),
         _number("unknown", states[State.UNKNOWN] + states[State.HELD], "bold red"),
-        _number("NSFW", tally.flagged, "magenta"),
-        *([_number("not judged", tally.not_judged, "magenta")] if tally.not_judged else []),
-        Text(cost_in_words(*tally.reserved), style="yellow"),
+        _number("NSFW", progress.flagged, "magenta"),
+        *([_number("not judged", progress.not_judged, "magenta")] if progress.not_judged else []),
+        Text(cost_in_words(*progress.reserved), style="yellow"),
     )
     return Group(head, numbers)
 

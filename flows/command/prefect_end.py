@@ -19,9 +19,9 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 
 from animatic.errors import SettingsError
+from flows.flow_states import verdict
 from flows.session import Session
 from flows.terminal import PlainConsole, error_line, without_passwords
-from flows.verdicts import verdict
 
 IS_REACHED_WITHIN_S = 60.0
 """Longest wait for a server that `PREFECT_API_URL` names, before anything is bought."""
@@ -124,7 +124,7 @@ def conclude(ending: Awaitable[State[Any]], session: Session, console: PlainCons
     if not engine.done() and session.flow_run_id is None:
         return End(TimeoutError(f"it did not begin the run within {STARTS_WITHIN_S:.0f} s"))
     untold = None
-    if session.digest is not None:
+    if session.summary is not None:
         untold = _told(loop, end, session, patience)
     if engine.done():
         with suppress(Exception):
@@ -199,11 +199,11 @@ def _told(loop: asyncio.AbstractEventLoop, end: End, session: Session, patience:
 
 async def _tell(session: Session, within_s: float) -> None:
     """Set the final state ourselves, unless the server has one."""
-    assert session.digest is not None  # noqa: S101 - asked above
+    assert session.summary is not None  # noqa: S101 - asked above
     async with asyncio.timeout(within_s), get_client(httpx_settings={"timeout": within_s}) as client:
         run = await client.read_flow_run(UUID(session.flow_run_id))
         if run.state is None or not run.state.is_final():
-            await client.set_flow_run_state(run.id, verdict(session.digest), force=True)
+            await client.set_flow_run_state(run.id, verdict(session.summary), force=True)
 
 
 def _why(error: BaseException | None) -> str:

@@ -12,9 +12,9 @@ from animatic.ledger.schema import sqlite_path
 from animatic.manifest import Manifest
 from animatic.money.amounts import Quote, as_number, dollars, price_of, read_limit
 from animatic.planning.account_list import Found
-from animatic.planning.lookup import dead_runs_of, find_moved, find_standings, open_to_look
+from animatic.planning.lookup import dead_runs_of, find_moved, find_snapshot, open_to_look
 from animatic.planning.manifests import load_manifest
-from animatic.planning.plan import Plan, PricedBy, make_plan
+from animatic.planning.plan import Plan, PriceClass, make_plan
 from animatic.planning.quotes import quote_all
 from animatic.settings import Settings
 from animatic.takes.states import BuyingPolicy
@@ -40,7 +40,7 @@ class Preview:
     """
 
     plan: Plan
-    quotes: Mapping[PricedBy, Quote]
+    quotes: Mapping[PriceClass, Quote]
     setting_microusd: int | None
     ledger: str
     is_new: bool
@@ -50,7 +50,7 @@ class Preview:
     has_key: bool = True
 
     @property
-    def prices(self) -> dict[PricedBy, int | None]:
+    def prices(self) -> dict[PriceClass, int | None]:
         """Prices at which takes are reserved."""
         return {kind: price_of(self.quotes.get(kind), self.setting_microusd) for kind in self.plan.kinds}
 
@@ -132,11 +132,11 @@ def preview(manifest: str, settings: Settings, policy: BuyingPolicy, *, skip_inv
 async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy) -> Preview:
     is_dead = dead_runs_of(settings.ledger)
     with open_to_look(settings.ledger) as desk:
-        standings = await find_standings(desk, checked, is_dead=is_dead)
+        snapshot = await find_snapshot(desk, checked, is_dead=is_dead)
         is_new = desk is None or await desk.do(planned.is_new, settings.origin)
-        plan = make_plan(checked, standings, policy)
+        plan = make_plan(checked, snapshot, policy)
         moved = await find_moved(desk, plan)
-        quotes, found = dict[PricedBy, Quote](), None
+        quotes, found = dict[PriceClass, Quote](), None
         if plan.to_buy and settings.api_key is not None:
             async with WaveSpeedClient(settings.base_url, settings.require_key(), network=settings.network) as client:
                 with contextlib.suppress(TryLaterError, NeverAgainError):

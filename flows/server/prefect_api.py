@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from animatic.machine.home import prefect_home
 from flows.logs import log_path
 from flows.process import child_folder, own_folder
-from flows.server.companions import Companion, prefect_server
+from flows.server.child_processes import Companion, prefect_server
 
 _SERVERS_CSRF = "PREFECT_SERVER_CSRF_PROTECTION_ENABLED"
 _SERVERS_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"  # noqa: S105 - the name of a variable

@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 
-from flows.server.imports import uncollected
+from flows.server.gc_pause import gc_paused
 from flows.server.prefect_database import is_migrated
 
 _SETTINGS = {
@@ -52,7 +52,7 @@ def main() -> None:
     os.environ.update({name: value for name, value in _SETTINGS.items() if name not in os.environ})
     threading.Thread(target=_end_with_stdin, daemon=True).start()
 
-    with uncollected():
+    with gc_paused():
         import uvicorn  # noqa: PLC0415 - after the settings above
         from prefect.server.api.server import create_app  # noqa: PLC0415 - reads the settings above when imported
         from prefect.settings import (  # noqa: PLC0415 - the same

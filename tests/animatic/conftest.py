@@ -9,13 +9,13 @@ import pytest
 from wire import Wire
 
 from animatic.ledger.account import Account
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.desk import Ledger
 from animatic.ledger.liveness import alive
 from animatic.ledger.schema import open_engine
 from animatic.pace.limits import Limits
 
 
-class DirectDesk(LedgerDesk):
+class DirectDesk(Ledger):
     """The desk without its queue."""
 
     def __init__(self, path: Path) -> None:

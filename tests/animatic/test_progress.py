@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from animatic.ledger.records import Reserved
-from animatic.progress import Tally
+from animatic.progress import Progress
 from animatic.takes.states import FINAL, State
 
 # A machine may be busy.
@@ -15,41 +15,41 @@ unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[Heal
 
 
 def test_submissions_are_counted_one_by_one_and_takes_by_take() -> None:
-    tally = Tally(total=2)
-    tally.submitted("aa")
-    tally.settled("aa", State.FAILED)
-    tally.submitted("aa")
-    tally.settled("aa", State.COMPLETED)
-    assert tally.submissions == 2
-    assert (tally.done, tally.settled_here) == (1, 1)
-    assert tally.by_state() == Counter({State.COMPLETED: 1})
+    progress = Progress(total=2)
+    progress.submitted("aa")
+    progress.settled("aa", State.FAILED)
+    progress.submitted("aa")
+    progress.settled("aa", State.COMPLETED)
+    assert progress.submissions == 2
+    assert (progress.done, progress.settled_here) == (1, 1)
+    assert progress.by_state() == Counter({State.COMPLETED: 1})
 
 
 def test_money_is_what_the_ledger_last_said_and_never_added_up_here() -> None:
-    tally = Tally()
-    assert tally.reserved == Reserved(0, 0)
-    tally.reserved = Reserved(6_500_000, 1)
-    tally.submitted("aa")
-    tally.settled("aa", State.COMPLETED)
-    assert tally.reserved == Reserved(6_500_000, 1)
+    progress = Progress()
+    assert progress.reserved == Reserved(0, 0)
+    progress.reserved = Reserved(6_500_000, 1)
+    progress.submitted("aa")
+    progress.settled("aa", State.COMPLETED)
+    assert progress.reserved == Reserved(6_500_000, 1)
 
 
 def test_a_submission_is_open_until_its_answer() -> None:
-    tally = Tally()
-    tally.submitted("aa")
-    assert tally.submissions == 1
-    assert tally.is_open_here("aa")
-    assert not tally.is_open_here("bb")
-    tally.settled("aa", State.HELD)
-    assert not tally.is_open_here("aa")
+    progress = Progress()
+    progress.submitted("aa")
+    assert progress.submissions == 1
+    assert progress.is_open_here("aa")
+    assert not progress.is_open_here("bb")
+    progress.settled("aa", State.HELD)
+    assert not progress.is_open_here("aa")
 
 
 def test_completed_takes_that_were_not_judged_are_counted() -> None:
-    tally = Tally()
-    tally.settled("aa", State.COMPLETED, is_judged=False)
-    tally.settled("bb", State.COMPLETED, is_flagged=True)
-    tally.settled("cc", State.FAILED, is_judged=False)
-    assert (tally.not_judged, tally.flagged) == (1, 1)
+    progress = Progress()
+    progress.settled("aa", State.COMPLETED, is_judged=False)
+    progress.settled("bb", State.COMPLETED, is_flagged=True)
+    progress.settled("cc", State.FAILED, is_judged=False)
+    assert (progress.not_judged, progress.flagged) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -66,31 +66,31 @@ def test_a_cost_is_unknown_only_where_no_price_is_known(reserved: Reserved, know
 
 
 def test_in_flight_is_what_is_watched_now() -> None:
-    tally = Tally()
+    progress = Progress()
     for fingerprint in ("a", "b", "a"):
-        tally.watching(fingerprint)
-    tally.unwatching("b")
-    tally.unwatching("never watched")
-    assert tally.in_flight == 1
+        progress.entered_flight(fingerprint)
+    progress.left_flight("b")
+    progress.left_flight("never watched")
+    assert progress.in_flight == 1
 
 
 def test_cached_takes_are_done_and_flagged_too() -> None:
-    tally = Tally(total=4, cached=Counter({State.COMPLETED: 2}), cached_flagged=1)
-    tally.settled("cc", State.COMPLETED, is_flagged=True)
-    tally.settled("dd", State.UNKNOWN)
-    assert (tally.done, tally.flagged, tally.settled_here) == (4, 2, 2)
-    assert tally.by_state() == Counter({State.COMPLETED: 3, State.UNKNOWN: 1})
+    progress = Progress(total=4, cached=Counter({State.COMPLETED: 2}), cached_flagged=1)
+    progress.settled("cc", State.COMPLETED, is_flagged=True)
+    progress.settled("dd", State.UNKNOWN)
+    assert (progress.done, progress.flagged, progress.settled_here) == (4, 2, 2)
+    assert progress.by_state() == Counter({State.COMPLETED: 3, State.UNKNOWN: 1})
 
 
 @unhurried
 @given(st.lists(st.tuples(st.sampled_from(["aa", "bb", "cc", "dd"]), st.sampled_from(sorted(FINAL)), st.booleans())))
 def test_no_take_is_counted_twice(steps: list[tuple[str, State, bool]]) -> None:
-    tally, completed = Tally(), set[str]()
+    progress, completed = Progress(), set[str]()
     for fingerprint, state, is_flagged in steps:
         if fingerprint not in completed:
-            tally.settled(fingerprint, state, is_flagged=is_flagged)
+            progress.settled(fingerprint, state, is_flagged=is_flagged)
         if state is State.COMPLETED:
             completed.add(fingerprint)
     distinct = {fingerprint for fingerprint, _, _ in steps}
-    assert tally.done == tally.by_state().total() == len(distinct)
-    assert tally.flagged <= len(distinct)
+    assert progress.done == progress.by_state().total() == len(distinct)
+    assert progress.flagged <= len(distinct)

@@ -125,7 +125,7 @@ class PrefectServer:
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    from flows.server import companions  # noqa: PLC0415 - the pure tests of this folder need none of it
+    from flows.server import child_processes as companions  # noqa: PLC0415 - the pure tests of this folder need none of it
 
     home = tmp_path_factory.mktemp("prefect")
     with contextlib.ExitStack() as stack:

@@ -33,7 +33,7 @@ def test_a_run_that_completes_is_completed_and_rows_that_ask_for_the_same_take_s
     assert (ran.state.type, ran.state.name) == ("COMPLETED", "Completed")
     assert ran.state.message == "2 of 2 completed"
     assert ran.flow_run.name == f"shots {ran.session.run_id}"
-    assert ran.session.digest.exit_code == 0
+    assert ran.session.summary.exit_code == 0
     assert ran.statuses == ["completed", "completed"]
     assert len({row["prediction_id"] for row in ran.rows}) == 1
     assert [run.name for run in ran.task_runs() if "take" in run.name] == ["one take 1"]
@@ -51,10 +51,10 @@ def test_a_take_that_nothing_settles_makes_the_flow_failed_with_a_sentence(
         "some takes may have been bought, and are not sent again"
     )
     assert first.flow_run.state.message == first.state.message
-    assert first.session.digest.exit_code == 4
+    assert first.session.summary.exit_code == 4
     assert {run.state.type for run in first.task_runs()} == {"COMPLETED"}
     second = run_flow(manifest(*rows))
-    assert second.session.digest.exit_code == 4
+    assert second.session.summary.exit_code == 4
     assert sandbox.submitted(tag).total() == 0
 
 
@@ -76,7 +76,7 @@ def test_bad_input_is_refused_before_anything_is_bought(
     assert type(ran.session.refusal) is error
     assert said in str(ran.session.refusal)
     assert ran.state.message == str(ran.session.refusal).splitlines()[0]
-    assert ran.session.digest is None
+    assert ran.session.summary is None
     assert not ran.results.exists()
     assert sandbox.submitted(tag).total() == 0
 
@@ -105,7 +105,7 @@ def test_results_that_cannot_be_written_in_the_end_are_no_reason_to_say_that_not
     path = manifest({"prompt": f"{tag} [sandbox:slow=1]"})
     ran = run_flow(path, results=folder / "out.parquet")
     vandal.join()
-    assert (ran.state.type, ran.session.refusal, ran.session.digest) == ("FAILED", None, None)
+    assert (ran.state.type, ran.session.refusal, ran.session.summary) == ("FAILED", None, None)
     assert f"animatic results {path} --results {folder / 'out.parquet'}" in ran.state.message
     folder.unlink()
     assert run_flow(path, results=folder / "out.parquet").statuses == ["completed"]
@@ -117,7 +117,7 @@ def test_bad_rows_are_skipped_where_that_is_asked_for(run_flow: Any, manifest: A
     ran = run_flow(manifest(*rows), skip_invalid=True)
     assert [(row["row"], row["take"], row["status"]) for row in ran.rows] == [(1, 1, "completed"), (2, None, "invalid")]
     assert 'duration: found "9s"' in ran.rows[1]["error"]
-    assert ran.session.digest.exit_code == 3
+    assert ran.session.summary.exit_code == 3
     assert sandbox.submitted(tag) == Counter({f"push in {tag}": 1})
 
 
@@ -153,7 +153,7 @@ def test_a_key_that_is_refused_stops_the_run_and_leaves_the_rest_pending(
 ) -> None:
     ran = run_flow(manifest({"prompt": f"push in {tag}"}, {"prompt": f"pan {tag}"}), settings.with_key("another"))
     assert ran.statuses == ["pending", "pending"]
-    assert ran.session.digest.exit_code == 3
+    assert ran.session.summary.exit_code == 3
     assert "Stopped: " in ran.state.message
     assert "another" not in ran.state.message
     assert sandbox.submitted(tag).total() == 0
@@ -184,7 +184,7 @@ def test_the_api_may_be_away_at_first(
         late.join()
         started[0].kill()
         started[0].wait()
-    assert ran.session.digest.exit_code == 0, ran.rows
+    assert ran.session.summary.exit_code == 0, ran.rows
     assert task_runs["one take 1"].run_count > 1
     assert [row["attempts"] for row in ran.rows] == [1, 1]
     witness = (tmp_path / "late/accepted.jsonl").read_text().splitlines()
@@ -209,7 +209,7 @@ def test_many_takes_run_in_batches_that_keep_their_lives_to_themselves(
     run_flow: Any, manifest: Any, sandbox: Any, tag: str
 ) -> None:
     ran = run_flow(manifest(*({"prompt": f"shot {number} {tag}"} for number in range(402))))
-    assert ran.session.digest.exit_code == 0
+    assert ran.session.summary.exit_code == 0
     assert len(ran.rows) == 402
     accepted = sandbox.submitted(tag)
     assert (len(accepted), accepted.total()) == (402, 402)

@@ -63,8 +63,8 @@ def test_a_log_that_cannot_be_written_does_not_stop_the_process_that_prints(path
 LOGS = """
 import logging, sys
 from pathlib import Path
-from flows.logs import MOST_LOG_BYTES, quieten
-quieten(Path(sys.argv[1]), debug=False)
+from flows.logs import MOST_LOG_BYTES, redirect_logs
+redirect_logs(Path(sys.argv[1]), debug=False)
 for number in range(MOST_LOG_BYTES * 3 // 100_000):
     logging.getLogger("anything").warning("%d %s", number, "x" * 100_000)
 """

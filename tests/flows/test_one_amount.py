@@ -80,12 +80,12 @@ def test_panel_json_and_summary_of_a_flow_say_the_same(
     from flows.command.panel import line  # noqa: PLC0415 - rich, for this test only
 
     ran = run_flow(manifest(*three_rows(tag)))
-    digest = ran.session.digest
+    summary = ran.session.summary
     assert sorted(ran.statuses) == ["completed", "completed", "unknown"]
-    assert ", $7.50, " in line(ran.session.tally, 1.0)
-    told = json.loads(digest.as_json())
+    assert ", $7.50, " in line(ran.session.progress, 1.0)
+    told = json.loads(summary.as_json())
     assert (told["cost_usd"], told["manifest_cost_usd"]) == (7.5, 7.5)
-    assert float(digest.summary["cost_usd"].iloc[-1]) == 7.5
+    assert float(summary.summary["cost_usd"].iloc[-1]) == 7.5
     assert any("$7.50" in str(each.data) for each in ran.artifacts() if each.type == "markdown")
     assert ledger_usd(Path(settings.ledger.removeprefix("sqlite:///"))) == (7.5, 7.5)
     assert sandbox.submitted(tag).total() == 3

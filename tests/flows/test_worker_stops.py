@@ -36,7 +36,7 @@ RUNS = {"suspended": (40, "[sandbox:slow=4]"), "resumed": (12, ""), "orphaned": 
 
 
 @dataclass
-class Gate:
+class Throttle:
     """Between the runs and the sandbox: predictions of a closed run look as if they were still processed."""
 
     closed: set[str] = field(default_factory=set[str])
@@ -61,7 +61,7 @@ class Installation:
 
     folder: Path
     api: str
-    gate: Gate
+    throttle: Throttle
     sandbox: Any
     tools: Any
     worker: "subprocess.Popen[bytes]"
@@ -149,7 +149,7 @@ def _running(command: Sequence[Any], env: Mapping[str, str], output: Any) -> Gen
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory, sandbox: Any, tools: Any) -> Iterator[Installation]:
-    folder, gate = tmp_path_factory.mktemp("worker"), Gate()
+    folder, throttle = tmp_path_factory.mktemp("worker"), Throttle()
     api = f"http://127.0.0.1:{(port := free_port())}/api"
     bare = {
         "PATH": os.environ["PATH"],
@@ -168,7 +168,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory, sandbox: Any, tools: 
                     os.kill(pid, signal.SIGKILL)
 
         stack.callback(kill_all)
-        liar = stack.enter_context(lying(sandbox.url, gate.change))
+        liar = stack.enter_context(lying(sandbox.url, throttle.change))
         log = stack.enter_context((folder / "server.log").open("ab"))
         server = [PREFECT, "server", "start", "--host", "127.0.0.1", "--port", port]
         stack.enter_context(_running(server, bare, log))
@@ -192,7 +192,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory, sandbox: Any, tools: 
         stack.callback(reader.leave)
         tools.wait_until(lambda: _reply(f"{api}/work_pools/animatic"), 60)
         deployments = _deploy(folder, bare | more, api, tools)
-        yield Installation(folder, api, gate, sandbox, tools, worker, reader, deployments, servers)
+        yield Installation(folder, api, throttle, sandbox, tools, worker, reader, deployments, servers)
 
 
 class Reader:
@@ -245,8 +245,8 @@ class Suspended:
 
 @pytest.fixture(scope="module")
 def suspended(installation: Installation) -> Suspended:
-    tools, gate = installation.tools, installation.gate
-    gate.closed |= {"suspended", "resumed"}
+    tools, throttle = installation.tools, installation.throttle
+    throttle.closed |= {"suspended", "resumed"}
     runs = {name: installation.start(name) for name in ("suspended", "resumed")}
     for name in runs:
         tools.wait_until(lambda n=name: len(installation.submitted(n)) == 2, 90)
@@ -255,7 +255,7 @@ def suspended(installation: Installation) -> Suspended:
     assert installation.ask(f"flow_runs/{runs['resumed']}/resume", {})["status"] == "ACCEPT"
     installation.suspend(runs["suspended"])
     at, bought = time.monotonic(), len(installation.submitted("suspended"))
-    gate.closed.clear()
+    throttle.closed.clear()
     return Suspended(runs["suspended"], runs["resumed"], at, bought)
 
 
@@ -293,14 +293,14 @@ def _final(installation: Installation, run: str) -> tuple[str, str] | None:
 def test_a_run_outlives_its_worker_and_its_console(installation: Installation, suspended: Suspended) -> None:
     tools = installation.tools
     tools.wait_until(lambda: _final(installation, suspended.resumed), 120)
-    installation.gate.closed.add("orphaned")
+    installation.throttle.closed.add("orphaned")
     run = installation.start("orphaned")
     tools.wait_until(lambda: len(installation.submitted("orphaned")) == 2, 60)
     assert installation.flows(run)
     installation.worker.kill()
     installation.worker.wait()
     installation.reader.leave()
-    installation.gate.closed.clear()
+    installation.throttle.closed.clear()
 
     assert tools.wait_until(lambda: _final(installation, run), 90) == ("COMPLETED", "Completed")
     assert installation.statuses("orphaned") == ["completed"] * RUNS["orphaned"][0]

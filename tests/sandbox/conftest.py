@@ -17,12 +17,12 @@ from animatic.buying.reconcile import Reconciled, reconcile
 from animatic.buying.recovery import recover
 from animatic.buying.shoot import Shoot
 from animatic.ledger import liveness, operations
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.desk import Ledger
 from animatic.ledger.records import Record
 from animatic.money.amounts import Quote, limit_microusd, microusd
 from animatic.pace.limits import Limits
-from animatic.planning.terms import Terms
-from animatic.progress import Tally
+from animatic.planning.config import RunConfig
+from animatic.progress import Progress
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.server import Sandbox, serve
 from animatic.sandbox.witness import Accepted, read_witness
@@ -48,7 +48,7 @@ class Run:
 
     run_id: str
     shoot: Shoot
-    desk: LedgerDesk
+    desk: Ledger
     client: WaveSpeedClient
     lines: list[str] = field(default_factory=list)
     error: BaseException | None = None
@@ -57,8 +57,8 @@ class Run:
         return await reconcile(self.desk, self.client, PROVIDER, settle_s)
 
     @property
-    def tally(self) -> Tally:
-        return self.shoot.tally
+    def progress(self) -> Progress:
+        return self.shoot.progress
 
     async def see_through(self, takes: Sequence[Take]) -> None:
         try:
@@ -106,23 +106,23 @@ class Studio:
             )
         ]
 
-    async def begin(self, *, url: str | None = None, client: dict[str, Any] | None = None, **terms: Any) -> Run:
+    async def begin(self, *, url: str | None = None, client: dict[str, Any] | None = None, **config: Any) -> Run:
         """A run that has begun: its own desk on the ledger, its own client, its lock held."""
         self._runs += 1
         run_id = f"run-{self._runs}"
-        desk = self._stack.enter_context(LedgerDesk(f"sqlite:///{self.ledger}"))
+        desk = self._stack.enter_context(Ledger(f"sqlite:///{self.ledger}"))
         receipts = self._stack.enter_context(liveness.alive(self.ledger, run_id))
         await desk.do(operations.begin_run, run_id, "shots.csv", "here", 1)
         where = url or (self.sandbox.url if self.sandbox else "")
         wavespeed = await self._stack.enter_async_context(WaveSpeedClient(where, "sandbox-key", **(client or {})))
         await recover(desk, self.ledger, wavespeed.latest_time)
         usual = {"limits": Limits(1_000, 100), "poll_floor_s": 0.05, "take_deadline_s": 15.0}
-        if (max_usd := terms.pop("max_usd", None)) is not None:
-            terms["max_microusd"] = limit_microusd(max_usd)
-        terms = {"quotes": quotes(terms.pop("prices_usd", PRICES_USD))} | terms
-        terms = {"run_id": run_id, "provider": PROVIDER} | usual | terms
+        if (max_usd := config.pop("max_usd", None)) is not None:
+            config["max_microusd"] = limit_microusd(max_usd)
+        config = {"quotes": quotes(config.pop("prices_usd", PRICES_USD))} | config
+        config = {"run_id": run_id, "provider": PROVIDER} | usual | config
         lines: list[str] = []
-        shoot = Shoot(Terms(**terms), wavespeed, desk, receipts, Tally(), lines.append)
+        shoot = Shoot(RunConfig(**config), wavespeed, desk, receipts, Progress(), lines.append)
         await shoot.prepare()
         return Run(run_id, shoot, desk, wavespeed, lines)
 
@@ -136,7 +136,7 @@ class Studio:
     async def records(self, takes: Iterable[Take]) -> dict[str, Record]:
         """What the ledger knows, by prompt and take, such as `push in/1`."""
         named = {take.fingerprint: f"{take.shot.prompt}/{take.number}" for take in takes}
-        with LedgerDesk(f"sqlite:///{self.ledger}") as desk:
+        with Ledger(f"sqlite:///{self.ledger}") as desk:
             found = await desk.do(operations.look_up, list(named))
         return {named[key]: record for key, record in found.items()}
 

@@ -23,10 +23,10 @@ async def test_takes_that_last_hold_up_none_of_those_behind_them(studio: Any) ->
 
     async def see(batch: list[Take]) -> None:
         await run.see_through(batch)
-        run.shoot.put_down(batch)
+        run.shoot.release(batch)
 
     for batch in batches:
-        await run.shoot.take_up(batch)
+        await run.shoot.admit(batch)
         most = max(most, len(run.shoot._at_hand))
         tasks.append(asyncio.create_task(see(batch)))
     open_batches = [task for task in tasks if not task.done()]
@@ -41,9 +41,9 @@ async def test_a_run_that_stops_takes_up_what_is_left_without_waiting(studio: An
     await studio.open_sandbox()
     takes = studio.takes(*(f"push in {number}" for number in range(200)))
     run = await studio.begin(limits=Limits(1_000, 1))
-    await run.shoot.take_up(takes)
-    run.shoot.halt.stop_all("interrupted")
-    await asyncio.wait_for(run.shoot.take_up(takes), 0.5)
+    await run.shoot.admit(takes)
+    run.shoot.stop_signal.stop_all("interrupted")
+    await asyncio.wait_for(run.shoot.admit(takes), 0.5)
     assert studio.accepted == []
 
 

@@ -25,7 +25,7 @@ from animatic.wavespeed.transport import AiohttpTransport
 pytestmark = pytest.mark.sandbox
 
 
-class Watched(httpx.AsyncBaseTransport):
+class WatchedTransport(httpx.AsyncBaseTransport):
     """The real transport, which reads the ledger through a connection of its own at each request."""
 
     def __init__(self, ledger: Path, reply_delay_s: float = 0.0) -> None:
@@ -48,7 +48,7 @@ class Watched(httpx.AsyncBaseTransport):
 
 async def test_intent_is_on_disk_before_the_post_and_the_id_before_the_first_look(studio: Any) -> None:
     await studio.open_sandbox()
-    watched = Watched(studio.ledger)
+    watched = WatchedTransport(studio.ledger)
     await studio.run(studio.takes("push in"), client={"transport": watched})
     (accepted,) = studio.accepted
     posts = [attempts for method, attempts in watched.seen if method == "POST"]
@@ -60,7 +60,7 @@ async def test_intent_is_on_disk_before_the_post_and_the_id_before_the_first_loo
 async def test_a_cancelled_shoot_still_writes_down_the_id_of_what_it_bought(studio: Any) -> None:
     await studio.open_sandbox(inference_s=10.0)
     takes = studio.takes("push in", "pan left")
-    run = await studio.begin(client={"transport": Watched(studio.ledger, reply_delay_s=0.4)})
+    run = await studio.begin(client={"transport": WatchedTransport(studio.ledger, reply_delay_s=0.4)})
     task = asyncio.create_task(run.see_through(takes))
     await studio.until_accepted(2)
     task.cancel()
@@ -74,10 +74,12 @@ async def test_a_cancelled_shoot_still_writes_down_the_id_of_what_it_bought(stud
 async def test_a_run_stopped_while_a_reply_is_on_its_way_writes_down_the_id(studio: Any) -> None:
     await studio.open_sandbox(inference_s=10.0)
     takes = studio.takes(*(f"push in {number}" for number in range(4)))
-    run = await studio.begin(limits=Limits(1_000, 2), client={"transport": Watched(studio.ledger, reply_delay_s=0.4)})
+    run = await studio.begin(
+        limits=Limits(1_000, 2), client={"transport": WatchedTransport(studio.ledger, reply_delay_s=0.4)}
+    )
     task = asyncio.create_task(run.see_through(takes))
     await studio.until_accepted(2)
-    run.shoot.halt.stop_all("interrupted")
+    run.shoot.stop_signal.stop_all("interrupted")
     await asyncio.wait_for(task, 5)
     assert (await studio.states(takes), len(studio.accepted)) == ({"submitted": 2}, 2)
 
@@ -136,7 +138,7 @@ async def test_what_cannot_be_sent_does_not_keep_the_others_from_their_end(studi
     run = await studio.run(takes, client={"transport": SometimesAway()})
     assert isinstance(run.error, ApiUnreachableError)
     assert await studio.states(takes) == {"completed": 2, "unsent": 1}
-    assert run.tally.in_flight == 0
+    assert run.progress.in_flight == 0
 
 
 async def test_an_api_that_is_busy_for_ever_is_given_up_with_the_takes_still_planned(studio: Any) -> None:
@@ -161,12 +163,12 @@ async def test_an_api_that_is_busy_for_ever_is_given_up_with_the_takes_still_pla
 CHILD = """
 import asyncio, pathlib, sys
 from animatic.ledger import liveness, operations
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.desk import Ledger
 from animatic.pace.limits import Limits
 from animatic.buying.shoot import Shoot
 from animatic.takes.shots import DEFAULT_MODEL, Shot, takes_of
-from animatic.progress import Tally
-from animatic.planning.terms import Terms
+from animatic.progress import Progress
+from animatic.planning.config import RunConfig
 from animatic.wavespeed.client import WaveSpeedClient
 
 async def main(url, ledger, count):
@@ -174,11 +176,11 @@ async def main(url, ledger, count):
     shots = [Shot(n, f"s{n}", "harbour", still, still, f"push in {n}", DEFAULT_MODEL, "16:9", "5s", 1)
              for n in range(count)]
     takes = [take for shot in shots for take in takes_of(shot, "sandbox")]
-    with LedgerDesk(f"sqlite:///{ledger}") as desk, liveness.alive(ledger, "doomed") as receipts:
+    with Ledger(f"sqlite:///{ledger}") as desk, liveness.alive(ledger, "doomed") as receipts:
         await desk.do(operations.begin_run, "doomed", "shots.csv", "here", 1)
         async with WaveSpeedClient(url, "sandbox-key") as client:
-            terms = Terms("doomed", "sandbox", Limits(10_000, 20), 0.05, 30.0)
-            await Shoot(terms, client, desk, receipts, Tally()).shoot(takes)
+            config = RunConfig("doomed", "sandbox", Limits(10_000, 20), 0.05, 30.0)
+            await Shoot(config, client, desk, receipts, Progress()).shoot(takes)
 
 asyncio.run(main(sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3])))
 """
@@ -201,7 +203,7 @@ async def test_a_run_that_is_killed_is_resumed_and_nothing_is_bought_twice(studi
     assert states["completed"] + states["unknown"] == 120
     assert states["unknown"] <= 20
     assert Counter(studio.bought).total() in range(states["completed"], 121)
-    assert (await studio.run(takes)).tally.submissions == 0
+    assert (await studio.run(takes)).progress.submissions == 0
 
 
 class Repricing(httpx.AsyncBaseTransport):
@@ -230,7 +232,7 @@ async def test_a_price_that_rises_stops_the_rest(studio: Any) -> None:
     assert run.error is None
     assert len(studio.accepted) == 2, "3.50 and 4.50 fit into 10.00, 5.50 more does not"
     assert transport.quotes >= 3
-    assert "max-usd" in (run.shoot.halt.reason or "")
+    assert "max-usd" in (run.shoot.stop_signal.reason or "")
     assert await studio.states(takes) == {"completed": 2}
 
 
@@ -259,7 +261,7 @@ async def test_two_takes_with_one_prediction_are_both_held(studio: Any) -> None:
 async def test_what_another_run_is_submitting_is_waited_for_and_in_our_results_too(studio: Any) -> None:
     await studio.open_sandbox()
     takes = studio.takes("one", "two")
-    first = await studio.begin(client={"transport": Watched(studio.ledger, reply_delay_s=1.0)})
+    first = await studio.begin(client={"transport": WatchedTransport(studio.ledger, reply_delay_s=1.0)})
     second = await studio.begin()
     task = asyncio.create_task(first.see_through(takes))
     await studio.until_accepted(2)
@@ -267,13 +269,13 @@ async def test_what_another_run_is_submitting_is_waited_for_and_in_our_results_t
     await second.see_through(takes)
     assert await studio.states(takes) == {"completed": 2}
     await task
-    assert (len(studio.accepted), second.tally.submissions, second.error) == (2, 0, None)
+    assert (len(studio.accepted), second.progress.submissions, second.error) == (2, 0, None)
 
 
 async def test_a_run_that_is_stopped_while_it_submits_is_not_waited_for_for_ever(studio: Any) -> None:
     await studio.open_sandbox()
     takes = studio.takes("one")
-    first = await studio.begin(client={"transport": Watched(studio.ledger, reply_delay_s=3.0)})
+    first = await studio.begin(client={"transport": WatchedTransport(studio.ledger, reply_delay_s=3.0)})
     second = await studio.begin(client={"submit_deadline_s": -29.5})  # with the grace: half a second
     task = asyncio.create_task(first.see_through(takes))
     await studio.until_accepted(1)
@@ -292,7 +294,7 @@ async def test_nothing_is_sent_once_the_run_has_stopped_not_even_what_was_just_i
     async def do_and_stop(seconds: float, operation: Any, *arguments: Any) -> Any:
         result = await do_within(seconds, operation, *arguments)
         if operation is operations.intend:
-            run.shoot.halt.stop_buying("the key was refused")
+            run.shoot.stop_signal.stop_buying("the key was refused")
         return result
 
     run.desk.do_within = do_and_stop
@@ -336,8 +338,8 @@ async def test_a_price_that_nobody_asked_for_is_asked_before_a_budget_is_spent(s
     await studio.open_sandbox()
     takes = studio.takes("one", "two", "three")
     run = await studio.run(takes, prices_usd={}, max_usd=5.0)
-    assert (len(studio.accepted), as_number(run.tally.reserved.cost_microusd)) == (2, 5.0)
-    assert "max-usd" in run.shoot.halt.reason
+    assert (len(studio.accepted), as_number(run.progress.reserved.cost_microusd)) == (2, 5.0)
+    assert "max-usd" in run.shoot.stop_signal.reason
 
 
 async def test_something_unforeseen_ends_the_run_instead_of_letting_the_others_wait(studio: Any) -> None:

@@ -24,13 +24,13 @@ async def test_every_take_is_bought_once_and_a_second_run_buys_nothing(studio: A
     assert first.error is None
     assert await studio.states(takes) == {"completed": 40}
     assert studio.bought == dict.fromkeys((take.shot.prompt for take in takes), 2)
-    tally = first.tally
-    assert (tally.submissions, as_number(tally.reserved.cost_microusd), tally.in_flight) == (40, 100.0, 0)
-    assert tally.by_state() == Counter({State.COMPLETED: 40})
+    progress = first.progress
+    assert (progress.submissions, as_number(progress.reserved.cost_microusd), progress.in_flight) == (40, 100.0, 0)
+    assert progress.by_state() == Counter({State.COMPLETED: 40})
     before = await studio.stats()
 
     second = await studio.run(takes)
-    assert (second.error, second.tally.submissions, second.lines) == (None, 0, [])
+    assert (second.error, second.progress.submissions, second.lines) == (None, 0, [])
     assert len(studio.accepted) == 40
     assert (await studio.stats())["polls"] == before["polls"]
 
@@ -51,7 +51,7 @@ async def test_the_ledger_holds_what_the_api_gave(studio: Any) -> None:
         assert each.model == DEFAULT_MODEL
     assert records["push in/1"].has_nsfw_contents == (False,)
     assert records["[sandbox:nsfw] pan left/1"].has_nsfw_contents == (True,)
-    assert run.tally.flagged == 1
+    assert run.progress.flagged == 1
     assert f"s1 take 1: submitted as {accepted['push in'].id}" in run.lines
     assert "s2 take 1: completed, flagged NSFW" in run.lines
 
@@ -97,7 +97,7 @@ async def test_a_still_that_cannot_be_sent_stops_buying_with_its_reason(studio: 
     run.shoot._requests._upload = upload
     await run.see_through(takes)
     assert (run.error, studio.accepted) == (None, [])
-    assert "it changed" in run.shoot.halt.reason
+    assert "it changed" in run.shoot.stop_signal.reason
 
 
 ENDS = {
@@ -159,7 +159,7 @@ async def test_whatever_the_api_does_each_take_is_bought_at_most_once_and_ends_w
     sent = posts(await studio.stats())
 
     second = await studio.run(takes, client=client, take_deadline_s=0.2)
-    assert (second.error, second.tally.submissions) == (None, 0)
+    assert (second.error, second.progress.submissions) == (None, 0)
     assert posts(await studio.stats()) == sent
     for record in (await studio.records(takes)).values():
         assert record.error or record.state is State.COMPLETED
@@ -201,11 +201,11 @@ async def test_a_failure_of_their_own_is_bought_again_up_to_attempts(studio: Any
         "[sandbox:moderated]": 1,
     }
     assert await studio.states(takes) == {"failed": 4}
-    assert as_number(run.tally.reserved.cost_microusd) == 20.0
+    assert as_number(run.progress.reserved.cost_microusd) == 20.0
     record = (await studio.records(takes))["[sandbox:fails]/1"]
     assert (record.attempts, record.quoted_microusd) == (3, 7_500_000)
     again = await studio.run(takes, policy=BuyingPolicy(attempts=3))
-    assert again.tally.submissions == 0
+    assert again.progress.submissions == 0
 
 
 async def test_a_take_that_succeeds_is_not_bought_again(studio: Any) -> None:
@@ -228,7 +228,7 @@ async def test_retry_failed_buys_what_an_earlier_run_left_failed_or_rejected_onc
     run = await studio.run(takes, policy=BuyingPolicy(retry_failed=True))
     assert (studio.bought["[sandbox:moderated]"], (await studio.stats())["refused_rejects"]) == (2, 2)
     assert studio.bought["push in"] == 1
-    assert run.tally.submissions == 1
+    assert run.progress.submissions == 1
     assert set(studio.rows("SELECT run_id, allowed_by, state FROM attempt WHERE attempt_no = 2")) == {
         ("run-3", "retry-failed", "failed"),
         ("run-3", "retry-failed", "rejected"),
@@ -243,7 +243,7 @@ async def test_a_busy_api_is_waited_for_without_a_second_purchase(studio: Any) -
     assert studio.bought == {"[sandbox:busy=1]": 1, "push in": 1}
     assert (await studio.stats())["refused_busy"] == 1
     assert studio.rows("SELECT attempt_no FROM attempt") == [(1,), (1,)]
-    assert (run.tally.submissions, as_number(run.tally.reserved.cost_microusd)) == (2, 5.0)
+    assert (run.progress.submissions, as_number(run.progress.reserved.cost_microusd)) == (2, 5.0)
     assert any(line.startswith("s1 take 1: submit: WaveSpeed answered 429") for line in run.lines)
     assert studio.rows("SELECT committed_microusd FROM run") == [(5_000_000,)]
 
@@ -258,7 +258,7 @@ async def test_an_account_that_is_refused_stops_buying_and_the_next_run_buys_the
     takes = studio.takes(*(f"push in {number}" for number in range(6)))
     run = await studio.run(takes, limits=Limits(1_000, 1), queued_ahead=0)
     assert run.error is None
-    assert code in run.shoot.halt.reason
+    assert code in run.shoot.stop_signal.reason
     assert (len(studio.accepted), await studio.states(takes)) == (2, {"completed": 2, "unsent": 1})
     assert studio.rows("SELECT committed_microusd FROM run") == [(5_000_000,)]
     await studio.run(takes)
@@ -284,7 +284,7 @@ async def test_a_key_that_is_refused_while_watching_leaves_everything_submitted(
     await asyncio.wait_for(task, 10)
     assert run.error is None
     assert await studio.states(takes) == {"submitted": 2}
-    assert "401" in run.shoot.halt.reason
+    assert "401" in run.shoot.stop_signal.reason
     assert first.url
 
 
@@ -304,7 +304,7 @@ async def test_a_take_that_is_not_final_at_the_deadline_is_resumed_by_the_next_r
 
     run = await studio.run(takes, take_deadline_s=2.0)
     records = await studio.records(takes)
-    assert (run.tally.submissions, len(studio.accepted)) == (0, 3)
+    assert (run.progress.submissions, len(studio.accepted)) == (0, 3)
     assert records["[sandbox:slow=1.5]/1"].state is State.COMPLETED
     assert records["[sandbox:slow=1.5]/1"].polls > polls
     assert records["[sandbox:slow=1.5]/1"].run_id == "run-1"
@@ -316,8 +316,8 @@ async def test_the_budget_stops_buying_to_the_cent_and_the_rest_is_for_another_d
     takes = studio.takes(*(f"push in {number}" for number in range(9)))
     run = await studio.run(takes, max_usd=10.0)
     assert run.error is None
-    assert "($2.50) would exceed the limit of $10.00; raise --max-usd" in run.shoot.halt.reason
-    assert (len(studio.accepted), as_number(run.tally.reserved.cost_microusd)) == (4, 10.0)
+    assert "($2.50) would exceed the limit of $10.00; raise --max-usd" in run.shoot.stop_signal.reason
+    assert (len(studio.accepted), as_number(run.progress.reserved.cost_microusd)) == (4, 10.0)
     assert await studio.states(takes) == {"completed": 4}
     await studio.run(takes, max_usd=12.5)
     assert await studio.states(takes) == {"completed": 9}
@@ -336,11 +336,11 @@ async def test_stopping_leaves_what_is_in_flight_submitted_and_the_next_run_fini
     run = await studio.begin(limits=Limits(1_000, 3))
     task = asyncio.create_task(run.see_through(takes))
     await studio.until_accepted(3)
-    run.shoot.halt.stop_all("interrupted")
+    run.shoot.stop_signal.stop_all("interrupted")
     await asyncio.wait_for(task, 5)
     assert run.error is None
     assert (await studio.states(takes), len(studio.accepted)) == ({"submitted": 3}, 3)
-    assert run.tally.in_flight == 0
+    assert run.progress.in_flight == 0
     await studio.run(takes)
     assert await studio.states(takes) == {"completed": 6}
     assert set(studio.bought.values()) == {1}
@@ -354,8 +354,8 @@ async def test_two_runs_on_one_ledger_never_buy_the_same_take(studio: Any) -> No
     assert [run.error for run in runs] == [None] * 3
     assert studio.bought == dict.fromkeys((take.shot.prompt for take in takes), 1)
     assert await studio.states(takes) == {"completed": 25}
-    assert sum(run.tally.submissions for run in runs) == 25
-    assert [run.tally.in_flight for run in runs] == [0] * 3
+    assert sum(run.progress.submissions for run in runs) == 25
+    assert [run.progress.in_flight for run in runs] == [0] * 3
 
 
 async def test_the_same_takes_given_twice_to_one_run_are_bought_once(studio: Any) -> None:
@@ -387,7 +387,7 @@ async def test_no_more_are_started_in_a_minute_than_the_account_allows(studio: A
     task = asyncio.create_task(run.see_through(takes))
     await studio.until_accepted(4)
     await asyncio.sleep(0.7)
-    run.shoot.halt.stop_all("enough seen")
+    run.shoot.stop_signal.stop_all("enough seen")
     await task
     assert len(studio.accepted) == 4
     assert "refused_rate" not in await studio.stats()
@@ -416,5 +416,5 @@ async def test_another_model_or_length_is_another_take(studio: Any) -> None:
     await studio.open_sandbox()
     takes = [*studio.takes("push in"), *studio.takes("push in", duration="8s", aspect_ratio="16:9")]
     run = await studio.run(takes)
-    assert as_number(run.tally.reserved.cost_microusd) == 6.5
+    assert as_number(run.progress.reserved.cost_microusd) == 6.5
     assert sorted(each.inputs["duration"] for each in studio.accepted) == ["5s", "8s"]

@@ -15,13 +15,13 @@ from typing import Any
 from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError
 from animatic.ledger import liveness, operations, settling
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.desk import Ledger
 from animatic.ledger.receipts import SLOT_BYTES, Receipt, Receipts, encode
 from animatic.ledger.records import Accepted
 from animatic.pace.limits import Limits
+from animatic.planning.config import RunConfig
 from animatic.planning.manifests import load_manifest
-from animatic.planning.terms import Terms
-from animatic.progress import Tally
+from animatic.progress import Progress
 from animatic.takes.shots import DEFAULT_MODEL, Take
 from animatic.takes.states import State
 from animatic.wavespeed.client import WaveSpeedClient
@@ -55,7 +55,7 @@ class _Earlier:
     """An earlier run that died with something on its way."""
 
     place: Place
-    desk: LedgerDesk
+    desk: Ledger
     client: WaveSpeedClient
     shoot: Shoot
     receipts: dict[int, bytes] = field(default_factory=dict[int, bytes])
@@ -134,11 +134,11 @@ def _aftermath(*fates: str) -> Callable[[Place, str], Awaitable[None]]:
     async def leave(place: Place, url: str) -> None:
         takes = list(load_manifest(str(place.manifest), PROVIDER).takes())
         with contextlib.ExitStack() as stack:
-            desk = stack.enter_context(LedgerDesk(f"sqlite:///{place.ledger}", waits_for_company=False))
+            desk = stack.enter_context(Ledger(f"sqlite:///{place.ledger}", waits_for_company=False))
             receipts = stack.enter_context(liveness.alive(place.ledger, "unused"))
             async with WaveSpeedClient(url, KEY) as client:
                 await client.learn_time()
-                shoot = Shoot(Terms("dead", PROVIDER, Limits(60, 9), 1.0, 9.0), client, desk, receipts, Tally())
+                shoot = Shoot(RunConfig("dead", PROVIDER, Limits(60, 9), 1.0, 9.0), client, desk, receipts, Progress())
                 await desk.do(operations.begin_run, "dead", "shots.csv", "here", 1)
                 earlier = _Earlier(place, desk, client, shoot)
                 for take, fate in zip(takes, fates, strict=True):
@@ -149,7 +149,7 @@ def _aftermath(*fates: str) -> Callable[[Place, str], Awaitable[None]]:
 
 
 def _write_receipts(place: Place, records: Sequence[bytes]) -> None:
-    file = Receipts(liveness.runs_folder(place.ledger) / "dead.receipts", slots=max(len(records), 1))
+    file = Receipts(liveness.runs_folder(place.ledger) / "dead.receipts", entries=max(len(records), 1))
     file.put(list(enumerate(records)))
     data = file.path.read_bytes()
     file.close()  # which removes it: nothing is owed in its eyes
@@ -182,7 +182,7 @@ async def _had_given_up(place: Place, url: str) -> None:
 
 async def _give_up_by_hand(place: Place, _: str, __: str) -> None:
     (take,) = load_manifest(str(place.manifest), PROVIDER).takes()
-    with LedgerDesk(f"sqlite:///{place.ledger}", waits_for_company=False) as desk:
+    with Ledger(f"sqlite:///{place.ledger}", waits_for_company=False) as desk:
         await desk.do(settling.settle_by_hand, PROVIDER, (), (), [take.fingerprint[:12]])
 
 
@@ -200,7 +200,7 @@ async def _settle_by_hand(place: Place, url: str, run_id: str) -> None:
     """What a person says of two takes, of which the first was bought."""
     first, second = load_manifest(str(place.manifest), PROVIDER).takes()
     prediction_id = (place.folder / "id.txt").read_text()
-    with LedgerDesk(f"sqlite:///{place.ledger}", waits_for_company=False) as desk:
+    with Ledger(f"sqlite:///{place.ledger}", waits_for_company=False) as desk:
         await desk.do(settling.adopt_by_hand, PROVIDER, first.fingerprint[:12], prediction_id)
         await desk.do(settling.absent_by_hand, PROVIDER, second.fingerprint)
         await desk.do(settling.open_takes, PROVIDER)

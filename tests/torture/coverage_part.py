@@ -13,7 +13,7 @@ from torture.part import Part
 
 MEASURED = find_modules("states", "evidence", "recovery", "endings", "ledger")
 TESTS = (
-    *("test_states", "test_evidence", "test_recovery", "test_gate"),
+    *("test_states", "test_evidence", "test_recovery", "test_throttle"),
     *("animatic/ledger", "test_endings", "test_client"),
 )
 

@@ -114,7 +114,7 @@ class Transport(httpx.AsyncBaseTransport):
         if path == "/api/v3/billings/search":
             return await self._bill(json.loads(request.content))
         if path.endswith("/result"):
-            return await self._look(path.split("/")[-2])
+            return await self._poll_once(path.split("/")[-2])
         return await self._submit(path.removeprefix("/api/v3/"), json.loads(request.content))
 
     async def _submit(self, model: str, inputs: dict[str, str]) -> httpx.Response:  # noqa: PLR0911
@@ -174,7 +174,7 @@ class Transport(httpx.AsyncBaseTransport):
                 pass
         return self._reply(200, envelope(data))
 
-    async def _look(self, prediction_id: str) -> httpx.Response:
+    async def _poll_once(self, prediction_id: str) -> httpx.Response:
         api = self._api
         fault = api.fault(api.temper.look, LOOK_FAULTS)
         await asyncio.sleep(api.chance.uniform(0.01, 0.2))

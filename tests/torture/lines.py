@@ -35,12 +35,12 @@ from torture.studio import Served, fast_folder, in_child, judge, readable, serve
 from torture.subject import Place, run_subject, write_manifest
 
 TRACED = find_modules(
-    *("states", "shoot", "request", "watch", "gate", "looks", "progress", "results.schema", "formats"),
-    *("evidence", "recovery", "buying.reconcile", "projection", "spool", "scouts"),
+    *("states", "shoot", "request", "poller", "throttle", "poll_history", "progress", "results.schema", "formats"),
+    *("evidence", "recovery", "buying.reconcile", "results.writer", "spool", "pilots"),
     *("ledger", "wavespeed", "storage"),
 )
 MONEY = find_modules(
-    *("states", "shoot", "request", "watch", "looks", "evidence", "recovery", "buying.reconcile"),
+    *("states", "shoot", "request", "poller", "poll_history", "evidence", "recovery", "buying.reconcile"),
     *("ledger", "endings", "transport"),
 )
 """Of these files it is told how many of their lines were reached."""

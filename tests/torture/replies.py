@@ -18,7 +18,7 @@ import httpx
 
 from animatic.errors import AnimaticError
 from animatic.money.amounts import MAX_PRICE_USD, MICROUSD_PER_USD
-from animatic.polling.looks import finish_of
+from animatic.polling.poll_history import finish_of
 from animatic.wavespeed.client import Price, WaveSpeedClient
 from animatic.wavespeed.endings import GOES_AGAIN, Ended, Ending
 from torture.canary import KEY

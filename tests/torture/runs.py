@@ -60,7 +60,7 @@ class Stage:
 @contextlib.contextmanager
 def stage(folder: Path) -> Generator[Stage]:
     """One Prefect server for all runs: starting one takes longer than a run."""
-    from flows.server.companions import prefect_server
+    from flows.server.child_processes import prefect_server
 
     (folder / "home").mkdir(parents=True)
     os.environ["PREFECT_HOME"] = str(folder / "prefect")

@@ -11,12 +11,12 @@ from pathlib import Path
 from animatic import storage
 from animatic.buying.reconcile import Reconciled, open_claims, poll_stuck, reconcile, stuck_takes
 from animatic.buying.recovery import recover
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.desk import Ledger
 from animatic.manifest import Manifest
 from animatic.money.amounts import Quote, microusd
-from animatic.planning.lookup import find_standings, know_old_names, record_planned
+from animatic.planning.lookup import find_snapshot, know_old_names, record_planned
 from animatic.planning.manifests import load_manifest
-from animatic.planning.plan import Plan, PricedBy, make_plan
+from animatic.planning.plan import Plan, PriceClass, make_plan
 from animatic.takes.shots import DEFAULT_MODEL, Take
 from animatic.takes.states import BuyingPolicy
 from animatic.wavespeed.client import WaveSpeedClient
@@ -24,7 +24,7 @@ from animatic.wavespeed.client import WaveSpeedClient
 GIVE_UP_S = 86_400.0
 
 
-def quotes(price_usd: float = 2.5, age_s: float = 0.0) -> Mapping[PricedBy, Quote]:
+def quotes(price_usd: float = 2.5, age_s: float = 0.0) -> Mapping[PriceClass, Quote]:
     """What a take of five seconds costs, as if it had been asked for so long ago."""
     return {(DEFAULT_MODEL, "5s", "16:9"): Quote(microusd(price_usd), asked_at_s=time.time() - age_s)}
 
@@ -33,7 +33,7 @@ def quotes(price_usd: float = 2.5, age_s: float = 0.0) -> Mapping[PricedBy, Quot
 class Settling:
     """What settles takes before and after the shoot of one run: receipts, the list, a look at what is stuck."""
 
-    desk: LedgerDesk
+    desk: Ledger
     client: WaveSpeedClient
     ledger: Path
     provider: str
@@ -79,9 +79,9 @@ def manifest_of(takes: Sequence[Take], folder: Path, provider: str) -> tuple[str
     return storage.absolute_uri(str(path)), manifest
 
 
-async def plan_of(desk: LedgerDesk, uri: str, manifest: Manifest, run_id: str, policy: BuyingPolicy) -> Plan:
+async def plan_of(desk: Ledger, uri: str, manifest: Manifest, run_id: str, policy: BuyingPolicy) -> Plan:
     """Hold a manifest against the ledger, and write down what it asks for."""
     await know_old_names(desk, manifest)
-    plan = make_plan(manifest, await find_standings(desk, manifest, run_id), policy)
+    plan = make_plan(manifest, await find_snapshot(desk, manifest, run_id), policy)
     await record_planned(desk, manifest, uri)
     return plan

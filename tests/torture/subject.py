@@ -17,14 +17,14 @@ from typing import Any
 from animatic import storage
 from animatic.buying.shoot import Shoot
 from animatic.ledger import liveness, operations
-from animatic.ledger.desk import LedgerDesk
-from animatic.ledger.place import note_intents
+from animatic.ledger.desk import Ledger
+from animatic.ledger.location import note_intents
 from animatic.ledger.schema import require_sound
 from animatic.pace.limits import Limits
+from animatic.planning.config import RunConfig
 from animatic.planning.manifests import load_manifest
-from animatic.planning.terms import Terms
-from animatic.progress import Tally
-from animatic.results.projection import Projection
+from animatic.progress import Progress
+from animatic.results.writer import ResultsWriter
 from animatic.takes.states import BuyingPolicy
 from animatic.wavespeed.client import WaveSpeedClient
 from torture.canary import KEY
@@ -65,7 +65,7 @@ def write_manifest(folder: Path, prompts: list[str]) -> Place:
 _SHARED: dict[str, Any] = {}
 
 
-def share_statements(desk: LedgerDesk) -> None:
+def share_statements(desk: Ledger) -> None:
     """Let all desks of a process, and of those that are forked from it, use the statements that one has compiled."""
     engine: Any = desk._engine
     engine.dialect = _SHARED.setdefault("dialect", engine.dialect)
@@ -73,11 +73,11 @@ def share_statements(desk: LedgerDesk) -> None:
 
 
 async def run_subject(place: Place, url: str, run_id: str, key: str = KEY, **more: Any) -> int:
-    """One run from manifest to results, with more terms if any; how many submissions the API accepted in it."""
+    """One run from manifest to results, with more config if any; how many submissions the API accepted in it."""
     uri = storage.absolute_uri(str(place.manifest))
     manifest = load_manifest(str(place.manifest), PROVIDER)
     with (
-        LedgerDesk(f"sqlite:///{place.ledger}", waits_for_company=False) as desk,
+        Ledger(f"sqlite:///{place.ledger}", waits_for_company=False) as desk,
         liveness.alive(place.ledger, run_id) as receipts,
     ):
         share_statements(desk)
@@ -88,12 +88,14 @@ async def run_subject(place: Place, url: str, run_id: str, key: str = KEY, **mor
             settling = Settling(desk, client, place.ledger, PROVIDER, run_id, settle_s, give_up_s)
             await settling.settle()
             plan = await plan_of(desk, uri, manifest, run_id, BuyingPolicy())
-            projection = Projection(plan.manifest, plan.final_attempts(), run_id, desk)
+            projection = ResultsWriter(plan.manifest, plan.final_attempts(), run_id, desk)
             await projection.write(str(place.results))
-            tally = Tally()
+            progress = Progress()
             usual = {"poll_floor_s": 0.03, "take_deadline_s": 20.0, "not_found_grace_s": 0.3}
-            terms = Terms(run_id, PROVIDER, Limits(5_000, 100), **(usual | more))
-            shoot = Shoot(terms, client, desk, receipts, tally, note_intents=functools.partial(note_intents, desk.path))
+            config = RunConfig(run_id, PROVIDER, Limits(5_000, 100), **(usual | more))
+            shoot = Shoot(
+                config, client, desk, receipts, progress, note_intents=functools.partial(note_intents, desk.path)
+            )
             await shoot.prepare()
             try:
                 await shoot.shoot(list(plan.takes_to_do()))
@@ -101,7 +103,7 @@ async def run_subject(place: Place, url: str, run_id: str, key: str = KEY, **mor
                 await shoot.shoot(plan.find([*settled.adopted, *settled.absent]))
             finally:
                 await projection.write(str(place.results))
-    return tally.submissions
+    return progress.submissions
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from animatic.errors import ApiUnavailableError, LocationError
-from animatic.manifest.faults import Bad
+from animatic.manifest.faults import Problem
 from animatic.manifest.images import image
 from animatic.media.downloads import ClipDownloader
 from animatic.storage.locations import locate
@@ -134,7 +134,7 @@ def _refused(part: Part, texts: list[str], is_refused: Callable[[str], bool]) ->
 
 
 def is_refused_as_image(text: str) -> bool:
-    return isinstance(image(text), Bad)
+    return isinstance(image(text), Problem)
 
 
 def is_refused_as_location(text: str) -> bool:

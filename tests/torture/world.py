@@ -29,15 +29,15 @@ import sqlalchemy as sa
 from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError
 from animatic.ledger import operations
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.desk import Ledger
 from animatic.ledger.liveness import runs_folder
-from animatic.ledger.place import note_intents
+from animatic.ledger.location import note_intents
 from animatic.ledger.receipts import Receipts
 from animatic.ledger.schema import ATTEMPT, ORPHAN, open_engine
 from animatic.money.amounts import FRESH_S, microusd
 from animatic.pace.limits import Limits
-from animatic.planning.terms import Terms
-from animatic.progress import Tally
+from animatic.planning.config import RunConfig
+from animatic.progress import Progress
 from animatic.sandbox.book import Book
 from animatic.sandbox.config import SandboxConfig
 from animatic.takes.shots import DEFAULT_MODEL, Shot, Take, takes_of
@@ -58,7 +58,7 @@ CALM_PAUSES_S = (2 * GUESSED_MARGIN_S + SETTLE_S, SETTLE_S + 120.0, SETTLE_S + 1
 MOST_ROUNDS = 3
 
 
-class InlineDesk(LedgerDesk):
+class InlineDesk(Ledger):
     """The desk without its thread: each operation is a transaction of its own, at once."""
 
     def __init__(self, url: str, process: "Process") -> None:
@@ -140,13 +140,13 @@ class Process:
             await desk.do(operations.begin_run, self.run_id, "shots.csv", "here", 1)
             settling = Settling(desk, client, world.ledger, PROVIDER, self.run_id, SETTLE_S, world.polled_after_s)
             await settling.settle()
-            terms = Terms(
+            config = RunConfig(
                 self.run_id, PROVIDER, Limits(60, 4), 2.0, 400.0, policy=world.policy, max_microusd=world.max_microusd,
                 quotes=quotes(age_s=world.quoted_s_ago), quote_age_s=world.quote_age_s, give_up_s=world.give_up_s,
             )  # fmt: skip
             note = functools.partial(note_intents, desk.path)
             await plan_of(desk, *world.manifest, self.run_id, world.policy)
-            shoot = Shoot(terms, client, desk, receipts, Tally(), note_intents=note)
+            shoot = Shoot(config, client, desk, receipts, Progress(), note_intents=note)
             await shoot.prepare()
             with contextlib.suppress(AnimaticError):
                 await shoot.shoot(takes)
@@ -216,7 +216,7 @@ class World:
         folder.mkdir(exist_ok=True)
         handle = os.open(folder / f"{run_id}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        receipts = InlineReceipts(folder / f"{run_id}.receipts", slots=8)
+        receipts = InlineReceipts(folder / f"{run_id}.receipts", entries=8)
         try:
             yield receipts
         finally:

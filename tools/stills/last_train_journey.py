@@ -1,4 +1,4 @@
-"""The travelling shots of the storyboard `last-train`, 9:16: the carriage, the viaduct, the halt by the sea."""
+"""The travelling shots of the storyboard `last-train`, 9:16: the carriage, the viaduct, the stop_signal by the sea."""
 
 import numpy as np
 
@@ -154,7 +154,7 @@ def halt_by_the_sea(p: Painting) -> None:
     )
     dune = 1230 - 60 * smoothstep(300, 900, p.xs[0]) + p.profile(0, 14, 130, rough=0.6)
     p.lay(p.below(dune.astype(np.float32)), p.gradient([(1150, "#56586e"), (1600, "#2b2b42")]))
-    deck = p.cut(_halt)
+    deck = p.cut(_stop_signal)
     p.lay(deck, p.gradient([(300, "#20243a"), (1380, "#232740"), (1600, "#15172a")]))
     p.rim(deck, (3, 3), "#ffe2b4", 0.75)
     p.light(p.cut(lambda s: s.oval(668, 590, 22, 26)), "#ffdf9d", 0.85)
@@ -166,7 +166,7 @@ def halt_by_the_sea(p: Painting) -> None:
     p.lay(p.cut(lambda s: _marram(p, s)), "#14182a")
 
 
-def _halt(s: Stencil) -> None:
+def _stop_signal(s: Stencil) -> None:
     s.poly([(0, 1400), (900, 1380), (900, 1480), (0, 1530)])
     for x in range(30, 900, 120):
         s.box(x, 1440, x + 20, 1600)

@@ -122,10 +122,10 @@ def _convincing(candidates: Mask, edge: Floats, known: Mask) -> tuple[Mask, floa
     length = np.bincount(labels[outline], minlength=count)
     hard = np.bincount(labels[outline & (edge >= MIN_EDGE)], minlength=count) / np.maximum(length, 1)
     large = np.bincount(labels.ravel(), minlength=count) >= MIN_PIECE_SHARE * labels.size
-    standing, hanging = (np.isin(np.arange(count), border) for border in (labels[-1], (labels[0])))
+    take_status, hanging = (np.isin(np.arange(count), border) for border in (labels[-1], (labels[0])))
     sideways = np.isin(np.arange(count), np.concatenate([labels[:, 0], labels[:, -1]]))
-    needed = np.where(standing, MIN_HARD, MIN_HARD_ABOVE)
-    chosen = large & (length > 0) & (hard >= needed) & (standing | hanging | sideways)
+    needed = np.where(take_status, MIN_HARD, MIN_HARD_ABOVE)
+    chosen = large & (length > 0) & (hard >= needed) & (take_status | hanging | sideways)
     chosen[0] = False
     total = max(1, int(length[chosen].sum()))
     return chosen[labels] | known, float((hard * length)[chosen].sum()) / total

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from animatic.sandbox.renderer.camera import Move, Pose, parse_move
+from animatic.sandbox.renderer.compositor import LayerPlanes, Planes, Window, draw, fit, rolled, sheet
 from animatic.sandbox.renderer.layers import NEARNESS, Bytes, Layer, split_layers
-from animatic.sandbox.renderer.sheets import Planes, Sheet, Window, draw, fit, rolled, sheet
 
 FPS = 24
 FRAME_SIZES = {"16:9": (1280, 720), "9:16": (720, 1280)}
@@ -170,7 +170,7 @@ def _frames(
     layers = [_lit(layer, curves) for layer in layers]  # lit afterwards: all takes are parted into the same layers
     drawn = (size[0] + 2 * shot.margin, size[1] + 2 * shot.margin)
     paths = [[shot.window(pose, layer.nearness, size) for pose in poses] for layer in layers]
-    sheets: list[Sheet] = []
+    sheets: list[LayerPlanes] = []
     for i, layer in enumerate(layers):
         fitted, paths[i] = fit(layer, paths[i], drawn)
         sheets.append(sheet(fitted))

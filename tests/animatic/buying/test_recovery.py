@@ -11,12 +11,12 @@ import pytest
 
 from animatic.buying.recovery import Recovered, recover
 from animatic.ledger import bulk, operations
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.desk import Ledger
 from animatic.ledger.liveness import alive, runs_folder
 from animatic.ledger.receipts import SLOT_BYTES, Receipt, encode
 from animatic.ledger.records import Accepted, Intent
 from animatic.manifest import Manifest, check, read_table
-from animatic.planning.lookup import dead_runs_of, find_standings, open_to_look
+from animatic.planning.lookup import dead_runs_of, find_snapshot, open_to_look
 from animatic.takes.fingerprints import hex_of
 from animatic.takes.states import BuyingPolicy, State
 
@@ -34,7 +34,7 @@ class Dead:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.desk = LedgerDesk(f"sqlite:///{path}")
+        self.desk = Ledger(f"sqlite:///{path}")
 
     async def submit(self, nonce: str = "n1", fingerprint: str = "f" * 64) -> int:
         await self.desk.do(operations.begin_run, "dead", "shots.csv", "here", 1)
@@ -122,11 +122,11 @@ async def test_damaged_receipts_are_no_reason_to_stop(dead: Dead) -> None:
 async def test_receipts_of_a_live_run_are_its_own(dead: Dead) -> None:
     await dead.submit()
     with alive(dead.path, "dead") as receipts:
-        async with receipts.slot() as slot:
-            await slot.keep(1, "n1", 200, ACCEPTED)
+        async with receipts.entry() as entry:
+            await entry.keep(1, "n1", 200, ACCEPTED)
             assert await recover(dead.desk, dead.path, at_one) == Recovered()
             assert await dead.state() == ("submitting", None)
-            slot.settle()
+            entry.settle()
 
 
 async def test_two_who_recover_at_once_do_it_once(dead: Dead) -> None:
@@ -160,9 +160,9 @@ async def test_whoever_only_looks_sees_what_a_dead_run_was_submitting_as_unknown
         is_dead = dead_runs_of(url)
         with open_to_look(url) as desk:
             assert desk is not None
-            standings = await find_standings(desk, manifest, is_dead=is_dead)
+            snapshot = await find_snapshot(desk, manifest, is_dead=is_dead)
             outcomes = bulk.outcomes_from(await desk.do(bulk.seek_outcomes, [take]), is_dead)
-        return standings.kinds[standings.kind_of[0]].state, *outcomes["state"], *outcomes["error"]
+        return snapshot.kinds[snapshot.kind_of[0]].state, *outcomes["state"], *outcomes["error"]
 
     with alive(dead.path, "dead"):
         assert await look() == (State.SUBMITTING, State.SUBMITTING, None)

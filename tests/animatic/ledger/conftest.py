@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from animatic.ledger import operations
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.desk import Ledger
 from animatic.ledger.records import Accepted, Finish, Intent
 from animatic.money.amounts import as_number, microusd
 from animatic.takes.states import BuyingPolicy, State
@@ -35,12 +35,12 @@ INTENT = Intent(
 FINISH = Finish(State.COMPLETED, "completed", ("https://cdn.example/1.mp4",), (False,), 4_000, None, None, None)
 
 
-class Ledger:
-    """A desk with short words for what tests do."""
+class Shorthand:
+    """A ledger with short words for what tests do."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.desk = LedgerDesk(f"sqlite:///{path}")
+        self.desk = Ledger(f"sqlite:///{path}")
 
     async def do(self, name: str, *arguments: Any) -> Any:
         return await self.desk.do(getattr(operations, name), *arguments)
@@ -91,9 +91,9 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
+def ledger(path: Path) -> Iterator[Shorthand]:
     """An open ledger in which run-1 has begun."""
-    ledger = Ledger(path)
+    ledger = Shorthand(path)
     asyncio.run(ledger.begin())
     yield ledger
     ledger.desk.close()

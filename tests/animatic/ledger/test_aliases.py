@@ -12,8 +12,8 @@ from animatic.errors import TakenError
 from animatic.ledger import aliases, bulk, operations, settling
 from animatic.takes.fingerprints import digests_of
 from animatic.takes.shots import digest, fingerprint, verbatim
-from animatic.takes.states import LIVE, BuyingPolicy, Standing, State
-from tests.animatic.ledger.conftest import Ledger
+from animatic.takes.states import LIVE, BuyingPolicy, State, TakeStatus
+from tests.animatic.ledger.conftest import Shorthand
 from tests.animatic.ledger.old_ledgers import OLD, write
 
 MODEL = "wavespeed-ai/veo2-i2v"
@@ -70,9 +70,9 @@ class Old:
                     f"{quoted(prediction)});"
                 )
         write(path, OLD["3"], "\n".join(script))
-        self.ledger = Ledger(path)
+        self.ledger = Shorthand(path)
 
-    async def begin(self) -> Ledger:
+    async def begin(self) -> Shorthand:
         await self.ledger.begin()
         return self.ledger
 
@@ -81,7 +81,7 @@ class Old:
 def old(path: Path) -> Iterator[Any]:
     made: list[Old] = []
 
-    async def make(*takes: tuple[str, list[State]], **more: Any) -> Ledger:
+    async def make(*takes: tuple[str, list[State]], **more: Any) -> Shorthand:
         made.append(Old(path, *takes, **more))
         return await made[-1].begin()
 
@@ -90,23 +90,23 @@ def old(path: Path) -> Iterator[Any]:
         each.ledger.desk.close()
 
 
-def attempts(ledger: Ledger) -> dict[int, tuple[str, int, str]]:
+def attempts(ledger: Shorthand) -> dict[int, tuple[str, int, str]]:
     found = ledger.rows("SELECT attempt_id, fingerprint, attempt_no, state FROM attempt")
     return {attempt_id: (name, number, state) for attempt_id, name, number, state in found}
 
 
-async def standing_in_bulk(ledger: Ledger, take: str, run_id: str = "run-1") -> tuple[Standing, int]:
+async def standing_in_bulk(ledger: Shorthand, take: str, run_id: str = "run-1") -> tuple[TakeStatus, int]:
     """What a run is told that reads the whole ledger."""
 
-    def read(db: sa.Connection) -> bulk.Standings:
-        book = bulk.StandingsBook(digests_of([take]), run_id, run_no=bulk.run_no_of(db, run_id))
-        book.add(bulk.scan_standings(db, 0))
+    def read(db: sa.Connection) -> bulk.LedgerSnapshot:
+        book = bulk.SnapshotBuilder(digests_of([take]), run_id, run_no=bulk.run_no_of(db, run_id))
+        book.add(bulk.scan_statuses(db, 0))
         apart = bulk.apart(db)
-        book.add_apart(apart, bulk.seek_standings(db, [name for names in apart.values() for name in names]))
-        return book.standings()
+        book.add_apart(apart, bulk.seek_statuses(db, [name for names in apart.values() for name in names]))
+        return book.snapshot()
 
-    standings = await ledger.desk.do(read)
-    return standings.kinds[int(standings.kind_of[0])], int(standings.attempt_id[0])
+    snapshot = await ledger.desk.do(read)
+    return snapshot.kinds[int(snapshot.kind_of[0])], int(snapshot.attempt_id[0])
 
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
@@ -131,9 +131,9 @@ async def test_while_two_are_open_nothing_is_bought_for_either(old: Any, unsure:
     assert len(ledger.rows("SELECT * FROM attempt")) == 2
     assert await ledger.committed_usd() == 0.0
     assert (await ledger.find(take)).state in LIVE
-    standing, _ = await standing_in_bulk(ledger, take)
-    assert standing.state in LIVE
-    assert standing.state is (await ledger.find(take)).state
+    take_status, _ = await standing_in_bulk(ledger, take)
+    assert take_status.state in LIVE
+    assert take_status.state is (await ledger.find(take)).state
 
 
 @pytest.mark.parametrize(("unsure", "sent"), [*OPEN_PAIRS, BOTH_ODD])
@@ -189,8 +189,8 @@ async def test_one_completed_and_one_failed_become_one_completed(
     assert await ledger.desk.do(aliases.apart) == {}
     with pytest.raises(TakenError, match="it is completed by now"):
         await ledger.intend(take, policy=BuyingPolicy(retry_failed=True, attempts=9))
-    standing, attempt_id = await standing_in_bulk(ledger, take)
-    assert (standing, attempt_id) == (record.standing, record.attempt_id)
+    take_status, attempt_id = await standing_in_bulk(ledger, take)
+    assert (take_status, attempt_id) == (record.take_status, record.attempt_id)
 
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
@@ -295,5 +295,5 @@ async def test_when_the_takes_own_fails_the_other_open_one_still_forbids_to_buy(
 
 async def test_an_open_alias_says_nothing_about_other_takes(old: Any) -> None:
     ledger = await old(("push in ", [State.SUBMITTED]), ("push in  ", [State.UNKNOWN]))
-    standing, attempt_id = await standing_in_bulk(ledger, take_of("pull back"))
-    assert (standing.state, attempt_id) == (None, 0)
+    take_status, attempt_id = await standing_in_bulk(ledger, take_of("pull back"))
+    assert (take_status.state, attempt_id) == (None, 0)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from animatic.ledger import bulk, operations
 from animatic.ledger.schema import ATTEMPT, RUN, TAKE, open_engine
 from animatic.takes.fingerprints import digests_of
-from animatic.takes.states import LIVE, Standing, State
+from animatic.takes.states import LIVE, State, TakeStatus
 
 NOON = datetime(2026, 3, 1, 12)  # noqa: DTZ001 - as the ledger stores it
 OVER = sorted(set(State) - LIVE)
@@ -97,28 +97,28 @@ def test_outcomes_are_the_records_of_a_look_up(random_ledger: sa.Connection, run
 def test_standings_are_those_of_a_look_up(random_ledger: sa.Connection, run_id: str | None, way: str) -> None:
     records = operations.look_up(random_ledger, WANTED, run_id)
     run_no = bulk.run_no_of(random_ledger, run_id) if run_id else None
-    book = bulk.StandingsBook(digests_of(WANTED), run_id, run_no=run_no)
+    book = bulk.SnapshotBuilder(digests_of(WANTED), run_id, run_no=run_no)
     if way == "scan":
-        rows = list(bulk.scan_standings(random_ledger, 0))
+        rows = list(bulk.scan_statuses(random_ledger, 0))
         assert len(rows) == random_ledger.execute(sa.select(sa.func.count()).select_from(ATTEMPT)).scalar_one()
     else:
-        rows = list(bulk.seek_standings(random_ledger, WANTED))
+        rows = list(bulk.seek_statuses(random_ledger, WANTED))
         random.Random(1).shuffle(rows)
     for start in range(0, len(rows), 7):
         book.add(rows[start : start + 7])
-    standings = book.standings()
-    assert {kind.is_left for kind in standings.kinds} == ({True} if run_id is None else {True, False})
+    snapshot = book.snapshot()
+    assert {kind.is_left for kind in snapshot.kinds} == ({True} if run_id is None else {True, False})
     for index, key in enumerate(WANTED):
         record = records.get(key)
-        assert standings.kinds[standings.kind_of[index]] == (record.standing if record else Standing(None))
-        assert standings.attempt_id[index] == (record.attempt_id if record else 0)
-        assert standings.is_flagged[index] == (record is not None and any(record.has_nsfw_contents or ()))
+        assert snapshot.kinds[snapshot.kind_of[index]] == (record.take_status if record else TakeStatus(None))
+        assert snapshot.attempt_id[index] == (record.attempt_id if record else 0)
+        assert snapshot.is_flagged[index] == (record is not None and any(record.has_nsfw_contents or ()))
 
 
 def test_a_scan_goes_on_where_it_stopped(random_ledger: sa.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk, "SCAN_ATTEMPTS", 9)
     after, seen = 0, list[Any]()
-    while rows := bulk.scan_standings(random_ledger, after):
+    while rows := bulk.scan_statuses(random_ledger, after):
         assert len(rows) <= 9
         seen += [row[2] for row in rows]
         after = seen[-1]
@@ -139,12 +139,12 @@ def test_seeking_reads_no_more_of_the_ledger_than_what_is_wanted(random_ledger: 
 
 
 def test_what_stays_of_a_take_is_some_bytes() -> None:
-    standings = bulk.StandingsBook(np.zeros(1_000, "S32"), None).standings()
-    arrays = (standings.kind_of, standings.attempt_id, standings.is_flagged)
+    snapshot = bulk.SnapshotBuilder(np.zeros(1_000, "S32"), None).snapshot()
+    arrays = (snapshot.kind_of, snapshot.attempt_id, snapshot.is_flagged)
     assert sum(array.nbytes for array in arrays) <= 16 * 1_000
 
 
 def test_a_page_without_attempts_says_nothing() -> None:
-    book = bulk.StandingsBook(digests_of([take(1)]), "run-1")
+    book = bulk.SnapshotBuilder(digests_of([take(1)]), "run-1")
     book.add([])
-    assert book.standings().attempt_id.tolist() == [0]
+    assert book.snapshot().attempt_id.tolist() == [0]

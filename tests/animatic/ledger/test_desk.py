@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from animatic.errors import LedgerUnusableError
-from animatic.ledger.desk import LARGEST_GROUP, LedgerDesk
+from animatic.ledger.desk import LARGEST_GROUP, Ledger
 
 
 def note(db: sa.Connection, name: str) -> str:
@@ -185,14 +185,14 @@ async def test_closing_finishes_what_is_queued(ledger: Any) -> None:
 
 
 async def test_a_desk_that_was_closed_says_so(path: Any) -> None:
-    desk = LedgerDesk(f"sqlite:///{path}")
+    desk = Ledger(f"sqlite:///{path}")
     desk.close()
     with pytest.raises(LedgerUnusableError, match="it has been closed"):
         await desk.do(note, "late")
 
 
 async def test_what_is_queued_before_the_end_is_committed_with_it(path: Any) -> None:
-    desk = LedgerDesk(f"sqlite:///{path}")
+    desk = Ledger(f"sqlite:///{path}")
     entered, go_on = threading.Event(), threading.Event()
 
     def slow(db: sa.Connection) -> None:
@@ -213,7 +213,7 @@ async def test_what_is_queued_before_the_end_is_committed_with_it(path: Any) -> 
 
 
 async def test_a_desk_is_closed_at_the_end_of_its_block(path: Any) -> None:
-    with LedgerDesk(f"sqlite:///{path}") as desk:
+    with Ledger(f"sqlite:///{path}") as desk:
         await desk.do(note, "inside")
     with pytest.raises(LedgerUnusableError, match="it has been closed"):
         await desk.do(note, "outside")
@@ -221,16 +221,16 @@ async def test_a_desk_is_closed_at_the_end_of_its_block(path: Any) -> None:
 
 async def test_a_ledger_that_stays_locked_says_who_may_hold_it(path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("animatic.ledger.schema.BUSY_TIMEOUT_S", 0.1)
-    with LedgerDesk(f"sqlite:///{path}") as desk, closing(sqlite3.connect(path, isolation_level=None)) as other:
+    with Ledger(f"sqlite:///{path}") as desk, closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(LedgerUnusableError, match="another process has kept it locked"):
             await desk.do(note, "kept out")
         with pytest.raises(LedgerUnusableError, match=r"kept it locked.*Nothing was bought\.$"):
-            LedgerDesk(f"sqlite:///{path}")
+            Ledger(f"sqlite:///{path}")
         other.execute("COMMIT")
         assert await desk.do(note, "let in") == "let in"
 
 
 async def test_where_there_is_no_company_nobody_waits_for_it(path: Any) -> None:
-    with LedgerDesk(f"sqlite:///{path}", waits_for_company=False) as desk:
+    with Ledger(f"sqlite:///{path}", waits_for_company=False) as desk:
         assert await asyncio.wait_for(desk.do_within(60.0, note, "alone"), 5) == "alone"

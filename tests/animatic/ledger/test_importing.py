@@ -8,7 +8,7 @@ import pytest
 
 from animatic.errors import FixInputError, TakenError
 from animatic.ledger import importing
-from animatic.ledger.place import note_intents, noted_intents
+from animatic.ledger.location import note_intents, noted_intents
 from animatic.takes.shots import digest, fingerprint, verbatim
 from animatic.takes.states import State
 
@@ -63,7 +63,7 @@ async def counts(ledger: Any, *rows: dict[str, Any]) -> dict[str, int]:
 async def test_a_completed_take_is_known_with_all_that_the_table_says(ledger: Any) -> None:
     assert await counts(ledger, row()) == {"taken over": 1}
     found = await ledger.find(take_of())
-    assert (found.standing.state, found.prediction_id) == (State.COMPLETED, "p-1")
+    assert (found.take_status.state, found.prediction_id) == (State.COMPLETED, "p-1")
     assert await counts(ledger, row()) == {"known already": 1}
     assert await ledger.committed_usd("run-9") == 2.5
 
@@ -84,7 +84,7 @@ async def test_every_status_that_may_have_cost_money_is_taken_over(
     ledger: Any, changes: dict[str, Any], state: State
 ) -> None:
     assert await counts(ledger, row(**changes)) == {"taken over": 1}
-    assert (await ledger.find(take_of())).standing.state is state
+    assert (await ledger.find(take_of())).take_status.state is state
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ async def test_a_table_from_before_the_canonical_form_is_understood(ledger: Any)
     prompt = "push in\r\n"
     old = digest(verbatim(provider=WRITTEN, still=STILL, prompt=prompt, **SHOT), 1).hex()
     assert await counts(ledger, row(prompt=prompt, fingerprint=old)) == {"taken over": 1}
-    assert (await ledger.find(take_of())).standing.state is State.COMPLETED
+    assert (await ledger.find(take_of())).take_status.state is State.COMPLETED
     assert ledger.rows("SELECT fingerprint, take FROM alias") == [(old, take_of())]
 
 
@@ -120,14 +120,14 @@ async def test_a_take_that_the_ledger_knows_by_its_old_name_is_known(ledger: Any
     await ledger.buy(old, provider=PROVIDER)
     ours = f"p-{old[:8]}-1"
     assert await counts(ledger, row(prompt=prompt, fingerprint=old, prediction_id=ours)) == {"known already": 1}
-    assert (await ledger.find(take_of())).standing.state is State.SUBMITTED
+    assert (await ledger.find(take_of())).take_status.state is State.SUBMITTED
     with pytest.raises(TakenError):
         await ledger.intend(take_of())
 
 
 async def test_a_local_still_is_known_by_the_fingerprint_that_the_table_names(ledger: Any) -> None:
     assert await counts(ledger, row(image="stills/a.png", fingerprint="e" * 64)) == {"taken over": 1}
-    assert (await ledger.find("e" * 64)).standing.state is State.COMPLETED
+    assert (await ledger.find("e" * 64)).take_status.state is State.COMPLETED
 
 
 async def test_a_prediction_of_another_take_is_told_and_not_taken(ledger: Any) -> None:
@@ -175,7 +175,7 @@ async def test_a_later_attempt_is_taken_over_whichever_table_comes_first(ledger:
     assert await counts(ledger, later) == {"taken over": 1}
     assert await counts(ledger, row(**FAILED)) == {"known already": 1}
     found = await ledger.find(take_of())
-    assert (found.standing.state, found.prediction_id) == (State.COMPLETED, "p-1")
+    assert (found.take_status.state, found.prediction_id) == (State.COMPLETED, "p-1")
     assert await ledger.committed_usd("run-9") == 5.0
 
 

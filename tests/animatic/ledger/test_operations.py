@@ -9,7 +9,7 @@ import pytest
 
 from animatic.errors import BudgetError, LedgerError, LedgerUnusableError, TakenError
 from animatic.ledger import operations
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.desk import Ledger
 from animatic.takes.states import SUCCESSORS, BuyingPolicy, State
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -258,7 +258,7 @@ async def test_dust_of_floating_point_does_not_eat_the_last_take(ledger: Any) ->
 
 
 async def test_writers_that_race_never_commit_more_than_the_budget(ledger: Any) -> None:
-    others = [LedgerDesk(f"sqlite:///{ledger.path}") for _ in range(3)]
+    others = [Ledger(f"sqlite:///{ledger.path}") for _ in range(3)]
     desks = [ledger.desk, *others]
 
     async def buys(number: int) -> bool:
@@ -277,7 +277,7 @@ async def test_writers_that_race_never_commit_more_than_the_budget(ledger: Any) 
 
 
 async def test_writers_that_race_for_one_take_leave_one_attempt(ledger: Any) -> None:
-    others = [LedgerDesk(f"sqlite:///{ledger.path}") for _ in range(3)]
+    others = [Ledger(f"sqlite:///{ledger.path}") for _ in range(3)]
     for number in range(4):
         await ledger.begin(f"racer-{number}")
 
@@ -360,8 +360,8 @@ async def test_the_largest_numbers_of_the_api_fit(ledger: Any) -> None:
 
 async def test_a_record_says_what_decides_about_the_next_step(ledger: Any) -> None:
     await ledger.buy()
-    standing = (await ledger.find()).standing
-    assert (standing.state, standing.bought_here, standing.tried_here) == (State.SUBMITTED, 1, True)
+    take_status = (await ledger.find()).take_status
+    assert (take_status.state, take_status.bought_here, take_status.tried_here) == (State.SUBMITTED, 1, True)
 
 
 @pytest.mark.parametrize("later_s", [-600, 600])

@@ -18,16 +18,16 @@ from animatic.ledger.receipts import SLOT_BYTES, Receipt, Receipts, encode, read
 
 @pytest.fixture
 def receipts(tmp_path: Path) -> Iterator[Receipts]:
-    found = Receipts(tmp_path / "run.receipts", slots=2)
+    found = Receipts(tmp_path / "run.receipts", entries=2)
     yield found
     found.close()
 
 
 async def test_a_reply_is_on_disk_when_keep_returns(receipts: Receipts) -> None:
-    async with receipts.slot() as slot:
-        await slot.keep(7, "n1", 200, b'{"data": {"id": "p1"}}\n{}')
+    async with receipts.entry() as entry:
+        await entry.keep(7, "n1", 200, b'{"data": {"id": "p1"}}\n{}')
         assert read_receipts(receipts.path) == [Receipt(7, "n1", 200, b'{"data": {"id": "p1"}}\n{}')]
-        slot.settle()
+        entry.settle()
     assert not receipts.is_owed
 
 
@@ -40,15 +40,15 @@ async def test_the_file_has_its_room_from_the_start(receipts: Receipts) -> None:
 
 async def test_a_slot_is_used_again_once_it_is_settled(receipts: Receipts) -> None:
     for number in range(10):
-        async with receipts.slot() as slot:
-            await slot.keep(number, "n", 200, b"x")
-            slot.settle()
+        async with receipts.entry() as entry:
+            await entry.keep(number, "n", 200, b"x")
+            entry.settle()
     assert {receipt.attempt_id for receipt in read_receipts(receipts.path)} <= {8, 9}
 
 
 async def test_who_comes_when_all_room_is_taken_waits(receipts: Receipts) -> None:
-    async with receipts.slot(), receipts.slot() as second:
-        third = asyncio.ensure_future(receipts.slot().__aenter__())
+    async with receipts.entry(), receipts.entry() as second:
+        third = asyncio.ensure_future(receipts.entry().__aenter__())
         await asyncio.sleep(0.05)
         assert not third.done()
         second.settle()
@@ -56,20 +56,20 @@ async def test_who_comes_when_all_room_is_taken_waits(receipts: Receipts) -> Non
 
 
 async def test_a_slot_that_is_owed_is_never_given_out_again(receipts: Receipts) -> None:
-    async with receipts.slot() as slot:
-        await slot.keep(1, "n", 200, b"owed")
+    async with receipts.entry() as entry:
+        await entry.keep(1, "n", 200, b"owed")
     assert receipts.is_owed
     for number in range(3):
-        async with receipts.slot() as other:
-            assert other.number != slot.number
+        async with receipts.entry() as other:
+            assert other.number != entry.number
             await other.keep(2 + number, "n", 200, b"x")
             other.settle()
     assert b"owed" in {receipt.body for receipt in read_receipts(receipts.path)}
 
 
 async def test_a_body_too_long_for_its_slot_is_cut_and_stays_in_it(receipts: Receipts) -> None:
-    async with receipts.slot() as slot:
-        await slot.keep(1, "n", 200, b"x" * 100_000)
+    async with receipts.entry() as entry:
+        await entry.keep(1, "n", 200, b"x" * 100_000)
     (found,) = read_receipts(receipts.path)
     assert SLOT_BYTES - 200 < len(found.body) < SLOT_BYTES
     assert receipts.path.stat().st_size == 2 * SLOT_BYTES
@@ -95,24 +95,24 @@ def test_the_file_goes_with_the_run_unless_it_is_owed(tmp_path: Path) -> None:
 
     async def owe() -> None:
         with alive(ledger, "owes") as receipts:
-            async with receipts.slot() as slot:
-                await slot.keep(1, "n", 200, b"x")
+            async with receipts.entry() as entry:
+                await entry.keep(1, "n", 200, b"x")
 
     asyncio.run(owe())
     assert list(receipts_left_behind(ledger)) == ["owes"]
 
 
 async def test_who_waits_for_room_that_never_comes_is_told_so_instead_of_waiting_for_ever(tmp_path: Path) -> None:
-    receipts = Receipts(tmp_path / "some.receipts", slots=1)
+    receipts = Receipts(tmp_path / "some.receipts", entries=1)
 
     async def wait() -> None:
-        async with receipts.slot():
+        async with receipts.entry():
             pytest.fail("there was no room")
 
-    async with receipts.slot() as slot:
+    async with receipts.entry() as entry:
         waiting = asyncio.create_task(wait())
         await asyncio.sleep(0)
-        await slot.keep(1, "n", 200, b"x")  # and the ledger does not take it
+        await entry.keep(1, "n", 200, b"x")  # and the ledger does not take it
     with pytest.raises(LedgerUnusableError, match="full of replies"):
         await asyncio.wait_for(waiting, 1)
     receipts.close()
@@ -188,7 +188,7 @@ def test_a_file_that_cannot_be_sized_leaves_nothing_behind(tmp_path: Path, optio
 
 
 def test_room_can_be_made_where_the_system_does_not_allocate(tmp_path: Path) -> None:
-    receipts = Receipts(tmp_path / "some.receipts", slots=3, allocate=write_zeros)
+    receipts = Receipts(tmp_path / "some.receipts", entries=3, allocate=write_zeros)
     assert receipts.path.read_bytes() == bytes(3 * SLOT_BYTES)
     receipts.close()
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from animatic.errors import LedgerUnusableError, LedgerVersionError, SettingsError
 from animatic.ledger import migrate, schema
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.desk import Ledger
 from animatic.ledger.liveness import runs_folder
 from animatic.ledger.schema import ALEMBIC_VERSION, SCHEMA_VERSION, open_engine, require_sound, sqlite_path
 from animatic.takes.states import LIVE, State
@@ -418,7 +418,7 @@ async def test_an_index_that_lost_its_rows_is_damage(ledger: Any) -> None:
         other.execute("PRAGMA writable_schema = ON")
         other.execute("UPDATE sqlite_master SET sql = replace(sql, 'fingerprint)', 'state)') WHERE name = 'one_live'")
         other.commit()
-    again = LedgerDesk(f"sqlite:///{ledger.path}")
+    again = Ledger(f"sqlite:///{ledger.path}")
     with pytest.raises(LedgerUnusableError, match=r"it is damaged.*Restore it from a backup"):
         await again.do(require_sound)
     again.close()

@@ -3,13 +3,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from animatic.manifest import cells
-from animatic.manifest.faults import Bad
+from animatic.manifest.faults import Problem
 from animatic.takes.shots import DURATIONS
 from animatic.text import escaped
 
 
 def hint_of(found: object) -> str | None:
-    assert isinstance(found, Bad)
+    assert isinstance(found, Problem)
     return found.hint
 
 
@@ -31,7 +31,7 @@ def test_other_durations_are_faults_without_a_hint(text: str) -> None:
 @given(st.text(max_size=8))
 def test_no_text_becomes_a_duration_that_the_api_does_not_take(text: str) -> None:
     found = cells.duration(text)
-    assert isinstance(found, Bad) or found in DURATIONS
+    assert isinstance(found, Problem) or found in DURATIONS
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_takes_are_whole_numbers(text: str, count: int) -> None:
 
 @pytest.mark.parametrize("text", ["0", "17", "-1", "1.5", "two", "1e0", "٣", "9999999999", "true"])
 def test_other_numbers_of_takes_are_faults(text: str) -> None:
-    assert isinstance(cells.takes(text), Bad)
+    assert isinstance(cells.takes(text), Problem)
 
 
 @pytest.mark.parametrize("text", ["wavespeed-ai/veo2-i2v", " wavespeed-ai/veo2-i2v\t"])
@@ -68,13 +68,13 @@ def test_the_one_model_passes(text: str) -> None:
     ["veo", "a/../b", "/a/b", "a/b/", "a//b", "a/b?x", "a/b c", "a/" + "b" * 199, "a/é", "wavespeed-ai/veo3-i2v"],
 )
 def test_what_is_no_model_id_is_a_fault(text: str) -> None:
-    assert isinstance(cells.model(text), Bad)
+    assert isinstance(cells.model(text), Problem)
 
 
 @pytest.mark.parametrize("text", ["a/b/c", "x.y/z_1", "wavespeed-ai/wan-2.1"])
 def test_another_model_is_a_fault_that_names_the_one(text: str) -> None:
     found = cells.model(text)
-    assert isinstance(found, Bad)
+    assert isinstance(found, Problem)
     assert found.allowed.startswith("wavespeed-ai/veo2-i2v, the one model")
     assert found.hint is None
 
@@ -97,14 +97,14 @@ def test_a_prompt_is_taken_verbatim() -> None:
 
 @pytest.mark.parametrize("text", ["x" * 2_501, "a\0b", "a\x1b[31mb", "a\x7f", "a\x85", "a\ud800"])
 def test_a_prompt_with_hidden_characters_or_too_many_is_a_fault(text: str) -> None:
-    assert isinstance(cells.prompt(text), Bad)
+    assert isinstance(cells.prompt(text), Problem)
 
 
 @pytest.mark.parametrize("text", ["a\nb", "a\tb", "a\0b", "x" * 201])
 @pytest.mark.parametrize("rule", [cells.shot_id, cells.storyboard])
 def test_names_are_short_and_on_one_line(rule: object, text: str) -> None:
     assert callable(rule)
-    assert isinstance(rule(text), Bad)
+    assert isinstance(rule(text), Problem)
 
 
 @given(st.text(max_size=200))

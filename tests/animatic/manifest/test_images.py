@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from animatic.manifest.faults import Bad
+from animatic.manifest.faults import Problem
 from animatic.manifest.images import image, relative_path
 
 
@@ -94,7 +94,7 @@ def test_spaces_around_and_dot_segments_are_taken_off() -> None:
     ],
 )
 def test_anything_else_is_refused(text: str) -> None:
-    assert isinstance(image(text), Bad)
+    assert isinstance(image(text), Problem)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_anything_else_is_refused(text: str) -> None:
 )
 def test_a_small_slip_gets_a_hint(text: str, meant: str) -> None:
     bad = image(text)
-    assert isinstance(bad, Bad)
+    assert isinstance(bad, Problem)
     assert bad.hint == f'did you mean "{meant}"?'
 
 
@@ -120,7 +120,7 @@ pieces = st.one_of(schemes, marks, words)
 @given(st.one_of(st.text(max_size=40), st.lists(pieces, max_size=9).map("".join)))
 def test_no_cell_passes_but_https_loopback_and_paths_that_stay_inside(text: str) -> None:
     found = image(text)
-    if isinstance(found, Bad):
+    if isinstance(found, Problem):
         return
     if "://" not in found:
         assert posixpath.normpath(posixpath.join("/manifests", found)).startswith("/manifests/")

@@ -13,7 +13,6 @@ from torture.studio import fast_folder
 from torture.virtual import VirtualLoop
 
 from animatic.ledger.account import Account
-from animatic.pace.gate import Gate
 from animatic.pace.limits import (
     LARGEST_BLOCK,
     LEVELS,
@@ -23,9 +22,10 @@ from animatic.pace.limits import (
     grant_starts,
     penalty_s,
     queued_ahead,
-    share_of_places,
+    share_of_slots,
 )
-from animatic.waiting import Halt
+from animatic.pace.throttle import Throttle
+from animatic.waiting import StopSignal
 from tests.animatic.conftest import DirectDesk
 
 # A machine may be busy.
@@ -41,21 +41,21 @@ class Minute:
         self.counted: list[float] = []
 
     async def run(self, number: int, takes: int, longest_s: float) -> None:
-        gate = Gate(Account(self.desk, "sandbox", f"run-{number}", self.limits), Halt())
-        await asyncio.gather(*(self._take(gate, longest_s) for _ in range(takes)))
-        await gate.flush()
+        throttle = Throttle(Account(self.desk, "sandbox", f"run-{number}", self.limits), StopSignal())
+        await asyncio.gather(*(self._take(throttle, longest_s) for _ in range(takes)))
+        await throttle.flush()
 
-    async def _take(self, gate: Gate, longest_s: float) -> None:
+    async def _take(self, throttle: Throttle, longest_s: float) -> None:
         while True:
-            start = await gate.start()
+            start = await throttle.start()
             delay_s, share = self.chance.uniform(0.0, longest_s), self.chance.random()
             await asyncio.sleep(delay_s * share)
             if self.chance.random() < 0.1:
-                gate.unsent(start)
+                throttle.unsent(start)
                 continue
             self.counted.append(asyncio.get_running_loop().time())
             await asyncio.sleep(delay_s * (1 - share))
-            return await gate.replied(start)
+            return await throttle.replied(start)
 
 
 def drive(limits: Limits, runs: int, takes: int, longest_s: float, seed: int) -> list[float]:
@@ -129,7 +129,7 @@ def test_without_a_wait_of_the_servers_ours_doubles_from_5_s_to_two_minutes() ->
 def test_places_are_never_more_than_there_are_nor_than_are_wanted(
     places: int, others: list[tuple[int, int]], wanted: int
 ) -> None:
-    share = share_of_places(Limits(1, places), others, wanted)
+    share = share_of_slots(Limits(1, places), others, wanted)
     assert 0 <= share <= wanted
     assert share == 0 or share + sum(held for held, _ in others) <= places
 
@@ -137,21 +137,21 @@ def test_places_are_never_more_than_there_are_nor_than_are_wanted(
 @given(st.integers(1, 5_000), st.lists(st.integers(1, 500), max_size=6), st.integers(0, 10_000))
 def test_where_there_is_enough_for_all_each_has_what_it_wants(wanted: int, others: list[int], rest: int) -> None:
     limits = Limits(60, wanted + sum(others) + rest)
-    assert share_of_places(limits, [(each, each) for each in others], wanted) == wanted
+    assert share_of_slots(limits, [(each, each) for each in others], wanted) == wanted
 
 
 def test_most_of_the_places_are_as_good_as_all_of_them() -> None:
-    assert share_of_places(LEVELS["gold"], [], 1_800) == 1_800
-    assert share_of_places(LEVELS["silver"], [], 80) == 80
+    assert share_of_slots(LEVELS["gold"], [], 1_800) == 1_800
+    assert share_of_slots(LEVELS["silver"], [], 80) == 80
 
 
 def test_who_wants_less_leaves_the_rest_to_the_others() -> None:
     limits = Limits(1, 12)
-    assert share_of_places(limits, [], 100) == 12
-    assert share_of_places(limits, [(0, 100)], 100) == 6
-    assert share_of_places(limits, [(2, 2)], 100) == 10
-    assert share_of_places(limits, [(2, 2), (5, 100)], 100) == 5
-    assert share_of_places(limits, [(10, 100)], 100) == 2, "the rest when the other's takes end"
+    assert share_of_slots(limits, [], 100) == 12
+    assert share_of_slots(limits, [(0, 100)], 100) == 6
+    assert share_of_slots(limits, [(2, 2)], 100) == 10
+    assert share_of_slots(limits, [(2, 2), (5, 100)], 100) == 5
+    assert share_of_slots(limits, [(10, 100)], 100) == 2, "the rest when the other's takes end"
 
 
 def test_as_many_are_queued_ahead_as_are_done_and_not_seen_yet_and_a_few_more() -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from animatic.errors import BudgetError
-from animatic.ledger.bulk import Standings
+from animatic.ledger.bulk import LedgerSnapshot
 from animatic.manifest import Manifest, check, read_table
 from animatic.money.amounts import limit_microusd, microusd
 from animatic.planning.plan import MOST_BATCHES, TASKS_OF_ONE, Plan, make_plan, priced_by
 from animatic.takes.shots import Take, takes_of
-from animatic.takes.states import BuyingPolicy, Standing, State
+from animatic.takes.states import BuyingPolicy, State, TakeStatus
 
 PROVIDER = "https://api.wavespeed.ai"
 STILL = "https://stills.example/a.png"
@@ -27,22 +27,22 @@ def manifest(rows: int, takes: int = 1, prompt: str = "push in {}", duration: st
     return check(raw, stills={}, storyboard_default="harbour", provider=PROVIDER)
 
 
-def standings(states: Sequence[State | None], flagged: Sequence[int] = (), **values: object) -> Standings:
+def snapshot(states: Sequence[State | None], flagged: Sequence[int] = (), **values: object) -> LedgerSnapshot:
     """One take after the other; the attempt of take n has the id n."""
-    kinds = [Standing(None), *(Standing(state, **values) for state in states)]
+    kinds = [TakeStatus(None), *(TakeStatus(state, **values) for state in states)]
     known = [index if state else 0 for index, state in enumerate(states, start=1)]
     is_flagged = np.isin(np.arange(1, len(states) + 1), flagged)
-    return Standings(kinds, np.array(known, np.int32), np.array(known, np.int64), is_flagged)
+    return LedgerSnapshot(kinds, np.array(known, np.int32), np.array(known, np.int64), is_flagged)
 
 
 def plan_of(
     states: list[State | None], policy: BuyingPolicy = NOTHING, flagged: Sequence[int] = (), **values: object
 ) -> Plan:
-    return make_plan(manifest(len(states)), standings(states, flagged, **values), policy)
+    return make_plan(manifest(len(states)), snapshot(states, flagged, **values), policy)
 
 
 def fresh(checked: Manifest) -> Plan:
-    return make_plan(checked, standings([None] * len(checked.digests)), NOTHING)
+    return make_plan(checked, snapshot([None] * len(checked.digests)), NOTHING)
 
 
 def shot_ids(takes: Iterable[Take]) -> list[str]:

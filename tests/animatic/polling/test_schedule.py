@@ -1,4 +1,4 @@
-"""When to look: near the bound that no schedule beats, never closer than the floor, and quick to learn."""
+"""When to poll: near the bound that no schedule beats, never closer than the floor, and quick to learn."""
 
 import math
 import random
@@ -37,23 +37,23 @@ def ages(schedule: Schedule) -> Iterator[float]:
 
 
 def cost(schedule: Schedule, latency: LogNormal) -> tuple[float, float]:
-    """Mean looks and mean lag, worked out from the distribution."""
-    looks = found_at = done = 0.0
+    """Mean polls and mean lag, worked out from the distribution."""
+    polls = found_at = done = 0.0
     for number, age in enumerate(islice(ages(schedule), 1_000), 1):
         until = math.erfc(-math.log(age / latency.median_s) / latency.sigma / math.sqrt(2)) / 2
-        looks, found_at, done = looks + number * (until - done), found_at + age * (until - done), until
+        polls, found_at, done = polls + number * (until - done), found_at + age * (until - done), until
     assert done > 0.999_999
-    return looks, found_at - latency.mean_s
+    return polls, found_at - latency.mean_s
 
 
 @pytest.mark.parametrize("spread", [0.1, 0.2, 0.4])
 @pytest.mark.parametrize("floor_s", [0.05, 1.0, 5.0])
-def test_looks_times_lag_are_within_a_fifth_of_what_no_schedule_beats(spread: float, floor_s: float) -> None:
+def test_polls_times_lag_are_within_a_fifth_of_what_no_schedule_beats(spread: float, floor_s: float) -> None:
     latency = log_normal(60.0, spread)
     schedule = Schedule(latency, floor_s)
-    looks, lag_s = cost(schedule, latency)
-    assert looks * lag_s < 1.2 * schedule.cost_bound_s
-    assert looks < 5.0
+    polls, lag_s = cost(schedule, latency)
+    assert polls * lag_s < 1.2 * schedule.cost_bound_s
+    assert polls < 5.0
 
 
 def test_the_bound_is_the_known_one() -> None:
@@ -66,9 +66,9 @@ def test_it_is_the_same_schedule_at_every_time_scale() -> None:
         assert long == pytest.approx(60 * short, rel=1e-6)
 
 
-def test_with_nothing_known_seven_looks_find_a_take_of_a_minute() -> None:
-    looks, _ = cost(Schedule(None, 5.0), log_normal(60.0, 0.2))
-    assert looks < 7.0
+def test_with_nothing_known_seven_polls_find_a_take_of_a_minute() -> None:
+    polls, _ = cost(Schedule(None, 5.0), log_normal(60.0, 0.2))
+    assert polls < 7.0
 
 
 @given(
@@ -76,7 +76,7 @@ def test_with_nothing_known_seven_looks_find_a_take_of_a_minute() -> None:
     st.floats(0.05, 600.0),
     st.floats(0.0, 1e6),
 )
-def test_a_look_is_never_sooner_than_the_floor_nor_a_second_one_much_later_than_a_minute(
+def test_a_poll_is_never_sooner_than_the_floor_nor_a_second_one_much_later_than_a_minute(
     latency: LogNormal | None, floor_s: float, age_s: float
 ) -> None:
     following = Schedule(latency, floor_s).next_age_s(age_s)
@@ -86,7 +86,7 @@ def test_a_look_is_never_sooner_than_the_floor_nor_a_second_one_much_later_than_
         assert following <= age_s + max(floor_s, LONGEST_S) + 1e-6
 
 
-def test_a_take_that_hangs_is_looked_at_less_and_less() -> None:
+def test_a_take_that_hangs_is_polled_less_and_less() -> None:
     late = [age for age in islice(ages(Schedule(log_normal(60.0, 0.1), 0.5)), 200) if age > 200.0]
     gaps = [after - before for before, after in pairwise(late)]
     assert gaps == pytest.approx(sorted(gaps))
@@ -94,7 +94,7 @@ def test_a_take_that_hangs_is_looked_at_less_and_less() -> None:
     assert gaps[-1] == pytest.approx(LONGEST_S)
 
 
-def test_the_last_takes_of_a_run_are_looked_at_as_often_as_the_floor_allows_once_they_may_be_done() -> None:
+def test_the_last_takes_of_a_run_are_polled_as_often_as_the_floor_allows_once_they_may_be_done() -> None:
     schedule = Schedule(log_normal(60.0, 0.2), 5.0)
     first = schedule.next_age_s(0.0, is_last=True)
     assert first == schedule.next_age_s(0.0)
@@ -149,8 +149,8 @@ def test_a_schedule_learned_from_a_few_takes_is_nearly_as_good() -> None:
     chance, latency = random.Random(3), log_normal(60.0, 0.2)
     for count in (5, 30):
         learned = fit([chance.lognormvariate(math.log(latency.median_s), latency.sigma) for _ in range(count)])
-        looks, lag_s = cost(Schedule(learned, 5.0), latency)
-        assert looks * lag_s < 1.3 * Schedule(latency, 5.0).cost_bound_s
+        polls, lag_s = cost(Schedule(learned, 5.0), latency)
+        assert polls * lag_s < 1.3 * Schedule(latency, 5.0).cost_bound_s
 
 
 def test_experience_grows_within_a_run_and_forgets_what_is_long_ago() -> None:
@@ -188,7 +188,7 @@ def test_a_schedule_is_not_made_anew_for_every_take() -> None:
     assert len(made) < 80
 
 
-def test_a_latency_is_the_inference_time_unless_the_looks_say_that_it_cannot_be() -> None:
+def test_a_latency_is_the_inference_time_unless_the_polls_say_that_it_cannot_be() -> None:
     assert latency_of(60.0, 58.0, 63.0) == 60.0
     assert latency_of(55.0, 58.0, 63.0) == 60.5  # it waited for a place first
     assert latency_of(90.0, 58.0, 63.0) == 60.5

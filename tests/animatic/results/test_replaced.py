@@ -18,14 +18,14 @@ import pytest
 from animatic import storage
 from animatic.errors import LocationError
 from animatic.ledger import aliases
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.desk import Ledger
 from animatic.planning.lookup import open_to_look, plan_against
 from animatic.planning.manifests import load_manifest
 from animatic.results import formats
-from animatic.results.facts import Facts
-from animatic.results.projection import Projection
 from animatic.results.replaced import require_replaceable
 from animatic.results.schema import RESULTS_SCHEMA
+from animatic.results.stats import TableStats
+from animatic.results.writer import ResultsWriter
 from animatic.takes.states import BuyingPolicy
 
 PROVIDER = "https://api.wavespeed.ai"
@@ -49,12 +49,12 @@ class Desk:
             writer.writeheader()
             writer.writerows(rows)
 
-    def write(self, uri: Any, run_id: str = "run-1") -> Facts:
-        async def project() -> Facts:
+    def write(self, uri: Any, run_id: str = "run-1") -> TableStats:
+        async def project() -> TableStats:
             manifest = load_manifest(str(self.manifest), PROVIDER)
             plan = await plan_against(self.ledger, manifest, BuyingPolicy())
             with open_to_look(self.ledger) as desk:
-                return await Projection(plan.manifest, plan.final_attempts(), run_id, desk).write(str(uri))
+                return await ResultsWriter(plan.manifest, plan.final_attempts(), run_id, desk).write(str(uri))
 
         return asyncio.run(project())
 
@@ -195,8 +195,8 @@ def test_columns_that_people_added_stay_through_any_number_of_writes(desk: Desk,
     write_column(out, "approved", [True, None, False])
     write_column(out, "comment", ["=1+1", None, 'too "dark"; ü\nagain'])
     for run in range(3):
-        facts = desk.write(out, f"run-{run}")
-        assert not any("no take" in note for note in facts.notes)
+        stats = desk.write(out, f"run-{run}")
+        assert not any("no take" in note for note in stats.notes)
     table = table_at(out)
     assert table.column_names[-2:] == ["approved", "comment"]
     wanted: list[Any] = [True, None, False] if suffix != ".csv" else ["True", None, "False"]
@@ -256,8 +256,8 @@ def test_what_has_no_take_any_more_is_told_and_kept_beside(desk: Desk, tmp_path:
     out.chmod(0o640)
     before = out.read_bytes()
     desk.shots("three", "two", "four")
-    facts = desk.write(out, "run-2")
-    assert any("1 rows in which people wrote something have no take" in note for note in facts.notes)
+    stats = desk.write(out, "run-2")
+    assert any("1 rows in which people wrote something have no take" in note for note in stats.notes)
     beside = tmp_path / f"out.before-run-2{suffix}"
     assert (beside.read_bytes(), beside.stat().st_mode & 0o777) == (before, 0o640)
     table = table_at(out)
@@ -285,9 +285,9 @@ def test_a_csv_cannot_tell_so_the_column_stays_and_is_named(desk: Desk, tmp_path
     desk.shots("one", note="old")
     desk.write(out)
     desk.shots("one")
-    facts = desk.write(out)
+    stats = desk.write(out)
     assert table_at(out)["note"].to_pylist() == ["old one"]
-    assert facts.notes == ["out.csv: kept the columns that are not ours: note; remove those that nobody needs"]
+    assert stats.notes == ["out.csv: kept the columns that are not ours: note; remove those that nobody needs"]
 
 
 def test_a_manifest_column_wins_over_peoples_and_that_is_told(desk: Desk, tmp_path: Path) -> None:
@@ -295,9 +295,9 @@ def test_a_manifest_column_wins_over_peoples_and_that_is_told(desk: Desk, tmp_pa
     desk.write(out)
     write_column(out, "note", ["mine", None, None])
     desk.shots("one", note="theirs")
-    facts = desk.write(out)
+    stats = desk.write(out)
     assert table_at(out)["note"].to_pylist() == ["theirs one"]
-    assert "out.parquet: column note is the manifest's now; people had one" in facts.notes
+    assert "out.parquet: column note is the manifest's now; people had one" in stats.notes
 
 
 def test_people_follow_a_take_to_the_fingerprint_that_it_has_now(desk: Desk, tmp_path: Path) -> None:
@@ -310,15 +310,15 @@ def test_people_follow_a_take_to_the_fingerprint_that_it_has_now(desk: Desk, tmp
     old = ["a" * 64, "b" * 64]
     for name, values in (("fingerprint", old), ("shot_id", [old[0][:12]] * 2), ("comment", ["x", "y"])):
         write_column(out, name, values)
-    with LedgerDesk(desk.ledger) as ledger:
+    with Ledger(desk.ledger) as ledger:
 
         async def know() -> None:
             for before, after in zip(old, now, strict=True):
                 await ledger.do(aliases.add, before, after)
 
         asyncio.run(know())
-    facts = desk.write(out)
-    assert facts.notes == [] or all("no take" not in note for note in facts.notes)
+    stats = desk.write(out)
+    assert stats.notes == [] or all("no take" not in note for note in stats.notes)
     assert table_at(out)["comment"].to_pylist() == ["x", "y"]
 
 

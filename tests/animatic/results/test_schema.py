@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 from tables import PROVIDER, Outcome, build_table
 
-from animatic.results.facts import facts_of
 from animatic.results.schema import RESULTS_SCHEMA, STATUSES, Provenance, decimals_of, microusd_of
+from animatic.results.stats import stats_of
 from animatic.takes.shots import DEFAULT_MODEL, Shot, takes_of
 
 PROVENANCE = Provenance(run_id="run-1", manifest_sha256="ab" * 32)
@@ -247,9 +247,9 @@ def test_a_shared_take_shows_its_price_in_its_first_row_only() -> None:
         None,  # its price is not known
         None,  # an invalid row
     ]
-    facts = facts_of(table)
-    assert facts.manifest_cost_microusd == 10_500_001
-    assert facts.column("attempts").tolist() == [1, 0, 0, 2, 0, 1, 0]
+    stats = stats_of(table)
+    assert stats.manifest_cost_microusd == 10_500_001
+    assert stats.column("attempts").tolist() == [1, 0, 0, 2, 0, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_the_cost_of_a_manifest_is_unknown_only_without_any_price(
         if asked.row in spent
         for take in takes_of(asked, PROVIDER)
     }
-    assert facts_of(build_table(shots, outcomes, {}, manifest(2), PROVENANCE)).manifest_cost_microusd == cost_microusd
+    assert stats_of(build_table(shots, outcomes, {}, manifest(2), PROVENANCE)).manifest_cost_microusd == cost_microusd
 
 
 def test_outputs_are_expired_or_expiring_by_the_moment() -> None:
@@ -283,10 +283,10 @@ def test_outputs_are_expired_or_expiring_by_the_moment() -> None:
         for asked, moment in zip(shots, done, strict=True)
         for take in takes_of(asked, PROVIDER)
     }
-    facts = facts_of(build_table(shots, outcomes, {}, manifest(5), PROVENANCE))
-    assert facts.expiring(NOON, timedelta(days=1)) == (1, 1)
-    assert facts.expiring(NOON - timedelta(seconds=1), timedelta(days=1)) == (0, 2)
-    assert facts.expiring(NOON + timedelta(days=8), timedelta(days=1)) == (4, 0)
+    stats = stats_of(build_table(shots, outcomes, {}, manifest(5), PROVENANCE))
+    assert stats.expiring(NOON, timedelta(days=1)) == (1, 1)
+    assert stats.expiring(NOON - timedelta(seconds=1), timedelta(days=1)) == (0, 2)
+    assert stats.expiring(NOON + timedelta(days=8), timedelta(days=1)) == (4, 0)
 
 
 def test_amounts_survive_the_column_of_decimals() -> None:
@@ -319,4 +319,4 @@ def test_the_metadata_says_which_run_and_manifest_it_is_of() -> None:
 
 def test_counts_are_by_row() -> None:
     table = build_table([shot(1, takes=3)], {}, {2: "bad"}, manifest(2), PROVENANCE)
-    assert facts_of(table).counts == {"pending": 3, "invalid": 1}
+    assert stats_of(table).counts == {"pending": 3, "invalid": 1}

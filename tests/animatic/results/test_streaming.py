@@ -22,18 +22,18 @@ from tables import PROVIDER, Outcome, expected_cost_microusd, expected_rows
 from animatic import storage
 from animatic.errors import LocationError, ManifestError
 from animatic.ledger import operations
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.desk import Ledger
 from animatic.ledger.records import Record, Reserved
 from animatic.ledger.schema import ATTEMPT, RUN, TAKE, open_engine
 from animatic.manifest import Manifest, csv_text, parquet
 from animatic.planning.lookup import open_to_look, plan_against
 from animatic.planning.manifests import load_manifest, read_manifest
 from animatic.results import formats
-from animatic.results.digest import digest_of
-from animatic.results.facts import Facts, not_completed
-from animatic.results.frames import frame_of, summarise
-from animatic.results.projection import Projection
+from animatic.results.analysis import summarise, table_frame
 from animatic.results.schema import RESULTS_SCHEMA
+from animatic.results.stats import TableStats, not_completed
+from animatic.results.summary import run_summary_of
+from animatic.results.writer import ResultsWriter
 from animatic.storage.spool import Spool
 from animatic.takes.states import FINAL, BuyingPolicy, State, status_of
 
@@ -145,10 +145,10 @@ def models_made_by(db: sa.Connection) -> dict[int, str | None]:
     return {row.attempt_id: row.prediction_model for row in db.execute(sa.select(ATTEMPT))}
 
 
-async def stream(ledger: str, manifest: Manifest, uri: str) -> Facts:
+async def stream(ledger: str, manifest: Manifest, uri: str) -> TableStats:
     plan = await plan_against(ledger, manifest, BuyingPolicy())
     with open_to_look(ledger) as desk:
-        return await Projection(plan.manifest, plan.final_attempts(), "run-1", desk).write(uri)
+        return await ResultsWriter(plan.manifest, plan.final_attempts(), "run-1", desk).write(uri)
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -165,12 +165,12 @@ async def test_the_table_is_the_one_that_is_written_row_by_row(tmp_path: Path, s
     fingerprints = list(dict.fromkeys(take.fingerprint for take in manifest.takes()))
     assert len(fingerprints) < len(list(manifest.takes()))
     ledger = fill_ledger(tmp_path, fingerprints, chance)
-    with LedgerDesk(ledger) as desk:
+    with Ledger(ledger) as desk:
         records = await desk.do(operations.look_up, fingerprints, None)
         models = await desk.do(models_made_by)
     outcomes = {key: outcome_of(record, models) for key, record in records.items()}
 
-    facts = await stream(ledger, manifest, str(tmp_path / "out.parquet"))
+    stats = await stream(ledger, manifest, str(tmp_path / "out.parquet"))
     file = pq.ParquetFile(tmp_path / "out.parquet")
     assert file.num_row_groups > 5
     table = file.read()
@@ -185,10 +185,10 @@ async def test_the_table_is_the_one_that_is_written_row_by_row(tmp_path: Path, s
         b"animatic.run_id": b"run-1",
         b"animatic.manifest_sha256": manifest.sha256.encode(),
     }
-    assert facts.manifest_cost_microusd == expected_cost_microusd(outcomes)
+    assert stats.manifest_cost_microusd == expected_cost_microusd(outcomes)
 
-    digest = digest_of(facts, run_id="run-1", results="out", submitted=0, reserved=Reserved())
-    assert digest.summary.equals(summarise(frame_of(table)))
+    digest = run_summary_of(stats, run_id="run-1", results="out", submitted=0, reserved=Reserved())
+    assert digest.summary.equals(summarise(table_frame(table)))
     assert digest.not_completed == not_completed(table, 200)
     assert sum(digest.counts.values()) == table.num_rows
     assert digest.cached == sum(table["cached"].to_pylist())
@@ -225,8 +225,8 @@ async def test_a_local_still_is_named_by_its_absolute_uri(
 @pytest.mark.usefixtures("small_batches")
 async def test_without_a_ledger_everything_is_pending_and_none_is_made(tmp_path: Path) -> None:
     manifest = load_manifest(write_manifest(tmp_path / "a.csv", random_rows(random.Random(1), 30)), PROVIDER)
-    facts = await stream(f"sqlite:///{tmp_path / 'none.sqlite'}", manifest, str(tmp_path / "out.jsonl"))
-    assert set(facts.counts) == {"pending", "invalid"}
+    stats = await stream(f"sqlite:///{tmp_path / 'none.sqlite'}", manifest, str(tmp_path / "out.jsonl"))
+    assert set(stats.counts) == {"pending", "invalid"}
     assert not (tmp_path / "none.sqlite").exists()
 
 
@@ -332,7 +332,7 @@ async def test_known_columns_are_read_from_a_table_in_pieces(tmp_path: Path, suf
 
 def test_json_of_what_is_not_completed_survives(tmp_path: Path) -> None:
     manifest = load_manifest(many(tmp_path, 300), PROVIDER)
-    facts = asyncio.run(stream(f"sqlite:///{tmp_path / 'none.sqlite'}", manifest, str(tmp_path / "out.csv")))
-    assert len(facts.not_completed) == 200
-    assert json.loads(json.dumps(facts.not_completed)) == facts.not_completed
+    stats = asyncio.run(stream(f"sqlite:///{tmp_path / 'none.sqlite'}", manifest, str(tmp_path / "out.csv")))
+    assert len(stats.not_completed) == 200
+    assert json.loads(json.dumps(stats.not_completed)) == stats.not_completed
     assert len(list(manifest.shots())) == 300

@@ -14,9 +14,9 @@ from animatic.takes.states import (
     SUCCESSORS,
     WAVESPEEDS_OWN_FAILURES,
     BuyingPolicy,
-    Standing,
     State,
     Step,
+    TakeStatus,
     next_step,
     permission_to_buy,
     status_of,
@@ -29,8 +29,8 @@ POLICIES = [BuyingPolicy(retry_failed=retry, attempts=attempts) for retry in (Fa
 NOTHING_BOUGHT = {None, State.UNSENT, State.ABSENT}
 A_POLICY_MAY = {State.FAILED, State.REJECTED}
 
-standings = st.builds(
-    Standing,
+snapshot = st.builds(
+    TakeStatus,
     state=st.none() | st.sampled_from(State),
     error_code=st.none() | st.sampled_from([0, 1200, 1400, 1402, 5000, 5001, 5003, 5004, -1]),
     bought_here=st.integers(0, 20),
@@ -73,7 +73,7 @@ def test_a_live_take_is_one_that_may_still_cost_or_has_been_delivered() -> None:
 def test_what_is_not_live_and_not_final_bought_nothing() -> None:
     for state in frozenset(State) - LIVE - FINAL:
         assert state not in PAID
-        assert permission_to_buy(Standing(state), BuyingPolicy()) == "plan"
+        assert permission_to_buy(TakeStatus(state), BuyingPolicy()) == "plan"
 
 
 def test_the_unique_index_of_the_ledger_covers_exactly_the_live_states() -> None:
@@ -92,7 +92,7 @@ def test_the_unique_index_of_the_ledger_covers_exactly_the_live_states() -> None
 def test_who_may_buy_is_this_whole_table(state: State | None, policy: BuyingPolicy) -> None:
     codes, either = [None, 1200, 5000, 5001, 5003, 5004], (False, True)
     for code, bought, here, is_left in itertools.product(codes, range(4), either, either):
-        found = permission_to_buy(Standing(state, code, bought, here, is_left), policy)
+        found = permission_to_buy(TakeStatus(state, code, bought, here, is_left), policy)
         if state in NOTHING_BOUGHT:
             expected = "plan"
         elif state not in A_POLICY_MAY:
@@ -111,29 +111,29 @@ def test_only_wavespeeds_own_failures_are_bought_again_by_attempts() -> None:
 
 
 @unhurried
-@given(standings)
-def test_without_a_policy_what_was_bought_or_refused_stays_as_it_is(standing: Standing) -> None:
-    assume(standing.state is not State.FAILED or not standing.tried_here or standing.bought_here > 0)
-    may_be_bought = permission_to_buy(standing, BuyingPolicy()) is not None
-    assert may_be_bought == (standing.state in NOTHING_BOUGHT)
+@given(snapshot)
+def test_without_a_policy_what_was_bought_or_refused_stays_as_it_is(take_status: TakeStatus) -> None:
+    assume(take_status.state is not State.FAILED or not take_status.tried_here or take_status.bought_here > 0)
+    may_be_bought = permission_to_buy(take_status, BuyingPolicy()) is not None
+    assert may_be_bought == (take_status.state in NOTHING_BOUGHT)
 
 
 @unhurried
-@given(standings, policies)
-def test_no_policy_buys_what_is_live(standing: Standing, policy: BuyingPolicy) -> None:
-    if standing.state in LIVE:
-        assert permission_to_buy(standing, policy) is None
+@given(snapshot, policies)
+def test_no_policy_buys_what_is_live(take_status: TakeStatus, policy: BuyingPolicy) -> None:
+    if take_status.state in LIVE:
+        assert permission_to_buy(take_status, policy) is None
 
 
 @unhurried
 @given(st.lists(st.sampled_from([1200, 5000, 5003, 5004, None]), min_size=12, max_size=12), policies)
 def test_a_run_never_buys_a_take_more_often_than_attempts_says(codes: list[int | None], policy: BuyingPolicy) -> None:
-    standing, bought = Standing(None), 0
+    take_status, bought = TakeStatus(None), 0
     for code in codes:  # every attempt fails
-        if permission_to_buy(standing, policy) is None:
+        if permission_to_buy(take_status, policy) is None:
             break
         bought += 1
-        standing = Standing(State.FAILED, code, bought_here=bought, tried_here=True)
+        take_status = TakeStatus(State.FAILED, code, bought_here=bought, tried_here=True)
     assert 1 <= bought <= policy.attempts
 
 
@@ -161,35 +161,35 @@ def test_the_results_table_has_a_word_for_every_state(state: State | None) -> No
 
 
 @pytest.mark.parametrize(
-    ("standing", "after", "step"),
+    ("take_status", "after", "step"),
     [
-        (Standing(None), None, Step.BUY),
-        (Standing(State.UNSENT), Step.OUTWAIT, Step.BUY),
-        (Standing(State.UNSENT), Step.BUY, Step.BUY),
-        (Standing(State.UNSENT, tried_here=True), None, Step.BUY),
-        (Standing(State.UNSENT, tried_here=True), Step.BUY, Step.REST),
-        (Standing(State.ABSENT), None, Step.BUY),
-        (Standing(State.SUBMITTED), None, Step.WATCH),
-        (Standing(State.SUBMITTED, tried_here=True), None, Step.WATCH),
-        (Standing(State.SUBMITTED), Step.BUY, Step.WATCH),
-        (Standing(State.SUBMITTED), Step.OUTWAIT, Step.WATCH),
-        (Standing(State.SUBMITTED), Step.WATCH, Step.REST),
-        (Standing(State.SUBMITTED, tried_here=True), Step.BUY, Step.REST),
-        (Standing(State.SUBMITTING), None, Step.OUTWAIT),
-        (Standing(State.SUBMITTING), Step.BUY, Step.OUTWAIT),
-        (Standing(State.SUBMITTING), Step.OUTWAIT, Step.REST),
-        (Standing(State.SUBMITTING, tried_here=True), None, Step.REST),
-        (Standing(State.COMPLETED), Step.WATCH, Step.REST),
-        (Standing(State.UNKNOWN), None, Step.REST),
-        (Standing(State.HELD), None, Step.REST),
-        (Standing(State.FAILED), None, Step.REST),
+        (TakeStatus(None), None, Step.BUY),
+        (TakeStatus(State.UNSENT), Step.AWAIT_OTHER_RUN, Step.BUY),
+        (TakeStatus(State.UNSENT), Step.BUY, Step.BUY),
+        (TakeStatus(State.UNSENT, tried_here=True), None, Step.BUY),
+        (TakeStatus(State.UNSENT, tried_here=True), Step.BUY, Step.REST),
+        (TakeStatus(State.ABSENT), None, Step.BUY),
+        (TakeStatus(State.SUBMITTED), None, Step.WATCH),
+        (TakeStatus(State.SUBMITTED, tried_here=True), None, Step.WATCH),
+        (TakeStatus(State.SUBMITTED), Step.BUY, Step.WATCH),
+        (TakeStatus(State.SUBMITTED), Step.AWAIT_OTHER_RUN, Step.WATCH),
+        (TakeStatus(State.SUBMITTED), Step.WATCH, Step.REST),
+        (TakeStatus(State.SUBMITTED, tried_here=True), Step.BUY, Step.REST),
+        (TakeStatus(State.SUBMITTING), None, Step.AWAIT_OTHER_RUN),
+        (TakeStatus(State.SUBMITTING), Step.BUY, Step.AWAIT_OTHER_RUN),
+        (TakeStatus(State.SUBMITTING), Step.AWAIT_OTHER_RUN, Step.REST),
+        (TakeStatus(State.SUBMITTING, tried_here=True), None, Step.REST),
+        (TakeStatus(State.COMPLETED), Step.WATCH, Step.REST),
+        (TakeStatus(State.UNKNOWN), None, Step.REST),
+        (TakeStatus(State.HELD), None, Step.REST),
+        (TakeStatus(State.FAILED), None, Step.REST),
     ],
 )
-def test_what_a_run_does_next_for_a_take(standing: Standing, after: Step | None, step: Step) -> None:
-    assert next_step(standing, BuyingPolicy(), after) is step
+def test_what_a_run_does_next_for_a_take(take_status: TakeStatus, after: Step | None, step: Step) -> None:
+    assert next_step(take_status, BuyingPolicy(), after) is step
 
 
 @unhurried
-@given(standings, policies, st.none() | st.sampled_from([Step.WATCH, Step.OUTWAIT]))
-def test_no_step_is_made_twice_in_vain(standing: Standing, policy: BuyingPolicy, after: Step | None) -> None:
-    assert next_step(standing, policy, after) is not after
+@given(snapshot, policies, st.none() | st.sampled_from([Step.WATCH, Step.AWAIT_OTHER_RUN]))
+def test_no_step_is_made_twice_in_vain(take_status: TakeStatus, policy: BuyingPolicy, after: Step | None) -> None:
+    assert next_step(take_status, policy, after) is not after

@@ -47,9 +47,9 @@ def test_the_demo_makes_real_clips_and_buys_nothing_the_second_time(
     clips = {(row["row"], row["take"]): list((out / "clips").glob(name_of(row))) for row in completed}
     assert [len(found) for found in clips.values()] == [1] * len(completed)
     for row in {row["aspect_ratio"]: row for row in completed}.values():  # the demo itself has looked at each
-        facts = probe_clip(clips[row["row"], row["take"]][0])
-        assert (facts.codec, (facts.width, facts.height)) == ("h264", SIZES[row["aspect_ratio"]])
-        assert facts.duration_s == pytest.approx(float(row["duration"].removesuffix("s")), abs=0.1)
+        stats = probe_clip(clips[row["row"], row["take"]][0])
+        assert (stats.codec, (stats.width, stats.height)) == ("h264", SIZES[row["aspect_ratio"]])
+        assert stats.duration_s == pytest.approx(float(row["duration"].removesuffix("s")), abs=0.1)
     assert pyarrow.csv.read_csv(out / "results.csv")["row"].to_pylist() == [row["row"] for row in rows]
     assert len(read_witness(out / "sandbox")) == len(rows)
 

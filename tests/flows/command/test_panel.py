@@ -1,4 +1,4 @@
-"""What the panel says of a tally: pure, given the seconds that have passed."""
+"""What the panel says of a progress: pure, given the seconds that have passed."""
 
 import io
 from collections import Counter
@@ -6,39 +6,41 @@ from collections import Counter
 import pytest
 
 from animatic.ledger.records import Reserved
-from animatic.progress import Tally
+from animatic.progress import Progress
 from animatic.takes.states import State
 from flows.command.panel import eta, line, panel, per_minute
 from flows.terminal import PlainConsole
 
 
-def tally_of(total: int, settled: dict[str, State] | None = None, **more: object) -> Tally:
-    tally = Tally(total=total, **more)  # pyright: ignore[reportArgumentType]
+def tally_of(total: int, settled: dict[str, State] | None = None, **more: object) -> Progress:
+    progress = Progress(total=total, **more)  # pyright: ignore[reportArgumentType]
     for name, state in (settled or {}).items():
         fingerprint = name.encode().hex()
-        tally.submitted(fingerprint)
-        tally.settled(fingerprint, state)
-    return tally
+        progress.submitted(fingerprint)
+        progress.settled(fingerprint, state)
+    return progress
 
 
 def test_the_line_says_everything_once() -> None:
-    tally = tally_of(
+    progress = tally_of(
         1_200,
         {"a": State.COMPLETED, "b": State.FAILED, "c": State.REJECTED},
         cached=Counter({State.COMPLETED: 7, State.FAILED: 1}),
         cached_flagged=1,
     )
-    tally.submitted("d")
-    tally.reserved = Reserved(11_500_000)
-    tally.watching("d")
-    assert line(tally, 60.0) == ("11/1,200 done, 1 in flight, 8 cached, 3 failed, 1 NSFW, $11.50, 3.0/min, ETA 6.6 h")
+    progress.submitted("d")
+    progress.reserved = Reserved(11_500_000)
+    progress.entered_flight("d")
+    assert line(progress, 60.0) == (
+        "11/1,200 done, 1 in flight, 8 cached, 3 failed, 1 NSFW, $11.50, 3.0/min, ETA 6.6 h"
+    )
 
 
 def test_clips_that_were_not_judged_are_not_called_clean() -> None:
-    tally = tally_of(2)
-    tally.submitted("aa")
-    tally.settled("aa", State.COMPLETED, is_judged=False)
-    assert "0 NSFW, 1 not judged, " in line(tally, 1.0)
+    progress = tally_of(2)
+    progress.submitted("aa")
+    progress.settled("aa", State.COMPLETED, is_judged=False)
+    assert "0 NSFW, 1 not judged, " in line(progress, 1.0)
 
 
 def test_unknown_takes_are_only_named_where_there_are_any() -> None:
@@ -61,21 +63,21 @@ def test_unknown_takes_are_only_named_where_there_are_any() -> None:
     ],
 )
 def test_the_rest_is_estimated_at_the_rate_so_far(total: int, settled: int, elapsed_s: float, told: str) -> None:
-    tally = tally_of(total, {str(number): State.COMPLETED for number in range(settled)})
-    assert eta(tally, elapsed_s) == told
+    progress = tally_of(total, {str(number): State.COMPLETED for number in range(settled)})
+    assert eta(progress, elapsed_s) == told
 
 
 def test_cached_takes_are_done_but_count_for_no_rate() -> None:
-    tally = tally_of(10, {"a": State.COMPLETED}, cached=Counter({State.COMPLETED: 8}))
-    assert per_minute(tally, 30.0) == 2.0
-    assert eta(tally, 30.0) == "30 s"
+    progress = tally_of(10, {"a": State.COMPLETED}, cached=Counter({State.COMPLETED: 8}))
+    assert per_minute(progress, 30.0) == 2.0
+    assert eta(progress, 30.0) == "30 s"
 
 
 def test_a_live_panel_shows_the_numbers_and_cleans_up_after_itself() -> None:
     screen = io.StringIO()
     console = PlainConsole(file=screen, force_terminal=True, width=120)
-    tally = tally_of(3, {"a": State.COMPLETED, "b": State.UNKNOWN}, reserved=Reserved(5_000_000))
-    with panel(console, tally, "[bold]shots.csv"):
+    progress = tally_of(3, {"a": State.COMPLETED, "b": State.UNKNOWN}, reserved=Reserved(5_000_000))
+    with panel(console, progress, "[bold]shots.csv"):
         pass
     shown = screen.getvalue()
     for part in ("[bold]shots.csv", "2/3", "completed 1", "unknown 1", "$5.00"):

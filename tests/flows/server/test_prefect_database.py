@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.server import companions, prefect_database
-from flows.server.imports import uncollected
+from flows.server import child_processes as companions
+from flows.server import prefect_database
+from flows.server.gc_pause import gc_paused
 from flows.server.prefect_database import SCHEMA, is_migrated
 
 
@@ -123,7 +124,7 @@ def test_what_is_imported_lazily_stays_lazy() -> None:
 
 def test_collection_goes_on_after_a_block_without() -> None:
     assert gc.isenabled()
-    with uncollected():
+    with gc_paused():
         assert not gc.isenabled()
     assert gc.isenabled()
     gc.unfreeze()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.desk import Ledger
 from animatic.sandbox.witness import read_witness
 from torture.canary import search
 from torture.matrix import (
@@ -62,7 +62,7 @@ async def _play(name: str) -> Part:
 async def _count_the_money(place: Set) -> None:
     """Once more at the end, whatever the case did by itself; `Set.run` does it after each run."""
     if place.ledger.is_file():
-        with LedgerDesk(f"sqlite:///{place.ledger}", may_be_restored=True) as desk:
+        with Ledger(f"sqlite:///{place.ledger}", may_be_restored=True) as desk:
             await desk.do(place.require_sound_money)
 
 

@@ -83,7 +83,7 @@ async def _submitting_elsewhere(place: Set) -> bool:
         second = await place.run(takes)
         assert await place.states(takes) == ["completed"] * 2, "the second run ended before the first"
         await first
-        assert (second.tally.submissions, set(place.bought.values())) == (0, {1})
+        assert (second.progress.submissions, set(place.bought.values())) == (0, {1})
         return fired
 
 
@@ -142,14 +142,14 @@ async def _killed(place: Set) -> bool:
         return code == -signal.SIGKILL
 
 
-@case("money", "the budget is smaller than the plan", "committed and in-flight money count: never one take more")
+@case("money", "the budget is smaller than the plan", "committed and in-active money count: never one take more")
 async def _budget(place: Set) -> bool:
     async with place.sandbox(inference_s=0.3):
         takes = place.takes(
             *(f"[sandbox:lost-reply] take {number}" for number in range(3)), *(f"take {number}" for number in range(9))
         )
         ran = await place.run(takes, max_microusd=10_000_000)
-        assert ran.shoot.halt.reason
+        assert ran.shoot.stop_signal.reason
         assert sum(each.price_usd for each in place.accepted) <= 10.0
         return len(place.accepted) == 4
 

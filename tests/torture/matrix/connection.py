@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from animatic.errors import ApiUnreachableError
 from animatic.ledger import settling
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.desk import Ledger
 from animatic.pace.limits import Limits
 from torture.matrix.stage import PROVIDER, Set, case, stats_of
 
@@ -137,7 +137,7 @@ async def _stop(place: Set) -> bool:
             takes = place.takes(f"[sandbox:{token}] first", *(f"{token} {number}" for number in range(20)))
             ran = await place.run(takes, limits=Limits(1_000, 1))
             stats = await stats_of(place)
-            assert ran.shoot.halt.reason
+            assert ran.shoot.stop_signal.reason
             assert stats["accepted"] == 0
             fired += stats[f"fired_{token}"]
     return fired == 3
@@ -151,7 +151,7 @@ async def _same_id(place: Set) -> bool:
         assert ran.error is None
         assert await place.states(takes) == ["held", "held"]
         ids = [each.id for each in place.accepted]
-        with LedgerDesk(f"sqlite:///{place.ledger}") as desk:
+        with Ledger(f"sqlite:///{place.ledger}") as desk:
             await desk.do(settling.adopt_by_hand, PROVIDER, takes[1].fingerprint, ids[1])
             await desk.do(settling.adopt_by_hand, PROVIDER, takes[0].fingerprint, ids[0])
         assert await place.states(takes) == ["submitted", "submitted"]

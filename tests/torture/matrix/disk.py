@@ -14,11 +14,11 @@ from typing import Any
 from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError, LedgerUnusableError
 from animatic.ledger import liveness, operations
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.desk import Ledger
 from animatic.ledger.schema import open_engine, require_sound
 from animatic.pace.limits import Limits
-from animatic.planning.terms import Terms
-from animatic.progress import Tally
+from animatic.planning.config import RunConfig
+from animatic.progress import Progress
 from animatic.takes.shots import Take
 from animatic.wavespeed.client import WaveSpeedClient
 from torture.canary import KEY
@@ -26,7 +26,7 @@ from torture.matrix.stage import PROVIDER, Set, case
 from torture.steps import quotes
 
 
-class FullDisk(LedgerDesk):
+class FullDisk(Ledger):
     """A desk whose file may not grow any more from the n-th operation of a kind on."""
 
     def __init__(self, url: str, broken: str) -> None:
@@ -52,8 +52,10 @@ async def _with_full_disk(place: Set, takes: Sequence[Take], broken: str) -> tup
         receipts = stack.enter_context(liveness.alive(place.ledger, "full"))
         await desk.do(operations.begin_run, "full", "shots.csv", "here", 1)
         async with WaveSpeedClient(place.url, KEY) as client:
-            terms = Terms("full", PROVIDER, Limits(1_000, 5), poll_floor_s=0.05, take_deadline_s=4.0, quotes=quotes())
-            shoot = Shoot(terms, client, desk, receipts, Tally())
+            config = RunConfig(
+                "full", PROVIDER, Limits(1_000, 5), poll_floor_s=0.05, take_deadline_s=4.0, quotes=quotes()
+            )
+            shoot = Shoot(config, client, desk, receipts, Progress())
             try:
                 await shoot.shoot(takes)
             except LedgerUnusableError as error:
@@ -101,7 +103,7 @@ async def _no_receipts(place: Set) -> bool:
     async with place.sandbox():
         takes = place.takes(*(f"take {number}" for number in range(6)))
         ran = await place.run(takes, limits=Limits(1_000, 1), break_receipts=refuse)
-        assert "receipts" in (ran.shoot.halt.reason or "")
+        assert "receipts" in (ran.shoot.stop_signal.reason or "")
         assert (await place.states(takes)).count("completed") == len(place.accepted) == 1
         await place.run(takes)
         assert await place.states(takes) == ["completed"] * 6
@@ -134,7 +136,7 @@ async def _full_process(place: Set) -> bool:
 async def refusal(place: Set) -> str:
     """Why the ledger is not opened now."""
     try:
-        with LedgerDesk(f"sqlite:///{place.ledger}") as desk:
+        with Ledger(f"sqlite:///{place.ledger}") as desk:
             await desk.do(require_sound)
     except AnimaticError as error:
         return str(error)

@@ -10,7 +10,7 @@ import httpx
 
 from animatic.buying.reconcile import Reconciled, reconcile
 from animatic.ledger import settling
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.desk import Ledger
 from animatic.sandbox.witness import read_witness
 from animatic.takes.shots import DEFAULT_MODEL, Take
 from animatic.wavespeed.client import WaveSpeedClient
@@ -31,7 +31,7 @@ Pages = Callable[[dict[str, Any], int, str], dict[str, Any] | None]
 
 async def read_list(place: Set, liar: Liar | None = None, *, adopts_by_window: bool = False) -> Reconciled:
     """Read the list once, with no settling time."""
-    with LedgerDesk(f"sqlite:///{place.ledger}") as desk:
+    with Ledger(f"sqlite:///{place.ledger}") as desk:
         async with WaveSpeedClient(place.url, KEY, transport=liar or Liar()) as client:
             return await reconcile(desk, client, PROVIDER, 0.0, adopts_by_window=adopts_by_window)
 
@@ -67,7 +67,7 @@ def _list_case(name: str, promise: str, lie: Pages) -> None:
                 assert await place.states(takes) == ["completed", "held"]
                 await asyncio.sleep(SECOND_S)
             ran = await place.run(takes, settle_s=0.0, client={"transport": liar})
-            assert ran.tally.submissions == 0
+            assert ran.progress.submissions == 0
             assert await place.states(takes) == ["completed", "held"]
             await read_list_until(place, takes, ["completed", "absent"])
         assert set(place.bought) == {"known"}
@@ -162,7 +162,7 @@ async def _two_clocks(place: Set) -> bool:
             await place.run(takes[:1], client={"transport": liar})
             await place.run(takes, client={"transport": liar})
             assert await place.states(takes) == ["completed", "completed"]
-            assert (await place.run(takes, client={"transport": liar})).tally.submissions == 0
+            assert (await place.run(takes, client={"transport": liar})).progress.submissions == 0
             (record,) = await place.records(takes[1:])
             assert record is not None
             assert record.created_at is not None
@@ -193,7 +193,7 @@ async def _only_by_window(place: Set) -> bool:
             assert (record.state.value, record.prediction_id) == ("held", None)
             assert mine in (record.error or ""), record.error
             await asyncio.sleep(SECOND_S)
-        assert (await place.run(takes, settle_s=0.0)).tally.submissions == 0
+        assert (await place.run(takes, settle_s=0.0)).progress.submissions == 0
         assert await place.states(takes) == ["completed", "held"]
         adopted = await read_list(place, adopts_by_window=True)  # the account's only user says that it is enough
         assert adopted.adopted == [takes[1].fingerprint]
@@ -242,7 +242,7 @@ async def _only_on_the_bill(place: Set) -> bool:
             assert record.state == "held"
             assert mine in (record.error or ""), record.error
             await asyncio.sleep(SECOND_S)
-        assert (await place.run(takes, settle_s=0.0, client={"transport": liar})).tally.submissions == 0
+        assert (await place.run(takes, settle_s=0.0, client={"transport": liar})).progress.submissions == 0
     return liar.asked[BILL] >= LOOKS and set(place.bought.values()) == {1}
 
 
@@ -262,8 +262,8 @@ async def _others(place: Set) -> bool:
         assert record is not None
         assert record.state == "held"
         assert foreign in (record.error or "")
-        assert (await place.run(takes, settle_s=0.0)).tally.submissions == 0
-        with LedgerDesk(f"sqlite:///{place.ledger}") as desk:
+        assert (await place.run(takes, settle_s=0.0)).progress.submissions == 0
+        with Ledger(f"sqlite:///{place.ledger}") as desk:
             await desk.do(settling.absent_by_hand, PROVIDER, takes[1].fingerprint)
         await place.run(takes[:1], settle_s=0.0)
     return place.bought == {"known": 1, "theirs": 1}

@@ -10,9 +10,9 @@ from PIL import Image
 
 from animatic import storage
 from animatic.ledger import importing, settling
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.desk import Ledger
+from animatic.ledger.location import noted_intents
 from animatic.ledger.operations import HeldFor
-from animatic.ledger.place import noted_intents
 from animatic.pace.limits import Limits
 from animatic.planning.lookup import find_open
 from animatic.planning.manifests import load_manifest
@@ -54,7 +54,7 @@ async def _given_up(place: Set) -> bool:
         assert await place.states(takes) == ["held", "completed", "completed"]
         settled = await place.run(takes, give_up_s=0.4)
         assert await place.states(takes) == ["completed"] * 3
-        assert settled.tally.submissions == 0
+        assert settled.progress.submissions == 0
         assert set(place.bought.values()) == {1}
         return liar.lied[RESULT] == 1
 
@@ -77,16 +77,16 @@ async def _of_another_account(place: Set) -> bool:
         first = place.accepted[0].id
         for _ in range(2):
             looks.clear()
-            assert (await place.run(takes, policy=RETRY, **told)).tally.submissions == 0
+            assert (await place.run(takes, policy=RETRY, **told)).progress.submissions == 0
             assert looks[first] == 1, f"polled {looks[first]} times by a later run"
             (record, _) = await place.records(takes)
             assert record is not None
             assert (record.state.value, record.held_for) == ("held", HeldFor.LOST)
-        with LedgerDesk(f"sqlite:///{place.ledger}") as desk:
+        with Ledger(f"sqlite:///{place.ledger}") as desk:
             await desk.do(settling.abandon_by_hand, PROVIDER, takes[0].fingerprint[:12])
-        assert (await place.run(takes, **told)).tally.submissions == 0
+        assert (await place.run(takes, **told)).progress.submissions == 0
         assert await place.states(takes) == ["failed", "completed"]
-        assert (await place.run(takes, policy=RETRY, **told)).tally.submissions == 1
+        assert (await place.run(takes, policy=RETRY, **told)).progress.submissions == 1
         assert await place.states(takes) == ["completed", "completed"]
         assert place.bought == {"theirs now": 2, "two": 1}
         return liar.lied[RESULT] >= 3
@@ -114,9 +114,9 @@ async def _dead_upload(place: Set) -> bool:
         assert record is not None
         assert (record.state.value, record.error_code) == ("failed", 1402)
         assert (await stats_of(place))["uploads"] == 1
-        assert (await place.run(takes)).tally.submissions == 0
+        assert (await place.run(takes)).progress.submissions == 0
         assert (await stats_of(place))["uploads"] == 1
-        assert (await place.run(takes, policy=RETRY)).tally.submissions == 1
+        assert (await place.run(takes, policy=RETRY)).progress.submissions == 1
         assert await place.states(takes) == ["completed"]
         assert (await stats_of(place))["uploads"] == 2, "the dead URL was sent again"
         return liar.asked[SUBMIT] == 1 and len(place.accepted) == 2
@@ -136,7 +136,7 @@ async def _restored(place: Set) -> bool:
         assert "animatic ledger accept" in said
         assert place.bought == {"one": 1, "two": 1}
         place.foreign |= {each.id for each in place.accepted if each.inputs["prompt"] == "two"}  # not in the backup
-        with LedgerDesk(f"sqlite:///{place.ledger}", may_be_restored=True) as desk:
+        with Ledger(f"sqlite:///{place.ledger}", may_be_restored=True) as desk:
             missing = await desk.do(importing.declare_complete, noted_intents(place.ledger))
         assert missing == 1
         assert not await refusal(place)
@@ -155,7 +155,7 @@ async def _taken_out(place: Set) -> bool:
         (where.folder / "shots.csv").write_text("image,prompt\nhttps://stills.example/1.png,two\n")
         assert await run_subject(where, place.url, "run-2") == 0
         manifest = load_manifest(str(where.manifest), PROVIDER)
-        with LedgerDesk(ledger) as desk:
+        with Ledger(ledger) as desk:
             uri = storage.absolute_uri(str(where.manifest))
             dropped, elsewhere = await find_open(desk, manifest, uri, ledger)
         assert [each.fingerprint for each in dropped] == [gone.fingerprint], (dropped, elsewhere)

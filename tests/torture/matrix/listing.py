@@ -10,7 +10,7 @@ import httpx
 
 from animatic.buying.reconcile import Reconciled, reconcile
 from animatic.ledger import operations, settling
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.desk import Ledger
 from animatic.sandbox.witness import read_witness
 from animatic.takes.shots import DEFAULT_MODEL
 from animatic.wavespeed.client import WaveSpeedClient
@@ -94,7 +94,7 @@ async def _orphans(place: Set) -> bool:
         takes = place.takes("[sandbox:lost-reply] one")
         await place.run(takes)
         assert await place.states(takes) == ["completed"]
-        with LedgerDesk(f"sqlite:///{place.ledger}") as desk:
+        with Ledger(f"sqlite:///{place.ledger}") as desk:
             found = await desk.do(settling.orphans, PROVIDER)
         assert [each.prediction_id for each in found] == [foreign]
         return True
@@ -129,7 +129,7 @@ async def _jump(place: Set) -> bool:
             ran = await place.run(takes)
             assert ran.error is None
             assert await place.states(takes) == ["completed", "completed", "failed"]
-            assert (await place.run(takes)).tally.submissions == 0
+            assert (await place.run(takes)).progress.submissions == 0
             assert set(place.bought.values()) == {1}
     finally:
         operations.now = settling.now = true_now
@@ -169,7 +169,7 @@ async def _absent(place: Set) -> bool:
 
 
 async def _only_reconcile(place: Set, settle_s: float, **client: Any) -> Reconciled:
-    with LedgerDesk(f"sqlite:///{place.ledger}") as desk:
+    with Ledger(f"sqlite:///{place.ledger}") as desk:
         async with WaveSpeedClient(place.url, KEY, **client) as wavespeed:
             return await reconcile(desk, wavespeed, PROVIDER, settle_s)
 

@@ -9,7 +9,7 @@ import httpx
 
 from animatic.errors import BudgetError
 from animatic.ledger import operations
-from animatic.ledger.desk import LedgerDesk
+from animatic.ledger.desk import Ledger
 from animatic.pace.limits import Limits
 from animatic.sandbox.catalogue import VEO2
 from animatic.takes.states import BuyingPolicy
@@ -50,7 +50,7 @@ async def _price_rises(place: Set) -> bool:
             ran = await place.run(
                 takes, client={"transport": liar}, max_microusd=10_000_000, quote_age_s=0.15, **ONE_BY_ONE
             )
-            assert "--max-usd" in (ran.shoot.halt.reason or ""), ran.shoot.halt.reason
+            assert "--max-usd" in (ran.shoot.stop_signal.reason or ""), ran.shoot.stop_signal.reason
             assert [each.price_usd for each in place.accepted] == [2.5, 2.5, 4.0]
             assert bill_usd(place) <= 10.0
             assert await place.states(takes) == ["completed"] * 3 + ["planned"] * 3
@@ -67,7 +67,7 @@ async def _free(place: Set) -> bool:
     async with place.sandbox():
         takes, liar = place.takes(*(f"take {number}" for number in range(4))), Liar(after={PRICE: free})
         ran = await place.run(takes, client={"transport": liar}, quotes={}, max_microusd=5_000_000, **ONE_BY_ONE)
-        assert ran.tally.reserved == (5_000_000, 0)
+        assert ran.progress.reserved == (5_000_000, 0)
         assert bill_usd(place) == 5.0
         assert (await place.states(takes)).count("planned") == 2
         return liar.lied[PRICE] > 0
@@ -91,7 +91,7 @@ async def _price_goes_away(place: Set) -> bool:
             take_deadline_s=20.0, **ONE_BY_ONE,
         )  # fmt: skip
         bought = len(place.accepted)
-        assert "no fresh price" in (ran.shoot.halt.reason or ""), (ran.shoot.halt.reason, bought)
+        assert "no fresh price" in (ran.shoot.stop_signal.reason or ""), (ran.shoot.stop_signal.reason, bought)
         assert 2 <= bought < 8, bought
         assert await place.states(takes) == ["completed"] * bought + ["planned"] * (8 - bought)
         assert bill_usd(place) <= 50.0
@@ -109,10 +109,10 @@ async def _only_a_floor(place: Set) -> bool:
         liar = Liar(before={PRICE: lambda _: reply(404, "no such endpoint")})
         told: dict[str, Any] = {"client": {"transport": liar}, "quotes": {}, "max_microusd": 9_000_000}
         ran = await place.run(takes, **told)
-        assert "cannot be had" in (ran.shoot.halt.reason or ""), ran.shoot.halt.reason
+        assert "cannot be had" in (ran.shoot.stop_signal.reason or ""), ran.shoot.stop_signal.reason
         assert not place.accepted
         said = await place.run(takes, **told, price_microusd=1_000_000)  # too little: it costs the base price at least
-        assert said.tally.reserved == (5_000_000, 0)
+        assert said.progress.reserved == (5_000_000, 0)
         assert await place.states(takes) == ["completed"] * 2
         return liar.lied[PRICE] >= 4 and liar.asked[MODELS] >= 2
 
@@ -132,11 +132,11 @@ async def _one_retry(place: Set) -> bool:
         )
         assert await place.states(takes) == ["failed", "rejected"]
         assert place.bought == {"[sandbox:fails] one": 2}, place.bought
-        assert sum(ran.tally.submissions for ran in both) == 1
+        assert sum(ran.progress.submissions for ran in both) == 1
         refused = (await stats_of(place))["refused_rejects"]
         assert refused == 2, f"refused {refused} times"
         later = await place.run(takes, policy=policy)
-        assert later.tally.submissions == 1, "a run that begins later may retry"
+        assert later.progress.submissions == 1, "a run that begins later may retry"
         return all(ran.error is None for ran in both)
 
 
@@ -147,9 +147,9 @@ async def _several_limits(place: Set) -> bool:
         halves = takes[:3], takes[3:]
         told: dict[str, Any] = {"max_microusd": 5_000_000}
         both = await asyncio.gather(*(place.run(half, **told) for half in halves))
-        with LedgerDesk(f"sqlite:///{place.ledger}") as desk:
+        with Ledger(f"sqlite:///{place.ledger}") as desk:
             reserved = [await desk.do(operations.reserved_by, ran.run_id) for ran in both]
         assert reserved == [(5_000_000, 0)] * 2
         assert not any(isinstance(ran.error, BudgetError) for ran in both)
-        assert all("--max-usd" in (ran.shoot.halt.reason or "") for ran in both)
+        assert all("--max-usd" in (ran.shoot.stop_signal.reason or "") for ran in both)
         return bill_usd(place) == 10.0

@@ -32,7 +32,7 @@ def _refusal_case(status: int, form: str, body: Any) -> None:
             assert not place.accepted
             if is_of_the_account:
                 assert liar.lied[SUBMIT] == 1, "it went on after one"
-                assert "these words say no" in (ran.shoot.halt.reason or ""), ran.shoot.halt.reason
+                assert "these words say no" in (ran.shoot.stop_signal.reason or ""), ran.shoot.stop_signal.reason
                 assert await place.states(takes) == ["unsent", "planned", "planned", "planned"]
                 await place.run(takes)
                 return place.bought == {take.shot.prompt: 1 for take in takes}
@@ -85,7 +85,7 @@ async def _proxy(place: Set) -> bool:
             liar = Liar(before={SUBMIT: lie})
             ran = await place.run(takes, limits=ONE_AT_A_TIME, client={"transport": liar})
             assert liar.asked[SUBMIT] == 1, "it went on after one"
-            assert "HTTPS_PROXY" in (ran.shoot.halt.reason or ""), ran.shoot.halt.reason
+            assert "HTTPS_PROXY" in (ran.shoot.stop_signal.reason or ""), ran.shoot.stop_signal.reason
             assert set(await place.states(takes)) == {"unsent", "planned"}
             fired += liar.asked[SUBMIT]
         await place.run(takes)
@@ -126,6 +126,6 @@ async def _odd_but_completed(place: Set) -> bool:
         assert {found[name].inference_ms for name in ("fractional timings", "timings as text")} == {1_235}
         assert found["flags null"].has_nsfw_contents is None
         assert found["flags [null]"].has_nsfw_contents == (None,)
-        assert ran.tally.not_judged == 2, f"{ran.tally.not_judged} takes pass for not judged"
-        assert (await place.run(takes)).tally.submissions == 0
+        assert ran.progress.not_judged == 2, f"{ran.progress.not_judged} takes pass for not judged"
+        assert (await place.run(takes)).progress.submissions == 0
         return liar.lied[RESULT] >= len(ODD)

@@ -15,16 +15,16 @@ from animatic.buying.reconcile import Reconciled
 from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError
 from animatic.ledger import liveness, operations
-from animatic.ledger.desk import LedgerDesk
-from animatic.ledger.place import note_intents
+from animatic.ledger.desk import Ledger
+from animatic.ledger.location import note_intents
 from animatic.ledger.records import Record, Reserved
 from animatic.ledger.schema import ATTEMPT, RUN, require_sound
 from animatic.media.local_stills import upload_still
 from animatic.media.uploads import UploadMemory
 from animatic.money.amounts import microusd
 from animatic.pace.limits import Limits
-from animatic.planning.terms import Terms
-from animatic.progress import Tally
+from animatic.planning.config import RunConfig
+from animatic.progress import Progress
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.server import Sandbox, serve
 from animatic.sandbox.witness import Accepted, read_witness
@@ -43,7 +43,7 @@ class Ran:
     """One run: how it ended, and what was counted."""
 
     run_id: str
-    tally: Tally
+    progress: Progress
     shoot: Shoot
     error: Exception | None = None
     settled: Reconciled = field(default_factory=Reconciled)
@@ -85,7 +85,7 @@ class Set:
         break_receipts: Callable[..., None] | None = None,
         polled_after_s: float | None = None,
         adopts_by_window: bool = False,
-        **terms: Any,
+        **config: Any,
     ) -> Ran:
         """A whole run: recover, reconcile, shoot, reconcile, shoot what that freed; then the money is counted.
 
@@ -95,7 +95,7 @@ class Set:
         run_id = f"run-{self._runs}"
         self._running += 1
         async with AsyncExitStack() as stack:
-            desk = stack.enter_context(LedgerDesk(f"sqlite:///{self.ledger}"))
+            desk = stack.enter_context(Ledger(f"sqlite:///{self.ledger}"))
             receipts = stack.enter_context(liveness.alive(self.ledger, run_id))
             if break_receipts is not None:
                 receipts.write = break_receipts
@@ -103,7 +103,7 @@ class Set:
                 WaveSpeedClient(self.url, KEY, **({"submit_deadline_s": 1.0, "read_deadline_s": 0.5} | (client or {})))
             )
             usual = {"limits": Limits(1_000, 50), "poll_floor_s": 0.05, "take_deadline_s": 4.0, "quotes": quotes()}
-            told = Terms(run_id, PROVIDER, **(usual | terms))
+            told = RunConfig(run_id, PROVIDER, **(usual | config))
             settling = Settling(
                 desk, wavespeed, self.ledger, PROVIDER, run_id, settle_s,
                 told.give_up_s if polled_after_s is None else polled_after_s, adopts_by_window,
@@ -125,9 +125,9 @@ class Set:
                 return url
 
             shoot = Shoot(
-                told, wavespeed, desk, receipts, Tally(), warnings.append, upload, note, uploads.forget
+                told, wavespeed, desk, receipts, Progress(), warnings.append, upload, note, uploads.forget
             )  # fmt: skip
-            ran = Ran(run_id, shoot.tally, shoot, warnings=warnings)
+            ran = Ran(run_id, shoot.progress, shoot, warnings=warnings)
             try:
                 await shoot.prepare()
                 if local := [take.shot.still for take in takes if take.shot.is_local]:
@@ -136,7 +136,7 @@ class Set:
                 await self.require_the_tally_to_be_the_ledgers(desk, ran)
                 ran.settled = await settling.settle()
                 free = {*ran.settled.adopted, *ran.settled.absent}
-                shoot.tally.reserved = await desk.do(operations.reserved_by, run_id)
+                shoot.progress.reserved = await desk.do(operations.reserved_by, run_id)
                 await shoot.shoot([take for take in takes if take.fingerprint in free])
             except AnimaticError as error:
                 ran.error = error
@@ -147,9 +147,9 @@ class Set:
         return ran
 
     @staticmethod
-    async def require_the_tally_to_be_the_ledgers(desk: LedgerDesk, ran: Ran) -> None:
+    async def require_the_tally_to_be_the_ledgers(desk: Ledger, ran: Ran) -> None:
         """What a run shows to have reserved is what the ledger says that it has."""
-        said, known = ran.tally.reserved, await desk.do(operations.reserved_by, ran.run_id)
+        said, known = ran.progress.reserved, await desk.do(operations.reserved_by, ran.run_id)
         assert said == known, f"the run says that it has reserved {said}, and the ledger {known}"
 
     def require_sound_money(self, db: sa.Connection) -> None:
@@ -177,7 +177,7 @@ class Set:
         assert unpriced or not is_all_known or in_ledger == charged, f"{in_ledger} in the ledger, {charged} charged"
 
     async def records(self, takes: Sequence[Take]) -> list[Record | None]:
-        with LedgerDesk(f"sqlite:///{self.ledger}") as desk:
+        with Ledger(f"sqlite:///{self.ledger}") as desk:
             found = await desk.do(operations.look_up, [take.fingerprint for take in takes])
         return [found.get(take.fingerprint) for take in takes]
 

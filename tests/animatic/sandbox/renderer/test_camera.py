@@ -58,7 +58,7 @@ def test_the_words_of_directors_name_the_move(prompt: str, name: str) -> None:
         "she walks along the track",
         "close on her face",
         "gulls circle, waves roll in",
-        "a truck waits at the gate",
+        "a truck waits at the throttle",
         "thunder booms",
         "the sun rises",
         "A company of expanding planets",

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from animatic.media.clips import ClipFacts, probe_clip
+from animatic.media.clips import ClipInfo, probe_clip
 from animatic.sandbox.renderer.layers import split_layers
 from animatic.sandbox.renderer.render import MAX_STILL_BYTES, open_still, render_clip
 
@@ -71,7 +71,7 @@ def soft() -> Image.Image:
 def test_a_clip_is_exactly_what_was_asked_for(soft: Image.Image) -> None:
     clip = render_clip(_file(soft), "slow push in", aspect_ratio="16:9", duration_s=5, seed=1)
 
-    assert probe_clip(clip) == ClipFacts(codec="h264", width=1280, height=720, fps=24.0, duration_s=5.0, frames=120)
+    assert probe_clip(clip) == ClipInfo(codec="h264", width=1280, height=720, fps=24.0, duration_s=5.0, frames=120)
 
 
 def test_a_clip_can_be_played_in_a_browser_while_it_loads(soft: Image.Image) -> None:

@@ -1,0 +1,221 @@
+"""Throttle of a run: takes wait for a slot in flight and for a start, unless the run stops. Asyncio only."""
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from animatic.pace.limits import MINUTE_S, Granted, Limits, SpentBlock, block_of
+from animatic.waiting import Stopped, StopSignal, wake
+
+ASK_AGAIN_S = 5.0
+ASK_PLACES_S = 1.0
+"""How often the ledger is asked how many places a run may hold, and how soon again where it holds none."""
+
+
+class Account(Protocol):
+    """The account's limits, as one run is granted them."""
+
+    limits: Limits
+
+    async def acquire_starts(self, wanted: int, settled: Sequence[SpentBlock]) -> tuple[int, Granted]:
+        """Ask for at most `wanted` starts and settle earlier blocks; return the block's id and its starts."""
+        ...
+
+    async def settle_starts(self, settled: Sequence[SpentBlock]) -> None:
+        """Settle blocks that are used up."""
+        ...
+
+    async def pause(self, retry_after_s: float | None) -> int:
+        """Make every run wait after a 429; return how many there were in a row."""
+        ...
+
+    async def go_on(self) -> None:
+        """There was a start that was not refused."""
+        ...
+
+    async def acquire_slots(self, in_use: int, wanted: int, queued_ahead: int = 0) -> int:
+        """Return how many takes this run may have in flight, the current ones included; `wanted` 0 gives all back."""
+        ...
+
+
+@dataclass(slots=True)
+class Block:
+    """Starts that were granted together.
+
+    Attributes:
+        left: not made yet.
+        on_their_way: made, without a reply so far.
+        sent: those that the server has counted, or may have.
+        replied_at: when the last of their replies came, by the loop's clock.
+    """
+
+    block_id: int
+    left: int
+    on_their_way: int = 0
+    sent: int = 0
+    replied_at: float = 0.0
+
+
+class Throttle:
+    """Lets takes start as the account allows: `place()` for the time in flight, `start()` before each submission.
+
+    What there is for all runs together is in the ledger; from there it comes in blocks. `queued_ahead` says how many
+    more than the account works on at once may be there. Make it inside the event loop.
+    """
+
+    def __init__(self, account: Account, stop_signal: StopSignal, queued_ahead: Callable[[], int] = lambda: 0) -> None:
+        self.refusals = 0
+        """429s since the last start that was not refused."""
+
+        self._account, self._stop_signal, self._queued_ahead = account, stop_signal, queued_ahead
+        self._now = asyncio.get_running_loop().time
+        self._turn, self._queue = asyncio.Lock(), asyncio.Lock()
+        self._block = Block(0, 0)
+        self._settled: list[SpentBlock] = []
+        self._starting = self._waiting = self._in_use = self._held = 0
+        self._asked_at = -math.inf
+        self._left: asyncio.Future[None] | None = None
+
+    @asynccontextmanager
+    async def place(self) -> AsyncGenerator[Callable[[], None]]:
+        """Hold a place in flight, in the order of asking; what is yielded leaves it before the end of the block.
+
+        Raises:
+            Stopped: the run stopped buying.
+        """
+        self._waiting += 1
+        try:
+            async with self._queue:
+                await self._find_place()
+                self._in_use += 1
+        finally:
+            self._waiting -= 1
+        with self._place_left_once() as leave:
+            yield leave
+
+    @asynccontextmanager
+    async def resumed(self) -> AsyncGenerator[Callable[[], None]]:
+        """Count what an earlier run submitted. It is in flight already, so it waits for nothing."""
+        self._in_use += 1
+        with self._place_left_once() as leave:
+            yield leave
+
+    @contextmanager
+    def _place_left_once(self) -> Generator[Callable[[], None]]:
+        """Yield a slot that is freed on request, and at the latest at the end of the block."""
+        is_left = False
+
+        def leave() -> None:
+            nonlocal is_left
+            if not is_left:
+                is_left = True
+                self._leave()
+
+        try:
+            yield leave
+        finally:
+            leave()
+
+    async def start(self) -> Block:
+        """Wait for a start and take it; then tell exactly one of `replied`, `unsent`, `refused` of its block.
+
+        Raises:
+            Stopped: the run stopped buying.
+        """
+        self._starting += 1
+        try:
+            async with self._turn:
+                while self._stop_signal.is_buying and not self._block.left:
+                    wait_s = await self._take_block()
+                    if wait_s > 0:
+                        await self._stop_signal.sleep(min(wait_s, ASK_AGAIN_S), to_buy=True)
+                if not self._stop_signal.is_buying:
+                    raise Stopped
+                block = self._block
+                block.left -= 1
+                block.on_their_way += 1
+                return block
+        finally:
+            self._starting -= 1
+
+    async def replied(self, block: Block) -> None:
+        """Record an answer of the server, or a start that it may have counted."""
+        block.sent += 1
+        block.replied_at = self._now()
+        self._over(block)
+        if self.refusals:
+            self.refusals = 0
+            await self._account.go_on()
+
+    def unsent(self, block: Block) -> None:
+        """Record a start that was never sent, so that it may be made again."""
+        block.left += 1
+        self._over(block)
+
+    async def refused(self, block: Block, retry_after_s: float | None) -> None:
+        """429: everyone waits, whatever run they are of."""
+        block.left += 1  # a start that is refused does not count
+        self._over(block)
+        self._retire_block()
+        self.refusals += 1
+        await self._account.pause(retry_after_s)
+
+    async def flush(self) -> None:
+        """Tell the ledger of blocks that are used up, so that they do not count for longer than they must."""
+        if self._settled:
+            settled, self._settled = self._settled, []
+            await self._account.settle_starts(settled)
+
+    async def close(self) -> None:
+        """Give everything back that is not in use."""
+        self._retire_block()
+        await self.flush()
+        await self._account.acquire_slots(0, 0)
+
+    async def _take_block(self) -> float:
+        """Ask for more starts; how long to wait where there are none."""
+        self._retire_block()
+        settled, self._settled = self._settled, []
+        wanted = block_of(self._account.limits, self._starting, self._waiting)
+        block_id, granted = await self._account.acquire_starts(wanted, settled)
+        self._block = Block(block_id, granted.starts)
+        return granted.wait_s
+
+    def _retire_block(self) -> None:
+        """Use the block no more; it is settled when its last reply is there."""
+        block, self._block = self._block, Block(0, 0)
+        block.on_their_way += 1
+        self._over(block)
+
+    def _over(self, block: Block) -> None:
+        """One start less of the block is on its way."""
+        block.on_their_way -= 1
+        if block is not self._block and not block.on_their_way and block.block_id:
+            self._settled.append((block.block_id, block.sent, block.replied_at or self._now() - MINUTE_S))
+
+    async def _find_place(self) -> None:
+        """Wait until fewer are in flight than may be; now and then the ledger is asked how many that are."""
+        while self._stop_signal.is_buying:
+            ahead = self._queued_ahead()
+            wanted = min(self._in_use + self._waiting, self._account.limits.max_in_flight + ahead)
+            is_due = self._now() - self._asked_at > ASK_PLACES_S
+            if is_due or (self._held <= self._in_use and self._held < wanted):
+                self._asked_at = self._now()
+                self._held = await self._account.acquire_slots(self._in_use, wanted, ahead)
+            if self._in_use < self._held:
+                return
+            await self._somebody_left(ASK_PLACES_S)
+        raise Stopped
+
+    async def _somebody_left(self, seconds: float) -> None:
+        """Wait until a place is left, buying stops, or time is up."""
+        self._left = asyncio.get_running_loop().create_future()
+        await self._stop_signal.wait(self._left, self._now() + seconds)
+
+    def _leave(self) -> None:
+        self._in_use -= 1
+        if self._left is not None:
+            wake(self._left)

@@ -1,0 +1,73 @@
+"""Release of polls: each at its time, at most so many a second, the longest overdue first. Asyncio only."""
+
+import asyncio
+import heapq
+from itertools import count
+
+from animatic.waiting import Stopped, StopSignal, next_tick
+
+
+class PollScheduler:
+    """The turns of all takes of a process. Make it inside the event loop.
+
+    Args:
+        per_second: polls, on average; a tenth of a second's may come at once.
+        stop_signal: ends all waiting.
+        tick_s: turns are given out at multiples of this, so that many polls come of one waking; that late is a poll.
+    """
+
+    def __init__(self, per_second: float, stop_signal: StopSignal, tick_s: float = 0.0) -> None:
+        self._spacing_s = 1.0 / per_second
+        self._slack_s = 0.1
+        self._tick_s = tick_s
+        self._stop_signal = stop_signal
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._numbers = count()
+        self._given: set[int] = set()
+        self._free_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def at(self, due: float) -> None:
+        """Wait until `due`, by the loop's clock, and then for our turn.
+
+        Raises:
+            Stopped: the run stopped polling.
+        """
+        due = next_tick(due, self._tick_s)
+        while self._stop_signal.is_watching:
+            turn: asyncio.Future[None] = self._loop.create_future()
+            number = next(self._numbers)
+            heapq.heappush(self._waiting, (due, number, turn))
+            if self._waiting[0][2] is turn:
+                self._wake_at(due)
+            try:
+                await self._stop_signal.wait(turn)
+                if number in self._given:
+                    return
+            finally:
+                self._given.discard(number)
+        raise Stopped
+
+    def _give_out(self) -> None:
+        """Release the polls that are due, as fast as they may follow each other."""
+        self._timer = None
+        now = self._loop.time()
+        while self._waiting:
+            due, number, turn = self._waiting[0]
+            if turn.done():  # who gave up, or was woken to hear that the run buys no more
+                heapq.heappop(self._waiting)
+                continue
+            soonest = max(due, self._free_at - self._slack_s)
+            if soonest > now:
+                self._wake_at(next_tick(soonest, self._tick_s))
+                return
+            heapq.heappop(self._waiting)
+            self._free_at = max(self._free_at, now) + self._spacing_s
+            self._given.add(number)
+            turn.set_result(None)
+
+    def _wake_at(self, moment: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(moment, self._give_out)

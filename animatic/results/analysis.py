@@ -1,0 +1,192 @@
+"""Interface for analysts: a results file as a pandas DataFrame, and its summary."""
+
+import os
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from animatic import storage
+from animatic.errors import FixInputError, SettingsError
+from animatic.money.amounts import usd
+from animatic.results import formats
+from animatic.results.formats import MAX_RESULTS_BYTES
+from animatic.results.schema import QUOTED, STATUSES, microusd_of
+from animatic.results.stats import TableStats
+from animatic.web.certificates import certificate_faults
+from animatic.web.network import DIRECT, Network, read_network
+
+_NEEDED = (
+    *("row", "storyboard", "model", "take", "status"),
+    *("nsfw", "inference_ms", "attempts", "quoted_usd", "fingerprint"),
+)
+_SUMMARY_SCHEMA: pa.Schema = pa.schema(
+    [
+        *((name, pa.string()) for name in ("storyboard", "model")),
+        *((name, pa.int64()) for name in ("takes", *STATUSES, "nsfw", "not_judged")),
+        *((name, pa.float64()) for name in ("nsfw_rate", "inference_p50_s", "inference_p95_s")),
+        ("cost_usd", pa.decimal128(18, 6)),
+    ]
+)
+
+
+def read_results(uri: str) -> pd.DataFrame:
+    """Read the results table at a URI: one row per manifest row and take, every column on an Arrow type.
+
+    Lists stay lists, nulls stay nulls, moments are UTC with microseconds. The columns of the manifest that are
+    carried along keep their types in Parquet, are text in CSV, and JSON's types in JSON Lines. From Parquet,
+    `frame.attrs` holds the metadata (`animatic.run_id`, `animatic.manifest_sha256`, ...).
+
+    Raises:
+        LocationError: it cannot be read, is larger than 4 GiB, is not what its suffix says, or not a results table.
+        SettingsError: it is on the web, and the environment names a proxy or certificates that cannot be used.
+    """
+    name = storage.name_of(uri)
+    formats.check_suffix(name)
+    return table_frame(
+        formats.decode(storage.read_bytes(uri, max_bytes=MAX_RESULTS_BYTES, network=_network_for(uri)), name)
+    )
+
+
+def _network_for(uri: str) -> Network:
+    """Return the network settings for a page on the web, where no command has read the environment."""
+    if not uri.lower().startswith(("http://", "https://")):
+        return DIRECT
+    network, faults = read_network(os.environ)
+    faults += certificate_faults(network)
+    if faults:
+        raise SettingsError("\n".join(faults))
+    return network
+
+
+def table_frame(table: pa.Table) -> pd.DataFrame:
+    """Return a results table in memory as `read_results` would, metadata included."""
+    frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
+    frame.attrs = {
+        key.decode(): value.decode()
+        for key, value in (table.schema.metadata or {}).items()
+        if key.startswith(b"animatic.")
+    }
+    return frame
+
+
+def summarise(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per storyboard and model, in manifest order, and a last row named `all`; of any part of the results.
+
+    | column | meaning |
+    | --- | --- |
+    | `storyboard`, `model` | the group; null where an invalid row did not name it; `all`, `all` in the last row |
+    | `takes` | rows that are takes: all but the invalid ones. A take that several rows share counts in each |
+    | `completed` ... `invalid` | rows with this status |
+    | `nsfw`, `not_judged` | completed rows that are flagged; completed rows that WaveSpeed did not judge |
+    | `nsfw_rate` | the share (0 to 1) of flagged rows of those where that is known, else null |
+    | `inference_p50_s`, `inference_p95_s` | seconds that the API spent on completed takes; null where there are none |
+    | `cost_usd` | decimal US dollars: the sum of `quoted_usd`, all paid submissions of all runs. A take that several \
+rows share counts once, where it first appears, so that the groups add up to `all`. Null where something was bought \
+and no price is known |
+
+    Raises:
+        FixInputError: columns that it needs are missing.
+    """
+    missing = [name for name in _NEEDED if name not in frame.columns]
+    if missing:
+        raise FixInputError(f"not a frame of results: columns that are missing: {', '.join(missing)}; see read_results")
+    stats = _stats(frame)
+    storyboard, storyboards = pd.factorize(stats.pop("storyboard"), use_na_sentinel=False)
+    model, models = pd.factorize(stats.pop("model"), use_na_sentinel=False)
+    return _summary(stats, storyboard, list(storyboards), model, list(models))
+
+
+def summary_of(stats: TableStats) -> pd.DataFrame:
+    """Summarise like `summarise`, from statistics that were collected while the table was written."""
+    status, nsfw, quoted = (stats.column(name) for name in ("status", "nsfw", "quoted_microusd"))
+    is_completed = status == STATUSES.index("completed")
+    columns = {
+        "takes": stats.column("is_take"),
+        **{name: status == code for code, name in enumerate(STATUSES)},
+        "nsfw": nsfw == 1,
+        "not_judged": is_completed & (nsfw < 0),
+        "nsfw_known": nsfw >= 0,
+        "inference_s": np.where(is_completed, stats.column("inference_ms") / 1_000, np.nan),
+        "cost_microusd": np.maximum(quoted, 0),
+        "priced": quoted > 0,
+        "bought": stats.column("attempts") > 0,
+    }
+    names = stats.names
+    return _summary(
+        pd.DataFrame(columns),
+        stats.column("storyboard"),
+        list(names["storyboard"]),
+        stats.column("model"),
+        list(names["model"]),
+    )
+
+
+def _summary(
+    stats: pd.DataFrame, storyboard: Any, storyboards: list[Any], model: Any, models: list[Any]
+) -> pd.DataFrame:
+    """Return the summary of storyboards and models that are given by their index, one row each."""
+    group = storyboard * max(len(models), 1) + model  # sorts by storyboard, then model, each as it first appears
+    present = sorted(set(group.tolist()))
+    groups = _measures(stats, group, present)
+    groups["storyboard"] = [storyboards[number // len(models)] for number in present]
+    groups["model"] = [models[number % len(models)] for number in present]
+    total = _measures(stats, group * 0, [0]).assign(storyboard="all", model="all")
+    summary = total if groups.empty else pd.concat([groups, total])
+    table = pa.Table.from_pandas(summary, schema=_SUMMARY_SCHEMA, preserve_index=False)
+    return table.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
+
+
+def _stats(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per row of `frame`, in manifest order: what `_measures` adds up, as plain numbers."""
+    ordered = frame.sort_values(["row", "take"], ignore_index=True)
+    status = ordered["status"].to_numpy(dtype=object)
+    nsfw = ordered["nsfw"].to_numpy(dtype=object, na_value=None)
+    inference_s = ordered["inference_ms"].to_numpy(dtype=float, na_value=np.nan) / 1_000
+    stats = pd.DataFrame(
+        {name: ordered[name].to_numpy(dtype=object, na_value=None) for name in ("storyboard", "model")}
+    )
+    stats["takes"] = ordered["take"].notna().to_numpy(dtype=bool)
+    for name in STATUSES:
+        stats[name] = status == name
+    stats["nsfw"] = nsfw == True  # noqa: E712  elementwise, over an array that may hold None
+    stats["nsfw_known"] = ordered["nsfw"].notna().to_numpy(dtype=bool)
+    stats["not_judged"] = (status == "completed") & ~stats["nsfw_known"]
+    stats["inference_s"] = np.where(status == "completed", inference_s, np.nan)
+    quoted = microusd_of(pa.chunked_array([pa.array(_decimals(ordered["quoted_usd"]), QUOTED)]))
+    stats["cost_microusd"] = np.maximum(quoted, 0)
+    stats["priced"] = quoted > 0
+    is_shown_before = ordered["fingerprint"].duplicated().to_numpy(dtype=bool)
+    stats["bought"] = (ordered["attempts"].to_numpy(dtype=float, na_value=0.0) > 0) & ~is_shown_before
+    return stats
+
+
+def _decimals(column: Any) -> list[Decimal | None]:
+    """Prices as decimals, whatever the frame has made of them."""
+    values: list[Any] = column.to_numpy(dtype=object, na_value=None).tolist()
+    return [None if value is None or pd.isna(value) else Decimal(str(value)) for value in values]
+
+
+def _measures(stats: pd.DataFrame, group: Any, present: list[int]) -> pd.DataFrame:
+    """Return the columns of a summary without its names, one row per number in `present`; empty groups are zero."""
+    at = np.searchsorted(present, group)
+
+    def count(name: str) -> Any:
+        return np.bincount(at[stats[name].to_numpy(dtype=bool)], minlength=len(present))
+
+    columns: dict[str, Any] = {name: count(name) for name in ("takes", *STATUSES, "nsfw", "not_judged")}
+    known = count("nsfw_known")
+    inference_s: Any = stats["inference_s"].dropna()
+    inference_s = inference_s.groupby(at[inference_s.index.to_numpy()])
+    cost = np.zeros(len(present), np.int64)
+    np.add.at(cost, at, stats["cost_microusd"].to_numpy(dtype=np.int64))
+    is_known = (count("bought") == 0) | (count("priced") > 0)
+    measures = pd.DataFrame(columns, index=range(len(present)))
+    return measures.assign(
+        nsfw_rate=columns["nsfw"] / np.where(known > 0, known, np.nan),
+        inference_p50_s=inference_s.quantile(0.5).reindex(measures.index),
+        inference_p95_s=inference_s.quantile(0.95).reindex(measures.index),
+        cost_usd=[usd(int(each)) if known else None for each, known in zip(cost, is_known, strict=True)],
+    )

@@ -1,0 +1,126 @@
+"""Statistics for the run summary, collected while the table is written (some 30 bytes a row). No pandas."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+from numpy.typing import NDArray
+
+from animatic.results.schema import STATUSES, microusd_of
+from animatic.takes.evidence import is_same_model
+
+pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
+
+MOST_ROWS_SHOWN = 200
+
+_SHOWN_COLUMNS = ("row", "shot_id", "take", "status", "error_code", "error", "prediction_id", "fingerprint")
+_TYPES: dict[str, Any] = {
+    "storyboard": np.int32,
+    "model": np.int32,
+    "status": np.int8,
+    "is_take": np.bool_,
+    "nsfw": np.int8,
+    "inference_ms": np.float64,
+    "attempts": np.int32,
+    "quoted_microusd": np.int64,
+    "expires_at_us": np.int64,
+}
+
+
+@dataclass(slots=True, repr=False)
+class TableStats:
+    """TableStats of a results table, added piece by piece in the order of its rows.
+
+    Attributes:
+        counts: rows by status.
+        cached: rows whose take was final before the run began.
+        not_completed: the first rows that are not `completed`, at most 200, as plain values that survive JSON.
+        made_by: takes that another model made than was asked for, by what made them and what was asked for.
+        notes: what was noticed of the table that this one replaced, ready to print.
+        names: for `storyboard` and `model` the texts that the codes of the columns stand for.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter[str])
+    cached: int = 0
+    not_completed: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    names: dict[str, dict[str | None, int]] = field(
+        default_factory=lambda: {name: {} for name in ("storyboard", "model")}
+    )
+    made_by: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
+    notes: list[str] = field(default_factory=list[str])
+    _pieces: list[dict[str, NDArray[Any]]] = field(default_factory=list[dict[str, NDArray[Any]]])
+
+    def add(self, table: pa.Table, is_first: NDArray[np.bool_]) -> None:
+        """Add the next rows; `is_first` marks those that show their take for the first time."""
+        status = table["status"].combine_chunks().dictionary_encode()
+        self.counts.update({entry["values"]: entry["counts"] for entry in status.value_counts().to_pylist()})
+        self.cached += pc.sum(table["cached"]).as_py() or 0
+        if len(self.not_completed) < MOST_ROWS_SHOWN:
+            self.not_completed += not_completed(table, MOST_ROWS_SHOWN - len(self.not_completed))
+        self._note_models(table.filter(pa.array(is_first)))
+        found: dict[str, Any] = {
+            "storyboard": self._codes("storyboard", table["storyboard"]),
+            "model": self._codes("model", table["model"]),
+            "status": np.array([STATUSES.index(name) for name in status.dictionary.to_pylist()])[
+                status.indices.to_numpy()
+            ],
+            "is_take": pc.is_valid(table["take"]).to_numpy(),
+            "nsfw": pc.fill_null(table["nsfw"].cast(pa.int8()), -1).to_numpy(),
+            "inference_ms": pc.fill_null(table["inference_ms"].cast(pa.float64()), np.nan).to_numpy(),
+            "attempts": np.where(is_first, table["attempts"].to_numpy(), 0),
+            "quoted_microusd": microusd_of(table["quoted_usd"]),
+            "expires_at_us": pc.fill_null(table["outputs_expire_at"].cast(pa.int64()), 0).to_numpy(),
+        }
+        self._pieces.append({name: np.asarray(values, _TYPES[name]) for name, values in found.items()})
+
+    def column(self, name: str) -> NDArray[Any]:
+        """One value for each row: a code, -1 for a `nsfw` that is not known, NaN for an `inference_ms` that is not."""
+        return np.concatenate([np.empty(0, _TYPES[name]), *(piece[name] for piece in self._pieces)])
+
+    @property
+    def manifest_cost_microusd(self) -> int | None:
+        """The sum of the column `quoted_usd`; None where something was bought and no price is known at all."""
+        quoted = self.column("quoted_microusd")
+        is_known = quoted >= 0
+        is_bought = bool((self.column("attempts") > 0).any())
+        return None if is_bought and not (quoted > 0).any() else int(quoted[is_known].sum())
+
+    def expiring(self, now: datetime, within: timedelta) -> tuple[int, int]:
+        """Count completed takes whose output URLs are dead, and those whose URLs die within that time."""
+        at_us = self.column("expires_at_us")
+        now_us, until_us = (int(moment.timestamp() * 1_000_000) for moment in (now, now + within))
+        is_dead = (at_us > 0) & (at_us <= now_us)
+        return int(is_dead.sum()), int(((at_us > now_us) & (at_us <= until_us)).sum())
+
+    def _note_models(self, table: pa.Table) -> None:
+        odd = table.select(["prediction_model", "model"]).filter(
+            pc.fill_null(pc.not_equal(table["prediction_model"], table["model"]), False)
+        )
+        pairs = zip(odd["prediction_model"].to_pylist(), odd["model"].to_pylist(), strict=True)
+        self.made_by.update(pair for pair in pairs if not is_same_model(*pair))
+
+    def _codes(self, name: str, texts: pa.ChunkedArray) -> NDArray[np.int32]:
+        """Small numbers for texts, the same in every piece, in the order in which the texts first appear."""
+        encoded = texts.combine_chunks().dictionary_encode(null_encoding="encode")
+        known = self.names[name]
+        codes = [known.setdefault(text, len(known)) for text in encoded.dictionary.to_pylist()]
+        return np.array(codes, np.int32)[encoded.indices.to_numpy()]
+
+
+def not_completed(table: pa.Table, most: int) -> list[dict[str, Any]]:
+    """Return the first rows that are not `completed`, as plain values that survive JSON."""
+    rows = table.select(list(_SHOWN_COLUMNS)).filter(pc.not_equal(table["status"], "completed")).slice(0, most)
+    return [{name: value for name, value in row.items() if value is not None} for row in rows.to_pylist()]
+
+
+def stats_of(table: pa.Table) -> TableStats:
+    """Return the statistics of a whole table in memory."""
+    stats = TableStats()
+    fingerprints = table["fingerprint"].to_pylist()
+    first = {name: index for index, name in reversed(list(enumerate(fingerprints)))}
+    stats.add(table, np.array([first[name] == index for index, name in enumerate(fingerprints)], bool))
+    return stats

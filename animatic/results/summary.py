@@ -1,0 +1,248 @@
+"""Summary of a run in numbers and words: for the terminal, the JSON line, Prefect's summary and the exit code.
+
+pandas is imported when there is something to sum up: a run must not wait for it before it buys.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from animatic.ledger.records import Reserved
+from animatic.ledger.settling import Open, Orphan
+from animatic.money.amounts import as_number, cost_in_words
+from animatic.results.schema import STATUSES
+from animatic.results.stats import TableStats
+from animatic.text import one_line
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DONE, INCOMPLETE, UNCLEAR, INTERRUPTED = 0, 3, 4, 130
+"""The exit codes of a run that has a summary: every take completed; some failed; some unknown; interrupted."""
+
+MOST_ORPHANS_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """Summary of a run.
+
+    Attributes:
+        counts: rows of the results table by status, all statuses named.
+        submitted: submissions that the API accepted in this run.
+        cached: rows whose take was final before this run began.
+        reserved: what this run has reserved, as the ledger says.
+        manifest_cost_microusd: the sum of the table's column `quoted_usd`; None where no price is known.
+        summary: what `animatic.summarise` says of the table.
+        not_completed: the first rows that are not `completed`, as plain values that survive JSON.
+        orphans: predictions of the account, found while reconciling, that belong to no take.
+        dropped: open takes that dead runs of this manifest left and that are not in it any more.
+        open_elsewhere: open takes of the same provider that runs of other manifests left.
+        made_by: takes that another model made than was asked for, by what made them and what was asked for.
+        expired, expiring: completed takes whose output URLs are dead, or die within a day.
+        of_before: notes on the table that was replaced.
+        stopped_by: why the run stopped early, if it did.
+    """
+
+    run_id: str
+    results: str
+    counts: Mapping[str, int]
+    submitted: int
+    cached: int
+    reserved: Reserved
+    manifest_cost_microusd: int | None
+    summary: "pd.DataFrame"
+    not_completed: Sequence[Mapping[str, Any]] = ()
+    orphans: Sequence[Orphan] = ()
+    dropped: Sequence[Open] = ()
+    open_elsewhere: Sequence[Open] = ()
+    expired: int = 0
+    expiring: int = 0
+    made_by: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    of_before: Sequence[str] = ()
+    stopped_by: str | None = None
+    is_interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of the command."""
+        if self.is_interrupted:
+            return INTERRUPTED
+        if self.is_unclear:
+            return UNCLEAR
+        return DONE if self.counts["completed"] == sum(self.counts.values()) else INCOMPLETE
+
+    @property
+    def is_unclear(self) -> bool:
+        """Tell if money may be at stake: something is unknown or held, in the table or left by an earlier version."""
+        return bool(self.counts["unknown"] or self.counts["held"] or self.dropped)
+
+    @property
+    def sentence(self) -> str:
+        """One line for people: what is not completed, and why the run stopped if it did."""
+        total = sum(self.counts.values())
+        missing = ", ".join(f"{n:,} {status}" for status, n in self.counts.items() if n and status != "completed")
+        line = f"{self.counts['completed']:,} of {total:,} completed" + (f"; {missing}" if missing else "")
+        if self.stopped_by:
+            line += f". Stopped: {self.stopped_by}"
+        if self.is_unclear:
+            line += ". Money may be at stake: some takes may have been bought, and are not sent again"
+        return line
+
+    def as_json(self) -> str:
+        """Return the last line of stdout with `--json`."""
+        line = {
+            "run_id": self.run_id,
+            **self.counts,
+            "submitted": self.submitted,
+            "cached": self.cached,
+            "cost_usd": as_number(self.reserved.known_microusd),
+            "manifest_cost_usd": as_number(self.manifest_cost_microusd),
+            "dropped": [_as_dict(each) for each in self.dropped[:MOST_OPEN_NAMED]],
+            "open_elsewhere": [_as_dict(each) for each in self.open_elsewhere[:MOST_OPEN_NAMED]],
+            "results": self.results,
+        }
+        return json.dumps(line)
+
+    def as_text(self) -> str:
+        """Return the summary as a plain table, for the terminal."""
+        shown = self.summary.copy()
+        for name in ("nsfw_rate", "inference_p50_s", "inference_p95_s", "cost_usd"):
+            shown[name] = [_cell(value) for value in shown[name]]
+        hidden_if_zero = {*STATUSES, "not_judged"}
+        keep = [name for name in shown.columns if name not in hidden_if_zero or any(shown[name])]
+        return shown[keep].to_string(index=False, na_rep="")
+
+    def as_markdown(self) -> str:
+        """Return a summary for Prefect's UI."""
+        cost = cost_in_words(*self.reserved)
+        columns = [str(name) for name in self.summary.columns]
+        lines = [
+            f"**{_plain(self.sentence)}**",
+            "",
+            f"Run `{self.run_id}`: {self.submitted:,} submitted, {self.cached:,} cached, {cost}.",
+            f"Results: `{_code(self.results)}`",
+            "",
+            "| " + " | ".join(columns) + " |",
+            "| " + " | ".join("---" for _ in columns) + " |",
+        ]
+        rows: list[dict[str, Any]] = self.summary.to_dict("records")  # pyright: ignore[reportAssignmentType]
+        lines += ["| " + " | ".join(_cell(row[name]) for name in columns) + " |" for row in rows]
+        more = [*self.notes(), *orphan_lines(self.orphans)]
+        lines += ["", *(f"- {_plain(line)}" for line in more)] if more else []
+        return "\n".join(lines) + "\n"
+
+    def notes(self) -> list[str]:
+        """Return other notes for people, one line each."""
+        lines = [f"note: {line}" for line in self.of_before]
+        lines += open_lines(self.dropped, "is not in this manifest any more")
+        lines += open_lines(self.open_elsewhere, "")
+        lines += [
+            f"another model: {count:,} takes were made by {one_line(found, 200)}, not by {one_line(asked, 200)} "
+            "(column prediction_model)"
+            for (found, asked), count in list(self.made_by.items())[:MOST_OPEN_SHOWN]
+        ]
+        if self.expired:
+            lines.append(
+                f"expired: the output URLs of {self.expired:,} completed takes are dead; WaveSpeed deletes outputs "
+                "after 7 days"
+            )
+        if self.expiring:
+            lines.append(
+                f"expiring: the output URLs of {self.expiring:,} completed takes die within a day (column "
+                "outputs_expire_at); fetch the clips now"
+            )
+        return lines
+
+
+MOST_OPEN_NAMED = 100
+MOST_OPEN_SHOWN = 20
+
+
+def open_lines(takes: Sequence[Open], why: str) -> list[str]:
+    """One line for each open take that the table does not show; after 20 the rest counted."""
+    lines = [
+        f"{each.state} {each.fingerprint[:12]}{f', which {why}' if why else ''}: left by run {each.run_id} of "
+        f"{one_line(each.manifest, 300)}; {one_line(each.error, 300)}"
+        for each in takes[:MOST_OPEN_SHOWN]
+    ]
+    more = len(takes) - MOST_OPEN_SHOWN
+    return [*lines, f"and {more:,} more; `animatic reconcile` names all of them"] if more > 0 else lines
+
+
+def _as_dict(take: Open) -> dict[str, str]:
+    return {"fingerprint": take.fingerprint, "state": take.state, "manifest": take.manifest, "error": take.error}
+
+
+def orphan_lines(orphans: Sequence[Orphan]) -> list[str]:
+    """One line for people for each prediction that belongs to no take; after 20 the rest counted."""
+    lines = [
+        f"orphan: prediction {each.prediction_id} of {one_line(each.model, 200) or 'an unknown model'}, created "
+        f"{f'{each.created_at:%Y-%m-%d %H:%M:%S} UTC' if each.created_at else 'at an unknown time'}, "
+        "belongs to no take of this ledger"
+        for each in orphans[:MOST_ORPHANS_SHOWN]
+    ]
+    more = len(orphans) - MOST_ORPHANS_SHOWN
+    return [*lines, f"orphans: and {more:,} more"] if more > 0 else lines
+
+
+def run_summary_of(  # noqa: PLR0913 - the parts of a summary
+    stats: TableStats,
+    *,
+    run_id: str,
+    results: str,
+    submitted: int,
+    reserved: Reserved,
+    orphans: Sequence[Orphan] = (),
+    dropped: Sequence[Open] = (),
+    open_elsewhere: Sequence[Open] = (),
+    stopped_by: str | None = None,
+    is_interrupted: bool = False,
+) -> RunSummary:
+    """Summarise a results table from its stats, and from what only the run itself knows."""
+    from animatic.results.analysis import summary_of  # noqa: PLC0415 - pandas
+
+    expired, expiring = stats.expiring(datetime.now(UTC), timedelta(days=1))
+    return RunSummary(
+        run_id=run_id,
+        results=results,
+        counts={status: stats.counts[status] for status in STATUSES},
+        submitted=submitted,
+        cached=stats.cached,
+        reserved=reserved,
+        manifest_cost_microusd=stats.manifest_cost_microusd,
+        summary=summary_of(stats),
+        not_completed=stats.not_completed,
+        orphans=orphans,
+        dropped=dropped,
+        open_elsewhere=open_elsewhere,
+        expired=expired,
+        expiring=expiring,
+        made_by=stats.made_by,
+        of_before=stats.notes,
+        stopped_by=stopped_by,
+        is_interrupted=is_interrupted,
+    )
+
+
+def _cell(value: Any) -> str:
+    import pandas as pd  # noqa: PLC0415 - imported long before: the value is from a frame
+
+    if value is None or value is pd.NA or value != value:  # noqa: PLR0124 - NaN
+        return ""
+    return f"{value:,.2f}" if isinstance(value, float | Decimal) else _plain(str(value))
+
+
+def _plain(text: str) -> str:
+    """Text that stays text inside Markdown, also in a table: no links, no pictures, no HTML."""
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    return re.sub(r"([\\`|\[\]<>!*_~&])", r"\\\1", printable)
+
+
+def _code(text: str) -> str:
+    """Return the text between backticks, where nothing but a backtick has a meaning."""
+    return "".join(char if char.isprintable() else " " for char in text).replace("`", "'")

@@ -1,0 +1,255 @@
+"""The results table out of the ledger: row group by row group, whole into its place at the end.
+
+The ledger is asked for some thousands of takes at a time, so a long table does not block it; it shows each take as it
+stood when its turn came.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from animatic import storage
+from animatic.ledger.aliases import RANK, takes_of
+from animatic.ledger.bulk import SEEK_TAKES, IsDead, Rows, apart, nobody_is_dead, outcomes_from, seek_outcomes
+from animatic.ledger.desk import Ledger
+from animatic.manifest import CHECKED, Manifest, Part
+from animatic.results import formats
+from animatic.results.replaced import Kept
+from animatic.results.schema import Asked, Outcomes, Provenance, schema_of, table_of
+from animatic.results.stats import TableStats
+from animatic.storage.spool import nameless_file, no_room
+from animatic.takes.fingerprints import FingerprintSet, digests_of, hex_of
+from animatic.takes.states import State, status_of
+
+_BEING_SUBMITTED = "a run is submitting it at this moment"
+
+
+class ResultsWriter:
+    """The table of a manifest, as the ledger has it now. Not a dataclass on purpose: Prefect would walk all of it.
+
+    `final_attempts` are those that were final when the run began, by take; else -1.
+    """
+
+    __slots__ = ("_apart", "_desk", "_final_attempts", "_is_dead", "_manifest", "_run_id")
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        final_attempts: NDArray[np.int64],
+        run_id: str,
+        desk: Ledger | None,
+        is_dead: IsDead = nobody_is_dead,
+    ) -> None:
+        self._manifest, self._final_attempts = manifest, final_attempts
+        self._run_id, self._desk, self._is_dead = run_id, desk, is_dead
+        self._apart: dict[str, list[str]] | None = None
+
+    async def write(self, uri: str) -> TableStats:
+        """Replace the results file as a whole: a reader sees the old table or this one; what it says.
+
+        Raises:
+            LocationError: it cannot be written; the old file is as it was.
+        """
+        manifest, loop = self._manifest, asyncio.get_running_loop()
+        # One thread for all of it, since the C library keeps freed memory for each thread that used it.
+        with ExitStack() as stack, ThreadPoolExecutor(1, "results") as aside:
+            file = stack.enter_context(nameless_file())
+            copied = storage.open_existing(uri, max_bytes=formats.MAX_RESULTS_BYTES)
+            old = await loop.run_in_executor(aside, stack.enter_context, copied)
+            kept = None if old is None else await self._kept(uri, old, stack, aside)
+            schema = schema_of(manifest.carried)
+            writer = formats.open_writer(file, storage.name_of(uri), with_people(schema, kept))
+            sheet = _TableWriter(manifest, self._final_attempts, self._is_dead, writer, kept)
+            for part in manifest.parts():
+                for piece in _pieces(part):
+                    await loop.run_in_executor(aside, sheet.add, piece, await self._rows(piece))
+            await loop.run_in_executor(aside, sheet.close, Provenance(self._run_id, manifest.sha256))
+            if old is not None and kept is not None:
+                sheet.stats.notes += kept.notes
+                if kept.lost or kept.is_taken_over:
+                    place = await loop.run_in_executor(aside, self._keep_beside, uri, old)
+                    why = (
+                        f"{kept.lost:,} rows in which people wrote something have no take in the table any more; "
+                        if kept.lost
+                        else ""
+                    )
+                    sheet.stats.notes.append(f"{why}the table as it was is kept as {place}")
+            await loop.run_in_executor(aside, storage.replace_with, uri, file)
+        return sheet.stats
+
+    async def _kept(self, uri: str, old: BinaryIO, stack: ExitStack, aside: ThreadPoolExecutor) -> Kept | None:
+        """Return what people wrote into the old table; None if there is nothing. Raises LocationError."""
+        manifest, loop = self._manifest, asyncio.get_running_loop()
+        kept = await loop.run_in_executor(aside, Kept, uri, old, manifest.carried.names)
+        stack.callback(kept.close)
+        takes: dict[str, str] = {}
+        if self._desk is not None and kept.fingerprints:
+            takes.update(await self._desk.do(takes_of, kept.fingerprints))
+        if kept.fingerprints:
+            names = zip(hex_of(manifest.old_digests), hex_of(manifest.digests[manifest.old_of]), strict=True)
+            takes.update(names)
+        await loop.run_in_executor(aside, kept.follow, takes)
+        return kept
+
+    def _keep_beside(self, uri: str, old: BinaryIO) -> str:
+        """Put the table as it was beside the new one; where it is. Raises LocationError."""
+        place, number = formats.beside(uri, f"before-{self._run_id}"), 1
+        while storage.kind_of(place) is not None:
+            number += 1
+            place = formats.beside(uri, f"before-{self._run_id}-{number}")
+        storage.replace_with(place, old, like=uri)
+        return place
+
+    async def _rows(self, piece: Part) -> list[Any]:
+        """All attempts of its takes, each take's together; none where there is no ledger yet."""
+        if self._desk is None:
+            return []
+        names = hex_of(self._manifest.digests[np.unique(piece.take_of)])
+        rows: list[Any] = []
+        for start in range(0, len(names), SEEK_TAKES):
+            rows += await self._desk.do(seek_outcomes, names[start : start + SEEK_TAKES])
+        if self._apart is None:
+            self._apart = await self._desk.do(apart)
+        return rows if not self._apart else await self._joined(rows, set(names))
+
+    async def _joined(self, rows: list[Any], names: set[str]) -> list[Any]:
+        """Join the rows with those of aliases that have attempts of their own. The one that decides comes last."""
+        assert self._desk is not None  # noqa: S101 - there are aliases in it
+        take_of = {old: take for take, olds in (self._apart or {}).items() if take in names for old in olds}
+        if not take_of:
+            return rows
+        others = await self._desk.do(seek_outcomes, list(take_of))
+        both = [*((take_of[row[0]], *row[1:]) for row in others), *rows]
+        return sorted(both, key=lambda row: (row[0], -RANK.get(row[3], 9)))
+
+
+def with_people(schema: pa.Schema, kept: Kept | None) -> pa.Schema:
+    """Append people's columns to those of a table."""
+    return schema if kept is None else pa.schema([*schema, *kept.fields])
+
+
+class _TableWriter:
+    """A table while it is written."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        final_attempts: NDArray[np.int64],
+        is_dead: IsDead,
+        writer: formats.Writer,
+        kept: Kept | None = None,
+    ) -> None:
+        self.stats = TableStats()
+        self._kept = kept
+        self._manifest, self._is_dead, self._writer = manifest, is_dead, writer
+        self._final_attempts = final_attempts
+        self._met = 0
+
+    def add(self, piece: Part, rows: Rows) -> None:
+        """Add the next piece. Raises LocationError where there is no room."""
+        columns = outcomes_from(rows, self._is_dead)
+        found = FingerprintSet(digests_of(columns["fingerprint"])).positions(piece.digests)
+        attempt_id = np.asarray(columns["attempt_id"], np.int64)
+        final = np.zeros(len(attempt_id), np.int64)
+        final[found[found >= 0]] = self._final_attempts[piece.take_of[found >= 0]]
+        outcomes = _outcomes(columns, (final == attempt_id).tolist())
+        own = _with_still_uris(piece.batch.select(range(len(CHECKED))), self._manifest.folder)
+        carried = piece.batch.select(range(len(CHECKED), piece.batch.num_columns))
+        is_first, self._met = piece.first_shown(self._met)
+        by_line = _by_line(piece, is_first)
+        table = table_of(Asked(piece.row, own, carried, piece.lengths, piece.digests), outcomes, found, by_line)
+        self.stats.add(table, by_line)
+        if self._kept is not None and self._kept.fields:
+            added = zip(self._kept.fields, self._kept.columns(table), strict=True)
+            for field, column in added:
+                table = table.append_column(field, column)
+        try:
+            self._writer.write(table)
+        except OSError as error:
+            raise no_room(error) from None
+
+    def close(self, provenance: Provenance) -> None:
+        """End the table. Raises LocationError where there is no room."""
+        try:
+            self._writer.close(provenance.metadata)
+        except OSError as error:
+            raise no_room(error) from None
+
+
+def _with_still_uris(batch: pa.RecordBatch, folder: str) -> pa.RecordBatch:
+    """Add the absolute URI of each still to checked rows; null in rows with faults, whose cells were not judged."""
+    faults, images = batch.column(0).to_pylist(), batch.column(batch.schema.get_field_index("image")).to_pylist()
+    base = "" if all(image is None or "://" in image for image in images) else folder
+    escape = quote if base.startswith(("file:", "http:", "https:")) else str
+    uris = [
+        None if fault is not None or image is None else image if "://" in image else f"{base}/{escape(image)}"
+        for fault, image in zip(faults, images, strict=True)
+    ]
+    return batch.append_column("still_uri", pa.array(uris, pa.string()))
+
+
+def _pieces(part: Part) -> Iterator[Part]:
+    """Cut a part of the manifest so that no piece has more lines than a row group."""
+    lines = np.cumsum(np.maximum(part.lengths, 1))
+    ends = np.concatenate([[0], np.cumsum(part.lengths)])
+    start = 0
+    while start < len(lines):
+        before = int(lines[start - 1]) if start else 0
+        stop = int(np.searchsorted(lines, before + formats.ROW_GROUP_ROWS, side="right"))
+        takes = slice(int(ends[start]), int(ends[stop]))
+        yield Part(
+            part.row + start,
+            part.batch.slice(start, stop - start),
+            part.lengths[start:stop],
+            part.take_of[takes],
+            part.digests[takes],
+        )
+        start = stop
+
+
+def _by_line(piece: Part, values: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Values of takes for the lines of the table, of which an invalid row has one too: False."""
+    if piece.lengths.all():
+        return values
+    lines = np.maximum(piece.lengths, 1)
+    spread = np.zeros(int(lines.sum()), bool)
+    spread[np.repeat(piece.lengths > 0, lines)] = values
+    return spread
+
+
+def _outcomes(columns: dict[str, Any], cached: list[bool]) -> Outcomes:
+    """Return the outcome columns of the results table."""
+    states: list[State] = columns["state"]
+    status = {state: status_of(state) for state in State}
+    return Outcomes(
+        status=[status[state] for state in states],
+        outputs=columns["outputs"],
+        has_nsfw_contents=columns["has_nsfw_contents"],
+        inference_ms=columns["inference_ms"],
+        prediction_id=columns["prediction_id"],
+        prediction_status=columns["prediction_status"],
+        prediction_model=columns["prediction_model"],
+        error_code=columns["error_code"],
+        error=[
+            _BEING_SUBMITTED if state is State.SUBMITTING else error
+            for state, error in zip(states, columns["error"], strict=True)
+        ],
+        submitted_at=columns["submitted_at"],
+        completed_at=columns["completed_at"],
+        created_at=columns["created_at"],
+        polls=columns["polls"],
+        attempts=columns["attempts"],
+        cached=cached,
+        run_id=[
+            run_id if attempts else None
+            for run_id, attempts in zip(columns["run_id"], columns["attempts"], strict=True)
+        ],
+        quoted_microusd=columns["quoted_microusd"],
+    )

@@ -1,0 +1,188 @@
+"""The `reconcile` command: settle what is unknown by WaveSpeed's list, or by hand. Needs no Prefect; buys nothing."""
+
+import asyncio
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from animatic.buying.reconcile import Reconciled, poll_stuck, reconcile, stuck_takes
+from animatic.buying.recovery import Recovered, recover
+from animatic.errors import ApiRefusedError, FixInputError
+from animatic.ledger import importing, settling
+from animatic.ledger.desk import Ledger
+from animatic.ledger.location import noted_intents, require_not_lost
+from animatic.ledger.schema import require_sound, sqlite_path
+from animatic.ledger.settling import Open, Orphan
+from animatic.planning.account_list import Found, candidates_of, read_account
+from animatic.results.summary import DONE, UNCLEAR, orphan_lines
+from animatic.settings import Settings
+from animatic.takes.shots import DEFAULT_MODEL
+from animatic.takes.states import PREDICTION_ID
+from animatic.wavespeed.client import WaveSpeedClient
+from flows.command.embedded import embedded_sandbox
+from flows.session import new_run_id
+from flows.terminal import PlainConsole, say_json
+
+
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """Decisions by a person.
+
+    Attributes:
+        adopt: `FINGERPRINT=PREDICTION_ID` each: the take is that prediction.
+        absent: fingerprints of takes that were not bought.
+        abandon: fingerprints of takes that were bought and are given up.
+    """
+
+    adopt: Sequence[str] = ()
+    absent: Sequence[str] = ()
+    abandon: Sequence[str] = ()
+
+    @property
+    def adoptions(self) -> list[tuple[str, str]]:
+        """The pairs.
+
+        Raises:
+            FixInputError: one is no pair.
+        """
+        pairs = [text.partition("=") for text in self.adopt]
+        for text, (fingerprint, _, prediction_id) in zip(self.adopt, pairs, strict=True):
+            if not fingerprint or re.fullmatch(PREDICTION_ID, prediction_id) is None:
+                raise FixInputError(f"--adopt: found {text!r}; allowed: FINGERPRINT=PREDICTION_ID")
+        return [(fingerprint, prediction_id) for fingerprint, _, prediction_id in pairs]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Result of the command, and the takes that are still open."""
+
+    recovered: Recovered = field(default_factory=Recovered)
+    by_hand: list[str] = field(default_factory=list[str])
+    reconciled: Reconciled = field(default_factory=Reconciled)
+    left: list[Open] = field(default_factory=list[Open])
+    orphans: list[Orphan] = field(default_factory=list[Orphan])
+    restored: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """0 if nothing is unknown or held any more, else 4."""
+        return UNCLEAR if self.left else DONE
+
+    def lines(self) -> list[str]:
+        """Return the result for people: one line a fact, then one for each take that is still open."""
+        lines = list(self.by_hand)
+        if self.recovered.redeemed:
+            lines.append(f"{self.recovered.redeemed:,} replies of dead runs were read back")
+        if self.recovered.unknown:
+            lines.append(f"{self.recovered.unknown:,} takes of dead runs may or may not have been bought")
+        lines.append(f"reconcile: {self.reconciled.sentence}")
+        lines += [
+            f"{each.state} {each.fingerprint[:12]} (since {each.since:%Y-%m-%d %H:%M:%S} UTC): {each.error}"
+            for each in self.left
+        ]
+        lines += [self.restored] if self.restored else []
+        return lines + orphan_lines(self.orphans)
+
+    def as_json(self) -> str:
+        """Return the result for programs, in one line."""
+        counts: Counter[str] = Counter(each.state for each in self.left)
+        left = [{"fingerprint": each.fingerprint, "state": each.state, "error": each.error} for each in self.left]
+        return json.dumps(
+            {
+                "adopted": self.reconciled.adopted,
+                "absent": self.reconciled.absent,
+                "unknown": counts["unknown"],
+                "held": counts["held"],
+                "redeemed": self.recovered.redeemed,
+                "ended": self.reconciled.ended,
+                "open": left,
+                "orphans": [
+                    {"prediction_id": each.prediction_id, "created_at": each.created_at and each.created_at.isoformat()}
+                    for each in self.orphans
+                ],
+                "problem": self.reconciled.problem,
+            }
+        )
+
+
+def run_reconcile(by_hand: ByHand, console: PlainConsole, *, sandbox: bool, as_json: bool) -> int:
+    """Settle what can be settled; the exit code.
+
+    Raises:
+        FixInputError: what a person says cannot be so; nothing was changed.
+        LedgerError: the ledger cannot be trusted with money now.
+    """
+    settings = Settings.from_environment()
+    if sandbox:
+        with embedded_sandbox(settings, new_run_id()) as served:
+            outcome = asyncio.run(_settle(by_hand, served))
+    else:
+        outcome = asyncio.run(_settle(by_hand, settings))
+    for line in outcome.lines():
+        console.print(line)
+    if as_json:
+        say_json(outcome.as_json())
+    return outcome.exit_code
+
+
+async def _settle(by_hand: ByHand, settings: Settings) -> Outcome:
+    """By receipt, by hand, then by the list."""
+    ledger, provider = sqlite_path(settings.ledger), settings.origin
+    require_not_lost(ledger)
+    if not ledger.exists():
+        if by_hand.adopt or by_hand.absent or by_hand.abandon:
+            raise FixInputError(f"ledger {ledger}: there is none yet, so there is no take to settle")
+        return Outcome()
+    outcome = Outcome()
+    with Ledger(settings.ledger, may_be_restored=True) as desk:
+        await desk.do(require_sound)
+        async with WaveSpeedClient(settings.base_url, settings.require_key(), network=settings.network) as client:
+            outcome.recovered = await recover(desk, ledger, client.latest_time)
+            await _by_hand(by_hand, desk, client, provider, outcome)
+            outcome.reconciled = await reconcile(
+                desk, client, provider, settings.settle_s, adopts_by_window=settings.adopts_by_window
+            )
+            stuck = await stuck_takes(desk, provider, settings.give_up_s)
+            outcome.reconciled.ended = await poll_stuck(desk, client, stuck, settings.give_up_s, new_run_id())
+            await _poll_through(desk, client, settings, outcome)
+        outcome.left = await desk.do(settling.open_takes, provider)
+        outcome.orphans = await desk.do(settling.orphans, provider)
+    return outcome
+
+
+async def _poll_through(desk: Ledger, client: WaveSpeedClient, settings: Settings, outcome: Outcome) -> None:
+    """Of a restored ledger: read all that the account made in 7 days, and remember what belongs to no take."""
+    noted = noted_intents(sqlite_path(settings.ledger))
+    lacks, is_done = await desk.do(importing.lacking, noted)
+    if not lacks or is_done:
+        return
+    found = Found()
+    listed = await read_account(client, [DEFAULT_MODEL], found)
+    if found.problem is not None:
+        outcome.restored = (
+            f"the account's list cannot be read ({found.problem}); reconcile again before `ledger accept`"
+        )
+        return
+    await desk.do(settling.note_unbound, settings.origin, candidates_of(listed))
+    await desk.do(importing.note_looked_for, noted)
+    outcome.restored = (
+        f"this ledger was restored and lacks {lacks:,} submissions; the account made {len(listed):,} predictions in "
+        "the last 7 days, and those that belong to no take are named below. Take over what results tables know of them "
+        "with `animatic ledger import RESULTS`, then type `animatic ledger accept`"
+    )
+
+
+async def _by_hand(by_hand: ByHand, desk: Ledger, client: WaveSpeedClient, provider: str, outcome: Outcome) -> None:
+    """Do what a person says, all adoptions looked up first: an id that the API does not know is a typing error."""
+    adoptions = by_hand.adoptions
+    for fingerprint, prediction_id in adoptions:
+        try:
+            await client.result(prediction_id)
+        except ApiRefusedError as error:
+            raise FixInputError(
+                f"--adopt {fingerprint}={prediction_id}: WaveSpeed does not know that prediction ({error}). "
+                "Nothing was changed"
+            ) from None
+    outcome.by_hand = await desk.do(settling.settle_by_hand, provider, adoptions, by_hand.absent, by_hand.abandon)

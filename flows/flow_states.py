@@ -1,0 +1,48 @@
+"""Names and final states of runs, in Prefect's words."""
+
+from prefect.client.schemas.objects import State
+from prefect.exceptions import Pause
+from prefect.runtime import deployment, flow_run
+from prefect.states import Cancelled, Completed, Failed
+
+from animatic import storage
+from animatic.errors import FixInputError
+from animatic.results.summary import DONE, INTERRUPTED, UNCLEAR, RunSummary
+from flows.session import SESSION, Session, new_run_id
+
+
+def name_run() -> str:
+    """Return the manifest's stem and the run's id: `storm 20261122T164640Z-3f9a`."""
+    session = SESSION.get()
+    run_id = session.run_id if session else new_run_id()
+    return f"{storage.stem_of(str(flow_run.parameters.get('manifest', 'animate')))} {run_id}"
+
+
+def refused(error: FixInputError) -> State[None]:
+    """Nothing was bought because the input must be changed first: cancelled, since neither done nor failed is true."""
+    return Cancelled(name="Refused", message=str(error).splitlines()[0])
+
+
+def ended(session: Session) -> State[None]:
+    """Return the final state of a run that came to its end; raise where Prefect keeps it to be resumed.
+
+    Raises:
+        Pause: the run is suspended, and stays so.
+    """
+    stop, summary = session.stop_request, session.summary
+    if summary is None:
+        raise RuntimeError("a run that came to its end has a summary")
+    if stop is not None and stop.is_suspension and deployment.id is not None:
+        raise Pause(state=stop.state)
+    return verdict(summary)
+
+
+def verdict(summary: RunSummary) -> State[None]:
+    """Failed exactly when it is not clear what was bought; shots that failed leave the run itself completed."""
+    if summary.exit_code == DONE:
+        return Completed(message=summary.sentence)
+    if summary.exit_code == UNCLEAR:
+        return Failed(message=summary.sentence)
+    if summary.exit_code == INTERRUPTED:
+        return Cancelled(name="Interrupted", message=summary.sentence)
+    return Completed(name="CompletedWithFailures", message=summary.sentence)

@@ -1,0 +1,55 @@
+"""What the ledger keeps of the account's pace: blocks of starts, pauses, and a clock that begins anew."""
+
+from pathlib import Path
+
+from animatic.ledger.account import Account
+from animatic.ledger.grants import SILENT_S
+from animatic.ledger.liveness import alive
+from animatic.pace.limits import HOLD_S, Granted, Limits
+from tests.animatic.conftest import DirectDesk
+
+
+async def test_who_held_starts_and_died_holds_them_up_for_two_minutes_and_not_for_ever(tmp_path: Path) -> None:
+    desk, now = DirectDesk(tmp_path / "ledger.sqlite"), 1_000.0
+    dead, live = (Account(desk, "sandbox", name, Limits(4, 9)) for name in ("dead", "live"))
+    dead._clock = live._clock = lambda: now
+    for _ in range(4):
+        assert (await dead.acquire_starts(1, ()))[1] == Granted(1)
+    assert (await live.acquire_starts(1, ()))[1] == Granted(0, HOLD_S)
+    now += HOLD_S
+    assert (await live.acquire_starts(1, ()))[1] == Granted(1)
+    desk.close()
+
+
+async def test_what_was_granted_before_the_machine_started_anew_is_forgotten(tmp_path: Path) -> None:
+    desk = DirectDesk(tmp_path / "ledger.sqlite")
+    account = Account(desk, "sandbox", "run", Limits(1, 9))
+    account._clock = lambda: 500_000.0
+    assert (await account.acquire_starts(1, ()))[1] == Granted(1)
+    await account.pause(100.0)
+    account._clock = lambda: 60.0
+    assert (await account.acquire_starts(1, ()))[1] == Granted(1)
+    desk.close()
+
+
+async def test_a_shorter_penalty_does_not_end_a_longer_one(tmp_path: Path) -> None:
+    desk = DirectDesk(tmp_path / "ledger.sqlite")
+    account = Account(desk, "sandbox", "run", Limits(5, 9))
+    account._clock = lambda: 0.0
+    assert [await account.pause(60.0), await account.pause(1.0)] == [1, 2]
+    assert (await account.acquire_starts(1, ()))[1] == Granted(0, 60.0)
+    await account.go_on()
+    assert await account.pause(1.0) == 1
+    desk.close()
+
+
+async def test_a_run_that_is_stopped_does_not_keep_its_places_for_ever(tmp_path: Path) -> None:
+    desk, now = DirectDesk(tmp_path / "ledger.sqlite"), 1_000.0
+    with alive(desk.path, "stopped"):
+        stopped, other = (Account(desk, "sandbox", name, Limits(9, 4)) for name in ("stopped", "other"))
+        stopped._clock = other._clock = lambda: now
+        assert await stopped.acquire_slots(0, 4) == 4
+        assert await other.acquire_slots(0, 4) == 0
+        now += SILENT_S
+        assert await other.acquire_slots(0, 4) == 4
+    desk.close()

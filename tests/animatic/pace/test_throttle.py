@@ -1,0 +1,256 @@
+"""Waiting for a place, for a start and for time to pass, and being told to stop meanwhile."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from animatic.pace.limits import Limits
+from animatic.pace.throttle import Throttle
+from animatic.waiting import Stopped, StopSignal
+
+WIDE = Limits(1_000, 1_000)
+
+
+@pytest.fixture
+def gate_of(account_of: Any) -> Callable[..., tuple[Throttle, StopSignal]]:
+    """Makes the throttle of one more run on one ledger, and its stop switch."""
+
+    def make(limits: Limits = WIDE, queued_ahead: int = 0) -> tuple[Throttle, StopSignal]:
+        stop_signal = StopSignal()
+        return Throttle(account_of(limits), stop_signal, lambda: queued_ahead), stop_signal
+
+    return make
+
+
+async def turns(count: int = 5) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("ahead", [0, 2])
+async def test_no_more_are_in_flight_at_once_than_the_account_allows_and_wavespeeds_queue_may_hold(
+    gate_of: Any, ahead: int
+) -> None:
+    throttle, _ = gate_of(Limits(1_000, 3), queued_ahead=ahead)
+    inside, most = 0, 0
+
+    async def fly() -> None:
+        nonlocal inside, most
+        async with throttle.place():
+            inside += 1
+            most = max(most, inside)
+            await turns()
+            inside -= 1
+
+    await asyncio.gather(*(fly() for _ in range(30)))
+    assert (most, inside) == (3 + ahead, 0)
+
+
+async def test_a_place_that_is_left_early_is_filled_at_once_and_left_once(gate_of: Any) -> None:
+    throttle, _ = gate_of(Limits(1_000, 1))
+    entered, done = asyncio.Event(), asyncio.Event()
+
+    async def linger() -> None:
+        async with throttle.place() as leave:
+            leave()
+            await done.wait()
+
+    async def follow() -> None:
+        async with throttle.place():
+            entered.set()
+
+    first = asyncio.ensure_future(linger())
+    await asyncio.sleep(0.01)
+    await asyncio.gather(follow(), asyncio.wait_for(entered.wait(), 0.5))
+    done.set()
+    await first
+    async with throttle.place():  # one place still: leaving twice did not make two of it
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(follow(), 0.05)
+
+
+async def test_places_are_given_in_the_order_of_asking(gate_of: Any) -> None:
+    throttle, _ = gate_of(Limits(1_000, 1))
+    order: list[int] = []
+
+    async def fly(number: int) -> None:
+        async with throttle.place():
+            order.append(number)
+            await turns(2)
+
+    await asyncio.gather(*(fly(number) for number in range(10)))
+    assert order == list(range(10))
+
+
+async def test_what_an_earlier_run_submitted_waits_for_no_place_but_takes_one(gate_of: Any) -> None:
+    throttle, _ = gate_of(Limits(1_000, 1))
+    async with throttle.resumed():
+        newcomer = asyncio.create_task(throttle.place().__aenter__())
+        await turns()
+        assert not newcomer.done()
+        async with asyncio.timeout(1), throttle.resumed():
+            pass
+        assert not newcomer.done()
+    await newcomer
+
+
+async def test_a_start_beyond_the_minute_waits_and_one_that_was_never_sent_is_made_again(gate_of: Any) -> None:
+    throttle, stop_signal = gate_of(Limits(2, 10))
+    first, second = await throttle.start(), await throttle.start()
+    await throttle.replied(first)
+    third = asyncio.create_task(throttle.start())
+    await asyncio.sleep(0.05)
+    assert not third.done()
+    throttle.unsent(second)
+    stop_signal.stop_buying("enough")
+    with pytest.raises(Stopped):
+        await third
+
+
+async def test_a_start_that_was_never_sent_is_free_at_once(gate_of: Any) -> None:
+    throttle, _ = gate_of(Limits(1, 10))
+    async with asyncio.timeout(2):
+        for _ in range(20):
+            throttle.unsent(await throttle.start())
+
+
+async def test_a_429_makes_everyone_wait_whatever_run_they_are_of(gate_of: Any) -> None:
+    (throttle, _), (other, _) = gate_of(), gate_of()
+    await throttle.refused(await throttle.start(), 0.3)
+    assert throttle.refusals == 1
+    began = time.monotonic()
+    await asyncio.gather(*(each.start() for each in (throttle, other) for _ in range(5)))
+    assert 0.25 < time.monotonic() - began < 2
+
+
+async def test_refusals_are_counted_until_a_start_is_not_refused(gate_of: Any) -> None:
+    throttle, _ = gate_of()
+    for _ in range(3):
+        await throttle.refused(await throttle.start(), 0.01)
+    assert throttle.refusals == 3
+    await throttle.replied(await throttle.start())
+    assert throttle.refusals == 0
+
+
+async def test_when_buying_stops_nobody_gets_a_place_or_a_start(gate_of: Any) -> None:
+    throttle, stop_signal = gate_of(Limits(1_000, 1))
+    holder = throttle.place()
+    await holder.__aenter__()
+    waiting = asyncio.create_task(throttle.place().__aenter__())
+    await turns()
+    stop_signal.stop_buying("the account refused")
+    await holder.__aexit__(None, None, None)
+    for attempt in (waiting, throttle.place().__aenter__(), throttle.start()):
+        with pytest.raises(Stopped):
+            await attempt
+    async with asyncio.timeout(1), throttle.resumed():  # what is bought is still watched
+        await stop_signal.sleep(0.01)
+
+
+async def test_a_place_is_given_back_whatever_happens_in_it(gate_of: Any) -> None:
+    throttle, _ = gate_of(Limits(1_000, 1))
+    for _ in range(3):
+        with pytest.raises(ValueError, match="boom"):
+            async with throttle.place():
+                raise ValueError("boom")
+    async with asyncio.timeout(1), throttle.place():
+        pass
+
+
+async def test_who_gives_up_waiting_leaves_the_queue(gate_of: Any) -> None:
+    throttle, _ = gate_of(Limits(1_000, 1))
+    async with throttle.place():
+        impatient = asyncio.create_task(throttle.place().__aenter__())
+        await turns()
+        impatient.cancel()
+        await asyncio.wait([impatient])
+    async with asyncio.timeout(1), throttle.place():
+        pass
+
+
+async def test_stopping_wakes_every_sleeper_at_once() -> None:
+    stop_signal = StopSignal()
+    sleepers = [asyncio.create_task(stop_signal.sleep(3_600)) for _ in range(50)]
+    await turns()
+    stop_signal.stop_all("interrupted")
+    ends = await asyncio.wait_for(asyncio.gather(*sleepers, return_exceptions=True), 1)
+    assert {type(end) for end in ends} == {Stopped}
+
+
+async def test_stopping_to_buy_lets_watchers_sleep_on() -> None:
+    stop_signal = StopSignal()
+    watcher, buyer = (
+        asyncio.create_task(stop_signal.sleep(0.1)),
+        asyncio.create_task(stop_signal.sleep(3_600, to_buy=True)),
+    )
+    await turns()
+    stop_signal.stop_buying("budget")
+    await watcher
+    with pytest.raises(Stopped):
+        await buyer
+    assert (stop_signal.is_buying, stop_signal.is_watching) == (False, True)
+
+
+async def test_after_the_stop_no_sleep_begins() -> None:
+    stop_signal = StopSignal()
+    stop_signal.stop_all("interrupted")
+    with pytest.raises(Stopped):
+        await stop_signal.sleep(0)
+
+
+def test_the_first_reason_is_the_one_that_is_told() -> None:
+    stop_signal = StopSignal()
+    stop_signal.stop_buying("the budget is used up")
+    stop_signal.stop_all("interrupted")
+    assert stop_signal.reason == "the budget is used up"
+
+
+async def test_a_sleep_is_as_long_as_asked() -> None:
+    began = time.monotonic()
+    await StopSignal().sleep(0.05)
+    assert 0.05 <= time.monotonic() - began < 1
+
+
+async def test_runs_on_one_ledger_share_the_places_and_a_late_one_gets_its_share(gate_of: Any) -> None:
+    limits, inside, most = Limits(100_000, 6), [0, 0, 0], 0
+
+    async def fly(number: int, throttle: Throttle) -> None:
+        nonlocal most
+        async with throttle.place():
+            inside[number] += 1
+            most = max(most, sum(inside))
+            await asyncio.sleep(0.05)
+            inside[number] -= 1
+
+    async def run(number: int, takes: int, delay_s: float) -> float:
+        await asyncio.sleep(delay_s)
+        throttle, _ = gate_of(limits)
+        began = time.monotonic()
+        await asyncio.gather(*(fly(number, throttle) for _ in range(takes)))
+        await throttle.close()
+        return time.monotonic() - began
+
+    *_, late_s = times = await asyncio.gather(run(0, 350, 0.0), run(1, 350, 0.0), run(2, 4, 0.4))
+    assert most == 6
+    assert late_s < 0.7 * min(times[:2]), "it was left to wait until the others were through"
+
+
+async def test_the_places_of_a_run_that_died_are_free(account_of: Any) -> None:
+    limits = Limits(1_000, 5)
+    dead, live = account_of(limits, is_alive=False), account_of(limits)
+    assert await dead.acquire_slots(0, 5) == 5
+    assert await live.acquire_slots(0, 5) == 5
+
+
+async def test_what_is_in_flight_is_never_told_to_end(account_of: Any) -> None:
+    limits = Limits(1_000, 10)
+    first, second = account_of(limits), account_of(limits)
+    assert await first.acquire_slots(10, 20) == 10
+    assert await second.acquire_slots(0, 10) == 0
+    assert await first.acquire_slots(7, 20) == 5, "an even share, though more are in use"
+    assert await second.acquire_slots(0, 10) == 3
+    assert await first.acquire_slots(0, 0) == 0
+    assert await second.acquire_slots(3, 10) == 10

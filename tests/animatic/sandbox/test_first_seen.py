@@ -1,0 +1,50 @@
+"""When each prediction was first seen to be final, over a real socket."""
+
+from pathlib import Path
+from typing import Any
+
+from animatic.sandbox.first_seen import Sight, read_sights
+
+
+async def test_the_first_look_that_shows_a_prediction_final_is_noted_once(
+    open_sandbox: Any, clock: Any, tmp_path: Path
+) -> None:
+    desk = await open_sandbox(notes_sights=True)
+    final_at = clock.now + 10
+    first, never = await desk.submit_id("push in"), await desk.submit_id("pull out")
+    for seconds in (4, 4, 4, 4):
+        clock.advance(seconds)
+        await desk.look(first)
+    await desk.stats()
+    assert read_sights(tmp_path / "state") == [Sight(first, final_at, final_at + 2, looks=3)]
+    await desk.look(never)
+    await desk.look(never)
+    await desk.stats()
+    assert [(each.id, each.looks, each.lag_s) for each in read_sights(tmp_path / "state")] == [
+        (first, 3, 2),
+        (never, 1, 6),
+    ]
+
+
+async def test_looks_at_what_is_never_final_are_not_sights(open_sandbox: Any, clock: Any, tmp_path: Path) -> None:
+    desk = await open_sandbox(notes_sights=True)
+    stuck = await desk.submit_id("[sandbox:stuck]")
+    clock.advance(100)
+    await desk.look(stuck)
+    await desk.stats()
+    assert read_sights(tmp_path / "state") == []
+
+
+async def test_without_it_nothing_is_noted(desk: Any, clock: Any, tmp_path: Path) -> None:
+    prediction_id = await desk.submit_id()
+    clock.advance(100)
+    await desk.look(prediction_id)
+    await desk.stats()
+    assert not (tmp_path / "state" / "seen.jsonl").exists()
+
+
+def test_bench_mode_serves_without_clips_and_notes_sights(start_process: Any, tmp_path: Path) -> None:
+    server = start_process("--folder", str(tmp_path), "--bench", "--inference-s", "0.1")
+    assert (tmp_path / "seen.jsonl").exists()
+    server.process.terminate()
+    assert server.process.wait(5) == 0

@@ -1,0 +1,144 @@
+"""Processes that live as long as whoever started them, and the log files that they write to."""
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.logs import MOST_LOG_FILES, log_path, redirect_logs
+from flows.server import child_processes as companions
+
+START = """
+import sys, time
+from pathlib import Path
+from flows.server import child_processes as companions
+with companions.sandbox(Path(sys.argv[1]), Path(sys.argv[2])) as companion:
+    print(companion.process.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.sandbox
+def test_a_companion_dies_with_whoever_started_it(tmp_path: Path, tools: Any, place: Any) -> None:
+    command = [sys.executable, "-c", START, str(tmp_path / "state"), str(tmp_path / "log")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=place.environment) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert child in tools.processes_with(f"HOME={place.home}")
+        assert b"WAVESPEED_API_KEY" not in Path(f"/proc/{child}/environ").read_bytes()
+        parent.send_signal(signal.SIGKILL)
+    tools.wait_until(lambda: not tools.processes_with(f"HOME={place.home}"), 10)
+
+
+@pytest.mark.sandbox
+def test_a_folder_that_is_served_already_is_not_served_twice(tmp_path: Path, sandbox: Any) -> None:
+    with companions.sandbox(sandbox.folder, tmp_path / "log") as companion:
+        assert (companion.url, companion.process) == (sandbox.url, None)
+    assert sandbox.process.poll() is None
+
+
+@pytest.mark.sandbox
+def test_a_sandbox_ends_by_itself_with_the_run_that_used_it(tmp_path: Path) -> None:
+    with companions.sandbox(tmp_path / "state", tmp_path / "log") as companion:
+        process, begins = companion.process, time.monotonic()
+    assert process is not None
+    assert process.returncode == 0, "it had to be killed"
+    assert time.monotonic() - begins < companions.STOPS_WITHIN_S / 2
+
+
+@pytest.mark.sandbox
+def test_a_sandbox_outlives_the_run_that_started_it_while_another_uses_it(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    with contextlib.ExitStack() as other:
+        with companions.sandbox(folder, tmp_path / "log") as started:
+            used = other.enter_context(companions.sandbox(folder, tmp_path / "other"))
+            assert (used.url, used.process) == (started.url, None)
+        with urllib.request.urlopen(f"{used.url}/sandbox/health", timeout=10) as reply:
+            assert reply.status == 200
+    assert started.process is not None
+    assert started.process.wait(10) == 0
+
+
+@pytest.mark.sandbox
+def test_a_sandbox_that_does_not_start_says_why(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    (folder / "accepted.jsonl").mkdir()
+    with (
+        pytest.raises(companions.CompanionError, match=r"did not start: .*accepted\.jsonl"),
+        companions.sandbox(folder, tmp_path / "log"),
+    ):
+        pass
+
+
+@pytest.mark.sandbox
+def test_a_sandbox_on_a_taken_port_listens_on_another_and_keeps_it(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        taken = listening.getsockname()[1]
+        folder.mkdir()
+        (folder / "sandbox.ports").write_text(str(taken))
+        with companions.sandbox(folder, tmp_path / "log") as first:
+            assert not first.url.endswith(f":{taken}")
+    with companions.sandbox(folder, tmp_path / "log"):
+        with urllib.request.urlopen(f"http://127.0.0.1:{taken}/sandbox/health", timeout=10) as reply:
+            assert reply.status == 200
+        with urllib.request.urlopen(f"{first.url}/sandbox/health", timeout=10) as reply:
+            assert reply.status == 200
+
+
+def test_log_files_are_private_and_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    for number in range(MOST_LOG_FILES + 5):
+        path = log_path(f"run-{number}")
+        os.utime(path, (number, number))
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    left = {each.stem for each in path.parent.iterdir()}
+    assert "run-0" not in left
+    assert path.stem in left
+    assert len(left) <= MOST_LOG_FILES + 1
+
+
+@pytest.fixture
+def logger() -> Any:
+    """A logger that prints, as Prefect's do; and everything as it was, afterwards."""
+    root = logging.getLogger()
+    before = list(root.handlers)
+    mine = logging.getLogger("tests.flows.companions")
+    mine.propagate = False
+    mine.setLevel(logging.INFO)
+    mine.addHandler(logging.StreamHandler(sys.stderr))
+    yield mine
+    logging.captureWarnings(False)
+    for handler in (*mine.handlers, *(each for each in root.handlers if each not in before)):
+        handler.close()
+    mine.handlers.clear()
+    root.handlers[:] = before
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_what_would_be_printed_goes_to_the_file_and_with_debug_to_both(
+    tmp_path: Path, logger: Any, capfd: pytest.CaptureFixture[str], debug: bool
+) -> None:
+    others = {
+        name: list(each.handlers) for name, each in logging.root.manager.loggerDict.items() if hasattr(each, "handlers")
+    }
+    stream = logger.handlers[0]
+    stream.setStream(sys.stderr)
+    redirect_logs(tmp_path / "run.log", debug=debug)
+    logger.info("a line of the machinery")
+    assert (tmp_path / "run.log").read_text().count("a line of the machinery") == 1
+    assert ("a line of the machinery" in capfd.readouterr().err) is debug
+    for name, handlers in others.items():
+        if name != logger.name:
+            logging.getLogger(name).handlers[:] = handlers
