@@ -287,7 +287,7 @@ def test_without_a_key_the_error_says_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("key", [CANARY + " x", CANARY + "\nx", CANARY + "é", CANARY + "\0", "“" + CANARY])
-def test_a_key_that_no_header_can_carry_is_refused_before_anything_is_bought(key: str) -> None:
+def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
     for read in (Settings.from_environment({"WAVESPEED_API_KEY": key}), Settings().with_key(key)):
         with pytest.raises(SettingsError, match=r"^WAVESPEED_API_KEY: ") as caught:
             read.require_key()
@@ -333,16 +333,14 @@ def test_settings_do_not_change_once_read() -> None:
         ({"HTTPS_PROXY": "http://proxy:1", "WAVESPEED_BASE_URL": "https://localhost:8787"}, None),
     ],
 )
-def test_the_proxy_of_the_environment_leads_to_the_api_but_never_to_loopback(
-    more: dict[str, str], proxy: str | None
-) -> None:
+def test_the_proxy_leads_to_the_api_never_to_loopback(more: dict[str, str], proxy: str | None) -> None:
     settings = Settings.from_environment(more)
     found = settings.network.proxy_for(settings.base_url)
     assert (found and found.url) == proxy
 
 
 @pytest.mark.parametrize("url", ["socks5://user:secret@proxy:1080", "http://user:secret@proxy:0", "http://[secret"])
-def test_a_proxy_that_cannot_be_used_is_refused_by_name_and_its_password_not_shown(url: str) -> None:
+def test_an_unusable_proxy_is_named_without_its_password(url: str) -> None:
     with pytest.raises(SettingsError, match="HTTPS_PROXY: ") as caught:
         Settings.from_environment({"HTTPS_PROXY": url})
     assert "secret" not in str(caught.value)

@@ -148,7 +148,7 @@ def test_one_amount_is_shown_everywhere(place_with_server: Any, manifest: Any, s
 AIRTABLE = "https://v5.airtableusercontent.com/v3/u/40/40/{}/one/two/still.png"
 
 
-def test_another_address_of_a_still_that_was_bought_is_named_and_asked_about(
+def test_another_address_of_a_bought_still_is_asked_about(
     asked: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
 ) -> None:
     first = str(manifest({"prompt": f"push in {tag}", "shot_id": "hero", "image": AIRTABLE.format("1790000000000")}))

@@ -26,9 +26,7 @@ from animatic.settings import Settings
 pytestmark = [pytest.mark.sandbox, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
 
 
-def test_a_run_that_completes_is_completed_and_rows_that_ask_for_the_same_take_share_it(
-    run_flow: Any, manifest: Any, sandbox: Any, tag: str
-) -> None:
+def test_a_run_completes_and_equal_rows_share_a_take(run_flow: Any, manifest: Any, sandbox: Any, tag: str) -> None:
     ran = run_flow(manifest({"prompt": f"push in {tag}", "shot_id": "one"}, {"prompt": f"push in {tag}"}))
     assert (ran.state.type, ran.state.name) == ("COMPLETED", "Completed")
     assert ran.state.message == "2 of 2 completed"
@@ -90,7 +88,7 @@ def test_results_that_cannot_be_written_are_found_before_anything_is_bought(
     assert sandbox.submitted(tag).total() == 0
 
 
-def test_results_that_cannot_be_written_in_the_end_are_no_reason_to_say_that_nothing_was_bought(
+def test_unwritable_results_at_the_end_do_not_deny_purchases(
     *, run_flow: Any, manifest: Any, sandbox: Any, tag: str, tools: Any, tmp_path: Path
 ) -> None:
     folder = tmp_path / "out"
@@ -148,7 +146,7 @@ def test_a_refused_request_is_not_retried(run_flow: Any, manifest: Any, serve_sa
     assert (stats["refused_rejects"], stats["accepted"]) == (1, 0)
 
 
-def test_a_key_that_is_refused_stops_the_run_and_leaves_the_rest_pending(
+def test_a_refused_key_leaves_the_rest_pending(
     run_flow: Any, manifest: Any, sandbox: Any, settings: Settings, tag: str
 ) -> None:
     ran = run_flow(manifest({"prompt": f"push in {tag}"}, {"prompt": f"pan {tag}"}), settings.with_key("another"))
@@ -287,9 +285,7 @@ def test_without_a_session_the_key_comes_from_the_secret_block(
     assert pyarrow.parquet.read_table(results)["status"].to_pylist() == ["completed"]
 
 
-def test_where_nobody_can_be_asked_a_run_that_costs_money_needs_a_limit(
-    run_flow: Any, manifest: Any, settings: Settings
-) -> None:
+def test_an_unattended_run_that_costs_money_needs_a_limit(run_flow: Any, manifest: Any, settings: Settings) -> None:
     from flows.session import SESSION  # noqa: PLC0415 - beside its use
 
     assert SESSION.get() is None

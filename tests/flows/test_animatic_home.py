@@ -47,7 +47,7 @@ def test_prefects_home_of_a_run_lies_in_animatic_home(homed: Any) -> None:
     assert not (homed.home / ".prefect").exists()
 
 
-def test_a_ledger_and_a_prefect_home_that_are_set_win_over_animatic_home(homed: Any, tmp_path: Path) -> None:
+def test_an_explicit_ledger_and_prefect_home_win(homed: Any, tmp_path: Path) -> None:
     ledger, prefect = tmp_path / "elsewhere/ledger.sqlite", tmp_path / "elsewhere/prefect"
     ledger.parent.mkdir()
     homed.more |= {"ANIMATIC_LEDGER": f"sqlite:///{ledger}", "PREFECT_HOME": str(prefect)}

@@ -160,7 +160,7 @@ def _assert_refused(ended: "subprocess.CompletedProcess[str]") -> None:
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_a_bare_machine_has_neither_user_nor_home_nor_a_place_to_write(machine: Path) -> None:
+def test_a_bare_machine_has_no_user_home_or_writable_place(machine: Path) -> None:
     script = 'id -un; echo "home: $HOME"; touch /tmp/x /var/tmp/x /root/x "$1/x"; touch here && echo wrote'
     ended = enter(machine, ["sh", "-c", script, "sh", str(Path(__file__).parent)], BARE)
     assert ended.stdout.splitlines() == ["54321", "home: ", "wrote"], ended.stdout

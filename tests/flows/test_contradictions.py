@@ -162,7 +162,7 @@ def test_one_odd_item_does_not_hide_the_others(own: Any, manifest: Any, tag: str
 
 
 @pytest.mark.parametrize("offset_s", ["-600", "600"])
-def test_a_list_that_is_dated_by_another_clock_is_read_where_the_take_is(
+def test_a_list_dated_by_another_clock_is_read_in_its_window(
     own: Any, manifest: Any, tag: str, tools: Any, offset_s: str
 ) -> None:
     """The clock that dates predictions is ten minutes off that of `Date`; accepted submissions show by how much."""
@@ -176,7 +176,7 @@ def test_a_list_that_is_dated_by_another_clock_is_read_where_the_take_is(
         assert served.submitted(tag) == {f"known {tag}": 1, f"lost {tag}": 1}
 
 
-def test_a_candidate_of_model_and_time_is_held_and_named_and_adopted_only_where_allowed(
+def test_a_candidate_by_window_is_held_unless_adoption_is_allowed(
     own: Any, manifest: Any, tag: str, tools: Any
 ) -> None:
     between = Between()

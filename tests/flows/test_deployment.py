@@ -213,7 +213,7 @@ def first_run(installation: Installation) -> tuple[Path, Path]:
     return manifest, results
 
 
-def test_a_deployed_run_buys_every_take_with_the_key_of_the_secret_block(
+def test_a_deployed_run_buys_with_the_key_of_the_block(
     installation: Installation, first_run: tuple[Path, Path]
 ) -> None:
     frame = read_results(str(first_run[1]))
@@ -230,7 +230,7 @@ def test_a_second_run_of_a_manifest_submits_nothing(installation: Installation, 
     assert list(read_results(str(results))["cached"]) == [True] * 3
 
 
-def test_relative_paths_of_a_deployed_run_begin_in_the_folder_that_its_pull_step_sets(
+def test_relative_paths_of_a_deployed_run_follow_its_pull_step(
     installation: Installation,
 ) -> None:
     (installation.folder / "own").mkdir()
@@ -254,7 +254,7 @@ def test_a_run_with_an_invalid_manifest_is_refused_and_buys_nothing(installation
     assert installation.submissions() == before
 
 
-def test_a_cancelled_run_writes_what_it_has_and_one_that_overlaps_it_is_turned_away(installation: Installation) -> None:
+def test_a_cancelled_run_writes_its_table_and_overlaps_are_refused(installation: Installation) -> None:
     before = installation.submissions()
     manifest = installation.manifest("slow", "push in", *["pan left [sandbox:slow=600]"] * 3)
     results = installation.folder / "slow.parquet"
@@ -273,9 +273,7 @@ def test_a_cancelled_run_writes_what_it_has_and_one_that_overlaps_it_is_turned_a
     assert installation.submissions() == before + 4
 
 
-def test_the_key_of_the_secret_block_is_in_no_file_parameter_or_log(
-    installation: Installation, first_run: tuple[Path, Path]
-) -> None:
+def test_the_key_of_the_block_is_nowhere_else(installation: Installation, first_run: tuple[Path, Path]) -> None:
     files = [path for path in installation.folder.rglob("*") if path.is_file()]
     contents = {path: path.read_bytes() for path in files}
     of_server = [path for path in files if path.name.startswith("prefect.db")]
@@ -313,7 +311,7 @@ def test_each_entrypoint_loads_the_code_of_this_checkout() -> None:
         assert Path(sys.modules[package].__file__ or "").parent == ROOT / package
 
 
-def test_each_deployment_says_what_it_may_spend_and_has_one_run_at_a_time() -> None:
+def test_each_deployment_has_a_limit_and_one_run_at_once() -> None:
     entries = read_deployments(DEPLOYMENTS)
     assert all(entry["parameters"]["max_usd"] is not None for entry in entries)
     assert all(entry["concurrency_limit"]["limit"] == 1 for entry in entries)

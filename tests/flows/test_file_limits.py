@@ -53,7 +53,7 @@ def test_a_low_soft_limit_is_raised(place: Any, manifest: Any, tag: str) -> None
 
 
 @pytest.mark.parametrize("command", ["run", "plan"])
-def test_a_limit_that_is_too_low_for_any_run_is_refused_and_named(
+def test_a_file_limit_too_low_for_any_run_is_refused(
     place: Any, manifest: Any, sandbox: Any, tag: str, command: str
 ) -> None:
     more = ("--results", "out.parquet", "--yes") if command == "run" else ()

@@ -63,7 +63,7 @@ def polls(liar: Liar, forgetful: Forgetful) -> int:
 
 
 @pytest.mark.parametrize("mode", ["404", "processing"])
-def test_it_is_held_says_what_to_type_and_is_polled_once_by_each_run(
+def test_it_is_held_names_the_command_and_is_polled_once(
     *, place_with_server: Any, sandbox: Any, manifest: Any, tag: str, tools: Any, mode: str
 ) -> None:
     place = place_with_server

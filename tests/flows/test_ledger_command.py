@@ -189,7 +189,7 @@ def test_a_table_with_fingerprints_of_before_is_taken_over(
         assert (shown.code, row["prediction_id"] in shown.stdout) == (0, True), shown.stderr
 
 
-def test_a_table_of_before_is_recognised_by_the_guard_of_a_lost_ledger(
+def test_an_older_table_is_recognised_by_the_lost_ledger_guard(
     *, of_before: tuple[Path, Path], place_with_server: Any, sandbox: Any, tools: Any, tag: str
 ) -> None:
     shots, table = of_before
@@ -454,7 +454,7 @@ def test_files_of_sqlite_beside_a_restored_ledger_hide_nothing(restored: Any) ->
         beside.unlink(missing_ok=True)
 
 
-def test_a_ledger_that_is_restored_again_after_it_was_mended_is_noticed_again(restored: Any) -> None:
+def test_a_second_restoration_of_a_mended_ledger_is_noticed(restored: Any) -> None:
     place, shots = restored
     mend(place, shots)
     (place.home / "other.csv").unlink()
@@ -475,7 +475,7 @@ def test_a_backup_from_before_a_table_was_taken_over_is_noticed(
     assert (refused.code, sandbox.submitted(tag).total()) == (2, BOUGHT + 1), refused.stderr
 
 
-def test_a_restored_ledger_without_its_runs_folder_does_not_buy_over_the_results(restored: Any) -> None:
+def test_a_restored_ledger_without_runs_folder_buys_nothing_twice(restored: Any) -> None:
     place, shots = restored
     shutil.rmtree(f"{place.ledger}.runs")
     refused = place.run("run", shots, "--results", "out.csv")
@@ -483,7 +483,7 @@ def test_a_restored_ledger_without_its_runs_folder_does_not_buy_over_the_results
     assert "out.csv shows 2 takes as bought that the ledger" in refused.stderr
 
 
-def test_a_ledger_without_its_runs_folder_is_used_and_notices_the_next_restoration(
+def test_a_ledger_without_runs_folder_notices_the_next_restoration(
     *, place_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tag: str
 ) -> None:
     place = place_with_server

@@ -64,7 +64,7 @@ def killed(*, place_with_server: Any, manifest: Manifest, held: Held, sandbox: A
     return place_with_server
 
 
-def test_an_open_take_that_left_the_manifest_is_named_and_ends_the_run_with_4(
+def test_an_open_take_that_left_the_manifest_exits_with_4(
     *, killed: Any, manifest: Manifest, sandbox: Any, tag: str
 ) -> None:
     shots = manifest(rows(tag)[0])
@@ -81,7 +81,7 @@ def test_an_open_take_that_left_the_manifest_is_named_and_ends_the_run_with_4(
     assert (written.code, dropped["fingerprint"][:12] in written.stderr) == (4, True)
 
 
-def test_an_open_take_of_another_manifest_is_named_and_leaves_the_exit_code_alone(
+def test_an_open_take_of_another_manifest_keeps_the_exit_code(
     *, killed: Any, manifest: Manifest, sandbox: Any, tag: str
 ) -> None:
     other = manifest({"prompt": f"other {tag}"}, name="other.csv")

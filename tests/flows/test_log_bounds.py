@@ -28,7 +28,7 @@ def copied(content: bytes, path: Path) -> None:
     writer.join()
 
 
-def test_what_a_process_prints_is_kept_up_to_the_bound_and_once_more(tmp_path: Path) -> None:
+def test_the_output_of_a_process_is_bounded(tmp_path: Path) -> None:
     path = tmp_path / "server.log"
     copied(LINE * (MOST_LOG_BYTES * 3 // len(LINE)) + b"the last line\n", path)
     kept = sorted(tmp_path.iterdir())
@@ -54,7 +54,7 @@ def test_what_fits_is_kept_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [Path("/dev/full"), Path("/nowhere/of/ours/server.log")])
-def test_a_log_that_cannot_be_written_does_not_stop_the_process_that_prints(path: Path) -> None:
+def test_an_unwritable_log_does_not_stop_its_process(path: Path) -> None:
     if str(path) == "/dev/full" and not path.exists():
         pytest.skip("no /dev/full here")
     copied(LINE * 2_000, path)
@@ -70,7 +70,7 @@ for number in range(MOST_LOG_BYTES * 3 // 100_000):
 """
 
 
-def test_the_log_of_a_run_is_kept_up_to_the_bound_and_once_more(tmp_path: Path) -> None:
+def test_the_log_of_a_run_is_bounded(tmp_path: Path) -> None:
     path = tmp_path / "run.log"
     ended = subprocess.run(
         [sys.executable, "-P", "-c", LOGS, str(path)],

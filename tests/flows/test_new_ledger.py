@@ -167,7 +167,7 @@ def test_a_second_laptop_is_shown_the_takes_that_the_account_has_made(
     assert sandbox.submitted(tag).total() == 12
 
 
-def test_takes_that_the_account_has_made_are_named_before_they_are_bought_again(
+def test_takes_the_account_has_made_are_named_before_buying(
     *, unattended: Any, made: str, sandbox: Any, tools: Any, tag: str
 ) -> None:
     laptop, seen_first = another_home(unattended, tools, "laptop"), list[str]()

@@ -91,9 +91,7 @@ def test_panel_json_and_summary_of_a_flow_say_the_same(
     assert sandbox.submitted(tag).total() == 3
 
 
-def test_over_two_runs_the_column_adds_up_to_the_cost_of_the_manifest(
-    place_with_server: Any, manifest: Any, sandbox: Any, tag: str
-) -> None:
+def test_the_column_adds_up_over_two_runs(place_with_server: Any, manifest: Any, sandbox: Any, tag: str) -> None:
     place = place_with_server
     shots = manifest(
         *three_rows(tag), {"prompt": f"four {tag} [sandbox:fails]"}, {"prompt": f"five {tag} [sandbox:rejects]"}

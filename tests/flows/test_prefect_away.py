@@ -261,7 +261,7 @@ def test_an_external_server_that_is_lost_midway_changes_one_sentence(told: Told,
     assert story.stderr.count(UNTOLD) == 1, story.stderr
 
 
-def test_a_server_that_is_back_in_time_is_told_how_the_run_ended(told: Told) -> None:
+def test_a_server_back_in_time_learns_how_the_run_ended(told: Told) -> None:
     story = told("back")
     require_untouched(story)
     assert UNTOLD not in story.stderr

@@ -72,7 +72,7 @@ def test_a_name_in_no_proxy_is_reached_directly(place: Any, manifest: Any, tag: 
     assert place.run("plan", shots, "--json").json["cost_usd"] == 2.5
 
 
-def test_a_base_url_on_loopback_is_reached_directly_over_tls_by_the_named_authority(  # noqa: PLR0917 - fixtures
+def test_a_loopback_base_url_is_reached_directly_over_tls(  # noqa: PLR0917 - fixtures
     place_with_server: Any, manifest: Any, sandbox: Any, tag: str, behind: Behind, idle_proxy: Any
 ) -> None:
     place, shots = place_with_server, manifest({"prompt": f"one {tag}"})

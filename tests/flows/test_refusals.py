@@ -163,7 +163,7 @@ def test_the_plan_needs_neither_key_nor_network(animatic: Any, manifest: Any) ->
     assert priced.stdout.splitlines()[2] == "  cost: $3.25"
 
 
-def test_the_plan_of_a_bad_manifest_ends_with_2_unless_bad_rows_are_skipped(animatic: Any, manifest: Any) -> None:
+def test_plan_exits_with_2_unless_bad_rows_are_skipped(animatic: Any, manifest: Any) -> None:
     path = manifest(GOOD, {"prompt": "pan", "duration": "9s"})
     assert animatic("plan", path).exit_code == 2
     skipped = animatic("plan", path, "--skip-invalid", "--json")

@@ -14,7 +14,7 @@ from flows.command.cli import app
 pytestmark = pytest.mark.sandbox
 
 
-def test_a_take_that_nothing_settles_ends_it_with_4_and_the_table_can_be_written_again_without_the_api(
+def test_an_unsettled_take_exits_with_4_and_results_work_offline(
     place_with_server: Any, manifest: Any, tools: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = place_with_server

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.sandbox, pytest.mark.filterwarnings("ignore::pytest.Py
 
 
 @pytest.mark.parametrize("command", ["run", "results"])
-def test_a_place_that_is_no_results_table_is_refused_with_2_and_nothing_is_bought(
+def test_a_file_that_is_no_results_table_is_refused(
     place_with_server: Any, manifest: Any, sandbox: Any, tag: str, command: str
 ) -> None:
     shots, place = manifest({"prompt": f"one {tag}"}), place_with_server
@@ -48,7 +48,7 @@ def test_the_flow_refuses_it_too(run_flow: Any, manifest: Any, tag: str, sandbox
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640)])
-def test_a_table_follows_the_umask_of_its_user_and_the_ledger_is_private(
+def test_a_table_follows_the_umask_the_ledger_is_private(
     place_with_server: Any, manifest: Any, tag: str, umask: int, mode: int
 ) -> None:
     place, shots = place_with_server, manifest({"prompt": f"one {tag}"})
@@ -64,9 +64,7 @@ def test_a_table_follows_the_umask_of_its_user_and_the_ledger_is_private(
     assert stat.S_IMODE((place.home / "new/out.parquet").stat().st_mode) == 0o604
 
 
-def test_what_people_wrote_goes_through_a_run_and_what_has_no_take_is_told_on_stderr(
-    place_with_server: Any, manifest: Any, tag: str
-) -> None:
+def test_peoples_columns_survive_a_run_and_losses_are_named(place_with_server: Any, manifest: Any, tag: str) -> None:
     place, out = place_with_server, place_with_server.home / "out.parquet"
     shots = [{"prompt": f"{name} {tag}", "shot_id": name} for name in ("one", "two")]
     assert place.run("run", str(manifest(*shots)), "--results", "out.parquet").code == 0
@@ -97,7 +95,7 @@ def test_a_path_through_a_folder_that_is_not_there_replaces_nothing(
     assert not sandbox.submitted(tag)
 
 
-def test_a_table_that_cannot_be_put_in_its_place_is_written_beside_it(
+def test_a_table_whose_place_is_spoiled_is_written_beside(
     place_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
 ) -> None:
     place = place_with_server

@@ -147,7 +147,7 @@ def test_prefects_database_has_every_task_run_in_its_final_state(twice: Twice) -
     assert {state for _, state in rows} == {"COMPLETED"}
 
 
-def test_the_flow_run_is_completed_with_failures_and_its_parameters_hold_no_secret(twice: Twice) -> None:
+def test_the_flow_run_state_and_parameters_hold_no_secret(twice: Twice) -> None:
     ((state_type, state_name, parameters),) = twice.ask(
         "select state_type, state_name, parameters from flow_run where name = :name"
     )
@@ -162,7 +162,7 @@ def test_the_flow_run_is_completed_with_failures_and_its_parameters_hold_no_secr
     }
 
 
-def test_there_is_one_progress_one_summary_and_one_table_of_what_is_not_completed(twice: Twice) -> None:
+def test_there_is_one_progress_summary_and_table_artifact(twice: Twice) -> None:
     found = twice.ask(f"select type, key, data from artifact where flow_run_id in {OF_RUN}")
     artifacts = {kind: (key, data) for kind, key, data in found}
     assert len(found) == len(artifacts) == 3

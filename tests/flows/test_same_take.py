@@ -53,7 +53,7 @@ def sent(sandbox: Any, tag: str) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("spelling", [0, 1, 2])
-def test_what_is_sent_is_the_row_as_it_is_written_and_other_spellings_are_not_bought(
+def test_the_row_is_sent_verbatim_and_other_spellings_not_bought(
     *, place_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tag: str, spelling: int
 ) -> None:
     place, written = place_with_server, rows(tag, spelling)

@@ -53,7 +53,7 @@ def peak_mb(place: Any, *arguments: str) -> float:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the kernel's count is in /proc")
-def test_a_run_with_large_stills_needs_no_more_memory_than_one_with_small_ones(
+def test_large_stills_need_no_more_memory_than_small_ones(
     place_with_server: Any, serve_sandbox: Any, manifest: Any, tag: str, tmp_path: Path
 ) -> None:
     served = serve_sandbox("--inference-s", "0.2")

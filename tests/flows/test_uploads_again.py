@@ -135,7 +135,7 @@ def moved_account(account: Any, place_with_server: Any, manifest: Any, still: Pa
         yield account("b")
 
 
-def test_a_dead_upload_is_forgotten_and_bought_again_only_where_that_is_allowed(
+def test_a_dead_upload_is_forgotten_and_bought_again_if_allowed(
     *, moved_account: Any, place_with_server: Any, manifest: Any, still: Path, tag: str, tools: Any
 ) -> None:
     place, served = place_with_server, moved_account
@@ -153,7 +153,7 @@ def test_a_dead_upload_is_forgotten_and_bought_again_only_where_that_is_allowed(
     assert (uploads(served), served.submitted(tag)) == (1, {f"two {tag}": 2})
 
 
-def test_the_next_take_of_the_same_run_is_not_sent_with_the_dead_url(
+def test_the_next_take_is_not_sent_with_the_dead_url(
     *, moved_account: Any, place_with_server: Any, manifest: Any, still: Path, tag: str, tools: Any
 ) -> None:
     place, served = place_with_server, moved_account

@@ -274,9 +274,7 @@ def test_a_suspended_run_stops_buying_within_five_seconds_and_stays_suspended(
     assert sum(row["prediction_id"] is not None for row in rows) == bought
 
 
-def test_a_run_that_is_resumed_at_once_is_completed_and_buys_nothing_twice(
-    installation: Installation, suspended: Suspended
-) -> None:
+def test_a_run_resumed_at_once_buys_nothing_twice(installation: Installation, suspended: Suspended) -> None:
     tools = installation.tools
     state = tools.wait_until(lambda: _final(installation, suspended.resumed), 120)
     assert state == ("COMPLETED", "Completed")

@@ -15,7 +15,7 @@ def _run(folder: Path, program: str, deadline_s: float = 60.0) -> Measured:
     return measure([sys.executable, "-c", program], dict(os.environ), folder, deadline_s=deadline_s)
 
 
-def test_it_tells_the_exit_code_the_output_and_when_the_first_line_came(tmp_path: Path) -> None:
+def test_it_measures_exit_code_output_and_the_first_line(tmp_path: Path) -> None:
     took = _run(tmp_path, "import sys, time; time.sleep(0.3); print('hello'); sys.stderr.write('oh'); sys.exit(3)")
     assert (took.exit_code, took.stdout, took.stderr, took.is_done) == (3, "hello\n", "oh", True)
     assert 0.3 <= took.first_line_s <= took.wall_s

@@ -46,7 +46,7 @@ class WatchedTransport(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-async def test_intent_is_on_disk_before_the_post_and_the_id_before_the_first_look(studio: Any) -> None:
+async def test_the_intent_precedes_the_post_and_the_id_the_first_poll(studio: Any) -> None:
     await studio.open_sandbox()
     watched = WatchedTransport(studio.ledger)
     await studio.run(studio.takes("push in"), client={"transport": watched})
@@ -71,7 +71,7 @@ async def test_a_cancelled_shoot_still_writes_down_the_id_of_what_it_bought(stud
     )
 
 
-async def test_a_run_stopped_while_a_reply_is_on_its_way_writes_down_the_id(studio: Any) -> None:
+async def test_a_run_stopped_during_a_reply_still_keeps_the_id(studio: Any) -> None:
     await studio.open_sandbox(inference_s=10.0)
     takes = studio.takes(*(f"push in {number}" for number in range(4)))
     run = await studio.begin(
@@ -84,7 +84,7 @@ async def test_a_run_stopped_while_a_reply_is_on_its_way_writes_down_the_id(stud
     assert (await studio.states(takes), len(studio.accepted)) == ({"submitted": 2}, 2)
 
 
-async def test_while_the_api_is_away_nothing_is_bought_and_the_same_call_later_completes(studio: Any) -> None:
+async def test_while_the_api_is_away_nothing_is_bought(studio: Any) -> None:
     port = free_port()
     takes = studio.takes(*(f"push in {number}" for number in range(5)))
     run = await studio.begin(url=f"http://127.0.0.1:{port}")
@@ -141,7 +141,7 @@ async def test_what_cannot_be_sent_does_not_keep_the_others_from_their_end(studi
     assert run.progress.in_flight == 0
 
 
-async def test_an_api_that_is_busy_for_ever_is_given_up_with_the_takes_still_planned(studio: Any) -> None:
+async def test_an_api_that_stays_busy_is_given_up(studio: Any) -> None:
     await studio.open_sandbox()
     takes = studio.takes("push in")
     body = b'{"code":429,"message":"busy","data":null}'
@@ -236,7 +236,7 @@ async def test_a_price_that_rises_stops_the_rest(studio: Any) -> None:
     assert await studio.states(takes) == {"completed": 2}
 
 
-async def test_a_prediction_that_the_api_does_not_know_is_for_a_person_and_never_bought_again(studio: Any) -> None:
+async def test_a_prediction_the_api_forgot_is_held_and_never_bought_again(studio: Any) -> None:
     await studio.open_sandbox()
     takes = studio.takes("[sandbox:not-found=600] push in")
     run = await studio.run(takes, not_found_grace_s=0.3)
@@ -258,7 +258,7 @@ async def test_two_takes_with_one_prediction_are_both_held(studio: Any) -> None:
     assert sum("held, its prediction twice belongs to another take" in line for line in run.lines) == 1
 
 
-async def test_what_another_run_is_submitting_is_waited_for_and_in_our_results_too(studio: Any) -> None:
+async def test_a_take_another_run_is_submitting_is_waited_for(studio: Any) -> None:
     await studio.open_sandbox()
     takes = studio.takes("one", "two")
     first = await studio.begin(client={"transport": WatchedTransport(studio.ledger, reply_delay_s=1.0)})
@@ -272,7 +272,7 @@ async def test_what_another_run_is_submitting_is_waited_for_and_in_our_results_t
     assert (len(studio.accepted), second.progress.submissions, second.error) == (2, 0, None)
 
 
-async def test_a_run_that_is_stopped_while_it_submits_is_not_waited_for_for_ever(studio: Any) -> None:
+async def test_the_wait_for_a_stopped_run_is_bounded(studio: Any) -> None:
     await studio.open_sandbox()
     takes = studio.takes("one")
     first = await studio.begin(client={"transport": WatchedTransport(studio.ledger, reply_delay_s=3.0)})
@@ -285,7 +285,7 @@ async def test_a_run_that_is_stopped_while_it_submits_is_not_waited_for_for_ever
     assert await studio.states(takes) == {"completed": 1}
 
 
-async def test_nothing_is_sent_once_the_run_has_stopped_not_even_what_was_just_intended(studio: Any) -> None:
+async def test_nothing_is_sent_once_the_run_has_stopped(studio: Any) -> None:
     await studio.open_sandbox()
     takes = studio.takes("one", "two")
     run = await studio.begin()
@@ -313,7 +313,7 @@ async def test_a_429_gives_its_room_in_the_receipts_back(studio: Any) -> None:
     assert not run.shoot._receipts.is_owed
 
 
-async def test_what_another_run_bought_while_we_waited_for_a_place_is_not_bought_again(studio: Any) -> None:
+async def test_a_take_bought_by_another_run_while_we_waited_is_not_bought(studio: Any) -> None:
     await studio.open_sandbox()
     takes = studio.takes("[sandbox:slow=0.5] first", "[sandbox:fails] second")
     waiting = await studio.begin(limits=Limits(1_000, 1))
@@ -334,7 +334,7 @@ async def test_only_what_was_agreed_to_is_bought(studio: Any) -> None:
     assert any("nobody has agreed" in line for line in run.lines)
 
 
-async def test_a_price_that_nobody_asked_for_is_asked_before_a_budget_is_spent(studio: Any) -> None:
+async def test_a_missing_price_is_quoted_before_a_budget_is_spent(studio: Any) -> None:
     await studio.open_sandbox()
     takes = studio.takes("one", "two", "three")
     run = await studio.run(takes, prices_usd={}, max_usd=5.0)

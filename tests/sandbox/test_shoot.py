@@ -69,7 +69,7 @@ async def test_a_local_still_is_sent_as_its_upload(studio: Any) -> None:
     assert studio.rows("SELECT image_url, state FROM attempt") == [(url, "completed")]
 
 
-async def test_a_still_that_nobody_thought_would_be_needed_is_uploaded_once_when_it_is(studio: Any) -> None:
+async def test_a_still_that_turns_out_to_be_needed_is_uploaded_once(studio: Any) -> None:
     await studio.open_sandbox()
     takes = studio.takes("push in", still="sha256:" + "0" * 64, image="a.png", count=2)
     run = await studio.begin()
@@ -146,7 +146,7 @@ def posts(stats: dict[str, Any]) -> dict[str, int]:
     return {name: stats.get(name, 0) for name in ("accepted", *(f"refused_{scenario}" for scenario in NOT_ACCEPTED))}
 
 
-async def test_whatever_the_api_does_each_take_is_bought_at_most_once_and_ends_where_it_should(studio: Any) -> None:
+async def test_each_take_is_bought_at_most_once_whatever_the_api_does(studio: Any) -> None:
     await studio.open_sandbox()
     prompts = {f"[sandbox:{name}]": state for name, state in (ENDS | NOT_ACCEPTED).items()}
     takes = studio.takes(*prompts)
@@ -178,7 +178,7 @@ async def test_why_a_take_is_not_completed_is_always_told(studio: Any) -> None:
 
 
 @pytest.mark.parametrize("policy", [BuyingPolicy(), BuyingPolicy(retry_failed=True, attempts=5)])
-async def test_a_lost_reply_is_never_sent_again_by_this_run_or_the_next(studio: Any, policy: BuyingPolicy) -> None:
+async def test_a_lost_reply_is_never_sent_again_by_any_run(studio: Any, policy: BuyingPolicy) -> None:
     await studio.open_sandbox()
     takes = studio.takes("[sandbox:lost-reply]", "[sandbox:reset-before]", "[sandbox:server-error-billed]")
     for _ in range(3):
@@ -251,9 +251,7 @@ async def test_a_busy_api_is_waited_for_without_a_second_purchase(studio: Any) -
 @pytest.mark.parametrize(
     ("scenario", "code"), [("unpaid", "403"), ("payment-required", "402"), ("unauthorised", "401")]
 )
-async def test_an_account_that_is_refused_stops_buying_and_the_next_run_buys_the_rest(
-    studio: Any, scenario: str, code: str
-) -> None:
+async def test_a_refused_account_stops_buying_until_the_next_run(studio: Any, scenario: str, code: str) -> None:
     await studio.open_sandbox(scenario_of={3: scenario})
     takes = studio.takes(*(f"push in {number}" for number in range(6)))
     run = await studio.run(takes, limits=Limits(1_000, 1), queued_ahead=0)
@@ -288,7 +286,7 @@ async def test_a_key_that_is_refused_while_watching_leaves_everything_submitted(
     assert first.url
 
 
-async def test_a_take_that_is_not_final_at_the_deadline_is_resumed_by_the_next_run(studio: Any) -> None:
+async def test_a_take_past_the_deadline_is_resumed_by_the_next_run(studio: Any) -> None:
     await studio.open_sandbox()
     takes = studio.takes("[sandbox:slow=1.5]", "[sandbox:stuck]", "push in")
     await studio.run(takes, take_deadline_s=0.5)
@@ -311,7 +309,7 @@ async def test_a_take_that_is_not_final_at_the_deadline_is_resumed_by_the_next_r
     assert records["[sandbox:stuck]/1"].state is State.SUBMITTED
 
 
-async def test_the_budget_stops_buying_to_the_cent_and_the_rest_is_for_another_day(studio: Any) -> None:
+async def test_the_budget_stops_buying_to_the_cent(studio: Any) -> None:
     await studio.open_sandbox()
     takes = studio.takes(*(f"push in {number}" for number in range(9)))
     run = await studio.run(takes, max_usd=10.0)
@@ -330,7 +328,7 @@ async def test_a_retry_is_paid_from_the_same_budget(studio: Any) -> None:
     assert len(studio.accepted) == 2
 
 
-async def test_stopping_leaves_what_is_in_flight_submitted_and_the_next_run_finishes_it(studio: Any) -> None:
+async def test_takes_in_flight_at_a_stop_are_finished_by_the_next_run(studio: Any) -> None:
     await studio.open_sandbox(inference_s=1.0)
     takes = studio.takes(*(f"push in {number}" for number in range(6)))
     run = await studio.begin(limits=Limits(1_000, 3))
@@ -367,7 +365,7 @@ async def test_the_same_takes_given_twice_to_one_run_are_bought_once(studio: Any
 
 
 @pytest.mark.parametrize("ahead", [0, 2])
-async def test_no_more_are_in_flight_than_the_account_allows_and_are_queued_ahead(studio: Any, ahead: int) -> None:
+async def test_no_more_are_in_flight_than_allowed_and_queued_ahead(studio: Any, ahead: int) -> None:
     await studio.open_sandbox(inference_s=0.2)
     takes = studio.takes(*(f"push in {number}" for number in range(12)))
     run = await studio.begin(limits=Limits(1_000, 3), queued_ahead=ahead)

@@ -116,7 +116,7 @@ class TestTasks:
             assert tasks[name].cache_policy == NO_CACHE
             assert tasks[name].persist_result is False
 
-    def test_what_talks_to_the_api_is_retried_with_backoff_and_jitter_only_for_what_may_pass(self) -> None:
+    def test_tasks_retry_with_backoff_only_errors_that_may_pass(self) -> None:
         from tasks.policies import may_pass  # noqa: PLC0415 - imports Prefect
 
         tasks = self.declared()

@@ -151,7 +151,7 @@ def manifest_of_one_take() -> Manifest:
     return check(raw, stills={}, storyboard_default="shots", provider="sandbox")
 
 
-async def test_whoever_only_looks_sees_what_a_dead_run_was_submitting_as_unknown_and_writes_nothing(dead: Dead) -> None:
+async def test_a_reader_sees_submissions_of_a_dead_run_as_unknown(dead: Dead) -> None:
     manifest = manifest_of_one_take()
     url, (take,) = f"sqlite:///{dead.path}", hex_of(manifest.digests)
     await dead.submit(fingerprint=take)

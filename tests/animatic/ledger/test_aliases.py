@@ -284,7 +284,7 @@ async def test_a_person_can_settle_what_stays_under_its_old_name(old: Any, said:
     assert states == {1: became[said], 2: "submitted"}
 
 
-async def test_when_the_takes_own_fails_the_other_open_one_still_forbids_to_buy(old: Any) -> None:
+async def test_an_open_alias_forbids_to_buy_after_a_failure(old: Any) -> None:
     ledger = await old(("push in ", [State.SUBMITTED]), ("push in  ", [State.UNKNOWN]))
     take = take_of("push in")
     await ledger.finish(1, state=State.FAILED, outputs=(), error_code=5003, error="it failed")

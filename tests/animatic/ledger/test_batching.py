@@ -45,7 +45,7 @@ def office_of() -> Iterator[Callable[..., Office]]:
         office.close()
 
 
-async def test_what_is_asked_in_the_same_turn_of_the_loop_is_one_group(office_of: Any) -> None:
+async def test_requests_of_one_loop_turn_are_one_group(office_of: Any) -> None:
     office = office_of()
     assert await asyncio.gather(*(office.clerk.ask(number) for number in range(7))) == [n**2 for n in range(7)]
     assert office.groups == [list(range(7))]

@@ -65,7 +65,7 @@ async def test_an_answer_is_given_only_after_others_can_read_it(ledger: Any) -> 
         assert f"n{number}" in names(ledger)
 
 
-async def test_a_result_is_seen_by_others_at_the_very_moment_it_is_handed_out(ledger: Any) -> None:
+async def test_a_result_is_durable_when_it_is_handed_out(ledger: Any) -> None:
     seen: list[bool] = []
 
     async def one(number: int) -> None:
@@ -116,7 +116,7 @@ async def test_what_waits_together_shares_a_transaction(ledger: Any) -> None:
     assert len(commits) == 2  # the blocker's, and one for all the others
 
 
-async def test_a_commit_that_fails_fails_all_who_wait_for_it_and_the_next_works(ledger: Any) -> None:
+async def test_a_failed_commit_fails_its_group_and_not_the_next(ledger: Any) -> None:
     def note_orphan(db: sa.Connection) -> None:
         db.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
         db.execute(
@@ -145,7 +145,7 @@ async def test_a_full_disk_fails_the_group_and_nothing_of_it_is_kept(ledger: Any
     assert names(ledger) == set()
 
 
-async def test_a_connection_that_is_lost_is_an_error_for_all_who_wait_not_a_hang(ledger: Any) -> None:
+async def test_a_lost_connection_is_an_error_not_a_hang(ledger: Any) -> None:
     async with asyncio.timeout(10):
         ends = await in_one_group(ledger, (note, "one"), (sa.Connection.close,), (note, "two"))
         assert [type(end) for end in ends] == [LedgerUnusableError] * 3

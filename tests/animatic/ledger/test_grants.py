@@ -9,7 +9,7 @@ from animatic.pace.limits import HOLD_S, Granted, Limits
 from tests.animatic.conftest import DirectDesk
 
 
-async def test_who_held_starts_and_died_holds_them_up_for_two_minutes_and_not_for_ever(tmp_path: Path) -> None:
+async def test_starts_of_a_dead_run_count_for_two_minutes(tmp_path: Path) -> None:
     desk, now = DirectDesk(tmp_path / "ledger.sqlite"), 1_000.0
     dead, live = (Account(desk, "sandbox", name, Limits(4, 9)) for name in ("dead", "live"))
     dead._clock = live._clock = lambda: now

@@ -193,7 +193,7 @@ async def test_what_settles_an_unknown_take_is_told(ledger: Any) -> None:
     assert f"reconcile --adopt {take_of()[:12]}=p-1" in done.conflicts[0]
 
 
-async def test_an_unknown_take_without_a_moment_may_be_anywhere_since_its_run_began(ledger: Any) -> None:
+async def test_an_unknown_take_without_a_time_has_its_whole_run(ledger: Any) -> None:
     nothing = {"prediction_id": None, "outputs": None, "submitted_at": None, "completed_at": None, "created_at": None}
     await take_over(ledger, row(status="unknown", run_id="20260301T120000Z-ab12", **nothing))
     await take_over(ledger, row(prompt="b", fingerprint=take_of("b"), status="unknown", run_id="x", **nothing))

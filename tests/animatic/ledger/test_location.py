@@ -82,7 +82,7 @@ def test_a_ledger_that_is_gone_or_empty_is_not_made_anew(tmp_path: Path) -> None
     opened(path)
 
 
-def test_another_ledger_in_its_place_is_refused_and_one_may_begin_anew_by_saying_so(tmp_path: Path) -> None:
+def test_another_ledger_in_its_place_is_refused(tmp_path: Path) -> None:
     path, other = tmp_path / "ledger.sqlite", tmp_path / "other.sqlite"
     opened(path)
     opened(other)

@@ -127,7 +127,7 @@ async def test_a_final_take_stays_final_whoever_is_given_its_prediction(ledger: 
     assert FAR[:12] in text
 
 
-async def test_an_id_that_comes_twice_to_the_same_attempt_is_refused_as_any_second_end(ledger: Any) -> None:
+async def test_an_id_that_comes_twice_to_an_attempt_is_refused(ledger: Any) -> None:
     attempt_id = await ledger.intend()
     await ledger.accept(attempt_id, "p1")
     with pytest.raises(LedgerError, match="found state submitted"):
@@ -216,7 +216,7 @@ async def test_only_drawn_transitions_are_made(ledger: Any, to: State) -> None:
             assert (await ledger.find(fingerprint)).state is start
 
 
-async def test_of_two_runs_that_watch_a_take_the_first_answer_stays_and_the_second_is_no_error(ledger: Any) -> None:
+async def test_the_first_answer_of_two_runs_stays(ledger: Any) -> None:
     attempt_id = await ledger.buy()
     await ledger.finish(attempt_id, polls=3)
     before = ledger.rows("SELECT * FROM attempt")
@@ -374,16 +374,14 @@ async def test_a_submission_that_was_over_late_may_have_been_accepted_late(ledge
     assert ledger.rows("SELECT window_to FROM attempt") == [(f"{end:%Y-%m-%d %H:%M:%S}.000000",)]
 
 
-async def test_a_dead_run_may_have_sent_what_it_was_submitting_at_any_time_until_now(ledger: Any) -> None:
+async def test_a_dead_run_may_have_sent_until_now(ledger: Any) -> None:
     await ledger.intend()
     assert await ledger.do("give_up_submitting", "run-1", NOON + timedelta(hours=9)) == 1
     assert ledger.rows("SELECT window_to FROM attempt") == [("2026-03-01 21:00:00.000000",)]
 
 
 @pytest.mark.parametrize("ended", [State.FAILED, State.REJECTED])
-async def test_what_another_run_bought_in_vain_meanwhile_is_not_bought_again_without_a_policy(
-    ledger: Any, ended: State
-) -> None:
+async def test_another_runs_failed_take_is_not_bought_without_a_policy(ledger: Any, ended: State) -> None:
     attempt_id = await ledger.intend()
     if ended is State.FAILED:
         await ledger.accept(attempt_id, "p1")
@@ -403,7 +401,7 @@ async def test_with_a_budget_nothing_is_bought_at_an_unknown_price(ledger: Any) 
     assert ledger.rows("SELECT count(*) FROM attempt") == [(0,)]
 
 
-async def test_a_budget_is_spent_to_the_last_take_whatever_floats_add_up_to(ledger: Any) -> None:
+async def test_a_budget_is_spent_to_the_last_take(ledger: Any) -> None:
     for number in range(1_000):
         await ledger.intend(f"{number:064d}", cost_usd=0.1, max_usd=100.0)
     with pytest.raises(BudgetError):

@@ -18,7 +18,7 @@ def asked(fingerprint: str = HERO, row: int = 1, shot_id: str = "hero", take: in
     return Asked(row, take, "shots", shot_id, fingerprint)
 
 
-async def test_a_manifest_is_known_by_what_it_held_when_it_was_last_planned(ledger: Any) -> None:
+async def test_a_manifest_is_known_by_its_last_planned_content(ledger: Any) -> None:
     assert await ledger.desk.do(planned.content_of, SHOTS) is None
     await ledger.desk.do(planned.add, SHOTS, [asked()])
     assert not await ledger.desk.do(planned.content_of, SHOTS)
@@ -51,7 +51,7 @@ async def test_shots_of_one_name_in_two_manifests_are_told_apart(ledger: Any) ->
     assert await ledger.desk.do(planned.manifests_with, "nobody") == []
 
 
-async def test_a_take_is_found_by_the_start_of_any_fingerprint_that_it_had(ledger: Any) -> None:
+async def test_a_take_is_found_by_the_start_of_any_of_its_fingerprints(ledger: Any) -> None:
     await ledger.buy(HERO)
     await ledger.desk.do(planned.add, SHOTS, [asked(WIDE)])
     await ledger.desk.do(aliases.add, "c" * 64, HERO)

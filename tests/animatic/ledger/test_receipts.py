@@ -67,7 +67,7 @@ async def test_a_slot_that_is_owed_is_never_given_out_again(receipts: Receipts) 
     assert b"owed" in {receipt.body for receipt in read_receipts(receipts.path)}
 
 
-async def test_a_body_too_long_for_its_slot_is_cut_and_stays_in_it(receipts: Receipts) -> None:
+async def test_a_body_too_long_for_its_entry_is_cut(receipts: Receipts) -> None:
     async with receipts.entry() as entry:
         await entry.keep(1, "n", 200, b"x" * 100_000)
     (found,) = read_receipts(receipts.path)
@@ -102,7 +102,7 @@ def test_the_file_goes_with_the_run_unless_it_is_owed(tmp_path: Path) -> None:
     assert list(receipts_left_behind(ledger)) == ["owes"]
 
 
-async def test_who_waits_for_room_that_never_comes_is_told_so_instead_of_waiting_for_ever(tmp_path: Path) -> None:
+async def test_the_wait_for_a_free_entry_is_bounded(tmp_path: Path) -> None:
     receipts = Receipts(tmp_path / "some.receipts", entries=1)
 
     async def wait() -> None:

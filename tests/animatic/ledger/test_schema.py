@@ -94,9 +94,7 @@ def test_a_newer_ledger_is_refused_and_left_exactly_as_it_is(path: Path) -> None
 
 
 @pytest.mark.parametrize("content", [b"shot_id,image\n" * 200, b"\0" * 4_096, b"SQLite format 3\0" + b"\xff" * 4_000])
-def test_a_file_that_is_no_database_is_refused_untouched_and_the_error_says_what_to_do(
-    path: Path, content: bytes
-) -> None:
+def test_a_file_that_is_no_database_is_refused_untouched(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(LedgerUnusableError, match=r"Nothing was bought\. If the file is damaged, restore it") as caught:
         opened(path)
@@ -268,7 +266,7 @@ def test_a_file_with_a_meta_table_and_no_version_becomes_a_ledger(path: Path) ->
     assert rows(path, "SELECT value FROM meta WHERE name = 'schema_version'") == [("4",)]
 
 
-def test_a_ledger_that_another_process_has_migrated_meanwhile_is_left_as_it_is(path: Path) -> None:
+def test_a_ledger_already_migrated_by_another_process_is_left_alone(path: Path) -> None:
     opened(path).dispose()
     before = path.read_bytes()
     engine = sa.create_engine(f"sqlite:///{path}")
@@ -343,7 +341,7 @@ def test_what_was_held_is_held_for_the_same_reason(path: Path, version: str) -> 
     assert held == [(4, "lost"), (6, "conflict" if version == "1" else "evidence")]
 
 
-def test_a_ledger_of_version_1_is_brought_up_to_date_with_all_it_knows(path: Path) -> None:
+def test_a_ledger_of_version_1_is_migrated_whole(path: Path) -> None:
     write(path, OLD["1"], KNOWN_SINCE_1)
     opened(path).dispose()
     kept = "SELECT fingerprint, state, nonce, candidates FROM attempt WHERE attempt_id = 2"
@@ -402,7 +400,7 @@ def test_processes_may_migrate_the_same_ledger_at_the_same_time(path: Path) -> N
     assert rows(path, "SELECT version_num FROM alembic_version") == [("0004",)]
 
 
-async def test_a_sound_ledger_passes_and_a_row_that_refers_to_nothing_does_not(ledger: Any) -> None:
+async def test_a_dangling_row_makes_a_ledger_unsound(ledger: Any) -> None:
     await ledger.buy()
     await ledger.desk.do(require_sound)
     with closing(sqlite3.connect(ledger.path)) as other:

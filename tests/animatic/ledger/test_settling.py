@@ -160,7 +160,7 @@ async def test_a_receipt_that_says_no_settles_what_was_unknown(ledger: Any) -> N
     assert await ledger.committed_usd() == 0.0
 
 
-async def test_a_person_may_adopt_and_the_other_of_a_pair_loses_the_id(ledger: Any) -> None:
+async def test_after_adoption_by_hand_the_other_take_loses_the_id(ledger: Any) -> None:
     await ledger.accept(await ledger.intend(), "p1")
     await ledger.accept(await ledger.intend(FAR), "p1")
     assert await ledger.desk.do(settling.adopt_by_hand, "sandbox", FAR[:12], "p1") == FAR
@@ -217,7 +217,7 @@ async def test_open_takes_are_told_with_their_reasons(ledger: Any) -> None:
     assert (told.run_id, told.manifest) == ("run-1", "shots.csv")
 
 
-async def test_only_what_was_asked_for_is_an_orphan_though_the_list_shows_more(ledger: Any) -> None:
+async def test_only_predictions_in_the_window_are_orphans(ledger: Any) -> None:
     await unknown(ledger)
     far = candidate("elsewhere", created_at=NOON + timedelta(days=2))
     timeless = candidate("timeless", created_at=None, inputs={"prompt": "?"})
@@ -234,7 +234,7 @@ async def test_a_held_take_keeps_its_candidates_when_the_list_has_forgotten_them
     assert before[0][0] == "held"
 
 
-async def test_a_list_that_lacks_what_is_known_to_be_in_it_proves_nothing(ledger: Any) -> None:
+async def test_a_list_without_a_known_prediction_proves_nothing(ledger: Any) -> None:
     begin, end = NOON - timedelta(days=1), NOON + timedelta(hours=1)
 
     async def wrong_with(*seen: str, until: datetime = end, model: str = MODEL, provider: str = "sandbox") -> str:

@@ -110,7 +110,7 @@ def test_a_missing_column_is_told_once_with_what_may_be_meant(header: str, meant
 
 
 @pytest.mark.parametrize("name", ["aspect ratio", "Aspect-Ratio", "duratoin", "take", "shotid", "Model", "story_board"])
-def test_a_near_miss_of_an_absent_column_is_never_taken_for_a_carried_one(name: str) -> None:
+def test_a_near_miss_of_an_absent_column_is_not_carried(name: str) -> None:
     manifest = checked(f"image,prompt,{name}\n{URL},x,\n")
     assert not list(manifest.shots())
     assert "did you mean" in report_of(manifest, skip_invalid=True)[0]
@@ -172,7 +172,7 @@ def test_only_paths_that_stay_inside_are_ever_asked_for() -> None:
     assert local_stills(raw) == ["a.png", "e/f.webp"]
 
 
-def test_a_still_that_cannot_be_used_is_a_fault_of_each_row_that_names_it() -> None:
+def test_an_unusable_still_is_a_fault_of_each_row_with_it() -> None:
     text = "image,prompt\na.png,x\nb.png,y\na.png,z\n"
     manifest = checked(text, stills={"a.png": "is empty\x1b", "b.png": STILL})
     assert [fault.line for fault in manifest.faults.shown] == [2, 4]

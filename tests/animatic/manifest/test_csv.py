@@ -101,7 +101,7 @@ def test_a_delimiter_inside_quotes_or_in_a_prompt_does_not_win() -> None:
     assert raw.table.column_names == ["prompt", "image", "note, with, many, commas"]
 
 
-def test_a_row_of_the_wrong_length_is_a_fault_of_that_row_alone() -> None:
+def test_a_row_of_the_wrong_length_is_its_own_fault() -> None:
     raw = read_table("shots.csv", b"image,prompt,note\na.png,x\nb.png,y,z\nc.png,one, two,n\n")
     assert [(fault.line, fault.row, fault.kind) for fault in raw.row_faults] == [
         (2, 1, "wrong number of cells"),
@@ -142,7 +142,7 @@ def test_bad_utf8_is_told_with_its_byte_offset(before: str) -> None:
         (b"PAR1....PAR1", "Parquet"),
     ],
 )
-def test_a_file_that_is_not_csv_is_named_for_what_it_seems_to_be(data: bytes, seems: str) -> None:
+def test_the_apparent_type_of_a_file_that_is_no_csv_is_named(data: bytes, seems: str) -> None:
     report = refusal(data)
     assert "allowed: UTF-8 text under .csv" in report
     assert seems in report

@@ -79,7 +79,7 @@ def test_columns_that_are_only_carried_keep_their_type() -> None:
     assert part.batch.column("score").to_pylist() == [1.5]
 
 
-def test_a_nested_column_where_text_is_meant_is_a_fault_of_the_header_and_not_of_every_row() -> None:
+def test_a_nested_column_for_text_is_one_fault_of_the_header() -> None:
     manifest = checked(parquet(image=[[URL]] * 3, prompt=["x"] * 3))
     assert [(fault.row, fault.kind) for fault in manifest.faults.shown] == [(None, "bad column type")]
     with pytest.raises(ManifestError):
@@ -93,7 +93,7 @@ def test_a_small_file_that_stands_for_many_rows_is_refused_unread() -> None:
     assert "found 1,000,001 rows; allowed: up to 1,000,000" in refusal(data)
 
 
-def test_one_long_string_a_million_times_is_refused_before_it_is_spelled_out() -> None:
+def test_a_repeated_long_string_is_refused_before_it_is_unpacked() -> None:
     entry = pa.array(["x" * 1_000_000])
     bomb = pa.DictionaryArray.from_arrays(pa.array([0] * 1_000_000, pa.int32()), entry)
     data = parquet(image=bomb, prompt=bomb)
@@ -179,7 +179,7 @@ pathlib.Path(sys.argv[2]).write_text(chr(10).join([said, str(peak_mb)]))
     ],
     ids=["struct", "list", "binary"],
 )
-def test_a_nested_cell_that_is_too_long_is_named_by_row_and_column(note: pa.Array, found: str) -> None:
+def test_a_nested_cell_too_long_is_named_by_row_and_column(note: pa.Array, found: str) -> None:
     report = refusal(parquet(image=[URL, URL], prompt=["x", "y"], note=note))
     assert report == f"shots.parquet:row 2: note: found {found}; allowed: up to 1,048,576"
 

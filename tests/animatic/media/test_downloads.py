@@ -29,7 +29,7 @@ async def download(wire: Any, answer: bytes, path: Path, **options: Any) -> tupl
         return listener, await downloader.download(f"{listener.url}/outputs/1.mp4?token=secret", path)
 
 
-async def test_a_clip_is_written_whole_for_its_owner_only_and_without_a_key(wire: Any, tmp_path: Path) -> None:
+async def test_a_clip_is_written_whole_private_and_without_a_key(wire: Any, tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
     path.write_bytes(b"older")
     listener, size_bytes = await download(wire, wire.reply(CLIP), path)
@@ -55,9 +55,7 @@ async def test_a_clip_is_written_whole_for_its_owner_only_and_without_a_key(wire
     }.items(),
     ids=lambda text: text[-40:] if len(text) > 60 else text,
 )
-async def test_whatever_is_no_clip_leaves_nothing_and_the_old_file_as_it_was(
-    wire: Any, tmp_path: Path, answer: str, said: str
-) -> None:
+async def test_a_download_that_is_no_clip_changes_nothing(wire: Any, tmp_path: Path, answer: str, said: str) -> None:
     path = tmp_path / "clip.mp4"
     path.write_bytes(b"older")
     with pytest.raises(ApiUnavailableError, match=said) as caught:

@@ -80,7 +80,7 @@ def drive(limits: Limits, runs: int, takes: int, longest_s: float, seed: int) ->
 
 @unhurried
 @given(st.integers(1, 30), st.integers(1, 3), st.floats(0.0, 50.0), st.integers(0, 10**6))
-def test_no_minute_ever_holds_more_starts_than_allowed_however_many_runs_there_are(
+def test_no_minute_holds_more_starts_than_allowed(
     starts_per_minute: int, runs: int, longest_s: float, seed: int
 ) -> None:
     counted = drive(Limits(starts_per_minute, 10**6), runs, 25, longest_s, seed)
@@ -97,7 +97,7 @@ def test_the_account_is_kept_full(starts_per_minute: int, runs: int) -> None:
     assert all(0.97 * starts_per_minute <= each <= starts_per_minute for each in full), full
 
 
-def test_a_block_is_five_seconds_of_starts_for_those_who_can_start_and_a_quarter_of_one_for_those_who_wait() -> None:
+def test_a_block_is_five_seconds_of_starts_or_a_quarter_for_waiters() -> None:
     levels = [LEVELS[level] for level in ("bronze", "silver", "gold", "ultra")]
     assert [block_of(limits, 10_000, 0) for limits in levels] == [1, 5, 50, LARGEST_BLOCK]
     assert [block_of(limits, 1, 10_000) for limits in levels] == [1, 1, 2, 5]
@@ -116,7 +116,7 @@ def test_a_penalty_is_never_longer_than_two_minutes(refusals: int, retry_after_s
     assert 0.0 <= penalty_s(refusals, retry_after_s) <= LONGEST_PENALTY_S
 
 
-def test_without_a_wait_of_the_servers_ours_doubles_from_5_s_to_two_minutes() -> None:
+def test_without_retry_after_the_pause_doubles_to_two_minutes() -> None:
     assert [penalty_s(refusals, None) for refusals in range(7)] == [5, 10, 20, 40, 80, 120, 120]
     assert penalty_s(5, 7.0) == 7.0
 
@@ -154,7 +154,7 @@ def test_who_wants_less_leaves_the_rest_to_the_others() -> None:
     assert share_of_slots(limits, [(10, 100)], 100) == 2, "the rest when the other's takes end"
 
 
-def test_as_many_are_queued_ahead_as_are_done_and_not_seen_yet_and_a_few_more() -> None:
+def test_queued_ahead_covers_the_takes_done_but_unseen() -> None:
     silver = LEVELS["silver"]
     assert queued_ahead(silver, 5.0) == 10  # and two standard deviations of that
     assert queued_ahead(silver, 0.0) == 0

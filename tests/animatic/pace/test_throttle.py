@@ -31,9 +31,7 @@ async def turns(count: int = 5) -> None:
 
 
 @pytest.mark.parametrize("ahead", [0, 2])
-async def test_no_more_are_in_flight_at_once_than_the_account_allows_and_wavespeeds_queue_may_hold(
-    gate_of: Any, ahead: int
-) -> None:
+async def test_in_flight_stays_within_the_account_and_the_queue(gate_of: Any, ahead: int) -> None:
     throttle, _ = gate_of(Limits(1_000, 3), queued_ahead=ahead)
     inside, most = 0, 0
 
@@ -49,7 +47,7 @@ async def test_no_more_are_in_flight_at_once_than_the_account_allows_and_wavespe
     assert (most, inside) == (3 + ahead, 0)
 
 
-async def test_a_place_that_is_left_early_is_filled_at_once_and_left_once(gate_of: Any) -> None:
+async def test_a_slot_freed_early_is_filled_at_once(gate_of: Any) -> None:
     throttle, _ = gate_of(Limits(1_000, 1))
     entered, done = asyncio.Event(), asyncio.Event()
 
@@ -97,7 +95,7 @@ async def test_what_an_earlier_run_submitted_waits_for_no_place_but_takes_one(ga
     await newcomer
 
 
-async def test_a_start_beyond_the_minute_waits_and_one_that_was_never_sent_is_made_again(gate_of: Any) -> None:
+async def test_a_start_beyond_the_minute_waits(gate_of: Any) -> None:
     throttle, stop_signal = gate_of(Limits(2, 10))
     first, second = await throttle.start(), await throttle.start()
     await throttle.replied(first)
@@ -214,7 +212,7 @@ async def test_a_sleep_is_as_long_as_asked() -> None:
     assert 0.05 <= time.monotonic() - began < 1
 
 
-async def test_runs_on_one_ledger_share_the_places_and_a_late_one_gets_its_share(gate_of: Any) -> None:
+async def test_runs_on_one_ledger_share_the_slots(gate_of: Any) -> None:
     limits, inside, most = Limits(100_000, 6), [0, 0, 0], 0
 
     async def fly(number: int, throttle: Throttle) -> None:

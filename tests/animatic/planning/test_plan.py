@@ -72,17 +72,17 @@ def test_what_may_have_been_bought_is_unclear_and_left_alone() -> None:
     assert (plan.to_do, plan.unclear, plan.underway) == (0, 2, 0)
 
 
-def test_what_another_run_is_submitting_is_to_be_seen_through_and_not_to_be_bought() -> None:
+def test_a_take_another_run_is_submitting_is_to_do_not_to_buy() -> None:
     plan = plan_of([State.SUBMITTING], BuyingPolicy(retry_failed=True, attempts=5))
     assert (shot_ids(plan.takes_to_do()), plan.to_buy, plan.unclear, plan.underway) == (["s1"], 0, 0, 1)
 
 
-def test_to_do_is_what_is_to_buy_or_to_watch_in_manifest_order() -> None:
+def test_to_do_is_to_buy_or_to_poll_in_manifest_order() -> None:
     plan = plan_of([State.COMPLETED, None, State.SUBMITTED, State.FAILED, State.UNSENT])
     assert shot_ids(plan.takes_to_do()) == ["s2", "s3", "s5"]
 
 
-def test_what_is_settled_is_counted_by_state_and_not_again_when_it_is_bought_again() -> None:
+def test_settled_takes_are_counted_once_by_state() -> None:
     states = [State.COMPLETED, State.COMPLETED, State.FAILED, State.REJECTED, State.SUBMITTED]
     kept = Counter({State.COMPLETED: 2, State.FAILED: 1, State.REJECTED: 1})
     assert plan_of(states).settled == kept

@@ -28,7 +28,7 @@ async def test_those_within_the_places_begin_at_once() -> None:
     assert list(flights) == [first, second]
 
 
-async def test_one_beyond_them_begins_when_one_that_is_there_ends_and_its_age_counts_from_then() -> None:
+async def test_a_queued_take_begins_and_ages_when_another_ends() -> None:
     flights = InFlight(1, StopSignal())
     first, second, third = active(10.0), active(20.0), active(30.0)
     for each in (first, second, third):

@@ -41,7 +41,7 @@ async def test_a_few_are_all_scouts() -> None:
     assert company.polling == list(range(SCOUTS))
 
 
-async def test_the_others_wait_for_word_and_who_ends_is_followed_by_one_until_it_comes() -> None:
+async def test_the_others_wait_and_each_pilot_that_ends_is_replaced() -> None:
     company = Company(SCOUTS + 20)
     await asyncio.sleep(0)
     assert len(company.polling) == SCOUTS

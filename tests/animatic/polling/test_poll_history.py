@@ -18,7 +18,7 @@ def test_only_a_status_that_goes_back_or_is_not_known_is_odd() -> None:
     assert history.note_status("completed") is None
 
 
-def test_it_is_missing_from_the_first_miss_to_the_next_poll_that_shows_it() -> None:
+def test_it_is_missing_until_a_poll_shows_it() -> None:
     history = PollHistory()
     assert history.missing_s(100.0) == 0.0
     history.miss(100.0)

@@ -76,9 +76,7 @@ def test_with_nothing_known_seven_polls_find_a_take_of_a_minute() -> None:
     st.floats(0.05, 600.0),
     st.floats(0.0, 1e6),
 )
-def test_a_poll_is_never_sooner_than_the_floor_nor_a_second_one_much_later_than_a_minute(
-    latency: LogNormal | None, floor_s: float, age_s: float
-) -> None:
+def test_polls_keep_the_floor_and_come_within_a_minute(latency: LogNormal | None, floor_s: float, age_s: float) -> None:
     following = Schedule(latency, floor_s).next_age_s(age_s)
     assert following >= age_s + floor_s
     assert math.isfinite(following)
@@ -94,7 +92,7 @@ def test_a_take_that_hangs_is_polled_less_and_less() -> None:
     assert gaps[-1] == pytest.approx(LONGEST_S)
 
 
-def test_the_last_takes_of_a_run_are_polled_as_often_as_the_floor_allows_once_they_may_be_done() -> None:
+def test_the_last_takes_of_a_run_are_polled_at_the_floor() -> None:
     schedule = Schedule(log_normal(60.0, 0.2), 5.0)
     first = schedule.next_age_s(0.0, is_last=True)
     assert first == schedule.next_age_s(0.0)
@@ -103,7 +101,7 @@ def test_the_last_takes_of_a_run_are_polled_as_often_as_the_floor_allows_once_th
     assert Schedule(None, 5.0).next_age_s(60.0, is_last=True) == 90.0, "nobody knows when it may be done"
 
 
-def test_a_fit_finds_the_distribution_and_forgives_a_few_that_are_far_off() -> None:
+def test_a_fit_finds_the_distribution_despite_outliers() -> None:
     chance = random.Random(1)
     seen = [chance.lognormvariate(math.log(60.0), 0.2) for _ in range(400)]
     for samples in (seen, [*seen[:-6], 0.001, 0.002, 0.003, 9e4, 8e4, 7e4]):
@@ -165,7 +163,7 @@ def test_experience_grows_within_a_run_and_forgets_what_is_long_ago() -> None:
     assert experience.schedule("a").next_age_s(0.0) > 200.0
 
 
-def test_takes_that_began_together_do_not_leave_only_the_slow_ones_in_memory() -> None:
+def test_the_memory_is_not_biased_towards_slow_takes() -> None:
     chance = random.Random(5)
     wave_s = sorted(chance.lognormvariate(math.log(60.0), 0.2) for _ in range(5_000))  # they end in this order
     experience, forgetful = Experience(5.0, places=5_000), Experience(5.0)
@@ -188,14 +186,14 @@ def test_a_schedule_is_not_made_anew_for_every_take() -> None:
     assert len(made) < 80
 
 
-def test_a_latency_is_the_inference_time_unless_the_polls_say_that_it_cannot_be() -> None:
+def test_a_latency_is_the_inference_time_unless_polls_contradict() -> None:
     assert latency_of(60.0, 58.0, 63.0) == 60.0
     assert latency_of(55.0, 58.0, 63.0) == 60.5  # it waited for a place first
     assert latency_of(90.0, 58.0, 63.0) == 60.5
     assert latency_of(0.0, 0.0, 50.0) == 25.0  # it is not told
 
 
-def test_how_many_are_done_and_not_seen_yet_is_told_from_their_ages() -> None:
+def test_the_number_done_but_unseen_follows_from_their_ages() -> None:
     experience = Experience(5.0)
     assert experience.unseen([("a", 0.0, 10.0), ("a", 0.0, 99.0)]) == 2 * USUALLY_UNSEEN, "nothing is known"
     chance = random.Random(1)

@@ -30,7 +30,7 @@ async def test_an_earlier_turn_that_is_asked_for_later_comes_first() -> None:
     assert order == ["soon", "middle", "late"]
 
 
-async def test_thousands_that_are_due_at_once_share_what_there_is_the_longest_overdue_first() -> None:
+async def test_thousands_due_at_once_are_released_longest_overdue_first() -> None:
     loop = asyncio.get_running_loop()
     turns, began, order = PollScheduler(1_000.0, StopSignal()), loop.time(), list[int]()
 
@@ -68,7 +68,7 @@ async def test_the_stop_ends_all_waiting_at_once_and_none_begins_after_it() -> N
         await turns.at(0.0)
 
 
-def test_turns_come_at_ticks_several_at_a_time_and_no_more_than_a_tick_late() -> None:
+def test_polls_are_released_at_ticks_at_most_one_late() -> None:
     async def scene() -> list[tuple[float, float]]:
         loop = asyncio.get_running_loop()
         turns, began, moments = (
@@ -89,7 +89,7 @@ def test_turns_come_at_ticks_several_at_a_time_and_no_more_than_a_tick_late() ->
     assert len({round(moment, 1) for _, moment in moments}) <= 5
 
 
-def test_a_tick_is_the_next_multiple_and_without_one_every_moment_is_right() -> None:
+def test_a_tick_is_the_next_multiple_or_the_moment_itself() -> None:
     assert next_tick(10.01, 0.25) == 10.25
     assert next_tick(10.25, 0.25) == 10.25
     assert next_tick(10.01, 0.0) == 10.01

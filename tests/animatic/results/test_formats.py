@@ -119,7 +119,7 @@ def test_duckdb_reads_the_same_cells_from_the_csv_and_no_formula(tmp_path: Path)
     assert types["submitted_at"].startswith("TIMESTAMP")
 
 
-def test_csv_tells_null_from_empty_and_writes_lists_moments_and_booleans_as_promised() -> None:
+def test_csv_keeps_nulls_lists_times_and_booleans_apart() -> None:
     data = encode(table_of(["one", "two"], note=["", None]), ".csv")
     header, first, second, *_ = cells_of(data)
     row = dict(zip(header, first, strict=True))
@@ -133,7 +133,7 @@ def test_csv_tells_null_from_empty_and_writes_lists_moments_and_booleans_as_prom
     assert dict(zip(header, second, strict=True))["outputs"] == "[]"
 
 
-def test_jsonl_has_one_object_a_line_with_lists_and_nulls_as_they_are() -> None:
+def test_jsonl_has_one_object_a_line_with_lists_and_nulls() -> None:
     table = table_of(["one\u2028line", "two"], score=[float("nan"), 1.5])
     lines = encode(table, ".jsonl").decode().split("\n")
     assert lines[-1] == ""

@@ -144,9 +144,7 @@ def test_half_a_table_of_ours_is_refused_with_the_way_out(desk: Desk, tmp_path: 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("scheme", ["", "memory://"])
-def test_what_is_not_there_or_empty_or_a_table_of_ours_may_be_replaced(
-    desk: Desk, tmp_path: Path, suffix: str, scheme: str
-) -> None:
+def test_a_missing_empty_or_results_file_may_be_replaced(desk: Desk, tmp_path: Path, suffix: str, scheme: str) -> None:
     uri = f"{scheme}{tmp_path}/out{suffix}"
     desk.judge(uri)
     storage.replace_bytes(uri, b"")

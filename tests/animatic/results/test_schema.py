@@ -65,7 +65,7 @@ def test_rows_come_in_manifest_order_then_by_take() -> None:
     ]
 
 
-def test_a_take_that_the_ledger_does_not_know_is_pending_and_says_so() -> None:
+def test_a_take_the_ledger_does_not_know_is_pending() -> None:
     row = build_table([shot(1)], {}, {}, manifest(1), PROVENANCE).to_pylist()[0]
     assert (row["status"], row["error"]) == ("pending", "not submitted when the run stopped")
     assert (row["attempts"], row["polls"], row["cached"], row["run_id"]) == (0, 0, False, None)
@@ -141,7 +141,7 @@ def test_there_is_an_error_exactly_where_a_take_is_not_completed(status: str, er
         ((False, None), 1, False),
     ],
 )
-def test_nsfw_is_true_if_any_flag_is_and_null_where_flags_are_missing(
+def test_nsfw_is_true_by_any_flag_null_without_flags(
     flags: tuple[bool | None, ...] | None, outputs: int | None, nsfw: bool | None
 ) -> None:
     urls = None if outputs is None else ("https://cdn.example/x.mp4",) * outputs
@@ -186,7 +186,7 @@ def test_what_is_not_completed_has_nothing_that_expires(status: str) -> None:
     assert only_row(Outcome(status=status, submitted_at=NOON, completed_at=NOON))["outputs_expire_at"] is None
 
 
-def test_an_invalid_row_is_there_once_with_its_fault_and_its_cells_as_text() -> None:
+def test_an_invalid_row_is_there_once_with_its_fault() -> None:
     raw = pa.table({"image": ["a.png", None], "prompt": ["x", "y"], "duration": [5.0, 9.0], "takes": [1, 3]})
     row = build_table([shot(1)], {}, {2: "duration: found 9.0"}, raw, PROVENANCE).to_pylist()[1]
     assert (row["status"], row["error"], row["take"]) == ("invalid", "duration: found 9.0", None)

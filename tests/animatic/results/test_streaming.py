@@ -284,9 +284,7 @@ def test_arrow_holds_no_more_of_a_manifest_than_some_batches(tmp_path: Path) -> 
     assert pool.max_memory() is None or pa.total_allocated_bytes() <= pool.max_memory()
 
 
-def test_a_spool_leaves_nothing_behind_and_is_gone_when_it_is_let_go(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_spool_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     spool = Spool()
     batches = [pa.RecordBatch.from_pydict({"a": [row, None], "b": [["x"], []]}) for row in range(5)]

@@ -198,7 +198,7 @@ def test_what_is_left_open_is_text_in_the_markdown() -> None:
     assert r"\<b\>\[x\](http://evil.example)\</b\>" in shown
 
 
-def test_the_rows_that_are_not_completed_are_the_first_ones_as_plain_values() -> None:
+def test_the_first_rows_not_completed_are_plain_values() -> None:
     rows = not_completed(table_of(["failed", "completed", "pending", "pending"]), 2)
     assert [(row["row"], row["status"]) for row in rows] == [(1, "failed"), (3, "pending")]
     assert all(None not in row.values() for row in rows)

@@ -28,9 +28,7 @@ def test_who_finds_no_place_starts_when_the_first_one_gets_free() -> None:
     count=st.integers(1, 5),
     jobs=st.lists(st.tuples(st.floats(0, 20), st.floats(0.001, 30)), max_size=40),
 )
-def test_never_more_at_work_than_places_and_none_waits_beside_a_free_one(
-    count: int, jobs: list[tuple[float, float]]
-) -> None:
+def test_no_more_at_work_than_slots_and_no_slot_idle(count: int, jobs: list[tuple[float, float]]) -> None:
     places, lives, now = WorkerSlots(count), list[Lifecycle](), 0.0
     for gap_s, latency_s in jobs:
         now += gap_s
@@ -47,7 +45,7 @@ def test_never_more_at_work_than_places_and_none_waits_beside_a_free_one(
             assert sum(e.started_at <= just_before < e.finishes_at for e in earlier) == count
 
 
-def test_latencies_are_repeatable_differ_by_seed_and_have_the_median_and_spread_asked_for() -> None:
+def test_latencies_are_repeatable_and_have_the_given_median_and_spread() -> None:
     drawn = sorted(draw_latency_s(str(seed), 60.0, 0.3) for seed in range(4_000))
     assert draw_latency_s("a", 60.0, 0.3) == draw_latency_s("a", 60.0, 0.3) != draw_latency_s("b", 60.0, 0.3)
     mean = sum(drawn) / len(drawn)

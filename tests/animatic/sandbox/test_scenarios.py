@@ -65,7 +65,7 @@ async def test_a_refused_submission_is_not_in_the_witness(desk: Any, token: str,
     assert (await desk.stats())[f"refused_{token}"] == 1
 
 
-async def test_busy_says_when_to_come_back_and_takes_the_third_submission_of_the_prompt(desk: Any) -> None:
+async def test_busy_refuses_twice_with_retry_after_and_then_accepts(desk: Any) -> None:
     replies = [await desk.submit("[sandbox:busy]") for _ in range(3)]
     other = await desk.submit("[sandbox:busy] another")
     assert [reply.status for reply in replies] == [429, 429, 200]

@@ -175,7 +175,7 @@ async def _delete(desk: Any, *ids: str) -> int:
     return (await desk.ask("POST", "/api/v3/predictions/delete", json={"ids": list(ids)})).data["deleted_count"]
 
 
-async def test_a_deleted_prediction_is_gone_from_the_list_and_stays_on_the_bill(desk: Any, clock: Any) -> None:
+async def test_a_deleted_prediction_leaves_the_list_but_not_the_bill(desk: Any, clock: Any) -> None:
     gone, kept = await desk.submit_id(), await desk.submit_id()
     clock.advance(10)
     assert await _delete(desk, gone, "0" * 32, gone) == 1

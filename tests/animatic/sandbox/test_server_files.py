@@ -47,7 +47,7 @@ async def test_a_still_beyond_20_mb_is_a_400(desk: Any, still: bytes) -> None:
     assert "20,000,000 bytes" in reply.json["message"]
 
 
-async def test_an_upload_that_is_no_form_or_has_no_file_is_a_400(desk: Any, still: bytes) -> None:
+async def test_an_upload_without_form_or_file_is_a_400(desk: Any, still: bytes) -> None:
     boundary = {"Content-Type": "multipart/form-data; boundary=x"}
     for options in (
         {"data": still},
@@ -82,7 +82,7 @@ async def test_no_path_leads_out_of_the_folder(desk: Any, path: str) -> None:
         assert reply.status == 404
 
 
-async def test_an_upload_that_is_not_there_fails_the_prediction_as_the_real_one_would(desk: Any, clock: Any) -> None:
+async def test_a_missing_upload_fails_the_prediction(desk: Any, clock: Any) -> None:
     taken = await desk.submit_id(image=f"{desk.sandbox.url}/uploads/{'0' * 32}.png")
     clock.advance(10)
     data = (await desk.look(taken)).data
@@ -97,7 +97,7 @@ async def test_without_rendering_there_is_a_url_but_no_clip(desk: Any, clock: An
     assert (reply.status, reply.json["data"]) == (404, None)
 
 
-async def test_a_clip_is_rendered_from_the_still_once_and_comes_whole_or_in_ranges(
+async def test_a_clip_is_rendered_once_and_served_whole_or_in_ranges(
     open_sandbox: Any, clock: Any, still: bytes
 ) -> None:
     desk = await open_sandbox(renders=True)

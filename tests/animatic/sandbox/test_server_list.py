@@ -77,7 +77,7 @@ async def test_inputs_come_only_when_asked_for(desk: Any) -> None:
     }
 
 
-async def test_a_prediction_shows_up_late_in_the_list_but_at_once_by_its_id(open_sandbox: Any, clock: Any) -> None:
+async def test_a_prediction_is_late_in_the_list_but_not_by_id(open_sandbox: Any, clock: Any) -> None:
     desk = await open_sandbox(list_delay_s=30.0)
     taken = await desk.submit_id()
     assert await desk.status(taken) == "processing"

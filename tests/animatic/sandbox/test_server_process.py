@@ -77,9 +77,7 @@ def test_it_dies_with_its_parent_when_asked_to(tmp_path: Path, start_process: An
     assert server.process.wait(5) == 0
 
 
-def test_a_folder_that_is_served_is_refused_with_3_and_free_again_after_kill_9(
-    tmp_path: Path, start_process: Any
-) -> None:
+def test_a_served_folder_is_refused_and_free_after_kill_9(tmp_path: Path, start_process: Any) -> None:
     first = start_process("--folder", str(tmp_path))
     refused = _run("--folder", str(tmp_path))
     assert (refused.returncode, refused.stdout) == (3, "")

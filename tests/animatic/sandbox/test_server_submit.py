@@ -170,9 +170,7 @@ async def test_a_prediction_is_gone_after_seven_days(desk: Any, clock: Any) -> N
     assert (before.status, (await desk.look(taken)).status) == (200, 404)
 
 
-async def test_beyond_the_starts_of_a_minute_it_is_429_until_the_oldest_is_a_minute_old(
-    open_sandbox: Any, clock: Any
-) -> None:
+async def test_starts_beyond_the_limit_get_429_until_the_minute_is_over(open_sandbox: Any, clock: Any) -> None:
     desk = await open_sandbox(starts_per_minute=2)
     first = await desk.submit()
     clock.advance(20)

@@ -50,7 +50,7 @@ async def test_the_still_of_a_ticket_is_the_still_of_a_prediction(desk: Any, sti
     assert (await desk.look(dead)).data["code"] == 1402
 
 
-async def test_without_a_type_the_name_tells_it_and_without_both_the_still_does(desk: Any, still: bytes) -> None:
+async def test_the_type_comes_from_the_name_or_else_the_still(desk: Any, still: bytes) -> None:
     named = await _ticket(desk, still, content_type=None)
     nameless = await _ticket(desk, still, content_type=None, filename="upload")
     assert named["upload"]["headers"] == {"Content-Type": "image/png"}
@@ -66,7 +66,7 @@ async def test_a_ticket_expires(desk: Any, still: bytes, clock: Any) -> None:
     assert (await _put(desk, ticket, still)).status == 403
 
 
-async def test_size_and_type_are_held_to_the_ticket_and_a_refused_still_leaves_it_good(desk: Any, still: bytes) -> None:
+async def test_a_still_must_fit_its_ticket_which_survives_a_refusal(desk: Any, still: bytes) -> None:
     jpeg = io.BytesIO()
     Image.new("RGB", (8, 8)).save(jpeg, "JPEG")
     ticket = await _ticket(desk, still)

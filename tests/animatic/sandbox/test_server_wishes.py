@@ -75,7 +75,7 @@ async def test_base64_output_needs_a_sandbox_that_renders(desk: Any) -> None:
     assert "enable_base64_output" in reply.json["message"]
 
 
-async def test_base64_output_and_a_webhook_are_refused_in_a_body_of_their_own(open_sandbox: Any) -> None:
+async def test_base64_output_with_a_webhook_is_refused(open_sandbox: Any) -> None:
     desk = await open_sandbox(renders=True)
     reply = await desk.ask("POST", SUBMIT + "?webhook=http://127.0.0.1:9/x", json=GOOD | {"enable_base64_output": True})
     assert (reply.status, set(reply.json)) == (400, {"error"})

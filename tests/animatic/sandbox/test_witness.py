@@ -28,7 +28,7 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
     witness.close()
 
 
-def test_a_torn_last_line_is_torn_off_and_the_next_one_is_whole(tmp_path: Path) -> None:
+def test_a_torn_last_line_is_cut_before_the_next(tmp_path: Path) -> None:
     witness = Witness(tmp_path, syncs=False)
     witness.write(_accepted(1))
     witness.close()
@@ -41,7 +41,7 @@ def test_a_torn_last_line_is_torn_off_and_the_next_one_is_whole(tmp_path: Path) 
     assert read_witness(tmp_path) == [_accepted(1), _accepted(2)]
 
 
-def test_a_finished_line_that_is_not_ours_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_a_foreign_line_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "accepted.jsonl").write_text('{"id": "a"}\n')
     with pytest.raises(SettingsError, match=r"accepted\.jsonl:1: not a line"):
         read_witness(tmp_path)

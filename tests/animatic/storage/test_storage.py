@@ -200,7 +200,7 @@ def test_only_regular_files_are_read_and_replaced(tmp_path: Path) -> None:
     assert "found a folder" in refusal(storage.replace_bytes, f"{tmp_path}/", b"x")
 
 
-def test_a_file_in_the_way_of_a_folder_is_told_before_and_after(tmp_path: Path) -> None:
+def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     uri = f"{tmp_path}/file/results.csv"
     assert "is not a folder" in refusal(storage.require_writable, uri)

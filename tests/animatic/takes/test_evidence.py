@@ -63,7 +63,7 @@ def test_the_same_inputs_are_adopted_at_once() -> None:
     assert verdict([claim()], [candidate()], scan(timedelta(seconds=1))) == Adopt("p1", "inputs")
 
 
-def test_the_same_inputs_are_adopted_from_an_incomplete_scan_and_beyond_the_reach_too() -> None:
+def test_the_same_inputs_are_adopted_even_from_an_incomplete_scan() -> None:
     assert verdict([claim()], [candidate()], scan(timedelta(days=8), is_complete=False)) == Adopt("p1", "inputs")
 
 
@@ -88,7 +88,7 @@ def test_on_an_account_with_one_user_one_settled_candidate_is_adopted() -> None:
 
 
 @pytest.mark.parametrize("adopts_by_window", [False, True])
-def test_without_inputs_two_candidates_are_for_a_person_who_is_told_of_both(adopts_by_window: bool) -> None:
+def test_without_inputs_two_candidates_are_for_a_person(adopts_by_window: bool) -> None:
     listed = [candidate(inputs=None), candidate("p2", inputs=None)]
     found = verdict([claim()], listed, adopts_by_window=adopts_by_window)
     assert isinstance(found, Hold)
@@ -129,7 +129,7 @@ def test_more_predictions_with_the_same_inputs_than_takes_are_for_a_person() -> 
     assert "2 predictions" in found.why
 
 
-def test_takes_that_ask_for_the_same_share_one_to_one_and_the_rest_waits() -> None:
+def test_takes_that_ask_for_the_same_share_one_to_one() -> None:
     found = judge([claim(), claim(2, 1), claim(3, 2)], [candidate("b", 9), candidate("a", 8)], scan(), SETTLE)
     assert (found[1], found[2]) == (Adopt("a", "inputs"), Adopt("b", "inputs"))
     assert isinstance(found[3], Wait)
@@ -142,7 +142,7 @@ def test_among_the_same_the_one_whose_window_ends_first_is_served_first() -> Non
     assert found == {1: Adopt("first", "inputs"), 2: Adopt("second", "inputs")}
 
 
-def test_one_too_many_in_the_window_of_one_of_several_is_for_a_person() -> None:
+def test_one_candidate_too_many_is_for_a_person() -> None:
     found = judge([claim(), claim(2, 5_000)], [candidate(), candidate("p2", 7)], scan(timedelta(hours=3)), SETTLE)
     assert {type(each) for each in found.values()} == {Hold}
 
@@ -193,7 +193,7 @@ def test_what_is_older_than_the_list_reaches_is_for_a_person() -> None:
     assert "older" in found.why
 
 
-def test_a_live_run_is_left_alone_and_what_may_be_its_own_is_not_given_away() -> None:
+def test_a_live_run_keeps_the_candidates_that_may_be_its_own() -> None:
     live = claim(2, inputs=INPUTS | {"prompt": "x"}, is_live=True)
     found = judge([claim(), live], [candidate(inputs=None)], scan(), SETTLE, adopts_by_window=True)
     assert set(found) == {1}
@@ -206,7 +206,7 @@ def test_nobody_shares_with_a_live_take_that_asks_for_the_same() -> None:
     assert isinstance(found[1], Wait)
 
 
-def test_a_live_take_that_asks_for_something_else_is_in_nobodys_way_where_inputs_are_echoed() -> None:
+def test_with_echoed_inputs_a_live_take_reserves_only_its_own() -> None:
     live = claim(2, inputs=INPUTS | {"prompt": "x"}, is_live=True)
     assert judge([claim(), live], [candidate()], scan(), SETTLE) == {1: Adopt("p1", "inputs")}
 
@@ -304,7 +304,7 @@ def test_it_never_proves_too_much(
             )
 
 
-def test_a_live_run_may_have_been_stopped_so_its_window_has_no_end() -> None:
+def test_the_window_of_a_live_run_has_no_end() -> None:
     live = claim(2, inputs=INPUTS | {"prompt": "x"}, is_live=True)
     late = claim(at_s=5_000)
     listed = [candidate(at_s=5_010, inputs=None)]
@@ -324,7 +324,7 @@ def test_windows_that_overlap_are_read_as_one_span_and_others_apart() -> None:
     assert all(sum(span.covers(each, SETTLE) for span in found) == 1 for each in claims if not each.is_live)
 
 
-def test_a_claim_that_a_scan_does_not_cover_has_no_verdict_and_keeps_what_may_be_its_own() -> None:
+def test_a_claim_outside_the_scan_keeps_its_candidates() -> None:
     claims = [claim(), claim(2, -100)]
     narrow = Scan(Span("m", NOON, NOON + LATER), NOON + LATER, NOON + LATER, is_complete=True)
     found = judge(claims, [candidate(inputs=None)], narrow, SETTLE, adopts_by_window=True)

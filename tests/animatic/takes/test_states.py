@@ -63,7 +63,7 @@ def test_nothing_that_may_have_been_bought_can_become_unsent() -> None:
     assert {state for state in State if State.UNSENT in SUCCESSORS[state]} == {State.SUBMITTING}
 
 
-def test_a_live_take_is_one_that_may_still_cost_or_has_been_delivered() -> None:
+def test_a_live_take_may_still_cost_or_was_delivered() -> None:
     assert frozenset(State) - LIVE == {State.FAILED, State.REJECTED, State.UNSENT, State.ABSENT}
     assert State.UNKNOWN in PAID
     assert State.HELD in PAID

@@ -124,7 +124,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize(("status", "kind"), REFUSALS.items())
-async def test_a_plain_no_is_a_no_to_a_submission_and_to_a_look(wire: Any, status: int, kind: type) -> None:
+async def test_a_plain_refusal_is_one_for_submissions_and_polls(wire: Any, status: int, kind: type) -> None:
     client = await wire.answering(status, {"code": status, "message": "no", "data": None})
     error = await raised_by(client.result("p1"))
     assert type(error) is kind
@@ -310,7 +310,7 @@ async def test_a_code_in_a_200_counts_for_a_reading_call(wire: Any) -> None:
     assert type(await raised_by(client.balance_usd())) is AccountRefusedError
 
 
-async def test_fields_that_we_do_not_know_are_no_reason_to_lose_a_take(wire: Any) -> None:
+async def test_unknown_fields_do_not_lose_a_take(wire: Any) -> None:
     data = wire.prediction(stream=False, urls={"get": 5, "cancel": None}, input={"a": 1}, executionTime=5)
     client = await wire.answering(200, {"code": 200, "message": "success", "data": data, "trace": "x"})
     assert (await client.submit(wire.model, wire.inputs)).prediction_id == "p1"
@@ -681,7 +681,7 @@ async def test_the_time_is_asked_once_and_only_where_nobody_told_it(wire: Any) -
     assert abs((client.clock.now() - NOON).total_seconds()) < 5
 
 
-async def test_an_api_that_is_away_or_tells_no_time_is_no_reason_to_stop(wire: Any) -> None:
+async def test_an_api_without_a_time_does_not_stop_a_run(wire: Any) -> None:
     client = await wire.client("http://127.0.0.1:9")
     await client.learn_time()
     assert not client.clock.is_told

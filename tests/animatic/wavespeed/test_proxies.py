@@ -46,7 +46,7 @@ async def test_the_key_goes_into_the_tunnel_and_the_proxy_never_hears_it(
     assert not any(b"proxy-authorization" in request.lower() for request in origin.requests)
 
 
-async def test_a_proxy_that_is_reached_over_tls_is_checked_by_the_same_authority(
+async def test_a_proxy_over_tls_is_checked_by_the_same_authority(
     wire: Any, authority: Authority, tmp_path: Path, stack: contextlib.ExitStack
 ) -> None:
     origin = await wire.listen_and_answer(PREDICTION)

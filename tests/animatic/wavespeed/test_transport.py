@@ -137,7 +137,7 @@ async def test_once_sent_a_broken_answer_leaves_it_unknown(wire: Any, piece: byt
 
 
 @pytest.mark.parametrize("ends", ["closes", "resets"])
-async def test_a_server_that_accepts_and_is_gone_before_it_reads_leaves_it_unknown(wire: Any, ends: str) -> None:
+async def test_a_server_gone_after_accepting_leaves_it_unknown(wire: Any, ends: str) -> None:
     async def play(_: bytes, writer: asyncio.StreamWriter) -> None:
         reset(writer) if ends == "resets" else writer.close()
 
@@ -168,7 +168,7 @@ async def test_an_answer_that_is_no_http_leaves_it_unknown(wire: Any, answer: by
     assert (await client.submit(wire.model, wire.inputs)).ending is Ending.UNKNOWN
 
 
-async def test_an_answer_that_never_comes_is_waited_for_no_longer_than_the_deadline(wire: Any) -> None:
+async def test_the_wait_for_an_answer_ends_at_the_deadline(wire: Any) -> None:
     async def play(_: bytes, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(30)
 
@@ -245,6 +245,6 @@ def test_retry_after_is_read_as_seconds_or_a_date_and_clamped(text: str, expecte
     assert Reply(429, headers, b"").retry_after_s == expected_s
 
 
-def test_a_retry_after_date_without_a_date_to_hold_it_against_says_nothing() -> None:
+def test_a_retry_after_date_without_a_date_is_ignored() -> None:
     assert Reply(429, httpx.Headers({"Retry-After": "Sun, 01 Mar 2026 12:00:30 GMT"}), b"").retry_after_s is None
     assert Reply(429, httpx.Headers(), b"").retry_after_s is None

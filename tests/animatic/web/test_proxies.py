@@ -195,7 +195,7 @@ async def download(web: Web, url: str, names: dict[str, list[str]], network: Net
     return resolver
 
 
-async def test_a_clip_whose_host_resolves_to_public_addresses_or_not_at_all_comes_by_the_proxy(web: Web) -> None:
+async def test_a_clip_of_a_public_or_unresolved_host_comes_by_the_proxy(web: Web) -> None:
     url = "https://public.example/a.mp4?token=1"
     for names in ({"public.example": ["93.184.216.34"]}, {}):
         assert (await download(web, url, names, web.network())).asked == ["public.example"]
@@ -203,7 +203,7 @@ async def test_a_clip_whose_host_resolves_to_public_addresses_or_not_at_all_come
     assert web.proxy.asked == ["CONNECT public.example:443"] * 2 + ["CONNECT 1.1.1.1:443"]
 
 
-async def test_a_name_that_does_not_resolve_here_in_time_is_the_proxys_to_judge(web: Web) -> None:
+async def test_a_name_that_does_not_resolve_is_the_proxys_to_judge(web: Web) -> None:
     await download(web, "https://public.example/a.mp4", {"public.example": []}, web.network())
     assert web.proxy.asked == ["CONNECT public.example:443"]
 
@@ -230,7 +230,7 @@ async def test_the_proxys_own_address_is_not_to_be_fetched_from_directly_either(
     assert web.proxy.asked == ["CONNECT public.example:443"]
 
 
-async def test_an_origin_of_the_operators_that_resolves_to_this_machine_is_reached_directly(web: Web) -> None:
+async def test_an_operators_origin_on_this_machine_is_reached_directly(web: Web) -> None:
     origin = f"http://sandbox.example:{web.url.rpartition(':')[2]}"
     await download(web, f"{origin}/a.mp4", {"sandbox.example": ["127.0.0.1"]}, web.network(), origin)
     assert web.proxy.connections == 0

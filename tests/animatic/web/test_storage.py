@@ -89,7 +89,7 @@ def test_a_redirect_to_a_private_host_by_name_is_not_followed(operators: Pages, 
     assert elsewhere.heard == []
 
 
-def test_a_redirect_to_another_port_of_the_operators_own_host_is_not_followed(operators: Pages) -> None:
+def test_a_redirect_to_another_port_of_the_operators_host_is_refused(operators: Pages) -> None:
     other = Pages("127.0.0.1")
     operators.target = other.url
     with pytest.raises(LocationError, match="not fetched"):
@@ -115,7 +115,7 @@ class Turncoat(AbstractResolver):
         """Nothing is open."""
 
 
-async def test_the_operators_own_name_may_be_private_from_the_first_but_not_become_so() -> None:
+async def test_the_operators_name_may_be_private_but_not_become_so() -> None:
     private = PublicResolver("http://nas.example:8080", Turncoat("10.0.0.1", "10.0.0.2"))
     assert [(await private.resolve("nas.example", 8080))[0]["host"] for _ in range(2)] == ["10.0.0.1", "10.0.0.2"]
     turncoat = PublicResolver("https://cdn.example", Turncoat("93.184.216.34", "169.254.169.254"))

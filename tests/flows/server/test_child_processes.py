@@ -127,7 +127,7 @@ def logger() -> Any:
 
 
 @pytest.mark.parametrize("debug", [False, True])
-def test_what_would_be_printed_goes_to_the_file_and_with_debug_to_both(
+def test_logs_go_to_the_file_and_with_debug_to_both(
     tmp_path: Path, logger: Any, capfd: pytest.CaptureFixture[str], debug: bool
 ) -> None:
     others = {

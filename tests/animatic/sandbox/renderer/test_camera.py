@@ -158,7 +158,7 @@ def test_any_text_gives_a_move_within_bounds(prompt: str, seed: int, t: float) -
     assert 0.0 <= pose.dolly < 0.6
 
 
-def test_two_takes_of_a_named_move_go_the_same_way_and_not_equally_far() -> None:
+def test_two_takes_of_a_move_differ_in_distance_not_direction() -> None:
     first, second = (parse_move("Slow push in.", seed).pose(1.0, 5.0) for seed in (1, 2))
     assert first.dolly > 0
     assert second.dolly > 0
