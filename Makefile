@@ -60,9 +60,9 @@ serve: $(READY) ## Serve the scheduled deployment from one process
 stills: $(READY) ## Draw the demo's stills again
 	@$(BIN)/python -m tools.stills manifests/stills
 
-lock: $(READY) $(CLIENTS_READY) ## Resolve the locks again from pyproject.toml
+lock: $(READY) $(CLIENTS_READY) ## Resolve the locks again from pyproject.toml; UPGRADE=--upgrade takes the newest versions
 	@cat requirements-dev.lock requirements-uv.lock > $(VENV)/all.lock
-	@$(COMPILE) --group build --group dev --group uv -o $(VENV)/all.lock
+	@$(COMPILE) $(UPGRADE) --group build --group dev --group uv -o $(VENV)/all.lock
 	@$(COMPILE) -c $(VENV)/all.lock --group build -o requirements.lock
 	@$(COMPILE) -c $(VENV)/all.lock --group build --group dev -o requirements-dev.lock
 	@$(COMPILE) -c $(VENV)/all.lock --group build --group bench -o requirements-bench.lock

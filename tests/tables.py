@@ -93,7 +93,7 @@ def build_table(
 UNEXPLAINED = {
     "failed": "the API accepted it, then failed it without saying why",
     "rejected": "the API refused it without saying why; nothing was bought",
-    "unknown": "nobody can tell yet whether the API accepted it; `animatic reconcile` settles it",
+    "unknown": "it is not known yet whether the API accepted it; `animatic reconcile` settles it",
     "held": "reconciling could not settle whether it was bought; a person must",
     "pending": "not submitted when the run stopped",
 }

@@ -372,7 +372,7 @@ def _open_attempt(
     provider: str,
     fingerprint: str,
     states: Collection[State] = frozenset({State.UNKNOWN, State.HELD}),
-) -> sa.Row[Any]:
+) -> sa.Row[*tuple[Any, ...]]:
     """Return the newest attempt of the take whose fingerprint, or an alias of it, begins so."""
     attempts = (
         sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.fingerprint, ATTEMPT.c.state, ATTEMPT.c.held_for)
@@ -488,7 +488,7 @@ def newest_known(
     return None if row is None else (row.prediction_id, _aware_always(row.created_at))
 
 
-def _known(provider: str, model: str) -> sa.Select[Any]:
+def _known(provider: str, model: str) -> sa.Select[*tuple[Any, ...]]:
     """Predictions of the ledger that the account's list must show."""
     return (
         sa.select(ATTEMPT.c.prediction_id, ATTEMPT.c.created_at)
@@ -518,7 +518,7 @@ def _live_may_own(all_claims: Sequence[Claim], free: Sequence[Candidate]) -> set
     return {each.prediction_id for each in free if any(is_near(claim, each, timedelta(0)) for claim in live)}
 
 
-def _claim(row: sa.Row[Any]) -> Claim:
+def _claim(row: sa.Row[*tuple[Any, ...]]) -> Claim:
     asked = json.loads(row.request)
     window_from = aware(row.window_from) or _aware_always(row.intent_at) - LOOSE_WINDOW
     window_to = aware(row.window_to) or _aware_always(row.intent_at) + LOOSE_WINDOW

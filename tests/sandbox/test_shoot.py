@@ -296,7 +296,7 @@ async def test_a_take_past_the_deadline_is_resumed_by_the_next_run(studio: Any) 
         "[sandbox:stuck]/1": "submitted",
         "push in/1": "completed",
     }
-    assert "the next run looks again" in records["[sandbox:stuck]/1"].error
+    assert "the next run polls again" in records["[sandbox:stuck]/1"].error
     assert records["[sandbox:stuck]/1"].prediction_status == "processing"
     polls = records["[sandbox:slow=1.5]/1"].polls
 

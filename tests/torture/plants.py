@@ -17,8 +17,8 @@ from torture.modules import ROOT, find_test, replace_within
 from torture.part import Part
 
 RED = 9
-MOST_S = 90
-WORLD = "from torture.world import until_red; part = until_red(range(80, 480))"
+MOST_S = 240
+WORLD = "from torture.world import until_red; part = until_red(range(80, 1_500))"
 POWER = "from torture.power import run; part = run(60)"
 URLS = "from torture.urls import run; part = run()"
 

@@ -81,7 +81,7 @@ def test_outcomes_are_the_records_of_a_look_up(random_ledger: sa.Connection, run
     moments = {name: columns[name].to_pylist() for name in ("submitted_at", "completed_at", "created_at")}
     found = {name: list(values) for name, values in (columns | moments).items()}
     assert sorted(found["fingerprint"]) == sorted(records)
-    stored = dict(random_ledger.execute(sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.prediction_model)).tuples().all())
+    stored = dict(random_ledger.execute(sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.prediction_model)).all())
     models = found.pop("prediction_model")
     assert set(models) == {None, "wavespeed-ai/veo2-i2v"}
     for index, key in enumerate(found["fingerprint"]):

@@ -32,6 +32,17 @@ async def test_what_was_granted_before_the_machine_started_anew_is_forgotten(tmp
     desk.close()
 
 
+async def test_a_block_that_is_used_up_counts_for_what_was_sent_of_it(tmp_path: Path) -> None:
+    desk = DirectDesk(tmp_path / "ledger.sqlite")
+    account = Account(desk, "sandbox", "run", Limits(3, 9))
+    account._clock = lambda: 1_000.0
+    block_id, granted = await account.acquire_starts(3, ())
+    assert granted == Granted(3)
+    await account.settle_starts([(block_id, 1, 1_000.0)])
+    assert (await account.acquire_starts(3, ()))[1] == Granted(2)
+    desk.close()
+
+
 async def test_a_shorter_penalty_does_not_end_a_longer_one(tmp_path: Path) -> None:
     desk = DirectDesk(tmp_path / "ledger.sqlite")
     account = Account(desk, "sandbox", "run", Limits(5, 9))

@@ -285,7 +285,7 @@ def test_a_csv_cannot_tell_so_the_column_stays_and_is_named(desk: Desk, tmp_path
     desk.shots("one")
     stats = desk.write(out)
     assert table_at(out)["note"].to_pylist() == ["old one"]
-    assert stats.notes == ["out.csv: kept the columns that are not ours: note; remove those that nobody needs"]
+    assert stats.notes == ["out.csv: kept the columns that are not ours: note; remove those that are not needed"]
 
 
 def test_a_manifest_column_wins_over_peoples_and_that_is_told(desk: Desk, tmp_path: Path) -> None:
