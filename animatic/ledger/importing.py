@@ -142,7 +142,9 @@ def _take_over(  # noqa: PLR0913, PLR0917 - one return for each thing that a row
     return "taken over"
 
 
-def _compare(take: str, row: Mapping[str, Any], attempts: int, known: Sequence[sa.Row[*tuple[Any, ...]]], done: Imported) -> str:
+def _compare(
+    take: str, row: Mapping[str, Any], attempts: int, known: Sequence[sa.Row[*tuple[Any, ...]]], done: Imported
+) -> str:
     """Hold a row against what the ledger knows of its take: another prediction means that it was bought twice."""
     prediction_id, ours = row["prediction_id"], [each.prediction_id for each in known if each.prediction_id]
     if not prediction_id or prediction_id in ours or attempts < known[0].attempt_no:

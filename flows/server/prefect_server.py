@@ -13,7 +13,6 @@ import sys
 import threading
 
 from flows.server.gc_pause import gc_paused
-from flows.server.prefect_database import is_migrated
 
 _SETTINGS = {
     "DO_NOT_TRACK": "1",
@@ -55,12 +54,7 @@ def main() -> None:
     with gc_paused():
         import uvicorn  # noqa: PLC0415 - after the settings above
         from prefect.server.api.server import create_app  # noqa: PLC0415 - reads the settings above when imported
-        from prefect.settings import (  # noqa: PLC0415 - the same
-            PREFECT_API_DATABASE_CONNECTION_URL,
-            PREFECT_API_DATABASE_MIGRATE_ON_START,
-            get_current_settings,
-            temporary_settings,
-        )
+        from prefect.settings import get_current_settings  # noqa: PLC0415 - the same
 
         app = create_app()
 
@@ -75,10 +69,8 @@ def main() -> None:
                 await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
                 await super().startup(sockets)
 
-    migrates = not is_migrated(PREFECT_API_DATABASE_CONNECTION_URL.value())
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
-    with temporary_settings({PREFECT_API_DATABASE_MIGRATE_ON_START: migrates}):
-        OneMigrationAtATime(config).run(sockets=[listening])
+    OneMigrationAtATime(config).run(sockets=[listening])
 
 
 def _end_with_stdin() -> None:

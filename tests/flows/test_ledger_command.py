@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from animatic.results import formats
-from animatic.takes.shots import summary, verbatim
+from animatic.takes.shots import digest, verbatim
 
 pytestmark = pytest.mark.sandbox
 
@@ -145,7 +145,7 @@ def test_several_tables_are_taken_over_at_once(
 def old_fingerprint(row: Mapping[str, Any], provider: str, still: str) -> str:
     """The fingerprint of a row as it was before there was a canonical form."""
     parts = {name: row[name] for name in ("model", "prompt", "aspect_ratio", "duration")}
-    return summary(verbatim(provider=provider, still=still, **parts), row["take"]).hex()
+    return digest(verbatim(provider=provider, still=still, **parts), row["take"]).hex()
 
 
 @pytest.fixture
