@@ -264,7 +264,7 @@ def _expiry(outcomes: Outcomes) -> NDArray[Any]:
     late = completed_at - done_at > SEEN_LATE
     expire_at = np.where(late, done_at, completed_at) + OUTPUTS_LIVE
     is_there = np.array([status == "completed" for status in outcomes.status], bool)
-    return np.where(is_there, expire_at, np.datetime64("NaT"))
+    return np.where(is_there, expire_at, np.datetime64("NaT", "us"))
 
 
 def _as_numpy(moments: Any) -> NDArray[Any]:

@@ -79,6 +79,7 @@ async def test_what_is_known_needs_no_scouts() -> None:
 async def test_kinds_have_scouts_of_their_own() -> None:
     company = Company(SCOUTS)
     await asyncio.wait_for(company.scouts.join(("another model", "8s"), 0.0), 1)
+    await asyncio.sleep(0)
     assert company.polling == list(range(SCOUTS))
 
 
