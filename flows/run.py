@@ -331,11 +331,11 @@ class Run:
             with contextlib.suppress(ValueError, RuntimeError):  # not the main thread, which alone gets signals
                 loop.add_signal_handler(number, self._interrupt, number)
                 installed.append(number)
-        entered_flight = asyncio.create_task(watch_for_stop(self.session.flow_run_id, self._stop_for_prefect))
+        watching = asyncio.create_task(watch_for_stop(self.session.flow_run_id, self._stop_for_prefect))
         try:
             yield
         finally:
-            entered_flight.cancel()
+            watching.cancel()
             for number in installed:
                 loop.remove_signal_handler(number)
                 is_said = number == signal.SIGHUP and self._interrupted_at_s is not None

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from asked import takes_of
 
 from animatic.results.schema import RESULTS_SCHEMA, Asked, Outcomes, Provenance, table_of
 from animatic.takes.fingerprints import digests_of
-from animatic.takes.shots import Shot, takes_of
+from animatic.takes.shots import Shot
 
 PROVIDER = "https://api.wavespeed.ai"
 TEXTS = ("shot_id", "storyboard", "image", "prompt", "model", "aspect_ratio", "duration")

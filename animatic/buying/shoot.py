@@ -184,7 +184,7 @@ class Shoot:
         return self.config.agreed is None or take.fingerprint in self.config.agreed
 
     async def _watch_again(self, take: Take, record: Record, log: Log) -> State | None:
-        """Poller what an earlier run, another run, or this one without knowing it, has submitted."""
+        """Poll what an earlier run, another run, or this one without knowing it, has submitted."""
         if record.tried_here and not self.progress.is_open_here(take.fingerprint):
             self.progress.submitted(take.fingerprint)  # its reply was lost, then found
         async with self._throttle.resumed() as leave:

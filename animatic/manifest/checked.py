@@ -109,16 +109,6 @@ class Manifest:
         """Return a short form: logs should not spell out every row."""
         return f"<Manifest {self.name} of {self.num_rows} rows>"
 
-    def shots(self) -> Iterator[Shot]:
-        """Return the rows without faults, in order."""
-        for part in self.parts():
-            yield from part.shots(np.flatnonzero(part.lengths))
-
-    def takes(self) -> Iterator[Take]:
-        """Return the takes of all shots, in order. Rows that ask for the same take give the same fingerprint."""
-        for part in self.parts():
-            yield from part.takes(np.ones(len(part.take_of), bool))
-
     def parts(self) -> Iterator["Part"]:
         """Its batches, one after the other, with the takes that they ask for."""
         row, at = 1, 0
@@ -128,15 +118,6 @@ class Manifest:
             take_of = self.take_of[at : at + asked]
             yield Part(row, batch, lengths, take_of, self.digests[take_of])
             row, at = row + batch.num_rows, at + asked
-
-    def invalid_rows(self) -> Iterator[tuple[int, str]]:
-        """Each row with faults, in order, and what is wrong with it in one line."""
-        row = 1
-        for batch in batches_of(self.rows):
-            faults = batch.column(_FAULT)
-            if faults.null_count < len(faults):
-                yield from ((row + index, text) for index, text in enumerate(faults.to_pylist()) if text is not None)
-            row += batch.num_rows
 
     def require_valid(self, *, skip_invalid: bool = False) -> None:
         """Raise ManifestError with the whole report; `skip_invalid` forgives faults of rows, never the header's."""

@@ -57,21 +57,6 @@ class RawManifest:
     lines: Sequence[int] | None
     header_faults: Sequence[Fault]
 
-    @property
-    def table(self) -> pa.Table:
-        """Every data row and column at once: for what is small."""
-        return pa.Table.from_batches(map(self.without_broken, batches_of(self.rows)), self.schema)
-
-    @property
-    def row_faults(self) -> list[Fault]:
-        """Rows whose cells cannot be told apart."""
-        faults: list[Fault] = []
-        row = 1
-        for batch in batches_of(self.rows):
-            faults += [self.fault(row + index, bad) for index, bad in broken_rows(batch).items()]
-            row += batch.num_rows
-        return faults
-
     def without_broken(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return the manifest's own columns."""
         return batch if self.lines is None else batch.select(range(batch.num_columns - 1))

@@ -1,4 +1,4 @@
-"""Takes in active, and since when WaveSpeed works on each, as far as we can tell. Asyncio only."""
+"""Takes in flight, and since when WaveSpeed works on each, as far as we can tell. Asyncio only."""
 
 import asyncio
 from collections import deque

@@ -128,9 +128,7 @@ class Poller:
                 await self._give_up(take, attempt_id, history)
                 return None
             waited_s = self._now() - began
-            await self._leave(
-                attempt_id, history, f"not final after {waited_s:.0f} s of entered_flight{history.problem}"
-            )
+            await self._leave(attempt_id, history, f"not final after {waited_s:.0f} s of polling{history.problem}")
         except Stopped:
             still = history.status or "running"
             await self._leave(attempt_id, history, f"still {still} when the run stopped{history.problem}")

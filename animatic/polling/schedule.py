@@ -29,7 +29,7 @@ LONGEST_S = 60.0
 
 REMEMBERED = 400
 WAVES_REMEMBERED = 2
-"""So many latencies are remembered, or so many for each place in active, if that is more: of takes that began together
+"""So many latencies are remembered, or so many for each slot in flight, if that is more: of takes that began together
 the slow ones end last, and the next are not all like them."""
 
 FEWEST = 3
@@ -44,7 +44,7 @@ LAST_TAKES = 20
 """With so few takes left in a run, polls cost little, and everybody waits for them."""
 
 USUALLY_UNSEEN = 0.06
-"""The share of takes in active that are done and not seen yet, where nothing is known: what polls usually come to."""
+"""The share of takes in flight that are done and not seen yet, where nothing is known: what polls usually come to."""
 
 _PRIOR_WEIGHT, _PRIOR_SIGMA, _LEAST_SIGMA = 3.0, 0.2, 0.02
 _STANDARD, _FAR_OFF_Z = NormalDist(), 2.05
@@ -180,8 +180,8 @@ class Experience:
 
     Attributes:
         floor_s: between two polls of the same take.
-        places: how many takes may be in active at once.
-        not_done_at_s: tells the ages at which the takes of a kind in active were last seen not to be done.
+        places: how many takes may be in flight at once.
+        not_done_at_s: tells the ages at which the takes of a kind in flight were last seen not to be done.
     """
 
     floor_s: float

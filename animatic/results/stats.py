@@ -115,12 +115,3 @@ def not_completed(table: pa.Table, most: int) -> list[dict[str, Any]]:
     """Return the first rows that are not `completed`, as plain values that survive JSON."""
     rows = table.select(list(_SHOWN_COLUMNS)).filter(pc.not_equal(table["status"], "completed")).slice(0, most)
     return [{name: value for name, value in row.items() if value is not None} for row in rows.to_pylist()]
-
-
-def stats_of(table: pa.Table) -> TableStats:
-    """Return the statistics of a whole table in memory."""
-    stats = TableStats()
-    fingerprints = table["fingerprint"].to_pylist()
-    first = {name: index for index, name in reversed(list(enumerate(fingerprints)))}
-    stats.add(table, np.array([first[name] == index for index, name in enumerate(fingerprints)], bool))
-    return stats

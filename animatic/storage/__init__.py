@@ -11,14 +11,14 @@ import hashlib
 import re
 import shutil
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from animatic.errors import LocationError
 from animatic.manifest.images import ALLOWED, MAX_STILL_BYTES, relative_path
 from animatic.storage import disk, remote
-from animatic.storage.locations import Location, absolute_uri, folder_of, locate, name_of, stem_of
+from animatic.storage.locations import Location, absolute_uri, locate, name_of, stem_of
 from animatic.storage.spool import nameless_file, no_room
 from animatic.text import escaped, quoted
 from animatic.web.network import DIRECT, Network
@@ -27,7 +27,6 @@ __all__ = [
     "absolute_uri",
     "copy_of",
     "exists",
-    "folder_of",
     "is_same_file",
     "kind_of",
     "name_of",
@@ -37,7 +36,6 @@ __all__ = [
     "read_bytes",
     "real_path",
     "replace_bytes",
-    "replace_from",
     "replace_with",
     "require_writable",
     "sha256_of",
@@ -184,15 +182,6 @@ def replace_bytes(uri: str, data: bytes) -> None:
             disk.replace_file(location.path, lambda file: file.write(data))
         else:
             remote.replace(location, data)
-
-
-def replace_from(uri: str, local_path: str) -> None:
-    """Replace the file by a local one. Where the target is not local, it is held in memory once."""
-    _writable(uri)
-    with ExitStack() as stack:
-        with _told(locate(local_path), "read"):
-            original = stack.enter_context(Path(local_path).open("rb"))
-        replace_with(uri, original)
 
 
 def replace_with(uri: str, original: BinaryIO, *, like: str | None = None) -> None:

@@ -120,11 +120,6 @@ def stem_of(uri: str) -> str:
     return name.rpartition(".")[0] or name
 
 
-def folder_of(uri: str) -> str:
-    """Return the folder that the file is in, as a path or URI without a slash at its end."""
-    return locate(uri).folder
-
-
 def absolute_uri(uri: str) -> str:
     """Return the URI of a place whatever folder it is looked at from: `file:///…` for a path; others as they are.
 

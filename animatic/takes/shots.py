@@ -1,7 +1,6 @@
 """Shots, takes and fingerprints: what is asked of the provider. Pure; knows nothing of files, money or states."""
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from json.encoder import encode_basestring
 
@@ -55,24 +54,6 @@ class Take:
     def name(self) -> str:
         """For people: the shot and, where there are several takes, which."""
         return f"{self.shot.shot_id} take {self.number}"
-
-
-def takes_of(shot: Shot, provider: str) -> Iterator[Take]:
-    """Yield the takes that a shot asks for, in order, number 1 first."""
-    for number in range(1, shot.takes + 1):
-        yield Take(
-            fingerprint(
-                provider=provider,
-                model=shot.model,
-                still=shot.still,
-                prompt=shot.prompt,
-                aspect_ratio=shot.aspect_ratio,
-                duration=shot.duration,
-                take=number,
-            ),
-            shot,
-            number,
-        )
 
 
 def fingerprint(  # noqa: PLR0913 - each part of what is asked is an argument, so that none is forgotten

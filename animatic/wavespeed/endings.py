@@ -53,9 +53,6 @@ class Ending(StrEnum):
     UNKNOWN = "unknown"
 
 
-GOES_AGAIN = frozenset({Ending.UNSENT, Ending.BUSY})
-"""The only endings after which the same take may be sent again without anybody's leave."""
-
 STATE_AFTER = {
     Ending.UNSENT: State.UNSENT,
     Ending.ACCEPTED: State.SUBMITTED,

@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from asked import takes_of
 
 from animatic.buying.reconcile import Reconciled, reconcile
 from animatic.buying.recovery import recover
@@ -26,7 +27,7 @@ from animatic.progress import Progress
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.server import Sandbox, serve
 from animatic.sandbox.witness import Accepted, read_witness
-from animatic.takes.shots import DEFAULT_MODEL, Shot, Take, takes_of
+from animatic.takes.shots import DEFAULT_MODEL, Shot, Take
 from animatic.wavespeed.client import WaveSpeedClient
 
 STILL = "https://stills.example/a.png"

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asked import takes_in
 from PIL import Image
 
 from animatic.errors import ApiRefusedError, LocationError
@@ -44,7 +45,7 @@ async def test_quotes_are_the_apis_by_length(studio: Any) -> None:
 
 async def test_a_still_is_uploaded_as_it_was_planned(studio: Any, manifest_uri: str) -> None:
     sandbox = await studio.open_sandbox()
-    local, remote = list(load_manifest(manifest_uri, "sandbox").takes())
+    local, remote = list(takes_in(load_manifest(manifest_uri, "sandbox")))
     assert (local.shot.is_local, remote.shot.is_local) == (True, False)
     async with WaveSpeedClient(sandbox.url, sandbox.key) as client:
         url = await upload_still(client, manifest_uri, local)
@@ -65,7 +66,7 @@ async def test_a_plan_makes_no_ledger_where_there_is_none(studio: Any, manifest_
 async def test_a_plan_knows_what_the_ledger_knows(studio: Any, manifest_uri: str) -> None:
     await studio.open_sandbox()
     manifest = load_manifest(manifest_uri, "sandbox")
-    remote = list(manifest.takes())[1]
+    remote = list(takes_in(manifest))[1]
     await studio.run([remote])
     plan = await plan_against(f"sqlite:///{studio.ledger}", manifest, BuyingPolicy())
     assert [take.shot.prompt for take in plan.takes_to_buy()] == ["push in"]

@@ -166,7 +166,7 @@ from animatic.ledger import liveness, operations
 from animatic.ledger.desk import Ledger
 from animatic.pace.limits import Limits
 from animatic.buying.shoot import Shoot
-from animatic.takes.shots import DEFAULT_MODEL, Shot, takes_of
+from animatic.takes.shots import DEFAULT_MODEL, Shot
 from animatic.progress import Progress
 from animatic.planning.config import RunConfig
 from animatic.wavespeed.client import WaveSpeedClient

@@ -12,6 +12,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
+from asked import takes_in
+
 from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError
 from animatic.ledger import liveness, operations, settling
@@ -132,7 +134,7 @@ def _aftermath(*fates: str) -> Callable[[Place, str], Awaitable[None]]:
     """What a run left behind that died with these fates for its takes, in order."""
 
     async def leave(place: Place, url: str) -> None:
-        takes = list(load_manifest(str(place.manifest), PROVIDER).takes())
+        takes = list(takes_in(load_manifest(str(place.manifest), PROVIDER)))
         with contextlib.ExitStack() as stack:
             desk = stack.enter_context(Ledger(f"sqlite:///{place.ledger}", waits_for_company=False))
             receipts = stack.enter_context(liveness.alive(place.ledger, "unused"))
@@ -181,7 +183,7 @@ async def _had_given_up(place: Place, url: str) -> None:
 
 
 async def _give_up_by_hand(place: Place, _: str, __: str) -> None:
-    (take,) = load_manifest(str(place.manifest), PROVIDER).takes()
+    (take,) = takes_in(load_manifest(str(place.manifest), PROVIDER))
     with Ledger(f"sqlite:///{place.ledger}", waits_for_company=False) as desk:
         await desk.do(settling.settle_by_hand, PROVIDER, (), (), [take.fingerprint[:12]])
 
@@ -198,7 +200,7 @@ async def _with_no_settling_time(place: Place, url: str, run_id: str) -> None:
 
 async def _settle_by_hand(place: Place, url: str, run_id: str) -> None:
     """What a person says of two takes, of which the first was bought."""
-    first, second = load_manifest(str(place.manifest), PROVIDER).takes()
+    first, second = takes_in(load_manifest(str(place.manifest), PROVIDER))
     prediction_id = (place.folder / "id.txt").read_text()
     with Ledger(f"sqlite:///{place.ledger}", waits_for_company=False) as desk:
         await desk.do(settling.adopt_by_hand, PROVIDER, first.fingerprint[:12], prediction_id)
@@ -209,7 +211,7 @@ async def _settle_by_hand(place: Place, url: str, run_id: str) -> None:
 
 async def _before_the_hand(place: Place, url: str) -> None:
     await _aftermath("unknown, and sent", "unknown")(place, url)
-    window = load_manifest(str(place.manifest), PROVIDER).takes()
+    window = takes_in(load_manifest(str(place.manifest), PROVIDER))
     async with WaveSpeedClient(url, KEY) as client:
         now = await client.latest_time()
         page = await client.list_predictions(

@@ -15,12 +15,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+from asked import GOES_AGAIN
 
 from animatic.errors import AnimaticError
 from animatic.money.amounts import MAX_PRICE_USD, MICROUSD_PER_USD
 from animatic.polling.poll_history import finish_of
 from animatic.wavespeed.client import Price, WaveSpeedClient
-from animatic.wavespeed.endings import GOES_AGAIN, Ended, Ending
+from animatic.wavespeed.endings import Ended, Ending
 from torture.canary import KEY
 from torture.part import Part
 

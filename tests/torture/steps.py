@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from asked import takes_in
+
 from animatic import storage
 from animatic.buying.reconcile import Reconciled, open_claims, poll_stuck, reconcile, stuck_takes
 from animatic.buying.recovery import recover
@@ -73,7 +75,7 @@ def manifest_of(takes: Sequence[Take], folder: Path, provider: str) -> tuple[str
     path.write_bytes(content)
     manifest = load_manifest(str(path), provider)
     manifest.require_valid(skip_invalid=False)
-    asked = {take.fingerprint for take in manifest.takes()}
+    asked = {take.fingerprint for take in takes_in(manifest)}
     unasked = [take.name for take in takes if take.fingerprint not in asked]
     assert not unasked, f"the manifest does not ask for {unasked}"
     return storage.absolute_uri(str(path)), manifest

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from asked import takes_of
 
 from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError
@@ -40,7 +41,7 @@ from animatic.planning.config import RunConfig
 from animatic.progress import Progress
 from animatic.sandbox.book import Book
 from animatic.sandbox.config import SandboxConfig
-from animatic.takes.shots import DEFAULT_MODEL, Shot, Take, takes_of
+from animatic.takes.shots import DEFAULT_MODEL, Shot, Take
 from animatic.takes.states import PAID, BuyingPolicy, State
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.server_clock import GUESSED_MARGIN_S, ServerClock

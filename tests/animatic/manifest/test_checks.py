@@ -1,6 +1,7 @@
 import hashlib
 
 import pytest
+from asked import invalid_rows_in, shots_in, takes_in
 
 from animatic.errors import ManifestError
 from animatic.manifest import CHECKED, Manifest, Still, check, local_stills, read_table
@@ -32,7 +33,7 @@ def test_a_row_with_every_column() -> None:
     header = "model,takes,duration,aspect_ratio,storyboard,shot_id,prompt,image,note\n"
     manifest = checked(header + f" wavespeed-ai/veo2-i2v ,3.0,7,9:16,night, s1 , hello ,{URL},kept\n")
     manifest.require_valid()
-    (shot,) = manifest.shots()
+    (shot,) = shots_in(manifest)
     assert (shot.row, shot.shot_id, shot.storyboard, shot.image, shot.still) == (1, "s1", "night", URL, URL)
     assert (shot.prompt, shot.model, shot.aspect_ratio, shot.duration, shot.takes) == (
         " hello ",
@@ -46,7 +47,7 @@ def test_a_row_with_every_column() -> None:
 
 def test_absent_and_blank_cells_get_their_defaults() -> None:
     manifest = checked(f"image,prompt,duration,takes,model\n{URL},x, ,,\n")
-    (shot,) = manifest.shots()
+    (shot,) = shots_in(manifest)
     assert (shot.storyboard, shot.model, shot.aspect_ratio, shot.duration, shot.takes) == (
         "shots",
         "wavespeed-ai/veo2-i2v",
@@ -58,22 +59,22 @@ def test_absent_and_blank_cells_get_their_defaults() -> None:
 
 def test_a_shot_without_a_name_is_called_by_its_first_fingerprint() -> None:
     manifest = checked(f"image,prompt,takes\n{URL},x,2\n")
-    takes = list(manifest.takes())
+    takes = list(takes_in(manifest))
     assert [take.number for take in takes] == [1, 2]
-    assert next(manifest.shots()).shot_id == takes[0].fingerprint[:12]
+    assert next(shots_in(manifest)).shot_id == takes[0].fingerprint[:12]
 
 
 def test_rows_that_ask_for_the_same_take_share_its_fingerprint() -> None:
     manifest = checked(f"image,prompt,duration,shot_id\n{URL},x,5,a\n{URL},x,5s,b\n{URL},x,6s,c\n")
     assert not manifest.faults
-    fingerprints = [take.fingerprint for take in manifest.takes()]
+    fingerprints = [take.fingerprint for take in takes_in(manifest)]
     assert fingerprints[0] == fingerprints[1] != fingerprints[2]
 
 
 def test_another_provider_gives_another_fingerprint() -> None:
     text = f"image,prompt\n{URL},x\n"
     other = checked(text, provider="http://127.0.0.1:1")
-    assert next(other.takes()).fingerprint != next(checked(text).takes()).fingerprint
+    assert next(takes_in(other)).fingerprint != next(takes_in(checked(text))).fingerprint
 
 
 def test_every_fault_of_the_file_is_in_one_report() -> None:
@@ -112,7 +113,7 @@ def test_a_missing_column_is_told_once_with_what_may_be_meant(header: str, meant
 @pytest.mark.parametrize("name", ["aspect ratio", "Aspect-Ratio", "duratoin", "take", "shotid", "Model", "story_board"])
 def test_a_near_miss_of_an_absent_column_is_not_carried(name: str) -> None:
     manifest = checked(f"image,prompt,{name}\n{URL},x,\n")
-    assert not list(manifest.shots())
+    assert not list(shots_in(manifest))
     assert "did you mean" in report_of(manifest, skip_invalid=True)[0]
 
 
@@ -131,9 +132,9 @@ def test_a_shot_id_given_twice_is_a_fault_that_names_the_first() -> None:
 def test_good_rows_run_when_bad_ones_are_skipped() -> None:
     manifest = checked(f"image,prompt,duration,takes\n{URL},a,9s,99\n{URL},b,5s,1\n{URL},c\n")
     manifest.require_valid(skip_invalid=True)
-    assert [shot.row for shot in manifest.shots()] == [2]
-    assert [row for row, _ in manifest.invalid_rows()] == [1, 3]
-    assert next(manifest.invalid_rows())[1] == (
+    assert [shot.row for shot in shots_in(manifest)] == [2]
+    assert [row for row, _ in invalid_rows_in(manifest)] == [1, 3]
+    assert next(invalid_rows_in(manifest))[1] == (
         'duration: found "9s"; allowed: 5s, 6s, 7s, 8s | takes: found "99"; allowed: a whole number from 1 to 16'
     )
 
@@ -159,10 +160,10 @@ def test_nul_characters_are_told_where_they_stand_even_in_carried_columns() -> N
 def test_a_local_still_counts_by_its_bytes() -> None:
     text = "image,prompt\n./a.png,x\nb.png,x\n"
     other = Still(hashlib.sha256(b"b").hexdigest(), 1, 1280, 720, "PNG")
-    same = list(checked(text, stills={"a.png": STILL, "b.png": STILL}).takes())
+    same = list(takes_in(checked(text, stills={"a.png": STILL, "b.png": STILL})))
     assert same[0].fingerprint == same[1].fingerprint
     assert same[0].shot.is_local
-    different = list(checked(text, stills={"a.png": STILL, "b.png": other}).takes())
+    different = list(takes_in(checked(text, stills={"a.png": STILL, "b.png": other})))
     assert different[0].fingerprint != different[1].fingerprint
 
 
@@ -195,13 +196,13 @@ def test_a_small_still_is_a_warning_once() -> None:
 def test_any_file_name_gives_a_storyboard() -> None:
     raw = read_table("shots.csv", f"image,prompt\n{URL},x\n".encode())
     manifest = check(raw, stills={}, storyboard_default="a\nb" + "c" * 300, provider=PROVIDER)
-    assert next(manifest.shots()).storyboard == "a_b" + "c" * 197
+    assert next(shots_in(manifest)).storyboard == "a_b" + "c" * 197
 
 
 def test_rows_that_differ_in_spelling_share_a_take_sent_as_written() -> None:
     manifest = checked(f'image,prompt\n{URL},push in\nhttps://E.com:443/a.png#x," push in\u200b"\n{URL},push  in\n')
     assert manifest.take_of.tolist() == [0, 0, 1]
-    assert [(shot.image, shot.prompt) for shot in manifest.shots()][1] == (
+    assert [(shot.image, shot.prompt) for shot in shots_in(manifest)][1] == (
         "https://E.com:443/a.png#x",
         " push in\u200b",
     )
@@ -221,7 +222,7 @@ def test_fingerprints_of_before_are_known_where_the_canonical_form_makes_a_diffe
     ]
     assert hex_of(manifest.old_digests) == olds
     assert manifest.old_of.tolist() == [0, 1, 2, 3]
-    now = [take.fingerprint for take in manifest.takes()]
+    now = [take.fingerprint for take in takes_in(manifest)]
     assert [hex_of(manifest.digests)[index] for index in manifest.old_of] == [now[1], now[2], now[3], now[4]]
 
 

@@ -1,6 +1,7 @@
 import csv
 
 import pytest
+from asked import row_faults_in, table_in
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,12 +23,12 @@ def told_of(name: str, data: bytes) -> str:
         raw = read_table(name, data)
     except ManifestError as error:
         return error.report
-    assert raw.lines is None or len(raw.lines) == raw.table.num_rows > 0
-    return f"{name} has {raw.table.num_rows} rows"
+    assert raw.lines is None or len(raw.lines) == table_in(raw).num_rows > 0
+    return f"{name} has {table_in(raw).num_rows} rows"
 
 
 def rows_of(raw: RawManifest) -> list[dict[str, str | None]]:
-    return raw.table.to_pylist()
+    return table_in(raw).to_pylist()
 
 
 def dumped(rows: list[list[str]], delimiter: str, line_end: str, quote_all: bool) -> str:
@@ -71,7 +72,7 @@ def test_every_way_of_writing_a_table_reads_the_same(
     raw = read_table("shots.csv", text.encode())
     assert [(row["image"], row["prompt"]) for row in rows_of(raw)] == cells
     assert not raw.header_faults
-    assert not raw.row_faults
+    assert not row_faults_in(raw)
 
 
 @given(st.binary(max_size=300), st.sampled_from(["a.csv", "a.parquet"]))
@@ -98,12 +99,12 @@ def test_header_cells_are_stripped_and_others_are_not() -> None:
 
 def test_a_delimiter_inside_quotes_or_in_a_prompt_does_not_win() -> None:
     raw = read_table("shots.csv", b'"prompt";image;"note, with, many, commas"\na,b,c;x.png;n\n')
-    assert raw.table.column_names == ["prompt", "image", "note, with, many, commas"]
+    assert table_in(raw).column_names == ["prompt", "image", "note, with, many, commas"]
 
 
 def test_a_row_of_the_wrong_length_is_its_own_fault() -> None:
     raw = read_table("shots.csv", b"image,prompt,note\na.png,x\nb.png,y,z\nc.png,one, two,n\n")
-    assert [(fault.line, fault.row, fault.kind) for fault in raw.row_faults] == [
+    assert [(fault.line, fault.row, fault.kind) for fault in row_faults_in(raw)] == [
         (2, 1, "wrong number of cells"),
         (4, 3, "wrong number of cells"),
     ]
@@ -112,8 +113,8 @@ def test_a_row_of_the_wrong_length_is_its_own_fault() -> None:
 
 def test_empty_columns_at_the_right_are_dropped_until_something_stands_in_them() -> None:
     raw = read_table("shots.csv", b"image,prompt,,\na.png,x,,\nb.png,y,,stray\n")
-    assert raw.table.column_names == ["image", "prompt"]
-    assert [fault.line for fault in raw.row_faults] == [3]
+    assert table_in(raw).column_names == ["image", "prompt"]
+    assert [fault.line for fault in row_faults_in(raw)] == [3]
 
 
 def test_an_unclosed_quote_is_told_with_the_line_where_its_row_began() -> None:
@@ -154,7 +155,7 @@ def test_an_unknown_suffix_names_the_two_that_are_known() -> None:
 
 
 def test_the_case_of_a_suffix_does_not_matter() -> None:
-    assert read_table("SHOTS.CSV", WHOLE.encode()).table.num_rows == 1
+    assert table_in(read_table("SHOTS.CSV", WHOLE.encode())).num_rows == 1
 
 
 @pytest.mark.parametrize("data", ["", "\n\n", "\ufeff", " \r\n"])

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from asked import invalid_rows_in, shots_in, table_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,13 +51,13 @@ def refusal(data: bytes) -> str:
 )
 def test_numbers_and_any_kind_of_string_stand_for_their_text(durations: pa.Array) -> None:
     manifest = checked(parquet(image=[URL], prompt=["x"], duration=durations))
-    assert [shot.duration for shot in manifest.shots()] == ["6s"]
+    assert [shot.duration for shot in shots_in(manifest)] == ["6s"]
 
 
 def test_nulls_and_nan_are_empty_cells() -> None:
     nothing = pa.nulls(1)
     manifest = checked(parquet(image=[URL], prompt=["x"], takes=[float("nan")], model=nothing, duration=[None]))
-    assert [(shot.takes, shot.duration) for shot in manifest.shots()] == [(1, "5s")]
+    assert [(shot.takes, shot.duration) for shot in shots_in(manifest)] == [(1, "5s")]
 
 
 def test_faults_name_the_row() -> None:
@@ -68,8 +69,8 @@ def test_faults_name_the_row() -> None:
 
 def test_an_all_null_row_keeps_its_number() -> None:
     manifest = checked(parquet(image=[None, URL], prompt=[None, "x"]))
-    assert [shot.row for shot in manifest.shots()] == [2]
-    assert [row for row, _ in manifest.invalid_rows()] == [1]
+    assert [shot.row for shot in shots_in(manifest)] == [2]
+    assert [row for row, _ in invalid_rows_in(manifest)] == [1]
 
 
 def test_columns_that_are_only_carried_keep_their_type() -> None:
@@ -217,7 +218,7 @@ def test_nested_text_of_many_dictionaries_and_of_none_is_read(tmp_path: Path) ->
     for options in ({"row_group_size": 3_000}, {"dictionary_pagesize_limit": 4_096}, {"use_dictionary": False}):
         data = io.BytesIO()
         pq.write_table(table, data, **options)
-        assert read_table("shots.parquet", data.getvalue()).table["note"].to_pylist() == notes
+        assert table_in(read_table("shots.parquet", data.getvalue()))["note"].to_pylist() == notes
 
 
 @settings(max_examples=60, derandomize=True, deadline=None)
@@ -241,7 +242,7 @@ def test_nested_columns_are_carried_as_they_are(data: st.DataObject) -> None:
         for name, (values, kind) in kinds.items()
     }
     raw = read_table("shots.parquet", parquet(image=[URL] * rows, prompt=["x"] * rows, **columns))
-    assert {name: raw.table[name].to_pylist() for name in columns} == {n: c.to_pylist() for n, c in columns.items()}
+    assert {name: table_in(raw)[name].to_pylist() for name in columns} == {n: c.to_pylist() for n, c in columns.items()}
 
 
 def test_too_many_columns_are_refused() -> None:

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from asked import shots_in, takes_of
 
 from animatic.errors import BudgetError
 from animatic.ledger.bulk import LedgerSnapshot
 from animatic.manifest import Manifest, check, read_table
 from animatic.money.amounts import limit_microusd, microusd
 from animatic.planning.plan import MOST_BATCHES, TASKS_OF_ONE, Plan, make_plan, priced_by
-from animatic.takes.shots import Take, takes_of
+from animatic.takes.shots import Take
 from animatic.takes.states import BuyingPolicy, State, TakeStatus
 
 PROVIDER = "https://api.wavespeed.ai"
@@ -194,7 +195,7 @@ def test_batches_are_made_as_they_are_asked_for() -> None:
 
 
 def test_local_and_remote_stills_make_different_takes() -> None:
-    shot = next(manifest(1).shots())
+    shot = next(shots_in(manifest(1)))
     local = replace(shot, still="sha256:" + "0" * 64)
     assert {take.fingerprint for take in takes_of(shot, PROVIDER)}.isdisjoint(
         take.fingerprint for take in takes_of(local, PROVIDER)

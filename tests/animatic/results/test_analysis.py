@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pytest
+from asked import stats_of, takes_of
 from tables import Outcome, build_table
 
 import animatic
@@ -16,8 +17,7 @@ from animatic.errors import FixInputError, LocationError
 from animatic.results.analysis import read_results, summarise, summary_of, table_frame
 from animatic.results.formats import SUFFIXES, encode
 from animatic.results.schema import RESULTS_SCHEMA, STATUSES, Provenance
-from animatic.results.stats import stats_of
-from animatic.takes.shots import DEFAULT_MODEL, Shot, takes_of
+from animatic.takes.shots import DEFAULT_MODEL, Shot
 
 PROVIDER = "https://api.wavespeed.ai"
 COUNTS = ["takes", *STATUSES, "nsfw", "not_judged"]

@@ -10,6 +10,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from asked import takes_of
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tables import Outcome, build_table
@@ -18,7 +19,7 @@ from animatic.errors import LocationError
 from animatic.money.amounts import usd
 from animatic.results.formats import SUFFIXES, check_suffix, decode, encode, neutralise, restore
 from animatic.results.schema import RESULTS_SCHEMA, Provenance
-from animatic.takes.shots import DEFAULT_MODEL, Shot, takes_of
+from animatic.takes.shots import DEFAULT_MODEL, Shot
 
 PROVIDER = "https://api.wavespeed.ai"
 MOMENT = dt.datetime(2026, 3, 1, 12, 30, 15, 1, tzinfo=dt.UTC)

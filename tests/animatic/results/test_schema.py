@@ -4,11 +4,11 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 import pytest
+from asked import stats_of, takes_of
 from tables import PROVIDER, Outcome, build_table
 
 from animatic.results.schema import RESULTS_SCHEMA, STATUSES, Provenance, decimals_of, microusd_of
-from animatic.results.stats import stats_of
-from animatic.takes.shots import DEFAULT_MODEL, Shot, takes_of
+from animatic.takes.shots import DEFAULT_MODEL, Shot
 
 PROVENANCE = Provenance(run_id="run-1", manifest_sha256="ab" * 32)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

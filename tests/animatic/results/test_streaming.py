@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
+from asked import invalid_rows_in, shots_in, table_in, takes_in
 from PIL import Image
 from tables import PROVIDER, Outcome, expected_cost_microusd, expected_rows
 
@@ -159,11 +160,11 @@ async def test_the_table_is_the_one_that_is_written_row_by_row(tmp_path: Path, s
     uri = write_manifest(tmp_path / f"shots{suffix}", random_rows(chance, 60))
     manifest = load_manifest(uri, PROVIDER)
     manifest.require_valid(skip_invalid=True)
-    shots, invalid = list(manifest.shots()), dict(manifest.invalid_rows())
+    shots, invalid = list(shots_in(manifest)), dict(invalid_rows_in(manifest))
     assert sorted([*invalid, *(shot.row for shot in shots)]) == list(range(1, 61))
     assert len(manifest.rows) > 5
-    fingerprints = list(dict.fromkeys(take.fingerprint for take in manifest.takes()))
-    assert len(fingerprints) < len(list(manifest.takes()))
+    fingerprints = list(dict.fromkeys(take.fingerprint for take in takes_in(manifest)))
+    assert len(fingerprints) < len(list(takes_in(manifest)))
     ledger = fill_ledger(tmp_path, fingerprints, chance)
     with Ledger(ledger) as desk:
         records = await desk.do(operations.look_up, fingerprints, None)
@@ -174,7 +175,7 @@ async def test_the_table_is_the_one_that_is_written_row_by_row(tmp_path: Path, s
     file = pq.ParquetFile(tmp_path / "out.parquet")
     assert file.num_row_groups > 5
     table = file.read()
-    raw = read_manifest(uri).table
+    raw = table_in(read_manifest(uri))
     assert table.to_pylist() == expected_rows(shots, outcomes, invalid, raw, PROVIDER)
     assert table.schema.names == [
         *RESULTS_SCHEMA.names,
@@ -333,4 +334,4 @@ def test_json_of_what_is_not_completed_survives(tmp_path: Path) -> None:
     stats = asyncio.run(stream(f"sqlite:///{tmp_path / 'none.sqlite'}", manifest, str(tmp_path / "out.csv")))
     assert len(stats.not_completed) == 200
     assert json.loads(json.dumps(stats.not_completed)) == stats.not_completed
-    assert len(list(manifest.shots())) == 300
+    assert len(list(shots_in(manifest))) == 300

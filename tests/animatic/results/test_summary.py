@@ -7,14 +7,15 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from asked import stats_of, takes_of
 from tables import Outcome, build_table
 
 from animatic.ledger.records import Reserved
 from animatic.ledger.settling import Open
 from animatic.results.schema import STATUSES, Provenance
-from animatic.results.stats import not_completed, stats_of
+from animatic.results.stats import not_completed
 from animatic.results.summary import MOST_OPEN_NAMED, MOST_OPEN_SHOWN, RunSummary, run_summary_of
-from animatic.takes.shots import Shot, takes_of
+from animatic.takes.shots import Shot
 
 PROVIDER = "https://api.wavespeed.ai"
 

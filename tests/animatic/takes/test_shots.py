@@ -5,11 +5,12 @@ import hashlib
 import json
 
 import pytest
+from asked import takes_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from animatic.takes.canonical import canonical_text
-from animatic.takes.shots import DEFAULT_MODEL, Shot, digest, fingerprint, takes_of, verbatim
+from animatic.takes.shots import DEFAULT_MODEL, Shot, digest, fingerprint, verbatim
 
 # A machine may be busy.
 unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])

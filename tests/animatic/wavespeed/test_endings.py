@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from asked import GOES_AGAIN
 from hypothesis import given
 from hypothesis import strategies as st
 
 from animatic.takes.states import PAID, State
 from animatic.wavespeed import endings
-from animatic.wavespeed.endings import GOES_AGAIN, STATE_AFTER, Answer, Ended, Ending, classify
+from animatic.wavespeed.endings import STATE_AFTER, Answer, Ended, Ending, classify
 
 
 def envelope(code: Any = 200, data: Any = None, message: str = "said") -> bytes:

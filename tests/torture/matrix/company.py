@@ -142,7 +142,7 @@ async def _killed(place: Set) -> bool:
         return code == -signal.SIGKILL
 
 
-@case("money", "the budget is smaller than the plan", "committed and in-active money count: never one take more")
+@case("money", "the budget is smaller than the plan", "committed and in-flight money count: never one take more")
 async def _budget(place: Set) -> bool:
     async with place.sandbox(inference_s=0.3):
         takes = place.takes(

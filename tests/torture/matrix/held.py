@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import httpx
+from asked import takes_in
 from PIL import Image
 
 from animatic import storage
@@ -98,7 +99,7 @@ async def _dead_upload(place: Set) -> bool:
     manifest = place.folder / "shots.csv"
     manifest.write_text("image,prompt\nstill.png,one\n")
     async with place.sandbox():
-        takes = list(load_manifest(str(manifest), PROVIDER).takes())
+        takes = list(takes_in(load_manifest(str(manifest), PROVIDER)))
 
         def lose_the_still(_: httpx.Request) -> None:
             (still,) = (place.folder / "sandbox" / "uploads").iterdir()
@@ -151,7 +152,7 @@ async def _taken_out(place: Set) -> bool:
     ledger = f"sqlite:///{where.ledger}"
     async with place.sandbox():
         await run_subject(where, place.url, "run-1")
-        gone = next(iter(load_manifest(str(where.manifest), PROVIDER).takes()))
+        gone = next(iter(takes_in(load_manifest(str(where.manifest), PROVIDER))))
         (where.folder / "shots.csv").write_text("image,prompt\nhttps://stills.example/1.png,two\n")
         assert await run_subject(where, place.url, "run-2") == 0
         manifest = load_manifest(str(where.manifest), PROVIDER)

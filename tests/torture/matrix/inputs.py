@@ -4,12 +4,13 @@ import csv
 import io
 
 import pyarrow as pa
+from asked import takes_in, takes_of
 from pyarrow import parquet
 
 from animatic.errors import AnimaticError
 from animatic.manifest import check, read_table
 from animatic.results import formats
-from animatic.takes.shots import DEFAULT_MODEL, Shot, Take, takes_of
+from animatic.takes.shots import DEFAULT_MODEL, Shot, Take
 from torture.matrix.stage import PROVIDER, STILL, Set, case
 
 
@@ -49,7 +50,7 @@ async def _same_take(place: Set) -> bool:
         for name, data in (("a.csv", text.encode()), ("b.parquet", sink.getvalue())):
             checked = check(read_table(name, data), stills={}, storyboard_default="x", provider=PROVIDER)
             checked.require_valid(skip_invalid=False)
-            takes += checked.takes()
+            takes += takes_in(checked)
         assert len(takes) == 3
         assert len({take.fingerprint for take in takes}) == 1
         await place.run(takes)

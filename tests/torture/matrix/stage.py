@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from asked import takes_of
 
 from animatic.buying.reconcile import Reconciled
 from animatic.buying.shoot import Shoot
@@ -28,7 +29,7 @@ from animatic.progress import Progress
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.server import Sandbox, serve
 from animatic.sandbox.witness import Accepted, read_witness
-from animatic.takes.shots import DEFAULT_MODEL, Shot, Take, takes_of
+from animatic.takes.shots import DEFAULT_MODEL, Shot, Take
 from animatic.takes.states import PAID, State
 from animatic.wavespeed.client import WaveSpeedClient
 from torture.canary import KEY

@@ -1,0 +1,77 @@
+"""Short words for what manifests, shots and tables hold, for tests: the product reads them in batches."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from animatic.manifest import Manifest, RawManifest
+from animatic.manifest.faults import Fault
+from animatic.manifest.rows import batches_of
+from animatic.manifest.source import broken_rows
+from animatic.results.stats import TableStats
+from animatic.takes.shots import Shot, Take, canonical, digest
+from animatic.wavespeed.endings import Ending
+
+GOES_AGAIN = frozenset({Ending.UNSENT, Ending.BUSY})
+"""The only endings after which the same take may be sent again without leave."""
+
+
+def takes_of(shot: Shot, provider: str) -> Iterator[Take]:
+    """Yield the takes that a shot asks for, in order, number 1 first."""
+    asked = canonical(
+        provider=provider,
+        model=shot.model,
+        still=shot.still,
+        prompt=shot.prompt,
+        aspect_ratio=shot.aspect_ratio,
+        duration=shot.duration,
+    )
+    for number in range(1, shot.takes + 1):
+        yield Take(digest(asked, number).hex(), shot, number)
+
+
+def shots_in(manifest: Manifest) -> Iterator[Shot]:
+    """Yield the rows without faults, in order."""
+    for part in manifest.parts():
+        yield from part.shots(np.flatnonzero(part.lengths))
+
+
+def takes_in(manifest: Manifest) -> Iterator[Take]:
+    """Yield the takes of all shots, in order. Rows that ask for the same take give the same fingerprint."""
+    for part in manifest.parts():
+        yield from part.takes(np.ones(len(part.take_of), bool))
+
+
+def invalid_rows_in(manifest: Manifest) -> Iterator[tuple[int, str]]:
+    """Yield each row with faults, in order, and its faults in one line."""
+    row = 1
+    for batch in batches_of(manifest.rows):
+        for index, text in enumerate(batch.column(0).to_pylist()):
+            if text is not None:
+                yield row + index, text
+        row += batch.num_rows
+
+
+def table_in(raw: RawManifest) -> pa.Table:
+    """Return every data row and column."""
+    return pa.Table.from_batches(map(raw.without_broken, batches_of(raw.rows)), raw.schema)
+
+
+def row_faults_in(raw: RawManifest) -> list[Fault]:
+    """Return the faults of rows of the wrong shape."""
+    faults: list[Fault] = []
+    row = 1
+    for batch in batches_of(raw.rows):
+        faults += [raw.fault(row + index, bad) for index, bad in broken_rows(batch).items()]
+        row += batch.num_rows
+    return faults
+
+
+def stats_of(table: pa.Table) -> TableStats:
+    """Return the statistics of a whole table in memory."""
+    stats = TableStats()
+    fingerprints = table["fingerprint"].to_pylist()
+    first = {name: index for index, name in reversed(list(enumerate(fingerprints)))}
+    stats.add(table, np.array([first[name] == index for index, name in enumerate(fingerprints)], bool))
+    return stats
