@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -162,6 +163,7 @@ async def test_an_api_that_stays_busy_is_given_up(studio: Any) -> None:
 
 CHILD = """
 import asyncio, pathlib, sys
+from asked import takes_of
 from animatic.ledger import liveness, operations
 from animatic.ledger.desk import Ledger
 from animatic.pace.limits import Limits
@@ -191,7 +193,10 @@ async def test_a_run_that_is_killed_is_resumed_and_nothing_is_bought_twice(studi
     await studio.open_sandbox()
     takes = studio.takes(*(f"push in {number}" for number in range(120)))
     command = [sys.executable, "-c", CHILD, studio.sandbox.url, str(studio.ledger), "120"]
-    doomed = await asyncio.to_thread(subprocess.Popen, command, stderr=subprocess.PIPE)
+    tests = {
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))))
+    }
+    doomed = await asyncio.to_thread(subprocess.Popen, command, stderr=subprocess.PIPE, env=os.environ | tests)
     await studio.until_accepted(accepted_at_death)
     doomed.send_signal(signal.SIGKILL)
     await asyncio.to_thread(doomed.communicate)
