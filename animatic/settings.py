@@ -59,7 +59,7 @@ class Settings(BaseModel):
     Attributes:
         api_key: None where only the ledger is read.
         queued_ahead: takes that WaveSpeed is given beyond its limit in flight; None: as many as suit the looks.
-        poll_floor_s: never look at the same take again sooner than this.
+        poll_floor_s: never poll the same take again sooner than this.
         take_deadline_s: after this a take that is not final is reported `pending`.
         give_up_s: a take that is not final this long after its submission is held.
         settle_s: how long a prediction may take to show up in WaveSpeed's list.

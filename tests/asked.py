@@ -10,7 +10,7 @@ from animatic.manifest.faults import Fault
 from animatic.manifest.rows import batches_of
 from animatic.manifest.source import broken_rows
 from animatic.results.stats import TableStats
-from animatic.takes.shots import Shot, Take, canonical, digest
+from animatic.takes.shots import Shot, Take, fingerprint
 from animatic.wavespeed.endings import Ending
 
 GOES_AGAIN = frozenset({Ending.UNSENT, Ending.BUSY})
@@ -19,16 +19,17 @@ GOES_AGAIN = frozenset({Ending.UNSENT, Ending.BUSY})
 
 def takes_of(shot: Shot, provider: str) -> Iterator[Take]:
     """Yield the takes that a shot asks for, in order, number 1 first."""
-    asked = canonical(
-        provider=provider,
-        model=shot.model,
-        still=shot.still,
-        prompt=shot.prompt,
-        aspect_ratio=shot.aspect_ratio,
-        duration=shot.duration,
-    )
     for number in range(1, shot.takes + 1):
-        yield Take(digest(asked, number).hex(), shot, number)
+        name = fingerprint(
+            provider=provider,
+            model=shot.model,
+            still=shot.still,
+            prompt=shot.prompt,
+            aspect_ratio=shot.aspect_ratio,
+            duration=shot.duration,
+            take=number,
+        )
+        yield Take(name, shot, number)
 
 
 def shots_in(manifest: Manifest) -> Iterator[Shot]:

@@ -233,7 +233,7 @@ class _Scanner:
         return contradiction_in(reading)
 
     async def _witness(self, since: datetime, until: datetime) -> tuple[str, bool] | None:
-        """Poll for the newest prediction that the list must show, wherever in the list that is."""
+        """Look for the newest prediction that the list must show, wherever in the list that is."""
         known = await self._desk.do(settling.newest_known, self._provider, self._span.model, since, until)
         if known is None:
             return None

@@ -291,7 +291,7 @@ class Shoot:
                 try:
                     return await self._conclude(entry, take, attempt_id, ended, log)
                 finally:
-                    await self._tell_gate(start, ended)
+                    await self._tell_throttle(start, ended)
         except TakenError:
             return None  # another run was faster; what it does with the take is seen next
         finally:
@@ -354,7 +354,7 @@ class Shoot:
                 assert_never(ended.ending)
         return bought
 
-    async def _tell_gate(self, start: Block, ended: Ended) -> None:
+    async def _tell_throttle(self, start: Block, ended: Ended) -> None:
         if ended.ending in {Ending.UNSENT, Ending.BARRED}:
             self._throttle.unsent(start)
         elif ended.ending is Ending.BUSY:

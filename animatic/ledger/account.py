@@ -5,7 +5,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import replace
 
-from animatic.ledger import grants as pace
+from animatic.ledger import grants
 from animatic.ledger.desk import Ledger
 from animatic.ledger.liveness import is_alive
 from animatic.pace.limits import Granted, Limits, SpentBlock
@@ -22,19 +22,19 @@ class Account:
 
     async def acquire_starts(self, wanted: int, settled: Sequence[SpentBlock]) -> tuple[int, Granted]:
         """Ask for at most `wanted` starts and settle earlier blocks; return the block's id and its starts."""
-        return await self._desk.do(pace.acquire_starts, self._provider, self.limits, wanted, self._clock, settled)
+        return await self._desk.do(grants.acquire_starts, self._provider, self.limits, wanted, self._clock, settled)
 
     async def settle_starts(self, settled: Sequence[SpentBlock]) -> None:
         """Settle blocks that are used up."""
-        await self._desk.do(pace.settle_starts, settled)
+        await self._desk.do(grants.settle_starts, settled)
 
     async def pause(self, retry_after_s: float | None) -> int:
         """Make every run wait after a 429; return how many there were in a row."""
-        return await self._desk.do(pace.pause, self._provider, self._clock, retry_after_s)
+        return await self._desk.do(grants.pause, self._provider, self._clock, retry_after_s)
 
     async def go_on(self) -> None:
         """There was a start that was not refused."""
-        await self._desk.do(pace.go_on, self._provider)
+        await self._desk.do(grants.go_on, self._provider)
 
     async def acquire_slots(self, in_use: int, wanted: int, queued_ahead: int = 0) -> int:
         """Return how many takes this run may have in flight, the current ones included; `wanted` 0 gives all back.
@@ -43,5 +43,5 @@ class Account:
         """
         limits = replace(self.limits, max_in_flight=self.limits.max_in_flight + queued_ahead)
         return await self._desk.do(
-            pace.acquire_slots, self._provider, limits, self._run_id, in_use, wanted, self._clock, self._is_alive
+            grants.acquire_slots, self._provider, limits, self._run_id, in_use, wanted, self._clock, self._is_alive
         )

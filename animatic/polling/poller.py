@@ -193,8 +193,8 @@ class Poller:
 
     async def _give_up(self, take: Take, attempt_id: int, history: PollHistory) -> None:
         """Hold a take that is not final so long after its submission."""
-        told = (attempt_id, history.polls, history.status, self._config.give_up_s)
-        await self._desk.do(ledger_operations.give_up, *told)
+        arguments = (attempt_id, history.polls, history.status, self._config.give_up_s)
+        await self._desk.do(ledger_operations.give_up, *arguments)
         self._progress.settled(take.fingerprint, State.HELD)
         self._warn(f"{take.name}: held, it is not final {self._config.give_up_s:,.0f} s after its submission")
 
@@ -207,8 +207,8 @@ class Poller:
     ) -> State | None:
         """Write down the final answer, and learn from it; the state, unless something contradicts it."""
         end = finish_of(prediction)
-        told = (attempt_id, end, history.polls, self._config.run_id)
-        contradiction = await self._desk.do_within(WRITES_WITHIN_S, ledger_operations.finish, *told)
+        arguments = (attempt_id, end, history.polls, self._config.run_id)
+        contradiction = await self._desk.do_within(WRITES_WITHIN_S, ledger_operations.finish, *arguments)
         if contradiction is not None:
             self._warn(f"{take.name}: {contradiction}")
             return None

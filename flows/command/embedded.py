@@ -9,7 +9,7 @@ from animatic.machine.home import data_folder
 from animatic.sandbox.config import DEFAULT_KEY
 from animatic.settings import EMBEDDED_SANDBOX, Settings
 from flows.logs import log_path
-from flows.server import child_processes as companions
+from flows.server import child_processes
 
 _OWN_ACCOUNT = {"ANIMATIC_ACCOUNT_LEVEL": ("account_level", "ultra"), "ANIMATIC_POLL_FLOOR_S": ("poll_floor_s", 0.5)}
 
@@ -35,5 +35,5 @@ def sandbox_settings(settings: Settings, url: str | None = None, folder: Path | 
 def embedded_sandbox(settings: Settings, run_id: str, folder: Path | None = None) -> Generator[Settings]:
     """Serve the embedded sandbox for the length of the block; yield settings that buy from it."""
     log = log_path(f"{run_id}-sandbox")
-    with companions.sandbox(folder or default_folder(), log) as companion:
+    with child_processes.sandbox(folder or default_folder(), log) as companion:
         yield sandbox_settings(settings, companion.url, folder)

@@ -125,7 +125,7 @@ class PrefectServer:
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    from flows.server import child_processes as companions  # noqa: PLC0415 - the pure tests of this folder need none of it
+    from flows.server import child_processes  # noqa: PLC0415 - the pure tests of this folder need none of it
 
     home = tmp_path_factory.mktemp("prefect")
     with contextlib.ExitStack() as stack:
@@ -133,7 +133,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect
             environment.setenv("PREFECT_HOME", str(home))
             environment.setenv("DO_NOT_TRACK", "1")
             environment.delenv("PREFECT_API_URL", raising=False)
-            served = stack.enter_context(companions.prefect_server(home / "server.log"))
+            served = stack.enter_context(child_processes.prefect_server(home / "server.log"))
         yield PrefectServer(served.url, home)
 
 

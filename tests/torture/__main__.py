@@ -15,9 +15,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from torture.modules import ROOT
 from torture.part import COUNTED, Part, as_table
-
-ROOT = Path(__file__).parents[2]
 
 
 def _lines(factor: int, seed: int) -> Part:

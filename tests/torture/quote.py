@@ -5,12 +5,11 @@ README.md and docs/reliability.md quote only that file; a test holds them agains
 
 import json
 import sys
-from pathlib import Path
 
 from torture.matrix import CASES
+from torture.modules import ROOT
 from torture.part import as_table, parts_of
 
-ROOT = Path(__file__).parents[2]
 REPORT = ROOT / "reliability.json"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "reliability.md")
 

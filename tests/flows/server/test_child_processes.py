@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from flows.logs import MOST_LOG_FILES, log_path, redirect_logs
-from flows.server import child_processes as companions
+from flows.server import child_processes
 
 START = """
 import sys, time
 from pathlib import Path
-from flows.server import child_processes as companions
-with companions.sandbox(Path(sys.argv[1]), Path(sys.argv[2])) as companion:
+from flows.server import child_processes
+with child_processes.sandbox(Path(sys.argv[1]), Path(sys.argv[2])) as companion:
     print(companion.process.pid, flush=True)
     time.sleep(60)
 """
@@ -41,26 +41,26 @@ def test_a_companion_dies_with_whoever_started_it(tmp_path: Path, tools: Any, pl
 
 @pytest.mark.sandbox
 def test_a_folder_that_is_served_already_is_not_served_twice(tmp_path: Path, sandbox: Any) -> None:
-    with companions.sandbox(sandbox.folder, tmp_path / "log") as companion:
+    with child_processes.sandbox(sandbox.folder, tmp_path / "log") as companion:
         assert (companion.url, companion.process) == (sandbox.url, None)
     assert sandbox.process.poll() is None
 
 
 @pytest.mark.sandbox
 def test_a_sandbox_ends_by_itself_with_the_run_that_used_it(tmp_path: Path) -> None:
-    with companions.sandbox(tmp_path / "state", tmp_path / "log") as companion:
+    with child_processes.sandbox(tmp_path / "state", tmp_path / "log") as companion:
         process, begins = companion.process, time.monotonic()
     assert process is not None
     assert process.returncode == 0, "it had to be killed"
-    assert time.monotonic() - begins < companions.STOPS_WITHIN_S / 2
+    assert time.monotonic() - begins < child_processes.STOPS_WITHIN_S / 2
 
 
 @pytest.mark.sandbox
 def test_a_sandbox_outlives_the_run_that_started_it_while_another_uses_it(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     with contextlib.ExitStack() as other:
-        with companions.sandbox(folder, tmp_path / "log") as started:
-            used = other.enter_context(companions.sandbox(folder, tmp_path / "other"))
+        with child_processes.sandbox(folder, tmp_path / "log") as started:
+            used = other.enter_context(child_processes.sandbox(folder, tmp_path / "other"))
             assert (used.url, used.process) == (started.url, None)
         with urllib.request.urlopen(f"{used.url}/sandbox/health", timeout=10) as reply:
             assert reply.status == 200
@@ -74,8 +74,8 @@ def test_a_sandbox_that_does_not_start_says_why(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "accepted.jsonl").mkdir()
     with (
-        pytest.raises(companions.CompanionError, match=r"did not start: .*accepted\.jsonl"),
-        companions.sandbox(folder, tmp_path / "log"),
+        pytest.raises(child_processes.CompanionError, match=r"did not start: .*accepted\.jsonl"),
+        child_processes.sandbox(folder, tmp_path / "log"),
     ):
         pass
 
@@ -87,9 +87,9 @@ def test_a_sandbox_on_a_taken_port_listens_on_another_and_keeps_it(tmp_path: Pat
         taken = listening.getsockname()[1]
         folder.mkdir()
         (folder / "sandbox.ports").write_text(str(taken))
-        with companions.sandbox(folder, tmp_path / "log") as first:
+        with child_processes.sandbox(folder, tmp_path / "log") as first:
             assert not first.url.endswith(f":{taken}")
-    with companions.sandbox(folder, tmp_path / "log"):
+    with child_processes.sandbox(folder, tmp_path / "log"):
         with urllib.request.urlopen(f"http://127.0.0.1:{taken}/sandbox/health", timeout=10) as reply:
             assert reply.status == 200
         with urllib.request.urlopen(f"{first.url}/sandbox/health", timeout=10) as reply:

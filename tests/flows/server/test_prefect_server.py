@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.server import child_processes as companions
+from flows.server import child_processes
 from flows.server.gc_pause import gc_paused
 
 
@@ -16,7 +16,7 @@ from flows.server.gc_pause import gc_paused
 def test_a_server_on_a_new_home_leaves_blocks_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    with companions.prefect_server(tmp_path / "log") as server:
+    with child_processes.prefect_server(tmp_path / "log") as server:
         assert urllib.request.urlopen(f"{server.url}/health", timeout=50).read() == b"true"
     assert not (tmp_path / "home/memo_store.toml").exists()  # the next server that lasts registers blocks
     assert (tmp_path / "home/prefect.db").stat().st_mode & 0o777 == 0o600
