@@ -37,7 +37,8 @@ def measure(rows: Sequence[int]) -> dict[int, dict[str, Any]]:
 
 def fill(folder: Path, rows: int) -> None:
     """A manifest, and a ledger in which every take of it is completed."""
-    from animatic.ledger.schema import ATTEMPT, RUN, TAKE, open_engine  # noqa: PLC0415 - not in the measured process
+    from animatic.ledger.opening import open_engine  # noqa: PLC0415 - not in the measured process
+    from animatic.ledger.schema import ATTEMPT, RUN, TAKE  # noqa: PLC0415 - not in the measured process
     from animatic.takes.shots import DEFAULT_MODEL, fingerprint  # noqa: PLC0415
 
     engine = open_engine(f"sqlite:///{folder / 'ledger.sqlite'}")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from animatic.errors import SettingsError
 from animatic.ledger import settling
 from animatic.ledger.desk import Ledger
-from animatic.ledger.schema import sqlite_path
+from animatic.ledger.opening import sqlite_path
 from animatic.planning.account_list import Found, find_in_list
 from animatic.planning.plan import Plan
 from animatic.settings import Settings

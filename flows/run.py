@@ -25,11 +25,11 @@ from animatic.buying.shoot import Shoot
 from animatic.errors import LocationError, NeverAgainError, ResultsUnwrittenError, SettingsError, TryLaterError
 from animatic.ledger import liveness, planned, settling
 from animatic.ledger import operations as ledger_operations
-from animatic.ledger.bulk import nobody_is_dead
 from animatic.ledger.desk import Ledger
 from animatic.ledger.location import note_intents
+from animatic.ledger.newest import no_run_is_dead
+from animatic.ledger.opening import require_sound, sqlite_path
 from animatic.ledger.receipts import Receipts
-from animatic.ledger.schema import require_sound, sqlite_path
 from animatic.manifest import Manifest, local_stills
 from animatic.media.local_stills import still_digest
 from animatic.media.stills import Still
@@ -542,7 +542,7 @@ class Run:
 
     async def _write(self, plan: Plan, place: str) -> TableStats:
         mine = self.session.run_id
-        is_dead = mine.__eq__ if self._hurried.is_set() else nobody_is_dead  # then its own replies will not be heard
+        is_dead = mine.__eq__ if self._hurried.is_set() else no_run_is_dead  # then its own replies will not be heard
         projection = ResultsWriter(plan.manifest, plan.final_attempts(), mine, self.desk, is_dead)
         if self.session.stop_request is not None:  # then Prefect begins no task
             return self._noting(await write_results.fn(projection, place))

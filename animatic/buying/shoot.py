@@ -21,6 +21,7 @@ from animatic.errors import (
     TakenError,
     TryLaterError,
 )
+from animatic.ledger import newest
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger.account import Account
 from animatic.ledger.desk import Ledger
@@ -128,9 +129,7 @@ class Shoot:
             TryLaterError: some takes could not be sent because the API is away; the others are done.
             LedgerError: the ledger can't be written; nothing more was sent.
         """
-        records = await self._desk.do(
-            ledger_operations.look_up, [take.fingerprint for take in takes], self.config.run_id
-        )
+        records = await self._desk.do(newest.look_up, [take.fingerprint for take in takes], self.config.run_id)
         ends = await asyncio.gather(
             *(self._see_through(take, records.get(take.fingerprint), log or _silent) for take in takes),
             return_exceptions=True,
@@ -215,7 +214,7 @@ class Shoot:
             wait_s = min(1.5 * wait_s, 5.0)
 
     async def _find(self, take: Take) -> Record | None:
-        found = await self._desk.do(ledger_operations.look_up, [take.fingerprint], self.config.run_id)
+        found = await self._desk.do(newest.look_up, [take.fingerprint], self.config.run_id)
         return found.get(take.fingerprint)
 
     async def _buy_and_watch(self, take: Take, log: Log) -> State | None:

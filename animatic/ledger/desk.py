@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from animatic.errors import LedgerUnusableError
 from animatic.ledger.batching import Answer, BatchWorker
-from animatic.ledger.schema import open_engine, said_by
+from animatic.ledger.opening import open_engine, said_by
 
 P = ParamSpec("P")
 R = TypeVar("R")

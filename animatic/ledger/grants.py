@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
-from animatic.ledger.schema import PACE, PLACES, STARTS
+from animatic.ledger.schema import PACE, SLOTS, STARTS
 from animatic.pace.limits import (
     HOLD_S,
     LONGEST_PENALTY_S,
@@ -93,17 +93,17 @@ def acquire_slots(  # noqa: PLR0913, PLR0917 - whose places, how many, and who e
     long is not counted any more: it may be stopped, and no other run should wait for it.
     """
     now = clock()
-    rows = db.execute(sa.select(PLACES).where(PLACES.c.provider == provider, PLACES.c.run_id != run_id)).all()
+    rows = db.execute(sa.select(SLOTS).where(SLOTS.c.provider == provider, SLOTS.c.run_id != run_id)).all()
     dead = [row.run_id for row in rows if not 0 <= now - row.asked_at < SILENT_S or not is_alive(row.run_id)]
     if dead:
-        db.execute(PLACES.delete().where(PLACES.c.provider == provider, PLACES.c.run_id.in_(dead)))
+        db.execute(SLOTS.delete().where(SLOTS.c.provider == provider, SLOTS.c.run_id.in_(dead)))
     others = [(row.held, row.wanted) for row in rows if row.run_id not in dead]
-    db.execute(PLACES.delete().where(PLACES.c.provider == provider, PLACES.c.run_id == run_id))
+    db.execute(SLOTS.delete().where(SLOTS.c.provider == provider, SLOTS.c.run_id == run_id))
     if not wanted:
         return 0
     share = share_of_slots(limits, others, wanted)
     held = max(share, in_use)
-    db.execute(PLACES.insert().values(provider=provider, run_id=run_id, held=held, wanted=wanted, asked_at=now))
+    db.execute(SLOTS.insert().values(provider=provider, run_id=run_id, held=held, wanted=wanted, asked_at=now))
     return share
 
 

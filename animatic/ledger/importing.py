@@ -12,8 +12,10 @@ import sqlalchemy as sa
 
 from animatic.errors import FixInputError
 from animatic.ledger import aliases
-from animatic.ledger.operations import HeldFor, naive, now
-from animatic.ledger.schema import ATTEMPT, META, RUN
+from animatic.ledger.moments import naive, now
+from animatic.ledger.operations import HeldFor
+from animatic.ledger.schema import ATTEMPT, META, RUN, TAKE
+from animatic.ledger.statements import insert_missing
 from animatic.money.amounts import MAX_PRICE_USD, microusd
 from animatic.takes.evidence import LIST_REACHES
 from animatic.takes.shots import digest as take_digest
@@ -193,10 +195,7 @@ def _write(  # noqa: PLR0913, PLR0917 - a row, and what it comes to
 ) -> None:
     asked = {name: row[name] for name in ("aspect_ratio", "duration", "image", "prompt", "take")}
     db.execute(
-        sa.text(
-            "INSERT INTO take (fingerprint, provider, model, duration, request) "
-            "VALUES (:fingerprint, :provider, :model, :duration, :request) ON CONFLICT (fingerprint) DO NOTHING"
-        ),
+        insert_missing(TAKE, db.dialect.name),
         {
             "fingerprint": take,
             "provider": provider,

@@ -5,34 +5,32 @@ Times are UTC, stored without a zone.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
 from animatic.errors import BudgetError, LedgerError, TakenError
-from animatic.ledger import aliases
-from animatic.ledger.records import Accepted, Finish, Intended, Intent, Record, Reserved
+from animatic.ledger.moments import naive, now
+from animatic.ledger.newest import died, newest_status
+from animatic.ledger.records import Accepted, Finish, Intended, Intent, Reserved
 from animatic.ledger.schema import ATTEMPT, REMARK, RUN, TAKE
 from animatic.ledger.statements import (
-    ATTEMPTS_OF,
     COUNT_INTENT,
     INSERT_ATTEMPT,
-    INSERT_TAKE,
     OTHER_OWNER,
     PRICE_OF,
     RESERVE,
     RESERVE_WITHIN,
-    RUN_NO_OF,
     STATE_OF,
+    insert_missing,
     move_to,
     no_sooner_than,
 )
 from animatic.money.amounts import dollars
-from animatic.takes.states import FINAL, LIVE, PAID, State, TakeStatus, permission_to_buy
+from animatic.takes.states import FINAL, PAID, State, TakeStatus, permission_to_buy
 
-LOOKUP_CHUNK = 5_000
 HISTORY_ROWS = 2_000
 MOST_REMARKS = 20
 
@@ -88,11 +86,6 @@ def give_up_submitting(db: sa.Connection, run_id: str, latest: datetime) -> int:
     return changed.rowcount
 
 
-def died(run_id: str) -> str:
-    """Return the reason for which a take that a dead run was submitting is unknown."""
-    return f"run {run_id} died while it was submitting this take"
-
-
 def intend(db: sa.Connection, intent: Intent) -> Intended:
     """Record that a take is about to be bought, and reserve its price.
 
@@ -103,14 +96,14 @@ def intend(db: sa.Connection, intent: Intent) -> Intended:
         BudgetError: the run would reserve more than it may, or the price is not known.
         TakenError: another run has bought it since, or is about to.
     """
-    newest = _newest(db, intent.fingerprint, intent.run_id)
+    newest = newest_status(db, intent.fingerprint, intent.run_id)
     allowed_by = permission_to_buy(newest.take_status if newest else TakeStatus(None), intent.policy)
     if allowed_by is None:
         state = newest and newest.take_status.state
         raise TakenError(f"take {intent.fingerprint[:12]}: it is {state} by now, and stays so")
     reserved = _reserve(db, intent)
-    INSERT_TAKE.run(
-        db,
+    db.execute(
+        insert_missing(TAKE, db.dialect.name),
         {
             "fingerprint": intent.fingerprint,
             "provider": intent.provider,
@@ -130,42 +123,14 @@ def intend(db: sa.Connection, intent: Intent) -> Intended:
         "window_from": naive(intent.window_from),
         "window_to": naive(intent.window_to),
     }
-    intents = int(COUNT_INTENT.run(db, {}).fetchall()[0][0])
+    intents = int(db.execute(COUNT_INTENT, {}).fetchall()[0][0])
     if newest is not None and newest.take_status.state is State.UNSENT:
         again = ATTEMPT.update().where(ATTEMPT.c.attempt_id == newest.attempt_id)
         db.execute(again.values(error=None, error_code=None, **values))
         return Intended(newest.attempt_id, reserved, intents)
     number = 1 if newest is None else newest.attempt_no + 1
-    made = INSERT_ATTEMPT.run(db, {"fingerprint": intent.fingerprint, "attempt_no": number, **values})
+    made = db.execute(INSERT_ATTEMPT, {"fingerprint": intent.fingerprint, "attempt_no": number, **values})
     return Intended(int(made.fetchall()[0][0]), reserved, intents)
-
-
-class _Newest(NamedTuple):
-    """The newest attempt of a take, as far as it decides what may follow."""
-
-    attempt_id: int
-    attempt_no: int
-    take_status: TakeStatus
-
-
-def _newest(db: sa.Connection, fingerprint: str, run_id: str) -> _Newest | None:
-    tries = ATTEMPTS_OF.run(db, {"of_take": fingerprint}).fetchall()
-    if not tries:
-        return None
-    own = [row for row in tries if row[6] == fingerprint] or tries
-    apart = [row for row in tries if row[6] != fingerprint and State(row[2]) in LIVE]
-    if apart and State(own[-1][2]) not in LIVE:
-        own = apart[-1:]  # an alias with an attempt of its own: while it is live, the take is not bought
-    attempt_id, attempt_no, *_ = own[-1]
-    run_no = _run_no(db, run_id)
-    take_status = status_of_attempts([(State(row[2]), row[3], row[4], row[5]) for row in own], run_id, run_no)
-    return _Newest(attempt_id, attempt_no, take_status)
-
-
-def _run_no(db: sa.Connection, run_id: str | None) -> int | None:
-    """Return the place of a run in the order in which runs began; None for a run that is not in the ledger."""
-    found = RUN_NO_OF.run(db, {"of_run": run_id}).fetchone() if run_id is not None else None
-    return found[0] if found else None
 
 
 def _reserve(db: sa.Connection, intent: Intent) -> Reserved:
@@ -178,9 +143,9 @@ def _reserve(db: sa.Connection, intent: Intent) -> Reserved:
         "unpriced_more": int(intent.quoted_microusd is None),
     }
     if intent.max_microusd is None:
-        changed = RESERVE.run(db, asked).fetchall()
+        changed = db.execute(RESERVE, asked).fetchall()
     else:
-        changed = RESERVE_WITHIN.run(db, asked | {"most_microusd": intent.max_microusd}).fetchall()
+        changed = db.execute(RESERVE_WITHIN, asked | {"most_microusd": intent.max_microusd}).fetchall()
     if not changed and intent.max_microusd is None:
         raise LedgerError(f"run {intent.run_id}: not in the ledger; begin it first")
     if not changed:
@@ -197,7 +162,7 @@ def accept(db: sa.Connection, attempt_id: int, accepted: Accepted) -> bool:
     The other stays as it is where its answer is final, which is then remarked.
     """
     prediction_id = accepted.prediction_id
-    owner = OTHER_OWNER.run(db, {"of_prediction": prediction_id, "but_attempt": attempt_id}).fetchone()
+    owner = db.execute(OTHER_OWNER, {"of_prediction": prediction_id, "but_attempt": attempt_id}).fetchone()
     if owner is None:
         values = {
             "prediction_id": prediction_id,
@@ -266,9 +231,9 @@ def give_back(db: sa.Connection, attempt_id: int) -> Reserved:
 
 def _add_back(db: sa.Connection, attempt_id: int, times: int) -> Reserved:
     """Add the attempt's price so many times to what its run has reserved; what that is then."""
-    run_id, price = PRICE_OF.run(db, {"of_attempt": attempt_id}).fetchall()[0]
+    run_id, price = db.execute(PRICE_OF, {"of_attempt": attempt_id}).fetchall()[0]
     values = {"by_run": run_id, "price_microusd": times * (price or 0), "unpriced_more": times * int(price is None)}
-    return Reserved(*RESERVE.run(db, values).fetchall()[0])
+    return Reserved(*db.execute(RESERVE, values).fetchall()[0])
 
 
 def finish(db: sa.Connection, attempt_id: int, end: Finish, polls: int, run_id: str) -> str | None:
@@ -352,34 +317,6 @@ def leave(db: sa.Connection, attempt_id: int, polls: int, prediction_status: str
     )
 
 
-def look_up(db: sa.Connection, fingerprints: Iterable[str], run_id: str | None = None) -> dict[str, Record]:
-    """Return the newest attempt of each take that has one, by fingerprint; `run_id` is the run that asks."""
-    wanted = list(dict.fromkeys(fingerprints))
-    run_no = _run_no(db, run_id)
-    attempts: dict[str, list[Mapping[str, Any]]] = {}
-    for start in range(0, len(wanted), LOOKUP_CHUNK):
-        for row in _attempts_of(db, wanted[start : start + LOOKUP_CHUNK]):
-            attempts.setdefault(row["fingerprint"], []).append(row)
-    found = {key: _record(tries, run_id, run_no) for key, tries in attempts.items()}
-    apart = aliases.apart(db)
-    for take in apart.keys() & set(wanted) if apart else ():
-        live = [row for row in _attempts_of(db, apart[take]) if State(row["state"]) in LIVE]
-        own = aliases.RANK.get(found[take].state.value, 9) if take in found else 9
-        best = min(live, key=lambda row: aliases.RANK[row["state"]], default=None)
-        if best is not None and aliases.RANK[best["state"]] < own:
-            found[take] = _record([{**best, "fingerprint": take}], run_id, run_no)
-    return found
-
-
-def _attempts_of(db: sa.Connection, fingerprints: Sequence[str]) -> list[Mapping[str, Any]]:
-    found = db.execute(
-        sa.select(ATTEMPT)
-        .where(ATTEMPT.c.fingerprint.in_(fingerprints))
-        .order_by(ATTEMPT.c.fingerprint, ATTEMPT.c.attempt_no)
-    )
-    return [dict(row) for row in found.mappings()]
-
-
 def reserved_by(db: sa.Connection, run_id: str) -> Reserved:
     """Return what a run has reserved so far."""
     found = db.execute(sa.select(RUN.c.committed_microusd, RUN.c.unpriced).where(RUN.c.run_id == run_id)).first()
@@ -406,86 +343,17 @@ def move(db: sa.Connection, attempt_id: int, to: State, values: Mapping[str, Any
 
     `polls` among the values are added to those before; a `window_to` never makes the window end sooner.
     """
-    changed = move_to(to, tuple(sorted(values))).run(db, {"of_attempt": attempt_id, **_as_new(values)})
+    changed = db.execute(move_to(to, tuple(sorted(values))), {"of_attempt": attempt_id, **_as_new(values)})
     if changed.rowcount != 1:
         found = _state_of(db, attempt_id)
         raise LedgerError(f"attempt {attempt_id}: found state {found}, which {to} may not follow")
 
 
 def _state_of(db: sa.Connection, attempt_id: int) -> str | None:
-    found = STATE_OF.run(db, {"of_attempt": attempt_id}).fetchone()
+    found = db.execute(STATE_OF, {"of_attempt": attempt_id}).fetchone()
     return found[0] if found else None
 
 
 def _as_new(values: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters may not be called like columns that an UPDATE sets."""
     return {f"new_{name}": value for name, value in values.items()}
-
-
-def status_of_attempts(
-    tries: Sequence[tuple[State, int | None, str, int | None]], run_id: str | None, run_no: int | None
-) -> TakeStatus:
-    """Return the take_status of a take from its attempts, in order: state, error code, run, and time of the end.
-
-    `run_no` is the asking run's; None asks for a run that has not begun.
-    """
-    state, error_code, newest_by, ended_run_no = tries[-1]
-    bought_here = sum(by == run_id for each, _, by, _ in tries if each in PAID)
-    is_left = run_no is None or (ended_run_no or 0) < run_no
-    return TakeStatus(state, error_code, bought_here, tried_here=newest_by == run_id, is_left=is_left)
-
-
-def _record(tries: Sequence[Mapping[str, Any]], run_id: str | None, run_no: int | None) -> Record:
-    """Return the newest of the attempts (in order), with the cost of all of them."""
-    newest = tries[-1]
-    paid = [attempt for attempt in tries if State(attempt["state"]) in PAID]
-    take_status = status_of_attempts(
-        [(State(each["state"]), each["error_code"], each["run_id"], each["ended_run_no"]) for each in tries],
-        run_id,
-        run_no,
-    )
-    prices = [attempt["quoted_microusd"] for attempt in paid]
-    return Record(
-        fingerprint=newest["fingerprint"],
-        attempt_id=newest["attempt_id"],
-        attempt_no=newest["attempt_no"],
-        state=State(newest["state"]),
-        run_id=newest["run_id"],
-        tried_here=take_status.tried_here,
-        prediction_id=newest["prediction_id"],
-        prediction_status=newest["prediction_status"],
-        prediction_model=newest["prediction_model"],
-        outputs=_tuple(newest["outputs"]),
-        has_nsfw_contents=_tuple(newest["has_nsfw_contents"]),
-        inference_ms=newest["inference_ms"],
-        error_code=newest["error_code"],
-        error=newest["error"],
-        submitted_at=aware(newest["submitted_at"]),
-        completed_at=aware(newest["completed_at"]),
-        created_at=aware(newest["created_at"]),
-        polls=newest["polls"],
-        attempts=len(paid),
-        bought_here=take_status.bought_here,
-        quoted_microusd=None if None in prices else sum(prices),
-        is_left=take_status.is_left,
-        held_for=newest["held_for"],
-    )
-
-
-def _tuple(text: str | None) -> tuple[Any, ...] | None:
-    return None if text is None else tuple(json.loads(text))
-
-
-def now() -> datetime:
-    """Return this machine's time in UTC, for people to read. No rule depends on it."""
-    return datetime.now(UTC).replace(tzinfo=None)
-
-
-def naive(moment: datetime | None) -> datetime | None:
-    """Return a moment as it is stored: in UTC, without a zone."""
-    return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None)
-
-
-def aware(moment: datetime | None) -> datetime | None:
-    """Return a stored moment with its zone."""
-    return None if moment is None else moment.replace(tzinfo=UTC)

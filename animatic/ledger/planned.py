@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from animatic.ledger import aliases
-from animatic.ledger.operations import aware, now
+from animatic.ledger.moments import aware, now
 from animatic.ledger.schema import ATTEMPT, MANIFEST, PLANNED, RUN, TAKE
+from animatic.ledger.statements import insert_missing
 from animatic.takes.canonical import canonical_text
 from animatic.takes.states import PAID
 
@@ -38,12 +39,9 @@ def content_of(db: sa.Connection, uri: str) -> str | None:
 def add(db: sa.Connection, uri: str, asked: Sequence[Asked]) -> None:
     """Write down takes that a manifest asks for; those that are there already change nothing."""
     manifest_id = _manifest_id(db, uri)
-    planned_at = now().isoformat(sep=" ")
-    db.exec_driver_sql(
-        'INSERT INTO planned (manifest_id, "row", take, storyboard, shot_id, fingerprint, planned_at) '
-        "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        [(manifest_id, *each, planned_at) for each in asked],
-    )
+    same = {"manifest_id": manifest_id, "planned_at": now()}
+    if asked:
+        db.execute(insert_missing(PLANNED, db.dialect.name), [{**each._asdict(), **same} for each in asked])
 
 
 def finish(db: sa.Connection, uri: str, content: str) -> None:

@@ -99,7 +99,8 @@ class Record:
         bought_here: how many of them the asking run made.
         is_left: the newest ended before the asking run began.
         held_for: why it is held.
-        quoted_microusd: the prices of all of them; None where one is not known.
+        quoted_microusd: the price of the newest one, where it is known.
+        cost_microusd: the prices of all paid ones together; None where one is not known.
     """
 
     fingerprint: str
@@ -122,6 +123,7 @@ class Record:
     attempts: int
     bought_here: int
     quoted_microusd: int | None
+    cost_microusd: int | None
     is_left: bool = True
     held_for: str | None = None
     prediction_model: str | None = None

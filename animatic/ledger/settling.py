@@ -15,22 +15,20 @@ import sqlalchemy as sa
 
 from animatic.errors import FixInputError
 from animatic.ledger import aliases
+from animatic.ledger.moments import aware, naive, now
 from animatic.ledger.operations import (
-    LOOKUP_CHUNK,
     POLLED,
     HeldFor,
     abandoned_by_hand,
     accept,
-    aware,
     conclude,
     give_back,
     move,
-    naive,
-    now,
     settled_by_hand,
 )
 from animatic.ledger.records import Accepted
 from animatic.ledger.schema import ATTEMPT, ORPHAN, RUN, TAKE
+from animatic.ledger.statements import in_chunks
 from animatic.takes.canonical import canonical_still, canonical_text
 from animatic.takes.evidence import Absent, Adopt, Candidate, Claim, Hold, Scan, is_near, judge, shift_of, shifted
 from animatic.takes.states import State
@@ -459,9 +457,8 @@ def note_unbound(db: sa.Connection, provider: str, listed: Sequence[Candidate]) 
 def unbound(db: sa.Connection, listed: Sequence[Candidate]) -> list[Candidate]:
     """Those that no attempt has."""
     bound: set[str] = set()
-    for start in range(0, len(listed), LOOKUP_CHUNK):
-        chunk = [each.prediction_id for each in listed[start : start + LOOKUP_CHUNK]]
-        bound.update(db.execute(sa.select(ATTEMPT.c.prediction_id).where(ATTEMPT.c.prediction_id.in_(chunk))).scalars())
+    for some in in_chunks([each.prediction_id for each in listed]):
+        bound.update(db.execute(sa.select(ATTEMPT.c.prediction_id).where(ATTEMPT.c.prediction_id.in_(some))).scalars())
     return [each for each in listed if each.prediction_id not in bound]
 
 

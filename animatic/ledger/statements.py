@@ -1,21 +1,33 @@
-"""The statements that run for every take. `prepared` says how they run, `operations` what they are for."""
+"""The statements that run for every take, built once: SQLAlchemy compiles each only the first time it runs."""
 
 import functools
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
-from animatic.ledger.prepared import Prepared
-from animatic.ledger.schema import ALIAS, ATTEMPT, META, RUN
+from animatic.ledger.schema import ATTEMPT, META, RUN
 from animatic.takes.states import SUCCESSORS, State
 
-INSERT_TAKE = Prepared(
-    sa.text(
-        "INSERT INTO take (fingerprint, provider, model, duration, request) "
-        "VALUES (:fingerprint, :provider, :model, :duration, :request) ON CONFLICT (fingerprint) DO NOTHING"
-    )
-)
+T = TypeVar("T")
+
+MOST_VALUES = 4_096
+"""So many values are looked up at once: none keeps others from writing for long."""
+
+
+def in_chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield the values, at most `MOST_VALUES` at a time."""
+    return (values[start : start + MOST_VALUES] for start in range(0, len(values), MOST_VALUES))
+
+
+@functools.cache
+def insert_missing(table: sa.Table, dialect: str) -> sa.Insert:
+    """Return the INSERT that leaves out rows that are there already. SQLAlchemy has it by database only."""
+    return {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect](table).on_conflict_do_nothing()
+
+
 _INTENT_COLUMNS = (
     *(
         "fingerprint",
@@ -30,27 +42,11 @@ _INTENT_COLUMNS = (
     ),
     *("window_from", "window_to"),
 )
-INSERT_ATTEMPT = Prepared(
+INSERT_ATTEMPT = (
     ATTEMPT.insert()
     .values({name: sa.bindparam(name, type_=ATTEMPT.c[name].type) for name in _INTENT_COLUMNS})
     .returning(ATTEMPT.c.attempt_id)
 )
-_OF_TAKE = sa.bindparam("of_take", type_=sa.Text)
-_SEEN_OF = (
-    *(ATTEMPT.c.attempt_id, ATTEMPT.c.attempt_no, ATTEMPT.c.state, ATTEMPT.c.error_code, ATTEMPT.c.run_id),
-    *(ATTEMPT.c.ended_run_no, ATTEMPT.c.fingerprint),
-)
-ATTEMPTS_OF = Prepared(
-    sa.select(*_SEEN_OF)
-    .where(
-        sa.or_(
-            ATTEMPT.c.fingerprint == _OF_TAKE,
-            ATTEMPT.c.fingerprint.in_(sa.select(ALIAS.c.fingerprint).where(ALIAS.c.take == _OF_TAKE)),
-        )
-    )
-    .order_by(ATTEMPT.c.attempt_no)
-)
-RUN_NO_OF = Prepared(sa.select(RUN.c.run_no).where(RUN.c.run_id == sa.bindparam("of_run")))
 _PRICE = sa.bindparam("price_microusd", type_=sa.BigInteger)
 _COMMITTED_THEN: Any = RUN.c.committed_microusd + _PRICE
 _RESERVING = (
@@ -62,29 +58,27 @@ _RESERVING = (
     )
 )
 _RESERVED = (RUN.c.committed_microusd, RUN.c.unpriced)
-RESERVE = Prepared(_RESERVING.returning(*_RESERVED))
-RESERVE_WITHIN = Prepared(
-    _RESERVING.where(sa.bindparam("most_microusd", type_=sa.BigInteger) >= _COMMITTED_THEN).returning(*_RESERVED)
+RESERVE = _RESERVING.returning(*_RESERVED)
+RESERVE_WITHIN = _RESERVING.where(sa.bindparam("most_microusd", type_=sa.BigInteger) >= _COMMITTED_THEN).returning(
+    *_RESERVED
 )
-PRICE_OF = Prepared(
-    sa.select(ATTEMPT.c.run_id, ATTEMPT.c.quoted_microusd).where(ATTEMPT.c.attempt_id == sa.bindparam("of_attempt"))
+PRICE_OF = sa.select(ATTEMPT.c.run_id, ATTEMPT.c.quoted_microusd).where(
+    ATTEMPT.c.attempt_id == sa.bindparam("of_attempt")
 )
-COUNT_INTENT = Prepared(
+COUNT_INTENT = (
     META.update()
     .where(META.c.name == "intents")
     .values(value=sa.cast(sa.cast(META.c.value, sa.BigInteger) + 1, sa.Text))
     .returning(META.c.value)
 )
-OTHER_OWNER = Prepared(
-    sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.fingerprint, ATTEMPT.c.state, ATTEMPT.c.run_id).where(
-        ATTEMPT.c.prediction_id == sa.bindparam("of_prediction"), ATTEMPT.c.attempt_id != sa.bindparam("but_attempt")
-    )
+OTHER_OWNER = sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.fingerprint, ATTEMPT.c.state, ATTEMPT.c.run_id).where(
+    ATTEMPT.c.prediction_id == sa.bindparam("of_prediction"), ATTEMPT.c.attempt_id != sa.bindparam("but_attempt")
 )
-STATE_OF = Prepared(sa.select(ATTEMPT.c.state).where(ATTEMPT.c.attempt_id == sa.bindparam("of_attempt")))
+STATE_OF = sa.select(ATTEMPT.c.state).where(ATTEMPT.c.attempt_id == sa.bindparam("of_attempt"))
 
 
 @functools.cache
-def move_to(to: State, names: tuple[str, ...]) -> Prepared:
+def move_to(to: State, names: tuple[str, ...]) -> sa.Update:
     """Return the statement that moves an attempt; there are a dozen of them."""
     allowed_from = [state.value for state, successors in SUCCESSORS.items() if to in successors]
     new: dict[str, Any] = {name: sa.bindparam(f"new_{name}", type_=ATTEMPT.c[name].type) for name in names}
@@ -101,7 +95,7 @@ def move_to(to: State, names: tuple[str, ...]) -> Prepared:
         new["held_for"] = None
     is_allowed = sa.or_(*(ATTEMPT.c.state == state for state in allowed_from))  # an IN would be spelled out each time
     moving = ATTEMPT.update().where(ATTEMPT.c.attempt_id == sa.bindparam("of_attempt"), is_allowed)
-    return Prepared(moving.values(state=to.value, **new))
+    return moving.values(state=to.value, **new)
 
 
 def no_sooner_than(end: sa.ColumnElement[Any]) -> sa.ColumnElement[datetime]:

@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
-from animatic.ledger.operations import LOOKUP_CHUNK, now
+from animatic.ledger.moments import now
 from animatic.ledger.schema import ATTEMPT, UPLOAD
+from animatic.ledger.statements import in_chunks
 
 EXPIRED = timedelta(days=8)
 """WaveSpeed keeps uploads for 7 days, so nothing depends on an older one."""
@@ -19,12 +20,11 @@ def find(db: sa.Connection, account: str, stills: Sequence[str], kept: timedelta
     """
     db.execute(UPLOAD.delete().where(UPLOAD.c.uploaded_at < now() - EXPIRED))
     found: dict[str, str] = {}
-    for start in range(0, len(stills), LOOKUP_CHUNK):
-        chunk = stills[start : start + LOOKUP_CHUNK]
+    for some in in_chunks(stills):
         rows = db.execute(
             sa.select(UPLOAD.c.still, UPLOAD.c.url).where(
                 UPLOAD.c.account == account,
-                UPLOAD.c.still.in_(chunk),
+                UPLOAD.c.still.in_(some),
                 UPLOAD.c.uploaded_at.between(now() - kept, now()),
             )
         )

@@ -7,17 +7,19 @@ from functools import lru_cache
 
 import numpy as np
 
-from animatic.ledger import bulk, planned, settling
-from animatic.ledger.bulk import LedgerSnapshot, SnapshotBuilder
+from animatic.ledger import aliases, planned, settling
 from animatic.ledger.desk import Ledger
 from animatic.ledger.liveness import is_alive
 from animatic.ledger.location import require_not_lost
-from animatic.ledger.schema import sqlite_path
+from animatic.ledger.newest import IsDead, no_run_is_dead
+from animatic.ledger.opening import sqlite_path
 from animatic.ledger.settling import Open
+from animatic.ledger.snapshot import SnapshotBuilder, snapshot_of
 from animatic.manifest import Manifest
 from animatic.planning.plan import Plan, make_plan
 from animatic.takes.canonical import canonical_provider, canonical_text, is_signed_by_path
 from animatic.takes.fingerprints import FingerprintSet, hex_of
+from animatic.takes.snapshot import LedgerSnapshot
 from animatic.takes.states import BuyingPolicy, State
 
 
@@ -33,7 +35,7 @@ def open_to_look(ledger_url: str, *, may_be_restored: bool = False) -> Generator
         yield desk
 
 
-def dead_runs_of(ledger_url: str) -> bulk.IsDead:
+def dead_runs_of(ledger_url: str) -> IsDead:
     """Tells of a run whether it is dead; asked once of each, for a run that has died stays so."""
     ledger = sqlite_path(ledger_url)
     return lru_cache(maxsize=None)(lambda run_id: not is_alive(ledger, run_id))
@@ -62,34 +64,15 @@ async def find_moved(desk: Ledger | None, plan: Plan) -> list[str]:
 
 
 async def find_snapshot(
-    desk: Ledger | None, manifest: Manifest, run_id: str | None = None, is_dead: bulk.IsDead = bulk.nobody_is_dead
+    desk: Ledger | None, manifest: Manifest, run_id: str | None = None, is_dead: IsDead = no_run_is_dead
 ) -> LedgerSnapshot:
     """Return the ledger's knowledge of the takes of a manifest; empty if there is no ledger yet.
 
     A take that the ledger knows by its fingerprint of before only is known by that: an alias with attempts of its own.
     """
-    takes = manifest.digests
-    if desk is None or not len(takes):
-        return SnapshotBuilder(takes, run_id, is_dead).snapshot()
-    run_no = None if run_id is None else await desk.do(bulk.run_no_of, run_id)
-    book = SnapshotBuilder(takes, run_id, is_dead, run_no)
-    if await desk.do(bulk.attempts_made) <= bulk.SCAN_UP_TO * len(takes):
-        after = 0
-        while rows := await desk.do(bulk.scan_statuses, after):
-            book.add(rows)
-            after = int(rows[-1][2])
-    else:
-        for start in range(0, len(takes), bulk.SEEK_TAKES):
-            rows = await desk.do(bulk.seek_statuses, hex_of(takes[start : start + bulk.SEEK_TAKES]))
-            book.add(rows)
-    apart = await desk.do(bulk.apart)
-    for take, olds in _old_names(manifest).items():
-        apart.setdefault(take, []).extend(old for old in olds if old not in apart[take])
-    if apart:
-        olds = [old for each in apart.values() for old in each]
-        for start in range(0, len(olds), bulk.SEEK_TAKES):
-            book.add_apart(apart, await desk.do(bulk.seek_statuses, olds[start : start + bulk.SEEK_TAKES]))
-    return book.snapshot()
+    if desk is None:
+        return SnapshotBuilder(manifest.digests).snapshot()
+    return await snapshot_of(desk, manifest.digests, _old_names(manifest), run_id, is_dead)
 
 
 def _old_names(manifest: Manifest) -> dict[str, list[str]]:
@@ -105,7 +88,7 @@ async def know_old_names(desk: Ledger, manifest: Manifest) -> None:
     """Make aliases of fingerprints of before that the ledger holds and that are takes of this manifest now."""
     names = _old_names(manifest)
     if names:
-        await desk.do(bulk.know_old_names, names)
+        await desk.do(aliases.know, names)
 
 
 async def record_planned(desk: Ledger, manifest: Manifest, uri: str) -> None:

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animatic.errors import BudgetError
-from animatic.ledger.bulk import LedgerSnapshot
 from animatic.manifest import Manifest, PriceClass
 from animatic.money.amounts import dollars
 from animatic.takes.fingerprints import Digests, FingerprintSet, digests_of
 from animatic.takes.shots import Shot, Take
+from animatic.takes.snapshot import LedgerSnapshot
 from animatic.takes.states import (
     FINAL,
     BuyingPolicy,
@@ -116,8 +116,8 @@ class Plan:
 
     def final_attempts(self) -> NDArray[np.int64]:
         """For each take the id of its newest attempt if that was final when the run began, else -1."""
-        is_final = np.array([take_status.state in FINAL for take_status in self.snapshot.kinds])
-        return np.where(is_final[self.snapshot.kind_of], self.snapshot.attempt_id, -1)
+        is_final = np.array([take_status.state in FINAL for take_status in self.snapshot.statuses])
+        return np.where(is_final[self.snapshot.status_of], self.snapshot.attempt_id, -1)
 
     def takes_to_buy(self) -> Iterator[Take]:
         """Yield the takes that this run may submit, in manifest order."""
@@ -212,30 +212,30 @@ class Plan:
 
 def make_plan(manifest: Manifest, snapshot: LedgerSnapshot, policy: BuyingPolicy) -> Plan:
     """Plan a checked manifest, given the ledger's knowledge of its takes."""
-    kinds, kind_of = snapshot.kinds, snapshot.kind_of
-    counts: list[int] = np.bincount(kind_of, minlength=len(kinds)).tolist()
-    may_buy = np.array([permission_to_buy(take_status, policy) is not None for take_status in kinds], bool)
-    may_do = np.array([next_step(take_status, policy) is not Step.REST for take_status in kinds], bool)
-    is_settled = np.array([take_status.state in FINAL for take_status in kinds], bool) & ~may_buy
+    statuses, status_of = snapshot.statuses, snapshot.status_of
+    counts: list[int] = np.bincount(status_of, minlength=len(statuses)).tolist()
+    may_buy = np.array([permission_to_buy(take_status, policy) is not None for take_status in statuses], bool)
+    may_do = np.array([next_step(take_status, policy) is not Step.REST for take_status in statuses], bool)
+    is_settled = np.array([take_status.state in FINAL for take_status in statuses], bool) & ~may_buy
     settled: Counter[State] = Counter()
-    for take_status, count, is_kept in zip(kinds, counts, is_settled.tolist(), strict=True):
+    for take_status, count, is_kept in zip(statuses, counts, is_settled.tolist(), strict=True):
         if take_status.state is not None and is_kept and count:
             settled[take_status.state] += count
-    is_to_buy = may_buy[kind_of]
+    is_to_buy = may_buy[status_of]
     bought: list[int] = np.bincount(manifest.kind_of[is_to_buy], minlength=len(manifest.kinds)).tolist()
     return Plan(
         manifest=manifest,
         snapshot=snapshot,
         is_to_buy=is_to_buy,
-        is_to_do=may_do[kind_of],
+        is_to_do=may_do[status_of],
         settled=settled,
-        settled_flagged=int(np.count_nonzero(is_settled[kind_of] & snapshot.is_flagged)),
-        resumable=_count(kinds, counts, State.SUBMITTED),
-        unclear=_count(kinds, counts, State.UNKNOWN, State.HELD),
-        underway=_count(kinds, counts, State.SUBMITTING),
+        settled_flagged=int(np.count_nonzero(is_settled[status_of] & snapshot.is_flagged)),
+        resumable=_count(statuses, counts, State.SUBMITTED),
+        unclear=_count(statuses, counts, State.UNKNOWN, State.HELD),
+        underway=_count(statuses, counts, State.SUBMITTING),
         kinds=Counter({kind: count for kind, count in zip(manifest.kinds, bought, strict=True) if count}),
     )
 
 
-def _count(kinds: Sequence[TakeStatus], counts: Sequence[int], *states: State) -> int:
-    return sum(count for take_status, count in zip(kinds, counts, strict=True) if take_status.state in states)
+def _count(statuses: Sequence[TakeStatus], counts: Sequence[int], *states: State) -> int:
+    return sum(count for take_status, count in zip(statuses, counts, strict=True) if take_status.state in states)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from animatic import storage
 from animatic.errors import LocationError
 from animatic.ledger.liveness import runs_folder
-from animatic.ledger.schema import sqlite_path
+from animatic.ledger.opening import sqlite_path
 from animatic.manifest.header import MAX_COLUMN_NAME_CHARS, MAX_COLUMNS
 from animatic.manifest.parquet import MAX_TABLE_BYTES
 from animatic.manifest.spelled import cell_bytes

@@ -16,9 +16,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from animatic import storage
-from animatic.ledger.aliases import RANK, takes_of
-from animatic.ledger.bulk import SEEK_TAKES, IsDead, Rows, apart, nobody_is_dead, outcomes_from, seek_outcomes
+from animatic.ledger.aliases import takes_of
 from animatic.ledger.desk import Ledger
+from animatic.ledger.newest import IsDead, Rows, no_run_is_dead, outcomes_from, seek_outcomes
+from animatic.ledger.statements import in_chunks
 from animatic.manifest import CHECKED, Manifest, Part
 from animatic.results import formats
 from animatic.results.replaced import Kept
@@ -27,6 +28,11 @@ from animatic.results.stats import TableStats
 from animatic.storage.spool import nameless_file, no_room
 from animatic.takes.fingerprints import FingerprintSet, digests_of, hex_of
 from animatic.takes.states import State, status_of
+
+_NAMES = (
+    *("prediction_id", "prediction_status", "prediction_model", "outputs", "has_nsfw_contents", "inference_ms"),
+    *("error_code", "submitted_at", "completed_at", "created_at", "polls"),
+)
 
 _BEING_SUBMITTED = "a run is submitting it at this moment"
 
@@ -37,7 +43,7 @@ class ResultsWriter:
     `final_attempts` are those that were final when the run began, by take; else -1.
     """
 
-    __slots__ = ("_apart", "_desk", "_final_attempts", "_is_dead", "_manifest", "_run_id")
+    __slots__ = ("_desk", "_final_attempts", "_is_dead", "_manifest", "_run_id")
 
     def __init__(
         self,
@@ -45,11 +51,10 @@ class ResultsWriter:
         final_attempts: NDArray[np.int64],
         run_id: str,
         desk: Ledger | None,
-        is_dead: IsDead = nobody_is_dead,
+        is_dead: IsDead = no_run_is_dead,
     ) -> None:
         self._manifest, self._final_attempts = manifest, final_attempts
         self._run_id, self._desk, self._is_dead = run_id, desk, is_dead
-        self._apart: dict[str, list[str]] | None = None
 
     async def write(self, uri: str) -> TableStats:
         """Replace the results file as a whole: a reader sees the old table or this one; what it says.
@@ -108,26 +113,14 @@ class ResultsWriter:
         return place
 
     async def _rows(self, piece: Part) -> list[Any]:
-        """All attempts of its takes, each take's together; none where there is no ledger yet."""
+        """Return the newest attempt of each of its takes; none where there is no ledger yet."""
         if self._desk is None:
             return []
-        names = hex_of(self._manifest.digests[np.unique(piece.take_of)])
+        takes = hex_of(self._manifest.digests[np.unique(piece.take_of)])
         rows: list[Any] = []
-        for start in range(0, len(names), SEEK_TAKES):
-            rows += await self._desk.do(seek_outcomes, names[start : start + SEEK_TAKES])
-        if self._apart is None:
-            self._apart = await self._desk.do(apart)
-        return rows if not self._apart else await self._joined(rows, set(names))
-
-    async def _joined(self, rows: list[Any], names: set[str]) -> list[Any]:
-        """Join the rows with those of aliases that have attempts of their own. The one that decides comes last."""
-        assert self._desk is not None  # noqa: S101 - there are aliases in it
-        take_of = {old: take for take, olds in (self._apart or {}).items() if take in names for old in olds}
-        if not take_of:
-            return rows
-        others = await self._desk.do(seek_outcomes, list(take_of))
-        both = [*((take_of[row[0]], *row[1:]) for row in others), *rows]
-        return sorted(both, key=lambda row: (row[0], -RANK.get(row[3], 9)))
+        for some in in_chunks(takes):
+            rows += await self._desk.do(seek_outcomes, some, _NAMES)
+        return rows
 
 
 def with_people(schema: pa.Schema, kept: Kept | None) -> pa.Schema:
@@ -154,7 +147,7 @@ class _TableWriter:
 
     def add(self, piece: Part, rows: Rows) -> None:
         """Add the next piece. Raises LocationError where there is no room."""
-        columns = outcomes_from(rows, self._is_dead)
+        columns = outcomes_from(rows, _NAMES, self._is_dead)
         found = FingerprintSet(digests_of(columns["fingerprint"])).positions(piece.digests)
         attempt_id = np.asarray(columns["attempt_id"], np.int64)
         final = np.zeros(len(attempt_id), np.int64)
@@ -251,5 +244,5 @@ def _outcomes(columns: dict[str, Any], cached: list[bool]) -> Outcomes:
             run_id if attempts else None
             for run_id, attempts in zip(columns["run_id"], columns["attempts"], strict=True)
         ],
-        quoted_microusd=columns["quoted_microusd"],
+        quoted_microusd=columns["cost_microusd"],
     )

@@ -15,7 +15,7 @@ from animatic.ledger import importing, planned
 from animatic.ledger.desk import Ledger
 from animatic.ledger.importing import Imported
 from animatic.ledger.location import note_intents, noted_intents
-from animatic.ledger.schema import sqlite_path
+from animatic.ledger.opening import sqlite_path
 from animatic.manifest.images import MAX_STILL_BYTES
 from animatic.money.amounts import as_number, dollars
 from animatic.planning.lookup import open_to_look

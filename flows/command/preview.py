@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from animatic.errors import NeverAgainError, SettingsError, TryLaterError
 from animatic.ledger import planned
-from animatic.ledger.schema import sqlite_path
+from animatic.ledger.opening import sqlite_path
 from animatic.manifest import Manifest
 from animatic.money.amounts import Quote, as_number, dollars, price_of, read_limit
 from animatic.planning.account_list import Found

@@ -13,7 +13,7 @@ from animatic.errors import ApiRefusedError, FixInputError
 from animatic.ledger import importing, settling
 from animatic.ledger.desk import Ledger
 from animatic.ledger.location import noted_intents, require_not_lost
-from animatic.ledger.schema import require_sound, sqlite_path
+from animatic.ledger.opening import require_sound, sqlite_path
 from animatic.ledger.settling import Open, Orphan
 from animatic.planning.account_list import Found, candidates_of, read_account
 from animatic.results.summary import DONE, UNCLEAR, orphan_lines

@@ -11,7 +11,7 @@ from wire import Wire
 from animatic.ledger.account import Account
 from animatic.ledger.desk import Ledger
 from animatic.ledger.liveness import alive
-from animatic.ledger.schema import open_engine
+from animatic.ledger.opening import open_engine
 from animatic.pace.limits import Limits
 
 

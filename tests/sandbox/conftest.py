@@ -17,7 +17,7 @@ from asked import takes_of
 from animatic.buying.reconcile import Reconciled, reconcile
 from animatic.buying.recovery import recover
 from animatic.buying.shoot import Shoot
-from animatic.ledger import liveness, operations
+from animatic.ledger import liveness, newest, operations
 from animatic.ledger.desk import Ledger
 from animatic.ledger.records import Record
 from animatic.money.amounts import Quote, limit_microusd, microusd
@@ -138,7 +138,7 @@ class Studio:
         """What the ledger knows, by prompt and take, such as `push in/1`."""
         named = {take.fingerprint: f"{take.shot.prompt}/{take.number}" for take in takes}
         with Ledger(f"sqlite:///{self.ledger}") as desk:
-            found = await desk.do(operations.look_up, list(named))
+            found = await desk.do(newest.look_up, list(named))
         return {named[key]: record for key, record in found.items()}
 
     async def states(self, takes: Iterable[Take]) -> Counter[str]:

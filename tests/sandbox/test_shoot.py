@@ -45,7 +45,7 @@ async def test_the_ledger_holds_what_the_api_gave(studio: Any) -> None:
         record = records[f"{prompt}/1"]
         assert record.prediction_id == each.id
         assert record.outputs == (f"{studio.sandbox.url}/outputs/{each.id}/1.mp4",)
-        assert (record.inference_ms, record.attempts, record.quoted_microusd) == (120, 1, 2_500_000)
+        assert (record.inference_ms, record.attempts, record.cost_microusd) == (120, 1, 2_500_000)
         assert record.polls >= 1
         assert record.created_at <= record.completed_at
         assert each.model == DEFAULT_MODEL
@@ -203,7 +203,7 @@ async def test_a_failure_of_their_own_is_bought_again_up_to_attempts(studio: Any
     assert await studio.states(takes) == {"failed": 4}
     assert as_number(run.progress.reserved.cost_microusd) == 20.0
     record = (await studio.records(takes))["[sandbox:fails]/1"]
-    assert (record.attempts, record.quoted_microusd) == (3, 7_500_000)
+    assert (record.attempts, record.cost_microusd) == (3, 7_500_000)
     again = await studio.run(takes, policy=BuyingPolicy(attempts=3))
     assert again.progress.submissions == 0
 

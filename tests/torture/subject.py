@@ -19,7 +19,7 @@ from animatic.buying.shoot import Shoot
 from animatic.ledger import liveness, operations
 from animatic.ledger.desk import Ledger
 from animatic.ledger.location import note_intents
-from animatic.ledger.schema import require_sound
+from animatic.ledger.opening import require_sound
 from animatic.pace.limits import Limits
 from animatic.planning.config import RunConfig
 from animatic.planning.manifests import load_manifest

@@ -33,8 +33,9 @@ from animatic.ledger import operations
 from animatic.ledger.desk import Ledger
 from animatic.ledger.liveness import runs_folder
 from animatic.ledger.location import note_intents
+from animatic.ledger.opening import open_engine
 from animatic.ledger.receipts import Receipts
-from animatic.ledger.schema import ATTEMPT, ORPHAN, open_engine
+from animatic.ledger.schema import ATTEMPT, ORPHAN
 from animatic.money.amounts import FRESH_S, microusd
 from animatic.pace.limits import Limits
 from animatic.planning.config import RunConfig

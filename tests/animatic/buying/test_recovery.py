@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from animatic.buying.recovery import Recovered, recover
-from animatic.ledger import bulk, operations
+from animatic.ledger import newest, operations
 from animatic.ledger.desk import Ledger
 from animatic.ledger.liveness import alive, runs_folder
 from animatic.ledger.receipts import SLOT_BYTES, Receipt, encode
@@ -55,7 +55,7 @@ class Dead:
         return path
 
     async def state(self, fingerprint: str = "f" * 64) -> tuple[str, str | None]:
-        record = (await self.desk.do(operations.look_up, [fingerprint]))[fingerprint]
+        record = (await self.desk.do(newest.look_up, [fingerprint]))[fingerprint]
         return record.state.value, record.prediction_id
 
 
@@ -161,8 +161,8 @@ async def test_a_reader_sees_submissions_of_a_dead_run_as_unknown(dead: Dead) ->
         with open_to_look(url) as desk:
             assert desk is not None
             snapshot = await find_snapshot(desk, manifest, is_dead=is_dead)
-            outcomes = bulk.outcomes_from(await desk.do(bulk.seek_outcomes, [take]), is_dead)
-        return snapshot.kinds[snapshot.kind_of[0]].state, *outcomes["state"], *outcomes["error"]
+            outcomes = newest.outcomes_from(await desk.do(newest.seek_outcomes, [take], ()), (), is_dead)
+        return snapshot.statuses[snapshot.status_of[0]].state, *outcomes["state"], *outcomes["error"]
 
     with alive(dead.path, "dead"):
         assert await look() == (State.SUBMITTING, State.SUBMITTING, None)

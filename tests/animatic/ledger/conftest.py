@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from animatic.ledger import operations
+from animatic.ledger import newest, operations
 from animatic.ledger.desk import Ledger
 from animatic.ledger.records import Accepted, Finish, Intent
 from animatic.money.amounts import as_number, microusd
@@ -43,7 +43,7 @@ class Shorthand:
         self.desk = Ledger(f"sqlite:///{path}")
 
     async def do(self, name: str, *arguments: Any) -> Any:
-        return await self.desk.do(getattr(operations, name), *arguments)
+        return await self.desk.do(getattr(operations, name, None) or getattr(newest, name), *arguments)
 
     async def begin(self, run_id: str = "run-1") -> None:
         await self.do("begin_run", run_id, "shots.csv", "here", 1)

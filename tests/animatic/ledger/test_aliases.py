@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from animatic.errors import TakenError
-from animatic.ledger import aliases, bulk, operations, settling
+from animatic.ledger import aliases, operations, settling
+from animatic.ledger.snapshot import snapshot_of
 from animatic.takes.fingerprints import digests_of
 from animatic.takes.shots import digest, fingerprint, verbatim
 from animatic.takes.states import LIVE, BuyingPolicy, State, TakeStatus
@@ -96,17 +96,9 @@ def attempts(ledger: Shorthand) -> dict[int, tuple[str, int, str]]:
 
 
 async def standing_in_bulk(ledger: Shorthand, take: str, run_id: str = "run-1") -> tuple[TakeStatus, int]:
-    """What a run is told that reads the whole ledger."""
-
-    def read(db: sa.Connection) -> bulk.LedgerSnapshot:
-        book = bulk.SnapshotBuilder(digests_of([take]), run_id, run_no=bulk.run_no_of(db, run_id))
-        book.add(bulk.scan_statuses(db, 0))
-        apart = bulk.apart(db)
-        book.add_apart(apart, bulk.seek_statuses(db, [name for names in apart.values() for name in names]))
-        return book.snapshot()
-
-    snapshot = await ledger.desk.do(read)
-    return snapshot.kinds[int(snapshot.kind_of[0])], int(snapshot.attempt_id[0])
+    """Return the status that a snapshot shows."""
+    snapshot = await snapshot_of(ledger.desk, digests_of([take]), {}, run_id)
+    return snapshot.statuses[int(snapshot.status_of[0])], int(snapshot.attempt_id[0])
 
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
@@ -183,7 +175,7 @@ async def test_one_completed_and_one_failed_become_one_completed(
     take = take_of(prompts[0])
     record = await ledger.find(take)
     assert (record.state, record.attempts, record.attempt_no) == (State.COMPLETED, 2, 2)
-    assert record.quoted_microusd == 1_100_000 + 2_100_000
+    assert record.cost_microusd == 1_100_000 + 2_100_000
     assert {name for name, _, _ in attempts(ledger).values()} == {take}
     assert ledger.rows("SELECT fingerprint, take FROM alias") == [(old_of(pair[1]), take)]
     assert await ledger.desk.do(aliases.apart) == {}
@@ -207,7 +199,7 @@ async def test_a_failed_one_alone_moves_and_leaves_an_alias(old: Any, pair: tupl
         ("sandbox", MODEL, "5s")
     ]
     record = await ledger.find(take)
-    assert (record.state, record.quoted_microusd, record.is_left) == (State.FAILED, 1_100_000, True)
+    assert (record.state, record.cost_microusd, record.is_left) == (State.FAILED, 1_100_000, True)
     with pytest.raises(TakenError, match="it is failed by now"):
         await ledger.intend(take)
     assert await ledger.intend(take, policy=BuyingPolicy(retry_failed=True)) != 1
@@ -226,7 +218,7 @@ async def test_attempts_of_three_takes_are_numbered_anew_the_live_one_last(old: 
     assert numbered == {1: 1, 2: 3, 3: 4, 4: 5, 5: 2}
     record = await ledger.find(take)
     assert (record.state, record.attempts) == (State.COMPLETED, 4)
-    assert record.quoted_microusd == 1_100_000 + 2_100_000 + 3_100_000 + 5_100_000
+    assert record.cost_microusd == 1_100_000 + 2_100_000 + 3_100_000 + 5_100_000
 
 
 @pytest.mark.parametrize("failed_first", [True, False])
@@ -260,7 +252,7 @@ async def test_other_spellings_of_a_provider_are_the_same_provider(old: Any) -> 
 async def test_old_names_that_a_manifest_brings_are_learnt_later(old: Any) -> None:
     ledger = await old(("push in", [State.COMPLETED]))
     take, name = "e" * 64, take_of("push in")
-    await ledger.desk.do(bulk.know_old_names, {take: [name, "d" * 64]})
+    await ledger.desk.do(aliases.know, {take: [name, "d" * 64]})
     assert attempts(ledger) == {1: (take, 1, "completed")}
     assert ledger.rows("SELECT fingerprint, take FROM alias") == [(name, take)], "only what the ledger holds"
 

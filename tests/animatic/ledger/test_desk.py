@@ -220,7 +220,7 @@ async def test_a_desk_is_closed_at_the_end_of_its_block(path: Any) -> None:
 
 
 async def test_a_ledger_that_stays_locked_says_who_may_hold_it(path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("animatic.ledger.schema.BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("animatic.ledger.opening.BUSY_TIMEOUT_S", 0.1)
     with Ledger(f"sqlite:///{path}") as desk, closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(LedgerUnusableError, match="another process has kept it locked"):

@@ -16,7 +16,7 @@ from animatic.ledger.location import (
     require_not_lost,
     require_not_restored,
 )
-from animatic.ledger.schema import open_engine
+from animatic.ledger.opening import open_engine
 
 MOUNTS = """\
 22 1 254:0 / / rw,relatime - ext4 /dev/vda rw

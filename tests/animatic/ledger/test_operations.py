@@ -21,7 +21,7 @@ async def test_an_intent_is_there_before_anything_else(ledger: Any) -> None:
     await ledger.intend()
     record = await ledger.find()
     assert (record.state, record.run_id, record.tried_here) == (State.SUBMITTING, "run-1", True)
-    assert (record.attempts, record.quoted_microusd, record.prediction_id) == (0, 0, None)
+    assert (record.attempts, record.cost_microusd, record.prediction_id) == (0, 0, None)
 
 
 async def test_a_take_from_intent_to_clip(ledger: Any) -> None:
@@ -32,7 +32,7 @@ async def test_a_take_from_intent_to_clip(ledger: Any) -> None:
     record = await ledger.find()
     assert (record.state, record.prediction_status, record.polls) == (State.COMPLETED, "completed", 7)
     assert (record.outputs, record.has_nsfw_contents) == (("https://cdn.example/1.mp4",), (True,))
-    assert (record.inference_ms, record.attempts, record.quoted_microusd, record.error) == (4_000, 1, 2_500_000, None)
+    assert (record.inference_ms, record.attempts, record.cost_microusd, record.error) == (4_000, 1, 2_500_000, None)
     assert record.created_at == datetime(2026, 3, 1, 12, tzinfo=UTC)
     assert record.submitted_at <= record.completed_at <= datetime.now(UTC)
 
@@ -81,7 +81,7 @@ async def test_an_attempt_that_was_paid_is_never_written_over(ledger: Any) -> No
     assert first != second
     await ledger.finish(second)
     record = await ledger.find()
-    assert (record.state, record.attempts, record.bought_here, record.quoted_microusd) == (
+    assert (record.state, record.attempts, record.bought_here, record.cost_microusd) == (
         State.COMPLETED,
         2,
         2,
@@ -342,7 +342,7 @@ async def test_history_is_of_this_provider_newest_first_and_in_seconds(ledger: A
 async def test_an_unknown_price_makes_the_whole_cost_unknown(ledger: Any) -> None:
     await ledger.finish(await ledger.buy(cost_usd=None), state=State.FAILED, error_code=5000)
     await ledger.buy(cost_usd=2.5, policy=BuyingPolicy(attempts=2))
-    assert (await ledger.find()).quoted_microusd is None
+    assert (await ledger.find()).cost_microusd is None
     assert await ledger.committed_usd() == 2.5
 
 

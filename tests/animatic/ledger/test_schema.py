@@ -12,12 +12,13 @@ import pytest
 import sqlalchemy as sa
 
 from animatic.errors import LedgerUnusableError, LedgerVersionError, SettingsError
-from animatic.ledger import migrate, schema
+from animatic.ledger import migrate, opening
 from animatic.ledger.desk import Ledger
 from animatic.ledger.liveness import runs_folder
-from animatic.ledger.schema import ALEMBIC_VERSION, SCHEMA_VERSION, open_engine, require_sound, sqlite_path
+from animatic.ledger.opening import open_engine, require_sound, sqlite_path
+from animatic.ledger.schema import ALEMBIC_VERSION, SCHEMA_VERSION
 from animatic.takes.states import LIVE, State
-from tests.animatic.ledger.old_ledgers import OLD, write
+from tests.animatic.ledger.old_ledgers import OLD, VERSION_4, write
 
 
 def opened(path: Path) -> sa.Engine:
@@ -171,7 +172,7 @@ def test_after_an_attempt_that_is_over_there_may_be_a_live_one(with_take: Path, 
 
 
 def test_two_processes_may_make_the_same_ledger_at_the_same_time(path: Path) -> None:
-    code = f"from animatic.ledger.schema import open_engine; open_engine('sqlite:///{path}').dispose()"
+    code = f"from animatic.ledger.opening import open_engine; open_engine('sqlite:///{path}').dispose()"
     makers = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(3)]
     ends: list[Any] = [(maker.communicate()[1], maker.returncode) for maker in makers]
     assert ends == [(b"", 0)] * 3
@@ -227,7 +228,10 @@ def shape(of: Path) -> set[Any]:
                 found.add((table, "index", shown, *rest, *columns))
         for name, sql in db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"):
             found.add((name, "index as written", " ".join(sql.split())))
-        assert db.execute("SELECT count(*) FROM sqlite_master WHERE type NOT IN ('table', 'index')").fetchone() == (0,)
+        for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'view'").fetchall():
+            found |= {(name, "column", *row) for row in db.execute("SELECT * FROM pragma_table_info(?)", (name,))}
+        others = db.execute("SELECT count(*) FROM sqlite_master WHERE type NOT IN ('table', 'index', 'view')")
+        assert others.fetchone() == (0,)
     return found
 
 
@@ -263,14 +267,14 @@ def test_a_file_with_a_meta_table_and_no_version_becomes_a_ledger(path: Path) ->
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("CREATE TABLE meta (name TEXT NOT NULL CONSTRAINT pk_meta PRIMARY KEY, value TEXT NOT NULL)")
     opened(path).dispose()
-    assert rows(path, "SELECT value FROM meta WHERE name = 'schema_version'") == [("4",)]
+    assert rows(path, "SELECT value FROM meta WHERE name = 'schema_version'") == [(str(SCHEMA_VERSION),)]
 
 
 def test_a_ledger_already_migrated_by_another_process_is_left_alone(path: Path) -> None:
     opened(path).dispose()
     before = path.read_bytes()
     engine = sa.create_engine(f"sqlite:///{path}")
-    schema._migrate(engine, path)
+    opening._migrate(engine, path)
     engine.dispose()
     assert path.read_bytes() == before
 
@@ -368,16 +372,35 @@ def test_a_ledger_of_version_2_gets_what_keeps_the_pace(path: Path) -> None:
     write(path, OLD["2"], KNOWN_SINCE_1)
     opened(path).dispose()
     tables = {name for (name,) in rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'")}
-    assert {"starts", "pace", "places"} <= tables
+    assert {"starts", "pace", "slots"} <= tables
     assert rows(path, "SELECT value FROM meta WHERE name = 'schema_version'") == [(str(SCHEMA_VERSION),)]
 
 
 def test_a_ledger_of_version_3_keeps_its_pace(path: Path) -> None:
     write(path, OLD["3"], *ALL_KNOWN)
     tables = {name: rows(path, f"SELECT * FROM {name}") for name in ("starts", "pace", "places")}
+    tables["slots"] = tables.pop("places")
     opened(path).dispose()
     assert {name: rows(path, f"SELECT * FROM {name}") for name in tables} == tables
     assert all(tables.values())
+    assert rows(path, "SELECT value FROM meta WHERE name = 'schema_version'") == [(str(SCHEMA_VERSION),)]
+
+
+def test_a_ledger_of_version_4_gets_its_view_and_keeps_its_slots(path: Path) -> None:
+    columns = "attempt_id, fingerprint, attempt_no, state, run_id, allowed_by, image_url, intent_at, quoted_microusd"
+    attempt = f"INSERT INTO attempt ({columns})"
+    known = f"""
+    INSERT INTO run (run_id, run_no, manifest, started_at, host, pid) VALUES ('r', 1, 'm', '2026-03-01', 'h', 1);
+    INSERT INTO take VALUES ('f', 'sandbox', 'm', '5s', '{{}}');
+    {attempt} VALUES (1, 'f', 1, 'failed', 'r', 'plan', 'u', '2026-03-01', 2500000);
+    {attempt} VALUES (2, 'f', 2, 'completed', 'r', 'plan', 'u', '2026-03-01', 1500000);
+    INSERT INTO places VALUES ('sandbox', 'r', 3, 5, 55.125);
+    """
+    write(path, VERSION_4, known)
+    opened(path).dispose()
+    found = rows(path, "SELECT fingerprint, attempt_id, state, attempts, cost_microusd FROM newest_attempt")
+    assert found == [("f", 2, "completed", 2, 4_000_000)]
+    assert rows(path, "SELECT * FROM slots") == [("sandbox", "r", 3, 5, 55.125)]
     assert rows(path, "SELECT value FROM meta WHERE name = 'schema_version'") == [(str(SCHEMA_VERSION),)]
 
 
@@ -392,12 +415,12 @@ def test_a_ledger_that_cannot_be_migrated_is_left_exactly_as_it_is(path: Path, v
 
 def test_processes_may_migrate_the_same_ledger_at_the_same_time(path: Path) -> None:
     write(path, OLD["3"], *ALL_KNOWN)
-    code = f"from animatic.ledger.schema import open_engine; open_engine('sqlite:///{path}').dispose()"
+    code = f"from animatic.ledger.opening import open_engine; open_engine('sqlite:///{path}').dispose()"
     makers = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(3)]
     ends: list[Any] = [(maker.communicate()[1], maker.returncode) for maker in makers]
     assert ends == [(b"", 0)] * 3
     assert rows(path, "SELECT count(*) FROM attempt") == [(6,)]
-    assert rows(path, "SELECT version_num FROM alembic_version") == [("0004",)]
+    assert rows(path, "SELECT version_num FROM alembic_version") == [("0005",)]
 
 
 async def test_a_dangling_row_makes_a_ledger_unsound(ledger: Any) -> None:

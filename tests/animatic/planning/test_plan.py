@@ -10,11 +10,11 @@ import pytest
 from asked import shots_in, takes_of
 
 from animatic.errors import BudgetError
-from animatic.ledger.bulk import LedgerSnapshot
 from animatic.manifest import Manifest, check, read_table
 from animatic.money.amounts import limit_microusd, microusd
 from animatic.planning.plan import MOST_BATCHES, TASKS_OF_ONE, Plan, make_plan, priced_by
 from animatic.takes.shots import Take
+from animatic.takes.snapshot import LedgerSnapshot
 from animatic.takes.states import BuyingPolicy, State, TakeStatus
 
 PROVIDER = "https://api.wavespeed.ai"

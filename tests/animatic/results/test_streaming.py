@@ -22,10 +22,11 @@ from tables import PROVIDER, Outcome, expected_cost_microusd, expected_rows
 
 from animatic import storage
 from animatic.errors import LocationError, ManifestError
-from animatic.ledger import operations
+from animatic.ledger import newest
 from animatic.ledger.desk import Ledger
+from animatic.ledger.opening import open_engine
 from animatic.ledger.records import Record, Reserved
-from animatic.ledger.schema import ATTEMPT, RUN, TAKE, open_engine
+from animatic.ledger.schema import ATTEMPT, RUN, TAKE
 from animatic.manifest import Manifest, csv_text, parquet
 from animatic.planning.lookup import open_to_look, plan_against
 from animatic.planning.manifests import load_manifest, read_manifest
@@ -137,7 +138,7 @@ def outcome_of(record: Record, models: Mapping[int, str | None]) -> Outcome:
         attempts=record.attempts,
         cached=record.state in FINAL,
         run_id=record.run_id if record.attempts else None,
-        quoted_microusd=record.quoted_microusd,
+        quoted_microusd=record.cost_microusd,
     )
 
 
@@ -167,7 +168,7 @@ async def test_the_table_is_the_one_that_is_written_row_by_row(tmp_path: Path, s
     assert len(fingerprints) < len(list(takes_in(manifest)))
     ledger = fill_ledger(tmp_path, fingerprints, chance)
     with Ledger(ledger) as desk:
-        records = await desk.do(operations.look_up, fingerprints, None)
+        records = await desk.do(newest.look_up, fingerprints, None)
         models = await desk.do(models_made_by)
     outcomes = {key: outcome_of(record, models) for key, record in records.items()}
 

@@ -12,7 +12,7 @@ from collections import Counter
 
 import httpx
 
-from animatic.ledger.schema import open_engine
+from animatic.ledger.opening import open_engine
 from animatic.pace.limits import Limits
 from animatic.takes.shots import DEFAULT_MODEL
 from animatic.wavespeed.transport import AiohttpTransport

@@ -15,7 +15,7 @@ from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError, LedgerUnusableError
 from animatic.ledger import liveness, operations
 from animatic.ledger.desk import Ledger
-from animatic.ledger.schema import open_engine, require_sound
+from animatic.ledger.opening import open_engine, require_sound
 from animatic.pace.limits import Limits
 from animatic.planning.config import RunConfig
 from animatic.progress import Progress

@@ -15,11 +15,12 @@ from asked import takes_of
 from animatic.buying.reconcile import Reconciled
 from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError
-from animatic.ledger import liveness, operations
+from animatic.ledger import liveness, newest, operations
 from animatic.ledger.desk import Ledger
 from animatic.ledger.location import note_intents
+from animatic.ledger.opening import require_sound
 from animatic.ledger.records import Record, Reserved
-from animatic.ledger.schema import ATTEMPT, RUN, require_sound
+from animatic.ledger.schema import ATTEMPT, RUN
 from animatic.media.local_stills import upload_still
 from animatic.media.uploads import UploadMemory
 from animatic.money.amounts import microusd
@@ -179,7 +180,7 @@ class Set:
 
     async def records(self, takes: Sequence[Take]) -> list[Record | None]:
         with Ledger(f"sqlite:///{self.ledger}") as desk:
-            found = await desk.do(operations.look_up, [take.fingerprint for take in takes])
+            found = await desk.do(newest.look_up, [take.fingerprint for take in takes])
         return [found.get(take.fingerprint) for take in takes]
 
     async def states(self, takes: Sequence[Take]) -> list[str]:

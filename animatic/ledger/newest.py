@@ -1,0 +1,220 @@
+"""The newest attempt of each take, with what all its attempts cost: selects from the view `newest_attempt`.
+
+No transaction fetches more than a few thousand takes, so that none keeps others from writing for long. A live attempt
+that stayed under an alias stands in for its take's own where it ranks lower (`aliases.RANK`).
+"""
+
+import functools
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from animatic.ledger import aliases
+from animatic.ledger.moments import aware
+from animatic.ledger.records import Record
+from animatic.ledger.schema import ATTEMPT, NEWEST, RUN, is_paid
+from animatic.ledger.statements import MOST_VALUES, in_chunks
+from animatic.takes.states import State, TakeStatus
+
+SCAN_TAKES = 5_000
+SCAN_UP_TO = 3
+"""The whole ledger is read where it has no more than this many attempts for each take that is wanted."""
+
+Rows = Sequence[Sequence[Any]]
+IsDead = Callable[[str], bool]
+"""Tells of a run id if that run is dead. What a dead run was submitting is unknown, even before the ledger says so."""
+
+
+LISTS = ("outputs", "has_nsfw_contents")
+"""Columns that hold a list as JSON."""
+
+_STATE_OF = {state.value: state for state in State}
+
+
+def no_run_is_dead(_run_id: str) -> bool:
+    """Call no run dead: for callers that have recovered the dead runs already."""
+    return False
+
+
+_OF_RUN = sa.bindparam("of_run", type_=sa.Text)
+_BOUGHT = ATTEMPT.alias("bought")
+_BOUGHT_HERE = (
+    sa.select(sa.func.count())
+    .where(_BOUGHT.c.fingerprint == NEWEST.c.fingerprint, _BOUGHT.c.run_id == _OF_RUN, is_paid(_BOUGHT))
+    .scalar_subquery()
+)
+_RUN_NO = sa.select(RUN.c.run_no).where(RUN.c.run_id == _OF_RUN).scalar_subquery()
+_SEEN_BY_RUN = (
+    sa.func.coalesce(NEWEST.c.run_id == _OF_RUN, sa.false()).label("tried_here"),
+    _BOUGHT_HERE.label("bought_here"),
+    sa.func.coalesce(sa.func.coalesce(NEWEST.c.ended_run_no, 0) < _RUN_NO, sa.true()).label("is_left"),
+)
+_STATUS = sa.select(
+    *(NEWEST.c.fingerprint, NEWEST.c.state, NEWEST.c.attempt_id, NEWEST.c.attempt_no, NEWEST.c.run_id),
+    NEWEST.c.error_code,
+    sa.func.coalesce(NEWEST.c.has_nsfw_contents.contains("true"), sa.false()).label("is_flagged"),
+    *_SEEN_BY_RUN,
+)
+_WANTED = NEWEST.c.fingerprint.in_(sa.bindparam("takes", expanding=True))
+_SEEK_STATUS = _STATUS.where(_WANTED)
+_SCAN_STATUS = (
+    _STATUS.where(NEWEST.c.fingerprint > sa.bindparam("after", type_=sa.Text))
+    .order_by(NEWEST.c.fingerprint)
+    .limit(sa.bindparam("most", type_=sa.Integer))
+)
+FIRST = ("fingerprint", "state", "attempts", "cost_microusd", "attempt_id", "run_id", "quoted_microusd", "error")
+"""The columns of the view that every outcome begins with."""
+
+_OF_RECORD = tuple(name for name in Record.__dataclass_fields__ if name in NEWEST.c and name not in FIRST)
+_RECORD = sa.select(*(NEWEST.c[name] for name in (*FIRST, *_OF_RECORD)), *_SEEN_BY_RUN).where(_WANTED)
+
+
+def died(run_id: str) -> str:
+    """Return the reason for which a take that a dead run was submitting is unknown."""
+    return f"run {run_id} died while it was submitting this take"
+
+
+def attempts_made(db: sa.Connection) -> int:
+    """Return about how many attempts the ledger holds: the newest one's id."""
+    return int(db.execute(sa.select(sa.func.coalesce(sa.func.max(ATTEMPT.c.attempt_id), 0))).scalar_one())
+
+
+def scan_statuses(db: sa.Connection, after: str, run_id: str | None = None) -> Rows:
+    """Return the statuses of the next takes after that fingerprint, in order; `run_id` is the run that asks."""
+    return db.execute(_SCAN_STATUS, {"after": after, "most": SCAN_TAKES, "of_run": run_id}).fetchall()
+
+
+def seek_statuses(db: sa.Connection, fingerprints: Sequence[str], run_id: str | None = None) -> Rows:
+    """Return the statuses of at most `MOST_VALUES` takes; `run_id` is the run that asks."""
+    return _seek(db, _SEEK_STATUS, fingerprints, run_id)
+
+
+class NewestStatus(NamedTuple):
+    """The newest attempt of a take, as far as it decides what may follow."""
+
+    attempt_id: int
+    attempt_no: int
+    take_status: TakeStatus
+
+
+def newest_status(db: sa.Connection, fingerprint: str, run_id: str) -> NewestStatus | None:
+    """Return the status of one take as the run sees it, or None where it was never tried."""
+    found = _stand_in(db, _SEEK_STATUS, [fingerprint], run_id, seek_statuses(db, [fingerprint], run_id))
+    for _, state, attempt_id, attempt_no, _, code, _, tried_here, bought_here, is_left in found:
+        return NewestStatus(
+            attempt_id, attempt_no, TakeStatus(_STATE_OF[state], code, bought_here, tried_here, is_left)
+        )
+    return None
+
+
+def look_up(db: sa.Connection, fingerprints: Iterable[str], run_id: str | None = None) -> dict[str, Record]:
+    """Return the newest attempt of each take that has one, by fingerprint; `run_id` is the run that asks."""
+    wanted, found = list(dict.fromkeys(fingerprints)), dict[str, Record]()
+    for some in in_chunks(wanted):
+        rows = _stand_in(db, _RECORD, some, run_id, _seek(db, _RECORD, some, run_id))
+        found.update({row[0]: _record(row) for row in rows})
+    return found
+
+
+def seek_outcomes(db: sa.Connection, fingerprints: Sequence[str], names: tuple[str, ...]) -> Rows:
+    """Return the named columns of the view, after those of `FIRST`, for at most `MOST_VALUES` takes, in no order."""
+    statement = _outcome(names)
+    return _stand_in(db, statement, fingerprints, None, _seek(db, statement, fingerprints, None))
+
+
+@functools.cache
+def _outcome(names: tuple[str, ...]) -> sa.Select[*tuple[Any, ...]]:
+    return sa.select(*(NEWEST.c[name] for name in (*FIRST, *names))).where(_WANTED)
+
+
+def _seek(
+    db: sa.Connection, statement: sa.Select[*tuple[Any, ...]], fingerprints: Sequence[str], run_id: str | None
+) -> Rows:
+    if len(fingerprints) > MOST_VALUES:
+        raise ValueError(f"found {len(fingerprints)} takes to look up at once; allowed: {MOST_VALUES}")
+    return db.execute(statement, {"takes": fingerprints, "of_run": run_id}).fetchall()
+
+
+def _stand_in(
+    db: sa.Connection,
+    statement: sa.Select[*tuple[Any, ...]],
+    fingerprints: Sequence[str],
+    run_id: str | None,
+    rows: Rows,
+) -> Rows:
+    """Put attempts that stayed under an alias in the place of their takes' own, where they rank lower."""
+    wanted = set(fingerprints)
+    take_of = {old: take for take, olds in aliases.apart(db).items() if take in wanted for old in olds}
+    if not take_of:
+        return rows
+    newest = {row[0]: row for row in rows}
+    for some in in_chunks(list(take_of)):
+        for row in _seek(db, statement, some, run_id):
+            take = take_of[row[0]]
+            newest[take] = _ahead_of(newest.get(take), (take, *row[1:]), statement)
+    return list(newest.values())
+
+
+def _ahead_of(own: Sequence[Any] | None, other: Sequence[Any], statement: sa.Select[*tuple[Any, ...]]) -> Sequence[Any]:
+    """Return the one of two attempts that decides, with what both cost."""
+    if own is None:
+        return other
+    first, second = (other, own) if aliases.rank(other[1]) < aliases.rank(own[1]) else (own, other)
+    if statement.selected_columns.keys()[2:4] != ["attempts", "cost_microusd"]:
+        return first
+    cost = None if None in {first[3], second[3]} else first[3] + second[3]
+    return (*first[:2], first[2] + second[2], cost, *first[4:])
+
+
+def outcomes_from(rows: Rows, names: tuple[str, ...], is_dead: IsDead = no_run_is_dead) -> dict[str, Any]:
+    """Return the rows of `seek_outcomes` in columns by name: moments as Arrow arrays in UTC, lists as lists.
+
+    What a dead run was submitting is unknown and counts as paid for.
+    """
+    every = (*FIRST, *names)
+    columns: dict[str, Any] = dict(zip(every, zip(*rows, strict=True) if rows else [()] * len(every), strict=True))
+    for name in names:
+        if name in LISTS:
+            columns[name] = _lists(columns[name])
+        elif isinstance(NEWEST.c[name].type, sa.DateTime):
+            columns[name] = pa.array(columns[name], pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC"))
+    columns["state"] = [_STATE_OF[state] for state in columns["state"]]
+    for at, state in enumerate(columns["state"]):
+        if as_it_is(state, columns["run_id"][at], is_dead) is not state:
+            columns |= {name: list(columns[name]) for name in ("attempts", "cost_microusd", "error")}
+            _become_unknown(columns, at)
+    return columns
+
+
+def as_it_is(state: State, run_id: str, is_dead: IsDead) -> State:
+    """Read a submission of a dead run as unknown, even before the ledger says so."""
+    return State.UNKNOWN if state is State.SUBMITTING and is_dead(run_id) else state
+
+
+def _become_unknown(columns: dict[str, Any], at: int) -> None:
+    cost, price = columns["cost_microusd"][at], columns["quoted_microusd"][at]
+    columns["state"][at] = State.UNKNOWN
+    columns["error"][at] = died(columns["run_id"][at])
+    columns["attempts"][at] += 1
+    columns["cost_microusd"][at] = None if cost is None or price is None else cost + price
+
+
+def _lists(texts: Sequence[str | None]) -> list[Any]:
+    """Parse JSON lists all in one go, those that are the same once."""
+    different = dict.fromkeys(text or "null" for text in texts)
+    parsed = dict(zip(different, json.loads(f"[{','.join(different)}]"), strict=True))
+    return [parsed[text or "null"] for text in texts]
+
+
+def _record(row: Any) -> Record:
+    """Return a row of `_RECORD` as a value."""
+    values: dict[str, Any] = dict(zip((*FIRST, *_OF_RECORD, "tried_here", "bought_here", "is_left"), row, strict=True))
+    for name in LISTS:
+        values[name] = None if values[name] is None else tuple(json.loads(values[name]))
+    for name in ("submitted_at", "completed_at", "created_at"):
+        values[name] = aware(values[name])
+    values["state"] = _STATE_OF[values["state"]]
+    return Record(**values)

@@ -1,0 +1,26 @@
+"""Snapshot of what a ledger knows of many takes, in columns. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from animatic.takes.states import TakeStatus
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class LedgerSnapshot:
+    """State of each of many takes in the ledger.
+
+    Attributes:
+        statuses: every different status there is; the first is that of a take without an attempt.
+        status_of: which of them each take has.
+        attempt_id: of its newest attempt, 0 where there is none.
+        is_flagged: whether that attempt has a flagged output.
+    """
+
+    statuses: Sequence[TakeStatus]
+    status_of: NDArray[np.int32]
+    attempt_id: NDArray[np.int64]
+    is_flagged: NDArray[np.bool_]
