@@ -11,10 +11,10 @@ from animatic.manifest.rows import batches_of
 from animatic.manifest.source import broken_rows
 from animatic.results.stats import TableStats
 from animatic.takes.shots import Shot, Take, fingerprint
-from animatic.wavespeed.endings import Ending
+from animatic.wavespeed.outcomes import Busy, Unsent
 
-GOES_AGAIN = frozenset({Ending.UNSENT, Ending.BUSY})
-"""The only endings after which the same take may be sent again without leave."""
+GOES_AGAIN = frozenset({Unsent, Busy})
+"""The only outcomes after which the same take may be sent again without leave."""
 
 
 def takes_of(shot: Shot, provider: str) -> Iterator[Take]:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from animatic.wavespeed.client import WaveSpeedClient
+from animatic.wavespeed.outcomes import Outcome, classify
 
 CANARY = "ws-canary-7f3a91"
 MODEL = "wavespeed-ai/veo2-i2v"
@@ -75,6 +76,10 @@ class Wire:
 
     async def handled_by(self, handler: Callable[[httpx.Request], httpx.Response]) -> WaveSpeedClient:
         return await self.client("https://api.example", transport=httpx.MockTransport(handler))
+
+    async def submit(self, client: WaveSpeedClient) -> Outcome:
+        """The outcome of one submission."""
+        return classify(await client.submit(self.model, self.inputs))
 
     def respond(self, body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> httpx.Response:
         """A response that is still to be streamed, as one from a socket is."""

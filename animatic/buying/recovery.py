@@ -14,8 +14,9 @@ from animatic.ledger import aliases, liveness, settling
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger.desk import Ledger
 from animatic.ledger.receipts import Receipt, read_receipts
-from animatic.ledger.records import Accepted
-from animatic.wavespeed.endings import STATE_AFTER, Answer, Ended, Ending, classify
+from animatic.takes.states import Accepted
+from animatic.wavespeed.outcomes import classify
+from animatic.wavespeed.transport import Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +55,9 @@ async def recover(desk: Ledger, ledger: Path, latest_time: Callable[[], Awaitabl
 
 async def _redeem(desk: Ledger, receipt: Receipt, latest: datetime) -> bool:
     """Bring one reply into the ledger; whether it was not there yet."""
-    ended = classify(Answer(receipt.http, receipt.body))
+    outcome = classify(Reply(receipt.http, {}, receipt.body))
     intent = (receipt.attempt_id, receipt.nonce)
-    if ended.ending is Ending.ACCEPTED:
-        accepted = Accepted(
-            ended.prediction_id or "", ended.prediction_status, ended.prediction_model, ended.created_at
-        )
-        return await desk.do(settling.redeem_accepted, *intent, accepted)
-    return await desk.do(settling.redeem_no, *intent, STATE_AFTER[ended.ending], ended.code, _said(ended), latest)
-
-
-def _said(ended: Ended) -> str:
-    return f"{ended.said} (read back from the receipts)"
+    if isinstance(outcome, Accepted):
+        return await desk.do(settling.redeem_accepted, *intent, outcome)
+    message = f"{outcome.message} (read back from the receipts)"
+    return await desk.do(settling.redeem_no, *intent, outcome.state, outcome.code, message, latest)

@@ -6,9 +6,9 @@ One `Shoot` is shared by all batches of a process. It never decides what may be 
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NoReturn, assert_never
+from typing import assert_never
 
 from animatic.buying.request import Requests, Upload
 from animatic.errors import (
@@ -26,16 +26,39 @@ from animatic.ledger import operations as ledger_operations
 from animatic.ledger.account import Account
 from animatic.ledger.desk import Ledger
 from animatic.ledger.receipts import Entry, Receipts
-from animatic.ledger.records import Accepted, Record
+from animatic.ledger.records import Record
 from animatic.pace.throttle import Block, Throttle
 from animatic.planning.config import RunConfig
 from animatic.polling.poller import UNREACHABLE, WRITES_WITHIN_S, Poller
 from animatic.progress import Progress
 from animatic.takes.shots import Take
-from animatic.takes.states import State, Step, TakeStatus, next_step
+from animatic.takes.states import (
+    Accepted,
+    AwaitOtherRun,
+    Buy,
+    Done,
+    State,
+    Step,
+    Submitted,
+    TakeStatus,
+    Watch,
+    next_step,
+)
 from animatic.waiting import Stopped, StopSignal
 from animatic.wavespeed.client import WaveSpeedClient
-from animatic.wavespeed.endings import STATE_AFTER, Ended, Ending
+from animatic.wavespeed.outcomes import (
+    AccountRefused,
+    Busy,
+    NoReply,
+    NotAccepted,
+    Outcome,
+    ProxyRefused,
+    Refused,
+    Unknown,
+    Unsent,
+    classify,
+)
+from animatic.wavespeed.transport import Reply
 
 MOST_REFUSALS_IN_A_ROW = 20
 LEAST_AT_HAND = 50
@@ -147,16 +170,8 @@ class Shoot:
 
     async def _see_through(self, take: Take, record: Record | None, log: Log) -> None:
         """Buy and watch one take until there is nothing more to do for it in this run."""
-        step = None
         try:
-            while (step := next_step(_standing(record), self.config.policy, step)) is not Step.REST:
-                if step is Step.BUY and not self._is_agreed(take):
-                    log(f"{take.name}: not in the plan that was approved; run again to approve it")
-                    return
-                if await self._do(step, take, record, log) is State.COMPLETED:
-                    break  # as often as not the last that there is to know, without asking the ledger
-                record = await self._find(take)
-            self.release([take])
+            await self._make_steps(take, record, log)
         except Stopped:
             return
         except BudgetError as error:
@@ -170,26 +185,45 @@ class Shoot:
             self.stop_signal.stop_all("something unforeseen went wrong")  # or those who wait for us would wait for ever
             raise
 
-    async def _do(self, step: Step, take: Take, record: Record | None, log: Log) -> State | None:
-        """Make a step; the take's final state, if that is what it led to."""
-        if step is Step.BUY:
-            return await self._buy_and_watch(take, log)
-        if step is Step.WATCH and record is not None:
-            return await self._watch_again(take, record, log)
-        await self._outwait(take)
-        return None
+    async def _make_steps(self, take: Take, record: Record | None, log: Log) -> None:
+        step: Step | None = None
+        while True:
+            match step := self._next_step(record, step):
+                case Done():
+                    break
+                case Buy() if not self._is_agreed(take):
+                    log(f"{take.name}: not in the plan that was approved; run again to approve it")
+                    return
+                case Buy():
+                    state = await self._buy_and_watch(take, log)
+                case Watch():
+                    state = await self._watch_again(take, step, log)
+                case AwaitOtherRun():
+                    await self._outwait(take)
+                    state = None
+                case _:
+                    assert_never(step)
+            if state is State.COMPLETED:
+                break  # nothing more can be known, so the ledger is not asked
+            record = await self._find(take)
+        self.release([take])
+
+    def _next_step(self, record: Record | None, after: Step | None) -> Step:
+        if record is None:
+            return next_step(TakeStatus(None), None, self.config.policy, after)
+        return next_step(record.take_status, record.submitted, self.config.policy, after)
 
     def _is_agreed(self, take: Take) -> bool:
         return self.config.agreed is None or take.fingerprint in self.config.agreed
 
-    async def _watch_again(self, take: Take, record: Record, log: Log) -> State | None:
+    async def _watch_again(self, take: Take, step: Watch, log: Log) -> State | None:
         """Poll what an earlier run, another run, or this one without knowing it, has submitted."""
-        if record.tried_here and not self.progress.is_open_here(take.fingerprint):
+        if step.is_ours and not self.progress.is_open_here(take.fingerprint):
             self.progress.submitted(take.fingerprint)  # its reply was lost, then found
+        found = step.submitted
         async with self._throttle.resumed() as leave:
-            prediction_id, age_s = record.prediction_id or "", _age_s(record)
             state = await self._poller.poll_until_final(
-                take, record.attempt_id, prediction_id, log, age_s, is_over=leave
+                take, found.attempt_id, found.prediction_id, log, _age_s(found), is_over=leave
             )
             await self._forget_unreachable(take, state)
             return state
@@ -221,7 +255,8 @@ class Shoot:
         """Wait for a place and a start, submit once, then watch."""
         async with self._throttle.place() as leave:
             await self._make_ready(take)
-            while True:
+            bought: Submitted | Buy | None = Buy()
+            while isinstance(bought, Buy):
                 asked_at = self._now()
                 start = await self._throttle.start()
                 if not self._requests.is_ready(take, waited_s=self._now() - asked_at):
@@ -234,42 +269,38 @@ class Shoot:
                 except asyncio.CancelledError:
                     await asyncio.wait([submission])  # from intent to id nothing may interrupt
                     raise
-                except ApiBusyError as error:
-                    if self._throttle.refusals > MOST_REFUSALS_IN_A_ROW:
-                        raise
-                    log(f"{take.name}: {error}; waiting")
-                    continue
-                break
             if bought is None:
                 return None
-            attempt_id, prediction_id = bought
-            log(f"{take.name}: submitted as {prediction_id}")
+            log(f"{take.name}: submitted as {bought.prediction_id}")
             self.progress.submitted(take.fingerprint)
-            state = await self._poller.poll_until_final(take, attempt_id, prediction_id, log, is_over=leave)
+            state = await self._poller.poll_until_final(
+                take, bought.attempt_id, bought.prediction_id, log, is_over=leave
+            )
             await self._forget_unreachable(take, state)
             return state
 
     async def _make_ready(self, take: Take) -> None:
-        """Everything that a submission needs and that may take long or fail.
+        """Do what a submission needs and what may take long or fail: the API's time, the upload, a fresh price.
+
+        If the still cannot be sent, or the key is refused, nothing more is bought.
 
         Raises:
             TryLaterError: the API is away.
-            Stopped: the still cannot be sent, or the key is refused; nothing more is bought.
         """
         try:
             await self._client.learn_time()
             await self._requests.make_ready(take)
         except (NeverAgainError, LocationError) as error:
             self.stop_signal.stop_buying(str(error))
-            raise Stopped from None
 
-    async def _submit(self, take: Take, start: Block, log: Log) -> tuple[int, str] | None:
-        """Intent, POST, id: each durable before the next. None if it was not bought, or may have been.
+    async def _submit(self, take: Take, start: Block, log: Log) -> Submitted | Buy | None:
+        """Intent, POST, receipt, id: each durable before the next.
+
+        Returns `Buy` if it may be submitted again at once, None if only the ledger knows what follows.
 
         Raises:
-            ApiBusyError, ApiUnreachableError: nothing was bought, and it may go again.
+            ApiBusyError, ApiUnreachableError: nothing was bought, and it may go again later.
             BudgetError: the rest of the budget is too small.
-            Stopped: the run stopped before it was sent.
             LedgerError: the ledger can't be written; nothing more is bought.
         """
         has_left = False
@@ -280,105 +311,105 @@ class Shoot:
                 attempt_id, self.progress.reserved = intended.attempt_id, intended.reserved
                 self._note_intents(intended.intents)
                 if not self.stop_signal.is_buying:
-                    await self._call_off(attempt_id)
+                    await self._record(entry, attempt_id, Unsent("the run stopped before it was sent"))
+                    return Buy()  # there is no start any more
                 has_left = True
-                ended = await self._client.submit(
-                    take.shot.model,
-                    inputs,
-                    keep=lambda http, body: self._keep(entry, attempt_id, intent.nonce, http, body),
-                )
-                try:
-                    return await self._conclude(entry, take, attempt_id, ended, log)
-                finally:
-                    await self._tell_throttle(start, ended)
+                reply = await self._client.submit(take.shot.model, inputs)
+                await self._keep(entry, attempt_id, intent.nonce, reply)
+                outcome = classify(reply)
+                return await self._conclude(entry, take, attempt_id, start, outcome, log)
         except TakenError:
             return None  # another run was faster; what it does with the take is seen next
         finally:
             if not has_left:
                 self._throttle.unsent(start)
 
-    async def _call_off(self, attempt_id: int) -> NoReturn:
-        """Withdraw an intent when the run stopped while it was being written: nothing is sent after that."""
-        latest, why = self._client.clock.latest(), "the run stopped before it was sent"
-        self.progress.reserved = await self._desk.do(
-            ledger_operations.conclude, attempt_id, State.UNSENT, None, why, latest
-        )
-        raise Stopped
-
-    async def _keep(self, entry: Entry, attempt_id: int, nonce: str, http: int, body: bytes) -> None:
+    async def _keep(self, entry: Entry, attempt_id: int, nonce: str, reply: Reply | NoReply) -> None:
         """Put a reply into its receipt. Where even that fails, the ledger is the reply's only home: buy no more."""
+        if isinstance(reply, NoReply):
+            return
         try:
-            await entry.keep(attempt_id, nonce, http, body)
+            await entry.keep(attempt_id, nonce, reply.status, reply.body)
         except OSError as error:
             self.stop_signal.stop_buying(f"receipts {self._receipts.path}: cannot be written ({error.strerror})")
 
-    async def _conclude(
-        self, entry: Entry, take: Take, attempt_id: int, ended: Ended, log: Log
-    ) -> tuple[int, str] | None:
-        """Tell everybody how a submission ended; the attempt and its prediction if it was accepted.
+    async def _conclude(  # noqa: PLR0913, PLR0917 - one submission, and its outcome
+        self, entry: Entry, take: Take, attempt_id: int, start: Block, outcome: Outcome, log: Log
+    ) -> Submitted | Buy | None:
+        """Record an outcome in the ledger, then in progress and log; tell the throttle of the start in any case.
 
-        Raises:
-            ApiBusyError, ApiUnreachableError: nothing was bought, and it may go again.
-            LedgerError: it could not be written down; the reply stays in the receipts.
+        Returns and raises as `_submit` does.
         """
-        if ended.ending in {Ending.STOP, Ending.BARRED}:
-            self.stop_signal.stop_buying(ended.said)
-        state = STATE_AFTER[ended.ending]
+        throttle, key = self._throttle, take.fingerprint
+        async with contextlib.AsyncExitStack() as in_any_case:
+            match outcome:
+                case Accepted():
+                    in_any_case.push_async_callback(throttle.replied, start)
+                    return await self._bind(entry, take, attempt_id, outcome)
+                case Unsent():
+                    in_any_case.callback(throttle.unsent, start)
+                    await self._record(entry, attempt_id, outcome)
+                    raise ApiUnreachableError(outcome.message)
+                case Busy():
+                    in_any_case.push_async_callback(throttle.refused, start, outcome.retry_after_s)
+                    await self._record(entry, attempt_id, outcome)
+                    if throttle.refusals >= MOST_REFUSALS_IN_A_ROW:
+                        raise ApiBusyError(outcome.message, outcome.retry_after_s)
+                    log(f"{take.name}: {outcome.message}; waiting")
+                    return Buy()
+                case AccountRefused():
+                    self.stop_signal.stop_buying(outcome.message)
+                    in_any_case.push_async_callback(throttle.replied, start)
+                    await self._record(entry, attempt_id, outcome)
+                case ProxyRefused():
+                    self.stop_signal.stop_buying(outcome.message)
+                    in_any_case.callback(throttle.unsent, start)
+                    await self._record(entry, attempt_id, outcome)
+                case Refused():
+                    in_any_case.push_async_callback(throttle.replied, start)
+                    await self._record(entry, attempt_id, outcome)
+                    self.progress.settled(key, outcome.state)
+                    log(f"{take.name}: rejected ({outcome.message})")
+                case Unknown():
+                    in_any_case.push_async_callback(throttle.replied, start)
+                    await self._record(entry, attempt_id, outcome)
+                    self.progress.settled(key, outcome.state)
+                    self._warn(f"{take.name}: unknown whether it was bought ({outcome.message})")
+                case _:
+                    assert_never(outcome)
+        return None
+
+    async def _bind(self, entry: Entry, take: Take, attempt_id: int, accepted: Accepted) -> Submitted | None:
+        """Make the id durable; None if it is another take's, which leaves both `held`: nothing to watch."""
+        with self._recording(entry):
+            is_bound = await self._desk.do_within(WRITES_WITHIN_S, ledger_operations.accept, attempt_id, accepted)
+        if is_bound:
+            return Submitted(attempt_id, accepted.prediction_id, datetime.now(UTC))
+        self.progress.settled(take.fingerprint, State.HELD)
+        self._warn(f"{take.name}: held, its prediction {accepted.prediction_id} belongs to another take")
+        return None
+
+    async def _record(self, entry: Entry, attempt_id: int, outcome: NotAccepted) -> None:
+        """Make an outcome without an id durable."""
+        arguments = (outcome.state, outcome.code, outcome.message, self._client.clock.latest())
+        with self._recording(entry):
+            self.progress.reserved = await self._desk.do(ledger_operations.conclude, attempt_id, *arguments)
+
+    @contextlib.contextmanager
+    def _recording(self, entry: Entry) -> Generator[None]:
+        """Free the entry once the ledger has the outcome. If it cannot be written, the reply stays; buy no more."""
         try:
-            if ended.ending is Ending.ACCEPTED:
-                bought = await self._bind(take, attempt_id, ended)
-            else:
-                latest, bought = self._client.clock.latest(), None
-                self.progress.reserved = await self._desk.do(
-                    ledger_operations.conclude, attempt_id, state, ended.code, ended.said, latest
-                )
+            yield
         except LedgerError as error:
             self.stop_signal.stop_buying(f"{error}. The API's reply is in {self._receipts.path}")
             raise
         entry.settle()
-        match ended.ending:
-            case Ending.UNSENT:
-                raise ApiUnreachableError(ended.said)
-            case Ending.BUSY:
-                raise ApiBusyError(ended.said, ended.retry_after_s)
-            case Ending.REFUSED:
-                self.progress.settled(take.fingerprint, state)
-                log(f"{take.name}: rejected ({ended.said})")
-            case Ending.UNKNOWN:
-                self.progress.settled(take.fingerprint, state)
-                self._warn(f"{take.name}: unknown whether it was bought ({ended.said})")
-            case Ending.ACCEPTED | Ending.STOP | Ending.BARRED:
-                pass
-            case _:
-                assert_never(ended.ending)
-        return bought
-
-    async def _tell_throttle(self, start: Block, ended: Ended) -> None:
-        if ended.ending in {Ending.UNSENT, Ending.BARRED}:
-            self._throttle.unsent(start)
-        elif ended.ending is Ending.BUSY:
-            await self._throttle.refused(start, ended.retry_after_s)
-        else:
-            await self._throttle.replied(start)
-
-    async def _bind(self, take: Take, attempt_id: int, ended: Ended) -> tuple[int, str] | None:
-        """Make the id durable; None if it is another take's, which leaves both `held`: nothing to watch."""
-        prediction_id = ended.prediction_id or ""
-        accepted = Accepted(prediction_id, ended.prediction_status, ended.prediction_model, ended.created_at)
-        if await self._desk.do_within(WRITES_WITHIN_S, ledger_operations.accept, attempt_id, accepted):
-            return attempt_id, prediction_id
-        self.progress.settled(take.fingerprint, State.HELD)
-        self._warn(f"{take.name}: held, its prediction {prediction_id} belongs to another take")
-        return None
 
 
-def _standing(record: Record | None) -> TakeStatus:
-    return record.take_status if record else TakeStatus(None)
-
-
-def _age_s(record: Record) -> float:
-    """Seconds since it was submitted, by this machine's clock, which decides no more than when to look; above 0."""
-    return max((datetime.now(UTC) - record.submitted_at).total_seconds(), 0.001) if record.submitted_at else 0.001
+def _age_s(submitted: Submitted) -> float:
+    """Seconds since then by this machine's clock, which decides no more than when to poll; above 0."""
+    age_s = (datetime.now(UTC) - submitted.submitted_at).total_seconds() if submitted.submitted_at else 0.0
+    return max(age_s, 0.001)
 
 
 def _silent(_line: str) -> None:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from animatic.errors import BudgetError, LedgerError, TakenError
 from animatic.ledger.moments import naive, now
 from animatic.ledger.newest import died, newest_status
-from animatic.ledger.records import Accepted, Finish, Intended, Intent, Reserved
+from animatic.ledger.records import Finish, Intended, Intent, Reserved
 from animatic.ledger.schema import ATTEMPT, REMARK, RUN, TAKE
 from animatic.ledger.statements import (
     COUNT_INTENT,
@@ -29,7 +29,7 @@ from animatic.ledger.statements import (
     no_sooner_than,
 )
 from animatic.money.amounts import dollars
-from animatic.takes.states import FINAL, PAID, State, TakeStatus, permission_to_buy
+from animatic.takes.states import FINAL, PAID, Accepted, State, TakeStatus, permission_to_buy
 
 HISTORY_ROWS = 2_000
 MOST_REMARKS = 20

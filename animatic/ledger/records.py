@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from animatic.takes.states import BuyingPolicy, State, TakeStatus
+from animatic.takes.states import BuyingPolicy, State, Submitted, TakeStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +77,6 @@ class Intended(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
-    """Reply of the API to an accepted submission.
-
-    Attributes:
-        created_at: by the API's clock, where it said so.
-    """
-
-    prediction_id: str
-    status: str | None = None
-    model: str | None = None
-    created_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Record:
     """The newest attempt of a take, and how many were paid for.
 
@@ -132,3 +118,10 @@ class Record:
     def take_status(self) -> TakeStatus:
         """The part of it that decides what may follow."""
         return TakeStatus(self.state, self.error_code, self.bought_here, self.tried_here, self.is_left)
+
+    @property
+    def submitted(self) -> Submitted | None:
+        """The prediction to poll, in the state `submitted`."""
+        if self.state is not State.SUBMITTED or self.prediction_id is None:
+            return None
+        return Submitted(self.attempt_id, self.prediction_id, self.submitted_at)

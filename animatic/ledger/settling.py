@@ -1,7 +1,7 @@
 """Settlement of takes once it is known whether they were bought: by receipt, by the list, by a person.
 
 Each is a function of a connection inside a transaction that its caller commits. What the list proves is decided in
-`animatic.takes.evidence`; what a reply means, in `animatic.wavespeed.endings`; here it is written down.
+`animatic.takes.evidence`; what a reply means, in `animatic.wavespeed.outcomes`; here it is written down.
 """
 
 import json
@@ -26,12 +26,11 @@ from animatic.ledger.operations import (
     move,
     settled_by_hand,
 )
-from animatic.ledger.records import Accepted
 from animatic.ledger.schema import ATTEMPT, ORPHAN, RUN, TAKE
 from animatic.ledger.statements import in_chunks
 from animatic.takes.canonical import canonical_still, canonical_text
 from animatic.takes.evidence import Absent, Adopt, Candidate, Claim, Hold, Scan, is_near, judge, shift_of, shifted
-from animatic.takes.states import State
+from animatic.takes.states import Accepted, State
 
 LOOSE_WINDOW = timedelta(hours=1)
 """Around our own time of an intent that was recorded without a window."""

@@ -17,15 +17,7 @@ from animatic.money.amounts import dollars
 from animatic.takes.fingerprints import Digests, FingerprintSet, digests_of
 from animatic.takes.shots import Shot, Take
 from animatic.takes.snapshot import LedgerSnapshot
-from animatic.takes.states import (
-    FINAL,
-    BuyingPolicy,
-    State,
-    Step,
-    TakeStatus,
-    next_step,
-    permission_to_buy,
-)
+from animatic.takes.states import FINAL, BuyingPolicy, State, TakeStatus, is_open, permission_to_buy
 
 TASKS_OF_ONE = 200
 """Up to this many takes each is a Prefect task run of its own."""
@@ -215,7 +207,7 @@ def make_plan(manifest: Manifest, snapshot: LedgerSnapshot, policy: BuyingPolicy
     statuses, status_of = snapshot.statuses, snapshot.status_of
     counts: list[int] = np.bincount(status_of, minlength=len(statuses)).tolist()
     may_buy = np.array([permission_to_buy(take_status, policy) is not None for take_status in statuses], bool)
-    may_do = np.array([next_step(take_status, policy) is not Step.REST for take_status in statuses], bool)
+    may_do = np.array([is_open(take_status, policy) for take_status in statuses], bool)
     is_settled = np.array([take_status.state in FINAL for take_status in statuses], bool) & ~may_buy
     settled: Counter[State] = Counter()
     for take_status, count, is_kept in zip(statuses, counts, is_settled.tolist(), strict=True):

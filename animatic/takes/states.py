@@ -12,6 +12,7 @@ state of its newest attempt, or `planned` where there is none or the newest boug
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 PREDICTION_ID = r"[A-Za-z0-9_-]{1,200}"
@@ -127,35 +128,83 @@ def permission_to_buy(take_status: TakeStatus, policy: BuyingPolicy) -> str | No
             return None
 
 
-class Step(StrEnum):
-    """Next step of a run for a take."""
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Reply of the API to an accepted submission.
 
-    BUY = "buy"
-    """Submit it, then watch it."""
+    Attributes:
+        created_at: by the API's clock, where it said so.
+    """
 
-    WATCH = "watch"
-    """Look at what was submitted until it is final."""
-
-    AWAIT_OTHER_RUN = "outwait"
-    """Another run is submitting it at this moment; wait for what becomes of that."""
-
-    REST = "rest"
-    """There is nothing more that this run may do."""
+    prediction_id: str
+    status: str | None = None
+    model: str | None = None
+    created_at: datetime | None = None
 
 
-def next_step(take_status: TakeStatus, policy: BuyingPolicy, after: Step | None = None) -> Step:
-    """Return the next step for a take; `after` is the one just made. A step that changed nothing is not repeated."""
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """An attempt that waits for its prediction; `submitted_at` by the clock of the machine that submitted it."""
+
+    attempt_id: int
+    prediction_id: str
+    submitted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Buy:
+    """Submit the take, then poll it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Poll what was submitted until it is final; `is_ours` if this run submitted it."""
+
+    submitted: Submitted
+    is_ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitOtherRun:
+    """Another run is submitting the take at this moment; wait for the outcome."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """There is nothing more that this run may do for the take."""
+
+
+Step = Buy | Watch | AwaitOtherRun | Done
+"""Next step of a run for a take."""
+
+
+def next_step(
+    take_status: TakeStatus, submitted: Submitted | None, policy: BuyingPolicy, after: Step | None = None
+) -> Step:
+    """Return the next step for a take; `after` is the one just made. A step that changed nothing is not repeated.
+
+    `submitted` is there in the state of that name, and in no other.
+    """
     if permission_to_buy(take_status, policy) is not None:
-        is_in_vain = after is Step.BUY and take_status.state is State.UNSENT and take_status.tried_here
-        return Step.REST if is_in_vain else Step.BUY
-    match take_status.state:
-        case State.SUBMITTED:
-            was_watched = after is Step.WATCH or (after is Step.BUY and take_status.tried_here)
-            return Step.REST if was_watched else Step.WATCH
-        case State.SUBMITTING if not take_status.tried_here:
-            return Step.REST if after is Step.AWAIT_OTHER_RUN else Step.AWAIT_OTHER_RUN
-        case _:
-            return Step.REST
+        is_in_vain = isinstance(after, Buy) and take_status.state is State.UNSENT and take_status.tried_here
+        return Done() if is_in_vain else Buy()
+    if submitted is not None:
+        was_watched = isinstance(after, Watch) or (isinstance(after, Buy) and take_status.tried_here)
+        return Done() if was_watched else Watch(submitted, take_status.tried_here)
+    if _is_of_another_run(take_status):
+        return Done() if isinstance(after, AwaitOtherRun) else AwaitOtherRun()
+    return Done()
+
+
+def is_open(take_status: TakeStatus, policy: BuyingPolicy) -> bool:
+    """Tell if a run that begins has a step to make for a take."""
+    is_submitted = take_status.state is State.SUBMITTED
+    return is_submitted or _is_of_another_run(take_status) or permission_to_buy(take_status, policy) is not None
+
+
+def _is_of_another_run(take_status: TakeStatus) -> bool:
+    """Tell if another run is submitting the take."""
+    return take_status.state is State.SUBMITTING and not take_status.tried_here
 
 
 def status_of(state: State | None) -> str:

@@ -30,16 +30,7 @@ from animatic.errors import (
     TryLaterError,
 )
 from animatic.money.amounts import believed, quoted_price
-from animatic.wavespeed.endings import (
-    ACCOUNT_ADVICE,
-    ACCOUNT_REFUSALS,
-    BUSY,
-    Answer,
-    Ended,
-    classify,
-    is_refusal,
-    words_of,
-)
+from animatic.wavespeed.outcomes import ACCOUNT_ADVICE, ACCOUNT_REFUSALS, BUSY, NoReply, is_refusal, words_of
 from animatic.wavespeed.server_clock import ServerClock
 from animatic.wavespeed.transport import AiohttpTransport, Reply, fetch, identity_headers
 from animatic.wavespeed.wire import (
@@ -63,9 +54,6 @@ MAX_BODY_BYTES = 1 << 20
 MAX_LIST_BYTES = 8 << 20
 MOST_UNDATED_ANSWERS = 3
 MOST_CONNECTIONS = 256
-
-Keep = Callable[[int, bytes], Awaitable[None]]
-"""Puts the HTTP status and the body of an answer where a crash cannot reach them."""
 
 Poll = Callable[[], Awaitable[Prediction]]
 """Asks how one prediction stands; raises as `WaveSpeedClient.result` does."""
@@ -122,24 +110,20 @@ class WaveSpeedClient:
         await self._submitting.aclose()
         await self._reading.aclose()
 
-    async def submit(self, model: str, inputs: Mapping[str, Any], keep: Keep | None = None) -> Ended:
-        """Buy one take; sent exactly once. Whatever comes back is handed to `keep` before anything looks into it.
+    async def submit(self, model: str, inputs: Mapping[str, Any]) -> Reply | NoReply:
+        """Send one submission, exactly once, and return what came back, unread: `outcomes.classify` says what it means.
 
-        Never raises for what the API or the network does: `endings` says what each of that means.
-        Source: the veo2-i2v page.
+        Never raises for what the API or the network does. Source: the veo2-i2v page.
         """
         request = self._request("POST", self._url_of(f"/api/v3/{model}"), json=dict(inputs))
         try:
-            reply = await self._fetch(self._submitting, request, self.submit_deadline_s, MAX_BODY_BYTES)
+            return await self._fetch(self._submitting, request, self.submit_deadline_s, MAX_BODY_BYTES)
         except ProxyRefusedError as error:
-            return classify(Answer(left=False, is_barred=True, why=str(error)))
+            return NoReply(str(error), has_left=False, is_by_proxy=True)
         except ApiUnreachableError as error:
-            return classify(Answer(left=False, why=str(error)))
+            return NoReply(str(error), has_left=False)
         except SubmissionUnknownError as error:
-            return classify(Answer(why=str(error)))
-        if keep is not None:
-            await keep(reply.status, reply.body)
-        return classify(Answer(reply.status, reply.body), reply.retry_after_s)
+            return NoReply(str(error))
 
     async def result(self, prediction_id: str) -> Prediction:
         """Get a prediction. Source: the veo2-i2v page.

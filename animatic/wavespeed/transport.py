@@ -199,12 +199,10 @@ async def fetch(
             response = await transport.handle_async_request(request)
             stream = cast("httpx.AsyncByteStream", response.stream)
             try:
-                body = await _read(stream, max_bytes)
+                body = await _read(request, stream, max_bytes)
             finally:
                 await stream.aclose()
             return Reply(response.status_code, _known_headers(response), body)
-    except _TooLongError:
-        raise SubmissionUnknownError(f"{_what(request)}: the answer is longer than {max_bytes:,} bytes") from None
     except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError) as error:  # some of aiohttp's are TimeoutErrors too
         raise _broken(request, error) from None
     except TimeoutError:
@@ -230,17 +228,13 @@ def _broken(
     return SubmissionUnknownError(f"{what}: the connection broke before the answer ({why})")
 
 
-class _TooLongError(Exception):
-    """An answer that is too large to hold in memory."""
-
-
-async def _read(stream: httpx.AsyncByteStream, max_bytes: int) -> bytes:
+async def _read(request: httpx.Request, stream: httpx.AsyncByteStream, max_bytes: int) -> bytes:
     """Read the body as it was sent. Nothing is decompressed, since we ask for identity."""
     chunks = bytearray()
     async for chunk in stream:
         chunks += chunk
         if len(chunks) > max_bytes:
-            raise _TooLongError
+            raise SubmissionUnknownError(f"{_what(request)}: the answer is longer than {max_bytes:,} bytes")
     return bytes(chunks)
 
 

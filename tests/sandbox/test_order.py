@@ -17,10 +17,13 @@ import httpx
 import pytest
 from ports import free_port
 
+from animatic.buying import shoot
 from animatic.errors import ApiBusyError, ApiUnreachableError
 from animatic.ledger import operations
+from animatic.ledger.receipts import read_receipts
 from animatic.money.amounts import as_number
 from animatic.pace.limits import Limits
+from animatic.wavespeed.outcomes import classify
 from animatic.wavespeed.transport import AiohttpTransport
 
 pytestmark = pytest.mark.sandbox
@@ -56,6 +59,22 @@ async def test_the_intent_precedes_the_post_and_the_id_the_first_poll(studio: An
     looks = [attempts for method, attempts in watched.seen if method == "GET" and attempts]  # the first asks the time
     assert posts == [[("submitting", None)]]
     assert set(map(tuple, looks)) == {(("submitted", accepted.id),)}
+
+
+async def test_a_reply_is_in_the_receipts_before_anything_looks_into_it(
+    studio: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await studio.open_sandbox()
+    run, kept = await studio.begin(), list[bytes]()
+
+    def look_into(reply: Any) -> Any:
+        kept.extend(each.body for each in read_receipts(run.shoot._receipts.path) if each.body == reply.body)
+        return classify(reply)
+
+    monkeypatch.setattr(shoot, "classify", look_into)
+    await run.see_through(studio.takes("push in"))
+    (accepted,) = studio.accepted
+    assert [accepted.id.encode() in body for body in kept] == [True]
 
 
 async def test_a_cancelled_shoot_still_writes_down_the_id_of_what_it_bought(studio: Any) -> None:

@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
 
 from asked import takes_in
 
@@ -19,15 +18,15 @@ from animatic.errors import AnimaticError
 from animatic.ledger import liveness, operations, settling
 from animatic.ledger.desk import Ledger
 from animatic.ledger.receipts import SLOT_BYTES, Receipt, Receipts, encode
-from animatic.ledger.records import Accepted
 from animatic.pace.limits import Limits
 from animatic.planning.config import RunConfig
 from animatic.planning.manifests import load_manifest
 from animatic.progress import Progress
 from animatic.takes.shots import DEFAULT_MODEL, Take
-from animatic.takes.states import State
+from animatic.takes.states import Accepted, State
 from animatic.wavespeed.client import WaveSpeedClient
-from animatic.wavespeed.endings import Answer, classify
+from animatic.wavespeed.outcomes import classify
+from animatic.wavespeed.transport import Reply
 from torture.canary import KEY
 from torture.steps import quotes
 from torture.subject import PROVIDER, Place, run_subject
@@ -67,15 +66,11 @@ class _Earlier:
         intent = self.shoot._requests.intent(take)
         return (await self.desk.do(operations.intend, intent)).attempt_id, intent.nonce
 
-    async def send(self, take: Take) -> tuple[int, bytes, str]:
-        """Really submit it; HTTP status, body and prediction id."""
-        kept: list[Any] = []
-
-        async def keep(http: int, body: bytes) -> None:
-            kept.extend((http, body))
-
-        ended = await self.client.submit(take.shot.model, self.shoot._requests.inputs(take), keep)
-        return kept[0], kept[1], ended.prediction_id or ""
+    async def send(self, take: Take) -> Reply:
+        """Really submit it."""
+        reply = await self.client.submit(take.shot.model, self.shoot._requests.inputs(take))
+        assert isinstance(reply, Reply), reply
+        return reply
 
     async def leave(self, take: Take, fate: str) -> None:
         attempt_id, nonce = await self.intend(take)
@@ -83,9 +78,9 @@ class _Earlier:
             case "submitted":
                 await self._accept(attempt_id, await self.send(take))
             case "reply in the receipts":
-                http, body, _ = await self.send(take)
-                self.first_body = self.first_body or body
-                self.receipts[len(self.receipts)] = encode(Receipt(attempt_id, nonce, http, body))
+                reply = await self.send(take)
+                self.first_body = self.first_body or reply.body
+                self.receipts[len(self.receipts)] = encode(Receipt(attempt_id, nonce, reply.status, reply.body))
             case "the first one's reply in the receipts":
                 await self.send(take)
                 self.receipts[len(self.receipts)] = encode(Receipt(attempt_id, nonce, 200, self.first_body))
@@ -106,12 +101,9 @@ class _Earlier:
             case _:
                 assert fate == "never sent"
 
-    async def _accept(self, attempt_id: int, sent: tuple[int, bytes, str]) -> None:
-        http, body, _ = sent
-        ended = classify(Answer(http, body))
-        accepted = Accepted(
-            ended.prediction_id or "", ended.prediction_status, ended.prediction_model, ended.created_at
-        )
+    async def _accept(self, attempt_id: int, reply: Reply) -> None:
+        accepted = classify(reply)
+        assert isinstance(accepted, Accepted), accepted
         await self.desk.do(operations.accept, attempt_id, accepted)
 
     async def _unknown(self, attempt_id: int, window: str | None, seen_absent: str | None) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 from torture.modules import ROOT, find_modules, find_test
 from torture.part import Part
 
-MEASURED = find_modules("states", "evidence", "recovery", "endings", "ledger")
+MEASURED = find_modules("states", "evidence", "recovery", "outcomes", "ledger")
 TESTS = (
     *("test_states", "test_evidence", "test_recovery", "test_throttle"),
-    *("animatic/ledger", "test_endings", "test_client"),
+    *("animatic/ledger", "test_outcomes", "test_client"),
 )
 
 

@@ -41,7 +41,7 @@ TRACED = find_modules(
 )
 MONEY = find_modules(
     *("states", "shoot", "request", "poller", "poll_history", "evidence", "recovery", "buying.reconcile"),
-    *("ledger", "endings", "transport"),
+    *("ledger", "outcomes", "transport"),
 )
 """Of these files it is told how many of their lines were reached."""
 

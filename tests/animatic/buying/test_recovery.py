@@ -14,11 +14,11 @@ from animatic.ledger import newest, operations
 from animatic.ledger.desk import Ledger
 from animatic.ledger.liveness import alive, runs_folder
 from animatic.ledger.receipts import SLOT_BYTES, Receipt, encode
-from animatic.ledger.records import Accepted, Intent
+from animatic.ledger.records import Intent
 from animatic.manifest import Manifest, check, read_table
 from animatic.planning.lookup import dead_runs_of, find_snapshot, open_to_look
 from animatic.takes.fingerprints import hex_of
-from animatic.takes.states import BuyingPolicy, State
+from animatic.takes.states import Accepted, BuyingPolicy, State
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PRICE = 2_500_000

@@ -13,9 +13,9 @@ import pytest
 
 from animatic.ledger import newest, operations
 from animatic.ledger.desk import Ledger
-from animatic.ledger.records import Accepted, Finish, Intent
+from animatic.ledger.records import Finish, Intent
 from animatic.money.amounts import as_number, microusd
-from animatic.takes.states import BuyingPolicy, State
+from animatic.takes.states import Accepted, BuyingPolicy, State
 
 INTENT = Intent(
     fingerprint="f" * 64,

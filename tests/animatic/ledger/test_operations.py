@@ -10,7 +10,7 @@ import pytest
 from animatic.errors import BudgetError, LedgerError, LedgerUnusableError, TakenError
 from animatic.ledger import operations
 from animatic.ledger.desk import Ledger
-from animatic.takes.states import SUCCESSORS, BuyingPolicy, State
+from animatic.takes.states import SUCCESSORS, BuyingPolicy, State, Submitted
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -442,6 +442,14 @@ async def test_an_intent_says_what_is_reserved_and_counts(ledger: Any) -> None:
     assert await ledger.do("reserved_by", "run-1") == (100_000, 1)
     assert await ledger.do("conclude", second.attempt_id, State.UNSENT, 429, "busy", NOON) == (100_000, 0)
     assert await ledger.do("reserved_by", "nobody") == (0, 0)
+
+
+async def test_only_what_is_submitted_has_a_prediction_to_poll(ledger: Any) -> None:
+    attempt_id = await ledger.buy()
+    record = await ledger.find()
+    assert record.submitted == Submitted(attempt_id, record.prediction_id, record.submitted_at)
+    await ledger.finish(attempt_id)
+    assert (await ledger.find()).submitted is None
 
 
 async def test_what_the_api_said_at_acceptance_outlives_its_later_silence(ledger: Any) -> None:

@@ -8,9 +8,8 @@ import pytest
 
 from animatic.errors import FixInputError, TakenError
 from animatic.ledger import settling
-from animatic.ledger.records import Accepted
 from animatic.takes.evidence import Candidate, Reading, Scan, Span, contradiction_in
-from animatic.takes.states import BuyingPolicy, State
+from animatic.takes.states import Accepted, BuyingPolicy, State
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MODEL = "wavespeed-ai/veo2-i2v"

@@ -13,10 +13,16 @@ from animatic.takes.states import (
     PAID,
     SUCCESSORS,
     WAVESPEEDS_OWN_FAILURES,
+    AwaitOtherRun,
+    Buy,
     BuyingPolicy,
+    Done,
     State,
     Step,
+    Submitted,
     TakeStatus,
+    Watch,
+    is_open,
     next_step,
     permission_to_buy,
     status_of,
@@ -160,36 +166,50 @@ def test_the_results_table_has_a_word_for_every_state(state: State | None) -> No
         assert word == "pending"
 
 
+PREDICTION = Submitted(1, "p1", None)
+THEIRS, OURS = Watch(PREDICTION, is_ours=False), Watch(PREDICTION, is_ours=True)
+
+
+def step_after(take_status: TakeStatus, policy: BuyingPolicy, after: Step | None = None) -> Step:
+    return next_step(take_status, PREDICTION if take_status.state is State.SUBMITTED else None, policy, after)
+
+
 @pytest.mark.parametrize(
     ("take_status", "after", "step"),
     [
-        (TakeStatus(None), None, Step.BUY),
-        (TakeStatus(State.UNSENT), Step.AWAIT_OTHER_RUN, Step.BUY),
-        (TakeStatus(State.UNSENT), Step.BUY, Step.BUY),
-        (TakeStatus(State.UNSENT, tried_here=True), None, Step.BUY),
-        (TakeStatus(State.UNSENT, tried_here=True), Step.BUY, Step.REST),
-        (TakeStatus(State.ABSENT), None, Step.BUY),
-        (TakeStatus(State.SUBMITTED), None, Step.WATCH),
-        (TakeStatus(State.SUBMITTED, tried_here=True), None, Step.WATCH),
-        (TakeStatus(State.SUBMITTED), Step.BUY, Step.WATCH),
-        (TakeStatus(State.SUBMITTED), Step.AWAIT_OTHER_RUN, Step.WATCH),
-        (TakeStatus(State.SUBMITTED), Step.WATCH, Step.REST),
-        (TakeStatus(State.SUBMITTED, tried_here=True), Step.BUY, Step.REST),
-        (TakeStatus(State.SUBMITTING), None, Step.AWAIT_OTHER_RUN),
-        (TakeStatus(State.SUBMITTING), Step.BUY, Step.AWAIT_OTHER_RUN),
-        (TakeStatus(State.SUBMITTING), Step.AWAIT_OTHER_RUN, Step.REST),
-        (TakeStatus(State.SUBMITTING, tried_here=True), None, Step.REST),
-        (TakeStatus(State.COMPLETED), Step.WATCH, Step.REST),
-        (TakeStatus(State.UNKNOWN), None, Step.REST),
-        (TakeStatus(State.HELD), None, Step.REST),
-        (TakeStatus(State.FAILED), None, Step.REST),
+        (TakeStatus(None), None, Buy()),
+        (TakeStatus(State.UNSENT), AwaitOtherRun(), Buy()),
+        (TakeStatus(State.UNSENT), Buy(), Buy()),
+        (TakeStatus(State.UNSENT, tried_here=True), None, Buy()),
+        (TakeStatus(State.UNSENT, tried_here=True), Buy(), Done()),
+        (TakeStatus(State.ABSENT), None, Buy()),
+        (TakeStatus(State.SUBMITTED), None, THEIRS),
+        (TakeStatus(State.SUBMITTED, tried_here=True), None, OURS),
+        (TakeStatus(State.SUBMITTED), Buy(), THEIRS),
+        (TakeStatus(State.SUBMITTED), AwaitOtherRun(), THEIRS),
+        (TakeStatus(State.SUBMITTED), THEIRS, Done()),
+        (TakeStatus(State.SUBMITTED, tried_here=True), Buy(), Done()),
+        (TakeStatus(State.SUBMITTING), None, AwaitOtherRun()),
+        (TakeStatus(State.SUBMITTING), Buy(), AwaitOtherRun()),
+        (TakeStatus(State.SUBMITTING), AwaitOtherRun(), Done()),
+        (TakeStatus(State.SUBMITTING, tried_here=True), None, Done()),
+        (TakeStatus(State.COMPLETED), THEIRS, Done()),
+        (TakeStatus(State.UNKNOWN), None, Done()),
+        (TakeStatus(State.HELD), None, Done()),
+        (TakeStatus(State.FAILED), None, Done()),
     ],
 )
 def test_what_a_run_does_next_for_a_take(take_status: TakeStatus, after: Step | None, step: Step) -> None:
-    assert next_step(take_status, BuyingPolicy(), after) is step
+    assert step_after(take_status, BuyingPolicy(), after) == step
 
 
 @unhurried
-@given(snapshot, policies, st.none() | st.sampled_from([Step.WATCH, Step.AWAIT_OTHER_RUN]))
+@given(snapshot, policies, st.none() | st.sampled_from([THEIRS, OURS, AwaitOtherRun()]))
 def test_no_step_is_made_twice_in_vain(take_status: TakeStatus, policy: BuyingPolicy, after: Step | None) -> None:
-    assert next_step(take_status, policy, after) is not after
+    assert type(step_after(take_status, policy, after)) is not type(after)
+
+
+@unhurried
+@given(snapshot, policies)
+def test_a_take_is_open_while_there_is_a_first_step_for_it(take_status: TakeStatus, policy: BuyingPolicy) -> None:
+    assert is_open(take_status, policy) == (step_after(take_status, policy) != Done())

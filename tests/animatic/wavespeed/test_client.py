@@ -23,8 +23,9 @@ from animatic.errors import (
     ApiUnreachableError,
     ProxyRefusedError,
 )
+from animatic.takes.states import Accepted
 from animatic.wavespeed.client import Price, without_key
-from animatic.wavespeed.endings import Ending
+from animatic.wavespeed.outcomes import AccountRefused, Busy, NoReply, ProxyRefused, Refused, Unknown
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -38,8 +39,9 @@ async def raised_by(coroutine: Any) -> AnimaticError:
 async def test_a_submission_is_one_post_with_the_key_and_the_inputs(wire: Any) -> None:
     listener = await wire.listen_and_answer(wire.prediction())
     client = await wire.client(listener.url)
-    ended = await client.submit(wire.model, wire.inputs)
-    assert (ended.ending, ended.prediction_id, ended.prediction_status) == (Ending.ACCEPTED, "p1", "created")
+    outcome = await wire.submit(client)
+    assert isinstance(outcome, Accepted)
+    assert (outcome.prediction_id, outcome.status) == ("p1", "created")
     (request,) = listener.requests
     head, _, body = request.partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
@@ -55,7 +57,7 @@ async def test_each_submission_has_a_connection_of_its_own_and_looks_share_one(w
     listener = await wire.listen_and_answer(wire.prediction())
     client = await wire.client(listener.url)
     for _ in range(4):
-        await client.submit(wire.model, wire.inputs)
+        await wire.submit(client)
     assert listener.connections == 4
     for _ in range(4):
         await client.result("p1")
@@ -73,7 +75,7 @@ async def test_a_redirect_is_not_followed_and_the_key_stays_here(wire: Any, stat
 
     here = await wire.listen(play)
     client = await wire.client(here.url)
-    assert (await client.submit(wire.model, wire.inputs)).ending is Ending.UNKNOWN
+    assert type(await wire.submit(client)) is Unknown
     assert type(await raised_by(client.result("p1"))) is ApiUnavailableError
     assert (len(here.requests), elsewhere.connections) == (2, 0)
 
@@ -82,8 +84,8 @@ async def test_looks_go_to_the_base_whatever_the_answer_says(wire: Any) -> None:
     elsewhere = await wire.listen_and_answer(wire.prediction())
     here = await wire.listen_and_answer(wire.prediction(urls={"get": f"{elsewhere.url}/result"}))
     client = await wire.client(here.url + "/")
-    ended = await client.submit(wire.model, wire.inputs)
-    await client.result(ended.prediction_id)
+    outcome = await wire.submit(client)
+    await client.result(outcome.prediction_id)
     assert elsewhere.connections == 0
     assert here.requests[1].startswith(b"GET /api/v3/predictions/p1/result HTTP/1.1\r\n")
 
@@ -102,11 +104,11 @@ async def test_a_proxy_in_the_environment_is_not_used(wire: Any, monkeypatch: py
         monkeypatch.setenv(name, proxy.url)
     here = await wire.listen_and_answer(wire.prediction())
     client = await wire.client(here.url)
-    await client.submit(wire.model, wire.inputs)
+    await wire.submit(client)
     assert (len(here.requests), proxy.connections) == (1, 0)
 
 
-ENDINGS = {ApiRefusedError: Ending.REFUSED, AccountRefusedError: Ending.STOP, ApiBusyError: Ending.BUSY}
+OUTCOMES = {ApiRefusedError: Refused, AccountRefusedError: AccountRefused, ApiBusyError: Busy}
 REFUSALS = {
     400: ApiRefusedError,
     401: AccountRefusedError,
@@ -129,9 +131,9 @@ async def test_a_plain_refusal_is_one_for_submissions_and_polls(wire: Any, statu
     error = await raised_by(client.result("p1"))
     assert type(error) is kind
     assert getattr(error, "code", status) == status
-    ended = await client.submit(wire.model, wire.inputs)
-    assert (ended.ending, ended.code, ended.prediction_id) == (ENDINGS[kind], status, None)
-    for said in (str(error), ended.said):
+    outcome = await wire.submit(client)
+    assert (type(outcome), outcome.code) == (OUTCOMES[kind], status)
+    for said in (str(error), outcome.message):
         assert f'WaveSpeed answered {status}: "no"' in said
 
 
@@ -152,10 +154,10 @@ async def test_a_definite_no_is_a_no_in_whichever_form_it_comes(wire: Any, statu
     client = await wire.answering(status, body)
     error = await raised_by(client.result("p1"))
     assert type(error) is REFUSALS[status]
-    ended = await client.submit(wire.model, wire.inputs)
-    assert (ended.ending, ended.code, ended.prediction_id) == (ENDINGS[REFUSALS[status]], status, None)
+    outcome = await wire.submit(client)
+    assert (type(outcome), outcome.code) == (OUTCOMES[REFUSALS[status]], status)
     assert str(error).startswith(f"result: WaveSpeed answered {status}{words}")
-    assert ended.said.startswith(f"submit: WaveSpeed answered {status}{words}")
+    assert outcome.message.startswith(f"submit: WaveSpeed answered {status}{words}")
 
 
 @pytest.mark.parametrize(
@@ -163,11 +165,11 @@ async def test_a_definite_no_is_a_no_in_whichever_form_it_comes(wire: Any, statu
 )
 async def test_a_407_is_a_proxys_and_bars_the_way(wire: Any, body: Any) -> None:
     client = await wire.answering(407, body)
-    ended = await client.submit(wire.model, wire.inputs)
-    assert (ended.ending, ended.code, ended.prediction_id) == (Ending.BARRED, 407, None)
+    outcome = await wire.submit(client)
+    assert (type(outcome), outcome.code) == (ProxyRefused, 407)
     error = await raised_by(client.result("p1"))
     assert type(error) is ProxyRefusedError
-    for said in (str(error), ended.said):
+    for said in (str(error), outcome.message):
         assert "a proxy answered 407" in said
 
 
@@ -191,9 +193,9 @@ async def test_a_proxy_that_does_not_connect_bars_the_way(wire: Any, status: int
 
     proxy = await wire.listen(play)
     client = await wire.client("https://api.example", transport=ThroughProxy(proxy.url))
-    ended = await client.submit(wire.model, wire.inputs)
-    assert (ended.ending, ended.code, ended.prediction_id) == (Ending.BARRED, None, None)
-    assert f"a proxy refused to connect to api.example (HTTP {status})" in ended.said
+    outcome = await wire.submit(client)
+    assert (type(outcome), outcome.code) == (ProxyRefused, None)
+    assert f"a proxy refused to connect to api.example (HTTP {status})" in outcome.message
     assert type(await raised_by(client.result("p1"))) is ProxyRefusedError
     assert all(request.startswith(b"CONNECT api.example:443 ") for request in proxy.requests)
     assert not any(wire.canary.encode() in request for request in proxy.requests)
@@ -201,8 +203,8 @@ async def test_a_proxy_that_does_not_connect_bars_the_way(wire: Any, status: int
 
 async def test_a_429_is_a_429_whoever_says_it(wire: Any) -> None:
     client = await wire.answering(429, b"slow down", {"Retry-After": "7"})
-    ended = await client.submit(wire.model, wire.inputs)
-    assert (ended.ending, ended.retry_after_s) == (Ending.BUSY, 7.0)
+    outcome = await wire.submit(client)
+    assert (type(outcome), outcome.retry_after_s) == (Busy, 7.0)
 
 
 @pytest.mark.parametrize(
@@ -236,8 +238,7 @@ async def test_a_429_is_a_429_whoever_says_it(wire: Any) -> None:
 )
 async def test_whatever_is_neither_yes_nor_no_leaves_a_submission_unknown(wire: Any, status: int, body: Any) -> None:
     client = await wire.answering(status, body)
-    ended = await client.submit(wire.model, wire.inputs)
-    assert (ended.ending, ended.prediction_id) == (Ending.UNKNOWN, None)
+    assert type(await wire.submit(client)) is Unknown
 
 
 @pytest.mark.parametrize(
@@ -265,27 +266,20 @@ async def test_whatever_is_neither_yes_nor_no_leaves_a_submission_unknown(wire: 
 )
 async def test_an_id_is_captured_wherever_it_appears(wire: Any, status: int, body: Any) -> None:
     client = await wire.answering(status, body)
-    ended = await client.submit(wire.model, wire.inputs)
-    assert (ended.ending, ended.prediction_id) == (Ending.ACCEPTED, "p1")
+    outcome = await wire.submit(client)
+    assert (type(outcome), outcome.prediction_id) == (Accepted, "p1")
 
 
-async def test_an_answer_is_kept_before_anything_looks_into_it(wire: Any) -> None:
+async def test_a_submission_returns_the_raw_reply_with_the_key_blacked_out(wire: Any) -> None:
     client = await wire.answering(500, b"oops " + wire.canary.encode())
-    kept: list[tuple[int, bytes]] = []
-
-    async def keep(http: int, body: bytes) -> None:
-        kept.append((http, body))
-
-    assert (await client.submit(wire.model, wire.inputs, keep)).ending is Ending.UNKNOWN
-    assert kept == [(500, b"oops ***")]
+    reply = await client.submit(wire.model, wire.inputs)
+    assert (reply.status, reply.body) == (500, b"oops ***")
 
 
-async def test_what_was_not_answered_is_not_kept(wire: Any) -> None:
-    async def keep(http: int, body: bytes) -> None:
-        raise AssertionError(http, body)
-
+async def test_a_submission_without_a_reply_says_so(wire: Any) -> None:
     client = await wire.client("http://127.0.0.1:9")
-    assert (await client.submit(wire.model, wire.inputs, keep)).ending is Ending.UNSENT
+    failure = await client.submit(wire.model, wire.inputs)
+    assert (type(failure), failure.has_left, failure.is_by_proxy) == (NoReply, False, False)
 
 
 @pytest.mark.parametrize(
@@ -313,12 +307,12 @@ async def test_a_code_in_a_200_counts_for_a_reading_call(wire: Any) -> None:
 async def test_unknown_fields_do_not_lose_a_take(wire: Any) -> None:
     data = wire.prediction(stream=False, urls={"get": 5, "cancel": None}, input={"a": 1}, executionTime=5)
     client = await wire.answering(200, {"code": 200, "message": "success", "data": data, "trace": "x"})
-    assert (await client.submit(wire.model, wire.inputs)).prediction_id == "p1"
+    assert (await wire.submit(client)).prediction_id == "p1"
 
 
 async def test_the_servers_words_are_quoted_on_one_short_line(wire: Any) -> None:
     client = await wire.answering(400, {"code": 400, "message": "a\nb\x1b[31m" + "x" * 5_000, "data": None})
-    said = (await client.submit(wire.model, wire.inputs)).said
+    said = (await wire.submit(client)).message
     assert said.isprintable()
     assert len(said) < 500
 
@@ -597,8 +591,8 @@ async def test_the_key_shows_in_no_failure_and_no_log(wire: Any, how: str, caplo
             client = await wire.client("http://nonexistent.invalid")
         case _:
             client = await broken(wire, how)
-    ended = await client.submit(wire.model, wire.inputs)
-    assert wire.canary not in repr(ended)
+    outcome = await wire.submit(client)
+    assert wire.canary not in repr(outcome)
     calls = [client.result("p1"), client.balance_usd(), client.quote(wire.model, wire.inputs)]
     if how != "silence":  # an upload has five minutes
         calls.append(client.upload("a.png", b"x", "image/png"))
@@ -621,7 +615,7 @@ async def test_the_key_goes_to_the_configured_origin_only(wire: Any) -> None:
         return wire.respond(wire.envelope(wire.prediction()))
 
     client = await wire.handled_by(handler)
-    await client.submit(wire.model, wire.inputs)
+    await wire.submit(client)
     await client.result("p1")
     assert {urlsplit(url).netloc for url, _ in seen} == {"api.example"}
     assert {key for _, key in seen} == {f"Bearer {wire.canary}"}
@@ -638,7 +632,7 @@ async def test_a_hundred_submissions_at_once_are_a_hundred_posts(wire: Any) -> N
 
 async def test_an_unreachable_api_is_told_by_host_and_reason(wire: Any) -> None:
     client = await wire.client("http://127.0.0.1:9")
-    said = (await client.submit(wire.model, wire.inputs)).said
+    said = (await wire.submit(client)).message
     assert type(await raised_by(client.result("p1"))) is ApiUnreachableError
     assert "POST /api/v3/wavespeed-ai/veo2-i2v: cannot connect to 127.0.0.1 (ClientConnectorError" in said
 
@@ -669,7 +663,7 @@ def test_no_spelling_of_a_key_survives(key: str, data: st.DataObject) -> None:
 
 async def test_an_id_is_no_id_where_the_key_was_part_of_it(wire: Any) -> None:
     client = await wire.answering(200, {"code": 200, "message": "", "data": {"id": wire.canary, "status": "created"}})
-    assert (await client.submit(wire.model, wire.inputs)).ending is Ending.UNKNOWN
+    assert type(await wire.submit(client)) is Unknown
 
 
 async def test_the_time_is_asked_once_and_only_where_nobody_told_it(wire: Any) -> None:

@@ -10,8 +10,9 @@ import pytest
 from proxies import Authority, over_tls, proxying
 
 from animatic.errors import ApiUnreachableError, ProxyRefusedError
+from animatic.takes.states import Accepted
 from animatic.wavespeed.client import SUBMIT_DEADLINE_S
-from animatic.wavespeed.endings import Ending
+from animatic.wavespeed.outcomes import ProxyRefused, Unsent
 from animatic.wavespeed.transport import CONNECTED_WITHIN_S, AiohttpTransport
 from animatic.web.network import Network, read_proxy
 
@@ -38,7 +39,7 @@ async def test_the_key_goes_into_the_tunnel_and_the_proxy_never_hears_it(
     proxy = stack.enter_context(proxying({"api.example:8443": front.address}, login="us@er:se:cret"))
     network = Network(https=read_proxy(proxy.url_for("us%40er:se%3Acret")), ca_file=str(authority.file))
     client = await wire.client(API, network=network)
-    assert (await client.submit(wire.model, wire.inputs)).ending is Ending.ACCEPTED
+    assert type(await wire.submit(client)) is Accepted
     assert (await client.result("p-1")).id == "p-1"
     assert {*proxy.asked} == {"CONNECT api.example:8443"}
     assert wire.canary.encode() not in b"".join(proxy.heard)
@@ -55,14 +56,14 @@ async def test_a_proxy_over_tls_is_checked_by_the_same_authority(
     proxy = stack.enter_context(proxying(routes, context=its_own, login="user:secret"))
     network = Network(https=read_proxy(proxy.url_for("user:secret")), ca_file=str(authority.file))
     client = await wire.client(API, network=network)
-    assert (await client.submit(wire.model, wire.inputs)).ending is Ending.ACCEPTED
+    assert type(await wire.submit(client)) is Accepted
     assert proxy.asked == ["CONNECT api.example:8443"]
 
     strangers = Authority(tmp_path / "strangers").server_context("127.0.0.1")
     stranger = stack.enter_context(proxying(routes, context=strangers))
     network = Network(https=read_proxy(stranger.url_for("user:secret")), ca_file=str(authority.file))
-    ended = await (await wire.client(API, network=network)).submit(wire.model, wire.inputs)
-    assert (ended.ending, "127.0.0.1 is not trusted" in ended.said) == (Ending.UNSENT, True)
+    outcome = await wire.submit(await wire.client(API, network=network))
+    assert (type(outcome), "127.0.0.1 is not trusted" in outcome.message) == (Unsent, True)
     assert stranger.asked == []
 
 
@@ -73,10 +74,10 @@ async def test_a_server_that_the_named_authority_has_not_signed_is_not_trusted(
     front = stack.enter_context(over_tls(origin.url, authority.server_context("localhost", "127.0.0.1")))
     url = f"https://localhost:{front.address[1]}"
     trusting = await wire.client(url, network=Network(ca_file=str(authority.file)))
-    assert (await trusting.submit(wire.model, wire.inputs)).ending is Ending.ACCEPTED
+    assert type(await wire.submit(trusting)) is Accepted
     for network in (Network(), Network(ca_file=str(Authority(tmp_path / "other").file))):
-        ended = await (await wire.client(url, network=network)).submit(wire.model, wire.inputs)
-        assert (ended.ending, "SSL_CERT_FILE" in ended.said) == (Ending.UNSENT, True)
+        outcome = await wire.submit(await wire.client(url, network=network))
+        assert (type(outcome), "SSL_CERT_FILE" in outcome.message) == (Unsent, True)
     assert len(origin.requests) == 1
 
 
@@ -89,7 +90,7 @@ async def test_loopback_is_reached_directly_whatever_proxy_there_is(
     proxy = stack.enter_context(proxying({}))
     network = Network(https=read_proxy(proxy.url), http=read_proxy(proxy.url), ca_file=str(authority.file))
     for url in (f"https://{host}:{front.address[1]}", origin.url):
-        assert (await (await wire.client(url, network=network)).submit(wire.model, wire.inputs)).prediction_id == "p-1"
+        assert (await wire.submit(await wire.client(url, network=network))).prediction_id == "p-1"
     assert proxy.connections == 0
 
 
@@ -97,7 +98,7 @@ async def test_a_request_with_the_key_goes_to_no_proxy_in_clear(wire: Any, stack
     proxy = stack.enter_context(proxying({}))
     network = Network(https=read_proxy(proxy.url), http=read_proxy(proxy.url))
     client = await wire.client("http://api.invalid", network=network)
-    assert (await client.submit(wire.model, wire.inputs)).ending is Ending.UNSENT
+    assert type(await wire.submit(client)) is Unsent
     assert proxy.connections == 0
 
 
@@ -108,11 +109,11 @@ async def test_a_refused_connection_stops_the_run_and_shows_no_password(
     refusal = f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode()
     proxy = stack.enter_context(proxying({}, answer=refusal))
     client = await wire.client(API, network=Network(https=read_proxy(proxy.url_for("user:secret"))))
-    ended = await client.submit(wire.model, wire.inputs)
-    assert ended.ending is Ending.BARRED
+    outcome = await wire.submit(client)
+    assert type(outcome) is ProxyRefused
     with pytest.raises(ProxyRefusedError) as caught:
         await client.result("p-1")
-    for text in (ended.said, str(caught.value), repr(caught.value)):
+    for text in (outcome.message, str(caught.value), repr(caught.value)):
         assert f"{status}" in text
         assert "secret" not in text
 
@@ -123,7 +124,7 @@ async def test_a_proxy_that_hangs_up_or_speaks_nonsense_was_sent_nothing(
 ) -> None:
     proxy = stack.enter_context(proxying({}, answer=answer))
     client = await wire.client(API, network=Network(https=read_proxy(proxy.url)))
-    assert (await client.submit(wire.model, wire.inputs)).ending is Ending.UNSENT
+    assert type(await wire.submit(client)) is Unsent
     assert wire.canary.encode() not in b"".join(proxy.heard)
     with pytest.raises(ApiUnreachableError):
         await client.result("p-1")
@@ -133,11 +134,11 @@ async def test_a_proxy_that_is_not_there_is_named(wire: Any, stack: contextlib.E
     with proxying({}) as gone:
         url = gone.url_for("user:secret")
     client = await wire.client(API, network=Network(https=read_proxy(url)))
-    ended = await client.submit(wire.model, wire.inputs)
-    assert ended.ending is Ending.UNSENT
-    assert "cannot connect to the proxy" in ended.said
-    assert "HTTPS_PROXY" in ended.said
-    assert "secret" not in ended.said
+    outcome = await wire.submit(client)
+    assert type(outcome) is Unsent
+    assert "cannot connect to the proxy" in outcome.message
+    assert "HTTPS_PROXY" in outcome.message
+    assert "secret" not in outcome.message
 
 
 async def test_a_proxy_that_never_answers_is_given_up_as_not_sent(wire: Any) -> None:
@@ -148,5 +149,5 @@ async def test_a_proxy_that_never_answers_is_given_up_as_not_sent(wire: Any) -> 
     network = Network(https=read_proxy(silent.url))
     transport = AiohttpTransport(fresh_connections=True, most_connections=1, connected_within_s=0.2, network=network)
     client = await wire.client(API, transport=transport)
-    assert (await client.submit(wire.model, wire.inputs)).ending is Ending.UNSENT
+    assert type(await wire.submit(client)) is Unsent
     assert CONNECTED_WITHIN_S < SUBMIT_DEADLINE_S, "else the take would be unknown"

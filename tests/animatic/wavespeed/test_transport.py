@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from animatic.errors import ApiUnavailableError, ApiUnreachableError
-from animatic.wavespeed.endings import Ending
+from animatic.wavespeed.outcomes import Unknown, Unsent
 from animatic.wavespeed.transport import LONGEST_RETRY_AFTER_S, Reply, _never_left
 
 NEVER_LEFT = {
@@ -74,18 +74,18 @@ def refused_url() -> Iterator[str]:
 
 async def test_a_refused_connection_was_never_sent(wire: Any, refused_url: str) -> None:
     client = await wire.client(refused_url)
-    ended = await client.submit(wire.model, wire.inputs)
-    assert ended.ending is Ending.UNSENT
-    assert re.search(r"cannot connect to 127\.0\.0\.1", ended.said)
+    outcome = await wire.submit(client)
+    assert type(outcome) is Unsent
+    assert re.search(r"cannot connect to 127\.0\.0\.1", outcome.message)
     with pytest.raises(ApiUnreachableError):
         await client.result("p1")
 
 
 async def test_a_host_without_an_address_was_never_sent(wire: Any) -> None:
     client = await wire.client("http://nonexistent.invalid")
-    ended = await client.submit(wire.model, wire.inputs)
-    assert ended.ending is Ending.UNSENT
-    assert re.search(r"cannot connect to nonexistent\.invalid", ended.said)
+    outcome = await wire.submit(client)
+    assert type(outcome) is Unsent
+    assert re.search(r"cannot connect to nonexistent\.invalid", outcome.message)
 
 
 async def test_a_server_that_speaks_no_tls_was_never_sent_anything(wire: Any) -> None:
@@ -94,7 +94,7 @@ async def test_a_server_that_speaks_no_tls_was_never_sent_anything(wire: Any) ->
 
     listener = await wire.listen(play, reads=False)
     client = await wire.client(listener.url.replace("http:", "https:"))
-    assert (await client.submit(wire.model, wire.inputs)).ending is Ending.UNSENT
+    assert type(await wire.submit(client)) is Unsent
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
@@ -130,7 +130,7 @@ async def test_once_sent_a_broken_answer_leaves_it_unknown(wire: Any, piece: byt
 
     listener = await wire.listen(play)
     client = await wire.client(listener.url, submit_deadline_s=5)
-    assert (await client.submit(wire.model, wire.inputs)).ending is Ending.UNKNOWN
+    assert type(await wire.submit(client)) is Unknown
     assert len(listener.requests) == 1
     with pytest.raises(ApiUnavailableError):
         await client.result("p1")
@@ -142,7 +142,7 @@ async def test_a_server_gone_after_accepting_leaves_it_unknown(wire: Any, ends: 
         reset(writer) if ends == "resets" else writer.close()
 
     client = await wire.client((await wire.listen(play, reads=False)).url)
-    assert (await client.submit(wire.model, wire.inputs)).ending is Ending.UNKNOWN
+    assert type(await wire.submit(client)) is Unknown
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ async def test_an_answer_that_is_no_http_leaves_it_unknown(wire: Any, answer: by
         writer.close()
 
     client = await wire.client((await wire.listen(play)).url, submit_deadline_s=1)
-    assert (await client.submit(wire.model, wire.inputs)).ending is Ending.UNKNOWN
+    assert type(await wire.submit(client)) is Unknown
 
 
 async def test_the_wait_for_an_answer_ends_at_the_deadline(wire: Any) -> None:
@@ -174,9 +174,9 @@ async def test_the_wait_for_an_answer_ends_at_the_deadline(wire: Any) -> None:
 
     client = await wire.client((await wire.listen(play)).url, submit_deadline_s=0.3, read_deadline_s=0.2)
     began = time.monotonic()
-    ended = await client.submit(wire.model, wire.inputs)
-    assert ended.ending is Ending.UNKNOWN
-    assert re.search(r"no whole answer within 0\.3 s", ended.said)
+    outcome = await wire.submit(client)
+    assert type(outcome) is Unknown
+    assert re.search(r"no whole answer within 0\.3 s", outcome.message)
     with pytest.raises(ApiUnavailableError, match=r"no whole answer within 0\.2 s"):
         await client.result("p1")
     assert time.monotonic() - began < 3
@@ -192,9 +192,9 @@ async def test_an_answer_that_drips_is_bounded_by_the_deadline_as_a_whole(wire: 
 
     client = await wire.client((await wire.listen(play)).url, submit_deadline_s=0.4)
     began = time.monotonic()
-    ended = await client.submit(wire.model, wire.inputs)
-    assert ended.ending is Ending.UNKNOWN
-    assert re.search("no whole answer", ended.said)
+    outcome = await wire.submit(client)
+    assert type(outcome) is Unknown
+    assert re.search("no whole answer", outcome.message)
     assert 0.35 < time.monotonic() - began < 3
 
 
@@ -212,9 +212,9 @@ async def test_ten_megabytes_are_not_read_to_their_end(wire: Any, head: bytes) -
             sent += 100_000
 
     client = await wire.client((await wire.listen(play)).url)
-    ended = await client.submit(wire.model, wire.inputs)
-    assert ended.ending is Ending.UNKNOWN
-    assert re.search("longer than 1,048,576 bytes", ended.said)
+    outcome = await wire.submit(client)
+    assert type(outcome) is Unknown
+    assert re.search("longer than 1,048,576 bytes", outcome.message)
     assert sent < 10_000_000
 
 

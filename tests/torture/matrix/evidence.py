@@ -12,11 +12,11 @@ from animatic.buying.reconcile import Reconciled, reconcile
 from animatic.ledger import settling
 from animatic.ledger.desk import Ledger
 from animatic.sandbox.witness import read_witness
-from animatic.takes.shots import DEFAULT_MODEL, Take
+from animatic.takes.shots import Take
 from animatic.wavespeed.client import WaveSpeedClient
 from torture.canary import KEY
 from torture.matrix.lies import BILL, LIST, RESULT, Liar
-from torture.matrix.stage import CASES, PROVIDER, STILL, Set, case
+from torture.matrix.stage import CASES, PROVIDER, Set, case
 
 LONG_AGO_S = 300.0
 """What was submitted so long ago has its window behind it: nothing may still come of it."""
@@ -249,11 +249,9 @@ async def _only_on_the_bill(place: Set) -> bool:
 @case("list", "somebody else buys on the account meanwhile", "what is theirs is an orphan, and settles nothing of ours")
 async def _others(place: Set) -> bool:
     takes = place.takes("known", "[sandbox:reset-before] never accepted")
-    async with place.sandbox(clock_offset_s=-LONG_AGO_S), WaveSpeedClient(place.url, KEY) as elsewhere:
-        inputs = {"prompt": "theirs", "image": STILL, "aspect_ratio": "16:9", "duration": "5s"}
+    async with place.sandbox(clock_offset_s=-LONG_AGO_S):
         await place.run(takes)
-        foreign = (await elsewhere.submit(DEFAULT_MODEL, inputs)).prediction_id or ""
-        place.foreign.add(foreign)
+        foreign = await place.buy_elsewhere("theirs")
     async with place.sandbox():
         for _ in range(2):
             await read_list(place)

@@ -12,11 +12,10 @@ from animatic.buying.reconcile import Reconciled, reconcile
 from animatic.ledger import operations, settling
 from animatic.ledger.desk import Ledger
 from animatic.sandbox.witness import read_witness
-from animatic.takes.shots import DEFAULT_MODEL
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.transport import AiohttpTransport
 from torture.canary import KEY
-from torture.matrix.stage import PROVIDER, STILL, Set, case, stats_of
+from torture.matrix.stage import PROVIDER, Set, case, stats_of
 
 
 @case(
@@ -87,10 +86,7 @@ async def _twins(place: Set) -> bool:
 @case("list", "predictions that are not ours", "they are reported as orphans and never adopted")
 async def _orphans(place: Set) -> bool:
     async with place.sandbox():
-        async with WaveSpeedClient(place.url, KEY) as elsewhere:
-            inputs = {"prompt": "web", "image": STILL, "aspect_ratio": "16:9", "duration": "5s"}
-            foreign = (await elsewhere.submit(DEFAULT_MODEL, inputs)).prediction_id or ""
-            place.foreign.add(foreign)
+        foreign = await place.buy_elsewhere("web")
         takes = place.takes("[sandbox:lost-reply] one")
         await place.run(takes)
         assert await place.states(takes) == ["completed"]

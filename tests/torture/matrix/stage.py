@@ -33,6 +33,7 @@ from animatic.sandbox.witness import Accepted, read_witness
 from animatic.takes.shots import DEFAULT_MODEL, Shot, Take
 from animatic.takes.states import PAID, State
 from animatic.wavespeed.client import WaveSpeedClient
+from animatic.wavespeed.outcomes import NotAccepted, classify
 from torture.canary import KEY
 from torture.steps import Settling, manifest_of, plan_of, quotes
 
@@ -185,6 +186,15 @@ class Set:
 
     async def states(self, takes: Sequence[Take]) -> list[str]:
         return [record.state.value if record else "planned" for record in await self.records(takes)]
+
+    async def buy_elsewhere(self, prompt: str) -> str:
+        """Buy what no take of ours asks for; the prediction's id."""
+        inputs = {"prompt": prompt, "image": STILL, "aspect_ratio": "16:9", "duration": "5s"}
+        async with WaveSpeedClient(self.url, KEY) as elsewhere:
+            outcome = classify(await elsewhere.submit(DEFAULT_MODEL, inputs))
+        assert not isinstance(outcome, NotAccepted), outcome
+        self.foreign.add(outcome.prediction_id)
+        return outcome.prediction_id
 
     @property
     def accepted(self) -> list[Accepted]:
