@@ -1,7 +1,11 @@
-"""Waiting, unless the run stops: its stop switch, and the ticks at which timers fire together. Asyncio only."""
+"""Wait for an event, until a time, unless the run stops; and the ticks at which timers fire together. Asyncio only."""
 
 import asyncio
 import math
+from collections.abc import Iterable
+
+Event = asyncio.Future[bool]
+"""Something that one coroutine waits for."""
 
 
 class Stopped(Exception):  # noqa: N818 - a signal between our own coroutines, not an error
@@ -9,59 +13,75 @@ class Stopped(Exception):  # noqa: N818 - a signal between our own coroutines, n
 
 
 class StopSignal:
-    """The stop switch of a run: first no more buying, then no more looking either."""
+    """The stop switch of a run: first no more buying, then no more polling either."""
 
     def __init__(self) -> None:
         self.is_buying = True
         self.is_watching = True
         self.reason: str | None = None
-        self._sleeping: set[asyncio.Future[None]] = set()
+        self._buyers: set[Event] = set()
+        self._watchers: set[Event] = set()
 
     def stop_buying(self, reason: str) -> None:
         """Submit nothing more; takes in flight are still polled. The first reason is the one that is shown."""
         self.reason = self.reason or reason
         self.is_buying = False
-        self._wake_all()
+        _end(self._buyers)
 
     def stop_all(self, reason: str) -> None:
-        """Submit nothing more and stop watching."""
+        """Submit nothing more and stop polling."""
         self.is_watching = False
         self.stop_buying(reason)
+        _end(self._watchers)
 
-    async def sleep(self, seconds: float, *, to_buy: bool = False) -> None:
-        """Let time pass.
+    def check(self, *, to_buy: bool = False) -> None:
+        """Raise `Stopped` if the run stopped (with `to_buy`: stopped buying)."""
+        if not (self.is_buying if to_buy else self.is_watching):
+            raise Stopped
+
+    async def wait(self, event: Event, until: float | None = None, *, to_buy: bool = False) -> bool:
+        """Wait for an event; False if it had not come at `until`, by the loop's clock.
 
         Raises:
-            Stopped: the run stopped (with `to_buy`: stopped buying).
+            Stopped: the run stopped first (with `to_buy`: stopped buying).
         """
-        loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
-        while self.is_buying if to_buy else self.is_watching:
-            if loop.time() >= until:
-                return
-            await self.wait(loop.create_future(), until)
-        raise Stopped
-
-    async def wait(self, sleeper: asyncio.Future[None], until: float | None = None) -> None:
-        """Wait for a future. Its result is also set if the run stops, and at `until` by the loop's clock."""
-        timer = None if until is None else asyncio.get_running_loop().call_at(until, wake, sleeper)
-        self._sleeping.add(sleeper)
+        self.check(to_buy=to_buy)
+        waiting = self._buyers if to_buy else self._watchers
+        timer = None if until is None else asyncio.get_running_loop().call_at(until, _set, event, False)
+        waiting.add(event)
         try:
-            await sleeper
+            has_come = await event
         finally:
-            self._sleeping.discard(sleeper)
+            waiting.discard(event)
             if timer is not None:
                 timer.cancel()
+        if not has_come:
+            self.check(to_buy=to_buy)
+        return has_come
 
-    def _wake_all(self) -> None:
-        for sleeper in self._sleeping:
-            wake(sleeper)
+    async def sleep(self, seconds: float, *, to_buy: bool = False) -> None:
+        """Let time pass. Raises as `wait` does."""
+        await self.wait(new_event(), asyncio.get_running_loop().time() + seconds, to_buy=to_buy)
 
 
-def wake(sleeper: asyncio.Future[None]) -> None:
-    """Set the result of a future, unless it has one."""
-    if not sleeper.done():
-        sleeper.set_result(None)
+def new_event() -> Event:
+    """Return an event that has not come yet."""
+    return asyncio.get_running_loop().create_future()
+
+
+def wake(event: Event) -> None:
+    """Let an event come; its coroutine goes on, unless it waits no more."""
+    _set(event, True)
+
+
+def _end(events: Iterable[Event]) -> None:
+    for event in events:
+        _set(event, False)
+
+
+def _set(event: Event, has_come: bool) -> None:
+    if not event.done():
+        event.set_result(has_come)
 
 
 def next_tick(moment: float, tick_s: float) -> float:

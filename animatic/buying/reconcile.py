@@ -128,10 +128,10 @@ async def poll_stuck(
 
     One that is final becomes `completed` or `failed`; one that is not, or that WaveSpeed does not know, is `held`.
     """
-    throttle = asyncio.Semaphore(RESULTS_AT_ONCE)
+    at_once = asyncio.Semaphore(RESULTS_AT_ONCE)
 
     async def poll(take: Stuck) -> bool:
-        async with throttle:
+        async with at_once:
             return await _poll_once(desk, client, take, give_up_s, run_id)
 
     return sum(await asyncio.gather(*(poll(take) for take in takes)))
@@ -282,10 +282,10 @@ class _Scanner:
             for each in self._found.values()
             if each.inputs is None and any(is_near(claim, each, self._settle) for claim in claims)
         ]
-        throttle = asyncio.Semaphore(RESULTS_AT_ONCE)
+        at_once = asyncio.Semaphore(RESULTS_AT_ONCE)
 
         async def ask(candidate: Candidate) -> Candidate:
-            async with throttle:
+            async with at_once:
                 try:
                     found = await self._client.result(candidate.prediction_id)
                 except (TryLaterError, NeverAgainError):

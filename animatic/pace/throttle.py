@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from animatic.pace.limits import MINUTE_S, Granted, Limits, SpentBlock, block_of
-from animatic.waiting import Stopped, StopSignal, wake
+from animatic.waiting import Event, StopSignal, new_event, wake
 
 ASK_AGAIN_S = 5.0
 ASK_PLACES_S = 1.0
@@ -77,7 +77,7 @@ class Throttle:
         self._settled: list[SpentBlock] = []
         self._starting = self._waiting = self._in_use = self._held = 0
         self._asked_at = -math.inf
-        self._left: asyncio.Future[None] | None = None
+        self._left: Event | None = None
 
     @asynccontextmanager
     async def place(self) -> AsyncGenerator[Callable[[], None]]:
@@ -128,12 +128,12 @@ class Throttle:
         self._starting += 1
         try:
             async with self._turn:
-                while self._stop_signal.is_buying and not self._block.left:
+                self._stop_signal.check(to_buy=True)
+                while not self._block.left:
                     wait_s = await self._take_block()
                     if wait_s > 0:
                         await self._stop_signal.sleep(min(wait_s, ASK_AGAIN_S), to_buy=True)
-                if not self._stop_signal.is_buying:
-                    raise Stopped
+                    self._stop_signal.check(to_buy=True)
                 block = self._block
                 block.left -= 1
                 block.on_their_way += 1
@@ -198,7 +198,8 @@ class Throttle:
 
     async def _find_place(self) -> None:
         """Wait until fewer are in flight than may be; now and then the ledger is asked how many that are."""
-        while self._stop_signal.is_buying:
+        while True:
+            self._stop_signal.check(to_buy=True)
             ahead = self._queued_ahead()
             wanted = min(self._in_use + self._waiting, self._account.limits.max_in_flight + ahead)
             is_due = self._now() - self._asked_at > ASK_PLACES_S
@@ -207,13 +208,8 @@ class Throttle:
                 self._held = await self._account.acquire_slots(self._in_use, wanted, ahead)
             if self._in_use < self._held:
                 return
-            await self._somebody_left(ASK_PLACES_S)
-        raise Stopped
-
-    async def _somebody_left(self, seconds: float) -> None:
-        """Wait until a place is left, buying stops, or time is up."""
-        self._left = asyncio.get_running_loop().create_future()
-        await self._stop_signal.wait(self._left, self._now() + seconds)
+            self._left = new_event()
+            await self._stop_signal.wait(self._left, self._now() + ASK_PLACES_S, to_buy=True)
 
     def _leave(self) -> None:
         self._in_use -= 1

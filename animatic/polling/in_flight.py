@@ -1,12 +1,11 @@
 """Takes in flight, and since when WaveSpeed works on each, as far as we can tell. Asyncio only."""
 
-import asyncio
 from collections import deque
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 from animatic.polling.poll_history import PollHistory
-from animatic.waiting import Stopped, StopSignal, wake
+from animatic.waiting import Event, StopSignal, new_event, wake
 
 
 @dataclass(slots=True, eq=False)
@@ -18,14 +17,14 @@ class ActiveTake:
         began_at: when it was submitted, or, once it has left WaveSpeed's queue, when that was; by the loop's clock.
         history: what the polls of it have shown; ages are counted from `began_at`.
         is_queued: it waits in WaveSpeed's queue.
-        word: future that `InFlight.begun` waits for.
+        begun: what `InFlight.begun` waits for.
     """
 
     kind: Hashable
     began_at: float
     history: PollHistory
     is_queued: bool = False
-    word: asyncio.Future[None] | None = None
+    begun: Event | None = None
 
 
 class InFlight:
@@ -37,7 +36,6 @@ class InFlight:
 
     def __init__(self, places: int, stop_signal: StopSignal) -> None:
         self._places, self._stop_signal = places, stop_signal
-        self._loop = asyncio.get_running_loop()
         self._all: dict[ActiveTake, None] = {}
         self._queue: deque[ActiveTake] = deque()
 
@@ -65,21 +63,19 @@ class InFlight:
             self._unqueue(following)
 
     async def begun(self, active: ActiveTake, until: float) -> None:
-        """Wait until a active is worked on, until `until` by the loop's clock at the latest; then it passes for begun.
+        """Wait until a take is worked on, until `until` by the loop's clock at the latest; then it passes for begun.
 
         Raises:
             Stopped: the run stopped polling.
         """
-        while active.is_queued and self._stop_signal.is_watching and self._loop.time() < until:
-            active.word = self._loop.create_future()
-            await self._stop_signal.wait(active.word, until)
-        if not self._stop_signal.is_watching:
-            raise Stopped
+        if active.is_queued:
+            active.begun = new_event()
+            await self._stop_signal.wait(active.begun, until)
         if active.is_queued:
             self._unqueue(active)
 
     def _unqueue(self, active: ActiveTake) -> None:
         self._queue.remove(active)
         active.is_queued = False
-        if active.word is not None:
-            wake(active.word)
+        if active.begun is not None:
+            wake(active.begun)

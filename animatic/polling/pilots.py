@@ -1,11 +1,10 @@
 """Pilot polls: while the latency of a kind of take is unknown, few takes are polled and the others wait."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Hashable
 
 from animatic.polling.schedule import SCOUTS, Experience
-from animatic.waiting import Stopped, StopSignal, wake
+from animatic.waiting import Event, StopSignal, new_event, wake
 
 
 class PilotPolls:
@@ -17,9 +16,8 @@ class PilotPolls:
 
     def __init__(self, experience: Experience, stop_signal: StopSignal) -> None:
         self._experience, self._stop_signal = experience, stop_signal
-        self._loop = asyncio.get_running_loop()
         self._out: Counter[Hashable] = Counter()
-        self._waiting: dict[Hashable, dict[asyncio.Future[None], None]] = {}
+        self._waiting: dict[Hashable, dict[Event, None]] = {}
 
     async def join(self, kind: Hashable, until: float) -> None:
         """Be a scout, or wait until there is word, until `until` by the loop's clock at the latest.
@@ -32,7 +30,12 @@ class PilotPolls:
         if self._out[kind] < SCOUTS:
             self._out[kind] += 1
             return
-        await self._wait(kind, until)
+        waiting, word = self._waiting.setdefault(kind, {}), new_event()
+        waiting[word] = None
+        try:
+            await self._stop_signal.wait(word, until)
+        finally:
+            waiting.pop(word, None)
 
     def pass_on(self, kind: Hashable) -> None:
         """Wake the takes that may be polled in the place of one that is no longer polled."""
@@ -43,18 +46,3 @@ class PilotPolls:
         for word in told:
             del waiting[word]
             wake(word)
-
-    async def _wait(self, kind: Hashable, until: float) -> None:
-        while self._stop_signal.is_watching and self._loop.time() < until:
-            word: asyncio.Future[None] = self._loop.create_future()
-            waiting = self._waiting.setdefault(kind, {})
-            waiting[word] = None
-            try:
-                await self._stop_signal.wait(word, until)
-            finally:
-                is_told = word not in waiting
-                waiting.pop(word, None)
-            if is_told:
-                return
-        if not self._stop_signal.is_watching:
-            raise Stopped

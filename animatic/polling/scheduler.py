@@ -4,7 +4,7 @@ import asyncio
 import heapq
 from itertools import count
 
-from animatic.waiting import Stopped, StopSignal, next_tick
+from animatic.waiting import Event, StopSignal, new_event, next_tick, wake
 
 
 class PollScheduler:
@@ -22,9 +22,8 @@ class PollScheduler:
         self._tick_s = tick_s
         self._stop_signal = stop_signal
         self._loop = asyncio.get_running_loop()
-        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[float, int, Event]] = []
         self._numbers = count()
-        self._given: set[int] = set()
         self._free_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -35,27 +34,19 @@ class PollScheduler:
             Stopped: the run stopped polling.
         """
         due = next_tick(due, self._tick_s)
-        while self._stop_signal.is_watching:
-            turn: asyncio.Future[None] = self._loop.create_future()
-            number = next(self._numbers)
-            heapq.heappush(self._waiting, (due, number, turn))
-            if self._waiting[0][2] is turn:
-                self._wake_at(due)
-            try:
-                await self._stop_signal.wait(turn)
-                if number in self._given:
-                    return
-            finally:
-                self._given.discard(number)
-        raise Stopped
+        turn = new_event()
+        heapq.heappush(self._waiting, (due, next(self._numbers), turn))
+        if self._waiting[0][2] is turn:
+            self._wake_at(due)
+        await self._stop_signal.wait(turn)
 
     def _give_out(self) -> None:
         """Release the polls that are due, as fast as they may follow each other."""
         self._timer = None
         now = self._loop.time()
         while self._waiting:
-            due, number, turn = self._waiting[0]
-            if turn.done():  # who gave up, or was woken to hear that the run buys no more
+            due, _, turn = self._waiting[0]
+            if turn.done():  # cancelled
                 heapq.heappop(self._waiting)
                 continue
             soonest = max(due, self._free_at - self._slack_s)
@@ -64,8 +55,7 @@ class PollScheduler:
                 return
             heapq.heappop(self._waiting)
             self._free_at = max(self._free_at, now) + self._spacing_s
-            self._given.add(number)
-            turn.set_result(None)
+            wake(turn)
 
     def _wake_at(self, moment: float) -> None:
         if self._timer is not None:

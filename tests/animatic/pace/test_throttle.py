@@ -169,49 +169,6 @@ async def test_who_gives_up_waiting_leaves_the_queue(gate_of: Any) -> None:
         pass
 
 
-async def test_stopping_wakes_every_sleeper_at_once() -> None:
-    stop_signal = StopSignal()
-    sleepers = [asyncio.create_task(stop_signal.sleep(3_600)) for _ in range(50)]
-    await turns()
-    stop_signal.stop_all("interrupted")
-    ends = await asyncio.wait_for(asyncio.gather(*sleepers, return_exceptions=True), 1)
-    assert {type(end) for end in ends} == {Stopped}
-
-
-async def test_stopping_to_buy_lets_watchers_sleep_on() -> None:
-    stop_signal = StopSignal()
-    watcher, buyer = (
-        asyncio.create_task(stop_signal.sleep(0.1)),
-        asyncio.create_task(stop_signal.sleep(3_600, to_buy=True)),
-    )
-    await turns()
-    stop_signal.stop_buying("budget")
-    await watcher
-    with pytest.raises(Stopped):
-        await buyer
-    assert (stop_signal.is_buying, stop_signal.is_watching) == (False, True)
-
-
-async def test_after_the_stop_no_sleep_begins() -> None:
-    stop_signal = StopSignal()
-    stop_signal.stop_all("interrupted")
-    with pytest.raises(Stopped):
-        await stop_signal.sleep(0)
-
-
-def test_the_first_reason_is_the_one_that_is_told() -> None:
-    stop_signal = StopSignal()
-    stop_signal.stop_buying("the budget is used up")
-    stop_signal.stop_all("interrupted")
-    assert stop_signal.reason == "the budget is used up"
-
-
-async def test_a_sleep_is_as_long_as_asked() -> None:
-    began = time.monotonic()
-    await StopSignal().sleep(0.05)
-    assert 0.05 <= time.monotonic() - began < 1
-
-
 async def test_runs_on_one_ledger_share_the_slots(gate_of: Any) -> None:
     limits, inside, most = Limits(100_000, 6), [0, 0, 0], 0
 

@@ -6,7 +6,7 @@ import pytest
 from torture.virtual import played
 
 from animatic.polling.scheduler import PollScheduler
-from animatic.waiting import Stopped, StopSignal, next_tick
+from animatic.waiting import Stopped, StopSignal
 
 
 async def test_a_turn_comes_when_it_is_due_and_not_before() -> None:
@@ -87,9 +87,3 @@ def test_polls_are_released_at_ticks_at_most_one_late() -> None:
     moments = played(scene())  # on a busy machine a real loop wakes late
     assert all(due <= moment < due + 0.1 + 0.001 for due, moment in moments)
     assert len({round(moment, 1) for _, moment in moments}) <= 5
-
-
-def test_a_tick_is_the_next_multiple_or_the_moment_itself() -> None:
-    assert next_tick(10.01, 0.25) == 10.25
-    assert next_tick(10.25, 0.25) == 10.25
-    assert next_tick(10.01, 0.0) == 10.01
