@@ -36,7 +36,7 @@ from torture.subject import Place, run_subject, write_manifest
 
 TRACED = find_modules(
     *("states", "shoot", "request", "poller", "throttle", "poll_history", "progress", "results.schema", "formats"),
-    *("evidence", "recovery", "buying.reconcile", "results.writer", "spool", "pilots"),
+    *("evidence", "recovery", "buying.reconcile", "results.writer", "spool", "pilots", "waiting"),
     *("ledger", "wavespeed", "storage"),
 )
 MONEY = find_modules(
