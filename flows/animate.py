@@ -5,9 +5,16 @@ from prefect.client.schemas.objects import State
 
 from animatic.errors import FixInputError
 from animatic.takes.states import BuyingPolicy
-from flows.flow_states import ended, name_run, refused
+from flows.flow_states import end_of, ended, name_run, refused
+from flows.interrupts import Interrupts
+from flows.order import Order
+from flows.planning import check_manifest, plan_takes, price
+from flows.priced_run import open_results
 from flows.process import HOLDS_UP_S, end_within
-from flows.run import Order, current_session, open_run
+from flows.run import open_run
+from flows.schedule import session_of_schedule
+from flows.session import SESSION
+from flows.settlement import settle
 
 
 @flow(name="animate", flow_run_name=name_run, persist_result=False)
@@ -31,27 +38,30 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
         retry_failed: buy takes again that an earlier run left failed or rejected.
         attempts: how often a take may be bought in this run when WaveSpeed reports the failure as its own.
     """
-    session = await current_session()
+    session = SESSION.get() or await session_of_schedule()
+    session.end.set_running_or_notify_cancel()
+    interrupts, summary, problem = Interrupts(), None, None
     try:
         order = Order(manifest, results, max_usd, skip_invalid, BuyingPolicy(retry_failed, attempts))
         async with open_run(order, session) as run:
-            checked = await run.check_manifest()
-            await run.settle()
-            plan = await run.plan(checked)
-            await run.price(plan)
-            await run.open_results(plan)
-            async with run.interruptible():
+            checked = await check_manifest(run)
+            settling = await settle(run)
+            plan = await plan_takes(run, checked)
+            priced = await price(run, plan)
+            buying = await open_results(run, priced, settling, interrupts)
+            async with interrupts.obeyed(buying.stop):
                 try:
-                    await run.buy(plan)
+                    await buying.buy()
                 finally:
-                    session.summary = await run.report(plan)
+                    summary = await buying.report()
     except FixInputError as error:
-        session.refusal = error
+        problem = error
         return refused(error)
-    except Exception as error:
-        session.failure = error
+    except BaseException as error:
+        problem = error
         raise
+    else:
+        return ended(summary, interrupts)
     finally:
         end_within(HOLDS_UP_S)
-    session.is_judged = True
-    return ended(session)
+        session.end.set_result(end_of(summary, problem, interrupts))

@@ -1,6 +1,7 @@
-"""Names and final states of runs, in Prefect's words."""
+"""Names and final states of runs, in Prefect's words, and the end of a run for the command that started it."""
 
 from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
 from prefect.exceptions import Pause
 from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled, Completed, Failed
@@ -8,7 +9,8 @@ from prefect.states import Cancelled, Completed, Failed
 from animatic import storage
 from animatic.errors import FixInputError
 from animatic.results.summary import DONE, INTERRUPTED, UNCLEAR, RunSummary
-from flows.session import SESSION, Session, new_run_id
+from flows.interrupts import Interrupts
+from flows.session import SESSION, RunEnd, new_run_id
 
 
 def name_run() -> str:
@@ -18,20 +20,26 @@ def name_run() -> str:
     return f"{storage.stem_of(str(flow_run.parameters.get('manifest', 'animate')))} {run_id}"
 
 
+def end_of(summary: RunSummary | None, problem: BaseException | None, interrupts: Interrupts) -> RunEnd:
+    """Return the end of the flow run that this is, for the command."""
+    context = FlowRunContext.get()
+    last_keys = context.task_run_dynamic_keys.values() if context else ()  # of each task, counted from 0
+    task_runs = sum(int(key) + 1 for key in last_keys)
+    return RunEnd(flow_run.id, task_runs, summary, problem, interrupts.hurried.is_set())
+
+
 def refused(error: FixInputError) -> State[None]:
     """Nothing was bought because the input must be changed first: cancelled, since neither done nor failed is true."""
     return Cancelled(name="Refused", message=str(error).splitlines()[0])
 
 
-def ended(session: Session) -> State[None]:
+def ended(summary: RunSummary, interrupts: Interrupts) -> State[None]:
     """Return the final state of a run that came to its end; raise where Prefect keeps it to be resumed.
 
     Raises:
         Pause: the run is suspended, and stays so.
     """
-    stop, summary = session.stop_request, session.summary
-    if summary is None:
-        raise RuntimeError("a run that came to its end has a summary")
+    stop = interrupts.stop_request
     if stop is not None and stop.is_suspension and deployment.id is not None:
         raise Pause(state=stop.state)
     return verdict(summary)

@@ -1,6 +1,11 @@
-"""Session: values that the command line knows and a schedule does not. A context variable hands it to the flow."""
+"""Session: values that the command knows and a schedule does not. A context variable hands them down to the flow.
 
-from collections.abc import Callable, Container
+One value comes back, when the flow has come to its end. It does not go through Prefect, which may die or hang before it
+hands on a state.
+"""
+
+from collections.abc import Container
+from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,8 +23,6 @@ if TYPE_CHECKING:  # at run time they would import what the start of Prefect's s
     from animatic.planning.plan import PriceClass
     from animatic.results.summary import RunSummary
     from animatic.settings import Settings
-    from flows.server.child_processes import Companion
-    from flows.stop_request import StopRequest
 
 
 def new_run_id() -> str:
@@ -28,14 +31,35 @@ def new_run_id() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """Start of a run: its id, and the Prefect server that is ours, if one is."""
+class RunEnd:
+    """End of the flow's own part of a run.
 
-    run_id: str
-    server: "Companion | None"
+    Attributes:
+        flow_run_id: the run's id in Prefect.
+        task_runs: how many the flow has started, so that one can wait until the server has recorded them.
+        summary: what the results table says, if it was written.
+        problem: the error or signal that ended the flow, if one did.
+        is_hurried: a second signal said that the run must end at once.
+    """
+
+    flow_run_id: str | None = None
+    task_runs: int = 0
+    summary: "RunSummary | None" = None
+    problem: BaseException | None = None
+    is_hurried: bool = False
+
+    @property
+    def refusal(self) -> FixInputError | None:
+        """The fault of the input for which nothing was bought, if that ended the run."""
+        return self.problem if isinstance(self.problem, FixInputError) else None
+
+    @property
+    def failure(self) -> Exception | None:
+        """The error that ended the flow, which Prefect may fail to hand on; not a signal."""
+        return self.problem if isinstance(self.problem, Exception) else None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Session:
     """One run of the flow in this process.
 
@@ -45,19 +69,10 @@ class Session:
         max_microusd: the sum that a person approved, in millionths of a dollar; the run's limit where none was given.
         share_microusd: what a take is reserved at whose price is not known, out of a limit that was agreed to.
         quotes: what takes cost when the plan was shown.
-        is_attended: a person at a terminal sees what the run says before it buys.
-        may_begin_ledger: a new ledger may be begun today.
+        may_begin_ledger: a new ledger may be begun today, or a person at a terminal sees that it is new.
         checked: the manifest as it was read and checked for the preview; good while the file is the same.
         progress: what a panel may show while the flow runs.
-        server: the Prefect server that is ours, where there is one.
-        task_runs: how many the flow has started, so that one can wait until the server has recorded them.
-        summary, refusal: the summary, or the refusal of the run; set by the flow.
-        stop_request: a suspension or cancellation in Prefect that the run obeyed.
-        failure: what the flow itself raised, which Prefect may fail to hand on.
-        is_judged: true once the flow came to its end, so that only the summary is left to show.
-        is_hurried: a second signal said that the run must end at once.
-        untold: why Prefect does not know how the run ended, where it does not.
-        warn: where a line for the user goes.
+        end: runs once the flow has begun, and gets its end.
     """
 
     settings: "Settings"
@@ -66,27 +81,22 @@ class Session:
     max_microusd: int | None = None
     share_microusd: int | None = None
     quotes: "Mapping[PriceClass, Quote]" = field(default_factory=dict)
-    is_attended: bool = False
     may_begin_ledger: bool = False
     checked: "Manifest | None" = None
     run_id: str = field(default_factory=new_run_id)
     progress: Progress = field(default_factory=Progress)
-    server: "Companion | None" = None
-    task_runs: int = 0
-    flow_run_id: str | None = None
-    summary: "RunSummary | None" = None
-    refusal: FixInputError | None = None
-    stop_request: "StopRequest | None" = None
-    failure: Exception | None = None
-    is_judged: bool = False
-    is_hurried: bool = False
-    untold: str | None = None
-    warn: Callable[[str], None] | None = None
+    end: Future[RunEnd] = field(default_factory=Future[RunEnd])
+
+    @property
+    def is_begun(self) -> bool:
+        """Tell that Prefect has begun the flow run."""
+        return self.end.running() or self.end.done()
 
     @property
     def is_concluded(self) -> bool:
-        """Tell that the flow's own part is over."""
-        return self.is_judged or self.refusal is not None or self.failure is not None
+        """Tell that the flow's own part is over, and not because of a signal."""
+        ended = self.end.result() if self.end.done() else None
+        return ended is not None and (ended.problem is None or ended.failure is not None)
 
 
 SESSION: ContextVar[Session | None] = ContextVar("animatic_session", default=None)

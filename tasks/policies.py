@@ -4,6 +4,7 @@ Retries are for what may pass, and only for tasks that ask the ledger first or c
 to repeat, under keys that we write ourselves: Prefect's own include the source text, or forget which task they are for.
 """
 
+import hashlib
 from datetime import timedelta
 from typing import Any
 
@@ -31,3 +32,8 @@ async def may_pass(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> b
 def keyed_by_argument(name: str) -> CacheKeyFnPolicy:
     """Return a cache policy whose key is the task's own `cache_key` argument, behind the task's name and version."""
     return CacheKeyFnPolicy(cache_key_fn=lambda _context, arguments: f"animatic-{name}-1-{arguments['cache_key']}")
+
+
+def content_key(*parts: str) -> str:
+    """Return a short key for any number of parts, in this order."""
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:40]

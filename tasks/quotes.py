@@ -4,11 +4,19 @@ from collections.abc import Sequence
 
 from prefect import task
 
-from animatic.money.amounts import Quote
 from animatic.planning.plan import PriceClass
-from animatic.planning.quotes import quote_all
-from animatic.wavespeed.client import WaveSpeedClient
-from tasks.policies import BACKOFF, JITTER, QUOTE_EXPIRY, keyed_by_argument, may_pass
+from animatic.planning.quotes import Ask, Quote
+from tasks.policies import BACKOFF, JITTER, QUOTE_EXPIRY, content_key, keyed_by_argument, may_pass
+
+
+async def quote_in_task(ask: Ask, base_url: str, kinds: Sequence[PriceClass]) -> dict[PriceClass, Quote]:
+    """Ask in a task run; Prefect remembers what the API at this URL said.
+
+    Raises:
+        TryLaterError, NeverAgainError: there is no quote to be had.
+    """
+    key = content_key(base_url, *(part for kind in kinds for part in kind))
+    return read_quotes(kinds, await quote_prices(kinds, ask, key))
 
 
 @task(
@@ -24,7 +32,7 @@ from tasks.policies import BACKOFF, JITTER, QUOTE_EXPIRY, keyed_by_argument, may
 )
 async def quote_prices(
     kinds: Sequence[PriceClass],
-    client: WaveSpeedClient,
+    ask: Ask,
     cache_key: str,  # noqa: ARG001 - read by the cache policy
 ) -> list[tuple[int, bool, float]]:
     """Ask what one take of each (model, duration, aspect ratio) costs; the parts of a `Quote`, in the same order.
@@ -34,7 +42,7 @@ async def quote_prices(
     Raises:
         TryLaterError, NeverAgainError: there is no quote to be had.
     """
-    quotes = await quote_all(client, kinds)
+    quotes = await ask(kinds)
     return [(quote.microusd, quote.is_floor, quote.asked_at_s) for quote in quotes.values()]
 
 

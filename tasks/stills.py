@@ -1,59 +1,69 @@
 """Probe local stills, and upload those that will be sent. Both are free to repeat; Prefect remembers the probes."""
 
 import asyncio
-import hashlib
-from collections.abc import Mapping, Sequence
+import functools
+import math
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from prefect import task
 
-from animatic.errors import TryLaterError
-from animatic.media.local_stills import probe_still, upload_still
+from animatic.media.local_stills import LocalStills
 from animatic.media.stills import Still
-from animatic.media.uploads import UploadMemory
-from animatic.takes.shots import Take
-from animatic.wavespeed.client import WaveSpeedClient
-from animatic.web.network import DIRECT, Network
-from tasks.policies import BACKOFF, JITTER, NEVER_CACHED, PROBE_EXPIRY, RETRIES, keyed_by_argument, may_pass
+from tasks.policies import (
+    BACKOFF,
+    JITTER,
+    NEVER_CACHED,
+    PROBE_EXPIRY,
+    RETRIES,
+    content_key,
+    keyed_by_argument,
+    may_pass,
+)
+
+T = TypeVar("T")
+
+MOST_TASKS = 40
+STILLS_ALONE = 20
 
 
-class Stills:
-    """Some local stills of one manifest. Not a dataclass on purpose: Prefect would walk all of it."""
-
-    __slots__ = ("manifest_uri", "network", "paths", "takes")
-
-    def __init__(
-        self, manifest_uri: str, paths: Sequence[str], takes: Sequence[Take] = (), network: Network = DIRECT
-    ) -> None:
-        self.manifest_uri = manifest_uri
-        self.network = network
-        self.paths = paths
-        self.takes = takes
-
-    @property
-    def name(self) -> str:
-        """The first still, and how many more there are."""
-        more = f" and {len(self.paths) - 1} more" if len(self.paths) > 1 else ""
-        return f"{self.paths[0]}{more}"
+async def probe_in_tasks(stills: LocalStills, paths: Sequence[str]) -> dict[str, Still | str]:
+    """Probe local stills in task runs; Prefect remembers the probe of each group of contents."""
+    digests = await asyncio.to_thread(lambda: {path: stills.digest(path) for path in paths})
+    groups = list(groups_of(paths))
+    probed = await asyncio.gather(
+        *(
+            probe_stills(
+                name_of(group),
+                functools.partial(stills.probe_all, group),
+                content_key(*(f"{path}={digests[path]}" for path in group)),
+            )
+            for group in groups
+        )
+    )
+    return {path: still for found in probed for path, still in read_probed(found).items()}
 
 
 @task(
     name="probe-stills",
-    task_run_name="probe {stills.name}",
+    task_run_name="probe {name}",
     cache_policy=keyed_by_argument("probe"),
     cache_expiration=PROBE_EXPIRY,
     result_serializer="json",
 )
-async def probe_stills(stills: Stills, cache_key: str) -> dict[str, list[str | int] | str]:  # noqa: ARG001 - read by the cache policy
+async def probe_stills(
+    name: str,  # noqa: ARG001 - shown by Prefect
+    probe: Callable[[], Mapping[str, Still | str]],
+    cache_key: str,  # noqa: ARG001 - read by the cache policy
+) -> dict[str, list[str | int] | str]:
     """Probe stills: return the attributes of each, in order, or its fault, by path. Remembered by content."""
-    found: dict[str, list[str | int] | str] = {}
-    for path in stills.paths:
-        still = await asyncio.to_thread(probe_still, stills.manifest_uri, path, stills.network)
-        found[path] = (
-            still
-            if isinstance(still, str)
-            else [still.sha256, still.size_bytes, still.width, still.height, still.format]
-        )
-    return found
+    found = await asyncio.to_thread(probe)
+    return {
+        path: still
+        if isinstance(still, str)
+        else [still.sha256, still.size_bytes, still.width, still.height, still.format]
+        for path, still in found.items()
+    }
 
 
 def read_probed(probed: Mapping[str, list[str | int] | str]) -> dict[str, Still | str]:
@@ -63,7 +73,7 @@ def read_probed(probed: Mapping[str, list[str | int] | str]) -> dict[str, Still 
 
 @task(
     name="upload-stills",
-    task_run_name="upload {stills.name}",
+    task_run_name="upload {name}",
     cache_policy=NEVER_CACHED,
     persist_result=False,
     retry_condition_fn=may_pass,
@@ -71,8 +81,11 @@ def read_probed(probed: Mapping[str, list[str | int] | str]) -> dict[str, Still 
     retry_delay_seconds=BACKOFF,
     retry_jitter_factor=JITTER,
 )
-async def upload_stills(stills: Stills, client: WaveSpeedClient, memory: UploadMemory) -> dict[str, str]:
-    """Upload each still of these takes, unless the account has it; where each is, by its hash.
+async def upload_stills(
+    name: str,  # noqa: ARG001 - shown by Prefect
+    upload: Callable[[], Awaitable[dict[str, str]]],
+) -> dict[str, str]:
+    """Upload stills, unless the account has them; where each is, by its hash.
 
     The ledger remembers uploads, not Prefect: a URL is good for one account only, and must be forgotten when it dies.
 
@@ -80,25 +93,15 @@ async def upload_stills(stills: Stills, client: WaveSpeedClient, memory: UploadM
         LocationError: a still has changed since the plan was made.
         TryLaterError: the API is away, after retries.
     """
-    known = await memory.find([take.shot.still for take in stills.takes])
-
-    async def upload(take: Take) -> tuple[str, str]:
-        still = take.shot.still
-        if still in known:
-            return still, known[still]
-        async with memory.room:
-            url = await upload_still(client, stills.manifest_uri, take, stills.network)
-        await memory.remember(still, url)
-        return still, url
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            uploads = [group.create_task(upload(take)) for take in stills.takes]
-    except BaseExceptionGroup as problems:  # one that may pass is raised only if nothing else is wrong
-        raise min(problems.exceptions, key=lambda error: isinstance(error, TryLaterError)) from None
-    return dict(upload.result() for upload in uploads)
+    return await upload()
 
 
-def content_key(*parts: str) -> str:
-    """Return a short key for any number of parts, in this order."""
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:40]
+def groups_of(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Items one by one while they are few, else in at most `MOST_TASKS` groups."""
+    size = 1 if len(items) <= STILLS_ALONE else math.ceil(len(items) / MOST_TASKS)
+    return (items[at : at + size] for at in range(0, len(items), size))
+
+
+def name_of(paths: Sequence[str]) -> str:
+    """Return the first still, and how many more there are."""
+    return f"{paths[0]} and {len(paths) - 1} more" if len(paths) > 1 else paths[0]

@@ -3,11 +3,13 @@
 It may be retried because it asks the ledger first: what was bought is found there, and watched instead of bought again.
 """
 
-from prefect import get_run_logger, task
+import logging
+
+from prefect import task
 
 from animatic.buying.shoot import Shoot
 from animatic.planning.plan import Batch
-from animatic.text import one_line
+from tasks.logs import line_logger
 from tasks.policies import BACKOFF, JITTER, NEVER_CACHED, RETRIES, may_pass
 
 
@@ -28,5 +30,4 @@ async def shoot_takes(batch: Batch, shoot: Shoot) -> None:
         TryLaterError: the API was away throughout the retries; what was not sent is still planned.
         LedgerError: the ledger can't be written.
     """
-    info = get_run_logger().info
-    await shoot.shoot(batch.takes, (lambda line: info("%s", one_line(line))) if len(batch.takes) == 1 else None)
+    await shoot.shoot(batch.takes, line_logger(logging.INFO) if len(batch.takes) == 1 else None)

@@ -1,4 +1,4 @@
-"""Addresses of uploaded stills, remembered by account. Uploads nothing itself.
+"""Uploads of local stills, remembered by account.
 
 A URL that WaveSpeed gave out is good for that account only, and for 7 days. One that is remembered is asked for before
 it is sent: a take that is submitted with a dead URL fails, and is paid for.
@@ -11,8 +11,12 @@ from datetime import timedelta
 
 import aiohttp
 
+from animatic.errors import TryLaterError
 from animatic.ledger import uploads as ledger_uploads
 from animatic.ledger.desk import Ledger
+from animatic.media.local_stills import LocalStills
+from animatic.takes.shots import Take
+from animatic.wavespeed.client import WaveSpeedClient
 from animatic.web.addresses import refusal_of
 from animatic.web.network import DIRECT, Network
 from animatic.web.public_web import open_session
@@ -68,6 +72,38 @@ class UploadMemory:
     async def forget(self, still: str, attempt_id: int) -> str:
         """Forget where a still was uploaded, if it is the URL that this attempt was sent with; return that URL."""
         return await self._desk.do(ledger_uploads.forget, self._account, still, attempt_id)
+
+
+class Uploads:
+    """Uploads of a manifest's local stills, each once while the account has it."""
+
+    def __init__(self, stills: LocalStills, client: WaveSpeedClient, memory: UploadMemory) -> None:
+        self._stills, self._client, self.memory = stills, client, memory
+
+    async def upload(self, takes: Sequence[Take]) -> dict[str, str]:
+        """Upload the still of each of these takes, unless the account has it; where each is, by its hash.
+
+        Raises:
+            LocationError: a still has changed since the plan was made.
+            TryLaterError: the API is away.
+        """
+        known = await self.memory.find([take.shot.still for take in takes])
+
+        async def upload(take: Take) -> tuple[str, str]:
+            still = take.shot.still
+            if still in known:
+                return still, known[still]
+            async with self.memory.room:
+                url = await self._stills.upload(self._client, take)
+            await self.memory.remember(still, url)
+            return still, url
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                uploads = [group.create_task(upload(take)) for take in takes]
+        except BaseExceptionGroup as problems:  # one that may pass is raised only if nothing else is wrong
+            raise min(problems.exceptions, key=lambda error: isinstance(error, TryLaterError)) from None
+        return dict(upload.result() for upload in uploads)
 
 
 async def _is_gone(session: aiohttp.ClientSession, url: str, origin: str) -> bool:

@@ -129,8 +129,23 @@ async def find_open(desk: Ledger, manifest: Manifest, uri: str, ledger_url: str)
     return dropped, elsewhere
 
 
+async def is_new_ledger(desk: Ledger | None, provider: str) -> bool:
+    """Tell if the ledger holds no take of this provider."""
+    return desk is None or await desk.do(planned.is_new, provider)
+
+
+async def plan_takes(
+    desk: Ledger | None,
+    manifest: Manifest,
+    policy: BuyingPolicy,
+    run_id: str | None = None,
+    is_dead: IsDead = no_run_is_dead,
+) -> Plan:
+    """Plan a manifest against an open ledger; None is one without takes."""
+    return make_plan(manifest, await find_snapshot(desk, manifest, run_id, is_dead), policy)
+
+
 async def plan_against(ledger_url: str, manifest: Manifest, policy: BuyingPolicy) -> Plan:
     """Plan a manifest against a ledger that need not exist."""
     with open_to_look(ledger_url) as desk:
-        snapshot = await find_snapshot(desk, manifest, is_dead=dead_runs_of(ledger_url))
-    return make_plan(manifest, snapshot, policy)
+        return await plan_takes(desk, manifest, policy, is_dead=dead_runs_of(ledger_url))

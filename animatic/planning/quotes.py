@@ -1,11 +1,24 @@
 """Quotes of the API for the takes of a plan. Asking is free."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-from animatic.money.amounts import Quote
+from animatic.errors import NeverAgainError, TryLaterError
+from animatic.money.amounts import Quote, newest_quotes
 from animatic.planning.plan import PriceClass
 from animatic.wavespeed.client import WaveSpeedClient
+
+Ask = Callable[[Sequence[PriceClass]], Awaitable[Mapping[PriceClass, Quote]]]
+
+
+async def find_quotes(
+    ask: Ask, kinds: Sequence[PriceClass], known: Mapping[PriceClass, Quote]
+) -> tuple[Mapping[PriceClass, Quote], str | None]:
+    """Return the newest quotes, and why there are no newer ones than those that are known, if so."""
+    try:
+        return newest_quotes(known, await ask(kinds)), None  # what is asked may be remembered, and older than known
+    except (TryLaterError, NeverAgainError) as error:
+        return known, str(error)
 
 
 async def quote(client: WaveSpeedClient, kind: PriceClass) -> Quote:

@@ -18,7 +18,7 @@ from flows.server.gc_pause import gc_paused
 from flows.terminal import complain, stderr
 
 if TYPE_CHECKING:
-    from flows.session import Start
+    from flows.server.prefect_api import Start
 
 Manifest = Annotated[str, typer.Argument(metavar="MANIFEST", help="CSV or Parquet file of shots, any fsspec URI.")]
 Results = Annotated[
@@ -294,8 +294,8 @@ def with_dates(arguments: Sequence[str], today: str) -> list[str]:
 @contextlib.contextmanager
 def _prefect() -> Generator["Start"]:
     """Begin a new run, with Prefect's API around it. First of all, for its server takes longest to come up."""
-    from flows.server.prefect_api import prefect_api  # noqa: PLC0415 - keeps --help quick
-    from flows.session import Start, new_run_id  # noqa: PLC0415 - the same
+    from flows.server.prefect_api import Start, prefect_api  # noqa: PLC0415 - keeps --help quick
+    from flows.session import new_run_id  # noqa: PLC0415 - the same
 
     run_id = new_run_id()
     with prefect_api(run_id) as server:

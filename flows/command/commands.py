@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from animatic import storage
 from animatic.errors import SettingsError
@@ -21,11 +22,15 @@ from animatic.results.replaced import require_replaceable
 from animatic.settings import Settings
 from animatic.takes.states import BuyingPolicy
 from flows.command import embedded, launch
-from flows.command.preview import Preview, agree, preview
-from flows.earlier_purchases import require_new_ledger_allowed
+from flows.command.preview import Agreement, Preview, agree, preview
+from flows.new_ledger import require_new_ledger_allowed
 from flows.process import child_environment, child_folder
-from flows.session import Session, Start, new_run_id
+from flows.server.prefect_api import Start
+from flows.session import Session, new_run_id
 from flows.terminal import PlainConsole, say, say_json
+
+if TYPE_CHECKING:
+    from animatic.results.summary import RunSummary  # pandas, which the start of a run need not wait for
 
 NOT_AGREED = 2
 UNTOLD = (
@@ -93,59 +98,54 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start) -> in
     formats.check_suffix(storage.name_of(options.results))
     if options.max_usd is not None and not math.isfinite(options.max_usd):
         raise SettingsError(f"--max-usd: found {options.max_usd}; allowed: 0 or more")
-    session = Session(
-        Settings.from_environment(), run_id=start.run_id, server=start.server, may_begin_ledger=options.may_begin_ledger
-    )
-    with _provider(options, session):
-        settings = session.settings
+    may_begin = options.may_begin_ledger or console.is_terminal
+    with _provider(options, start) as settings:
         if settings.is_real:
             settings.require_key()
-        session.is_attended = console.is_terminal
         require_replaceable(options.manifest, options.results, settings.ledger)
         shown = preview(options.manifest, settings, options.policy, skip_invalid=options.skip_invalid)
         _print_lines(shown, console)
-        if settings.is_real and shown.is_new and shown.plan.to_buy:
-            require_new_ledger_allowed(
-                settings,
-                shown.plan.to_buy,
-                is_attended=session.is_attended,
-                may_begin=session.may_begin_ledger,
-            )
-        limit = None if options.max_usd is None else limit_microusd(options.max_usd)
-        shown.plan.require_budget(shown.prices, limit)
+        plan = shown.plan
+        require_new_ledger_allowed(settings, plan.to_buy if shown.is_new else 0, may_begin=may_begin)
+        shown.priced.require_budget(None if options.max_usd is None else limit_microusd(options.max_usd))
+        agreement = Agreement(is_yes=True)
         if settings.is_real:
             agreement = agree(shown, console, yes=options.yes, max_usd=options.max_usd)
             if not agreement.is_yes:
                 console.print("not agreed; nothing was bought")
                 return NOT_AGREED
-            session.max_microusd, session.share_microusd = agreement.max_microusd, agreement.share_microusd
-        session.is_approved = True
-        if settings.is_real and not options.yes and options.max_usd is None:
-            session.agreed = shown.plan.fingerprints_to_buy()
-        session.checked, session.quotes = shown.plan.manifest, shown.quotes
-        del shown
-        launch.run_flow(session, options.parameters, console, debug=options.debug)
-    return tell_digest(session, console, as_json=options.as_json)
+        is_asked = settings.is_real and not options.yes and options.max_usd is None
+        session = Session(
+            settings,
+            is_approved=True,
+            agreed=plan.fingerprints_to_buy() if is_asked else None,
+            max_microusd=agreement.max_microusd,
+            share_microusd=agreement.share_microusd,
+            quotes=shown.priced.quotes,
+            may_begin_ledger=may_begin,
+            checked=plan.manifest,
+            run_id=start.run_id,
+        )
+        del shown, plan
+        ran = launch.run_flow(session, start.server, options.parameters, console, debug=options.debug)
+    return tell_digest(ran.summary, console, untold=ran.untold, as_json=options.as_json)
 
 
 @contextmanager
-def _provider(options: RunOptions, session: Session) -> Generator[None]:
-    """With `--sandbox`: serve it, and buy from it."""
+def _provider(options: RunOptions, start: Start) -> Generator[Settings]:
+    """Yield the settings to buy with; with `--sandbox` those of the sandbox, which is served meanwhile."""
+    settings = Settings.from_environment()
     if not options.sandbox:
-        yield
+        yield settings
         return
-    with embedded.embedded_sandbox(session.settings, session.run_id) as settings:
-        session.settings = settings
-        yield
+    with embedded.embedded_sandbox(settings, start.run_id) as served:
+        yield served
 
 
-def tell_digest(session: Session, console: PlainConsole, *, as_json: bool) -> int:
+def tell_digest(summary: "RunSummary", console: PlainConsole, *, untold: str | None = None, as_json: bool) -> int:
     """Print the summary of a run; return its exit code."""
     from animatic.results.summary import orphan_lines  # noqa: PLC0415 - pandas, which the start of a run need not wait for
 
-    summary = session.summary
-    if summary is None:
-        raise RuntimeError("a run without an error has a summary")
     if not as_json:
         console.print(summary.as_text())
     console.print(summary.sentence)
@@ -154,8 +154,8 @@ def tell_digest(session: Session, console: PlainConsole, *, as_json: bool) -> in
     console.print(f"results: {summary.results}")
     if summary.results.lower().endswith(".csv"):
         console.print(FORMULA_NOTE)
-    if session.untold is not None:
-        console.print(UNTOLD.format(why=session.untold))
+    if untold is not None:
+        console.print(UNTOLD.format(why=untold))
     if as_json:
         say_json(summary.as_json())
     return summary.exit_code
@@ -201,28 +201,26 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
     require_replaceable(manifest, uri, settings.ledger)
     checked = load_manifest(manifest, settings.origin, settings.written_origin, settings.network)
     checked.require_valid(skip_invalid=skip_invalid)
-    session = Session(settings)
+    run_id = new_run_id()
     plan = asyncio.run(plan_against(settings.ledger, checked, BuyingPolicy()))
     require_that_the_ledger_knows(settings.ledger, uri, plan.never_seen(), plan.never_seen_before())
     with open_to_look(settings.ledger) as desk:
-        projection = ResultsWriter(
-            plan.manifest, plan.final_attempts(), session.run_id, desk, dead_runs_of(settings.ledger)
-        )
+        projection = ResultsWriter(plan.manifest, plan.final_attempts(), run_id, desk, dead_runs_of(settings.ledger))
         stats = asyncio.run(projection.write(uri))
         beside: tuple[list[Open], list[Open]] = ([], [])
         if desk is not None:
             where = storage.absolute_uri(manifest)
             beside = asyncio.run(find_open(desk, checked, where, settings.ledger))
-    session.summary = run_summary_of(
+    summary = run_summary_of(
         stats,
-        run_id=session.run_id,
+        run_id=run_id,
         results=uri,
         submitted=0,
         reserved=Reserved(),
         dropped=beside[0],
         open_elsewhere=beside[1],
     )
-    return tell_digest(session, console, as_json=as_json)
+    return tell_digest(summary, console, as_json=as_json)
 
 
 def serve_sandbox(folder: Path | None, flags: list[str], console: PlainConsole) -> int:

@@ -24,7 +24,8 @@ from animatic.wavespeed.client import WaveSpeedClient
 from flows.command import launch
 from flows.command.commands import FORMULA_NOTE, UNTOLD, tell_digest
 from flows.command.embedded import embedded_sandbox
-from flows.session import Session, Start
+from flows.server.prefect_api import Start
+from flows.session import Session
 from flows.terminal import PlainConsole, complain, printable, say
 
 LENGTH_TOLERANCE_S = 0.1
@@ -114,26 +115,21 @@ def run_demo(typed: Path, console: PlainConsole, start: Start, *, as_json: bool,
         raise SettingsError(f"--out {typed}: cannot be made ({error.strerror}); give a folder that can be") from None
     results = out / "results.parquet"
     ledger = f"sqlite:///{(out / 'ledger.sqlite').resolve()}"
-    session = Session(
-        Settings.from_environment(needs_ledger=False).model_copy(update={"ledger": ledger}),
-        is_approved=True,
-        run_id=start.run_id,
-        server=start.server,
-    )
+    own = Settings.from_environment(needs_ledger=False).model_copy(update={"ledger": ledger})
     make_folder(out / "clips")
-    with embedded_sandbox(session.settings, session.run_id, out / "sandbox") as settings:
-        session.settings = settings
+    with embedded_sandbox(own, start.run_id, out / "sandbox") as settings:
+        session = Session(settings, is_approved=True, run_id=start.run_id)
         parameters = {"manifest": str(manifest), "results": str(results)}
-        launch.run_flow(session, parameters, console, debug=debug)
+        ran = launch.run_flow(session, start.server, parameters, console, debug=debug)
         table = formats.decode(storage.read_bytes(str(results), max_bytes=1 << 30), results.name)
         storage.replace_bytes(str(out / "results.csv"), formats.encode(table, ".csv"))
         shown = asyncio.run(_with_clips(_rows(table), out / "clips", settings))
     sheet = out / "contact-sheet.jpg"
     storage.replace_bytes(str(sheet), draw_contact_sheet([(row.caption, row.clip) for row in shown if row.clip]))
     if as_json:
-        tell_digest(session, console, as_json=True)
+        tell_digest(ran.summary, console, untold=ran.untold, as_json=True)
     else:
-        _tell([_as_typed(row, out, typed) for row in shown], session, console, typed)
+        _tell([_as_typed(row, out, typed) for row in shown], ran, console, typed)
     return _judge(shown, console)
 
 
@@ -174,7 +170,7 @@ async def _with_clips(rows: Sequence[Shown], folder: Path, settings: Settings) -
         return list(await asyncio.gather(*(fetch(row) for row in rows)))
 
 
-def _tell(rows: Sequence[Shown], session: Session, console: PlainConsole, out: Path) -> None:
+def _tell(rows: Sequence[Shown], ran: launch.Ran, console: PlainConsole, out: Path) -> None:
     """Print a short table on stdout, and the paths to look at."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("shot", "take", "status", "NSFW", "inference", "clip"):
@@ -189,12 +185,11 @@ def _tell(rows: Sequence[Shown], session: Session, console: PlainConsole, out: P
             printable(str(row.clip or "")),
         )
     PlainConsole(width=None if sys.stdout.isatty() else 120).print(table, soft_wrap=False)
-    summary = session.summary
-    if summary is not None:
-        console.print(f"{summary.sentence} ({summary.submitted} submitted now, {summary.cached} cached)")
+    summary = ran.summary
+    console.print(f"{summary.sentence} ({summary.submitted} submitted now, {summary.cached} cached)")
     console.print(FORMULA_NOTE)
-    if session.untold is not None:
-        console.print(UNTOLD.format(why=session.untold))
+    if ran.untold is not None:
+        console.print(UNTOLD.format(why=ran.untold))
     for name, path in (
         ("results", out / "results.parquet"),
         ("as CSV", out / "results.csv"),

@@ -3,15 +3,20 @@
 import gc
 import importlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from animatic.errors import AnimaticError, SettingsError
 from flows.command.panel import panel
 from flows.logs import log_path, redirect_logs
+from flows.server.child_processes import Companion
 from flows.server.gc_pause import gc_paused
-from flows.session import SESSION, Session
+from flows.session import SESSION, RunEnd, Session
 from flows.terminal import PlainConsole, error_line, without_passwords
+
+if TYPE_CHECKING:
+    from animatic.results.summary import RunSummary  # pandas, which the start of a run need not wait for
 
 _IMPORTED_LATE = ("fastapi.encoders", "prefect.flow_engine", "prefect.task_engine", "encodings.idna")
 """What a flow's first steps import, each while everybody waits for it; we import it while we wait for the server."""
@@ -24,8 +29,22 @@ class FlowError(AnimaticError):
     """The flow ended with an unexpected error."""
 
 
-def run_flow(session: Session, parameters: dict[str, Any], console: PlainConsole, *, debug: bool) -> None:
-    """Run `flows.animate` to its end; the result is in the session. Needs `prefect_api` around it.
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """Result of a run without an error.
+
+    Attributes:
+        untold: why Prefect does not know how the run ended, where it does not.
+    """
+
+    summary: "RunSummary"
+    untold: str | None = None
+
+
+def run_flow(
+    session: Session, server: Companion | None, parameters: dict[str, Any], console: PlainConsole, *, debug: bool
+) -> Ran:
+    """Run `flows.animate` to its end. Needs `prefect_api` around it, whose server `server` is if it is ours.
 
     Once the results are written, Prefect that died, hangs or refuses holds the run up for a minute at most, and changes
     nothing but what its own page shows.
@@ -44,23 +63,23 @@ def run_flow(session: Session, parameters: dict[str, Any], console: PlainConsole
     gc.set_threshold(_COLLECTED_AFTER)
     log = log_path(session.run_id)
     redirect_logs(log, debug=debug)
-    if session.server is None:
+    if server is None:
         require_reachable(os.environ["PREFECT_API_URL"], console)
     token = SESSION.set(session)
     try:
         name = Path(parameters["manifest"]).name
         with panel(console, session.progress, name, lambda: session.is_concluded):
             ending: Any = animate(**parameters, return_state=True)  # Prefect's types forget that this is awaitable
-            end = conclude(ending, session, console)
+            end = conclude(ending, session, server, console)
     finally:
         SESSION.reset(token)
-    session.untold = end.untold
-    if session.refusal is not None:
-        raise session.refusal
-    if session.is_judged:
-        return
-    problem = session.failure or end.problem
-    if session.flow_run_id is None and session.server is None and problem is not None:
+    run = session.end.result() if session.end.done() else RunEnd()
+    if run.refusal is not None:
+        raise run.refusal
+    if run.summary is not None and run.problem is None:
+        return Ran(run.summary, end.untold)
+    problem = run.failure or end.problem
+    if not session.is_begun and server is None and problem is not None:
         raise SettingsError(
             f"PREFECT_API_URL: the server at {without_passwords(os.environ['PREFECT_API_URL'])} took no run "
             f"({error_line(problem)}); nothing was bought. Start it, or correct the variable, and run again"
@@ -68,6 +87,6 @@ def run_flow(session: Session, parameters: dict[str, Any], console: PlainConsole
     if isinstance(problem, AnimaticError):
         raise problem
     said = error_line(problem) if problem is not None else without_passwords(end.message or "it has no state")
-    if session.server is not None and session.server.is_dead:
+    if server is not None and server.is_dead:
         log = log.with_name(f"{session.run_id}-prefect-server.log")
     raise FlowError(f"the run ended unforeseen: {said[:500]} (the whole story is in {log})")

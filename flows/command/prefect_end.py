@@ -20,7 +20,8 @@ from prefect.logging.handlers import APILogWorker
 
 from animatic.errors import SettingsError
 from flows.flow_states import verdict
-from flows.session import Session
+from flows.server.child_processes import Companion
+from flows.session import RunEnd, Session
 from flows.terminal import PlainConsole, error_line, without_passwords
 
 IS_REACHED_WITHIN_S = 60.0
@@ -108,11 +109,11 @@ def _ask() -> tuple[bool, str | None]:
     return False, None
 
 
-def conclude(ending: Awaitable[State[Any]], session: Session, console: PlainConsole) -> End:
+def conclude(ending: Awaitable[State[Any]], session: Session, server: Companion | None, console: PlainConsole) -> End:
     """Run the flow in a new event loop until it has ended and the server knows, within the bounds above."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    patience = _Patience(session, console)
+    patience = _Patience(session, server, console)
     engine = asyncio.ensure_future(ending, loop=loop)
     try:
         loop.run_until_complete(_ended_or_impatient(engine, patience))
@@ -121,24 +122,24 @@ def conclude(ending: Awaitable[State[Any]], session: Session, console: PlainCons
             raise
         patience.give_up()
     end = _end_of(engine, loop)
-    if not engine.done() and session.flow_run_id is None:
+    if not engine.done() and not session.is_begun:
         return End(TimeoutError(f"it did not begin the run within {STARTS_WITHIN_S:.0f} s"))
-    untold = None
-    if session.summary is not None:
-        untold = _told(loop, end, session, patience)
+    run, untold = session.end.result() if session.end.done() else RunEnd(), None
+    if run.summary is not None:
+        untold = _told(loop, end, run, patience)
     if engine.done():
         with suppress(Exception):
             loop.run_until_complete(asyncio.wait_for(loop.shutdown_asyncgens(), 1))
     if untold is None:
-        _wait_until_recorded_within(session, patience)
+        _wait_until_recorded_within(run, patience)
     return End(end.problem, end.message, untold)
 
 
 class _Patience:
     """The time that Prefect has left, from the moment at which the results are written."""
 
-    def __init__(self, session: Session, console: PlainConsole) -> None:
-        self._session, self._console = session, console
+    def __init__(self, session: Session, server: Companion | None, console: PlainConsole) -> None:
+        self._session, self._server, self._console = session, server, console
         self._starts_until = time.monotonic() + STARTS_WITHIN_S
         self._began: float | None = None
         self._is_given_up = self._is_said = False
@@ -147,16 +148,15 @@ class _Patience:
         """Return the seconds left; without end while the run is at work."""
         if self._began is None:
             if not self._session.is_concluded:
-                is_begun = self._session.flow_run_id is not None
-                return float("inf") if is_begun else max(self._starts_until - time.monotonic(), 0.0)
+                return float("inf") if self._session.is_begun else max(self._starts_until - time.monotonic(), 0.0)
             self._began = time.monotonic()
-        server, waited_s = self._session.server, time.monotonic() - self._began
-        if self._is_given_up or (server is not None and server.is_dead):
+        waited_s = time.monotonic() - self._began
+        if self._is_given_up or (self._server is not None and self._server.is_dead):
             return 0.0
         if waited_s > SAYS_SO_AFTER_S and not self._is_said:
             self._is_said = True
             self._console.print(f"results are written; waiting for Prefect, for {within_s:.0f} s at most")
-        return max((HURRIES_WITHIN_S if self._session.is_hurried else within_s) - waited_s, 0.0)
+        return max((HURRIES_WITHIN_S if self._session.end.result().is_hurried else within_s) - waited_s, 0.0)
 
     def give_up(self) -> None:
         """Wait no longer."""
@@ -181,14 +181,14 @@ def _end_of(engine: "asyncio.Future[State[Any]]", loop: asyncio.AbstractEventLoo
     return End(problem if isinstance(problem, BaseException) else None, state.message or state.name)
 
 
-def _told(loop: asyncio.AbstractEventLoop, end: End, session: Session, patience: _Patience) -> str | None:
+def _told(loop: asyncio.AbstractEventLoop, end: End, run: RunEnd, patience: _Patience) -> str | None:
     """See to it that the server knows how the run ended; why it does not, if so."""
     if end.message is not None and end.problem is None:
         return None  # the engine got through
     why = _why(end.problem)
-    while (left_s := patience.left_s(TELLS_WITHIN_S)) > 0 and session.flow_run_id is not None:
+    while (left_s := patience.left_s(TELLS_WITHIN_S)) > 0 and run.flow_run_id is not None:
         try:
-            loop.run_until_complete(_tell(session, min(left_s, ANSWERS_WITHIN_S)))
+            loop.run_until_complete(_tell(run, min(left_s, ANSWERS_WITHIN_S)))
         except Exception as error:  # noqa: BLE001 - see `_ask`
             why = _why(error)
             time.sleep(ASKS_EVERY_S)
@@ -197,13 +197,13 @@ def _told(loop: asyncio.AbstractEventLoop, end: End, session: Session, patience:
     return why
 
 
-async def _tell(session: Session, within_s: float) -> None:
+async def _tell(run: RunEnd, within_s: float) -> None:
     """Set the final state ourselves, unless the server has one."""
-    assert session.summary is not None  # noqa: S101 - asked above
+    assert run.summary is not None  # noqa: S101 - asked above
     async with asyncio.timeout(within_s), get_client(httpx_settings={"timeout": within_s}) as client:
-        run = await client.read_flow_run(UUID(session.flow_run_id))
-        if run.state is None or not run.state.is_final():
-            await client.set_flow_run_state(run.id, verdict(session.summary), force=True)
+        known = await client.read_flow_run(UUID(run.flow_run_id))
+        if known.state is None or not known.state.is_final():
+            await client.set_flow_run_state(known.id, verdict(run.summary), force=True)
 
 
 def _why(error: BaseException | None) -> str:
@@ -215,13 +215,13 @@ def _why(error: BaseException | None) -> str:
     return type(error).__name__
 
 
-def _wait_until_recorded_within(session: Session, patience: _Patience) -> None:
+def _wait_until_recorded_within(run: RunEnd, patience: _Patience) -> None:
     """Give the server the time to record the task runs, in a thread that can be left behind."""
-    if session.flow_run_id is None:
+    if run.flow_run_id is None:
         return
     left_s = patience.left_s(RECORDS_WITHIN_S)
     recording = threading.Thread(
-        target=wait_until_recorded, args=(UUID(session.flow_run_id), session.task_runs, left_s), daemon=True
+        target=wait_until_recorded, args=(UUID(run.flow_run_id), run.task_runs, left_s), daemon=True
     )
     recording.start()
     while recording.is_alive() and patience.left_s(RECORDS_WITHIN_S) > 0:

@@ -2,24 +2,23 @@
 
 import asyncio
 import contextlib
+import functools
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from animatic.errors import NeverAgainError, SettingsError, TryLaterError
-from animatic.ledger import planned
+from animatic.errors import SettingsError
 from animatic.ledger.opening import sqlite_path
 from animatic.manifest import Manifest
-from animatic.money.amounts import Quote, as_number, dollars, price_of, read_limit
-from animatic.planning.account_list import Found
-from animatic.planning.lookup import dead_runs_of, find_moved, find_snapshot, open_to_look
+from animatic.money.amounts import Quote, as_number, dollars, read_limit
+from animatic.planning.earlier import Earlier, find_earlier
+from animatic.planning.lookup import dead_runs_of, is_new_ledger, open_to_look, plan_takes
 from animatic.planning.manifests import load_manifest
-from animatic.planning.plan import Plan, PriceClass, make_plan
-from animatic.planning.quotes import quote_all
+from animatic.planning.plan import Plan, PriceClass
+from animatic.planning.priced import PricedPlan
+from animatic.planning.quotes import find_quotes, quote_all
 from animatic.settings import Settings
 from animatic.takes.states import BuyingPolicy
 from animatic.wavespeed.client import WaveSpeedClient
-from flows.earlier_purchases import find_made, moved_lines
 from flows.terminal import PlainConsole
 
 MOST_QUESTIONS = 3
@@ -30,43 +29,23 @@ class Preview:
     """A plan, what it costs, and which ledger it was held against.
 
     Attributes:
-        quotes: what the API says, by kind of take.
-        setting_microusd: the price of a take where no quote can be had.
         ledger: where the ledger is.
         is_new: whether it holds no take of this provider.
-        found: what the account's list shows, where the ledger is new.
-        moved: takes to buy that were bought before under another address of the still.
+        earlier: takes to buy that were bought before, by the account's list or under another address.
         has_key: whether WaveSpeed could be asked.
     """
 
-    plan: Plan
-    quotes: Mapping[PriceClass, Quote]
-    setting_microusd: int | None
+    priced: PricedPlan
     ledger: str
     is_new: bool
-    found: Found | None = None
+    earlier: Earlier
     attempts: int = 1
-    moved: Sequence[str] = ()
     has_key: bool = True
 
     @property
-    def prices(self) -> dict[PriceClass, int | None]:
-        """Prices at which takes are reserved."""
-        return {kind: price_of(self.quotes.get(kind), self.setting_microusd) for kind in self.plan.kinds}
-
-    @property
-    def cost(self) -> int | None:
-        """Cost of one attempt at each take, in millionths of a dollar; None where a price is missing."""
-        return self.plan.cost(self.prices)
-
-    @property
-    def floor(self) -> int | None:
-        """Least cost, where only base prices are known."""
-        known = {
-            kind: price or (self.quotes[kind].microusd if kind in self.quotes else None)
-            for kind, price in self.prices.items()
-        }
-        return self.plan.cost(known)
+    def plan(self) -> Plan:
+        """The plan without its prices."""
+        return self.priced.plan
 
     def lines(self) -> list[str]:
         """Return the plan for people."""
@@ -82,17 +61,16 @@ class Preview:
         if plan.to_buy:
             lines.append(f"  cost: {self._cost_in_words()}")
         lines.append(f"  ledger: {self.ledger}{' (new: it holds no take of this provider)' if self.is_new else ''}")
-        lines += [f"  note: {line}" for line in (self.found.lines() if self.found else [])]
-        lines += [f"  note: {line}" for line in moved_lines(self.moved)]
-        return lines + [f"  note: {warning}" for warning in manifest.warnings]
+        return lines + [f"  note: {line}" for line in (*self.earlier.lines(), *manifest.warnings)]
 
     def _cost_in_words(self) -> str:
-        if self.cost is not None:
-            return dollars(self.cost)
+        cost, floor = self.priced.cost, self.priced.floor
+        if cost is not None:
+            return dollars(cost)
         if not self.has_key:
             return "not known, since WAVESPEED_API_KEY is not set and WaveSpeed was not asked"
-        if self.floor is not None:
-            return f"from {dollars(self.floor)} (base prices); set ANIMATIC_PRICE_USD to what one take costs at most"
+        if floor is not None:
+            return f"from {dollars(floor)} (base prices); set ANIMATIC_PRICE_USD to what one take costs at most"
         return "not known; set ANIMATIC_PRICE_USD"
 
     def as_json(self) -> str:
@@ -108,12 +86,12 @@ class Preview:
                 "cached": plan.settled.total(),
                 "resumable": plan.resumable,
                 "unknown": plan.unclear + plan.underway,
-                "cost_usd": as_number(self.cost),
-                "cost_from_usd": as_number(self.floor),
+                "cost_usd": as_number(self.priced.cost),
+                "cost_from_usd": as_number(self.priced.floor),
                 "ledger": self.ledger,
                 "ledger_is_new": self.is_new,
-                "made_already": self.found.takes if self.found else [],
-                "bought_at_another_address": list(self.moved),
+                "made_already": self.earlier.found.takes if self.earlier.found else [],
+                "bought_at_another_address": list(self.earlier.moved),
             }
         )
 
@@ -130,28 +108,22 @@ def preview(manifest: str, settings: Settings, policy: BuyingPolicy, *, skip_inv
 
 
 async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy) -> Preview:
-    is_dead = dead_runs_of(settings.ledger)
     with open_to_look(settings.ledger) as desk:
-        snapshot = await find_snapshot(desk, checked, is_dead=is_dead)
-        is_new = desk is None or await desk.do(planned.is_new, settings.origin)
-        plan = make_plan(checked, snapshot, policy)
-        moved = await find_moved(desk, plan)
-        quotes, found = dict[PriceClass, Quote](), None
-        if plan.to_buy and settings.api_key is not None:
-            async with WaveSpeedClient(settings.base_url, settings.require_key(), network=settings.network) as client:
-                with contextlib.suppress(TryLaterError, NeverAgainError):
-                    quotes = await quote_all(client, plan.kinds)
-                if settings.is_real:
-                    found = await find_made(client, plan, desk, settings.origin, is_new=is_new)
+        plan = await plan_takes(desk, checked, policy, is_dead=dead_runs_of(settings.ledger))
+        is_new = await is_new_ledger(desk, settings.origin)
+        async with contextlib.AsyncExitStack() as stack:
+            quotes, client = dict[PriceClass, Quote](), None
+            if plan.to_buy and settings.api_key is not None:
+                opened = WaveSpeedClient(settings.base_url, settings.require_key(), network=settings.network)
+                client = await stack.enter_async_context(opened)
+                quotes, _ = await find_quotes(functools.partial(quote_all, client), list(plan.kinds), quotes)
+            earlier = await find_earlier(desk, plan, client if settings.is_real else None, is_new=is_new)
     return Preview(
-        plan,
-        quotes,
-        settings.price_microusd,
+        PricedPlan(plan, quotes, settings.price_microusd),
         str(sqlite_path(settings.ledger)),
         is_new,
-        found,
+        earlier,
         policy.attempts,
-        moved,
         settings.api_key is not None,
     )
 
@@ -180,19 +152,19 @@ def agree(shown: Preview, console: PlainConsole, *, yes: bool, max_usd: float | 
     """
     if not shown.plan.to_buy or yes:
         return Agreement(is_yes=True)
-    if shown.moved and console.is_terminal:
-        question = f"Buy {len(shown.moved):,} takes that may have been bought at another address? [y/N] "
+    if shown.earlier.moved and console.is_terminal:
+        question = f"Buy {len(shown.earlier.moved):,} takes that may have been bought at another address? [y/N] "
         if not _says_yes(console, question):
             return Agreement(is_yes=False)
     if max_usd is not None:
         return Agreement(is_yes=True)
     if not console.is_terminal:
         raise SettingsError("this costs money, and there is no terminal to ask at: give --yes or --max-usd")
-    if shown.cost is None:
+    if shown.priced.cost is None:
         return _agree_to_a_limit(shown, console)
-    most = shown.cost * shown.attempts
+    most = shown.priced.cost * shown.attempts
     times = f", at most {dollars(most)} with --attempts {shown.attempts}" if shown.attempts > 1 else ""
-    question = f"Buy {shown.plan.to_buy:,} takes for {dollars(shown.cost)}{times}? [y/N] "
+    question = f"Buy {shown.plan.to_buy:,} takes for {dollars(shown.priced.cost)}{times}? [y/N] "
     return Agreement(_says_yes(console, question), most)
 
 
@@ -203,7 +175,7 @@ def _says_yes(console: PlainConsole, question: str) -> bool:
 def _agree_to_a_limit(shown: Preview, console: PlainConsole) -> Agreement:
     """Ask for the most that takes may cost whose price is not known; a plain yes is to no sum."""
     takes = shown.plan.to_buy
-    least = f", from {dollars(shown.floor)}" if shown.floor is not None else ""
+    least = f", from {dollars(shown.priced.floor)}" if shown.priced.floor is not None else ""
     question = (
         f"The price of {takes:,} takes is not known{least}. Type the most that they may cost together, in dollars "
         "(Enter buys nothing): "
@@ -216,8 +188,8 @@ def _agree_to_a_limit(shown: Preview, console: PlainConsole) -> Agreement:
         share = None if limit is None else limit // (takes * shown.attempts)
         if limit is None or not share:
             console.print(f'found "{answer}"; allowed: an amount of dollars such as 40 or 40.50')
-        elif shown.floor is not None and limit < shown.floor:
-            console.print(f"{dollars(limit)} is less than the base prices come to ({dollars(shown.floor)})")
+        elif shown.priced.floor is not None and limit < shown.priced.floor:
+            console.print(f"{dollars(limit)} is less than the base prices come to ({dollars(shown.priced.floor)})")
         else:
             return Agreement(is_yes=True, max_microusd=limit, share_microusd=share)
     return Agreement(is_yes=False)

@@ -5,12 +5,22 @@ import re
 import secrets
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from urllib.parse import unquote
 
 from animatic.machine.home import prefect_home
 from flows.logs import log_path
 from flows.process import child_folder, own_folder
 from flows.server.child_processes import Companion, prefect_server
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start of a run: its id, and the Prefect server that is ours, if one is."""
+
+    run_id: str
+    server: Companion | None
+
 
 _SERVERS_CSRF = "PREFECT_SERVER_CSRF_PROTECTION_ENABLED"
 _SERVERS_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"  # noqa: S105 - the name of a variable

@@ -31,7 +31,7 @@ import pytest
 
 from animatic.sandbox.witness import Accepted, read_witness
 from animatic.settings import Settings
-from flows.session import SESSION, Session
+from flows.session import SESSION, RunEnd, Session
 
 KEY = "canary-key-0f1e2d3c"
 ANIMATIC = (str(Path(sys.executable).with_name("animatic")),)
@@ -301,6 +301,10 @@ class RanFlow:
     client: Any
 
     @property
+    def end(self) -> RunEnd:
+        return self.session.end.result(timeout=0)
+
+    @property
     def rows(self) -> list[dict[str, Any]]:
         return read_rows(self.results)
 
@@ -310,7 +314,7 @@ class RanFlow:
 
     @property
     def flow_run(self) -> Any:
-        return self.client.read_flow_run(self.session.flow_run_id)
+        return self.client.read_flow_run(self.end.flow_run_id)
 
     def task_runs(self) -> list[Any]:
         """What the server has of them, once it has caught up."""
@@ -318,8 +322,8 @@ class RanFlow:
 
         from flows.command.prefect_end import wait_until_recorded  # noqa: PLC0415 - imports Prefect
 
-        flow_run_id = UUID(str(self.session.flow_run_id))
-        assert wait_until_recorded(flow_run_id, self.session.task_runs)
+        flow_run_id = UUID(str(self.end.flow_run_id))
+        assert wait_until_recorded(flow_run_id, self.end.task_runs)
         found: list[Any] = []
         chosen = _runs_of(flow_run_id)
         while page := self.client.read_task_runs(flow_run_filter=chosen, limit=200, offset=len(found)):
@@ -331,14 +335,14 @@ class RanFlow:
         from prefect.logging.handlers import APILogWorker  # noqa: PLC0415
 
         APILogWorker.drain_all(timeout=10)
-        chosen = LogFilter.model_validate({"flow_run_id": {"any_": [self.session.flow_run_id]}})
+        chosen = LogFilter.model_validate({"flow_run_id": {"any_": [self.end.flow_run_id]}})
         found: list[Any] = []
         while page := self.client.read_logs(log_filter=chosen, limit=200, offset=len(found)):
             found += page
         return found
 
     def artifacts(self) -> list[Any]:
-        return self.client.read_artifacts(flow_run_filter=_runs_of(self.session.flow_run_id))
+        return self.client.read_artifacts(flow_run_filter=_runs_of(self.end.flow_run_id))
 
 
 def _runs_of(flow_run_id: Any) -> Any:

@@ -31,7 +31,7 @@ def test_a_run_completes_and_equal_rows_share_a_take(run_flow: Any, manifest: An
     assert (ran.state.type, ran.state.name) == ("COMPLETED", "Completed")
     assert ran.state.message == "2 of 2 completed"
     assert ran.flow_run.name == f"shots {ran.session.run_id}"
-    assert ran.session.summary.exit_code == 0
+    assert ran.end.summary.exit_code == 0
     assert ran.statuses == ["completed", "completed"]
     assert len({row["prediction_id"] for row in ran.rows}) == 1
     assert [run.name for run in ran.task_runs() if "take" in run.name] == ["one take 1"]
@@ -49,10 +49,10 @@ def test_a_take_that_nothing_settles_makes_the_flow_failed_with_a_sentence(
         "some takes may have been bought, and are not sent again"
     )
     assert first.flow_run.state.message == first.state.message
-    assert first.session.summary.exit_code == 4
+    assert first.end.summary.exit_code == 4
     assert {run.state.type for run in first.task_runs()} == {"COMPLETED"}
     second = run_flow(manifest(*rows))
-    assert second.session.summary.exit_code == 4
+    assert second.end.summary.exit_code == 4
     assert sandbox.submitted(tag).total() == 0
 
 
@@ -71,10 +71,10 @@ def test_bad_input_is_refused_before_anything_is_bought(
     given = {"results": Path(parameters["results"])} if "results" in parameters else parameters
     ran = run_flow(manifest(row | {"prompt": row["prompt"] and f"{row['prompt']} {tag}"}), **given)
     assert (ran.state.type, ran.state.name) == ("CANCELLED", "Refused")
-    assert type(ran.session.refusal) is error
-    assert said in str(ran.session.refusal)
-    assert ran.state.message == str(ran.session.refusal).splitlines()[0]
-    assert ran.session.summary is None
+    assert type(ran.end.refusal) is error
+    assert said in str(ran.end.refusal)
+    assert ran.state.message == str(ran.end.refusal).splitlines()[0]
+    assert ran.end.summary is None
     assert not ran.results.exists()
     assert sandbox.submitted(tag).total() == 0
 
@@ -84,7 +84,7 @@ def test_results_that_cannot_be_written_are_found_before_anything_is_bought(
 ) -> None:
     (tmp_path / "file").touch()
     ran = run_flow(manifest({"prompt": f"push in {tag}"}), results=tmp_path / "file/out.parquet")
-    assert (ran.state.name, type(ran.session.refusal)) == ("Refused", LocationError)
+    assert (ran.state.name, type(ran.end.refusal)) == ("Refused", LocationError)
     assert sandbox.submitted(tag).total() == 0
 
 
@@ -103,7 +103,7 @@ def test_unwritable_results_at_the_end_do_not_deny_purchases(
     path = manifest({"prompt": f"{tag} [sandbox:slow=1]"})
     ran = run_flow(path, results=folder / "out.parquet")
     vandal.join()
-    assert (ran.state.type, ran.session.refusal, ran.session.summary) == ("FAILED", None, None)
+    assert (ran.state.type, ran.end.refusal, ran.end.summary) == ("FAILED", None, None)
     assert f"animatic results {path} --results {folder / 'out.parquet'}" in ran.state.message
     folder.unlink()
     assert run_flow(path, results=folder / "out.parquet").statuses == ["completed"]
@@ -115,7 +115,7 @@ def test_bad_rows_are_skipped_where_that_is_asked_for(run_flow: Any, manifest: A
     ran = run_flow(manifest(*rows), skip_invalid=True)
     assert [(row["row"], row["take"], row["status"]) for row in ran.rows] == [(1, 1, "completed"), (2, None, "invalid")]
     assert 'duration: found "9s"' in ran.rows[1]["error"]
-    assert ran.session.summary.exit_code == 3
+    assert ran.end.summary.exit_code == 3
     assert sandbox.submitted(tag) == Counter({f"push in {tag}": 1})
 
 
@@ -151,7 +151,7 @@ def test_a_refused_key_leaves_the_rest_pending(
 ) -> None:
     ran = run_flow(manifest({"prompt": f"push in {tag}"}, {"prompt": f"pan {tag}"}), settings.with_key("another"))
     assert ran.statuses == ["pending", "pending"]
-    assert ran.session.summary.exit_code == 3
+    assert ran.end.summary.exit_code == 3
     assert "Stopped: " in ran.state.message
     assert "another" not in ran.state.message
     assert sandbox.submitted(tag).total() == 0
@@ -182,7 +182,7 @@ def test_the_api_may_be_away_at_first(
         late.join()
         started[0].kill()
         started[0].wait()
-    assert ran.session.summary.exit_code == 0, ran.rows
+    assert ran.end.summary.exit_code == 0, ran.rows
     assert task_runs["one take 1"].run_count > 1
     assert [row["attempts"] for row in ran.rows] == [1, 1]
     witness = (tmp_path / "late/accepted.jsonl").read_text().splitlines()
@@ -207,7 +207,7 @@ def test_many_takes_run_in_batches_that_keep_their_lives_to_themselves(
     run_flow: Any, manifest: Any, sandbox: Any, tag: str
 ) -> None:
     ran = run_flow(manifest(*({"prompt": f"shot {number} {tag}"} for number in range(402))))
-    assert ran.session.summary.exit_code == 0
+    assert ran.end.summary.exit_code == 0
     assert len(ran.rows) == 402
     accepted = sandbox.submitted(tag)
     assert (len(accepted), accepted.total()) == (402, 402)
@@ -292,4 +292,4 @@ def test_an_unattended_run_that_costs_money_needs_a_limit(run_flow: Any, manifes
     real = settings.model_copy(update={"base_url": "https://wavespeed.invalid"})
     ran = run_flow(manifest({"prompt": "push in"}), real, is_approved=False)
     assert ran.state.name == "Refused"
-    assert str(ran.session.refusal).startswith("max_usd: not set")
+    assert str(ran.end.refusal).startswith("max_usd: not set")

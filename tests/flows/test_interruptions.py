@@ -97,7 +97,7 @@ def test_ctrl_c_writes_what_is_there_and_the_next_run_resumes_it(
     again = resume(path, place.ledger)
     assert again.statuses == ["completed"] * 4
     assert again.session.progress.submissions == 1
-    assert again.session.summary.exit_code == 0
+    assert again.end.summary.exit_code == 0
     assert sandbox.submitted(tag) == dict.fromkeys(prompts, 1)
     assert [row["prediction_id"] for row in again.rows][:3] == [row["prediction_id"] for row in rows][:3]
 
@@ -130,7 +130,7 @@ def test_sigterm_does_the_same(
     assert missed == []
     require_interrupted(ran.rows)
     assert (ran.state.type, ran.state.name) == ("CANCELLED", "Interrupted")
-    assert ran.session.summary.exit_code == 130
+    assert ran.end.summary.exit_code == 130
     assert "Stopped: interrupted by SIGTERM" in ran.state.message
     assert {run.state.type for run in ran.task_runs()} == {"COMPLETED"}
 

@@ -80,7 +80,7 @@ def test_panel_json_and_summary_of_a_flow_say_the_same(
     from flows.command.panel import line  # noqa: PLC0415 - rich, for this test only
 
     ran = run_flow(manifest(*three_rows(tag)))
-    summary = ran.session.summary
+    summary = ran.end.summary
     assert sorted(ran.statuses) == ["completed", "completed", "unknown"]
     assert ", $7.50, " in line(ran.session.progress, 1.0)
     told = json.loads(summary.as_json())

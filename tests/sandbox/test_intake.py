@@ -8,7 +8,7 @@ from asked import takes_in
 from PIL import Image
 
 from animatic.errors import ApiRefusedError, LocationError
-from animatic.media.local_stills import upload_still
+from animatic.media.local_stills import LocalStills
 from animatic.planning.lookup import plan_against
 from animatic.planning.manifests import load_manifest
 from animatic.planning.plan import priced_by
@@ -48,11 +48,11 @@ async def test_a_still_is_uploaded_as_it_was_planned(studio: Any, manifest_uri: 
     local, remote = list(takes_in(load_manifest(manifest_uri, "sandbox")))
     assert (local.shot.is_local, remote.shot.is_local) == (True, False)
     async with WaveSpeedClient(sandbox.url, sandbox.key) as client:
-        url = await upload_still(client, manifest_uri, local)
+        url = await LocalStills(manifest_uri).upload(client, local)
         assert url.startswith(f"{sandbox.url}/uploads/")
         Image.new("RGB", (1280, 720), (0, 0, 0)).save(Path(manifest_uri).with_name("a.png"))
         with pytest.raises(LocationError, match=r"still a\.png of shot .*: it changed while the run was planned"):
-            await upload_still(client, manifest_uri, local)
+            await LocalStills(manifest_uri).upload(client, local)
     assert (await studio.stats())["uploads"] == 1
 
 

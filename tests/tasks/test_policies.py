@@ -66,7 +66,7 @@ def test_a_cache_key_is_the_tasks_name_and_its_own_argument() -> None:
 
 
 def test_content_keys_tell_their_parts_apart() -> None:
-    from tasks.stills import content_key  # noqa: PLC0415 - imports Prefect
+    from tasks.policies import content_key  # noqa: PLC0415 - imports Prefect
 
     keys = {content_key("ab", "c"), content_key("a", "bc"), content_key("abc"), content_key("c", "ab"), content_key()}
     assert len(keys) == 5

@@ -1,9 +1,8 @@
 """Rules that a planted bug breaks and that no row of the matrix reaches."""
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
+
+from animatic.takes.states import BuyingPolicy
 
 
 @pytest.mark.parametrize(
@@ -12,8 +11,7 @@ import pytest
 def test_the_limit_that_was_agreed_to_is_the_runs_own(
     given: float | None, agreed: int | None, limit: int | None
 ) -> None:
-    from flows.run import Run
+    from flows.order import Order
 
-    limit_of: Any = Run.max_microusd.fget
-    run = SimpleNamespace(order=SimpleNamespace(max_usd=given), session=SimpleNamespace(max_microusd=agreed))
-    assert limit_of(run) == limit
+    order = Order("shots.csv", "out.csv", given, skip_invalid=False, policy=BuyingPolicy())
+    assert order.max_microusd(agreed) == limit

@@ -21,7 +21,7 @@ from animatic.ledger.location import note_intents
 from animatic.ledger.opening import require_sound
 from animatic.ledger.records import Record, Reserved
 from animatic.ledger.schema import ATTEMPT, RUN
-from animatic.media.local_stills import upload_still
+from animatic.media.local_stills import LocalStills
 from animatic.media.uploads import UploadMemory
 from animatic.money.amounts import microusd
 from animatic.pace.limits import Limits
@@ -123,7 +123,7 @@ class Set:
 
             async def upload(take: Take) -> str:
                 assert made is not None
-                url = await upload_still(wavespeed, made[0], take)
+                url = await LocalStills(made[0]).upload(wavespeed, take)
                 await uploads.remember(take.shot.still, url)
                 return url
 

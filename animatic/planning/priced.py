@@ -1,0 +1,47 @@
+"""A plan with what its takes cost. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from animatic.money.amounts import Quote, price_of
+from animatic.planning.plan import Plan, PriceClass
+
+
+@dataclass(frozen=True, slots=True)
+class PricedPlan:
+    """A plan, and the prices at which its takes are reserved.
+
+    Attributes:
+        quotes: what the API says, by kind of take.
+        setting_microusd: price of a take where no quote can be had, as set.
+        share_microusd: price of a take without any other, out of a limit that a person agreed to.
+    """
+
+    plan: Plan
+    quotes: Mapping[PriceClass, Quote]
+    setting_microusd: int | None = None
+    share_microusd: int | None = None
+
+    @property
+    def prices(self) -> dict[PriceClass, int | None]:
+        """Prices at which takes are reserved."""
+        setting, share = self.setting_microusd, self.share_microusd
+        return {kind: price_of(self.quotes.get(kind), setting, share) for kind in self.plan.kinds}
+
+    @property
+    def cost(self) -> int | None:
+        """Cost of one attempt at each take, in millionths of a dollar; None where a price is missing."""
+        return self.plan.cost(self.prices)
+
+    @property
+    def floor(self) -> int | None:
+        """Least cost, where only base prices are known."""
+        known = {
+            kind: price or (self.quotes[kind].microusd if kind in self.quotes else None)
+            for kind, price in self.prices.items()
+        }
+        return self.plan.cost(known)
+
+    def require_budget(self, max_microusd: int | None) -> None:
+        """Refuse a plan that costs more than it may. Raises BudgetError."""
+        self.plan.require_budget(self.prices, max_microusd)

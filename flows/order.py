@@ -1,0 +1,37 @@
+"""Order: the request to the flow, checked."""
+
+import math
+from dataclasses import dataclass
+
+from animatic import storage
+from animatic.errors import SettingsError
+from animatic.money.amounts import limit_microusd
+from animatic.results import formats
+from animatic.takes.states import BuyingPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Request to the flow, checked."""
+
+    manifest: str
+    results: str
+    max_usd: float | None
+    skip_invalid: bool
+    policy: BuyingPolicy
+
+    def __post_init__(self) -> None:
+        formats.check_suffix(storage.name_of(self.results))
+        if self.max_usd is not None and not 0 <= self.max_usd < math.inf:
+            raise SettingsError(f"--max-usd: found {self.max_usd}; allowed: 0 or more")
+        if not 1 <= self.policy.attempts <= 10:
+            raise SettingsError(f"--attempts: found {self.policy.attempts}; allowed: 1 to 10")
+
+    @property
+    def uri(self) -> str:
+        """The manifest's absolute URI, which the ledger knows it by."""
+        return storage.absolute_uri(self.manifest)
+
+    def max_microusd(self, agreed_microusd: int | None) -> int | None:
+        """Return the most that the run may reserve: what was given, else what was agreed to."""
+        return agreed_microusd if self.max_usd is None else limit_microusd(self.max_usd)

@@ -1,0 +1,92 @@
+"""Steps from a manifest to a priced plan: those of `animatic.planning`, with the tasks that do them."""
+
+import asyncio
+import functools
+from collections.abc import Sequence
+
+from animatic.errors import SettingsError
+from animatic.manifest import Manifest
+from animatic.media.local_stills import LocalStills
+from animatic.media.stills import Still
+from animatic.planning import lookup
+from animatic.planning.earlier import find_earlier
+from animatic.planning.manifests import is_unchanged, load_manifest
+from animatic.planning.plan import Plan
+from animatic.planning.priced import PricedPlan
+from animatic.planning.quotes import find_quotes, quote_all
+from animatic.results.replaced import require_replaceable
+from flows.new_ledger import require_new_ledger_allowed
+from flows.run import Run
+from tasks.quotes import quote_in_task
+from tasks.stills import probe_in_tasks
+
+
+async def check_manifest(run: Run) -> Manifest:
+    """Read the manifest, look at its local stills, judge every row.
+
+    Raises:
+        ManifestError: it has faults that are not to be skipped.
+        LocationError: it cannot be read.
+    """
+    order, settings = run.order, run.session.settings
+    await asyncio.to_thread(require_replaceable, order.manifest, order.results, settings.ledger)
+    manifest = await asyncio.to_thread(_load, run, asyncio.get_running_loop())
+    manifest.require_valid(skip_invalid=order.skip_invalid)
+    for warning in manifest.warnings:
+        run.warn(warning)
+    return manifest
+
+
+def _load(run: Run, loop: asyncio.AbstractEventLoop) -> Manifest:
+    """Return the manifest as it was checked for the preview, if it is still the same, else as it is now."""
+    uri, settings, known = run.order.manifest, run.session.settings, run.session.checked
+    stills = LocalStills(uri, settings.network)
+
+    def probe(paths: Sequence[str]) -> dict[str, Still | str]:
+        return asyncio.run_coroutine_threadsafe(probe_in_tasks(stills, paths), loop).result()
+
+    if known is not None and known.provider == settings.origin and is_unchanged(known, stills, probe):
+        return known
+    return load_manifest(uri, settings.origin, settings.written_origin, settings.network, probe)
+
+
+async def plan_takes(run: Run, manifest: Manifest) -> Plan:
+    """Hold the manifest against the ledger.
+
+    Raises:
+        SettingsError: the ledger is new, there is something to buy, and no permission to begin it was given.
+    """
+    desk, session, settings = run.desk, run.session, run.session.settings
+    is_new = await lookup.is_new_ledger(desk, settings.origin)
+    await lookup.know_old_names(desk, manifest)
+    plan = await lookup.plan_takes(desk, manifest, run.order.policy, session.run_id)
+    require_new_ledger_allowed(settings, plan.to_buy if is_new else 0, may_begin=session.may_begin_ledger)
+    if not session.is_approved:  # an approved plan was shown with these lines
+        client = run.client if settings.is_real else None
+        for line in (await find_earlier(desk, plan, client, is_new=is_new)).lines():
+            run.warn(line)
+    await lookup.record_planned(desk, manifest, run.order.uri)
+    progress = session.progress
+    progress.total, progress.cached, progress.cached_flagged = len(plan), plan.settled, plan.settled_flagged
+    progress.unclear = plan.unclear
+    return plan
+
+
+async def price(run: Run, plan: Plan) -> PricedPlan:
+    """Quote what there is to buy and hold it against the limit.
+
+    Raises:
+        BudgetError: the plan costs more than it may, or its price cannot be known.
+        SettingsError: it costs money, and no limit was given.
+    """
+    session, settings, kinds, quotes = run.session, run.session.settings, list(plan.kinds), run.session.quotes
+    if kinds:
+        if settings.is_real and not session.is_approved and run.order.max_usd is None:
+            raise SettingsError("max_usd: not set; a run that cannot ask needs the most that it may commit")
+        ask = functools.partial(quote_in_task, functools.partial(quote_all, run.client), settings.base_url)
+        quotes, problem = await find_quotes(ask, kinds, quotes)
+        if problem is not None:
+            run.warn(f"no quote: {problem}")
+    priced = PricedPlan(plan, quotes, settings.price_microusd, session.share_microusd)
+    priced.require_budget(run.max_microusd)
+    return priced

@@ -1,0 +1,161 @@
+"""A priced run: it may buy. Its takes are uploaded, seen through and settled; its results are written at the end."""
+
+import asyncio
+import functools
+from collections.abc import Iterable
+
+from prefect.exceptions import Pause
+
+from animatic.buying.shoot import Shoot
+from animatic.errors import TryLaterError
+from animatic.ledger.location import note_intents
+from animatic.planning.config import RunConfig
+from animatic.planning.plan import Batch
+from animatic.planning.priced import PricedPlan
+from animatic.results.same_ledger import require_that_the_ledger_knows
+from animatic.results.summary import RunSummary
+from flows.interrupts import Interrupts
+from flows.reporting import Reporting
+from flows.run import Run
+from flows.settlement import Settling
+from flows.stop_request import StopRequest
+from flows.uploads import RunUploads
+from tasks.results import progress_shown
+from tasks.takes import shoot_takes
+
+UNFORESEEN = "something unforeseen went wrong"
+
+
+class PricedRun:
+    """A run whose plan is priced, and whose results can be written."""
+
+    def __init__(self, run: Run, priced: PricedPlan, settling: Settling, reporting: Reporting) -> None:
+        self._run, self._plan, self._settling, self._reporting = run, priced.plan, settling, reporting
+        self._uploads = RunUploads(run)
+        self._shoot = Shoot(
+            _config_of(run, priced), run.client, run.desk, run.receipts, run.session.progress, run.warn,
+            self._uploads.upload_late, functools.partial(note_intents, run.desk.path), self._uploads.memory.forget,
+        )  # fmt: skip
+
+    def stop(self, reason: str) -> None:
+        """Buy and poll nothing more; uploads are given up, since nothing is bought by them."""
+        self._shoot.stop_signal.stop_all(reason)
+        self._uploads.give_up()
+
+    async def buy(self) -> None:
+        """Upload what must be uploaded, see every take through, settle what is unclear.
+
+        Returns early after a second signal; submissions on their way then are in the ledger.
+        """
+        work = asyncio.create_task(self._buy())
+        hurry = asyncio.create_task(self._reporting.interrupts.hurried.wait())
+        await asyncio.wait({work, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        if work.done():
+            work.result()
+
+    async def report(self) -> RunSummary:
+        """Write the results table from what the ledger knows now, and publish what it says.
+
+        Raises:
+            LocationError, ResultsUnwrittenError: it cannot be written; the latter if there was something to do.
+        """
+        if not self._reporting.interrupts.hurried.is_set():
+            await self._shoot.close()
+            await self._run.client.rest()  # its connections are open files, and the table needs some
+        return await self._reporting.report(self._shoot.stop_signal.reason)
+
+    async def _buy(self) -> None:
+        await self._uploads.upload_planned(self._plan, self._shoot)
+        async with progress_shown(self._run.session.progress):
+            if self._plan.to_do:
+                await self._see_through(self._plan.batches())
+        if self._shoot.stop_signal.is_watching:
+            await self._settle_again()
+
+    async def _settle_again(self) -> None:
+        """Settle what this run could not tell, and see through what that shows to be bought, or free to buy."""
+        settled = await self._settling.settle()
+        takes = await asyncio.to_thread(self._plan.find, [*settled.adopted, *settled.absent])
+        if takes:
+            await self._see_through([Batch(0, takes)])
+
+    async def _see_through(self, batches: Iterable[Batch]) -> None:
+        """Start a task run for each batch as there is room for its takes. An unforeseen error ends the run.
+
+        The API is asked for its time here, so that a run with nothing to do asks it nothing.
+        """
+        await self._shoot.prepare()
+        underway, failures = set[asyncio.Task[None]](), list[BaseException]()
+
+        def note_end(task: asyncio.Task[None]) -> None:
+            underway.discard(task)
+            problem = None if task.cancelled() else task.exception()
+            if problem is not None:
+                failures.append(problem)
+
+        try:
+            for batch in batches:
+                await self._shoot.admit(batch.takes)
+                if not self._shoot.stop_signal.is_watching:
+                    break
+                underway.add(task := asyncio.create_task(self._see_batch_through(batch)))
+                task.add_done_callback(note_end)
+        except BaseException:
+            self._shoot.stop_signal.stop_all(UNFORESEEN)
+            raise
+        finally:
+            while underway:
+                await asyncio.wait(underway)
+        if failures:
+            raise failures[0]
+
+    async def _see_batch_through(self, batch: Batch) -> None:
+        """One task run. What may pass ends the batch, anything else ends the run."""
+        try:
+            await shoot_takes(batch, self._shoot)
+        except TryLaterError as error:
+            self._run.warn(f"{batch.name}: not all of it could be sent: {error}")
+        except Pause as pause:  # Prefect's own watch was faster than ours
+            if pause.state is not None:
+                self._reporting.interrupts.obey(StopRequest.of(pause.state))
+        except BaseException:
+            self._shoot.stop_signal.stop_all(UNFORESEEN)
+            raise
+        finally:
+            self._shoot.release(batch.takes)
+
+
+async def open_results(run: Run, priced: PricedPlan, settling: Settling, interrupts: Interrupts) -> PricedRun:
+    """Write the table as it stands before money is spent, so that a place that can't be written is found now.
+
+    Raises:
+        SettingsError: the table that is there shows takes as bought that this ledger has never heard of.
+    """
+    plan, ledger = priced.plan, run.session.settings.ledger
+    unknown = (plan.never_seen(), plan.never_seen_before())
+    await asyncio.to_thread(require_that_the_ledger_knows, ledger, run.order.results, *unknown)
+    reporting = Reporting(run, plan, interrupts)
+    if plan.to_do:
+        await settling.require_sound()
+        await reporting.write(run.order.results)
+    return PricedRun(run, priced, settling, reporting)
+
+
+def _config_of(run: Run, priced: PricedPlan) -> RunConfig:
+    settings = run.session.settings
+    return RunConfig(
+        run_id=run.session.run_id,
+        provider=settings.origin,
+        limits=settings.limits,
+        queued_ahead=settings.queued_ahead,
+        poll_floor_s=settings.poll_floor_s,
+        take_deadline_s=settings.take_deadline_s,
+        give_up_s=settings.give_up_s,
+        policy=run.order.policy,
+        max_microusd=run.max_microusd,
+        price_microusd=priced.setting_microusd,
+        share_microusd=priced.share_microusd,
+        agreed=run.session.agreed,
+        quotes=priced.quotes,
+    )

@@ -1,0 +1,110 @@
+"""Reporting: the results table, out of what the ledger knows, and the summary of it."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from animatic.errors import LocationError, ResultsUnwrittenError
+from animatic.ledger import operations, settling
+from animatic.ledger.newest import no_run_is_dead
+from animatic.planning.lookup import find_open
+from animatic.planning.plan import Plan
+from animatic.results import formats
+from animatic.results.stats import TableStats
+from animatic.results.summary import RunSummary, run_summary_of
+from animatic.results.writer import ResultsWriter
+from animatic.text import one_line
+from flows.interrupts import Interrupts
+from flows.run import Run
+from tasks.results import publish_summary, write_results
+
+PUBLISHES_WITHIN_S = 10.0
+
+
+@dataclass(slots=True)
+class Reporting:
+    """Writes the results of one run, before anything is bought and at the end."""
+
+    run: Run
+    plan: Plan
+    interrupts: Interrupts
+    _notes: dict[str, None] = field(default_factory=dict[str, None])
+
+    async def report(self, stopped_by: str | None) -> RunSummary:
+        """Write the results table from what the ledger knows now, and publish what it says.
+
+        Raises:
+            LocationError, ResultsUnwrittenError: it cannot be written; the latter if there was something to do.
+        """
+        run, session, settings = self.run, self.run.session, self.run.session.settings
+        place = run.order.results
+        try:
+            stats = await self.write(place)
+        except LocationError as error:
+            if not self.plan.to_do:
+                raise
+            place = formats.beside(place, session.run_id)
+            stats = await self._write_beside(place, error)
+        dropped, elsewhere = await find_open(run.desk, self.plan.manifest, run.order.uri, settings.ledger)
+        session.progress.reserved = await run.desk.do(operations.reserved_by, session.run_id)
+        summary = await asyncio.to_thread(
+            run_summary_of,
+            stats,
+            run_id=session.run_id,
+            results=place,
+            submitted=session.progress.submissions,
+            reserved=session.progress.reserved,
+            orphans=await run.desk.do(settling.orphans, settings.origin),
+            dropped=dropped,
+            open_elsewhere=elsewhere,
+            stopped_by=stopped_by,
+            is_interrupted=self.interrupts.is_stopped,
+        )
+        if not self.interrupts.hurried.is_set():
+            await self._publish(summary)
+        return summary
+
+    async def write(self, place: str) -> TableStats:
+        """Write the table, warn of what it says of itself, and keep that for the summary.
+
+        Raises:
+            LocationError: it cannot be written.
+        """
+        mine = self.run.session.run_id
+        is_dead = mine.__eq__ if self.interrupts.hurried.is_set() else no_run_is_dead  # its own replies go unheard then
+        writer = ResultsWriter(self.plan.manifest, self.plan.final_attempts(), mine, self.run.desk, is_dead)
+        stats = await (write_results if self._has_tasks else write_results.fn)(writer, place)
+        for note in stats.notes:
+            self.run.warn(note)
+        self._notes.update(dict.fromkeys(stats.notes))
+        stats.notes = list(self._notes)  # also of the table that was replaced when the run began
+        return stats
+
+    async def _write_beside(self, place: str, problem: LocationError) -> TableStats:
+        """Write the table beside its place, where something is in the way that was not there when the run began.
+
+        Raises:
+            ResultsUnwrittenError: it cannot be written there either.
+        """
+        try:
+            stats = await self.write(place)
+        except LocationError:
+            order = self.run.order
+            raise ResultsUnwrittenError(
+                f"{problem}. What was bought is in the ledger; once that is mended, write the table with: "
+                f"animatic results {order.manifest} --results {order.results}"
+            ) from None
+        stats.notes.append(f"{one_line(str(problem))}. This table was written beside it instead: {place}")
+        return stats
+
+    async def _publish(self, summary: RunSummary) -> None:
+        """Show the summary in Prefect; the table is written, so a failure changes nothing."""
+        try:
+            async with asyncio.timeout(PUBLISHES_WITHIN_S):
+                await (publish_summary if self._has_tasks else publish_summary.fn)(summary)
+        except Exception as error:  # noqa: BLE001 - see above
+            self.run.warn(f"the summary could not be published: {error}")
+
+    @property
+    def _has_tasks(self) -> bool:
+        """Tell that Prefect begins tasks; it begins none once the run is to stop."""
+        return self.interrupts.stop_request is None
