@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from animatic.errors import SettingsError
 from animatic.manifest import Manifest
 from animatic.media.local_stills import LocalStills
-from animatic.media.stills import Still
 from animatic.planning import lookup
 from animatic.planning.earlier import find_earlier
 from animatic.planning.manifests import is_unchanged, load_manifest
@@ -15,6 +14,7 @@ from animatic.planning.plan import Plan
 from animatic.planning.priced import PricedPlan
 from animatic.planning.quotes import find_quotes, quote_all
 from animatic.results.replaced import require_replaceable
+from animatic.takes.stills import Still
 from flows.new_ledger import require_new_ledger_allowed
 from flows.run import Run
 from tasks.quotes import quote_in_task

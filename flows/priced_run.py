@@ -2,25 +2,28 @@
 
 import asyncio
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from prefect.exceptions import Pause
 
 from animatic.buying.shoot import Shoot
-from animatic.errors import TryLaterError
+from animatic.errors import NeverAgainError, TryLaterError
 from animatic.ledger.location import note_intents
+from animatic.media.local_stills import LocalStills
+from animatic.media.uploads import UploadMemory
 from animatic.planning.config import RunConfig
 from animatic.planning.plan import Batch
 from animatic.planning.priced import PricedPlan
 from animatic.results.same_ledger import require_that_the_ledger_knows
 from animatic.results.summary import RunSummary
+from animatic.takes.shots import Take
 from flows.interrupts import Interrupts
 from flows.reporting import Reporting
 from flows.run import Run
 from flows.settlement import Settling
 from flows.stop_request import StopRequest
-from flows.uploads import RunUploads
 from tasks.results import progress_shown
+from tasks.stills import groups_of, name_of, upload_stills
 from tasks.takes import shoot_takes
 
 UNFORESEEN = "something unforeseen went wrong"
@@ -31,16 +34,19 @@ class PricedRun:
 
     def __init__(self, run: Run, priced: PricedPlan, settling: Settling, reporting: Reporting) -> None:
         self._run, self._plan, self._settling, self._reporting = run, priced.plan, settling, reporting
-        self._uploads = RunUploads(run)
+        settings = run.session.settings
+        self._memory = UploadMemory(run.desk, settings.account, settings.base_url, settings.network)
+        self._uploading: asyncio.Future[list[dict[str, str] | BaseException]] | None = None
         self._shoot = Shoot(
             _config_of(run, priced), run.client, run.desk, run.receipts, run.session.progress, run.warn,
-            self._uploads.upload_late, functools.partial(note_intents, run.desk.path), self._uploads.memory.forget,
+            self._upload_late, functools.partial(note_intents, run.desk.path), self._memory.forget,
         )  # fmt: skip
 
     def stop(self, reason: str) -> None:
         """Buy and poll nothing more; uploads are given up, since nothing is bought by them."""
         self._shoot.stop_signal.stop_all(reason)
-        self._uploads.give_up()
+        if self._uploading is not None:
+            self._uploading.cancel()
 
     async def buy(self) -> None:
         """Upload what must be uploaded, see every take through, settle what is unclear.
@@ -66,12 +72,42 @@ class PricedRun:
         return await self._reporting.report(self._shoot.stop_signal.reason)
 
     async def _buy(self) -> None:
-        await self._uploads.upload_planned(self._plan, self._shoot)
+        await self._upload_stills()
         async with progress_shown(self._run.session.progress):
             if self._plan.to_do:
                 await self._see_through(self._plan.batches())
         if self._shoot.stop_signal.is_watching:
             await self._settle_again()
+
+    async def _upload_stills(self) -> None:
+        """Upload the local stills of what there is to buy, each once."""
+        groups = groups_of(await asyncio.to_thread(self._plan.stills_to_upload))
+        self._uploading = asyncio.gather(*(self._upload(group) for group in groups), return_exceptions=True)
+        try:
+            uploads = await self._uploading
+        except asyncio.CancelledError:
+            if not self._reporting.interrupts.is_stopped:
+                raise
+            return
+        finally:
+            self._uploading = None
+        for upload in uploads:
+            if isinstance(upload, TryLaterError | NeverAgainError):
+                self._shoot.stop_signal.stop_buying(str(upload))
+            elif isinstance(upload, BaseException):
+                raise upload
+            else:
+                self._shoot.know_uploads(upload)
+
+    async def _upload(self, takes: Sequence[Take]) -> dict[str, str]:
+        run, name = self._run, name_of([take.shot.image for take in takes])
+        stills = LocalStills(run.order.manifest, run.session.settings.network)
+        return await upload_stills(name, functools.partial(self._memory.upload, stills, takes, run.client))
+
+    async def _upload_late(self, take: Take) -> str:
+        """Upload the still of a take that was not in the plan to buy."""
+        (url,) = (await self._upload([take])).values()
+        return url
 
     async def _settle_again(self) -> None:
         """Settle what this run could not tell, and see through what that shows to be bought, or free to buy."""

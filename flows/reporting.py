@@ -12,7 +12,6 @@ from animatic.results import formats
 from animatic.results.stats import TableStats
 from animatic.results.summary import RunSummary, run_summary_of
 from animatic.results.writer import ResultsWriter
-from animatic.text import one_line
 from flows.interrupts import Interrupts
 from flows.run import Run
 from tasks.results import publish_summary, write_results
@@ -93,7 +92,7 @@ class Reporting:
                 f"{problem}. What was bought is in the ledger; once that is mended, write the table with: "
                 f"animatic results {order.manifest} --results {order.results}"
             ) from None
-        stats.notes.append(f"{one_line(str(problem))}. This table was written beside it instead: {place}")
+        stats.note_beside(place, str(problem))
         return stats
 
     async def _publish(self, summary: RunSummary) -> None:

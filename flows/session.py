@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from animatic.errors import FixInputError
 from animatic.progress import Progress
 
 if TYPE_CHECKING:  # at run time they would import what the start of Prefect's server need not wait for
@@ -47,16 +46,6 @@ class RunEnd:
     summary: "RunSummary | None" = None
     problem: BaseException | None = None
     is_hurried: bool = False
-
-    @property
-    def refusal(self) -> FixInputError | None:
-        """The fault of the input for which nothing was bought, if that ended the run."""
-        return self.problem if isinstance(self.problem, FixInputError) else None
-
-    @property
-    def failure(self) -> Exception | None:
-        """The error that ended the flow, which Prefect may fail to hand on; not a signal."""
-        return self.problem if isinstance(self.problem, Exception) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +84,7 @@ class Session:
     @property
     def is_concluded(self) -> bool:
         """Tell that the flow's own part is over, and not because of a signal."""
-        ended = self.end.result() if self.end.done() else None
-        return ended is not None and (ended.problem is None or ended.failure is not None)
+        return self.end.done() and isinstance(self.end.result().problem, Exception | None)
 
 
 SESSION: ContextVar[Session | None] = ContextVar("animatic_session", default=None)

@@ -1,6 +1,8 @@
 """Ask the API what takes cost. Free to ask, so Prefect remembers the answer for a while."""
 
 from collections.abc import Sequence
+from dataclasses import astuple
+from typing import Any
 
 from prefect import task
 
@@ -43,12 +45,9 @@ async def quote_prices(
         TryLaterError, NeverAgainError: there is no quote to be had.
     """
     quotes = await ask(kinds)
-    return [(quote.microusd, quote.is_floor, quote.asked_at_s) for quote in quotes.values()]
+    return [astuple(quote) for quote in quotes.values()]
 
 
-def read_quotes(kinds: Sequence[PriceClass], found: Sequence[Sequence[float]]) -> dict[PriceClass, Quote]:
+def read_quotes(kinds: Sequence[PriceClass], found: Sequence[Sequence[Any]]) -> dict[PriceClass, Quote]:
     """Return what `quote_prices` found, as values, however often it went through JSON."""
-    return {
-        kind: Quote(int(price), bool(is_floor), float(asked_at_s))
-        for kind, (price, is_floor, asked_at_s) in zip(kinds, found, strict=True)
-    }
+    return {kind: Quote(*parts) for kind, parts in zip(kinds, found, strict=True)}

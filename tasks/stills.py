@@ -4,6 +4,7 @@ import asyncio
 import functools
 import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import astuple
 from typing import TypeVar
 
 from prefect import task
@@ -58,12 +59,7 @@ async def probe_stills(
 ) -> dict[str, list[str | int] | str]:
     """Probe stills: return the attributes of each, in order, or its fault, by path. Remembered by content."""
     found = await asyncio.to_thread(probe)
-    return {
-        path: still
-        if isinstance(still, str)
-        else [still.sha256, still.size_bytes, still.width, still.height, still.format]
-        for path, still in found.items()
-    }
+    return {path: still if isinstance(still, str) else list(astuple(still)) for path, still in found.items()}
 
 
 def read_probed(probed: Mapping[str, list[str | int] | str]) -> dict[str, Still | str]:

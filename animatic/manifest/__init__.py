@@ -9,7 +9,7 @@ manifest.require_valid()
 
 from animatic.manifest.checked import CHECKED, Manifest, Part, PriceClass, check
 from animatic.manifest.faults import Fault, Faults, report
-from animatic.manifest.images import Still, relative_path
+from animatic.manifest.images import relative_path
 from animatic.manifest.rows import Rows, RowsInMemory
 from animatic.manifest.source import RawManifest, local_stills, read_table
 
@@ -23,7 +23,6 @@ __all__ = [
     "RawManifest",
     "Rows",
     "RowsInMemory",
-    "Still",
     "check",
     "local_stills",
     "read_table",

@@ -18,7 +18,6 @@ from animatic.manifest import cells, images
 from animatic.manifest.csv_text import whole_file_error
 from animatic.manifest.faults import MAX_REPORTED_FAULTS, Faults, Problem, position_of, report
 from animatic.manifest.header import COLUMNS, REQUIRED_COLUMNS
-from animatic.manifest.images import Still
 from animatic.manifest.parquet import has_text_form
 from animatic.manifest.rows import Rows, RowsInMemory, batches_of
 from animatic.manifest.source import RawManifest, broken_rows, texts_of
@@ -26,6 +25,7 @@ from animatic.manifest.spelled import cell_bytes
 from animatic.takes.canonical import canonical_provider, canonical_still, canonical_text, is_signed_by_path
 from animatic.takes.fingerprints import DIGEST_BYTES, Digests, FirstSeen, digests_from, hex_of, shared
 from animatic.takes.shots import ASPECT_RATIOS, DEFAULT_MODEL, DURATIONS, Shot, Take, digest, verbatim
+from animatic.takes.stills import MIN_SIDE_PIXELS, Still
 from animatic.text import escaped, quoted
 
 Value: TypeAlias = str | int | None
@@ -46,7 +46,7 @@ _RULES: Mapping[str, Callable[[str], Value | Problem]] = {
 MAX_CARRIED_BYTES = 4 << 30
 """Of carried cells in the results, where each take of a row repeats them; no larger table could be read back."""
 
-_SMALL_STILL_ADVICE = f"{images.MIN_SIDE_PIXELS} or more on the shorter side give better clips"
+_SMALL_STILL_ADVICE = f"{MIN_SIDE_PIXELS} or more on the shorter side give better clips"
 _EMPTY = {
     "image": Problem("empty image", "nothing", images.ALLOWED),
     "prompt": cells.EMPTY_PROMPT,

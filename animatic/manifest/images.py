@@ -6,17 +6,13 @@ Cells are hostile. Nothing but what these rules return may be opened, fetched or
 import ipaddress
 import re
 import unicodedata
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from animatic.manifest.faults import Problem
+from animatic.takes.stills import MAX_STILL_BYTES, MAX_STILL_PIXELS
 from animatic.text import did_you_mean, quoted
 
 STILL_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-MAX_STILL_BYTES = 20 << 20
-MAX_STILL_PIXELS = 100_000_000
-MIN_SIDE_PIXELS = 720
 MAX_URL_CHARS = 2_083
 MAX_PATH_CHARS = 1_024
 STILL_ALLOWED = (
@@ -33,29 +29,6 @@ _PLAIN_URL = re.compile(
 _HAS_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _HOST = re.compile(r"[^\W_](?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?")
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
-
-StillFormat: TypeAlias = Literal["JPEG", "PNG", "WEBP"]
-
-
-@dataclass(frozen=True, slots=True)
-class Still:
-    """Still behind a relative path that exists and can be uploaded.
-
-    Attributes:
-        sha256: of its bytes, in hex; it stands for the still in fingerprints.
-        width, height: in pixels, as stored.
-    """
-
-    sha256: str
-    size_bytes: int
-    width: int
-    height: int
-    format: StillFormat
-
-    @property
-    def is_small(self) -> bool:
-        """Tell if it is below 720p, the least that the API advises."""
-        return min(self.width, self.height) < MIN_SIDE_PIXELS
 
 
 def image(text: str) -> str | Problem:

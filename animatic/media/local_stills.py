@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from animatic import storage
 from animatic.errors import LocationError
-from animatic.media.stills import Still, probe
+from animatic.media.stills import probe
 from animatic.takes.shots import Take
+from animatic.takes.stills import Still
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.web.network import DIRECT, Network
 

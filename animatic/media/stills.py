@@ -5,7 +5,7 @@ import io
 import threading
 from typing import TYPE_CHECKING, BinaryIO
 
-from animatic.manifest.images import MAX_STILL_BYTES, MAX_STILL_PIXELS, Still, StillFormat
+from animatic.takes.stills import MAX_STILL_BYTES, MAX_STILL_PIXELS, Still, StillFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -42,7 +42,7 @@ class UploadMemory:
 
     def __init__(self, desk: Ledger, account: Callable[[], str], origin: str = "", network: Network = DIRECT) -> None:
         self._desk, self._origin, self._network = desk, origin, network
-        self.room = asyncio.Semaphore(UPLOADS_AT_ONCE)
+        self._room = asyncio.Semaphore(UPLOADS_AT_ONCE)
         self._room_to_probe = asyncio.Semaphore(PROBES_AT_ONCE)
         self._owner = functools.cache(account)
 
@@ -65,37 +65,22 @@ class UploadMemory:
             gone = await asyncio.gather(*(is_gone(url) for url in known.values()))
         return {still: url for (still, url), dead in zip(known.items(), gone, strict=True) if not dead}
 
-    async def remember(self, still: str, url: str) -> None:
-        """Write down where a still was uploaded."""
-        await self._desk.do(ledger_uploads.remember, self._account, still, url)
-
-    async def forget(self, still: str, attempt_id: int) -> str:
-        """Forget where a still was uploaded, if it is the URL that this attempt was sent with; return that URL."""
-        return await self._desk.do(ledger_uploads.forget, self._account, still, attempt_id)
-
-
-class Uploads:
-    """Uploads of a manifest's local stills, each once while the account has it."""
-
-    def __init__(self, stills: LocalStills, client: WaveSpeedClient, memory: UploadMemory) -> None:
-        self._stills, self._client, self.memory = stills, client, memory
-
-    async def upload(self, takes: Sequence[Take]) -> dict[str, str]:
+    async def upload(self, stills: LocalStills, takes: Sequence[Take], client: WaveSpeedClient) -> dict[str, str]:
         """Upload the still of each of these takes, unless the account has it; where each is, by its hash.
 
         Raises:
             LocationError: a still has changed since the plan was made.
             TryLaterError: the API is away.
         """
-        known = await self.memory.find([take.shot.still for take in takes])
+        known = await self.find([take.shot.still for take in takes])
 
         async def upload(take: Take) -> tuple[str, str]:
             still = take.shot.still
             if still in known:
                 return still, known[still]
-            async with self.memory.room:
-                url = await self._stills.upload(self._client, take)
-            await self.memory.remember(still, url)
+            async with self._room:
+                url = await stills.upload(client, take)
+            await self.remember(still, url)
             return still, url
 
         try:
@@ -104,6 +89,14 @@ class Uploads:
         except BaseExceptionGroup as problems:  # one that may pass is raised only if nothing else is wrong
             raise min(problems.exceptions, key=lambda error: isinstance(error, TryLaterError)) from None
         return dict(upload.result() for upload in uploads)
+
+    async def remember(self, still: str, url: str) -> None:
+        """Write down where a still was uploaded."""
+        await self._desk.do(ledger_uploads.remember, self._account, still, url)
+
+    async def forget(self, still: str, attempt_id: int) -> str:
+        """Forget where a still was uploaded, if it is the URL that this attempt was sent with; return that URL."""
+        return await self._desk.do(ledger_uploads.forget, self._account, still, attempt_id)
 
 
 async def _is_gone(session: aiohttp.ClientSession, url: str, origin: str) -> bool:

@@ -8,9 +8,9 @@ from animatic import storage
 from animatic.manifest import Manifest, RawManifest, check, local_stills, read_table
 from animatic.manifest.source import MAX_FILE_BYTES
 from animatic.media.local_stills import LocalStills
-from animatic.media.stills import Still
 from animatic.results.schema import RESULTS_SCHEMA
 from animatic.storage.spool import Spool
+from animatic.takes.stills import Still
 from animatic.web.network import DIRECT, Network
 
 Probe = Callable[[Sequence[str]], Mapping[str, Still | str]]
@@ -30,10 +30,23 @@ def read_manifest(uri: str, network: Network = DIRECT) -> RawManifest:
         return read_table(storage.name_of(uri), copy, Spool())
 
 
-def check_manifest(
-    uri: str, raw: RawManifest, stills: Mapping[str, Still | str], provider: str, written_provider: str | None = None
+def load_manifest(
+    uri: str,
+    provider: str,
+    written_provider: str | None = None,
+    network: Network = DIRECT,
+    probe: Probe | None = None,
 ) -> Manifest:
-    """Judge every row; faults are in what comes back. `written_provider` is as in `manifest.check`."""
+    """Read a manifest, probe its local stills and judge every row; faults are in what comes back.
+
+    `written_provider` is as in `manifest.check`. `probe` may probe elsewhere, such as in task runs.
+
+    Raises:
+        LocationError: it cannot be read.
+        ManifestError: it cannot be read as what its suffix says.
+    """
+    raw = read_manifest(uri, network)
+    stills = (probe or LocalStills(uri, network).probe_all)(local_stills(raw))
     return check(
         raw,
         stills=stills,
@@ -44,24 +57,6 @@ def check_manifest(
         folder=storage.absolute_uri(uri).rpartition("/")[0],
         written_provider=written_provider,
     )
-
-
-def load_manifest(
-    uri: str,
-    provider: str,
-    written_provider: str | None = None,
-    network: Network = DIRECT,
-    probe: Probe | None = None,
-) -> Manifest:
-    """Read a manifest, probe its local stills and check it. `probe` may do that elsewhere, such as in task runs.
-
-    Raises:
-        LocationError: it cannot be read.
-        ManifestError: it cannot be read as what its suffix says.
-    """
-    raw = read_manifest(uri, network)
-    stills = (probe or LocalStills(uri, network).probe_all)(local_stills(raw))
-    return check_manifest(uri, raw, stills, provider, written_provider)
 
 
 def is_unchanged(manifest: Manifest, stills: LocalStills, probe: Probe) -> bool:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from animatic.results.schema import STATUSES, microusd_of
 from animatic.takes.evidence import is_same_model
+from animatic.text import one_line
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 
@@ -53,6 +54,10 @@ class TableStats:
     made_by: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
     notes: list[str] = field(default_factory=list[str])
     _pieces: list[dict[str, NDArray[Any]]] = field(default_factory=list[dict[str, NDArray[Any]]])
+
+    def note_beside(self, place: str, why: str) -> None:
+        """Note that the table was written at a place beside its own."""
+        self.notes.append(f"{one_line(why)}. This table was written beside it instead: {place}")
 
     def add(self, table: pa.Table, is_first: NDArray[np.bool_]) -> None:
         """Add the next rows; `is_first` marks those that show their take for the first time."""

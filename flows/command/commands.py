@@ -1,7 +1,6 @@
 """Commands, without how they are typed."""
 
 import asyncio
-import math
 import subprocess
 import sys
 from collections.abc import Generator
@@ -16,7 +15,6 @@ from animatic.errors import SettingsError
 from animatic.ledger.records import Reserved
 from animatic.ledger.settling import Open  # noqa: TC001 - for a reader at run time
 from animatic.machine.start_folder import from_start
-from animatic.money.amounts import limit_microusd
 from animatic.results import formats
 from animatic.results.replaced import require_replaceable
 from animatic.settings import Settings
@@ -24,6 +22,7 @@ from animatic.takes.states import BuyingPolicy
 from flows.command import embedded, launch
 from flows.command.preview import Agreement, Preview, agree, preview
 from flows.new_ledger import require_new_ledger_allowed
+from flows.order import Order
 from flows.process import child_environment, child_folder
 from flows.server.prefect_api import Start
 from flows.session import Session, new_run_id
@@ -79,14 +78,8 @@ class RunOptions:
     @property
     def parameters(self) -> dict[str, object]:
         """The parameters of the flow."""
-        return {
-            "manifest": self.manifest,
-            "results": self.results,
-            "max_usd": self.max_usd,
-            "skip_invalid": self.skip_invalid,
-            "retry_failed": self.retry_failed,
-            "attempts": self.attempts,
-        }
+        names = ("manifest", "results", "max_usd", "skip_invalid", "retry_failed", "attempts")
+        return {name: getattr(self, name) for name in names}
 
 
 def run_manifest(options: RunOptions, console: PlainConsole, start: Start) -> int:
@@ -95,9 +88,7 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start) -> in
     Raises:
         FixInputError: nothing was bought because the input must be changed first.
     """
-    formats.check_suffix(storage.name_of(options.results))
-    if options.max_usd is not None and not math.isfinite(options.max_usd):
-        raise SettingsError(f"--max-usd: found {options.max_usd}; allowed: 0 or more")
+    order = Order(options.manifest, options.results, options.max_usd, options.skip_invalid, options.policy)
     may_begin = options.may_begin_ledger or console.is_terminal
     with _provider(options, start) as settings:
         if settings.is_real:
@@ -107,7 +98,7 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start) -> in
         _print_lines(shown, console)
         plan = shown.plan
         require_new_ledger_allowed(settings, plan.to_buy if shown.is_new else 0, may_begin=may_begin)
-        shown.priced.require_budget(None if options.max_usd is None else limit_microusd(options.max_usd))
+        shown.priced.require_budget(order.max_microusd(None))
         agreement = Agreement(is_yes=True)
         if settings.is_real:
             agreement = agree(shown, console, yes=options.yes, max_usd=options.max_usd)
@@ -127,8 +118,8 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start) -> in
             run_id=start.run_id,
         )
         del shown, plan
-        ran = launch.run_flow(session, start.server, options.parameters, console, debug=options.debug)
-    return tell_digest(ran.summary, console, untold=ran.untold, as_json=options.as_json)
+        summary, untold = launch.run_flow(session, start.server, options.parameters, console, debug=options.debug)
+    return tell_digest(summary, console, untold=untold, as_json=options.as_json)
 
 
 @contextmanager

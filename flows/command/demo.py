@@ -7,6 +7,7 @@ import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from rich.table import Table
@@ -27,6 +28,9 @@ from flows.command.embedded import embedded_sandbox
 from flows.server.prefect_api import Start
 from flows.session import Session
 from flows.terminal import PlainConsole, complain, printable, say
+
+if TYPE_CHECKING:
+    from animatic.results.summary import RunSummary  # pandas, which the start of a run need not wait for
 
 LENGTH_TOLERANCE_S = 0.1
 DOWNLOADS_AT_ONCE = 2
@@ -120,16 +124,16 @@ def run_demo(typed: Path, console: PlainConsole, start: Start, *, as_json: bool,
     with embedded_sandbox(own, start.run_id, out / "sandbox") as settings:
         session = Session(settings, is_approved=True, run_id=start.run_id)
         parameters = {"manifest": str(manifest), "results": str(results)}
-        ran = launch.run_flow(session, start.server, parameters, console, debug=debug)
+        summary, untold = launch.run_flow(session, start.server, parameters, console, debug=debug)
         table = formats.decode(storage.read_bytes(str(results), max_bytes=1 << 30), results.name)
         storage.replace_bytes(str(out / "results.csv"), formats.encode(table, ".csv"))
         shown = asyncio.run(_with_clips(_rows(table), out / "clips", settings))
     sheet = out / "contact-sheet.jpg"
     storage.replace_bytes(str(sheet), draw_contact_sheet([(row.caption, row.clip) for row in shown if row.clip]))
     if as_json:
-        tell_digest(ran.summary, console, untold=ran.untold, as_json=True)
+        tell_digest(summary, console, untold=untold, as_json=True)
     else:
-        _tell([_as_typed(row, out, typed) for row in shown], ran, console, typed)
+        _tell([_as_typed(row, out, typed) for row in shown], summary, console, typed, untold)
     return _judge(shown, console)
 
 
@@ -170,7 +174,7 @@ async def _with_clips(rows: Sequence[Shown], folder: Path, settings: Settings) -
         return list(await asyncio.gather(*(fetch(row) for row in rows)))
 
 
-def _tell(rows: Sequence[Shown], ran: launch.Ran, console: PlainConsole, out: Path) -> None:
+def _tell(rows: Sequence[Shown], summary: "RunSummary", console: PlainConsole, out: Path, untold: str | None) -> None:
     """Print a short table on stdout, and the paths to look at."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("shot", "take", "status", "NSFW", "inference", "clip"):
@@ -185,11 +189,10 @@ def _tell(rows: Sequence[Shown], ran: launch.Ran, console: PlainConsole, out: Pa
             printable(str(row.clip or "")),
         )
     PlainConsole(width=None if sys.stdout.isatty() else 120).print(table, soft_wrap=False)
-    summary = ran.summary
     console.print(f"{summary.sentence} ({summary.submitted} submitted now, {summary.cached} cached)")
     console.print(FORMULA_NOTE)
-    if ran.untold is not None:
-        console.print(UNTOLD.format(why=ran.untold))
+    if untold is not None:
+        console.print(UNTOLD.format(why=untold))
     for name, path in (
         ("results", out / "results.parquet"),
         ("as CSV", out / "results.csv"),

@@ -3,11 +3,10 @@
 import gc
 import importlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from animatic.errors import AnimaticError, SettingsError
+from animatic.errors import AnimaticError, FixInputError, SettingsError
 from flows.command.panel import panel
 from flows.logs import log_path, redirect_logs
 from flows.server.child_processes import Companion
@@ -29,25 +28,13 @@ class FlowError(AnimaticError):
     """The flow ended with an unexpected error."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """Result of a run without an error.
-
-    Attributes:
-        untold: why Prefect does not know how the run ended, where it does not.
-    """
-
-    summary: "RunSummary"
-    untold: str | None = None
-
-
 def run_flow(
     session: Session, server: Companion | None, parameters: dict[str, Any], console: PlainConsole, *, debug: bool
-) -> Ran:
-    """Run `flows.animate` to its end. Needs `prefect_api` around it, whose server `server` is if it is ours.
+) -> "tuple[RunSummary, str | None]":
+    """Run `flows.animate` to its end; return its summary, and why Prefect does not know the end, where it does not.
 
-    Once the results are written, Prefect that died, hangs or refuses holds the run up for a minute at most, and changes
-    nothing but what its own page shows.
+    Needs `prefect_api` around it; `server` is the one that it yields. Once the results are written, Prefect that died,
+    hangs or refuses holds the run up for a minute at most, and changes nothing but what its own page shows.
 
     Raises:
         FixInputError: nothing was bought because the input must be changed first.
@@ -74,11 +61,11 @@ def run_flow(
     finally:
         SESSION.reset(token)
     run = session.end.result() if session.end.done() else RunEnd()
-    if run.refusal is not None:
-        raise run.refusal
+    if isinstance(run.problem, FixInputError):
+        raise run.problem
     if run.summary is not None and run.problem is None:
-        return Ran(run.summary, end.untold)
-    problem = run.failure or end.problem
+        return run.summary, end.untold
+    problem = run.problem if isinstance(run.problem, Exception) else end.problem
     if not session.is_begun and server is None and problem is not None:
         raise SettingsError(
             f"PREFECT_API_URL: the server at {without_passwords(os.environ['PREFECT_API_URL'])} took no run "

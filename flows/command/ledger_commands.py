@@ -16,7 +16,6 @@ from animatic.ledger.desk import Ledger
 from animatic.ledger.importing import Imported
 from animatic.ledger.location import note_intents, noted_intents
 from animatic.ledger.opening import sqlite_path
-from animatic.manifest.images import MAX_STILL_BYTES
 from animatic.money.amounts import as_number, dollars
 from animatic.planning.lookup import open_to_look
 from animatic.results import formats
@@ -24,6 +23,7 @@ from animatic.results.formats import MAX_RESULTS_BYTES
 from animatic.results.schema import RESULTS_SCHEMA
 from animatic.settings import Settings
 from animatic.takes.states import PAID, State
+from animatic.takes.stills import MAX_STILL_BYTES
 from flows.command.embedded import sandbox_settings
 from flows.terminal import PlainConsole, say, say_json
 

@@ -19,7 +19,7 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from animatic.errors import BudgetError, LocationError, ManifestError, SettingsError
+from animatic.errors import BudgetError, LocationError, ManifestError, ResultsUnwrittenError, SettingsError
 from animatic.settings import Settings
 
 # Prefect leaves some of its sockets to the garbage collector, which says so.
@@ -71,9 +71,9 @@ def test_bad_input_is_refused_before_anything_is_bought(
     given = {"results": Path(parameters["results"])} if "results" in parameters else parameters
     ran = run_flow(manifest(row | {"prompt": row["prompt"] and f"{row['prompt']} {tag}"}), **given)
     assert (ran.state.type, ran.state.name) == ("CANCELLED", "Refused")
-    assert type(ran.end.refusal) is error
-    assert said in str(ran.end.refusal)
-    assert ran.state.message == str(ran.end.refusal).splitlines()[0]
+    assert type(ran.end.problem) is error
+    assert said in str(ran.end.problem)
+    assert ran.state.message == str(ran.end.problem).splitlines()[0]
     assert ran.end.summary is None
     assert not ran.results.exists()
     assert sandbox.submitted(tag).total() == 0
@@ -84,7 +84,7 @@ def test_results_that_cannot_be_written_are_found_before_anything_is_bought(
 ) -> None:
     (tmp_path / "file").touch()
     ran = run_flow(manifest({"prompt": f"push in {tag}"}), results=tmp_path / "file/out.parquet")
-    assert (ran.state.name, type(ran.end.refusal)) == ("Refused", LocationError)
+    assert (ran.state.name, type(ran.end.problem)) == ("Refused", LocationError)
     assert sandbox.submitted(tag).total() == 0
 
 
@@ -103,7 +103,7 @@ def test_unwritable_results_at_the_end_do_not_deny_purchases(
     path = manifest({"prompt": f"{tag} [sandbox:slow=1]"})
     ran = run_flow(path, results=folder / "out.parquet")
     vandal.join()
-    assert (ran.state.type, ran.end.refusal, ran.end.summary) == ("FAILED", None, None)
+    assert (ran.state.type, type(ran.end.problem), ran.end.summary) == ("FAILED", ResultsUnwrittenError, None)
     assert f"animatic results {path} --results {folder / 'out.parquet'}" in ran.state.message
     folder.unlink()
     assert run_flow(path, results=folder / "out.parquet").statuses == ["completed"]
@@ -292,4 +292,4 @@ def test_an_unattended_run_that_costs_money_needs_a_limit(run_flow: Any, manifes
     real = settings.model_copy(update={"base_url": "https://wavespeed.invalid"})
     ran = run_flow(manifest({"prompt": "push in"}), real, is_approved=False)
     assert ran.state.name == "Refused"
-    assert str(ran.end.refusal).startswith("max_usd: not set")
+    assert str(ran.end.problem).startswith("max_usd: not set")

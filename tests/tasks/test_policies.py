@@ -131,7 +131,7 @@ class TestTasks:
 def test_what_probing_found_survives_its_trip_through_json() -> None:
     import json  # noqa: PLC0415 - beside its use
 
-    from animatic.media.stills import Still  # noqa: PLC0415
+    from animatic.takes.stills import Still  # noqa: PLC0415
     from tasks.stills import read_probed  # noqa: PLC0415 - imports Prefect
 
     found = {"a.png": ["0" * 64, 10, 1280, 720, "PNG"], "b.png": "is empty"}

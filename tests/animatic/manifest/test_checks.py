@@ -4,9 +4,10 @@ import pytest
 from asked import invalid_rows_in, shots_in, takes_in
 
 from animatic.errors import ManifestError
-from animatic.manifest import CHECKED, Manifest, Still, check, local_stills, read_table
+from animatic.manifest import CHECKED, Manifest, check, local_stills, read_table
 from animatic.takes.fingerprints import hex_of
 from animatic.takes.shots import DEFAULT_MODEL, digest, verbatim
+from animatic.takes.stills import Still
 
 PROVIDER = "https://api.example.com"
 URL = "https://e.com/a.png"

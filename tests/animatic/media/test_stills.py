@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from animatic.media.stills import Still, probe
+from animatic.media.stills import probe
+from animatic.takes.stills import Still
 
 
 def drawn(form: str, width: int = 64, height: int = 48) -> bytes:
