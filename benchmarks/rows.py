@@ -39,7 +39,9 @@ def fill(folder: Path, rows: int) -> None:
     """A manifest, and a ledger in which every take of it is completed."""
     from animatic.ledger.opening import open_engine  # noqa: PLC0415 - not in the measured process
     from animatic.ledger.schema import ATTEMPT, RUN, TAKE  # noqa: PLC0415 - not in the measured process
-    from animatic.takes.shots import DEFAULT_MODEL, fingerprint  # noqa: PLC0415
+    from animatic.takes.inputs import Inputs, request_of  # noqa: PLC0415
+    from animatic.takes.models import DEFAULT_MODEL  # noqa: PLC0415
+    from animatic.takes.shots import fingerprint  # noqa: PLC0415
 
     engine = open_engine(f"sqlite:///{folder / 'ledger.sqlite'}")
     with engine.begin() as db, (folder / "shots.csv").open("w", newline="", encoding="utf-8") as file:
@@ -56,17 +58,10 @@ def fill(folder: Path, rows: int) -> None:
                 duration = f"{5 + row % 4}s"
                 more = (f"note {row}, see sheet {row // 50}", row % 7, f"2026-11-{row % 28 + 1:02d}")
                 writer.writerow((f"s{row:06d}", f"board {row % 40}", image, prompt, duration, 1, *more))
-                key = fingerprint(
-                    provider=PROVIDER,
-                    model=DEFAULT_MODEL,
-                    still=image,
-                    prompt=prompt,
-                    aspect_ratio="16:9",
-                    duration=duration,
-                    take=1,
-                )
+                inputs = Inputs({"prompt": prompt, "image": image, "aspect_ratio": "16:9", "duration": duration})
+                key = fingerprint(provider=PROVIDER, model=DEFAULT_MODEL, inputs=inputs, take=1)
                 asked = {"fingerprint": key, "provider": PROVIDER, "model": DEFAULT_MODEL, "duration": duration}
-                takes.append(asked | {"request": json.dumps({"prompt": prompt, "image": image, "take": 1})})
+                takes.append(asked | {"request": request_of(inputs, 1)})
                 attempts.append(
                     {
                         "fingerprint": key,

@@ -19,9 +19,9 @@ if TYPE_CHECKING:  # at run time they would import what the start of Prefect's s
 
     from animatic.manifest import Manifest
     from animatic.money.amounts import Quote
-    from animatic.planning.plan import PriceClass
     from animatic.results.summary import RunSummary
     from animatic.settings import Settings
+    from animatic.takes.schemas import PriceClass
 
 
 def new_run_id() -> str:

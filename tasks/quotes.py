@@ -6,8 +6,8 @@ from typing import Any
 
 from prefect import task
 
-from animatic.planning.plan import PriceClass
 from animatic.planning.quotes import Ask, Quote
+from animatic.takes.schemas import PriceClass
 from tasks.policies import BACKOFF, JITTER, QUOTE_EXPIRY, content_key, keyed_by_argument, may_pass
 
 
@@ -17,7 +17,7 @@ async def quote_in_task(ask: Ask, base_url: str, kinds: Sequence[PriceClass]) ->
     Raises:
         TryLaterError, NeverAgainError: there is no quote to be had.
     """
-    key = content_key(base_url, *(part for kind in kinds for part in kind))
+    key = content_key(base_url, *map(str, kinds))
     return read_quotes(kinds, await quote_prices(kinds, ask, key))
 
 
@@ -37,7 +37,7 @@ async def quote_prices(
     ask: Ask,
     cache_key: str,  # noqa: ARG001 - read by the cache policy
 ) -> list[tuple[int, bool, float]]:
-    """Ask what one take of each (model, duration, aspect ratio) costs; the parts of a `Quote`, in the same order.
+    """Ask what one take of each price class costs; the parts of a `Quote`, in the same order.
 
     Each says when it was asked for: one that Prefect remembers is as old as it is.
 

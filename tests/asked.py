@@ -1,6 +1,7 @@
 """Short words for what manifests, shots and tables hold, for tests: the product reads them in batches."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,9 @@ from animatic.manifest.faults import Fault
 from animatic.manifest.rows import batches_of
 from animatic.manifest.source import broken_rows
 from animatic.results.stats import TableStats
+from animatic.takes.inputs import Inputs
+from animatic.takes.models import DEFAULT_MODEL
+from animatic.takes.schemas import PriceClass
 from animatic.takes.shots import Shot, Take, fingerprint
 from animatic.wavespeed.outcomes import Busy, Unsent
 
@@ -17,18 +21,30 @@ GOES_AGAIN = frozenset({Unsent, Busy})
 """The only outcomes after which the same take may be sent again without leave."""
 
 
+STILL = "https://stills.example/a.png"
+
+
+def inputs_of(prompt: str = "push in", still: str = STILL, **changes: str) -> Inputs:
+    """Return inputs of the default model, with its defaults."""
+    return Inputs({"prompt": prompt, "image": still, "aspect_ratio": "16:9", "duration": "5s", **changes})
+
+
+def shot_of(row: int = 1, **changes: Any) -> Shot:
+    """Return a shot of the default model; each change is an attribute of it, its still, or one of its inputs."""
+    own = {"shot_id": f"s{row}", "storyboard": "harbour", "image": STILL, "model": DEFAULT_MODEL, "takes": 1}
+    own |= {name: changes.pop(name) for name in own if name in changes}
+    return Shot(row, inputs=inputs_of(**{"still": own["image"], **changes}), **own)
+
+
+def price_class_of(duration: str = "5s", model: str = DEFAULT_MODEL) -> PriceClass:
+    """Return the price class of takes of this length."""
+    return PriceClass(model, Inputs({"duration": duration, "aspect_ratio": "16:9"}))
+
+
 def takes_of(shot: Shot, provider: str) -> Iterator[Take]:
     """Yield the takes that a shot asks for, in order, number 1 first."""
     for number in range(1, shot.takes + 1):
-        name = fingerprint(
-            provider=provider,
-            model=shot.model,
-            still=shot.still,
-            prompt=shot.prompt,
-            aspect_ratio=shot.aspect_ratio,
-            duration=shot.duration,
-            take=number,
-        )
+        name = fingerprint(provider=provider, model=shot.model, inputs=shot.inputs, take=number)
         yield Take(name, shot, number)
 
 

@@ -47,6 +47,12 @@ def cells_of(raw: pa.Table, row: int) -> dict[str, str | None]:
     return {name: None if found.get(name) is None else str(found[name]) for name in TEXTS}
 
 
+def texts_of(shot: Shot) -> dict[str, str]:
+    """The cells of a shot's row."""
+    own = {name: getattr(shot, name) for name in ("shot_id", "storyboard", "image", "model")}
+    return {**shot.inputs, **own}
+
+
 def build_table(
     shots: Sequence[Shot],
     outcomes: Mapping[str, Outcome],
@@ -57,9 +63,7 @@ def build_table(
     """A table in one piece, metadata included; a take without an outcome is one that the ledger does not know."""
     shot_of = {shot.row: shot for shot in shots}
     rows = [
-        {"fault": invalid[row], **cells_of(raw, row)}
-        if row in invalid
-        else {"fault": None, **{name: getattr(shot_of[row], name) for name in TEXTS}}
+        {"fault": invalid[row], **cells_of(raw, row)} if row in invalid else {"fault": None, **texts_of(shot_of[row])}
         for row in range(1, raw.num_rows + 1)
     ]
     takes = [take for row in sorted(shot_of) for take in takes_of(shot_of[row], PROVIDER)]
@@ -116,7 +120,7 @@ def expected_rows(
             continue
         for take in takes_of(shot_of[row], provider):
             outcome = outcomes.get(take.fingerprint, Outcome(status="pending", quoted_microusd=0))
-            texts = {name: getattr(take.shot, name) for name in TEXTS}
+            texts = texts_of(take.shot)
             is_first = take.fingerprint not in seen
             seen.add(take.fingerprint)
             own = {

@@ -10,18 +10,17 @@ charges and the list does not show is a contradiction, and so a candidate like t
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from animatic.errors import ApiRefusedError, NeverAgainError, TryLaterError
 from animatic.ledger import operations as ledger_operations
 from animatic.ledger import settling
 from animatic.ledger.desk import Ledger
 from animatic.ledger.settling import Orphan, Settlement, Stuck
+from animatic.planning.account_list import candidates_of
 from animatic.polling.poll_history import finish_of
-from animatic.takes.canonical import canonical_still, canonical_text
 from animatic.takes.evidence import (
     LIST_REACHES,
     REACH_MARGIN,
@@ -31,12 +30,13 @@ from animatic.takes.evidence import (
     Scan,
     Span,
     contradiction_in,
+    echoed,
     is_near,
     short_model,
     spans_of,
 )
 from animatic.wavespeed.client import WaveSpeedClient
-from animatic.wavespeed.wire import ListedPrediction, PredictionPage
+from animatic.wavespeed.wire import PredictionPage
 
 PAGE_SIZE = 100
 MOST_PAGES = 2_000
@@ -217,7 +217,7 @@ class _Scanner:
             models = {each.model for each in new.values() if each.model}
             reading.other_models |= {each for each in models if short_model(each) != short_model(self._span.model)}
             reading.moments += [each.created_at for each in new.values() if each.created_at is not None]
-            free = await self._desk.do(settling.unbound, [_candidate(each) for each in new.values()])
+            free = await self._desk.do(settling.unbound, candidates_of(new.values()))
             self._found |= {each.prediction_id: each for each in free}
         return f"it has more than {MOST_PAGES * PAGE_SIZE:,} predictions"
 
@@ -294,7 +294,7 @@ class _Scanner:
                 candidate,
                 model=candidate.model or found.model,
                 created_at=found.created_at or candidate.created_at,
-                inputs=_canonical(found.inputs),
+                inputs=echoed(found.inputs),
             )
 
         for each in await asyncio.gather(*(ask(candidate) for candidate in silent[:MOST_RESULTS])):
@@ -313,18 +313,3 @@ async def _page(client: WaveSpeedClient, page: int, model: str, after: datetime,
                 raise
             await asyncio.sleep(WAIT_S)
     raise AssertionError("the last try returns or raises")
-
-
-def _candidate(listed: ListedPrediction) -> Candidate:
-    return Candidate(listed.id, listed.model, listed.created_at, _canonical(listed.inputs))
-
-
-def _canonical(inputs: Mapping[str, Any] | None) -> Mapping[str, object] | None:
-    """Echoed inputs in the form in which claims have them."""
-    if inputs is None:
-        return None
-    forms = {"prompt": canonical_text, "image": canonical_still}
-    return {
-        name: forms[name](value) if name in forms and isinstance(value, str) else value
-        for name, value in inputs.items()
-    }

@@ -5,7 +5,6 @@ be bought after all: one that another run could not send, or that was proven nev
 """
 
 import asyncio
-import json
 import secrets
 import time
 from collections import defaultdict
@@ -16,7 +15,8 @@ from animatic.errors import BudgetError, NeverAgainError, TryLaterError
 from animatic.ledger.records import Intent
 from animatic.money.amounts import Quote, price_of
 from animatic.planning.config import RunConfig
-from animatic.planning.plan import PriceClass, priced_by
+from animatic.takes.inputs import Inputs, request_of
+from animatic.takes.schemas import PriceClass
 from animatic.takes.shots import Take
 from animatic.wavespeed.client import WaveSpeedClient
 
@@ -65,11 +65,11 @@ class Requests:
     def price(self, take: Take) -> int | None:
         """Return what the take costs, in millionths of a dollar, as far as that is known."""
         config = self._config
-        return price_of(self._quotes.get(priced_by(take.shot)), config.price_microusd, config.share_microusd)
+        return price_of(self._quotes.get(take.shot.price_class), config.price_microusd, config.share_microusd)
 
     def is_ready(self, take: Take, waited_s: float) -> bool:
         """Tell if the still is uploaded and the price is fresh enough."""
-        is_stale = waited_s > SHORT_WAIT_S and self._is_to_quote(priced_by(take.shot))
+        is_stale = waited_s > SHORT_WAIT_S and self._is_to_quote(take.shot.price_class)
         return not self._is_to_upload(take) and not is_stale
 
     async def make_ready(self, take: Take) -> None:
@@ -80,7 +80,7 @@ class Requests:
             NeverAgainError, LocationError: the still cannot be uploaded.
             BudgetError: a limit depends on a price that is too old, and a fresh one cannot be had.
         """
-        still, kind = take.shot.still, priced_by(take.shot)
+        still, kind = take.shot.still, take.shot.price_class
         if self._is_to_upload(take) and self._upload is not None:
             async with self._one_at_a_time[still]:
                 if self._is_to_upload(take):
@@ -139,33 +139,20 @@ class Requests:
                 "what is not bought yet stays pending. Run again when WaveSpeed quotes prices"
             )
 
-    def inputs(self, take: Take) -> dict[str, str]:
-        """Return the body of a submission: the row as it is written. Source: the veo2-i2v page."""
-        shot = take.shot
-        return {
-            "prompt": shot.prompt,
-            "image": self._image_url(take),
-            "aspect_ratio": shot.aspect_ratio,
-            "duration": shot.duration,
-        }
+    def inputs(self, take: Take) -> Inputs:
+        """Return the body of a submission: the row as it is written."""
+        return take.shot.inputs.replaced(image=self._image_url(take))
 
     def intent(self, take: Take) -> Intent:
         """Return the intent that the ledger keeps before the submission, dated by the API's clock."""
         shot = take.shot
-        asked = {
-            "aspect_ratio": shot.aspect_ratio,
-            "duration": shot.duration,
-            "image": shot.still,
-            "prompt": shot.prompt,
-            "take": take.number,
-        }
         clock = self._client.clock
         return Intent(
             fingerprint=take.fingerprint,
             provider=self._config.provider,
             model=shot.model,
-            duration=shot.duration,
-            request=json.dumps(asked, sort_keys=True, ensure_ascii=False),
+            latency_class=shot.latency_class.values,
+            request=request_of(shot.inputs, take.number),
             run_id=self._config.run_id,
             policy=self._config.policy,
             image_url=self._image_url(take),

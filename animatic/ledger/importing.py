@@ -18,6 +18,8 @@ from animatic.ledger.schema import ATTEMPT, META, RUN, TAKE
 from animatic.ledger.statements import insert_missing
 from animatic.money.amounts import MAX_PRICE_USD, microusd
 from animatic.takes.evidence import LIST_REACHES
+from animatic.takes.inputs import Inputs, request_of
+from animatic.takes.models import INPUT_NAMES, MODELS
 from animatic.takes.shots import digest as take_digest
 from animatic.takes.shots import fingerprint, verbatim
 from animatic.takes.states import LARGEST_MS, LIVE, PAID, PREDICTION_ID, State
@@ -170,17 +172,15 @@ def _fingerprint_of(row: Mapping[str, Any], provider: str, written_provider: str
     still = image if "://" in image else row.get("still")
     if not still:
         return str(row["fingerprint"])
-    parts = {
-        "model": str(row["model"]),
-        "still": str(still),
-        "prompt": str(row["prompt"]),
-        "aspect_ratio": str(row["aspect_ratio"]),
-        "duration": str(row["duration"]),
-    }
-    number = int(row["take"])
-    take = fingerprint(provider=provider, take=number, **parts)
-    old = take_digest(verbatim(provider=written_provider, **parts), number).hex()
+    model, inputs, number = str(row["model"]), _inputs_in(row).replaced(image=str(still)), int(row["take"])
+    take = fingerprint(provider=provider, model=model, inputs=inputs, take=number)
+    old = take_digest(verbatim(written_provider, model, inputs), number).hex()
     return take if row["fingerprint"] in {take, old} else None
+
+
+def _inputs_in(row: Mapping[str, Any]) -> Inputs:
+    """Return the inputs that a row shows; its `image` is that of the manifest."""
+    return Inputs({name: row[name] for name in INPUT_NAMES if row[name] is not None})
 
 
 def _write(  # noqa: PLR0913, PLR0917 - a row, and what it comes to
@@ -193,15 +193,15 @@ def _write(  # noqa: PLR0913, PLR0917 - a row, and what it comes to
     attempts: int,
     paid: int,
 ) -> None:
-    asked = {name: row[name] for name in ("aspect_ratio", "duration", "image", "prompt", "take")}
+    inputs, schema = _inputs_in(row), MODELS.get(row["model"])
     db.execute(
         insert_missing(TAKE, db.dialect.name),
         {
             "fingerprint": take,
             "provider": provider,
             "model": row["model"],
-            "duration": row["duration"],
-            "request": json.dumps(asked, sort_keys=True, ensure_ascii=False, default=str),
+            "duration": schema.latency_class(inputs).values if schema else "",
+            "request": request_of(inputs, row["take"]),
         },
     )
     quoted = row.get("quoted_usd")

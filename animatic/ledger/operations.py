@@ -29,6 +29,7 @@ from animatic.ledger.statements import (
     no_sooner_than,
 )
 from animatic.money.amounts import dollars
+from animatic.takes.schemas import LatencyClass
 from animatic.takes.states import FINAL, PAID, Accepted, State, TakeStatus, permission_to_buy
 
 HISTORY_ROWS = 2_000
@@ -108,7 +109,7 @@ def intend(db: sa.Connection, intent: Intent) -> Intended:
             "fingerprint": intent.fingerprint,
             "provider": intent.provider,
             "model": intent.model,
-            "duration": intent.duration,
+            "duration": intent.latency_class,
             "request": intent.request,
         },
     )
@@ -136,7 +137,7 @@ def intend(db: sa.Connection, intent: Intent) -> Intended:
 def _reserve(db: sa.Connection, intent: Intent) -> Reserved:
     """Add the price to what the run has reserved, unless that would be more than it may."""
     if intent.max_microusd is not None and intent.quoted_microusd is None:
-        raise BudgetError(f"--max-usd: the price of a take of {intent.model}, {intent.duration} cannot be had")
+        raise BudgetError(f"--max-usd: the price of a take of {intent.model}, {intent.latency_class} cannot be had")
     asked = {
         "by_run": intent.run_id,
         "price_microusd": intent.quoted_microusd or 0,
@@ -323,8 +324,8 @@ def reserved_by(db: sa.Connection, run_id: str) -> Reserved:
     return Reserved(*found) if found else Reserved()
 
 
-def inference_history(db: sa.Connection, provider: str) -> dict[tuple[str, str], list[float]]:
-    """Inference times in seconds of the newest completed takes, by model and duration."""
+def inference_history(db: sa.Connection, provider: str) -> dict[LatencyClass, list[float]]:
+    """Inference times in seconds of the newest completed takes, by latency class."""
     rows = db.execute(
         sa.select(TAKE.c.model, TAKE.c.duration, ATTEMPT.c.inference_ms)
         .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
@@ -332,9 +333,9 @@ def inference_history(db: sa.Connection, provider: str) -> dict[tuple[str, str],
         .order_by(ATTEMPT.c.attempt_id.desc())
         .limit(HISTORY_ROWS)
     )
-    history: dict[tuple[str, str], list[float]] = {}
+    history: dict[LatencyClass, list[float]] = {}
     for row in rows:
-        history.setdefault((row.model, row.duration), []).append(row.inference_ms / 1_000)
+        history.setdefault(LatencyClass(row.model, row.duration), []).append(row.inference_ms / 1_000)
     return history
 
 

@@ -1,6 +1,5 @@
 """Takes that shots asked for: written once for each change of a manifest, read by `ledger show`."""
 
-import json
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ from animatic.ledger import aliases
 from animatic.ledger.moments import aware, now
 from animatic.ledger.schema import ATTEMPT, MANIFEST, PLANNED, RUN, TAKE
 from animatic.ledger.statements import insert_missing
-from animatic.takes.canonical import canonical_text
+from animatic.takes.inputs import Inputs, read_request
 from animatic.takes.states import PAID
 
 MOST_TAKES_SHOWN = 1_000
@@ -102,13 +101,11 @@ def takes_beginning(db: sa.Connection, start: str) -> list[str]:
 
 
 class Request(NamedTuple):
-    """Request of a take without its still; the prompt is in canonical form."""
+    """Request of a take; the inputs are in canonical form, without the still."""
 
     model: str
-    prompt: str
-    aspect_ratio: str
-    duration: str
-    take: int
+    inputs: Inputs
+    take: int | None
 
 
 def bought_among(db: sa.Connection, provider: str, asked: Collection[Request]) -> set[Request]:
@@ -119,14 +116,8 @@ def bought_among(db: sa.Connection, provider: str, asked: Collection[Request]) -
     )
     found: set[Request] = set()
     for model, text in rows:
-        request = json.loads(text)
-        of = Request(
-            model,
-            canonical_text(str(request["prompt"])),
-            str(request["aspect_ratio"]),
-            str(request["duration"]),
-            int(request["take"]),
-        )
+        inputs, take = read_request(text)
+        of = Request(model, inputs.without("image").canonical(), take)
         if of in asked:
             found.add(of)
     return found

@@ -12,6 +12,7 @@ class Intent:
     """Take that is about to be bought.
 
     Attributes:
+        latency_class: the values of the inputs that latency depends on; for veo2-i2v the duration.
         request: canonical JSON of what is asked, as the fingerprint was made from.
         image_url: the URL that is sent.
         quoted_microusd: the price that is reserved, in millionths of a dollar, or None where there is none.
@@ -24,7 +25,7 @@ class Intent:
     fingerprint: str
     provider: str
     model: str
-    duration: str
+    latency_class: str
     request: str
     run_id: str
     policy: BuyingPolicy

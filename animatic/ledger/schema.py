@@ -63,7 +63,7 @@ TAKE = sa.Table(
     sa.Column("fingerprint", sa.Text, primary_key=True),
     sa.Column("provider", sa.Text, nullable=False),
     sa.Column("model", sa.Text, nullable=False),
-    sa.Column("duration", sa.Text, nullable=False),
+    sa.Column("duration", sa.Text, nullable=False),  # the latency class; of veo2-i2v that is the duration
     sa.Column("request", sa.Text, nullable=False),  # canonical JSON of what was asked
 )
 

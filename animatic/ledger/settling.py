@@ -28,8 +28,8 @@ from animatic.ledger.operations import (
 )
 from animatic.ledger.schema import ATTEMPT, ORPHAN, RUN, TAKE
 from animatic.ledger.statements import in_chunks
-from animatic.takes.canonical import canonical_still, canonical_text
 from animatic.takes.evidence import Absent, Adopt, Candidate, Claim, Hold, Scan, is_near, judge, shift_of, shifted
+from animatic.takes.inputs import read_request
 from animatic.takes.states import Accepted, State
 
 LOOSE_WINDOW = timedelta(hours=1)
@@ -515,18 +515,13 @@ def _live_may_own(all_claims: Sequence[Claim], free: Sequence[Candidate]) -> set
 
 
 def _claim(row: sa.Row[*tuple[Any, ...]]) -> Claim:
-    asked = json.loads(row.request)
+    inputs, _ = read_request(row.request)
     window_from = aware(row.window_from) or _aware_always(row.intent_at) - LOOSE_WINDOW
     window_to = aware(row.window_to) or _aware_always(row.intent_at) + LOOSE_WINDOW
     return Claim(
         attempt_id=row.attempt_id,
         model=row.model,
-        inputs={
-            "prompt": canonical_text(asked.get("prompt", "")),
-            "image": canonical_still(row.image_url),
-            "aspect_ratio": asked.get("aspect_ratio", ""),
-            "duration": asked.get("duration", ""),
-        },
+        inputs=inputs.replaced(image=row.image_url).canonical(),
         window_from=window_from,
         window_to=window_to,
         is_live=row.state == State.SUBMITTING.value,

@@ -7,14 +7,13 @@ import re
 
 from animatic.manifest.faults import Problem
 from animatic.takes.canonical import canonical_text
-from animatic.takes.shots import ASPECT_RATIOS, DEFAULT_MODEL, DURATIONS, MAX_PROMPT_CHARS, MAX_TAKES
+from animatic.takes.models import DEFAULT_MODEL
+from animatic.takes.schemas import Choice
+from animatic.takes.shots import MAX_PROMPT_CHARS, MAX_TAKES
 from animatic.text import did_you_mean, nearest, quoted
 
 MAX_LABEL_CHARS = 200
 
-_DURATION = re.compile(r"([0-9]{1,3})(?:\.0+)?s?")
-_LOOSE_DURATION = re.compile(r"0*([0-9]{1,3})(?:[.,]0*)?\s*(?:s|secs?|seconds?)?\.?", re.IGNORECASE)
-_LOOSE_RATIO = re.compile(r"0?(16|9)\s*[:x×/. -]\s*0?(16|9)(?::00)?", re.IGNORECASE)
 _TAKES = re.compile(r"([0-9]{1,4})(?:\.0+)?")
 _LABEL_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _PROMPT_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -23,26 +22,15 @@ _PROMPT_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff
 EMPTY_PROMPT = Problem("empty prompt", "nothing", "a text that is not blank")
 
 
-def duration(text: str) -> str | Problem:
-    """`5s` for `5s`, `5`, `5.0`."""
+def choice(of: Choice, text: str) -> str | Problem:
+    """Return the value of an input with a few allowed values; a text that seems to mean one of them gets a hint."""
     text = text.strip()
-    match = _DURATION.fullmatch(text)
-    if match and f"{match[1]}s" in DURATIONS:
-        return f"{match[1]}s"
-    loose = _LOOSE_DURATION.fullmatch(text)
-    hint = did_you_mean(f"{loose[1]}s") if loose and f"{loose[1]}s" in DURATIONS else None
-    return Problem("bad duration", quoted(text), ", ".join(DURATIONS), hint)
-
-
-def aspect_ratio(text: str) -> str | Problem:
-    """One of the two that the API takes. Spreadsheets turn `16:9` into a time of day; that gets a hint."""
-    text = text.strip()
-    if text in ASPECT_RATIOS:
-        return text
-    loose = _LOOSE_RATIO.fullmatch(text)
-    meant = f"{loose[1]}:{loose[2]}" if loose else None
-    hint = did_you_mean(meant) if meant in ASPECT_RATIOS else None
-    return Problem("bad aspect_ratio", quoted(text), ", ".join(ASPECT_RATIOS), hint)
+    value = of.read(text)
+    if value in of.allowed:
+        return value
+    meant = of.guess(text)
+    hint = did_you_mean(meant) if meant in of.allowed else None
+    return Problem(f"bad {of.name}", quoted(text), ", ".join(of.allowed), hint)
 
 
 def takes(text: str) -> int | Problem:

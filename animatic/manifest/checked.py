@@ -5,8 +5,9 @@ Rows come in batches and go out in batches; what stays is 32 bytes a take.
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -24,13 +25,14 @@ from animatic.manifest.source import RawManifest, broken_rows, texts_of
 from animatic.manifest.spelled import cell_bytes
 from animatic.takes.canonical import canonical_provider, canonical_still, canonical_text, is_signed_by_path
 from animatic.takes.fingerprints import DIGEST_BYTES, Digests, FirstSeen, digests_from, hex_of, shared
-from animatic.takes.shots import ASPECT_RATIOS, DEFAULT_MODEL, DURATIONS, Shot, Take, digest, verbatim
+from animatic.takes.inputs import Inputs
+from animatic.takes.models import CHOICES, DEFAULT_MODEL, INPUT_NAMES, MODELS
+from animatic.takes.schemas import PriceClass
+from animatic.takes.shots import Shot, Take, asked_form, digest
 from animatic.takes.stills import MIN_SIDE_PIXELS, Still
 from animatic.text import escaped, quoted
 
 Value: TypeAlias = str | int | None
-PriceClass: TypeAlias = tuple[str, str, str]
-"""What a price depends on: model, duration, aspect ratio."""
 
 # One rule for each column; blank cells are not shown to it. In each batch every different text is judged once.
 _RULES: Mapping[str, Callable[[str], Value | Problem]] = {
@@ -38,8 +40,7 @@ _RULES: Mapping[str, Callable[[str], Value | Problem]] = {
     "prompt": cells.prompt,
     "shot_id": cells.shot_id,
     "storyboard": cells.storyboard,
-    "aspect_ratio": cells.aspect_ratio,
-    "duration": cells.duration,
+    **{name: partial(cells.choice, choice) for name, choice in CHOICES.items()},
     "takes": cells.takes,
     "model": cells.model,
 }
@@ -51,7 +52,10 @@ _EMPTY = {
     "image": Problem("empty image", "nothing", images.ALLOWED),
     "prompt": cells.EMPTY_PROMPT,
 }
-_TEXTS = ("shot_id", "storyboard", "image", "still", "prompt", "model", "aspect_ratio", "duration")
+_INPUTS = ("prompt", "still", *CHOICES)
+"""Columns that hold the inputs, in the order of `INPUT_NAMES`."""
+
+_TEXTS = ("shot_id", "storyboard", "image", "model", *_INPUTS)
 
 CHECKED: pa.Schema = pa.schema(
     [("fault", pa.string()), *((name, pa.string()) for name in _TEXTS), ("takes", pa.int8())]
@@ -146,7 +150,12 @@ class Part:
         """Return the shots in these of its rows, none of which is invalid."""
         rows = self.batch.select(range(len(CHECKED))).take(pa.array(indices, pa.int64()))
         columns = (column.to_pylist() for column in rows.columns[1:])
-        return [Shot(row, *cells_) for row, *cells_ in zip((indices + self.row).tolist(), *columns, strict=True)]
+        return [
+            Shot(row, shot_id, storyboard, image, model, Inputs(zip(INPUT_NAMES, inputs, strict=True)), takes)
+            for row, shot_id, storyboard, image, model, *inputs, takes in zip(
+                (indices + self.row).tolist(), *columns, strict=True
+            )
+        ]
 
     def first_shown(self, met: int) -> tuple[NDArray[np.bool_], int]:
         """Tell which of its takes appear here first, if earlier parts showed `met`; also return how many are met then.
@@ -157,6 +166,15 @@ class Part:
         is_first = np.zeros(len(self.take_of), np.bool_)
         is_first[firsts[numbers >= met]] = True
         return is_first, max(met, int(numbers.max(initial=-1)) + 1)
+
+    def names(self) -> Iterator[tuple[int, int, str, str, str]]:
+        """Yield the row, the number, the storyboard, the shot_id and the fingerprint of each of its takes, in order."""
+        owners = np.repeat(np.arange(len(self.lengths)), self.lengths)
+        numbers = np.arange(len(owners)) - np.repeat(np.cumsum(self.lengths) - self.lengths, self.lengths) + 1
+        at = (CHECKED.get_field_index(name) for name in ("storyboard", "shot_id"))
+        labels = (self.batch.column(index).take(pa.array(owners)).to_pylist() for index in at)
+        rows = (owners + self.row).tolist()
+        yield from zip(rows, numbers.tolist(), *labels, hex_of(self.digests), strict=True)
 
     def takes(self, is_wanted: NDArray[np.bool_]) -> Iterator[Take]:
         """Those of its takes, in order, that are wanted: one flag for each row and take."""
@@ -234,6 +252,19 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
     )
 
 
+class _Alike(NamedTuple):
+    """What rows of one model with the same choices share.
+
+    Attributes:
+        form, form_of_before: from prompt and still to what is asked, now and before there was a canonical form.
+        kind: the number of their price class, as int32.
+    """
+
+    form: Callable[[tuple[str, str]], str]
+    form_of_before: Callable[[tuple[str, str]], str]
+    kind: bytes
+
+
 class _Judge:
     """Judges batches one after the other, and remembers which shot_ids are taken."""
 
@@ -245,6 +276,7 @@ class _Judge:
         self.has_signed_paths = False
         self.digests = bytearray()
         self.kinds: dict[PriceClass, int] = {}
+        self._alike: dict[tuple[str, tuple[str, ...]], _Alike] = {}
         self.kinds_asked = bytearray()  # one int32 for each row and take
         self._raw = raw
         self._stills = stills
@@ -357,40 +389,30 @@ class _Judge:
             "still": stills,
             "storyboard": [value or self._storyboard for value in values["storyboard"]],
             "model": [value or DEFAULT_MODEL for value in values["model"]],
-            "aspect_ratio": [value or ASPECT_RATIOS[0] for value in values["aspect_ratio"]],
-            "duration": [value or DURATIONS[0] for value in values["duration"]],
+            **{name: [value or choice.default for value in values[name]] for name, choice in CHOICES.items()},
             "takes": [0] * num_rows,
         }
         if self.faults.has_header_faults:
             return columns
-        asked = zip(
-            *(columns[name] for name in ("still", "prompt", "model", "aspect_ratio", "duration")),
-            values["takes"],
-            values["shot_id"],
-            strict=True,
+        choices = zip(*(columns[name] for name in CHOICES), strict=True)
+        rows = zip(
+            columns["model"], choices, columns["prompt"], stills, values["takes"], values["shot_id"], strict=True
         )
-        for index, (still, prompt, model, aspect_ratio, duration, takes, shot_id) in enumerate(asked):
+        for index, (model, chosen, prompt, still, takes, shot_id) in enumerate(rows):
             if index in bads:
                 continue
-            asked_form = (canonical_still(still), canonical_text(prompt))
+            alike = self._alike.get((model, chosen)) or self._first_like(model, chosen)
+            canonical = (canonical_text(prompt), canonical_still(still))
             self.has_signed_paths = self.has_signed_paths or is_signed_by_path(still)
-            text = verbatim(
-                provider=self._provider,
-                model=model,
-                still=asked_form[0],
-                prompt=asked_form[1],
-                aspect_ratio=aspect_ratio,
-                duration=duration,
-            )
+            text = alike.form(canonical)
             first = digest(text, 1)
             count = takes or 1
-            if self._written != self._provider or asked_form != (still, prompt):
-                self._note_old(count, model, still, prompt, aspect_ratio, duration)
+            if self._written != self._provider or canonical != (prompt, still):
+                self._note_old(count, alike.form_of_before((prompt, still)))
             self.digests += first
             for number in range(2, count + 1):
                 self.digests += digest(text, number)
-            kind = self.kinds.setdefault((model, duration, aspect_ratio), len(self.kinds))
-            self.kinds_asked += kind.to_bytes(4, "little") * count
+            self.kinds_asked += alike.kind * count
             columns["takes"][index] = count
             if shot_id is None:
                 columns["shot_id"][index] = first.hex()[:12]
@@ -398,18 +420,16 @@ class _Judge:
             self._find_small(columns)
         return columns
 
-    def _note_old(  # noqa: PLR0913, PLR0917 - each part of what is asked
-        self, count: int, model: str, still: str, prompt: str, aspect_ratio: str, duration: str
-    ) -> None:
+    def _first_like(self, model: str, chosen: tuple[str, ...]) -> "_Alike":
+        """Prepare what all rows of this model with the same choices share."""
+        known = Inputs(zip(CHOICES, chosen, strict=True))
+        kind = self.kinds.setdefault(MODELS[model].price_class(known), len(self.kinds))
+        form, before = (asked_form(of, model, INPUT_NAMES[:2], known) for of in (self._provider, self._written))
+        self._alike[model, chosen] = alike = _Alike(form, before, kind.to_bytes(4, "little"))
+        return alike
+
+    def _note_old(self, count: int, text: str) -> None:
         """Note the fingerprints that the takes of a row had before there was a canonical form."""
-        text = verbatim(
-            provider=self._written,
-            model=model,
-            still=still,
-            prompt=prompt,
-            aspect_ratio=aspect_ratio,
-            duration=duration,
-        )
         at = len(self.digests) // DIGEST_BYTES
         for number in range(1, count + 1):
             self.old_digests += digest(text, number)

@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from animatic.manifest.faults import Fault, Problem, fault_at
+from animatic.takes.models import CHOICES
 from animatic.text import did_you_mean, escaped, nearest, quoted
 
 REQUIRED_COLUMNS = ("image", "prompt")
-COLUMNS = (*REQUIRED_COLUMNS, "shot_id", "storyboard", "aspect_ratio", "duration", "takes", "model")
+COLUMNS = (*REQUIRED_COLUMNS, "shot_id", "storyboard", *CHOICES, "takes", "model")
 MAX_COLUMNS = 1_000
 MAX_COLUMN_NAME_CHARS = 200
 
@@ -23,7 +24,7 @@ _ALIASES = {
 
 
 def normalised(column: str) -> str:
-    """Return the name that its writer may have meant: `Aspect Ratio` is `aspect_ratio`."""
+    """Return the name that its writer may have meant: `Shot ID` is `shot_id`."""
     return column.strip().lower().replace(" ", "_").replace("-", "_")
 
 

@@ -4,15 +4,16 @@ A new ledger knows of nothing; the account's own list does. Where the list echoe
 it; where it does not, how many predictions there are is all that can be said.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from animatic.errors import NeverAgainError, TryLaterError
 from animatic.ledger import settling
 from animatic.ledger.desk import Ledger
-from animatic.takes.canonical import canonical_still, canonical_text
-from animatic.takes.evidence import LIST_REACHES, Candidate
+from animatic.takes.evidence import LIST_REACHES, Candidate, echoed
+from animatic.takes.inputs import Inputs
+from animatic.takes.models import INPUT_NAMES
 from animatic.takes.shots import Take
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.wire import ListedPrediction
@@ -79,7 +80,7 @@ async def find_in_list(
         free = {each.prediction_id for each in await desk.do(settling.unbound, candidates_of(listed))}
         listed = [each for each in listed if each.id in free]
     found.made = len(listed)
-    made: dict[tuple[str, ...], int] = {}
+    made: dict[Inputs, int] = {}
     for each in listed:
         if each.inputs is not None:
             found.echoes = True
@@ -109,7 +110,7 @@ async def read_account(client: WaveSpeedClient, models: Sequence[str], found: Fo
 
 def candidates_of(listed: Iterable[ListedPrediction]) -> list[Candidate]:
     """Return predictions as evidence has them."""
-    return [Candidate(each.id, each.model, each.created_at, each.inputs) for each in listed]
+    return [Candidate(each.id, each.model, each.created_at, echoed(each.inputs)) for each in listed]
 
 
 async def _listed(client: WaveSpeedClient, model: str, found: Found) -> list[ListedPrediction]:
@@ -128,15 +129,17 @@ async def _listed(client: WaveSpeedClient, model: str, found: Found) -> list[Lis
     return list(listed.values())
 
 
-def _key_of(take: Take) -> tuple[str, ...]:
+def _key_of(take: Take) -> Inputs:
     """Return the key of a take in the list. An uploaded still has a URL of its own, so its key leaves the still out."""
-    shot = take.shot
-    still = "" if shot.is_local else canonical_still(shot.still)
-    return (canonical_text(shot.prompt), still, shot.aspect_ratio, shot.duration)
+    key = _key(take.shot.inputs)
+    return key.without("image") if take.shot.is_local else key
 
 
-def _keys_of(inputs: dict[str, object]) -> list[tuple[str, ...]]:
+def _keys_of(inputs: Mapping[str, object]) -> list[Inputs]:
     """Return the keys of a prediction: with its image, and without."""
-    prompt = canonical_text(str(inputs.get("prompt", "")))
-    rest = (str(inputs.get("aspect_ratio", "")), str(inputs.get("duration", "")))
-    return [(prompt, canonical_still(str(inputs.get("image", ""))), *rest), (prompt, "", *rest)]
+    key = _key(inputs)
+    return [key, key.without("image")]
+
+
+def _key(inputs: Mapping[str, object]) -> Inputs:
+    return Inputs({name: str(inputs[name]) for name in INPUT_NAMES if name in inputs}).canonical()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from animatic.money.amounts import FRESH_S, GOES_ON_S, Quote
 from animatic.pace.limits import Limits
-from animatic.planning.plan import PriceClass
+from animatic.takes.schemas import PriceClass
 from animatic.takes.states import BuyingPolicy
 
 
@@ -15,7 +15,7 @@ class RunConfig:
 
     Attributes:
         provider: whom takes are bought from, part of each fingerprint.
-        quotes: what a take costs, by (model, duration, aspect ratio).
+        quotes: what a take costs, by price class.
         max_microusd: the most that this run may reserve, in millionths of a dollar, or None.
         price_microusd: of a take where no quote can be had, if that was said.
         share_microusd: of a take whose price is not known, where a person agreed to a limit for all of them.

@@ -45,7 +45,7 @@ async def find_earlier(desk: Ledger | None, plan: Plan, client: WaveSpeedClient 
     """
     moved, found = await find_moved(desk, plan), None
     if client is not None and plan.to_buy and (is_new or await _has_new_orphans(desk, plan)):
-        models = list(dict.fromkeys(model for model, _, _ in plan.kinds))
+        models = list(dict.fromkeys(each.model for each in plan.kinds))
         found = await find_in_list(client, plan.takes_to_buy(), models, desk)
         found.is_new = is_new
     return Earlier(found, moved)

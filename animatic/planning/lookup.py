@@ -5,8 +5,6 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from functools import lru_cache
 
-import numpy as np
-
 from animatic.ledger import aliases, planned, settling
 from animatic.ledger.desk import Ledger
 from animatic.ledger.liveness import is_alive
@@ -17,7 +15,7 @@ from animatic.ledger.settling import Open
 from animatic.ledger.snapshot import SnapshotBuilder, snapshot_of
 from animatic.manifest import Manifest
 from animatic.planning.plan import Plan, make_plan
-from animatic.takes.canonical import canonical_provider, canonical_text, is_signed_by_path
+from animatic.takes.canonical import canonical_provider, is_signed_by_path
 from animatic.takes.fingerprints import FingerprintSet, hex_of
 from animatic.takes.snapshot import LedgerSnapshot
 from animatic.takes.states import BuyingPolicy, State
@@ -49,13 +47,7 @@ async def find_moved(desk: Ledger | None, plan: Plan) -> list[str]:
     if desk is None or not plan.manifest.has_signed_paths:
         return []
     asked = {
-        take.name: planned.Request(
-            take.shot.model,
-            canonical_text(take.shot.prompt),
-            take.shot.aspect_ratio,
-            take.shot.duration,
-            take.number,
-        )
+        take.name: planned.Request(take.shot.model, take.shot.inputs.without("image").canonical(), take.number)
         for take in plan.takes_to_buy()
         if is_signed_by_path(take.shot.still)
     }
@@ -96,17 +88,8 @@ async def record_planned(desk: Ledger, manifest: Manifest, uri: str) -> None:
     content = hashlib.sha256(manifest.sha256.encode() + manifest.digests.tobytes()).hexdigest()
     if await desk.do(planned.content_of, uri) == content:
         return
-    asked: list[planned.Asked] = []
     for part in manifest.parts():
-        shots = part.shots(np.flatnonzero(part.lengths))
-        names = iter(hex_of(part.digests))
-        for shot in shots:
-            asked += [
-                planned.Asked(shot.row, number, shot.storyboard, shot.shot_id, next(names))
-                for number in range(1, shot.takes + 1)
-            ]
-        await desk.do(planned.add, uri, asked)
-        asked.clear()
+        await desk.do(planned.add, uri, [planned.Asked(*each) for each in part.names()])
     await desk.do(planned.finish, uri, content)
 
 

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animatic.errors import BudgetError
-from animatic.manifest import Manifest, PriceClass
+from animatic.manifest import Manifest
 from animatic.money.amounts import dollars
 from animatic.takes.fingerprints import Digests, FingerprintSet, digests_of
-from animatic.takes.shots import Shot, Take
+from animatic.takes.schemas import PriceClass
+from animatic.takes.shots import Take
 from animatic.takes.snapshot import LedgerSnapshot
 from animatic.takes.states import FINAL, BuyingPolicy, State, TakeStatus, is_open, permission_to_buy
 
@@ -27,11 +28,6 @@ LEAST_IN_A_BATCH = 100
 
 MOST_BATCHES = 400
 """Then batches grow, so that a flow run stays below some 500 task runs, uploads and quotes included."""
-
-
-def priced_by(shot: Shot) -> PriceClass:
-    """Return the inputs on which the price of a take depends."""
-    return (shot.model, shot.duration, shot.aspect_ratio)
 
 
 def batch_size(takes: int) -> int:
@@ -69,7 +65,7 @@ class Plan:
         resumable: takes that were submitted before and are not final yet.
         unclear: takes that may or may not have been bought.
         underway: takes that a run was submitting when it was last heard of: unknown if it is dead.
-        kinds: how many takes there are to buy of each kind, in order of appearance.
+        kinds: how many takes there are to buy of each price class, in order of appearance.
     """
 
     manifest: Manifest

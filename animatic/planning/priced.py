@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from animatic.money.amounts import Quote, price_of
-from animatic.planning.plan import Plan, PriceClass
+from animatic.planning.plan import Plan
+from animatic.takes.schemas import PriceClass
 
 
 @dataclass(frozen=True, slots=True)

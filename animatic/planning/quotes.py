@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from animatic.errors import NeverAgainError, TryLaterError
 from animatic.money.amounts import Quote, newest_quotes
-from animatic.planning.plan import PriceClass
+from animatic.takes.schemas import PriceClass
 from animatic.wavespeed.client import WaveSpeedClient
 
 Ask = Callable[[Sequence[PriceClass]], Awaitable[Mapping[PriceClass, Quote]]]
@@ -21,27 +21,21 @@ async def find_quotes(
         return known, str(error)
 
 
-async def quote(client: WaveSpeedClient, kind: PriceClass) -> Quote:
-    """Ask the API what one take of a kind costs.
+async def quote(client: WaveSpeedClient, price_class: PriceClass) -> Quote:
+    """Ask the API what one take of a price class costs.
 
     Raises:
         TryLaterError, NeverAgainError: there is no quote to be had.
     """
-    model, duration, aspect_ratio = kind
-    inputs = {
-        "prompt": "a quote",
-        "image": "https://example.com/still.jpg",
-        "duration": duration,
-        "aspect_ratio": aspect_ratio,
-    }
-    price = await client.quote(model, inputs)
+    inputs = {"prompt": "a quote", "image": "https://example.com/still.jpg", **price_class.inputs}
+    price = await client.quote(price_class.model, inputs)
     return Quote(price.microusd, price.is_floor, time.time())
 
 
-async def quote_all(client: WaveSpeedClient, kinds: Iterable[PriceClass]) -> dict[PriceClass, Quote]:
-    """Ask for the price of each kind of take, one after the other.
+async def quote_all(client: WaveSpeedClient, price_classes: Iterable[PriceClass]) -> dict[PriceClass, Quote]:
+    """Ask for the price of each, one after the other.
 
     Raises:
         TryLaterError, NeverAgainError: there is no quote to be had for one of them.
     """
-    return {kind: await quote(client, kind) for kind in kinds}
+    return {each: await quote(client, each) for each in price_classes}

@@ -95,7 +95,7 @@ class Poller:
         Raises:
             Stopped: the run stopped first.
         """
-        kind = (take.shot.model, take.shot.duration)
+        kind = take.shot.latency_class
         began, history = self._now(), PollHistory(was_submitted_ago_s)
         poll = self._client.poll_of(prediction_id)
         gives_up_at = began - was_submitted_ago_s + self._config.give_up_s
@@ -213,7 +213,7 @@ class Poller:
             self._warn(f"{take.name}: {contradiction}")
             return None
         if end.state is State.COMPLETED and end.inference_ms:
-            self._experience.learn((take.shot.model, take.shot.duration), [took_s])
+            self._experience.learn(take.shot.latency_class, [took_s])
         is_flagged = any(end.has_nsfw_contents or ())
         flagged = ", flagged NSFW" if is_flagged else ""
         log(f"{take.name}: {end.state}{flagged}{f' ({end.error})' if end.error else ''}")

@@ -13,6 +13,7 @@ import pyarrow.compute
 from numpy.typing import NDArray
 
 from animatic.takes.fingerprints import Digests, hex_of
+from animatic.takes.models import CHOICES
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 
@@ -38,8 +39,7 @@ RESULTS_SCHEMA: pa.Schema = pa.schema(
         ("prompt", pa.string()),
         ("still_uri", pa.string()),
         ("model", pa.string()),
-        ("aspect_ratio", pa.string()),
-        ("duration", pa.string()),
+        *((name, pa.string()) for name in CHOICES),
         ("status", pa.string()),
         ("outputs", pa.list_(pa.string())),
         ("has_nsfw_contents", pa.list_(pa.bool_())),
@@ -75,7 +75,7 @@ _UNEXPLAINED = {
 _STILL_RUNNING = "still running when the run stopped; the next run looks at it again"
 
 
-_ASKED = ("shot_id", "storyboard", "image", "prompt", "still_uri", "model", "aspect_ratio", "duration")
+_ASKED = ("shot_id", "storyboard", "image", "prompt", "still_uri", "model", *CHOICES)
 
 
 @dataclass(frozen=True, slots=True)

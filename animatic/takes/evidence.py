@@ -24,6 +24,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
+from typing import Any
+
+from animatic.takes.inputs import Inputs
 
 LIST_REACHES = timedelta(days=7)
 REACH_MARGIN = timedelta(hours=1)
@@ -34,7 +37,7 @@ class Claim:
     """An attempt that may have been accepted, by the API's clock somewhere in its window.
 
     Attributes:
-        inputs: what was sent.
+        inputs: what was sent, in canonical form.
         window_to: where it is live, only what was planned: a run that is stopped sends later.
         is_live: a run is submitting it at this moment, so it must be left alone, but may own a candidate.
         absent_since: end of the first complete scan after its window that did not have it.
@@ -42,7 +45,7 @@ class Claim:
 
     attempt_id: int
     model: str
-    inputs: Mapping[str, str]
+    inputs: Inputs
     window_from: datetime
     window_to: datetime
     is_live: bool = False
@@ -51,12 +54,16 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A listed prediction that is bound to no attempt; `inputs` is None where the list does not echo them."""
+    """A listed prediction that is bound to no attempt.
+
+    Attributes:
+        inputs: in canonical form; None where the list does not echo them.
+    """
 
     prediction_id: str
     model: str
     created_at: datetime | None
-    inputs: Mapping[str, object] | None
+    inputs: Inputs | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +155,11 @@ class Reading:
 
 MOMENT_TOLERANCE = timedelta(seconds=1)
 """Lists may cut fractions of a second off the window that they are asked for."""
+
+
+def echoed(inputs: Mapping[str, Any] | None) -> Inputs | None:
+    """Return the inputs that a reply echoes in the form in which claims have them."""
+    return None if inputs is None else Inputs(inputs).canonical()
 
 
 def contradiction_in(reading: Reading) -> str | None:  # noqa: PLR0911 - one return a contradiction
@@ -304,9 +316,9 @@ def _share_by_inputs(
     the order of time, each to the claim whose window ends first, which leaves out as few as can be.
     """
     shares: dict[int, tuple[Candidate, ...]] = {}
-    groups: dict[tuple[tuple[str, str], ...], list[Claim]] = {}
+    groups: dict[tuple[str, Inputs], list[Claim]] = {}
     for claim in claims:
-        groups.setdefault(tuple(sorted({**claim.inputs, "": claim.model}.items())), []).append(claim)
+        groups.setdefault((claim.model, claim.inputs), []).append(claim)
     for group in groups.values():
         if any(claim.is_live for claim in group):
             continue

@@ -1,14 +1,18 @@
-"""Shots, takes and fingerprints: what is asked of the provider. Pure; knows nothing of files, money or states."""
+"""Shots and takes: what is asked for, and the fingerprint by which it is known. Pure; no files, money or states."""
 
 import hashlib
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from json.encoder import encode_basestring
+from typing import Any
 
-from animatic.takes.canonical import canonical_provider, canonical_still, canonical_text
+from animatic.takes.canonical import canonical_provider
+from animatic.takes.inputs import NO_INPUTS, Inputs
+from animatic.takes.models import MODELS
+from animatic.takes.schemas import LatencyClass, PriceClass
 
-DEFAULT_MODEL = "wavespeed-ai/veo2-i2v"
-ASPECT_RATIOS = ("16:9", "9:16")
-DURATIONS = ("5s", "6s", "7s", "8s")
 MAX_TAKES = 16
 MAX_PROMPT_CHARS = 2_500
 
@@ -21,7 +25,8 @@ class Shot:
         row: data row in the manifest, from 1.
         shot_id: the user's own name for the row, or the start of its first fingerprint.
         image: as in the manifest: an https URL, or a path relative to the manifest's folder.
-        still: what identifies the image: the URL itself, or `sha256:<hex>` of a local still's bytes.
+        inputs: as written in the row; their `image` is what identifies the still: the URL itself, or `sha256:<hex>` of
+            a local still's bytes.
         takes: how many takes it asks for, 1 to 16.
     """
 
@@ -29,17 +34,29 @@ class Shot:
     shot_id: str
     storyboard: str
     image: str
-    still: str
-    prompt: str
     model: str
-    aspect_ratio: str
-    duration: str
+    inputs: Inputs
     takes: int
+
+    @property
+    def still(self) -> str:
+        """What identifies the image."""
+        return self.inputs["image"]
 
     @property
     def is_local(self) -> bool:
         """True if the still must be uploaded before it can be sent."""
         return self.still.startswith("sha256:")
+
+    @property
+    def price_class(self) -> PriceClass:
+        """What the price of its takes depends on."""
+        return MODELS[self.model].price_class(self.inputs)
+
+    @property
+    def latency_class(self) -> LatencyClass:
+        """What the latency of its takes depends on."""
+        return MODELS[self.model].latency_class(self.inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,46 +73,53 @@ class Take:
         return f"{self.shot.shot_id} take {self.number}"
 
 
-def fingerprint(  # noqa: PLR0913 - each part of what is asked is an argument, so that none is forgotten
-    *, provider: str, model: str, still: str, prompt: str, aspect_ratio: str, duration: str, take: int
-) -> str:
+def fingerprint(*, provider: str, model: str, inputs: Inputs, take: int) -> str:
     """Return 64 hex digits: SHA-256 of the canonical form of what a take asks which provider for.
 
     The provider is part of it, so that a sandbox clip never stands in for a real one.
     """
-    asked = canonical(
-        provider=provider, model=model, still=still, prompt=prompt, aspect_ratio=aspect_ratio, duration=duration
-    )
-    return digest(asked, take).hex()
+    return digest(canonical(provider, model, inputs), take).hex()
 
 
-def canonical(  # noqa: PLR0913 - as above
-    *, provider: str, model: str, still: str, prompt: str, aspect_ratio: str, duration: str
-) -> str:
+def canonical(provider: str, model: str, inputs: Inputs) -> str:
     """Return the canonical JSON of what all takes of a shot ask for, up to their number."""
-    return verbatim(
-        provider=canonical_provider(provider),
-        model=model,
-        still=canonical_still(still),
-        prompt=canonical_text(prompt),
-        aspect_ratio=aspect_ratio,
-        duration=duration,
-    )
+    return verbatim(canonical_provider(provider), model, inputs.canonical())
 
 
-def verbatim(  # noqa: PLR0913 - as above
-    *, provider: str, model: str, still: str, prompt: str, aspect_ratio: str, duration: str
-) -> str:
-    """Return the same JSON (keys sorted, no blanks, UTF-8) of the parts as they are written.
+def verbatim(provider: str, model: str, inputs: Inputs) -> str:
+    """Return the same JSON of the parts as they are written.
 
     Its digests are the fingerprints of ledgers and tables from before there was a canonical form.
-    Spelled out, because `json` takes three times as long, and a hundred thousand rows are waited for.
     """
+    return asked_form(provider, model, tuple(inputs))(tuple(inputs.values()))
+
+
+@lru_cache(maxsize=64)
+def asked_form(
+    provider: str, model: str, names: tuple[str, ...], known: Inputs = NO_INPUTS
+) -> Callable[[Sequence[Any]], str]:
+    """Return the function from the values of these inputs to the JSON of what is asked, up to the number of the take.
+
+    Keys are sorted, without blanks, UTF-8. `known` are inputs whose values are the same each time. A template, because
+    `json` takes three times as long, and a hundred thousand rows are waited for.
+
+    Raises:
+        ValueError: an input is called like another part of what is asked.
+    """
+    fixed = {**known, "model": model, "provider": provider}
+    if taken := {"model", "provider", "take"} & {*names, *known}:
+        raise ValueError(f"inputs cannot be called {', '.join(sorted(taken))}")
+    parts = dict.fromkeys(names, "%s") | {name: _json(value).replace("%", "%%") for name, value in fixed.items()}
+    template = "{" + "".join(f"{_json(name).replace('%', '%%')}:{parts[name]}," for name in sorted(parts)) + '"take":'
+    order = [names.index(name) for name in sorted(names)]
     text = encode_basestring
-    return (
-        f'{{"aspect_ratio":{text(aspect_ratio)},"duration":{text(duration)},"image":{text(still)},'
-        f'"model":{text(model)},"prompt":{text(prompt)},"provider":{text(provider)},"take":'
+    return lambda values: (
+        template % tuple([text(values[at]) if isinstance(values[at], str) else _json(values[at]) for at in order])
     )
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def digest(asked: str, take: int) -> bytes:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from animatic.takes.shots import DEFAULT_MODEL, fingerprint
+from animatic.takes.inputs import Inputs
+from animatic.takes.models import DEFAULT_MODEL, INPUT_NAMES
+from animatic.takes.shots import fingerprint
 from benchmarks.contest import Studio, completed_in, environment, write_manifest
 from benchmarks.process import measure
 from benchmarks.server import Account, served
@@ -87,10 +89,8 @@ def fill_ledger(ledger: Path, manifest: Path, provider: str) -> None:
         takes: list[dict[str, object]] = []
         attempts: list[dict[str, object]] = []
         for row in rows:
-            key = fingerprint(
-                provider=provider, model=DEFAULT_MODEL, still=row["image"], prompt=row["prompt"],
-                aspect_ratio=row["aspect_ratio"], duration=row["duration"], take=1,
-            )  # fmt: skip
+            inputs = Inputs({name: row[name] for name in INPUT_NAMES})
+            key = fingerprint(provider=provider, model=DEFAULT_MODEL, inputs=inputs, take=1)
             if key == take["fingerprint"]:
                 continue
             asked = json.loads(take["request"]) | {"image": row["image"], "prompt": row["prompt"]}

@@ -21,6 +21,9 @@ from animatic.media.contact_sheet import draw_contact_sheet
 from animatic.media.downloads import ClipDownloader
 from animatic.results import formats
 from animatic.settings import Settings
+from animatic.takes.inputs import Inputs
+from animatic.takes.models import INPUT_NAMES
+from animatic.takes.veo2 import length_s_of, size_of
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.command import launch
 from flows.command.commands import FORMULA_NOTE, UNTOLD, tell_digest
@@ -36,7 +39,6 @@ LENGTH_TOLERANCE_S = 0.1
 DOWNLOADS_AT_ONCE = 2
 """As many as the sandbox renders at once: the deadline of a download is for its own clip, not for all before it."""
 
-SIZES = {"16:9": (1280, 720), "9:16": (720, 1280)}
 AS_MEANT, NOT_AS_MEANT = 0, 3
 
 
@@ -47,9 +49,7 @@ class Shown:
     row: int
     shot_id: str
     take: int
-    prompt: str
-    aspect_ratio: str
-    duration: str
+    inputs: Inputs
     status: str
     nsfw: bool | None
     inference_ms: int | None
@@ -65,12 +65,12 @@ class Shown:
     @property
     def is_meant_to_fail(self) -> bool:
         """True if its prompt asks the sandbox for a failure."""
-        return "[sandbox:fails" in self.prompt
+        return "[sandbox:fails" in self.inputs["prompt"]
 
     @property
     def is_meant_to_be_flagged(self) -> bool:
         """True if its prompt asks the sandbox for a flag."""
-        return "[sandbox:nsfw" in self.prompt
+        return "[sandbox:nsfw" in self.inputs["prompt"]
 
     def problem(self) -> str | None:
         """Return what is not as the demo means it, if anything: status, flag, or the clip's format, length and size."""
@@ -82,10 +82,10 @@ class Shown:
         if self.clip is None:
             return None if self.is_meant_to_fail else "has no clip"
         facts = probe_clip(self.clip)
-        if facts.codec != "h264" or (facts.width, facts.height) != SIZES[self.aspect_ratio]:
+        if facts.codec != "h264" or (facts.width, facts.height) != size_of(self.inputs):
             return f"has a clip that is {facts.codec}, {facts.width}x{facts.height}"
-        if abs(facts.duration_s - float(self.duration.removesuffix("s"))) > LENGTH_TOLERANCE_S:
-            return f"has a clip of {facts.duration_s:.2f} s instead of {self.duration}"
+        if abs(facts.duration_s - length_s_of(self.inputs)) > LENGTH_TOLERANCE_S:
+            return f"has a clip of {facts.duration_s:.2f} s instead of {length_s_of(self.inputs):.0f}s"
         return None
 
 
@@ -143,8 +143,9 @@ def _as_typed(row: Shown, out: Path, typed: Path) -> Shown:
 
 
 def _rows(table: pa.Table) -> list[Shown]:
-    names = [field.name for field in fields(Shown) if field.name != "clip"]
-    return [Shown(**row, clip=None) for row in table.select(names).to_pylist()]
+    names = [field.name for field in fields(Shown) if field.name not in {"inputs", "clip"}]
+    rows = zip(table.select(names).to_pylist(), table.select(INPUT_NAMES).to_pylist(), strict=True)
+    return [Shown(**row, inputs=Inputs(inputs), clip=None) for row, inputs in rows]
 
 
 async def _with_clips(rows: Sequence[Shown], folder: Path, settings: Settings) -> list[Shown]:

@@ -13,10 +13,11 @@ from animatic.money.amounts import Quote, as_number, dollars, read_limit
 from animatic.planning.earlier import Earlier, find_earlier
 from animatic.planning.lookup import dead_runs_of, is_new_ledger, open_to_look, plan_takes
 from animatic.planning.manifests import load_manifest
-from animatic.planning.plan import Plan, PriceClass
+from animatic.planning.plan import Plan
 from animatic.planning.priced import PricedPlan
 from animatic.planning.quotes import find_quotes, quote_all
 from animatic.settings import Settings
+from animatic.takes.schemas import PriceClass
 from animatic.takes.states import BuyingPolicy
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.terminal import PlainConsole

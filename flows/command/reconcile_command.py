@@ -18,7 +18,7 @@ from animatic.ledger.settling import Open, Orphan
 from animatic.planning.account_list import Found, candidates_of, read_account
 from animatic.results.summary import DONE, UNCLEAR, orphan_lines
 from animatic.settings import Settings
-from animatic.takes.shots import DEFAULT_MODEL
+from animatic.takes.models import DEFAULT_MODEL
 from animatic.takes.states import PREDICTION_ID
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.command.embedded import embedded_sandbox

@@ -14,6 +14,8 @@ import pyarrow as pa
 import pytest
 
 from animatic.results import formats
+from animatic.takes.inputs import Inputs
+from animatic.takes.models import INPUT_NAMES
 from animatic.takes.shots import digest, verbatim
 
 pytestmark = pytest.mark.sandbox
@@ -144,8 +146,8 @@ def test_several_tables_are_taken_over_at_once(
 
 def old_fingerprint(row: Mapping[str, Any], provider: str, still: str) -> str:
     """The fingerprint of a row as it was before there was a canonical form."""
-    parts = {name: row[name] for name in ("model", "prompt", "aspect_ratio", "duration")}
-    return digest(verbatim(provider=provider, still=still, **parts), row["take"]).hex()
+    inputs = Inputs({name: row[name] for name in INPUT_NAMES}).replaced(image=still)
+    return digest(verbatim(provider, row["model"], inputs), row["take"]).hex()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from asked import takes_of
+from asked import price_class_of, shot_of, takes_of
 
 from animatic.buying.reconcile import Reconciled, reconcile
 from animatic.buying.recovery import recover
@@ -27,7 +27,7 @@ from animatic.progress import Progress
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.server import Sandbox, serve
 from animatic.sandbox.witness import Accepted, read_witness
-from animatic.takes.shots import DEFAULT_MODEL, Shot, Take
+from animatic.takes.shots import Take
 from animatic.wavespeed.client import WaveSpeedClient
 
 STILL = "https://stills.example/a.png"
@@ -38,8 +38,7 @@ PRICES_USD = {"5s": 2.5, "8s": 4.0}
 def quotes(prices_usd: dict[str, float]) -> dict[Any, Quote]:
     """Prices of durations, as if they had just been quoted."""
     return {
-        (DEFAULT_MODEL, duration, "16:9"): Quote(microusd(usd), asked_at_s=time.time())
-        for duration, usd in prices_usd.items()
+        price_class_of(duration): Quote(microusd(usd), asked_at_s=time.time()) for duration, usd in prices_usd.items()
     }
 
 
@@ -88,21 +87,7 @@ class Studio:
             take
             for row, prompt in enumerate(prompts, start=1)
             for take in takes_of(
-                Shot(
-                    **{
-                        "row": row,
-                        "shot_id": f"s{row}",
-                        "storyboard": "harbour",
-                        "image": STILL,
-                        "still": STILL,
-                        "prompt": prompt,
-                        "model": DEFAULT_MODEL,
-                        "aspect_ratio": "16:9",
-                        "duration": "5s",
-                        "takes": count,
-                    }
-                    | fields
-                ),
+                shot_of(row, **{"prompt": prompt, "takes": count} | fields),
                 PROVIDER,
             )
         ]
@@ -136,7 +121,7 @@ class Studio:
 
     async def records(self, takes: Iterable[Take]) -> dict[str, Record]:
         """What the ledger knows, by prompt and take, such as `push in/1`."""
-        named = {take.fingerprint: f"{take.shot.prompt}/{take.number}" for take in takes}
+        named = {take.fingerprint: f"{take.shot.inputs['prompt']}/{take.number}" for take in takes}
         with Ledger(f"sqlite:///{self.ledger}") as desk:
             found = await desk.do(newest.look_up, list(named))
         return {named[key]: record for key, record in found.items()}

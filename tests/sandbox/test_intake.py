@@ -4,16 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asked import takes_in
+from asked import price_class_of, takes_in
 from PIL import Image
 
 from animatic.errors import ApiRefusedError, LocationError
 from animatic.media.local_stills import LocalStills
 from animatic.planning.lookup import plan_against
 from animatic.planning.manifests import load_manifest
-from animatic.planning.plan import priced_by
 from animatic.planning.quotes import quote, quote_all
-from animatic.takes.shots import DEFAULT_MODEL
 from animatic.takes.states import BuyingPolicy, State
 from animatic.wavespeed.client import WaveSpeedClient
 
@@ -31,15 +29,15 @@ def manifest_uri(tmp_path: Path) -> str:
 
 async def test_quotes_are_the_apis_by_length(studio: Any) -> None:
     sandbox = await studio.open_sandbox()
-    kinds = [(DEFAULT_MODEL, duration, "16:9") for duration in ("5s", "8s")]
+    five, eight = price_class_of("5s"), price_class_of("8s")
     async with WaveSpeedClient(sandbox.url, sandbox.key) as client:
-        quotes = await quote_all(client, kinds)
+        quotes = await quote_all(client, [five, eight])
         assert {kind: (quote.microusd, quote.is_floor) for kind, quote in quotes.items()} == {
-            (DEFAULT_MODEL, "5s", "16:9"): (2_500_000, False),
-            (DEFAULT_MODEL, "8s", "16:9"): (4_000_000, False),
+            five: (2_500_000, False),
+            eight: (4_000_000, False),
         }
         with pytest.raises(ApiRefusedError):
-            await quote(client, ("no/such-model", "5s", "16:9"))
+            await quote(client, price_class_of(model="no/such-model"))
     assert studio.accepted == []
 
 
@@ -69,6 +67,6 @@ async def test_a_plan_knows_what_the_ledger_knows(studio: Any, manifest_uri: str
     remote = list(takes_in(manifest))[1]
     await studio.run([remote])
     plan = await plan_against(f"sqlite:///{studio.ledger}", manifest, BuyingPolicy())
-    assert [take.shot.prompt for take in plan.takes_to_buy()] == ["push in"]
+    assert [take.shot.inputs["prompt"] for take in plan.takes_to_buy()] == ["push in"]
     assert plan.settled == {State.COMPLETED: 1}
-    assert plan.cost({priced_by(remote.shot): 2_500_000}) == 2_500_000
+    assert plan.cost({remote.shot.price_class: 2_500_000}) == 2_500_000

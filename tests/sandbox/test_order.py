@@ -182,21 +182,17 @@ async def test_an_api_that_stays_busy_is_given_up(studio: Any) -> None:
 
 CHILD = """
 import asyncio, pathlib, sys
-from asked import takes_of
+from asked import shot_of, takes_of
 from animatic.ledger import liveness, operations
 from animatic.ledger.desk import Ledger
 from animatic.pace.limits import Limits
 from animatic.buying.shoot import Shoot
-from animatic.takes.shots import DEFAULT_MODEL, Shot
 from animatic.progress import Progress
 from animatic.planning.config import RunConfig
 from animatic.wavespeed.client import WaveSpeedClient
 
 async def main(url, ledger, count):
-    still = "https://stills.example/a.png"
-    shots = [Shot(n, f"s{n}", "harbour", still, still, f"push in {n}", DEFAULT_MODEL, "16:9", "5s", 1)
-             for n in range(count)]
-    takes = [take for shot in shots for take in takes_of(shot, "sandbox")]
+    takes = [take for n in range(count) for take in takes_of(shot_of(n, prompt=f"push in {n}"), "sandbox")]
     with Ledger(f"sqlite:///{ledger}") as desk, liveness.alive(ledger, "doomed") as receipts:
         await desk.do(operations.begin_run, "doomed", "shots.csv", "here", 1)
         async with WaveSpeedClient(url, "sandbox-key") as client:

@@ -11,7 +11,7 @@ from PIL import Image
 from animatic.errors import LedgerUnusableError, LocationError
 from animatic.money.amounts import as_number
 from animatic.pace.limits import Limits
-from animatic.takes.shots import DEFAULT_MODEL
+from animatic.takes.models import DEFAULT_MODEL
 from animatic.takes.states import BuyingPolicy, State
 
 pytestmark = pytest.mark.sandbox
@@ -23,7 +23,7 @@ async def test_every_take_is_bought_once_and_a_second_run_buys_nothing(studio: A
     first = await studio.run(takes)
     assert first.error is None
     assert await studio.states(takes) == {"completed": 40}
-    assert studio.bought == dict.fromkeys((take.shot.prompt for take in takes), 2)
+    assert studio.bought == dict.fromkeys((take.shot.inputs["prompt"] for take in takes), 2)
     progress = first.progress
     assert (progress.submissions, as_number(progress.reserved.cost_microusd), progress.in_flight) == (40, 100.0, 0)
     assert progress.by_state() == Counter({State.COMPLETED: 40})
@@ -260,7 +260,7 @@ async def test_a_refused_account_stops_buying_until_the_next_run(studio: Any, sc
     assert (len(studio.accepted), await studio.states(takes)) == (2, {"completed": 2, "unsent": 1})
     assert studio.rows("SELECT committed_microusd FROM run") == [(5_000_000,)]
     await studio.run(takes)
-    assert studio.bought == dict.fromkeys((take.shot.prompt for take in takes), 1)
+    assert studio.bought == dict.fromkeys((take.shot.inputs["prompt"] for take in takes), 1)
     assert await studio.states(takes) == {"completed": 6}
 
 
@@ -350,7 +350,7 @@ async def test_two_runs_on_one_ledger_never_buy_the_same_take(studio: Any) -> No
     runs = [await studio.begin() for _ in range(3)]
     await asyncio.gather(*(run.see_through(takes) for run in runs))
     assert [run.error for run in runs] == [None] * 3
-    assert studio.bought == dict.fromkeys((take.shot.prompt for take in takes), 1)
+    assert studio.bought == dict.fromkeys((take.shot.inputs["prompt"] for take in takes), 1)
     assert await studio.states(takes) == {"completed": 25}
     assert sum(run.progress.submissions for run in runs) == 25
     assert [run.progress.in_flight for run in runs] == [0] * 3

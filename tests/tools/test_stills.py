@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from animatic.takes.shots import ASPECT_RATIOS, DURATIONS
+from animatic.takes.veo2 import ASPECT_RATIO, DURATION
 from tools.stills import SCENES, draw_still
 from tools.stills.__main__ import main
 
@@ -56,8 +56,8 @@ def test_drawing_without_a_folder_explains_itself(capsys: pytest.CaptureFixture[
 def test_the_demo_shows_what_it_is_meant_to_show(rows: list[dict[str, str]]) -> None:
     assert [row["shot_id"] for row in rows] == [Path(row["image"]).stem for row in rows]
     assert len({row["storyboard"] for row in rows}) == 2
-    assert {row["aspect_ratio"] for row in rows} == set(ASPECT_RATIOS)
-    assert {row["duration"] for row in rows} <= set(DURATIONS)
+    assert {row["aspect_ratio"] for row in rows} == set(ASPECT_RATIO.allowed)
+    assert {row["duration"] for row in rows} <= set(DURATION.allowed)
     assert sorted(row["takes"] for row in rows)[-2:] == ["1", "2"]
     assert sum("[sandbox:fails]" in row["prompt"] for row in rows) == 1
     assert sum("[sandbox:nsfw]" in row["prompt"] for row in rows) == 1

@@ -22,7 +22,8 @@ from animatic.pace.limits import Limits
 from animatic.planning.config import RunConfig
 from animatic.planning.manifests import load_manifest
 from animatic.progress import Progress
-from animatic.takes.shots import DEFAULT_MODEL, Take
+from animatic.takes.models import DEFAULT_MODEL
+from animatic.takes.shots import Take
 from animatic.takes.states import Accepted, State
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.outcomes import classify
@@ -209,7 +210,7 @@ async def _before_the_hand(place: Place, url: str) -> None:
         page = await client.list_predictions(
             page=1, model=DEFAULT_MODEL, created_after=now.replace(year=2020), created_before=now
         )
-    prompt = next(iter(window)).shot.prompt
+    prompt = next(iter(window)).shot.inputs["prompt"]
     found = next(each.id for each in page.items if (each.inputs or {}).get("prompt") == prompt)
     (place.folder / "id.txt").write_text(found)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asked import takes_in
+from asked import price_class_of, takes_in
 
 from animatic import storage
 from animatic.buying.reconcile import Reconciled, open_claims, poll_stuck, reconcile, stuck_takes
@@ -18,8 +18,9 @@ from animatic.manifest import Manifest
 from animatic.money.amounts import Quote, microusd
 from animatic.planning.lookup import find_snapshot, know_old_names, record_planned
 from animatic.planning.manifests import load_manifest
-from animatic.planning.plan import Plan, PriceClass, make_plan
-from animatic.takes.shots import DEFAULT_MODEL, Take
+from animatic.planning.plan import Plan, make_plan
+from animatic.takes.schemas import PriceClass
+from animatic.takes.shots import Take
 from animatic.takes.states import BuyingPolicy
 from animatic.wavespeed.client import WaveSpeedClient
 
@@ -28,7 +29,7 @@ GIVE_UP_S = 86_400.0
 
 def quotes(price_usd: float = 2.5, age_s: float = 0.0) -> Mapping[PriceClass, Quote]:
     """What a take of five seconds costs, as if it had been asked for so long ago."""
-    return {(DEFAULT_MODEL, "5s", "16:9"): Quote(microusd(price_usd), asked_at_s=time.time() - age_s)}
+    return {price_class_of(): Quote(microusd(price_usd), asked_at_s=time.time() - age_s)}
 
 
 @dataclass
@@ -66,10 +67,12 @@ def manifest_of(takes: Sequence[Take], folder: Path, provider: str) -> tuple[str
         return None
     text = io.StringIO()
     rows = [
-        [shot.image, shot.prompt, shot.model, shot.aspect_ratio, shot.duration, shot.takes, f"shot {number}"]
+        {**shot.inputs, "image": shot.image, "model": shot.model, "takes": shot.takes, "shot_id": f"shot {number}"}
         for number, shot in enumerate(shots, 1)
     ]
-    csv.writer(text).writerows([["image", "prompt", "model", "aspect_ratio", "duration", "takes", "shot_id"], *rows])
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
     content = text.getvalue().encode()
     path = folder / f"shots-{hashlib.sha256(content).hexdigest()[:12]}.csv"
     path.write_bytes(content)

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from asked import takes_of
+from asked import shot_of, takes_of
 
 from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError
@@ -42,7 +42,7 @@ from animatic.planning.config import RunConfig
 from animatic.progress import Progress
 from animatic.sandbox.book import Book
 from animatic.sandbox.config import SandboxConfig
-from animatic.takes.shots import DEFAULT_MODEL, Shot, Take
+from animatic.takes.shots import Take
 from animatic.takes.states import PAID, BuyingPolicy, State
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.server_clock import GUESSED_MARGIN_S, ServerClock
@@ -205,10 +205,9 @@ class World:
 
     def _takes(self) -> list[Take]:
         shots = [
-            Shot(number, f"s{number}", "sim", "https://x/a.png", "https://x/a.png", f"prompt {number}", DEFAULT_MODEL,
-                 "16:9", "5s", self.chance.choice([1, 1, 2]))
+            shot_of(number, image="https://x/a.png", prompt=f"prompt {number}", takes=self.chance.choice([1, 1, 2]))
             for number in range(1, self.chance.randint(2, 4))
-        ]  # fmt: skip
+        ]
         return [take for shot in shots for take in takes_of(shot, PROVIDER)]
 
     @contextlib.contextmanager
@@ -265,7 +264,7 @@ class World:
         part.details = dict(self.api.fired)
         mine = [each for each in self._accepted() if each.id not in self.api.foreign_ids]
         part.accepted = len(mine)
-        asked = Counter(take.shot.prompt for take in self.takes)
+        asked = Counter(take.shot.inputs["prompt"] for take in self.takes)
         allowed = asked + Counter(self._prompt(row.fingerprint) for row in attempts if row.settled_by == "operator")
         part.duplicates = sum((Counter(each.inputs["prompt"] for each in mine) - allowed).values())
         newest = {row.fingerprint: row for row in sorted(attempts, key=lambda row: row.attempt_no)}
@@ -301,7 +300,7 @@ class World:
         return [each.accepted for each in self.api.book._predictions]
 
     def _prompt(self, fingerprint: str) -> str:
-        return next(take.shot.prompt for take in self.takes if take.fingerprint == fingerprint)
+        return next(take.shot.inputs["prompt"] for take in self.takes if take.fingerprint == fingerprint)
 
 
 def simulate(seed: int) -> Part:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asked import inputs_of
 
 from animatic.errors import TakenError
 from animatic.ledger import aliases, operations, settling
@@ -25,23 +26,12 @@ PAIRS = {
 """The first of each is canonical, and so its old fingerprint is that of the take; the other is not."""
 
 
-def asked(prompt: str, provider: str = "sandbox") -> dict[str, Any]:
-    return {
-        "provider": provider,
-        "model": MODEL,
-        "still": "https://stills.example/a.png",
-        "prompt": prompt,
-        "aspect_ratio": "16:9",
-        "duration": "5s",
-    }
-
-
 def old_of(prompt: str, provider: str = "sandbox") -> str:
-    return digest(verbatim(**asked(prompt, provider)), 1).hex()
+    return digest(verbatim(provider, MODEL, inputs_of(prompt)), 1).hex()
 
 
 def take_of(prompt: str, provider: str = "sandbox") -> str:
-    return fingerprint(**asked(prompt, provider), take=1)
+    return fingerprint(provider=provider, model=MODEL, inputs=inputs_of(prompt), take=1)
 
 
 def quoted(text: str | None) -> str:

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from asked import inputs_of
 
 from animatic.errors import FixInputError, TakenError
 from animatic.ledger import importing
@@ -16,21 +17,20 @@ PROVIDER = "https://api.wavespeed.ai"
 WRITTEN = "https://API.wavespeed.ai"
 STILL = "https://stills.example/a.png"
 MOMENT = datetime(2026, 3, 1, 12, tzinfo=UTC)
-SHOT = {"model": "wavespeed-ai/veo2-i2v", "aspect_ratio": "16:9", "duration": "5s"}
+MODEL = "wavespeed-ai/veo2-i2v"
 URI = "file:///film/out.parquet"
 
 
 def take_of(prompt: str = "push in", provider: str = PROVIDER) -> str:
-    return fingerprint(provider=provider, still=STILL, prompt=prompt, take=1, **SHOT)
+    return fingerprint(provider=provider, model=MODEL, inputs=inputs_of(prompt), take=1)
 
 
 def row(**changes: Any) -> dict[str, Any]:
     """A row of a results table: a completed take."""
     return {
-        **SHOT,
+        **inputs_of(),
         "row": 1,
-        "image": STILL,
-        "prompt": "push in",
+        "model": MODEL,
         "take": 1,
         "status": "completed",
         "fingerprint": take_of(),
@@ -108,7 +108,7 @@ async def test_a_take_of_another_provider_is_passed_over(ledger: Any) -> None:
 
 async def test_a_table_from_before_the_canonical_form_is_understood(ledger: Any) -> None:
     prompt = "push in\r\n"
-    old = digest(verbatim(provider=WRITTEN, still=STILL, prompt=prompt, **SHOT), 1).hex()
+    old = digest(verbatim(WRITTEN, MODEL, inputs_of(prompt)), 1).hex()
     assert await counts(ledger, row(prompt=prompt, fingerprint=old)) == {"taken over": 1}
     assert (await ledger.find(take_of())).take_status.state is State.COMPLETED
     assert ledger.rows("SELECT fingerprint, take FROM alias") == [(old, take_of())]
@@ -116,7 +116,7 @@ async def test_a_table_from_before_the_canonical_form_is_understood(ledger: Any)
 
 async def test_a_take_that_the_ledger_knows_by_its_old_name_is_known(ledger: Any) -> None:
     prompt = "push in\r\n"
-    old = digest(verbatim(provider=WRITTEN, still=STILL, prompt=prompt, **SHOT), 1).hex()
+    old = digest(verbatim(WRITTEN, MODEL, inputs_of(prompt)), 1).hex()
     await ledger.buy(old, provider=PROVIDER)
     ours = f"p-{old[:8]}-1"
     assert await counts(ledger, row(prompt=prompt, fingerprint=old, prediction_id=ours)) == {"known already": 1}

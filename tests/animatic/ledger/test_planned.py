@@ -8,6 +8,7 @@ import pytest
 
 from animatic.ledger import aliases, planned
 from animatic.ledger.planned import Asked, Request
+from animatic.takes.inputs import Inputs
 from animatic.takes.states import State
 
 HERO, WIDE = "a" * 64, "b" * 64
@@ -81,14 +82,9 @@ async def test_what_was_bought_before_is_known_by_all_but_its_still(
     request = {"prompt": "push in \r\n", "aspect_ratio": "16:9", "duration": "5s", "take": 1, "image": "https://a/b"}
     await ledger.buy(HERO, request=json.dumps(request))
     await ledger.intend(WIDE, request=json.dumps(request | {"prompt": "pull back"}))  # nobody knows yet
-    wanted = {
-        "model": "wavespeed-ai/veo2-i2v",
-        "prompt": "push in",
-        "aspect_ratio": "16:9",
-        "duration": "5s",
-        "take": 1,
-    }
-    asked_for = Request(**(wanted | changes))
+    wanted = {"prompt": "push in", "aspect_ratio": "16:9", "duration": "5s", "take": 1} | changes
+    take = wanted.pop("take")
+    asked_for = Request("wavespeed-ai/veo2-i2v", Inputs(wanted), take)
     found = await ledger.desk.do(planned.bought_among, "sandbox", {asked_for})
     assert found == ({asked_for} if is_found else set())
     assert await ledger.desk.do(planned.bought_among, "elsewhere", {asked_for}) == set()

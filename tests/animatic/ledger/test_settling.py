@@ -5,16 +5,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from asked import inputs_of
 
 from animatic.errors import FixInputError, TakenError
 from animatic.ledger import settling
 from animatic.takes.evidence import Candidate, Reading, Scan, Span, contradiction_in
+from animatic.takes.inputs import Inputs
 from animatic.takes.states import Accepted, BuyingPolicy, State
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MODEL = "wavespeed-ai/veo2-i2v"
 REQUEST = json.dumps({"prompt": "push in", "aspect_ratio": "16:9", "duration": "5s"})
-INPUTS = {"prompt": "push in", "image": "https://stills.example/a.png", "aspect_ratio": "16:9", "duration": "5s"}
+INPUTS = inputs_of()
 NEAR, FAR = "f" * 64, "a" * 64
 
 
@@ -114,7 +116,7 @@ async def test_orphans_are_kept_until_they_find_their_take(ledger: Any) -> None:
 async def test_what_a_live_run_may_own_is_no_orphan(ledger: Any) -> None:
     await ledger.intend(FAR, request=REQUEST)
     await unknown(ledger)
-    settled = await settle(ledger, candidate(), candidate("p2", inputs={"prompt": "?"}))
+    settled = await settle(ledger, candidate(), candidate("p2", inputs=Inputs({"prompt": "?"})))
     assert (settled.orphans, settled.counts) == ([], {"wait": 1})
 
 
@@ -219,7 +221,7 @@ async def test_open_takes_are_told_with_their_reasons(ledger: Any) -> None:
 async def test_only_predictions_in_the_window_are_orphans(ledger: Any) -> None:
     await unknown(ledger)
     far = candidate("elsewhere", created_at=NOON + timedelta(days=2))
-    timeless = candidate("timeless", created_at=None, inputs={"prompt": "?"})
+    timeless = candidate("timeless", created_at=None, inputs=Inputs({"prompt": "?"}))
     settled = await settle(ledger, candidate(), far, timeless)
     assert [each.prediction_id for each in settled.orphans] == ["timeless"]
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from animatic.manifest import cells
 from animatic.manifest.faults import Problem
-from animatic.takes.shots import DURATIONS
+from animatic.takes.veo2 import ASPECT_RATIO, DURATION
 from animatic.text import escaped
 
 
@@ -15,23 +15,23 @@ def hint_of(found: object) -> str | None:
 
 @pytest.mark.parametrize("text", ["5s", "5", "5.0", " 5s ", "5.00"])
 def test_a_duration_may_be_a_number(text: str) -> None:
-    assert cells.duration(text) == "5s"
+    assert cells.choice(DURATION, text) == "5s"
 
 
 @pytest.mark.parametrize("text", ["5S", "5 sec", "5 s", "05", "5 Seconds", "5,0"])
 def test_a_duration_in_another_form_gets_a_hint(text: str) -> None:
-    assert hint_of(cells.duration(text)) == 'did you mean "5s"?'
+    assert hint_of(cells.choice(DURATION, text)) == 'did you mean "5s"?'
 
 
 @pytest.mark.parametrize("text", ["9s", "4", "5.5", "-5", "five", "５", "1e1", "inf"])
 def test_other_durations_are_faults_without_a_hint(text: str) -> None:
-    assert hint_of(cells.duration(text)) is None
+    assert hint_of(cells.choice(DURATION, text)) is None
 
 
 @given(st.text(max_size=8))
 def test_no_text_becomes_a_duration_that_the_api_does_not_take(text: str) -> None:
-    found = cells.duration(text)
-    assert isinstance(found, Problem) or found in DURATIONS
+    found = cells.choice(DURATION, text)
+    assert isinstance(found, Problem) or found in DURATION.allowed
 
 
 @pytest.mark.parametrize(
@@ -39,13 +39,13 @@ def test_no_text_becomes_a_duration_that_the_api_does_not_take(text: str) -> Non
     [("16x9", "16:9"), ("16/9", "16:9"), ("9x16", "9:16"), ("16:09:00", "16:9"), ("09:16", "9:16"), ("16 : 9", "16:9")],
 )
 def test_an_aspect_ratio_in_another_form_gets_a_hint(text: str, meant: str) -> None:
-    assert hint_of(cells.aspect_ratio(text)) == f'did you mean "{meant}"?'
+    assert hint_of(cells.choice(ASPECT_RATIO, text)) == f'did you mean "{meant}"?'
 
 
 def test_aspect_ratios_are_two() -> None:
-    assert [cells.aspect_ratio(text) for text in ("16:9", " 9:16")] == ["16:9", "9:16"]
-    assert hint_of(cells.aspect_ratio("16:16")) is None
-    assert hint_of(cells.aspect_ratio("4:3")) is None
+    assert [cells.choice(ASPECT_RATIO, text) for text in ("16:9", " 9:16")] == ["16:9", "9:16"]
+    assert hint_of(cells.choice(ASPECT_RATIO, "16:16")) is None
+    assert hint_of(cells.choice(ASPECT_RATIO, "4:3")) is None
 
 
 @pytest.mark.parametrize(("text", "count"), [("1", 1), ("3.0", 3), (" 16 ", 16)])

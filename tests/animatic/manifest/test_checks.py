@@ -1,12 +1,13 @@
 import hashlib
 
 import pytest
-from asked import invalid_rows_in, shots_in, takes_in
+from asked import inputs_of, invalid_rows_in, shots_in, takes_in
 
 from animatic.errors import ManifestError
 from animatic.manifest import CHECKED, Manifest, check, local_stills, read_table
 from animatic.takes.fingerprints import hex_of
-from animatic.takes.shots import DEFAULT_MODEL, digest, verbatim
+from animatic.takes.models import DEFAULT_MODEL
+from animatic.takes.shots import digest, verbatim
 from animatic.takes.stills import Still
 
 PROVIDER = "https://api.example.com"
@@ -36,26 +37,16 @@ def test_a_row_with_every_column() -> None:
     manifest.require_valid()
     (shot,) = shots_in(manifest)
     assert (shot.row, shot.shot_id, shot.storyboard, shot.image, shot.still) == (1, "s1", "night", URL, URL)
-    assert (shot.prompt, shot.model, shot.aspect_ratio, shot.duration, shot.takes) == (
-        " hello ",
-        "wavespeed-ai/veo2-i2v",
-        "9:16",
-        "7s",
-        3,
-    )
+    assert (shot.model, shot.takes) == ("wavespeed-ai/veo2-i2v", 3)
+    assert shot.inputs == {"prompt": " hello ", "image": URL, "aspect_ratio": "9:16", "duration": "7s"}
     assert carried(manifest, "note") == ["kept"]
 
 
 def test_absent_and_blank_cells_get_their_defaults() -> None:
     manifest = checked(f"image,prompt,duration,takes,model\n{URL},x, ,,\n")
     (shot,) = shots_in(manifest)
-    assert (shot.storyboard, shot.model, shot.aspect_ratio, shot.duration, shot.takes) == (
-        "shots",
-        "wavespeed-ai/veo2-i2v",
-        "16:9",
-        "5s",
-        1,
-    )
+    assert (shot.storyboard, shot.model, shot.takes) == ("shots", "wavespeed-ai/veo2-i2v", 1)
+    assert shot.inputs == {"prompt": "x", "image": URL, "aspect_ratio": "16:9", "duration": "5s"}
 
 
 def test_a_shot_without_a_name_is_called_by_its_first_fingerprint() -> None:
@@ -203,7 +194,7 @@ def test_any_file_name_gives_a_storyboard() -> None:
 def test_rows_that_differ_in_spelling_share_a_take_sent_as_written() -> None:
     manifest = checked(f'image,prompt\n{URL},push in\nhttps://E.com:443/a.png#x," push in\u200b"\n{URL},push  in\n')
     assert manifest.take_of.tolist() == [0, 0, 1]
-    assert [(shot.image, shot.prompt) for shot in shots_in(manifest)][1] == (
+    assert [(shot.image, shot.inputs["prompt"]) for shot in shots_in(manifest)][1] == (
         "https://E.com:443/a.png#x",
         " push in\u200b",
     )
@@ -212,12 +203,7 @@ def test_rows_that_differ_in_spelling_share_a_take_sent_as_written() -> None:
 def test_fingerprints_of_before_are_known_where_the_canonical_form_makes_a_difference() -> None:
     manifest = checked(f"image,prompt,takes\n{URL},push in,1\n{URL}, push in,2\n{URL}#x,tilt up,2\n")
     olds = [
-        digest(
-            verbatim(
-                provider=PROVIDER, model=DEFAULT_MODEL, still=still, prompt=text, aspect_ratio="16:9", duration="5s"
-            ),
-            number,
-        ).hex()
+        digest(verbatim(PROVIDER, DEFAULT_MODEL, inputs_of(text, still)), number).hex()
         for still, text in ((URL, " push in"), (f"{URL}#x", "tilt up"))
         for number in (1, 2)
     ]

@@ -51,13 +51,13 @@ def refusal(data: bytes) -> str:
 )
 def test_numbers_and_any_kind_of_string_stand_for_their_text(durations: pa.Array) -> None:
     manifest = checked(parquet(image=[URL], prompt=["x"], duration=durations))
-    assert [shot.duration for shot in shots_in(manifest)] == ["6s"]
+    assert [shot.inputs["duration"] for shot in shots_in(manifest)] == ["6s"]
 
 
 def test_nulls_and_nan_are_empty_cells() -> None:
     nothing = pa.nulls(1)
     manifest = checked(parquet(image=[URL], prompt=["x"], takes=[float("nan")], model=nothing, duration=[None]))
-    assert [(shot.takes, shot.duration) for shot in shots_in(manifest)] == [(1, "5s")]
+    assert [(shot.takes, shot.inputs["duration"]) for shot in shots_in(manifest)] == [(1, "5s")]
 
 
 def test_faults_name_the_row() -> None:

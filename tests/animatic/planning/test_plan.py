@@ -12,7 +12,7 @@ from asked import shots_in, takes_of
 from animatic.errors import BudgetError
 from animatic.manifest import Manifest, check, read_table
 from animatic.money.amounts import limit_microusd, microusd
-from animatic.planning.plan import MOST_BATCHES, TASKS_OF_ONE, Plan, make_plan, priced_by
+from animatic.planning.plan import MOST_BATCHES, TASKS_OF_ONE, Plan, make_plan
 from animatic.takes.shots import Take
 from animatic.takes.snapshot import LedgerSnapshot
 from animatic.takes.states import BuyingPolicy, State, TakeStatus
@@ -117,7 +117,7 @@ def test_takes_are_found_by_fingerprint_in_manifest_order() -> None:
 def test_a_plan_costs_what_its_takes_to_buy_cost() -> None:
     plan = fresh(manifest(4, takes=2))
     (kind,) = plan.kinds
-    assert kind == priced_by(next(plan.takes_to_buy()).shot)
+    assert kind == next(plan.takes_to_buy()).shot.price_class
     assert plan.cost({kind: 2_500_000}) == 20_000_000
     assert plan.cost({}) is None
     assert plan.cost({kind: None}) is None
@@ -196,7 +196,7 @@ def test_batches_are_made_as_they_are_asked_for() -> None:
 
 def test_local_and_remote_stills_make_different_takes() -> None:
     shot = next(shots_in(manifest(1)))
-    local = replace(shot, still="sha256:" + "0" * 64)
+    local = replace(shot, inputs=shot.inputs.replaced(image="sha256:" + "0" * 64))
     assert {take.fingerprint for take in takes_of(shot, PROVIDER)}.isdisjoint(
         take.fingerprint for take in takes_of(local, PROVIDER)
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pytest
-from asked import stats_of, takes_of
+from asked import shot_of, stats_of, takes_of
 from tables import Outcome, build_table
 
 import animatic
@@ -17,7 +17,8 @@ from animatic.errors import FixInputError, LocationError
 from animatic.results.analysis import read_results, summarise, summary_of, table_frame
 from animatic.results.formats import SUFFIXES, encode
 from animatic.results.schema import RESULTS_SCHEMA, STATUSES, Provenance
-from animatic.takes.shots import DEFAULT_MODEL, Shot
+from animatic.takes.models import DEFAULT_MODEL
+from animatic.takes.shots import Shot
 
 PROVIDER = "https://api.wavespeed.ai"
 COUNTS = ["takes", *STATUSES, "nsfw", "not_judged"]
@@ -25,8 +26,7 @@ NOON = datetime(2026, 3, 1, 12, 0, 0, 5, tzinfo=UTC)
 
 
 def shot(row: int, storyboard: str, prompt: str = "", model: str = DEFAULT_MODEL, takes: int = 1) -> Shot:
-    image = "https://stills.example/a.png"
-    return Shot(row, f"s{row}", storyboard, image, image, prompt or f"-{row}", model, "16:9", "5s", takes)
+    return shot_of(row, storyboard=storyboard, prompt=prompt or f"-{row}", model=model, takes=takes)
 
 
 def outcome(status: str, *, flags: tuple[bool | None, ...] | None = (False,), seconds: int | None = None) -> Outcome:

@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from asked import takes_of
+from asked import shot_of, takes_of
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tables import Outcome, build_table
@@ -19,7 +19,6 @@ from animatic.errors import LocationError
 from animatic.money.amounts import usd
 from animatic.results.formats import SUFFIXES, check_suffix, decode, encode, neutralise, restore
 from animatic.results.schema import RESULTS_SCHEMA, Provenance
-from animatic.takes.shots import DEFAULT_MODEL, Shot
 
 PROVIDER = "https://api.wavespeed.ai"
 MOMENT = dt.datetime(2026, 3, 1, 12, 30, 15, 1, tzinfo=dt.UTC)
@@ -32,11 +31,7 @@ unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow]
 
 def table_of(prompts: list[str], **carried: object) -> pa.Table:
     """One row per prompt: the first completed, the second failed, the others pending."""
-    image = "https://stills.example/a.png"
-    shots = [
-        Shot(row, f"s{row}", "b", image, image, prompt, DEFAULT_MODEL, "16:9", "5s", 1)
-        for row, prompt in enumerate(prompts, start=1)
-    ]
+    shots = [shot_of(row, storyboard="b", prompt=prompt) for row, prompt in enumerate(prompts, start=1)]
     known = [
         Outcome(
             status="completed",

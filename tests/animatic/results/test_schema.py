@@ -4,19 +4,20 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 import pytest
-from asked import stats_of, takes_of
+from asked import shot_of, stats_of, takes_of
 from tables import PROVIDER, Outcome, build_table
 
 from animatic.results.schema import RESULTS_SCHEMA, STATUSES, Provenance, decimals_of, microusd_of
-from animatic.takes.shots import DEFAULT_MODEL, Shot
+from animatic.takes.models import DEFAULT_MODEL
+from animatic.takes.shots import Shot
 
 PROVENANCE = Provenance(run_id="run-1", manifest_sha256="ab" * 32)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def shot(row: int, prompt: str = "push in", takes: int = 1, storyboard: str = "harbour", duration: str = "5s") -> Shot:
-    image = "https://stills.example/a.png"
-    return Shot(row, f"shot-{row}", storyboard, image, image, prompt, DEFAULT_MODEL, "16:9", duration, takes)
+    own = {"shot_id": f"shot-{row}", "storyboard": storyboard, "takes": takes}
+    return shot_of(row, prompt=prompt, duration=duration, **own)
 
 
 def manifest(rows: int, **columns: list[object]) -> pa.Table:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from asked import stats_of, takes_of
+from asked import shot_of, stats_of, takes_of
 from tables import Outcome, build_table
 
 from animatic.ledger.records import Reserved
@@ -21,8 +21,7 @@ PROVIDER = "https://api.wavespeed.ai"
 
 
 def shot(row: int) -> Shot:
-    image = "https://stills.example/a.png"
-    return Shot(row, f"shot|{row}", "reel", image, image, f"push in {row}", "a/model", "16:9", "5s", 1)
+    return shot_of(row, shot_id=f"shot|{row}", storyboard="reel", prompt=f"push in {row}", model="a/model")
 
 
 def left(number: int, state: str = "unknown", error: str = "the connection broke") -> Open:
@@ -46,7 +45,7 @@ def table_of(statuses: Sequence[str], done_at: datetime | None = None) -> Any:
             quoted_microusd=3_000_000 if is_paid else 0,
             **outputs,
         )
-    manifest = pa.table({"image": [each.image for each in shots], "prompt": [each.prompt for each in shots]})
+    manifest = pa.table({"image": [each.image for each in shots], "prompt": [each.inputs["prompt"] for each in shots]})
     return build_table(shots, outcomes, {}, manifest, Provenance("run", "0" * 64))
 
 

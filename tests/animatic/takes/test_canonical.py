@@ -5,6 +5,7 @@ import unicodedata
 from hashlib import sha256
 
 import pytest
+from asked import inputs_of
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
@@ -385,25 +386,25 @@ def test_a_canonical_provider_is_its_own_canonical_form(scheme: str, host: str, 
 
 # Fingerprints
 
-ASKED = {"model": "wavespeed-ai/veo2-i2v", "aspect_ratio": "16:9", "duration": "5s"}
+MODEL = "wavespeed-ai/veo2-i2v"
 
 
 @unhurried
 @given(st.text(max_size=30), URLS, st.sampled_from([WAVESPEED, "sandbox", "http://127.0.0.1:8000"]), st.integers(1, 16))
 def test_what_is_canonical_already_keeps_its_fingerprint(prompt: str, still: str, provider: str, take: int) -> None:
     prompt, still = canonical_text(prompt), canonical_still(still)
-    as_written = verbatim(provider=provider, still=still, prompt=prompt, **ASKED)
+    inputs = inputs_of(prompt, still)
+    as_written = verbatim(provider, MODEL, inputs)
     expected = sha256(f"{as_written}{take}}}".encode("utf-8", "surrogatepass")).hexdigest()
-    assert fingerprint(provider=provider, still=still, prompt=prompt, take=take, **ASKED) == expected
+    assert fingerprint(provider=provider, model=MODEL, inputs=inputs, take=take) == expected
 
 
 @unhurried
 @given(st.text(max_size=20), URLS)
 def test_a_row_and_its_canonical_form_are_one_take(prompt: str, still: str) -> None:
-    written = fingerprint(provider=f"{WAVESPEED}:443/", still=still, prompt=prompt, take=1, **ASKED)
-    canonical = fingerprint(
-        provider=WAVESPEED, still=canonical_still(still), prompt=canonical_text(prompt), take=1, **ASKED
-    )
+    written = fingerprint(provider=f"{WAVESPEED}:443/", model=MODEL, inputs=inputs_of(prompt, still), take=1)
+    inputs = inputs_of(canonical_text(prompt), canonical_still(still))
+    canonical = fingerprint(provider=WAVESPEED, model=MODEL, inputs=inputs, take=1)
     assert written == canonical
 
 

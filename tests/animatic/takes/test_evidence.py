@@ -25,10 +25,11 @@ from animatic.takes.evidence import (
     shifted,
     spans_of,
 )
+from animatic.takes.inputs import Inputs
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SETTLE = timedelta(minutes=10)
-INPUTS = {"prompt": "push in", "image": "https://stills.example/a.png"}
+INPUTS = Inputs({"prompt": "push in", "image": "https://stills.example/a.png"})
 LATER = timedelta(minutes=20)
 
 
@@ -97,7 +98,7 @@ def test_without_inputs_two_candidates_are_for_a_person(adopts_by_window: bool) 
 
 @pytest.mark.parametrize("adopts_by_window", [False, True])
 def test_without_inputs_two_claims_on_one_candidate_are_for_a_person(adopts_by_window: bool) -> None:
-    claims = [claim(), claim(2, 10, inputs=INPUTS | {"prompt": "x"})]
+    claims = [claim(), claim(2, 10, inputs=INPUTS.replaced(prompt="x"))]
     listed = [candidate(at_s=20, inputs=None)]
     found = judge(claims, listed, scan(), SETTLE, adopts_by_window=adopts_by_window)
     assert {number: type(each) for number, each in found.items()} == {1: Hold, 2: Hold}
@@ -105,7 +106,7 @@ def test_without_inputs_two_claims_on_one_candidate_are_for_a_person(adopts_by_w
 
 def test_without_inputs_claims_far_apart_do_not_disturb_each_other() -> None:
     apart_s = 2_000.0
-    claims = [claim(), claim(2, apart_s, inputs=INPUTS | {"prompt": "x"})]
+    claims = [claim(), claim(2, apart_s, inputs=INPUTS.replaced(prompt="x"))]
     listed = [candidate(inputs=None), candidate("p2", apart_s + 5, inputs=None)]
     late = scan(timedelta(hours=2))
     found = judge(claims, listed, late, SETTLE, adopts_by_window=True)
@@ -117,7 +118,7 @@ def test_without_inputs_claims_far_apart_do_not_disturb_each_other() -> None:
 
 @pytest.mark.parametrize("adopts_by_window", [False, True])
 def test_inputs_that_disagree_are_for_a_person_not_proof_of_absence(adopts_by_window: bool) -> None:
-    seen, listed = claim(absent_since=NOON + timedelta(minutes=2)), [candidate(inputs={"prompt": "other"})]
+    seen, listed = claim(absent_since=NOON + timedelta(minutes=2)), [candidate(inputs=Inputs({"prompt": "other"}))]
     found = verdict([seen], listed, adopts_by_window=adopts_by_window)
     assert isinstance(found, Hold)
     assert "other inputs" in found.why
@@ -194,7 +195,7 @@ def test_what_is_older_than_the_list_reaches_is_for_a_person() -> None:
 
 
 def test_a_live_run_keeps_the_candidates_that_may_be_its_own() -> None:
-    live = claim(2, inputs=INPUTS | {"prompt": "x"}, is_live=True)
+    live = claim(2, inputs=INPUTS.replaced(prompt="x"), is_live=True)
     found = judge([claim(), live], [candidate(inputs=None)], scan(), SETTLE, adopts_by_window=True)
     assert set(found) == {1}
     assert isinstance(found[1], Wait)
@@ -207,13 +208,13 @@ def test_nobody_shares_with_a_live_take_that_asks_for_the_same() -> None:
 
 
 def test_with_echoed_inputs_a_live_take_reserves_only_its_own() -> None:
-    live = claim(2, inputs=INPUTS | {"prompt": "x"}, is_live=True)
+    live = claim(2, inputs=INPUTS.replaced(prompt="x"), is_live=True)
     assert judge([claim(), live], [candidate()], scan(), SETTLE) == {1: Adopt("p1", "inputs")}
 
 
 def test_another_model_or_another_time_is_no_candidate() -> None:
     seen = claim(absent_since=NOON + timedelta(seconds=61))
-    other = {"prompt": "other"}
+    other = Inputs({"prompt": "other"})
     strangers = [
         candidate(model="other", inputs=other),
         candidate("p2", -1, inputs=other),
@@ -247,7 +248,7 @@ def test_a_candidate_without_time_or_model_may_be_anyones() -> None:
 
 
 moments = st.floats(-100, 2_000)
-inputs = st.sampled_from([INPUTS, INPUTS | {"prompt": "x"}])
+inputs = st.sampled_from([INPUTS, INPUTS.replaced(prompt="x")])
 claims = st.lists(
     st.builds(
         lambda at_s, what, is_live, since: (at_s, what, is_live, since),
@@ -305,7 +306,7 @@ def test_it_never_proves_too_much(
 
 
 def test_the_window_of_a_live_run_has_no_end() -> None:
-    live = claim(2, inputs=INPUTS | {"prompt": "x"}, is_live=True)
+    live = claim(2, inputs=INPUTS.replaced(prompt="x"), is_live=True)
     late = claim(at_s=5_000)
     listed = [candidate(at_s=5_010, inputs=None)]
     found = judge([late, live], listed, scan(timedelta(hours=3)), SETTLE, adopts_by_window=True)

@@ -14,6 +14,7 @@ import pytest
 
 from animatic.manifest import Still, check, read_table
 from animatic.takes.fingerprints import hex_of
+from animatic.takes.inputs import Inputs
 from animatic.takes.shots import digest, fingerprint, verbatim
 
 FROZEN: list[dict[str, Any]] = [
@@ -23,15 +24,11 @@ IN_A_MANIFEST = 59
 """As many of them can be rows of a manifest: the others have another model, or a text that no row may have."""
 
 
-def asked(case: dict[str, Any]) -> dict[str, Any]:
-    inputs = dict(case["inputs"])
-    return {"provider": case["provider"], "model": case["model"], "still": inputs.pop("image"), **inputs}
-
-
 @pytest.mark.parametrize("case", FROZEN, ids=lambda case: case["fingerprint"][:8])
 def test_no_fingerprint_ever_changes(case: dict[str, Any]) -> None:
-    assert fingerprint(**asked(case), take=case["take"]) == case["fingerprint"]
-    assert digest(verbatim(**asked(case)), case["take"]).hex() == case["as_written"]
+    provider, model, inputs, take = case["provider"], case["model"], Inputs(case["inputs"]), case["take"]
+    assert fingerprint(provider=provider, model=model, inputs=inputs, take=take) == case["fingerprint"]
+    assert digest(verbatim(provider, model, inputs), take).hex() == case["as_written"]
 
 
 def test_a_row_of_a_manifest_has_the_same_fingerprints() -> None:

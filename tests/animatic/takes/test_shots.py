@@ -5,18 +5,18 @@ import hashlib
 import json
 
 import pytest
-from asked import takes_of
+from asked import STILL, inputs_of, shot_of, takes_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from animatic.takes.canonical import canonical_text
-from animatic.takes.shots import DEFAULT_MODEL, Shot, digest, fingerprint, verbatim
+from animatic.takes.models import DEFAULT_MODEL
+from animatic.takes.shots import Shot, digest, fingerprint, verbatim
 
 # A machine may be busy.
 unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
-STILL = "https://stills.example/a.png"
-SHOT = Shot(1, "s1", "harbour", STILL, STILL, "push in", DEFAULT_MODEL, "16:9", "5s", 2)
+SHOT = shot_of(takes=2)
 PROVIDER = "https://api.wavespeed.ai"
 
 
@@ -39,7 +39,7 @@ def test_a_fingerprint_is_the_sha256_of_canonical_json() -> None:
         "take": 1,
     }
     text = json.dumps(asked, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    found = keys(dataclasses.replace(SHOT, prompt="schwenk über die Küste"))[0]
+    found = keys(shot_of(prompt="schwenk über die Küste"))[0]
     assert found == hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -56,7 +56,7 @@ def test_a_fingerprint_is_the_sha256_of_canonical_json() -> None:
     ids=str,
 )
 def test_each_part_of_what_is_asked_counts(change: dict[str, str]) -> None:
-    assert set(keys(SHOT)).isdisjoint(keys(dataclasses.replace(SHOT, **change)))
+    assert set(keys(SHOT)).isdisjoint(keys(shot_of(takes=2, **change)))
 
 
 def test_what_is_not_asked_of_the_provider_does_not_count() -> None:
@@ -84,12 +84,11 @@ def test_each_take_is_its_own_and_more_takes_keep_the_first_ones() -> None:
     ids=str,
 )
 def test_two_spellings_of_the_same_are_the_same_take(change: dict[str, str]) -> None:
-    assert keys(dataclasses.replace(SHOT, **change)) == keys(SHOT)
+    assert keys(shot_of(takes=2, **change)) == keys(SHOT)
     assert keys(SHOT, "https://API.wavespeed.ai:443/") == keys(SHOT)
 
 
 def test_the_form_as_written_is_frozen_too_for_older_ledgers() -> None:
-    asked = {"model": DEFAULT_MODEL, "still": STILL, "prompt": "push in ", "aspect_ratio": "16:9", "duration": "5s"}
     text = json.dumps(
         {
             "aspect_ratio": "16:9",
@@ -103,27 +102,24 @@ def test_the_form_as_written_is_frozen_too_for_older_ledgers() -> None:
         sort_keys=True,
         separators=(",", ":"),
     )
-    assert digest(verbatim(provider=PROVIDER, **asked), 2) == hashlib.sha256(text.encode()).digest()
+    assert digest(verbatim(PROVIDER, DEFAULT_MODEL, inputs_of("push in ")), 2) == hashlib.sha256(text.encode()).digest()
 
 
 @unhurried
 @given(st.text(), st.text())
 def test_prompts_share_a_fingerprint_only_where_their_canonical_form_is_one(one: str, other: str) -> None:
-    rest = {"provider": "p", "model": "m", "still": "s", "aspect_ratio": "a", "duration": "d", "take": 1}
-    assert (fingerprint(prompt=one, **rest) == fingerprint(prompt=other, **rest)) == (
-        canonical_text(one) == canonical_text(other)
-    )
+    keys_ = {fingerprint(provider="p", model="m", inputs=inputs_of(prompt), take=1) for prompt in (one, other)}
+    assert (len(keys_) == 1) == (canonical_text(one) == canonical_text(other))
 
 
 @unhurried
 @given(st.text(), st.text())
 def test_different_texts_never_share_a_fingerprint_as_written(one: str, other: str) -> None:
-    rest = {"provider": "p", "model": "m", "still": "s", "aspect_ratio": "a", "duration": "d"}
-    assert (digest(verbatim(prompt=one, **rest), 1) == digest(verbatim(prompt=other, **rest), 1)) == (one == other)
+    assert len({digest(verbatim("p", "m", inputs_of(prompt)), 1) for prompt in (one, other)}) == len({one, other})
 
 
 def test_a_local_still_is_known_by_its_bytes() -> None:
-    assert dataclasses.replace(SHOT, still="sha256:" + "0" * 64).is_local
+    assert shot_of(still="sha256:" + "0" * 64).is_local
     assert not SHOT.is_local
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from animatic.media.clips import probe_clip
 from animatic.sandbox.witness import read_witness
+from animatic.takes.inputs import Inputs
+from animatic.takes.veo2 import ASPECT_RATIO, size_of
 
 pytestmark = pytest.mark.sandbox
 REPOSITORY = Path(__file__).parents[3]
@@ -38,7 +40,7 @@ def test_the_demo_makes_real_clips_and_buys_nothing_the_second_time(
     rows = pyarrow.parquet.read_table(out / "results.parquet").to_pylist()
     assert len({row["row"] for row in rows}) >= 10
     assert len({row["storyboard"] for row in rows}) == 2
-    assert {row["aspect_ratio"] for row in rows} == set(SIZES)
+    assert {row["aspect_ratio"] for row in rows} == set(ASPECT_RATIO.allowed)
     assert max(row["take"] for row in rows) == 2
     assert [row["status"] for row in rows].count("failed") == 1
     assert sum(row["nsfw"] is True for row in rows) == 1
@@ -48,7 +50,7 @@ def test_the_demo_makes_real_clips_and_buys_nothing_the_second_time(
     assert [len(found) for found in clips.values()] == [1] * len(completed)
     for row in {row["aspect_ratio"]: row for row in completed}.values():  # the demo itself has looked at each
         stats = probe_clip(clips[row["row"], row["take"]][0])
-        assert (stats.codec, (stats.width, stats.height)) == ("h264", SIZES[row["aspect_ratio"]])
+        assert (stats.codec, (stats.width, stats.height)) == ("h264", size_of(Inputs(row)))
         assert stats.duration_s == pytest.approx(float(row["duration"].removesuffix("s")), abs=0.1)
     assert pyarrow.csv.read_csv(out / "results.csv")["row"].to_pylist() == [row["row"] for row in rows]
     assert len(read_witness(out / "sandbox")) == len(rows)

@@ -14,7 +14,7 @@ import httpx
 
 from animatic.ledger.opening import open_engine
 from animatic.pace.limits import Limits
-from animatic.takes.shots import DEFAULT_MODEL
+from animatic.takes.models import DEFAULT_MODEL
 from animatic.wavespeed.transport import AiohttpTransport
 from torture.matrix.stage import Set, case, stats_of
 

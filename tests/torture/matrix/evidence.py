@@ -218,7 +218,7 @@ async def _inputs_in_the_result(place: Set) -> bool:
         found = [record and record.prediction_id for record in await place.records(takes)]
         assert await place.states(takes) == ["completed"] * 2
         asked_for = {each.id: each.inputs["prompt"] for each in place.accepted}
-        assert [asked_for[each or ""] for each in found] == [take.shot.prompt for take in takes]
+        assert [asked_for[each or ""] for each in found] == [take.shot.inputs["prompt"] for take in takes]
         return len(place.accepted) == 2
 
 

@@ -4,13 +4,12 @@ import csv
 import io
 
 import pyarrow as pa
-from asked import takes_in, takes_of
+from asked import shot_of, takes_in, takes_of
 from pyarrow import parquet
 
 from animatic.errors import AnimaticError
 from animatic.manifest import check, read_table
 from animatic.results import formats
-from animatic.takes.shots import DEFAULT_MODEL, Shot, Take
 from torture.matrix.stage import PROVIDER, STILL, Set, case
 
 
@@ -46,7 +45,7 @@ async def _same_take(place: Set) -> bool:
     sink = io.BytesIO()
     parquet.write_table(pa.table({name: [value] for name, value in row.items()}), sink)
     async with place.sandbox():
-        takes: list[Take] = []
+        takes = []
         for name, data in (("a.csv", text.encode()), ("b.parquet", sink.getvalue())):
             checked = check(read_table(name, data), stills={}, storyboard_default="x", provider=PROVIDER)
             checked.require_valid(skip_invalid=False)
@@ -83,13 +82,7 @@ async def _spelled_otherwise(place: Set) -> bool:
         ),
     ]
     async with place.sandbox():
-        takes = [
-            take
-            for still, prompt in rows
-            for take in takes_of(
-                Shot(1, "s1", "matrix", still, still, prompt, DEFAULT_MODEL, "16:9", "5s", 1), PROVIDER
-            )
-        ]
+        takes = [take for still, prompt in rows for take in takes_of(shot_of(image=still, prompt=prompt), PROVIDER)]
         assert len({take.fingerprint for take in takes}) == 1
         for take in takes:
             await place.run([take])

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from animatic.takes.shots import DEFAULT_MODEL
+from animatic.takes.models import DEFAULT_MODEL
 from animatic.wavespeed.transport import AiohttpTransport
 
 SUBMIT, RESULT, LIST, BILL, PRICE, MODELS, OTHER = "submit", "result", "list", "bill", "price", "models", "other"

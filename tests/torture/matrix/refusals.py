@@ -35,7 +35,7 @@ def _refusal_case(status: int, form: str, body: Any) -> None:
                 assert "these words say no" in (ran.shoot.stop_signal.reason or ""), ran.shoot.stop_signal.reason
                 assert await place.states(takes) == ["unsent", "planned", "planned", "planned"]
                 await place.run(takes)
-                return place.bought == {take.shot.prompt: 1 for take in takes}
+                return place.bought == {take.shot.inputs["prompt"]: 1 for take in takes}
             assert await place.states(takes) == ["rejected"] * 4
             errors = [record.error or "" for record in await place.records(takes) if record]
             assert all("these words say no" in error for error in errors), errors
@@ -89,7 +89,7 @@ async def _proxy(place: Set) -> bool:
             assert set(await place.states(takes)) == {"unsent", "planned"}
             fired += liar.asked[SUBMIT]
         await place.run(takes)
-        assert place.bought == {take.shot.prompt: 1 for take in takes}
+        assert place.bought == {take.shot.inputs["prompt"]: 1 for take in takes}
     return fired == 2
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from asked import takes_of
+from asked import shot_of, takes_of
 
 from animatic.buying.reconcile import Reconciled
 from animatic.buying.shoot import Shoot
@@ -30,7 +30,8 @@ from animatic.progress import Progress
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.server import Sandbox, serve
 from animatic.sandbox.witness import Accepted, read_witness
-from animatic.takes.shots import DEFAULT_MODEL, Shot, Take
+from animatic.takes.models import DEFAULT_MODEL
+from animatic.takes.shots import Take
 from animatic.takes.states import PAID, State
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.outcomes import NotAccepted, classify
@@ -74,9 +75,7 @@ class Set:
         return [
             take
             for row, prompt in enumerate(prompts, 1)
-            for take in takes_of(
-                Shot(row, f"s{row}", "matrix", STILL, STILL, prompt, DEFAULT_MODEL, "16:9", "5s", count), PROVIDER
-            )
+            for take in takes_of(shot_of(row, prompt=prompt, takes=count), PROVIDER)
         ]
 
     async def run(

@@ -13,6 +13,7 @@ from alembic import op
 
 from animatic.ledger import aliases
 from animatic.takes.canonical import canonical_provider
+from animatic.takes.inputs import Inputs
 from animatic.takes.shots import fingerprint
 
 revision = "0004"
@@ -93,15 +94,9 @@ def _canonical(row: Sequence[Any]) -> str | None:
     _, provider, model, duration, request = row
     try:
         asked = json.loads(request)
-        return fingerprint(
-            provider=provider,
-            model=model,
-            still=asked["image"],
-            prompt=asked["prompt"],
-            aspect_ratio=asked["aspect_ratio"],
-            duration=asked.get("duration", duration),
-            take=asked["take"],
-        )
+        inputs = {name: asked[name] for name in ("image", "prompt", "aspect_ratio")}
+        inputs["duration"] = asked.get("duration", duration)
+        return fingerprint(provider=provider, model=model, inputs=Inputs(inputs), take=asked["take"])
     except (ValueError, KeyError, TypeError):
         return None
 

@@ -1,0 +1,84 @@
+"""Inputs of a generation: the one value that is fingerprinted, priced, sent, stored and compared. Pure.
+
+It knows no model. The names that every model shares have a canonical form here; the values of all others count as they
+are.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from animatic.takes.canonical import canonical_still, canonical_text
+
+_FORMS = {"image": canonical_still, "prompt": canonical_text}
+
+
+class Inputs(Mapping[str, Any]):
+    """Values by input name, in the order in which they are sent. Immutable; the order does not count in comparisons.
+
+    The `image` of a shot is what identifies its still; that of a submission is the URL that is sent.
+    """
+
+    __slots__ = ("_values",)
+    _values: Mapping[str, Any]
+
+    def __init__(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
+        object.__setattr__(self, "_values", dict(values))
+
+    def __setattr__(self, name: str, _value: object) -> None:
+        raise AttributeError(f"inputs cannot be changed: {name}")
+
+    def __reduce__(self) -> tuple[type["Inputs"], tuple[Mapping[str, Any]]]:
+        return Inputs, (self._values,)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __eq__(self, other: object) -> bool:
+        return self._values == (other._values if isinstance(other, Inputs) else other)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._values.items()))
+
+    def __repr__(self) -> str:
+        return f"Inputs({self._values})"
+
+    def canonical(self) -> "Inputs":
+        """Return the form in which two requests for the same are equal. What is sent is never this form."""
+        return Inputs({
+            name: _FORMS[name](value) if name in _FORMS and isinstance(value, str) else value
+            for name, value in self._values.items()
+        })  # fmt: skip
+
+    def replaced(self, **values: Any) -> "Inputs":
+        """Return these inputs with other values for some names."""
+        return Inputs({**self._values, **values})
+
+    def only(self, names: Iterable[str]) -> "Inputs":
+        """Return those of these inputs that are named, in the order of the names."""
+        return Inputs({name: self._values[name] for name in names if name in self._values})
+
+    def without(self, name: str) -> "Inputs":
+        """Return these inputs without one name."""
+        return Inputs({key: value for key, value in self._values.items() if key != name})
+
+
+NO_INPUTS = Inputs({})
+
+
+def request_of(inputs: Mapping[str, Any], take: int) -> str:
+    """Return what a take asks for as the ledger stores it: JSON of its inputs and its number."""
+    return json.dumps({**inputs, "take": take}, sort_keys=True, ensure_ascii=False)
+
+
+def read_request(request: str) -> tuple[Inputs, int | None]:
+    """Return the inputs and the number of a take out of a stored request."""
+    inputs = json.loads(request)
+    take = inputs.pop("take", None)
+    return Inputs(inputs), take

@@ -1,0 +1,50 @@
+"""The schema of veo2-i2v, and the clip that its inputs ask for. Pure. Source: WaveSpeed's page on the model."""
+
+import re
+
+from animatic.takes.inputs import Inputs
+from animatic.takes.schemas import Choice, ModelSchema
+
+_DURATION = re.compile(r"([0-9]{1,3})(?:\.0+)?s?")
+_LOOSE_DURATION = re.compile(r"0*([0-9]{1,3})(?:[.,]0*)?\s*(?:s|secs?|seconds?)?\.?", re.IGNORECASE)
+_LOOSE_RATIO = re.compile(r"0?(16|9)\s*[:x×/. -]\s*0?(16|9)(?::00)?", re.IGNORECASE)
+
+
+def _read_duration(text: str) -> str:
+    """Return `5s` for `5s`, `5`, `5.0`."""
+    match = _DURATION.fullmatch(text)
+    return f"{match[1]}s" if match else text
+
+
+def _guess_duration(text: str) -> str | None:
+    """Return `5s` for `05 sec` and the like."""
+    loose = _LOOSE_DURATION.fullmatch(text)
+    return f"{loose[1]}s" if loose else None
+
+
+def _guess_ratio(text: str) -> str | None:
+    """Return `16:9` for `16x9`, and for the time of day that spreadsheets turn `16:9` into."""
+    loose = _LOOSE_RATIO.fullmatch(text)
+    return f"{loose[1]}:{loose[2]}" if loose else None
+
+
+ASPECT_RATIO = Choice("aspect_ratio", ("16:9", "9:16"), str, _guess_ratio)
+DURATION = Choice("duration", ("5s", "6s", "7s", "8s"), _read_duration, _guess_duration)
+VEO2 = ModelSchema(
+    "wavespeed-ai/veo2-i2v",
+    choices=(ASPECT_RATIO, DURATION),
+    priced_by=(DURATION.name, ASPECT_RATIO.name),
+    timed_by=(DURATION.name,),
+)
+
+_SIZES = {"16:9": (1280, 720), "9:16": (720, 1280)}
+
+
+def size_of(inputs: Inputs) -> tuple[int, int]:
+    """Return the width and height of the clip in pixels."""
+    return _SIZES[inputs[ASPECT_RATIO.name]]
+
+
+def length_s_of(inputs: Inputs) -> float:
+    """Return the length of the clip in seconds."""
+    return float(inputs[DURATION.name].removesuffix("s"))
