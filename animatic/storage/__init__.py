@@ -9,7 +9,6 @@ What reads takes a `network`: by which proxy, and trusting whom, a page on the w
 
 import hashlib
 import re
-import shutil
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,21 +46,17 @@ _CHUNK_BYTES = 1 << 20
 
 
 def read_bytes(uri: str, *, max_bytes: int, network: Network = DIRECT) -> bytes:
-    """Return the whole file. Raises LocationError if it is not there, not readable, or larger than `max_bytes`."""
-    location = locate(uri)
-    with _told(location, "read"):
-        if location.is_local:
-            data = disk.read_file(location.path, max_bytes)
-        else:
-            data = remote.read(location, max_bytes, network)
-    return _within(data, max_bytes, location.shown)
+    """Return the whole file. Raises LocationError as `open_copy` does."""
+    with open_copy(uri, max_bytes=max_bytes, network=network) as copy:
+        return copy.read()
 
 
 @contextmanager
 def open_copy(uri: str, *, max_bytes: int, network: Network = DIRECT) -> Generator[BinaryIO]:
     """Copy the file as it is now into a nameless file of our own; no more than a MiB of it is ever in memory.
 
-    Raises LocationError as `read_bytes` does, and where there is no room for the copy.
+    Raises LocationError if it is not there, not readable, or larger than `max_bytes`, and where there is no room for
+    the copy.
     """
     with copy_of(_chunks(uri, max_bytes, network)) as copy:
         yield copy
@@ -86,7 +81,7 @@ def open_existing(uri: str, *, max_bytes: int) -> Generator[BinaryIO | None]:
 
 
 def sha256_of(uri: str, *, max_bytes: int, network: Network = DIRECT) -> str:
-    """Return the SHA-256 of a file, in hex. Raises LocationError as `read_bytes` does."""
+    """Return the SHA-256 of a file, in hex. Raises LocationError as `open_copy` does."""
     digest = hashlib.sha256()
     for chunk in _chunks(uri, max_bytes, network):
         digest.update(chunk)
@@ -118,7 +113,7 @@ def still_chunks(
 ) -> Generator[bytes]:
     """Yield the still that a manifest names by the relative `path`, from the manifest's folder, a few MiB at a time.
 
-    Raises LocationError as `read_bytes` does, and for a path or a link that leads anywhere else.
+    Raises LocationError as `open_copy` does, and for a path or a link that leads anywhere else.
     """
     manifest, still, checked = _still_of(manifest_uri, path)
     if not manifest.is_local:
@@ -172,31 +167,23 @@ def _still_of(manifest_uri: str, path: str) -> tuple[Location, Location, str]:
 
 
 def replace_bytes(uri: str, data: bytes) -> None:
-    """Put `data` there, in place of what is there now: readers see the old file or the new one, never half of one.
-
-    Folders are made as needed. Raises LocationError; then the old file is as it was.
-    """
-    location = _writable(uri)
-    with _told(location, "write"):
-        if location.is_local:
-            disk.replace_file(location.path, lambda file: file.write(data))
-        else:
-            remote.replace(location, data)
+    """Replace the file by `data`. As `replace_with`."""
+    with copy_of([data]) as copy:
+        replace_with(uri, copy)
 
 
 def replace_with(uri: str, original: BinaryIO, *, like: str | None = None) -> None:
-    """Replace the file by the contents of an open one, from its start.
+    """Replace the file by the contents of an open one, from its start: readers see the old file or the new one.
 
-    On local disk a new file has the mode of the file `like`, where that is given.
+    Folders are made as needed. On local disk a new file has the mode of the file `like`, where that is given.
+    Raises LocationError; then the old file is as it was.
     """
     location = _writable(uri)
     with _told(location, "write"):
-        original.seek(0)
         if location.is_local:
-            model = None if like is None else locate(like).path
-            disk.replace_file(location.path, lambda file: shutil.copyfileobj(original, file, 1 << 20), model)
+            disk.replace_file(location.path, original, None if like is None else locate(like).path)
         else:
-            remote.replace(location, original.read())
+            remote.replace(location, original)
 
 
 def exists(uri: str) -> bool:
@@ -256,12 +243,6 @@ def _writable(uri: str) -> Location:
             f"{location.shown}: goes through a folder that does not exist and back (..); give the path without that"
         )
     return location
-
-
-def _within(data: bytes, max_bytes: int, shown: str) -> bytes:
-    if len(data) > max_bytes:
-        raise LocationError(f"{shown}: found more than {max_bytes:,} bytes; allowed: up to {max_bytes:,}")
-    return data
 
 
 @contextmanager

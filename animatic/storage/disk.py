@@ -1,9 +1,10 @@
 """Files on local disk: read without being led astray by links, replaced so that no reader sees half of one."""
 
 import os
+import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -17,11 +18,6 @@ _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # without O_NONBLOCK, openin
 
 class NotAFileError(OSError):
     """A folder, pipe, socket or device where a file was wanted; or a link that leads out of the folder."""
-
-
-def read_file(path: str, max_bytes: int) -> bytes:
-    """Return the bytes of a regular file, at most `max_bytes` and one more. Raises OSError."""
-    return _read(os.open(path, _READ), max_bytes)
 
 
 def chunks(path: str) -> Generator[bytes]:
@@ -77,8 +73,8 @@ def kind_of(path: str) -> str | None:
     return next((name for is_kind, name in _KINDS if is_kind(mode)), "something that is not a file")
 
 
-def replace_file(path: str, write: Callable[[BinaryIO], object], like: str | None = None) -> None:
-    """Put what `write` writes in the place of `path`, whole or not at all; parents are made. Raises OSError.
+def replace_file(path: str, original: BinaryIO, like: str | None = None) -> None:
+    """Put the contents of an open file in the place of `path`, whole or not at all; parents are made. Raises OSError.
 
     It keeps mode, owner and group of the file that it replaces, as far as we may set them; a new one follows the
     user's umask. A link is followed, and stays a link, unless it is another user's: in a folder that all can write to,
@@ -93,7 +89,8 @@ def replace_file(path: str, write: Callable[[BinaryIO], object], like: str | Non
     descriptor, temporary = tempfile.mkstemp(prefix=".animatic-", suffix=".tmp", dir=target.parent)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
-            write(file)
+            original.seek(0)
+            shutil.copyfileobj(original, file, _CHUNK_BYTES)
             file.flush()
             _take_after(target if like is None else Path(like), file.fileno())
             sync(file.fileno())
@@ -144,15 +141,6 @@ def _open(stack: ExitStack, name: str, flags: int, inside: int | None = None) ->
     descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC | flags, dir_fd=inside)
     stack.callback(os.close, descriptor)
     return descriptor
-
-
-def _read(descriptor: int, max_bytes: int) -> bytes:
-    try:
-        _require_regular(descriptor)
-        with open(descriptor, "rb", closefd=False) as file:
-            return file.read(max_bytes + 1)
-    finally:
-        os.close(descriptor)
 
 
 def _require_regular(descriptor: int) -> None:

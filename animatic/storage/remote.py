@@ -1,10 +1,10 @@
 """Files anywhere else, through fsspec: object stores, memory, web pages to read, sftp."""
 
 import functools
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import suppress
 from posixpath import normpath
-from typing import Any, Protocol, cast
+from typing import Any, BinaryIO, Protocol, cast
 from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
@@ -14,40 +14,57 @@ from animatic.storage.locations import Location
 from animatic.web.network import DIRECT, Network
 from animatic.web.public_web import open_session
 
-# Stores that take an object in one request, or show it only when the last part is there: an upload that fails
-# half-way leaves the old object. Elsewhere a temporary name comes first.
-_WHOLE_PUT = frozenset({"memory", "s3", "gs", "gcs", "az", "abfs", "abfss"})
 _CHUNK_BYTES = 4 << 20
+_PART_BYTES = 8 << 20
+_PARTS_AT_ONCE = 4
+
+_OBJECT_STORES: Mapping[str, Mapping[str, int]] = {
+    "s3": {"chunksize": _PART_BYTES, "max_concurrency": _PARTS_AT_ONCE},
+    "gs": {"chunksize": _PART_BYTES},
+    "gcs": {"chunksize": _PART_BYTES},
+    "az": {"max_concurrency": _PARTS_AT_ONCE},
+    "abfs": {"max_concurrency": _PARTS_AT_ONCE},
+    "abfss": {"max_concurrency": _PARTS_AT_ONCE},
+}
+"""Stores that show an object once all of it is there; the values bound what an upload holds in memory.
+
+Their `put_file` sends one request, or parts that it completes or gives up (read in s3fs 2026.9, gcsfs 2026.10, adlfs
+2026.8). Their `open(path, "wb")` does not: leaving its `with` completes the file, after an error too.
+"""
 
 
 class _Readable(Protocol):
     def read(self, length: int) -> bytes: ...
 
 
-def read(location: Location, max_bytes: int, network: Network) -> bytes:
-    """Return the bytes, at most `max_bytes` and one more. Raises what the file system raises."""
-    with _open(location, network) as file:
-        return _read_up_to(cast("_Readable", file), max_bytes + 1)
-
-
 def chunks(location: Location, network: Network) -> Generator[bytes]:
     """Yield the bytes, some MiB at a time. Raises what the file system raises."""
-    with _open(location, network) as file:
+    system, path = _open_system(location, network)
+    # A web page is streamed in one request; asking for its size first would be another, and may not be answered.
+    options: dict[str, Any] = {"block_size": 0, "size": 1} if location.is_web else {"block_size": _PART_BYTES}
+    with system.open(path, "rb", **options) as file:
         while chunk := cast("_Readable", file).read(_CHUNK_BYTES):
             yield chunk
 
 
-def replace(location: Location, data: bytes) -> None:
-    """Put `data` in the place of what is there, whole or not at all. Raises what the file system raises."""
+def replace(location: Location, original: BinaryIO) -> None:
+    """Put a file on disk in the place of what is there, whole or not at all. Raises what the file system raises."""
     system, path = _open_system(location)
-    if location.scheme in _WHOLE_PUT:
-        system.pipe_file(path, data)
+    original.seek(0)  # and write what is buffered
+    if location.scheme == "memory":
+        system.pipe_file(path, original.read())
         return
-    folder = path.rpartition("/")[0]
-    temporary = f"{folder}/.animatic-{uuid4().hex}.tmp"
-    system.makedirs(folder, exist_ok=True)
+    name = f"/dev/fd/{original.fileno()}"  # `put_file` wants a name, which our files do not have
+    if location.scheme in _OBJECT_STORES:
+        system.put_file(name, path, **_OBJECT_STORES[location.scheme])
+    else:
+        _replace_by_name(system, name, path)
+
+
+def _replace_by_name(system: Any, name: str, path: str) -> None:
+    temporary = f"{path.rpartition('/')[0]}/.animatic-{uuid4().hex}.tmp"
     try:
-        system.pipe_file(temporary, data)
+        system.put_file(name, temporary)  # makes folders
         system.mv(temporary, path)
     except BaseException:
         # The first error is the one to tell; what is left behind is hidden and harmless.
@@ -92,13 +109,6 @@ def below(folder: str, relative_path: str, *, is_web: bool) -> str:
     return f"{folder}/{quote(relative_path) if is_web else relative_path}"
 
 
-def _open(location: Location, network: Network) -> Any:
-    system, path = _open_system(location, network)
-    # A web page is streamed in one request; asking for its size first would be another, and may not be answered.
-    options: dict[str, Any] = {"block_size": 0, "size": 1} if location.is_web else {}
-    return system.open(path, "rb", **options)
-
-
 def _open_system(location: Location, network: Network = DIRECT) -> tuple[Any, str]:
     from fsspec.core import url_to_fs  # noqa: PLC0415 - files on disk need none of it
 
@@ -119,13 +129,3 @@ def _client_for(origin: str, network: Network) -> Callable[..., Awaitable[aiohtt
         return open_session(origin, network=network, **options)
 
     return get_client
-
-
-def _read_up_to(file: _Readable, max_bytes: int) -> bytes:
-    """Streams may give less than asked for; only nothing is the end."""
-    parts: list[bytes] = []
-    left = max_bytes
-    while left and (part := file.read(min(left, _CHUNK_BYTES))):
-        parts.append(part)
-        left -= len(part)
-    return b"".join(parts)

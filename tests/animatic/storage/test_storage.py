@@ -4,6 +4,7 @@ import stat
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -45,13 +46,13 @@ class BreakingStore(AbstractFileSystem):
     def _open(self, path: str, mode: str = "rb", **_: Any) -> "BreakingFile":
         return BreakingFile(self, path, mode, block_size=4, size=len(self.files.get(path, b"")))
 
-    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **options: Any) -> None:
+    def put_file(self, lpath: str, rpath: str, *arguments: Any, **options: Any) -> None:
         if not self.takes_objects_whole:
-            super().pipe_file(path, value, mode, **options)
+            super().put_file(lpath, rpath, *arguments, **options)
             return
         if self.breaks:
             raise ConnectionResetError("the store went away half-way?X-Signature=canary")
-        self.files[path] = value
+        self.files[rpath] = Path(lpath).read_bytes()
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         if path not in self.files:
@@ -260,14 +261,56 @@ def test_a_link_to_the_results_stays_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "real.csv").read_bytes() == b"new"
 
 
-def test_a_failed_local_copy_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    (folder / "results.csv").write_bytes(b"old")
+@pytest.mark.parametrize("scheme", ["", "memory://"])
+def test_a_copy_that_fails_leaves_the_old_file_and_no_other(scheme: str, tmp_path: Path) -> None:
+    folder = f"{scheme}{tmp_path}/folder"
+    storage.replace_bytes(f"{folder}/results.csv", b"old")
     # /proc/self/mem opens, and fails when it is read: a copy that breaks after its temporary file was made.
     with Path("/proc/self/mem").open("rb") as broken:
         assert "cannot write it" in refusal(storage.replace_with, f"{folder}/results.csv", broken)
-    assert [(path.name, path.read_bytes()) for path in folder.iterdir()] == [("results.csv", b"old")]
+    system, path = fsspec.url_to_fs(folder)
+    assert [(Path(name).name, system.cat_file(name)) for name in system.ls(path, detail=False)] == [
+        ("results.csv", b"old")
+    ]
+
+
+class Counted(BreakingStore):
+    """Files of zeros, of which it keeps the size; everything passes through it in pieces."""
+
+    protocol = "sftp"
+    sizes: ClassVar[dict[str, int]] = {}
+
+    def _open(self, path: str, mode: str = "rb", block_size: int | None = None, **_: Any) -> "CountedFile":
+        return CountedFile(self, path, mode, block_size=block_size, size=self.sizes.get(path))
+
+    def mv(self, path1: str, path2: str, **_: Any) -> None:
+        self.sizes[path2] = self.sizes.pop(path1)
+
+
+class CountedFile(AbstractBufferedFile):
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        return bytes(min(end, self.size) - start)
+
+    def _upload_chunk(self, final: bool = False) -> bool:
+        del final
+        self.fs.sizes[self.path] = self.fs.sizes.get(self.path, 0) + self.buffer.tell()
+        return True
+
+
+def test_a_large_file_is_sent_and_read_in_pieces(tmp_path: Path) -> None:
+    size = 100 << 20
+    fsspec.register_implementation("sftp", Counted, clobber=True)
+    with (tmp_path / "sparse").open("xb+") as file:
+        file.truncate(size)
+        tracemalloc.start()
+        storage.replace_with("sftp://host/large.bin", file)
+        with storage.open_copy("sftp://host/large.bin", max_bytes=size) as copy:
+            assert copy.seek(0, os.SEEK_END) == size
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    _registry.pop("sftp")
+    assert list(Counted.sizes.values()) == [size]
+    assert peak < size // 2
 
 
 def test_an_upload_that_fails_half_way_leaves_the_old_file(breaking: type[BreakingStore]) -> None:
