@@ -10,19 +10,16 @@ import secrets
 from pathlib import Path
 from typing import Self
 
-import aiohttp
-from aiohttp.abc import AbstractResolver
-
 from animatic.errors import ApiUnavailableError
 from animatic.machine.durability import sync
-from animatic.wavespeed.transport import CONNECT_TIMEOUT_S, identity_headers
+from animatic.wavespeed.transport import identity_headers
 from animatic.web.addresses import refusal_of
 from animatic.web.network import DIRECT, Network
-from animatic.web.public_web import WebError, open_session
+from animatic.web.public_web import WebError
+from animatic.web.reader import FAILURES, Page, Resolver, WebReader
 
 CLIP_DEADLINE_S = 120.0
 MAX_CLIP_BYTES = 512 << 20
-_CHUNK_BYTES = 1 << 16
 
 
 class ClipDownloader:
@@ -41,27 +38,19 @@ class ClipDownloader:
         origin: str = "",
         *,
         network: Network = DIRECT,
-        resolver: AbstractResolver | None = None,
+        resolver: Resolver | None = None,
         deadline_s: float = CLIP_DEADLINE_S,
         max_bytes: int = MAX_CLIP_BYTES,
     ) -> None:
-        self._origin, self._network, self._resolver = origin, network, resolver
-        self._deadline_s, self._max_bytes = deadline_s, max_bytes
-        self._session: aiohttp.ClientSession | None = None
+        self._origin, self._deadline_s, self._max_bytes = origin, deadline_s, max_bytes
+        self._web = WebReader(origin, network=network, resolver=resolver, headers=identity_headers("animatic"))
 
     async def __aenter__(self) -> Self:
-        self._session = open_session(
-            self._origin,
-            network=self._network,
-            resolver=self._resolver,
-            headers=identity_headers("animatic"),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
-        )
+        await self._web.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._web.__aexit__()
 
     async def download(self, url: str, path: Path) -> int:
         """Write what is behind the URL to `path`, atomically; returns its size in bytes.
@@ -79,7 +68,7 @@ class ClipDownloader:
             partial.replace(path)
         except WebError as error:
             raise ApiUnavailableError(f"clip {path.name}: not downloaded: {error}") from None
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+        except FAILURES as error:
             raise ApiUnavailableError(f"clip {path.name}: not downloaded ({type(error).__name__})") from None
         finally:
             partial.unlink(missing_ok=True)
@@ -87,13 +76,12 @@ class ClipDownloader:
 
     async def _stream(self, url: str, partial: Path, name: str) -> int:
         """Stream the body into a file: judge its first bytes, count and sync it."""
-        assert self._session is not None  # noqa: S101 - `async with` has made it
-        async with self._session.get(url, allow_redirects=False) as response:
-            _require_a_clip_to_come(response, name)
+        async with self._web.open(url) as page:
+            _require_a_clip_to_come(page, name)
             size_bytes = 0
             descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             with open(descriptor, "wb") as file:  # noqa: ASYNC230, PTH123 - a descriptor; blocks for 64 KiB at most
-                async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                async for chunk in page.chunks:
                     if size_bytes == 0 and chunk[4:8] != b"ftyp":
                         raise ApiUnavailableError(f"clip {name}: what came is no MP4 file")
                     size_bytes += len(chunk)
@@ -107,12 +95,11 @@ class ClipDownloader:
         return size_bytes
 
 
-def _require_a_clip_to_come(response: aiohttp.ClientResponse, name: str) -> None:
+def _require_a_clip_to_come(page: Page, name: str) -> None:
     """Judge the head of an answer before a byte of its body is kept."""
-    if 300 <= response.status < 400:
-        raise ApiUnavailableError(f"clip {name}: HTTP {response.status}, a redirect, which is not followed")
-    if response.status != 200:
-        raise ApiUnavailableError(f"clip {name}: HTTP {response.status} instead of a clip")
-    encoding = response.headers.get("Content-Encoding", "identity").lower()
-    if encoding != "identity":
+    if 300 <= page.status < 400:
+        raise ApiUnavailableError(f"clip {name}: HTTP {page.status}, a redirect, which is not followed")
+    if page.status != 200:
+        raise ApiUnavailableError(f"clip {name}: HTTP {page.status} instead of a clip")
+    if page.encoding != "identity":
         raise ApiUnavailableError(f"clip {name}: it came compressed, which nobody asked for")

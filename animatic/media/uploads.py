@@ -9,8 +9,6 @@ import functools
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-import aiohttp
-
 from animatic.errors import TryLaterError
 from animatic.ledger import uploads as ledger_uploads
 from animatic.ledger.desk import Ledger
@@ -19,7 +17,7 @@ from animatic.takes.shots import Take
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.web.addresses import refusal_of
 from animatic.web.network import DIRECT, Network
-from animatic.web.public_web import open_session
+from animatic.web.reader import FAILURES, WebReader
 
 KEPT = timedelta(days=6)
 """WaveSpeed keeps uploads for 7 days; a day is left for the takes that use them to be submitted."""
@@ -55,12 +53,11 @@ class UploadMemory:
         known = await self._desk.do(ledger_uploads.find, self._account, list(stills), KEPT)
         if not known:
             return {}
-        within = aiohttp.ClientTimeout(total=PROBE_WITHIN_S)
-        async with open_session(self._origin, network=self._network, timeout=within) as session:
+        async with WebReader(self._origin, network=self._network, deadline_s=PROBE_WITHIN_S) as web:
 
             async def is_gone(url: str) -> bool:
                 async with self._room_to_probe:
-                    return await _is_gone(session, url, self._origin)
+                    return await _is_gone(web, url, self._origin)
 
             gone = await asyncio.gather(*(is_gone(url) for url in known.values()))
         return {still: url for (still, url), dead in zip(known.items(), gone, strict=True) if not dead}
@@ -99,12 +96,11 @@ class UploadMemory:
         return await self._desk.do(ledger_uploads.forget, self._account, still, attempt_id)
 
 
-async def _is_gone(session: aiohttp.ClientSession, url: str, origin: str) -> bool:
+async def _is_gone(web: WebReader, url: str, origin: str) -> bool:
     """Tell if an upload is known to be gone. One that cannot be checked counts as there."""
     if refusal_of(url, origin) is not None:
         return False
     try:
-        async with session.head(url, allow_redirects=False) as reply:
-            return reply.status in _GONE
-    except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
+        return await web.status_of(url) in _GONE
+    except FAILURES:
         return False

@@ -1,18 +1,15 @@
 """Files anywhere else, through fsspec: object stores, memory, web pages to read, sftp."""
 
-import functools
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import suppress
 from posixpath import normpath
 from typing import Any, BinaryIO, Protocol, cast
 from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
-import aiohttp
-
 from animatic.storage.locations import Location
 from animatic.web.network import DIRECT, Network
-from animatic.web.public_web import open_session
+from animatic.web.public_web import session_maker
 
 _CHUNK_BYTES = 4 << 20
 _PART_BYTES = 8 << 20
@@ -113,19 +110,5 @@ def _open_system(location: Location, network: Network = DIRECT) -> tuple[Any, st
     from fsspec.core import url_to_fs  # noqa: PLC0415 - files on disk need none of it
 
     parts = urlsplit(location.path)
-    options = {"get_client": _client_for(f"{parts.scheme}://{parts.netloc}", network)} if location.is_web else {}
+    options = {"get_client": session_maker(f"{parts.scheme}://{parts.netloc}", network)} if location.is_web else {}
     return url_to_fs(location.path, **options)
-
-
-@functools.cache
-def _client_for(origin: str, network: Network) -> Callable[..., Awaitable[aiohttp.ClientSession]]:
-    """Return a maker of sessions for web pages: the operator's own origin may be private, others may not.
-
-    Cached, for fsspec keeps one file system for equal options.
-    """
-
-    async def get_client(**options: Any) -> aiohttp.ClientSession:
-        options.pop("loop", None)
-        return open_session(origin, network=network, **options)
-
-    return get_client

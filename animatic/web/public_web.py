@@ -9,8 +9,9 @@ that resolve here. A name that does not resolve here is the proxy's to judge.
 """
 
 import asyncio
+import functools
 import socket
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -135,6 +136,17 @@ def open_session(
         max_field_size=16_384,
         **options,
     )
+
+
+@functools.cache
+def session_maker(trusted_origin: str, network: Network) -> Callable[..., Awaitable[aiohttp.ClientSession]]:
+    """Return a maker of sessions as fsspec wants it. Cached, for fsspec keeps one file system for equal options."""
+
+    async def make(**options: Any) -> aiohttp.ClientSession:
+        options.pop("loop", None)
+        return open_session(trusted_origin, network=network, **options)
+
+    return make
 
 
 async def _route(request: aiohttp.ClientRequest, network: Network, resolver: PublicResolver) -> Proxy | None:
