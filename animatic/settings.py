@@ -3,7 +3,6 @@
 (`animatic.read_results`, which people call from Python, has no command above it and reads its proxies itself.)
 """
 
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ from animatic.pace.limits import LEVELS, Limits
 from animatic.takes.canonical import canonical_provider
 from animatic.text import nearest
 from animatic.web.certificates import certificate_faults
-from animatic.web.network import Network, read_network
+from animatic.web.network import Network, is_loopback, read_network
 
 PREFIX = "ANIMATIC_"
 EMBEDDED_SANDBOX = "sandbox"
@@ -206,16 +205,6 @@ class Settings(BaseModel):
             if not faults:
                 return settings.model_copy(update={"network": network})
         raise SettingsError("\n".join(faults))
-
-
-def is_loopback(host: str) -> bool:
-    """Tell if a host name or address literal can only mean this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:

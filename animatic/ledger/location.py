@@ -11,7 +11,7 @@ from pathlib import Path
 
 from animatic.errors import LedgerRestoredError, LedgerUnusableError, SettingsError
 from animatic.ledger.liveness import runs_folder
-from animatic.machine.durability import sync, sync_folder
+from animatic.machine.durability import replacement, sync_folder
 
 _ID_FILE = "ledger-id"
 _INTENTS_FILE = "ledger-intents"
@@ -87,13 +87,8 @@ def remember(ledger: Path, ledger_id: str) -> None:
         )
     folder = runs_folder(ledger)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = folder / f"{_ID_FILE}.{os.getpid()}.tmp"
-    with open(partial, "w", encoding="ascii", opener=_for_the_owner) as file:
-        file.write(ledger_id)
-        file.flush()
-        sync(file.fileno())
-    partial.replace(folder / _ID_FILE)
-    sync_folder(folder)
+    with replacement(folder / _ID_FILE) as file:
+        file.write(ledger_id.encode("ascii"))
     sync_folder(folder.parent)
 
 
@@ -131,10 +126,6 @@ def require_not_restored(ledger: Path, intents: int) -> None:
             "results tables know with `animatic ledger import RESULTS`, settle the rest with `animatic reconcile`, "
             "then declare the ledger complete with `animatic ledger accept`."
         )
-
-
-def _for_the_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _remembered(ledger: Path) -> str | None:

@@ -7,8 +7,11 @@ import errno
 import fcntl
 import functools
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 Sync = Callable[[int], object]
 
@@ -46,6 +49,26 @@ def sync_folder(folder: Path) -> None:
         sync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def replacement(path: Path) -> Generator[BinaryIO]:
+    """Open a file, for its owner alone, that takes the place of `path` once the block ends, synced with its name.
+
+    After an error or a kill the old file is as it was. Raises OSError.
+    """
+    descriptor, temporary = tempfile.mkstemp(prefix=".animatic-", suffix=".tmp", dir=path.parent)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+            yield file
+            file.flush()
+            sync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(temporary).unlink()
+        raise
+    sync_folder(path.parent)
 
 
 def _sync(descriptor: int, full_sync: Sync | None, usual_sync: Sync) -> None:

@@ -5,13 +5,11 @@ followed. File names come from the caller, never from a URL.
 """
 
 import asyncio
-import os
-import secrets
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 from animatic.errors import ApiUnavailableError
-from animatic.machine.durability import sync
+from animatic.machine.durability import replacement
 from animatic.wavespeed.transport import identity_headers
 from animatic.web.addresses import refusal_of
 from animatic.web.network import DIRECT, Network
@@ -61,35 +59,27 @@ class ClipDownloader:
         why = refusal_of(url, self._origin)
         if why is not None:
             raise ApiUnavailableError(f"clip {path.name}: its URL is not fetched: {why}")
-        partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
         try:
             async with asyncio.timeout(self._deadline_s):
-                size_bytes = await self._stream(url, partial, path.name)
-            partial.replace(path)
+                with replacement(path) as file:
+                    return await self._stream(url, file, path.name)
         except WebError as error:
             raise ApiUnavailableError(f"clip {path.name}: not downloaded: {error}") from None
         except FAILURES as error:
             raise ApiUnavailableError(f"clip {path.name}: not downloaded ({type(error).__name__})") from None
-        finally:
-            partial.unlink(missing_ok=True)
-        return size_bytes
 
-    async def _stream(self, url: str, partial: Path, name: str) -> int:
-        """Stream the body into a file: judge its first bytes, count and sync it."""
+    async def _stream(self, url: str, file: BinaryIO, name: str) -> int:
+        """Stream the body into a file, some KiB at a time; judge its first bytes, and return its size."""
         async with self._web.open(url) as page:
             _require_a_clip_to_come(page, name)
             size_bytes = 0
-            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            with open(descriptor, "wb") as file:  # noqa: ASYNC230, PTH123 - a descriptor; blocks for 64 KiB at most
-                async for chunk in page.chunks:
-                    if size_bytes == 0 and chunk[4:8] != b"ftyp":
-                        raise ApiUnavailableError(f"clip {name}: what came is no MP4 file")
-                    size_bytes += len(chunk)
-                    if size_bytes > self._max_bytes:
-                        raise ApiUnavailableError(f"clip {name}: larger than {self._max_bytes:,} bytes")
-                    file.write(chunk)
-                file.flush()
-                sync(file.fileno())
+            async for chunk in page.chunks:
+                if size_bytes == 0 and chunk[4:8] != b"ftyp":
+                    raise ApiUnavailableError(f"clip {name}: what came is no MP4 file")
+                size_bytes += len(chunk)
+                if size_bytes > self._max_bytes:
+                    raise ApiUnavailableError(f"clip {name}: larger than {self._max_bytes:,} bytes")
+                file.write(chunk)
             if not size_bytes:
                 raise ApiUnavailableError(f"clip {name}: nothing came")
         return size_bytes

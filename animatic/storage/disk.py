@@ -3,13 +3,12 @@
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Generator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from animatic.machine.durability import sync, sync_folder
+from animatic.machine.durability import replacement
 from animatic.machine.privacy import file_mode, make_folder
 
 _CHUNK_BYTES = 1 << 20
@@ -86,20 +85,10 @@ def replace_file(path: str, original: BinaryIO, like: str | None = None) -> None
     if target.exists() and not target.is_file():
         raise NotAFileError("there is something that is not a file")
     make_folder(target.parent)
-    descriptor, temporary = tempfile.mkstemp(prefix=".animatic-", suffix=".tmp", dir=target.parent)
-    try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
-            original.seek(0)
-            shutil.copyfileobj(original, file, _CHUNK_BYTES)
-            file.flush()
-            _take_after(target if like is None else Path(like), file.fileno())
-            sync(file.fileno())
-        Path(temporary).replace(target)
-    except BaseException:
-        with suppress(OSError):
-            Path(temporary).unlink()
-        raise
-    sync_folder(target.parent)
+    with replacement(target) as file:
+        original.seek(0)
+        shutil.copyfileobj(original, file, _CHUNK_BYTES)
+        _take_after(target if like is None else Path(like), file.fileno())
 
 
 def _take_after(target: Path, descriptor: int) -> None:

@@ -45,7 +45,7 @@ from animatic.wavespeed.wire import (
     read_data,
     read_envelope,
 )
-from animatic.web.network import DIRECT, PROXY_ADVICE, PROXY_REFUSAL, Network
+from animatic.web.network import DIRECT, PROXY_ADVICE, PROXY_REFUSAL, Network, is_loopback
 
 SUBMIT_DEADLINE_S = 60.0
 READ_DEADLINE_S = 30.0
@@ -342,8 +342,8 @@ def _is_https_or_loopback(url: str) -> bool:
         parts = urlsplit(url)
     except ValueError:
         return False
-    is_loopback = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1", "localhost"}
-    return is_loopback or (parts.scheme == "https" and bool(parts.hostname))
+    host = parts.hostname or ""
+    return (parts.scheme == "https" and bool(host)) or (parts.scheme == "http" and is_loopback(host))
 
 
 def without_key(body: bytes, key: str) -> bytes:

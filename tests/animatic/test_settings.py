@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from animatic.errors import SettingsError
 from animatic.pace.limits import LEVELS, Limits
-from animatic.settings import _VARIABLES, Settings, is_loopback
+from animatic.settings import _VARIABLES, Settings
 
 # A machine may be busy.
 unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -194,16 +194,6 @@ def test_no_text_as_a_base_url_is_a_surprise(text: str) -> None:
     except SettingsError:
         return
     assert settings.base_url == "https://api.wavespeed.ai" or settings.base_url.startswith(("https://", "http://"))
-
-
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.255.0.3", "::1"])
-def test_loopback_is_this_machine(host: str) -> None:
-    assert is_loopback(host)
-
-
-@pytest.mark.parametrize("host", ["", "example.com", "0.0.0.0", "128.0.0.1", "::", "localhost.example.com", "127.1"])
-def test_everything_else_is_not_loopback(host: str) -> None:
-    assert not is_loopback(host)
 
 
 def test_only_the_embedded_sandbox_costs_nothing() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import animatic
-from animatic.machine.durability import sync, sync_data, sync_folder
+from animatic.machine.durability import replacement, sync, sync_data, sync_folder
 
 EACH = pytest.mark.parametrize("syncing", [sync, sync_data])
 
@@ -69,3 +69,25 @@ def test_nothing_that_we_keep_is_synced_in_another_way() -> None:
     root = Path(animatic.__file__).parent
     own = [path for path in root.rglob("*.py") if re.search(r"\bos\.(fsync|fdatasync)\(", path.read_text())]
     assert [path.name for path in own] == ["journal.py"], "the sandbox's own"
+
+
+def replace(path: Path, stop: type[BaseException] | None = None) -> None:
+    with replacement(path) as file:
+        file.write(b"new")
+        if stop is not None:
+            raise stop
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, ValueError])
+def test_a_replacement_is_whole_and_its_owners_alone(stop: type[BaseException], tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with pytest.raises(stop):
+        replace(path, stop)
+    assert list(tmp_path.iterdir()) == []
+    replace(path)
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"new", 0o600)
+    path.write_bytes(b"old")
+    with pytest.raises(stop):
+        replace(path, stop)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
