@@ -4,7 +4,7 @@ Nothing of a cell or a reply reaches a terminal as it is: it is cut, and charact
 """
 
 from collections.abc import Iterable
-from difflib import SequenceMatcher
+from difflib import get_close_matches
 
 MAX_SHOWN_CHARS = 60
 
@@ -39,11 +39,4 @@ def did_you_mean(text: str) -> str:
 
 def nearest(text: str, known: Iterable[str], min_ratio: float) -> str | None:
     """Return the one of `known` that `text` is most like, if at least `min_ratio` (0 to 1) of it is the same."""
-    matcher = SequenceMatcher(a="", b=text[:MAX_SHOWN_CHARS], autojunk=False)
-    best: tuple[float, str] | None = None
-    for candidate in known:
-        matcher.set_seq1(candidate)
-        ratio = matcher.ratio()
-        if ratio >= min_ratio and (best is None or ratio > best[0]):
-            best = (ratio, candidate)
-    return None if best is None else best[1]
+    return next(iter(get_close_matches(text[:MAX_SHOWN_CHARS], known, 1, min_ratio)), None)
