@@ -10,7 +10,7 @@ from av.error import FFmpegError
 
 @dataclass(frozen=True, slots=True)
 class ClipInfo:
-    """TableStats about a clip. `frames` were decoded and counted, not read from the header."""
+    """Properties of a clip. `frames` were decoded and counted, not read from the header."""
 
     codec: str
     width: int
