@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import date
+from difflib import get_close_matches
 from hashlib import pbkdf2_hmac
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -19,7 +20,6 @@ from animatic.machine.start_folder import from_start
 from animatic.money.amounts import microusd
 from animatic.pace.limits import LEVELS, Limits
 from animatic.takes.canonical import canonical_provider
-from animatic.text import nearest
 from animatic.web.certificates import certificate_faults
 from animatic.web.network import Network, is_loopback, read_network
 
@@ -212,7 +212,7 @@ def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
     known = sorted({*_VARIABLES.values(), HOME})
     unknown = [name for name in environ if name.startswith(PREFIX) and name not in known]
     return [
-        f"{name}: unknown variable; did you mean {nearest(name, known, 0.0)}?"
+        f"{name}: unknown variable; did you mean {get_close_matches(name, known, 1, 0.0)[0]}?"
         for name in sorted(unknown)
         if not _is_of_kubernetes(name, environ[name])
     ]

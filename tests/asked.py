@@ -8,7 +8,6 @@ import pyarrow as pa
 
 from animatic.manifest import Manifest, RawManifest
 from animatic.manifest.faults import Fault
-from animatic.manifest.rows import batches_of
 from animatic.manifest.source import broken_rows
 from animatic.results.stats import TableStats
 from animatic.takes.inputs import Inputs
@@ -63,7 +62,7 @@ def takes_in(manifest: Manifest) -> Iterator[Take]:
 def invalid_rows_in(manifest: Manifest) -> Iterator[tuple[int, str]]:
     """Yield each row with faults, in order, and its faults in one line."""
     row = 1
-    for batch in batches_of(manifest.rows):
+    for batch in manifest.rows:
         for index, text in enumerate(batch.column(0).to_pylist()):
             if text is not None:
                 yield row + index, text
@@ -72,14 +71,14 @@ def invalid_rows_in(manifest: Manifest) -> Iterator[tuple[int, str]]:
 
 def table_in(raw: RawManifest) -> pa.Table:
     """Return every data row and column."""
-    return pa.Table.from_batches(map(raw.without_broken, batches_of(raw.rows)), raw.schema)
+    return pa.Table.from_batches(map(raw.without_broken, raw.rows), raw.schema)
 
 
 def row_faults_in(raw: RawManifest) -> list[Fault]:
     """Return the faults of rows of the wrong shape."""
     faults: list[Fault] = []
     row = 1
-    for batch in batches_of(raw.rows):
+    for batch in raw.rows:
         faults += [raw.fault(row + index, bad) for index, bad in broken_rows(batch).items()]
         row += batch.num_rows
     return faults

@@ -10,7 +10,7 @@ manifest.require_valid()
 from animatic.manifest.checked import CHECKED, Manifest, Part, check
 from animatic.manifest.faults import Fault, Faults, report
 from animatic.manifest.images import relative_path
-from animatic.manifest.rows import Rows, RowsInMemory
+from animatic.manifest.rows import Rows
 from animatic.manifest.source import RawManifest, local_stills, read_table
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "Part",
     "RawManifest",
     "Rows",
-    "RowsInMemory",
     "check",
     "local_stills",
     "read_table",

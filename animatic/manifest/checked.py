@@ -20,7 +20,7 @@ from animatic.manifest.csv_text import whole_file_error
 from animatic.manifest.faults import MAX_REPORTED_FAULTS, Faults, Problem, position_of, report
 from animatic.manifest.header import COLUMNS, REQUIRED_COLUMNS
 from animatic.manifest.parquet import has_text_form
-from animatic.manifest.rows import Rows, RowsInMemory, batches_of
+from animatic.manifest.rows import Rows
 from animatic.manifest.source import RawManifest, broken_rows, texts_of
 from animatic.manifest.spelled import cell_bytes
 from animatic.takes.canonical import canonical_provider, canonical_still, canonical_text, is_signed_by_path
@@ -116,7 +116,7 @@ class Manifest:
     def parts(self) -> Iterator["Part"]:
         """Its batches, one after the other, with the takes that they ask for."""
         row, at = 1, 0
-        for batch in batches_of(self.rows):
+        for batch in self.rows:
             lengths = batch.column(_TAKES).to_numpy(zero_copy_only=False).astype(np.int64)
             asked = int(lengths.sum())
             take_of = self.take_of[at : at + asked]
@@ -215,18 +215,18 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
     Raises:
         ManifestError: the takes would repeat more than MAX_CARRIED_BYTES of carried cells.
     """
-    kept = RowsInMemory() if rows is None else rows
+    kept = [] if rows is None else rows
     judge = _Judge(raw, stills, _as_label(storyboard_default), provider, written_provider or provider)
     carried = [index for index, name in enumerate(raw.schema.names) if name not in left_out]
     carried_bytes = 0
-    for batch in batches_of(raw.rows):
+    for batch in raw.rows:
         checked = judge.batch(batch)
         carried_bytes += _repeated_bytes([batch.column(index) for index in carried], checked[_TAKES])
         if carried_bytes > MAX_CARRIED_BYTES:
             found = "more than 4 GiB of carried cells, since every take of a row repeats them"
             raise whole_file_error(raw.name, Problem("too large", found, "up to 4 GiB; fewer takes, or shorter cells"))
         columns = [*checked, *(batch.column(index) for index in carried)]
-        kept.add(pa.RecordBatch.from_arrays(columns, schema=pa.schema([*CHECKED, *map(raw.schema.field, carried)])))
+        kept.append(pa.RecordBatch.from_arrays(columns, schema=pa.schema([*CHECKED, *map(raw.schema.field, carried)])))
     digests, take_of = shared(digests_from(judge.digests))
     kind_of = np.empty(len(digests), np.int32)
     kind_of[take_of] = np.frombuffer(judge.kinds_asked, np.int32)

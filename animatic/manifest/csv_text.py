@@ -122,7 +122,7 @@ class _Table:
             return
         arrays = [pa.array(self._cells[index :: self._width], pa.string()) for index in self._kept]
         arrays.append(self._broken())
-        self._rows.add(pa.RecordBatch.from_arrays(arrays, schema=self.schema.append(BROKEN)))
+        self._rows.append(pa.RecordBatch.from_arrays(arrays, schema=self.schema.append(BROKEN)))
         self._cells.clear()
         self._bads.clear()
         self.pending = 0

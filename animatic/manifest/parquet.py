@@ -143,7 +143,7 @@ def _read(name: str, data: BinaryIO, rows: Rows) -> tuple[pa.Schema, int]:
     if faults:
         raise ManifestError(report(faults, name), len(faults))
     for batch in capped_batches(file, caps):
-        rows.add(batch)
+        rows.append(batch)
         schema, count = batch.schema, count + batch.num_rows
     return schema, count
 

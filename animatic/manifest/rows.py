@@ -11,40 +11,12 @@ CHARS_PER_BATCH = 16 << 20
 
 
 class Rows(Protocol):
-    """Record batches of one schema."""
+    """Record batches of one schema. A list will do for what is small."""
 
-    def add(self, batch: pa.RecordBatch) -> None:
+    def append(self, batch: pa.RecordBatch, /) -> None:
         """Put a batch behind the others."""
         ...
 
-    def batch(self, index: int) -> pa.RecordBatch:
-        """Return the batch with this index, from 0."""
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        """Read the batches from the first to the last."""
         ...
-
-    def __len__(self) -> int:
-        """Return the number of batches."""
-        ...
-
-
-class RowsInMemory:
-    """Rows for what is small: they are simply kept."""
-
-    def __init__(self) -> None:
-        self._batches: list[pa.RecordBatch] = []
-
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Put a batch behind the others."""
-        self._batches.append(batch)
-
-    def batch(self, index: int) -> pa.RecordBatch:
-        """Return the batch with this index, from 0."""
-        return self._batches[index]
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-
-def batches_of(rows: Rows) -> Iterator[pa.RecordBatch]:
-    """All batches, one after the other."""
-    for index in range(len(rows)):
-        yield rows.batch(index)

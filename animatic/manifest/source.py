@@ -15,7 +15,7 @@ from animatic.manifest.faults import Fault, Problem, fault_at, report
 from animatic.manifest.header import header_faults
 from animatic.manifest.images import relative_path
 from animatic.manifest.parquet import has_text_form, read_parquet, type_faults
-from animatic.manifest.rows import Rows, RowsInMemory, batches_of
+from animatic.manifest.rows import Rows
 from animatic.text import did_you_mean, quoted
 
 SUFFIXES = (".csv", ".parquet")
@@ -86,7 +86,7 @@ def read_table(name: str, data: bytes | BinaryIO, rows: Rows | None = None) -> R
     """
     suffix = _suffix_of(name)
     file = io.BytesIO(data) if isinstance(data, bytes) else data
-    kept = RowsInMemory() if rows is None else rows
+    kept = [] if rows is None else rows
     size_bytes = file.seek(0, io.SEEK_END)
     if size_bytes > MAX_FILE_BYTES:
         raise whole_file_error(name, Problem("too large", f"{size_bytes:,} bytes", f"up to {MAX_FILE_BYTES:,}"))
@@ -109,7 +109,7 @@ def read_table(name: str, data: bytes | BinaryIO, rows: Rows | None = None) -> R
 def local_stills(raw: RawManifest) -> list[str]:
     """Return the distinct relative paths in the `image` column, in order, as far as they stay inside the folder."""
     stills: dict[str, None] = {}
-    for batch in batches_of(raw.rows):
+    for batch in raw.rows:
         for text in texts_of(batch, "image"):
             path = None if text is None or "://" in text else relative_path(text.strip())
             if path is not None:

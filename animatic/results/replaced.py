@@ -167,14 +167,14 @@ class Kept:
                 left -= sum(int(cell_bytes(column).sum()) for column in batch.columns)
                 if left < 0:
                     raise LocationError(f"{name}: found more than 2 GiB that people wrote; allowed: up to 2 GiB")
-                self._spool.add(batch)
+                self._spool.append(batch)
                 self._ends.append(self._ends[-1] + batch.num_rows)
         self.fields = [] if schema is None else [schema.field(each) for each in people]
 
     def _named_fingerprints(self) -> list[str]:
         """Return the fingerprints of these rows, each once."""
         named: dict[str, None] = {}
-        for batch in self._batches():
+        for batch in self._spool:
             named.update(dict.fromkeys(text for text in batch.column(2).to_pylist() if text))
         return list(named)
 
@@ -182,7 +182,7 @@ class Kept:
         """Learn which takes fingerprints of before are now; needed once, before `columns`."""
         short = {old[:SHORT]: new[:SHORT] for old, new in takes.items()}
         keys = bytearray()
-        for batch in self._batches():
+        for batch in self._spool:
             for shot_id, take, fingerprint in zip(*(column.to_pylist() for column in batch.columns[:3]), strict=True):
                 keys += _key(short.get(shot_id, shot_id), take, takes.get(fingerprint, fingerprint))
         unique, group_of = shared(digests_from(keys))
@@ -230,7 +230,7 @@ class Kept:
         ends = np.asarray(self._ends)
         numbers = np.unique(np.searchsorted(ends, rows, side="right") - 1)
         added = range(len(KEY), len(KEY) + len(self.fields))
-        batches = [self._spool.batch(number).select(added) for number in numbers.tolist()]
+        batches = [self._spool[number].select(added) for number in numbers.tolist()]
         if not batches:
             return [pa.nulls(len(which), field.type) for field in self.fields]
         begins = ends[numbers]
@@ -239,9 +239,6 @@ class Kept:
         indices = pa.array(np.where(which >= 0, which + moved, 0), pa.int64(), mask=which < 0)
         joined = pa.Table.from_batches(batches).combine_chunks()
         return [joined.column(index).chunk(0).take(indices) for index in range(len(self.fields))]
-
-    def _batches(self) -> Iterator[pa.RecordBatch]:
-        return (self._spool.batch(index) for index in range(len(self._spool)))
 
 
 def _is_written(people: pa.Table) -> pa.Array:

@@ -188,9 +188,7 @@ def replace_with(uri: str, original: BinaryIO, *, like: str | None = None) -> No
 
 def exists(uri: str) -> bool:
     """Tell if there is a file. Raises LocationError if it cannot tell."""
-    location = locate(uri)
-    with _told(location, "look at"):
-        return Path(location.path).is_file() if location.is_local else remote.exists(location)
+    return kind_of(uri) == "a file"
 
 
 def kind_of(uri: str) -> str | None:

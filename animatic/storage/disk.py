@@ -81,14 +81,20 @@ def replace_file(path: str, original: BinaryIO, like: str | None = None) -> None
     """
     if Path(path).is_symlink() and Path(path).lstat().st_uid not in {0, os.geteuid()}:
         raise NotAFileError("there is a link that belongs to another user")
-    target = Path(path).resolve()
-    if target.exists() and not target.is_file():
-        raise NotAFileError("there is something that is not a file")
+    target = _target_of(path)
     make_folder(target.parent)
     with replacement(target) as file:
         original.seek(0)
         shutil.copyfileobj(original, file, _CHUNK_BYTES)
         _take_after(target if like is None else Path(like), file.fileno())
+
+
+def _target_of(path: str) -> Path:
+    """Return the file that is to be written, links followed. Raises OSError where there is anything else."""
+    target = Path(path).resolve()
+    if target.exists() and not target.is_file():
+        raise NotAFileError("there is something that is not a file")
+    return target
 
 
 def _take_after(target: Path, descriptor: int) -> None:
@@ -116,9 +122,7 @@ def goes_through_nothing(path: str) -> bool:
 
 def require_writable(path: str) -> None:
     """Raise OSError if `replace_file` could not work: the nearest folder that exists must let us in."""
-    target = Path(path).resolve()
-    if target.exists() and not target.is_file():
-        raise NotAFileError("there is something that is not a file")
+    target = _target_of(path)
     nearest = next(parent for parent in target.parents if parent.exists())
     if not nearest.is_dir():
         raise NotADirectoryError(f"{nearest} is not a folder")

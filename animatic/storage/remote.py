@@ -70,16 +70,6 @@ def _replace_by_name(system: Any, name: str, path: str) -> None:
         raise
 
 
-def exists(location: Location) -> bool:
-    """Tell if a file is there. Raises what the file system raises when it cannot tell."""
-    system, path = _open_system(location)
-    system.invalidate_cache()
-    try:
-        return system.info(path)["type"] == "file"
-    except FileNotFoundError:
-        return False
-
-
 def kind_of(location: Location) -> str | None:
     """Return `a file` or `a folder`; None if there is nothing. Raises what the file system raises."""
     system, path = _open_system(location)

@@ -5,6 +5,7 @@ The file has no name, so no other process can open it and nothing of it is left 
 
 import os
 import tempfile
+from collections.abc import Iterator
 from typing import BinaryIO, cast
 
 import pyarrow as pa
@@ -35,7 +36,7 @@ class Spool:
         self._file = nameless_file()
         self._ends = [0]
 
-    def add(self, batch: pa.RecordBatch) -> None:
+    def append(self, batch: pa.RecordBatch) -> None:
         """Put a batch behind the others. Raises LocationError where there is no room."""
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, batch.schema) as stream:
@@ -48,7 +49,7 @@ class Spool:
             raise no_room(error) from None
         self._ends.append(self._ends[-1] + data.size)
 
-    def batch(self, index: int) -> pa.RecordBatch:
+    def __getitem__(self, index: int) -> pa.RecordBatch:
         """Return the batch with this index, from 0."""
         start, end = self._ends[index], self._ends[index + 1]
         data = os.pread(self._file.fileno(), end - start, start)
@@ -56,6 +57,10 @@ class Spool:
 
     def __len__(self) -> int:
         return len(self._ends) - 1
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        """Read the batches from the first to the last."""
+        return map(self.__getitem__, range(len(self)))
 
     @property
     def size_bytes(self) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 MAX_URL_CHARS = 8_192
+USUAL_PORTS = {"http": 80, "https": 443}
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -82,8 +83,7 @@ def _refusal_of_host(host: str) -> str | None:
 
 def _origin_of(url: str) -> tuple[str, str, int | None]:
     parts = urlsplit(url)
-    usual = {"https": 443, "http": 80}.get(parts.scheme)
-    return parts.scheme, (parts.hostname or "").lower(), parts.port or usual
+    return parts.scheme, (parts.hostname or "").lower(), parts.port or USUAL_PORTS.get(parts.scheme)
 
 
 def _inside(address: Address) -> Iterator[Address]:

@@ -13,10 +13,11 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
+from animatic.web.addresses import USUAL_PORTS
+
 PROXY_ADVICE = "Check HTTPS_PROXY and HTTP_PROXY: a proxy on the way wants to know who asks, or does not connect."
 
 PROXY_REFUSAL = 407
-_USUAL_PORTS = {"http": 80, "https": 443}
 _LOOPBACK_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"})
 
 
@@ -36,7 +37,7 @@ class Proxy:
     def address(self) -> tuple[str, int]:
         """Host and port, as they are resolved."""
         parts = urlsplit(self.url)
-        return parts.hostname or "", parts.port or _USUAL_PORTS[parts.scheme]
+        return parts.hostname or "", parts.port or USUAL_PORTS[parts.scheme]
 
     @property
     def headers(self) -> dict[str, str]:
@@ -73,7 +74,7 @@ class Network:
         """Return the proxy for a URL; None where it is reached directly, as loopback always is."""
         parts = urlsplit(url)
         host = parts.hostname or ""
-        if is_this_machine(host) or _is_listed(host, parts.port or _USUAL_PORTS.get(parts.scheme), self.no_proxy):
+        if is_this_machine(host) or _is_listed(host, parts.port or USUAL_PORTS.get(parts.scheme), self.no_proxy):
             return None
         return {"https": self.https, "http": self.http}.get(parts.scheme)
 
@@ -94,12 +95,12 @@ def read_proxy(text: str) -> Proxy:
         scheme, host, port = parts.scheme.lower(), parts.hostname or "", parts.port
     except ValueError:
         raise ValueError(f"is no URL that can be read; {allowed}") from None
-    if scheme not in _USUAL_PORTS:
+    if scheme not in USUAL_PORTS:
         raise ValueError(f"found a proxy of type {scheme[:20]}; {allowed}")
     if port == 0 or not re.fullmatch(r"[\w.\-:%]+", host, re.ASCII):
         raise ValueError(f"is no URL of a host; {allowed}")
     shown = f"[{host}]" if ":" in host else host
-    url = f"{scheme}://{shown}:{port or _USUAL_PORTS[scheme]}"
+    url = f"{scheme}://{shown}:{port or USUAL_PORTS[scheme]}"
     if parts.username is None:
         return Proxy(url)
     login = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
@@ -113,12 +114,12 @@ def read_network(environ: Mapping[str, str]) -> tuple[Network, list[str]]:
     """
     faults: list[str] = []
     proxies: dict[str, Proxy] = {}
-    for scheme in _USUAL_PORTS:
+    for scheme in USUAL_PORTS:
         variable, value = _first_of(environ, f"{scheme.upper()}_PROXY", "ALL_PROXY")
         if value:
             proxies |= _read_into(faults, scheme, variable, value)
     unused, value = _first_of(environ, "ALL_PROXY")
-    if value and len(proxies) == len(_USUAL_PORTS):  # the libraries around us read it too, and fail where they cannot
+    if value and len(proxies) == len(USUAL_PORTS):  # the libraries around us read it too, and fail where they cannot
         _read_into(faults, "all", unused, value)
     network = Network(
         https=proxies.get("https"),

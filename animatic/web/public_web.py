@@ -20,14 +20,12 @@ import yarl
 from aiohttp.abc import AbstractResolver, ResolveResult
 from multidict import CIMultiDict
 
-from animatic.web.addresses import is_public, refusal_of
+from animatic.web.addresses import USUAL_PORTS, is_public, refusal_of
 from animatic.web.certificates import TRUST_ADVICE, tls_context
 from animatic.web.network import DIRECT, PROXY_ADVICE, PROXY_REFUSAL, Network, Proxy, is_this_machine
 
 RESOLVED_WITHIN_S = 5.0
 """Bound on a look-up whose name a proxy would look up itself: where nothing outside resolves, it may take long."""
-
-_USUAL_PORTS = {"http": 80, "https": 443}
 
 
 class WebError(aiohttp.ClientConnectionError):
@@ -61,7 +59,7 @@ class PublicResolver(AbstractResolver):
     ) -> None:
         parts = urlsplit(trusted_origin)
         self._proxies = proxies
-        self._trusted = (parts.hostname, parts.port or _USUAL_PORTS.get(parts.scheme))
+        self._trusted = (parts.hostname, parts.port or USUAL_PORTS.get(parts.scheme))
         self._was_public = False
         self._inner = inner or aiohttp.ThreadedResolver()
 

@@ -291,8 +291,9 @@ def test_a_spool_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Monke
     spool = Spool()
     batches = [pa.RecordBatch.from_pydict({"a": [row, None], "b": [["x"], []]}) for row in range(5)]
     for batch in batches:
-        spool.add(batch)
-    assert [spool.batch(index).to_pylist() for index in (4, 0, 2)] == [batches[i].to_pylist() for i in (4, 0, 2)]
+        spool.append(batch)
+    assert [spool[index].to_pylist() for index in (4, 0, 2)] == [batches[i].to_pylist() for i in (4, 0, 2)]
+    assert [batch.to_pylist() for batch in spool] == [batch.to_pylist() for batch in batches]
     assert len(spool) == 5
     assert list(tmp_path.iterdir()) == []
     spool.close()
