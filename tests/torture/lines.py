@@ -37,7 +37,7 @@ from torture.subject import Place, run_subject, write_manifest
 TRACED = find_modules(
     *("states", "shoot", "request", "poller", "throttle", "poll_history", "progress", "results.schema", "formats"),
     *("evidence", "recovery", "buying.reconcile", "results.writer", "spool", "pilots", "waiting"),
-    *("ledger", "wavespeed", "storage"),
+    *("ledger", "wavespeed", "storage", "durability"),
 )
 MONEY = find_modules(
     *("states", "shoot", "request", "poller", "poll_history", "evidence", "recovery", "buying.reconcile"),

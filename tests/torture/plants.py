@@ -127,7 +127,7 @@ PLANTS = (
           (("client:WaveSpeedClient._fetch", "clean = without_key(reply.body, self._key)", "clean = reply.body"),),
           matrix("the key echoed in an error")),
     Plant("results are written in place",
-          (("disk:replace_file", "        Path(temporary).replace(target)", "        data = Path(temporary).read_bytes()\n        handle = target.open('wb')\n        handle.write(data[:100])\n        handle.flush()\n        handle.write(data[100:])\n        handle.close()\n        Path(temporary).unlink()"),),
+          (("durability:replacement", "        Path(temporary).replace(path)", "        data = Path(temporary).read_bytes()\n        handle = path.open('wb')\n        handle.write(data[:100])\n        handle.flush()\n        handle.write(data[100:])\n        handle.close()\n        Path(temporary).unlink()"),),
           lines("data = Path(temporary).read_bytes()")),
     Plant("addresses are not judged",
           (("public_web:PublicResolver.judge", "if (private or not found) and not is_trusted:", "if False:"),),
