@@ -20,8 +20,8 @@ help: ## Show what there is
 demo: $(READY) ## Run the main job on the bundled manifest and the sandbox, and show what it made
 	@$(BIN)/animatic demo
 
-test: $(DEV) ## Run all tests
-	@$(BIN)/pytest -n 2 --dist loadfile
+test: $(DEV) ## Run all tests; RING=pure, sandbox or services runs one ring of them
+	@$(BIN)/pytest $(if $(RING),-m $(RING)) $(if $(filter pure,$(RING)),,-n 2 --dist loadfile)
 
 check: $(DEV) ## Lint, format, types, import directions
 	@$(BIN)/ruff check .

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import certifi
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -16,8 +17,7 @@ from animatic.errors import SettingsError
 from animatic.pace.limits import LEVELS, Limits
 from animatic.settings import _VARIABLES, Settings
 
-# A machine may be busy.
-unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+unhurried = examples(60)
 
 CANARY = "ws-canary-7f3a91"
 VARIABLES = {

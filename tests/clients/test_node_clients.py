@@ -18,7 +18,6 @@ NODE = HERE / "node"
 CLI = NODE / "node_modules" / "@wavespeed" / "cli" / "dist" / "cli.js"
 CAT, VEO = "wavespeed-ai/z-image/turbo", "wavespeed-ai/veo2-i2v"
 pytestmark = [
-    pytest.mark.sandbox,
     pytest.mark.timeout(180),
     pytest.mark.skipif(not CLI.exists(), reason="the clients are not there: make clients-node"),
 ]

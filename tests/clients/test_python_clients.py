@@ -10,7 +10,7 @@ from PIL import Image
 
 from animatic.media.clips import probe_clip
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 
 def _is_picture(served: Served, url: str) -> bool:

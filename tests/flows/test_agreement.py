@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 from lying import Answer, altered, lying, reply
 
-pytestmark = pytest.mark.sandbox
-
 PRICE = "/api/v3/model/price"
 PRICING = "/api/v3/model/pricing"
 

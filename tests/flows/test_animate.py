@@ -23,7 +23,7 @@ from animatic.errors import BudgetError, LocationError, ManifestError, ResultsUn
 from animatic.settings import Settings
 
 # Prefect leaves some of its sockets to the garbage collector, which says so.
-pytestmark = [pytest.mark.sandbox, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def test_a_run_completes_and_equal_rows_share_a_take(run_flow: Any, manifest: Any, sandbox: Any, tag: str) -> None:

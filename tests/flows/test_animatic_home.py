@@ -5,8 +5,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.sandbox
-
 COMMANDS = {
     "run": ("run", "shots.csv", "--results", "out.parquet", "--yes"),
     "plan": ("plan", "shots.csv"),

@@ -17,7 +17,7 @@ from bare_machine import PATH, command, enter, folder, why_not
 from hostile import fill
 from traced import STRACE, touched, tracing
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 
 ANIMATIC = str(Path(sys.executable).with_name("animatic"))
 BARE = {"PATH": PATH, "LANG": "C.UTF-8"}

@@ -13,8 +13,6 @@ from typing import Any
 import pytest
 from lying import Answer, Liar, altered, lying, reply
 
-pytestmark = pytest.mark.sandbox
-
 SUBMIT = "/api/v3/wavespeed-ai/veo2-i2v"
 LIST = "/api/v3/predictions"
 BILL = "/api/v3/billings/search"

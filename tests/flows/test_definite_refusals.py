@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from lying import Answer, Liar, lying, reply
 
-pytestmark = pytest.mark.sandbox
-
 SUBMIT = "/api/v3/wavespeed-ai/veo2-i2v"
 Ask = Callable[[], Answer]
 

@@ -28,8 +28,6 @@ from animatic.errors import SettingsError
 from animatic.sandbox.witness import read_witness
 from flows.server.serve import DEPLOYMENTS, read_deployments
 
-pytestmark = pytest.mark.sandbox
-
 ROOT = Path(__file__).parents[2]
 PREFECT = Path(sys.executable).with_name("prefect")
 KEY = "canary-3f9a71c5-key"

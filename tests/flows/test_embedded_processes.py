@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hostile import logging_settings
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 CANARY = "canary-of-embedded-9a2f"
 SECRETS = (

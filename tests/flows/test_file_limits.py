@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 ANIMATIC = str(Path(sys.executable).with_name("animatic"))
 

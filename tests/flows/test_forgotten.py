@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from lying import Answer, Liar, altered, lying, reply
 
-pytestmark = pytest.mark.sandbox
-
 RESULT = "/api/v3/predictions/"
 
 

@@ -12,7 +12,7 @@ from hostile import fill, logging_settings
 from PIL import Image
 from traced import NOT_TRACED, STRACE, Touched, touched, tracing
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 needs_trace = pytest.mark.skipif(STRACE is None, reason=NOT_TRACED)
 
 ANIMATIC = str(Path(sys.executable).with_name("animatic"))
@@ -129,6 +129,7 @@ def test_a_hostile_folder_holds_what_it_held_and_the_results(hostile: Hostile) -
     assert {path.name for path in held ^ {*hostile.files}} == {"out.parquet", "again.csv"}
 
 
+@pytest.mark.services
 @needs_trace
 def test_the_trace_and_the_marks_see_code_and_settings_that_are_read(tmp_path: Path) -> None:
     folder, marks, trace = tmp_path / "theirs", tmp_path / "marks", tmp_path / "trace"

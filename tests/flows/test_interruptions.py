@@ -15,7 +15,7 @@ import pytest
 from animatic.settings import Settings
 
 # Prefect leaves some of its sockets to the garbage collector, which says so.
-pytestmark = [pytest.mark.sandbox, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture

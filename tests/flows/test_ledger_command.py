@@ -18,8 +18,6 @@ from animatic.takes.inputs import Inputs
 from animatic.takes.models import INPUT_NAMES
 from animatic.takes.shots import digest, verbatim
 
-pytestmark = pytest.mark.sandbox
-
 STILL = Path(__file__).parents[2] / "manifests/stills"
 MODEL = "wavespeed-ai/veo2-i2v"
 SUFFIXES = (".csv", ".parquet", ".jsonl")

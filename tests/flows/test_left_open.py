@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from lying import Answer, lying
 
-pytestmark = pytest.mark.sandbox
-
 Manifest = Callable[..., Path]
 
 

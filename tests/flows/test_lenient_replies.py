@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 from lying import Answer, altered, lying
 
-pytestmark = pytest.mark.sandbox
-
 SUBMIT = "/api/v3/wavespeed-ai/veo2-i2v"
 Data = dict[str, Any]
 Alter = Callable[[Data], Data]

@@ -4,8 +4,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.sandbox
-
 
 @pytest.mark.parametrize(
     "named", ["wavespeed-ai/kling-v2", "wavespeed-ai/veo2-t2v", "veo2-i2v", "Wavespeed-AI/veo2-i2v", "sora"]

@@ -10,8 +10,6 @@ from lying import Answer, altered, lying
 
 from animatic.sandbox.witness import read_witness
 
-pytestmark = pytest.mark.sandbox
-
 Rows = list[dict[str, str]]
 IS_NEW = "(new: it holds no take of this provider)"
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 """Prefect leaves sockets of a flow in this process to the garbage collector."""
 
 LOST = "[sandbox:list-late=3600]"

@@ -22,7 +22,7 @@ import httpx
 import pytest
 from doors import Door, door
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 TAKES = 6
 SLOW = "[sandbox:slow=10]"

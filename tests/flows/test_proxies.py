@@ -12,8 +12,6 @@ from urllib.parse import urlsplit
 import pytest
 from proxies import Authority, Proxy, over_tls, proxying
 
-pytestmark = pytest.mark.sandbox
-
 API = "wavespeed.example"
 
 

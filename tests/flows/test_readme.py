@@ -26,8 +26,6 @@ from ports import free_port
 from animatic import read_results
 from animatic.takes.states import State
 
-pytestmark = pytest.mark.sandbox
-
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 180.0
 STAMPS = (".ready", ".dev", ".bench")

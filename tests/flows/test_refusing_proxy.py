@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.sandbox
-
 
 @contextlib.contextmanager
 def refusing_proxy(status: int) -> Generator[tuple[str, list[str]]]:

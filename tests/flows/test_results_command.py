@@ -11,8 +11,6 @@ from typer.testing import CliRunner
 from animatic.sandbox.witness import read_witness
 from flows.command.cli import app
 
-pytestmark = pytest.mark.sandbox
-
 
 def test_an_unsettled_take_exits_with_4_and_results_work_offline(
     place_with_server: Any, manifest: Any, tools: Any, monkeypatch: pytest.MonkeyPatch

@@ -7,8 +7,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-pytestmark = pytest.mark.sandbox
-
 A_URL = "https://stills.example/a.png"
 S3 = "https://bucket.s3.amazonaws.com/a.png?{}X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={}&X-Amz-Signature={}"
 GCS = "https://storage.googleapis.com/bucket/a.png?GoogleAccessId={}&Expires={}&Signature=abc"

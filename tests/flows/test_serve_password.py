@@ -100,14 +100,12 @@ def _kill(home: Path, tools: Any) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.sandbox
 def test_a_terminal_is_shown_the_password(served: dict[str, Serving]) -> None:
     serving = served["terminal"]
     (password,) = re.findall(r"export PREFECT_API_AUTH_STRING=(\S+:\S+)", serving.said)
     assert (serving.status(password), serving.status(None)) == (200, 401)
 
 
-@pytest.mark.sandbox
 def test_elsewhere_a_private_file_with_the_password_is_named(served: dict[str, Serving]) -> None:
     serving = served["file"]
     (path,) = re.findall(r'export PREFECT_API_AUTH_STRING="\$\(cat (\S+)\)"', serving.said)
@@ -117,7 +115,6 @@ def test_elsewhere_a_private_file_with_the_password_is_named(served: dict[str, S
     assert (serving.status(password), serving.status(None)) == (200, 401)
 
 
-@pytest.mark.sandbox
 def test_the_password_is_in_no_journal_and_no_log(served: dict[str, Serving]) -> None:
     serving = served["file"]
     (path,) = re.findall(r'"\$\(cat (\S+)\)"', serving.said)

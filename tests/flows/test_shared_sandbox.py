@@ -19,7 +19,7 @@ import pytest
 
 from animatic.sandbox.witness import read_witness
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 USUAL_PORT = 8787
 

@@ -15,8 +15,6 @@ import pytest
 from lying import Answer, lying
 from PIL import Image
 
-pytestmark = pytest.mark.sandbox
-
 STILLS, SIZE_BYTES = 24, 8_000_000
 
 

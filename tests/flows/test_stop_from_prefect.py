@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 PREFECT = Path(sys.executable).with_name("prefect")
 SHOTS = 60

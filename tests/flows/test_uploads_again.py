@@ -13,8 +13,6 @@ import pytest
 from lying import Answer, lying
 from PIL import Image
 
-pytestmark = pytest.mark.sandbox
-
 
 @pytest.fixture
 def still(tmp_path: Path) -> Path:

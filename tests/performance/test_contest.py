@@ -10,7 +10,6 @@ from benchmarks.server import Account, takes_of
 ACCOUNT = Account(starts_per_minute=1_000, in_flight=5, median_s=0.5)
 
 
-@pytest.mark.sandbox
 @pytest.mark.parametrize("name", ["limit", "limit_early", "sdk"])
 def test_a_contender_buys_everything_once_and_the_server_tells_its_lag(tmp_path: Path, name: str) -> None:
     room = tmp_path / "room"
@@ -26,7 +25,6 @@ def test_a_contender_buys_everything_once_and_the_server_tells_its_lag(tmp_path:
     assert all(each.seen_at is not None and each.seen_at >= each.final_at - 0.001 for each in takes)
 
 
-@pytest.mark.sandbox
 def test_the_pace_of_the_limit_is_what_the_account_allows(tmp_path: Path) -> None:
     room = tmp_path / "room"
     (room / "home").mkdir(parents=True)

@@ -15,8 +15,6 @@ from animatic.planning.quotes import quote, quote_all
 from animatic.takes.states import BuyingPolicy, State
 from animatic.wavespeed.client import WaveSpeedClient
 
-pytestmark = pytest.mark.sandbox
-
 
 @pytest.fixture
 def manifest_uri(tmp_path: Path) -> str:

@@ -26,8 +26,6 @@ from animatic.pace.limits import Limits
 from animatic.wavespeed.outcomes import classify
 from animatic.wavespeed.transport import AiohttpTransport
 
-pytestmark = pytest.mark.sandbox
-
 
 class WatchedTransport(httpx.AsyncBaseTransport):
     """The real transport, which reads the ledger through a connection of its own at each request."""

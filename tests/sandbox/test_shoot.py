@@ -14,8 +14,6 @@ from animatic.pace.limits import Limits
 from animatic.takes.models import DEFAULT_MODEL
 from animatic.takes.states import BuyingPolicy, State
 
-pytestmark = pytest.mark.sandbox
-
 
 async def test_every_take_is_bought_once_and_a_second_run_buys_nothing(studio: Any) -> None:
     await studio.open_sandbox()

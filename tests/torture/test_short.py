@@ -29,29 +29,26 @@ SHORT: dict[str, Callable[[], Part]] = {
 }
 
 
-@pytest.mark.sandbox
 @pytest.mark.parametrize("name", SHORT)
 def test_a_part_is_green(name: str) -> None:
     part = SHORT[name]()
     assert part.is_green, part.problems
 
 
+@pytest.mark.services
 @needs_strace
-@pytest.mark.sandbox
 @pytest.mark.parametrize("part", [lambda: power.run(24), lambda: syscalls.run(6)], ids=["power", "syscalls"])
 def test_a_part_that_needs_strace_is_green(part: Callable[[], Part]) -> None:
     found = part()
     assert found.is_green, found.problems
 
 
-@pytest.mark.sandbox
 @pytest.mark.parametrize("name", matrix.CASES)
 def test_a_row_of_the_fault_matrix(name: str) -> None:
     part = matrix.run_case(name)
     assert part.is_green, part.problems
 
 
-@pytest.mark.sandbox
 @pytest.mark.parametrize("change", ["charged", "quoted", "reserved", "told"])
 def test_money_that_does_not_add_up_is_red(tmp_path: Path, change: str) -> None:
     """The count after each run of each row: ledger against witness, attempts against runs, the run against both."""
@@ -133,7 +130,6 @@ def test_a_planted_bug_follows_its_function_into_another_folder(tmp_path: Path) 
             replace_within(key, "er", "x", tmp_path)
 
 
-@pytest.mark.sandbox
 def test_a_planted_bug_is_caught() -> None:
     name, is_caught, seen = plants.try_plant(
         next(each for each in plants.PLANTS if each.name == "sent again after a 5xx")

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from asked import invalid_rows_in, shots_in, table_in
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from animatic.errors import ManifestError
@@ -106,11 +107,11 @@ def test_a_repeated_long_string_is_refused_before_it_is_unpacked() -> None:
 
 
 def test_one_row_that_holds_a_list_of_millions_is_refused() -> None:
-    count = 17_000_000
+    count = 16_000_001
     lists = pa.ListArray.from_arrays(pa.array([0, count], pa.int32()), pa.nulls(count, pa.int8()))
     data = parquet(image=[URL], prompt=["x"], tags=lists)
     assert len(data) < 5_000
-    assert "tags.list.element: found lists of 17,000,000 values" in refusal(data)
+    assert "tags.list.element: found lists of 16,000,001 values" in refusal(data)
 
 
 def test_a_cell_of_more_than_a_mebibyte_is_refused() -> None:
@@ -141,6 +142,7 @@ NESTED: dict[str, Callable[[], pa.Array]] = {
 """Columns that stand for 2.6 GB of text in some kB of a file, once as an entry of a dictionary in each row group."""
 
 
+@pytest.mark.sandbox
 @pytest.mark.parametrize("kind", NESTED)
 def test_text_of_every_kind_of_column_counts_against_the_cap(kind: str, tmp_path: Path) -> None:
     path, told = tmp_path / "shots.parquet", tmp_path / "told"
@@ -193,10 +195,11 @@ def test_names_of_fields_count_for_they_are_written_in_every_cell() -> None:
     assert "found more than 2 GiB of cells" in refusal(data)
 
 
-def test_numbers_of_millions_of_bytes_in_one_row_are_refused() -> None:
-    lists = [pa.ListArray.from_arrays(pa.array([0, n], pa.int32()), pa.nulls(n, pa.int64())) for n in [16_000_000] * 3]
+def test_numbers_of_millions_of_bytes_in_one_row_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("animatic.manifest.parquet.MAX_LIST_BYTES", 25 << 20)
+    lists = [pa.ListArray.from_arrays(pa.array([0, n], pa.int32()), pa.nulls(n, pa.int64())) for n in [1_600_000] * 3]
     data = parquet(image=[URL], prompt=["x"], **{f"c{index}": each for index, each in enumerate(lists)})
-    assert "c2.list.element: found lists of 16,000,000 values" in refusal(data)
+    assert "c2.list.element: found lists of 1,600,000 values" in refusal(data)
 
 
 def test_cells_of_a_fixed_width_are_not_wider_than_others_may_be() -> None:
@@ -204,24 +207,26 @@ def test_cells_of_a_fixed_width_are_not_wider_than_others_may_be() -> None:
     assert "note: found cells of 2,000,000 bytes" in refusal(parquet(image=[URL] * 2, prompt=["x"] * 2, note=wide))
 
 
-def test_cells_that_every_take_repeats_count_as_often(tmp_path: Path) -> None:
-    rows = 600
-    data = parquet(image=[URL] * rows, prompt=["x"] * rows, takes=[16] * rows, note=["x" * 1_000_000] * rows)
+def test_cells_that_every_take_repeats_count_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("animatic.manifest.checked.MAX_CARRIED_BYTES", 4 << 20)  # 4 GiB take seconds to fill
+    rows = 300
+    data = parquet(image=[URL] * rows, prompt=["x"] * rows, takes=[16] * rows, note=["x" * 1_000] * rows)
     assert len(data) < 50_000
     with pytest.raises(ManifestError, match="more than 4 GiB of carried cells, since every take of a row repeats"):
         checked(data)
 
 
 def test_nested_text_of_many_dictionaries_and_of_none_is_read(tmp_path: Path) -> None:
-    notes = [[f"note {row} {'x' * (row % 300)}"] for row in range(20_000)]
-    table = pa.table({"image": [URL] * 20_000, "prompt": ["x"] * 20_000, "note": notes})
-    for options in ({"row_group_size": 3_000}, {"dictionary_pagesize_limit": 4_096}, {"use_dictionary": False}):
+    rows = 6_000
+    notes = [[f"note {row} {'x' * (row % 300)}"] for row in range(rows)]
+    table = pa.table({"image": [URL] * rows, "prompt": ["x"] * rows, "note": notes})
+    for options in ({"row_group_size": 900}, {"dictionary_pagesize_limit": 4_096}, {"use_dictionary": False}):
         data = io.BytesIO()
         pq.write_table(table, data, **options)
         assert table_in(read_table("shots.parquet", data.getvalue()))["note"].to_pylist() == notes
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@examples(60, derandomize=True)
 @given(st.data())
 def test_nested_columns_are_carried_as_they_are(data: st.DataObject) -> None:
     texts = st.text(max_size=4)
@@ -265,7 +270,7 @@ def test_a_table_without_rows_is_refused() -> None:
 WHOLE = parquet(image=[URL, None], prompt=["x", "y"], duration=[5, 6], note=[["a"], None])
 
 
-@settings(max_examples=300, derandomize=True)
+@examples(300, derandomize=True)
 @given(st.data())
 def test_a_damaged_file_raises_nothing_but_manifest_errors(data: st.DataObject) -> None:
     damaged = bytearray(WHOLE)

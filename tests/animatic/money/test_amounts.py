@@ -5,7 +5,8 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from animatic.money.amounts import (
@@ -22,8 +23,7 @@ from animatic.money.amounts import (
     usd,
 )
 
-# A machine may be busy.
-unhurried = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+unhurried = examples()
 
 
 @pytest.mark.parametrize(

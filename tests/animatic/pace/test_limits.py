@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from torture.studio import fast_folder
 from torture.virtual import VirtualLoop
@@ -28,8 +29,7 @@ from animatic.pace.throttle import Throttle
 from animatic.waiting import StopSignal
 from tests.animatic.conftest import DirectDesk
 
-# A machine may be busy.
-unhurried = settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+unhurried = examples(15)
 
 
 class Minute:
@@ -78,6 +78,7 @@ def drive(limits: Limits, runs: int, takes: int, longest_s: float, seed: int) ->
         shutil.rmtree(folder)
 
 
+@pytest.mark.sandbox
 @unhurried
 @given(st.integers(1, 30), st.integers(1, 3), st.floats(0.0, 50.0), st.integers(0, 10**6))
 def test_no_minute_holds_more_starts_than_allowed(
@@ -89,7 +90,8 @@ def test_no_minute_holds_more_starts_than_allowed(
         assert later - first >= 60.0 - 1e-6
 
 
-@pytest.mark.parametrize(("starts_per_minute", "runs"), [(60, 1), (600, 1), (600, 4)])
+@pytest.mark.sandbox
+@pytest.mark.parametrize(("starts_per_minute", "runs"), [(60, 1), (300, 4)])
 def test_the_account_is_kept_full(starts_per_minute: int, runs: int) -> None:
     counted = drive(Limits(starts_per_minute, 10**6), runs, 4 * starts_per_minute // runs, 0.5, 1)
     began = counted[0]

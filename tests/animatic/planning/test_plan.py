@@ -174,11 +174,17 @@ def test_while_there_are_few_takes_each_is_a_batch_of_its_own(takes: int) -> Non
     assert [batch.name for batch in batches][:1] == ["s1 take 1"][:takes]
 
 
-@pytest.mark.parametrize(("takes", "count"), [(TASKS_OF_ONE + 1, 3), (2_000, 20), (2_001, 21), (40_001, 397)])
-def test_many_takes_make_no_more_batches_than_prefect_can_carry(takes: int, count: int) -> None:
-    plan = fresh(manifest(takes))
+@pytest.mark.parametrize(
+    ("rows", "takes", "most", "count"),
+    [(TASKS_OF_ONE + 1, 1, MOST_BATCHES, 3), (125, 16, MOST_BATCHES, 20), (667, 3, MOST_BATCHES, 21), (267, 3, 8, 8)],
+)
+def test_many_takes_make_no_more_batches_than_prefect_can_carry(
+    *, rows: int, takes: int, most: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("animatic.planning.plan.MOST_BATCHES", most)
+    plan = fresh(manifest(rows, takes))
     batches = list(plan.batches())
-    assert len(batches) == count <= MOST_BATCHES
+    assert len(batches) == count <= most
     assert [take for batch in batches for take in batch.takes] == list(plan.takes_to_do())
     assert [batch.number for batch in batches] == list(range(1, len(batches) + 1))
 
@@ -187,11 +193,12 @@ def test_a_large_batch_says_which_takes_it_holds() -> None:
     assert list(fresh(manifest(800)).batches())[1].name == "batch 2: s101 take 1 to s200 take 1"
 
 
-def test_batches_are_made_as_they_are_asked_for() -> None:
-    plan, before = fresh(manifest(30_000)), len(gc.get_objects())
+def test_batches_are_made_as_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("animatic.manifest.csv_text.ROWS_PER_BATCH", 500)
+    plan, before = fresh(manifest(4_000)), len(gc.get_objects())
     batches = plan.batches()
     next(batches)
-    assert len(gc.get_objects()) - before < 40_000  # shots and takes of one part of the manifest
+    assert len(gc.get_objects()) - before < 2_000  # shots and takes of one part of the manifest; all of them are 8,000
 
 
 def test_local_and_remote_stills_make_different_takes() -> None:

@@ -4,7 +4,6 @@ import asyncio
 from typing import Any, cast
 
 import pytest
-from torture.virtual import played
 
 from animatic.pace.limits import Limits
 from animatic.planning.config import RunConfig
@@ -44,29 +43,20 @@ class Lookout:
         return now() - began
 
 
-def test_the_first_poll_comes_when_takes_of_its_kind_are_likely_done() -> None:
-    async def scene() -> None:
-        lookout = Lookout()
-        assert await lookout.first_poll_s() == pytest.approx(lookout.likely_s(), abs=SLACK_S)
-        assert 27.0 < lookout.likely_s() < 33.0
-
-    played(scene())
+async def test_the_first_poll_comes_when_takes_of_its_kind_are_likely_done() -> None:
+    lookout = Lookout()
+    assert await lookout.first_poll_s() == pytest.approx(lookout.likely_s(), abs=SLACK_S)
+    assert 27.0 < lookout.likely_s() < 33.0
 
 
-def test_it_is_put_off_where_takes_turn_out_to_last_longer_meanwhile() -> None:
-    async def scene() -> None:
-        lookout = Lookout()
-        asyncio.get_running_loop().call_later(20.0, lookout.learn, 60.0)
-        assert await lookout.first_poll_s() == pytest.approx(lookout.likely_s(), abs=SLACK_S)
-        assert 54.0 < lookout.likely_s() < 66.0
-
-    played(scene())
+async def test_it_is_put_off_where_takes_turn_out_to_last_longer() -> None:
+    lookout = Lookout()
+    asyncio.get_running_loop().call_later(20.0, lookout.learn, 60.0)
+    assert await lookout.first_poll_s() == pytest.approx(lookout.likely_s(), abs=SLACK_S)
+    assert 54.0 < lookout.likely_s() < 66.0
 
 
-def test_it_comes_at_the_deadline_however_long_takes_last() -> None:
-    async def scene() -> float:
-        lookout = Lookout()
-        asyncio.get_running_loop().call_later(20.0, lookout.learn, 10 * DEADLINE_S)
-        return await lookout.first_poll_s()
-
-    assert DEADLINE_S <= played(scene()) < DEADLINE_S + LONGEST_TICK_S
+async def test_it_comes_at_the_deadline_however_long_takes_last() -> None:
+    lookout = Lookout()
+    asyncio.get_running_loop().call_later(20.0, lookout.learn, 10 * DEADLINE_S)
+    assert DEADLINE_S <= await lookout.first_poll_s() < DEADLINE_S + LONGEST_TICK_S

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from asked import shot_of, takes_of
-from hypothesis import HealthCheck, example, given, settings
+from examples import examples
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tables import Outcome, build_table
 
@@ -26,7 +27,7 @@ FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
 NUMBER = re.compile(r"-[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 texts = st.text(st.one_of(st.sampled_from("=+-@\t\r\n'\"＝,;19.e "), st.characters(exclude_categories=("Cs",))))
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a machine may be busy
+unhurried = examples()
 
 
 def table_of(prompts: list[str], **carried: object) -> pa.Table:

@@ -158,6 +158,7 @@ def test_a_missing_package_is_named() -> None:
     assert "paramiko" in refusal(storage.require_writable, "sftp://user:canary@host/a.csv")
 
 
+@pytest.mark.sandbox
 def test_no_message_shows_a_password_or_a_signature(web: str) -> None:
     for uri in (web.replace("//", "//me:canary@") + "/none.csv?sig=canary", "sftp://me:canary@host/a.csv"):
         message = refusal(storage.read_bytes, uri, max_bytes=KEEP)
@@ -226,6 +227,7 @@ def test_a_file_behind_a_link_keeps_its_mode(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "real.csv").stat().st_mode) == 0o640
 
 
+@pytest.mark.sandbox
 @pytest.mark.parametrize(("umask", "mode", "folder"), [(0o022, 0o644, 0o755), (0o007, 0o660, 0o770)])
 def test_new_files_and_folders_follow_the_umask_that_we_were_started_with(
     tmp_path: Path, umask: int, mode: int, folder: int
@@ -244,6 +246,7 @@ def test_new_files_and_folders_follow_the_umask_that_we_were_started_with(
     assert stat.S_IMODE((tmp_path / "ours").stat().st_mode) == 0o600
 
 
+@pytest.mark.services
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_a_replaced_file_keeps_owner_and_group_where_we_may(tmp_path: Path) -> None:
     target = tmp_path / "results.csv"
@@ -327,6 +330,7 @@ def test_an_upload_that_fails_half_way_leaves_the_old_file(breaking: type[Breaki
     assert len(breaking.files) == 1
 
 
+@pytest.mark.sandbox
 def test_readers_see_whole_tables_only_during_replacements(tmp_path: Path) -> None:
     target = tmp_path / "results.parquet"
     scratch = tmp_path / "scratch.parquet"
@@ -361,6 +365,7 @@ def test_readers_see_whole_tables_only_during_replacements(tmp_path: Path) -> No
     assert len(set(seen)) > 5
 
 
+@pytest.mark.sandbox
 def test_the_web_is_read_and_never_written(web: str, tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "shots.csv").write_bytes(b"image,prompt\n" * 500_000)
@@ -374,12 +379,14 @@ def test_the_web_is_read_and_never_written(web: str, tmp_path: Path) -> None:
         assert "cannot write to a web page" in refusal(deed, uri)
 
 
+@pytest.mark.sandbox
 def test_a_server_that_is_not_there_is_told() -> None:
     message = refusal(storage.read_bytes, "http://127.0.0.1:9/a.csv?canary", max_bytes=KEEP)
     assert message.startswith("http://127.0.0.1:9/a.csv: ")
     assert "canary" not in message
 
 
+@pytest.mark.sandbox
 def test_a_still_is_read_from_the_folder_of_its_manifest(web: str, tmp_path: Path) -> None:
     (tmp_path / "stills").mkdir()
     (tmp_path / "stills" / "a #1?.png").write_bytes(b"still")

@@ -6,7 +6,8 @@ from hashlib import sha256
 
 import pytest
 from asked import inputs_of
-from hypothesis import HealthCheck, assume, example, given, settings
+from examples import examples
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from animatic.takes.canonical import (
@@ -20,8 +21,7 @@ from animatic.takes.canonical import (
 )
 from animatic.takes.shots import fingerprint, verbatim
 
-# A machine may be busy.
-unhurried = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+unhurried = examples(150)
 
 ZERO_WIDTH = "\u200b\u200c\u200d\u2060\ufeff\u180e\u00ad"
 HOST_OF = {

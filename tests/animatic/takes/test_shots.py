@@ -6,15 +6,15 @@ import json
 
 import pytest
 from asked import STILL, inputs_of, shot_of, takes_of
-from hypothesis import HealthCheck, given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from animatic.takes.canonical import canonical_text
 from animatic.takes.models import DEFAULT_MODEL
 from animatic.takes.shots import Shot, digest, fingerprint, verbatim
 
-# A machine may be busy.
-unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+unhurried = examples(60)
 
 SHOT = shot_of(takes=2)
 PROVIDER = "https://api.wavespeed.ai"

@@ -3,7 +3,8 @@
 import itertools
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from examples import examples
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from animatic.ledger.schema import ATTEMPT
@@ -28,8 +29,7 @@ from animatic.takes.states import (
     status_of,
 )
 
-# A machine may be busy.
-unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+unhurried = examples(60)
 
 POLICIES = [BuyingPolicy(retry_failed=retry, attempts=attempts) for retry in (False, True) for attempts in (1, 2, 3)]
 NOTHING_BOUGHT = {None, State.UNSENT, State.ABSENT}

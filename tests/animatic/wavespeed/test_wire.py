@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from animatic.errors import ApiUnavailableError
@@ -22,8 +23,7 @@ from animatic.wavespeed.wire import (
     read_envelope,
 )
 
-# A machine may be busy.
-unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+unhurried = examples(60)
 
 KINDS = [Prediction, ListedPrediction, PredictionPage, ChargePage, Balance, Upload]
 FIELDS = ["id", "model", "status", "outputs", "has_nsfw_contents", "created_at", "error", "code", "timings", "items"]

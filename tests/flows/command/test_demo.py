@@ -15,7 +15,6 @@ from animatic.sandbox.witness import read_witness
 from animatic.takes.inputs import Inputs
 from animatic.takes.veo2 import ASPECT_RATIO, size_of
 
-pytestmark = pytest.mark.sandbox
 REPOSITORY = Path(__file__).parents[3]
 SIZES = {"16:9": (1280, 720), "9:16": (720, 1280)}
 

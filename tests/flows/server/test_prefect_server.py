@@ -12,7 +12,6 @@ from flows.server import child_processes
 from flows.server.gc_pause import gc_paused
 
 
-@pytest.mark.sandbox
 def test_a_server_on_a_new_home_leaves_blocks_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)

@@ -1,0 +1,130 @@
+"""Three rings of tests: `-m pure`, `-m sandbox` and `-m services`. Each test is in exactly one.
+
+A test is in the ring of its marker, else of its folder, else of its fixtures. All others are pure: they fail when they
+touch a socket, a process or a database file, and their event loop runs in virtual time.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Generator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from examples import QUICK
+from hypothesis import settings
+from torture.virtual import VirtualLoop
+
+TESTS = Path(__file__).parent
+RINGS = ("pure", "sandbox", "services")
+FOLDERS = {
+    "animatic/buying": "sandbox",
+    "animatic/ledger": "sandbox",
+    "animatic/media/test_downloads.py": "sandbox",
+    "animatic/results/test_analysis.py": "sandbox",
+    "animatic/results/test_replaced.py": "sandbox",
+    "animatic/results/test_streaming.py": "sandbox",
+    "animatic/results/test_summary.py": "sandbox",
+    "animatic/sandbox": "sandbox",
+    "animatic/wavespeed/test_proxies.py": "sandbox",
+    "animatic/web/test_proxies.py": "sandbox",
+    "animatic/web/test_storage.py": "sandbox",
+    "clients": "services",
+    "flows": "sandbox",
+    "performance": "sandbox",
+    "sandbox": "sandbox",
+    "tasks": "sandbox",
+    "tools": "sandbox",
+    "torture": "sandbox",
+}
+"""Rings of whole folders and files that use sockets, processes, ledgers, Prefect, pandas or video.
+
+Nothing in them is pure, so that `-m pure` need not import them.
+"""
+
+FIXTURES = frozenset({"account_of", "wire"})
+"""Fixtures with sockets or a ledger. A test that uses one is in the ring `sandbox`."""
+
+IMPURE = {
+    "os.exec": "start a process",
+    "os.fork": "start a process",
+    "os.forkpty": "start a process",
+    "os.posix_spawn": "start a process",
+    "os.system": "start a process",
+    "socket.bind": "open a socket",
+    "socket.connect": "open a socket",
+    "socket.getaddrinfo": "look up a host",
+    "sqlite3.connect": "open a database file",
+    "subprocess.Popen": "start a process",
+}
+"""Python's audit events that a pure test may not raise."""
+
+
+class Guard:
+    """Fails what a pure test may not do."""
+
+    is_on = False
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.is_on and event in IMPURE and arguments[0] != ":memory:":
+            refuse(IMPURE[event])
+
+
+def refuse(deed: str) -> NoReturn:
+    raise pytest.fail.Exception(f"a pure test may not {deed}: mark it `sandbox`, or do without")
+
+
+guard = Guard()
+sys.addaudithook(guard)
+
+
+def ring_of_path(path: Path) -> str:
+    """Return the ring of a file's unmarked tests."""
+    place = path.relative_to(TESTS)
+    return next((FOLDERS[name] for each in (place, *place.parents) if (name := each.as_posix()) in FOLDERS), "pure")
+
+
+def ring_of(item: pytest.Item) -> str:
+    marked = {mark.name for mark in item.iter_markers() if mark.name in RINGS}
+    of_path = ring_of_path(item.path)
+    if len(marked) > 1 or (marked == {"pure"} and of_path != "pure"):
+        raise pytest.UsageError(f"{item.nodeid} is marked {sorted(marked)} in a folder of the ring {of_path}")
+    if marked:
+        return marked.pop()
+    uses = FIXTURES.intersection(getattr(item, "fixturenames", ()))
+    return "sandbox" if of_path == "pure" and uses else of_path
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Try fewer examples where only the pure ring runs; `make test` tries all."""
+    if config.option.markexpr == "pure":
+        settings.load_profile(QUICK)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    is_skipped = config.option.markexpr == "pure" and ring_of_path(collection_path) != "pure"
+    return True if is_skipped else None
+
+
+@pytest.hookimpl(tryfirst=True)  # before those of another ring are deselected
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        ring = ring_of(item)
+        if item.get_closest_marker(ring) is None:
+            item.add_marker(ring)
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    is_virtual = ring_of(item) == "pure" or "account_of" in item.fixturenames  # pyright: ignore[reportAttributeAccessIssue]
+    return {"loop": VirtualLoop if is_virtual else asyncio.new_event_loop}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
+    if item.get_closest_marker("pure") is None:
+        return (yield)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(guard, "is_on", True)
+        patch.setattr(time, "sleep", lambda _: refuse("sleep"))
+        return (yield)
