@@ -12,17 +12,27 @@ from flows.command.panel import eta, line, panel, per_minute
 from flows.terminal import PlainConsole
 
 
-def tally_of(total: int, settled: dict[str, State] | None = None, **more: object) -> Progress:
+def progress_of(total: int, settled: dict[str, State] | None = None, **more: object) -> Progress:
+    """Return the progress after these takes, each counted as the shoot counts it."""
     progress = Progress(total=total, **more)  # pyright: ignore[reportArgumentType]
     for name, state in (settled or {}).items():
-        fingerprint = name.encode().hex()
-        progress.submitted(fingerprint)
-        progress.settled(fingerprint, state)
+        finish(progress, name.encode().hex(), state)
     return progress
 
 
+def finish(progress: Progress, fingerprint: str, state: State, **more: bool) -> None:
+    """Count a take: only one that the API accepted has been submitted and in flight."""
+    if state in {State.REJECTED, State.UNKNOWN}:
+        progress.settled(fingerprint, state)
+        return
+    progress.submitted(fingerprint)
+    progress.entered_flight(fingerprint)
+    progress.settled(fingerprint, state, **more)
+    progress.left_flight(fingerprint)
+
+
 def test_the_line_says_everything_once() -> None:
-    progress = tally_of(
+    progress = progress_of(
         1_200,
         {"a": State.COMPLETED, "b": State.FAILED, "c": State.REJECTED},
         cached=Counter({State.COMPLETED: 7, State.FAILED: 1}),
@@ -37,15 +47,14 @@ def test_the_line_says_everything_once() -> None:
 
 
 def test_clips_that_were_not_judged_are_not_called_clean() -> None:
-    progress = tally_of(2)
-    progress.submitted("aa")
-    progress.settled("aa", State.COMPLETED, is_judged=False)
+    progress = progress_of(2)
+    finish(progress, "aa", State.COMPLETED, is_judged=False)
     assert "0 NSFW, 1 not judged, " in line(progress, 1.0)
 
 
 def test_unknown_takes_are_only_named_where_there_are_any() -> None:
-    assert "UNKNOWN" not in line(tally_of(2, {"a": State.COMPLETED}), 1.0)
-    assert ", 1 UNKNOWN, " in line(tally_of(2, {"a": State.UNKNOWN}), 1.0)
+    assert "UNKNOWN" not in line(progress_of(2, {"a": State.COMPLETED}), 1.0)
+    assert ", 1 UNKNOWN, " in line(progress_of(2, {"a": State.UNKNOWN}), 1.0)
 
 
 @pytest.mark.parametrize(
@@ -63,12 +72,12 @@ def test_unknown_takes_are_only_named_where_there_are_any() -> None:
     ],
 )
 def test_the_rest_is_estimated_at_the_rate_so_far(total: int, settled: int, elapsed_s: float, told: str) -> None:
-    progress = tally_of(total, {str(number): State.COMPLETED for number in range(settled)})
+    progress = progress_of(total, {str(number): State.COMPLETED for number in range(settled)})
     assert eta(progress, elapsed_s) == told
 
 
 def test_cached_takes_are_done_but_count_for_no_rate() -> None:
-    progress = tally_of(10, {"a": State.COMPLETED}, cached=Counter({State.COMPLETED: 8}))
+    progress = progress_of(10, {"a": State.COMPLETED}, cached=Counter({State.COMPLETED: 8}))
     assert per_minute(progress, 30.0) == 2.0
     assert eta(progress, 30.0) == "30 s"
 
@@ -76,7 +85,7 @@ def test_cached_takes_are_done_but_count_for_no_rate() -> None:
 def test_a_live_panel_shows_the_numbers_and_cleans_up_after_itself() -> None:
     screen = io.StringIO()
     console = PlainConsole(file=screen, force_terminal=True, width=120)
-    progress = tally_of(3, {"a": State.COMPLETED, "b": State.UNKNOWN}, reserved=Reserved(5_000_000))
+    progress = progress_of(3, {"a": State.COMPLETED, "b": State.UNKNOWN}, reserved=Reserved(5_000_000))
     with panel(console, progress, "[bold]shots.csv"):
         pass
     shown = screen.getvalue()
@@ -88,6 +97,6 @@ def test_a_live_panel_shows_the_numbers_and_cleans_up_after_itself() -> None:
 
 def test_where_there_is_no_terminal_a_short_run_prints_nothing() -> None:
     screen = io.StringIO()
-    with panel(PlainConsole(file=screen), tally_of(3), "shots.csv"):
+    with panel(PlainConsole(file=screen), progress_of(3), "shots.csv"):
         pass
     assert screen.getvalue() == ""
