@@ -3,7 +3,6 @@
 import json
 import re
 import sqlite3
-import time
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -11,8 +10,6 @@ from typing import Any, NamedTuple
 
 import pyarrow.parquet
 import pytest
-
-pytestmark = pytest.mark.sandbox
 
 SHOTS = (
     {"prompt": "run-command: slow push in", "shot_id": "opening", "note": "=1+1"},
@@ -192,5 +189,4 @@ def test_each_shots_life_is_in_prefects_logs_at_info(twice: Twice) -> None:
 
 
 def test_nothing_that_the_run_started_is_left(twice: Twice, tools: Any) -> None:
-    time.sleep(0.1)
-    assert tools.processes_with(f"HOME={twice.home}") == []
+    assert tools.wait_until(lambda: not tools.processes_with(f"HOME={twice.home}"), 10)

@@ -5,7 +5,6 @@ import inspect
 import re
 import socket
 import struct
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -170,32 +169,33 @@ async def test_an_answer_that_is_no_http_leaves_it_unknown(wire: Any, answer: by
 
 async def test_the_wait_for_an_answer_ends_at_the_deadline(wire: Any) -> None:
     async def play(_: bytes, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(30)
+        await asyncio.Event().wait()  # an answer never comes
 
     client = await wire.client((await wire.listen(play)).url, submit_deadline_s=0.3, read_deadline_s=0.2)
-    began = time.monotonic()
     outcome = await wire.submit(client)
     assert type(outcome) is Unknown
     assert re.search(r"no whole answer within 0\.3 s", outcome.message)
     with pytest.raises(ApiUnavailableError, match=r"no whole answer within 0\.2 s"):
         await client.result("p1")
-    assert time.monotonic() - began < 3
 
 
 async def test_an_answer_that_drips_is_bounded_by_the_deadline_as_a_whole(wire: Any) -> None:
+    dripped = 0
+
     async def play(_: bytes, writer: asyncio.StreamWriter) -> None:
+        nonlocal dripped
         writer.write(HEAD)
         while True:
             writer.write(b" ")
             await writer.drain()
+            dripped += 1
             await asyncio.sleep(0.02)
 
     client = await wire.client((await wire.listen(play)).url, submit_deadline_s=0.4)
-    began = time.monotonic()
     outcome = await wire.submit(client)
     assert type(outcome) is Unknown
     assert re.search("no whole answer", outcome.message)
-    assert 0.35 < time.monotonic() - began < 3
+    assert dripped > 1, "it waits on while something comes"
 
 
 @pytest.mark.parametrize("head", [b"Content-Length: 10000000", b"Transfer-Encoding: chunked"])

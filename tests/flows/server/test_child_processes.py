@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ with child_processes.sandbox(Path(sys.argv[1]), Path(sys.argv[2])) as companion:
 """
 
 
-@pytest.mark.sandbox
 def test_a_companion_dies_with_whoever_started_it(tmp_path: Path, tools: Any, place: Any) -> None:
     command = [sys.executable, "-c", START, str(tmp_path / "state"), str(tmp_path / "log")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=place.environment) as parent:
@@ -39,23 +37,19 @@ def test_a_companion_dies_with_whoever_started_it(tmp_path: Path, tools: Any, pl
     tools.wait_until(lambda: not tools.processes_with(f"HOME={place.home}"), 10)
 
 
-@pytest.mark.sandbox
 def test_a_folder_that_is_served_already_is_not_served_twice(tmp_path: Path, sandbox: Any) -> None:
     with child_processes.sandbox(sandbox.folder, tmp_path / "log") as companion:
         assert (companion.url, companion.process) == (sandbox.url, None)
     assert sandbox.process.poll() is None
 
 
-@pytest.mark.sandbox
 def test_a_sandbox_ends_by_itself_with_the_run_that_used_it(tmp_path: Path) -> None:
     with child_processes.sandbox(tmp_path / "state", tmp_path / "log") as companion:
-        process, begins = companion.process, time.monotonic()
+        process = companion.process
     assert process is not None
     assert process.returncode == 0, "it had to be killed"
-    assert time.monotonic() - begins < child_processes.STOPS_WITHIN_S / 2
 
 
-@pytest.mark.sandbox
 def test_a_sandbox_outlives_the_run_that_started_it_while_another_uses_it(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     with contextlib.ExitStack() as other:
@@ -68,7 +62,6 @@ def test_a_sandbox_outlives_the_run_that_started_it_while_another_uses_it(tmp_pa
     assert started.process.wait(10) == 0
 
 
-@pytest.mark.sandbox
 def test_a_sandbox_that_does_not_start_says_why(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     folder.mkdir()
@@ -80,7 +73,6 @@ def test_a_sandbox_that_does_not_start_says_why(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.sandbox
 def test_a_sandbox_on_a_taken_port_listens_on_another_and_keeps_it(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     with socket.create_server(("127.0.0.1", 0)) as listening:
