@@ -12,9 +12,9 @@ Pipe = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Door:
-    """Passes connections on, until it is told otherwise.
+    """Passes connections on, until it is changed.
 
-    Its port stays bound while it is closed, so that nobody else listens there then.
+    Its port stays bound while it is closed, so that no other process listens there then.
     """
 
     def __init__(self, upstream: str) -> None:

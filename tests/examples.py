@@ -1,4 +1,4 @@
-"""How many examples Hypothesis tries: all in `make test`, a tenth where only the pure ring runs."""
+"""Numbers of examples that Hypothesis tries: all in `make test`, a tenth where only the pure ring runs."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A folder that somebody else filled: code and settings under every name that a library looks for where it runs.
+"""A folder that others filled: code and settings under every name that a library reads from its working folder.
 
 Whatever of it is executed leaves its name in a folder of marks.
 """

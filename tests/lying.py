@@ -14,12 +14,12 @@ from typing import Any
 
 Answer = tuple[int, bytes]
 Change = Callable[[str, dict[str, Any], Callable[[], Answer]], Answer]
-"""Given the path, the body and how to ask the sandbox: the answer that is given."""
+"""Takes the path, the body and a function that asks the sandbox; returns the answer to give."""
 
 
 @dataclass
 class Liar:
-    """The server; `asked` counts requests by path, `ahead_s` is how far the `Date` of its answers is in the future."""
+    """The server; `asked` counts requests by path, `ahead_s` is how far its `Date` is in the future."""
 
     url: str
     ahead_s: float = 0.0

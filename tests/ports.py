@@ -1,4 +1,4 @@
-"""Ports for servers that are told theirs before they listen."""
+"""Ports for servers that get theirs before they listen."""
 
 import random
 import socket
@@ -8,7 +8,7 @@ _BELOW_EPHEMERAL = range(20_000, 32_000)
 
 
 def free_port() -> int:
-    """A port that nobody listens on, and that stays free unless another server is given the very same."""
+    """Return a port without a listener; it stays free unless another server is given the very same."""
     for port in random.sample(_BELOW_EPHEMERAL, 100):
         with socket.socket() as probe:
             try:

@@ -15,7 +15,7 @@ _OPENED = re.compile(r"= \d+<(?P<path>/[^>]*)>$")
 
 
 class Touched(NamedTuple):
-    """A file that a system call named, whether or not it was there."""
+    """A file that a system call named, even if it was not there."""
 
     call: str
     path: str

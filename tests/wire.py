@@ -36,7 +36,7 @@ class Wire:
         self._stack = stack
 
     async def listen(self, play: Play, *, reads: bool = True) -> Listener:
-        """A server that reads each request (unless told not to) and lets `play` answer it on the bare socket."""
+        """Start a server that reads each request, if it `reads`, and lets `play` answer it on the bare socket."""
         listener = Listener("")
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

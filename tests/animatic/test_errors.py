@@ -61,5 +61,5 @@ def test_a_busy_api_may_name_no_time() -> None:
     assert errors.ApiBusyError("busy").retry_after_s is None
 
 
-def test_the_fault_count_of_a_manifest_is_one_unless_told() -> None:
+def test_the_fault_count_of_a_manifest_is_one_by_default() -> None:
     assert errors.ManifestError("one fault").fault_count == 1

@@ -25,7 +25,7 @@ def test_submissions_are_counted_one_by_one_and_takes_by_take() -> None:
     assert progress.by_state() == Counter({State.COMPLETED: 1})
 
 
-def test_money_is_what_the_ledger_last_said_and_never_added_up_here() -> None:
+def test_money_is_the_ledgers_last_sum_and_never_added_up_here() -> None:
     progress = Progress()
     assert progress.reserved == Reserved(0, 0)
     progress.reserved = Reserved(6_500_000, 1)
@@ -65,7 +65,7 @@ def test_a_cost_is_unknown_only_where_no_price_is_known(reserved: Reserved, know
     assert reserved.known_microusd == known_microusd
 
 
-def test_in_flight_is_what_is_watched_now() -> None:
+def test_in_flight_counts_the_takes_polled_now() -> None:
     progress = Progress()
     for fingerprint in ("a", "b"):
         progress.entered_flight(fingerprint)

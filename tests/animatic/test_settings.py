@@ -93,7 +93,7 @@ def test_variables_of_others_are_none_of_our_business() -> None:
     Settings.from_environment({"PREFECT_API_URL": "x", "PATH": "/bin", "ANIMATICS": "1"})
 
 
-def test_every_fault_is_told_at_once() -> None:
+def test_all_faults_are_reported_at_once() -> None:
     environ = {
         "ANIMATIC_TYPO": "1",
         "ANIMATIC_ACCOUNT_LEVEL": "platinum",
@@ -182,7 +182,7 @@ def test_any_other_base_url_is_refused(url: str) -> None:
     assert refusal({"WAVESPEED_BASE_URL": url}).startswith(f'WAVESPEED_BASE_URL: found "{shown}"; ')
 
 
-def test_what_looks_like_a_password_in_the_base_url_is_not_shown() -> None:
+def test_a_password_in_the_base_url_is_not_shown() -> None:
     assert "canary" not in refusal({"WAVESPEED_BASE_URL": "https://canary@api.wavespeed.ai"})
 
 
@@ -251,7 +251,7 @@ def test_a_price_is_reserved_in_full_however_many_digits_it_has() -> None:
     assert Settings.from_environment({"ANIMATIC_PRICE_USD": "2.5000001"}).price_microusd == 2_500_001
 
 
-def test_an_account_is_told_apart_without_giving_its_key_away() -> None:
+def test_accounts_are_distinguished_without_showing_their_keys() -> None:
     one = Settings(api_key=SecretStr(CANARY))
     accounts = [
         one.account(),

@@ -55,7 +55,7 @@ class ServedSandbox:
         return read_witness(self.folder)
 
     def submitted(self, part: str) -> Counter[str]:
-        """How often each prompt with this part in it was accepted."""
+        """Count the acceptances of each prompt with this part in it."""
         return Counter(each.inputs["prompt"] for each in self.witness if part in each.inputs["prompt"])
 
 
@@ -78,7 +78,7 @@ def _served(folder: Path, *flags: str) -> Generator[ServedSandbox]:
 
 
 def _bare_environment(home: Path) -> dict[str, str]:
-    """As little as a command needs; with the proxies of whoever runs the tests, which no test may notice."""
+    """As little as a command needs; with the proxies of this machine, which no test may notice."""
     proxies = {name: os.environ[name] for name in _PROXIES if os.environ.get(name)}
     return {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "DO_NOT_TRACK": "1"} | proxies
 
@@ -148,7 +148,7 @@ def prefect(prefect_server: PrefectServer) -> Iterator[Any]:
     chosen = {PREFECT_API_URL: prefect_server.url, PREFECT_HOME: prefect_server.home}
     with temporary_settings(chosen), get_client(sync_client=True) as client:
         yield client
-        for worker in (EventsWorker, APILogWorker):  # or they look for the server until the process ends
+        for worker in (EventsWorker, APILogWorker):  # or they poll the server until the process ends
             worker.drain_all(timeout=10)
 
 
@@ -199,7 +199,7 @@ class Place:
     home: Path
     more: dict[str, str] = field(default_factory=dict)
     says_yes: bool = True
-    """Whether `run` gets `--yes` and may begin a ledger: takes cost money also on loopback, and nobody is asked."""
+    """True if `run` gets `--yes` and may begin a ledger: takes cost money on loopback too, and no person answers."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -368,7 +368,7 @@ def settings(tmp_path: Path, sandbox: ServedSandbox) -> Settings:
 
 @pytest.fixture(scope="module")
 def collected() -> Iterator[None]:
-    """Prefect leaves sockets to the garbage collector, which would tell on whichever test comes next."""
+    """Prefect leaves sockets to the garbage collector, which would blame the next test."""
     yield
     gc.collect()
 

@@ -1,4 +1,4 @@
-"""The flow itself, in this process, against a sandbox and a Prefect server: how it ends, what Prefect shows of it."""
+"""The flow itself, in this process, against a sandbox and a Prefect server: its end, and what Prefect shows of it."""
 
 import contextlib
 import json

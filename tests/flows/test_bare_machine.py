@@ -135,7 +135,7 @@ def test_a_home_that_cannot_be_written_to_is_named(machine: Path, given: dict[st
     assert "set ANIMATIC_HOME to a folder that can be written to" in ended.stderr
 
 
-def test_a_machine_without_a_place_for_temporary_files_is_told_so(machine: Path) -> None:
+def test_a_missing_place_for_temporary_files_is_named(machine: Path) -> None:
     ended = enter(machine, ["sh", "-c", f"mkdir home; cd /; HOME={machine}/home exec {ANIMATIC} demo"], BARE)
     _assert_refused(ended)
     assert "TMPDIR: no folder for temporary files" in ended.stderr

@@ -54,7 +54,7 @@ LIES: dict[str, Retell] = {
 
 @dataclass
 class Between:
-    """Loses the replies to submissions whose prompts hold `lost`, and tells the list anew; the bill is not there."""
+    """Loses the replies to submissions whose prompts hold `lost`, and changes the list; the bill is not there."""
 
     retell: Retell = lambda data, _: data
     accepts: bool = True

@@ -83,7 +83,7 @@ WITH_ID: dict[str, Callable[[dict[str, Any]], tuple[int, Any]]] = {
 
 @dataclass
 class Gateway:
-    """Answers submissions by the name at the end of their prompts; counts how often each prompt came."""
+    """Answers submissions by the name at the end of their prompts; counts the requests for each prompt."""
 
     answer: Callable[[str, Ask], Answer]
     submissions: Counter[str] = field(default_factory=Counter[str])

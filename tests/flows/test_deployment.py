@@ -47,7 +47,7 @@ def _until(what: str, probe: Callable[[], T | None], deadline_s: float = 180.0, 
 
 
 def _reply(url: str, body: Any = None) -> Any:
-    """What a GET, or a POST with a body, answers; None if nobody does, or with an error (its database was locked)."""
+    """Return the reply to a GET, or to a POST with a body; None without one, or with an error (locked database)."""
     try:
         reply = httpx.post(url, json=body, timeout=10) if body else httpx.get(url, timeout=5)
     except httpx.TransportError:

@@ -48,7 +48,7 @@ class Child:
 
 @dataclass(frozen=True)
 class Seen:
-    """The run, its children, and how often somebody connected to the proxy."""
+    """The run, its children, and the number of connections to the proxy."""
 
     ended: Any
     children: dict[str, Child]

@@ -32,7 +32,7 @@ def limited(place: Any, soft: int, hard: int, *arguments: str) -> "subprocess.Co
 
 
 @pytest.mark.parametrize(("files", "rows"), [(256, 600), (128, 300)])
-def test_a_run_with_few_open_files_buys_everything_and_tells_all(
+def test_a_run_with_few_open_files_buys_and_reports_everything(
     *, place_with_server: Any, manifest: Any, sandbox: Any, tools: Any, tag: str, files: int, rows: int
 ) -> None:
     shots = manifest(*({"prompt": f"{tag} {number}"} for number in range(rows)))

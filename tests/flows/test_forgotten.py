@@ -186,7 +186,7 @@ def grow_older(ledger: Path, hours: float) -> None:
             db.execute(f"UPDATE attempt SET {column} = datetime({column}, '-{hours} hours')")
 
 
-def test_outputs_that_are_dead_or_about_to_die_are_told(
+def test_outputs_that_expired_or_expire_soon_are_reported(
     place_with_server: Any, sandbox: Any, manifest: Any, tag: str, tools: Any
 ) -> None:
     place = place_with_server

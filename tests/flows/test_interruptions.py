@@ -1,4 +1,4 @@
-"""Runs that are stopped in the middle: told to, or killed. What was bought is found again, and never bought twice."""
+"""Runs that are interrupted or killed in the middle. Their takes are found again, and never bought twice."""
 
 import os
 import pty
@@ -42,12 +42,12 @@ class Screen:
         while True:
             try:
                 read = os.read(self._ours, 65_536)
-            except OSError:  # how Linux says that nobody holds the other end any more
+            except OSError:  # Linux's sign that the other end is closed
                 return
             self._read += read
 
     def shows(self, words: str) -> bool:
-        """Whether they have been on it until now."""
+        """True if they have been on it until now."""
         return words.encode() in self._read
 
     def text(self) -> str:

@@ -1,4 +1,4 @@
-"""A new ledger knows of nothing that was bought: a run says so, looks at the account, and begins none unattended."""
+"""A new ledger knows of nothing that was bought: a run says so, reads the list, and begins none unattended."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta

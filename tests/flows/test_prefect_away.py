@@ -233,7 +233,7 @@ def told(
 
 
 def require_untouched(story: Story) -> None:
-    """Everything is as it is with a Prefect that lives, but for one sentence; and nobody waited for long."""
+    """Everything is as it is with a Prefect that lives, but for one sentence; and the run was not held up for long."""
     assert story.code == 0, story.stderr
     assert [row["status"] for row in story.rows] == ["completed"] * TAKES
     assert story.bought == TAKES

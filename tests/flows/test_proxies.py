@@ -36,7 +36,7 @@ def behind(sandbox: Any, tmp_path: Path) -> Iterator[Behind]:
 
 @pytest.fixture
 def idle_proxy() -> Iterator[tuple[dict[str, str], Proxy]]:
-    """A proxy for everything, named in every way; whoever goes there has taken the wrong way."""
+    """A proxy for everything, named in every way; a connection to it is a fault."""
     with proxying({}) as proxy:
         names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
         yield {each: proxy.url for name in names for each in (name, name.lower())}, proxy

@@ -35,7 +35,7 @@ ENDS_WITH = {
     "animatic run manifests/demo.csv": 3,  # one of its shots is meant to fail
     "animatic results manifests/demo.csv": 3,
 }
-"""The exit codes that are not 0, by how the command begins."""
+"""The exit codes that are not 0, by the beginning of the command."""
 
 SERVERS = {
     "animatic sandbox --folder animatic-demo/sandbox": "/sandbox/health",
@@ -103,7 +103,7 @@ class Terminal:
                 if select.select([ours], [], [], 0.2)[0]:
                     try:
                         shown += os.read(ours, 65_536)
-                    except OSError:  # nobody has the other end any more
+                    except OSError:  # the other end is closed
                         break
                 elif process.poll() is not None:
                     break

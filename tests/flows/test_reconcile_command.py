@@ -65,7 +65,7 @@ def test_what_the_list_does_not_settle_a_person_does(
     assert sandbox.submitted(tag).total() == 1
 
 
-def test_predictions_of_nobody_are_told_as_orphans(
+def test_predictions_without_a_take_are_reported_as_orphans(
     place_with_server: Any, manifest: Manifest, sandbox: Any, tag: str
 ) -> None:
     foreign = submit(sandbox.url, f"web {tag}")
@@ -83,7 +83,7 @@ def test_nonsense_is_refused_before_anything_is_changed(place: Any) -> None:
 
 
 def submit(url: str, prompt: str) -> str:
-    """A submission by somebody else on the same account; its prediction id."""
+    """Submit as another user of the account; return the prediction id."""
     body = json.dumps({"prompt": prompt, "image": "https://stills.example/a.png"}).encode()
     request = urllib.request.Request(
         f"{url}/api/v3/wavespeed-ai/veo2-i2v",

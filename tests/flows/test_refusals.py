@@ -35,7 +35,7 @@ def animatic(place: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     return run
 
 
-def test_every_fault_of_a_manifest_is_told_and_nothing_is_bought(place: Any, manifest: Any, sandbox: Any) -> None:
+def test_every_fault_of_a_manifest_is_reported_and_nothing_is_bought(place: Any, manifest: Any, sandbox: Any) -> None:
     before = len(sandbox.witness)
     rows = [GOOD, GOOD | {"duration": "9s"}, {"prompt": "", "takes": "17", "aspect_ratio": "16x9"}]
     ended = place.run("run", str(manifest(*rows)), "--results", "out.parquet", "--yes", "--json")

@@ -1,4 +1,4 @@
-"""A proxy that refuses to connect to WaveSpeed: nothing was sent, and the run says which variable to look at."""
+"""A proxy that refuses to connect to WaveSpeed: nothing was sent, and the run names the variable to check."""
 
 import contextlib
 import threading

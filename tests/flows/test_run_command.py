@@ -104,7 +104,7 @@ def test_the_last_line_of_stdout_is_the_json_object_of_the_contract(twice: Twice
     assert again == {**counts, **MONEY, "submitted": 0, "cached": 6, "cost_usd": 0.0, "results": "out.parquet"}
 
 
-def test_stderr_tells_the_plan_and_the_end_and_nothing_of_the_machinery(twice: Twice) -> None:
+def test_stderr_shows_the_plan_and_the_end_and_no_machinery(twice: Twice) -> None:
     for ended in (twice.first, twice.second):
         assert not UNWANTED.search(ended.stderr), ended.stderr
         assert not UNWANTED.search(ended.stdout)

@@ -24,7 +24,7 @@ SERVING = "serving until Ctrl-C"
 
 @dataclass(frozen=True)
 class Serving:
-    """A server and what it said."""
+    """A server and its output."""
 
     home: Path
     said: str

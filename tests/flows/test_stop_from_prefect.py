@@ -37,7 +37,7 @@ class Stopped:
     """Submissions that were accepted until five seconds after Prefect had the wish."""
     bought: int
     prompts: set[int]
-    """How often each prompt was accepted."""
+    """Acceptances of each prompt."""
     state: dict[str, Any]
 
 

@@ -115,7 +115,7 @@ def test_another_account_gets_the_still_again_and_the_first_keeps_its_own(
 
 @contextlib.contextmanager
 def unprobed(place: Any, served: Any) -> Generator[Any]:
-    """A gateway in front of the account: uploads lie behind it, so that nobody can ask whether they are there."""
+    """A gateway in front of the account: uploads lie behind it, so that their presence cannot be checked."""
 
     def passes_on(_path: str, _body: Any, ask: Callable[[], Answer]) -> Answer:
         return ask()

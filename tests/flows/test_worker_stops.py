@@ -1,4 +1,4 @@
-"""A deployed run that is suspended, resumed at once, or loses its worker: it stops when told to, and only then.
+"""A deployed run that is suspended, resumed at once, or loses its worker: it stops on request, and only then.
 
 One server, one worker and one sandbox for all of the module, each a process of its own on loopback; three runs.
 """
@@ -32,12 +32,12 @@ PREFECT = Path(sys.executable).with_name("prefect")
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 STOPS_WITHIN_S = 5.0
 RUNS = {"suspended": (40, "[sandbox:slow=4]"), "resumed": (12, ""), "orphaned": (12, "")}
-"""Runs, how many shots each has, and what makes them last: the first must not be through before it is stopped."""
+"""Runs: their number of shots, and a scenario that makes the first last until it is stopped."""
 
 
 @dataclass
 class Throttle:
-    """Between the runs and the sandbox: predictions of a closed run look as if they were still processed."""
+    """Between the runs and the sandbox: predictions of a closed run appear as still processed."""
 
     closed: set[str] = field(default_factory=set[str])
     _runs: dict[str, str] = field(default_factory=dict[str, str])

@@ -1,4 +1,4 @@
-"""Contenders over a real socket: what the sandbox in bench mode tells of them."""
+"""Contenders over a real socket: the figures that the sandbox in bench mode has of them."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ ACCOUNT = Account(starts_per_minute=1_000, in_flight=5, median_s=0.5)
 
 
 @pytest.mark.parametrize("name", ["limit", "limit_early", "sdk"])
-def test_a_contender_buys_everything_once_and_the_server_tells_its_lag(tmp_path: Path, name: str) -> None:
+def test_a_contender_buys_everything_once_and_the_server_measures_its_lag(tmp_path: Path, name: str) -> None:
     room = tmp_path / "room"
     (room / "home").mkdir(parents=True)
     found = Studio(tmp_path).compete(name, ACCOUNT, 12, room=room)

@@ -1,4 +1,4 @@
-"""The page is written from the JSON, and says of each promise whether it was kept."""
+"""The page is written from the JSON, and shows for each promise if it was kept."""
 
 import json
 from pathlib import Path

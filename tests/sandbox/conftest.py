@@ -76,7 +76,7 @@ class Studio:
         self._runs = 0
 
     async def open_sandbox(self, **settings: Any) -> Sandbox:
-        """Predictions take 0.1 s unless told otherwise."""
+        """Open a sandbox whose predictions take 0.1 s by default."""
         usual = {"folder": self.folder / "sandbox", "inference_s": 0.1, "spread": 0.0, "renders": False, "syncs": False}
         self.sandbox = await self._stack.enter_async_context(serve(SandboxConfig(**(usual | settings))))
         return self.sandbox

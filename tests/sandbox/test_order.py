@@ -1,4 +1,4 @@
-"""The order that keeps money safe: intent on disk, then POST, then the id on disk, then looks; whatever breaks."""
+"""The order that keeps money safe: intent on disk, then POST, then the id on disk, then polls; whatever breaks."""
 
 import asyncio
 import contextlib

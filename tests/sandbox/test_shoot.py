@@ -163,7 +163,7 @@ async def test_each_take_is_bought_at_most_once_whatever_the_api_does(studio: An
         assert record.error or record.state is State.COMPLETED
 
 
-async def test_why_a_take_is_not_completed_is_always_told(studio: Any) -> None:
+async def test_the_reason_why_a_take_is_not_completed_is_always_shown(studio: Any) -> None:
     await studio.open_sandbox()
     takes = studio.takes("[sandbox:fails=5003]", "[sandbox:empty]", "[sandbox:rejects]", "[sandbox:lost-reply]")
     await studio.run(takes)
@@ -399,7 +399,7 @@ async def test_a_ledger_that_cannot_be_written_stops_everything_before_money_is_
     assert studio.accepted == []
 
 
-async def test_a_later_run_looks_first_when_a_clip_is_likely(studio: Any) -> None:
+async def test_a_later_run_polls_first_when_a_clip_is_likely(studio: Any) -> None:
     await studio.open_sandbox(inference_s=0.5)
     await studio.run(studio.takes(*(f"push in {number}" for number in range(4))))
     takes = studio.takes("pan left")

@@ -23,7 +23,7 @@ from animatic.errors import (
 
 
 class Failed:
-    """As much of a Prefect state as a retry condition looks at."""
+    """The part of a Prefect state that a retry condition reads."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error
@@ -66,7 +66,7 @@ def test_a_cache_key_is_the_tasks_name_and_its_own_argument() -> None:
     assert policy.compute_key(None, {"cache_key": "abd"}, {}) != key
 
 
-def test_content_keys_tell_their_parts_apart() -> None:
+def test_content_keys_keep_their_parts_apart() -> None:
     from tasks.policies import content_key  # noqa: PLC0415 - imports Prefect
 
     keys = {content_key("ab", "c"), content_key("a", "bc"), content_key("abc"), content_key("c", "ab"), content_key()}
@@ -75,7 +75,7 @@ def test_content_keys_tell_their_parts_apart() -> None:
 
 
 class TestTasks:
-    """How each task is declared."""
+    """Declarations of the tasks."""
 
     free: ClassVar[dict[str, timedelta]] = {
         "quote_prices": timedelta(minutes=10),

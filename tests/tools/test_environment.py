@@ -62,7 +62,7 @@ def test_a_run_installs_nothing_that_only_tests_and_benchmarks_need() -> None:
         assert pins(LOCKS[0]).items() <= pins(lock).items(), "each is whole"
 
 
-def test_what_pip_is_told_of_a_command_goes_before_what_is_global(script: ModuleType) -> None:
+def test_pips_settings_of_a_command_override_global_ones(script: ModuleType) -> None:
     listed = r"""
 :env:.find-links='/env'
 global.index-url='https://mirror.example/simple'
@@ -97,7 +97,7 @@ download.index-url='https://other.example'
         ({"UV_INDEX_URL": "https://own", "SSL_CERT_FILE": "/own.pem"}, False, {}),
     ],
 )
-def test_uv_is_told_what_pip_is_told_unless_it_knows_better(
+def test_uv_gets_pips_settings_unless_it_has_its_own(
     script: ModuleType, tmp_path: Path, environ: Mapping[str, str], told: Mapping[str, str], *, is_lock: bool
 ) -> None:
     pip = {
@@ -112,7 +112,7 @@ def test_uv_is_told_what_pip_is_told_unless_it_knows_better(
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A virtual environment beside a lock of one small wheel, which lies in a folder that only pip is told of."""
+    """A virtual environment beside a lock of one small wheel, which lies in a folder that only pip is given."""
     venv.create(tmp_path / ".venv", with_pip=True, symlinks=True)
     (tmp_path / "wheels").mkdir()
     wheel = tmp_path / "wheels/small-1.0-py3-none-any.whl"
@@ -159,7 +159,7 @@ def test_where_uv_cannot_be_had_pip_installs_the_same(checkout: Path) -> None:
     assert "uv could not install it; pip does" in ended.stderr
 
 
-def test_uv_installs_from_where_pip_is_told_to_look(checkout: Path) -> None:
+def test_uv_installs_from_the_indexes_that_pip_is_given(checkout: Path) -> None:
     give_uv(checkout)
     ended = install(checkout)
     assert (ended.returncode, installer_of(checkout), ended.stderr) == (0, "uv", "")

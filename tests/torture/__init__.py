@@ -5,5 +5,5 @@ from pathlib import Path
 
 _FOLDER = str(Path(__file__).parents[1])
 _paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-if _FOLDER not in _paths:  # its own processes import it too, whoever imported it first
+if _FOLDER not in _paths:  # its own processes import it too
     os.environ["PYTHONPATH"] = os.pathsep.join([_FOLDER, *filter(None, _paths)])

@@ -17,7 +17,7 @@ def spellings(key: str) -> list[bytes]:
 
 
 def search(folder: Path, part: Part, *, key: str = KEY) -> int:
-    """How many bytes were looked through; where the key is found is a problem of the part."""
+    """Return the number of bytes searched; each file with the key is a problem of the part."""
     wanted, looked = spellings(key), 0
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.is_symlink():

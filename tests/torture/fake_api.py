@@ -29,7 +29,7 @@ EPOCH_S = 1_774_000_000.0
 
 @dataclass
 class Temper:
-    """How bad this world is: probabilities and modes, drawn once by seed.
+    """The faults of this world: probabilities and modes, drawn once by seed.
 
     Attributes:
         submit, look, list, price: how likely a fault is at each call; the bill has those of the list.

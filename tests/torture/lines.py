@@ -43,7 +43,7 @@ MONEY = find_modules(
     *("states", "shoot", "request", "poller", "poll_history", "evidence", "recovery", "buying.reconcile"),
     *("ledger", "outcomes", "transport"),
 )
-"""Of these files it is told how many of their lines were reached."""
+"""Files for which the number of lines reached is reported."""
 
 _KILLER = """
 import pickle, sys
@@ -97,7 +97,7 @@ def _set_up(act: Act, folder: Path, url: str, tag: str) -> Place:
 
 
 def list_lines(name: str, folder: Path, url: str) -> dict[Line, int]:
-    """Every line that an act executes, in order of first execution, and how often."""
+    """Return every line that an act executes, in order of first execution, and its count."""
     act, found = ACTS[name], folder / "lines.json"
     place = _set_up(act, folder, url, "dry")
 
@@ -150,7 +150,7 @@ def _lines_of(code: CodeType) -> set[int]:
 
 
 def kill_at(place: Place, url: str, point: Point) -> bool:
-    """An act that kills itself there; whether it did."""
+    """Run an act that kills itself there; return True if it did."""
 
     def work() -> None:
         left = point.occurrence

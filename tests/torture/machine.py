@@ -1,4 +1,4 @@
-"""A Hypothesis state machine over submit, crash, restart, list, expire and second run: it looks for the sequence that
+"""A Hypothesis state machine over submit, crash, restart, list, expire and second run: it searches for the sequence that
 breaks the promise, and shrinks it. Virtual time, the real ledger, the API of `fake_api`.
 """
 
@@ -50,7 +50,7 @@ class Takes(RuleBasedStateMachine):
         self.loop.run_until_complete(together())
 
     def _pass(self, seconds: float) -> None:
-        """What is due meanwhile happens when it is due: a submission that is accepted late is not later than it says."""
+        """Advance the clock event by event, so that a submission is accepted at its own time and not later."""
         self.loop.run_until_complete(asyncio.sleep(seconds))
 
     @rule(
@@ -133,7 +133,7 @@ def run(examples: int = 60, steps: int = 15) -> Part:
         sequence = getattr(error, "__notes__", [])
         TOTAL.problems.append("\n".join([str(error)[:2_000], *sequence]))
     finally:
-        gc.collect()  # the coroutines of dead processes go now, while nobody minds what they say
+        gc.collect()  # the coroutines of dead processes go now, while their messages do no harm
         sys.unraisablehook = hook
     TOTAL.details = {"kinds": dict(KINDS)}
     TOTAL.seconds = time.monotonic() - began

@@ -38,7 +38,7 @@ class Part:
 
     @property
     def is_green(self) -> bool:
-        """Whether nothing is wrong, and something was tried."""
+        """True if something was tried and nothing is wrong."""
         is_clean = not (self.problems or self.duplicates or self.lost or self.unreported)
         return is_clean and self.points > 0 and self.faults_fired > 0
 

@@ -53,7 +53,7 @@ class Stage:
             "ANIMATIC_STARTS_PER_MINUTE": "5000",
             "ANIMATIC_MAX_IN_FLIGHT": "2",
             "ANIMATIC_POLL_FLOOR_S": "0.1",
-            "ANIMATIC_NEW_LEDGER": datetime.now(UTC).date().isoformat(),  # nobody is there to be asked
+            "ANIMATIC_NEW_LEDGER": datetime.now(UTC).date().isoformat(),  # no person is there to be asked
         }
 
 
@@ -120,7 +120,7 @@ def kill_until_done(on: Stage, number: int, kills: int, seed: int) -> Part:
 
 
 def _kill_within(on: Stage, place: Path, process: "subprocess.Popen[str]", chance: random.Random) -> bool:
-    """Wait until the ledger is there, then a random while, then kill; whether it was still running."""
+    """Wait until the ledger is there, then a random while, then kill; return True if it was still running."""
     deadline = time.monotonic() + 60
     known = len(on.sandbox.accepted(place.name))
     while time.monotonic() < deadline and process.poll() is None and len(on.sandbox.accepted(place.name)) == known:

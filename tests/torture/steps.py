@@ -34,7 +34,7 @@ def quotes(price_usd: float = 2.5, age_s: float = 0.0) -> Mapping[PriceClass, Qu
 
 @dataclass
 class Settling:
-    """What settles takes before and after the shoot of one run: receipts, the list, a look at what is stuck."""
+    """Settle takes before and after the shoot of one run: receipts, the list, one poll of the stuck ones."""
 
     desk: Ledger
     client: WaveSpeedClient

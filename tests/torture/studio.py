@@ -23,7 +23,7 @@ from torture.subject import Place
 
 
 def fast_folder() -> str | None:
-    """Memory, where there is some: nobody cuts the power here, so a disk would only be slower."""
+    """A folder in memory, where there is some: the power is not cut here, so a disk would only be slower."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
@@ -112,7 +112,7 @@ def judge(place: Place, seen: list[Accepted], point: str, rows: int, part: Part)
 
 
 def readable(place: Place, point: str, part: Part) -> None:
-    """A results file is whole or not there, whatever happened to whoever wrote it."""
+    """A results file is whole or not there, whatever happened to its writer."""
     if place.results.exists():
         try:
             formats.decode(place.results.read_bytes(), ".parquet")

@@ -73,7 +73,7 @@ def share_statements(desk: Ledger) -> None:
 
 
 async def run_subject(place: Place, url: str, run_id: str, key: str = KEY, **more: Any) -> int:
-    """One run from manifest to results, with another configuration if any; how many submissions the API accepted in it."""
+    """One run from manifest to results, with another configuration if any; return the number of submissions that the API accepted in it."""
     uri = storage.absolute_uri(str(place.manifest))
     manifest = load_manifest(str(place.manifest), PROVIDER)
     with (

@@ -66,7 +66,7 @@ def command(place: Place, url: str) -> list[str]:
 
 
 def count_calls(folder: Path, url: str) -> Counter[str]:
-    """How many calls of each kind a whole run makes."""
+    """Return the number of calls of each kind that a whole run makes."""
     place = write_manifest(folder, [f"{prompt} dry" for prompt in PROMPTS])
     log = folder / "calls.txt"
     subprocess.run(
@@ -76,7 +76,7 @@ def count_calls(folder: Path, url: str) -> Counter[str]:
 
 
 def strike(point: Point, arguments: Sequence[str], log: Path) -> bool:
-    """Run a command with this injection; whether it fired."""
+    """Run a command with this injection; return True if it fired."""
     traced = ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={point.call}", "-e", point.injection, *arguments]
     subprocess.run(traced, capture_output=True, timeout=120, check=False)
     told = log.read_text(errors="replace")

@@ -1,4 +1,4 @@
-"""Hostile URLs and paths: each is refused by whoever would have opened it, and nobody ever connects to this machine."""
+"""Hostile URLs and paths: each is refused by the code that would have opened it, and no connection to this machine is made."""
 
 import asyncio
 import socket

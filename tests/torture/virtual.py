@@ -1,4 +1,4 @@
-"""Virtual time: an event loop on which nothing waits. Where all sleep, the clock jumps to whoever wakes first."""
+"""Virtual time: an event loop on which nothing waits. Where all tasks sleep, the clock jumps to the first that wakes."""
 
 import asyncio
 import selectors
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class DeadlockError(Exception):
-    """Everybody waits, and nothing is due."""
+    """All tasks wait, and nothing is due."""
 
 
 class _Selector(selectors.DefaultSelector):
@@ -22,7 +22,7 @@ class _Selector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> Any:
         ready = super().select(0)
         if not ready and timeout is None:
-            raise DeadlockError("everybody waits, and nothing is due")
+            raise DeadlockError("all tasks wait, and nothing is due")
         if not ready and timeout:
             self.loop.virtual_s += timeout
         return ready
@@ -45,7 +45,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         future: Future[Any] = Future()
         try:
             future.set_result(func(*args))
-        except BaseException as error:  # noqa: BLE001 - it is for whoever waits
+        except BaseException as error:  # noqa: BLE001 - it is for the task that waits
             future.set_exception(error)
         return asyncio.wrap_future(future, loop=self)
 

@@ -56,7 +56,7 @@ from torture.virtual import VirtualLoop
 SETTLE_S = 600.0
 PROVIDER = "simulated"
 CALM_PAUSES_S = (2 * GUESSED_MARGIN_S + SETTLE_S, SETTLE_S + 120.0, SETTLE_S + 120.0)
-"""After each calm run: the first may date what it finds an hour too late, where no answer tells the time."""
+"""After each calm run: the first may date what it finds an hour too late, where no reply has the time."""
 MOST_ROUNDS = 3
 
 
@@ -189,15 +189,15 @@ class World:
         config = SandboxConfig(folder=self.folder, inference_s=30.0, renders=False, syncs=False)
         self.api = Api(Book(config), random.Random(self.seed + 1), self.temper)
         self.stops = chance.choice([0.0, 0.0, 0.3])
-        """How likely a run is stopped between intent and POST, where it hurts most."""
+        """Probability that a run is stopped between intent and POST, the most dangerous place."""
         self.policy = BuyingPolicy(retry_failed=False, attempts=1)
         self.max_microusd = chance.choice([None, None, 5_000_000])
         self.quote_age_s = chance.choice([FRESH_S, FRESH_S, 0.5])
         self.quoted_s_ago = chance.choice([0.0, 0.0, 2 * FRESH_S])
         self.give_up_s = chance.choice([GIVE_UP_S, GIVE_UP_S, 100.0])
-        """How long after its submission a run holds a take that it watches."""
+        """Age at which a run holds a take that it polls."""
         self.polled_after_s = chance.choice([GIVE_UP_S, 0.0])
-        """How long after its submission a take is polled once as a run begins; our own clock stands still here."""
+        """Age from which a take is polled once as a run begins; our own clock stands still here."""
         self.takes = self._takes()
         made = manifest_of(self.takes, self.folder, PROVIDER)
         assert made is not None

@@ -129,7 +129,7 @@ async def test_receipts_of_a_live_run_are_its_own(dead: Dead) -> None:
             entry.settle()
 
 
-async def test_two_who_recover_at_once_do_it_once(dead: Dead) -> None:
+async def test_two_recoveries_at_once_settle_each_take_once(dead: Dead) -> None:
     dead.leave(Receipt(await dead.submit(), "n1", 200, ACCEPTED))
     found = await asyncio.gather(*(recover(dead.desk, dead.path, at_one) for _ in range(3)))
     assert sum(each.redeemed for each in found) == 1
@@ -156,7 +156,7 @@ async def test_a_reader_sees_submissions_of_a_dead_run_as_unknown(dead: Dead) ->
     url, (take,) = f"sqlite:///{dead.path}", hex_of(manifest.digests)
     await dead.submit(fingerprint=take)
 
-    async def look() -> tuple[object, ...]:
+    async def read_at_once() -> tuple[object, ...]:
         is_dead = dead_runs_of(url)
         with open_to_look(url) as desk:
             assert desk is not None
@@ -165,6 +165,6 @@ async def test_a_reader_sees_submissions_of_a_dead_run_as_unknown(dead: Dead) ->
         return snapshot.statuses[snapshot.status_of[0]].state, *outcomes["state"], *outcomes["error"]
 
     with alive(dead.path, "dead"):
-        assert await look() == (State.SUBMITTING, State.SUBMITTING, None)
-    assert await look() == (State.UNKNOWN, State.UNKNOWN, "run dead died while it was submitting this take")
+        assert await read_at_once() == (State.SUBMITTING, State.SUBMITTING, None)
+    assert await read_at_once() == (State.UNKNOWN, State.UNKNOWN, "run dead died while it was submitting this take")
     assert await dead.state(take) == ("submitting", None)

@@ -1,4 +1,4 @@
-"""The folders of an installation, as functions of the environment; and variables that only look like settings."""
+"""The folders of an installation, as functions of the environment; and variables that only resemble settings."""
 
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def test_a_typo_beside_variables_of_kubernetes_is_still_refused(name: str, value
     assert "\n" not in told
 
 
-def test_a_misspelled_home_is_told_the_right_name() -> None:
+def test_a_misspelled_home_is_refused_with_the_right_name() -> None:
     assert refusal({"ANIMATIC_HOM": "/x"}) == "ANIMATIC_HOM: unknown variable; did you mean ANIMATIC_HOME?"
 
 

@@ -85,7 +85,7 @@ def test_a_model_id_that_is_nearly_right_gets_a_hint(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["\u200b", "\ufeff \u200d\u2060", "\u00ad\n", "\u180e"])
-def test_a_prompt_that_nobody_can_see_is_empty(text: str) -> None:
+def test_an_invisible_prompt_is_empty(text: str) -> None:
     assert cells.prompt(text) == cells.EMPTY_PROMPT
 
 

@@ -96,7 +96,7 @@ def test_blank_required_cells_are_faults() -> None:
     ("header", "meant"),
     [("img,prompt", "img"), ("image_url,prompt", "image_url"), ("image,promt", "promt"), ("Image,prompt", "Image")],
 )
-def test_a_missing_column_is_told_once_with_what_may_be_meant(header: str, meant: str) -> None:
+def test_a_missing_column_is_reported_once_with_a_suggestion(header: str, meant: str) -> None:
     (line,) = report_of(checked(f"{header}\n{URL},x\n"))
     assert 'found no column "' in line
     assert f'did you mean "{meant}" to be' in line
@@ -143,7 +143,7 @@ def test_what_faults_show_is_cut_and_cannot_steer_a_terminal() -> None:
     assert line.count("z") == 60 - len("x[31mx")
 
 
-def test_nul_characters_are_told_where_they_stand_even_in_carried_columns() -> None:
+def test_nul_characters_are_reported_by_position_even_in_carried_columns() -> None:
     lines = report_of(checked(f"image,prompt,note\n{URL},a\0b,\n{URL},x,c\0d\n"))
     assert lines[0].startswith("shots.csv:2: prompt: found a NUL character at character 2")
     assert lines[1].startswith("shots.csv:3: note: found a NUL character")

@@ -18,7 +18,7 @@ def refusal(data: bytes | str, name: str = "shots.csv") -> str:
 
 
 def told_of(name: str, data: bytes) -> str:
-    """The report, or how many rows there are if it could be read. Any other error ends the test."""
+    """Return the report, or the number of rows if it could be read. Any other error ends the test."""
     try:
         raw = read_table(name, data)
     except ManifestError as error:
@@ -117,7 +117,7 @@ def test_empty_columns_at_the_right_are_dropped_until_something_stands_in_them()
     assert [fault.line for fault in row_faults_in(raw)] == [3]
 
 
-def test_an_unclosed_quote_is_told_with_the_line_where_its_row_began() -> None:
+def test_an_unclosed_quote_is_reported_with_the_line_of_its_row() -> None:
     report = refusal('image,prompt\na.png,x\nb.png,"never\nclosed\n')
     assert report.startswith("shots.csv:3: row: found a quote that opens in this row and is never closed")
 
@@ -127,7 +127,7 @@ def test_text_after_a_closing_quote_is_refused() -> None:
 
 
 @pytest.mark.parametrize("before", ["", "p" * 1_048_570, "x" + "é" * 700_000])
-def test_bad_utf8_is_told_with_its_byte_offset(before: str) -> None:
+def test_bad_utf8_is_reported_with_its_byte_offset(before: str) -> None:
     good = f"image,prompt\r\na.png,{before}".encode()
     assert f"shots.csv:2: found the byte 0xE9 at byte offset {len(good):,}" in refusal(good + b"\xe9\nb.png,x\n")
 

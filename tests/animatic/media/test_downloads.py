@@ -1,4 +1,4 @@
-"""Downloads: whole or not there, bounded, without a key, and from nowhere private but where the operator said."""
+"""Downloads: whole or not there, bounded, without a key, and from no private address but the operator's."""
 
 import asyncio
 import gzip
@@ -17,7 +17,7 @@ Answer = Callable[[asyncio.StreamWriter], Any]
 
 
 async def download(wire: Any, answer: bytes, path: Path, **options: Any) -> tuple[Any, int]:
-    """What a listener on this machine heard, and how many bytes were written."""
+    """The requests that a listener on this machine received, and the number of bytes written."""
 
     async def play(_: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(answer)

@@ -27,7 +27,7 @@ def png_that_claims(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
-def test_a_still_is_told_from_its_bytes(form: str) -> None:
+def test_a_stills_format_is_read_from_its_bytes(form: str) -> None:
     data = drawn(form)
     assert probe(data) == Still(hashlib.sha256(data).hexdigest(), len(data), 64, 48, form)  # type: ignore[arg-type]
 
@@ -47,7 +47,7 @@ def test_a_still_is_told_from_its_bytes(form: str) -> None:
         (png_that_claims(10_001, 10_000), "has 10001 x 10000 pixels, more than 100 megapixels"),
     ],
 )
-def test_what_cannot_be_used_is_told_in_a_sentence(data: bytes, sentence: str) -> None:
+def test_an_unusable_still_is_refused_with_a_sentence(data: bytes, sentence: str) -> None:
     found = probe(data)
     assert isinstance(found, str)
     assert found.startswith(sentence)

@@ -1,4 +1,4 @@
-"""Waiting for a place, for a start and for time to pass, and being told to stop meanwhile."""
+"""Waits for a slot, for a start and for time to pass, and stops during them."""
 
 import asyncio
 from collections.abc import Callable
@@ -74,7 +74,7 @@ async def test_a_slot_freed_early_is_filled_at_once(gate_of: Any) -> None:
             await asyncio.wait_for(follow(), 0.05)
 
 
-async def test_places_are_given_in_the_order_of_asking(gate_of: Any) -> None:
+async def test_slots_are_given_in_the_order_of_asking(gate_of: Any) -> None:
     throttle, _ = gate_of(Limits(1_000, 1))
     order: list[int] = []
 
@@ -87,7 +87,7 @@ async def test_places_are_given_in_the_order_of_asking(gate_of: Any) -> None:
     assert order == list(range(10))
 
 
-async def test_what_an_earlier_run_submitted_waits_for_no_place_but_takes_one(gate_of: Any) -> None:
+async def test_resumed_takes_wait_for_no_slot_but_take_one(gate_of: Any) -> None:
     throttle, _ = gate_of(Limits(1_000, 1))
     async with throttle.resumed():
         newcomer = asyncio.create_task(throttle.place().__aenter__())
@@ -119,7 +119,7 @@ async def test_a_start_that_was_never_sent_is_free_at_once(gate_of: Any) -> None
             throttle.unsent(await throttle.start())
 
 
-async def test_a_429_makes_everyone_wait_whatever_run_they_are_of(gate_of: Any) -> None:
+async def test_a_429_pauses_all_runs_of_a_ledger(gate_of: Any) -> None:
     (throttle, _), (other, _) = gate_of(), gate_of()
     await throttle.refused(await throttle.start(), 0.3)
     assert throttle.refusals == 1
@@ -137,7 +137,7 @@ async def test_refusals_are_counted_until_a_start_is_not_refused(gate_of: Any) -
     assert throttle.refusals == 0
 
 
-async def test_when_buying_stops_nobody_gets_a_place_or_a_start(gate_of: Any) -> None:
+async def test_when_buying_stops_no_slot_and_no_start_is_given(gate_of: Any) -> None:
     throttle, stop_signal = gate_of(Limits(1_000, 1))
     holder = throttle.place()
     await holder.__aenter__()
@@ -152,7 +152,7 @@ async def test_when_buying_stops_nobody_gets_a_place_or_a_start(gate_of: Any) ->
         await stop_signal.sleep(0.01)
 
 
-async def test_a_place_is_given_back_whatever_happens_in_it(gate_of: Any) -> None:
+async def test_a_slot_is_given_back_after_an_error(gate_of: Any) -> None:
     throttle, _ = gate_of(Limits(1_000, 1))
     for _ in range(3):
         with pytest.raises(ValueError, match="boom"):
@@ -162,7 +162,7 @@ async def test_a_place_is_given_back_whatever_happens_in_it(gate_of: Any) -> Non
         pass
 
 
-async def test_who_gives_up_waiting_leaves_the_queue(gate_of: Any) -> None:
+async def test_a_cancelled_wait_leaves_the_queue(gate_of: Any) -> None:
     throttle, _ = gate_of(Limits(1_000, 1))
     async with throttle.place():
         impatient = asyncio.create_task(throttle.place().__aenter__())
@@ -197,14 +197,14 @@ async def test_runs_on_one_ledger_share_the_slots(gate_of: Any) -> None:
     assert late_s < 0.7 * min(times[:2]), "it was left to wait until the others were through"
 
 
-async def test_the_places_of_a_run_that_died_are_free(account_of: Any) -> None:
+async def test_the_slots_of_a_dead_run_are_free(account_of: Any) -> None:
     limits = Limits(1_000, 5)
     dead, live = account_of(limits, is_alive=False), account_of(limits)
     assert await dead.acquire_slots(0, 5) == 5
     assert await live.acquire_slots(0, 5) == 5
 
 
-async def test_what_is_in_flight_is_never_told_to_end(account_of: Any) -> None:
+async def test_takes_in_flight_keep_their_slots(account_of: Any) -> None:
     limits = Limits(1_000, 10)
     first, second = account_of(limits), account_of(limits)
     assert await first.acquire_slots(10, 20) == 10

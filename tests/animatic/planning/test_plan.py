@@ -1,4 +1,4 @@
-"""A checked manifest held against the ledger: what is to buy, what it costs, how it is cut into batches."""
+"""A checked manifest held against the ledger: the takes to buy, their cost, their batches."""
 
 import gc
 from collections import Counter

@@ -48,7 +48,7 @@ async def test_a_queued_take_begins_and_ages_when_another_ends() -> None:
     assert not list(flights)
 
 
-async def test_one_that_leaves_the_queue_lets_nobody_in() -> None:
+async def test_a_take_that_leaves_the_queue_frees_no_slot() -> None:
     flights = InFlight(1, StopSignal())
     first, second, third = active(), active(), active()
     for each in (first, second, third):
@@ -68,7 +68,7 @@ async def test_one_that_is_resumed_is_not_queued_and_takes_a_place() -> None:
     assert new.is_queued
 
 
-async def test_nobody_waits_for_ever_and_a_run_that_stops_waits_no_more() -> None:
+async def test_no_take_waits_for_ever_and_a_stop_ends_all_waits() -> None:
     stop_signal = StopSignal()
     flights = InFlight(1, stop_signal)
     first, second, third = active(), active(), active()

@@ -1,4 +1,4 @@
-"""While nothing is known a few poll; the others hear of it, take over, or run out of patience."""
+"""While no latency is known a few takes poll; the others learn from them, replace them, or reach their deadline."""
 
 import asyncio
 from typing import Any
@@ -13,7 +13,7 @@ KIND = ("model", "5s")
 
 
 class Company:
-    """Takes that join one after the other; who has gone on to poll, in order."""
+    """Takes that join one after the other; `polling` holds those that have gone on to poll, in order."""
 
     def __init__(self, count: int, seconds: float = 30.0) -> None:
         self.experience, self.stop_signal, self.polling = Experience(5.0), StopSignal(), list[int]()
@@ -26,7 +26,7 @@ class Company:
         self.polling.append(number)
 
     async def end(self, count: int, *, latency_s: float | None = 60.0) -> None:
-        """So many takes end, and tell how long they took, or nothing."""
+        """End this many takes, each with this latency, or with none."""
         for _ in range(count):
             if latency_s is not None:
                 self.experience.learn(KIND, [latency_s])
@@ -35,7 +35,7 @@ class Company:
         await asyncio.sleep(0)
 
 
-async def test_a_few_are_all_scouts() -> None:
+async def test_a_few_takes_are_all_pilots() -> None:
     company = Company(SCOUTS)
     await asyncio.gather(*company.tasks)
     assert company.polling == list(range(SCOUTS))
@@ -49,10 +49,10 @@ async def test_the_others_wait_and_each_pilot_that_ends_is_replaced() -> None:
     assert len(company.polling) == SCOUTS + SCOUTS_DONE - 1
     await company.end(1)
     assert company.polling == list(range(SCOUTS + 20))
-    await company.end(3)  # nobody waits any more
+    await company.end(3)  # none waits any more
 
 
-async def test_where_no_scout_has_anything_to_tell_others_take_their_places() -> None:
+async def test_pilots_that_end_without_a_latency_are_replaced() -> None:
     company = Company(SCOUTS + 3)
     await asyncio.sleep(0)
     await company.end(2, latency_s=None)
@@ -61,13 +61,13 @@ async def test_where_no_scout_has_anything_to_tell_others_take_their_places() ->
     assert len(company.polling) == SCOUTS + 3
 
 
-async def test_who_hears_nothing_polls_when_its_time_is_up() -> None:
+async def test_a_take_without_news_polls_when_its_time_is_up() -> None:
     company = Company(SCOUTS + 5, seconds=0.05)
     await asyncio.wait_for(asyncio.gather(*company.tasks), 5)
     assert len(company.polling) == SCOUTS + 5
 
 
-async def test_what_is_known_needs_no_scouts() -> None:
+async def test_known_latencies_need_no_pilots() -> None:
     experience = Experience(5.0)
     experience.learn(KIND, [60.0] * SCOUTS_DONE)
     scouts = PilotPolls(experience, StopSignal())
@@ -76,14 +76,14 @@ async def test_what_is_known_needs_no_scouts() -> None:
     assert not scouts._out
 
 
-async def test_kinds_have_scouts_of_their_own() -> None:
+async def test_each_latency_class_has_its_own_pilots() -> None:
     company = Company(SCOUTS)
     await asyncio.wait_for(company.scouts.join(("another model", "8s"), 0.0), 1)
     await asyncio.sleep(0)
     assert company.polling == list(range(SCOUTS))
 
 
-async def test_stopping_to_watch_wakes_all_and_stopping_to_buy_nobody() -> None:
+async def test_stopping_to_poll_wakes_all_and_stopping_to_buy_wakes_none() -> None:
     company = Company(SCOUTS + 4)
     await asyncio.sleep(0)
     company.stop_signal.stop_buying("the budget")

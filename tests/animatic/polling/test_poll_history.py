@@ -1,4 +1,4 @@
-"""What polls of a prediction show: what is odd about a status, and for how long it has been missing."""
+"""Notes on the polls of a prediction: odd statuses, other models, and the time for which it has been missing."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def test_it_is_missing_until_a_poll_shows_it() -> None:
     assert history.missing_s(201.0) == 1.0
 
 
-def test_another_model_is_said_once_for_each() -> None:
+def test_each_other_model_is_reported_once() -> None:
     history = PollHistory()
     assert history.see_model(MODEL, MODEL) is None
     assert "wavespeed-ai/veo3-i2v made it" in (history.see_model("wavespeed-ai/veo3-i2v", MODEL) or "")

@@ -1,4 +1,4 @@
-"""The first poll of a take waits for what becomes known meanwhile."""
+"""The first poll of a take moves as other takes end."""
 
 import asyncio
 from typing import Any, cast
@@ -20,7 +20,7 @@ SLACK_S = JITTER_FLOORS * FLOOR_S + LONGEST_TICK_S + 0.001
 
 
 class Lookout:
-    """A watch in virtual time that knows takes of 30 s; nobody asks the API before the first poll."""
+    """A poller that knows takes of 30 s; it needs no API before the first poll."""
 
     def __init__(self) -> None:
         nobody = cast("Any", None)

@@ -190,7 +190,7 @@ def test_a_latency_is_the_inference_time_unless_polls_contradict() -> None:
     assert latency_of(60.0, 58.0, 63.0) == 60.0
     assert latency_of(55.0, 58.0, 63.0) == 60.5  # it waited for a place first
     assert latency_of(90.0, 58.0, 63.0) == 60.5
-    assert latency_of(0.0, 0.0, 50.0) == 25.0  # it is not told
+    assert latency_of(0.0, 0.0, 50.0) == 25.0  # the latency is not reported
 
 
 def test_the_number_done_but_unseen_follows_from_their_ages() -> None:

@@ -42,7 +42,7 @@ async def test_thousands_due_at_once_are_released_longest_overdue_first() -> Non
     assert loop.time() - began == pytest.approx(0.4, abs=0.002), "at 1,000 a second, the first 100 at once"
 
 
-async def test_who_gives_up_keeps_nobody_waiting() -> None:
+async def test_a_cancelled_wait_holds_up_no_other() -> None:
     loop = asyncio.get_running_loop()
     turns = PollScheduler(10.0, StopSignal())
     waiting = [asyncio.create_task(turns.at(loop.time() + 0.05)) for _ in range(50)]

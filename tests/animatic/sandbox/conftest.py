@@ -19,7 +19,7 @@ MODEL = "wavespeed-ai/veo2-i2v"
 
 
 class SteppedClock:
-    """Time that passes only when told to."""
+    """Time that passes only by `advance`."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
@@ -68,11 +68,11 @@ class Desk:
     async def submit_id(self, prompt: str = "push in", **fields: Any) -> str:
         return (await self.submit(prompt, **fields)).data["id"]
 
-    async def look(self, prediction_id: str, **options: Any) -> Reply:
+    async def poll(self, prediction_id: str, **options: Any) -> Reply:
         return await self.ask("GET", f"/api/v3/predictions/{prediction_id}/result", **options)
 
     async def status(self, prediction_id: str) -> str:
-        return (await self.look(prediction_id)).data["status"]
+        return (await self.poll(prediction_id)).data["status"]
 
     async def list_page(self, **body: Any) -> Reply:
         return await self.ask("POST", "/api/v3/predictions", json={"page": 1, "page_size": 100} | body)
@@ -94,7 +94,7 @@ def clock() -> SteppedClock:
 
 @pytest.fixture
 async def open_sandbox(tmp_path: Path, clock: SteppedClock) -> AsyncIterator[OpenSandbox]:
-    """Opens sandboxes: exact latency of 10 s of stepped time, no clips, no fsync, unless told otherwise."""
+    """Opens sandboxes: exact latency of 10 s of stepped time, no clips, no fsync by default."""
     async with AsyncExitStack() as stack:
 
         async def open_one(clock: Callable[[], float] = clock, **settings: Any) -> Desk:

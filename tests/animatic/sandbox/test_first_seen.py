@@ -6,7 +6,7 @@ from typing import Any
 from animatic.sandbox.first_seen import Sight, read_sights
 
 
-async def test_the_first_look_that_shows_a_prediction_final_is_noted_once(
+async def test_the_first_poll_that_returns_a_final_status_is_noted_once(
     open_sandbox: Any, clock: Any, tmp_path: Path
 ) -> None:
     desk = await open_sandbox(notes_sights=True)
@@ -14,11 +14,11 @@ async def test_the_first_look_that_shows_a_prediction_final_is_noted_once(
     first, never = await desk.submit_id("push in"), await desk.submit_id("pull out")
     for seconds in (4, 4, 4, 4):
         clock.advance(seconds)
-        await desk.look(first)
+        await desk.poll(first)
     await desk.stats()
     assert read_sights(tmp_path / "state") == [Sight(first, final_at, final_at + 2, looks=3)]
-    await desk.look(never)
-    await desk.look(never)
+    await desk.poll(never)
+    await desk.poll(never)
     await desk.stats()
     assert [(each.id, each.looks, each.lag_s) for each in read_sights(tmp_path / "state")] == [
         (first, 3, 2),
@@ -26,11 +26,11 @@ async def test_the_first_look_that_shows_a_prediction_final_is_noted_once(
     ]
 
 
-async def test_looks_at_what_is_never_final_are_not_sights(open_sandbox: Any, clock: Any, tmp_path: Path) -> None:
+async def test_polls_of_predictions_that_never_end_are_not_noted(open_sandbox: Any, clock: Any, tmp_path: Path) -> None:
     desk = await open_sandbox(notes_sights=True)
     stuck = await desk.submit_id("[sandbox:stuck]")
     clock.advance(100)
-    await desk.look(stuck)
+    await desk.poll(stuck)
     await desk.stats()
     assert read_sights(tmp_path / "state") == []
 
@@ -38,7 +38,7 @@ async def test_looks_at_what_is_never_final_are_not_sights(open_sandbox: Any, cl
 async def test_without_it_nothing_is_noted(desk: Any, clock: Any, tmp_path: Path) -> None:
     prediction_id = await desk.submit_id()
     clock.advance(100)
-    await desk.look(prediction_id)
+    await desk.poll(prediction_id)
     await desk.stats()
     assert not (tmp_path / "state" / "seen.jsonl").exists()
 

@@ -116,9 +116,9 @@ async def test_a_bad_end_has_its_status_code_and_words_and_no_outputs(
     desk: Any, clock: Any, token: str, status: str, code: int | None
 ) -> None:
     taken = await desk.submit_id(f"[sandbox:{token}]")
-    before = (await desk.look(taken)).data
+    before = (await desk.poll(taken)).data
     clock.advance(11)
-    data = (await desk.look(taken)).data
+    data = (await desk.poll(taken)).data
     assert (before["status"], before["error"], before["timings"]) == ("processing", "", {"inference": 0})
     assert (data["status"], data.get("code"), data["outputs"], data["has_nsfw_contents"]) == (status, code, [], [])
     assert data["error"].startswith("sandbox: ")
@@ -133,7 +133,7 @@ async def test_slow_takes_ten_times_as_long_or_the_seconds_given(desk: Any, cloc
         seen.append([await desk.status(slow), await desk.status(exact)])
     running, done = "processing", "completed"
     assert seen == [[running, running], [running, done], [running, done], [done, done]]
-    assert "code" not in (await desk.look(exact)).data
+    assert "code" not in (await desk.poll(exact)).data
 
 
 async def test_stuck_is_never_final(desk: Any, clock: Any) -> None:
@@ -157,23 +157,23 @@ async def test_outputs_and_flags_are_as_asked_for(
     desk: Any, clock: Any, token: str, outputs: int, flags: list[bool]
 ) -> None:
     taken = await desk.submit_id(f"[sandbox:{token}]")
-    assert (await desk.look(taken)).data["outputs"] == []
+    assert (await desk.poll(taken)).data["outputs"] == []
     clock.advance(10)
-    data = (await desk.look(taken)).data
+    data = (await desk.poll(taken)).data
     assert (data["status"], len(data["outputs"]), data["has_nsfw_contents"]) == ("completed", outputs, flags)
 
 
 @pytest.mark.parametrize("token", ["garbage", "null-data", "code-500-in-200", "unavailable", "poll-busy"])
-async def test_a_faulty_look_passes_after_as_many_looks_as_given(desk: Any, token: str) -> None:
+async def test_a_faulty_poll_passes_after_as_many_polls_as_given(desk: Any, token: str) -> None:
     taken = await desk.submit_id(f"[sandbox:{token}=2]")
-    faulty = [await desk.look(taken) for _ in range(2)]
+    faulty = [await desk.poll(taken) for _ in range(2)]
     assert not any(_is_an_answer(reply) for reply in faulty)
-    assert _is_an_answer(await desk.look(taken))
+    assert _is_an_answer(await desk.poll(taken))
 
 
-async def test_a_faulty_look_without_a_value_never_passes(desk: Any) -> None:
+async def test_a_faulty_poll_without_a_value_never_passes(desk: Any) -> None:
     taken = await desk.submit_id("[sandbox:garbage]")
-    assert not any([_is_an_answer(await desk.look(taken)) for _ in range(5)])
+    assert not any([_is_an_answer(await desk.poll(taken)) for _ in range(5)])
 
 
 @pytest.mark.parametrize("token", ["garbage", "null-data", "code-500-in-200", "unavailable"])
@@ -181,26 +181,26 @@ async def test_submit_puts_the_fault_on_the_reply_to_an_accepted_submission(desk
     reply = await desk.submit(f"[sandbox:{token}=submit]")
     assert not _is_an_answer(reply)
     [accepted] = read_witness(desk.sandbox.folder)
-    assert _is_an_answer(await desk.look(accepted.id))
+    assert _is_an_answer(await desk.poll(accepted.id))
 
 
 async def test_not_found_passes_with_time(desk: Any, clock: Any) -> None:
     taken = await desk.submit_id("[sandbox:not-found=4]")
     clock.advance(3.9)
-    early = await desk.look(taken)
+    early = await desk.poll(taken)
     clock.advance(0.2)
-    assert (early.status, (await desk.look(taken)).status) == (404, 200)
+    assert (early.status, (await desk.poll(taken)).status) == (404, 200)
 
 
 async def test_a_dripping_reply_outlasts_a_deadline(desk: Any) -> None:
     taken = await desk.submit_id("[sandbox:drip]")
     with pytest.raises(TimeoutError):
-        await desk.look(taken, timeout=aiohttp.ClientTimeout(total=0.7, sock_read=0.5))
+        await desk.poll(taken, timeout=aiohttp.ClientTimeout(total=0.7, sock_read=0.5))
     assert (await desk.stats())["polls"] == 1
 
 
 async def test_a_huge_reply_is_ten_megabytes_of_json(desk: Any) -> None:
-    reply = await desk.look(await desk.submit_id("[sandbox:huge]"))
+    reply = await desk.poll(await desk.submit_id("[sandbox:huge]"))
     assert len(reply.body) > 10_000_000
     assert reply.data["status"] == "processing"
 
@@ -209,8 +209,8 @@ async def test_wrong_types_and_nan_come_with_completion_or_with_the_submission(d
     wrong, nan = await desk.submit_id("[sandbox:bad-types]"), await desk.submit_id("[sandbox:nan]")
     at_once = (await desk.submit("[sandbox:bad-types=submit]")).data
     clock.advance(10)
-    assert (await desk.look(wrong)).data["outputs"] == at_once["outputs"] == "clip.mp4"
-    reply = await desk.look(nan)
+    assert (await desk.poll(wrong)).data["outputs"] == at_once["outputs"] == "clip.mp4"
+    reply = await desk.poll(nan)
     assert b"NaN" in reply.body
     assert math.isnan(reply.data["timings"]["inference"])
 

@@ -135,7 +135,7 @@ async def test_a_wrong_filter_is_a_400_that_names_it(desk: Any, change: dict[str
     assert next(iter(change)) in reply.json["message"]
 
 
-async def test_usage_adds_up_what_the_bill_says(desk: Any, clock: Any) -> None:
+async def test_usage_adds_up_the_entries_of_the_bill(desk: Any, clock: Any) -> None:
     await desk.submit(duration="8s")
     await desk.submit("[sandbox:fails]")
     clock.advance(86_400)
@@ -180,7 +180,7 @@ async def test_a_deleted_prediction_leaves_the_list_but_not_the_bill(desk: Any, 
     clock.advance(10)
     assert await _delete(desk, gone, "0" * 32, gone) == 1
     assert await _delete(desk, gone) == 0
-    data = (await desk.look(gone)).data
+    data = (await desk.poll(gone)).data
     assert (data["status"], data["outputs"]) == ("deleted", [])
     assert data["error"]
     assert await desk.listed_ids() == [kept]
@@ -192,7 +192,7 @@ async def test_a_deleted_prediction_can_be_a_404_by_a_setting(open_sandbox: Any)
     desk = await open_sandbox(forgets_deleted=True)
     gone = await desk.submit_id()
     await _delete(desk, gone)
-    assert (await desk.look(gone)).status == 404
+    assert (await desk.poll(gone)).status == 404
 
 
 async def test_a_deletion_survives_a_restart_and_the_witness_keeps_its_line(

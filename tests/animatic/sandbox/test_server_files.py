@@ -85,14 +85,14 @@ async def test_no_path_leads_out_of_the_folder(desk: Any, path: str) -> None:
 async def test_a_missing_upload_fails_the_prediction(desk: Any, clock: Any) -> None:
     taken = await desk.submit_id(image=f"{desk.sandbox.url}/uploads/{'0' * 32}.png")
     clock.advance(10)
-    data = (await desk.look(taken)).data
+    data = (await desk.poll(taken)).data
     assert (data["status"], data["code"]) == ("failed", 1402)
 
 
 async def test_without_rendering_there_is_a_url_but_no_clip(desk: Any, clock: Any) -> None:
     taken = await desk.submit_id()
     clock.advance(10)
-    [url] = (await desk.look(taken)).data["outputs"]
+    [url] = (await desk.poll(taken)).data["outputs"]
     reply = await desk.ask("GET", url, key=None)
     assert (reply.status, reply.json["data"]) == (404, None)
 

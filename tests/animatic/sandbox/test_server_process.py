@@ -1,4 +1,4 @@
-"""The sandbox as a process of its own: how it starts, what it refuses, how it ends."""
+"""The sandbox as a process of its own: its start, its refusals, its end."""
 
 import os
 import signal

@@ -56,9 +56,9 @@ async def test_a_submission_comes_back_in_the_shape_of_the_card(desk: Any, clock
     assert (done["status"], done["has_nsfw_contents"], done["timings"]) == ("completed", [False], {"inference": 10_000})
 
 
-async def test_both_spellings_of_a_look_give_the_same(desk: Any) -> None:
+async def test_both_spellings_of_a_poll_give_the_same(desk: Any) -> None:
     taken = await desk.submit_id()
-    assert (await desk.ask("GET", f"/api/v3/predictions/{taken}")).body == (await desk.look(taken)).body
+    assert (await desk.ask("GET", f"/api/v3/predictions/{taken}")).body == (await desk.poll(taken)).body
 
 
 async def test_the_witness_holds_the_inputs_with_their_defaults(desk: Any) -> None:
@@ -158,16 +158,16 @@ async def test_a_path_that_does_not_exist_is_a_404_that_names_it(desk: Any, meth
 
 @pytest.mark.parametrize("prediction_id", ["0" * 32, "..%2f..%2fbalance", "%00", "é", "x" * 5_000])
 async def test_an_unknown_prediction_is_a_404_in_an_envelope(desk: Any, prediction_id: str) -> None:
-    reply = await desk.look(prediction_id)
+    reply = await desk.poll(prediction_id)
     assert (reply.status, reply.json["data"]) == (404, None)
 
 
 async def test_a_prediction_is_gone_after_seven_days(desk: Any, clock: Any) -> None:
     taken = await desk.submit_id()
     clock.advance(7 * 86_400 - 1)
-    before = await desk.look(taken)
+    before = await desk.poll(taken)
     clock.advance(1)
-    assert (before.status, (await desk.look(taken)).status) == (200, 404)
+    assert (before.status, (await desk.poll(taken)).status) == (200, 404)
 
 
 async def test_starts_beyond_the_limit_get_429_until_the_minute_is_over(open_sandbox: Any, clock: Any) -> None:
@@ -270,7 +270,7 @@ async def test_every_model_on_sale_is_bought_with_its_required_fields_alone(desk
         reply = await desk.ask("POST", run["api_path"], json=body)
         assert reply.data["model"] == model["model_id"]
         clock.advance(10)
-        [url] = (await desk.look(reply.data["id"])).data["outputs"]
+        [url] = (await desk.poll(reply.data["id"])).data["outputs"]
         assert url.endswith(".png" if model["type"].endswith("image") else ".mp4")
 
 

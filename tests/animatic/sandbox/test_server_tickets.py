@@ -47,7 +47,7 @@ async def test_the_still_of_a_ticket_is_the_still_of_a_prediction(desk: Any, sti
     fine, dead = [await desk.submit_id(image=each["download_url"]) for each in (ticket, unused)]
     clock.advance(10)
     assert await desk.status(fine) == "completed"
-    assert (await desk.look(dead)).data["code"] == 1402
+    assert (await desk.poll(dead)).data["code"] == 1402
 
 
 async def test_the_type_comes_from_the_name_or_else_the_still(desk: Any, still: bytes) -> None:

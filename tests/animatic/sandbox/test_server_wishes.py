@@ -60,9 +60,9 @@ async def test_a_failed_prediction_fails_in_sync_mode_too(open_sandbox: Any) -> 
 async def test_base64_output_is_the_clip_itself(open_sandbox: Any, clock: Any) -> None:
     desk = await open_sandbox(renders=True, inference_s=0.5)
     taken = await desk.submit_id(enable_base64_output=True)
-    assert (await desk.look(taken)).data["outputs"] == []
+    assert (await desk.poll(taken)).data["outputs"] == []
     clock.advance(1)
-    [text] = (await desk.look(taken)).data["outputs"]
+    [text] = (await desk.poll(taken)).data["outputs"]
     clip = await desk.ask("GET", f"/outputs/{taken}/1.mp4", key=None)
     assert base64.b64decode(text, validate=True) == clip.body
     assert clip.body[4:8] == b"ftyp"
@@ -92,7 +92,7 @@ async def test_a_picture_is_given_by_a_model_that_makes_pictures(open_sandbox: A
     desk = await open_sandbox(renders=True)
     taken = (await desk.ask("POST", "/api/v3/wavespeed-ai/z-image/turbo", json={"prompt": "Cat"})).data["id"]
     clock.advance(10)
-    [url] = (await desk.look(taken)).data["outputs"]
+    [url] = (await desk.poll(taken)).data["outputs"]
     picture = await desk.ask("GET", url, key=None)
     assert (picture.status, picture.headers["Content-Type"], picture.body[:4]) == (200, "image/png", b"\x89PNG")
     assert (await desk.ask("GET", url.replace(".png", ".mp4"), key=None)).status == 404
@@ -179,7 +179,7 @@ async def test_a_webhook_that_is_not_taken_comes_again_under_the_same_id(
     assert (await desk.stats())["webhook_attempts"] == 3
 
 
-async def test_a_failed_prediction_tells_its_webhook_and_a_deleted_one_does_not(
+async def test_a_failed_prediction_calls_its_webhook_and_a_deleted_one_does_not(
     desk: Any, clock: Any, receiver: Receiver
 ) -> None:
     gone = (await desk.ask("POST", f"{SUBMIT}?webhook={receiver.url}", json=GOOD)).data["id"]

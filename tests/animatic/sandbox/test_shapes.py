@@ -19,7 +19,7 @@ async def test_the_recorded_form_is_that_of_published_exchanges(open_sandbox: An
     prompt = "push in [sandbox:recorded]" if by_token else "push in"
     submitted = (await desk.submit(prompt)).data
     clock.advance(10)
-    done = (await desk.look(submitted["id"])).data
+    done = (await desk.poll(submitted["id"])).data
     inputs = {"prompt": prompt, "image": "https://stills.example/a.png", "aspect_ratio": "16:9", "duration": "5s"}
     assert "has_nsfw_contents" not in submitted
     assert "code" not in submitted
@@ -36,7 +36,7 @@ async def test_a_failure_keeps_its_code_in_the_recorded_form(open_sandbox: Any, 
     desk = await open_sandbox(shape="recorded")
     taken = await desk.submit_id("[sandbox:unreachable]")
     clock.advance(10)
-    data = (await desk.look(taken)).data
+    data = (await desk.poll(taken)).data
     assert (data["status"], data["code"], data["has_nsfw_contents"]) == ("failed", 1402, None)
 
 
@@ -44,7 +44,7 @@ async def test_a_flagged_clip_stays_flagged_in_the_recorded_form(open_sandbox: A
     desk = await open_sandbox(shape="recorded")
     taken = await desk.submit_id("[sandbox:nsfw]")
     clock.advance(10)
-    assert (await desk.look(taken)).data["has_nsfw_contents"] == [True]
+    assert (await desk.poll(taken)).data["has_nsfw_contents"] == [True]
 
 
 def test_another_form_is_a_wrong_setting(tmp_path: Path) -> None:
@@ -106,9 +106,9 @@ async def test_a_refusal_in_plain_text_is_no_json(desk: Any, token: str, http: i
 async def test_odd_fields_come_with_completion(desk: Any, clock: Any) -> None:
     tokens = ("float-timings", "null-flags", "null-fields", "object-outputs", "text-output")
     taken = {token: await desk.submit_id(f"[sandbox:{token}]") for token in tokens}
-    early = (await desk.look(taken["null-fields"])).data
+    early = (await desk.poll(taken["null-fields"])).data
     clock.advance(10)
-    done = {token: (await desk.look(each)).data for token, each in taken.items()}
+    done = {token: (await desk.poll(each)).data for token, each in taken.items()}
     url = {token: f"{desk.sandbox.url}/outputs/{each}/1.mp4" for token, each in taken.items()}
     assert early["model"] == "wavespeed-ai/veo2-i2v"
     assert done["float-timings"]["timings"]["inference"] == 10_000.5

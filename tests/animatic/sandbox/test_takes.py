@@ -1,4 +1,4 @@
-"""Moves that can be seen, and takes of one shot that can be told apart."""
+"""Visible moves, and takes of one shot that differ visibly."""
 
 import io
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""What was accepted is on disk before anyone is told, and enough to carry on from."""
+"""Accepted submissions are on disk before the reply is sent, and suffice to carry on from."""
 
 import json
 import os

@@ -36,7 +36,7 @@ def refusal(deed: Any, *arguments: Any, **options: Any) -> str:
 
 
 class BreakingStore(AbstractFileSystem):
-    """Files in a dictionary, written a piece at a time and seen at once; an upload fails half-way when told to."""
+    """Files in a dictionary, written a piece at a time and seen at once; an upload fails half-way when it should."""
 
     cachable = False
     files: ClassVar[dict[str, bytes]] = {}
@@ -188,7 +188,7 @@ def test_a_local_file_is_put_in_place_whole(scheme: str, tmp_path: Path) -> None
     assert storage.read_bytes(uri, max_bytes=5_000_000) == source.read_bytes()
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     for uri in (f"{tmp_path}/none.csv", "memory://none.csv"):
         assert refusal(storage.read_bytes, uri, max_bytes=KEEP) == f"{uri}: there is no such file; check the path"
 
@@ -345,7 +345,7 @@ def test_readers_see_whole_tables_only_during_replacements(tmp_path: Path) -> No
     seen: list[int] = []
     broken: list[object] = []
 
-    def look() -> None:
+    def read() -> None:
         while not done.is_set():
             try:
                 table = pq.read_table(pa.BufferReader(storage.read_bytes(str(target), max_bytes=10_000_000)))
@@ -354,7 +354,7 @@ def test_readers_see_whole_tables_only_during_replacements(tmp_path: Path) -> No
             except Exception as error:  # noqa: BLE001 - any error at all is what must not be
                 broken.append(error)
 
-    reader = threading.Thread(target=look)
+    reader = threading.Thread(target=read)
     reader.start()
     for version in range(1, 201):
         replace(version)
@@ -380,7 +380,7 @@ def test_the_web_is_read_and_never_written(web: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.sandbox
-def test_a_server_that_is_not_there_is_told() -> None:
+def test_an_unreachable_server_is_named() -> None:
     message = refusal(storage.read_bytes, "http://127.0.0.1:9/a.csv?canary", max_bytes=KEEP)
     assert message.startswith("http://127.0.0.1:9/a.csv: ")
     assert "canary" not in message

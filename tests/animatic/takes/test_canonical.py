@@ -213,7 +213,7 @@ def test_a_url_that_was_signed_twice_loses_both_signatures() -> None:
     assert canonical_url(url) == "https://e.com/a.png?w=1"
 
 
-def test_hosts_are_told_for_names_that_could_mean_something_else() -> None:
+def test_hosts_are_named_where_a_name_could_mean_something_else() -> None:
     assert {each.name for each in SIGNATURES if each.hosts} == set(HOST_OF)
 
 

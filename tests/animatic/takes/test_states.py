@@ -205,7 +205,7 @@ def test_what_a_run_does_next_for_a_take(take_status: TakeStatus, after: Step | 
 
 @unhurried
 @given(snapshot, policies, st.none() | st.sampled_from([THEIRS, OURS, AwaitOtherRun()]))
-def test_no_step_is_made_twice_in_vain(take_status: TakeStatus, policy: BuyingPolicy, after: Step | None) -> None:
+def test_no_step_is_made_twice_in_a_row(take_status: TakeStatus, policy: BuyingPolicy, after: Step | None) -> None:
     assert type(step_after(take_status, policy, after)) is not type(after)
 
 

@@ -1,4 +1,4 @@
-"""The client: what it sends, how it sorts answers, and that the key goes to one place and shows in none."""
+"""The client: its requests, its sorting of replies, and that the key goes to one place and shows in none."""
 
 import json
 import logging
@@ -53,7 +53,7 @@ async def test_a_submission_is_one_post_with_the_key_and_the_inputs(wire: Any) -
     assert json.loads(body) == wire.inputs
 
 
-async def test_each_submission_has_a_connection_of_its_own_and_looks_share_one(wire: Any) -> None:
+async def test_each_submission_has_its_own_connection_and_polls_share_one(wire: Any) -> None:
     listener = await wire.listen_and_answer(wire.prediction())
     client = await wire.client(listener.url)
     for _ in range(4):
@@ -80,7 +80,7 @@ async def test_a_redirect_is_not_followed_and_the_key_stays_here(wire: Any, stat
     assert (len(here.requests), elsewhere.connections) == (2, 0)
 
 
-async def test_looks_go_to_the_base_whatever_the_answer_says(wire: Any) -> None:
+async def test_polls_go_to_the_base_url_whatever_the_reply_says(wire: Any) -> None:
     elsewhere = await wire.listen_and_answer(wire.prediction())
     here = await wire.listen_and_answer(wire.prediction(urls={"get": f"{elsewhere.url}/result"}))
     client = await wire.client(here.url + "/")
@@ -201,7 +201,7 @@ async def test_a_proxy_that_does_not_connect_bars_the_way(wire: Any, status: int
     assert not any(wire.canary.encode() in request for request in proxy.requests)
 
 
-async def test_a_429_is_a_429_whoever_says_it(wire: Any) -> None:
+async def test_a_429_is_a_429_from_a_proxy_too(wire: Any) -> None:
     client = await wire.answering(429, b"slow down", {"Retry-After": "7"})
     outcome = await wire.submit(client)
     assert (type(outcome), outcome.retry_after_s) == (Busy, 7.0)
@@ -294,7 +294,7 @@ async def test_a_submission_without_a_reply_says_so(wire: Any) -> None:
     ],
     ids=repr,
 )
-async def test_a_look_that_fails_on_their_side_may_be_made_again(wire: Any, status: int, body: Any) -> None:
+async def test_a_poll_that_fails_on_the_server_may_be_repeated(wire: Any, status: int, body: Any) -> None:
     client = await wire.answering(status, body)
     assert type(await raised_by(client.result("p1"))) is ApiUnavailableError
 
@@ -442,7 +442,7 @@ async def test_where_no_price_can_be_believed_there_is_none(wire: Any, catalogue
     ],
 )
 @pytest.mark.parametrize("place", [0, 1, 2])
-async def test_another_failure_of_a_quote_is_told_and_no_other_place_asked(
+async def test_another_failure_of_a_quote_is_raised_without_a_second_request(
     wire: Any, status: int, kind: type, place: int
 ) -> None:
     prices = Prices(wire, *[404] * place, status, {"unit_price": 2.5})
@@ -630,7 +630,7 @@ async def test_a_hundred_submissions_at_once_are_a_hundred_posts(wire: Any) -> N
     assert (len(listener.requests), listener.connections) == (100, 100)
 
 
-async def test_an_unreachable_api_is_told_by_host_and_reason(wire: Any) -> None:
+async def test_an_unreachable_api_is_named_with_host_and_reason(wire: Any) -> None:
     client = await wire.client("http://127.0.0.1:9")
     said = (await wire.submit(client)).message
     assert type(await raised_by(client.result("p1"))) is ApiUnreachableError
@@ -638,7 +638,7 @@ async def test_an_unreachable_api_is_told_by_host_and_reason(wire: Any) -> None:
 
 
 def spellings(key: str) -> list[str]:
-    """How JSON may write the same text."""
+    """Return the spellings that JSON has for the same text."""
     return [
         key,
         "".join(f"\\u{ord(char):04x}" for char in key),
@@ -666,7 +666,7 @@ async def test_an_id_is_no_id_where_the_key_was_part_of_it(wire: Any) -> None:
     assert type(await wire.submit(client)) is Unknown
 
 
-async def test_the_time_is_asked_once_and_only_where_nobody_told_it(wire: Any) -> None:
+async def test_the_time_is_asked_once_and_only_where_no_reply_gave_it(wire: Any) -> None:
     listener = await wire.listen_and_answer({"balance": 1}, Date="Sun, 01 Mar 2026 12:00:00 GMT")
     client = await wire.client(listener.url)
     for _ in range(3):

@@ -23,7 +23,7 @@ def test_before_an_answer_it_is_our_own_time_with_a_wide_margin() -> None:
     assert (clock.is_told, clock.margin_s) == (False, GUESSED_MARGIN_S)
 
 
-def test_it_is_what_the_newest_answer_said_carried_on() -> None:
+def test_it_carries_on_from_the_newest_reply() -> None:
     seconds = Seconds()
     clock = ServerClock(seconds)
     clock.told(HEADER)

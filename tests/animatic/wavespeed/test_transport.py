@@ -1,4 +1,4 @@
-"""What a broken connection proves: nothing was sent, or nobody knows. On real sockets."""
+"""Broken connections: either nothing was sent, or the outcome is unknown. On real sockets."""
 
 import asyncio
 import inspect
@@ -65,7 +65,7 @@ def test_a_bare_error_of_the_system_proves_nothing(kind: type[OSError]) -> None:
 
 @pytest.fixture
 def refused_url() -> Iterator[str]:
-    """A port that is bound, so that nobody else gets it, but does not listen."""
+    """A port that is bound, so that no other process gets it, but does not listen."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{bound.getsockname()[1]}"

@@ -459,7 +459,7 @@ def test_a_charge_is_read_flat_without_what_is_odd() -> None:
     assert page.unreadable == 2
 
 
-def test_a_bare_prediction_is_told_from_an_envelope() -> None:
+def test_a_bare_prediction_is_not_taken_for_an_envelope() -> None:
     assert is_prediction({"id": "p1", "status": "created"})
     assert not is_prediction({"id": "p1"})
     assert not is_prediction({"id": 5, "status": "created"})

@@ -20,7 +20,7 @@ CLIP = b"\0\0\0\x20ftypisom" + b"frames" * 50
 
 
 class Names(AbstractResolver):
-    """A name server that knows these names, and is asked for others in vain."""
+    """A name server that knows these names and no others."""
 
     def __init__(self, names: dict[str, list[str]]) -> None:
         self.names, self.asked = names, list[str]()
@@ -178,7 +178,7 @@ def test_results_are_read_from_python_by_the_proxy_of_the_environment(
 ) -> None:
     monkeypatch.setenv("https_proxy", web.proxy.url)
     monkeypatch.setenv("SSL_CERT_FILE", str(web.authority.file))
-    with pytest.raises(LocationError):  # it is no table, which can be told only once it is here
+    with pytest.raises(LocationError):  # it is no table, which shows only once it is here
         animatic.read_results("https://public.example/a.parquet")
     assert len(web.requests) == 1
     monkeypatch.setenv("https_proxy", "socks5://proxy")

@@ -1,4 +1,4 @@
-"""Processes that live as long as whoever started them, and the log files that they write to."""
+"""Processes that live as long as their parent, and the log files that they write to."""
 
 import contextlib
 import logging
@@ -26,7 +26,7 @@ with child_processes.sandbox(Path(sys.argv[1]), Path(sys.argv[2])) as companion:
 """
 
 
-def test_a_companion_dies_with_whoever_started_it(tmp_path: Path, tools: Any, place: Any) -> None:
+def test_a_child_server_dies_with_the_process_that_started_it(tmp_path: Path, tools: Any, place: Any) -> None:
     command = [sys.executable, "-c", START, str(tmp_path / "state"), str(tmp_path / "log")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=place.environment) as parent:
         assert parent.stdout is not None

@@ -46,12 +46,12 @@ async def _stopped(place: Set) -> bool:
 
 
 async def _stop_while_submitting(place: Set, process: "subprocess.Popen[bytes]") -> bool:
-    """SIGSTOP as soon as the ledger shows a submission on its way; whether one was."""
+    """Send SIGSTOP as soon as the ledger shows a submission on its way; return True if one was."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(place.ledger, 0)) as ledger:
             process.send_signal(signal.SIGSTOP)
-            ledger.execute("BEGIN IMMEDIATE")  # stopped in the middle of a commit, it would keep everybody out
+            ledger.execute("BEGIN IMMEDIATE")  # stopped in the middle of a commit, it would lock all others out
             if ledger.execute("SELECT count(*) FROM attempt WHERE state = 'submitting'").fetchone()[0]:
                 return True
         process.send_signal(signal.SIGCONT)

@@ -36,7 +36,7 @@ async def _away(place: Set) -> bool:
 
 
 async def _cannot_connect(place: Set, url: str) -> bool:
-    """A run at an address that no request can leave for, then one at the sandbox; whether the first was told so."""
+    """A run at an address that no request can leave for, then one at the sandbox; True if the first reported it."""
     takes = place.takes("one")
     place.url = url
     ran = await place.run(takes, client={"submit_deadline_s": 30.0, "read_deadline_s": 0.5})
@@ -60,7 +60,7 @@ async def _no_name(place: Set) -> bool:
 @case("connection", "nobody takes the connection", UNSENT)
 async def _no_answer(place: Set) -> bool:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, contextlib.ExitStack() as stack:
-        for _ in range(4):  # what waits to be taken fills the queue; whoever comes after them hears nothing
+        for _ in range(4):  # these fill the queue; later connections get no answer
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(deaf.getsockname())

@@ -110,7 +110,7 @@ async def _dead_upload(place: Set) -> bool:
         url = place.accepted[0].inputs["image"]
         away.rename(
             place.folder / "sandbox" / "uploads" / url.rpartition("/")[2]
-        )  # there for whoever asks, not for them
+        )  # there for other requests, not for these
         (record,) = await place.records(takes)
         assert record is not None
         assert (record.state.value, record.error_code) == ("failed", 1402)

@@ -38,7 +38,7 @@ def prediction_of(request: httpx.Request) -> str:
 
 
 def reply(status: int, body: bytes | str | dict[str, Any] | list[Any] | None) -> httpx.Response:
-    """An answer that nobody gave."""
+    """An answer that the API never gave."""
     data = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else json.dumps(body).encode()
     return httpx.Response(status, stream=httpx.ByteStream(data))
 

@@ -1,4 +1,4 @@
-"""Prices that change, lie or go away, and who may buy what again."""
+"""Prices that change, lie or go away, and the takes that may be bought again."""
 
 import asyncio
 import contextlib

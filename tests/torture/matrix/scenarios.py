@@ -1,10 +1,10 @@
-"""What a reply or a look may be: one case a scenario of the sandbox."""
+"""Replies to submissions and polls: one case a scenario of the sandbox."""
 
 from torture.matrix.stage import CASES, Set, posts_to, stats_of
 
 
 def scenario_case(group: str, name: str, promise: str, token: str, states: set[str], accepted: int) -> None:
-    """A case of one take with a scenario: how it ends, how often it was accepted, and that a second run sends nothing."""
+    """A case of one take with a scenario: its ending, its count of acceptances, and that a second run sends nothing."""
 
     async def work(place: Set) -> bool:
         async with place.sandbox():

@@ -44,7 +44,7 @@ STILL = "https://stills.example/a.png"
 
 @dataclass
 class Ran:
-    """One run: how it ended, and what was counted."""
+    """One run: its ending and its counts."""
 
     run_id: str
     progress: Progress
@@ -61,7 +61,7 @@ class Set:
         self.folder, self.ledger = folder, folder / "ledger.sqlite"
         self.url = ""
         self.foreign: set[str] = set()
-        """Predictions that somebody else bought on the account: no ledger of ours knows what they cost."""
+        """Predictions bought by others on the account: no ledger of ours knows their cost."""
         self._running = self._runs = 0
 
     @contextlib.asynccontextmanager

@@ -53,7 +53,7 @@ def _render(still: Image.Image, prompt: str, aspect_ratio: str = "16:9", seed: i
 
 
 def _shift(before: Grey, after: Grey) -> tuple[int, int]:
-    """By how many pixels (right, down) the content of one patch has moved in the other: phase correlation."""
+    """Return by how many pixels (right, down) one patch has moved in the other: phase correlation."""
     window = np.outer(np.hanning(before.shape[0]), np.hanning(before.shape[1]))
     spectra = [np.fft.fft2((patch - patch.mean()) * window) for patch in (before, after)]
     cross = spectra[1] * np.conj(spectra[0])
@@ -234,6 +234,6 @@ def test_a_hostile_still_is_refused_with_a_sentence(still: bytes, says: str) -> 
 
 
 @pytest.mark.parametrize(("aspect_ratio", "duration_s"), [("4:3", 5), ("16:9", 0), ("16:9", 600)])
-def test_a_shape_or_length_that_nobody_sells_is_refused(aspect_ratio: str, duration_s: int) -> None:
+def test_an_unsupported_shape_or_length_is_refused(aspect_ratio: str, duration_s: int) -> None:
     with pytest.raises(ValueError, match="allowed"):
         render_clip(b"", "push in", aspect_ratio=aspect_ratio, duration_s=duration_s, seed=1)
