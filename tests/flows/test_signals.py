@@ -164,15 +164,16 @@ def test_two_wishes_within_a_second_are_one(runs: dict[str, Waiting]) -> None:
 def test_a_second_wish_later_skips_the_wait_for_replies_and_loses_nothing(runs: dict[str, Waiting]) -> None:
     run = runs["hurry"]
     run.send(signal.SIGINT, signal.SIGINT, apart_s=SAME_WISH_S + 0.3)
-    code, stdout, stderr = run.ends(90)  # the reply is still held back
+    hurried_at = time.time()
+    code, stdout, stderr = run.ends(HURRIES_WITHIN_S)
     assert code == 130, stderr
     assert "Stopped: interrupted by SIGINT" in stderr
     assert "Traceback" not in stderr
     assert run.table.stat().st_mtime > run.accepted_at
+    assert run.table.stat().st_mtime <= hurried_at + HURRIES_WITHIN_S
     rows = run.rows()
     assert rows[0]["status"] == "completed"
     assert rows[1]["status"] in {"pending", "unknown"}
-    assert "no whole answer" not in str(rows[1]["error"]), "it waited for the reply until its deadline"
     assert [row["error"] == "not submitted when the run stopped" for row in rows] == [False, False, True, True]
     assert '"completed": 1,' in stdout
     assert len(run.submitted()) == 2
