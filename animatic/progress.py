@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from animatic.ledger.records import Reserved
+from animatic.ledger import Reserved
 from animatic.takes.states import State
 
 

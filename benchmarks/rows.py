@@ -91,7 +91,7 @@ def fill(folder: Path, rows: int) -> None:
 def settled(folder: Path) -> dict[str, Any]:
     """The steps of a run in which there is nothing to do."""
     from animatic.ledger.records import Reserved  # noqa: PLC0415
-    from animatic.planning.lookup import open_to_look, plan_against  # noqa: PLC0415 - the imports are not what is measured
+    from animatic.planning.lookup import look_into, plan_against  # noqa: PLC0415 - the imports are not what is measured
     from animatic.planning.manifests import load_manifest  # noqa: PLC0415 - the imports are not what is measured
     from animatic.results.summary import run_summary_of  # noqa: PLC0415
     from animatic.results.writer import ResultsWriter  # noqa: PLC0415
@@ -103,7 +103,7 @@ def settled(folder: Path) -> dict[str, Any]:
     with _timed(steps, "plan"):
         plan = asyncio.run(plan_against(ledger, manifest, BuyingPolicy()))
     assert plan.to_do == 0
-    with _timed(steps, "results"), open_to_look(ledger) as desk:
+    with _timed(steps, "results"), look_into(ledger) as desk:
         stats = asyncio.run(ResultsWriter(plan.manifest, plan.final_attempts(), "r1", desk).write(results))
         digest = run_summary_of(stats, run_id="r1", results=results, submitted=0, reserved=Reserved())
     assert digest.exit_code == 0

@@ -56,16 +56,16 @@ async def plan_takes(run: Run, manifest: Manifest) -> Plan:
     Raises:
         SettingsError: the ledger is new, there is something to buy, and no permission to begin it was given.
     """
-    desk, session, settings = run.desk, run.session, run.session.settings
-    is_new = await lookup.is_new_ledger(desk, settings.origin)
-    await lookup.know_old_names(desk, manifest)
-    plan = await lookup.plan_takes(desk, manifest, run.order.policy, session.run_id)
+    ledger, session, settings = run.ledger, run.session, run.session.settings
+    is_new = await lookup.is_new_ledger(ledger, settings.origin)
+    await lookup.know_old_names(ledger, manifest)
+    plan = await lookup.plan_takes(ledger, manifest, run.order.policy, session.run_id)
     require_new_ledger_allowed(settings, plan.to_buy if is_new else 0, may_begin=session.may_begin_ledger)
     if not session.is_approved:  # an approved plan was shown with these lines
         client = run.client if settings.is_real else None
-        for line in (await find_earlier(desk, plan, client, is_new=is_new)).lines():
+        for line in (await find_earlier(ledger, plan, client, is_new=is_new)).lines():
             run.warn(line)
-    await lookup.record_planned(desk, manifest, run.order.uri)
+    await lookup.record_planned(ledger, manifest, run.order.uri)
     progress = session.progress
     progress.total, progress.cached, progress.cached_flagged = len(plan), plan.settled, plan.settled_flagged
     progress.unclear = plan.unclear

@@ -8,7 +8,6 @@ from prefect.exceptions import Pause
 
 from animatic.buying.shoot import Shoot
 from animatic.errors import NeverAgainError, TryLaterError
-from animatic.ledger.location import note_intents
 from animatic.media.local_stills import LocalStills
 from animatic.media.uploads import UploadMemory
 from animatic.planning.config import RunConfig
@@ -35,11 +34,11 @@ class PricedRun:
     def __init__(self, run: Run, priced: PricedPlan, settling: Settling, reporting: Reporting) -> None:
         self._run, self._plan, self._settling, self._reporting = run, priced.plan, settling, reporting
         settings = run.session.settings
-        self._memory = UploadMemory(run.desk, settings.account, settings.base_url, settings.network)
+        self._memory = UploadMemory(run.ledger, settings.account, settings.base_url, settings.network)
         self._uploading: asyncio.Future[list[dict[str, str] | BaseException]] | None = None
         self._shoot = Shoot(
-            _config_of(run, priced), run.client, run.desk, run.receipts, run.session.progress, run.warn,
-            self._upload_late, functools.partial(note_intents, run.desk.path), self._memory.forget,
+            _config_of(run, priced), run.client, run.ledger_run, run.session.progress, run.warn,
+            self._upload_late, self._memory.forget,
         )  # fmt: skip
 
     def stop(self, reason: str) -> None:

@@ -4,8 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from animatic.errors import LocationError, ResultsUnwrittenError
-from animatic.ledger import operations, settling
-from animatic.ledger.newest import no_run_is_dead
+from animatic.ledger import no_run_is_dead
 from animatic.planning.lookup import find_open
 from animatic.planning.plan import Plan
 from animatic.results import formats
@@ -43,8 +42,8 @@ class Reporting:
                 raise
             place = formats.beside(place, session.run_id)
             stats = await self._write_beside(place, error)
-        dropped, elsewhere = await find_open(run.desk, self.plan.manifest, run.order.uri, settings.ledger)
-        session.progress.reserved = await run.desk.do(operations.reserved_by, session.run_id)
+        dropped, elsewhere = await find_open(run.ledger, self.plan.manifest, run.order.uri, settings.ledger)
+        session.progress.reserved = await run.ledger.reserved_by(session.run_id)
         summary = await asyncio.to_thread(
             run_summary_of,
             stats,
@@ -52,7 +51,7 @@ class Reporting:
             results=place,
             submitted=session.progress.submissions,
             reserved=session.progress.reserved,
-            orphans=await run.desk.do(settling.orphans, settings.origin),
+            orphans=await run.ledger.orphans(settings.origin),
             dropped=dropped,
             open_elsewhere=elsewhere,
             stopped_by=stopped_by,
@@ -70,7 +69,7 @@ class Reporting:
         """
         mine = self.run.session.run_id
         is_dead = mine.__eq__ if self.interrupts.hurried.is_set() else no_run_is_dead  # its own replies go unheard then
-        writer = ResultsWriter(self.plan.manifest, self.plan.final_attempts(), mine, self.run.desk, is_dead)
+        writer = ResultsWriter(self.plan.manifest, self.plan.final_attempts(), mine, self.run.ledger, is_dead)
         stats = await (write_results if self._has_tasks else write_results.fn)(writer, place)
         for note in stats.notes:
             self.run.warn(note)

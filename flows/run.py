@@ -1,16 +1,11 @@
 """An open run: what all its steps share, from the first to the last."""
 
 import logging
-import os
-import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from animatic.ledger import liveness, operations
-from animatic.ledger.desk import Ledger
-from animatic.ledger.opening import sqlite_path
-from animatic.ledger.receipts import Receipts
+from animatic.ledger import Ledger, LedgerRun, open_ledger
 from animatic.wavespeed.client import MOST_CONNECTIONS, WaveSpeedClient
 from flows.order import Order
 from flows.process import connections_that_fit
@@ -31,9 +26,13 @@ class Run:
     order: Order
     session: Session
     client: WaveSpeedClient
-    desk: Ledger
-    receipts: Receipts
+    ledger_run: LedgerRun
     warn: Callable[[str], None]
+
+    @property
+    def ledger(self) -> Ledger:
+        """The open ledger."""
+        return self.ledger_run.ledger
 
     @property
     def max_microusd(self) -> int | None:
@@ -51,9 +50,8 @@ async def open_run(order: Order, session: Session) -> AsyncGenerator[Run]:
     """
     settings = session.settings
     key = settings.require_key()
-    ledger = sqlite_path(settings.ledger)
-    with Ledger(settings.ledger) as desk, liveness.alive(ledger, session.run_id) as receipts:
-        await desk.do(operations.begin_run, session.run_id, order.uri, socket.gethostname(), os.getpid())
-        most = min(connections_that_fit(), MOST_CONNECTIONS)
-        async with WaveSpeedClient(settings.base_url, key, network=settings.network, most_connections=most) as client:
-            yield Run(order, session, client, desk, receipts, line_logger(logging.WARNING))
+    with open_ledger(settings.ledger) as ledger:
+        async with ledger.run(session.run_id, order.uri) as run:
+            most, network = min(connections_that_fit(), MOST_CONNECTIONS), settings.network
+            async with WaveSpeedClient(settings.base_url, key, network=network, most_connections=most) as client:
+                yield Run(order, session, client, run, line_logger(logging.WARNING))

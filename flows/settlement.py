@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 from animatic.buying.reconcile import Reconciled, open_claims, poll_stuck, reconcile, stuck_takes
 from animatic.buying.recovery import recover
-from animatic.ledger import liveness, operations
-from animatic.ledger.opening import require_sound
 from flows.run import Run
 from tasks.reconcile import reconcile_takes
 
@@ -21,38 +19,38 @@ class Settling:
 
     async def settle(self) -> Reconciled:
         """Read back what dead runs left behind, then settle what is unknown or stuck."""
-        run, settings, desk, client = self.run, self.run.session.settings, self.run.desk, self.run.client
-        stuck = await stuck_takes(desk, settings.origin, settings.give_up_s)
+        run, settings, ledger, client = self.run, self.run.session.settings, self.run.ledger, self.run.client
+        stuck = await stuck_takes(ledger, settings.origin, settings.give_up_s)
         if stuck or await self._is_to_settle():
             await self.require_sound()
-        found = await recover(desk, desk.path, client.latest_time)
+        found = await recover(ledger, client.latest_time)
         if found.redeemed:
             run.warn(f"{found.redeemed} replies that a dead run had not written into the ledger were read back")
         if found.unknown:
             run.warn(f"{found.unknown} takes may or may not have been bought by a run that died")
         settled = Reconciled()
-        if await open_claims(desk, settings.origin):
+        if await open_claims(ledger, settings.origin):
             settled = await reconcile_takes(
                 lambda: reconcile(
-                    desk, client, settings.origin, settings.settle_s, adopts_by_window=settings.adopts_by_window
+                    ledger, client, settings.origin, settings.settle_s, adopts_by_window=settings.adopts_by_window
                 )
             )
             if settled.problem:
                 run.warn(f"WaveSpeed's list of predictions: {settled.problem}")
         if stuck and not self._has_polled_stuck:
             self._has_polled_stuck = True
-            settled.ended = await poll_stuck(desk, client, stuck, settings.give_up_s, run.session.run_id)
-        run.session.progress.reserved = await desk.do(operations.reserved_by, run.session.run_id)
+            settled.ended = await poll_stuck(ledger, client, stuck, settings.give_up_s, run.session.run_id)
+        run.session.progress.reserved = await ledger.reserved_by(run.session.run_id)
         return settled
 
     async def _is_to_settle(self) -> bool:
         """Tell if a dead run left anything behind, or something is unknown."""
-        desk = self.run.desk
-        if await asyncio.to_thread(liveness.receipts_left_behind, desk.path):
+        ledger = self.run.ledger
+        if await asyncio.to_thread(ledger.receipts_left_behind):
             return True
-        if await desk.do(operations.runs_submitting):
+        if await ledger.runs_submitting():
             return True
-        return bool(await open_claims(desk, self.run.session.settings.origin))
+        return bool(await open_claims(ledger, self.run.session.settings.origin))
 
     async def require_sound(self) -> None:
         """Read the whole ledger once before anything in it is changed; a run in which all is settled needs not.
@@ -61,7 +59,7 @@ class Settling:
             LedgerUnusableError: it is damaged.
         """
         if not self._is_sound:
-            await self.run.desk.do(require_sound)
+            await self.run.ledger.require_sound()
             self._is_sound = True
 
 

@@ -15,10 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from animatic.errors import ApiRefusedError, NeverAgainError, TryLaterError
-from animatic.ledger import operations as ledger_operations
-from animatic.ledger import settling
-from animatic.ledger.desk import Ledger
-from animatic.ledger.settling import Orphan, Settlement, Stuck
+from animatic.ledger import Ledger, Orphan, Settlement, Stuck
 from animatic.planning.account_list import candidates_of
 from animatic.polling.poll_history import finish_of
 from animatic.takes.evidence import (
@@ -89,40 +86,40 @@ class Reconciled:
 
 
 async def reconcile(
-    desk: Ledger, client: WaveSpeedClient, provider: str, settle_s: float, *, adopts_by_window: bool = False
+    ledger: Ledger, client: WaveSpeedClient, provider: str, settle_s: float, *, adopts_by_window: bool = False
 ) -> Reconciled:
     """Read the list for the windows of everything unknown or held, and settle what it proves.
 
     Asks nothing of the API where there is nothing to settle. A list that cannot be read settles nothing.
     """
     result, settle = Reconciled(), timedelta(seconds=settle_s)
-    claims = await desk.do(settling.claims, provider)
+    claims = await ledger.claims(provider)
     spans = spans_of(claims, settle)
     if not spans:
         return result
     await client.learn_time()
-    shift = await desk.do(settling.clock_shift, provider)
+    shift = await ledger.clock_shift(provider)
     for span in spans:
-        scanner = _Scanner(desk, client, provider, span, settle, shift)
+        scanner = _Scanner(ledger, client, provider, span, settle, shift)
         listed, scan = await scanner.read([claim for claim in claims if claim.model == span.model])
         result.problem = result.problem or scanner.problem
-        result.add(await desk.do(settling.settle, provider, listed, scan, settle_s, adopts_by_window=adopts_by_window))
+        result.add(await ledger.settle(provider, listed, scan, settle_s, adopts_by_window=adopts_by_window))
     return result
 
 
-async def open_claims(desk: Ledger, provider: str) -> Sequence[Claim]:
+async def open_claims(ledger: Ledger, provider: str) -> Sequence[Claim]:
     """Return the claims to settle. Takes that a run is submitting now are left out."""
-    return [claim for claim in await desk.do(settling.claims, provider) if not claim.is_live]
+    return [claim for claim in await ledger.claims(provider) if not claim.is_live]
 
 
-async def stuck_takes(desk: Ledger, provider: str, give_up_s: float) -> Sequence[Stuck]:
+async def stuck_takes(ledger: Ledger, provider: str, give_up_s: float) -> Sequence[Stuck]:
     """Return takes that were submitted long ago or are held for that."""
     before = datetime.now(UTC) - timedelta(seconds=give_up_s)
-    return await desk.do(settling.stuck, provider, before, MOST_STUCK)
+    return await ledger.stuck(provider, before, MOST_STUCK)
 
 
 async def poll_stuck(
-    desk: Ledger, client: WaveSpeedClient, takes: Sequence[Stuck], give_up_s: float, run_id: str
+    ledger: Ledger, client: WaveSpeedClient, takes: Sequence[Stuck], give_up_s: float, run_id: str
 ) -> int:
     """Poll each of these takes once; how many turned out to be final.
 
@@ -132,30 +129,30 @@ async def poll_stuck(
 
     async def poll(take: Stuck) -> bool:
         async with at_once:
-            return await _poll_once(desk, client, take, give_up_s, run_id)
+            return await _poll_once(ledger, client, take, give_up_s, run_id)
 
     return sum(await asyncio.gather(*(poll(take) for take in takes)))
 
 
-async def _poll_once(desk: Ledger, client: WaveSpeedClient, take: Stuck, give_up_s: float, run_id: str) -> bool:
+async def _poll_once(ledger: Ledger, client: WaveSpeedClient, take: Stuck, give_up_s: float, run_id: str) -> bool:
     try:
         prediction = await client.result(take.prediction_id)
     except ApiRefusedError:
         if not take.is_held:
-            await desk.do(ledger_operations.lose, take.attempt_id, 1)
+            await ledger.lose(take.attempt_id, 1)
         else:
-            await desk.do(settling.count_poll, take.attempt_id)
+            await ledger.count_poll(take.attempt_id)
         return False
     except (TryLaterError, NeverAgainError):  # it says nothing of the prediction
         return False
     if prediction.is_final:
-        contradiction = await desk.do(ledger_operations.finish, take.attempt_id, finish_of(prediction), 1, run_id)
+        contradiction = await ledger.finish(take.attempt_id, finish_of(prediction), 1, run_id)
         return contradiction is None
     if take.is_held:
-        await desk.do(settling.count_poll, take.attempt_id)
+        await ledger.count_poll(take.attempt_id)
     else:
         age_s = max((datetime.now(UTC) - take.submitted_at).total_seconds(), give_up_s)
-        await desk.do(ledger_operations.give_up, take.attempt_id, 1, prediction.status, age_s)
+        await ledger.give_up(take.attempt_id, 1, prediction.status, age_s)
     return False
 
 
@@ -168,7 +165,7 @@ class _Scanner:
 
     def __init__(  # noqa: PLR0913, PLR0917 - what is read, whose it is, and by which clock
         self,
-        desk: Ledger,
+        ledger: Ledger,
         client: WaveSpeedClient,
         provider: str,
         span: Span,
@@ -176,7 +173,7 @@ class _Scanner:
         shift: tuple[timedelta, timedelta],
     ) -> None:
         self.problem: str | None = None
-        self._desk, self._client, self._provider, self._span, self._settle = desk, client, provider, span, settle
+        self._ledger, self._client, self._provider, self._span, self._settle = ledger, client, provider, span, settle
         begin, end = shift
         self._oldest = client.clock.earliest() + begin - LIST_REACHES
         after, before = max(span.window_from, self._oldest), min(span.window_to, client.clock.latest() + end)
@@ -217,24 +214,24 @@ class _Scanner:
             models = {each.model for each in new.values() if each.model}
             reading.other_models |= {each for each in models if short_model(each) != short_model(self._span.model)}
             reading.moments += [each.created_at for each in new.values() if each.created_at is not None]
-            free = await self._desk.do(settling.unbound, candidates_of(new.values()))
+            free = await self._ledger.unbound(candidates_of(new.values()))
             self._found |= {each.prediction_id: each for each in free}
         return f"it has more than {MOST_PAGES * PAGE_SIZE:,} predictions"
 
     async def _contradiction(self, began_at: datetime) -> str | None:
         """Hold what was read against itself and against what is known to be there."""
-        reading, span, desk = self._reading, self._span, self._desk
+        reading, span, ledger = self._reading, self._span, self._ledger
         surely_listed = self._oldest + REACH_MARGIN
         known_until = min(reading.before, began_at - self._settle)
         since = max(reading.after, surely_listed)
-        reading.known = await desk.do(settling.known_between, self._provider, span.model, since, known_until)
+        reading.known = await ledger.known_between(self._provider, span.model, since, known_until)
         if not reading.known:
             reading.witness = await self._witness(surely_listed, began_at - self._settle)
         return contradiction_in(reading)
 
     async def _witness(self, since: datetime, until: datetime) -> tuple[str, bool] | None:
         """Look for the newest prediction that the list must show, wherever in the list that is."""
-        known = await self._desk.do(settling.newest_known, self._provider, self._span.model, since, until)
+        known = await self._ledger.newest_known(self._provider, self._span.model, since, until)
         if known is None:
             return None
         prediction_id, created_at = known
@@ -272,7 +269,7 @@ class _Scanner:
                     model = each.model if "/" in each.model else ""  # a number of its own says nothing
                     charged[each.prediction_id] = Candidate(each.prediction_id, model, each.created_at, None)
         unlisted = [each for each in charged.values() if each.prediction_id not in reading.seen]
-        free = await self._desk.do(settling.unbound, unlisted)
+        free = await self._ledger.unbound(unlisted)
         self._found |= {each.prediction_id: each for each in free}
 
     async def _ask_what_they_were_made_of(self, claims: Sequence[Claim]) -> None:

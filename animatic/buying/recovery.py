@@ -8,12 +8,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
-from animatic.ledger import aliases, liveness, settling
-from animatic.ledger import operations as ledger_operations
-from animatic.ledger.desk import Ledger
-from animatic.ledger.receipts import Receipt, read_receipts
+from animatic.ledger import Ledger, Receipt, read_receipts
 from animatic.takes.states import Accepted
 from animatic.wavespeed.outcomes import classify
 from animatic.wavespeed.transport import Reply
@@ -27,37 +23,35 @@ class Recovered:
     unknown: int = 0
 
 
-async def recover(desk: Ledger, ledger: Path, latest_time: Callable[[], Awaitable[datetime]]) -> Recovered:
+async def recover(ledger: Ledger, latest_time: Callable[[], Awaitable[datetime]]) -> Recovered:
     """Read back the receipts of dead runs, and make `unknown` what they were submitting without one.
 
     Who is dead is found out before their receipts are read, so that none is given up with a receipt unread.
     `latest_time` gives the latest that it can be for the API; it is called only if a run has died.
     """
-    await desk.do(aliases.join)
-    await asyncio.to_thread(liveness.sweep, ledger)
-    dead = [
-        run_id for run_id in await desk.do(ledger_operations.runs_submitting) if not liveness.is_alive(ledger, run_id)
-    ]
-    left_behind = await asyncio.to_thread(liveness.receipts_left_behind, ledger)
+    await ledger.join_aliases()
+    await asyncio.to_thread(ledger.sweep)
+    dead = [run_id for run_id in await ledger.runs_submitting() if not ledger.is_alive(run_id)]
+    left_behind = await asyncio.to_thread(ledger.receipts_left_behind)
     if not dead and not left_behind:
         return Recovered()
     latest = await latest_time()
     redeemed = unknown = 0
     for path in left_behind.values():
         for receipt in await asyncio.to_thread(read_receipts, path):
-            redeemed += await _redeem(desk, receipt, latest)
+            redeemed += await _redeem(ledger, receipt, latest)
     for run_id in dead:
-        unknown += await desk.do(ledger_operations.give_up_submitting, run_id, latest)
+        unknown += await ledger.give_up_submitting(run_id, latest)
     for run_id in left_behind:
-        liveness.bury(ledger, run_id)
+        ledger.bury(run_id)
     return Recovered(redeemed, unknown)
 
 
-async def _redeem(desk: Ledger, receipt: Receipt, latest: datetime) -> bool:
+async def _redeem(ledger: Ledger, receipt: Receipt, latest: datetime) -> bool:
     """Bring one reply into the ledger; whether it was not there yet."""
     outcome = classify(Reply(receipt.http, {}, receipt.body))
     intent = (receipt.attempt_id, receipt.nonce)
     if isinstance(outcome, Accepted):
-        return await desk.do(settling.redeem_accepted, *intent, outcome)
+        return await ledger.redeem_accepted(*intent, outcome)
     message = f"{outcome.message} (read back from the receipts)"
-    return await desk.do(settling.redeem_no, *intent, outcome.state, outcome.code, message, latest)
+    return await ledger.redeem_no(*intent, outcome.state, outcome.code, message, latest)

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
 from animatic.errors import BudgetError, NeverAgainError, TryLaterError
-from animatic.ledger.records import Intent
+from animatic.ledger import Intent
 from animatic.money.amounts import Quote, price_of
 from animatic.planning.config import RunConfig
 from animatic.takes.inputs import Inputs, request_of

@@ -21,15 +21,10 @@ from animatic.errors import (
     TakenError,
     TryLaterError,
 )
-from animatic.ledger import newest
-from animatic.ledger import operations as ledger_operations
-from animatic.ledger.account import Account
-from animatic.ledger.desk import Ledger
-from animatic.ledger.receipts import Entry, Receipts
-from animatic.ledger.records import Record
+from animatic.ledger import Entry, LedgerRun, Record
 from animatic.pace.throttle import Block, Throttle
 from animatic.planning.config import RunConfig
-from animatic.polling.poller import UNREACHABLE, WRITES_WITHIN_S, Poller
+from animatic.polling.poller import UNREACHABLE, Poller
 from animatic.progress import Progress
 from animatic.takes.shots import Take
 from animatic.takes.states import (
@@ -80,10 +75,9 @@ class Shoot:
     Make it inside the event loop that it runs in.
 
     Args:
-        config, client, desk, receipts, progress: what is shared.
+        config, client, run, progress: what is shared.
         warn: gets what a person should read, whatever the batch.
         upload: uploads a local still that was not uploaded when the run began.
-        note_intents: gets the number of intents that the ledger holds, after each commit of one.
         forget_upload: forgets where a still was uploaded, given the attempt that used it; returns the URL.
     """
 
@@ -91,12 +85,10 @@ class Shoot:
         self,
         config: RunConfig,
         client: WaveSpeedClient,
-        desk: Ledger,
-        receipts: Receipts,
+        run: LedgerRun,
         progress: Progress,
         warn: Log | None = None,
         upload: Upload | None = None,
-        note_intents: Callable[[int], None] = lambda _: None,
         forget_upload: Callable[[str, int], Awaitable[str]] | None = None,
     ) -> None:
         self.config = config
@@ -104,16 +96,15 @@ class Shoot:
         self.stop_signal = StopSignal()
         self._warn = warn or _silent
         self._client = client
-        self._desk = desk
-        self._receipts = receipts
+        self._ledger, self._receipts = run.ledger, run.receipts
         self._now = asyncio.get_running_loop().time
-        self._poller = Poller(config, client, desk, self.stop_signal, progress, self._warn)
-        account = Account(desk, config.provider, config.run_id, config.limits)
+        self._poller = Poller(config, client, run.ledger, self.stop_signal, progress, self._warn)
+        account = run.account(config.provider, config.limits)
         self._throttle = Throttle(account, self.stop_signal, self._poller.queued_ahead)
         self._at_hand: set[str] = set()
         self._came_to_rest = asyncio.Event()
         self._requests = Requests(config, client, upload, self._warn)
-        self._note_intents, self._forget_upload = note_intents, forget_upload
+        self._forget_upload = forget_upload
 
     async def prepare(self) -> None:
         """Learn from the ledger how long takes lately were, and from the API what time it is there."""
@@ -152,7 +143,7 @@ class Shoot:
             TryLaterError: some takes could not be sent because the API is away; the others are done.
             LedgerError: the ledger can't be written; nothing more was sent.
         """
-        records = await self._desk.do(newest.look_up, [take.fingerprint for take in takes], self.config.run_id)
+        records = await self._ledger.look_up([take.fingerprint for take in takes], self.config.run_id)
         ends = await asyncio.gather(
             *(self._see_through(take, records.get(take.fingerprint), log or _silent) for take in takes),
             return_exceptions=True,
@@ -248,7 +239,7 @@ class Shoot:
             wait_s = min(1.5 * wait_s, 5.0)
 
     async def _find(self, take: Take) -> Record | None:
-        found = await self._desk.do(newest.look_up, [take.fingerprint], self.config.run_id)
+        found = await self._ledger.look_up([take.fingerprint], self.config.run_id)
         return found.get(take.fingerprint)
 
     async def _buy_and_watch(self, take: Take, log: Log) -> State | None:
@@ -307,9 +298,8 @@ class Shoot:
         try:
             async with self._receipts.entry() as entry:
                 intent, inputs = self._requests.intent(take), self._requests.inputs(take)
-                intended = await self._desk.do_within(INTENDS_WITHIN_S, ledger_operations.intend, intent)
+                intended = await self._ledger.intend(intent)
                 attempt_id, self.progress.reserved = intended.attempt_id, intended.reserved
-                self._note_intents(intended.intents)
                 if not self.stop_signal.is_buying:
                     await self._record(entry, attempt_id, Unsent("the run stopped before it was sent"))
                     return Buy()  # there is no start any more
@@ -382,7 +372,7 @@ class Shoot:
     async def _bind(self, entry: Entry, take: Take, attempt_id: int, accepted: Accepted) -> Submitted | None:
         """Make the id durable; None if it is another take's, which leaves both `held`: nothing to watch."""
         with self._recording(entry):
-            is_bound = await self._desk.do_within(WRITES_WITHIN_S, ledger_operations.accept, attempt_id, accepted)
+            is_bound = await self._ledger.accept(attempt_id, accepted)
         if is_bound:
             return Submitted(attempt_id, accepted.prediction_id, datetime.now(UTC))
         self.progress.settled(take.fingerprint, State.HELD)
@@ -393,7 +383,7 @@ class Shoot:
         """Make an outcome without an id durable."""
         arguments = (outcome.state, outcome.code, outcome.message, self._client.clock.latest())
         with self._recording(entry):
-            self.progress.reserved = await self._desk.do(ledger_operations.conclude, attempt_id, *arguments)
+            self.progress.reserved = await self._ledger.conclude(attempt_id, *arguments)
 
     @contextlib.contextmanager
     def _recording(self, entry: Entry) -> Generator[None]:

@@ -2,39 +2,45 @@
 
 import asyncio
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from animatic.ledger import grants
-from animatic.ledger.desk import Ledger
-from animatic.ledger.liveness import is_alive
+from animatic.ledger.transactions import Transactions
 from animatic.pace.limits import Granted, Limits, SpentBlock
 
 
 class Account:
     """One provider's account, asked by one run. Make it inside the event loop, whose clock counts."""
 
-    def __init__(self, desk: Ledger, provider: str, run_id: str, limits: Limits) -> None:
+    def __init__(
+        self,
+        transactions: Transactions,
+        is_alive: Callable[[str], bool],
+        provider: str,
+        run_id: str,
+        limits: Limits,
+    ) -> None:
         self.limits = limits
-        self._desk, self._provider, self._run_id = desk, provider, run_id
-        self._is_alive = functools.partial(is_alive, desk.path)
+        self._do = functools.partial(transactions.do, 0.0)
+        self._is_alive, self._provider, self._run_id = is_alive, provider, run_id
         self._clock = asyncio.get_running_loop().time
 
     async def acquire_starts(self, wanted: int, settled: Sequence[SpentBlock]) -> tuple[int, Granted]:
         """Ask for at most `wanted` starts and settle earlier blocks; return the block's id and its starts."""
-        return await self._desk.do(grants.acquire_starts, self._provider, self.limits, wanted, self._clock, settled)
+        return await self._do(grants.acquire_starts, self._provider, self.limits, wanted, self._clock, settled)
 
     async def settle_starts(self, settled: Sequence[SpentBlock]) -> None:
         """Settle blocks that are used up."""
-        await self._desk.do(grants.settle_starts, settled)
+        await self._do(grants.settle_starts, settled)
 
     async def pause(self, retry_after_s: float | None) -> int:
         """Make every run wait after a 429; return how many there were in a row."""
-        return await self._desk.do(grants.pause, self._provider, self._clock, retry_after_s)
+        return await self._do(grants.pause, self._provider, self._clock, retry_after_s)
 
     async def go_on(self) -> None:
         """There was a start that was not refused."""
-        await self._desk.do(grants.go_on, self._provider)
+        await self._do(grants.go_on, self._provider)
 
     async def acquire_slots(self, in_use: int, wanted: int, queued_ahead: int = 0) -> int:
         """Return how many takes this run may have in flight, the current ones included; `wanted` 0 gives all back.
@@ -42,6 +48,6 @@ class Account:
         There are `queued_ahead` more than the account works on at once.
         """
         limits = replace(self.limits, max_in_flight=self.limits.max_in_flight + queued_ahead)
-        return await self._desk.do(
+        return await self._do(
             grants.acquire_slots, self._provider, limits, self._run_id, in_use, wanted, self._clock, self._is_alive
         )

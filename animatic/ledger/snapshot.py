@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from animatic.ledger import aliases, newest
-from animatic.ledger.desk import Ledger
 from animatic.ledger.newest import IsDead, Rows, as_it_is, no_run_is_dead
 from animatic.ledger.statements import in_chunks
+from animatic.ledger.transactions import Transactions
 from animatic.takes.fingerprints import Digests, FingerprintSet, digests_of, hex_of
 from animatic.takes.snapshot import LedgerSnapshot
 from animatic.takes.states import State, TakeStatus
@@ -62,7 +62,7 @@ class SnapshotBuilder:
 
 
 async def snapshot_of(
-    ledger: Ledger,
+    transactions: Transactions,
     takes: Digests,
     old_names: Mapping[str, Sequence[str]],
     run_id: str | None = None,
@@ -73,17 +73,17 @@ async def snapshot_of(
     A take that the ledger knows by an earlier fingerprint only has the status of that one.
     """
     builder = SnapshotBuilder(takes, is_dead)
-    if await ledger.do(newest.attempts_made) <= newest.SCAN_UP_TO * len(takes):
+    if await transactions.do(0.0, newest.attempts_made) <= newest.SCAN_UP_TO * len(takes):
         after = ""
-        while rows := await ledger.do(newest.scan_statuses, after, run_id):
+        while rows := await transactions.do(0.0, newest.scan_statuses, after, run_id):
             builder.add(rows)
             after = rows[-1][0]
     else:
         for some in in_chunks(hex_of(takes)):
-            builder.add(await ledger.do(newest.seek_statuses, some, run_id))
-    names = {take: [*olds] for take, olds in (await ledger.do(aliases.apart)).items()}
+            builder.add(await transactions.do(0.0, newest.seek_statuses, some, run_id))
+    names = {take: [*olds] for take, olds in (await transactions.do(0.0, aliases.apart)).items()}
     for take, olds in old_names.items():
         names[take] = list(dict.fromkeys([*names.get(take, ()), *olds]))
     for some in in_chunks([old for olds in names.values() for old in olds]):
-        builder.add_aliases(names, await ledger.do(newest.seek_statuses, some, run_id))
+        builder.add_aliases(names, await transactions.do(0.0, newest.seek_statuses, some, run_id))
     return builder.snapshot()

@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from animatic.errors import TryLaterError
-from animatic.ledger import uploads as ledger_uploads
-from animatic.ledger.desk import Ledger
+from animatic.ledger import Ledger
 from animatic.media.local_stills import LocalStills
 from animatic.takes.shots import Take
 from animatic.wavespeed.client import WaveSpeedClient
@@ -32,14 +31,14 @@ class UploadMemory:
     """The uploads of one account, in one run: its limits hold for all that the run uploads, early or late.
 
     Args:
-        desk: of the ledger that remembers them.
+        ledger: of the ledger that remembers them.
         account: tells whose they are; asked once, and only where there is something to upload.
         origin: scheme, host and port that may be asked though they are private: the API's own.
         network: proxies and authorities.
     """
 
-    def __init__(self, desk: Ledger, account: Callable[[], str], origin: str = "", network: Network = DIRECT) -> None:
-        self._desk, self._origin, self._network = desk, origin, network
+    def __init__(self, ledger: Ledger, account: Callable[[], str], origin: str = "", network: Network = DIRECT) -> None:
+        self._ledger, self._origin, self._network = ledger, origin, network
         self._room = asyncio.Semaphore(UPLOADS_AT_ONCE)
         self._room_to_probe = asyncio.Semaphore(PROBES_AT_ONCE)
         self._owner = functools.cache(account)
@@ -50,7 +49,7 @@ class UploadMemory:
 
     async def find(self, stills: Sequence[str]) -> dict[str, str]:
         """Return where each of these stills (`sha256:…`) can be fetched, if it was uploaded and is still there."""
-        known = await self._desk.do(ledger_uploads.find, self._account, list(stills), KEPT)
+        known = await self._ledger.find_uploads(self._account, list(stills), KEPT)
         if not known:
             return {}
         async with WebReader(self._origin, network=self._network, deadline_s=PROBE_WITHIN_S) as web:
@@ -89,11 +88,11 @@ class UploadMemory:
 
     async def remember(self, still: str, url: str) -> None:
         """Write down where a still was uploaded."""
-        await self._desk.do(ledger_uploads.remember, self._account, still, url)
+        await self._ledger.remember_upload(self._account, still, url)
 
     async def forget(self, still: str, attempt_id: int) -> str:
         """Forget where a still was uploaded, if it is the URL that this attempt was sent with; return that URL."""
-        return await self._desk.do(ledger_uploads.forget, self._account, still, attempt_id)
+        return await self._ledger.forget_upload(self._account, still, attempt_id)
 
 
 async def _is_gone(web: WebReader, url: str, origin: str) -> bool:

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from animatic.errors import NeverAgainError, TryLaterError
-from animatic.ledger import settling
-from animatic.ledger.desk import Ledger
+from animatic.ledger import Ledger
 from animatic.takes.evidence import LIST_REACHES, Candidate, echoed
 from animatic.takes.inputs import Inputs
 from animatic.takes.models import INPUT_NAMES
@@ -68,16 +67,16 @@ class Found:
 
 
 async def find_in_list(
-    client: WaveSpeedClient, takes: Iterable[Take], models: Sequence[str], desk: Ledger | None = None
+    client: WaveSpeedClient, takes: Iterable[Take], models: Sequence[str], ledger: Ledger | None = None
 ) -> Found:
     """Read the list of each model, and find takes of the plan in it, one prediction for each.
 
-    Predictions that belong to a take of the ledger on this desk are left out.
+    Predictions that belong to a take of the ledger on this ledger are left out.
     """
     found = Found()
     listed = await read_account(client, models, found)
-    if desk is not None:
-        free = {each.prediction_id for each in await desk.do(settling.unbound, candidates_of(listed))}
+    if ledger is not None:
+        free = {each.prediction_id for each in await ledger.unbound(candidates_of(listed))}
         listed = [each for each in listed if each.id in free]
     found.made = len(listed)
     made: dict[Inputs, int] = {}

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from animatic.ledger import settling
-from animatic.ledger.desk import Ledger
+from animatic.ledger import Ledger
 from animatic.planning.account_list import MOST_NAMED, Found, find_in_list
 from animatic.planning.lookup import find_moved
 from animatic.planning.plan import Plan
@@ -38,20 +37,20 @@ class Earlier:
         return lines
 
 
-async def find_earlier(desk: Ledger | None, plan: Plan, client: WaveSpeedClient | None, *, is_new: bool) -> Earlier:
+async def find_earlier(ledger: Ledger | None, plan: Plan, client: WaveSpeedClient | None, *, is_new: bool) -> Earlier:
     """Find takes to buy that were bought before: in the ledger and, where there is a client, in the account's list.
 
     The list is read only where it may show some: beside a new ledger, or where an orphan was seen lately.
     """
-    moved, found = await find_moved(desk, plan), None
-    if client is not None and plan.to_buy and (is_new or await _has_new_orphans(desk, plan)):
+    moved, found = await find_moved(ledger, plan), None
+    if client is not None and plan.to_buy and (is_new or await _has_new_orphans(ledger, plan)):
         models = list(dict.fromkeys(each.model for each in plan.kinds))
-        found = await find_in_list(client, plan.takes_to_buy(), models, desk)
+        found = await find_in_list(client, plan.takes_to_buy(), models, ledger)
         found.is_new = is_new
     return Earlier(found, moved)
 
 
-async def _has_new_orphans(desk: Ledger | None, plan: Plan) -> bool:
-    orphans = [] if desk is None else await desk.do(settling.orphans, plan.manifest.provider)
+async def _has_new_orphans(ledger: Ledger | None, plan: Plan) -> bool:
+    orphans = [] if ledger is None else await ledger.orphans(plan.manifest.provider)
     since = datetime.now(UTC) - LIST_REACHES
     return any(each.created_at is None or each.created_at > since for each in orphans)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from animatic.ledger.records import Finish
+from animatic.ledger import Finish
 from animatic.takes.evidence import is_same_model
 from animatic.takes.states import State
 from animatic.wavespeed.wire import FINAL_STATUSES, Prediction

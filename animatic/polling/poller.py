@@ -9,8 +9,7 @@ import random
 from collections.abc import Callable, Hashable, Iterator
 
 from animatic.errors import AccountRefusedError, ApiRefusedError, NeverAgainError, ProxyRefusedError, TryLaterError
-from animatic.ledger import operations as ledger_operations
-from animatic.ledger.desk import Ledger
+from animatic.ledger import Ledger
 from animatic.pace.limits import queued_ahead
 from animatic.planning.config import RunConfig
 from animatic.polling.in_flight import ActiveTake, InFlight
@@ -50,15 +49,15 @@ class Poller:
         self,
         config: RunConfig,
         client: WaveSpeedClient,
-        desk: Ledger,
+        ledger: Ledger,
         stop_signal: StopSignal,
         progress: Progress,
         warn: Log,
     ) -> None:
-        self._config, self._client, self._desk, self._stop_signal, self._progress = (
+        self._config, self._client, self._ledger, self._stop_signal, self._progress = (
             config,
             client,
-            desk,
+            ledger,
             stop_signal,
             progress,
         )
@@ -74,7 +73,7 @@ class Poller:
 
     async def learn(self) -> None:
         """Ask the ledger how long takes lately were."""
-        history = await self._desk.do(ledger_operations.inference_history, self._config.provider)
+        history = await self._ledger.inference_history(self._config.provider)
         for kind, latencies_s in history.items():
             self._experience.learn(kind, reversed(latencies_s))
 
@@ -183,24 +182,24 @@ class Poller:
         """Keep what is odd about a poll beside the attempt."""
         if remark is not None:
             self._warn(f"{take.name}: {remark}")
-            await self._desk.do(ledger_operations.remark, attempt_id, self._config.run_id, remark)
+            await self._ledger.remark(attempt_id, self._config.run_id, remark)
 
     async def _lose(self, take: Take, attempt_id: int, history: PollHistory) -> None:
         """Give up a take whose prediction the API has not known for too long."""
-        await self._desk.do(ledger_operations.lose, attempt_id, history.polls)
+        await self._ledger.lose(attempt_id, history.polls)
         self._progress.settled(take.fingerprint, State.HELD)
         self._warn(f"{take.name}: held, the API does not know its prediction any more")
 
     async def _give_up(self, take: Take, attempt_id: int, history: PollHistory) -> None:
         """Hold a take that is not final so long after its submission."""
         arguments = (attempt_id, history.polls, history.status, self._config.give_up_s)
-        await self._desk.do(ledger_operations.give_up, *arguments)
+        await self._ledger.give_up(*arguments)
         self._progress.settled(take.fingerprint, State.HELD)
         self._warn(f"{take.name}: held, it is not final {self._config.give_up_s:,.0f} s after its submission")
 
     async def _leave(self, attempt_id: int, history: PollHistory, error: str) -> None:
         said = f"{error}; the next run polls again"
-        await self._desk.do(ledger_operations.leave, attempt_id, history.polls, history.status, said)
+        await self._ledger.leave(attempt_id, history.polls, history.status, said)
 
     async def _finish(  # noqa: PLR0913, PLR0917 - the take, its end, and what it took
         self, take: Take, attempt_id: int, prediction: Prediction, history: PollHistory, took_s: float, log: Log
@@ -208,7 +207,7 @@ class Poller:
         """Write down the final answer, and learn from it; the state, unless something contradicts it."""
         end = finish_of(prediction)
         arguments = (attempt_id, end, history.polls, self._config.run_id)
-        contradiction = await self._desk.do_within(WRITES_WITHIN_S, ledger_operations.finish, *arguments)
+        contradiction = await self._ledger.finish(*arguments)
         if contradiction is not None:
             self._warn(f"{take.name}: {contradiction}")
             return None

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from animatic import storage
 from animatic.errors import LocationError
-from animatic.ledger.liveness import runs_folder
-from animatic.ledger.opening import sqlite_path
+from animatic.ledger import files_of
 from animatic.manifest.header import MAX_COLUMN_NAME_CHARS, MAX_COLUMNS
 from animatic.manifest.parquet import MAX_TABLE_BYTES
 from animatic.manifest.spelled import cell_bytes
@@ -58,14 +57,14 @@ def require_replaceable(manifest: str, results: str, ledger_url: str) -> None:
 
 
 def _require_apart_from(results: str, ledger_url: str) -> None:
-    ledger, path = sqlite_path(ledger_url).resolve(), storage.real_path(results)
+    (ledger, runs), path = files_of(ledger_url), storage.real_path(results)
     if path is None:
         return
     beside = [ledger.with_name(ledger.name + suffix) for suffix in _OF_SQLITE]
     if path in beside or (path.exists() and any(each.exists() and path.samefile(each) for each in beside)):
         raise LocationError(f"--results: {results} is the ledger ({ledger}); give another place")
-    if runs_folder(ledger) in path.parents:
-        raise LocationError(f"--results: {results} lies in the ledger's own folder {runs_folder(ledger)}; give another")
+    if runs in path.parents:
+        raise LocationError(f"--results: {results} lies in the ledger's own folder {runs}; give another")
 
 
 def people_of(results: str, old: BinaryIO, carried: Collection[str]) -> list[str]:

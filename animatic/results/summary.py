@@ -11,8 +11,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from animatic.ledger.records import Reserved
-from animatic.ledger.settling import Open, Orphan
+from animatic.ledger import Open, Orphan, Reserved
 from animatic.money.amounts import as_number, cost_in_words
 from animatic.results.schema import STATUSES
 from animatic.results.stats import TableStats

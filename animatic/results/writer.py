@@ -16,10 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from animatic import storage
-from animatic.ledger.aliases import takes_of
-from animatic.ledger.desk import Ledger
-from animatic.ledger.newest import IsDead, Rows, no_run_is_dead, outcomes_from, seek_outcomes
-from animatic.ledger.statements import in_chunks
+from animatic.ledger import IsDead, Ledger, Rows, in_chunks, no_run_is_dead, outcomes_from
 from animatic.manifest import CHECKED, Manifest, Part
 from animatic.results import formats
 from animatic.results.replaced import Kept
@@ -43,18 +40,18 @@ class ResultsWriter:
     `final_attempts` are those that were final when the run began, by take; else -1.
     """
 
-    __slots__ = ("_desk", "_final_attempts", "_is_dead", "_manifest", "_run_id")
+    __slots__ = ("_final_attempts", "_is_dead", "_ledger", "_manifest", "_run_id")
 
     def __init__(
         self,
         manifest: Manifest,
         final_attempts: NDArray[np.int64],
         run_id: str,
-        desk: Ledger | None,
+        ledger: Ledger | None,
         is_dead: IsDead = no_run_is_dead,
     ) -> None:
         self._manifest, self._final_attempts = manifest, final_attempts
-        self._run_id, self._desk, self._is_dead = run_id, desk, is_dead
+        self._run_id, self._ledger, self._is_dead = run_id, ledger, is_dead
 
     async def write(self, uri: str) -> TableStats:
         """Replace the results file as a whole: a reader sees the old table or this one; what it says.
@@ -95,8 +92,8 @@ class ResultsWriter:
         kept = await loop.run_in_executor(aside, Kept, uri, old, manifest.carried.names)
         stack.callback(kept.close)
         takes: dict[str, str] = {}
-        if self._desk is not None and kept.fingerprints:
-            takes.update(await self._desk.do(takes_of, kept.fingerprints))
+        if self._ledger is not None and kept.fingerprints:
+            takes.update(await self._ledger.takes_of(kept.fingerprints))
         if kept.fingerprints:
             names = zip(hex_of(manifest.old_digests), hex_of(manifest.digests[manifest.old_of]), strict=True)
             takes.update(names)
@@ -114,12 +111,12 @@ class ResultsWriter:
 
     async def _rows(self, piece: Part) -> list[Any]:
         """Return the newest attempt of each of its takes; none where there is no ledger yet."""
-        if self._desk is None:
+        if self._ledger is None:
             return []
         takes = hex_of(self._manifest.digests[np.unique(piece.take_of)])
         rows: list[Any] = []
         for some in in_chunks(takes):
-            rows += await self._desk.do(seek_outcomes, some, _NAMES)
+            rows += await self._ledger.seek_outcomes(some, _NAMES)
         return rows
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,3 +25,8 @@ class LedgerSnapshot:
     status_of: NDArray[np.int32]
     attempt_id: NDArray[np.int64]
     is_flagged: NDArray[np.bool_]
+
+    @classmethod
+    def empty(cls, takes: int) -> Self:
+        """Return the snapshot of a ledger that knows none of so many takes."""
+        return cls([TakeStatus(None)], np.zeros(takes, np.int32), np.zeros(takes, np.int64), np.zeros(takes, np.bool_))

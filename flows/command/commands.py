@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from animatic import storage
 from animatic.errors import SettingsError
-from animatic.ledger.records import Reserved
-from animatic.ledger.settling import Open  # noqa: TC001 - for a reader at run time
+from animatic.ledger import Open, Reserved, dead_runs, look_into
 from animatic.machine.start_folder import from_start
 from animatic.results import formats
 from animatic.results.replaced import require_replaceable
@@ -180,7 +179,7 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
     Raises:
         ManifestError, LocationError: as when running.
     """
-    from animatic.planning.lookup import dead_runs_of, find_open, open_to_look, plan_against  # noqa: PLC0415 - beside the import above
+    from animatic.planning.lookup import find_open, plan_against  # noqa: PLC0415 - beside the import above
     from animatic.planning.manifests import load_manifest  # noqa: PLC0415 - beside the import above
     from animatic.results.same_ledger import require_that_the_ledger_knows  # noqa: PLC0415 - beside the import above
     from animatic.results.summary import run_summary_of  # noqa: PLC0415 - pandas, which `plan` need not wait for
@@ -195,13 +194,13 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
     run_id = new_run_id()
     plan = asyncio.run(plan_against(settings.ledger, checked, BuyingPolicy()))
     require_that_the_ledger_knows(settings.ledger, uri, plan.never_seen(), plan.never_seen_before())
-    with open_to_look(settings.ledger) as desk:
-        projection = ResultsWriter(plan.manifest, plan.final_attempts(), run_id, desk, dead_runs_of(settings.ledger))
+    with look_into(settings.ledger) as ledger:
+        projection = ResultsWriter(plan.manifest, plan.final_attempts(), run_id, ledger, dead_runs(settings.ledger))
         stats = asyncio.run(projection.write(uri))
         beside: tuple[list[Open], list[Open]] = ([], [])
-        if desk is not None:
+        if ledger is not None:
             where = storage.absolute_uri(manifest)
-            beside = asyncio.run(find_open(desk, checked, where, settings.ledger))
+            beside = asyncio.run(find_open(ledger, checked, where, settings.ledger))
     summary = run_summary_of(
         stats,
         run_id=run_id,

@@ -11,13 +11,8 @@ from urllib.parse import unquote
 
 from animatic import storage
 from animatic.errors import FixInputError
-from animatic.ledger import importing, planned
-from animatic.ledger.desk import Ledger
-from animatic.ledger.importing import Imported
-from animatic.ledger.location import note_intents, noted_intents
-from animatic.ledger.opening import sqlite_path
+from animatic.ledger import Imported, Ledger, ledger_name, look_into, open_ledger
 from animatic.money.amounts import as_number, dollars
-from animatic.planning.lookup import open_to_look
 from animatic.results import formats
 from animatic.results.formats import MAX_RESULTS_BYTES
 from animatic.results.schema import RESULTS_SCHEMA
@@ -37,12 +32,12 @@ def show_shot(shot: str, manifest: str | None, *, as_json: bool) -> int:
         FixInputError: there is no such shot, or several manifests have one.
     """
     settings = Settings.from_environment()
-    with open_to_look(settings.ledger, may_be_restored=True) as desk:
-        if desk is None:
+    with look_into(settings.ledger, may_be_restored=True) as ledger:
+        if ledger is None:
             raise FixInputError(
-                f"ledger {sqlite_path(settings.ledger)}: there is none yet, so there is no shot to show"
+                f"ledger {ledger_name(settings.ledger)}: there is none yet, so there is no shot to show"
             )
-        takes = asyncio.run(_takes_of(desk, shot, manifest))
+        takes = asyncio.run(_takes_of(ledger, shot, manifest))
     if as_json:
         say_json(json.dumps({"shot": shot, "takes": takes}, default=str))
     else:
@@ -50,8 +45,8 @@ def show_shot(shot: str, manifest: str | None, *, as_json: bool) -> int:
     return 0
 
 
-async def _takes_of(desk: Ledger, shot: str, manifest: str | None) -> list[dict[str, Any]]:
-    uris = await desk.do(planned.manifests_with, shot)
+async def _takes_of(ledger: Ledger, shot: str, manifest: str | None) -> list[dict[str, Any]]:
+    uris = await ledger.manifests_with(shot)
     if manifest is not None:
         wanted = storage.absolute_uri(manifest)
         if uris and wanted not in uris:
@@ -61,16 +56,16 @@ async def _takes_of(desk: Ledger, shot: str, manifest: str | None) -> list[dict[
         raise FixInputError(
             f"{shot}: {len(uris)} manifests have a shot of that name; say which with --manifest: {', '.join(uris)}"
         )
-    takes = await desk.do(planned.takes_of_shot, shot, uris[0]) if uris else []
+    takes = await ledger.takes_of_shot(shot, uris[0]) if uris else []
     if not takes:
-        takes: list[dict[str, Any]] = [{"fingerprint": each} for each in await desk.do(planned.takes_beginning, shot)]
+        takes: list[dict[str, Any]] = [{"fingerprint": each} for each in await ledger.takes_beginning(shot)]
     if not takes:
         raise FixInputError(
             f"{shot}: the ledger knows no shot of that name, and no take whose fingerprint begins so; allowed: a "
             "shot_id, or at least the first 8 hex digits of a fingerprint, as the results table shows them"
         )
     for take in takes:
-        take["attempts"] = [_readable(each) for each in await desk.do(planned.attempts_at, take["fingerprint"])]
+        take["attempts"] = [_readable(each) for each in await ledger.attempts_at(take["fingerprint"])]
     return takes
 
 
@@ -112,9 +107,9 @@ def import_results(uris: Sequence[str], console: PlainConsole, *, sandbox: bool,
     settings = Settings.from_environment()
     settings = sandbox_settings(settings) if sandbox else settings
     whole = Imported()
-    with Ledger(settings.ledger, may_be_restored=True) as desk:
+    with open_ledger(settings.ledger, may_be_restored=True) as ledger:
         for uri in uris:
-            done = asyncio.run(_import_one(desk, settings, uri))
+            done = asyncio.run(_import_one(ledger, settings, uri))
             console.print(f"{uri}: {_counts_in_words(done)}")
             for line in done.conflicts[:20]:
                 console.print(line)
@@ -124,7 +119,7 @@ def import_results(uris: Sequence[str], console: PlainConsole, *, sandbox: bool,
     return 4 if whole.conflicts else 0
 
 
-async def _import_one(desk: Ledger, settings: Settings, uri: str) -> Imported:
+async def _import_one(ledger: Ledger, settings: Settings, uri: str) -> Imported:
     name = storage.name_of(uri)
     formats.check_suffix(name)
     where, done = storage.absolute_uri(uri), Imported()
@@ -136,8 +131,8 @@ async def _import_one(desk: Ledger, settings: Settings, uri: str) -> Imported:
             for start in range(0, table.num_rows, ROWS_AT_ONCE):
                 found = table.slice(start, ROWS_AT_ONCE).to_pylist()
                 rows = [row | {"still": hash_of(row.get("still_uri"))} for row in found]
-                part = await desk.do(importing.take_over, settings.origin, settings.written_origin, where, rows)
-                note_intents(desk.path, noted_intents(desk.path) + part.counts["taken over"])
+                part = await ledger.take_over(settings.origin, settings.written_origin, where, rows)
+                ledger.note_intents(ledger.noted_intents() + part.counts["taken over"])
                 done.add(part)
     return done
 
@@ -164,18 +159,18 @@ def accept_ledger(console: PlainConsole) -> int:
         FixInputError: there is no ledger, or its missing submissions were not searched for.
     """
     settings = Settings.from_environment()
-    path = sqlite_path(settings.ledger)
-    if not path.exists():
-        raise FixInputError(f"ledger {path}: there is none, so there is nothing to accept")
-    with Ledger(settings.ledger, may_be_restored=True) as desk:
-        lacks, was_looked_for = asyncio.run(desk.do(importing.lacking, noted_intents(path)))
+    path = ledger_name(settings.ledger)
+    with look_into(settings.ledger, may_be_restored=True) as ledger:
+        if ledger is None:
+            raise FixInputError(f"ledger {path}: there is none, so there is nothing to accept")
+        lacks, was_looked_for = asyncio.run(ledger.lacking(ledger.noted_intents()))
         if lacks and not was_looked_for:
             raise FixInputError(
                 f"ledger {path}: it lacks {lacks:,} submissions, which were not searched for. Nothing was changed. "
                 "Take over what results tables know with `animatic ledger import RESULTS`, look through the account "
                 "with `animatic reconcile`, then accept it"
             )
-        more = asyncio.run(desk.do(importing.declare_complete, noted_intents(path)))
+        more = asyncio.run(ledger.declare_complete(ledger.noted_intents()))
     console.print(
         f"ledger {path}: declared complete, though {more:,} submissions were not in it when it was restored; runs of "
         "the next 7 days say which takes the account has made that belong to no take"

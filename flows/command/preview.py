@@ -7,11 +7,11 @@ import json
 from dataclasses import dataclass, field
 
 from animatic.errors import SettingsError
-from animatic.ledger.opening import sqlite_path
+from animatic.ledger import dead_runs, ledger_name, look_into
 from animatic.manifest import Manifest
 from animatic.money.amounts import Quote, as_number, dollars, read_limit
 from animatic.planning.earlier import Earlier, find_earlier
-from animatic.planning.lookup import dead_runs_of, is_new_ledger, open_to_look, plan_takes
+from animatic.planning.lookup import is_new_ledger, plan_takes
 from animatic.planning.manifests import load_manifest
 from animatic.planning.plan import Plan
 from animatic.planning.priced import PricedPlan
@@ -109,19 +109,19 @@ def preview(manifest: str, settings: Settings, policy: BuyingPolicy, *, skip_inv
 
 
 async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy) -> Preview:
-    with open_to_look(settings.ledger) as desk:
-        plan = await plan_takes(desk, checked, policy, is_dead=dead_runs_of(settings.ledger))
-        is_new = await is_new_ledger(desk, settings.origin)
+    with look_into(settings.ledger) as ledger:
+        plan = await plan_takes(ledger, checked, policy, is_dead=dead_runs(settings.ledger))
+        is_new = await is_new_ledger(ledger, settings.origin)
         async with contextlib.AsyncExitStack() as stack:
             quotes, client = dict[PriceClass, Quote](), None
             if plan.to_buy and settings.api_key is not None:
                 opened = WaveSpeedClient(settings.base_url, settings.require_key(), network=settings.network)
                 client = await stack.enter_async_context(opened)
                 quotes, _ = await find_quotes(functools.partial(quote_all, client), list(plan.kinds), quotes)
-            earlier = await find_earlier(desk, plan, client if settings.is_real else None, is_new=is_new)
+            earlier = await find_earlier(ledger, plan, client if settings.is_real else None, is_new=is_new)
     return Preview(
         PricedPlan(plan, quotes, settings.price_microusd),
-        str(sqlite_path(settings.ledger)),
+        ledger_name(settings.ledger),
         is_new,
         earlier,
         policy.attempts,

@@ -10,11 +10,7 @@ from dataclasses import dataclass, field
 from animatic.buying.reconcile import Reconciled, poll_stuck, reconcile, stuck_takes
 from animatic.buying.recovery import Recovered, recover
 from animatic.errors import ApiRefusedError, FixInputError
-from animatic.ledger import importing, settling
-from animatic.ledger.desk import Ledger
-from animatic.ledger.location import noted_intents, require_not_lost
-from animatic.ledger.opening import require_sound, sqlite_path
-from animatic.ledger.settling import Open, Orphan
+from animatic.ledger import Ledger, Open, Orphan, ledger_name, look_into
 from animatic.planning.account_list import Found, candidates_of, read_account
 from animatic.results.summary import DONE, UNCLEAR, orphan_lines
 from animatic.settings import Settings
@@ -129,33 +125,32 @@ def run_reconcile(by_hand: ByHand, console: PlainConsole, *, sandbox: bool, as_j
 
 async def _settle(by_hand: ByHand, settings: Settings) -> Outcome:
     """By receipt, by hand, then by the list."""
-    ledger, provider = sqlite_path(settings.ledger), settings.origin
-    require_not_lost(ledger)
-    if not ledger.exists():
-        if by_hand.adopt or by_hand.absent or by_hand.abandon:
-            raise FixInputError(f"ledger {ledger}: there is none yet, so there is no take to settle")
-        return Outcome()
-    outcome = Outcome()
-    with Ledger(settings.ledger, may_be_restored=True) as desk:
-        await desk.do(require_sound)
+    provider, outcome = settings.origin, Outcome()
+    with look_into(settings.ledger, may_be_restored=True) as ledger:
+        if ledger is None:
+            if by_hand.adopt or by_hand.absent or by_hand.abandon:
+                name = ledger_name(settings.ledger)
+                raise FixInputError(f"ledger {name}: there is none yet, so there is no take to settle")
+            return outcome
+        await ledger.require_sound()
         async with WaveSpeedClient(settings.base_url, settings.require_key(), network=settings.network) as client:
-            outcome.recovered = await recover(desk, ledger, client.latest_time)
-            await _by_hand(by_hand, desk, client, provider, outcome)
+            outcome.recovered = await recover(ledger, client.latest_time)
+            await _by_hand(by_hand, ledger, client, provider, outcome)
             outcome.reconciled = await reconcile(
-                desk, client, provider, settings.settle_s, adopts_by_window=settings.adopts_by_window
+                ledger, client, provider, settings.settle_s, adopts_by_window=settings.adopts_by_window
             )
-            stuck = await stuck_takes(desk, provider, settings.give_up_s)
-            outcome.reconciled.ended = await poll_stuck(desk, client, stuck, settings.give_up_s, new_run_id())
-            await _poll_through(desk, client, settings, outcome)
-        outcome.left = await desk.do(settling.open_takes, provider)
-        outcome.orphans = await desk.do(settling.orphans, provider)
+            stuck = await stuck_takes(ledger, provider, settings.give_up_s)
+            outcome.reconciled.ended = await poll_stuck(ledger, client, stuck, settings.give_up_s, new_run_id())
+            await _poll_through(ledger, client, settings, outcome)
+        outcome.left = await ledger.open_takes(provider)
+        outcome.orphans = await ledger.orphans(provider)
     return outcome
 
 
-async def _poll_through(desk: Ledger, client: WaveSpeedClient, settings: Settings, outcome: Outcome) -> None:
+async def _poll_through(ledger: Ledger, client: WaveSpeedClient, settings: Settings, outcome: Outcome) -> None:
     """Of a restored ledger: read all that the account made in 7 days, and remember what belongs to no take."""
-    noted = noted_intents(sqlite_path(settings.ledger))
-    lacks, is_done = await desk.do(importing.lacking, noted)
+    noted = ledger.noted_intents()
+    lacks, is_done = await ledger.lacking(noted)
     if not lacks or is_done:
         return
     found = Found()
@@ -165,8 +160,8 @@ async def _poll_through(desk: Ledger, client: WaveSpeedClient, settings: Setting
             f"the account's list cannot be read ({found.problem}); reconcile again before `ledger accept`"
         )
         return
-    await desk.do(settling.note_unbound, settings.origin, candidates_of(listed))
-    await desk.do(importing.note_looked_for, noted)
+    await ledger.note_unbound(settings.origin, candidates_of(listed))
+    await ledger.note_looked_for(noted)
     outcome.restored = (
         f"this ledger was restored and lacks {lacks:,} submissions; the account made {len(listed):,} predictions in "
         "the last 7 days, and those that belong to no take are named below. Take over what results tables know of them "
@@ -174,7 +169,7 @@ async def _poll_through(desk: Ledger, client: WaveSpeedClient, settings: Setting
     )
 
 
-async def _by_hand(by_hand: ByHand, desk: Ledger, client: WaveSpeedClient, provider: str, outcome: Outcome) -> None:
+async def _by_hand(by_hand: ByHand, ledger: Ledger, client: WaveSpeedClient, provider: str, outcome: Outcome) -> None:
     """Do what a person says, all adoptions looked up first: an id that the API does not know is a typing error."""
     adoptions = by_hand.adoptions
     for fingerprint, prediction_id in adoptions:
@@ -185,4 +180,4 @@ async def _by_hand(by_hand: ByHand, desk: Ledger, client: WaveSpeedClient, provi
                 f"--adopt {fingerprint}={prediction_id}: WaveSpeed does not know that prediction ({error}). "
                 "Nothing was changed"
             ) from None
-    outcome.by_hand = await desk.do(settling.settle_by_hand, provider, adoptions, by_hand.absent, by_hand.abandon)
+    outcome.by_hand = await ledger.settle_by_hand(provider, adoptions, by_hand.absent, by_hand.abandon)

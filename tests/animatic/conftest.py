@@ -8,32 +8,43 @@ from typing import Any
 import pytest
 from wire import Wire
 
+from animatic.ledger import Ledger
 from animatic.ledger.account import Account
-from animatic.ledger.desk import Ledger
 from animatic.ledger.liveness import alive
 from animatic.ledger.opening import open_engine
+from animatic.ledger.transactions import Transactions
 from animatic.pace.limits import Limits
 
 
-class DirectDesk(Ledger):
-    """The desk without its queue."""
+class DirectTransactions(Transactions):
+    """Transactions without their queue."""
 
     def __init__(self, path: Path) -> None:
-        self._engine = open_engine(f"sqlite:///{path}")
+        self.engine = open_engine(f"sqlite:///{path}")
 
-    async def do_within(self, _: float, operation: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
-        with self._engine.begin() as db:
+    async def do(self, within_s: float, operation: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
+        with self.engine.begin() as db:
             return operation(db, *arguments, **more)
 
     def close(self) -> None:
-        self._engine.dispose()
+        self.engine.dispose()
+
+
+def account_on(desk: Ledger, run_id: str, limits: Limits) -> Account:
+    """Return the account as a run sees it."""
+    return Account(desk.transactions, desk.is_alive, "sandbox", run_id, limits)
+
+
+def direct_ledger(path: Path) -> Ledger:
+    """Open a ledger without a thread of its own."""
+    return Ledger(path, DirectTransactions(path))
 
 
 @pytest.fixture
 def account_of(tmp_path: Path) -> Iterator[Callable[..., Account]]:
     """Makes the account of a live run, by default of another run each time; all are on one ledger."""
     with ExitStack() as stack:
-        desk = DirectDesk(tmp_path / "ledger.sqlite")
+        desk = direct_ledger(tmp_path / "ledger.sqlite")
         stack.callback(desk.close)
         names = iter(f"run-{number}" for number in range(1_000))
 
@@ -41,7 +52,7 @@ def account_of(tmp_path: Path) -> Iterator[Callable[..., Account]]:
             run_id = next(names)
             if is_alive:
                 stack.enter_context(alive(desk.path, run_id))
-            return Account(desk, "sandbox", run_id, limits)
+            return account_on(desk, run_id, limits)
 
         yield make
 

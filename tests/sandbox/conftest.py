@@ -17,8 +17,7 @@ from asked import price_class_of, shot_of, takes_of
 from animatic.buying.reconcile import Reconciled, reconcile
 from animatic.buying.recovery import recover
 from animatic.buying.shoot import Shoot
-from animatic.ledger import liveness, newest, operations
-from animatic.ledger.desk import Ledger
+from animatic.ledger import Ledger, LedgerRun, liveness, open_ledger
 from animatic.ledger.records import Record
 from animatic.money.amounts import Quote, limit_microusd, microusd
 from animatic.pace.limits import Limits
@@ -96,19 +95,19 @@ class Studio:
         """A run that has begun: its own desk on the ledger, its own client, its lock held."""
         self._runs += 1
         run_id = f"run-{self._runs}"
-        desk = self._stack.enter_context(Ledger(f"sqlite:///{self.ledger}"))
+        desk = self._stack.enter_context(open_ledger(f"sqlite:///{self.ledger}"))
         receipts = self._stack.enter_context(liveness.alive(self.ledger, run_id))
-        await desk.do(operations.begin_run, run_id, "shots.csv", "here", 1)
+        await desk.begin_run(run_id, "shots.csv", "here", 1)
         where = url or (self.sandbox.url if self.sandbox else "")
         wavespeed = await self._stack.enter_async_context(WaveSpeedClient(where, "sandbox-key", **(client or {})))
-        await recover(desk, self.ledger, wavespeed.latest_time)
+        await recover(desk, wavespeed.latest_time)
         usual = {"limits": Limits(1_000, 100), "poll_floor_s": 0.05, "take_deadline_s": 15.0}
         if (max_usd := config.pop("max_usd", None)) is not None:
             config["max_microusd"] = limit_microusd(max_usd)
         config = {"quotes": quotes(config.pop("prices_usd", PRICES_USD))} | config
         config = {"run_id": run_id, "provider": PROVIDER} | usual | config
         lines: list[str] = []
-        shoot = Shoot(RunConfig(**config), wavespeed, desk, receipts, Progress(), lines.append)
+        shoot = Shoot(RunConfig(**config), wavespeed, LedgerRun(desk, run_id, receipts), Progress(), lines.append)
         await shoot.prepare()
         return Run(run_id, shoot, desk, wavespeed, lines)
 
@@ -122,8 +121,8 @@ class Studio:
     async def records(self, takes: Iterable[Take]) -> dict[str, Record]:
         """What the ledger knows, by prompt and take, such as `push in/1`."""
         named = {take.fingerprint: f"{take.shot.inputs['prompt']}/{take.number}" for take in takes}
-        with Ledger(f"sqlite:///{self.ledger}") as desk:
-            found = await desk.do(newest.look_up, list(named))
+        with open_ledger(f"sqlite:///{self.ledger}") as desk:
+            found = await desk.look_up(list(named))
         return {named[key]: record for key, record in found.items()}
 
     async def states(self, takes: Iterable[Take]) -> Counter[str]:

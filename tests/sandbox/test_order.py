@@ -182,7 +182,7 @@ CHILD = """
 import asyncio, pathlib, sys
 from asked import shot_of, takes_of
 from animatic.ledger import liveness, operations
-from animatic.ledger.desk import Ledger
+from animatic.ledger import Ledger
 from animatic.pace.limits import Limits
 from animatic.buying.shoot import Shoot
 from animatic.progress import Progress
@@ -191,8 +191,8 @@ from animatic.wavespeed.client import WaveSpeedClient
 
 async def main(url, ledger, count):
     takes = [take for n in range(count) for take in takes_of(shot_of(n, prompt=f"push in {n}"), "sandbox")]
-    with Ledger(f"sqlite:///{ledger}") as desk, liveness.alive(ledger, "doomed") as receipts:
-        await desk.do(operations.begin_run, "doomed", "shots.csv", "here", 1)
+    with open_ledger(f"sqlite:///{ledger}") as desk, liveness.alive(ledger, "doomed") as receipts:
+        await desk.begin_run("doomed", "shots.csv", "here", 1)
         async with WaveSpeedClient(url, "sandbox-key") as client:
             config = RunConfig("doomed", "sandbox", Limits(10_000, 20), 0.05, 30.0)
             await Shoot(config, client, desk, receipts, Progress()).shoot(takes)

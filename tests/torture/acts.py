@@ -15,8 +15,7 @@ from asked import takes_in
 
 from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError
-from animatic.ledger import liveness, operations, settling
-from animatic.ledger.desk import Ledger
+from animatic.ledger import Ledger, LedgerRun, liveness, open_ledger
 from animatic.ledger.receipts import SLOT_BYTES, Receipt, Receipts, encode
 from animatic.pace.limits import Limits
 from animatic.planning.config import RunConfig
@@ -65,7 +64,7 @@ class _Earlier:
 
     async def intend(self, take: Take) -> tuple[int, str]:
         intent = self.shoot._requests.intent(take)
-        return (await self.desk.do(operations.intend, intent)).attempt_id, intent.nonce
+        return (await self.desk.intend(intent)).attempt_id, intent.nonce
 
     async def send(self, take: Take) -> Reply:
         """Really submit it."""
@@ -105,11 +104,11 @@ class _Earlier:
     async def _accept(self, attempt_id: int, reply: Reply) -> None:
         accepted = classify(reply)
         assert isinstance(accepted, Accepted), accepted
-        await self.desk.do(operations.accept, attempt_id, accepted)
+        await self.desk.accept(attempt_id, accepted)
 
     async def _unknown(self, attempt_id: int, window: str | None, seen_absent: str | None) -> None:
         latest = self.client.clock.latest()
-        await self.desk.do(operations.conclude, attempt_id, State.UNKNOWN, None, "no answer", latest)
+        await self.desk.conclude(attempt_id, State.UNKNOWN, None, "no answer", latest)
         with closing(sqlite3.connect(self.place.ledger)) as ledger, ledger:
             if window:
                 values = (window, window, attempt_id)
@@ -129,12 +128,13 @@ def _aftermath(*fates: str) -> Callable[[Place, str], Awaitable[None]]:
     async def leave(place: Place, url: str) -> None:
         takes = list(takes_in(load_manifest(str(place.manifest), PROVIDER)))
         with contextlib.ExitStack() as stack:
-            desk = stack.enter_context(Ledger(f"sqlite:///{place.ledger}", waits_for_company=False))
+            desk = stack.enter_context(open_ledger(f"sqlite:///{place.ledger}", waits_for_company=False))
             receipts = stack.enter_context(liveness.alive(place.ledger, "unused"))
             async with WaveSpeedClient(url, KEY) as client:
                 await client.learn_time()
-                shoot = Shoot(RunConfig("dead", PROVIDER, Limits(60, 9), 1.0, 9.0), client, desk, receipts, Progress())
-                await desk.do(operations.begin_run, "dead", "shots.csv", "here", 1)
+                run = LedgerRun(desk, "dead", receipts)
+                shoot = Shoot(RunConfig("dead", PROVIDER, Limits(60, 9), 1.0, 9.0), client, run, Progress())
+                await desk.begin_run("dead", "shots.csv", "here", 1)
                 earlier = _Earlier(place, desk, client, shoot)
                 for take, fate in zip(takes, fates, strict=True):
                     await earlier.leave(take, fate)
@@ -177,8 +177,8 @@ async def _had_given_up(place: Place, url: str) -> None:
 
 async def _give_up_by_hand(place: Place, _: str, __: str) -> None:
     (take,) = takes_in(load_manifest(str(place.manifest), PROVIDER))
-    with Ledger(f"sqlite:///{place.ledger}", waits_for_company=False) as desk:
-        await desk.do(settling.settle_by_hand, PROVIDER, (), (), [take.fingerprint[:12]])
+    with open_ledger(f"sqlite:///{place.ledger}", waits_for_company=False) as desk:
+        await desk.settle_by_hand(PROVIDER, (), (), [take.fingerprint[:12]])
 
 
 async def _long_before(place: Place, url: str) -> None:
@@ -195,11 +195,11 @@ async def _settle_by_hand(place: Place, url: str, run_id: str) -> None:
     """What a person says of two takes, of which the first was bought."""
     first, second = takes_in(load_manifest(str(place.manifest), PROVIDER))
     prediction_id = (place.folder / "id.txt").read_text()
-    with Ledger(f"sqlite:///{place.ledger}", waits_for_company=False) as desk:
-        await desk.do(settling.adopt_by_hand, PROVIDER, first.fingerprint[:12], prediction_id)
-        await desk.do(settling.absent_by_hand, PROVIDER, second.fingerprint)
-        await desk.do(settling.open_takes, PROVIDER)
-        await desk.do(settling.orphans, PROVIDER)
+    with open_ledger(f"sqlite:///{place.ledger}", waits_for_company=False) as desk:
+        await desk.settle_by_hand(PROVIDER, [(first.fingerprint[:12], prediction_id)], [])
+        await desk.settle_by_hand(PROVIDER, [], [second.fingerprint])
+        await desk.open_takes(PROVIDER)
+        await desk.orphans(PROVIDER)
 
 
 async def _before_the_hand(place: Place, url: str) -> None:

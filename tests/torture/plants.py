@@ -47,9 +47,9 @@ def lines(words: str) -> str:
 
 PLANTS = (
     Plant("POST before the intent",
-          (("shoot:Shoot._submit", "                intended = await self._desk.do_within(INTENDS_WITHIN_S, ledger_operations.intend, intent)",
+          (("shoot:Shoot._submit", "                intended = await self._ledger.intend(intent)",
             "                early = await self._client.submit(take.shot.model, inputs)\n"
-            "                intended = await self._desk.do_within(INTENDS_WITHIN_S, ledger_operations.intend, intent)"),
+            "                intended = await self._ledger.intend(intent)"),
            ("shoot:Shoot._submit", "                reply = await self._client.submit(take.shot.model, inputs)\n",
             "                reply = early\n")),
           WORLD),
@@ -139,8 +139,8 @@ PLANTS = (
           (("settling:_open_intent", "ATTEMPT.c.attempt_id == attempt_id, ATTEMPT.c.nonce == nonce", "ATTEMPT.c.attempt_id == attempt_id"),),
           "pytest test_recovery"),
     Plant("a ledger that cannot be written does not stop the run",
-          (("shoot:Shoot._submit", "                intended = await self._desk.do_within(INTENDS_WITHIN_S, ledger_operations.intend, intent)\n",
-            "                try:\n                    intended = await self._desk.do_within(INTENDS_WITHIN_S, ledger_operations.intend, intent)\n                except LedgerError:\n                    from animatic.ledger.records import Intended; intended = Intended(0, self.progress.reserved, 0)\n"),
+          (("shoot:Shoot._submit", "                intended = await self._ledger.intend(intent)\n",
+            "                try:\n                    intended = await self._ledger.intend(intent)\n                except LedgerError:\n                    from animatic.ledger.records import Intended; intended = Intended(0, self.progress.reserved, 0)\n"),
            ),
           matrix("full when the intent is to be written")),
     Plant("a gone ledger is made anew",
@@ -242,7 +242,7 @@ PLANTS = (
           (("canonical:canonical_text", '    return _EDGES.sub("", text)\n', "    return text\n"),),
           matrix("blanks at the end, other line ends, a signed URL")),
     Plant("the number of intents is not written beside the ledger",
-          (("shoot:Shoot._submit", "                self._note_intents(intended.intents)\n", ""),),
+          (("animatic.ledger:Ledger.intend", "        self.note_intents(intended.intents)\n", ""),),
           matrix("a ledger restored from a backup")),
     Plant("a ledger that was restored is accepted",
           (("location:require_not_restored", "    if intents < noted:\n", "    if False:\n"),),

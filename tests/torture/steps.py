@@ -13,7 +13,7 @@ from asked import price_class_of, takes_in
 from animatic import storage
 from animatic.buying.reconcile import Reconciled, open_claims, poll_stuck, reconcile, stuck_takes
 from animatic.buying.recovery import recover
-from animatic.ledger.desk import Ledger
+from animatic.ledger import Ledger
 from animatic.manifest import Manifest
 from animatic.money.amounts import Quote, microusd
 from animatic.planning.lookup import find_snapshot, know_old_names, record_planned
@@ -38,7 +38,6 @@ class Settling:
 
     desk: Ledger
     client: WaveSpeedClient
-    ledger: Path
     provider: str
     run_id: str
     settle_s: float
@@ -48,7 +47,7 @@ class Settling:
 
     async def settle(self) -> Reconciled:
         stuck = await stuck_takes(self.desk, self.provider, self.give_up_s)
-        await recover(self.desk, self.ledger, self.client.latest_time)
+        await recover(self.desk, self.client.latest_time)
         settled = Reconciled()
         if await open_claims(self.desk, self.provider):
             settled = await reconcile(

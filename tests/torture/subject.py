@@ -5,7 +5,6 @@ The steps are those of `flows.run`, called in the same order on the same functio
 
 import argparse
 import asyncio
-import functools
 import json
 import os
 import socket
@@ -16,10 +15,8 @@ from typing import Any
 
 from animatic import storage
 from animatic.buying.shoot import Shoot
-from animatic.ledger import liveness, operations
-from animatic.ledger.desk import Ledger
-from animatic.ledger.location import note_intents
-from animatic.ledger.opening import require_sound
+from animatic.ledger import LedgerRun, liveness, open_ledger
+from animatic.ledger.transactions import Transactions
 from animatic.pace.limits import Limits
 from animatic.planning.config import RunConfig
 from animatic.planning.manifests import load_manifest
@@ -65,9 +62,9 @@ def write_manifest(folder: Path, prompts: list[str]) -> Place:
 _SHARED: dict[str, Any] = {}
 
 
-def share_statements(desk: Ledger) -> None:
-    """Let all desks of a process, and of those that are forked from it, use the statements that one has compiled."""
-    engine: Any = desk._engine
+def share_statements(transactions: Transactions) -> None:
+    """Let all ledgers of a process, and of those that are forked from it, use the statements that one has compiled."""
+    engine: Any = transactions.engine
     engine.dialect = _SHARED.setdefault("dialect", engine.dialect)
     engine._compiled_cache = _SHARED.setdefault("compiled", engine._compiled_cache)
 
@@ -77,15 +74,15 @@ async def run_subject(place: Place, url: str, run_id: str, key: str = KEY, **mor
     uri = storage.absolute_uri(str(place.manifest))
     manifest = load_manifest(str(place.manifest), PROVIDER)
     with (
-        Ledger(f"sqlite:///{place.ledger}", waits_for_company=False) as desk,
+        open_ledger(f"sqlite:///{place.ledger}", waits_for_company=False) as desk,
         liveness.alive(place.ledger, run_id) as receipts,
     ):
-        share_statements(desk)
-        await desk.do(require_sound)
-        await desk.do(operations.begin_run, run_id, uri, socket.gethostname(), os.getpid())
+        share_statements(desk.transactions)
+        await desk.require_sound()
+        await desk.begin_run(run_id, uri, socket.gethostname(), os.getpid())
         async with WaveSpeedClient(url, key) as client:
             give_up_s, settle_s = more.get("give_up_s", GIVE_UP_S), more.pop("settle_s", SETTLE_S)
-            settling = Settling(desk, client, place.ledger, PROVIDER, run_id, settle_s, give_up_s)
+            settling = Settling(desk, client, PROVIDER, run_id, settle_s, give_up_s)
             await settling.settle()
             plan = await plan_of(desk, uri, manifest, run_id, BuyingPolicy())
             projection = ResultsWriter(plan.manifest, plan.final_attempts(), run_id, desk)
@@ -93,9 +90,7 @@ async def run_subject(place: Place, url: str, run_id: str, key: str = KEY, **mor
             progress = Progress()
             usual = {"poll_floor_s": 0.03, "take_deadline_s": 20.0, "not_found_grace_s": 0.3}
             config = RunConfig(run_id, PROVIDER, Limits(5_000, 100), **(usual | more))
-            shoot = Shoot(
-                config, client, desk, receipts, progress, note_intents=functools.partial(note_intents, desk.path)
-            )
+            shoot = Shoot(config, client, LedgerRun(desk, run_id, receipts), progress)
             await shoot.prepare()
             try:
                 await shoot.shoot(list(plan.takes_to_do()))

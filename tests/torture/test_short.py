@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from animatic.ledger.desk import Ledger
+from animatic.ledger import open_ledger
 from animatic.ledger.records import Reserved
 from torture import lines, machine, matrix, plants, power, quote, replies, syscalls, urls, world
 from torture.canary import KEY, search, spellings
@@ -60,14 +60,14 @@ def test_money_that_does_not_add_up_is_red(tmp_path: Path, change: str) -> None:
             witness = tmp_path / "sandbox" / "accepted.jsonl"
             if change == "charged":
                 witness.write_text(witness.read_text() + witness.read_text().splitlines(keepends=True)[0])
-            with Ledger(f"sqlite:///{place.ledger}") as desk:
+            with open_ledger(f"sqlite:///{place.ledger}") as desk:
                 if change == "told":
                     ran.progress.reserved = Reserved(1, 0)
                     await place.require_the_tally_to_be_the_ledgers(desk, ran)
                 table = {"quoted": "attempt SET quoted_microusd", "reserved": "run SET committed_microusd"}.get(change)
                 if table is not None:
-                    await desk.do(lambda db: db.exec_driver_sql(f"UPDATE {table} = 1"))
-                await desk.do(place.require_sound_money)
+                    await desk.transactions.do(0.0, lambda db: db.exec_driver_sql(f"UPDATE {table} = 1"))
+                await desk.transactions.do(0.0, place.require_sound_money)
 
     with pytest.raises(AssertionError):
         asyncio.run(scene())

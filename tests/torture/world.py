@@ -8,7 +8,6 @@ import argparse
 import asyncio
 import contextlib
 import fcntl
-import functools
 import gc
 import os
 import random
@@ -29,13 +28,12 @@ from asked import shot_of, takes_of
 
 from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError
-from animatic.ledger import operations
-from animatic.ledger.desk import Ledger
+from animatic.ledger import Ledger, LedgerRun, operations
 from animatic.ledger.liveness import runs_folder
-from animatic.ledger.location import note_intents
 from animatic.ledger.opening import open_engine
 from animatic.ledger.receipts import Receipts
 from animatic.ledger.schema import ATTEMPT, ORPHAN
+from animatic.ledger.transactions import Transactions
 from animatic.money.amounts import FRESH_S, microusd
 from animatic.pace.limits import Limits
 from animatic.planning.config import RunConfig
@@ -60,15 +58,15 @@ CALM_PAUSES_S = (2 * GUESSED_MARGIN_S + SETTLE_S, SETTLE_S + 120.0, SETTLE_S + 1
 MOST_ROUNDS = 3
 
 
-class InlineDesk(Ledger):
-    """The desk without its thread: each operation is a transaction of its own, at once."""
+class InlineTransactions(Transactions):
+    """Transactions without their thread: each operation is one of its own, at once."""
 
-    def __init__(self, url: str, process: "Process") -> None:
-        self._engine = open_engine(url)
+    def __init__(self, path: Path, process: "Process") -> None:
+        self.engine = open_engine(f"sqlite:///{path}")
         share_statements(self)
         self._process = process
 
-    async def do_within(self, seconds: float, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def do(self, within_s: float, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         await self._process.may_die("before a commit")
         (answer,) = self._commit([lambda db: operation(db, *args, **kwargs)])
         await self._process.may_die("between intent and POST" if operation is operations.intend else "after a commit")
@@ -77,7 +75,7 @@ class InlineDesk(Ledger):
         return answer.result
 
     def close(self) -> None:
-        self._engine.dispose()
+        self.engine.dispose()
 
 
 class InlineReceipts(Receipts):
@@ -134,21 +132,20 @@ class Process:
 
     async def _run(self, takes: list[Take], receipts: Receipts) -> None:
         world = self.world
-        desk = InlineDesk(f"sqlite:///{world.ledger}", self)
+        desk = Ledger(world.ledger, InlineTransactions(world.ledger, self))
         loop = asyncio.get_running_loop()
         transport = Transport(world.api, self.dead.is_set, self.may_die)
         clock = ServerClock(loop.time, lambda: datetime.fromtimestamp(EPOCH_S + loop.time(), UTC))
         async with WaveSpeedClient(ORIGIN, KEY, transport=transport, clock=clock) as client:
-            await desk.do(operations.begin_run, self.run_id, "shots.csv", "here", 1)
-            settling = Settling(desk, client, world.ledger, PROVIDER, self.run_id, SETTLE_S, world.polled_after_s)
+            await desk.begin_run(self.run_id, "shots.csv", "here", 1)
+            settling = Settling(desk, client, PROVIDER, self.run_id, SETTLE_S, world.polled_after_s)
             await settling.settle()
             config = RunConfig(
                 self.run_id, PROVIDER, Limits(60, 4), 2.0, 400.0, policy=world.policy, max_microusd=world.max_microusd,
                 quotes=quotes(age_s=world.quoted_s_ago), quote_age_s=world.quote_age_s, give_up_s=world.give_up_s,
             )  # fmt: skip
-            note = functools.partial(note_intents, desk.path)
             await plan_of(desk, *world.manifest, self.run_id, world.policy)
-            shoot = Shoot(config, client, desk, receipts, Progress(), note_intents=note)
+            shoot = Shoot(config, client, LedgerRun(desk, self.run_id, receipts), Progress())
             await shoot.prepare()
             with contextlib.suppress(AnimaticError):
                 await shoot.shoot(takes)

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from animatic.ledger import newest, operations
-from animatic.ledger.desk import Ledger
+from animatic.ledger import newest, open_ledger, operations
 from animatic.ledger.records import Finish, Intent
 from animatic.money.amounts import as_number, microusd
 from animatic.takes.states import Accepted, BuyingPolicy, State
@@ -40,10 +39,12 @@ class Shorthand:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.desk = Ledger(f"sqlite:///{path}")
+        self.desk = open_ledger(f"sqlite:///{path}")
 
     async def do(self, name: str, *arguments: Any) -> Any:
-        return await self.desk.do(getattr(operations, name, None) or getattr(newest, name), *arguments)
+        return await self.desk.transactions.do(
+            0.0, getattr(operations, name, None) or getattr(newest, name), *arguments
+        )
 
     async def begin(self, run_id: str = "run-1") -> None:
         await self.do("begin_run", run_id, "shots.csv", "here", 1)

@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
-from animatic.ledger.account import Account
 from animatic.ledger.grants import SILENT_S
 from animatic.ledger.liveness import alive
 from animatic.pace.limits import HOLD_S, Granted, Limits
-from tests.animatic.conftest import DirectDesk
+from tests.animatic.conftest import account_on, direct_ledger
 
 
 async def test_starts_of_a_dead_run_count_for_two_minutes(tmp_path: Path) -> None:
-    desk, now = DirectDesk(tmp_path / "ledger.sqlite"), 1_000.0
-    dead, live = (Account(desk, "sandbox", name, Limits(4, 9)) for name in ("dead", "live"))
+    desk, now = direct_ledger(tmp_path / "ledger.sqlite"), 1_000.0
+    dead, live = (account_on(desk, name, Limits(4, 9)) for name in ("dead", "live"))
     dead._clock = live._clock = lambda: now
     for _ in range(4):
         assert (await dead.acquire_starts(1, ()))[1] == Granted(1)
@@ -22,8 +21,8 @@ async def test_starts_of_a_dead_run_count_for_two_minutes(tmp_path: Path) -> Non
 
 
 async def test_what_was_granted_before_the_machine_started_anew_is_forgotten(tmp_path: Path) -> None:
-    desk = DirectDesk(tmp_path / "ledger.sqlite")
-    account = Account(desk, "sandbox", "run", Limits(1, 9))
+    desk = direct_ledger(tmp_path / "ledger.sqlite")
+    account = account_on(desk, "run", Limits(1, 9))
     account._clock = lambda: 500_000.0
     assert (await account.acquire_starts(1, ()))[1] == Granted(1)
     await account.pause(100.0)
@@ -33,8 +32,8 @@ async def test_what_was_granted_before_the_machine_started_anew_is_forgotten(tmp
 
 
 async def test_a_block_that_is_used_up_counts_for_what_was_sent_of_it(tmp_path: Path) -> None:
-    desk = DirectDesk(tmp_path / "ledger.sqlite")
-    account = Account(desk, "sandbox", "run", Limits(3, 9))
+    desk = direct_ledger(tmp_path / "ledger.sqlite")
+    account = account_on(desk, "run", Limits(3, 9))
     account._clock = lambda: 1_000.0
     block_id, granted = await account.acquire_starts(3, ())
     assert granted == Granted(3)
@@ -44,8 +43,8 @@ async def test_a_block_that_is_used_up_counts_for_what_was_sent_of_it(tmp_path: 
 
 
 async def test_a_shorter_penalty_does_not_end_a_longer_one(tmp_path: Path) -> None:
-    desk = DirectDesk(tmp_path / "ledger.sqlite")
-    account = Account(desk, "sandbox", "run", Limits(5, 9))
+    desk = direct_ledger(tmp_path / "ledger.sqlite")
+    account = account_on(desk, "run", Limits(5, 9))
     account._clock = lambda: 0.0
     assert [await account.pause(60.0), await account.pause(1.0)] == [1, 2]
     assert (await account.acquire_starts(1, ()))[1] == Granted(0, 60.0)
@@ -55,9 +54,9 @@ async def test_a_shorter_penalty_does_not_end_a_longer_one(tmp_path: Path) -> No
 
 
 async def test_a_run_that_is_stopped_does_not_keep_its_places_for_ever(tmp_path: Path) -> None:
-    desk, now = DirectDesk(tmp_path / "ledger.sqlite"), 1_000.0
+    desk, now = direct_ledger(tmp_path / "ledger.sqlite"), 1_000.0
     with alive(desk.path, "stopped"):
-        stopped, other = (Account(desk, "sandbox", name, Limits(9, 4)) for name in ("stopped", "other"))
+        stopped, other = (account_on(desk, name, Limits(9, 4)) for name in ("stopped", "other"))
         stopped._clock = other._clock = lambda: now
         assert await stopped.acquire_slots(0, 4) == 4
         assert await other.acquire_slots(0, 4) == 0

@@ -8,8 +8,7 @@ from uuid import uuid4
 import pytest
 
 from animatic.errors import BudgetError, LedgerError, LedgerUnusableError, TakenError
-from animatic.ledger import operations
-from animatic.ledger.desk import Ledger
+from animatic.ledger import open_ledger, operations
 from animatic.takes.states import SUCCESSORS, BuyingPolicy, State, Submitted
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -258,12 +257,12 @@ async def test_dust_of_floating_point_does_not_eat_the_last_take(ledger: Any) ->
 
 
 async def test_writers_that_race_never_commit_more_than_the_budget(ledger: Any) -> None:
-    others = [Ledger(f"sqlite:///{ledger.path}") for _ in range(3)]
+    others = [open_ledger(f"sqlite:///{ledger.path}") for _ in range(3)]
     desks = [ledger.desk, *others]
 
     async def buys(number: int) -> bool:
         try:
-            await desks[number % 4].do(operations.intend, ledger.intent(f"{number:064d}", max_usd=25.0))
+            await desks[number % 4].intend(ledger.intent(f"{number:064d}", max_usd=25.0))
         except BudgetError:
             return False
         return True
@@ -277,14 +276,14 @@ async def test_writers_that_race_never_commit_more_than_the_budget(ledger: Any) 
 
 
 async def test_writers_that_race_for_one_take_leave_one_attempt(ledger: Any) -> None:
-    others = [Ledger(f"sqlite:///{ledger.path}") for _ in range(3)]
+    others = [open_ledger(f"sqlite:///{ledger.path}") for _ in range(3)]
     for number in range(4):
         await ledger.begin(f"racer-{number}")
 
     async def intends(number: int) -> bool:
         try:
             desk = [ledger.desk, *others][number]
-            await desk.do(operations.intend, ledger.intent(run_id=f"racer-{number}"))
+            await desk.intend(ledger.intent(run_id=f"racer-{number}"))
         except LedgerError:
             return False
         return True

@@ -12,10 +12,9 @@ import pytest
 import sqlalchemy as sa
 
 from animatic.errors import LedgerUnusableError, LedgerVersionError, SettingsError
-from animatic.ledger import migrate, opening
-from animatic.ledger.desk import Ledger
+from animatic.ledger import migrate, open_ledger, opening
 from animatic.ledger.liveness import runs_folder
-from animatic.ledger.opening import open_engine, require_sound, sqlite_path
+from animatic.ledger.opening import open_engine, sqlite_path
 from animatic.ledger.schema import ALEMBIC_VERSION, SCHEMA_VERSION
 from animatic.takes.states import LIVE, State
 from tests.animatic.ledger.old_ledgers import OLD, VERSION_4, write
@@ -425,12 +424,12 @@ def test_processes_may_migrate_the_same_ledger_at_the_same_time(path: Path) -> N
 
 async def test_a_dangling_row_makes_a_ledger_unsound(ledger: Any) -> None:
     await ledger.buy()
-    await ledger.desk.do(require_sound)
+    await ledger.desk.require_sound()
     with closing(sqlite3.connect(ledger.path)) as other:
         other.execute("DELETE FROM take")
         other.commit()
     with pytest.raises(LedgerUnusableError, match="a row of attempt refers to nothing"):
-        await ledger.desk.do(require_sound)
+        await ledger.desk.require_sound()
 
 
 async def test_an_index_that_lost_its_rows_is_damage(ledger: Any) -> None:
@@ -439,9 +438,9 @@ async def test_an_index_that_lost_its_rows_is_damage(ledger: Any) -> None:
         other.execute("PRAGMA writable_schema = ON")
         other.execute("UPDATE sqlite_master SET sql = replace(sql, 'fingerprint)', 'state)') WHERE name = 'one_live'")
         other.commit()
-    again = Ledger(f"sqlite:///{ledger.path}")
+    again = open_ledger(f"sqlite:///{ledger.path}")
     with pytest.raises(LedgerUnusableError, match=r"it is damaged.*Restore it from a backup"):
-        await again.do(require_sound)
+        await again.require_sound()
     again.close()
 
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from torture.studio import fast_folder
 from torture.virtual import VirtualLoop
 
-from animatic.ledger.account import Account
 from animatic.pace.limits import (
     LARGEST_BLOCK,
     LEVELS,
@@ -27,7 +26,7 @@ from animatic.pace.limits import (
 )
 from animatic.pace.throttle import Throttle
 from animatic.waiting import StopSignal
-from tests.animatic.conftest import DirectDesk
+from tests.animatic.conftest import account_on, direct_ledger
 
 unhurried = examples(15)
 
@@ -36,12 +35,12 @@ class Minute:
     """A server that counts starts, and some runs that make them as fast as they are let."""
 
     def __init__(self, folder: Path, limits: Limits, seed: int) -> None:
-        self.desk = DirectDesk(folder / "ledger.sqlite")
+        self.desk = direct_ledger(folder / "ledger.sqlite")
         self.limits, self.chance = limits, random.Random(seed)
         self.counted: list[float] = []
 
     async def run(self, number: int, takes: int, longest_s: float) -> None:
-        throttle = Throttle(Account(self.desk, "sandbox", f"run-{number}", self.limits), StopSignal())
+        throttle = Throttle(account_on(self.desk, f"run-{number}", self.limits), StopSignal())
         await asyncio.gather(*(self._take(throttle, longest_s) for _ in range(takes)))
         await throttle.flush()
 

@@ -17,9 +17,8 @@ import pytest
 
 from animatic import storage
 from animatic.errors import LocationError
-from animatic.ledger import aliases
-from animatic.ledger.desk import Ledger
-from animatic.planning.lookup import open_to_look, plan_against
+from animatic.ledger import aliases, open_ledger
+from animatic.planning.lookup import look_into, plan_against
 from animatic.planning.manifests import load_manifest
 from animatic.results import formats
 from animatic.results.replaced import require_replaceable
@@ -53,7 +52,7 @@ class Desk:
         async def project() -> TableStats:
             manifest = load_manifest(str(self.manifest), PROVIDER)
             plan = await plan_against(self.ledger, manifest, BuyingPolicy())
-            with open_to_look(self.ledger) as desk:
+            with look_into(self.ledger) as desk:
                 return await ResultsWriter(plan.manifest, plan.final_attempts(), run_id, desk).write(str(uri))
 
         return asyncio.run(project())
@@ -308,11 +307,11 @@ def test_people_follow_a_take_to_the_fingerprint_that_it_has_now(desk: Desk, tmp
     old = ["a" * 64, "b" * 64]
     for name, values in (("fingerprint", old), ("shot_id", [old[0][:12]] * 2), ("comment", ["x", "y"])):
         write_column(out, name, values)
-    with Ledger(desk.ledger) as ledger:
+    with open_ledger(desk.ledger) as ledger:
 
         async def know() -> None:
             for before, after in zip(old, now, strict=True):
-                await ledger.do(aliases.add, before, after)
+                await ledger.transactions.do(0.0, aliases.add, before, after)
 
         asyncio.run(know())
     stats = desk.write(out)

@@ -22,13 +22,12 @@ from tables import PROVIDER, Outcome, expected_cost_microusd, expected_rows
 
 from animatic import storage
 from animatic.errors import LocationError, ManifestError
-from animatic.ledger import newest
-from animatic.ledger.desk import Ledger
+from animatic.ledger import open_ledger
 from animatic.ledger.opening import open_engine
 from animatic.ledger.records import Record, Reserved
 from animatic.ledger.schema import ATTEMPT, RUN, TAKE
 from animatic.manifest import Manifest, csv_text, parquet
-from animatic.planning.lookup import open_to_look, plan_against
+from animatic.planning.lookup import look_into, plan_against
 from animatic.planning.manifests import load_manifest, read_manifest
 from animatic.results import formats
 from animatic.results.analysis import summarise, table_frame
@@ -149,7 +148,7 @@ def models_made_by(db: sa.Connection) -> dict[int, str | None]:
 
 async def stream(ledger: str, manifest: Manifest, uri: str) -> TableStats:
     plan = await plan_against(ledger, manifest, BuyingPolicy())
-    with open_to_look(ledger) as desk:
+    with look_into(ledger) as desk:
         return await ResultsWriter(plan.manifest, plan.final_attempts(), "run-1", desk).write(uri)
 
 
@@ -167,9 +166,9 @@ async def test_the_table_is_the_one_that_is_written_row_by_row(tmp_path: Path, s
     fingerprints = list(dict.fromkeys(take.fingerprint for take in takes_in(manifest)))
     assert len(fingerprints) < len(list(takes_in(manifest)))
     ledger = fill_ledger(tmp_path, fingerprints, chance)
-    with Ledger(ledger) as desk:
-        records = await desk.do(newest.look_up, fingerprints, None)
-        models = await desk.do(models_made_by)
+    with open_ledger(ledger) as desk:
+        records = await desk.look_up(fingerprints, None)
+        models = await desk.transactions.do(0.0, models_made_by)
     outcomes = {key: outcome_of(record, models) for key, record in records.items()}
 
     stats = await stream(ledger, manifest, str(tmp_path / "out.parquet"))

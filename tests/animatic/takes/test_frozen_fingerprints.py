@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from animatic.manifest import Still, check, read_table
+from animatic.manifest import check, read_table
 from animatic.takes.fingerprints import hex_of
 from animatic.takes.inputs import Inputs
 from animatic.takes.shots import digest, fingerprint, verbatim
+from animatic.takes.stills import Still
 
 FROZEN: list[dict[str, Any]] = [
     json.loads(line) for line in (Path(__file__).with_name("fingerprints.jsonl")).read_text().splitlines()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from animatic.ledger.desk import Ledger
+from animatic.ledger import open_ledger
 from animatic.sandbox.witness import read_witness
 from torture.canary import search
 from torture.matrix import (
@@ -62,8 +62,8 @@ async def _play(name: str) -> Part:
 async def _count_the_money(place: Set) -> None:
     """Once more at the end, whatever the case did by itself; `Set.run` does it after each run."""
     if place.ledger.is_file():
-        with Ledger(f"sqlite:///{place.ledger}", may_be_restored=True) as desk:
-            await desk.do(place.require_sound_money)
+        with open_ledger(f"sqlite:///{place.ledger}", may_be_restored=True) as desk:
+            await desk.transactions.do(0.0, place.require_sound_money)
 
 
 def run(names: Sequence[str] | None = None) -> Part:

@@ -15,8 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from animatic.errors import ApiUnreachableError
-from animatic.ledger import settling
-from animatic.ledger.desk import Ledger
+from animatic.ledger import open_ledger
 from animatic.pace.limits import Limits
 from torture.matrix.stage import PROVIDER, Set, case, stats_of
 
@@ -151,8 +150,8 @@ async def _same_id(place: Set) -> bool:
         assert ran.error is None
         assert await place.states(takes) == ["held", "held"]
         ids = [each.id for each in place.accepted]
-        with Ledger(f"sqlite:///{place.ledger}") as desk:
-            await desk.do(settling.adopt_by_hand, PROVIDER, takes[1].fingerprint, ids[1])
-            await desk.do(settling.adopt_by_hand, PROVIDER, takes[0].fingerprint, ids[0])
+        with open_ledger(f"sqlite:///{place.ledger}") as desk:
+            await desk.settle_by_hand(PROVIDER, [(takes[1].fingerprint, ids[1])], [])
+            await desk.settle_by_hand(PROVIDER, [(takes[0].fingerprint, ids[0])], [])
         assert await place.states(takes) == ["submitted", "submitted"]
         return (await stats_of(place))["fired_same-id"] == 1

@@ -9,13 +9,14 @@ import shutil
 import signal
 import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError, LedgerUnusableError
-from animatic.ledger import liveness, operations
-from animatic.ledger.desk import Ledger
-from animatic.ledger.opening import open_engine, require_sound
+from animatic.ledger import Ledger, LedgerRun, liveness, open_ledger
+from animatic.ledger.opening import open_engine
+from animatic.ledger.transactions import Transactions
 from animatic.pace.limits import Limits
 from animatic.planning.config import RunConfig
 from animatic.progress import Progress
@@ -26,19 +27,19 @@ from torture.matrix.stage import PROVIDER, Set, case
 from torture.steps import quotes
 
 
-class FullDisk(Ledger):
-    """A desk whose file may not grow any more from the n-th operation of a kind on."""
+class FullDisk(Transactions):
+    """Transactions on a file that may not grow any more from the first operation of this name on."""
 
-    def __init__(self, url: str, broken: str) -> None:
-        super().__init__(url)
+    def __init__(self, path: Path, broken: str) -> None:
+        super().__init__(open_engine(f"sqlite:///{path}"))
         self._broken = broken
         self.refused = 0
 
-    async def do_within(self, seconds: float, operation: Any, *args: Any, **kwargs: Any) -> Any:
+    async def do(self, within_s: float, operation: Any, *args: Any, **kwargs: Any) -> Any:
         if operation.__name__ == self._broken:
             self.refused += 1
-            return await super().do_within(seconds, _out_of_room)
-        return await super().do_within(seconds, operation, *args, **kwargs)
+            return await super().do(within_s, _out_of_room)
+        return await super().do(within_s, operation, *args, **kwargs)
 
 
 def _out_of_room(db: Any) -> None:
@@ -48,19 +49,20 @@ def _out_of_room(db: Any) -> None:
 
 async def _with_full_disk(place: Set, takes: Sequence[Take], broken: str) -> tuple[int, Exception | None]:
     with contextlib.ExitStack() as stack:
-        desk = stack.enter_context(FullDisk(f"sqlite:///{place.ledger}", broken))
+        disk = FullDisk(place.ledger, broken)
+        desk = stack.enter_context(Ledger(place.ledger, disk))
         receipts = stack.enter_context(liveness.alive(place.ledger, "full"))
-        await desk.do(operations.begin_run, "full", "shots.csv", "here", 1)
+        await desk.begin_run("full", "shots.csv", "here", 1)
         async with WaveSpeedClient(place.url, KEY) as client:
             config = RunConfig(
                 "full", PROVIDER, Limits(1_000, 5), poll_floor_s=0.05, take_deadline_s=4.0, quotes=quotes()
             )
-            shoot = Shoot(config, client, desk, receipts, Progress())
+            shoot = Shoot(config, client, LedgerRun(desk, "full", receipts), Progress())
             try:
                 await shoot.shoot(takes)
             except LedgerUnusableError as error:
-                return desk.refused, error
-    return desk.refused, None
+                return disk.refused, error
+    return disk.refused, None
 
 
 @case("disk", "full when the intent is to be written", "no POST, and the run stops")
@@ -136,8 +138,8 @@ async def _full_process(place: Set) -> bool:
 async def refusal(place: Set) -> str:
     """Why the ledger is not opened now."""
     try:
-        with Ledger(f"sqlite:///{place.ledger}") as desk:
-            await desk.do(require_sound)
+        with open_ledger(f"sqlite:///{place.ledger}") as desk:
+            await desk.require_sound()
     except AnimaticError as error:
         return str(error)
     return ""

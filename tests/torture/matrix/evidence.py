@@ -9,8 +9,7 @@ from typing import Any
 import httpx
 
 from animatic.buying.reconcile import Reconciled, reconcile
-from animatic.ledger import settling
-from animatic.ledger.desk import Ledger
+from animatic.ledger import open_ledger
 from animatic.sandbox.witness import read_witness
 from animatic.takes.shots import Take
 from animatic.wavespeed.client import WaveSpeedClient
@@ -31,7 +30,7 @@ Pages = Callable[[dict[str, Any], int, str], dict[str, Any] | None]
 
 async def read_list(place: Set, liar: Liar | None = None, *, adopts_by_window: bool = False) -> Reconciled:
     """Read the list once, with no settling time."""
-    with Ledger(f"sqlite:///{place.ledger}") as desk:
+    with open_ledger(f"sqlite:///{place.ledger}") as desk:
         async with WaveSpeedClient(place.url, KEY, transport=liar or Liar()) as client:
             return await reconcile(desk, client, PROVIDER, 0.0, adopts_by_window=adopts_by_window)
 
@@ -261,7 +260,7 @@ async def _others(place: Set) -> bool:
         assert record.state == "held"
         assert foreign in (record.error or "")
         assert (await place.run(takes, settle_s=0.0)).progress.submissions == 0
-        with Ledger(f"sqlite:///{place.ledger}") as desk:
-            await desk.do(settling.absent_by_hand, PROVIDER, takes[1].fingerprint)
+        with open_ledger(f"sqlite:///{place.ledger}") as desk:
+            await desk.settle_by_hand(PROVIDER, [], [takes[1].fingerprint])
         await place.run(takes[:1], settle_s=0.0)
     return place.bought == {"known": 1, "theirs": 1}

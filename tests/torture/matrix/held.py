@@ -10,8 +10,7 @@ from asked import takes_in
 from PIL import Image
 
 from animatic import storage
-from animatic.ledger import importing, settling
-from animatic.ledger.desk import Ledger
+from animatic.ledger import open_ledger
 from animatic.ledger.location import noted_intents
 from animatic.ledger.operations import HeldFor
 from animatic.pace.limits import Limits
@@ -83,8 +82,8 @@ async def _of_another_account(place: Set) -> bool:
             (record, _) = await place.records(takes)
             assert record is not None
             assert (record.state.value, record.held_for) == ("held", HeldFor.LOST)
-        with Ledger(f"sqlite:///{place.ledger}") as desk:
-            await desk.do(settling.abandon_by_hand, PROVIDER, takes[0].fingerprint[:12])
+        with open_ledger(f"sqlite:///{place.ledger}") as desk:
+            await desk.settle_by_hand(PROVIDER, [], [], [takes[0].fingerprint[:12]])
         assert (await place.run(takes, **told)).progress.submissions == 0
         assert await place.states(takes) == ["failed", "completed"]
         assert (await place.run(takes, policy=RETRY, **told)).progress.submissions == 1
@@ -137,8 +136,8 @@ async def _restored(place: Set) -> bool:
         assert "animatic ledger accept" in said
         assert place.bought == {"one": 1, "two": 1}
         place.foreign |= {each.id for each in place.accepted if each.inputs["prompt"] == "two"}  # not in the backup
-        with Ledger(f"sqlite:///{place.ledger}", may_be_restored=True) as desk:
-            missing = await desk.do(importing.declare_complete, noted_intents(place.ledger))
+        with open_ledger(f"sqlite:///{place.ledger}", may_be_restored=True) as desk:
+            missing = await desk.declare_complete(noted_intents(place.ledger))
         assert missing == 1
         assert not await refusal(place)
         await place.run([takes[0], takes[2]])
@@ -156,7 +155,7 @@ async def _taken_out(place: Set) -> bool:
         (where.folder / "shots.csv").write_text("image,prompt\nhttps://stills.example/1.png,two\n")
         assert await run_subject(where, place.url, "run-2") == 0
         manifest = load_manifest(str(where.manifest), PROVIDER)
-        with Ledger(ledger) as desk:
+        with open_ledger(ledger) as desk:
             uri = storage.absolute_uri(str(where.manifest))
             dropped, elsewhere = await find_open(desk, manifest, uri, ledger)
         assert [each.fingerprint for each in dropped] == [gone.fingerprint], (dropped, elsewhere)

@@ -9,8 +9,7 @@ from typing import Any
 import httpx
 
 from animatic.buying.reconcile import Reconciled, reconcile
-from animatic.ledger import operations, settling
-from animatic.ledger.desk import Ledger
+from animatic.ledger import open_ledger, operations, settling
 from animatic.sandbox.witness import read_witness
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.transport import AiohttpTransport
@@ -90,8 +89,8 @@ async def _orphans(place: Set) -> bool:
         takes = place.takes("[sandbox:lost-reply] one")
         await place.run(takes)
         assert await place.states(takes) == ["completed"]
-        with Ledger(f"sqlite:///{place.ledger}") as desk:
-            found = await desk.do(settling.orphans, PROVIDER)
+        with open_ledger(f"sqlite:///{place.ledger}") as desk:
+            found = await desk.orphans(PROVIDER)
         assert [each.prediction_id for each in found] == [foreign]
         return True
 
@@ -165,7 +164,7 @@ async def _absent(place: Set) -> bool:
 
 
 async def _only_reconcile(place: Set, settle_s: float, **client: Any) -> Reconciled:
-    with Ledger(f"sqlite:///{place.ledger}") as desk:
+    with open_ledger(f"sqlite:///{place.ledger}") as desk:
         async with WaveSpeedClient(place.url, KEY, **client) as wavespeed:
             return await reconcile(desk, wavespeed, PROVIDER, settle_s)
 

@@ -8,8 +8,7 @@ from typing import Any
 import httpx
 
 from animatic.errors import BudgetError
-from animatic.ledger import operations
-from animatic.ledger.desk import Ledger
+from animatic.ledger import open_ledger
 from animatic.pace.limits import Limits
 from animatic.sandbox.catalogue import VEO2
 from animatic.takes.states import BuyingPolicy
@@ -147,8 +146,8 @@ async def _several_limits(place: Set) -> bool:
         halves = takes[:3], takes[3:]
         told: dict[str, Any] = {"max_microusd": 5_000_000}
         both = await asyncio.gather(*(place.run(half, **told) for half in halves))
-        with Ledger(f"sqlite:///{place.ledger}") as desk:
-            reserved = [await desk.do(operations.reserved_by, ran.run_id) for ran in both]
+        with open_ledger(f"sqlite:///{place.ledger}") as desk:
+            reserved = [await desk.reserved_by(ran.run_id) for ran in both]
         assert reserved == [(5_000_000, 0)] * 2
         assert not any(isinstance(ran.error, BudgetError) for ran in both)
         assert all("--max-usd" in (ran.shoot.stop_signal.reason or "") for ran in both)

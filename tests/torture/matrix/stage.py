@@ -1,7 +1,6 @@
 """A folder with a ledger, a sandbox that comes and goes, runs between them; and the register of cases."""
 
 import contextlib
-import functools
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -15,10 +14,7 @@ from asked import shot_of, takes_of
 from animatic.buying.reconcile import Reconciled
 from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError
-from animatic.ledger import liveness, newest, operations
-from animatic.ledger.desk import Ledger
-from animatic.ledger.location import note_intents
-from animatic.ledger.opening import require_sound
+from animatic.ledger import Ledger, LedgerRun, liveness, open_ledger
 from animatic.ledger.records import Record, Reserved
 from animatic.ledger.schema import ATTEMPT, RUN
 from animatic.media.local_stills import LocalStills
@@ -97,7 +93,7 @@ class Set:
         run_id = f"run-{self._runs}"
         self._running += 1
         async with AsyncExitStack() as stack:
-            desk = stack.enter_context(Ledger(f"sqlite:///{self.ledger}"))
+            desk = stack.enter_context(open_ledger(f"sqlite:///{self.ledger}"))
             receipts = stack.enter_context(liveness.alive(self.ledger, run_id))
             if break_receipts is not None:
                 receipts.write = break_receipts
@@ -107,16 +103,15 @@ class Set:
             usual = {"limits": Limits(1_000, 50), "poll_floor_s": 0.05, "take_deadline_s": 4.0, "quotes": quotes()}
             told = RunConfig(run_id, PROVIDER, **(usual | config))
             settling = Settling(
-                desk, wavespeed, self.ledger, PROVIDER, run_id, settle_s,
+                desk, wavespeed, PROVIDER, run_id, settle_s,
                 told.give_up_s if polled_after_s is None else polled_after_s, adopts_by_window,
             )  # fmt: skip
-            await desk.do(require_sound)
-            await desk.do(operations.begin_run, run_id, "shots.csv", "here", 1)
+            await desk.require_sound()
+            await desk.begin_run(run_id, "shots.csv", "here", 1)
             await settling.settle()
             made = manifest_of(takes, self.folder, PROVIDER)
             if made is not None:
                 await plan_of(desk, *made, run_id, told.policy)
-            note = functools.partial(note_intents, desk.path)
             warnings: list[str] = []
             uploads = UploadMemory(desk, lambda: "the account", self.url)
 
@@ -127,7 +122,7 @@ class Set:
                 return url
 
             shoot = Shoot(
-                told, wavespeed, desk, receipts, Progress(), warnings.append, upload, note, uploads.forget
+                told, wavespeed, LedgerRun(desk, run_id, receipts), Progress(), warnings.append, upload, uploads.forget
             )  # fmt: skip
             ran = Ran(run_id, shoot.progress, shoot, warnings=warnings)
             try:
@@ -138,20 +133,20 @@ class Set:
                 await self.require_the_tally_to_be_the_ledgers(desk, ran)
                 ran.settled = await settling.settle()
                 free = {*ran.settled.adopted, *ran.settled.absent}
-                shoot.progress.reserved = await desk.do(operations.reserved_by, run_id)
+                shoot.progress.reserved = await desk.reserved_by(run_id)
                 await shoot.shoot([take for take in takes if take.fingerprint in free])
             except AnimaticError as error:
                 ran.error = error
             await self.require_the_tally_to_be_the_ledgers(desk, ran)
             self._running -= 1
             if not self._running:
-                await desk.do(self.require_sound_money)
+                await desk.transactions.do(0.0, self.require_sound_money)
         return ran
 
     @staticmethod
     async def require_the_tally_to_be_the_ledgers(desk: Ledger, ran: Ran) -> None:
         """What a run shows to have reserved is what the ledger says that it has."""
-        said, known = ran.progress.reserved, await desk.do(operations.reserved_by, ran.run_id)
+        said, known = ran.progress.reserved, await desk.reserved_by(ran.run_id)
         assert said == known, f"the run says that it has reserved {said}, and the ledger {known}"
 
     def require_sound_money(self, db: sa.Connection) -> None:
@@ -179,8 +174,8 @@ class Set:
         assert unpriced or not is_all_known or in_ledger == charged, f"{in_ledger} in the ledger, {charged} charged"
 
     async def records(self, takes: Sequence[Take]) -> list[Record | None]:
-        with Ledger(f"sqlite:///{self.ledger}") as desk:
-            found = await desk.do(newest.look_up, [take.fingerprint for take in takes])
+        with open_ledger(f"sqlite:///{self.ledger}") as desk:
+            found = await desk.look_up([take.fingerprint for take in takes])
         return [found.get(take.fingerprint) for take in takes]
 
     async def states(self, takes: Sequence[Take]) -> list[str]:

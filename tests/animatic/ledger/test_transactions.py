@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 
 from animatic.errors import LedgerUnusableError
-from animatic.ledger.desk import LARGEST_GROUP, Ledger
+from animatic.ledger import open_ledger
+from animatic.ledger.transactions import LARGEST_GROUP
 
 
 def note(db: sa.Connection, name: str) -> str:
@@ -61,7 +63,7 @@ async def in_one_group(ledger: Any, *operations: Any) -> list[Any]:
 
 async def test_an_answer_is_given_only_after_others_can_read_it(ledger: Any) -> None:
     for number in range(20):
-        await ledger.desk.do(note, f"n{number}")
+        await ledger.desk.transactions.do(0.0, note, f"n{number}")
         assert f"n{number}" in names(ledger)
 
 
@@ -69,7 +71,7 @@ async def test_a_result_is_durable_when_it_is_handed_out(ledger: Any) -> None:
     seen: list[bool] = []
 
     async def one(number: int) -> None:
-        name = await ledger.desk.do(note, f"n{number}")
+        name = await ledger.desk.transactions.do(0.0, note, f"n{number}")
         seen.append(name in names(ledger))
 
     await asyncio.gather(*(one(number) for number in range(50)))
@@ -84,7 +86,7 @@ async def test_until_it_is_committed_nobody_else_sees_it(ledger: Any) -> None:
         written.set()
         look.wait(10)
 
-    task = asyncio.ensure_future(ledger.desk.do(slow))
+    task = asyncio.ensure_future(ledger.desk.transactions.do(0.0, slow))
     await asyncio.to_thread(written.wait, 10)
     try:
         before = names(ledger)
@@ -110,7 +112,7 @@ async def test_a_refused_change_takes_only_itself(ledger: Any) -> None:
 
 async def test_what_waits_together_shares_a_transaction(ledger: Any) -> None:
     commits: list[int] = []
-    sa.event.listen(ledger.desk._engine, "commit", lambda _: commits.append(1))
+    event.listen(ledger.desk.transactions.engine, "commit", lambda _: commits.append(1))
     await in_one_group(ledger, *((note, f"n{number}") for number in range(LARGEST_GROUP)))
     assert len(names(ledger)) == LARGEST_GROUP
     assert len(commits) == 2  # the blocker's, and one for all the others
@@ -130,7 +132,7 @@ async def test_a_failed_commit_fails_its_group_and_not_the_next(ledger: Any) -> 
     assert [type(end) for end in ends] == [LedgerUnusableError] * 3
     assert "FOREIGN KEY" in str(ends[0])
     assert names(ledger) == set()
-    assert await ledger.desk.do(note, "after") == "after"
+    assert await ledger.desk.transactions.do(0.0, note, "after") == "after"
 
 
 async def test_a_full_disk_fails_the_group_and_nothing_of_it_is_kept(ledger: Any) -> None:
@@ -149,14 +151,14 @@ async def test_a_lost_connection_is_an_error_not_a_hang(ledger: Any) -> None:
     async with asyncio.timeout(10):
         ends = await in_one_group(ledger, (note, "one"), (sa.Connection.close,), (note, "two"))
         assert [type(end) for end in ends] == [LedgerUnusableError] * 3
-        assert await ledger.desk.do(note, "after") == "after"
+        assert await ledger.desk.transactions.do(0.0, note, "after") == "after"
     assert names(ledger) == {"after"}
 
 
 async def test_a_ledger_that_someone_else_has_locked_is_waited_for(ledger: Any) -> None:
     with closing(sqlite3.connect(ledger.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        waiting = asyncio.ensure_future(ledger.desk.do(note, "patient"))
+        waiting = asyncio.ensure_future(ledger.desk.transactions.do(0.0, note, "patient"))
         await asyncio.sleep(0.1)
         assert not waiting.done()
         other.execute("COMMIT")
@@ -166,18 +168,18 @@ async def test_a_ledger_that_someone_else_has_locked_is_waited_for(ledger: Any) 
 async def test_who_gives_up_waiting_leaves_the_operation_to_finish(ledger: Any) -> None:
     blocker = Blocker(ledger)
     await blocker.entered()
-    impatient = asyncio.ensure_future(ledger.desk.do(note, "impatient"))
+    impatient = asyncio.ensure_future(ledger.desk.transactions.do(0.0, note, "impatient"))
     await asyncio.sleep(0)
     impatient.cancel()
     await asyncio.wait([impatient])
     assert impatient.cancelled()
     await blocker.release()
-    await ledger.desk.do(note, "after")
+    await ledger.desk.transactions.do(0.0, note, "after")
     assert names(ledger) == {"impatient", "after"}
 
 
 async def test_closing_finishes_what_is_queued(ledger: Any) -> None:
-    waiting = [asyncio.ensure_future(ledger.desk.do(note, f"n{number}")) for number in range(20)]
+    waiting = [asyncio.ensure_future(ledger.desk.transactions.do(0.0, note, f"n{number}")) for number in range(20)]
     await asyncio.sleep(0)
     await asyncio.to_thread(ledger.desk.close)
     await asyncio.gather(*waiting)
@@ -185,26 +187,26 @@ async def test_closing_finishes_what_is_queued(ledger: Any) -> None:
 
 
 async def test_a_desk_that_was_closed_says_so(path: Any) -> None:
-    desk = Ledger(f"sqlite:///{path}")
+    desk = open_ledger(f"sqlite:///{path}")
     desk.close()
     with pytest.raises(LedgerUnusableError, match="it has been closed"):
-        await desk.do(note, "late")
+        await desk.transactions.do(0.0, note, "late")
 
 
 async def test_what_is_queued_before_the_end_is_committed_with_it(path: Any) -> None:
-    desk = Ledger(f"sqlite:///{path}")
+    desk = open_ledger(f"sqlite:///{path}")
     entered, go_on = threading.Event(), threading.Event()
 
     def slow(db: sa.Connection) -> None:
         entered.set()
         go_on.wait(10)
 
-    first = asyncio.ensure_future(desk.do(slow))
+    first = asyncio.ensure_future(desk.transactions.do(0.0, slow))
     await asyncio.to_thread(entered.wait, 10)
-    second = asyncio.ensure_future(desk.do(note, "queued"))
+    second = asyncio.ensure_future(desk.transactions.do(0.0, note, "queued"))
     await asyncio.sleep(0)
     closing_desk = asyncio.ensure_future(asyncio.to_thread(desk.close))
-    while desk._clerk._groups.qsize() < 2:
+    while desk.transactions._worker._groups.qsize() < 2:
         await asyncio.sleep(0.01)
     go_on.set()
     await asyncio.gather(first, second, closing_desk)
@@ -213,24 +215,24 @@ async def test_what_is_queued_before_the_end_is_committed_with_it(path: Any) -> 
 
 
 async def test_a_desk_is_closed_at_the_end_of_its_block(path: Any) -> None:
-    with Ledger(f"sqlite:///{path}") as desk:
-        await desk.do(note, "inside")
+    with open_ledger(f"sqlite:///{path}") as desk:
+        await desk.transactions.do(0.0, note, "inside")
     with pytest.raises(LedgerUnusableError, match="it has been closed"):
-        await desk.do(note, "outside")
+        await desk.transactions.do(0.0, note, "outside")
 
 
 async def test_a_ledger_that_stays_locked_says_who_may_hold_it(path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("animatic.ledger.opening.BUSY_TIMEOUT_S", 0.1)
-    with Ledger(f"sqlite:///{path}") as desk, closing(sqlite3.connect(path, isolation_level=None)) as other:
+    with open_ledger(f"sqlite:///{path}") as desk, closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(LedgerUnusableError, match="another process has kept it locked"):
-            await desk.do(note, "kept out")
+            await desk.transactions.do(0.0, note, "kept out")
         with pytest.raises(LedgerUnusableError, match=r"kept it locked.*Nothing was bought\.$"):
-            Ledger(f"sqlite:///{path}")
+            open_ledger(f"sqlite:///{path}")
         other.execute("COMMIT")
-        assert await desk.do(note, "let in") == "let in"
+        assert await desk.transactions.do(0.0, note, "let in") == "let in"
 
 
 async def test_where_there_is_no_company_nobody_waits_for_it(path: Any) -> None:
-    with Ledger(f"sqlite:///{path}", waits_for_company=False) as desk:
-        assert await asyncio.wait_for(desk.do_within(60.0, note, "alone"), 5) == "alone"
+    with open_ledger(f"sqlite:///{path}", waits_for_company=False) as desk:
+        assert await asyncio.wait_for(desk.transactions.do(60.0, note, "alone"), 5) == "alone"
