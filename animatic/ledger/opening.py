@@ -82,9 +82,7 @@ def open_engine(url: str, *, may_be_restored: bool = False) -> sa.Engine:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        with contextlib.suppress(
-            FileExistsError
-        ):  # opened and closed, it would lose the locks of another connection of ours
+        with contextlib.suppress(FileExistsError):  # closing it would drop the locks of our other connections
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise LedgerUnusableError(
