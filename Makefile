@@ -53,6 +53,7 @@ clients-node: $(NODE_READY) ## Set up the JavaScript ones
 fmt: $(DEV) ## Format, and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+	@$(BIN)/python tools/results_page.py
 
 serve: $(READY) ## Serve the scheduled deployment from one process
 	@$(BIN)/python -P -m flows.server.serve

@@ -10,17 +10,20 @@ import numpy as np
 import pyarrow as pa
 from asked import takes_of
 
-from animatic.results.schema import RESULTS_SCHEMA, Asked, Outcomes, Provenance, table_of
+from animatic.results.columns import RESULTS_SCHEMA
+from animatic.results.schema import Asked, Provenance, table_of
 from animatic.takes.fingerprints import digests_of
 from animatic.takes.shots import Shot
+from animatic.takes.states import State, status_of
 
 PROVIDER = "https://api.wavespeed.ai"
+STATE_OF = {status_of(state): state for state in State if state is not State.SUBMITTING}
 TEXTS = ("shot_id", "storyboard", "image", "prompt", "model", "aspect_ratio", "duration")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What the ledger knows of one take, as `Outcomes` says it of many."""
+    """What the ledger knows of one take, as columns of the ledger's view say it of many."""
 
     status: str
     outputs: tuple[str, ...] | None = None
@@ -69,6 +72,8 @@ def build_table(
     takes = [take for row in sorted(shot_of) for take in takes_of(shot_of[row], PROVIDER)]
     known = list(outcomes)
     columns = {field.name: [getattr(outcomes[key], field.name) for key in known] for field in fields(Outcome)}
+    columns["state"] = [STATE_OF[status] for status in columns.pop("status")]
+    columns["cost_microusd"] = columns.pop("quoted_microusd")
     carried = raw.select([name for name in raw.column_names if name not in RESULTS_SCHEMA.names]).combine_chunks()
     asked = Asked(
         1,
@@ -91,7 +96,7 @@ def build_table(
             name = next(names) if row in shot_of else ""
             is_first.append(bool(name) and name not in seen)
             seen.add(name)
-    table = table_of(asked, Outcomes(**columns), found, np.array(is_first, bool))
+    table = table_of(asked, columns, found, np.array(is_first, bool))
     return table.replace_schema_metadata(provenance.metadata)
 
 

@@ -120,14 +120,18 @@ def look_up(db: sa.Connection, fingerprints: Iterable[str], run_id: str | None =
 
 
 def seek_outcomes(db: sa.Connection, fingerprints: Sequence[str], names: tuple[str, ...]) -> Rows:
-    """Return the named columns of the view, after those of `FIRST`, for at most `MOST_VALUES` takes, in no order."""
-    statement = _outcome(names)
+    """Return the columns of `FIRST` and then those that are named, for at most `MOST_VALUES` takes, in no order."""
+    statement = _outcome(_after_first(names))
     return _stand_in(db, statement, fingerprints, None, _seek(db, statement, fingerprints, None))
 
 
 @functools.cache
 def _outcome(names: tuple[str, ...]) -> sa.Select[*tuple[Any, ...]]:
-    return sa.select(*(NEWEST.c[name] for name in (*FIRST, *names))).where(_WANTED)
+    return sa.select(*(NEWEST.c[name] for name in names)).where(_WANTED)
+
+
+def _after_first(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*FIRST, *names)))
 
 
 def _seek(
@@ -174,9 +178,9 @@ def outcomes_from(rows: Rows, names: tuple[str, ...], is_dead: IsDead = no_run_i
 
     What a dead run was submitting is unknown and counts as paid for.
     """
-    every = (*FIRST, *names)
+    every = _after_first(names)
     columns: dict[str, Any] = dict(zip(every, zip(*rows, strict=True) if rows else [()] * len(every), strict=True))
-    for name in names:
+    for name in every:
         if name in LISTS:
             columns[name] = _lists(columns[name])
         elif isinstance(NEWEST.c[name].type, sa.DateTime):

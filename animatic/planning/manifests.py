@@ -8,7 +8,7 @@ from animatic import storage
 from animatic.manifest import Manifest, RawManifest, check, local_stills, read_table
 from animatic.manifest.source import MAX_FILE_BYTES
 from animatic.media.local_stills import LocalStills
-from animatic.results.schema import RESULTS_SCHEMA
+from animatic.results.columns import RESULTS_SCHEMA
 from animatic.storage.spool import Spool
 from animatic.takes.stills import Still
 from animatic.web.network import DIRECT, Network

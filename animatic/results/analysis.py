@@ -12,8 +12,9 @@ from animatic import storage
 from animatic.errors import FixInputError, SettingsError
 from animatic.money.amounts import usd
 from animatic.results import formats
+from animatic.results.columns import QUOTED, STATUSES
 from animatic.results.formats import MAX_RESULTS_BYTES
-from animatic.results.schema import QUOTED, STATUSES, microusd_of
+from animatic.results.schema import microusd_of
 from animatic.results.stats import TableStats
 from animatic.web.certificates import certificate_faults
 from animatic.web.network import DIRECT, Network, read_network

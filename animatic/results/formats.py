@@ -28,7 +28,8 @@ from animatic.errors import LocationError
 from animatic.manifest.csv_text import MAX_ROWS
 from animatic.manifest.header import MAX_COLUMNS
 from animatic.manifest.parquet import UNREADABLE, Caps, OverCapError, capped_batches, open_capped
-from animatic.results.schema import COLUMN_OF, NEW_IN_2, RESULTS_SCHEMA, microusd_of
+from animatic.results.columns import NEWER, RESULTS_SCHEMA
+from animatic.results.schema import COLUMN_OF, microusd_of
 from animatic.takes.shots import MAX_TAKES
 from animatic.text import escaped
 
@@ -307,7 +308,7 @@ def decode(data: bytes, name: str) -> pa.Table:
     read = {".parquet": _decode_parquet, ".csv": _decode_csv, ".jsonl": _decode_jsonl}[suffix]
     with _told(name, suffix):
         table = read(data)
-    for column in NEW_IN_2:
+    for column in NEWER:
         if column not in table.column_names:
             field = RESULTS_SCHEMA.field(column)
             place = min(RESULTS_SCHEMA.get_field_index(column), table.num_columns)
@@ -324,7 +325,7 @@ def read_columns(file: BinaryIO, name: str, columns: Sequence[str]) -> Iterator[
     Raises:
         LocationError: as `decode`; with the first piece, or later where the file is damaged.
     """
-    missing = [column for column in columns if column not in {*read_head(file, name).names, *NEW_IN_2}]
+    missing = [column for column in columns if column not in {*read_head(file, name).names, *NEWER}]
     if missing:
         raise LocationError(f"{name}: not a results table of animatic; columns that are missing: {', '.join(missing)}")
     yield from read_cells(file, name, columns, ())

@@ -22,8 +22,8 @@ from animatic.manifest.header import MAX_COLUMN_NAME_CHARS, MAX_COLUMNS
 from animatic.manifest.parquet import MAX_TABLE_BYTES
 from animatic.manifest.spelled import cell_bytes
 from animatic.results import formats
+from animatic.results.columns import RESULTS_SCHEMA
 from animatic.results.formats import MAX_RESULTS_BYTES, Head
-from animatic.results.schema import RESULTS_SCHEMA
 from animatic.storage.spool import Spool
 from animatic.takes.fingerprints import Digests, FingerprintSet, digests_from, shared
 from animatic.text import escaped

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
-from animatic.results.schema import STATUSES, microusd_of
+from animatic.results.columns import STATUSES
+from animatic.results.schema import microusd_of
 from animatic.takes.evidence import is_same_model
 from animatic.text import one_line
 

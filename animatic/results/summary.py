@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from animatic.ledger import Open, Orphan, Reserved
 from animatic.money.amounts import as_number, cost_in_words
-from animatic.results.schema import STATUSES
+from animatic.results.columns import STATUSES
 from animatic.results.stats import TableStats
 from animatic.text import one_line
 

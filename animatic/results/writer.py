@@ -19,19 +19,12 @@ from animatic import storage
 from animatic.ledger import IsDead, Ledger, Rows, in_chunks, no_run_is_dead, outcomes_from
 from animatic.manifest import CHECKED, Manifest, Part
 from animatic.results import formats
+from animatic.results.columns import ASKED_OF_LEDGER
 from animatic.results.replaced import Kept
-from animatic.results.schema import Asked, Outcomes, Provenance, schema_of, table_of
+from animatic.results.schema import Asked, Provenance, schema_of, table_of
 from animatic.results.stats import TableStats
 from animatic.storage.spool import nameless_file, no_room
 from animatic.takes.fingerprints import FingerprintSet, digests_of, hex_of
-from animatic.takes.states import State, status_of
-
-_NAMES = (
-    *("prediction_id", "prediction_status", "prediction_model", "outputs", "has_nsfw_contents", "inference_ms"),
-    *("error_code", "submitted_at", "completed_at", "created_at", "polls"),
-)
-
-_BEING_SUBMITTED = "a run is submitting it at this moment"
 
 
 class ResultsWriter:
@@ -116,7 +109,7 @@ class ResultsWriter:
         takes = hex_of(self._manifest.digests[np.unique(piece.take_of)])
         rows: list[Any] = []
         for some in in_chunks(takes):
-            rows += await self._ledger.seek_outcomes(some, _NAMES)
+            rows += await self._ledger.seek_outcomes(some, ASKED_OF_LEDGER)
         return rows
 
 
@@ -144,12 +137,12 @@ class _TableWriter:
 
     def add(self, piece: Part, rows: Rows) -> None:
         """Add the next piece. Raises LocationError where there is no room."""
-        columns = outcomes_from(rows, _NAMES, self._is_dead)
+        columns = outcomes_from(rows, ASKED_OF_LEDGER, self._is_dead)
         found = FingerprintSet(digests_of(columns["fingerprint"])).positions(piece.digests)
         attempt_id = np.asarray(columns["attempt_id"], np.int64)
         final = np.zeros(len(attempt_id), np.int64)
         final[found[found >= 0]] = self._final_attempts[piece.take_of[found >= 0]]
-        outcomes = _outcomes(columns, (final == attempt_id).tolist())
+        outcomes = {**columns, "cached": (final == attempt_id).tolist()}
         own = _with_still_uris(piece.batch.select(range(len(CHECKED))), self._manifest.folder)
         carried = piece.batch.select(range(len(CHECKED), piece.batch.num_columns))
         is_first, self._met = piece.first_shown(self._met)
@@ -212,34 +205,3 @@ def _by_line(piece: Part, values: NDArray[np.bool_]) -> NDArray[np.bool_]:
     spread = np.zeros(int(lines.sum()), bool)
     spread[np.repeat(piece.lengths > 0, lines)] = values
     return spread
-
-
-def _outcomes(columns: dict[str, Any], cached: list[bool]) -> Outcomes:
-    """Return the outcome columns of the results table."""
-    states: list[State] = columns["state"]
-    status = {state: status_of(state) for state in State}
-    return Outcomes(
-        status=[status[state] for state in states],
-        outputs=columns["outputs"],
-        has_nsfw_contents=columns["has_nsfw_contents"],
-        inference_ms=columns["inference_ms"],
-        prediction_id=columns["prediction_id"],
-        prediction_status=columns["prediction_status"],
-        prediction_model=columns["prediction_model"],
-        error_code=columns["error_code"],
-        error=[
-            _BEING_SUBMITTED if state is State.SUBMITTING else error
-            for state, error in zip(states, columns["error"], strict=True)
-        ],
-        submitted_at=columns["submitted_at"],
-        completed_at=columns["completed_at"],
-        created_at=columns["created_at"],
-        polls=columns["polls"],
-        attempts=columns["attempts"],
-        cached=cached,
-        run_id=[
-            run_id if attempts else None
-            for run_id, attempts in zip(columns["run_id"], columns["attempts"], strict=True)
-        ],
-        quoted_microusd=columns["cost_microusd"],
-    )

@@ -14,8 +14,8 @@ from animatic.errors import FixInputError
 from animatic.ledger import Imported, Ledger, ledger_name, look_into, open_ledger
 from animatic.money.amounts import as_number, dollars
 from animatic.results import formats
+from animatic.results.columns import RESULTS_SCHEMA
 from animatic.results.formats import MAX_RESULTS_BYTES
-from animatic.results.schema import RESULTS_SCHEMA
 from animatic.settings import Settings
 from animatic.takes.states import PAID, State
 from animatic.takes.stills import MAX_STILL_BYTES

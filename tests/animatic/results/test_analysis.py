@@ -15,8 +15,9 @@ from tables import Outcome, build_table
 import animatic
 from animatic.errors import FixInputError, LocationError
 from animatic.results.analysis import read_results, summarise, summary_of, table_frame
+from animatic.results.columns import RESULTS_SCHEMA, STATUSES
 from animatic.results.formats import SUFFIXES, encode
-from animatic.results.schema import RESULTS_SCHEMA, STATUSES, Provenance
+from animatic.results.schema import Provenance
 from animatic.takes.models import DEFAULT_MODEL
 from animatic.takes.shots import Shot
 

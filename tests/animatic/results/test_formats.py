@@ -18,8 +18,9 @@ from tables import Outcome, build_table
 
 from animatic.errors import LocationError
 from animatic.money.amounts import usd
+from animatic.results.columns import RESULTS_SCHEMA
 from animatic.results.formats import SUFFIXES, check_suffix, decode, encode, neutralise, restore
-from animatic.results.schema import RESULTS_SCHEMA, Provenance
+from animatic.results.schema import Provenance
 
 PROVIDER = "https://api.wavespeed.ai"
 MOMENT = dt.datetime(2026, 3, 1, 12, 30, 15, 1, tzinfo=dt.UTC)

@@ -21,8 +21,8 @@ from animatic.ledger import aliases, open_ledger
 from animatic.planning.lookup import look_into, plan_against
 from animatic.planning.manifests import load_manifest
 from animatic.results import formats
+from animatic.results.columns import RESULTS_SCHEMA
 from animatic.results.replaced import require_replaceable
-from animatic.results.schema import RESULTS_SCHEMA
 from animatic.results.stats import TableStats
 from animatic.results.writer import ResultsWriter
 from animatic.takes.states import BuyingPolicy

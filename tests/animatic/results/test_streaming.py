@@ -31,7 +31,7 @@ from animatic.planning.lookup import look_into, plan_against
 from animatic.planning.manifests import load_manifest, read_manifest
 from animatic.results import formats
 from animatic.results.analysis import summarise, table_frame
-from animatic.results.schema import RESULTS_SCHEMA
+from animatic.results.columns import RESULTS_SCHEMA
 from animatic.results.stats import TableStats, not_completed
 from animatic.results.summary import run_summary_of
 from animatic.results.writer import ResultsWriter

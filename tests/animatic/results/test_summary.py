@@ -12,7 +12,8 @@ from tables import Outcome, build_table
 
 from animatic.ledger.records import Reserved
 from animatic.ledger.settling import Open
-from animatic.results.schema import STATUSES, Provenance
+from animatic.results.columns import STATUSES
+from animatic.results.schema import Provenance
 from animatic.results.stats import not_completed
 from animatic.results.summary import MOST_OPEN_NAMED, MOST_OPEN_SHOWN, RunSummary, run_summary_of
 from animatic.takes.shots import Shot

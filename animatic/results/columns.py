@@ -1,0 +1,240 @@
+"""The columns of the results table, each declared once: name, type, source, meaning, and the version that brought it.
+
+The schema, what is asked of the ledger, the values of each row, the forms in CSV and JSON Lines and the table in
+docs/results.md follow from `COLUMNS`. A column that the ledger keeps needs a line here; one that is computed,
+a function too.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from animatic.takes.models import CHOICES
+from animatic.takes.states import State, status_of
+
+SCHEMA_VERSION = 2
+STATUSES = ("completed", "failed", "rejected", "unknown", "held", "pending", "invalid")
+OUTPUTS_LIVE = np.timedelta64(7 * 86_400_000_000, "us")
+SEEN_LATE = np.timedelta64(3_600_000_000, "us")
+"""Where a completed take is seen so much later than it can have been done, its outputs are that much older."""
+
+MOMENT = pa.timestamp("us", tz="UTC")
+QUOTED = pa.decimal128(12, 6)
+
+Outcomes = Mapping[str, Any]
+"""Newest attempts of takes, in columns named as in the ledger's view, and `cached`: those that were final already."""
+
+
+class Of(Enum):
+    """Sources that are no outcome of a take."""
+
+    PLACE = auto()
+    """Follows from where the row stands: `schema.table_of` knows how."""
+
+    ROW = auto()
+    """The manifest's cell, in canonical form where the row is valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column.
+
+    Attributes:
+        source: `Of`, the name of a column of the ledger's view, or a function of outcomes.
+        needs: columns of the view that such a function reads.
+        untried: the value in the row of a take that was never tried.
+        since: the version of the table's schema that brought it; tables from before have nulls.
+    """
+
+    name: str
+    type: pa.DataType
+    source: Of | str | Callable[[Outcomes], Any]
+    meaning: str
+    needs: tuple[str, ...] = ()
+    untried: Any = None
+    since: int = 1
+
+
+_UNEXPLAINED = {
+    "failed": "the API accepted it, then failed it without saying why",
+    "rejected": "the API refused it without saying why; nothing was bought",
+    "unknown": "it is not known yet whether the API accepted it; `animatic reconcile` settles it",
+    "held": "reconciling could not settle whether it was bought; a person must",
+    "pending": "not submitted when the run stopped",
+}
+INVALID = "the manifest row is invalid"
+_STILL_RUNNING = "still running when the run stopped; the next run looks at it again"
+_BEING_SUBMITTED = "a run is submitting it at this moment"
+
+
+def _status(outcomes: Outcomes) -> list[str]:
+    names = {state: status_of(state) for state in State}
+    return [names[state] for state in outcomes["state"]]
+
+
+def _error(outcomes: Outcomes) -> list[str | None]:
+    """Return why each is not completed; None where it is."""
+    found = zip(outcomes["state"], _status(outcomes), outcomes["error"], outcomes["prediction_id"], strict=True)
+    return [_reason(*each) for each in found]
+
+
+def _reason(state: State, status: str, error: str | None, prediction_id: str | None) -> str | None:
+    if state is State.COMPLETED:
+        return None
+    if state is State.SUBMITTING:
+        return _BEING_SUBMITTED
+    return error or (_STILL_RUNNING if status == "pending" and prediction_id else _UNEXPLAINED[status])
+
+
+def _error_code(outcomes: Outcomes) -> list[int | None]:
+    found = zip(outcomes["state"], outcomes["error_code"], strict=True)
+    return [None if state is State.COMPLETED else code for state, code in found]
+
+
+def _output_url(outcomes: Outcomes) -> list[str | None]:
+    return [outputs[0] if outputs else None for outputs in outcomes["outputs"]]
+
+
+def _nsfw(outcomes: Outcomes) -> list[bool | None]:
+    return [_is_flagged(*each) for each in zip(outcomes["outputs"], outcomes["has_nsfw_contents"], strict=True)]
+
+
+def _is_flagged(outputs: Sequence[str] | None, flags: Sequence[bool | None] | None) -> bool | None:
+    """Return True if any output is flagged; None where one was not judged; else False."""
+    if flags and any(flags):
+        return True
+    judged = sum(flag is not None for flag in flags or ())
+    return None if not outputs or judged < len(outputs) else False
+
+
+def _outputs_expire_at(outcomes: Outcomes) -> NDArray[Any]:
+    """Return when the URLs of completed takes die: 7 days after completion, as far as that is known.
+
+    That is when we saw it; for one that was seen long after it can have been done, when it was submitted and how long
+    it was worked on. Both by our own clock.
+    """
+    completed_at, submitted_at = (_as_numpy(outcomes[name]) for name in ("completed_at", "submitted_at"))
+    worked = np.array([each or 0 for each in outcomes["inference_ms"]], "timedelta64[ms]").astype("timedelta64[us]")
+    done_at = submitted_at + worked
+    late = completed_at - done_at > SEEN_LATE
+    expire_at = np.where(late, done_at, completed_at) + OUTPUTS_LIVE
+    is_there = np.array([state is State.COMPLETED for state in outcomes["state"]], bool)
+    return np.where(is_there, expire_at, np.datetime64("NaT", "us"))
+
+
+def _as_numpy(moments: Any) -> NDArray[Any]:
+    array = moments if isinstance(moments, pa.Array) else pa.array(moments, MOMENT)
+    return array.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False).astype("datetime64[us]")
+
+
+def _run_id(outcomes: Outcomes) -> list[str | None]:
+    found = zip(outcomes["run_id"], outcomes["attempts"], strict=True)
+    return [run_id if attempts else None for run_id, attempts in found]
+
+
+_TEXT, _WHOLE, _SMALL, _FLAG = pa.string(), pa.int64(), pa.int32(), pa.bool_()
+COLUMNS = (
+    Column("row", _WHOLE, Of.PLACE, "data row of the manifest, from 1; (`row`, `take`) is unique"),
+    Column("shot_id", _TEXT, Of.ROW, "name of the shot"),
+    Column("storyboard", _TEXT, Of.ROW, "name of the storyboard"),
+    Column("take", _SMALL, Of.PLACE, "number of the take, from 1"),
+    Column("image", _TEXT, Of.ROW, "as in the manifest"),
+    Column("prompt", _TEXT, Of.ROW, "as in the manifest"),
+    Column("still_uri", _TEXT, Of.ROW, "absolute URI of the still", since=2),
+    Column("model", _TEXT, Of.ROW, "as sent"),
+    *(Column(name, _TEXT, Of.ROW, "as sent") for name in CHOICES),
+    Column("status", _TEXT, _status, "one of " + ", ".join(f"`{name}`" for name in STATUSES), untried="pending"),
+    Column("outputs", pa.list_(_TEXT), "outputs", "output URLs as the API gave them"),
+    Column(
+        "has_nsfw_contents",
+        pa.list_(_FLAG),
+        "has_nsfw_contents",
+        "as the API gave them, normally one for each output; null where the API did not judge",
+    ),
+    Column("output_url", _TEXT, _output_url, "the first output", ("outputs",)),
+    Column(
+        "nsfw",
+        _FLAG,
+        _nsfw,
+        "true if any output is flagged; null if there are fewer flags than outputs and none is true",
+        ("outputs", "has_nsfw_contents"),
+    ),
+    Column(
+        "outputs_expire_at",
+        MOMENT,
+        _outputs_expire_at,
+        "7 days after completion: after that the URLs are dead",
+        ("completed_at", "submitted_at", "inference_ms"),
+        since=2,
+    ),
+    Column("inference_ms", _WHOLE, "inference_ms", "`timings.inference`, rounded"),
+    Column("prediction_id", _TEXT, "prediction_id", "WaveSpeed's own, verbatim"),
+    Column("prediction_status", _TEXT, "prediction_status", "WaveSpeed's own, verbatim"),
+    Column("prediction_model", _TEXT, "prediction_model", "`data.model`, verbatim", since=2),
+    Column("error_code", _WHOLE, _error_code, "the API's code where it is not `completed`", ("error_code",)),
+    Column(
+        "error",
+        _TEXT,
+        _error,
+        "why it is not `completed`, always given; null when it is",
+        ("prediction_id",),
+        _UNEXPLAINED["pending"],
+    ),
+    Column("submitted_at", MOMENT, "submitted_at", "by our clock"),
+    Column("completed_at", MOMENT, "completed_at", "when we saw it, by our clock"),
+    Column("created_at", MOMENT, "created_at", "by the API's clock"),
+    Column("polls", _SMALL, "polls", "result queries made", untried=0),
+    Column("attempts", _SMALL, "attempts", "paid submissions made (1, unless a policy allowed more)", untried=0),
+    Column(
+        "quoted_usd",
+        QUOTED,
+        Of.PLACE,
+        "sum of the prices at which the take's paid submissions were reserved, in all runs; null where one was not "
+        "known. A take that several rows share has it in the first",
+        since=2,
+    ),
+    Column("cached", _FLAG, "cached", "true if the take was already final when the run began", untried=False),
+    Column("fingerprint", _TEXT, Of.PLACE, "identity of the take"),
+    Column("run_id", _TEXT, _run_id, "the run that submitted the take"),
+)
+
+RESULTS_SCHEMA: pa.Schema = pa.schema([(column.name, column.type) for column in COLUMNS])
+NEWER = tuple(column.name for column in COLUMNS if column.since > 1)
+"""Columns that tables of older versions do not have; they are read as nulls there."""
+
+_GIVEN = frozenset({"cached"})
+ASKED_OF_LEDGER = tuple(
+    dict.fromkeys(
+        name
+        for column in COLUMNS
+        for name in (*([column.source] if isinstance(column.source, str) else []), *column.needs)
+        if name not in _GIVEN
+    )
+)
+"""Columns of the ledger's view that the table needs, besides those that every outcome has."""
+
+
+def outcome_of(column: Column, outcomes: Outcomes) -> pa.Array:
+    """Return the column's values, one for each outcome."""
+    values = outcomes[column.source] if isinstance(column.source, str) else _computed(column, outcomes)
+    return pa.array(values, column.type)
+
+
+def _computed(column: Column, outcomes: Outcomes) -> Any:
+    assert callable(column.source)  # noqa: S101 - the caller leaves `Of` out
+    return column.source(outcomes)
+
+
+def as_markdown() -> str:
+    """Return the table of the columns for the docs."""
+    lines = [f"| `{column.name}` | {_shown(column.type)} | {column.meaning} |" for column in COLUMNS]
+    return "\n".join(["| column | type | meaning |", "| --- | --- | --- |", *lines])
+
+
+def _shown(of: pa.DataType) -> str:
+    return str(of).replace("list<item: ", "list<").replace("element: ", "").replace("decimal128", "decimal")
