@@ -34,12 +34,34 @@ INTENT = Intent(
 FINISH = Finish(State.COMPLETED, "completed", ("https://cdn.example/1.mp4",), (False,), 4_000, None, None, None)
 
 
+class Sqlite:
+    """A ledger in SQLite: where it is, and a look at its rows from outside."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "ledger.sqlite"
+        self.url = f"sqlite:///{self.path}"
+
+    def rows(self, sql: str, *values: Any) -> list[Any]:
+        """Read through a connection of its own, as another process would."""
+        with closing(sqlite3.connect(self.path)) as other:
+            return other.execute(sql, values).fetchall()
+
+
+BACKENDS = {"sqlite": Sqlite}
+"""The databases that the whole suite runs on. A second one is a class like `Sqlite` and a line here."""
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Sqlite:
+    return BACKENDS[request.param](tmp_path)
+
+
 class Shorthand:
     """A ledger with short words for what tests do."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.desk = open_ledger(f"sqlite:///{path}")
+    def __init__(self, backend: Sqlite) -> None:
+        self.path, self.url, self.rows = backend.path, backend.url, backend.rows
+        self.desk = open_ledger(self.url)
 
     async def do(self, name: str, *arguments: Any) -> Any:
         return await self.desk.transactions.do(
@@ -80,11 +102,6 @@ class Shorthand:
     async def committed_usd(self, run_id: str = "run-1") -> float | None:
         return as_number((await self.do("reserved_by", run_id)).cost_microusd)
 
-    def rows(self, sql: str, *values: Any) -> list[Any]:
-        """Read through a connection of its own, as another process would."""
-        with closing(sqlite3.connect(self.path)) as other:
-            return other.execute(sql, values).fetchall()
-
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -92,9 +109,9 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ledger(path: Path) -> Iterator[Shorthand]:
+def ledger(backend: Sqlite) -> Iterator[Shorthand]:
     """An open ledger in which run-1 has begun."""
-    ledger = Shorthand(path)
+    ledger = Shorthand(backend)
     asyncio.run(ledger.begin())
     yield ledger
     ledger.desk.close()

@@ -9,10 +9,11 @@ import pytest
 from asked import inputs_of
 
 from animatic.errors import TakenError
+from animatic.ledger import aliases, operations, settling
 from animatic.takes.fingerprints import digests_of
 from animatic.takes.shots import digest, fingerprint, verbatim
 from animatic.takes.states import LIVE, BuyingPolicy, State, TakeStatus
-from tests.animatic.ledger.conftest import Shorthand
+from tests.animatic.ledger.conftest import Shorthand, Sqlite
 from tests.animatic.ledger.old_ledgers import OLD, write
 
 MODEL = "wavespeed-ai/veo2-i2v"
@@ -58,7 +59,7 @@ class Old:
                     f"{quoted(prediction)});"
                 )
         write(path, OLD["3"], "\n".join(script))
-        self.ledger = Shorthand(path)
+        self.ledger = Shorthand(Sqlite(path.parent))
 
     async def begin(self) -> Shorthand:
         await self.ledger.begin()
@@ -127,10 +128,10 @@ async def test_the_second_open_one_keeps_its_attempt_until_it_is_settled(old: An
     assert kept == {1: (names[1], 1, "unknown"), 2: (names[2], 1, "submitted")}
     assert await ledger.desk.join_aliases() == 0
     assert attempts(ledger) == kept
-    await ledger.desk.move(1, State.ABSENT, {"settled_by": "window"})
+    await ledger.desk.transactions.do(0.0, operations.move, 1, State.ABSENT, {"settled_by": "window"})
     assert await ledger.desk.join_aliases() == 2
     assert attempts(ledger) == {1: (take, 1, "absent"), 2: (take, 2, "submitted")}
-    assert await ledger.desk.apart() == {}
+    assert await ledger.desk.transactions.do(0.0, aliases.apart) == {}
     record = await ledger.find(take)
     assert (record.state, record.attempt_id, record.attempts) == (State.SUBMITTED, 2, 1)
     with pytest.raises(TakenError, match="it is submitted by now"):
@@ -142,7 +143,7 @@ async def test_two_that_were_both_bought_stay_two_attempts(old: Any, settled: St
     plain, odd = PAIRS["a blank at the end"]
     ledger = await old((odd, [State.UNKNOWN]), (plain, [State.SUBMITTED]))
     values = {"prediction_id": "p9"} if settled is State.SUBMITTED else {"held_for": "evidence"}
-    await ledger.desk.move(1, settled, values)
+    await ledger.desk.transactions.do(0.0, operations.move, 1, settled, values)
     await ledger.finish(2)
     await ledger.desk.join_aliases()
     take = take_of(plain)
@@ -166,7 +167,7 @@ async def test_one_completed_and_one_failed_become_one_completed(
     assert record.cost_microusd == 1_100_000 + 2_100_000
     assert {name for name, _, _ in attempts(ledger).values()} == {take}
     assert ledger.rows("SELECT fingerprint, take FROM alias") == [(old_of(pair[1]), take)]
-    assert await ledger.desk.apart() == {}
+    assert await ledger.desk.transactions.do(0.0, aliases.apart) == {}
     with pytest.raises(TakenError, match="it is completed by now"):
         await ledger.intend(take, policy=BuyingPolicy(retry_failed=True, attempts=9))
     take_status, attempt_id = await standing_in_bulk(ledger, take)
@@ -180,9 +181,9 @@ async def test_a_failed_one_alone_moves_and_leaves_an_alias(old: Any, pair: tupl
     take = take_of(plain)
     assert attempts(ledger) == {1: (take, 1, "failed")}
     assert ledger.rows("SELECT fingerprint, take FROM alias") == [(old_of(odd), take)]
-    assert await ledger.desk.take_of(old_of(odd)) == take
+    assert await ledger.desk.transactions.do(0.0, aliases.take_of, old_of(odd)) == take
     assert await ledger.desk.takes_of([old_of(odd), take]) == {old_of(odd): take}
-    assert await ledger.desk.beginning_with(old_of(odd)[:8]) == [take]
+    assert await ledger.desk.transactions.do(0.0, aliases.beginning_with, old_of(odd)[:8]) == [take]
     assert ledger.rows("SELECT provider, model, duration FROM take WHERE fingerprint = ?", take) == [
         ("sandbox", MODEL, "5s")
     ]
@@ -254,11 +255,11 @@ async def test_a_person_can_settle_what_stays_under_its_old_name(old: Any, said:
     name = (told.fingerprint if shown == "what the ledger lists" else old_of(odd))[:12]
     match said:
         case "adopt":
-            await ledger.desk.adopt_by_hand("sandbox", name, "p9")
+            await ledger.desk.transactions.do(0.0, settling.adopt_by_hand, "sandbox", name, "p9")
         case "absent":
-            await ledger.desk.absent_by_hand("sandbox", name)
+            await ledger.desk.transactions.do(0.0, settling.absent_by_hand, "sandbox", name)
         case _:
-            await ledger.desk.abandon_by_hand("sandbox", name)
+            await ledger.desk.transactions.do(0.0, settling.abandon_by_hand, "sandbox", name)
     states = {attempt_id: state for attempt_id, (_, _, state) in attempts(ledger).items()}
     became = {"adopt": "submitted", "absent": "absent", "abandon": "failed"}
     assert states == {1: became[said], 2: "submitted"}

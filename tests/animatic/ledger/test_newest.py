@@ -4,7 +4,6 @@ import json
 import random
 from dataclasses import fields
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,7 +54,7 @@ def attempt(chance: random.Random, fingerprint: str, number: int, state: State) 
 
 
 @pytest.fixture(params=range(6))
-def random_ledger(request: Any, tmp_path: Path) -> Any:
+def random_ledger(request: Any, backend: Any) -> Any:
     """40 takes with none to four attempts each, written in any order."""
     chance = random.Random(request.param)
     attempts = []
@@ -64,7 +63,7 @@ def random_ledger(request: Any, tmp_path: Path) -> Any:
         states = [chance.choice(OVER) for _ in range(tries - 1)] + [chance.choice(sorted(State))] * bool(tries)
         attempts += [attempt(chance, take(number), at, state) for at, state in enumerate(states, start=1)]
     chance.shuffle(attempts)
-    engine = open_engine(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    engine = open_engine(backend.url)
     with engine.begin() as db:
         run = {"manifest": "m", "started_at": NOON, "host": "h", "pid": 1}
         db.execute(RUN.insert(), [{"run_id": f"run-{number}", "run_no": number + 1, **run} for number in range(3)])

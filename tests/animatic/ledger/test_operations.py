@@ -257,7 +257,7 @@ async def test_dust_of_floating_point_does_not_eat_the_last_take(ledger: Any) ->
 
 
 async def test_writers_that_race_never_commit_more_than_the_budget(ledger: Any) -> None:
-    others = [open_ledger(f"sqlite:///{ledger.path}") for _ in range(3)]
+    others = [open_ledger(ledger.url) for _ in range(3)]
     desks = [ledger.desk, *others]
 
     async def buys(number: int) -> bool:
@@ -276,7 +276,7 @@ async def test_writers_that_race_never_commit_more_than_the_budget(ledger: Any) 
 
 
 async def test_writers_that_race_for_one_take_leave_one_attempt(ledger: Any) -> None:
-    others = [open_ledger(f"sqlite:///{ledger.path}") for _ in range(3)]
+    others = [open_ledger(ledger.url) for _ in range(3)]
     for number in range(4):
         await ledger.begin(f"racer-{number}")
 

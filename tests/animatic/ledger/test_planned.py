@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from animatic.ledger import aliases
 from animatic.ledger.planned import Asked, Request
 from animatic.takes.inputs import Inputs
 from animatic.takes.states import State
@@ -54,7 +55,7 @@ async def test_shots_of_one_name_in_two_manifests_are_told_apart(ledger: Any) ->
 async def test_a_take_is_found_by_the_start_of_any_of_its_fingerprints(ledger: Any) -> None:
     await ledger.buy(HERO)
     await ledger.desk.add_planned(SHOTS, [asked(WIDE)])
-    await ledger.desk.add("c" * 64, HERO)
+    await ledger.desk.transactions.do(0.0, aliases.add, "c" * 64, HERO)
     for start, found in (("a" * 8, [HERO]), ("b" * 12, [WIDE]), ("c" * 64, [HERO]), ("d" * 8, []), ("a" * 7, [])):
         assert await ledger.desk.takes_beginning(start) == found
     assert await ledger.desk.takes_beginning("%%%%%%%%") == []

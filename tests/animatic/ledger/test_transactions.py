@@ -38,7 +38,7 @@ class Blocker:
     def __init__(self, ledger: Any) -> None:
         self._free = threading.Event()
         self._entered = threading.Event()
-        self._task = asyncio.ensure_future(ledger.desk.do(self._block))
+        self._task = asyncio.ensure_future(ledger.desk.transactions.do(0.0, self._block))
 
     def _block(self, _: sa.Connection) -> None:
         self._entered.set()
@@ -55,7 +55,7 @@ class Blocker:
 async def in_one_group(ledger: Any, *operations: Any) -> list[Any]:
     blocker = Blocker(ledger)
     await blocker.entered()
-    waiting = [asyncio.ensure_future(ledger.desk.do(*operation)) for operation in operations]
+    waiting = [asyncio.ensure_future(ledger.desk.transactions.do(0.0, *operation)) for operation in operations]
     await asyncio.sleep(0)
     await blocker.release()
     return await asyncio.gather(*waiting, return_exceptions=True)
@@ -214,8 +214,8 @@ async def test_what_is_queued_before_the_end_is_committed_with_it(path: Any) -> 
         assert other.execute("SELECT count(*) FROM meta WHERE name = 'queued'").fetchone() == (1,)
 
 
-async def test_a_desk_is_closed_at_the_end_of_its_block(path: Any) -> None:
-    with open_ledger(f"sqlite:///{path}") as desk:
+async def test_a_desk_is_closed_at_the_end_of_its_block(backend: Any) -> None:
+    with open_ledger(backend.url) as desk:
         await desk.transactions.do(0.0, note, "inside")
     with pytest.raises(LedgerUnusableError, match="it has been closed"):
         await desk.transactions.do(0.0, note, "outside")
@@ -233,6 +233,6 @@ async def test_a_ledger_that_stays_locked_says_who_may_hold_it(path: Any, monkey
         assert await desk.transactions.do(0.0, note, "let in") == "let in"
 
 
-async def test_where_there_is_no_company_nobody_waits_for_it(path: Any) -> None:
-    with open_ledger(f"sqlite:///{path}", waits_for_company=False) as desk:
+async def test_where_there_is_no_company_nobody_waits_for_it(backend: Any) -> None:
+    with open_ledger(backend.url, waits_for_company=False) as desk:
         assert await asyncio.wait_for(desk.transactions.do(60.0, note, "alone"), 5) == "alone"
