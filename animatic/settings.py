@@ -150,7 +150,7 @@ class Settings(BaseModel):
         return None if self.price_usd is None else microusd(self.price_usd)
 
     def account(self) -> str:
-        """Return what tells this account's uploads from those of others: a digest that does not give the key away.
+        """Return a name for this account's uploads: a digest that does not give the key away.
 
         It takes some milliseconds, since a short key must not be guessed from it.
         """

@@ -60,7 +60,7 @@ class PricedRun:
             work.result()
 
     async def report(self) -> RunSummary:
-        """Write the results table from what the ledger knows now, and publish what it says.
+        """Write the results table from what the ledger knows now, and publish its summary.
 
         Raises:
             LocationError, ResultsUnwrittenError: it cannot be written; the latter if there was something to do.

@@ -28,7 +28,7 @@ class Reporting:
     _notes: dict[str, None] = field(default_factory=dict[str, None])
 
     async def report(self, stopped_by: str | None) -> RunSummary:
-        """Write the results table from what the ledger knows now, and publish what it says.
+        """Write the results table from what the ledger knows now, and publish its summary.
 
         Raises:
             LocationError, ResultsUnwrittenError: it cannot be written; the latter if there was something to do.
@@ -62,7 +62,7 @@ class Reporting:
         return summary
 
     async def write(self, place: str) -> TableStats:
-        """Write the table, warn of what it says of itself, and keep that for the summary.
+        """Write the table, log its notes as warnings, and keep them for the summary.
 
         Raises:
             LocationError: it cannot be written.

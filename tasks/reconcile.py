@@ -1,4 +1,4 @@
-"""Settle what is unknown by WaveSpeed's list: a task of its own, so that Prefect shows what it said, and when."""
+"""Settle what is unknown by WaveSpeed's list: a task of its own, so that Prefect shows the result and its time."""
 
 from collections.abc import Awaitable, Callable
 

@@ -1,4 +1,4 @@
-"""Write the results table, and show people in Prefect what it says."""
+"""Write the results table, and show its summary in Prefect."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ LAST_UPDATE_WITHIN_S = 3.0
     retry_delay_seconds=2,
 )
 async def write_results(projection: ResultsWriter, uri: str) -> TableStats:
-    """Replace the results file as a whole: a reader sees the old table or this one; what it says.
+    """Replace the results file as a whole, and return its statistics: a reader sees the old table or this one.
 
     Raises:
         LocationError: it cannot be written.

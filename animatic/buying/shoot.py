@@ -57,7 +57,7 @@ from animatic.wavespeed.transport import Reply
 
 MOST_REFUSALS_IN_A_ROW = 20
 LEAST_AT_HAND = 50
-"""How many takes wait for a place at least, where there are so many, so that none stays free."""
+"""Minimum number of takes kept waiting, so that a freed slot never stays empty."""
 
 LOOK_UP_S = 1.0
 INTENDS_WITHIN_S = 0.05
@@ -243,8 +243,8 @@ class Shoot:
         return found.get(take.fingerprint)
 
     async def _buy_and_watch(self, take: Take, log: Log) -> State | None:
-        """Wait for a place and a start, submit once, then watch."""
-        async with self._throttle.place() as leave:
+        """Wait for a slot and a start, submit once, then watch."""
+        async with self._throttle.slot() as leave:
             await self._make_ready(take)
             bought: Submitted | Buy | None = Buy()
             while isinstance(bought, Buy):

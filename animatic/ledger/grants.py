@@ -1,4 +1,4 @@
-"""The account's limits, kept for every run on the ledger together: starts in blocks, and places in flight.
+"""The account's limits, kept for every run on the ledger together: starts in blocks, and slots in flight.
 
 Each function runs inside a transaction that its caller commits; what may be granted is decided by `pace.limits`.
 Moments are seconds of a clock that all processes of one machine share and that only grows (the monotonic clock). After
@@ -23,7 +23,7 @@ from animatic.pace.limits import (
 )
 
 SILENT_S = 300.0
-"""How long a run may hold places in flight without asking again."""
+"""How long a run may hold slots in flight without asking again."""
 
 Clock = Callable[[], float]
 """Asked inside the transaction: what was read before the wait for the ledger would be older than what others wrote."""
@@ -77,7 +77,7 @@ def go_on(db: sa.Connection, provider: str) -> None:
     db.execute(PACE.update().where(PACE.c.provider == provider, PACE.c.refusals > 0).values(refusals=0))
 
 
-def acquire_slots(  # noqa: PLR0913, PLR0917 - whose places, how many, and who else is there
+def acquire_slots(  # noqa: PLR0913, PLR0917 - whose slots, how many, and who else is there
     db: sa.Connection,
     provider: str,
     limits: Limits,

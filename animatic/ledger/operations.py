@@ -91,7 +91,7 @@ def intend(db: sa.Connection, intent: Intent) -> Intended:
     """Record that a take is about to be bought, and reserve its price.
 
     Must be committed before the POST. Whether the take may be bought, and within the budget, is decided here, in the
-    same transaction: what was looked up before the wait for a place may have changed since.
+    same transaction: what was looked up before the wait for a slot may have changed since.
 
     Raises:
         BudgetError: the run would reserve more than it may, or the price is not known.

@@ -258,7 +258,7 @@ def redeem_accepted(db: sa.Connection, attempt_id: int, nonce: str, accepted: Ac
 def redeem_no(  # noqa: PLR0913, PLR0917 - the parts of a receipt that says no, and by when it was written
     db: sa.Connection, attempt_id: int, nonce: str, state: State, error_code: int | None, error: str, latest: datetime
 ) -> bool:
-    """Conclude what a receipt says was not bought, or left unknown; whether that changed anything."""
+    """Conclude a take that was not bought, or is unknown, by its receipt; tell if that changed anything."""
     found = _open_intent(db, attempt_id, nonce)
     if found is State.SUBMITTING:
         conclude(db, attempt_id, state, error_code, error, latest)
@@ -274,7 +274,7 @@ def settle_by_hand(
     absent: Sequence[str],
     abandoned: Sequence[str] = (),
 ) -> list[str]:
-    """Do all that a person says, or nothing of it; return a line for each.
+    """Apply all decisions of a person, or none; return a line for each.
 
     Raises:
         FixInputError: one of it cannot be so.

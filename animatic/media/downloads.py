@@ -92,4 +92,4 @@ def _require_a_clip_to_come(page: Page, name: str) -> None:
     if page.status != 200:
         raise ApiUnavailableError(f"clip {name}: HTTP {page.status} instead of a clip")
     if page.encoding != "identity":
-        raise ApiUnavailableError(f"clip {name}: it came compressed, which nobody asked for")
+        raise ApiUnavailableError(f"clip {name}: it came compressed, which was not asked for")

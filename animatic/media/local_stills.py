@@ -24,7 +24,7 @@ class LocalStills:
     network: Network = DIRECT
 
     def probe(self, path: str) -> Still | str:
-        """Return the still, or a sentence that says why it cannot be used."""
+        """Return the still, or the reason why it cannot be used."""
         try:
             with storage.open_still(self.manifest_uri, path, network=self.network) as file:
                 return probe(file)
@@ -38,7 +38,7 @@ class LocalStills:
         return {path: self.probe(path) for path in paths}
 
     def digest(self, path: str) -> str:
-        """Return the hash of a still's bytes as they are now, or a sentence that says why there is none."""
+        """Return the hash of a still's bytes as they are now, or the reason why there is none."""
         digest = hashlib.sha256()
         try:
             for chunk in storage.still_chunks(self.manifest_uri, path, network=self.network):

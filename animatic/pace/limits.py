@@ -81,7 +81,7 @@ def grant_starts(counted: int, next_free_at: float | None, limits: Limits, wante
 def queued_ahead(limits: Limits, unseen: float) -> int:
     """Return how many takes to keep in WaveSpeed's own queue, beyond those that it works on.
 
-    As many as are done and not seen yet, for so many places of theirs would idle: on average that is `max_in_flight` x
+    As many as are done and not seen yet, for so many slots of theirs would idle: on average that is `max_in_flight` x
     lag / latency, but takes that began together end together, so `unseen` is what is to be expected now. Two standard
     deviations more, for chance; a quarter of all at most.
     """
@@ -103,7 +103,7 @@ def share_of_slots(limits: Limits, others: Sequence[tuple[int, int]], wanted: in
     left, askers = limits.max_in_flight, len(others) + 1
     for want in sorted([wanted, *(each for _, each in others)]):
         fair = left // askers
-        if want >= fair:
+        if want > fair:
             fair = max(fair, 1)
             break
         left, askers = left - want, askers - 1

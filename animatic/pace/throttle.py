@@ -11,8 +11,8 @@ from animatic.pace.limits import MINUTE_S, Granted, Limits, SpentBlock, block_of
 from animatic.waiting import Event, StopSignal, new_event, wake
 
 ASK_AGAIN_S = 5.0
-ASK_PLACES_S = 1.0
-"""How often the ledger is asked how many places a run may hold, and how soon again where it holds none."""
+ASK_SLOTS_S = 1.0
+"""How often the ledger is asked how many slots a run may hold, and how soon again where it holds none."""
 
 
 class Account(Protocol):
@@ -60,7 +60,7 @@ class Block:
 
 
 class Throttle:
-    """Lets takes start as the account allows: `place()` for the time in flight, `start()` before each submission.
+    """Lets takes start as the account allows: `slot()` for the time in flight, `start()` before each submission.
 
     What there is for all runs together is in the ledger; from there it comes in blocks. `queued_ahead` says how many
     more than the account works on at once may be there. Make it inside the event loop.
@@ -80,8 +80,8 @@ class Throttle:
         self._left: Event | None = None
 
     @asynccontextmanager
-    async def place(self) -> AsyncGenerator[Callable[[], None]]:
-        """Hold a place in flight, in the order of asking; what is yielded leaves it before the end of the block.
+    async def slot(self) -> AsyncGenerator[Callable[[], None]]:
+        """Hold a slot in flight, in the order of asking; what is yielded leaves it before the end of the block.
 
         Raises:
             Stopped: the run stopped buying.
@@ -89,7 +89,7 @@ class Throttle:
         self._waiting += 1
         try:
             async with self._queue:
-                await self._find_place()
+                await self._find_slot()
                 self._in_use += 1
         finally:
             self._waiting -= 1
@@ -196,20 +196,20 @@ class Throttle:
         if block is not self._block and not block.on_their_way and block.block_id:
             self._settled.append((block.block_id, block.sent, block.replied_at or self._now() - MINUTE_S))
 
-    async def _find_place(self) -> None:
+    async def _find_slot(self) -> None:
         """Wait until fewer are in flight than may be; now and then the ledger is asked how many that are."""
         while True:
             self._stop_signal.check(to_buy=True)
             ahead = self._queued_ahead()
             wanted = min(self._in_use + self._waiting, self._account.limits.max_in_flight + ahead)
-            is_due = self._now() - self._asked_at > ASK_PLACES_S
+            is_due = self._now() - self._asked_at > ASK_SLOTS_S
             if is_due or (self._held <= self._in_use and self._held < wanted):
                 self._asked_at = self._now()
                 self._held = await self._account.acquire_slots(self._in_use, wanted, ahead)
             if self._in_use < self._held:
                 return
             self._left = new_event()
-            await self._stop_signal.wait(self._left, self._now() + ASK_PLACES_S, to_buy=True)
+            await self._stop_signal.wait(self._left, self._now() + ASK_SLOTS_S, to_buy=True)
 
     def _leave(self) -> None:
         self._in_use -= 1

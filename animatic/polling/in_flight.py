@@ -30,12 +30,12 @@ class ActiveTake:
 class InFlight:
     """The flights of a run, in the order of submission. Make it inside the event loop.
 
-    WaveSpeed works on as many takes at once as there are `places`. One that is submitted beyond them begins when one
+    WaveSpeed works on as many takes at once as there are `slots`. One that is submitted beyond them begins when one
     that is there already ends: the answers that we see show that, and it need not be polled before.
     """
 
-    def __init__(self, places: int, stop_signal: StopSignal) -> None:
-        self._places, self._stop_signal = places, stop_signal
+    def __init__(self, slots: int, stop_signal: StopSignal) -> None:
+        self._slots, self._stop_signal = slots, stop_signal
         self._all: dict[ActiveTake, None] = {}
         self._queue: deque[ActiveTake] = deque()
 
@@ -46,7 +46,7 @@ class InFlight:
     def add(self, active: ActiveTake, *, is_resumed: bool = False) -> None:
         """Add a submitted take. A resumed one has had its time in the queue."""
         self._all[active] = None
-        if len(self._all) > self._places and not is_resumed:
+        if len(self._all) > self._slots and not is_resumed:
             active.is_queued = True
             self._queue.append(active)
 

@@ -25,7 +25,7 @@ class PollHistory:
         self._missing_since = now if self._missing_since is None else self._missing_since
 
     def missing_s(self, now: float) -> float:
-        """For how long it has said so, and nothing else in between."""
+        """Seconds for which it has shown nothing else."""
         return 0.0 if self._missing_since is None else now - self._missing_since
 
     def show(self) -> None:

@@ -180,12 +180,12 @@ class Experience:
 
     Attributes:
         floor_s: between two polls of the same take.
-        places: how many takes may be in flight at once.
+        slots: how many takes may be in flight at once.
         not_done_at_s: tells the ages at which the takes of a kind in flight were last seen not to be done.
     """
 
     floor_s: float
-    places: int = 0
+    slots: int = 0
     not_done_at_s: Callable[[Hashable], Iterable[float]] = lambda _: ()
     _seen: dict[Hashable, deque[float]] = field(default_factory=dict[Hashable, deque[float]])
     _schedules: dict[Hashable, tuple[int, Schedule]] = field(default_factory=dict[Hashable, tuple[int, Schedule]])
@@ -215,7 +215,7 @@ class Experience:
 
     @property
     def _most(self) -> int:
-        return max(REMEMBERED, WAVES_REMEMBERED * self.places)
+        return max(REMEMBERED, WAVES_REMEMBERED * self.slots)
 
     def unseen(self, flights: Iterable[tuple[Hashable, float, float]]) -> float:
         """Return the expected number of takes that are done and not yet polled.
@@ -244,11 +244,11 @@ def _integrals(xs: Sequence[float], ys: Sequence[float]) -> list[float]:
 
 def _between(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
     """Y at x, linearly between the known points; the first y before them."""
-    place = bisect_right(xs, x) - 1
-    if place < 0:
+    at = bisect_right(xs, x) - 1
+    if at < 0:
         return ys[0]
-    if place >= len(xs) - 1:
+    if at >= len(xs) - 1:
         return ys[-1]
-    span = xs[place + 1] - xs[place]
-    share = (x - xs[place]) / span if span else 0.0
-    return ys[place] + share * (ys[place + 1] - ys[place])
+    span = xs[at + 1] - xs[at]
+    share = (x - xs[at]) / span if span else 0.0
+    return ys[at] + share * (ys[at + 1] - ys[at])

@@ -47,7 +47,7 @@ class ResultsWriter:
         self._run_id, self._ledger, self._is_dead = run_id, ledger, is_dead
 
     async def write(self, uri: str) -> TableStats:
-        """Replace the results file as a whole: a reader sees the old table or this one; what it says.
+        """Replace the results file as a whole, and return its statistics: a reader sees the old table or this one.
 
         Raises:
             LocationError: it cannot be written; the old file is as it was.

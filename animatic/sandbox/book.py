@@ -53,7 +53,7 @@ class Prediction:
         return self.life.finishes_at if self.asked.scenario.ends_as == FAILED else float("inf")
 
     def status_at(self, now: float) -> str:
-        """As the API tells it."""
+        """Fields as the API gives them."""
         if now >= self.deleted_at:
             return DELETED
         scenario = self.asked.scenario

@@ -111,7 +111,7 @@ class WaveSpeedClient:
         await self._reading.aclose()
 
     async def submit(self, model: str, inputs: Mapping[str, Any]) -> Reply | NoReply:
-        """Send one submission, exactly once, and return what came back, unread: `outcomes.classify` says what it means.
+        """Send one submission, exactly once, and return the reply unread: `outcomes.classify` reads it.
 
         Never raises for what the API or the network does. Source: the veo2-i2v page.
         """

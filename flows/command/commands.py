@@ -123,7 +123,7 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start) -> in
 
 @contextmanager
 def _provider(options: RunOptions, start: Start) -> Generator[Settings]:
-    """Yield the settings to buy with; with `--sandbox` those of the sandbox, which is served meanwhile."""
+    """Yield the settings to buy with; with `--sandbox` those of the sandbox, which is served until the block ends."""
     settings = Settings.from_environment()
     if not options.sandbox:
         yield settings

@@ -170,7 +170,7 @@ async def _poll_through(ledger: Ledger, client: WaveSpeedClient, settings: Setti
 
 
 async def _by_hand(by_hand: ByHand, ledger: Ledger, client: WaveSpeedClient, provider: str, outcome: Outcome) -> None:
-    """Do what a person says, all adoptions looked up first: an id that the API does not know is a typing error."""
+    """Apply a person's decisions. Adoptions are looked up first: an id that the API does not know is a typing error."""
     adoptions = by_hand.adoptions
     for fingerprint, prediction_id in adoptions:
         try:

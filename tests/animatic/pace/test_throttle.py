@@ -41,7 +41,7 @@ async def test_in_flight_stays_within_the_account_and_the_queue(gate_of: Any, ah
 
     async def fly() -> None:
         nonlocal inside, most
-        async with throttle.place():
+        async with throttle.slot():
             inside += 1
             most = max(most, inside)
             await turns()
@@ -56,12 +56,12 @@ async def test_a_slot_freed_early_is_filled_at_once(gate_of: Any) -> None:
     entered, done = asyncio.Event(), asyncio.Event()
 
     async def linger() -> None:
-        async with throttle.place() as leave:
+        async with throttle.slot() as leave:
             leave()
             await done.wait()
 
     async def follow() -> None:
-        async with throttle.place():
+        async with throttle.slot():
             entered.set()
 
     first = asyncio.ensure_future(linger())
@@ -69,7 +69,7 @@ async def test_a_slot_freed_early_is_filled_at_once(gate_of: Any) -> None:
     await asyncio.gather(follow(), asyncio.wait_for(entered.wait(), 0.5))
     done.set()
     await first
-    async with throttle.place():  # one place still: leaving twice did not make two of it
+    async with throttle.slot():  # one slot still: leaving twice did not make two of it
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(follow(), 0.05)
 
@@ -79,7 +79,7 @@ async def test_slots_are_given_in_the_order_of_asking(gate_of: Any) -> None:
     order: list[int] = []
 
     async def fly(number: int) -> None:
-        async with throttle.place():
+        async with throttle.slot():
             order.append(number)
             await turns(2)
 
@@ -90,7 +90,7 @@ async def test_slots_are_given_in_the_order_of_asking(gate_of: Any) -> None:
 async def test_resumed_takes_wait_for_no_slot_but_take_one(gate_of: Any) -> None:
     throttle, _ = gate_of(Limits(1_000, 1))
     async with throttle.resumed():
-        newcomer = asyncio.create_task(throttle.place().__aenter__())
+        newcomer = asyncio.create_task(throttle.slot().__aenter__())
         await turns()
         assert not newcomer.done()
         async with asyncio.timeout(1), throttle.resumed():
@@ -139,13 +139,13 @@ async def test_refusals_are_counted_until_a_start_is_not_refused(gate_of: Any) -
 
 async def test_when_buying_stops_no_slot_and_no_start_is_given(gate_of: Any) -> None:
     throttle, stop_signal = gate_of(Limits(1_000, 1))
-    holder = throttle.place()
+    holder = throttle.slot()
     await holder.__aenter__()
-    waiting = asyncio.create_task(throttle.place().__aenter__())
+    waiting = asyncio.create_task(throttle.slot().__aenter__())
     await turns()
     stop_signal.stop_buying("the account refused")
     await holder.__aexit__(None, None, None)
-    for attempt in (waiting, throttle.place().__aenter__(), throttle.start()):
+    for attempt in (waiting, throttle.slot().__aenter__(), throttle.start()):
         with pytest.raises(Stopped):
             await attempt
     async with asyncio.timeout(1), throttle.resumed():  # what is bought is still watched
@@ -156,20 +156,20 @@ async def test_a_slot_is_given_back_after_an_error(gate_of: Any) -> None:
     throttle, _ = gate_of(Limits(1_000, 1))
     for _ in range(3):
         with pytest.raises(ValueError, match="boom"):
-            async with throttle.place():
+            async with throttle.slot():
                 raise ValueError("boom")
-    async with asyncio.timeout(1), throttle.place():
+    async with asyncio.timeout(1), throttle.slot():
         pass
 
 
 async def test_a_cancelled_wait_leaves_the_queue(gate_of: Any) -> None:
     throttle, _ = gate_of(Limits(1_000, 1))
-    async with throttle.place():
-        impatient = asyncio.create_task(throttle.place().__aenter__())
+    async with throttle.slot():
+        impatient = asyncio.create_task(throttle.slot().__aenter__())
         await turns()
         impatient.cancel()
         await asyncio.wait([impatient])
-    async with asyncio.timeout(1), throttle.place():
+    async with asyncio.timeout(1), throttle.slot():
         pass
 
 
@@ -178,7 +178,7 @@ async def test_runs_on_one_ledger_share_the_slots(gate_of: Any) -> None:
 
     async def fly(number: int, throttle: Throttle) -> None:
         nonlocal most
-        async with throttle.place():
+        async with throttle.slot():
             inside[number] += 1
             most = max(most, sum(inside))
             await asyncio.sleep(0.05)

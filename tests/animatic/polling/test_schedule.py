@@ -166,7 +166,7 @@ def test_experience_grows_within_a_run_and_forgets_what_is_long_ago() -> None:
 def test_the_memory_is_not_biased_towards_slow_takes() -> None:
     chance = random.Random(5)
     wave_s = sorted(chance.lognormvariate(math.log(60.0), 0.2) for _ in range(5_000))  # they end in this order
-    experience, forgetful = Experience(5.0, places=5_000), Experience(5.0)
+    experience, forgetful = Experience(5.0, slots=5_000), Experience(5.0)
     for each in (experience, forgetful):
         each.learn("a", wave_s)
         each.learn("a", wave_s)
