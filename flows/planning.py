@@ -79,12 +79,13 @@ async def price(run: Run, plan: Plan) -> PricedPlan:
         BudgetError: the plan costs more than it may, or its price cannot be known.
         SettingsError: it costs money, and no limit was given.
     """
-    session, settings, kinds, quotes = run.session, run.session.settings, list(plan.kinds), run.session.quotes
-    if kinds:
+    session, settings = run.session, run.session.settings
+    price_classes, quotes = list(plan.price_classes), session.quotes
+    if price_classes:
         if settings.is_real and not session.is_approved and run.order.max_usd is None:
             raise SettingsError("max_usd: not set; a run that cannot ask needs the most that it may commit")
         ask = functools.partial(quote_in_task, functools.partial(quote_all, run.client), settings.base_url)
-        quotes, problem = await find_quotes(ask, kinds, quotes)
+        quotes, problem = await find_quotes(ask, price_classes, quotes)
         if problem is not None:
             run.warn(f"no quote: {problem}")
     priced = PricedPlan(plan, quotes, settings.price_microusd, session.share_microusd)

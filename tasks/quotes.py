@@ -11,14 +11,14 @@ from animatic.takes.schemas import PriceClass
 from tasks.policies import BACKOFF, JITTER, QUOTE_EXPIRY, content_key, keyed_by_argument, may_pass
 
 
-async def quote_in_task(ask: Ask, base_url: str, kinds: Sequence[PriceClass]) -> dict[PriceClass, Quote]:
+async def quote_in_task(ask: Ask, base_url: str, price_classes: Sequence[PriceClass]) -> dict[PriceClass, Quote]:
     """Ask in a task run; Prefect remembers what the API at this URL said.
 
     Raises:
         TryLaterError, NeverAgainError: there is no quote to be had.
     """
-    key = content_key(base_url, *map(str, kinds))
-    return read_quotes(kinds, await quote_prices(kinds, ask, key))
+    key = content_key(base_url, *map(str, price_classes))
+    return read_quotes(price_classes, await quote_prices(price_classes, ask, key))
 
 
 @task(
@@ -33,7 +33,7 @@ async def quote_in_task(ask: Ask, base_url: str, kinds: Sequence[PriceClass]) ->
     retry_jitter_factor=JITTER,
 )
 async def quote_prices(
-    kinds: Sequence[PriceClass],
+    price_classes: Sequence[PriceClass],
     ask: Ask,
     cache_key: str,  # noqa: ARG001 - read by the cache policy
 ) -> list[tuple[int, bool, float]]:
@@ -44,10 +44,10 @@ async def quote_prices(
     Raises:
         TryLaterError, NeverAgainError: there is no quote to be had.
     """
-    quotes = await ask(kinds)
+    quotes = await ask(price_classes)
     return [astuple(quote) for quote in quotes.values()]
 
 
-def read_quotes(kinds: Sequence[PriceClass], found: Sequence[Sequence[Any]]) -> dict[PriceClass, Quote]:
+def read_quotes(price_classes: Sequence[PriceClass], found: Sequence[Sequence[Any]]) -> dict[PriceClass, Quote]:
     """Return what `quote_prices` found, as values, however often it went through JSON."""
-    return {kind: Quote(*parts) for kind, parts in zip(kinds, found, strict=True)}
+    return {price_class: Quote(*parts) for price_class, parts in zip(price_classes, found, strict=True)}

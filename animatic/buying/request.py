@@ -45,10 +45,12 @@ class Requests:
         self._now = asyncio.get_running_loop().time
         self._image_urls: dict[str, str] = {}
         self._quotes = dict(config.quotes)
-        age_s = {kind: quote.age_s(time.time()) for kind, quote in config.quotes.items()}
-        self._quoted_at: dict[PriceClass, float] = {kind: self._now() - age_s[kind] for kind in config.quotes}
+        age_s = {price_class: quote.age_s(time.time()) for price_class, quote in config.quotes.items()}
+        self._quoted_at: dict[PriceClass, float] = {
+            price_class: self._now() - age_s[price_class] for price_class in config.quotes
+        }
         self._ask_at: dict[PriceClass, float] = {
-            kind: at + EARLY * config.quote_age_s for kind, at in self._quoted_at.items()
+            price_class: at + EARLY * config.quote_age_s for price_class, at in self._quoted_at.items()
         }
         self._has_warned: set[PriceClass] = set()
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -80,23 +82,23 @@ class Requests:
             NeverAgainError, LocationError: the still cannot be uploaded.
             BudgetError: a limit depends on a price that is too old, and a fresh one cannot be had.
         """
-        still, kind = take.shot.still, take.shot.price_class
+        still, price_class = take.shot.still, take.shot.price_class
         if self._is_to_upload(take) and self._upload is not None:
             async with self._one_at_a_time[still]:
                 if self._is_to_upload(take):
                     self._image_urls[still] = await self._upload(take)
-        if self._is_to_quote(kind):
-            async with self._one_at_a_time[str(kind)]:
-                if self._is_to_quote(kind):
-                    await self._quote(take, kind)
+        if self._is_to_quote(price_class):
+            async with self._one_at_a_time[str(price_class)]:
+                if self._is_to_quote(price_class):
+                    await self._quote(take, price_class)
 
     def _is_to_upload(self, take: Take) -> bool:
         return take.shot.is_local and take.shot.still not in self._image_urls
 
-    def _is_to_quote(self, kind: PriceClass) -> bool:
-        return self._now() >= self._ask_at.get(kind, 0.0)
+    def _is_to_quote(self, price_class: PriceClass) -> bool:
+        return self._now() >= self._ask_at.get(price_class, 0.0)
 
-    async def _quote(self, take: Take, kind: PriceClass) -> None:
+    async def _quote(self, take: Take, price_class: PriceClass) -> None:
         """Ask for a price; where that fails, go on at the one that we have as long as that may be."""
         problem: Exception
         try:
@@ -104,29 +106,29 @@ class Requests:
         except (TryLaterError, NeverAgainError) as error:
             problem = error
         else:
-            before = self._quotes.get(kind)
+            before = self._quotes.get(price_class)
             if not price.is_floor or before is None or before.is_floor:
-                self._quotes[kind] = Quote(price.microusd, price.is_floor)
-                self._quoted_at[kind] = self._now()
-                self._ask_at[kind] = self._now() + EARLY * self._config.quote_age_s
+                self._quotes[price_class] = Quote(price.microusd, price.is_floor)
+                self._quoted_at[price_class] = self._now()
+                self._ask_at[price_class] = self._now() + EARLY * self._config.quote_age_s
                 return
             problem = TryLaterError("only a base price can be had now")
             if price.microusd > before.microusd:  # it has risen by this much at least
-                self._quotes[kind] = Quote(price.microusd)
-        self._go_on_without(take, kind, problem)
+                self._quotes[price_class] = Quote(price.microusd)
+        self._go_on_without(take, price_class, problem)
 
-    def _go_on_without(self, take: Take, kind: PriceClass, problem: Exception) -> None:
+    def _go_on_without(self, take: Take, price_class: PriceClass, problem: Exception) -> None:
         """Decide whether a take may be bought though its price could not be asked for.
 
         Raises:
             TryLaterError, BudgetError: it may not.
         """
         config = self._config
-        self._ask_at[kind] = self._now() + min(ASKS_AGAIN_S, config.quote_age_s)
-        quoted_at, quote = self._quoted_at.get(kind), self._quotes.get(kind)
+        self._ask_at[price_class] = self._now() + min(ASKS_AGAIN_S, config.quote_age_s)
+        quoted_at, quote = self._quoted_at.get(price_class), self._quotes.get(price_class)
         if config.max_microusd is None:
-            if kind not in self._has_warned:
-                self._has_warned.add(kind)
+            if price_class not in self._has_warned:
+                self._has_warned.add(price_class)
                 how = "at the last one" if self.price(take) is not None else "at a price that is not known"
                 self._warn(f"no fresh price can be had ({problem}); there is no limit, so the run goes on {how}")
             return

@@ -32,17 +32,17 @@ def require_local(ledger: Path, mounts: str | None = None) -> None:
     """
     if mounts is None:
         mounts = _MOUNTS.read_text(encoding="utf-8", errors="replace") if _MOUNTS.exists() else ""
-    kind = file_system_of(ledger.resolve(), mounts)
-    if kind is not None and _OVER_A_NETWORK.fullmatch(kind):
+    file_system = file_system_of(ledger.resolve(), mounts)
+    if file_system is not None and _OVER_A_NETWORK.fullmatch(file_system):
         raise SettingsError(
-            f"ANIMATIC_LEDGER: {ledger} lies on a file system of type {kind}; allowed: a local disk, since SQLite "
-            "cannot lock or sync reliably over a network and takes could be bought twice. Give it a local path."
+            f"ANIMATIC_LEDGER: {ledger} lies on a file system of type {file_system}; allowed: a local disk, since "
+            "SQLite cannot lock or sync reliably over a network and takes could be bought twice. Give it a local path."
         )
 
 
 def file_system_of(path: Path, mounts: str) -> str | None:
     """Return the type of the file system that a path lies on, None if the mounts do not say."""
-    best, kind = -1, None
+    best, file_system = -1, None
     for line in mounts.splitlines():
         fields, _, rest = line.partition(" - ")
         parts = fields.split()
@@ -50,8 +50,8 @@ def file_system_of(path: Path, mounts: str) -> str | None:
             continue
         point = Path(_unescaped(parts[4]))
         if path.is_relative_to(point) and len(point.parts) >= best:  # of two on one point, the later covers the other
-            best, kind = len(point.parts), rest.split()[0]
-    return kind
+            best, file_system = len(point.parts), rest.split()[0]
+    return file_system
 
 
 def require_not_lost(ledger: Path) -> None:

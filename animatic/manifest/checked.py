@@ -83,7 +83,7 @@ class Manifest:
         warnings: what is allowed and may still disappoint, ready to print.
         digests: of the takes, in order; rows that ask for the same take share one.
         take_of: for each row and take, in order, which of `digests` it is.
-        kinds, kind_of: the different kinds of takes; for each of `digests` which of them it is.
+        price_classes, price_class_of: the different price_classes of takes; for each of `digests` which of them it is.
         stills: what was found at the relative paths that it names.
         old_digests, old_of: fingerprints from before there was a canonical form, of takes for which it makes a
             difference, and which of `digests` each is now.
@@ -101,8 +101,8 @@ class Manifest:
     warnings: Sequence[str]
     digests: Digests
     take_of: NDArray[np.int32]
-    kinds: Sequence[PriceClass]
-    kind_of: NDArray[np.int32]
+    price_classes: Sequence[PriceClass]
+    price_class_of: NDArray[np.int32]
     stills: Mapping[str, Still | str]
     folder: str = ""
     old_digests: Digests = field(default_factory=lambda: digests_from(b""))
@@ -228,8 +228,8 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
         columns = [*checked, *(batch.column(index) for index in carried)]
         kept.append(pa.RecordBatch.from_arrays(columns, schema=pa.schema([*CHECKED, *map(raw.schema.field, carried)])))
     digests, take_of = shared(digests_from(judge.digests))
-    kind_of = np.empty(len(digests), np.int32)
-    kind_of[take_of] = np.frombuffer(judge.kinds_asked, np.int32)
+    price_class_of = np.empty(len(digests), np.int32)
+    price_class_of[take_of] = np.frombuffer(judge.price_classes_asked, np.int32)
     return Manifest(
         name=raw.name,
         sha256=raw.sha256,
@@ -242,8 +242,8 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
         warnings=judge.warnings(),
         digests=digests,
         take_of=take_of,
-        kinds=list(judge.kinds),
-        kind_of=kind_of,
+        price_classes=list(judge.price_classes),
+        price_class_of=price_class_of,
         stills=stills,
         folder=folder,
         old_digests=digests_from(judge.old_digests),
@@ -257,12 +257,12 @@ class _Alike(NamedTuple):
 
     Attributes:
         form, form_of_before: from prompt and still to what is asked, now and before there was a canonical form.
-        kind: the number of their price class, as int32.
+        price_class: the number of their price class, as int32.
     """
 
     form: Callable[[tuple[str, str]], str]
     form_of_before: Callable[[tuple[str, str]], str]
-    kind: bytes
+    price_class: bytes
 
 
 class _Judge:
@@ -275,9 +275,9 @@ class _Judge:
         self.num_invalid = 0
         self.has_signed_paths = False
         self.digests = bytearray()
-        self.kinds: dict[PriceClass, int] = {}
+        self.price_classes: dict[PriceClass, int] = {}
         self._alike: dict[tuple[str, tuple[str, ...]], _Alike] = {}
-        self.kinds_asked = bytearray()  # one int32 for each row and take
+        self.price_classes_asked = bytearray()  # one int32 for each row and take
         self._raw = raw
         self._stills = stills
         self._storyboard = storyboard
@@ -412,7 +412,7 @@ class _Judge:
             self.digests += first
             for number in range(2, count + 1):
                 self.digests += digest(text, number)
-            self.kinds_asked += alike.kind * count
+            self.price_classes_asked += alike.price_class * count
             columns["takes"][index] = count
             if shot_id is None:
                 columns["shot_id"][index] = first.hex()[:12]
@@ -423,9 +423,9 @@ class _Judge:
     def _first_like(self, model: str, chosen: tuple[str, ...]) -> "_Alike":
         """Prepare what all rows of this model with the same choices share."""
         known = Inputs(zip(CHOICES, chosen, strict=True))
-        kind = self.kinds.setdefault(MODELS[model].price_class(known), len(self.kinds))
+        price_class = self.price_classes.setdefault(MODELS[model].price_class(known), len(self.price_classes))
         form, before = (asked_form(of, model, INPUT_NAMES[:2], known) for of in (self._provider, self._written))
-        self._alike[model, chosen] = alike = _Alike(form, before, kind.to_bytes(4, "little"))
+        self._alike[model, chosen] = alike = _Alike(form, before, price_class.to_bytes(4, "little"))
         return alike
 
     def _note_old(self, count: int, text: str) -> None:

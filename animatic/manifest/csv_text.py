@@ -27,7 +27,7 @@ DELIMITERS = (",", ";", "\t")
 MAX_ROWS = 1_000_000
 MAX_CELL_CHARS = 1 << 20
 MAX_LINE_CHARS = 4 << 20
-BROKEN = pa.field("", pa.struct([(name, pa.string()) for name in ("kind", "found", "allowed", "hint")]))
+BROKEN = pa.field("", pa.struct([(name, pa.string()) for name in ("rule", "found", "allowed", "hint")]))
 """The last column of a batch from CSV: what is wrong with the shape of the row, a `Problem`, or null."""
 
 _BYTES_PER_CHUNK = 1 << 20
@@ -143,7 +143,7 @@ class _Table:
             return pa.nulls(self.pending, BROKEN.type)
         bads = [self._bads.get(index) for index in range(self.pending)]
         told = [
-            bad and {"kind": bad.kind, "found": bad.found, "allowed": bad.allowed, "hint": bad.hint} for bad in bads
+            bad and {"rule": bad.rule, "found": bad.found, "allowed": bad.allowed, "hint": bad.hint} for bad in bads
         ]
         return pa.array(told, BROKEN.type)
 

@@ -14,13 +14,13 @@ class Problem:
     """Fault of one text, wherever the text stands.
 
     Attributes:
-        kind: a few words that faults of the same sort share; they are counted by it.
+        rule: a few words that faults of the same sort share; they are counted by it.
         found: what was found, ready to print.
         allowed: what may stand there instead.
         hint: a question such as `did you mean "5s"?`, or None.
     """
 
-    kind: str
+    rule: str
     found: str
     allowed: str
     hint: str | None = None
@@ -34,13 +34,13 @@ class Fault:
         line: physical line, from 1, on which the row begins; None for Parquet, or where the whole file is meant.
         row: data row, from 1; None where the header or the whole file is meant.
         column: the column's name, `header` or `row`; None where the whole file is meant.
-        kind, found, allowed, hint: as in `Problem`.
+        rule, found, allowed, hint: as in `Problem`.
     """
 
     line: int | None
     row: int | None
     column: str | None
-    kind: str
+    rule: str
     found: str
     allowed: str
     hint: str | None = None
@@ -55,7 +55,7 @@ class Fault:
 
 def fault_at(line: int | None, row: int | None, column: str | None, bad: Problem) -> Fault:
     """Return the fault that `bad` is at that position."""
-    return Fault(line, row, column, bad.kind, bad.found, bad.allowed, bad.hint)
+    return Fault(line, row, column, bad.rule, bad.found, bad.allowed, bad.hint)
 
 
 def position_of(name: str, line: int | None, row: int | None) -> str:
@@ -66,7 +66,7 @@ def position_of(name: str, line: int | None, row: int | None) -> str:
 
 
 class Faults:
-    """The faults of one file in their order: the first 50 themselves, of the rest how many of each kind there are."""
+    """The faults of one file in their order: the first 50 themselves, of the rest how many of each rule there are."""
 
     __slots__ = ("has_header_faults", "rest", "shown")
 
@@ -83,18 +83,18 @@ class Faults:
         if len(self.shown) < MAX_REPORTED_FAULTS:
             self.shown.append(fault)
         else:
-            self.rest[fault.kind] += 1
+            self.rest[fault.rule] += 1
 
     def __len__(self) -> int:
         return len(self.shown) + self.rest.total()
 
 
 def report(faults: Iterable[Fault] | Faults, name: str) -> str:
-    """Return the faults of the file `name` for stderr, one a line, in order; after 50, the rest counted by kind."""
+    """Return the faults of the file `name` for stderr, one a line, in order; after 50, the rest counted by rule."""
     told = faults if isinstance(faults, Faults) else Faults(faults)
     shown, rest = escaped(name, 200), told.rest
     lines = [f"{position_of(shown, fault.line, fault.row)}: {fault.text}" for fault in told.shown]
     if rest:
-        counted = ", ".join(f"{count:,} x {kind}" for kind, count in rest.most_common())
+        counted = ", ".join(f"{count:,} x {rule}" for rule, count in rest.most_common())
         lines.append(f"{shown}: and {rest.total():,} more: {counted}")
     return "\n".join(lines)

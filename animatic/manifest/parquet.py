@@ -75,11 +75,11 @@ def type_faults(schema: pa.Schema) -> list[Fault]:
     ]
 
 
-def has_text_form(kind: pa.DataType) -> bool:
+def has_text_form(arrow_type: pa.DataType) -> bool:
     """Tell if values of this type have exactly one text each."""
     types = pa.types
     return any(
-        is_of(kind)
+        is_of(arrow_type)
         for is_of in (
             *(types.is_string, types.is_large_string, types.is_string_view),
             *(types.is_integer, types.is_floating, types.is_boolean, types.is_null),
@@ -198,19 +198,19 @@ def _require_dictionaries(schema: pa.Schema) -> None:
             raise OverCapError(bad, escaped(field.name))
 
 
-def _is_spelled_out(kind: pa.DataType) -> bool:
+def _is_spelled_out(arrow_type: pa.DataType) -> bool:
     types = pa.types
-    if types.is_dictionary(kind):
-        return types.is_nested(kind.value_type)
+    if types.is_dictionary(arrow_type):
+        return types.is_nested(arrow_type.value_type)
     is_text = any(
-        is_of(kind)
+        is_of(arrow_type)
         for is_of in (
             *(types.is_string, types.is_large_string, types.is_string_view),
             *(types.is_binary, types.is_large_binary, types.is_binary_view),
             *(types.is_list_view, types.is_large_list_view, types.is_run_end_encoded, types.is_union),
         )
     )
-    return is_text or any(_is_spelled_out(inner) for inner in inner_types(kind))
+    return is_text or any(_is_spelled_out(inner) for inner in inner_types(arrow_type))
 
 
 def _row_bytes(batch: pa.RecordBatch, first: int) -> NDArray[np.int64]:

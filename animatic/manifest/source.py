@@ -132,11 +132,11 @@ def _digest_of(name: str, file: BinaryIO) -> str:
 def texts_of(batch: pa.RecordBatch, column: str) -> Sequence[str | None]:
     """Return the cells of a column as text; None for nulls, and where the column is absent or has no text."""
     index = batch.schema.get_field_index(column)
-    kind = None if index < 0 else batch.schema.field(index).type
-    if kind is None or not has_text_form(kind):
+    arrow_type = None if index < 0 else batch.schema.field(index).type
+    if arrow_type is None or not has_text_form(arrow_type):
         return [None] * batch.num_rows
     values = batch.column(index).to_pylist()
-    return [_text(value) for value in values] if not pa.types.is_string(kind) else values
+    return [_text(value) for value in values] if not pa.types.is_string(arrow_type) else values
 
 
 def _text(value: str | float | bool | None) -> str | None:

@@ -147,10 +147,10 @@ def price_of(quote: Quote | None, setting_microusd: int | None, share_microusd: 
 
 
 def newest_quotes(first: Mapping[Key, Quote], second: Mapping[Key, Quote]) -> dict[Key, Quote]:
-    """Return of each kind the quote that was asked for last; a real one before a floor."""
+    """Return of each price class the quote that was asked for last; a real one before a floor."""
     newest = dict(first)
-    for kind, quote in second.items():
-        before = newest.get(kind)
+    for price_class, quote in second.items():
+        before = newest.get(price_class)
         if before is None or (not quote.is_floor, quote.asked_at_s) >= (not before.is_floor, before.asked_at_s):
-            newest[kind] = quote
+            newest[price_class] = quote
     return newest

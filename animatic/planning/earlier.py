@@ -44,7 +44,7 @@ async def find_earlier(ledger: Ledger | None, plan: Plan, client: WaveSpeedClien
     """
     moved, found = await find_moved(ledger, plan), None
     if client is not None and plan.to_buy and (is_new or await _has_new_orphans(ledger, plan)):
-        models = list(dict.fromkeys(each.model for each in plan.kinds))
+        models = list(dict.fromkeys(each.model for each in plan.price_classes))
         found = await find_in_list(client, plan.takes_to_buy(), models, ledger)
         found.is_new = is_new
     return Earlier(found, moved)

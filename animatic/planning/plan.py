@@ -65,7 +65,7 @@ class Plan:
         resumable: takes that were submitted before and are not final yet.
         unclear: takes that may or may not have been bought.
         underway: takes that a run was submitting when it was last heard of: unknown if it is dead.
-        kinds: how many takes there are to buy of each price class, in order of appearance.
+        price_classes: how many takes there are to buy of each price class, in order of appearance.
     """
 
     manifest: Manifest
@@ -77,7 +77,7 @@ class Plan:
     resumable: int
     unclear: int
     underway: int
-    kinds: Counter[PriceClass]
+    price_classes: Counter[PriceClass]
 
     def __repr__(self) -> str:
         """Short: asyncio shows what a task returned."""
@@ -95,7 +95,7 @@ class Plan:
     @property
     def to_buy(self) -> int:
         """Return how many takes this run may submit."""
-        return self.kinds.total()
+        return self.price_classes.total()
 
     @property
     def to_do(self) -> int:
@@ -155,10 +155,10 @@ class Plan:
 
     def cost(self, prices: Mapping[PriceClass, int | None]) -> int | None:
         """Return what one attempt at everything costs, in millionths of a dollar; None where a price is missing."""
-        costs = [prices.get(kind) for kind in self.kinds]
+        costs = [prices.get(price_class) for price_class in self.price_classes]
         if any(price is None for price in costs):
             return None
-        return sum((price or 0) * count for price, count in zip(costs, self.kinds.values(), strict=True))
+        return sum((price or 0) * count for price, count in zip(costs, self.price_classes.values(), strict=True))
 
     def require_budget(self, prices: Mapping[PriceClass, int | None], max_microusd: int | None) -> None:
         """Refuse a plan that costs more than it may.
@@ -210,7 +210,7 @@ def make_plan(manifest: Manifest, snapshot: LedgerSnapshot, policy: BuyingPolicy
         if take_status.state is not None and is_kept and count:
             settled[take_status.state] += count
     is_to_buy = may_buy[status_of]
-    bought: list[int] = np.bincount(manifest.kind_of[is_to_buy], minlength=len(manifest.kinds)).tolist()
+    bought: list[int] = np.bincount(manifest.price_class_of[is_to_buy], minlength=len(manifest.price_classes)).tolist()
     return Plan(
         manifest=manifest,
         snapshot=snapshot,
@@ -221,7 +221,9 @@ def make_plan(manifest: Manifest, snapshot: LedgerSnapshot, policy: BuyingPolicy
         resumable=_count(statuses, counts, State.SUBMITTED),
         unclear=_count(statuses, counts, State.UNKNOWN, State.HELD),
         underway=_count(statuses, counts, State.SUBMITTING),
-        kinds=Counter({kind: count for kind, count in zip(manifest.kinds, bought, strict=True) if count}),
+        price_classes=Counter(
+            {price_class: count for price_class, count in zip(manifest.price_classes, bought, strict=True) if count}
+        ),
     )
 
 

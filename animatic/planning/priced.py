@@ -13,7 +13,7 @@ class PricedPlan:
     """A plan, and the prices at which its takes are reserved.
 
     Attributes:
-        quotes: what the API says, by kind of take.
+        quotes: what the API says, by price_class of take.
         setting_microusd: price of a take where no quote can be had, as set.
         share_microusd: price of a take without any other, out of a limit that a person agreed to.
     """
@@ -27,7 +27,10 @@ class PricedPlan:
     def prices(self) -> dict[PriceClass, int | None]:
         """Prices at which takes are reserved."""
         setting, share = self.setting_microusd, self.share_microusd
-        return {kind: price_of(self.quotes.get(kind), setting, share) for kind in self.plan.kinds}
+        return {
+            price_class: price_of(self.quotes.get(price_class), setting, share)
+            for price_class in self.plan.price_classes
+        }
 
     @property
     def cost(self) -> int | None:
@@ -38,8 +41,8 @@ class PricedPlan:
     def floor(self) -> int | None:
         """Least cost, where only base prices are known."""
         known = {
-            kind: price or (self.quotes[kind].microusd if kind in self.quotes else None)
-            for kind, price in self.prices.items()
+            price_class: price or (self.quotes[price_class].microusd if price_class in self.quotes else None)
+            for price_class, price in self.prices.items()
         }
         return self.plan.cost(known)
 

@@ -12,11 +12,12 @@ Ask = Callable[[Sequence[PriceClass]], Awaitable[Mapping[PriceClass, Quote]]]
 
 
 async def find_quotes(
-    ask: Ask, kinds: Sequence[PriceClass], known: Mapping[PriceClass, Quote]
+    ask: Ask, price_classes: Sequence[PriceClass], known: Mapping[PriceClass, Quote]
 ) -> tuple[Mapping[PriceClass, Quote], str | None]:
     """Return the newest quotes, and why there are no newer ones than those that are known, if so."""
     try:
-        return newest_quotes(known, await ask(kinds)), None  # what is asked may be remembered, and older than known
+        found = await ask(price_classes)  # may be remembered, and older than what is known
+        return newest_quotes(known, found), None
     except (TryLaterError, NeverAgainError) as error:
         return known, str(error)
 

@@ -13,14 +13,14 @@ class ActiveTake:
     """A take that is history.
 
     Attributes:
-        kind: what its latency depends on.
+        latency_class: what its latency depends on.
         began_at: when it was submitted, or, once it has left WaveSpeed's queue, when that was; by the loop's clock.
         history: what the polls of it have shown; ages are counted from `began_at`.
         is_queued: it waits in WaveSpeed's queue.
         begun: what `InFlight.begun` waits for.
     """
 
-    kind: Hashable
+    latency_class: Hashable
     began_at: float
     history: PollHistory
     is_queued: bool = False

@@ -74,8 +74,8 @@ class Poller:
     async def learn(self) -> None:
         """Ask the ledger how long takes lately were."""
         history = await self._ledger.inference_history(self._config.provider)
-        for kind, latencies_s in history.items():
-            self._experience.learn(kind, reversed(latencies_s))
+        for latency_class, latencies_s in history.items():
+            self._experience.learn(latency_class, reversed(latencies_s))
 
     async def poll_until_final(  # noqa: PLR0913, PLR0917 - what is polled, since when, and who hears of it
         self,
@@ -94,12 +94,12 @@ class Poller:
         Raises:
             Stopped: the run stopped first.
         """
-        kind = take.shot.latency_class
+        latency_class = take.shot.latency_class
         began, history = self._now(), PollHistory(was_submitted_ago_s)
         poll = self._client.poll_of(prediction_id)
         gives_up_at = began - was_submitted_ago_s + self._config.give_up_s
         ends_at = min(began + self._config.take_deadline_s, max(gives_up_at, began))
-        active = ActiveTake(kind, began - was_submitted_ago_s, history)
+        active = ActiveTake(latency_class, began - was_submitted_ago_s, history)
         self._in_flight.add(active, is_resumed=was_submitted_ago_s > 0)
         self._progress.entered_flight(take.fingerprint)
         try:
@@ -122,7 +122,7 @@ class Poller:
                     return None
                 if self._now() >= ends_at:
                     break
-                await self._scheduler.at(min(self._now() + self._wait_s(kind, age_s), ends_at))
+                await self._scheduler.at(min(self._now() + self._wait_s(latency_class, age_s), ends_at))
             if self._now() >= gives_up_at:
                 await self._give_up(take, attempt_id, history)
                 return None
@@ -134,7 +134,7 @@ class Poller:
             raise
         finally:
             self._in_flight.remove(active, self._now())
-            self._pilots.pass_on(kind)
+            self._pilots.pass_on(latency_class)
             self._progress.left_flight(take.fingerprint)
         return None
 
@@ -145,22 +145,22 @@ class Poller:
         passes for worked on, whatever we know of WaveSpeed's queue.
         """
         await self._in_flight.begun(active, (active.began_at + ends_at) / 2)
-        await self._pilots.join(active.kind, until=min(active.began_at + UNTOLD_S, ends_at))
-        due, later = -math.inf, active.began_at + self._wait_s(active.kind, 0.0)
+        await self._pilots.join(active.latency_class, until=min(active.began_at + UNTOLD_S, ends_at))
+        due, later = -math.inf, active.began_at + self._wait_s(active.latency_class, 0.0)
         while due < ends_at and later > due + self._config.poll_floor_s / 2:
             due = min(later, ends_at)
             await self._scheduler.at(due)
-            later = active.began_at + self._wait_s(active.kind, 0.0)
+            later = active.began_at + self._wait_s(active.latency_class, 0.0)
 
-    def _wait_s(self, kind: Hashable, age_s: float) -> float:
+    def _wait_s(self, latency_class: Hashable, age_s: float) -> float:
         """Seconds to the next poll of a take of this age, so that takes which started together do not ask together."""
         is_last = self._progress.left <= LAST_TAKES
-        wait_s = self._experience.schedule(kind).next_age_s(age_s, is_last=is_last) - age_s
+        wait_s = self._experience.schedule(latency_class).next_age_s(age_s, is_last=is_last) - age_s
         jitter_s = min(JITTER * wait_s, JITTER_FLOORS * self._config.poll_floor_s)
         return max(wait_s + random.uniform(-jitter_s, jitter_s), self._config.poll_floor_s)  # noqa: S311
 
-    def _not_done_at_s(self, kind: Hashable) -> Iterator[float]:
-        return (active.history.not_done_at_s for active in self._in_flight if active.kind == kind)
+    def _not_done_at_s(self, latency_class: Hashable) -> Iterator[float]:
+        return (active.history.not_done_at_s for active in self._in_flight if active.latency_class == latency_class)
 
     async def _poll_once(self, poll: Poll, history: PollHistory) -> Prediction | None:
         """One poll; None, and why in `history`, where it shows nothing. A key that is refused stops everything."""
@@ -228,6 +228,7 @@ class Poller:
         if now >= self._counted_at + self._config.poll_floor_s / COUNTS_A_FLOOR:
             self._counted_at = now
             self._unseen = self._experience.unseen(
-                (active.kind, active.history.not_done_at_s, now - active.began_at) for active in self._in_flight
+                (active.latency_class, active.history.not_done_at_s, now - active.began_at)
+                for active in self._in_flight
             )
         return queued_ahead(self._config.limits, self._unseen)

@@ -33,8 +33,8 @@ WAVES_REMEMBERED = 2
 the slow ones end last, and the next are not all like them."""
 
 FEWEST = 3
-SCOUTS = 16
-SCOUTS_DONE = 6
+PILOTS = 16
+PILOTS_DONE = 6
 """Of the first scouts so many are done before the others are polled: the very fastest would tell too little."""
 
 UNTOLD_S = 60.0
@@ -176,12 +176,12 @@ _MOST_ARE_DONE = 0.75
 
 @dataclass(slots=True)
 class Experience:
-    """Latencies seen lately, by kind of take, and the schedule that they make. Learns while it is used.
+    """Latencies seen lately, by latency class, and the schedule that they make. Learns while it is used.
 
     Attributes:
         floor_s: between two polls of the same take.
         slots: how many takes may be in flight at once.
-        not_done_at_s: tells the ages at which the takes of a kind in flight were last seen not to be done.
+        not_done_at_s: tells the ages at which the takes of a latency_class in flight were last seen not to be done.
     """
 
     floor_s: float
@@ -191,26 +191,27 @@ class Experience:
     _schedules: dict[Hashable, tuple[int, Schedule]] = field(default_factory=dict[Hashable, tuple[int, Schedule]])
     _counts: dict[Hashable, int] = field(default_factory=dict[Hashable, int])
 
-    def learn(self, kind: Hashable, latencies_s: Iterable[float]) -> None:
+    def learn(self, latency_class: Hashable, latencies_s: Iterable[float]) -> None:
         """Take note of latencies, the newest last."""
-        seen = self._seen.setdefault(kind, deque(maxlen=self._most))
+        seen = self._seen.setdefault(latency_class, deque(maxlen=self._most))
         before = len(seen)
         for each in latencies_s:
             seen.append(each)
-            self._counts[kind] = self._counts.get(kind, before) + 1
+            self._counts[latency_class] = self._counts.get(latency_class, before) + 1
 
-    def is_known(self, kind: Hashable) -> bool:
-        """Tell if enough was seen of takes of this kind to schedule polls."""
-        return self._counts.get(kind, 0) >= SCOUTS_DONE
+    def is_known(self, latency_class: Hashable) -> bool:
+        """Tell if enough was seen of takes of this latency class to schedule polls."""
+        return self._counts.get(latency_class, 0) >= PILOTS_DONE
 
-    def schedule(self, kind: Hashable) -> Schedule:
-        """Return the schedule for takes of this kind, fitted again when a fifth more has been seen."""
-        count = self._counts.get(kind, 0)
-        made_at, schedule = self._schedules.get(kind, (-1, None))
+    def schedule(self, latency_class: Hashable) -> Schedule:
+        """Return the schedule for takes of this latency class, fitted again when a fifth more has been seen."""
+        count = self._counts.get(latency_class, 0)
+        made_at, schedule = self._schedules.get(latency_class, (-1, None))
         if schedule is None or count >= made_at + max(1, min(made_at, self._most) // 5):
-            others = self.not_done_at_s(kind) if count < self._most else ()  # beyond, fast and slow are remembered
-            schedule = Schedule(fit(self._seen.get(kind, ()), others), self.floor_s)
-            self._schedules[kind] = (count, schedule)
+            is_few = count < self._most  # beyond, fast and slow ones are remembered
+            others = self.not_done_at_s(latency_class) if is_few else ()
+            schedule = Schedule(fit(self._seen.get(latency_class, ()), others), self.floor_s)
+            self._schedules[latency_class] = (count, schedule)
         return schedule
 
     @property
@@ -220,10 +221,12 @@ class Experience:
     def unseen(self, flights: Iterable[tuple[Hashable, float, float]]) -> float:
         """Return the expected number of takes that are done and not yet polled.
 
-        Each with its kind, its age at the last poll, which showed that it was not done, and its age now.
+        Each with its latency class, its age at the last poll, which showed that it was not done, and its age now.
         """
         schedule = cache(self.schedule)
-        return math.fsum(schedule(kind).done_since(not_done_at_s, age_s) for kind, not_done_at_s, age_s in flights)
+        return math.fsum(
+            schedule(latency_class).done_since(not_done_at_s, age_s) for latency_class, not_done_at_s, age_s in flights
+        )
 
 
 def latency_of(inference_s: float, not_done_at_s: float, seen_at_s: float) -> float:

@@ -372,16 +372,16 @@ def _csv_table(table: pa.Table) -> pa.Table:
 
 def _csv_cells(column: pa.ChunkedArray) -> Any:
     """Return a column for pyarrow's CSV writer: numbers, booleans and dates unchanged, the rest as safe text."""
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        return _csv_cells(column.cast(kind.value_type))
-    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_date(kind):
+    arrow_type = column.type
+    if pa.types.is_dictionary(arrow_type):
+        return _csv_cells(column.cast(arrow_type.value_type))
+    if pa.types.is_integer(arrow_type) or pa.types.is_boolean(arrow_type) or pa.types.is_date(arrow_type):
         return column
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+    if pa.types.is_floating(arrow_type) or pa.types.is_decimal(arrow_type):
         texts = column.cast(pa.string())  # as text, for -inf is a formula to a spreadsheet
-    elif pa.types.is_timestamp(kind):
+    elif pa.types.is_timestamp(arrow_type):
         texts = _moments_as_text(column)
-    elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+    elif pa.types.is_string(arrow_type) or pa.types.is_large_string(arrow_type) or pa.types.is_string_view(arrow_type):
         texts = column.cast(pa.large_string())
     else:
         texts = pa.array([_as_json_text(value) for value in column.to_pylist()], pa.large_string())

@@ -415,14 +415,14 @@ def moment_of(value: Any) -> datetime | None:
 _LONGEST_MOMENT = 64
 
 
-def read_data(kind: type[T], data: Any, *, what: str) -> T:
-    """Return the `data` of an envelope as `kind`.
+def read_data(model: type[T], data: Any, *, what: str) -> T:
+    """Return the `data` of an envelope as `model`.
 
     Raises:
         ApiUnavailableError: it is something else; the message names the fields, never their values.
     """
     try:
-        return kind.model_validate(data)
+        return model.model_validate(data)
     except (ValidationError, RecursionError) as error:
         faults = error.errors() if isinstance(error, ValidationError) else []
         fields = ", ".join(".".join(str(part) for part in fault["loc"]) or "data" for fault in faults[:5]) or "data"

@@ -117,7 +117,7 @@ async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy) 
             if plan.to_buy and settings.api_key is not None:
                 opened = WaveSpeedClient(settings.base_url, settings.require_key(), network=settings.network)
                 client = await stack.enter_async_context(opened)
-                quotes, _ = await find_quotes(functools.partial(quote_all, client), list(plan.kinds), quotes)
+                quotes, _ = await find_quotes(functools.partial(quote_all, client), list(plan.price_classes), quotes)
             earlier = await find_earlier(ledger, plan, client if settings.is_real else None, is_new=is_new)
     return Preview(
         PricedPlan(plan, quotes, settings.price_microusd),

@@ -30,7 +30,7 @@ async def test_quotes_are_the_apis_by_length(studio: Any) -> None:
     five, eight = price_class_of("5s"), price_class_of("8s")
     async with WaveSpeedClient(sandbox.url, sandbox.key) as client:
         quotes = await quote_all(client, [five, eight])
-        assert {kind: (quote.microusd, quote.is_floor) for kind, quote in quotes.items()} == {
+        assert {price_class: (quote.microusd, quote.is_floor) for price_class, quote in quotes.items()} == {
             five: (2_500_000, False),
             eight: (4_000_000, False),
         }

@@ -148,9 +148,9 @@ def test_quotes_survive_json_and_stay_as_old_as_they_are() -> None:
     from animatic.money.amounts import Quote  # noqa: PLC0415
     from tasks.quotes import read_quotes  # noqa: PLC0415 - imports Prefect
 
-    kinds = [price_class_of("5s"), price_class_of("8s")]
+    price_classes = [price_class_of("5s"), price_class_of("8s")]
     found = [(2_500_000, False, 1_700_000_000.5), (3_000_001, True, 0.0)]
-    assert read_quotes(kinds, json.loads(json.dumps(found))) == {
-        kinds[0]: Quote(2_500_000, is_floor=False, asked_at_s=1_700_000_000.5),
-        kinds[1]: Quote(3_000_001, is_floor=True, asked_at_s=0.0),
+    assert read_quotes(price_classes, json.loads(json.dumps(found))) == {
+        price_classes[0]: Quote(2_500_000, is_floor=False, asked_at_s=1_700_000_000.5),
+        price_classes[1]: Quote(3_000_001, is_floor=True, asked_at_s=0.0),
     }

@@ -191,7 +191,7 @@ PLANTS = (
           (("amounts:price_of", "if quote is not None and not quote.is_floor:", "if quote is not None:"),),
           matrix("only a base price can be had")),
     Plant("prices are never refreshed",
-          (("request:Requests._is_to_quote", "return self._now() >= self._ask_at.get(kind, 0.0)", "return kind not in self._quotes"),),
+          (("request:Requests._is_to_quote", "return self._now() >= self._ask_at.get(price_class, 0.0)", "return price_class not in self._quotes"),),
           matrix("the price rises during a run with a limit")),
     Plant("a run with a limit goes on at the last quote for ever",
           (("request:Requests._go_on_without", "if is_quoted and self._now() - (quoted_at or 0.0) > config.last_quote_s:", "if False:"),),

@@ -173,7 +173,7 @@ def test_an_unusable_still_is_a_fault_of_each_row_with_it() -> None:
 
 
 def test_a_still_that_was_not_looked_for_is_a_fault() -> None:
-    assert [fault.kind for fault in checked("image,prompt\na.png,x\n").faults.shown] == ["unusable still"]
+    assert [fault.rule for fault in checked("image,prompt\na.png,x\n").faults.shown] == ["unusable still"]
 
 
 def test_a_small_still_is_a_warning_once() -> None:

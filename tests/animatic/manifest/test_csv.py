@@ -104,7 +104,7 @@ def test_a_delimiter_inside_quotes_or_in_a_prompt_does_not_win() -> None:
 
 def test_a_row_of_the_wrong_length_is_its_own_fault() -> None:
     raw = read_table("shots.csv", b"image,prompt,note\na.png,x\nb.png,y,z\nc.png,one, two,n\n")
-    assert [(fault.line, fault.row, fault.kind) for fault in row_faults_in(raw)] == [
+    assert [(fault.line, fault.row, fault.rule) for fault in row_faults_in(raw)] == [
         (2, 1, "wrong number of cells"),
         (4, 3, "wrong number of cells"),
     ]

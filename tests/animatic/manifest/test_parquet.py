@@ -83,7 +83,7 @@ def test_columns_that_are_only_carried_keep_their_type() -> None:
 
 def test_a_nested_column_for_text_is_one_fault_of_the_header() -> None:
     manifest = checked(parquet(image=[[URL]] * 3, prompt=["x"] * 3))
-    assert [(fault.row, fault.kind) for fault in manifest.faults.shown] == [(None, "bad column type")]
+    assert [(fault.row, fault.rule) for fault in manifest.faults.shown] == [(None, "bad column type")]
     with pytest.raises(ManifestError):
         manifest.require_valid(skip_invalid=True)
 

@@ -30,10 +30,10 @@ def manifest(rows: int, takes: int = 1, prompt: str = "push in {}", duration: st
 
 def snapshot(states: Sequence[State | None], flagged: Sequence[int] = (), **values: object) -> LedgerSnapshot:
     """One take after the other; the attempt of take n has the id n."""
-    kinds = [TakeStatus(None), *(TakeStatus(state, **values) for state in states)]
+    price_classes = [TakeStatus(None), *(TakeStatus(state, **values) for state in states)]
     known = [index if state else 0 for index, state in enumerate(states, start=1)]
     is_flagged = np.isin(np.arange(1, len(states) + 1), flagged)
-    return LedgerSnapshot(kinds, np.array(known, np.int32), np.array(known, np.int64), is_flagged)
+    return LedgerSnapshot(price_classes, np.array(known, np.int32), np.array(known, np.int64), is_flagged)
 
 
 def plan_of(
@@ -116,18 +116,18 @@ def test_takes_are_found_by_fingerprint_in_manifest_order() -> None:
 
 def test_a_plan_costs_what_its_takes_to_buy_cost() -> None:
     plan = fresh(manifest(4, takes=2))
-    (kind,) = plan.kinds
-    assert kind == next(plan.takes_to_buy()).shot.price_class
-    assert plan.cost({kind: 2_500_000}) == 20_000_000
+    (price_class,) = plan.price_classes
+    assert price_class == next(plan.takes_to_buy()).shot.price_class
+    assert plan.cost({price_class: 2_500_000}) == 20_000_000
     assert plan.cost({}) is None
-    assert plan.cost({kind: None}) is None
+    assert plan.cost({price_class: None}) is None
     assert plan_of([State.COMPLETED]).cost({}) == 0
 
 
 def test_one_price_that_is_missing_leaves_the_whole_cost_unknown() -> None:
     raw = read_table("shots.csv", f"image,prompt,duration\n{STILL},a,5s\n{STILL},a,6s\n{STILL},b,6s\n".encode())
     plan = fresh(check(raw, stills={}, storyboard_default="x", provider=PROVIDER))
-    five, six = plan.kinds
+    five, six = plan.price_classes
     assert plan.cost({five: 2_500_000, six: 3_000_000}) == 8_500_000
     assert plan.cost({five: 2_500_000, six: None}) is None
     assert plan.cost({six: 3_000_000}) is None
@@ -136,26 +136,26 @@ def test_one_price_that_is_missing_leaves_the_whole_cost_unknown() -> None:
 @pytest.mark.parametrize("max_microusd", [None, 5_000_000, 10**15])
 def test_a_plan_within_its_budget_may_run(max_microusd: int | None) -> None:
     plan = plan_of([None, None])
-    plan.require_budget({next(iter(plan.kinds)): 2_500_000}, max_microusd)
+    plan.require_budget({next(iter(plan.price_classes)): 2_500_000}, max_microusd)
 
 
 def test_a_plan_beyond_its_budget_is_refused_with_both_sums() -> None:
     plan = plan_of([None, None])
     with pytest.raises(BudgetError, match=r"costs \$5\.00 for 2 takes; allowed: \$4\.99\. Nothing was bought"):
-        plan.require_budget({next(iter(plan.kinds)): 2_500_000}, 4_990_000)
+        plan.require_budget({next(iter(plan.price_classes)): 2_500_000}, 4_990_000)
 
 
 def test_a_millionth_of_a_dollar_over_the_budget_is_over_it() -> None:
     plan = plan_of([None, None])
     with pytest.raises(BudgetError, match=r"costs \$5\.00 for 2 takes; allowed: \$4\.999999\. Nothing was bought"):
-        plan.require_budget({next(iter(plan.kinds)): 2_500_000}, 4_999_999)
+        plan.require_budget({next(iter(plan.price_classes)): 2_500_000}, 4_999_999)
 
 
 @pytest.mark.parametrize("price", [{}, {"only": None}])
 def test_a_budget_without_a_price_is_refused_and_says_what_to_set(price: dict[str, None]) -> None:
     plan = plan_of([None])
     with pytest.raises(BudgetError, match="ANIMATIC_PRICE_USD"):
-        plan.require_budget(dict.fromkeys(plan.kinds) if price else {}, 100_000_000)
+        plan.require_budget(dict.fromkeys(plan.price_classes) if price else {}, 100_000_000)
 
 
 def test_without_a_budget_no_price_is_needed() -> None:
@@ -164,7 +164,7 @@ def test_without_a_budget_no_price_is_needed() -> None:
 
 def test_a_price_in_tenths_of_a_dollar_leaves_no_dust() -> None:
     plan = plan_of([None] * 3)
-    plan.require_budget({next(iter(plan.kinds)): microusd(0.1)}, limit_microusd(0.3))
+    plan.require_budget({next(iter(plan.price_classes)): microusd(0.1)}, limit_microusd(0.3))
 
 
 @pytest.mark.parametrize("takes", [0, 1, TASKS_OF_ONE])

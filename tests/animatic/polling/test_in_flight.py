@@ -16,7 +16,7 @@ def now() -> float:
 
 
 def active(began_at: float = 0.0) -> ActiveTake:
-    return ActiveTake("kind", began_at, PollHistory())
+    return ActiveTake("latency_class", began_at, PollHistory())
 
 
 async def test_those_within_the_places_begin_at_once() -> None:
