@@ -15,6 +15,7 @@ from flows.run import open_run
 from flows.schedule import session_of_schedule
 from flows.session import SESSION
 from flows.settlement import settle
+from tasks.begun import BEGUN, Begun
 
 
 @flow(name="animate", flow_run_name=name_run, persist_result=False)
@@ -39,6 +40,7 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
         attempts: how often a take may be bought in this run when WaveSpeed reports the failure as its own.
     """
     session = SESSION.get() or await session_of_schedule()
+    BEGUN.set(Begun())
     session.end.set_running_or_notify_cancel()
     interrupts, summary, problem = Interrupts(), None, None
     try:

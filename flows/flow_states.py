@@ -1,7 +1,6 @@
 """Names and final states of runs, in Prefect's words, and the end of a run for the command that started it."""
 
 from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext
 from prefect.exceptions import Pause
 from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelled, Completed, Failed
@@ -11,6 +10,7 @@ from animatic.errors import FixInputError
 from animatic.results.summary import DONE, INTERRUPTED, UNCLEAR, RunSummary
 from flows.interrupts import Interrupts
 from flows.session import SESSION, RunEnd, new_run_id
+from tasks.begun import BEGUN
 
 
 def name_run() -> str:
@@ -22,10 +22,8 @@ def name_run() -> str:
 
 def end_of(summary: RunSummary | None, problem: BaseException | None, interrupts: Interrupts) -> RunEnd:
     """Return the end of the flow run that this is, for the command."""
-    context = FlowRunContext.get()
-    last_keys = context.task_run_dynamic_keys.values() if context else ()  # of each task, counted from 0
-    task_runs = sum(int(key) + 1 for key in last_keys)
-    return RunEnd(flow_run.id, task_runs, summary, problem, interrupts.hurried.is_set())
+    begun = BEGUN.get()
+    return RunEnd(flow_run.id, begun.count if begun else 0, summary, problem, interrupts.hurried.is_set())
 
 
 def refused(error: FixInputError) -> State[None]:

@@ -21,6 +21,7 @@ from flows.reporting import Reporting
 from flows.run import Run
 from flows.settlement import Settling
 from flows.stop_request import StopRequest
+from tasks.begun import begin
 from tasks.results import progress_shown
 from tasks.stills import groups_of, name_of, upload_stills
 from tasks.takes import shoot_takes
@@ -101,7 +102,8 @@ class PricedRun:
     async def _upload(self, takes: Sequence[Take]) -> dict[str, str]:
         run, name = self._run, name_of([take.shot.image for take in takes])
         stills = LocalStills(run.order.manifest, run.session.settings.network)
-        return await upload_stills(name, functools.partial(self._memory.upload, stills, takes, run.client))
+        upload = functools.partial(self._memory.upload, stills, takes, run.client)
+        return await begin(upload_stills(name, upload))
 
     async def _upload_late(self, take: Take) -> str:
         """Upload the still of a take that was not in the plan to buy."""
@@ -148,7 +150,7 @@ class PricedRun:
     async def _see_batch_through(self, batch: Batch) -> None:
         """One task run. What may pass ends the batch, anything else ends the run."""
         try:
-            await shoot_takes(batch, self._shoot)
+            await begin(shoot_takes(batch, self._shoot))
         except TryLaterError as error:
             self._run.warn(f"{batch.name}: not all of it could be sent: {error}")
         except Pause as pause:  # Prefect's own watch was faster than ours

@@ -13,6 +13,7 @@ from animatic.results.summary import RunSummary, run_summary_of
 from animatic.results.writer import ResultsWriter
 from flows.interrupts import Interrupts
 from flows.run import Run
+from tasks.begun import begin
 from tasks.results import publish_summary, write_results
 
 PUBLISHES_WITHIN_S = 10.0
@@ -70,7 +71,7 @@ class Reporting:
         mine = self.run.session.run_id
         is_dead = mine.__eq__ if self.interrupts.hurried.is_set() else no_run_is_dead  # its own replies go unheard then
         writer = ResultsWriter(self.plan.manifest, self.plan.final_attempts(), mine, self.run.ledger, is_dead)
-        stats = await (write_results if self._has_tasks else write_results.fn)(writer, place)
+        stats = await (begin(write_results(writer, place)) if self._has_tasks else write_results.fn(writer, place))
         for note in stats.notes:
             self.run.warn(note)
         self._notes.update(dict.fromkeys(stats.notes))
@@ -98,7 +99,7 @@ class Reporting:
         """Show the summary in Prefect; the table is written, so a failure changes nothing."""
         try:
             async with asyncio.timeout(PUBLISHES_WITHIN_S):
-                await (publish_summary if self._has_tasks else publish_summary.fn)(summary)
+                await (begin(publish_summary(summary)) if self._has_tasks else publish_summary.fn(summary))
         except Exception as error:  # noqa: BLE001 - see above
             self.run.warn(f"the summary could not be published: {error}")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from animatic.buying.reconcile import Reconciled, open_claims, poll_stuck, reconcile, stuck_takes
 from animatic.buying.recovery import recover
 from flows.run import Run
+from tasks.begun import begin
 from tasks.reconcile import reconcile_takes
 
 
@@ -30,9 +31,11 @@ class Settling:
             run.warn(f"{found.unknown} takes may or may not have been bought by a run that died")
         settled = Reconciled()
         if await open_claims(ledger, settings.origin):
-            settled = await reconcile_takes(
-                lambda: reconcile(
-                    ledger, client, settings.origin, settings.settle_s, adopts_by_window=settings.adopts_by_window
+            settled = await begin(
+                reconcile_takes(
+                    lambda: reconcile(
+                        ledger, client, settings.origin, settings.settle_s, adopts_by_window=settings.adopts_by_window
+                    )
                 )
             )
             if settled.problem:

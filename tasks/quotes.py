@@ -8,6 +8,7 @@ from prefect import task
 
 from animatic.planning.quotes import Ask, Quote
 from animatic.takes.schemas import PriceClass
+from tasks.begun import begin
 from tasks.policies import BACKOFF, JITTER, QUOTE_EXPIRY, content_key, keyed_by_argument, may_pass
 
 
@@ -18,7 +19,7 @@ async def quote_in_task(ask: Ask, base_url: str, price_classes: Sequence[PriceCl
         TryLaterError, NeverAgainError: there is no quote to be had.
     """
     key = content_key(base_url, *map(str, price_classes))
-    return read_quotes(price_classes, await quote_prices(price_classes, ask, key))
+    return read_quotes(price_classes, await begin(quote_prices(price_classes, ask, key)))
 
 
 @task(

@@ -11,6 +11,7 @@ from prefect import task
 
 from animatic.media.local_stills import LocalStills
 from animatic.media.stills import Still
+from tasks.begun import begin
 from tasks.policies import (
     BACKOFF,
     JITTER,
@@ -34,10 +35,12 @@ async def probe_in_tasks(stills: LocalStills, paths: Sequence[str]) -> dict[str,
     groups = list(groups_of(paths))
     probed = await asyncio.gather(
         *(
-            probe_stills(
-                name_of(group),
-                functools.partial(stills.probe_all, group),
-                content_key(*(f"{path}={digests[path]}" for path in group)),
+            begin(
+                probe_stills(
+                    name_of(group),
+                    functools.partial(stills.probe_all, group),
+                    content_key(*(f"{path}={digests[path]}" for path in group)),
+                )
             )
             for group in groups
         )

@@ -179,10 +179,9 @@ async def test_an_api_that_stays_busy_is_given_up(studio: Any) -> None:
 
 
 CHILD = """
-import asyncio, pathlib, sys
+import asyncio, sys
 from asked import shot_of, takes_of
-from animatic.ledger import liveness, operations
-from animatic.ledger import Ledger
+from animatic.ledger import open_ledger
 from animatic.pace.limits import Limits
 from animatic.buying.shoot import Shoot
 from animatic.progress import Progress
@@ -191,13 +190,12 @@ from animatic.wavespeed.client import WaveSpeedClient
 
 async def main(url, ledger, count):
     takes = [take for n in range(count) for take in takes_of(shot_of(n, prompt=f"push in {n}"), "sandbox")]
-    with open_ledger(f"sqlite:///{ledger}") as desk, liveness.alive(ledger, "doomed") as receipts:
-        await desk.begin_run("doomed", "shots.csv", "here", 1)
-        async with WaveSpeedClient(url, "sandbox-key") as client:
+    with open_ledger(f"sqlite:///{ledger}") as opened:
+        async with opened.run("doomed", "shots.csv") as run, WaveSpeedClient(url, "sandbox-key") as client:
             config = RunConfig("doomed", "sandbox", Limits(10_000, 20), 0.05, 30.0)
-            await Shoot(config, client, desk, receipts, Progress()).shoot(takes)
+            await Shoot(config, client, run, Progress()).shoot(takes)
 
-asyncio.run(main(sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3])))
+asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
 """
 
 
@@ -307,15 +305,15 @@ async def test_nothing_is_sent_once_the_run_has_stopped(studio: Any) -> None:
     await studio.open_sandbox()
     takes = studio.takes("one", "two")
     run = await studio.begin()
-    do_within = run.desk.do_within
+    do = run.desk.transactions.do
 
-    async def do_and_stop(seconds: float, operation: Any, *arguments: Any) -> Any:
-        result = await do_within(seconds, operation, *arguments)
+    async def do_and_stop(within_s: float, operation: Any, *arguments: Any) -> Any:
+        result = await do(within_s, operation, *arguments)
         if operation is operations.intend:
             run.shoot.stop_signal.stop_buying("the key was refused")
         return result
 
-    run.desk.do_within = do_and_stop
+    run.desk.transactions.do = do_and_stop
     await run.see_through(takes)
     assert run.error is None
     assert (studio.accepted, studio.rows("SELECT committed_microusd FROM run")) == ([], [(0,)])
