@@ -23,7 +23,7 @@ TEXTS = ("shot_id", "storyboard", "image", "prompt", "model", "aspect_ratio", "d
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What the ledger knows of one take, as columns of the ledger's view say it of many."""
+    """Outcome of one take, named as the columns of the ledger's view."""
 
     status: str
     outputs: tuple[str, ...] | None = None
@@ -145,7 +145,7 @@ def dollars_of(microusd: int | None) -> Decimal | None:
 
 
 def shown(outcome: Outcome) -> dict[str, Any]:
-    """What a row shows of an outcome, wherever its take stands."""
+    """Return the cells that show an outcome."""
     flags, outputs = outcome.has_nsfw_contents or (), outcome.outputs or ()
     error = outcome.error or (
         "still running when the run stopped; the next run looks at it again"
@@ -179,7 +179,7 @@ def expiry_of(outcome: Outcome) -> datetime | None:
 
 
 def expected_cost_microusd(outcomes: Mapping[str, Outcome]) -> int | None:
-    """What all takes of a manifest cost, each counted once; None where something was bought and no price is known."""
+    """Return the cost of all takes of a manifest, each counted once; None if bought without a known price."""
     prices = [outcome.quoted_microusd for outcome in outcomes.values()]
     is_bought = any(outcome.attempts for outcome in outcomes.values())
     return None if is_bought and not any(prices) else sum(price or 0 for price in prices)

@@ -36,14 +36,13 @@ from animatic.ledger.planned import Asked, Request
 from animatic.ledger.receipts import Entry, Receipt, Receipts, read_receipts
 from animatic.ledger.records import Finish, Intended, Intent, Record, Reserved
 from animatic.ledger.settling import Open, Orphan, Settlement, Stuck
-from animatic.ledger.statements import MOST_VALUES, in_chunks
+from animatic.ledger.statements import in_chunks
 from animatic.ledger.transactions import Transactions
 from animatic.pace.limits import Limits
 from animatic.takes.fingerprints import Digests
 from animatic.takes.snapshot import LedgerSnapshot
 
 __all__ = [
-    "MOST_VALUES",
     "Account",
     "Asked",
     "Entry",

@@ -23,7 +23,7 @@ from animatic.pace.limits import (
 )
 
 SILENT_S = 300.0
-"""How long a run may hold slots in flight without asking again."""
+"""Longest time for which a run may hold slots in flight without asking again."""
 
 Clock = Callable[[], float]
 """Asked inside the transaction: what was read before the wait for the ledger would be older than what others wrote."""

@@ -25,7 +25,7 @@ SCAN_UP_TO = 3
 
 Rows = Sequence[Sequence[Any]]
 IsDead = Callable[[str], bool]
-"""Tells of a run id if that run is dead. What a dead run was submitting is unknown, even before the ledger says so."""
+"""Tell by a run's id if it is dead. What a dead run was submitting is unknown, even before the ledger says so."""
 
 
 LISTS = ("outputs", "has_nsfw_contents")
@@ -102,7 +102,7 @@ class NewestStatus(NamedTuple):
 
 def newest_status(db: sa.Connection, fingerprint: str, run_id: str) -> NewestStatus | None:
     """Return the status of one take as the run sees it, or None where it was never tried."""
-    found = _stand_in(db, _SEEK_STATUS, [fingerprint], run_id, seek_statuses(db, [fingerprint], run_id))
+    found = _newest(db, _SEEK_STATUS, [fingerprint], run_id)
     for _, state, attempt_id, attempt_no, _, code, _, tried_here, bought_here, is_left in found:
         return NewestStatus(
             attempt_id, attempt_no, TakeStatus(_STATE_OF[state], code, bought_here, tried_here, is_left)
@@ -114,15 +114,13 @@ def look_up(db: sa.Connection, fingerprints: Iterable[str], run_id: str | None =
     """Return the newest attempt of each take that has one, by fingerprint; `run_id` is the run that asks."""
     wanted, found = list(dict.fromkeys(fingerprints)), dict[str, Record]()
     for some in in_chunks(wanted):
-        rows = _stand_in(db, _RECORD, some, run_id, _seek(db, _RECORD, some, run_id))
-        found.update({row[0]: _record(row) for row in rows})
+        found.update({row[0]: _record(row) for row in _newest(db, _RECORD, some, run_id)})
     return found
 
 
 def seek_outcomes(db: sa.Connection, fingerprints: Sequence[str], names: tuple[str, ...]) -> Rows:
     """Return the columns of `FIRST` and then those that are named, for at most `MOST_VALUES` takes, in no order."""
-    statement = _outcome(_after_first(names))
-    return _stand_in(db, statement, fingerprints, None, _seek(db, statement, fingerprints, None))
+    return _newest(db, _outcome(_after_first(names)), fingerprints, None)
 
 
 @functools.cache
@@ -142,15 +140,11 @@ def _seek(
     return db.execute(statement, {"takes": fingerprints, "of_run": run_id}).fetchall()
 
 
-def _stand_in(
-    db: sa.Connection,
-    statement: sa.Select[*tuple[Any, ...]],
-    fingerprints: Sequence[str],
-    run_id: str | None,
-    rows: Rows,
+def _newest(
+    db: sa.Connection, statement: sa.Select[*tuple[Any, ...]], fingerprints: Sequence[str], run_id: str | None
 ) -> Rows:
-    """Put attempts that stayed under an alias in the place of their takes' own, where they rank lower."""
-    wanted = set(fingerprints)
+    """Return newest attempts; those that stayed under an alias stand in for their takes' own, if they rank lower."""
+    rows, wanted = _seek(db, statement, fingerprints, run_id), set(fingerprints)
     take_of = {old: take for take, olds in aliases.apart(db).items() if take in wanted for old in olds}
     if not take_of:
         return rows

@@ -253,7 +253,7 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
 
 
 class _Alike(NamedTuple):
-    """What rows of one model with the same choices share.
+    """Values that rows of one model with the same choices share.
 
     Attributes:
         form, form_of_before: from prompt and still to what is asked, now and before there was a canonical form.

@@ -12,7 +12,7 @@ from animatic.waiting import Event, StopSignal, new_event, wake
 
 ASK_AGAIN_S = 5.0
 ASK_SLOTS_S = 1.0
-"""How often the ledger is asked how many slots a run may hold, and how soon again where it holds none."""
+"""Interval at which the ledger is asked for slots, and the wait before asking again where it gave none."""
 
 
 class Account(Protocol):

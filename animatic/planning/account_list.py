@@ -71,7 +71,7 @@ async def find_in_list(
 ) -> Found:
     """Read the list of each model, and find takes of the plan in it, one prediction for each.
 
-    Predictions that belong to a take of the ledger on this ledger are left out.
+    Predictions that belong to a take of the ledger are left out.
     """
     found = Found()
     listed = await read_account(client, models, found)

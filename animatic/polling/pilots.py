@@ -42,7 +42,7 @@ class PilotPolls:
         waiting = self._waiting.get(latency_class)
         if not waiting:
             return
-        told = list(waiting) if self._experience.is_known(latency_class) else [next(iter(waiting))]
-        for word in told:
-            del waiting[word]
-            wake(word)
+        woken = list(waiting) if self._experience.is_known(latency_class) else [next(iter(waiting))]
+        for event in woken:
+            del waiting[event]
+            wake(event)

@@ -21,7 +21,7 @@ SCHEMA_VERSION = 2
 STATUSES = ("completed", "failed", "rejected", "unknown", "held", "pending", "invalid")
 OUTPUTS_LIVE = np.timedelta64(7 * 86_400_000_000, "us")
 SEEN_LATE = np.timedelta64(3_600_000_000, "us")
-"""Where a completed take is seen so much later than it can have been done, its outputs are that much older."""
+"""A completed take that is seen so much later than it can have been done has outputs that are that much older."""
 
 MOMENT = pa.timestamp("us", tz="UTC")
 QUOTED = pa.decimal128(12, 6)

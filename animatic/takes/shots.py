@@ -40,7 +40,7 @@ class Shot:
 
     @property
     def still(self) -> str:
-        """What identifies the image."""
+        """Identity of the image."""
         return self.inputs["image"]
 
     @property
@@ -50,12 +50,12 @@ class Shot:
 
     @property
     def price_class(self) -> PriceClass:
-        """What the price of its takes depends on."""
+        """Class of the price of its takes."""
         return MODELS[self.model].price_class(self.inputs)
 
     @property
     def latency_class(self) -> LatencyClass:
-        """What the latency of its takes depends on."""
+        """Class of the latency of its takes."""
         return MODELS[self.model].latency_class(self.inputs)
 
 
