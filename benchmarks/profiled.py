@@ -4,6 +4,7 @@ Time is that of the thread's own CPU, so that waiting costs nothing; what the pr
 """
 
 import cProfile
+import os
 import pstats
 import sys
 import threading
@@ -27,6 +28,7 @@ def main() -> None:
             return run(self)
 
     threading.Thread.run = profiled
+    os._exit = sys.exit  # the command ends its process by it, before any `finally`
     from flows.command.cli import main as animatic  # noqa: PLC0415 - its imports are profiled too
 
     try:

@@ -68,6 +68,11 @@ def apart(db: sa.Connection) -> dict[str, list[str]]:
     return dict(found)
 
 
+def apart_from(take: sa.ColumnElement[str]) -> sa.Select[str]:
+    """Return the statement that selects the aliases of one take that still have attempts of their own."""
+    return sa.select(ALIAS.c.fingerprint).where(_IS_APART, ALIAS.c.take == take)
+
+
 def take_of(db: sa.Connection, fingerprint: str) -> str:
     """Return the fingerprint that a take has now."""
     return takes_of(db, [fingerprint]).get(fingerprint, fingerprint)

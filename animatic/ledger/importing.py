@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from animatic.errors import FixInputError
 from animatic.ledger import aliases
 from animatic.ledger.moments import naive, now
-from animatic.ledger.operations import HeldFor
+from animatic.ledger.records import HeldFor
 from animatic.ledger.schema import ATTEMPT, META, RUN, TAKE
 from animatic.ledger.statements import insert_missing
 from animatic.money.amounts import MAX_PRICE_USD, microusd

@@ -60,6 +60,8 @@ _STATUS = sa.select(
 )
 _WANTED = NEWEST.c.fingerprint.in_(sa.bindparam("takes", expanding=True))
 _SEEK_STATUS = _STATUS.where(_WANTED)
+_TAKE = sa.bindparam("take", type_=sa.Text)
+_SEEK_ONE = _STATUS.where(sa.or_(NEWEST.c.fingerprint == _TAKE, NEWEST.c.fingerprint.in_(aliases.apart_from(_TAKE))))
 _SCAN_STATUS = (
     _STATUS.where(NEWEST.c.fingerprint > sa.bindparam("after", type_=sa.Text))
     .order_by(NEWEST.c.fingerprint)
@@ -102,12 +104,12 @@ class NewestStatus(NamedTuple):
 
 def newest_status(db: sa.Connection, fingerprint: str, run_id: str) -> NewestStatus | None:
     """Return the status of one take as the run sees it, or None where it was never tried."""
-    found = _newest(db, _SEEK_STATUS, [fingerprint], run_id)
-    for _, state, attempt_id, attempt_no, _, code, _, tried_here, bought_here, is_left in found:
-        return NewestStatus(
-            attempt_id, attempt_no, TakeStatus(_STATE_OF[state], code, bought_here, tried_here, is_left)
-        )
-    return None
+    found = db.execute(_SEEK_ONE, {"take": fingerprint, "of_run": run_id}).fetchall()
+    if not found:
+        return None
+    row = min(found, key=lambda each: (aliases.rank(each.state), each.fingerprint != fingerprint))
+    take_status = TakeStatus(_STATE_OF[row.state], row.error_code, row.bought_here, row.tried_here, row.is_left)
+    return NewestStatus(row.attempt_id, row.attempt_no, take_status)
 
 
 def look_up(db: sa.Connection, fingerprints: Iterable[str], run_id: str | None = None) -> dict[str, Record]:

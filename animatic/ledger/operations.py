@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from animatic.errors import BudgetError, LedgerError, TakenError
 from animatic.ledger.moments import naive, now
 from animatic.ledger.newest import died, newest_status
-from animatic.ledger.records import Finish, Intended, Intent, Reserved
+from animatic.ledger.records import Finish, HeldFor, Intended, Intent, Reserved
 from animatic.ledger.schema import ATTEMPT, REMARK, RUN, TAKE
 from animatic.ledger.statements import (
     COUNT_INTENT,
@@ -24,6 +24,8 @@ from animatic.ledger.statements import (
     RESERVE,
     RESERVE_WITHIN,
     STATE_OF,
+    bind_to,
+    finish_as,
     insert_missing,
     move_to,
     no_sooner_than,
@@ -34,25 +36,6 @@ from animatic.takes.states import FINAL, PAID, Accepted, State, TakeStatus, perm
 
 HISTORY_ROWS = 2_000
 MOST_REMARKS = 20
-
-
-class HeldFor:
-    """Reasons for which a take is held."""
-
-    STUCK = "stuck"
-    """WaveSpeed knows its prediction, which is not final long after it was submitted. Polled once by every run."""
-
-    LOST = "lost"
-    """WaveSpeed does not know its prediction. Polled once by every run."""
-
-    CONFLICT = "conflict"
-    """Two takes were given one prediction id: only a person can say whose it is."""
-
-    EVIDENCE = "evidence"
-    """What WaveSpeed's list shows does not settle whether it was bought."""
-
-
-POLLED = (HeldFor.STUCK, HeldFor.LOST)
 
 
 def begin_run(db: sa.Connection, run_id: str, manifest: str, host: str, pid: int) -> None:
@@ -163,17 +146,18 @@ def accept(db: sa.Connection, attempt_id: int, accepted: Accepted) -> bool:
     The other stays as it is where its answer is final, which is then remarked.
     """
     prediction_id = accepted.prediction_id
+    values = {
+        "prediction_id": prediction_id,
+        "prediction_status": accepted.status,
+        "prediction_model": accepted.model,
+        "created_at": naive(accepted.created_at),
+        "submitted_at": now(),
+    }
+    if _moved(db, attempt_id, bind_to(tuple(values)), values):
+        return True
     owner = db.execute(OTHER_OWNER, {"of_prediction": prediction_id, "but_attempt": attempt_id}).fetchone()
     if owner is None:
-        values = {
-            "prediction_id": prediction_id,
-            "prediction_status": accepted.status,
-            "prediction_model": accepted.model,
-            "created_at": naive(accepted.created_at),
-            "submitted_at": now(),
-        }
-        move(db, attempt_id, State.SUBMITTED, values)
-        return True
+        raise _forbidden(db, attempt_id, State.SUBMITTED)
     other_attempt, other, state, other_run = owner
     mine = db.execute(sa.select(ATTEMPT.c.fingerprint).where(ATTEMPT.c.attempt_id == attempt_id)).scalar_one()
     said = f"the API gave prediction {prediction_id} to this take and to take"
@@ -243,18 +227,6 @@ def finish(db: sa.Connection, attempt_id: int, end: Finish, polls: int, run_id: 
     Where the attempt has a final state already, that stays; so does a hold that only a person can end. An answer that
     says otherwise is remarked.
     """
-    found = _state_of(db, attempt_id)
-    is_fixed = found is not None and State(found) in FINAL
-    if found == State.HELD.value:
-        is_fixed = (
-            db.execute(sa.select(ATTEMPT.c.held_for).where(ATTEMPT.c.attempt_id == attempt_id)).scalar() not in POLLED
-        )
-    if is_fixed:
-        if found == end.state.value:
-            return None
-        said = f"it is {found}, and the API now says {end.prediction_status}"
-        remark(db, attempt_id, run_id, f"{said}: {end}")
-        return said
     values = {
         "prediction_status": end.prediction_status,
         "prediction_model": end.prediction_model,
@@ -267,8 +239,16 @@ def finish(db: sa.Connection, attempt_id: int, end: Finish, polls: int, run_id: 
         "error": end.error,
         "polls": polls,
     }
-    move(db, attempt_id, end.state, values)
-    return None
+    if _moved(db, attempt_id, finish_as(end.state, tuple(values)), values):
+        return None
+    found = _state_of(db, attempt_id)
+    if found == end.state.value:
+        return None
+    if found != State.HELD.value and (found is None or State(found) not in FINAL):
+        raise _forbidden(db, attempt_id, end.state)
+    said = f"it is {found}, and the API now says {end.prediction_status}"
+    remark(db, attempt_id, run_id, f"{said}: {end}")
+    return said
 
 
 def lose(db: sa.Connection, attempt_id: int, polls: int) -> None:
@@ -344,17 +324,20 @@ def move(db: sa.Connection, attempt_id: int, to: State, values: Mapping[str, Any
 
     `polls` among the values are added to those before; a `window_to` never makes the window end sooner.
     """
-    changed = db.execute(move_to(to, tuple(sorted(values))), {"of_attempt": attempt_id, **_as_new(values)})
-    if changed.rowcount != 1:
-        found = _state_of(db, attempt_id)
-        raise LedgerError(f"attempt {attempt_id}: found state {found}, which {to} may not follow")
+    if not _moved(db, attempt_id, move_to(to, tuple(sorted(values))), values):
+        raise _forbidden(db, attempt_id, to)
+
+
+def _moved(db: sa.Connection, attempt_id: int, moving: sa.Update, values: Mapping[str, Any]) -> bool:
+    """Run a statement of `move_to`; False where the attempt's state does not allow it."""
+    new = {f"new_{name}": value for name, value in values.items()}  # not called like the columns that are set
+    return db.execute(moving, {"of_attempt": attempt_id, **new}).rowcount == 1
+
+
+def _forbidden(db: sa.Connection, attempt_id: int, to: State) -> LedgerError:
+    return LedgerError(f"attempt {attempt_id}: found state {_state_of(db, attempt_id)}, which {to} may not follow")
 
 
 def _state_of(db: sa.Connection, attempt_id: int) -> str | None:
     found = db.execute(STATE_OF, {"of_attempt": attempt_id}).fetchone()
     return found[0] if found else None
-
-
-def _as_new(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters may not be called like columns that an UPDATE sets."""
-    return {f"new_{name}": value for name, value in values.items()}

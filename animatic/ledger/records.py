@@ -7,6 +7,26 @@ from typing import NamedTuple
 from animatic.takes.states import BuyingPolicy, State, Submitted, TakeStatus
 
 
+class HeldFor:
+    """Reasons for which a take is held."""
+
+    STUCK = "stuck"
+    """WaveSpeed knows its prediction, which is not final long after it was submitted. Polled once by every run."""
+
+    LOST = "lost"
+    """WaveSpeed does not know its prediction. Polled once by every run."""
+
+    CONFLICT = "conflict"
+    """Two takes were given one prediction id: only a person can say whose it is."""
+
+    EVIDENCE = "evidence"
+    """What WaveSpeed's list shows does not settle whether it was bought."""
+
+
+POLLED = (HeldFor.STUCK, HeldFor.LOST)
+"""Reasons of holds that the API's final answer ends; all others are ended by a person."""
+
+
 @dataclass(frozen=True, slots=True)
 class Intent:
     """Take that is about to be bought.

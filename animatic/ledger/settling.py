@@ -17,8 +17,6 @@ from animatic.errors import FixInputError
 from animatic.ledger import aliases
 from animatic.ledger.moments import aware, naive, now
 from animatic.ledger.operations import (
-    POLLED,
-    HeldFor,
     abandoned_by_hand,
     accept,
     conclude,
@@ -26,6 +24,7 @@ from animatic.ledger.operations import (
     move,
     settled_by_hand,
 )
+from animatic.ledger.records import POLLED, HeldFor
 from animatic.ledger.schema import ATTEMPT, ORPHAN, RUN, TAKE
 from animatic.ledger.statements import in_chunks
 from animatic.takes.evidence import Absent, Adopt, Candidate, Claim, Hold, Scan, is_near, judge, shift_of, shifted

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from animatic.ledger.records import POLLED
 from animatic.ledger.schema import ATTEMPT, META, RUN
 from animatic.takes.states import SUCCESSORS, State
 
@@ -96,6 +97,28 @@ def move_to(to: State, names: tuple[str, ...]) -> sa.Update:
     is_allowed = sa.or_(*(ATTEMPT.c.state == state for state in allowed_from))  # an IN would be spelled out each time
     moving = ATTEMPT.update().where(ATTEMPT.c.attempt_id == sa.bindparam("of_attempt"), is_allowed)
     return moving.values(state=to.value, **new)
+
+
+_OTHER = ATTEMPT.alias("other")
+_HAS_OTHER_OWNER = sa.exists().where(
+    _OTHER.c.prediction_id == sa.bindparam("new_prediction_id", type_=sa.Text),
+    _OTHER.c.attempt_id != sa.bindparam("of_attempt", type_=sa.Integer),
+)
+_IS_ENDED_BY_AN_ANSWER = sa.or_(
+    ATTEMPT.c.state != State.HELD.value, *(ATTEMPT.c.held_for == reason for reason in POLLED)
+)
+
+
+@functools.cache
+def bind_to(names: tuple[str, ...]) -> sa.Update:
+    """Return the statement that makes an attempt `submitted`, unless another one has its prediction id already."""
+    return move_to(State.SUBMITTED, names).where(~_HAS_OTHER_OWNER)
+
+
+@functools.cache
+def finish_as(to: State, names: tuple[str, ...]) -> sa.Update:
+    """Return the statement that gives an attempt its final state, unless a person must end its hold."""
+    return move_to(to, names).where(_IS_ENDED_BY_AN_ANSWER)
 
 
 def no_sooner_than(end: sa.ColumnElement[Any]) -> sa.ColumnElement[datetime]:

@@ -12,7 +12,7 @@ from PIL import Image
 from animatic import storage
 from animatic.ledger import open_ledger
 from animatic.ledger.location import noted_intents
-from animatic.ledger.operations import HeldFor
+from animatic.ledger.records import HeldFor
 from animatic.pace.limits import Limits
 from animatic.planning.lookup import find_open
 from animatic.planning.manifests import load_manifest
