@@ -45,17 +45,17 @@ def _opened() -> str:
     for top in sorted(closed):
         inside = [each for each in needed if each.is_relative_to(top)]
         keep = [f"$0/keep{number}" for number in range(len(inside))]
-        for place, each in zip(keep, inside, strict=True):
-            lines += [f'mkdir "{place}"', f'mount --bind "{each}" "{place}"']
+        for shell, each in zip(keep, inside, strict=True):
+            lines += [f'mkdir "{shell}"', f'mount --bind "{each}" "{shell}"']
         lines.append(f'mount -t tmpfs -o mode=0755 tmpfs "{top}"')
-        for place, each in zip(keep, inside, strict=True):
-            lines += [f'mkdir -p "{each}"', f'mount --move "{place}" "{each}"', f'rmdir "{place}"']
+        for shell, each in zip(keep, inside, strict=True):
+            lines += [f'mkdir -p "{each}"', f'mount --move "{shell}" "{each}"', f'rmdir "{shell}"']
     return "\n".join(lines)
 
 
-def _closed_above(place: Path) -> Path | None:
+def _closed_above(shell: Path) -> Path | None:
     """The first folder above a place that others may not enter."""
-    return next((each for each in reversed(place.parents) if not each.stat().st_mode & 0o001), None)
+    return next((each for each in reversed(shell.parents) if not each.stat().st_mode & 0o001), None)
 
 
 def why_not() -> str | None:
@@ -65,34 +65,34 @@ def why_not() -> str | None:
         return f"a bare machine needs Linux with {', '.join(missing or NEEDED)}"
     if os.geteuid() != 0:
         return "a bare machine needs root, to take everything away from another user"
-    with folder() as place:
-        write = f"! touch '{ROOT}/x' 2>&1 && touch '{place}/x' && {sys.executable} -c 'import flows.command.cli'"
-        tried = enter(place, ["sh", "-c", write], {"PATH": PATH})
+    with folder() as shell:
+        write = f"! touch '{ROOT}/x' 2>&1 && touch '{shell}/x' && {sys.executable} -c 'import flows.command.cli'"
+        tried = enter(shell, ["sh", "-c", write], {"PATH": PATH})
     return None if tried.returncode == 0 else f"a bare machine cannot be made here: {tried.stderr.strip()[-300:]}"
 
 
 @contextmanager
 def folder() -> Iterator[Path]:
     """A place for the one folder that a bare machine can write to."""
-    place = Path(tempfile.mkdtemp(prefix="bare-", dir="/var/tmp" if Path("/var/tmp").is_dir() else None))
-    place.chmod(0o755)
+    shell = Path(tempfile.mkdtemp(prefix="bare-", dir="/var/tmp" if Path("/var/tmp").is_dir() else None))
+    shell.chmod(0o755)
     try:
-        yield place
+        yield shell
     finally:
-        place.rmdir()
+        shell.rmdir()
 
 
-def command(place: Path, words: Sequence[str]) -> list[str]:
-    """The command line that runs another on a bare machine whose one folder is `place`, where it begins."""
-    return ["unshare", "--mount", "sh", "-c", _ENTER % _opened(), str(place), *words]
+def command(shell: Path, words: Sequence[str]) -> list[str]:
+    """The command line that runs another on a bare machine whose one folder is `shell`, where it begins."""
+    return ["unshare", "--mount", "sh", "-c", _ENTER % _opened(), str(shell), *words]
 
 
 def enter(
-    place: Path, words: Sequence[str], environment: Mapping[str, str], timeout_s: float = 300.0
+    shell: Path, words: Sequence[str], environment: Mapping[str, str], timeout_s: float = 300.0
 ) -> "subprocess.CompletedProcess[str]":
     """Run a command on a bare machine to its end."""
     return subprocess.run(
-        command(place, words),
+        command(shell, words),
         env=dict(environment),
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -113,18 +113,18 @@ def main() -> int:
         return 2
     names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
     proxies = {form: DEAD_PROXY for name in names for form in (name, name.lower())} if proxied else {}
-    with folder() as place:
+    with folder() as shell:
         tests = [sys.executable, "-m", "pytest", f"--rootdir={ROOT}", "-c", str(ROOT / "pyproject.toml")]
-        tests += [f"--basetemp={place}/pytest", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadfile"]
+        tests += [f"--basetemp={shell}/pytest", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadfile"]
         words = words or [*tests, str(ROOT / "tests/flows")]
         environment = {
             "PATH": PATH,
             "LANG": "C.UTF-8",
-            "TMPDIR": str(place),
+            "TMPDIR": str(shell),
             "PYTHONDONTWRITEBYTECODE": "1",
-            "HYPOTHESIS_STORAGE_DIRECTORY": f"{place}/hypothesis",
+            "HYPOTHESIS_STORAGE_DIRECTORY": f"{shell}/hypothesis",
         } | proxies
-        return subprocess.run(command(place, words), env=environment, check=False).returncode
+        return subprocess.run(command(shell, words), env=environment, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One account as all handlers see it: its book, its files, its clock, its counts."""
+"""One account as all handlers see it: its predictions, its files, its clock, its counts."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from animatic.sandbox.book import Book
 from animatic.sandbox.clips import Clips
 from animatic.sandbox.config import SandboxConfig
+from animatic.sandbox.predictions import Predictions
 from animatic.sandbox.replies import refuse
 from animatic.sandbox.uploads import Uploads
 from animatic.sandbox.wire import json_object
@@ -22,7 +22,7 @@ class Account:
     """State that the handlers share; `counts` is shown by the stats."""
 
     config: SandboxConfig
-    book: Book
+    predictions: Predictions
     uploads: Uploads
     clips: Clips
     clock: Clock

@@ -7,9 +7,9 @@ from typing import Any
 from aiohttp import web
 
 from animatic.sandbox.account import Account, json_in, origin_of
-from animatic.sandbox.book import DEDUCT, REFUND, Charge, Window
 from animatic.sandbox.catalogue import MODELS, find_model
 from animatic.sandbox.lifecycle import COMPLETED
+from animatic.sandbox.predictions import DEDUCT, REFUND, Charge, Window
 from animatic.sandbox.replies import answer
 from animatic.sandbox.wire import bill_data, bill_page_from, span_from
 
@@ -61,13 +61,13 @@ class AccountPages:
 
     async def show_balance(self, _: web.Request) -> web.StreamResponse:
         """Show the money left, in USD."""
-        return answer({"balance": self._account.book.balance_at(self._account.clock())})
+        return answer({"balance": self._account.predictions.balance_at(self._account.clock())})
 
     async def list_charges(self, request: web.Request) -> web.StreamResponse:
         """List charges and refunds, newest first unless asked otherwise."""
         asked, now = bill_page_from(await json_in(request)), self._account.clock()
         page = asked.page
-        found = self._account.book.bill(page.window, now, kind=asked.kind, ids=asked.ids)
+        found = self._account.predictions.bill(page.window, now, billing_type=asked.billing_type, ids=asked.ids)
         if not asked.is_ascending:
             found.reverse()
         first, end = page.span
@@ -81,7 +81,7 @@ class AccountPages:
         """Show the sums of a span, by model and by day."""
         start, end, model_id = span_from(await json_in(request), _MOST_USAGE_S)
         now = self._account.clock()
-        return answer(usage_data(self._account.book.bill(Window(start, end, model_id), now), now))
+        return answer(usage_data(self._account.predictions.bill(Window(start, end, model_id), now), now))
 
 
 def usage_data(charges: list[Charge], now: float) -> dict[str, Any]:
@@ -91,9 +91,9 @@ def usage_data(charges: list[Charge], now: float) -> dict[str, Any]:
     successes = 0
     for each in charges:
         key = (each.prediction.accepted.model, datetime.fromtimestamp(each.at, UTC).date().isoformat())
-        cost_of[key] += each.prediction.accepted.price_usd * (-1 if each.kind == REFUND else 1)
-        count_of[key] += each.kind == DEDUCT
-        successes += each.kind == DEDUCT and each.prediction.status_at(now) == COMPLETED
+        cost_of[key] += each.prediction.accepted.price_usd * (-1 if each.billing_type == REFUND else 1)
+        count_of[key] += each.billing_type == DEDUCT
+        successes += each.billing_type == DEDUCT and each.prediction.status_at(now) == COMPLETED
     summary = {
         "total_cost": round(sum(cost_of.values()), 4),
         "total_requests": sum(count_of.values()),
@@ -113,7 +113,7 @@ def _model_usage(
     model = MODELS.get(model_id)
     return {
         "model_uuid": model_id,
-        "model_type": model.kind if model else "",
+        "model_type": model.model_type if model else "",
         "unit_price": model.cheapest_usd if model else 0,
         "total_cost": round(sum(cost_of[key] for key in keys.values()), 4),
         "total_count": sum(count_of[key] for key in keys.values()),

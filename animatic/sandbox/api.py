@@ -13,12 +13,12 @@ from aiohttp import web
 
 from animatic.sandbox.account import Account, Handler, body_in, json_in, origin_of
 from animatic.sandbox.account_pages import AccountPages
-from animatic.sandbox.book import Prediction
 from animatic.sandbox.catalogue import MODELS, InvalidInputError, Model, find_model
 from animatic.sandbox.data_uris import MAX_URI_CHARS, image_in, is_data_uri
 from animatic.sandbox.file_pages import FilePages
 from animatic.sandbox.first_seen import FirstSeen
 from animatic.sandbox.lifecycle import COMPLETED
+from animatic.sandbox.predictions import Prediction
 from animatic.sandbox.replies import answer, odd_refusal, play
 from animatic.sandbox.scenarios import Asked, Data, Reply, ScenarioError, Trick, asked_in, read_scenario
 from animatic.sandbox.uploads import uploaded_name
@@ -52,16 +52,16 @@ class Api:
 
     def __init__(self, account: Account, sights: FirstSeen | None = None) -> None:
         self._account, self._sights = account, sights
-        self._config, self._book, self._clips, self._clock = (
+        self._config, self._predictions, self._clips, self._clock = (
             account.config,
-            account.book,
+            account.predictions,
             account.clips,
             account.clock,
         )
         self._files, self._money = FilePages(account), AccountPages(account)
         self._webhooks = Webhooks(self._config.folder, self._clock, self._told_by_webhook, account.counts)
         self._key = f"Bearer {self._config.key}".encode()
-        self._submitted = len(self._book)
+        self._submitted = len(self._predictions)
         self._submitted_of: Counter[str] = Counter()
         self._looks_of: Counter[str] = Counter()
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
@@ -88,7 +88,7 @@ class Api:
     def begin(self, origin: str) -> None:
         """Take up the webhooks of predictions that an earlier sandbox on the folder left unfinished."""
         self._origin = origin
-        for each in self._book.working(self._clock()):
+        for each in self._predictions.working(self._clock()):
             self._webhooks.expect(each)
 
     async def close(self) -> None:
@@ -141,7 +141,7 @@ class Api:
     async def look(self, request: web.Request) -> web.StreamResponse:
         """Show a prediction as it is now, or the fault that its scenario puts in the way."""
         now = self._clock()
-        found = self._book.find(request.match_info["id"], now)
+        found = self._predictions.find(request.match_info["id"], now)
         self._account.counts["polls"] += 1
         if found is None or (self._config.forgets_deleted and now >= found.deleted_at):
             return self._account.refuse("no_prediction", 404, "prediction not found")
@@ -164,7 +164,7 @@ class Api:
         page, now = page_from(await json_in(request), "created_after", "created_before"), self._clock()
         if page.number in self._config.list_fails_on:
             return self._account.refuse("list", 500, "sandbox: this page fails")
-        found, origin = islice(self._book.listed(page.window, now), *page.span), origin_of(request)
+        found, origin = islice(self._predictions.listed(page.window, now), *page.span), origin_of(request)
         echoes, shape = page.includes_inputs and self._config.list_inputs, self._config.shape
         items = [listed_data(each, now, origin, includes_inputs=echoes, shape=shape) for each in found]
         shown = None if self._config.list_null_items and not items else items
@@ -174,7 +174,7 @@ class Api:
         """Delete predictions; how many were there. Their charges stay."""
         ids = ids_from(await json_in(request), "ids")
         try:
-            deleted = self._book.delete(ids, self._clock())
+            deleted = self._predictions.delete(ids, self._clock())
         except OSError as error:
             return self._account.refuse("witness", 500, f"not deleted: it cannot be written down: {error.strerror}")
         for each in deleted:
@@ -196,9 +196,9 @@ class Api:
             self._sights.flush()
         now = self._clock()
         state = {
-            "accepted": len(self._book),
-            "in_flight": self._book.unfinished_at(now),
-            "balance_usd": self._book.balance_at(now),
+            "accepted": len(self._predictions),
+            "in_flight": self._predictions.unfinished_at(now),
+            "balance_usd": self._predictions.balance_at(now),
             "rendered": self._clips.rendered,
         }
         return web.json_response(state | {"polls": 0, "lists": 0, "uploads": 0} | dict(self._account.counts))
@@ -264,9 +264,9 @@ class Api:
 
     def _refusal_of(self, model: Model, inputs: dict[str, Any]) -> web.Response | None:
         now = self._clock()
-        if model.quote_usd(inputs) > self._book.balance_at(now):
+        if model.quote_usd(inputs) > self._predictions.balance_at(now):
             return self._account.refuse("balance", 403, "insufficient balance")
-        wait_s = self._book.wait_s(now)
+        wait_s = self._predictions.wait_s(now)
         if wait_s > 0:
             words = "too many requests: starts per minute"
             return self._account.refuse("rate", 429, words, max(1, math.ceil(wait_s)))
@@ -275,7 +275,7 @@ class Api:
     async def _accept(
         self, request: web.Request, model: Model, inputs: dict[str, Any], asked: Asked, wishes: Wishes
     ) -> web.StreamResponse:
-        before = self._book.newest_id
+        before = self._predictions.newest_id
         try:
             prediction = self._enter(model, inputs, asked, wishes)
         except OSError as error:
@@ -293,7 +293,7 @@ class Api:
         return answer(await self._awaited(prediction, origin_of(request)) if wishes.waits else data)
 
     def _enter(self, model: Model, inputs: dict[str, Any], asked: Asked, wishes: Wishes) -> Prediction:
-        prediction = self._book.accept(
+        prediction = self._predictions.accept(
             model,
             inputs,
             asked,
@@ -334,7 +334,7 @@ class Api:
 
     def _told_by_webhook(self, prediction_id: str) -> Data | None:
         now = self._clock()
-        found = self._book.find(prediction_id, now)
+        found = self._predictions.find(prediction_id, now)
         if found is None or now >= found.deleted_at:
             return None
         return webhook_data(found, result_data(found, now, self._origin, self._config.shape))

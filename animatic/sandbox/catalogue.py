@@ -92,14 +92,14 @@ class Model:
     """A model whose price depends on one field, or on none.
 
     Attributes:
-        kind: `image-to-video` and the like; what ends in `image` gives a picture, everything else a clip.
+        model_type: `image-to-video` and the like; what ends in `image` gives a picture, everything else a clip.
         price_of: USD for each value of the field `priced_by`; the first is the default's. Without such a field, one
             price under the empty text.
         sort_order: its place in the list of models.
     """
 
     model_id: str
-    kind: str
+    model_type: str
     description: str
     properties: tuple[Property, ...]
     price_of: Mapping[Any, float]
@@ -118,7 +118,7 @@ class Model:
     @property
     def suffix(self) -> str:
         """Of the files that it gives."""
-        return ".png" if self.kind.endswith("image") else ".mp4"
+        return ".png" if self.model_type.endswith("image") else ".mp4"
 
     def read_inputs(self, body: object, *, is_strict: bool = False) -> dict[str, Any]:
         """Return the fields that the model knows, with defaults; others are dropped, or refused if it `is_strict`.
@@ -166,7 +166,7 @@ class Model:
         return {
             "model_id": self.model_id,
             "name": self.model_id,
-            "type": self.kind,
+            "type": self.model_type,
             "description": self.description,
             "base_price": self.cheapest_usd,
             "formula": self._formula(),
@@ -192,8 +192,8 @@ def _still(description: str) -> Property:
 
 
 def _choice(name: str, *allowed: Any, default: Any = None) -> Property:
-    kind = "integer" if isinstance(allowed[0], int) else "string"
-    return Property(name, kind, allowed=allowed, default=allowed[0] if default is None else default)
+    json_type = "integer" if isinstance(allowed[0], int) else "string"
+    return Property(name, json_type, allowed=allowed, default=allowed[0] if default is None else default)
 
 
 _SEED = Property("seed", "integer", default=-1, bounds=(-1, 2_147_483_647))

@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from animatic.sandbox.book import Prediction
+from animatic.sandbox.predictions import Prediction
 from animatic.sandbox.renderer.worker import Order, begin_worker, render_into
 from animatic.sandbox.uploads import Uploads
 

@@ -92,7 +92,7 @@ class FilePages:
         """Send an output of a completed prediction, whole or the range asked for."""
         account, wanted = self._account, request.match_info
         now, number = account.clock(), wanted["number"]
-        found = account.book.find(wanted["id"], now)
+        found = account.predictions.find(wanted["id"], now)
         numbers = {str(each) for each in range(1, (found.outputs if found else 0) + 1)}
         if found is None or number not in numbers or found.status_at(now) != COMPLETED:
             return account.refuse("no_file", 404, "no such output")

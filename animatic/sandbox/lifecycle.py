@@ -27,14 +27,14 @@ class Lifecycle:
 
 
 class WorkerSlots:
-    """The places that an account has for predictions at work; who comes when all are taken waits for the next free one.
+    """The slots that an account has for predictions at work; who comes when all are taken waits for the next free one.
 
     A prediction's whole life is settled when it is accepted, from those accepted before it. Ask in order of acceptance.
     """
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._free_at: list[float] = []  # a heap of at most `count` moments, one for each place ever used
+        self._free_at: list[float] = []  # a heap of at most `count` moments, one for each slot ever used
         self._ends: list[float] = []  # a heap of the ends of all that are not finished, waiting ones included
 
     def start_of(self, accepted_at: float) -> float:
@@ -44,7 +44,7 @@ class WorkerSlots:
         return max(accepted_at, self._free_at[0])
 
     def take(self, life: Lifecycle) -> None:
-        """Give a place to a life that begins at `start_of` its acceptance (or did, before a restart)."""
+        """Give a slot to a life that begins at `start_of` its acceptance (or did, before a restart)."""
         heapq.heappush(self._free_at, life.finishes_at)
         while len(self._free_at) > self._count:
             heapq.heappop(self._free_at)

@@ -16,11 +16,11 @@ from aiohttp import web
 from animatic.errors import SettingsError
 from animatic.sandbox.account import Account, Clock, Handler
 from animatic.sandbox.api import MAX_JSON_BYTES, Api
-from animatic.sandbox.book import Book
 from animatic.sandbox.clips import Clips
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.first_seen import FirstSeen
 from animatic.sandbox.folder import FolderLock, note_port, ports_of
+from animatic.sandbox.predictions import Predictions
 from animatic.sandbox.uploads import Uploads
 
 _SHUTDOWN_S = 0.5
@@ -49,9 +49,9 @@ def create_app(config: SandboxConfig, clock: Clock = time.time) -> web.Applicati
         return clock() + offset_s
 
     uploads = Uploads(config.folder)
-    clips, book = Clips(config.folder, uploads), Book(config)
+    clips, predictions = Clips(config.folder, uploads), Predictions(config)
     sights = FirstSeen(config.folder) if config.notes_sights else None
-    api = Api(Account(config, book, uploads, clips, its_clock), sights)
+    api = Api(Account(config, predictions, uploads, clips, its_clock), sights)
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -60,7 +60,7 @@ def create_app(config: SandboxConfig, clock: Clock = time.time) -> web.Applicati
     async def close(_: web.Application) -> None:
         await api.close()
         await clips.close()
-        book.close()
+        predictions.close()
         if sights is not None:
             sights.close()
 

@@ -21,9 +21,9 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from animatic.sandbox.book import Prediction
 from animatic.sandbox.catalogue import MAX_URL_CHARS, InvalidInputError
 from animatic.sandbox.loopback import is_loopback
+from animatic.sandbox.predictions import Prediction
 from animatic.sandbox.scenarios import Data
 
 MAX_WAITING = 100_000

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from animatic.sandbox.book import DEDUCT, REFUND, Charge, Prediction, Window
 from animatic.sandbox.catalogue import InvalidInputError
 from animatic.sandbox.config import RECORDED
 from animatic.sandbox.lifecycle import COMPLETED, CREATED, PROCESSING
 from animatic.sandbox.moments import iso_from, moment_from, moment_from_milliseconds, to_milliseconds, with_nanoseconds
+from animatic.sandbox.predictions import DEDUCT, REFUND, Charge, Prediction, Window
 from animatic.sandbox.scenarios import Data
 
 MAX_PAGE_SIZE = 100
@@ -131,18 +131,18 @@ def charge_data(prediction: Prediction, now: float) -> Data:
 
 def bill_data(charge: Charge, now: float) -> Data:
     """Return an item of the bill. That the price of a refund is positive is a guess."""
-    if charge.kind == DEDUCT:
+    if charge.billing_type == DEDUCT:
         return charge_data(charge.prediction, now)
     return _bill_item(charge.prediction, REFUND, iso_from(charge.at), now)
 
 
-def _bill_item(prediction: Prediction, kind: str, at: str, now: float) -> Data:
+def _bill_item(prediction: Prediction, billing_type: str, at: str, now: float) -> Data:
     accepted = prediction.accepted
     return {
-        "uuid": f"{'charge' if kind == DEDUCT else REFUND}-{accepted.id}",
+        "uuid": f"{'charge' if billing_type == DEDUCT else REFUND}-{accepted.id}",
         "access_key_id": _KEY_ID,
         "access_key_name": _KEY_NAME,
-        "billing_type": kind,
+        "billing_type": billing_type,
         "price": accepted.price_usd,
         "created_at": at,
         "updated_at": at,
@@ -190,21 +190,21 @@ class BillPage:
     """A page of the bill."""
 
     page: Page
-    kind: str
+    billing_type: str
     ids: frozenset[str]
     is_ascending: bool
 
 
 def bill_page_from(body: Mapping[str, Any]) -> BillPage:
     """Read the body of a bill request. Raises InvalidInputError."""
-    kind, sort = _optional_text(body, "billing_type"), _optional_text(body, "sort") or "created_at DESC"
-    if kind not in {"", DEDUCT, REFUND}:
+    billing_type, sort = _optional_text(body, "billing_type"), _optional_text(body, "sort") or "created_at DESC"
+    if billing_type not in {"", DEDUCT, REFUND}:
         raise InvalidInputError(f"billing_type: must be {DEDUCT} or {REFUND}")
     words = sort.lower().split()
     if words not in (["created_at", "asc"], ["created_at", "desc"]):
         raise InvalidInputError('sort: must be "created_at ASC" or "created_at DESC"')
     ids = [] if body.get("prediction_uuids") is None else ids_from(body, "prediction_uuids")
-    return BillPage(page_from(body, "start_time", "end_time"), kind, frozenset(ids), words[1] == "asc")
+    return BillPage(page_from(body, "start_time", "end_time"), billing_type, frozenset(ids), words[1] == "asc")
 
 
 def ids_from(body: Mapping[str, Any], name: str) -> list[str]:

@@ -30,9 +30,9 @@ class DirectTransactions(Transactions):
         self.engine.dispose()
 
 
-def account_on(desk: Ledger, run_id: str, limits: Limits) -> Account:
+def account_on(opened: Ledger, run_id: str, limits: Limits) -> Account:
     """Return the account as a run sees it."""
-    return Account(desk.transactions, desk.is_alive, "sandbox", run_id, limits)
+    return Account(opened.transactions, opened.is_alive, "sandbox", run_id, limits)
 
 
 def direct_ledger(path: Path) -> Ledger:
@@ -44,15 +44,15 @@ def direct_ledger(path: Path) -> Ledger:
 def account_of(tmp_path: Path) -> Iterator[Callable[..., Account]]:
     """Makes the account of a live run, by default of another run each time; all are on one ledger."""
     with ExitStack() as stack:
-        desk = direct_ledger(tmp_path / "ledger.sqlite")
-        stack.callback(desk.close)
+        opened = direct_ledger(tmp_path / "ledger.sqlite")
+        stack.callback(opened.close)
         names = iter(f"run-{number}" for number in range(1_000))
 
         def make(limits: Limits, *, is_alive: bool = True) -> Account:
             run_id = next(names)
             if is_alive:
-                stack.enter_context(alive(desk.path, run_id))
-            return account_on(desk, run_id, limits)
+                stack.enter_context(alive(opened.path, run_id))
+            return account_on(opened, run_id, limits)
 
         yield make
 

@@ -193,7 +193,7 @@ class Ended:
 
 
 @dataclass
-class Place:
+class Shell:
     """A home folder to run commands in, and the environment that they get."""
 
     home: Path
@@ -239,13 +239,13 @@ def kill_group(process: "subprocess.Popen[Any]") -> None:
     process.communicate()
 
 
-def at_a_terminal(place: Place, answers: Sequence[tuple[str, str]], *arguments: str) -> tuple[int, str]:
+def at_a_terminal(shell: Shell, answers: Sequence[tuple[str, str]], *arguments: str) -> tuple[int, str]:
     """The command with a terminal for stdin and stderr; each answer is typed once its question is shown, in this order.
 
     An answer that is typed before its question would be thrown away, as a person's would.
     """
     ours, theirs = pty.openpty()
-    process = place.start(*arguments, stdin=theirs, stderr=theirs)
+    process = shell.start(*arguments, stdin=theirs, stderr=theirs)
     os.close(theirs)
     shown, answered, waiting, ends = "", 0, list(answers), time.monotonic() + 60
     try:
@@ -270,7 +270,7 @@ def at_a_terminal(place: Place, answers: Sequence[tuple[str, str]], *arguments: 
 
 
 @pytest.fixture
-def place(tmp_path: Path, sandbox: ServedSandbox) -> Place:
+def shell(tmp_path: Path, sandbox: ServedSandbox) -> Shell:
     """A new home; commands buy from the shared sandbox. They'd fail at Prefect: no server listens there."""
     home = tmp_path / "home"
     home.mkdir()
@@ -281,14 +281,14 @@ def place(tmp_path: Path, sandbox: ServedSandbox) -> Place:
         "ANIMATIC_POLL_FLOOR_S": "0.1",
         "PREFECT_API_URL": "http://127.0.0.1:9/api",
     }
-    return Place(home, settings)
+    return Shell(home, settings)
 
 
 @pytest.fixture
-def place_with_server(place: Place, prefect_server: PrefectServer) -> Place:
+def shell_with_server(shell: Shell, prefect_server: PrefectServer) -> Shell:
     """A new home whose commands use the shared Prefect server."""
-    place.more |= {"PREFECT_API_URL": prefect_server.url, "PREFECT_HOME": str(prefect_server.home)}
-    return place
+    shell.more |= {"PREFECT_API_URL": prefect_server.url, "PREFECT_HOME": str(prefect_server.home)}
+    return shell
 
 
 @dataclass
@@ -426,7 +426,7 @@ class Tools:
     """What tests share; they can't import it from here."""
 
     KEY = KEY
-    Place = Place
+    Shell = Shell
     write_manifest = staticmethod(write_manifest)
     read_rows = staticmethod(read_rows)
     kill_group = staticmethod(kill_group)

@@ -16,9 +16,9 @@ PRICING = "/api/v3/model/pricing"
 
 
 @pytest.fixture
-def asked(place_with_server: Any) -> Any:
-    place_with_server.says_yes = False
-    return place_with_server
+def asked(shell_with_server: Any) -> Any:
+    shell_with_server.says_yes = False
+    return shell_with_server
 
 
 def rows(tag: str, count: int = 3) -> list[dict[str, str]]:
@@ -127,17 +127,17 @@ def test_the_documented_price_is_asked_where_the_newer_one_is_not_there(
         assert "ANIMATIC_PRICE_USD" in refused.stderr
 
 
-def test_one_amount_is_shown_everywhere(place_with_server: Any, manifest: Any, sandbox: Any, tag: str) -> None:
+def test_one_amount_is_shown_everywhere(shell_with_server: Any, manifest: Any, sandbox: Any, tag: str) -> None:
     import animatic  # noqa: PLC0415 - pandas, for this test only
 
-    place = place_with_server
+    shell = shell_with_server
     first = manifest(*rows(tag, 2), {"prompt": f"[sandbox:server-error] {tag}"})
-    ended = place.run("run", str(first), "--results", "out.parquet", "--json")
+    ended = shell.run("run", str(first), "--results", "out.parquet", "--json")
     assert (ended.code, ended.json["cost_usd"], ended.json["manifest_cost_usd"]) == (4, 7.5, 7.5), ended.stderr
     second = manifest(*rows(tag, 3), {"prompt": f"[sandbox:server-error] {tag}"})
-    again = place.run("run", str(second), "--results", "out.parquet", "--json")
+    again = shell.run("run", str(second), "--results", "out.parquet", "--json")
     assert (again.json["cost_usd"], again.json["manifest_cost_usd"]) == (2.5, 10.0), again.stderr
-    frame = animatic.read_results(str(place.home / "out.parquet"))
+    frame = animatic.read_results(str(shell.home / "out.parquet"))
     assert float(frame["quoted_usd"].sum()) == 10.0
     assert float(animatic.summarise(frame)["cost_usd"].iloc[-1]) == 10.0
     assert json.loads(again.stdout.splitlines()[-1])["unknown"] == 1

@@ -15,12 +15,12 @@ COMMANDS = {
 
 
 @pytest.fixture
-def homed(place_with_server: Any, tmp_path: Path, tools: Any, tag: str) -> Any:
-    """A place with an `ANIMATIC_HOME` beside its HOME, a manifest of one shot, and no other place named."""
-    place = place_with_server
-    place.more["ANIMATIC_HOME"] = str(tmp_path / "animatic-home")
-    tools.write_manifest(place.home / "shots.csv", [{"prompt": f"push in {tag}", "shot_id": "opening"}])
-    return place
+def homed(shell_with_server: Any, tmp_path: Path, tools: Any, tag: str) -> Any:
+    """A shell with an `ANIMATIC_HOME` beside its HOME, a manifest of one shot, and no other part named."""
+    shell = shell_with_server
+    shell.more["ANIMATIC_HOME"] = str(tmp_path / "animatic-home")
+    tools.write_manifest(shell.home / "shots.csv", [{"prompt": f"push in {tag}", "shot_id": "opening"}])
+    return shell
 
 
 def _names(folder: Path) -> set[str]:

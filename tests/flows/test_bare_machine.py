@@ -30,8 +30,8 @@ def machine() -> Iterator[Path]:
     problem = why_not()
     if problem is not None:
         pytest.skip(problem)
-    with folder() as place:
-        yield place
+    with folder() as shell:
+        yield shell
 
 
 @dataclass(frozen=True)

@@ -96,11 +96,11 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def between(place: Any, sandbox: Any, answer: Callable[[str, Ask], Answer]) -> Generator[tuple[Gateway, Liar]]:
-    """Put a gateway with these answers between the place's commands and the sandbox."""
+def between(shell: Any, sandbox: Any, answer: Callable[[str, Ask], Answer]) -> Generator[tuple[Gateway, Liar]]:
+    """Put a gateway with these answers between the shell's commands and the sandbox."""
     gateway = Gateway(answer)
     with lying(sandbox.url, gateway) as liar:
-        place.more["WAVESPEED_BASE_URL"] = liar.url
+        shell.more["WAVESPEED_BASE_URL"] = liar.url
         yield gateway, liar
 
 
@@ -108,24 +108,24 @@ def shots_for(manifest: Any, tag: str, names: Mapping[str, Any]) -> str:
     return str(manifest(*({"prompt": f"{tag} {name}", "shot_id": name} for name in names)))
 
 
-def rows_of(place: Any, tools: Any) -> dict[str, dict[str, Any]]:
-    return {row["shot_id"]: row for row in tools.read_rows(place.home / "out.parquet")}
+def rows_of(shell: Any, tools: Any) -> dict[str, dict[str, Any]]:
+    return {row["shot_id"]: row for row in tools.read_rows(shell.home / "out.parquet")}
 
 
-def run(place: Any, shots: str, *more: str) -> Any:
-    return place.run("run", shots, "--results", "out.parquet", "--json", *more)
+def run(shell: Any, shots: str, *more: str) -> Any:
+    return shell.run("run", shots, "--results", "out.parquet", "--json", *more)
 
 
 def test_a_definite_refusal_is_a_refusal_whatever_its_body(
-    place_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
+    shell_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
 ) -> None:
-    place, shots = place_with_server, shots_for(manifest, tag, REFUSALS)
-    with between(place, sandbox, lambda name, _: reply(*REFUSALS[name][:2])) as (gateway, _):
-        ended = run(place, shots)
+    shell, shots = shell_with_server, shots_for(manifest, tag, REFUSALS)
+    with between(shell, sandbox, lambda name, _: reply(*REFUSALS[name][:2])) as (gateway, _):
+        ended = run(shell, shots)
         assert ended.code == 3, ended.stderr
         assert (ended.json["rejected"], ended.json["unknown"]) == (len(REFUSALS), 0)
         assert (ended.json["cost_usd"], ended.json["manifest_cost_usd"], ended.json["submitted"]) == (0.0, 0.0, 0)
-        rows = rows_of(place, tools)
+        rows = rows_of(shell, tools)
         for name, (status, _body, words) in REFUSALS.items():
             row = rows[name]
             assert (row["status"], row["error_code"], row["attempts"]) == ("rejected", status, 0), row
@@ -133,7 +133,7 @@ def test_a_definite_refusal_is_a_refusal_whatever_its_body(
             assert str(status) in row["error"]
             assert words in row["error"]
             assert "<h1>" not in row["error"]
-        again = run(place, shots)
+        again = run(shell, shots)
         assert (again.code, again.json["cached"]) == (3, len(REFUSALS))
         assert set(gateway.submissions.values()) == {1}
     assert sandbox.submitted(tag).total() == 0
@@ -141,42 +141,42 @@ def test_a_definite_refusal_is_a_refusal_whatever_its_body(
 
 @pytest.mark.parametrize("name", STOPS)
 def test_a_refusal_of_key_or_account_stops_the_run(
-    *, place_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any, name: str
+    *, shell_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any, name: str
 ) -> None:
     status, body, words = STOPS[name]
-    place, shots = place_with_server, shots_for(manifest, tag, {f"shot-{number}": None for number in range(12)})
-    place.more |= {"ANIMATIC_MAX_IN_FLIGHT": "1", "ANIMATIC_QUEUED_AHEAD": "0"}
-    with between(place, sandbox, lambda _name, _ask: reply(status, body)) as (gateway, _):
-        ended = run(place, shots)
+    shell, shots = shell_with_server, shots_for(manifest, tag, {f"shot-{number}": None for number in range(12)})
+    shell.more |= {"ANIMATIC_MAX_IN_FLIGHT": "1", "ANIMATIC_QUEUED_AHEAD": "0"}
+    with between(shell, sandbox, lambda _name, _ask: reply(status, body)) as (gateway, _):
+        ended = run(shell, shots)
         assert (ended.code, ended.json["pending"], ended.json["cost_usd"]) == (3, 12, 0.0), ended.stderr
         assert gateway.submissions.total() == 1
     assert f"Stopped: submit: WaveSpeed answered {status}" in ended.stderr
     assert words in ended.stderr
-    assert {row["attempts"] for row in rows_of(place, tools).values()} == {0}
+    assert {row["attempts"] for row in rows_of(shell, tools).values()} == {0}
     assert sandbox.submitted(tag).total() == 0
 
 
 def test_once_the_account_has_money_what_was_stopped_is_bought_once(
-    place_with_server: Any, manifest: Any, sandbox: Any, tag: str
+    shell_with_server: Any, manifest: Any, sandbox: Any, tag: str
 ) -> None:
-    place, shots = place_with_server, shots_for(manifest, tag, {f"shot-{number}": None for number in range(12)})
-    place.more |= {"ANIMATIC_MAX_IN_FLIGHT": "3", "ANIMATIC_QUEUED_AHEAD": "0"}
+    shell, shots = shell_with_server, shots_for(manifest, tag, {f"shot-{number}": None for number in range(12)})
+    shell.more |= {"ANIMATIC_MAX_IN_FLIGHT": "3", "ANIMATIC_QUEUED_AHEAD": "0"}
     is_poor = True
     refusal = reply(403, {"error": "insufficient credits"})
-    with between(place, sandbox, lambda _, ask: refusal if is_poor else ask()) as (gateway, _):
-        ended = run(place, shots)
+    with between(shell, sandbox, lambda _, ask: refusal if is_poor else ask()) as (gateway, _):
+        ended = run(shell, shots)
         assert (ended.code, ended.json["pending"]) == (3, 12), ended.stderr
         assert gateway.submissions.total() <= 3
         is_poor = False
-        again = run(place, shots)
+        again = run(shell, shots)
         assert (again.code, again.json["completed"], again.json["cost_usd"]) == (0, 12, 30.0), again.stderr
     assert set(sandbox.submitted(tag).values()) == {1}
     assert sandbox.submitted(tag).total() == 12
 
 
-def test_busy_in_any_form_is_never_a_refusal(place_with_server: Any, manifest: Any, sandbox: Any, tag: str) -> None:
-    place, shots = place_with_server, shots_for(manifest, tag, BUSY)
-    place.more |= {"ANIMATIC_MAX_IN_FLIGHT": "1", "ANIMATIC_QUEUED_AHEAD": "0"}
+def test_busy_in_any_form_is_never_a_refusal(shell_with_server: Any, manifest: Any, sandbox: Any, tag: str) -> None:
+    shell, shots = shell_with_server, shots_for(manifest, tag, BUSY)
+    shell.more |= {"ANIMATIC_MAX_IN_FLIGHT": "1", "ANIMATIC_QUEUED_AHEAD": "0"}
     refused: set[str] = set()
 
     def busy_once(name: str, ask: Ask) -> Answer:
@@ -185,8 +185,8 @@ def test_busy_in_any_form_is_never_a_refusal(place_with_server: Any, manifest: A
         refused.add(name)
         return reply(429, BUSY[name])
 
-    with between(place, sandbox, busy_once) as (gateway, _):
-        ended = run(place, shots)
+    with between(shell, sandbox, busy_once) as (gateway, _):
+        ended = run(shell, shots)
     assert (ended.code, ended.json["completed"]) == (0, len(BUSY)), ended.stderr
     assert refused == BUSY.keys()
     assert set(gateway.submissions.values()) == {2}
@@ -196,12 +196,12 @@ def test_busy_in_any_form_is_never_a_refusal(place_with_server: Any, manifest: A
 
 @pytest.mark.parametrize("body", [{"error": "who asks?"}, b"Proxy Authentication Required", b""])
 def test_a_proxy_that_wants_a_password_stops_the_run_and_is_named(
-    place_with_server: Any, manifest: Any, sandbox: Any, tag: str, body: Any
+    shell_with_server: Any, manifest: Any, sandbox: Any, tag: str, body: Any
 ) -> None:
-    place, shots = place_with_server, shots_for(manifest, tag, {f"shot-{number}": None for number in range(4)})
-    place.more |= {"ANIMATIC_MAX_IN_FLIGHT": "1", "ANIMATIC_QUEUED_AHEAD": "0"}
-    with between(place, sandbox, lambda _name, _ask: reply(407, body)) as (gateway, _):
-        ended = run(place, shots)
+    shell, shots = shell_with_server, shots_for(manifest, tag, {f"shot-{number}": None for number in range(4)})
+    shell.more |= {"ANIMATIC_MAX_IN_FLIGHT": "1", "ANIMATIC_QUEUED_AHEAD": "0"}
+    with between(shell, sandbox, lambda _name, _ask: reply(407, body)) as (gateway, _):
+        ended = run(shell, shots)
         assert (ended.code, ended.json["pending"], ended.json["cost_usd"]) == (3, 4, 0.0), ended.stderr
         assert gateway.submissions.total() == 1
     assert "HTTPS_PROXY" in ended.stderr
@@ -209,16 +209,16 @@ def test_a_proxy_that_wants_a_password_stops_the_run_and_is_named(
 
 
 def test_what_proves_nothing_is_unknown_and_never_sent_again(
-    place_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
+    shell_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
 ) -> None:
-    place, shots = place_with_server, shots_for(manifest, tag, AMBIGUOUS)
-    with between(place, sandbox, lambda name, _: reply(*AMBIGUOUS[name])) as (gateway, _):
+    shell, shots = shell_with_server, shots_for(manifest, tag, AMBIGUOUS)
+    with between(shell, sandbox, lambda name, _: reply(*AMBIGUOUS[name])) as (gateway, _):
         for more in ((), ("--retry-failed", "--attempts", "3")):
-            ended = run(place, shots, *more)
+            ended = run(shell, shots, *more)
             assert (ended.code, ended.json["unknown"]) == (4, len(AMBIGUOUS)), ended.stderr
             assert ended.json["manifest_cost_usd"] == 2.5 * len(AMBIGUOUS)
         assert ended.json["cost_usd"] == 0.0
-        rows = rows_of(place, tools)
+        rows = rows_of(shell, tools)
         assert {name: row["status"] for name, row in rows.items()} == dict.fromkeys(AMBIGUOUS, "unknown")
         assert {row["attempts"] for row in rows.values()} == {1}
         assert set(gateway.submissions.values()) == {1}
@@ -226,9 +226,9 @@ def test_what_proves_nothing_is_unknown_and_never_sent_again(
 
 
 def test_a_refusal_that_names_a_prediction_is_watched(
-    place_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
+    shell_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
 ) -> None:
-    place, shots = place_with_server, shots_for(manifest, tag, WITH_ID)
+    shell, shots = shell_with_server, shots_for(manifest, tag, WITH_ID)
     ids: dict[str, str] = {}
 
     def accepts_and_refuses(name: str, ask: Ask) -> Answer:
@@ -236,9 +236,9 @@ def test_a_refusal_that_names_a_prediction_is_watched(
         ids[name] = data["id"]
         return reply(*WITH_ID[name](data))
 
-    with between(place, sandbox, accepts_and_refuses) as (gateway, _):
-        ended = run(place, shots)
+    with between(shell, sandbox, accepts_and_refuses) as (gateway, _):
+        ended = run(shell, shots)
     assert (ended.code, ended.json["completed"]) == (0, len(WITH_ID)), ended.stderr
-    assert {name: row["prediction_id"] for name, row in rows_of(place, tools).items()} == ids
+    assert {name: row["prediction_id"] for name, row in rows_of(shell, tools).items()} == ids
     assert set(gateway.submissions.values()) == {1}
     assert set(sandbox.submitted(tag).values()) == {1}

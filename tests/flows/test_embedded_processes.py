@@ -67,13 +67,13 @@ def _children_of(pid: int) -> dict[str, Child]:
     for listed in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
             for child in listed.read_text().split():
-                place = Path("/proc") / child
-                command = (place / "cmdline").read_bytes().decode().split("\0")[:-1]
+                shell = Path("/proc") / child
+                command = (shell / "cmdline").read_bytes().decode().split("\0")[:-1]
                 environment = dict(
-                    each.partition("=")[::2] for each in (place / "environ").read_bytes().decode().split("\0") if each
+                    each.partition("=")[::2] for each in (shell / "environ").read_bytes().decode().split("\0") if each
                 )
                 if "-m" in command:
-                    folder = (place / "cwd").readlink()
+                    folder = (shell / "cwd").readlink()
                     found[command[command.index("-m") + 1]] = Child(command, environment, folder)
     return found
 
@@ -107,8 +107,8 @@ def _settings_of_others(home: Path, marks: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory, migrated_home: Path, tools: Any) -> Seen:
-    place = tmp_path_factory.mktemp("embedded")
-    home, marks, library = place / "home", place / "marks", place / "library"
+    shell = tmp_path_factory.mktemp("embedded")
+    home, marks, library = shell / "home", shell / "marks", shell / "library"
     for folder in (home, marks, library):
         folder.mkdir()
     settings = _settings_of_others(home, marks)
@@ -116,7 +116,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory, migrated_home: Path, tools: A
     tools.write_manifest(home / "shots.csv", [{"prompt": f"embedded: {name}"} for name in ("push in", "pan left")])
     with socket.create_server(("127.0.0.1", 0)) as proxy:
         url = f"http://somebody:{CANARY}@127.0.0.1:{proxy.getsockname()[1]}"
-        run = tools.Place(
+        run = tools.Shell(
             home,
             {name: f"{CANARY}-{name}" for name in SECRETS}
             | settings

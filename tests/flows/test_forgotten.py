@@ -36,24 +36,24 @@ class Forgetful:
 
 
 @contextlib.contextmanager
-def left_open(place: Any, sandbox: Any, manifest: Any, tag: str) -> Generator[tuple[Any, Forgetful, Liar]]:
+def left_open(shell: Any, sandbox: Any, manifest: Any, tag: str) -> Generator[tuple[Any, Forgetful, Liar]]:
     """A take that an earlier run left `pending`, which is odd from then on; later runs give up after a second."""
     forgetful = Forgetful()
     with lying(sandbox.url, forgetful) as liar:
-        place.more |= {"WAVESPEED_BASE_URL": liar.url, "ANIMATIC_TAKE_DEADLINE_S": "1"}
+        shell.more |= {"WAVESPEED_BASE_URL": liar.url, "ANIMATIC_TAKE_DEADLINE_S": "1"}
         shots = manifest({"prompt": f"odd {tag}", "shot_id": "odd"})
-        ended = run(place, shots)
+        ended = run(shell, shots)
         assert (ended.code, ended.json["pending"]) == (3, 1), ended.stderr
-        place.more |= {"ANIMATIC_GIVE_UP_S": "1", "ANIMATIC_TAKE_DEADLINE_S": "30"}
+        shell.more |= {"ANIMATIC_GIVE_UP_S": "1", "ANIMATIC_TAKE_DEADLINE_S": "30"}
         yield shots, forgetful, liar
 
 
-def run(place: Any, shots: Any, *more: str) -> Any:
-    return place.run("run", str(shots), "--results", "out.parquet", "--json", *more)
+def run(shell: Any, shots: Any, *more: str) -> Any:
+    return shell.run("run", str(shots), "--results", "out.parquet", "--json", *more)
 
 
-def row_of(place: Any, tools: Any, shot_id: str = "odd") -> dict[str, Any]:
-    return next(row for row in tools.read_rows(place.home / "out.parquet") if row["shot_id"] == shot_id)
+def row_of(shell: Any, tools: Any, shot_id: str = "odd") -> dict[str, Any]:
+    return next(row for row in tools.read_rows(shell.home / "out.parquet") if row["shot_id"] == shot_id)
 
 
 def polls(liar: Liar, forgetful: Forgetful) -> int:
@@ -62,119 +62,119 @@ def polls(liar: Liar, forgetful: Forgetful) -> int:
 
 @pytest.mark.parametrize("mode", ["404", "processing"])
 def test_it_is_held_names_the_command_and_is_polled_once(
-    *, place_with_server: Any, sandbox: Any, manifest: Any, tag: str, tools: Any, mode: str
+    *, shell_with_server: Any, sandbox: Any, manifest: Any, tag: str, tools: Any, mode: str
 ) -> None:
-    place = place_with_server
-    with left_open(place, sandbox, manifest, tag) as (shots, forgetful, liar):
+    shell = shell_with_server
+    with left_open(shell, sandbox, manifest, tag) as (shots, forgetful, liar):
         forgetful.mode = mode
         for _ in range(2):
             before = polls(liar, forgetful)
-            ended = run(place, shots)
+            ended = run(shell, shots)
             assert (ended.code, ended.json["held"], ended.json["submitted"]) == (4, 1, 0), ended.stderr
             assert polls(liar, forgetful) - before == 1
-        row = row_of(place, tools)
+        row = row_of(shell, tools)
         assert f"animatic reconcile --abandon {row['fingerprint'][:12]}" in row["error"]
         assert row["prediction_id"] in row["error"]
         before = polls(liar, forgetful)
-        reconciled = place.run("reconcile", "--json")
+        reconciled = shell.run("reconcile", "--json")
         assert (reconciled.code, reconciled.json["held"]) == (4, 1)
         assert f"--abandon {row['fingerprint'][:12]}" in reconciled.stderr
         assert polls(liar, forgetful) - before == 1
         forgetful.mode = "honest"
-        ended = run(place, shots)
+        ended = run(shell, shots)
         assert (ended.code, ended.json["completed"], ended.json["submitted"]) == (0, 1, 0), ended.stderr
         assert ended.json["manifest_cost_usd"] == 2.5
     assert sandbox.submitted(tag).total() == 1
 
 
 def test_reconcile_takes_note_of_an_end_that_came_after_all(
-    place_with_server: Any, sandbox: Any, manifest: Any, tag: str
+    shell_with_server: Any, sandbox: Any, manifest: Any, tag: str
 ) -> None:
-    place = place_with_server
-    with left_open(place, sandbox, manifest, tag) as (shots, forgetful, _):
-        assert run(place, shots).code == 4
+    shell = shell_with_server
+    with left_open(shell, sandbox, manifest, tag) as (shots, forgetful, _):
+        assert run(shell, shots).code == 4
         forgetful.mode = "honest"
-        reconciled = place.run("reconcile", "--json")
+        reconciled = shell.run("reconcile", "--json")
         assert (reconciled.code, reconciled.json["ended"]) == (0, 1), reconciled.stderr
-        ended = run(place, shots)
+        ended = run(shell, shots)
         assert (ended.code, ended.json["completed"], ended.json["cached"]) == (0, 1, 1), ended.stderr
     assert sandbox.submitted(tag).total() == 1
 
 
-def test_it_keeps_no_slot(place_with_server: Any, sandbox: Any, manifest: Any, tag: str, tools: Any) -> None:
-    place = place_with_server
-    place.more |= {"ANIMATIC_MAX_IN_FLIGHT": "1", "ANIMATIC_QUEUED_AHEAD": "0"}
-    with left_open(place, sandbox, manifest, tag) as (_, forgetful, _liar):
+def test_it_keeps_no_slot(shell_with_server: Any, sandbox: Any, manifest: Any, tag: str, tools: Any) -> None:
+    shell = shell_with_server
+    shell.more |= {"ANIMATIC_MAX_IN_FLIGHT": "1", "ANIMATIC_QUEUED_AHEAD": "0"}
+    with left_open(shell, sandbox, manifest, tag) as (_, forgetful, _liar):
         forgetful.mode = "404"
         shots = manifest({"prompt": f"odd {tag}", "shot_id": "odd"}, {"prompt": f"good {tag}", "shot_id": "good"})
-        ended = run(place, shots)
+        ended = run(shell, shots)
         assert (ended.code, ended.json["held"], ended.json["completed"]) == (4, 1, 1), ended.stderr
-    assert row_of(place, tools, "good")["status"] == "completed"
+    assert row_of(shell, tools, "good")["status"] == "completed"
     assert sandbox.submitted(tag) == {f"odd {tag}": 1, f"good {tag}": 1}
 
 
 def test_the_run_that_submitted_it_gives_it_up_too(
-    place_with_server: Any, sandbox: Any, manifest: Any, tag: str, tools: Any
+    shell_with_server: Any, sandbox: Any, manifest: Any, tag: str, tools: Any
 ) -> None:
-    place = place_with_server
-    place.more |= {"ANIMATIC_GIVE_UP_S": "1", "ANIMATIC_MAX_IN_FLIGHT": "1", "ANIMATIC_QUEUED_AHEAD": "0"}
+    shell = shell_with_server
+    shell.more |= {"ANIMATIC_GIVE_UP_S": "1", "ANIMATIC_MAX_IN_FLIGHT": "1", "ANIMATIC_QUEUED_AHEAD": "0"}
     shots = manifest(
         {"prompt": f"stuck {tag} [sandbox:stuck]", "shot_id": "odd"}, {"prompt": f"good {tag}", "shot_id": "good"}
     )
-    ended = run(place, shots)
+    ended = run(shell, shots)
     assert (ended.code, ended.json["held"], ended.json["completed"]) == (4, 1, 1), ended.stderr
-    assert "--abandon" in row_of(place, tools)["error"]
+    assert "--abandon" in row_of(shell, tools)["error"]
     assert set(sandbox.submitted(tag).values()) == {1}
 
 
 def test_abandoned_it_is_bought_once_more_and_both_are_paid(
-    place_with_server: Any, sandbox: Any, manifest: Any, tag: str, tools: Any
+    shell_with_server: Any, sandbox: Any, manifest: Any, tag: str, tools: Any
 ) -> None:
-    place = place_with_server
-    with left_open(place, sandbox, manifest, tag) as (shots, forgetful, _):
+    shell = shell_with_server
+    with left_open(shell, sandbox, manifest, tag) as (shots, forgetful, _):
         forgetful.mode = "404"
-        assert run(place, shots).code == 4
-        short = row_of(place, tools)["fingerprint"][:12]
-        abandoned = place.run("reconcile", "--abandon", short, "--json")
+        assert run(shell, shots).code == 4
+        short = row_of(shell, tools)["fingerprint"][:12]
+        abandoned = shell.run("reconcile", "--abandon", short, "--json")
         assert (abandoned.code, abandoned.json["open"]) == (0, []), abandoned.stderr
         assert f"abandoned {short}" in abandoned.stderr
-        again = run(place, shots)
+        again = run(shell, shots)
         assert (again.code, again.json["failed"], again.json["submitted"]) == (3, 1, 0), again.stderr
-        retried = run(place, shots, "--retry-failed")
+        retried = run(shell, shots, "--retry-failed")
         assert (retried.code, retried.json["completed"], retried.json["submitted"]) == (0, 1, 1), retried.stderr
         assert (retried.json["cost_usd"], retried.json["manifest_cost_usd"]) == (2.5, 5.0)
-        assert run(place, shots, "--retry-failed").json["submitted"] == 0
-    assert row_of(place, tools)["attempts"] == 2
+        assert run(shell, shots, "--retry-failed").json["submitted"] == 0
+    assert row_of(shell, tools)["attempts"] == 2
     assert sandbox.submitted(tag).total() == 2
 
 
 def test_a_take_that_is_still_pending_can_be_abandoned_too(
-    place_with_server: Any, sandbox: Any, manifest: Any, tag: str, tools: Any
+    shell_with_server: Any, sandbox: Any, manifest: Any, tag: str, tools: Any
 ) -> None:
-    place = place_with_server
-    with left_open(place, sandbox, manifest, tag) as (shots, _, _liar):
-        short = row_of(place, tools)["fingerprint"][:12]
-        assert place.run("reconcile", "--abandon", short).code == 0
-        retried = run(place, shots, "--retry-failed")
+    shell = shell_with_server
+    with left_open(shell, sandbox, manifest, tag) as (shots, _, _liar):
+        short = row_of(shell, tools)["fingerprint"][:12]
+        assert shell.run("reconcile", "--abandon", short).code == 0
+        retried = run(shell, shots, "--retry-failed")
         assert (retried.code, retried.json["completed"], retried.json["submitted"]) == (0, 1, 1), retried.stderr
     assert sandbox.submitted(tag).total() == 2
 
 
 @pytest.mark.parametrize("is_held", [True, False])
 def test_what_was_bought_cannot_be_declared_absent(
-    *, place_with_server: Any, sandbox: Any, manifest: Any, tag: str, tools: Any, is_held: bool
+    *, shell_with_server: Any, sandbox: Any, manifest: Any, tag: str, tools: Any, is_held: bool
 ) -> None:
-    place = place_with_server
-    with left_open(place, sandbox, manifest, tag) as (shots, forgetful, _):
+    shell = shell_with_server
+    with left_open(shell, sandbox, manifest, tag) as (shots, forgetful, _):
         forgetful.mode = "404"
         if is_held:
-            assert run(place, shots).code == 4
-        short = row_of(place, tools)["fingerprint"][:12]
-        refused = place.run("reconcile", "--absent", short)
+            assert run(shell, shots).code == 4
+        short = row_of(shell, tools)["fingerprint"][:12]
+        refused = shell.run("reconcile", "--absent", short)
         assert refused.code == 2, refused.stderr
         assert len(refused.stderr.splitlines()) == 1
         assert "--abandon" in refused.stderr
-        ended = run(place, shots, "--retry-failed")
+        ended = run(shell, shots, "--retry-failed")
         assert (ended.code, ended.json["submitted"], ended.json["manifest_cost_usd"]) == (4, 0, 2.5), ended.stderr
     assert sandbox.submitted(tag).total() == 1
 
@@ -187,21 +187,21 @@ def grow_older(ledger: Path, hours: float) -> None:
 
 
 def test_outputs_that_expired_or_expire_soon_are_reported(
-    place_with_server: Any, sandbox: Any, manifest: Any, tag: str, tools: Any
+    shell_with_server: Any, sandbox: Any, manifest: Any, tag: str, tools: Any
 ) -> None:
-    place = place_with_server
+    shell = shell_with_server
     shots = manifest({"prompt": f"one {tag}", "shot_id": "one"}, {"prompt": f"two {tag}", "shot_id": "two"})
-    first = run(place, shots)
+    first = run(shell, shots)
     assert (first.code, "the output URLs" in first.stderr) == (0, False), first.stderr
-    row = row_of(place, tools, "one")
+    row = row_of(shell, tools, "one")
     assert abs((row["outputs_expire_at"] - row["completed_at"]).total_seconds() - 7 * 86_400) < 5
     told = ("", "expiring: the output URLs of 2 completed takes", "expired: the output URLs of 2 completed takes")
     for hours, note in zip((5.5 * 24, 0.6 * 24, 24), told, strict=True):
-        grow_older(place.ledger, hours)
-        ended = place.run("results", str(shots), "--results", "out.parquet")
+        grow_older(shell.ledger, hours)
+        ended = shell.run("results", str(shots), "--results", "out.parquet")
         assert (ended.code, note in ended.stderr, "the output URLs" in ended.stderr) == (0, True, bool(note)), (
             ended.stderr
         )
-    again = run(place, shots)
+    again = run(shell, shots)
     assert (again.code, again.json["submitted"], told[-1] in again.stderr) == (0, 0, True), again.stderr
     assert sandbox.submitted(tag).total() == 2

@@ -65,10 +65,10 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, migrated_home: Path) -> Ho
     """The folder, with a manifest and stills; three commands were typed in it."""
     if STRACE is None:
         pytest.skip(NOT_TRACED)
-    place = tmp_path_factory.mktemp("hostile").resolve()
-    folder, marks = place / "theirs", place / "marks"
-    (place / "traces").mkdir()
-    home = place / "home"
+    shell = tmp_path_factory.mktemp("hostile").resolve()
+    folder, marks = shell / "theirs", shell / "marks"
+    (shell / "traces").mkdir()
+    home = shell / "home"
     home.mkdir()
     environment = {
         "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
@@ -79,8 +79,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, migrated_home: Path) -> Ho
         "DO_NOT_TRACK": "1",
         "WAVESPEED_API_KEY": "canary-key-of-hostile-folder",
     }
-    here = Hostile(folder, marks, place / "traces", environment)
-    fill(folder, marks, place / "outside")
+    here = Hostile(folder, marks, shell / "traces", environment)
+    fill(folder, marks, shell / "outside")
     (folder / "stills").mkdir()
     Image.new("RGB", (320, 180), "navy").save(folder / "stills/one.png")
     Image.new("RGB", (320, 180), "gold").save(folder / "stills/two.png")

@@ -62,14 +62,14 @@ WHAT = ("a", "b [sandbox:slow=4]", "c [sandbox:slow=4]", "d")
 
 
 def test_ctrl_c_writes_what_is_there_and_the_next_run_resumes_it(
-    *, place_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any, resume: Any, prefect: Any
+    *, shell_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any, resume: Any, prefect: Any
 ) -> None:
-    place = place_with_server
-    place.more |= {"ANIMATIC_MAX_IN_FLIGHT": "2", "ANIMATIC_QUEUED_AHEAD": "0", "COLUMNS": "160", "TERM": "xterm"}
+    shell = shell_with_server
+    shell.more |= {"ANIMATIC_MAX_IN_FLIGHT": "2", "ANIMATIC_QUEUED_AHEAD": "0", "COLUMNS": "160", "TERM": "xterm"}
     prompts = [f"{tag} {what}" for what in WHAT]
     path = manifest(*({"prompt": prompt} for prompt in prompts), name="ctrl-c.csv")
     screen = Screen()
-    process = place.start("run", str(path), "--results", "out.parquet", "--json", stderr=screen.theirs)
+    process = shell.start("run", str(path), "--results", "out.parquet", "--json", stderr=screen.theirs)
     os.close(screen.theirs)
 
     def is_time() -> bool:
@@ -89,12 +89,12 @@ def test_ctrl_c_writes_what_is_there_and_the_next_run_resumes_it(
     assert "Stopped: interrupted by SIGINT" in shown
     assert '"completed": 1,' in stdout
     assert '"pending": 3,' in stdout
-    rows = tools.read_rows(place.home / "out.parquet")
+    rows = tools.read_rows(shell.home / "out.parquet")
     require_interrupted(rows)
     (state,) = (run.state for run in prefect.read_flow_runs() if run.name.startswith("ctrl-c "))
     assert (state.type, state.name) == ("CANCELLED", "Interrupted")
 
-    again = resume(path, place.ledger)
+    again = resume(path, shell.ledger)
     assert again.statuses == ["completed"] * 4
     assert again.session.progress.submissions == 1
     assert again.end.summary.exit_code == 0
@@ -141,21 +141,21 @@ MOMENTS_S = [random.Random(SEED).uniform(0.0, 1.5) for _ in range(3)]
 
 
 def test_a_run_that_is_killed_buys_nothing_twice_when_it_runs_again(
-    *, place_with_server: Any, migrated_home: Path, manifest: Any, sandbox: Any, tag: str, tools: Any, resume: Any
+    *, shell_with_server: Any, migrated_home: Path, manifest: Any, sandbox: Any, tag: str, tools: Any, resume: Any
 ) -> None:
     """Three at once, each killed some time after its first submission; the first with Prefect's embedded server."""
-    more = {**place_with_server.more, "ANIMATIC_MAX_IN_FLIGHT": "2", "ANIMATIC_QUEUED_AHEAD": "0"}
+    more = {**shell_with_server.more, "ANIMATIC_MAX_IN_FLIGHT": "2", "ANIMATIC_QUEUED_AHEAD": "0"}
     embedded = {name: value for name, value in more.items() if not name.startswith("PREFECT_")}
     runs: list[tuple[Any, Path, Any]] = []
     for number in range(len(MOMENTS_S)):
-        home = place_with_server.home / str(number)
+        home = shell_with_server.home / str(number)
         home.mkdir()
         if number == 0:
             embedded["PREFECT_HOME"] = str(migrated_home / ".prefect")
-        place = tools.Place(home, embedded if number == 0 else more)
+        shell = tools.Shell(home, embedded if number == 0 else more)
         rows = ({"prompt": f"{tag} {number} shot {shot}", "shot_id": str(shot)} for shot in range(SHOTS))
         path = manifest(*rows, name=f"killed-{number}.csv")
-        runs.append((place, path, place.start("run", str(path), "--results", "out.parquet", stderr=None)))
+        runs.append((shell, path, shell.start("run", str(path), "--results", "out.parquet", stderr=None)))
     try:
         threads = [
             threading.Thread(
@@ -171,12 +171,12 @@ def test_a_run_that_is_killed_buys_nothing_twice_when_it_runs_again(
         for _, _, process in runs:
             tools.kill_group(process)
     assert [process.returncode for _, _, process in runs] == [-signal.SIGKILL] * 3
-    tools.wait_until(lambda: not any(tools.processes_with(f"HOME={place.home}") for place, _, _ in runs), 10)
+    tools.wait_until(lambda: not any(tools.processes_with(f"HOME={shell.home}") for shell, _, _ in runs), 10)
 
-    for number, (place, path, _) in enumerate(runs):
+    for number, (shell, path, _) in enumerate(runs):
         before = sandbox.submitted(f"{tag} {number}")
         assert 0 < before.total() < SHOTS
-        again = resume(path, place.ledger)
+        again = resume(path, shell.ledger)
         after = sandbox.submitted(f"{tag} {number}")
         assert [row["shot_id"] for row in again.rows] == [str(shot) for shot in range(SHOTS)]
         assert set(after.values()) == {1}

@@ -23,11 +23,11 @@ MODEL = "wavespeed-ai/veo2-i2v"
 SUFFIXES = (".csv", ".parquet", ".jsonl")
 
 
-def another_home(place: Any, tools: Any, name: str = "laptop") -> Any:
+def another_home(shell: Any, tools: Any, name: str = "laptop") -> Any:
     """A second laptop: the same account and settings, and an empty home."""
-    home = place.home.with_name(name)
+    home = shell.home.with_name(name)
     home.mkdir()
-    return tools.Place(home, dict(place.more), says_yes=False)
+    return tools.Shell(home, dict(shell.more), says_yes=False)
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -71,11 +71,11 @@ BOUGHT = 5
 
 
 @pytest.fixture
-def first(place_with_server: Any, shots: Path, sandbox: Any, tag: str) -> Any:
+def first(shell_with_server: Any, shots: Path, sandbox: Any, tag: str) -> Any:
     """The first laptop, where all of them were bought."""
-    ended = place_with_server.run("run", str(shots), "--results", "first.csv")
+    ended = shell_with_server.run("run", str(shots), "--results", "first.csv")
     assert (ended.code, sandbox.submitted(tag).total()) == (3, BOUGHT), ended.stderr
-    return place_with_server
+    return shell_with_server
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -125,9 +125,9 @@ def test_what_failed_elsewhere_is_bought_again_only_where_that_is_asked_for(
 
 
 def test_several_tables_are_taken_over_at_once(
-    *, place_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tools: Any, tag: str
+    *, shell_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tools: Any, tag: str
 ) -> None:
-    first, names = place_with_server, ("one.csv", "two.parquet", "three.jsonl")
+    first, names = shell_with_server, ("one.csv", "two.parquet", "three.jsonl")
     manifests = [manifest({"prompt": f"{name} {tag}"}, name=f"{name}.csv") for name in names]
     for shots, name in zip(manifests, names, strict=True):
         assert first.run("run", str(shots), "--results", name).code == 0
@@ -150,7 +150,7 @@ def old_fingerprint(row: Mapping[str, Any], provider: str, still: str) -> str:
 
 @pytest.fixture
 def of_before(
-    place_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tag: str, tmp_path: Path
+    shell_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tag: str, tmp_path: Path
 ) -> tuple[Path, Path]:
     """A manifest whose takes have other fingerprints today, and a table of it from before."""
     still = tmp_path / "still.png"
@@ -160,9 +160,9 @@ def of_before(
         {"prompt": f"fragment {tag}", "image": "https://STILLS.example:443/a.png#t=1"},
         {"prompt": f"a blank behind {tag} ", "image": "still.png"},
     )
-    ended = place_with_server.run("run", str(shots), "--results", "today.csv")
+    ended = shell_with_server.run("run", str(shots), "--results", "today.csv")
     assert (ended.code, sandbox.submitted(tag).total()) == (0, 3), ended.stderr
-    today, stills = place_with_server.home / "today.csv", iter(still_names(still))
+    today, stills = shell_with_server.home / "today.csv", iter(still_names(still))
     rows = [row | {"fingerprint": old_fingerprint(row, sandbox.url, next(stills))} for row in rows_of(today)]
     assert all(row["fingerprint"] != now["fingerprint"] for row, now in zip(rows, rows_of(today), strict=True))
     return shots, write_rows(tmp_path / "before.csv", rows, today)
@@ -174,10 +174,10 @@ def still_names(local: Path) -> list[str]:
 
 
 def test_a_table_with_fingerprints_of_before_is_taken_over(
-    *, of_before: tuple[Path, Path], place_with_server: Any, sandbox: Any, tools: Any, tag: str
+    *, of_before: tuple[Path, Path], shell_with_server: Any, sandbox: Any, tools: Any, tag: str
 ) -> None:
     shots, table = of_before
-    laptop = another_home(place_with_server, tools)
+    laptop = another_home(shell_with_server, tools)
     imported = laptop.run("ledger", "import", str(table), "--json")
     assert (imported.code, imported.json["counts"]) == (0, {"taken over": 3}), imported.stderr
     for name in ("second.csv", "third.csv"):
@@ -190,10 +190,10 @@ def test_a_table_with_fingerprints_of_before_is_taken_over(
 
 
 def test_an_older_table_is_recognised_by_the_lost_ledger_guard(
-    *, of_before: tuple[Path, Path], place_with_server: Any, sandbox: Any, tools: Any, tag: str
+    *, of_before: tuple[Path, Path], shell_with_server: Any, sandbox: Any, tools: Any, tag: str
 ) -> None:
     shots, table = of_before
-    laptop = another_home(place_with_server, tools)
+    laptop = another_home(shell_with_server, tools)
     shutil.copy(table, laptop.home / "out.csv")
     refused = laptop.run("run", str(shots), "--results", "out.csv", "--yes", "--new-ledger")
     assert (refused.code, sandbox.submitted(tag).total()) == (2, 3), refused.stderr
@@ -282,9 +282,9 @@ def test_a_prediction_that_another_take_has_is_named_and_left_alone(
 
 
 def test_an_unknown_take_is_taken_over_as_unknown_and_not_bought(
-    *, place_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tools: Any, tag: str
+    *, shell_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tools: Any, tag: str
 ) -> None:
-    first = place_with_server
+    first = shell_with_server
     shots = str(manifest({"prompt": f"[sandbox:server-error] {tag}"}))
     assert first.run("run", shots, "--results", "first.csv").code == 4
     laptop = another_home(first, tools)
@@ -340,47 +340,47 @@ def test_a_name_that_the_ledger_does_not_know_is_an_error(*, first: Any, sandbox
     assert sandbox.submitted(tag).total() == BOUGHT
 
 
-def test_where_there_is_no_ledger_no_shot_can_be_shown(place: Any) -> None:
-    refused = place.run("ledger", "show", "opening")
-    assert (refused.code, f"ledger {place.ledger}: there is none yet" in refused.stderr) == (2, True)
-    assert not place.ledger.exists()
+def test_where_there_is_no_ledger_no_shot_can_be_shown(shell: Any) -> None:
+    refused = shell.run("ledger", "show", "opening")
+    assert (refused.code, f"ledger {shell.ledger}: there is none yet" in refused.stderr) == (2, True)
+    assert not shell.ledger.exists()
 
 
 def test_a_shot_of_two_manifests_is_asked_back(
-    *, place_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tag: str
+    *, shell_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tag: str
 ) -> None:
-    place = place_with_server
+    shell = shell_with_server
     manifests = [
         manifest({"shot_id": "opening", "prompt": f"{name} {tag}"}, name=f"{name}.csv") for name in ("storm", "calm")
     ]
     for path in manifests:
-        assert place.run("run", str(path), "--results", f"out-{path.name}").code == 0
-    refused = place.run("ledger", "show", "opening")
+        assert shell.run("run", str(path), "--results", f"out-{path.name}").code == 0
+    refused = shell.run("ledger", "show", "opening")
     assert refused.code == 2
     assert "opening: 2 manifests have a shot of that name; say which with --manifest" in refused.stderr
     assert all(str(path) in refused.stderr for path in manifests)
     for path in manifests:
-        (row,) = rows_of(place.home / f"out-{path.name}")
+        (row,) = rows_of(shell.home / f"out-{path.name}")
         for spelling in (str(path), f"../{path.name}", f"file://{path}"):
-            shown = place.run("ledger", "show", "opening", "--manifest", spelling)
+            shown = shell.run("ledger", "show", "opening", "--manifest", spelling)
             assert (shown.code, row["prediction_id"] in shown.stdout) == (0, True), shown.stderr
             assert shown.stdout.endswith("in all $2.50\n")
-    wrong = place.run("ledger", "show", "opening", "--manifest", "other.csv")
+    wrong = shell.run("ledger", "show", "opening", "--manifest", "other.csv")
     assert (wrong.code, "--manifest: " in wrong.stderr) == (2, True)
     assert sandbox.submitted(tag).total() == 2
 
 
 def test_a_shot_shows_what_it_asked_for_before_too(
-    *, place_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tag: str
+    *, shell_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tag: str
 ) -> None:
-    place = place_with_server
+    shell = shell_with_server
     for words in ("slow", "fast", "slow"):
         shots = manifest({"shot_id": "opening", "prompt": f"{words} {tag}"})
-        assert place.run("run", str(shots), "--results", f"{words}.csv").code == 0
-    shown = place.run("ledger", "show", "opening", "--json")
+        assert shell.run("run", str(shots), "--results", f"{words}.csv").code == 0
+    shown = shell.run("ledger", "show", "opening", "--json")
     assert [len(take["attempts"]) for take in shown.json["takes"]] == [1, 1]
     assert sandbox.submitted(tag).total() == 2
-    assert place.run("ledger", "show", "opening").stdout.endswith("in all $5.00\n")
+    assert shell.run("ledger", "show", "opening").stdout.endswith("in all $5.00\n")
 
 
 # A ledger that is restored from a backup
@@ -390,76 +390,76 @@ STEPS = ("animatic ledger import RESULTS", "animatic reconcile", "animatic ledge
 
 
 @pytest.fixture
-def restored(place_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tag: str) -> Any:
-    """A place whose ledger is that of a backup, and the manifest of which two takes were bought since."""
-    place = place_with_server
+def restored(shell_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tag: str) -> Any:
+    """A shell whose ledger is that of a backup, and the manifest of which two takes were bought since."""
+    shell = shell_with_server
     rows = [{"shot_id": f"shot-{number}", "prompt": f"push in {number} {tag}"} for number in range(1, 5)]
-    assert place.run("run", str(manifest(*rows[:2])), "--results", "out.csv").code == 0
-    shutil.copy(place.ledger, place.home / "backup.sqlite")
+    assert shell.run("run", str(manifest(*rows[:2])), "--results", "out.csv").code == 0
+    shutil.copy(shell.ledger, shell.home / "backup.sqlite")
     shots = manifest(*rows)
-    assert place.run("run", str(shots), "--results", "out.csv").code == 0
-    shutil.copy(place.home / "backup.sqlite", place.ledger)
-    yield place, str(shots)
+    assert shell.run("run", str(shots), "--results", "out.csv").code == 0
+    shutil.copy(shell.home / "backup.sqlite", shell.ledger)
+    yield shell, str(shots)
     assert sandbox.submitted(tag) == {row["prompt"]: 1 for row in rows}
 
 
-def require_refused(place: Any, shots: str) -> None:
+def require_refused(shell: Any, shots: str) -> None:
     """Whatever could buy, or would show a plan that is wrong, names the three steps."""
     run = ("run", shots, "--results")
     elsewhere = ("results", shots, "--results", "elsewhere.csv")
     for command in ((*run, "out.csv"), (*run, "other.csv", "--new-ledger"), ("plan", shots), elsewhere):
-        refused = place.run(*command)
+        refused = shell.run(*command)
         assert refused.code == 2, f"{command}: {refused.stdout}{refused.stderr}"
         assert "was restored from a backup" in refused.stderr
         assert all(step in refused.stderr for step in STEPS)
-    assert not (place.home / "other.csv").exists()
-    assert not (place.home / "elsewhere.csv").exists()
+    assert not (shell.home / "other.csv").exists()
+    assert not (shell.home / "elsewhere.csv").exists()
 
 
-def mend(place: Any, shots: str) -> None:
+def mend(shell: Any, shots: str) -> None:
     """The three steps, then a run that has nothing to buy."""
-    imported = place.run("ledger", "import", "out.csv", "--json")
+    imported = shell.run("ledger", "import", "out.csv", "--json")
     assert (imported.code, imported.json["counts"]) == (0, {"known already": 2, "taken over": 2}), imported.stderr
-    reconciled = place.run("reconcile")
+    reconciled = shell.run("reconcile")
     assert reconciled.code == 0, reconciled.stderr
-    accepted = place.run("ledger", "accept")
+    accepted = shell.run("ledger", "accept")
     assert (accepted.code, "declared complete" in accepted.stderr) == (0, True), accepted.stderr
-    ended = place.run("run", shots, "--results", "other.csv", "--json")
+    ended = shell.run("run", shots, "--results", "other.csv", "--json")
     assert (ended.code, ended.json["submitted"], ended.json["cached"]) == (0, 0, 4), ended.stderr
 
 
 def test_a_restored_ledger_is_refused_until_it_is_mended(restored: Any) -> None:
-    place, shots = restored
-    require_refused(place, shots)
-    assert place.run("ledger", "show", "shot-1").code == 0
-    mend(place, shots)
-    assert "it was complete already" in place.run("ledger", "accept").stderr
+    shell, shots = restored
+    require_refused(shell, shots)
+    assert shell.run("ledger", "show", "shot-1").code == 0
+    mend(shell, shots)
+    assert "it was complete already" in shell.run("ledger", "accept").stderr
 
 
 def test_taking_over_and_reconciling_alone_do_not_open_a_restored_ledger(restored: Any) -> None:
-    place, shots = restored
-    assert place.run("ledger", "import", "out.csv").code == 0
-    assert place.run("reconcile").code == 0
-    require_refused(place, shots)
+    shell, shots = restored
+    assert shell.run("ledger", "import", "out.csv").code == 0
+    assert shell.run("reconcile").code == 0
+    require_refused(shell, shots)
 
 
 def test_files_of_sqlite_beside_a_restored_ledger_hide_nothing(restored: Any) -> None:
-    place, shots = restored
+    shell, shots = restored
     journal, wal = ("-journal", b"not SQLite's " * 999), ("-wal", bytes(4_096))
     for suffix, content in (("-journal", b""), journal, wal, ("-shm", b"")):
-        beside = Path(f"{place.ledger}{suffix}")
+        beside = Path(f"{shell.ledger}{suffix}")
         beside.write_bytes(content)
-        refused = place.run("run", shots, "--results", "other.csv")
+        refused = shell.run("run", shots, "--results", "other.csv")
         assert (refused.code, "was restored from a backup" in refused.stderr) == (2, True), refused.stderr
         beside.unlink(missing_ok=True)
 
 
 def test_a_second_restoration_of_a_mended_ledger_is_noticed(restored: Any) -> None:
-    place, shots = restored
-    mend(place, shots)
-    (place.home / "other.csv").unlink()
-    shutil.copy(place.home / "backup.sqlite", place.ledger)
-    require_refused(place, shots)
+    shell, shots = restored
+    mend(shell, shots)
+    (shell.home / "other.csv").unlink()
+    shutil.copy(shell.home / "backup.sqlite", shell.ledger)
+    require_refused(shell, shots)
 
 
 def test_a_backup_from_before_a_table_was_taken_over_is_noticed(
@@ -476,34 +476,34 @@ def test_a_backup_from_before_a_table_was_taken_over_is_noticed(
 
 
 def test_a_restored_ledger_without_runs_folder_buys_nothing_twice(restored: Any) -> None:
-    place, shots = restored
-    shutil.rmtree(f"{place.ledger}.runs")
-    refused = place.run("run", shots, "--results", "out.csv")
+    shell, shots = restored
+    shutil.rmtree(f"{shell.ledger}.runs")
+    refused = shell.run("run", shots, "--results", "out.csv")
     assert refused.code == 2, refused.stderr
     assert "out.csv shows 2 takes as bought that the ledger" in refused.stderr
 
 
 def test_a_ledger_without_runs_folder_notices_the_next_restoration(
-    *, place_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tag: str
+    *, shell_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tag: str
 ) -> None:
-    place = place_with_server
+    shell = shell_with_server
     rows = [{"prompt": f"push in {number} {tag}"} for number in range(2)]
-    assert place.run("run", str(manifest(rows[0])), "--results", "out.csv").code == 0
-    shutil.copy(place.ledger, place.home / "backup.sqlite")
+    assert shell.run("run", str(manifest(rows[0])), "--results", "out.csv").code == 0
+    shutil.copy(shell.ledger, shell.home / "backup.sqlite")
     shots = str(manifest(*rows))
-    assert place.run("run", shots, "--results", "out.csv").code == 0
-    shutil.rmtree(f"{place.ledger}.runs")
-    ended = place.run("run", shots, "--results", "out.csv", "--json")
+    assert shell.run("run", shots, "--results", "out.csv").code == 0
+    shutil.rmtree(f"{shell.ledger}.runs")
+    ended = shell.run("run", shots, "--results", "out.csv", "--json")
     assert (ended.code, ended.json["submitted"]) == (0, 0), ended.stderr
-    shutil.copy(place.home / "backup.sqlite", place.ledger)
-    refused = place.run("run", shots, "--results", "other.csv")
+    shutil.copy(shell.home / "backup.sqlite", shell.ledger)
+    refused = shell.run("run", shots, "--results", "other.csv")
     assert (refused.code, sandbox.submitted(tag).total()) == (2, 2), refused.stderr
 
 
-def test_a_ledger_that_is_not_there_cannot_be_accepted(place: Any) -> None:
-    refused = place.run("ledger", "accept")
+def test_a_ledger_that_is_not_there_cannot_be_accepted(shell: Any) -> None:
+    refused = shell.run("ledger", "accept")
     assert (refused.code, "there is none, so there is nothing to accept" in refused.stderr) == (2, True)
-    assert not place.ledger.exists()
+    assert not shell.ledger.exists()
 
 
 def three_hours_earlier(witness: Path) -> None:
@@ -528,9 +528,9 @@ def older(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_an_unknown_take_of_an_older_table_is_not_declared_absent(
-    *, place_with_server: Any, manifest: Callable[..., Path], serve_sandbox: Any, tools: Any, tag: str
+    *, shell_with_server: Any, manifest: Callable[..., Path], serve_sandbox: Any, tools: Any, tag: str
 ) -> None:
-    first, then = place_with_server, serve_sandbox("--inference-s", "0.1", "--list-delay-s", "600")
+    first, then = shell_with_server, serve_sandbox("--inference-s", "0.1", "--list-delay-s", "600")
     first.more |= {"WAVESPEED_BASE_URL": then.url, "ANIMATIC_SETTLE_S": "0"}
     shots = str(manifest({"prompt": f"known {tag}"}, {"prompt": f"[sandbox:server-error-billed] {tag}"}))
     ended = first.run("run", shots, "--results", "first.csv", "--json")

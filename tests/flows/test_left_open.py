@@ -37,11 +37,11 @@ class Held:
 
 
 @pytest.fixture
-def held(sandbox: Any, place_with_server: Any) -> Iterator[Held]:
-    """The server; commands of the test's place buy through it."""
+def held(sandbox: Any, shell_with_server: Any) -> Iterator[Held]:
+    """The server; commands of the test's shell buy through it."""
     server = Held(sandbox.url)
     with server.served() as url:
-        place_with_server.more["WAVESPEED_BASE_URL"] = url
+        shell_with_server.more["WAVESPEED_BASE_URL"] = url
         yield server
 
 
@@ -50,16 +50,16 @@ def rows(tag: str) -> tuple[dict[str, str], dict[str, str]]:
 
 
 @pytest.fixture
-def killed(*, place_with_server: Any, manifest: Manifest, held: Held, sandbox: Any, tools: Any, tag: str) -> Any:
-    """A place where a run was killed while it submitted row 2 of a manifest."""
+def killed(*, shell_with_server: Any, manifest: Manifest, held: Held, sandbox: Any, tools: Any, tag: str) -> Any:
+    """A shell where a run was killed while it submitted row 2 of a manifest."""
     shots = str(manifest(*rows(tag)))
-    process = place_with_server.start("run", shots, "--results", "out.jsonl")
+    process = shell_with_server.start("run", shots, "--results", "out.jsonl")
     try:
         assert held.arrived.wait(60)
         tools.wait_until(lambda: sandbox.submitted(tag)[f"one {tag}"] == 1)
     finally:
         tools.kill_group(process)
-    return place_with_server
+    return shell_with_server
 
 
 def test_an_open_take_that_left_the_manifest_exits_with_4(
@@ -105,18 +105,18 @@ def test_an_open_take_is_named_until_a_person_settles_it(
 
 
 def test_takes_that_a_live_neighbour_is_submitting_are_not_open(
-    *, place_with_server: Any, manifest: Manifest, held: Held, sandbox: Any, tools: Any, tag: str
+    *, shell_with_server: Any, manifest: Manifest, held: Held, sandbox: Any, tools: Any, tag: str
 ) -> None:
-    place, shots = place_with_server, manifest(*rows(tag))
-    neighbour = place.start("run", str(shots), "--results", "out.jsonl", "--json")
+    shell, shots = shell_with_server, manifest(*rows(tag))
+    neighbour = shell.start("run", str(shots), "--results", "out.jsonl", "--json")
     try:
         assert held.arrived.wait(60)
         other = manifest({"prompt": f"other {tag}"}, name="other.csv")
         same = manifest(rows(tag)[0])
         for path in (other, same):
-            ended = place.run("run", str(path), "--results", f"beside-{path.name}.jsonl", "--json")
+            ended = shell.run("run", str(path), "--results", f"beside-{path.name}.jsonl", "--json")
             assert (ended.code, ended.json["open_elsewhere"], ended.json["dropped"]) == (0, [], []), ended.stderr
-        assert place.run("reconcile").code == 0
+        assert shell.run("reconcile").code == 0
         held.let_go.set()
         stdout, stderr = neighbour.communicate(timeout=60)
     finally:
@@ -133,7 +133,7 @@ def runs_in(ledger: Path) -> int:
 @pytest.mark.parametrize(("scenario", "status", "bought"), [("fails", "failed", 1), ("rejects", "rejected", 0)])
 def test_two_runs_with_retry_failed_buy_one_retry_together(
     *,
-    place_with_server: Any,
+    shell_with_server: Any,
     manifest: Manifest,
     held: Held,
     sandbox: Any,
@@ -143,17 +143,17 @@ def test_two_runs_with_retry_failed_buy_one_retry_together(
     status: str,
     bought: int,
 ) -> None:
-    place = place_with_server
+    shell = shell_with_server
     shots = str(manifest({"prompt": f"held [sandbox:{scenario}] {tag}"}))
     held.let_go.set()
-    first = place.run("run", shots, "--results", "first.jsonl", "--json")
+    first = shell.run("run", shots, "--results", "first.jsonl", "--json")
     assert (first.code, first.json[status], sandbox.submitted(tag).total()) == (3, 1, bought), first.stderr
     held.let_go.clear()
     together = [
-        place.start("run", shots, "--results", f"{name}.jsonl", "--json", "--retry-failed") for name in ("a", "b")
+        shell.start("run", shots, "--results", f"{name}.jsonl", "--json", "--retry-failed") for name in ("a", "b")
     ]
     try:
-        tools.wait_until(lambda: runs_in(place.ledger) == 3, 60)
+        tools.wait_until(lambda: runs_in(shell.ledger) == 3, 60)
         held.let_go.set()
         ended = [(process.communicate(timeout=60), process.returncode) for process in together]
     finally:
@@ -161,12 +161,12 @@ def test_two_runs_with_retry_failed_buy_one_retry_together(
             tools.kill_group(process)
     assert [code for _, code in ended] == [3, 3], ended
     assert sandbox.submitted(tag).total() == 2 * bought
-    shown = place.run("ledger", "show", held_fingerprint(place))
+    shown = shell.run("ledger", "show", held_fingerprint(shell))
     assert shown.stdout.count(f"  {status}, ") == 2, shown.stdout
-    later = place.run("run", shots, "--results", "a.jsonl", "--json", "--retry-failed")
+    later = shell.run("run", shots, "--results", "a.jsonl", "--json", "--retry-failed")
     assert (later.code, sandbox.submitted(tag).total()) == (3, 3 * bought), later.stderr
 
 
-def held_fingerprint(place: Any) -> str:
-    with contextlib.closing(sqlite3.connect(place.ledger)) as db:
+def held_fingerprint(shell: Any) -> str:
+    with contextlib.closing(sqlite3.connect(shell.ledger)) as db:
         return str(db.execute("SELECT fingerprint FROM take").fetchone()[0])

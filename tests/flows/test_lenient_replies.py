@@ -70,24 +70,24 @@ class Retold:
         return altered(answer, lambda data: self.alter[name](data) if self.is_altered(data) else data)
 
 
-def run_through(place: Any, sandbox: Any, change: Any, shots: Any, *more: str) -> Any:
+def run_through(shell: Any, sandbox: Any, change: Any, shots: Any, *more: str) -> Any:
     with lying(sandbox.url, change) as liar:
-        place.more["WAVESPEED_BASE_URL"] = liar.url
-        return place.run("run", str(shots), "--results", "out.parquet", "--json", *more)
+        shell.more["WAVESPEED_BASE_URL"] = liar.url
+        return shell.run("run", str(shots), "--results", "out.parquet", "--json", *more)
 
 
-def rows_of(place: Any, tools: Any) -> dict[str, dict[str, Any]]:
-    return {row["shot_id"]: row for row in tools.read_rows(place.home / "out.parquet")}
+def rows_of(shell: Any, tools: Any) -> dict[str, dict[str, Any]]:
+    return {row["shot_id"]: row for row in tools.read_rows(shell.home / "out.parquet")}
 
 
 def test_the_clip_is_in_the_table_whatever_is_odd_beside_it(
-    place_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
+    shell_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
 ) -> None:
     shots = manifest(*({"prompt": f"{tag} {name}", "shot_id": name} for name in COMPLETED))
     retold = Retold({name: alter for name, (alter, _) in COMPLETED.items()})
-    ended = run_through(place_with_server, sandbox, retold, shots)
+    ended = run_through(shell_with_server, sandbox, retold, shots)
     assert (ended.code, ended.json["completed"]) == (0, len(COMPLETED)), ended.stderr
-    rows = rows_of(place_with_server, tools)
+    rows = rows_of(shell_with_server, tools)
     for name, (_, expected) in COMPLETED.items():
         found = {column: rows[name][column] for column in expected}
         assert found == expected, name
@@ -98,15 +98,15 @@ def test_the_clip_is_in_the_table_whatever_is_odd_beside_it(
 
 
 def test_clips_that_were_not_judged_are_counted_as_that(
-    place_with_server: Any, manifest: Any, sandbox: Any, tag: str
+    shell_with_server: Any, manifest: Any, sandbox: Any, tag: str
 ) -> None:
     import animatic  # noqa: PLC0415 - pandas, for this test only
 
     shots = manifest(*({"prompt": f"{tag} {name}"} for name in ("unjudged", "clean", "flagged")))
     retold = Retold({"unjudged": with_(has_nsfw_contents=None), "flagged": with_(has_nsfw_contents=[True])})
-    ended = run_through(place_with_server, sandbox, retold, shots)
+    ended = run_through(shell_with_server, sandbox, retold, shots)
     assert ended.code == 0, ended.stderr
-    total = animatic.summarise(animatic.read_results(str(place_with_server.home / "out.parquet"))).iloc[-1]
+    total = animatic.summarise(animatic.read_results(str(shell_with_server.home / "out.parquet"))).iloc[-1]
     assert (total["nsfw"], total["not_judged"], float(total["nsfw_rate"])) == (1, 1, 0.5)
     assert sandbox.submitted(tag).total() == 3
 
@@ -120,43 +120,43 @@ def test_clips_that_were_not_judged_are_counted_as_that(
     ],
 )
 def test_why_it_failed_is_read_from_any_form(
-    *, place_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any, odd: Data, code: Any, error: str
+    *, shell_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any, odd: Data, code: Any, error: str
 ) -> None:
     shots = manifest({"prompt": f"[sandbox:fails] {tag} one", "shot_id": "one"})
     retold = Retold({"one": with_(**odd)}, lambda data: data["status"] == "failed")
-    ended = run_through(place_with_server, sandbox, retold, shots, "--attempts", "2")
+    ended = run_through(shell_with_server, sandbox, retold, shots, "--attempts", "2")
     assert ended.code == 3, ended.stderr
-    row = rows_of(place_with_server, tools)["one"]
+    row = rows_of(shell_with_server, tools)["one"]
     assert (row["status"], row["error_code"], error in row["error"]) == ("failed", code, True), row
     attempts = 1 if code is None else 2
     assert (row["attempts"], sandbox.submitted(tag).total()) == (attempts, attempts)
 
 
 def test_a_time_out_that_is_still_processing_is_not_final(
-    place_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
+    shell_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
 ) -> None:
     shots = manifest({"prompt": f"[sandbox:slow=1] {tag} one", "shot_id": "one"})
     timed_out = with_(code=5004, error="the request timed out; the task goes on")
     retold = Retold({"one": timed_out}, lambda data: data["status"] == "processing")
-    ended = run_through(place_with_server, sandbox, retold, shots, "--attempts", "3")
+    ended = run_through(shell_with_server, sandbox, retold, shots, "--attempts", "3")
     assert (ended.code, ended.json["completed"], ended.json["submitted"]) == (0, 1, 1), ended.stderr
-    row = rows_of(place_with_server, tools)["one"]
+    row = rows_of(shell_with_server, tools)["one"]
     assert (row["status"], row["error"], row["error_code"], row["attempts"]) == ("completed", None, None, 1)
     assert sandbox.submitted(tag).total() == 1
 
 
 def test_another_model_than_was_asked_for_is_kept_and_warned_of(
-    place_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
+    shell_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
 ) -> None:
     names = {"same": "wavespeed-ai/veo2-i2v", "short": "veo2-i2v", "other": "wavespeed-ai/veo2-lite"}
     shots = manifest(*({"prompt": f"{tag} {name}", "shot_id": name} for name in names))
     retold = Retold({name: with_(model=model) for name, model in names.items()})
-    ended = run_through(place_with_server, sandbox, retold, shots)
+    ended = run_through(shell_with_server, sandbox, retold, shots)
     assert (ended.code, ended.json["completed"]) == (0, 3), ended.stderr
-    rows = rows_of(place_with_server, tools)
+    rows = rows_of(shell_with_server, tools)
     assert {name: row["prediction_model"] for name, row in rows.items()} == names
     assert {row["model"] for row in rows.values()} == {"wavespeed-ai/veo2-i2v"}
-    logged = "".join(log.read_text() for log in place_with_server.logs())
+    logged = "".join(log.read_text() for log in shell_with_server.logs())
     warning = "asked for wavespeed-ai/veo2-i2v, and the API says that wavespeed-ai/veo2-lite made it"
     assert logged.count(warning) >= 1
     assert "veo2-lite" in ended.stderr, "who looks at the terminal only must see it too"

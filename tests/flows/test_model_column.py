@@ -9,11 +9,11 @@ import pytest
     "named", ["wavespeed-ai/kling-v2", "wavespeed-ai/veo2-t2v", "veo2-i2v", "Wavespeed-AI/veo2-i2v", "sora"]
 )
 def test_another_model_is_a_fault_and_nothing_is_bought(
-    place: Any, manifest: Any, sandbox: Any, tag: str, named: str
+    shell: Any, manifest: Any, sandbox: Any, tag: str, named: str
 ) -> None:
     shots = manifest({"prompt": f"push in {tag}", "model": named}, {"prompt": f"pan {tag}"})
     for arguments in (("plan", str(shots)), ("run", str(shots), "--results", "out.csv")):
-        ended = place.run(*arguments)
+        ended = shell.run(*arguments)
         assert ended.code == 2
         (fault,) = (line for line in ended.stderr.splitlines() if "shots.csv:2: model: " in line)
         assert f'found "{named}"' in fault
@@ -22,17 +22,17 @@ def test_another_model_is_a_fault_and_nothing_is_bought(
 
 
 def test_with_skip_invalid_the_other_rows_are_bought(
-    place_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
+    shell_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
 ) -> None:
-    place = place_with_server
+    shell = shell_with_server
     shots = manifest(
         {"prompt": f"one {tag}", "model": "wavespeed-ai/kling-v2"},
         {"prompt": f"two {tag}", "model": "wavespeed-ai/veo2-i2v"},
         {"prompt": f"three {tag}", "model": ""},
     )
-    ended = place.run("run", str(shots), "--results", "out.parquet", "--skip-invalid")
+    ended = shell.run("run", str(shots), "--results", "out.parquet", "--skip-invalid")
     assert ended.code == 3, ended.stderr
-    rows = tools.read_rows(place.home / "out.parquet")
+    rows = tools.read_rows(shell.home / "out.parquet")
     assert [row["status"] for row in rows] == ["invalid", "completed", "completed"]
     assert {row["model"] for row in rows[1:]} == {"wavespeed-ai/veo2-i2v"}
     assert sandbox.submitted(tag) == {f"two {tag}": 1, f"three {tag}": 1}

@@ -15,17 +15,17 @@ IS_NEW = "(new: it holds no take of this provider)"
 
 
 @pytest.fixture
-def unattended(place_with_server: Any) -> Any:
+def unattended(shell_with_server: Any) -> Any:
     """A new home in which nothing is agreed to unless a test says it."""
-    place_with_server.says_yes = False
-    return place_with_server
+    shell_with_server.says_yes = False
+    return shell_with_server
 
 
-def another_home(place: Any, tools: Any, name: str) -> Any:
+def another_home(shell: Any, tools: Any, name: str) -> Any:
     """A second laptop, or an empty container: the same account and settings, nothing else."""
-    home = place.home.with_name(name)
+    home = shell.home.with_name(name)
     home.mkdir()
-    return tools.Place(home, dict(place.more), says_yes=False)
+    return tools.Shell(home, dict(shell.more), says_yes=False)
 
 
 def rows(tag: str, count: int) -> Rows:
@@ -263,18 +263,18 @@ def test_a_nightly_job_with_an_empty_home_buys_nothing_twice(
 def test_a_relative_ledger_is_refused_and_the_absolute_one_named(
     *, unattended: Any, manifest: Any, sandbox: Any, tools: Any, tag: str, folder: str
 ) -> None:
-    shots, place = str(manifest(*rows(tag, 1))), another_home(unattended, tools, folder)
+    shots, shell = str(manifest(*rows(tag, 1))), another_home(unattended, tools, folder)
     for relative in ("data/ledger.sqlite", "./data/ledger.sqlite"):
-        place.more["ANIMATIC_LEDGER"] = f"sqlite:///{relative}"
+        shell.more["ANIMATIC_LEDGER"] = f"sqlite:///{relative}"
         for command in (
             ("run", shots, "--results", "out.csv", "--yes", "--new-ledger"),
             ("plan", shots),
             ("reconcile",),
         ):
-            refused = place.run(*command)
+            refused = shell.run(*command)
             assert refused.code == 2, refused.stderr
-            assert f"sqlite:///{place.home}/data/ledger.sqlite" in refused.stderr
-    assert not (place.home / "data").exists()
+            assert f"sqlite:///{shell.home}/data/ledger.sqlite" in refused.stderr
+    assert not (shell.home / "data").exists()
     assert sandbox.submitted(tag).total() == 0
 
 
@@ -283,8 +283,8 @@ def test_the_absolute_ledger_is_one_ledger_from_every_folder(
 ) -> None:
     shots = str(manifest(*rows(tag, 1)))
     for folder, submitted in (("here", 1), ("there", 0)):
-        place = another_home(unattended, tools, folder)
-        place.more["ANIMATIC_LEDGER"] = f"sqlite:///{tmp_path}/data/ledger.sqlite"
-        ended = place.run("run", shots, "--results", "out.csv", "--yes", "--new-ledger", "--json")
+        shell = another_home(unattended, tools, folder)
+        shell.more["ANIMATIC_LEDGER"] = f"sqlite:///{tmp_path}/data/ledger.sqlite"
+        ended = shell.run("run", shots, "--results", "out.csv", "--yes", "--new-ledger", "--json")
         assert (ended.code, ended.json["submitted"]) == (0, submitted), ended.stderr
     assert sandbox.submitted(tag).total() == 1

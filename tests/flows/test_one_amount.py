@@ -38,29 +38,29 @@ def three_rows(tag: str) -> list[dict[str, str]]:
     ]
 
 
-def table_usd(place: Any) -> tuple[float, float]:
+def table_usd(shell: Any) -> tuple[float, float]:
     """The sum of the column, and the total of `summarise`."""
     import animatic  # noqa: PLC0415 - pandas, for these tests only
 
-    frame = animatic.read_results(str(place.home / "out.parquet"))
+    frame = animatic.read_results(str(shell.home / "out.parquet"))
     return float(frame["quoted_usd"].sum()), float(animatic.summarise(frame)["cost_usd"].iloc[-1])
 
 
-def run(place: Any, shots: Any, *more: str) -> Any:
-    return place.run("run", str(shots), "--results", "out.parquet", "--json", *more)
+def run(shell: Any, shots: Any, *more: str) -> Any:
+    return shell.run("run", str(shots), "--results", "out.parquet", "--json", *more)
 
 
 def test_a_lost_reply_costs_what_it_was_reserved_at_everywhere(
-    place_with_server: Any, manifest: Any, sandbox: Any, tag: str, prefect: Any
+    shell_with_server: Any, manifest: Any, sandbox: Any, tag: str, prefect: Any
 ) -> None:
-    place = place_with_server
-    ended = run(place, manifest(*three_rows(tag)))
+    shell = shell_with_server
+    ended = run(shell, manifest(*three_rows(tag)))
     assert (ended.code, ended.json["completed"], ended.json["unknown"]) == (4, 2, 1), ended.stderr
     assert sandbox.submitted(tag).total() == 3
     assert billed_usd(sandbox, tag) == 7.5
-    assert ledger_usd(place.ledger) == (7.5, 7.5)
+    assert ledger_usd(shell.ledger) == (7.5, 7.5)
     assert (ended.json["cost_usd"], ended.json["manifest_cost_usd"]) == (7.5, 7.5)
-    assert table_usd(place) == (7.5, 7.5)
+    assert table_usd(shell) == (7.5, 7.5)
     assert "$7.50" in summary_of(prefect, ended.json["run_id"])
 
 
@@ -91,57 +91,57 @@ def test_panel_json_and_summary_of_a_flow_say_the_same(
     assert sandbox.submitted(tag).total() == 3
 
 
-def test_the_column_adds_up_over_two_runs(place_with_server: Any, manifest: Any, sandbox: Any, tag: str) -> None:
-    place = place_with_server
+def test_the_column_adds_up_over_two_runs(shell_with_server: Any, manifest: Any, sandbox: Any, tag: str) -> None:
+    shell = shell_with_server
     shots = manifest(
         *three_rows(tag), {"prompt": f"four {tag} [sandbox:fails]"}, {"prompt": f"five {tag} [sandbox:rejects]"}
     )
-    first = run(place, shots)
+    first = run(shell, shots)
     assert (first.json["cost_usd"], first.json["manifest_cost_usd"]) == (10.0, 10.0), first.stderr
-    assert table_usd(place) == (10.0, 10.0)
+    assert table_usd(shell) == (10.0, 10.0)
     shots = manifest(
         *three_rows(tag),
         {"prompt": f"four {tag} [sandbox:fails]"},
         {"prompt": f"five {tag} [sandbox:rejects]"},
         {"prompt": f"six {tag}", "duration": "8s"},
     )
-    second = run(place, shots, "--retry-failed", "--attempts", "2")
+    second = run(shell, shots, "--retry-failed", "--attempts", "2")
     sixth_usd = next(each.price_usd for each in sandbox.witness if each.inputs["prompt"] == f"six {tag}")
     retries = sandbox.submitted(tag)[f"four {tag} [sandbox:fails]"] - 1
     assert retries in {1, 2}
     assert second.json["cost_usd"] == 2.5 * retries + sixth_usd, second.stderr
     manifest_usd = second.json["manifest_cost_usd"]
     assert manifest_usd == first.json["cost_usd"] + second.json["cost_usd"] == billed_usd(sandbox, tag)
-    assert table_usd(place) == (manifest_usd, manifest_usd)
-    assert ledger_usd(place.ledger) == (manifest_usd, manifest_usd)
-    third = run(place, shots)
+    assert table_usd(shell) == (manifest_usd, manifest_usd)
+    assert ledger_usd(shell.ledger) == (manifest_usd, manifest_usd)
+    third = run(shell, shots)
     assert (third.json["cost_usd"], third.json["manifest_cost_usd"]) == (0.0, manifest_usd)
 
 
 def test_a_take_that_rows_share_costs_once_in_the_first_of_them(
-    place_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
+    shell_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
 ) -> None:
-    place = place_with_server
+    shell = shell_with_server
     shots = manifest(
         {"prompt": f"one {tag}", "storyboard": "a"},
         {"prompt": f"two {tag}", "storyboard": "a", "takes": "2"},
         {"prompt": f"one {tag}", "storyboard": "b"},
         {"prompt": f"two {tag}", "storyboard": "b"},
     )
-    ended = run(place, shots)
+    ended = run(shell, shots)
     assert (ended.code, ended.json["submitted"], ended.json["manifest_cost_usd"]) == (0, 3, 7.5), ended.stderr
-    rows = tools.read_rows(place.home / "out.parquet")
+    rows = tools.read_rows(shell.home / "out.parquet")
     assert [row["quoted_usd"] and float(row["quoted_usd"]) for row in rows] == [2.5, 2.5, 2.5, None, None]
-    assert table_usd(place) == (7.5, 7.5)
+    assert table_usd(shell) == (7.5, 7.5)
     assert sandbox.submitted(tag).total() == 3
 
 
 def test_what_was_not_bought_is_no_longer_reserved(
-    place_with_server: Any, manifest: Any, sandbox: Any, tag: str
+    shell_with_server: Any, manifest: Any, sandbox: Any, tag: str
 ) -> None:
-    place = place_with_server
-    ended = run(place, manifest({"prompt": f"one {tag}"}, {"prompt": f"two {tag} [sandbox:rejects]"}), "--max-usd", "5")
+    shell = shell_with_server
+    ended = run(shell, manifest({"prompt": f"one {tag}"}, {"prompt": f"two {tag} [sandbox:rejects]"}), "--max-usd", "5")
     assert (ended.code, ended.json["cost_usd"], ended.json["manifest_cost_usd"]) == (3, 2.5, 2.5), ended.stderr
-    assert ledger_usd(place.ledger) == (2.5, 2.5)
-    assert table_usd(place) == (2.5, 2.5)
+    assert ledger_usd(shell.ledger) == (2.5, 2.5)
+    assert table_usd(shell) == (2.5, 2.5)
     assert sandbox.submitted(tag).total() == 1

@@ -39,7 +39,7 @@ STARTS_AT_ONCE = 3
 class Story:
     """A run, and all that a test wants to know of it."""
 
-    place: Any
+    shell: Any
     code: int
     stdout: str
     stderr: str
@@ -56,7 +56,7 @@ class Story:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        return self.place.rows(self.place.home / "out.parquet")
+        return self.shell.rows(self.shell.home / "out.parquet")
 
     @property
     def held_up_s(self) -> float:
@@ -66,7 +66,7 @@ class Story:
     @property
     def logged(self) -> str:
         """All that is in its log files."""
-        return "".join(path.read_text(errors="replace") for path in self.place.logs())
+        return "".join(path.read_text(errors="replace") for path in self.shell.logs())
 
 
 class Stage:
@@ -84,28 +84,28 @@ class Stage:
 
     def embedded(self, number: int) -> Story:
         """A run whose own server gets this signal when the first take is bought."""
-        place = self._place(f"embedded-{number}", None)
-        shutil.copytree(self._migrated / ".prefect", place.home / "prefect")
-        place.more["PREFECT_HOME"] = str(place.home / "prefect")
+        shell = self._place(f"embedded-{number}", None)
+        shutil.copytree(self._migrated / ".prefect", shell.home / "prefect")
+        shell.more["PREFECT_HOME"] = str(shell.home / "prefect")
 
         def hit(_: Callable[[], int]) -> None:
-            servers = [pid for pid in self._processes(place) if "flows.server.prefect_server" in _command(pid)]
+            servers = [pid for pid in self._processes(shell) if "flows.server.prefect_server" in _command(pid)]
             assert servers, "the embedded server is found by its command"
             for pid in servers:
                 os.kill(pid, number)
 
-        return self._run(place, hit)
+        return self._run(shell, hit)
 
     def midway(self, name: str, change: Callable[[Door], None]) -> Story:
         """A run that loses the server for good when the first take is bought."""
         with door(self._server.url) as way:
-            place = self._place(f"midway-{name}", way.url_with(f"someone:{SECRET}"))
-            return self._run(place, lambda _: change(way))
+            shell = self._place(f"midway-{name}", way.url_with(f"someone:{SECRET}"))
+            return self._run(shell, lambda _: change(way))
 
     def back(self, away_s: float) -> Story:
         """A run that loses the server when the first take is bought; it is back some time after the last one."""
         with door(self._server.url) as way:
-            place = self._place("back", way.url)
+            shell = self._place("back", way.url)
 
             def leave(completed: Callable[[], int]) -> None:
                 way.close()
@@ -113,14 +113,14 @@ class Stage:
                 time.sleep(away_s)  # the absence itself
                 way.open()
 
-            return self._run(place, leave, asks=True)
+            return self._run(shell, leave, asks=True)
 
     def before(self, name: str, change: Callable[[Door], None]) -> Story:
         """A run to which the server is lost before it begins."""
         with door(self._server.url) as way:
-            place = self._place(f"before-{name}", way.url_with(f"someone:{SECRET}"))
+            shell = self._place(f"before-{name}", way.url_with(f"someone:{SECRET}"))
             change(way)
-            return self._run(place, None)
+            return self._run(shell, None)
 
     def _place(self, name: str, url: str | None) -> Any:
         home = self._folder / name
@@ -133,28 +133,28 @@ class Stage:
             "ANIMATIC_MAX_IN_FLIGHT": "2",
             "ANIMATIC_QUEUED_AHEAD": "0",
         }
-        place = self._tools.Place(home, more | ({} if url is None else {"PREFECT_API_URL": url}))
-        place.rows = self._tools.read_rows
-        return place
+        shell = self._tools.Shell(home, more | ({} if url is None else {"PREFECT_API_URL": url}))
+        shell.rows = self._tools.read_rows
+        return shell
 
-    def _processes(self, place: Any) -> list[int]:
-        return self._tools.processes_with(f"HOME={place.home}")
+    def _processes(self, shell: Any) -> list[int]:
+        return self._tools.processes_with(f"HOME={shell.home}")
 
-    def _run(self, place: Any, hit: Callable[[Callable[[], int]], None] | None, *, asks: bool = False) -> Story:
-        stem = place.home.name
+    def _run(self, shell: Any, hit: Callable[[Callable[[], int]], None] | None, *, asks: bool = False) -> Story:
+        stem = shell.home.name
         rows = [{"prompt": f"<away {stem}> {number} {SLOW}"} for number in range(TAKES)]
-        self._tools.write_manifest(place.home / f"{stem}.csv", rows)
-        table, before = place.home / "out.parquet", 0
+        self._tools.write_manifest(shell.home / f"{stem}.csv", rows)
+        table, before = shell.home / "out.parquet", 0
 
         def bought() -> int:
             return self._sandbox.submitted(f"<away {stem}>").total()
 
         def completed() -> int:
-            return sum(row["status"] == "completed" for row in place.rows(table)) if table.exists() else 0
+            return sum(row["status"] == "completed" for row in shell.rows(table)) if table.exists() else 0
 
         with self._starting:
             began = time.time()
-            process = place.start("run", f"{stem}.csv", "--results", "out.parquet", "--json")
+            process = shell.start("run", f"{stem}.csv", "--results", "out.parquet", "--json")
             try:
                 if hit is not None:
                     self._tools.wait_until(lambda: bought() or process.poll() is not None, 90)
@@ -170,17 +170,17 @@ class Stage:
             except subprocess.TimeoutExpired:
                 raise AssertionError(f"{stem}: has not ended after {ENDS_WITHIN_S:.0f} s") from None
             ended = time.time()
-            left = self._processes(place)
+            left = self._processes(shell)
             deadline = time.monotonic() + 5
             while left and time.monotonic() < deadline:
                 time.sleep(0.1)
-                left = self._processes(place)
+                left = self._processes(shell)
         finally:
             self._tools.kill_group(process)
-            for pid in self._processes(place):
+            for pid in self._processes(shell):
                 os.kill(pid, signal.SIGKILL)
         state = self._state_of(stem) if asks else None
-        return Story(place, process.returncode, stdout, stderr, began, ended, bought(), before, left, state)
+        return Story(shell, process.returncode, stdout, stderr, began, ended, bought(), before, left, state)
 
     def _state_of(self, stem: str) -> str:
         body = {"flow_runs": {"name": {"like_": f"{stem} "}}}
@@ -273,7 +273,7 @@ def require_refused(story: Story, within_s: float) -> None:
     assert "PREFECT_API_URL" in story.stderr.splitlines()[-1]
     assert "Traceback" not in story.stderr
     assert story.bought == 0
-    assert not (story.place.home / "out.parquet").exists()
+    assert not (story.shell.home / "out.parquet").exists()
     assert story.left == []
     assert story.ended - story.began <= within_s
 

@@ -48,59 +48,59 @@ def in_clear(proxy: Proxy) -> bytes:
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy"])
 def test_a_run_goes_through_the_proxy_which_never_sees_the_key(  # noqa: PLR0917 - fixtures
-    place_with_server: Any, manifest: Any, sandbox: Any, tools: Any, tag: str, behind: Behind, variable: str
+    shell_with_server: Any, manifest: Any, sandbox: Any, tools: Any, tag: str, behind: Behind, variable: str
 ) -> None:
-    place, shots = place_with_server, manifest({"prompt": f"one {tag}"}, {"prompt": f"two {tag}"})
-    place.more |= behind.environment | {variable: behind.url}
-    ended = place.run("run", str(shots), "--results", "out.parquet", "--json")
+    shell, shots = shell_with_server, manifest({"prompt": f"one {tag}"}, {"prompt": f"two {tag}"})
+    shell.more |= behind.environment | {variable: behind.url}
+    ended = shell.run("run", str(shots), "--results", "out.parquet", "--json")
     assert (ended.code, ended.json["completed"]) == (0, 2), ended.stderr
     assert sandbox.submitted(tag).total() == 2
     assert {*behind.proxy.asked} == {f"CONNECT {API}:443"}
     assert tools.KEY.encode() not in in_clear(behind.proxy)
-    for kept in (ended.stderr, ended.stdout, *(log.read_text() for log in place.logs())):
+    for kept in (ended.stderr, ended.stdout, *(log.read_text() for log in shell.logs())):
         assert "proxys-secret" not in kept
 
 
-def test_a_name_in_no_proxy_is_reached_directly(place: Any, manifest: Any, tag: str, behind: Behind) -> None:
-    place.more |= behind.environment | {"HTTPS_PROXY": behind.url, "NO_PROXY": "other.example, EXAMPLE"}
+def test_a_name_in_no_proxy_is_reached_directly(shell: Any, manifest: Any, tag: str, behind: Behind) -> None:
+    shell.more |= behind.environment | {"HTTPS_PROXY": behind.url, "NO_PROXY": "other.example, EXAMPLE"}
     shots = str(manifest({"prompt": tag}))
-    assert place.run("plan", shots, "--json").json["cost_usd"] is None, "the name leads nowhere from here"
+    assert shell.run("plan", shots, "--json").json["cost_usd"] is None, "the name leads nowhere from here"
     assert behind.proxy.connections == 0
-    place.more["NO_PROXY"] = "other.example"
-    assert place.run("plan", shots, "--json").json["cost_usd"] == 2.5
+    shell.more["NO_PROXY"] = "other.example"
+    assert shell.run("plan", shots, "--json").json["cost_usd"] == 2.5
 
 
 def test_a_loopback_base_url_is_reached_directly_over_tls(  # noqa: PLR0917 - fixtures
-    place_with_server: Any, manifest: Any, sandbox: Any, tag: str, behind: Behind, idle_proxy: Any
+    shell_with_server: Any, manifest: Any, sandbox: Any, tag: str, behind: Behind, idle_proxy: Any
 ) -> None:
-    place, shots = place_with_server, manifest({"prompt": f"one {tag}"})
+    shell, shots = shell_with_server, manifest({"prompt": f"one {tag}"})
     proxies, proxy = idle_proxy
-    place.more |= behind.environment | proxies
-    place.more["WAVESPEED_BASE_URL"] = f"https://localhost:{behind.front.address[1]}"
-    (place.home / "authority.pem").write_bytes(behind.authority.file.read_bytes())
-    place.more["SSL_CERT_FILE"] = "authority.pem"  # as typed, from the folder of the command
-    ended = place.run("run", str(shots), "--results", "out.parquet", "--json")
+    shell.more |= behind.environment | proxies
+    shell.more["WAVESPEED_BASE_URL"] = f"https://localhost:{behind.front.address[1]}"
+    (shell.home / "authority.pem").write_bytes(behind.authority.file.read_bytes())
+    shell.more["SSL_CERT_FILE"] = "authority.pem"  # as typed, from the folder of the command
+    ended = shell.run("run", str(shots), "--results", "out.parquet", "--json")
     assert (ended.code, sandbox.submitted(tag).total()) == (0, 1), ended.stderr
     assert proxy.connections == 0
 
 
 def test_the_embedded_sandbox_and_server_are_never_asked_by_a_proxy(
-    place: Any, manifest: Any, tag: str, idle_proxy: Any, migrated_home: Path
+    shell: Any, manifest: Any, tag: str, idle_proxy: Any, migrated_home: Path
 ) -> None:
     proxies, proxy = idle_proxy
-    place.more |= {"PREFECT_HOME": str(migrated_home / ".prefect"), **proxies}
-    del place.more["PREFECT_API_URL"]
-    ended = place.run("run", str(manifest({"prompt": tag})), "--results", "out.parquet", "--sandbox", "--json")
+    shell.more |= {"PREFECT_HOME": str(migrated_home / ".prefect"), **proxies}
+    del shell.more["PREFECT_API_URL"]
+    ended = shell.run("run", str(manifest({"prompt": tag})), "--results", "out.parquet", "--sandbox", "--json")
     assert ended.code == 0, ended.stderr
     assert proxy.connections == 0, proxy.asked
 
 
 @pytest.mark.timeout(300)  # it renders fourteen clips, on a machine that may be busy
-def test_the_demo_never_asks_a_proxy(place: Any, idle_proxy: Any, migrated_home: Path) -> None:
+def test_the_demo_never_asks_a_proxy(shell: Any, idle_proxy: Any, migrated_home: Path) -> None:
     proxies, proxy = idle_proxy
-    place.more |= {"PREFECT_HOME": str(migrated_home / ".prefect"), **proxies}
-    del place.more["PREFECT_API_URL"]
-    ended = place.run("demo", "--json", timeout_s=240)
+    shell.more |= {"PREFECT_HOME": str(migrated_home / ".prefect"), **proxies}
+    del shell.more["PREFECT_API_URL"]
+    ended = shell.run("demo", "--json", timeout_s=240)
     assert ended.code == 0, ended.stderr
     assert proxy.connections == 0, proxy.asked
 
@@ -134,38 +134,38 @@ def pages() -> Iterator[str]:
         thread.join()
 
 
-def test_a_manifest_on_the_web_is_planned_through_the_proxy(place: Any, tmp_path: Path) -> None:
+def test_a_manifest_on_the_web_is_planned_through_the_proxy(shell: Any, tmp_path: Path) -> None:
     authority = Authority(tmp_path / "authority")
     with (
         pages() as url,
         over_tls(url, authority.server_context("web.example")) as front,
         proxying({"web.example": front.address}) as proxy,
     ):
-        place.more |= {"https_proxy": proxy.url, "SSL_CERT_FILE": str(authority.file)}
-        ended = place.run("plan", "https://web.example/shots.csv", "--json")
+        shell.more |= {"https_proxy": proxy.url, "SSL_CERT_FILE": str(authority.file)}
+        ended = shell.run("plan", "https://web.example/shots.csv", "--json")
         assert (ended.code, ended.json["new"]) == (0, 1), ended.stderr
         assert {*proxy.asked} == {"CONNECT web.example:443"}
         port = urlsplit(url).port
-        place.more["http_proxy"] = proxy.url
-        assert place.run("plan", f"http://localhost:{port}/shots.csv", "--json").code == 0
+        shell.more["http_proxy"] = proxy.url
+        assert shell.run("plan", f"http://localhost:{port}/shots.csv", "--json").code == 0
         assert {*proxy.asked} == {"CONNECT web.example:443"}
 
 
 @pytest.mark.parametrize("command", ["run", "plan", "results"])
 def test_certificates_that_are_not_there_end_a_command_before_anything_else(
-    place: Any, manifest: Any, sandbox: Any, tag: str, command: str
+    shell: Any, manifest: Any, sandbox: Any, tag: str, command: str
 ) -> None:
-    place.more["SSL_CERT_FILE"] = "/nowhere/none.pem"
+    shell.more["SSL_CERT_FILE"] = "/nowhere/none.pem"
     results = [] if command == "plan" else ["--results", "out.csv"]
-    ended = place.run(command, str(manifest({"prompt": tag})), *results)
+    ended = shell.run(command, str(manifest({"prompt": tag})), *results)
     assert ended.code == 2, ended.stderr
     assert "SSL_CERT_FILE: found" in ended.stderr
     assert "/nowhere/none.pem" in ended.stderr
-    assert (sandbox.submitted(tag).total(), place.ledger.exists()) == (0, False)
+    assert (sandbox.submitted(tag).total(), shell.ledger.exists()) == (0, False)
 
 
-def test_a_socks_proxy_is_refused_by_name(place: Any, manifest: Any, tag: str) -> None:
-    place.more["all_proxy"] = "socks5://user:secret@127.0.0.1:1080"
-    ended = place.run("run", str(manifest({"prompt": tag})), "--results", "out.csv")
+def test_a_socks_proxy_is_refused_by_name(shell: Any, manifest: Any, tag: str) -> None:
+    shell.more["all_proxy"] = "socks5://user:secret@127.0.0.1:1080"
+    ended = shell.run("run", str(manifest({"prompt": tag})), "--results", "out.csv")
     assert (ended.code, "secret" in ended.stderr) == (2, False)
     assert "all_proxy: found a proxy of type socks5" in ended.stderr

@@ -10,74 +10,74 @@ Manifest = Callable[..., Path]
 KEY = "canary-key-0f1e2d3c"
 
 
-def run(place: Any, shots: Path, *more: str) -> Any:
-    return place.run("run", str(shots), "--results", "out.jsonl", "--json", *more)
+def run(shell: Any, shots: Path, *more: str) -> Any:
+    return shell.run("run", str(shots), "--results", "out.jsonl", "--json", *more)
 
 
-def rows(place: Any) -> dict[str, dict[str, Any]]:
-    lines = (place.home / "out.jsonl").read_text().splitlines()
+def rows(shell: Any) -> dict[str, dict[str, Any]]:
+    lines = (shell.home / "out.jsonl").read_text().splitlines()
     return {row["shot_id"]: row for row in map(json.loads, lines)}
 
 
-def test_where_there_is_nothing_to_settle_it_says_so(place: Any) -> None:
-    ended = place.run("reconcile", "--json")
+def test_where_there_is_nothing_to_settle_it_says_so(shell: Any) -> None:
+    ended = shell.run("reconcile", "--json")
     assert (ended.code, ended.json["open"], ended.json["orphans"]) == (0, [], [])
     assert "nothing to settle" in ended.stderr
-    assert not place.ledger.exists()
+    assert not shell.ledger.exists()
 
 
 def test_a_lost_reply_is_found_by_the_run_itself(
-    place_with_server: Any, manifest: Manifest, sandbox: Any, tag: str
+    shell_with_server: Any, manifest: Manifest, sandbox: Any, tag: str
 ) -> None:
-    place = place_with_server
-    ended = run(place, manifest({"prompt": f"pan {tag} [sandbox:lost-reply]", "shot_id": "lost"}))
+    shell = shell_with_server
+    ended = run(shell, manifest({"prompt": f"pan {tag} [sandbox:lost-reply]", "shot_id": "lost"}))
     assert ended.code == 0, ended.stderr
     assert (ended.json["completed"], ended.json["submitted"], ended.json["cost_usd"]) == (1, 1, 2.5)
     assert sandbox.submitted(tag).total() == 1
-    assert place.run("reconcile").code == 0
+    assert shell.run("reconcile").code == 0
 
 
 def test_what_the_list_does_not_settle_a_person_does(
-    place_with_server: Any, manifest: Manifest, sandbox: Any, tag: str
+    shell_with_server: Any, manifest: Manifest, sandbox: Any, tag: str
 ) -> None:
-    place = place_with_server
+    shell = shell_with_server
     shots = manifest(
         {"prompt": f"one {tag} [sandbox:reset-before]", "shot_id": "one"},
         {"prompt": f"two {tag} [sandbox:reset-before]", "shot_id": "two"},
     )
-    assert run(place, shots).code == 4
-    ended = place.run("reconcile", "--json")
+    assert run(shell, shots).code == 4
+    ended = shell.run("reconcile", "--json")
     assert (ended.code, ended.json["unknown"], ended.json["held"]) == (4, 2, 0)
-    one, two = (rows(place)[name]["fingerprint"][:12] for name in ("one", "two"))
+    one, two = (rows(shell)[name]["fingerprint"][:12] for name in ("one", "two"))
     assert all(short in ended.stderr for short in (one, two))
 
-    refused = place.run("reconcile", "--adopt", f"{one}=no-such-prediction")
+    refused = shell.run("reconcile", "--adopt", f"{one}=no-such-prediction")
     assert (refused.code, "does not know that prediction" in refused.stderr) == (2, True)
     foreign = submit(sandbox.url, f"elsewhere {tag}")
-    settled = place.run("reconcile", "--adopt", f"{one}={foreign}", "--absent", two, "--json")
+    settled = shell.run("reconcile", "--adopt", f"{one}={foreign}", "--absent", two, "--json")
     assert settled.code == 0, settled.stderr
     assert f"adopted {one} as {foreign}" in settled.stderr
 
-    assert run(place, shots).code == 4
-    found = rows(place)
+    assert run(shell, shots).code == 4
+    found = rows(shell)
     assert (found["one"]["status"], found["one"]["prediction_id"]) == ("completed", foreign)
     assert (found["two"]["status"], found["two"]["attempts"]) == ("unknown", 1)
     assert sandbox.submitted(tag).total() == 1
 
 
 def test_predictions_without_a_take_are_reported_as_orphans(
-    place_with_server: Any, manifest: Manifest, sandbox: Any, tag: str
+    shell_with_server: Any, manifest: Manifest, sandbox: Any, tag: str
 ) -> None:
     foreign = submit(sandbox.url, f"web {tag}")
-    ended = run(place_with_server, manifest({"prompt": f"pan {tag} [sandbox:lost-reply]"}))
+    ended = run(shell_with_server, manifest({"prompt": f"pan {tag} [sandbox:lost-reply]"}))
     assert "orphan: prediction " in ended.stderr  # others' too: the sandbox is shared, and at most 20 are shown
-    told = place_with_server.run("reconcile", "--json").json["orphans"]
+    told = shell_with_server.run("reconcile", "--json").json["orphans"]
     assert foreign in {each["prediction_id"] for each in told}
 
 
-def test_nonsense_is_refused_before_anything_is_changed(place: Any) -> None:
+def test_nonsense_is_refused_before_anything_is_changed(shell: Any) -> None:
     for arguments in (("--adopt", "abc"), ("--adopt", "=x"), ("--absent", "0" * 12)):
-        ended = place.run("reconcile", *arguments)
+        ended = shell.run("reconcile", *arguments)
         assert ended.code == 2
         assert len(ended.stderr.splitlines()) == 1
 

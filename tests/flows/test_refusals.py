@@ -22,23 +22,23 @@ REAL = "https://wavespeed.invalid"
 
 
 @pytest.fixture
-def animatic(place: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+def animatic(shell: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Runs a command in this process; `NAME=value` by keyword, None to unset."""
     for name in [name for name in os.environ if name.startswith(("ANIMATIC_", "WAVESPEED_", "PREFECT_", "XDG_"))]:
         monkeypatch.delenv(name)
-    monkeypatch.chdir(place.home)
+    monkeypatch.chdir(shell.home)
 
     def run(*arguments: object, **more: str | None) -> Any:
-        environment: dict[str, str | None] = {**place.environment, **more}
+        environment: dict[str, str | None] = {**shell.environment, **more}
         return CliRunner().invoke(app, [str(each) for each in arguments], env=environment)
 
     return run
 
 
-def test_every_fault_of_a_manifest_is_reported_and_nothing_is_bought(place: Any, manifest: Any, sandbox: Any) -> None:
+def test_every_fault_of_a_manifest_is_reported_and_nothing_is_bought(shell: Any, manifest: Any, sandbox: Any) -> None:
     before = len(sandbox.witness)
     rows = [GOOD, GOOD | {"duration": "9s"}, {"prompt": "", "takes": "17", "aspect_ratio": "16x9"}]
-    ended = place.run("run", str(manifest(*rows)), "--results", "out.parquet", "--yes", "--json")
+    ended = shell.run("run", str(manifest(*rows)), "--results", "out.parquet", "--yes", "--json")
     assert (ended.code, ended.stdout) == (2, "")
     lines = ended.stderr.splitlines()
     assert 'shots.csv:3: duration: found "9s"; allowed: 5s, 6s, 7s, 8s' in lines
@@ -48,8 +48,8 @@ def test_every_fault_of_a_manifest_is_reported_and_nothing_is_bought(place: Any,
     assert any(line.startswith('shots.csv:4: aspect_ratio: found "16x9"') for line in lines)
     assert "Traceback" not in ended.stderr
     assert len(sandbox.witness) == before
-    assert not place.ledger.exists()
-    assert not (place.home / "out.parquet").exists()
+    assert not shell.ledger.exists()
+    assert not (shell.home / "out.parquet").exists()
 
 
 @pytest.mark.parametrize(
@@ -105,21 +105,21 @@ def test_only_the_embedded_sandbox_is_play_money() -> None:
 
 @pytest.mark.parametrize("command", ["run", "results", "plan"])
 def test_a_ledger_that_is_none_ends_it_with_1_and_one_line(
-    animatic: Any, manifest: Any, place: Any, command: str
+    animatic: Any, manifest: Any, shell: Any, command: str
 ) -> None:
-    place.ledger.parent.mkdir(parents=True)
-    place.ledger.write_text("these are my notes")
+    shell.ledger.parent.mkdir(parents=True)
+    shell.ledger.write_text("these are my notes")
     results = () if command == "plan" else ("--results", "out.parquet")
     ended = animatic(command, manifest(GOOD), *results)
     assert (ended.exit_code, ended.stdout) == (1, "")
     assert re.fullmatch(r"animatic: [^\n]*ledger\.sqlite[^\n]*\n", ended.stderr)
-    assert place.ledger.read_text() == "these are my notes"
+    assert shell.ledger.read_text() == "these are my notes"
     debugged = animatic(command, manifest(GOOD), *results, "--debug")
     assert debugged.exit_code == 1
     assert "Traceback" in debugged.stderr
 
 
-def test_the_plan_says_what_is_new_and_what_it_costs(animatic: Any, manifest: Any, place: Any, sandbox: Any) -> None:
+def test_the_plan_says_what_is_new_and_what_it_costs(animatic: Any, manifest: Any, shell: Any, sandbox: Any) -> None:
     before = len(sandbox.witness)
     path = manifest(GOOD | {"takes": 2}, {"prompt": "pan left", "duration": "8s"}, {"prompt": "push in"})
     told = animatic("plan", path)
@@ -130,7 +130,7 @@ def test_the_plan_says_what_is_new_and_what_it_costs(animatic: Any, manifest: An
         "shots.csv: 3 rows, 4 takes asked for, 1 of them shared with another row",
         "  3 new, 0 cached, 0 resumable, 0 unknown or held",
         "  cost: $9.00",
-        f"  ledger: {place.ledger} (new: it holds no take of this provider)",
+        f"  ledger: {shell.ledger} (new: it holds no take of this provider)",
     ]
     as_json = animatic("plan", path, "--json")
     assert json.loads(as_json.stdout) == {
@@ -144,13 +144,13 @@ def test_the_plan_says_what_is_new_and_what_it_costs(animatic: Any, manifest: An
         "unknown": 0,
         "cost_usd": 9.0,
         "cost_from_usd": 9.0,
-        "ledger": str(place.ledger),
+        "ledger": str(shell.ledger),
         "ledger_is_new": True,
         "made_already": [],
         "bought_at_another_address": [],
     }
     assert len(sandbox.witness) == before
-    assert not place.ledger.exists()
+    assert not shell.ledger.exists()
 
 
 def test_the_plan_needs_neither_key_nor_network(animatic: Any, manifest: Any) -> None:
@@ -171,12 +171,12 @@ def test_plan_exits_with_2_unless_bad_rows_are_skipped(animatic: Any, manifest: 
 
 
 def test_the_table_of_a_manifest_that_never_ran_is_all_pending(
-    animatic: Any, manifest: Any, place: Any, tools: Any
+    animatic: Any, manifest: Any, shell: Any, tools: Any
 ) -> None:
     ended = animatic("results", manifest(GOOD), "--results", "out.parquet", "--json", WAVESPEED_API_KEY=None)
     assert ended.exit_code == 3
     assert json.loads(ended.stdout.splitlines()[-1])["pending"] == 1
-    assert [row["status"] for row in tools.read_rows(place.home / "out.parquet")] == ["pending"]
+    assert [row["status"] for row in tools.read_rows(shell.home / "out.parquet")] == ["pending"]
 
 
 @pytest.mark.parametrize("command", [(), ("run",), ("plan",), ("demo",), ("sandbox",), ("results",)])
@@ -210,12 +210,12 @@ print(*sys.modules, file=sys.stderr)
     ],
 )
 def test_a_command_imports_only_what_it_needs(
-    place: Any, manifest: Any, arguments: list[str], absent: set[str]
+    shell: Any, manifest: Any, arguments: list[str], absent: set[str]
 ) -> None:
     typed = [str(manifest(GOOD)) if argument == "MANIFEST" else argument for argument in arguments]
     command = [sys.executable, "-c", TELL_IMPORTS, *typed]
     ended = subprocess.run(
-        command, env=place.environment, capture_output=True, text=True, timeout=60, check=True, cwd=place.home
+        command, env=shell.environment, capture_output=True, text=True, timeout=60, check=True, cwd=shell.home
     )
     imported = set(ended.stderr.splitlines()[-1].split())
     assert "typer" in imported
@@ -223,8 +223,8 @@ def test_a_command_imports_only_what_it_needs(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_sandbox_serves_until_it_is_stopped(place: Any, tools: Any, number: signal.Signals, tmp_path: Path) -> None:
-    process = place.start("sandbox", "--port", "0", "--no-render", "--folder", str(tmp_path / "state"))
+def test_the_sandbox_serves_until_it_is_stopped(shell: Any, tools: Any, number: signal.Signals, tmp_path: Path) -> None:
+    process = shell.start("sandbox", "--port", "0", "--no-render", "--folder", str(tmp_path / "state"))
     try:
         ready = json.loads(process.stdout.readline())
         assert ready["url"].startswith("http://127.0.0.1:")
@@ -235,4 +235,4 @@ def test_the_sandbox_serves_until_it_is_stopped(place: Any, tools: Any, number: 
         tools.kill_group(process)
     assert "Traceback" not in stderr
     assert f"state in {tmp_path / 'state'}" in stderr
-    assert tools.wait_until(lambda: not tools.processes_with(f"HOME={place.home}"), 5)
+    assert tools.wait_until(lambda: not tools.processes_with(f"HOME={shell.home}"), 5)

@@ -40,12 +40,12 @@ def refusing_proxy(status: int) -> Generator[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize("status", [403, 407])
 def test_a_proxy_that_does_not_connect_stops_the_run_and_is_named(
-    place_with_server: Any, manifest: Any, sandbox: Any, tag: str, status: int
+    shell_with_server: Any, manifest: Any, sandbox: Any, tag: str, status: int
 ) -> None:
-    place, shots = place_with_server, manifest({"prompt": f"one {tag}"}, {"prompt": f"two {tag}"})
+    shell, shots = shell_with_server, manifest({"prompt": f"one {tag}"}, {"prompt": f"two {tag}"})
     with refusing_proxy(status) as (url, asked):
-        place.more |= {"WAVESPEED_BASE_URL": "https://wavespeed.invalid", "HTTPS_PROXY": url, "NO_PROXY": "127.0.0.1"}
-        ended = place.run("run", str(shots), "--results", "out.parquet", "--json")
+        shell.more |= {"WAVESPEED_BASE_URL": "https://wavespeed.invalid", "HTTPS_PROXY": url, "NO_PROXY": "127.0.0.1"}
+        ended = shell.run("run", str(shots), "--results", "out.parquet", "--json")
     assert "CONNECT wavespeed.invalid:443" in asked, "HTTPS_PROXY is not honoured"
     assert (ended.code, ended.json["pending"], ended.json["cost_usd"]) == (3, 2, 0.0), ended.stderr
     assert "HTTPS_PROXY" in ended.stderr

@@ -45,7 +45,7 @@ def twice(migrated_home: Path, prefect_server: Any, sandbox: Any, tools: Any) ->
     """The same command twice: with Prefect's embedded server, then with one that is set."""
     home = migrated_home
     tools.write_manifest(home / "shots.csv", SHOTS)
-    place = tools.Place(
+    shell = tools.Shell(
         home,
         {
             "WAVESPEED_API_KEY": tools.KEY,
@@ -55,12 +55,12 @@ def twice(migrated_home: Path, prefect_server: Any, sandbox: Any, tools: Any) ->
         },
     )
     command = ("run", "shots.csv", "--results", "out.parquet", "--json")
-    first = place.run(*command)
+    first = shell.run(*command)
     (home / "out.parquet").rename(home / "first.parquet")
     accepted = sandbox.submitted("run-command")
-    place.more |= {"PREFECT_API_URL": prefect_server.url, "PREFECT_HOME": str(prefect_server.home)}
-    second = place.run(*command)
-    return Twice(first, second, home, accepted, sandbox.submitted("run-command"), place.logs())
+    shell.more |= {"PREFECT_API_URL": prefect_server.url, "PREFECT_HOME": str(prefect_server.home)}
+    second = shell.run(*command)
+    return Twice(first, second, home, accepted, sandbox.submitted("run-command"), shell.logs())
 
 
 def test_shots_that_fail_end_it_with_3(twice: Twice) -> None:

@@ -52,36 +52,36 @@ def sent(sandbox: Any, tag: str) -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("spelling", [0, 1, 2])
 def test_the_row_is_sent_verbatim_and_other_spellings_not_bought(
-    *, place_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tag: str, spelling: int
+    *, shell_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tag: str, spelling: int
 ) -> None:
-    place, written = place_with_server, rows(tag, spelling)
-    ended = place.run("run", str(manifest(*written)), "--results", "out.jsonl", "--json")
+    shell, written = shell_with_server, rows(tag, spelling)
+    ended = shell.run("run", str(manifest(*written)), "--results", "out.jsonl", "--json")
     assert (ended.code, ended.json["submitted"]) == (0, TAKES), ended.stderr
     assert sent(sandbox, tag) == {(row["prompt"], row["image"]) for row in written}
     for other in {0, 1, 2} - {spelling}:
         shots = str(manifest(*rows(tag, other)))
-        again = place.run("run", shots, "--results", "out.jsonl", "--json")
+        again = shell.run("run", shots, "--results", "out.jsonl", "--json")
         assert (again.code, again.json["submitted"], again.json["cached"]) == (0, 0, TAKES), again.stderr
-        assert "0 new" in place.run("plan", shots).stdout
+        assert "0 new" in shell.run("plan", shots).stdout
     assert sandbox.submitted(tag).total() == TAKES
 
 
 def test_spellings_of_one_take_in_one_manifest_are_bought_once(
-    *, place_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tag: str
+    *, shell_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tag: str
 ) -> None:
     shots = manifest(*rows(tag, 0), *rows(tag, 1), *rows(tag, 2))
-    ended = place_with_server.run("run", str(shots), "--results", "out.jsonl", "--json")
+    ended = shell_with_server.run("run", str(shots), "--results", "out.jsonl", "--json")
     assert (ended.code, ended.json["completed"], ended.json["submitted"]) == (0, 3 * TAKES, TAKES), ended.stderr
     assert (ended.json["cost_usd"], ended.json["manifest_cost_usd"]) == (2.5 * TAKES, 2.5 * TAKES)
     assert sandbox.submitted(tag).total() == TAKES
 
 
 def test_what_is_not_only_spelling_is_another_take(
-    *, place_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tag: str
+    *, shell_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tag: str
 ) -> None:
-    place, size = place_with_server, "width=720&"
+    shell, size = shell_with_server, "width=720&"
     first = [{"prompt": f"pan left {tag}"}, {"prompt": f"signed {tag}", "image": S3.format("", "one", "aa")}]
-    assert place.run("run", str(manifest(*first)), "--results", "out.jsonl").code == 0
+    assert shell.run("run", str(manifest(*first)), "--results", "out.jsonl").code == 0
     others = [
         {"prompt": f"Pan left {tag}"},
         {"prompt": f"pan  left {tag}"},
@@ -89,7 +89,7 @@ def test_what_is_not_only_spelling_is_another_take(
         {"prompt": f"pan left {tag}", "image": f"{A_URL}?sig=1"},
         {"prompt": f"signed {tag}", "image": S3.format(size, "one", "aa")},
     ]
-    ended = place.run("run", str(manifest(*others)), "--results", "others.jsonl", "--json")
+    ended = shell.run("run", str(manifest(*others)), "--results", "others.jsonl", "--json")
     assert (ended.code, ended.json["submitted"], ended.json["cached"]) == (0, len(others), 0), ended.stderr
     assert sandbox.submitted(tag).total() == len(first) + len(others)
 
@@ -98,17 +98,17 @@ SPELLINGS = ("HTTP://LOCALHOST:{}", "http://127.0.0.1:{}/", "http://localhost.:{
 
 
 def test_a_base_url_that_is_spelled_otherwise_is_the_same_provider(
-    *, place_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tag: str
+    *, shell_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tag: str
 ) -> None:
-    place, port = place_with_server, urlsplit(sandbox.url).port
+    shell, port = shell_with_server, urlsplit(sandbox.url).port
     bought, new = {"prompt": f"bought {tag}"}, {"prompt": f"new {tag}"}
     shots = str(manifest(bought))
-    assert place.run("run", shots, "--results", "out.jsonl").code == 0
+    assert shell.run("run", shots, "--results", "out.jsonl").code == 0
     for spelling in SPELLINGS:
-        place.more["WAVESPEED_BASE_URL"] = spelling.format(port)
-        again = place.run("run", shots, "--results", "out.jsonl", "--json")
+        shell.more["WAVESPEED_BASE_URL"] = spelling.format(port)
+        again = shell.run("run", shots, "--results", "out.jsonl", "--json")
         assert (again.code, again.json["submitted"], again.json["cached"]) == (0, 0, 1), again.stderr
-    place.more["WAVESPEED_BASE_URL"] = SPELLINGS[0].format(port)
-    more = place.run("run", str(manifest(bought, new)), "--results", "out.jsonl", "--json")
+    shell.more["WAVESPEED_BASE_URL"] = SPELLINGS[0].format(port)
+    more = shell.run("run", str(manifest(bought, new)), "--results", "out.jsonl", "--json")
     assert (more.code, more.json["submitted"], more.json["cached"]) == (0, 1, 1), more.stderr
     assert sandbox.submitted(tag) == {f"bought {tag}": 1, f"new {tag}": 1}

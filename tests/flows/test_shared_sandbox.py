@@ -28,19 +28,19 @@ USUAL_PORT = 8787
 class User:
     """A home, and the runs that were begun in it."""
 
-    place: Any
+    shell: Any
     tools: Any
 
     @property
     def state(self) -> Path:
-        return self.place.home / ".local/share/animatic/sandbox"
+        return self.shell.home / ".local/share/animatic/sandbox"
 
     def start(self, name: str, *prompts: str) -> Any:
-        self.tools.write_manifest(self.place.home / f"{name}.csv", [{"prompt": each} for each in prompts])
-        return self.place.start("run", f"{name}.csv", "--results", f"{name}.parquet", "--sandbox")
+        self.tools.write_manifest(self.shell.home / f"{name}.csv", [{"prompt": each} for each in prompts])
+        return self.shell.start("run", f"{name}.csv", "--results", f"{name}.parquet", "--sandbox")
 
     def rows(self, name: str) -> list[dict[str, Any]]:
-        return self.tools.read_rows(self.place.home / f"{name}.parquet")
+        return self.tools.read_rows(self.shell.home / f"{name}.parquet")
 
     def prompts(self) -> list[str]:
         return sorted(each.inputs["prompt"] for each in read_witness(self.state)) if self.state.exists() else []
@@ -86,7 +86,7 @@ def users(tmp_path_factory: pytest.TempPathFactory, migrated_home: Path, tools: 
             contextlib.closing(sqlite3.connect(home / ".prefect/prefect.db")) as target,
         ):
             source.backup(target)
-        made.append(User(tools.Place(home), tools))
+        made.append(User(tools.Shell(home), tools))
     return made
 
 
@@ -118,7 +118,7 @@ def together(users: list[User], tools: Any) -> Iterator[Together]:
             for name in ("late", "last"):
                 outlived[name] = processes[name].poll() is None
                 end(name)
-        homes = {"first": first.place.home, "second": second.place.home}
+        homes = {"first": first.shell.home, "second": second.shell.home}
         left = {name: _left(tools, home) for name, home in homes.items()}
         codes = {name: process.returncode for name, process in processes.items()}
         yield Together(first, second, codes, told, outlived, left)
@@ -164,7 +164,7 @@ def test_the_sandbox_of_a_run_serves_its_outputs_afterwards(
     together: Together, tools: Any, whose: str, names: tuple[str, ...]
 ) -> None:
     user: User = getattr(together, whose)
-    process = user.place.start("sandbox")
+    process = user.shell.start("sandbox")
     try:
         ready = json.loads(process.stdout.readline())
         assert Path(ready["folder"]) == user.state
@@ -174,4 +174,4 @@ def test_the_sandbox_of_a_run_serves_its_outputs_afterwards(
                 assert reply.read(12)[4:8] == b"ftyp"
     finally:
         tools.kill_group(process)
-    assert _left(tools, user.place.home) == []
+    assert _left(tools, user.shell.home) == []

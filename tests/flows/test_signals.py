@@ -25,7 +25,7 @@ SAME_WISH_S = 1.0
 class Waiting:
     """A run whose first take is completed and whose second one was accepted without a reply."""
 
-    place: Any
+    shell: Any
     process: Any
     name: str
     let_go: threading.Event
@@ -35,7 +35,7 @@ class Waiting:
 
     @property
     def table(self) -> Path:
-        return self.place.home / "out.parquet"
+        return self.shell.home / "out.parquet"
 
     def send(self, *numbers: signal.Signals, apart_s: float) -> None:
         """Send signals to the run alone."""
@@ -93,11 +93,11 @@ def runs(
         started = {name: _started(folder / name, name, liar.url, prefect_server, tools) for name in RUNS}
         for _, process in started.values():
             stack.callback(tools.kill_group, process)
-        for name, (place, process) in started.items():
+        for name, (shell, process) in started.items():
             tools.wait_until(lambda n=name, p=process: n in replies.accepted_at or p.poll() is not None, 60)
             assert process.poll() is None, process.communicate()
             found[name] = Waiting(
-                place,
+                shell,
                 process,
                 name,
                 replies.let_go[name],
@@ -121,13 +121,13 @@ def _started(home: Path, name: str, url: str, server: Any, tools: Any) -> tuple[
         "PREFECT_API_URL": server.url,
         "PREFECT_HOME": str(server.home),
     }
-    place = tools.Place(home, more)
+    shell = tools.Shell(home, more)
     prompts = ({"prompt": f"{name} {number} <signals {name}>"} for number in range(SHOTS))
     tools.write_manifest(home / f"{name}.csv", list(prompts))
     handler = signal.SIG_IGN if name == "nohup" else signal.SIG_DFL  # whatever these tests were started with
     hangup = functools.partial(signal.signal, signal.SIGHUP, handler)
-    process = place.start("run", f"{name}.csv", "--results", "out.parquet", "--json", preexec_fn=hangup)
-    return place, process
+    process = shell.start("run", f"{name}.csv", "--results", "out.parquet", "--json", preexec_fn=hangup)
+    return shell, process
 
 
 def require_stopped(run: Waiting, code: int, stderr: str, said: str) -> None:
@@ -179,7 +179,7 @@ def test_a_second_wish_later_skips_the_wait_for_replies_and_loses_nothing(runs: 
     assert len(run.submitted()) == 2
 
     run.let_go.set()
-    again = run.place.run("run", f"{run.name}.csv", "--results", "out.parquet", "--json")
+    again = run.shell.run("run", f"{run.name}.csv", "--results", "out.parquet", "--json")
     assert again.json["submitted"] == SHOTS - 2, again.stderr
     assert run.submitted() == dict.fromkeys(run.submitted(), 1)
     assert len(run.submitted()) == SHOTS
@@ -200,14 +200,14 @@ def test_a_hangup_that_was_ignored_at_the_start_stays_ignored(runs: dict[str, Wa
 
 @pytest.mark.parametrize("gone", ["pipe", "terminal"])
 def test_a_run_goes_on_to_its_end_when_its_reader_is_gone(
-    *, place_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any, gone: str
+    *, shell_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any, gone: str
 ) -> None:
-    place = place_with_server
-    place.more |= {"ANIMATIC_MAX_IN_FLIGHT": "1", "ANIMATIC_QUEUED_AHEAD": "0", "TERM": "xterm", "COLUMNS": "160"}
+    shell = shell_with_server
+    shell.more |= {"ANIMATIC_MAX_IN_FLIGHT": "1", "ANIMATIC_QUEUED_AHEAD": "0", "TERM": "xterm", "COLUMNS": "160"}
     prompts = [f"{tag} {number} [sandbox:slow=3]" for number in range(SHOTS)]
     path = manifest(*({"prompt": prompt} for prompt in prompts))
     ours, theirs = os.openpty() if gone == "terminal" else os.pipe()
-    process = place.start("run", str(path), "--results", "out.parquet", "--json", stdout=theirs, stderr=theirs)
+    process = shell.start("run", str(path), "--results", "out.parquet", "--json", stdout=theirs, stderr=theirs)
     os.close(theirs)
     try:
         assert os.read(ours, 1)
@@ -218,6 +218,6 @@ def test_a_run_goes_on_to_its_end_when_its_reader_is_gone(
     finally:
         tools.kill_group(process)
     assert code == 0
-    assert [row["status"] for row in tools.read_rows(place.home / "out.parquet")] == ["completed"] * SHOTS
+    assert [row["status"] for row in tools.read_rows(shell.home / "out.parquet")] == ["completed"] * SHOTS
     assert sandbox.submitted(tag) == dict.fromkeys(prompts, 1)
-    tools.wait_until(lambda: not tools.processes_with(f"HOME={place.home}"), 10)
+    tools.wait_until(lambda: not tools.processes_with(f"HOME={shell.home}"), 10)

@@ -32,9 +32,9 @@ def shots_with_stills(home: Path, manifest: Callable[..., Path], tag: str, size_
     return manifest(*({"image": f"{number}.png", "prompt": f"{number} {tag}"} for number in range(STILLS)))
 
 
-def peak_mb(place: Any, *arguments: str) -> float:
+def peak_mb(shell: Any, *arguments: str) -> float:
     """The most memory that the command had at once, by the kernel's count; it must end with 0."""
-    process, peak = place.start(*arguments), 0.0
+    process, peak = shell.start(*arguments), 0.0
     told = threading.Thread(target=process.communicate)
     told.start()
     while told.is_alive():
@@ -52,20 +52,20 @@ def peak_mb(place: Any, *arguments: str) -> float:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the kernel's count is in /proc")
 def test_large_stills_need_no_more_memory_than_small_ones(
-    place_with_server: Any, serve_sandbox: Any, manifest: Any, tag: str, tmp_path: Path
+    shell_with_server: Any, serve_sandbox: Any, manifest: Any, tag: str, tmp_path: Path
 ) -> None:
     served = serve_sandbox("--inference-s", "0.2")
-    place_with_server.more["WAVESPEED_BASE_URL"] = served.url
+    shell_with_server.more["WAVESPEED_BASE_URL"] = served.url
     peaks = []
     for size_bytes in (1_000, SIZE_BYTES):
         shots = shots_with_stills(tmp_path, manifest, f"{size_bytes} {tag}", size_bytes)
-        peaks.append(peak_mb(place_with_server, "run", str(shots), "--results", f"{size_bytes}.parquet"))
+        peaks.append(peak_mb(shell_with_server, "run", str(shots), "--results", f"{size_bytes}.parquet"))
     assert served.submitted(tag).total() == 2 * STILLS
     assert peaks[1] - peaks[0] < 48, peaks
 
 
 def test_no_more_uploads_are_under_way_than_one_run_may_have(
-    place_with_server: Any, serve_sandbox: Any, manifest: Any, tag: str, tmp_path: Path
+    shell_with_server: Any, serve_sandbox: Any, manifest: Any, tag: str, tmp_path: Path
 ) -> None:
     served, lock, now, most = serve_sandbox("--inference-s", "0.2"), threading.Lock(), [0], [0]
 
@@ -83,18 +83,18 @@ def test_no_more_uploads_are_under_way_than_one_run_may_have(
                 now[0] -= 1
 
     with lying(served.url, counts_uploads) as liar:
-        place_with_server.more["WAVESPEED_BASE_URL"] = liar.url
+        shell_with_server.more["WAVESPEED_BASE_URL"] = liar.url
         shots = shots_with_stills(tmp_path, manifest, tag, 1_000)
-        ended = place_with_server.run("run", str(shots), "--results", "out.parquet", "--json")
+        ended = shell_with_server.run("run", str(shots), "--results", "out.parquet", "--json")
         assert (ended.code, ended.json["completed"]) == (0, STILLS), ended.stderr
         assert liar.asked["/api/v3/media/upload/binary"] == STILLS
     assert most[0] == 4
 
 
 def test_what_is_uploaded_is_what_was_planned_though_the_file_changes(
-    place_with_server: Any, serve_sandbox: Any, manifest: Any, tag: str, tmp_path: Path
+    shell_with_server: Any, serve_sandbox: Any, manifest: Any, tag: str, tmp_path: Path
 ) -> None:
-    served, place = serve_sandbox("--inference-s", "0.2"), place_with_server
+    served, shell = serve_sandbox("--inference-s", "0.2"), shell_with_server
     still, other = tmp_path / "still.png", png_of(3_000_000)
     still.write_bytes(png_of(3_000_000))
 
@@ -104,10 +104,10 @@ def test_what_is_uploaded_is_what_was_planned_though_the_file_changes(
         return ask()
 
     with lying(served.url, changes_the_file) as liar:
-        place.more["WAVESPEED_BASE_URL"] = liar.url
+        shell.more["WAVESPEED_BASE_URL"] = liar.url
         planned = still.read_bytes()
         shots = manifest({"image": "still.png", "prompt": f"one {tag}"})
-        assert place.run("run", str(shots), "--results", "out.parquet").code == 0
+        assert shell.run("run", str(shots), "--results", "out.parquet").code == 0
     (accepted,) = [each for each in served.witness if tag in each.inputs["prompt"]]
     name = accepted.inputs["image"].rpartition("/")[2]
     with urllib.request.urlopen(f"{served.url}/uploads/{name}", timeout=10) as answer:

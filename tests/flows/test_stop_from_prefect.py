@@ -79,11 +79,11 @@ def stopped(
             "PREFECT_API_URL": prefect_server.url,
             "PREFECT_HOME": str(prefect_server.home),
         }
-        place = tools.Place(home, more)
+        shell = tools.Shell(home, more)
         prompts = ({"prompt": f"{tag} {number} {SLOW}"} for number in range(SHOTS))
         tools.write_manifest(home / f"{wish}.csv", list(prompts))
         with starting:
-            process = place.start("run", f"{wish}.csv", "--results", "out.parquet", "--json")
+            process = shell.start("run", f"{wish}.csv", "--results", "out.parquet", "--json")
             tools.wait_until(lambda: len(sandbox.submitted(tag)) >= 3 or process.poll() is not None, 60)
         try:
             WISHES[wish](prefect_server.url, home, _run(prefect_server.url, wish)["id"])

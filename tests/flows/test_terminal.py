@@ -42,7 +42,7 @@ def test_json_for_programs_is_ascii(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(line)["name"] == NASTY + "é"
 
 
-def test_a_manifest_and_an_api_that_mean_ill_do_not_get_through(place: Any, manifest: Callable[..., Path]) -> None:
+def test_a_manifest_and_an_api_that_mean_ill_do_not_get_through(shell: Any, manifest: Callable[..., Path]) -> None:
     shots = manifest(
         {"shot_id": "a\x1b[31m", "prompt": "x\x9b2J", "storyboard": "b\u202e"},
         {"shot_id": "ok", "prompt": "fine", "storyboard": "\x1b]0;t\x07"},
@@ -52,6 +52,6 @@ def test_a_manifest_and_an_api_that_mean_ill_do_not_get_through(place: Any, mani
         ("plan", "no\x1b[31m.csv"),
         ("run", shots.name, "--results", "o\x07.parquet"),
     ):
-        ended = place.run(*map(str, arguments), "--debug")
+        ended = shell.run(*map(str, arguments), "--debug")
         for line in [*ended.stdout.splitlines(), *ended.stderr.splitlines()]:
             assert line.isprintable(), line

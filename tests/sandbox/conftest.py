@@ -47,13 +47,13 @@ class Run:
 
     run_id: str
     shoot: Shoot
-    desk: Ledger
+    opened: Ledger
     client: WaveSpeedClient
     lines: list[str] = field(default_factory=list)
     error: BaseException | None = None
 
     async def reconcile(self, settle_s: float = 600.0) -> Reconciled:
-        return await reconcile(self.desk, self.client, PROVIDER, settle_s)
+        return await reconcile(self.opened, self.client, PROVIDER, settle_s)
 
     @property
     def progress(self) -> Progress:
@@ -92,24 +92,24 @@ class Studio:
         ]
 
     async def begin(self, *, url: str | None = None, client: dict[str, Any] | None = None, **config: Any) -> Run:
-        """A run that has begun: its own desk on the ledger, its own client, its lock held."""
+        """A run that has begun: its own opened ledger, its own client, its lock held."""
         self._runs += 1
         run_id = f"run-{self._runs}"
-        desk = self._stack.enter_context(open_ledger(f"sqlite:///{self.ledger}"))
+        opened = self._stack.enter_context(open_ledger(f"sqlite:///{self.ledger}"))
         receipts = self._stack.enter_context(liveness.alive(self.ledger, run_id))
-        await desk.begin_run(run_id, "shots.csv", "here", 1)
+        await opened.begin_run(run_id, "shots.csv", "here", 1)
         where = url or (self.sandbox.url if self.sandbox else "")
         wavespeed = await self._stack.enter_async_context(WaveSpeedClient(where, "sandbox-key", **(client or {})))
-        await recover(desk, wavespeed.latest_time)
+        await recover(opened, wavespeed.latest_time)
         usual = {"limits": Limits(1_000, 100), "poll_floor_s": 0.05, "take_deadline_s": 15.0}
         if (max_usd := config.pop("max_usd", None)) is not None:
             config["max_microusd"] = limit_microusd(max_usd)
         config = {"quotes": quotes(config.pop("prices_usd", PRICES_USD))} | config
         config = {"run_id": run_id, "provider": PROVIDER} | usual | config
         lines: list[str] = []
-        shoot = Shoot(RunConfig(**config), wavespeed, LedgerRun(desk, run_id, receipts), Progress(), lines.append)
+        shoot = Shoot(RunConfig(**config), wavespeed, LedgerRun(opened, run_id, receipts), Progress(), lines.append)
         await shoot.prepare()
-        return Run(run_id, shoot, desk, wavespeed, lines)
+        return Run(run_id, shoot, opened, wavespeed, lines)
 
     async def run(self, takes: Sequence[Take], **options: Any) -> Run:
         """A whole run."""
@@ -121,8 +121,8 @@ class Studio:
     async def records(self, takes: Iterable[Take]) -> dict[str, Record]:
         """What the ledger knows, by prompt and take, such as `push in/1`."""
         named = {take.fingerprint: f"{take.shot.inputs['prompt']}/{take.number}" for take in takes}
-        with open_ledger(f"sqlite:///{self.ledger}") as desk:
-            found = await desk.look_up(list(named))
+        with open_ledger(f"sqlite:///{self.ledger}") as opened:
+            found = await opened.look_up(list(named))
         return {named[key]: record for key, record in found.items()}
 
     async def states(self, takes: Iterable[Take]) -> Counter[str]:

@@ -56,7 +56,7 @@ async def test_nothing_in_the_loop_reads_a_whole_table(studio: Any) -> None:
     takes = studio.takes(*(f"push in {number}" for number in range(8)))
     run = await studio.begin(policy=BuyingPolicy(attempts=2), max_usd=100.0)
     asked: dict[str, Any] = {}
-    listen(run.desk.transactions.engine, "before_cursor_execute", lambda *each: asked.setdefault(each[2], each[3]))
+    listen(run.opened.transactions.engine, "before_cursor_execute", lambda *each: asked.setdefault(each[2], each[3]))
     await run.see_through(takes)
     assert (await studio.states(takes), len(studio.accepted)) == ({"completed": 8}, 9)  # one was bought again
     reading = {text: values for text, values in asked.items() if text.split()[0] in {"SELECT", "UPDATE", "DELETE"}}

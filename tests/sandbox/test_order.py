@@ -305,7 +305,7 @@ async def test_nothing_is_sent_once_the_run_has_stopped(studio: Any) -> None:
     await studio.open_sandbox()
     takes = studio.takes("one", "two")
     run = await studio.begin()
-    do = run.desk.transactions.do
+    do = run.opened.transactions.do
 
     async def do_and_stop(within_s: float, operation: Any, *arguments: Any) -> Any:
         result = await do(within_s, operation, *arguments)
@@ -313,7 +313,7 @@ async def test_nothing_is_sent_once_the_run_has_stopped(studio: Any) -> None:
             run.shoot.stop_signal.stop_buying("the key was refused")
         return result
 
-    run.desk.transactions.do = do_and_stop
+    run.opened.transactions.do = do_and_stop
     await run.see_through(takes)
     assert run.error is None
     assert (studio.accepted, studio.rows("SELECT committed_microusd FROM run")) == ([], [(0,)])

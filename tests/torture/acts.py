@@ -29,11 +29,11 @@ from animatic.wavespeed.outcomes import classify
 from animatic.wavespeed.transport import Reply
 from torture.canary import KEY
 from torture.steps import quotes
-from torture.subject import PROVIDER, Place, run_subject
+from torture.subject import PROVIDER, Setup, run_subject
 
 NOBODY = "http://127.0.0.1:9"
 
-Work = Callable[[Place, str, str], Awaitable[object]]
+Work = Callable[[Setup, str, str], Awaitable[object]]
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Act:
 
     Attributes:
         prompts: one row each.
-        prepare: what there was before, given the place and the sandbox's URL.
-        work: the run that is killed, given the place, the URL and a run id.
+        prepare: what there was before, given the setup and the sandbox's URL.
+        work: the run that is killed, given the setup, the URL and a run id.
     """
 
     prompts: tuple[str, ...]
-    prepare: Callable[[Place, str], Awaitable[None]] | None = None
+    prepare: Callable[[Setup, str], Awaitable[None]] | None = None
     work: Work = run_subject
 
 
@@ -55,8 +55,8 @@ class Act:
 class _Earlier:
     """An earlier run that died with something on its way."""
 
-    place: Place
-    desk: Ledger
+    setup: Setup
+    opened: Ledger
     client: WaveSpeedClient
     shoot: Shoot
     receipts: dict[int, bytes] = field(default_factory=dict[int, bytes])
@@ -64,7 +64,7 @@ class _Earlier:
 
     async def intend(self, take: Take) -> tuple[int, str]:
         intent = self.shoot._requests.intent(take)
-        return (await self.desk.intend(intent)).attempt_id, intent.nonce
+        return (await self.opened.intend(intent)).attempt_id, intent.nonce
 
     async def send(self, take: Take) -> Reply:
         """Really submit it."""
@@ -104,12 +104,12 @@ class _Earlier:
     async def _accept(self, attempt_id: int, reply: Reply) -> None:
         accepted = classify(reply)
         assert isinstance(accepted, Accepted), accepted
-        await self.desk.accept(attempt_id, accepted)
+        await self.opened.accept(attempt_id, accepted)
 
     async def _unknown(self, attempt_id: int, window: str | None, seen_absent: str | None) -> None:
         latest = self.client.clock.latest()
-        await self.desk.conclude(attempt_id, State.UNKNOWN, None, "no answer", latest)
-        with closing(sqlite3.connect(self.place.ledger)) as ledger, ledger:
+        await self.opened.conclude(attempt_id, State.UNKNOWN, None, "no answer", latest)
+        with closing(sqlite3.connect(self.setup.ledger)) as ledger, ledger:
             if window:
                 values = (window, window, attempt_id)
                 ledger.execute("UPDATE attempt SET window_from = ?, window_to = ? WHERE attempt_id = ?", values)
@@ -122,89 +122,89 @@ class _Earlier:
                 )
 
 
-def _aftermath(*fates: str) -> Callable[[Place, str], Awaitable[None]]:
+def _aftermath(*fates: str) -> Callable[[Setup, str], Awaitable[None]]:
     """What a run left behind that died with these fates for its takes, in order."""
 
-    async def leave(place: Place, url: str) -> None:
-        takes = list(takes_in(load_manifest(str(place.manifest), PROVIDER)))
+    async def leave(setup: Setup, url: str) -> None:
+        takes = list(takes_in(load_manifest(str(setup.manifest), PROVIDER)))
         with contextlib.ExitStack() as stack:
-            desk = stack.enter_context(open_ledger(f"sqlite:///{place.ledger}", waits_for_company=False))
-            receipts = stack.enter_context(liveness.alive(place.ledger, "unused"))
+            opened = stack.enter_context(open_ledger(f"sqlite:///{setup.ledger}", waits_for_company=False))
+            receipts = stack.enter_context(liveness.alive(setup.ledger, "unused"))
             async with WaveSpeedClient(url, KEY) as client:
                 await client.learn_time()
-                run = LedgerRun(desk, "dead", receipts)
+                run = LedgerRun(opened, "dead", receipts)
                 shoot = Shoot(RunConfig("dead", PROVIDER, Limits(60, 9), 1.0, 9.0), client, run, Progress())
-                await desk.begin_run("dead", "shots.csv", "here", 1)
-                earlier = _Earlier(place, desk, client, shoot)
+                await opened.begin_run("dead", "shots.csv", "here", 1)
+                earlier = _Earlier(setup, opened, client, shoot)
                 for take, fate in zip(takes, fates, strict=True):
                     await earlier.leave(take, fate)
-        _write_receipts(place, list(earlier.receipts.values()))
+        _write_receipts(setup, list(earlier.receipts.values()))
 
     return leave
 
 
-def _write_receipts(place: Place, records: Sequence[bytes]) -> None:
-    file = Receipts(liveness.runs_folder(place.ledger) / "dead.receipts", entries=max(len(records), 1))
+def _write_receipts(setup: Setup, records: Sequence[bytes]) -> None:
+    file = Receipts(liveness.runs_folder(setup.ledger) / "dead.receipts", entries=max(len(records), 1))
     file.put(list(enumerate(records)))
     data = file.path.read_bytes()
     file.close()  # which removes it: nothing is owed in its eyes
     file.path.write_bytes(data.ljust(SLOT_BYTES, b"\0"))
 
 
-async def _away(place: Place, _: str, run_id: str) -> None:
+async def _away(setup: Setup, _: str, run_id: str) -> None:
     """A run while the API cannot be reached."""
     with contextlib.suppress(AnimaticError):
-        await run_subject(place, NOBODY, run_id)
+        await run_subject(setup, NOBODY, run_id)
 
 
-async def _impatient(place: Place, url: str, run_id: str) -> None:
-    await run_subject(place, url, run_id, take_deadline_s=0.2)
+async def _impatient(setup: Setup, url: str, run_id: str) -> None:
+    await run_subject(setup, url, run_id, take_deadline_s=0.2)
 
 
-async def _on_a_budget(place: Place, url: str, run_id: str) -> None:
-    await run_subject(place, url, run_id, max_microusd=2_500_000, quotes=quotes())
+async def _on_a_budget(setup: Setup, url: str, run_id: str) -> None:
+    await run_subject(setup, url, run_id, max_microusd=2_500_000, quotes=quotes())
 
 
-async def _gives_up(place: Place, url: str, run_id: str = "patient") -> None:
+async def _gives_up(setup: Setup, url: str, run_id: str = "patient") -> None:
     """A run that holds what is not final soon."""
-    await run_subject(place, url, run_id, give_up_s=0.2)
+    await run_subject(setup, url, run_id, give_up_s=0.2)
 
 
-async def _had_given_up(place: Place, url: str) -> None:
-    await _gives_up(place, url)
+async def _had_given_up(setup: Setup, url: str) -> None:
+    await _gives_up(setup, url)
     await asyncio.sleep(0.6)
 
 
-async def _give_up_by_hand(place: Place, _: str, __: str) -> None:
-    (take,) = takes_in(load_manifest(str(place.manifest), PROVIDER))
-    with open_ledger(f"sqlite:///{place.ledger}", waits_for_company=False) as desk:
-        await desk.settle_by_hand(PROVIDER, (), (), [take.fingerprint[:12]])
+async def _give_up_by_hand(setup: Setup, _: str, __: str) -> None:
+    (take,) = takes_in(load_manifest(str(setup.manifest), PROVIDER))
+    with open_ledger(f"sqlite:///{setup.ledger}", waits_for_company=False) as opened:
+        await opened.settle_by_hand(PROVIDER, (), (), [take.fingerprint[:12]])
 
 
-async def _long_before(place: Place, url: str) -> None:
+async def _long_before(setup: Setup, url: str) -> None:
     """A take that the list shows, and one that it did not show a day ago."""
-    await _aftermath("submitted", "absent once")(place, url)
+    await _aftermath("submitted", "absent once")(setup, url)
     await asyncio.sleep(1.1)  # `Date` has whole seconds: by then what was submitted is in the past
 
 
-async def _with_no_settling_time(place: Place, url: str, run_id: str) -> None:
-    await run_subject(place, url, run_id, settle_s=0.0)
+async def _with_no_settling_time(setup: Setup, url: str, run_id: str) -> None:
+    await run_subject(setup, url, run_id, settle_s=0.0)
 
 
-async def _settle_by_hand(place: Place, url: str, run_id: str) -> None:
+async def _settle_by_hand(setup: Setup, url: str, run_id: str) -> None:
     """What a person says of two takes, of which the first was bought."""
-    first, second = takes_in(load_manifest(str(place.manifest), PROVIDER))
-    prediction_id = (place.folder / "id.txt").read_text()
-    with open_ledger(f"sqlite:///{place.ledger}", waits_for_company=False) as desk:
-        await desk.settle_by_hand(PROVIDER, [(first.fingerprint[:12], prediction_id)], [])
-        await desk.settle_by_hand(PROVIDER, [], [second.fingerprint])
-        await desk.open_takes(PROVIDER)
-        await desk.orphans(PROVIDER)
+    first, second = takes_in(load_manifest(str(setup.manifest), PROVIDER))
+    prediction_id = (setup.folder / "id.txt").read_text()
+    with open_ledger(f"sqlite:///{setup.ledger}", waits_for_company=False) as opened:
+        await opened.settle_by_hand(PROVIDER, [(first.fingerprint[:12], prediction_id)], [])
+        await opened.settle_by_hand(PROVIDER, [], [second.fingerprint])
+        await opened.open_takes(PROVIDER)
+        await opened.orphans(PROVIDER)
 
 
-async def _before_the_hand(place: Place, url: str) -> None:
-    await _aftermath("unknown, and sent", "unknown")(place, url)
-    window = takes_in(load_manifest(str(place.manifest), PROVIDER))
+async def _before_the_hand(setup: Setup, url: str) -> None:
+    await _aftermath("unknown, and sent", "unknown")(setup, url)
+    window = takes_in(load_manifest(str(setup.manifest), PROVIDER))
     async with WaveSpeedClient(url, KEY) as client:
         now = await client.latest_time()
         page = await client.list_predictions(
@@ -212,7 +212,7 @@ async def _before_the_hand(place: Place, url: str) -> None:
         )
     prompt = next(iter(window)).shot.inputs["prompt"]
     found = next(each.id for each in page.items if (each.inputs or {}).get("prompt") == prompt)
-    (place.folder / "id.txt").write_text(found)
+    (setup.folder / "id.txt").write_text(found)
 
 
 ACTS: dict[str, Act] = {

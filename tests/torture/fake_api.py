@@ -1,4 +1,4 @@
-"""WaveSpeed for simulated runs: the sandbox's own book and shapes behind a transport that lies, by seed.
+"""WaveSpeed for simulated runs: the sandbox's own predictions and shapes behind a transport that lies, by seed.
 
 What it accepts is in the sandbox's witness. Every fault that fires is counted by name.
 """
@@ -18,8 +18,8 @@ from typing import Any
 import aiohttp
 import httpx
 
-from animatic.sandbox.book import Book, Prediction, Window
 from animatic.sandbox.catalogue import MODELS, find_model
+from animatic.sandbox.predictions import Prediction, Predictions, Window
 from animatic.sandbox.scenarios import read_scenario
 from animatic.sandbox.wire import charge_data, envelope, listed_data, page_from, result_data, submission_data
 
@@ -62,7 +62,7 @@ class Temper:
 class Api:
     """The account, as all processes of a world see it."""
 
-    book: Book
+    predictions: Predictions
     chance: random.Random
     temper: Temper
     fired: Counter[str] = field(default_factory=Counter[str])
@@ -73,7 +73,7 @@ class Api:
         return EPOCH_S + asyncio.get_running_loop().time() + self.temper.skew_s
 
     def accept(self, model: str, inputs: dict[str, str], scenario: str = "ok") -> Prediction:
-        return self.book.accept(find_model(model), inputs, read_scenario(scenario), self.now())
+        return self.predictions.accept(find_model(model), inputs, read_scenario(scenario), self.now())
 
     def fault(self, likelihood: float, names: list[str]) -> str:
         """The name of a fault that fires now, or nothing."""
@@ -168,7 +168,7 @@ class Transport(httpx.AsyncBaseTransport):
             case "bad-id":
                 return self._reply(200, envelope(data | {"id": "../../x"}))
             case "same-id":
-                earlier = [each.accepted.id for each in api.book.listed(page_window(), math.inf)][1:]
+                earlier = [each.accepted.id for each in api.predictions.listed(page_window(), math.inf)][1:]
                 return self._reply(200, envelope(data | {"id": earlier[0] if earlier else data["id"]}))
             case _:
                 pass
@@ -178,7 +178,7 @@ class Transport(httpx.AsyncBaseTransport):
         api = self._api
         fault = api.fault(api.temper.look, LOOK_FAULTS)
         await asyncio.sleep(api.chance.uniform(0.01, 0.2))
-        found = api.book.find(prediction_id, api.now())
+        found = api.predictions.find(prediction_id, api.now())
         if found is None or fault == "look-404":
             return self._reply(404, envelope(None, 404, "no such prediction"))
         data = result_data(found, api.now(), ORIGIN)
@@ -204,7 +204,7 @@ class Transport(httpx.AsyncBaseTransport):
         return self._reply(200, envelope(data))
 
     async def _price(self, body: dict[str, Any], path: str) -> httpx.Response:
-        """What the book charges; the documented endpoint names it `unit_price`."""
+        """What the account is charged; the documented endpoint names it `unit_price`."""
         api = self._api
         fault = api.fault(api.temper.price, PRICE_FAULTS)
         await asyncio.sleep(api.chance.uniform(0.01, 0.1))
@@ -236,7 +236,7 @@ class Transport(httpx.AsyncBaseTransport):
         return self._reply(200, envelope({"items": items}))
 
     async def _bill(self, body: dict[str, Any]) -> httpx.Response:
-        """What the book has charged, with the delay and the faults of the list."""
+        """What the account has been charged, with the delay and the faults of the list."""
         trouble = await self._list_trouble("bill")
         if trouble is not None:
             return trouble
@@ -268,7 +268,7 @@ class Transport(httpx.AsyncBaseTransport):
         """What list and bill show of a window by now."""
         now = self._api.now()
         delayed = now - self._api.temper.list_delay_s
-        return [each for each in self._api.book.listed(window, now) if each.life.accepted_at <= delayed]
+        return [each for each in self._api.predictions.listed(window, now) if each.life.accepted_at <= delayed]
 
     def _reply(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> httpx.Response:
         date = format_datetime(datetime.fromtimestamp(self._api.now(), UTC), usegmt=True)

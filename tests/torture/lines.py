@@ -32,7 +32,7 @@ from torture.canary import search
 from torture.modules import ROOT, find_modules
 from torture.part import Part
 from torture.studio import Served, fast_folder, in_child, judge, readable, served
-from torture.subject import Place, run_subject, write_manifest
+from torture.subject import Setup, run_subject, write_manifest
 
 TRACED = find_modules(
     *("states", "shoot", "request", "poller", "throttle", "poll_history", "progress", "results.schema", "formats"),
@@ -89,22 +89,22 @@ def _trace(seen: Any, is_traced: Callable[[str], bool]) -> None:
     sys.settrace(tracer)
 
 
-def _set_up(act: Act, folder: Path, url: str, tag: str) -> Place:
-    place = write_manifest(folder, [f"{prompt} {tag}" for prompt in act.prompts])
+def _set_up(act: Act, folder: Path, url: str, tag: str) -> Setup:
+    setup = write_manifest(folder, [f"{prompt} {tag}" for prompt in act.prompts])
     if act.prepare is not None:
-        asyncio.run(act.prepare(place, url))
-    return place
+        asyncio.run(act.prepare(setup, url))
+    return setup
 
 
 def list_lines(name: str, folder: Path, url: str) -> dict[Line, int]:
     """Return every line that an act executes, in order of first execution, and its count."""
     act, found = ACTS[name], folder / "lines.json"
-    place = _set_up(act, folder, url, "dry")
+    setup = _set_up(act, folder, url, "dry")
 
     def work() -> None:
         seen: Counter[Line] = Counter()
         _trace(lambda file, line: seen.update(((file, line),)), _is_traced)
-        asyncio.run(act.work(place, url, "dry"))
+        asyncio.run(act.work(setup, url, "dry"))
         sys.settrace(None)
         found.write_text(json.dumps([[file, line, count] for (file, line), count in seen.items()]))
 
@@ -149,7 +149,7 @@ def _lines_of(code: CodeType) -> set[int]:
     return {line for *_, line in code.co_lines() if line and line != code.co_firstlineno}
 
 
-def kill_at(place: Place, url: str, point: Point) -> bool:
+def kill_at(setup: Setup, url: str, point: Point) -> bool:
     """Run an act that kills itself there; return True if it did."""
 
     def work() -> None:
@@ -163,18 +163,18 @@ def kill_at(place: Place, url: str, point: Point) -> bool:
                     os.kill(os.getpid(), signal.SIGKILL)
 
         _trace(seen, point.line[0].__eq__)
-        asyncio.run(ACTS[point.act].work(place, url, "killed"))
+        asyncio.run(ACTS[point.act].work(setup, url, "killed"))
 
     return in_child(work) == -signal.SIGKILL
 
 
-def recover_and_judge(place: Place, sandbox: Served, tag: str, point: Point, part: Part) -> None:
+def recover_and_judge(setup: Setup, sandbox: Served, tag: str, point: Point, part: Part) -> None:
     """A run to the end, then one that must buy nothing; then the count."""
-    readable(place, str(point), part)
+    readable(setup, str(point), part)
 
     def work() -> None:
-        asyncio.run(run_subject(place, sandbox.url, "after"))
-        again = asyncio.run(run_subject(place, sandbox.url, "again"))
+        asyncio.run(run_subject(setup, sandbox.url, "after"))
+        again = asyncio.run(run_subject(setup, sandbox.url, "again"))
         os._exit(0 if again == 0 else 3)
 
     code = in_child(work)
@@ -183,7 +183,7 @@ def recover_and_judge(place: Place, sandbox: Served, tag: str, point: Point, par
     elif code != 0:
         part.problems.append(f"{point}: recovery ended with {code}")
         return
-    judge(place, sandbox.accepted(tag), str(point), len(ACTS[point.act].prompts), part)
+    judge(setup, sandbox.accepted(tag), str(point), len(ACTS[point.act].prompts), part)
 
 
 def _kill_some(points: Sequence[Point], folder: Path) -> Part:
@@ -195,12 +195,12 @@ def _kill_some(points: Sequence[Point], folder: Path) -> Part:
         gc.freeze()  # what is there stays there: no child needs pages of its own for it
         for number, point in enumerate(points):
             tag = f"p{number}"
-            place = _set_up(ACTS[point.act], folder / tag, sandbox.url, tag)
+            setup = _set_up(ACTS[point.act], folder / tag, sandbox.url, tag)
             part.points += 1
-            part.faults_fired += kill_at(place, sandbox.url, point)
-            recover_and_judge(place, sandbox, tag, point, part)
-            search(place.folder, part)
-            shutil.rmtree(place.folder)
+            part.faults_fired += kill_at(setup, sandbox.url, point)
+            recover_and_judge(setup, sandbox, tag, point, part)
+            search(setup.folder, part)
+            shutil.rmtree(setup.folder)
     search(folder, part)
     return part
 

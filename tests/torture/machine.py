@@ -108,7 +108,7 @@ class Takes(RuleBasedStateMachine):
         TOTAL.unknown += part.unknown
         asyncio.set_event_loop(None)
         self.loop.close()
-        world.api.book.close()
+        world.api.predictions.close()
         shutil.rmtree(self.folder, ignore_errors=True)
         assert (part.duplicates, part.lost, part.unreported) == (0, 0, 0), part.problems
 

@@ -32,7 +32,7 @@ from animatic.web.network import DIRECT
 from torture.canary import KEY, search
 from torture.part import Part
 from torture.studio import fast_folder, in_child, judge, served, witness_of
-from torture.subject import Place, run_subject, write_manifest
+from torture.subject import Setup, run_subject, write_manifest
 from torture.syscalls import command
 
 PROMPTS = ("push in w", "pan left w", "[sandbox:lost-reply] tilt up w", "[sandbox:fails] x w")
@@ -51,9 +51,9 @@ class Step:
     target: str = ""
 
 
-def record(folder: Path, url: str) -> tuple[Place, list[Step]]:
+def record(folder: Path, url: str) -> tuple[Setup, list[Step]]:
     """A whole run, and everything it did below its folder, in order."""
-    place = write_manifest(folder, list(PROMPTS))
+    setup = write_manifest(folder, list(PROMPTS))
     log = folder.with_name("power.txt")
     subprocess.run(
         [
@@ -68,12 +68,12 @@ def record(folder: Path, url: str) -> tuple[Place, list[Step]]:
             str(log),
             "-e",
             f"trace={TRACED}",
-            *command(place, url),
+            *command(setup, url),
         ],
         check=True,
         capture_output=True,
     )
-    return place, parse(log.read_text(errors="replace"), str(folder))
+    return setup, parse(log.read_text(errors="replace"), str(folder))
 
 
 _CALL = re.compile(r"(\w+)\((.*)\)\s+= (-?\d+)(?:<(.*?)>)?(?: .*)?$", re.DOTALL)
@@ -241,12 +241,12 @@ def rebuild(steps: Sequence[Step], moment: int, seed: int, original: str, folder
 
 
 def _check(
-    steps: Sequence[Step], moment: int, seed: int, original: Place, witness: str, folder: Path, part: Part
+    steps: Sequence[Step], moment: int, seed: int, original: Setup, witness: str, folder: Path, part: Part
 ) -> None:
     """Fail the power there, run again, and count."""
-    place = write_manifest(folder / "place", list(PROMPTS))
-    rebuild(steps, moment, seed, str(original.folder), place.folder)
-    write_manifest(place.folder, list(PROMPTS))
+    setup = write_manifest(folder / "setup", list(PROMPTS))
+    rebuild(steps, moment, seed, str(original.folder), setup.folder)
+    write_manifest(setup.folder, list(PROMPTS))
     sent = b"".join(step.data for step in steps[:moment] if step.call == "post")
     sandbox = folder / "sandbox"
     sandbox.mkdir()
@@ -256,7 +256,7 @@ def _check(
     async def again() -> None:
         config = SandboxConfig(folder=sandbox, inference_s=0.05, spread=0.0, renders=False, syncs=False, key=KEY)
         async with serve(config) as serving:
-            await run_subject(place, serving.url, "after")
+            await run_subject(setup, serving.url, "after")
 
     point = f"power lost after step {moment}, seed {seed}"
     part.points += 1
@@ -264,10 +264,10 @@ def _check(
     code = in_child(lambda: asyncio.run(again()))
     if code != 0:
         part.problems.append(f"{point}: the run after it ended with {code}")
-    elif not place.results.exists():
+    elif not setup.results.exists():
         part.problems.append(f"{point}: the run after it left no results")
     else:
-        judge(place, witness_of(sandbox), point, len(PROMPTS), part)
+        judge(setup, witness_of(sandbox), point, len(PROMPTS), part)
     search(folder, part)
     shutil.rmtree(folder)
 
@@ -281,7 +281,7 @@ def _check_some(job: tuple[list[tuple[int, int]], Path, Path, list[Step], str]) 
     part = Part("power")
     tls_context(DIRECT)
     for number, (moment, seed) in enumerate(points):
-        _check(steps, moment, seed, Place(original), witness, folder / str(number), part)
+        _check(steps, moment, seed, Setup(original), witness, folder / str(number), part)
     return part
 
 
@@ -294,13 +294,13 @@ def run(points: int = 500, seed: int = 1) -> Part:
     folder = Path(tempfile.mkdtemp(prefix="animatic-power-", dir=fast_folder()))
     try:
         with served(folder / "sandbox") as sandbox:
-            place, steps = record(folder / "recorded", sandbox.url)
+            setup, steps = record(folder / "recorded", sandbox.url)
         witness = (folder / "sandbox/accepted.jsonl").read_text()
         posts = sum(step.call == "post" for step in steps)
         if posts != len(PROMPTS):
             whole.problems.append(f"{posts} submissions were recorded instead of {len(PROMPTS)}")
         moments = [(round((number + 0.5) * len(steps) / points), seed * 1_000_000 + number) for number in range(points)]
-        jobs = [(moments[half::2], place.folder, folder / f"half-{half}", steps, witness) for half in (0, 1)]
+        jobs = [(moments[half::2], setup.folder, folder / f"half-{half}", steps, witness) for half in (0, 1)]
         with ProcessPoolExecutor(2) as pool:
             for part in pool.map(_check_some, jobs):
                 whole.add(part)

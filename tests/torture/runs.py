@@ -39,7 +39,7 @@ class Stage:
     prefect_url: str
     sandbox: Served
 
-    def environment(self, place: Path) -> dict[str, str]:
+    def environment(self, setup: Path) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG", "PYTHONPATH"}}
         return kept | {
             "HOME": str(self.folder / "home"),
@@ -49,7 +49,7 @@ class Stage:
             "DO_NOT_TRACK": "1",
             "WAVESPEED_API_KEY": KEY,
             "WAVESPEED_BASE_URL": self.sandbox.url,
-            "ANIMATIC_LEDGER": f"sqlite:///{place / 'ledger.sqlite'}",
+            "ANIMATIC_LEDGER": f"sqlite:///{setup / 'ledger.sqlite'}",
             "ANIMATIC_STARTS_PER_MINUTE": "5000",
             "ANIMATIC_MAX_IN_FLIGHT": "2",
             "ANIMATIC_POLL_FLOOR_S": "0.1",
@@ -68,20 +68,20 @@ def stage(folder: Path) -> Generator[Stage]:
         yield Stage(folder, server.url, sandbox)
 
 
-def write_manifest(place: Path, tag: str) -> None:
-    place.mkdir()
+def write_manifest(setup: Path, tag: str) -> None:
+    setup.mkdir()
     prompts = [f"take {number} {tag}" for number in range(ROWS - 1)] + [f"[sandbox:lost-reply] last {tag}"]
     lines = [f"https://stills.example/{number}.png,{prompt}" for number, prompt in enumerate(prompts)]
-    (place / "shots.csv").write_text("\n".join(["image,prompt", *lines]) + "\n")
+    (setup / "shots.csv").write_text("\n".join(["image,prompt", *lines]) + "\n")
 
 
-def start(on: Stage, place: Path) -> "subprocess.Popen[str]":
+def start(on: Stage, setup: Path) -> "subprocess.Popen[str]":
     command = [*ANIMATIC, "run", "shots.csv", "--results", "out.parquet", "--json", "--debug", "--max-usd", "40"]
-    log = (place / "stderr.txt").open("a")
+    log = (setup / "stderr.txt").open("a")
     return subprocess.Popen(
         command,
-        env=on.environment(place),
-        cwd=place,
+        env=on.environment(setup),
+        cwd=setup,
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
@@ -92,18 +92,18 @@ def start(on: Stage, place: Path) -> "subprocess.Popen[str]":
 def kill_until_done(on: Stage, number: int, kills: int, seed: int) -> Part:
     """One manifest: so many kills, each a random time after the first sign of the flow; then runs until done."""
     part, chance, tag = Part("whole runs"), random.Random(seed * 1_000 + number), f"m{number}"
-    place = on.folder / tag
-    write_manifest(place, tag)
+    setup = on.folder / tag
+    write_manifest(setup, tag)
     counts: dict[str, Any] = {}
     for attempt in range(MOST_STARTS):
-        process = start(on, place)
+        process = start(on, setup)
         if attempt < kills:
             part.points += 1
-            part.faults_fired += _kill_within(on, place, process, chance)
+            part.faults_fired += _kill_within(on, setup, process, chance)
             continue
         stdout = process.communicate(timeout=120)[0]
         if process.returncode not in {0, 4}:
-            part.problems.append(f"{tag}: ended with {process.returncode}: {(place / 'stderr.txt').read_text()[-300:]}")
+            part.problems.append(f"{tag}: ended with {process.returncode}: {(setup / 'stderr.txt').read_text()[-300:]}")
             return part
         counts = json.loads(stdout.splitlines()[-1])
         if counts["submitted"] == 0:
@@ -119,14 +119,14 @@ def kill_until_done(on: Stage, number: int, kills: int, seed: int) -> Part:
     return part
 
 
-def _kill_within(on: Stage, place: Path, process: "subprocess.Popen[str]", chance: random.Random) -> bool:
+def _kill_within(on: Stage, setup: Path, process: "subprocess.Popen[str]", chance: random.Random) -> bool:
     """Wait until the ledger is there, then a random while, then kill; return True if it was still running."""
     deadline = time.monotonic() + 60
-    known = len(on.sandbox.accepted(place.name))
-    while time.monotonic() < deadline and process.poll() is None and len(on.sandbox.accepted(place.name)) == known:
+    known = len(on.sandbox.accepted(setup.name))
+    while time.monotonic() < deadline and process.poll() is None and len(on.sandbox.accepted(setup.name)) == known:
         if (
-            (place / "ledger.sqlite.runs").exists()
-            and list((place / "ledger.sqlite.runs").glob("*.lock"))
+            (setup / "ledger.sqlite.runs").exists()
+            and list((setup / "ledger.sqlite.runs").glob("*.lock"))
             and chance.random() < 0.02
         ):
             break  # some die before they submit anything

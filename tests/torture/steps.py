@@ -36,7 +36,7 @@ def quotes(price_usd: float = 2.5, age_s: float = 0.0) -> Mapping[PriceClass, Qu
 class Settling:
     """Settle takes before and after the shoot of one run: receipts, the list, one poll of the stuck ones."""
 
-    desk: Ledger
+    opened: Ledger
     client: WaveSpeedClient
     provider: str
     run_id: str
@@ -46,16 +46,16 @@ class Settling:
     _has_polled_stuck: bool = False
 
     async def settle(self) -> Reconciled:
-        stuck = await stuck_takes(self.desk, self.provider, self.give_up_s)
-        await recover(self.desk, self.client.latest_time)
+        stuck = await stuck_takes(self.opened, self.provider, self.give_up_s)
+        await recover(self.opened, self.client.latest_time)
         settled = Reconciled()
-        if await open_claims(self.desk, self.provider):
+        if await open_claims(self.opened, self.provider):
             settled = await reconcile(
-                self.desk, self.client, self.provider, self.settle_s, adopts_by_window=self.adopts_by_window
+                self.opened, self.client, self.provider, self.settle_s, adopts_by_window=self.adopts_by_window
             )
         if stuck and not self._has_polled_stuck:
             self._has_polled_stuck = True
-            settled.ended = await poll_stuck(self.desk, self.client, stuck, self.give_up_s, self.run_id)
+            settled.ended = await poll_stuck(self.opened, self.client, stuck, self.give_up_s, self.run_id)
         return settled
 
 
@@ -83,9 +83,9 @@ def manifest_of(takes: Sequence[Take], folder: Path, provider: str) -> tuple[str
     return storage.absolute_uri(str(path)), manifest
 
 
-async def plan_of(desk: Ledger, uri: str, manifest: Manifest, run_id: str, policy: BuyingPolicy) -> Plan:
+async def plan_of(opened: Ledger, uri: str, manifest: Manifest, run_id: str, policy: BuyingPolicy) -> Plan:
     """Hold a manifest against the ledger, and write down what it asks for."""
-    await know_old_names(desk, manifest)
-    plan = make_plan(manifest, await find_snapshot(desk, manifest, run_id), policy)
-    await record_planned(desk, manifest, uri)
+    await know_old_names(opened, manifest)
+    plan = make_plan(manifest, await find_snapshot(opened, manifest, run_id), policy)
+    await record_planned(opened, manifest, uri)
     return plan

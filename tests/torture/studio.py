@@ -19,7 +19,7 @@ from animatic.results import formats
 from animatic.sandbox.witness import Accepted, read_witness
 from torture.canary import KEY
 from torture.part import Part
-from torture.subject import Place
+from torture.subject import Setup
 
 
 def fast_folder() -> str | None:
@@ -83,21 +83,21 @@ def in_child(work: Callable[[], object], timeout_s: float = 60.0) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def ledger_rows(place: Place, sql: str) -> list[Any]:
-    with closing(sqlite3.connect(place.ledger)) as ledger:
+def ledger_rows(setup: Setup, sql: str) -> list[Any]:
+    with closing(sqlite3.connect(setup.ledger)) as ledger:
         return ledger.execute(sql).fetchall()
 
 
-def judge(place: Place, seen: list[Accepted], point: str, rows: int, part: Part) -> None:
+def judge(setup: Setup, seen: list[Accepted], point: str, rows: int, part: Part) -> None:
     """Hold one subject, after its recovery, against what the witness saw of it."""
     part.accepted += len(seen)
     prompts = Counter(each.inputs["prompt"] for each in seen)
     twice = sum(count - 1 for count in prompts.values())
-    table = formats.decode(place.results.read_bytes(), ".parquet").to_pylist()
+    table = formats.decode(setup.results.read_bytes(), ".parquet").to_pylist()
     told = {row["prompt"]: row for row in table}
     lost = rows - sum(bool(row["status"]) and (row["status"] == "completed" or bool(row["error"])) for row in table)
-    bound = {row[0] for row in ledger_rows(place, "SELECT prediction_id FROM attempt WHERE prediction_id IS NOT NULL")}
-    bound |= {row[0] for row in ledger_rows(place, "SELECT prediction_id FROM orphan")}
+    bound = {row[0] for row in ledger_rows(setup, "SELECT prediction_id FROM attempt WHERE prediction_id IS NOT NULL")}
+    bound |= {row[0] for row in ledger_rows(setup, "SELECT prediction_id FROM orphan")}
     silent = [
         each
         for each in seen
@@ -111,11 +111,11 @@ def judge(place: Place, seen: list[Accepted], point: str, rows: int, part: Part)
         part.problems.append(f"{point}: {twice} bought twice, {lost} lost, {len(silent)} unreported")
 
 
-def readable(place: Place, point: str, part: Part) -> None:
+def readable(setup: Setup, point: str, part: Part) -> None:
     """A results file is whole or not there, whatever happened to its writer."""
-    if place.results.exists():
+    if setup.results.exists():
         try:
-            formats.decode(place.results.read_bytes(), ".parquet")
+            formats.decode(setup.results.read_bytes(), ".parquet")
         except Exception as error:  # noqa: BLE001 - that it cannot be read is the finding
             part.problems.append(f"{point}: the results file cannot be read: {error}")
 

@@ -32,7 +32,7 @@ SETTLE_S = 600.0
 
 
 @dataclass(frozen=True)
-class Place:
+class Setup:
     """Where one subject lives: a folder with its manifest; ledger and results appear in it."""
 
     folder: Path
@@ -50,13 +50,13 @@ class Place:
         return self.folder / "out.parquet"
 
 
-def write_manifest(folder: Path, prompts: list[str]) -> Place:
-    """A place with a manifest of these prompts."""
+def write_manifest(folder: Path, prompts: list[str]) -> Setup:
+    """A setup with a manifest of these prompts."""
     folder.mkdir(parents=True, exist_ok=True)
-    place = Place(folder)
+    setup = Setup(folder)
     lines = [f'https://stills.example/{number}.png,"{prompt}"' for number, prompt in enumerate(prompts)]
-    place.manifest.write_text("\n".join(["image,prompt", *lines]) + "\n")
-    return place
+    setup.manifest.write_text("\n".join(["image,prompt", *lines]) + "\n")
+    return setup
 
 
 _SHARED: dict[str, Any] = {}
@@ -69,35 +69,35 @@ def share_statements(transactions: Transactions) -> None:
     engine._compiled_cache = _SHARED.setdefault("compiled", engine._compiled_cache)
 
 
-async def run_subject(place: Place, url: str, run_id: str, key: str = KEY, **more: Any) -> int:
+async def run_subject(setup: Setup, url: str, run_id: str, key: str = KEY, **more: Any) -> int:
     """One run from manifest to results, with another configuration if any; return the number of submissions that the API accepted in it."""
-    uri = storage.absolute_uri(str(place.manifest))
-    manifest = load_manifest(str(place.manifest), PROVIDER)
+    uri = storage.absolute_uri(str(setup.manifest))
+    manifest = load_manifest(str(setup.manifest), PROVIDER)
     with (
-        open_ledger(f"sqlite:///{place.ledger}", waits_for_company=False) as desk,
-        liveness.alive(place.ledger, run_id) as receipts,
+        open_ledger(f"sqlite:///{setup.ledger}", waits_for_company=False) as opened,
+        liveness.alive(setup.ledger, run_id) as receipts,
     ):
-        share_statements(desk.transactions)
-        await desk.require_sound()
-        await desk.begin_run(run_id, uri, socket.gethostname(), os.getpid())
+        share_statements(opened.transactions)
+        await opened.require_sound()
+        await opened.begin_run(run_id, uri, socket.gethostname(), os.getpid())
         async with WaveSpeedClient(url, key) as client:
             give_up_s, settle_s = more.get("give_up_s", GIVE_UP_S), more.pop("settle_s", SETTLE_S)
-            settling = Settling(desk, client, PROVIDER, run_id, settle_s, give_up_s)
+            settling = Settling(opened, client, PROVIDER, run_id, settle_s, give_up_s)
             await settling.settle()
-            plan = await plan_of(desk, uri, manifest, run_id, BuyingPolicy())
-            projection = ResultsWriter(plan.manifest, plan.final_attempts(), run_id, desk)
-            await projection.write(str(place.results))
+            plan = await plan_of(opened, uri, manifest, run_id, BuyingPolicy())
+            projection = ResultsWriter(plan.manifest, plan.final_attempts(), run_id, opened)
+            await projection.write(str(setup.results))
             progress = Progress()
             usual = {"poll_floor_s": 0.03, "take_deadline_s": 20.0, "not_found_grace_s": 0.3}
             config = RunConfig(run_id, PROVIDER, Limits(5_000, 100), **(usual | more))
-            shoot = Shoot(config, client, LedgerRun(desk, run_id, receipts), progress)
+            shoot = Shoot(config, client, LedgerRun(opened, run_id, receipts), progress)
             await shoot.prepare()
             try:
                 await shoot.shoot(list(plan.takes_to_do()))
                 settled = await settling.settle()
                 await shoot.shoot(plan.find([*settled.adopted, *settled.absent]))
             finally:
-                await projection.write(str(place.results))
+                await projection.write(str(setup.results))
     return progress.submissions
 
 
@@ -107,5 +107,5 @@ if __name__ == "__main__":
     parser.add_argument("url")
     parser.add_argument("run_id")
     options = parser.parse_args()
-    accepted = asyncio.run(run_subject(Place(options.folder), options.url, options.run_id))
+    accepted = asyncio.run(run_subject(Setup(options.folder), options.url, options.run_id))
     sys.stdout.write(json.dumps({"submissions": accepted}) + "\n")

@@ -23,7 +23,7 @@ from torture.acts import ACTS
 from torture.canary import search
 from torture.part import Part
 from torture.studio import Served, fast_folder, judge, readable, served
-from torture.subject import Place, run_subject, write_manifest
+from torture.subject import Setup, run_subject, write_manifest
 
 PROMPTS = ACTS["an ordinary run"].prompts
 KILLED = (
@@ -61,16 +61,16 @@ class Point:
         return f"{self.call} number {self.number}, {self.error or 'SIGKILL'}"
 
 
-def command(place: Place, url: str) -> list[str]:
-    return [sys.executable, "-m", "torture.subject", str(place.folder), url, "struck"]
+def command(setup: Setup, url: str) -> list[str]:
+    return [sys.executable, "-m", "torture.subject", str(setup.folder), url, "struck"]
 
 
 def count_calls(folder: Path, url: str) -> Counter[str]:
     """Return the number of calls of each kind that a whole run makes."""
-    place = write_manifest(folder, [f"{prompt} dry" for prompt in PROMPTS])
+    setup = write_manifest(folder, [f"{prompt} dry" for prompt in PROMPTS])
     log = folder / "calls.txt"
     subprocess.run(
-        ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={','.join(KILLED)}", *command(place, url)], check=True
+        ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={','.join(KILLED)}", *command(setup, url)], check=True
     )
     return Counter(re.findall(r"^\d+ +(\w+)\(", log.read_text(errors="replace"), re.MULTILINE))
 
@@ -98,22 +98,22 @@ def _strike_some(points: Sequence[Point], folder: Path) -> Part:
     with served(folder / "sandbox") as sandbox:
         for number, point in enumerate(points):
             tag = f"p{number}"
-            place = write_manifest(folder / tag, [f"{prompt} {tag}" for prompt in PROMPTS])
+            setup = write_manifest(folder / tag, [f"{prompt} {tag}" for prompt in PROMPTS])
             part.points += 1
-            part.faults_fired += strike(point, command(place, sandbox.url), place.folder / "strace.txt")
-            _recover(place, sandbox, tag, str(point), part)
-            search(place.folder, part)
-            shutil.rmtree(place.folder)
+            part.faults_fired += strike(point, command(setup, sandbox.url), setup.folder / "strace.txt")
+            _recover(setup, sandbox, tag, str(point), part)
+            search(setup.folder, part)
+            shutil.rmtree(setup.folder)
     search(folder, part)
     return part
 
 
-def _recover(place: Place, sandbox: Served, tag: str, point: str, part: Part) -> None:
-    readable(place, point, part)
-    asyncio.run(run_subject(place, sandbox.url, "after"))
-    if asyncio.run(run_subject(place, sandbox.url, "again")):
+def _recover(setup: Setup, sandbox: Served, tag: str, point: str, part: Part) -> None:
+    readable(setup, point, part)
+    asyncio.run(run_subject(setup, sandbox.url, "after"))
+    if asyncio.run(run_subject(setup, sandbox.url, "again")):
         part.problems.append(f"{point}: a run after recovery bought something")
-    judge(place, sandbox.accepted(tag), point, len(PROMPTS), part)
+    judge(setup, sandbox.accepted(tag), point, len(PROMPTS), part)
 
 
 def run(points: int = 60, seed: int = 1) -> Part:

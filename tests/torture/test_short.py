@@ -52,22 +52,22 @@ def test_a_row_of_the_fault_matrix(name: str) -> None:
 @pytest.mark.parametrize("change", ["charged", "quoted", "reserved", "told"])
 def test_money_that_does_not_add_up_is_red(tmp_path: Path, change: str) -> None:
     """The count after each run of each row: ledger against witness, attempts against runs, the run against both."""
-    place = matrix.Set(tmp_path)
+    setup = matrix.Setup(tmp_path)
 
     async def scene() -> None:
-        async with place.sandbox():
-            ran = await place.run(place.takes("one", "two"))
+        async with setup.sandbox():
+            ran = await setup.run(setup.takes("one", "two"))
             witness = tmp_path / "sandbox" / "accepted.jsonl"
             if change == "charged":
                 witness.write_text(witness.read_text() + witness.read_text().splitlines(keepends=True)[0])
-            with open_ledger(f"sqlite:///{place.ledger}") as desk:
+            with open_ledger(f"sqlite:///{setup.ledger}") as opened:
                 if change == "told":
                     ran.progress.reserved = Reserved(1, 0)
-                    await place.require_the_tally_to_be_the_ledgers(desk, ran)
+                    await setup.require_the_tally_to_be_the_ledgers(opened, ran)
                 table = {"quoted": "attempt SET quoted_microusd", "reserved": "run SET committed_microusd"}.get(change)
                 if table is not None:
-                    await desk.transactions.do(0.0, lambda db: db.exec_driver_sql(f"UPDATE {table} = 1"))
-                await desk.transactions.do(0.0, place.require_sound_money)
+                    await opened.transactions.do(0.0, lambda db: db.exec_driver_sql(f"UPDATE {table} = 1"))
+                await opened.transactions.do(0.0, setup.require_sound_money)
 
     with pytest.raises(AssertionError):
         asyncio.run(scene())

@@ -38,8 +38,8 @@ from animatic.money.amounts import FRESH_S, microusd
 from animatic.pace.limits import Limits
 from animatic.planning.config import RunConfig
 from animatic.progress import Progress
-from animatic.sandbox.book import Book
 from animatic.sandbox.config import SandboxConfig
+from animatic.sandbox.predictions import Predictions
 from animatic.takes.shots import Take
 from animatic.takes.states import PAID, BuyingPolicy, State
 from animatic.wavespeed.client import WaveSpeedClient
@@ -132,20 +132,20 @@ class Process:
 
     async def _run(self, takes: list[Take], receipts: Receipts) -> None:
         world = self.world
-        desk = Ledger(world.ledger, InlineTransactions(world.ledger, self))
+        opened = Ledger(world.ledger, InlineTransactions(world.ledger, self))
         loop = asyncio.get_running_loop()
         transport = Transport(world.api, self.dead.is_set, self.may_die)
         clock = ServerClock(loop.time, lambda: datetime.fromtimestamp(EPOCH_S + loop.time(), UTC))
         async with WaveSpeedClient(ORIGIN, KEY, transport=transport, clock=clock) as client:
-            await desk.begin_run(self.run_id, "shots.csv", "here", 1)
-            settling = Settling(desk, client, PROVIDER, self.run_id, SETTLE_S, world.polled_after_s)
+            await opened.begin_run(self.run_id, "shots.csv", "here", 1)
+            settling = Settling(opened, client, PROVIDER, self.run_id, SETTLE_S, world.polled_after_s)
             await settling.settle()
             config = RunConfig(
                 self.run_id, PROVIDER, Limits(60, 4), 2.0, 400.0, policy=world.policy, max_microusd=world.max_microusd,
                 quotes=quotes(age_s=world.quoted_s_ago), quote_age_s=world.quote_age_s, give_up_s=world.give_up_s,
             )  # fmt: skip
-            await plan_of(desk, *world.manifest, self.run_id, world.policy)
-            shoot = Shoot(config, client, LedgerRun(desk, self.run_id, receipts), Progress())
+            await plan_of(opened, *world.manifest, self.run_id, world.policy)
+            shoot = Shoot(config, client, LedgerRun(opened, self.run_id, receipts), Progress())
             await shoot.prepare()
             with contextlib.suppress(AnimaticError):
                 await shoot.shoot(takes)
@@ -153,7 +153,7 @@ class Process:
             again = [take for take in takes if take.fingerprint in {*settled.adopted, *settled.absent}]
             with contextlib.suppress(AnimaticError):
                 await shoot.shoot(again)
-        desk.close()
+        opened.close()
 
 
 @dataclass
@@ -184,7 +184,7 @@ class World:
         if not self.temper.has_date:
             self.temper.skew_s = chance.uniform(-3_000, 3_000)  # our own clock may be an hour off, not days
         config = SandboxConfig(folder=self.folder, inference_s=30.0, renders=False, syncs=False)
-        self.api = Api(Book(config), random.Random(self.seed + 1), self.temper)
+        self.api = Api(Predictions(config), random.Random(self.seed + 1), self.temper)
         self.stops = chance.choice([0.0, 0.0, 0.3])
         """Probability that a run is stopped between intent and POST, the most dangerous place."""
         self.policy = BuyingPolicy(retry_failed=False, attempts=1)
@@ -242,10 +242,12 @@ class World:
         for number, pause_s in enumerate(CALM_PAUSES_S):
             await Process(self, f"calm-{number}", 0.0).live(self.takes)
             await asyncio.sleep(pause_s)
-        before = len(self.api.book)
+        before = len(self.api.predictions)
         await Process(self, "last", 0.0).live(self.takes)
-        if len(self.api.book) != before:
-            self.problems.append(f"seed {self.seed}: a run after all was calm bought {len(self.api.book) - before}")
+        if len(self.api.predictions) != before:
+            self.problems.append(
+                f"seed {self.seed}: a run after all was calm bought {len(self.api.predictions) - before}"
+            )
 
     def _some_takes(self) -> list[Take]:
         return self.takes if self.chance.random() < 0.7 else self.takes[: self.chance.randint(1, len(self.takes))]
@@ -294,7 +296,7 @@ class World:
         return part
 
     def _accepted(self) -> list[Any]:
-        return [each.accepted for each in self.api.book._predictions]
+        return [each.accepted for each in self.api.predictions._all]
 
     def _prompt(self, fingerprint: str) -> str:
         return next(take.shot.inputs["prompt"] for take in self.takes if take.fingerprint == fingerprint)
@@ -310,7 +312,7 @@ def simulate(seed: int) -> Part:
         world = World(seed, folder)
         loop.run_until_complete(world.unfold())
         part = world.count()
-        world.api.book.close()
+        world.api.predictions.close()
         search(folder, part)
     except Exception as error:  # noqa: BLE001 - a world that cannot be simulated is a finding, with its seed
         return Part("simulation", points=1, problems=[f"seed {seed}: {type(error).__name__}: {error}"])

@@ -33,14 +33,14 @@ class Dead:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.desk = open_ledger(f"sqlite:///{path}")
+        self.opened = open_ledger(f"sqlite:///{path}")
 
     async def submit(self, nonce: str = "n1", fingerprint: str = "f" * 64) -> int:
-        await self.desk.begin_run("dead", "shots.csv", "here", 1)
+        await self.opened.begin_run("dead", "shots.csv", "here", 1)
         intent = Intent(
             fingerprint, "sandbox", "m", "5s", "{}", "dead", BuyingPolicy(), "u", PRICE, None, nonce, NOON, NOON
         )
-        return (await self.desk.intend(intent)).attempt_id
+        return (await self.opened.intend(intent)).attempt_id
 
     def leave(self, *receipts: Receipt | bytes) -> Path:
         folder = runs_folder(self.path)
@@ -54,7 +54,7 @@ class Dead:
         return path
 
     async def state(self, fingerprint: str = "f" * 64) -> tuple[str, str | None]:
-        record = (await self.desk.look_up([fingerprint]))[fingerprint]
+        record = (await self.opened.look_up([fingerprint]))[fingerprint]
         return record.state.value, record.prediction_id
 
 
@@ -62,7 +62,7 @@ class Dead:
 def dead(tmp_path: Path) -> Iterator[Dead]:
     found = Dead(tmp_path / "ledger.sqlite")
     yield found
-    found.desk.close()
+    found.opened.close()
 
 
 def envelope(code: int) -> bytes:
@@ -85,37 +85,37 @@ async def test_a_reply_that_was_kept_is_believed_as_if_it_came_now(
     dead: Dead, http: int, body: bytes, state: Any
 ) -> None:
     path = dead.leave(Receipt(await dead.submit(), "n1", http, body))
-    assert await recover(dead.desk, at_one) == Recovered(redeemed=1, unknown=0)
+    assert await recover(dead.opened, at_one) == Recovered(redeemed=1, unknown=0)
     assert await dead.state() == state
     assert not path.exists()
-    assert await recover(dead.desk, at_one) == Recovered()
+    assert await recover(dead.opened, at_one) == Recovered()
 
 
 async def test_without_a_receipt_it_is_unknown(dead: Dead) -> None:
     await dead.submit()
-    assert await recover(dead.desk, at_one) == Recovered(redeemed=0, unknown=1)
+    assert await recover(dead.opened, at_one) == Recovered(redeemed=0, unknown=1)
     assert await dead.state() == ("unknown", None)
 
 
 async def test_a_stale_receipt_does_not_speak_for_a_later_intent(dead: Dead) -> None:
     attempt_id = await dead.submit(nonce="n2")
     dead.leave(Receipt(attempt_id, "n1", 429, b""))
-    assert await recover(dead.desk, at_one) == Recovered(redeemed=0, unknown=1)
+    assert await recover(dead.opened, at_one) == Recovered(redeemed=0, unknown=1)
     assert await dead.state() == ("unknown", None)
 
 
 async def test_a_receipt_is_read_even_if_the_take_was_given_up_before(dead: Dead) -> None:
     attempt_id = await dead.submit()
-    assert (await recover(dead.desk, at_one)).unknown == 1
+    assert (await recover(dead.opened, at_one)).unknown == 1
     dead.leave(Receipt(attempt_id, "n1", 200, ACCEPTED))
-    assert (await recover(dead.desk, at_one)).redeemed == 1
+    assert (await recover(dead.opened, at_one)).redeemed == 1
     assert await dead.state() == ("submitted", "p1")
 
 
 async def test_damaged_receipts_are_no_reason_to_stop(dead: Dead) -> None:
     await dead.submit()
     dead.leave(b"garbage", b"\0", encode(Receipt(1, "n1", 200, ACCEPTED))[:50])
-    assert await recover(dead.desk, at_one) == Recovered(redeemed=0, unknown=1)
+    assert await recover(dead.opened, at_one) == Recovered(redeemed=0, unknown=1)
 
 
 async def test_receipts_of_a_live_run_are_its_own(dead: Dead) -> None:
@@ -123,14 +123,14 @@ async def test_receipts_of_a_live_run_are_its_own(dead: Dead) -> None:
     with alive(dead.path, "dead") as receipts:
         async with receipts.entry() as entry:
             await entry.keep(1, "n1", 200, ACCEPTED)
-            assert await recover(dead.desk, at_one) == Recovered()
+            assert await recover(dead.opened, at_one) == Recovered()
             assert await dead.state() == ("submitting", None)
             entry.settle()
 
 
 async def test_two_recoveries_at_once_settle_each_take_once(dead: Dead) -> None:
     dead.leave(Receipt(await dead.submit(), "n1", 200, ACCEPTED))
-    found = await asyncio.gather(*(recover(dead.desk, at_one) for _ in range(3)))
+    found = await asyncio.gather(*(recover(dead.opened, at_one) for _ in range(3)))
     assert sum(each.redeemed for each in found) == 1
     assert await dead.state() == ("submitted", "p1")
 
@@ -138,10 +138,10 @@ async def test_two_recoveries_at_once_settle_each_take_once(dead: Dead) -> None:
 async def test_an_id_that_another_take_has_holds_both(dead: Dead) -> None:
     attempt_id = await dead.submit()
     other = Intent("a" * 64, "sandbox", "m", "5s", "{}", "dead", BuyingPolicy(), "u", PRICE, None, "n9", NOON, NOON)
-    bought = await dead.desk.intend(other)
-    await dead.desk.accept(bought.attempt_id, Accepted("p1", "created"))
+    bought = await dead.opened.intend(other)
+    await dead.opened.accept(bought.attempt_id, Accepted("p1", "created"))
     dead.leave(Receipt(attempt_id, "n1", 200, ACCEPTED))
-    assert (await recover(dead.desk, at_one)).redeemed == 1
+    assert (await recover(dead.opened, at_one)).redeemed == 1
     assert await dead.state() == ("held", None)
 
 
@@ -157,10 +157,10 @@ async def test_a_reader_sees_submissions_of_a_dead_run_as_unknown(dead: Dead) ->
 
     async def read_at_once() -> tuple[object, ...]:
         is_dead = dead_runs(url)
-        with look_into(url) as desk:
-            assert desk is not None
-            snapshot = await find_snapshot(desk, manifest, is_dead=is_dead)
-            outcomes = newest.outcomes_from(await desk.seek_outcomes([take], ()), (), is_dead)
+        with look_into(url) as opened:
+            assert opened is not None
+            snapshot = await find_snapshot(opened, manifest, is_dead=is_dead)
+            outcomes = newest.outcomes_from(await opened.seek_outcomes([take], ()), (), is_dead)
         return snapshot.statuses[snapshot.status_of[0]].state, *outcomes["state"], *outcomes["error"]
 
     with alive(dead.path, "dead"):

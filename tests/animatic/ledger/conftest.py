@@ -1,4 +1,4 @@
-"""A ledger on a real file, a desk on it, and takes to buy."""
+"""A ledger on a real file, opened, and takes to buy."""
 
 import asyncio
 import sqlite3
@@ -61,10 +61,10 @@ class Shorthand:
 
     def __init__(self, backend: Sqlite) -> None:
         self.path, self.url, self.rows = backend.path, backend.url, backend.rows
-        self.desk = open_ledger(self.url)
+        self.opened = open_ledger(self.url)
 
     async def do(self, name: str, *arguments: Any) -> Any:
-        return await self.desk.transactions.do(
+        return await self.opened.transactions.do(
             0.0, getattr(operations, name, None) or getattr(newest, name), *arguments
         )
 
@@ -114,4 +114,4 @@ def ledger(backend: Sqlite) -> Iterator[Shorthand]:
     ledger = Shorthand(backend)
     asyncio.run(ledger.begin())
     yield ledger
-    ledger.desk.close()
+    ledger.opened.close()

@@ -76,7 +76,7 @@ def old(path: Path) -> Iterator[Any]:
 
     yield make
     for each in made:
-        each.ledger.desk.close()
+        each.ledger.opened.close()
 
 
 def attempts(ledger: Shorthand) -> dict[int, tuple[str, int, str]]:
@@ -86,7 +86,7 @@ def attempts(ledger: Shorthand) -> dict[int, tuple[str, int, str]]:
 
 async def standing_in_bulk(ledger: Shorthand, take: str, run_id: str = "run-1") -> tuple[TakeStatus, int]:
     """Return the status that a snapshot shows."""
-    snapshot = await ledger.desk.snapshot(digests_of([take]), {}, run_id)
+    snapshot = await ledger.opened.snapshot(digests_of([take]), {}, run_id)
     return snapshot.statuses[int(snapshot.status_of[0])], int(snapshot.attempt_id[0])
 
 
@@ -126,12 +126,12 @@ async def test_the_second_open_one_keeps_its_attempt_until_it_is_settled(old: An
         names[2] = take  # the one that is known to be bought is the take
     kept = attempts(ledger)
     assert kept == {1: (names[1], 1, "unknown"), 2: (names[2], 1, "submitted")}
-    assert await ledger.desk.join_aliases() == 0
+    assert await ledger.opened.join_aliases() == 0
     assert attempts(ledger) == kept
-    await ledger.desk.transactions.do(0.0, operations.move, 1, State.ABSENT, {"settled_by": "window"})
-    assert await ledger.desk.join_aliases() == 2
+    await ledger.opened.transactions.do(0.0, operations.move, 1, State.ABSENT, {"settled_by": "window"})
+    assert await ledger.opened.join_aliases() == 2
     assert attempts(ledger) == {1: (take, 1, "absent"), 2: (take, 2, "submitted")}
-    assert await ledger.desk.transactions.do(0.0, aliases.apart) == {}
+    assert await ledger.opened.transactions.do(0.0, aliases.apart) == {}
     record = await ledger.find(take)
     assert (record.state, record.attempt_id, record.attempts) == (State.SUBMITTED, 2, 1)
     with pytest.raises(TakenError, match="it is submitted by now"):
@@ -143,9 +143,9 @@ async def test_two_that_were_both_bought_stay_two_attempts(old: Any, settled: St
     plain, odd = PAIRS["a blank at the end"]
     ledger = await old((odd, [State.UNKNOWN]), (plain, [State.SUBMITTED]))
     values = {"prediction_id": "p9"} if settled is State.SUBMITTED else {"held_for": "evidence"}
-    await ledger.desk.transactions.do(0.0, operations.move, 1, settled, values)
+    await ledger.opened.transactions.do(0.0, operations.move, 1, settled, values)
     await ledger.finish(2)
-    await ledger.desk.join_aliases()
+    await ledger.opened.join_aliases()
     take = take_of(plain)
     assert attempts(ledger) == {1: (old_of(odd), 1, settled), 2: (take, 1, "completed")}
     with pytest.raises(TakenError, match="it is completed by now"):
@@ -167,7 +167,7 @@ async def test_one_completed_and_one_failed_become_one_completed(
     assert record.cost_microusd == 1_100_000 + 2_100_000
     assert {name for name, _, _ in attempts(ledger).values()} == {take}
     assert ledger.rows("SELECT fingerprint, take FROM alias") == [(old_of(pair[1]), take)]
-    assert await ledger.desk.transactions.do(0.0, aliases.apart) == {}
+    assert await ledger.opened.transactions.do(0.0, aliases.apart) == {}
     with pytest.raises(TakenError, match="it is completed by now"):
         await ledger.intend(take, policy=BuyingPolicy(retry_failed=True, attempts=9))
     take_status, attempt_id = await standing_in_bulk(ledger, take)
@@ -181,9 +181,9 @@ async def test_a_failed_one_alone_moves_and_leaves_an_alias(old: Any, pair: tupl
     take = take_of(plain)
     assert attempts(ledger) == {1: (take, 1, "failed")}
     assert ledger.rows("SELECT fingerprint, take FROM alias") == [(old_of(odd), take)]
-    assert await ledger.desk.transactions.do(0.0, aliases.take_of, old_of(odd)) == take
-    assert await ledger.desk.takes_of([old_of(odd), take]) == {old_of(odd): take}
-    assert await ledger.desk.transactions.do(0.0, aliases.beginning_with, old_of(odd)[:8]) == [take]
+    assert await ledger.opened.transactions.do(0.0, aliases.take_of, old_of(odd)) == take
+    assert await ledger.opened.takes_of([old_of(odd), take]) == {old_of(odd): take}
+    assert await ledger.opened.transactions.do(0.0, aliases.beginning_with, old_of(odd)[:8]) == [take]
     assert ledger.rows("SELECT provider, model, duration FROM take WHERE fingerprint = ?", take) == [
         ("sandbox", MODEL, "5s")
     ]
@@ -232,7 +232,7 @@ async def test_other_spellings_of_a_provider_are_the_same_provider(old: Any) -> 
     take = take_of("push in", "https://api.wavespeed.ai")
     assert old_of("push in", spelled) != take
     assert attempts(ledger) == {1: (take, 1, "unknown")}
-    (claim,) = await ledger.desk.claims("https://api.wavespeed.ai")
+    (claim,) = await ledger.opened.claims("https://api.wavespeed.ai")
     assert claim.attempt_id == 1
     with pytest.raises(TakenError, match="it is unknown by now"):
         await ledger.intend(take)
@@ -241,7 +241,7 @@ async def test_other_spellings_of_a_provider_are_the_same_provider(old: Any) -> 
 async def test_old_names_that_a_manifest_brings_are_learnt_later(old: Any) -> None:
     ledger = await old(("push in", [State.COMPLETED]))
     take, name = "e" * 64, take_of("push in")
-    await ledger.desk.know_aliases({take: [name, "d" * 64]})
+    await ledger.opened.know_aliases({take: [name, "d" * 64]})
     assert attempts(ledger) == {1: (take, 1, "completed")}
     assert ledger.rows("SELECT fingerprint, take FROM alias") == [(name, take)], "only what the ledger holds"
 
@@ -251,15 +251,15 @@ async def test_old_names_that_a_manifest_brings_are_learnt_later(old: Any) -> No
 async def test_a_person_can_settle_what_stays_under_its_old_name(old: Any, said: str, shown: str) -> None:
     plain, odd = PAIRS["a blank at the end"]
     ledger = await old((odd, [State.UNKNOWN]), (plain, [State.SUBMITTED]))
-    (told,) = await ledger.desk.open_takes("sandbox")
+    (told,) = await ledger.opened.open_takes("sandbox")
     name = (told.fingerprint if shown == "what the ledger lists" else old_of(odd))[:12]
     match said:
         case "adopt":
-            await ledger.desk.transactions.do(0.0, settling.adopt_by_hand, "sandbox", name, "p9")
+            await ledger.opened.transactions.do(0.0, settling.adopt_by_hand, "sandbox", name, "p9")
         case "absent":
-            await ledger.desk.transactions.do(0.0, settling.absent_by_hand, "sandbox", name)
+            await ledger.opened.transactions.do(0.0, settling.absent_by_hand, "sandbox", name)
         case _:
-            await ledger.desk.transactions.do(0.0, settling.abandon_by_hand, "sandbox", name)
+            await ledger.opened.transactions.do(0.0, settling.abandon_by_hand, "sandbox", name)
     states = {attempt_id: state for attempt_id, (_, _, state) in attempts(ledger).items()}
     became = {"adopt": "submitted", "absent": "absent", "abandon": "failed"}
     assert states == {1: became[said], 2: "submitted"}

@@ -53,7 +53,7 @@ def row(**changes: Any) -> dict[str, Any]:
 
 
 async def take_over(ledger: Any, *rows: dict[str, Any]) -> importing.Imported:
-    return await ledger.desk.take_over(PROVIDER, WRITTEN, URI, rows)
+    return await ledger.opened.take_over(PROVIDER, WRITTEN, URI, rows)
 
 
 async def counts(ledger: Any, *rows: dict[str, Any]) -> dict[str, int]:
@@ -217,9 +217,9 @@ async def test_a_price_that_the_table_does_not_know_is_not_nothing(ledger: Any) 
 async def test_a_restored_ledger_is_complete_once_somebody_says_so(ledger: Any) -> None:
     await ledger.buy()
     note_intents(ledger.path, 7)
-    assert await ledger.desk.lacking(7) == (6, False)
-    await ledger.desk.note_looked_for(7)
-    assert await ledger.desk.lacking(7) == (6, True)
-    assert await ledger.desk.declare_complete(noted_intents(ledger.path)) == 6
-    assert await ledger.desk.declare_complete(noted_intents(ledger.path)) == 0
+    assert await ledger.opened.lacking(7) == (6, False)
+    await ledger.opened.note_looked_for(7)
+    assert await ledger.opened.lacking(7) == (6, True)
+    assert await ledger.opened.declare_complete(noted_intents(ledger.path)) == 6
+    assert await ledger.opened.declare_complete(noted_intents(ledger.path)) == 0
     assert ledger.rows("SELECT value FROM meta WHERE name = 'intents'") == [("7",)]

@@ -118,7 +118,7 @@ def test_only_dead_runs_are_buried(ledger: Any, path: Path, start_run: StartRun)
             await ledger.intend(f"{number:064d}", run_id=run_id)
 
     async def bury() -> tuple[int, list[State]]:
-        recovered = await recover(ledger.desk, noon)
+        recovered = await recover(ledger.opened, noon)
         return recovered.unknown, [(await ledger.find(f"{number:064d}")).state for number in range(3)]
 
     asyncio.run(prepare())

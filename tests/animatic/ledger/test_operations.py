@@ -258,7 +258,7 @@ async def test_dust_of_floating_point_does_not_eat_the_last_take(ledger: Any) ->
 
 async def test_writers_that_race_never_commit_more_than_the_budget(ledger: Any) -> None:
     others = [open_ledger(ledger.url) for _ in range(3)]
-    desks = [ledger.desk, *others]
+    desks = [ledger.opened, *others]
 
     async def buys(number: int) -> bool:
         try:
@@ -282,8 +282,8 @@ async def test_writers_that_race_for_one_take_leave_one_attempt(ledger: Any) -> 
 
     async def intends(number: int) -> bool:
         try:
-            desk = [ledger.desk, *others][number]
-            await desk.intend(ledger.intent(run_id=f"racer-{number}"))
+            opened = [ledger.opened, *others][number]
+            await opened.intend(ledger.intent(run_id=f"racer-{number}"))
         except LedgerError:
             return False
         return True

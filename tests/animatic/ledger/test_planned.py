@@ -20,53 +20,53 @@ def asked(fingerprint: str = HERO, row: int = 1, shot_id: str = "hero", take: in
 
 
 async def test_a_manifest_is_known_by_its_last_planned_content(ledger: Any) -> None:
-    assert await ledger.desk.content_of(SHOTS) is None
-    await ledger.desk.add_planned(SHOTS, [asked()])
-    assert not await ledger.desk.content_of(SHOTS)
-    await ledger.desk.finish_planned(SHOTS, "hash")
-    assert await ledger.desk.content_of(SHOTS) == "hash"
+    assert await ledger.opened.content_of(SHOTS) is None
+    await ledger.opened.add_planned(SHOTS, [asked()])
+    assert not await ledger.opened.content_of(SHOTS)
+    await ledger.opened.finish_planned(SHOTS, "hash")
+    assert await ledger.opened.content_of(SHOTS) == "hash"
 
 
 async def test_what_is_there_already_is_written_once(ledger: Any) -> None:
     for _ in range(2):
-        await ledger.desk.add_planned(SHOTS, [asked(), asked(WIDE, 2, "wide")])
+        await ledger.opened.add_planned(SHOTS, [asked(), asked(WIDE, 2, "wide")])
     assert ledger.rows("SELECT count(*) FROM planned") == [(2,)]
 
 
 async def test_a_shot_has_every_take_that_it_ever_asked_for_oldest_first(ledger: Any) -> None:
-    await ledger.desk.add_planned(SHOTS, [asked()])
-    await ledger.desk.add_planned(SHOTS, [asked(WIDE), asked(WIDE, row=7)])
-    takes = await ledger.desk.takes_of_shot("hero", SHOTS)
+    await ledger.opened.add_planned(SHOTS, [asked()])
+    await ledger.opened.add_planned(SHOTS, [asked(WIDE), asked(WIDE, row=7)])
+    takes = await ledger.opened.takes_of_shot("hero", SHOTS)
     assert [(each["fingerprint"], each["row"], each["manifest"]) for each in takes] == [
         (HERO, 1, SHOTS),
         (WIDE, 1, SHOTS),
     ]
-    assert await ledger.desk.takes_of_shot("hero", "file:///film/other.csv") == []
+    assert await ledger.opened.takes_of_shot("hero", "file:///film/other.csv") == []
 
 
 async def test_shots_of_one_name_in_two_manifests_are_told_apart(ledger: Any) -> None:
     other = "file:///film/other.csv"
-    await ledger.desk.add_planned(SHOTS, [asked()])
-    await ledger.desk.add_planned(other, [asked(WIDE)])
-    assert await ledger.desk.manifests_with("hero") == sorted([SHOTS, other])
-    assert await ledger.desk.manifests_with("nobody") == []
+    await ledger.opened.add_planned(SHOTS, [asked()])
+    await ledger.opened.add_planned(other, [asked(WIDE)])
+    assert await ledger.opened.manifests_with("hero") == sorted([SHOTS, other])
+    assert await ledger.opened.manifests_with("nobody") == []
 
 
 async def test_a_take_is_found_by_the_start_of_any_of_its_fingerprints(ledger: Any) -> None:
     await ledger.buy(HERO)
-    await ledger.desk.add_planned(SHOTS, [asked(WIDE)])
-    await ledger.desk.transactions.do(0.0, aliases.add, "c" * 64, HERO)
+    await ledger.opened.add_planned(SHOTS, [asked(WIDE)])
+    await ledger.opened.transactions.do(0.0, aliases.add, "c" * 64, HERO)
     for start, found in (("a" * 8, [HERO]), ("b" * 12, [WIDE]), ("c" * 64, [HERO]), ("d" * 8, []), ("a" * 7, [])):
-        assert await ledger.desk.takes_beginning(start) == found
-    assert await ledger.desk.takes_beginning("%%%%%%%%") == []
+        assert await ledger.opened.takes_beginning(start) == found
+    assert await ledger.opened.takes_beginning("%%%%%%%%") == []
 
 
 async def test_every_attempt_is_shown_oldest_first(ledger: Any) -> None:
     first = await ledger.buy(HERO)
     await ledger.finish(first, state=State.FAILED, error_code=5003, error="it failed", outputs=None)
-    assert await ledger.desk.is_new("elsewhere")
-    assert not await ledger.desk.is_new("sandbox")
-    (attempt,) = await ledger.desk.attempts_at(HERO)
+    assert await ledger.opened.is_new("elsewhere")
+    assert not await ledger.opened.is_new("sandbox")
+    (attempt,) = await ledger.opened.attempts_at(HERO)
     assert (attempt["state"], attempt["quoted_microusd"], attempt["error"]) == ("failed", 2_500_000, "it failed")
     assert attempt["submitted_at"].tzinfo is UTC
     assert attempt["submitted_at"] <= datetime.now(UTC)
@@ -85,6 +85,6 @@ async def test_what_was_bought_before_is_known_by_all_but_its_still(
     wanted = {"prompt": "push in", "aspect_ratio": "16:9", "duration": "5s", "take": 1} | changes
     take = wanted.pop("take")
     asked_for = Request("wavespeed-ai/veo2-i2v", Inputs(wanted), take)
-    found = await ledger.desk.bought_among("sandbox", {asked_for})
+    found = await ledger.opened.bought_among("sandbox", {asked_for})
     assert found == ({asked_for} if is_found else set())
-    assert await ledger.desk.bought_among("elsewhere", {asked_for}) == set()
+    assert await ledger.opened.bought_among("elsewhere", {asked_for}) == set()

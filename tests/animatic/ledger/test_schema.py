@@ -424,12 +424,12 @@ def test_processes_may_migrate_the_same_ledger_at_the_same_time(path: Path) -> N
 
 async def test_a_dangling_row_makes_a_ledger_unsound(ledger: Any) -> None:
     await ledger.buy()
-    await ledger.desk.require_sound()
+    await ledger.opened.require_sound()
     with closing(sqlite3.connect(ledger.path)) as other:
         other.execute("DELETE FROM take")
         other.commit()
     with pytest.raises(LedgerUnusableError, match="a row of attempt refers to nothing"):
-        await ledger.desk.require_sound()
+        await ledger.opened.require_sound()
 
 
 async def test_an_index_that_lost_its_rows_is_damage(ledger: Any) -> None:

@@ -40,7 +40,7 @@ async def settle(
 ) -> Any:
     span = Span(MODEL, NOON - timedelta(days=1), NOON + timedelta(days=1))
     scan = Scan(span, NOON + after, NOON + after, is_complete=whole)
-    return await ledger.desk.settle("sandbox", listed, scan, 600.0, adopts_by_window=adopts_by_window)
+    return await ledger.opened.settle("sandbox", listed, scan, 600.0, adopts_by_window=adopts_by_window)
 
 
 async def test_an_adopted_take_is_submitted_and_says_by_what(ledger: Any) -> None:
@@ -90,7 +90,7 @@ async def test_what_was_held_by_the_list_is_judged_again(ledger: Any) -> None:
 async def test_two_takes_with_one_id_are_not_for_the_list(ledger: Any) -> None:
     await ledger.accept(await ledger.intend(), "p1")
     await ledger.accept(await ledger.intend(FAR), "p1")
-    assert await ledger.desk.claims("sandbox") == []
+    assert await ledger.opened.claims("sandbox") == []
     assert (await settle(ledger)).counts == {}
 
 
@@ -106,11 +106,11 @@ async def test_orphans_are_kept_until_they_find_their_take(ledger: Any) -> None:
     stranger = candidate("p9", created_at=NOON - timedelta(hours=1), inputs=None)
     for _ in range(2):
         assert [each.prediction_id for each in (await settle(ledger, candidate(), stranger)).orphans][-1:] == ["p9"]
-    (orphan,) = await ledger.desk.orphans("sandbox")
+    (orphan,) = await ledger.opened.orphans("sandbox")
     assert (orphan.prediction_id, orphan.created_at) == ("p9", NOON - timedelta(hours=1))
-    assert await ledger.desk.orphans("elsewhere") == []
+    assert await ledger.opened.orphans("elsewhere") == []
     await ledger.accept(await ledger.intend(FAR), "p9")
-    assert await ledger.desk.orphans("sandbox") == []
+    assert await ledger.opened.orphans("sandbox") == []
 
 
 async def test_what_a_live_run_may_own_is_no_orphan(ledger: Any) -> None:
@@ -122,41 +122,41 @@ async def test_what_a_live_run_may_own_is_no_orphan(ledger: Any) -> None:
 
 async def test_an_intent_from_before_there_were_windows_gets_a_wide_one(ledger: Any) -> None:
     attempt_id = await unknown(ledger)
-    await ledger.desk.transactions.do(
+    await ledger.opened.transactions.do(
         0.0, lambda db: db.exec_driver_sql("UPDATE attempt SET window_from = NULL, window_to = NULL") and None
     )
-    (claim,) = await ledger.desk.claims("sandbox")
+    (claim,) = await ledger.opened.claims("sandbox")
     assert claim.attempt_id == attempt_id
     assert claim.window_to - claim.window_from == timedelta(hours=2)
 
 
 async def test_a_receipt_binds_what_a_dead_run_was_told_and_only_once(ledger: Any) -> None:
     attempt_id = await ledger.intend()
-    assert await ledger.desk.redeem_accepted(attempt_id, "n1", Accepted("p1", "created"))
-    assert not await ledger.desk.redeem_accepted(attempt_id, "n1", Accepted("p1", "created"))
+    assert await ledger.opened.redeem_accepted(attempt_id, "n1", Accepted("p1", "created"))
+    assert not await ledger.opened.redeem_accepted(attempt_id, "n1", Accepted("p1", "created"))
     record = await ledger.find()
     assert (record.state, record.prediction_id) == (State.SUBMITTED, "p1")
 
 
 async def test_a_receipt_for_another_intent_changes_nothing(ledger: Any) -> None:
     attempt_id = await ledger.intend()
-    assert not await ledger.desk.redeem_accepted(attempt_id, "n0", Accepted("p1", "created"))
-    assert not await ledger.desk.redeem_no(attempt_id, "n0", State.REJECTED, 400, "no", NOON)
+    assert not await ledger.opened.redeem_accepted(attempt_id, "n0", Accepted("p1", "created"))
+    assert not await ledger.opened.redeem_no(attempt_id, "n0", State.REJECTED, 400, "no", NOON)
     assert (await ledger.find()).state is State.SUBMITTING
 
 
 @pytest.mark.parametrize("to", [State.REJECTED, State.UNSENT, State.UNKNOWN])
 async def test_a_receipt_that_says_no_concludes_what_was_being_submitted(ledger: Any, to: State) -> None:
     attempt_id = await ledger.intend()
-    assert await ledger.desk.redeem_no(attempt_id, "n1", to, 400, "no", NOON)
+    assert await ledger.opened.redeem_no(attempt_id, "n1", to, 400, "no", NOON)
     assert (await ledger.find()).state is to
 
 
 async def test_a_receipt_that_says_no_settles_what_was_unknown(ledger: Any) -> None:
     attempt_id = await unknown(ledger)
-    assert await ledger.desk.redeem_no(attempt_id, "n1", State.UNKNOWN, None, "?", NOON)
+    assert await ledger.opened.redeem_no(attempt_id, "n1", State.UNKNOWN, None, "?", NOON)
     assert (await ledger.find()).state is State.UNKNOWN
-    assert await ledger.desk.redeem_no(attempt_id, "n1", State.REJECTED, 400, "no", NOON)
+    assert await ledger.opened.redeem_no(attempt_id, "n1", State.REJECTED, 400, "no", NOON)
     assert (await ledger.find()).state is State.ABSENT
     assert await ledger.committed_usd() == 0.0
 
@@ -164,7 +164,7 @@ async def test_a_receipt_that_says_no_settles_what_was_unknown(ledger: Any) -> N
 async def test_after_adoption_by_hand_the_other_take_loses_the_id(ledger: Any) -> None:
     await ledger.accept(await ledger.intend(), "p1")
     await ledger.accept(await ledger.intend(FAR), "p1")
-    assert await ledger.desk.transactions.do(0.0, settling.adopt_by_hand, "sandbox", FAR[:12], "p1") == FAR
+    assert await ledger.opened.transactions.do(0.0, settling.adopt_by_hand, "sandbox", FAR[:12], "p1") == FAR
     near, far = await ledger.find(), await ledger.find(FAR)
     assert (near.state, near.prediction_id, far.state, far.prediction_id) == (State.HELD, None, State.SUBMITTED, "p1")
     assert "given to another take by hand" in near.error
@@ -172,13 +172,13 @@ async def test_after_adoption_by_hand_the_other_take_loses_the_id(ledger: Any) -
 
 async def test_a_person_may_adopt_what_no_take_has(ledger: Any) -> None:
     await unknown(ledger)
-    await ledger.desk.transactions.do(0.0, settling.adopt_by_hand, "sandbox", NEAR[:8], "p7")
+    await ledger.opened.transactions.do(0.0, settling.adopt_by_hand, "sandbox", NEAR[:8], "p7")
     assert (await ledger.find()).prediction_id == "p7"
 
 
 async def test_a_person_may_say_that_a_take_was_not_bought(ledger: Any) -> None:
     await unknown(ledger)
-    assert await ledger.desk.transactions.do(0.0, settling.absent_by_hand, "sandbox", NEAR) == NEAR
+    assert await ledger.opened.transactions.do(0.0, settling.absent_by_hand, "sandbox", NEAR) == NEAR
     assert (await ledger.find()).state is State.ABSENT
 
 
@@ -186,34 +186,34 @@ async def test_a_person_may_say_that_a_take_was_not_bought(ledger: Any) -> None:
 async def test_a_fingerprint_that_names_no_take_is_refused(ledger: Any, shown: str) -> None:
     await unknown(ledger)
     with pytest.raises(FixInputError, match="allowed: at least the first 8 hex digits"):
-        await ledger.desk.transactions.do(0.0, settling.absent_by_hand, "sandbox", shown)
+        await ledger.opened.transactions.do(0.0, settling.absent_by_hand, "sandbox", shown)
 
 
 async def test_a_fingerprint_that_names_two_takes_is_refused(ledger: Any) -> None:
     await unknown(ledger, "b" * 63 + "1")
     await unknown(ledger, "b" * 63 + "2")
     with pytest.raises(FixInputError, match="found 2 takes"):
-        await ledger.desk.transactions.do(0.0, settling.adopt_by_hand, "sandbox", "b" * 20, "p1")
+        await ledger.opened.transactions.do(0.0, settling.adopt_by_hand, "sandbox", "b" * 20, "p1")
 
 
 async def test_a_take_that_is_settled_is_left_alone(ledger: Any) -> None:
     await ledger.buy()
     with pytest.raises(FixInputError, match="this take is submitted; allowed: one that is unknown or held"):
-        await ledger.desk.transactions.do(0.0, settling.absent_by_hand, "sandbox", NEAR)
+        await ledger.opened.transactions.do(0.0, settling.absent_by_hand, "sandbox", NEAR)
 
 
 async def test_a_prediction_of_another_take_is_not_given_away(ledger: Any) -> None:
     await ledger.accept(await ledger.intend(FAR), "p1")
     await unknown(ledger)
     with pytest.raises(FixInputError, match="belongs to take aaaaaaaaaaaa, which is submitted"):
-        await ledger.desk.transactions.do(0.0, settling.adopt_by_hand, "sandbox", NEAR, "p1")
+        await ledger.opened.transactions.do(0.0, settling.adopt_by_hand, "sandbox", NEAR, "p1")
     assert (await ledger.find()).state is State.UNKNOWN
 
 
 async def test_open_takes_are_told_with_their_reasons(ledger: Any) -> None:
     await unknown(ledger)
     await ledger.buy(FAR)
-    (told,) = await ledger.desk.open_takes("sandbox")
+    (told,) = await ledger.opened.open_takes("sandbox")
     assert (told.fingerprint, told.state, told.error) == (NEAR, "unknown", "no answer")
     assert (told.run_id, told.manifest) == ("run-1", "shots.csv")
 
@@ -239,7 +239,7 @@ async def test_a_list_without_a_known_prediction_proves_nothing(ledger: Any) -> 
     begin, end = NOON - timedelta(days=1), NOON + timedelta(hours=1)
 
     async def wrong_with(*seen: str, until: datetime = end, model: str = MODEL, provider: str = "sandbox") -> str:
-        known = await ledger.desk.known_between(provider, model, begin, until)
+        known = await ledger.opened.known_between(provider, model, begin, until)
         return contradiction_in(Reading(begin, until, seen=set(seen), known=known)) or ""
 
     nothing_known = "no prediction is known that it should show"
@@ -272,14 +272,14 @@ async def test_only_what_the_list_must_show_is_known_to_be_in_it(ledger: Any) ->
     await bought(5, NOON, state=State.FAILED, prediction_status="deleted")
     await bought(6, end + timedelta(seconds=1))
     await bought(7, NOON)
-    await ledger.desk.transactions.do(0.0, settling.abandon_by_hand, "sandbox", f"{7:064d}")
+    await ledger.opened.transactions.do(0.0, settling.abandon_by_hand, "sandbox", f"{7:064d}")
     await bought(8, NOON)
     await ledger.do("lose", ledger.rows("SELECT attempt_id FROM attempt WHERE prediction_id = 'p8'")[0][0], 1)
-    assert sorted(await ledger.desk.known_between("sandbox", MODEL, begin, end)) == ["p1", "p2", "p3"]
-    newest = await ledger.desk.newest_known("sandbox", MODEL, begin, end)
+    assert sorted(await ledger.opened.known_between("sandbox", MODEL, begin, end)) == ["p1", "p2", "p3"]
+    newest = await ledger.opened.newest_known("sandbox", MODEL, begin, end)
     assert newest == ("p2", NOON + timedelta(minutes=1))
-    assert await ledger.desk.newest_known("sandbox", "other", begin, end) is None
-    assert await ledger.desk.newest_known("elsewhere", MODEL, begin, end) is None
+    assert await ledger.opened.newest_known("sandbox", "other", begin, end) is None
+    assert await ledger.opened.newest_known("elsewhere", MODEL, begin, end) is None
 
 
 async def test_model_and_time_alone_adopt_only_where_that_is_allowed(ledger: Any) -> None:
@@ -297,9 +297,9 @@ async def test_model_and_time_alone_adopt_only_where_that_is_allowed(ledger: Any
 
 async def test_windows_move_to_the_clock_of_the_list(ledger: Any) -> None:
     await unknown(ledger)
-    (before,) = await ledger.desk.claims("sandbox")
+    (before,) = await ledger.opened.claims("sandbox")
     await ledger.accept(await ledger.intend(FAR), "p1", created_at=NOON + timedelta(hours=3))
-    (after,) = await ledger.desk.claims("sandbox")
+    (after,) = await ledger.opened.claims("sandbox")
     assert after.window_from == before.window_from
     assert after.window_to == before.window_to + timedelta(hours=3)
 
@@ -308,7 +308,7 @@ async def test_a_submission_whose_form_is_not_canonical_is_recognised(ledger: An
     request = json.dumps({"prompt": "push in \r\n", "aspect_ratio": "16:9", "duration": "5s"})
     attempt_id = await ledger.intend(request=request, image_url="HTTPS://Stills.example:443/a.png#top")
     await ledger.conclude(attempt_id, State.UNKNOWN)
-    (claim,) = await ledger.desk.claims("sandbox")
+    (claim,) = await ledger.opened.claims("sandbox")
     assert claim.inputs == INPUTS
 
 
@@ -320,16 +320,16 @@ async def test_what_is_stuck_or_lost_is_polled_least_often_polled_first(ledger: 
     await ledger.finish(done)
     await unknown(ledger, "5" * 64)
     long_ago, soon = NOON - timedelta(days=9), datetime.now(UTC) + timedelta(minutes=1)
-    found = await ledger.desk.stuck("sandbox", long_ago, 10)
+    found = await ledger.opened.stuck("sandbox", long_ago, 10)
     assert [(each.attempt_id, each.is_held) for each in found] == [(stuck, True), (lost, True)]
-    found = await ledger.desk.stuck("sandbox", soon, 10)
+    found = await ledger.opened.stuck("sandbox", soon, 10)
     assert [(each.attempt_id, each.is_held) for each in found] == [(fresh, False), (stuck, True), (lost, True)]
-    assert [each.attempt_id for each in await ledger.desk.stuck("sandbox", soon, 1)] == [fresh]
+    assert [each.attempt_id for each in await ledger.opened.stuck("sandbox", soon, 1)] == [fresh]
     for _ in range(4):
-        await ledger.desk.count_poll(stuck)
-    found = await ledger.desk.stuck("sandbox", long_ago, 10)
+        await ledger.opened.count_poll(stuck)
+    found = await ledger.opened.stuck("sandbox", long_ago, 10)
     assert [each.attempt_id for each in found] == [lost, stuck]
-    assert await ledger.desk.stuck("elsewhere", soon, 10) == []
+    assert await ledger.opened.stuck("elsewhere", soon, 10) == []
 
 
 @pytest.mark.parametrize("state", [State.UNKNOWN, State.SUBMITTED, State.HELD])
@@ -337,7 +337,7 @@ async def test_what_a_person_abandons_has_failed_and_keeps_its_price(ledger: Any
     attempt_id = await (unknown(ledger) if state is State.UNKNOWN else ledger.buy(request=REQUEST))
     if state is State.HELD:
         await ledger.do("give_up", attempt_id, 1, "processing", 3_600.0)
-    assert await ledger.desk.transactions.do(0.0, settling.abandon_by_hand, "sandbox", NEAR[:12]) == NEAR
+    assert await ledger.opened.transactions.do(0.0, settling.abandon_by_hand, "sandbox", NEAR[:12]) == NEAR
     record = await ledger.find()
     assert (record.state, record.attempts, record.held_for) == (State.FAILED, 1, None)
     assert "abandoned by hand" in record.error
@@ -353,7 +353,7 @@ async def test_what_was_accepted_cannot_be_declared_absent(ledger: Any, how: str
     attempt_id = await ledger.buy(request=REQUEST)
     await ledger.do(how, attempt_id, 1, *(("processing", 3_600.0) if how == "give_up" else ()))
     with pytest.raises(FixInputError, match=f"accepted this take, so it was bought.* --abandon {NEAR[:12]}"):
-        await ledger.desk.transactions.do(0.0, settling.absent_by_hand, "sandbox", NEAR)
+        await ledger.opened.transactions.do(0.0, settling.absent_by_hand, "sandbox", NEAR)
     assert (await ledger.find()).state is State.HELD
     assert await ledger.committed_usd() == 2.5
 
@@ -361,10 +361,10 @@ async def test_what_was_accepted_cannot_be_declared_absent(ledger: Any, how: str
 async def test_what_came_or_never_went_cannot_be_abandoned(ledger: Any) -> None:
     await ledger.finish(await ledger.buy())
     with pytest.raises(FixInputError, match="this take is completed"):
-        await ledger.desk.transactions.do(0.0, settling.abandon_by_hand, "sandbox", NEAR)
+        await ledger.opened.transactions.do(0.0, settling.abandon_by_hand, "sandbox", NEAR)
     await ledger.intend(FAR)
     with pytest.raises(FixInputError, match="this take is submitting"):
-        await ledger.desk.transactions.do(0.0, settling.abandon_by_hand, "sandbox", FAR)
+        await ledger.opened.transactions.do(0.0, settling.abandon_by_hand, "sandbox", FAR)
     assert [(await ledger.find(each)).state for each in (NEAR, FAR)] == [State.COMPLETED, State.SUBMITTING]
 
 
@@ -376,7 +376,7 @@ async def test_a_take_keeps_its_own_prediction_while_it_is_polled(ledger: Any, h
     await ledger.do("lose" if held_for == "lost" else "give_up", attempt_id, *arguments)
     await unknown(ledger, FAR)
     with pytest.raises(FixInputError, match="belongs to take ffffffffffff"):
-        await ledger.desk.transactions.do(0.0, settling.adopt_by_hand, "sandbox", FAR, "p1")
+        await ledger.opened.transactions.do(0.0, settling.adopt_by_hand, "sandbox", FAR, "p1")
     assert (await ledger.find()).prediction_id == "p1"
 
 
@@ -384,13 +384,13 @@ async def test_what_a_person_says_is_done_whole_or_not_at_all(ledger: Any) -> No
     await unknown(ledger)
     await unknown(ledger, FAR)
     with pytest.raises(FixInputError):
-        await ledger.desk.settle_by_hand("sandbox", [(NEAR, "p1"), ("b" * 64, "p2")], [])
+        await ledger.opened.settle_by_hand("sandbox", [(NEAR, "p1"), ("b" * 64, "p2")], [])
     assert (await ledger.find(NEAR)).state is State.UNKNOWN
     with pytest.raises(FixInputError):
-        await ledger.desk.settle_by_hand("sandbox", [(NEAR, "p1")], [FAR], ["b" * 64])
+        await ledger.opened.settle_by_hand("sandbox", [(NEAR, "p1")], [FAR], ["b" * 64])
     assert (await ledger.find(NEAR)).state is State.UNKNOWN
     await ledger.buy("c" * 64)
-    lines = await ledger.desk.settle_by_hand("sandbox", [(NEAR, "p1")], [FAR], ["c" * 64])
+    lines = await ledger.opened.settle_by_hand("sandbox", [(NEAR, "p1")], [FAR], ["c" * 64])
     assert [line.split()[0] for line in lines] == ["adopted", "absent", "abandoned"]
 
 
@@ -399,5 +399,5 @@ async def test_what_the_account_made_and_no_take_has_is_remembered(ledger: Any) 
     (mine,) = ledger.rows("SELECT prediction_id FROM attempt")[0]
     listed = [Candidate(mine, "m", NOON, None), Candidate("theirs", "m", NOON, None)]
     for _ in range(2):
-        await ledger.desk.note_unbound("sandbox", listed)
-    assert [each.prediction_id for each in await ledger.desk.orphans("sandbox")] == ["theirs"]
+        await ledger.opened.note_unbound("sandbox", listed)
+    assert [each.prediction_id for each in await ledger.opened.orphans("sandbox")] == ["theirs"]

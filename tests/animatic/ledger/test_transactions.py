@@ -33,12 +33,12 @@ def names(ledger: Any) -> set[str]:
 
 
 class Blocker:
-    """Keeps the desk's thread busy, so that what comes next is one group."""
+    """Keeps the ledger's thread busy, so that what comes next is one group."""
 
     def __init__(self, ledger: Any) -> None:
         self._free = threading.Event()
         self._entered = threading.Event()
-        self._task = asyncio.ensure_future(ledger.desk.transactions.do(0.0, self._block))
+        self._task = asyncio.ensure_future(ledger.opened.transactions.do(0.0, self._block))
 
     def _block(self, _: sa.Connection) -> None:
         self._entered.set()
@@ -55,7 +55,7 @@ class Blocker:
 async def in_one_group(ledger: Any, *operations: Any) -> list[Any]:
     blocker = Blocker(ledger)
     await blocker.entered()
-    waiting = [asyncio.ensure_future(ledger.desk.transactions.do(0.0, *operation)) for operation in operations]
+    waiting = [asyncio.ensure_future(ledger.opened.transactions.do(0.0, *operation)) for operation in operations]
     await asyncio.sleep(0)
     await blocker.release()
     return await asyncio.gather(*waiting, return_exceptions=True)
@@ -63,7 +63,7 @@ async def in_one_group(ledger: Any, *operations: Any) -> list[Any]:
 
 async def test_an_answer_is_given_only_after_others_can_read_it(ledger: Any) -> None:
     for number in range(20):
-        await ledger.desk.transactions.do(0.0, note, f"n{number}")
+        await ledger.opened.transactions.do(0.0, note, f"n{number}")
         assert f"n{number}" in names(ledger)
 
 
@@ -71,7 +71,7 @@ async def test_a_result_is_durable_when_it_is_handed_out(ledger: Any) -> None:
     seen: list[bool] = []
 
     async def one(number: int) -> None:
-        name = await ledger.desk.transactions.do(0.0, note, f"n{number}")
+        name = await ledger.opened.transactions.do(0.0, note, f"n{number}")
         seen.append(name in names(ledger))
 
     await asyncio.gather(*(one(number) for number in range(50)))
@@ -86,7 +86,7 @@ async def test_until_it_is_committed_nobody_else_sees_it(ledger: Any) -> None:
         written.set()
         look.wait(10)
 
-    task = asyncio.ensure_future(ledger.desk.transactions.do(0.0, slow))
+    task = asyncio.ensure_future(ledger.opened.transactions.do(0.0, slow))
     await asyncio.to_thread(written.wait, 10)
     try:
         before = names(ledger)
@@ -112,7 +112,7 @@ async def test_a_refused_change_takes_only_itself(ledger: Any) -> None:
 
 async def test_what_waits_together_shares_a_transaction(ledger: Any) -> None:
     commits: list[int] = []
-    event.listen(ledger.desk.transactions.engine, "commit", lambda _: commits.append(1))
+    event.listen(ledger.opened.transactions.engine, "commit", lambda _: commits.append(1))
     await in_one_group(ledger, *((note, f"n{number}") for number in range(LARGEST_GROUP)))
     assert len(names(ledger)) == LARGEST_GROUP
     assert len(commits) == 2  # the blocker's, and one for all the others
@@ -132,7 +132,7 @@ async def test_a_failed_commit_fails_its_group_and_not_the_next(ledger: Any) -> 
     assert [type(end) for end in ends] == [LedgerUnusableError] * 3
     assert "FOREIGN KEY" in str(ends[0])
     assert names(ledger) == set()
-    assert await ledger.desk.transactions.do(0.0, note, "after") == "after"
+    assert await ledger.opened.transactions.do(0.0, note, "after") == "after"
 
 
 async def test_a_full_disk_fails_the_group_and_nothing_of_it_is_kept(ledger: Any) -> None:
@@ -151,14 +151,14 @@ async def test_a_lost_connection_is_an_error_not_a_hang(ledger: Any) -> None:
     async with asyncio.timeout(10):
         ends = await in_one_group(ledger, (note, "one"), (sa.Connection.close,), (note, "two"))
         assert [type(end) for end in ends] == [LedgerUnusableError] * 3
-        assert await ledger.desk.transactions.do(0.0, note, "after") == "after"
+        assert await ledger.opened.transactions.do(0.0, note, "after") == "after"
     assert names(ledger) == {"after"}
 
 
 async def test_a_ledger_that_someone_else_has_locked_is_waited_for(ledger: Any) -> None:
     with closing(sqlite3.connect(ledger.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        waiting = asyncio.ensure_future(ledger.desk.transactions.do(0.0, note, "patient"))
+        waiting = asyncio.ensure_future(ledger.opened.transactions.do(0.0, note, "patient"))
         await asyncio.sleep(0.1)
         assert not waiting.done()
         other.execute("COMMIT")
@@ -168,71 +168,71 @@ async def test_a_ledger_that_someone_else_has_locked_is_waited_for(ledger: Any) 
 async def test_who_gives_up_waiting_leaves_the_operation_to_finish(ledger: Any) -> None:
     blocker = Blocker(ledger)
     await blocker.entered()
-    impatient = asyncio.ensure_future(ledger.desk.transactions.do(0.0, note, "impatient"))
+    impatient = asyncio.ensure_future(ledger.opened.transactions.do(0.0, note, "impatient"))
     await asyncio.sleep(0)
     impatient.cancel()
     await asyncio.wait([impatient])
     assert impatient.cancelled()
     await blocker.release()
-    await ledger.desk.transactions.do(0.0, note, "after")
+    await ledger.opened.transactions.do(0.0, note, "after")
     assert names(ledger) == {"impatient", "after"}
 
 
 async def test_closing_finishes_what_is_queued(ledger: Any) -> None:
-    waiting = [asyncio.ensure_future(ledger.desk.transactions.do(0.0, note, f"n{number}")) for number in range(20)]
+    waiting = [asyncio.ensure_future(ledger.opened.transactions.do(0.0, note, f"n{number}")) for number in range(20)]
     await asyncio.sleep(0)
-    await asyncio.to_thread(ledger.desk.close)
+    await asyncio.to_thread(ledger.opened.close)
     await asyncio.gather(*waiting)
     assert len(names(ledger)) == 20
 
 
 async def test_a_desk_that_was_closed_says_so(path: Any) -> None:
-    desk = open_ledger(f"sqlite:///{path}")
-    desk.close()
+    opened = open_ledger(f"sqlite:///{path}")
+    opened.close()
     with pytest.raises(LedgerUnusableError, match="it has been closed"):
-        await desk.transactions.do(0.0, note, "late")
+        await opened.transactions.do(0.0, note, "late")
 
 
 async def test_what_is_queued_before_the_end_is_committed_with_it(path: Any) -> None:
-    desk = open_ledger(f"sqlite:///{path}")
+    opened = open_ledger(f"sqlite:///{path}")
     entered, go_on = threading.Event(), threading.Event()
 
     def slow(db: sa.Connection) -> None:
         entered.set()
         go_on.wait(10)
 
-    first = asyncio.ensure_future(desk.transactions.do(0.0, slow))
+    first = asyncio.ensure_future(opened.transactions.do(0.0, slow))
     await asyncio.to_thread(entered.wait, 10)
-    second = asyncio.ensure_future(desk.transactions.do(0.0, note, "queued"))
+    second = asyncio.ensure_future(opened.transactions.do(0.0, note, "queued"))
     await asyncio.sleep(0)
-    closing_desk = asyncio.ensure_future(asyncio.to_thread(desk.close))
-    while desk.transactions._worker._groups.qsize() < 2:
+    closing_ledger = asyncio.ensure_future(asyncio.to_thread(opened.close))
+    while opened.transactions._worker._groups.qsize() < 2:
         await asyncio.sleep(0.01)
     go_on.set()
-    await asyncio.gather(first, second, closing_desk)
+    await asyncio.gather(first, second, closing_ledger)
     with closing(sqlite3.connect(path)) as other:
         assert other.execute("SELECT count(*) FROM meta WHERE name = 'queued'").fetchone() == (1,)
 
 
 async def test_a_desk_is_closed_at_the_end_of_its_block(backend: Any) -> None:
-    with open_ledger(backend.url) as desk:
-        await desk.transactions.do(0.0, note, "inside")
+    with open_ledger(backend.url) as opened:
+        await opened.transactions.do(0.0, note, "inside")
     with pytest.raises(LedgerUnusableError, match="it has been closed"):
-        await desk.transactions.do(0.0, note, "outside")
+        await opened.transactions.do(0.0, note, "outside")
 
 
 async def test_a_ledger_that_stays_locked_says_who_may_hold_it(path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("animatic.ledger.opening.BUSY_TIMEOUT_S", 0.1)
-    with open_ledger(f"sqlite:///{path}") as desk, closing(sqlite3.connect(path, isolation_level=None)) as other:
+    with open_ledger(f"sqlite:///{path}") as opened, closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(LedgerUnusableError, match="another process has kept it locked"):
-            await desk.transactions.do(0.0, note, "kept out")
+            await opened.transactions.do(0.0, note, "kept out")
         with pytest.raises(LedgerUnusableError, match=r"kept it locked.*Nothing was bought\.$"):
             open_ledger(f"sqlite:///{path}")
         other.execute("COMMIT")
-        assert await desk.transactions.do(0.0, note, "let in") == "let in"
+        assert await opened.transactions.do(0.0, note, "let in") == "let in"
 
 
 async def test_where_there_is_no_company_nobody_waits_for_it(backend: Any) -> None:
-    with open_ledger(backend.url, waits_for_company=False) as desk:
-        assert await asyncio.wait_for(desk.transactions.do(60.0, note, "alone"), 5) == "alone"
+    with open_ledger(backend.url, waits_for_company=False) as opened:
+        assert await asyncio.wait_for(opened.transactions.do(60.0, note, "alone"), 5) == "alone"

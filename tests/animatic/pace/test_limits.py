@@ -35,12 +35,12 @@ class Minute:
     """A server that counts starts, and some runs that make them as fast as they are let."""
 
     def __init__(self, folder: Path, limits: Limits, seed: int) -> None:
-        self.desk = direct_ledger(folder / "ledger.sqlite")
+        self.opened = direct_ledger(folder / "ledger.sqlite")
         self.limits, self.chance = limits, random.Random(seed)
         self.counted: list[float] = []
 
     async def run(self, number: int, takes: int, longest_s: float) -> None:
-        throttle = Throttle(account_on(self.desk, f"run-{number}", self.limits), StopSignal())
+        throttle = Throttle(account_on(self.opened, f"run-{number}", self.limits), StopSignal())
         await asyncio.gather(*(self._take(throttle, longest_s) for _ in range(takes)))
         await throttle.flush()
 
@@ -69,7 +69,7 @@ def drive(limits: Limits, runs: int, takes: int, longest_s: float, seed: int) ->
             await asyncio.gather(*(minute.run(number, takes, longest_s) for number in range(runs)))
 
         loop.run_until_complete(all_runs())
-        minute.desk.close()
+        minute.opened.close()
         return sorted(minute.counted)
     finally:
         asyncio.set_event_loop(None)

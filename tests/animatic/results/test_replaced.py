@@ -31,7 +31,7 @@ PROVIDER = "https://api.wavespeed.ai"
 SUFFIXES = (".parquet", ".csv", ".jsonl")
 
 
-class Desk:
+class TableMaker:
     """A manifest, the places of its results and ledger, and the table as it is written."""
 
     def __init__(self, folder: Path) -> None:
@@ -52,8 +52,8 @@ class Desk:
         async def project() -> TableStats:
             manifest = load_manifest(str(self.manifest), PROVIDER)
             plan = await plan_against(self.ledger, manifest, BuyingPolicy())
-            with look_into(self.ledger) as desk:
-                return await ResultsWriter(plan.manifest, plan.final_attempts(), run_id, desk).write(str(uri))
+            with look_into(self.ledger) as opened:
+                return await ResultsWriter(plan.manifest, plan.final_attempts(), run_id, opened).write(str(uri))
 
         return asyncio.run(project())
 
@@ -67,8 +67,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+def maker(tmp_path: Path) -> TableMaker:
+    return TableMaker(tmp_path)
 
 
 def table_at(uri: Any) -> pa.Table:
@@ -121,78 +121,82 @@ NO_TABLES = {
 
 @pytest.mark.parametrize("name", NO_TABLES)
 def test_anything_but_a_results_table_is_refused_and_stays(
-    desk: Desk, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    maker: TableMaker, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make, told = NO_TABLES[name]
     monkeypatch.chdir(tmp_path)
     make(Path(name))
     before = Path(name).lstat()
-    assert told in desk.refusal(name)
+    assert told in maker.refusal(name)
     assert (Path(name).lstat().st_ino, Path(name).lstat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_half_a_table_of_ours_is_refused_with_the_way_out(desk: Desk, tmp_path: Path, suffix: str) -> None:
+def test_half_a_table_of_ours_is_refused_with_the_way_out(maker: TableMaker, tmp_path: Path, suffix: str) -> None:
     out = tmp_path / f"out{suffix}"
-    desk.write(out)
+    maker.write(out)
     out.write_bytes(out.read_bytes()[: out.stat().st_size * 2 // 3])
-    message = desk.refusal(out)
+    message = maker.refusal(out)
     assert "not a readable" in message
     assert "`animatic results` writes the whole one again from the ledger" in message
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("scheme", ["", "memory://"])
-def test_a_missing_empty_or_results_file_may_be_replaced(desk: Desk, tmp_path: Path, suffix: str, scheme: str) -> None:
+def test_a_missing_empty_or_results_file_may_be_replaced(
+    maker: TableMaker, tmp_path: Path, suffix: str, scheme: str
+) -> None:
     uri = f"{scheme}{tmp_path}/out{suffix}"
-    desk.judge(uri)
+    maker.judge(uri)
     storage.replace_bytes(uri, b"")
-    desk.judge(uri)
-    desk.write(uri)
-    desk.judge(uri)
+    maker.judge(uri)
+    maker.write(uri)
+    maker.judge(uri)
     storage.replace_bytes(uri, b"shopping list")
-    assert "out" in desk.refusal(uri)
+    assert "out" in maker.refusal(uri)
 
 
 @pytest.mark.parametrize("spelling", ["{m}", "./{n}", "file://{m}", "link.csv", "hard.csv", "{d}/../{b}/{n}", "by/{n}"])
 def test_the_manifest_is_refused_by_whatever_name(
-    desk: Desk, tmp_path: Path, spelling: str, monkeypatch: pytest.MonkeyPatch
+    maker: TableMaker, tmp_path: Path, spelling: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    desk.write("earlier.csv")
-    desk.manifest.write_bytes(Path("earlier.csv").read_bytes())  # a table of ours can be a manifest too
-    Path("link.csv").symlink_to(desk.manifest)
-    Path("hard.csv").hardlink_to(desk.manifest)
+    maker.write("earlier.csv")
+    maker.manifest.write_bytes(Path("earlier.csv").read_bytes())  # a table of ours can be a manifest too
+    Path("link.csv").symlink_to(maker.manifest)
+    Path("hard.csv").hardlink_to(maker.manifest)
     Path("by").symlink_to(tmp_path)
-    name = spelling.format(m=desk.manifest, n=desk.manifest.name, d=tmp_path, b=tmp_path.name)
-    assert "is the manifest itself" in desk.refusal(name)
+    name = spelling.format(m=maker.manifest, n=maker.manifest.name, d=tmp_path, b=tmp_path.name)
+    assert "is the manifest itself" in maker.refusal(name)
 
 
-def test_a_remote_manifest_is_refused_too(desk: Desk) -> None:
+def test_a_remote_manifest_is_refused_too(maker: TableMaker) -> None:
     uri = "memory://places/a/shots.csv"
-    storage.replace_bytes(uri, desk.manifest.read_bytes())
+    storage.replace_bytes(uri, maker.manifest.read_bytes())
     for name in (uri, "memory:///places/a/shots.csv", "MEMORY://places/a/shots.csv"):
         with pytest.raises(LocationError, match="is the manifest itself"):
-            require_replaceable(uri, name, desk.ledger)
+            require_replaceable(uri, name, maker.ledger)
 
 
-def test_the_ledger_and_its_folder_are_refused_before_there_is_one(desk: Desk, tmp_path: Path) -> None:
-    desk.ledger = f"sqlite:///{tmp_path / 'ledger.csv'}"
-    assert "is the ledger" in desk.refusal(tmp_path / "ledger.csv")
-    assert "lies in the ledger's own folder" in desk.refusal(tmp_path / "ledger.csv.runs" / "out.csv")
+def test_the_ledger_and_its_folder_are_refused_before_there_is_one(maker: TableMaker, tmp_path: Path) -> None:
+    maker.ledger = f"sqlite:///{tmp_path / 'ledger.csv'}"
+    assert "is the ledger" in maker.refusal(tmp_path / "ledger.csv")
+    assert "lies in the ledger's own folder" in maker.refusal(tmp_path / "ledger.csv.runs" / "out.csv")
     sqlite3.connect(tmp_path / "ledger.csv").close()
     (tmp_path / "out.csv").symlink_to("ledger.csv")
-    assert "is the ledger" in desk.refusal(tmp_path / "out.csv")
+    assert "is the ledger" in maker.refusal(tmp_path / "out.csv")
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_columns_that_people_added_stay_through_any_number_of_writes(desk: Desk, tmp_path: Path, suffix: str) -> None:
+def test_columns_that_people_added_stay_through_any_number_of_writes(
+    maker: TableMaker, tmp_path: Path, suffix: str
+) -> None:
     out = tmp_path / f"out{suffix}"
-    desk.write(out)
+    maker.write(out)
     write_column(out, "approved", [True, None, False])
     write_column(out, "comment", ["=1+1", None, 'too "dark"; ü\nagain'])
     for run in range(3):
-        stats = desk.write(out, f"run-{run}")
+        stats = maker.write(out, f"run-{run}")
         assert not any("no take" in note for note in stats.notes)
     table = table_at(out)
     assert table.column_names[-2:] == ["approved", "comment"]
@@ -202,9 +206,9 @@ def test_columns_that_people_added_stay_through_any_number_of_writes(desk: Desk,
     assert not list(tmp_path.glob("*.before-*"))
 
 
-def test_types_of_people_stay_as_they_are_in_parquet(desk: Desk, tmp_path: Path) -> None:
+def test_types_of_people_stay_as_they_are_in_parquet(maker: TableMaker, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
-    desk.write(out)
+    maker.write(out)
     values = {
         "rating": pa.array([3, None, 5], pa.int8()),
         "tags": pa.array([["a"], None, []]),
@@ -213,47 +217,47 @@ def test_types_of_people_stay_as_they_are_in_parquet(desk: Desk, tmp_path: Path)
     }
     for name, column in values.items():
         write_column(out, name, column)
-    desk.write(out)
+    maker.write(out)
     table = pq.read_table(out)
     assert {name: (table[name].type, table[name].to_pylist()) for name in values} == {
         name: (column.type, column.to_pylist()) for name, column in values.items()
     }
 
 
-def test_json_of_people_stays_json_whatever_its_shape(desk: Desk, tmp_path: Path) -> None:
+def test_json_of_people_stays_json_whatever_its_shape(maker: TableMaker, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    desk.write(out)
+    maker.write(out)
     values = [{"a": [1, None, "x"]}, 2.5, "text"]
     write_column(out, "any", values)
-    desk.write(out)
-    desk.write(out)
+    maker.write(out)
+    maker.write(out)
     assert [json.loads(line)["any"] for line in out.read_text().splitlines()] == values
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_a_csv_that_a_spreadsheet_saved_again_keeps_what_people_wrote(
-    desk: Desk, tmp_path: Path, delimiter: str
+    maker: TableMaker, tmp_path: Path, delimiter: str
 ) -> None:
     out = tmp_path / "out.csv"
-    desk.write(out)
+    maker.write(out)
     rows = list(csv.reader(io.StringIO(out.read_bytes().decode(), newline="")))
     rows = [[*row, cell] for row, cell in zip(rows, ["comment", "good", "", "a, b; c"], strict=True)]
     with out.open("w", newline="", encoding="utf-8-sig") as file:
         csv.writer(file, delimiter=delimiter, lineterminator="\r\n").writerows(rows)
-    desk.judge(out)
-    desk.write(out)
+    maker.judge(out)
+    maker.write(out)
     assert table_at(out)["comment"].to_pylist() == ["good", None, "a, b; c"]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_what_has_no_take_any_more_is_told_and_kept_beside(desk: Desk, tmp_path: Path, suffix: str) -> None:
+def test_what_has_no_take_any_more_is_told_and_kept_beside(maker: TableMaker, tmp_path: Path, suffix: str) -> None:
     out = tmp_path / f"out{suffix}"
-    desk.write(out)
+    maker.write(out)
     write_column(out, "comment", ["a", "b", None])
     out.chmod(0o640)
     before = out.read_bytes()
-    desk.shots("three", "two", "four")
-    stats = desk.write(out, "run-2")
+    maker.shots("three", "two", "four")
+    stats = maker.write(out, "run-2")
     assert any("1 rows in which people wrote something have no take" in note for note in stats.notes)
     beside = tmp_path / f"out.before-run-2{suffix}"
     assert (beside.read_bytes(), beside.stat().st_mode & 0o777) == (before, 0o640)
@@ -263,93 +267,93 @@ def test_what_has_no_take_any_more_is_told_and_kept_beside(desk: Desk, tmp_path:
         "two": "b",
         "four": None,
     }
-    desk.write(out, "run-3")
+    maker.write(out, "run-3")
     assert len(list(tmp_path.glob("*.before-*"))) == 1
 
 
-def test_a_column_that_only_an_earlier_manifest_had_does_not_come_back(desk: Desk, tmp_path: Path) -> None:
+def test_a_column_that_only_an_earlier_manifest_had_does_not_come_back(maker: TableMaker, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
-    desk.shots("one", note="old")
-    desk.write(out)
+    maker.shots("one", note="old")
+    maker.write(out)
     write_column(out, "comment", ["mine"])
-    desk.shots("one")
-    desk.write(out)
+    maker.shots("one")
+    maker.write(out)
     assert table_at(out).column_names == [*RESULTS_SCHEMA.names, "comment"]
 
 
-def test_a_csv_cannot_tell_so_the_column_stays_and_is_named(desk: Desk, tmp_path: Path) -> None:
+def test_a_csv_cannot_tell_so_the_column_stays_and_is_named(maker: TableMaker, tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
-    desk.shots("one", note="old")
-    desk.write(out)
-    desk.shots("one")
-    stats = desk.write(out)
+    maker.shots("one", note="old")
+    maker.write(out)
+    maker.shots("one")
+    stats = maker.write(out)
     assert table_at(out)["note"].to_pylist() == ["old one"]
     assert stats.notes == ["out.csv: kept the columns that are not ours: note; remove those that are not needed"]
 
 
-def test_a_manifest_column_wins_over_peoples_and_that_is_told(desk: Desk, tmp_path: Path) -> None:
+def test_a_manifest_column_wins_over_peoples_and_that_is_told(maker: TableMaker, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
-    desk.write(out)
+    maker.write(out)
     write_column(out, "note", ["mine", None, None])
-    desk.shots("one", note="theirs")
-    stats = desk.write(out)
+    maker.shots("one", note="theirs")
+    stats = maker.write(out)
     assert table_at(out)["note"].to_pylist() == ["theirs one"]
     assert "out.parquet: column note is the manifest's now; people had one" in stats.notes
 
 
-def test_people_follow_a_take_to_the_fingerprint_that_it_has_now(desk: Desk, tmp_path: Path) -> None:
+def test_people_follow_a_take_to_the_fingerprint_that_it_has_now(maker: TableMaker, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
-    with desk.manifest.open("w") as file:
+    with maker.manifest.open("w") as file:
         file.write("image,prompt,takes\nhttps://e.com/a.png,push in,2\n")
-    desk.write(out)
+    maker.write(out)
     table = pq.read_table(out)
     now = table["fingerprint"].to_pylist()
     old = ["a" * 64, "b" * 64]
     for name, values in (("fingerprint", old), ("shot_id", [old[0][:12]] * 2), ("comment", ["x", "y"])):
         write_column(out, name, values)
-    with open_ledger(desk.ledger) as ledger:
+    with open_ledger(maker.ledger) as ledger:
 
         async def know() -> None:
             for before, after in zip(old, now, strict=True):
                 await ledger.transactions.do(0.0, aliases.add, before, after)
 
         asyncio.run(know())
-    stats = desk.write(out)
+    stats = maker.write(out)
     assert stats.notes == [] or all("no take" not in note for note in stats.notes)
     assert table_at(out)["comment"].to_pylist() == ["x", "y"]
 
 
-def test_rows_that_ask_for_the_same_take_keep_a_comment_each(desk: Desk, tmp_path: Path) -> None:
+def test_rows_that_ask_for_the_same_take_keep_a_comment_each(maker: TableMaker, tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
-    with desk.manifest.open("w") as file:
+    with maker.manifest.open("w") as file:
         file.write("image,prompt\n" + "https://e.com/a.png,push in\n" * 3)
-    desk.write(out)
+    maker.write(out)
     write_column(out, "comment", ["x", None, "z"])
-    desk.write(out)
+    maker.write(out)
     assert [row for row in table_at(out)["comment"].to_pylist() if row] == ["x", "z"]
 
 
 def test_many_rows_in_another_order_keep_what_is_theirs(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    maker: TableMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("animatic.manifest.csv_text.ROWS_PER_BATCH", 100)
     monkeypatch.setattr(formats, "ROW_GROUP_ROWS", 400)
     out, names = tmp_path / "out.parquet", [f"s{number}" for number in range(1_000)]
-    desk.shots(*names)
-    desk.write(out)
+    maker.shots(*names)
+    maker.write(out)
     write_column(out, "comment", [f"of {name}" if number % 3 else None for number, name in enumerate(names)])
-    desk.shots(*reversed(names))
-    desk.write(out)
+    maker.shots(*reversed(names))
+    maker.write(out)
     table = table_at(out)
     for name, comment in zip(table["shot_id"].to_pylist(), table["comment"].to_pylist(), strict=True):
         assert comment == (f"of {name}" if int(name[1:]) % 3 else None)
 
 
-def test_a_small_table_of_huge_cells_is_refused(desk: Desk, tmp_path: Path) -> None:
+def test_a_small_table_of_huge_cells_is_refused(maker: TableMaker, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
-    desk.shots(*(f"s{number}" for number in range(10)))
-    desk.write(out)
+    maker.shots(*(f"s{number}" for number in range(10)))
+    maker.write(out)
     for column in (pa.array(["x" * 2_000_000] * 10), pa.array([{"a": "x" * 2_000_000}] * 10)):
         write_column(out, "comment", column)
         assert out.stat().st_size < 2_000_000
-        assert "out.parquet: row 1: comment: found a cell of 2,000,0" in desk.refusal(out)
+        assert "out.parquet: row 1: comment: found a cell of 2,000,0" in maker.refusal(out)

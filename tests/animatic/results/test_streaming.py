@@ -148,8 +148,8 @@ def models_made_by(db: sa.Connection) -> dict[int, str | None]:
 
 async def stream(ledger: str, manifest: Manifest, uri: str) -> TableStats:
     plan = await plan_against(ledger, manifest, BuyingPolicy())
-    with look_into(ledger) as desk:
-        return await ResultsWriter(plan.manifest, plan.final_attempts(), "run-1", desk).write(uri)
+    with look_into(ledger) as opened:
+        return await ResultsWriter(plan.manifest, plan.final_attempts(), "run-1", opened).write(uri)
 
 
 @pytest.mark.usefixtures("small_batches")
@@ -166,9 +166,9 @@ async def test_the_table_is_the_one_that_is_written_row_by_row(tmp_path: Path, s
     fingerprints = list(dict.fromkeys(take.fingerprint for take in takes_in(manifest)))
     assert len(fingerprints) < len(list(takes_in(manifest)))
     ledger = fill_ledger(tmp_path, fingerprints, chance)
-    with open_ledger(ledger) as desk:
-        records = await desk.look_up(fingerprints, None)
-        models = await desk.transactions.do(0.0, models_made_by)
+    with open_ledger(ledger) as opened:
+        records = await opened.look_up(fingerprints, None)
+        models = await opened.transactions.do(0.0, models_made_by)
     outcomes = {key: outcome_of(record, models) for key, record in records.items()}
 
     stats = await stream(ledger, manifest, str(tmp_path / "out.parquet"))

@@ -48,7 +48,7 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Desk:
+class Caller:
     """A sandbox and a client of it."""
 
     sandbox: Sandbox
@@ -84,7 +84,7 @@ class Desk:
         return (await self.ask("GET", "/sandbox/stats", key=None)).json
 
 
-OpenSandbox = Callable[..., Awaitable[Desk]]
+OpenSandbox = Callable[..., Awaitable[Caller]]
 
 
 @pytest.fixture
@@ -97,16 +97,16 @@ async def open_sandbox(tmp_path: Path, clock: SteppedClock) -> AsyncIterator[Ope
     """Opens sandboxes: exact latency of 10 s of stepped time, no clips, no fsync by default."""
     async with AsyncExitStack() as stack:
 
-        async def open_one(clock: Callable[[], float] = clock, **settings: Any) -> Desk:
+        async def open_one(clock: Callable[[], float] = clock, **settings: Any) -> Caller:
             usual = {"folder": tmp_path / "state", "inference_s": 10.0, "spread": 0.0, "renders": False, "syncs": False}
             sandbox = await stack.enter_async_context(serve(SandboxConfig(**(usual | settings)), clock))
-            return Desk(sandbox, await stack.enter_async_context(aiohttp.ClientSession()))
+            return Caller(sandbox, await stack.enter_async_context(aiohttp.ClientSession()))
 
         yield open_one
 
 
 @pytest.fixture
-async def desk(open_sandbox: OpenSandbox) -> Desk:
+async def caller(open_sandbox: OpenSandbox) -> Caller:
     return await open_sandbox()
 
 

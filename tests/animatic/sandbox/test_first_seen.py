@@ -9,17 +9,17 @@ from animatic.sandbox.first_seen import Sight, read_sights
 async def test_the_first_poll_that_returns_a_final_status_is_noted_once(
     open_sandbox: Any, clock: Any, tmp_path: Path
 ) -> None:
-    desk = await open_sandbox(notes_sights=True)
+    caller = await open_sandbox(notes_sights=True)
     final_at = clock.now + 10
-    first, never = await desk.submit_id("push in"), await desk.submit_id("pull out")
+    first, never = await caller.submit_id("push in"), await caller.submit_id("pull out")
     for seconds in (4, 4, 4, 4):
         clock.advance(seconds)
-        await desk.poll(first)
-    await desk.stats()
+        await caller.poll(first)
+    await caller.stats()
     assert read_sights(tmp_path / "state") == [Sight(first, final_at, final_at + 2, looks=3)]
-    await desk.poll(never)
-    await desk.poll(never)
-    await desk.stats()
+    await caller.poll(never)
+    await caller.poll(never)
+    await caller.stats()
     assert [(each.id, each.looks, each.lag_s) for each in read_sights(tmp_path / "state")] == [
         (first, 3, 2),
         (never, 1, 6),
@@ -27,19 +27,19 @@ async def test_the_first_poll_that_returns_a_final_status_is_noted_once(
 
 
 async def test_polls_of_predictions_that_never_end_are_not_noted(open_sandbox: Any, clock: Any, tmp_path: Path) -> None:
-    desk = await open_sandbox(notes_sights=True)
-    stuck = await desk.submit_id("[sandbox:stuck]")
+    caller = await open_sandbox(notes_sights=True)
+    stuck = await caller.submit_id("[sandbox:stuck]")
     clock.advance(100)
-    await desk.poll(stuck)
-    await desk.stats()
+    await caller.poll(stuck)
+    await caller.stats()
     assert read_sights(tmp_path / "state") == []
 
 
-async def test_without_it_nothing_is_noted(desk: Any, clock: Any, tmp_path: Path) -> None:
-    prediction_id = await desk.submit_id()
+async def test_without_it_nothing_is_noted(caller: Any, clock: Any, tmp_path: Path) -> None:
+    prediction_id = await caller.submit_id()
     clock.advance(100)
-    await desk.poll(prediction_id)
-    await desk.stats()
+    await caller.poll(prediction_id)
+    await caller.stats()
     assert not (tmp_path / "state" / "seen.jsonl").exists()
 
 

@@ -48,8 +48,8 @@ def test_a_default_scenario_that_does_not_exist_is_a_wrong_setting(tmp_path: Any
         SandboxConfig(folder=tmp_path, scenario="no-such")
 
 
-async def test_an_unknown_token_is_a_400_that_names_the_known_ones(desk: Any) -> None:
-    reply = await desk.submit("x [sandbox:no-such]")
+async def test_an_unknown_token_is_a_400_that_names_the_known_ones(caller: Any) -> None:
+    reply = await caller.submit("x [sandbox:no-such]")
     assert (reply.status, reply.json["data"]) == (400, None)
     assert "lost-reply" in reply.json["message"]
 
@@ -58,46 +58,46 @@ async def test_an_unknown_token_is_a_400_that_names_the_known_ones(desk: Any) ->
     ("token", "http"),
     [("rejects", 400), ("unauthorised", 401), ("payment-required", 402), ("unpaid", 403), ("server-error", 500)],
 )
-async def test_a_refused_submission_is_not_in_the_witness(desk: Any, token: str, http: int) -> None:
-    reply = await desk.submit(f"[sandbox:{token}]")
+async def test_a_refused_submission_is_not_in_the_witness(caller: Any, token: str, http: int) -> None:
+    reply = await caller.submit(f"[sandbox:{token}]")
     assert (reply.status, reply.json["code"], reply.json["data"]) == (http, http, None)
-    assert read_witness(desk.sandbox.folder) == []
-    assert (await desk.stats())[f"refused_{token}"] == 1
+    assert read_witness(caller.sandbox.folder) == []
+    assert (await caller.stats())[f"refused_{token}"] == 1
 
 
-async def test_busy_refuses_twice_with_retry_after_and_then_accepts(desk: Any) -> None:
-    replies = [await desk.submit("[sandbox:busy]") for _ in range(3)]
-    other = await desk.submit("[sandbox:busy] another")
+async def test_busy_refuses_twice_with_retry_after_and_then_accepts(caller: Any) -> None:
+    replies = [await caller.submit("[sandbox:busy]") for _ in range(3)]
+    other = await caller.submit("[sandbox:busy] another")
     assert [reply.status for reply in replies] == [429, 429, 200]
     assert replies[0].headers["Retry-After"] == "1"
     assert other.status == 429
-    assert len(read_witness(desk.sandbox.folder)) == 1
+    assert len(read_witness(caller.sandbox.folder)) == 1
 
 
-async def test_busy_takes_its_count_as_a_value(desk: Any) -> None:
-    assert [(await desk.submit("[sandbox:busy=1]")).status for _ in range(2)] == [429, 200]
+async def test_busy_takes_its_count_as_a_value(caller: Any) -> None:
+    assert [(await caller.submit("[sandbox:busy=1]")).status for _ in range(2)] == [429, 200]
 
 
 @pytest.mark.parametrize(("token", "accepted"), [("lost-reply", 1), ("reset-before", 0)])
 async def test_a_cut_connection_gives_no_reply_and_only_lost_reply_was_accepted(
-    desk: Any, token: str, accepted: int
+    caller: Any, token: str, accepted: int
 ) -> None:
     with pytest.raises(aiohttp.ClientConnectionError):
-        await desk.submit(f"[sandbox:{token}]")
-    assert len(read_witness(desk.sandbox.folder)) == accepted
-    assert len(await desk.listed_ids()) == accepted
+        await caller.submit(f"[sandbox:{token}]")
+    assert len(read_witness(caller.sandbox.folder)) == accepted
+    assert len(await caller.listed_ids()) == accepted
 
 
-async def test_a_billed_server_error_was_accepted(desk: Any) -> None:
-    reply = await desk.submit("[sandbox:server-error-billed]")
+async def test_a_billed_server_error_was_accepted(caller: Any) -> None:
+    reply = await caller.submit("[sandbox:server-error-billed]")
     assert (reply.status, reply.json["data"]) == (500, None)
-    assert len(await desk.listed_ids()) == 1
+    assert len(await caller.listed_ids()) == 1
 
 
-async def test_a_redirect_points_elsewhere_and_accepts_nothing(desk: Any) -> None:
-    reply = await desk.submit("[sandbox:redirect=http://127.0.0.1:9/trap]")
+async def test_a_redirect_points_elsewhere_and_accepts_nothing(caller: Any) -> None:
+    reply = await caller.submit("[sandbox:redirect=http://127.0.0.1:9/trap]")
     assert (reply.status, reply.headers["Location"]) == (302, "http://127.0.0.1:9/trap")
-    assert read_witness(desk.sandbox.folder) == []
+    assert read_witness(caller.sandbox.folder) == []
 
 
 @pytest.mark.parametrize(
@@ -113,40 +113,40 @@ async def test_a_redirect_points_elsewhere_and_accepts_nothing(desk: Any) -> Non
     ],
 )
 async def test_a_bad_end_has_its_status_code_and_words_and_no_outputs(
-    desk: Any, clock: Any, token: str, status: str, code: int | None
+    caller: Any, clock: Any, token: str, status: str, code: int | None
 ) -> None:
-    taken = await desk.submit_id(f"[sandbox:{token}]")
-    before = (await desk.poll(taken)).data
+    taken = await caller.submit_id(f"[sandbox:{token}]")
+    before = (await caller.poll(taken)).data
     clock.advance(11)
-    data = (await desk.poll(taken)).data
+    data = (await caller.poll(taken)).data
     assert (before["status"], before["error"], before["timings"]) == ("processing", "", {"inference": 0})
     assert (data["status"], data.get("code"), data["outputs"], data["has_nsfw_contents"]) == (status, code, [], [])
     assert data["error"].startswith("sandbox: ")
     assert data["timings"] == {"inference": 10_000}
 
 
-async def test_slow_takes_ten_times_as_long_or_the_seconds_given(desk: Any, clock: Any) -> None:
-    slow, exact = await desk.submit_id("[sandbox:slow]"), await desk.submit_id("[sandbox:slow=3]")
+async def test_slow_takes_ten_times_as_long_or_the_seconds_given(caller: Any, clock: Any) -> None:
+    slow, exact = await caller.submit_id("[sandbox:slow]"), await caller.submit_id("[sandbox:slow=3]")
     seen: list[list[str]] = []
     for seconds in (2.9, 0.2, 96.0, 1.0):
         clock.advance(seconds)
-        seen.append([await desk.status(slow), await desk.status(exact)])
+        seen.append([await caller.status(slow), await caller.status(exact)])
     running, done = "processing", "completed"
     assert seen == [[running, running], [running, done], [running, done], [done, done]]
-    assert "code" not in (await desk.poll(exact)).data
+    assert "code" not in (await caller.poll(exact)).data
 
 
-async def test_stuck_is_never_final(desk: Any, clock: Any) -> None:
-    taken = await desk.submit_id("[sandbox:stuck]")
+async def test_stuck_is_never_final(caller: Any, clock: Any) -> None:
+    taken = await caller.submit_id("[sandbox:stuck]")
     clock.advance(86_400)
-    assert await desk.status(taken) == "processing"
+    assert await caller.status(taken) == "processing"
 
 
-async def test_an_unknown_status_ends_unless_it_is_for_ever(desk: Any, clock: Any) -> None:
-    some = [await desk.submit_id(f"[sandbox:unknown-status{value}]") for value in ("", "=forever")]
-    assert [await desk.status(each) for each in some] == ["hibernating"] * 2
+async def test_an_unknown_status_ends_unless_it_is_for_ever(caller: Any, clock: Any) -> None:
+    some = [await caller.submit_id(f"[sandbox:unknown-status{value}]") for value in ("", "=forever")]
+    assert [await caller.status(each) for each in some] == ["hibernating"] * 2
     clock.advance(1_000)
-    assert [await desk.status(each) for each in some] == ["completed", "hibernating"]
+    assert [await caller.status(each) for each in some] == ["completed", "hibernating"]
 
 
 @pytest.mark.parametrize(
@@ -154,82 +154,82 @@ async def test_an_unknown_status_ends_unless_it_is_for_ever(desk: Any, clock: An
     [("ok", 1, [False]), ("nsfw", 1, [True]), ("empty", 0, []), ("mismatch", 1, []), ("mismatch=3", 1, [False] * 3)],
 )
 async def test_outputs_and_flags_are_as_asked_for(
-    desk: Any, clock: Any, token: str, outputs: int, flags: list[bool]
+    caller: Any, clock: Any, token: str, outputs: int, flags: list[bool]
 ) -> None:
-    taken = await desk.submit_id(f"[sandbox:{token}]")
-    assert (await desk.poll(taken)).data["outputs"] == []
+    taken = await caller.submit_id(f"[sandbox:{token}]")
+    assert (await caller.poll(taken)).data["outputs"] == []
     clock.advance(10)
-    data = (await desk.poll(taken)).data
+    data = (await caller.poll(taken)).data
     assert (data["status"], len(data["outputs"]), data["has_nsfw_contents"]) == ("completed", outputs, flags)
 
 
 @pytest.mark.parametrize("token", ["garbage", "null-data", "code-500-in-200", "unavailable", "poll-busy"])
-async def test_a_faulty_poll_passes_after_as_many_polls_as_given(desk: Any, token: str) -> None:
-    taken = await desk.submit_id(f"[sandbox:{token}=2]")
-    faulty = [await desk.poll(taken) for _ in range(2)]
+async def test_a_faulty_poll_passes_after_as_many_polls_as_given(caller: Any, token: str) -> None:
+    taken = await caller.submit_id(f"[sandbox:{token}=2]")
+    faulty = [await caller.poll(taken) for _ in range(2)]
     assert not any(_is_an_answer(reply) for reply in faulty)
-    assert _is_an_answer(await desk.poll(taken))
+    assert _is_an_answer(await caller.poll(taken))
 
 
-async def test_a_faulty_poll_without_a_value_never_passes(desk: Any) -> None:
-    taken = await desk.submit_id("[sandbox:garbage]")
-    assert not any([_is_an_answer(await desk.poll(taken)) for _ in range(5)])
+async def test_a_faulty_poll_without_a_value_never_passes(caller: Any) -> None:
+    taken = await caller.submit_id("[sandbox:garbage]")
+    assert not any([_is_an_answer(await caller.poll(taken)) for _ in range(5)])
 
 
 @pytest.mark.parametrize("token", ["garbage", "null-data", "code-500-in-200", "unavailable"])
-async def test_submit_puts_the_fault_on_the_reply_to_an_accepted_submission(desk: Any, token: str) -> None:
-    reply = await desk.submit(f"[sandbox:{token}=submit]")
+async def test_submit_puts_the_fault_on_the_reply_to_an_accepted_submission(caller: Any, token: str) -> None:
+    reply = await caller.submit(f"[sandbox:{token}=submit]")
     assert not _is_an_answer(reply)
-    [accepted] = read_witness(desk.sandbox.folder)
-    assert _is_an_answer(await desk.poll(accepted.id))
+    [accepted] = read_witness(caller.sandbox.folder)
+    assert _is_an_answer(await caller.poll(accepted.id))
 
 
-async def test_not_found_passes_with_time(desk: Any, clock: Any) -> None:
-    taken = await desk.submit_id("[sandbox:not-found=4]")
+async def test_not_found_passes_with_time(caller: Any, clock: Any) -> None:
+    taken = await caller.submit_id("[sandbox:not-found=4]")
     clock.advance(3.9)
-    early = await desk.poll(taken)
+    early = await caller.poll(taken)
     clock.advance(0.2)
-    assert (early.status, (await desk.poll(taken)).status) == (404, 200)
+    assert (early.status, (await caller.poll(taken)).status) == (404, 200)
 
 
-async def test_a_dripping_reply_outlasts_a_deadline(desk: Any) -> None:
-    taken = await desk.submit_id("[sandbox:drip]")
+async def test_a_dripping_reply_outlasts_a_deadline(caller: Any) -> None:
+    taken = await caller.submit_id("[sandbox:drip]")
     with pytest.raises(TimeoutError):
-        await desk.poll(taken, timeout=aiohttp.ClientTimeout(total=0.7, sock_read=0.5))
-    assert (await desk.stats())["polls"] == 1
+        await caller.poll(taken, timeout=aiohttp.ClientTimeout(total=0.7, sock_read=0.5))
+    assert (await caller.stats())["polls"] == 1
 
 
-async def test_a_huge_reply_is_ten_megabytes_of_json(desk: Any) -> None:
-    reply = await desk.poll(await desk.submit_id("[sandbox:huge]"))
+async def test_a_huge_reply_is_ten_megabytes_of_json(caller: Any) -> None:
+    reply = await caller.poll(await caller.submit_id("[sandbox:huge]"))
     assert len(reply.body) > 10_000_000
     assert reply.data["status"] == "processing"
 
 
-async def test_wrong_types_and_nan_come_with_completion_or_with_the_submission(desk: Any, clock: Any) -> None:
-    wrong, nan = await desk.submit_id("[sandbox:bad-types]"), await desk.submit_id("[sandbox:nan]")
-    at_once = (await desk.submit("[sandbox:bad-types=submit]")).data
+async def test_wrong_types_and_nan_come_with_completion_or_with_the_submission(caller: Any, clock: Any) -> None:
+    wrong, nan = await caller.submit_id("[sandbox:bad-types]"), await caller.submit_id("[sandbox:nan]")
+    at_once = (await caller.submit("[sandbox:bad-types=submit]")).data
     clock.advance(10)
-    assert (await desk.poll(wrong)).data["outputs"] == at_once["outputs"] == "clip.mp4"
-    reply = await desk.poll(nan)
+    assert (await caller.poll(wrong)).data["outputs"] == at_once["outputs"] == "clip.mp4"
+    reply = await caller.poll(nan)
     assert b"NaN" in reply.body
     assert math.isnan(reply.data["timings"]["inference"])
 
 
-async def test_ids_and_urls_can_lie(desk: Any) -> None:
-    bad = (await desk.submit("[sandbox:bad-id]")).data
-    foreign = (await desk.submit("[sandbox:foreign-get=http://169.254.169.254/]")).data
+async def test_ids_and_urls_can_lie(caller: Any) -> None:
+    bad = (await caller.submit("[sandbox:bad-id]")).data
+    foreign = (await caller.submit("[sandbox:foreign-get=http://169.254.169.254/]")).data
     assert bad["id"] == "../../balance"
     assert foreign["urls"] == {"get": "http://169.254.169.254/"}
-    assert len(await desk.listed_ids()) == 2
+    assert len(await caller.listed_ids()) == 2
 
 
 async def test_scenarios_come_from_the_prompt_before_the_number_before_the_default(
     open_sandbox: Any, clock: Any
 ) -> None:
-    desk = await open_sandbox(scenario="fails", scenario_of={2: "cancelled", 3: "deleted"})
-    taken = [await desk.submit_id(prompt) for prompt in ("a", "b", "c [sandbox:ok]", "d")]
+    caller = await open_sandbox(scenario="fails", scenario_of={2: "cancelled", 3: "deleted"})
+    taken = [await caller.submit_id(prompt) for prompt in ("a", "b", "c [sandbox:ok]", "d")]
     clock.advance(10)
-    assert [await desk.status(each) for each in taken] == ["failed", "cancelled", "completed", "failed"]
+    assert [await caller.status(each) for each in taken] == ["failed", "cancelled", "completed", "failed"]
 
 
 def _is_an_answer(reply: Any) -> bool:
@@ -242,17 +242,17 @@ def _is_an_answer(reply: Any) -> bool:
 
 @pytest.mark.parametrize(("token", "status"), {"conflict": 409, "request-timeout": 408, "bad-gateway": 502}.items())
 async def test_an_unclear_reply_comes_without_and_with_a_prediction(open_sandbox: Any, token: str, status: int) -> None:
-    desk = await open_sandbox()
-    assert (await desk.submit(f"[sandbox:{token}]")).status == status
-    assert (await desk.stats())["accepted"] == 0
-    assert (await desk.submit(f"[sandbox:{token}=billed]")).status == status
-    stats = await desk.stats()
+    caller = await open_sandbox()
+    assert (await caller.submit(f"[sandbox:{token}]")).status == status
+    assert (await caller.stats())["accepted"] == 0
+    assert (await caller.submit(f"[sandbox:{token}=billed]")).status == status
+    stats = await caller.stats()
     assert (stats["accepted"], stats[f"fired_{token}"]) == (1, 2)
 
 
 async def test_a_clock_that_is_off_dates_replies_predictions_and_the_list(open_sandbox: Any) -> None:
-    desk = await open_sandbox(clock_offset_s=-86_400.0 * 30)
-    reply = await desk.submit("push in")
+    caller = await open_sandbox(clock_offset_s=-86_400.0 * 30)
+    reply = await caller.submit("push in")
     told = parsedate_to_datetime(reply.headers["Date"])
     assert told == datetime.fromtimestamp(1_800_000_000 - 86_400 * 30, UTC)
     created = datetime.fromisoformat(reply.data["created_at"])

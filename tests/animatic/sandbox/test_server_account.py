@@ -12,24 +12,24 @@ from animatic.sandbox.witness import read_deleted, read_witness
 MODEL = "wavespeed-ai/veo2-i2v"
 
 
-async def _bill(desk: Any, **body: Any) -> Any:
-    return (await desk.ask("POST", "/api/v3/billings/search", json={"page": 1, "page_size": 100} | body)).data
+async def _bill(caller: Any, **body: Any) -> Any:
+    return (await caller.ask("POST", "/api/v3/billings/search", json={"page": 1, "page_size": 100} | body)).data
 
 
-async def _balance(desk: Any) -> float:
-    return (await desk.ask("GET", "/api/v3/balance")).data["balance"]
+async def _balance(caller: Any) -> float:
+    return (await caller.ask("GET", "/api/v3/balance")).data["balance"]
 
 
-async def test_both_pages_of_prices_say_the_same(desk: Any) -> None:
+async def test_both_pages_of_prices_say_the_same(caller: Any) -> None:
     body = {"model_id": MODEL, "inputs": {"duration": "6s"}}
-    assert (await desk.ask("POST", "/api/v3/model/price", json=body)).data == {
+    assert (await caller.ask("POST", "/api/v3/model/price", json=body)).data == {
         "model_id": MODEL,
         "price": 3.0,
         "discounted_price": 3.0,
         "discount_rate": 0,
         "currency": "USD",
     }
-    older = await desk.ask("POST", "/api/v3/model/pricing", json=body)
+    older = await caller.ask("POST", "/api/v3/model/pricing", json=body)
     assert older.data == {"model_id": MODEL, "unit_price": 3.0, "currency": "USD"}
 
 
@@ -43,11 +43,11 @@ async def test_a_discount_of_nothing_and_a_missing_page_are_settings(open_sandbo
     assert (await older.ask("POST", "/api/v3/model/pricing", json=body)).data["unit_price"] == 2.5
 
 
-async def test_a_charge_is_there_at_once_and_done_when_the_prediction_is(desk: Any, clock: Any) -> None:
-    taken = await desk.submit_id(duration="8s")
-    waiting = (await _bill(desk))["items"][0]
+async def test_a_charge_is_there_at_once_and_done_when_the_prediction_is(caller: Any, clock: Any) -> None:
+    taken = await caller.submit_id(duration="8s")
+    waiting = (await _bill(caller))["items"][0]
     clock.advance(10)
-    page = await _bill(desk)
+    page = await _bill(caller)
     done = page["items"][0]
     assert (page["page"], page["total"], page["has_more"]) == (1, 1, False)
     assert (waiting["order"]["state"], done["order"]["state"]) == ("pre", "done")
@@ -61,13 +61,13 @@ async def test_a_charge_is_there_at_once_and_done_when_the_prediction_is(desk: A
 
 
 async def test_a_failed_prediction_is_refunded_and_the_balance_follows(open_sandbox: Any, clock: Any) -> None:
-    desk = await open_sandbox(balance_usd=10.0, refund_delay_s=60.0)
-    failing, fine = await desk.submit_id("[sandbox:fails]"), await desk.submit_id()
+    caller = await open_sandbox(balance_usd=10.0, refund_delay_s=60.0)
+    failing, fine = await caller.submit_id("[sandbox:fails]"), await caller.submit_id()
     clock.advance(69)
-    before, paid = await _bill(desk), await _balance(desk)
+    before, paid = await _bill(caller), await _balance(caller)
     clock.advance(2)
-    after = await _bill(desk)
-    assert (len(before["items"]), paid, await _balance(desk)) == (2, 5.0, 7.5)
+    after = await _bill(caller)
+    assert (len(before["items"]), paid, await _balance(caller)) == (2, 5.0, 7.5)
     refund = after["items"][0]
     assert (refund["billing_type"], refund["prediction"]["uuid"]) == ("refund", failing)
     assert (refund["price"], refund["prediction"]["status"]) == (2.5, "failed")
@@ -76,30 +76,30 @@ async def test_a_failed_prediction_is_refunded_and_the_balance_follows(open_sand
 
 
 async def test_a_refund_survives_a_restart(tmp_path: Path, clock: Any) -> None:
-    from animatic.sandbox.book import Book  # noqa: PLC0415 - only here
     from animatic.sandbox.catalogue import VEO2  # noqa: PLC0415 - only here
     from animatic.sandbox.config import SandboxConfig  # noqa: PLC0415 - only here
+    from animatic.sandbox.predictions import Predictions  # noqa: PLC0415 - only here
     from animatic.sandbox.scenarios import read_scenario  # noqa: PLC0415 - only here
 
     config = SandboxConfig(folder=tmp_path, inference_s=10, spread=0, balance_usd=10, syncs=False)
-    book = Book(config)
+    kept = Predictions(config)
     inputs = {"prompt": "a", "image": "b", "aspect_ratio": "16:9", "duration": "5s"}
-    book.accept(VEO2, inputs, read_scenario("fails"), clock())
-    book.close()
-    again = Book(config)
+    kept.accept(VEO2, inputs, read_scenario("fails"), clock())
+    kept.close()
+    again = Predictions(config)
     assert (again.balance_at(clock()), again.balance_at(clock() + 11)) == (7.5, 10.0)
     again.close()
 
 
-async def test_the_bill_filters_as_its_page_says(desk: Any, clock: Any) -> None:
-    failing = await desk.submit_id("[sandbox:fails]")
+async def test_the_bill_filters_as_its_page_says(caller: Any, clock: Any) -> None:
+    failing = await caller.submit_id("[sandbox:fails]")
     clock.advance(60)
-    later = await desk.submit_id()
+    later = await caller.submit_id()
     clock.advance(1)
     since = str(int(clock.now * 1_000) - 30_000)
 
     async def shown(**body: Any) -> list[tuple[str, str]]:
-        return [(each["billing_type"], each["prediction"]["uuid"]) for each in (await _bill(desk, **body))["items"]]
+        return [(each["billing_type"], each["prediction"]["uuid"]) for each in (await _bill(caller, **body))["items"]]
 
     everything = [("deduct", later), ("refund", failing), ("deduct", failing)]
     assert await shown() == everything
@@ -112,9 +112,9 @@ async def test_the_bill_filters_as_its_page_says(desk: Any, clock: Any) -> None:
     assert await shown(end_time=since) == everything[1:]
     iso = datetime.fromtimestamp(int(since) / 1_000, UTC).isoformat()
     assert await shown(start_time=iso) == [("deduct", later)]
-    second = await _bill(desk, page=2, page_size=2)
+    second = await _bill(caller, page=2, page_size=2)
     assert (second["total"], len(second["items"])) == (3, 1)
-    assert (await _bill(desk, page_size=2))["has_more"] is True
+    assert (await _bill(caller, page_size=2))["has_more"] is True
 
 
 @pytest.mark.parametrize(
@@ -129,20 +129,20 @@ async def test_the_bill_filters_as_its_page_says(desk: Any, clock: Any) -> None:
         {"end_time": 1795597200000},
     ],
 )
-async def test_a_wrong_filter_is_a_400_that_names_it(desk: Any, change: dict[str, Any]) -> None:
-    reply = await desk.ask("POST", "/api/v3/billings/search", json={"page": 1, "page_size": 100} | change)
+async def test_a_wrong_filter_is_a_400_that_names_it(caller: Any, change: dict[str, Any]) -> None:
+    reply = await caller.ask("POST", "/api/v3/billings/search", json={"page": 1, "page_size": 100} | change)
     assert reply.status == 400
     assert next(iter(change)) in reply.json["message"]
 
 
-async def test_usage_adds_up_the_entries_of_the_bill(desk: Any, clock: Any) -> None:
-    await desk.submit(duration="8s")
-    await desk.submit("[sandbox:fails]")
+async def test_usage_adds_up_the_entries_of_the_bill(caller: Any, clock: Any) -> None:
+    await caller.submit(duration="8s")
+    await caller.submit("[sandbox:fails]")
     clock.advance(86_400)
-    await desk.submit()
+    await caller.submit()
     clock.advance(20)
     body = {"start_time": "2027-01-01T00:00:00Z", "end_time": "2027-01-20T00:00:00Z"}
-    data = (await desk.ask("POST", "/api/v3/user/usage_stats", json=body)).data
+    data = (await caller.ask("POST", "/api/v3/user/usage_stats", json=body)).data
     assert data["summary"] == {"total_cost": 6.5, "total_requests": 3, "success_requests": 2}
     [model] = data["per_model_usage"]
     assert (model["model_uuid"], model["model_type"], model["unit_price"]) == (MODEL, "image-to-video", 2.5)
@@ -151,7 +151,7 @@ async def test_usage_adds_up_the_entries_of_the_bill(desk: Any, clock: Any) -> N
         ("2027-01-15", 4.0, 2),
         ("2027-01-16", 2.5, 1),
     ]
-    none = await desk.ask("POST", "/api/v3/user/usage_stats", json=body | {"model_uuid": "another/model"})
+    none = await caller.ask("POST", "/api/v3/user/usage_stats", json=body | {"model_uuid": "another/model"})
     assert none.data["summary"] == {"total_cost": 0, "total_requests": 0, "success_requests": 0}
 
 
@@ -164,35 +164,35 @@ async def test_usage_adds_up_the_entries_of_the_bill(desk: Any, clock: Any) -> N
         ({"model_uuid": 5}, "model_uuid"),
     ],
 )
-async def test_a_wrong_span_of_usage_is_a_400(desk: Any, change: dict[str, Any], named: str) -> None:
+async def test_a_wrong_span_of_usage_is_a_400(caller: Any, change: dict[str, Any], named: str) -> None:
     body = {"start_time": "2027-01-01T00:00:00Z", "end_time": "2027-01-20T00:00:00Z"} | change
-    reply = await desk.ask("POST", "/api/v3/user/usage_stats", json=body)
+    reply = await caller.ask("POST", "/api/v3/user/usage_stats", json=body)
     assert reply.status == 400
     assert named in reply.json["message"]
 
 
-async def _delete(desk: Any, *ids: str) -> int:
-    return (await desk.ask("POST", "/api/v3/predictions/delete", json={"ids": list(ids)})).data["deleted_count"]
+async def _delete(caller: Any, *ids: str) -> int:
+    return (await caller.ask("POST", "/api/v3/predictions/delete", json={"ids": list(ids)})).data["deleted_count"]
 
 
-async def test_a_deleted_prediction_leaves_the_list_but_not_the_bill(desk: Any, clock: Any) -> None:
-    gone, kept = await desk.submit_id(), await desk.submit_id()
+async def test_a_deleted_prediction_leaves_the_list_but_not_the_bill(caller: Any, clock: Any) -> None:
+    gone, kept = await caller.submit_id(), await caller.submit_id()
     clock.advance(10)
-    assert await _delete(desk, gone, "0" * 32, gone) == 1
-    assert await _delete(desk, gone) == 0
-    data = (await desk.poll(gone)).data
+    assert await _delete(caller, gone, "0" * 32, gone) == 1
+    assert await _delete(caller, gone) == 0
+    data = (await caller.poll(gone)).data
     assert (data["status"], data["outputs"]) == ("deleted", [])
     assert data["error"]
-    assert await desk.listed_ids() == [kept]
-    assert [each["prediction"]["uuid"] for each in (await _bill(desk))["items"]] == [kept, gone]
-    assert (await desk.ask("GET", f"/outputs/{gone}/1.mp4", key=None)).status == 404
+    assert await caller.listed_ids() == [kept]
+    assert [each["prediction"]["uuid"] for each in (await _bill(caller))["items"]] == [kept, gone]
+    assert (await caller.ask("GET", f"/outputs/{gone}/1.mp4", key=None)).status == 404
 
 
 async def test_a_deleted_prediction_can_be_a_404_by_a_setting(open_sandbox: Any) -> None:
-    desk = await open_sandbox(forgets_deleted=True)
-    gone = await desk.submit_id()
-    await _delete(desk, gone)
-    assert (await desk.poll(gone)).status == 404
+    caller = await open_sandbox(forgets_deleted=True)
+    gone = await caller.submit_id()
+    await _delete(caller, gone)
+    assert (await caller.poll(gone)).status == 404
 
 
 async def test_a_deletion_survives_a_restart_and_the_witness_keeps_its_line(
@@ -219,15 +219,15 @@ async def test_a_deletion_survives_a_restart_and_the_witness_keeps_its_line(
 async def test_a_torn_deletion_is_torn_off(tmp_path: Path, open_sandbox: Any) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "deleted.jsonl").write_bytes(b'{"id":"half')
-    desk = await open_sandbox()
-    taken = await desk.submit_id()
-    await _delete(desk, taken)
+    caller = await open_sandbox()
+    taken = await caller.submit_id()
+    await _delete(caller, taken)
     [line] = (tmp_path / "state" / "deleted.jsonl").read_bytes().splitlines()
     assert json.loads(line)["id"] == taken
 
 
 @pytest.mark.parametrize("ids", [None, "x", [5], [""], ["x"] * 101])
-async def test_a_deletion_of_no_list_of_ids_is_a_400(desk: Any, ids: Any) -> None:
-    reply = await desk.ask("POST", "/api/v3/predictions/delete", json={"ids": ids})
+async def test_a_deletion_of_no_list_of_ids_is_a_400(caller: Any, ids: Any) -> None:
+    reply = await caller.ask("POST", "/api/v3/predictions/delete", json={"ids": ids})
     assert reply.status == 400
     assert "ids" in reply.json["message"]

@@ -17,37 +17,37 @@ def _form(content: bytes, name: str = "file", filename: str = "still.png") -> ai
     return form
 
 
-async def test_an_uploaded_still_comes_back_from_its_url_without_a_key(desk: Any, still: bytes) -> None:
-    data = (await desk.ask("POST", UPLOAD, data=_form(still))).data
-    again = (await desk.ask("POST", UPLOAD, data=_form(still, filename="../../other.jpg"))).data
-    got = await desk.ask("GET", data["download_url"], key=None)
-    assert data["download_url"].startswith(desk.sandbox.url + "/uploads/")
+async def test_an_uploaded_still_comes_back_from_its_url_without_a_key(caller: Any, still: bytes) -> None:
+    data = (await caller.ask("POST", UPLOAD, data=_form(still))).data
+    again = (await caller.ask("POST", UPLOAD, data=_form(still, filename="../../other.jpg"))).data
+    got = await caller.ask("GET", data["download_url"], key=None)
+    assert data["download_url"].startswith(caller.sandbox.url + "/uploads/")
     assert again["download_url"] == data["download_url"]
     assert (got.status, got.body, got.headers["Content-Type"]) == (200, still, "image/png")
-    assert len(list((desk.sandbox.folder / "uploads").iterdir())) == 1
+    assert len(list((caller.sandbox.folder / "uploads").iterdir())) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"<svg/>", b"\x89PNG\r\n\x1a\n", b"GIF89a" + b"\0" * 50, b"%PDF-1.7"])
-async def test_what_is_no_image_is_a_400_and_not_kept(desk: Any, content: bytes) -> None:
-    assert (await desk.ask("POST", UPLOAD, data=_form(content))).status == 400
-    assert list((desk.sandbox.folder / "uploads").iterdir()) == []
+async def test_what_is_no_image_is_a_400_and_not_kept(caller: Any, content: bytes) -> None:
+    assert (await caller.ask("POST", UPLOAD, data=_form(content))).status == 400
+    assert list((caller.sandbox.folder / "uploads").iterdir()) == []
 
 
-async def test_a_still_of_more_pixels_than_anyone_needs_is_a_400(desk: Any, still: bytes) -> None:
+async def test_a_still_of_more_pixels_than_anyone_needs_is_a_400(caller: Any, still: bytes) -> None:
     header = b"IHDR" + (8_000).to_bytes(4, "big") + (8_000).to_bytes(4, "big") + still[24:29]
     wide = still[:12] + header + zlib.crc32(header).to_bytes(4, "big") + still[33:]
-    reply = await desk.ask("POST", UPLOAD, data=_form(wide))
+    reply = await caller.ask("POST", UPLOAD, data=_form(wide))
     assert reply.status == 400
     assert "8000x8000 pixels" in reply.json["message"]
 
 
-async def test_a_still_beyond_20_mb_is_a_400(desk: Any, still: bytes) -> None:
-    reply = await desk.ask("POST", UPLOAD, data=_form(still + b"\0" * 20_000_000))
+async def test_a_still_beyond_20_mb_is_a_400(caller: Any, still: bytes) -> None:
+    reply = await caller.ask("POST", UPLOAD, data=_form(still + b"\0" * 20_000_000))
     assert reply.status == 400
     assert "20,000,000 bytes" in reply.json["message"]
 
 
-async def test_an_upload_without_form_or_file_is_a_400(desk: Any, still: bytes) -> None:
+async def test_an_upload_without_form_or_file_is_a_400(caller: Any, still: bytes) -> None:
     boundary = {"Content-Type": "multipart/form-data; boundary=x"}
     for options in (
         {"data": still},
@@ -57,11 +57,11 @@ async def test_an_upload_without_form_or_file_is_a_400(desk: Any, still: bytes) 
         {"data": b"--x\r\nbroken", "headers": boundary},
         {"data": b"", "headers": {"Content-Type": "multipart/form-data"}},
     ):
-        assert (await desk.ask("POST", UPLOAD, **options)).status == 400, options
+        assert (await caller.ask("POST", UPLOAD, **options)).status == 400, options
 
 
-async def test_an_upload_needs_the_key(desk: Any, still: bytes) -> None:
-    assert (await desk.ask("POST", UPLOAD, key=None, data=_form(still))).status == 401
+async def test_an_upload_needs_the_key(caller: Any, still: bytes) -> None:
+    assert (await caller.ask("POST", UPLOAD, key=None, data=_form(still))).status == 401
 
 
 @pytest.mark.parametrize(
@@ -75,55 +75,55 @@ async def test_an_upload_needs_the_key(desk: Any, still: bytes) -> None:
         "/outputs/" + "0" * 32 + "/1.mp4",
     ],
 )
-async def test_no_path_leads_out_of_the_folder(desk: Any, path: str) -> None:
+async def test_no_path_leads_out_of_the_folder(caller: Any, path: str) -> None:
     from yarl import URL  # noqa: PLC0415 - only here
 
-    async with desk.session.get(URL(desk.sandbox.url + path, encoded=True)) as reply:
+    async with caller.session.get(URL(caller.sandbox.url + path, encoded=True)) as reply:
         assert reply.status == 404
 
 
-async def test_a_missing_upload_fails_the_prediction(desk: Any, clock: Any) -> None:
-    taken = await desk.submit_id(image=f"{desk.sandbox.url}/uploads/{'0' * 32}.png")
+async def test_a_missing_upload_fails_the_prediction(caller: Any, clock: Any) -> None:
+    taken = await caller.submit_id(image=f"{caller.sandbox.url}/uploads/{'0' * 32}.png")
     clock.advance(10)
-    data = (await desk.poll(taken)).data
+    data = (await caller.poll(taken)).data
     assert (data["status"], data["code"]) == ("failed", 1402)
 
 
-async def test_without_rendering_there_is_a_url_but_no_clip(desk: Any, clock: Any) -> None:
-    taken = await desk.submit_id()
+async def test_without_rendering_there_is_a_url_but_no_clip(caller: Any, clock: Any) -> None:
+    taken = await caller.submit_id()
     clock.advance(10)
-    [url] = (await desk.poll(taken)).data["outputs"]
-    reply = await desk.ask("GET", url, key=None)
+    [url] = (await caller.poll(taken)).data["outputs"]
+    reply = await caller.ask("GET", url, key=None)
     assert (reply.status, reply.json["data"]) == (404, None)
 
 
 async def test_a_clip_is_rendered_once_and_served_whole_or_in_ranges(
     open_sandbox: Any, clock: Any, still: bytes
 ) -> None:
-    desk = await open_sandbox(renders=True)
-    image = (await desk.ask("POST", UPLOAD, data=_form(still))).data["download_url"]
-    taken = await desk.submit_id("slow push in", image=image)
-    url = f"{desk.sandbox.url}/outputs/{taken}/1.mp4"
-    early = await desk.ask("GET", url, key=None)
+    caller = await open_sandbox(renders=True)
+    image = (await caller.ask("POST", UPLOAD, data=_form(still))).data["download_url"]
+    taken = await caller.submit_id("slow push in", image=image)
+    url = f"{caller.sandbox.url}/outputs/{taken}/1.mp4"
+    early = await caller.ask("GET", url, key=None)
     clock.advance(10)
-    whole = await desk.ask("GET", url, key=None)
-    part = await desk.ask("GET", url, key=None, headers={"Range": "bytes=4-7"})
-    beyond = await desk.ask("GET", url, key=None, headers={"Range": f"bytes={len(whole.body)}-"})
+    whole = await caller.ask("GET", url, key=None)
+    part = await caller.ask("GET", url, key=None, headers={"Range": "bytes=4-7"})
+    beyond = await caller.ask("GET", url, key=None, headers={"Range": f"bytes={len(whole.body)}-"})
     assert early.status == 404
     assert (whole.status, whole.headers["Content-Type"], whole.body[4:8]) == (200, "video/mp4", b"ftyp")
     assert int(whole.headers["Content-Length"]) == len(whole.body) > 1_000
     assert (part.status, part.body, beyond.status) == (206, b"ftyp", 416)
-    assert (await desk.ask("GET", url.replace("/1.mp4", "/2.mp4"), key=None)).status == 404
-    assert (await desk.stats())["rendered"] == 1
-    assert [each.name for each in (Path(desk.sandbox.folder) / "clips").iterdir()] == [f"{taken}-1.mp4"]
+    assert (await caller.ask("GET", url.replace("/1.mp4", "/2.mp4"), key=None)).status == 404
+    assert (await caller.stats())["rendered"] == 1
+    assert [each.name for each in (Path(caller.sandbox.folder) / "clips").iterdir()] == [f"{taken}-1.mp4"]
 
 
 async def test_a_still_that_cannot_be_rendered_is_a_500_in_words(open_sandbox: Any, clock: Any, still: bytes) -> None:
-    desk = await open_sandbox(renders=True)
-    image = (await desk.ask("POST", UPLOAD, data=_form(still))).data["download_url"]
-    next((desk.sandbox.folder / "uploads").iterdir()).write_bytes(b"no image any more")
-    taken = await desk.submit_id("push in", image=image)
+    caller = await open_sandbox(renders=True)
+    image = (await caller.ask("POST", UPLOAD, data=_form(still))).data["download_url"]
+    next((caller.sandbox.folder / "uploads").iterdir()).write_bytes(b"no image any more")
+    taken = await caller.submit_id("push in", image=image)
     clock.advance(10)
-    reply = await desk.ask("GET", f"/outputs/{taken}/1.mp4", key=None)
+    reply = await caller.ask("GET", f"/outputs/{taken}/1.mp4", key=None)
     assert (reply.status, reply.json["data"]) == (500, None)
     assert "could not be rendered" in reply.json["message"]

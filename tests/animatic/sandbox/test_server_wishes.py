@@ -17,16 +17,16 @@ SUBMIT = "/api/v3/wavespeed-ai/veo2-i2v"
 GOOD = {"prompt": "push in", "image": "https://stills.example/a.png"}
 
 
-async def until(desk: Any, counted: str, count: int = 1) -> None:
+async def until(caller: Any, counted: str, count: int = 1) -> None:
     """Wait until the sandbox has counted so many of these."""
     async with asyncio.timeout(30):
-        while (await desk.stats()).get(counted, 0) < count:
+        while (await caller.stats()).get(counted, 0) < count:
             await asyncio.sleep(0.01)
 
 
-async def test_in_sync_mode_the_reply_is_the_result(desk: Any, clock: Any) -> None:
-    waiting = asyncio.create_task(desk.submit(enable_sync_mode=True))
-    await until(desk, "accepted")
+async def test_in_sync_mode_the_reply_is_the_result(caller: Any, clock: Any) -> None:
+    waiting = asyncio.create_task(caller.submit(enable_sync_mode=True))
+    await until(caller, "accepted")
     early = waiting.done()
     clock.advance(10)
     data = (await waiting).data
@@ -35,67 +35,69 @@ async def test_in_sync_mode_the_reply_is_the_result(desk: Any, clock: Any) -> No
 
 
 async def test_a_sync_reply_gives_up_and_says_so(open_sandbox: Any, clock: Any) -> None:
-    desk = await open_sandbox(sync_timeout_s=5.0)
-    waiting = asyncio.create_task(desk.submit(enable_sync_mode=True))
-    await until(desk, "accepted")
+    caller = await open_sandbox(sync_timeout_s=5.0)
+    waiting = asyncio.create_task(caller.submit(enable_sync_mode=True))
+    await until(caller, "accepted")
     clock.advance(5)
     data = (await waiting).data
     assert (data["status"], data["code"], data["error"]) == ("processing", 5004, "Sync mode timed out")
     assert data["outputs"] == []
     clock.advance(10)
-    assert await desk.status(data["id"]) == "completed"
+    assert await caller.status(data["id"]) == "completed"
 
 
-async def test_a_sync_reply_can_be_made_to_give_up_at_once(desk: Any) -> None:
-    data = (await desk.submit("[sandbox:sync-timeout]", enable_sync_mode=True)).data
+async def test_a_sync_reply_can_be_made_to_give_up_at_once(caller: Any) -> None:
+    data = (await caller.submit("[sandbox:sync-timeout]", enable_sync_mode=True)).data
     assert (data["status"], data["code"]) == ("processing", 5004)
 
 
 async def test_a_failed_prediction_fails_in_sync_mode_too(open_sandbox: Any) -> None:
-    desk = await open_sandbox(inference_s=0.0)
-    data = (await desk.submit("[sandbox:fails]", enable_sync_mode=True)).data
+    caller = await open_sandbox(inference_s=0.0)
+    data = (await caller.submit("[sandbox:fails]", enable_sync_mode=True)).data
     assert (data["status"], data["code"]) == ("failed", 5000)
 
 
 async def test_base64_output_is_the_clip_itself(open_sandbox: Any, clock: Any) -> None:
-    desk = await open_sandbox(renders=True, inference_s=0.5)
-    taken = await desk.submit_id(enable_base64_output=True)
-    assert (await desk.poll(taken)).data["outputs"] == []
+    caller = await open_sandbox(renders=True, inference_s=0.5)
+    taken = await caller.submit_id(enable_base64_output=True)
+    assert (await caller.poll(taken)).data["outputs"] == []
     clock.advance(1)
-    [text] = (await desk.poll(taken)).data["outputs"]
-    clip = await desk.ask("GET", f"/outputs/{taken}/1.mp4", key=None)
+    [text] = (await caller.poll(taken)).data["outputs"]
+    clip = await caller.ask("GET", f"/outputs/{taken}/1.mp4", key=None)
     assert base64.b64decode(text, validate=True) == clip.body
     assert clip.body[4:8] == b"ftyp"
-    [item] = (await desk.list_page()).data["items"]
+    [item] = (await caller.list_page()).data["items"]
     assert item["outputs"][0].startswith("http"), "a list stays small"
 
 
 async def test_base64_in_sync_mode_is_one_request(open_sandbox: Any) -> None:
-    desk = await open_sandbox(renders=True, inference_s=0.0)
-    data = (await desk.submit(enable_base64_output=True, enable_sync_mode=True)).data
+    caller = await open_sandbox(renders=True, inference_s=0.0)
+    data = (await caller.submit(enable_base64_output=True, enable_sync_mode=True)).data
     assert base64.b64decode(data["outputs"][0], validate=True)[4:8] == b"ftyp"
 
 
-async def test_base64_output_needs_a_sandbox_that_renders(desk: Any) -> None:
-    reply = await desk.submit(enable_base64_output=True)
+async def test_base64_output_needs_a_sandbox_that_renders(caller: Any) -> None:
+    reply = await caller.submit(enable_base64_output=True)
     assert reply.status == 400
     assert "enable_base64_output" in reply.json["message"]
 
 
 async def test_base64_output_with_a_webhook_is_refused(open_sandbox: Any) -> None:
-    desk = await open_sandbox(renders=True)
-    reply = await desk.ask("POST", SUBMIT + "?webhook=http://127.0.0.1:9/x", json=GOOD | {"enable_base64_output": True})
+    caller = await open_sandbox(renders=True)
+    reply = await caller.ask(
+        "POST", SUBMIT + "?webhook=http://127.0.0.1:9/x", json=GOOD | {"enable_base64_output": True}
+    )
     assert (reply.status, set(reply.json)) == (400, {"error"})
 
 
 async def test_a_picture_is_given_by_a_model_that_makes_pictures(open_sandbox: Any, clock: Any) -> None:
-    desk = await open_sandbox(renders=True)
-    taken = (await desk.ask("POST", "/api/v3/wavespeed-ai/z-image/turbo", json={"prompt": "Cat"})).data["id"]
+    caller = await open_sandbox(renders=True)
+    taken = (await caller.ask("POST", "/api/v3/wavespeed-ai/z-image/turbo", json={"prompt": "Cat"})).data["id"]
     clock.advance(10)
-    [url] = (await desk.poll(taken)).data["outputs"]
-    picture = await desk.ask("GET", url, key=None)
+    [url] = (await caller.poll(taken)).data["outputs"]
+    picture = await caller.ask("GET", url, key=None)
     assert (picture.status, picture.headers["Content-Type"], picture.body[:4]) == (200, "image/png", b"\x89PNG")
-    assert (await desk.ask("GET", url.replace(".png", ".mp4"), key=None)).status == 404
+    assert (await caller.ask("GET", url.replace(".png", ".mp4"), key=None)).status == 404
 
 
 # -- webhooks ------------------------------------------------------------------------------------------------------
@@ -142,12 +144,12 @@ def _is_signed(headers: Any, body: bytes, secret: str) -> bool:
 
 @pytest.mark.parametrize("in_body", [False, True])
 async def test_a_webhook_comes_signed_when_the_prediction_is_final(
-    desk: Any, clock: Any, receiver: Receiver, in_body: bool
+    caller: Any, clock: Any, receiver: Receiver, in_body: bool
 ) -> None:
-    secret = (await desk.ask("GET", "/api/v3/webhook/secret")).data["secret"]
+    secret = (await caller.ask("GET", "/api/v3/webhook/secret")).data["secret"]
     options = {"json": GOOD | {"webhook_url": receiver.url}} if in_body else {"json": GOOD}
     path = SUBMIT if in_body else f"{SUBMIT}?webhook={receiver.url}"
-    taken = (await desk.ask("POST", path, **options)).data["id"]
+    taken = (await caller.ask("POST", path, **options)).data["id"]
     await asyncio.sleep(0.3)
     early = len(receiver.got)
     clock.advance(10)
@@ -167,25 +169,25 @@ async def test_a_webhook_comes_signed_when_the_prediction_is_final(
 
 
 async def test_a_webhook_that_is_not_taken_comes_again_under_the_same_id(
-    desk: Any, clock: Any, receiver: Receiver
+    caller: Any, clock: Any, receiver: Receiver
 ) -> None:
     receiver.statuses = [500, 302]
-    await desk.ask("POST", f"{SUBMIT}?webhook={receiver.url}", json=GOOD)
+    await caller.ask("POST", f"{SUBMIT}?webhook={receiver.url}", json=GOOD)
     clock.advance(10)
     await receiver.wait(3)
     assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 1
     assert len({body for _, body in receiver.got}) == 1
-    await until(desk, "webhooks_delivered")
-    assert (await desk.stats())["webhook_attempts"] == 3
+    await until(caller, "webhooks_delivered")
+    assert (await caller.stats())["webhook_attempts"] == 3
 
 
 async def test_a_failed_prediction_calls_its_webhook_and_a_deleted_one_does_not(
-    desk: Any, clock: Any, receiver: Receiver
+    caller: Any, clock: Any, receiver: Receiver
 ) -> None:
-    gone = (await desk.ask("POST", f"{SUBMIT}?webhook={receiver.url}", json=GOOD)).data["id"]
+    gone = (await caller.ask("POST", f"{SUBMIT}?webhook={receiver.url}", json=GOOD)).data["id"]
     failing = GOOD | {"prompt": "[sandbox:fails]"}
-    failed = (await desk.ask("POST", f"{SUBMIT}?webhook={receiver.url}", json=failing)).data["id"]
-    await desk.ask("POST", "/api/v3/predictions/delete", json={"ids": [gone]})
+    failed = (await caller.ask("POST", f"{SUBMIT}?webhook={receiver.url}", json=failing)).data["id"]
+    await caller.ask("POST", "/api/v3/predictions/delete", json={"ids": [gone]})
     clock.advance(10)
     await receiver.wait()
     await asyncio.sleep(0.3)
@@ -208,17 +210,17 @@ async def test_a_failed_prediction_calls_its_webhook_and_a_deleted_one_does_not(
         "x" * 3_000,
     ],
 )
-async def test_no_webhook_leaves_the_machine(desk: Any, url: str) -> None:
-    in_query = await desk.ask("POST", SUBMIT, params={"webhook": url}, json=GOOD)
-    in_body = await desk.ask("POST", SUBMIT, json=GOOD | {"webhook_url": url})
+async def test_no_webhook_leaves_the_machine(caller: Any, url: str) -> None:
+    in_query = await caller.ask("POST", SUBMIT, params={"webhook": url}, json=GOOD)
+    in_body = await caller.ask("POST", SUBMIT, json=GOOD | {"webhook_url": url})
     assert (in_query.status, in_body.status) == (400, 400)
     assert "loopback" in in_query.json["message"]
-    assert (await desk.stats())["accepted"] == 0
+    assert (await caller.stats())["accepted"] == 0
 
 
 async def test_the_secret_is_kept_in_the_folder_for_its_owner_alone(open_sandbox: Any, tmp_path: Path) -> None:
-    desk = await open_sandbox()
-    secrets = {(await desk.ask("GET", "/api/v3/webhook/secret")).data["secret"] for _ in range(3)}
+    caller = await open_sandbox()
+    secrets = {(await caller.ask("GET", "/api/v3/webhook/secret")).data["secret"] for _ in range(3)}
     kept = tmp_path / "state" / "webhook.secret"
     assert secrets == {kept.read_text()}
     assert kept.stat().st_mode & 0o077 == 0

@@ -15,11 +15,11 @@ NINE_DECIMALS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
 
 @pytest.mark.parametrize("by_token", [False, True])
 async def test_the_recorded_form_is_that_of_published_exchanges(open_sandbox: Any, clock: Any, by_token: bool) -> None:
-    desk = await open_sandbox(**({} if by_token else {"shape": "recorded"}))
+    caller = await open_sandbox(**({} if by_token else {"shape": "recorded"}))
     prompt = "push in [sandbox:recorded]" if by_token else "push in"
-    submitted = (await desk.submit(prompt)).data
+    submitted = (await caller.submit(prompt)).data
     clock.advance(10)
-    done = (await desk.poll(submitted["id"])).data
+    done = (await caller.poll(submitted["id"])).data
     inputs = {"prompt": prompt, "image": "https://stills.example/a.png", "aspect_ratio": "16:9", "duration": "5s"}
     assert "has_nsfw_contents" not in submitted
     assert "code" not in submitted
@@ -28,23 +28,23 @@ async def test_the_recorded_form_is_that_of_published_exchanges(open_sandbox: An
     assert (done["executionTime"], done["timings"], done["input"]) == (10_000, {"inference": 10_000}, inputs)
     assert NINE_DECIMALS.fullmatch(done["created_at"])
     assert done["created_at"].startswith(submitted["created_at"][:-1])
-    [item] = (await desk.list_page(created_after=done["created_at"])).data["items"]
+    [item] = (await caller.list_page(created_after=done["created_at"])).data["items"]
     assert item["created_at"] == done["created_at"], "a window that begins with it holds it"
 
 
 async def test_a_failure_keeps_its_code_in_the_recorded_form(open_sandbox: Any, clock: Any) -> None:
-    desk = await open_sandbox(shape="recorded")
-    taken = await desk.submit_id("[sandbox:unreachable]")
+    caller = await open_sandbox(shape="recorded")
+    taken = await caller.submit_id("[sandbox:unreachable]")
     clock.advance(10)
-    data = (await desk.poll(taken)).data
+    data = (await caller.poll(taken)).data
     assert (data["status"], data["code"], data["has_nsfw_contents"]) == ("failed", 1402, None)
 
 
 async def test_a_flagged_clip_stays_flagged_in_the_recorded_form(open_sandbox: Any, clock: Any) -> None:
-    desk = await open_sandbox(shape="recorded")
-    taken = await desk.submit_id("[sandbox:nsfw]")
+    caller = await open_sandbox(shape="recorded")
+    taken = await caller.submit_id("[sandbox:nsfw]")
     clock.advance(10)
-    assert (await desk.poll(taken)).data["has_nsfw_contents"] == [True]
+    assert (await caller.poll(taken)).data["has_nsfw_contents"] == [True]
 
 
 def test_another_form_is_a_wrong_setting(tmp_path: Path) -> None:
@@ -52,10 +52,10 @@ def test_another_form_is_a_wrong_setting(tmp_path: Path) -> None:
         SandboxConfig(folder=tmp_path, shape="round")
 
 
-async def test_items_of_the_list_have_the_documented_fields(desk: Any, clock: Any) -> None:
-    await desk.submit()
+async def test_items_of_the_list_have_the_documented_fields(caller: Any, clock: Any) -> None:
+    await caller.submit()
     clock.advance(10)
-    [item] = (await desk.list_page()).data["items"]
+    [item] = (await caller.list_page()).data["items"]
     assert set(item) == {
         *("id", "model", "outputs", "urls", "status", "created_at", "error", "executionTime", "timings"),
     }
@@ -70,10 +70,10 @@ async def test_past_the_end_items_are_null_by_a_setting(open_sandbox: Any, tmp_p
     assert len((await null.list_page()).data["items"]) == 1
 
 
-async def test_null_is_the_default_of_the_list_s_filters(desk: Any) -> None:
-    taken = await desk.submit_id()
+async def test_null_is_the_default_of_the_list_s_filters(caller: Any) -> None:
+    taken = await caller.submit_id()
     nothing = dict.fromkeys(("model", "status", "created_after", "created_before", "include_inputs"))
-    assert await desk.listed_ids(**nothing) == [taken]
+    assert await caller.listed_ids(**nothing) == [taken]
 
 
 @pytest.mark.parametrize(
@@ -86,10 +86,10 @@ async def test_null_is_the_default_of_the_list_s_filters(desk: Any) -> None:
         ("code-as-text", 400, {"code", "message", "data"}),
     ],
 )
-async def test_a_refusal_in_another_body_buys_nothing(desk: Any, token: str, http: int, found: set[str]) -> None:
-    reply = await desk.submit(f"[sandbox:{token}]")
+async def test_a_refusal_in_another_body_buys_nothing(caller: Any, token: str, http: int, found: set[str]) -> None:
+    reply = await caller.submit(f"[sandbox:{token}]")
     assert (reply.status, set(reply.json)) == (http, found)
-    assert (await desk.stats())["accepted"] == 0
+    assert (await caller.stats())["accepted"] == 0
     if token == "code-as-text":
         assert reply.json["code"] == "400"
 
@@ -98,18 +98,18 @@ async def test_a_refusal_in_another_body_buys_nothing(desk: Any, token: str, htt
     ("token", "http", "text"),
     [("text-refusal", 401, b"401 unauthorized\n"), ("text-refusal=404", 404, b"404 not found\n")],
 )
-async def test_a_refusal_in_plain_text_is_no_json(desk: Any, token: str, http: int, text: bytes) -> None:
-    reply = await desk.submit(f"[sandbox:{token}]")
+async def test_a_refusal_in_plain_text_is_no_json(caller: Any, token: str, http: int, text: bytes) -> None:
+    reply = await caller.submit(f"[sandbox:{token}]")
     assert (reply.status, reply.body, reply.headers["Content-Type"]) == (http, text, "text/plain; charset=utf-8")
 
 
-async def test_odd_fields_come_with_completion(desk: Any, clock: Any) -> None:
+async def test_odd_fields_come_with_completion(caller: Any, clock: Any) -> None:
     tokens = ("float-timings", "null-flags", "null-fields", "object-outputs", "text-output")
-    taken = {token: await desk.submit_id(f"[sandbox:{token}]") for token in tokens}
-    early = (await desk.poll(taken["null-fields"])).data
+    taken = {token: await caller.submit_id(f"[sandbox:{token}]") for token in tokens}
+    early = (await caller.poll(taken["null-fields"])).data
     clock.advance(10)
-    done = {token: (await desk.poll(each)).data for token, each in taken.items()}
-    url = {token: f"{desk.sandbox.url}/outputs/{each}/1.mp4" for token, each in taken.items()}
+    done = {token: (await caller.poll(each)).data for token, each in taken.items()}
+    url = {token: f"{caller.sandbox.url}/outputs/{each}/1.mp4" for token, each in taken.items()}
     assert early["model"] == "wavespeed-ai/veo2-i2v"
     assert done["float-timings"]["timings"]["inference"] == 10_000.5
     assert done["null-flags"]["has_nsfw_contents"] == [None]

@@ -84,12 +84,12 @@ def test_no_variant_jumps(seed: int) -> None:
     assert np.abs(np.diff(values, n=2, axis=0)).max() < 0.0015, "speed changes gently"
 
 
-async def test_equal_submissions_get_seeds_that_follow_each_other(desk: object) -> None:
+async def test_equal_submissions_get_seeds_that_follow_each_other(caller: object) -> None:
     from animatic.sandbox.witness import read_witness  # noqa: PLC0415 - only here
 
     for _ in range(3):
-        await desk.submit("a")  # type: ignore[attr-defined]
-    await desk.submit("b")  # type: ignore[attr-defined]
-    seeds = [each.seed for each in read_witness(desk.sandbox.folder)]  # type: ignore[attr-defined]
+        await caller.submit("a")  # type: ignore[attr-defined]
+    await caller.submit("b")  # type: ignore[attr-defined]
+    seeds = [each.seed for each in read_witness(caller.sandbox.folder)]  # type: ignore[attr-defined]
     assert [seed - seeds[0] for seed in seeds[:3]] == [0, 1, 2]
     assert abs(seeds[3] - seeds[0]) > 100

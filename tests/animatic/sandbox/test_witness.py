@@ -61,7 +61,7 @@ def test_a_folder_never_served_has_no_witness(tmp_path: Path) -> None:
     assert read_witness(tmp_path) == []
 
 
-async def test_a_submission_that_cannot_be_written_down_is_not_accepted(desk: Any) -> None:
+async def test_a_submission_that_cannot_be_written_down_is_not_accepted(caller: Any) -> None:
     """The disk is full: a file-size limit of the process stands in for it."""
     import resource  # noqa: PLC0415 - only here
 
@@ -69,15 +69,15 @@ async def test_a_submission_that_cannot_be_written_down_is_not_accepted(desk: An
     taken_off = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     try:
-        refused = await desk.submit()
+        refused = await caller.submit()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, taken_off)
     assert refused.status == 500
-    assert (desk.sandbox.folder / "accepted.jsonl").read_bytes() == b""
-    assert await desk.listed_ids() == []
-    accepted = await desk.submit_id()
-    assert [each.id for each in read_witness(desk.sandbox.folder)] == [accepted]
+    assert (caller.sandbox.folder / "accepted.jsonl").read_bytes() == b""
+    assert await caller.listed_ids() == []
+    accepted = await caller.submit_id()
+    assert [each.id for each in read_witness(caller.sandbox.folder)] == [accepted]
 
 
 async def test_a_second_sandbox_on_the_folder_goes_on_where_the_first_stopped(tmp_path: Path, clock: Any) -> None:

@@ -21,12 +21,12 @@ SIZES = {"16:9": (1280, 720), "9:16": (720, 1280)}
 
 @pytest.mark.timeout(240)
 def test_the_demo_makes_real_clips_and_buys_nothing_the_second_time(
-    place_with_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    shell_with_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place, out = place_with_server, tmp_path / "animatic-demo"
+    shell, out = shell_with_server, tmp_path / "animatic-demo"
     for name in ("WAVESPEED_API_KEY", "WAVESPEED_BASE_URL", "ANIMATIC_ACCOUNT_LEVEL"):
-        del place.more[name]
-    first = place.run("demo", "--out", str(out), timeout_s=180)
+        del shell.more[name]
+    first = shell.run("demo", "--out", str(out), timeout_s=180)
     assert first.code == 0, first.stderr
     assert "meant to fail: " in first.stderr
     assert "not as meant" not in first.stderr
@@ -55,7 +55,7 @@ def test_the_demo_makes_real_clips_and_buys_nothing_the_second_time(
     assert len(read_witness(out / "sandbox")) == len(rows)
 
     made = {path.name: path.stat().st_mtime_ns for path in (out / "clips").iterdir()}
-    second = place.run("demo", "--out", str(out), "--json", timeout_s=120)
+    second = shell.run("demo", "--out", str(out), "--json", timeout_s=120)
     assert second.code == 0, second.stderr
     told = json.loads(second.stdout.splitlines()[-1])
     assert (told["submitted"], told["cached"]) == (0, len(rows))

@@ -26,15 +26,15 @@ with child_processes.sandbox(Path(sys.argv[1]), Path(sys.argv[2])) as companion:
 """
 
 
-def test_a_child_server_dies_with_the_process_that_started_it(tmp_path: Path, tools: Any, place: Any) -> None:
+def test_a_child_server_dies_with_the_process_that_started_it(tmp_path: Path, tools: Any, shell: Any) -> None:
     command = [sys.executable, "-c", START, str(tmp_path / "state"), str(tmp_path / "log")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=place.environment) as parent:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=shell.environment) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
-        assert child in tools.processes_with(f"HOME={place.home}")
+        assert child in tools.processes_with(f"HOME={shell.home}")
         assert b"WAVESPEED_API_KEY" not in Path(f"/proc/{child}/environ").read_bytes()
         parent.send_signal(signal.SIGKILL)
-    tools.wait_until(lambda: not tools.processes_with(f"HOME={place.home}"), 10)
+    tools.wait_until(lambda: not tools.processes_with(f"HOME={shell.home}"), 10)
 
 
 def test_a_folder_that_is_served_already_is_not_served_twice(tmp_path: Path, sandbox: Any) -> None:

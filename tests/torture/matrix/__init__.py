@@ -28,11 +28,11 @@ from torture.matrix import (
     scenarios,
     surroundings,
 )
-from torture.matrix.stage import CASES, Set
+from torture.matrix.stage import CASES, Setup
 from torture.part import Part
 
 __all__ = [
-    "CASES", "Set", "company", "connection", "disk", "evidence", "held", "inputs", "listing", "money", "refusals", "run",
+    "CASES", "Setup", "company", "connection", "disk", "evidence", "held", "inputs", "listing", "money", "refusals", "run",
     "run_case", "scenarios", "surroundings",
 ]  # fmt: skip
 
@@ -46,9 +46,9 @@ async def _play(name: str) -> Part:
     part = Part(name, points=1)
     folder = Path(tempfile.mkdtemp(prefix="animatic-case-"))
     try:
-        place = Set(folder)
-        part.faults_fired += await asyncio.wait_for(CASES[name][2](place), 90)
-        await _count_the_money(place)
+        setup = Setup(folder)
+        part.faults_fired += await asyncio.wait_for(CASES[name][2](setup), 90)
+        await _count_the_money(setup)
         if not part.faults_fired:
             part.problems.append(f"{name}: its fault did not fire")
     except Exception as error:  # noqa: BLE001 - whatever it is, the case is red
@@ -59,11 +59,11 @@ async def _play(name: str) -> Part:
     return part
 
 
-async def _count_the_money(place: Set) -> None:
-    """Once more at the end, whatever the case did by itself; `Set.run` does it after each run."""
-    if place.ledger.is_file():
-        with open_ledger(f"sqlite:///{place.ledger}", may_be_restored=True) as desk:
-            await desk.transactions.do(0.0, place.require_sound_money)
+async def _count_the_money(setup: Setup) -> None:
+    """Once more at the end, whatever the case did by itself; `Setup.run` does it after each run."""
+    if setup.ledger.is_file():
+        with open_ledger(f"sqlite:///{setup.ledger}", may_be_restored=True) as opened:
+            await opened.transactions.do(0.0, setup.require_sound_money)
 
 
 def run(names: Sequence[str] | None = None) -> Part:

@@ -23,7 +23,7 @@ from animatic.progress import Progress
 from animatic.takes.shots import Take
 from animatic.wavespeed.client import WaveSpeedClient
 from torture.canary import KEY
-from torture.matrix.stage import PROVIDER, Set, case
+from torture.matrix.stage import PROVIDER, Setup, case
 from torture.steps import quotes
 
 
@@ -47,17 +47,17 @@ def _out_of_room(db: Any) -> None:
     db.exec_driver_sql("CREATE TABLE too_much AS SELECT zeroblob(1000000)")
 
 
-async def _with_full_disk(place: Set, takes: Sequence[Take], broken: str) -> tuple[int, Exception | None]:
+async def _with_full_disk(setup: Setup, takes: Sequence[Take], broken: str) -> tuple[int, Exception | None]:
     with contextlib.ExitStack() as stack:
-        disk = FullDisk(place.ledger, broken)
-        desk = stack.enter_context(Ledger(place.ledger, disk))
-        receipts = stack.enter_context(liveness.alive(place.ledger, "full"))
-        await desk.begin_run("full", "shots.csv", "here", 1)
-        async with WaveSpeedClient(place.url, KEY) as client:
+        disk = FullDisk(setup.ledger, broken)
+        opened = stack.enter_context(Ledger(setup.ledger, disk))
+        receipts = stack.enter_context(liveness.alive(setup.ledger, "full"))
+        await opened.begin_run("full", "shots.csv", "here", 1)
+        async with WaveSpeedClient(setup.url, KEY) as client:
             config = RunConfig(
                 "full", PROVIDER, Limits(1_000, 5), poll_floor_s=0.05, take_deadline_s=4.0, quotes=quotes()
             )
-            shoot = Shoot(config, client, LedgerRun(desk, "full", receipts), Progress())
+            shoot = Shoot(config, client, LedgerRun(opened, "full", receipts), Progress())
             try:
                 await shoot.shoot(takes)
             except LedgerUnusableError as error:
@@ -66,11 +66,11 @@ async def _with_full_disk(place: Set, takes: Sequence[Take], broken: str) -> tup
 
 
 @case("disk", "full when the intent is to be written", "no POST, and the run stops")
-async def _full_before(place: Set) -> bool:
-    async with place.sandbox():
-        refused, error = await _with_full_disk(place, place.takes(*(f"take {number}" for number in range(8))), "intend")
+async def _full_before(setup: Setup) -> bool:
+    async with setup.sandbox():
+        refused, error = await _with_full_disk(setup, setup.takes(*(f"take {number}" for number in range(8))), "intend")
         assert isinstance(error, LedgerUnusableError)
-        assert not place.accepted
+        assert not setup.accepted
         return refused > 0
 
 
@@ -79,107 +79,107 @@ async def _full_before(place: Set) -> bool:
     "full when the reply is to be written",
     "the reply is in the receipts and read back; nothing is bought again",
 )
-async def _full_after(place: Set) -> bool:
-    async with place.sandbox():
-        takes = place.takes("one", "two", "three")
-        refused, error = await _with_full_disk(place, takes, "accept")
+async def _full_after(setup: Setup) -> bool:
+    async with setup.sandbox():
+        takes = setup.takes("one", "two", "three")
+        refused, error = await _with_full_disk(setup, takes, "accept")
         assert isinstance(error, LedgerUnusableError)
-        bought = len(place.accepted)
+        bought = len(setup.accepted)
         assert bought >= 1
-        left = list(liveness.receipts_left_behind(place.ledger))
+        left = list(liveness.receipts_left_behind(setup.ledger))
         assert left == ["full"]
-        await place.run(takes)
-        assert await place.states(takes) == ["completed"] * 3
-        assert set(place.bought.values()) == {1}
-        with contextlib.closing(sqlite3.connect(place.ledger)) as ledger:
+        await setup.run(takes)
+        assert await setup.states(takes) == ["completed"] * 3
+        assert set(setup.bought.values()) == {1}
+        with contextlib.closing(sqlite3.connect(setup.ledger)) as ledger:
             redeemed = ledger.execute("SELECT count(*) FROM attempt WHERE settled_by = 'receipt'").fetchone()[0]
         assert redeemed == bought
         return refused > 0
 
 
 @case("disk", "the receipts cannot be written", "the ledger gets the reply, and nothing more is bought")
-async def _no_receipts(place: Set) -> bool:
+async def _no_receipts(setup: Setup) -> bool:
     def refuse(*_: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    async with place.sandbox():
-        takes = place.takes(*(f"take {number}" for number in range(6)))
-        ran = await place.run(takes, limits=Limits(1_000, 1), break_receipts=refuse)
+    async with setup.sandbox():
+        takes = setup.takes(*(f"take {number}" for number in range(6)))
+        ran = await setup.run(takes, limits=Limits(1_000, 1), break_receipts=refuse)
         assert "receipts" in (ran.shoot.stop_signal.reason or "")
-        assert (await place.states(takes)).count("completed") == len(place.accepted) == 1
-        await place.run(takes)
-        assert await place.states(takes) == ["completed"] * 6
-        return set(place.bought.values()) == {1}
+        assert (await setup.states(takes)).count("completed") == len(setup.accepted) == 1
+        await setup.run(takes)
+        assert await setup.states(takes) == ["completed"] * 6
+        return set(setup.bought.values()) == {1}
 
 
 @case("disk", "full, for the whole process", "no POST without an intent; a later run with room completes it")
-async def _full_process(place: Set) -> bool:
+async def _full_process(setup: Setup) -> bool:
     from torture.studio import in_child
 
-    async with place.sandbox():
-        takes = place.takes(*(f"take {number}" for number in range(6)))
-        await place.run(takes[:1])
-        size = place.ledger.stat().st_size
+    async with setup.sandbox():
+        takes = setup.takes(*(f"take {number}" for number in range(6)))
+        await setup.run(takes[:1])
+        size = setup.ledger.stat().st_size
 
         def work() -> None:
-            place._runs = 100
+            setup._runs = 100
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-            asyncio.run(place.run(takes))
+            asyncio.run(setup.run(takes))
 
         code = await asyncio.to_thread(in_child, work)
         assert code != 0
-        assert len(place.accepted) == 1
-        await place.run(takes)
-        assert await place.states(takes) == ["completed"] * 6
-        return set(place.bought.values()) == {1}
+        assert len(setup.accepted) == 1
+        await setup.run(takes)
+        assert await setup.states(takes) == ["completed"] * 6
+        return set(setup.bought.values()) == {1}
 
 
-async def refusal(place: Set) -> str:
+async def refusal(setup: Setup) -> str:
     """Why the ledger is not opened now."""
     try:
-        with open_ledger(f"sqlite:///{place.ledger}") as desk:
-            await desk.require_sound()
+        with open_ledger(f"sqlite:///{setup.ledger}") as opened:
+            await opened.require_sound()
     except AnimaticError as error:
         return str(error)
     return ""
 
 
 @case("disk", "the ledger is damaged", "the run stops and says so; nothing is planned anew")
-async def _damaged(place: Set) -> bool:
-    async with place.sandbox():
-        await place.run(place.takes(*(f"take {number}" for number in range(30))))
-    whole = place.ledger.read_bytes()
+async def _damaged(setup: Setup) -> bool:
+    async with setup.sandbox():
+        await setup.run(setup.takes(*(f"take {number}" for number in range(30))))
+    whole = setup.ledger.read_bytes()
     fired = tried = 0
     for at in range(4_096 + 8, len(whole), 4_096):
-        place.ledger.write_bytes(whole[:at] + b"\xff" * 64 + whole[at + 64 :])
+        setup.ledger.write_bytes(whole[:at] + b"\xff" * 64 + whole[at + 64 :])
         tried += 1
-        fired += bool(await refusal(place))
-    place.ledger.write_bytes(whole)
-    assert not await refusal(place)
+        fired += bool(await refusal(setup))
+    setup.ledger.write_bytes(whole)
+    assert not await refusal(setup)
     assert fired >= 0.7 * tried, f"{fired} of {tried} damaged pages were noticed"
     return True
 
 
 @case("disk", "the ledger is gone, empty or another one", "the run stops and says so; nothing is planned anew")
-async def _gone(place: Set) -> bool:
-    async with place.sandbox():
-        await place.run(place.takes("one"))
-    whole = place.ledger.read_bytes()
-    place.ledger.unlink()
-    assert "it is gone" in await refusal(place)
-    place.ledger.touch()
-    assert "it is gone" in await refusal(place)
-    open_engine(f"sqlite:///{place.folder / 'other.sqlite'}").dispose()
-    shutil.copy(place.folder / "other.sqlite", place.ledger)
-    assert "another ledger" in await refusal(place)
-    place.ledger.write_bytes(whole)
-    return not await refusal(place)
+async def _gone(setup: Setup) -> bool:
+    async with setup.sandbox():
+        await setup.run(setup.takes("one"))
+    whole = setup.ledger.read_bytes()
+    setup.ledger.unlink()
+    assert "it is gone" in await refusal(setup)
+    setup.ledger.touch()
+    assert "it is gone" in await refusal(setup)
+    open_engine(f"sqlite:///{setup.folder / 'other.sqlite'}").dispose()
+    shutil.copy(setup.folder / "other.sqlite", setup.ledger)
+    assert "another ledger" in await refusal(setup)
+    setup.ledger.write_bytes(whole)
+    return not await refusal(setup)
 
 
 @case("disk", "a read-only folder", "the run stops before anything is sent")
-async def _read_only(place: Set) -> bool:
-    blocked = place.folder / "file"
+async def _read_only(setup: Setup) -> bool:
+    blocked = setup.folder / "file"
     blocked.touch()
-    place.ledger = blocked / "ledger.sqlite"
-    return "cannot be opened" in await refusal(place) or "Not a directory" in await refusal(place)
+    setup.ledger = blocked / "ledger.sqlite"
+    return "cannot be opened" in await refusal(setup) or "Not a directory" in await refusal(setup)

@@ -15,7 +15,7 @@ from animatic.takes.shots import Take
 from animatic.wavespeed.client import WaveSpeedClient
 from torture.canary import KEY
 from torture.matrix.lies import BILL, LIST, RESULT, Liar
-from torture.matrix.stage import CASES, PROVIDER, Set, case
+from torture.matrix.stage import CASES, PROVIDER, Setup, case
 
 LONG_AGO_S = 300.0
 """What was submitted so long ago has its window behind it: nothing may still come of it."""
@@ -28,48 +28,48 @@ Pages = Callable[[dict[str, Any], int, str], dict[str, Any] | None]
 """Given an answer of the list, the page that was asked for, and the known prediction: the lie."""
 
 
-async def read_list(place: Set, liar: Liar | None = None, *, adopts_by_window: bool = False) -> Reconciled:
+async def read_list(setup: Setup, liar: Liar | None = None, *, adopts_by_window: bool = False) -> Reconciled:
     """Read the list once, with no settling time."""
-    with open_ledger(f"sqlite:///{place.ledger}") as desk:
-        async with WaveSpeedClient(place.url, KEY, transport=liar or Liar()) as client:
-            return await reconcile(desk, client, PROVIDER, 0.0, adopts_by_window=adopts_by_window)
+    with open_ledger(f"sqlite:///{setup.ledger}") as opened:
+        async with WaveSpeedClient(setup.url, KEY, transport=liar or Liar()) as client:
+            return await reconcile(opened, client, PROVIDER, 0.0, adopts_by_window=adopts_by_window)
 
 
-async def read_list_until(place: Set, takes: list[Take], states: list[str]) -> None:
+async def read_list_until(setup: Setup, takes: list[Take], states: list[str]) -> None:
     """Read an honest list until it says so; two scans, and one more where the seconds of `Date` came between."""
     for _ in range(LOOKS):
-        await read_list(place)
-        if await place.states(takes) == states:
+        await read_list(setup)
+        if await setup.states(takes) == states:
             return
         await asyncio.sleep(SECOND_S)
-    raise AssertionError(f"an honest list leaves them {await place.states(takes)}, so the lie proves nothing")
+    raise AssertionError(f"an honest list leaves them {await setup.states(takes)}, so the lie proves nothing")
 
 
 def _list_case(name: str, promise: str, lie: Pages) -> None:
     """A take that was never accepted, and a list that lies: never absent, never bought; held, with the lie as reason."""
 
-    async def work(place: Set) -> bool:
-        takes = place.takes("known", "[sandbox:reset-before] never accepted")
-        async with place.sandbox(clock_offset_s=-LONG_AGO_S):
-            await place.run(takes)
-        (known,) = [each.id for each in place.accepted]
+    async def work(setup: Setup) -> bool:
+        takes = setup.takes("known", "[sandbox:reset-before] never accepted")
+        async with setup.sandbox(clock_offset_s=-LONG_AGO_S):
+            await setup.run(takes)
+        (known,) = [each.id for each in setup.accepted]
 
         def told(request: httpx.Request, answer: dict[str, Any]) -> dict[str, Any] | None:
             return lie(answer, _page_of(request), known)
 
-        async with place.sandbox():
+        async with setup.sandbox():
             liar = Liar(after={LIST: told})
             for _ in range(LOOKS):
-                settled = await read_list(place, liar)
+                settled = await read_list(setup, liar)
                 assert settled.problem, "the lie was believed"
                 assert not settled.absent
-                assert await place.states(takes) == ["completed", "held"]
+                assert await setup.states(takes) == ["completed", "held"]
                 await asyncio.sleep(SECOND_S)
-            ran = await place.run(takes, settle_s=0.0, client={"transport": liar})
+            ran = await setup.run(takes, settle_s=0.0, client={"transport": liar})
             assert ran.progress.submissions == 0
-            assert await place.states(takes) == ["completed", "held"]
-            await read_list_until(place, takes, ["completed", "absent"])
-        assert set(place.bought) == {"known"}
+            assert await setup.states(takes) == ["completed", "held"]
+            await read_list_until(setup, takes, ["completed", "absent"])
+        assert set(setup.bought) == {"known"}
         return liar.lied[LIST] > LOOKS
 
     CASES[name] = ("list", promise, work)
@@ -133,134 +133,134 @@ _list_case("a list without a prediction that is known to be there", NEVER, _with
 @case(
     "list", "an empty list of an account of which nothing is known", "it proves no absence; what is bought later does"
 )
-async def _nothing_known(place: Set) -> bool:
-    takes = place.takes("[sandbox:reset-before] never accepted")
-    async with place.sandbox(clock_offset_s=-LONG_AGO_S):
-        await place.run(takes)
+async def _nothing_known(setup: Setup) -> bool:
+    takes = setup.takes("[sandbox:reset-before] never accepted")
+    async with setup.sandbox(clock_offset_s=-LONG_AGO_S):
+        await setup.run(takes)
     problems: list[str] = []
-    async with place.sandbox():
+    async with setup.sandbox():
         for _ in range(LOOKS):
-            problems.append((await read_list(place)).problem or "")
-            assert await place.states(takes) == ["held"]
+            problems.append((await read_list(setup)).problem or "")
+            assert await setup.states(takes) == ["held"]
             await asyncio.sleep(SECOND_S)
-        assert not place.accepted
-        await place.run(place.takes("known"))
+        assert not setup.accepted
+        await setup.run(setup.takes("known"))
         await asyncio.sleep(SECOND_S)
-        await read_list_until(place, takes, ["absent"])
-    assert set(place.bought) == {"known"}
+        await read_list_until(setup, takes, ["absent"])
+    assert set(setup.bought) == {"known"}
     return all("no prediction is known" in problem for problem in problems)
 
 
 @case("clock", "`Date` and created_at are 30 minutes apart", "a lost reply is found all the same, and not bought twice")
-async def _two_clocks(place: Set) -> bool:
+async def _two_clocks(setup: Setup) -> bool:
     fired = 0
     for offset_s in (-1_800.0, 1_800.0):
-        async with place.sandbox(clock_offset_s=offset_s, folder=place.folder / f"sandbox{offset_s}"):
+        async with setup.sandbox(clock_offset_s=offset_s, folder=setup.folder / f"sandbox{offset_s}"):
             liar = Liar(is_dated_by_us=True)
-            takes = place.takes(f"known {offset_s}", f"[sandbox:lost-reply] {offset_s}")
-            await place.run(takes[:1], client={"transport": liar})
-            await place.run(takes, client={"transport": liar})
-            assert await place.states(takes) == ["completed", "completed"]
-            assert (await place.run(takes, client={"transport": liar})).progress.submissions == 0
-            (record,) = await place.records(takes[1:])
+            takes = setup.takes(f"known {offset_s}", f"[sandbox:lost-reply] {offset_s}")
+            await setup.run(takes[:1], client={"transport": liar})
+            await setup.run(takes, client={"transport": liar})
+            assert await setup.states(takes) == ["completed", "completed"]
+            assert (await setup.run(takes, client={"transport": liar})).progress.submissions == 0
+            (record,) = await setup.records(takes[1:])
             assert record is not None
             assert record.created_at is not None
             assert record.submitted_at is not None
             apart_s = (record.created_at - record.submitted_at).total_seconds() - offset_s
             assert abs(apart_s) < 120
             fired += liar.lied["date"] > 0
-    accepted = [each.inputs["prompt"] for folder in place.folder.glob("sandbox*") for each in read_witness(folder)]
+    accepted = [each.inputs["prompt"] for folder in setup.folder.glob("sandbox*") for each in read_witness(folder)]
     assert len(set(accepted)) == len(accepted) == 4, accepted
     return fired == 2
 
 
 @case("list", "a prediction that only model and time speak for", "held and named, never adopted by itself")
-async def _only_by_window(place: Set) -> bool:
-    takes = place.takes("known", "[sandbox:lost-reply] one")
-    async with place.sandbox(clock_offset_s=-LONG_AGO_S, list_inputs=False):
-        await place.run(takes[:1])
-        await place.run(takes[1:])
-        assert await place.states(takes) == ["completed", "unknown"]
-    (mine,) = [each.id for each in place.accepted if each.inputs["prompt"] != "known"]
-    async with place.sandbox(list_inputs=False):
+async def _only_by_window(setup: Setup) -> bool:
+    takes = setup.takes("known", "[sandbox:lost-reply] one")
+    async with setup.sandbox(clock_offset_s=-LONG_AGO_S, list_inputs=False):
+        await setup.run(takes[:1])
+        await setup.run(takes[1:])
+        assert await setup.states(takes) == ["completed", "unknown"]
+    (mine,) = [each.id for each in setup.accepted if each.inputs["prompt"] != "known"]
+    async with setup.sandbox(list_inputs=False):
         for _ in range(2):
-            settled = await read_list(place)
+            settled = await read_list(setup)
             assert settled.problem is None
             assert not settled.adopted
-            (record,) = await place.records(takes[1:])
+            (record,) = await setup.records(takes[1:])
             assert record is not None
             assert (record.state.value, record.prediction_id) == ("held", None)
             assert mine in (record.error or ""), record.error
             await asyncio.sleep(SECOND_S)
-        assert (await place.run(takes, settle_s=0.0)).progress.submissions == 0
-        assert await place.states(takes) == ["completed", "held"]
-        adopted = await read_list(place, adopts_by_window=True)  # the account's only user says that it is enough
+        assert (await setup.run(takes, settle_s=0.0)).progress.submissions == 0
+        assert await setup.states(takes) == ["completed", "held"]
+        adopted = await read_list(setup, adopts_by_window=True)  # the account's only user says that it is enough
         assert adopted.adopted == [takes[1].fingerprint]
-        await place.run(takes, settle_s=0.0)
-        assert await place.states(takes) == ["completed", "completed"]
-    return set(place.bought.values()) == {1}
+        await setup.run(takes, settle_s=0.0)
+        assert await setup.states(takes) == ["completed", "completed"]
+    return set(setup.bought.values()) == {1}
 
 
 @case("list", "only the result of a prediction says what it was made of", "it is asked, and adopted by that")
-async def _inputs_in_the_result(place: Set) -> bool:
-    async with place.sandbox(list_inputs=False):
+async def _inputs_in_the_result(setup: Setup) -> bool:
+    async with setup.sandbox(list_inputs=False):
 
         def with_input(_: httpx.Request, told: dict[str, Any]) -> dict[str, Any]:
-            (inputs,) = [dict(each.inputs) for each in place.accepted if each.id == told["data"]["id"]]
+            (inputs,) = [dict(each.inputs) for each in setup.accepted if each.id == told["data"]["id"]]
             return told | {"data": told["data"] | {"input": inputs}}
 
         takes, liar = (
-            place.takes("[sandbox:lost-reply] one", "[sandbox:lost-reply] two"),
+            setup.takes("[sandbox:lost-reply] one", "[sandbox:lost-reply] two"),
             Liar(after={RESULT: with_input}),
         )
-        await place.run(takes, client={"transport": liar})
-        found = [record and record.prediction_id for record in await place.records(takes)]
-        assert await place.states(takes) == ["completed"] * 2
-        asked_for = {each.id: each.inputs["prompt"] for each in place.accepted}
+        await setup.run(takes, client={"transport": liar})
+        found = [record and record.prediction_id for record in await setup.records(takes)]
+        assert await setup.states(takes) == ["completed"] * 2
+        asked_for = {each.id: each.inputs["prompt"] for each in setup.accepted}
         assert [asked_for[each or ""] for each in found] == [take.shot.inputs["prompt"] for take in takes]
-        return len(place.accepted) == 2
+        return len(setup.accepted) == 2
 
 
 @case("list", "the bill names a prediction that the list does not show", "never absent: held and named, like any other")
-async def _only_on_the_bill(place: Set) -> bool:
-    takes = place.takes("known", "[sandbox:lost-reply] one")
-    async with place.sandbox(clock_offset_s=-LONG_AGO_S, list_inputs=False):
-        await place.run(takes[:1])
-        await place.run(takes[1:])
-    (mine,) = [each.id for each in place.accepted if each.inputs["prompt"] != "known"]
+async def _only_on_the_bill(setup: Setup) -> bool:
+    takes = setup.takes("known", "[sandbox:lost-reply] one")
+    async with setup.sandbox(clock_offset_s=-LONG_AGO_S, list_inputs=False):
+        await setup.run(takes[:1])
+        await setup.run(takes[1:])
+    (mine,) = [each.id for each in setup.accepted if each.inputs["prompt"] != "known"]
 
     def without(_: httpx.Request, told: dict[str, Any]) -> dict[str, Any]:
         return _with(told, items=[each for each in told["data"]["items"] if each["id"] != mine])
 
-    async with place.sandbox(list_inputs=False):
+    async with setup.sandbox(list_inputs=False):
         liar = Liar(after={LIST: without})
         for _ in range(LOOKS):
-            assert not (await read_list(place, liar)).absent
-            (record,) = await place.records(takes[1:])
+            assert not (await read_list(setup, liar)).absent
+            (record,) = await setup.records(takes[1:])
             assert record is not None
             assert record.state == "held"
             assert mine in (record.error or ""), record.error
             await asyncio.sleep(SECOND_S)
-        assert (await place.run(takes, settle_s=0.0, client={"transport": liar})).progress.submissions == 0
-    return liar.asked[BILL] >= LOOKS and set(place.bought.values()) == {1}
+        assert (await setup.run(takes, settle_s=0.0, client={"transport": liar})).progress.submissions == 0
+    return liar.asked[BILL] >= LOOKS and set(setup.bought.values()) == {1}
 
 
 @case("list", "somebody else buys on the account meanwhile", "what is theirs is an orphan, and settles nothing of ours")
-async def _others(place: Set) -> bool:
-    takes = place.takes("known", "[sandbox:reset-before] never accepted")
-    async with place.sandbox(clock_offset_s=-LONG_AGO_S):
-        await place.run(takes)
-        foreign = await place.buy_elsewhere("theirs")
-    async with place.sandbox():
+async def _others(setup: Setup) -> bool:
+    takes = setup.takes("known", "[sandbox:reset-before] never accepted")
+    async with setup.sandbox(clock_offset_s=-LONG_AGO_S):
+        await setup.run(takes)
+        foreign = await setup.buy_elsewhere("theirs")
+    async with setup.sandbox():
         for _ in range(2):
-            await read_list(place)
+            await read_list(setup)
             await asyncio.sleep(SECOND_S)
-        (record,) = await place.records(takes[1:])
+        (record,) = await setup.records(takes[1:])
         assert record is not None
         assert record.state == "held"
         assert foreign in (record.error or "")
-        assert (await place.run(takes, settle_s=0.0)).progress.submissions == 0
-        with open_ledger(f"sqlite:///{place.ledger}") as desk:
-            await desk.settle_by_hand(PROVIDER, [], [takes[1].fingerprint])
-        await place.run(takes[:1], settle_s=0.0)
-    return place.bought == {"known": 1, "theirs": 1}
+        assert (await setup.run(takes, settle_s=0.0)).progress.submissions == 0
+        with open_ledger(f"sqlite:///{setup.ledger}") as opened:
+            await opened.settle_by_hand(PROVIDER, [], [takes[1].fingerprint])
+        await setup.run(takes[:1], settle_s=0.0)
+    return setup.bought == {"known": 1, "theirs": 1}

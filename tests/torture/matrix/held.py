@@ -19,7 +19,7 @@ from animatic.planning.manifests import load_manifest
 from animatic.takes.states import BuyingPolicy
 from torture.matrix.disk import refusal
 from torture.matrix.lies import RESULT, SUBMIT, Liar, prediction_of, reply
-from torture.matrix.stage import PROVIDER, Set, case, stats_of
+from torture.matrix.stage import PROVIDER, Setup, case, stats_of
 from torture.steps import GIVE_UP_S
 from torture.subject import run_subject, write_manifest
 
@@ -27,137 +27,137 @@ RETRY = BuyingPolicy(retry_failed=True)
 
 
 @case("status", "a take that is not final for too long", "held, its slot is free, and it completes by itself later")
-async def _given_up(place: Set) -> bool:
+async def _given_up(setup: Setup) -> bool:
     looks: Counter[str] = Counter()
 
     def still_processing(request: httpx.Request, told: dict[str, Any]) -> dict[str, Any] | None:
         looks[prediction_of(request)] += 1
-        is_slow = told["data"]["id"] == place.accepted[0].id
+        is_slow = told["data"]["id"] == setup.accepted[0].id
         return told | {"data": told["data"] | {"status": "processing", "outputs": []}} if is_slow else None
 
-    async with place.sandbox():
-        takes = place.takes("slow", "two", "three")
-        one_place = {"limits": Limits(1_000, 1), "queued_ahead": 0, "give_up_s": 0.4, "take_deadline_s": 40.0}
+    async with setup.sandbox():
+        takes = setup.takes("slow", "two", "three")
+        one_slot = {"limits": Limits(1_000, 1), "queued_ahead": 0, "give_up_s": 0.4, "take_deadline_s": 40.0}
         first, began = Liar(after={RESULT: still_processing}), time.monotonic()
-        ran = await place.run(takes, client={"transport": first}, polled_after_s=GIVE_UP_S, **one_place)
+        ran = await setup.run(takes, client={"transport": first}, polled_after_s=GIVE_UP_S, **one_slot)
         assert ran.error is None
         assert time.monotonic() - began < 20, "its slot was not free"
-        assert await place.states(takes) == ["held", "completed", "completed"]
-        (record, *_) = await place.records(takes)
+        assert await setup.states(takes) == ["held", "completed", "completed"]
+        (record, *_) = await setup.records(takes)
         assert record is not None
         assert record.held_for == HeldFor.STUCK
         assert "--abandon" in (record.error or "")
         looks.clear()
         liar = Liar(after={RESULT: still_processing})
-        await place.run(takes, client={"transport": liar}, **one_place)
-        assert looks[place.accepted[0].id] == 1, "it is polled once by each later run"
-        assert await place.states(takes) == ["held", "completed", "completed"]
-        settled = await place.run(takes, give_up_s=0.4)
-        assert await place.states(takes) == ["completed"] * 3
+        await setup.run(takes, client={"transport": liar}, **one_slot)
+        assert looks[setup.accepted[0].id] == 1, "it is polled once by each later run"
+        assert await setup.states(takes) == ["held", "completed", "completed"]
+        settled = await setup.run(takes, give_up_s=0.4)
+        assert await setup.states(takes) == ["completed"] * 3
         assert settled.progress.submissions == 0
-        assert set(place.bought.values()) == {1}
+        assert set(setup.bought.values()) == {1}
         return liar.lied[RESULT] == 1
 
 
 @case("status", "a prediction of another account", "held, polled once a run; given up by hand, it may be retried")
-async def _of_another_account(place: Set) -> bool:
+async def _of_another_account(setup: Setup) -> bool:
     looks: Counter[str] = Counter()
 
     def not_ours(request: httpx.Request) -> httpx.Response | None:
         looks[prediction_of(request)] += 1
-        is_first = prediction_of(request) == place.accepted[0].id
+        is_first = prediction_of(request) == setup.accepted[0].id
         return reply(404, {"code": 404, "message": "prediction not found", "data": None}) if is_first else None
 
-    async with place.sandbox():
-        takes = place.takes("theirs now", "two")
+    async with setup.sandbox():
+        takes = setup.takes("theirs now", "two")
         liar = Liar(before={RESULT: not_ours})
         told = {"client": {"transport": liar}, "not_found_grace_s": 0.3}
-        await place.run(takes, limits=Limits(1_000, 1), queued_ahead=0, **told)
-        assert await place.states(takes) == ["held", "completed"]
-        first = place.accepted[0].id
+        await setup.run(takes, limits=Limits(1_000, 1), queued_ahead=0, **told)
+        assert await setup.states(takes) == ["held", "completed"]
+        first = setup.accepted[0].id
         for _ in range(2):
             looks.clear()
-            assert (await place.run(takes, policy=RETRY, **told)).progress.submissions == 0
+            assert (await setup.run(takes, policy=RETRY, **told)).progress.submissions == 0
             assert looks[first] == 1, f"polled {looks[first]} times by a later run"
-            (record, _) = await place.records(takes)
+            (record, _) = await setup.records(takes)
             assert record is not None
             assert (record.state.value, record.held_for) == ("held", HeldFor.LOST)
-        with open_ledger(f"sqlite:///{place.ledger}") as desk:
-            await desk.settle_by_hand(PROVIDER, [], [], [takes[0].fingerprint[:12]])
-        assert (await place.run(takes, **told)).progress.submissions == 0
-        assert await place.states(takes) == ["failed", "completed"]
-        assert (await place.run(takes, policy=RETRY, **told)).progress.submissions == 1
-        assert await place.states(takes) == ["completed", "completed"]
-        assert place.bought == {"theirs now": 2, "two": 1}
+        with open_ledger(f"sqlite:///{setup.ledger}") as opened:
+            await opened.settle_by_hand(PROVIDER, [], [], [takes[0].fingerprint[:12]])
+        assert (await setup.run(takes, **told)).progress.submissions == 0
+        assert await setup.states(takes) == ["failed", "completed"]
+        assert (await setup.run(takes, policy=RETRY, **told)).progress.submissions == 1
+        assert await setup.states(takes) == ["completed", "completed"]
+        assert setup.bought == {"theirs now": 2, "two": 1}
         return liar.lied[RESULT] >= 3
 
 
 @case("input", "an uploaded still is gone", "forgotten; uploaded again, and bought again only with --retry-failed")
-async def _dead_upload(place: Set) -> bool:
-    Image.new("RGB", (1_280, 720), "teal").save(place.folder / "still.png")
-    manifest = place.folder / "shots.csv"
+async def _dead_upload(setup: Setup) -> bool:
+    Image.new("RGB", (1_280, 720), "teal").save(setup.folder / "still.png")
+    manifest = setup.folder / "shots.csv"
     manifest.write_text("image,prompt\nstill.png,one\n")
-    async with place.sandbox():
+    async with setup.sandbox():
         takes = list(takes_in(load_manifest(str(manifest), PROVIDER)))
 
         def lose_the_still(_: httpx.Request) -> None:
-            (still,) = (place.folder / "sandbox" / "uploads").iterdir()
+            (still,) = (setup.folder / "sandbox" / "uploads").iterdir()
             still.rename(away)
 
-        away, liar = place.folder / "away.png", Liar(before={SUBMIT: lose_the_still})
-        await place.run(takes, client={"transport": liar})
-        url = place.accepted[0].inputs["image"]
+        away, liar = setup.folder / "away.png", Liar(before={SUBMIT: lose_the_still})
+        await setup.run(takes, client={"transport": liar})
+        url = setup.accepted[0].inputs["image"]
         away.rename(
-            place.folder / "sandbox" / "uploads" / url.rpartition("/")[2]
+            setup.folder / "sandbox" / "uploads" / url.rpartition("/")[2]
         )  # there for other requests, not for these
-        (record,) = await place.records(takes)
+        (record,) = await setup.records(takes)
         assert record is not None
         assert (record.state.value, record.error_code) == ("failed", 1402)
-        assert (await stats_of(place))["uploads"] == 1
-        assert (await place.run(takes)).progress.submissions == 0
-        assert (await stats_of(place))["uploads"] == 1
-        assert (await place.run(takes, policy=RETRY)).progress.submissions == 1
-        assert await place.states(takes) == ["completed"]
-        assert (await stats_of(place))["uploads"] == 2, "the dead URL was sent again"
-        return liar.asked[SUBMIT] == 1 and len(place.accepted) == 2
+        assert (await stats_of(setup))["uploads"] == 1
+        assert (await setup.run(takes)).progress.submissions == 0
+        assert (await stats_of(setup))["uploads"] == 1
+        assert (await setup.run(takes, policy=RETRY)).progress.submissions == 1
+        assert await setup.states(takes) == ["completed"]
+        assert (await stats_of(setup))["uploads"] == 2, "the dead URL was sent again"
+        return liar.asked[SUBMIT] == 1 and len(setup.accepted) == 2
 
 
 @case("disk", "a ledger restored from a backup", "refused beside its runs folder, until it is declared complete")
-async def _restored(place: Set) -> bool:
-    backup = place.folder / "backup.sqlite"
-    async with place.sandbox():
-        takes = place.takes("one", "two", "three")
-        await place.run(takes[:1])
-        shutil.copy(place.ledger, backup)
-        await place.run(takes[:2])
-        shutil.copy(backup, place.ledger)
-        said = await refusal(place)
+async def _restored(setup: Setup) -> bool:
+    backup = setup.folder / "backup.sqlite"
+    async with setup.sandbox():
+        takes = setup.takes("one", "two", "three")
+        await setup.run(takes[:1])
+        shutil.copy(setup.ledger, backup)
+        await setup.run(takes[:2])
+        shutil.copy(backup, setup.ledger)
+        said = await refusal(setup)
         assert "restored from a backup" in said, said
         assert "animatic ledger accept" in said
-        assert place.bought == {"one": 1, "two": 1}
-        place.foreign |= {each.id for each in place.accepted if each.inputs["prompt"] == "two"}  # not in the backup
-        with open_ledger(f"sqlite:///{place.ledger}", may_be_restored=True) as desk:
-            missing = await desk.declare_complete(noted_intents(place.ledger))
+        assert setup.bought == {"one": 1, "two": 1}
+        setup.foreign |= {each.id for each in setup.accepted if each.inputs["prompt"] == "two"}  # not in the backup
+        with open_ledger(f"sqlite:///{setup.ledger}", may_be_restored=True) as opened:
+            missing = await opened.declare_complete(noted_intents(setup.ledger))
         assert missing == 1
-        assert not await refusal(place)
-        await place.run([takes[0], takes[2]])
-        assert place.bought == {"one": 1, "two": 1, "three": 1}
+        assert not await refusal(setup)
+        await setup.run([takes[0], takes[2]])
+        assert setup.bought == {"one": 1, "two": 1, "three": 1}
         return True
 
 
 @case("input", "a take whose row was taken out of the manifest", "what a dead run left open of it is still told")
-async def _taken_out(place: Set) -> bool:
-    where = write_manifest(place.folder / "subject", ["[sandbox:reset-before] one", "two"])
+async def _taken_out(setup: Setup) -> bool:
+    where = write_manifest(setup.folder / "subject", ["[sandbox:reset-before] one", "two"])
     ledger = f"sqlite:///{where.ledger}"
-    async with place.sandbox():
-        await run_subject(where, place.url, "run-1")
+    async with setup.sandbox():
+        await run_subject(where, setup.url, "run-1")
         gone = next(iter(takes_in(load_manifest(str(where.manifest), PROVIDER))))
         (where.folder / "shots.csv").write_text("image,prompt\nhttps://stills.example/1.png,two\n")
-        assert await run_subject(where, place.url, "run-2") == 0
+        assert await run_subject(where, setup.url, "run-2") == 0
         manifest = load_manifest(str(where.manifest), PROVIDER)
-        with open_ledger(ledger) as desk:
+        with open_ledger(ledger) as opened:
             uri = storage.absolute_uri(str(where.manifest))
-            dropped, elsewhere = await find_open(desk, manifest, uri, ledger)
+            dropped, elsewhere = await find_open(opened, manifest, uri, ledger)
         assert [each.fingerprint for each in dropped] == [gone.fingerprint], (dropped, elsewhere)
         assert not elsewhere
-    return dropped[0].state in {"unknown", "held"} and len(place.accepted) == 1
+    return dropped[0].state in {"unknown", "held"} and len(setup.accepted) == 1

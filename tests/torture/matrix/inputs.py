@@ -10,11 +10,11 @@ from pyarrow import parquet
 from animatic.errors import AnimaticError
 from animatic.manifest import check, read_table
 from animatic.results import formats
-from torture.matrix.stage import PROVIDER, STILL, Set, case
+from torture.matrix.stage import PROVIDER, STILL, Setup, case
 
 
 @case("input", "hostile manifests", "every one is refused with a sentence, none crashes or is half read")
-async def _manifests(place: Set) -> bool:
+async def _manifests(setup: Setup) -> bool:
     hostile = [
         b"", b"\x00" * 100, b"image\n", b"image,prompt\n", b"image,prompt\n\xff\xfe,x\n", b"PAR1" + b"\x00" * 64 + b"PAR1",
         b"image,prompt\n" + b'"' * 1_001, b"image,prompt\n../../etc/passwd,x\n", b"image,prompt\nfile:///etc/passwd,x\n",
@@ -36,7 +36,7 @@ async def _manifests(place: Set) -> bool:
 
 
 @case("input", "one take in two rows and two files, CSV and Parquet", "it is the same take, bought once")
-async def _same_take(place: Set) -> bool:
+async def _same_take(setup: Setup) -> bool:
     row = {"image": STILL, "prompt": "push in", "duration": "5", "note": "x"}
     rows = ("first,5s,push in", "second,5.0,push in")
     text = "".join(f"{row},{STILL}\r\n" for row in ("note,duration,prompt,image", *rows)).replace(
@@ -44,7 +44,7 @@ async def _same_take(place: Set) -> bool:
     )
     sink = io.BytesIO()
     parquet.write_table(pa.table({name: [value] for name, value in row.items()}), sink)
-    async with place.sandbox():
+    async with setup.sandbox():
         takes = []
         for name, data in (("a.csv", text.encode()), ("b.parquet", sink.getvalue())):
             checked = check(read_table(name, data), stills={}, storyboard_default="x", provider=PROVIDER)
@@ -52,26 +52,26 @@ async def _same_take(place: Set) -> bool:
             takes += takes_in(checked)
         assert len(takes) == 3
         assert len({take.fingerprint for take in takes}) == 1
-        await place.run(takes)
-        assert await place.states(takes) == ["completed"] * 3
-        return len(place.accepted) == 1
+        await setup.run(takes)
+        assert await setup.states(takes) == ["completed"] * 3
+        return len(setup.accepted) == 1
 
 
 @case(
     "input", "a manifest that was edited, reordered and shortened", "takes are known by what they ask for, not by row"
 )
-async def _edited(place: Set) -> bool:
-    async with place.sandbox():
-        takes = place.takes("one", "two", "three")
-        await place.run(takes[:2])
-        await place.run(list(reversed(place.takes("zero", "three", "two", "one"))))
-        return place.bought == {"one": 1, "two": 1, "three": 1, "zero": 1}
+async def _edited(setup: Setup) -> bool:
+    async with setup.sandbox():
+        takes = setup.takes("one", "two", "three")
+        await setup.run(takes[:2])
+        await setup.run(list(reversed(setup.takes("zero", "three", "two", "one"))))
+        return setup.bought == {"one": 1, "two": 1, "three": 1, "zero": 1}
 
 
 @case(
     "input", "blanks at the end, other line ends, a signed URL", "it is the same take, bought once, and sent as written"
 )
-async def _spelled_otherwise(place: Set) -> bool:
+async def _spelled_otherwise(setup: Setup) -> bool:
     signed = "?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=me&X-Amz-Signature="
     rows = [
         (f"{STILL}{signed}one", "pan\nleft, caf\u00e9"),
@@ -81,22 +81,22 @@ async def _spelled_otherwise(place: Set) -> bool:
             "\ufeffpan\nleft, caf\u00e9\u200b",
         ),
     ]
-    async with place.sandbox():
+    async with setup.sandbox():
         takes = [take for still, prompt in rows for take in takes_of(shot_of(image=still, prompt=prompt), PROVIDER)]
         assert len({take.fingerprint for take in takes}) == 1
         for take in takes:
-            await place.run([take])
-        (sent,) = [each.inputs for each in place.accepted]
+            await setup.run([take])
+        (sent,) = [each.inputs for each in setup.accepted]
         assert (sent["image"], sent["prompt"]) == rows[0]
-        other = place.takes("pan\nleft, cafe")
-        await place.run(other)
-        return len(place.accepted) == 2
+        other = setup.takes("pan\nleft, cafe")
+        await setup.run(other)
+        return len(setup.accepted) == 2
 
 
 @case(
     "input", "cells that a spreadsheet would run", "the CSV export puts a ' in front of them, and one can be taken off"
 )
-async def _formulas(place: Set) -> bool:
+async def _formulas(setup: Setup) -> bool:
     cells = [
         "=1+1",
         "+1",

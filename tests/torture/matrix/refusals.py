@@ -9,7 +9,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from animatic.pace.limits import Limits
 from torture.matrix.lies import RESULT, SUBMIT, Liar, reply
-from torture.matrix.stage import CASES, Set, case
+from torture.matrix.stage import CASES, Setup, case
 
 ONE_AT_A_TIME = Limits(1_000, 1)
 BODIES: dict[str, Any] = {
@@ -23,27 +23,27 @@ def _refusal_case(status: int, form: str, body: Any) -> None:
     """A refusal in this form: known to have bought nothing, and never sent again by itself."""
     is_of_the_account = status == 403
 
-    async def work(place: Set) -> bool:
-        async with place.sandbox():
-            takes = place.takes(*(f"take {number}" for number in range(4)))
+    async def work(setup: Setup) -> bool:
+        async with setup.sandbox():
+            takes = setup.takes(*(f"take {number}" for number in range(4)))
             liar = Liar(before={SUBMIT: lambda _: reply(status, body)})
-            ran = await place.run(takes, limits=ONE_AT_A_TIME, client={"transport": liar})
+            ran = await setup.run(takes, limits=ONE_AT_A_TIME, client={"transport": liar})
             assert ran.error is None
-            assert not place.accepted
+            assert not setup.accepted
             if is_of_the_account:
                 assert liar.lied[SUBMIT] == 1, "it went on after one"
                 assert "these words say no" in (ran.shoot.stop_signal.reason or ""), ran.shoot.stop_signal.reason
-                assert await place.states(takes) == ["unsent", "planned", "planned", "planned"]
-                await place.run(takes)
-                return place.bought == {take.shot.inputs["prompt"]: 1 for take in takes}
-            assert await place.states(takes) == ["rejected"] * 4
-            errors = [record.error or "" for record in await place.records(takes) if record]
+                assert await setup.states(takes) == ["unsent", "planned", "planned", "planned"]
+                await setup.run(takes)
+                return setup.bought == {take.shot.inputs["prompt"]: 1 for take in takes}
+            assert await setup.states(takes) == ["rejected"] * 4
+            errors = [record.error or "" for record in await setup.records(takes) if record]
             assert all("these words say no" in error for error in errors), errors
-            await place.run(takes, client={"transport": Liar(before={SUBMIT: lambda _: reply(status, body)})})
+            await setup.run(takes, client={"transport": Liar(before={SUBMIT: lambda _: reply(status, body)})})
             again = Liar()
-            await place.run(takes, client={"transport": again})
+            await setup.run(takes, client={"transport": again})
             assert again.asked[SUBMIT] == 0
-            assert await place.states(takes) == ["rejected"] * 4
+            assert await setup.states(takes) == ["rejected"] * 4
             return liar.lied[SUBMIT] == 4
 
     promise = (
@@ -60,36 +60,36 @@ for _status in (400, 403, 422):
 
 
 @case("reply", "400 around a prediction id", "what has an id was bought: it is watched to its end")
-async def _refusal_with_id(place: Set) -> bool:
-    async with place.sandbox():
-        takes = place.takes("one", "two")
+async def _refusal_with_id(setup: Setup) -> bool:
+    async with setup.sandbox():
+        takes = setup.takes("one", "two")
         liar = Liar(after={SUBMIT: lambda _, told: reply(400, told | {"code": 400, "message": "no"})})
-        ran = await place.run(takes, client={"transport": liar})
+        ran = await setup.run(takes, client={"transport": liar})
         assert ran.error is None
-        assert await place.states(takes) == ["completed"] * 2
-        assert set(place.bought.values()) == {1}
+        assert await setup.states(takes) == ["completed"] * 2
+        assert set(setup.bought.values()) == {1}
         return liar.lied[SUBMIT] == 2
 
 
 @case("reply", "407 of a proxy", "the run stops before more is sent, names HTTPS_PROXY, and nothing was bought")
-async def _proxy(place: Set) -> bool:
+async def _proxy(setup: Setup) -> bool:
     def refuse_to_connect(request: httpx.Request) -> httpx.Response:
         url = yarl.URL(str(request.url))
         info = aiohttp.RequestInfo(url, "CONNECT", CIMultiDictProxy(CIMultiDict()), url)
         raise aiohttp.ClientHttpProxyError(info, (), status=407, message="who asks?")
 
     fired = 0
-    async with place.sandbox():
-        takes = place.takes(*(f"take {number}" for number in range(4)))
+    async with setup.sandbox():
+        takes = setup.takes(*(f"take {number}" for number in range(4)))
         for lie in (lambda _: reply(407, "<html>who asks?</html>"), refuse_to_connect):
             liar = Liar(before={SUBMIT: lie})
-            ran = await place.run(takes, limits=ONE_AT_A_TIME, client={"transport": liar})
+            ran = await setup.run(takes, limits=ONE_AT_A_TIME, client={"transport": liar})
             assert liar.asked[SUBMIT] == 1, "it went on after one"
             assert "HTTPS_PROXY" in (ran.shoot.stop_signal.reason or ""), ran.shoot.stop_signal.reason
-            assert set(await place.states(takes)) == {"unsent", "planned"}
+            assert set(await setup.states(takes)) == {"unsent", "planned"}
             fired += liar.asked[SUBMIT]
-        await place.run(takes)
-        assert place.bought == {take.shot.inputs["prompt"]: 1 for take in takes}
+        await setup.run(takes)
+        assert setup.bought == {take.shot.inputs["prompt"]: 1 for take in takes}
     return fired == 2
 
 
@@ -106,17 +106,17 @@ ODD: dict[str, dict[str, Any]] = {
 
 
 @case("status", "a completed reply that is odd around its outputs", "completed, and what was not judged is not clean")
-async def _odd_but_completed(place: Set) -> bool:
+async def _odd_but_completed(setup: Setup) -> bool:
     def odd(_: httpx.Request, told: dict[str, Any]) -> dict[str, Any] | None:
         if told["data"]["status"] != "completed":
             return None
-        name = next(each.inputs["prompt"] for each in place.accepted if each.id == told["data"]["id"])
+        name = next(each.inputs["prompt"] for each in setup.accepted if each.id == told["data"]["id"])
         return told | {"code": "200", "data": told["data"] | ODD[name]}
 
-    async with place.sandbox():
-        takes, liar = place.takes(*ODD), Liar(after={RESULT: odd})
-        ran = await place.run(takes, client={"transport": liar})
-        records = dict(zip(ODD, await place.records(takes), strict=True))
+    async with setup.sandbox():
+        takes, liar = setup.takes(*ODD), Liar(after={RESULT: odd})
+        ran = await setup.run(takes, client={"transport": liar})
+        records = dict(zip(ODD, await setup.records(takes), strict=True))
         assert {name: record and record.state.value for name, record in records.items()} == dict.fromkeys(
             ODD, "completed"
         )
@@ -127,5 +127,5 @@ async def _odd_but_completed(place: Set) -> bool:
         assert found["flags null"].has_nsfw_contents is None
         assert found["flags [null]"].has_nsfw_contents == (None,)
         assert ran.progress.not_judged == 2, f"{ran.progress.not_judged} takes pass for not judged"
-        assert (await place.run(takes)).progress.submissions == 0
+        assert (await setup.run(takes)).progress.submissions == 0
         return liar.lied[RESULT] >= len(ODD)

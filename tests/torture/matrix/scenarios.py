@@ -1,24 +1,24 @@
 """Replies to submissions and polls: one case a scenario of the sandbox."""
 
-from torture.matrix.stage import CASES, Set, posts_to, stats_of
+from torture.matrix.stage import CASES, Setup, posts_to, stats_of
 
 
 def scenario_case(group: str, name: str, promise: str, token: str, states: set[str], accepted: int) -> None:
     """A case of one take with a scenario: its ending, its count of acceptances, and that a second run sends nothing."""
 
-    async def work(place: Set) -> bool:
-        async with place.sandbox():
-            takes = place.takes(f"[sandbox:{token}] a take")
-            await place.run(takes, not_found_grace_s=0.3)
-            sent = await posts_to(place)
-            found = await place.states(takes)
+    async def work(setup: Setup) -> bool:
+        async with setup.sandbox():
+            takes = setup.takes(f"[sandbox:{token}] a take")
+            await setup.run(takes, not_found_grace_s=0.3)
+            sent = await posts_to(setup)
+            found = await setup.states(takes)
             assert found[0] in states, found
-            assert len(place.accepted) == accepted, place.bought
-            await place.run(takes, not_found_grace_s=0.3, take_deadline_s=0.5)
+            assert len(setup.accepted) == accepted, setup.bought
+            await setup.run(takes, not_found_grace_s=0.3, take_deadline_s=0.5)
             if "planned" not in states and "unsent" not in states:
-                assert await posts_to(place) == sent, "the second run sent it again"
-            assert all(count <= 1 for count in place.bought.values()), place.bought
-            return (await stats_of(place)).get(f"fired_{token.partition('=')[0]}", 0) > 0
+                assert await posts_to(setup) == sent, "the second run sent it again"
+            assert all(count <= 1 for count in setup.bought.values()), setup.bought
+            return (await stats_of(setup)).get(f"fired_{token.partition('=')[0]}", 0) > 0
 
     CASES[name] = (group, promise, work)
 

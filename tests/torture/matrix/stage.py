@@ -50,7 +50,7 @@ class Ran:
     warnings: list[str] = field(default_factory=list[str])
 
 
-class Set:
+class Setup:
     """A folder with a ledger, a sandbox that comes and goes, and runs between them."""
 
     def __init__(self, folder: Path) -> None:
@@ -93,7 +93,7 @@ class Set:
         run_id = f"run-{self._runs}"
         self._running += 1
         async with AsyncExitStack() as stack:
-            desk = stack.enter_context(open_ledger(f"sqlite:///{self.ledger}"))
+            opened = stack.enter_context(open_ledger(f"sqlite:///{self.ledger}"))
             receipts = stack.enter_context(liveness.alive(self.ledger, run_id))
             if break_receipts is not None:
                 receipts.write = break_receipts
@@ -103,17 +103,17 @@ class Set:
             usual = {"limits": Limits(1_000, 50), "poll_floor_s": 0.05, "take_deadline_s": 4.0, "quotes": quotes()}
             told = RunConfig(run_id, PROVIDER, **(usual | config))
             settling = Settling(
-                desk, wavespeed, PROVIDER, run_id, settle_s,
+                opened, wavespeed, PROVIDER, run_id, settle_s,
                 told.give_up_s if polled_after_s is None else polled_after_s, adopts_by_window,
             )  # fmt: skip
-            await desk.require_sound()
-            await desk.begin_run(run_id, "shots.csv", "here", 1)
+            await opened.require_sound()
+            await opened.begin_run(run_id, "shots.csv", "here", 1)
             await settling.settle()
             made = manifest_of(takes, self.folder, PROVIDER)
             if made is not None:
-                await plan_of(desk, *made, run_id, told.policy)
+                await plan_of(opened, *made, run_id, told.policy)
             warnings: list[str] = []
-            uploads = UploadMemory(desk, lambda: "the account", self.url)
+            uploads = UploadMemory(opened, lambda: "the account", self.url)
 
             async def upload(take: Take) -> str:
                 assert made is not None
@@ -122,7 +122,7 @@ class Set:
                 return url
 
             shoot = Shoot(
-                told, wavespeed, LedgerRun(desk, run_id, receipts), Progress(), warnings.append, upload, uploads.forget
+                told, wavespeed, LedgerRun(opened, run_id, receipts), Progress(), warnings.append, upload, uploads.forget
             )  # fmt: skip
             ran = Ran(run_id, shoot.progress, shoot, warnings=warnings)
             try:
@@ -130,23 +130,23 @@ class Set:
                 if local := [take.shot.still for take in takes if take.shot.is_local]:
                     shoot.know_uploads(await uploads.find(local))
                 await shoot.shoot(takes)
-                await self.require_the_tally_to_be_the_ledgers(desk, ran)
+                await self.require_the_tally_to_be_the_ledgers(opened, ran)
                 ran.settled = await settling.settle()
                 free = {*ran.settled.adopted, *ran.settled.absent}
-                shoot.progress.reserved = await desk.reserved_by(run_id)
+                shoot.progress.reserved = await opened.reserved_by(run_id)
                 await shoot.shoot([take for take in takes if take.fingerprint in free])
             except AnimaticError as error:
                 ran.error = error
-            await self.require_the_tally_to_be_the_ledgers(desk, ran)
+            await self.require_the_tally_to_be_the_ledgers(opened, ran)
             self._running -= 1
             if not self._running:
-                await desk.transactions.do(0.0, self.require_sound_money)
+                await opened.transactions.do(0.0, self.require_sound_money)
         return ran
 
     @staticmethod
-    async def require_the_tally_to_be_the_ledgers(desk: Ledger, ran: Ran) -> None:
+    async def require_the_tally_to_be_the_ledgers(opened: Ledger, ran: Ran) -> None:
         """What a run shows to have reserved is what the ledger says that it has."""
-        said, known = ran.progress.reserved, await desk.reserved_by(ran.run_id)
+        said, known = ran.progress.reserved, await opened.reserved_by(ran.run_id)
         assert said == known, f"the run says that it has reserved {said}, and the ledger {known}"
 
     def require_sound_money(self, db: sa.Connection) -> None:
@@ -174,8 +174,8 @@ class Set:
         assert unpriced or not is_all_known or in_ledger == charged, f"{in_ledger} in the ledger, {charged} charged"
 
     async def records(self, takes: Sequence[Take]) -> list[Record | None]:
-        with open_ledger(f"sqlite:///{self.ledger}") as desk:
-            found = await desk.look_up([take.fingerprint for take in takes])
+        with open_ledger(f"sqlite:///{self.ledger}") as opened:
+            found = await opened.look_up([take.fingerprint for take in takes])
         return [found.get(take.fingerprint) for take in takes]
 
     async def states(self, takes: Sequence[Take]) -> list[str]:
@@ -199,7 +199,7 @@ class Set:
         return Counter(each.inputs["prompt"] for each in self.accepted)
 
 
-Case = Callable[[Set], Awaitable[bool]]
+Case = Callable[[Setup], Awaitable[bool]]
 CASES: dict[str, tuple[str, str, Case]] = {}
 """By name: the group, what is promised, and the case, which returns whether its fault fired and asserts the rest."""
 
@@ -212,13 +212,13 @@ def case(group: str, name: str, promise: str) -> Callable[[Case], Case]:
     return add
 
 
-async def stats_of(place: Set) -> dict[str, Any]:
+async def stats_of(setup: Setup) -> dict[str, Any]:
     import aiohttp
 
-    async with aiohttp.ClientSession() as session, session.get(f"{place.url}/sandbox/stats") as reply:
+    async with aiohttp.ClientSession() as session, session.get(f"{setup.url}/sandbox/stats") as reply:
         return dict(await reply.json())
 
 
-async def posts_to(place: Set) -> int:
-    stats = await stats_of(place)
+async def posts_to(setup: Setup) -> int:
+    stats = await stats_of(setup)
     return stats["accepted"] + sum(count for name, count in stats.items() if name.startswith("refused_"))

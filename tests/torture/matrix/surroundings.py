@@ -27,7 +27,7 @@ from PIL import Image
 
 from animatic.sandbox.witness import read_witness
 from torture.canary import KEY
-from torture.matrix.stage import STILL, Set, case
+from torture.matrix.stage import STILL, Setup, case
 
 PASSWORD = "me:secret"
 MOST_S = 80.0
@@ -36,9 +36,9 @@ MOST_S = 80.0
 class Command:
     """`animatic …` in a home of its own below the case's folder, with the case's sandbox and ledger."""
 
-    def __init__(self, place: Set, *arguments: str, folder: Path | None = None, **more: str | None) -> None:
-        self.home = place.folder / "home"
-        self.folder = folder or place.folder / "work"
+    def __init__(self, setup: Setup, *arguments: str, folder: Path | None = None, **more: str | None) -> None:
+        self.home = setup.folder / "home"
+        self.folder = folder or setup.folder / "work"
         for each in (self.home, self.folder):
             each.mkdir(exist_ok=True)
         usual: dict[str, str | None] = {
@@ -48,8 +48,8 @@ class Command:
             "DO_NOT_TRACK": "1",
             "PREFECT_SERVER_API_AUTH_STRING": PASSWORD,
             "WAVESPEED_API_KEY": KEY,
-            "WAVESPEED_BASE_URL": place.url,
-            "ANIMATIC_LEDGER": f"sqlite:///{place.ledger}",
+            "WAVESPEED_BASE_URL": setup.url,
+            "ANIMATIC_LEDGER": f"sqlite:///{setup.ledger}",
             "ANIMATIC_ACCOUNT_LEVEL": "ultra",
             "ANIMATIC_POLL_FLOOR_S": "0.1",
             "ANIMATIC_NEW_LEDGER": datetime.now(UTC).date().isoformat(),
@@ -116,8 +116,8 @@ async def until(claim: Callable[[], Any], within_s: float = 40.0) -> Any:
     raise AssertionError(f"not true within {within_s} s")
 
 
-def run_of(place: Set, *more: str, **settings: Any) -> Command:
-    return Command(place, "run", "shots.csv", "--results", "out.parquet", "--yes", "--json", *more, **settings)
+def run_of(setup: Setup, *more: str, **settings: Any) -> Command:
+    return Command(setup, "run", "shots.csv", "--results", "out.parquet", "--yes", "--json", *more, **settings)
 
 
 @case(
@@ -125,11 +125,11 @@ def run_of(place: Set, *more: str, **settings: Any) -> Command:
     "files beside the manifest that Python or Prefect would read",
     "none is executed; each take is bought once",
 )
-async def _hostile_folder(place: Set) -> bool:
-    async with place.sandbox():
-        command = run_of(place)
+async def _hostile_folder(setup: Setup) -> bool:
+    async with setup.sandbox():
+        command = run_of(setup)
         write_manifest(command, "one", "two")
-        marker = place.folder / "executed"
+        marker = setup.folder / "executed"
         code = f"open({str(marker)!r}, 'a').write(__file__)\n"
         for name in ("uvicorn", "prefect", "httpx", "json", "sitecustomize", "usercustomize", "typing", "logging"):
             (command.folder / f"{name}.py").write_text(code)
@@ -151,19 +151,19 @@ async def _hostile_folder(place: Set) -> bool:
         code_of_end = await (await command.start()).end()
         assert code_of_end == 0, command.said[-600:]
         assert not marker.exists(), marker.read_text()
-        assert place.bought == {"one": 1, "two": 1}
+        assert setup.bought == {"one": 1, "two": 1}
         return True
 
 
-async def _midway(place: Set, disturb: Callable[[Command], Awaitable[None]], **settings: Any) -> Command:
+async def _midway(setup: Setup, disturb: Callable[[Command], Awaitable[None]], **settings: Any) -> Command:
     """A run of six takes; it is disturbed once the first was accepted."""
     command = run_of(
-        place, ANIMATIC_STARTS_PER_MINUTE="60", ANIMATIC_MAX_IN_FLIGHT="2", ANIMATIC_QUEUED_AHEAD="0", **settings
+        setup, ANIMATIC_STARTS_PER_MINUTE="60", ANIMATIC_MAX_IN_FLIGHT="2", ANIMATIC_QUEUED_AHEAD="0", **settings
     )
     write_manifest(command, *(f"take {number}" for number in range(6)))
     await command.start()
     try:
-        await until(lambda: place.accepted)
+        await until(lambda: setup.accepted)
         await disturb(command)
         command.code = await command.end()
     finally:
@@ -172,8 +172,8 @@ async def _midway(place: Set, disturb: Callable[[Command], Awaitable[None]], **s
 
 
 @case("Prefect", "its server is killed midway", "all takes, the table, exit code 0, and a word about Prefect")
-async def _server_killed(place: Set) -> bool:
-    async with place.sandbox(inference_s=0.3):
+async def _server_killed(setup: Setup) -> bool:
+    async with setup.sandbox(inference_s=0.3):
         killed: list[int] = []
 
         async def kill(command: Command) -> None:
@@ -181,17 +181,17 @@ async def _server_killed(place: Set) -> bool:
             for pid in killed:
                 os.kill(pid, signal.SIGKILL)
 
-        command = await _midway(place, kill)
+        command = await _midway(setup, kill)
         assert command.code == 0, command.said[-600:]
         assert b"Prefect could not be told" in command.said
         assert statuses(command) == {"completed": 6}
-        assert set(place.bought.values()) == {1}
+        assert set(setup.bought.values()) == {1}
         return len(killed) == 1
 
 
 @case("Prefect", "its server is stopped midway", "the same, within a minute of the last take")
-async def _server_stopped(place: Set) -> bool:
-    async with place.sandbox(inference_s=0.3):
+async def _server_stopped(setup: Setup) -> bool:
+    async with setup.sandbox(inference_s=0.3):
         stopped: list[int] = []
 
         async def stop(command: Command) -> None:
@@ -199,11 +199,11 @@ async def _server_stopped(place: Set) -> bool:
             for pid in stopped:
                 os.kill(pid, signal.SIGSTOP)
 
-        command = await _midway(place, stop)
+        command = await _midway(setup, stop)
         assert command.code == 0, command.said[-600:]
         assert b"Prefect could not be told" in command.said
         assert statuses(command) == {"completed": 6}
-        assert set(place.bought.values()) == {1}
+        assert set(setup.bought.values()) == {1}
         return len(stopped) == 1
 
 
@@ -212,8 +212,8 @@ async def _server_stopped(place: Set) -> bool:
     "the run is cancelled in Prefect midway",
     "nothing is bought 5 s later; the table is written, exit code 130",
 )
-async def _cancelled(place: Set) -> bool:
-    async with place.sandbox(inference_s=3.0):
+async def _cancelled(setup: Setup) -> bool:
+    async with setup.sandbox(inference_s=3.0):
         said: list[str] = []
 
         def ask(url: str, path: str, body: Any) -> Any:
@@ -234,26 +234,26 @@ async def _cancelled(place: Set) -> bool:
             said.append((await asyncio.to_thread(ask, url, f"flow_runs/{run['id']}/set_state", body))["status"])
 
         began = time.monotonic()
-        command = await _midway(place, cancel)
+        command = await _midway(setup, cancel)
         assert command.code == 130, command.said[-600:]
         assert b"cancelled in Prefect" in command.said
-        assert len(place.accepted) < 6, f"all was bought, {time.monotonic() - began:.0f} s after the start"
+        assert len(setup.accepted) < 6, f"all was bought, {time.monotonic() - began:.0f} s after the start"
         assert statuses(command).total() == 6
         return said == ["ACCEPT"]
 
 
 @case("connection", "a proxy for everything, and no exception for loopback", "loopback is reached directly")
-async def _proxy(place: Set) -> bool:
+async def _proxy(setup: Setup) -> bool:
     visits: list[bytes] = []
 
     async def visited(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         visits.append(await reader.read(100))
         writer.close()
 
-    async with place.sandbox(), await asyncio.start_server(visited, "127.0.0.1", 0) as listening:
+    async with setup.sandbox(), await asyncio.start_server(visited, "127.0.0.1", 0) as listening:
         url = f"http://me:secret@127.0.0.1:{listening.sockets[0].getsockname()[1]}"
         names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
-        command = run_of(place, **dict.fromkeys(names, url))
+        command = run_of(setup, **dict.fromkeys(names, url))
         write_manifest(command, "one", "two")
         ending = asyncio.create_task((await command.start()).end())
         while not ending.done():
@@ -262,28 +262,28 @@ async def _proxy(place: Set) -> bool:
             await asyncio.sleep(0.1)
         assert visits == []
         assert await ending == 0, command.said[-600:]
-        assert place.bought == {"one": 1, "two": 1}
+        assert setup.bought == {"one": 1, "two": 1}
         return True
 
 
 @case("process", "few open files", "connections are fitted to them; every take, and a table of all")
-async def _few_files(place: Set) -> bool:
-    async with place.sandbox(starts_per_minute=5_000, inference_s=3.0):
-        command = run_of(place)
+async def _few_files(setup: Setup) -> bool:
+    async with setup.sandbox(starts_per_minute=5_000, inference_s=3.0):
+        command = run_of(setup)
         write_manifest(command, *(f"take {number}" for number in range(400)))
         limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (140, 140))  # noqa: E731
         code = await (await command.start(preexec_fn=limit)).end()
         assert code == 0, command.said[-600:]
         assert statuses(command) == {"completed": 400}
-        assert set(place.bought.values()) == {1}
+        assert set(setup.bought.values()) == {1}
         return True
 
 
 @case(
     "process", "the terminal is closed, and closed again", "what was submitted is waited for; the table; exit code 130"
 )
-async def _hang_up(place: Set) -> bool:
-    async with place.sandbox(inference_s=3.0):
+async def _hang_up(setup: Setup) -> bool:
+    async with setup.sandbox(inference_s=3.0):
 
         async def hang_up(command: Command) -> None:
             command.signal(signal.SIGHUP)
@@ -291,12 +291,12 @@ async def _hang_up(place: Set) -> bool:
             with contextlib.suppress(ProcessLookupError):
                 command.signal(signal.SIGHUP)
 
-        command = await _midway(place, hang_up)
+        command = await _midway(setup, hang_up)
         assert command.code == 130, command.said[-600:]
         assert b"interrupted by SIGHUP" in command.said
         assert statuses(command).total() == 6
-        assert set(place.bought.values()) == {1}
-        return len(place.accepted) < 6
+        assert set(setup.bought.values()) == {1}
+        return len(setup.accepted) < 6
 
 
 @case(
@@ -304,12 +304,12 @@ async def _hang_up(place: Set) -> bool:
     "a second Ctrl-C while a reply hangs",
     "the table within 5 s, exit code 130; nothing is bought twice later",
 )
-async def _hurry(place: Set) -> bool:
-    async with place.sandbox():
-        command = run_of(place)
+async def _hurry(setup: Setup) -> bool:
+    async with setup.sandbox():
+        command = run_of(setup)
         write_manifest(command, "hangs [sandbox:drip=submit]")
         await command.start()
-        await until(lambda: place.accepted)
+        await until(lambda: setup.accepted)
         command.signal(signal.SIGINT)
         await asyncio.sleep(1.2)
         began = time.monotonic()
@@ -319,43 +319,43 @@ async def _hurry(place: Set) -> bool:
         assert code == 130, command.said[-600:]
         assert took_s < 8, f"ended {took_s:.1f} s after the second"
         assert statuses(command).total() == 1
-        again = run_of(place, ANIMATIC_SETTLE_S="0")
+        again = run_of(setup, ANIMATIC_SETTLE_S="0")
         assert await (await again.start()).end() in {0, 4}, again.said[-600:]
-        assert set(place.bought.values()) == {1}
+        assert set(setup.bought.values()) == {1}
         return True
 
 
 @case("process", "the reader of its output is gone", "the run goes on to its end")
-async def _broken_pipe(place: Set) -> bool:
-    async with place.sandbox(inference_s=0.3):
+async def _broken_pipe(setup: Setup) -> bool:
+    async with setup.sandbox(inference_s=0.3):
         ours, theirs = os.pipe()
 
         async def close(_: Command) -> None:
             os.close(ours)
 
-        command = run_of(place, ANIMATIC_MAX_IN_FLIGHT="1", ANIMATIC_QUEUED_AHEAD="0")
+        command = run_of(setup, ANIMATIC_MAX_IN_FLIGHT="1", ANIMATIC_QUEUED_AHEAD="0")
         write_manifest(command, *(f"take {number}" for number in range(4)))
         await command.start(stdout=theirs, stderr=theirs)
         os.close(theirs)
-        await until(lambda: place.accepted)
+        await until(lambda: setup.accepted)
         await close(command)
         assert await command.end() == 0
         assert statuses(command) == {"completed": 4}
-        assert set(place.bought.values()) == {1}
+        assert set(setup.bought.values()) == {1}
         return True
 
 
 @case("process", "no home that can be written to: ANIMATIC_HOME alone", "all of it lies there")
-async def _container(place: Set) -> bool:
-    async with place.sandbox():
-        home = place.folder / "state"
+async def _container(setup: Setup) -> bool:
+    async with setup.sandbox():
+        home = setup.folder / "state"
         home.mkdir()
-        command = run_of(place, ANIMATIC_HOME=str(home), HOME="/proc/no-such-home", ANIMATIC_PORT="tcp://10.0.0.1:80")
+        command = run_of(setup, ANIMATIC_HOME=str(home), HOME="/proc/no-such-home", ANIMATIC_PORT="tcp://10.0.0.1:80")
         write_manifest(command, "one")
         code = await (await command.start()).end()
         assert code == 0, command.said[-900:]
         assert {each.name for each in home.iterdir()} >= {"logs", "prefect", "tmp"}
-        assert place.bought == {"one": 1}
+        assert setup.bought == {"one": 1}
         return True
 
 
@@ -364,12 +364,12 @@ async def _container(place: Set) -> bool:
     "two runs share the embedded sandbox, and the first ends first",
     "both end well; each take is bought once",
 )
-async def _one_sandbox(place: Set) -> bool:
-    async with place.sandbox():
-        other = f"sqlite:///{place.folder / 'other.sqlite'}"
+async def _one_sandbox(setup: Setup) -> bool:
+    async with setup.sandbox():
+        other = f"sqlite:///{setup.folder / 'other.sqlite'}"
         first, second = (
             Command(
-                place,
+                setup,
                 "run",
                 f"{name}.csv",
                 "--results",
@@ -390,62 +390,62 @@ async def _one_sandbox(place: Set) -> bool:
         assert codes == [0, 0], (first.said[-400:], second.said[-400:])
         assert set(Counter(each.inputs["prompt"] for each in read_witness(witness)).values()) == {1}
         assert [statuses(first, "first.parquet"), statuses(second, "second.parquet")] == [{"completed": 1}] * 2
-        assert place.accepted == []
+        assert setup.accepted == []
         return True
 
 
 @case("disk", "results that are the manifest, or somebody's own file", "refused with 2; the file is as it was")
-async def _not_ours(place: Set) -> bool:
-    async with place.sandbox():
-        command = Command(place, "run", "shots.csv", "--results", "shots.csv", "--yes")
+async def _not_ours(setup: Setup) -> bool:
+    async with setup.sandbox():
+        command = Command(setup, "run", "shots.csv", "--results", "shots.csv", "--yes")
         write_manifest(command, "one")
         manifest = (command.folder / "shots.csv").read_bytes()
         assert await (await command.start()).end() == 2, command.said[-600:]
         assert (command.folder / "shots.csv").read_bytes() == manifest
         (command.folder / "out.parquet").write_text("my notes\n")
-        other = run_of(place)
+        other = run_of(setup)
         assert await (await other.start()).end() == 2, other.said[-600:]
         assert (command.folder / "out.parquet").read_text() == "my notes\n"
-        assert place.accepted == []
+        assert setup.accepted == []
         return True
 
 
 @case("disk", "columns that people added to the results", "kept, with the mode of the file")
-async def _peoples_columns(place: Set) -> bool:
-    async with place.sandbox():
-        command = run_of(place)
+async def _peoples_columns(setup: Setup) -> bool:
+    async with setup.sandbox():
+        command = run_of(setup)
         write_manifest(command, "one", "two")
         assert await (await command.start()).end() == 0, command.said[-600:]
         path = command.folder / "out.parquet"
         table = pq.read_table(path)
         pq.write_table(table.append_column("approved", pa.array([True, None])), path)
         path.chmod(0o640)
-        again = run_of(place)
+        again = run_of(setup)
         assert await (await again.start()).end() == 0, again.said[-600:]
         assert pq.read_table(path)["approved"].to_pylist() == [True, None]
         assert path.stat().st_mode & 0o777 == 0o640
-        assert set(place.bought.values()) == {1}
+        assert set(setup.bought.values()) == {1}
         return True
 
 
 @case("input", "a small Parquet file with nested text of hundreds of megabytes", "refused with 2, in little memory")
-async def _nested_text(place: Set) -> bool:
-    async with place.sandbox():
-        command = Command(place, "run", "shots.parquet", "--results", "out.parquet", "--yes")
+async def _nested_text(setup: Setup) -> bool:
+    async with setup.sandbox():
+        command = Command(setup, "run", "shots.parquet", "--results", "out.parquet", "--yes")
         note = {"deep": ["x" * 1_000_000] * 8}
         rows = [{"image": STILL, "prompt": f"take {number}", "note": note} for number in range(24)]
         pq.write_table(pa.Table.from_pylist(rows), command.folder / "shots.parquet", compression="zstd")
         size = (command.folder / "shots.parquet").stat().st_size
         assert await (await command.start()).end() == 2, command.said[-600:]
         assert not (command.folder / "out.parquet").exists()
-        assert place.accepted == []
+        assert setup.accepted == []
         return size < 5_000_000
 
 
 @case("input", "stills larger together than memory should be", "uploaded one after the other, in little memory")
-async def _large_stills(place: Set) -> bool:
-    async with place.sandbox():
-        command = run_of(place)
+async def _large_stills(setup: Setup) -> bool:
+    async with setup.sandbox():
+        command = run_of(setup)
         noise = np.random.default_rng(1).integers(0, 256, (1_500, 1_500, 3), dtype=np.uint8)
         Image.fromarray(noise).save(command.folder / "still.png")
         still, lines = (command.folder / "still.png").read_bytes(), ["image,prompt"]
@@ -463,5 +463,5 @@ async def _large_stills(place: Set) -> bool:
             await asyncio.sleep(0.1)
         assert await ending == 0, command.said[-600:]
         assert most < 450 << 20, f"{most >> 20} MB at most, for stills of {40 * len(still) >> 20} MB"
-        assert set(place.bought.values()) == {1}
+        assert set(setup.bought.values()) == {1}
         return 40 * len(still) > 200 << 20

@@ -1,4 +1,4 @@
-"""The book of one account: what it submitted, what it may still start, what it has spent.
+"""The predictions of one account: what it submitted, what it may still start, what it has spent.
 
 Durable by the witness alone: opened on a folder, it knows all that was accepted there. Never blocks but for that one
 line on disk; time is an argument, in seconds since 1970.
@@ -83,19 +83,19 @@ class Charge:
     """A line of the bill: a price taken, or given back."""
 
     at: float
-    kind: str
+    billing_type: str
     prediction: Prediction
 
 
-class Book:
+class Predictions:
     """All predictions of a folder, in order of acceptance."""
 
     def __init__(self, config: SandboxConfig) -> None:
         self._config = config
-        self._places = WorkerSlots(config.max_in_flight)
-        self._predictions: list[Prediction] = []
+        self._slots = WorkerSlots(config.max_in_flight)
+        self._all: list[Prediction] = []
         self._moments: list[float] = []
-        self._place_of: dict[str, int] = {}
+        self._index_of: dict[str, int] = {}
         self._refunds: list[tuple[float, int]] = []  # when, and whose, in order of time
         self._refunds_due: list[tuple[float, float]] = []  # a heap: when, and how much, of those not given back yet
         self._starts: deque[float] = deque()
@@ -106,7 +106,7 @@ class Book:
             for accepted in read_witness(config.folder):
                 self._enter(_prediction_from(accepted), _digest_of(accepted.model, accepted.inputs))
             for deleted in read_deleted(config.folder):
-                if deleted.id in self._place_of:  # a power cut may leave a deletion without what it deleted
+                if deleted.id in self._index_of:  # a power cut may leave a deletion without what it deleted
                     self._strike(deleted.id, moment_from(deleted.deleted_at))
         except BaseException:
             self.close()
@@ -117,12 +117,12 @@ class Book:
         self._witness.close()
 
     def __len__(self) -> int:
-        return len(self._predictions)
+        return len(self._all)
 
     @property
     def newest_id(self) -> str:
         """The id of the newest prediction; empty where there is none."""
-        return self._predictions[-1].accepted.id if self._predictions else ""
+        return self._all[-1].accepted.id if self._all else ""
 
     def balance_at(self, now: float) -> float:
         """Return the balance, in USD. Time must not go back between calls."""
@@ -132,7 +132,7 @@ class Book:
 
     def unfinished_at(self, now: float) -> int:
         """Return how many predictions wait or work."""
-        return self._places.unfinished_at(now)
+        return self._slots.unfinished_at(now)
 
     def wait_s(self, now: float) -> float:
         """Seconds until one more may start; 0 if it may now."""
@@ -167,7 +167,7 @@ class Book:
             model=model.model_id,
             inputs=inputs,
             scenario=str(asked),
-            started_at=iso_from(self._places.start_of(accepted_at)),
+            started_at=iso_from(self._slots.start_of(accepted_at)),
             latency_s=round(asked.latency_s(drawn_s), 3),
             seed=int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "big") + before,
             price_usd=model.quote_usd(inputs),
@@ -181,10 +181,10 @@ class Book:
 
     def find(self, prediction_id: str, now: float) -> Prediction | None:
         """Return the prediction of that id, deleted or not, unless it is unknown or older than 7 days."""
-        place = self._place_of.get(prediction_id)
-        if place is None:
+        index = self._index_of.get(prediction_id)
+        if index is None:
             return None
-        found = self._predictions[place]
+        found = self._all[index]
         return found if found.life.accepted_at > now - KEPT_S else None
 
     def delete(self, prediction_ids: Iterable[str], now: float) -> list[Prediction]:
@@ -197,31 +197,33 @@ class Book:
 
     def working(self, now: float) -> Iterator[Prediction]:
         """Those that are not final yet, oldest first."""
-        return (each for each in self._predictions if not each.is_final_at(now))
+        return (each for each in self._all if not each.is_final_at(now))
 
     def listed(self, window: Window, now: float) -> Iterator[Prediction]:
         """Return the predictions in the list at this moment, newest first: 7 days, minus the list's delay."""
         oldest = max(window.created_after, now - KEPT_S)
         newest = min(window.created_before, now - self._config.list_delay_s)
         first, end = bisect_left(self._moments, oldest), bisect_right(self._moments, newest)
-        for place in range(end - 1, first - 1, -1):
-            found = self._predictions[place]
+        for index in range(end - 1, first - 1, -1):
+            found = self._all[index]
             is_shown = found.life.accepted_at + _hidden_s(found) <= now < found.deleted_at
             if is_shown and window.model in {"", found.accepted.model} and window.status in {"", found.status_at(now)}:
                 yield found
 
-    def bill(self, window: Window, now: float, *, kind: str = "", ids: frozenset[str] = frozenset()) -> list[Charge]:
+    def bill(
+        self, window: Window, now: float, *, billing_type: str = "", ids: frozenset[str] = frozenset()
+    ) -> list[Charge]:
         """Return the charges and refunds of a window, oldest first: 7 days, as late as the list; only `ids`."""
         oldest, newest = max(window.created_after, now - KEPT_S), min(window.created_before, now)
         delayed = min(now - self._config.list_delay_s, newest)
         first, end = bisect_left(self._moments, oldest), bisect_right(self._moments, delayed)
-        charges = (Charge(each.life.accepted_at, DEDUCT, each) for each in self._predictions[first:end])
+        charges = (Charge(each.life.accepted_at, DEDUCT, each) for each in self._all[first:end])
         first, end = (bisect_left(self._refunds, (oldest, 0)), bisect_right(self._refunds, (newest, len(self))))
-        refunds = (Charge(at, REFUND, self._predictions[place]) for at, place in self._refunds[first:end])
+        refunds = (Charge(at, REFUND, self._all[index]) for at, index in self._refunds[first:end])
         return [
             each
             for each in heapq.merge(charges, refunds, key=lambda charge: charge.at)
-            if kind in {"", each.kind}
+            if billing_type in {"", each.billing_type}
             and (not ids or each.prediction.accepted.id in ids)
             and window.model in {"", each.prediction.accepted.model}
             and window.status in {"", each.prediction.status_at(now)}
@@ -229,22 +231,22 @@ class Book:
         ]
 
     def _strike(self, prediction_id: str, at: float) -> Prediction:
-        place = self._place_of[prediction_id]
-        struck = self._predictions[place] = replace(self._predictions[place], deleted_at=at)
+        index = self._index_of[prediction_id]
+        struck = self._all[index] = replace(self._all[index], deleted_at=at)
         return struck
 
     def _enter(self, prediction: Prediction, digest: bytes) -> None:
-        self._predictions.append(prediction)
+        self._all.append(prediction)
         self._moments.append(prediction.life.accepted_at)
-        place = self._place_of[prediction.accepted.id] = len(self._predictions) - 1
+        index = self._index_of[prediction.accepted.id] = len(self._all) - 1
         self._starts.append(prediction.life.accepted_at)
         self._same_inputs[digest] += 1
         self._spent_usd += prediction.accepted.price_usd
         if prediction.refunded_at != float("inf"):
             at = to_milliseconds(prediction.refunded_at + self._config.refund_delay_s)
-            insort(self._refunds, (at, place))
+            insort(self._refunds, (at, index))
             heapq.heappush(self._refunds_due, (at, prediction.accepted.price_usd))
-        self._places.take(prediction.life)
+        self._slots.take(prediction.life)
 
 
 def _hidden_s(prediction: Prediction) -> float:
