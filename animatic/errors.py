@@ -11,10 +11,12 @@
     │   ├── ApiUnreachableError      nothing was sent
     │   ├── ApiBusyError             429: more starts than the account allows
     │   ├── ApiUnavailableError      a reading call failed on their side, or answered nonsense
+    │   ├── ClipUnavailableError     a clip did not come, or not all of it
     │   └── ResultsUnwrittenError    takes were bought, and the table cannot be written; the ledger has it all
     ├── NeverAgainError          the same call will not succeed unchanged
     │   ├── ApiRefusedError          the API refused the request; nothing was bought
     │   ├── AccountRefusedError      401, 402, 403: key or account; stops the whole run
+    │   ├── ClipRefusedError         what is behind a URL is no clip, or must not be fetched
     │   └── ProxyRefusedError        a proxy refused to pass the request on; nothing was sent; stops the whole run
     ├── SubmissionUnknownError   a take may have been bought; never send it again
     └── LedgerError              the ledger cannot be read or written
@@ -86,6 +88,17 @@ class ApiUnavailableError(TryLaterError):
     """A reading call failed on the API's side, timed out, or answered something that is not an answer."""
 
 
+class ClipUnavailableError(TryLaterError):
+    """A clip did not come, or not all of it. `is_gone`: its URL has died; the API may sign another."""
+
+    def __init__(self, message: str, is_gone: bool = False) -> None:
+        super().__init__(message, is_gone)
+        self.is_gone = is_gone
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class ResultsUnwrittenError(TryLaterError):
     """A run did its work and could not write its table. Nothing is lost: the table can be made from the ledger."""
 
@@ -114,6 +127,10 @@ class AccountRefusedError(NeverAgainError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class ClipRefusedError(NeverAgainError):
+    """What is behind a URL is no clip, or must not be fetched."""
 
 
 class ProxyRefusedError(NeverAgainError):

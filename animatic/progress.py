@@ -8,6 +8,28 @@ from animatic.takes.states import State
 
 
 @dataclass(slots=True)
+class ArchiveProgress:
+    """Counts of one run's archive, by output.
+
+    Attributes:
+        total: what is to be put into the archive.
+        kept: what is there.
+        failed: what could not be had.
+        received_bytes: of clips that this run downloaded.
+    """
+
+    total: int = 0
+    kept: int = 0
+    failed: int = 0
+    received_bytes: int = 0
+
+    @property
+    def left(self) -> int:
+        """Outputs that are still to come."""
+        return self.total - self.kept - self.failed
+
+
+@dataclass(slots=True)
 class Progress:
     """Counts of one run. Written by the shoot, read by panels and artifacts.
 
@@ -19,6 +41,7 @@ class Progress:
         reserved: what this run has reserved, as the ledger last said.
         not_judged: completed takes of this run whose outputs WaveSpeed did not judge.
         submissions: how many submissions the API accepted in this run.
+        archive: of its clips.
     """
 
     total: int = 0
@@ -28,6 +51,7 @@ class Progress:
     reserved: Reserved = field(default_factory=Reserved)
     not_judged: int = 0
     submissions: int = 0
+    archive: ArchiveProgress = field(default_factory=ArchiveProgress)
     _open: set[str] = field(default_factory=set[str])
     _watched: set[str] = field(default_factory=set[str])
     _completed: int = 0

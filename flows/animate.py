@@ -4,7 +4,9 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from animatic.errors import FixInputError
+from animatic.media.clip_names import DEFAULT_CLIP_NAME
 from animatic.takes.states import BuyingPolicy
+from flows.archiving import open_archive
 from flows.flow_states import end_of, ended, name_run, refused
 from flows.interrupts import Interrupts
 from flows.order import Order
@@ -26,6 +28,8 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
     skip_invalid: bool = False,
     retry_failed: bool = False,
     attempts: int = 1,
+    archive: str | None = None,
+    clip_name: str = DEFAULT_CLIP_NAME,
 ) -> State[None]:
     """Buy every take of a manifest that was not bought before, wait for the clips, and write the results table.
 
@@ -38,24 +42,29 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
         skip_invalid: run the good rows of a manifest that has bad ones.
         retry_failed: buy takes again that an earlier run left failed or rejected.
         attempts: how often a take may be bought in this run when WaveSpeed reports the failure as its own.
+        archive: URI of the folder that clips are put into; None is STEM.clips beside the results, empty is none.
+        clip_name: how clips are named.
     """
     session = SESSION.get() or await session_of_schedule()
     BEGUN.set(Begun())
     session.end.set_running_or_notify_cancel()
     interrupts, summary, problem = Interrupts(), None, None
     try:
-        order = Order(manifest, results, max_usd, skip_invalid, BuyingPolicy(retry_failed, attempts))
+        order = Order(
+            manifest, results, max_usd, skip_invalid, BuyingPolicy(retry_failed, attempts), archive, clip_name
+        )
         async with open_run(order, session) as run:
             checked = await check_manifest(run)
             settling = await settle(run)
             plan = await plan_takes(run, checked)
             priced = await price(run, plan)
-            buying = await open_results(run, priced, settling, interrupts)
-            async with interrupts.obeyed(buying.stop):
-                try:
-                    await buying.buy()
-                finally:
-                    summary = await buying.report()
+            async with open_archive(run, plan, interrupts) as archiving:
+                buying = await open_results(run, priced, settling, interrupts, archiving)
+                async with interrupts.obeyed(buying.stop):
+                    try:
+                        await buying.buy()
+                    finally:
+                        summary = await buying.report()
     except FixInputError as error:
         problem = error
         return refused(error)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from animatic import storage
 from animatic.errors import SettingsError
+from animatic.media.clip_names import DEFAULT_CLIP_NAME, ClipName
 from animatic.money.amounts import limit_microusd
 from animatic.results import formats
 from animatic.takes.states import BuyingPolicy
@@ -12,15 +13,22 @@ from animatic.takes.states import BuyingPolicy
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Request to the flow, checked."""
+    """Request to the flow, checked.
+
+    Attributes:
+        archive: URI of the folder that clips go to; None for the usual one, empty for none.
+    """
 
     manifest: str
     results: str
     max_usd: float | None
     skip_invalid: bool
     policy: BuyingPolicy
+    archive: str | None = None
+    clip_name_template: str = DEFAULT_CLIP_NAME
 
     def __post_init__(self) -> None:
+        ClipName(self.clip_name_template)
         formats.check_suffix(storage.name_of(self.results))
         if self.max_usd is not None and not 0 <= self.max_usd < math.inf:
             raise SettingsError(f"--max-usd: found {self.max_usd}; allowed: 0 or more")
@@ -31,6 +39,18 @@ class Order:
     def uri(self) -> str:
         """The manifest's absolute URI, which the ledger knows it by."""
         return storage.absolute_uri(self.manifest)
+
+    @property
+    def archive_uri(self) -> str:
+        """URI of the folder that clips go to: what was given, else `STEM.clips` beside the results; empty for none."""
+        if self.archive is not None:
+            return self.archive
+        return storage.beside(self.results, f"{storage.stem_of(self.results)}.clips")
+
+    @property
+    def clip_name(self) -> ClipName:
+        """How clips are named."""
+        return ClipName(self.clip_name_template)
 
     def max_microusd(self, agreed_microusd: int | None) -> int | None:
         """Return the most that the run may reserve: what was given, else what was agreed to."""

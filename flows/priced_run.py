@@ -16,6 +16,7 @@ from animatic.planning.priced import PricedPlan
 from animatic.results.same_ledger import require_that_the_ledger_knows
 from animatic.results.summary import RunSummary
 from animatic.takes.shots import Take
+from flows.archiving import Archiving
 from flows.interrupts import Interrupts
 from flows.reporting import Reporting
 from flows.run import Run
@@ -32,24 +33,28 @@ UNFORESEEN = "something unforeseen went wrong"
 class PricedRun:
     """A run whose plan is priced, and whose results can be written."""
 
-    def __init__(self, run: Run, priced: PricedPlan, settling: Settling, reporting: Reporting) -> None:
+    def __init__(
+        self, run: Run, priced: PricedPlan, settling: Settling, reporting: Reporting, archiving: Archiving
+    ) -> None:
         self._run, self._plan, self._settling, self._reporting = run, priced.plan, settling, reporting
+        self._archiving = archiving
         settings = run.session.settings
         self._memory = UploadMemory(run.ledger, settings.account, settings.base_url, settings.network)
         self._uploading: asyncio.Future[list[dict[str, str] | BaseException]] | None = None
         self._shoot = Shoot(
             _config_of(run, priced), run.client, run.ledger_run, run.session.progress, run.warn,
-            self._upload_late, self._memory.forget,
+            self._upload_late, self._memory.forget, archiving.take_completed,
         )  # fmt: skip
 
     def stop(self, reason: str) -> None:
-        """Buy and poll nothing more; uploads are given up, since nothing is bought by them."""
+        """Buy, poll and archive nothing more; uploads are given up, since nothing is bought by them."""
         self._shoot.stop_signal.stop_all(reason)
+        self._archiving.stop(reason)
         if self._uploading is not None:
             self._uploading.cancel()
 
     async def buy(self) -> None:
-        """Upload what must be uploaded, see every take through, settle what is unclear.
+        """Upload what must be uploaded, see every take through, settle what is unclear, and archive the clips.
 
         Returns early after a second signal; submissions on their way then are in the ledger.
         """
@@ -72,12 +77,13 @@ class PricedRun:
         return await self._reporting.report(self._shoot.stop_signal.reason)
 
     async def _buy(self) -> None:
-        await self._upload_stills()
-        async with progress_shown(self._run.session.progress):
-            if self._plan.to_do:
-                await self._see_through(self._plan.batches())
-        if self._shoot.stop_signal.is_watching:
-            await self._settle_again()
+        async with self._archiving.underway():
+            await self._upload_stills()
+            async with progress_shown(self._run.session.progress):
+                if self._plan.to_do:
+                    await self._see_through(self._plan.batches())
+            if self._shoot.stop_signal.is_watching:
+                await self._settle_again()
 
     async def _upload_stills(self) -> None:
         """Upload the local stills of what there is to buy, each once."""
@@ -163,7 +169,9 @@ class PricedRun:
             self._shoot.release(batch.takes)
 
 
-async def open_results(run: Run, priced: PricedPlan, settling: Settling, interrupts: Interrupts) -> PricedRun:
+async def open_results(
+    run: Run, priced: PricedPlan, settling: Settling, interrupts: Interrupts, archiving: Archiving
+) -> PricedRun:
     """Write the table as it stands before money is spent, so that a place that can't be written is found now.
 
     Raises:
@@ -172,11 +180,11 @@ async def open_results(run: Run, priced: PricedPlan, settling: Settling, interru
     plan, ledger = priced.plan, run.session.settings.ledger
     unknown = (plan.never_seen(), plan.never_seen_before())
     await asyncio.to_thread(require_that_the_ledger_knows, ledger, run.order.results, *unknown)
-    reporting = Reporting(run, plan, interrupts)
+    reporting = Reporting(run, plan, interrupts, archiving.uri)
     if plan.to_do:
         await settling.require_sound()
         await reporting.write(run.order.results)
-    return PricedRun(run, priced, settling, reporting)
+    return PricedRun(run, priced, settling, reporting, archiving)
 
 
 def _config_of(run: Run, priced: PricedPlan) -> RunConfig:

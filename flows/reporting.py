@@ -21,11 +21,12 @@ PUBLISHES_WITHIN_S = 10.0
 
 @dataclass(slots=True)
 class Reporting:
-    """Writes the results of one run, before anything is bought and at the end."""
+    """Writes the results of one run, before anything is bought and at the end. `archive` is the URI of its archive."""
 
     run: Run
     plan: Plan
     interrupts: Interrupts
+    archive: str = ""
     _notes: dict[str, None] = field(default_factory=dict[str, None])
 
     async def report(self, stopped_by: str | None) -> RunSummary:
@@ -70,7 +71,9 @@ class Reporting:
         """
         mine = self.run.session.run_id
         is_dead = mine.__eq__ if self.interrupts.hurried.is_set() else no_run_is_dead  # its own replies go unheard then
-        writer = ResultsWriter(self.plan.manifest, self.plan.final_attempts(), mine, self.run.ledger, is_dead)
+        writer = ResultsWriter(
+            self.plan.manifest, self.plan.final_attempts(), mine, self.run.ledger, is_dead, self.archive
+        )
         stats = await (begin(write_results(writer, place)) if self._has_tasks else write_results.fn(writer, place))
         for note in stats.notes:
             self.run.warn(note)

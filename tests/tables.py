@@ -74,6 +74,7 @@ def build_table(
     columns = {field.name: [getattr(outcomes[key], field.name) for key in known] for field in fields(Outcome)}
     columns["state"] = [STATE_OF[status] for status in columns.pop("status")]
     columns["cost_microusd"] = columns.pop("quoted_microusd")
+    columns["clips"] = [() for _ in known]
     carried = raw.select([name for name in raw.column_names if name not in RESULTS_SCHEMA.names]).combine_chunks()
     asked = Asked(
         1,
@@ -139,6 +140,14 @@ def expected_rows(
     return [{name: line[name] for name in [*RESULTS_SCHEMA.names, *carried]} for line in rows]
 
 
+NOT_ARCHIVED: dict[str, Any] = dict.fromkeys(
+    (
+        *("clip_uri", "sha256", "size_bytes", "clips", "archive_error"),
+        *("clip_duration_s", "clip_width", "clip_height", "clip_fps", "clip_frames"),
+    )
+)
+
+
 def dollars_of(microusd: int | None) -> Decimal | None:
     """Dollars as the table shows them; None where a price is not known."""
     return None if microusd is None else (Decimal(microusd) / 1_000_000).quantize(Decimal("0.000001"))
@@ -155,7 +164,7 @@ def shown(outcome: Outcome) -> dict[str, Any]:
     is_completed = outcome.status == "completed"
     is_judged = bool(outputs) and len([flag for flag in flags if flag is not None]) >= len(outputs)
     values = {field.name: getattr(outcome, field.name) for field in fields(Outcome) if field.name != "quoted_microusd"}
-    return values | {
+    return values | NOT_ARCHIVED | {
         "outputs": None if outcome.outputs is None else list(outcome.outputs),
         "has_nsfw_contents": None if outcome.has_nsfw_contents is None else list(outcome.has_nsfw_contents),
         "output_url": outputs[0] if outputs else None,

@@ -79,6 +79,7 @@ class Shoot:
         warn: gets what a person should read, whatever the batch.
         upload: uploads a local still that was not uploaded when the run began.
         forget_upload: forgets where a still was uploaded, given the attempt that used it; returns the URL.
+        completed: gets each take that this run sees completed, once the ledger has its outputs.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what is shared, and whom to warn
@@ -90,6 +91,7 @@ class Shoot:
         warn: Log | None = None,
         upload: Upload | None = None,
         forget_upload: Callable[[str, int], Awaitable[str]] | None = None,
+        completed: Callable[[Take], None] = lambda _: None,
     ) -> None:
         self.config = config
         self.progress = progress
@@ -104,7 +106,7 @@ class Shoot:
         self._at_hand: set[str] = set()
         self._came_to_rest = asyncio.Event()
         self._requests = Requests(config, client, upload, self._warn)
-        self._forget_upload = forget_upload
+        self._forget_upload, self._completed = forget_upload, completed
 
     async def prepare(self) -> None:
         """Learn from the ledger how long takes lately were, and from the API what time it is there."""
@@ -216,12 +218,19 @@ class Shoot:
             state = await self._poller.poll_until_final(
                 take, found.attempt_id, found.prediction_id, log, _age_s(found), is_over=leave
             )
-            await self._forget_unreachable(take, state)
+            await self._follow_up(take, state)
             return state
 
-    async def _forget_unreachable(self, take: Take, state: State | None) -> None:
+    async def _follow_up(self, take: Take, state: State | None) -> None:
+        """Do what follows from the end of a take."""
+        if state is State.COMPLETED:
+            self._completed(take)
+        elif state is State.FAILED:
+            await self._forget_unreachable(take)
+
+    async def _forget_unreachable(self, take: Take) -> None:
         """Forget the upload of a still that WaveSpeed could not fetch: the next take that needs it uploads it again."""
-        if state is not State.FAILED or not take.shot.is_local or self._forget_upload is None:
+        if not take.shot.is_local or self._forget_upload is None:
             return
         record = await self._find(take)
         if record is not None and record.error_code == UNREACHABLE:
@@ -267,7 +276,7 @@ class Shoot:
             state = await self._poller.poll_until_final(
                 take, bought.attempt_id, bought.prediction_id, log, is_over=leave
             )
-            await self._forget_unreachable(take, state)
+            await self._follow_up(take, state)
             return state
 
     async def _make_ready(self, take: Take) -> None:

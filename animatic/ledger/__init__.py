@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from animatic.ledger import (
     aliases,
+    clips,
     importing,
     liveness,
     location,
@@ -30,11 +31,12 @@ from animatic.ledger import (
     uploads,
 )
 from animatic.ledger.account import Account
+from animatic.ledger.clips import Claim
 from animatic.ledger.importing import Imported
 from animatic.ledger.newest import IsDead, Rows, no_run_is_dead, outcomes_from
 from animatic.ledger.planned import Asked, Request
 from animatic.ledger.receipts import Entry, Receipt, Receipts, read_receipts
-from animatic.ledger.records import Finish, Intended, Intent, Record, Reserved
+from animatic.ledger.records import Clip, Finish, Intended, Intent, KeptClip, Record, Reserved, WantedClip
 from animatic.ledger.settling import Open, Orphan, Settlement, Stuck
 from animatic.ledger.statements import in_chunks
 from animatic.ledger.transactions import Transactions
@@ -45,12 +47,15 @@ from animatic.takes.snapshot import LedgerSnapshot
 __all__ = [
     "Account",
     "Asked",
+    "Claim",
+    "Clip",
     "Entry",
     "Finish",
     "Imported",
     "Intended",
     "Intent",
     "IsDead",
+    "KeptClip",
     "Ledger",
     "LedgerRun",
     "Open",
@@ -63,6 +68,7 @@ __all__ = [
     "Rows",
     "Settlement",
     "Stuck",
+    "WantedClip",
     "dead_runs",
     "files_of",
     "in_chunks",
@@ -152,6 +158,7 @@ class Ledger:
     bought_among = _Operation(planned.bought_among)
     manifests_with = _Operation(planned.manifests_with)
     takes_of_shot = _Operation(planned.takes_of_shot)
+    versions_of = _Operation(planned.versions_of)
     takes_beginning = _Operation(planned.takes_beginning)
     attempts_at = _Operation(planned.attempts_at)
 
@@ -159,6 +166,14 @@ class Ledger:
     find_uploads = _Operation(uploads.find)
     remember_upload = _Operation(uploads.remember)
     forget_upload = _Operation(uploads.forget)
+
+    # Clips
+    claim_clips = _Operation(clips.claim)
+    take_over_claim = _Operation(clips.take_over_claim)
+    keep_clips = _Operation(clips.keep, ANSWERS_WITHIN_S)
+    give_up_clip = _Operation(clips.give_up)
+    clips_in = _Operation(clips.clips_in)
+    clips_of = _Operation(clips.clips_of)
 
     # Imported tables and restored backups
     take_over = _Operation(importing.take_over)

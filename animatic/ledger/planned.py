@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from animatic.ledger import aliases
 from animatic.ledger.moments import aware, now
 from animatic.ledger.schema import ATTEMPT, MANIFEST, PLANNED, RUN, TAKE
-from animatic.ledger.statements import insert_missing
+from animatic.ledger.statements import in_chunks, insert_missing
 from animatic.takes.inputs import Inputs, read_request
 from animatic.takes.states import PAID
 
@@ -82,6 +82,36 @@ def takes_of_shot(db: sa.Connection, shot_id: str, uri: str) -> list[dict[str, A
         .limit(MOST_TAKES_SHOWN)
     )
     return [dict(row) | {"manifest": uri} for row in rows.mappings()]
+
+
+def versions_of(db: sa.Connection, uri: str | None, fingerprints: Sequence[str]) -> dict[str, int]:
+    """Return the number of the version of its shot that each take belongs to, from 1, as a manifest planned them.
+
+    Without a `uri` as the manifest did that asked for it first.
+    A version is what a shot asked for at one time; its takes have other fingerprints than those of the version before.
+    """
+    if not fingerprints:
+        return {}
+    of_manifest = sa.select(MANIFEST.c.manifest_id).where(MANIFEST.c.uri == uri).scalar_subquery()
+    mine, other = PLANNED.alias("mine"), PLANNED.alias("other")
+    is_same_shot = sa.and_(
+        other.c.manifest_id == mine.c.manifest_id,
+        other.c.shot_id == mine.c.shot_id,
+        other.c.storyboard == mine.c.storyboard,
+        other.c.take == mine.c.take,
+        other.c.planned_id <= mine.c.planned_id,
+    )
+    found: dict[str, int] = {}
+    for some in in_chunks(fingerprints):
+        rows = db.execute(
+            sa.select(mine.c.fingerprint, sa.func.count(other.c.fingerprint.distinct()))
+            .join(other, is_same_shot)
+            .where(mine.c.fingerprint.in_(some), *([] if uri is None else [mine.c.manifest_id == of_manifest]))
+            .group_by(mine.c.fingerprint, mine.c.planned_id)
+            .order_by(mine.c.planned_id.desc())
+        )
+        found.update((row[0], int(row[1])) for row in rows)
+    return found
 
 
 def takes_beginning(db: sa.Connection, start: str) -> list[str]:

@@ -146,3 +146,74 @@ class Record:
         if self.state is not State.SUBMITTED or self.prediction_id is None:
             return None
         return Submitted(self.attempt_id, self.prediction_id, self.submitted_at)
+
+
+@dataclass(frozen=True, slots=True)
+class WantedClip:
+    """An output that is to be archived.
+
+    Attributes:
+        output: which of the attempt's outputs, from 1.
+        names: names that it may have, without a suffix, the best first, each with its key: the same for names that
+            are one file on some disks.
+    """
+
+    attempt_id: int
+    output: int
+    names: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptClip:
+    """A clip that was put into its archive, as it was probed; what could not be probed is None."""
+
+    clip_id: int
+    file: str
+    sha256: str
+    size_bytes: int
+    container: str | None = None
+    codec: str | None = None
+    duration_s: float | None = None
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    frames: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One output of an attempt in one archive.
+
+    Attributes:
+        output: which of the attempt's outputs, from 1.
+        archive: absolute URI of a folder.
+        name: of the file in it, without the suffix.
+        run_id: the run that fetches it, or that fetched it.
+        file: its name with the suffix; None while it is not there.
+        error: why it is not there, or what is wrong with it.
+    """
+
+    clip_id: int
+    attempt_id: int
+    output: int
+    archive: str
+    name: str
+    run_id: str
+    file: str | None = None
+    sha256: str | None = None
+    size_bytes: int | None = None
+    container: str | None = None
+    codec: str | None = None
+    duration_s: float | None = None
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    frames: int | None = None
+    archived_at: datetime | None = None
+    error: str | None = None
+
+    @property
+    def uri(self) -> str | None:
+        """Absolute URI of the file; None while it is not there."""
+        return None if self.file is None else f"{self.archive}/{self.file}"

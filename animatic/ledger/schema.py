@@ -4,9 +4,10 @@
 `newest_attempt` the newest of each take. `run` holds the runs, and how much each has reserved. `alias` leads from a
 fingerprint of before to the take that it is now. `remark` keeps what contradicts an attempt's state instead of changing
 it, `orphan` the predictions of the account that belong to no take. `manifest` and `planned` hold which shots asked for
-which takes, `upload` where stills were uploaded. `starts`, `pace` and `slots` keep the account's limits for all runs
-together. Nothing here decides anything: the rules are in `animatic.takes.states`, `animatic.takes.evidence` and
-`animatic.pace.limits`. `ledger.opening` makes the tables, `ledger.migrations` brings older ones up to date.
+which takes, `upload` where stills were uploaded, `clip` where clips are kept. `starts`, `pace` and `slots` keep the
+account's limits for all runs together. Nothing here decides anything: the rules are in `animatic.takes.states`,
+`animatic.takes.evidence` and `animatic.pace.limits`. `ledger.opening` makes the tables, `ledger.migrations` brings
+older ones up to date.
 """
 
 from typing import Any
@@ -16,8 +17,8 @@ from sqlalchemy.schema import CreateView
 
 from animatic.takes.states import LIVE, PAID
 
-SCHEMA_VERSION = 5
-REVISION = "0005"
+SCHEMA_VERSION = 6
+REVISION = "0006"
 """Alembic's name for the newest schema; `meta` says the version too, for versions from before there were revisions."""
 
 METADATA = sa.MetaData(
@@ -141,6 +142,32 @@ UPLOAD = sa.Table(
     sa.Column("still", sa.Text, primary_key=True),
     sa.Column("url", sa.Text, nullable=False),
     sa.Column("uploaded_at", sa.DateTime, nullable=False),
+)
+
+CLIP = sa.Table(
+    "clip",
+    METADATA,
+    sa.Column("clip_id", sa.Integer, primary_key=True),
+    sa.Column("attempt_id", sa.Integer, sa.ForeignKey("attempt.attempt_id"), nullable=False),
+    sa.Column("output", sa.Integer, nullable=False),  # which of the attempt's outputs, from 1
+    sa.Column("archive", sa.Text, nullable=False),  # absolute URI of a folder
+    sa.Column("name", sa.Text, nullable=False),  # of the file in it, without the suffix
+    sa.Column("name_key", sa.Text, nullable=False),  # the same for names that are one file on some disks
+    sa.Column("run_id", sa.Text, nullable=False),  # the run that fetches it, or that fetched it
+    sa.Column("file", sa.Text),  # the name with its suffix; not null: the clip was put there
+    sa.Column("sha256", sa.Text),
+    sa.Column("size_bytes", sa.BigInteger),
+    sa.Column("container", sa.Text),
+    sa.Column("codec", sa.Text),
+    sa.Column("duration_s", sa.Float),
+    sa.Column("width", sa.Integer),
+    sa.Column("height", sa.Integer),
+    sa.Column("fps", sa.Float),
+    sa.Column("frames", sa.Integer),
+    sa.Column("archived_at", sa.DateTime),
+    sa.Column("error", sa.Text),  # why it is not archived, or what is wrong with it
+    sa.UniqueConstraint("archive", "name_key"),
+    sa.Index("clip_by_attempt", "attempt_id", "output"),
 )
 
 REMARK = sa.Table(

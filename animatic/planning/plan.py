@@ -123,6 +123,12 @@ class Plan:
         """Fingerprints of takes that the ledger has never heard of."""
         return FingerprintSet(self.manifest.digests[self.snapshot.attempt_id == 0])
 
+    def takes_completed(self) -> Iterator[tuple[Take, int]]:
+        """Yield the takes that were completed when the run began, each with its attempt's id, in manifest order."""
+        is_completed = np.array([status.state is State.COMPLETED for status in self.snapshot.statuses], bool)
+        is_wanted = is_completed[self.snapshot.status_of]
+        return zip(self._takes(is_wanted), self.snapshot.attempt_id[is_wanted].tolist(), strict=True)
+
     def find(self, fingerprints: Iterable[str]) -> list[Take]:
         """Those of these takes that the manifest asks for, in manifest order."""
         wanted = list(fingerprints)

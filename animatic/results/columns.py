@@ -5,6 +5,7 @@ docs/results.md follow from `COLUMNS`. A column that the ledger keeps needs a li
 a function too.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from animatic.takes.models import CHOICES
 from animatic.takes.states import State, status_of
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 STATUSES = ("completed", "failed", "rejected", "unknown", "held", "pending", "invalid")
 OUTPUTS_LIVE = np.timedelta64(7 * 86_400_000_000, "us")
 SEEN_LATE = np.timedelta64(3_600_000_000, "us")
@@ -27,7 +28,8 @@ MOMENT = pa.timestamp("us", tz="UTC")
 QUOTED = pa.decimal128(12, 6)
 
 Outcomes = Mapping[str, Any]
-"""Newest attempts of takes, in columns named as in the ledger's view, and `cached`: those that were final already."""
+"""Newest attempts of takes, in columns named as in the ledger's view, `cached`: those that were final already, and
+`clips`: for each a sequence of `ledger.Clip`, one for each output that is to be archived."""
 
 
 class Of(Enum):
@@ -137,6 +139,39 @@ def _run_id(outcomes: Outcomes) -> list[str | None]:
     return [run_id if attempts else None for run_id, attempts in found]
 
 
+_NOT_ARCHIVED_YET = "not archived when the run ended; run again, or use `animatic archive`"
+
+
+def _of_first_clip(name: str) -> Callable[[Outcomes], Any]:
+    """Return the function to a value of the first output's clip, where that is in the archive."""
+
+    def values(outcomes: Outcomes) -> list[Any]:
+        return [
+            getattr(clips[0], name) if clips and clips[0].output == 1 and clips[0].file is not None else None
+            for clips in outcomes["clips"]
+        ]
+
+    return values
+
+
+def _clips(outcomes: Outcomes) -> list[str | None]:
+    return [_clips_json([clip for clip in clips if clip.file is not None]) for clips in outcomes["clips"]]
+
+
+def _clips_json(clips: Sequence[Any]) -> str | None:
+    known = [{"uri": clip.uri, "sha256": clip.sha256, "size_bytes": clip.size_bytes} for clip in clips]
+    return json.dumps(known, ensure_ascii=False) if known else None
+
+
+def _archive_error(outcomes: Outcomes) -> list[str | None]:
+    return [_archive_problem(clips) for clips in outcomes["clips"]]
+
+
+def _archive_problem(clips: Sequence[Any]) -> str | None:
+    problems = [clip.error or (_NOT_ARCHIVED_YET if clip.file is None else None) for clip in clips]
+    return "; ".join(dict.fromkeys(each for each in problems if each)) or None
+
+
 _TEXT, _WHOLE, _SMALL, _FLAG = pa.string(), pa.int64(), pa.int32(), pa.bool_()
 COLUMNS = (
     Column("row", _WHOLE, Of.PLACE, "data row of the manifest, from 1; (`row`, `take`) is unique"),
@@ -199,6 +234,16 @@ COLUMNS = (
         since=2,
     ),
     Column("cached", _FLAG, "cached", "true if the take was already final when the run began", untried=False),
+    Column("clip_uri", _TEXT, _of_first_clip("uri"), "the first output's clip in the archive", since=3),
+    Column("sha256", _TEXT, _of_first_clip("sha256"), "of that clip, in hex", since=3),
+    Column("size_bytes", _WHOLE, _of_first_clip("size_bytes"), "of that clip", since=3),
+    Column("clips", _TEXT, _clips, "JSON of all archived outputs: `uri`, `sha256`, `size_bytes`", since=3),
+    Column("archive_error", _TEXT, _archive_error, "why a clip is not archived, or what is wrong with it", since=3),
+    Column("clip_duration_s", pa.float64(), _of_first_clip("duration_s"), "as its file says", since=3),
+    Column("clip_width", _SMALL, _of_first_clip("width"), "in pixels", since=3),
+    Column("clip_height", _SMALL, _of_first_clip("height"), "in pixels", since=3),
+    Column("clip_fps", pa.float64(), _of_first_clip("fps"), "frames a second, on average", since=3),
+    Column("clip_frames", _SMALL, _of_first_clip("frames"), "frames in the file; none was decoded", since=3),
     Column("fingerprint", _TEXT, Of.PLACE, "identity of the take"),
     Column("run_id", _TEXT, _run_id, "the run that submitted the take"),
 )
@@ -207,7 +252,7 @@ RESULTS_SCHEMA: pa.Schema = pa.schema([(column.name, column.type) for column in 
 NEWER = tuple(column.name for column in COLUMNS if column.since > 1)
 """Columns that tables of older versions do not have; they are read as nulls there."""
 
-_GIVEN = frozenset({"cached"})
+_GIVEN = frozenset({"cached", "clips"})
 ASKED_OF_LEDGER = tuple(
     dict.fromkeys(
         name

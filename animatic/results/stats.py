@@ -40,6 +40,7 @@ class TableStats:
     Attributes:
         counts: rows by status.
         cached: rows whose take was final before the run began.
+        not_archived: rows of completed takes with an `archive_error`.
         not_completed: the first rows that are not `completed`, at most 200, as plain values that survive JSON.
         made_by: takes that another model made than was asked for, by what made them and what was asked for.
         notes: what was noticed of the table that this one replaced, ready to print.
@@ -48,6 +49,7 @@ class TableStats:
 
     counts: Counter[str] = field(default_factory=Counter[str])
     cached: int = 0
+    not_archived: int = 0
     not_completed: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     names: dict[str, dict[str | None, int]] = field(
         default_factory=lambda: {name: {} for name in ("storyboard", "model")}
@@ -65,6 +67,7 @@ class TableStats:
         status = table["status"].combine_chunks().dictionary_encode()
         self.counts.update({entry["values"]: entry["counts"] for entry in status.value_counts().to_pylist()})
         self.cached += pc.sum(table["cached"]).as_py() or 0
+        self.not_archived += len(table) - table["archive_error"].null_count
         if len(self.not_completed) < MOST_ROWS_SHOWN:
             self.not_completed += not_completed(table, MOST_ROWS_SHOWN - len(self.not_completed))
         self._note_models(table.filter(pa.array(is_first)))
@@ -79,7 +82,11 @@ class TableStats:
             "inference_ms": pc.fill_null(table["inference_ms"].cast(pa.float64()), np.nan).to_numpy(),
             "attempts": np.where(is_first, table["attempts"].to_numpy(), 0),
             "quoted_microusd": microusd_of(table["quoted_usd"]),
-            "expires_at_us": pc.fill_null(table["outputs_expire_at"].cast(pa.int64()), 0).to_numpy(),
+            "expires_at_us": np.where(
+                pc.is_valid(table["clip_uri"]).to_numpy(),
+                0,  # its clip is kept for good
+                pc.fill_null(table["outputs_expire_at"].cast(pa.int64()), 0).to_numpy(),
+            ),
         }
         self._pieces.append({name: np.asarray(values, _TYPES[name]) for name, values in found.items()})
 
@@ -96,7 +103,7 @@ class TableStats:
         return None if is_bought and not (quoted > 0).any() else int(quoted[is_known].sum())
 
     def expiring(self, now: datetime, within: timedelta) -> tuple[int, int]:
-        """Count completed takes whose output URLs are dead, and those whose URLs die within that time."""
+        """Count completed takes, not archived, whose output URLs are dead, and those whose die within that time."""
         at_us = self.column("expires_at_us")
         now_us, until_us = (int(moment.timestamp() * 1_000_000) for moment in (now, now + within))
         is_dead = (at_us > 0) & (at_us <= now_us)

@@ -45,6 +45,7 @@ class RunSummary:
         expired, expiring: completed takes whose output URLs are dead, or die within a day.
         of_before: notes on the table that was replaced.
         stopped_by: why the run stopped early, if it did.
+        not_archived: rows of completed takes with a clip that is not archived, or not as it should be.
     """
 
     run_id: str
@@ -65,6 +66,7 @@ class RunSummary:
     of_before: Sequence[str] = ()
     stopped_by: str | None = None
     is_interrupted: bool = False
+    not_archived: int = 0
 
     @property
     def exit_code(self) -> int:
@@ -73,7 +75,8 @@ class RunSummary:
             return INTERRUPTED
         if self.is_unclear:
             return UNCLEAR
-        return DONE if self.counts["completed"] == sum(self.counts.values()) else INCOMPLETE
+        is_whole = self.counts["completed"] == sum(self.counts.values()) and not self.not_archived
+        return DONE if is_whole else INCOMPLETE
 
     @property
     def is_unclear(self) -> bool:
@@ -86,6 +89,8 @@ class RunSummary:
         total = sum(self.counts.values())
         missing = ", ".join(f"{n:,} {status}" for status, n in self.counts.items() if n and status != "completed")
         line = f"{self.counts['completed']:,} of {total:,} completed" + (f"; {missing}" if missing else "")
+        if self.not_archived:
+            line += f"; {self.not_archived:,} not archived (column archive_error)"
         if self.stopped_by:
             line += f". Stopped: {self.stopped_by}"
         if self.is_unclear:
@@ -147,13 +152,13 @@ class RunSummary:
         ]
         if self.expired:
             lines.append(
-                f"expired: the output URLs of {self.expired:,} completed takes are dead; WaveSpeed deletes outputs "
-                "after 7 days"
+                f"expired: the output URLs of {self.expired:,} completed takes are dead, and their clips are not "
+                "archived; WaveSpeed deletes outputs after 7 days"
             )
         if self.expiring:
             lines.append(
                 f"expiring: the output URLs of {self.expiring:,} completed takes die within a day (column "
-                "outputs_expire_at); fetch the clips now"
+                "outputs_expire_at); fetch the clips now: animatic archive"
             )
         return lines
 
@@ -222,6 +227,7 @@ def run_summary_of(  # noqa: PLR0913 - the parts of a summary
         expired=expired,
         expiring=expiring,
         made_by=stats.made_by,
+        not_archived=stats.not_archived,
         of_before=stats.notes,
         stopped_by=stopped_by,
         is_interrupted=is_interrupted,

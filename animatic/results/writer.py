@@ -5,7 +5,7 @@ stood when its turn came.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any, BinaryIO
@@ -16,9 +16,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from animatic import storage
-from animatic.ledger import IsDead, Ledger, Rows, in_chunks, no_run_is_dead, outcomes_from
+from animatic.ledger import Clip, IsDead, Ledger, Rows, in_chunks, no_run_is_dead, outcomes_from
 from animatic.manifest import CHECKED, Manifest, Part
 from animatic.results import formats
+from animatic.results.clips import clips_by_attempt
 from animatic.results.columns import ASKED_OF_LEDGER
 from animatic.results.replaced import Kept
 from animatic.results.schema import Asked, Provenance, schema_of, table_of
@@ -30,20 +31,22 @@ from animatic.takes.fingerprints import FingerprintSet, digests_of, hex_of
 class ResultsWriter:
     """The table of a manifest, as the ledger has it now. Not a dataclass on purpose: Prefect would walk all of it.
 
-    `final_attempts` are those that were final when the run began, by take; else -1.
+    `final_attempts` are those that were final when the run began, by take; else -1. `archive` is the folder of clips
+    whose URIs are shown where a clip is in several.
     """
 
-    __slots__ = ("_final_attempts", "_is_dead", "_ledger", "_manifest", "_run_id")
+    __slots__ = ("_archive", "_final_attempts", "_is_dead", "_ledger", "_manifest", "_run_id")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - all that a table follows from
         self,
         manifest: Manifest,
         final_attempts: NDArray[np.int64],
         run_id: str,
         ledger: Ledger | None,
         is_dead: IsDead = no_run_is_dead,
+        archive: str = "",
     ) -> None:
-        self._manifest, self._final_attempts = manifest, final_attempts
+        self._manifest, self._final_attempts, self._archive = manifest, final_attempts, archive
         self._run_id, self._ledger, self._is_dead = run_id, ledger, is_dead
 
     async def write(self, uri: str) -> TableStats:
@@ -64,7 +67,7 @@ class ResultsWriter:
             sheet = _TableWriter(manifest, self._final_attempts, self._is_dead, writer, kept)
             for part in manifest.parts():
                 for piece in _pieces(part):
-                    await loop.run_in_executor(aside, sheet.add, piece, await self._rows(piece))
+                    await loop.run_in_executor(aside, sheet.add, piece, *await self._found(piece))
             await loop.run_in_executor(aside, sheet.close, Provenance(self._run_id, manifest.sha256))
             if old is not None and kept is not None:
                 sheet.stats.notes += kept.notes
@@ -102,15 +105,15 @@ class ResultsWriter:
         storage.replace_with(place, old, like=uri)
         return place
 
-    async def _rows(self, piece: Part) -> list[Any]:
-        """Return the newest attempt of each of its takes; none where there is no ledger yet."""
+    async def _found(self, piece: Part) -> tuple[list[Any], dict[int, Sequence[Clip]]]:
+        """Return the newest attempt of each of its takes, and clips by attempt; none where there is no ledger yet."""
         if self._ledger is None:
-            return []
+            return [], {}
         takes = hex_of(self._manifest.digests[np.unique(piece.take_of)])
         rows: list[Any] = []
         for some in in_chunks(takes):
             rows += await self._ledger.seek_outcomes(some, ASKED_OF_LEDGER)
-        return rows
+        return rows, clips_by_attempt(await self._ledger.clips_of(takes), self._archive)
 
 
 def with_people(schema: pa.Schema, kept: Kept | None) -> pa.Schema:
@@ -135,14 +138,15 @@ class _TableWriter:
         self._final_attempts = final_attempts
         self._met = 0
 
-    def add(self, piece: Part, rows: Rows) -> None:
+    def add(self, piece: Part, rows: Rows, clips: Mapping[int, Sequence[Clip]]) -> None:
         """Add the next piece. Raises LocationError where there is no room."""
         columns = outcomes_from(rows, ASKED_OF_LEDGER, self._is_dead)
         found = FingerprintSet(digests_of(columns["fingerprint"])).positions(piece.digests)
         attempt_id = np.asarray(columns["attempt_id"], np.int64)
         final = np.zeros(len(attempt_id), np.int64)
         final[found[found >= 0]] = self._final_attempts[piece.take_of[found >= 0]]
-        outcomes = {**columns, "cached": (final == attempt_id).tolist()}
+        cached, shown = (final == attempt_id).tolist(), [clips.get(each, ()) for each in columns["attempt_id"]]
+        outcomes = {**columns, "cached": cached, "clips": shown}
         own = _with_still_uris(piece.batch.select(range(len(CHECKED))), self._manifest.folder)
         carried = piece.batch.select(range(len(CHECKED), piece.batch.num_columns))
         is_first, self._met = piece.first_shown(self._met)

@@ -33,7 +33,8 @@ class SandboxConfig:
         spread: coefficient of variation of those seconds (log-normal), 0 for none.
         starts_per_minute: accepted submissions in any 60 s; one more gets 429.
         max_in_flight: predictions that run at once; one more waits as `created`.
-        renders: whether outputs are real clips; otherwise their download is a 404.
+        renders: whether outputs are clips of their stills; otherwise they are blank.
+        clip_bytes: how large a blank clip is, if that is more than it needs.
         syncs: whether the witness is fsynced before each reply. A kill of the process needs no fsync, a power cut does.
         notes_sights: whether it writes down when each prediction was first seen to be final, for benchmarks.
         scenario: what happens to a submission that asks for nothing, as in a prompt's token: `slow=30`.
@@ -63,6 +64,7 @@ class SandboxConfig:
     starts_per_minute: int = LEVELS["ultra"][0]
     max_in_flight: int = LEVELS["ultra"][1]
     renders: bool = True
+    clip_bytes: int = 0
     syncs: bool = True
     notes_sights: bool = False
     scenario: str = "ok"
@@ -92,6 +94,7 @@ class SandboxConfig:
             "spread": (self.spread, 0, 10),
             "starts_per_minute": (self.starts_per_minute, 0, 10_000_000),
             "max_in_flight": (self.max_in_flight, 1, 10_000_000),
+            "clip_bytes": (self.clip_bytes, 0, 1 << 30),
             "list_delay_s": (self.list_delay_s, 0, 86_400),
             "clock_offset_s": (self.clock_offset_s, -1e9, 1e9),
             "balance_usd": (self.balance_usd, 0, 1e12),

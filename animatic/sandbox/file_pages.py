@@ -8,12 +8,14 @@ from aiohttp.http_exceptions import HttpProcessingError
 from animatic.sandbox.account import Account, body_in, json_in, origin_of
 from animatic.sandbox.catalogue import InvalidInputError
 from animatic.sandbox.lifecycle import COMPLETED
+from animatic.sandbox.predictions import Prediction
 from animatic.sandbox.replies import answer
 from animatic.sandbox.tickets import GOOD_FOR_S, MAX_OPEN, Ticket, Tickets, TooManyTicketsError
 from animatic.sandbox.uploads import MAX_UPLOAD_BYTES, media_type_of
 
 _MAX_NAME_CHARS = 255
 _PUT_S = 120.0
+_ZEROS = bytes(1 << 18)
 _MEDIA_TYPES = {".mp4": "video/mp4", ".png": "image/png"}
 
 
@@ -99,12 +101,33 @@ class FilePages:
         if wanted["suffix"] != found.suffix:
             return account.refuse("no_file", 404, "no such output")
         if not account.config.renders:
-            return account.refuse("no_file", 404, "this sandbox renders no clips")
+            return await self._send_blank(request, found, number)
         try:
             path = await account.clips.load(found, int(number))
         except Exception as error:  # noqa: BLE001 - whatever a renderer or its process can raise is one reply
             return account.refuse("render", 500, f"the clip could not be rendered: {type(error).__name__}: {error}")
         return web.FileResponse(path, headers={"Content-Type": _MEDIA_TYPES[found.suffix]})
+
+    async def _send_blank(self, request: web.Request, found: Prediction, number: str) -> web.StreamResponse:
+        """Send a clip that shows nothing, as large as it is to be."""
+        from animatic.sandbox.renderer.blank import blank_clip, blank_picture, own_end  # noqa: PLC0415 - PyAV, for clips only
+
+        inputs = found.accepted.inputs
+        if found.suffix == ".mp4":
+            duration_s = int(str(inputs.get("duration", 5)).removesuffix("s"))
+            data = await asyncio.to_thread(blank_clip, inputs.get("aspect_ratio", "16:9"), duration_s)
+        else:
+            data = blank_picture()
+        end, zeros = own_end(f"{found.accepted.id}-{number}", self._account.config.clip_bytes - len(data))
+        response = web.StreamResponse(headers={"Content-Type": _MEDIA_TYPES[found.suffix]})
+        response.content_length = len(data) + len(end) + zeros
+        await response.prepare(request)
+        await response.write(data + end)
+        while zeros > 0 and request.method != "HEAD":
+            await response.write(_ZEROS[:zeros])
+            zeros -= len(_ZEROS)
+        await response.write_eof()
+        return response
 
 
 async def _file_in(request: web.Request) -> tuple[bytes, str]:

@@ -17,13 +17,14 @@ from typing import BinaryIO
 from animatic.errors import LocationError
 from animatic.manifest.images import ALLOWED, MAX_STILL_BYTES, relative_path
 from animatic.storage import disk, remote
-from animatic.storage.locations import Location, absolute_uri, locate, name_of, stem_of
+from animatic.storage.locations import Location, absolute_uri, beside, locate, name_of, stem_of
 from animatic.storage.spool import nameless_file, no_room
 from animatic.text import escaped, quoted
 from animatic.web.network import DIRECT, Network
 
 __all__ = [
     "absolute_uri",
+    "beside",
     "copy_of",
     "exists",
     "is_same_file",

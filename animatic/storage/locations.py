@@ -120,6 +120,12 @@ def stem_of(uri: str) -> str:
     return name.rpartition(".")[0] or name
 
 
+def beside(uri: str, name: str) -> str:
+    """Return the URI of what has this name and is in the same folder."""
+    location = locate(uri)
+    return f"{location.folder.removesuffix('/')}/{name}"
+
+
 def absolute_uri(uri: str) -> str:
     """Return the URI of a place whatever folder it is looked at from: `file:///…` for a path; others as they are.
 

@@ -80,6 +80,17 @@ def kind_of(location: Location) -> str | None:
         return None
 
 
+def sizes_in(location: Location) -> dict[str, int]:
+    """Return the sizes in bytes of the files beside a location, by name. Raises what the file system raises."""
+    system, path = _open_system(location)
+    system.invalidate_cache()
+    try:
+        found: list[dict[str, Any]] = system.ls(path.rpartition("/")[0], detail=True)
+    except FileNotFoundError:
+        return {}
+    return {str(each["name"]).rpartition("/")[2]: int(each["size"] or 0) for each in found if each["type"] == "file"}
+
+
 def is_same(one: Location, other: Location) -> bool:
     """Tell if two locations are one file of one file system, by their names."""
     (system, path), (other_system, other_path) = _open_system(one), _open_system(other)

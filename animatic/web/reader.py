@@ -26,13 +26,18 @@ class Page:
 
     Attributes:
         status: of HTTP.
-        encoding: `identity`, or how the body is compressed.
+        headers: of the answer, found without regard to case.
         chunks: the body, up to 64 KiB at a time.
     """
 
     status: int
-    encoding: str
+    headers: Mapping[str, str]
     chunks: AsyncIterator[bytes]
+
+    @property
+    def encoding(self) -> str:
+        """`identity`, or how the body is compressed."""
+        return self.headers.get("Content-Encoding", "identity").lower()
 
 
 class WebReader:
@@ -44,9 +49,11 @@ class WebReader:
         resolver: in place of the system's.
         headers: of each request.
         deadline_s: for a request as a whole; None: without bound.
+        stalls_after_s: the longest wait for the next bytes; None: without bound.
+        most_connections: at once.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - bounds of a request, each with a name
         self,
         origin: str = "",
         *,
@@ -54,10 +61,18 @@ class WebReader:
         resolver: Resolver | None = None,
         headers: Mapping[str, str] | None = None,
         deadline_s: float | None = None,
+        stalls_after_s: float | None = None,
+        most_connections: int = 4,
     ) -> None:
-        timeout = aiohttp.ClientTimeout(total=deadline_s, sock_connect=_CONNECT_TIMEOUT_S)
+        timeout = aiohttp.ClientTimeout(total=deadline_s, sock_connect=_CONNECT_TIMEOUT_S, sock_read=stalls_after_s)
         self._open = functools.partial(
-            open_session, origin, network=network, resolver=resolver, headers=headers, timeout=timeout
+            open_session,
+            origin,
+            network=network,
+            resolver=resolver,
+            most_connections=most_connections,
+            headers=headers,
+            timeout=timeout,
         )
 
     async def __aenter__(self) -> Self:
@@ -73,8 +88,7 @@ class WebReader:
             return response.status
 
     @asynccontextmanager
-    async def open(self, url: str) -> AsyncGenerator[Page]:
+    async def open(self, url: str, headers: Mapping[str, str] | None = None) -> AsyncGenerator[Page]:
         """Send a GET request. Raises FAILURES, also while the body is read."""
-        async with self._session.get(url, allow_redirects=False) as response:
-            encoding = response.headers.get("Content-Encoding", "identity").lower()
-            yield Page(response.status, encoding, response.content.iter_chunked(_CHUNK_BYTES))
+        async with self._session.get(url, headers=headers, allow_redirects=False) as response:
+            yield Page(response.status, response.headers, response.content.iter_chunked(_CHUNK_BYTES))

@@ -13,6 +13,7 @@ import typer
 
 from animatic.errors import AnimaticError, FixInputError, LocationError, ManifestError
 from animatic.machine.privacy import keep_private
+from animatic.media.clip_names import DEFAULT_CLIP_NAME
 from flows import process
 from flows.server.gc_pause import gc_paused
 from flows.terminal import complain, stderr
@@ -31,6 +32,15 @@ RetryFailed = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Make the last line of stdout one JSON object.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks, and Prefect's logs on stderr.")]
+
+ClipNameOption = Annotated[
+    str,
+    typer.Option(
+        "--clip-name",
+        metavar="TEMPLATE",
+        help="Names of the clips; also {version:02} and {prediction_id}. The suffix follows from what a clip is.",
+    ),
+]
 
 app = typer.Typer(
     name="animatic",
@@ -70,6 +80,14 @@ def run(
             "--new-ledger", metavar="[DATE]", help="Let an unattended run begin a new ledger; DATE is today's, in UTC."
         ),
     ] = None,
+    archive: Annotated[
+        str | None,
+        typer.Option("--archive", metavar="URI", help="Folder for the clips; default: STEM.clips beside the results."),
+    ] = None,
+    no_archive: Annotated[
+        bool, typer.Option("--no-archive", help="Leave the clips where they are: for 7 days.")
+    ] = False,
+    clip_name: ClipNameOption = DEFAULT_CLIP_NAME,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -95,6 +113,8 @@ def run(
                 as_json,
                 debug,
                 new_ledger,
+                "" if no_archive else archive,
+                clip_name,
             )
             return run_manifest(options, stderr(), start)
 
@@ -226,6 +246,28 @@ def reconcile(
 
     by_hand = ByHand(adopt or (), absent or (), abandon or ())
     _end(lambda: run_reconcile(by_hand, stderr(), sandbox=sandbox, as_json=as_json), debug=debug)
+
+
+@app.command()
+def archive(
+    results: Annotated[list[str], typer.Argument(metavar="RESULTS...", help="Results tables, any fsspec URI.")],
+    to: Annotated[str, typer.Option("--to", metavar="URI", help="Folder for the clips, on disk or in a bucket.")],
+    *,
+    clip_name: ClipNameOption = DEFAULT_CLIP_NAME,
+    sandbox: Sandbox = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Fetch the clips of earlier runs, as long as WaveSpeed has them: for 7 days. Buys nothing.
+
+    What is there already is not fetched again. Ends with 3 where a clip cannot be had.
+    """
+    from flows.command.archive_command import archive_results  # noqa: PLC0415 - keeps --help quick
+
+    _end(
+        lambda: archive_results(results, to, clip_name, stderr(), sandbox=sandbox, as_json=as_json),
+        debug=debug,
+    )
 
 
 ledger_app = typer.Typer(

@@ -14,6 +14,7 @@ from animatic import storage
 from animatic.errors import SettingsError
 from animatic.ledger import Open, Reserved, dead_runs, look_into
 from animatic.machine.start_folder import from_start
+from animatic.media.clip_names import DEFAULT_CLIP_NAME
 from animatic.results import formats
 from animatic.results.replaced import require_replaceable
 from animatic.settings import Settings
@@ -53,6 +54,8 @@ class RunOptions:
     as_json: bool = False
     debug: bool = False
     new_ledger: str | None = None
+    archive: str | None = None
+    clip_name: str = DEFAULT_CLIP_NAME
 
     @property
     def may_begin_ledger(self) -> bool:
@@ -75,9 +78,19 @@ class RunOptions:
         return BuyingPolicy(self.retry_failed, self.attempts)
 
     @property
+    def order(self) -> Order:
+        """The request to the flow, checked.
+
+        Raises:
+            FixInputError: an option cannot be what it is.
+        """
+        more = (self.policy, self.archive, self.clip_name)
+        return Order(self.manifest, self.results, self.max_usd, self.skip_invalid, *more)
+
+    @property
     def parameters(self) -> dict[str, object]:
         """The parameters of the flow."""
-        names = ("manifest", "results", "max_usd", "skip_invalid", "retry_failed", "attempts")
+        names = ("manifest", "results", "max_usd", "skip_invalid", "retry_failed", "attempts", "archive", "clip_name")
         return {name: getattr(self, name) for name in names}
 
 
@@ -87,7 +100,7 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start) -> in
     Raises:
         FixInputError: nothing was bought because the input must be changed first.
     """
-    order = Order(options.manifest, options.results, options.max_usd, options.skip_invalid, options.policy)
+    order = options.order
     may_begin = options.may_begin_ledger or console.is_terminal
     with _provider(options, start) as settings:
         if settings.is_real:

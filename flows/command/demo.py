@@ -1,7 +1,5 @@
 """The demo: the main job on the bundled manifest and the embedded sandbox; then its clips, held to what is meant."""
 
-import asyncio
-import os
 import sys
 import sysconfig
 from collections.abc import Sequence
@@ -13,32 +11,27 @@ import pyarrow as pa
 from rich.table import Table
 
 from animatic import storage
-from animatic.errors import AnimaticError, LocationError, NeverAgainError, SettingsError, TryLaterError
-from animatic.machine.privacy import file_mode, make_folder
+from animatic.errors import AnimaticError, LocationError, SettingsError
+from animatic.machine.privacy import make_folder
 from animatic.machine.start_folder import from_start
 from animatic.media.clips import probe_clip
 from animatic.media.contact_sheet import draw_contact_sheet
-from animatic.media.downloads import ClipDownloader
 from animatic.results import formats
 from animatic.settings import Settings
 from animatic.takes.inputs import Inputs
 from animatic.takes.models import INPUT_NAMES
 from animatic.takes.veo2 import length_s_of, size_of
-from animatic.wavespeed.client import WaveSpeedClient
 from flows.command import launch
 from flows.command.commands import FORMULA_NOTE, UNTOLD, tell_digest
 from flows.command.embedded import embedded_sandbox
 from flows.server.prefect_api import Start
 from flows.session import Session
-from flows.terminal import PlainConsole, complain, printable, say
+from flows.terminal import PlainConsole, printable, say
 
 if TYPE_CHECKING:
     from animatic.results.summary import RunSummary  # pandas, which the start of a run need not wait for
 
 LENGTH_TOLERANCE_S = 0.1
-DOWNLOADS_AT_ONCE = 2
-"""As many as the sandbox renders at once: the deadline of a download is for its own clip, not for all before it."""
-
 AS_MEANT, NOT_AS_MEANT = 0, 3
 
 
@@ -120,14 +113,13 @@ def run_demo(typed: Path, console: PlainConsole, start: Start, *, as_json: bool,
     results = out / "results.parquet"
     ledger = f"sqlite:///{(out / 'ledger.sqlite').resolve()}"
     own = Settings.from_environment(needs_ledger=False).model_copy(update={"ledger": ledger})
-    make_folder(out / "clips")
     with embedded_sandbox(own, start.run_id, out / "sandbox") as settings:
         session = Session(settings, is_approved=True, run_id=start.run_id)
-        parameters = {"manifest": str(manifest), "results": str(results)}
+        parameters = {"manifest": str(manifest), "results": str(results), "archive": str(out / "clips")}
         summary, untold = launch.run_flow(session, start.server, parameters, console, debug=debug)
         table = formats.decode(storage.read_bytes(str(results), max_bytes=1 << 30), results.name)
         storage.replace_bytes(str(out / "results.csv"), formats.encode(table, ".csv"))
-        shown = asyncio.run(_with_clips(_rows(table), out / "clips", settings))
+        shown = _rows(table)
     sheet = out / "contact-sheet.jpg"
     storage.replace_bytes(str(sheet), draw_contact_sheet([(row.caption, row.clip) for row in shown if row.clip]))
     if as_json:
@@ -139,40 +131,21 @@ def run_demo(typed: Path, console: PlainConsole, start: Start, *, as_json: bool,
 
 def _as_typed(row: Shown, out: Path, typed: Path) -> Shown:
     """Return the row with its clip below the folder as it was typed, which is shorter to read."""
-    return replace(row, clip=typed / row.clip.relative_to(out)) if row.clip else row
+    return replace(row, clip=typed / row.clip.relative_to(out.resolve())) if row.clip else row
 
 
 def _rows(table: pa.Table) -> list[Shown]:
     names = [field.name for field in fields(Shown) if field.name not in {"inputs", "clip"}]
-    rows = zip(table.select(names).to_pylist(), table.select(INPUT_NAMES).to_pylist(), strict=True)
-    return [Shown(**row, inputs=Inputs(inputs), clip=None) for row, inputs in rows]
-
-
-async def _with_clips(rows: Sequence[Shown], folder: Path, settings: Settings) -> list[Shown]:
-    """Download the clips of the rows, named by row, take and fingerprint; those already there are kept."""
-    async with (
-        WaveSpeedClient(settings.base_url, settings.require_key(), network=settings.network) as client,
-        ClipDownloader(settings.base_url, network=settings.network) as downloader,
-    ):
-        there = set(await asyncio.to_thread(os.listdir, folder))
-        throttle = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
-
-        async def fetch(row: Shown) -> Shown:
-            clip = folder / f"{row.row:03d}-{row.take}-{row.fingerprint[:12]}.mp4"
-            if row.status != "completed" or row.prediction_id is None:
-                return row
-            if clip.name not in there:
-                try:  # ask again: an earlier sandbox may have listened elsewhere
-                    async with throttle:
-                        prediction = await client.result(row.prediction_id)
-                        await downloader.download(prediction.outputs[0], clip)
-                    clip.chmod(file_mode())
-                except (TryLaterError, NeverAgainError) as error:
-                    complain(f"{row.shot_id} take {row.take}: {error}")
-                    return row
-            return replace(row, clip=clip)
-
-        return list(await asyncio.gather(*(fetch(row) for row in rows)))
+    rows = zip(
+        table.select(names).to_pylist(),
+        table.select(INPUT_NAMES).to_pylist(),
+        table["clip_uri"].to_pylist(),
+        strict=True,
+    )
+    return [
+        Shown(**row, inputs=Inputs(inputs), clip=None if uri is None else storage.real_path(uri))
+        for row, inputs, uri in rows
+    ]
 
 
 def _tell(rows: Sequence[Shown], summary: "RunSummary", console: PlainConsole, out: Path, untold: str | None) -> None:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from animatic.money.amounts import cost_in_words
-from animatic.progress import Progress
+from animatic.progress import ArchiveProgress, Progress
 from animatic.takes.states import State
 from flows.terminal import PlainConsole, printable
 
@@ -63,10 +63,17 @@ def line(progress: Progress, elapsed_s: float) -> str:
         cost_in_words(*progress.reserved),
         f"{per_minute(progress, elapsed_s):,.1f}/min",
         f"ETA {eta(progress, elapsed_s)}",
+        *([archive_in_words(progress.archive)] if progress.archive.total else []),
     ]
     if unknown := states[State.UNKNOWN]:
         parts.insert(4, f"{unknown:,} UNKNOWN")
     return ", ".join(parts)
+
+
+def archive_in_words(archive: ArchiveProgress) -> str:
+    """Return the progress of the archive, such as `12/40 clips archived`."""
+    failed = f", {archive.failed:,} failed" if archive.failed else ""
+    return f"{archive.kept:,}/{archive.total:,} clips archived{failed}"
 
 
 def per_minute(progress: Progress, elapsed_s: float) -> float:
@@ -109,7 +116,11 @@ def _picture(progress: Progress, title: str, elapsed_s: float) -> Group:
         *([_number("not judged", progress.not_judged, "magenta")] if progress.not_judged else []),
         Text(cost_in_words(*progress.reserved), style="yellow"),
     )
-    return Group(head, numbers)
+    if not progress.archive.total:
+        return Group(head, numbers)
+    return Group(
+        head, numbers, Text(archive_in_words(progress.archive), style="dim" if not progress.archive.left else "")
+    )
 
 
 def _number(name: str, count: int, style: str) -> Text:

@@ -15,7 +15,7 @@ from animatic.errors import LedgerUnusableError, LedgerVersionError, SettingsErr
 from animatic.ledger import migrate, open_ledger, opening
 from animatic.ledger.liveness import runs_folder
 from animatic.ledger.opening import open_engine, sqlite_path
-from animatic.ledger.schema import ALEMBIC_VERSION, SCHEMA_VERSION
+from animatic.ledger.schema import ALEMBIC_VERSION, REVISION, SCHEMA_VERSION
 from animatic.takes.states import LIVE, State
 from tests.animatic.ledger.old_ledgers import OLD, VERSION_4, write
 
@@ -419,7 +419,7 @@ def test_processes_may_migrate_the_same_ledger_at_the_same_time(path: Path) -> N
     ends: list[Any] = [(maker.communicate()[1], maker.returncode) for maker in makers]
     assert ends == [(b"", 0)] * 3
     assert rows(path, "SELECT count(*) FROM attempt") == [(6,)]
-    assert rows(path, "SELECT version_num FROM alembic_version") == [("0005",)]
+    assert rows(path, "SELECT version_num FROM alembic_version") == [(REVISION,)]
 
 
 async def test_a_dangling_row_makes_a_ledger_unsound(ledger: Any) -> None:

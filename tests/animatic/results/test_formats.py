@@ -163,6 +163,7 @@ def test_duckdb_reads_the_parquet_with_the_types_promised(tmp_path: Path) -> Non
     duckdb_type = {
         pa.int64(): "BIGINT",
         pa.int32(): "INTEGER",
+        pa.float64(): "DOUBLE",
         pa.string(): "VARCHAR",
         pa.bool_(): "BOOLEAN",
         pa.list_(pa.string()): "VARCHAR[]",

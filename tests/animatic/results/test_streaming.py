@@ -182,7 +182,7 @@ async def test_the_table_is_the_one_that_is_written_row_by_row(tmp_path: Path, s
         *[n for n in raw.column_names if n not in RESULTS_SCHEMA.names],
     ]
     assert table.schema.metadata == {
-        b"animatic.schema_version": b"2",
+        b"animatic.schema_version": b"3",
         b"animatic.run_id": b"run-1",
         b"animatic.manifest_sha256": manifest.sha256.encode(),
     }

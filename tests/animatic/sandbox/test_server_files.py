@@ -8,6 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from animatic.media.clips import probe_clip
+
 UPLOAD = "/api/v3/media/upload/binary"
 
 
@@ -89,12 +91,16 @@ async def test_a_missing_upload_fails_the_prediction(caller: Any, clock: Any) ->
     assert (data["status"], data["code"]) == ("failed", 1402)
 
 
-async def test_without_rendering_there_is_a_url_but_no_clip(caller: Any, clock: Any) -> None:
-    taken = await caller.submit_id()
+async def test_without_rendering_clips_are_blank_and_each_is_another_file(open_sandbox: Any, clock: Any) -> None:
+    caller = await open_sandbox(clip_bytes=50_000)
+    taken = [await caller.submit_id(aspect_ratio="9:16", duration="6s") for _ in range(2)]
     clock.advance(10)
-    [url] = (await caller.poll(taken)).data["outputs"]
-    reply = await caller.ask("GET", url, key=None)
-    assert (reply.status, reply.json["data"]) == (404, None)
+    urls = [(await caller.poll(each)).data["outputs"][0] for each in taken]
+    replies = [await caller.ask("GET", url, key=None) for url in urls]
+    assert [(reply.status, len(reply.body)) for reply in replies] == [(200, 50_000)] * 2
+    assert replies[0].body != replies[1].body
+    info = probe_clip(replies[0].body)
+    assert (info.codec, info.width, info.height, info.duration_s, info.frames) == ("h264", 720, 1280, 6.0, 6)
 
 
 async def test_a_clip_is_rendered_once_and_served_whole_or_in_ranges(

@@ -1,0 +1,121 @@
+"""Clips and where they are kept: each a function of a connection in a transaction of its caller.
+
+A row is one output of an attempt in one archive, under one name. It is written before the clip is fetched, so that no
+other run fetches it too and no other clip gets the name; it holds the file once that is there.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from animatic.errors import LedgerError
+from animatic.ledger.moments import aware, now
+from animatic.ledger.records import Clip, KeptClip, WantedClip
+from animatic.ledger.schema import ATTEMPT, CLIP
+from animatic.ledger.statements import in_chunks
+
+MOST_ROWS = 5_000
+_COLUMNS = tuple(CLIP.c[name] for name in Clip.__dataclass_fields__)
+_OF_OUTPUT = (
+    sa.select(*_COLUMNS)
+    .where(CLIP.c.attempt_id == sa.bindparam("attempt"), CLIP.c.output == sa.bindparam("of_output"))
+    .order_by(CLIP.c.clip_id)
+)
+_NAMED = sa.select(CLIP.c.clip_id).where(
+    CLIP.c.archive == sa.bindparam("in_archive"), CLIP.c.name_key == sa.bindparam("key")
+)
+_OF_CLAIM = ("attempt_id", "output", "archive", "name", "run_id")
+_CLAIM = CLIP.insert().returning(CLIP.c.clip_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One output in an archive, after a run has asked for it.
+
+    Attributes:
+        clip: its row; fetched by the run that it names, unless the file is there.
+        copies: rows of the same output whose file is there, in this archive under another name or elsewhere.
+    """
+
+    clip: Clip
+    copies: tuple[Clip, ...]
+
+
+def claim(db: sa.Connection, archive: str, wanted: Sequence[WantedClip], run_id: str) -> list[Claim]:
+    """Return each output's row in an archive, made under the first name that is free where there is none yet.
+
+    A row that another run claimed stays that run's; `take_over_claim` changes that once it is dead.
+    """
+    return [_claim(db, archive, each, run_id) for each in wanted]
+
+
+def _claim(db: sa.Connection, archive: str, wanted: WantedClip, run_id: str) -> Claim:
+    rows = [_clip(row) for row in db.execute(_OF_OUTPUT, {"attempt": wanted.attempt_id, "of_output": wanted.output})]
+    names = dict(wanted.names)
+    copies = tuple(row for row in rows if row.file is not None)
+    known = [row for row in rows if row.archive == archive and row.name in names]
+    if known:
+        clip = known[-1]
+        return Claim(clip, tuple(row for row in copies if row.clip_id != clip.clip_id))
+    free = (
+        each for each in wanted.names if db.execute(_NAMED, {"in_archive": archive, "key": each[1]}).first() is None
+    )
+    name, key = next(free, ("", ""))
+    if not name:
+        raise LedgerError(f"archive {archive}: no name is left for {wanted.names[-1][0]}")
+    clip = Clip(0, wanted.attempt_id, wanted.output, archive, name, run_id)
+    values: dict[str, Any] = {each: getattr(clip, each) for each in _OF_CLAIM}
+    clip_id = int(db.execute(_CLAIM, {**values, "name_key": key}).scalar_one())
+    return Claim(replace(clip, clip_id=clip_id), copies)
+
+
+def take_over_claim(db: sa.Connection, clip_id: int, dead: str, run_id: str) -> bool:
+    """Make another run's claim this run's; False where it is not that run's any more."""
+    mine = CLIP.update().where(CLIP.c.clip_id == clip_id, CLIP.c.run_id == dead).values(run_id=run_id)
+    return db.execute(mine).rowcount == 1
+
+
+def keep(db: sa.Connection, clips: Iterable[KeptClip]) -> None:
+    """Write down that clips are in their archive; `error` says what is wrong with one all the same."""
+    moment = now()
+    for each in clips:
+        values = {name: getattr(each, name) for name in KeptClip.__dataclass_fields__ if name != "clip_id"}
+        db.execute(CLIP.update().where(CLIP.c.clip_id == each.clip_id).values(archived_at=moment, **values))
+
+
+def give_up(db: sa.Connection, clip_id: int, error: str) -> None:
+    """Write down why a clip is not archived. One that was there is there no more."""
+    db.execute(CLIP.update().where(CLIP.c.clip_id == clip_id).values(file=None, error=error))
+
+
+def clips_in(db: sa.Connection, archive: str, after: int) -> list[tuple[int, int, str, str | None, int | None]]:
+    """Return some thousands of the rows of an archive after a clip_id: clip_id, attempt_id, name, file, size_bytes."""
+    rows = db.execute(
+        sa.select(CLIP.c.clip_id, CLIP.c.attempt_id, CLIP.c.name, CLIP.c.file, CLIP.c.size_bytes)
+        .where(CLIP.c.archive == archive, CLIP.c.clip_id > after)
+        .order_by(CLIP.c.clip_id)
+        .limit(MOST_ROWS)
+    )
+    return [(row.clip_id, row.attempt_id, row.name, row.file, row.size_bytes) for row in rows]
+
+
+def clips_of(db: sa.Connection, fingerprints: Sequence[str]) -> list[tuple[str, Clip]]:
+    """Return all clips of these takes' attempts, with the take's fingerprint, oldest first."""
+    found: list[tuple[str, Clip]] = []
+    for some in in_chunks(fingerprints):
+        rows = db.execute(
+            sa.select(ATTEMPT.c.fingerprint, *_COLUMNS)
+            .join(ATTEMPT, ATTEMPT.c.attempt_id == CLIP.c.attempt_id)
+            .where(ATTEMPT.c.fingerprint.in_(some))
+            .order_by(CLIP.c.clip_id)
+        )
+        found += [(row[0], _clip(row[1:])) for row in rows]
+    return found
+
+
+def _clip(row: Sequence[Any]) -> Clip:
+    values: dict[str, Any] = dict(zip(Clip.__dataclass_fields__, row, strict=True))
+    values["archived_at"] = aware(values["archived_at"])
+    return Clip(**values)

@@ -1,0 +1,357 @@
+"""The archive: clips in a folder, each fetched once, by whichever run, as soon as it is completed.
+
+The ledger is asked first and told at once. Clips are downloaded in a thread with an event loop of its own, so that no
+submission and no poll waits for one.
+"""
+
+import asyncio
+import errno
+import random
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+from animatic.errors import (
+    AnimaticError,
+    ClipRefusedError,
+    ClipUnavailableError,
+    LocationError,
+    NeverAgainError,
+    TryLaterError,
+)
+from animatic.ledger import Claim, Clip, KeptClip, Ledger, WantedClip
+from animatic.media.clip_names import ClipIdentity, ClipName, same_name_key
+from animatic.media.clips import ClipInfo, probe_clip
+from animatic.media.downloads import DOWNLOADS_AT_ONCE, ClipDownloader, Download
+from animatic.progress import ArchiveProgress
+from animatic.storage.folder import Folder, Incoming
+from animatic.text import one_line
+from animatic.web.network import DIRECT, Network
+
+T = TypeVar("T")
+
+BACKOFFS_S = (1.0, 4.0, 15.0)
+"""Waits before a download is tried again, each shortened or lengthened by up to a half."""
+
+ENDS_WITHIN_S = 10.0
+"""What is being written then may be left half done: it has no name yet."""
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+_VIDEOS = frozenset({".mp4", ".mov", ".webm"})
+
+Ask = Callable[[str], Awaitable[Sequence[str]]]
+"""Returns the outputs of a prediction, by its id, as the API gives them now. Raises TryLaterError, NeverAgainError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One output of a completed take.
+
+    Attributes:
+        name: what messages call it.
+        url: as the API gave it.
+    """
+
+    attempt_id: int
+    identity: ClipIdentity
+    name: str
+    url: str
+
+
+class ClipBatch:
+    """Outputs that one Prefect task run archives. Not a dataclass on purpose: Prefect would walk all of it."""
+
+    __slots__ = ("outputs",)
+
+    def __init__(self, outputs: Sequence[Output]) -> None:
+        self.outputs = outputs
+
+    @property
+    def name(self) -> str:
+        """The output's own name, or which these are."""
+        first = self.outputs[0].name
+        return first if len(self.outputs) == 1 else f"{len(self.outputs)} clips: {first} to {self.outputs[-1].name}"
+
+
+class Archive:
+    """Puts clips into a folder. Use as `async with`.
+
+    Args:
+        run_id: the run that fetches, which must be alive.
+        ask: asks for the outputs of a prediction anew, where a URL has died.
+        warn: is told what a person should know at once.
+        origin: scheme, host and port that may be fetched from though they are private; empty for none.
+
+    Attributes:
+        problem: why nothing more is archived, once that is so.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it works with, each with a name
+        self,
+        folder: Folder,
+        clip_name: ClipName,
+        ledger: Ledger,
+        *,
+        run_id: str,
+        ask: Ask,
+        warn: Callable[[str], None],
+        progress: ArchiveProgress,
+        origin: str = "",
+        network: Network = DIRECT,
+    ) -> None:
+        self.folder, self.clip_name, self.progress = folder, clip_name, progress
+        self.problem: str | None = None
+        self._ledger, self._run_id, self._ask, self._warn = ledger, run_id, ask, warn
+        self._there: dict[str, int] = {}
+        self._names_there: dict[int, set[str]] = {}
+        self._incomplete = set[int]()
+        self._on_their_way = set[asyncio.Future[KeptClip]]()
+        self._aside = _Aside()
+        self._downloader = ClipDownloader(origin, network=network)
+        self._room = asyncio.Semaphore(2 * DOWNLOADS_AT_ONCE)
+
+    async def __aenter__(self) -> Self:
+        """Look into the folder.
+
+        Raises:
+            LocationError: it cannot be looked into.
+        """
+        try:
+            await asyncio.to_thread(self.folder.sweep)
+            self._there = await asyncio.to_thread(self.folder.sizes)
+        except Exception as error:  # noqa: BLE001 - file systems raise whatever their clients raise
+            raise LocationError(f"{self.folder.uri}: cannot look into it: {_said(error)}") from None
+        await self._learn()
+        self._aside.start()
+        await self._aside.run(self._downloader.__aenter__())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._aside.run(self._downloader.__aexit__())
+        self._aside.stop()
+
+    async def _learn(self) -> None:
+        """Hold what the ledger knows of this archive against what is in it."""
+        after = 0
+        while rows := await self._ledger.clips_in(self.folder.uri, after):
+            for clip_id, attempt_id, name, file, size_bytes in rows:
+                after = clip_id
+                if file is not None and self._there.get(file) == size_bytes:
+                    self._names_there.setdefault(attempt_id, set()).add(name)
+                else:
+                    self._incomplete.add(attempt_id)
+
+    def has(self, attempt_id: int, identity: ClipIdentity) -> bool:
+        """Tell if all outputs of an attempt were there under this name when the archive was opened."""
+        names = self._names_there.get(attempt_id)
+        if names is None or attempt_id in self._incomplete:
+            return False
+        return any(
+            name.removesuffix(_PLACEHOLDER) in names for name in self.clip_name.candidates(identity, _PLACEHOLDER)
+        )
+
+    async def add(self, outputs: Sequence[Output]) -> None:
+        """Put these outputs into the archive, unless they are there. What cannot be had is told in the ledger.
+
+        Raises:
+            LedgerError: the ledger cannot be read or written.
+        """
+        wanted = [self._wanted(output) for output in outputs]
+        claims = await self._ledger.claim_clips(self.folder.uri, wanted, self._run_id)
+        names = ([name for name, _ in each.names] for each in wanted)
+        await asyncio.gather(*(self._add(*each) for each in zip(outputs, claims, names, strict=True)))
+
+    def stop(self, problem: str) -> None:
+        """Fetch nothing more, and give up what is on its way; the next run goes on."""
+        self.problem = self.problem or problem
+        for download in self._on_their_way:
+            download.cancel()
+
+    def _wanted(self, output: Output) -> WantedClip:
+        names = [name.removesuffix(_PLACEHOLDER) for name in self.clip_name.candidates(output.identity, _PLACEHOLDER)]
+        return WantedClip(
+            output.attempt_id, output.identity.output, tuple((each, same_name_key(each)) for each in names)
+        )
+
+    async def _add(self, output: Output, claim: Claim, names: Sequence[str]) -> None:
+        clip = claim.clip
+        if self._is_there(clip):
+            self.progress.kept += 1
+            return
+        if clip.run_id != self._run_id:
+            is_open = clip.file is None and clip.error is None
+            if is_open and self._ledger.is_alive(clip.run_id):
+                self.progress.kept += 1  # as far as this run is concerned: the other one fetches it
+                return
+            if not await self._ledger.take_over_claim(clip.clip_id, clip.run_id, self._run_id):
+                return
+        async with self._room:
+            try:
+                names = (clip.name, *(name for name in names if name != clip.name))
+                kept = await self._copied(claim, names) or await self._fetched(output, clip, names)
+            except (TryLaterError, NeverAgainError, LocationError) as error:
+                self.progress.failed += 1
+                lost = "" if clip.file is None else f"{clip.file} is not in the archive any more, and "
+                await self._ledger.give_up_clip(clip.clip_id, one_line(f"{lost}{error}", 500))
+                return
+        await self._ledger.keep_clips([kept])
+        self._there[kept.file] = kept.size_bytes
+        self.progress.kept += 1
+
+    def _is_there(self, clip: Clip) -> bool:
+        return clip.file is not None and self._there.get(clip.file) == clip.size_bytes
+
+    async def _copied(self, claim: Claim, names: Sequence[str]) -> KeptClip | None:
+        """Link or copy the clip from where it is already; None where it is nowhere any more."""
+        for copy in reversed(claim.copies):
+            self._require_open()
+            try:
+                file = await asyncio.to_thread(self._copy, names, copy)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with a copy, the clip may still be downloaded
+                self._require_room(error)
+                continue
+            if file is not None:
+                known = {each: getattr(copy, each) for each in _OF_CONTENT}
+                return KeptClip(claim.clip.clip_id, file, **known)
+        return None
+
+    def _copy(self, names: Sequence[str], copy: Clip) -> str | None:
+        with self.folder.incoming() as incoming:
+            incoming.fill_from(str(copy.uri))
+            if incoming.sha256() != copy.sha256:
+                return None
+            return self._put(incoming, names, f".{str(copy.file).rpartition('.')[2]}", str(copy.sha256))
+
+    async def _fetched(self, output: Output, clip: Clip, names: Sequence[str]) -> KeptClip:
+        """Download the clip, again after a while where it does not come, and from a new URL where the old one has died.
+
+        Raises:
+            TryLaterError, NeverAgainError: it cannot be had.
+        """
+        url, has_asked = output.url, False
+        waits = list(BACKOFFS_S)
+        while True:
+            self._require_open()
+            try:
+                return await self._stoppable(self._download(url, output, clip, names))
+            except (ClipUnavailableError, ClipRefusedError) as error:
+                may_pass = isinstance(error, ClipUnavailableError) and not error.is_gone
+                if not may_pass and not has_asked:
+                    url, has_asked = await self._ask_anew(output, error), True
+                    continue
+                if not may_pass or not waits:
+                    raise
+                await asyncio.sleep(waits.pop(0) * random.uniform(0.5, 1.5))  # noqa: S311 - a wait
+            except OSError as error:
+                self._require_room(error)
+                raise ClipUnavailableError(f"clip {output.name}: cannot be written: {_said(error)}") from None
+
+    async def _stoppable(self, download: Coroutine[Any, Any, KeptClip]) -> KeptClip:
+        """Await a download in the thread of downloads, until `stop`."""
+        on_its_way = asyncio.ensure_future(self._aside.run(download))
+        self._on_their_way.add(on_its_way)
+        try:
+            return await on_its_way
+        except asyncio.CancelledError:
+            if on_its_way.cancelled():
+                self._require_open()
+            raise
+        finally:
+            self._on_their_way.discard(on_its_way)
+
+    async def _ask_anew(self, output: Output, problem: AnimaticError) -> str:
+        """Return the URL that the API gives for the output now. Raises the problem where it gives none."""
+        self._require_open()
+        try:
+            urls = await self._ask(output.identity.prediction_id)
+        except AnimaticError:
+            raise problem from None
+        if len(urls) < output.identity.output:
+            raise problem
+        return urls[output.identity.output - 1]
+
+    async def _download(self, url: str, output: Output, clip: Clip, names: Sequence[str]) -> KeptClip:
+        """Run in the thread of downloads."""
+        with self.folder.incoming() as incoming:
+            found = await self._downloader.download(url, incoming.file, output.name)
+            self.progress.received_bytes += found.size_bytes
+            return await asyncio.to_thread(self._finish, incoming, found, clip, names)
+
+    def _finish(self, incoming: Incoming, found: Download, clip: Clip, names: Sequence[str]) -> KeptClip:
+        """Probe the clip and put it into the folder."""
+        info, problem = None, None
+        if found.suffix in _VIDEOS:
+            incoming.file.flush()
+            try:
+                info = probe_clip(incoming.path)
+            except ValueError as error:
+                problem = one_line(f"it was archived, but {error}", 500)
+        file = self._put(incoming, names, found.suffix, found.sha256)
+        return KeptClip(clip.clip_id, file, found.sha256, found.size_bytes, **_values_of(info), error=problem)
+
+    def _put(self, incoming: Incoming, names: Sequence[str], suffix: str, sha256: str) -> str:
+        """Put a file under the first of these names that no other file has; return that with its suffix.
+
+        The same file is as good: a killed run left it there before the ledger knew.
+        """
+        for name in names:
+            file = f"{name}{suffix}"
+            try:
+                incoming.put(file)
+            except FileExistsError:
+                if self.folder.sha256_of(file) != sha256:
+                    continue
+            return file
+        raise ClipRefusedError(f"{self.folder.uri}: other files have the names {', '.join(names)}; move them away")
+
+    def _require_open(self) -> None:
+        if self.problem is not None:
+            raise ClipUnavailableError(self.problem)
+
+    def _require_room(self, error: Exception) -> None:
+        """Stop all archiving where the disk is full; raise then."""
+        if isinstance(error, OSError) and error.errno in _FULL:
+            problem = f"nothing more is archived: {self.folder.uri}: {error.strerror}; make room and run again"
+            if self.problem is None:
+                self._warn(problem)
+            self.stop(problem)
+            self._require_open()
+
+
+_PLACEHOLDER = ".x"
+_OF_CONTENT = (
+    "sha256", "size_bytes", "container", "codec", "duration_s", "width", "height", "fps", "frames", "error",
+)  # fmt: skip
+
+
+def _values_of(info: ClipInfo | None) -> dict[str, Any]:
+    return {} if info is None else {name: getattr(info, name) for name in ClipInfo.__dataclass_fields__}
+
+
+def _said(error: Exception) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
+class _Aside:
+    """A thread with an event loop of its own."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._work, name="downloads", daemon=True)
+
+    def _work(self) -> None:
+        self._loop.run_forever()
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await work that is done there."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(ENDS_WITHIN_S)

@@ -1,0 +1,181 @@
+"""A folder that files are put into, on disk or elsewhere: each is there whole, or not there.
+
+No file that is there is replaced. What a killed process left half done has a hidden name on disk, and none elsewhere.
+"""
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from animatic.errors import LocationError
+from animatic.machine.durability import sync, sync_folder
+from animatic.machine.privacy import file_mode, make_folder
+from animatic.storage import disk, remote
+from animatic.storage.locations import Location, absolute_uri, locate
+from animatic.storage.spool import nameless_file
+from animatic.web.network import DIRECT
+
+_PREFIX, _END = ".animatic-", ".tmp"
+_LEFT_BEHIND_AFTER_S = 24 * 3_600.0
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK})
+"""Errors of file systems without hard links, such as exFAT, or between two file systems."""
+
+
+class Folder:
+    """A folder of files. All methods block.
+
+    Args:
+        uri: of the folder; made with the first file.
+
+    Raises:
+        LocationError: it is no place to write to.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._location = locate(f"{uri.rstrip('/')}/x")
+        if self._location.is_web:
+            raise LocationError(
+                f"{locate(uri).shown}: cannot write to a web page; allowed: a path, or a URI such as s3://"
+            )
+        self.uri = absolute_uri(uri).rstrip("/")
+        if not self._location.is_local:
+            remote.require_installed(self._location)
+
+    @property
+    def is_local(self) -> bool:
+        """Tell if it is on this machine's disk."""
+        return self._location.is_local
+
+    @property
+    def path(self) -> Path:
+        """Its path on this machine's disk."""
+        return Path(self._location.folder)
+
+    def sizes(self) -> dict[str, int]:
+        """Return the sizes in bytes of the files in it, by name; none where there is no folder. Raises OSError."""
+        if not self.is_local:
+            return remote.sizes_in(self._location)
+        try:
+            with os.scandir(self.path) as entries:
+                return {entry.name: entry.stat().st_size for entry in entries if entry.is_file(follow_symlinks=False)}
+        except FileNotFoundError:
+            return {}
+
+    def free_bytes(self) -> int | None:
+        """Return how much room there is for us; None where that cannot be known."""
+        if not self.is_local:
+            return None
+        nearest = next(folder for folder in (self.path, *self.path.parents) if folder.exists())
+        return shutil.disk_usage(nearest).free
+
+    def sweep(self) -> None:
+        """Remove what killed processes left half done long ago."""
+        if not self.is_local or not self.path.is_dir():
+            return
+        for path in self.path.glob(f"{_PREFIX}*{_END}"):
+            with suppress(OSError):
+                if time.time() - path.lstat().st_mtime > _LEFT_BEHIND_AFTER_S:
+                    path.unlink()
+
+    @contextmanager
+    def incoming(self) -> Generator["Incoming"]:
+        """Open an empty file that can be put into the folder; it is gone at the end otherwise. Raises OSError."""
+        if not self.is_local:
+            with nameless_file() as file:
+                yield Incoming(self, file, None)
+            return
+        make_folder(self.path)
+        descriptor, name = tempfile.mkstemp(prefix=_PREFIX, suffix=_END, dir=self.path)
+        try:
+            with open(descriptor, "w+b") as file:  # noqa: PTH123 - a descriptor, not a path
+                os.fchmod(descriptor, file_mode())
+                yield Incoming(self, cast("BinaryIO", file), Path(name))
+        finally:
+            with suppress(FileNotFoundError):
+                Path(name).unlink()
+
+    def sha256_of(self, name: str) -> str:
+        """Return the SHA-256 of one of its files, in hex. Raises OSError, or what the file system raises."""
+        return _sha256(_chunks(self.location_of(name)))
+
+    def location_of(self, name: str) -> Location:
+        """Return the location of one of its files."""
+        return locate(f"{self._location.folder}/{name}") if self.is_local else locate(f"{self.uri}/{name}")
+
+
+class Incoming:
+    """A file on its way into a folder.
+
+    Attributes:
+        file: open for reading and writing.
+        path: on disk; elsewhere that of the open file.
+    """
+
+    def __init__(self, folder: Folder, file: BinaryIO, path: Path | None) -> None:
+        self._folder, self.file, self._path = folder, file, path
+
+    @property
+    def path(self) -> Path:
+        """Path that other code can open it by, while it is open."""
+        return self._path or Path(f"/dev/fd/{self.file.fileno()}")
+
+    def fill_from(self, uri: str) -> None:
+        """Copy a file from anywhere into this one; on one disk as a link to it. Raises OSError."""
+        origin = locate(uri)
+        if self._path is not None and origin.is_local:
+            with suppress(OSError):
+                link = self._path.with_name(f"{self._path.name}-link")
+                os.link(origin.path, link, follow_symlinks=False)
+                link.replace(self._path)
+                return
+        for chunk in _chunks(origin):
+            self.file.write(chunk)
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of what is in it so far, in hex. Raises OSError."""
+        self.file.flush()
+        return _sha256(disk.chunks(str(self.path)))
+
+    def put(self, name: str) -> None:
+        """Put it into the folder under a name, which no file may have yet.
+
+        Raises:
+            FileExistsError: there is such a file.
+            OSError: it cannot be put there.
+        """
+        self.file.flush()
+        if self._path is None:
+            location = self._folder.location_of(name)
+            if remote.kind_of(location) is not None:
+                raise FileExistsError(errno.EEXIST, "there is such a file", name)
+            remote.replace(location, self.file)
+            return
+        sync(self.file.fileno())
+        target = self._path.with_name(name)
+        try:
+            os.link(self._path, target)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            if target.exists():
+                raise FileExistsError(errno.EEXIST, "there is such a file", name) from None
+            self._path.rename(target)
+        sync_folder(target.parent)
+
+
+def _chunks(location: Location) -> Generator[bytes]:
+    return disk.chunks(location.path) if location.is_local else remote.chunks(location, DIRECT)
+
+
+def _sha256(chunks: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,182 @@
+"""Archiving: the clips of a run, fetched beside everything else that it does."""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from animatic.media.archive import Archive, ClipBatch, Output
+from animatic.media.clip_names import ClipIdentity
+from animatic.planning.plan import Plan
+from animatic.storage.folder import Folder
+from animatic.takes.shots import Take
+from animatic.takes.states import State
+from flows.interrupts import Interrupts
+from flows.run import Run
+from tasks.archive import archive_clips
+from tasks.begun import begin
+
+MOST_IN_A_BATCH = 50
+WAITS_FOR_COMPANY_S = 1.0
+BATCHES_AT_ONCE = 4
+LOOKED_UP_AT_ONCE = 1_000
+USUAL_CLIP_BYTES = 5_000_000
+"""Size of a clip where none was seen yet: 720p, some seconds."""
+
+
+class Archiving:
+    """Puts the clips of one run into its archive; without an archive it does nothing."""
+
+    def __init__(self, run: Run, plan: Plan, archive: Archive | None, interrupts: Interrupts) -> None:
+        self._run, self._plan, self._archive, self._interrupts = run, plan, archive, interrupts
+        self._waiting: asyncio.Queue[Take | None] = asyncio.Queue()
+        self._handled = set[str]()
+        self._batches = asyncio.Semaphore(BATCHES_AT_ONCE)
+
+    @property
+    def uri(self) -> str:
+        """Absolute URI of the archive; empty without one."""
+        return "" if self._archive is None else self._archive.folder.uri
+
+    def take_completed(self, take: Take) -> None:
+        """Archive the clips of a take that has just been completed."""
+        if self._archive is not None and take.fingerprint not in self._handled:
+            self._handled.add(take.fingerprint)
+            self._waiting.put_nowait(take)
+
+    def stop(self, reason: str) -> None:
+        """Fetch nothing more; the next run goes on."""
+        if self._archive is not None:
+            self._archive.stop(f"not archived: {reason}; the next run goes on")
+
+    @asynccontextmanager
+    async def underway(self) -> AsyncGenerator[None]:
+        """Fetch clips for the length of the block, and what is left of them at its end."""
+        if self._archive is None:
+            yield
+            return
+        work = asyncio.create_task(self._work())
+        try:
+            yield
+            for take in await asyncio.to_thread(list, self._plan.takes_to_do()):
+                self.take_completed(take)  # completed in another way than by polling: by another run, by settling
+        finally:
+            self._waiting.put_nowait(None)
+            hurry = asyncio.create_task(self._interrupts.hurried.wait())
+            await asyncio.wait({work, hurry}, return_when=asyncio.FIRST_COMPLETED)
+            hurry.cancel()
+            if not work.done():
+                work.cancel()
+        if work.done():
+            work.result()
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            missing = self._missing()
+            while takes := await asyncio.to_thread(list, itertools.islice(missing, LOOKED_UP_AT_ONCE)):
+                await self._start(group, takes)
+            while takes := await self._next():
+                await self._start(group, takes)
+
+    def _missing(self) -> Iterator[Take]:
+        """Yield the takes that were completed before and are not in the archive under their name."""
+        assert self._archive is not None  # noqa: S101 - nothing is started without one
+        versions: dict[str, int] = {}
+        for take, attempt_id in self._plan.takes_completed():
+            if self._archive.has(attempt_id, _identity(take, versions, "", 1)):
+                self._handled.add(take.fingerprint)
+            else:
+                yield take
+
+    async def _next(self) -> Sequence[Take]:
+        """Wait for takes, and a moment for more; none once the run has bought everything."""
+        first = await self._waiting.get()
+        takes = [first]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WAITS_FOR_COMPANY_S):
+                while takes[-1] is not None and len(takes) < MOST_IN_A_BATCH:
+                    takes.append(await self._waiting.get())
+        if takes[-1] is None and len(takes) > 1:
+            self._waiting.put_nowait(None)
+        return [take for take in takes if take is not None]
+
+    async def _start(self, group: asyncio.TaskGroup, takes: Sequence[Take]) -> None:
+        outputs = await self._outputs(takes)
+        for start in range(0, len(outputs), MOST_IN_A_BATCH):
+            await self._batches.acquire()
+            group.create_task(self._see_through(ClipBatch(outputs[start : start + MOST_IN_A_BATCH])))
+
+    async def _see_through(self, batch: ClipBatch) -> None:
+        assert self._archive is not None  # noqa: S101 - nothing is started without one
+        try:
+            has_tasks = self._interrupts.stop_request is None
+            await (begin(archive_clips(batch, self._archive)) if has_tasks else self._archive.add(batch.outputs))
+        finally:
+            self._batches.release()
+
+    async def _outputs(self, takes: Sequence[Take]) -> list[Output]:
+        """Return the outputs of those of the takes that are completed."""
+        assert self._archive is not None  # noqa: S101 - nothing is started without one
+        names = [take.fingerprint for take in takes]
+        self._handled.update(names)
+        records = await self._run.ledger.look_up(names)
+        versions: dict[str, int] = {}
+        if self._archive.clip_name.needs_version:
+            versions = await self._run.ledger.versions_of(self._run.order.uri, names)
+        found: list[Output] = []
+        for take in takes:
+            record = records.get(take.fingerprint)
+            if record is None or record.state is not State.COMPLETED:
+                continue
+            for number, url in enumerate(record.outputs or (), 1):
+                identity = _identity(take, versions, record.prediction_id or "", number)
+                found.append(Output(record.attempt_id, identity, take.name, url))
+        self._archive.progress.total += len(found)
+        return found
+
+
+def _identity(take: Take, versions: Mapping[str, int], prediction_id: str, output: int) -> ClipIdentity:
+    shot, version = take.shot, versions.get(take.fingerprint, 1)
+    return ClipIdentity(take.fingerprint, shot.storyboard, shot.shot_id, take.number, version, prediction_id, output)
+
+
+@asynccontextmanager
+async def open_archive(run: Run, plan: Plan, interrupts: Interrupts) -> AsyncGenerator[Archiving]:
+    """Open the archive of a run, where it has one.
+
+    Raises:
+        LocationError: it cannot be looked into.
+    """
+    order, settings, client = run.order, run.session.settings, run.client
+    if not order.archive_uri:
+        yield Archiving(run, plan, None, interrupts)
+        return
+
+    async def ask(prediction_id: str) -> Sequence[str]:
+        return (await client.result(prediction_id)).outputs
+
+    archive = Archive(
+        Folder(order.archive_uri),
+        order.clip_name,
+        run.ledger,
+        run_id=run.session.run_id,
+        ask=ask,
+        warn=run.warn,
+        progress=run.session.progress.archive,
+        origin=settings.base_url,
+        network=settings.network,
+    )
+    async with archive:
+        _warn_of_too_little_room(run, plan, archive)
+        yield Archiving(run, plan, archive, interrupts)
+
+
+def _warn_of_too_little_room(run: Run, plan: Plan, archive: Archive) -> None:
+    """Say before anything is bought that its clips would not fit."""
+    free_bytes, needed_bytes = archive.folder.free_bytes(), plan.to_do * USUAL_CLIP_BYTES
+    if free_bytes is not None and needed_bytes > free_bytes:
+        run.warn(
+            f"archive {archive.folder.uri}: {free_bytes / 1e9:,.1f} GB are free, and {plan.to_do:,} clips need about "
+            f"{needed_bytes / 1e9:,.1f} GB; make room, or give another --archive; all is bought all the same"
+        )

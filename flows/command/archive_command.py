@@ -1,0 +1,179 @@
+"""`animatic archive`: fetch the clips of earlier runs, by their results tables."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from animatic import storage
+from animatic.errors import ClipUnavailableError, SettingsError
+from animatic.ledger import Ledger, open_ledger
+from animatic.media.archive import Archive, Ask, Output
+from animatic.media.clip_names import ClipIdentity, ClipName
+from animatic.progress import ArchiveProgress, Progress
+from animatic.results import formats
+from animatic.settings import Settings
+from animatic.storage.folder import Folder
+from animatic.takes.states import State
+from animatic.wavespeed.client import WaveSpeedClient
+from flows.command.embedded import embedded_sandbox
+from flows.command.panel import panel
+from flows.session import new_run_id
+from flows.terminal import PlainConsole, say_json
+
+DONE, INCOMPLETE = 0, 3
+ROWS_AT_ONCE = 200
+_COLUMNS = ("shot_id", "storyboard", "take", "status", "fingerprint")
+
+
+@dataclass(slots=True)
+class Archived:
+    """End of the command.
+
+    Attributes:
+        unknown: takes of the tables that the ledger does not know.
+        problems: why clips are not archived, a sentence each.
+    """
+
+    progress: ArchiveProgress
+    unknown: int
+    problems: Sequence[str]
+
+
+def archive_results(  # noqa: PLR0913 - the options of the command
+    uris: Sequence[str], to: str, clip_name: str, console: PlainConsole, *, sandbox: bool, as_json: bool
+) -> int:
+    """Archive the clips of all completed takes of some results tables; 3 if one cannot be had.
+
+    Raises:
+        FixInputError: a table cannot be read, or the archive cannot be written to.
+    """
+    for uri in uris:
+        formats.check_suffix(storage.name_of(uri))
+    name, folder, settings, run_id = ClipName(clip_name), Folder(to), Settings.from_environment(), new_run_id()
+    served = embedded_sandbox(settings, run_id) if sandbox else contextlib.nullcontext(settings)
+    progress = Progress()
+    with served as used, panel(console, progress, storage.name_of(uris[0])):
+        end = asyncio.run(_archive(uris, folder, name, used, run_id, progress, console))
+    _tell(end, folder, console, as_json=as_json)
+    return INCOMPLETE if end.progress.failed or end.unknown else DONE
+
+
+async def _archive(  # noqa: PLR0913, PLR0917 - what goes where, and who hears of it
+    uris: Sequence[str],
+    folder: Folder,
+    clip_name: ClipName,
+    settings: Settings,
+    run_id: str,
+    progress: Progress,
+    console: PlainConsole,
+) -> Archived:
+    unknown, seen = 0, set[str]()
+    with open_ledger(settings.ledger) as ledger:
+        async with (
+            ledger.run(run_id, storage.absolute_uri(uris[0])),
+            _asking(settings) as ask,
+            Archive(
+                folder, clip_name, ledger,
+                run_id=run_id, ask=ask, warn=console.print, progress=progress.archive,
+                origin=settings.base_url, network=settings.network,
+            ) as archive,
+        ):  # fmt: skip
+            for uri in uris:
+                for rows in await asyncio.to_thread(lambda uri=uri: list(_rows_of(uri, settings))):
+                    fresh = [row for row in rows if row["fingerprint"] not in seen]
+                    seen.update(row["fingerprint"] for row in fresh)
+                    outputs, missing = await _outputs_of(ledger, fresh, archive)
+                    unknown += missing
+                    progress.archive.total += len(outputs)
+                    await archive.add(outputs)
+            problems = await _problems(ledger, sorted(seen), folder.uri)
+    return Archived(progress.archive, unknown, problems)
+
+
+@asynccontextmanager
+async def _asking(settings: Settings) -> AsyncGenerator[Ask]:
+    """Yield the function that asks for outputs anew; without a key there is none to ask."""
+
+    async def cannot_ask(_: str) -> Sequence[str]:
+        raise ClipUnavailableError("there is no key to ask with")
+
+    try:
+        key = settings.require_key()
+    except SettingsError:
+        yield cannot_ask
+        return
+    async with WaveSpeedClient(settings.base_url, key, network=settings.network) as client:
+
+        async def ask(prediction_id: str) -> Sequence[str]:
+            return (await client.result(prediction_id)).outputs
+
+        yield ask
+
+
+def _rows_of(uri: str, settings: Settings) -> Iterator[list[dict[str, Any]]]:
+    """Yield the completed takes of a table, some at a time. Raises LocationError."""
+    with storage.open_copy(uri, max_bytes=formats.MAX_RESULTS_BYTES, network=settings.network) as file:
+        for table in formats.read_columns(file, storage.name_of(uri), _COLUMNS):
+            rows = [row for row in table.to_pylist() if row["status"] == "completed" and row["fingerprint"]]
+            for start in range(0, len(rows), ROWS_AT_ONCE):
+                yield rows[start : start + ROWS_AT_ONCE]
+
+
+async def _outputs_of(ledger: Ledger, rows: Sequence[dict[str, Any]], archive: Archive) -> tuple[list[Output], int]:
+    """Return the outputs of those takes as the ledger knows them, and how many takes it does not know."""
+    now_of = await ledger.takes_of([row["fingerprint"] for row in rows])
+    names = [now_of.get(row["fingerprint"]) or row["fingerprint"] for row in rows]
+    records = await ledger.look_up(names)
+    versions = await ledger.versions_of(None, names) if archive.clip_name.needs_version else {}
+    outputs: list[Output] = []
+    missing = 0
+    for row, name in zip(rows, names, strict=True):
+        record = records.get(name)
+        if record is None or record.state is not State.COMPLETED:
+            missing += 1
+            continue
+        for number, url in enumerate(record.outputs or (), 1):
+            identity = ClipIdentity(
+                name, row["storyboard"] or "", row["shot_id"] or "", row["take"] or 1,
+                versions.get(name, 1), record.prediction_id or "", number,
+            )  # fmt: skip
+            outputs.append(Output(record.attempt_id, identity, f"{row['shot_id']} take {row['take']}", url))
+    return outputs, missing
+
+
+async def _problems(ledger: Ledger, fingerprints: Sequence[str], archive: str) -> list[str]:
+    found = await ledger.clips_of(fingerprints)
+    return [f"{clip.name}: {clip.error}" for _, clip in found if clip.error and clip.archive == archive]
+
+
+def _tell(end: Archived, folder: Folder, console: PlainConsole, *, as_json: bool) -> None:
+    progress = end.progress
+    console.print(
+        f"{progress.kept:,} of {progress.total:,} clips are in {folder.uri}"
+        + (f"; {progress.failed:,} could not be had" if progress.failed else "")
+    )
+    for line in end.problems[:20]:
+        console.print(line)
+    if len(end.problems) > 20:
+        console.print(f"and {len(end.problems) - 20:,} more (column archive_error of the results)")
+    if end.unknown:
+        console.print(
+            f"{end.unknown:,} completed takes of the tables are not in this ledger; take them over first: "
+            "animatic ledger import RESULTS"
+        )
+    if as_json:
+        say_json(
+            json.dumps(
+                {
+                    "archive": folder.uri,
+                    "clips": progress.total,
+                    "archived": progress.kept,
+                    "failed": progress.failed,
+                    "unknown": end.unknown,
+                }
+            )
+        )
