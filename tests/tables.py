@@ -164,15 +164,19 @@ def shown(outcome: Outcome) -> dict[str, Any]:
     is_completed = outcome.status == "completed"
     is_judged = bool(outputs) and len([flag for flag in flags if flag is not None]) >= len(outputs)
     values = {field.name: getattr(outcome, field.name) for field in fields(Outcome) if field.name != "quoted_microusd"}
-    return values | NOT_ARCHIVED | {
-        "outputs": None if outcome.outputs is None else list(outcome.outputs),
-        "has_nsfw_contents": None if outcome.has_nsfw_contents is None else list(outcome.has_nsfw_contents),
-        "output_url": outputs[0] if outputs else None,
-        "nsfw": True if True in flags else False if is_judged else None,
-        "outputs_expire_at": expiry_of(outcome) if is_completed else None,
-        "error": None if is_completed else error,
-        "error_code": None if is_completed else outcome.error_code,
-    }
+    return (
+        values
+        | NOT_ARCHIVED
+        | {
+            "outputs": None if outcome.outputs is None else list(outcome.outputs),
+            "has_nsfw_contents": None if outcome.has_nsfw_contents is None else list(outcome.has_nsfw_contents),
+            "output_url": outputs[0] if outputs else None,
+            "nsfw": True if True in flags else False if is_judged else None,
+            "outputs_expire_at": expiry_of(outcome) if is_completed else None,
+            "error": None if is_completed else error,
+            "error_code": None if is_completed else outcome.error_code,
+        }
+    )
 
 
 def expiry_of(outcome: Outcome) -> datetime | None:

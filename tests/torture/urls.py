@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from animatic.errors import ApiUnavailableError, LocationError
+from animatic.errors import ClipRefusedError, ClipUnavailableError, LocationError
 from animatic.manifest.faults import Problem
 from animatic.manifest.images import image
 from animatic.media.downloads import ClipDownloader
@@ -108,15 +108,16 @@ async def refused_downloads(part: Part) -> None:
             for url in [*DOWNLOADS, *here, *names, *names]:
                 part.points += 1
                 try:
-                    await downloader.download(url, Path(folder) / "clip.mp4")
+                    with (Path(folder) / "clip.mp4").open("w+b") as file:
+                        await downloader.download(url, file, "clip")
                     part.problems.append(f"{url[:60]!r} was downloaded")
-                except ApiUnavailableError as error:
+                except (ClipRefusedError, ClipUnavailableError) as error:
                     part.faults_fired += 1
                     if not str(error).isprintable() or "word" in str(error):
                         part.problems.append(f"{url[:60]!r}: told too much")
                 except Exception as error:  # noqa: BLE001 - anything else is what is looked for
                     part.problems.append(f"{url[:60]!r} let {type(error).__name__} out")
-        if list(Path(folder).iterdir()):
+        if any(path.stat().st_size for path in Path(folder).iterdir()):
             part.problems.append(f"left behind: {list(Path(folder).iterdir())}")
     server.close()
     await server.wait_closed()

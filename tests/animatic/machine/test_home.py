@@ -87,7 +87,9 @@ def test_every_part_lies_in_the_home_that_is_set(tmp_path: Path, part: str) -> N
     assert place.is_relative_to(tmp_path)
 
 
-def test_the_ledger_of_settings_lies_in_the_home_that_is_set(tmp_path: Path) -> None:
+def test_the_ledger_of_settings_lies_in_the_home_that_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     settings = Settings.from_environment({"ANIMATIC_HOME": str(tmp_path)})
     assert settings.ledger == f"sqlite:///{tmp_path}/ledger.sqlite"
 

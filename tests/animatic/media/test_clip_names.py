@@ -45,11 +45,12 @@ def test_templates(template: str, name: str) -> None:
     "template",
     [
         "", "clip", "{shot}", "{0}", "{}", "{shot_id", "{shot_id.x}", "{shot_id[0]}", "{shot_id!r}", "{shot_id:>9}",
-        "{take:99999}", "{take:x}", "../{shot_id}", "a/{shot_id}", "a\\{shot_id}", "{take:{take}}", "a\n{take}", "{take}?",
+        "{take:99999}", "{take:x}", "../{shot_id}", "a/{shot_id}", "a\\{shot_id}",
+        "{take:{take}}", "a\n{take}", "{take}?",
     ],
 )  # fmt: skip
 def test_a_template_that_is_no_name_is_refused(template: str) -> None:
-    with pytest.raises(SettingsError, match="--clip-name: found .*allowed: "):
+    with pytest.raises(SettingsError, match=r"--clip-name: found .*allowed: "):
         ClipName(template)
 
 

@@ -58,7 +58,11 @@ async def test_a_clip_comes_whole_with_its_hash_and_without_a_key(wire: Any) -> 
         (f"{HEAD}Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", ClipRefusedError, "compressed"),
         (f"{HEAD}Content-Length: 99999\r\n\r\n", ClipRefusedError, "larger than 30 bytes"),
         (f"{HEAD}\r\n\0\0\0\x20ftypisom{'x' * 28}", ClipRefusedError, "larger than 30 bytes"),
-        ("HTTP/1.1 206 X\r\nContent-Range: bytes 5-9/10\r\nContent-Length: 5\r\n\r\nabcde", ClipUnavailableError, "part"),
+        (
+            "HTTP/1.1 206 X\r\nContent-Range: bytes 5-9/10\r\nContent-Length: 5\r\n\r\nabcde",
+            ClipUnavailableError,
+            "part",
+        ),
         ("garbage\r\n\r\n", ClipUnavailableError, "not downloaded"),
     ],
     ids=lambda each: each[-40:] if isinstance(each, str) else "",

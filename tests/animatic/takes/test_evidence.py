@@ -19,6 +19,7 @@ from animatic.takes.evidence import (
     Verdict,
     Wait,
     contradiction_in,
+    echoed,
     is_same_model,
     judge,
     shift_of,
@@ -410,3 +411,8 @@ ASKED_FOR = "wavespeed-ai/veo2-i2v"
 )
 def test_a_reply_may_leave_out_the_model_or_its_owner(found: str, is_same: bool) -> None:
     assert is_same_model(found, ASKED_FOR) is is_same
+
+
+def test_echoed_inputs_are_compared_in_canonical_form() -> None:
+    assert echoed(None) is None
+    assert echoed({"prompt": " push in\r\n"}) == Inputs({"prompt": " push in\r\n"}).canonical()

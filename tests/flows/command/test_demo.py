@@ -73,4 +73,4 @@ def test_the_demo_makes_real_clips_and_buys_nothing_the_second_time(
 
 
 def name_of(row: dict[str, Any]) -> str:
-    return f"{row['row']:03d}-{row['take']}-{row['fingerprint'][:12]}.mp4"
+    return f"{row['storyboard']}_{row['shot_id']}_t{row['take']:02}.mp4"
