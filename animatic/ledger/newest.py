@@ -154,17 +154,15 @@ def _newest(
     for some in in_chunks(list(take_of)):
         for row in _seek(db, statement, some, run_id):
             take = take_of[row[0]]
-            newest[take] = _ahead_of(newest.get(take), (take, *row[1:]), statement)
+            newest[take] = _ahead_of(newest.get(take), (take, *row[1:]))
     return list(newest.values())
 
 
-def _ahead_of(own: Sequence[Any] | None, other: Sequence[Any], statement: sa.Select[*tuple[Any, ...]]) -> Sequence[Any]:
-    """Return the one of two attempts that decides, with what both cost."""
+def _ahead_of(own: Sequence[Any] | None, other: Sequence[Any]) -> Sequence[Any]:
+    """Return the one of two attempts that decides, with what both cost; both begin with the columns of `FIRST`."""
     if own is None:
         return other
     first, second = (other, own) if aliases.rank(other[1]) < aliases.rank(own[1]) else (own, other)
-    if statement.selected_columns.keys()[2:4] != ["attempts", "cost_microusd"]:
-        return first
     cost = None if None in {first[3], second[3]} else first[3] + second[3]
     return (*first[:2], first[2] + second[2], cost, *first[4:])
 

@@ -5,7 +5,18 @@ from typing import Any
 
 import pytest
 
-from animatic.ledger import aliases, dead_runs, files_of, ledger_name, look_into, open_ledger
+from animatic.errors import LedgerError
+from animatic.ledger import (
+    Asked,
+    KeptClip,
+    WantedClip,
+    aliases,
+    dead_runs,
+    files_of,
+    ledger_name,
+    look_into,
+    open_ledger,
+)
 from animatic.pace.limits import Limits
 from animatic.takes.fingerprints import digests_of
 from animatic.takes.states import State
@@ -70,6 +81,13 @@ async def test_two_attempts_under_two_names_are_one_take_and_cost_both(ledger: A
     assert status.attempt_id == record.attempt_id
 
 
+async def test_an_attempt_under_an_earlier_name_alone_is_the_takes(ledger: Any) -> None:
+    attempt_id = await ledger.buy("f" * 64, cost_usd=2.0)
+    await ledger.opened.transactions.do(0.0, aliases.add, "f" * 64, "e" * 64)
+    record = await ledger.find("e" * 64)
+    assert (record.fingerprint, record.attempt_id, record.cost_microusd) == ("e" * 64, attempt_id, 2_000_000)
+
+
 async def test_a_manifest_without_takes_is_planned_all_the_same(ledger: Any) -> None:
     await ledger.opened.add_planned("file:///empty.csv", [])
     await ledger.opened.finish_planned("file:///empty.csv", "digest")
@@ -81,3 +99,55 @@ def test_a_closed_ledger_is_closed_at_the_end_of_its_block(tmp_path: Path) -> No
         assert opened.receipts_left_behind() == {}
         opened.sweep()
         opened.note_intents(0)
+
+
+def wanted(attempt_id: int, *names: str, output: int = 1) -> WantedClip:
+    return WantedClip(attempt_id, output, tuple((name, name.casefold()) for name in names))
+
+
+async def test_a_clip_has_one_name_in_an_archive_and_one_run_that_fetches_it(ledger: Any) -> None:
+    opened, attempt_id, other_id = ledger.opened, await ledger.buy(), await ledger.buy("e" * 64)
+    (first,) = await opened.claim_clips("file:///a", [wanted(attempt_id, "One", "One_f")], "run-1")
+    assert (first.clip.name, first.clip.run_id, first.clip.uri, first.copies) == ("One", "run-1", None, ())
+    (again,) = await opened.claim_clips("file:///a", [wanted(attempt_id, "One", "One_f")], "run-2")
+    assert again.clip == first.clip
+    (second,) = await opened.claim_clips("file:///a", [wanted(other_id, "ONE", "ONE_e")], "run-2")
+    assert second.clip.name == "ONE_e", "some disks know no case"
+    with pytest.raises(LedgerError, match="no name is left"):
+        await opened.claim_clips("file:///a", [wanted(other_id, "one", "one_E", output=2)], "run-2")
+    assert await opened.take_over_claim(first.clip.clip_id, "run-1", "run-2")
+    assert not await opened.take_over_claim(first.clip.clip_id, "run-1", "run-2")
+
+
+async def test_a_clip_that_is_kept_is_known_wherever_it_is_wanted(ledger: Any) -> None:
+    opened, attempt_id = ledger.opened, await ledger.buy()
+    (claim,) = await opened.claim_clips("file:///a", [wanted(attempt_id, "one")], "run-1")
+    await opened.keep_clips([KeptClip(claim.clip.clip_id, "one.mp4", "ab", 7)])
+    (elsewhere,) = await opened.claim_clips("s3://b", [wanted(attempt_id, "one")], "run-1")
+    assert [clip.uri for clip in elsewhere.copies] == ["file:///a/one.mp4"]
+    assert elsewhere.clip.archive == "s3://b"
+    (known,) = await opened.claim_clips("file:///a", [wanted(attempt_id, "one")], "run-1")
+    assert (known.clip.file, known.copies) == ("one.mp4", ())
+    assert known.clip.archived_at is not None
+    assert await opened.clips_in("file:///a", 0) == [(claim.clip.clip_id, attempt_id, "one", "one.mp4", 7)]
+    assert await opened.clips_in("file:///a", claim.clip.clip_id) == []
+    await opened.give_up_clip(claim.clip.clip_id, "gone")
+    found = await opened.clips_of(["f" * 64])
+    assert [(name, clip.uri, clip.error) for name, clip in found] == [
+        ("f" * 64, None, "gone"),
+        ("f" * 64, None, None),
+    ]
+
+
+async def test_a_version_is_what_a_shot_asked_for_at_one_time(ledger: Any) -> None:
+    opened = ledger.opened
+    before, now, other = ("a" * 64, "b" * 64), ("c" * 64, "d" * 64), "e" * 64
+    for uri, names in (("file:///s.csv", before), ("file:///s.csv", now)):
+        await opened.add_planned(uri, [Asked(1, take, "board", "one", name) for take, name in enumerate(names, 1)])
+    await opened.add_planned("file:///s.csv", [Asked(2, 1, "board", "two", other)])
+    names = [*before, *now, other]
+    versions = await opened.versions_of("file:///s.csv", names)
+    assert versions == dict(zip(names, (1, 1, 2, 2, 1), strict=True))
+    assert await opened.versions_of(None, names) == versions
+    assert await opened.versions_of("file:///none.csv", names) == {}
+    assert await opened.versions_of(None, []) == {}

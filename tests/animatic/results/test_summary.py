@@ -152,7 +152,10 @@ def test_what_was_dropped_is_said_to_be_dropped() -> None:
     [
         (timedelta(days=1), []),
         (timedelta(days=6, hours=1), ["expiring: the output URLs of 2 completed takes die within a day"]),
-        (timedelta(days=8), ["expired: the output URLs of 2 completed takes are dead"]),
+        (
+            timedelta(days=8),
+            ["expired: the output URLs of 2 completed takes are dead, and their clips are not archived"],
+        ),
     ],
 )
 def test_outputs_that_die_soon_or_are_dead_are_told(age: timedelta, notes: list[str]) -> None:

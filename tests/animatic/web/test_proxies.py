@@ -13,7 +13,7 @@ from proxies import Authority, Proxy, over_tls, proxying, relaying
 
 import animatic
 from animatic import storage
-from animatic.errors import ApiUnavailableError, LocationError
+from animatic.errors import ClipRefusedError, LocationError
 from animatic.media.downloads import ClipDownloader
 from animatic.web.network import Network, read_proxy
 
@@ -212,7 +212,7 @@ async def test_a_name_that_does_not_resolve_is_the_proxys_to_judge(web: Web) -> 
 @pytest.mark.parametrize("addresses", [["10.0.0.1"], ["93.184.216.34", "127.0.0.1"], ["fd00::1"], ["169.254.169.254"]])
 async def test_a_clip_whose_host_has_any_private_address_here_is_refused(web: Web, addresses: list[str]) -> None:
     for no_proxy in ("", "public.example"):
-        with pytest.raises(ApiUnavailableError, match="not public"):
+        with pytest.raises(ClipRefusedError, match="not public"):
             await download(
                 web, "https://public.example/a.mp4", {"public.example": addresses}, web.network(no_proxy=no_proxy)
             )
@@ -224,7 +224,7 @@ async def test_the_proxys_own_address_is_not_to_be_fetched_from_directly_either(
     proxy = read_proxy(f"http://proxy.corp.example:{port}")
     network = Network(https=proxy, no_proxy="corp.example", ca_file=str(web.authority.file))
     names = {"proxy.corp.example": ["127.0.0.1"]}
-    with pytest.raises(ApiUnavailableError, match="not public"):
+    with pytest.raises(ClipRefusedError, match="not public"):
         await download(web, f"https://proxy.corp.example:{port}/a.mp4", names, network)
     assert web.proxy.connections == 0
     await download(web, "https://public.example/a.mp4", names, network)
