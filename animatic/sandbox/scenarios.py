@@ -63,6 +63,7 @@ configuration as the default or for the n-th submission.
     | null-fields          | completes with null or empty text in all optional fields              | submit           |
     | object-outputs       | completes with outputs that are objects with a `url`                   | submit           |
     | text-output          | completes with outputs that are one text                               | submit           |
+    | foreign-output       | completes with an output on another host                               | its URL          |
     | sync-timeout         | in sync mode, the reply gives up at once                               | seconds          |
 
 With the value `billed` the submission is accepted before that reply. Where the value is "looks", a number limits the
@@ -301,6 +302,10 @@ def _null_fields(data: Data, _: str) -> Data:
     return data | nothing | {"created_at": ""}
 
 
+def _foreign_output(data: Data, value: str) -> Data:
+    return data | {"outputs": [value]} if data["outputs"] else data
+
+
 def _object_outputs(data: Data, _: str) -> Data:
     return data | {"outputs": [{"url": url} for url in data["outputs"]]}
 
@@ -386,5 +391,6 @@ SCENARIOS: Mapping[str, Scenario] = {
     "null-fields": Scenario(Takes.SUBMIT, alters=_null_fields),
     "object-outputs": Scenario(Takes.SUBMIT, alters=_object_outputs),
     "text-output": Scenario(Takes.SUBMIT, alters=_text_output),
+    "foreign-output": Scenario(Takes.TEXT, default="https://10.0.0.1/clip.mp4", alters=_foreign_output),
     "sync-timeout": Scenario(Takes.NUMBER, default="0"),
 }

@@ -201,6 +201,9 @@ class Shell:
     says_yes: bool = True
     """True if `run` gets `--yes` and may begin a ledger: takes cost money on loopback too, and no person answers."""
 
+    archives: bool = False
+    """True if `run` archives clips as it does by itself; else it gets `--no-archive`, which is quicker."""
+
     @property
     def environment(self) -> dict[str, str]:
         begins = {"ANIMATIC_NEW_LEDGER": datetime.now(UTC).date().isoformat()} if self.says_yes else {}
@@ -210,6 +213,8 @@ class Shell:
         """The command as a process, in a session of its own; the caller ends it."""
         is_asked = arguments[:1] == ("run",) and not {"--yes", "--max-usd", "--sandbox"} & {*arguments}
         arguments = (*arguments, "--yes") if is_asked and self.says_yes else arguments
+        if arguments[:1] == ("run",) and not self.archives and "--archive" not in arguments:
+            arguments = (*arguments, "--no-archive")
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
         return subprocess.Popen(
             [*ANIMATIC, *arguments], env=self.environment, cwd=self.home, text=True, start_new_session=True, **options
@@ -389,6 +394,7 @@ def run_flow(tmp_path: Path, prefect: Any, settings: Settings, collected: None) 
         session = Session(settings, is_approved)
         table = results or tmp_path / "results.parquet"
         token = SESSION.set(session)
+        parameters = {"archive": ""} | parameters
         try:
             ending: Any = animate(manifest=str(manifest), results=str(table), **parameters, return_state=True)
             state = asyncio.run(ending)

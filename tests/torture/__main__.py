@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from torture.modules import ROOT
 from torture.part import COUNTED, Part, as_table
@@ -123,6 +124,9 @@ def main() -> int:
     if options.only:
         part = PARTS[options.only](options.factor, options.seed)
         sys.stdout.write(json.dumps(asdict(part), default=str) + "\n")
+        if options.merge:
+            report = merged(json.loads(options.report.read_text()), part)
+            options.report.write_text(json.dumps(report, indent=2) + "\n")
         return 0 if part.is_green else 1
     began, parts = time.monotonic(), dict[str, Part]()
     for phase in LANES:
@@ -143,11 +147,8 @@ def main() -> int:
 
 def as_report(parts: list[Part], factor: int, seed: int, seconds: float) -> dict[str, object]:
     """What reliability.json holds."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
     return {
-        "commit": commit,
+        "commit": head(),
         "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "factor": factor,
@@ -155,13 +156,33 @@ def as_report(parts: list[Part], factor: int, seed: int, seconds: float) -> dict
         "seconds": round(seconds),
         "is_green": all(part.is_green for part in parts),
         "totals": {name: sum(getattr(part, name) for part in parts) for name in (*COUNTED, "searched_bytes")},
-        "parts": [asdict(part) | {"seconds": round(part.seconds, 1), "is_green": part.is_green} for part in parts],
+        "parts": [as_entry(part) for part in parts],
     }
+
+
+def as_entry(part: Part) -> dict[str, Any]:
+    """What reliability.json holds of a part, and at which commit it was run."""
+    return asdict(part) | {"seconds": round(part.seconds, 1), "is_green": part.is_green, "commit": head()}
+
+
+def merged(report: dict[str, Any], part: Part) -> dict[str, Any]:
+    """A report in which one part was run again."""
+    report["parts"] = [as_entry(part) if each["name"] == part.name else each for each in report["parts"]]
+    report["is_green"] = all(each["is_green"] for each in report["parts"])
+    report["totals"] = {name: sum(each[name] for each in report["parts"]) for name in report["totals"]}
+    return report
+
+
+def head() -> str:
+    """The commit of this checkout."""
+    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return asked.stdout.strip()
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="torture", description=__doc__)
     parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--merge", action="store_true", help="put the part that --only runs into the report")
     parser.add_argument("--factor", type=int, default=1, help="how many times as much; the long form takes 20")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--report", type=Path, default=ROOT / "reliability.json")

@@ -148,7 +148,7 @@ async def refusal(setup: Setup) -> str:
 @case("disk", "the ledger is damaged", "the run stops and says so; nothing is planned anew")
 async def _damaged(setup: Setup) -> bool:
     async with setup.sandbox():
-        await setup.run(setup.takes(*(f"take {number}" for number in range(30))))
+        await setup.run(setup.takes(*(f"take {number}" for number in range(60))))
     whole = setup.ledger.read_bytes()
     fired = tried = 0
     for at in range(4_096 + 8, len(whole), 4_096):
