@@ -31,7 +31,7 @@ from animatic.ledger import (
     uploads,
 )
 from animatic.ledger.account import Account
-from animatic.ledger.clips import Claim
+from animatic.ledger.clips import Booking
 from animatic.ledger.importing import Imported
 from animatic.ledger.newest import IsDead, Rows, no_run_is_dead, outcomes_from
 from animatic.ledger.planned import Asked, Request
@@ -47,7 +47,7 @@ from animatic.takes.snapshot import LedgerSnapshot
 __all__ = [
     "Account",
     "Asked",
-    "Claim",
+    "Booking",
     "Clip",
     "Entry",
     "Finish",
@@ -168,8 +168,8 @@ class Ledger:
     forget_upload = _Operation(uploads.forget)
 
     # Clips
-    claim_clips = _Operation(clips.claim)
-    take_over_claim = _Operation(clips.take_over_claim)
+    book_clips = _Operation(clips.book)
+    take_over_booking = _Operation(clips.take_over_booking)
     keep_clips = _Operation(clips.keep, ANSWERS_WITHIN_S)
     give_up_clip = _Operation(clips.give_up)
     clips_in = _Operation(clips.clips_in)

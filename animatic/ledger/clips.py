@@ -26,12 +26,12 @@ _OF_OUTPUT = (
 _NAMED = sa.select(CLIP.c.clip_id).where(
     CLIP.c.archive == sa.bindparam("in_archive"), CLIP.c.name_key == sa.bindparam("key")
 )
-_OF_CLAIM = ("attempt_id", "output", "archive", "name", "run_id")
-_CLAIM = CLIP.insert().returning(CLIP.c.clip_id)
+_OF_BOOKING = ("attempt_id", "output", "archive", "name", "run_id")
+_BOOK = CLIP.insert().returning(CLIP.c.clip_id)
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Booking:
     """One output in an archive, after a run has asked for it.
 
     Attributes:
@@ -43,22 +43,22 @@ class Claim:
     copies: tuple[Clip, ...]
 
 
-def claim(db: sa.Connection, archive: str, wanted: Sequence[WantedClip], run_id: str) -> list[Claim]:
+def book(db: sa.Connection, archive: str, wanted: Sequence[WantedClip], run_id: str) -> list[Booking]:
     """Return each output's row in an archive, made under the first name that is free where there is none yet.
 
-    A row that another run claimed stays that run's; `take_over_claim` changes that once it is dead.
+    A row that another run booked stays that run's; `take_over_booking` changes that once it is dead.
     """
-    return [_claim(db, archive, each, run_id) for each in wanted]
+    return [_book(db, archive, each, run_id) for each in wanted]
 
 
-def _claim(db: sa.Connection, archive: str, wanted: WantedClip, run_id: str) -> Claim:
+def _book(db: sa.Connection, archive: str, wanted: WantedClip, run_id: str) -> Booking:
     rows = [_clip(row) for row in db.execute(_OF_OUTPUT, {"attempt": wanted.attempt_id, "of_output": wanted.output})]
     names = dict(wanted.names)
     copies = tuple(row for row in rows if row.file is not None)
     known = [row for row in rows if row.archive == archive and row.name in names]
     if known:
         clip = known[-1]
-        return Claim(clip, tuple(row for row in copies if row.clip_id != clip.clip_id))
+        return Booking(clip, tuple(row for row in copies if row.clip_id != clip.clip_id))
     free = (
         each for each in wanted.names if db.execute(_NAMED, {"in_archive": archive, "key": each[1]}).first() is None
     )
@@ -66,13 +66,13 @@ def _claim(db: sa.Connection, archive: str, wanted: WantedClip, run_id: str) -> 
     if not name:
         raise LedgerError(f"archive {archive}: no name is left for {wanted.names[-1][0]}")
     clip = Clip(0, wanted.attempt_id, wanted.output, archive, name, run_id)
-    values: dict[str, Any] = {each: getattr(clip, each) for each in _OF_CLAIM}
-    clip_id = int(db.execute(_CLAIM, {**values, "name_key": key}).scalar_one())
-    return Claim(replace(clip, clip_id=clip_id), copies)
+    values: dict[str, Any] = {each: getattr(clip, each) for each in _OF_BOOKING}
+    clip_id = int(db.execute(_BOOK, {**values, "name_key": key}).scalar_one())
+    return Booking(replace(clip, clip_id=clip_id), copies)
 
 
-def take_over_claim(db: sa.Connection, clip_id: int, dead: str, run_id: str) -> bool:
-    """Make another run's claim this run's; False where it is not that run's any more."""
+def take_over_booking(db: sa.Connection, clip_id: int, dead: str, run_id: str) -> bool:
+    """Make another run's booking this run's; False where it is not that run's any more."""
     mine = CLIP.update().where(CLIP.c.clip_id == clip_id, CLIP.c.run_id == dead).values(run_id=run_id)
     return db.execute(mine).rowcount == 1
 

@@ -20,7 +20,7 @@ from animatic.errors import (
     NeverAgainError,
     TryLaterError,
 )
-from animatic.ledger import Claim, Clip, KeptClip, Ledger, WantedClip
+from animatic.ledger import Booking, Clip, KeptClip, Ledger, WantedClip
 from animatic.media.clip_names import ClipIdentity, ClipName, same_name_key
 from animatic.media.clips import ClipInfo, probe_clip
 from animatic.media.downloads import DOWNLOADS_AT_ONCE, ClipDownloader, Download
@@ -158,9 +158,9 @@ class Archive:
             LedgerError: the ledger cannot be read or written.
         """
         wanted = [self._wanted(output) for output in outputs]
-        claims = await self._ledger.claim_clips(self.folder.uri, wanted, self._run_id)
+        bookings = await self._ledger.book_clips(self.folder.uri, wanted, self._run_id)
         names = ([name for name, _ in each.names] for each in wanted)
-        await asyncio.gather(*(self._add(*each) for each in zip(outputs, claims, names, strict=True)))
+        await asyncio.gather(*(self._add(*each) for each in zip(outputs, bookings, names, strict=True)))
 
     def stop(self, problem: str) -> None:
         """Fetch nothing more, and give up what is on its way; the next run goes on."""
@@ -174,8 +174,8 @@ class Archive:
             output.attempt_id, output.identity.output, tuple((each, same_name_key(each)) for each in names)
         )
 
-    async def _add(self, output: Output, claim: Claim, names: Sequence[str]) -> None:
-        clip = claim.clip
+    async def _add(self, output: Output, booking: Booking, names: Sequence[str]) -> None:
+        clip = booking.clip
         if self._is_there(clip):
             self.progress.kept += 1
             return
@@ -184,12 +184,12 @@ class Archive:
             if is_open and self._ledger.is_alive(clip.run_id):
                 self.progress.kept += 1  # as far as this run is concerned: the other one fetches it
                 return
-            if not await self._ledger.take_over_claim(clip.clip_id, clip.run_id, self._run_id):
+            if not await self._ledger.take_over_booking(clip.clip_id, clip.run_id, self._run_id):
                 return
         async with self._room:
             try:
                 names = (clip.name, *(name for name in names if name != clip.name))
-                kept = await self._copied(claim, names) or await self._fetched(output, clip, names)
+                kept = await self._copied(booking, names) or await self._fetched(output, clip, names)
             except (TryLaterError, NeverAgainError, LocationError) as error:
                 self.progress.failed += 1
                 lost = "" if clip.file is None else f"{clip.file} is not in the archive any more, and "
@@ -202,9 +202,9 @@ class Archive:
     def _is_there(self, clip: Clip) -> bool:
         return clip.file is not None and self._there.get(clip.file) == clip.size_bytes
 
-    async def _copied(self, claim: Claim, names: Sequence[str]) -> KeptClip | None:
+    async def _copied(self, booking: Booking, names: Sequence[str]) -> KeptClip | None:
         """Link or copy the clip from where it is already; None where it is nowhere any more."""
-        for copy in reversed(claim.copies):
+        for copy in reversed(booking.copies):
             self._require_open()
             try:
                 file = await asyncio.to_thread(self._copy, names, copy)
@@ -213,7 +213,7 @@ class Archive:
                 continue
             if file is not None:
                 known = {each: getattr(copy, each) for each in _OF_CONTENT}
-                return KeptClip(claim.clip.clip_id, file, **known)
+                return KeptClip(booking.clip.clip_id, file, **known)
         return None
 
     def _copy(self, names: Sequence[str], copy: Clip) -> str | None:

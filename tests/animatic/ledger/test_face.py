@@ -107,31 +107,31 @@ def wanted(attempt_id: int, *names: str, output: int = 1) -> WantedClip:
 
 async def test_a_clip_has_one_name_in_an_archive_and_one_run_that_fetches_it(ledger: Any) -> None:
     opened, attempt_id, other_id = ledger.opened, await ledger.buy(), await ledger.buy("e" * 64)
-    (first,) = await opened.claim_clips("file:///a", [wanted(attempt_id, "One", "One_f")], "run-1")
+    (first,) = await opened.book_clips("file:///a", [wanted(attempt_id, "One", "One_f")], "run-1")
     assert (first.clip.name, first.clip.run_id, first.clip.uri, first.copies) == ("One", "run-1", None, ())
-    (again,) = await opened.claim_clips("file:///a", [wanted(attempt_id, "One", "One_f")], "run-2")
+    (again,) = await opened.book_clips("file:///a", [wanted(attempt_id, "One", "One_f")], "run-2")
     assert again.clip == first.clip
-    (second,) = await opened.claim_clips("file:///a", [wanted(other_id, "ONE", "ONE_e")], "run-2")
+    (second,) = await opened.book_clips("file:///a", [wanted(other_id, "ONE", "ONE_e")], "run-2")
     assert second.clip.name == "ONE_e", "some disks know no case"
     with pytest.raises(LedgerError, match="no name is left"):
-        await opened.claim_clips("file:///a", [wanted(other_id, "one", "one_E", output=2)], "run-2")
-    assert await opened.take_over_claim(first.clip.clip_id, "run-1", "run-2")
-    assert not await opened.take_over_claim(first.clip.clip_id, "run-1", "run-2")
+        await opened.book_clips("file:///a", [wanted(other_id, "one", "one_E", output=2)], "run-2")
+    assert await opened.take_over_booking(first.clip.clip_id, "run-1", "run-2")
+    assert not await opened.take_over_booking(first.clip.clip_id, "run-1", "run-2")
 
 
 async def test_a_clip_that_is_kept_is_known_wherever_it_is_wanted(ledger: Any) -> None:
     opened, attempt_id = ledger.opened, await ledger.buy()
-    (claim,) = await opened.claim_clips("file:///a", [wanted(attempt_id, "one")], "run-1")
-    await opened.keep_clips([KeptClip(claim.clip.clip_id, "one.mp4", "ab", 7)])
-    (elsewhere,) = await opened.claim_clips("s3://b", [wanted(attempt_id, "one")], "run-1")
+    (booked,) = await opened.book_clips("file:///a", [wanted(attempt_id, "one")], "run-1")
+    await opened.keep_clips([KeptClip(booked.clip.clip_id, "one.mp4", "ab", 7)])
+    (elsewhere,) = await opened.book_clips("s3://b", [wanted(attempt_id, "one")], "run-1")
     assert [clip.uri for clip in elsewhere.copies] == ["file:///a/one.mp4"]
     assert elsewhere.clip.archive == "s3://b"
-    (known,) = await opened.claim_clips("file:///a", [wanted(attempt_id, "one")], "run-1")
+    (known,) = await opened.book_clips("file:///a", [wanted(attempt_id, "one")], "run-1")
     assert (known.clip.file, known.copies) == ("one.mp4", ())
     assert known.clip.archived_at is not None
-    assert await opened.clips_in("file:///a", 0) == [(claim.clip.clip_id, attempt_id, "one", "one.mp4", 7)]
-    assert await opened.clips_in("file:///a", claim.clip.clip_id) == []
-    await opened.give_up_clip(claim.clip.clip_id, "gone")
+    assert await opened.clips_in("file:///a", 0) == [(booked.clip.clip_id, attempt_id, "one", "one.mp4", 7)]
+    assert await opened.clips_in("file:///a", booked.clip.clip_id) == []
+    await opened.give_up_clip(booked.clip.clip_id, "gone")
     found = await opened.clips_of(["f" * 64])
     assert [(name, clip.uri, clip.error) for name, clip in found] == [
         ("f" * 64, None, "gone"),
