@@ -238,7 +238,7 @@ def test_relative_paths_of_a_deployed_run_follow_its_pull_step(
     manifest, results = (os.path.relpath(installation.folder / "own" / name, ROOT) for name in RELATIVE)
     state = installation.final_state(installation.trigger(Path(manifest), Path(results)))
     assert (state["type"], state["name"]) == ("COMPLETED", "Completed"), state
-    assert {path.name for path in still.parent.iterdir()} == {"still.png", *RELATIVE}
+    assert {path.name for path in still.parent.iterdir()} == {"still.png", "relative.clips", *RELATIVE}
     (row,) = read_results(str(installation.folder / "own" / RELATIVE[1])).to_dict("records")
     assert (row["status"], row["prompt"]) == ("completed", "relative: push in")
 

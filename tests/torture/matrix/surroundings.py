@@ -375,6 +375,7 @@ async def _one_sandbox(setup: Setup) -> bool:
                 "--results",
                 f"{name}.parquet",
                 "--sandbox",
+                "--no-archive",
                 "--json",
                 ANIMATIC_LEDGER=other,
             )
