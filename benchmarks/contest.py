@@ -181,6 +181,8 @@ class Studio:
                 "--yes",
                 "--json",
             ]
+            if "--no-archive" in (self.code / "flows" / "command" / "cli.py").read_text():
+                command.append("--no-archive")  # none of the others keeps clips
             return command, environment(room, self.code) | api | told
         command = [
             *_contender(name.removesuffix("_early")), str(manifest), str(out),
