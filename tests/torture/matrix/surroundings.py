@@ -382,12 +382,12 @@ async def _one_sandbox(setup: Setup) -> bool:
             for name in ("first", "second")
         )
         write_manifest(first, "one", name="first.csv")
-        write_manifest(second, "two [sandbox:slow=6]", name="second.csv")
+        write_manifest(second, "two [sandbox:slow=15]", name="second.csv")
         await first.start()
         witness = first.home / ".local/share/animatic/sandbox"
         await until(lambda: (witness / "sandbox.lock").exists() and (witness / "sandbox.lock").read_text())
         await second.start()
-        codes = [await first.end(40), await second.end(40)]
+        codes = [await first.end(40), await second.end(60)]
         assert codes == [0, 0], (first.said[-400:], second.said[-400:])
         assert set(Counter(each.inputs["prompt"] for each in read_witness(witness)).values()) == {1}
         assert [statuses(first, "first.parquet"), statuses(second, "second.parquet")] == [{"completed": 1}] * 2
