@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
+from urllib.parse import quote
 
 from animatic.takes.states import BuyingPolicy, State, Submitted, TakeStatus
 
@@ -216,4 +217,7 @@ class Clip:
     @property
     def uri(self) -> str | None:
         """Absolute URI of the file; None while it is not there."""
-        return None if self.file is None else f"{self.archive}/{self.file}"
+        if self.file is None:
+            return None
+        name = quote(self.file) if self.archive.startswith("file:") else self.file
+        return f"{self.archive}/{name}"

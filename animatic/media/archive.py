@@ -243,7 +243,7 @@ class Archive:
                 if not may_pass or not waits:
                     raise
                 await asyncio.sleep(waits.pop(0) * random.uniform(0.5, 1.5))  # noqa: S311 - a wait
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - file systems raise whatever their clients raise
                 self._require_room(error)
                 raise ClipUnavailableError(f"clip {output.name}: cannot be written: {_said(error)}") from None
 

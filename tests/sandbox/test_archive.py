@@ -273,3 +273,29 @@ async def test_a_stop_gives_up_what_is_on_its_way(bought: Bought, gate: Gate, tm
     await runner.cleanup()
     assert list((tmp_path / "clips").iterdir()) == []
     assert {clip.error for clip in await bought.clips()} == {"not archived: interrupted"}
+
+
+async def test_a_store_that_is_unwell_is_told_and_ends_nothing(
+    bought: Bought, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unwell(_self: Incoming, _name: str) -> None:
+        raise RuntimeError("of a client of a store")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Incoming, "put", unwell)
+        progress = await bought.put(str(tmp_path / "clips"))
+    assert (progress.kept, progress.failed) == (0, 3)
+    assert {clip.error for clip in await bought.clips()} >= {"clip s1 take 1: cannot be written: RuntimeError"}
+    assert bought.told == []
+    assert (await bought.put(str(tmp_path / "clips"))).kept == 3
+
+
+async def test_names_of_people_are_uris_that_can_be_read_back(bought: Bought, tmp_path: Path) -> None:
+    folder = tmp_path / "clips of küste"
+    await bought.put(str(folder), storyboard="Straße 7 & more")
+    for clip in await bought.clips():
+        assert clip.uri is not None
+        assert clip.uri.isascii()
+        assert " " not in clip.uri
+    await bought.put(str(tmp_path / "copies"), storyboard="b")
+    assert len(bought.gate.asked) == 3

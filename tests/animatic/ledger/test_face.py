@@ -122,14 +122,14 @@ async def test_a_clip_has_one_name_in_an_archive_and_one_run_that_fetches_it(led
 async def test_a_clip_that_is_kept_is_known_wherever_it_is_wanted(ledger: Any) -> None:
     opened, attempt_id = ledger.opened, await ledger.buy()
     (booked,) = await opened.book_clips("file:///a", [wanted(attempt_id, "one")], "run-1")
-    await opened.keep_clips([KeptClip(booked.clip.clip_id, "one.mp4", "ab", 7)])
+    await opened.keep_clips([KeptClip(booked.clip.clip_id, "one é.mp4", "ab", 7)])
     (elsewhere,) = await opened.book_clips("s3://b", [wanted(attempt_id, "one")], "run-1")
-    assert [clip.uri for clip in elsewhere.copies] == ["file:///a/one.mp4"]
+    assert [clip.uri for clip in elsewhere.copies] == ["file:///a/one%20%C3%A9.mp4"]
     assert elsewhere.clip.archive == "s3://b"
     (known,) = await opened.book_clips("file:///a", [wanted(attempt_id, "one")], "run-1")
-    assert (known.clip.file, known.copies) == ("one.mp4", ())
+    assert (known.clip.file, known.copies) == ("one é.mp4", ())
     assert known.clip.archived_at is not None
-    assert await opened.clips_in("file:///a", 0) == [(booked.clip.clip_id, attempt_id, "one", "one.mp4", 7)]
+    assert await opened.clips_in("file:///a", 0) == [(booked.clip.clip_id, attempt_id, "one", "one é.mp4", 7)]
     assert await opened.clips_in("file:///a", booked.clip.clip_id) == []
     await opened.give_up_clip(booked.clip.clip_id, "gone")
     found = await opened.clips_of(["f" * 64])
