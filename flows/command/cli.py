@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from animatic.errors import AnimaticError, FixInputError, LocationError, ManifestError
+from animatic.errors import AnimaticError, FixInputError, LocationError, ManifestError, SettingsError
 from animatic.machine.privacy import keep_private
 from animatic.media.clip_names import DEFAULT_CLIP_NAME
 from flows import process
@@ -97,6 +97,8 @@ def run(
     """
 
     def command() -> int:
+        if no_archive and archive is not None:
+            raise SettingsError("--no-archive: found --archive beside it; give one of them")
         with _prefect() as start:
             with gc_paused():
                 from flows.command.commands import RunOptions, run_manifest  # noqa: PLC0415 - while the server comes up

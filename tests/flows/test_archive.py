@@ -90,10 +90,11 @@ def test_what_cannot_be_had_is_told_and_is_no_failed_take(shell: Any, manifest: 
         (("--clip-name", "../{shot_id}"), "--clip-name: found"),
         (("--archive", "https://example.com/x"), "cannot write to a web page"),
         (("--archive", "nowhere://x"), "found the scheme nowhere"),
+        (("--archive", "here", "--no-archive"), "--no-archive: found --archive beside it"),
     ],
 )
 def test_an_archive_that_cannot_be_is_refused_before_buying(
-    shell: Any, shots: Path, option: tuple[str, str], said: str, sandbox: Any
+    shell: Any, shots: Path, option: tuple[str, ...], said: str, sandbox: Any
 ) -> None:
     ended = shell.run("run", str(shots), "--results", "out.parquet", *option)
     assert (ended.code, said in ended.stderr) == (2, True), ended.stderr
