@@ -9,7 +9,7 @@ import errno
 import random
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Self, TypeVar
 
 from animatic.errors import (
@@ -22,7 +22,6 @@ from animatic.errors import (
 )
 from animatic.ledger import Booking, Clip, KeptClip, Ledger, WantedClip
 from animatic.media.clip_names import ClipIdentity, ClipName, same_name_key
-from animatic.media.clips import ClipInfo, probe_clip
 from animatic.media.downloads import DOWNLOADS_AT_ONCE, ClipDownloader, Download
 from animatic.progress import ArchiveProgress
 from animatic.storage.folder import Folder, Incoming
@@ -283,12 +282,16 @@ class Archive:
         info, problem = None, None
         if found.suffix in _VIDEOS:
             incoming.file.flush()
+            from animatic.media.clips import probe_clip  # noqa: PLC0415 - PyAV, which the start of a run need not wait for
+
             try:
                 info = probe_clip(incoming.path)
             except ValueError as error:
                 problem = one_line(f"it was archived, but {error}", 500)
         file = self._put(incoming, names, found.suffix, found.sha256)
-        return KeptClip(clip.clip_id, file, found.sha256, found.size_bytes, **_values_of(info), error=problem)
+        return KeptClip(
+            clip.clip_id, file, found.sha256, found.size_bytes, **(asdict(info) if info else {}), error=problem
+        )
 
     def _put(self, incoming: Incoming, names: Sequence[str], suffix: str, sha256: str) -> str:
         """Put a file under the first of these names that no other file has; return that with its suffix.
@@ -323,10 +326,6 @@ _PLACEHOLDER = ".x"
 _OF_CONTENT = (
     "sha256", "size_bytes", "container", "codec", "duration_s", "width", "height", "fps", "frames", "error",
 )  # fmt: skip
-
-
-def _values_of(info: ClipInfo | None) -> dict[str, Any]:
-    return {} if info is None else {name: getattr(info, name) for name in ClipInfo.__dataclass_fields__}
 
 
 def _said(error: Exception) -> str:

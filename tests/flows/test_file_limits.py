@@ -17,10 +17,10 @@ ANIMATIC = str(Path(sys.executable).with_name("animatic"))
 
 def limited(shell: Any, soft: int, hard: int, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """The command, run to its end by a process that may have so many open files."""
-    shell = shutil.which("sh") or "/bin/sh"
+    sh = shutil.which("sh") or "/bin/sh"
     words = f'ulimit -Sn {soft}; ulimit -Hn {hard}; exec "$0" "$@"'
     return subprocess.run(
-        [shell, "-c", words, ANIMATIC, *arguments],
+        [sh, "-c", words, ANIMATIC, *arguments],
         env=shell.environment,
         cwd=shell.home,
         stdin=subprocess.DEVNULL,

@@ -89,7 +89,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, migrated_home: Path) -> Ho
         "image,prompt\nstills/one.png,hostile: push in\nstills/linked.png,hostile: pan left\n"
     )
     here.files = [path for path in folder.rglob("*") if path.is_file() or path.is_symlink()]
-    here.type("run", "run", "shots.csv", "--results", "out.parquet", "--sandbox")
+    here.type("run", "run", "shots.csv", "--results", "out.parquet", "--sandbox", "--no-archive")
     here.type("plan", "plan", "./shots.csv", "--sandbox")
     here.type("results", "results", "shots.csv", "--results", "../theirs/again.csv", "--sandbox")
     return here

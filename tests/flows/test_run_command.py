@@ -156,6 +156,8 @@ def test_the_flow_run_state_and_parameters_hold_no_secret(twice: Twice) -> None:
         "skip_invalid": False,
         "retry_failed": False,
         "attempts": 1,
+        "archive": "",
+        "clip_name": "{storyboard}_{shot_id}_t{take:02}",
     }
 
 

@@ -80,6 +80,7 @@ class Installation:
         parameters = {
             "manifest": str(self.folder / f"{name}.csv"),
             "results": str(self.table(name)),
+            "archive": "",
             "max_usd": 1_000,
         }
         body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
