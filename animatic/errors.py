@@ -130,7 +130,7 @@ class AccountRefusedError(NeverAgainError):
 
 
 class ClipRefusedError(NeverAgainError):
-    """What is behind a URL is no clip, or must not be fetched."""
+    """A URL that must not be fetched, or that leads to no clip."""
 
 
 class ProxyRefusedError(NeverAgainError):

@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
-from animatic.media.archive import Archive, ClipBatch, Output
+from animatic.media.archive import Archive, ClipBatch, Output, asking, outputs_of
 from animatic.media.clip_names import ClipIdentity
 from animatic.planning.plan import Plan
 from animatic.storage.folder import Folder
@@ -59,8 +59,8 @@ class Archiving:
         work = asyncio.create_task(self._work())
         try:
             yield
-            for take in await asyncio.to_thread(list, self._plan.takes_to_do()):
-                self.take_completed(take)  # completed in another way than by polling: by another run, by settling
+            for take in await asyncio.to_thread(self._unheard):
+                self.take_completed(take)
         finally:
             self._waiting.put_nowait(None)
             hurry = asyncio.create_task(self._interrupts.hurried.wait())
@@ -79,12 +79,15 @@ class Archiving:
             while takes := await self._next():
                 await self._start(group, takes)
 
+    def _unheard(self) -> list[Take]:
+        """Return the takes that may have been completed without a poll of ours: by another run, or by settling."""
+        return [take for take in self._plan.takes_to_do() if take.fingerprint not in self._handled]
+
     def _missing(self) -> Iterator[Take]:
         """Yield the takes that were completed before and are not in the archive under their name."""
         assert self._archive is not None  # noqa: S101 - nothing is started without one
-        versions: dict[str, int] = {}
         for take, attempt_id in self._plan.takes_completed():
-            if self._archive.has(attempt_id, _identity(take, versions, "", 1)):
+            if self._archive.has(attempt_id, _identity(take)):
                 self._handled.add(take.fingerprint)
             else:
                 yield take
@@ -129,16 +132,13 @@ class Archiving:
             record = records.get(take.fingerprint)
             if record is None or record.state is not State.COMPLETED:
                 continue
-            for number, url in enumerate(record.outputs or (), 1):
-                identity = _identity(take, versions, record.prediction_id or "", number)
-                found.append(Output(record.attempt_id, identity, take.name, url))
+            found += outputs_of(record, _identity(take, versions.get(take.fingerprint, 1)), take.name)
         self._archive.progress.total += len(found)
         return found
 
 
-def _identity(take: Take, versions: Mapping[str, int], prediction_id: str, output: int) -> ClipIdentity:
-    shot, version = take.shot, versions.get(take.fingerprint, 1)
-    return ClipIdentity(take.fingerprint, shot.storyboard, shot.shot_id, take.number, version, prediction_id, output)
+def _identity(take: Take, version: int = 1) -> ClipIdentity:
+    return ClipIdentity(take.fingerprint, take.shot.storyboard, take.shot.shot_id, take.number, version, "")
 
 
 @asynccontextmanager
@@ -148,20 +148,17 @@ async def open_archive(run: Run, plan: Plan, interrupts: Interrupts) -> AsyncGen
     Raises:
         LocationError: it cannot be looked into.
     """
-    order, settings, client = run.order, run.session.settings, run.client
+    order, settings = run.order, run.session.settings
     if not order.archive_uri:
         yield Archiving(run, plan, None, interrupts)
         return
-
-    async def ask(prediction_id: str) -> Sequence[str]:
-        return (await client.result(prediction_id)).outputs
 
     archive = Archive(
         Folder(order.archive_uri),
         order.clip_name,
         run.ledger,
         run_id=run.session.run_id,
-        ask=ask,
+        ask=asking(run.client),
         warn=run.warn,
         progress=run.session.progress.archive,
         origin=settings.base_url,

@@ -9,7 +9,7 @@ import errno
 import random
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self, TypeVar
 
 from animatic.errors import (
@@ -20,12 +20,13 @@ from animatic.errors import (
     NeverAgainError,
     TryLaterError,
 )
-from animatic.ledger import Booking, Clip, KeptClip, Ledger, WantedClip
+from animatic.ledger import Booking, Clip, KeptClip, Ledger, Record, WantedClip
 from animatic.media.clip_names import ClipIdentity, ClipName, same_name_key
 from animatic.media.downloads import DOWNLOADS_AT_ONCE, ClipDownloader, Download
 from animatic.progress import ArchiveProgress
 from animatic.storage.folder import Folder, Incoming
 from animatic.text import one_line
+from animatic.wavespeed.client import WaveSpeedClient
 from animatic.web.network import DIRECT, Network
 
 T = TypeVar("T")
@@ -34,13 +35,22 @@ BACKOFFS_S = (1.0, 4.0, 15.0)
 """Waits before a download is tried again, each shortened or lengthened by up to a half."""
 
 ENDS_WITHIN_S = 10.0
-"""What is being written then may be left half done: it has no name yet."""
+"""A file that is being written then may be left half done: it has no name yet."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 _VIDEOS = frozenset({".mp4", ".mov", ".webm"})
 
 Ask = Callable[[str], Awaitable[Sequence[str]]]
 """Returns the outputs of a prediction, by its id, as the API gives them now. Raises TryLaterError, NeverAgainError."""
+
+
+def asking(client: WaveSpeedClient) -> Ask:
+    """Return the function that asks WaveSpeed for outputs anew."""
+
+    async def ask(prediction_id: str) -> Sequence[str]:
+        return (await client.result(prediction_id)).outputs
+
+    return ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,15 @@ class Output:
     identity: ClipIdentity
     name: str
     url: str
+
+
+def outputs_of(record: Record, take: ClipIdentity, name: str) -> list[Output]:
+    """Return the outputs of a completed take, numbered; `take` is the identity of any of them, `name` the take's."""
+    prediction_id = record.prediction_id or ""
+    return [
+        Output(record.attempt_id, replace(take, prediction_id=prediction_id, output=number), name, url)
+        for number, url in enumerate(record.outputs or (), 1)
+    ]
 
 
 class ClipBatch:

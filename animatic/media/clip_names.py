@@ -6,7 +6,7 @@ A name is the same on Linux, macOS and Windows, and never leaves the folder, wha
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from string import Formatter
 
@@ -15,7 +15,7 @@ from animatic.text import did_you_mean, nearest, quoted
 
 DEFAULT_CLIP_NAME = "{storyboard}_{shot_id}_t{take:02}"
 FIELDS = {"storyboard": "x", "shot_id": "x", "prediction_id": "x", "take": 1, "version": 1}
-"""What a template may name; the numbers may be given a width, such as `{take:02}`."""
+"""Fields of a template, each with a sample; the numbers may be given a width, such as `{take:02}`."""
 
 MAX_NAME_BYTES = 180
 """Of a name in UTF-8, suffix aside: file systems hold 255 bytes, and unfinished files have longer names."""
@@ -132,17 +132,8 @@ def safe_name(stem: str, end: str = "") -> str:
 
 
 def same_name_key(name: str) -> str:
-    """Return what two names share that are one file on a disk that knows no case or no Unicode form."""
+    """Return the same key for names that are one file on a disk that knows no case or no Unicode form."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
-
-
-def free_name(candidates: Iterator[str], is_taken: Callable[[str], bool]) -> str:
-    """Return the first candidate that is free, else the last."""
-    name = ""
-    for name in candidates:
-        if not is_taken(name):
-            return name
-    return name
 
 
 def _plain(text: str) -> str:

@@ -3,7 +3,6 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import av
 from av.error import FFmpegError
@@ -31,14 +30,14 @@ class ClipInfo:
     frames: int
 
 
-def probe_clip(clip: bytes | Path | BinaryIO) -> ClipInfo:
-    """Read what a clip is. Blocks; call it off the event loop.
+def probe_clip(clip: bytes | Path) -> ClipInfo:
+    """Read a clip's properties. Blocks; call it off the event loop.
 
     Raises:
         ValueError: it is no video that can be read, in a sentence.
     """
     name = str(clip) if isinstance(clip, Path) else "the clip"
-    source = io.BytesIO(clip) if isinstance(clip, bytes) else str(clip) if isinstance(clip, Path) else clip
+    source = io.BytesIO(clip) if isinstance(clip, bytes) else str(clip)
     try:
         with av.open(source, "r") as container:
             if not container.streams.video:

@@ -25,7 +25,7 @@ MOST_RESUMES = 5
 """A line that breaks more often in one download is a failed download, which is tried again later."""
 
 _GONE = frozenset({401, 403, 404, 410})
-"""What a URL answers that has died: a signature that has expired, or a file that was deleted."""
+"""Statuses of a URL that has died: a signature that has expired, or a file that was deleted."""
 
 _SIGNATURES = (
     (re.compile(rb".{4}ftypqt", re.DOTALL), ".mov"),
@@ -54,12 +54,12 @@ class Download:
 
 @dataclass(slots=True)
 class _Partial:
-    """What has come so far, in a file.
+    """The part of a clip that has come so far, in a file.
 
     Attributes:
         validator: a strong ETag of what is being sent; empty where it cannot be resumed.
         total_bytes: of all of it, where that was said.
-        has_moved: true if anything came of the last request.
+        has_moved: true if the last request brought any bytes.
     """
 
     file: BinaryIO

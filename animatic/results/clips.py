@@ -1,4 +1,4 @@
-"""Which of a take's clips the results table shows: one for each output. Pure."""
+"""The clips that the results table shows: one for each output of a take. Pure."""
 
 from collections.abc import Iterable, Sequence
 

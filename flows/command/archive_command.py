@@ -11,7 +11,7 @@ from typing import Any
 from animatic import storage
 from animatic.errors import ClipUnavailableError, SettingsError
 from animatic.ledger import Ledger, open_ledger
-from animatic.media.archive import Archive, Ask, Output
+from animatic.media.archive import Archive, Ask, Output, asking, outputs_of
 from animatic.media.clip_names import ClipIdentity, ClipName
 from animatic.progress import ArchiveProgress, Progress
 from animatic.results import formats
@@ -107,11 +107,7 @@ async def _asking(settings: Settings) -> AsyncGenerator[Ask]:
         yield cannot_ask
         return
     async with WaveSpeedClient(settings.base_url, key, network=settings.network) as client:
-
-        async def ask(prediction_id: str) -> Sequence[str]:
-            return (await client.result(prediction_id)).outputs
-
-        yield ask
+        yield asking(client)
 
 
 def _rows_of(uri: str, settings: Settings) -> Iterator[list[dict[str, Any]]]:
@@ -136,12 +132,9 @@ async def _outputs_of(ledger: Ledger, rows: Sequence[dict[str, Any]], archive: A
         if record is None or record.state is not State.COMPLETED:
             missing += 1
             continue
-        for number, url in enumerate(record.outputs or (), 1):
-            identity = ClipIdentity(
-                name, row["storyboard"] or "", row["shot_id"] or "", row["take"] or 1,
-                versions.get(name, 1), record.prediction_id or "", number,
-            )  # fmt: skip
-            outputs.append(Output(record.attempt_id, identity, f"{row['shot_id']} take {row['take']}", url))
+        shown = (row["storyboard"] or "", row["shot_id"] or "", row["take"] or 1)
+        identity = ClipIdentity(name, *shown, versions.get(name, 1), "")
+        outputs += outputs_of(record, identity, f"{row['shot_id']} take {row['take']}")
     return outputs, missing
 
 

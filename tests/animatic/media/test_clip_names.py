@@ -11,7 +11,6 @@ from animatic.media.clip_names import (
     MAX_NAME_BYTES,
     ClipIdentity,
     ClipName,
-    free_name,
     safe_name,
     same_name_key,
 )
@@ -89,8 +88,6 @@ def test_a_long_name_is_cut_and_stays_its_own() -> None:
 def test_the_names_of_one_clip_end_with_one_that_is_its_own() -> None:
     names = list(ClipName("{storyboard}").candidates(CLIP, ".mp4"))
     assert names == ["harbour.mp4", "harbour_ab12ab12.mp4", f"harbour_{'ab12' * 16}.mp4"]
-    assert free_name(iter(names), lambda name: name == names[0]) == names[1]
-    assert free_name(iter(names), lambda _: True) == names[2]
 
 
 def test_further_outputs_are_numbered() -> None:
