@@ -29,6 +29,17 @@ async def may_pass(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> b
     return isinstance(await state.aresult(raise_on_failure=False), TryLaterError)
 
 
+RETRIED: dict[str, Any] = {
+    "cache_policy": NEVER_CACHED,
+    "persist_result": False,
+    "retry_condition_fn": may_pass,
+    "retries": RETRIES,
+    "retry_delay_seconds": BACKOFF,
+    "retry_jitter_factor": JITTER,
+}
+"""Options of a task that asks the ledger first: nothing is remembered, and what may pass is tried again."""
+
+
 def keyed_by_argument(name: str) -> CacheKeyFnPolicy:
     """Return a cache policy whose key is the task's own `cache_key` argument, behind the task's name and version."""
     return CacheKeyFnPolicy(cache_key_fn=lambda _context, arguments: f"animatic-{name}-1-{arguments['cache_key']}")

@@ -12,16 +12,7 @@ from prefect import task
 from animatic.media.local_stills import LocalStills
 from animatic.media.stills import Still
 from tasks.begun import begin
-from tasks.policies import (
-    BACKOFF,
-    JITTER,
-    NEVER_CACHED,
-    PROBE_EXPIRY,
-    RETRIES,
-    content_key,
-    keyed_by_argument,
-    may_pass,
-)
+from tasks.policies import PROBE_EXPIRY, RETRIED, content_key, keyed_by_argument
 
 T = TypeVar("T")
 
@@ -73,12 +64,7 @@ def read_probed(probed: Mapping[str, list[str | int] | str]) -> dict[str, Still 
 @task(
     name="upload-stills",
     task_run_name="upload {name}",
-    cache_policy=NEVER_CACHED,
-    persist_result=False,
-    retry_condition_fn=may_pass,
-    retries=RETRIES,
-    retry_delay_seconds=BACKOFF,
-    retry_jitter_factor=JITTER,
+    **RETRIED,
 )
 async def upload_stills(
     name: str,  # noqa: ARG001 - shown by Prefect

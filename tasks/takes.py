@@ -10,18 +10,13 @@ from prefect import task
 from animatic.buying.shoot import Shoot
 from animatic.planning.plan import Batch
 from tasks.logs import line_logger
-from tasks.policies import BACKOFF, JITTER, NEVER_CACHED, RETRIES, may_pass
+from tasks.policies import RETRIED
 
 
 @task(
     name="shoot-takes",
     task_run_name="{batch.name}",
-    cache_policy=NEVER_CACHED,
-    persist_result=False,
-    retry_condition_fn=may_pass,
-    retries=RETRIES,
-    retry_delay_seconds=BACKOFF,
-    retry_jitter_factor=JITTER,
+    **RETRIED,
 )
 async def shoot_takes(batch: Batch, shoot: Shoot) -> None:
     """Buy and poll the takes of a batch; their outcome is in the ledger. Logs each step of a batch of one.

@@ -204,7 +204,7 @@ class Transport(httpx.AsyncBaseTransport):
         return self._reply(200, envelope(data))
 
     async def _price(self, body: dict[str, Any], path: str) -> httpx.Response:
-        """What the account is charged; the documented endpoint names it `unit_price`."""
+        """The price that the account is charged; the documented endpoint names it `unit_price`."""
         api = self._api
         fault = api.fault(api.temper.price, PRICE_FAULTS)
         await asyncio.sleep(api.chance.uniform(0.01, 0.1))
@@ -236,7 +236,7 @@ class Transport(httpx.AsyncBaseTransport):
         return self._reply(200, envelope({"items": items}))
 
     async def _bill(self, body: dict[str, Any]) -> httpx.Response:
-        """What the account has been charged, with the delay and the faults of the list."""
+        """The charges of the account, with the delay and the faults of the list."""
         trouble = await self._list_trouble("bill")
         if trouble is not None:
             return trouble
