@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from animatic.ledger import (
     aliases,
+    by_hand,
     clips,
     importing,
     liveness,
@@ -26,8 +27,10 @@ from animatic.ledger import (
     opening,
     operations,
     planned,
+    predictions,
     settling,
     snapshot,
+    unsettled,
     uploads,
 )
 from animatic.ledger.account import Account
@@ -35,11 +38,13 @@ from animatic.ledger.clips import Booking
 from animatic.ledger.importing import Imported
 from animatic.ledger.newest import IsDead, Rows, no_run_is_dead, outcomes_from
 from animatic.ledger.planned import Asked, Request
+from animatic.ledger.predictions import Orphan
 from animatic.ledger.receipts import Entry, Receipt, Receipts, read_receipts
 from animatic.ledger.records import Clip, Finish, Intended, Intent, KeptClip, Record, Reserved, WantedClip
-from animatic.ledger.settling import Open, Orphan, Settlement, Stuck
+from animatic.ledger.settling import Settlement
 from animatic.ledger.statements import in_chunks
 from animatic.ledger.transactions import Transactions
+from animatic.ledger.unsettled import Open, Stuck
 from animatic.pace.limits import Limits
 from animatic.takes.fingerprints import Digests
 from animatic.takes.snapshot import LedgerSnapshot
@@ -135,15 +140,15 @@ class Ledger:
     claims = _Operation(settling.claims)
     clock_shift = _Operation(settling.clock_shift)
     settle = _Operation(settling.settle)
-    settle_by_hand = _Operation(settling.settle_by_hand)
-    open_takes = _Operation(settling.open_takes)
-    stuck = _Operation(settling.stuck)
-    count_poll = _Operation(settling.count_poll)
-    unbound = _Operation(settling.unbound)
-    note_unbound = _Operation(settling.note_unbound)
-    orphans = _Operation(settling.orphans)
-    known_between = _Operation(settling.known_between)
-    newest_known = _Operation(settling.newest_known)
+    settle_by_hand = _Operation(by_hand.settle_by_hand)
+    open_takes = _Operation(unsettled.open_takes)
+    stuck = _Operation(unsettled.stuck)
+    count_poll = _Operation(unsettled.count_poll)
+    unbound = _Operation(predictions.unbound)
+    note_unbound = _Operation(predictions.note_unbound)
+    orphans = _Operation(predictions.orphans)
+    known_between = _Operation(predictions.known_between)
+    newest_known = _Operation(predictions.newest_known)
 
     # Fingerprints of before
     join_aliases = _Operation(aliases.join)

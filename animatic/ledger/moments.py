@@ -16,3 +16,8 @@ def naive(moment: datetime | None) -> datetime | None:
 def aware(moment: datetime | None) -> datetime | None:
     """Return a stored moment with its zone."""
     return None if moment is None else moment.replace(tzinfo=UTC)
+
+
+def aware_always(moment: datetime) -> datetime:
+    """Return a stored moment that is never null, with its zone."""
+    return moment.replace(tzinfo=UTC)

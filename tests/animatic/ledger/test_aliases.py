@@ -9,7 +9,7 @@ import pytest
 from asked import inputs_of
 
 from animatic.errors import TakenError
-from animatic.ledger import aliases, operations, settling
+from animatic.ledger import aliases, by_hand, operations
 from animatic.takes.fingerprints import digests_of
 from animatic.takes.shots import digest, fingerprint, verbatim
 from animatic.takes.states import LIVE, BuyingPolicy, State, TakeStatus
@@ -255,11 +255,11 @@ async def test_a_person_can_settle_what_stays_under_its_old_name(old: Any, said:
     name = (told.fingerprint if shown == "what the ledger lists" else old_of(odd))[:12]
     match said:
         case "adopt":
-            await ledger.opened.transactions.do(0.0, settling.adopt_by_hand, "sandbox", name, "p9")
+            await ledger.opened.transactions.do(0.0, by_hand.adopt_by_hand, "sandbox", name, "p9")
         case "absent":
-            await ledger.opened.transactions.do(0.0, settling.absent_by_hand, "sandbox", name)
+            await ledger.opened.transactions.do(0.0, by_hand.absent_by_hand, "sandbox", name)
         case _:
-            await ledger.opened.transactions.do(0.0, settling.abandon_by_hand, "sandbox", name)
+            await ledger.opened.transactions.do(0.0, by_hand.abandon_by_hand, "sandbox", name)
     states = {attempt_id: state for attempt_id, (_, _, state) in attempts(ledger).items()}
     became = {"adopt": "submitted", "absent": "absent", "abandon": "failed"}
     assert states == {1: became[said], 2: "submitted"}

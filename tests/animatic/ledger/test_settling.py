@@ -8,7 +8,7 @@ import pytest
 from asked import inputs_of
 
 from animatic.errors import FixInputError, TakenError
-from animatic.ledger import settling
+from animatic.ledger import by_hand
 from animatic.takes.evidence import Candidate, Reading, Scan, Span, contradiction_in
 from animatic.takes.inputs import Inputs
 from animatic.takes.states import Accepted, BuyingPolicy, State
@@ -164,7 +164,7 @@ async def test_a_receipt_that_says_no_settles_what_was_unknown(ledger: Any) -> N
 async def test_after_adoption_by_hand_the_other_take_loses_the_id(ledger: Any) -> None:
     await ledger.accept(await ledger.intend(), "p1")
     await ledger.accept(await ledger.intend(FAR), "p1")
-    assert await ledger.opened.transactions.do(0.0, settling.adopt_by_hand, "sandbox", FAR[:12], "p1") == FAR
+    assert await ledger.opened.transactions.do(0.0, by_hand.adopt_by_hand, "sandbox", FAR[:12], "p1") == FAR
     near, far = await ledger.find(), await ledger.find(FAR)
     assert (near.state, near.prediction_id, far.state, far.prediction_id) == (State.HELD, None, State.SUBMITTED, "p1")
     assert "given to another take by hand" in near.error
@@ -172,13 +172,13 @@ async def test_after_adoption_by_hand_the_other_take_loses_the_id(ledger: Any) -
 
 async def test_a_person_may_adopt_what_no_take_has(ledger: Any) -> None:
     await unknown(ledger)
-    await ledger.opened.transactions.do(0.0, settling.adopt_by_hand, "sandbox", NEAR[:8], "p7")
+    await ledger.opened.transactions.do(0.0, by_hand.adopt_by_hand, "sandbox", NEAR[:8], "p7")
     assert (await ledger.find()).prediction_id == "p7"
 
 
 async def test_a_person_may_say_that_a_take_was_not_bought(ledger: Any) -> None:
     await unknown(ledger)
-    assert await ledger.opened.transactions.do(0.0, settling.absent_by_hand, "sandbox", NEAR) == NEAR
+    assert await ledger.opened.transactions.do(0.0, by_hand.absent_by_hand, "sandbox", NEAR) == NEAR
     assert (await ledger.find()).state is State.ABSENT
 
 
@@ -186,27 +186,27 @@ async def test_a_person_may_say_that_a_take_was_not_bought(ledger: Any) -> None:
 async def test_a_fingerprint_that_names_no_take_is_refused(ledger: Any, shown: str) -> None:
     await unknown(ledger)
     with pytest.raises(FixInputError, match="allowed: at least the first 8 hex digits"):
-        await ledger.opened.transactions.do(0.0, settling.absent_by_hand, "sandbox", shown)
+        await ledger.opened.transactions.do(0.0, by_hand.absent_by_hand, "sandbox", shown)
 
 
 async def test_a_fingerprint_that_names_two_takes_is_refused(ledger: Any) -> None:
     await unknown(ledger, "b" * 63 + "1")
     await unknown(ledger, "b" * 63 + "2")
     with pytest.raises(FixInputError, match="found 2 takes"):
-        await ledger.opened.transactions.do(0.0, settling.adopt_by_hand, "sandbox", "b" * 20, "p1")
+        await ledger.opened.transactions.do(0.0, by_hand.adopt_by_hand, "sandbox", "b" * 20, "p1")
 
 
 async def test_a_take_that_is_settled_is_left_alone(ledger: Any) -> None:
     await ledger.buy()
     with pytest.raises(FixInputError, match="this take is submitted; allowed: one that is unknown or held"):
-        await ledger.opened.transactions.do(0.0, settling.absent_by_hand, "sandbox", NEAR)
+        await ledger.opened.transactions.do(0.0, by_hand.absent_by_hand, "sandbox", NEAR)
 
 
 async def test_a_prediction_of_another_take_is_not_given_away(ledger: Any) -> None:
     await ledger.accept(await ledger.intend(FAR), "p1")
     await unknown(ledger)
     with pytest.raises(FixInputError, match="belongs to take aaaaaaaaaaaa, which is submitted"):
-        await ledger.opened.transactions.do(0.0, settling.adopt_by_hand, "sandbox", NEAR, "p1")
+        await ledger.opened.transactions.do(0.0, by_hand.adopt_by_hand, "sandbox", NEAR, "p1")
     assert (await ledger.find()).state is State.UNKNOWN
 
 
@@ -272,7 +272,7 @@ async def test_only_what_the_list_must_show_is_known_to_be_in_it(ledger: Any) ->
     await bought(5, NOON, state=State.FAILED, prediction_status="deleted")
     await bought(6, end + timedelta(seconds=1))
     await bought(7, NOON)
-    await ledger.opened.transactions.do(0.0, settling.abandon_by_hand, "sandbox", f"{7:064d}")
+    await ledger.opened.transactions.do(0.0, by_hand.abandon_by_hand, "sandbox", f"{7:064d}")
     await bought(8, NOON)
     await ledger.do("lose", ledger.rows("SELECT attempt_id FROM attempt WHERE prediction_id = 'p8'")[0][0], 1)
     assert sorted(await ledger.opened.known_between("sandbox", MODEL, begin, end)) == ["p1", "p2", "p3"]
@@ -337,7 +337,7 @@ async def test_what_a_person_abandons_has_failed_and_keeps_its_price(ledger: Any
     attempt_id = await (unknown(ledger) if state is State.UNKNOWN else ledger.buy(request=REQUEST))
     if state is State.HELD:
         await ledger.do("give_up", attempt_id, 1, "processing", 3_600.0)
-    assert await ledger.opened.transactions.do(0.0, settling.abandon_by_hand, "sandbox", NEAR[:12]) == NEAR
+    assert await ledger.opened.transactions.do(0.0, by_hand.abandon_by_hand, "sandbox", NEAR[:12]) == NEAR
     record = await ledger.find()
     assert (record.state, record.attempts, record.held_for) == (State.FAILED, 1, None)
     assert "abandoned by hand" in record.error
@@ -353,7 +353,7 @@ async def test_what_was_accepted_cannot_be_declared_absent(ledger: Any, how: str
     attempt_id = await ledger.buy(request=REQUEST)
     await ledger.do(how, attempt_id, 1, *(("processing", 3_600.0) if how == "give_up" else ()))
     with pytest.raises(FixInputError, match=f"accepted this take, so it was bought.* --abandon {NEAR[:12]}"):
-        await ledger.opened.transactions.do(0.0, settling.absent_by_hand, "sandbox", NEAR)
+        await ledger.opened.transactions.do(0.0, by_hand.absent_by_hand, "sandbox", NEAR)
     assert (await ledger.find()).state is State.HELD
     assert await ledger.committed_usd() == 2.5
 
@@ -361,10 +361,10 @@ async def test_what_was_accepted_cannot_be_declared_absent(ledger: Any, how: str
 async def test_what_came_or_never_went_cannot_be_abandoned(ledger: Any) -> None:
     await ledger.finish(await ledger.buy())
     with pytest.raises(FixInputError, match="this take is completed"):
-        await ledger.opened.transactions.do(0.0, settling.abandon_by_hand, "sandbox", NEAR)
+        await ledger.opened.transactions.do(0.0, by_hand.abandon_by_hand, "sandbox", NEAR)
     await ledger.intend(FAR)
     with pytest.raises(FixInputError, match="this take is submitting"):
-        await ledger.opened.transactions.do(0.0, settling.abandon_by_hand, "sandbox", FAR)
+        await ledger.opened.transactions.do(0.0, by_hand.abandon_by_hand, "sandbox", FAR)
     assert [(await ledger.find(each)).state for each in (NEAR, FAR)] == [State.COMPLETED, State.SUBMITTING]
 
 
@@ -376,7 +376,7 @@ async def test_a_take_keeps_its_own_prediction_while_it_is_polled(ledger: Any, h
     await ledger.do("lose" if held_for == "lost" else "give_up", attempt_id, *arguments)
     await unknown(ledger, FAR)
     with pytest.raises(FixInputError, match="belongs to take ffffffffffff"):
-        await ledger.opened.transactions.do(0.0, settling.adopt_by_hand, "sandbox", FAR, "p1")
+        await ledger.opened.transactions.do(0.0, by_hand.adopt_by_hand, "sandbox", FAR, "p1")
     assert (await ledger.find()).prediction_id == "p1"
 
 

@@ -10,8 +10,8 @@ import pytest
 from asked import shot_of, stats_of, takes_of
 from tables import Outcome, build_table
 
+from animatic.ledger import Open
 from animatic.ledger.records import Reserved
-from animatic.ledger.settling import Open
 from animatic.results.columns import STATUSES
 from animatic.results.schema import Provenance
 from animatic.results.stats import not_completed
