@@ -7,7 +7,8 @@ manifest = check(raw, stills={path: probe(...) for path in local_stills(raw)}, .
 manifest.require_valid()
 """
 
-from animatic.manifest.checked import CHECKED, Manifest, Part, check
+from animatic.manifest.checked import CHECKED, Manifest, Part
+from animatic.manifest.checking import check
 from animatic.manifest.faults import Fault, Faults, report
 from animatic.manifest.images import relative_path
 from animatic.manifest.rows import Rows

@@ -1,71 +1,37 @@
-"""The check of a whole manifest: every row becomes a shot, or all its faults are reported. It buys and opens nothing.
+"""A checked manifest: its shots, its takes and their fingerprints, and every fault that was found.
 
 Rows come in batches and go out in batches; what stays is 32 bytes a take.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from hashlib import sha256
-from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from animatic.errors import ManifestError
-from animatic.manifest import cells, images
-from animatic.manifest.csv_text import whole_file_error
-from animatic.manifest.faults import MAX_REPORTED_FAULTS, Faults, Problem, position_of, report
-from animatic.manifest.header import COLUMNS, REQUIRED_COLUMNS
-from animatic.manifest.parquet import has_text_form
+from animatic.manifest.faults import Faults, report
 from animatic.manifest.rows import Rows
-from animatic.manifest.source import RawManifest, broken_rows, texts_of
-from animatic.manifest.spelled import cell_bytes
-from animatic.takes.canonical import canonical_provider, canonical_still, canonical_text, is_signed_by_path
-from animatic.takes.fingerprints import DIGEST_BYTES, Digests, FirstSeen, digests_from, hex_of, shared
+from animatic.takes.fingerprints import Digests, digests_from, hex_of
 from animatic.takes.inputs import Inputs
-from animatic.takes.models import CHOICES, DEFAULT_MODEL, INPUT_NAMES, MODELS
+from animatic.takes.models import CHOICES, INPUT_NAMES
 from animatic.takes.schemas import PriceClass
-from animatic.takes.shots import Shot, Take, asked_form, digest
-from animatic.takes.stills import MIN_SIDE_PIXELS, Still
-from animatic.text import escaped, quoted
+from animatic.takes.shots import Shot, Take
+from animatic.takes.stills import Still
 
-Value: TypeAlias = str | int | None
-
-# One rule for each column; blank cells are not shown to it. In each batch every different text is judged once.
-_RULES: Mapping[str, Callable[[str], Value | Problem]] = {
-    "image": images.image,
-    "prompt": cells.prompt,
-    "shot_id": cells.shot_id,
-    "storyboard": cells.storyboard,
-    **{name: partial(cells.choice, choice) for name, choice in CHOICES.items()},
-    "takes": cells.takes,
-    "model": cells.model,
-}
-MAX_CARRIED_BYTES = 4 << 30
-"""Of carried cells in the results, where each take of a row repeats them; no larger table could be read back."""
-
-_SMALL_STILL_ADVICE = f"{MIN_SIDE_PIXELS} or more on the shorter side give better clips"
-_EMPTY = {
-    "image": Problem("empty image", "nothing", images.ALLOWED),
-    "prompt": cells.EMPTY_PROMPT,
-}
-_INPUTS = ("prompt", "still", *CHOICES)
+INPUT_COLUMNS = ("prompt", "still", *CHOICES)
 """Columns that hold the inputs, in the order of `INPUT_NAMES`."""
-
-_TEXTS = ("shot_id", "storyboard", "image", "model", *_INPUTS)
-
+TEXT_COLUMNS = ("shot_id", "storyboard", "image", "model", *INPUT_COLUMNS)
 CHECKED: pa.Schema = pa.schema(
-    [("fault", pa.string()), *((name, pa.string()) for name in _TEXTS), ("takes", pa.int8())]
+    [("fault", pa.string()), *((name, pa.string()) for name in TEXT_COLUMNS), ("takes", pa.int8())]
 )
 """The first columns of a checked row; the carried ones come behind them, whatever they are called.
 
 `fault` is null for a shot; else it says what is wrong with the row, whose texts then are the cells as they stand, and
 `takes` is 0.
 """
-_FAULT, _TAKES = 0, len(CHECKED) - 1
+FAULT_AT, TAKES_AT = 0, len(CHECKED) - 1
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -117,7 +83,7 @@ class Manifest:
         """Its batches, one after the other, with the takes that they ask for."""
         row, at = 1, 0
         for batch in self.rows:
-            lengths = batch.column(_TAKES).to_numpy(zero_copy_only=False).astype(np.int64)
+            lengths = batch.column(TAKES_AT).to_numpy(zero_copy_only=False).astype(np.int64)
             asked = int(lengths.sum())
             take_of = self.take_of[at : at + asked]
             yield Part(row, batch, lengths, take_of, self.digests[take_of])
@@ -187,289 +153,3 @@ class Part:
         names = hex_of(self.digests[wanted])
         for name, shot, number in zip(names, which.tolist(), numbers.tolist(), strict=True):
             yield Take(name, shots[shot], number)
-
-
-def check(  # noqa: PLR0913 - what it is judged by, and where it goes
-    raw: RawManifest,
-    *,
-    stills: Mapping[str, Still | str],
-    storyboard_default: str,
-    provider: str,
-    rows: Rows | None = None,
-    left_out: Collection[str] = (),
-    folder: str = "",
-    written_provider: str | None = None,
-) -> Manifest:
-    """Every row judged by every rule. Faults are returned, not raised.
-
-    Args:
-        raw: as `read_table` gave it.
-        stills: for each path of `local_stills`, what was found there, or the sentence that says what is wrong with it.
-        storyboard_default: the manifest file's stem.
-        provider: the provider that takes are bought from.
-        rows: where checked rows go; into memory if it is not given.
-        left_out: names of columns that are not carried.
-        folder: absolute URI of the manifest's folder.
-        written_provider: the provider as fingerprints had it before there was a canonical form, where that differs.
-
-    Raises:
-        ManifestError: the takes would repeat more than MAX_CARRIED_BYTES of carried cells.
-    """
-    kept = [] if rows is None else rows
-    judge = _Judge(raw, stills, _as_label(storyboard_default), provider, written_provider or provider)
-    carried = [index for index, name in enumerate(raw.schema.names) if name not in left_out]
-    carried_bytes = 0
-    for batch in raw.rows:
-        checked = judge.batch(batch)
-        carried_bytes += _repeated_bytes([batch.column(index) for index in carried], checked[_TAKES])
-        if carried_bytes > MAX_CARRIED_BYTES:
-            found = "more than 4 GiB of carried cells, since every take of a row repeats them"
-            raise whole_file_error(raw.name, Problem("too large", found, "up to 4 GiB; fewer takes, or shorter cells"))
-        columns = [*checked, *(batch.column(index) for index in carried)]
-        kept.append(pa.RecordBatch.from_arrays(columns, schema=pa.schema([*CHECKED, *map(raw.schema.field, carried)])))
-    digests, take_of = shared(digests_from(judge.digests))
-    price_class_of = np.empty(len(digests), np.int32)
-    price_class_of[take_of] = np.frombuffer(judge.price_classes_asked, np.int32)
-    return Manifest(
-        name=raw.name,
-        sha256=raw.sha256,
-        provider=provider,
-        num_rows=raw.num_rows,
-        carried=pa.schema([raw.schema.field(index) for index in carried]),
-        rows=kept,
-        faults=judge.faults,
-        num_invalid=judge.num_invalid,
-        warnings=judge.warnings(),
-        digests=digests,
-        take_of=take_of,
-        price_classes=list(judge.price_classes),
-        price_class_of=price_class_of,
-        stills=stills,
-        folder=folder,
-        old_digests=digests_from(judge.old_digests),
-        old_of=take_of[np.frombuffer(judge.old_at, np.int64)],
-        has_signed_paths=judge.has_signed_paths,
-    )
-
-
-class _Alike(NamedTuple):
-    """Values that rows of one model with the same choices share.
-
-    Attributes:
-        form, form_of_before: from prompt and still to what is asked, now and before there was a canonical form.
-        price_class: the number of their price class, as int32.
-    """
-
-    form: Callable[[tuple[str, str]], str]
-    form_of_before: Callable[[tuple[str, str]], str]
-    price_class: bytes
-
-
-class _Judge:
-    """Judges batches one after the other, and remembers which shot_ids are taken."""
-
-    def __init__(
-        self, raw: RawManifest, stills: Mapping[str, Still | str], storyboard: str, provider: str, written: str
-    ) -> None:
-        self.faults = Faults(raw.header_faults)
-        self.num_invalid = 0
-        self.has_signed_paths = False
-        self.digests = bytearray()
-        self.price_classes: dict[PriceClass, int] = {}
-        self._alike: dict[tuple[str, tuple[str, ...]], _Alike] = {}
-        self.price_classes_asked = bytearray()  # one int32 for each row and take
-        self._raw = raw
-        self._stills = stills
-        self._storyboard = storyboard
-        self._provider, self._written = canonical_provider(provider), written
-        self.old_digests = bytearray()
-        self.old_at = bytearray()  # one int64 for each of them: where its take stands among all row-and-take pairs
-        readable = {field.name for field in raw.schema if has_text_form(field.type)}
-        self._absent = frozenset(REQUIRED_COLUMNS) - readable  # a fault of the header; not one more in every row
-        self._first_row_of = FirstSeen()
-        self._small = {path for path, found in stills.items() if not isinstance(found, str) and found.is_small}
-        self._first_row_of_small: dict[str, int] = {}
-        self._row = 1
-
-    def batch(self, batch: pa.RecordBatch) -> list[pa.Array]:
-        """Return the columns of CHECKED for the next batch."""
-        broken = broken_rows(batch)
-        bads: dict[int, list[tuple[str, Problem]]] = {}
-        values = {column: self._judged(column, texts_of(batch, column), bads) for column in COLUMNS}
-        stills = self._stills_of(values["image"], bads)
-        self._claim(values["shot_id"], broken, bads)
-        for name, index in _nuls(batch):
-            bad = Problem("hidden character", "a NUL character", "text without NUL characters")
-            bads.setdefault(index, []).append((escaped(name), bad))
-        bads.update({index: [("row", bad)] for index, bad in broken.items()})
-        texts = [self._tell(index, bads.get(index)) for index in range(batch.num_rows)] if bads else None
-        columns = self._shots(values, stills, bads, batch.num_rows)
-        self._unread(batch, columns, bads)
-        self._row += batch.num_rows
-        arrays = [pa.array(columns[name], pa.string()) for name in _TEXTS]
-        fault = pa.nulls(batch.num_rows, pa.string()) if texts is None else pa.array(texts, pa.string())
-        return [fault, *arrays, pa.array(columns["takes"], pa.int8())]
-
-    def warnings(self) -> list[str]:
-        """One line for each still that is smaller than the API asks for, at the first row that names it."""
-        name = escaped(self._raw.name, 200)
-        lines: list[str] = []
-        for path, row in list(self._first_row_of_small.items())[:MAX_REPORTED_FAULTS]:
-            found = self._stills[path]
-            if not isinstance(found, str):
-                size = f"{quoted(path)} is {found.width} x {found.height} pixels"
-                lines.append(f"{position_of(name, self._raw.line(row), row)}: image: {size}; {_SMALL_STILL_ADVICE}")
-        rest = len(self._first_row_of_small) - MAX_REPORTED_FAULTS
-        return lines if rest <= 0 else [*lines, f"{name}: and {rest:,} more small stills"]
-
-    def _judged(
-        self, column: str, texts: Sequence[str | None], bads: dict[int, list[tuple[str, Problem]]]
-    ) -> list[Value | Problem]:
-        """Return the value of each cell, None for a blank one, and add faults to those of its row."""
-        rule, empty = _RULES[column], None if column in self._absent else _EMPTY.get(column)
-        judged: dict[str | None, Value | Problem] = {
-            text: empty if text is None or not text or text.isspace() else rule(text) for text in dict.fromkeys(texts)
-        }
-        values = [judged[text] for text in texts]
-        if any(isinstance(value, Problem) for value in judged.values()):
-            for index, value in enumerate(values):
-                if isinstance(value, Problem):
-                    bads.setdefault(index, []).append((column, value))
-        return values
-
-    def _stills_of(
-        self, images_: list[Value | Problem], bads: dict[int, list[tuple[str, Problem]]]
-    ) -> list[str | None]:
-        """Return the identity of each still; None where there is a fault."""
-        stills: list[str | None] = []
-        for index, image in enumerate(images_):
-            if not isinstance(image, str) or "://" in image:
-                stills.append(image if isinstance(image, str) else None)
-                continue
-            found = self._stills.get(image, "it was not looked for")
-            if isinstance(found, str):
-                bad = Problem("unusable still", f"{quoted(image)}: {escaped(found, 200)}", images.STILL_ALLOWED)
-                bads.setdefault(index, []).append(("image", bad))
-            stills.append(None if isinstance(found, str) else f"sha256:{found.sha256}")
-        return stills
-
-    def _claim(
-        self, shot_ids: list[Value | Problem], broken: Mapping[int, Problem], bads: dict[int, list[tuple[str, Problem]]]
-    ) -> None:
-        """Each shot_id belongs to the row that names it first."""
-        named = [(index, name) for index, name in enumerate(shot_ids) if isinstance(name, str) and index not in broken]
-        if not named:
-            return
-        rows = [self._row + index for index, _ in named]
-        firsts = self._first_row_of.add(digests_from(sha256(name.encode()).digest() for _, name in named), rows)
-        for at in np.flatnonzero(firsts != np.asarray(rows)).tolist():
-            index, name = named[at]
-            first, line = int(firsts[at]), self._raw.line(int(firsts[at]))
-            place = f"row {first}" if line is None else f"line {line}"
-            found = f"{quoted(name)}, which is the shot_id of {place} already"
-            bad = Problem("duplicate shot_id", found, "each shot_id once")
-            bads.setdefault(index, []).append(("shot_id", bad))
-
-    def _tell(self, index: int, bads: Sequence[tuple[str, Problem]] | None) -> str | None:
-        """Write down the faults of a row; what is wrong with it in one line."""
-        if bads is None:
-            return None
-        self.num_invalid += 1
-        faults = [self._raw.fault(self._row + index, bad, column) for column, bad in bads]
-        for fault in faults:
-            self.faults.add(fault)
-        return " | ".join(fault.text for fault in faults)
-
-    def _shots(
-        self, values: Mapping[str, list[Any]], stills: list[str | None], bads: Collection[int], num_rows: int
-    ) -> dict[str, list[Any]]:
-        """Return the columns of the shots, with defaults, and their takes. Rows with faults have none."""
-        columns: dict[str, list[Any]] = {
-            **values,
-            "still": stills,
-            "storyboard": [value or self._storyboard for value in values["storyboard"]],
-            "model": [value or DEFAULT_MODEL for value in values["model"]],
-            **{name: [value or choice.default for value in values[name]] for name, choice in CHOICES.items()},
-            "takes": [0] * num_rows,
-        }
-        if self.faults.has_header_faults:
-            return columns
-        choices = zip(*(columns[name] for name in CHOICES), strict=True)
-        rows = zip(
-            columns["model"], choices, columns["prompt"], stills, values["takes"], values["shot_id"], strict=True
-        )
-        for index, (model, chosen, prompt, still, takes, shot_id) in enumerate(rows):
-            if index in bads:
-                continue
-            alike = self._alike.get((model, chosen)) or self._first_like(model, chosen)
-            canonical = (canonical_text(prompt), canonical_still(still))
-            self.has_signed_paths = self.has_signed_paths or is_signed_by_path(still)
-            text = alike.form(canonical)
-            first = digest(text, 1)
-            count = takes or 1
-            if self._written != self._provider or canonical != (prompt, still):
-                self._note_old(count, alike.form_of_before((prompt, still)))
-            self.digests += first
-            for number in range(2, count + 1):
-                self.digests += digest(text, number)
-            self.price_classes_asked += alike.price_class * count
-            columns["takes"][index] = count
-            if shot_id is None:
-                columns["shot_id"][index] = first.hex()[:12]
-        if self._small:
-            self._find_small(columns)
-        return columns
-
-    def _first_like(self, model: str, chosen: tuple[str, ...]) -> "_Alike":
-        """Prepare what all rows of this model with the same choices share."""
-        known = Inputs(zip(CHOICES, chosen, strict=True))
-        price_class = self.price_classes.setdefault(MODELS[model].price_class(known), len(self.price_classes))
-        form, before = (asked_form(of, model, INPUT_NAMES[:2], known) for of in (self._provider, self._written))
-        self._alike[model, chosen] = alike = _Alike(form, before, price_class.to_bytes(4, "little"))
-        return alike
-
-    def _note_old(self, count: int, text: str) -> None:
-        """Note the fingerprints that the takes of a row had before there was a canonical form."""
-        at = len(self.digests) // DIGEST_BYTES
-        for number in range(1, count + 1):
-            self.old_digests += digest(text, number)
-            self.old_at += (at + number - 1).to_bytes(8, "little")
-
-    def _find_small(self, columns: Mapping[str, list[Any]]) -> None:
-        for index, (path, takes) in enumerate(zip(columns["image"], columns["takes"], strict=True)):
-            if takes and path in self._small:
-                self._first_row_of_small.setdefault(path, self._row + index)
-
-    def _unread(self, batch: pa.RecordBatch, columns: dict[str, list[Any]], bads: Collection[int]) -> None:
-        """In rows with faults: the cells as they stand, as text; null for a column that is not there."""
-        if not bads:
-            return
-        rows = sorted(bads)
-        known = [name for name in _TEXTS if name in COLUMNS and name in self._raw.schema.names]
-        found = self._raw.without_broken(batch).select(known).take(pa.array(rows, pa.int64())).to_pylist()
-        for row, cells_ in zip(rows, found, strict=True):
-            for name in _TEXTS:
-                cell = cells_.get(name)
-                columns[name][row] = cell if cell is None or isinstance(cell, str) else str(cell)
-
-
-def _repeated_bytes(carried: Sequence[pa.Array], takes: pa.Array) -> int:
-    """Return about how much of the results these cells are."""
-    lines = np.maximum(takes.to_numpy(zero_copy_only=False).astype(np.int64), 1)
-    return sum(int(cell_bytes(column) @ lines) for column in carried)
-
-
-def _nuls(batch: pa.RecordBatch) -> Iterator[tuple[str, int]]:
-    """NUL characters in columns that are only carried: no file that we write could hold them. Name and index."""
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        if name in COLUMNS or not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-            continue
-        mask = pc.call_function("match_substring", [column], pc.MatchSubstringOptions("\0"))
-        for index in pc.call_function("indices_nonzero", [mask]).to_pylist():
-            yield name, index
-
-
-def _as_label(text: str) -> str:
-    """Return a file's stem as a storyboard name that a table can hold, however the file is called."""
-    value = cells.storyboard(text) if text.strip() else "manifest"
-    return value if isinstance(value, str) else "".join(c if c.isprintable() else "_" for c in text.strip()[:200])

@@ -11,9 +11,9 @@ import pyarrow as pa
 from animatic import storage
 from animatic.errors import FixInputError, SettingsError
 from animatic.money.amounts import usd
-from animatic.results import formats
+from animatic.results import formats, reading
 from animatic.results.columns import QUOTED, STATUSES
-from animatic.results.formats import MAX_RESULTS_BYTES
+from animatic.results.reading import MAX_RESULTS_BYTES
 from animatic.results.schema import microusd_of
 from animatic.results.stats import TableStats
 from animatic.web.certificates import certificate_faults
@@ -47,7 +47,7 @@ def read_results(uri: str) -> pd.DataFrame:
     name = storage.name_of(uri)
     formats.check_suffix(name)
     return table_frame(
-        formats.decode(storage.read_bytes(uri, max_bytes=MAX_RESULTS_BYTES, network=_network_for(uri)), name)
+        reading.decode(storage.read_bytes(uri, max_bytes=MAX_RESULTS_BYTES, network=_network_for(uri)), name)
     )
 
 

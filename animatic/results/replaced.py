@@ -21,9 +21,9 @@ from animatic.ledger import files_of
 from animatic.manifest.header import MAX_COLUMN_NAME_CHARS, MAX_COLUMNS
 from animatic.manifest.parquet import MAX_TABLE_BYTES
 from animatic.manifest.spelled import cell_bytes
-from animatic.results import formats
+from animatic.results import formats, reading
 from animatic.results.columns import RESULTS_SCHEMA
-from animatic.results.formats import MAX_RESULTS_BYTES, Head
+from animatic.results.reading import MAX_RESULTS_BYTES, Head
 from animatic.storage.spool import Spool
 from animatic.takes.fingerprints import Digests, FingerprintSet, digests_from, shared
 from animatic.text import escaped
@@ -52,7 +52,7 @@ def require_replaceable(manifest: str, results: str, ledger_url: str) -> None:
             return
         people = people_of(results, old, ())
         with _way_out_of_a_broken_file(results):
-            for _ in formats.read_cells(old, storage.name_of(results), KEY, people):
+            for _ in reading.read_cells(old, storage.name_of(results), KEY, people):
                 pass
 
 
@@ -74,7 +74,7 @@ def people_of(results: str, old: BinaryIO, carried: Collection[str]) -> list[str
         LocationError: it is no results table, or has two columns of one name.
     """
     with _way_out_of_a_broken_file(results):
-        head = formats.read_head(old, storage.name_of(results))
+        head = reading.read_head(old, storage.name_of(results))
     if not head.is_ours:
         names = ", ".join(escaped(name, 30) for name in head.names[:8]) + (", …" if len(head.names) > 8 else "")
         raise LocationError(
@@ -137,7 +137,7 @@ class Kept:
     def __init__(self, results: str, old: BinaryIO, carried: Collection[str]) -> None:
         """Read it. Raises LocationError."""
         name = storage.name_of(results)
-        head = formats.read_head(old, name)
+        head = reading.read_head(old, name)
         people = people_of(results, old, carried)
         self.notes: list[str] = []
         self.is_taken_over = False
@@ -152,7 +152,7 @@ class Kept:
             listed = ", ".join(escaped(each) for each in people[:20])
             self.notes.append(f"{name}: kept the columns that are not ours: {listed}; remove those that are not needed")
         if people:
-            self._read(formats.read_cells(old, name, KEY, people), people, name)
+            self._read(reading.read_cells(old, name, KEY, people), people, name)
         self.fingerprints = self._named_fingerprints()
 
     def _read(self, pieces: Iterator[pa.Table], people: Sequence[str], name: str) -> None:

@@ -7,8 +7,8 @@ import pyarrow.compute
 
 from animatic import storage
 from animatic.errors import LocationError, SettingsError
-from animatic.results import formats
-from animatic.results.formats import MAX_RESULTS_BYTES
+from animatic.results import reading
+from animatic.results.reading import MAX_RESULTS_BYTES
 from animatic.takes.fingerprints import Digests, FingerprintSet, digests_of
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
@@ -45,7 +45,7 @@ def _bought_according_to(results: str, takes: FingerprintSet, old: FingerprintSe
             return 0
         is_bought, is_old_bought = np.zeros(len(takes), np.bool_), np.zeros(len(old), np.bool_)
         with storage.open_copy(results, max_bytes=MAX_RESULTS_BYTES) as file:
-            for table in formats.read_columns(file, storage.name_of(results), ("fingerprint", "attempts")):
+            for table in reading.read_columns(file, storage.name_of(results), ("fingerprint", "attempts")):
                 bought = table.filter(pc.greater(table["attempts"], 0))["fingerprint"]
                 named = digests_of(bought.filter(pc.match_substring_regex(bought, "^[0-9a-f]{64}$")).to_pylist())
                 for known, flags in ((takes, is_bought), (old, is_old_bought)):

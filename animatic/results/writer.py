@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from animatic import storage
 from animatic.ledger import Clip, IsDead, Ledger, Rows, in_chunks, no_run_is_dead, outcomes_from
 from animatic.manifest import CHECKED, Manifest, Part
-from animatic.results import formats
+from animatic.results import formats, reading
 from animatic.results.clips import clips_by_attempt
 from animatic.results.columns import ASKED_OF_LEDGER
 from animatic.results.replaced import Kept
@@ -59,7 +59,7 @@ class ResultsWriter:
         # One thread for all of it, since the C library keeps freed memory for each thread that used it.
         with ExitStack() as stack, ThreadPoolExecutor(1, "results") as aside:
             file = stack.enter_context(nameless_file())
-            copied = storage.open_existing(uri, max_bytes=formats.MAX_RESULTS_BYTES)
+            copied = storage.open_existing(uri, max_bytes=reading.MAX_RESULTS_BYTES)
             old = await loop.run_in_executor(aside, stack.enter_context, copied)
             kept = None if old is None else await self._kept(uri, old, stack, aside)
             schema = schema_of(manifest.carried)

@@ -7,10 +7,9 @@ Sources: the veo2-i2v page for submit and result; WaveSpeed's documentation, its
 the rest (marked where they are used). Nothing here was tried against the live API.
 """
 
-import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import (
@@ -27,17 +26,21 @@ from pydantic_core import from_json
 
 from animatic.errors import ApiUnavailableError
 from animatic.takes.states import LARGEST_MS, PREDICTION_ID
+from animatic.wavespeed.json_values import (
+    MAX_ERROR_CHARS,
+    flag_in,
+    moment_of,
+    number_in,
+    object_in,
+    text_in,
+    url_in,
+    whole_in,
+)
 
-MAX_URL_CHARS = 8_192
-FIRST_YEAR = 2000
 MAX_OUTPUTS = 64
-MAX_ERROR_CHARS = 4_000
 MAX_MODEL_CHARS = 200
-LARGEST_CODE = 2**63 - 1
-
 FINAL_STATUSES = frozenset({"completed", "failed", "cancelled", "timeout", "deleted"})
 """Source of all but the first two: WaveSpeed's own clients."""
-
 PredictionId = Annotated[StrictStr, Field(pattern=rf"^{PREDICTION_ID}$")]
 
 
@@ -46,8 +49,6 @@ class _Wire(BaseModel):
 
 
 T = TypeVar("T", bound=_Wire)
-
-
 SUCCESS_CODES = frozenset({0, 200})
 """Codes of an envelope that mean success. Source of 0: a recorded reply."""
 
@@ -70,7 +71,7 @@ class Envelope(_Wire):
         if not isinstance(value, dict):
             raise ValueError("not an object")  # noqa: TRY004 - pydantic turns it into its own error
         fields = cast("dict[str, Any]", value)
-        return {"code": _whole(fields.get("code")), "message": words_in(fields), "data": fields.get("data")}
+        return {"code": whole_in(fields.get("code")), "message": words_in(fields), "data": fields.get("data")}
 
     @property
     def is_success(self) -> bool:
@@ -86,7 +87,7 @@ class Timings(_Wire):
     @field_validator("inference", mode="before")
     @classmethod
     def _rounded(cls, value: Any) -> int | None:
-        number = _number(value)
+        number = number_in(value)
         return round(number) if number is not None and 0 <= number <= LARGEST_MS else None
 
 
@@ -128,7 +129,7 @@ class Prediction(_Wire):
         """URLs, as text or as objects with a `url`. What a completed one has there is never read as "no outputs"."""
         found = cast("list[Any]", value) if isinstance(value, list | tuple) else [value]
         items = [item for item in found if item is not None and item != ""]
-        urls = tuple(url for url in map(_url_in, items[:MAX_OUTPUTS]) if url is not None)
+        urls = tuple(url for url in map(url_in, items[:MAX_OUTPUTS]) if url is not None)
         if (len(items) > MAX_OUTPUTS or (items and not urls)) and info.data.get("status") == "completed":
             raise ValueError("no URL in it")
         return urls
@@ -140,7 +141,7 @@ class Prediction(_Wire):
             value = [value]
         if not isinstance(value, list | tuple):
             return None
-        return tuple(_flag(item) for item in cast("list[Any]", value)[:MAX_OUTPUTS])
+        return tuple(flag_in(item) for item in cast("list[Any]", value)[:MAX_OUTPUTS])
 
     @field_validator("created_at", mode="before")
     @classmethod
@@ -150,12 +151,12 @@ class Prediction(_Wire):
     @field_validator("error", mode="before")
     @classmethod
     def _error_as_text(cls, value: Any) -> str:
-        return _text(value)[:MAX_ERROR_CHARS]
+        return text_in(value)[:MAX_ERROR_CHARS]
 
     @field_validator("code", mode="before")
     @classmethod
     def _code_as_number(cls, value: Any) -> int | None:
-        return _whole(value)
+        return whole_in(value)
 
     @field_validator("model", mode="before")
     @classmethod
@@ -216,7 +217,7 @@ class PredictionPage(_Wire):
         if items is not None and not isinstance(items, list):
             raise ValueError("items: not a list")
         read = [_item(item) for item in cast("list[Any]", items or [])]
-        total = _whole(fields.get("total", fields.get("total_count")))
+        total = whole_in(fields.get("total", fields.get("total_count")))
         return {
             "has_more": fields.get("has_more") is True,
             "items": tuple(item for item in read if item is not None),
@@ -257,17 +258,17 @@ class Charge(_Wire):
         if not isinstance(value, dict):
             raise ValueError("not an object")  # noqa: TRY004 - pydantic turns it into its own error
         fields = cast("dict[str, Any]", value)
-        prediction, order = _object(fields.get("prediction")), _object(fields.get("order"))
+        prediction, order = object_in(fields.get("prediction")), object_in(fields.get("order"))
         found = prediction.get("uuid")
         is_id = isinstance(found, str) and re.fullmatch(PREDICTION_ID, found) is not None
         return {
-            "uuid": _text(fields.get("uuid"))[:200],
-            "billing_type": _text(fields.get("billing_type")) or "deduct",
-            "price_usd": _number(fields.get("price")),
+            "uuid": text_in(fields.get("uuid"))[:200],
+            "billing_type": text_in(fields.get("billing_type")) or "deduct",
+            "price_usd": number_in(fields.get("price")),
             "created_at": moment_of(fields.get("created_at")),
-            "order_state": _text(order.get("state"))[:64],
+            "order_state": text_in(order.get("state"))[:64],
             "prediction_id": found if is_id else None,
-            "model": _text(prediction.get("model_uuid"))[:MAX_MODEL_CHARS],
+            "model": text_in(prediction.get("model_uuid"))[:MAX_MODEL_CHARS],
         }
 
 
@@ -290,7 +291,7 @@ class ChargePage(_Wire):
                 charges.append(Charge.model_validate(item))
             except (ValidationError, RecursionError):
                 continue
-        total = _whole(cast("dict[str, Any]", value).get("total"))
+        total = whole_in(cast("dict[str, Any]", value).get("total"))
         unreadable = 1 if items is None else len(items) - len(charges)
         is_count = total is not None and total >= 0
         return {"items": tuple(charges), "unreadable": unreadable, "total": total if is_count else None}
@@ -326,7 +327,7 @@ def read_body(body: bytes) -> Any:
 
 def is_prediction(value: Any) -> bool:
     """Tell if an object is a prediction without its envelope: it has an id and a status as text."""
-    fields = _object(value)
+    fields = object_in(value)
     return isinstance(fields.get("id"), str) and isinstance(fields.get("status"), str)
 
 
@@ -336,83 +337,7 @@ def words_in(fields: Mapping[str, Any]) -> str:
     Source of the other two: WaveSpeed's page on base64 outputs, and its clients.
     """
     names = ("message", "error", "detail", "msg", "errors")
-    return next((said for said in (_text(fields.get(name)) for name in names) if said), "")
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def _text(value: Any, depth: int = 0) -> str:
-    """Text out of what errors come in: text, a number, an object with `message`, `msg` or `error`, a list of these."""
-    if isinstance(value, str):
-        return value[:MAX_ERROR_CHARS]
-    if value is None or isinstance(value, bool) or depth > _DEEPEST:
-        return ""
-    if isinstance(value, int | float):
-        return str(value)[:_LONGEST_NUMBER]
-    if isinstance(value, dict):
-        fields = cast("dict[str, Any]", value)
-        said = (_text(fields.get(name), depth + 1) for name in ("message", "msg", "error", "detail", "code"))
-        return next((each for each in said if each), "")
-    parts = [_text(item, depth + 1) for item in cast("list[Any]", value)[:_MOST_PARTS]]
-    return "; ".join(part for part in parts if part)[:MAX_ERROR_CHARS]
-
-
-_DEEPEST, _MOST_PARTS, _LONGEST_NUMBER = 4, 10, 40
-
-
-def _number(value: Any) -> float | None:
-    """Return a finite number, also where it is written as text."""
-    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", value.strip()):
-        return float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None
-
-
-def _whole(value: Any) -> int | None:
-    """Return a whole number, also where it is written as text or as 5000.0."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value if abs(value) <= LARGEST_CODE else None
-    number = _number(value)
-    return int(number) if number is not None and number.is_integer() and abs(number) <= LARGEST_MS else None
-
-
-def _flag(value: Any) -> bool | None:
-    """Return a flag, also where it is written as text."""
-    if isinstance(value, str):
-        return {"true": True, "false": False}.get(value.strip().lower())
-    return value if isinstance(value, bool) else None
-
-
-def _url_in(item: Any) -> str | None:
-    """Return the URL that an output is, or holds under `url`, or under `url` of its `video`."""
-    fields = _object(item)
-    found: Any = fields.get("url") or _object(fields.get("video")).get("url") if isinstance(item, dict) else item
-    url = found.strip() if isinstance(found, str) else ""
-    return url if re.match("https?://", url, re.IGNORECASE) and len(url) <= MAX_URL_CHARS else None
-
-
-def moment_of(value: Any) -> datetime | None:
-    """Return an ISO 8601 moment in UTC; of a fraction of a second the first six digits count.
-
-    Naive datetimes are taken as UTC. Values outside datetime's range, and zero times, become None.
-    """
-    if not isinstance(value, str) or len(value) > _LONGEST_MOMENT:
-        return None
-    try:
-        moment = datetime.fromisoformat(re.sub(r"(\.[0-9]{6})[0-9]+", r"\1", value.strip()))
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-    return moment if moment.year >= FIRST_YEAR else None
-
-
-_LONGEST_MOMENT = 64
+    return next((said for said in (text_in(fields.get(name)) for name in names) if said), "")
 
 
 def read_data(model: type[T], data: Any, *, what: str) -> T:

@@ -14,7 +14,7 @@ from animatic.ledger import Ledger, open_ledger
 from animatic.media.archive import Archive, Ask, Output, asking, outputs_of
 from animatic.media.clip_names import ClipIdentity, ClipName
 from animatic.progress import ArchiveProgress, Progress
-from animatic.results import formats
+from animatic.results import formats, reading
 from animatic.settings import Settings
 from animatic.storage.folder import Folder
 from animatic.takes.states import State
@@ -112,8 +112,8 @@ async def _asking(settings: Settings) -> AsyncGenerator[Ask]:
 
 def _rows_of(uri: str, settings: Settings) -> Iterator[list[dict[str, Any]]]:
     """Yield the completed takes of a table, some at a time. Raises LocationError."""
-    with storage.open_copy(uri, max_bytes=formats.MAX_RESULTS_BYTES, network=settings.network) as file:
-        for table in formats.read_columns(file, storage.name_of(uri), _COLUMNS):
+    with storage.open_copy(uri, max_bytes=reading.MAX_RESULTS_BYTES, network=settings.network) as file:
+        for table in reading.read_columns(file, storage.name_of(uri), _COLUMNS):
             rows = [row for row in table.to_pylist() if row["status"] == "completed" and row["fingerprint"]]
             for start in range(0, len(rows), ROWS_AT_ONCE):
                 yield rows[start : start + ROWS_AT_ONCE]

@@ -16,7 +16,7 @@ from animatic.machine.privacy import make_folder
 from animatic.machine.start_folder import from_start
 from animatic.media.clips import probe_clip
 from animatic.media.contact_sheet import draw_contact_sheet
-from animatic.results import formats
+from animatic.results import formats, reading
 from animatic.settings import Settings
 from animatic.takes.inputs import Inputs
 from animatic.takes.models import INPUT_NAMES
@@ -117,7 +117,7 @@ def run_demo(typed: Path, console: PlainConsole, start: Start, *, as_json: bool,
         session = Session(settings, is_approved=True, run_id=start.run_id)
         parameters = {"manifest": str(manifest), "results": str(results), "archive": str(out / "clips")}
         summary, untold = launch.run_flow(session, start.server, parameters, console, debug=debug)
-        table = formats.decode(storage.read_bytes(str(results), max_bytes=1 << 30), results.name)
+        table = reading.decode(storage.read_bytes(str(results), max_bytes=1 << 30), results.name)
         storage.replace_bytes(str(out / "results.csv"), formats.encode(table, ".csv"))
         shown = _rows(table)
     sheet = out / "contact-sheet.jpg"

@@ -13,9 +13,9 @@ from animatic import storage
 from animatic.errors import FixInputError
 from animatic.ledger import Imported, Ledger, ledger_name, look_into, open_ledger
 from animatic.money.amounts import as_number, dollars
-from animatic.results import formats
+from animatic.results import formats, reading
 from animatic.results.columns import RESULTS_SCHEMA
-from animatic.results.formats import MAX_RESULTS_BYTES
+from animatic.results.reading import MAX_RESULTS_BYTES
 from animatic.settings import Settings
 from animatic.takes.states import PAID, State
 from animatic.takes.stills import MAX_STILL_BYTES
@@ -125,9 +125,9 @@ async def _import_one(ledger: Ledger, settings: Settings, uri: str) -> Imported:
     where, done = storage.absolute_uri(uri), Imported()
     hash_of = lru_cache(maxsize=None)(_hash_of_still)
     with storage.open_copy(uri, max_bytes=MAX_RESULTS_BYTES, network=settings.network) as file:
-        for _ in formats.read_columns(file, name, RESULTS_SCHEMA.names):
+        for _ in reading.read_columns(file, name, RESULTS_SCHEMA.names):
             pass  # the whole table is read once before anything of it is taken over
-        for table in formats.read_columns(file, name, RESULTS_SCHEMA.names):
+        for table in reading.read_columns(file, name, RESULTS_SCHEMA.names):
             for start in range(0, table.num_rows, ROWS_AT_ONCE):
                 found = table.slice(start, ROWS_AT_ONCE).to_pylist()
                 rows = [row | {"still": hash_of(row.get("still_uri"))} for row in found]

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from animatic.results import formats
+from animatic.results import formats, reading
 from animatic.takes.inputs import Inputs
 from animatic.takes.models import INPUT_NAMES
 from animatic.takes.shots import digest, verbatim
@@ -31,12 +31,12 @@ def another_home(shell: Any, tools: Any, name: str = "laptop") -> Any:
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
-    return formats.decode(path.read_bytes(), path.name).to_pylist()
+    return reading.decode(path.read_bytes(), path.name).to_pylist()
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]], like: Path) -> Path:
     """A results table of these rows, with the columns of another one."""
-    schema = formats.decode(like.read_bytes(), like.name).schema
+    schema = reading.decode(like.read_bytes(), like.name).schema
     path.write_bytes(formats.encode(pa.Table.from_pylist(rows, schema), path.suffix))
     return path
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from animatic.results import formats
+from animatic.results import reading
 from animatic.sandbox.witness import Accepted, read_witness
 from torture.canary import KEY
 from torture.part import Part
@@ -93,7 +93,7 @@ def judge(setup: Setup, seen: list[Accepted], point: str, rows: int, part: Part)
     part.accepted += len(seen)
     prompts = Counter(each.inputs["prompt"] for each in seen)
     twice = sum(count - 1 for count in prompts.values())
-    table = formats.decode(setup.results.read_bytes(), ".parquet").to_pylist()
+    table = reading.decode(setup.results.read_bytes(), ".parquet").to_pylist()
     told = {row["prompt"]: row for row in table}
     lost = rows - sum(bool(row["status"]) and (row["status"] == "completed" or bool(row["error"])) for row in table)
     bound = {row[0] for row in ledger_rows(setup, "SELECT prediction_id FROM attempt WHERE prediction_id IS NOT NULL")}
@@ -115,7 +115,7 @@ def readable(setup: Setup, point: str, part: Part) -> None:
     """A results file is whole or not there, whatever happened to its writer."""
     if setup.results.exists():
         try:
-            formats.decode(setup.results.read_bytes(), ".parquet")
+            reading.decode(setup.results.read_bytes(), ".parquet")
         except Exception as error:  # noqa: BLE001 - that it cannot be read is the finding
             part.problems.append(f"{point}: the results file cannot be read: {error}")
 

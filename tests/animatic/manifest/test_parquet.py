@@ -208,7 +208,7 @@ def test_cells_of_a_fixed_width_are_not_wider_than_others_may_be() -> None:
 
 
 def test_cells_that_every_take_repeats_count_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("animatic.manifest.checked.MAX_CARRIED_BYTES", 4 << 20)  # 4 GiB take seconds to fill
+    monkeypatch.setattr("animatic.manifest.checking.MAX_CARRIED_BYTES", 4 << 20)  # 4 GiB take seconds to fill
     rows = 300
     data = parquet(image=[URL] * rows, prompt=["x"] * rows, takes=[16] * rows, note=["x" * 1_000] * rows)
     assert len(data) < 50_000

@@ -19,7 +19,9 @@ from tables import Outcome, build_table
 from animatic.errors import LocationError
 from animatic.money.amounts import usd
 from animatic.results.columns import RESULTS_SCHEMA
-from animatic.results.formats import SUFFIXES, check_suffix, decode, encode, neutralise, restore
+from animatic.results.formats import SUFFIXES, check_suffix, encode
+from animatic.results.formulas import neutralise, restore
+from animatic.results.reading import decode
 from animatic.results.schema import Provenance
 
 PROVIDER = "https://api.wavespeed.ai"

@@ -20,7 +20,7 @@ from animatic.errors import LocationError
 from animatic.ledger import aliases, open_ledger
 from animatic.planning.lookup import look_into, plan_against
 from animatic.planning.manifests import load_manifest
-from animatic.results import formats
+from animatic.results import formats, reading
 from animatic.results.columns import RESULTS_SCHEMA
 from animatic.results.replaced import require_replaceable
 from animatic.results.stats import TableStats
@@ -72,7 +72,7 @@ def maker(tmp_path: Path) -> TableMaker:
 
 
 def table_at(uri: Any) -> pa.Table:
-    return formats.decode(storage.read_bytes(str(uri), max_bytes=1 << 30), storage.name_of(str(uri)))
+    return reading.decode(storage.read_bytes(str(uri), max_bytes=1 << 30), storage.name_of(str(uri)))
 
 
 def write_column(path: Path, name: str, values: Sequence[Any]) -> None:

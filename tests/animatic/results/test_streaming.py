@@ -29,7 +29,7 @@ from animatic.ledger.schema import ATTEMPT, RUN, TAKE
 from animatic.manifest import Manifest, csv_text, parquet
 from animatic.planning.lookup import look_into, plan_against
 from animatic.planning.manifests import load_manifest, read_manifest
-from animatic.results import formats
+from animatic.results import formats, reading
 from animatic.results.analysis import summarise, table_frame
 from animatic.results.columns import RESULTS_SCHEMA
 from animatic.results.stats import TableStats, not_completed
@@ -321,13 +321,13 @@ def test_a_copy_is_the_file_and_no_larger_than_allowed(tmp_path: Path) -> None:
 async def test_known_columns_are_read_from_a_table_in_pieces(tmp_path: Path, suffix: str) -> None:
     manifest = load_manifest(write_manifest(tmp_path / "a.csv", random_rows(random.Random(5), 50)), PROVIDER)
     await stream(f"sqlite:///{tmp_path / 'none.sqlite'}", manifest, str(tmp_path / f"out{suffix}"))
-    whole = formats.decode((tmp_path / f"out{suffix}").read_bytes(), f"out{suffix}")
+    whole = reading.decode((tmp_path / f"out{suffix}").read_bytes(), f"out{suffix}")
     wanted = ("fingerprint", "attempts")
     with (tmp_path / f"out{suffix}").open("rb") as file:
-        pieces = list(formats.read_columns(file, f"out{suffix}", wanted))
+        pieces = list(reading.read_columns(file, f"out{suffix}", wanted))
     assert pa.concat_tables(pieces).to_pylist() == whole.select(list(wanted)).to_pylist()
     with pytest.raises(LocationError):
-        list(formats.read_columns(io.BytesIO(b"nothing of ours\n"), f"out{suffix}", wanted))
+        list(reading.read_columns(io.BytesIO(b"nothing of ours\n"), f"out{suffix}", wanted))
 
 
 def test_json_of_what_is_not_completed_survives(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pyarrow import parquet
 
 from animatic.errors import AnimaticError
 from animatic.manifest import check, read_table
-from animatic.results import formats
+from animatic.results import formats, formulas
 from torture.matrix.stage import PROVIDER, STILL, Setup, case
 
 
@@ -116,5 +116,5 @@ async def _formulas(setup: Setup) -> bool:
     data = formats.encode(table, ".csv")
     shown = [row[0] for row in csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))]
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r", "\uff1d")) for cell in shown), shown
-    assert formats.restore(pa.array(shown[1:])).to_pylist() == cells
+    assert formulas.restore(pa.array(shown[1:])).to_pylist() == cells
     return True
