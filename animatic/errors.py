@@ -66,7 +66,7 @@ class LedgerRestoredError(FixInputError):
 
 
 class TryLaterError(AnimaticError):
-    """What failed may pass: a network, a limit, a server."""
+    """A failure that may pass: a network, a limit, a server."""
 
 
 class ApiUnreachableError(TryLaterError):

@@ -49,7 +49,7 @@ class Order:
 
     @property
     def clip_name(self) -> ClipName:
-        """How clips are named."""
+        """Template of clip names."""
         return ClipName(self.clip_name_template)
 
     def max_microusd(self, agreed_microusd: int | None) -> int | None:

@@ -12,7 +12,7 @@ from tasks.policies import RETRIED
     **RETRIED,
 )
 async def archive_clips(batch: ClipBatch, archive: Archive) -> None:
-    """Put the clips of a batch into the archive; what cannot be had is told in the ledger, and fails nothing.
+    """Put the clips of a batch into the archive; the ledger records each failure, and the task does not fail for it.
 
     Raises:
         LedgerError: the ledger cannot be read or written.

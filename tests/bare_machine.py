@@ -59,7 +59,7 @@ def _closed_above(shell: Path) -> Path | None:
 
 
 def why_not() -> str | None:
-    """Why there can be no bare machine here, or None."""
+    """Return the reason why no bare machine can be made here, or None."""
     missing = [name for name in NEEDED if shutil.which(name) is None]
     if missing or not sys.platform.startswith("linux"):
         return f"a bare machine needs Linux with {', '.join(missing or NEEDED)}"

@@ -54,7 +54,7 @@ class Authority:
         self.file.write_bytes(certificate.public_bytes(Encoding.PEM))
 
     def server_context(self, *names: str) -> ssl.SSLContext:
-        """What a server for these names and addresses needs."""
+        """Certificate and key for a server with these names and addresses."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         certificate = (

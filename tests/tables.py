@@ -120,9 +120,9 @@ def expected_rows(
     for row, cells in enumerate(raw.to_pylist(), start=1):
         carried = {name: value for name, value in cells.items() if name not in RESULTS_SCHEMA.names}
         if row in invalid:
-            told = Outcome(status="invalid", error=invalid[row])
+            reported = Outcome(status="invalid", error=invalid[row])
             own = {"row": row, "take": None, "fingerprint": None, "still_uri": None, "quoted_usd": None}
-            rows.append({**own, **cells_of(raw, row), **shown(told), **carried})
+            rows.append({**own, **cells_of(raw, row), **shown(reported), **carried})
             continue
         for take in takes_of(shot_of[row], provider):
             outcome = outcomes.get(take.fingerprint, Outcome(status="pending", quoted_microusd=0))

@@ -20,7 +20,7 @@ Play = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 
 @dataclass
 class Listener:
-    """What came in at one port."""
+    """Bytes received at one port."""
 
     url: str
     connections: int = 0

@@ -72,9 +72,9 @@ class Reconciled:
     def sentence(self) -> str:
         """One line for people."""
         words = {"adopt": "adopted", "absent": "proven absent", "hold": "held", "wait": "still unknown"}
-        told = ", ".join(f"{self.counts[key]:,} {word}" for key, word in words.items() if self.counts[key])
+        counted = ", ".join(f"{self.counts[key]:,} {word}" for key, word in words.items() if self.counts[key])
         ended = f"{self.ended:,} ended after all" if self.ended else ""
-        line = ", ".join(filter(None, (told, ended))) or "nothing to settle"
+        line = ", ".join(filter(None, (counted, ended))) or "nothing to settle"
         return f"{line}; the list: {self.problem}" if self.problem else line
 
     def add(self, settled: Settlement) -> None:
@@ -186,7 +186,7 @@ class _Scanner:
         began_at, was_told = client.clock.now(), client.clock.is_told
         self.problem = await self._read_list()
         if self.problem is None and was_told != client.clock.is_told:
-            self.problem = "the API told its time only while it was read"
+            self.problem = "the API sent its time only while the list was read"
         if self.problem is None:
             self.problem = await self._contradiction(began_at)
         await self._read_bill()

@@ -150,7 +150,7 @@ class Ledger:
     known_between = _Operation(predictions.known_between)
     newest_known = _Operation(predictions.newest_known)
 
-    # Fingerprints of before
+    # Older fingerprints
     join_aliases = _Operation(aliases.join)
     know_aliases = _Operation(aliases.know)
     takes_of = _Operation(aliases.takes_of)

@@ -1,6 +1,6 @@
-"""Fingerprints of before, and the takes that they lead to now.
+"""Older fingerprints, and the takes that they lead to now.
 
-Two rows that a ledger of before took for two takes can be one in canonical form. Their attempts become those of one
+Two rows that an older ledger took for two takes can be one in canonical form. Their attempts become those of one
 take as far as a take may have them: at most one that is live. Another live one stays under its old fingerprint, as an
 alias with its own attempt, until it is settled; while it is there, nothing is bought for either.
 """
@@ -39,7 +39,7 @@ def know(db: sa.Connection, names: Mapping[str, Sequence[str]]) -> None:
 
 
 def add(db: sa.Connection, old: str, take: str) -> None:
-    """Write down that a fingerprint of before is that take now."""
+    """Record that an older fingerprint is that take now."""
     is_apart = db.execute(sa.select(sa.exists().where(ATTEMPT.c.fingerprint == old))).scalar_one()
     db.execute(ALIAS.delete().where(ALIAS.c.fingerprint == old))
     db.execute(ALIAS.insert().values(fingerprint=old, take=take, is_apart=int(is_apart)))

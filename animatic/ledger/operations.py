@@ -55,7 +55,7 @@ def runs_submitting(db: sa.Connection) -> list[str]:
 def give_up_submitting(db: sa.Connection, run_id: str, latest: datetime) -> int:
     """Turn what a dead run was submitting into `unknown`; returns how many.
 
-    Nobody can tell whether its POST went out, so it is never sent again. Nor when: a run that was stopped for hours
+    It is not known whether its POST went out, so it is never sent again. Nor when: a run that was stopped for hours
     and then went on and died may have sent it at any time up to now, by the API's clock no later than `latest`.
     """
     changed = db.execute(

@@ -2,7 +2,7 @@
 
 `take` says what is asked; it is written with the first intent. `attempt` holds each try to buy it, and the view
 `newest_attempt` the newest of each take. `run` holds the runs, and how much each has reserved. `alias` leads from a
-fingerprint of before to the take that it is now. `remark` keeps what contradicts an attempt's state instead of changing
+older fingerprint to the take that it is now. `remark` keeps what contradicts an attempt's state instead of changing
 it, `orphan` the predictions of the account that belong to no take. `manifest` and `planned` hold which shots asked for
 which takes, `upload` where stills were uploaded, `clip` where clips are kept. `starts`, `pace` and `slots` keep the
 account's limits for all runs together. Nothing here decides anything: the rules are in `animatic.takes.states`,

@@ -20,7 +20,7 @@ class Open:
     """A take that is unknown or held: since when, by our clock, why, and which manifest asked for it.
 
     Attributes:
-        fingerprint: what its attempt is known by: of before, where it stays under an alias.
+        fingerprint: the one that its attempt has; an older one where it stays under an alias.
         take: the fingerprint of the take that it is now.
     """
 

@@ -142,10 +142,10 @@ class _Table:
         if not self._bads:
             return pa.nulls(self.pending, BROKEN.type)
         bads = [self._bads.get(index) for index in range(self.pending)]
-        told = [
+        reasons = [
             bad and {"rule": bad.rule, "found": bad.found, "allowed": bad.allowed, "hint": bad.hint} for bad in bads
         ]
-        return pa.array(told, BROKEN.type)
+        return pa.array(reasons, BROKEN.type)
 
 
 class _Text:

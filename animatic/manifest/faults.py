@@ -91,9 +91,9 @@ class Faults:
 
 def report(faults: Iterable[Fault] | Faults, name: str) -> str:
     """Return the faults of the file `name` for stderr, one a line, in order; after 50, the rest counted by rule."""
-    told = faults if isinstance(faults, Faults) else Faults(faults)
-    shown, rest = escaped(name, 200), told.rest
-    lines = [f"{position_of(shown, fault.line, fault.row)}: {fault.text}" for fault in told.shown]
+    found = faults if isinstance(faults, Faults) else Faults(faults)
+    shown, rest = escaped(name, 200), found.rest
+    lines = [f"{position_of(shown, fault.line, fault.row)}: {fault.text}" for fault in found.shown]
     if rest:
         counted = ", ".join(f"{count:,} x {rule}" for rule, count in rest.most_common())
         lines.append(f"{shown}: and {rest.total():,} more: {counted}")

@@ -1,7 +1,7 @@
 """The archive: clips in a folder, each fetched once, by whichever run, as soon as it is completed.
 
-The ledger is asked first and told at once. Clips are downloaded in a thread with an event loop of its own, so that no
-submission and no poll waits for one.
+The ledger is asked first, and each result is recorded at once. Clips are downloaded in a thread with an event loop of
+its own, so that no submission and no poll waits for one.
 """
 
 import asyncio
@@ -98,7 +98,7 @@ class Archive:
     Args:
         run_id: the run that fetches, which must be alive.
         ask: asks for the outputs of a prediction anew, where a URL has died.
-        warn: is told what a person should know at once.
+        warn: gets the messages that a person should see at once.
         origin: scheme, host and port that may be fetched from though they are private; empty for none.
 
     Attributes:
@@ -170,7 +170,7 @@ class Archive:
         )
 
     async def add(self, outputs: Sequence[Output]) -> None:
-        """Put these outputs into the archive, unless they are there. What cannot be had is told in the ledger.
+        """Put these outputs into the archive, unless they are there. The ledger records each failure.
 
         Raises:
             LedgerError: the ledger cannot be read or written.

@@ -25,7 +25,7 @@ _FORBIDDEN = frozenset('<>:"/\\|?*#%')
 
 _DEVICES = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(?=$|[. ])", re.IGNORECASE)
 _SAFE = re.compile(r"[A-Za-z0-9_]+(?:[ .-][A-Za-z0-9_]+)*", re.ASCII)
-"""Names that are safe as they are: nearly all, and told apart quickly, for there may be a hundred thousand."""
+"""Names that are safe as they are: nearly all. The quick test counts where there are a hundred thousand."""
 
 _WIDTH = re.compile(r"0?[0-9]?d?")
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,5}")

@@ -45,7 +45,7 @@ _SIGNED_BYTES = 12
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file that came whole. `suffix` is told by its first bytes, never by its URL."""
+    """A complete file. `suffix` follows from its first bytes, never from its URL."""
 
     sha256: str
     size_bytes: int

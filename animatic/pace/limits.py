@@ -37,7 +37,7 @@ LEVELS: dict[str, Limits] = {
 
 HOLD_S = 130.0
 """How long starts count of which nothing was heard after they were granted: a minute, the deadline of a submission, and
-some. Whoever held them may have used them and died."""
+some. Their holder may have used them and died."""
 
 BLOCKS_A_MINUTE = 12
 LARGEST_BLOCK = 100

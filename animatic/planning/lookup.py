@@ -32,7 +32,7 @@ async def find_snapshot(
 ) -> LedgerSnapshot:
     """Return the ledger's knowledge of the takes of a manifest; empty if there is no ledger yet.
 
-    A take that the ledger knows by its fingerprint of before only is known by that: an alias with attempts of its own.
+    A take that the ledger knows by an older fingerprint only is looked up by that: an alias with attempts of its own.
     """
     if ledger is None:
         return LedgerSnapshot.empty(len(manifest.digests))
@@ -49,7 +49,7 @@ def _old_names(manifest: Manifest) -> dict[str, list[str]]:
 
 
 async def know_old_names(ledger: Ledger, manifest: Manifest) -> None:
-    """Make aliases of fingerprints of before that the ledger holds and that are takes of this manifest now."""
+    """Make aliases of older fingerprints that the ledger holds and that are takes of this manifest now."""
     names = _old_names(manifest)
     if names:
         await ledger.know_aliases(names)
@@ -66,7 +66,7 @@ async def record_planned(ledger: Ledger, manifest: Manifest, uri: str) -> None:
 
 
 async def find_open(ledger: Ledger, manifest: Manifest, uri: str, ledger_url: str) -> tuple[list[Open], list[Open]]:
-    """Return open takes that the table of this manifest does not show: its own of before, and those of other manifests.
+    """Return open takes that the manifest's table does not show: its own of earlier runs, and of other manifests.
 
     A live run looks after its own.
     """

@@ -178,7 +178,7 @@ class Kept:
         return list(named)
 
     def follow(self, takes: Mapping[str, str]) -> None:
-        """Learn which takes fingerprints of before are now; needed once, before `columns`."""
+        """Look up which takes older fingerprints are now; needed once, before `columns`."""
         short = {old[:SHORT]: new[:SHORT] for old, new in takes.items()}
         keys = bytearray()
         for batch in self._spool:

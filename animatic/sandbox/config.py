@@ -120,6 +120,6 @@ def _refuse_other_hosts(host: str) -> None:
         is_loopback = False
     if not is_loopback:
         raise SettingsError(
-            f'sandbox: host: found "{host}"; it serves loopback addresses only, so that nobody else can reach it: '
+            f'sandbox: host: found "{host}"; it serves loopback addresses only, out of reach of other machines: '
             "leave it at 127.0.0.1"
         )

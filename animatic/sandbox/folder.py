@@ -110,4 +110,4 @@ def _url_in(file: int) -> str:
     try:
         return str(json.loads(os.pread(file, 4_096, 0))["url"])
     except (ValueError, KeyError, TypeError):
-        return "a URL that it has not told yet"
+        return "a URL that it has not given out yet"

@@ -267,7 +267,7 @@ class WaveSpeedClient:
         began_s = self.clock.seconds()
         reply = await fetch(transport, request, deadline_s=deadline_s, max_bytes=max_bytes)
         if "age" not in reply.headers:  # a cache speaks of the past
-            self.clock.told(reply.headers.get("date", ""), self.clock.seconds() - began_s)
+            self.clock.observe(reply.headers.get("date", ""), self.clock.seconds() - began_s)
         self._undated_answers += not self.clock.is_told
         clean = without_key(reply.body, self._key)
         return reply if clean is reply.body else replace(reply, body=clean)

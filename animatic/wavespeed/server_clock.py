@@ -43,7 +43,7 @@ class ServerClock:
         self._told: tuple[datetime, float] | None = None
         self._began = (own(), clock())
 
-    def told(self, date: str, took_s: float = 0.0) -> None:
+    def observe(self, date: str, took_s: float = 0.0) -> None:
         """Learn from the `Date` of an answer that took so long; what is none, or took too long, teaches nothing."""
         if took_s > QUICK_S:
             return

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 NOT_AGREED = 2
 UNTOLD = (
-    "Prefect could not be told how this run ended ({why}): its page may show the run as running for ever. "
+    "Prefect did not receive the end of this run ({why}): its page may show the run as running for ever. "
     "Results and exit code are what they are without it"
 )
 FORMULA_NOTE = "note: in CSV, a cell that a spreadsheet would run as a formula has a ' in front"

@@ -136,14 +136,14 @@ async def serve(entries: Sequence[Mapping[str, Any]], *, is_ours: bool = False) 
         await runner.aadd_deployment(deployment)
     serving = asyncio.create_task(runner.start())
     await asyncio.sleep(0)  # its first step sets a handler for SIGTERM that leaves runs behind; ours replace it
-    told = asyncio.create_task(_first_signal().wait())
+    signalled = asyncio.create_task(_first_signal().wait())
     names = (f"{each.full_name} ({_when(entry)})" for each, entry in zip(deployments, entries, strict=True))
     say(f"Prefect's UI: {PREFECT_UI_URL.value()}")
     if is_ours and (password := PREFECT_API_AUTH_STRING.value()):
         _tell_password(str(password))
     say(f"serving until Ctrl-C: {', '.join(names)}")
     sys.stdout.flush()
-    await asyncio.wait((serving, told), return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait((serving, signalled), return_when=asyncio.FIRST_COMPLETED)
     if runner.started:
         await runner.astop()
     else:
@@ -176,16 +176,16 @@ def _tell_password(password: str) -> None:
 
 def _first_signal() -> asyncio.Event:
     """Return an event that SIGINT or SIGTERM sets, once: the next one ends the process."""
-    told, loop = asyncio.Event(), asyncio.get_running_loop()
+    signalled, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def tell() -> None:
-        told.set()
+        signalled.set()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, tell)
-    return told
+    return signalled
 
 
 def _when(entry: Mapping[str, Any]) -> str:

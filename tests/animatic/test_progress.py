@@ -1,4 +1,4 @@
-"""What a run says it has done: by take, and each take once."""
+"""The progress of a run: by take, and each take counted once."""
 
 from collections import Counter
 

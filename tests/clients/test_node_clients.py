@@ -150,8 +150,8 @@ def test_running_a_model(wavespeed: Run, served: Served, tmp_path: Path) -> None
     plain = wavespeed("run", CAT, "-p", prompt)
     assert plain.code == 0
     assert f"{served.url}/outputs/" in plain.out
-    told = wavespeed("run", CAT, "-p", prompt, "--json").json
-    assert _is_picture(served.fetch(told["outputs"][0]))
+    reported = wavespeed("run", CAT, "-p", prompt, "--json").json
+    assert _is_picture(served.fetch(reported["outputs"][0]))
     for flags, pattern in (
         (["--download"], "wavespeed-output/*.png"),
         (["--download", "./hero.png"], "hero.png"),
@@ -194,11 +194,11 @@ def test_aliases_of_a_project(wavespeed: Run, served: Served, tmp_path: Path) ->
     default = wavespeed("run", "-p", "a serene mountain lake at sunrise", "--json").json
     assert _is_picture(served.fetch(default["outputs"][0]))
     for alias in aliases:
-        told = wavespeed("run", alias, "-p", "drone shot over snowy peaks", "--json").json
-        assert told["model"] == aliases[alias]["model"]
+        reported = wavespeed("run", alias, "-p", "drone shot over snowy peaks", "--json").json
+        assert reported["model"] == aliases[alias]["model"]
         sent = served.witness()[-1]["inputs"]
         assert sent == sent | aliases[alias]["input"]
-    assert probe_clip(served.fetch(told["outputs"][0])).duration_s == pytest.approx(5, abs=0.1)
+    assert probe_clip(served.fetch(reported["outputs"][0])).duration_s == pytest.approx(5, abs=0.1)
     configured = wavespeed("config", "--default-model", CAT)
     assert configured.code == 0
 

@@ -168,7 +168,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def tag(tmp_path: Path) -> str:
-    """What the prompts of this test hold, and no others in the shared sandbox."""
+    """Text that the prompts of this test hold, and no others in the shared sandbox."""
     return f"<{tmp_path.name}>"
 
 
@@ -322,7 +322,7 @@ class RanFlow:
         return self.client.read_flow_run(self.end.flow_run_id)
 
     def task_runs(self) -> list[Any]:
-        """What the server has of them, once it has caught up."""
+        """Return the server's records of them, once it has caught up."""
         from uuid import UUID  # noqa: PLC0415 - needed here only
 
         from flows.command.prefect_end import wait_until_recorded  # noqa: PLC0415 - imports Prefect
@@ -406,7 +406,7 @@ def run_flow(tmp_path: Path, prefect: Any, settings: Settings, collected: None) 
 
 
 def wait_until(claim: Callable[[], Any], deadline_s: float = 30.0) -> Any:
-    """What the claim says once it is true; an assertion error where it never is."""
+    """Return the value of the claim once it is true; raise an assertion error where it never is."""
     ends = time.monotonic() + deadline_s
     while time.monotonic() < ends:
         if found := claim():
@@ -429,7 +429,7 @@ def _is_of(environ: Path, variable: str) -> bool:
 
 @dataclass(frozen=True)
 class Tools:
-    """What tests share; they can't import it from here."""
+    """Values that tests share; they can't import them from here."""
 
     KEY = KEY
     Shell = Shell

@@ -71,13 +71,13 @@ def demo(machine: Path, tmp_path_factory: pytest.TempPathFactory) -> Demo:
             proxied = True
         except BlockingIOError:
             proxied = False
-        told, left, marked, calls = ended.stdout.split("====\n", 3)
+        reported, left, marked, calls = ended.stdout.split("====\n", 3)
         kept = tmp_path_factory.mktemp("demo") / "trace"
         kept.write_text(calls)
         named = {each.path for each in touched(kept, theirs / "theirs")} if STRACE else set[str]()
         named = {path for path in named if Path(path).is_relative_to(theirs)}
         return Demo(
-            subprocess.CompletedProcess([], ended.returncode, told, ended.stderr),
+            subprocess.CompletedProcess([], ended.returncode, reported, ended.stderr),
             left.split(),
             marked.split(),
             named - {str(theirs / "theirs"), str(theirs)},
@@ -149,8 +149,8 @@ def test_what_animatic_home_makes_is_its_owners_alone(machine: Path) -> None:
     )
     words = ["sh", "-c", script, "sh", ANIMATIC, "plan", "s.csv", "--sandbox"]
     ended = enter(machine, words, BARE | {"ANIMATIC_HOME": f"{machine}/home"})
-    told, _, open_to_others = ended.stdout.partition("====\n")
-    assert "1 new" in told
+    reported, _, open_to_others = ended.stdout.partition("====\n")
+    assert "1 new" in reported
     assert open_to_others.splitlines() == []
 
 

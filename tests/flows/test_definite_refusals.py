@@ -1,4 +1,4 @@
-"""What a reply to a submission means, whatever form it has: refused, stopped, busy, barred, unknown, or bought."""
+"""Meaning of a reply to a submission, in any form: refused, stopped, busy, barred, unknown, or bought."""
 
 import contextlib
 import json

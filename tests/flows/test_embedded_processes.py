@@ -25,7 +25,7 @@ SECRETS = (
 )  # fmt: skip
 PASSED_ON = {
     "PATH": None, "HOME": None, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "LC_TIME": "C", "TZ": "UTC", "TERM": "dumb",
-    "USER": "somebody", "LOGNAME": "somebody", "DO_NOT_TRACK": "1", "PYTHONPATH": None,
+    "USER": "a person", "LOGNAME": "a person", "DO_NOT_TRACK": "1", "PYTHONPATH": None,
 }  # fmt: skip
 """Variables that a child needs; with the value that this run gives them, or None for a place."""
 
@@ -115,7 +115,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory, migrated_home: Path, tools: A
     _copy_database(migrated_home / ".prefect/prefect.db", home / "prefect here/prefect.db")
     tools.write_manifest(home / "shots.csv", [{"prompt": f"embedded: {name}"} for name in ("push in", "pan left")])
     with socket.create_server(("127.0.0.1", 0)) as proxy:
-        url = f"http://somebody:{CANARY}@127.0.0.1:{proxy.getsockname()[1]}"
+        url = f"http://a person:{CANARY}@127.0.0.1:{proxy.getsockname()[1]}"
         run = tools.Shell(
             home,
             {name: f"{CANARY}-{name}" for name in SECRETS}

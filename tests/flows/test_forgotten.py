@@ -195,13 +195,13 @@ def test_outputs_that_expired_or_expire_soon_are_reported(
     assert (first.code, "the output URLs" in first.stderr) == (0, False), first.stderr
     row = row_of(shell, tools, "one")
     assert abs((row["outputs_expire_at"] - row["completed_at"]).total_seconds() - 7 * 86_400) < 5
-    told = ("", "expiring: the output URLs of 2 completed takes", "expired: the output URLs of 2 completed takes")
-    for hours, note in zip((5.5 * 24, 0.6 * 24, 24), told, strict=True):
+    reported = ("", "expiring: the output URLs of 2 completed takes", "expired: the output URLs of 2 completed takes")
+    for hours, note in zip((5.5 * 24, 0.6 * 24, 24), reported, strict=True):
         grow_older(shell.ledger, hours)
         ended = shell.run("results", str(shots), "--results", "out.parquet")
         assert (ended.code, note in ended.stderr, "the output URLs" in ended.stderr) == (0, True, bool(note)), (
             ended.stderr
         )
     again = run(shell, shots)
-    assert (again.code, again.json["submitted"], told[-1] in again.stderr) == (0, 0, True), again.stderr
+    assert (again.code, again.json["submitted"], reported[-1] in again.stderr) == (0, 0, True), again.stderr
     assert sandbox.submitted(tag).total() == 2

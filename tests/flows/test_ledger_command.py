@@ -87,8 +87,8 @@ def test_a_second_laptop_takes_over_a_table_and_buys_nothing(
     imported = laptop.run("ledger", "import", str(table), "--json")
     assert (imported.code, imported.json) == (0, {"counts": {"taken over": 6}, "conflicts": []}), imported.stderr
     ended = laptop.run("run", str(shots), "--results", f"second{suffix}", "--yes", "--json")
-    told = {name: ended.json[name] for name in ("completed", "failed", "rejected", "submitted", "cached")}
-    assert told == {"completed": 4, "failed": 1, "rejected": 1, "submitted": 0, "cached": 6}, ended.stderr
+    reported = {name: ended.json[name] for name in ("completed", "failed", "rejected", "submitted", "cached")}
+    assert reported == {"completed": 4, "failed": 1, "rejected": 1, "submitted": 0, "cached": 6}, ended.stderr
     assert (ended.code, ended.json["cost_usd"], ended.json["manifest_cost_usd"]) == (3, 0.0, 12.5)
     assert sandbox.submitted(tag).total() == BOUGHT
     before, after = rows_of(table), rows_of(laptop.home / f"second{suffix}")
@@ -326,8 +326,8 @@ def test_a_take_is_shown_by_the_start_of_its_fingerprint(*, first: Any, sandbox:
         (take,) = shown.json["takes"]
         assert (shown.code, take["fingerprint"]) == (0, row["fingerprint"]), shown.stderr
         (attempt,) = take["attempts"]
-        told = (attempt["state"], attempt["quoted_usd"], attempt["prediction_id"], attempt["run_id"])
-        assert told == ("completed", 2.5, row["prediction_id"], row["run_id"])
+        reported = (attempt["state"], attempt["quoted_usd"], attempt["prediction_id"], attempt["run_id"])
+        assert reported == ("completed", 2.5, row["prediction_id"], row["run_id"])
     assert sandbox.submitted(tag).total() == BOUGHT
 
 
@@ -404,7 +404,7 @@ def restored(shell_with_server: Any, manifest: Callable[..., Path], sandbox: Any
 
 
 def require_refused(shell: Any, shots: str) -> None:
-    """Whatever could buy, or would show a plan that is wrong, names the three steps."""
+    """Commands that could buy, or would show a wrong plan, name the three steps."""
     run = ("run", shots, "--results")
     elsewhere = ("results", shots, "--results", "elsewhere.csv")
     for command in ((*run, "out.csv"), (*run, "other.csv", "--new-ledger"), ("plan", shots), elsewhere):

@@ -1,4 +1,4 @@
-"""What a run that was killed, or one that runs beside, leaves open: named, waited for, and never bought twice."""
+"""Takes left open by a run that was killed or runs beside: named, waited for, and never bought twice."""
 
 import contextlib
 import sqlite3

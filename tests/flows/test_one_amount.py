@@ -17,12 +17,12 @@ LOST = "[sandbox:list-late=3600]"
 
 
 def billed_usd(sandbox: Any, tag: str) -> float:
-    """What the account was charged for the predictions of this test."""
+    """Return the amount charged to the account for the predictions of this test."""
     return sum(each.price_usd for each in sandbox.witness if tag in each.inputs["prompt"])
 
 
 def ledger_usd(ledger: Path) -> tuple[float, float]:
-    """What all runs reserved, and what the paid attempts were reserved at."""
+    """Return the amounts that all runs reserved, and those of the paid attempts."""
     paid = "('submitted', 'completed', 'failed', 'unknown', 'held')"
     with closing(sqlite3.connect(ledger)) as db:
         (reserved,) = db.execute("SELECT sum(committed_microusd) FROM run").fetchone()
@@ -83,8 +83,8 @@ def test_panel_json_and_summary_of_a_flow_say_the_same(
     summary = ran.end.summary
     assert sorted(ran.statuses) == ["completed", "completed", "unknown"]
     assert ", $7.50, " in line(ran.session.progress, 1.0)
-    told = json.loads(summary.as_json())
-    assert (told["cost_usd"], told["manifest_cost_usd"]) == (7.5, 7.5)
+    reported = json.loads(summary.as_json())
+    assert (reported["cost_usd"], reported["manifest_cost_usd"]) == (7.5, 7.5)
     assert float(summary.summary["cost_usd"].iloc[-1]) == 7.5
     assert any("$7.50" in str(each.data) for each in ran.artifacts() if each.type == "markdown")
     assert ledger_usd(Path(settings.ledger.removeprefix("sqlite:///"))) == (7.5, 7.5)

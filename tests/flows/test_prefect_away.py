@@ -31,7 +31,7 @@ SLOW = "[sandbox:slow=10]"
 HOLDS_UP_S = 60.0
 ENDS_WITHIN_S = 150.0
 SECRET = "canary-prefect-password"
-UNTOLD = "Prefect could not be told"
+NOT_RECEIVED = "Prefect did not receive"
 STARTS_AT_ONCE = 3
 
 
@@ -210,7 +210,7 @@ Told = Callable[[str], Story]
 
 
 @pytest.fixture(scope="module")
-def told(
+def reported(
     tmp_path_factory: pytest.TempPathFactory, tools: Any, sandbox: Any, prefect_server: Any, migrated_home: Path
 ) -> Iterator[Told]:
     """Stories by their names; all of them begin with the first that is asked for."""
@@ -248,23 +248,23 @@ def require_untouched(story: Story) -> None:
 
 
 @pytest.mark.parametrize("how", SIGNALS)
-def test_an_embedded_server_that_is_lost_midway_changes_one_sentence(told: Told, how: str) -> None:
-    story = told(how)
+def test_an_embedded_server_that_is_lost_midway_changes_one_sentence(reported: Told, how: str) -> None:
+    story = reported(how)
     require_untouched(story)
-    assert story.stderr.count(UNTOLD) == 1, story.stderr
+    assert story.stderr.count(NOT_RECEIVED) == 1, story.stderr
 
 
 @pytest.mark.parametrize("how", CHANGES)
-def test_an_external_server_that_is_lost_midway_changes_one_sentence(told: Told, how: str) -> None:
-    story = told(f"midway {how}")
+def test_an_external_server_that_is_lost_midway_changes_one_sentence(reported: Told, how: str) -> None:
+    story = reported(f"midway {how}")
     require_untouched(story)
-    assert story.stderr.count(UNTOLD) == 1, story.stderr
+    assert story.stderr.count(NOT_RECEIVED) == 1, story.stderr
 
 
-def test_a_server_back_in_time_learns_how_the_run_ended(told: Told) -> None:
-    story = told("back")
+def test_a_server_back_in_time_learns_how_the_run_ended(reported: Told) -> None:
+    story = reported("back")
     require_untouched(story)
-    assert UNTOLD not in story.stderr
+    assert NOT_RECEIVED not in story.stderr
     assert story.state == "Completed"
 
 
@@ -279,27 +279,27 @@ def require_refused(story: Story, within_s: float) -> None:
 
 
 @pytest.mark.parametrize("status", ["401", "403"])
-def test_a_server_that_refuses_us_before_a_run_is_named_at_once(told: Told, status: str) -> None:
-    story = told(f"before {status}")
+def test_a_server_that_refuses_us_before_a_run_is_named_at_once(reported: Told, status: str) -> None:
+    story = reported(f"before {status}")
     require_refused(story, 40)  # most of it the start of Python and the preview on a busy machine
     assert f"answered HTTP {status}" in story.stderr
 
 
 @pytest.mark.parametrize("how", ["refuses", "hangs"])
-def test_an_unreachable_server_is_named_after_a_minute(told: Told, how: str) -> None:
-    story = told(f"before {how}")
+def test_an_unreachable_server_is_named_after_a_minute(reported: Told, how: str) -> None:
+    story = reported(f"before {how}")
     require_refused(story, HOLDS_UP_S + 40)
     assert "cannot be reached within 60 s" in story.stderr
     assert story.ended - story.began >= HOLDS_UP_S - 1, "it may come up yet"
 
 
-def test_a_server_that_refuses_us_after_the_check_is_named_at_once(told: Told) -> None:
-    require_refused(told("before 401 late"), 60)
+def test_a_server_that_refuses_us_after_the_check_is_named_at_once(reported: Told) -> None:
+    require_refused(reported("before 401 late"), 60)
 
 
 # Red on 50bd471: the check passes, Prefect's engine then waits for its flow run for minutes, and so does the command.
-def test_a_server_that_hangs_after_the_check_is_named_in_time(told: Told) -> None:
-    require_refused(told("before hangs late"), 2 * HOLDS_UP_S)
+def test_a_server_that_hangs_after_the_check_is_named_in_time(reported: Told) -> None:
+    require_refused(reported("before hangs late"), 2 * HOLDS_UP_S)
 
 
 # Red on 50bd471 for "before 401 late": the last line on stderr quotes Prefect's error, which holds the URL as it is.
@@ -307,15 +307,15 @@ WITH_PASSWORD = ("before 401", "before 401 late", "before refuses", "before hang
 
 
 @pytest.mark.parametrize("when", WITH_PASSWORD)
-def test_a_password_in_the_url_of_the_server_is_printed_nowhere(told: Told, when: str) -> None:
-    story = told(when)
+def test_a_password_in_the_url_of_the_server_is_printed_nowhere(reported: Told, when: str) -> None:
+    story = reported(when)
     assert SECRET not in story.stdout + story.stderr
 
 
 # Red on c0f06b9: Prefect logs "View at http://someone:canary-prefect-password@…" when a flow run begins. The line
 # is in the log file of a run in a terminal, and on the console of a deployed one, from where it gets into journals.
 @pytest.mark.parametrize("when", [when for when in WITH_PASSWORD if when.startswith("midway")])
-def test_a_password_in_the_url_of_the_server_is_logged_nowhere(told: Told, when: str) -> None:
-    story = told(when)
+def test_a_password_in_the_url_of_the_server_is_logged_nowhere(reported: Told, when: str) -> None:
+    story = reported(when)
     assert story.logged
     assert SECRET not in story.logged

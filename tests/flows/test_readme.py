@@ -147,7 +147,7 @@ class Terminal:
 
 
 def _make_venv(folder: Path) -> None:
-    """What the first `make` makes, with the packages of the tests' own; it is ready, so nothing is installed."""
+    """The environment of the first `make`, with the packages of the tests' own, so nothing is installed."""
     folder.mkdir()
     for part in Path(sys.prefix).iterdir():
         if part.name not in STAMPS:

@@ -71,8 +71,8 @@ def test_predictions_without_a_take_are_reported_as_orphans(
     foreign = submit(sandbox.url, f"web {tag}")
     ended = run(shell_with_server, manifest({"prompt": f"pan {tag} [sandbox:lost-reply]"}))
     assert "orphan: prediction " in ended.stderr  # others' too: the sandbox is shared, and at most 20 are shown
-    told = shell_with_server.run("reconcile", "--json").json["orphans"]
-    assert foreign in {each["prediction_id"] for each in told}
+    reported = shell_with_server.run("reconcile", "--json").json["orphans"]
+    assert foreign in {each["prediction_id"] for each in reported}
 
 
 def test_nonsense_is_refused_before_anything_is_changed(shell: Any) -> None:

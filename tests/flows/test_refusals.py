@@ -1,4 +1,4 @@
-"""What `animatic` says and ends with where it does not get as far as buying; nearly all without a Prefect server."""
+"""Messages and exit codes of `animatic` where it does not get as far as buying; nearly all without a Prefect server."""
 
 import json
 import os
@@ -122,9 +122,9 @@ def test_a_ledger_that_is_none_ends_it_with_1_and_one_line(
 def test_the_plan_says_what_is_new_and_what_it_costs(animatic: Any, manifest: Any, shell: Any, sandbox: Any) -> None:
     before = len(sandbox.witness)
     path = manifest(GOOD | {"takes": 2}, {"prompt": "pan left", "duration": "8s"}, {"prompt": "push in"})
-    told = animatic("plan", path)
-    assert (told.exit_code, told.stderr) == (0, "")
-    lines = told.stdout.splitlines()
+    reported = animatic("plan", path)
+    assert (reported.exit_code, reported.stderr) == (0, "")
+    lines = reported.stdout.splitlines()
     assert all(line.startswith("  note: this account made ") for line in lines[4:]), "tests share the sandbox"
     assert lines[:4] == [
         "shots.csv: 3 rows, 4 takes asked for, 1 of them shared with another row",
@@ -166,8 +166,8 @@ def test_plan_exits_with_2_unless_bad_rows_are_skipped(animatic: Any, manifest: 
     assert animatic("plan", path).exit_code == 2
     skipped = animatic("plan", path, "--skip-invalid", "--json")
     assert skipped.exit_code == 0
-    told = json.loads(skipped.stdout)
-    assert (told["rows"], told["invalid"], told["new"]) == (2, 1, 1)
+    reported = json.loads(skipped.stdout)
+    assert (reported["rows"], reported["invalid"], reported["new"]) == (2, 1, 1)
 
 
 def test_the_table_of_a_manifest_that_never_ran_is_all_pending(

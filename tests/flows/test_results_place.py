@@ -1,4 +1,4 @@
-"""Where `--results` may lead, what a new table looks like to others, and what people wrote: as commands, to the end."""
+"""Allowed places of `--results`, modes of a new table, and what people wrote: as commands, to the end."""
 
 import os
 import stat
@@ -19,13 +19,13 @@ def test_a_file_that_is_no_results_table_is_refused(
     shots, shell = manifest({"prompt": f"one {tag}"}), shell_with_server
     (shell.home / "budget.csv").write_text("month,usd\nMay,12\n")
     (shell.home / "link.csv").symlink_to(shots)
-    for results, told in (
+    for results, reported in (
         (str(shots), "is the manifest itself"),
         ("link.csv", "is the manifest itself"),
         ("budget.csv", "is no results table of animatic (its columns: month, usd)"),
     ):
         ended = shell.run(command, str(shots), "--results", results)
-        assert (ended.code, told in ended.stderr) == (2, True), ended.stderr
+        assert (ended.code, reported in ended.stderr) == (2, True), ended.stderr
     assert (shell.home / "budget.csv").read_text() == "month,usd\nMay,12\n"
     assert "one" in shots.read_text()
     assert not sandbox.submitted(tag)

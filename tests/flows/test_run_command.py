@@ -32,7 +32,7 @@ class Twice(NamedTuple):
     logs: list[Path]
 
     def ask(self, query: str) -> list[Any]:
-        """What Prefect's own database says of the first run."""
+        """Return what Prefect's own database holds of the first run."""
         with closing(sqlite3.connect(self.home / ".prefect/prefect.db")) as database:
             return database.execute(query, {"name": f"shots {self.first.json['run_id']}"}).fetchall()
 
@@ -96,9 +96,9 @@ MONEY = {"manifest_cost_usd": 13.5, "dropped": [], "open_elsewhere": []}
 
 def test_the_last_line_of_stdout_is_the_json_object_of_the_contract(twice: Twice) -> None:
     counts = {"completed": 4, "failed": 1, "rejected": 1, "unknown": 0, "held": 0, "pending": 0, "invalid": 0}
-    told = dict(twice.first.json)
-    assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{4}", told.pop("run_id"))
-    assert told == {**counts, **MONEY, "submitted": 5, "cached": 0, "cost_usd": 13.5, "results": "out.parquet"}
+    reported = dict(twice.first.json)
+    assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{4}", reported.pop("run_id"))
+    assert reported == {**counts, **MONEY, "submitted": 5, "cached": 0, "cost_usd": 13.5, "results": "out.parquet"}
     again = dict(twice.second.json)
     assert again.pop("run_id") != twice.first.json["run_id"]
     assert again == {**counts, **MONEY, "submitted": 0, "cached": 6, "cost_usd": 0.0, "results": "out.parquet"}

@@ -53,7 +53,7 @@ class Together:
     first: User
     second: User
     codes: dict[str, int]
-    told: dict[str, str]
+    reported: dict[str, str]
     outlived: dict[str, bool]
     left: dict[str, list[int]]
 
@@ -98,11 +98,11 @@ def together(users: list[User], tools: Any) -> Iterator[Together]:
     """
     first, second = users
     processes: dict[str, Any] = {}
-    told: dict[str, str] = {}
+    reported: dict[str, str] = {}
     outlived: dict[str, bool] = {}
 
     def end(name: str) -> None:
-        told[name] = processes[name].communicate(timeout=240)[1]
+        reported[name] = processes[name].communicate(timeout=240)[1]
 
     try:
         with usual_port_taken():
@@ -121,7 +121,7 @@ def together(users: list[User], tools: Any) -> Iterator[Together]:
         homes = {"first": first.shell.home, "second": second.shell.home}
         left = {name: _left(tools, home) for name, home in homes.items()}
         codes = {name: process.returncode for name, process in processes.items()}
-        yield Together(first, second, codes, told, outlived, left)
+        yield Together(first, second, codes, reported, outlived, left)
     finally:
         for process in processes.values():
             if process.poll() is None:
@@ -137,7 +137,7 @@ def _left(tools: Any, home: Path) -> list[int]:
 
 @pytest.mark.parametrize("name", ["early", "late", "other", "last"])
 def test_runs_that_share_a_sandbox_all_end_well(together: Together, name: str) -> None:
-    assert together.codes[name] == 0, together.told[name]
+    assert together.codes[name] == 0, together.reported[name]
     user = together.second if name in {"other", "last"} else together.first
     assert [row["status"] for row in user.rows(name)] == ["completed"] * len(PROMPTS[name])
 
@@ -145,7 +145,9 @@ def test_runs_that_share_a_sandbox_all_end_well(together: Together, name: str) -
 def test_a_run_that_outlives_the_one_that_started_its_sandbox_keeps_it(together: Together) -> None:
     assert together.codes["killed"] == -signal.SIGKILL
     assert together.outlived == {"late": True, "last": True}, "they were meant to end last"
-    assert (together.codes["late"], together.codes["last"]) == (0, 0), together.told["late"] + together.told["last"]
+    assert (together.codes["late"], together.codes["last"]) == (0, 0), (
+        together.reported["late"] + together.reported["last"]
+    )
 
 
 def test_a_shared_sandbox_has_seen_each_take_once(together: Together) -> None:

@@ -35,9 +35,9 @@ def shots_with_stills(home: Path, manifest: Callable[..., Path], tag: str, size_
 def peak_mb(shell: Any, *arguments: str) -> float:
     """The most memory that the command had at once, by the kernel's count; it must end with 0."""
     process, peak = shell.start(*arguments), 0.0
-    told = threading.Thread(target=process.communicate)
-    told.start()
-    while told.is_alive():
+    reported = threading.Thread(target=process.communicate)
+    reported.start()
+    while reported.is_alive():
         try:
             lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
         except OSError:
@@ -45,7 +45,7 @@ def peak_mb(shell: Any, *arguments: str) -> float:
         found = [int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")]
         peak = max([peak, *found])
         time.sleep(0.02)
-    told.join()
+    reported.join()
     assert process.returncode == 0
     return peak
 

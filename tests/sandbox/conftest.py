@@ -119,7 +119,7 @@ class Studio:
         return run
 
     async def records(self, takes: Iterable[Take]) -> dict[str, Record]:
-        """What the ledger knows, by prompt and take, such as `push in/1`."""
+        """Return the ledger's records by prompt and take, such as `push in/1`."""
         named = {take.fingerprint: f"{take.shot.inputs['prompt']}/{take.number}" for take in takes}
         with open_ledger(f"sqlite:///{self.ledger}") as opened:
             found = await opened.look_up(list(named))

@@ -28,7 +28,7 @@ Shot = Any
 
 
 class Gate:
-    """A server between the archive and the sandbox, which counts downloads and answers as it is told."""
+    """A server between the archive and the sandbox, which counts downloads and answers as it is reported."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -73,7 +73,7 @@ class Bought:
 
     def __init__(self, studio: Any, gate: Gate, takes: Sequence[Any], records: dict[str, Any]) -> None:
         self.studio, self.gate, self.takes, self.records = studio, gate, takes, records
-        self.told: list[str] = []
+        self.reported: list[str] = []
 
     def outputs(self, **changes: Any) -> list[Output]:
         found = []
@@ -97,7 +97,7 @@ class Bought:
                 ledger.run(f"{run_id}-{uuid4().hex[:6]}", "shots.csv") as run,
                 Archive(
                     Folder(uri), ClipName(template) if template else ClipName(), ledger,
-                    run_id=run.run_id, ask=ask, warn=self.told.append, progress=ArchiveProgress(), origin=self.gate.url,
+                    run_id=run.run_id, ask=ask, warn=self.reported.append, progress=ArchiveProgress(), origin=self.gate.url,
                 ) as archive,
             ):  # fmt: skip
                 yield archive
@@ -161,9 +161,7 @@ async def test_another_name_or_archive_is_linked_or_copied(bought: Bought, place
         assert (Path(place) / "one_v01.mp4").stat().st_ino == (Path(place) / "board_one_t01.mp4").stat().st_ino
 
 
-async def test_a_deleted_clip_is_fetched_again_and_named_as_lost_once_it_is_gone(
-    bought: Bought, tmp_path: Path
-) -> None:
+async def test_a_deleted_clip_is_fetched_again_or_named_as_lost(bought: Bought, tmp_path: Path) -> None:
     folder = tmp_path / "clips"
     await bought.put(str(folder))
     (folder / "board_one_t01.mp4").unlink()
@@ -186,11 +184,11 @@ async def test_a_foreign_file_keeps_its_name_and_our_own_orphan_is_adopted(bough
     with sqlite3.connect(bought.studio.ledger) as ledger:  # as if killed before the ledger knew
         ledger.execute("UPDATE clip SET file = NULL, sha256 = NULL, archived_at = NULL")
     system, path = fsspec.core.url_to_fs(place)
-    system.pipe_file(f"{path}/board_two_t01.mp4", b"somebody else's")
+    system.pipe_file(f"{path}/board_two_t01.mp4", b"a person else's")
     assert (await bought.put(place)).kept == 3
     after = files_in(place)
     assert after["board_one_t01.mp4"] == files["board_one_t01.mp4"]
-    assert after["board_two_t01.mp4"] == b"somebody else's"
+    assert after["board_two_t01.mp4"] == b"a person else's"
     assert sum(name.startswith("board_two_t01_") for name in after) == 1
 
 
@@ -243,8 +241,8 @@ async def test_a_full_disk_ends_archiving_and_is_told_once(
         patch.setattr(Incoming, "put", full)
         progress = await bought.put(str(tmp_path / "clips"))
     assert (progress.kept, progress.failed) == (0, 3)
-    assert len(bought.told) == 1
-    assert "No space left on device" in bought.told[0]
+    assert len(bought.reported) == 1
+    assert "No space left on device" in bought.reported[0]
     assert list((tmp_path / "clips").iterdir()) == []
     assert (await bought.put(str(tmp_path / "clips"))).kept == 3
 
@@ -286,7 +284,7 @@ async def test_a_store_that_is_unwell_is_told_and_ends_nothing(
         progress = await bought.put(str(tmp_path / "clips"))
     assert (progress.kept, progress.failed) == (0, 3)
     assert {clip.error for clip in await bought.clips()} >= {"clip s1 take 1: cannot be written: RuntimeError"}
-    assert bought.told == []
+    assert bought.reported == []
     assert (await bought.put(str(tmp_path / "clips"))).kept == 3
 
 

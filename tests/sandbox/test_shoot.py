@@ -140,7 +140,7 @@ NOT_ACCEPTED = {"server-error": "unknown", "reset-before": "unknown", "redirect"
 
 
 def posts(stats: dict[str, Any]) -> dict[str, int]:
-    """What the sandbox counted of submissions, accepted or not."""
+    """Return the sandbox's count of submissions, accepted or not."""
     return {name: stats.get(name, 0) for name in ("accepted", *(f"refused_{scenario}" for scenario in NOT_ACCEPTED))}
 
 
@@ -167,12 +167,12 @@ async def test_the_reason_why_a_take_is_not_completed_is_always_shown(studio: An
     await studio.open_sandbox()
     takes = studio.takes("[sandbox:fails=5003]", "[sandbox:empty]", "[sandbox:rejects]", "[sandbox:lost-reply]")
     await studio.run(takes)
-    told = {name: (record.error_code, record.error) for name, record in (await studio.records(takes)).items()}
-    assert told["[sandbox:fails=5003]/1"] == (5003, "sandbox: the model failed on its side")
-    assert told["[sandbox:empty]/1"] == (None, "completed without outputs")
-    assert told["[sandbox:rejects]/1"][0] == 400
-    assert "these inputs are refused" in told["[sandbox:rejects]/1"][1]
-    assert "the connection broke before the answer" in told["[sandbox:lost-reply]/1"][1]
+    reported = {name: (record.error_code, record.error) for name, record in (await studio.records(takes)).items()}
+    assert reported["[sandbox:fails=5003]/1"] == (5003, "sandbox: the model failed on its side")
+    assert reported["[sandbox:empty]/1"] == (None, "completed without outputs")
+    assert reported["[sandbox:rejects]/1"][0] == 400
+    assert "these inputs are refused" in reported["[sandbox:rejects]/1"][1]
+    assert "the connection broke before the answer" in reported["[sandbox:lost-reply]/1"][1]
 
 
 @pytest.mark.parametrize("policy", [BuyingPolicy(), BuyingPolicy(retry_failed=True, attempts=5)])

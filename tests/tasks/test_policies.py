@@ -1,4 +1,4 @@
-"""What Prefect may retry and remember of our tasks: rules, without a server."""
+"""Rules for what Prefect may retry and cache of our tasks, without a server."""
 
 import asyncio
 from datetime import timedelta

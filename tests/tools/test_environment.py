@@ -80,7 +80,7 @@ download.index-url='https://other.example'
 
 
 @pytest.mark.parametrize(
-    ("environ", "is_lock", "told"),
+    ("environ", "is_lock", "reported"),
     [
         (
             {},
@@ -98,7 +98,7 @@ download.index-url='https://other.example'
     ],
 )
 def test_uv_gets_pips_settings_unless_it_has_its_own(
-    script: ModuleType, tmp_path: Path, environ: Mapping[str, str], told: Mapping[str, str], *, is_lock: bool
+    script: ModuleType, tmp_path: Path, environ: Mapping[str, str], reported: Mapping[str, str], *, is_lock: bool
 ) -> None:
     pip = {
         "index-url": "https://mirror",
@@ -106,7 +106,7 @@ def test_uv_gets_pips_settings_unless_it_has_its_own(
         "find-links": f"{tmp_path} /nowhere",
         "cert": "/ca.pem",
     }
-    expected = {name: value.format(here=tmp_path) for name, value in told.items()}
+    expected = {name: value.format(here=tmp_path) for name, value in reported.items()}
     assert script.uv_environment(pip, environ, is_lock=is_lock) == expected
 
 

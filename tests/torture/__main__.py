@@ -146,7 +146,7 @@ def main() -> int:
 
 
 def as_report(parts: list[Part], factor: int, seed: int, seconds: float) -> dict[str, object]:
-    """What reliability.json holds."""
+    """Contents of reliability.json."""
     return {
         "commit": head(),
         "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -161,7 +161,7 @@ def as_report(parts: list[Part], factor: int, seed: int, seconds: float) -> dict
 
 
 def as_entry(part: Part) -> dict[str, Any]:
-    """What reliability.json holds of a part, and at which commit it was run."""
+    """Entry of reliability.json for one part, with the commit at which it was run."""
     return asdict(part) | {"seconds": round(part.seconds, 1), "is_green": part.is_green, "commit": head()}
 
 

@@ -1,4 +1,4 @@
-"""What the runs that are killed at every line do: several acts, so that the lines of rare cases are executed too.
+"""Acts of the runs that are killed at every line: several, so that the lines of rare cases are executed too.
 
 An act is a manifest, what an earlier run may have left behind, and a run. Every act ends the same way: a run recovers,
 one more must buy nothing, and the witness is asked.
@@ -123,7 +123,7 @@ class _Earlier:
 
 
 def _aftermath(*fates: str) -> Callable[[Setup, str], Awaitable[None]]:
-    """What a run left behind that died with these fates for its takes, in order."""
+    """Leave behind what a run does that dies with these fates for its takes, in order."""
 
     async def leave(setup: Setup, url: str) -> None:
         takes = list(takes_in(load_manifest(str(setup.manifest), PROVIDER)))
@@ -192,7 +192,7 @@ async def _with_no_settling_time(setup: Setup, url: str, run_id: str) -> None:
 
 
 async def _settle_by_hand(setup: Setup, url: str, run_id: str) -> None:
-    """What a person says of two takes, of which the first was bought."""
+    """Decide by hand on two takes, of which the first was bought."""
     first, second = takes_in(load_manifest(str(setup.manifest), PROVIDER))
     prediction_id = (setup.folder / "id.txt").read_text()
     with open_ledger(f"sqlite:///{setup.ledger}", waits_for_company=False) as opened:

@@ -39,7 +39,7 @@ class Temper:
             promise is void.
         skew_s: how far the API's clock is from ours.
         has_date: whether replies carry a Date header.
-        foreign: how likely somebody else submits on this account whenever we do.
+        foreign: how likely a person else submits on this account whenever we do.
     """
 
     submit: float = 0.0
@@ -120,7 +120,7 @@ class Transport(httpx.AsyncBaseTransport):
     async def _submit(self, model: str, inputs: dict[str, str]) -> httpx.Response:  # noqa: PLR0911
         api = self._api
         if api.chance.random() < api.temper.foreign:
-            api.foreign_ids.add(api.accept(model, inputs | {"prompt": "somebody else's"}).accepted.id)
+            api.foreign_ids.add(api.accept(model, inputs | {"prompt": "a person else's"}).accepted.id)
         fault = api.fault(api.temper.submit, SUBMIT_FAULTS)
         await asyncio.sleep(api.chance.uniform(0.01, 0.5))
         match fault:
@@ -265,15 +265,15 @@ class Transport(httpx.AsyncBaseTransport):
         return None
 
     def _shown(self, window: Window) -> list[Prediction]:
-        """What list and bill show of a window by now."""
+        """Return the predictions of a window that list and bill show by now."""
         now = self._api.now()
         delayed = now - self._api.temper.list_delay_s
         return [each for each in self._api.predictions.listed(window, now) if each.life.accepted_at <= delayed]
 
     def _reply(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> httpx.Response:
         date = format_datetime(datetime.fromtimestamp(self._api.now(), UTC), usegmt=True)
-        told = {"Date": date} if self._api.temper.has_date else {}
-        return httpx.Response(status, stream=httpx.ByteStream(body), headers=told | (headers or {}))
+        reported = {"Date": date} if self._api.temper.has_date else {}
+        return httpx.Response(status, stream=httpx.ByteStream(body), headers=reported | (headers or {}))
 
 
 def page_window() -> Any:

@@ -1,4 +1,4 @@
-"""What one part of the proof did, in numbers."""
+"""Figures of one part of the proof."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields

@@ -97,7 +97,7 @@ PLANTS = (
            ("evidence:_share_by_inputs", "        if any(claim.is_live for claim in group):\n            continue\n", "")),
           "pytest test_evidence"),
     Plant("ids that are bound count as candidates",
-          (("predictions:unbound", "    return [each for each in listed if each.prediction_id not in bound]", "    return list(listed)"),),
+          (("ledger.predictions:unbound", "    return [each for each in listed if each.prediction_id not in bound]", "    return list(listed)"),),
           WORLD),
     Plant("a submission that was held up is looked for only where it was planned",
           (("operations:conclude", '{"error_code": error_code, "error": error, "window_to": naive(latest)}', '{"error_code": error_code, "error": error}'),),
@@ -185,7 +185,7 @@ PLANTS = (
           (("outcomes:classify", "if accepted is not None:", "if accepted is not None and not is_refusal(reply.status):"),),
           matrix("400 around a prediction id")),
     Plant("a flag that is null is read as clean",
-          (("wavespeed.wire:_flag", "return value if isinstance(value, bool) else None", "return bool(value)"),),
+          (("json_values:flag_in", "return value if isinstance(value, bool) else None", "return bool(value)"),),
           matrix("a completed reply that is odd around its outputs")),
     Plant("a discounted price of 0 is believed",
           (("amounts:quoted_price", '    discounted = believed(data.get("discounted_price"))\n', '    discounted = 0 if data.get("discounted_price") == 0 else believed(data.get("discounted_price"))\n'),),
@@ -315,7 +315,7 @@ PLANTS = (
 
 
 def try_plant(plant: Plant) -> tuple[str, bool, str]:
-    """Whether a bug is caught, and what was seen where it is not."""
+    """Result of one planted bug: caught, or what was seen instead."""
     tree = Path(tempfile.mkdtemp(prefix="animatic-plant-"))
     try:
         _copy_to(tree)
@@ -337,7 +337,7 @@ def _copy_to(tree: Path) -> None:
 
 
 def red_without_a_bug(check: str) -> str:
-    """What a test says that is red on the code as it is, and so proves nothing; empty where it is green.
+    """Return the output of a test that is red on the code as it is, and so proves nothing; empty where it is green.
 
     Only tests are asked: what the others check is a part of the proof by itself.
     """

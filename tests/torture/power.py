@@ -221,7 +221,7 @@ class Disk:
         self._pending_names.setdefault(str(Path(name).parent), []).append((name, inode))
 
     def after_power_loss(self, chance: random.Random) -> dict[str, bytes]:
-        """What may be found, by path."""
+        """Return the possible contents after a power loss, by path."""
         names = dict(self._durable_names)
         for pending in self._pending_names.values():
             for name, inode in pending[: chance.randint(0, len(pending))]:

@@ -127,23 +127,23 @@ async def _one(chance: random.Random, part: Part, outcomes: Counter[str], seed: 
         except AnimaticError as error:
             if name == "submit":
                 part.problems.append(f"seed {seed}: submit raised {type(error).__name__}")
-            told = str(error)
+            reported = str(error)
         except Exception as error:  # noqa: BLE001 - anything else is what is looked for
             part.problems.append(f"seed {seed}: {name} let {type(error).__name__} out")
             continue
         else:
-            told = repr(answer)
+            reported = repr(answer)
             if isinstance(answer, Outcome):
                 outcomes[type(answer).__name__] += 1
                 _judge(answer, status, part, seed)
-                told = repr(answer) if isinstance(answer, Accepted) else answer.message
+                reported = repr(answer) if isinstance(answer, Accepted) else answer.message
             elif name == "result" and answer.is_final:
                 finish_of(answer)
             elif isinstance(answer, Price) and not 0 < answer.microusd <= MAX_PRICE_USD * MICROUSD_PER_USD:
                 part.problems.append(f"seed {seed}: a price of {answer.microusd} micro-dollars is believed")
-        if KEY in told:
+        if KEY in reported:
             part.problems.append(f"seed {seed}: {name} shows the key")
-        if name == "submit" and not told.isprintable():
+        if name == "submit" and not reported.isprintable():
             part.problems.append(f"seed {seed}: {name} says what does not print")
     await client.__aexit__()
 

@@ -28,7 +28,7 @@ GIVE_UP_S = 86_400.0
 
 
 def quotes(price_usd: float = 2.5, age_s: float = 0.0) -> Mapping[PriceClass, Quote]:
-    """What a take of five seconds costs, as if it had been asked for so long ago."""
+    """Price of a take of five seconds, as if it had been asked for so long ago."""
     return {price_class_of(): Quote(microusd(price_usd), asked_at_s=time.time() - age_s)}
 
 

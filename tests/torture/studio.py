@@ -94,14 +94,14 @@ def judge(setup: Setup, seen: list[Accepted], point: str, rows: int, part: Part)
     prompts = Counter(each.inputs["prompt"] for each in seen)
     twice = sum(count - 1 for count in prompts.values())
     table = reading.decode(setup.results.read_bytes(), ".parquet").to_pylist()
-    told = {row["prompt"]: row for row in table}
+    reported = {row["prompt"]: row for row in table}
     lost = rows - sum(bool(row["status"]) and (row["status"] == "completed" or bool(row["error"])) for row in table)
     bound = {row[0] for row in ledger_rows(setup, "SELECT prediction_id FROM attempt WHERE prediction_id IS NOT NULL")}
     bound |= {row[0] for row in ledger_rows(setup, "SELECT prediction_id FROM orphan")}
     silent = [
         each
         for each in seen
-        if each.id not in bound and told[each.inputs["prompt"]]["status"] not in {"unknown", "held"}
+        if each.id not in bound and reported[each.inputs["prompt"]]["status"] not in {"unknown", "held"}
     ]
     part.duplicates += twice
     part.lost += lost

@@ -33,7 +33,7 @@ SETTLE_S = 600.0
 
 @dataclass(frozen=True)
 class Setup:
-    """Where one subject lives: a folder with its manifest; ledger and results appear in it."""
+    """The folder of one subject, with its manifest; ledger and results appear in it."""
 
     folder: Path
 

@@ -79,8 +79,8 @@ def strike(point: Point, arguments: Sequence[str], log: Path) -> bool:
     """Run a command with this injection; return True if it fired."""
     traced = ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={point.call}", "-e", point.injection, *arguments]
     subprocess.run(traced, capture_output=True, timeout=120, check=False)
-    told = log.read_text(errors="replace")
-    return "(INJECTED)" in told or "killed by SIGKILL" in told
+    reported = log.read_text(errors="replace")
+    return "(INJECTED)" in reported or "killed by SIGKILL" in reported
 
 
 def sample(calls: Counter[str], points: int, seed: int) -> list[Point]:

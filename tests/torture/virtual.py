@@ -51,6 +51,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def played(scene: Coroutine[Any, Any, T]) -> T:
-    """What a scene returns, played in virtual time."""
+    """Play a scene in virtual time and return its result."""
     with closing(VirtualLoop()) as loop:
         return loop.run_until_complete(scene)

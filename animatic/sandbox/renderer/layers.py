@@ -1,6 +1,6 @@
 """A still taken apart into depth layers, so that a camera can move through it.
 
-Nobody says how deep a still is, so it is guessed from how pictures are made: what stands near is darker (or, where the
+How deep a still is has to be guessed from how pictures are made: what stands near is darker (or, where the
 ground itself is bright, brighter) than what lies behind it, runs out of the frame, and has hard edges. What does not
 convince stays in the picture behind: no layer is better than a torn one. Behind each layer lies a plate in which
 it was painted out, so that what a move uncovers is a soft continuation and not a ghost.

@@ -1,4 +1,4 @@
-"""What is read back of dead runs: receipts first, then what they were submitting without one."""
+"""Recovery after dead runs: receipts first, then the takes that they were submitting without one."""
 
 import asyncio
 import json

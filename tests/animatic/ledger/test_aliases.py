@@ -44,8 +44,8 @@ class Old:
         script = ["INSERT INTO run VALUES ('old', 'shots.csv', '2026-03-01 12:00:00.000000', 'h', 1, 0);"]
         number = 0
         for prompt, states in takes:
-            told = {"aspect_ratio": "16:9", "duration": "5s", "image": "https://stills.example/a.png"}
-            request = json.dumps({**told, "prompt": prompt, "take": 1}, sort_keys=True, ensure_ascii=False)
+            reported = {"aspect_ratio": "16:9", "duration": "5s", "image": "https://stills.example/a.png"}
+            request = json.dumps({**reported, "prompt": prompt, "take": 1}, sort_keys=True, ensure_ascii=False)
             parts = (old_of(prompt, provider), provider, MODEL, "5s", request)
             script.append(f"INSERT INTO take VALUES ({', '.join(map(quoted, parts))});")
             for attempt_no, state in enumerate(states, 1):
@@ -251,8 +251,8 @@ async def test_old_names_that_a_manifest_brings_are_learnt_later(old: Any) -> No
 async def test_a_person_can_settle_what_stays_under_its_old_name(old: Any, said: str, shown: str) -> None:
     plain, odd = PAIRS["a blank at the end"]
     ledger = await old((odd, [State.UNKNOWN]), (plain, [State.SUBMITTED]))
-    (told,) = await ledger.opened.open_takes("sandbox")
-    name = (told.fingerprint if shown == "what the ledger lists" else old_of(odd))[:12]
+    (reported,) = await ledger.opened.open_takes("sandbox")
+    name = (reported.fingerprint if shown == "what the ledger lists" else old_of(odd))[:12]
     match said:
         case "adopt":
             await ledger.opened.transactions.do(0.0, by_hand.adopt_by_hand, "sandbox", name, "p9")

@@ -1,4 +1,4 @@
-"""What waits at the same time is done together; nothing that was asked is left undone."""
+"""Operations that wait at the same time are done together; none is left undone."""
 
 import asyncio
 import threading

@@ -105,7 +105,7 @@ def wanted(attempt_id: int, *names: str, output: int = 1) -> WantedClip:
     return WantedClip(attempt_id, output, tuple((name, name.casefold()) for name in names))
 
 
-async def test_a_clip_has_one_name_in_an_archive_and_one_run_that_fetches_it(ledger: Any) -> None:
+async def test_a_clip_has_one_name_and_one_run_fetches_it(ledger: Any) -> None:
     opened, attempt_id, other_id = ledger.opened, await ledger.buy(), await ledger.buy("e" * 64)
     (first,) = await opened.book_clips("file:///a", [wanted(attempt_id, "One", "One_f")], "run-1")
     assert (first.clip.name, first.clip.run_id, first.clip.uri, first.copies) == ("One", "run-1", None, ())

@@ -1,4 +1,4 @@
-"""What the ledger keeps of the account's pace: blocks of starts, pauses, and a clock that begins anew."""
+"""The account's pace in the ledger: blocks of starts, pauses, and a clock that begins anew."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ async def test_what_was_granted_before_the_machine_started_anew_is_forgotten(tmp
     opened.close()
 
 
-async def test_a_block_that_is_used_up_counts_for_what_was_sent_of_it(tmp_path: Path) -> None:
+async def test_a_used_up_block_counts_what_was_sent_of_it(tmp_path: Path) -> None:
     opened = direct_ledger(tmp_path / "ledger.sqlite")
     account = account_on(opened, "run", Limits(3, 9))
     account._clock = lambda: 1_000.0

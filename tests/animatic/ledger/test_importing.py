@@ -1,4 +1,4 @@
-"""What results tables know is taken over, and never over what the ledger knows itself."""
+"""Import of results tables, which never overrules what the ledger knows itself."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -214,7 +214,7 @@ async def test_a_price_that_the_table_does_not_know_is_not_nothing(ledger: Any) 
     assert (reserved.cost_microusd, reserved.unpriced, reserved.known_microusd) == (0, 1, None)
 
 
-async def test_a_restored_ledger_is_complete_once_somebody_says_so(ledger: Any) -> None:
+async def test_a_restored_ledger_is_complete_once_a_person_says_so(ledger: Any) -> None:
     await ledger.buy()
     note_intents(ledger.path, 7)
     assert await ledger.opened.lacking(7) == (6, False)

@@ -1,4 +1,4 @@
-"""Whether a run is alive is the kernel's word: a killed one is not, a stopped one is."""
+"""Liveness of runs is the kernel's word: a killed one is not alive, a stopped one is."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Where a ledger may lie, and that one which was there is never made anew in silence."""
+"""Allowed places of a ledger, and that one which was there is never made anew in silence."""
 
 import shutil
 from pathlib import Path

@@ -67,8 +67,8 @@ def random_ledger(request: Any, backend: Any) -> Any:
     with engine.begin() as db:
         run = {"manifest": "m", "started_at": NOON, "host": "h", "pid": 1}
         db.execute(RUN.insert(), [{"run_id": f"run-{number}", "run_no": number + 1, **run} for number in range(3)])
-        told = {"provider": "sandbox", "model": "m", "duration": "5s", "request": "{}"}
-        db.execute(TAKE.insert(), [{"fingerprint": take(number), **told} for number in range(1, 41)])
+        reported = {"provider": "sandbox", "model": "m", "duration": "5s", "request": "{}"}
+        db.execute(TAKE.insert(), [{"fingerprint": take(number), **reported} for number in range(1, 41)])
         db.execute(ATTEMPT.insert(), attempts)
     with engine.begin() as db:
         yield db

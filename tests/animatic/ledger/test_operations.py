@@ -1,4 +1,4 @@
-"""What can be done to the ledger, and what it refuses: one live attempt, one budget, only drawn transitions."""
+"""Operations of the ledger, and its refusals: one live attempt, one budget, only drawn transitions."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""What `ledger show` reads: which shots asked for which takes, and every attempt at them."""
+"""The queries of `ledger show`: which shots asked for which takes, and every attempt at them."""
 
 import json
 from datetime import UTC, datetime

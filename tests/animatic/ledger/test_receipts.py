@@ -119,7 +119,7 @@ async def test_the_wait_for_a_free_entry_is_bounded(tmp_path: Path) -> None:
 
 
 def no_room(path: Path) -> int:
-    """What a process that may write one page only finds, as its exit code."""
+    """Run a process that may write one page only, and return its exit code."""
     pid = os.fork()
     if pid == 0:
         code = 9
@@ -196,7 +196,7 @@ def test_room_can_be_made_where_the_system_does_not_allocate(tmp_path: Path) -> 
 def test_receipts_of_the_same_name_are_never_written_over(tmp_path: Path) -> None:
     path = runs_folder(tmp_path / "l") / "a.receipts"
     path.parent.mkdir()
-    path.write_bytes(b"somebody else's")
+    path.write_bytes(b"a person else's")
     with pytest.raises(LedgerUnusableError, match="cannot be made"), alive(tmp_path / "l", "a"):
         pass
-    assert path.read_bytes() == b"somebody else's"
+    assert path.read_bytes() == b"a person else's"

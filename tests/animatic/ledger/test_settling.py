@@ -1,4 +1,4 @@
-"""What the ledger does when it becomes known whether a take was bought."""
+"""Settlement of takes once it is known whether they were bought."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -213,9 +213,9 @@ async def test_a_prediction_of_another_take_is_not_given_away(ledger: Any) -> No
 async def test_open_takes_are_told_with_their_reasons(ledger: Any) -> None:
     await unknown(ledger)
     await ledger.buy(FAR)
-    (told,) = await ledger.opened.open_takes("sandbox")
-    assert (told.fingerprint, told.state, told.error) == (NEAR, "unknown", "no answer")
-    assert (told.run_id, told.manifest) == ("run-1", "shots.csv")
+    (reported,) = await ledger.opened.open_takes("sandbox")
+    assert (reported.fingerprint, reported.state, reported.error) == (NEAR, "unknown", "no answer")
+    assert (reported.run_id, reported.manifest) == ("run-1", "shots.csv")
 
 
 async def test_only_predictions_in_the_window_are_orphans(ledger: Any) -> None:

@@ -71,9 +71,9 @@ def test_all_variables_of_kubernetes_services_leave_settings_as_they_are() -> No
     ],
 )
 def test_a_typo_beside_variables_of_kubernetes_is_still_refused(name: str, value: str) -> None:
-    told = refusal(OF_KUBERNETES | {name: value})
-    assert told.startswith(f"{name}: unknown variable; did you mean ANIMATIC_")
-    assert "\n" not in told
+    reported = refusal(OF_KUBERNETES | {name: value})
+    assert reported.startswith(f"{name}: unknown variable; did you mean ANIMATIC_")
+    assert "\n" not in reported
 
 
 def test_a_misspelled_home_is_refused_with_the_right_name() -> None:
@@ -121,9 +121,9 @@ def test_a_relative_home_is_refused_and_the_absolute_one_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    told = refusal({"ANIMATIC_HOME": text})
-    assert told.startswith(f'ANIMATIC_HOME: found "{text}"')
-    assert str(tmp_path / text) in told
+    reported = refusal({"ANIMATIC_HOME": text})
+    assert reported.startswith(f'ANIMATIC_HOME: found "{text}"')
+    assert str(tmp_path / text) in reported
 
 
 def test_a_second_ledger_is_not_begun_beside_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

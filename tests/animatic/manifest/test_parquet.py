@@ -145,14 +145,14 @@ NESTED: dict[str, Callable[[], pa.Array]] = {
 @pytest.mark.sandbox
 @pytest.mark.parametrize("kind", NESTED)
 def test_text_of_every_kind_of_column_counts_against_the_cap(kind: str, tmp_path: Path) -> None:
-    path, told = tmp_path / "shots.parquet", tmp_path / "told"
+    path, reported = tmp_path / "shots.parquet", tmp_path / "told"
     piece = pa.table({"image": [URL] * SOME, "prompt": ["x"] * SOME, "note": NESTED[kind]()})
     with pq.ParquetWriter(path, piece.schema, compression="zstd") as writer:
         for _ in range(2_600 // SOME):
             writer.write_table(piece)
     assert path.stat().st_size < 100_000
-    subprocess.run([sys.executable, "-c", LOOK, path, told], check=True, timeout=60)
-    report, peak_mb = told.read_text().splitlines()
+    subprocess.run([sys.executable, "-c", LOOK, path, reported], check=True, timeout=60)
+    report, peak_mb = reported.read_text().splitlines()
     assert report == "shots.parquet: found more than 2 GiB of cells; allowed: up to 2 GiB"
     assert int(peak_mb) < 400
 
@@ -280,8 +280,8 @@ def test_a_damaged_file_raises_nothing_but_manifest_errors(data: st.DataObject) 
     try:
         manifest = checked(bytes(damaged[: len(damaged) - cut]))
     except ManifestError as error:
-        told = error.report
+        reported = error.report
     else:
-        told = f"shots.parquet has {manifest.num_rows or 'no'} rows"
-    assert told.startswith("shots.parquet")
-    assert "no rows" not in told or "found no rows" in told
+        reported = f"shots.parquet has {manifest.num_rows or 'no'} rows"
+    assert reported.startswith("shots.parquet")
+    assert "no rows" not in reported or "found no rows" in reported

@@ -1,4 +1,4 @@
-"""What a clip is found to be."""
+"""Probing of clips."""
 
 from pathlib import Path
 

@@ -76,7 +76,7 @@ def table_at(uri: Any) -> pa.Table:
 
 
 def write_column(path: Path, name: str, values: Sequence[Any]) -> None:
-    """What a person does with a table: one more column, or other cells in it; text in a CSV."""
+    """Edit a table as a person would: one more column, or other cells in it; text in a CSV."""
     match path.suffix:
         case ".parquet":
             table = pq.read_table(path)
@@ -123,11 +123,11 @@ NO_TABLES = {
 def test_anything_but_a_results_table_is_refused_and_stays(
     maker: TableMaker, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make, told = NO_TABLES[name]
+    make, reported = NO_TABLES[name]
     monkeypatch.chdir(tmp_path)
     make(Path(name))
     before = Path(name).lstat()
-    assert told in maker.refusal(name)
+    assert reported in maker.refusal(name)
     assert (Path(name).lstat().st_ino, Path(name).lstat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 

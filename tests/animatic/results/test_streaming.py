@@ -110,10 +110,10 @@ def fill_ledger(folder: Path, fingerprints: Sequence[str], chance: random.Random
                     "polls": 3,
                 }
             )
-    told = {"provider": PROVIDER, "model": "m", "duration": "5s", "request": "{}"}
+    reported = {"provider": PROVIDER, "model": "m", "duration": "5s", "request": "{}"}
     with engine.begin() as db:
         db.execute(RUN.insert().values(run_id="run-0", run_no=1, manifest="m", started_at=NOON, host="h", pid=1))
-        db.execute(TAKE.insert(), [{"fingerprint": key, **told} for key in fingerprints])
+        db.execute(TAKE.insert(), [{"fingerprint": key, **reported} for key in fingerprints])
         db.execute(ATTEMPT.insert(), attempts)
     engine.dispose()
     return url
@@ -142,7 +142,7 @@ def outcome_of(record: Record, models: Mapping[int, str | None]) -> Outcome:
 
 
 def models_made_by(db: sa.Connection) -> dict[int, str | None]:
-    """What the API says which model made each attempt."""
+    """Set the model that the API reports for each attempt."""
     return {row.attempt_id: row.prediction_model for row in db.execute(sa.select(ATTEMPT))}
 
 

@@ -1,4 +1,4 @@
-"""What a run did, in numbers and words: exit codes, sentences, the JSON line, the summary."""
+"""The summary of a run: exit codes, sentences, the JSON line, the summary."""
 
 import json
 from collections.abc import Sequence
@@ -51,8 +51,13 @@ def table_of(statuses: Sequence[str], done_at: datetime | None = None) -> Any:
 
 
 def summary(statuses: Sequence[str], done_at: datetime | None = None, **more: Any) -> RunSummary:
-    told = {"run_id": "run", "results": "out|`.parquet", "submitted": len(statuses), "reserved": Reserved(2_500_000)}
-    return run_summary_of(stats_of(table_of(statuses, done_at)), **told | more)
+    reported = {
+        "run_id": "run",
+        "results": "out|`.parquet",
+        "submitted": len(statuses),
+        "reserved": Reserved(2_500_000),
+    }
+    return run_summary_of(stats_of(table_of(statuses, done_at)), **reported | more)
 
 
 @pytest.mark.parametrize(
@@ -159,11 +164,11 @@ def test_what_was_dropped_is_said_to_be_dropped() -> None:
     ],
 )
 def test_outputs_that_die_soon_or_are_dead_are_told(age: timedelta, notes: list[str]) -> None:
-    told = summary(["completed", "failed", "completed"], datetime.now(UTC) - age)
-    assert [note.partition(" (")[0].partition(";")[0] for note in told.notes()] == notes
-    assert told.exit_code == 3
+    reported = summary(["completed", "failed", "completed"], datetime.now(UTC) - age)
+    assert [note.partition(" (")[0].partition(";")[0] for note in reported.notes()] == notes
+    assert reported.exit_code == 3
     for note in notes:
-        assert note.partition(":")[0] in told.as_markdown()
+        assert note.partition(":")[0] in reported.as_markdown()
 
 
 def test_the_text_leaves_out_statuses_that_no_row_has() -> None:

@@ -253,7 +253,7 @@ async def test_an_unclear_reply_comes_without_and_with_a_prediction(open_sandbox
 async def test_a_clock_that_is_off_dates_replies_predictions_and_the_list(open_sandbox: Any) -> None:
     caller = await open_sandbox(clock_offset_s=-86_400.0 * 30)
     reply = await caller.submit("push in")
-    told = parsedate_to_datetime(reply.headers["Date"])
-    assert told == datetime.fromtimestamp(1_800_000_000 - 86_400 * 30, UTC)
+    reported = parsedate_to_datetime(reply.headers["Date"])
+    assert reported == datetime.fromtimestamp(1_800_000_000 - 86_400 * 30, UTC)
     created = datetime.fromisoformat(reply.data["created_at"])
-    assert abs((created - told).total_seconds()) < 3
+    assert abs((created - reported).total_seconds()) < 3

@@ -134,7 +134,7 @@ def test_the_parts_of_a_location(uri: str, name: str, stem: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("uri", "told"),
+    ("uri", "reported"),
     [
         ("simplecache::s3://bucket/a.csv", 'found a chain of file systems ("::")'),
         ("zip://a.csv::/tmp/b.zip", 'found a chain of file systems ("::")'),
@@ -146,9 +146,9 @@ def test_the_parts_of_a_location(uri: str, name: str, stem: str) -> None:
         ("", 'found "" as a location'),
     ],
 )
-def test_other_locations_are_refused_before_fsspec_sees_them(uri: str, told: str) -> None:
-    assert told in refusal(storage.read_bytes, uri, max_bytes=KEEP)
-    assert told in refusal(storage.replace_bytes, uri, b"x")
+def test_other_locations_are_refused_before_fsspec_sees_them(uri: str, reported: str) -> None:
+    assert reported in refusal(storage.read_bytes, uri, max_bytes=KEEP)
+    assert reported in refusal(storage.replace_bytes, uri, b"x")
 
 
 def test_a_missing_package_is_named() -> None:

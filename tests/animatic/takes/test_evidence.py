@@ -1,4 +1,4 @@
-"""What the list proves: each line of the table, and that it never proves too much."""
+"""Evidence of the list: each line of the table, and that it never proves too much."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -20,18 +20,18 @@ class Seconds:
 def test_before_an_answer_it_is_our_own_time_with_a_wide_margin() -> None:
     clock = ServerClock()
     assert abs(clock.now() - datetime.now(UTC)) < timedelta(seconds=5)
-    assert (clock.is_told, clock.margin_s) == (False, GUESSED_MARGIN_S)
+    assert (clock.is_reported, clock.margin_s) == (False, GUESSED_MARGIN_S)
 
 
 def test_it_carries_on_from_the_newest_reply() -> None:
     seconds = Seconds()
     clock = ServerClock(seconds)
-    clock.told(HEADER)
+    clock.observe(HEADER)
     seconds.now += 90.5
     assert clock.now() == NOON + timedelta(seconds=90.5)
-    clock.told(HEADER)
+    clock.observe(HEADER)
     assert clock.now() == NOON
-    assert (clock.is_told, clock.margin_s) == (True, KNOWN_MARGIN_S)
+    assert (clock.is_reported, clock.margin_s) == (True, KNOWN_MARGIN_S)
 
 
 @pytest.mark.parametrize(
@@ -47,28 +47,28 @@ def test_it_carries_on_from_the_newest_reply() -> None:
 )
 def test_what_is_no_date_teaches_nothing(header: str) -> None:
     clock = ServerClock(Seconds())
-    clock.told(header)
-    assert not clock.is_told
+    clock.observe(header)
+    assert not clock.is_reported
 
 
 def test_a_date_in_another_zone_is_the_same_moment() -> None:
     clock = ServerClock(Seconds())
-    clock.told("Sun, 01 Mar 2026 14:00:00 +0200")
+    clock.observe("Sun, 01 Mar 2026 14:00:00 +0200")
     assert clock.now() == NOON
 
 
 def test_an_answer_that_was_long_on_its_way_teaches_nothing() -> None:
     clock = ServerClock(Seconds())
-    clock.told(HEADER, QUICK_S + 0.1)
-    assert not clock.is_told
-    clock.told(HEADER, QUICK_S)
-    assert clock.is_told
+    clock.observe(HEADER, QUICK_S + 0.1)
+    assert not clock.is_reported
+    clock.observe(HEADER, QUICK_S)
+    assert clock.is_reported
 
 
 def test_the_truth_lies_between_the_earliest_and_the_latest() -> None:
     clock = ServerClock(Seconds(), lambda: NOON)
     assert (clock.earliest(), clock.latest()) == (NOON - timedelta(hours=1), NOON + timedelta(hours=1))
-    clock.told(HEADER)
+    clock.observe(HEADER)
     margin = timedelta(seconds=KNOWN_MARGIN_S)
     assert (clock.earliest(), clock.latest()) == (NOON - margin, NOON + margin)
 

@@ -1,4 +1,4 @@
-"""What the API says, as types: what a take needs is required, anything odd beside it is read as absent."""
+"""Replies of the API as types: what a take needs is required, anything odd beside it is read as absent."""
 
 import json
 from datetime import UTC, datetime, timedelta

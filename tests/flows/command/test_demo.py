@@ -57,8 +57,8 @@ def test_the_demo_makes_real_clips_and_buys_nothing_the_second_time(
     made = {path.name: path.stat().st_mtime_ns for path in (out / "clips").iterdir()}
     second = shell.run("demo", "--out", str(out), "--json", timeout_s=120)
     assert second.code == 0, second.stderr
-    told = json.loads(second.stdout.splitlines()[-1])
-    assert (told["submitted"], told["cached"]) == (0, len(rows))
+    reported = json.loads(second.stdout.splitlines()[-1])
+    assert (reported["submitted"], reported["cached"]) == (0, len(rows))
     assert len(read_witness(out / "sandbox")) == len(rows)
     assert {path.name: path.stat().st_mtime_ns for path in (out / "clips").iterdir()} == made
 

@@ -1,4 +1,4 @@
-"""What the panel says of a progress: pure, given the seconds that have passed."""
+"""Lines of the panel for a progress: pure, given the seconds that have passed."""
 
 import io
 from collections import Counter
@@ -58,7 +58,7 @@ def test_unknown_takes_are_only_named_where_there_are_any() -> None:
 
 
 @pytest.mark.parametrize(
-    ("total", "settled", "elapsed_s", "told"),
+    ("total", "settled", "elapsed_s", "reported"),
     [
         (0, 0, 0.0, "0 s"),
         (5, 5, 10.0, "0 s"),
@@ -71,9 +71,9 @@ def test_unknown_takes_are_only_named_where_there_are_any() -> None:
         (601, 1, 10.0, "1.7 h"),
     ],
 )
-def test_the_rest_is_estimated_at_the_rate_so_far(total: int, settled: int, elapsed_s: float, told: str) -> None:
+def test_the_rest_is_estimated_at_the_rate_so_far(total: int, settled: int, elapsed_s: float, reported: str) -> None:
     progress = progress_of(total, {str(number): State.COMPLETED for number in range(settled)})
-    assert eta(progress, elapsed_s) == told
+    assert eta(progress, elapsed_s) == reported
 
 
 def test_cached_takes_are_done_but_count_for_no_rate() -> None:

@@ -136,7 +136,7 @@ async def _full_process(setup: Setup) -> bool:
 
 
 async def refusal(setup: Setup) -> str:
-    """Why the ledger is not opened now."""
+    """Return the error with which the ledger is not opened now."""
     try:
         with open_ledger(f"sqlite:///{setup.ledger}") as opened:
             await opened.require_sound()

@@ -54,11 +54,11 @@ def _list_case(name: str, promise: str, lie: Pages) -> None:
             await setup.run(takes)
         (known,) = [each.id for each in setup.accepted]
 
-        def told(request: httpx.Request, answer: dict[str, Any]) -> dict[str, Any] | None:
+        def reported(request: httpx.Request, answer: dict[str, Any]) -> dict[str, Any] | None:
             return lie(answer, _page_of(request), known)
 
         async with setup.sandbox():
-            liar = Liar(after={LIST: told})
+            liar = Liar(after={LIST: reported})
             for _ in range(LOOKS):
                 settled = await read_list(setup, liar)
                 assert settled.problem, "the lie was believed"
@@ -205,9 +205,9 @@ async def _only_by_window(setup: Setup) -> bool:
 async def _inputs_in_the_result(setup: Setup) -> bool:
     async with setup.sandbox(list_inputs=False):
 
-        def with_input(_: httpx.Request, told: dict[str, Any]) -> dict[str, Any]:
-            (inputs,) = [dict(each.inputs) for each in setup.accepted if each.id == told["data"]["id"]]
-            return told | {"data": told["data"] | {"input": inputs}}
+        def with_input(_: httpx.Request, reported: dict[str, Any]) -> dict[str, Any]:
+            (inputs,) = [dict(each.inputs) for each in setup.accepted if each.id == reported["data"]["id"]]
+            return reported | {"data": reported["data"] | {"input": inputs}}
 
         takes, liar = (
             setup.takes("[sandbox:lost-reply] one", "[sandbox:lost-reply] two"),
@@ -229,8 +229,8 @@ async def _only_on_the_bill(setup: Setup) -> bool:
         await setup.run(takes[1:])
     (mine,) = [each.id for each in setup.accepted if each.inputs["prompt"] != "known"]
 
-    def without(_: httpx.Request, told: dict[str, Any]) -> dict[str, Any]:
-        return _with(told, items=[each for each in told["data"]["items"] if each["id"] != mine])
+    def without(_: httpx.Request, reported: dict[str, Any]) -> dict[str, Any]:
+        return _with(reported, items=[each for each in reported["data"]["items"] if each["id"] != mine])
 
     async with setup.sandbox(list_inputs=False):
         liar = Liar(after={LIST: without})
@@ -245,7 +245,7 @@ async def _only_on_the_bill(setup: Setup) -> bool:
     return liar.asked[BILL] >= LOOKS and set(setup.bought.values()) == {1}
 
 
-@case("list", "somebody else buys on the account meanwhile", "what is theirs is an orphan, and settles nothing of ours")
+@case("list", "a person else buys on the account meanwhile", "what is theirs is an orphan, and settles nothing of ours")
 async def _others(setup: Setup) -> bool:
     takes = setup.takes("known", "[sandbox:reset-before] never accepted")
     async with setup.sandbox(clock_offset_s=-LONG_AGO_S):

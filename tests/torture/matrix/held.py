@@ -30,10 +30,10 @@ RETRY = BuyingPolicy(retry_failed=True)
 async def _given_up(setup: Setup) -> bool:
     looks: Counter[str] = Counter()
 
-    def still_processing(request: httpx.Request, told: dict[str, Any]) -> dict[str, Any] | None:
+    def still_processing(request: httpx.Request, reported: dict[str, Any]) -> dict[str, Any] | None:
         looks[prediction_of(request)] += 1
-        is_slow = told["data"]["id"] == setup.accepted[0].id
-        return told | {"data": told["data"] | {"status": "processing", "outputs": []}} if is_slow else None
+        is_slow = reported["data"]["id"] == setup.accepted[0].id
+        return reported | {"data": reported["data"] | {"status": "processing", "outputs": []}} if is_slow else None
 
     async with setup.sandbox():
         takes = setup.takes("slow", "two", "three")
@@ -71,22 +71,22 @@ async def _of_another_account(setup: Setup) -> bool:
     async with setup.sandbox():
         takes = setup.takes("theirs now", "two")
         liar = Liar(before={RESULT: not_ours})
-        told = {"client": {"transport": liar}, "not_found_grace_s": 0.3}
-        await setup.run(takes, limits=Limits(1_000, 1), queued_ahead=0, **told)
+        reported = {"client": {"transport": liar}, "not_found_grace_s": 0.3}
+        await setup.run(takes, limits=Limits(1_000, 1), queued_ahead=0, **reported)
         assert await setup.states(takes) == ["held", "completed"]
         first = setup.accepted[0].id
         for _ in range(2):
             looks.clear()
-            assert (await setup.run(takes, policy=RETRY, **told)).progress.submissions == 0
+            assert (await setup.run(takes, policy=RETRY, **reported)).progress.submissions == 0
             assert looks[first] == 1, f"polled {looks[first]} times by a later run"
             (record, _) = await setup.records(takes)
             assert record is not None
             assert (record.state.value, record.held_for) == ("held", HeldFor.LOST)
         with open_ledger(f"sqlite:///{setup.ledger}") as opened:
             await opened.settle_by_hand(PROVIDER, [], [], [takes[0].fingerprint[:12]])
-        assert (await setup.run(takes, **told)).progress.submissions == 0
+        assert (await setup.run(takes, **reported)).progress.submissions == 0
         assert await setup.states(takes) == ["failed", "completed"]
-        assert (await setup.run(takes, policy=RETRY, **told)).progress.submissions == 1
+        assert (await setup.run(takes, policy=RETRY, **reported)).progress.submissions == 1
         assert await setup.states(takes) == ["completed", "completed"]
         assert setup.bought == {"theirs now": 2, "two": 1}
         return liar.lied[RESULT] >= 3

@@ -92,11 +92,11 @@ class Liar(httpx.AsyncBaseTransport):
         stream: Any = response.stream
         body = b"".join([chunk async for chunk in stream])
         await stream.aclose()
-        told = self.after[call](request, json.loads(body))
-        self.lied[call] += told is not None
-        if isinstance(told, httpx.Response):
-            return told
-        body = body if told is None else json.dumps(told).encode()
+        reported = self.after[call](request, json.loads(body))
+        self.lied[call] += reported is not None
+        if isinstance(reported, httpx.Response):
+            return reported
+        body = body if reported is None else json.dumps(reported).encode()
         return httpx.Response(response.status_code, stream=httpx.ByteStream(body), extensions=dict(response.extensions))
 
     async def aclose(self) -> None:

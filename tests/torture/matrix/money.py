@@ -60,8 +60,8 @@ async def _price_rises(setup: Setup) -> bool:
 
 @case("money", "a discounted price of 0", "not believed: the price counts, and the limit holds")
 async def _free(setup: Setup) -> bool:
-    def free(_: httpx.Request, told: dict[str, Any]) -> dict[str, Any]:
-        return told | {"data": told["data"] | {"discounted_price": 0}}
+    def free(_: httpx.Request, reported: dict[str, Any]) -> dict[str, Any]:
+        return reported | {"data": reported["data"] | {"discounted_price": 0}}
 
     async with setup.sandbox():
         takes, liar = setup.takes(*(f"take {number}" for number in range(4))), Liar(after={PRICE: free})
@@ -106,11 +106,13 @@ async def _only_a_floor(setup: Setup) -> bool:
     async with setup.sandbox():
         takes = setup.takes("one", "two")
         liar = Liar(before={PRICE: lambda _: reply(404, "no such endpoint")})
-        told: dict[str, Any] = {"client": {"transport": liar}, "quotes": {}, "max_microusd": 9_000_000}
-        ran = await setup.run(takes, **told)
+        reported: dict[str, Any] = {"client": {"transport": liar}, "quotes": {}, "max_microusd": 9_000_000}
+        ran = await setup.run(takes, **reported)
         assert "cannot be had" in (ran.shoot.stop_signal.reason or ""), ran.shoot.stop_signal.reason
         assert not setup.accepted
-        said = await setup.run(takes, **told, price_microusd=1_000_000)  # too little: it costs the base price at least
+        said = await setup.run(
+            takes, **reported, price_microusd=1_000_000
+        )  # too little: it costs the base price at least
         assert said.progress.reserved == (5_000_000, 0)
         assert await setup.states(takes) == ["completed"] * 2
         return liar.lied[PRICE] >= 4 and liar.asked[MODELS] >= 2
@@ -144,8 +146,8 @@ async def _several_limits(setup: Setup) -> bool:
     async with setup.sandbox(inference_s=0.2):
         takes = setup.takes(*(f"take {number}" for number in range(7)))
         halves = takes[:3], takes[3:]
-        told: dict[str, Any] = {"max_microusd": 5_000_000}
-        both = await asyncio.gather(*(setup.run(half, **told) for half in halves))
+        reported: dict[str, Any] = {"max_microusd": 5_000_000}
+        both = await asyncio.gather(*(setup.run(half, **reported) for half in halves))
         with open_ledger(f"sqlite:///{setup.ledger}") as opened:
             reserved = [await opened.reserved_by(ran.run_id) for ran in both]
         assert reserved == [(5_000_000, 0)] * 2

@@ -63,7 +63,7 @@ for _status in (400, 403, 422):
 async def _refusal_with_id(setup: Setup) -> bool:
     async with setup.sandbox():
         takes = setup.takes("one", "two")
-        liar = Liar(after={SUBMIT: lambda _, told: reply(400, told | {"code": 400, "message": "no"})})
+        liar = Liar(after={SUBMIT: lambda _, reported: reply(400, reported | {"code": 400, "message": "no"})})
         ran = await setup.run(takes, client={"transport": liar})
         assert ran.error is None
         assert await setup.states(takes) == ["completed"] * 2
@@ -107,11 +107,11 @@ ODD: dict[str, dict[str, Any]] = {
 
 @case("status", "a completed reply that is odd around its outputs", "completed, and what was not judged is not clean")
 async def _odd_but_completed(setup: Setup) -> bool:
-    def odd(_: httpx.Request, told: dict[str, Any]) -> dict[str, Any] | None:
-        if told["data"]["status"] != "completed":
+    def odd(_: httpx.Request, reported: dict[str, Any]) -> dict[str, Any] | None:
+        if reported["data"]["status"] != "completed":
             return None
-        name = next(each.inputs["prompt"] for each in setup.accepted if each.id == told["data"]["id"])
-        return told | {"code": "200", "data": told["data"] | ODD[name]}
+        name = next(each.inputs["prompt"] for each in setup.accepted if each.id == reported["data"]["id"])
+        return reported | {"code": "200", "data": reported["data"] | ODD[name]}
 
     async with setup.sandbox():
         takes, liar = setup.takes(*ODD), Liar(after={RESULT: odd})

@@ -101,17 +101,17 @@ class Setup:
                 WaveSpeedClient(self.url, KEY, **({"submit_deadline_s": 1.0, "read_deadline_s": 0.5} | (client or {})))
             )
             usual = {"limits": Limits(1_000, 50), "poll_floor_s": 0.05, "take_deadline_s": 4.0, "quotes": quotes()}
-            told = RunConfig(run_id, PROVIDER, **(usual | config))
+            reported = RunConfig(run_id, PROVIDER, **(usual | config))
             settling = Settling(
                 opened, wavespeed, PROVIDER, run_id, settle_s,
-                told.give_up_s if polled_after_s is None else polled_after_s, adopts_by_window,
+                reported.give_up_s if polled_after_s is None else polled_after_s, adopts_by_window,
             )  # fmt: skip
             await opened.require_sound()
             await opened.begin_run(run_id, "shots.csv", "here", 1)
             await settling.settle()
             made = manifest_of(takes, self.folder, PROVIDER)
             if made is not None:
-                await plan_of(opened, *made, run_id, told.policy)
+                await plan_of(opened, *made, run_id, reported.policy)
             warnings: list[str] = []
             uploads = UploadMemory(opened, lambda: "the account", self.url)
 
@@ -122,7 +122,7 @@ class Setup:
                 return url
 
             shoot = Shoot(
-                told, wavespeed, LedgerRun(opened, run_id, receipts), Progress(), warnings.append, upload, uploads.forget
+                reported, wavespeed, LedgerRun(opened, run_id, receipts), Progress(), warnings.append, upload, uploads.forget
             )  # fmt: skip
             ran = Ran(run_id, shoot.progress, shoot, warnings=warnings)
             try:
@@ -145,7 +145,7 @@ class Setup:
 
     @staticmethod
     async def require_the_tally_to_be_the_ledgers(opened: Ledger, ran: Ran) -> None:
-        """What a run shows to have reserved is what the ledger says that it has."""
+        """Check that a run shows as reserved exactly what its ledger holds."""
         said, known = ran.progress.reserved, await opened.reserved_by(ran.run_id)
         assert said == known, f"the run says that it has reserved {said}, and the ledger {known}"
 

@@ -1,4 +1,4 @@
-"""What surrounds a run: the folder it is typed in, Prefect, proxies, signals, the console, open files, the home.
+"""Surroundings of a run: the folder it is typed in, Prefect, proxies, signals, the console, open files, the home.
 
 Unlike the other cases these run the whole command, as a process of its own.
 """
@@ -183,7 +183,7 @@ async def _server_killed(setup: Setup) -> bool:
 
         command = await _midway(setup, kill)
         assert command.code == 0, command.said[-600:]
-        assert b"Prefect could not be told" in command.said
+        assert b"Prefect did not receive" in command.said
         assert statuses(command) == {"completed": 6}
         assert set(setup.bought.values()) == {1}
         return len(killed) == 1
@@ -201,7 +201,7 @@ async def _server_stopped(setup: Setup) -> bool:
 
         command = await _midway(setup, stop)
         assert command.code == 0, command.said[-600:]
-        assert b"Prefect could not be told" in command.said
+        assert b"Prefect did not receive" in command.said
         assert statuses(command) == {"completed": 6}
         assert set(setup.bought.values()) == {1}
         return len(stopped) == 1
@@ -395,7 +395,7 @@ async def _one_sandbox(setup: Setup) -> bool:
         return True
 
 
-@case("disk", "results that are the manifest, or somebody's own file", "refused with 2; the file is as it was")
+@case("disk", "results that are the manifest, or a person's own file", "refused with 2; the file is as it was")
 async def _not_ours(setup: Setup) -> bool:
     async with setup.sandbox():
         command = Command(setup, "run", "shots.csv", "--results", "shots.csv", "--yes")

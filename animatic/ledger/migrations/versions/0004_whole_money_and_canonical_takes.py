@@ -1,6 +1,6 @@
 """Version 4: named constraints, money in whole millionths of a dollar, takes in canonical form with their aliases.
 
-Every table is made anew, because SQLite cannot name a constraint that is there. What a ledger of before did not record
+Every table is made anew, because SQLite cannot name a constraint that is there. What an older ledger did not record
 stays empty: the model of a prediction, what was planned, where stills were uploaded.
 """
 

@@ -1,4 +1,4 @@
-"""What a prompt says about the camera."""
+"""Camera moves read from prompts."""
 
 import math
 from itertools import pairwise
