@@ -128,3 +128,21 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
         patch.setattr(guard, "is_on", True)
         patch.setattr(time, "sleep", lambda _: refuse("sleep"))
         return (yield)
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Generator[str]:
+    """URL of an S3 server; made only for tests of the ring `services`."""
+    from s3_server import serving_s3  # noqa: PLC0415 - moto and s3fs take a second to import
+
+    with serving_s3() as url:
+        yield url
+
+
+@pytest.fixture
+def bucket(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Generator[Any]:
+    """The file system of an S3 server with an empty bucket, named `bucket`."""
+    from s3_server import emptied_bucket  # noqa: PLC0415 - as above
+
+    with emptied_bucket(s3_url, monkeypatch) as system:
+        yield system

@@ -1,4 +1,4 @@
-"""Clips into folders, on disk and in memory: each once, whatever happens to the line, the disk and the archive."""
+"""Clips into folders on disk, in memory and on S3: each once, whatever happens to the line, the disk and the archive."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ Shot = Any
 
 
 class Gate:
-    """A server between the archive and the sandbox, which counts downloads and answers as it is reported."""
+    """A server between the archive and the sandbox, which counts downloads and gives the answers in `answers` first."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -63,8 +63,11 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archiving, "BACKOFFS_S", (0.01, 0.02, 0.03))
 
 
-@pytest.fixture(params=["disk", "memory"])
+@pytest.fixture(params=["disk", "memory", pytest.param("s3", marks=pytest.mark.services)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "s3":
+        request.getfixturevalue("bucket")
+        return f"s3://bucket/{uuid4().hex}/clips"
     return str(tmp_path / "clips") if request.param == "disk" else f"memory://{uuid4().hex}/clips"
 
 
@@ -97,7 +100,8 @@ class Bought:
                 ledger.run(f"{run_id}-{uuid4().hex[:6]}", "shots.csv") as run,
                 Archive(
                     Folder(uri), ClipName(template) if template else ClipName(), ledger,
-                    run_id=run.run_id, ask=ask, warn=self.reported.append, progress=ArchiveProgress(), origin=self.gate.url,
+                    run_id=run.run_id, ask=ask, warn=self.reported.append, progress=ArchiveProgress(),
+                    origin=self.gate.url,
                 ) as archive,
             ):  # fmt: skip
                 yield archive
@@ -184,11 +188,11 @@ async def test_a_foreign_file_keeps_its_name_and_our_own_orphan_is_adopted(bough
     with sqlite3.connect(bought.studio.ledger) as ledger:  # as if killed before the ledger knew
         ledger.execute("UPDATE clip SET file = NULL, sha256 = NULL, archived_at = NULL")
     system, path = fsspec.core.url_to_fs(place)
-    system.pipe_file(f"{path}/board_two_t01.mp4", b"a person else's")
+    system.pipe_file(f"{path}/board_two_t01.mp4", b"another's")
     assert (await bought.put(place)).kept == 3
     after = files_in(place)
     assert after["board_one_t01.mp4"] == files["board_one_t01.mp4"]
-    assert after["board_two_t01.mp4"] == b"a person else's"
+    assert after["board_two_t01.mp4"] == b"another's"
     assert sum(name.startswith("board_two_t01_") for name in after) == 1
 
 

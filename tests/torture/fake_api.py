@@ -39,7 +39,7 @@ class Temper:
             promise is void.
         skew_s: how far the API's clock is from ours.
         has_date: whether replies carry a Date header.
-        foreign: how likely a person else submits on this account whenever we do.
+        foreign: how likely another client submits on this account whenever we do.
     """
 
     submit: float = 0.0
@@ -120,7 +120,7 @@ class Transport(httpx.AsyncBaseTransport):
     async def _submit(self, model: str, inputs: dict[str, str]) -> httpx.Response:  # noqa: PLR0911
         api = self._api
         if api.chance.random() < api.temper.foreign:
-            api.foreign_ids.add(api.accept(model, inputs | {"prompt": "a person else's"}).accepted.id)
+            api.foreign_ids.add(api.accept(model, inputs | {"prompt": "another's"}).accepted.id)
         fault = api.fault(api.temper.submit, SUBMIT_FAULTS)
         await asyncio.sleep(api.chance.uniform(0.01, 0.5))
         match fault:

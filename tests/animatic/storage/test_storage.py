@@ -152,9 +152,9 @@ def test_other_locations_are_refused_before_fsspec_sees_them(uri: str, reported:
 
 
 def test_a_missing_package_is_named() -> None:
-    message = refusal(storage.read_bytes, "s3://bucket/a.csv", max_bytes=KEEP)
-    assert "the package s3fs is missing" in message
-    assert "pip install s3fs" in message
+    message = refusal(storage.read_bytes, "gs://bucket/a.csv", max_bytes=KEEP)
+    assert "the package gcsfs is missing" in message
+    assert "pip install gcsfs" in message
     assert "paramiko" in refusal(storage.require_writable, "sftp://user:canary@host/a.csv")
 
 
