@@ -1,12 +1,14 @@
 """The handlers of files: stills go up, in one step or two, clips come down."""
 
 import asyncio
+from collections import Counter
 
 from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from animatic.sandbox.account import Account, body_in, json_in, origin_of
 from animatic.sandbox.catalogue import InvalidInputError
+from animatic.sandbox.clip_faults import send_faulty
 from animatic.sandbox.lifecycle import COMPLETED
 from animatic.sandbox.predictions import Prediction
 from animatic.sandbox.replies import answer
@@ -24,12 +26,14 @@ class FilePages:
 
     def __init__(self, account: Account) -> None:
         self._account, self._tickets = account, Tickets()
+        self._downloads = Counter[str]()
 
     def routes(self) -> list[web.RouteDef]:
         """All routes; those outside of /api need no key."""
         return [
             web.get("/uploads/{name}", self.send_upload, allow_head=True),
             web.get(r"/outputs/{id}/{number}{suffix:\.(?:mp4|png)}", self.send_output, allow_head=True),
+            web.get("/sandbox/downloads", self.show_downloads),
             web.put("/sandbox/put/{token}", self.take_put),
             web.post("/api/v3/media/upload/binary", self.upload),
             web.post("/api/v3/media/uploads", self.give_ticket),
@@ -91,7 +95,10 @@ class FilePages:
         return web.FileResponse(path, headers={"Content-Type": media_type_of(path)})
 
     async def send_output(self, request: web.Request) -> web.StreamResponse:
-        """Send an output of a completed prediction, whole or the range asked for."""
+        """Send an output of a completed prediction, whole or the range asked for.
+
+        Each is counted by `ID/NUMBER` when it begins.
+        """
         account, wanted = self._account, request.match_info
         now, number = account.clock(), wanted["number"]
         found = account.predictions.find(wanted["id"], now)
@@ -100,6 +107,13 @@ class FilePages:
             return account.refuse("no_file", 404, "no such output")
         if wanted["suffix"] != found.suffix:
             return account.refuse("no_file", 404, "no such output")
+        name, asked = f"{found.accepted.id}/{number}", found.asked
+        if request.method == "GET":
+            self._downloads[name] += 1
+        fault = asked.scenario.clip
+        if fault is not None and (asked.scenario.default or self._downloads[name] <= asked.number):
+            clip = b"".join((await self._blank(found, number))[:2])
+            return await send_faulty(fault, request, clip, asked.value or asked.scenario.default)
         if not account.config.renders:
             return await self._send_blank(request, found, number)
         try:
@@ -108,8 +122,12 @@ class FilePages:
             return account.refuse("render", 500, f"the clip could not be rendered: {type(error).__name__}: {error}")
         return web.FileResponse(path, headers={"Content-Type": _MEDIA_TYPES[found.suffix]})
 
-    async def _send_blank(self, request: web.Request, found: Prediction, number: str) -> web.StreamResponse:
-        """Send a clip that shows nothing, as large as it is to be."""
+    async def show_downloads(self, _: web.Request) -> web.StreamResponse:
+        """Show how often each output was asked for since the start of this process."""
+        return web.json_response(self._downloads)
+
+    async def _blank(self, found: Prediction, number: str) -> tuple[bytes, bytes, int]:
+        """Return a clip that shows nothing: its data, its own end, and the number of zeros after that."""
         from animatic.sandbox.renderer.blank import blank_clip, blank_picture, own_end  # noqa: PLC0415 - PyAV, for clips only
 
         inputs = found.accepted.inputs
@@ -119,6 +137,11 @@ class FilePages:
         else:
             data = blank_picture()
         end, zeros = own_end(f"{found.accepted.id}-{number}", self._account.config.clip_bytes - len(data))
+        return data, end, zeros
+
+    async def _send_blank(self, request: web.Request, found: Prediction, number: str) -> web.StreamResponse:
+        """Send a clip that shows nothing, as large as it is to be."""
+        data, end, zeros = await self._blank(found, number)
         response = web.StreamResponse(headers={"Content-Type": _MEDIA_TYPES[found.suffix]})
         response.content_length = len(data) + len(end) + zeros
         await response.prepare(request)

@@ -65,7 +65,15 @@ configuration as the default or for the n-th submission.
     | text-output          | completes with outputs that are one text                               | submit           |
     | foreign-output       | completes with an output on another host                               | its URL          |
     | sync-timeout         | in sync mode, the reply gives up at once                               | seconds          |
+    | expired-clip         | each download of its clip is a 410                                     | downloads        |
+    | cut-clip             | each download breaks off half-way                                      | downloads        |
+    | stalled-clip         | each download stops half-way, and the connection stays open            | downloads        |
+    | short-clip           | each download is one byte shorter than its `Content-Length` says       | downloads        |
+    | endless-clip         | each download goes on for 8 GiB, without a length                      | downloads        |
+    | html-clip            | each download is a page of HTML with status 200                        | downloads        |
+    | moved-clip           | each download is a 302 to another host                                 | its URL          |
 
+Where the value is "downloads", a number limits the fault to that many first downloads of each output.
 With the value `billed` the submission is accepted before that reply. Where the value is "looks", a number limits the
 fault to that many first looks at the result, and `submit` puts it on the reply to the (accepted) submission instead.
 To add a scenario: one entry in `SCENARIOS` and one line above.
@@ -115,6 +123,18 @@ class Trick(enum.Enum):
     TEXT = "an error reply in plain text"
 
 
+class ClipFault(enum.Enum):
+    """A download that is not the clip."""
+
+    EXPIRED = "410"
+    CUT = "the first half, and the connection ends"
+    STALLED = "the first half, and the connection stays open"
+    SHORT = "one byte less than announced"
+    ENDLESS = "8 GiB without a length"
+    PAGE = "HTML"
+    MOVED = "302 to the value"
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """An honest error reply, with this HTTP status in its envelope."""
@@ -132,6 +152,7 @@ class Takes(enum.Enum):
     NOTHING = "no value"
     NUMBER = "a number, 0 or more"
     LOOKS = 'a whole number of looks, or "submit"'
+    DOWNLOADS = "a whole number of downloads"
     SUBMIT = '"submit"'
     FOREVER = '"forever"'
     BILLED = '"billed"'
@@ -148,8 +169,8 @@ class Takes(enum.Enum):
                 return _is_number(value)
             case Takes.HTTP:
                 return re.fullmatch(r"[45]\d\d", value, re.ASCII) is not None
-            case Takes.LOOKS:
-                return value == "submit" or (value.isascii() and value.isdigit())
+            case Takes.LOOKS | Takes.DOWNLOADS:
+                return (value.isascii() and value.isdigit()) or (self is Takes.LOOKS and value == "submit")
             case Takes.SUBMIT | Takes.FOREVER | Takes.BILLED | Takes.ESCAPED:
                 return value == self.name.lower()
             case Takes.TEXT:
@@ -171,6 +192,7 @@ class Scenario:
         code, error: of a failed prediction.
         slowdown: factor on the latency.
         outputs: how many clips it gives.
+        clip: instead of each download of a clip.
     """
 
     takes: Takes = Takes.NOTHING
@@ -185,6 +207,7 @@ class Scenario:
     error: str = ""
     slowdown: float = 1.0
     outputs: int = 1
+    clip: ClipFault | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +353,10 @@ def _polls(reply: Reply) -> Scenario:
     return Scenario(Takes.LOOKS, look=reply)
 
 
+def _clips(fault: ClipFault) -> Scenario:
+    return Scenario(Takes.DOWNLOADS, clip=fault)
+
+
 SCENARIOS: Mapping[str, Scenario] = {
     "ok": Scenario(),
     "slow": Scenario(Takes.NUMBER, slowdown=10.0),
@@ -393,4 +420,11 @@ SCENARIOS: Mapping[str, Scenario] = {
     "text-output": Scenario(Takes.SUBMIT, alters=_text_output),
     "foreign-output": Scenario(Takes.TEXT, default="https://10.0.0.1/clip.mp4", alters=_foreign_output),
     "sync-timeout": Scenario(Takes.NUMBER, default="0"),
+    "expired-clip": _clips(ClipFault.EXPIRED),
+    "cut-clip": _clips(ClipFault.CUT),
+    "stalled-clip": _clips(ClipFault.STALLED),
+    "short-clip": _clips(ClipFault.SHORT),
+    "endless-clip": _clips(ClipFault.ENDLESS),
+    "html-clip": _clips(ClipFault.PAGE),
+    "moved-clip": Scenario(Takes.TEXT, default="https://elsewhere.invalid/clip.mp4", clip=ClipFault.MOVED),
 }

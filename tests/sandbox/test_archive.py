@@ -1,4 +1,4 @@
-"""Clips into folders on disk, in memory and on S3: each once, whatever happens to the line, the disk and the archive."""
+"""Clips into folders on disk, in memory and on S3: each once, whatever happens to line, disk and archive."""
 
 import asyncio
 import contextlib

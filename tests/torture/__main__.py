@@ -80,6 +80,12 @@ def _runs(factor: int, seed: int) -> Part:
     return runs.run(20 * min(factor, 10), seed)
 
 
+def _archiving(factor: int, seed: int) -> Part:
+    from torture import archiving
+
+    return archiving.run(seed, 120 if factor == 1 else None)
+
+
 def _plants(_factor: int, _seed: int) -> Part:
     from torture import plants
 
@@ -97,11 +103,12 @@ PARTS: dict[str, Callable[[int, int], Part]] = {
     "power": _power,
     "syscalls": _syscalls,
     "runs": _runs,
+    "archiving": _archiving,
     "plants": _plants,
 }
 LANES = (
     (("matrix",), ("urls", "replies", "machine")),
-    (("lines",), ("plants", "runs", "syscalls", "simulation", "power", "coverage")),
+    (("lines",), ("plants", "runs", "syscalls", "simulation", "power", "coverage", "archiving")),
 )
 """Phases; in each of them lanes that run side by side; in each lane parts that run one after the other."""
 

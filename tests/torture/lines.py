@@ -70,7 +70,7 @@ def _is_traced(file: str) -> bool:
     return Path(file) in TRACED
 
 
-def _trace(seen: Any, is_traced: Callable[[str], bool]) -> None:
+def trace_lines(seen: Any, is_traced: Callable[[str], bool]) -> None:
     """Call `seen(file, line)` for every line that is executed in the traced files, in any thread."""
     known: dict[str, bool] = {}
 
@@ -103,7 +103,7 @@ def list_lines(name: str, folder: Path, url: str) -> dict[Line, int]:
 
     def work() -> None:
         seen: Counter[Line] = Counter()
-        _trace(lambda file, line: seen.update(((file, line),)), _is_traced)
+        trace_lines(lambda file, line: seen.update(((file, line),)), _is_traced)
         asyncio.run(act.work(setup, url, "dry"))
         sys.settrace(None)
         found.write_text(json.dumps([[file, line, count] for (file, line), count in seen.items()]))
@@ -162,7 +162,7 @@ def kill_at(setup: Setup, url: str, point: Point) -> bool:
                 if left == 0:
                     os.kill(os.getpid(), signal.SIGKILL)
 
-        _trace(seen, point.line[0].__eq__)
+        trace_lines(seen, point.line[0].__eq__)
         asyncio.run(ACTS[point.act].work(setup, url, "killed"))
 
     return in_child(work) == -signal.SIGKILL

@@ -20,6 +20,7 @@ RED = 9
 MOST_S = 240
 WORLD = "from torture.world import until_red; part = until_red(range(80, 1_500))"
 POWER = "from torture.power import run; part = run(60)"
+ARCHIVING = "from torture.archiving import run; part = run(limit=40)"
 URLS = "from torture.urls import run; part = run()"
 
 
@@ -311,6 +312,28 @@ PLANTS = (
     Plant("nested text counts for nothing",
           (("spelled:cell_bytes", "    sizes = _bytes_of(cells)\n    if cells.null_count:", "    sizes = _bytes_of(cells) * 0\n    if cells.null_count:"),),
           matrix("a small Parquet file with nested text of hundreds of megabytes")),
+    Plant("a clip has its name before it is whole",
+          (("media.archive:Archive._download", "            found = await self._downloader", '            incoming.put(f"{names[0]}.mp4")\n            found = await self._downloader'),),
+          ARCHIVING),
+    Plant("an archived clip is not recorded",
+          (("media.archive:Archive._add", "        await self._ledger.keep_clips([kept])\n", ""),),
+          ARCHIVING),
+    Plant("a clip that a dead run booked is left alone",
+          (("media.archive:Archive._add", "if is_open and self._ledger.is_alive(clip.run_id):", "if is_open:"),),
+          ARCHIVING),
+    Plant("any file of its name is taken for the clip",
+          (("media.archive:Archive._put", "if self.folder.sha256_of(file) != sha256:", "if not sha256:"),),
+          "pytest sandbox/test_archive -k foreign"),
+    Plant("a download that breaks off is taken for whole",
+          (("downloads:ClipDownloader._stream", "if partial.total_bytes is not None and partial.size_bytes != partial.total_bytes:", "if partial.total_bytes == -1:"),
+           ("downloads:ClipDownloader._resumed", "                if not (partial.has_moved and partial.validator):\n                    raise", "                if partial.suffix:\n                    return Download(partial.hash.hexdigest(), partial.size_bytes, partial.suffix)\n                raise")),
+          "pytest media/test_downloads"),
+    Plant("a dead URL is not asked for anew",
+          (("media.archive:Archive._fetched", "if not may_pass and not has_asked:", "if False:"),),
+          "pytest sandbox/test_archive -k asked_for_anew"),
+    Plant("a full disk fails one clip after the other",
+          (("media.archive:Archive._require_room", "if isinstance(error, OSError) and error.errno in _FULL:", "if False:"),),
+          "pytest sandbox/test_archive -k full_disk"),
 )  # fmt: skip
 
 
