@@ -16,12 +16,14 @@ class ArchiveProgress:
         kept: what is there.
         failed: what could not be had.
         received_bytes: of clips that this run downloaded.
+        problem: why nothing more is archived; empty while that is not so.
     """
 
     total: int = 0
     kept: int = 0
     failed: int = 0
     received_bytes: int = 0
+    problem: str = ""
 
     @property
     def left(self) -> int:

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 from animatic.media.archive import Archive, ClipBatch, Output, asking, outputs_of
+from animatic.media.archive_room import find_room_note
 from animatic.media.clip_names import ClipIdentity
 from animatic.planning.plan import Plan
 from animatic.storage.folder import Folder
@@ -21,8 +22,6 @@ MOST_IN_A_BATCH = 50
 WAITS_FOR_COMPANY_S = 1.0
 BATCHES_AT_ONCE = 4
 LOOKED_UP_AT_ONCE = 1_000
-USUAL_CLIP_BYTES = 5_000_000
-"""Size of a clip where none was seen yet: 720p, some seconds."""
 
 
 class Archiving:
@@ -165,15 +164,8 @@ async def open_archive(run: Run, plan: Plan, interrupts: Interrupts) -> AsyncGen
         network=settings.network,
     )
     async with archive:
-        _warn_of_too_little_room(run, plan, archive)
+        if not run.session.is_approved:  # an approved plan was shown with this line
+            note = await find_room_note(archive.folder, run.ledger, plan.to_do)
+            if note is not None:
+                run.warn(note)
         yield Archiving(run, plan, archive, interrupts)
-
-
-def _warn_of_too_little_room(run: Run, plan: Plan, archive: Archive) -> None:
-    """Say before anything is bought that its clips would not fit."""
-    free_bytes, needed_bytes = archive.folder.free_bytes(), plan.to_do * USUAL_CLIP_BYTES
-    if free_bytes is not None and needed_bytes > free_bytes:
-        run.warn(
-            f"archive {archive.folder.uri}: {free_bytes / 1e9:,.1f} GB are free, and {plan.to_do:,} clips need about "
-            f"{needed_bytes / 1e9:,.1f} GB; make room, or give another --archive; all is bought all the same"
-        )

@@ -178,6 +178,7 @@ class Ledger:
     keep_clips = _Operation(clips.keep, ANSWERS_WITHIN_S)
     give_up_clip = _Operation(clips.give_up)
     clips_in = _Operation(clips.clips_in)
+    usual_clip_bytes = _Operation(clips.usual_size_bytes)
     clips_of = _Operation(clips.clips_of)
 
     # Imported tables and restored backups

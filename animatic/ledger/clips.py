@@ -17,6 +17,7 @@ from animatic.ledger.schema import ATTEMPT, CLIP
 from animatic.ledger.statements import in_chunks
 
 MOST_ROWS = 5_000
+USUAL_OF = 1_000
 _COLUMNS = tuple(CLIP.c[name] for name in Clip.__dataclass_fields__)
 _OF_OUTPUT = (
     sa.select(*_COLUMNS)
@@ -88,6 +89,19 @@ def keep(db: sa.Connection, clips: Iterable[KeptClip]) -> None:
 def give_up(db: sa.Connection, clip_id: int, error: str) -> None:
     """Write down why a clip is not archived. One that was there is there no more."""
     db.execute(CLIP.update().where(CLIP.c.clip_id == clip_id).values(file=None, error=error))
+
+
+def usual_size_bytes(db: sa.Connection) -> int | None:
+    """Return the mean size in bytes of the newest archived clips; None where there are none."""
+    newest = (
+        sa.select(CLIP.c.size_bytes)
+        .where(CLIP.c.size_bytes.is_not(None))
+        .order_by(CLIP.c.clip_id.desc())
+        .limit(USUAL_OF)
+        .subquery()
+    )
+    found = db.execute(sa.select(sa.func.avg(newest.c.size_bytes))).scalar()
+    return None if found is None else round(found)
 
 
 def clips_in(db: sa.Connection, archive: str, after: int) -> list[tuple[int, int, str, str | None, int | None]]:

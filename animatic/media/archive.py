@@ -6,6 +6,7 @@ its own, so that no submission and no poll waits for one.
 
 import asyncio
 import errno
+import os
 import random
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -291,6 +292,9 @@ class Archive:
 
     async def _download(self, url: str, output: Output, clip: Clip, names: Sequence[str]) -> KeptClip:
         """Run in the thread of downloads."""
+        room_bytes = self.folder.room_bytes()
+        if room_bytes is not None and room_bytes <= 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with self.folder.incoming() as incoming:
             found = await self._downloader.download(url, incoming.file, output.name)
             self.progress.received_bytes += found.size_bytes
@@ -336,6 +340,7 @@ class Archive:
         if isinstance(error, OSError) and error.errno in _FULL:
             problem = f"nothing more is archived: {self.folder.uri}: {error.strerror}; make room and run again"
             if self.problem is None:
+                self.progress.problem = problem
                 self._warn(problem)
             self.stop(problem)
             self._require_open()

@@ -24,6 +24,9 @@ from animatic.web.network import DIRECT
 
 _PREFIX, _END = ".animatic-", ".tmp"
 _LEFT_BEHIND_AFTER_S = 24 * 3_600.0
+_RESERVE_BYTES = 256 << 20
+"""Left free, or a fiftieth of a small disk: a disk that is full of clips could not hold a ledger's next commit."""
+
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK})
 """Errors of file systems without hard links, such as exFAT, or between two file systems."""
 
@@ -68,12 +71,16 @@ class Folder:
         except FileNotFoundError:
             return {}
 
-    def free_bytes(self) -> int | None:
-        """Return how much room there is for us; None where that cannot be known."""
+    def room_bytes(self) -> int | None:
+        """Return the room on its disk, without a reserve for the ledger and the results; None where it is not known.
+
+        Raises OSError.
+        """
         if not self.is_local:
             return None
         nearest = next(folder for folder in (self.path, *self.path.parents) if folder.exists())
-        return shutil.disk_usage(nearest).free
+        disk_usage = shutil.disk_usage(nearest)
+        return disk_usage.free - min(_RESERVE_BYTES, disk_usage.total // 50)
 
     def sweep(self) -> None:
         """Remove what killed processes left half done long ago."""

@@ -106,7 +106,9 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start) -> in
         if settings.is_real:
             settings.require_key()
         require_replaceable(options.manifest, options.results, settings.ledger)
-        shown = preview(options.manifest, settings, options.policy, skip_invalid=options.skip_invalid)
+        shown = preview(
+            options.manifest, settings, options.policy, skip_invalid=options.skip_invalid, archive_uri=order.archive_uri
+        )
         _print_lines(shown, console)
         plan = shown.plan
         require_new_ledger_allowed(settings, plan.to_buy if shown.is_new else 0, may_begin=may_begin)

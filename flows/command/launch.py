@@ -60,6 +60,8 @@ def run_flow(
             end = conclude(ending, session, server, console)
     finally:
         SESSION.reset(token)
+    if session.progress.archive.problem:
+        console.print(session.progress.archive.problem)
     run = session.end.result() if session.end.done() else RunEnd()
     if isinstance(run.problem, FixInputError):
         raise run.problem

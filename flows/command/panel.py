@@ -71,9 +71,11 @@ def line(progress: Progress, elapsed_s: float) -> str:
 
 
 def archive_in_words(archive: ArchiveProgress) -> str:
-    """Return the progress of the archive, such as `12/40 clips archived`."""
+    """Return the progress of the archive, such as `12/40 clips archived (60 MB)`."""
+    received = f" ({archive.received_bytes / 1e6:,.0f} MB)" if archive.received_bytes >= 500_000 else ""
     failed = f", {archive.failed:,} failed" if archive.failed else ""
-    return f"{archive.kept:,}/{archive.total:,} clips archived{failed}"
+    problem = f"; {archive.problem}" if archive.problem else ""
+    return f"{archive.kept:,}/{archive.total:,} clips archived{received}{failed}{problem}"
 
 
 def per_minute(progress: Progress, elapsed_s: float) -> float:
@@ -116,11 +118,11 @@ def _picture(progress: Progress, title: str, elapsed_s: float) -> Group:
         *([_number("not judged", progress.not_judged, "magenta")] if progress.not_judged else []),
         Text(cost_in_words(*progress.reserved), style="yellow"),
     )
-    if not progress.archive.total:
+    archive = progress.archive
+    if not archive.total:
         return Group(head, numbers)
-    return Group(
-        head, numbers, Text(archive_in_words(progress.archive), style="dim" if not progress.archive.left else "")
-    )
+    style = "bold red" if archive.problem else "" if archive.left else "dim"
+    return Group(head, numbers, Text(printable(archive_in_words(archive)), style=style))
 
 
 def _number(name: str, count: int, style: str) -> Text:

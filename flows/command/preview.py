@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from animatic.errors import SettingsError
 from animatic.ledger import dead_runs, ledger_name, look_into
 from animatic.manifest import Manifest
+from animatic.media.archive_room import find_room_note
 from animatic.money.amounts import Quote, as_number, dollars, read_limit
 from animatic.planning.earlier import Earlier, find_earlier
 from animatic.planning.lookup import is_new_ledger, plan_takes
@@ -17,6 +18,7 @@ from animatic.planning.plan import Plan
 from animatic.planning.priced import PricedPlan
 from animatic.planning.quotes import find_quotes, quote_all
 from animatic.settings import Settings
+from animatic.storage.folder import Folder
 from animatic.takes.schemas import PriceClass
 from animatic.takes.states import BuyingPolicy
 from animatic.wavespeed.client import WaveSpeedClient
@@ -34,6 +36,7 @@ class Preview:
         is_new: whether it holds no take of this provider.
         earlier: takes to buy that were bought before, by the account's list or under another address.
         has_key: whether WaveSpeed could be asked.
+        room_note: that the clips would not fit into the archive; None where they do.
     """
 
     priced: PricedPlan
@@ -42,6 +45,7 @@ class Preview:
     earlier: Earlier
     attempts: int = 1
     has_key: bool = True
+    room_note: str | None = None
 
     @property
     def plan(self) -> Plan:
@@ -62,7 +66,11 @@ class Preview:
         if plan.to_buy:
             lines.append(f"  cost: {self._cost_in_words()}")
         lines.append(f"  ledger: {self.ledger}{' (new: it holds no take of this provider)' if self.is_new else ''}")
-        return lines + [f"  note: {line}" for line in (*self.earlier.lines(), *manifest.warnings)]
+        return lines + [f"  note: {line}" for line in self._notes()]
+
+    def _notes(self) -> list[str]:
+        room = [] if self.room_note is None else [self.room_note]
+        return [*self.earlier.lines(), *room, *self.plan.manifest.warnings]
 
     def _cost_in_words(self) -> str:
         cost, floor = self.priced.cost, self.priced.floor
@@ -97,18 +105,20 @@ class Preview:
         )
 
 
-def preview(manifest: str, settings: Settings, policy: BuyingPolicy, *, skip_invalid: bool) -> Preview:
-    """Read, check, look up and quote; buys nothing and writes nothing.
+def preview(
+    manifest: str, settings: Settings, policy: BuyingPolicy, *, skip_invalid: bool, archive_uri: str = ""
+) -> Preview:
+    """Read, check, look up and quote; buys nothing and writes nothing. With an archive, look for room in it too.
 
     Raises:
         ManifestError, LocationError: as when running.
     """
     checked = load_manifest(manifest, settings.origin, settings.written_origin, settings.network)
     checked.require_valid(skip_invalid=skip_invalid)
-    return asyncio.run(_preview(checked, settings, policy))
+    return asyncio.run(_preview(checked, settings, policy, archive_uri))
 
 
-async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy) -> Preview:
+async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy, archive_uri: str) -> Preview:
     with look_into(settings.ledger) as ledger:
         plan = await plan_takes(ledger, checked, policy, is_dead=dead_runs(settings.ledger))
         is_new = await is_new_ledger(ledger, settings.origin)
@@ -119,6 +129,7 @@ async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy) 
                 client = await stack.enter_async_context(opened)
                 quotes, _ = await find_quotes(functools.partial(quote_all, client), list(plan.price_classes), quotes)
             earlier = await find_earlier(ledger, plan, client if settings.is_real else None, is_new=is_new)
+        room = await find_room_note(Folder(archive_uri), ledger, plan.to_do) if archive_uri else None
     return Preview(
         PricedPlan(plan, quotes, settings.price_microusd),
         ledger_name(settings.ledger),
@@ -126,6 +137,7 @@ async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy) 
         earlier,
         policy.attempts,
         settings.api_key is not None,
+        room,
     )
 
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +109,49 @@ def test_a_folder_that_is_no_folder_is_refused_before_buying(shell: Any, shots: 
     assert (ended.code, "out.clips" in ended.stderr) == (2, True), ended.stderr
     assert sandbox.submitted(tag).total() == 0
     shutil.rmtree(shell.home / "out.clips", ignore_errors=True)
+
+
+def test_faulty_downloads_are_retried_or_named(shell: Any, manifest: Any, tag: str) -> None:
+    faults = ("cut-clip=1", "short-clip=1", "expired-clip", "html-clip", "moved-clip")
+    shots = manifest(
+        *({"prompt": f"{fault} {tag} [sandbox:{fault}]", "shot_id": fault.partition("=")[0]} for fault in faults)
+    )
+    ended = shell.run("run", str(shots), "--results", "out.parquet", "--json")
+    assert (ended.code, ended.json["completed"], ended.json["submitted"]) == (3, 5, 5), ended.stderr
+    errors = {name: row["archive_error"] for name, row in rows_of(shell).items()}
+    assert (errors.pop("cut-clip"), errors.pop("short-clip")) == (None, None)
+    assert "HTTP 410" in errors["expired-clip"]
+    assert "no video, picture or sound" in errors["html-clip"]
+    assert "a redirect, which is not followed" in errors["moved-clip"]
+    kept = {path.name for path in (shell.home / "out.clips").iterdir()}
+    assert kept == {"shots_cut-clip_t01.mp4", "shots_short-clip_t01.mp4"}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real disk with room for the bytes of two or three blank clips."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    asked = ["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", str(disk)]
+    if subprocess.run(asked, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a disk")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_disk_that_is_full_stops_archiving_and_no_buying(
+    shell: Any, manifest: Any, tag: str, small_disk: Path
+) -> None:
+    shots = manifest(*({"prompt": f"{name} {tag}", "shot_id": name} for name in "abcdefghijkl"))
+    ended = shell.run("run", str(shots), "--results", "out.parquet", "--archive", str(small_disk / "clips"), "--json")
+    assert (ended.code, ended.json["completed"]) == (3, 12), ended.stderr
+    assert "are free for clips, and 12 clips need about" in ended.stderr
+    assert "No space left on device" in ended.stderr
+    kept = sorted(path.name for path in (small_disk / "clips").iterdir())
+    rows = rows_of(shell).values()
+    assert sorted(Path(row["clip_uri"]).name for row in rows if row["clip_uri"]) == kept
+    assert all("No space left on device" in row["archive_error"] for row in rows if row["clip_uri"] is None)
+    assert len(kept) < 12
+    ended = shell.run("run", str(shots), "--results", "out.parquet", "--archive", str(shell.home / "roomy"), "--json")
+    assert (ended.code, ended.json["submitted"]) == (0, 0), ended.stderr
+    assert len(list((shell.home / "roomy").iterdir())) == 12

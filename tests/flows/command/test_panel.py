@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 
 from animatic.ledger.records import Reserved
-from animatic.progress import Progress
+from animatic.progress import ArchiveProgress, Progress
 from animatic.takes.states import State
-from flows.command.panel import eta, line, panel, per_minute
+from flows.command.panel import archive_in_words, eta, line, panel, per_minute
 from flows.terminal import PlainConsole
 
 
@@ -100,3 +100,16 @@ def test_where_there_is_no_terminal_a_short_run_prints_nothing() -> None:
     with panel(PlainConsole(file=screen), progress_of(3), "shots.csv"):
         pass
     assert screen.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("archive", "shown"),
+    [
+        (ArchiveProgress(40, 12), "12/40 clips archived"),
+        (ArchiveProgress(40, 12, 3, 60_000_000), "12/40 clips archived (60 MB), 3 failed"),
+        (ArchiveProgress(2, 1, 1, 0, "nothing more is archived: full"),
+         "1/2 clips archived, 1 failed; nothing more is archived: full"),
+    ],
+)  # fmt: skip
+def test_the_archive_in_words(archive: ArchiveProgress, shown: str) -> None:
+    assert archive_in_words(archive) == shown
