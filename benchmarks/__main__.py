@@ -24,7 +24,7 @@ from benchmarks.sizes import Result, Sizes, say
 QUICK = ("sandbox", "cpu", "startup", "makespan", "looks", "places", "processes")
 """What `make bench` runs, in about three quarters of an hour."""
 
-LONG = ("cached", "ultra", "growth", "profile")
+LONG = ("cached", "archive", "ultra", "growth", "profile")
 JSON = ROOT / "benchmarks" / "performance.json"
 
 

@@ -187,6 +187,18 @@ def _cached(part: Result) -> str:
     return table(head, [row], texts=0)
 
 
+def _archive(part: Result) -> str:
+    head = [
+        "starts a minute", "with clips", "makespan, s", "with clips, s", "account's pace, MB/s", "archive, MB/s",
+        "bare, MB/s", "RSS, MB", "with clips, MB", "CPU, s", "bare CPU, s", "probing CPU, s",
+    ]  # fmt: skip
+    names = (
+        "starts_without", "starts_with", "makespan_without_s", "makespan_with_s", "pace_mb_per_s", "mb_per_s",
+        "bare_mb_per_s", "rss_without_mb", "rss_with_mb", "cpu_s", "bare_cpu_s", "probing_cpu_s",
+    )  # fmt: skip
+    return table(head, ([f"{row[name]:,g}" for name in names] for row in part["rows"]), texts=0)
+
+
 def _profile(part: Result) -> str:
     return table(["package", "CPU a take, ms"], ((row["package"], f"{row['ms_a_take']:.2f}") for row in part["rows"]))
 
@@ -319,6 +331,7 @@ _TABLES: dict[str, Callable[[Result], str]] = {
     "looks": _polls,
     "growth": _growth,
     "cached": _cached,
+    "archive": _archive,
     "profile": _profile,
     "startup": _startup,
     "places": _places,

@@ -122,6 +122,20 @@ def _processes(part: Result) -> Iterator[Target]:
         yield Target(what, wanted, said, is_met)
 
 
+def _archive(part: Result) -> Iterator[Target]:
+    rows = part["rows"]
+    reached = [(row["mb_per_s"], min(row["bare_mb_per_s"], row["pace_mb_per_s"])) for row in rows]
+    said = ", ".join(f"{ours:.0f} of {least:.0f} MB/s" for ours, least in reached)
+    yield Target(*_ARCHIVE[0], said, all(ours >= 0.9 * least for ours, least in reached))
+    starts = [(row["starts_with"], row["starts_without"]) for row in rows]
+    said = ", ".join(f"{ours:,.0f} and {without:,.0f}" for ours, without in starts)
+    yield Target(*_ARCHIVE[1], said, all(ours >= 0.99 * without for ours, without in starts))
+    more = [row["rss_with_mb"] - row["rss_without_mb"] for row in rows]
+    yield Target(*_ARCHIVE[2], ", ".join(f"{each:+.0f} MB" for each in more), max(more) <= 100)
+    ratios = [row["cpu_s"] / row["bare_cpu_s"] for row in rows]
+    yield Target(*_ARCHIVE[3], ", ".join(f"{each:.2f} ×" for each in ratios), max(ratios) <= 1.5)
+
+
 _SANDBOX = ("The sandbox is not the bottleneck: at an ultra account's load it needs", "well under half of a core")
 _ULTRA = (
     ("Ultra: starts in every full minute, of the limit", "0.97 to 1.00"),
@@ -155,6 +169,12 @@ _PROCESSES = (
     ("4 runs on one ledger", "one account's limits, nothing lost"),
     ("2 runs that believe in twice the account's starts: 429", "the same"),
 )
+_ARCHIVE = (
+    ("Clips archived beside a run, of what a bare script reaches alone or the account's pace, if that is less", "0.9"),
+    ("Starts in the fullest minute with the archive, and without", "the same"),
+    ("Memory that the archive takes", "at most 100 MB"),
+    ("CPU that the archive takes, against the bare script, probing apart", "1.5 ×"),
+)
 _JUDGES: tuple[tuple[str, Judge, tuple[tuple[str, str], ...]], ...] = (
     ("sandbox", _sandbox, (_SANDBOX,)),
     ("ultra", _ultra, _ULTRA),
@@ -166,4 +186,5 @@ _JUDGES: tuple[tuple[str, Judge, tuple[tuple[str, str], ...]], ...] = (
     ("startup", _startup, _STARTUP),
     ("places", _places, (_PLACES,)),
     ("processes", _processes, _PROCESSES),
+    ("archive", _archive, _ARCHIVE),
 )
