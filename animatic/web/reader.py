@@ -16,7 +16,7 @@ FAILURES = (TimeoutError, aiohttp.ClientError, OSError, ValueError)
 """Errors of a request that failed, WebError among them."""
 
 Resolver = AbstractResolver
-_CHUNK_BYTES = 1 << 16
+_CHUNK_BYTES = 1 << 18
 _CONNECT_TIMEOUT_S = 10.0
 
 
@@ -27,7 +27,7 @@ class Page:
     Attributes:
         status: of HTTP.
         headers: of the answer, found without regard to case.
-        chunks: the body, up to 64 KiB at a time.
+        chunks: the body, up to 256 KiB at a time.
     """
 
     status: int
