@@ -1,7 +1,7 @@
 """The archive: clips in a folder, each fetched once, by whichever run, as soon as it is completed.
 
-The ledger is asked first, and each result is recorded at once. Clips are downloaded in a thread with an event loop of
-its own, so that no submission and no poll waits for one.
+The ledger is asked first, and each result is recorded at once. Clips are downloaded in threads with event loops of
+their own, so that no submission and no poll waits for one.
 """
 
 import asyncio
@@ -34,6 +34,9 @@ T = TypeVar("T")
 
 BACKOFFS_S = (1.0, 4.0, 15.0)
 """Waits before a download is tried again, each shortened or lengthened by up to a half."""
+
+LANES = 2
+"""Threads that download. Half of their time goes to hashes and writes, which Python does beside other threads."""
 
 ENDS_WITHIN_S = 10.0
 """A file that is being written then may be left half done: it has no name yet."""
@@ -126,8 +129,7 @@ class Archive:
         self._names_there: dict[int, set[str]] = {}
         self._incomplete = set[int]()
         self._on_their_way = set[asyncio.Future[KeptClip]]()
-        self._aside = _Aside()
-        self._downloader = ClipDownloader(origin, network=network)
+        self._lanes = [_Lane(origin, network) for _ in range(LANES)]
         self._room = asyncio.Semaphore(2 * DOWNLOADS_AT_ONCE)
 
     async def __aenter__(self) -> Self:
@@ -142,13 +144,13 @@ class Archive:
         except Exception as error:  # noqa: BLE001 - file systems raise whatever their clients raise
             raise LocationError(f"{self.folder.uri}: cannot look into it: {_said(error)}") from None
         await self._learn()
-        self._aside.start()
-        await self._aside.run(self._downloader.__aenter__())
+        for lane in self._lanes:
+            await lane.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._aside.run(self._downloader.__aexit__())
-        self._aside.stop()
+        for lane in self._lanes:
+            await lane.stop()
 
     async def _learn(self) -> None:
         """Hold what the ledger knows of this archive against what is in it."""
@@ -249,11 +251,12 @@ class Archive:
             TryLaterError, NeverAgainError: it cannot be had.
         """
         url, has_asked = output.url, False
+        lane = min(self._lanes, key=lambda each: each.busy)
         waits = list(BACKOFFS_S)
         while True:
             self._require_open()
             try:
-                return await self._stoppable(self._download(url, output, clip, names))
+                kept = await self._stoppable(lane, self._download(lane.downloader, url, output, clip, names))
             except (ClipUnavailableError, ClipRefusedError) as error:
                 may_pass = isinstance(error, ClipUnavailableError) and not error.is_gone
                 if not may_pass and not has_asked:
@@ -265,10 +268,13 @@ class Archive:
             except Exception as error:  # noqa: BLE001 - file systems raise whatever their clients raise
                 self._require_room(error)
                 raise ClipUnavailableError(f"clip {output.name}: cannot be written: {_said(error)}") from None
+            else:
+                self.progress.received_bytes += kept.size_bytes
+                return kept
 
-    async def _stoppable(self, download: Coroutine[Any, Any, KeptClip]) -> KeptClip:
-        """Await a download in the thread of downloads, until `stop`."""
-        on_its_way = asyncio.ensure_future(self._aside.run(download))
+    async def _stoppable(self, lane: "_Lane", download: Coroutine[Any, Any, KeptClip]) -> KeptClip:
+        """Await a download in its thread, until `stop`."""
+        on_its_way = asyncio.ensure_future(lane.run(download))
         self._on_their_way.add(on_its_way)
         try:
             return await on_its_way
@@ -290,14 +296,15 @@ class Archive:
             raise problem
         return urls[output.identity.output - 1]
 
-    async def _download(self, url: str, output: Output, clip: Clip, names: Sequence[str]) -> KeptClip:
-        """Run in the thread of downloads."""
+    async def _download(
+        self, downloader: ClipDownloader, url: str, output: Output, clip: Clip, names: Sequence[str]
+    ) -> KeptClip:
+        """Run in the downloader's thread."""
         room_bytes = self.folder.room_bytes()
         if room_bytes is not None and room_bytes <= 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with self.folder.incoming() as incoming:
-            found = await self._downloader.download(url, incoming.file, output.name)
-            self.progress.received_bytes += found.size_bytes
+            found = await downloader.download(url, incoming.file, output.name)
             return await asyncio.to_thread(self._finish, incoming, found, clip, names)
 
     def _finish(self, incoming: Incoming, found: Download, clip: Clip, names: Sequence[str]) -> KeptClip:
@@ -356,10 +363,16 @@ def _said(error: Exception) -> str:
     return getattr(error, "strerror", None) or type(error).__name__
 
 
-class _Aside:
-    """A thread with an event loop of its own."""
+class _Lane:
+    """A thread with an event loop of its own, and a downloader in it.
 
-    def __init__(self) -> None:
+    Attributes:
+        busy: downloads that it was given and that have not ended.
+    """
+
+    def __init__(self, origin: str, network: Network) -> None:
+        self.downloader = ClipDownloader(origin, network=network, at_once=DOWNLOADS_AT_ONCE // LANES)
+        self.busy = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._work, name="downloads", daemon=True)
 
@@ -368,13 +381,19 @@ class _Aside:
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
 
-    def start(self) -> None:
+    async def start(self) -> None:
         self._thread.start()
+        await self.run(self.downloader.__aenter__())
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Await work that is done there."""
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+        self.busy += 1
+        try:
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+        finally:
+            self.busy -= 1
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
+        await self.run(self.downloader.__aexit__())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(ENDS_WITHIN_S)
