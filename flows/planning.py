@@ -4,7 +4,7 @@ import asyncio
 import functools
 from collections.abc import Sequence
 
-from animatic.errors import SettingsError
+from animatic.errors import AccountRefusedError, SettingsError
 from animatic.manifest import Manifest
 from animatic.media.local_stills import LocalStills
 from animatic.planning import lookup
@@ -77,7 +77,7 @@ async def price(run: Run, plan: Plan) -> PricedPlan:
 
     Raises:
         BudgetError: the plan costs more than it may, or its price cannot be known.
-        SettingsError: it costs money, and no limit was given.
+        SettingsError: it costs money, and no limit was given; or WaveSpeed refuses the key or the account.
     """
     session, settings = run.session, run.session.settings
     price_classes, quotes = list(plan.price_classes), session.quotes
@@ -85,7 +85,10 @@ async def price(run: Run, plan: Plan) -> PricedPlan:
         if settings.is_real and not session.is_approved and run.order.max_usd is None:
             raise SettingsError("max_usd: not set; a run that cannot ask needs the most that it may commit")
         ask = functools.partial(quote_in_task, functools.partial(quote_all, run.client), settings.base_url)
-        quotes, problem = await find_quotes(ask, price_classes, quotes)
+        try:
+            quotes, problem = await find_quotes(ask, price_classes, quotes)
+        except AccountRefusedError as error:
+            raise SettingsError(f"{error} Nothing was bought.") from None
         if problem is not None:
             run.warn(f"no quote: {problem}")
     priced = PricedPlan(plan, quotes, settings.price_microusd, session.share_microusd)

@@ -163,6 +163,7 @@ class Ledger:
     bought_among = _Operation(planned.bought_among)
     manifests_with = _Operation(planned.manifests_with)
     takes_of_shot = _Operation(planned.takes_of_shot)
+    requests_of_shot = _Operation(planned.requests_of_shot)
     versions_of = _Operation(planned.versions_of)
     takes_beginning = _Operation(planned.takes_beginning)
     attempts_at = _Operation(planned.attempts_at)

@@ -84,6 +84,21 @@ def takes_of_shot(db: sa.Connection, shot_id: str, uri: str) -> list[dict[str, A
     return [dict(row) | {"manifest": uri} for row in rows.mappings()]
 
 
+def requests_of_shot(db: sa.Connection, shot_id: str, uri: str) -> list[str]:
+    """Return the request of each take of a shot that was bought, oldest first; `inputs.read_request` reads them."""
+    bought = sa.select(ATTEMPT.c.fingerprint).where(ATTEMPT.c.state.in_([state.value for state in PAID]))
+    rows = db.execute(
+        sa.select(TAKE.c.request)
+        .join(PLANNED, PLANNED.c.fingerprint == TAKE.c.fingerprint)
+        .join(MANIFEST, MANIFEST.c.manifest_id == PLANNED.c.manifest_id)
+        .where(PLANNED.c.shot_id == shot_id, MANIFEST.c.uri == uri, TAKE.c.fingerprint.in_(bought))
+        .group_by(TAKE.c.fingerprint)
+        .order_by(sa.func.min(PLANNED.c.planned_id))
+        .limit(MOST_TAKES_SHOWN)
+    )
+    return [row.request for row in rows]
+
+
 def versions_of(db: sa.Connection, uri: str | None, fingerprints: Sequence[str]) -> dict[str, int]:
     """Return the number of the version of its shot that each take belongs to, from 1, as a manifest planned them.
 

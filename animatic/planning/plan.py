@@ -6,7 +6,7 @@ It knows some bytes of each take; the takes themselves are made from the manifes
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,7 @@ class Plan:
         unclear: takes that may or may not have been bought.
         underway: takes that a run was submitting when it was last heard of: unknown if it is dead.
         price_classes: how many takes there are to buy of each price class, in order of appearance.
+        retriable_classes: how many failed or rejected takes of each `--retry-failed` would buy again.
     """
 
     manifest: Manifest
@@ -78,6 +79,7 @@ class Plan:
     unclear: int
     underway: int
     price_classes: Counter[PriceClass]
+    retriable_classes: Counter[PriceClass] = field(default_factory=Counter[PriceClass])
 
     def __repr__(self) -> str:
         """Short: asyncio shows what a task returned."""
@@ -96,6 +98,11 @@ class Plan:
     def to_buy(self) -> int:
         """Return how many takes this run may submit."""
         return self.price_classes.total()
+
+    @property
+    def retriable(self) -> int:
+        """Return how many failed or rejected takes `--retry-failed` would buy again."""
+        return self.retriable_classes.total()
 
     @property
     def to_do(self) -> int:
@@ -161,10 +168,7 @@ class Plan:
 
     def cost(self, prices: Mapping[PriceClass, int | None]) -> int | None:
         """Return what one attempt at everything costs, in millionths of a dollar; None where a price is missing."""
-        costs = [prices.get(price_class) for price_class in self.price_classes]
-        if any(price is None for price in costs):
-            return None
-        return sum((price or 0) * count for price, count in zip(costs, self.price_classes.values(), strict=True))
+        return cost_of(self.price_classes, prices)
 
     def require_budget(self, prices: Mapping[PriceClass, int | None], max_microusd: int | None) -> None:
         """Refuse a plan that costs more than it may.
@@ -204,6 +208,14 @@ class Plan:
                 return
 
 
+def cost_of(counts: Mapping[PriceClass, int], prices: Mapping[PriceClass, int | None]) -> int | None:
+    """Return what so many takes of each price class cost, in millionths of a dollar; None where a price is missing."""
+    costs = [prices.get(price_class) for price_class in counts]
+    if any(price is None for price in costs):
+        return None
+    return sum((price or 0) * count for price, count in zip(costs, counts.values(), strict=True))
+
+
 def make_plan(manifest: Manifest, snapshot: LedgerSnapshot, policy: BuyingPolicy) -> Plan:
     """Plan a checked manifest, given the ledger's knowledge of its takes."""
     statuses, status_of = snapshot.statuses, snapshot.status_of
@@ -216,7 +228,8 @@ def make_plan(manifest: Manifest, snapshot: LedgerSnapshot, policy: BuyingPolicy
         if take_status.state is not None and is_kept and count:
             settled[take_status.state] += count
     is_to_buy = may_buy[status_of]
-    bought: list[int] = np.bincount(manifest.price_class_of[is_to_buy], minlength=len(manifest.price_classes)).tolist()
+    again = BuyingPolicy(retry_failed=True, attempts=policy.attempts)
+    may_retry = np.array([permission_to_buy(each, again) is not None for each in statuses], bool) & ~may_buy
     return Plan(
         manifest=manifest,
         snapshot=snapshot,
@@ -227,10 +240,15 @@ def make_plan(manifest: Manifest, snapshot: LedgerSnapshot, policy: BuyingPolicy
         resumable=_count(statuses, counts, State.SUBMITTED),
         unclear=_count(statuses, counts, State.UNKNOWN, State.HELD),
         underway=_count(statuses, counts, State.SUBMITTING),
-        price_classes=Counter(
-            {price_class: count for price_class, count in zip(manifest.price_classes, bought, strict=True) if count}
-        ),
+        price_classes=_price_classes(manifest, is_to_buy),
+        retriable_classes=_price_classes(manifest, may_retry[status_of]),
     )
+
+
+def _price_classes(manifest: Manifest, is_wanted: NDArray[np.bool_]) -> Counter[PriceClass]:
+    """Return how many of the wanted takes each price class has, in order of appearance."""
+    found: list[int] = np.bincount(manifest.price_class_of[is_wanted], minlength=len(manifest.price_classes)).tolist()
+    return Counter({each: count for each, count in zip(manifest.price_classes, found, strict=True) if count})
 
 
 def _count(statuses: Sequence[TakeStatus], counts: Sequence[int], *states: State) -> int:

@@ -1,6 +1,6 @@
 """A plan with what its takes cost. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from animatic.money.amounts import Quote, price_of
@@ -26,11 +26,12 @@ class PricedPlan:
     @property
     def prices(self) -> dict[PriceClass, int | None]:
         """Prices at which takes are reserved."""
+        return self.prices_of(self.plan.price_classes)
+
+    def prices_of(self, price_classes: Iterable[PriceClass]) -> dict[PriceClass, int | None]:
+        """Return the prices at which takes of these classes would be reserved."""
         setting, share = self.setting_microusd, self.share_microusd
-        return {
-            price_class: price_of(self.quotes.get(price_class), setting, share)
-            for price_class in self.plan.price_classes
-        }
+        return {each: price_of(self.quotes.get(each), setting, share) for each in price_classes}
 
     @property
     def cost(self) -> int | None:

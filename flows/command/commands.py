@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from animatic import storage
-from animatic.errors import SettingsError
+from animatic.errors import AccountRefusedError, SettingsError
 from animatic.ledger import Open, Reserved, dead_runs, look_into
 from animatic.machine.start_folder import from_start
 from animatic.media.clip_names import DEFAULT_CLIP_NAME
@@ -112,6 +112,8 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start) -> in
         _print_lines(shown, console)
         plan = shown.plan
         require_new_ledger_allowed(settings, plan.to_buy if shown.is_new else 0, may_begin=may_begin)
+        if settings.is_real and plan.to_buy:
+            _require_account(shown)
         shown.priced.require_budget(order.max_microusd(None))
         agreement = Agreement(is_yes=True)
         if settings.is_real:
@@ -134,6 +136,17 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start) -> in
         del shown, plan
         summary, untold = launch.run_flow(session, start.server, options.parameters, console, debug=options.debug)
     return tell_digest(summary, console, untold=untold, as_json=options.as_json)
+
+
+def _require_account(shown: Preview) -> None:
+    """Refuse to go on where WaveSpeed refused the key or the account when it was asked for a price.
+
+    Raises:
+        SettingsError: it did.
+    """
+    for problem in shown.problems.values():
+        if isinstance(problem, AccountRefusedError):
+            raise SettingsError(f"{problem} Nothing was bought.")
 
 
 @contextmanager

@@ -2,107 +2,30 @@
 
 import asyncio
 import contextlib
-import functools
-import json
 from dataclasses import dataclass, field
+from statistics import fmean
 
-from animatic.errors import SettingsError
-from animatic.ledger import dead_runs, ledger_name, look_into
+from animatic import storage
+from animatic.errors import AnimaticError, NeverAgainError, SettingsError, TryLaterError
+from animatic.ledger import Ledger, dead_runs, ledger_name, look_into
 from animatic.manifest import Manifest
 from animatic.media.archive_room import find_room_note
-from animatic.money.amounts import Quote, as_number, dollars, read_limit
-from animatic.planning.earlier import Earlier, find_earlier
+from animatic.money.amounts import Quote, dollars, read_limit
+from animatic.planning.earlier import find_earlier
 from animatic.planning.lookup import is_new_ledger, plan_takes
 from animatic.planning.manifests import load_manifest
-from animatic.planning.plan import Plan
 from animatic.planning.priced import PricedPlan
-from animatic.planning.quotes import find_quotes, quote_all
+from animatic.planning.quotes import quote_each
+from animatic.planning.reasons import find_reasons
 from animatic.settings import Settings
 from animatic.storage.folder import Folder
 from animatic.takes.schemas import PriceClass
 from animatic.takes.states import BuyingPolicy
 from animatic.wavespeed.client import WaveSpeedClient
+from flows.command.plan_in_words import Preview
 from flows.terminal import PlainConsole
 
 MOST_QUESTIONS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """A plan, what it costs, and which ledger it was held against.
-
-    Attributes:
-        ledger: where the ledger is.
-        is_new: whether it holds no take of this provider.
-        earlier: takes to buy that were bought before, by the account's list or under another address.
-        has_key: whether WaveSpeed could be asked.
-        room_note: that the clips would not fit into the archive; None where they do.
-    """
-
-    priced: PricedPlan
-    ledger: str
-    is_new: bool
-    earlier: Earlier
-    attempts: int = 1
-    has_key: bool = True
-    room_note: str | None = None
-
-    @property
-    def plan(self) -> Plan:
-        """The plan without its prices."""
-        return self.priced.plan
-
-    def lines(self) -> list[str]:
-        """Return the plan for people."""
-        plan, manifest = self.plan, self.plan.manifest
-        shared = plan.rows_asking - len(plan)
-        head = f"{manifest.name}: {manifest.num_rows:,} rows, {plan.rows_asking:,} takes asked for"
-        if shared:
-            head += f", {shared:,} of them shared with another row"
-        if manifest.num_invalid:
-            head += f", {manifest.num_invalid:,} invalid rows"
-        counts = f"{plan.to_buy:,} new, {plan.settled.total():,} cached, {plan.resumable:,} resumable"
-        lines = [head, f"  {counts}, {plan.unclear + plan.underway:,} unknown or held"]
-        if plan.to_buy:
-            lines.append(f"  cost: {self._cost_in_words()}")
-        lines.append(f"  ledger: {self.ledger}{' (new: it holds no take of this provider)' if self.is_new else ''}")
-        return lines + [f"  note: {line}" for line in self._notes()]
-
-    def _notes(self) -> list[str]:
-        room = [] if self.room_note is None else [self.room_note]
-        return [*self.earlier.lines(), *room, *self.plan.manifest.warnings]
-
-    def _cost_in_words(self) -> str:
-        cost, floor = self.priced.cost, self.priced.floor
-        if cost is not None:
-            return dollars(cost)
-        if not self.has_key:
-            return "not known, since WAVESPEED_API_KEY is not set and WaveSpeed was not asked"
-        if floor is not None:
-            return f"from {dollars(floor)} (base prices); set ANIMATIC_PRICE_USD to what one take costs at most"
-        return "not known; set ANIMATIC_PRICE_USD"
-
-    def as_json(self) -> str:
-        """Return the plan for programs."""
-        plan = self.plan
-        return json.dumps(
-            {
-                "rows": plan.manifest.num_rows,
-                "takes": len(plan),
-                "shared": plan.rows_asking - len(plan),
-                "invalid": plan.manifest.num_invalid,
-                "new": plan.to_buy,
-                "cached": plan.settled.total(),
-                "resumable": plan.resumable,
-                "unknown": plan.unclear + plan.underway,
-                "cost_usd": as_number(self.priced.cost),
-                "cost_from_usd": as_number(self.priced.floor),
-                "ledger": self.ledger,
-                "ledger_is_new": self.is_new,
-                "made_already": self.earlier.found.takes if self.earlier.found else [],
-                "bought_at_another_address": list(self.earlier.moved),
-            }
-        )
 
 
 def preview(
@@ -115,30 +38,53 @@ def preview(
     """
     checked = load_manifest(manifest, settings.origin, settings.written_origin, settings.network)
     checked.require_valid(skip_invalid=skip_invalid)
-    return asyncio.run(_preview(checked, settings, policy, archive_uri))
+    return asyncio.run(_preview(checked, settings, policy, storage.absolute_uri(manifest), archive_uri))
 
 
-async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy, archive_uri: str) -> Preview:
+async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy, uri: str, archive_uri: str) -> Preview:
     with look_into(settings.ledger) as ledger:
         plan = await plan_takes(ledger, checked, policy, is_dead=dead_runs(settings.ledger))
         is_new = await is_new_ledger(ledger, settings.origin)
+        quotes, problems = dict[PriceClass, Quote](), dict[PriceClass, AnimaticError]()
+        client, balance_usd = None, None
         async with contextlib.AsyncExitStack() as stack:
-            quotes, client = dict[PriceClass, Quote](), None
-            if plan.to_buy and settings.api_key is not None:
+            wanted = list({**plan.price_classes, **plan.retriable_classes})
+            if wanted and settings.api_key is not None:
                 opened = WaveSpeedClient(settings.base_url, settings.require_key(), network=settings.network)
                 client = await stack.enter_async_context(opened)
-                quotes, _ = await find_quotes(functools.partial(quote_all, client), list(plan.price_classes), quotes)
+                quotes, problems = await quote_each(client, wanted)
+                if plan.to_buy and quotes:
+                    balance_usd = await _balance_usd(client)
             earlier = await find_earlier(ledger, plan, client if settings.is_real else None, is_new=is_new)
         room = await find_room_note(Folder(archive_uri), ledger, plan.to_do) if archive_uri else None
-    return Preview(
-        PricedPlan(plan, quotes, settings.price_microusd),
-        ledger_name(settings.ledger),
-        is_new,
-        earlier,
-        policy.attempts,
-        settings.api_key is not None,
-        room,
-    )
+        return Preview(
+            PricedPlan(plan, quotes, settings.price_microusd),
+            ledger_name(settings.ledger),
+            is_new,
+            earlier,
+            policy.attempts,
+            has_key=settings.api_key is not None,
+            room_note=room,
+            problems=problems,
+            reasons=await find_reasons(ledger, plan, uri),
+            balance_usd=balance_usd,
+            level=settings.account_level,
+            limits=settings.limits,
+            latency_s=None if ledger is None else await _latency_s(ledger, settings.origin),
+        )
+
+
+async def _balance_usd(client: WaveSpeedClient) -> float | None:
+    """Return the account's balance, or None where it cannot be had now."""
+    with contextlib.suppress(TryLaterError, NeverAgainError):
+        return await client.balance_usd()
+    return None
+
+
+async def _latency_s(ledger: Ledger, provider: str) -> float | None:
+    """Return the mean latency of the newest completed takes, or None where there are none."""
+    seen = [each for some in (await ledger.inference_history(provider)).values() for each in some]
+    return fmean(seen) if seen else None
 
 
 @dataclass(slots=True)
