@@ -1,9 +1,11 @@
 """Progress of a run, for the panel and the artifacts. Counted by take, never by row."""
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from animatic.ledger import Reserved
+from animatic.pace.duration import Latencies, Work
+from animatic.pace.limits import MINUTE_S, Limits
 from animatic.takes.states import State
 
 
@@ -32,6 +34,15 @@ class ArchiveProgress:
 
 
 @dataclass(slots=True)
+class InFlight:
+    """A take in flight: its name, when it was submitted, and whether WaveSpeed has not begun to make it."""
+
+    name: str
+    submitted_at: float
+    is_queued: bool = False
+
+
+@dataclass(slots=True)
 class Progress:
     """Counts of one run. Written by the shoot, read by panels and artifacts.
 
@@ -44,6 +55,8 @@ class Progress:
         not_judged: completed takes of this run whose outputs WaveSpeed did not judge.
         submissions: how many submissions the API accepted in this run.
         archive: of its clips.
+        limits: of the account; None while the run is being planned.
+        latencies: of the takes that this run saw end.
     """
 
     total: int = 0
@@ -54,28 +67,46 @@ class Progress:
     not_judged: int = 0
     submissions: int = 0
     archive: ArchiveProgress = field(default_factory=ArchiveProgress)
+    limits: Limits | None = None
+    latencies: Latencies = field(default_factory=Latencies)
     _open: set[str] = field(default_factory=set[str])
-    _watched: set[str] = field(default_factory=set[str])
+    _watched: dict[str, InFlight] = field(default_factory=dict[str, InFlight])
+    _starts: deque[float] = field(default_factory=deque[float])
+    _lost: tuple[float, str] | None = None
     _completed: int = 0
     _flagged: int = 0
     _others: dict[bytes, State] = field(default_factory=dict[bytes, State])
 
-    def submitted(self, fingerprint: str) -> None:
-        """Record a take that the API accepted."""
+    def submitted(self, fingerprint: str, now: float | None = None) -> None:
+        """Record a take that the API accepted, at a moment of the run's clock where that is known."""
         self.submissions += 1
         self._open.add(fingerprint)
+        if now is not None:
+            self._starts.append(now)
+            while self._starts[0] <= now - MINUTE_S:
+                self._starts.popleft()
 
     def is_open_here(self, fingerprint: str) -> bool:
         """Tell if this run submitted the take and has no answer yet."""
         return fingerprint in self._open
 
-    def entered_flight(self, fingerprint: str) -> None:
-        """Record a take in flight."""
-        self._watched.add(fingerprint)
+    def entered_flight(self, fingerprint: str, name: str = "", submitted_at: float = 0.0) -> None:
+        """Record a take in flight, its name and when it was submitted."""
+        self._watched[fingerprint] = InFlight(name, submitted_at)
+
+    def polled(self, fingerprint: str, status: str) -> None:
+        """Record an answer about a take in flight: WaveSpeed can be reached, and it is queued there or being made."""
+        self._lost = None
+        if fingerprint in self._watched:
+            self._watched[fingerprint].is_queued = status.lower() == "created"
+
+    def unreached(self, now: float, problem: str) -> None:
+        """Record that WaveSpeed could not be reached; it counts from the first time in a row."""
+        self._lost = (self._lost[0] if self._lost else now, problem)
 
     def left_flight(self, fingerprint: str) -> None:
         """Record a take that is no longer polled."""
-        self._watched.discard(fingerprint)
+        self._watched.pop(fingerprint, None)
 
     def settled(self, fingerprint: str, state: State, *, is_flagged: bool = False, is_judged: bool = True) -> None:
         """Record a take's final state. A take bought again is recorded again; `completed` is never replaced.
@@ -96,6 +127,31 @@ class Progress:
     def in_flight(self) -> int:
         """Takes that are being watched now."""
         return len(self._watched)
+
+    @property
+    def queued(self) -> int:
+        """Takes in flight that WaveSpeed has not begun to make."""
+        return sum(each.is_queued for each in list(self._watched.values()))
+
+    @property
+    def to_start(self) -> int:
+        """Takes that wait to be submitted."""
+        return max(self.left - self.in_flight, 0)
+
+    def oldest(self, now: float) -> tuple[str, float] | None:
+        """Return the name of the take in flight that was submitted first, and seconds since then."""
+        first = min(list(self._watched.values()), key=lambda each: each.submitted_at, default=None)
+        return None if first is None else (first.name, now - first.submitted_at)
+
+    def unreached_for(self, now: float) -> tuple[float, str] | None:
+        """Return for how many seconds WaveSpeed could not be reached, and why; None where it can."""
+        return None if self._lost is None else (now - self._lost[0], self._lost[1])
+
+    def work(self, now: float) -> Work:
+        """Return the state of the run at this moment, for a forecast."""
+        ages_s = [now - each.submitted_at for each in list(self._watched.values())]
+        starts = [now - each for each in list(self._starts) if each > now - MINUTE_S]
+        return Work(self.to_start, ages_s, starts, self.latencies.mean_s(ages_s), self.latencies.spread(len(ages_s)))
 
     @property
     def settled_here(self) -> int:

@@ -68,7 +68,7 @@ async def plan_takes(run: Run, manifest: Manifest) -> Plan:
     await lookup.record_planned(ledger, manifest, run.order.uri)
     progress = session.progress
     progress.total, progress.cached, progress.cached_flagged = len(plan), plan.settled, plan.settled_flagged
-    progress.unclear = plan.unclear
+    progress.unclear, progress.limits = plan.unclear, settings.limits
     return plan
 
 

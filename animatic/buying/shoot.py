@@ -272,7 +272,7 @@ class Shoot:
             if bought is None:
                 return None
             log(f"{take.name}: submitted as {bought.prediction_id}")
-            self.progress.submitted(take.fingerprint)
+            self.progress.submitted(take.fingerprint, self._now())
             state = await self._poller.poll_until_final(
                 take, bought.attempt_id, bought.prediction_id, log, is_over=leave
             )

@@ -7,9 +7,11 @@ import asyncio
 import math
 import random
 from collections.abc import Callable, Hashable, Iterator
+from statistics import fmean
 
 from animatic.errors import AccountRefusedError, ApiRefusedError, NeverAgainError, ProxyRefusedError, TryLaterError
 from animatic.ledger import Ledger
+from animatic.pace.duration import Latencies
 from animatic.pace.limits import queued_ahead
 from animatic.planning.config import RunConfig
 from animatic.polling.in_flight import ActiveTake, InFlight
@@ -76,6 +78,9 @@ class Poller:
         history = await self._ledger.inference_history(self._config.provider)
         for latency_class, latencies_s in history.items():
             self._experience.learn(latency_class, reversed(latencies_s))
+        seen_s = [each for latencies_s in history.values() for each in latencies_s]
+        if seen_s:
+            self._progress.latencies = Latencies(fmean(seen_s))
 
     async def poll_until_final(  # noqa: PLR0913, PLR0917 - what is polled, since when, and who hears of it
         self,
@@ -101,13 +106,14 @@ class Poller:
         ends_at = min(began + self._config.take_deadline_s, max(gives_up_at, began))
         active = ActiveTake(latency_class, began - was_submitted_ago_s, history)
         self._in_flight.add(active, is_resumed=was_submitted_ago_s > 0)
-        self._progress.entered_flight(take.fingerprint)
+        self._progress.entered_flight(take.fingerprint, take.name, active.began_at)
         try:
             await (self._scheduler.at(began) if was_submitted_ago_s else self._first_turn(active, ends_at))
             while True:
                 prediction = await self._poll_once(poll, history)
                 age_s = self._now() - active.began_at
                 if prediction is not None:
+                    self._progress.polled(take.fingerprint, prediction.status)
                     await self._note(take, attempt_id, history.note_status(prediction.status))
                     await self._note(take, attempt_id, history.see_model(prediction.model, take.shot.model))
                     if prediction.is_final:
@@ -171,6 +177,8 @@ class Poller:
             self._stop_signal.stop_all(str(error))
             history.problem = f" ({error})"
         except (TryLaterError, NeverAgainError) as error:
+            if isinstance(error, TryLaterError):
+                self._progress.unreached(self._now(), str(error))
             if isinstance(error, ApiRefusedError):  # whichever code it is refused with: it is not known here
                 history.miss(self._now())
             else:
@@ -211,6 +219,7 @@ class Poller:
         if contradiction is not None:
             self._warn(f"{take.name}: {contradiction}")
             return None
+        self._progress.latencies.add(took_s)
         if end.state is State.COMPLETED and end.inference_ms:
             self._experience.learn(take.shot.latency_class, [took_s])
         is_flagged = any(end.has_nsfw_contents or ())

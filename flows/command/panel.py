@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from rich.console import Group
 from rich.live import Live
@@ -12,12 +13,48 @@ from rich.table import Table
 from rich.text import Text
 
 from animatic.money.amounts import cost_in_words
+from animatic.pace.duration import Forecast, in_words, next_start_s, tail
 from animatic.progress import ArchiveProgress, Progress
 from animatic.takes.states import State
 from flows.terminal import PlainConsole, printable
 
 LINE_EVERY_S = 5.0
+LINES_THIN_OUT_AFTER_S = 60.0
+"""After that a line comes when a twelfth of the time so far has passed: a log of a night has some hundred lines."""
+
 REFRESHES_PER_S = 4.0
+SAYS_UNREACHED_AFTER_S = 5.0
+LATE_AFTER_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the panel shows beside the counts.
+
+    Attributes:
+        elapsed_s: since the run began.
+        left_s: until it ends, as foreseen.
+        waits_for: what it waits for, a sentence each.
+    """
+
+    elapsed_s: float
+    left_s: float = 0.0
+    waits_for: Sequence[str] = ()
+
+
+class Observer:
+    """Looks at the progress, and foresees its end."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._began, self._forecast = progress, time.monotonic(), Forecast()
+
+    def look(self) -> Shown:
+        """Return what there is to show now."""
+        now, progress = time.monotonic(), self._progress
+        if progress.limits is None:
+            return Shown(now - self._began)
+        left_s = self._forecast.update(progress.work(now), progress.limits, now)
+        return Shown(now - self._began, left_s, waits_for(progress, now))
 
 
 @contextmanager
@@ -25,49 +62,59 @@ def panel(
     console: PlainConsole, progress: Progress, title: str, is_over: Callable[[], bool] = lambda: False
 ) -> Generator[None]:
     """Show the progress for the length of the block, or until `is_over`."""
-    began = time.monotonic()
-    if console.is_terminal:
+    observer = Observer(progress)
+    if console.is_terminal and not console.is_dumb_terminal:
         with Live(
-            get_renderable=lambda: _picture(progress, title, time.monotonic() - began),
+            get_renderable=lambda: _picture(progress, title, observer.look(), console.width),
             console=console,
             refresh_per_second=REFRESHES_PER_S,
             transient=True,
         ):
             yield
     else:
+        said_at = 0.0
 
         def print_line() -> None:
-            if not is_over():
-                _print_line(console, progress, title, time.monotonic() - began)
+            nonlocal said_at
+            shown = observer.look()
+            is_due = shown.elapsed_s < LINES_THIN_OUT_AFTER_S or shown.elapsed_s > said_at * 13 / 12
+            if not is_over() and is_due:
+                said_at = shown.elapsed_s
+                text = line(progress, shown) if progress.total else "starting …"
+                console.print(f"{title}: {text}")
 
         with _every(LINE_EVERY_S, print_line):
             yield
 
 
-def _print_line(console: PlainConsole, progress: Progress, title: str, elapsed_s: float) -> None:
-    if progress.total:  # before that the run is being planned, and there is nothing to tell
-        console.print(f"{title}: {line(progress, elapsed_s)}")
+def line(progress: Progress, shown: Shown) -> str:
+    """Return the progress in one line of plain text."""
+    parts = [f"{progress.done:,}/{progress.total:,} done", *(part for part, _ in _counts(progress))]
+    parts += [cost_in_words(*progress.reserved), f"{per_minute(progress, shown.elapsed_s):,.1f}/min"]
+    parts += [f"{left_in_words(shown.left_s)} left"] if progress.left else []
+    parts += [archive_in_words(progress.archive)] if progress.archive.total else []
+    return ", ".join(parts) + "".join(f"; {part}" for part in shown.waits_for)
 
 
-def line(progress: Progress, elapsed_s: float) -> str:
-    """Return the progress in one line: done, in flight, cached, failed, NSFW, dollars, rate, ETA."""
-    states = progress.by_state()
+def _counts(progress: Progress) -> list[tuple[str, str]]:
+    """Return the counts that add up to the total, each with a colour; those that are 0 only if they are expected."""
+    states, found = progress.by_state(), progress.cached.total()
     failed = states[State.FAILED] + states[State.REJECTED]
-    parts = [
-        f"{progress.done:,}/{progress.total:,} done",
-        f"{progress.in_flight:,} in flight",
-        f"{progress.cached.total():,} cached",
-        f"{failed:,} failed",
-        f"{progress.flagged:,} NSFW",
-        *([f"{progress.not_judged:,} not judged"] if progress.not_judged else []),
-        cost_in_words(*progress.reserved),
-        f"{per_minute(progress, elapsed_s):,.1f}/min",
-        f"ETA {eta(progress, elapsed_s)}",
-        *([archive_in_words(progress.archive)] if progress.archive.total else []),
+    made = states[State.COMPLETED] - progress.cached[State.COMPLETED]
+    failed_before = progress.cached[State.FAILED] + progress.cached[State.REJECTED]
+    unclear = progress.done - found - made - (failed - failed_before)
+    queued = f" ({progress.queued:,} queued at WaveSpeed)" if progress.queued else ""
+    counts = [
+        (found, f"{found:,} from earlier runs", "dim"),
+        (1, f"{made:,} made", "green"),
+        (failed - failed_before, f"{failed - failed_before:,} failed", "red"),
+        (unclear, f"{unclear:,} unknown", "bold red"),
+        (1, f"{progress.in_flight:,} in flight{queued}", "blue"),
+        (progress.to_start, f"{progress.to_start:,} waiting", ""),
+        (progress.flagged, f"{progress.flagged:,} NSFW", "magenta"),
+        (progress.not_judged, f"{progress.not_judged:,} not judged", "magenta"),
     ]
-    if unknown := states[State.UNKNOWN]:
-        parts.insert(4, f"{unknown:,} UNKNOWN")
-    return ", ".join(parts)
+    return [(text, style) for count, text, style in counts if count]
 
 
 def archive_in_words(archive: ArchiveProgress) -> str:
@@ -83,50 +130,57 @@ def per_minute(progress: Progress, elapsed_s: float) -> float:
     return 60.0 * progress.settled_here / elapsed_s if elapsed_s > 0 else 0.0
 
 
-def eta(progress: Progress, elapsed_s: float) -> str:
-    """Return how long the rest will take at the rate so far, such as `2 min`; a dash before there is a rate."""
-    rate = per_minute(progress, elapsed_s)
-    if progress.left <= 0:
-        return "0 s"
-    if rate == 0:
-        return "-"
-    seconds = 60.0 * progress.left / rate
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6_000 else f"{seconds / 3_600:.1f} h"
+def left_in_words(seconds: float) -> str:
+    """Return the time that is left, such as `about 12 min`."""
+    return f"about {in_words(seconds)}"
 
 
-def _picture(progress: Progress, title: str, elapsed_s: float) -> Group:
-    """Draw the panel: a bar, then the numbers in columns."""
-    states = progress.by_state()
+def waits_for(progress: Progress, now: float) -> list[str]:
+    """Return what the run waits for, the most important first; nothing where it has all that it needs."""
+    found: list[str] = []
+    lost = progress.unreached_for(now)
+    if lost is not None and lost[0] >= SAYS_UNREACHED_AFTER_S:
+        found.append(f"WaveSpeed has not answered for {lost[0]:.0f} s; trying again, nothing is lost ({lost[1]})")
+    if progress.limits is None or not progress.total:
+        return found
+    work = progress.work(now)
+    start_s = next_start_s(work, progress.limits)
+    if work.to_start and start_s >= 1:
+        pace = f"{progress.limits.starts_per_minute:,} a minute"
+        found.append(f"the account's next start is in {start_s:.0f} s ({pace})")
+    elif work.to_start and len(work.ages_s) >= progress.limits.max_in_flight:
+        found.append(f"all {progress.limits.max_in_flight:,} slots of the account are in use")
+    oldest = progress.oldest(now)
+    if oldest is not None and oldest[1] > max(work.latency_s * tail(len(work.ages_s), work.spread), LATE_AFTER_S):
+        found.append(f"{oldest[0]} is late: submitted {in_words(oldest[1])} ago, usual are {in_words(work.latency_s)}")
+    return found
+
+
+def _picture(progress: Progress, title: str, shown: Shown, width: int) -> Group:
+    """Draw the panel: a bar, the counts, and what the run waits for."""
+    if not progress.total:
+        return Group(Text(f"{printable(title)}: starting …", style="bold", no_wrap=True, overflow="ellipsis"))
+    left = f"{left_in_words(shown.left_s)} left" if progress.left else "finishing"
+    done = f"{progress.done:,}/{progress.total:,}"
+    bar = max(min(width - len(title) - len(done) - len(left) - 6, 40), 8)
     head = Table.grid(padding=(0, 1), expand=False)
     head.add_row(
-        Text(printable(title), style="bold"),
-        ProgressBar(total=max(progress.total, 1), completed=progress.done, width=30),
-        Text(f"{progress.done:,}/{progress.total:,}"),
-        Text(f"{per_minute(progress, elapsed_s):,.1f}/min", style="dim"),
-        Text(f"ETA {eta(progress, elapsed_s)}", style="cyan"),
+        Text(printable(title), style="bold", no_wrap=True, overflow="ellipsis"),
+        ProgressBar(total=progress.total, completed=progress.done, width=bar),
+        Text(done, no_wrap=True),
+        Text(left, style="cyan", no_wrap=True),
     )
-    numbers = Table.grid(padding=(0, 2))
-    numbers.add_row(
-        _number("in flight", progress.in_flight, "blue"),
-        _number("completed", states[State.COMPLETED], "green"),
-        _number("cached", progress.cached.total(), "dim"),
-        _number("failed", states[State.FAILED] + states[State.REJECTED], "red"),
-        _number("unknown", states[State.UNKNOWN] + states[State.HELD], "bold red"),
-        _number("NSFW", progress.flagged, "magenta"),
-        *([_number("not judged", progress.not_judged, "magenta")] if progress.not_judged else []),
-        Text(cost_in_words(*progress.reserved), style="yellow"),
-    )
+    counts = Text("  ")
+    for number, (text, style) in enumerate([*_counts(progress), (cost_in_words(*progress.reserved), "yellow")]):
+        counts.append(" · " if number else "")
+        counts.append(text, style=style or None)
+    lines: list[Table | Text] = [head, counts]
     archive = progress.archive
-    if not archive.total:
-        return Group(head, numbers)
-    style = "bold red" if archive.problem else "" if archive.left else "dim"
-    return Group(head, numbers, Text(printable(archive_in_words(archive)), style=style))
-
-
-def _number(name: str, count: int, style: str) -> Text:
-    return Text(f"{name} {count:,}", style=style if count else "dim")
+    if archive.total:
+        style = "bold red" if archive.problem else "" if archive.left else "dim"
+        lines.append(Text(f"  {printable(archive_in_words(archive))}", style=style))
+    lines += [Text(f"  {printable(part)}", style="yellow") for part in shown.waits_for]
+    return Group(*lines)
 
 
 @contextmanager

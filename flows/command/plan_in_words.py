@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from animatic.errors import AnimaticError, TryLaterError
 from animatic.money.amounts import as_number, dollars
-from animatic.pace.duration import USUAL_LATENCY_S, duration_s, in_words
+from animatic.pace.duration import USUAL_LATENCY_S, in_words, planned_duration_s
 from animatic.pace.limits import LEVELS, Limits
 from animatic.planning.earlier import Earlier
 from animatic.planning.plan import Plan, cost_of
@@ -18,8 +18,6 @@ from animatic.takes.states import State
 from flows.terminal import printable
 
 NO_KEY = "WAVESPEED_API_KEY is not set: export it to see the cost and to buy, or add --sandbox, which needs none"
-    "WAVESPEED_API_KEY is not set: export it to see what this costs and to buy it, or add --sandbox, which needs none"
-)
 NO_BELIEVED_PRICE = "WaveSpeed names no price that can be believed"
 
 
@@ -146,7 +144,7 @@ class Preview:
     @property
     def duration_s(self) -> float:
         """Return about how long the run takes, in seconds."""
-        return duration_s(self.plan.to_buy, self.plan.resumable, self.limits, self.latency_s or USUAL_LATENCY_S)
+        return planned_duration_s(self.plan.to_buy, self.plan.resumable, self.limits, self.latency_s or USUAL_LATENCY_S)
 
     def _time_in_words(self) -> str:
         limits = self.limits
