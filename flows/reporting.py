@@ -58,6 +58,7 @@ class Reporting:
             open_elsewhere=elsewhere,
             stopped_by=stopped_by,
             is_interrupted=self.interrupts.is_stopped,
+            archive=self.archive,
         )
         if not self.interrupts.hurried.is_set():
             await self._publish(summary)

@@ -11,6 +11,7 @@ import pyarrow.compute
 from numpy.typing import NDArray
 
 from animatic.results.columns import STATUSES
+from animatic.results.endings import Endings
 from animatic.results.schema import microusd_of
 from animatic.takes.evidence import is_same_model
 from animatic.text import one_line
@@ -20,6 +21,9 @@ pc: Any = pyarrow.compute  # its functions are made at import, where a type chec
 MOST_ROWS_SHOWN = 200
 
 _SHOWN_COLUMNS = ("row", "shot_id", "take", "status", "error_code", "error", "prediction_id", "fingerprint")
+_OF_ENDING = (
+    *("row", "shot_id", "take", "status", "error_code", "error"), "archive_error", "attempts", "fingerprint",
+)  # fmt: skip
 _TYPES: dict[str, Any] = {
     "storyboard": np.int32,
     "model": np.int32,
@@ -43,6 +47,7 @@ class TableStats:
         not_archived: rows of completed takes with an `archive_error`.
         not_completed: the first rows that are not `completed`, at most 200, as plain values that survive JSON.
         made_by: takes that another model made than was asked for, by what made them and what was asked for.
+        endings: rows that are not completed or not archived, by reason.
         notes: what was noticed of the table that this one replaced, ready to print.
         names: for `storyboard` and `model` the texts that the codes of the columns stand for.
     """
@@ -55,6 +60,7 @@ class TableStats:
         default_factory=lambda: {name: {} for name in ("storyboard", "model")}
     )
     made_by: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
+    endings: Endings = field(default_factory=Endings)
     notes: list[str] = field(default_factory=list[str])
     _pieces: list[dict[str, NDArray[Any]]] = field(default_factory=list[dict[str, NDArray[Any]]])
 
@@ -70,6 +76,7 @@ class TableStats:
         self.not_archived += len(table) - table["archive_error"].null_count
         if len(self.not_completed) < MOST_ROWS_SHOWN:
             self.not_completed += not_completed(table, MOST_ROWS_SHOWN - len(self.not_completed))
+        self._note_endings(table)
         self._note_models(table.filter(pa.array(is_first)))
         found: dict[str, Any] = {
             "storyboard": self._codes("storyboard", table["storyboard"]),
@@ -115,6 +122,15 @@ class TableStats:
         )
         pairs = zip(odd["prediction_model"].to_pylist(), odd["model"].to_pylist(), strict=True)
         self.made_by.update(pair for pair in pairs if not is_same_model(*pair))
+
+    def _note_endings(self, table: pa.Table) -> None:
+        is_odd = pc.or_(pc.not_equal(table["status"], "completed"), pc.is_valid(table["archive_error"]))
+        rows = table.filter(is_odd)
+        quoted = microusd_of(rows["quoted_usd"]).tolist()
+        plain = rows.select(list(_OF_ENDING)).to_pylist()
+        self.endings.add(
+            [{**row, "quoted_microusd": None if cost < 0 else cost} for row, cost in zip(plain, quoted, strict=True)]
+        )
 
     def _codes(self, name: str, texts: pa.ChunkedArray) -> NDArray[np.int32]:
         """Small numbers for texts, the same in every piece, in the order in which the texts first appear."""

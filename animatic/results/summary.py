@@ -12,8 +12,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from animatic.ledger import Open, Orphan, Reserved
-from animatic.money.amounts import as_number, cost_in_words
+from animatic.money.amounts import as_number, cost_in_words, dollars
 from animatic.results.columns import STATUSES
+from animatic.results.endings import Ending
 from animatic.results.stats import TableStats
 from animatic.text import one_line
 
@@ -46,6 +47,8 @@ class RunSummary:
         of_before: notes on the table that was replaced.
         stopped_by: why the run stopped early, if it did.
         not_archived: rows of completed takes with a clip that is not archived, or not as it should be.
+        endings: rows that are not completed or not archived, by reason, the largest group first.
+        archive: URI of the folder with the clips; empty without one.
     """
 
     run_id: str
@@ -67,6 +70,8 @@ class RunSummary:
     stopped_by: str | None = None
     is_interrupted: bool = False
     not_archived: int = 0
+    endings: Sequence[Ending] = ()
+    archive: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -97,8 +102,18 @@ class RunSummary:
             line += ". Money may be at stake: some takes may have been bought, and are not sent again"
         return line
 
-    def as_json(self) -> str:
-        """Return the last line of stdout with `--json`."""
+    @property
+    def money(self) -> str:
+        """One line: what this run bought and reserved, and what the manifest has cost so far."""
+        line = (
+            f"this run: {self.submitted:,} bought, {self.cached:,} from earlier runs, {cost_in_words(*self.reserved)}"
+        )
+        if self.manifest_cost_microusd is None:
+            return line
+        return f"{line}; this manifest so far: {dollars(self.manifest_cost_microusd)}"
+
+    def as_json(self, step: Mapping[str, Any] | None = None) -> str:
+        """Return the last line of stdout with `--json`; `step` is what to do next."""
         line = {
             "run_id": self.run_id,
             **self.counts,
@@ -109,6 +124,7 @@ class RunSummary:
             "dropped": [_as_dict(each) for each in self.dropped[:MOST_OPEN_NAMED]],
             "open_elsewhere": [_as_dict(each) for each in self.open_elsewhere[:MOST_OPEN_NAMED]],
             "results": self.results,
+            **(step or {}),
         }
         return json.dumps(line)
 
@@ -206,6 +222,7 @@ def run_summary_of(  # noqa: PLR0913 - the parts of a summary
     open_elsewhere: Sequence[Open] = (),
     stopped_by: str | None = None,
     is_interrupted: bool = False,
+    archive: str = "",
 ) -> RunSummary:
     """Summarise a results table from its stats, and from what only the run itself knows."""
     from animatic.results.analysis import summary_of  # noqa: PLC0415 - pandas
@@ -228,6 +245,8 @@ def run_summary_of(  # noqa: PLR0913 - the parts of a summary
         expiring=expiring,
         made_by=stats.made_by,
         not_archived=stats.not_archived,
+        endings=stats.endings.largest_first(),
+        archive=archive,
         of_before=stats.notes,
         stopped_by=stopped_by,
         is_interrupted=is_interrupted,

@@ -1,0 +1,72 @@
+"""Rows that are not completed, grouped by their reason. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+MOST_NAMED = 20
+MOST_REASONS = 200
+"""So many reasons are kept apart; what comes later goes with those of the same status and code."""
+
+_REASON_CHARS = 200
+
+
+@dataclass(slots=True)
+class Ending:
+    """Rows that ended alike.
+
+    Attributes:
+        status: of the results table, or `not archived` for completed takes without their clip.
+        error_code: of WaveSpeed or HTTP; None where there is none.
+        reason: the text of `error`; empty where there are too many different ones.
+        count: of rows.
+        names: the first of them, as `SHOT take N`.
+        fingerprints: of those that have names.
+        quoted_microusd: what the last attempts cost together; None where a price is not known.
+    """
+
+    status: str
+    error_code: int | None
+    reason: str
+    count: int = 0
+    names: list[str] = field(default_factory=list[str])
+    fingerprints: list[str] = field(default_factory=list[str])
+    quoted_microusd: int | None = 0
+
+    def add(self, row: Mapping[str, Any], quoted_microusd: int | None) -> None:
+        """Count one more row."""
+        self.count += 1
+        if self.quoted_microusd is not None:
+            self.quoted_microusd = None if quoted_microusd is None else self.quoted_microusd + quoted_microusd
+        if len(self.names) < MOST_NAMED:
+            take = "" if row.get("take") is None else f" take {row['take']}"
+            self.names.append(f"{row.get('shot_id') or 'row ' + str(row.get('row'))}{take}")
+            self.fingerprints.append(str(row.get("fingerprint") or ""))
+
+
+class Endings:
+    """Collects the rows of a table that are not completed, or not archived."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, int | None, str], Ending] = {}
+
+    def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows with their status, error_code, error, archive_error, quoted_microusd and attempts."""
+        for row in rows:
+            if row["status"] == "completed":
+                self._add("not archived", None, str(row.get("archive_error") or ""), row)
+            else:
+                self._add(str(row["status"]), row.get("error_code"), str(row.get("error") or ""), row)
+
+    def _add(self, status: str, code: int | None, reason: str, row: Mapping[str, Any]) -> None:
+        key = (status, code, reason[:_REASON_CHARS])
+        if key not in self._found and len(self._found) >= MOST_REASONS:
+            key = (status, code, "")
+        attempts, quoted = row.get("attempts") or 0, row.get("quoted_microusd")
+        self._found.setdefault(key, Ending(*key)).add(
+            row, None if quoted is None or not attempts else quoted // attempts
+        )
+
+    def largest_first(self) -> list[Ending]:
+        """Return the groups, the largest first."""
+        return sorted(self._found.values(), key=lambda each: -each.count)

@@ -1,0 +1,115 @@
+"""What to type next, for each way in which takes of a run ended. Pure."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from animatic.money.amounts import dollars
+from animatic.results.endings import MOST_NAMED, Ending
+from animatic.text import one_line
+from animatic.wavespeed.outcomes import ACCOUNT_ADVICE
+from flows.terminal import printable
+
+MOST_GROUPS = 20
+PROGRAM = "animatic"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do.
+
+    Attributes:
+        text: what it does, for people.
+        argv: the command, its program first; empty where there is none to type.
+    """
+
+    text: str
+    argv: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> str:
+        """The command as a shell takes it."""
+        return shlex.join(self.argv)
+
+    @property
+    def line(self) -> str:
+        """Text and command in one line."""
+        return f"{self.text}: {self.command}" if self.argv else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """The run as it was typed.
+
+    Attributes:
+        options: those that belong to the next run too, such as `--sandbox`.
+    """
+
+    manifest: str
+    results: str
+    options: tuple[str, ...] = ()
+
+    def again(self, *more: str) -> tuple[str, ...]:
+        """Return the command that goes on, with more options."""
+        target = [_positional(self.manifest), "--results", self.results]
+        options = [each for each in more if each not in self.options]
+        return (PROGRAM, "run", *target, *self.options, *options)
+
+
+def _positional(text: str) -> str:
+    """Return a name that is taken for no option."""
+    return f"./{text}" if text.startswith("-") else text
+
+
+def step_for(ending: Ending, typed: Typed) -> Step:
+    """Return what to do about takes that ended so."""
+    them = "it" if ending.count == 1 else "them"
+    code, again = ending.error_code, Step("run again to go on; nothing is bought twice", typed.again())
+    match ending.status:
+        case "failed" if code is not None and 1_000 <= code < 2_000:
+            return Step(f"change the prompt or the still of {them}, then run again", typed.again())
+        case "failed":
+            cost = f" for {dollars(ending.quoted_microusd)}" if ending.quoted_microusd else ""
+            return Step(f"buy {them} again{cost}", typed.again("--retry-failed"))
+        case "rejected" if code in {401, 402, 403}:
+            return Step(f"{ACCOUNT_ADVICE} Then run again", typed.again("--retry-failed"))
+        case "rejected":
+            return Step(f"correct {them} in the manifest, then run again", typed.again())
+        case "unknown":
+            sandbox = [each for each in typed.options if each == "--sandbox"]
+            return Step("settle what is unknown", (PROGRAM, "reconcile", *sandbox))
+        case "held":
+            name = ending.fingerprints[0][:12] if ending.fingerprints else ""
+            return Step("see what is known of it, then decide", (PROGRAM, "ledger", "show", name))
+        case "invalid":
+            return Step(f"correct {them} in the manifest, then run again", typed.again())
+        case "not archived":
+            return Step(f"fetch {'the clip' if ending.count == 1 else 'the clips'} again", typed.again())
+        case _:
+            return again
+
+
+def ending_lines(endings: Sequence[Ending], typed: Typed) -> list[str]:
+    """Return lines for people: each group with its names, its reason and what to do, the largest first."""
+    lines: list[str] = []
+    for ending in endings[:MOST_GROUPS]:
+        reason = one_line(ending.reason, 300) or "for different reasons (column error)"
+        code = f" (code {ending.error_code})" if ending.error_code is not None else ""
+        lines.append(printable(f"{ending.count:,} {ending.status}: {reason}{code}"))
+        names = ", ".join(printable(one_line(each, 60)) for each in ending.names)
+        more = f" and {ending.count - len(ending.names):,} more" if ending.count > len(ending.names) else ""
+        if ending.count <= MOST_NAMED:
+            lines.append(f"    {names}{more}")
+        lines.append(f"    {printable(step_for(ending, typed).line)}")
+    if len(endings) > MOST_GROUPS:
+        rest = sum(each.count for each in endings[MOST_GROUPS:])
+        lines.append(f"and {rest:,} more for {len(endings) - MOST_GROUPS:,} other reasons (columns error_code, error)")
+    return lines
+
+
+def next_step(endings: Sequence[Ending], typed: Typed) -> Step | None:
+    """Return the first thing to do: what may cost money first, then the largest group; None where all is done."""
+    if not endings:
+        return None
+    urgent = {"unknown": 0, "held": 1}
+    return step_for(min(endings, key=lambda each: (urgent.get(each.status, 2), -each.count)), typed)
