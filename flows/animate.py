@@ -30,6 +30,9 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
     attempts: int = 1,
     archive: str | None = None,
     clip_name: str = DEFAULT_CLIP_NAME,
+    only: list[str] | None = None,
+    limit: int | None = None,
+    map: list[str] | None = None,  # noqa: A002 - the option's name
 ) -> State[None]:
     """Buy every take of a manifest that was not bought before, wait for the clips, and write the results table.
 
@@ -44,6 +47,9 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
         attempts: how often a take may be bought in this run when WaveSpeed reports the failure as its own.
         archive: URI of the folder that clips are put into; None is STEM.clips beside the results, empty is none.
         clip_name: how clips are named.
+        only: rows to buy, as COLUMN=VALUE; several values of a column add up, several columns must all fit.
+        limit: the most rows to buy.
+        map: columns that are read under another name, as NAME=COLUMN.
     """
     session = SESSION.get() or await session_of_schedule()
     BEGUN.set(Begun())
@@ -51,8 +57,9 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
     interrupts, summary, problem = Interrupts(), None, None
     try:
         order = Order(
-            manifest, results, max_usd, skip_invalid, BuyingPolicy(retry_failed, attempts), archive, clip_name
-        )
+            manifest, results, max_usd, skip_invalid, BuyingPolicy(retry_failed, attempts), archive, clip_name,
+            only or (), limit, map or (),
+        )  # fmt: skip
         async with open_run(order, session) as run:
             checked = await check_manifest(run)
             settling = await settle(run)

@@ -1,10 +1,12 @@
 """Order: the request to the flow, checked."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from animatic import storage
 from animatic.errors import SettingsError
+from animatic.manifest import Selection, read_mapping, read_only
 from animatic.media.clip_names import DEFAULT_CLIP_NAME, ClipName
 from animatic.money.amounts import limit_microusd
 from animatic.results import formats
@@ -17,6 +19,7 @@ class Order:
 
     Attributes:
         archive: URI of the folder that clips go to; None for the usual one, empty for none.
+        only, limit, map: as typed: `COLUMN=VALUE`, a number of rows, `NAME=COLUMN`.
     """
 
     manifest: str
@@ -26,14 +29,30 @@ class Order:
     policy: BuyingPolicy
     archive: str | None = None
     clip_name_template: str = DEFAULT_CLIP_NAME
+    only: Sequence[str] = ()
+    limit: int | None = None
+    map: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         ClipName(self.clip_name_template)
+        _ = self.selection, self.mapping
         formats.check_suffix(storage.name_of(self.results))
         if self.max_usd is not None and not 0 <= self.max_usd < math.inf:
             raise SettingsError(f"--max-usd: found {self.max_usd}; allowed: 0 or more")
         if not 1 <= self.policy.attempts <= 10:
             raise SettingsError(f"--attempts: found {self.policy.attempts}; allowed: 1 to 10")
+
+    @property
+    def selection(self) -> Selection:
+        """Rows that the run is about."""
+        if self.limit is not None and self.limit < 1:
+            raise SettingsError(f"--limit: found {self.limit}; allowed: 1 or more")
+        return Selection(read_only(self.only), self.limit)
+
+    @property
+    def mapping(self) -> Mapping[str, str]:
+        """Columns of the manifest that are read as ours, by our name."""
+        return read_mapping(self.map)
 
     @property
     def uri(self) -> str:

@@ -47,7 +47,10 @@ def _load(run: Run, loop: asyncio.AbstractEventLoop) -> Manifest:
 
     if known is not None and known.provider == settings.origin and is_unchanged(known, stills, probe):
         return known
-    return load_manifest(uri, settings.origin, settings.written_origin, settings.network, probe)
+    order = run.order
+    return load_manifest(
+        uri, settings.origin, settings.written_origin, settings.network, probe, order.mapping, order.selection
+    )
 
 
 async def plan_takes(run: Run, manifest: Manifest) -> Plan:

@@ -1,4 +1,4 @@
-"""The manifest: a CSV or Parquet file -> shots, or every fault in them. Pure; opens and fetches nothing.
+"""The manifest: a file -> shots, or every fault in them. Pure; opens and fetches nothing.
 
 Rows go from step to step in batches, which lie where the caller says (`Rows`), in memory if nowhere else.
 
@@ -12,18 +12,24 @@ from animatic.manifest.checking import check
 from animatic.manifest.faults import Fault, Faults, report
 from animatic.manifest.images import relative_path
 from animatic.manifest.rows import Rows
+from animatic.manifest.selection import ALL_ROWS, NOT_CHOSEN, Selection, read_mapping, read_only
 from animatic.manifest.source import RawManifest, local_stills, read_table
 
 __all__ = [
+    "ALL_ROWS",
     "CHECKED",
+    "NOT_CHOSEN",
     "Fault",
     "Faults",
     "Manifest",
     "Part",
     "RawManifest",
     "Rows",
+    "Selection",
     "check",
     "local_stills",
+    "read_mapping",
+    "read_only",
     "read_table",
     "relative_path",
     "report",

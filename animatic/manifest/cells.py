@@ -19,7 +19,21 @@ _LABEL_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _PROMPT_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
+FORMULA_ERRORS = frozenset(
+    {"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!", "#ERROR!", "#SPILL!", "#CALC!", "LOADING..."}
+)
+"""Texts that spreadsheets show where a formula failed, in upper case."""
+
 EMPTY_PROMPT = Problem("empty prompt", "nothing", "a text that is not blank")
+
+
+def formula_error(text: str) -> Problem | None:
+    """Return the fault of a cell that holds the error of a spreadsheet's formula; None for any other."""
+    plain = text.strip()
+    if not plain or plain[0] not in "#L" or plain.upper() not in FORMULA_ERRORS:
+        return None
+    allowed = "the value itself; mend the formula in the spreadsheet, then export it again"
+    return Problem("formula error", f"{quoted(plain)}, the error of a formula", allowed)
 
 
 def choice(of: Choice, text: str) -> str | Problem:

@@ -74,6 +74,8 @@ class Manifest:
     old_digests: Digests = field(default_factory=lambda: digests_from(b""))
     old_of: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     has_signed_paths: bool = False
+    is_chosen: NDArray[np.bool_] | None = None
+    row_is_chosen: NDArray[np.bool_] | None = None
 
     def __repr__(self) -> str:
         """Return a short form: logs should not spell out every row."""

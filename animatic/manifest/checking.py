@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from animatic.manifest import cells, images
 from animatic.manifest.checked import CHECKED, TAKES_AT, TEXT_COLUMNS, Manifest
-from animatic.manifest.csv_text import whole_file_error
 from animatic.manifest.faults import MAX_REPORTED_FAULTS, Faults, Problem, position_of
 from animatic.manifest.header import COLUMNS, REQUIRED_COLUMNS
 from animatic.manifest.parquet import has_text_form
 from animatic.manifest.rows import Rows
+from animatic.manifest.selection import ALL_ROWS, Selection, Selector
 from animatic.manifest.source import RawManifest, broken_rows, texts_of
 from animatic.manifest.spelled import cell_bytes
+from animatic.manifest.tables import whole_file_error
 from animatic.takes.canonical import canonical_provider, canonical_still, canonical_text, is_signed_by_path
 from animatic.takes.fingerprints import DIGEST_BYTES, FirstSeen, digests_from, shared
 from animatic.takes.inputs import Inputs
@@ -62,6 +64,7 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
     left_out: Collection[str] = (),
     folder: str = "",
     written_provider: str | None = None,
+    selection: Selection = ALL_ROWS,
 ) -> Manifest:
     """Judge every row by every rule. Faults are returned, not raised.
 
@@ -73,6 +76,7 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
         rows: where checked rows go; into memory if it is not given.
         left_out: names of columns that are not carried.
         folder: absolute URI of the manifest's folder.
+        selection: rows that a run is about.
         written_provider: the provider as fingerprints had it before there was a canonical form, where that differs.
 
     Raises:
@@ -80,7 +84,11 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
     """
     kept = [] if rows is None else rows
     judge = _Judge(raw, stills, _as_label(storyboard_default), provider, written_provider or provider)
-    carried = [index for index, name in enumerate(raw.schema.names) if name not in left_out]
+    carried, schema = _carried(raw, left_out)
+    selector = (
+        None if selection.is_all else Selector(selection, list(dict.fromkeys([*TEXT_COLUMNS, *raw.schema.names])))
+    )
+    chosen: list[NDArray[np.bool_]] = []
     carried_bytes = 0
     for batch in raw.rows:
         checked = judge.batch(batch)
@@ -89,7 +97,11 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
             found = "more than 4 GiB of carried cells, since every take of a row repeats them"
             raise whole_file_error(raw.name, Problem("too large", found, "up to 4 GiB; fewer takes, or shorter cells"))
         columns = [*checked, *(batch.column(index) for index in carried)]
-        kept.append(pa.RecordBatch.from_arrays(columns, schema=pa.schema([*CHECKED, *map(raw.schema.field, carried)])))
+        kept.append(pa.RecordBatch.from_arrays(columns, schema=pa.schema([*CHECKED, *schema])))
+        if selector is not None:
+            own = dict(zip(CHECKED.names, checked, strict=True))
+            others = {name: batch.column(index) for index, name in enumerate(raw.schema.names) if name not in own}
+            chosen.append(selector.batch({**others, **own}, checked[TAKES_AT]))
     digests, take_of = shared(digests_from(judge.digests))
     price_class_of = np.empty(len(digests), np.int32)
     price_class_of[take_of] = np.frombuffer(judge.price_classes_asked, np.int32)
@@ -98,11 +110,11 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
         sha256=raw.sha256,
         provider=provider,
         num_rows=raw.num_rows,
-        carried=pa.schema([raw.schema.field(index) for index in carried]),
+        carried=schema,
         rows=kept,
         faults=judge.faults,
         num_invalid=judge.num_invalid,
-        warnings=judge.warnings(),
+        warnings=[*raw.notes, *_rename_notes(raw, schema), *judge.warnings()],
         digests=digests,
         take_of=take_of,
         price_classes=list(judge.price_classes),
@@ -112,7 +124,51 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
         old_digests=digests_from(judge.old_digests),
         old_of=take_of[np.frombuffer(judge.old_at, np.int64)],
         has_signed_paths=judge.has_signed_paths,
+        **_chosen(selector, chosen, kept, take_of, len(digests)),
     )
+
+
+def _carried(raw: RawManifest, left_out: Collection[str]) -> tuple[list[int], pa.Schema]:
+    """Return the columns that are carried, and the schema that they have in the results.
+
+    One with the name of a results column is carried as `manifest_NAME`; ours appear there once, normalised.
+    """
+    carried = [index for index, name in enumerate(raw.schema.names) if name not in COLUMNS]
+    taken, fields = {*left_out, *raw.schema.names}, list[pa.Field]()
+    for field in map(raw.schema.field, carried):
+        name = field.name
+        if name in left_out:
+            name = f"manifest_{name}"
+            while name in taken:
+                name += "_"
+            taken.add(name)
+        fields.append(field.with_name(name))
+    return carried, pa.schema(fields)
+
+
+def _rename_notes(raw: RawManifest, carried: pa.Schema) -> list[str]:
+    names = [name for name in raw.schema.names if name not in COLUMNS]
+    changed = [(old, new) for old, new in zip(names, carried.names, strict=True) if old != new]
+    if not changed:
+        return []
+    shown = ", ".join(f"{escaped(old, 60)} as {escaped(new, 60)}" for old, new in changed)
+    return [f"columns with the name of a results column are carried under another: {shown}"]
+
+
+def _chosen(
+    selector: Selector | None, chosen: Sequence[NDArray[np.bool_]], rows: Rows, take_of: NDArray[np.int32], takes: int
+) -> dict[str, NDArray[np.bool_] | None]:
+    """Return which rows are chosen, and which takes a chosen row asks for. Raises SettingsError."""
+    if selector is None:
+        return {"is_chosen": None, "row_is_chosen": None}
+    selector.require_found()
+    by_row = np.concatenate([np.empty(0, bool), *chosen])
+    lengths = np.concatenate(
+        [np.empty(0, np.int64), *(batch.column(TAKES_AT).to_numpy(zero_copy_only=False) for batch in rows)]
+    )
+    by_take = np.zeros(takes, bool)
+    np.logical_or.at(by_take, take_of, np.repeat(by_row, lengths.astype(np.int64)))
+    return {"is_chosen": by_take, "row_is_chosen": by_row}
 
 
 class _Alike(NamedTuple):
@@ -191,7 +247,8 @@ class _Judge:
         """Return the value of each cell, None for a blank one, and add faults to those of its row."""
         rule, empty = _RULES[column], None if column in self._absent else _EMPTY.get(column)
         judged: dict[str | None, Value | Problem] = {
-            text: empty if text is None or not text or text.isspace() else rule(text) for text in dict.fromkeys(texts)
+            text: empty if text is None or not text or text.isspace() else cells.formula_error(text) or rule(text)
+            for text in dict.fromkeys(texts)
         }
         values = [judged[text] for text in texts]
         if any(isinstance(value, Problem) for value in judged.values()):

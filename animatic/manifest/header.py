@@ -4,8 +4,10 @@ A near-miss of a column that is itself absent is a fault, since its default woul
 column is carried into the results.
 """
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from animatic.manifest.faults import Fault, Problem, fault_at
 from animatic.takes.models import CHOICES
@@ -23,9 +25,70 @@ _ALIASES = {
 }
 
 
+_KNOWN = {name.replace("_", ""): name for name in COLUMNS}
+
+
 def normalised(column: str) -> str:
     """Return the name that its writer may have meant: `Shot ID` is `shot_id`."""
     return column.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def known_name(column: str) -> str | None:
+    """Return the one of our columns that a name means, without regard to case, blanks, `_` and `-`; None for none."""
+    return _KNOWN.get(_bare(column))
+
+
+def _bare(column: str) -> str:
+    return re.sub(r"[\s_-]+", "", column).lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The columns of a manifest by the names that they are read under.
+
+    Attributes:
+        columns: a name for each.
+        notes: which were read under another name than their own.
+        bads: what is wrong with a mapping.
+    """
+
+    columns: Sequence[str]
+    notes: Sequence[str] = ()
+    bads: Sequence[Problem] = ()
+
+
+def names_of(columns: Sequence[str], mapping: Mapping[str, str]) -> Names:
+    """Return the names that columns are read under.
+
+    A name that means one of ours is read as that, unless it is there already or two mean it. `mapping` says by our
+    name which column is read as it.
+    """
+    names, bads, taken = list(columns), list[Problem](), set[int]()
+    for known, wanted in mapping.items():
+        found = [index for index, name in enumerate(columns) if name == wanted] or [
+            index for index, name in enumerate(columns) if _bare(name) == _bare(wanted)
+        ]
+        if len(found) != 1:
+            seen = ", ".join(quoted(name) for name in columns[:12])
+            bads.append(Problem("bad mapping", f"--map {known}={wanted}", f"one of the columns {seen}"))
+            continue
+        for index, name in enumerate(names):
+            if name == known and index != found[0]:
+                names[index] = f"manifest_{name}"
+        names[found[0]] = known
+        taken.add(found[0])
+    meant = Counter(known_name(name) for index, name in enumerate(names) if index not in taken)
+    for index, name in enumerate(names):
+        known = known_name(name)
+        if index not in taken and known is not None and known not in names and meant[known] == 1:
+            names[index] = known
+    changed = [f'"{escaped(old, 60)}" as {new}' for old, new in zip(columns, names, strict=True) if old != new]
+    return Names(names, [f"columns were read under another name: {', '.join(changed)}"] if changed else [], bads)
+
+
+def names_required(columns: Sequence[str]) -> bool:
+    """Tell if a header names what makes a shot, or nearly: the image or the prompt."""
+    return any(name in columns for name in REQUIRED_COLUMNS)
 
 
 def header_faults(columns: Sequence[str], line: int | None) -> list[Fault]:

@@ -26,22 +26,85 @@ _PLAIN_URL = re.compile(
 )
 """Most URLs, and none that the rules below would refuse; they take ten times as long."""
 
+_MAY_BE_PAGE = re.compile(
+    r"google|dropbox|1drv|onedrive|sharepoint|icloud|goo\.gl|github\.com|imgur|&amp;", re.IGNORECASE
+)
+_ATTACHED = re.compile(r"[^()]{1,255} \((https://[^\s()]+)\)")
+"""An attachment as Airtable exports it."""
+
+_SHARE_PAGES = (
+    (
+        re.compile(r"https://(?:drive|docs)\.google\.com/(?:file/d/|open\?|drive/)", re.IGNORECASE),
+        "a page of Google Drive",
+        "download the picture and give its path, or use a host that serves the file itself",
+    ),
+    (
+        re.compile(r"https://(?:www\.)?dropbox\.com/(?!.*[?&](?:dl|raw)=1)", re.IGNORECASE),
+        "a page of Dropbox",
+        "end the link in dl=1 instead of dl=0",
+    ),
+    (
+        re.compile(r"https://(?:1drv\.ms|onedrive\.live\.com|[\w-]+\.sharepoint\.com)/", re.IGNORECASE),
+        "a page of OneDrive",
+        "download the picture and give its path",
+    ),
+    (
+        re.compile(r"https://(?:www\.)?(?:icloud\.com|photos\.app\.goo\.gl|photos\.google\.com)/", re.IGNORECASE),
+        "a page of shared photos",
+        "download the picture and give its path",
+    ),
+    (
+        re.compile(r"https://(?:www\.)?github\.com/[^/]+/[^/]+/blob/", re.IGNORECASE),
+        "a page of GitHub",
+        "use the link of its button Raw",
+    ),
+    (
+        re.compile(r"https://(?:www\.)?imgur\.com/(?!.*\.(?:png|jpe?g|webp)$)", re.IGNORECASE),
+        "a page of Imgur",
+        "use the link of the picture itself, https://i.imgur.com/….png",
+    ),
+)
+
 _HAS_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _HOST = re.compile(r"[^\W_](?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?")
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
 
 
 def image(text: str) -> str | Problem:
-    """Return the URL unchanged, or the path without `.` segments."""
+    """Return the URL unchanged, or the path without `.` segments.
+
+    Of `name.png (https://…)`, as Airtable exports attachments, it is the URL.
+    """
     text = text.strip()
-    if len(text) <= MAX_URL_CHARS and _PLAIN_URL.fullmatch(text):
+    attached = _ATTACHED.fullmatch(text)
+    if attached is not None and "://" not in text[: attached.start(1)]:
+        text = attached[1]
+    if len(text) <= MAX_URL_CHARS and _PLAIN_URL.fullmatch(text) and not _MAY_BE_PAGE.search(text):
         return text
+    page = _share_page(text)
+    if page is not None:
+        return page
     accepted = (text if is_acceptable_url(text) else None) if "://" in text else relative_path(text)
     if accepted is not None:
         return accepted
     if len(text) > (limit := MAX_URL_CHARS if "://" in text else MAX_PATH_CHARS):
         return Problem("long image", f"{len(text):,} characters", f"up to {limit:,}")
     return Problem("bad image", quoted(text), ALLOWED, _hint(text))
+
+
+def _share_page(text: str) -> Problem | None:
+    """Return the fault of a link to a page that shows a picture, and is none itself."""
+    if "://" not in text:
+        return None
+    if "&amp;" in text:
+        return Problem(
+            "bad image", f"{quoted(text)}, which holds &amp;", ALLOWED, did_you_mean(text.replace("&amp;", "&"))
+        )
+    for pattern, what, advice in _SHARE_PAGES:
+        if pattern.match(text):
+            allowed = "a link to the picture itself"
+            return Problem("share page", f"{quoted(text)}, {what}", allowed, advice)
+    return None
 
 
 def is_acceptable_url(text: str) -> bool:
@@ -107,6 +170,14 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 def _hint(text: str) -> str | None:
     """Return a question, where a small change would do."""
+    blank = next((char for char in text if char.isspace() or unicodedata.category(char) in {"Zs", "Cf"}), None)
+    if "://" in text and blank is not None:
+        if text.count("://") > 1:
+            return "one URL in each cell: give each its own row, or split the cell"
+        better = text.replace(blank, "%20") if blank == " " else text.replace(blank, "")
+        name = "a blank" if blank == " " else f"the character U+{ord(blank):04X}, which cannot be seen,"
+        at = text.index(blank) + 1
+        return f"it holds {name} at character {at}; {did_you_mean(better)}" if is_acceptable_url(better) else None
     if text.lower().startswith("http://"):
         better = "https://" + text[len("http://") :]
         return did_you_mean(better) if is_acceptable_url(better) else None

@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from animatic.errors import ManifestError
-from animatic.manifest.csv_text import MAX_CELL_CHARS, MAX_ROWS, whole_file_error
+from animatic.manifest.csv_text import MAX_CELL_CHARS
 from animatic.manifest.faults import Fault, Problem, fault_at, report
 from animatic.manifest.header import COLUMNS, MAX_COLUMNS, name_faults
 from animatic.manifest.rows import CHARS_PER_BATCH, ROWS_PER_BATCH, Rows
 from animatic.manifest.spelled import cell_bytes, has_dictionary, inner_types, spelled_out
+from animatic.manifest.tables import MAX_ROWS, whole_file_error
 from animatic.text import escaped
 
 MAX_TABLE_BYTES = 2 << 30

@@ -1,31 +1,36 @@
-"""A manifest file's bytes into a table, whichever of the two forms they have; and the stills that it names."""
+"""A manifest file's bytes into a table, whichever form they have; and the stills that it names."""
 
 import hashlib
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
 import pyarrow as pa
 
 from animatic.errors import ManifestError
-from animatic.manifest.csv_text import BROKEN, read_csv, whole_file_error
+from animatic.manifest.csv_text import read_csv
 from animatic.manifest.faults import Fault, Problem, fault_at, report
-from animatic.manifest.header import header_faults
+from animatic.manifest.header import header_faults, names_of
 from animatic.manifest.images import relative_path
+from animatic.manifest.json_lines import read_json_lines
 from animatic.manifest.parquet import has_text_form, read_parquet, type_faults
 from animatic.manifest.rows import Rows
+from animatic.manifest.tables import BROKEN, TextTable, whole_file_error
+from animatic.manifest.workbook import read_workbook
 from animatic.text import did_you_mean, quoted
 
-SUFFIXES = (".csv", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".xlsx", ".jsonl", ".parquet")
 MAX_FILE_BYTES = 512 << 20
+_FORMS = {".parquet": "Parquet", ".xlsx": "an Excel workbook"}
 
 _BYTES_PER_CHUNK = 1 << 20
 _BLANK = b"\xef\xbb\xbf \t\r\n"
+_WORKBOOK = "an Excel workbook (.xlsx) or another zip file"
 _SIGNATURES = (
     (b"PAR1", "Parquet"),
-    (b"PK\x03\x04", "an Excel workbook (.xlsx) or another zip file"),
+    (b"PK\x03\x04", _WORKBOOK),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook (.xls)"),
     (b"\x1f\x8b", "a gzip file"),
     (b"\x28\xb5\x2f\xfd", "a zstd file"),
@@ -42,11 +47,12 @@ class RawManifest:
     Attributes:
         name: the file's name, as faults give it.
         sha256: of the file's bytes, in hex.
-        schema: of the manifest's own columns; from CSV every column is text.
-        rows: every data row and column in batches; from CSV with `BROKEN` behind them.
+        schema: of the manifest's own columns; all are text but from Parquet.
+        rows: every data row and column in batches; but from Parquet with `BROKEN` behind them.
         num_rows: how many data rows there are.
-        lines: for CSV the physical line on which each data row begins; None for Parquet.
+        lines: the line or the sheet's row on which each data row begins; None for Parquet.
         header_faults: what is wrong with the columns; nothing may run while there are any.
+        notes: what was passed over or read under another name.
     """
 
     name: str
@@ -56,6 +62,7 @@ class RawManifest:
     num_rows: int
     lines: Sequence[int] | None
     header_faults: Sequence[Fault]
+    notes: Sequence[str] = ()
 
     def without_broken(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return the manifest's own columns."""
@@ -78,11 +85,19 @@ def broken_rows(batch: pa.RecordBatch) -> dict[int, Problem]:
     return {index: Problem(**found) for index, found in enumerate(broken.to_pylist()) if found is not None}
 
 
-def read_table(name: str, data: bytes | BinaryIO, rows: Rows | None = None) -> RawManifest:
+def read_table(
+    name: str,
+    data: bytes | BinaryIO,
+    rows: Rows | None = None,
+    mapping: Mapping[str, str] | None = None,
+    sheet: str | None = None,
+) -> RawManifest:
     """Read the table from bytes or an open file called `name`; the suffix gives the format.
 
-    The rows go to `rows`, or into memory. Raises ManifestError where the file as a whole cannot be read, has no rows,
-    or has columns without distinct names.
+    The rows go to `rows`, or into memory. `mapping` is as in `header.names_of`, `sheet` a sheet's name.
+
+    Raises:
+        ManifestError: the file as a whole cannot be read, has no rows, or has columns without distinct names.
     """
     suffix = _suffix_of(name)
     file = io.BytesIO(data) if isinstance(data, bytes) else data
@@ -92,18 +107,54 @@ def read_table(name: str, data: bytes | BinaryIO, rows: Rows | None = None) -> R
         raise whole_file_error(name, Problem("too large", f"{size_bytes:,} bytes", f"up to {MAX_FILE_BYTES:,}"))
     digest = _digest_of(name, file)
     _require_form(name, suffix, file)
-    if suffix == ".csv":
-        text = read_csv(name, file, kept)
-        faults = header_faults(text.schema.names, text.header_line)
-        raw = RawManifest(name, digest, text.schema, kept, len(text.lines), text.lines, faults)
+    if suffix == ".parquet":
+        raw = _from_parquet(name, digest, file, kept, mapping or {})
     else:
-        schema, count = read_parquet(name, file, kept)
-        faults = [*header_faults(schema.names, None), *type_faults(schema)]
-        raw = RawManifest(name, digest, schema, kept, count, None, faults)
+        text = _read_text(name, suffix, file, kept, mapping or {}, sheet)
+        faults = header_faults(text.schema.names, text.header_line)
+        raw = RawManifest(name, digest, text.schema, kept, len(text.lines), text.lines, faults, text.notes)
     if raw.num_rows == 0:
         faults = [*raw.header_faults, Fault(None, None, None, "no rows", "no rows", "at least one row")]
         raise ManifestError(report(faults, name), len(faults))
     return raw
+
+
+def _read_text(  # noqa: PLR0913, PLR0917 - a file, and how it is read
+    name: str, suffix: str, file: BinaryIO, rows: Rows, mapping: Mapping[str, str], sheet: str | None
+) -> TextTable:
+    match suffix:
+        case ".xlsx":
+            return read_workbook(name, file, rows, mapping, sheet)
+        case ".jsonl":
+            return read_json_lines(name, file, rows, mapping)
+        case ".tsv":
+            return read_csv(name, file, rows, mapping, ("\t",))
+        case _:
+            return read_csv(name, file, rows, mapping)
+
+
+def _from_parquet(name: str, digest: str, file: BinaryIO, rows: Rows, mapping: Mapping[str, str]) -> RawManifest:
+    schema, count = read_parquet(name, file, _Renamed(rows, mapping))
+    named = names_of(schema.names, mapping)
+    schema = pa.schema([field.with_name(new) for field, new in zip(schema, named.columns, strict=True)])
+    bads = [fault_at(None, None, "header", bad) for bad in named.bads]
+    faults = [*bads, *header_faults(schema.names, None), *type_faults(schema)]
+    return RawManifest(name, digest, schema, rows, count, None, faults, named.notes)
+
+
+class _Renamed:
+    """Rows on their way from Parquet, their columns under the names that they are read under."""
+
+    def __init__(self, rows: Rows, mapping: Mapping[str, str]) -> None:
+        self._rows, self._mapping = rows, mapping
+
+    def append(self, batch: pa.RecordBatch) -> None:
+        """Add the next batch."""
+        self._rows.append(batch.rename_columns(list(names_of(batch.schema.names, self._mapping).columns)))
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        """Read the batches."""
+        return iter(self._rows)
 
 
 def local_stills(raw: RawManifest) -> list[str]:
@@ -155,7 +206,9 @@ def _suffix_of(name: str) -> str:
         if name.lower().endswith(suffix):
             return suffix
     stem, dot, _ = name.rpartition(".")
-    hint = did_you_mean(f"{stem}.csv") if name.lower().endswith((".tsv", ".txt")) and dot else None
+    hint = did_you_mean(f"{stem}.csv") if name.lower().endswith(".txt") and dot else None
+    if name.lower().endswith((".xls", ".ods", ".numbers")):
+        hint = "save it as .xlsx, or as CSV in UTF-8"
     raise whole_file_error(name, Problem("unknown suffix", f"the name {quoted(name)}", " or ".join(SUFFIXES), hint))
 
 
@@ -163,10 +216,12 @@ def _require_form(name: str, suffix: str, file: BinaryIO) -> None:
     file.seek(0)
     start = file.read(1_000)
     form = next((form for signature, form in _SIGNATURES if start.startswith(signature)), None)
-    if form is None and suffix == ".csv" and start.count(b"\0") * 4 > len(start):
+    is_binary = suffix in {".parquet", ".xlsx"}
+    if form is None and not is_binary and start.count(b"\0") * 4 > len(start):
         form = "text in UTF-16, or no text at all"
-    if suffix == ".parquet" and form is None:
-        form = "text or something else that is not Parquet"
-    wanted = "UTF-8 text under .csv" if suffix == ".csv" else "Parquet under .parquet"
-    if form is not None and form != ("Parquet" if suffix == ".parquet" else None):
+    if is_binary and form is None:
+        form = f"text or something else that is not {_FORMS[suffix]}"
+    wanted = f"{_FORMS.get(suffix, 'UTF-8 text')} under {suffix}"
+    right = {".parquet": "Parquet", ".xlsx": _WORKBOOK}.get(suffix)
+    if form is not None and form != right:
         raise whole_file_error(name, Problem("not what its suffix says", f"what seems to be {form}", wanted))

@@ -1,11 +1,15 @@
 """A manifest from its URI: read, its stills probed, every row judged. Buys nothing."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from hashlib import file_digest
+from typing import Any, cast
+from urllib.parse import unquote
 
 import pyarrow as pa
 
 from animatic import storage
-from animatic.manifest import Manifest, RawManifest, check, local_stills, read_table
+from animatic.manifest import ALL_ROWS, Manifest, RawManifest, Selection, check, local_stills, read_table
 from animatic.manifest.source import MAX_FILE_BYTES
 from animatic.media.local_stills import LocalStills
 from animatic.results.columns import RESULTS_SCHEMA
@@ -19,43 +23,67 @@ Probe = Callable[[Sequence[str]], Mapping[str, Still | str]]
 pa.set_memory_pool(pa.system_memory_pool())
 
 
-def read_manifest(uri: str, network: Network = DIRECT) -> RawManifest:
-    """Read the manifest behind a URI into table form.
+def sheet_of(uri: str) -> tuple[str, str | None]:
+    """Return the URI of a file and the sheet that is meant in it: `book.xlsx#Night shots`."""
+    place, mark, sheet = uri.partition("#")
+    return (place, unquote(sheet)) if mark and sheet and place.lower().endswith(".xlsx") else (uri, None)
+
+
+def storyboard_of(uri: str) -> str:
+    """Return the storyboard of rows that name none: the file's name without its suffixes."""
+    place, _ = sheet_of(uri)
+    stem = storage.stem_of(place)
+    return stem.rpartition(".")[0] or stem if storage.name_of(place).lower().endswith(".gz") else stem
+
+
+def read_manifest(uri: str, network: Network = DIRECT, mapping: Mapping[str, str] | None = None) -> RawManifest:
+    """Read the manifest behind a URI into table form. `mapping` says by our name which column is read as it.
 
     Raises:
         LocationError: it cannot be read.
         ManifestError: it cannot be read as what its suffix says.
     """
-    with storage.open_copy(uri, max_bytes=MAX_FILE_BYTES, network=network) as copy:
-        return read_table(storage.name_of(uri), copy, Spool())
+    place, sheet = sheet_of(uri)
+    with (
+        storage.open_copy(place, max_bytes=MAX_FILE_BYTES, network=network) as copy,
+        storage.unpacked(storage.name_of(place), copy, MAX_FILE_BYTES) as (name, file),
+    ):
+        copy.seek(0)
+        digest = file_digest(cast("Any", copy), "sha256").hexdigest()
+        raw = read_table(name, file, Spool(), mapping, sheet)
+    return replace(raw, name=storage.name_of(place), sha256=digest)
 
 
-def load_manifest(
+def load_manifest(  # noqa: PLR0913, PLR0917 - a file, how it is read, and by what it is judged
     uri: str,
     provider: str,
     written_provider: str | None = None,
     network: Network = DIRECT,
     probe: Probe | None = None,
+    mapping: Mapping[str, str] | None = None,
+    selection: Selection = ALL_ROWS,
 ) -> Manifest:
     """Read a manifest, probe its local stills and judge every row; faults are in what comes back.
 
-    `written_provider` is as in `manifest.check`. `probe` may probe elsewhere, such as in task runs.
+    `written_provider` and `selection` are as in `manifest.check`, `mapping` as in `read_manifest`.
+    `probe` may probe elsewhere, such as in task runs.
 
     Raises:
         LocationError: it cannot be read.
         ManifestError: it cannot be read as what its suffix says.
     """
-    raw = read_manifest(uri, network)
+    raw = read_manifest(uri, network, mapping)
     stills = (probe or LocalStills(uri, network).probe_all)(local_stills(raw))
     return check(
         raw,
         stills=stills,
-        storyboard_default=storage.stem_of(uri),
+        storyboard_default=storyboard_of(uri),
         provider=provider,
         rows=Spool(),
         left_out=frozenset(RESULTS_SCHEMA.names),
-        folder=storage.absolute_uri(uri).rpartition("/")[0],
+        folder=storage.absolute_uri(sheet_of(uri)[0]).rpartition("/")[0],
         written_provider=written_provider,
+        selection=selection,
     )
 
 
@@ -65,5 +93,5 @@ def is_unchanged(manifest: Manifest, stills: LocalStills, probe: Probe) -> bool:
     Raises:
         LocationError: it cannot be read any more.
     """
-    now = storage.sha256_of(stills.manifest_uri, max_bytes=MAX_FILE_BYTES, network=stills.network)
+    now = storage.sha256_of(sheet_of(stills.manifest_uri)[0], max_bytes=MAX_FILE_BYTES, network=stills.network)
     return now == manifest.sha256 and probe(list(manifest.stills)) == manifest.stills

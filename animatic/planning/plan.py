@@ -227,21 +227,22 @@ def make_plan(manifest: Manifest, snapshot: LedgerSnapshot, policy: BuyingPolicy
     for take_status, count, is_kept in zip(statuses, counts, is_settled.tolist(), strict=True):
         if take_status.state is not None and is_kept and count:
             settled[take_status.state] += count
-    is_to_buy = may_buy[status_of]
+    is_chosen = np.True_ if manifest.is_chosen is None else manifest.is_chosen
+    is_to_buy = may_buy[status_of] & is_chosen
     again = BuyingPolicy(retry_failed=True, attempts=policy.attempts)
     may_retry = np.array([permission_to_buy(each, again) is not None for each in statuses], bool) & ~may_buy
     return Plan(
         manifest=manifest,
         snapshot=snapshot,
         is_to_buy=is_to_buy,
-        is_to_do=may_do[status_of],
+        is_to_do=may_do[status_of] & is_chosen,
         settled=settled,
         settled_flagged=int(np.count_nonzero(is_settled[status_of] & snapshot.is_flagged)),
         resumable=_count(statuses, counts, State.SUBMITTED),
         unclear=_count(statuses, counts, State.UNKNOWN, State.HELD),
         underway=_count(statuses, counts, State.SUBMITTING),
         price_classes=_price_classes(manifest, is_to_buy),
-        retriable_classes=_price_classes(manifest, may_retry[status_of]),
+        retriable_classes=_price_classes(manifest, may_retry[status_of] & is_chosen),
     )
 
 

@@ -63,9 +63,8 @@ class Endings:
         if key not in self._found and len(self._found) >= MOST_REASONS:
             key = (status, code, "")
         attempts, quoted = row.get("attempts") or 0, row.get("quoted_microusd")
-        self._found.setdefault(key, Ending(*key)).add(
-            row, None if quoted is None or not attempts else quoted // attempts
-        )
+        price = None if quoted is None or not attempts else quoted // attempts
+        self._found.setdefault(key, Ending(*key)).add(row, price)
 
     def largest_first(self) -> list[Ending]:
         """Return the groups, the largest first."""

@@ -19,9 +19,9 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from animatic.errors import LocationError
-from animatic.manifest.csv_text import MAX_ROWS
 from animatic.manifest.header import MAX_COLUMNS
 from animatic.manifest.parquet import UNREADABLE, Caps, OverCapError, capped_batches, open_capped
+from animatic.manifest.tables import MAX_ROWS
 from animatic.results.columns import NEWER, RESULTS_SCHEMA
 from animatic.results.formats import ROW_GROUP_ROWS, check_suffix
 from animatic.results.formulas import restore

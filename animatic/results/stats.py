@@ -68,8 +68,13 @@ class TableStats:
         """Note that the table was written at a place beside its own."""
         self.notes.append(f"{one_line(why)}. This table was written beside it instead: {place}")
 
-    def add(self, table: pa.Table, is_first: NDArray[np.bool_]) -> None:
-        """Add the next rows; `is_first` marks those that show their take for the first time."""
+    def add(self, table: pa.Table, is_first: NDArray[np.bool_], is_chosen: NDArray[np.bool_] | None = None) -> None:
+        """Add the next rows; `is_first` marks those that show their take for the first time.
+
+        Rows that were not chosen do not count; None chooses all.
+        """
+        if is_chosen is not None:
+            table, is_first = table.filter(pa.array(is_chosen)), is_first[is_chosen]
         status = table["status"].combine_chunks().dictionary_encode()
         self.counts.update({entry["values"]: entry["counts"] for entry in status.value_counts().to_pylist()})
         self.cached += pc.sum(table["cached"]).as_py() or 0
@@ -128,9 +133,9 @@ class TableStats:
         rows = table.filter(is_odd)
         quoted = microusd_of(rows["quoted_usd"]).tolist()
         plain = rows.select(list(_OF_ENDING)).to_pylist()
-        self.endings.add(
-            [{**row, "quoted_microusd": None if cost < 0 else cost} for row, cost in zip(plain, quoted, strict=True)]
-        )
+        for row, microusd in zip(plain, quoted, strict=True):
+            row["quoted_microusd"] = None if microusd < 0 else microusd
+        self.endings.add(plain)
 
     def _codes(self, name: str, texts: pa.ChunkedArray) -> NDArray[np.int32]:
         """Small numbers for texts, the same in every piece, in the order in which the texts first appear."""

@@ -13,11 +13,12 @@ from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 from numpy.typing import NDArray
 
 from animatic import storage
 from animatic.ledger import Clip, IsDead, Ledger, Rows, in_chunks, no_run_is_dead, outcomes_from
-from animatic.manifest import CHECKED, Manifest, Part
+from animatic.manifest import CHECKED, NOT_CHOSEN, Manifest, Part
 from animatic.results import formats, reading
 from animatic.results.clips import clips_by_attempt
 from animatic.results.columns import ASKED_OF_LEDGER
@@ -26,6 +27,8 @@ from animatic.results.schema import Asked, Provenance, schema_of, table_of
 from animatic.results.stats import TableStats
 from animatic.storage.spool import nameless_file, no_room
 from animatic.takes.fingerprints import FingerprintSet, digests_of, hex_of
+
+pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 
 
 class ResultsWriter:
@@ -152,7 +155,10 @@ class _TableWriter:
         is_first, self._met = piece.first_shown(self._met)
         by_line = _by_line(piece, is_first)
         table = table_of(Asked(piece.row, own, carried, piece.lengths, piece.digests), outcomes, found, by_line)
-        self.stats.add(table, by_line)
+        chosen = self._chosen(piece)
+        if chosen is not None:
+            table = with_not_chosen(table, chosen)
+        self.stats.add(table, by_line, chosen)
         if self._kept is not None and self._kept.fields:
             added = zip(self._kept.fields, self._kept.columns(table), strict=True)
             for field, column in added:
@@ -162,12 +168,26 @@ class _TableWriter:
         except OSError as error:
             raise no_room(error) from None
 
+    def _chosen(self, piece: Part) -> NDArray[np.bool_] | None:
+        """Tell for each line of the table if its row was chosen; None where all are."""
+        rows = self._manifest.row_is_chosen
+        if rows is None:
+            return None
+        return np.repeat(rows[piece.row - 1 : piece.row - 1 + len(piece.lengths)], np.maximum(piece.lengths, 1))
+
     def close(self, provenance: Provenance) -> None:
         """End the table. Raises LocationError where there is no room."""
         try:
             self._writer.close(provenance.metadata)
         except OSError as error:
             raise no_room(error) from None
+
+
+def with_not_chosen(table: pa.Table, chosen: NDArray[np.bool_]) -> pa.Table:
+    """Say in the rows that were not chosen, and are pending, why they are."""
+    index = table.schema.get_field_index("error")
+    is_pending = pc.and_(pa.array(~chosen), pc.equal(table["status"], "pending"))
+    return table.set_column(index, table.schema.field(index), pc.if_else(is_pending, NOT_CHOSEN, table["error"]))
 
 
 def _with_still_uris(batch: pa.RecordBatch, folder: str) -> pa.RecordBatch:

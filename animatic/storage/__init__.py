@@ -19,6 +19,7 @@ from animatic.manifest.images import ALLOWED, MAX_STILL_BYTES, relative_path
 from animatic.storage import disk, remote
 from animatic.storage.locations import Location, absolute_uri, beside, locate, name_of, stem_of
 from animatic.storage.spool import nameless_file, no_room
+from animatic.storage.unpacked import unpacked
 from animatic.text import escaped, quoted
 from animatic.web.network import DIRECT, Network
 
@@ -41,6 +42,7 @@ __all__ = [
     "sha256_of",
     "stem_of",
     "still_chunks",
+    "unpacked",
 ]
 
 _CHUNK_BYTES = 1 << 20

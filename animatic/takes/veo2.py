@@ -7,6 +7,7 @@ from animatic.takes.schemas import Choice, ModelSchema
 
 _DURATION = re.compile(r"([0-9]{1,3})(?:\.0+)?s?")
 _LOOSE_DURATION = re.compile(r"0*([0-9]{1,3})(?:[.,]0*)?\s*(?:s|secs?|seconds?)?\.?", re.IGNORECASE)
+_TIME_OF_DAY = re.compile(r"([0-9]{1,2}):([0-9]{1,2})(?::00(?:[.,]0+)?)?(?:\s*(AM|PM))?", re.IGNORECASE)
 _LOOSE_RATIO = re.compile(r"0?(16|9)\s*[:x×/. -]\s*0?(16|9)(?::00)?", re.IGNORECASE)
 
 
@@ -22,13 +23,24 @@ def _guess_duration(text: str) -> str | None:
     return f"{loose[1]}s" if loose else None
 
 
+def _read_ratio(text: str) -> str:
+    """Return `16:9` for the time of day that a spreadsheet makes of it: `04:09:00 PM`, `16:09`, `9:16:00 AM`."""
+    match = _TIME_OF_DAY.fullmatch(text)
+    if match is None:
+        return text
+    hour, minute, half = int(match[1]), int(match[2]), (match[3] or "").upper()
+    if half and 1 <= hour <= 12:
+        hour = hour % 12 + (12 if half == "PM" else 0)
+    return f"{hour}:{minute}"
+
+
 def _guess_ratio(text: str) -> str | None:
     """Return `16:9` for `16x9`, and for the time of day that spreadsheets turn `16:9` into."""
     loose = _LOOSE_RATIO.fullmatch(text)
     return f"{loose[1]}:{loose[2]}" if loose else None
 
 
-ASPECT_RATIO = Choice("aspect_ratio", ("16:9", "9:16"), str, _guess_ratio)
+ASPECT_RATIO = Choice("aspect_ratio", ("16:9", "9:16"), _read_ratio, _guess_ratio)
 DURATION = Choice("duration", ("5s", "6s", "7s", "8s"), _read_duration, _guess_duration)
 VEO2 = ModelSchema(
     "wavespeed-ai/veo2-i2v",

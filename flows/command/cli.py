@@ -42,6 +42,16 @@ ClipNameOption = Annotated[
     ),
 ]
 
+Only = Annotated[
+    list[str],
+    typer.Option("--only", metavar="COLUMN=VALUE", help="Only rows with this value; may be given several times."),
+]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Only the first N of those rows.")]
+Map = Annotated[
+    list[str],
+    typer.Option("--map", metavar="NAME=COLUMN", help="Read a column under another name, such as image=URL."),
+]
+
 app = typer.Typer(
     name="animatic",
     help="From a manifest of stills and prompts to clips and a results table: "
@@ -88,6 +98,9 @@ def run(
         bool, typer.Option("--no-archive", help="Leave the clips where they are: for 7 days.")
     ] = False,
     clip_name: ClipNameOption = DEFAULT_CLIP_NAME,
+    only: Only = [],  # noqa: B006 - typer copies it
+    limit: Limit = None,
+    map_: Map = [],  # noqa: B006 - as above
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -117,6 +130,9 @@ def run(
                 new_ledger,
                 "" if no_archive else archive,
                 clip_name,
+                tuple(only),
+                limit,
+                tuple(map_),
             )
             return run_manifest(options, stderr(), start)
 
@@ -130,15 +146,23 @@ def plan(
     sandbox: Sandbox = False,
     skip_invalid: SkipInvalid = False,
     retry_failed: RetryFailed = False,
+    only: Only = [],  # noqa: B006 - typer copies it
+    limit: Limit = None,
+    map_: Map = [],  # noqa: B006 - as above
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Validate and count: new, cached, resumable, unknown, and what it will cost. Submits nothing."""
-    from flows.command.commands import show_plan  # noqa: PLC0415 - keeps --help quick
+    from flows.command.commands import RowOptions, show_plan  # noqa: PLC0415 - keeps --help quick
 
     _end(
         lambda: show_plan(
-            manifest, sandbox=sandbox, skip_invalid=skip_invalid, retry_failed=retry_failed, as_json=as_json
+            manifest,
+            RowOptions(tuple(only), limit, tuple(map_)),
+            sandbox=sandbox,
+            skip_invalid=skip_invalid,
+            retry_failed=retry_failed,
+            as_json=as_json,
         ),
         debug=debug,
     )

@@ -1,6 +1,7 @@
 """Commands, without how they are typed."""
 
 import asyncio
+import functools
 import subprocess
 import sys
 from collections.abc import Generator
@@ -14,12 +15,14 @@ from animatic import storage
 from animatic.errors import AccountRefusedError, SettingsError
 from animatic.ledger import Open, Reserved, dead_runs, look_into
 from animatic.machine.start_folder import from_start
+from animatic.manifest import Selection, read_mapping, read_only
 from animatic.media.clip_names import DEFAULT_CLIP_NAME
 from animatic.results import formats
 from animatic.results.replaced import require_replaceable
 from animatic.settings import Settings
 from animatic.takes.states import BuyingPolicy
 from flows.command import embedded, launch
+from flows.command.next_steps import Typed, as_dict, ending_lines, next_step
 from flows.command.preview import Agreement, Preview, agree, preview
 from flows.new_ledger import require_new_ledger_allowed
 from flows.order import Order
@@ -36,7 +39,8 @@ UNTOLD = (
     "Prefect did not receive the end of this run ({why}): its page may show the run as running for ever. "
     "Results and exit code are what they are without it"
 )
-FORMULA_NOTE = "note: in CSV, a cell that a spreadsheet would run as a formula has a ' in front"
+MOST_STORYBOARDS = 10
+"""A table of more storyboards is not printed; `animatic.summarise` makes it of the results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,9 @@ class RunOptions:
     new_ledger: str | None = None
     archive: str | None = None
     clip_name: str = DEFAULT_CLIP_NAME
+    only: tuple[str, ...] = ()
+    limit: int | None = None
+    map: tuple[str, ...] = ()
 
     @property
     def may_begin_ledger(self) -> bool:
@@ -78,20 +85,39 @@ class RunOptions:
         return BuyingPolicy(self.retry_failed, self.attempts)
 
     @property
+    def typed(self) -> Typed:
+        """Return the run as it was typed, for the commands that go on."""
+        options = [
+            *(["--sandbox"] if self.sandbox else []),
+            *(["--skip-invalid"] if self.skip_invalid else []),
+            *(["--max-usd", f"{self.max_usd:g}"] if self.max_usd is not None else []),
+            *(["--attempts", str(self.attempts)] if self.attempts != 1 else []),
+            *(["--no-archive"] if self.archive == "" else []),
+            *(["--archive", self.archive] if self.archive else []),
+            *(["--clip-name", self.clip_name] if self.clip_name != DEFAULT_CLIP_NAME else []),
+            *(each for value in self.only for each in ("--only", value)),
+            *(["--limit", str(self.limit)] if self.limit is not None else []),
+            *(each for value in self.map for each in ("--map", value)),
+            *(["--yes"] if self.yes else []),
+        ]
+        return Typed(self.manifest, self.results, tuple(options))
+
+    @property
     def order(self) -> Order:
         """The request to the flow, checked.
 
         Raises:
             FixInputError: an option cannot be what it is.
         """
-        more = (self.policy, self.archive, self.clip_name)
+        more = (self.policy, self.archive, self.clip_name, self.only, self.limit, self.map)
         return Order(self.manifest, self.results, self.max_usd, self.skip_invalid, *more)
 
     @property
     def parameters(self) -> dict[str, object]:
         """The parameters of the flow."""
         names = ("manifest", "results", "max_usd", "skip_invalid", "retry_failed", "attempts", "archive", "clip_name")
-        return {name: getattr(self, name) for name in names}
+        rows: dict[str, object] = {"only": list(self.only) or None, "limit": self.limit, "map": list(self.map) or None}
+        return {name: getattr(self, name) for name in names} | rows
 
 
 def run_manifest(options: RunOptions, console: PlainConsole, start: Start) -> int:
@@ -107,7 +133,13 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start) -> in
             settings.require_key()
         require_replaceable(options.manifest, options.results, settings.ledger)
         shown = preview(
-            options.manifest, settings, options.policy, skip_invalid=options.skip_invalid, archive_uri=order.archive_uri
+            options.manifest,
+            settings,
+            options.policy,
+            skip_invalid=options.skip_invalid,
+            archive_uri=order.archive_uri,
+            mapping=order.mapping,
+            selection=order.selection,
         )
         _print_lines(shown, console)
         plan = shown.plan
@@ -135,7 +167,7 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start) -> in
         )
         del shown, plan
         summary, untold = launch.run_flow(session, start.server, options.parameters, console, debug=options.debug)
-    return tell_digest(summary, console, untold=untold, as_json=options.as_json)
+    return tell_digest(summary, options.typed, console, untold=untold, as_json=options.as_json)
 
 
 def _require_account(shown: Preview) -> None:
@@ -160,38 +192,53 @@ def _provider(options: RunOptions, start: Start) -> Generator[Settings]:
         yield served
 
 
-def tell_digest(summary: "RunSummary", console: PlainConsole, *, untold: str | None = None, as_json: bool) -> int:
-    """Print the summary of a run; return its exit code."""
+def tell_digest(
+    summary: "RunSummary", typed: Typed, console: PlainConsole, *, untold: str | None = None, as_json: bool
+) -> int:
+    """Print the end of a run: counts, each reason with what to do about it, money and places; return its exit code."""
     from animatic.results.summary import orphan_lines  # noqa: PLC0415 - pandas, which the start of a run need not wait for
 
-    if not as_json:
+    if not as_json and len(summary.summary) <= MOST_STORYBOARDS:
         console.print(summary.as_text())
     console.print(summary.sentence)
-    for line in (*summary.notes(), *orphan_lines(summary.orphans)):
+    for line in (*ending_lines(summary.endings, typed), *summary.notes(), *orphan_lines(summary.orphans)):
         console.print(line)
+    console.print(summary.money)
+    if summary.archive:
+        console.print(f"clips: {summary.archive}")
     console.print(f"results: {summary.results}")
-    if summary.results.lower().endswith(".csv"):
-        console.print(FORMULA_NOTE)
     if untold is not None:
         console.print(UNTOLD.format(why=untold))
     if as_json:
-        say_json(summary.as_json())
+        say_json(summary.as_json(as_dict(next_step(summary.endings, typed))))
     return summary.exit_code
 
 
-def show_plan(manifest: str, *, sandbox: bool, skip_invalid: bool, retry_failed: bool, as_json: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class RowOptions:
+    """Options that say how a manifest is read, and which of its rows count."""
+
+    only: tuple[str, ...] = ()
+    limit: int | None = None
+    map: tuple[str, ...] = ()
+
+
+def show_plan(  # noqa: PLR0913 - the options of the command
+    manifest: str, rows: RowOptions, *, sandbox: bool, skip_invalid: bool, retry_failed: bool, as_json: bool
+) -> int:
     """Validate and count; 0 if the manifest can be run.
 
     Raises:
         ManifestError: every fault of it.
     """
     settings = Settings.from_environment()
-    policy = BuyingPolicy(retry_failed)
+    reading = {"mapping": read_mapping(rows.map), "selection": Selection(read_only(rows.only), rows.limit)}
+    show = functools.partial(preview, policy=BuyingPolicy(retry_failed), skip_invalid=skip_invalid, **reading)
     if sandbox:
         with embedded.embedded_sandbox(settings, new_run_id()) as served:
-            shown = preview(manifest, served, policy, skip_invalid=skip_invalid)
+            shown = show(manifest, served)
     else:
-        shown = preview(manifest, settings, policy, skip_invalid=skip_invalid)
+        shown = show(manifest, settings)
     if as_json:
         say_json(shown.as_json())
     else:
@@ -238,7 +285,8 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
         dropped=beside[0],
         open_elsewhere=beside[1],
     )
-    return tell_digest(summary, console, as_json=as_json)
+    options = (*(["--sandbox"] if sandbox else []), *(["--skip-invalid"] if skip_invalid else []))
+    return tell_digest(summary, Typed(manifest, uri, options), console, as_json=as_json)
 
 
 def serve_sandbox(folder: Path | None, flags: list[str], console: PlainConsole) -> int:

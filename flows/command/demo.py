@@ -22,8 +22,9 @@ from animatic.takes.inputs import Inputs
 from animatic.takes.models import INPUT_NAMES
 from animatic.takes.veo2 import length_s_of, size_of
 from flows.command import launch
-from flows.command.commands import FORMULA_NOTE, UNTOLD, tell_digest
+from flows.command.commands import UNTOLD, tell_digest
 from flows.command.embedded import embedded_sandbox
+from flows.command.next_steps import Typed
 from flows.server.prefect_api import Start
 from flows.session import Session
 from flows.terminal import PlainConsole, printable, say
@@ -123,7 +124,7 @@ def run_demo(typed: Path, console: PlainConsole, start: Start, *, as_json: bool,
     sheet = out / "contact-sheet.jpg"
     storage.replace_bytes(str(sheet), draw_contact_sheet([(row.caption, row.clip) for row in shown if row.clip]))
     if as_json:
-        tell_digest(summary, console, untold=untold, as_json=True)
+        tell_digest(summary, Typed(str(manifest), str(results)), console, untold=untold, as_json=True)
     else:
         _tell([_as_typed(row, out, typed) for row in shown], summary, console, typed, untold)
     return _judge(shown, console)
@@ -164,7 +165,6 @@ def _tell(rows: Sequence[Shown], summary: "RunSummary", console: PlainConsole, o
         )
     PlainConsole(width=None if sys.stdout.isatty() else 120).print(table, soft_wrap=False)
     console.print(f"{summary.sentence} ({summary.submitted} submitted now, {summary.cached} cached)")
-    console.print(FORMULA_NOTE)
     if untold is not None:
         console.print(UNTOLD.format(why=untold))
     for name, path in (

@@ -61,7 +61,7 @@ def _positional(text: str) -> str:
     return f"./{text}" if text.startswith("-") else text
 
 
-def step_for(ending: Ending, typed: Typed) -> Step:
+def step_for(ending: Ending, typed: Typed) -> Step:  # noqa: PLR0911 - one return a case
     """Return what to do about takes that ended so."""
     them = "it" if ending.count == 1 else "them"
     code, again = ending.error_code, Step("run again to go on; nothing is bought twice", typed.again())
@@ -105,6 +105,11 @@ def ending_lines(endings: Sequence[Ending], typed: Typed) -> list[str]:
         rest = sum(each.count for each in endings[MOST_GROUPS:])
         lines.append(f"and {rest:,} more for {len(endings) - MOST_GROUPS:,} other reasons (columns error_code, error)")
     return lines
+
+
+def as_dict(step: Step | None) -> dict[str, object]:
+    """Return a step as `--json` has it: `next`, quoted for a shell, and `next_argv`; nulls where there is none."""
+    return {"next": step.line if step else None, "next_argv": list(step.argv) if step and step.argv else None}
 
 
 def next_step(endings: Sequence[Ending], typed: Typed) -> Step | None:

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 
 from animatic import storage
 from animatic.errors import AnimaticError, NeverAgainError, SettingsError, TryLaterError
 from animatic.ledger import Ledger, dead_runs, ledger_name, look_into
-from animatic.manifest import Manifest
+from animatic.manifest import ALL_ROWS, Manifest, Selection
 from animatic.media.archive_room import find_room_note
 from animatic.money.amounts import Quote, dollars, read_limit
 from animatic.planning.earlier import find_earlier
@@ -28,15 +29,24 @@ from flows.terminal import PlainConsole
 MOST_QUESTIONS = 3
 
 
-def preview(
-    manifest: str, settings: Settings, policy: BuyingPolicy, *, skip_invalid: bool, archive_uri: str = ""
+def preview(  # noqa: PLR0913 - a manifest, and how it is read
+    manifest: str,
+    settings: Settings,
+    policy: BuyingPolicy,
+    *,
+    skip_invalid: bool,
+    archive_uri: str = "",
+    mapping: Mapping[str, str] | None = None,
+    selection: Selection = ALL_ROWS,
 ) -> Preview:
     """Read, check, look up and quote; buys nothing and writes nothing. With an archive, look for room in it too.
 
     Raises:
         ManifestError, LocationError: as when running.
     """
-    checked = load_manifest(manifest, settings.origin, settings.written_origin, settings.network)
+    checked = load_manifest(
+        manifest, settings.origin, settings.written_origin, settings.network, None, mapping, selection
+    )
     checked.require_valid(skip_invalid=skip_invalid)
     return asyncio.run(_preview(checked, settings, policy, storage.absolute_uri(manifest), archive_uri))
 

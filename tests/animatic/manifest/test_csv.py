@@ -185,7 +185,7 @@ def test_a_cell_or_line_that_could_fill_the_memory_is_refused() -> None:
 
 
 def test_too_many_columns_or_rows_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("animatic.manifest.csv_text.MAX_ROWS", 1_000)  # a million take a second
+    monkeypatch.setattr("animatic.manifest.tables.MAX_ROWS", 1_000)  # a million take a second
     assert "found 1,001 columns" in refusal(",".join(f"c{index}" for index in range(1_001)) + "\n")
     assert "more than 1,000 rows" in refusal("image,prompt\n" + "a,b\n" * 1_001)
     assert len(rows_of(read_table("shots.csv", ("image,prompt\n" + "a,b\n" * 1_000).encode()))) == 1_000

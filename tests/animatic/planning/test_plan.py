@@ -194,7 +194,7 @@ def test_a_large_batch_says_which_takes_it_holds() -> None:
 
 
 def test_batches_are_made_as_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("animatic.manifest.csv_text.ROWS_PER_BATCH", 500)
+    monkeypatch.setattr("animatic.manifest.tables.ROWS_PER_BATCH", 500)
     plan, before = fresh(manifest(4_000)), len(gc.get_objects())
     batches = plan.batches()
     next(batches)

@@ -336,7 +336,7 @@ def test_rows_that_ask_for_the_same_take_keep_a_comment_each(maker: TableMaker, 
 def test_many_rows_in_another_order_keep_what_is_theirs(
     maker: TableMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("animatic.manifest.csv_text.ROWS_PER_BATCH", 100)
+    monkeypatch.setattr("animatic.manifest.tables.ROWS_PER_BATCH", 100)
     monkeypatch.setattr(formats, "ROW_GROUP_ROWS", 400)
     out, names = tmp_path / "out.parquet", [f"s{number}" for number in range(1_000)]
     maker.shots(*names)

@@ -1,0 +1,228 @@
+"""Records of cells into rows of text: what CSV, workbooks and JSON Lines share once they are read.
+
+The first record is the header. A nameless column that only counts the rows is dropped, and a heading (a row with one
+cell, and none of what makes a shot) is skipped; both are noted. Every other oddity in the shape of a row is its fault.
+"""
+
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from animatic.errors import ManifestError
+from animatic.manifest.faults import Problem, fault_at, report
+from animatic.manifest.header import REQUIRED_COLUMNS, name_faults, names_of, names_required
+from animatic.manifest.rows import CHARS_PER_BATCH, ROWS_PER_BATCH, Rows
+from animatic.text import escaped
+
+MAX_ROWS = 1_000_000
+BROKEN = pa.field("", pa.struct([(name, pa.string()) for name in ("rule", "found", "allowed", "hint")]))
+"""The last column of a batch of text: what is wrong with the shape of the row, a `Problem`, or null."""
+
+LINES_ABOVE = 10
+"""So many records are searched for the header where the first is none."""
+
+MOST_LINES_NAMED = 10
+_OF_A_SHOT = (*REQUIRED_COLUMNS, "shot_id", "start_from")
+
+Records = Iterator[tuple[int, list[str]]]
+"""Each record that is not blank, the header first, with the line on which it begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextTable:
+    """Contents of a file of text without its rows.
+
+    Attributes:
+        lines: `lines[i]` is the line, from 1, on which data row `i + 1` begins.
+        notes: what was passed over, for people.
+    """
+
+    schema: pa.Schema
+    header_line: int
+    lines: Sequence[int]
+    notes: Sequence[str] = field(default_factory=list[str])
+
+
+def whole_file_error(name: str, bad: Problem, line: int | None = None, column: str | None = None) -> ManifestError:
+    """One fault that leaves nothing else to check."""
+    return ManifestError(report([fault_at(line, None, column, bad)], name))
+
+
+def read_records(name: str, records: Records, rows: Rows, mapping: Mapping[str, str]) -> TextTable:
+    """Read records into `rows`, every column as text, and `BROKEN` as the last column.
+
+    A row with too many cells is cut, one with too few ends in nulls. Raises ManifestError where the file cannot be
+    read as a whole.
+    """
+    header_line, header = next(records, (1, []))
+    found = [cell.strip() for cell in header]
+    if not found:
+        raise whole_file_error(name, Problem("empty file", "an empty file", "a header line and at least one row"))
+    # Spreadsheets export empty columns to the right of the table; they are dropped while nothing stands in them.
+    kept = [index for index, column in enumerate(found) if column]
+    named = names_of([found[index] for index in kept], mapping)
+    columns = list(found)
+    for index, column in zip(kept, named.columns, strict=True):
+        columns[index] = column
+    if not names_required(named.columns):
+        _require_header_above(name, records, mapping)
+    faults = [
+        *name_faults(named.columns, header_line),
+        *(fault_at(header_line, None, "header", bad) for bad in named.bads),
+    ]
+    if faults:
+        raise ManifestError(report(faults, name), len(faults))
+    table = _Table(columns, kept, rows)
+    for line, cells in records:
+        if len(table.lines) == MAX_ROWS:
+            bad = Problem("too many rows", f"more than {MAX_ROWS:,} rows", f"up to {MAX_ROWS:,}")
+            raise whole_file_error(name, bad)
+        table.add(line, cells)
+        if table.pending == ROWS_PER_BATCH or table.chars >= CHARS_PER_BATCH:
+            table.flush()
+    table.flush()
+    return TextTable(table.schema, header_line, table.lines, [*named.notes, *table.notes()])
+
+
+def _require_header_above(name: str, records: Records, mapping: Mapping[str, str]) -> None:
+    """Refuse a file whose header stands further down."""
+    for _, (line, cells) in zip(range(LINES_ABOVE), records, strict=False):
+        if names_required(names_of([cell.strip() for cell in cells if cell.strip()], mapping).columns):
+            hint = f"the header seems to be on line {line}; remove the lines above it"
+            raise whole_file_error(
+                name,
+                Problem(
+                    "lines above the header",
+                    "other text on the first line",
+                    "a header that names image and prompt",
+                    hint,
+                ),
+                1,
+                "header",
+            )
+
+
+class _Table:
+    """Rows on their way into Arrow, a batch at a time, so that Python holds few of them at once."""
+
+    def __init__(self, columns: Sequence[str], kept: Sequence[int], rows: Rows) -> None:
+        self.lines: array[int] = array("q")
+        self.pending = 0
+        self.schema = pa.schema([(columns[index], pa.string()) for index in kept])
+        self._width = len(columns)
+        self._kept = kept
+        self._unnamed = [index for index in range(self._width) if index not in set(kept)]
+        self._rows = rows
+        self._cells: list[str | None] = []  # row by row in one list, which costs the garbage collector nothing
+        self._bads: dict[int, Problem] = {}
+        self.chars = 0
+        self._of_a_shot = [index for index, column in enumerate(columns) if column in _OF_A_SHOT]
+        self._storyboard = columns.index("storyboard") if "storyboard" in columns else None
+        self._headings: list[int] = []
+        self._counts: dict[int, int | None] = dict.fromkeys(
+            self._unnamed
+        )  # what is added to the row's number, if it only counts
+        self._is_counted = False
+        self._last_storyboard = ""
+        self._below_filled = 0
+
+    def add(self, line: int, cells: list[str]) -> None:
+        """One data row that begins on `line`."""
+        width = self._width
+        if self._is_heading(cells):
+            self._headings.append(line)
+            return
+        if len(cells) != width or self._unnamed:
+            bad = self._bad_shape(cells)
+            if bad is not None:
+                self._bads[self.pending] = bad
+            cells = cells[:width]
+        self._note_storyboard(cells)
+        self.chars += sum(map(len, cells))
+        self.lines.append(line)
+        self.pending += 1
+        self._cells += cells
+        if len(cells) < width:
+            self._cells += [None] * (width - len(cells))
+
+    def flush(self) -> None:
+        """Put what is there into a batch."""
+        if not self.pending:
+            return
+        arrays = [pa.array(self._cells[index :: self._width], pa.string()) for index in self._kept]
+        arrays.append(self._broken())
+        self._rows.append(pa.RecordBatch.from_arrays(arrays, schema=self.schema.append(BROKEN)))
+        self._cells.clear()
+        self._bads.clear()
+        self.pending, self.chars = 0, 0
+
+    def notes(self) -> list[str]:
+        """Return what was passed over."""
+        notes: list[str] = []
+        if self._headings:
+            lines = ", ".join(f"{line:,}" for line in self._headings[:MOST_LINES_NAMED])
+            more = (
+                f" and {len(self._headings) - MOST_LINES_NAMED:,} more"
+                if len(self._headings) > MOST_LINES_NAMED
+                else ""
+            )
+            notes.append(f"headings, rows with one cell only, were skipped: line {lines}{more}")
+        if self._is_counted:
+            notes.append("a column without a name that only counts the rows was dropped")
+        if self._below_filled:
+            notes.append(
+                f"storyboard: {self._below_filled:,} empty cells stand below filled ones (merged cells?); empty means "
+                "the name of the file. Fill the cells where the name above was meant"
+            )
+        return notes
+
+    def _is_heading(self, cells: Sequence[str]) -> bool:
+        """Tell if just one cell is filled, and none that makes a shot."""
+        for index in self._of_a_shot:
+            if index < len(cells) and cells[index] and cells[index].strip():
+                return False
+        return bool(self._of_a_shot) and sum(bool(cell.strip()) for cell in cells) == 1
+
+    def _note_storyboard(self, cells: Sequence[str]) -> None:
+        if self._storyboard is None or self._storyboard >= len(cells):
+            return
+        if cells[self._storyboard].strip():
+            self._last_storyboard = cells[self._storyboard]
+        elif self._last_storyboard:
+            self._below_filled += 1
+
+    def _only_counts(self, index: int, cell: str) -> bool:
+        """Tell if a nameless cell is the row's number, from 0 or from 1, as in all rows before."""
+        text = cell.strip().removesuffix(".0")
+        if not (text.isascii() and text.isdigit() and len(text) < 10):
+            return False
+        offset = int(text) - len(self.lines)
+        before = self._counts.get(index)
+        if before is None and offset in {0, 1} and not len(self.lines):
+            self._counts[index] = offset
+        if self._counts.get(index) != offset:
+            return False
+        self._is_counted = True
+        return True
+
+    def _bad_shape(self, cells: Sequence[str]) -> Problem | None:
+        if len(cells) != self._width:
+            found = f"{len(cells):,} cell{'' if len(cells) == 1 else 's'}"
+            hint = "is a cell that holds the delimiter without its quotes?" if len(cells) > self._width else None
+            return Problem("wrong number of cells", found, f"{self._width:,}, as in the header", hint)
+        for index in self._unnamed:
+            if cells[index].strip() and not self._only_counts(index, cells[index]):
+                found = f'"{escaped(cells[index])}" in column {index + 1}, which has no name'
+                return Problem("cell without a column", found, "cells below a column name only")
+        return None
+
+    def _broken(self) -> pa.Array:
+        if not self._bads:
+            return pa.nulls(self.pending, BROKEN.type)
+        bads = [self._bads.get(index) for index in range(self.pending)]
+        reasons = [
+            bad and {"rule": bad.rule, "found": bad.found, "allowed": bad.allowed, "hint": bad.hint} for bad in bads
+        ]
+        return pa.array(reasons, BROKEN.type)

@@ -1,0 +1,101 @@
+"""A sheet of an .xlsx workbook into rows of text, by python-calamine.
+
+The values of cells count, not their look: 16:9 that a spreadsheet took for a time comes as `16:09:00`.
+"""
+
+import zipfile
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, time, timedelta
+from typing import Any, BinaryIO
+
+from animatic.manifest.faults import Problem
+from animatic.manifest.rows import Rows
+from animatic.manifest.tables import Records, TextTable, read_records, whole_file_error
+from animatic.text import quoted
+
+MAX_UNPACKED_BYTES = 512 << 20
+MAX_MEMBERS = 10_000
+_PIECE_BYTES = 1 << 20
+
+
+def read_workbook(name: str, file: BinaryIO, rows: Rows, mapping: Mapping[str, str], sheet: str | None) -> TextTable:
+    """Read a sheet, the first one without a name, into `rows`, as `tables.read_records` does."""
+    from python_calamine import CalamineError, CalamineWorkbook  # noqa: PLC0415 - for workbooks only
+
+    _require_sound(name, file)
+    try:
+        file.seek(0)
+        book = CalamineWorkbook.from_filelike(file)
+        names = book.sheet_names
+        if sheet is not None and sheet not in names:
+            found = f"no sheet {quoted(sheet)}"
+            raise whole_file_error(name, Problem("no such sheet", found, ", ".join(map(quoted, names[:20]))))
+        if not names:
+            raise whole_file_error(name, Problem("no sheet", "a workbook without a sheet", "at least one sheet"))
+        cells = book.get_sheet_by_name(names[0] if sheet is None else sheet).to_python(skip_empty_area=False)
+    except (CalamineError, OSError, ValueError, OverflowError) as error:
+        bad = Problem("not a workbook", f"what cannot be read ({type(error).__name__})", "an Excel workbook (.xlsx)")
+        raise whole_file_error(name, bad) from None
+    return read_records(name, _records(cells), rows, mapping)
+
+
+def _records(rows: list[list[Any]]) -> Records:
+    for number, row in enumerate(rows, 1):
+        cells = [text_of(value) for value in row]
+        while cells and not cells[-1].strip():
+            cells.pop()
+        if cells:
+            yield number, cells + [""] * (_width_of(rows) - len(cells))
+
+
+def _width_of(rows: list[list[Any]]) -> int:
+    return len(rows[0]) if rows else 0
+
+
+def text_of(value: object) -> str:  # noqa: PLR0911 - one return a case
+    """Return a cell's value as text: 5.0 as `5`, a time of day as `16:09:00`, true as `true`."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case float():
+            return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+        case datetime() | date():
+            return value.isoformat(" ") if isinstance(value, datetime) else value.isoformat()
+        case time():
+            return value.isoformat("seconds")
+        case timedelta():
+            hours, seconds = divmod(round(value.total_seconds()), 3_600)
+            return f"{hours:02}:{seconds // 60:02}:{seconds % 60:02}"
+        case _:
+            return str(value)
+
+
+def _require_sound(name: str, file: BinaryIO) -> None:
+    """Unpack a workbook once for its size: its parts may say anything of how large they are."""
+    total = 0
+    try:
+        file.seek(0)
+        with zipfile.ZipFile(file) as packed:
+            members = packed.infolist()
+            if len(members) > MAX_MEMBERS:
+                found = f"a workbook of {len(members):,} parts"
+                raise whole_file_error(name, Problem("too large", found, f"up to {MAX_MEMBERS:,}"))
+            for member in members:
+                with packed.open(member) as part:
+                    for piece in _pieces(part):
+                        total += piece
+                        if total > MAX_UNPACKED_BYTES:
+                            found = f"more than {MAX_UNPACKED_BYTES:,} bytes once unpacked"
+                            raise whole_file_error(name, Problem("too large", found, f"up to {MAX_UNPACKED_BYTES:,}"))
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        bad = Problem(
+            "not a workbook", f"what cannot be unpacked ({type(error).__name__})", "an Excel workbook (.xlsx)"
+        )
+        raise whole_file_error(name, bad) from None
+
+
+def _pieces(part: Any) -> Iterator[int]:
+    while piece := part.read(_PIECE_BYTES):
+        yield len(piece)
