@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from asked import takes_of
 
+from animatic.manifest.header import COLUMNS
 from animatic.results.columns import RESULTS_SCHEMA
 from animatic.results.schema import Asked, Provenance, table_of
 from animatic.takes.fingerprints import digests_of
@@ -110,6 +111,11 @@ UNEXPLAINED = {
 }
 
 
+def carried_name(name: str) -> str:
+    """Return the name under which a manifest's column is carried."""
+    return f"manifest_{name}" if name in RESULTS_SCHEMA.names else name
+
+
 def expected_rows(
     shots: Sequence[Shot], outcomes: Mapping[str, Outcome], invalid: Mapping[int, str], raw: pa.Table, provider: str
 ) -> list[dict[str, Any]]:
@@ -118,7 +124,7 @@ def expected_rows(
     rows: list[dict[str, Any]] = []
     seen: set[str] = set()
     for row, cells in enumerate(raw.to_pylist(), start=1):
-        carried = {name: value for name, value in cells.items() if name not in RESULTS_SCHEMA.names}
+        carried = {carried_name(name): value for name, value in cells.items() if name not in COLUMNS}
         if row in invalid:
             reported = Outcome(status="invalid", error=invalid[row])
             own = {"row": row, "take": None, "fingerprint": None, "still_uri": None, "quoted_usd": None}

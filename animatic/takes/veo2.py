@@ -29,7 +29,9 @@ def _read_ratio(text: str) -> str:
     if match is None:
         return text
     hour, minute, half = int(match[1]), int(match[2]), (match[3] or "").upper()
-    if half and 1 <= hour <= 12:
+    if half and not 1 <= hour <= 12:
+        return text
+    if half:
         hour = hour % 12 + (12 if half == "PM" else 0)
     return f"{hour}:{minute}"
 

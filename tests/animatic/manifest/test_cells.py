@@ -36,10 +36,38 @@ def test_no_text_becomes_a_duration_that_the_api_does_not_take(text: str) -> Non
 
 @pytest.mark.parametrize(
     ("text", "meant"),
-    [("16x9", "16:9"), ("16/9", "16:9"), ("9x16", "9:16"), ("16:09:00", "16:9"), ("09:16", "9:16"), ("16 : 9", "16:9")],
+    [("16x9", "16:9"), ("16/9", "16:9"), ("9x16", "9:16"), ("16 : 9", "16:9")],
 )
 def test_an_aspect_ratio_in_another_form_gets_a_hint(text: str, meant: str) -> None:
     assert hint_of(cells.choice(ASPECT_RATIO, text)) == f'did you mean "{meant}"?'
+
+
+@pytest.mark.parametrize(
+    ("text", "ratio"),
+    [
+        *[(text, "16:9") for text in ("16:09", "16:09:00", "04:09:00 PM", "4:09 PM", "4:09:00 pm", "16:09:00.000")],
+        *[(text, "9:16") for text in ("09:16", "9:16:00", "9:16:00 AM", "09:16 am")],
+    ],
+)
+def test_a_time_that_a_spreadsheet_made_of_a_ratio_is_read_as_the_ratio(text: str, ratio: str) -> None:
+    assert cells.choice(ASPECT_RATIO, text) == ratio
+
+
+@pytest.mark.parametrize("text", ["04:09:00", "16:9:30", "9:16 PM", "16:09 AM", "25:09", "12:09 AM"])
+def test_other_times_are_no_ratio(text: str) -> None:
+    assert isinstance(cells.choice(ASPECT_RATIO, text), Problem)
+
+
+@pytest.mark.parametrize("text", ["#N/A", "#REF!", " #value! ", "#NAME?", "#DIV/0!", "#NUM!", "#ERROR!", "Loading..."])
+def test_the_error_of_a_formula_is_a_fault(text: str) -> None:
+    found = cells.formula_error(text)
+    assert found is not None
+    assert "the error of a formula" in found.found
+
+
+@pytest.mark.parametrize("text", ["#1 hero shot", "# N/A", "Loading the boat...", "", "N/A"])
+def test_text_that_only_looks_like_an_error_is_text(text: str) -> None:
+    assert cells.formula_error(text) is None
 
 
 def test_aspect_ratios_are_two() -> None:

@@ -94,7 +94,7 @@ def test_blank_required_cells_are_faults() -> None:
 
 @pytest.mark.parametrize(
     ("header", "meant"),
-    [("img,prompt", "img"), ("image_url,prompt", "image_url"), ("image,promt", "promt"), ("Image,prompt", "Image")],
+    [("img,prompt", "img"), ("image_url,prompt", "image_url"), ("image,promt", "promt")],
 )
 def test_a_missing_column_is_reported_once_with_a_suggestion(header: str, meant: str) -> None:
     (line,) = report_of(checked(f"{header}\n{URL},x\n"))
@@ -102,7 +102,7 @@ def test_a_missing_column_is_reported_once_with_a_suggestion(header: str, meant:
     assert f'did you mean "{meant}" to be' in line
 
 
-@pytest.mark.parametrize("name", ["aspect ratio", "Aspect-Ratio", "duratoin", "take", "shotid", "Model", "story_board"])
+@pytest.mark.parametrize("name", ["aspct_ratio", "duratoin", "take", "modell", "storybord"])
 def test_a_near_miss_of_an_absent_column_is_not_carried(name: str) -> None:
     manifest = checked(f"image,prompt,{name}\n{URL},x,\n")
     assert not list(shots_in(manifest))

@@ -149,9 +149,10 @@ def test_the_apparent_type_of_a_file_that_is_no_csv_is_named(data: bytes, seems:
     assert seems in report
 
 
-def test_an_unknown_suffix_names_the_two_that_are_known() -> None:
-    assert "allowed: .csv or .parquet" in refusal(WHOLE, "shots.xlsx")
-    assert 'did you mean "shots.csv"?' in refusal(WHOLE, "shots.tsv")
+def test_an_unknown_suffix_names_those_that_are_known() -> None:
+    assert "allowed: .csv or .tsv or .xlsx or .jsonl or .parquet" in refusal(WHOLE, "shots.doc")
+    assert 'did you mean "shots.csv"?' in refusal(WHOLE, "shots.txt")
+    assert "save it as .xlsx, or as CSV in UTF-8" in refusal(WHOLE, "shots.xls")
 
 
 def test_the_case_of_a_suffix_does_not_matter() -> None:

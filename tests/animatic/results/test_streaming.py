@@ -18,7 +18,7 @@ import pytest
 import sqlalchemy as sa
 from asked import invalid_rows_in, shots_in, table_in, takes_in
 from PIL import Image
-from tables import PROVIDER, Outcome, expected_cost_microusd, expected_rows
+from tables import PROVIDER, Outcome, carried_name, expected_cost_microusd, expected_rows
 
 from animatic import storage
 from animatic.errors import LocationError, ManifestError
@@ -26,7 +26,8 @@ from animatic.ledger import open_ledger
 from animatic.ledger.opening import open_engine
 from animatic.ledger.records import Record, Reserved
 from animatic.ledger.schema import ATTEMPT, RUN, TAKE
-from animatic.manifest import Manifest, csv_text, parquet
+from animatic.manifest import Manifest, parquet, tables
+from animatic.manifest.header import COLUMNS
 from animatic.planning.lookup import look_into, plan_against
 from animatic.planning.manifests import load_manifest, read_manifest
 from animatic.results import formats, reading
@@ -44,7 +45,7 @@ NOON = datetime(2026, 3, 1, 12)  # noqa: DTZ001 - as the ledger stores it
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of 7 rows and row groups of 10 lines."""
-    monkeypatch.setattr(csv_text, "ROWS_PER_BATCH", 7)
+    monkeypatch.setattr(tables, "ROWS_PER_BATCH", 7)
     monkeypatch.setattr(parquet, "ROWS_PER_BATCH", 7)
     monkeypatch.setattr(formats, "ROW_GROUP_ROWS", 20)
 
@@ -179,7 +180,7 @@ async def test_the_table_is_the_one_that_is_written_row_by_row(tmp_path: Path, s
     assert table.to_pylist() == expected_rows(shots, outcomes, invalid, raw, PROVIDER)
     assert table.schema.names == [
         *RESULTS_SCHEMA.names,
-        *[n for n in raw.column_names if n not in RESULTS_SCHEMA.names],
+        *[carried_name(name) for name in raw.column_names if name not in COLUMNS],
     ]
     assert table.schema.metadata == {
         b"animatic.schema_version": b"3",
@@ -240,7 +241,7 @@ def test_faults_are_the_same_wherever_batches_end(tmp_path: Path, suffix: str, m
     uri = write_manifest(tmp_path / f"shots{suffix}", rows)
     reports = []
     for size in (7, 13, 10_000):
-        monkeypatch.setattr(csv_text, "ROWS_PER_BATCH", size)
+        monkeypatch.setattr(tables, "ROWS_PER_BATCH", size)
         monkeypatch.setattr(parquet, "ROWS_PER_BATCH", size)
         with pytest.raises(ManifestError) as refused:
             load_manifest(uri, PROVIDER).require_valid()
