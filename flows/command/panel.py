@@ -170,7 +170,7 @@ def _picture(progress: Progress, title: str, shown: Shown, width: int) -> Group:
         Text(done, no_wrap=True),
         Text(left, style="cyan", no_wrap=True),
     )
-    counts = Text("  ")
+    counts = Text("  ", no_wrap=False, overflow="fold")
     for number, (text, style) in enumerate([*_counts(progress), (cost_in_words(*progress.reserved), "yellow")]):
         counts.append(" · " if number else "")
         counts.append(text, style=style or None)

@@ -1,14 +1,16 @@
 """Lines of the panel for a progress: pure, given the seconds that have passed."""
 
 import io
+import re
 from collections import Counter
 
 import pytest
 
 from animatic.ledger.records import Reserved
+from animatic.pace.limits import LEVELS
 from animatic.progress import ArchiveProgress, Progress
 from animatic.takes.states import State
-from flows.command.panel import archive_in_words, eta, line, panel, per_minute
+from flows.command.panel import Shown, archive_in_words, line, panel, per_minute, waits_for
 from flows.terminal import PlainConsole
 
 
@@ -31,68 +33,87 @@ def finish(progress: Progress, fingerprint: str, state: State, **more: bool) -> 
     progress.left_flight(fingerprint)
 
 
-def test_the_line_says_everything_once() -> None:
+def test_the_counts_add_up_to_the_total() -> None:
     progress = progress_of(
         1_200,
-        {"a": State.COMPLETED, "b": State.FAILED, "c": State.REJECTED},
+        {"a": State.COMPLETED, "b": State.FAILED, "c": State.REJECTED, "e": State.UNKNOWN},
         cached=Counter({State.COMPLETED: 7, State.FAILED: 1}),
         cached_flagged=1,
     )
     progress.submitted("d")
     progress.reserved = Reserved(11_500_000)
     progress.entered_flight("d")
-    assert line(progress, 60.0) == (
-        "11/1,200 done, 1 in flight, 8 cached, 3 failed, 1 NSFW, $11.50, 3.0/min, ETA 6.6 h"
+    assert line(progress, Shown(60.0, 400.0)) == (
+        "12/1,200 done, 8 from earlier runs, 1 made, 2 failed, 1 unknown, 1 in flight, 1,187 waiting, 1 NSFW, "
+        "$11.50, 4.0/min, about 7 min left"
     )
+    assert 8 + 1 + 2 + 1 + 1 + 1_187 == 1_200
+
+
+def test_takes_that_wait_at_wavespeed_are_told_from_those_being_made() -> None:
+    progress = progress_of(2)
+    for name in ("aa", "bb"):
+        progress.entered_flight(name, name, 0.0)
+    progress.polled("aa", "created")
+    progress.polled("bb", "processing")
+    assert "2 in flight (1 queued at WaveSpeed)" in line(progress, Shown(1.0))
 
 
 def test_clips_that_were_not_judged_are_not_called_clean() -> None:
     progress = progress_of(2)
     finish(progress, "aa", State.COMPLETED, is_judged=False)
-    assert "0 NSFW, 1 not judged, " in line(progress, 1.0)
-
-
-def test_unknown_takes_are_only_named_where_there_are_any() -> None:
-    assert "UNKNOWN" not in line(progress_of(2, {"a": State.COMPLETED}), 1.0)
-    assert ", 1 UNKNOWN, " in line(progress_of(2, {"a": State.UNKNOWN}), 1.0)
-
-
-@pytest.mark.parametrize(
-    ("total", "settled", "elapsed_s", "reported"),
-    [
-        (0, 0, 0.0, "0 s"),
-        (5, 5, 10.0, "0 s"),
-        (5, 0, 10.0, "-"),
-        (5, 1, 0.0, "-"),
-        (2, 1, 10.0, "10 s"),
-        (11, 1, 9.9, "99 s"),
-        (11, 1, 10.0, "2 min"),
-        (601, 1, 9.9, "99 min"),
-        (601, 1, 10.0, "1.7 h"),
-    ],
-)
-def test_the_rest_is_estimated_at_the_rate_so_far(total: int, settled: int, elapsed_s: float, reported: str) -> None:
-    progress = progress_of(total, {str(number): State.COMPLETED for number in range(settled)})
-    assert eta(progress, elapsed_s) == reported
+    assert "1 not judged" in line(progress, Shown(1.0))
 
 
 def test_cached_takes_are_done_but_count_for_no_rate() -> None:
     progress = progress_of(10, {"a": State.COMPLETED}, cached=Counter({State.COMPLETED: 8}))
     assert per_minute(progress, 30.0) == 2.0
-    assert eta(progress, 30.0) == "30 s"
 
 
-def test_a_live_panel_shows_the_numbers_and_cleans_up_after_itself() -> None:
+def test_a_run_that_waits_for_the_account_says_until_when() -> None:
+    progress = progress_of(6, limits=LEVELS["bronze"])
+    for number in range(2):
+        progress.submitted(f"a{number}", 100.0)
+        finish(progress, f"a{number}", State.COMPLETED)
+    assert waits_for(progress, 139.0) == ["the account's next start is in 21 s (2 a minute)"]
+    assert waits_for(progress, 161.0) == []
+
+
+def test_full_slots_and_a_late_take_are_named() -> None:
+    progress = progress_of(6, limits=LEVELS["bronze"])
+    progress.entered_flight("aa", "harbour-1 take 1", 0.0)
+    progress.entered_flight("bb", "harbour-2 take 1", 590.0)
+    slots, late = waits_for(progress, 600.0)
+    assert slots == "all 2 slots of the account are in use"
+    assert late.startswith("harbour-1 take 1 is late: submitted 10 min ago, usual are ")
+
+
+def test_a_network_that_is_away_is_named_until_an_answer_comes() -> None:
+    progress = progress_of(6, limits=LEVELS["ultra"])
+    progress.entered_flight("aa", "one", 0.0)
+    progress.unreached(10.0, "result: cannot connect to api.wavespeed.ai (no name)")
+    assert waits_for(progress, 12.0) == []
+    progress.unreached(20.0, "result: cannot connect to api.wavespeed.ai (no name)")
+    (said,) = waits_for(progress, 22.0)
+    assert said.startswith("WaveSpeed has not answered for 12 s; trying again, nothing is lost (result: cannot connect")
+    progress.polled("aa", "processing")
+    assert waits_for(progress, 23.0) == []
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_a_live_panel_fits_its_width_and_cleans_up_after_itself(width: int, *, is_begun: bool) -> None:
     screen = io.StringIO()
-    console = PlainConsole(file=screen, force_terminal=True, width=120)
+    console = PlainConsole(file=screen, force_terminal=True, width=width, color_system=None)
     progress = progress_of(3, {"a": State.COMPLETED, "b": State.UNKNOWN}, reserved=Reserved(5_000_000))
-    with panel(console, progress, "[bold]shots.csv"):
+    progress.limits = LEVELS["bronze"]
+    with panel(console, progress if is_begun else progress_of(0), "[bold]shots.csv"):
         pass
-    shown = screen.getvalue()
-    for part in ("[bold]shots.csv", "2/3", "completed 1", "unknown 1", "$5.00"):
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
+    assert all(len(row) <= width for row in shown.splitlines())
+    for part in ("2/3", "1 made", "1 unknown", "$5.00") if is_begun else ("[bold]shots.csv: starting",):
         assert part in shown
-    erased = shown.rpartition("$5.00")[2]
-    assert erased.count("\x1b[2K") >= 2
+    assert screen.getvalue().count("\x1b[2K") >= 1
 
 
 def test_where_there_is_no_terminal_a_short_run_prints_nothing() -> None:
