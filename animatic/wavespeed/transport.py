@@ -272,6 +272,8 @@ def _cause(error: BaseException) -> BaseException | None:
 def _reason(error: BaseException) -> str:
     """Return a short name for people; never the exception's own text, which may hold a URL with secrets."""
     cause = _cause(error) or error
+    if isinstance(cause, aiohttp.ClientConnectorDNSError):
+        return "its name cannot be looked up; is there a network?"
     system: Any = getattr(cause, "os_error", cause)
     text = getattr(system, "strerror", None)
     return f"{type(cause).__name__}: {text}" if isinstance(text, str) and text else type(cause).__name__

@@ -1,6 +1,7 @@
 """The `animatic` command. It imports Prefect, and a flow, only inside the command that runs one."""
 
 import contextlib
+import json
 import re
 import signal
 import sys
@@ -16,7 +17,7 @@ from animatic.machine.privacy import keep_private
 from animatic.media.clip_names import DEFAULT_CLIP_NAME
 from flows import process
 from flows.server.gc_pause import gc_paused
-from flows.terminal import complain, stderr
+from flows.terminal import complain, say, say_json, stderr
 
 if TYPE_CHECKING:
     from flows.server.prefect_api import Start
@@ -52,11 +53,14 @@ Map = Annotated[
     typer.Option("--map", metavar="NAME=COLUMN", help="Read a column under another name, such as image=URL."),
 ]
 
+START, THE_JOB, KEEP = "Start", "The job", "Keep"
+
 app = typer.Typer(
     name="animatic",
     help="From a manifest of stills and prompts to clips and a results table: "
     "never pay twice, never lose a shot, keep the account's limits full.",
-    epilog="Settings come from the environment: WAVESPEED_API_KEY and ANIMATIC_*; the README lists them.",
+    epilog="Begin with: animatic demo. Settings come from the environment: WAVESPEED_API_KEY and ANIMATIC_*; "
+    "the README lists them.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -65,7 +69,28 @@ app = typer.Typer(
 )
 
 
-@app.command()
+def _show_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version  # noqa: PLC0415 - keeps --help quick
+
+        say(f"animatic {version('animatic')}")
+        raise typer.Exit
+
+
+@app.callback()
+def animatic(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """From a manifest of stills and prompts to clips and a results table.
+
+    Never pay twice, never lose a shot, keep the account's limits full.
+    """
+
+
+@app.command(rich_help_panel=THE_JOB)
 def run(
     manifest: Manifest,
     results: Results,
@@ -136,10 +161,10 @@ def run(
             )
             return run_manifest(options, stderr(), start)
 
-    _end(command, debug=debug)
+    _end(command, debug=debug, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=THE_JOB)
 def plan(
     manifest: Manifest,
     *,
@@ -165,10 +190,11 @@ def plan(
             as_json=as_json,
         ),
         debug=debug,
+        as_json=as_json,
     )
 
 
-@app.command()
+@app.command(rich_help_panel=START)
 def demo(
     *,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results and clips go.")] = Path(
@@ -186,10 +212,22 @@ def demo(
 
             return run_demo(out, stderr(), start, as_json=as_json, debug=debug)
 
-    _end(command, debug=debug)
+    _end(command, debug=debug, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=START)
+def new(
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="A folder with stills.")],
+    *,
+    debug: Debug = False,
+) -> None:
+    """Write a starter manifest, shots.csv, into a folder of stills: one row for each."""
+    from flows.command.starter import make_starter  # noqa: PLC0415 - keeps --help quick
+
+    _end(lambda: make_starter(folder, stderr()), debug=debug)
+
+
+@app.command(rich_help_panel=START)
 def sandbox(
     *,
     folder: Annotated[
@@ -222,7 +260,7 @@ def sandbox(
     _end(lambda: serve_sandbox(folder, flags, stderr()), debug=False)
 
 
-@app.command()
+@app.command(rich_help_panel=THE_JOB)
 def results(
     manifest: Manifest,
     results: Results,
@@ -240,10 +278,11 @@ def results(
             manifest, results, stderr(), sandbox=sandbox, skip_invalid=skip_invalid, as_json=as_json
         ),
         debug=debug,
+        as_json=as_json,
     )
 
 
-@app.command()
+@app.command(rich_help_panel=THE_JOB)
 def reconcile(
     *,
     adopt: Annotated[
@@ -271,10 +310,10 @@ def reconcile(
     from flows.command.reconcile_command import ByHand, run_reconcile  # noqa: PLC0415 - keeps --help quick
 
     by_hand = ByHand(adopt or (), absent or (), abandon or ())
-    _end(lambda: run_reconcile(by_hand, stderr(), sandbox=sandbox, as_json=as_json), debug=debug)
+    _end(lambda: run_reconcile(by_hand, stderr(), sandbox=sandbox, as_json=as_json), debug=debug, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=KEEP)
 def archive(
     results: Annotated[list[str], typer.Argument(metavar="RESULTS...", help="Results tables, any fsspec URI.")],
     to: Annotated[str, typer.Option("--to", metavar="URI", help="Folder for the clips, on disk or in a bucket.")],
@@ -293,13 +332,14 @@ def archive(
     _end(
         lambda: archive_results(results, to, clip_name, stderr(), sandbox=sandbox, as_json=as_json),
         debug=debug,
+        as_json=as_json,
     )
 
 
 ledger_app = typer.Typer(
     help="Read and mend the ledger, the record of every take that was paid for.", no_args_is_help=True
 )
-app.add_typer(ledger_app, name="ledger")
+app.add_typer(ledger_app, name="ledger", rich_help_panel=KEEP)
 
 
 @ledger_app.command("show")
@@ -315,7 +355,7 @@ def ledger_show(
     """Show every take of a shot over all runs, with what it cost."""
     from flows.command.ledger_commands import show_shot  # noqa: PLC0415 - keeps --help quick
 
-    _end(lambda: show_shot(shot, manifest, as_json=as_json), debug=debug)
+    _end(lambda: show_shot(shot, manifest, as_json=as_json), debug=debug, as_json=as_json)
 
 
 @ledger_app.command("import")
@@ -329,7 +369,7 @@ def ledger_import(
     """Take over what results tables know: takes of another ledger, or of one that is lost."""
     from flows.command.ledger_commands import import_results  # noqa: PLC0415 - keeps --help quick
 
-    _end(lambda: import_results(results, stderr(), sandbox=sandbox, as_json=as_json), debug=debug)
+    _end(lambda: import_results(results, stderr(), sandbox=sandbox, as_json=as_json), debug=debug, as_json=as_json)
 
 
 @ledger_app.command("accept")
@@ -370,14 +410,17 @@ def _prefect() -> Generator["Start"]:
         yield Start(run_id, server)
 
 
-def _end(command: Callable[[], int], *, debug: bool) -> None:
-    """Run a command and end with its exit code: 2 for bad input, 130 when interrupted, 1 for anything unforeseen."""
-    with _one_line_errors(debug=debug):
+def _end(command: Callable[[], int], *, debug: bool, as_json: bool = False) -> None:
+    """Run a command and end with its exit code: 2 for bad input, 130 when interrupted, 1 for anything unforeseen.
+
+    With `as_json` an error is the last line of stdout too, as one JSON object.
+    """
+    with _one_line_errors(debug=debug, as_json=as_json):
         raise typer.Exit(command())
 
 
 @contextlib.contextmanager
-def _one_line_errors(*, debug: bool) -> Generator[None]:
+def _one_line_errors(*, debug: bool, as_json: bool) -> Generator[None]:
     """Tell an error as a sentence (a manifest's as its report), never as a traceback unless asked for."""
     for number in process.ending_signals():
         signal.signal(number, _as_interrupt)
@@ -385,18 +428,20 @@ def _one_line_errors(*, debug: bool) -> Generator[None]:
         process.settle_in()
         yield
     except FixInputError as error:
-        _tell(error, debug=debug)
+        _tell(error, 2, debug=debug, as_json=as_json)
         raise typer.Exit(2) from None
     except AnimaticError as error:
-        _tell(error, debug=debug)
+        _tell(error, 1, debug=debug, as_json=as_json)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         complain("animatic: interrupted")
+        if as_json:
+            _say_error("interrupted", 130)
         raise typer.Exit(130) from None
     except typer.Exit:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, people get one line
-        _tell(error, debug=debug)
+        _tell(error, 1, debug=debug, as_json=as_json)
         raise typer.Exit(1) from None
 
 
@@ -405,7 +450,12 @@ def _as_interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _tell(error: Exception, *, debug: bool) -> None:
+def _say_error(text: str, exit_code: int) -> None:
+    """Print an error as the last line of stdout. What to do is in its text; there is no command that would mend it."""
+    say_json(json.dumps({"error": text, "exit_code": exit_code, "next": None, "next_argv": None}))
+
+
+def _tell(error: Exception, exit_code: int, *, debug: bool, as_json: bool) -> None:
     if debug:
         import traceback  # noqa: PLC0415 - only where asked for
 
@@ -415,6 +465,8 @@ def _tell(error: Exception, *, debug: bool) -> None:
         isinstance(error, FixInputError) and not isinstance(error, LocationError) and "\n" in text
     )
     complain(text if is_report else f"animatic: {' '.join(text.split())}")
+    if as_json:
+        _say_error(text, exit_code)
 
 
 if __name__ == "__main__":

@@ -143,9 +143,9 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start) -> in
         )
         _print_lines(shown, console)
         plan = shown.plan
-        require_new_ledger_allowed(settings, plan.to_buy if shown.is_new else 0, may_begin=may_begin)
         if settings.is_real and plan.to_buy:
             _require_account(shown)
+        require_new_ledger_allowed(settings, plan.to_buy if shown.is_new else 0, may_begin=may_begin)
         shown.priced.require_budget(order.max_microusd(None))
         agreement = Agreement(is_yes=True)
         if settings.is_real:

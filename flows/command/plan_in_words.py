@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from animatic.errors import AnimaticError, TryLaterError
+from animatic.errors import AnimaticError, ApiRefusedError
 from animatic.money.amounts import as_number, dollars
 from animatic.pace.duration import USUAL_LATENCY_S, in_words, planned_duration_s
 from animatic.pace.limits import LEVELS, Limits
@@ -19,6 +19,7 @@ from flows.terminal import printable
 
 NO_KEY = "WAVESPEED_API_KEY is not set: export it to see the cost and to buy, or add --sandbox, which needs none"
 NO_BELIEVED_PRICE = "WaveSpeed names no price that can be believed"
+NOT_PRICED = ApiRefusedError(NO_BELIEVED_PRICE, 404)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ class Preview:
             lines.append(f"the other {known.total():,} takes: {dollars(cost_of(known, self.priced.prices) or 0)}")
         if floor is not None:
             lines.append(f"from {dollars(floor)} (base prices); ANIMATIC_PRICE_USD sets what one take costs at most")
-        elif not any(isinstance(self.problems.get(each), TryLaterError) for each in unpriced):
+        elif all(isinstance(self.problems.get(each, NOT_PRICED), ApiRefusedError) for each in unpriced):
             lines.append("ANIMATIC_PRICE_USD sets what one take costs at most, for a run without a quote")
         return lines
 

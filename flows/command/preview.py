@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from animatic import storage
-from animatic.errors import AnimaticError, NeverAgainError, SettingsError, TryLaterError
+from animatic.errors import AccountRefusedError, AnimaticError, NeverAgainError, SettingsError, TryLaterError
 from animatic.ledger import Ledger, dead_runs, ledger_name, look_into
 from animatic.manifest import ALL_ROWS, Manifest, Selection
 from animatic.media.archive_room import find_room_note
@@ -65,7 +65,9 @@ async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy, 
                 quotes, problems = await quote_each(client, wanted)
                 if plan.to_buy and quotes:
                     balance_usd = await _balance_usd(client)
-            earlier = await find_earlier(ledger, plan, client if settings.is_real else None, is_new=is_new)
+            is_refused = any(isinstance(each, AccountRefusedError) for each in problems.values())
+            asked = client if settings.is_real and not is_refused else None
+            earlier = await find_earlier(ledger, plan, asked, is_new=is_new)
         room = await find_room_note(Folder(archive_uri), ledger, plan.to_do) if archive_uri else None
         return Preview(
             PricedPlan(plan, quotes, settings.price_microusd),
