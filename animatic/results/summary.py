@@ -133,9 +133,15 @@ class RunSummary:
         shown = self.summary.copy()
         for name in ("nsfw_rate", "inference_p50_s", "inference_p95_s", "cost_usd"):
             shown[name] = [_cell(value) for value in shown[name]]
-        hidden_if_zero = {*STATUSES, "not_judged"}
-        keep = [name for name in shown.columns if name not in hidden_if_zero or any(shown[name])]
-        return shown[keep].to_string(index=False, na_rep="")
+        hidden_if_zero = {*STATUSES, "not_judged", "nsfw"} - {"completed"}
+        hidden = {name for name in hidden_if_zero & {*shown.columns} if not any(shown[name])}
+        if shown["model"].nunique() <= 2:  # one, and `all`
+            hidden.add("model")
+        if not any(shown["nsfw"]):
+            hidden.add("nsfw_rate")
+        short = {"inference_p50_s": "p50 s", "inference_p95_s": "p95 s", "cost_usd": "cost $", "nsfw_rate": "NSFW rate"}
+        kept = shown[[name for name in shown.columns if name not in hidden]].rename(columns=short)
+        return kept.to_string(index=False, na_rep="")
 
     def as_markdown(self) -> str:
         """Return a summary for Prefect's UI."""
