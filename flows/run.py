@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from prefect.runtime import flow_run
+
 from animatic.ledger import Ledger, LedgerRun, open_ledger
 from animatic.wavespeed.client import MOST_CONNECTIONS, WaveSpeedClient
 from flows.order import Order
@@ -51,7 +53,7 @@ async def open_run(order: Order, session: Session) -> AsyncGenerator[Run]:
     settings = session.settings
     key = settings.require_key()
     with open_ledger(settings.ledger) as ledger:
-        async with ledger.run(session.run_id, order.uri) as run:
+        async with ledger.run(session.run_id, order.uri, flow_run.id) as run:
             most, network = min(connections_that_fit(), MOST_CONNECTIONS), settings.network
             async with WaveSpeedClient(settings.base_url, key, network=network, most_connections=most) as client:
                 yield Run(order, session, client, run, line_logger(logging.WARNING))

@@ -42,6 +42,7 @@ class Outcome:
     attempts: int = 0
     cached: bool = False
     run_id: str | None = None
+    flow_run_id: str | None = None
     quoted_microusd: int | None = None
 
 

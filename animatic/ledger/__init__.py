@@ -210,14 +210,16 @@ class Ledger:
         return await snapshot.snapshot_of(self.transactions, takes, old_names, run_id, is_dead)
 
     @asynccontextmanager
-    async def run(self, run_id: str, manifest: str) -> AsyncGenerator["LedgerRun"]:
-        """Begin a run, which other processes see alive until the block ends. `manifest` is an absolute URI.
+    async def run(self, run_id: str, manifest: str, flow_run_id: str | None = None) -> AsyncGenerator["LedgerRun"]:
+        """Begin a run, which other processes see alive until the block ends.
+
+        `manifest` is an absolute URI, `flow_run_id` Prefect's id of the run.
 
         Raises:
             LedgerUnusableError: there is no room for its receipts.
         """
         with liveness.alive(self.path, run_id) as receipts:
-            await self.begin_run(run_id, manifest, socket.gethostname(), os.getpid())
+            await self.begin_run(run_id, manifest, socket.gethostname(), os.getpid(), flow_run_id)
             yield LedgerRun(self, run_id, receipts)
 
     def is_alive(self, run_id: str) -> bool:

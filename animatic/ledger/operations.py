@@ -38,11 +38,21 @@ HISTORY_ROWS = 2_000
 MOST_REMARKS = 20
 
 
-def begin_run(db: sa.Connection, run_id: str, manifest: str, host: str, pid: int) -> None:
-    """Write down that a run begins; `manifest` is its absolute URI."""
+def begin_run(  # noqa: PLR0913, PLR0917 - a run, and where it is carried out
+    db: sa.Connection, run_id: str, manifest: str, host: str, pid: int, flow_run_id: str | None = None
+) -> None:
+    """Record that a run begins; `manifest` is its absolute URI, `flow_run_id` Prefect's id of it."""
     newest = sa.select(sa.func.coalesce(sa.func.max(RUN.c.run_no), 0) + 1).scalar_subquery()
     db.execute(
-        RUN.insert().values(run_id=run_id, run_no=newest, manifest=manifest, started_at=now(), host=host, pid=pid)
+        RUN.insert().values(
+            run_id=run_id,
+            run_no=newest,
+            manifest=manifest,
+            started_at=now(),
+            host=host,
+            pid=pid,
+            flow_run_id=flow_run_id,
+        )
     )
 
 

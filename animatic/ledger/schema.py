@@ -17,8 +17,8 @@ from sqlalchemy.schema import CreateView
 
 from animatic.takes.states import LIVE, PAID
 
-SCHEMA_VERSION = 6
-REVISION = "0006"
+SCHEMA_VERSION = 7
+REVISION = "0007"
 """Alembic's name for the newest schema; `meta` says the version too, for versions from before there were revisions."""
 
 METADATA = sa.MetaData(
@@ -56,6 +56,7 @@ RUN = sa.Table(
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("committed_microusd", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("unpriced", sa.Integer, nullable=False, server_default="0"),  # submissions without a known price
+    sa.Column("flow_run_id", sa.Text),  # Prefect's
 )
 
 TAKE = sa.Table(
@@ -239,6 +240,7 @@ NEWEST = CreateView(
         _of_all_paid(
             sa.case((sa.func.count() == sa.func.count(_PRICE), sa.func.coalesce(sa.func.sum(_PRICE), _ZERO)))
         ).label("cost_microusd"),
+        sa.select(RUN.c.flow_run_id).where(RUN.c.run_id == ATTEMPT.c.run_id).scalar_subquery().label("flow_run_id"),
     ).where(
         ~sa.exists().where(_LATER.c.fingerprint == ATTEMPT.c.fingerprint, _LATER.c.attempt_no > ATTEMPT.c.attempt_no)
     ),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from animatic.takes.models import CHOICES
 from animatic.takes.states import State, status_of
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 STATUSES = ("completed", "failed", "rejected", "unknown", "held", "pending", "invalid")
 OUTPUTS_LIVE = np.timedelta64(7 * 86_400_000_000, "us")
 SEEN_LATE = np.timedelta64(3_600_000_000, "us")
@@ -139,6 +139,11 @@ def _run_id(outcomes: Outcomes) -> list[str | None]:
     return [run_id if attempts else None for run_id, attempts in found]
 
 
+def _flow_run_id(outcomes: Outcomes) -> list[str | None]:
+    found = zip(outcomes["flow_run_id"], outcomes["attempts"], strict=True)
+    return [flow_run_id if attempts else None for flow_run_id, attempts in found]
+
+
 _NOT_ARCHIVED_YET = "not archived when the run ended; run again, or use `animatic archive`"
 
 
@@ -244,6 +249,14 @@ COLUMNS = (
     Column("clip_height", _SMALL, _of_first_clip("height"), "in pixels", since=3),
     Column("clip_fps", pa.float64(), _of_first_clip("fps"), "frames a second, on average", since=3),
     Column("clip_frames", _SMALL, _of_first_clip("frames"), "frames in the file; none was decoded", since=3),
+    Column(
+        "flow_run_id",
+        _TEXT,
+        _flow_run_id,
+        "Prefect's id of the run that submitted the take",
+        needs=("attempts", "flow_run_id"),
+        since=4,
+    ),
     Column("fingerprint", _TEXT, Of.PLACE, "identity of the take"),
     Column("run_id", _TEXT, _run_id, "the run that submitted the take"),
 )

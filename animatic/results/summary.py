@@ -135,12 +135,13 @@ class RunSummary:
             shown[name] = [_cell(value) for value in shown[name]]
         hidden_if_zero = {*STATUSES, "not_judged", "nsfw"} - {"completed"}
         hidden = {name for name in hidden_if_zero & {*shown.columns} if not any(shown[name])}
-        if shown["model"].nunique() <= 2:  # one, and `all`
+        if len({*shown["model"].tolist()}) <= 2:  # one, and `all`
             hidden.add("model")
-        if not any(shown["nsfw"]):
+        if not any(shown["nsfw"].tolist()):
             hidden.add("nsfw_rate")
         short = {"inference_p50_s": "p50 s", "inference_p95_s": "p95 s", "cost_usd": "cost $", "nsfw_rate": "NSFW rate"}
-        kept = shown[[name for name in shown.columns if name not in hidden]].rename(columns=short)
+        kept = shown[[name for name in shown.columns if name not in hidden]].copy()
+        kept.columns = [short.get(str(name), str(name)) for name in kept.columns]
         return kept.to_string(index=False, na_rep="")
 
     def as_markdown(self) -> str:

@@ -151,7 +151,7 @@ def insert_attempt(path: Path, number: int, state: str) -> None:
 def with_take(path: Path) -> Path:
     opened(path).dispose()
     with closing(sqlite3.connect(path)) as other, other:
-        other.execute("INSERT INTO run VALUES ('r', 1, 'm', '2026-01-01', 'h', 1, 0, 0)")
+        other.execute("INSERT INTO run VALUES ('r', 1, 'm', '2026-01-01', 'h', 1, 0, 0, NULL)")
         other.execute("INSERT INTO take VALUES ('f', 'p', 'm', '5s', '{}')")
     return path
 

@@ -55,7 +55,7 @@ def test_the_columns_and_types_are_those_promised_to_users() -> None:
         "size_bytes": pa.int64(),
         **dict.fromkeys(("clip_duration_s", "clip_fps"), pa.float64()),
         **dict.fromkeys(("clip_width", "clip_height", "clip_frames"), pa.int32()),
-        **dict.fromkeys(("fingerprint", "run_id"), pa.string()),
+        **dict.fromkeys(("flow_run_id", "fingerprint", "run_id"), pa.string()),
     }
     assert RESULTS_SCHEMA.names[:4] == ["row", "shot_id", "storyboard", "take"]
     assert RESULTS_SCHEMA.names[-2:] == ["fingerprint", "run_id"]
@@ -317,7 +317,7 @@ def test_amounts_survive_the_column_of_decimals() -> None:
 
 def test_the_metadata_says_which_run_and_manifest_it_is_of() -> None:
     assert build_table([shot(1)], {}, {}, manifest(1), PROVENANCE).schema.metadata == {
-        b"animatic.schema_version": b"3",
+        b"animatic.schema_version": b"4",
         b"animatic.run_id": b"run-1",
         b"animatic.manifest_sha256": b"ab" * 32,
     }
