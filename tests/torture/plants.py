@@ -313,7 +313,7 @@ PLANTS = (
           (("spelled:cell_bytes", "    sizes = _bytes_of(cells)\n    if cells.null_count:", "    sizes = _bytes_of(cells) * 0\n    if cells.null_count:"),),
           matrix("a small Parquet file with nested text of hundreds of megabytes")),
     Plant("a clip has its name before it is whole",
-          (("media.archive:Archive._download", "            found = await self._downloader", '            incoming.put(f"{names[0]}.mp4")\n            found = await self._downloader'),),
+          (("media.archive:Archive._download", "            found = await downloader", '            incoming.put(f"{names[0]}.mp4")\n            found = await downloader'),),
           ARCHIVING),
     Plant("an archived clip is not recorded",
           (("media.archive:Archive._add", "        await self._ledger.keep_clips([kept])\n", ""),),
