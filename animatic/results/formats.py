@@ -45,7 +45,13 @@ def check_suffix(name: str) -> str:
 
 
 class Writer(Protocol):
-    """Puts a results table into an open file, piece by piece."""
+    """Puts a results table into an open file, piece by piece.
+
+    Attributes:
+        has_marks: true once a cell got the mark that keeps a spreadsheet from running it.
+    """
+
+    has_marks: bool
 
     def write(self, table: pa.Table) -> None:
         """Write the next rows, all of the writer's own schema; at most ROW_GROUP_ROWS of them become one row group."""
@@ -79,6 +85,8 @@ def encode(table: pa.Table, suffix: str) -> bytes:
 
 
 class _ParquetWriter:
+    has_marks = False
+
     def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
         self._schema = schema
         self._writer = pq.ParquetWriter(file, schema, compression="zstd", store_schema=False)
@@ -96,17 +104,22 @@ class _ParquetWriter:
 
 class _CsvWriter:
     def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
+        self.has_marks = False
         nothing = _csv_table(schema.empty_table())
         self._writer = pacsv.CSVWriter(file, nothing.schema)
 
     def write(self, table: pa.Table) -> None:
-        self._writer.write_table(_csv_table(table))
+        written = _csv_table(table)
+        self.has_marks = self.has_marks or any(_is_marked(*pair) for pair in zip(table, written, strict=True))
+        self._writer.write_table(written)
 
     def close(self, metadata: Mapping[str, str]) -> None:  # noqa: ARG002 - CSV has no place for it
         self._writer.close()
 
 
 class _JsonWriter:
+    has_marks = False
+
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
@@ -120,6 +133,13 @@ class _JsonWriter:
 def _csv_table(table: pa.Table) -> pa.Table:
     names = neutralise(pa.array(table.column_names, pa.string())).to_pylist()
     return pa.Table.from_arrays([_csv_cells(column) for column in table.columns], names=names)
+
+
+def _is_marked(column: pa.ChunkedArray, written: pa.ChunkedArray) -> bool:
+    """Tell if a cell of text got a mark."""
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return False
+    return bool(pc.any(pc.not_equal(column.cast(pa.large_string()), written)).as_py())
 
 
 def _csv_cells(column: pa.ChunkedArray) -> Any:

@@ -31,6 +31,9 @@ from animatic.takes.fingerprints import FingerprintSet, digests_of, hex_of
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 
 
+MARKED = "in CSV, a cell that a spreadsheet would run as a formula has a ' in front"
+
+
 class ResultsWriter:
     """The table of a manifest, as the ledger has it now. Not a dataclass on purpose: Prefect would walk all of it.
 
@@ -72,6 +75,8 @@ class ResultsWriter:
                 for piece in _pieces(part):
                     await loop.run_in_executor(aside, sheet.add, piece, *await self._found(piece))
             await loop.run_in_executor(aside, sheet.close, Provenance(self._run_id, manifest.sha256))
+            if writer.has_marks:
+                sheet.stats.notes.append(MARKED)
             if old is not None and kept is not None:
                 sheet.stats.notes += kept.notes
                 if kept.lost or kept.is_taken_over:

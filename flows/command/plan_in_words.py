@@ -127,6 +127,13 @@ class Preview:
         if not self.has_key:
             return ["not known, since WaveSpeed could not be asked without a key"]
         unpriced = [each for each, price in self.priced.prices.items() if price is None]
+        base = (
+            ""
+            if floor is None
+            else f"from {dollars(floor)} (base prices); ANIMATIC_PRICE_USD sets what one take costs at most"
+        )
+        if base and not any(each in self.problems for each in unpriced):
+            return [base]
         reasons = Counter[str]()
         for each in unpriced:
             reasons[str(self.problems[each]) if each in self.problems else NO_BELIEVED_PRICE] += counts[each]
@@ -136,8 +143,8 @@ class Preview:
         lines += [f"not known for {count:,} takes: {other}" for other, count in others]
         if known := Counter({each: count for each, count in counts.items() if each not in unpriced}):
             lines.append(f"the other {known.total():,} takes: {dollars(cost_of(known, self.priced.prices) or 0)}")
-        if floor is not None:
-            lines.append(f"from {dollars(floor)} (base prices); ANIMATIC_PRICE_USD sets what one take costs at most")
+        if base:
+            lines.append(base)
         elif all(isinstance(self.problems.get(each, NOT_PRICED), ApiRefusedError) for each in unpriced):
             lines.append("ANIMATIC_PRICE_USD sets what one take costs at most, for a run without a quote")
         return lines

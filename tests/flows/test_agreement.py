@@ -157,7 +157,7 @@ def test_another_address_of_a_bought_still_is_asked_about(
     planned = asked.run("plan", again)
     assert "1 takes were bought before with the same prompt and another address" in planned.stdout
     assert "hero take 1" in planned.stdout
-    assert "wide take 1" not in planned.stdout
+    assert "wide take 1" not in planned.stdout.partition("note:")[2]
     question = "Buy 1 takes that may have been bought at another address? [y/N]"
     code, shown = tools.at_a_terminal(asked, [(question, "n")], "run", again, "--results", "out.csv")
     assert (code, sandbox.submitted(tag).total()) == (2, 1), shown

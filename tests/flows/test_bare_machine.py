@@ -150,7 +150,7 @@ def test_what_animatic_home_makes_is_its_owners_alone(machine: Path) -> None:
     words = ["sh", "-c", script, "sh", ANIMATIC, "plan", "s.csv", "--sandbox"]
     ended = enter(machine, words, BARE | {"ANIMATIC_HOME": f"{machine}/home"})
     reported, _, open_to_others = ended.stdout.partition("====\n")
-    assert "1 new" in reported
+    assert "1 to buy" in reported
     assert open_to_others.splitlines() == []
 
 

@@ -73,7 +73,7 @@ def test_ctrl_c_writes_what_is_there_and_the_next_run_resumes_it(
     os.close(screen.theirs)
 
     def is_time() -> bool:
-        return (sandbox.submitted(tag).total() == 3 and screen.shows("in flight 2")) or process.poll() is not None
+        return (sandbox.submitted(tag).total() == 3 and screen.shows("2 in flight")) or process.poll() is not None
 
     try:
         tools.wait_until(is_time, 60)
@@ -85,7 +85,7 @@ def test_ctrl_c_writes_what_is_there_and_the_next_run_resumes_it(
 
     assert process.returncode == 130, shown
     assert "Traceback" not in shown
-    assert "in flight 2" in shown
+    assert "2 in flight" in shown
     assert "Stopped: interrupted by SIGINT" in shown
     assert '"completed": 1,' in stdout
     assert '"pending": 3,' in stdout

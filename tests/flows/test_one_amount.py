@@ -77,12 +77,12 @@ def summary_of(client: Any, run_id: str) -> str:
 def test_panel_json_and_summary_of_a_flow_say_the_same(
     run_flow: Any, manifest: Any, sandbox: Any, tag: str, settings: Any
 ) -> None:
-    from flows.command.panel import line  # noqa: PLC0415 - rich, for this test only
+    from flows.command.panel import Shown, line  # noqa: PLC0415 - rich, for this test only
 
     ran = run_flow(manifest(*three_rows(tag)))
     summary = ran.end.summary
     assert sorted(ran.statuses) == ["completed", "completed", "unknown"]
-    assert ", $7.50, " in line(ran.session.progress, 1.0)
+    assert ", $7.50, " in line(ran.session.progress, Shown(1.0))
     reported = json.loads(summary.as_json())
     assert (reported["cost_usd"], reported["manifest_cost_usd"]) == (7.5, 7.5)
     assert float(summary.summary["cost_usd"].iloc[-1]) == 7.5

@@ -39,7 +39,8 @@ def test_every_fault_of_a_manifest_is_reported_and_nothing_is_bought(shell: Any,
     before = len(sandbox.witness)
     rows = [GOOD, GOOD | {"duration": "9s"}, {"prompt": "", "takes": "17", "aspect_ratio": "16x9"}]
     ended = shell.run("run", str(manifest(*rows)), "--results", "out.parquet", "--yes", "--json")
-    assert (ended.code, ended.stdout) == (2, "")
+    assert (ended.code, ended.json["exit_code"], ended.json["next_argv"]) == (2, 2, None)
+    assert ended.json["error"] in ended.stderr
     lines = ended.stderr.splitlines()
     assert 'shots.csv:3: duration: found "9s"; allowed: 5s, 6s, 7s, 8s' in lines
     assert any(line.startswith("shots.csv:3: shot_id: found") for line in lines)
@@ -125,23 +126,33 @@ def test_the_plan_says_what_is_new_and_what_it_costs(animatic: Any, manifest: An
     reported = animatic("plan", path)
     assert (reported.exit_code, reported.stderr) == (0, "")
     lines = reported.stdout.splitlines()
-    assert all(line.startswith("  note: this account made ") for line in lines[4:]), "tests share the sandbox"
-    assert lines[:4] == [
+    assert all(line.startswith("  note: this account made ") for line in lines[8:]), "tests share the sandbox"
+    assert lines[:2] == [
         "shots.csv: 3 rows, 4 takes asked for, 1 of them shared with another row",
-        "  3 new, 0 cached, 0 resumable, 0 unknown or held",
-        "  cost: $9.00",
-        f"  ledger: {shell.ledger} (new: it holds no take of this provider)",
+        "  3 to buy, 0 done",
     ]
+    assert all(": new, $" in line for line in lines[2:5])
+    assert lines[5].startswith("  cost: $9.00; the account has $")
+    assert lines[6].startswith("  time: about ")
+    assert lines[7] == f"  ledger: {shell.ledger} (new: it holds no take of this provider)"
     as_json = animatic("plan", path, "--json")
-    assert json.loads(as_json.stdout) == {
+    found = json.loads(as_json.stdout)
+    assert [each["reason"] for each in found.pop("to_buy")] == ["new"] * 3
+    assert found.pop("balance_usd") > 0
+    assert found.pop("duration_s") > 0
+    assert found == {
         "rows": 3,
         "takes": 3,
         "shared": 1,
         "invalid": 0,
         "new": 3,
         "cached": 0,
+        "failed": 0,
+        "retriable": 0,
+        "retry_cost_usd": 0.0,
         "resumable": 0,
         "unknown": 0,
+        "no_quote": [],
         "cost_usd": 9.0,
         "cost_from_usd": 9.0,
         "ledger": str(shell.ledger),
@@ -155,10 +166,11 @@ def test_the_plan_says_what_is_new_and_what_it_costs(animatic: Any, manifest: An
 
 def test_the_plan_needs_neither_key_nor_network(animatic: Any, manifest: Any) -> None:
     unknown = animatic("plan", manifest(GOOD), WAVESPEED_API_KEY=None, WAVESPEED_BASE_URL=REAL)
-    cost = "  cost: not known, since WAVESPEED_API_KEY is not set and WaveSpeed was not asked"
-    assert (unknown.exit_code, unknown.stdout.splitlines()[2]) == (0, cost)
+    lines = unknown.stdout.splitlines()
+    assert (unknown.exit_code, lines[0].partition(":")[0]) == (0, "WAVESPEED_API_KEY is not set")
+    assert "  cost: not known, since WaveSpeed could not be asked without a key" in lines
     priced = animatic("plan", manifest(GOOD), WAVESPEED_API_KEY=None, ANIMATIC_PRICE_USD="3.25")
-    assert priced.stdout.splitlines()[2] == "  cost: $3.25"
+    assert "  cost: $3.25" in priced.stdout.splitlines()
 
 
 def test_plan_exits_with_2_unless_bad_rows_are_skipped(animatic: Any, manifest: Any) -> None:

@@ -98,9 +98,13 @@ def test_the_last_line_of_stdout_is_the_json_object_of_the_contract(twice: Twice
     counts = {"completed": 4, "failed": 1, "rejected": 1, "unknown": 0, "held": 0, "pending": 0, "invalid": 0}
     reported = dict(twice.first.json)
     assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{4}", reported.pop("run_id"))
+    command = ["animatic", "run", "shots.csv", "--results", "out.parquet", "--no-archive", "--yes", "--retry-failed"]
+    reported_next, argv = reported.pop("next"), reported.pop("next_argv")
+    assert (argv, reported_next) == (command, f"buy it again for $2.50: {' '.join(command)}")
     assert reported == {**counts, **MONEY, "submitted": 5, "cached": 0, "cost_usd": 13.5, "results": "out.parquet"}
     again = dict(twice.second.json)
     assert again.pop("run_id") != twice.first.json["run_id"]
+    assert (again.pop("next"), again.pop("next_argv")) == (reported_next, argv)
     assert again == {**counts, **MONEY, "submitted": 0, "cached": 6, "cost_usd": 0.0, "results": "out.parquet"}
 
 
@@ -109,8 +113,11 @@ def test_stderr_shows_the_plan_and_the_end_and_no_machinery(twice: Twice) -> Non
         assert not UNWANTED.search(ended.stderr), ended.stderr
         assert not UNWANTED.search(ended.stdout)
         assert "4 of 6 completed; 1 failed, 1 rejected" in ended.stderr
-    assert "6 new, 0 cached, 0 resumable, 0 unknown or held\n  cost: $16.00" in twice.first.stderr
-    assert "0 new, 6 cached" in twice.second.stderr
+    assert "  6 to buy, 0 done\n    opening take 1: new, $2.50\n" in twice.first.stderr
+    assert "\n  cost: $16.00; the account has $" in twice.first.stderr
+    assert (
+        "0 to buy, 4 done, 1 failed, 1 rejected (--retry-failed would buy them again for $5.00)" in twice.second.stderr
+    )
 
 
 def test_a_second_run_buys_nothing(twice: Twice) -> None:
@@ -158,6 +165,9 @@ def test_the_flow_run_state_and_parameters_hold_no_secret(twice: Twice) -> None:
         "attempts": 1,
         "archive": "",
         "clip_name": "{storyboard}_{shot_id}_t{take:02}",
+        "only": None,
+        "limit": None,
+        "map": None,
     }
 
 

@@ -62,7 +62,7 @@ def test_the_row_is_sent_verbatim_and_other_spellings_not_bought(
         shots = str(manifest(*rows(tag, other)))
         again = shell.run("run", shots, "--results", "out.jsonl", "--json")
         assert (again.code, again.json["submitted"], again.json["cached"]) == (0, 0, TAKES), again.stderr
-        assert "0 new" in shell.run("plan", shots).stdout
+        assert "0 to buy" in shell.run("plan", shots).stdout
     assert sandbox.submitted(tag).total() == TAKES
 
 

@@ -678,4 +678,4 @@ async def test_the_time_is_asked_once_and_only_where_no_reply_gave_it(wire: Any)
 async def test_an_api_without_a_time_does_not_stop_a_run(wire: Any) -> None:
     client = await wire.client("http://127.0.0.1:9")
     await client.learn_time()
-    assert not client.clock.is_reported
+    assert not client.clock.is_told

@@ -20,7 +20,7 @@ class Seconds:
 def test_before_an_answer_it_is_our_own_time_with_a_wide_margin() -> None:
     clock = ServerClock()
     assert abs(clock.now() - datetime.now(UTC)) < timedelta(seconds=5)
-    assert (clock.is_reported, clock.margin_s) == (False, GUESSED_MARGIN_S)
+    assert (clock.is_told, clock.margin_s) == (False, GUESSED_MARGIN_S)
 
 
 def test_it_carries_on_from_the_newest_reply() -> None:
@@ -31,7 +31,7 @@ def test_it_carries_on_from_the_newest_reply() -> None:
     assert clock.now() == NOON + timedelta(seconds=90.5)
     clock.observe(HEADER)
     assert clock.now() == NOON
-    assert (clock.is_reported, clock.margin_s) == (True, KNOWN_MARGIN_S)
+    assert (clock.is_told, clock.margin_s) == (True, KNOWN_MARGIN_S)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_it_carries_on_from_the_newest_reply() -> None:
 def test_what_is_no_date_teaches_nothing(header: str) -> None:
     clock = ServerClock(Seconds())
     clock.observe(header)
-    assert not clock.is_reported
+    assert not clock.is_told
 
 
 def test_a_date_in_another_zone_is_the_same_moment() -> None:
@@ -60,9 +60,9 @@ def test_a_date_in_another_zone_is_the_same_moment() -> None:
 def test_an_answer_that_was_long_on_its_way_teaches_nothing() -> None:
     clock = ServerClock(Seconds())
     clock.observe(HEADER, QUICK_S + 0.1)
-    assert not clock.is_reported
+    assert not clock.is_told
     clock.observe(HEADER, QUICK_S)
-    assert clock.is_reported
+    assert clock.is_told
 
 
 def test_the_truth_lies_between_the_earliest_and_the_latest() -> None:
