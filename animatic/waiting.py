@@ -19,6 +19,7 @@ class StopSignal:
         self.is_buying = True
         self.is_watching = True
         self.reason: str | None = None
+        self.is_account_refused = False
         self._buyers: set[Event] = set()
         self._watchers: set[Event] = set()
 
@@ -33,6 +34,11 @@ class StopSignal:
         self.is_watching = False
         self.stop_buying(reason)
         _end(self._watchers)
+
+    def refuse_account(self, reason: str, *, polls: bool) -> None:
+        """Stop because WaveSpeed refuses the key or the account; `polls` lets polling go on."""
+        self.is_account_refused = True
+        (self.stop_buying if polls else self.stop_all)(reason)
 
     def check(self, *, to_buy: bool = False) -> None:
         """Raise `Stopped` if the run stopped (with `to_buy`: stopped buying)."""

@@ -44,10 +44,13 @@ def ended(summary: RunSummary, interrupts: Interrupts) -> State[None]:
 
 
 def verdict(summary: RunSummary) -> State[None]:
-    """Failed exactly when it is not clear what was bought; shots that failed leave the run itself completed."""
+    """Failed when it is not clear what was bought, or the account was refused, so that alerts ring.
+
+    Shots that failed leave the run itself completed.
+    """
     if summary.exit_code == DONE:
         return Completed(message=summary.sentence)
-    if summary.exit_code == UNCLEAR:
+    if summary.exit_code == UNCLEAR or (summary.is_account_refused and summary.exit_code != INTERRUPTED):
         return Failed(message=summary.sentence)
     if summary.exit_code == INTERRUPTED:
         return Cancelled(name="Interrupted", message=summary.sentence)

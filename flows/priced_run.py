@@ -74,7 +74,8 @@ class PricedRun:
         if not self._reporting.interrupts.hurried.is_set():
             await self._shoot.close()
             await self._run.client.rest()  # its connections are open files, and the table needs some
-        return await self._reporting.report(self._shoot.stop_signal.reason)
+        stop = self._shoot.stop_signal
+        return await self._reporting.report(stop.reason, is_account_refused=stop.is_account_refused)
 
     async def _buy(self) -> None:
         async with self._archiving.underway():

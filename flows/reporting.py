@@ -29,7 +29,7 @@ class Reporting:
     archive: str = ""
     _notes: dict[str, None] = field(default_factory=dict[str, None])
 
-    async def report(self, stopped_by: str | None) -> RunSummary:
+    async def report(self, stopped_by: str | None, *, is_account_refused: bool = False) -> RunSummary:
         """Write the results table from what the ledger knows now, and publish its summary.
 
         Raises:
@@ -57,6 +57,7 @@ class Reporting:
             dropped=dropped,
             open_elsewhere=elsewhere,
             stopped_by=stopped_by,
+            is_account_refused=is_account_refused,
             is_interrupted=self.interrupts.is_stopped,
             archive=self.archive,
         )

@@ -357,7 +357,7 @@ class Shoot:
                     log(f"{take.name}: {outcome.message}; waiting")
                     return Buy()
                 case AccountRefused():
-                    self.stop_signal.stop_buying(outcome.message)
+                    self.stop_signal.refuse_account(outcome.message, polls=True)
                     in_any_case.push_async_callback(throttle.replied, start)
                     await self._record(entry, attempt_id, outcome)
                 case ProxyRefused():

@@ -173,7 +173,10 @@ class Poller:
         history.polls += 1
         try:
             return await poll()
-        except (AccountRefusedError, ProxyRefusedError) as error:
+        except AccountRefusedError as error:
+            self._stop_signal.refuse_account(str(error), polls=False)
+            history.problem = f" ({error})"
+        except ProxyRefusedError as error:
             self._stop_signal.stop_all(str(error))
             history.problem = f" ({error})"
         except (TryLaterError, NeverAgainError) as error:

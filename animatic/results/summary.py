@@ -46,6 +46,7 @@ class RunSummary:
         expired, expiring: completed takes whose output URLs are dead, or die within a day.
         of_before: notes on the table that was replaced.
         stopped_by: why the run stopped early, if it did.
+        is_account_refused: whether that was because WaveSpeed refused the key or the account.
         not_archived: rows of completed takes with a clip that is not archived, or not as it should be.
         endings: rows that are not completed or not archived, by reason, the largest group first.
         archive: URI of the folder with the clips; empty without one.
@@ -68,6 +69,7 @@ class RunSummary:
     made_by: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     of_before: Sequence[str] = ()
     stopped_by: str | None = None
+    is_account_refused: bool = False
     is_interrupted: bool = False
     not_archived: int = 0
     endings: Sequence[Ending] = ()
@@ -228,6 +230,7 @@ def run_summary_of(  # noqa: PLR0913 - the parts of a summary
     dropped: Sequence[Open] = (),
     open_elsewhere: Sequence[Open] = (),
     stopped_by: str | None = None,
+    is_account_refused: bool = False,
     is_interrupted: bool = False,
     archive: str = "",
 ) -> RunSummary:
@@ -256,6 +259,7 @@ def run_summary_of(  # noqa: PLR0913 - the parts of a summary
         archive=archive,
         of_before=stats.notes,
         stopped_by=stopped_by,
+        is_account_refused=is_account_refused,
         is_interrupted=is_interrupted,
     )
 

@@ -293,3 +293,17 @@ def test_an_unattended_run_that_costs_money_needs_a_limit(run_flow: Any, manifes
     ran = run_flow(manifest({"prompt": "push in"}), real, is_approved=False)
     assert ran.state.name == "Refused"
     assert str(ran.end.problem).startswith("max_usd: not set")
+
+
+@pytest.mark.parametrize("token", ["unauthorised", "unpaid", "payment-required"])
+def test_a_run_whose_account_is_refused_is_failed(run_flow: Any, manifest: Any, tag: str, token: str) -> None:
+    ran = run_flow(manifest({"prompt": f"{tag} [sandbox:{token}]"}))
+    assert (ran.state.type, ran.state.name) == ("FAILED", "Failed")
+    assert ran.end.summary.exit_code == 3
+
+
+def test_the_table_holds_prefects_id_of_the_run_that_bought(run_flow: Any, manifest: Any, tag: str) -> None:
+    shots = manifest({"prompt": f"{tag} one"}, {"prompt": f"{tag} [sandbox:rejects]"})
+    first = run_flow(shots)
+    again = run_flow(shots)
+    assert [row["flow_run_id"] for row in again.rows] == [first.end.flow_run_id, None]

@@ -155,7 +155,7 @@ PLANTS = (
           (("liveness:is_alive", "    except BlockingIOError:\n        return True", "    except BlockingIOError:\n        return False"),),
           matrix("a run is stopped in the middle of a submission")),
     Plant("401, 402 and 403 do not stop the run",
-          (("shoot:Shoot._conclude", "                case AccountRefused():\n                    self.stop_signal.stop_buying(outcome.message)\n", "                case AccountRefused():\n"),),
+          (("shoot:Shoot._conclude", "                case AccountRefused():\n                    self.stop_signal.refuse_account(outcome.message, polls=True)\n", "                case AccountRefused():\n"),),
           matrix("401, 402, 403")),
     Plant("the budget counts only what is finished",
           (("operations:_reserve", "    if intent.max_microusd is None:\n        changed", "    if True:\n        changed"),),
