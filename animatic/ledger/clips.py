@@ -4,6 +4,7 @@ A row is one output of an attempt in one archive, under one name. It is written 
 other run fetches it too and no other clip gets the name; it holds the file once that is there.
 """
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ from animatic.ledger.schema import ATTEMPT, CLIP
 from animatic.ledger.statements import in_chunks
 
 MOST_ROWS = 5_000
+MOST_NAMESAKES = 1_000
 USUAL_OF = 1_000
 _COLUMNS = tuple(CLIP.c[name] for name in Clip.__dataclass_fields__)
 _OF_OUTPUT = (
@@ -60,9 +62,10 @@ def _book(db: sa.Connection, archive: str, wanted: WantedClip, run_id: str) -> B
     if known:
         clip = known[-1]
         return Booking(clip, tuple(row for row in copies if row.clip_id != clip.clip_id))
-    free = (
-        each for each in wanted.names if db.execute(_NAMED, {"in_archive": archive, "key": each[1]}).first() is None
-    )
+    last, last_key = wanted.names[-1]
+    more = ((f"{last}_{number}", f"{last_key}_{number}") for number in range(2, MOST_NAMESAKES))
+    candidates = itertools.chain(wanted.names, more)
+    free = (each for each in candidates if db.execute(_NAMED, {"in_archive": archive, "key": each[1]}).first() is None)
     name, key = next(free, ("", ""))
     if not name:
         raise LedgerError(f"archive {archive}: no name is left for {wanted.names[-1][0]}")

@@ -128,7 +128,9 @@ def name_faults(columns: Sequence[str], line: int | None) -> list[Fault]:
 
 def _missing(missing: str, meant: str | None, columns: Sequence[str]) -> Problem:
     seen = ", ".join(escaped(name, 30) for name in columns[:12]) + (", …" if len(columns) > 12 else "")
-    hint = None if meant is None else f'did you mean {quoted(meant)} to be "{missing}"?'
+    hint = f"read another column as it with --map {missing}=COLUMN"
+    if meant is not None:
+        hint = f'did you mean {quoted(meant)} to be "{missing}"? Then rename it, or add --map {missing}={meant}'
     return Problem(
         "missing column", f'no column "{missing}", only {seen}', "a header that names image and prompt", hint
     )

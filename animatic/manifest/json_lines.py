@@ -8,6 +8,7 @@ from animatic.manifest.faults import Problem
 from animatic.manifest.header import MAX_COLUMNS
 from animatic.manifest.rows import Rows
 from animatic.manifest.tables import Records, TextTable, read_records, whole_file_error
+from animatic.text import quoted
 
 MAX_LINE_BYTES = 4 << 20
 
@@ -42,7 +43,10 @@ def _objects(name: str, file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
         if not text:
             continue
         try:
-            entry: Any = json.loads(text)
+            entry: Any = json.loads(text, object_pairs_hook=_unique)
+        except _RepeatedError as error:
+            bad = Problem("duplicate key", f"the key {quoted(str(error))} twice", "each key once")
+            raise whole_file_error(name, bad, number) from None
         except (ValueError, RecursionError):
             bad = Problem("not JSON", "a line that is not JSON", 'one object a line, such as {"image": …, "prompt": …}')
             raise whole_file_error(name, bad, number) from None
@@ -50,6 +54,20 @@ def _objects(name: str, file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
             bad = Problem("no object", f"a line that holds a {type(entry).__name__}", "one object a line")
             raise whole_file_error(name, bad, number)
         yield number, entry
+
+
+class _RepeatedError(Exception):
+    """A key that an object has twice."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; raise for a key that comes twice: which of two prompts is bought must not be a guess."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _RepeatedError(key)
+        found[key] = value
+    return found
 
 
 def _text_of(value: object) -> str:

@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from animatic.errors import SettingsError
-from animatic.manifest.header import COLUMNS
+from animatic.manifest.header import COLUMNS, known_name
 from animatic.text import did_you_mean, nearest, quoted
 
 NOT_CHOSEN = "not chosen by --only or --limit"
@@ -62,10 +62,24 @@ def read_mapping(options: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def _column(name: str, columns: Sequence[str]) -> str:
+    """Return the column that a name means: itself, else ours as in a header, else the one in another case."""
+    if name in columns:
+        return name
+    known = known_name(name)
+    if known in columns:
+        return str(known)
+    alike = [column for column in columns if column.lower() == name.lower()]
+    return alike[0] if len(alike) == 1 else name
+
+
 class Selector:
     """Applies a selection to the batches of one manifest, in order."""
 
     def __init__(self, selection: Selection, columns: Sequence[str]) -> None:
+        selection = Selection(
+            {_column(name, columns): values for name, values in selection.only.items()}, selection.limit
+        )
         self._selection, self._left = selection, selection.limit
         self._seen: dict[str, set[str]] = {name: set() for name in selection.only}
         self._others: dict[str, dict[str, None]] = {name: {} for name in selection.only}

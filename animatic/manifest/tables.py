@@ -4,6 +4,7 @@ The first record is the header. A nameless column that only counts the rows is d
 cell, and none of what makes a shot) is skipped; both are noted. Every other oddity in the shape of a row is its fault.
 """
 
+import itertools
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -67,7 +68,7 @@ def read_records(name: str, records: Records, rows: Rows, mapping: Mapping[str, 
     for index, column in zip(kept, named.columns, strict=True):
         columns[index] = column
     if not names_required(named.columns):
-        _require_header_above(name, records, mapping)
+        records = _require_header_above(name, records, mapping)
     faults = [
         *name_faults(named.columns, header_line),
         *(fault_at(header_line, None, "header", bad) for bad in named.bads),
@@ -86,22 +87,16 @@ def read_records(name: str, records: Records, rows: Rows, mapping: Mapping[str, 
     return TextTable(table.schema, header_line, table.lines, [*named.notes, *table.notes()])
 
 
-def _require_header_above(name: str, records: Records, mapping: Mapping[str, str]) -> None:
-    """Refuse a file whose header stands further down."""
-    for _, (line, cells) in zip(range(LINES_ABOVE), records, strict=False):
+def _require_header_above(name: str, records: Records, mapping: Mapping[str, str]) -> Records:
+    """Refuse a file whose header stands further down; return the records, none of them lost."""
+    first = list(itertools.islice(records, LINES_ABOVE))
+    for line, cells in first:
         if names_required(names_of([cell.strip() for cell in cells if cell.strip()], mapping).columns):
             hint = f"the header seems to be on line {line}; remove the lines above it"
-            raise whole_file_error(
-                name,
-                Problem(
-                    "lines above the header",
-                    "other text on the first line",
-                    "a header that names image and prompt",
-                    hint,
-                ),
-                1,
-                "header",
-            )
+            allowed = "a header that names image and prompt"
+            bad = Problem("lines above the header", "other text on the first line", allowed, hint)
+            raise whole_file_error(name, bad, 1, "header")
+    return itertools.chain(first, records)
 
 
 class _Table:

@@ -3,10 +3,13 @@
 The values of cells count, not their look: 16:9 that a spreadsheet took for a time comes as `16:09:00`.
 """
 
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import Any, BinaryIO
+from urllib.parse import unquote
 
 from animatic.manifest.faults import Problem
 from animatic.manifest.rows import Rows
@@ -15,6 +18,11 @@ from animatic.text import quoted
 
 MAX_UNPACKED_BYTES = 512 << 20
 MAX_MEMBERS = 10_000
+MAX_CELLS = 10_000_000
+"""A sheet's cells from the first to the last, empty ones included: the reader holds all of them."""
+
+_REFERENCE = re.compile(rb'r="([A-Z]{1,3})([0-9]{1,7})"')
+_LONGEST_REFERENCE = 16
 _PIECE_BYTES = 1 << 20
 
 
@@ -28,6 +36,8 @@ def read_workbook(name: str, file: BinaryIO, rows: Rows, mapping: Mapping[str, s
         book = CalamineWorkbook.from_filelike(file)
         names = book.sheet_names
         if sheet is not None and sheet not in names:
+            sheet = unquote(sheet)  # as a URI spells it
+        if sheet is not None and sheet not in names:
             found = f"no sheet {quoted(sheet)}"
             raise whole_file_error(name, Problem("no such sheet", found, ", ".join(map(quoted, names[:20]))))
         if not names:
@@ -36,7 +46,13 @@ def read_workbook(name: str, file: BinaryIO, rows: Rows, mapping: Mapping[str, s
     except (CalamineError, OSError, ValueError, OverflowError) as error:
         bad = Problem("not a workbook", f"what cannot be read ({type(error).__name__})", "an Excel workbook (.xlsx)")
         raise whole_file_error(name, bad) from None
-    return read_records(name, _records(cells), rows, mapping)
+    table = read_records(name, _records(cells), rows, mapping)
+    others = [each for each in names if each != (names[0] if sheet is None else sheet)]
+    if sheet is not None or not others:
+        return table
+    shown = ", ".join(map(quoted, others[:10]))
+    note = f"the sheet {quoted(names[0])} was read; others were not: {shown}. A sheet is named as {name}#SHEET"
+    return replace(table, notes=[*table.notes, note])
 
 
 def _records(rows: list[list[Any]]) -> Records:
@@ -83,12 +99,19 @@ def _require_sound(name: str, file: BinaryIO) -> None:
                 found = f"a workbook of {len(members):,} parts"
                 raise whole_file_error(name, Problem("too large", found, f"up to {MAX_MEMBERS:,}"))
             for member in members:
+                is_sheet, extent = member.filename.startswith("xl/worksheets/"), _Extent()
                 with packed.open(member) as part:
                     for piece in _pieces(part):
-                        total += piece
+                        total += len(piece)
                         if total > MAX_UNPACKED_BYTES:
                             found = f"more than {MAX_UNPACKED_BYTES:,} bytes once unpacked"
                             raise whole_file_error(name, Problem("too large", found, f"up to {MAX_UNPACKED_BYTES:,}"))
+                        if is_sheet:
+                            extent.add(piece)
+                if extent.cells > MAX_CELLS:
+                    found = f"a sheet whose last cell is in row {extent.row:,}, column {extent.column:,}"
+                    hint = "delete the cells far away from the table"
+                    raise whole_file_error(name, Problem("too large", found, f"up to {MAX_CELLS:,} cells", hint))
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         bad = Problem(
             "not a workbook", f"what cannot be unpacked ({type(error).__name__})", "an Excel workbook (.xlsx)"
@@ -96,6 +119,28 @@ def _require_sound(name: str, file: BinaryIO) -> None:
         raise whole_file_error(name, bad) from None
 
 
-def _pieces(part: Any) -> Iterator[int]:
+class _Extent:
+    """The last row and the last column that the cells of a sheet name."""
+
+    def __init__(self) -> None:
+        self.row, self.column, self._rest = 0, 0, b""
+
+    @property
+    def cells(self) -> int:
+        """Cells from the first of the sheet to the last."""
+        return self.row * self.column
+
+    def add(self, piece: bytes) -> None:
+        """Read the next bytes of the sheet's XML."""
+        text = self._rest + piece
+        for letters, digits in set(_REFERENCE.findall(text)):
+            column = 0
+            for letter in letters:
+                column = column * 26 + letter - 64
+            self.row, self.column = max(self.row, int(digits)), max(self.column, column)
+        self._rest = text[-_LONGEST_REFERENCE:]
+
+
+def _pieces(part: Any) -> Iterator[bytes]:
     while piece := part.read(_PIECE_BYTES):
-        yield len(piece)
+        yield piece

@@ -9,7 +9,8 @@ import errno
 import os
 import random
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self, TypeVar
 
@@ -22,6 +23,7 @@ from animatic.errors import (
     TryLaterError,
 )
 from animatic.ledger import Booking, Clip, KeptClip, Ledger, Record, WantedClip
+from animatic.media.archive_room import USUAL_CLIP_BYTES
 from animatic.media.clip_names import ClipIdentity, ClipName, same_name_key
 from animatic.media.downloads import DOWNLOADS_AT_ONCE, ClipDownloader, Download
 from animatic.progress import ArchiveProgress
@@ -37,6 +39,9 @@ BACKOFFS_S = (1.0, 4.0, 15.0)
 
 LANES = 2
 """Threads that download. Half of their time goes to hashes and writes, which Python does beside other threads."""
+
+OTHERS_WITHIN_S, OTHERS_EVERY_S = 120.0, 0.5
+"""How long a run waits for a clip that another run fetches, and how often it looks."""
 
 ENDS_WITHIN_S = 10.0
 """A file that is being written then may be left half done: it has no name yet."""
@@ -131,6 +136,7 @@ class Archive:
         self._on_their_way = set[asyncio.Future[KeptClip]]()
         self._lanes = [_Lane(origin, network) for _ in range(LANES)]
         self._room = asyncio.Semaphore(2 * DOWNLOADS_AT_ONCE)
+        self._one_by_one, self._largest_bytes = asyncio.Lock(), 0
 
     async def __aenter__(self) -> Self:
         """Look into the folder.
@@ -203,6 +209,7 @@ class Archive:
         if clip.run_id != self._run_id:
             is_open = clip.file is None and clip.error is None
             if is_open and self._ledger.is_alive(clip.run_id):
+                await self._outwait(output)
                 self.progress.kept += 1  # as far as this run is concerned: the other one fetches it
                 return
             if not await self._ledger.take_over_booking(clip.clip_id, clip.run_id, self._run_id):
@@ -219,6 +226,16 @@ class Archive:
         await self._ledger.keep_clips([kept])
         self._there[kept.file] = kept.size_bytes
         self.progress.kept += 1
+
+    async def _outwait(self, output: Output) -> None:
+        """Wait while another run fetches the clip, but not for ever: the table is to show it."""
+        for _ in range(round(OTHERS_WITHIN_S / OTHERS_EVERY_S)):
+            await asyncio.sleep(OTHERS_EVERY_S)
+            (booking,) = await self._ledger.book_clips(self.folder.uri, [self._wanted(output)], self._run_id)
+            clip = booking.clip
+            is_open = clip.file is None and clip.error is None
+            if self.problem is not None or not is_open or not self._ledger.is_alive(clip.run_id):
+                return
 
     def _is_there(self, clip: Clip) -> bool:
         return clip.file is not None and self._there.get(clip.file) == clip.size_bytes
@@ -242,7 +259,8 @@ class Archive:
             incoming.fill_from(str(copy.uri))
             if incoming.sha256() != copy.sha256:
                 return None
-            return self._put(incoming, names, f".{str(copy.file).rpartition('.')[2]}", str(copy.sha256))
+            suffix = f".{str(copy.file).rpartition('.')[2]}"
+            return self._put(incoming, names, suffix, str(copy.sha256), copy.size_bytes or 0)
 
     async def _fetched(self, output: Output, clip: Clip, names: Sequence[str]) -> KeptClip:
         """Download the clip, again after a while where it does not come, and from a new URL where the old one has died.
@@ -256,7 +274,8 @@ class Archive:
         while True:
             self._require_open()
             try:
-                kept = await self._stoppable(lane, self._download(lane.downloader, url, output, clip, names))
+                async with self._room_for_one():
+                    kept = await self._stoppable(lane, self._download(lane.downloader, url, output, clip, names))
             except (ClipUnavailableError, ClipRefusedError) as error:
                 may_pass = isinstance(error, ClipUnavailableError) and not error.is_gone
                 if not may_pass and not has_asked:
@@ -270,7 +289,19 @@ class Archive:
                 raise ClipUnavailableError(f"clip {output.name}: cannot be written: {_said(error)}") from None
             else:
                 self.progress.received_bytes += kept.size_bytes
+                self._largest_bytes = max(self._largest_bytes, kept.size_bytes)
                 return kept
+
+    @asynccontextmanager
+    async def _room_for_one(self) -> AsyncGenerator[None]:
+        """Let downloads come one by one once the disk has room for few more."""
+        room_bytes = self.folder.room_bytes()
+        if room_bytes is None or room_bytes > 4 * DOWNLOADS_AT_ONCE * max(self._largest_bytes, USUAL_CLIP_BYTES):
+            yield
+            return
+        async with self._one_by_one:
+            self._require_open()
+            yield
 
     async def _stoppable(self, lane: "_Lane", download: Coroutine[Any, Any, KeptClip]) -> KeptClip:
         """Await a download in its thread, until `stop`."""
@@ -318,12 +349,12 @@ class Archive:
                 info = probe_clip(incoming.path)
             except ValueError as error:
                 problem = one_line(f"it was archived, but {error}", 500)
-        file = self._put(incoming, names, found.suffix, found.sha256)
+        file = self._put(incoming, names, found.suffix, found.sha256, found.size_bytes)
         return KeptClip(
             clip.clip_id, file, found.sha256, found.size_bytes, **(asdict(info) if info else {}), error=problem
         )
 
-    def _put(self, incoming: Incoming, names: Sequence[str], suffix: str, sha256: str) -> str:
+    def _put(self, incoming: Incoming, names: Sequence[str], suffix: str, sha256: str, size_bytes: int) -> str:
         """Put a file under the first of these names that no other file has; return that with its suffix.
 
         The same file is as good: a killed run left it there before the ledger knew.
@@ -333,7 +364,7 @@ class Archive:
             try:
                 incoming.put(file)
             except FileExistsError:
-                if self.folder.sha256_of(file) != sha256:
+                if not self.folder.holds(file, sha256, size_bytes):
                     continue
             return file
         raise ClipRefusedError(f"{self.folder.uri}: other files have the names {', '.join(names)}; move them away")
@@ -349,8 +380,8 @@ class Archive:
             if self.problem is None:
                 self.progress.problem = problem
                 self._warn(problem)
-            self.stop(problem)
-            self._require_open()
+            self.problem = self.problem or problem  # what is on its way may still find room
+            raise ClipUnavailableError(problem)
 
 
 _PLACEHOLDER = ".x"

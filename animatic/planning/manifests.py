@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import file_digest
 from typing import Any, cast
-from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -26,7 +25,7 @@ pa.set_memory_pool(pa.system_memory_pool())
 def sheet_of(uri: str) -> tuple[str, str | None]:
     """Return the URI of a file and the sheet that is meant in it: `book.xlsx#Night shots`."""
     place, mark, sheet = uri.partition("#")
-    return (place, unquote(sheet)) if mark and sheet and place.lower().endswith(".xlsx") else (uri, None)
+    return (place, sheet) if mark and sheet and place.lower().endswith(".xlsx") else (uri, None)
 
 
 def storyboard_of(uri: str) -> str:

@@ -100,6 +100,11 @@ class Plan:
         return self.price_classes.total()
 
     @property
+    def not_chosen(self) -> int:
+        """Return how many takes no chosen row asks for."""
+        return 0 if self.manifest.is_chosen is None else int(np.count_nonzero(~self.manifest.is_chosen))
+
+    @property
     def retriable(self) -> int:
         """Return how many failed or rejected takes `--retry-failed` would buy again."""
         return self.retriable_classes.total()

@@ -21,7 +21,7 @@ class Ending:
         reason: the text of `error`; empty where there are too many different ones.
         count: of rows.
         names: the first of them, as `SHOT take N`.
-        fingerprints: of those that have names.
+        fingerprints, shot_ids: of those that have names.
         quoted_microusd: what the last attempts cost together; None where a price is not known.
     """
 
@@ -31,6 +31,7 @@ class Ending:
     count: int = 0
     names: list[str] = field(default_factory=list[str])
     fingerprints: list[str] = field(default_factory=list[str])
+    shot_ids: list[str] = field(default_factory=list[str])
     quoted_microusd: int | None = 0
 
     def add(self, row: Mapping[str, Any], quoted_microusd: int | None) -> None:
@@ -42,6 +43,7 @@ class Ending:
             take = "" if row.get("take") is None else f" take {row['take']}"
             self.names.append(f"{row.get('shot_id') or 'row ' + str(row.get('row'))}{take}")
             self.fingerprints.append(str(row.get("fingerprint") or ""))
+            self.shot_ids.append(str(row.get("shot_id") or ""))
 
 
 class Endings:

@@ -45,6 +45,7 @@ class TableStats:
         counts: rows by status.
         cached: rows whose take was final before the run began.
         not_archived: rows of completed takes with an `archive_error`.
+        not_chosen: rows that --only or --limit left out.
         not_completed: the first rows that are not `completed`, at most 200, as plain values that survive JSON.
         made_by: takes that another model made than was asked for, by what made them and what was asked for.
         endings: rows that are not completed or not archived, by reason.
@@ -55,6 +56,7 @@ class TableStats:
     counts: Counter[str] = field(default_factory=Counter[str])
     cached: int = 0
     not_archived: int = 0
+    not_chosen: int = 0
     not_completed: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     names: dict[str, dict[str | None, int]] = field(
         default_factory=lambda: {name: {} for name in ("storyboard", "model")}
@@ -74,6 +76,7 @@ class TableStats:
         Rows that were not chosen do not count; None chooses all.
         """
         if is_chosen is not None:
+            self.not_chosen += int(np.count_nonzero(~is_chosen))
             table, is_first = table.filter(pa.array(is_chosen)), is_first[is_chosen]
         status = table["status"].combine_chunks().dictionary_encode()
         self.counts.update({entry["values"]: entry["counts"] for entry in status.value_counts().to_pylist()})

@@ -48,6 +48,7 @@ class RunSummary:
         stopped_by: why the run stopped early, if it did.
         is_account_refused: whether that was because WaveSpeed refused the key or the account.
         not_archived: rows of completed takes with a clip that is not archived, or not as it should be.
+        not_chosen: rows that --only or --limit left out.
         endings: rows that are not completed or not archived, by reason, the largest group first.
         archive: URI of the folder with the clips; empty without one.
     """
@@ -72,6 +73,7 @@ class RunSummary:
     is_account_refused: bool = False
     is_interrupted: bool = False
     not_archived: int = 0
+    not_chosen: int = 0
     endings: Sequence[Ending] = ()
     archive: str = ""
 
@@ -96,6 +98,8 @@ class RunSummary:
         total = sum(self.counts.values())
         missing = ", ".join(f"{n:,} {status}" for status, n in self.counts.items() if n and status != "completed")
         line = f"{self.counts['completed']:,} of {total:,} completed" + (f"; {missing}" if missing else "")
+        if self.not_chosen:
+            line += f"; {self.not_chosen:,} more rows not chosen by --only or --limit"
         if self.not_archived:
             line += f"; {self.not_archived:,} not archived (column archive_error)"
         if self.stopped_by:
@@ -255,6 +259,7 @@ def run_summary_of(  # noqa: PLR0913 - the parts of a summary
         expiring=expiring,
         made_by=stats.made_by,
         not_archived=stats.not_archived,
+        not_chosen=stats.not_chosen,
         endings=stats.endings.largest_first(),
         archive=archive,
         of_before=stats.notes,

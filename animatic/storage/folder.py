@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Generator, Iterable
@@ -23,7 +24,7 @@ from animatic.storage.spool import nameless_file
 from animatic.web.network import DIRECT
 
 _PREFIX, _END = ".animatic-", ".tmp"
-_LEFT_BEHIND_AFTER_S = 24 * 3_600.0
+_LEFT_BEHIND_AFTER_S = 3_600.0
 _RESERVE_BYTES = 256 << 20
 """Left free, or a fiftieth of a small disk: a disk that is full of clips could not hold a ledger's next commit."""
 
@@ -107,6 +108,17 @@ class Folder:
         finally:
             with suppress(FileNotFoundError):
                 Path(name).unlink()
+
+    def holds(self, name: str, sha256: str, size_bytes: int) -> bool:
+        """Tell if one of its files is just this one. What is no file, has another size or cannot be read is not."""
+        try:
+            if self.is_local:
+                found = (self.path / name).lstat()
+                if not stat.S_ISREG(found.st_mode) or found.st_size != size_bytes:
+                    return False
+            return self.sha256_of(name) == sha256
+        except Exception:  # noqa: BLE001 - file systems raise whatever their clients raise
+            return False
 
     def sha256_of(self, name: str) -> str:
         """Return the SHA-256 of one of its files, in hex. Raises OSError, or what the file system raises."""

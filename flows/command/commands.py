@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from animatic import storage
 from animatic.errors import AccountRefusedError, SettingsError
@@ -170,6 +171,11 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start) -> in
     return tell_digest(summary, options.typed, console, untold=untold, as_json=options.as_json)
 
 
+def plain_path(uri: str) -> str:
+    """Return the path of a folder on this machine, as a shell takes it; any other URI as it is."""
+    return unquote(uri.removeprefix("file://")) if uri.startswith("file:///") else uri
+
+
 def _require_account(shown: Preview) -> None:
     """Refuse to go on where WaveSpeed refused the key or the account when it was asked for a price.
 
@@ -205,7 +211,7 @@ def tell_digest(
         console.print(line)
     console.print(summary.money)
     if summary.archive:
-        console.print(f"clips: {summary.archive}")
+        console.print(f"clips: {plain_path(summary.archive)}")
     console.print(f"results: {summary.results}")
     if untold is not None:
         console.print(UNTOLD.format(why=untold))

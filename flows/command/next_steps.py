@@ -61,16 +61,17 @@ def _positional(text: str) -> str:
     return f"./{text}" if text.startswith("-") else text
 
 
-def step_for(ending: Ending, typed: Typed) -> Step:  # noqa: PLR0911 - one return a case
-    """Return what to do about takes that ended so."""
+def step_for(  # noqa: PLR0911 - one return a case
+    ending: Ending, typed: Typed, others: Sequence[Ending] = ()
+) -> Step:
+    """Return what to do about takes that ended so; `others` are those that `--retry-failed` would buy again as well."""
     them = "it" if ending.count == 1 else "them"
     code, again = ending.error_code, Step("run again to go on; nothing is bought twice", typed.again())
     match ending.status:
         case "failed" if code is not None and 1_000 <= code < 2_000:
             return Step(f"change the prompt or the still of {them}, then run again", typed.again())
         case "failed":
-            cost = f" for {dollars(ending.quoted_microusd)}" if ending.quoted_microusd else ""
-            return Step(f"buy {them} again{cost}", typed.again("--retry-failed"))
+            return _retry(ending, typed, others)
         case "rejected" if code in {401, 402, 403}:
             return Step(f"{ACCOUNT_ADVICE} Then run again", typed.again("--retry-failed"))
         case "rejected":
@@ -83,10 +84,34 @@ def step_for(ending: Ending, typed: Typed) -> Step:  # noqa: PLR0911 - one retur
             return Step("see what is known of it, then decide", (PROGRAM, "ledger", "show", name))
         case "invalid":
             return Step(f"correct {them} in the manifest, then run again", typed.again())
+        case "not archived" if "instead of a clip" in ending.reason or "no video" in ending.reason:
+            return Step(
+                f"run again to ask WaveSpeed for {them} once more; what it has deleted comes back as another take only "
+                "(column takes, or another prompt)",
+                typed.again(),
+            )
         case "not archived":
             return Step(f"fetch {'the clip' if ending.count == 1 else 'the clips'} again", typed.again())
         case _:
             return again
+
+
+def _retry(ending: Ending, typed: Typed, others: Sequence[Ending]) -> Step:
+    """Return the purchase of just these takes again, or of all that failed where they are too many to name."""
+    them = "it" if ending.count == 1 else "them"
+    cost = f" for {dollars(ending.quoted_microusd)}" if ending.quoted_microusd else ""
+    if not others:
+        return Step(f"buy {them} again{cost}", typed.again("--retry-failed"))
+    shots = list(dict.fromkeys(ending.shot_ids))
+    if ending.count > len(ending.shot_ids) or not all(shots) or "--only" in typed.options:
+        more = sum(each.count for each in others)
+        return Step(f"buy {them} again, and {more:,} more that failed or were rejected", typed.again("--retry-failed"))
+    only = tuple(part for shot in shots for part in ("--only", f"shot_id={shot}"))
+    return Step(f"buy {them} again{cost}", (*typed.again("--retry-failed"), *only))
+
+
+def _others(ending: Ending, endings: Sequence[Ending]) -> list[Ending]:
+    return [each for each in endings if each is not ending and each.status in {"failed", "rejected"}]
 
 
 def ending_lines(endings: Sequence[Ending], typed: Typed) -> list[str]:
@@ -100,7 +125,7 @@ def ending_lines(endings: Sequence[Ending], typed: Typed) -> list[str]:
         more = f" and {ending.count - len(ending.names):,} more" if ending.count > len(ending.names) else ""
         if ending.count <= MOST_NAMED:
             lines.append(f"    {names}{more}")
-        lines.append(f"    {printable(step_for(ending, typed).line)}")
+        lines.append(f"    {printable(step_for(ending, typed, _others(ending, endings)).line)}")
     if len(endings) > MOST_GROUPS:
         rest = sum(each.count for each in endings[MOST_GROUPS:])
         lines.append(f"and {rest:,} more for {len(endings) - MOST_GROUPS:,} other reasons (columns error_code, error)")
@@ -117,4 +142,5 @@ def next_step(endings: Sequence[Ending], typed: Typed) -> Step | None:
     if not endings:
         return None
     urgent = {"unknown": 0, "held": 1}
-    return step_for(min(endings, key=lambda each: (urgent.get(each.status, 2), -each.count)), typed)
+    first = min(endings, key=lambda each: (urgent.get(each.status, 2), -each.count))
+    return step_for(first, typed, _others(first, endings))

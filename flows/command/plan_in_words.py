@@ -95,6 +95,7 @@ class Preview:
             "rejected": settled[State.REJECTED],
             "being made": plan.resumable,
             "unknown or held": plan.unclear + plan.underway,
+            "not chosen": plan.not_chosen,
         }
         shown = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name in {"to buy", "done"})
         retried = self.plan.retriable

@@ -52,8 +52,10 @@ def make_starter(folder: str, console: PlainConsole) -> int:
     console.print(f"{target}: {len(stills):,} shots; write a prompt for each: how the still should move")
     for line in unreadable[:20]:
         console.print(f"note: {line}")
-    step = Step("then see what it costs", (PROGRAM, "plan", str(Path(folder) / MANIFEST)))
-    console.print(step.line)
+    made = str(Path(folder) / MANIFEST)
+    console.print(Step("then see what it costs", (PROGRAM, "plan", made)).line)
+    results = str(Path(folder) / "results.csv")
+    console.print(Step("and buy the takes", (PROGRAM, "run", made, "--results", results)).line)
     return 0
 
 

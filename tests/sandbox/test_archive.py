@@ -196,6 +196,37 @@ async def test_a_foreign_file_keeps_its_name_and_our_own_orphan_is_adopted(bough
     assert sum(name.startswith("board_two_t01_") for name in after) == 1
 
 
+async def test_what_is_no_file_keeps_its_name_too(bought: Bought, tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    (folder / "board_one_t01.mp4").mkdir(parents=True)
+    (folder / "board_two_t01.mp4").symlink_to("/nonexistent/place")
+    os.mkfifo(folder / "board_three_t01.mp4")
+    assert (await bought.put(str(folder))).kept == 3
+    assert len([path for path in folder.iterdir() if path.is_file()]) == 3
+
+
+async def test_a_large_foreign_file_is_told_apart_by_its_size(bought: Bought, tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    with (folder / "board_one_t01.mp4").open("wb") as foreign:
+        foreign.truncate(300 << 30)
+    async with asyncio.timeout(20):
+        assert (await bought.put(str(folder))).kept == 3
+
+
+async def test_names_that_other_clips_have_get_numbers(bought: Bought, tmp_path: Path) -> None:
+    folder, (one, *_) = str(tmp_path / "clips"), bought.outputs()
+    names = ["one", f"one_{one.identity.fingerprint[:8]}", f"one_{one.identity.fingerprint}"]
+    with sqlite3.connect(bought.studio.ledger) as ledger:
+        for number, name in enumerate(names, 100):
+            ledger.execute(
+                "INSERT INTO clip (attempt_id, output, archive, name, name_key, run_id) VALUES (?, ?, ?, ?, ?, ?)",
+                (one.attempt_id, number, Folder(folder).uri, name, name, "a-run"),
+            )
+    assert (await bought.put(folder, "{shot_id}")).kept == 3
+    assert f"one_{one.identity.fingerprint}_2.mp4" in files_in(folder)
+
+
 async def test_a_dead_url_is_asked_for_anew(bought: Bought, place: str) -> None:
     bought.gate.answers = [web.Response(status=410)]
     assert (await bought.put(place)).kept == 3

@@ -122,6 +122,34 @@ def test_cells_of_a_workbook_count_by_their_values() -> None:
     assert first == ["2026-11-26", "2026-11-26 07:30:00", "true", "2.5"]
 
 
+def test_a_cell_far_away_is_refused_before_the_sheet_is_read() -> None:
+    file = io.BytesIO()
+    with xlsxwriter.Workbook(file) as book:
+        sheet = book.add_worksheet("a")
+        sheet.write_row(0, 0, ["image", "prompt"])
+        sheet.write(1_048_575, 16_383, "x")
+    report = refusal("book.xlsx", file.getvalue())
+    assert "a sheet whose last cell is in row 1,048,576, column 16,384" in report
+
+
+def test_sheets_that_were_not_read_are_named() -> None:
+    manifest = checked("book.xlsx", workbook(("Act 1", ROWS), ("Act 2", ROWS)))
+    assert 'the sheet "Act 1" was read; others were not: "Act 2"' in "\n".join(manifest.warnings)
+
+
+def test_a_sheet_is_found_by_its_literal_name_first() -> None:
+    data = workbook(("a", [["nothing"]]), ("a#b %41", ROWS), ("x y", ROWS))
+    assert len(shots_of(checked("book.xlsx", data, sheet="a#b %41"))) == 2
+    assert len(shots_of(checked("book.xlsx", data, sheet="x%20y"))) == 2
+
+
+def test_a_header_that_is_none_loses_no_row() -> None:
+    report = refusal("shots.csv", csv_of("Shot,Frame,Action", "1,a,b", "2,c,d"))
+    assert 'found no column "image"' in report
+    assert "--map image=COLUMN" in report
+    assert "no rows" not in report
+
+
 def test_rows_of_a_workbook_are_named_by_the_sheets_rows() -> None:
     rows = [ROWS[0], [], *ROWS[1:], [], [URL.format(3), None, 5, 1, None]]
     assert refusal("book.xlsx", workbook(("a", rows))).startswith("book.xlsx:6: prompt: found nothing")
@@ -145,6 +173,7 @@ def test_what_is_no_workbook_is_refused_in_one_sentence(data: bytes, said: str) 
     [
         (b'{"image": "x"\n', "shots.jsonl:1: found a line that is not JSON"),
         (b"[1, 2]\n", "found a line that holds a list"),
+        (b'{"image": "x", "prompt": "a", "prompt": "b"}\n', 'found the key "prompt" twice'),
         (b'{"image": "https://a.example/x.png", "prompt": "x"}\n\n7\n', "shots.jsonl:3: found a line that holds a int"),
     ],
 )
@@ -252,6 +281,13 @@ def test_rows_are_chosen_by_values_and_a_limit(only: Sequence[str], limit: int |
     assert (manifest.row_is_chosen.nonzero()[0] + 1).tolist() == rows
     prompts = [shot.inputs["prompt"] for shot in shots_of(manifest)]
     assert int(manifest.is_chosen.sum()) == len({prompts[row - 1] for row in rows})
+
+
+@pytest.mark.parametrize("name", ["Storyboard", "story board", "BY"])
+def test_a_choice_names_columns_as_a_header_does(name: str) -> None:
+    manifest = checked("shots.csv", CHOICES, Selection(read_only([f"{name}={'me' if name == 'BY' else 'one'}"])))
+    assert manifest.row_is_chosen is not None
+    assert manifest.row_is_chosen.any()
 
 
 @pytest.mark.parametrize(
