@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from animatic.errors import LedgerError
 from animatic.ledger import (
     Asked,
     KeptClip,
@@ -150,3 +151,21 @@ async def test_a_version_is_what_a_shot_asked_for_at_one_time(ledger: Any) -> No
     assert await opened.versions_of(None, names) == versions
     assert await opened.versions_of("file:///none.csv", names) == {}
     assert await opened.versions_of(None, []) == {}
+
+
+async def test_the_usual_size_of_clips_is_the_mean_of_those_that_are_kept(ledger: Any) -> None:
+    opened, attempt_id = ledger.opened, await ledger.buy()
+    assert await opened.usual_clip_bytes() is None
+    for number, size_bytes in enumerate((10, 21), 1):
+        (booked,) = await opened.book_clips("file:///a", [wanted(attempt_id, f"n{number}", output=number)], "run-1")
+        await opened.keep_clips([KeptClip(booked.clip.clip_id, f"n{number}.mp4", "ab", size_bytes)])
+    assert await opened.usual_clip_bytes() == 16
+
+
+async def test_an_archive_with_a_thousand_namesakes_is_full(ledger: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("animatic.ledger.clips.MOST_NAMESAKES", 3)
+    opened, attempt_id = ledger.opened, await ledger.buy()
+    for number in (1, 2):
+        await opened.book_clips("file:///a", [wanted(attempt_id, "one", output=number)], "run-1")
+    with pytest.raises(LedgerError, match="no name is left for one"):
+        await opened.book_clips("file:///a", [wanted(attempt_id, "one", output=3)], "run-1")

@@ -88,3 +88,10 @@ async def test_what_was_bought_before_is_known_by_all_but_its_still(
     found = await ledger.opened.bought_among("sandbox", {asked_for})
     assert found == ({asked_for} if is_found else set())
     assert await ledger.opened.bought_among("elsewhere", {asked_for}) == set()
+
+
+async def test_a_shot_has_the_requests_of_its_bought_takes(ledger: Any) -> None:
+    await ledger.buy(HERO)
+    await ledger.opened.add_planned(SHOTS, [asked(), asked(WIDE, take=2)])
+    assert len(await ledger.opened.requests_of_shot("hero", SHOTS)) == 1, "the other one was never bought"
+    assert await ledger.opened.requests_of_shot("hero", "file:///film/other.csv") == []
