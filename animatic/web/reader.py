@@ -17,6 +17,9 @@ FAILURES = (TimeoutError, aiohttp.ClientError, OSError, ValueError)
 
 Resolver = AbstractResolver
 _CHUNK_BYTES = 1 << 18
+_BUFFER_BYTES = 1 << 20
+"""What may have come and is not read yet, of each answer: with less, the line is stopped and started all the time."""
+
 _CONNECT_TIMEOUT_S = 10.0
 
 
@@ -73,6 +76,7 @@ class WebReader:
             most_connections=most_connections,
             headers=headers,
             timeout=timeout,
+            read_bufsize=_BUFFER_BYTES,
         )
 
     async def __aenter__(self) -> Self:
