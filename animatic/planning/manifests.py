@@ -47,10 +47,12 @@ def read_manifest(uri: str, network: Network = DIRECT, mapping: Mapping[str, str
         storage.open_copy(place, max_bytes=MAX_FILE_BYTES, network=network) as copy,
         storage.unpacked(storage.name_of(place), copy, MAX_FILE_BYTES) as (name, file),
     ):
-        copy.seek(0)
-        digest = file_digest(cast("Any", copy), "sha256").hexdigest()
         raw = read_table(name, file, Spool(), mapping, sheet)
-    return replace(raw, name=storage.name_of(place), sha256=digest)
+        if file is copy:
+            return raw
+        copy.seek(0)  # it was unpacked: the manifest is known by the bytes of the file itself
+        digest = file_digest(cast("Any", copy), "sha256").hexdigest()
+        return replace(raw, name=storage.name_of(place), sha256=digest)
 
 
 def load_manifest(  # noqa: PLR0913, PLR0917 - a file, how it is read, and by what it is judged
