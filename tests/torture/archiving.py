@@ -10,7 +10,6 @@ import json
 import os
 import random
 import shutil
-import signal
 import sqlite3
 import tempfile
 import time
@@ -31,7 +30,7 @@ from animatic.planning.manifests import load_manifest
 from animatic.progress import ArchiveProgress
 from animatic.storage.folder import Folder
 from torture.canary import search
-from torture.lines import Line, trace_lines
+from torture.lines import Line, dies_at, lines_of
 from torture.modules import ROOT, find_modules
 from torture.part import Part
 from torture.studio import Served, fast_folder, in_child, served
@@ -118,36 +117,15 @@ class Killer:
 
     def lines(self) -> dict[Line, int]:
         """Return the lines that archiving executes, and how often."""
-        place, found = self.place("dry"), self._folder / "lines.json"
-
-        def work() -> None:
-            seen: Counter[Line] = Counter()
-            trace_lines(lambda file, line: seen.update(((file, line),)), lambda file: Path(file) in TRACED)
-            asyncio.run(archive_all(place, self._setup, self._url, "dry"))
-            found.write_text(json.dumps([[file, line, count] for (file, line), count in seen.items()]))
-
-        if in_child(work) != 0:
-            raise RuntimeError("the dry run failed")
-        return {(file, line): count for file, line, count in json.loads(found.read_text())}
+        place = self.place("dry")
+        return lines_of(lambda: archive_all(place, self._setup, self._url, "dry"), self._folder, TRACED)
 
     def kill(self, number: int, line: Line, occurrence: int) -> None:
         """Kill archiving at one execution of a line, recover, and count."""
         place, what = self.place(f"p{number}"), f"{Path(line[0]).relative_to(ROOT)}:{line[1]}, time {occurrence}"
-        part, left = self._part, occurrence
-
-        def work() -> None:
-            def seen(file: str, at: int) -> None:
-                nonlocal left
-                if (file, at) == line:
-                    left -= 1
-                    if left == 0:
-                        os.kill(os.getpid(), signal.SIGKILL)
-
-            trace_lines(seen, line[0].__eq__)
-            asyncio.run(archive_all(place, self._setup, self._url, "killed"))
-
+        part = self._part
         part.points += 1
-        part.faults_fired += in_child(work) == -signal.SIGKILL
+        part.faults_fired += dies_at(line, occurrence, lambda: archive_all(place, self._setup, self._url, "killed"))
         self._require_whole_files(place, what)
         known, before = place.known(), self._downloads()
         self._archive(place, "after", what)

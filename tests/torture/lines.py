@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,10 +66,6 @@ class Point:
         return f"{self.act}, {Path(self.line[0]).relative_to(ROOT)}:{self.line[1]}, time {self.occurrence}"
 
 
-def _is_traced(file: str) -> bool:
-    return Path(file) in TRACED
-
-
 def trace_lines(seen: Any, is_traced: Callable[[str], bool]) -> None:
     """Call `seen(file, line)` for every line that is executed in the traced files, in any thread."""
     known: dict[str, bool] = {}
@@ -98,20 +94,30 @@ def _set_up(act: Act, folder: Path, url: str, tag: str) -> Setup:
 
 def list_lines(name: str, folder: Path, url: str) -> dict[Line, int]:
     """Return every line that an act executes, in order of first execution, and its count."""
-    act, found = ACTS[name], folder / "lines.json"
+    act = ACTS[name]
     setup = _set_up(act, folder, url, "dry")
+    return lines_of(lambda: act.work(setup, url, "dry"), folder, TRACED)
 
-    def work() -> None:
+
+def lines_of(work: Callable[[], Awaitable[object]], folder: Path, traced: Collection[Path]) -> dict[Line, int]:
+    """Do something in a child; return every line of these files that it executes, in order, and how often."""
+    found = folder / "lines.json"
+
+    def trace() -> None:
         seen: Counter[Line] = Counter()
-        trace_lines(lambda file, line: seen.update(((file, line),)), _is_traced)
-        asyncio.run(act.work(setup, url, "dry"))
+        trace_lines(lambda file, line: seen.update(((file, line),)), lambda file: Path(file) in traced)
+        asyncio.run(_awaited(work()))
         sys.settrace(None)
         found.write_text(json.dumps([[file, line, count] for (file, line), count in seen.items()]))
 
-    code = in_child(work)
+    code = in_child(trace)
     if code != 0:
-        raise RuntimeError(f"the dry run of {name} ended with {code}")
+        raise RuntimeError(f"a dry run in {folder} ended with {code}")
     return {(file, line): count for file, line, count in json.loads(found.read_text())}
+
+
+async def _awaited(work: Awaitable[object]) -> None:
+    await work
 
 
 def list_points(folder: Path, url: str, chance: random.Random) -> tuple[list[Point], list[Point]]:
@@ -151,21 +157,26 @@ def _lines_of(code: CodeType) -> set[int]:
 
 def kill_at(setup: Setup, url: str, point: Point) -> bool:
     """Run an act that kills itself there; return True if it did."""
+    return dies_at(point.line, point.occurrence, lambda: ACTS[point.act].work(setup, url, "killed"))
 
-    def work() -> None:
-        left = point.occurrence
+
+def dies_at(line: Line, occurrence: int, work: Callable[[], Awaitable[object]]) -> bool:
+    """Do something in a child that kills itself at one execution of a line; return True if it did."""
+
+    def until_there() -> None:
+        left = occurrence
 
         def seen(file: str, number: int) -> None:
             nonlocal left
-            if (file, number) == point.line:
+            if (file, number) == line:
                 left -= 1
                 if left == 0:
                     os.kill(os.getpid(), signal.SIGKILL)
 
-        trace_lines(seen, point.line[0].__eq__)
-        asyncio.run(ACTS[point.act].work(setup, url, "killed"))
+        trace_lines(seen, line[0].__eq__)
+        asyncio.run(_awaited(work()))
 
-    return in_child(work) == -signal.SIGKILL
+    return in_child(until_there) == -signal.SIGKILL
 
 
 def recover_and_judge(setup: Setup, sandbox: Served, tag: str, point: Point, part: Part) -> None:
