@@ -4,10 +4,11 @@ import asyncio
 
 from aiohttp import web
 
-from animatic.sandbox.replies import cut, refuse
+from animatic.sandbox.replies import break_off, cut, refuse
 from animatic.sandbox.scenarios import ClipFault
 
 _ENDLESS_BYTES = 8 << 30
+_MEDIA_TYPE = "video/mp4"
 _PIECE = b"\0" * (1 << 20)
 _STALLS_FOR_S = 3_600.0
 _PAGE = "<html><h1>Please sign in</h1></html>"
@@ -25,13 +26,9 @@ async def send_faulty(  # noqa: PLR0911 - one return a case
         case ClipFault.PAGE:
             return web.Response(text=_PAGE, content_type="text/html")
         case ClipFault.SHORT:
-            response = await _begin(request, len(clip) + 1)
-            await response.write(clip)
-            return _close(request, response)
+            return await break_off(request, _MEDIA_TYPE, len(clip) + 1, clip)
         case ClipFault.CUT:
-            response = await _begin(request, len(clip))
-            await response.write(clip[: len(clip) // 2])
-            return _close(request, response)
+            return await break_off(request, _MEDIA_TYPE, len(clip), clip[: len(clip) // 2])
         case ClipFault.STALLED:
             response = await _begin(request, len(clip))
             await response.write(clip[: len(clip) // 2])
@@ -46,15 +43,9 @@ async def send_faulty(  # noqa: PLR0911 - one return a case
 
 
 async def _begin(request: web.Request, length: int | None) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": "video/mp4"})
+    response = web.StreamResponse(headers={"Content-Type": _MEDIA_TYPE})
     response.content_length = length
     if length is None:
         response.enable_chunked_encoding()
     await response.prepare(request)
-    return response
-
-
-def _close(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
-    if request.transport is not None:
-        request.transport.close()
     return response

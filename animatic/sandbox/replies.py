@@ -53,7 +53,8 @@ async def play(  # noqa: C901, PLR0911, PLR0912 - one return a case
             whole = envelope(data)
             return web.Response(body=whole[: len(whole) // 2], content_type="application/json")
         case Trick.CUT_SHORT:
-            return await _cut_short(request, envelope(data))
+            whole = envelope(data)
+            return await break_off(request, "application/json", len(whole), whole[: len(whole) // 2])
         case Trick.DEEP:
             return web.Response(body=b"[" * 100_000, content_type="application/json")
         case Trick.GATEWAY:
@@ -89,11 +90,11 @@ def cut(request: web.Request) -> web.StreamResponse:
     return web.Response()  # goes nowhere: aiohttp wants one
 
 
-async def _cut_short(request: web.Request, whole: bytes) -> web.StreamResponse:
-    """Half a body, and then nothing more on a connection that ends."""
-    response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(whole))})
+async def break_off(request: web.Request, media_type: str, announced_bytes: int, sent: bytes) -> web.StreamResponse:
+    """Send less of a body than was announced, and then nothing more on a connection that ends."""
+    response = web.StreamResponse(headers={"Content-Type": media_type, "Content-Length": str(announced_bytes)})
     await response.prepare(request)
-    await response.write(whole[: len(whole) // 2])
+    await response.write(sent)
     if request.transport is not None:
         request.transport.close()
     return response
