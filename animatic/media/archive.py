@@ -8,11 +8,10 @@ import asyncio
 import errno
 import os
 import random
-import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from animatic.errors import (
     AnimaticError,
@@ -25,6 +24,7 @@ from animatic.errors import (
 from animatic.ledger import Booking, Clip, KeptClip, Ledger, Record, WantedClip
 from animatic.media.archive_room import USUAL_CLIP_BYTES
 from animatic.media.clip_names import ClipIdentity, ClipName, same_name_key
+from animatic.media.download_lanes import LANES, Lane
 from animatic.media.downloads import DOWNLOADS_AT_ONCE, ClipDownloader, Download
 from animatic.progress import ArchiveProgress
 from animatic.storage.folder import Folder, Incoming
@@ -32,19 +32,11 @@ from animatic.text import one_line
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.web.network import DIRECT, Network
 
-T = TypeVar("T")
-
 BACKOFFS_S = (1.0, 4.0, 15.0)
 """Waits before a download is tried again, each shortened or lengthened by up to a half."""
 
-LANES = 2
-"""Threads that download. Half of their time goes to hashes and writes, which Python does beside other threads."""
-
-OTHERS_WITHIN_S, OTHERS_EVERY_S = 120.0, 0.5
-"""How long a run waits for a clip that another run fetches, and how often it looks."""
-
-ENDS_WITHIN_S = 10.0
-"""A file that is being written then may be left half done: it has no name yet."""
+OTHERS_WITHIN_S, FIRST_LOOK_S, LONGEST_LOOK_S = 120.0, 0.5, 5.0
+"""Time that a run waits for a clip which another run fetches, and the intervals, ever longer, at which it looks."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 _VIDEOS = frozenset({".mp4", ".mov", ".webm"})
@@ -134,7 +126,7 @@ class Archive:
         self._names_there: dict[int, set[str]] = {}
         self._incomplete = set[int]()
         self._on_their_way = set[asyncio.Future[KeptClip]]()
-        self._lanes = [_Lane(origin, network) for _ in range(LANES)]
+        self._lanes = [Lane(origin, network) for _ in range(LANES)]
         self._room = asyncio.Semaphore(2 * DOWNLOADS_AT_ONCE)
         self._one_by_one, self._largest_bytes = asyncio.Lock(), 0
 
@@ -229,8 +221,10 @@ class Archive:
 
     async def _outwait(self, output: Output) -> None:
         """Wait while another run fetches the clip, but not for ever: the table is to show it."""
-        for _ in range(round(OTHERS_WITHIN_S / OTHERS_EVERY_S)):
-            await asyncio.sleep(OTHERS_EVERY_S)
+        waited_s, wait_s = 0.0, FIRST_LOOK_S
+        while waited_s < OTHERS_WITHIN_S:
+            await asyncio.sleep(wait_s)
+            waited_s, wait_s = waited_s + wait_s, min(1.5 * wait_s, LONGEST_LOOK_S)
             (booking,) = await self._ledger.book_clips(self.folder.uri, [self._wanted(output)], self._run_id)
             clip = booking.clip
             is_open = clip.file is None and clip.error is None
@@ -303,7 +297,7 @@ class Archive:
             self._require_open()
             yield
 
-    async def _stoppable(self, lane: "_Lane", download: Coroutine[Any, Any, KeptClip]) -> KeptClip:
+    async def _stoppable(self, lane: Lane, download: Coroutine[Any, Any, KeptClip]) -> KeptClip:
         """Await a download in its thread, until `stop`."""
         on_its_way = asyncio.ensure_future(lane.run(download))
         self._on_their_way.add(on_its_way)
@@ -378,9 +372,8 @@ class Archive:
         if isinstance(error, OSError) and error.errno in _FULL:
             problem = f"nothing more is archived: {self.folder.uri}: {error.strerror}; make room and run again"
             if self.problem is None:
-                self.progress.problem = problem
+                self.problem = self.progress.problem = problem  # what is on its way may still find room
                 self._warn(problem)
-            self.problem = self.problem or problem  # what is on its way may still find room
             raise ClipUnavailableError(problem)
 
 
@@ -392,39 +385,3 @@ _OF_CONTENT = (
 
 def _said(error: Exception) -> str:
     return getattr(error, "strerror", None) or type(error).__name__
-
-
-class _Lane:
-    """A thread with an event loop of its own, and a downloader in it.
-
-    Attributes:
-        busy: downloads that it was given and that have not ended.
-    """
-
-    def __init__(self, origin: str, network: Network) -> None:
-        self.downloader = ClipDownloader(origin, network=network, at_once=DOWNLOADS_AT_ONCE // LANES)
-        self.busy = 0
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._work, name="downloads", daemon=True)
-
-    def _work(self) -> None:
-        self._loop.run_forever()
-        self._loop.run_until_complete(self._loop.shutdown_default_executor())
-        self._loop.close()
-
-    async def start(self) -> None:
-        self._thread.start()
-        await self.run(self.downloader.__aenter__())
-
-    async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await work that is done there."""
-        self.busy += 1
-        try:
-            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
-        finally:
-            self.busy -= 1
-
-    async def stop(self) -> None:
-        await self.run(self.downloader.__aexit__())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(ENDS_WITHIN_S)
