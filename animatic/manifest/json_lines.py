@@ -1,13 +1,14 @@
 """JSON Lines into rows of text: one object a line, its keys the columns."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 from animatic.manifest.faults import Problem
 from animatic.manifest.header import MAX_COLUMNS
 from animatic.manifest.rows import Rows
-from animatic.manifest.tables import Records, TextTable, read_records, whole_file_error
+from animatic.manifest.tables import Records, TextTable, number_text, read_records, whole_file_error
 from animatic.text import quoted
 
 MAX_LINE_BYTES = 4 << 20
@@ -75,6 +76,6 @@ def _text_of(value: object) -> str:
         return ""
     if isinstance(value, str):
         return value
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
+    if isinstance(value, int | float) and math.isfinite(value):
+        return number_text(value)
     return json.dumps(value, ensure_ascii=False)

@@ -17,7 +17,7 @@ from animatic.manifest.images import relative_path
 from animatic.manifest.json_lines import read_json_lines
 from animatic.manifest.parquet import has_text_form, read_parquet, type_faults
 from animatic.manifest.rows import Rows
-from animatic.manifest.tables import BROKEN, TextTable, whole_file_error
+from animatic.manifest.tables import BROKEN, TextTable, number_text, whole_file_error
 from animatic.manifest.workbook import read_workbook
 from animatic.text import did_you_mean, quoted
 
@@ -191,14 +191,10 @@ def texts_of(batch: pa.RecordBatch, column: str) -> Sequence[str | None]:
 
 
 def _text(value: str | float | bool | None) -> str | None:
-    """Return a number as text: a spreadsheet's 5.0 becomes 5, its not-a-number an empty cell."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        if math.isnan(value):
-            return None
-        return str(int(value)) if value.is_integer() else repr(value)
-    return value if value is None else str(value)
+    """Return a cell as text, None for an empty one; a spreadsheet's not-a-number is an empty cell."""
+    if value is None or isinstance(value, str):
+        return value
+    return None if isinstance(value, float) and math.isnan(value) else number_text(value)
 
 
 def _suffix_of(name: str) -> str:

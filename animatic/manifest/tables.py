@@ -46,6 +46,13 @@ class TextTable:
     notes: Sequence[str] = field(default_factory=list[str])
 
 
+def number_text(value: float) -> str:
+    """Return a number or a boolean as text: a spreadsheet's 5.0 is `5`, its true `true`."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
 def whole_file_error(name: str, bad: Problem, line: int | None = None, column: str | None = None) -> ManifestError:
     """One fault that leaves nothing else to check."""
     return ManifestError(report([fault_at(line, None, column, bad)], name))

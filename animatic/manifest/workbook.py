@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from animatic.manifest.faults import Problem
 from animatic.manifest.rows import Rows
-from animatic.manifest.tables import Records, TextTable, read_records, whole_file_error
+from animatic.manifest.tables import Records, TextTable, number_text, read_records, whole_file_error
 from animatic.text import quoted
 
 MAX_UNPACKED_BYTES = 512 << 20
@@ -58,25 +58,17 @@ def read_workbook(name: str, file: BinaryIO, rows: Rows, mapping: Mapping[str, s
 def _records(rows: list[list[Any]]) -> Records:
     for number, row in enumerate(rows, 1):
         cells = [text_of(value) for value in row]
-        while cells and not cells[-1].strip():
-            cells.pop()
-        if cells:
-            yield number, cells + [""] * (_width_of(rows) - len(cells))
+        if any(cell.strip() for cell in cells):
+            yield number, cells
 
 
-def _width_of(rows: list[list[Any]]) -> int:
-    return len(rows[0]) if rows else 0
-
-
-def text_of(value: object) -> str:  # noqa: PLR0911 - one return a case
+def text_of(value: object) -> str:
     """Return a cell's value as text: 5.0 as `5`, a time of day as `16:09:00`, true as `true`."""
     match value:
         case None:
             return ""
-        case bool():
-            return str(value).lower()
-        case float():
-            return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+        case float() | int():
+            return number_text(value)
         case datetime() | date():
             return value.isoformat(" ") if isinstance(value, datetime) else value.isoformat()
         case time():

@@ -145,7 +145,7 @@ NESTED: dict[str, Callable[[], pa.Array]] = {
 @pytest.mark.sandbox
 @pytest.mark.parametrize("kind", NESTED)
 def test_text_of_every_kind_of_column_counts_against_the_cap(kind: str, tmp_path: Path) -> None:
-    path, reported = tmp_path / "shots.parquet", tmp_path / "told"
+    path, reported = tmp_path / "shots.parquet", tmp_path / "reported"
     piece = pa.table({"image": [URL] * SOME, "prompt": ["x"] * SOME, "note": NESTED[kind]()})
     with pq.ParquetWriter(path, piece.schema, compression="zstd") as writer:
         for _ in range(2_600 // SOME):
