@@ -9,7 +9,7 @@ from animatic.takes.states import BuyingPolicy
 from flows.archiving import open_archive
 from flows.flow_states import end_of, ended, name_run, refused
 from flows.interrupts import Interrupts
-from flows.order import Order
+from flows.order import Order, RowOptions
 from flows.planning import check_manifest, plan_takes, price
 from flows.priced_run import open_results
 from flows.process import HOLDS_UP_S, end_within
@@ -58,7 +58,7 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
     try:
         order = Order(
             manifest, results, max_usd, skip_invalid, BuyingPolicy(retry_failed, attempts), archive, clip_name,
-            only or (), limit, map or (),
+            RowOptions(only or (), limit, map or ()),
         )  # fmt: skip
         async with open_run(order, session) as run:
             checked = await check_manifest(run)

@@ -14,12 +14,32 @@ from animatic.takes.states import BuyingPolicy
 
 
 @dataclass(frozen=True, slots=True)
+class RowOptions:
+    """How a manifest is read, and which of its rows count, as typed: `COLUMN=VALUE`, a number, `NAME=COLUMN`."""
+
+    only: Sequence[str] = ()
+    limit: int | None = None
+    map: Sequence[str] = ()
+
+    @property
+    def selection(self) -> Selection:
+        """Rows that the run is about. Raises SettingsError."""
+        if self.limit is not None and self.limit < 1:
+            raise SettingsError(f"--limit: found {self.limit}; allowed: 1 or more")
+        return Selection(read_only(self.only), self.limit)
+
+    @property
+    def mapping(self) -> Mapping[str, str]:
+        """Columns of the manifest that are read as ours, by our name. Raises SettingsError."""
+        return read_mapping(self.map)
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """Request to the flow, checked.
 
     Attributes:
         archive: URI of the folder that clips go to; None for the usual one, empty for none.
-        only, limit, map: as typed: `COLUMN=VALUE`, a number of rows, `NAME=COLUMN`.
     """
 
     manifest: str
@@ -29,30 +49,16 @@ class Order:
     policy: BuyingPolicy
     archive: str | None = None
     clip_name_template: str = DEFAULT_CLIP_NAME
-    only: Sequence[str] = ()
-    limit: int | None = None
-    map: Sequence[str] = ()
+    rows: RowOptions = RowOptions()
 
     def __post_init__(self) -> None:
         ClipName(self.clip_name_template)
-        _ = self.selection, self.mapping
+        _ = self.rows.selection, self.rows.mapping
         formats.check_suffix(storage.name_of(self.results))
         if self.max_usd is not None and not 0 <= self.max_usd < math.inf:
             raise SettingsError(f"--max-usd: found {self.max_usd}; allowed: 0 or more")
         if not 1 <= self.policy.attempts <= 10:
             raise SettingsError(f"--attempts: found {self.policy.attempts}; allowed: 1 to 10")
-
-    @property
-    def selection(self) -> Selection:
-        """Rows that the run is about."""
-        if self.limit is not None and self.limit < 1:
-            raise SettingsError(f"--limit: found {self.limit}; allowed: 1 or more")
-        return Selection(read_only(self.only), self.limit)
-
-    @property
-    def mapping(self) -> Mapping[str, str]:
-        """Columns of the manifest that are read as ours, by our name."""
-        return read_mapping(self.map)
 
     @property
     def uri(self) -> str:

@@ -47,9 +47,9 @@ def _load(run: Run, loop: asyncio.AbstractEventLoop) -> Manifest:
 
     if known is not None and known.provider == settings.origin and is_unchanged(known, stills, probe):
         return known
-    order = run.order
+    rows = run.order.rows
     return load_manifest(
-        uri, settings.origin, settings.written_origin, settings.network, probe, order.mapping, order.selection
+        uri, settings.origin, settings.written_origin, settings.network, probe, rows.mapping, rows.selection
     )
 
 

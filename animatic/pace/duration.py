@@ -1,8 +1,10 @@
-"""How long takes last at the account's limits. Pure: seconds of any one clock."""
+"""Duration of runs at the account's limits. Pure: seconds of any one clock."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
+from typing import Self
 
 from animatic.pace.limits import MINUTE_S, Limits
 
@@ -44,6 +46,12 @@ class Latencies:
     def __init__(self, latency_s: float = USUAL_LATENCY_S) -> None:
         self._usual_s = latency_s
         self._count, self._sum_s, self._logs, self._squares = 0, 0.0, 0.0, 0.0
+
+    @classmethod
+    def after(cls, history: Iterable[Iterable[float]]) -> Self:
+        """Return no latencies yet, after those of earlier runs, by latency class: their mean is the usual one."""
+        seen_s = [latency_s for latencies_s in history for latency_s in latencies_s]
+        return cls(fmean(seen_s)) if seen_s else cls()
 
     def add(self, latency_s: float) -> None:
         """Count the latency of a take that has ended."""

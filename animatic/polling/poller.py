@@ -7,7 +7,6 @@ import asyncio
 import math
 import random
 from collections.abc import Callable, Hashable, Iterator
-from statistics import fmean
 
 from animatic.errors import AccountRefusedError, ApiRefusedError, NeverAgainError, ProxyRefusedError, TryLaterError
 from animatic.ledger import Ledger
@@ -78,9 +77,7 @@ class Poller:
         history = await self._ledger.inference_history(self._config.provider)
         for latency_class, latencies_s in history.items():
             self._experience.learn(latency_class, reversed(latencies_s))
-        seen_s = [each for latencies_s in history.values() for each in latencies_s]
-        if seen_s:
-            self._progress.latencies = Latencies(fmean(seen_s))
+        self._progress.latencies = Latencies.after(history.values())
 
     async def poll_until_final(  # noqa: PLR0913, PLR0917 - what is polled, since when, and who hears of it
         self,

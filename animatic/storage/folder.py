@@ -62,6 +62,11 @@ class Folder:
         """Its path on this machine's disk."""
         return Path(self._location.folder)
 
+    @property
+    def place(self) -> str:
+        """Return its path where it is on this machine's disk, as a shell takes it; else its URI."""
+        return str(self.path) if self.is_local else self.uri
+
     def sizes(self) -> dict[str, int]:
         """Return the sizes in bytes of the files in it, by name; none where there is no folder. Raises OSError."""
         if not self.is_local:

@@ -18,7 +18,7 @@ FAILURES = (TimeoutError, aiohttp.ClientError, OSError, ValueError)
 Resolver = AbstractResolver
 _CHUNK_BYTES = 1 << 18
 _BUFFER_BYTES = 1 << 20
-"""What may have come and is not read yet, of each answer: with less, the line is stopped and started all the time."""
+"""Bytes of each answer that may wait to be read: with fewer, the line is stopped and started all the time."""
 
 _CONNECT_TIMEOUT_S = 10.0
 

@@ -16,42 +16,24 @@ from animatic.errors import AnimaticError, FixInputError, LocationError, Manifes
 from animatic.machine.privacy import keep_private
 from animatic.media.clip_names import DEFAULT_CLIP_NAME
 from flows import process
+from flows.command.options import (
+    AsJson,
+    ClipNameOption,
+    Debug,
+    Limit,
+    Manifest,
+    Map,
+    Only,
+    Results,
+    RetryFailed,
+    Sandbox,
+    SkipInvalid,
+)
 from flows.server.gc_pause import gc_paused
 from flows.terminal import complain, say, say_json, stderr
 
 if TYPE_CHECKING:
     from flows.server.prefect_api import Start
-
-Manifest = Annotated[str, typer.Argument(metavar="MANIFEST", help="CSV or Parquet file of shots, any fsspec URI.")]
-Results = Annotated[
-    str, typer.Option("--results", metavar="URI", help="Table to write; the suffix picks .parquet, .csv or .jsonl.")
-]
-Sandbox = Annotated[bool, typer.Option("--sandbox", help="Use the embedded sandbox: no key, no network, no cost.")]
-SkipInvalid = Annotated[bool, typer.Option("--skip-invalid", help="Run the good rows of a manifest with bad ones.")]
-RetryFailed = Annotated[
-    bool, typer.Option("--retry-failed", help="Buy takes again that an earlier run left failed or rejected.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Make the last line of stdout one JSON object.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks, and Prefect's logs on stderr.")]
-
-ClipNameOption = Annotated[
-    str,
-    typer.Option(
-        "--clip-name",
-        metavar="TEMPLATE",
-        help="Names of the clips; also {version:02} and {prediction_id}. The suffix follows from what a clip is.",
-    ),
-]
-
-Only = Annotated[
-    list[str],
-    typer.Option("--only", metavar="COLUMN=VALUE", help="Only rows with this value; may be given several times."),
-]
-Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Only the first N of those rows.")]
-Map = Annotated[
-    list[str],
-    typer.Option("--map", metavar="NAME=COLUMN", help="Read a column under another name, such as image=URL."),
-]
 
 START, THE_JOB, KEEP = "Start", "The job", "Keep"
 
@@ -140,6 +122,7 @@ def run(
         with _prefect() as start:
             with gc_paused():
                 from flows.command.commands import RunOptions, run_manifest  # noqa: PLC0415 - while the server comes up
+                from flows.order import RowOptions  # noqa: PLC0415 - the same
 
             options = RunOptions(
                 manifest,
@@ -155,9 +138,7 @@ def run(
                 new_ledger,
                 "" if no_archive else archive,
                 clip_name,
-                tuple(only),
-                limit,
-                tuple(map_),
+                RowOptions(only, limit, map_),
             )
             return run_manifest(options, stderr(), start)
 
@@ -178,12 +159,13 @@ def plan(
     debug: Debug = False,
 ) -> None:
     """Validate and count: new, cached, resumable, unknown, and what it will cost. Submits nothing."""
-    from flows.command.commands import RowOptions, show_plan  # noqa: PLC0415 - keeps --help quick
+    from flows.command.commands import show_plan  # noqa: PLC0415 - keeps --help quick
+    from flows.order import RowOptions  # noqa: PLC0415 - the same
 
     _end(
         lambda: show_plan(
             manifest,
-            RowOptions(tuple(only), limit, tuple(map_)),
+            RowOptions(only, limit, map_),
             sandbox=sandbox,
             skip_invalid=skip_invalid,
             retry_failed=retry_failed,
@@ -452,7 +434,9 @@ def _as_interrupt(_number: int, _frame: object) -> None:
 
 def _say_error(text: str, exit_code: int) -> None:
     """Print an error as the last line of stdout. What to do is in its text; there is no command that would mend it."""
-    say_json(json.dumps({"error": text, "exit_code": exit_code, "next": None, "next_argv": None}))
+    from flows.command.next_steps import as_dict  # noqa: PLC0415 - keeps --help quick
+
+    say_json(json.dumps({"error": text, "exit_code": exit_code} | as_dict(None)))
 
 
 def _tell(error: Exception, exit_code: int, *, debug: bool, as_json: bool) -> None:

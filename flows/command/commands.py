@@ -6,27 +6,26 @@ import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from animatic import storage
 from animatic.errors import AccountRefusedError, SettingsError
 from animatic.ledger import Open, Reserved, dead_runs, look_into
 from animatic.machine.start_folder import from_start
-from animatic.manifest import Selection, read_mapping, read_only
 from animatic.media.clip_names import DEFAULT_CLIP_NAME
 from animatic.results import formats
 from animatic.results.replaced import require_replaceable
 from animatic.settings import Settings
+from animatic.storage.folder import Folder
 from animatic.takes.states import BuyingPolicy
 from flows.command import embedded, launch
 from flows.command.next_steps import Typed, as_dict, ending_lines, next_step
 from flows.command.preview import Agreement, Preview, agree, preview
 from flows.new_ledger import require_new_ledger_allowed
-from flows.order import Order
+from flows.order import Order, RowOptions
 from flows.process import child_environment, child_folder
 from flows.server.prefect_api import Start
 from flows.session import Session, new_run_id
@@ -61,9 +60,7 @@ class RunOptions:
     new_ledger: str | None = None
     archive: str | None = None
     clip_name: str = DEFAULT_CLIP_NAME
-    only: tuple[str, ...] = ()
-    limit: int | None = None
-    map: tuple[str, ...] = ()
+    rows: RowOptions = field(default_factory=RowOptions)
 
     @property
     def may_begin_ledger(self) -> bool:
@@ -96,9 +93,9 @@ class RunOptions:
             *(["--no-archive"] if self.archive == "" else []),
             *(["--archive", self.archive] if self.archive else []),
             *(["--clip-name", self.clip_name] if self.clip_name != DEFAULT_CLIP_NAME else []),
-            *(each for value in self.only for each in ("--only", value)),
-            *(["--limit", str(self.limit)] if self.limit is not None else []),
-            *(each for value in self.map for each in ("--map", value)),
+            *(each for value in self.rows.only for each in ("--only", value)),
+            *(["--limit", str(self.rows.limit)] if self.rows.limit is not None else []),
+            *(each for value in self.rows.map for each in ("--map", value)),
             *(["--yes"] if self.yes else []),
         ]
         return Typed(self.manifest, self.results, tuple(options))
@@ -110,15 +107,16 @@ class RunOptions:
         Raises:
             FixInputError: an option cannot be what it is.
         """
-        more = (self.policy, self.archive, self.clip_name, self.only, self.limit, self.map)
+        more = (self.policy, self.archive, self.clip_name, self.rows)
         return Order(self.manifest, self.results, self.max_usd, self.skip_invalid, *more)
 
     @property
     def parameters(self) -> dict[str, object]:
         """The parameters of the flow."""
         names = ("manifest", "results", "max_usd", "skip_invalid", "retry_failed", "attempts", "archive", "clip_name")
-        rows: dict[str, object] = {"only": list(self.only) or None, "limit": self.limit, "map": list(self.map) or None}
-        return {name: getattr(self, name) for name in names} | rows
+        rows = self.rows
+        typed: dict[str, object] = {"only": [*rows.only] or None, "limit": rows.limit, "map": [*rows.map] or None}
+        return {name: getattr(self, name) for name in names} | typed
 
 
 def run_manifest(options: RunOptions, console: PlainConsole, start: Start) -> int:
@@ -139,8 +137,7 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start) -> in
             options.policy,
             skip_invalid=options.skip_invalid,
             archive_uri=order.archive_uri,
-            mapping=order.mapping,
-            selection=order.selection,
+            rows=order.rows,
         )
         _print_lines(shown, console)
         plan = shown.plan
@@ -169,11 +166,6 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start) -> in
         del shown, plan
         summary, untold = launch.run_flow(session, start.server, options.parameters, console, debug=options.debug)
     return tell_digest(summary, options.typed, console, untold=untold, as_json=options.as_json)
-
-
-def plain_path(uri: str) -> str:
-    """Return the path of a folder on this machine, as a shell takes it; any other URI as it is."""
-    return unquote(uri.removeprefix("file://")) if uri.startswith("file:///") else uri
 
 
 def _require_account(shown: Preview) -> None:
@@ -211,22 +203,13 @@ def tell_digest(
         console.print(line)
     console.print(summary.money)
     if summary.archive:
-        console.print(f"clips: {plain_path(summary.archive)}")
+        console.print(f"clips: {Folder(summary.archive).place}")
     console.print(f"results: {summary.results}")
     if untold is not None:
         console.print(UNTOLD.format(why=untold))
     if as_json:
         say_json(summary.as_json(as_dict(next_step(summary.endings, typed))))
     return summary.exit_code
-
-
-@dataclass(frozen=True, slots=True)
-class RowOptions:
-    """Options that say how a manifest is read, and which of its rows count."""
-
-    only: tuple[str, ...] = ()
-    limit: int | None = None
-    map: tuple[str, ...] = ()
 
 
 def show_plan(  # noqa: PLR0913 - the options of the command
@@ -238,8 +221,7 @@ def show_plan(  # noqa: PLR0913 - the options of the command
         ManifestError: every fault of it.
     """
     settings = Settings.from_environment()
-    reading = {"mapping": read_mapping(rows.map), "selection": Selection(read_only(rows.only), rows.limit)}
-    show = functools.partial(preview, policy=BuyingPolicy(retry_failed), skip_invalid=skip_invalid, **reading)
+    show = functools.partial(preview, policy=BuyingPolicy(retry_failed), skip_invalid=skip_invalid, rows=rows)
     if sandbox:
         with embedded.embedded_sandbox(settings, new_run_id()) as served:
             shown = show(manifest, served)

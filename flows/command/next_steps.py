@@ -1,4 +1,4 @@
-"""What to type next, for each way in which takes of a run ended. Pure."""
+"""Commands that go on, for each way in which takes of a run ended. Pure."""
 
 import shlex
 from collections.abc import Sequence

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from animatic.money.amounts import cost_in_words
-from animatic.pace.duration import Forecast, in_words, next_start_s, tail
+from animatic.pace.duration import Forecast, Work, in_words, next_start_s, tail
 from animatic.progress import ArchiveProgress, Progress
 from animatic.takes.states import State
 from flows.terminal import PlainConsole, printable
@@ -29,7 +29,7 @@ LATE_AFTER_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What the panel shows beside the counts.
+    """Lines of the panel beside the counts.
 
     Attributes:
         elapsed_s: since the run began.
@@ -53,8 +53,9 @@ class Observer:
         now, progress = time.monotonic(), self._progress
         if progress.limits is None:
             return Shown(now - self._began)
-        left_s = self._forecast.update(progress.work(now), progress.limits, now)
-        return Shown(now - self._began, left_s, waits_for(progress, now))
+        work = progress.work(now)
+        left_s = self._forecast.update(work, progress.limits, now)
+        return Shown(now - self._began, left_s, waits_for(progress, work, now))
 
 
 @contextmanager
@@ -91,23 +92,21 @@ def line(progress: Progress, shown: Shown) -> str:
     """Return the progress in one line of plain text."""
     parts = [f"{progress.done:,}/{progress.total:,} done", *(part for part, _ in _counts(progress))]
     parts += [cost_in_words(*progress.reserved), f"{per_minute(progress, shown.elapsed_s):,.1f}/min"]
-    parts += [f"{left_in_words(shown.left_s)} left"] if progress.left else []
+    parts += [left_in_words(shown.left_s)] if progress.left else []
     parts += [archive_in_words(progress.archive)] if progress.archive.total else []
     return ", ".join(parts) + "".join(f"; {part}" for part in shown.waits_for)
 
 
 def _counts(progress: Progress) -> list[tuple[str, str]]:
     """Return the counts that add up to the total, each with a colour; those that are 0 only if they are expected."""
-    states, found = progress.by_state(), progress.cached.total()
-    failed = states[State.FAILED] + states[State.REJECTED]
-    made = states[State.COMPLETED] - progress.cached[State.COMPLETED]
-    failed_before = progress.cached[State.FAILED] + progress.cached[State.REJECTED]
-    unclear = progress.done - found - made - (failed - failed_before)
+    found, here = progress.cached.total(), progress.by_state() - progress.cached
+    made, failed = here[State.COMPLETED], here[State.FAILED] + here[State.REJECTED]
+    unclear = progress.unclear + here.total() - made - failed
     queued = f" ({progress.queued:,} queued at WaveSpeed)" if progress.queued else ""
     counts = [
         (found, f"{found:,} from earlier runs", "dim"),
         (1, f"{made:,} made", "green"),
-        (failed - failed_before, f"{failed - failed_before:,} failed", "red"),
+        (failed, f"{failed:,} failed", "red"),
         (unclear, f"{unclear:,} unknown", "bold red"),
         (1, f"{progress.in_flight:,} in flight{queued}", "blue"),
         (progress.to_start, f"{progress.to_start:,} waiting", ""),
@@ -131,19 +130,21 @@ def per_minute(progress: Progress, elapsed_s: float) -> float:
 
 
 def left_in_words(seconds: float) -> str:
-    """Return the time that is left, such as `about 12 min`."""
-    return f"about {in_words(seconds)}"
+    """Return the time that is left, such as `about 12 min left`."""
+    return f"about {in_words(seconds)} left"
 
 
-def waits_for(progress: Progress, now: float) -> list[str]:
-    """Return what the run waits for, the most important first; nothing where it has all that it needs."""
+def waits_for(progress: Progress, work: Work, now: float) -> list[str]:
+    """Return what the run waits for, the most important first; nothing where it has all that it needs.
+
+    `work` is the state of the run at this moment.
+    """
     found: list[str] = []
     lost = progress.unreached_for(now)
     if lost is not None and lost[0] >= SAYS_UNREACHED_AFTER_S:
         found.append(f"WaveSpeed has not answered for {lost[0]:.0f} s; trying again, nothing is lost ({lost[1]})")
     if progress.limits is None or not progress.total:
         return found
-    work = progress.work(now)
     start_s = next_start_s(work, progress.limits)
     if work.to_start and start_s >= 1:
         pace = f"{progress.limits.starts_per_minute:,} a minute"
@@ -160,7 +161,7 @@ def _picture(progress: Progress, title: str, shown: Shown, width: int) -> Group:
     """Draw the panel: a bar, the counts, and what the run waits for."""
     if not progress.total:
         return Group(Text(f"{printable(title)}: starting …", style="bold", no_wrap=True, overflow="ellipsis"))
-    left = f"{left_in_words(shown.left_s)} left" if progress.left else "finishing"
+    left = left_in_words(shown.left_s) if progress.left else "finishing"
     done = f"{progress.done:,}/{progress.total:,}"
     bar = max(min(width - len(title) - len(done) - len(left) - 6, 40), 8)
     head = Table.grid(padding=(0, 1), expand=False)

@@ -36,7 +36,7 @@ class Preview:
         reasons: the takes to buy, and why.
         balance_usd: of the account; None where it is not known.
         level: of the account, with its limits.
-        latency_s: mean latency of takes; None where none was seen yet.
+        latency_s: mean latency of takes, the usual one where none was seen yet.
     """
 
     priced: PricedPlan
@@ -51,7 +51,7 @@ class Preview:
     balance_usd: float | None = None
     level: str = ""
     limits: Limits = LEVELS["bronze"]
-    latency_s: float | None = None
+    latency_s: float = USUAL_LATENCY_S
 
     @property
     def plan(self) -> Plan:
@@ -153,7 +153,7 @@ class Preview:
     @property
     def duration_s(self) -> float:
         """Return about how long the run takes, in seconds."""
-        return planned_duration_s(self.plan.to_buy, self.plan.resumable, self.limits, self.latency_s or USUAL_LATENCY_S)
+        return planned_duration_s(self.plan.to_buy, self.plan.resumable, self.limits, self.latency_s)
 
     def _time_in_words(self) -> str:
         limits = self.limits

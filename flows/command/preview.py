@@ -2,16 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from statistics import fmean
 
 from animatic import storage
 from animatic.errors import AccountRefusedError, AnimaticError, NeverAgainError, SettingsError, TryLaterError
-from animatic.ledger import Ledger, dead_runs, ledger_name, look_into
-from animatic.manifest import ALL_ROWS, Manifest, Selection
+from animatic.ledger import dead_runs, ledger_name, look_into
+from animatic.manifest import Manifest
 from animatic.media.archive_room import find_room_note
 from animatic.money.amounts import Quote, dollars, read_limit
+from animatic.pace.duration import Latencies
 from animatic.planning.earlier import find_earlier
 from animatic.planning.lookup import is_new_ledger, plan_takes
 from animatic.planning.manifests import load_manifest
@@ -24,6 +23,7 @@ from animatic.takes.schemas import PriceClass
 from animatic.takes.states import BuyingPolicy
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.command.plan_in_words import Preview
+from flows.order import RowOptions
 from flows.terminal import PlainConsole
 
 MOST_QUESTIONS = 3
@@ -36,8 +36,7 @@ def preview(  # noqa: PLR0913 - a manifest, and how it is read
     *,
     skip_invalid: bool,
     archive_uri: str = "",
-    mapping: Mapping[str, str] | None = None,
-    selection: Selection = ALL_ROWS,
+    rows: RowOptions = RowOptions(),  # noqa: B008 - frozen
 ) -> Preview:
     """Read, check, look up and quote; buys nothing and writes nothing. With an archive, look for room in it too.
 
@@ -45,7 +44,7 @@ def preview(  # noqa: PLR0913 - a manifest, and how it is read
         ManifestError, LocationError: as when running.
     """
     checked = load_manifest(
-        manifest, settings.origin, settings.written_origin, settings.network, None, mapping, selection
+        manifest, settings.origin, settings.written_origin, settings.network, None, rows.mapping, rows.selection
     )
     checked.require_valid(skip_invalid=skip_invalid)
     return asyncio.run(_preview(checked, settings, policy, storage.absolute_uri(manifest), archive_uri))
@@ -68,6 +67,7 @@ async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy, 
             is_refused = any(isinstance(each, AccountRefusedError) for each in problems.values())
             asked = client if settings.is_real and not is_refused else None
             earlier = await find_earlier(ledger, plan, asked, is_new=is_new)
+        history = {} if ledger is None else await ledger.inference_history(settings.origin)
         room = await find_room_note(Folder(archive_uri), ledger, plan.to_do) if archive_uri else None
         return Preview(
             PricedPlan(plan, quotes, settings.price_microusd),
@@ -82,7 +82,7 @@ async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy, 
             balance_usd=balance_usd,
             level=settings.account_level,
             limits=settings.limits,
-            latency_s=None if ledger is None else await _latency_s(ledger, settings.origin),
+            latency_s=Latencies.after(history.values()).mean_s([]),
         )
 
 
@@ -91,12 +91,6 @@ async def _balance_usd(client: WaveSpeedClient) -> float | None:
     with contextlib.suppress(TryLaterError, NeverAgainError):
         return await client.balance_usd()
     return None
-
-
-async def _latency_s(ledger: Ledger, provider: str) -> float | None:
-    """Return the mean latency of the newest completed takes, or None where there are none."""
-    seen = [each for some in (await ledger.inference_history(provider)).values() for each in some]
-    return fmean(seen) if seen else None
 
 
 @dataclass(slots=True)

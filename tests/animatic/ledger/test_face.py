@@ -17,6 +17,7 @@ from animatic.ledger import (
     look_into,
     open_ledger,
 )
+from animatic.ledger.clips import MOST_NAMESAKES
 from animatic.pace.limits import Limits
 from animatic.takes.fingerprints import digests_of
 from animatic.takes.states import State
@@ -162,10 +163,11 @@ async def test_the_usual_size_of_clips_is_the_mean_of_those_that_are_kept(ledger
     assert await opened.usual_clip_bytes() == 16
 
 
-async def test_an_archive_with_a_thousand_namesakes_is_full(ledger: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("animatic.ledger.clips.MOST_NAMESAKES", 3)
+async def test_an_archive_with_a_thousand_namesakes_is_full(ledger: Any) -> None:
     opened, attempt_id = ledger.opened, await ledger.buy()
-    for number in (1, 2):
-        await opened.book_clips("file:///a", [wanted(attempt_id, "one", output=number)], "run-1")
+    names = ["one", *(f"one_{number}" for number in range(2, MOST_NAMESAKES))]
+    await opened.book_clips(
+        "file:///a", [wanted(attempt_id, name, output=number) for number, name in enumerate(names, 2)], "run-1"
+    )
     with pytest.raises(LedgerError, match="no name is left for one"):
-        await opened.book_clips("file:///a", [wanted(attempt_id, "one", output=3)], "run-1")
+        await opened.book_clips("file:///a", [wanted(attempt_id, "one")], "run-1")

@@ -75,15 +75,15 @@ def test_a_run_that_waits_for_the_account_says_until_when() -> None:
     for number in range(2):
         progress.submitted(f"a{number}", 100.0)
         finish(progress, f"a{number}", State.COMPLETED)
-    assert waits_for(progress, 139.0) == ["the account's next start is in 21 s (2 a minute)"]
-    assert waits_for(progress, 161.0) == []
+    assert waits_for(progress, progress.work(139.0), 139.0) == ["the account's next start is in 21 s (2 a minute)"]
+    assert waits_for(progress, progress.work(161.0), 161.0) == []
 
 
 def test_full_slots_and_a_late_take_are_named() -> None:
     progress = progress_of(6, limits=LEVELS["bronze"])
     progress.entered_flight("aa", "harbour-1 take 1", 0.0)
     progress.entered_flight("bb", "harbour-2 take 1", 590.0)
-    slots, late = waits_for(progress, 600.0)
+    slots, late = waits_for(progress, progress.work(600.0), 600.0)
     assert slots == "all 2 slots of the account are in use"
     assert late.startswith("harbour-1 take 1 is late: submitted 10 min ago, usual are ")
 
@@ -92,12 +92,12 @@ def test_a_network_that_is_away_is_named_until_an_answer_comes() -> None:
     progress = progress_of(6, limits=LEVELS["ultra"])
     progress.entered_flight("aa", "one", 0.0)
     progress.unreached(10.0, "result: cannot connect to api.wavespeed.ai (no name)")
-    assert waits_for(progress, 12.0) == []
+    assert waits_for(progress, progress.work(12.0), 12.0) == []
     progress.unreached(20.0, "result: cannot connect to api.wavespeed.ai (no name)")
-    (said,) = waits_for(progress, 22.0)
+    (said,) = waits_for(progress, progress.work(22.0), 22.0)
     assert said.startswith("WaveSpeed has not answered for 12 s; trying again, nothing is lost (result: cannot connect")
     progress.polled("aa", "processing")
-    assert waits_for(progress, 23.0) == []
+    assert waits_for(progress, progress.work(23.0), 23.0) == []
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])

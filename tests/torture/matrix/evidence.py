@@ -245,9 +245,7 @@ async def _only_on_the_bill(setup: Setup) -> bool:
     return liar.asked[BILL] >= LOOKS and set(setup.bought.values()) == {1}
 
 
-@case(
-    "list", "another client buys on the account meanwhile", "what is theirs is an orphan, and settles nothing of ours"
-)
+@case("list", "another client buys on the account too", "what is theirs is an orphan, and settles nothing of ours")
 async def _others(setup: Setup) -> bool:
     takes = setup.takes("known", "[sandbox:reset-before] never accepted")
     async with setup.sandbox(clock_offset_s=-LONG_AGO_S):
