@@ -1,7 +1,10 @@
 """The whole run: manifest -> takes -> results."""
 
+from typing import Annotated, Any
+
 from prefect import flow
 from prefect.client.schemas.objects import State
+from pydantic import Field
 
 from animatic.errors import FixInputError
 from animatic.media.clip_names import DEFAULT_CLIP_NAME
@@ -20,26 +23,31 @@ from flows.settlement import settle
 from tasks.begun import BEGUN, Begun
 
 
+def _form(**bounds: Any) -> Any:
+    """Return bounds of a parameter for Prefect's form and its API; `Order` checks them again, with words of its own."""
+    return Field(json_schema_extra=bounds)
+
+
 @flow(name="animate", flow_run_name=name_run, persist_result=False)
 async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, one by one, so that Prefect's UI can ask for them
-    manifest: str,
-    results: str,
-    max_usd: float | None = None,
+    manifest: Annotated[str, _form(minLength=1)],
+    results: Annotated[str, _form(pattern=r"\.(parquet|csv|jsonl|PARQUET|CSV|JSONL)$")],
+    max_usd: Annotated[float, _form(minimum=0)] | None = None,
     skip_invalid: bool = False,
     retry_failed: bool = False,
-    attempts: int = 1,
+    attempts: Annotated[int, _form(minimum=1, maximum=10)] = 1,
     archive: str | None = None,
     clip_name: str = DEFAULT_CLIP_NAME,
-    only: list[str] | None = None,
-    limit: int | None = None,
-    map: list[str] | None = None,  # noqa: A002 - the option's name
+    only: list[Annotated[str, _form(pattern="=")]] | None = None,
+    limit: Annotated[int, _form(minimum=1)] | None = None,
+    map: list[Annotated[str, _form(pattern="=")]] | None = None,  # noqa: A002 - the option's name
 ) -> State[None]:
     """Buy every take of a manifest that was not bought before, wait for the clips, and write the results table.
 
     Safe to run again at any time, after any crash: the ledger is asked before anything is bought.
 
     Args:
-        manifest: URI of a CSV or Parquet file of shots.
+        manifest: URI of the shots: .csv, .tsv, .xlsx, .jsonl or .parquet.
         results: URI of the table to write; the suffix picks .parquet, .csv or .jsonl.
         max_usd: never commit more than this in this run. Required where no one was asked and takes cost money.
         skip_invalid: run the good rows of a manifest that has bad ones.

@@ -9,14 +9,14 @@ from animatic import storage
 from animatic.errors import FixInputError
 from animatic.results.summary import DONE, INTERRUPTED, UNCLEAR, RunSummary
 from flows.interrupts import Interrupts
-from flows.session import SESSION, RunEnd, new_run_id
+from flows.session import SESSION, RunEnd, name_next_session
 from tasks.begun import BEGUN
 
 
 def name_run() -> str:
     """Return the manifest's stem and the run's id: `storm 20261122T164640Z-3f9a`."""
     session = SESSION.get()
-    run_id = session.run_id if session else new_run_id()
+    run_id = session.run_id if session else name_next_session()
     return f"{storage.stem_of(str(flow_run.parameters.get('manifest', 'animate')))} {run_id}"
 
 
@@ -27,8 +27,11 @@ def end_of(summary: RunSummary | None, problem: BaseException | None, interrupts
 
 
 def refused(error: FixInputError) -> State[None]:
-    """Nothing was bought because the input must be changed first: cancelled, since neither done nor failed is true."""
-    return Cancelled(name="Refused", message=str(error).splitlines()[0])
+    """Nothing was bought because the input must be changed first: red, so that alerts ring.
+
+    A run that Prefect turns away because another one is under way is `Cancelled` instead.
+    """
+    return Failed(name="Refused", message=str(error).splitlines()[0])
 
 
 def ended(summary: RunSummary, interrupts: Interrupts) -> State[None]:

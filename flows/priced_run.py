@@ -1,10 +1,11 @@
 """A priced run: it may buy. Its takes are uploaded, seen through and settled; its results are written at the end."""
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Iterable, Sequence
 
-from prefect.exceptions import Pause
+from prefect.exceptions import CancelledRun, FailedRun, Pause
 
 from animatic.buying.shoot import Shoot
 from animatic.errors import NeverAgainError, TryLaterError
@@ -157,7 +158,8 @@ class PricedRun:
     async def _see_batch_through(self, batch: Batch) -> None:
         """One task run. What may pass ends the batch, anything else ends the run."""
         try:
-            await begin(shoot_takes(batch, self._shoot))
+            with contextlib.suppress(FailedRun, CancelledRun):  # takes of it failed or were left: the ledger knows
+                await begin(shoot_takes(batch, self._shoot))
         except TryLaterError as error:
             self._run.warn(f"{batch.name}: not all of it could be sent: {error}")
         except Pause as pause:  # Prefect's own watch was faster than ours

@@ -104,7 +104,8 @@ class Reporting:
         """Show the summary in Prefect; the table is written, so a failure changes nothing."""
         try:
             async with asyncio.timeout(PUBLISHES_WITHIN_S):
-                await (begin(publish_summary(summary)) if self._has_tasks else publish_summary.fn(summary))
+                published = (summary, self.run.order.uri)
+                await (begin(publish_summary(*published)) if self._has_tasks else publish_summary.fn(*published))
         except Exception as error:  # noqa: BLE001 - see above
             self.run.warn(f"the summary could not be published: {error}")
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # at run time they would import what the start of Prefect's s
     from animatic.results.summary import RunSummary
     from animatic.settings import Settings
     from animatic.takes.schemas import PriceClass
+    from animatic.wavespeed.client import Wrap
 
 
 def new_run_id() -> str:
@@ -60,6 +61,7 @@ class Session:
         quotes: what takes cost when the plan was shown.
         may_begin_ledger: a new ledger may be begun today, or a person at a terminal sees that it is new.
         checked: the manifest as it was read and checked for the preview; good while the file is the same.
+        wrap: puts something around the client's transports, such as a recorder.
         progress: what a panel may show while the flow runs.
         end: runs once the flow has begun, and gets its end.
     """
@@ -73,6 +75,7 @@ class Session:
     may_begin_ledger: bool = False
     checked: "Manifest | None" = None
     run_id: str = field(default_factory=new_run_id)
+    wrap: "Wrap | None" = None
     progress: Progress = field(default_factory=Progress)
     end: Future[RunEnd] = field(default_factory=Future[RunEnd])
 
@@ -85,6 +88,21 @@ class Session:
     def is_concluded(self) -> bool:
         """Tell that the flow's own part is over, and not because of a signal."""
         return self.end.done() and isinstance(self.end.result().problem, Exception | None)
+
+
+_NAMED: list[str] = []
+"""The id in the name of the flow run that begins in this process and has no session yet; one at a time begins."""
+
+
+def name_next_session() -> str:
+    """Return a new id for a run that has no session yet; `next_run_id` gives it to its session."""
+    _NAMED[:] = [new_run_id()]
+    return _NAMED[0]
+
+
+def next_run_id() -> str:
+    """Return the id that the flow run was named with, else a new one."""
+    return _NAMED.pop() if _NAMED else new_run_id()
 
 
 SESSION: ContextVar[Session | None] = ContextVar("animatic_session", default=None)

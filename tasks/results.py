@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import hashlib
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -12,7 +14,9 @@ from prefect.artifacts import (
     acreate_table_artifact,
     aupdate_progress_artifact,
 )
+from prefect.runtime import deployment
 
+from animatic import storage
 from animatic.progress import Progress
 from animatic.results.stats import TableStats
 from animatic.results.summary import RunSummary
@@ -67,8 +71,25 @@ def _percent(progress: Progress) -> float:
 
 
 @task(name="publish-summary", task_run_name="publish summary", cache_policy=NEVER_CACHED, persist_result=False)
-async def publish_summary(summary: RunSummary) -> None:
-    """One Markdown summary, and one table of what is not `completed` (at most 200 rows)."""
-    await acreate_markdown_artifact(summary.as_markdown(), key="animate-summary", description="What the run did")
+async def publish_summary(summary: RunSummary, manifest: str) -> None:
+    """One Markdown summary, and one table of what is not `completed` (at most 200 rows).
+
+    Each deployment and manifest has artifacts of its own, so that a run never hides that of another manifest.
+    """
+    key = artifact_key(deployment.name, manifest)
+    name = storage.name_of(manifest)
+    await acreate_markdown_artifact(
+        summary.as_markdown(), key=f"{key}-summary", description=f"The newest run of {name}"
+    )
     rows = [dict(row) for row in summary.not_completed]
-    await acreate_table_artifact(rows, key="animate-not-completed", description="Takes that are not completed")
+    description = f"Takes of {name} that are not completed"
+    await acreate_table_artifact(rows, key=f"{key}-not-completed", description=description)
+
+
+def artifact_key(deployment_name: str | None, manifest: str) -> str:
+    """Return the beginning of the keys of a manifest's artifacts, such as `nightly-shots-1f9a3c`.
+
+    `manifest` is an absolute URI: manifests of one name in different folders have different keys.
+    """
+    words = re.sub(r"[^a-z0-9]+", "-", f"{deployment_name or 'run'} {storage.stem_of(manifest)}".lower()).strip("-")
+    return f"{words[:60].strip('-')}-{hashlib.sha256(manifest.encode()).hexdigest()[:6]}"

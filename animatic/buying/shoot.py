@@ -6,29 +6,27 @@ One `Shoot` is shared by all batches of a process. It never decides what may be 
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import assert_never
 
+from animatic.buying.ends import SILENT, End, Log, TakeLog, silent
 from animatic.buying.request import Requests, Upload
+from animatic.buying.submissions import Submissions
 from animatic.errors import (
-    ApiBusyError,
-    ApiUnreachableError,
     BudgetError,
     LedgerError,
     LocationError,
     NeverAgainError,
-    TakenError,
     TryLaterError,
 )
-from animatic.ledger import Entry, LedgerRun, Record
-from animatic.pace.throttle import Block, Throttle
+from animatic.ledger import LedgerRun, Record
+from animatic.pace.throttle import Throttle
 from animatic.planning.config import RunConfig
 from animatic.polling.poller import UNREACHABLE, Poller
 from animatic.progress import Progress
 from animatic.takes.shots import Take
 from animatic.takes.states import (
-    Accepted,
     AwaitOtherRun,
     Buy,
     Done,
@@ -41,21 +39,7 @@ from animatic.takes.states import (
 )
 from animatic.waiting import Stopped, StopSignal
 from animatic.wavespeed.client import WaveSpeedClient
-from animatic.wavespeed.outcomes import (
-    AccountRefused,
-    Busy,
-    NoReply,
-    NotAccepted,
-    Outcome,
-    ProxyRefused,
-    Refused,
-    Unknown,
-    Unsent,
-    classify,
-)
-from animatic.wavespeed.transport import Reply
 
-MOST_REFUSALS_IN_A_ROW = 20
 LEAST_AT_HAND = 50
 """Minimum number of takes kept waiting, so that a freed slot never stays empty."""
 
@@ -65,8 +49,6 @@ INTENDS_WITHIN_S = 0.05
 
 THEIRS_GRACE_S = 30.0
 """How much longer than a submission may take we wait for another run's, before we leave the take to the next run."""
-
-Log = Callable[[str], None]
 
 
 class Shoot:
@@ -96,9 +78,9 @@ class Shoot:
         self.config = config
         self.progress = progress
         self.stop_signal = StopSignal()
-        self._warn = warn or _silent
+        self._warn = warn or silent
         self._client = client
-        self._ledger, self._receipts = run.ledger, run.receipts
+        self._ledger = run.ledger
         self._now = asyncio.get_running_loop().time
         self._poller = Poller(config, client, run.ledger, self.stop_signal, progress, self._warn)
         account = run.account(config.provider, config.limits)
@@ -106,6 +88,9 @@ class Shoot:
         self._at_hand: set[str] = set()
         self._came_to_rest = asyncio.Event()
         self._requests = Requests(config, client, upload, self._warn)
+        self._submissions = Submissions(
+            client, run, self._requests, self._throttle, self.stop_signal, progress, self._warn
+        )
         self._forget_upload, self._completed = forget_upload, completed
 
     async def prepare(self) -> None:
@@ -136,10 +121,10 @@ class Shoot:
         self._at_hand.difference_update([take.fingerprint for take in takes])
         self._came_to_rest.set()
 
-    async def shoot(self, takes: Sequence[Take], log: Log | None = None) -> None:
-        """Bring each take to its end, or as far as this run may. Its outcome is in the ledger.
+    async def shoot(self, takes: Sequence[Take], log: TakeLog = SILENT) -> list[End]:
+        """Bring each take to its end, or as far as this run may; return the ends. Its outcome is in the ledger.
 
-        Safe to call again with the same takes: the ledger is asked first. `log` gets each step of a take's life.
+        Safe to call again with the same takes: the ledger is asked first.
 
         Raises:
             TryLaterError: some takes could not be sent because the API is away; the others are done.
@@ -147,7 +132,7 @@ class Shoot:
         """
         records = await self._ledger.look_up([take.fingerprint for take in takes], self.config.run_id)
         ends = await asyncio.gather(
-            *(self._see_through(take, records.get(take.fingerprint), log or _silent) for take in takes),
+            *(self._see_through(take, records.get(take.fingerprint), log) for take in takes),
             return_exceptions=True,
         )
         with contextlib.suppress(LedgerError):  # the next operation that needs the ledger raises it
@@ -155,20 +140,22 @@ class Shoot:
         problems = [end for end in ends if isinstance(end, BaseException)]
         for problem in sorted(problems, key=lambda error: isinstance(error, TryLaterError)):
             raise problem  # what may pass comes last, so that it is raised only if nothing else is wrong
+        return [end for end in ends if isinstance(end, End)]
 
     async def close(self) -> None:
         """Give back to the other runs what the account would have allowed this one."""
         with contextlib.suppress(LedgerError):
             await self._throttle.close()
 
-    async def _see_through(self, take: Take, record: Record | None, log: Log) -> None:
+    async def _see_through(self, take: Take, record: Record | None, log: TakeLog) -> End:
         """Buy and watch one take until there is nothing more to do for it in this run."""
         try:
-            await self._make_steps(take, record, log)
+            return await self._make_steps(take, record, log)
         except Stopped:
-            return
+            return End(None, self.stop_signal.reason or "")
         except BudgetError as error:
             self.stop_signal.stop_buying(str(error))
+            return End(None, str(error))
         except TryLaterError:
             raise
         except LedgerError as error:
@@ -178,15 +165,16 @@ class Shoot:
             self.stop_signal.stop_all("something unforeseen went wrong")  # or those who wait for us would wait for ever
             raise
 
-    async def _make_steps(self, take: Take, record: Record | None, log: Log) -> None:
+    async def _make_steps(self, take: Take, record: Record | None, log: TakeLog) -> End:
         step: Step | None = None
         while True:
             match step := self._next_step(record, step):
                 case Done():
                     break
                 case Buy() if not self._is_agreed(take):
-                    log(f"{take.name}: not in the plan that was approved; run again to approve it")
-                    return
+                    problem = "not in the plan that was approved; run again to approve it"
+                    log.line(f"{take.name}: {problem}")
+                    return End(None, problem)
                 case Buy():
                     state = await self._buy_and_watch(take, log)
                 case Watch():
@@ -197,9 +185,11 @@ class Shoot:
                 case _:
                     assert_never(step)
             if state is State.COMPLETED:
-                break  # nothing more can be known, so the ledger is not asked
+                self.release([take])
+                return End(state)  # nothing more can be known, so the ledger is not asked
             record = await self._find(take)
         self.release([take])
+        return _end_of(record)
 
     def _next_step(self, record: Record | None, after: Step | None) -> Step:
         if record is None:
@@ -209,14 +199,15 @@ class Shoot:
     def _is_agreed(self, take: Take) -> bool:
         return self.config.agreed is None or take.fingerprint in self.config.agreed
 
-    async def _watch_again(self, take: Take, step: Watch, log: Log) -> State | None:
+    async def _watch_again(self, take: Take, step: Watch, log: TakeLog) -> State | None:
         """Poll what an earlier run, another run, or this one without knowing it, has submitted."""
+        log.started()
         if step.is_ours and not self.progress.is_open_here(take.fingerprint):
             self.progress.submitted(take.fingerprint)  # its reply was lost, then found
         found = step.submitted
         async with self._throttle.resumed() as leave:
             state = await self._poller.poll_until_final(
-                take, found.attempt_id, found.prediction_id, log, _age_s(found), is_over=leave
+                take, found.attempt_id, found.prediction_id, log.line, _age_s(found), is_over=leave
             )
             await self._follow_up(take, state)
             return state
@@ -251,7 +242,7 @@ class Shoot:
         found = await self._ledger.look_up([take.fingerprint], self.config.run_id)
         return found.get(take.fingerprint)
 
-    async def _buy_and_watch(self, take: Take, log: Log) -> State | None:
+    async def _buy_and_watch(self, take: Take, log: TakeLog) -> State | None:
         """Wait for a slot and a start, submit once, then watch."""
         async with self._throttle.slot() as leave:
             await self._make_ready(take)
@@ -263,7 +254,8 @@ class Shoot:
                     self._throttle.unsent(start)
                     await self._make_ready(take)
                     continue
-                submission = asyncio.create_task(self._submit(take, start, log))
+                log.started()
+                submission = asyncio.create_task(self._submissions.submit(take, start, log.line))
                 try:
                     bought = await asyncio.shield(submission)
                 except asyncio.CancelledError:
@@ -271,10 +263,10 @@ class Shoot:
                     raise
             if bought is None:
                 return None
-            log(f"{take.name}: submitted as {bought.prediction_id}")
+            log.line(f"{take.name}: submitted as {bought.prediction_id}")
             self.progress.submitted(take.fingerprint, self._now())
             state = await self._poller.poll_until_final(
-                take, bought.attempt_id, bought.prediction_id, log, is_over=leave
+                take, bought.attempt_id, bought.prediction_id, log.line, is_over=leave
             )
             await self._follow_up(take, state)
             return state
@@ -293,117 +285,6 @@ class Shoot:
         except (NeverAgainError, LocationError) as error:
             self.stop_signal.stop_buying(str(error))
 
-    async def _submit(self, take: Take, start: Block, log: Log) -> Submitted | Buy | None:
-        """Intent, POST, receipt, id: each durable before the next.
-
-        Returns `Buy` if it may be submitted again at once, None if only the ledger knows what follows.
-
-        Raises:
-            ApiBusyError, ApiUnreachableError: nothing was bought, and it may go again later.
-            BudgetError: the rest of the budget is too small.
-            LedgerError: the ledger can't be written; nothing more is bought.
-        """
-        has_left = False
-        try:
-            async with self._receipts.entry() as entry:
-                intent, inputs = self._requests.intent(take), self._requests.inputs(take)
-                intended = await self._ledger.intend(intent)
-                attempt_id, self.progress.reserved = intended.attempt_id, intended.reserved
-                if not self.stop_signal.is_buying:
-                    await self._record(entry, attempt_id, Unsent("the run stopped before it was sent"))
-                    return Buy()  # there is no start any more
-                has_left = True
-                reply = await self._client.submit(take.shot.model, inputs)
-                await self._keep(entry, attempt_id, intent.nonce, reply)
-                outcome = classify(reply)
-                return await self._conclude(entry, take, attempt_id, start, outcome, log)
-        except TakenError:
-            return None  # another run was faster; what it does with the take is seen next
-        finally:
-            if not has_left:
-                self._throttle.unsent(start)
-
-    async def _keep(self, entry: Entry, attempt_id: int, nonce: str, reply: Reply | NoReply) -> None:
-        """Put a reply into its receipt. Where even that fails, the ledger is the reply's only home: buy no more."""
-        if isinstance(reply, NoReply):
-            return
-        try:
-            await entry.keep(attempt_id, nonce, reply.status, reply.body)
-        except OSError as error:
-            self.stop_signal.stop_buying(f"receipts {self._receipts.path}: cannot be written ({error.strerror})")
-
-    async def _conclude(  # noqa: PLR0913, PLR0917 - one submission, and its outcome
-        self, entry: Entry, take: Take, attempt_id: int, start: Block, outcome: Outcome, log: Log
-    ) -> Submitted | Buy | None:
-        """Record an outcome in the ledger, then in progress and log; tell the throttle of the start in any case.
-
-        Returns and raises as `_submit` does.
-        """
-        throttle, key = self._throttle, take.fingerprint
-        async with contextlib.AsyncExitStack() as in_any_case:
-            match outcome:
-                case Accepted():
-                    in_any_case.push_async_callback(throttle.replied, start)
-                    return await self._bind(entry, take, attempt_id, outcome)
-                case Unsent():
-                    in_any_case.callback(throttle.unsent, start)
-                    await self._record(entry, attempt_id, outcome)
-                    raise ApiUnreachableError(outcome.message)
-                case Busy():
-                    in_any_case.push_async_callback(throttle.refused, start, outcome.retry_after_s)
-                    await self._record(entry, attempt_id, outcome)
-                    if throttle.refusals >= MOST_REFUSALS_IN_A_ROW:
-                        raise ApiBusyError(outcome.message, outcome.retry_after_s)
-                    log(f"{take.name}: {outcome.message}; waiting")
-                    return Buy()
-                case AccountRefused():
-                    self.stop_signal.refuse_account(outcome.message, polls=True)
-                    in_any_case.push_async_callback(throttle.replied, start)
-                    await self._record(entry, attempt_id, outcome)
-                case ProxyRefused():
-                    self.stop_signal.stop_buying(outcome.message)
-                    in_any_case.callback(throttle.unsent, start)
-                    await self._record(entry, attempt_id, outcome)
-                case Refused():
-                    in_any_case.push_async_callback(throttle.replied, start)
-                    await self._record(entry, attempt_id, outcome)
-                    self.progress.settled(key, outcome.state)
-                    log(f"{take.name}: rejected ({outcome.message})")
-                case Unknown():
-                    in_any_case.push_async_callback(throttle.replied, start)
-                    await self._record(entry, attempt_id, outcome)
-                    self.progress.settled(key, outcome.state)
-                    self._warn(f"{take.name}: unknown whether it was bought ({outcome.message})")
-                case _:
-                    assert_never(outcome)
-        return None
-
-    async def _bind(self, entry: Entry, take: Take, attempt_id: int, accepted: Accepted) -> Submitted | None:
-        """Make the id durable; None if it is another take's, which leaves both `held`: nothing to watch."""
-        with self._recording(entry):
-            is_bound = await self._ledger.accept(attempt_id, accepted)
-        if is_bound:
-            return Submitted(attempt_id, accepted.prediction_id, datetime.now(UTC))
-        self.progress.settled(take.fingerprint, State.HELD)
-        self._warn(f"{take.name}: held, its prediction {accepted.prediction_id} belongs to another take")
-        return None
-
-    async def _record(self, entry: Entry, attempt_id: int, outcome: NotAccepted) -> None:
-        """Make an outcome without an id durable."""
-        arguments = (outcome.state, outcome.code, outcome.message, self._client.clock.latest())
-        with self._recording(entry):
-            self.progress.reserved = await self._ledger.conclude(attempt_id, *arguments)
-
-    @contextlib.contextmanager
-    def _recording(self, entry: Entry) -> Generator[None]:
-        """Free the entry once the ledger has the outcome. If it cannot be written, the reply stays; buy no more."""
-        try:
-            yield
-        except LedgerError as error:
-            self.stop_signal.stop_buying(f"{error}. The API's reply is in {self._receipts.path}")
-            raise
-        entry.settle()
-
 
 def _age_s(submitted: Submitted) -> float:
     """Seconds since then by this machine's clock, which decides no more than when to poll; above 0."""
@@ -411,5 +292,6 @@ def _age_s(submitted: Submitted) -> float:
     return max(age_s, 0.001)
 
 
-def _silent(_line: str) -> None:
-    """Log nothing: for batches too large to follow take by take."""
+def _end_of(record: Record | None) -> End:
+    """Return the end that the ledger has of a take with nothing more to do."""
+    return End(None) if record is None else End(record.state, record.error or "")

@@ -139,21 +139,27 @@ class RunSummary:
         shown = self.summary.copy()
         for name in ("nsfw_rate", "inference_p50_s", "inference_p95_s", "cost_usd"):
             shown[name] = [_cell(value) for value in shown[name]]
+        short = {"inference_p50_s": "p50 s", "inference_p95_s": "p95 s", "cost_usd": "cost $", "nsfw_rate": "NSFW rate"}
+        kept = shown[self._columns_shown()].copy()
+        kept.columns = [short.get(str(name), str(name)) for name in kept.columns]
+        return kept.to_string(index=False, na_rep="")
+
+    def _columns_shown(self) -> list[str]:
+        """Return the columns of the summary that say something: none of zeros, or of one model."""
+        shown = self.summary
         hidden_if_zero = {*STATUSES, "not_judged", "nsfw"} - {"completed"}
         hidden = {name for name in hidden_if_zero & {*shown.columns} if not any(shown[name])}
+        hidden |= {str(name) for name in shown.columns if not any(_cell(value) for value in shown[name])}
         if len({*shown["model"].tolist()}) <= 2:  # one, and `all`
             hidden.add("model")
         if not any(shown["nsfw"].tolist()):
             hidden.add("nsfw_rate")
-        short = {"inference_p50_s": "p50 s", "inference_p95_s": "p95 s", "cost_usd": "cost $", "nsfw_rate": "NSFW rate"}
-        kept = shown[[name for name in shown.columns if name not in hidden]].copy()
-        kept.columns = [short.get(str(name), str(name)) for name in kept.columns]
-        return kept.to_string(index=False, na_rep="")
+        return [str(name) for name in shown.columns if name not in hidden]
 
     def as_markdown(self) -> str:
         """Return a summary for Prefect's UI."""
         cost = cost_in_words(*self.reserved)
-        columns = [str(name) for name in self.summary.columns]
+        columns = self._columns_shown()
         lines = [
             f"**{_plain(self.sentence)}**",
             "",

@@ -50,7 +50,8 @@ def test_a_take_that_nothing_settles_makes_the_flow_failed_with_a_sentence(
     )
     assert first.flow_run.state.message == first.state.message
     assert first.end.summary.exit_code == 4
-    assert {run.state.type for run in first.task_runs()} == {"COMPLETED"}
+    ends = {run.state.name: (run.state.type, run.tags) for run in first.task_runs() if run.name.endswith("take 1")}
+    assert ends == {"Rejected": ("FAILED", ["rejected"]), "Unknown": ("FAILED", ["unknown"])}
     second = run_flow(manifest(*rows))
     assert second.end.summary.exit_code == 4
     assert sandbox.submitted(tag).total() == 0
@@ -70,7 +71,7 @@ def test_bad_input_is_refused_before_anything_is_bought(
 ) -> None:
     given = {"results": Path(parameters["results"])} if "results" in parameters else parameters
     ran = run_flow(manifest(row | {"prompt": row["prompt"] and f"{row['prompt']} {tag}"}), **given)
-    assert (ran.state.type, ran.state.name) == ("CANCELLED", "Refused")
+    assert (ran.state.type, ran.state.name) == ("FAILED", "Refused")
     assert type(ran.end.problem) is error
     assert said in str(ran.end.problem)
     assert ran.state.message == str(ran.end.problem).splitlines()[0]

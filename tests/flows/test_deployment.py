@@ -247,7 +247,7 @@ def test_a_run_with_an_invalid_manifest_is_refused_and_buys_nothing(installation
     before = installation.submissions()
     manifest = installation.manifest("faulty", "push in", "")
     state = installation.final_state(installation.trigger(manifest, installation.folder / "faulty.parquet"))
-    assert (state["type"], state["name"]) == ("CANCELLED", "Refused")
+    assert (state["type"], state["name"]) == ("FAILED", "Refused")
     assert "faulty.csv:3" in state["message"]
     assert installation.submissions() == before
 

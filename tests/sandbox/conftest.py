@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 from asked import price_class_of, shot_of, takes_of
 
+from animatic.buying.ends import TakeLog
 from animatic.buying.reconcile import Reconciled, reconcile
 from animatic.buying.recovery import recover
 from animatic.buying.shoot import Shoot
@@ -61,7 +62,7 @@ class Run:
 
     async def see_through(self, takes: Sequence[Take]) -> None:
         try:
-            await self.shoot.shoot(takes, self.lines.append)
+            await self.shoot.shoot(takes, TakeLog(self.lines.append))
         except Exception as error:  # noqa: BLE001 - the test says what it expects
             self.error = error
 

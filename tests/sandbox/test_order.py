@@ -17,7 +17,7 @@ import httpx
 import pytest
 from ports import free_port
 
-from animatic.buying import shoot
+from animatic.buying import submissions
 from animatic.errors import ApiBusyError, ApiUnreachableError
 from animatic.ledger import operations
 from animatic.ledger.receipts import read_receipts
@@ -66,10 +66,12 @@ async def test_a_reply_is_in_the_receipts_before_anything_looks_into_it(
     run, kept = await studio.begin(), list[bytes]()
 
     def look_into(reply: Any) -> Any:
-        kept.extend(each.body for each in read_receipts(run.shoot._receipts.path) if each.body == reply.body)
+        kept.extend(
+            each.body for each in read_receipts(run.shoot._submissions._receipts.path) if each.body == reply.body
+        )
         return classify(reply)
 
-    monkeypatch.setattr(shoot, "classify", look_into)
+    monkeypatch.setattr(submissions, "classify", look_into)
     await run.see_through(studio.takes("push in"))
     (accepted,) = studio.accepted
     assert [accepted.id.encode() in body for body in kept] == [True]
@@ -326,7 +328,7 @@ async def test_a_429_gives_its_room_in_the_receipts_back(studio: Any) -> None:
     run = await studio.run(takes)
     assert run.error is None
     assert await studio.states(takes) == {"completed": 3}
-    assert not run.shoot._receipts.is_owed
+    assert not run.shoot._submissions._receipts.is_owed
 
 
 async def test_a_take_bought_by_another_run_while_we_waited_is_not_bought(studio: Any) -> None:

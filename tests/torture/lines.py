@@ -35,12 +35,33 @@ from torture.studio import Served, fast_folder, in_child, judge, readable, serve
 from torture.subject import Setup, run_subject, write_manifest
 
 TRACED = find_modules(
-    *("states", "shoot", "request", "poller", "throttle", "poll_history", "progress", "results.schema", "formats"),
+    *(
+        "states",
+        "shoot",
+        "submissions",
+        "request",
+        "poller",
+        "throttle",
+        "poll_history",
+        "progress",
+        "results.schema",
+        "formats",
+    ),
     *("evidence", "recovery", "buying.reconcile", "results.writer", "spool", "pilots", "waiting"),
     *("ledger", "wavespeed", "storage", "durability"),
 )
 MONEY = find_modules(
-    *("states", "shoot", "request", "poller", "poll_history", "evidence", "recovery", "buying.reconcile"),
+    *(
+        "states",
+        "shoot",
+        "submissions",
+        "request",
+        "poller",
+        "poll_history",
+        "evidence",
+        "recovery",
+        "buying.reconcile",
+    ),
     *("ledger", "outcomes", "transport"),
 )
 """Files for which the number of lines reached is reported."""

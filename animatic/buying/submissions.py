@@ -1,0 +1,168 @@
+"""Submissions: the one place that sends what may cost money, each step durable before the next."""
+
+import contextlib
+from collections.abc import Callable, Generator
+from datetime import UTC, datetime
+from typing import assert_never
+
+from animatic.buying.request import Requests
+from animatic.errors import ApiBusyError, ApiUnreachableError, LedgerError, TakenError
+from animatic.ledger import Entry, LedgerRun
+from animatic.pace.throttle import Block, Throttle
+from animatic.progress import Progress
+from animatic.takes.shots import Take
+from animatic.takes.states import Buy, State, Submitted
+from animatic.waiting import StopSignal
+from animatic.wavespeed.client import WaveSpeedClient
+from animatic.wavespeed.outcomes import (
+    Accepted,
+    AccountRefused,
+    Busy,
+    NoReply,
+    NotAccepted,
+    Outcome,
+    ProxyRefused,
+    Refused,
+    Unknown,
+    Unsent,
+    classify,
+)
+from animatic.wavespeed.transport import Reply
+
+MOST_REFUSALS_IN_A_ROW = 20
+
+Log = Callable[[str], None]
+
+
+class Submissions:
+    """Submissions of a run. Each take is sent when the throttle has granted it a start.
+
+    Args:
+        client, run, requests, throttle, stop_signal, progress: of the run.
+        warn: gets what a person should read.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what a run shares
+        self,
+        client: WaveSpeedClient,
+        run: LedgerRun,
+        requests: Requests,
+        throttle: Throttle,
+        stop_signal: StopSignal,
+        progress: Progress,
+        warn: Log,
+    ) -> None:
+        self._client, self._ledger, self._receipts = client, run.ledger, run.receipts
+        self._requests, self._throttle = requests, throttle
+        self._stop_signal, self._progress, self._warn = stop_signal, progress, warn
+
+    async def submit(self, take: Take, start: Block, log: Log) -> Submitted | Buy | None:
+        """Intent, POST, receipt, id: each durable before the next.
+
+        Returns `Buy` if it may be submitted again at once, None if only the ledger knows what follows.
+
+        Raises:
+            ApiBusyError, ApiUnreachableError: nothing was bought, and it may go again later.
+            BudgetError: the rest of the budget is too small.
+            LedgerError: the ledger can't be written; nothing more is bought.
+        """
+        has_left = False
+        try:
+            async with self._receipts.entry() as entry:
+                intent, inputs = self._requests.intent(take), self._requests.inputs(take)
+                intended = await self._ledger.intend(intent)
+                attempt_id, self._progress.reserved = intended.attempt_id, intended.reserved
+                if not self._stop_signal.is_buying:
+                    await self._record(entry, attempt_id, Unsent("the run stopped before it was sent"))
+                    return Buy()  # there is no start any more
+                has_left = True
+                reply = await self._client.submit(take.shot.model, inputs)
+                await self._keep(entry, attempt_id, intent.nonce, reply)
+                outcome = classify(reply)
+                return await self._conclude(entry, take, attempt_id, start, outcome, log)
+        except TakenError:
+            return None  # another run was faster; what it does with the take is seen next
+        finally:
+            if not has_left:
+                self._throttle.unsent(start)
+
+    async def _keep(self, entry: Entry, attempt_id: int, nonce: str, reply: Reply | NoReply) -> None:
+        """Put a reply into its receipt. Where even that fails, the ledger is the reply's only home: buy no more."""
+        if isinstance(reply, NoReply):
+            return
+        try:
+            await entry.keep(attempt_id, nonce, reply.status, reply.body)
+        except OSError as error:
+            self._stop_signal.stop_buying(f"receipts {self._receipts.path}: cannot be written ({error.strerror})")
+
+    async def _conclude(  # noqa: PLR0913, PLR0917 - one submission, and its outcome
+        self, entry: Entry, take: Take, attempt_id: int, start: Block, outcome: Outcome, log: Log
+    ) -> Submitted | Buy | None:
+        """Record an outcome in the ledger, then in progress and log; tell the throttle of the start in any case.
+
+        Returns and raises as `submit` does.
+        """
+        throttle, key = self._throttle, take.fingerprint
+        async with contextlib.AsyncExitStack() as in_any_case:
+            match outcome:
+                case Accepted():
+                    in_any_case.push_async_callback(throttle.replied, start)
+                    return await self._bind(entry, take, attempt_id, outcome)
+                case Unsent():
+                    in_any_case.callback(throttle.unsent, start)
+                    await self._record(entry, attempt_id, outcome)
+                    raise ApiUnreachableError(outcome.message)
+                case Busy():
+                    in_any_case.push_async_callback(throttle.refused, start, outcome.retry_after_s)
+                    await self._record(entry, attempt_id, outcome)
+                    if throttle.refusals >= MOST_REFUSALS_IN_A_ROW:
+                        raise ApiBusyError(outcome.message, outcome.retry_after_s)
+                    log(f"{take.name}: {outcome.message}; waiting")
+                    return Buy()
+                case AccountRefused():
+                    self._stop_signal.refuse_account(outcome.message, polls=True)
+                    in_any_case.push_async_callback(throttle.replied, start)
+                    await self._record(entry, attempt_id, outcome)
+                case ProxyRefused():
+                    self._stop_signal.stop_buying(outcome.message)
+                    in_any_case.callback(throttle.unsent, start)
+                    await self._record(entry, attempt_id, outcome)
+                case Refused():
+                    in_any_case.push_async_callback(throttle.replied, start)
+                    await self._record(entry, attempt_id, outcome)
+                    self._progress.settled(key, outcome.state)
+                    log(f"{take.name}: rejected ({outcome.message})")
+                case Unknown():
+                    in_any_case.push_async_callback(throttle.replied, start)
+                    await self._record(entry, attempt_id, outcome)
+                    self._progress.settled(key, outcome.state)
+                    self._warn(f"{take.name}: unknown whether it was bought ({outcome.message})")
+                case _:
+                    assert_never(outcome)
+        return None
+
+    async def _bind(self, entry: Entry, take: Take, attempt_id: int, accepted: Accepted) -> Submitted | None:
+        """Make the id durable; None if it is another take's, which leaves both `held`: nothing to watch."""
+        with self._recording(entry):
+            is_bound = await self._ledger.accept(attempt_id, accepted)
+        if is_bound:
+            return Submitted(attempt_id, accepted.prediction_id, datetime.now(UTC))
+        self._progress.settled(take.fingerprint, State.HELD)
+        self._warn(f"{take.name}: held, its prediction {accepted.prediction_id} belongs to another take")
+        return None
+
+    async def _record(self, entry: Entry, attempt_id: int, outcome: NotAccepted) -> None:
+        """Make an outcome without an id durable."""
+        arguments = (outcome.state, outcome.code, outcome.message, self._client.clock.latest())
+        with self._recording(entry):
+            self._progress.reserved = await self._ledger.conclude(attempt_id, *arguments)
+
+    @contextlib.contextmanager
+    def _recording(self, entry: Entry) -> Generator[None]:
+        """Free the entry once the ledger has the outcome. If it cannot be written, the reply stays; buy no more."""
+        try:
+            yield
+        except LedgerError as error:
+            self._stop_signal.stop_buying(f"{error}. The API's reply is in {self._receipts.path}")
+            raise
+        entry.settle()
