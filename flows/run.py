@@ -55,5 +55,7 @@ async def open_run(order: Order, session: Session) -> AsyncGenerator[Run]:
     with open_ledger(settings.ledger) as ledger:
         async with ledger.run(session.run_id, order.uri, flow_run.id) as run:
             most, network = min(connections_that_fit(), MOST_CONNECTIONS), settings.network
-            async with WaveSpeedClient(settings.base_url, key, network=network, most_connections=most) as client:
+            async with WaveSpeedClient(
+                settings.base_url, key, network=network, most_connections=most, wrap=session.wrap
+            ) as client:
                 yield Run(order, session, client, run, line_logger(logging.WARNING))

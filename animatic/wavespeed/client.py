@@ -58,6 +58,9 @@ MOST_CONNECTIONS = 256
 Poll = Callable[[], Awaitable[Prediction]]
 """Asks how one prediction stands; raises as `WaveSpeedClient.result` does."""
 
+Wrap = Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport]
+"""Puts something around a transport."""
+
 
 class WaveSpeedClient:
     """One account at one origin. Use as `async with`.
@@ -71,6 +74,7 @@ class WaveSpeedClient:
         clock: what keeps the API's time between its answers.
         network: proxies and authorities.
         most_connections: at once, for submissions and for reading calls each.
+        wrap: puts something around each transport, such as a recorder.
     """
 
     def __init__(  # noqa: PLR0913 - all but the first two have a default
@@ -84,6 +88,7 @@ class WaveSpeedClient:
         clock: ServerClock | None = None,
         network: Network = DIRECT,
         most_connections: int = MOST_CONNECTIONS,
+        wrap: Wrap | None = None,
     ) -> None:
         self._base = base_url.rstrip("/")
         self._key = key
@@ -95,8 +100,9 @@ class WaveSpeedClient:
         self._headers = httpx.Headers({**identity, "Authorization": f"Bearer {key}"})
         self._url_of = functools.lru_cache(maxsize=64)(lambda path: httpx.URL(self._base + path))
         opened = functools.partial(AiohttpTransport, most_connections=most_connections, network=network)
-        self._submitting = transport or opened(fresh_connections=True)
-        self._reading = transport or opened(fresh_connections=False)
+        wrap = wrap or (lambda inner: inner)
+        self._submitting = wrap(transport or opened(fresh_connections=True))
+        self._reading = wrap(transport or opened(fresh_connections=False))
 
     async def __aenter__(self) -> Self:
         return self

@@ -7,7 +7,7 @@ gives "server disconnected" out as a connect time-out, as if nothing had been se
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
@@ -244,11 +244,16 @@ _KNOWN_HEADERS = {name.encode(): name for name in ("age", "date", "retry-after")
 def _known_headers(response: httpx.Response) -> dict[str, str]:
     """Those that mean something to us; of one that comes twice, the first."""
     known: dict[str, str] = {}
-    for raw, value in response.extensions.get(_RAW_HEADERS) or response.headers.raw:
+    for raw, value in raw_headers_of(response):
         name = _KNOWN_HEADERS.get(raw.lower())
         if name is not None:
             known.setdefault(name, value.decode("latin-1"))
     return known
+
+
+def raw_headers_of(response: httpx.Response) -> Sequence[tuple[bytes, bytes]]:
+    """Return the headers of an answer of ours, or of any other transport's, as they came."""
+    return response.extensions.get(_RAW_HEADERS) or response.headers.raw
 
 
 def _what(request: httpx.Request) -> str:

@@ -33,6 +33,7 @@ from flows.terminal import PlainConsole, say, say_json
 
 if TYPE_CHECKING:
     from animatic.results.summary import RunSummary  # pandas, which the start of a run need not wait for
+    from animatic.wavespeed.client import Wrap
 
 NOT_AGREED = 2
 UNTOLD = (
@@ -119,8 +120,8 @@ class RunOptions:
         return {name: getattr(self, name) for name in names} | typed
 
 
-def run_manifest(options: RunOptions, console: PlainConsole, start: Start) -> int:
-    """Do the main job; return the exit code. Needs `prefect_api` around it.
+def run_manifest(options: RunOptions, console: PlainConsole, start: Start, wrap: "Wrap | None" = None) -> int:
+    """Do the main job; return the exit code. Needs `prefect_api` around it. `wrap` is as in `Session`.
 
     Raises:
         FixInputError: nothing was bought because the input must be changed first.
@@ -162,6 +163,7 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start) -> in
             may_begin_ledger=may_begin,
             checked=plan.manifest,
             run_id=start.run_id,
+            wrap=wrap,
         )
         del shown, plan
         summary, untold = launch.run_flow(session, start.server, options.parameters, console, debug=options.debug)
