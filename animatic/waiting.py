@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 Event = asyncio.Future[bool]
 """Something that one coroutine waits for."""
@@ -68,6 +68,30 @@ class StopSignal:
     async def sleep(self, seconds: float, *, to_buy: bool = False) -> None:
         """Let time pass. Raises as `wait` does."""
         await self.wait(new_event(), asyncio.get_running_loop().time() + seconds, to_buy=to_buy)
+
+
+class Together:
+    """Does one thing for all who ask for it within a while.
+
+    Args:
+        action: what is done; all of it after the last of them asked.
+        within_s: how long the first waits for company.
+    """
+
+    def __init__(self, action: Callable[[], Awaitable[None]], within_s: float) -> None:
+        self._action, self._within_s = action, within_s
+        self._next: asyncio.Task[None] | None = None
+
+    async def __call__(self) -> None:
+        """Wait until it is done. Raises what the action raises."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._do())
+        await asyncio.shield(self._next)
+
+    async def _do(self) -> None:
+        await asyncio.sleep(self._within_s)
+        self._next = None  # whoever asks from now on needs another
+        await self._action()
 
 
 def new_event() -> Event:

@@ -6,6 +6,7 @@ their own, so that no submission and no poll waits for one.
 
 import asyncio
 import errno
+import functools
 import os
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
@@ -29,6 +30,7 @@ from animatic.media.downloads import DOWNLOADS_AT_ONCE, ClipDownloader, Download
 from animatic.progress import ArchiveProgress
 from animatic.storage.folder import Folder, Incoming
 from animatic.text import one_line
+from animatic.waiting import Together
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.web.network import DIRECT, Network
 
@@ -37,6 +39,9 @@ BACKOFFS_S = (1.0, 4.0, 15.0)
 
 OTHERS_WITHIN_S, FIRST_LOOK_S, LONGEST_LOOK_S = 120.0, 0.5, 5.0
 """Time that a run waits for a clip which another run fetches, and the intervals, ever longer, at which it looks."""
+
+NAMES_WITHIN_S = 0.1
+"""How long a clip in its place waits for others: one sync of the folder makes all their names last."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 _VIDEOS = frozenset({".mp4", ".mov", ".webm"})
@@ -129,6 +134,7 @@ class Archive:
         self._lanes = [Lane(origin, network) for _ in range(LANES)]
         self._room = asyncio.Semaphore(2 * DOWNLOADS_AT_ONCE)
         self._one_by_one, self._largest_bytes = asyncio.Lock(), 0
+        self._names_last = Together(functools.partial(asyncio.to_thread, folder.sync), NAMES_WITHIN_S)
 
     async def __aenter__(self) -> Self:
         """Look into the folder.
@@ -206,18 +212,27 @@ class Archive:
                 return
             if not await self._ledger.take_over_booking(clip.clip_id, clip.run_id, self._run_id):
                 return
-        async with self._room:
-            try:
+        try:
+            async with self._room:
                 names = (clip.name, *(name for name in names if name != clip.name))
                 kept = await self._copied(booking, names) or await self._fetched(output, clip, names)
-            except (TryLaterError, NeverAgainError, LocationError) as error:
-                self.progress.failed += 1
-                lost = "" if clip.file is None else f"{clip.file} is not in the archive any more, and "
-                await self._ledger.give_up_clip(clip.clip_id, one_line(f"{lost}{error}", 500))
-                return
+            await self._let_last()
+        except (TryLaterError, NeverAgainError, LocationError) as error:
+            self.progress.failed += 1
+            lost = "" if clip.file is None else f"{clip.file} is not in the archive any more, and "
+            await self._ledger.give_up_clip(clip.clip_id, one_line(f"{lost}{error}", 500))
+            return
         await self._ledger.keep_clips([kept])
         self._there[kept.file] = kept.size_bytes
         self.progress.kept += 1
+
+    async def _let_last(self) -> None:
+        """Let what was put into the folder outlast a power cut, before the ledger counts on it."""
+        try:
+            await self._names_last()
+        except OSError as error:
+            self._require_room(error)
+            raise ClipUnavailableError(f"{self.folder.uri}: cannot be written: {_said(error)}") from None
 
     async def _outwait(self, output: Output) -> None:
         """Wait while another run fetches the clip, but not for ever: the table is to show it."""

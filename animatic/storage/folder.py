@@ -114,6 +114,11 @@ class Folder:
             with suppress(FileNotFoundError):
                 Path(name).unlink()
 
+    def sync(self) -> None:
+        """Let the names of the files that were put so far outlast a power cut. Raises OSError."""
+        if self.is_local:
+            sync_folder(self.path)
+
     def holds(self, name: str, sha256: str, size_bytes: int) -> bool:
         """Tell if one of its files is just this one. What is no file, has another size or cannot be read is not."""
         try:
@@ -168,7 +173,7 @@ class Incoming:
         return _sha256(disk.chunks(str(self.path)))
 
     def put(self, name: str) -> None:
-        """Put it into the folder under a name, which no file may have yet.
+        """Put it into the folder under a name, which no file may have yet. `Folder.sync` lets the name last.
 
         Raises:
             FileExistsError: there is such a file.
@@ -191,7 +196,6 @@ class Incoming:
             if target.exists():
                 raise FileExistsError(errno.EEXIST, "there is such a file", name) from None
             self._path.rename(target)
-        sync_folder(target.parent)
 
 
 def _chunks(location: Location) -> Generator[bytes]:

@@ -210,6 +210,53 @@ def new(
 
 
 @app.command(rich_help_panel=START)
+def doctor(
+    *,
+    sandbox: Sandbox = False,
+    buy_one: Annotated[
+        bool, typer.Option("--buy-one", help="Buy one take, for what only the live API can tell; keep its replies.")
+    ] = False,
+    max_usd: Annotated[
+        float | None,
+        typer.Option("--max-usd", metavar="N", min=0, help="The most that this take may cost, in dollars."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where that take and its replies go.")] = Path(
+        "animatic-doctor"
+    ),
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Look at what a run would use, and whether it works: key, API, clock, balance, ledger, disks, Prefect, proxies.
+
+    Buys nothing without --buy-one. Ends with 2 where something is in the way of a run.
+    """
+
+    def command() -> int:
+        with _prefect() as start:
+            with gc_paused():
+                from flows.command.doctor.examination import DoctorOptions, run_doctor  # noqa: PLC0415 - keeps --help quick
+
+            return run_doctor(DoctorOptions(sandbox, buy_one, max_usd, out, as_json, debug), stderr(), start)
+
+    _end(command, debug=debug, as_json=as_json)
+
+
+@app.command(rich_help_panel=KEEP)
+def ui(
+    *,
+    open_: Annotated[
+        bool, typer.Option("--open/--no-open", help="Whether to open the newest run in a browser.")
+    ] = True,
+    debug: Debug = False,
+) -> None:
+    """Show Prefect's pages on past runs: when, how long, what each take did. Serves on 127.0.0.1 until Ctrl-C."""
+    from flows.server.ui import serve_ui  # noqa: PLC0415 - keeps --help quick
+    from flows.session import new_run_id  # noqa: PLC0415 - the same
+
+    _end(lambda: serve_ui(new_run_id(), stderr(), opens_browser=open_), debug=debug)
+
+
+@app.command(rich_help_panel=START)
 def sandbox(
     *,
     folder: Annotated[

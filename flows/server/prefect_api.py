@@ -28,14 +28,14 @@ _SERVERS_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"  # noqa: S105 - the name of
 
 @contextmanager
 def prefect_api(
-    run_id: str, *, port: int = 0, settings: Mapping[str, str] | None = None
+    run_id: str, *, port: int = 0, settings: Mapping[str, str] | None = None, more: Mapping[str, str] | None = None
 ) -> Generator[Companion | None]:
     """Prefect's API for the length of the block: the server that is set, else an embedded one.
 
     The embedded one wants a password, which is set, or made for the occasion: on loopback alone, any web page and any
     user of this machine could read the Secret block with the key, and start runs. Without `settings` it is for one run,
     and all of Prefect's settings come from here, whatever the environment, a profile, or a file in some folder says;
-    only the place of its home may be said. With `settings` it is a server that lasts, set up by its operator too.
+    only the place of its home may be said, and `more`. With `settings` it lasts, set up by its operator too.
     """
     if os.environ.get("PREFECT_API_URL"):
         _take_password_out_of_url()
@@ -45,7 +45,7 @@ def prefect_api(
     before = {name: value for name, value in os.environ.items() if name.startswith("PREFECT_")}
     password = before.get(_SERVERS_PASSWORD) or f"animatic:{secrets.token_urlsafe(24)}"
     common = _of_one_run() if settings is None else before
-    asked = {**common, **(settings or {}), _SERVERS_PASSWORD: password}
+    asked = {**common, **(settings or more or {}), _SERVERS_PASSWORD: password}
     with prefect_server(log_path(f"{run_id}-prefect-server"), port=port, settings=asked) as server:
         ours = {
             **common,

@@ -11,8 +11,13 @@ import signal
 import socket
 import sys
 import threading
+from typing import TYPE_CHECKING
 
 from flows.server.gc_pause import gc_paused
+from flows.server.sign_in import HEADERS, PAGE, SIGN_IN_PATH
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 _SETTINGS = {
     "DO_NOT_TRACK": "1",
@@ -57,6 +62,8 @@ def main() -> None:
         from prefect.settings import get_current_settings  # noqa: PLC0415 - the same
 
         app = create_app()
+        if get_current_settings().server.ui.enabled:
+            _add_sign_in(app)
 
     home = get_current_settings().home
     home.mkdir(parents=True, exist_ok=True)
@@ -71,6 +78,14 @@ def main() -> None:
 
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5)
     OneMigrationAtATime(config).run(sockets=[listening])
+
+
+def _add_sign_in(app: "FastAPI") -> None:
+    """Add the page that signs a browser in, before Prefect's own, which take every path."""
+    from starlette.responses import HTMLResponse  # noqa: PLC0415 - after the settings, as above
+    from starlette.routing import Route  # noqa: PLC0415 - the same
+
+    app.router.routes.insert(0, Route(SIGN_IN_PATH, lambda _: HTMLResponse(PAGE, headers=HEADERS)))
 
 
 def _end_with_stdin() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from torture.virtual import played
 
-from animatic.waiting import Event, Stopped, StopSignal, new_event, next_tick, wake
+from animatic.waiting import Event, Stopped, StopSignal, Together, new_event, next_tick, wake
 
 
 def now() -> float:
@@ -95,3 +95,30 @@ def test_a_tick_is_the_next_multiple_or_the_moment_itself() -> None:
     assert next_tick(10.01, 0.25) == 10.25
     assert next_tick(10.25, 0.25) == 10.25
     assert next_tick(10.01, 0.0) == 10.01
+
+
+async def test_what_is_asked_for_together_is_done_once() -> None:
+    done: list[str] = []
+
+    async def do() -> None:
+        done.append("once")
+
+    together = Together(do, 0.0)
+    first = asyncio.gather(together(), together())
+    await first
+    assert done == ["once"]
+    await together()
+    assert done == ["once", "once"]
+
+
+async def test_an_error_reaches_all_who_asked_and_no_one_later() -> None:
+    problems = [OSError(28, "full")]
+
+    async def do() -> None:
+        if problems:
+            raise problems.pop()
+
+    together = Together(do, 0.0)
+    found = await asyncio.gather(together(), together(), return_exceptions=True)
+    assert [type(each) for each in found] == [OSError, OSError]
+    await together()
