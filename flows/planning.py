@@ -86,7 +86,7 @@ async def price(run: Run, plan: Plan) -> PricedPlan:
     price_classes, quotes = list(plan.price_classes), session.quotes
     if price_classes:
         if settings.is_real and not session.is_approved and run.order.max_usd is None:
-            raise SettingsError("max_usd: not set; a run that cannot ask needs the most that it may commit")
+            raise SettingsError("max_usd: not set; a run that cannot ask needs it: the most dollars that it may commit")
         ask = functools.partial(quote_in_task, functools.partial(quote_all, run.client), settings.base_url)
         try:
             quotes, problem = await find_quotes(ask, price_classes, quotes)

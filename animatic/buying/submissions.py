@@ -148,7 +148,10 @@ class Submissions:
         if is_bound:
             return Submitted(attempt_id, accepted.prediction_id, datetime.now(UTC))
         self._progress.settled(take.fingerprint, State.HELD)
-        self._warn(f"{take.name}: held, its prediction {accepted.prediction_id} belongs to another take")
+        self._warn(
+            f"{take.name}: held, its prediction {accepted.prediction_id} belongs to another take"
+            f"; see both: animatic ledger show {take.fingerprint[:12]}"
+        )
         return None
 
     async def _record(self, entry: Entry, attempt_id: int, outcome: NotAccepted) -> None:

@@ -68,7 +68,9 @@ def _book(db: sa.Connection, archive: str, wanted: WantedClip, run_id: str) -> B
     free = (each for each in candidates if db.execute(_NAMED, {"in_archive": archive, "key": each[1]}).first() is None)
     name, key = next(free, ("", ""))
     if not name:
-        raise LedgerError(f"archive {archive}: no name is left for {wanted.names[-1][0]}")
+        raise LedgerError(
+            f"archive {archive}: no name is left for {wanted.names[-1][0]}; give another --clip-name, or another folder"
+        )
     clip = Clip(0, wanted.attempt_id, wanted.output, archive, name, run_id)
     values: dict[str, Any] = {each: getattr(clip, each) for each in _OF_BOOKING}
     clip_id = int(db.execute(_BOOK, {**values, "name_key": key}).scalar_one())

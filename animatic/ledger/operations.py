@@ -130,7 +130,10 @@ def intend(db: sa.Connection, intent: Intent) -> Intended:
 def _reserve(db: sa.Connection, intent: Intent) -> Reserved:
     """Add the price to what the run has reserved, unless that would be more than it may."""
     if intent.max_microusd is not None and intent.quoted_microusd is None:
-        raise BudgetError(f"--max-usd: the price of a take of {intent.model}, {intent.latency_class} cannot be had")
+        raise BudgetError(
+            f"--max-usd: the price of a take of {intent.model}, {intent.latency_class} cannot be had; run again when "
+            "WaveSpeed quotes prices, or set ANIMATIC_PRICE_USD to what a take costs at most"
+        )
     asked = {
         "by_run": intent.run_id,
         "price_microusd": intent.quoted_microusd or 0,

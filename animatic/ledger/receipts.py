@@ -97,7 +97,10 @@ class Receipts:
         """
         async with self._room:
             if not self._free:
-                raise LedgerUnusableError(f"receipts {self.path}: full of replies that the ledger does not take")
+                raise LedgerUnusableError(
+                    f"receipts {self.path}: full of replies that the ledger does not take, so nothing more is bought; "
+                    "mend the ledger, then run again"
+                )
             entry = Entry(self, self._free.pop())
             try:
                 yield entry

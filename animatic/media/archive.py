@@ -146,7 +146,9 @@ class Archive:
             await asyncio.to_thread(self.folder.sweep)
             self._there = await asyncio.to_thread(self.folder.sizes)
         except Exception as error:  # noqa: BLE001 - file systems raise whatever their clients raise
-            raise LocationError(f"{self.folder.uri}: cannot look into it: {_said(error)}") from None
+            raise LocationError(
+                f"{self.folder.uri}: cannot look into it: {_said(error)}; mend that, or give another --archive"
+            ) from None
         await self._learn()
         for lane in self._lanes:
             await lane.start()

@@ -196,14 +196,20 @@ class Poller:
         """Give up a take whose prediction the API has not known for too long."""
         await self._ledger.lose(attempt_id, history.polls)
         self._progress.settled(take.fingerprint, State.HELD)
-        self._warn(f"{take.name}: held, the API does not know its prediction any more")
+        self._warn(
+            f"{take.name}: held, the API does not know its prediction any more; give it up: animatic reconcile "
+            f"--abandon {take.fingerprint[:12]}"
+        )
 
     async def _give_up(self, take: Take, attempt_id: int, history: PollHistory) -> None:
         """Hold a take that is not final so long after its submission."""
         arguments = (attempt_id, history.polls, history.status, self._config.give_up_s)
         await self._ledger.give_up(*arguments)
         self._progress.settled(take.fingerprint, State.HELD)
-        self._warn(f"{take.name}: held, it is not final {self._config.give_up_s:,.0f} s after its submission")
+        self._warn(
+            f"{take.name}: held, it is not final {self._config.give_up_s:,.0f} s after its submission; every run "
+            "polls it once more"
+        )
 
     async def _leave(self, attempt_id: int, history: PollHistory, error: str) -> None:
         said = f"{error}; the next run polls again"

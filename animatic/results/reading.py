@@ -235,7 +235,9 @@ def _with_known_types(table: pa.Table, name: str, columns: Sequence[str] = tuple
         try:
             typed = _typed(column, field.type)
         except (pa.ArrowException, ValueError, TypeError) as error:
-            raise LocationError(f"{name}: column {field.name} does not hold {field.type}: {error}") from None
+            raise LocationError(
+                f"{name}: column {field.name} does not hold {field.type}: {error}; give the table as animatic wrote it"
+            ) from None
         table = table.set_column(index, field, typed)
     return table
 

@@ -86,7 +86,9 @@ def sandbox(folder: Path, log: Path) -> Generator[Companion]:
         else:
             time.sleep(0.1)  # its last words are on their way to the log
             said = log.read_text(errors="replace").strip().splitlines()
-            raise CompanionError(f"the embedded sandbox did not start: {said[-1] if said else 'it said nothing'}")
+            raise CompanionError(
+                f"the embedded sandbox did not start: {said[-1] if said else 'it said nothing'} (log: {log})"
+            )
 
 
 def _listening(preferred: int) -> socket.socket:

@@ -6,7 +6,7 @@ import time
 import webbrowser
 
 from animatic.errors import SettingsError
-from animatic.machine.home import prefect_home
+from animatic.machine.home import log_folder, prefect_home
 from flows.process import own_folder
 from flows.server.child_processes import Companion
 from flows.server.prefect_api import prefect_api
@@ -48,7 +48,9 @@ def serve_ui(run_id: str, console: PlainConsole, *, opens_browser: bool) -> int:
             webbrowser.open(address)
         while not server.is_dead:
             time.sleep(0.5)
-    raise SettingsError("Prefect's server ended by itself; its log is in the log folder, under this run")
+    raise SettingsError(
+        f"Prefect's server ended by itself; its log: {log_folder(os.environ)}/{run_id}-ui-prefect-server.log"
+    )
 
 
 def _credentials() -> str:
@@ -80,5 +82,6 @@ def _newest_run(server: Companion) -> str | None:
         else:
             return str(runs[0].id) if runs else None
     raise SettingsError(
-        f"Prefect's server did not come up within {STARTS_WITHIN_S:.0f} s ({problem}); its log is in the log folder"
+        f"Prefect's server did not come up within {STARTS_WITHIN_S:.0f} s ({problem}); its log is in "
+        f"{log_folder(os.environ)}"
     )
