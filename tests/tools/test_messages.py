@@ -18,6 +18,8 @@ FOR_US = {
     "{said_by(error)}",
     "{error}",
     "not in the ledger; begin",
+    "so there is no",
+    "so there is nothing",
 }
 """Parts of messages of which nothing can be done but to run again, or that only code of ours meets."""
 
