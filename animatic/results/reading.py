@@ -143,7 +143,9 @@ def _told(name: str, suffix: str) -> Generator[None]:
         raise LocationError(f"{places}: found {error.bad.found}; allowed: {error.bad.allowed}") from None
     except (*UNREADABLE, KeyError, AttributeError, RecursionError, csv.Error) as error:
         reason = escaped(str(error).partition("\n")[0].rstrip(". "), 200)
-        raise LocationError(f"{name}: not a readable {suffix} file: {reason}; give the table as animatic wrote it") from None
+        raise LocationError(
+            f"{name}: not a readable {suffix} file: {reason}; give the table as animatic wrote it"
+        ) from None
 
 
 def _parquet_cells(file: BinaryIO, known: Sequence[str], others: Sequence[str]) -> Iterator[pa.Table]:

@@ -124,7 +124,7 @@ def agree(shown: Preview, console: PlainConsole, *, yes: bool, max_usd: float | 
     if max_usd is not None:
         return Agreement(is_yes=True)
     if not console.is_terminal:
-        raise SettingsError("this costs money, and there is no terminal to ask at: give --yes or --max-usd")
+        raise SettingsError("this costs money, and there is no terminal to ask at; give --yes or --max-usd")
     if shown.priced.cost is None:
         return _agree_to_a_limit(shown, console)
     most = shown.priced.cost * shown.attempts
