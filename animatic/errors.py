@@ -5,6 +5,7 @@
     │   ├── ManifestError            every fault of a manifest, in one report
     │   ├── SettingsError            the environment, the key or an option
     │   ├── LocationError            a URI that we cannot read, write or accept
+    │   │   └── NoSuchFileError          there is nothing to read
     │   ├── BudgetError              the plan costs more than it may
     │   └── LedgerRestoredError      the ledger is older than what was done with it
     ├── TryLaterError            the same call may well succeed later
@@ -55,6 +56,10 @@ class SettingsError(FixInputError):
 
 class LocationError(FixInputError):
     """A URI or path that cannot be read, written, or is not acceptable."""
+
+
+class NoSuchFileError(LocationError):
+    """There is no such file."""
 
 
 class BudgetError(FixInputError):

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 
 from animatic.errors import AccountRefusedError, SettingsError
 from animatic.manifest import Manifest
-from animatic.media.local_stills import LocalStills
 from animatic.planning import lookup
 from animatic.planning.earlier import find_earlier
-from animatic.planning.manifests import is_unchanged, load_manifest
+from animatic.planning.manifests import ManifestFile, is_unchanged
 from animatic.planning.plan import Plan
 from animatic.planning.priced import PricedPlan
 from animatic.planning.quotes import find_quotes, quote_all
+from animatic.planning.sound import SoundPlanning
 from animatic.results.replaced import require_replaceable
-from animatic.takes.stills import Still
+from animatic.takes.stills import FoundStill
 from flows.new_ledger import require_new_ledger_allowed
 from flows.run import Run
 from tasks.quotes import quote_in_task
-from tasks.stills import probe_in_tasks
+from tasks.stills import decode_in_tasks, probe_in_tasks
 
 
 async def check_manifest(run: Run) -> Manifest:
@@ -39,36 +39,44 @@ async def check_manifest(run: Run) -> Manifest:
 
 def _load(run: Run, loop: asyncio.AbstractEventLoop) -> Manifest:
     """Return the manifest as it was checked for the preview, if it is still the same, else as it is now."""
-    uri, settings, known = run.order.manifest, run.session.settings, run.session.checked
-    stills = LocalStills(uri, settings.network)
+    file, known = _file_of(run), run.session.checked
 
-    def probe(paths: Sequence[str]) -> dict[str, Still | str]:
-        return asyncio.run_coroutine_threadsafe(probe_in_tasks(stills, paths), loop).result()
+    def probe(paths: Sequence[str]) -> dict[str, FoundStill]:
+        return asyncio.run_coroutine_threadsafe(probe_in_tasks(file.stills, paths), loop).result()
 
-    if known is not None and known.provider == settings.origin and is_unchanged(known, stills, probe):
+    if known is not None and known.provider == file.provider and is_unchanged(known, file.stills, probe):
         return known
-    rows = run.order.rows
-    return load_manifest(
-        uri, settings.origin, settings.written_origin, settings.network, probe, rows.mapping, rows.selection
-    )
+    return file.load(probe)
 
 
-async def plan_takes(run: Run, manifest: Manifest) -> Plan:
-    """Hold the manifest against the ledger.
+def _file_of(run: Run) -> ManifestFile:
+    order, settings = run.order, run.session.settings
+    mapping, selection = order.rows.mapping, order.rows.selection
+    return ManifestFile(order.manifest, settings.origin, settings.written_origin, settings.network, mapping, selection)
+
+
+async def plan_takes(run: Run, checked: Manifest) -> Plan:
+    """Hold the manifest against the ledger, and decode the local stills of what there is to buy.
 
     Raises:
         SettingsError: the ledger is new, there is something to buy, and no permission to begin it was given.
+        ManifestError: a still cannot be decoded, and faults are not to be skipped.
     """
     ledger, session, settings = run.ledger, run.session, run.session.settings
     is_new = await lookup.is_new_ledger(ledger, settings.origin)
-    await lookup.know_old_names(ledger, manifest)
-    plan = await lookup.plan_takes(ledger, manifest, run.order.policy, session.run_id)
+    await lookup.know_old_names(ledger, checked)
+    file = _file_of(run)
+    sound = SoundPlanning(
+        file, functools.partial(decode_in_tasks, file.stills), run.order.skip_invalid, dict(session.damages)
+    )
+    asked = functools.partial(lookup.plan_takes, ledger, policy=run.order.policy, run_id=session.run_id)
+    plan = await sound.plan(checked, asked)
     require_new_ledger_allowed(settings, plan.to_buy if is_new else 0, may_begin=session.may_begin_ledger)
     if not session.is_approved:  # an approved plan was shown with these lines
         client = run.client if settings.is_real else None
         for line in (await find_earlier(ledger, plan, client, is_new=is_new)).lines():
             run.warn(line)
-    await lookup.record_planned(ledger, manifest, run.order.uri)
+    await lookup.record_planned(ledger, plan.manifest, run.order.uri)
     progress = session.progress
     progress.total, progress.cached, progress.cached_flagged = len(plan), plan.settled, plan.settled_flagged
     progress.unclear, progress.limits = plan.unclear, settings.limits

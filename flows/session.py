@@ -61,6 +61,7 @@ class Session:
         quotes: what takes cost when the plan was shown.
         may_begin_ledger: a new ledger may be begun today, or a person at a terminal sees that it is new.
         checked: the manifest as it was read and checked for the preview; good while the file is the same.
+        damages: what is wrong with stills that were decoded for the preview, by SHA-256; None where nothing is.
         wrap: puts something around the client's transports, such as a recorder.
         progress: what a panel may show while the flow runs.
         end: runs once the flow has begun, and gets its end.
@@ -74,6 +75,7 @@ class Session:
     quotes: "Mapping[PriceClass, Quote]" = field(default_factory=dict)
     may_begin_ledger: bool = False
     checked: "Manifest | None" = None
+    damages: "Mapping[str, str | None]" = field(default_factory=dict)
     run_id: str = field(default_factory=new_run_id)
     wrap: "Wrap | None" = None
     progress: Progress = field(default_factory=Progress)

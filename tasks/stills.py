@@ -5,22 +5,25 @@ import functools
 import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from prefect import task
 
 from animatic.media.local_stills import LocalStills
-from animatic.media.stills import Still
+from animatic.takes.stills import FoundStill, MissingStill, Still
 from tasks.begun import begin
 from tasks.policies import PROBE_EXPIRY, RETRIED, content_key, keyed_by_argument
 
 T = TypeVar("T")
 
+Probed: TypeAlias = list[str | int | None] | str
+"""What was found at a path, as JSON keeps it."""
+
 MOST_TASKS = 40
 STILLS_ALONE = 20
 
 
-async def probe_in_tasks(stills: LocalStills, paths: Sequence[str]) -> dict[str, Still | str]:
+async def probe_in_tasks(stills: LocalStills, paths: Sequence[str]) -> dict[str, FoundStill]:
     """Probe local stills in task runs; Prefect remembers the probe of each group of contents."""
     digests = await asyncio.to_thread(lambda: {path: stills.digest(path) for path in paths})
     groups = list(groups_of(paths))
@@ -42,23 +45,56 @@ async def probe_in_tasks(stills: LocalStills, paths: Sequence[str]) -> dict[str,
 @task(
     name="probe-stills",
     task_run_name="probe {name}",
-    cache_policy=keyed_by_argument("probe"),
+    cache_policy=keyed_by_argument("probe-shown"),
     cache_expiration=PROBE_EXPIRY,
     result_serializer="json",
 )
 async def probe_stills(
     name: str,  # noqa: ARG001 - shown by Prefect
-    probe: Callable[[], Mapping[str, Still | str]],
+    probe: Callable[[], Mapping[str, FoundStill]],
     cache_key: str,  # noqa: ARG001 - read by the cache policy
-) -> dict[str, list[str | int] | str]:
+) -> dict[str, Probed]:
     """Probe stills: return the attributes of each, in order, or its fault, by path. Remembered by content."""
     found = await asyncio.to_thread(probe)
     return {path: still if isinstance(still, str) else list(astuple(still)) for path, still in found.items()}
 
 
-def read_probed(probed: Mapping[str, list[str | int] | str]) -> dict[str, Still | str]:
-    """Return the results of `probe_stills` as values."""
-    return {path: found if isinstance(found, str) else Still(*found) for path, found in probed.items()}  # pyright: ignore[reportArgumentType]
+def read_probed(probed: Mapping[str, Probed]) -> dict[str, FoundStill]:
+    """Return the results of `probe_stills` as values; a still that is missing has one attribute."""
+    return {
+        path: found if isinstance(found, str) else MissingStill(*found) if len(found) == 1 else Still(*found)  # pyright: ignore[reportArgumentType]
+        for path, found in probed.items()
+    }
+
+
+async def decode_in_tasks(stills: LocalStills, wanted: Mapping[str, Still]) -> dict[str, str | None]:
+    """Decode local stills in task runs; return by SHA-256 what is wrong with each, None where nothing is.
+
+    Raises:
+        LocationError: a still has changed since it was probed.
+    """
+    damages: dict[str, str | None] = {}
+    for group in groups_of(list(wanted)):
+        some = {path: wanted[path] for path in group}
+        key = content_key(*(still.sha256 for still in some.values()))
+        damages |= await begin(decode_stills(name_of(group), functools.partial(stills.find_damages, some), key))
+    return damages
+
+
+@task(
+    name="decode-stills",
+    task_run_name="decode {name}",
+    cache_policy=keyed_by_argument("decode"),
+    cache_expiration=PROBE_EXPIRY,
+    result_serializer="json",
+)
+async def decode_stills(
+    name: str,  # noqa: ARG001 - shown by Prefect
+    decode: Callable[[], Awaitable[dict[str, str | None]]],
+    cache_key: str,  # noqa: ARG001 - read by the cache policy
+) -> dict[str, str | None]:
+    """Decode stills whole: return what is wrong with each, by SHA-256. Remembered by content."""
+    return await decode()
 
 
 @task(

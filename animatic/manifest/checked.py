@@ -18,7 +18,7 @@ from animatic.takes.inputs import Inputs
 from animatic.takes.models import CHOICES, INPUT_NAMES
 from animatic.takes.schemas import PriceClass
 from animatic.takes.shots import Shot, Take
-from animatic.takes.stills import Still
+from animatic.takes.stills import FoundStill
 
 INPUT_COLUMNS = ("prompt", "still", *CHOICES)
 """Columns that hold the inputs, in the order of `INPUT_NAMES`."""
@@ -69,7 +69,7 @@ class Manifest:
     take_of: NDArray[np.int32]
     price_classes: Sequence[PriceClass]
     price_class_of: NDArray[np.int32]
-    stills: Mapping[str, Still | str]
+    stills: Mapping[str, FoundStill]
     folder: str = ""
     old_digests: Digests = field(default_factory=lambda: digests_from(b""))
     old_of: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))

@@ -6,6 +6,7 @@ Rows come in batches and go out in batches; what stays is 32 bytes a take.
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -15,20 +16,21 @@ from numpy.typing import NDArray
 
 from animatic.manifest import cells, images
 from animatic.manifest.checked import CHECKED, TAKES_AT, TEXT_COLUMNS, Manifest
-from animatic.manifest.faults import MAX_REPORTED_FAULTS, Faults, Problem, position_of
-from animatic.manifest.header import COLUMNS, REQUIRED_COLUMNS
+from animatic.manifest.faults import Faults, Problem
+from animatic.manifest.header import COLUMNS, REQUIRED_COLUMNS, unsent_notes
 from animatic.manifest.parquet import has_text_form
 from animatic.manifest.rows import Rows
 from animatic.manifest.selection import ALL_ROWS, Selection, Selector
 from animatic.manifest.source import RawManifest, broken_rows, texts_of
 from animatic.manifest.spelled import cell_bytes
+from animatic.manifest.still_cells import Bads, StillCells
 from animatic.manifest.tables import whole_file_error
 from animatic.takes.canonical import canonical_provider, canonical_still, canonical_text, is_signed_by_path
 from animatic.takes.fingerprints import DIGEST_BYTES, FirstSeen, digests_from, shared
 from animatic.takes.inputs import Inputs
 from animatic.takes.models import CHOICES, DEFAULT_MODEL, INPUT_NAMES, MODELS
 from animatic.takes.shots import asked_form, digest
-from animatic.takes.stills import MIN_SIDE_PIXELS, Still
+from animatic.takes.stills import FoundStill
 from animatic.text import escaped, quoted
 
 if TYPE_CHECKING:
@@ -47,7 +49,6 @@ _RULES: Mapping[str, Callable[[str], Value | Problem]] = {
 }
 MAX_CARRIED_BYTES = 4 << 30
 """Of carried cells in the results, where each take of a row repeats them; no larger table could be read back."""
-_SMALL_STILL_ADVICE = f"{MIN_SIDE_PIXELS} or more on the shorter side give better clips"
 _EMPTY = {
     "image": Problem("empty image", "nothing", images.ALLOWED),
     "prompt": cells.EMPTY_PROMPT,
@@ -57,7 +58,7 @@ _EMPTY = {
 def check(  # noqa: PLR0913 - what it is judged by, and where it goes
     raw: RawManifest,
     *,
-    stills: Mapping[str, Still | str],
+    stills: Mapping[str, FoundStill],
     storyboard_default: str,
     provider: str,
     rows: Rows | None = None,
@@ -65,25 +66,28 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
     folder: str = "",
     written_provider: str | None = None,
     selection: Selection = ALL_ROWS,
+    unsound: Mapping[int, str] = MappingProxyType({}),
 ) -> Manifest:
     """Judge every row by every rule. Faults are returned, not raised.
 
     Args:
         raw: as `read_table` gave it.
-        stills: for each path of `local_stills`, what was found there, or the sentence that says what is wrong with it.
+        stills: for each path of `local_stills`, what was found there.
         storyboard_default: the manifest file's stem.
         provider: the provider that takes are bought from.
         rows: where checked rows go; into memory if it is not given.
         left_out: names of columns that are not carried.
         folder: absolute URI of the manifest's folder.
         selection: rows that a run is about.
+        unsound: rows whose local still cannot be decoded, and why.
         written_provider: the provider as fingerprints had it before there was a canonical form, where that differs.
 
     Raises:
         ManifestError: the takes would repeat more than MAX_CARRIED_BYTES of carried cells.
     """
     kept = [] if rows is None else rows
-    judge = _Judge(raw, stills, _as_label(storyboard_default), provider, written_provider or provider)
+    still_cells = StillCells(stills, folder, unsound)
+    judge = _Judge(raw, still_cells, _as_label(storyboard_default), provider, written_provider or provider)
     carried, schema = _carried(raw, left_out)
     selector = (
         None if selection.is_all else Selector(selection, list(dict.fromkeys([*TEXT_COLUMNS, *raw.schema.names])))
@@ -114,7 +118,12 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
         rows=kept,
         faults=judge.faults,
         num_invalid=judge.num_invalid,
-        warnings=[*raw.notes, *_rename_notes(raw, schema), *judge.warnings()],
+        warnings=[
+            *raw.notes,
+            *_rename_notes(raw, schema),
+            *unsent_notes(raw.schema.names),
+            *still_cells.notes(raw.name, raw.line),
+        ],
         digests=digests,
         take_of=take_of,
         price_classes=list(judge.price_classes),
@@ -187,9 +196,7 @@ class _Alike(NamedTuple):
 class _Judge:
     """Judges batches one after the other, and remembers which shot_ids are taken."""
 
-    def __init__(
-        self, raw: RawManifest, stills: Mapping[str, Still | str], storyboard: str, provider: str, written: str
-    ) -> None:
+    def __init__(self, raw: RawManifest, still_cells: StillCells, storyboard: str, provider: str, written: str) -> None:
         self.faults = Faults(raw.header_faults)
         self.num_invalid = 0
         self.has_signed_paths = False
@@ -198,7 +205,7 @@ class _Judge:
         self._alike: dict[tuple[str, tuple[str, ...]], _Alike] = {}
         self.price_classes_asked = bytearray()  # one int32 for each row and take
         self._raw = raw
-        self._stills = stills
+        self._still_cells = still_cells
         self._storyboard = storyboard
         self._provider, self._written = canonical_provider(provider), written
         self.old_digests = bytearray()
@@ -206,22 +213,21 @@ class _Judge:
         readable = {field.name for field in raw.schema if has_text_form(field.type)}
         self._absent = frozenset(REQUIRED_COLUMNS) - readable  # a fault of the header; not one more in every row
         self._first_row_of = FirstSeen()
-        self._small = {path for path, found in stills.items() if not isinstance(found, str) and found.is_small}
-        self._first_row_of_small: dict[str, int] = {}
         self._row = 1
 
     def batch(self, batch: pa.RecordBatch) -> list[pa.Array]:
         """Return the columns of CHECKED for the next batch."""
         broken = broken_rows(batch)
-        bads: dict[int, list[tuple[str, Problem]]] = {}
+        bads: Bads = {}
         values = {column: self._judged(column, texts_of(batch, column), bads) for column in COLUMNS}
-        stills = self._stills_of(values["image"], bads)
+        stills = self._still_cells.identities(values["image"], bads, self._row)
         self._claim(values["shot_id"], broken, bads)
         for name, index in _nuls(batch):
             bad = Problem("hidden character", "a NUL character", "text without NUL characters")
             bads.setdefault(index, []).append((escaped(name), bad))
         bads.update({index: [("row", bad)] for index, bad in broken.items()})
-        texts = [self._tell(index, bads.get(index)) for index in range(batch.num_rows)] if bads else None
+        named = texts_of(batch, "shot_id") if bads else ()
+        texts = [self._tell(index, bads.get(index), named[index]) for index in range(batch.num_rows)] if bads else None
         columns = self._shots(values, stills, bads, batch.num_rows)
         self._unread(batch, columns, bads)
         self._row += batch.num_rows
@@ -229,21 +235,7 @@ class _Judge:
         fault = pa.nulls(batch.num_rows, pa.string()) if texts is None else pa.array(texts, pa.string())
         return [fault, *arrays, pa.array(columns["takes"], pa.int8())]
 
-    def warnings(self) -> list[str]:
-        """One line for each still that is smaller than the API asks for, at the first row that names it."""
-        name = escaped(self._raw.name, 200)
-        lines: list[str] = []
-        for path, row in list(self._first_row_of_small.items())[:MAX_REPORTED_FAULTS]:
-            found = self._stills[path]
-            if not isinstance(found, str):
-                size = f"{quoted(path)} is {found.width} x {found.height} pixels"
-                lines.append(f"{position_of(name, self._raw.line(row), row)}: image: {size}; {_SMALL_STILL_ADVICE}")
-        rest = len(self._first_row_of_small) - MAX_REPORTED_FAULTS
-        return lines if rest <= 0 else [*lines, f"{name}: and {rest:,} more small stills"]
-
-    def _judged(
-        self, column: str, texts: Sequence[str | None], bads: dict[int, list[tuple[str, Problem]]]
-    ) -> list[Value | Problem]:
+    def _judged(self, column: str, texts: Sequence[str | None], bads: Bads) -> list[Value | Problem]:
         """Return the value of each cell, None for a blank one, and add faults to those of its row."""
         rule, empty = _RULES[column], None if column in self._absent else _EMPTY.get(column)
         judged: dict[str | None, Value | Problem] = {
@@ -257,25 +249,7 @@ class _Judge:
                     bads.setdefault(index, []).append((column, value))
         return values
 
-    def _stills_of(
-        self, images_: list[Value | Problem], bads: dict[int, list[tuple[str, Problem]]]
-    ) -> list[str | None]:
-        """Return the identity of each still; None where there is a fault."""
-        stills: list[str | None] = []
-        for index, image in enumerate(images_):
-            if not isinstance(image, str) or "://" in image:
-                stills.append(image if isinstance(image, str) else None)
-                continue
-            found = self._stills.get(image, "it was not looked for")
-            if isinstance(found, str):
-                bad = Problem("unusable still", f"{quoted(image)}: {escaped(found, 200)}", images.STILL_ALLOWED)
-                bads.setdefault(index, []).append(("image", bad))
-            stills.append(None if isinstance(found, str) else f"sha256:{found.sha256}")
-        return stills
-
-    def _claim(
-        self, shot_ids: list[Value | Problem], broken: Mapping[int, Problem], bads: dict[int, list[tuple[str, Problem]]]
-    ) -> None:
+    def _claim(self, shot_ids: list[Value | Problem], broken: Mapping[int, Problem], bads: Bads) -> None:
         """Each shot_id belongs to the row that names it first."""
         named = [(index, name) for index, name in enumerate(shot_ids) if isinstance(name, str) and index not in broken]
         if not named:
@@ -290,12 +264,12 @@ class _Judge:
             bad = Problem("duplicate shot_id", found, "each shot_id once")
             bads.setdefault(index, []).append(("shot_id", bad))
 
-    def _tell(self, index: int, bads: Sequence[tuple[str, Problem]] | None) -> str | None:
+    def _tell(self, index: int, bads: Sequence[tuple[str, Problem]] | None, shot_id: str | None) -> str | None:
         """Write down the faults of a row; what is wrong with it in one line."""
         if bads is None:
             return None
         self.num_invalid += 1
-        faults = [self._raw.fault(self._row + index, bad, column) for column, bad in bads]
+        faults = [self._raw.fault(self._row + index, bad, column, shot_id) for column, bad in bads]
         for fault in faults:
             self.faults.add(fault)
         return " | ".join(fault.text for fault in faults)
@@ -336,8 +310,7 @@ class _Judge:
             columns["takes"][index] = count
             if shot_id is None:
                 columns["shot_id"][index] = first.hex()[:12]
-        if self._small:
-            self._find_small(columns)
+        self._still_cells.note(columns, self._row)
         return columns
 
     def _first_like(self, model: str, chosen: tuple[str, ...]) -> "_Alike":
@@ -354,11 +327,6 @@ class _Judge:
         for number in range(1, count + 1):
             self.old_digests += digest(text, number)
             self.old_at += (at + number - 1).to_bytes(8, "little")
-
-    def _find_small(self, columns: Mapping[str, list[Any]]) -> None:
-        for index, (path, takes) in enumerate(zip(columns["image"], columns["takes"], strict=True)):
-            if takes and path in self._small:
-                self._first_row_of_small.setdefault(path, self._row + index)
 
     def _unread(self, batch: pa.RecordBatch, columns: dict[str, list[Any]], bads: Collection[int]) -> None:
         """In rows with faults: the cells as they stand, as text; null for a column that is not there."""

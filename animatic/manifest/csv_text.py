@@ -10,14 +10,17 @@ import csv
 import io
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
+from itertools import islice
 from typing import Any, BinaryIO
 
 from animatic.errors import ManifestError
 from animatic.manifest.faults import Problem
 from animatic.manifest.header import MAX_COLUMNS, known_name
 from animatic.manifest.rows import Rows
-from animatic.manifest.tables import TextTable, read_records, whole_file_error
+from animatic.manifest.tables import LINES_ABOVE, Records, TextTable, read_records, whole_file_error
+from animatic.text import quoted
 
 DELIMITERS = (",", ";", "\t")
 MAX_CELL_CHARS = 1 << 20
@@ -32,9 +35,10 @@ def read_csv(
     _require_utf8(name, file)
     old_limit = csv.field_size_limit(MAX_CELL_CHARS)
     try:
-        delimiter, skipped = _delimiter_of(name, file, delimiters)
-        records = _records(_Text(name, file), delimiter)
-        for _ in range(skipped):
+        declared = _declared_delimiter(name, file)
+        delimiter = declared or _delimiter_of(name, file, delimiters)
+        records = _records(_Text(name, file), delimiter, 1 if declared is None else 0)
+        if declared is not None:
             next(records, None)
         return read_records(name, records, rows, mapping)
     finally:
@@ -81,15 +85,15 @@ class _Kept(io.RawIOBase):
         return data
 
 
-def _records(text: _Text, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Each record that is not blank, the header first, with the line on which it begins."""
+def _records(text: _Text, delimiter: str, sheet_row: int = 1) -> Records:
+    """Each record that is not blank, the header first, with its line and its row in a spreadsheet, from `sheet_row`."""
     reader = csv.reader(text, delimiter=delimiter, strict=True)
     line = 1
     try:
         for cells in reader:
             if cells and (cells[0].strip() or any(cell.strip() for cell in cells)):
-                yield line, cells
-            line = reader.line_num + 1
+                yield line, sheet_row, cells
+            line, sheet_row = reader.line_num + 1, sheet_row + 1
     except csv.Error as error:
         raise whole_file_error(text.name, _bad_syntax(str(error)), line, "row") from None
 
@@ -105,19 +109,27 @@ def _bad_syntax(message: str) -> Problem:
     return Problem("bad quoting", found, "the delimiter or the end of the line after a closing quote", hint)
 
 
-def _delimiter_of(name: str, file: BinaryIO, delimiters: Sequence[str]) -> tuple[str, int]:
-    """Return the delimiter that finds most of our columns in the header, failing that most cells; and lines to skip.
+def _declared_delimiter(name: str, file: BinaryIO) -> str | None:
+    """Return the delimiter that Excel's own first line, `sep=;`, says; None where there is no such line."""
+    first = next(iter(_Text(name, file, MAX_LINE_CHARS)), "").rstrip("\r\n").strip('"')
+    if len(first) != 5 or not first.lower().startswith("sep="):
+        return None
+    if first[4] not in DELIMITERS:
+        bad = Problem("bad delimiter", quoted(first), "sep=, followed by a comma, a semicolon or a tab")
+        raise whole_file_error(name, bad, 1)
+    return first[4]
 
-    Excel's own first line, `sep=;`, says which it is.
+
+def _delimiter_of(name: str, file: BinaryIO, delimiters: Sequence[str]) -> str:
+    """Return the delimiter that finds most of our columns in the header, failing that most cells.
+
+    Where none finds any, it is the one that finds them in the lines below, if other text stands above the header.
     """
-    first = next(iter(_Text(name, file, MAX_LINE_CHARS)), "").strip().strip('"')
-    if len(first) == 5 and first.lower().startswith("sep=") and first[4] in DELIMITERS:
-        return first[4], 1
     best, best_score = delimiters[0], (-1, -1)
     errors: list[ManifestError] = []
     for delimiter in delimiters:
         try:
-            _, header = next(_records(_Text(name, file, MAX_LINE_CHARS * 2), delimiter), (1, []))
+            _, _, header = next(_records(_Text(name, file, MAX_LINE_CHARS * 2), delimiter), (1, 1, []))
         except (ManifestError, UnicodeDecodeError) as error:
             errors += [error] if isinstance(error, ManifestError) else []
             continue
@@ -126,7 +138,16 @@ def _delimiter_of(name: str, file: BinaryIO, delimiters: Sequence[str]) -> tuple
             best, best_score = delimiter, score
     if best_score == (-1, -1) and errors:
         raise errors[0]
-    return best, 0
+    return best if best_score[0] else max((best, *delimiters), key=partial(_known_below, name, file))
+
+
+def _known_below(name: str, file: BinaryIO, delimiter: str) -> int:
+    """Return how many of our columns the first lines name, at most."""
+    most = 0
+    with suppress(ManifestError, UnicodeDecodeError):
+        for _, _, cells in islice(_records(_Text(name, file, MAX_LINE_CHARS * 2), delimiter), LINES_ABOVE):
+            most = max(most, sum(known_name(cell) is not None for cell in cells))
+    return most
 
 
 def _require_utf8(name: str, file: BinaryIO) -> None:

@@ -27,6 +27,16 @@ _ALIASES = {
 
 _KNOWN = {name.replace("_", ""): name for name in COLUMNS}
 
+_OTHER_INPUTS = frozenset(
+    (
+        *("negative_prompt", "seed", "resolution", "fps", "frame_rate", "cfg", "cfg_scale", "guidance_scale"),
+        *("num_inference_steps", "motion_strength", "camera_fixed", "enhance_prompt", "enable_prompt_expansion"),
+        *("prompt_optimizer", "generate_audio", "last_image", "last_frame", "end_image", "end_frame", "tail_image"),
+        *("start_from", "start_image", "person_generation", "enable_safety_checker"),
+    )
+)
+"""Names of inputs that other image-to-video models take. Source: their pages at WaveSpeed."""
+
 
 def normalised(column: str) -> str:
     """Return the name that its writer may have meant: `Shot ID` is `shot_id`."""
@@ -84,6 +94,16 @@ def names_of(columns: Sequence[str], mapping: Mapping[str, str]) -> Names:
             names[index] = known
     changed = [f'"{escaped(old, 60)}" as {new}' for old, new in zip(columns, names, strict=True) if old != new]
     return Names(names, [f"columns were read under another name: {', '.join(changed)}"] if changed else [], bads)
+
+
+def unsent_notes(columns: Sequence[str]) -> list[str]:
+    """Name the columns that look like inputs of a model and are only carried."""
+    alike = [name for name in columns if name not in COLUMNS and normalised(name) in _OTHER_INPUTS]
+    if not alike:
+        return []
+    shown = ", ".join(escaped(name, 60) for name in alike)
+    sent = ", ".join((*REQUIRED_COLUMNS, *CHOICES))
+    return [f"columns that look like inputs of a model are carried, not sent: {shown}; the model takes {sent}"]
 
 
 def names_required(columns: Sequence[str]) -> bool:

@@ -26,9 +26,9 @@ def read_json_lines(name: str, file: BinaryIO, rows: Rows, mapping: Mapping[str,
 
 
 def _records(name: str, file: BinaryIO, columns: list[str]) -> Records:
-    yield 1, columns
+    yield 1, 1, columns
     for line, entry in _objects(name, file):
-        yield line, [_text_of(entry.get(column)) for column in columns]
+        yield line, line, [_text_of(entry.get(column)) for column in columns]
 
 
 def _objects(name: str, file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:

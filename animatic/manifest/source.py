@@ -19,7 +19,7 @@ from animatic.manifest.parquet import has_text_form, read_parquet, type_faults
 from animatic.manifest.rows import Rows
 from animatic.manifest.tables import BROKEN, TextTable, number_text, whole_file_error
 from animatic.manifest.workbook import read_workbook
-from animatic.text import did_you_mean, quoted
+from animatic.text import did_you_mean, escaped, quoted
 
 SUFFIXES = (".csv", ".tsv", ".xlsx", ".jsonl", ".parquet")
 MAX_FILE_BYTES = 512 << 20
@@ -51,6 +51,7 @@ class RawManifest:
         rows: every data row and column in batches; but from Parquet with `BROKEN` behind them.
         num_rows: how many data rows there are.
         lines: the line or the sheet's row on which each data row begins; None for Parquet.
+        sheet_rows: the row of a spreadsheet that each is, where that is not its line; None for those that need none.
         header_faults: what is wrong with the columns; nothing may run while there are any.
         notes: what was passed over or read under another name.
     """
@@ -63,6 +64,7 @@ class RawManifest:
     lines: Sequence[int] | None
     header_faults: Sequence[Fault]
     notes: Sequence[str] = ()
+    sheet_rows: Sequence[int] | None = None
 
     def without_broken(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return the manifest's own columns."""
@@ -72,9 +74,12 @@ class RawManifest:
         """Return the physical line on which a data row (from 1) begins, None for Parquet."""
         return None if self.lines is None else self.lines[row - 1]
 
-    def fault(self, row: int, bad: Problem, column: str = "row") -> Fault:
-        """Return the fault that `bad` is in a data row."""
-        return fault_at(self.line(row), row, column, bad)
+    def fault(self, row: int, bad: Problem, column: str = "row", shot_id: str | None = None) -> Fault:
+        """Return the fault that `bad` is in a data row, with the sheet's row and the shot where its line is not that."""
+        line, beside = self.line(row), None
+        if self.sheet_rows is not None and self.sheet_rows[row - 1] != line:
+            beside = f"row {self.sheet_rows[row - 1]:,}" + (f", {escaped(shot_id.strip(), 30)}" if shot_id else "")
+        return fault_at(line, row, column, bad, beside)
 
 
 def broken_rows(batch: pa.RecordBatch) -> dict[int, Problem]:
@@ -112,7 +117,9 @@ def read_table(
     else:
         text = _read_text(name, suffix, file, kept, mapping or {}, sheet)
         faults = header_faults(text.schema.names, text.header_line)
-        raw = RawManifest(name, digest, text.schema, kept, len(text.lines), text.lines, faults, text.notes)
+        raw = RawManifest(
+            name, digest, text.schema, kept, len(text.lines), text.lines, faults, text.notes, text.sheet_rows
+        )
     if raw.num_rows == 0:
         faults = [*raw.header_faults, Fault(None, None, None, "no rows", "no rows", "at least one row")]
         raise ManifestError(report(faults, name), len(faults))

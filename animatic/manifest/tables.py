@@ -27,8 +27,8 @@ LINES_ABOVE = 10
 MOST_LINES_NAMED = 10
 _OF_A_SHOT = (*REQUIRED_COLUMNS, "shot_id", "start_from")
 
-Records = Iterator[tuple[int, list[str]]]
-"""Each record that is not blank, the header first, with the line on which it begins."""
+Records = Iterator[tuple[int, int, list[str]]]
+"""Each record that is not blank, the header first, with the line on which it begins and its row in a spreadsheet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,14 @@ class TextTable:
 
     Attributes:
         lines: `lines[i]` is the line, from 1, on which data row `i + 1` begins.
+        sheet_rows: the row of a spreadsheet that each is; None where those are the lines.
         notes: what was passed over, for people.
     """
 
     schema: pa.Schema
     header_line: int
     lines: Sequence[int]
+    sheet_rows: Sequence[int] | None = None
     notes: Sequence[str] = field(default_factory=list[str])
 
 
@@ -58,13 +60,13 @@ def whole_file_error(name: str, bad: Problem, line: int | None = None, column: s
     return ManifestError(report([fault_at(line, None, column, bad)], name))
 
 
-def read_records(name: str, records: Records, rows: Rows, mapping: Mapping[str, str]) -> TextTable:
+def read_records(name: str, records: Records, rows: Rows, mapping: Mapping[str, str], unit: str = "line") -> TextTable:
     """Read records into `rows`, every column as text, and `BROKEN` as the last column.
 
-    A row with too many cells is cut, one with too few ends in nulls. Raises ManifestError where the file cannot be
-    read as a whole.
+    A row with too many cells is cut, one with too few ends in nulls. `unit` is what the lines of the file are called.
+    Raises ManifestError where the file cannot be read as a whole.
     """
-    header_line, header = next(records, (1, []))
+    header_line, _, header = next(records, (1, 1, []))
     found = [cell.strip() for cell in header]
     if not found:
         raise whole_file_error(name, Problem("empty file", "an empty file", "a header line and at least one row"))
@@ -75,7 +77,7 @@ def read_records(name: str, records: Records, rows: Rows, mapping: Mapping[str, 
     for index, column in zip(kept, named.columns, strict=True):
         columns[index] = column
     if not names_required(named.columns):
-        records = _require_header_above(name, records, mapping)
+        records = _require_header_above(name, records, mapping, unit)
     faults = [
         *name_faults(named.columns, header_line),
         *(fault_at(header_line, None, "header", bad) for bad in named.bads),
@@ -83,25 +85,26 @@ def read_records(name: str, records: Records, rows: Rows, mapping: Mapping[str, 
     if faults:
         raise ManifestError(report(faults, name), len(faults))
     table = _Table(columns, kept, rows)
-    for line, cells in records:
+    for line, sheet_row, cells in records:
         if len(table.lines) == MAX_ROWS:
             bad = Problem("too many rows", f"more than {MAX_ROWS:,} rows", f"up to {MAX_ROWS:,}")
             raise whole_file_error(name, bad)
-        table.add(line, cells)
+        table.add(line, sheet_row, cells)
         if table.pending == ROWS_PER_BATCH or table.chars >= CHARS_PER_BATCH:
             table.flush()
     table.flush()
-    return TextTable(table.schema, header_line, table.lines, [*named.notes, *table.notes()])
+    sheet_rows = None if table.sheet_rows == table.lines else table.sheet_rows
+    return TextTable(table.schema, header_line, table.lines, sheet_rows, [*named.notes, *table.notes(unit)])
 
 
-def _require_header_above(name: str, records: Records, mapping: Mapping[str, str]) -> Records:
+def _require_header_above(name: str, records: Records, mapping: Mapping[str, str], unit: str) -> Records:
     """Refuse a file whose header stands further down; return the records, none of them lost."""
     first = list(itertools.islice(records, LINES_ABOVE))
-    for line, cells in first:
+    for line, _, cells in first:
         if names_required(names_of([cell.strip() for cell in cells if cell.strip()], mapping).columns):
-            hint = f"the header seems to be on line {line}; remove the lines above it"
+            hint = f"the header seems to be on {unit} {line}; remove the {unit}s above it"
             allowed = "a header that names image and prompt"
-            bad = Problem("lines above the header", "other text on the first line", allowed, hint)
+            bad = Problem(f"{unit}s above the header", f"other text on the first {unit}", allowed, hint)
             raise whole_file_error(name, bad, 1, "header")
     return itertools.chain(first, records)
 
@@ -111,6 +114,7 @@ class _Table:
 
     def __init__(self, columns: Sequence[str], kept: Sequence[int], rows: Rows) -> None:
         self.lines: array[int] = array("q")
+        self.sheet_rows: array[int] = array("q")
         self.pending = 0
         self.schema = pa.schema([(columns[index], pa.string()) for index in kept])
         self._width = len(columns)
@@ -130,7 +134,7 @@ class _Table:
         self._last_storyboard = ""
         self._below_filled = 0
 
-    def add(self, line: int, cells: list[str]) -> None:
+    def add(self, line: int, sheet_row: int, cells: list[str]) -> None:
         """One data row that begins on `line`."""
         width = self._width
         if self._is_heading(cells):
@@ -144,6 +148,7 @@ class _Table:
         self._note_storyboard(cells)
         self.chars += sum(map(len, cells))
         self.lines.append(line)
+        self.sheet_rows.append(sheet_row)
         self.pending += 1
         self._cells += cells
         if len(cells) < width:
@@ -160,7 +165,7 @@ class _Table:
         self._bads.clear()
         self.pending, self.chars = 0, 0
 
-    def notes(self) -> list[str]:
+    def notes(self, unit: str) -> list[str]:
         """Return what was passed over."""
         notes: list[str] = []
         if self._headings:
@@ -170,7 +175,7 @@ class _Table:
                 if len(self._headings) > MOST_LINES_NAMED
                 else ""
             )
-            notes.append(f"headings, rows with one cell only, were skipped: line {lines}{more}")
+            notes.append(f"headings, rows with one cell only, were skipped: {unit} {lines}{more}")
         if self._is_counted:
             notes.append("a column without a name that only counts the rows was dropped")
         if self._below_filled:

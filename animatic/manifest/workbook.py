@@ -59,7 +59,7 @@ def _records(rows: list[list[Any]]) -> Records:
     for number, row in enumerate(rows, 1):
         cells = [text_of(value) for value in row]
         if any(cell.strip() for cell in cells):
-            yield number, cells
+            yield number, number, cells
 
 
 def text_of(value: object) -> str:

@@ -1,22 +1,24 @@
 """A manifest from its URI: read, its stills probed, every row judged. Buys nothing."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import file_digest
+from types import MappingProxyType
 from typing import Any, cast
 
 import pyarrow as pa
 
 from animatic import storage
+from animatic.errors import LocationError
 from animatic.manifest import ALL_ROWS, Manifest, RawManifest, Selection, check, local_stills, read_table
 from animatic.manifest.source import MAX_FILE_BYTES
 from animatic.media.local_stills import LocalStills
 from animatic.results.columns import RESULTS_SCHEMA
 from animatic.storage.spool import Spool
-from animatic.takes.stills import Still
+from animatic.takes.stills import FoundStill
 from animatic.web.network import DIRECT, Network
 
-Probe = Callable[[Sequence[str]], Mapping[str, Still | str]]
+Probe = Callable[[Sequence[str]], Mapping[str, FoundStill]]
 
 # Arrow's own allocator keeps what it has once used, some 30 MB more of a run that reads its rows batch by batch.
 pa.set_memory_pool(pa.system_memory_pool())
@@ -55,7 +57,64 @@ def read_manifest(uri: str, network: Network = DIRECT, mapping: Mapping[str, str
         return replace(raw, name=storage.name_of(place), sha256=digest)
 
 
-def load_manifest(  # noqa: PLR0913, PLR0917 - a file, how it is read, and by what it is judged
+@dataclass(frozen=True, slots=True)
+class ManifestFile:
+    """A manifest's file, how it is read, and by what it is judged.
+
+    Attributes:
+        uri: the file's.
+        provider, written_provider, selection: as in `manifest.check`.
+        mapping: as in `read_manifest`.
+    """
+
+    uri: str
+    provider: str
+    written_provider: str | None = None
+    network: Network = DIRECT
+    mapping: Mapping[str, str] | None = None
+    selection: Selection = ALL_ROWS
+
+    @property
+    def stills(self) -> LocalStills:
+        """The local stills that it may name."""
+        return LocalStills(self.uri, self.network)
+
+    def load(self, probe: Probe | None = None, unsound: Mapping[int, str] = MappingProxyType({})) -> Manifest:
+        """Read it, probe its local stills and judge every row; faults are in what comes back.
+
+        `probe` may probe elsewhere, such as in task runs; `unsound` is as in `manifest.check`.
+
+        Raises:
+            LocationError: it cannot be read.
+            ManifestError: it cannot be read as what its suffix says.
+        """
+        raw = read_manifest(self.uri, self.network, self.mapping)
+        return check(
+            raw,
+            stills=(probe or self.stills.probe_all)(local_stills(raw)),
+            storyboard_default=storyboard_of(self.uri),
+            provider=self.provider,
+            rows=Spool(),
+            left_out=frozenset(RESULTS_SCHEMA.names),
+            folder=storage.absolute_uri(sheet_of(self.uri)[0]).rpartition("/")[0],
+            written_provider=self.written_provider,
+            selection=self.selection,
+            unsound=unsound,
+        )
+
+    def reload(self, known: Manifest, unsound: Mapping[int, str]) -> Manifest:
+        """Check it again, with stills in some of its rows that cannot be decoded; the others are as they were.
+
+        Raises:
+            LocationError: it cannot be read any more, or has changed.
+        """
+        again = self.load(lambda _: known.stills, unsound)
+        if again.sha256 != known.sha256:
+            raise LocationError(f"{known.name}: it changed while the run was planned; run again")
+        return again
+
+
+def load_manifest(  # noqa: PLR0913, PLR0917 - those of `ManifestFile`
     uri: str,
     provider: str,
     written_provider: str | None = None,
@@ -64,28 +123,8 @@ def load_manifest(  # noqa: PLR0913, PLR0917 - a file, how it is read, and by wh
     mapping: Mapping[str, str] | None = None,
     selection: Selection = ALL_ROWS,
 ) -> Manifest:
-    """Read a manifest, probe its local stills and judge every row; faults are in what comes back.
-
-    `written_provider` and `selection` are as in `manifest.check`, `mapping` as in `read_manifest`.
-    `probe` may probe elsewhere, such as in task runs.
-
-    Raises:
-        LocationError: it cannot be read.
-        ManifestError: it cannot be read as what its suffix says.
-    """
-    raw = read_manifest(uri, network, mapping)
-    stills = (probe or LocalStills(uri, network).probe_all)(local_stills(raw))
-    return check(
-        raw,
-        stills=stills,
-        storyboard_default=storyboard_of(uri),
-        provider=provider,
-        rows=Spool(),
-        left_out=frozenset(RESULTS_SCHEMA.names),
-        folder=storage.absolute_uri(sheet_of(uri)[0]).rpartition("/")[0],
-        written_provider=written_provider,
-        selection=selection,
-    )
+    """Load a manifest as `ManifestFile` does."""
+    return ManifestFile(uri, provider, written_provider, network, mapping, selection).load(probe)
 
 
 def is_unchanged(manifest: Manifest, stills: LocalStills, probe: Probe) -> bool:

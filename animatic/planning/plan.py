@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animatic.errors import BudgetError
-from animatic.manifest import Manifest
+from animatic.manifest import CHECKED, Manifest
 from animatic.money.amounts import dollars
 from animatic.takes.fingerprints import Digests, FingerprintSet, digests_of
 from animatic.takes.schemas import PriceClass
 from animatic.takes.shots import Take
 from animatic.takes.snapshot import LedgerSnapshot
 from animatic.takes.states import FINAL, BuyingPolicy, State, TakeStatus, is_open, permission_to_buy
+from animatic.takes.stills import Still
 
 TASKS_OF_ONE = 200
 """Up to this many takes each is a Prefect task run of its own."""
@@ -151,13 +152,29 @@ class Plan:
 
     def stills_to_upload(self) -> list[Take]:
         """For each local still that will be sent, the first take that needs it."""
-        if not any(not isinstance(found, str) for found in self.manifest.stills.values()):
+        if not any(isinstance(found, Still) for found in self.manifest.stills.values()):
             return []
         takes: dict[str, Take] = {}
         for take in self.takes_to_buy():
             if take.shot.is_local:
                 takes.setdefault(take.shot.still, take)
         return list(takes.values())
+
+    def stills_to_send(self) -> dict[str, Still]:
+        """Return the local stills that takes to buy need, each content once, by a path of it."""
+        found = {take.shot.image: self.manifest.stills[take.shot.image] for take in self.stills_to_upload()}
+        return {path: still for path, still in found.items() if isinstance(still, Still)}
+
+    def rows_to_buy_with(self, damages: Mapping[str, str]) -> dict[int, str]:
+        """Return the rows that ask for a take to buy with one of these stills, and what is wrong with it."""
+        rows: dict[int, str] = {}
+        for part in self.manifest.parts():
+            stills = part.batch.column(CHECKED.get_field_index("still")).to_pylist()
+            owners = np.repeat(np.arange(len(part.lengths)), part.lengths)
+            for index in np.unique(owners[self.is_to_buy[part.take_of]]).tolist():
+                why = damages.get(stills[index].removeprefix("sha256:"))
+                rows.update({} if why is None else {part.row + index: why})
+        return rows
 
     def batches(self) -> Iterator[Batch]:
         """Yield batches of takes to do, of one take each while there are few; each is made when it is asked for."""

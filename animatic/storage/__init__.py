@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from animatic.errors import LocationError
+from animatic.errors import LocationError, NoSuchFileError
 from animatic.manifest.images import ALLOWED, MAX_STILL_BYTES, relative_path
-from animatic.storage import disk, remote
+from animatic.storage import disk, names, remote
 from animatic.storage.locations import Location, absolute_uri, beside, locate, name_of, stem_of
 from animatic.storage.spool import nameless_file, no_room
 from animatic.storage.unpacked import unpacked
@@ -28,6 +28,7 @@ __all__ = [
     "beside",
     "copy_of",
     "exists",
+    "find_near_still",
     "is_same_file",
     "kind_of",
     "name_of",
@@ -116,6 +117,7 @@ def still_chunks(
 ) -> Generator[bytes]:
     """Yield the still that a manifest names by the relative `path`, from the manifest's folder, a few MiB at a time.
 
+    A file whose name is the same text in another Unicode form is found too: macOS writes accents apart.
     Raises LocationError as `open_copy` does, and for a path or a link that leads anywhere else.
     """
     manifest, still, checked = _still_of(manifest_uri, path)
@@ -147,6 +149,19 @@ def open_still(
         yield file
 
 
+def find_near_still(manifest_uri: str, path: str) -> str | None:
+    """Return the path of a still that may be meant where there is none at `path`: in another case, or nearly so called.
+
+    Looks on local disk only. Raises LocationError.
+    """
+    manifest, still, checked = _still_of(manifest_uri, path)
+    if not manifest.is_local:
+        return None
+    with _told(still, "look for"):
+        near = names.find_near(manifest.folder, checked)
+    return None if near is None else relative_path(near)
+
+
 @contextmanager
 def copy_of(chunks: Iterable[bytes]) -> Generator[BinaryIO]:
     """Put chunks into a nameless file of our own, which no one else can change. Raises LocationError without room."""
@@ -166,7 +181,16 @@ def _still_of(manifest_uri: str, path: str) -> tuple[Location, Location, str]:
     if checked is None:
         raise LocationError(f"found {quoted(path)} as a still; allowed: {ALLOWED}")
     manifest = locate(manifest_uri)
-    return manifest, locate(remote.below(manifest.folder, checked, is_web=manifest.is_web)), checked
+    still = _below(manifest, checked)
+    if checked.isascii() or manifest.is_local or manifest.is_web:
+        return manifest, still, checked
+    others = (_below(manifest, form) for form in names.unicode_forms(checked))
+    with _told(still, "look for"):
+        return manifest, next((each for each in (still, *others) if remote.kind_of(each) == "a file"), still), checked
+
+
+def _below(manifest: Location, path: str) -> Location:
+    return locate(remote.below(manifest.folder, path, is_web=manifest.is_web))
 
 
 def replace_bytes(uri: str, data: bytes) -> None:
@@ -260,10 +284,10 @@ def _told(location: Location, deed: str) -> Generator[None]:
             f"install it next to animatic: pip install {package}"
         ) from None
     except FileNotFoundError:
-        problem = (
-            "there is no such file, or its server cannot be reached" if location.is_web else "there is no such file"
-        )
-        raise LocationError(f"{location.shown}: {problem}; check the path") from None
+        if location.is_web:
+            problem = "there is no such file, or its server cannot be reached"
+            raise LocationError(f"{location.shown}: {problem}; check the path") from None
+        raise NoSuchFileError(f"{location.shown}: there is no such file; check the path") from None
     except Exception as error:  # noqa: BLE001 - file systems raise whatever their clients raise
         raise LocationError(f"{location.shown}: cannot {deed} it: {_reason(error, location)}") from None
 

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from animatic.machine.durability import replacement
 from animatic.machine.privacy import file_mode, make_folder
+from animatic.storage import names
 
 _CHUNK_BYTES = 1 << 20
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # without O_NONBLOCK, opening a named pipe would wait for a writer
@@ -34,9 +35,13 @@ def open_below(folder: str, relative_path: str) -> BinaryIO:
     """Open a regular file below `folder`; links may stay inside it, and none may lead out. Raises OSError.
 
     Links are resolved once, judged, and then not followed any more: a link that is changed in between is refused.
+    A name in another Unicode form is found, where just one file has it.
     """
     root = Path(folder).resolve(strict=True)
-    real = (root / relative_path).resolve(strict=True)
+    try:
+        real = (root / relative_path).resolve(strict=True)
+    except FileNotFoundError:
+        real = (root / names.as_spelled(root, relative_path)).resolve(strict=True)
     if not real.is_relative_to(root):
         raise NotAFileError("it is a link that leads out of the manifest's folder")
     *folders, name = real.relative_to(root).parts or (".",)

@@ -162,6 +162,7 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start, wrap:
             quotes=shown.priced.quotes,
             may_begin_ledger=may_begin,
             checked=plan.manifest,
+            damages=shown.damages,
             run_id=start.run_id,
             wrap=wrap,
         )

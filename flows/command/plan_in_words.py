@@ -36,6 +36,7 @@ class Preview:
         reasons: the takes to buy, and why.
         balance_usd: of the account; None where it is not known.
         level: of the account, with its limits.
+        damages: what is wrong with stills that were decoded, by SHA-256; None where nothing is.
         latency_s: mean latency of takes, the usual one where none was seen yet.
     """
 
@@ -51,6 +52,7 @@ class Preview:
     balance_usd: float | None = None
     level: str = ""
     limits: Limits = LEVELS["bronze"]
+    damages: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
     latency_s: float = USUAL_LATENCY_S
 
     @property

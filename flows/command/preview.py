@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from dataclasses import dataclass, field
 
 from animatic import storage
@@ -13,10 +14,11 @@ from animatic.money.amounts import Quote, dollars, read_limit
 from animatic.pace.duration import Latencies
 from animatic.planning.earlier import find_earlier
 from animatic.planning.lookup import is_new_ledger, plan_takes
-from animatic.planning.manifests import load_manifest
+from animatic.planning.manifests import ManifestFile
 from animatic.planning.priced import PricedPlan
 from animatic.planning.quotes import quote_each
 from animatic.planning.reasons import find_reasons
+from animatic.planning.sound import SoundPlanning
 from animatic.settings import Settings
 from animatic.storage.folder import Folder
 from animatic.takes.schemas import PriceClass
@@ -43,16 +45,21 @@ def preview(  # noqa: PLR0913 - a manifest, and how it is read
     Raises:
         ManifestError, LocationError: as when running.
     """
-    checked = load_manifest(
-        manifest, settings.origin, settings.written_origin, settings.network, None, rows.mapping, rows.selection
+    file = ManifestFile(
+        manifest, settings.origin, settings.written_origin, settings.network, rows.mapping, rows.selection
     )
+    checked = file.load()
     checked.require_valid(skip_invalid=skip_invalid)
-    return asyncio.run(_preview(checked, settings, policy, storage.absolute_uri(manifest), archive_uri))
+    sound = SoundPlanning(file, file.stills.find_damages, skip_invalid)
+    return asyncio.run(_preview(sound, checked, settings, policy, archive_uri))
 
 
-async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy, uri: str, archive_uri: str) -> Preview:
+async def _preview(
+    sound: SoundPlanning, checked: Manifest, settings: Settings, policy: BuyingPolicy, archive_uri: str
+) -> Preview:
     with look_into(settings.ledger) as ledger:
-        plan = await plan_takes(ledger, checked, policy, is_dead=dead_runs(settings.ledger))
+        is_dead = dead_runs(settings.ledger)
+        plan = await sound.plan(checked, functools.partial(plan_takes, ledger, policy=policy, is_dead=is_dead))
         is_new = await is_new_ledger(ledger, settings.origin)
         quotes, problems = dict[PriceClass, Quote](), dict[PriceClass, AnimaticError]()
         client, balance_usd = None, None
@@ -78,10 +85,11 @@ async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy, 
             has_key=settings.api_key is not None,
             room_note=room,
             problems=problems,
-            reasons=await find_reasons(ledger, plan, uri),
+            reasons=await find_reasons(ledger, plan, storage.absolute_uri(sound.file.uri)),
             balance_usd=balance_usd,
             level=settings.account_level,
             limits=settings.limits,
+            damages=sound.known,
             latency_s=Latencies.after(history.values()).mean_s([]),
         )
 

@@ -1,0 +1,150 @@
+"""Rules for the local stills that rows name: their identities, their faults, and what may disappoint. Opens nothing."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import unquote
+
+from animatic.manifest import images
+from animatic.manifest.faults import MAX_REPORTED_FAULTS, Problem, position_of
+from animatic.takes.models import CHOICES
+from animatic.takes.stills import MIN_SIDE_PIXELS, FoundStill, MissingStill, Still
+from animatic.takes.veo2 import ASPECT_RATIO
+from animatic.text import did_you_mean, escaped, quoted
+
+LEAST_SUMMED_UP = 6
+"""So many missing stills of one folder are told in one line, even where others of it are there."""
+
+MOST_NAMED = 10
+_SMALL_ADVICE = f"{MIN_SIDE_PIXELS} or more on the shorter side give better clips"
+
+Bads = dict[int, list[tuple[str, Problem]]]
+"""What is wrong with rows, by index in their batch: columns and problems."""
+
+
+class StillCells:
+    """Judges the stills of the rows of one manifest, batch after batch.
+
+    Args:
+        stills: for each relative path that rows name, what was found there.
+        folder: absolute URI of the folder that paths start from.
+        unsound: rows whose still cannot be decoded, and why.
+    """
+
+    def __init__(self, stills: Mapping[str, FoundStill], folder: str, unsound: Mapping[int, str]) -> None:
+        self._stills, self._unsound = stills, unsound
+        self._summaries = _summaries(stills, unquote(folder.removeprefix("file://")))
+        self._small = {path for path, found in stills.items() if isinstance(found, Still) and found.is_small}
+        self._unfit = {
+            (path, ratio)
+            for path, found in stills.items()
+            if isinstance(found, Still)
+            for ratio in CHOICES[ASPECT_RATIO.name].allowed
+            if not found.fits(ratio)
+        }
+        self._first_row_of_small: dict[str, int] = {}
+        self._first_row_of_unfit: dict[tuple[str, str], int] = {}
+
+    def identities(self, cells: Sequence[Any], bads: Bads, first_row: int) -> list[str | None]:
+        """Return what each still is known by, None where there is a fault; `cells` are what `images.image` returned."""
+        known: list[str | None] = []
+        for index, image in enumerate(cells):
+            if not isinstance(image, str) or "://" in image:
+                known.append(image if isinstance(image, str) else None)
+                continue
+            bad = self._problem_of(image, first_row + index)
+            if bad is not None:
+                bads.setdefault(index, []).append(("image", bad))
+            found = self._stills.get(image)
+            known.append(f"sha256:{found.sha256}" if bad is None and isinstance(found, Still) else None)
+        return known
+
+    def note(self, columns: Mapping[str, Sequence[Any]], first_row: int) -> None:
+        """Remember the first row of each still that may disappoint. Rows with faults have no takes."""
+        if not self._small and not self._unfit:
+            return
+        pairs = zip(columns["image"], columns[ASPECT_RATIO.name], strict=True)
+        for index, (pair, takes) in enumerate(zip(pairs, columns["takes"], strict=True)):
+            if takes and pair[0] in self._small:
+                self._first_row_of_small.setdefault(pair[0], first_row + index)
+            if takes and pair in self._unfit:
+                self._first_row_of_unfit.setdefault(pair, first_row + index)
+
+    def notes(self, name: str, line_of: Callable[[int], int | None]) -> list[str]:
+        """Return a line for each small still, and one for all those of another shape than their clips."""
+        shown = escaped(name, 200)
+
+        def place(row: int) -> str:
+            return position_of(shown, line_of(row), row)
+
+        small = list(self._first_row_of_small.items())
+        lines = [
+            f"{place(row)}: image: {quoted(path)} is {self._size_of(path)} pixels; {_SMALL_ADVICE}"
+            for path, row in small[:MAX_REPORTED_FAULTS]
+        ]
+        if len(small) > MAX_REPORTED_FAULTS:
+            lines.append(f"{shown}: and {len(small) - MAX_REPORTED_FAULTS:,} more small stills")
+        unfit = list(self._first_row_of_unfit.items())
+        if unfit:
+            named = [
+                f"{quoted(path)} ({self._size_of(path)} in {ratio}, {place(row)})"
+                for (path, ratio), row in unfit[:MOST_NAMED]
+            ]
+            more = f" and {len(unfit) - MOST_NAMED:,} more" if len(unfit) > MOST_NAMED else ""
+            what = "a still has" if len(unfit) == 1 else f"{len(unfit):,} stills have"
+            lines.append(
+                f"image: {what} another shape than the row's aspect_ratio, so that parts may be cut away: "
+                f"{', '.join(named)}{more}"
+            )
+        return lines
+
+    def _problem_of(self, path: str, row: int) -> Problem | None:
+        found = self._stills.get(path, "it was not looked for")
+        if isinstance(found, MissingStill):
+            hint = None if found.near is None else did_you_mean(found.near)
+            what = f"no file {quoted(path)}"
+            return Problem("missing still", what, images.STILL_ALLOWED, hint, self._summaries.get(path))
+        if isinstance(found, Still) and row not in self._unsound:
+            return None
+        why = self._unsound[row] if isinstance(found, Still) else found
+        return Problem("unusable still", f"{quoted(path)}: {escaped(why, 200)}", images.STILL_ALLOWED)
+
+    def _size_of(self, path: str) -> str:
+        found = self._stills[path]
+        return f"{found.width} x {found.height}" if isinstance(found, Still) else ""
+
+
+def _summaries(stills: Mapping[str, FoundStill], folder: str) -> dict[str, str]:
+    """Return one line for all missing stills, by path: of each folder that has none of its own, or lacks many."""
+    missing: dict[str, list[str]] = defaultdict(list)
+    named = Counter(path.rpartition("/")[0] for path in stills)
+    for path, found in stills.items():
+        if isinstance(found, MissingStill):
+            missing[path.rpartition("/")[0]].append(path)
+    everything = [path for paths in missing.values() for path in paths]
+    if len(everything) > 1 and len(everything) == len(stills) and len(missing) > 1:
+        places = ", ".join(quoted(f"{each}/") if each else "its own folder" for each in list(missing)[:MOST_NAMED])
+        return dict.fromkeys(everything, _summary(everything, len(stills), f", in {places}", folder, stills))
+    return {
+        path: _summary(paths, named[place], f" in {quoted(f'{place}/')}" if place else "", folder, stills)
+        for place, paths in missing.items()
+        if len(paths) > 1 and (len(paths) == named[place] or len(paths) >= LEAST_SUMMED_UP)
+        for path in paths
+    }
+
+
+def _summary(paths: Sequence[str], named: int, where: str, folder: str, stills: Mapping[str, FoundStill]) -> str:
+    """Return the words for several missing stills; the first near name among them stands for all."""
+    shown = ", ".join(map(quoted, paths[:MOST_NAMED])) + (
+        f" and {len(paths) - MOST_NAMED:,} more" if len(paths) > MOST_NAMED else ""
+    )
+    looked = f" (looked from {escaped(folder, 200)})" if folder else ""
+    near = next((found.near for path in paths if isinstance(found := stills[path], MissingStill) and found.near), None)
+    if len(paths) == named:
+        found, hint = f"none of {named:,} stills{where}{looked}: {shown}", "is the manifest in the right folder?"
+    else:
+        found, hint = (
+            f"no file for {len(paths):,} of {named:,} stills{where}{looked}: {shown}",
+            "are these names right?",
+        )
+    return Problem("", found, images.STILL_ALLOWED, hint if near is None else f"{hint} {did_you_mean(near)}").text
