@@ -20,9 +20,18 @@ _PROMPT_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff
 
 
 FORMULA_ERRORS = frozenset(
-    {"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!", "#ERROR!", "#SPILL!", "#CALC!", "LOADING..."}
+    {
+        *("#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!", "#ERROR!", "#SPILL!", "#CALC!"),
+        *("#FIELD!", "#BLOCKED!", "#CONNECT!", "#BUSY!", "#UNKNOWN!", "LOADING...", "#GETTING_DATA"),
+        *("#NV", "#BEZUG!", "#WERT!", "#ZAHL!", "#ÜBERLAUF!"),  # German
+        *("#VALEUR!", "#NOM?", "#NOMBRE!"),  # French
+        *("#N/D", "#¡REF!", "#¡VALOR!", "#¿NOMBRE?", "#¡DIV/0!", "#¡NUM!"),  # Spanish
+        *("#RIF!", "#VALORE!", "#NOME?", "#VALOR!", "#WAARDE!", "#NAAM?", "#VERW!", "#DEEL/0!"),  # Italian to Dutch
+    }
 )
 """Texts that spreadsheets show where a formula failed, in upper case."""
+
+_NUMBERED_ERROR = re.compile(r"Err:[0-9]{3}")  # LibreOffice
 
 EMPTY_PROMPT = Problem("empty prompt", "nothing", "a text that is not blank")
 
@@ -30,7 +39,9 @@ EMPTY_PROMPT = Problem("empty prompt", "nothing", "a text that is not blank")
 def formula_error(text: str) -> Problem | None:
     """Return the fault of a cell that holds the error of a spreadsheet's formula; None for any other."""
     plain = text.strip()
-    if not plain or plain[0] not in "#L" or plain.upper() not in FORMULA_ERRORS:
+    if not plain or plain[0] not in "#LE":
+        return None
+    if plain.upper() not in FORMULA_ERRORS and not _NUMBERED_ERROR.fullmatch(plain):
         return None
     allowed = "the value itself; mend the formula in the spreadsheet, then export it again"
     return Problem("formula error", f"{quoted(plain)}, the error of a formula", allowed)

@@ -27,10 +27,10 @@ _PLAIN_URL = re.compile(
 """Most URLs, and none that the rules below would refuse; they take ten times as long."""
 
 _MAY_BE_PAGE = re.compile(
-    r"google|dropbox|1drv|onedrive|sharepoint|icloud|goo\.gl|github\.com|imgur|&amp;", re.IGNORECASE
+    r"google|dropbox|1drv|onedrive|sharepoint|icloud|goo\.gl|github\.com|imgur|&amp;|[,;|]https?:", re.IGNORECASE
 )
-_ATTACHED = re.compile(r"[^()]{1,255} \((https://[^\s()]+)\)")
-"""An attachment as Airtable exports it."""
+_ATTACHED = re.compile(r"((?:(?!://).){1,255}) \((https://[^\s()]+)\)")
+"""An attachment as Airtable exports it; its own name may hold brackets."""
 
 _SHARE_PAGES = (
     (
@@ -65,6 +65,9 @@ _SHARE_PAGES = (
     ),
 )
 
+_CONTROLS = {"\0": "NUL character", "\t": "tab", "\n": "line break", "\r": "line break"}
+_TWO_URLS = re.compile(r"[,;|]https?://", re.IGNORECASE)
+_ONE_URL = "one URL in each cell: give each its own row, or split the cell"
 _HAS_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _HOST = re.compile(r"[^\W_](?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?")
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
@@ -77,8 +80,8 @@ def image(text: str) -> str | Problem:
     """
     text = text.strip()
     attached = _ATTACHED.fullmatch(text)
-    if attached is not None and "://" not in text[: attached.start(1)]:
-        text = attached[1]
+    if attached is not None:
+        text = attached[2]
     if len(text) <= MAX_URL_CHARS and _PLAIN_URL.fullmatch(text) and not _MAY_BE_PAGE.search(text):
         return text
     page = _share_page(text)
@@ -93,13 +96,15 @@ def image(text: str) -> str | Problem:
 
 
 def _share_page(text: str) -> Problem | None:
-    """Return the fault of a link to a page that shows a picture, and is none itself."""
+    """Return the fault of a link to a page that shows a picture, and is none itself; or of several links."""
     if "://" not in text:
         return None
     if "&amp;" in text:
         return Problem(
             "bad image", f"{quoted(text)}, which holds &amp;", ALLOWED, did_you_mean(text.replace("&amp;", "&"))
         )
+    if _TWO_URLS.search(text):
+        return Problem("bad image", f"{quoted(text)}, several URLs", ALLOWED, _ONE_URL)
     for pattern, what, advice in _SHARE_PAGES:
         if pattern.match(text):
             allowed = "a link to the picture itself"
@@ -169,15 +174,16 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _hint(text: str) -> str | None:
-    """Return a question, where a small change would do."""
-    blank = next((char for char in text if char.isspace() or unicodedata.category(char) in {"Zs", "Cf"}), None)
-    if "://" in text and blank is not None:
-        if text.count("://") > 1:
-            return "one URL in each cell: give each its own row, or split the cell"
-        better = text.replace(blank, "%20") if blank == " " else text.replace(blank, "")
-        name = "a blank" if blank == " " else f"the character U+{ord(blank):04X}, which cannot be seen,"
-        at = text.index(blank) + 1
-        return f"it holds {name} at character {at}; {did_you_mean(better)}" if is_acceptable_url(better) else None
+    """Return a question, where a small change would do; for a character that cannot be seen, which it is and where."""
+    is_url = "://" in text
+    at = next((at for at, char in enumerate(text) if _is_unseen(char) and (is_url or char != " ")), None)
+    if at is not None and text.count("://") > 1:
+        return _ONE_URL
+    if at is not None:
+        better = "".join(_seen(char, is_url=is_url) for char in text)
+        is_right = is_acceptable_url(better) if is_url else relative_path(better) is not None
+        hint = f"it holds {_name_of(text[at])} at character {at + 1}"
+        return f"{hint}; {did_you_mean(better)}" if is_right else hint
     if text.lower().startswith("http://"):
         better = "https://" + text[len("http://") :]
         return did_you_mean(better) if is_acceptable_url(better) else None
@@ -188,3 +194,25 @@ def _hint(text: str) -> str | None:
         better = "https://" + text.lstrip("/")
         return did_you_mean(better) if is_acceptable_url(better) else None
     return None
+
+
+def _is_unseen(char: str) -> bool:
+    return char == " " or not char.isprintable()
+
+
+def _seen(char: str, *, is_url: bool) -> str:
+    """Return what may stand for a character: a blank for one of the many blanks, nothing for what hides."""
+    if not _is_unseen(char):
+        return char
+    if is_url:
+        return "%20" if char == " " else ""
+    return " " if unicodedata.category(char) == "Zs" else ""
+
+
+def _name_of(char: str) -> str:
+    """Return a name for a character that cannot be seen: `a no-break space (U+00A0)`."""
+    if char == " ":
+        return "a blank"
+    name = _CONTROLS.get(char) or unicodedata.name(char, "hidden character").lower()
+    article = "an" if name[0] in "aeiou" else "a"
+    return f"{article} {name} (U+{ord(char):04X})"

@@ -22,6 +22,7 @@ from animatic.manifest.workbook import read_workbook
 from animatic.text import did_you_mean, escaped, quoted
 
 SUFFIXES = (".csv", ".tsv", ".xlsx", ".jsonl", ".parquet")
+_SPREADSHEETS = frozenset({".xls", ".xlsm", ".xlsb", ".xltx", ".xml", ".ods", ".fods", ".numbers", ".gsheet"})
 MAX_FILE_BYTES = 512 << 20
 _FORMS = {".parquet": "Parquet", ".xlsx": "an Excel workbook"}
 
@@ -31,7 +32,7 @@ _WORKBOOK = "an Excel workbook (.xlsx) or another zip file"
 _SIGNATURES = (
     (b"PAR1", "Parquet"),
     (b"PK\x03\x04", _WORKBOOK),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook (.xls)"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook (.xls), or one with a password"),
     (b"\x1f\x8b", "a gzip file"),
     (b"\x28\xb5\x2f\xfd", "a zstd file"),
     (b"%PDF", "a PDF"),
@@ -75,7 +76,7 @@ class RawManifest:
         return None if self.lines is None else self.lines[row - 1]
 
     def fault(self, row: int, bad: Problem, column: str = "row", shot_id: str | None = None) -> Fault:
-        """Return the fault that `bad` is in a data row, with the sheet's row and the shot where its line is not that."""
+        """Return the fault that `bad` is in a data row; with the sheet's row and the shot where the line is another."""
         line, beside = self.line(row), None
         if self.sheet_rows is not None and self.sheet_rows[row - 1] != line:
             beside = f"row {self.sheet_rows[row - 1]:,}" + (f", {escaped(shot_id.strip(), 30)}" if shot_id else "")
@@ -209,8 +210,12 @@ def _suffix_of(name: str) -> str:
         if name.lower().endswith(suffix):
             return suffix
     stem, dot, _ = name.rpartition(".")
-    hint = did_you_mean(f"{stem}.csv") if name.lower().endswith(".txt") and dot else None
-    if name.lower().endswith((".xls", ".ods", ".numbers")):
+    ending, hint = f".{name.lower().rpartition('.')[2]}" if dot else "", None
+    if ending == ".txt":
+        hint = did_you_mean(f"{stem}.csv")
+    elif ending in {".json", ".ndjson"}:
+        hint = f"one object a line? {did_you_mean(f'{stem}.jsonl')}"
+    elif ending in _SPREADSHEETS:
         hint = "save it as .xlsx, or as CSV in UTF-8"
     raise whole_file_error(name, Problem("unknown suffix", f"the name {quoted(name)}", " or ".join(SUFFIXES), hint))
 

@@ -3,61 +3,75 @@
 The values of cells count, not their look: 16:9 that a spreadsheet took for a time comes as `16:09:00`.
 """
 
-import re
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import Any, BinaryIO
 from urllib.parse import unquote
 
 from animatic.manifest.faults import Problem
+from animatic.manifest.header import names_required
 from animatic.manifest.rows import Rows
 from animatic.manifest.tables import Records, TextTable, number_text, read_records, whole_file_error
+from animatic.manifest.workbook_parts import Errors, look_into_parts
 from animatic.text import quoted
 
-MAX_UNPACKED_BYTES = 512 << 20
-MAX_MEMBERS = 10_000
-MAX_CELLS = 10_000_000
-"""A sheet's cells from the first to the last, empty ones included: the reader holds all of them."""
-
-_REFERENCE = re.compile(rb'r="([A-Z]{1,3})([0-9]{1,7})"')
-_LONGEST_REFERENCE = 16
-_PIECE_BYTES = 1 << 20
+MOST_SHEETS_NAMED = 10
 
 
 def read_workbook(name: str, file: BinaryIO, rows: Rows, mapping: Mapping[str, str], sheet: str | None) -> TextTable:
     """Read a sheet, the first one without a name, into `rows`, as `tables.read_records` does."""
     from python_calamine import CalamineError, CalamineWorkbook  # noqa: PLC0415 - for workbooks only
 
-    _require_sound(name, file)
+    parts = look_into_parts(name, file)
     try:
         file.seek(0)
         book = CalamineWorkbook.from_filelike(file)
-        names = book.sheet_names
-        if sheet is not None and sheet not in names:
-            sheet = unquote(sheet)  # as a URI spells it
-        if sheet is not None and sheet not in names:
-            found = f"no sheet {quoted(sheet)}"
-            raise whole_file_error(name, Problem("no such sheet", found, ", ".join(map(quoted, names[:20]))))
-        if not names:
-            raise whole_file_error(name, Problem("no sheet", "a workbook without a sheet", "at least one sheet"))
-        cells = book.get_sheet_by_name(names[0] if sheet is None else sheet).to_python(skip_empty_area=False)
+        wanted, others = _chosen(name, book, sheet)
+        cells = book.get_sheet_by_name(wanted).to_python(skip_empty_area=False)
+        errors = parts.errors_of(wanted)
     except (CalamineError, OSError, ValueError, OverflowError) as error:
         bad = Problem("not a workbook", f"what cannot be read ({type(error).__name__})", "an Excel workbook (.xlsx)")
         raise whole_file_error(name, bad) from None
-    table = read_records(name, _records(cells), rows, mapping)
-    others = [each for each in names if each != (names[0] if sheet is None else sheet)]
-    if sheet is not None or not others:
+    is_first, shown = sheet is None and bool(others), ", ".join(map(quoted, others[:MOST_SHEETS_NAMED]))
+    another = Problem(
+        "another sheet", f"no shots in the first sheet {quoted(wanted)}", "a sheet whose header names image and prompt",
+        f"is it another one ({shown})? Name it as {name}#SHEET",
+    )  # fmt: skip
+    if is_first and not cells:
+        raise whole_file_error(name, another)
+    table = read_records(name, _records(cells, errors), rows, mapping, "row")
+    if not is_first:
         return table
-    shown = ", ".join(map(quoted, others[:10]))
-    note = f"the sheet {quoted(names[0])} was read; others were not: {shown}. A sheet is named as {name}#SHEET"
+    if not names_required(table.schema.names):
+        raise whole_file_error(name, another)
+    note = f"the sheet {quoted(wanted)} was read; others were not: {shown}. A sheet is named as {name}#SHEET"
     return replace(table, notes=[*table.notes, note])
 
 
-def _records(rows: list[list[Any]]) -> Records:
+def _chosen(name: str, book: Any, sheet: str | None) -> tuple[str, list[str]]:
+    """Return the sheet that is meant, the first one that can be seen where none is named, and the others."""
+    from python_calamine import SheetTypeEnum, SheetVisibleEnum  # noqa: PLC0415 - for workbooks only
+
+    tables = [each for each in book.sheets_metadata if each.typ == SheetTypeEnum.WorkSheet]
+    seen = [each.name for each in tables if each.visible == SheetVisibleEnum.Visible]
+    names = [each.name for each in tables]
+    if sheet is not None and sheet not in names:
+        sheet = unquote(sheet)  # as a URI spells it
+    if sheet is not None and sheet not in names:
+        allowed = ", ".join(map(quoted, names[:20]))
+        raise whole_file_error(name, Problem("no such sheet", f"no sheet {quoted(sheet)}", allowed))
+    if sheet is None and not seen:
+        raise whole_file_error(name, Problem("no sheet", "a workbook without a sheet", "at least one sheet"))
+    wanted = seen[0] if sheet is None else sheet
+    return wanted, [each for each in seen if each != wanted]
+
+
+def _records(rows: list[list[Any]], errors: Errors) -> Records:
     for number, row in enumerate(rows, 1):
         cells = [text_of(value) for value in row]
+        if errors:
+            cells = [errors.get((number - 1, column), cell) for column, cell in enumerate(cells)]
         if any(cell.strip() for cell in cells):
             yield number, number, cells
 
@@ -78,61 +92,3 @@ def text_of(value: object) -> str:
             return f"{hours:02}:{seconds // 60:02}:{seconds % 60:02}"
         case _:
             return str(value)
-
-
-def _require_sound(name: str, file: BinaryIO) -> None:
-    """Unpack a workbook once for its size: its parts may say anything of how large they are."""
-    total = 0
-    try:
-        file.seek(0)
-        with zipfile.ZipFile(file) as packed:
-            members = packed.infolist()
-            if len(members) > MAX_MEMBERS:
-                found = f"a workbook of {len(members):,} parts"
-                raise whole_file_error(name, Problem("too large", found, f"up to {MAX_MEMBERS:,}"))
-            for member in members:
-                is_sheet, extent = member.filename.startswith("xl/worksheets/"), _Extent()
-                with packed.open(member) as part:
-                    for piece in _pieces(part):
-                        total += len(piece)
-                        if total > MAX_UNPACKED_BYTES:
-                            found = f"more than {MAX_UNPACKED_BYTES:,} bytes once unpacked"
-                            raise whole_file_error(name, Problem("too large", found, f"up to {MAX_UNPACKED_BYTES:,}"))
-                        if is_sheet:
-                            extent.add(piece)
-                if extent.cells > MAX_CELLS:
-                    found = f"a sheet whose last cell is in row {extent.row:,}, column {extent.column:,}"
-                    hint = "delete the cells far away from the table"
-                    raise whole_file_error(name, Problem("too large", found, f"up to {MAX_CELLS:,} cells", hint))
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        bad = Problem(
-            "not a workbook", f"what cannot be unpacked ({type(error).__name__})", "an Excel workbook (.xlsx)"
-        )
-        raise whole_file_error(name, bad) from None
-
-
-class _Extent:
-    """The last row and the last column that the cells of a sheet name."""
-
-    def __init__(self) -> None:
-        self.row, self.column, self._rest = 0, 0, b""
-
-    @property
-    def cells(self) -> int:
-        """Cells from the first of the sheet to the last."""
-        return self.row * self.column
-
-    def add(self, piece: bytes) -> None:
-        """Read the next bytes of the sheet's XML."""
-        text = self._rest + piece
-        for letters, digits in set(_REFERENCE.findall(text)):
-            column = 0
-            for letter in letters:
-                column = column * 26 + letter - 64
-            self.row, self.column = max(self.row, int(digits)), max(self.column, column)
-        self._rest = text[-_LONGEST_REFERENCE:]
-
-
-def _pieces(part: Any) -> Iterator[bytes]:
-    while piece := part.read(_PIECE_BYTES):
-        yield piece
