@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 __all__ = ["read_results", "summarise"]
 
 
+def __dir__() -> list[str]:
+    """Name what people use, for completion in a notebook."""
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     """Import what analysts use only when they use it."""
     if name in __all__:

@@ -22,6 +22,15 @@ class RowOptions:
     map: Sequence[str] = ()
 
     @property
+    def typed(self) -> list[str]:
+        """The options as they were typed."""
+        return [
+            *(each for value in self.only for each in ("--only", value)),
+            *(["--limit", str(self.limit)] if self.limit is not None else []),
+            *(each for value in self.map for each in ("--map", value)),
+        ]
+
+    @property
     def selection(self) -> Selection:
         """Rows that the run is about. Raises SettingsError."""
         if self.limit is not None and self.limit < 1:

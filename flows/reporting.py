@@ -1,6 +1,7 @@
 """Reporting: the results table, out of what the ledger knows, and the summary of it."""
 
 import asyncio
+import shlex
 from dataclasses import dataclass, field
 
 from animatic.errors import LocationError, ResultsUnwrittenError
@@ -93,9 +94,10 @@ class Reporting:
             stats = await self.write(place)
         except LocationError:
             order = self.run.order
+            again = ["animatic", "results", order.manifest, "--results", order.results, *order.rows.typed]
             raise ResultsUnwrittenError(
                 f"{problem}. What was bought is in the ledger; once that is mended, write the table with: "
-                f"animatic results {order.manifest} --results {order.results}"
+                f"{shlex.join(again)}"
             ) from None
         stats.note_beside(place, str(problem))
         return stats

@@ -1,7 +1,9 @@
 """Interface for analysts: a results file as a pandas DataFrame, and its summary."""
 
 import os
-from decimal import Decimal
+import re
+import warnings
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import numpy as np
@@ -16,9 +18,11 @@ from animatic.results.columns import QUOTED, STATUSES
 from animatic.results.reading import MAX_RESULTS_BYTES
 from animatic.results.schema import microusd_of
 from animatic.results.stats import TableStats
+from animatic.text import quoted
 from animatic.web.certificates import certificate_faults
 from animatic.web.network import DIRECT, Network, read_network
 
+_AMOUNT = re.compile(r"[0-9.]+")
 _NEEDED = (
     *("row", "storyboard", "model", "take", "status"),
     *("nsfw", "inference_ms", "attempts", "quoted_usd", "fingerprint"),
@@ -37,8 +41,11 @@ def read_results(uri: str) -> pd.DataFrame:
     """Read the results table at a URI: one row per manifest row and take, every column on an Arrow type.
 
     Lists stay lists, nulls stay nulls, moments are UTC with microseconds. The columns of the manifest that are
-    carried along keep their types in Parquet, are text in CSV, and JSON's types in JSON Lines. From Parquet,
-    `frame.attrs` holds the metadata (`animatic.run_id`, `animatic.manifest_sha256`, ...).
+    carried along keep their types in Parquet, are text in CSV, and JSON's types in JSON Lines (text where none fits).
+    From Parquet, `frame.attrs` holds the metadata (`animatic.run_id`, `animatic.manifest_sha256`, ...).
+
+    A CSV that a spreadsheet saved again is read too: a byte order mark, semicolons, WAHR for true, 2,5 for 2.5. A column
+    that can be read in several ways, such as dates in a local form, is left as text, with a warning.
 
     Raises:
         LocationError: it cannot be read, is larger than 4 GiB, is not what its suffix says, or not a results table.
@@ -46,9 +53,11 @@ def read_results(uri: str) -> pd.DataFrame:
     """
     name = storage.name_of(uri)
     formats.check_suffix(name)
-    return table_frame(
-        reading.decode(storage.read_bytes(uri, max_bytes=MAX_RESULTS_BYTES, network=_network_for(uri)), name)
-    )
+    data = storage.read_bytes(uri, max_bytes=MAX_RESULTS_BYTES, network=_network_for(uri))
+    table, notes = reading.decode_with_notes(data, name)
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    return table_frame(table)
 
 
 def _network_for(uri: str) -> Network:
@@ -167,7 +176,14 @@ def _stats(frame: pd.DataFrame) -> pd.DataFrame:
 def _decimals(column: Any) -> list[Decimal | None]:
     """Prices as decimals, whatever the frame has made of them."""
     values: list[Any] = column.to_numpy(dtype=object, na_value=None).tolist()
-    return [None if value is None or pd.isna(value) else Decimal(str(value)) for value in values]
+    try:
+        return [None if value is None or pd.isna(value) else Decimal(str(value)) for value in values]
+    except InvalidOperation:
+        found = next(value for value in values if isinstance(value, str) and not _AMOUNT.fullmatch(value))
+        raise FixInputError(
+            f"quoted_usd: found {quoted(found)}; allowed: amounts such as 2.50. A spreadsheet has changed them: read the "
+            "table as animatic wrote it, or convert the column"
+        ) from None
 
 
 def _measures(stats: pd.DataFrame, group: Any, present: list[int]) -> pd.DataFrame:

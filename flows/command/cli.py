@@ -296,15 +296,20 @@ def results(
     *,
     sandbox: Sandbox = False,
     skip_invalid: SkipInvalid = False,
+    only: Only = [],  # noqa: B006 - typer copies it
+    limit: Limit = None,
+    map_: Map = [],  # noqa: B006 - as above
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Write the results table again from the ledger, without touching the API."""
     from flows.command.commands import rewrite_results  # noqa: PLC0415 - keeps --help quick
+    from flows.order import RowOptions  # noqa: PLC0415 - the same
 
+    rows = RowOptions(only, limit, map_)
     _end(
         lambda: rewrite_results(
-            manifest, results, stderr(), sandbox=sandbox, skip_invalid=skip_invalid, as_json=as_json
+            manifest, results, rows, stderr(), sandbox=sandbox, skip_invalid=skip_invalid, as_json=as_json
         ),
         debug=debug,
         as_json=as_json,

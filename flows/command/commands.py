@@ -94,9 +94,7 @@ class RunOptions:
             *(["--no-archive"] if self.archive == "" else []),
             *(["--archive", self.archive] if self.archive else []),
             *(["--clip-name", self.clip_name] if self.clip_name != DEFAULT_CLIP_NAME else []),
-            *(each for value in self.rows.only for each in ("--only", value)),
-            *(["--limit", str(self.rows.limit)] if self.rows.limit is not None else []),
-            *(each for value in self.rows.map for each in ("--map", value)),
+            *self.rows.typed,
             *(["--yes"] if self.yes else []),
         ]
         return Typed(self.manifest, self.results, tuple(options))
@@ -238,7 +236,14 @@ def show_plan(  # noqa: PLR0913 - the options of the command
 
 
 def rewrite_results(  # noqa: PLR0913 - the options of the command
-    manifest: str, uri: str, console: PlainConsole, *, sandbox: bool, skip_invalid: bool, as_json: bool
+    manifest: str,
+    uri: str,
+    rows: RowOptions,
+    console: PlainConsole,
+    *,
+    sandbox: bool,
+    skip_invalid: bool,
+    as_json: bool,
 ) -> int:
     """Write the results table from the ledger alone; the exit code that the run would have had.
 
@@ -246,7 +251,7 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
         ManifestError, LocationError: as when running.
     """
     from animatic.planning.lookup import find_open, plan_against  # noqa: PLC0415 - beside the import above
-    from animatic.planning.manifests import load_manifest  # noqa: PLC0415 - beside the import above
+    from animatic.planning.manifests import ManifestFile  # noqa: PLC0415 - beside the import above
     from animatic.results.same_ledger import require_that_the_ledger_knows  # noqa: PLC0415 - beside the import above
     from animatic.results.summary import run_summary_of  # noqa: PLC0415 - pandas, which `plan` need not wait for
     from animatic.results.writer import ResultsWriter  # noqa: PLC0415 - beside the import above
@@ -255,7 +260,9 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
     settings = Settings.from_environment()
     settings = embedded.sandbox_settings(settings) if sandbox else settings
     require_replaceable(manifest, uri, settings.ledger)
-    checked = load_manifest(manifest, settings.origin, settings.written_origin, settings.network)
+    checked = ManifestFile(
+        manifest, settings.origin, settings.written_origin, settings.network, rows.mapping, rows.selection
+    ).load()
     checked.require_valid(skip_invalid=skip_invalid)
     run_id = new_run_id()
     plan = asyncio.run(plan_against(settings.ledger, checked, BuyingPolicy()))
@@ -276,7 +283,7 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
         dropped=beside[0],
         open_elsewhere=beside[1],
     )
-    options = (*(["--sandbox"] if sandbox else []), *(["--skip-invalid"] if skip_invalid else []))
+    options = (*(["--sandbox"] if sandbox else []), *(["--skip-invalid"] if skip_invalid else []), *rows.typed)
     return tell_digest(summary, Typed(manifest, uri, options), console, as_json=as_json)
 
 
