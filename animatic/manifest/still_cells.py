@@ -7,7 +7,6 @@ from urllib.parse import unquote
 
 from animatic.manifest import images
 from animatic.manifest.faults import MAX_REPORTED_FAULTS, Problem, position_of
-from animatic.takes.models import CHOICES
 from animatic.takes.stills import MIN_SIDE_PIXELS, FoundStill, MissingStill, Still
 from animatic.takes.veo2 import ASPECT_RATIO
 from animatic.text import did_you_mean, escaped, quoted
@@ -34,14 +33,17 @@ class StillCells:
     def __init__(self, stills: Mapping[str, FoundStill], folder: str, unsound: Mapping[int, str]) -> None:
         self._stills, self._unsound = stills, unsound
         self._summaries = _summaries(stills, unquote(folder.removeprefix("file://")))
-        self._small = {path for path, found in stills.items() if isinstance(found, Still) and found.is_small}
-        self._unfit = {
-            (path, ratio)
-            for path, found in stills.items()
-            if isinstance(found, Still)
-            for ratio in CHOICES[ASPECT_RATIO.name].allowed
-            if not found.fits(ratio)
-        }
+        self._small, self._unfit = set[str](), dict[str, Sequence[str]]()
+        shapes: dict[tuple[int, int], tuple[bool, list[str]]] = {}
+        for path, found in stills.items():
+            if not isinstance(found, Still):
+                continue
+            size = found.width, found.height
+            if size not in shapes:
+                shapes[size] = found.is_small, [each for each in ASPECT_RATIO.allowed if not found.fits(each)]
+            is_small, self._unfit[path] = shapes[size]
+            if is_small:
+                self._small.add(path)
         self._first_row_of_small: dict[str, int] = {}
         self._first_row_of_unfit: dict[tuple[str, str], int] = {}
 
@@ -52,23 +54,27 @@ class StillCells:
             if not isinstance(image, str) or "://" in image:
                 known.append(image if isinstance(image, str) else None)
                 continue
-            bad = self._problem_of(image, first_row + index)
-            if bad is not None:
-                bads.setdefault(index, []).append(("image", bad))
-            found = self._stills.get(image)
-            known.append(f"sha256:{found.sha256}" if bad is None and isinstance(found, Still) else None)
+            found = self._stills.get(image, "it was not looked for")
+            if isinstance(found, Still) and first_row + index not in self._unsound:
+                known.append(f"sha256:{found.sha256}")
+                continue
+            bads.setdefault(index, []).append(("image", self._problem_of(image, found, first_row + index)))
+            known.append(None)
         return known
 
     def note(self, columns: Mapping[str, Sequence[Any]], first_row: int) -> None:
         """Remember the first row of each still that may disappoint. Rows with faults have no takes."""
-        if not self._small and not self._unfit:
+        if not self._unfit:
             return
-        pairs = zip(columns["image"], columns[ASPECT_RATIO.name], strict=True)
-        for index, (pair, takes) in enumerate(zip(pairs, columns["takes"], strict=True)):
-            if takes and pair[0] in self._small:
-                self._first_row_of_small.setdefault(pair[0], first_row + index)
-            if takes and pair in self._unfit:
-                self._first_row_of_unfit.setdefault(pair, first_row + index)
+        ratios, takes = columns[ASPECT_RATIO.name], columns["takes"]
+        for index, path in enumerate(columns["image"]):
+            unfit = self._unfit.get(path)
+            if unfit is None or not takes[index]:
+                continue
+            if ratios[index] in unfit:
+                self._first_row_of_unfit.setdefault((path, ratios[index]), first_row + index)
+            if path in self._small:
+                self._first_row_of_small.setdefault(path, first_row + index)
 
     def notes(self, name: str, line_of: Callable[[int], int | None]) -> list[str]:
         """Return a line for each small still, and one for all those of another shape than their clips."""
@@ -98,14 +104,11 @@ class StillCells:
             )
         return lines
 
-    def _problem_of(self, path: str, row: int) -> Problem | None:
-        found = self._stills.get(path, "it was not looked for")
+    def _problem_of(self, path: str, found: FoundStill, row: int) -> Problem:
         if isinstance(found, MissingStill):
             hint = None if found.near is None else did_you_mean(found.near)
             what = f"no file {quoted(path)}"
             return Problem("missing still", what, images.STILL_ALLOWED, hint, self._summaries.get(path))
-        if isinstance(found, Still) and row not in self._unsound:
-            return None
         why = self._unsound[row] if isinstance(found, Still) else found
         return Problem("unusable still", f"{quoted(path)}: {escaped(why, 200)}", images.STILL_ALLOWED)
 

@@ -42,10 +42,10 @@ def read_results(uri: str) -> pd.DataFrame:
 
     Lists stay lists, nulls stay nulls, moments are UTC with microseconds. The columns of the manifest that are
     carried along keep their types in Parquet, are text in CSV, and JSON's types in JSON Lines (text where none fits).
-    From Parquet, `frame.attrs` holds the metadata (`animatic.run_id`, `animatic.manifest_sha256`, ...).
+    From Parquet, `frame.attrs` holds the metadata: `animatic.run_id`, `animatic.manifest_sha256`, ...
 
-    A CSV that a spreadsheet saved again is read too: a byte order mark, semicolons, WAHR for true, 2,5 for 2.5. A column
-    that can be read in several ways, such as dates in a local form, is left as text, with a warning.
+    A CSV that a spreadsheet saved again is read too: a byte order mark, semicolons, WAHR for true, 2,5 for 2.5. A
+    column that can be read in several ways, such as dates in a local form, is left as text, with a warning.
 
     Raises:
         LocationError: it cannot be read, is larger than 4 GiB, is not what its suffix says, or not a results table.
@@ -181,8 +181,8 @@ def _decimals(column: Any) -> list[Decimal | None]:
     except InvalidOperation:
         found = next(value for value in values if isinstance(value, str) and not _AMOUNT.fullmatch(value))
         raise FixInputError(
-            f"quoted_usd: found {quoted(found)}; allowed: amounts such as 2.50. A spreadsheet has changed them: read the "
-            "table as animatic wrote it, or convert the column"
+            f"quoted_usd: found {quoted(found)}; allowed: amounts such as 2.50. A spreadsheet has changed them: read "
+            "the table as animatic wrote it, or convert the column"
         ) from None
 
 

@@ -10,6 +10,7 @@ follows a semicolon, a tab or a line end: where those separate cells, a spreadsh
 import base64
 import io
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, BinaryIO, Protocol
 
@@ -196,9 +197,26 @@ def _write_jsonl(table: pa.Table, file: BinaryIO) -> None:
         elif pa.types.is_floating(field.type):
             finite = pc.if_else(pc.is_finite(column), column, None)
             table = table.set_column(index, field.name, finite)
-    write = json.JSONEncoder(ensure_ascii=False, default=_plain).encode
+    write = json.JSONEncoder(ensure_ascii=False, default=_plain, allow_nan=False).encode
     for batch in table.to_batches(max_chunksize=_JSON_BATCH_ROWS):
         lines: list[dict[str, Any]] = batch.to_pylist()
         for line in lines:
             line.update({name: json.loads(line[name]) for name in parsed_names if line[name] is not None})
-        file.write("".join(f"{write(line)}\n" for line in lines).encode())
+        try:
+            texts = [write(line) for line in lines]
+        except ValueError:  # a number inside a list or a struct that JSON has no form for
+            texts = [write(_finite(line)) for line in lines]
+        file.write("".join(f"{text}\n" for text in texts).encode())
+
+
+def _finite(value: Any) -> Any:
+    """Return a value with null for each number that JSON has no form for, at any depth."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {key: _finite(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_finite(each) for each in value]
+        case _:
+            return value
