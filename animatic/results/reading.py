@@ -105,9 +105,8 @@ def read_cells(file: BinaryIO, name: str, known: Sequence[str], others: Sequence
             for column, why in unread.items():
                 field = RESULTS_SCHEMA.field(column)
                 if not pa.types.is_timestamp(field.type):
-                    raise LocationError(
-                        f"{name}: column {column} does not hold {field.type}: {why}; give the table as animatic wrote it"
-                    )
+                    told = f"column {column} does not hold {field.type}: {why}"
+                    raise LocationError(f"{name}: {told}; give the table as animatic wrote it")
                 whole = whole.set_column(whole.column_names.index(column), field, pa.nulls(whole.num_rows, field.type))
             yield whole
 
