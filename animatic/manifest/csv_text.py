@@ -19,7 +19,7 @@ from animatic.errors import ManifestError
 from animatic.manifest.faults import Problem
 from animatic.manifest.header import MAX_COLUMNS, known_name
 from animatic.manifest.rows import Rows
-from animatic.manifest.tables import LINES_ABOVE, Records, TextTable, read_records, whole_file_error
+from animatic.manifest.tables import LINES_ABOVE, Form, Records, TextTable, read_records, whole_file_error
 from animatic.text import quoted
 
 DELIMITERS = (",", ";", "\t")
@@ -35,12 +35,13 @@ def read_csv(
     _require_utf8(name, file)
     old_limit = csv.field_size_limit(MAX_CELL_CHARS)
     try:
+        is_whole = _ends_whole(file)
         declared = _declared_delimiter(name, file)
         delimiter = declared or _delimiter_of(name, file, delimiters)
         records = _records(_Text(name, file), delimiter, 1 if declared is None else 0)
         if declared is not None:
             next(records, None)
-        return read_records(name, records, rows, mapping)
+        return read_records(name, records, rows, mapping, Form(leaves_cells_out=is_whole))
     finally:
         csv.field_size_limit(old_limit)
 
@@ -107,6 +108,12 @@ def _bad_syntax(message: str) -> Problem:
     found = "a quoted cell that goes on after its closing quote"
     hint = 'a quote inside a quoted cell is written twice: ""'
     return Problem("bad quoting", found, "the delimiter or the end of the line after a closing quote", hint)
+
+
+def _ends_whole(file: BinaryIO) -> bool:
+    """Tell if the last line has its end, as spreadsheets write it: then it was not cut off."""
+    file.seek(-1, io.SEEK_END)
+    return file.read(1) in b"\r\n"
 
 
 def _declared_delimiter(name: str, file: BinaryIO) -> str | None:

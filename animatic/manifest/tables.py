@@ -25,6 +25,9 @@ LINES_ABOVE = 10
 """So many records are searched for the header where the first is none."""
 
 MOST_LINES_NAMED = 10
+EXCEL_BLOCK_ROWS = 16
+"""Source: Microsoft's article on missing delimiters in text files that Excel saves."""
+
 _OF_A_SHOT = (*REQUIRED_COLUMNS, "shot_id", "start_from")
 
 Records = Iterator[tuple[int, int, list[str]]]
@@ -48,6 +51,20 @@ class TextTable:
     notes: Sequence[str] = field(default_factory=list[str])
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a file is laid out.
+
+    Attributes:
+        unit: what its lines are called.
+        leaves_cells_out: empty cells at the end of rows may be missing, as Excel saves them: in a block of 16 rows of
+            the sheet none has more cells than its longest.
+    """
+
+    unit: str = "line"
+    leaves_cells_out: bool = False
+
+
 def number_text(value: float) -> str:
     """Return a number or a boolean as text: a spreadsheet's 5.0 is `5`, its true `true`."""
     if isinstance(value, bool):
@@ -60,11 +77,17 @@ def whole_file_error(name: str, bad: Problem, line: int | None = None, column: s
     return ManifestError(report([fault_at(line, None, column, bad)], name))
 
 
-def read_records(name: str, records: Records, rows: Rows, mapping: Mapping[str, str], unit: str = "line") -> TextTable:
+def read_records(
+    name: str,
+    records: Records,
+    rows: Rows,
+    mapping: Mapping[str, str],
+    form: Form = Form(),
+) -> TextTable:
     """Read records into `rows`, every column as text, and `BROKEN` as the last column.
 
-    A row with too many cells is cut, one with too few ends in nulls. `unit` is what the lines of the file are called.
-    Raises ManifestError where the file cannot be read as a whole.
+    A row with too many cells is cut, one with too few ends in nulls. Raises ManifestError where the file cannot be
+    read as a whole.
     """
     header_line, _, header = next(records, (1, 1, []))
     found = [cell.strip() for cell in header]
@@ -77,14 +100,14 @@ def read_records(name: str, records: Records, rows: Rows, mapping: Mapping[str, 
     for index, column in zip(kept, named.columns, strict=True):
         columns[index] = column
     if not names_required(named.columns):
-        records = _require_header_above(name, records, mapping, unit)
+        records = _require_header_above(name, records, mapping, form.unit)
     faults = [
         *name_faults(named.columns, header_line),
         *(fault_at(header_line, None, "header", bad) for bad in named.bads),
     ]
     if faults:
         raise ManifestError(report(faults, name), len(faults))
-    table = _Table(columns, kept, rows)
+    table = _Table(columns, kept, rows, form)
     for line, sheet_row, cells in records:
         if len(table.lines) == MAX_ROWS:
             bad = Problem("too many rows", f"more than {MAX_ROWS:,} rows", f"up to {MAX_ROWS:,}")
@@ -94,7 +117,7 @@ def read_records(name: str, records: Records, rows: Rows, mapping: Mapping[str, 
             table.flush()
     table.flush()
     sheet_rows = None if table.sheet_rows == table.lines else table.sheet_rows
-    return TextTable(table.schema, header_line, table.lines, sheet_rows, [*named.notes, *table.notes(unit)])
+    return TextTable(table.schema, header_line, table.lines, sheet_rows, [*named.notes, *table.notes()])
 
 
 def _require_header_above(name: str, records: Records, mapping: Mapping[str, str], unit: str) -> Records:
@@ -112,7 +135,7 @@ def _require_header_above(name: str, records: Records, mapping: Mapping[str, str
 class _Table:
     """Rows on their way into Arrow, a batch at a time, so that Python holds few of them at once."""
 
-    def __init__(self, columns: Sequence[str], kept: Sequence[int], rows: Rows) -> None:
+    def __init__(self, columns: Sequence[str], kept: Sequence[int], rows: Rows, form: Form) -> None:
         self.lines: array[int] = array("q")
         self.sheet_rows: array[int] = array("q")
         self.pending = 0
@@ -131,6 +154,8 @@ class _Table:
             self._unnamed
         )  # what is added to the row's number, if it only counts
         self._is_counted = False
+        self._form = form
+        self._block, self._widths, self._short = 0, set[int](), list[int]()  # of rows that Excel saves alike
         self._last_storyboard = ""
         self._below_filled = 0
 
@@ -140,6 +165,7 @@ class _Table:
         if self._is_heading(cells):
             self._headings.append(line)
             return
+        self._note_width(sheet_row, len(cells))
         if len(cells) != width or self._unnamed:
             bad = self._bad_shape(cells)
             if bad is not None:
@@ -158,6 +184,7 @@ class _Table:
         """Put what is there into a batch."""
         if not self.pending:
             return
+        self._end_block()
         arrays = [pa.array(self._cells[index :: self._width], pa.string()) for index in self._kept]
         arrays.append(self._broken())
         self._rows.append(pa.RecordBatch.from_arrays(arrays, schema=self.schema.append(BROKEN)))
@@ -165,7 +192,7 @@ class _Table:
         self._bads.clear()
         self.pending, self.chars = 0, 0
 
-    def notes(self, unit: str) -> list[str]:
+    def notes(self) -> list[str]:
         """Return what was passed over."""
         notes: list[str] = []
         if self._headings:
@@ -175,7 +202,7 @@ class _Table:
                 if len(self._headings) > MOST_LINES_NAMED
                 else ""
             )
-            notes.append(f"headings, rows with one cell only, were skipped: {unit} {lines}{more}")
+            notes.append(f"headings, rows with one cell only, were skipped: {self._form.unit} {lines}{more}")
         if self._is_counted:
             notes.append("a column without a name that only counts the rows was dropped")
         if self._below_filled:
@@ -199,6 +226,24 @@ class _Table:
             self._last_storyboard = cells[self._storyboard]
         elif self._last_storyboard:
             self._below_filled += 1
+
+    def _note_width(self, sheet_row: int, width: int) -> None:
+        """Note how many cells a row has, among the rows that Excel saves alike."""
+        block = (sheet_row - 1) // EXCEL_BLOCK_ROWS
+        if block != self._block:
+            self._end_block()
+            self._block = block
+            self._widths.clear()
+        self._widths.add(width)
+        if width < self._width:
+            self._short.append(self.pending)
+
+    def _end_block(self) -> None:
+        """Forgive rows without their last cells, where all of a block are alike; the first has the header in it."""
+        if self._short and self._form.leaves_cells_out and self._block and len(self._widths) == 1:
+            for index in self._short:
+                self._bads.pop(index, None)
+        self._short.clear()
 
     def _only_counts(self, index: int, cell: str) -> bool:
         """Tell if a nameless cell is the row's number, from 0 or from 1, as in all rows before."""

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from animatic.manifest.faults import Problem
 from animatic.manifest.header import names_required
 from animatic.manifest.rows import Rows
-from animatic.manifest.tables import Records, TextTable, number_text, read_records, whole_file_error
+from animatic.manifest.tables import Form, Records, TextTable, number_text, read_records, whole_file_error
 from animatic.manifest.workbook_parts import Errors, look_into_parts
 from animatic.text import quoted
 
@@ -40,7 +40,7 @@ def read_workbook(name: str, file: BinaryIO, rows: Rows, mapping: Mapping[str, s
     )  # fmt: skip
     if is_first and not cells:
         raise whole_file_error(name, another)
-    table = read_records(name, _records(cells, errors), rows, mapping, "row")
+    table = read_records(name, _records(cells, errors), rows, mapping, Form("row"))
     if not is_first:
         return table
     if not names_required(table.schema.names):

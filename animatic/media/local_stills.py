@@ -76,7 +76,7 @@ class LocalStills:
             except MemoryError:
                 size = f"{still.width} x {still.height}"
                 raise LocationError(
-                    f"still {path}: decoding its {size} pixels takes more memory than there is"
+                    f"still {path}: decoding its {size} pixels takes more memory than there is; save it smaller"
                 ) from None
 
     def digest(self, path: str) -> str:
