@@ -14,7 +14,7 @@ from animatic.text import did_you_mean, nearest, quoted
 
 MAX_LABEL_CHARS = 200
 
-_TAKES = re.compile(r"([0-9]{1,4})(?:\.0+)?")
+_TAKES = re.compile(r"([0-9]{1,4})(?:\.0+|,0{1,2})?")  # 1,000 may be a thousand
 _LABEL_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _PROMPT_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -59,7 +59,7 @@ def choice(of: Choice, text: str) -> str | Problem:
 
 
 def takes(text: str) -> int | Problem:
-    """Return the number of takes: `3` and `3.0` are 3."""
+    """Return the number of takes: `3`, `3.0` and `3,0` are 3."""
     text = text.strip()
     match = _TAKES.fullmatch(text)
     if match and 1 <= int(match[1]) <= MAX_TAKES:

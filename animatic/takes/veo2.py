@@ -6,7 +6,9 @@ from animatic.takes.inputs import Inputs
 from animatic.takes.schemas import Choice, ModelSchema
 
 _DURATION = re.compile(r"([0-9]{1,3})(?:\.0+)?s?")
-_LOOSE_DURATION = re.compile(r"0*([0-9]{1,3})(?:[.,]0*)?\s*(?:s|secs?|seconds?)?\.?", re.IGNORECASE)
+_LOOSE_DURATION = re.compile(
+    r"(?:0*([0-9]{1,3})(?:[.,]0*)?\s*(?:s|secs?|seconds?)?\.?|(?:0?0:)?0?0:([0-9]{2}))", re.IGNORECASE
+)
 _TIME_OF_DAY = re.compile(r"([0-9]{1,2}):([0-9]{1,2})(?::00(?:[.,]0+)?)?(?:\s*(AM|PM))?", re.IGNORECASE)
 _LOOSE_RATIO = re.compile(r"0?(16|9)\s*[:x×/. -]\s*0?(16|9)(?::00)?", re.IGNORECASE)
 
@@ -18,9 +20,9 @@ def _read_duration(text: str) -> str:
 
 
 def _guess_duration(text: str) -> str | None:
-    """Return `5s` for `05 sec` and the like."""
+    """Return `5s` for `05 sec`, `00:00:05` and the like."""
     loose = _LOOSE_DURATION.fullmatch(text)
-    return f"{loose[1]}s" if loose else None
+    return f"{int(loose[1] or loose[2])}s" if loose else None
 
 
 def _read_ratio(text: str) -> str:
