@@ -33,6 +33,8 @@ FOLDERS = {
     "clients": "services",
     "flows": "sandbox",
     "performance": "sandbox",
+    "spreadsheets/test_libraries.py": "sandbox",
+    "spreadsheets/test_libreoffice.py": "services",
     "sandbox": "sandbox",
     "tasks": "sandbox",
     "tools": "sandbox",
