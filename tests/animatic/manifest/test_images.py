@@ -134,3 +134,55 @@ def test_no_cell_passes_but_https_loopback_and_paths_that_stay_inside(text: str)
     if url.scheme != "https":
         assert url.scheme == "http"
         assert url.hostname == "localhost" or ipaddress.ip_address(url.hostname).is_loopback
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("https://e.com/a\u00a0b.png", "a no-break space (U+00A0) at character 16"),
+        ("https://e.com/a\tb.png", "a tab (U+0009) at character 16"),
+        ("https://e.com/a\nb.png", "a line break (U+000A) at character 16"),
+        ("https://e.com/a\u200bb.png", "a zero width space (U+200B) at character 16"),
+        ("https://e.com/\u3000ab.png", "an ideographic space (U+3000) at character 15"),
+        ("https://e.com/a b.png", "a blank at character 16"),
+        ("stills/a\u202fb.png", "a narrow no-break space (U+202F) at character 9"),
+        ("stills/a\0b.png", "a NUL character (U+0000) at character 9"),
+    ],
+)
+def test_what_cannot_be_seen_is_named_with_its_place(text: str, hint: str) -> None:
+    bad = image(text)
+    assert isinstance(bad, Problem)
+    better = "https://e.com/a%20b.png" if " " in text else "https://e.com/ab.png"
+    better = better if "://" in text else "stills/a b.png" if "\0" not in text else "stills/ab.png"
+    assert bad.hint == f'it holds {hint}; did you mean "{better}"?'
+
+
+def test_a_blank_is_named_where_no_small_change_would_do() -> None:
+    bad = image("ftp://e.com/a b.png")
+    assert isinstance(bad, Problem)
+    assert bad.hint == "it holds a blank at character 14"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://e.com/a.png https://e.com/b.png",
+        "https://e.com/a.png,https://e.com/b.png",
+        "a.png (https://e.com/a),b.png (https://e.com/b)",
+    ],
+)
+def test_several_urls_in_a_cell_are_told_apart(text: str) -> None:
+    bad = image(text)
+    assert isinstance(bad, Problem)
+    assert bad.hint == "one URL in each cell: give each its own row, or split the cell"
+
+
+@pytest.mark.parametrize("name", ["a.png", "my still.jpeg", "still (1).png", "a, b; c.webp"])
+def test_the_one_url_of_an_attachment_is_taken(name: str) -> None:
+    url = "https://v5.airtableusercontent.com/v3/u/1/abc"
+    assert image(f"{name} ({url})") == url
+
+
+def test_an_url_may_hold_another_and_commas() -> None:
+    for text in ("https://e.com/fetch/https://f.com/a.png", "https://e.com/w=80,q=75/https://f.com/a.png?x=1,2"):
+        assert image(text) == text

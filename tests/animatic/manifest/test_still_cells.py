@@ -1,0 +1,94 @@
+"""Local stills that are missing, damaged or of another shape: told once where they are many."""
+
+import pytest
+from asked import invalid_rows_in, shots_in
+
+from animatic.errors import ManifestError
+from animatic.manifest import Manifest, check, read_table
+from animatic.takes.stills import FoundStill, MissingStill, Still
+
+STILL = Still("5f" * 32, 1_000, 1280, 720, "PNG")
+UPRIGHT = Still("6f" * 32, 1_000, 1080, 1920, "JPEG")
+FOLDER = "file:///home/me/my%20film"
+ALLOWED = "a JPEG, PNG or WebP file in the manifest's folder, up to 20 MiB and 100 megapixels"
+
+
+def checked(stills: dict[str, FoundStill], unsound: dict[int, str] | None = None, ratio: str = "16:9") -> Manifest:
+    lines = [f"s{number},{path},x,{ratio}" for number, path in enumerate(stills, 1)]
+    raw = read_table("shots.csv", "\n".join(["shot_id,image,prompt,aspect_ratio", *lines]).encode())
+    more = {"stills": stills, "storyboard_default": "b", "provider": "sandbox", "folder": FOLDER}
+    return check(raw, **more, unsound=unsound or {})  # pyright: ignore[reportArgumentType]
+
+
+def report_of(manifest: Manifest) -> list[str]:
+    with pytest.raises(ManifestError) as refused:
+        manifest.require_valid()
+    assert refused.value.fault_count == manifest.num_invalid
+    return refused.value.report.splitlines()
+
+
+def named(folder: str, count: int) -> dict[str, FoundStill]:
+    return {f"{folder}{number}.png": MissingStill() for number in range(1, count + 1)}
+
+
+def test_one_missing_still_gets_the_near_name() -> None:
+    manifest = checked({"a.png": STILL, "stills/01a.png": MissingStill("stills/01A.png")})
+    assert report_of(manifest) == [
+        f'shots.csv:3: image: found no file "stills/01a.png"; allowed: {ALLOWED}; did you mean "stills/01A.png"?'
+    ]
+
+
+def test_a_folder_without_any_of_its_stills_is_told_in_one_line() -> None:
+    manifest = checked(named("stills/", 24))
+    (line,) = report_of(manifest)
+    assert line.startswith(
+        'shots.csv:2: image: found none of 24 stills in "stills/" (looked from /home/me/my film): "stills/1.png", '
+    )
+    assert line.endswith(f"and 14 more; allowed: {ALLOWED}; is the manifest in the right folder?")
+    assert [error for _, error in invalid_rows_in(manifest)][23].startswith('image: found no file "stills/24.png"')
+
+
+def test_stills_of_several_folders_that_are_all_missing_are_told_in_one_line() -> None:
+    (line,) = report_of(checked(named("a/", 3) | named("b/", 2)))
+    assert 'found none of 5 stills, in "a/", "b/" (looked from' in line
+
+
+def test_many_of_a_folder_are_told_in_one_line_and_few_each() -> None:
+    some = {f"a/there{number}.png": STILL for number in range(3)}
+    (line,) = report_of(checked(some | named("a/", 6)))
+    assert 'found no file for 6 of 9 stills in "a/"' in line
+    assert len(report_of(checked(some | named("a/", 5)))) == 5
+
+
+def test_a_near_name_of_one_stands_for_all() -> None:
+    (line,) = report_of(checked({"Stills/1.png": MissingStill("stills/1.png"), "Stills/2.png": MissingStill()}))
+    assert line.endswith('is the manifest in the right folder? did you mean "stills/1.png"?')
+
+
+def test_a_row_whose_still_is_damaged_is_a_fault_and_others_with_it_are_not() -> None:
+    manifest = checked({"a.png": STILL, "b.png": STILL}, {2: "is cut off"})
+    assert report_of(manifest) == [f'shots.csv:3: image: found "b.png": is cut off; allowed: {ALLOWED}']
+    assert [shot.shot_id for shot in shots_in(manifest)] == ["s1"]
+
+
+def test_stills_of_another_shape_are_named_in_one_note() -> None:
+    manifest = checked({"a.png": STILL, "b.jpg": UPRIGHT, "c.jpg": UPRIGHT})
+    assert manifest.warnings == [
+        (
+            "image: 2 stills have another shape than the row's aspect_ratio, so that parts may be cut away: "
+            '"b.jpg" (1080 x 1920 in 16:9, shots.csv:3), "c.jpg" (1080 x 1920 in 16:9, shots.csv:4)'
+        )
+    ]
+    assert len(checked({"a.png": STILL, "b.jpg": UPRIGHT}, ratio="9:16").warnings) == 1
+    assert checked({"b.jpg": UPRIGHT}, ratio="9:16").warnings == []
+
+
+def test_inputs_of_other_models_are_named_as_not_sent() -> None:
+    raw = read_table("shots.csv", b"image,prompt,Negative Prompt,seed,camera\nhttps://e.com/a.png,x,y,1,c\n")
+    manifest = check(raw, stills={}, storyboard_default="b", provider="sandbox")
+    assert manifest.warnings == [
+        (
+            "columns that look like inputs of a model are carried, not sent: Negative Prompt, seed; the model takes "
+            "image, prompt, aspect_ratio, duration"
+        )
+    ]
