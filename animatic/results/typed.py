@@ -95,7 +95,7 @@ def _reader_of(of: pa.DataType, *, has_decimal_commas: bool) -> Callable[[str], 
     if types.is_integer(of):
         return partial(_whole_number, has_decimal_commas=has_decimal_commas)
     number = partial(_number, has_decimal_commas=has_decimal_commas)
-    return number if types.is_decimal(of) else lambda text: float(number(text))
+    return (lambda text: round(number(text), of.scale)) if types.is_decimal(of) else (lambda text: float(number(text)))
 
 
 def _list(text: str) -> Any:
