@@ -6,10 +6,12 @@ the end.
 """
 
 import zlib
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 HARMLESS = frozenset({"collected"})
 """Fixtures of a module that each process may as well have for itself."""
