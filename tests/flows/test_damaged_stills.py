@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+# Prefect leaves sockets to the garbage collector, which may run in any test.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 def drawn(shade: int) -> bytes:
     data = io.BytesIO()
