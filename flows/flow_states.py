@@ -7,7 +7,8 @@ from prefect.states import Cancelled, Completed, Failed
 
 from animatic import storage
 from animatic.errors import FixInputError
-from animatic.results.summary import DONE, INTERRUPTED, UNCLEAR, RunSummary
+from animatic.results.exit_codes import DONE, INTERRUPTED, UNCLEAR
+from animatic.results.summary import RunSummary
 from flows.interrupts import Interrupts
 from flows.session import SESSION, RunEnd, name_next_session
 from tasks.begun import BEGUN

@@ -15,14 +15,12 @@ from animatic.ledger import Open, Orphan, Reserved
 from animatic.money.amounts import as_number, cost_in_words, dollars
 from animatic.results.columns import STATUSES
 from animatic.results.endings import Ending
+from animatic.results.exit_codes import DONE, INCOMPLETE, INTERRUPTED, UNCLEAR
 from animatic.results.stats import TableStats
 from animatic.text import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
-
-DONE, INCOMPLETE, UNCLEAR, INTERRUPTED = 0, 3, 4, 130
-"""The exit codes of a run that has a summary: every take completed; some failed; some unknown; interrupted."""
 
 MOST_ORPHANS_SHOWN = 20
 

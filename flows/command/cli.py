@@ -15,6 +15,7 @@ import typer
 from animatic.errors import AnimaticError, FixInputError, LocationError, ManifestError, SettingsError
 from animatic.machine.privacy import keep_private
 from animatic.media.clip_names import DEFAULT_CLIP_NAME
+from animatic.results.exit_codes import INTERRUPTED, REFUSED, UNFORESEEN
 from flows import process
 from flows.command.options import (
     AsJson,
@@ -462,21 +463,21 @@ def _one_line_errors(*, debug: bool, as_json: bool) -> Generator[None]:
         process.settle_in()
         yield
     except FixInputError as error:
-        _tell(error, 2, debug=debug, as_json=as_json)
-        raise typer.Exit(2) from None
+        _tell(error, REFUSED, debug=debug, as_json=as_json)
+        raise typer.Exit(REFUSED) from None
     except AnimaticError as error:
-        _tell(error, 1, debug=debug, as_json=as_json)
-        raise typer.Exit(1) from None
+        _tell(error, UNFORESEEN, debug=debug, as_json=as_json)
+        raise typer.Exit(UNFORESEEN) from None
     except KeyboardInterrupt:
         complain("animatic: interrupted")
         if as_json:
-            _say_error("interrupted", 130)
-        raise typer.Exit(130) from None
+            _say_error("interrupted", INTERRUPTED)
+        raise typer.Exit(INTERRUPTED) from None
     except typer.Exit:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, people get one line
-        _tell(error, 1, debug=debug, as_json=as_json)
-        raise typer.Exit(1) from None
+        _tell(error, UNFORESEEN, debug=debug, as_json=as_json)
+        raise typer.Exit(UNFORESEEN) from None
 
 
 def _as_interrupt(_number: int, _frame: object) -> None:

@@ -12,7 +12,8 @@ from animatic.buying.recovery import Recovered, recover
 from animatic.errors import ApiRefusedError, FixInputError
 from animatic.ledger import Ledger, Open, Orphan, ledger_name, look_into
 from animatic.planning.account_list import Found, candidates_of, read_account
-from animatic.results.summary import DONE, UNCLEAR, orphan_lines
+from animatic.results.exit_codes import DONE, UNCLEAR
+from animatic.results.summary import orphan_lines
 from animatic.settings import Settings
 from animatic.takes.models import DEFAULT_MODEL
 from animatic.takes.states import PREDICTION_ID

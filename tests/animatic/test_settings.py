@@ -15,7 +15,8 @@ from pydantic import SecretStr
 
 from animatic.errors import SettingsError
 from animatic.pace.limits import LEVELS, Limits
-from animatic.settings import _VARIABLES, Settings
+from animatic.settings import VARIABLES as READ
+from animatic.settings import Settings
 
 unhurried = examples(60)
 
@@ -39,7 +40,7 @@ VARIABLES = {
 
 
 def test_these_are_all_the_variables_there_are() -> None:
-    assert set(_VARIABLES.values()) == set(VARIABLES)
+    assert set(READ.values()) == set(VARIABLES)
 
 
 def refusal(environ: dict[str, str]) -> str:

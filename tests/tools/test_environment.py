@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tools/environment.py"
-LOCKS = [ROOT / f"requirements{part}.lock" for part in ("", "-dev", "-bench", "-uv")]
+LOCKS = [ROOT / f"requirements{part}.lock" for part in ("", "-dev", "-bench", "-docs", "-uv")]
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +56,9 @@ def test_no_version_differs_between_locks() -> None:
 
 def test_a_run_installs_nothing_that_only_tests_and_benchmarks_need() -> None:
     names = {name.partition(" ")[0] for name in pins(LOCKS[0])}
-    assert not names & {"pytest", "hypothesis", "ruff", "pyright", "duckdb", "matplotlib", "wavespeed", "uv"}
+    assert not names & {"pytest", "hypothesis", "ruff", "pyright", "duckdb", "matplotlib", "wavespeed", "uv", "sphinx"}
     assert {"prefect", "aiohttp", "av", "hatchling", "editables"} <= names
-    for lock in LOCKS[1:3]:
+    for lock in LOCKS[1:4]:
         assert pins(LOCKS[0]).items() <= pins(lock).items(), "each is whole"
 
 

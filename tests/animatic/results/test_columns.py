@@ -3,12 +3,7 @@
 import pytest
 
 from animatic.ledger.schema import NEWEST
-from animatic.results.columns import ASKED_OF_LEDGER, COLUMNS, as_markdown
-from tools.results_page import PAGE, page_with
-
-
-def test_the_page_of_the_columns_is_up_to_date() -> None:
-    assert PAGE.read_text() == page_with(PAGE.read_text(), as_markdown()), "make fmt writes it"
+from animatic.results.columns import ASKED_OF_LEDGER, COLUMNS
 
 
 def test_every_column_has_a_name_of_its_own_and_a_meaning() -> None:
