@@ -12,7 +12,7 @@ exclude_patterns = ["_build"]
 nb_execution_mode = "off"  # outputs are stored in the notebook: `make notebook`
 myst_heading_anchors = 3
 myst_links_external_new_tab = False
-suppress_warnings = ["myst.header"]  # a page that is included begins below its first heading
+suppress_warnings = ["toc.not_included"]  # a decision is found by the table of decisions
 
 html_theme = "furo"
 html_title = "animatic"

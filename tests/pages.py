@@ -77,8 +77,9 @@ def parsed(text: str) -> list[Token]:
 
 
 def read_page(path: Path) -> Page:
-    page, mark = Page(path), ""
+    page, mark, before = Page(path), "", ""
     for token in parsed(path.read_text(encoding="utf-8")):
+        is_heading, before = before == "heading_open", token.type
         if token.type == "html_block":
             page.not_run |= {command: reason for command, reason in _NOT_RUN.findall(token.content)}
             mark = token.content.strip()
@@ -90,7 +91,7 @@ def read_page(path: Path) -> Page:
             for each in token.children or ():
                 if each.type == "code_inline" and _PROGRAM.match(each.content):
                     page.named.append(each.content)
-                    page.steps += [Step("sh", each.content)] if _is_whole(each.content) else []
+                    page.steps += [] if is_heading or not _is_whole(each.content) else [Step("sh", each.content)]
     return page
 
 
@@ -113,6 +114,6 @@ def _in_block(token: Token, mark: str) -> Iterator[Step]:
 
 def _is_whole(command: str) -> bool:
     """Tell a command in a sentence from the name of one: it has arguments, and none that stands for another."""
-    if command.startswith("make ") or (command.startswith("animatic ") and len(command.split()) < 3):
+    if command.startswith("make ") or (command.startswith(("animatic ", "prefect ")) and len(command.split()) < 3):
         return False
     return not _PLACEHOLDER.search(command)

@@ -95,6 +95,7 @@ class Terminal:
                         is_answered = os.write(ours, b"y\n") > 0
                 elif process.poll() is not None:
                     break
+            assert process.poll() is not None or time.monotonic() < ends, f"{line}: did not end: {shown.decode()[-2_000:]}"
             return process.wait(timeout=10), shown.decode("utf-8", "replace")
         finally:
             process.kill()
