@@ -31,7 +31,6 @@ FOLDERS = {
     "animatic/web/test_proxies.py": "sandbox",
     "animatic/web/test_storage.py": "sandbox",
     "clients": "services",
-    "docs/test_notebook.py": "sandbox",
     "docs/test_reference.py": "sandbox",
     "docs/test_site.py": "services",
     "flows": "sandbox",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from notebooks import as_script, code_cells, shown_by_cells, source_of, stored_text
 from pages import ROOT, read_page
 from terminals import Terminal, bare_environment, follow, make_clone
 
@@ -33,6 +34,19 @@ def terminal(tmp_path: Path, serve_sandbox: Any, tools: Any) -> Iterator[Termina
         here.stop()
 
 
+def follow_notebook(terminal: Terminal) -> None:
+    """Run the notebook on what the README's commands made; what it stores of the demo must be seen again."""
+    (terminal.folder / "notebook.py").write_text(as_script())
+    code, printed = terminal.show("MPLBACKEND=Agg python notebook.py")
+    assert code == 0, printed
+    shown = shown_by_cells(printed)
+    of_demo = [number for number, cell in enumerate(code_cells()) if "season" not in source_of(cell)]
+    compared = [number for number in of_demo if number in shown and "127.0.0.1" not in shown[number]]
+    assert len(compared) > 5
+    for number in compared:
+        assert shown[number] == stored_text(code_cells()[number]), "make notebook stores it"
+
+
 @pytest.mark.timeout(1_200)  # some thirty commands, twice
 def test_every_command_works_in_its_order_and_buys_nothing_the_second_time(
     terminal: Terminal, tmp_path: Path, tools: Any
@@ -45,14 +59,19 @@ def test_every_command_works_in_its_order_and_buys_nothing_the_second_time(
         "the embedded": tmp_path / "home/.local/share/animatic/sandbox",
         "WaveSpeed's": tmp_path / "wavespeed",
     }
+
+    def bought() -> dict[str, int]:
+        return {name: len(read_witness(folder)) for name, folder in accounts.items()}
+
     done = follow(terminal, page, tools.KEY)
     assert "make demo" in done
-    bought = {name: len(read_witness(folder)) for name, folder in accounts.items()}
-    assert bought == {"the demo's": 14, "the embedded": 14, "WaveSpeed's": 3}
+    assert bought() == {"the demo's": 14, "the embedded": 14, "WaveSpeed's": 3}
     takes = read_results(str(terminal.folder / "animatic-demo/results.parquet"))
     assert (takes.status == State.COMPLETED).sum() == 13
+    follow_notebook(terminal)
+    before = bought()
     assert follow(terminal, page, tools.KEY) == done
-    assert {name: len(read_witness(folder)) for name, folder in accounts.items()} == bought
+    assert bought() == before
 
 
 def test_the_map_names_every_room() -> None:
