@@ -47,15 +47,23 @@ VARIABLES = {
 }
 
 READ_ELSEWHERE = {
-    HOME: "an absolute path: ledger, logs, Prefect's home, the sandbox's state and temporary files lie in it; an explicit "
-    "`ANIMATIC_LEDGER`, `PREFECT_HOME` or `TMPDIR` wins",
-    "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY": "proxies towards the API and the web, as `http://` or `https://` and host and "
-    "port; also in lower case. Loopback is always reached directly",
+    HOME: (
+        "an absolute path: ledger, logs, Prefect's home, the sandbox's state and temporary files lie in it; an explicit"
+        " `ANIMATIC_LEDGER`, `PREFECT_HOME` or `TMPDIR` wins"
+    ),
+    "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY": (
+        "proxies towards the API and the web, as `http://` or `https://` and host and port; also in lower case. "
+        "Loopback is always reached directly"
+    ),
     "NO_PROXY": "hosts, domains and networks that are reached without a proxy, separated by commas",
-    "SSL_CERT_FILE, SSL_CERT_DIR": "PEM certificates of the only authorities to trust, as a file or a folder, for the API, "
-    "the web and `https://` proxies; unset: certifi's, for the web also this machine's",
-    "PREFECT_API_URL": "the Prefect server that shows the runs; unset: an embedded one, for the time of a run. A server "
-    "that cannot be reached within 60 s ends a run with 2 before anything is bought",
+    "SSL_CERT_FILE, SSL_CERT_DIR": (
+        "PEM certificates of the only authorities to trust, as a file or a folder, for the API, the web and `https://` "
+        "proxies; unset: certifi's, for the web also this machine's"
+    ),
+    "PREFECT_API_URL": (
+        "the Prefect server that shows the runs; unset: an embedded one, for the time of a run. A server that cannot be"
+        " reached within 60 s ends a run with 2 before anything is bought"
+    ),
 }
 """The meaning of variables that are no field of `Settings`."""
 
@@ -86,8 +94,9 @@ class Settings(BaseModel):
     )
     ledger: str = Field(
         default_factory=default_ledger,
-        description="the record of every take: `sqlite:///` and an absolute path on a local disk; keep it and back it up. "
-        "The folder `<ledger>.runs` beside it notices when an older copy is put back, so restore the file alone",
+        description="the record of every take: `sqlite:///` and an absolute path on a local disk; keep it and back "
+        "it up. The folder `<ledger>.runs` beside it notices when an older copy is put back, so restore"
+        " the file alone",
     )
     new_ledger: date | None = Field(
         None, description="today's UTC date, such as `2026-11-26`: unattended runs may begin a new ledger today"
@@ -105,8 +114,8 @@ class Settings(BaseModel):
     )
     queued_ahead: Annotated[int, Field(ge=0, le=10_000)] | None = Field(
         None,
-        description="takes that WaveSpeed is given beyond its limit in flight, so that it never idles until the next poll; "
-        "unset: as many as suit the polls",
+        description="takes that WaveSpeed is given beyond its limit in flight, so that it never idles until the "
+        "next poll; unset: as many as suit the polls",
     )
     poll_floor_s: Annotated[float, Field(ge=0.05, le=600)] = Field(
         5.0, description="never poll the same take again sooner than this"
@@ -120,12 +129,13 @@ class Settings(BaseModel):
     )
     settle_s: Annotated[float, Field(ge=0, le=86_400)] = Field(
         600.0,
-        description="how long a prediction may take to show up in WaveSpeed's list; absence needs two readings this far apart",
+        description="how long a prediction may take to show up in WaveSpeed's list; absence needs two readings this"
+        " far apart",
     )
     adopts_by_window: bool = Field(
         False,
-        description="`1`: model and time are enough to tell which prediction an unknown take is; only for an account with "
-        "one user",
+        description="`1`: model and time are enough to tell which prediction an unknown take is; only for an "
+        "account with one user",
     )
     price_usd: Annotated[float, Field(gt=0, le=100_000)] | None = Field(
         None, description="price of a take where WaveSpeed quotes none"

@@ -1,6 +1,5 @@
 """Sphinx's configuration of these pages: `make docs`. Nothing is fetched, neither here nor by a reader's browser."""
 
-
 from sphinx.application import Sphinx
 
 project = "animatic"
@@ -29,7 +28,7 @@ _OUTSIDE = {"../README.md": "index.md", "../CHANGELOG.md": "changelog.md", "../C
 """Files of the repository that are pages of the site, by their path from docs/."""
 
 
-def _inside(app: Sphinx, docname: str, source: list[str]) -> None:
+def _inside(_app: Sphinx, docname: str, source: list[str]) -> None:
     """Lead links to files of the repository to the pages that show them."""
     depth = "../" * docname.count("/")
     for path, page in _OUTSIDE.items():

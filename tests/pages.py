@@ -81,7 +81,7 @@ def read_page(path: Path) -> Page:
     for token in parsed(path.read_text(encoding="utf-8")):
         is_heading, before = before == "heading_open", token.type
         if token.type == "html_block":
-            page.not_run |= {command: reason for command, reason in _NOT_RUN.findall(token.content)}
+            page.not_run |= dict(_NOT_RUN.findall(token.content))
             mark = token.content.strip()
             page.steps += [Step("terminals")] if mark == "<!-- new terminals -->" else []
         elif token.type == "fence":

@@ -26,7 +26,10 @@ FOLDERS = ("tools", "manifests", "deployments", "flows", "tasks", "animatic", "d
 STAMPS = (".ready", ".dev", ".bench")
 """What says that a lock is installed, in the order in which they depend on each other."""
 
-RUN_SQL = "import duckdb, pathlib; [duckdb.sql(q).show() for q in pathlib.Path('snippet.sql').read_text().split(';') if q.strip()]"
+RUN_SQL = (
+    "import duckdb, pathlib; "
+    "[duckdb.sql(q).show() for q in pathlib.Path('snippet.sql').read_text().split(';') if q.strip()]"
+)
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class Terminal:
                         is_answered = os.write(ours, b"y\n") > 0
                 elif process.poll() is not None:
                     break
-            assert process.poll() is not None or time.monotonic() < ends, f"{line}: did not end: {shown.decode()[-2_000:]}"
+            assert time.monotonic() < ends, f"{line}: did not end: {shown[-2_000:]!r}"
             return process.wait(timeout=10), shown.decode("utf-8", "replace")
         finally:
             process.kill()

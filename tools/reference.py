@@ -36,13 +36,14 @@ def commands() -> str:
 
 def settings() -> str:
     """Return the table of the environment variables."""
-    rows = ["| variable | default | allowed | meaning |", "| --- | --- | --- | --- |"]
+    rows = ["| variable | default | meaning |", "| --- | --- | --- |"]
     for name, variable in VARIABLES.items():
         field = Settings.model_fields[name]
-        rows.append(f"| `{variable}` | {_default(name, field)} | {_allowed(field)} | {field.description} |")
+        allowed = f". Allowed: {bounds}" if (bounds := _allowed(field)) else ""
+        rows.append(f"| `{variable}` | {_default(name, field)} | {field.description}{allowed} |")
     for names, meaning in READ_ELSEWHERE.items():
         shown = ", ".join(f"`{name}`" for name in names.split(", "))
-        rows.append(f"| {shown} | | | {meaning} |")
+        rows.append(f"| {shown} | | {meaning} |")
     return "\n".join(rows)
 
 
@@ -56,7 +57,7 @@ def _default(name: str, field: Any) -> str:
 
 
 def _allowed(field: Any) -> str:
-    """Return the bounds of a number, or the choices."""
+    """Return the bounds of a number, or the choices; empty where anything of its type is allowed."""
     found = [*field.metadata, *(each for part in _parts(field.annotation) for each in part)]
     bounds = [each for nested in found for each in getattr(nested, "metadata", [nested])]
     low, high = "", ""
@@ -65,7 +66,7 @@ def _allowed(field: Any) -> str:
             case annotated_types.Ge(ge):
                 low = f"{ge:,g}" if isinstance(ge, float) else f"{ge:,}"
             case annotated_types.Gt(gt):
-                low = f"more than {gt}"
+                low = f"above {gt}"
             case annotated_types.Le(le):
                 high = f"{le:,}"
             case _:

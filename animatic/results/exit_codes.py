@@ -4,11 +4,15 @@ DONE, UNFORESEEN, REFUSED, INCOMPLETE, UNCLEAR, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 MEANINGS = {
     DONE: "every take is `completed`, or the command did what it was asked to do",
-    REFUSED: "usage, settings, a missing key or an invalid manifest; nothing was bought",
-    INCOMPLETE: "some takes are `failed`, `rejected`, `invalid` or `pending`; also when 401, 402 or 403 stopped the run, and "
-    "when the clip of a completed take could not be archived",
-    UNCLEAR: "some takes are `unknown` or `held`, whatever the others are: money may be at stake; also takes that a dead run "
-    "of this manifest left open and that are no longer in it",
+    REFUSED: "usage, settings, a missing key or an invalid manifest; nothing was bought. `doctor`: something is in the way",
+    INCOMPLETE: (
+        "some takes are `failed`, `rejected`, `invalid` or `pending`; also when 401, 402 or 403 stopped the run, and "
+        "when the clip of a completed take could not be archived"
+    ),
+    UNCLEAR: (
+        "some takes are `unknown` or `held`, whatever the others are: money may be at stake; also takes that a dead run"
+        " of this manifest left open and that are no longer in it"
+    ),
     INTERRUPTED: "interrupted; the results are written, and the next run goes on",
     UNFORESEEN: "anything unforeseen; a line on stderr says what, and `--debug` shows the traceback",
 }

@@ -27,7 +27,8 @@ def terminal(tmp_path: Path, serve_sandbox: Any, tools: Any) -> Iterator[Termina
     rows = [{"prompt": f"push in on shot {number}", "shot_id": f"shot-{number}"} for number in range(3)]
     tools.write_manifest(clone / "shots.csv", rows)
     ours = {"WAVESPEED_BASE_URL": served.url, "ANIMATIC_ACCOUNT_LEVEL": "gold"}  # or three takes wait for their starts
-    here = Terminal(clone, bare_environment(clone, home) | ours)
+    environment = bare_environment(clone, home) | ours
+    here = Terminal(clone, environment, {"4200": environment["PREFECT_SERVER_API_PORT"]})
     try:
         yield here
     finally:
