@@ -4,7 +4,7 @@ DONE, UNFORESEEN, REFUSED, INCOMPLETE, UNCLEAR, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 MEANINGS = {
     DONE: "every take is `completed`, or the command did what it was asked to do",
-    REFUSED: "usage, settings, a missing key or an invalid manifest; nothing was bought. `doctor`: something is in the way",
+    REFUSED: "usage, settings, a missing key, an invalid manifest, or what `doctor` found; nothing was bought",
     INCOMPLETE: (
         "some takes are `failed`, `rejected`, `invalid` or `pending`; also when 401, 402 or 403 stopped the run, and "
         "when the clip of a completed take could not be archived"
