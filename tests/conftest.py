@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import pytest
 from examples import QUICK
 from hypothesis import settings
+from sharing import share_out
 from torture.virtual import VirtualLoop
 
 TESTS = Path(__file__).parent
@@ -108,11 +109,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 @pytest.hookimpl(tryfirst=True)  # before those of another ring are deselected
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         ring = ring_of(item)
         if item.get_closest_marker(ring) is None:
             item.add_marker(ring)
+    if hasattr(config, "workerinput"):  # one of several processes
+        share_out(items, float(config.getini("timeout")))
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -11,6 +11,7 @@ import gc
 import json
 import os
 import pty
+import resource
 import select
 import signal
 import sqlite3
@@ -28,7 +29,9 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
+from typer.testing import CliRunner
 
+from animatic.machine.privacy import keep_private
 from animatic.sandbox.witness import Accepted, read_witness
 from animatic.settings import Settings
 from flows.session import SESSION, RunEnd, Session
@@ -37,6 +40,8 @@ KEY = "canary-key-0f1e2d3c"
 ANIMATIC = (str(Path(sys.executable).with_name("animatic")),)
 STILL = "https://stills.example/a.png"
 COMMAND_TIMEOUT_S = 60.0
+WITHOUT_A_FLOW = frozenset({"plan", "results", "reconcile", "ledger"})
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 if not os.path.isabs(os.path.expanduser("~")):  # noqa: PTH111, PTH117 - Path raises where there is no home
     os.environ["HOME"] = tempfile.gettempdir()  # while tests are collected, which imports Prefect; then see `own_home`
 _PROXIES = [form for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") for form in (name, name.lower())]
@@ -211,17 +216,37 @@ class Shell:
 
     def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
         """The command as a process, in a session of its own; the caller ends it."""
-        is_asked = arguments[:1] == ("run",) and not {"--yes", "--max-usd", "--sandbox"} & {*arguments}
-        arguments = (*arguments, "--yes") if is_asked and self.says_yes else arguments
-        if arguments[:1] == ("run",) and not self.archives and "--archive" not in arguments:
-            arguments = (*arguments, "--no-archive")
+        command = [*ANIMATIC, *self._typed(arguments)]
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
         return subprocess.Popen(
-            [*ANIMATIC, *arguments], env=self.environment, cwd=self.home, text=True, start_new_session=True, **options
+            command, env=self.environment, cwd=self.home, text=True, start_new_session=True, **options
         )
 
+    def _typed(self, arguments: Sequence[str]) -> list[str]:
+        more: list[str] = []
+        if arguments[0] == "run":
+            more += ["--yes"] * (self.says_yes and not {"--yes", "--max-usd", "--sandbox"} & {*arguments})
+            more += ["--no-archive"] * (not self.archives and "--archive" not in arguments)
+        return [*arguments, *more]
+
     def run(self, *arguments: str, timeout_s: float = COMMAND_TIMEOUT_S) -> Ended:
-        """The command, run to its end; killed with all that it started where that takes too long."""
+        """The command, run to its end: in this process where it has no flow, which saves the start of another."""
+        return self.here(*arguments) if arguments[0] in WITHOUT_A_FLOW else self.apart(*arguments, timeout_s=timeout_s)
+
+    def here(self, *arguments: str) -> Ended:
+        """The command in this process, which is afterwards as before; also for a run that is refused."""
+        from flows.command.cli import app, with_dates  # noqa: PLC0415 - the pure tests of this folder need none of it
+
+        typed = with_dates(self._typed(arguments), datetime.now(UTC).date().isoformat())
+        with _as_it_was(self.environment, self.home):
+            keep_private()
+            ended = CliRunner().invoke(app, typed)
+        if ended.exception is not None and not isinstance(ended.exception, SystemExit):
+            raise ended.exception
+        return Ended(ended.exit_code, ended.stdout, ended.stderr)
+
+    def apart(self, *arguments: str, timeout_s: float = COMMAND_TIMEOUT_S) -> Ended:
+        """The command in a process of its own; killed with all that it started where that takes too long."""
         process = self.start(*arguments)
         try:
             stdout, stderr = process.communicate(timeout=timeout_s)
@@ -236,6 +261,32 @@ class Shell:
 
     def logs(self) -> list[Path]:
         return sorted((self.home / ".local/state/animatic/log").glob("*.log"))
+
+
+@contextlib.contextmanager
+def _as_it_was(environment: Mapping[str, str], folder: Path) -> Generator[None]:
+    """This environment and folder for a command, and nothing of what it does to its process afterwards."""
+    before, was_in, files = dict(os.environ), Path.cwd(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    temporary, handlers = tempfile.tempdir, {each: signal.getsignal(each) for each in ENDING}
+    umask = os.umask(0o022)
+    os.umask(umask)
+    try:
+        os.chdir(folder)
+        _replace_environment(environment)
+        yield
+    finally:
+        os.chdir(was_in)
+        _replace_environment(before)
+        os.umask(umask)
+        tempfile.tempdir = temporary
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files[0], resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _replace_environment(variables: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(variables)
 
 
 def kill_group(process: "subprocess.Popen[Any]") -> None:

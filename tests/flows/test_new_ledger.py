@@ -43,7 +43,7 @@ def days_away(days: int) -> str:
 def test_an_unattended_run_begins_no_ledger(unattended: Any, manifest: Any, sandbox: Any, tag: str) -> None:
     shots = str(manifest(*rows(tag, 2)))
     for limit in (("--yes",), ("--max-usd", "100")):
-        refused = unattended.run("run", shots, "--results", "out.csv", *limit)
+        refused = unattended.here("run", shots, "--results", "out.csv", *limit)
         assert (refused.code, sandbox.submitted(tag).total()) == (2, 0), refused.stderr
         assert f"ledger: {unattended.ledger} {IS_NEW}" in refused.stderr
         assert f"ANIMATIC_LEDGER: the ledger {unattended.ledger} is new" in refused.stderr
@@ -84,7 +84,7 @@ def test_a_ledger_of_another_provider_is_new(
     shots, other = str(manifest(*rows(tag, 1))), serve_sandbox("--inference-s", "0.1")
     assert unattended.run("run", shots, "--results", "one.csv", "--yes", "--new-ledger").code == 0
     unattended.more["WAVESPEED_BASE_URL"] = other.url
-    refused = unattended.run("run", shots, "--results", "other.csv", "--yes")
+    refused = unattended.here("run", shots, "--results", "other.csv", "--yes")
     assert (refused.code, sandbox.submitted(tag).total(), other.submitted(tag).total()) == (2, 1, 0)
     assert f"it holds no take of {other.url}" in refused.stderr
 
@@ -92,11 +92,11 @@ def test_a_ledger_of_another_provider_is_new(
 def test_the_permission_holds_for_today_only(unattended: Any, manifest: Any, sandbox: Any, tag: str) -> None:
     command = ("run", str(manifest(*rows(tag, 1))), "--results", "out.csv", "--yes")
     for other_day in (days_away(-2), days_away(2)):  # two, for midnight may pass
-        typed = unattended.run(*command, "--new-ledger", other_day)
+        typed = unattended.here(*command, "--new-ledger", other_day)
         assert typed.code == 2
         assert f'--new-ledger: found "{other_day}"; allowed: nothing, or the UTC date of today' in typed.stderr
         unattended.more["ANIMATIC_NEW_LEDGER"] = other_day
-        exported = unattended.run(*command)
+        exported = unattended.here(*command)
         assert exported.code == 2
         assert f"(ANIMATIC_NEW_LEDGER says {other_day})" in exported.stderr
         del unattended.more["ANIMATIC_NEW_LEDGER"]
@@ -106,13 +106,13 @@ def test_the_permission_holds_for_today_only(unattended: Any, manifest: Any, san
 def test_a_date_that_is_none_is_named(unattended: Any, manifest: Any, sandbox: Any, tag: str) -> None:
     command = ("run", str(manifest(*rows(tag, 1))), "--results", "out.csv", "--yes")
     for nonsense in ("--new-ledger=tomorrow", "--new-ledger=2026-02-30", "--new-ledger="):
-        typed = unattended.run(*command, nonsense)
+        typed = unattended.here(*command, nonsense)
         assert (typed.code, "--new-ledger: found" in typed.stderr) == (2, True), typed.stderr
-    stands_alone = unattended.run(*command, "--new-ledger", "tomorrow")
+    stands_alone = unattended.here(*command, "--new-ledger", "tomorrow")
     assert stands_alone.code == 2, stands_alone.stderr
     for nonsense in ("tomorrow", "2026-02-30", "1"):
         unattended.more["ANIMATIC_NEW_LEDGER"] = nonsense
-        exported = unattended.run(*command)
+        exported = unattended.here(*command)
         assert exported.code == 2
         assert f'ANIMATIC_NEW_LEDGER: found "{nonsense}"' in exported.stderr
         assert "Traceback" not in exported.stderr
@@ -154,7 +154,7 @@ def test_a_second_laptop_is_shown_the_takes_that_the_account_has_made(
 ) -> None:
     laptop = another_home(unattended, tools, "laptop")
     said = "12 takes of this plan were made already: shot-01 take 1, shot-02 take 1, "
-    refused = laptop.run("run", made, "--results", "second.csv", "--yes")
+    refused = laptop.here("run", made, "--results", "second.csv", "--yes")
     assert (refused.code, said in refused.stderr) == (2, True), refused.stderr
     assert "animatic ledger import RESULTS" in refused.stderr
     assert said in laptop.run("plan", made).stdout
@@ -224,7 +224,7 @@ def test_where_inputs_are_not_echoed_the_number_of_predictions_is_named(
         assert (began.code, own.submitted(tag).total()) == (0, 12), began.stderr
         assert "this account made" not in began.stderr
         laptop = another_home(unattended, tools, "laptop")
-        refused = laptop.run("run", shots, "--results", "second.csv", "--yes")
+        refused = laptop.here("run", shots, "--results", "second.csv", "--yes")
         assert (refused.code, said in refused.stderr) == (2, True), refused.stderr
         code, shown = tools.at_a_terminal(laptop, [("[y/N]", "n")], "run", shots, "--results", "second.csv")
         assert (code, said in shown.partition("[y/N]")[0]) == (2, True), shown
@@ -253,7 +253,7 @@ def test_a_nightly_job_with_an_empty_home_buys_nothing_twice(
     for night in (1, 2):
         container = another_home(unattended, tools, f"container-{night}")
         dated = results / f"{days_away(night)}.parquet"
-        ended = container.run("run", made, "--results", str(dated), "--max-usd", "1000")
+        ended = container.here("run", made, "--results", str(dated), "--max-usd", "1000")
         assert (ended.code, dated.exists()) == (2, False), ended.stderr
         assert "12 takes of this plan were made already" in ended.stderr
     assert sandbox.submitted(tag).total() == 12
@@ -271,7 +271,7 @@ def test_a_relative_ledger_is_refused_and_the_absolute_one_named(
             ("plan", shots),
             ("reconcile",),
         ):
-            refused = shell.run(*command)
+            refused = shell.here(*command)
             assert refused.code == 2, refused.stderr
             assert f"sqlite:///{shell.home}/data/ledger.sqlite" in refused.stderr
     assert not (shell.home / "data").exists()

@@ -4,7 +4,9 @@ import bisect
 import heapq
 import math
 import random
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import pytest
 
@@ -19,19 +21,20 @@ class Run:
     starts: list[float]
     latencies: list[float]
 
-    @property
+    @cached_property
     def ends(self) -> list[float]:
         return [start + latency for start, latency in zip(self.starts, self.latencies, strict=True)]
 
-    def work_at(self, now: float, usual_s: float) -> Work:
-        begun = bisect.bisect_right(self.starts, now)
-        ages_s = [now - start for start, end in zip(self.starts[:begun], self.ends, strict=False) if end > now]
-        seen = Latencies(usual_s)
-        for latency_s, end in zip(self.latencies[:begun], self.ends, strict=False):
-            if end <= now:
-                seen.add(latency_s)
-        window = [now - start for start in self.starts[:begun] if now - start < 60]
-        return Work(len(self.starts) - begun, ages_s, window, seen.mean_s(ages_s), seen.spread(len(ages_s)))
+    def works_at(self, moments: Iterable[float], usual_s: float) -> Iterator[tuple[float, Work]]:
+        """The state at each of these moments, which must rise."""
+        seen, ended = Latencies(usual_s), sorted(range(len(self.ends)), key=self.ends.__getitem__, reverse=True)
+        for now in moments:
+            begun = bisect.bisect_right(self.starts, now)
+            while ended and self.ends[ended[-1]] <= now:
+                seen.add(self.latencies[ended.pop()])
+            ages_s = [now - start for start, end in zip(self.starts[:begun], self.ends, strict=False) if end > now]
+            window = [now - start for start in self.starts[bisect.bisect_right(self.starts, now - 60) : begun]]
+            yield now, Work(len(self.starts) - begun, ages_s, window, seen.mean_s(ages_s), seen.spread(len(ages_s)))
 
 
 def simulated(limits: Limits, takes: int, median_s: float, spread: float, seed: int) -> Run:
@@ -58,9 +61,9 @@ def test_the_error_is_below_a_fifth_from_a_tenth_of_the_run_on(level: str, takes
     limits = LEVELS[level]
     run = simulated(limits, takes, median_s, 0.2, seed=takes)
     end, forecast = max(run.ends), Forecast()
-    for step in range(1, 40):
-        now = end * step / 40
-        foreseen = forecast.update(run.work_at(now, median_s), limits, now)
+    moments = (end * step / 40 for step in range(1, 40))
+    for step, (now, work) in enumerate(run.works_at(moments, median_s), start=1):
+        foreseen = forecast.update(work, limits, now)
         if step >= 4:
             assert abs(foreseen - (end - now)) < 0.2 * end, (level, step, foreseen, end - now)
 
@@ -70,8 +73,8 @@ def test_the_forecast_falls_steadily_while_starts_are_the_limit(level: str) -> N
     limits = LEVELS[level]
     run = simulated(limits, limits.starts_per_minute * 12, 30.0, 0.2, seed=1)
     forecast, before = Forecast(), math.inf
-    for second in range(1, int(max(run.starts))):
-        left = forecast.update(run.work_at(float(second), 30.0), limits, float(second))
+    for now, work in run.works_at(map(float, range(1, int(max(run.starts)))), 30.0):
+        left = forecast.update(work, limits, now)
         assert left <= before
         before = left
 
