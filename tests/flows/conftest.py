@@ -13,6 +13,7 @@ import os
 import pty
 import resource
 import select
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -22,7 +23,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -237,12 +238,13 @@ class Shell:
         """The command in this process, which is afterwards as before; also for a run that is refused."""
         from flows.command.cli import app, with_dates  # noqa: PLC0415 - the pure tests of this folder need none of it
 
-        typed = with_dates(self._typed(arguments), datetime.now(UTC).date().isoformat())
+        typed, logs = with_dates(self._typed(arguments), datetime.now(UTC).date().isoformat()), self.logs()
         with _as_it_was(self.environment, self.home):
             keep_private()
             ended = CliRunner().invoke(app, typed)
         if ended.exception is not None and not isinstance(ended.exception, SystemExit):
             raise ended.exception
+        assert self.logs() == logs, "it began a flow, which is for a process of its own"
         return Ended(ended.exit_code, ended.stdout, ended.stderr)
 
     def apart(self, *arguments: str, timeout_s: float = COMMAND_TIMEOUT_S) -> Ended:
@@ -254,6 +256,16 @@ class Shell:
             kill_group(process)
             raise
         return Ended(process.returncode, stdout, stderr)
+
+    def another(self, name: str = "laptop") -> "Shell":
+        """Return a second laptop: the same account and settings, an empty home, and nobody who says yes."""
+        home = self.home.with_name(name)
+        home.mkdir()
+        return Shell(home, dict(self.more), says_yes=False)
+
+    def copied(self, home: Path) -> "Shell":
+        """Return this one as it is now, in another home."""
+        return replace(self, home=shutil.copytree(self.home, home), more=dict(self.more))
 
     @property
     def ledger(self) -> Path:
@@ -325,10 +337,8 @@ def at_a_terminal(shell: Shell, answers: Sequence[tuple[str, str]], *arguments: 
         os.close(ours)
 
 
-@pytest.fixture
-def shell(tmp_path: Path, sandbox: ServedSandbox) -> Shell:
-    """A new home; commands buy from the shared sandbox. They'd fail at Prefect: no server listens there."""
-    home = tmp_path / "home"
+def new_shell(home: Path, sandbox: ServedSandbox, server: PrefectServer | None = None) -> Shell:
+    """A new home; commands buy from the shared sandbox. Without a server they fail at Prefect: none listens there."""
     home.mkdir()
     settings = {
         "WAVESPEED_API_KEY": KEY,
@@ -337,14 +347,20 @@ def shell(tmp_path: Path, sandbox: ServedSandbox) -> Shell:
         "ANIMATIC_POLL_FLOOR_S": "0.1",
         "PREFECT_API_URL": "http://127.0.0.1:9/api",
     }
-    return Shell(home, settings)
+    known = {} if server is None else {"PREFECT_API_URL": server.url, "PREFECT_HOME": str(server.home)}
+    return Shell(home, settings | known)
 
 
 @pytest.fixture
-def shell_with_server(shell: Shell, prefect_server: PrefectServer) -> Shell:
+def shell(tmp_path: Path, sandbox: ServedSandbox) -> Shell:
+    """A new home without a Prefect server."""
+    return new_shell(tmp_path / "home", sandbox)
+
+
+@pytest.fixture
+def shell_with_server(tmp_path: Path, sandbox: ServedSandbox, prefect_server: PrefectServer) -> Shell:
     """A new home whose commands use the shared Prefect server."""
-    shell.more |= {"PREFECT_API_URL": prefect_server.url, "PREFECT_HOME": str(prefect_server.home)}
-    return shell
+    return new_shell(tmp_path / "home", sandbox, prefect_server)
 
 
 @dataclass
@@ -484,6 +500,7 @@ class Tools:
 
     KEY = KEY
     Shell = Shell
+    new_shell = staticmethod(new_shell)
     write_manifest = staticmethod(write_manifest)
     read_rows = staticmethod(read_rows)
     kill_group = staticmethod(kill_group)
