@@ -7,6 +7,7 @@ its takes from those of others in the shared sandbox by their prompts, which hol
 import asyncio
 import contextlib
 import csv
+import fcntl
 import gc
 import json
 import os
@@ -130,17 +131,41 @@ class PrefectServer:
 
 
 @pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+def migrated_database(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Prefect's database of a new home, for all processes of the tests: the first server makes it."""
+    folder = tmp_path_factory.getbasetemp()
+    return (folder if worker_id == "master" else folder.parent) / "migrated.db"
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> Iterator[PrefectServer]:
     from flows.server import child_processes  # noqa: PLC0415 - the pure tests of this folder need none of it
 
     home = tmp_path_factory.mktemp("prefect")
     with contextlib.ExitStack() as stack:
-        with pytest.MonkeyPatch.context() as environment:
+        with (
+            migrated_database.with_suffix(".lock").open("w") as lock,
+            pytest.MonkeyPatch.context() as environment,
+        ):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if is_migrated := migrated_database.exists():
+                copy_database(migrated_database, home / "prefect.db")
             environment.setenv("PREFECT_HOME", str(home))
             environment.setenv("DO_NOT_TRACK", "1")
             environment.delenv("PREFECT_API_URL", raising=False)
             served = stack.enter_context(child_processes.prefect_server(home / "server.log"))
+            if not is_migrated:
+                with urllib.request.urlopen(f"{served.url}/health", timeout=120):
+                    copy_database(home / "prefect.db", home / "whole.db")
+                (home / "whole.db").rename(migrated_database)
         yield PrefectServer(served.url, home)
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """Copy a database of SQLite that may be in use."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(sqlite3.connect(source)) as old, contextlib.closing(sqlite3.connect(target)) as new:
+        old.backup(new)
 
 
 @pytest.fixture(scope="session")
@@ -503,6 +528,7 @@ class Tools:
     new_shell = staticmethod(new_shell)
     write_manifest = staticmethod(write_manifest)
     read_rows = staticmethod(read_rows)
+    copy_database = staticmethod(copy_database)
     kill_group = staticmethod(kill_group)
     at_a_terminal = staticmethod(at_a_terminal)
     wait_until = staticmethod(wait_until)
@@ -515,15 +541,10 @@ def tools() -> Tools:
 
 
 @pytest.fixture(scope="session")
-def migrated_home(tmp_path_factory: pytest.TempPathFactory, prefect_server: PrefectServer) -> Path:
+def migrated_home(
+    tmp_path_factory: pytest.TempPathFactory, prefect_server: PrefectServer, migrated_database: Path
+) -> Path:
     """A home whose Prefect database is up to date, which saves its embedded servers some seconds of migrations."""
-    with urllib.request.urlopen(f"{prefect_server.url}/health", timeout=60):
-        pass
     home = tmp_path_factory.mktemp("home")
-    (home / ".prefect").mkdir()
-    with (
-        contextlib.closing(sqlite3.connect(prefect_server.home / "prefect.db")) as source,
-        contextlib.closing(sqlite3.connect(home / ".prefect/prefect.db")) as target,
-    ):
-        source.backup(target)
+    copy_database(migrated_database, home / ".prefect/prefect.db")
     return home
