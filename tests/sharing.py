@@ -6,12 +6,9 @@ the end.
 """
 
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 HARMLESS = frozenset({"collected"})
 """Fixtures of a module that each process may as well have for itself."""
@@ -29,7 +26,7 @@ def _is_with_its_file(item: pytest.Item) -> bool:
     """Tell if a test shares something that was made for its module, or is too short to be handed out alone."""
     if item.get_closest_marker("pure") is not None:
         return True
-    known: dict[str, Sequence[Any]] = item._fixtureinfo.name2fixturedefs  # pyright: ignore[reportAttributeAccessIssue]
+    known: dict[str, Any] = item._fixtureinfo.name2fixturedefs  # pyright: ignore[reportAttributeAccessIssue]
     return any(known[name][-1].scope == "module" for name in known.keys() - HARMLESS)
 
 

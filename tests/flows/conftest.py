@@ -7,12 +7,14 @@ its takes from those of others in the shared sandbox by their prompts, which hol
 import asyncio
 import contextlib
 import csv
+import fcntl
 import gc
 import json
 import os
 import pty
 import resource
 import select
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -22,7 +24,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -129,17 +131,41 @@ class PrefectServer:
 
 
 @pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+def migrated_database(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Prefect's database of a new home, for all processes of the tests: the first server makes it."""
+    folder = tmp_path_factory.getbasetemp()
+    return (folder if worker_id == "master" else folder.parent) / "migrated.db"
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> Iterator[PrefectServer]:
     from flows.server import child_processes  # noqa: PLC0415 - the pure tests of this folder need none of it
 
     home = tmp_path_factory.mktemp("prefect")
     with contextlib.ExitStack() as stack:
-        with pytest.MonkeyPatch.context() as environment:
+        with (
+            migrated_database.with_suffix(".lock").open("w") as lock,
+            pytest.MonkeyPatch.context() as environment,
+        ):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if is_migrated := migrated_database.exists():
+                copy_database(migrated_database, home / "prefect.db")
             environment.setenv("PREFECT_HOME", str(home))
             environment.setenv("DO_NOT_TRACK", "1")
             environment.delenv("PREFECT_API_URL", raising=False)
             served = stack.enter_context(child_processes.prefect_server(home / "server.log"))
+            if not is_migrated:
+                with urllib.request.urlopen(f"{served.url}/health", timeout=120):
+                    copy_database(home / "prefect.db", home / "whole.db")
+                (home / "whole.db").rename(migrated_database)
         yield PrefectServer(served.url, home)
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """Copy a database of SQLite that may be in use."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(sqlite3.connect(source)) as old, contextlib.closing(sqlite3.connect(target)) as new:
+        old.backup(new)
 
 
 @pytest.fixture(scope="session")
@@ -237,12 +263,13 @@ class Shell:
         """The command in this process, which is afterwards as before; also for a run that is refused."""
         from flows.command.cli import app, with_dates  # noqa: PLC0415 - the pure tests of this folder need none of it
 
-        typed = with_dates(self._typed(arguments), datetime.now(UTC).date().isoformat())
+        typed, logs = with_dates(self._typed(arguments), datetime.now(UTC).date().isoformat()), self.logs()
         with _as_it_was(self.environment, self.home):
             keep_private()
             ended = CliRunner().invoke(app, typed)
         if ended.exception is not None and not isinstance(ended.exception, SystemExit):
             raise ended.exception
+        assert self.logs() == logs, "it began a flow, which is for a process of its own"
         return Ended(ended.exit_code, ended.stdout, ended.stderr)
 
     def apart(self, *arguments: str, timeout_s: float = COMMAND_TIMEOUT_S) -> Ended:
@@ -254,6 +281,16 @@ class Shell:
             kill_group(process)
             raise
         return Ended(process.returncode, stdout, stderr)
+
+    def another(self, name: str = "laptop") -> "Shell":
+        """Return a second laptop: the same account and settings, an empty home, and nobody who says yes."""
+        home = self.home.with_name(name)
+        home.mkdir()
+        return Shell(home, dict(self.more), says_yes=False)
+
+    def copied(self, home: Path) -> "Shell":
+        """Return this one as it is now, in another home."""
+        return replace(self, home=shutil.copytree(self.home, home), more=dict(self.more))
 
     @property
     def ledger(self) -> Path:
@@ -325,10 +362,8 @@ def at_a_terminal(shell: Shell, answers: Sequence[tuple[str, str]], *arguments: 
         os.close(ours)
 
 
-@pytest.fixture
-def shell(tmp_path: Path, sandbox: ServedSandbox) -> Shell:
-    """A new home; commands buy from the shared sandbox. They'd fail at Prefect: no server listens there."""
-    home = tmp_path / "home"
+def new_shell(home: Path, sandbox: ServedSandbox, server: PrefectServer | None = None) -> Shell:
+    """A new home; commands buy from the shared sandbox. Without a server they fail at Prefect: none listens there."""
     home.mkdir()
     settings = {
         "WAVESPEED_API_KEY": KEY,
@@ -337,14 +372,20 @@ def shell(tmp_path: Path, sandbox: ServedSandbox) -> Shell:
         "ANIMATIC_POLL_FLOOR_S": "0.1",
         "PREFECT_API_URL": "http://127.0.0.1:9/api",
     }
-    return Shell(home, settings)
+    known = {} if server is None else {"PREFECT_API_URL": server.url, "PREFECT_HOME": str(server.home)}
+    return Shell(home, settings | known)
 
 
 @pytest.fixture
-def shell_with_server(shell: Shell, prefect_server: PrefectServer) -> Shell:
+def shell(tmp_path: Path, sandbox: ServedSandbox) -> Shell:
+    """A new home without a Prefect server."""
+    return new_shell(tmp_path / "home", sandbox)
+
+
+@pytest.fixture
+def shell_with_server(tmp_path: Path, sandbox: ServedSandbox, prefect_server: PrefectServer) -> Shell:
     """A new home whose commands use the shared Prefect server."""
-    shell.more |= {"PREFECT_API_URL": prefect_server.url, "PREFECT_HOME": str(prefect_server.home)}
-    return shell
+    return new_shell(tmp_path / "home", sandbox, prefect_server)
 
 
 @dataclass
@@ -484,8 +525,10 @@ class Tools:
 
     KEY = KEY
     Shell = Shell
+    new_shell = staticmethod(new_shell)
     write_manifest = staticmethod(write_manifest)
     read_rows = staticmethod(read_rows)
+    copy_database = staticmethod(copy_database)
     kill_group = staticmethod(kill_group)
     at_a_terminal = staticmethod(at_a_terminal)
     wait_until = staticmethod(wait_until)
@@ -498,15 +541,10 @@ def tools() -> Tools:
 
 
 @pytest.fixture(scope="session")
-def migrated_home(tmp_path_factory: pytest.TempPathFactory, prefect_server: PrefectServer) -> Path:
+def migrated_home(
+    tmp_path_factory: pytest.TempPathFactory, prefect_server: PrefectServer, migrated_database: Path
+) -> Path:
     """A home whose Prefect database is up to date, which saves its embedded servers some seconds of migrations."""
-    with urllib.request.urlopen(f"{prefect_server.url}/health", timeout=60):
-        pass
     home = tmp_path_factory.mktemp("home")
-    (home / ".prefect").mkdir()
-    with (
-        contextlib.closing(sqlite3.connect(prefect_server.home / "prefect.db")) as source,
-        contextlib.closing(sqlite3.connect(home / ".prefect/prefect.db")) as target,
-    ):
-        source.backup(target)
+    copy_database(migrated_database, home / ".prefect/prefect.db")
     return home

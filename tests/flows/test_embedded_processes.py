@@ -112,7 +112,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory, migrated_home: Path, tools: A
     for folder in (home, marks, library):
         folder.mkdir()
     settings = _settings_of_others(home, marks)
-    _copy_database(migrated_home / ".prefect/prefect.db", home / "prefect here/prefect.db")
+    tools.copy_database(migrated_home / ".prefect/prefect.db", home / "prefect here/prefect.db")
     tools.write_manifest(home / "shots.csv", [{"prompt": f"embedded: {name}"} for name in ("push in", "pan left")])
     with socket.create_server(("127.0.0.1", 0)) as proxy:
         url = f"http://a person:{CANARY}@127.0.0.1:{proxy.getsockname()[1]}"
@@ -147,11 +147,6 @@ def _both(process: Any) -> Callable[[], dict[str, Child] | None]:
         return children if {"flows.server.prefect_server", "animatic.sandbox"} <= children.keys() else None
 
     return claim
-
-
-def _copy_database(source: Path, target: Path) -> None:
-    with contextlib.closing(sqlite3.connect(source)) as old, contextlib.closing(sqlite3.connect(target)) as new:
-        old.backup(new)
 
 
 def test_a_run_among_secrets_proxies_and_settings_of_others_ends_well(seen: Seen) -> None:

@@ -21,13 +21,6 @@ def unattended(shell_with_server: Any) -> Any:
     return shell_with_server
 
 
-def another_home(shell: Any, tools: Any, name: str) -> Any:
-    """A second laptop, or an empty container: the same account and settings, nothing else."""
-    home = shell.home.with_name(name)
-    home.mkdir()
-    return tools.Shell(home, dict(shell.more), says_yes=False)
-
-
 def rows(tag: str, count: int) -> Rows:
     return [{"prompt": f"push in {number} {tag}", "shot_id": f"shot-{number:02}"} for number in range(1, count + 1)]
 
@@ -152,7 +145,7 @@ def made(unattended: Any, manifest: Any, sandbox: Any, tag: str) -> str:
 def test_a_second_laptop_is_shown_the_takes_that_the_account_has_made(
     *, unattended: Any, made: str, sandbox: Any, tools: Any, tag: str
 ) -> None:
-    laptop = another_home(unattended, tools, "laptop")
+    laptop = unattended.another()
     said = "12 takes of this plan were made already: shot-01 take 1, shot-02 take 1, "
     refused = laptop.here("run", made, "--results", "second.csv", "--yes")
     assert (refused.code, said in refused.stderr) == (2, True), refused.stderr
@@ -168,7 +161,7 @@ def test_a_second_laptop_is_shown_the_takes_that_the_account_has_made(
 def test_takes_the_account_has_made_are_named_before_buying(
     *, unattended: Any, made: str, sandbox: Any, tools: Any, tag: str
 ) -> None:
-    laptop, seen_first = another_home(unattended, tools, "laptop"), list[str]()
+    laptop, seen_first = unattended.another(), list[str]()
 
     def watched(path: str, _: Any, ask: Callable[[], Answer]) -> Answer:
         if path.endswith("/veo2-i2v"):
@@ -188,7 +181,7 @@ def test_takes_the_account_has_made_are_named_before_buying(
 def test_only_takes_of_this_plan_are_named(
     *, unattended: Any, made: str, manifest: Any, sandbox: Any, tools: Any, tag: str
 ) -> None:
-    laptop = another_home(unattended, tools, "laptop")
+    laptop = unattended.another()
     new = {"prompt": f"never made {tag}", "shot_id": "new"}
     twice = {"prompt": f"push in 1 {tag}", "shot_id": "twice", "takes": "2"}
     mixed = str(manifest(new, twice, name="mixed.csv"))
@@ -223,7 +216,7 @@ def test_where_inputs_are_not_echoed_the_number_of_predictions_is_named(
         began = unattended.run("run", shots, "--results", "first.csv", "--yes", "--new-ledger")
         assert (began.code, own.submitted(tag).total()) == (0, 12), began.stderr
         assert "this account made" not in began.stderr
-        laptop = another_home(unattended, tools, "laptop")
+        laptop = unattended.another()
         refused = laptop.here("run", shots, "--results", "second.csv", "--yes")
         assert (refused.code, said in refused.stderr) == (2, True), refused.stderr
         code, shown = tools.at_a_terminal(laptop, [("[y/N]", "n")], "run", shots, "--results", "second.csv")
@@ -251,7 +244,7 @@ def test_a_nightly_job_with_an_empty_home_buys_nothing_twice(
     results = unattended.home.parent / "results"
     results.mkdir()
     for night in (1, 2):
-        container = another_home(unattended, tools, f"container-{night}")
+        container = unattended.another(f"container-{night}")
         dated = results / f"{days_away(night)}.parquet"
         ended = container.here("run", made, "--results", str(dated), "--max-usd", "1000")
         assert (ended.code, dated.exists()) == (2, False), ended.stderr
@@ -263,7 +256,7 @@ def test_a_nightly_job_with_an_empty_home_buys_nothing_twice(
 def test_a_relative_ledger_is_refused_and_the_absolute_one_named(
     *, unattended: Any, manifest: Any, sandbox: Any, tools: Any, tag: str, folder: str
 ) -> None:
-    shots, shell = str(manifest(*rows(tag, 1))), another_home(unattended, tools, folder)
+    shots, shell = str(manifest(*rows(tag, 1))), unattended.another(folder)
     for relative in ("data/ledger.sqlite", "./data/ledger.sqlite"):
         shell.more["ANIMATIC_LEDGER"] = f"sqlite:///{relative}"
         for command in (
@@ -283,7 +276,7 @@ def test_the_absolute_ledger_is_one_ledger_from_every_folder(
 ) -> None:
     shots = str(manifest(*rows(tag, 1)))
     for folder, submitted in (("here", 1), ("there", 0)):
-        shell = another_home(unattended, tools, folder)
+        shell = unattended.another(folder)
         shell.more["ANIMATIC_LEDGER"] = f"sqlite:///{tmp_path}/data/ledger.sqlite"
         ended = shell.run("run", shots, "--results", "out.csv", "--yes", "--new-ledger", "--json")
         assert (ended.code, ended.json["submitted"]) == (0, submitted), ended.stderr

@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import socket
-import sqlite3
 import urllib.request
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -76,16 +75,13 @@ def usual_port_taken() -> Generator[None]:
 
 
 @pytest.fixture(scope="module")
-def users(tmp_path_factory: pytest.TempPathFactory, migrated_home: Path, tools: Any) -> list[User]:
+def users(
+    tmp_path_factory: pytest.TempPathFactory, prefect_server: Any, migrated_database: Path, tools: Any
+) -> list[User]:
     made: list[User] = []
     for name in ("first", "second"):
         home = tmp_path_factory.mktemp(name)
-        (home / ".prefect").mkdir()
-        with (
-            contextlib.closing(sqlite3.connect(migrated_home / ".prefect/prefect.db")) as source,
-            contextlib.closing(sqlite3.connect(home / ".prefect/prefect.db")) as target,
-        ):
-            source.backup(target)
+        tools.copy_database(migrated_database, home / ".prefect/prefect.db")
         made.append(User(tools.Shell(home), tools))
     return made
 

@@ -149,8 +149,11 @@ def _running(command: Sequence[Any], env: Mapping[str, str], output: Any) -> Gen
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory, sandbox: Any, tools: Any) -> Iterator[Installation]:
+def installation(
+    tmp_path_factory: pytest.TempPathFactory, sandbox: Any, tools: Any, prefect_server: Any, migrated_database: Path
+) -> Iterator[Installation]:
     folder, throttle = tmp_path_factory.mktemp("worker"), Throttle()
+    tools.copy_database(migrated_database, folder / "prefect/prefect.db")
     api = f"http://127.0.0.1:{(port := free_port())}/api"
     bare = {
         "PATH": os.environ["PATH"],

@@ -12,7 +12,7 @@ from animatic.ledger import open_ledger
 from animatic.ledger.records import Reserved
 from torture import lines, machine, matrix, plants, power, quote, replies, syscalls, urls, world
 from torture.canary import KEY, search, spellings
-from torture.modules import find_test, replace_within
+from torture.modules import ROOT, find_test, replace_within
 from torture.part import Part, parts_of
 from torture.virtual import VirtualLoop
 
@@ -43,10 +43,71 @@ def test_a_part_that_needs_strace_is_green(part: Callable[[], Part]) -> None:
     assert found.is_green, found.problems
 
 
-@pytest.mark.parametrize("name", matrix.CASES)
+STATED_ELSEWHERE = {
+    "files beside the manifest that Python or Prefect would read": (
+        "flows/test_hostile_folder.py",
+        "test_nothing_of_a_hostile_folder_is_executed",
+    ),
+    "its server is killed midway": (
+        "flows/test_prefect_away.py",
+        "test_an_embedded_server_that_is_lost_midway_changes_one_sentence",
+    ),
+    "its server is stopped midway": (
+        "flows/test_prefect_away.py",
+        "test_an_embedded_server_that_is_lost_midway_changes_one_sentence",
+    ),
+    "the run is cancelled in Prefect midway": (
+        "flows/test_stop_from_prefect.py",
+        "test_a_stop_in_prefect_ends_buying_within_five_seconds",
+    ),
+    "a proxy for everything, and no exception for loopback": (
+        "flows/test_embedded_processes.py",
+        "test_a_run_on_loopback_connects_to_no_proxy",
+    ),
+    "few open files": ("flows/test_file_limits.py", "test_a_run_with_few_open_files_buys_and_reports_everything"),
+    "the terminal is closed, and closed again": (
+        "flows/test_signals.py",
+        "test_a_hangup_is_a_wish_to_end_and_further_ones_change_nothing",
+    ),
+    "a second Ctrl-C while a reply hangs": (
+        "flows/test_signals.py",
+        "test_a_second_wish_later_skips_the_wait_for_replies_and_loses_nothing",
+    ),
+    "the reader of its output is gone": (
+        "flows/test_signals.py",
+        "test_a_run_goes_on_to_its_end_when_its_reader_is_gone",
+    ),
+    "two runs share the embedded sandbox, and the first ends first": (
+        "flows/test_shared_sandbox.py",
+        "test_a_run_that_outlives_the_one_that_started_its_sandbox_keeps_it",
+    ),
+    "results that are the manifest, or a person's own file": (
+        "flows/test_results_place.py",
+        "test_a_file_that_is_no_results_table_is_refused",
+    ),
+    "columns that people added to the results": (
+        "flows/test_results_place.py",
+        "test_peoples_columns_survive_a_run_and_losses_are_named",
+    ),
+    "stills larger together than memory should be": (
+        "flows/test_still_memory.py",
+        "test_large_stills_need_no_more_memory_than_small_ones",
+    ),
+}
+"""Rows that start whole commands, and a test of every day with the same rule. `make torture` plays these too."""
+
+
+@pytest.mark.parametrize("name", [name for name in matrix.CASES if name not in STATED_ELSEWHERE])
 def test_a_row_of_the_fault_matrix(name: str) -> None:
     part = matrix.run_case(name)
     assert part.is_green, part.problems
+
+
+@pytest.mark.parametrize("row", STATED_ELSEWHERE)
+def test_a_row_that_is_left_out_here_is_stated_by_a_test(row: str) -> None:
+    file, name = STATED_ELSEWHERE[row]
+    assert row in matrix.CASES
+    assert f"\ndef {name}(" in (ROOT / "tests" / file).read_text()
 
 
 @pytest.mark.parametrize("change", ["charged", "quoted", "reserved", "told"])
