@@ -1,11 +1,14 @@
 """Progress of a run, for the panel and the artifacts. Counted by take, never by row."""
 
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass, field
 
 from animatic.ledger import Reserved
-from animatic.pace.duration import Latencies, Work
-from animatic.pace.limits import MINUTE_S, Limits
+from animatic.pace.duration import Work
+from animatic.pace.latencies import Latencies
+from animatic.pace.limits import Limits
+from animatic.pace.seen_pace import SeenPace
+from animatic.takes.schemas import LatencyClass
 from animatic.takes.states import State
 
 
@@ -35,11 +38,27 @@ class ArchiveProgress:
 
 @dataclass(slots=True)
 class InFlight:
-    """A take in flight: its name, when it was submitted, and whether WaveSpeed has not begun to make it."""
+    """A take in flight.
+
+    Attributes:
+        not_done_at: when it was last seen not to be done.
+        is_queued: whether WaveSpeed has not begun to make it.
+    """
 
     name: str
     submitted_at: float
+    latency_class: LatencyClass | None
+    not_done_at: float
     is_queued: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Oldest:
+    """The take in flight that was submitted first: its name, seconds since then, and how long takes like it need."""
+
+    name: str
+    age_s: float
+    usual_s: float
 
 
 @dataclass(slots=True)
@@ -57,6 +76,8 @@ class Progress:
         archive: of its clips.
         limits: of the account; None while the run is being planned.
         latencies: of the takes that this run saw end.
+        pace: starts that WaveSpeed accepted, and refused.
+        waiting: takes that were not submitted when the run began, by latency class.
     """
 
     total: int = 0
@@ -69,9 +90,10 @@ class Progress:
     archive: ArchiveProgress = field(default_factory=ArchiveProgress)
     limits: Limits | None = None
     latencies: Latencies = field(default_factory=Latencies)
+    pace: SeenPace = field(default_factory=SeenPace)
+    waiting: Counter[LatencyClass | None] = field(default_factory=Counter[LatencyClass | None])
     _open: set[str] = field(default_factory=set[str])
     _watched: dict[str, InFlight] = field(default_factory=dict[str, InFlight])
-    _starts: deque[float] = field(default_factory=deque[float])
     _lost: tuple[float, str] | None = None
     _completed: int = 0
     _flagged: int = 0
@@ -82,23 +104,27 @@ class Progress:
         self.submissions += 1
         self._open.add(fingerprint)
         if now is not None:
-            self._starts.append(now)
-            while self._starts[0] <= now - MINUTE_S:
-                self._starts.popleft()
+            self.pace.started(now)
 
     def is_open_here(self, fingerprint: str) -> bool:
         """Tell if this run submitted the take and has no answer yet."""
         return fingerprint in self._open
 
-    def entered_flight(self, fingerprint: str, name: str = "", submitted_at: float = 0.0) -> None:
-        """Record a take in flight, its name and when it was submitted."""
-        self._watched[fingerprint] = InFlight(name, submitted_at)
+    def entered_flight(
+        self, fingerprint: str, name: str = "", submitted_at: float = 0.0, latency_class: LatencyClass | None = None
+    ) -> None:
+        """Record a take in flight, its name, when it was submitted, and which others take as long."""
+        self._watched[fingerprint] = InFlight(name, submitted_at, latency_class, submitted_at)
+        if self.waiting[latency_class] > 0:
+            self.waiting[latency_class] -= 1
 
-    def polled(self, fingerprint: str, status: str) -> None:
-        """Record an answer about a take in flight: WaveSpeed can be reached, and it is queued there or being made."""
+    def polled(self, fingerprint: str, status: str, now: float = 0.0, *, is_final: bool = False) -> None:
+        """Record an answer about a take in flight: WaveSpeed can be reached, and it is queued there, made, or done."""
         self._lost = None
-        if fingerprint in self._watched:
-            self._watched[fingerprint].is_queued = status.lower() == "created"
+        watched = self._watched.get(fingerprint)
+        if watched is not None:
+            watched.is_queued = status.lower() == "created"
+            watched.not_done_at = watched.not_done_at if is_final else max(now, watched.not_done_at)
 
     def unreached(self, now: float, problem: str) -> None:
         """Record that WaveSpeed could not be reached; it counts from the first time in a row."""
@@ -138,10 +164,12 @@ class Progress:
         """Takes that wait to be submitted."""
         return max(self.left - self.in_flight, 0)
 
-    def oldest(self, now: float) -> tuple[str, float] | None:
-        """Return the name of the take in flight that was submitted first, and seconds since then."""
+    def oldest(self, now: float) -> Oldest | None:
+        """Return the take in flight that was submitted first."""
         first = min(list(self._watched.values()), key=lambda each: each.submitted_at, default=None)
-        return None if first is None else (first.name, now - first.submitted_at)
+        if first is None:
+            return None
+        return Oldest(first.name, now - first.submitted_at, self.latencies.fitted().made_s(first.latency_class))
 
     def unreached_for(self, now: float) -> tuple[float, str] | None:
         """Return for how many seconds WaveSpeed could not be reached, and why; None where it can."""
@@ -149,9 +177,25 @@ class Progress:
 
     def work(self, now: float) -> Work:
         """Return the state of the run at this moment, for a forecast."""
-        ages_s = [now - each.submitted_at for each in list(self._watched.values())]
-        starts = [now - each for each in list(self._starts) if each > now - MINUTE_S]
-        return Work(self.to_start, ages_s, starts, self.latencies.mean_s(ages_s), self.latencies.spread(len(ages_s)))
+        watched: dict[LatencyClass | None, list[InFlight]] = {}
+        for each in list(self._watched.values()):
+            watched.setdefault(each.latency_class, []).append(each)
+        ages_s = {
+            latency_class: [each.not_done_at - each.submitted_at for each in takes]
+            for latency_class, takes in watched.items()
+        }
+        fitted = self.latencies.fitted(ages_s)
+        waiting = {each: count for each, count in self.waiting.items() if count > 0} or dict.fromkeys(ages_s, 1)
+        return Work(
+            to_start=self.to_start,
+            ages_s=[now - each.submitted_at for takes in watched.values() for each in takes],
+            started_ago_s=self.pace.ago_s(now),
+            latency_s=fitted.mean_of(waiting),
+            spread=fitted.spread,
+            usual_s=[usual for each, takes in watched.items() for usual in [fitted.made_s(each)] * len(takes)],
+            longest_s=max((fitted.mean_s(each) for each in waiting), default=0.0),
+            allowed_per_minute=self.pace.allowed_per_minute(now),
+        )
 
     @property
     def settled_here(self) -> int:

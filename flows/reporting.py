@@ -11,6 +11,7 @@ from animatic.results import formats
 from animatic.results.stats import TableStats
 from animatic.results.summary import RunSummary, run_summary_of
 from animatic.results.writer import ResultsWriter
+from animatic.text import command, positional
 from flows.interrupts import Interrupts
 from flows.run import Run
 from tasks.begun import begin
@@ -60,6 +61,7 @@ class Reporting:
             is_account_refused=is_account_refused,
             is_interrupted=self.interrupts.is_stopped,
             archive=self.archive,
+            is_of_sandbox=not settings.is_real,
         )
         if not self.interrupts.hurried.is_set():
             await self._publish(summary)
@@ -93,9 +95,10 @@ class Reporting:
             stats = await self.write(place)
         except LocationError:
             order = self.run.order
+            of_sandbox = [] if self.run.session.settings.is_real else ["--sandbox"]
+            again = command("results", positional(order.manifest), "--results", order.results, *of_sandbox)
             raise ResultsUnwrittenError(
-                f"{problem}. What was bought is in the ledger; once that is mended, write the table with: "
-                f"animatic results {order.manifest} --results {order.results}"
+                f"{problem}. What was bought is in the ledger; once that is mended, write the table with: {again}"
             ) from None
         stats.note_beside(place, str(problem))
         return stats

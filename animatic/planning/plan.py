@@ -15,7 +15,8 @@ from animatic.errors import BudgetError
 from animatic.manifest import Manifest
 from animatic.money.amounts import dollars
 from animatic.takes.fingerprints import Digests, FingerprintSet, digests_of
-from animatic.takes.schemas import PriceClass
+from animatic.takes.models import MODELS
+from animatic.takes.schemas import LatencyClass, PriceClass
 from animatic.takes.shots import Take
 from animatic.takes.snapshot import LedgerSnapshot
 from animatic.takes.states import FINAL, BuyingPolicy, State, TakeStatus, is_open, permission_to_buy
@@ -113,6 +114,13 @@ class Plan:
     def to_do(self) -> int:
         """Return how many takes there are to buy, to poll, or to see another run submit."""
         return int(np.count_nonzero(self.is_to_do))
+
+    def latency_classes(self) -> Counter[LatencyClass]:
+        """Return how many takes there are to do of each latency class."""
+        found: Counter[LatencyClass] = Counter()
+        for each, count in _price_classes(self.manifest, self.is_to_do).items():
+            found[MODELS[each.model].latency_class(each.inputs)] += count
+        return found
 
     def final_attempts(self) -> NDArray[np.int64]:
         """For each take the id of its newest attempt if that was final when the run began, else -1."""

@@ -10,6 +10,7 @@ from animatic.errors import LocationError, SettingsError
 from animatic.results import reading
 from animatic.results.reading import MAX_RESULTS_BYTES
 from animatic.takes.fingerprints import Digests, FingerprintSet, digests_of
+from animatic.text import command, positional
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 
@@ -28,10 +29,11 @@ def require_that_the_ledger_knows(ledger: str, results: str, takes: FingerprintS
     """
     bought = _bought_according_to(results, takes, FingerprintSet(old))
     if bought:
+        taking_over = command("ledger", "import", positional(results))
         raise SettingsError(
             f"ANIMATIC_LEDGER: {results} shows {bought:,} takes as bought that the ledger {ledger} has never heard of. "
             "Nothing was bought. Either give the ledger that the table was made with, or take over what it knows: "
-            f"animatic ledger import {results}. To buy them again, give another place for the results."
+            f"{taking_over}. To buy them again, give another place for the results."
         )
 
 

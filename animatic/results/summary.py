@@ -11,12 +11,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from animatic import storage
 from animatic.ledger import Open, Orphan, Reserved
 from animatic.money.amounts import as_number, cost_in_words, dollars
 from animatic.results.columns import STATUSES
 from animatic.results.endings import Ending
 from animatic.results.stats import TableStats
-from animatic.text import one_line
+from animatic.text import command, one_line, positional
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +52,7 @@ class RunSummary:
         not_chosen: rows that --only or --limit left out.
         endings: rows that are not completed or not archived, by reason, the largest group first.
         archive: URI of the folder with the clips; empty without one.
+        is_of_sandbox: whether the takes are the embedded sandbox's, so that commands about them need `--sandbox`.
     """
 
     run_id: str
@@ -76,6 +78,7 @@ class RunSummary:
     not_chosen: int = 0
     endings: Sequence[Ending] = ()
     archive: str = ""
+    is_of_sandbox: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -175,11 +178,16 @@ class RunSummary:
         lines += ["", *(f"- {_plain(line)}" for line in more)] if more else []
         return "\n".join(lines) + "\n"
 
+    @property
+    def _sandbox(self) -> list[str]:
+        return ["--sandbox"] if self.is_of_sandbox else []
+
     def notes(self) -> list[str]:
         """Return other notes for people, one line each."""
+        settling = command("reconcile", *self._sandbox)
         lines = [f"note: {line}" for line in self.of_before]
-        lines += open_lines(self.dropped, "is not in this manifest any more")
-        lines += open_lines(self.open_elsewhere, "")
+        lines += open_lines(self.dropped, "is not in this manifest any more", settling)
+        lines += open_lines(self.open_elsewhere, "", settling)
         lines += [
             f"another model: {count:,} takes were made by {one_line(found, 200)}, not by {one_line(asked, 200)} "
             "(column prediction_model)"
@@ -191,9 +199,11 @@ class RunSummary:
                 "archived; WaveSpeed deletes outputs after 7 days"
             )
         if self.expiring:
+            folder = self.archive or f"{storage.stem_of(self.results)}.clips"
+            fetching = command("archive", positional(self.results), "--to", folder, *self._sandbox)
             lines.append(
                 f"expiring: the output URLs of {self.expiring:,} completed takes die within a day (column "
-                "outputs_expire_at); fetch the clips now: animatic archive"
+                f"outputs_expire_at); fetch the clips now: {fetching}"
             )
         return lines
 
@@ -202,19 +212,27 @@ MOST_OPEN_NAMED = 100
 MOST_OPEN_SHOWN = 20
 
 
-def open_lines(takes: Sequence[Open], why: str) -> list[str]:
-    """One line for each open take that the table does not show; after 20 the rest counted."""
+def open_lines(takes: Sequence[Open], why: str, settling: str) -> list[str]:
+    """One line for each open take that the table does not show, after 20 the rest counted; and how to settle them."""
     lines = [
-        f"{each.state} {each.fingerprint[:12]}{f', which {why}' if why else ''}: left by run {each.run_id} of "
-        f"{one_line(each.manifest, 300)}; {one_line(each.error, 300)}"
+        f"{each.state}: {f'{one_line(each.name)}, ' if each.name else ''}{each.fingerprint[:12]}"
+        f"{f', which {why}' if why else ''}: left by run {each.run_id} of {one_line(each.manifest, 300)}; "
+        f"{one_line(each.error, 300)}"
         for each in takes[:MOST_OPEN_SHOWN]
     ]
     more = len(takes) - MOST_OPEN_SHOWN
-    return [*lines, f"and {more:,} more; `animatic reconcile` names all of them"] if more > 0 else lines
+    lines += [f"and {more:,} more"] if more > 0 else []
+    return [*lines, f"    settle them, or see all of them: {settling}"] if lines else []
 
 
 def _as_dict(take: Open) -> dict[str, str]:
-    return {"fingerprint": take.fingerprint, "state": take.state, "manifest": take.manifest, "error": take.error}
+    return {
+        "fingerprint": take.fingerprint,
+        "take": take.name,
+        "state": take.state,
+        "manifest": take.manifest,
+        "error": take.error,
+    }
 
 
 def orphan_lines(orphans: Sequence[Orphan]) -> list[str]:
@@ -243,6 +261,7 @@ def run_summary_of(  # noqa: PLR0913 - the parts of a summary
     is_account_refused: bool = False,
     is_interrupted: bool = False,
     archive: str = "",
+    is_of_sandbox: bool = False,
 ) -> RunSummary:
     """Summarise a results table from its stats, and from what only the run itself knows."""
     from animatic.results.analysis import summary_of  # noqa: PLC0415 - pandas
@@ -268,6 +287,7 @@ def run_summary_of(  # noqa: PLR0913 - the parts of a summary
         not_chosen=stats.not_chosen,
         endings=stats.endings.largest_first(),
         archive=archive,
+        is_of_sandbox=is_of_sandbox,
         of_before=stats.notes,
         stopped_by=stopped_by,
         is_account_refused=is_account_refused,

@@ -75,7 +75,7 @@ def animatic(
 @app.command(rich_help_panel=THE_JOB)
 def run(
     manifest: Manifest,
-    results: Results,
+    results: Results = "",
     *,
     sandbox: Sandbox = False,
     max_usd: Annotated[
@@ -119,6 +119,7 @@ def run(
     def command() -> int:
         if no_archive and archive is not None:
             raise SettingsError("--no-archive: found --archive beside it; give one of them")
+        _require_results(manifest, results)
         with _prefect() as start:
             with gc_paused():
                 from flows.command.commands import RunOptions, run_manifest  # noqa: PLC0415 - while the server comes up
@@ -245,7 +246,7 @@ def sandbox(
 @app.command(rich_help_panel=THE_JOB)
 def results(
     manifest: Manifest,
-    results: Results,
+    results: Results = "",
     *,
     sandbox: Sandbox = False,
     skip_invalid: SkipInvalid = False,
@@ -255,13 +256,11 @@ def results(
     """Write the results table again from the ledger, without touching the API."""
     from flows.command.commands import rewrite_results  # noqa: PLC0415 - keeps --help quick
 
-    _end(
-        lambda: rewrite_results(
-            manifest, results, stderr(), sandbox=sandbox, skip_invalid=skip_invalid, as_json=as_json
-        ),
-        debug=debug,
-        as_json=as_json,
-    )
+    def command() -> int:
+        _require_results(manifest, results)
+        return rewrite_results(manifest, results, stderr(), sandbox=sandbox, skip_invalid=skip_invalid, as_json=as_json)
+
+    _end(command, debug=debug, as_json=as_json)
 
 
 @app.command(rich_help_panel=THE_JOB)
@@ -427,6 +426,18 @@ def _one_line_errors(*, debug: bool, as_json: bool) -> Generator[None]:
         raise typer.Exit(1) from None
 
 
+def _require_results(manifest: str, results: str) -> None:
+    """Refuse a command without `--results`, and give the whole of it. Raises SettingsError."""
+    if not results:
+        from animatic.text import shell_line  # noqa: PLC0415 - keeps --help quick
+
+        table = f"{Path(manifest).name.partition('.')[0] or 'shots'}-results.csv"
+        whole = shell_line(["animatic", *sys.argv[1:], "--results", table])
+        raise SettingsError(
+            f"--results: not given; allowed: where the table goes, as .parquet, .csv or .jsonl. Type: {whole}"
+        )
+
+
 def _as_interrupt(_number: int, _frame: object) -> None:
     """Before and after the flow, which has a handler of its own, SIGTERM and SIGHUP end us as Ctrl-C does."""
     raise KeyboardInterrupt
@@ -448,7 +459,8 @@ def _tell(error: Exception, exit_code: int, *, debug: bool, as_json: bool) -> No
     is_report = isinstance(error, ManifestError) or (
         isinstance(error, FixInputError) and not isinstance(error, LocationError) and "\n" in text
     )
-    complain(text if is_report else f"animatic: {' '.join(text.split())}")
+    in_a_line = re.sub(r"\s*\n\s*", " ", text)
+    complain(text if is_report else f"animatic: {in_a_line}")
     if as_json:
         _say_error(text, exit_code)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from animatic import storage
-from animatic.errors import AccountRefusedError, SettingsError
+from animatic.errors import SettingsError
 from animatic.ledger import Open, Reserved, dead_runs, look_into
 from animatic.machine.start_folder import from_start
 from animatic.media.clip_names import DEFAULT_CLIP_NAME
@@ -29,13 +29,13 @@ from flows.order import Order, RowOptions
 from flows.process import child_environment, child_folder
 from flows.server.prefect_api import Start
 from flows.session import Session, new_run_id
-from flows.terminal import PlainConsole, say, say_json
+from flows.terminal import PlainConsole, complain, say, say_json
 
 if TYPE_CHECKING:
     from animatic.results.summary import RunSummary  # pandas, which the start of a run need not wait for
     from animatic.wavespeed.client import Wrap
 
-NOT_AGREED = 2
+NOT_AGREED = REFUSED = 2
 UNTOLD = (
     "Prefect did not receive the end of this run ({why}): its page may show the run as running for ever. "
     "Results and exit code are what they are without it"
@@ -142,8 +142,8 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start, wrap:
         )
         _print_lines(shown, console)
         plan = shown.plan
-        if settings.is_real and plan.to_buy:
-            _require_account(shown)
+        if shown.refusal is not None:
+            raise SettingsError(shown.refusal)
         require_new_ledger_allowed(settings, plan.to_buy if shown.is_new else 0, may_begin=may_begin)
         shown.priced.require_budget(order.max_microusd(None))
         agreement = Agreement(is_yes=True)
@@ -168,17 +168,6 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start, wrap:
         del shown, plan
         summary, untold = launch.run_flow(session, start.server, options.parameters, console, debug=options.debug)
     return tell_digest(summary, options.typed, console, untold=untold, as_json=options.as_json)
-
-
-def _require_account(shown: Preview) -> None:
-    """Refuse to go on where WaveSpeed refused the key or the account when it was asked for a price.
-
-    Raises:
-        SettingsError: it did.
-    """
-    for problem in shown.problems.values():
-        if isinstance(problem, AccountRefusedError):
-            raise SettingsError(f"{problem} Nothing was bought.")
 
 
 @contextmanager
@@ -217,7 +206,7 @@ def tell_digest(
 def show_plan(  # noqa: PLR0913 - the options of the command
     manifest: str, rows: RowOptions, *, sandbox: bool, skip_invalid: bool, retry_failed: bool, as_json: bool
 ) -> int:
-    """Validate and count; 0 if the manifest can be run.
+    """Validate and count; 0 if the manifest can be run, 2 if there is no key to buy with, or it is refused.
 
     Raises:
         ManifestError: every fault of it.
@@ -233,7 +222,10 @@ def show_plan(  # noqa: PLR0913 - the options of the command
         say_json(shown.as_json())
     else:
         say("\n".join(shown.lines()))
-    return 0
+    refusal = shown.refusal
+    if refusal is not None:
+        complain(f"animatic: {refusal}")
+    return 0 if refusal is None else REFUSED
 
 
 def rewrite_results(  # noqa: PLR0913 - the options of the command
@@ -274,6 +266,7 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
         reserved=Reserved(),
         dropped=beside[0],
         open_elsewhere=beside[1],
+        is_of_sandbox=not settings.is_real,
     )
     options = (*(["--sandbox"] if sandbox else []), *(["--skip-invalid"] if skip_invalid else []))
     return tell_digest(summary, Typed(manifest, uri, options), console, as_json=as_json)

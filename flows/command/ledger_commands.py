@@ -17,9 +17,12 @@ from animatic.results import formats, reading
 from animatic.results.columns import RESULTS_SCHEMA
 from animatic.results.reading import MAX_RESULTS_BYTES
 from animatic.settings import Settings
+from animatic.takes.canonical import EMBEDDED_SANDBOX
 from animatic.takes.states import PAID, State
 from animatic.takes.stills import MAX_STILL_BYTES
+from animatic.text import command, shell_line
 from flows.command.embedded import sandbox_settings
+from flows.command.next_steps import reconcile_argv
 from flows.terminal import PlainConsole, say, say_json
 
 ROWS_AT_ONCE = 2_000
@@ -92,10 +95,26 @@ def _lines_of(takes: Sequence[Mapping[str, Any]]) -> list[str]:
                 f"  {each['state']}, {cost}, {when}, run {each['run_id']}, "
                 f"prediction {each['prediction_id'] or '-'}{said}"
             )
+            lines += _steps_of(each, take["fingerprint"])
         if not take["attempts"]:
             lines.append("  never bought")
     more = f", and {unpriced:,} at a price that is not known" if unpriced else ""
     return [*lines, f"in all {dollars(total)}{more}"]
+
+
+def _steps_of(attempt: Mapping[str, Any], fingerprint: str) -> list[str]:
+    """Return the commands that settle an attempt which is open. The reason of one that is held has them already."""
+    state, is_of_sandbox = State(attempt["state"]), attempt["provider"] == EMBEDDED_SANDBOX
+    looking = reconcile_argv(is_of_sandbox=is_of_sandbox)
+    if state is State.UNKNOWN:
+        by_hand = shell_line([*looking, "--absent", fingerprint[:12]])
+        return [
+            f"    settle it by WaveSpeed's list: {shell_line(looking)}",
+            f"    or say that it was not bought: {by_hand}",
+        ]
+    if state is State.SUBMITTING:
+        return [f"    if no run is submitting it now, settle it: {shell_line(looking)}"]
+    return []
 
 
 def import_results(uris: Sequence[str], console: PlainConsole, *, sandbox: bool, as_json: bool) -> int:
@@ -167,8 +186,8 @@ def accept_ledger(console: PlainConsole) -> int:
         if lacks and not was_looked_for:
             raise FixInputError(
                 f"ledger {path}: it lacks {lacks:,} submissions, which were not searched for. Nothing was changed. "
-                "Take over what results tables know with `animatic ledger import RESULTS`, look through the account "
-                "with `animatic reconcile`, then accept it"
+                f"1. Take over what results tables know: {command('ledger', 'import', 'RESULTS')} "
+                f"2. Look through the account: {command('reconcile')} 3. Accept it: {command('ledger', 'accept')}"
             )
         more = asyncio.run(ledger.declare_complete(ledger.noted_intents()))
     console.print(

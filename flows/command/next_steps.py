@@ -1,17 +1,15 @@
 """Commands that go on, for each way in which takes of a run ended. Pure."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from animatic.money.amounts import dollars
 from animatic.results.endings import MOST_NAMED, Ending
-from animatic.text import one_line
+from animatic.text import PROGRAM, one_line, positional, shell_line
 from animatic.wavespeed.outcomes import ACCOUNT_ADVICE
 from flows.terminal import printable
 
 MOST_GROUPS = 20
-PROGRAM = "animatic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +27,7 @@ class Step:
     @property
     def command(self) -> str:
         """The command as a shell takes it."""
-        return shlex.join(self.argv)
+        return shell_line(self.argv)
 
     @property
     def line(self) -> str:
@@ -51,14 +49,14 @@ class Typed:
 
     def again(self, *more: str) -> tuple[str, ...]:
         """Return the command that goes on, with more options."""
-        target = [_positional(self.manifest), "--results", self.results]
+        target = [positional(self.manifest), "--results", self.results]
         options = [each for each in more if each not in self.options]
         return (PROGRAM, "run", *target, *self.options, *options)
 
 
-def _positional(text: str) -> str:
-    """Return a name that is taken for no option."""
-    return f"./{text}" if text.startswith("-") else text
+def reconcile_argv(*, is_of_sandbox: bool) -> tuple[str, ...]:
+    """Return the command that settles what is unknown."""
+    return (PROGRAM, "reconcile", *(["--sandbox"] if is_of_sandbox else []))
 
 
 def step_for(  # noqa: PLR0911 - one return a case
@@ -77,8 +75,7 @@ def step_for(  # noqa: PLR0911 - one return a case
         case "rejected":
             return Step(f"correct {them} in the manifest, then run again", typed.again())
         case "unknown":
-            sandbox = [each for each in typed.options if each == "--sandbox"]
-            return Step("settle what is unknown", (PROGRAM, "reconcile", *sandbox))
+            return Step("settle what is unknown", reconcile_argv(is_of_sandbox="--sandbox" in typed.options))
         case "held":
             name = ending.fingerprints[0][:12] if ending.fingerprints else ""
             return Step("see what is known of it, then decide", (PROGRAM, "ledger", "show", name))
@@ -133,8 +130,9 @@ def ending_lines(endings: Sequence[Ending], typed: Typed) -> list[str]:
 
 
 def as_dict(step: Step | None) -> dict[str, object]:
-    """Return a step as `--json` has it: `next`, quoted for a shell, and `next_argv`; nulls where there is none."""
-    return {"next": step.line if step else None, "next_argv": list(step.argv) if step and step.argv else None}
+    """Return a step as `--json` has it: `next`, quoted for a shell, `next_argv` and `advice`; nulls where none is."""
+    argv = list(step.argv) if step and step.argv else None
+    return {"next": step.command if step and argv else None, "next_argv": argv, "advice": step.text if step else None}
 
 
 def next_step(endings: Sequence[Ending], typed: Typed) -> Step | None:

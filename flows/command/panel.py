@@ -1,5 +1,6 @@
 """Progress on stderr: a live panel on a terminal, a plain line now and then where there is none."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -23,6 +24,7 @@ LINES_THIN_OUT_AFTER_S = 60.0
 """After that a line comes when a twelfth of the time so far has passed: a log of a night has some hundred lines."""
 
 REFRESHES_PER_S = 4.0
+LOOKS_EVERY_S = 0.9
 SAYS_UNREACHED_AFTER_S = 5.0
 LATE_AFTER_S = 120.0
 
@@ -43,19 +45,22 @@ class Shown:
 
 
 class Observer:
-    """Looks at the progress, and foresees its end."""
+    """Looks at the progress, and foresees its end, once a second."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress, self._began, self._forecast = progress, time.monotonic(), Forecast()
+        self._looked_at, self._shown = -math.inf, Shown(0.0)
 
     def look(self) -> Shown:
         """Return what there is to show now."""
         now, progress = time.monotonic(), self._progress
         if progress.limits is None:
             return Shown(now - self._began)
-        work = progress.work(now)
-        left_s = self._forecast.update(work, progress.limits, now)
-        return Shown(now - self._began, left_s, waits_for(progress, work, now))
+        if now - self._looked_at >= LOOKS_EVERY_S:
+            work, self._looked_at = progress.work(now), now
+            left_s = self._forecast.update(work, progress.limits)
+            self._shown = Shown(now - self._began, left_s, waits_for(progress, work, now))
+        return self._shown
 
 
 @contextmanager
@@ -152,8 +157,9 @@ def waits_for(progress: Progress, work: Work, now: float) -> list[str]:
     elif work.to_start and len(work.ages_s) >= progress.limits.max_in_flight:
         found.append(f"all {progress.limits.max_in_flight:,} slots of the account are in use")
     oldest = progress.oldest(now)
-    if oldest is not None and oldest[1] > max(work.latency_s * tail(len(work.ages_s), work.spread), LATE_AFTER_S):
-        found.append(f"{oldest[0]} is late: submitted {in_words(oldest[1])} ago, usual are {in_words(work.latency_s)}")
+    if oldest and oldest.age_s > max(oldest.usual_s * tail(len(work.ages_s), work.spread), LATE_AFTER_S):
+        since, usual = in_words(oldest.age_s), in_words(oldest.usual_s)
+        found.append(f"{oldest.name} is late: submitted {since} ago, usual are {usual}")
     return found
 
 

@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from animatic.errors import AnimaticError, ApiRefusedError
+from animatic.errors import AccountRefusedError, AnimaticError, ApiRefusedError
 from animatic.money.amounts import as_number, dollars
-from animatic.pace.duration import USUAL_LATENCY_S, in_words, planned_duration_s
+from animatic.pace.duration import in_words, planned_duration_s
+from animatic.pace.latencies import USUAL_LATENCY_S
 from animatic.pace.limits import LEVELS, Limits
 from animatic.planning.earlier import Earlier
 from animatic.planning.plan import Plan, cost_of
@@ -57,6 +58,16 @@ class Preview:
     def plan(self) -> Plan:
         """The plan without its prices."""
         return self.priced.plan
+
+    @property
+    def refusal(self) -> str | None:
+        """Why nothing of the plan can be bought with the key at hand; None where it may be, or needs no purchase."""
+        if not self.plan.to_buy:
+            return None
+        if not self.has_key:
+            return NO_KEY
+        refused = (each for each in self.problems.values() if isinstance(each, AccountRefusedError))
+        return next((f"{each} Nothing was bought." for each in refused), None)
 
     def lines(self) -> list[str]:
         """Return the plan for people."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from animatic import storage
@@ -10,16 +11,17 @@ from animatic.ledger import dead_runs, ledger_name, look_into
 from animatic.manifest import Manifest
 from animatic.media.archive_room import find_room_note
 from animatic.money.amounts import Quote, dollars, read_limit
-from animatic.pace.duration import Latencies
+from animatic.pace.latencies import Latencies
 from animatic.planning.earlier import find_earlier
 from animatic.planning.lookup import is_new_ledger, plan_takes
 from animatic.planning.manifests import load_manifest
+from animatic.planning.plan import Plan
 from animatic.planning.priced import PricedPlan
 from animatic.planning.quotes import quote_each
 from animatic.planning.reasons import find_reasons
 from animatic.settings import Settings
 from animatic.storage.folder import Folder
-from animatic.takes.schemas import PriceClass
+from animatic.takes.schemas import LatencyClass, PriceClass
 from animatic.takes.states import BuyingPolicy
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.command.plan_in_words import Preview
@@ -82,8 +84,13 @@ async def _preview(checked: Manifest, settings: Settings, policy: BuyingPolicy, 
             balance_usd=balance_usd,
             level=settings.account_level,
             limits=settings.limits,
-            latency_s=Latencies.after(history.values()).mean_s([]),
+            latency_s=_latencies(plan, history, settings).fitted().mean_of(plan.latency_classes()),
         )
+
+
+def _latencies(plan: Plan, history: Mapping[LatencyClass, Sequence[float]], settings: Settings) -> Latencies:
+    lengths_s = {each: each.length_s for each in {*plan.latency_classes(), *history} if each.length_s}
+    return Latencies.after(history, settings.usual_latency_s, lengths_s)
 
 
 async def _balance_usd(client: WaveSpeedClient) -> float | None:

@@ -1,79 +1,9 @@
-"""Forecasts of a run's end, held against simulated runs at each level."""
-
-import bisect
-import heapq
-import math
-import random
-from dataclasses import dataclass
+"""Durations at the account's limits, one rule at a time. `test_forecasts.py` holds them against whole runs."""
 
 import pytest
 
-from animatic.pace.duration import Forecast, Latencies, Work, in_words, left_s, next_start_s, planned_duration_s, tail
-from animatic.pace.limits import LEVELS, Limits
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run in which every take starts as early as the account allows; moments in seconds from its first start."""
-
-    starts: list[float]
-    latencies: list[float]
-
-    @property
-    def ends(self) -> list[float]:
-        return [start + latency for start, latency in zip(self.starts, self.latencies, strict=True)]
-
-    def work_at(self, now: float, usual_s: float) -> Work:
-        begun = bisect.bisect_right(self.starts, now)
-        ages_s = [now - start for start, end in zip(self.starts[:begun], self.ends, strict=False) if end > now]
-        seen = Latencies(usual_s)
-        for latency_s, end in zip(self.latencies[:begun], self.ends, strict=False):
-            if end <= now:
-                seen.add(latency_s)
-        window = [now - start for start in self.starts[:begun] if now - start < 60]
-        return Work(len(self.starts) - begun, ages_s, window, seen.mean_s(ages_s), seen.spread(len(ages_s)))
-
-
-def simulated(limits: Limits, takes: int, median_s: float, spread: float, seed: int) -> Run:
-    chance = random.Random(seed)
-    latencies = [median_s * math.exp(chance.gauss(0, spread)) for _ in range(takes)]
-    starts: list[float] = []
-    in_flight: list[float] = []
-    for number, latency_s in enumerate(latencies):
-        start = starts[-1] if starts else 0.0
-        if number >= limits.starts_per_minute:
-            start = max(start, starts[number - limits.starts_per_minute] + 60)
-        if len(in_flight) >= limits.max_in_flight:
-            start = max(start, heapq.heappop(in_flight))
-        starts.append(start)
-        heapq.heappush(in_flight, start + latency_s)
-    return Run(starts, latencies)
-
-
-@pytest.mark.parametrize(
-    ("level", "takes"), [("bronze", 20), ("bronze", 60), ("silver", 500), ("gold", 5_000), ("ultra", 12_000)]
-)
-@pytest.mark.parametrize("median_s", [30.0, 60.0, 120.0])
-def test_the_error_is_below_a_fifth_from_a_tenth_of_the_run_on(level: str, takes: int, median_s: float) -> None:
-    limits = LEVELS[level]
-    run = simulated(limits, takes, median_s, 0.2, seed=takes)
-    end, forecast = max(run.ends), Forecast()
-    for step in range(1, 40):
-        now = end * step / 40
-        foreseen = forecast.update(run.work_at(now, median_s), limits, now)
-        if step >= 4:
-            assert abs(foreseen - (end - now)) < 0.2 * end, (level, step, foreseen, end - now)
-
-
-@pytest.mark.parametrize("level", ["bronze", "silver"])
-def test_the_forecast_falls_steadily_while_starts_are_the_limit(level: str) -> None:
-    limits = LEVELS[level]
-    run = simulated(limits, limits.starts_per_minute * 12, 30.0, 0.2, seed=1)
-    forecast, before = Forecast(), math.inf
-    for second in range(1, int(max(run.starts))):
-        left = forecast.update(run.work_at(float(second), 30.0), limits, float(second))
-        assert left <= before
-        before = left
+from animatic.pace.duration import Work, in_words, left_s, next_start_s, planned_duration_s, tail
+from animatic.pace.limits import LEVELS
 
 
 def test_a_plan_says_how_long_it_takes_at_the_accounts_limits() -> None:
