@@ -228,7 +228,7 @@ def open_lines(takes: Sequence[Open], why: str, settling: str) -> list[str]:
 def _as_dict(take: Open) -> dict[str, str]:
     return {
         "fingerprint": take.fingerprint,
-        "take": take.name,
+        "name": take.name,
         "state": take.state,
         "manifest": take.manifest,
         "error": take.error,

@@ -117,7 +117,7 @@ class Outcome:
         left = [
             {
                 "fingerprint": each.fingerprint,
-                "take": each.name,
+                "name": each.name,
                 "manifest": each.manifest,
                 "state": each.state,
                 "error": each.error,
