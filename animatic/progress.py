@@ -78,6 +78,7 @@ class Progress:
         latencies: of the takes that this run saw end.
         pace: starts that WaveSpeed accepted, and refused.
         waiting: takes that were not submitted when the run began, by latency class.
+        passed_on: takes that are not final and that the next run goes on with.
     """
 
     total: int = 0
@@ -92,6 +93,7 @@ class Progress:
     latencies: Latencies = field(default_factory=Latencies)
     pace: SeenPace = field(default_factory=SeenPace)
     waiting: Counter[LatencyClass | None] = field(default_factory=Counter[LatencyClass | None])
+    passed_on: int = 0
     _open: set[str] = field(default_factory=set[str])
     _watched: dict[str, InFlight] = field(default_factory=dict[str, InFlight])
     _lost: tuple[float, str] | None = None
@@ -205,7 +207,7 @@ class Progress:
     @property
     def done(self) -> int:
         """Takes that this run has nothing more to do for, cached ones included."""
-        return self.cached.total() + self.unclear + self.settled_here
+        return self.cached.total() + self.unclear + self.settled_here + self.passed_on
 
     @property
     def left(self) -> int:

@@ -170,6 +170,11 @@ class Settings(BaseModel):
                 "or use --sandbox, which needs none."
             )
         key = self.api_key.get_secret_value()
+        if key[0] in "'\"`" and key[-1] == key[0]:
+            raise SettingsError(
+                "WAVESPEED_API_KEY: has quotes around it; allowed: the key alone. In the settings of a service or a "
+                "container, quotes are part of the value"
+            )
         if not re.fullmatch(r"[!-~]+", key):
             raise SettingsError("WAVESPEED_API_KEY: has characters that no key has (spaces, accents); copy it again")
         return key

@@ -65,6 +65,11 @@ def positional(text: str) -> str:
     return f"./{text}" if text.startswith("-") else text
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun: `1 take`, `2,000 takes`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def did_you_mean(text: str) -> str:
     """Return the question of a hint."""
     return f"did you mean {quoted(text)}?"

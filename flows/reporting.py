@@ -98,7 +98,7 @@ class Reporting:
             of_sandbox = [] if self.run.session.settings.is_real else ["--sandbox"]
             again = command("results", positional(order.manifest), "--results", order.results, *of_sandbox)
             raise ResultsUnwrittenError(
-                f"{problem}. What was bought is in the ledger; once that is mended, write the table with: {again}"
+                f"{problem}. What was bought is in the ledger; once that is mended, write the table:\n    {again}"
             ) from None
         stats.note_beside(place, str(problem))
         return stats

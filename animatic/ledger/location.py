@@ -66,8 +66,8 @@ def require_not_lost(ledger: Path) -> None:
         raise LedgerUnusableError(
             f"ledger {ledger}: it is gone, though {runs_folder(ledger)} says that it was there. Nothing was bought. "
             "It is the only record of what was paid for. Restore it from a backup. Or begin a new one, which buys "
-            f"again what no results table knows: 1. {_forgetting(ledger)} 2. {command('ledger', 'import', 'RESULTS')} "
-            "3. the next run with --new-ledger"
+            "again what no results table (RESULTS) knows; without a terminal the next run needs --new-ledger then:\n"
+            f"    {_forgetting(ledger)}\n    {command('ledger', 'import', 'RESULTS')}"
         )
 
 
@@ -83,8 +83,8 @@ def remember(ledger: Path, ledger_id: str) -> None:
     if remembered is not None:
         raise LedgerUnusableError(
             f"ledger {ledger}: it is another ledger than the one that {runs_folder(ledger)} knows. Nothing was bought. "
-            "Put the right one back. If this one is meant to replace it, and what the other knew may be bought again: "
-            f"{_forgetting(ledger)}"
+            "Put the right one back. If this one is meant to replace it, and what the other knew may be bought again:\n"
+            f"    {_forgetting(ledger)}"
         )
     folder = runs_folder(ledger)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -123,10 +123,15 @@ def require_not_restored(ledger: Path, intents: int) -> None:
     if intents < noted:
         raise LedgerRestoredError(
             f"ledger {ledger}: it holds {intents:,} submissions, and {runs_folder(ledger)} has seen {noted:,}: it "
-            "was restored from a backup, and does not know what was bought since. Nothing was bought. "
-            f"1. Take over what results tables know: {command('ledger', 'import', 'RESULTS')} "
-            f"2. Settle the rest: {command('reconcile')} 3. Declare it complete: {command('ledger', 'accept')}"
+            "was restored from a backup, and does not know what was bought since. Nothing was bought. Take over what "
+            f"results tables (RESULTS) know, settle the rest, and declare it complete:\n{MENDING}"
         )
+
+
+MENDING = "\n".join(
+    f"    {command(*each)}" for each in (("ledger", "import", "RESULTS"), ("reconcile",), ("ledger", "accept"))
+)
+"""The commands that mend a restored ledger, in their order."""
 
 
 def _forgetting(ledger: Path) -> str:

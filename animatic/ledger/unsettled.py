@@ -39,11 +39,11 @@ class Open:
     absent_since: datetime | None = None
 
     def settled_at(self, settle_s: float) -> datetime | None:
-        """Return from when a reading of the list can prove that it was not bought; None for one that a person settles.
+        """Return from when a reading of the list can prove that it was not bought; None where none lacked it so far.
 
         The first reading that lacks it counts from when it ended; a second one so long after that proves it.
         """
-        if self.state != State.UNKNOWN.value or self.absent_since is None:
+        if self.absent_since is None:
             return None
         since = max(self.absent_since, self.listed_by or self.absent_since)
         return since + timedelta(seconds=settle_s)

@@ -63,8 +63,9 @@ class Found:
         named = ", ".join(self.takes[:MOST_NAMED])
         more = f" and {len(self.takes) - MOST_NAMED:,} more" if len(self.takes) > MOST_NAMED else ""
         made = f"{len(self.takes):,} takes of this plan were made already: {named}{more}"
-        taking_over = command("ledger", "import", "RESULTS")
-        advice = f"take over what a results table knows of them with: {taking_over}"
+        advice = (
+            f"take over what a results table (RESULTS) knows of them:\n      {command('ledger', 'import', 'RESULTS')}"
+        )
         return [f"{head}; {made}. They would be bought again; {advice}"]
 
 

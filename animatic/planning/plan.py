@@ -20,6 +20,7 @@ from animatic.takes.schemas import LatencyClass, PriceClass
 from animatic.takes.shots import Take
 from animatic.takes.snapshot import LedgerSnapshot
 from animatic.takes.states import FINAL, BuyingPolicy, State, TakeStatus, is_open, permission_to_buy
+from animatic.text import counted
 
 TASKS_OF_ONE = 200
 """Up to this many takes each is a Prefect task run of its own."""
@@ -199,7 +200,7 @@ class Plan:
             )
         if cost > max_microusd:
             raise BudgetError(
-                f"--max-usd: the plan costs {dollars(cost)} for {self.to_buy:,} takes; allowed: "
+                f"--max-usd: the plan costs {dollars(cost)} for {counted(self.to_buy, 'take')}; allowed: "
                 f"{dollars(max_microusd)}. Nothing was bought. Raise the limit or shorten the manifest."
             )
 

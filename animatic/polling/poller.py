@@ -134,6 +134,7 @@ class Poller:
                 await self._give_up(take, attempt_id, history)
                 return None
             waited_s = self._now() - began
+            self._progress.passed_on += 1
             await self._leave(attempt_id, history, f"not final after {waited_s:.0f} s of polling{history.problem}")
         except Stopped:
             still = history.status or "running"

@@ -17,7 +17,9 @@ from animatic.money.amounts import as_number, cost_in_words, dollars
 from animatic.results.columns import STATUSES
 from animatic.results.endings import Ending
 from animatic.results.stats import TableStats
-from animatic.text import command, one_line, positional
+from animatic.results.text_table import text_table
+from animatic.storage.folder import Folder
+from animatic.text import command, counted, one_line, positional
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,6 +123,18 @@ class RunSummary:
             return line
         return f"{line}; this manifest so far: {dollars(self.manifest_cost_microusd)}"
 
+    @property
+    def clips(self) -> str:
+        """One line: how many takes have their clips in the archive, and where that is; empty where none has."""
+        completed = self.counts["completed"]
+        kept = completed - self.not_archived
+        if not self.archive or not kept:
+            return ""
+        place = Folder(self.archive).place
+        return (
+            f"clips: {place}" if kept == completed else f"clips of {kept:,} of {completed:,} completed takes: {place}"
+        )
+
     def as_json(self, step: Mapping[str, Any] | None = None) -> str:
         """Return the last line of stdout with `--json`; `step` is what to do next."""
         line = {
@@ -137,15 +151,20 @@ class RunSummary:
         }
         return json.dumps(line)
 
-    def as_text(self) -> str:
-        """Return the summary as a plain table, for the terminal."""
-        shown = self.summary.copy()
-        for name in ("nsfw_rate", "inference_p50_s", "inference_p95_s", "cost_usd"):
-            shown[name] = [_cell(value) for value in shown[name]]
-        short = {"inference_p50_s": "p50 s", "inference_p95_s": "p95 s", "cost_usd": "cost $", "nsfw_rate": "NSFW rate"}
-        kept = shown[self._columns_shown()].copy()
-        kept.columns = [short.get(str(name), str(name)) for name in kept.columns]
-        return kept.to_string(index=False, na_rep="")
+    def as_text(self, columns: int | None = None) -> str:
+        """Return the summary as a plain table that is no wider than the screen, as far as that goes.
+
+        Columns that say least are left out first. The last row is left out where there is one storyboard only.
+        """
+        names, found = self._columns_shown(), self.summary.to_dict("records")
+        rows = [
+            {
+                _SHORT.get(name, name): _label(row[name]) if name in {"storyboard", "model"} else _cell(row[name])
+                for name in names
+            }
+            for row in (found[:1] if len(found) == 2 else found)
+        ]
+        return text_table([_SHORT.get(name, name) for name in names], rows, columns, _LEAST)
 
     def _columns_shown(self) -> list[str]:
         """Return the columns of the summary that say something: none of zeros, or of one model."""
@@ -175,7 +194,7 @@ class RunSummary:
         rows: list[dict[str, Any]] = self.summary.to_dict("records")  # pyright: ignore[reportAssignmentType]
         lines += ["| " + " | ".join(_cell(row[name]) for name in columns) + " |" for row in rows]
         more = [*self.notes(), *orphan_lines(self.orphans)]
-        lines += ["", *(f"- {_plain(line)}" for line in more)] if more else []
+        lines += ["", *(f"- {_plain(line.strip())}" for line in more)] if more else []
         return "\n".join(lines) + "\n"
 
     @property
@@ -202,9 +221,10 @@ class RunSummary:
             folder = self.archive or f"{storage.stem_of(self.results)}.clips"
             fetching = command("archive", positional(self.results), "--to", folder, *self._sandbox)
             lines.append(
-                f"expiring: the output URLs of {self.expiring:,} completed takes die within a day (column "
-                f"outputs_expire_at); fetch the clips now: {fetching}"
+                f"expiring: the output URLs of {counted(self.expiring, 'completed take')} die within a day (column "
+                "outputs_expire_at); fetch the clips now:"
             )
+            lines.append(f"    {fetching}")
         return lines
 
 
@@ -222,7 +242,7 @@ def open_lines(takes: Sequence[Open], why: str, settling: str) -> list[str]:
     ]
     more = len(takes) - MOST_OPEN_SHOWN
     lines += [f"and {more:,} more"] if more > 0 else []
-    return [*lines, f"    settle them, or see all of them: {settling}"] if lines else []
+    return [*lines, "settle them, or see all of them:", f"    {settling}"] if lines else []
 
 
 def _as_dict(take: Open) -> dict[str, str]:
@@ -293,6 +313,18 @@ def run_summary_of(  # noqa: PLR0913 - the parts of a summary
         is_account_refused=is_account_refused,
         is_interrupted=is_interrupted,
     )
+
+
+_SHORT = {"inference_p50_s": "p50 s", "inference_p95_s": "p95 s", "cost_usd": "cost $", "nsfw_rate": "NSFW rate"}
+_LEAST = ("NSFW rate", "not_judged", "p95 s", "p50 s", "nsfw")
+"""Columns in the order in which a narrow screen does without them."""
+
+_LABEL_CHARS = 30
+
+
+def _label(name: Any) -> str:
+    text = "" if name is None or name != name else one_line(str(name), 200)  # noqa: PLR0124 - NaN
+    return text if len(text) <= _LABEL_CHARS else f"{text[: _LABEL_CHARS - 1]}…"
 
 
 def _cell(value: Any) -> str:

@@ -19,7 +19,7 @@ from animatic.results import formats, reading
 from animatic.settings import Settings
 from animatic.storage.folder import Folder
 from animatic.takes.states import State
-from animatic.text import command, positional
+from animatic.text import command, counted, positional
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.command.embedded import embedded_sandbox
 from flows.command.panel import panel
@@ -164,8 +164,8 @@ def _tell(  # noqa: PLR0913 - the end, and what was typed
         console.print(f"and {len(end.problems) - 20:,} more (column archive_error of the results)")
     if end.unknown:
         console.print(
-            f"{end.unknown:,} completed takes of the tables are not in this ledger; take them over first: "
-            f"{command('ledger', 'import', *map(positional, uris), *(['--sandbox'] if sandbox else []))}"
+            f"{counted(end.unknown, 'completed take')} of the tables are not in this ledger; take them over first:\n"
+            f"    {command('ledger', 'import', *map(positional, uris), *(['--sandbox'] if sandbox else []))}"
         )
     if as_json:
         say_json(

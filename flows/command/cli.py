@@ -434,7 +434,7 @@ def _require_results(manifest: str, results: str) -> None:
         table = f"{Path(manifest).name.partition('.')[0] or 'shots'}-results.csv"
         whole = shell_line(["animatic", *sys.argv[1:], "--results", table])
         raise SettingsError(
-            f"--results: not given; allowed: where the table goes, as .parquet, .csv or .jsonl. Type: {whole}"
+            f"--results: not given; allowed: where the table goes, as .parquet, .csv or .jsonl. Type:\n    {whole}"
         )
 
 
@@ -450,17 +450,21 @@ def _say_error(text: str, exit_code: int) -> None:
     say_json(json.dumps({"error": text, "exit_code": exit_code} | as_dict(None)))
 
 
+_LINE_END = r"\s*\n(?! {4})\s*"
+"""A line end, unless a command follows, which stands in a line of its own."""
+
+
 def _tell(error: Exception, exit_code: int, *, debug: bool, as_json: bool) -> None:
     if debug:
         import traceback  # noqa: PLC0415 - only where asked for
 
         complain(traceback.format_exc())
     text: Any = str(error) if isinstance(error, AnimaticError) else f"{type(error).__name__}: {error}"
+    why, _, _ = text.partition("\n    ")  # commands stand in lines of their own below it
     is_report = isinstance(error, ManifestError) or (
-        isinstance(error, FixInputError) and not isinstance(error, LocationError) and "\n" in text
+        isinstance(error, FixInputError) and not isinstance(error, LocationError) and "\n" in why
     )
-    in_a_line = re.sub(r"\s*\n\s*", " ", text)
-    complain(text if is_report else f"animatic: {in_a_line}")
+    complain(text if is_report else f"animatic: {re.sub(_LINE_END, ' ', text)}")
     if as_json:
         _say_error(text, exit_code)
 

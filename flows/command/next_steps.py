@@ -1,5 +1,6 @@
 """Commands that go on, for each way in which takes of a run ended. Pure."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,10 +30,10 @@ class Step:
         """The command as a shell takes it."""
         return shell_line(self.argv)
 
-    @property
-    def line(self) -> str:
-        """Text and command in one line."""
-        return f"{self.text}: {self.command}" if self.argv else self.text
+    def lines(self, indent: int = 0) -> list[str]:
+        """Return the text, and the command in a line of its own, where it can be copied."""
+        blanks = " " * indent
+        return [f"{blanks}{self.text}:", f"{blanks}    {self.command}"] if self.argv else [f"{blanks}{self.text}"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,21 +113,49 @@ def _others(ending: Ending, endings: Sequence[Ending]) -> list[Ending]:
 
 
 def ending_lines(endings: Sequence[Ending], typed: Typed) -> list[str]:
-    """Return lines for people: each group with its names, its reason and what to do, the largest first."""
+    """Return lines for people: each group with its names and its reason, the largest first, and what to do.
+
+    Groups that the same command goes on with stand together, and it stands below the last of them.
+    """
+    steps = [step_for(each, typed, _others(each, endings)) for each in endings[:MOST_GROUPS]]
     lines: list[str] = []
-    for ending in endings[:MOST_GROUPS]:
-        reason = one_line(ending.reason, 300) or "for different reasons (column error)"
-        code = f" (code {ending.error_code})" if ending.error_code is not None else ""
-        lines.append(printable(f"{ending.count:,} {ending.status}: {reason}{code}"))
-        names = ", ".join(printable(one_line(each, 60)) for each in ending.names)
-        more = f" and {ending.count - len(ending.names):,} more" if ending.count > len(ending.names) else ""
-        if ending.count <= MOST_NAMED:
-            lines.append(f"    {names}{more}")
-        lines.append(f"    {printable(step_for(ending, typed, _others(ending, endings)).line)}")
+    for step in dict.fromkeys(step.argv for step in steps):
+        together = [number for number, each in enumerate(steps) if each.argv == step]
+        for number in together:
+            lines += _group_lines(endings[number])
+        lines += steps[together[0]].lines(indent=4 if len(together) == 1 else 0)
     if len(endings) > MOST_GROUPS:
         rest = sum(each.count for each in endings[MOST_GROUPS:])
         lines.append(f"and {rest:,} more for {len(endings) - MOST_GROUPS:,} other reasons (columns error_code, error)")
     return lines
+
+
+def _group_lines(ending: Ending) -> list[str]:
+    reason = one_line(reason_of(ending.reason), 300) or "for different reasons (column error)"
+    is_said = ending.error_code is None or str(ending.error_code) in reason
+    code = "" if is_said else f" (code {ending.error_code})"
+    lines = [printable(f"{ending.count:,} {ending.status}: {reason}{code}")]
+    if ending.count <= MOST_NAMED:
+        lines.append(f"    {', '.join(printable(one_line(each, 60)) for each in ending.names)}")
+    return lines
+
+
+_REQUEST = re.compile(r"(?:(?:GET|POST|PUT|DELETE) /\S*|[a-z]+): (?=\S)")
+_ADVICE = re.compile(r"[;.] (?:settle it with|every run polls it once more).*", re.DOTALL)
+
+
+def reason_of(error: str) -> str:
+    """Return an error for people who do not ask which request it was; without what a command says about it."""
+    return _ADVICE.sub("", _REQUEST.sub("", error, count=1) if _REQUEST.match(error) else error)
+
+
+def commands_in(error: str) -> list[str]:
+    """Return lines with what an error of the ledger says to do, each command in a line of its own."""
+    found = _ADVICE.search(error)
+    if found is None:
+        return []
+    text, *commands = re.split(rf": (?={PROGRAM} )", found[0].lstrip("; ."))
+    return [f"{text}:", *(f"    {each.removesuffix(', or')}" for each in commands)]
 
 
 def as_dict(step: Step | None) -> dict[str, object]:

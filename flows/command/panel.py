@@ -17,6 +17,7 @@ from animatic.money.amounts import cost_in_words
 from animatic.pace.duration import Forecast, Work, in_words, next_start_s, tail
 from animatic.progress import ArchiveProgress, Progress
 from animatic.takes.states import State
+from flows.command.next_steps import reason_of
 from flows.terminal import PlainConsole, printable
 
 LINE_EVERY_S = 5.0
@@ -115,6 +116,7 @@ def _counts(progress: Progress) -> list[tuple[str, str]]:
         (unclear, f"{unclear:,} unknown", "bold red"),
         (1, f"{progress.in_flight:,} in flight{queued}", "blue"),
         (progress.to_start, f"{progress.to_start:,} waiting", ""),
+        (progress.passed_on, f"{progress.passed_on:,} left to the next run", "yellow"),
         (progress.flagged, f"{progress.flagged:,} NSFW", "magenta"),
         (progress.not_judged, f"{progress.not_judged:,} not judged", "magenta"),
     ]
@@ -147,11 +149,17 @@ def waits_for(progress: Progress, work: Work, now: float) -> list[str]:
     found: list[str] = []
     lost = progress.unreached_for(now)
     if lost is not None and lost[0] >= SAYS_UNREACHED_AFTER_S:
-        found.append(f"WaveSpeed has not answered for {lost[0]:.0f} s; trying again, nothing is lost ({lost[1]})")
+        found.append(
+            f"cannot reach WaveSpeed for {lost[0]:.0f} s; trying again, nothing is lost ({reason_of(lost[1])})"
+        )
     if progress.limits is None or not progress.total:
         return found
     start_s = next_start_s(work, progress.limits)
-    if work.to_start and start_s >= 1:
+    allowed = work.allowed_per_minute
+    if work.to_start and allowed is not None and allowed < progress.limits.starts_per_minute:
+        limit = f"{progress.limits.starts_per_minute:,} of ANIMATIC_ACCOUNT_LEVEL"
+        found.append(f"WaveSpeed allows about {allowed:.0f} starts a minute (429), not the {limit}")
+    elif work.to_start and start_s >= 1:
         pace = f"{progress.limits.starts_per_minute:,} a minute"
         found.append(f"the account's next start is in {start_s:.0f} s ({pace})")
     elif work.to_start and len(work.ages_s) >= progress.limits.max_in_flight:

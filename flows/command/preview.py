@@ -23,6 +23,7 @@ from animatic.settings import Settings
 from animatic.storage.folder import Folder
 from animatic.takes.schemas import LatencyClass, PriceClass
 from animatic.takes.states import BuyingPolicy
+from animatic.text import counted
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.command.plan_in_words import Preview
 from flows.order import RowOptions
@@ -125,7 +126,8 @@ def agree(shown: Preview, console: PlainConsole, *, yes: bool, max_usd: float | 
     if not shown.plan.to_buy or yes:
         return Agreement(is_yes=True)
     if shown.earlier.moved and console.is_terminal:
-        question = f"Buy {len(shown.earlier.moved):,} takes that may have been bought at another address? [y/N] "
+        takes = counted(len(shown.earlier.moved), "take")
+        question = f"Buy {takes} that may have been bought at another address? [y/N] "
         if not _says_yes(console, question):
             return Agreement(is_yes=False)
     if max_usd is not None:
@@ -136,7 +138,7 @@ def agree(shown: Preview, console: PlainConsole, *, yes: bool, max_usd: float | 
         return _agree_to_a_limit(shown, console)
     most = shown.priced.cost * shown.attempts
     times = f", at most {dollars(most)} with --attempts {shown.attempts}" if shown.attempts > 1 else ""
-    question = f"Buy {shown.plan.to_buy:,} takes for {dollars(shown.priced.cost)}{times}? [y/N] "
+    question = f"Buy {counted(shown.plan.to_buy, 'take')} for {dollars(shown.priced.cost)}{times}? [y/N] "
     return Agreement(_says_yes(console, question), most)
 
 
@@ -149,8 +151,8 @@ def _agree_to_a_limit(shown: Preview, console: PlainConsole) -> Agreement:
     takes = shown.plan.to_buy
     least = f", from {dollars(shown.priced.floor)}" if shown.priced.floor is not None else ""
     question = (
-        f"The price of {takes:,} takes is not known{least}. Type the most that they may cost together, in dollars "
-        "(Enter buys nothing): "
+        f"The price of {counted(takes, 'take')} is not known{least}. Type the most that they may cost together, in "
+        "dollars (Enter buys nothing): "
     )
     for _ in range(MOST_QUESTIONS):
         answer = console.ask(question)

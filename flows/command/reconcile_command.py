@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from animatic import storage
 from animatic.buying.reconcile import Reconciled, poll_stuck, reconcile, stuck_takes
@@ -21,7 +21,7 @@ from animatic.takes.states import PREDICTION_ID, State
 from animatic.text import command, one_line, shell_line
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.command.embedded import embedded_sandbox
-from flows.command.next_steps import Step, as_dict, reconcile_argv
+from flows.command.next_steps import Step, as_dict, commands_in, reason_of, reconcile_argv
 from flows.session import new_run_id
 from flows.terminal import PlainConsole, say_json
 
@@ -88,28 +88,20 @@ class Outcome:
         lines += ["    what is proven absent was not bought; the next run buys it"] if self.reconciled.absent else []
         lines += ["    what was adopted was bought; the next run fetches it"] if self.reconciled.adopted else []
         for each in self.left:
-            lines += [_open_line(each), *([] if each.state == State.HELD.value else [f"    {self._when(each)}"])]
-        lines += [self.next.line] if self.next else []
+            lines += _lines_of(each, self.settle_s, datetime.now(UTC))
+        lines += self.next.lines() if self.next else []
         lines += [self.restored] if self.restored else []
         return lines + orphan_lines(self.orphans)
 
-    def _when(self, take: Open) -> str:
-        """Return from when on a reading of the list can settle an unknown take."""
-        at = take.settled_at(self.settle_s)
-        if at is None:
-            return "WaveSpeed's list proves nothing about it yet"
-        return f"not in WaveSpeed's list; a reading after {_up(at):%H:%M:%S} UTC that lacks it too proves that {_IT}"
-
     @property
     def next(self) -> Step | None:
-        """What settles the rest, once that is possible."""
+        """The reading that can settle what is unknown, once that is possible."""
         unknown = [each for each in self.left if each.state != State.HELD.value]
         if not unknown:
             return None
-        moments = [at for each in unknown if (at := each.settled_at(self.settle_s)) is not None]
-        last = f" after {_up(max(moments)):%H:%M:%S} UTC" if moments else ""
-        apart = f"two readings of the list, {self.settle_s:.0f} s apart (ANIMATIC_SETTLE_S), settle them"
-        return Step(f"{apart}; again{last}", reconcile_argv(is_of_sandbox=self.is_of_sandbox))
+        moments = [each.settled_at(self.settle_s) or each.listed_by or each.since for each in unknown]
+        text = f"read the list again after {_up(max(moments)):%H:%M:%S} UTC (ANIMATIC_SETTLE_S: {self.settle_s:.0f} s)"
+        return Step(text, reconcile_argv(is_of_sandbox=self.is_of_sandbox))
 
     def as_json(self) -> str:
         """Return the result for programs, in one line."""
@@ -144,14 +136,23 @@ class Outcome:
         )
 
 
-_IT = "it was not bought"
-
-
-def _open_line(take: Open) -> str:
-    """Return an open take by its name, and why it is open."""
+def _lines_of(take: Open, settle_s: float, now: datetime) -> list[str]:
+    """Return an open take by its name and why it is open, then what settles it."""
     name = f"{one_line(take.name, 200)} of {one_line(storage.name_of(take.manifest), 200)}, " if take.name else ""
     since = f"since {take.since:%Y-%m-%d %H:%M:%S} UTC"
-    return f"{take.state}: {name}{take.fingerprint[:12]}, {since}: {take.error}"
+    lines = [f"{take.state}: {name}{take.fingerprint[:12]}, {since}: {reason_of(take.error)}"]
+    if take.state == State.HELD.value:
+        return lines + [f"    {line}" for line in commands_in(take.error)]
+    at = take.settled_at(settle_s)
+    if at is not None:
+        text = f"WaveSpeed's list did not show it; a reading after {_up(at):%H:%M:%S} UTC proves that it was not bought"
+    elif take.listed_by is not None and take.listed_by > now:
+        text = (
+            f"until {_up(take.listed_by):%H:%M:%S} UTC WaveSpeed may still have accepted it: no reading counts before"
+        )
+    else:
+        text = f"no reading of WaveSpeed's list has counted so far; two of them, {settle_s:.0f} s apart, settle it"
+    return [*lines, f"    {text}"]
 
 
 def _up(moment: datetime) -> datetime:
@@ -213,16 +214,17 @@ async def _poll_through(ledger: Ledger, client: WaveSpeedClient, settings: Setti
     listed = await read_account(client, [DEFAULT_MODEL], found)
     if found.problem is not None:
         outcome.restored = (
-            f"the account's list cannot be read ({found.problem}); the ledger cannot be accepted before it was: "
-            f"{shell_line(reconcile_argv(is_of_sandbox=not settings.is_real))}"
+            f"the account's list cannot be read ({found.problem}); the ledger cannot be accepted before it was:\n"
+            f"    {shell_line(reconcile_argv(is_of_sandbox=not settings.is_real))}"
         )
         return
     await ledger.note_unbound(settings.origin, candidates_of(listed))
     await ledger.note_looked_for(noted)
     outcome.restored = (
         f"this ledger was restored and lacks {lacks:,} submissions; the account made {len(listed):,} predictions in "
-        "the last 7 days, and those that belong to no take are named below. 1. Take over what results tables know of "
-        f"them: {command('ledger', 'import', 'RESULTS')} 2. Declare it complete: {command('ledger', 'accept')}"
+        "the last 7 days, and those that belong to no take are named below. Take over what results tables (RESULTS) "
+        f"know of them, then declare it complete:\n    {command('ledger', 'import', 'RESULTS')}\n"
+        f"    {command('ledger', 'accept')}"
     )
 
 

@@ -54,9 +54,11 @@ def make_starter(folder: str, console: PlainConsole) -> int:
     for line in unreadable[:20]:
         console.print(f"note: {line}")
     made = positional(str(Path(folder) / MANIFEST))
-    console.print(Step("then see what it costs", (PROGRAM, "plan", made)).line)
+    steps = [Step("then see what it costs", (PROGRAM, "plan", made))]
     results = str(Path(folder) / "results.csv")
-    console.print(Step("and buy the takes", (PROGRAM, "run", made, "--results", results)).line)
+    steps.append(Step("and buy the takes", (PROGRAM, "run", made, "--results", results)))
+    for line in [line for step in steps for line in step.lines()]:
+        console.print(line)
     return 0
 
 

@@ -49,7 +49,9 @@ def settled(text: str, home: str) -> str:
     assert len(home) == len(HOME)
     text = text.replace(home, HOME)
     for pattern, _ in VARIES:
-        text = re.sub(pattern, lambda found: re.sub(r"[a-z]", "x", re.sub(r"\d", "#", found[0])), text, flags=re.MULTILINE)
+        text = re.sub(
+            pattern, lambda found: re.sub(r"[a-z]", "x", re.sub(r"\d", "#", found[0])), text, flags=re.MULTILINE
+        )
     return text
 
 
@@ -70,7 +72,9 @@ class Home:
     pages: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     raw: dict[str, bytes] = field(default_factory=dict[str, bytes])
 
-    def type(self, scene: str, line: str, act: Callable[[Terminal, Callable[[str], None]], None] | None = None, **more: str) -> int:
+    def type(
+        self, scene: str, line: str, act: Callable[[Terminal, Callable[[str], None]], None] | None = None, **more: str
+    ) -> int:
         """Type a command, do what a person does while it runs, and keep the screens; the exit code."""
         page = self.pages.setdefault(scene, [])
         shown = " ".join(f"{name}={value}" for name, value in more.items() if name.isupper() and name not in HIDDEN)
@@ -78,7 +82,15 @@ class Home:
         command = ["sh", "-c", f"exec {line}"]
         environment = {name: value for name, value in (self.environment | more).items() if value}
         if self.name == "ci":
-            done = subprocess.run(command, env=environment, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=WITHIN_S)
+            done = subprocess.run(
+                command,
+                env=environment,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=WITHIN_S,
+            )
             self.raw[scene] = done.stdout
             code, text = done.returncode, once(done.stdout.decode())
         else:

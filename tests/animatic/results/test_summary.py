@@ -128,7 +128,9 @@ def test_the_json_line_has_the_keys_of_the_contract_in_order() -> None:
         "cost_usd": None,
         "manifest_cost_usd": 6.0,
         "dropped": [{"fingerprint": f"{1:064x}", "name": "", "state": "unknown", "manifest": manifest, "error": broke}],
-        "open_elsewhere": [{"fingerprint": f"{2:064x}", "name": "", "state": "held", "manifest": manifest, "error": broke}],
+        "open_elsewhere": [
+            {"fingerprint": f"{2:064x}", "name": "", "state": "held", "manifest": manifest, "error": broke}
+        ],
         "results": "out|`.parquet",
     }
 
