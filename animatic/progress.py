@@ -1,5 +1,6 @@
 """Progress of a run, for the panel and the artifacts. Counted by take, never by row."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -41,6 +42,7 @@ class InFlight:
     """A take in flight.
 
     Attributes:
+        leaves_at: when it is left to the next run.
         not_done_at: when it was last seen not to be done.
         is_queued: whether WaveSpeed has not begun to make it.
     """
@@ -48,17 +50,25 @@ class InFlight:
     name: str
     submitted_at: float
     latency_class: LatencyClass | None
+    leaves_at: float
     not_done_at: float
     is_queued: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Oldest:
-    """The take in flight that was submitted first: its name, seconds since then, and how long takes like it need."""
+    """The take in flight that was submitted first.
+
+    Attributes:
+        age_s: since it was submitted.
+        usual_s: what takes like it need.
+        leaves_in_s: until it is left to the next run.
+    """
 
     name: str
     age_s: float
     usual_s: float
+    leaves_in_s: float
 
 
 @dataclass(slots=True)
@@ -113,10 +123,15 @@ class Progress:
         return fingerprint in self._open
 
     def entered_flight(
-        self, fingerprint: str, name: str = "", submitted_at: float = 0.0, latency_class: LatencyClass | None = None
+        self,
+        fingerprint: str,
+        name: str = "",
+        submitted_at: float = 0.0,
+        latency_class: LatencyClass | None = None,
+        leaves_at: float = math.inf,
     ) -> None:
-        """Record a take in flight, its name, when it was submitted, and which others take as long."""
-        self._watched[fingerprint] = InFlight(name, submitted_at, latency_class, submitted_at)
+        """Record a take in flight: which others take as long, and when it is left to the next run."""
+        self._watched[fingerprint] = InFlight(name, submitted_at, latency_class, leaves_at, submitted_at)
         if self.waiting[latency_class] > 0:
             self.waiting[latency_class] -= 1
 
@@ -131,6 +146,13 @@ class Progress:
     def unreached(self, now: float, problem: str) -> None:
         """Record that WaveSpeed could not be reached; it counts from the first time in a row."""
         self._lost = (self._lost[0] if self._lost else now, problem)
+
+    def heard(self, now: float, problem: str | None) -> None:
+        """Record that WaveSpeed answered a request, or why it did not."""
+        if problem is None:
+            self._lost = None
+        else:
+            self.unreached(now, problem)
 
     def left_flight(self, fingerprint: str) -> None:
         """Record a take that is no longer polled."""
@@ -171,7 +193,8 @@ class Progress:
         first = min(list(self._watched.values()), key=lambda each: each.submitted_at, default=None)
         if first is None:
             return None
-        return Oldest(first.name, now - first.submitted_at, self.latencies.fitted().made_s(first.latency_class))
+        usual_s = self.latencies.fitted().made_s(first.latency_class)
+        return Oldest(first.name, now - first.submitted_at, usual_s, first.leaves_at - now)
 
     def unreached_for(self, now: float) -> tuple[float, str] | None:
         """Return for how many seconds WaveSpeed could not be reached, and why; None where it can."""
@@ -195,6 +218,7 @@ class Progress:
             latency_s=fitted.mean_of(waiting),
             spread=fitted.spread,
             usual_s=[usual for each, takes in watched.items() for usual in [fitted.made_s(each)] * len(takes)],
+            leaves_in_s=[each.leaves_at - now for takes in watched.values() for each in takes],
             longest_s=max((fitted.mean_s(each) for each in waiting), default=0.0),
             allowed_per_minute=self.pace.allowed_per_minute(now),
         )

@@ -30,6 +30,7 @@ class Work:
         latency_s: mean latency of the takes that are not submitted yet, as far as it is known.
         spread: standard deviation of the logarithm of latencies.
         usual_s: mean latency of takes like each of those in flight; empty where it is that of all.
+        leaves_in_s: seconds until each of those in flight is left to the next run; empty where none is.
         longest_s: mean latency of those takes that take longest; 0 where it is that of all.
         allowed_per_minute: starts that WaveSpeed allows where it refuses more, else None.
     """
@@ -40,14 +41,16 @@ class Work:
     latency_s: float
     spread: float = USUAL_SPREAD
     usual_s: Sequence[float] = ()
+    leaves_in_s: Sequence[float] = ()
     longest_s: float = 0.0
     allowed_per_minute: float | None = None
 
     @property
-    def in_flight(self) -> list[tuple[float, float]]:
-        """Age and usual latency of each take in flight."""
-        usual_s = self.usual_s or [self.latency_s] * len(self.ages_s)
-        return list(zip(self.ages_s, usual_s, strict=True))
+    def in_flight(self) -> list[tuple[float, float, float]]:
+        """Age, usual latency, and seconds until it is left to the next run, of each take in flight."""
+        count = len(self.ages_s)
+        usual_s, leaves_in_s = self.usual_s or [self.latency_s] * count, self.leaves_in_s or [math.inf] * count
+        return list(zip(self.ages_s, usual_s, leaves_in_s, strict=True))
 
 
 def tail(takes: int, spread: float) -> float:
@@ -65,7 +68,7 @@ def left_s(work: Work, limits: Limits) -> float:
     latency_s = max(work.latency_s, 0.001)
     if not work.to_start:
         return _last_end_s(work.in_flight, work.spread) if work.ages_s else 0.0
-    ending_s = [_ending_s(age_s, usual_s) for age_s, usual_s in work.in_flight]
+    ending_s = [_ending_s(*each) for each in work.in_flight]
     starts = min(limits.starts_per_minute, work.allowed_per_minute or math.inf)
     in_flight = min(work.to_start + len(work.ages_s), limits.max_in_flight)
     together = min(in_flight, math.ceil(starts * latency_s / MINUTE_S))
@@ -77,18 +80,18 @@ def left_s(work: Work, limits: Limits) -> float:
     return last_start_s + max(work.longest_s, latency_s) * tail(together, work.spread)
 
 
-def _ending_s(age_s: float, usual_s: float) -> float:
-    """Return the seconds until a take in flight ends."""
-    return age_s if age_s > LATE * usual_s else max(usual_s - age_s, 0.0)
+def _ending_s(age_s: float, usual_s: float, leaves_in_s: float) -> float:
+    """Return the seconds until a take in flight ends, or is left to the next run."""
+    return max(min(age_s if age_s > LATE * usual_s else usual_s - age_s, leaves_in_s), 0.0)
 
 
-def _last_end_s(in_flight: Sequence[tuple[float, float]], spread: float) -> float:
+def _last_end_s(in_flight: Sequence[tuple[float, float, float]], spread: float) -> float:
     """Return when the last of these takes, of an age and with a usual latency each, has ended as likely as not."""
-    stuck_s = [age_s for age_s, usual_s in in_flight if age_s > LATE * usual_s]
+    stuck_s = [_ending_s(*each) for each in in_flight if each[0] > LATE * each[1]]
     if stuck_s:
         return max(stuck_s)
     step = max(len(in_flight) // MOST_AGES, 1)
-    takes = [(max(age_s, 0.001), math.log(usual_s) - spread * spread / 2) for age_s, usual_s in in_flight[::step]]
+    takes = [(max(age_s, 0.001), math.log(usual_s) - spread * spread / 2) for age_s, usual_s, _ in in_flight[::step]]
 
     def still_open(after_s: float) -> float:
         """Return how many are not done after so many seconds, on average."""
@@ -97,7 +100,7 @@ def _last_end_s(in_flight: Sequence[tuple[float, float]], spread: float) -> floa
             for age_s, middle in takes
         )
 
-    low, high = 0.0, LONGEST * max(usual_s for _, usual_s in in_flight)
+    low, high = 0.0, LONGEST * max(usual_s for _, usual_s, _ in in_flight)
     for _ in range(_STEPS):
         half = (low + high) / 2
         low, high = (half, high) if still_open(half) > math.log(2) else (low, half)

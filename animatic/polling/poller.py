@@ -105,7 +105,7 @@ class Poller:
         ends_at = min(began + self._config.take_deadline_s, max(gives_up_at, began))
         active = ActiveTake(latency_class, began - was_submitted_ago_s, history)
         self._in_flight.add(active, is_resumed=was_submitted_ago_s > 0)
-        self._progress.entered_flight(take.fingerprint, take.name, active.began_at, latency_class)
+        self._progress.entered_flight(take.fingerprint, take.name, active.began_at, latency_class, ends_at)
         try:
             await (self._scheduler.at(began) if was_submitted_ago_s else self._first_turn(active, ends_at))
             while True:

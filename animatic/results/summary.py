@@ -116,9 +116,9 @@ class RunSummary:
     @property
     def money(self) -> str:
         """One line: what this run bought and reserved, and what the manifest has cost so far."""
-        line = (
-            f"this run: {self.submitted:,} bought, {self.cached:,} from earlier runs, {cost_in_words(*self.reserved)}"
-        )
+        cost = cost_in_words(*self.reserved)
+        cost += " with what may have been bought" if self.counts["unknown"] or self.counts["held"] else ""
+        line = f"this run: {self.submitted:,} bought, {self.cached:,} from earlier runs, {cost}"
         if self.manifest_cost_microusd is None:
             return line
         return f"{line}; this manifest so far: {dollars(self.manifest_cost_microusd)}"

@@ -11,6 +11,8 @@ from animatic.wavespeed.outcomes import ACCOUNT_ADVICE
 from flows.terminal import printable
 
 MOST_GROUPS = 20
+GO_ON = "run again to go on; nothing is bought twice"
+THEN = ", then run again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +67,23 @@ def step_for(  # noqa: PLR0911 - one return a case
 ) -> Step:
     """Return what to do about takes that ended so; `others` are those that `--retry-failed` would buy again as well."""
     them = "it" if ending.count == 1 else "them"
-    code, again = ending.error_code, Step("run again to go on; nothing is bought twice", typed.again())
+    code, again = ending.error_code, Step(GO_ON, typed.again())
     match ending.status:
         case "failed" if code is not None and 1_000 <= code < 2_000:
-            return Step(f"change the prompt or the still of {them}, then run again", typed.again())
+            return Step(f"change the prompt or the still of {them}{THEN}", typed.again())
         case "failed":
             return _retry(ending, typed, others)
         case "rejected" if code in {401, 402, 403}:
             return Step(f"{ACCOUNT_ADVICE} Then run again", typed.again("--retry-failed"))
         case "rejected":
-            return Step(f"correct {them} in the manifest, then run again", typed.again())
+            return Step(f"correct {them} in the manifest{THEN}", typed.again())
         case "unknown":
             return Step("settle what is unknown", reconcile_argv(is_of_sandbox="--sandbox" in typed.options))
         case "held":
             name = ending.fingerprints[0][:12] if ending.fingerprints else ""
             return Step("see what is known of it, then decide", (PROGRAM, "ledger", "show", name))
         case "invalid":
-            return Step(f"correct {them} in the manifest, then run again", typed.again())
+            return Step(f"correct {them} in the manifest{THEN}", typed.again())
         case "not archived" if "instead of a clip" in ending.reason or "no video" in ending.reason:
             return Step(
                 f"run again to ask WaveSpeed for {them} once more; what it has deleted comes back as another take only "
@@ -119,11 +121,15 @@ def ending_lines(endings: Sequence[Ending], typed: Typed) -> list[str]:
     """
     steps = [step_for(each, typed, _others(each, endings)) for each in endings[:MOST_GROUPS]]
     lines: list[str] = []
-    for step in dict.fromkeys(step.argv for step in steps):
-        together = [number for number, each in enumerate(steps) if each.argv == step]
+    for argv in dict.fromkeys(step.argv for step in steps):
+        together = [number for number, step in enumerate(steps) if step.argv == argv]
+        if len(together) == 1:
+            lines += [*_group_lines(endings[together[0]]), *steps[together[0]].lines(indent=4)]
+            continue
         for number in together:
-            lines += _group_lines(endings[number])
-        lines += steps[together[0]].lines(indent=4 if len(together) == 1 else 0)
+            first, comma, _ = steps[number].text.partition(THEN)
+            lines += [*_group_lines(endings[number]), *([f"    {first}"] if comma else [])]
+        lines += Step(GO_ON, argv).lines()
     if len(endings) > MOST_GROUPS:
         rest = sum(each.count for each in endings[MOST_GROUPS:])
         lines.append(f"and {rest:,} more for {len(endings) - MOST_GROUPS:,} other reasons (columns error_code, error)")
@@ -140,7 +146,7 @@ def _group_lines(ending: Ending) -> list[str]:
     return lines
 
 
-_REQUEST = re.compile(r"(?:(?:GET|POST|PUT|DELETE) /\S*|[a-z]+): (?=\S)")
+_REQUEST = re.compile(r"(?:(?:GET|POST|PUT|DELETE) /\S*|[a-z]+(?=: (?:WaveSpeed|cannot) )): ")
 _ADVICE = re.compile(r"[;.] (?:settle it with|every run polls it once more).*", re.DOTALL)
 
 

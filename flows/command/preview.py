@@ -150,9 +150,10 @@ def _agree_to_a_limit(shown: Preview, console: PlainConsole) -> Agreement:
     """Ask for the most that takes may cost whose price is not known; a plain yes is to no sum."""
     takes = shown.plan.to_buy
     least = f", from {dollars(shown.priced.floor)}" if shown.priced.floor is not None else ""
+    them = "it may cost" if takes == 1 else "they may cost together"
     question = (
-        f"The price of {counted(takes, 'take')} is not known{least}. Type the most that they may cost together, in "
-        "dollars (Enter buys nothing): "
+        f"The price of {counted(takes, 'take')} is not known{least}. Type the most that {them}, in dollars "
+        "(Enter buys nothing): "
     )
     for _ in range(MOST_QUESTIONS):
         answer = console.ask(question)
