@@ -65,6 +65,16 @@ def positional(text: str) -> str:
     return f"./{text}" if text.startswith("-") else text
 
 
+_REQUEST = re.compile(r"(?:(?:GET|POST|PUT|DELETE) /\S*|[a-z]+(?=: (?:WaveSpeed|cannot) )): ")
+ADVICE = re.compile(r"[;.] (?:settle it with|every run polls it once more).*", re.DOTALL)
+"""The part of an error in the ledger that says what to do."""
+
+
+def reason_of(error: str) -> str:
+    """Return an error for people who do not ask which request it was; without what is to be done about it."""
+    return ADVICE.sub("", _REQUEST.sub("", error, count=1) if _REQUEST.match(error) else error)
+
+
 def counted(count: int, noun: str) -> str:
     """Return a number with its noun: `1 take`, `2,000 takes`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

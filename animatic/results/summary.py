@@ -19,7 +19,7 @@ from animatic.results.endings import Ending
 from animatic.results.stats import TableStats
 from animatic.results.text_table import text_table
 from animatic.storage.folder import Folder
-from animatic.text import command, counted, one_line, positional
+from animatic.text import command, counted, one_line, positional, reason_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -237,7 +237,7 @@ def open_lines(takes: Sequence[Open], why: str, settling: str) -> list[str]:
     lines = [
         f"{each.state}: {f'{one_line(each.name)}, ' if each.name else ''}{each.fingerprint[:12]}"
         f"{f', which {why}' if why else ''}: left by run {each.run_id} of {one_line(each.manifest, 300)}; "
-        f"{one_line(each.error, 300)}"
+        f"{one_line(reason_of(each.error), 300)}"
         for each in takes[:MOST_OPEN_SHOWN]
     ]
     more = len(takes) - MOST_OPEN_SHOWN

@@ -20,9 +20,9 @@ from animatic.settings import Settings
 from animatic.takes.canonical import EMBEDDED_SANDBOX
 from animatic.takes.states import PAID, State
 from animatic.takes.stills import MAX_STILL_BYTES
-from animatic.text import command, counted, one_line, shell_line
+from animatic.text import command, counted, one_line, reason_of, shell_line
 from flows.command.embedded import sandbox_settings
-from flows.command.next_steps import commands_in, reason_of, reconcile_argv
+from flows.command.next_steps import commands_in, reconcile_argv
 from flows.terminal import PlainConsole, say, say_json
 
 ROWS_AT_ONCE = 2_000

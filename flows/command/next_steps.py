@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from animatic.money.amounts import dollars
 from animatic.results.endings import MOST_NAMED, Ending
-from animatic.text import PROGRAM, one_line, positional, shell_line
+from animatic.text import ADVICE, PROGRAM, one_line, positional, reason_of, shell_line
 from animatic.wavespeed.outcomes import ACCOUNT_ADVICE
 from flows.terminal import printable
 
@@ -146,18 +146,9 @@ def _group_lines(ending: Ending) -> list[str]:
     return lines
 
 
-_REQUEST = re.compile(r"(?:(?:GET|POST|PUT|DELETE) /\S*|[a-z]+(?=: (?:WaveSpeed|cannot) )): ")
-_ADVICE = re.compile(r"[;.] (?:settle it with|every run polls it once more).*", re.DOTALL)
-
-
-def reason_of(error: str) -> str:
-    """Return an error for people who do not ask which request it was; without what a command says about it."""
-    return _ADVICE.sub("", _REQUEST.sub("", error, count=1) if _REQUEST.match(error) else error)
-
-
 def commands_in(error: str) -> list[str]:
     """Return lines with what an error of the ledger says to do, each command in a line of its own."""
-    found = _ADVICE.search(error)
+    found = ADVICE.search(error)
     if found is None:
         return []
     text, *commands = re.split(rf": (?={PROGRAM} )", found[0].lstrip("; ."))

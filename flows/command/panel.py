@@ -17,7 +17,7 @@ from animatic.money.amounts import cost_in_words
 from animatic.pace.duration import Forecast, Work, in_words, next_start_s, tail
 from animatic.progress import ArchiveProgress, Progress
 from animatic.takes.states import State
-from flows.command.next_steps import reason_of
+from animatic.text import reason_of
 from flows.terminal import PlainConsole, folded, printable
 
 LINE_EVERY_S = 5.0

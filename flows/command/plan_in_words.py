@@ -16,8 +16,7 @@ from animatic.planning.priced import PricedPlan
 from animatic.planning.reasons import MOST_GROUPS, Reasons
 from animatic.takes.schemas import PriceClass
 from animatic.takes.states import State
-from animatic.text import counted
-from flows.command.next_steps import reason_of
+from animatic.text import counted, reason_of
 from flows.terminal import printable
 
 NO_KEY = "WAVESPEED_API_KEY is not set: export it to see the cost and to buy, or add --sandbox, which needs none"

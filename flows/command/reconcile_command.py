@@ -18,10 +18,10 @@ from animatic.results.summary import DONE, UNCLEAR, orphan_lines
 from animatic.settings import Settings
 from animatic.takes.models import DEFAULT_MODEL
 from animatic.takes.states import PREDICTION_ID, State
-from animatic.text import command, one_line, shell_line
+from animatic.text import command, one_line, reason_of, shell_line
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.command.embedded import embedded_sandbox
-from flows.command.next_steps import Step, as_dict, commands_in, reason_of, reconcile_argv
+from flows.command.next_steps import Step, as_dict, commands_in, reconcile_argv
 from flows.session import new_run_id
 from flows.terminal import PlainConsole, say_json
 
@@ -148,7 +148,7 @@ def _lines_of(take: Open, settle_s: float, now: datetime) -> list[str]:
         text = f"WaveSpeed's list did not show it; a reading after {_up(at):%H:%M:%S} UTC proves that it was not bought"
     elif take.listed_by is not None and take.listed_by > now:
         text = (
-            f"until {_up(take.listed_by):%H:%M:%S} UTC WaveSpeed may still have accepted it: no reading counts before"
+            f"WaveSpeed may have accepted it until {_up(take.listed_by):%H:%M:%S} UTC; only readings after that count"
         )
     else:
         text = f"no reading of WaveSpeed's list has counted so far; two of them, {settle_s:.0f} s apart, settle it"

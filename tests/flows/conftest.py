@@ -432,7 +432,9 @@ class Tools:
     """Values that tests share; they can't import them from here."""
 
     KEY = KEY
+    ANIMATIC = ANIMATIC
     Shell = Shell
+    serving = staticmethod(_served)
     write_manifest = staticmethod(write_manifest)
     read_rows = staticmethod(read_rows)
     kill_group = staticmethod(kill_group)
