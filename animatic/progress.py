@@ -1,11 +1,15 @@
 """Progress of a run, for the panel and the artifacts. Counted by take, never by row."""
 
-from collections import Counter, deque
+import math
+from collections import Counter
 from dataclasses import dataclass, field
 
 from animatic.ledger import Reserved
-from animatic.pace.duration import Latencies, Work
-from animatic.pace.limits import MINUTE_S, Limits
+from animatic.pace.duration import Work
+from animatic.pace.latencies import Latencies
+from animatic.pace.limits import Limits
+from animatic.pace.seen_pace import SeenPace
+from animatic.takes.schemas import LatencyClass
 from animatic.takes.states import State
 
 
@@ -35,11 +39,36 @@ class ArchiveProgress:
 
 @dataclass(slots=True)
 class InFlight:
-    """A take in flight: its name, when it was submitted, and whether WaveSpeed has not begun to make it."""
+    """A take in flight.
+
+    Attributes:
+        leaves_at: when it is left to the next run.
+        not_done_at: when it was last seen not to be done.
+        is_queued: whether WaveSpeed has not begun to make it.
+    """
 
     name: str
     submitted_at: float
+    latency_class: LatencyClass | None
+    leaves_at: float
+    not_done_at: float
     is_queued: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Oldest:
+    """The take in flight that was submitted first.
+
+    Attributes:
+        age_s: since it was submitted.
+        usual_s: what takes like it need.
+        leaves_in_s: until it is left to the next run.
+    """
+
+    name: str
+    age_s: float
+    usual_s: float
+    leaves_in_s: float
 
 
 @dataclass(slots=True)
@@ -57,6 +86,9 @@ class Progress:
         archive: of its clips.
         limits: of the account; None while the run is being planned.
         latencies: of the takes that this run saw end.
+        pace: starts that WaveSpeed accepted, and refused.
+        waiting: takes that were not submitted when the run began, by latency class.
+        passed_on: takes that are not final and that the next run goes on with.
     """
 
     total: int = 0
@@ -69,9 +101,11 @@ class Progress:
     archive: ArchiveProgress = field(default_factory=ArchiveProgress)
     limits: Limits | None = None
     latencies: Latencies = field(default_factory=Latencies)
+    pace: SeenPace = field(default_factory=SeenPace)
+    waiting: Counter[LatencyClass | None] = field(default_factory=Counter[LatencyClass | None])
+    passed_on: int = 0
     _open: set[str] = field(default_factory=set[str])
     _watched: dict[str, InFlight] = field(default_factory=dict[str, InFlight])
-    _starts: deque[float] = field(default_factory=deque[float])
     _lost: tuple[float, str] | None = None
     _completed: int = 0
     _flagged: int = 0
@@ -82,27 +116,43 @@ class Progress:
         self.submissions += 1
         self._open.add(fingerprint)
         if now is not None:
-            self._starts.append(now)
-            while self._starts[0] <= now - MINUTE_S:
-                self._starts.popleft()
+            self.pace.started(now)
 
     def is_open_here(self, fingerprint: str) -> bool:
         """Tell if this run submitted the take and has no answer yet."""
         return fingerprint in self._open
 
-    def entered_flight(self, fingerprint: str, name: str = "", submitted_at: float = 0.0) -> None:
-        """Record a take in flight, its name and when it was submitted."""
-        self._watched[fingerprint] = InFlight(name, submitted_at)
+    def entered_flight(
+        self,
+        fingerprint: str,
+        name: str = "",
+        submitted_at: float = 0.0,
+        latency_class: LatencyClass | None = None,
+        leaves_at: float = math.inf,
+    ) -> None:
+        """Record a take in flight: which others take as long, and when it is left to the next run."""
+        self._watched[fingerprint] = InFlight(name, submitted_at, latency_class, leaves_at, submitted_at)
+        if self.waiting[latency_class] > 0:
+            self.waiting[latency_class] -= 1
 
-    def polled(self, fingerprint: str, status: str) -> None:
-        """Record an answer about a take in flight: WaveSpeed can be reached, and it is queued there or being made."""
+    def polled(self, fingerprint: str, status: str, now: float = 0.0, *, is_final: bool = False) -> None:
+        """Record an answer about a take in flight: WaveSpeed can be reached, and it is queued there, made, or done."""
         self._lost = None
-        if fingerprint in self._watched:
-            self._watched[fingerprint].is_queued = status.lower() == "created"
+        watched = self._watched.get(fingerprint)
+        if watched is not None:
+            watched.is_queued = status.lower() == "created"
+            watched.not_done_at = watched.not_done_at if is_final else max(now, watched.not_done_at)
 
     def unreached(self, now: float, problem: str) -> None:
         """Record that WaveSpeed could not be reached; it counts from the first time in a row."""
         self._lost = (self._lost[0] if self._lost else now, problem)
+
+    def heard(self, now: float, problem: str | None) -> None:
+        """Record that WaveSpeed answered a request, or why it did not."""
+        if problem is None:
+            self._lost = None
+        else:
+            self.unreached(now, problem)
 
     def left_flight(self, fingerprint: str) -> None:
         """Record a take that is no longer polled."""
@@ -138,10 +188,13 @@ class Progress:
         """Takes that wait to be submitted."""
         return max(self.left - self.in_flight, 0)
 
-    def oldest(self, now: float) -> tuple[str, float] | None:
-        """Return the name of the take in flight that was submitted first, and seconds since then."""
+    def oldest(self, now: float) -> Oldest | None:
+        """Return the take in flight that was submitted first."""
         first = min(list(self._watched.values()), key=lambda each: each.submitted_at, default=None)
-        return None if first is None else (first.name, now - first.submitted_at)
+        if first is None:
+            return None
+        usual_s = self.latencies.fitted().made_s(first.latency_class)
+        return Oldest(first.name, now - first.submitted_at, usual_s, first.leaves_at - now)
 
     def unreached_for(self, now: float) -> tuple[float, str] | None:
         """Return for how many seconds WaveSpeed could not be reached, and why; None where it can."""
@@ -149,9 +202,26 @@ class Progress:
 
     def work(self, now: float) -> Work:
         """Return the state of the run at this moment, for a forecast."""
-        ages_s = [now - each.submitted_at for each in list(self._watched.values())]
-        starts = [now - each for each in list(self._starts) if each > now - MINUTE_S]
-        return Work(self.to_start, ages_s, starts, self.latencies.mean_s(ages_s), self.latencies.spread(len(ages_s)))
+        watched: dict[LatencyClass | None, list[InFlight]] = {}
+        for each in list(self._watched.values()):
+            watched.setdefault(each.latency_class, []).append(each)
+        ages_s = {
+            latency_class: [each.not_done_at - each.submitted_at for each in takes]
+            for latency_class, takes in watched.items()
+        }
+        fitted = self.latencies.fitted(ages_s)
+        waiting = {each: count for each, count in self.waiting.items() if count > 0} or dict.fromkeys(ages_s, 1)
+        return Work(
+            to_start=self.to_start,
+            ages_s=[now - each.submitted_at for takes in watched.values() for each in takes],
+            started_ago_s=self.pace.ago_s(now),
+            latency_s=fitted.mean_of(waiting),
+            spread=fitted.spread,
+            usual_s=[usual for each, takes in watched.items() for usual in [fitted.made_s(each)] * len(takes)],
+            leaves_in_s=[each.leaves_at - now for takes in watched.values() for each in takes],
+            longest_s=max((fitted.mean_s(each) for each in waiting), default=0.0),
+            allowed_per_minute=self.pace.allowed_per_minute(now),
+        )
 
     @property
     def settled_here(self) -> int:
@@ -161,7 +231,7 @@ class Progress:
     @property
     def done(self) -> int:
         """Takes that this run has nothing more to do for, cached ones included."""
-        return self.cached.total() + self.unclear + self.settled_here
+        return self.cached.total() + self.unclear + self.settled_here + self.passed_on
 
     @property
     def left(self) -> int:

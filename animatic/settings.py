@@ -18,14 +18,13 @@ from animatic.errors import SettingsError
 from animatic.machine.home import HOME, ledger_file, require_one_ledger
 from animatic.machine.start_folder import from_start
 from animatic.money.amounts import microusd
+from animatic.pace.latencies import USUAL_LATENCY_S
 from animatic.pace.limits import LEVELS, Limits
-from animatic.takes.canonical import canonical_provider
+from animatic.takes.canonical import EMBEDDED_SANDBOX, canonical_provider
 from animatic.web.certificates import certificate_faults
 from animatic.web.network import Network, is_loopback, read_network
 
 PREFIX = "ANIMATIC_"
-EMBEDDED_SANDBOX = "sandbox"
-"""The provider of takes made by the embedded sandbox, whatever port it has today."""
 
 _ROUNDS = 20_000
 
@@ -80,6 +79,7 @@ class Settings(BaseModel):
 
     Attributes:
         provider: what takes are bought from, part of every fingerprint; the origin unless it is the embedded sandbox.
+        usual_latency_s: latency of a take where none was seen yet, for forecasts.
         network: how the API and the web are reached: proxies, and whose certificates count.
         sandbox_folder: where the embedded sandbox keeps its uploads; empty for any other provider.
     """
@@ -142,6 +142,7 @@ class Settings(BaseModel):
     )
     provider: str = ""
     sandbox_folder: str = ""
+    usual_latency_s: float = USUAL_LATENCY_S
     network: Network = Network()
 
     @field_validator("account_level")
@@ -223,6 +224,11 @@ class Settings(BaseModel):
                 "or use --sandbox, which needs none."
             )
         key = self.api_key.get_secret_value()
+        if key[0] in "'\"`" and key[-1] == key[0]:
+            raise SettingsError(
+                "WAVESPEED_API_KEY: has quotes around it; allowed: the key alone. In the settings of a service or a "
+                "container, quotes are part of the value"
+            )
         if not re.fullmatch(r"[!-~]+", key):
             raise SettingsError("WAVESPEED_API_KEY: has characters that no key has (spaces, accents); copy it again")
         return key

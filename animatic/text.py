@@ -1,12 +1,15 @@
-"""Text made safe to show, and near misses. Pure.
+"""Text made safe to show, commands that can be typed, and near misses. Pure.
 
 Nothing of a cell or a reply reaches a terminal as it is: it is cut, and characters that do not print are escaped.
 """
 
+import re
+import shlex
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 MAX_SHOWN_CHARS = 60
+PROGRAM = "animatic"
 
 
 def escaped(text: str, max_chars: int = MAX_SHOWN_CHARS) -> str:
@@ -30,6 +33,51 @@ def _escaped_char(char: str) -> str:
     if char in '"\\':
         return f"\\{char}"
     return char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def command(*arguments: str) -> str:
+    """Return a command of ours as people type it in any POSIX shell: in one line, and only of characters that print."""
+    return shell_line([PROGRAM, *arguments])
+
+
+def shell_line(words: Iterable[str]) -> str:
+    """Return words as a POSIX shell takes them: by shlex, and by printf where a word holds what does not print."""
+    return " ".join(shlex.quote(word) if word.isprintable() else _printed(word) for word in words)
+
+
+def _printed(word: str) -> str:
+    """Return a word as the output of printf. A shell drops line ends at the end of an output, so they stay as they are.
+
+    Bytes that are no UTF-8, which file names may hold, come as Python keeps them, and go out as they were.
+    """
+    head = word.rstrip("\n")
+    octal = re.sub(r"^-|[^ -~]+|[%\\']", lambda found: _octal(found[0]), head)
+    line_ends = word[len(head) :]
+    return (f"\"$(printf '{octal}')\"" if octal else "") + (f"'{line_ends}'" if line_ends else "")
+
+
+def _octal(text: str) -> str:
+    return "".join(f"\\{byte:03o}" for byte in text.encode("utf-8", "surrogateescape"))
+
+
+def positional(text: str) -> str:
+    """Return a file's name so that no command takes it for an option."""
+    return f"./{text}" if text.startswith("-") else text
+
+
+_REQUEST = re.compile(r"(?:(?:GET|POST|PUT|DELETE) /\S*|[a-z]+(?=: (?:WaveSpeed|cannot) )): ")
+ADVICE = re.compile(r"[;.] (?:settle it with|every run polls it once more).*", re.DOTALL)
+"""The part of an error in the ledger that says what to do."""
+
+
+def reason_of(error: str) -> str:
+    """Return an error for people who do not ask which request it was; without what is to be done about it."""
+    return ADVICE.sub("", _REQUEST.sub("", error, count=1) if _REQUEST.match(error) else error)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun: `1 take`, `2,000 takes`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def did_you_mean(text: str) -> str:

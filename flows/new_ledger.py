@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from animatic.errors import SettingsError
 from animatic.ledger import ledger_name
 from animatic.settings import Settings
+from animatic.text import command, counted
 
 
 def require_new_ledger_allowed(settings: Settings, to_buy: int, *, may_begin: bool) -> None:
@@ -19,8 +20,8 @@ def require_new_ledger_allowed(settings: Settings, to_buy: int, *, may_begin: bo
     stale = f" (ANIMATIC_NEW_LEDGER says {settings.new_ledger})" if settings.new_ledger else ""
     raise SettingsError(
         f"ANIMATIC_LEDGER: the ledger {ledger_name(settings.ledger)} is new: it holds no take of {settings.origin}, so "
-        f"this run would buy all {to_buy:,} takes, also those that were bought before. Nothing was bought. Either give "
-        "the ledger that knows them, or take over what results tables know: animatic ledger import RESULTS. Where "
-        "nothing was bought before, or it is to be bought again, say so: --new-ledger, or "
-        f"ANIMATIC_NEW_LEDGER={today}{stale}"
+        f"this run would buy {counted(to_buy, 'take')}, also those that were bought before. Nothing was bought. Give "
+        "the ledger that knows them. Where nothing was bought before, or it is to be bought again, say so with "
+        f"--new-ledger, or ANIMATIC_NEW_LEDGER={today}{stale}. Or take over what results tables (RESULTS) know:\n"
+        f"    {command('ledger', 'import', 'RESULTS')}"
     )

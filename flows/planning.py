@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from animatic.errors import AccountRefusedError, SettingsError
 from animatic.manifest import Manifest
+from animatic.pace.latencies import Latencies
 from animatic.planning import lookup
 from animatic.planning.earlier import find_earlier
 from animatic.planning.manifests import ManifestFile, is_unchanged
@@ -80,6 +81,8 @@ async def plan_takes(run: Run, checked: Manifest) -> Plan:
     progress = session.progress
     progress.total, progress.cached, progress.cached_flagged = len(plan), plan.settled, plan.settled_flagged
     progress.unclear, progress.limits = plan.unclear, settings.limits
+    progress.waiting.update(plan.latency_classes())
+    progress.latencies = Latencies(settings.usual_latency_s)
     return plan
 
 

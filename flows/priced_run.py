@@ -200,6 +200,7 @@ def _config_of(run: Run, priced: PricedPlan) -> RunConfig:
         poll_floor_s=settings.poll_floor_s,
         take_deadline_s=settings.take_deadline_s,
         give_up_s=settings.give_up_s,
+        usual_latency_s=settings.usual_latency_s,
         policy=run.order.policy,
         max_microusd=run.max_microusd,
         price_microusd=priced.setting_microusd,

@@ -1,7 +1,6 @@
 """Reporting: the results table, out of what the ledger knows, and the summary of it."""
 
 import asyncio
-import shlex
 from dataclasses import dataclass, field
 
 from animatic.errors import LocationError, ResultsUnwrittenError
@@ -12,6 +11,7 @@ from animatic.results import formats
 from animatic.results.stats import TableStats
 from animatic.results.summary import RunSummary, run_summary_of
 from animatic.results.writer import ResultsWriter
+from animatic.text import command, positional
 from flows.interrupts import Interrupts
 from flows.run import Run
 from tasks.begun import begin
@@ -61,6 +61,7 @@ class Reporting:
             is_account_refused=is_account_refused,
             is_interrupted=self.interrupts.is_stopped,
             archive=self.archive,
+            is_of_sandbox=not settings.is_real,
         )
         if not self.interrupts.hurried.is_set():
             await self._publish(summary)
@@ -94,10 +95,12 @@ class Reporting:
             stats = await self.write(place)
         except LocationError:
             order = self.run.order
-            again = ["animatic", "results", order.manifest, "--results", order.results, *order.rows.typed]
+            of_sandbox = [] if self.run.session.settings.is_real else ["--sandbox"]
+            again = command(
+                "results", positional(order.manifest), "--results", order.results, *order.rows.typed, *of_sandbox
+            )
             raise ResultsUnwrittenError(
-                f"{problem}. What was bought is in the ledger; once that is mended, write the table with: "
-                f"{shlex.join(again)}"
+                f"{problem}. What was bought is in the ledger; once that is mended, write the table:\n    {again}"
             ) from None
         stats.note_beside(place, str(problem))
         return stats

@@ -1,5 +1,6 @@
 """An open run: what all its steps share, from the first to the last."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -50,12 +51,17 @@ async def open_run(order: Order, session: Session) -> AsyncGenerator[Run]:
         SettingsError: there is no key.
         LedgerError: the ledger cannot be trusted with money now.
     """
-    settings = session.settings
+    settings, loop = session.settings, asyncio.get_running_loop()
     key = settings.require_key()
     with open_ledger(settings.ledger) as ledger:
         async with ledger.run(session.run_id, order.uri, flow_run.id) as run:
             most, network = min(connections_that_fit(), MOST_CONNECTIONS), settings.network
             async with WaveSpeedClient(
-                settings.base_url, key, network=network, most_connections=most, wrap=session.wrap
+                settings.base_url,
+                key,
+                network=network,
+                most_connections=most,
+                wrap=session.wrap,
+                hears=lambda problem: session.progress.heard(loop.time(), problem),
             ) as client:
                 yield Run(order, session, client, run, line_logger(logging.WARNING))

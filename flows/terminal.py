@@ -8,10 +8,16 @@ import os
 import re
 import sys
 import termios
+import textwrap
 from collections.abc import Generator
 from typing import Any, TextIO
 
 from rich.console import Console
+
+from animatic.text import PROGRAM
+
+LEAST_COLUMNS = 40
+_COMMAND = re.compile(rf"\s+({PROGRAM}|mv) ")
 
 
 def printable(text: str) -> str:
@@ -19,6 +25,33 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char == "\n" or char.isprintable() else _escaped(char) for char in text)
+
+
+def folded(text: str, columns: int | None) -> str:
+    """Return the text with lines that are longer than the screen broken at blanks; None is no screen.
+
+    A command stands in a line of its own and stays whole, so that it can be copied. So do long words, such as paths.
+    """
+    if columns is None:
+        return text
+    return "\n".join(_folded_line(line, max(columns, LEAST_COLUMNS)) for line in text.split("\n"))
+
+
+def _folded_line(line: str, columns: int) -> str:
+    if len(line) <= columns or _COMMAND.match(line):
+        return line
+    indent = line[: len(line) - len(line.lstrip())]
+    return "\n".join(
+        textwrap.wrap(line, columns, subsequent_indent=f"{indent}  ", break_long_words=False, break_on_hyphens=False)
+    )
+
+
+def columns_of(stream: TextIO) -> int | None:
+    """Return how wide the terminal is behind a stream; None where there is none."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None if stream.isatty() else None
+    except (OSError, ValueError):
+        return None
 
 
 def without_passwords(text: str) -> str:
@@ -64,7 +97,8 @@ class PlainConsole(Console):
 
     def print(self, *objects: Any, **options: Any) -> None:
         """As Rich's, for text or for what Rich renders; text that is inside of that must be `printable` already."""
-        shown = (printable(each) if isinstance(each, str) else each for each in objects)
+        columns = self.width if self.is_terminal else None
+        shown = (folded(printable(each), columns) if isinstance(each, str) else each for each in objects)
         plain: dict[str, Any] = {"markup": False, "soft_wrap": True, "highlight": False}
         with _unless_gone(self.file):  # pyright: ignore[reportArgumentType]
             super().print(*shown, **(plain | options))
@@ -73,7 +107,8 @@ class PlainConsole(Console):
         """Ask a question, and return the answer. What was typed before it was shown is no answer to it."""
         with contextlib.suppress(OSError, ValueError, termios.error):  # stdin is no terminal
             termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
-        return self.input(question, markup=False).strip()
+        shown = folded(question.rstrip(), self.width if self.is_terminal else None)
+        return self.input(f"{printable(shown)} ", markup=False).strip()
 
 
 def stderr() -> PlainConsole:
@@ -84,7 +119,7 @@ def stderr() -> PlainConsole:
 def say(text: str) -> None:
     """One line, or several, on stdout."""
     with _unless_gone(sys.stdout):
-        sys.stdout.write(printable(text) + "\n")
+        sys.stdout.write(folded(printable(text), columns_of(sys.stdout)) + "\n")
         sys.stdout.flush()
 
 
@@ -98,7 +133,7 @@ def say_json(line: str) -> None:
 def complain(text: str) -> None:
     """Print a line, or several, on stderr."""
     with _unless_gone(sys.stderr):
-        sys.stderr.write(printable(text) + "\n")
+        sys.stderr.write(folded(printable(text), columns_of(sys.stderr)) + "\n")
 
 
 def _escaped(char: str) -> str:

@@ -1,241 +1,115 @@
-"""A terminal in a clone of this repository, in which the commands of a page are typed as they stand there.
+"""Commands in a pseudo-terminal, and the screens that a person sees there."""
 
-Only what they talk to is ours: a sandbox stands for WaveSpeed, and ports that others may have are replaced.
-"""
-
+import contextlib
+import fcntl
 import os
 import pty
 import re
 import select
-import shutil
+import struct
 import subprocess
 import sys
-import tempfile
+import termios
+import threading
 import time
-import urllib.request
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
-from pages import ROOT, Page, Step
-from ports import free_port
+import pyte
 
-DEADLINE_S = 180.0
-KEPT = ("Makefile", "README.md", "LICENSE", "pyproject.toml")
-FOLDERS = ("tools", "manifests", "deployments", "flows", "tasks", "animatic", "docs")
-STAMPS = (".ready", ".dev", ".bench")
-"""What says that a lock is installed, in the order in which they depend on each other."""
+LINES = 50
+LONGEST_LINES = 400
+"""So many lines stand on our screen, which does not scroll: what a person scrolls back to is there too."""
 
-RUN_SQL = (
-    "import duckdb, pathlib; "
-    "[duckdb.sql(q).show() for q in pathlib.Path('snippet.sql').read_text().split(';') if q.strip()]"
+WITHIN_S = 90.0
+CTRL_C = "\x03"
+
+_WITH_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
 )
+"""Makes the terminal the session's own, so that a typed Ctrl-C is a signal."""
 
 
-@dataclass(frozen=True)
-class Server:
-    """A command that goes on until it is stopped: how it begins, and what it prints or answers once it is there."""
-
-    begins: str
-    prints: str = ""
-    answers: str = ""
-
-
-SERVERS = (
-    Server(r"animatic sandbox\b", prints=r'"url": "http://127\.0\.0\.1:(?P<p8787>\d+)'),
-    Server(r"make serve\b", prints=r"UI: http://127\.0\.0\.1:(?P<p4200>\d+)[\s\S]*serving until"),
-    Server(r"(\.venv/bin/)?prefect server start\b", answers="/api/health"),
-    Server(r"prefect worker start\b", prints="started!"),
-)
-
-
-def server_of(command: str) -> Server | None:
-    return next((each for each in SERVERS if re.match(each.begins, command)), None)
-
-
-def make_clone(clone: Path) -> None:
-    """What a clone holds, with the environment of the first `make`: the packages are the tests' own."""
-    clone.mkdir()
-    for name in (*KEPT, *(lock.name for lock in ROOT.glob("requirements*.lock"))):
-        shutil.copy2(ROOT / name, clone / name)
-    for name in FOLDERS:
-        shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
-    venv = clone / ".venv"
-    venv.mkdir()
-    for part in Path(sys.prefix).iterdir():
-        if part.name not in STAMPS:
-            (venv / part.name).symlink_to(part)
-    for stamp in STAMPS:
-        (venv / stamp).touch()
-
-
-@dataclass
 class Terminal:
-    """A terminal in a folder; what `export` says holds for the commands after it.
+    """A terminal with one command in it. Use as `with`: at its end the command is killed if it still runs."""
 
-    `ports` says which port stands for one that a page names.
-    """
-
-    folder: Path
-    environment: dict[str, str]
-    ports: dict[str, str] = field(default_factory=dict[str, str])
-    servers: "list[subprocess.Popen[bytes]]" = field(default_factory=list["subprocess.Popen[bytes]"])
-
-    def type(self, line: str) -> tuple[int, str]:
-        """Type a command and wait until it ends, answering yes: its exit code, and all that it showed."""
-        ours, theirs = pty.openpty()
-        process = self._start(line, stdin=theirs, stdout=theirs)
-        os.close(theirs)
-        shown, ends, is_answered = b"", time.monotonic() + DEADLINE_S, False
-        try:
-            while time.monotonic() < ends:
-                if select.select([ours], [], [], 0.2)[0]:
-                    try:
-                        shown += os.read(ours, 65_536)
-                    except OSError:  # the other end is closed
-                        break
-                    if b"[y/N]" in shown and not is_answered:
-                        is_answered = os.write(ours, b"y\n") > 0
-                elif process.poll() is not None:
-                    break
-            assert time.monotonic() < ends, f"{line}: did not end: {shown[-2_000:]!r}"
-            return process.wait(timeout=10), shown.decode("utf-8", "replace")
-        finally:
-            process.kill()
-            process.wait()
-            os.close(ours)
-
-    def show(self, line: str) -> tuple[int, str]:
-        """Run a command whose output goes to a file of 100 columns: its exit code and its output."""
-        with tempfile.TemporaryFile() as output:
-            process = self._start(f"COLUMNS=100 {line}", stdin=subprocess.DEVNULL, stdout=output)
-            code = process.wait(DEADLINE_S)
-            output.seek(0)
-            return code, output.read().decode("utf-8", "replace")
-
-    def export(self, line: str) -> None:
-        """Take over what a line of the shell leaves in its environment."""
-        ended = subprocess.run(
-            ["bash", "-c", f"{line}; env -0"], cwd=self.folder, env=self.environment, capture_output=True, check=True
-        )
-        pairs = (each.partition("=") for each in ended.stdout.decode().split("\0") if each)
-        self.environment = {name: value for name, _, value in pairs if name not in {"_", "SHLVL", "PWD"}}
-
-    def serve(self, line: str, server: Server) -> None:
-        """Start a command that goes on, and wait until it is there."""
-        log = self.folder / f"server-{len(self.servers)}.log"
-        with log.open("wb") as output:
-            process = self._start(f"exec {line}", stdin=subprocess.DEVNULL, stdout=output)
-        self.servers.append(process)
-        ends = time.monotonic() + DEADLINE_S
-        while not self._is_there(server, log.read_text(errors="replace")):
-            assert process.poll() is None, f"{line}: ended with {process.returncode}: {log.read_text()}"
-            assert time.monotonic() < ends, f"{line}: is not there: {log.read_text()}"
-            time.sleep(0.1)
-
-    def _is_there(self, server: Server, printed: str) -> bool:
-        if server.answers:
-            try:
-                port = self.environment["PREFECT_SERVER_API_PORT"]
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}{server.answers}", timeout=5):
-                    return True
-            except OSError:
-                return False
-        found = re.search(server.prints, printed)
-        if found is None:
-            return False
-        self.ports |= {name[1:]: port for name, port in found.groupdict().items()}
-        return True
-
-    def _start(self, line: str, *, stdin: int, stdout: "int | object") -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            ["bash", "-c", line],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=stdin,
-            stdout=stdout,  # pyright: ignore[reportArgumentType]
-            stderr=stdout,  # pyright: ignore[reportArgumentType]
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], folder: Path, columns: int, term: str
+    ) -> None:
+        self.raw = b""
+        self._screen = pyte.Screen(columns, LONGEST_LINES)
+        self._stream, self._lock = pyte.ByteStream(self._screen), threading.Lock()
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, columns, 0, 0))
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _WITH_TERMINAL, *command],
+            env={**environment, "TERM": term},
+            cwd=folder,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
             start_new_session=True,
         )
+        os.close(theirs)
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
 
-    def stop(self) -> None:
-        """Stop the servers, the last one first."""
-        for process in reversed(self.servers):
-            process.terminate()
-        for process in reversed(self.servers):
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, 9)
+        self._process.wait()
+        self._reading.join(5)
+        os.close(self._ours)
+
+    def _read(self) -> None:
+        while True:
             try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self.servers.clear()
+                ready = select.select([self._ours], [], [], 0.2)[0]
+                chunk = os.read(self._ours, 65_536) if ready else None
+            except OSError:  # the other end is closed
+                return
+            if chunk == b"" or (chunk is None and self._process.poll() is not None):
+                return
+            if chunk:
+                with self._lock:
+                    self.raw += chunk
+                    self._stream.feed(chunk)
 
+    @property
+    def text(self) -> str:
+        """What is on the screen, without blanks at the ends of lines and blank lines at its end."""
+        with self._lock:
+            lines = [line.rstrip() for line in self._screen.display]
+        return "\n".join(lines).rstrip("\n")
 
-Screen = Callable[[Step, str], None]
+    @property
+    def screen(self) -> pyte.Screen:
+        """The screen itself, with its colours."""
+        return self._screen
 
+    def when(self, pattern: str, within_s: float = WITHIN_S) -> str:
+        """Wait until the pattern is on the screen; the screen then."""
+        ends = time.monotonic() + within_s
+        while time.monotonic() < ends:
+            is_over, text = self._process.poll() is not None, self.text
+            if re.search(pattern, text):
+                return text
+            if is_over and not self._reading.is_alive():
+                break
+            time.sleep(0.05)
+        raise AssertionError(f"never on the screen: {pattern}\n{self.text}")
 
-def follow(terminal: Terminal, page: Page, key: str, on_screen: Screen | None = None) -> list[str]:
-    """Do what a page says, in its order; what was done. What it exported and started is gone afterwards."""
-    done: list[str] = []
-    before, ports = dict(terminal.environment), dict(terminal.ports)
-    screens = {index - 1 for index, step in enumerate(page.steps) if step.language == "screen"}
-    output = ""
-    try:
-        for index, step in enumerate(page.steps):
-            if step.language == "terminals":
-                terminal.stop()
-                terminal.environment, terminal.ports = dict(before), dict(ports)
-            elif step.language == "screen":
-                assert on_screen is not None
-                on_screen(step, output)
-            elif page.runs(step):
-                output = _do(terminal, step, key, is_shown=index in screens)
-            done.append(step.text)
-    finally:
-        terminal.stop()
-        terminal.environment, terminal.ports = before, ports
-    return done
+    def type(self, text: str) -> None:
+        """Type a text."""
+        os.write(self._ours, text.encode())
 
-
-def _do(terminal: Terminal, step: Step, key: str, *, is_shown: bool) -> str:
-    """Do one step; what it showed."""
-    match step.language:
-        case "file":
-            (terminal.folder / step.name).write_text(step.text)
-            return ""
-        case "python":
-            (terminal.folder / "snippet.py").write_text(step.text)
-            line = "python snippet.py"
-        case "sql":
-            (terminal.folder / "snippet.sql").write_text(step.text)
-            line = f'python -c "{RUN_SQL}"'
-        case _:
-            line = _with_ports(step.text, terminal.ports).replace("=...", f"={key}")
-    if re.match(r"(?:export|source|unset) ", line):
-        terminal.export(line)
-        return ""
-    server = server_of(step.text)
-    if server is not None:
-        terminal.serve(line, server)
-        return ""
-    code, shown = terminal.show(line) if is_shown else terminal.type(line)
-    assert code == step.exit_code, f"{step.text}: ended with {code}: {shown}"
-    return shown
-
-
-def _with_ports(line: str, ports: Mapping[str, str]) -> str:
-    for port, ours in ports.items():
-        line = re.sub(rf"\b{port}\b", ours, line)
-    return line
-
-
-def bare_environment(clone: Path, home: Path) -> dict[str, str]:
-    """As little as a login has, with the clone's programs on the path."""
-    return {
-        "PATH": f"{clone}/.venv/bin:{os.environ['PATH']}",
-        "HOME": str(home),
-        "TMPDIR": tempfile.gettempdir(),
-        "LANG": "C.UTF-8",
-        "DO_NOT_TRACK": "1",
-        "PREFECT_SERVER_API_PORT": str(free_port()),
-    }
+    def end(self, within_s: float = WITHIN_S) -> tuple[int, str]:
+        """Wait for the command's end: its exit code, and the last screen."""
+        code = self._process.wait(within_s)
+        self._reading.join(10)
+        return code, self.text

@@ -75,7 +75,7 @@ class Reconciled:
         counted = ", ".join(f"{self.counts[key]:,} {word}" for key, word in words.items() if self.counts[key])
         ended = f"{self.ended:,} ended after all" if self.ended else ""
         line = ", ".join(filter(None, (counted, ended))) or "nothing to settle"
-        return f"{line}; the list: {self.problem}" if self.problem else line
+        return f"{line}; WaveSpeed's list: {self.problem}" if self.problem else line
 
     def add(self, settled: Settlement) -> None:
         """Put the takes of one model to those of the others."""

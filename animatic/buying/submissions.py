@@ -1,5 +1,6 @@
 """Submissions: the one place that sends what may cost money, each step durable before the next."""
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Generator
 from datetime import UTC, datetime
@@ -114,6 +115,7 @@ class Submissions:
                     raise ApiUnreachableError(outcome.message)
                 case Busy():
                     in_any_case.push_async_callback(throttle.refused, start, outcome.retry_after_s)
+                    self._progress.pace.refused(asyncio.get_running_loop().time())
                     await self._record(entry, attempt_id, outcome)
                     if throttle.refusals >= MOST_REFUSALS_IN_A_ROW:
                         raise ApiBusyError(outcome.message, outcome.retry_after_s)

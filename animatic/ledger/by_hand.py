@@ -60,7 +60,8 @@ def adopt_by_hand(db: sa.Connection, provider: str, fingerprint: str, prediction
         )
     if owner is not None:
         error = (
-            f"its prediction {prediction_id} was given to another take by hand; {settled_by_hand(owner.fingerprint)}"
+            f"its prediction {prediction_id} was given to another take by hand; "
+            f"{settled_by_hand(provider, owner.fingerprint)}"
         )
         db.execute(
             ATTEMPT.update()
@@ -81,7 +82,7 @@ def absent_by_hand(db: sa.Connection, provider: str, fingerprint: str) -> str:
     if State(attempt.state) is State.HELD and attempt.held_for in POLLED:
         raise FixInputError(
             f"--absent {fingerprint}: WaveSpeed accepted this take, so it was bought. Nothing was changed; "
-            f"{abandoned_by_hand(attempt.fingerprint)}"
+            f"{abandoned_by_hand(provider, attempt.fingerprint)}"
         )
     declare_absent(db, attempt.attempt_id, "operator", "declared absent by hand")
     return str(attempt.fingerprint)
@@ -129,7 +130,7 @@ def _open_attempt(
         allowed = " or ".join(state.value for state in State if state in states)
         advice = ""
         if State(rows[0].state) is State.SUBMITTED:
-            advice = f". It was bought; {abandoned_by_hand(rows[0].fingerprint)}"
+            advice = f". It was bought; {abandoned_by_hand(provider, rows[0].fingerprint)}"
         raise FixInputError(
             f"{fingerprint}: this take is {rows[0].state}; allowed: one that is {allowed}. Nothing was changed{advice}"
         )

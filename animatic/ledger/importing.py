@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from animatic.errors import FixInputError
 from animatic.ledger import aliases
 from animatic.ledger.moments import naive, now
+from animatic.ledger.operations import reconcile_command
 from animatic.ledger.records import HeldFor
 from animatic.ledger.schema import ATTEMPT, META, RUN, TAKE
 from animatic.ledger.statements import insert_missing
@@ -133,7 +134,7 @@ def _take_over(  # noqa: PLR0913, PLR0917 - one return for each thing that a row
     ).all()
     is_later = bool(known) and attempts > known[0].attempt_no and State(known[0].state) not in LIVE
     if known and not is_later:
-        return _compare(take, row, attempts, known, done)
+        return _compare(provider, take, row, attempts, known, done)
     owner = (
         row["prediction_id"]
         and db.execute(sa.select(ATTEMPT.c.fingerprint).where(ATTEMPT.c.prediction_id == row["prediction_id"])).scalar()
@@ -146,8 +147,13 @@ def _take_over(  # noqa: PLR0913, PLR0917 - one return for each thing that a row
     return "taken over"
 
 
-def _compare(
-    take: str, row: Mapping[str, Any], attempts: int, known: Sequence[sa.Row[*tuple[Any, ...]]], done: Imported
+def _compare(  # noqa: PLR0913, PLR0917 - a row, what is known of its take, and who hears of it
+    provider: str,
+    take: str,
+    row: Mapping[str, Any],
+    attempts: int,
+    known: Sequence[sa.Row[*tuple[Any, ...]]],
+    done: Imported,
 ) -> str:
     """Hold a row against what the ledger knows of its take: another prediction means that it was bought twice."""
     prediction_id, ours = row["prediction_id"], [each.prediction_id for each in known if each.prediction_id]
@@ -157,7 +163,8 @@ def _compare(
     if ours:
         what = f"the ledger has prediction {ours[0]}: it was bought twice, and the ledger counts it once"
     else:
-        what = f"the ledger has none; if it is that one: animatic reconcile --adopt {short}={prediction_id}"
+        adopting = reconcile_command(provider, "--adopt", f"{short}={prediction_id}")
+        what = f"the ledger has none; if it is that one: {adopting}"
     done.conflicts.append(f"take {short}: the table has prediction {prediction_id}, {what}")
     return "in conflict"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from animatic.errors import LedgerRestoredError, LedgerUnusableError, SettingsError
 from animatic.ledger.liveness import runs_folder
 from animatic.machine.durability import replacement, sync_folder
+from animatic.text import command, shell_line
 
 _ID_FILE = "ledger-id"
 _INTENTS_FILE = "ledger-intents"
@@ -64,9 +65,9 @@ def require_not_lost(ledger: Path) -> None:
     if remembered is not None and (not ledger.exists() or ledger.stat().st_size == 0):
         raise LedgerUnusableError(
             f"ledger {ledger}: it is gone, though {runs_folder(ledger)} says that it was there. Nothing was bought. "
-            "It is the only record of what was paid for. Restore it from a backup; or begin a new one: "
-            f"remove {runs_folder(ledger)}, take over what results tables know with `animatic ledger import "
-            "RESULTS`, and give --new-ledger to the next run; what no table knows is then bought again."
+            "It is the only record of what was paid for. Restore it from a backup. Or begin a new one, which buys "
+            "again what no results table (RESULTS) knows; without a terminal the next run needs --new-ledger then:\n"
+            f"    {_forgetting(ledger)}\n    {command('ledger', 'import', 'RESULTS')}"
         )
 
 
@@ -82,8 +83,8 @@ def remember(ledger: Path, ledger_id: str) -> None:
     if remembered is not None:
         raise LedgerUnusableError(
             f"ledger {ledger}: it is another ledger than the one that {runs_folder(ledger)} knows. Nothing was bought. "
-            "Put the right one back. If this one is meant to replace it, and what the other knew may be bought again, "
-            f"remove {runs_folder(ledger)}."
+            "Put the right one back. If this one is meant to replace it, and what the other knew may be bought again:\n"
+            f"    {_forgetting(ledger)}"
         )
     folder = runs_folder(ledger)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -123,9 +124,20 @@ def require_not_restored(ledger: Path, intents: int) -> None:
         raise LedgerRestoredError(
             f"ledger {ledger}: it holds {intents:,} submissions, and {runs_folder(ledger)} has seen {noted:,}: it "
             "was restored from a backup, and does not know what was bought since. Nothing was bought. Take over what "
-            "results tables know with `animatic ledger import RESULTS`, settle the rest with `animatic reconcile`, "
-            "then declare the ledger complete with `animatic ledger accept`."
+            f"results tables (RESULTS) know, settle the rest, and declare it complete:\n{MENDING}"
         )
+
+
+MENDING = "\n".join(
+    f"    {command(*each)}" for each in (("ledger", "import", "RESULTS"), ("reconcile",), ("ledger", "accept"))
+)
+"""The commands that mend a restored ledger, in their order."""
+
+
+def _forgetting(ledger: Path) -> str:
+    """Return the command that lets another ledger take the place of the one that was here."""
+    folder = str(runs_folder(ledger))
+    return shell_line(["mv", folder, f"{folder}.old"])
 
 
 def _remembered(ledger: Path) -> str | None:

@@ -31,8 +31,10 @@ from animatic.ledger.statements import (
     no_sooner_than,
 )
 from animatic.money.amounts import dollars
+from animatic.takes.canonical import EMBEDDED_SANDBOX
 from animatic.takes.schemas import LatencyClass
 from animatic.takes.states import FINAL, PAID, Accepted, State, TakeStatus, permission_to_buy
+from animatic.text import command
 
 HISTORY_ROWS = 2_000
 MOST_REMARKS = 20
@@ -174,9 +176,10 @@ def accept(db: sa.Connection, attempt_id: int, accepted: Accepted) -> bool:
     other_attempt, other, state, other_run = owner
     mine = db.execute(sa.select(ATTEMPT.c.fingerprint).where(ATTEMPT.c.attempt_id == attempt_id)).scalar_one()
     said = f"the API gave prediction {prediction_id} to this take and to take"
-    error = f"{said} {other[:12]}; {settled_by_hand(mine, prediction_id)}"
+    provider = _provider_of(db, mine)
+    error = f"{said} {other[:12]}; {settled_by_hand(provider, mine, prediction_id)}"
     move(db, attempt_id, State.HELD, {"error": error, "submitted_at": now(), "held_for": HeldFor.CONFLICT})
-    error = f"{said} {mine[:12]}; {settled_by_hand(other, prediction_id)}"
+    error = f"{said} {mine[:12]}; {settled_by_hand(provider, other, prediction_id)}"
     if State(state) is State.SUBMITTED:
         move(db, other_attempt, State.HELD, {"error": error, "held_for": HeldFor.CONFLICT})
     elif State(state) is State.HELD:
@@ -188,18 +191,23 @@ def accept(db: sa.Connection, attempt_id: int, accepted: Accepted) -> bool:
     return False
 
 
-def settled_by_hand(fingerprint: str, prediction_id: str = "PREDICTION_ID") -> str:
+def reconcile_command(provider: str, *arguments: str) -> str:
+    """Return the command that settles takes of a provider by hand."""
+    return command("reconcile", *(["--sandbox"] if provider == EMBEDDED_SANDBOX else []), *arguments)
+
+
+def settled_by_hand(provider: str, fingerprint: str, prediction_id: str = "PREDICTION_ID") -> str:
     """Say how a person settles a take of which it is not known whether it was bought."""
     short = fingerprint[:12]
-    return f"settle it with: animatic reconcile --adopt {short}={prediction_id}, or --absent {short}"
+    adopting = reconcile_command(provider, "--adopt", f"{short}={prediction_id}")
+    return f"settle it with: {adopting}, or: {reconcile_command(provider, '--absent', short)}"
 
 
-def abandoned_by_hand(fingerprint: str) -> str:
+def abandoned_by_hand(provider: str, fingerprint: str) -> str:
     """Say how a person gives up a take that was bought and never came."""
-    short = fingerprint[:12]
     return (
-        f"every run polls it once more; to give it up, so that --retry-failed may buy it again: "
-        f"animatic reconcile --abandon {short}"
+        "every run polls it once more; to give it up, so that --retry-failed may buy it again: "
+        f"{reconcile_command(provider, '--abandon', fingerprint[:12])}"
     )
 
 
@@ -270,7 +278,8 @@ def lose(db: sa.Connection, attempt_id: int, polls: int) -> None:
     if found is not None:
         error = (
             f"WaveSpeed accepted it as prediction {found.prediction_id} and does not know that id (predictions are "
-            f"kept for 7 days, and known to their own account only); {abandoned_by_hand(found.fingerprint)}"
+            "kept for 7 days, and known to their own account only); "
+            f"{abandoned_by_hand(found.provider, found.fingerprint)}"
         )
         values = {"error": error, "error_code": 404, "polls": polls, "held_for": HeldFor.LOST}
         move(db, attempt_id, State.HELD, values)
@@ -282,20 +291,24 @@ def give_up(db: sa.Connection, attempt_id: int, polls: int, status: str | None, 
     if found is not None:
         error = (
             f"prediction {found.prediction_id} is still {status or 'not final'} {after_s / 3_600:,.1f} h after its "
-            f"submission; {abandoned_by_hand(found.fingerprint)}"
+            f"submission; {abandoned_by_hand(found.provider, found.fingerprint)}"
         )
         values = {"error": error, "polls": polls, "held_for": HeldFor.STUCK}
         move(db, attempt_id, State.HELD, values | ({"prediction_status": status} if status else {}))
 
 
 def _submitted(db: sa.Connection, attempt_id: int) -> Any:
-    """Return id and fingerprint of an attempt that is submitted, or None."""
+    """Return id, fingerprint and provider of an attempt that is submitted, or None."""
     found = db.execute(
-        sa.select(ATTEMPT.c.fingerprint, ATTEMPT.c.prediction_id, ATTEMPT.c.state).where(
-            ATTEMPT.c.attempt_id == attempt_id
-        )
+        sa.select(ATTEMPT.c.fingerprint, ATTEMPT.c.prediction_id, ATTEMPT.c.state, TAKE.c.provider)
+        .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
+        .where(ATTEMPT.c.attempt_id == attempt_id)
     ).one()
     return found if State(found.state) is State.SUBMITTED else None
+
+
+def _provider_of(db: sa.Connection, fingerprint: str) -> str:
+    return str(db.execute(sa.select(TAKE.c.provider).where(TAKE.c.fingerprint == fingerprint)).scalar_one())
 
 
 def leave(db: sa.Connection, attempt_id: int, polls: int, prediction_status: str | None, error: str) -> None:

@@ -84,6 +84,25 @@ def takes_of_shot(db: sa.Connection, shot_id: str, uri: str) -> list[dict[str, A
     return [dict(row) | {"manifest": uri} for row in rows.mappings()]
 
 
+def names_of(db: sa.Connection, fingerprints: Sequence[str]) -> dict[tuple[str, str], str]:
+    """Return how shots call their takes, `harbour take 1`, by fingerprint and manifest, and by fingerprint and "".
+
+    The latter is the name of the manifest that asked for it first.
+    """
+    found: dict[tuple[str, str], str] = {}
+    for some in in_chunks(fingerprints):
+        rows = db.execute(
+            sa.select(PLANNED.c.fingerprint, MANIFEST.c.uri, PLANNED.c.shot_id, PLANNED.c.take)
+            .join(MANIFEST, MANIFEST.c.manifest_id == PLANNED.c.manifest_id)
+            .where(PLANNED.c.fingerprint.in_(some))
+            .order_by(PLANNED.c.planned_id)
+        )
+        for row in rows:
+            for manifest in (row.uri, ""):
+                found.setdefault((row.fingerprint, manifest), f"{row.shot_id} take {row.take}")
+    return found
+
+
 def requests_of_shot(db: sa.Connection, shot_id: str, uri: str) -> list[str]:
     """Return the request of each take of a shot that was bought, oldest first; `inputs.read_request` reads them."""
     bought = sa.select(ATTEMPT.c.fingerprint).where(ATTEMPT.c.state.in_([state.value for state in PAID]))
@@ -175,8 +194,9 @@ def attempts_at(db: sa.Connection, fingerprint: str) -> list[dict[str, Any]]:
         sa.select(
             *(ATTEMPT.c.attempt_no, ATTEMPT.c.state, ATTEMPT.c.run_id, ATTEMPT.c.allowed_by),
             *(ATTEMPT.c.quoted_microusd, ATTEMPT.c.prediction_id, ATTEMPT.c.submitted_at, ATTEMPT.c.completed_at),
-            *(ATTEMPT.c.error_code, ATTEMPT.c.error, RUN.c.manifest),
+            *(ATTEMPT.c.error_code, ATTEMPT.c.error, RUN.c.manifest, TAKE.c.provider),
         )
+        .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
         .join(RUN, RUN.c.run_id == ATTEMPT.c.run_id)
         .where(ATTEMPT.c.fingerprint.in_(names))
         .order_by(ATTEMPT.c.attempt_id)

@@ -107,7 +107,7 @@ def settle(  # noqa: PLR0913 - what was read, whose it is, and by which rule it 
                 declare_absent(db, attempt_id, "window", "WaveSpeed's list, read twice, does not have it")
                 settled.absent.append(fingerprint)
             case Hold(candidates, why):
-                _hold(db, attempt_id, candidates, why)
+                _hold(db, provider, attempt_id, candidates, why)
                 named.update(each.prediction_id for each in candidates)
             case _:
                 db.execute(
@@ -161,14 +161,15 @@ def declare_absent(db: sa.Connection, attempt_id: int, by: str, error: str) -> N
     give_back(db, attempt_id)
 
 
-def _hold(db: sa.Connection, attempt_id: int, candidates: Sequence[Candidate], why: str) -> None:
+def _hold(db: sa.Connection, provider: str, attempt_id: int, candidates: Sequence[Candidate], why: str) -> None:
     fingerprint, state = db.execute(
         sa.select(ATTEMPT.c.fingerprint, ATTEMPT.c.state).where(ATTEMPT.c.attempt_id == attempt_id)
     ).one()
     shown = [f"{each.prediction_id} ({_when(each.created_at)})" for each in candidates[:MOST_NAMED]]
     more = f" and {len(candidates) - MOST_NAMED} more" if len(candidates) > MOST_NAMED else ""
     named = f"; it may be {', '.join(shown)}{more}" if shown else ""
-    error = f"{why}{named}; {settled_by_hand(fingerprint)}"
+    likely = [candidates[0].prediction_id] if len(candidates) == 1 else []
+    error = f"{why}{named}; {settled_by_hand(provider, fingerprint, *likely)}"
     values = {
         "error": error,
         "candidates": json.dumps([each.prediction_id for each in candidates]),

@@ -2,17 +2,17 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from animatic.ledger import aliases
-from animatic.ledger.moments import aware_always, naive
+from animatic.ledger import aliases, planned
+from animatic.ledger.moments import aware, aware_always, naive
 from animatic.ledger.records import POLLED
 from animatic.ledger.schema import ATTEMPT, RUN, TAKE
 from animatic.takes.states import State
 
-_ERROR_OF = {State.SUBMITTING.value: "its run died while it was being submitted; `animatic reconcile` looks for it"}
+_ERROR_OF = {State.SUBMITTING.value: "its run died while it was being submitted"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,9 @@ class Open:
     Attributes:
         fingerprint: the one that its attempt has; an older one where it stays under an alias.
         take: the fingerprint of the take that it is now.
+        name: shot and number as its manifest planned it, `harbour take 1`; empty where none has.
+        listed_by: by when it was accepted, if it was: from then on WaveSpeed's list may show it.
+        absent_since: end of the first reading of the list that did not show it.
     """
 
     fingerprint: str
@@ -31,6 +34,19 @@ class Open:
     run_id: str = ""
     manifest: str = ""
     take: str = ""
+    name: str = ""
+    listed_by: datetime | None = None
+    absent_since: datetime | None = None
+
+    def settled_at(self, settle_s: float) -> datetime | None:
+        """Return from when a reading of the list can prove that it was not bought; None where none lacked it so far.
+
+        The first reading that lacks it counts from when it ended; a second one so long after that proves it.
+        """
+        if self.absent_since is None:
+            return None
+        since = max(self.absent_since, self.listed_by or self.absent_since)
+        return since + timedelta(seconds=settle_s)
 
 
 def open_takes(db: sa.Connection, provider: str, *, also: Collection[State] = ()) -> list[Open]:
@@ -39,7 +55,7 @@ def open_takes(db: sa.Connection, provider: str, *, also: Collection[State] = ()
     rows = db.execute(
         sa.select(
             *(ATTEMPT.c.fingerprint, ATTEMPT.c.state, ATTEMPT.c.intent_at, ATTEMPT.c.error),
-            *(ATTEMPT.c.run_id, RUN.c.manifest),
+            *(ATTEMPT.c.run_id, RUN.c.manifest, ATTEMPT.c.window_to, ATTEMPT.c.absent_since),
         )
         .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
         .join(RUN, RUN.c.run_id == ATTEMPT.c.run_id)
@@ -47,6 +63,8 @@ def open_takes(db: sa.Connection, provider: str, *, also: Collection[State] = ()
         .order_by(ATTEMPT.c.intent_at, ATTEMPT.c.attempt_id)
     ).all()
     now_called = aliases.takes_of(db, [row.fingerprint for row in rows])
+    takes = [now_called.get(row.fingerprint) or str(row.fingerprint) for row in rows]
+    names = planned.names_of(db, takes)
     return [
         Open(
             row.fingerprint,
@@ -55,9 +73,12 @@ def open_takes(db: sa.Connection, provider: str, *, also: Collection[State] = ()
             row.error or _ERROR_OF.get(row.state, ""),
             row.run_id,
             row.manifest,
-            now_called.get(row.fingerprint) or str(row.fingerprint),
+            take,
+            names.get((take, row.manifest)) or names.get((take, ""), ""),
+            aware(row.window_to),
+            aware(row.absent_since),
         )
-        for row in rows
+        for row, take in zip(rows, takes, strict=True)
     ]
 
 

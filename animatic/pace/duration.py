@@ -1,24 +1,22 @@
 """Duration of runs at the account's limits. Pure: seconds of any one clock."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
-from typing import Self
 
+from animatic.pace.latencies import MOST_AGES, USUAL_SPREAD, survival
 from animatic.pace.limits import MINUTE_S, Limits
 
-USUAL_LATENCY_S = 75.0
-"""Latency of a take where none was seen yet: WaveSpeed's page says a minute or more."""
-
-USUAL_SPREAD = 0.2
-"""Standard deviation of the logarithm of latencies, where too few were seen."""
-
-LEAST_SEEN = 10
-"""So many latencies say how much they differ."""
-
 RISES_BY = 0.2
-"""A forecast that the account's limits bound rises only if it was wrong by more than this share."""
+"""A forecast rises only if it was too low by more than this share."""
+
+LATE = 3.0
+"""A take so many times as old as usual ones when they end may be stuck: it is expected to stay as long again."""
+
+LONGEST = 20.0
+"""No take is expected to last so many times as long as usual ones."""
+
+_STEPS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +27,12 @@ class Work:
         to_start: takes that are not submitted yet.
         ages_s: seconds since the submission of each take in flight.
         started_ago_s: seconds since each start of the last minute, oldest first.
-        latency_s: mean latency of a take, as far as it is known.
+        latency_s: mean latency of the takes that are not submitted yet, as far as it is known.
         spread: standard deviation of the logarithm of latencies.
+        usual_s: mean latency of takes like each of those in flight; empty where it is that of all.
+        leaves_in_s: seconds until each of those in flight is left to the next run; empty where none is.
+        longest_s: mean latency of those takes that take longest; 0 where it is that of all.
+        allowed_per_minute: starts that WaveSpeed allows where it refuses more, else None.
     """
 
     to_start: int
@@ -38,43 +40,17 @@ class Work:
     started_ago_s: Sequence[float]
     latency_s: float
     spread: float = USUAL_SPREAD
+    usual_s: Sequence[float] = ()
+    leaves_in_s: Sequence[float] = ()
+    longest_s: float = 0.0
+    allowed_per_minute: float | None = None
 
-
-class Latencies:
-    """Latencies seen so far: their mean and how much they differ."""
-
-    def __init__(self, latency_s: float = USUAL_LATENCY_S) -> None:
-        self._usual_s = latency_s
-        self._count, self._sum_s, self._logs, self._squares = 0, 0.0, 0.0, 0.0
-
-    @classmethod
-    def after(cls, history: Iterable[Iterable[float]]) -> Self:
-        """Return no latencies yet, after those of earlier runs, by latency class: their mean is the usual one."""
-        seen_s = [latency_s for latencies_s in history for latency_s in latencies_s]
-        return cls(fmean(seen_s)) if seen_s else cls()
-
-    def add(self, latency_s: float) -> None:
-        """Count the latency of a take that has ended."""
-        log = math.log(max(latency_s, 0.001))
-        self._count, self._sum_s = self._count + 1, self._sum_s + latency_s
-        self._logs, self._squares = self._logs + log, self._squares + log * log
-
-    def mean_s(self, ages_s: Sequence[float]) -> float:
-        """Return the mean latency, given the ages of takes in flight.
-
-        The first to end are the short ones, so those in flight count as usual ones, or as old as they are.
-        """
-        usual_s = self._sum_s / self._count if self._count > len(ages_s) else self._usual_s
-        open_s = sum(max(age_s, usual_s) for age_s in ages_s)
-        count = self._count + len(ages_s)
-        return (self._sum_s + open_s) / count if count else self._usual_s
-
-    def spread(self, in_flight: int) -> float:
-        """Return the standard deviation of their logarithm; the usual one while most are still in flight."""
-        if self._count < max(LEAST_SEEN, in_flight):
-            return USUAL_SPREAD
-        mean = self._logs / self._count
-        return math.sqrt(max(self._squares / self._count - mean * mean, 0.0))
+    @property
+    def in_flight(self) -> list[tuple[float, float, float]]:
+        """Age, usual latency, and seconds until it is left to the next run, of each take in flight."""
+        count = len(self.ages_s)
+        usual_s, leaves_in_s = self.usual_s or [self.latency_s] * count, self.leaves_in_s or [math.inf] * count
+        return list(zip(self.ages_s, usual_s, leaves_in_s, strict=True))
 
 
 def tail(takes: int, spread: float) -> float:
@@ -90,14 +66,45 @@ def planned_duration_s(to_start: int, in_flight: int, limits: Limits, latency_s:
 def left_s(work: Work, limits: Limits) -> float:
     """Return the seconds until the last take is done, if each starts as early as the account allows."""
     latency_s = max(work.latency_s, 0.001)
-    ending_s = [max(latency_s - age_s, 0.0) for age_s in work.ages_s]
-    together = min(work.to_start + len(work.ages_s), limits.max_in_flight)
     if not work.to_start:
-        longest_s = max((latency_s * tail(together, work.spread) - age_s for age_s in work.ages_s), default=0.0)
-        return max(longest_s, min(latency_s / 10, 5.0)) if work.ages_s else 0.0
-    together = min(together, math.ceil(limits.starts_per_minute * latency_s / MINUTE_S))
-    last_start_s = max(_last_start_by_pace_s(work, limits), _last_start_by_slots_s(work, limits, ending_s, latency_s))
-    return last_start_s + latency_s * tail(together, work.spread)
+        return _last_end_s(work.in_flight, work.spread) if work.ages_s else 0.0
+    ending_s = [_ending_s(*each) for each in work.in_flight]
+    starts = min(limits.starts_per_minute, work.allowed_per_minute or math.inf)
+    in_flight = min(work.to_start + len(work.ages_s), limits.max_in_flight)
+    together = min(in_flight, math.ceil(starts * latency_s / MINUTE_S))
+    last_start_s = max(
+        _last_start_by_pace_s(work, limits),
+        _last_start_by_refusals_s(work),
+        _last_start_by_slots_s(work, limits, ending_s, latency_s),
+    )
+    return last_start_s + max(work.longest_s, latency_s) * tail(together, work.spread)
+
+
+def _ending_s(age_s: float, usual_s: float, leaves_in_s: float) -> float:
+    """Return the seconds until a take in flight ends, or is left to the next run."""
+    return max(min(age_s if age_s > LATE * usual_s else usual_s - age_s, leaves_in_s), 0.0)
+
+
+def _last_end_s(in_flight: Sequence[tuple[float, float, float]], spread: float) -> float:
+    """Return when the last of these takes, of an age and with a usual latency each, has ended as likely as not."""
+    stuck_s = [_ending_s(*each) for each in in_flight if each[0] > LATE * each[1]]
+    if stuck_s:
+        return max(stuck_s)
+    step = max(len(in_flight) // MOST_AGES, 1)
+    takes = [(max(age_s, 0.001), math.log(usual_s) - spread * spread / 2) for age_s, usual_s, _ in in_flight[::step]]
+
+    def still_open(after_s: float) -> float:
+        """Return how many are not done after so many seconds, on average."""
+        return step * sum(
+            survival((math.log(age_s + after_s) - middle) / spread) / survival((math.log(age_s) - middle) / spread)
+            for age_s, middle in takes
+        )
+
+    low, high = 0.0, LONGEST * max(usual_s for _, usual_s, _ in in_flight)
+    for _ in range(_STEPS):
+        half = (low + high) / 2
+        low, high = (half, high) if still_open(half) > math.log(2) else (low, half)
+    return high
 
 
 def _last_start_by_pace_s(work: Work, limits: Limits) -> float:
@@ -109,6 +116,11 @@ def _last_start_by_pace_s(work: Work, limits: Limits) -> float:
     times, rest = divmod(waiting - 1, most)
     oldest_s = window[rest] if rest < len(window) else 0.0
     return max(MINUTE_S - oldest_s, 0.0) + times * MINUTE_S
+
+
+def _last_start_by_refusals_s(work: Work) -> float:
+    """Return when the last take may start where WaveSpeed refuses starts that the account's limits would allow."""
+    return MINUTE_S * work.to_start / work.allowed_per_minute if work.allowed_per_minute else 0.0
 
 
 def _last_start_by_slots_s(work: Work, limits: Limits, ending_s: Sequence[float], latency_s: float) -> float:
@@ -129,26 +141,26 @@ def next_start_s(work: Work, limits: Limits) -> float:
 
 
 class Forecast:
-    """The end of a run, as it was last foreseen. It does not rise by itself while the account is the limit."""
+    """The time that is left, as it was last foreseen. It stands still rather than rise, unless it was far too low."""
 
     def __init__(self) -> None:
-        self._ends_at = math.inf
+        self._left_s = 0.0
         self._to_start = 0
 
-    def update(self, work: Work, limits: Limits, now: float) -> float:
+    def update(self, work: Work, limits: Limits) -> float:
         """Return the seconds that are left, given the state at this moment."""
-        seen_s, held_s = left_s(work, limits), max(self._ends_at - now, 0.0)
-        is_wrong = seen_s > held_s * (1 + RISES_BY) + min(work.latency_s, 5.0)
-        if work.to_start > self._to_start or is_wrong or seen_s < held_s:
-            self._ends_at = now + seen_s
+        seen_s = left_s(work, limits)
+        is_wrong = seen_s > self._left_s * (1 + RISES_BY) + min(work.latency_s, 5.0)
+        if work.to_start > self._to_start or is_wrong or seen_s < self._left_s:
+            self._left_s = seen_s
         self._to_start = work.to_start
-        return max(self._ends_at - now, 0.0)
+        return self._left_s
 
 
 def in_words(seconds: float) -> str:
     """Return a duration as people say it: `40 s`, `12 min`, `1.7 h`, `3.2 days`."""
     if seconds < 100:
-        return f"{seconds:.0f} s"
+        return f"{math.ceil(seconds) if seconds < 1 else round(seconds)} s"
     if seconds < 6_000:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3_600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"

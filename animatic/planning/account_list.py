@@ -14,6 +14,7 @@ from animatic.takes.evidence import LIST_REACHES, Candidate, echoed
 from animatic.takes.inputs import Inputs
 from animatic.takes.models import INPUT_NAMES
 from animatic.takes.shots import Take
+from animatic.text import command
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.wire import ListedPrediction
 
@@ -62,7 +63,9 @@ class Found:
         named = ", ".join(self.takes[:MOST_NAMED])
         more = f" and {len(self.takes) - MOST_NAMED:,} more" if len(self.takes) > MOST_NAMED else ""
         made = f"{len(self.takes):,} takes of this plan were made already: {named}{more}"
-        advice = "take over what a results table knows of them with: animatic ledger import RESULTS"
+        advice = (
+            f"take over what a results table (RESULTS) knows of them:\n      {command('ledger', 'import', 'RESULTS')}"
+        )
         return [f"{head}; {made}. They would be bought again; {advice}"]
 
 

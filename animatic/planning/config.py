@@ -4,6 +4,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from animatic.money.amounts import FRESH_S, GOES_ON_S, Quote
+from animatic.pace.latencies import USUAL_LATENCY_S
 from animatic.pace.limits import Limits
 from animatic.takes.schemas import PriceClass
 from animatic.takes.states import BuyingPolicy
@@ -28,6 +29,7 @@ class RunConfig:
         queued_ahead: how many takes WaveSpeed is given beyond those it may work on at once; None: as many as are done
             before we see it.
         quote_age_s: a price older than this is asked for again before something is bought at it.
+        usual_latency_s: latency of a take where none was seen yet, for forecasts.
         last_quote_s: how long a run with a limit goes on at the last quote where it cannot be asked for again.
     """
 
@@ -40,6 +42,7 @@ class RunConfig:
     give_up_s: float = 86_400.0
     quote_age_s: float = FRESH_S
     last_quote_s: float = GOES_ON_S
+    usual_latency_s: float = USUAL_LATENCY_S
     polls_per_second: float = 500.0
     queued_ahead: int | None = None
     policy: BuyingPolicy = field(default_factory=BuyingPolicy)

@@ -15,11 +15,13 @@ from animatic.errors import BudgetError
 from animatic.manifest import CHECKED, Manifest
 from animatic.money.amounts import dollars
 from animatic.takes.fingerprints import Digests, FingerprintSet, digests_of
-from animatic.takes.schemas import PriceClass
+from animatic.takes.models import MODELS
+from animatic.takes.schemas import LatencyClass, PriceClass
 from animatic.takes.shots import Take
 from animatic.takes.snapshot import LedgerSnapshot
 from animatic.takes.states import FINAL, BuyingPolicy, State, TakeStatus, is_open, permission_to_buy
 from animatic.takes.stills import Still
+from animatic.text import counted
 
 TASKS_OF_ONE = 200
 """Up to this many takes each is a Prefect task run of its own."""
@@ -115,6 +117,13 @@ class Plan:
         """Return how many takes there are to buy, to poll, or to see another run submit."""
         return int(np.count_nonzero(self.is_to_do))
 
+    def latency_classes(self) -> Counter[LatencyClass]:
+        """Return how many takes there are to do of each latency class."""
+        found: Counter[LatencyClass] = Counter()
+        for each, count in _price_classes(self.manifest, self.is_to_do).items():
+            found[MODELS[each.model].latency_class(each.inputs)] += count
+        return found
+
     def final_attempts(self) -> NDArray[np.int64]:
         """For each take the id of its newest attempt if that was final when the run began, else -1."""
         is_final = np.array([take_status.state in FINAL for take_status in self.snapshot.statuses])
@@ -208,7 +217,7 @@ class Plan:
             )
         if cost > max_microusd:
             raise BudgetError(
-                f"--max-usd: the plan costs {dollars(cost)} for {self.to_buy:,} takes; allowed: "
+                f"--max-usd: the plan costs {dollars(cost)} for {counted(self.to_buy, 'take')}; allowed: "
                 f"{dollars(max_microusd)}. Nothing was bought. Raise the limit or shorten the manifest."
             )
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterator
 
 from animatic.errors import AccountRefusedError, ApiRefusedError, NeverAgainError, ProxyRefusedError, TryLaterError
 from animatic.ledger import Ledger
-from animatic.pace.duration import Latencies
+from animatic.pace.latencies import Latencies
 from animatic.pace.limits import queued_ahead
 from animatic.planning.config import RunConfig
 from animatic.polling.in_flight import ActiveTake, InFlight
@@ -77,7 +77,9 @@ class Poller:
         history = await self._ledger.inference_history(self._config.provider)
         for latency_class, latencies_s in history.items():
             self._experience.learn(latency_class, reversed(latencies_s))
-        self._progress.latencies = Latencies.after(history.values())
+        known = {*history, *self._progress.waiting}
+        lengths_s = {each: each.length_s for each in known if each and each.length_s}
+        self._progress.latencies = Latencies.after(history, self._config.usual_latency_s, lengths_s)
 
     async def poll_until_final(  # noqa: PLR0913, PLR0917 - what is polled, since when, and who hears of it
         self,
@@ -103,14 +105,16 @@ class Poller:
         ends_at = min(began + self._config.take_deadline_s, max(gives_up_at, began))
         active = ActiveTake(latency_class, began - was_submitted_ago_s, history)
         self._in_flight.add(active, is_resumed=was_submitted_ago_s > 0)
-        self._progress.entered_flight(take.fingerprint, take.name, active.began_at)
+        self._progress.entered_flight(take.fingerprint, take.name, active.began_at, latency_class, ends_at)
         try:
             await (self._scheduler.at(began) if was_submitted_ago_s else self._first_turn(active, ends_at))
             while True:
                 prediction = await self._poll_once(poll, history)
                 age_s = self._now() - active.began_at
                 if prediction is not None:
-                    self._progress.polled(take.fingerprint, prediction.status)
+                    self._progress.polled(
+                        take.fingerprint, prediction.status, self._now(), is_final=prediction.is_final
+                    )
                     await self._note(take, attempt_id, history.note_status(prediction.status))
                     await self._note(take, attempt_id, history.see_model(prediction.model, take.shot.model))
                     if prediction.is_final:
@@ -130,6 +134,7 @@ class Poller:
                 await self._give_up(take, attempt_id, history)
                 return None
             waited_s = self._now() - began
+            self._progress.passed_on += 1
             await self._leave(attempt_id, history, f"not final after {waited_s:.0f} s of polling{history.problem}")
         except Stopped:
             still = history.status or "running"
@@ -225,7 +230,8 @@ class Poller:
         if contradiction is not None:
             self._warn(f"{take.name}: {contradiction}")
             return None
-        self._progress.latencies.add(took_s)
+        is_failure = end.state is State.FAILED
+        self._progress.latencies.add(took_s, take.shot.latency_class, is_failure=is_failure)
         if end.state is State.COMPLETED and end.inference_ms:
             self._experience.learn(take.shot.latency_class, [took_s])
         is_flagged = any(end.has_nsfw_contents or ())

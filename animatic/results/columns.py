@@ -144,7 +144,7 @@ def _flow_run_id(outcomes: Outcomes) -> list[str | None]:
     return [flow_run_id if attempts else None for flow_run_id, attempts in found]
 
 
-_NOT_ARCHIVED_YET = "not archived when the run ended; run again, or use `animatic archive`"
+_NOT_ARCHIVED_YET = "not archived when the run ended; the next run fetches it"
 
 
 def _of_first_clip(name: str) -> Callable[[Outcomes], Any]:

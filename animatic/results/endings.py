@@ -1,5 +1,6 @@
 """Rows that are not completed, grouped by their reason. Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,8 @@ MOST_REASONS = 200
 """So many reasons are kept apart; what comes later goes with those of the same status and code."""
 
 _REASON_CHARS = 200
+_ID = re.compile(r"\b(?=[a-z-]*[0-9])[0-9a-f][0-9a-f-]{7,}\b")
+"""What may name a prediction, a take or a run in a reason."""
 
 
 @dataclass(slots=True)
@@ -18,7 +21,7 @@ class Ending:
     Attributes:
         status: of the results table, or `not archived` for completed takes without their clip.
         error_code: of WaveSpeed or HTTP; None where there is none.
-        reason: the text of `error`; empty where there are too many different ones.
+        reason: the text of `error`, with … for ids where they differ; empty where there are too many different ones.
         count: of rows.
         names: the first of them, as `SHOT take N`.
         fingerprints, shot_ids: of those that have names.
@@ -40,10 +43,15 @@ class Ending:
         if self.quoted_microusd is not None:
             self.quoted_microusd = None if quoted_microusd is None else self.quoted_microusd + quoted_microusd
         if len(self.names) < MOST_NAMED:
-            take = "" if row.get("take") is None else f" take {row['take']}"
-            self.names.append(f"{row.get('shot_id') or 'row ' + str(row.get('row'))}{take}")
+            self.names.append(name_of(row))
             self.fingerprints.append(str(row.get("fingerprint") or ""))
             self.shot_ids.append(str(row.get("shot_id") or ""))
+
+
+def name_of(row: Mapping[str, Any]) -> str:
+    """Return how people call a row: `harbour take 1`, or `row 7` where it is no take."""
+    take = "" if row.get("take") is None else f" take {row['take']}"
+    return f"{row.get('shot_id') or 'row ' + str(row.get('row'))}{take}"
 
 
 class Endings:
@@ -56,17 +64,21 @@ class Endings:
         """Add rows with their status, error_code, error, archive_error, quoted_microusd and attempts."""
         for row in rows:
             if row["status"] == "completed":
-                self._add("not archived", None, str(row.get("archive_error") or ""), row)
+                said = str(row.get("archive_error") or "").removeprefix(f"clip {name_of(row)}: ")
+                self._add("not archived", None, said.removeprefix("not archived: "), row)
             else:
                 self._add(str(row["status"]), row.get("error_code"), str(row.get("error") or ""), row)
 
     def _add(self, status: str, code: int | None, reason: str, row: Mapping[str, Any]) -> None:
-        key = (status, code, reason[:_REASON_CHARS])
+        alike = _ID.sub("…", reason)
+        key = (status, code, alike[:_REASON_CHARS])
         if key not in self._found and len(self._found) >= MOST_REASONS:
-            key = (status, code, "")
+            key, alike, reason = (status, code, ""), "", ""
         attempts, quoted = row.get("attempts") or 0, row.get("quoted_microusd")
         price = None if quoted is None or not attempts else quoted // attempts
-        self._found.setdefault(key, Ending(*key)).add(row, price)
+        ending = self._found.setdefault(key, Ending(status, code, reason))
+        ending.reason = reason if ending.reason == reason else alike
+        ending.add(row, price)
 
     def largest_first(self) -> list[Ending]:
         """Return the groups, the largest first."""

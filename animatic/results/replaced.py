@@ -29,6 +29,11 @@ from animatic.takes.fingerprints import Digests, FingerprintSet, digests_from, s
 from animatic.text import escaped
 
 KEY = ("shot_id", "take", "fingerprint")
+SHOWN = ("storyboard", "shot_id", "fingerprint")
+FIRST_SHOTS = 1_000
+ShotShown = tuple[str, str, str]
+"""Storyboard, shot_id and fingerprint of a row of an earlier table; empty where it has none."""
+
 SHORT = 12
 """Digits of a fingerprint that are the shot_id of a row which names none."""
 
@@ -36,8 +41,10 @@ _WAY_OUT = "give another place for the results, or move that file away"
 _OF_SQLITE = ("", "-wal", "-shm", "-journal")
 
 
-def require_replaceable(manifest: str, results: str, ledger_url: str) -> None:
+def require_replaceable(manifest: str, results: str, ledger_url: str) -> Sequence[ShotShown]:
     """Refuse a place for the results where they would replace anything but an earlier table. Reads, changes nothing.
+
+    Returns the first shots of the earlier table; none where there is none.
 
     Raises:
         LocationError: the place is the manifest or the ledger, or holds anything but a whole results table.
@@ -49,11 +56,19 @@ def require_replaceable(manifest: str, results: str, ledger_url: str) -> None:
     with storage.open_existing(results, max_bytes=MAX_RESULTS_BYTES) as old:
         if old is None:
             storage.require_writable(results)
-            return
+            return []
         people = people_of(results, old, ())
         with _way_out_of_a_broken_file(results):
             for _ in reading.read_cells(old, storage.name_of(results), KEY, people):
                 pass
+            return _first_shots(old, storage.name_of(results))
+
+
+def _first_shots(old: BinaryIO, name: str) -> list[ShotShown]:
+    for table in reading.read_columns(old, name, SHOWN):
+        columns = (column.to_pylist() for column in table.select(SHOWN).slice(0, FIRST_SHOTS).columns)
+        return [(str(board or ""), str(shot or ""), str(of or "")) for board, shot, of in zip(*columns, strict=True)]
+    return []
 
 
 def _require_apart_from(results: str, ledger_url: str) -> None:
@@ -98,8 +113,8 @@ def _way_out_of_a_broken_file(results: str) -> Generator[None]:
     except LocationError as error:
         why = str(error).removeprefix(f"{storage.name_of(results)}: ")
         raise LocationError(
-            f"--results: {results}: {why}. Where it is half a results table, move it away: `animatic results` writes "
-            "the whole one again from the ledger. Where it is anything else, give another place"
+            f"--results: {results}: {why}. Where it is half a results table, move it away: the command `results` "
+            "writes the whole one again from the ledger. Where it is anything else, give another place"
         ) from None
 
 

@@ -1,6 +1,6 @@
 """Check that an existing results table was made with the ledger at hand."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO
 
@@ -10,9 +10,11 @@ import pyarrow.compute
 
 from animatic import storage
 from animatic.errors import LocationError, SettingsError
+from animatic.ledger import ledger_name
 from animatic.results import reading
 from animatic.results.reading import MAX_RESULTS_BYTES
 from animatic.takes.fingerprints import Digests, FingerprintSet, digests_of
+from animatic.text import command, counted, positional
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 
@@ -20,7 +22,9 @@ _SAID = ("fingerprint", "attempts", "status")
 _NEVER_PAID = ("pending", "invalid", "rejected")
 
 
-def require_that_the_ledger_knows(ledger: str, results: str, takes: FingerprintSet, old: Digests) -> None:
+def require_that_the_ledger_knows(
+    ledger: str, results: str, takes: FingerprintSet, old: Digests, options: Sequence[str] = ()
+) -> None:
     """Refuse to go on with a ledger that has never heard of takes which the existing results table shows as bought.
 
     Args:
@@ -28,16 +32,19 @@ def require_that_the_ledger_knows(ledger: str, results: str, takes: FingerprintS
         results: where the table is.
         takes: those that the ledger does not know.
         old: fingerprints that they had before there was a canonical form.
+        options: `--sandbox`, where the takes are the embedded sandbox's.
 
     Raises:
         SettingsError: it is the wrong ledger.
     """
     bought = _bought_according_to(results, takes, FingerprintSet(old))
     if bought:
+        taking_over = command("ledger", "import", positional(results), *options)
         raise SettingsError(
-            f"ANIMATIC_LEDGER: {results} shows {bought:,} takes as bought that the ledger {ledger} has never heard of. "
-            "Nothing was bought. Either give the ledger that the table was made with, or take over what it knows: "
-            f"animatic ledger import {results}. To buy them again, give another place for the results."
+            f"ANIMATIC_LEDGER: {results} shows {counted(bought, 'take')} as bought that the ledger "
+            f"{ledger_name(ledger)} has never heard of. Nothing was bought. Give the ledger that the table was made "
+            "with; or another place for the results, to buy them again; or take over what the table knows:\n"
+            f"    {taking_over}"
         )
 
 

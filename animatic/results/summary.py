@@ -11,13 +11,16 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from animatic import storage
 from animatic.ledger import Open, Orphan, Reserved
 from animatic.money.amounts import as_number, cost_in_words, dollars
 from animatic.results.columns import STATUSES
 from animatic.results.endings import Ending
 from animatic.results.exit_codes import DONE, INCOMPLETE, INTERRUPTED, UNCLEAR
 from animatic.results.stats import TableStats
-from animatic.text import one_line
+from animatic.results.text_table import text_table
+from animatic.storage.folder import Folder
+from animatic.text import command, counted, one_line, positional, reason_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +52,7 @@ class RunSummary:
         not_chosen: rows that --only or --limit left out.
         endings: rows that are not completed or not archived, by reason, the largest group first.
         archive: URI of the folder with the clips; empty without one.
+        is_of_sandbox: whether the takes are the embedded sandbox's, so that commands about them need `--sandbox`.
     """
 
     run_id: str
@@ -74,6 +78,7 @@ class RunSummary:
     not_chosen: int = 0
     endings: Sequence[Ending] = ()
     archive: str = ""
+    is_of_sandbox: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -109,12 +114,24 @@ class RunSummary:
     @property
     def money(self) -> str:
         """One line: what this run bought and reserved, and what the manifest has cost so far."""
-        line = (
-            f"this run: {self.submitted:,} bought, {self.cached:,} from earlier runs, {cost_in_words(*self.reserved)}"
-        )
+        cost = cost_in_words(*self.reserved)
+        cost += " with what may have been bought" if self.counts["unknown"] or self.counts["held"] else ""
+        line = f"this run: {self.submitted:,} bought, {self.cached:,} from earlier runs, {cost}"
         if self.manifest_cost_microusd is None:
             return line
         return f"{line}; this manifest so far: {dollars(self.manifest_cost_microusd)}"
+
+    @property
+    def clips(self) -> str:
+        """One line: how many takes have their clips in the archive, and where that is; empty where none has."""
+        completed = self.counts["completed"]
+        kept = completed - self.not_archived
+        if not self.archive or not kept:
+            return ""
+        place = Folder(self.archive).place
+        return (
+            f"clips: {place}" if kept == completed else f"clips of {kept:,} of {completed:,} completed takes: {place}"
+        )
 
     def as_json(self, step: Mapping[str, Any] | None = None) -> str:
         """Return the last line of stdout with `--json`; `step` is what to do next."""
@@ -132,15 +149,20 @@ class RunSummary:
         }
         return json.dumps(line)
 
-    def as_text(self) -> str:
-        """Return the summary as a plain table, for the terminal."""
-        shown = self.summary.copy()
-        for name in ("nsfw_rate", "inference_p50_s", "inference_p95_s", "cost_usd"):
-            shown[name] = [_cell(value) for value in shown[name]]
-        short = {"inference_p50_s": "p50 s", "inference_p95_s": "p95 s", "cost_usd": "cost $", "nsfw_rate": "NSFW rate"}
-        kept = shown[self._columns_shown()].copy()
-        kept.columns = [short.get(str(name), str(name)) for name in kept.columns]
-        return kept.to_string(index=False, na_rep="")
+    def as_text(self, columns: int | None = None) -> str:
+        """Return the summary as a plain table that is no wider than the screen, as far as that goes.
+
+        Columns that say least are left out first. The last row is left out where there is one storyboard only.
+        """
+        names, found = self._columns_shown(), self.summary.to_dict("records")
+        rows = [
+            {
+                _SHORT.get(name, name): _label(row[name]) if name in {"storyboard", "model"} else _cell(row[name])
+                for name in names
+            }
+            for row in (found[:1] if len(found) == 2 else found)
+        ]
+        return text_table([_SHORT.get(name, name) for name in names], rows, columns, _LEAST)
 
     def _columns_shown(self) -> list[str]:
         """Return the columns of the summary that say something: none of zeros, or of one model."""
@@ -170,14 +192,19 @@ class RunSummary:
         rows: list[dict[str, Any]] = self.summary.to_dict("records")  # pyright: ignore[reportAssignmentType]
         lines += ["| " + " | ".join(_cell(row[name]) for name in columns) + " |" for row in rows]
         more = [*self.notes(), *orphan_lines(self.orphans)]
-        lines += ["", *(f"- {_plain(line)}" for line in more)] if more else []
+        lines += ["", *(f"- {_plain(line.strip())}" for line in more)] if more else []
         return "\n".join(lines) + "\n"
+
+    @property
+    def _sandbox(self) -> list[str]:
+        return ["--sandbox"] if self.is_of_sandbox else []
 
     def notes(self) -> list[str]:
         """Return other notes for people, one line each."""
+        settling = command("reconcile", *self._sandbox)
         lines = [f"note: {line}" for line in self.of_before]
-        lines += open_lines(self.dropped, "is not in this manifest any more")
-        lines += open_lines(self.open_elsewhere, "")
+        lines += open_lines(self.dropped, "is not in this manifest any more", settling)
+        lines += open_lines(self.open_elsewhere, "", settling)
         lines += [
             f"another model: {count:,} takes were made by {one_line(found, 200)}, not by {one_line(asked, 200)} "
             "(column prediction_model)"
@@ -189,10 +216,13 @@ class RunSummary:
                 "archived; WaveSpeed deletes outputs after 7 days"
             )
         if self.expiring:
+            folder = self.archive or f"{storage.stem_of(self.results)}.clips"
+            fetching = command("archive", positional(self.results), "--to", folder, *self._sandbox)
             lines.append(
-                f"expiring: the output URLs of {self.expiring:,} completed takes die within a day (column "
-                "outputs_expire_at); fetch the clips now: animatic archive"
+                f"expiring: the output URLs of {counted(self.expiring, 'completed take')} die within a day (column "
+                "outputs_expire_at); fetch the clips now:"
             )
+            lines.append(f"    {fetching}")
         return lines
 
 
@@ -200,19 +230,27 @@ MOST_OPEN_NAMED = 100
 MOST_OPEN_SHOWN = 20
 
 
-def open_lines(takes: Sequence[Open], why: str) -> list[str]:
-    """One line for each open take that the table does not show; after 20 the rest counted."""
+def open_lines(takes: Sequence[Open], why: str, settling: str) -> list[str]:
+    """One line for each open take that the table does not show, after 20 the rest counted; and how to settle them."""
     lines = [
-        f"{each.state} {each.fingerprint[:12]}{f', which {why}' if why else ''}: left by run {each.run_id} of "
-        f"{one_line(each.manifest, 300)}; {one_line(each.error, 300)}"
+        f"{each.state}: {f'{one_line(each.name)}, ' if each.name else ''}{each.fingerprint[:12]}"
+        f"{f', which {why}' if why else ''}: left by run {each.run_id} of {one_line(each.manifest, 300)}; "
+        f"{one_line(reason_of(each.error), 300)}"
         for each in takes[:MOST_OPEN_SHOWN]
     ]
     more = len(takes) - MOST_OPEN_SHOWN
-    return [*lines, f"and {more:,} more; `animatic reconcile` names all of them"] if more > 0 else lines
+    lines += [f"and {more:,} more"] if more > 0 else []
+    return [*lines, "settle them, or see all of them:", f"    {settling}"] if lines else []
 
 
 def _as_dict(take: Open) -> dict[str, str]:
-    return {"fingerprint": take.fingerprint, "state": take.state, "manifest": take.manifest, "error": take.error}
+    return {
+        "fingerprint": take.fingerprint,
+        "name": take.name,
+        "state": take.state,
+        "manifest": take.manifest,
+        "error": take.error,
+    }
 
 
 def orphan_lines(orphans: Sequence[Orphan]) -> list[str]:
@@ -241,6 +279,7 @@ def run_summary_of(  # noqa: PLR0913 - the parts of a summary
     is_account_refused: bool = False,
     is_interrupted: bool = False,
     archive: str = "",
+    is_of_sandbox: bool = False,
 ) -> RunSummary:
     """Summarise a results table from its stats, and from what only the run itself knows."""
     from animatic.results.analysis import summary_of  # noqa: PLC0415 - pandas
@@ -266,11 +305,24 @@ def run_summary_of(  # noqa: PLR0913 - the parts of a summary
         not_chosen=stats.not_chosen,
         endings=stats.endings.largest_first(),
         archive=archive,
+        is_of_sandbox=is_of_sandbox,
         of_before=stats.notes,
         stopped_by=stopped_by,
         is_account_refused=is_account_refused,
         is_interrupted=is_interrupted,
     )
+
+
+_SHORT = {"inference_p50_s": "p50 s", "inference_p95_s": "p95 s", "cost_usd": "cost $", "nsfw_rate": "NSFW rate"}
+_LEAST = ("NSFW rate", "not_judged", "p95 s", "p50 s", "nsfw")
+"""Columns in the order in which a narrow screen does without them."""
+
+_LABEL_CHARS = 30
+
+
+def _label(name: Any) -> str:
+    text = "" if name is None or name != name else one_line(str(name), 200)  # noqa: PLR0124 - NaN
+    return text if len(text) <= _LABEL_CHARS else f"{text[: _LABEL_CHARS - 1]}…"
 
 
 def _cell(value: Any) -> str:

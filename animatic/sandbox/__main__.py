@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from animatic.errors import SettingsError
-from animatic.sandbox.config import CARD, DEFAULT_KEY, LEVELS, SHAPES, SandboxConfig
+from animatic.sandbox.config import CARD, DEFAULT_KEY, INFERENCE_S, LEVELS, SHAPES, SandboxConfig
 from animatic.sandbox.folder import FolderServedError, wait_until_unused
 from animatic.sandbox.server import serve
 
@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--port", type=int, default=0, help="0 (default) picks a free one")
     add("--own-port", action="store_true", help="the port that the folder had last; another where that one is taken")
     add("--key", default=DEFAULT_KEY, help="the key that it accepts; it buys nothing anywhere")
-    add("--inference-s", type=float, default=4.0, help="median seconds of work of a prediction")
+    add("--inference-s", type=float, default=INFERENCE_S, help="median seconds of work of a prediction")
     add("--spread", type=float, default=0.2, help="coefficient of variation of those seconds")
     add("--level", choices=LEVELS, default="ultra", help="the account's level, which sets the next two")
     add("--starts-per-minute", type=int)

@@ -10,6 +10,9 @@ from animatic.errors import SettingsError
 from animatic.sandbox.scenarios import ScenarioError, read_scenario
 
 DEFAULT_KEY = "sandbox-key"
+INFERENCE_S = 4.0
+"""Median seconds of work of a prediction."""
+
 CARD, RECORDED = SHAPES = "card", "recorded"
 """The forms of replies: that of the model's own page, and that of exchanges that others recorded."""
 
@@ -59,7 +62,7 @@ class SandboxConfig:
     host: str = "127.0.0.1"
     port: int | None = 0
     key: str = field(default=DEFAULT_KEY, repr=False)
-    inference_s: float = 4.0
+    inference_s: float = INFERENCE_S
     spread: float = 0.2
     starts_per_minute: int = LEVELS["ultra"][0]
     max_in_flight: int = LEVELS["ultra"][1]

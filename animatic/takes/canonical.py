@@ -223,6 +223,10 @@ def _without_signature(host: str, query: str) -> str:
     return "&".join(pair for pair in pairs if pair and pair.partition("=")[0] not in stripped)
 
 
+EMBEDDED_SANDBOX = "sandbox"
+"""The provider of takes made by the embedded sandbox, whatever port it has today."""
+
+
 def canonical_provider(base_url: str) -> str:
     """Return the provider behind a base URL: `https://api.wavespeed.ai` for each of its spellings.
 

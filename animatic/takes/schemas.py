@@ -3,6 +3,7 @@
 Everything else takes `Inputs` and asks the schema which of them decide the price and the latency.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -22,6 +23,12 @@ class LatencyClass(NamedTuple):
 
     model: str
     values: str
+
+    @property
+    def length_s(self) -> float:
+        """The length of the clip in seconds, where the values say it; else 0."""
+        found = re.search(r"(?<![\w.])([0-9]{1,3})s(?!\w)", self.values)
+        return float(found[1]) if found else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,7 @@ class WaveSpeedClient:
         network: proxies and authorities.
         most_connections: at once, for submissions and for reading calls each.
         wrap: puts something around each transport, such as a recorder.
+        hears: gets why no answer came, each time, and None when one came that is no failure of the server.
     """
 
     def __init__(  # noqa: PLR0913 - all but the first two have a default
@@ -89,8 +90,10 @@ class WaveSpeedClient:
         network: Network = DIRECT,
         most_connections: int = MOST_CONNECTIONS,
         wrap: Wrap | None = None,
+        hears: Callable[[str | None], None] = lambda _: None,
     ) -> None:
         self._base = base_url.rstrip("/")
+        self._hears = hears
         self._key = key
         self.clock = clock or ServerClock()
         self.submit_deadline_s = submit_deadline_s
@@ -271,7 +274,13 @@ class WaveSpeedClient:
     ) -> Reply:
         """Fetch an answer, and black out our key should it be echoed: parts of answers end up in errors."""
         began_s = self.clock.seconds()
-        reply = await fetch(transport, request, deadline_s=deadline_s, max_bytes=max_bytes)
+        try:
+            reply = await fetch(transport, request, deadline_s=deadline_s, max_bytes=max_bytes)
+        except (ApiUnreachableError, SubmissionUnknownError) as error:
+            self._hears(str(error))
+            raise
+        if reply.status < 500:
+            self._hears(None)
         if "age" not in reply.headers:  # a cache speaks of the past
             self.clock.observe(reply.headers.get("date", ""), self.clock.seconds() - began_s)
         self._undated_answers += not self.clock.is_told

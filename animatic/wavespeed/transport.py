@@ -6,7 +6,10 @@ gives "server disconnected" out as a connect time-out, as if nothing had been se
 """
 
 import asyncio
+import errno
 import math
+import os
+import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -279,8 +282,12 @@ def _reason(error: BaseException) -> str:
     cause = _cause(error) or error
     if isinstance(cause, aiohttp.ClientConnectorDNSError):
         return "its name cannot be looked up; is there a network?"
+    if isinstance(cause, aiohttp.ServerDisconnectedError):
+        return "it was closed at the other end"
     system: Any = getattr(cause, "os_error", cause)
-    text = getattr(system, "strerror", None)
+    number, text = getattr(system, "errno", None), getattr(system, "strerror", None)
+    if isinstance(number, int) and number in errno.errorcode and not isinstance(system, ssl.SSLError):
+        return os.strerror(number).lower()
     return f"{type(cause).__name__}: {text}" if isinstance(text, str) and text else type(cause).__name__
 
 

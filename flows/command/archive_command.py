@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from animatic.results import formats, reading
 from animatic.settings import Settings
 from animatic.storage.folder import Folder
 from animatic.takes.states import State
+from animatic.text import command, counted, positional
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.command.embedded import embedded_sandbox
 from flows.command.panel import panel
@@ -36,11 +38,13 @@ class Archived:
     Attributes:
         unknown: takes of the tables that the ledger does not know.
         problems: why clips are not archived, a sentence each.
+        statuses: rows of the tables, by status.
     """
 
     progress: ArchiveProgress
     unknown: int
     problems: Sequence[str]
+    statuses: Counter[str]
 
 
 def archive_results(  # noqa: PLR0913 - the options of the command
@@ -58,7 +62,7 @@ def archive_results(  # noqa: PLR0913 - the options of the command
     progress = Progress()
     with served as used, panel(console, progress, storage.name_of(uris[0])):
         end = asyncio.run(_archive(uris, folder, name, used, run_id, progress, console))
-    _tell(end, folder, console, as_json=as_json)
+    _tell(end, folder, uris, console, sandbox=sandbox, as_json=as_json)
     return INCOMPLETE if end.progress.failed or end.unknown else DONE
 
 
@@ -71,7 +75,7 @@ async def _archive(  # noqa: PLR0913, PLR0917 - what goes where, and who hears o
     progress: Progress,
     console: PlainConsole,
 ) -> Archived:
-    unknown, seen = 0, set[str]()
+    unknown, seen, statuses = 0, set[str](), Counter[str]()
     with open_ledger(settings.ledger) as ledger:
         async with (
             ledger.run(run_id, storage.absolute_uri(uris[0])),
@@ -83,7 +87,7 @@ async def _archive(  # noqa: PLR0913, PLR0917 - what goes where, and who hears o
             ) as archive,
         ):  # fmt: skip
             for uri in uris:
-                for rows in await asyncio.to_thread(lambda uri=uri: list(_rows_of(uri, settings))):
+                for rows in await asyncio.to_thread(lambda uri=uri: list(_rows_of(uri, settings, statuses))):
                     fresh = [row for row in rows if row["fingerprint"] not in seen]
                     seen.update(row["fingerprint"] for row in fresh)
                     outputs, missing = await _outputs_of(ledger, fresh, archive)
@@ -91,7 +95,7 @@ async def _archive(  # noqa: PLR0913, PLR0917 - what goes where, and who hears o
                     progress.archive.total += len(outputs)
                     await archive.add(outputs)
             problems = await _problems(ledger, sorted(seen), folder.uri)
-    return Archived(progress.archive, unknown, problems)
+    return Archived(progress.archive, unknown, problems, statuses)
 
 
 @asynccontextmanager
@@ -110,11 +114,13 @@ async def _asking(settings: Settings) -> AsyncGenerator[Ask]:
         yield asking(client)
 
 
-def _rows_of(uri: str, settings: Settings) -> Iterator[list[dict[str, Any]]]:
-    """Yield the completed takes of a table, some at a time. Raises LocationError."""
+def _rows_of(uri: str, settings: Settings, statuses: Counter[str]) -> Iterator[list[dict[str, Any]]]:
+    """Yield the completed takes of a table, some at a time, and count its rows by status. Raises LocationError."""
     with storage.open_copy(uri, max_bytes=reading.MAX_RESULTS_BYTES, network=settings.network) as file:
         for table in reading.read_columns(file, storage.name_of(uri), _COLUMNS):
-            rows = [row for row in table.to_pylist() if row["status"] == "completed" and row["fingerprint"]]
+            found = table.to_pylist()
+            statuses.update(str(row["status"]) for row in found)
+            rows = [row for row in found if row["status"] == "completed" and row["fingerprint"]]
             for start in range(0, len(rows), ROWS_AT_ONCE):
                 yield rows[start : start + ROWS_AT_ONCE]
 
@@ -143,20 +149,23 @@ async def _problems(ledger: Ledger, fingerprints: Sequence[str], archive: str) -
     return [f"{clip.name}: {clip.error}" for _, clip in found if clip.error and clip.archive == archive]
 
 
-def _tell(end: Archived, folder: Folder, console: PlainConsole, *, as_json: bool) -> None:
+def _tell(  # noqa: PLR0913 - the end, and what was typed
+    end: Archived, folder: Folder, uris: Sequence[str], console: PlainConsole, *, sandbox: bool, as_json: bool
+) -> None:
     progress = end.progress
-    console.print(
-        f"{progress.kept:,} of {progress.total:,} clips are in {folder.uri}"
-        + (f"; {progress.failed:,} could not be had" if progress.failed else "")
-    )
+    failed = f"; {progress.failed:,} could not be had" if progress.failed else ""
+    console.print(f"{progress.kept:,} of {progress.total:,} clips are in {folder.place}{failed}")
+    if not end.statuses["completed"]:
+        counts = ", ".join(f"{count:,} {status}" for status, count in end.statuses.most_common()) or "none"
+        console.print(f"there is no clip to fetch: of the rows of the tables none is completed ({counts})")
     for line in end.problems[:20]:
         console.print(line)
     if len(end.problems) > 20:
         console.print(f"and {len(end.problems) - 20:,} more (column archive_error of the results)")
     if end.unknown:
         console.print(
-            f"{end.unknown:,} completed takes of the tables are not in this ledger; take them over first: "
-            "animatic ledger import RESULTS"
+            f"{counted(end.unknown, 'completed take')} of the tables are not in this ledger; take them over first:\n"
+            f"    {command('ledger', 'import', *map(positional, uris), *(['--sandbox'] if sandbox else []))}"
         )
     if as_json:
         say_json(

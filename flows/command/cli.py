@@ -76,7 +76,7 @@ def animatic(
 @app.command(rich_help_panel=THE_JOB)
 def run(
     manifest: Manifest,
-    results: Results,
+    results: Results = "",
     *,
     sandbox: Sandbox = False,
     max_usd: Annotated[
@@ -120,6 +120,7 @@ def run(
     def command() -> int:
         if no_archive and archive is not None:
             raise SettingsError("--no-archive: found --archive beside it; give one of them")
+        _require_results(manifest, results)
         with _prefect() as start:
             with gc_paused():
                 from flows.command.commands import RunOptions, run_manifest  # noqa: PLC0415 - while the server comes up
@@ -293,7 +294,7 @@ def sandbox(
 @app.command(rich_help_panel=THE_JOB)
 def results(
     manifest: Manifest,
-    results: Results,
+    results: Results = "",
     *,
     sandbox: Sandbox = False,
     skip_invalid: SkipInvalid = False,
@@ -307,14 +308,14 @@ def results(
     from flows.command.commands import rewrite_results  # noqa: PLC0415 - keeps --help quick
     from flows.order import RowOptions  # noqa: PLC0415 - the same
 
-    rows = RowOptions(only, limit, map_)
-    _end(
-        lambda: rewrite_results(
+    def command() -> int:
+        _require_results(manifest, results)
+        rows = RowOptions(only, limit, map_)
+        return rewrite_results(
             manifest, results, rows, stderr(), sandbox=sandbox, skip_invalid=skip_invalid, as_json=as_json
-        ),
-        debug=debug,
-        as_json=as_json,
-    )
+        )
+
+    _end(command, debug=debug, as_json=as_json)
 
 
 @app.command(rich_help_panel=THE_JOB)
@@ -480,6 +481,18 @@ def _one_line_errors(*, debug: bool, as_json: bool) -> Generator[None]:
         raise typer.Exit(UNFORESEEN) from None
 
 
+def _require_results(manifest: str, results: str) -> None:
+    """Refuse a command without `--results`, and give the whole of it. Raises SettingsError."""
+    if not results:
+        from animatic.text import shell_line  # noqa: PLC0415 - keeps --help quick
+
+        table = f"{Path(manifest).name.partition('.')[0] or 'shots'}-results.csv"
+        whole = shell_line(["animatic", *sys.argv[1:], "--results", table])
+        raise SettingsError(
+            f"--results: not given; allowed: where the table goes, as .parquet, .csv or .jsonl. Type:\n    {whole}"
+        )
+
+
 def _as_interrupt(_number: int, _frame: object) -> None:
     """Before and after the flow, which has a handler of its own, SIGTERM and SIGHUP end us as Ctrl-C does."""
     raise KeyboardInterrupt
@@ -492,16 +505,21 @@ def _say_error(text: str, exit_code: int) -> None:
     say_json(json.dumps({"error": text, "exit_code": exit_code} | as_dict(None)))
 
 
+_LINE_END = r"\s*\n(?! {4})\s*"
+"""A line end, unless a command follows, which stands in a line of its own."""
+
+
 def _tell(error: Exception, exit_code: int, *, debug: bool, as_json: bool) -> None:
     if debug:
         import traceback  # noqa: PLC0415 - only where asked for
 
         complain(traceback.format_exc())
     text: Any = str(error) if isinstance(error, AnimaticError) else f"{type(error).__name__}: {error}"
+    why, _, _ = text.partition("\n    ")  # commands stand in lines of their own below it
     is_report = isinstance(error, ManifestError) or (
-        isinstance(error, FixInputError) and not isinstance(error, LocationError) and "\n" in text
+        isinstance(error, FixInputError) and not isinstance(error, LocationError) and "\n" in why
     )
-    complain(text if is_report else f"animatic: {' '.join(text.split())}")
+    complain(text if is_report else f"animatic: {re.sub(_LINE_END, ' ', text)}")
     if as_json:
         _say_error(text, exit_code)
 

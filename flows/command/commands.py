@@ -6,20 +6,21 @@ import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from animatic import storage
-from animatic.errors import AccountRefusedError, SettingsError
+from animatic.errors import SettingsError
 from animatic.ledger import Open, Reserved, dead_runs, look_into
 from animatic.machine.start_folder import from_start
 from animatic.media.clip_names import DEFAULT_CLIP_NAME
 from animatic.results import formats
+from animatic.results.other_table import note_on_other_table
 from animatic.results.replaced import require_replaceable
+from animatic.results.same_ledger import require_that_the_ledger_knows
 from animatic.settings import Settings
-from animatic.storage.folder import Folder
 from animatic.takes.states import BuyingPolicy
 from flows.command import embedded, launch
 from flows.command.next_steps import Typed, as_dict, ending_lines, next_step
@@ -29,13 +30,13 @@ from flows.order import Order, RowOptions
 from flows.process import child_environment, child_folder
 from flows.server.prefect_api import Start
 from flows.session import Session, new_run_id
-from flows.terminal import PlainConsole, say, say_json
+from flows.terminal import PlainConsole, complain, say, say_json
 
 if TYPE_CHECKING:
     from animatic.results.summary import RunSummary  # pandas, which the start of a run need not wait for
     from animatic.wavespeed.client import Wrap
 
-NOT_AGREED = 2
+NOT_AGREED = REFUSED = 2
 UNTOLD = (
     "Prefect did not receive the end of this run ({why}): its page may show the run as running for ever. "
     "Results and exit code are what they are without it"
@@ -129,7 +130,7 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start, wrap:
     with _provider(options, start) as settings:
         if settings.is_real:
             settings.require_key()
-        require_replaceable(options.manifest, options.results, settings.ledger)
+        earlier = require_replaceable(options.manifest, options.results, settings.ledger)
         shown = preview(
             options.manifest,
             settings,
@@ -138,10 +139,14 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start, wrap:
             archive_uri=order.archive_uri,
             rows=order.rows,
         )
+        shown = replace(shown, replaced_note=note_on_other_table(options.results, earlier, shown.plan.manifest))
         _print_lines(shown, console)
         plan = shown.plan
-        if settings.is_real and plan.to_buy:
-            _require_account(shown)
+        of_sandbox = () if settings.is_real else ("--sandbox",)
+        never_seen = (plan.never_seen(), plan.never_seen_before())
+        require_that_the_ledger_knows(settings.ledger, options.results, *never_seen, of_sandbox)
+        if shown.refusal is not None:
+            raise SettingsError(shown.refusal)
         require_new_ledger_allowed(settings, plan.to_buy if shown.is_new else 0, may_begin=may_begin)
         shown.priced.require_budget(order.max_microusd(None))
         agreement = Agreement(is_yes=True)
@@ -169,17 +174,6 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start, wrap:
     return tell_digest(summary, options.typed, console, untold=untold, as_json=options.as_json)
 
 
-def _require_account(shown: Preview) -> None:
-    """Refuse to go on where WaveSpeed refused the key or the account when it was asked for a price.
-
-    Raises:
-        SettingsError: it did.
-    """
-    for problem in shown.problems.values():
-        if isinstance(problem, AccountRefusedError):
-            raise SettingsError(f"{problem} Nothing was bought.")
-
-
 @contextmanager
 def _provider(options: RunOptions, start: Start) -> Generator[Settings]:
     """Yield the settings to buy with; with `--sandbox` those of the sandbox, which is served until the block ends."""
@@ -198,13 +192,13 @@ def tell_digest(
     from animatic.results.summary import orphan_lines  # noqa: PLC0415 - pandas, which the start of a run need not wait for
 
     if not as_json and len(summary.summary) <= MOST_STORYBOARDS:
-        console.print(summary.as_text())
+        console.print(summary.as_text(console.width if console.is_terminal else None))
     console.print(summary.sentence)
     for line in (*ending_lines(summary.endings, typed), *summary.notes(), *orphan_lines(summary.orphans)):
         console.print(line)
     console.print(summary.money)
-    if summary.archive:
-        console.print(f"clips: {Folder(summary.archive).place}")
+    if summary.clips:
+        console.print(summary.clips)
     console.print(f"results: {summary.results}")
     if untold is not None:
         console.print(UNTOLD.format(why=untold))
@@ -216,7 +210,7 @@ def tell_digest(
 def show_plan(  # noqa: PLR0913 - the options of the command
     manifest: str, rows: RowOptions, *, sandbox: bool, skip_invalid: bool, retry_failed: bool, as_json: bool
 ) -> int:
-    """Validate and count; 0 if the manifest can be run.
+    """Validate and count; 0 if the manifest can be run, 2 if there is no key to buy with, or it is refused.
 
     Raises:
         ManifestError: every fault of it.
@@ -228,11 +222,16 @@ def show_plan(  # noqa: PLR0913 - the options of the command
             shown = show(manifest, served)
     else:
         shown = show(manifest, settings)
+    refusal = shown.refusal
+    if refusal is not None and not shown.has_key:
+        complain(f"animatic: {refusal}")  # before the counts: nothing else is in the way
     if as_json:
         say_json(shown.as_json())
     else:
         say("\n".join(shown.lines()))
-    return 0
+    if refusal is not None and shown.has_key:
+        complain(f"animatic: {refusal}")
+    return 0 if refusal is None else REFUSED
 
 
 def rewrite_results(  # noqa: PLR0913 - the options of the command
@@ -252,7 +251,6 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
     """
     from animatic.planning.lookup import find_open, plan_against  # noqa: PLC0415 - beside the import above
     from animatic.planning.manifests import ManifestFile  # noqa: PLC0415 - beside the import above
-    from animatic.results.same_ledger import require_that_the_ledger_knows  # noqa: PLC0415 - beside the import above
     from animatic.results.summary import run_summary_of  # noqa: PLC0415 - pandas, which `plan` need not wait for
     from animatic.results.writer import ResultsWriter  # noqa: PLC0415 - beside the import above
 
@@ -266,7 +264,8 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
     checked.require_valid(skip_invalid=skip_invalid)
     run_id = new_run_id()
     plan = asyncio.run(plan_against(settings.ledger, checked, BuyingPolicy()))
-    require_that_the_ledger_knows(settings.ledger, uri, plan.never_seen(), plan.never_seen_before())
+    of_sandbox = ("--sandbox",) if sandbox else ()
+    require_that_the_ledger_knows(settings.ledger, uri, plan.never_seen(), plan.never_seen_before(), of_sandbox)
     with look_into(settings.ledger) as ledger:
         projection = ResultsWriter(plan.manifest, plan.final_attempts(), run_id, ledger, dead_runs(settings.ledger))
         stats = asyncio.run(projection.write(uri))
@@ -282,6 +281,7 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
         reserved=Reserved(),
         dropped=beside[0],
         open_elsewhere=beside[1],
+        is_of_sandbox=not settings.is_real,
     )
     options = (*(["--sandbox"] if sandbox else []), *(["--skip-invalid"] if skip_invalid else []), *rows.typed)
     return tell_digest(summary, Typed(manifest, uri, options), console, as_json=as_json)

@@ -22,12 +22,12 @@ from animatic.takes.inputs import Inputs
 from animatic.takes.models import INPUT_NAMES
 from animatic.takes.veo2 import length_s_of, size_of
 from flows.command import launch
-from flows.command.commands import UNTOLD, tell_digest
+from flows.command.commands import UNTOLD
 from flows.command.embedded import embedded_sandbox
-from flows.command.next_steps import Typed
+from flows.command.next_steps import as_dict
 from flows.server.prefect_api import Start
 from flows.session import Session
-from flows.terminal import PlainConsole, printable, say
+from flows.terminal import PlainConsole, printable, say, say_json
 
 if TYPE_CHECKING:
     from animatic.results.summary import RunSummary  # pandas, which the start of a run need not wait for
@@ -124,7 +124,9 @@ def run_demo(typed: Path, console: PlainConsole, start: Start, *, as_json: bool,
     sheet = out / "contact-sheet.jpg"
     storage.replace_bytes(str(sheet), draw_contact_sheet([(row.caption, row.clip) for row in shown if row.clip]))
     if as_json:
-        tell_digest(summary, Typed(str(manifest), str(results)), console, untold=untold, as_json=True)
+        for line in (summary.sentence, summary.money, summary.clips, *([UNTOLD.format(why=untold)] if untold else [])):
+            console.print(line)
+        say_json(summary.as_json(as_dict(None)))
     else:
         _tell([_as_typed(row, out, typed) for row in shown], summary, console, typed, untold)
     return _judge(shown, console)

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from animatic.machine.home import data_folder
-from animatic.sandbox.config import DEFAULT_KEY
-from animatic.settings import EMBEDDED_SANDBOX, Settings
+from animatic.sandbox.config import DEFAULT_KEY, INFERENCE_S
+from animatic.settings import Settings
+from animatic.takes.canonical import EMBEDDED_SANDBOX
 from flows.logs import log_path
 from flows.server import child_processes
 
@@ -27,7 +28,7 @@ def sandbox_settings(settings: Settings, url: str | None = None, folder: Path | 
     account = {field: value for name, (field, value) in _OWN_ACCOUNT.items() if not os.environ.get(name)}
     place = {} if url is None else {"base_url": url}
     where = str((folder or default_folder()).resolve())
-    own = {"provider": EMBEDDED_SANDBOX, "sandbox_folder": where}
+    own = {"provider": EMBEDDED_SANDBOX, "sandbox_folder": where, "usual_latency_s": INFERENCE_S}
     return settings.with_key(DEFAULT_KEY).model_copy(update={**own, **place, **account})
 
 

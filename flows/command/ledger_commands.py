@@ -17,9 +17,12 @@ from animatic.results import formats, reading
 from animatic.results.columns import RESULTS_SCHEMA
 from animatic.results.reading import MAX_RESULTS_BYTES
 from animatic.settings import Settings
+from animatic.takes.canonical import EMBEDDED_SANDBOX
 from animatic.takes.states import PAID, State
 from animatic.takes.stills import MAX_STILL_BYTES
+from animatic.text import command, counted, one_line, reason_of, shell_line
 from flows.command.embedded import sandbox_settings
+from flows.command.next_steps import commands_in, reconcile_argv
 from flows.terminal import PlainConsole, say, say_json
 
 ROWS_AT_ONCE = 2_000
@@ -80,22 +83,41 @@ def _lines_of(takes: Sequence[Mapping[str, Any]]) -> list[str]:
     lines: list[str] = []
     total, unpriced = 0, 0
     for take in takes:
-        where = f"take {take['take']} (row {take['row']} of {take['manifest']})" if "take" in take else "take"
-        lines.append(f"{where}, {take['fingerprint'][:12]}")
+        manifest = storage.name_of(take["manifest"]) if "take" in take else ""
+        where = f"{take['shot_id']} take {take['take']} (row {take['row']} of {manifest}), " if manifest else "take "
+        lines.append(f"{one_line(where, 500)}{take['fingerprint'][:12]}")
         for each in take["attempts"]:
             price = each["quoted_microusd"]
             total, unpriced = total + (price or 0), unpriced + (price is None)
-            when = f"{each['submitted_at']:%Y-%m-%d %H:%M:%S} UTC" if each["submitted_at"] else "not submitted"
+            is_sent = State(each["state"]) in PAID | {State.SUBMITTING}
+            unsent = "sent, no reply" if is_sent else "not submitted"
+            when = f"{each['submitted_at']:%Y-%m-%d %H:%M:%S} UTC" if each["submitted_at"] else unsent
             cost = "price not known" if price is None else dollars(price)
-            said = f": {each['error']}" if each["error"] else ""
+            said = f": {reason_of(each['error'])}" if each["error"] else ""
             lines.append(
                 f"  {each['state']}, {cost}, {when}, run {each['run_id']}, "
                 f"prediction {each['prediction_id'] or '-'}{said}"
             )
+            lines += _steps_of(each, take["fingerprint"])
         if not take["attempts"]:
             lines.append("  never bought")
     more = f", and {unpriced:,} at a price that is not known" if unpriced else ""
     return [*lines, f"in all {dollars(total)}{more}"]
+
+
+def _steps_of(attempt: Mapping[str, Any], fingerprint: str) -> list[str]:
+    """Return the commands that settle an attempt which is open."""
+    state, is_of_sandbox = State(attempt["state"]), attempt["provider"] == EMBEDDED_SANDBOX
+    looking = reconcile_argv(is_of_sandbox=is_of_sandbox)
+    if state is State.UNKNOWN:
+        by_hand = shell_line([*looking, "--absent", fingerprint[:12]])
+        return [
+            *("    settle it by WaveSpeed's list:", f"        {shell_line(looking)}"),
+            *("    or, if you know that it was not bought:", f"        {by_hand}"),
+        ]
+    if state is State.SUBMITTING:
+        return ["    if no run is submitting it now, settle it:", f"        {shell_line(looking)}"]
+    return [f"    {line}" for line in commands_in(attempt["error"] or "")] if state is State.HELD else []
 
 
 def import_results(uris: Sequence[str], console: PlainConsole, *, sandbox: bool, as_json: bool) -> int:
@@ -166,9 +188,10 @@ def accept_ledger(console: PlainConsole) -> int:
         lacks, was_looked_for = asyncio.run(ledger.lacking(ledger.noted_intents()))
         if lacks and not was_looked_for:
             raise FixInputError(
-                f"ledger {path}: it lacks {lacks:,} submissions, which were not searched for. Nothing was changed. "
-                "Take over what results tables know with `animatic ledger import RESULTS`, look through the account "
-                "with `animatic reconcile`, then accept it"
+                f"ledger {path}: it lacks {counted(lacks, 'submission')}, which were not searched for. Nothing was "
+                "changed. Take over what results tables (RESULTS) know, look through the account, and accept it then:\n"
+                f"    {command('ledger', 'import', 'RESULTS')}\n    {command('reconcile')}\n"
+                f"    {command('ledger', 'accept')}"
             )
         more = asyncio.run(ledger.declare_complete(ledger.noted_intents()))
     console.print(

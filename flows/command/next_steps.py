@@ -1,17 +1,18 @@
 """Commands that go on, for each way in which takes of a run ended. Pure."""
 
-import shlex
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from animatic.money.amounts import dollars
 from animatic.results.endings import MOST_NAMED, Ending
-from animatic.text import one_line
+from animatic.text import ADVICE, PROGRAM, one_line, positional, reason_of, shell_line
 from animatic.wavespeed.outcomes import ACCOUNT_ADVICE
 from flows.terminal import printable
 
 MOST_GROUPS = 20
-PROGRAM = "animatic"
+GO_ON = "run again to go on; nothing is bought twice"
+THEN = ", then run again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +30,12 @@ class Step:
     @property
     def command(self) -> str:
         """The command as a shell takes it."""
-        return shlex.join(self.argv)
+        return shell_line(self.argv)
 
-    @property
-    def line(self) -> str:
-        """Text and command in one line."""
-        return f"{self.text}: {self.command}" if self.argv else self.text
+    def lines(self, indent: int = 0) -> list[str]:
+        """Return the text, and the command in a line of its own, where it can be copied."""
+        blanks = " " * indent
+        return [f"{blanks}{self.text}:", f"{blanks}    {self.command}"] if self.argv else [f"{blanks}{self.text}"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +52,14 @@ class Typed:
 
     def again(self, *more: str) -> tuple[str, ...]:
         """Return the command that goes on, with more options."""
-        target = [_positional(self.manifest), "--results", self.results]
+        target = [positional(self.manifest), "--results", self.results]
         options = [each for each in more if each not in self.options]
         return (PROGRAM, "run", *target, *self.options, *options)
 
 
-def _positional(text: str) -> str:
-    """Return a name that is taken for no option."""
-    return f"./{text}" if text.startswith("-") else text
+def reconcile_argv(*, is_of_sandbox: bool) -> tuple[str, ...]:
+    """Return the command that settles what is unknown."""
+    return (PROGRAM, "reconcile", *(["--sandbox"] if is_of_sandbox else []))
 
 
 def step_for(  # noqa: PLR0911 - one return a case
@@ -66,24 +67,23 @@ def step_for(  # noqa: PLR0911 - one return a case
 ) -> Step:
     """Return what to do about takes that ended so; `others` are those that `--retry-failed` would buy again as well."""
     them = "it" if ending.count == 1 else "them"
-    code, again = ending.error_code, Step("run again to go on; nothing is bought twice", typed.again())
+    code, again = ending.error_code, Step(GO_ON, typed.again())
     match ending.status:
         case "failed" if code is not None and 1_000 <= code < 2_000:
-            return Step(f"change the prompt or the still of {them}, then run again", typed.again())
+            return Step(f"change the prompt or the still of {them}{THEN}", typed.again())
         case "failed":
             return _retry(ending, typed, others)
         case "rejected" if code in {401, 402, 403}:
             return Step(f"{ACCOUNT_ADVICE} Then run again", typed.again("--retry-failed"))
         case "rejected":
-            return Step(f"correct {them} in the manifest, then run again", typed.again())
+            return Step(f"correct {them} in the manifest{THEN}", typed.again())
         case "unknown":
-            sandbox = [each for each in typed.options if each == "--sandbox"]
-            return Step("settle what is unknown", (PROGRAM, "reconcile", *sandbox))
+            return Step("settle what is unknown", reconcile_argv(is_of_sandbox="--sandbox" in typed.options))
         case "held":
             name = ending.fingerprints[0][:12] if ending.fingerprints else ""
             return Step("see what is known of it, then decide", (PROGRAM, "ledger", "show", name))
         case "invalid":
-            return Step(f"correct {them} in the manifest, then run again", typed.again())
+            return Step(f"correct {them} in the manifest{THEN}", typed.again())
         case "not archived" if "instead of a clip" in ending.reason or "no video" in ending.reason:
             return Step(
                 f"run again to ask WaveSpeed for {them} once more; what it has deleted comes back as another take only "
@@ -115,26 +115,50 @@ def _others(ending: Ending, endings: Sequence[Ending]) -> list[Ending]:
 
 
 def ending_lines(endings: Sequence[Ending], typed: Typed) -> list[str]:
-    """Return lines for people: each group with its names, its reason and what to do, the largest first."""
+    """Return lines for people: each group with its names and its reason, the largest first, and what to do.
+
+    Groups that the same command goes on with stand together, and it stands below the last of them.
+    """
+    steps = [step_for(each, typed, _others(each, endings)) for each in endings[:MOST_GROUPS]]
     lines: list[str] = []
-    for ending in endings[:MOST_GROUPS]:
-        reason = one_line(ending.reason, 300) or "for different reasons (column error)"
-        code = f" (code {ending.error_code})" if ending.error_code is not None else ""
-        lines.append(printable(f"{ending.count:,} {ending.status}: {reason}{code}"))
-        names = ", ".join(printable(one_line(each, 60)) for each in ending.names)
-        more = f" and {ending.count - len(ending.names):,} more" if ending.count > len(ending.names) else ""
-        if ending.count <= MOST_NAMED:
-            lines.append(f"    {names}{more}")
-        lines.append(f"    {printable(step_for(ending, typed, _others(ending, endings)).line)}")
+    for argv in dict.fromkeys(step.argv for step in steps):
+        together = [number for number, step in enumerate(steps) if step.argv == argv]
+        if len(together) == 1:
+            lines += [*_group_lines(endings[together[0]]), *steps[together[0]].lines(indent=4)]
+            continue
+        for number in together:
+            first, comma, _ = steps[number].text.partition(THEN)
+            lines += [*_group_lines(endings[number]), *([f"    {first}"] if comma else [])]
+        lines += Step(GO_ON, argv).lines()
     if len(endings) > MOST_GROUPS:
         rest = sum(each.count for each in endings[MOST_GROUPS:])
         lines.append(f"and {rest:,} more for {len(endings) - MOST_GROUPS:,} other reasons (columns error_code, error)")
     return lines
 
 
+def _group_lines(ending: Ending) -> list[str]:
+    reason = one_line(reason_of(ending.reason), 300) or "for different reasons (column error)"
+    is_said = ending.error_code is None or str(ending.error_code) in reason
+    code = "" if is_said else f" (code {ending.error_code})"
+    lines = [printable(f"{ending.count:,} {ending.status}: {reason}{code}")]
+    if ending.count <= MOST_NAMED:
+        lines.append(f"    {', '.join(printable(one_line(each, 60)) for each in ending.names)}")
+    return lines
+
+
+def commands_in(error: str) -> list[str]:
+    """Return lines with what an error of the ledger says to do, each command in a line of its own."""
+    found = ADVICE.search(error)
+    if found is None:
+        return []
+    text, *commands = re.split(rf": (?={PROGRAM} )", found[0].lstrip("; ."))
+    return [f"{text}:", *(f"    {each.removesuffix(', or')}" for each in commands)]
+
+
 def as_dict(step: Step | None) -> dict[str, object]:
-    """Return a step as `--json` has it: `next`, quoted for a shell, and `next_argv`; nulls where there is none."""
-    return {"next": step.line if step else None, "next_argv": list(step.argv) if step and step.argv else None}
+    """Return a step as `--json` has it: `next`, quoted for a shell, `next_argv` and `advice`; nulls where none is."""
+    argv = list(step.argv) if step and step.argv else None
+    return {"next": step.command if step and argv else None, "next_argv": argv, "advice": step.text if step else None}
 
 
 def next_step(endings: Sequence[Ending], typed: Typed) -> Step | None:

@@ -6,7 +6,13 @@ import typer
 
 Manifest = Annotated[str, typer.Argument(metavar="MANIFEST", help="CSV or Parquet file of shots, any fsspec URI.")]
 Results = Annotated[
-    str, typer.Option("--results", metavar="URI", help="Table to write; the suffix picks .parquet, .csv or .jsonl.")
+    str,
+    typer.Option(
+        "--results",
+        metavar="URI",
+        show_default=False,
+        help="Table to write, required; the suffix picks .parquet, .csv or .jsonl.",
+    ),
 ]
 Sandbox = Annotated[bool, typer.Option("--sandbox", help="Use the embedded sandbox: no key, no network, no cost.")]
 SkipInvalid = Annotated[bool, typer.Option("--skip-invalid", help="Run the good rows of a manifest with bad ones.")]

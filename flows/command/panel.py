@@ -1,5 +1,6 @@
 """Progress on stderr: a live panel on a terminal, a plain line now and then where there is none."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -16,13 +17,15 @@ from animatic.money.amounts import cost_in_words
 from animatic.pace.duration import Forecast, Work, in_words, next_start_s, tail
 from animatic.progress import ArchiveProgress, Progress
 from animatic.takes.states import State
-from flows.terminal import PlainConsole, printable
+from animatic.text import reason_of
+from flows.terminal import PlainConsole, folded, printable
 
 LINE_EVERY_S = 5.0
 LINES_THIN_OUT_AFTER_S = 60.0
 """After that a line comes when a twelfth of the time so far has passed: a log of a night has some hundred lines."""
 
 REFRESHES_PER_S = 4.0
+LOOKS_EVERY_S = 0.9
 SAYS_UNREACHED_AFTER_S = 5.0
 LATE_AFTER_S = 120.0
 
@@ -43,19 +46,22 @@ class Shown:
 
 
 class Observer:
-    """Looks at the progress, and foresees its end."""
+    """Looks at the progress, and foresees its end, once a second."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress, self._began, self._forecast = progress, time.monotonic(), Forecast()
+        self._looked_at, self._shown = -math.inf, Shown(0.0)
 
     def look(self) -> Shown:
         """Return what there is to show now."""
         now, progress = time.monotonic(), self._progress
         if progress.limits is None:
-            return Shown(now - self._began)
-        work = progress.work(now)
-        left_s = self._forecast.update(work, progress.limits, now)
-        return Shown(now - self._began, left_s, waits_for(progress, work, now))
+            return Shown(now - self._began, 0.0, unreached(progress, now))
+        if now - self._looked_at >= LOOKS_EVERY_S:
+            work, self._looked_at = progress.work(now), now
+            left_s = self._forecast.update(work, progress.limits)
+            self._shown = Shown(now - self._began, left_s, waits_for(progress, work, now))
+        return self._shown
 
 
 @contextmanager
@@ -81,7 +87,7 @@ def panel(
             is_due = shown.elapsed_s < LINES_THIN_OUT_AFTER_S or shown.elapsed_s > said_at * 13 / 12
             if not is_over() and is_due:
                 said_at = shown.elapsed_s
-                text = line(progress, shown) if progress.total else "starting …"
+                text = line(progress, shown) if progress.total else "; ".join(["starting …", *shown.waits_for])
                 console.print(f"{title}: {text}")
 
         with _every(LINE_EVERY_S, print_line):
@@ -110,6 +116,7 @@ def _counts(progress: Progress) -> list[tuple[str, str]]:
         (unclear, f"{unclear:,} unknown", "bold red"),
         (1, f"{progress.in_flight:,} in flight{queued}", "blue"),
         (progress.to_start, f"{progress.to_start:,} waiting", ""),
+        (progress.passed_on, f"{progress.passed_on:,} left to the next run", "yellow"),
         (progress.flagged, f"{progress.flagged:,} NSFW", "magenta"),
         (progress.not_judged, f"{progress.not_judged:,} not judged", "magenta"),
     ]
@@ -139,28 +146,40 @@ def waits_for(progress: Progress, work: Work, now: float) -> list[str]:
 
     `work` is the state of the run at this moment.
     """
-    found: list[str] = []
-    lost = progress.unreached_for(now)
-    if lost is not None and lost[0] >= SAYS_UNREACHED_AFTER_S:
-        found.append(f"WaveSpeed has not answered for {lost[0]:.0f} s; trying again, nothing is lost ({lost[1]})")
+    found = unreached(progress, now)
     if progress.limits is None or not progress.total:
         return found
     start_s = next_start_s(work, progress.limits)
-    if work.to_start and start_s >= 1:
+    allowed = work.allowed_per_minute
+    if work.to_start and allowed is not None and allowed < progress.limits.starts_per_minute:
+        limit = f"{progress.limits.starts_per_minute:,} of ANIMATIC_ACCOUNT_LEVEL"
+        found.append(f"WaveSpeed allows about {allowed:.0f} starts a minute (429), not the {limit}")
+    elif work.to_start and start_s >= 1:
         pace = f"{progress.limits.starts_per_minute:,} a minute"
         found.append(f"the account's next start is in {start_s:.0f} s ({pace})")
     elif work.to_start and len(work.ages_s) >= progress.limits.max_in_flight:
         found.append(f"all {progress.limits.max_in_flight:,} slots of the account are in use")
     oldest = progress.oldest(now)
-    if oldest is not None and oldest[1] > max(work.latency_s * tail(len(work.ages_s), work.spread), LATE_AFTER_S):
-        found.append(f"{oldest[0]} is late: submitted {in_words(oldest[1])} ago, usual are {in_words(work.latency_s)}")
+    if oldest and oldest.age_s > max(oldest.usual_s * tail(len(work.ages_s), work.spread), LATE_AFTER_S):
+        since, usual = in_words(oldest.age_s), in_words(oldest.usual_s)
+        left = f"; left to the next run in {in_words(oldest.leaves_in_s)}" if math.isfinite(oldest.leaves_in_s) else ""
+        found.append(f"{oldest.name} is late: submitted {since} ago, usual are {usual}{left}")
     return found
+
+
+def unreached(progress: Progress, now: float) -> list[str]:
+    """Return for how long WaveSpeed could not be reached, and why; nothing where it can."""
+    lost = progress.unreached_for(now)
+    if lost is None or lost[0] < SAYS_UNREACHED_AFTER_S:
+        return []
+    return [f"cannot reach WaveSpeed for {lost[0]:.0f} s; trying again, nothing is lost ({reason_of(lost[1])})"]
 
 
 def _picture(progress: Progress, title: str, shown: Shown, width: int) -> Group:
     """Draw the panel: a bar, the counts, and what the run waits for."""
+    waits = [line for part in shown.waits_for for line in _folded(part, "yellow", width)]
     if not progress.total:
-        return Group(Text(f"{printable(title)}: starting …", style="bold", no_wrap=True, overflow="ellipsis"))
+        return Group(Text(f"{printable(title)}: starting …", style="bold", no_wrap=True, overflow="ellipsis"), *waits)
     left = left_in_words(shown.left_s) if progress.left else "finishing"
     done = f"{progress.done:,}/{progress.total:,}"
     bar = max(min(width - len(title) - len(done) - len(left) - 6, 40), 8)
@@ -171,17 +190,30 @@ def _picture(progress: Progress, title: str, shown: Shown, width: int) -> Group:
         Text(done, no_wrap=True),
         Text(left, style="cyan", no_wrap=True),
     )
-    counts = Text("  ", no_wrap=False, overflow="fold")
-    for number, (text, style) in enumerate([*_counts(progress), (cost_in_words(*progress.reserved), "yellow")]):
-        counts.append(" · " if number else "")
-        counts.append(text, style=style or None)
-    lines: list[Table | Text] = [head, counts]
+    counts = [*_counts(progress), (cost_in_words(*progress.reserved), "yellow")]
+    lines: list[Table | Text] = [head, *_in_lines(counts, width)]
     archive = progress.archive
     if archive.total:
         style = "bold red" if archive.problem else "" if archive.left else "dim"
-        lines.append(Text(f"  {printable(archive_in_words(archive))}", style=style))
-    lines += [Text(f"  {printable(part)}", style="yellow") for part in shown.waits_for]
-    return Group(*lines)
+        lines += _folded(archive_in_words(archive), style, width)
+    return Group(*lines, *waits)
+
+
+def _in_lines(parts: Sequence[tuple[str, str]], width: int) -> list[Text]:
+    """Return texts of different colours one after the other, in as many lines as they need."""
+    lines = [Text("  ")]
+    for text, style in parts:
+        is_first = len(lines[-1]) <= 2
+        if not is_first and len(lines[-1]) + len(text) + 3 > width:
+            lines.append(Text("  "))
+            is_first = True
+        lines[-1].append("" if is_first else " · ")
+        lines[-1].append(text, style=style or None)
+    return lines
+
+
+def _folded(text: str, style: str, width: int) -> list[Text]:
+    return [Text(line, style=style) for line in folded(f"  {printable(text)}", width).split("\n")]
 
 
 @contextmanager

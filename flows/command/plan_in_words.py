@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from animatic.errors import AnimaticError, ApiRefusedError
+from animatic.errors import AccountRefusedError, AnimaticError, ApiRefusedError
 from animatic.money.amounts import as_number, dollars
-from animatic.pace.duration import USUAL_LATENCY_S, in_words, planned_duration_s
+from animatic.pace.duration import in_words, planned_duration_s
+from animatic.pace.latencies import USUAL_LATENCY_S
 from animatic.pace.limits import LEVELS, Limits
 from animatic.planning.earlier import Earlier
 from animatic.planning.plan import Plan, cost_of
@@ -15,6 +16,7 @@ from animatic.planning.priced import PricedPlan
 from animatic.planning.reasons import MOST_GROUPS, Reasons
 from animatic.takes.schemas import PriceClass
 from animatic.takes.states import State
+from animatic.text import counted, reason_of
 from flows.terminal import printable
 
 NO_KEY = "WAVESPEED_API_KEY is not set: export it to see the cost and to buy, or add --sandbox, which needs none"
@@ -32,6 +34,7 @@ class Preview:
         earlier: takes to buy that were bought before, by the account's list or under another address.
         has_key: whether WaveSpeed could be asked.
         room_note: that the clips would not fit into the archive; None where they do.
+        replaced_note: that the results would replace a table of another manifest; None where they do not.
         problems: why WaveSpeed gave no quote, by price class.
         reasons: the takes to buy, and why.
         balance_usd: of the account; None where it is not known.
@@ -47,6 +50,7 @@ class Preview:
     attempts: int = 1
     has_key: bool = True
     room_note: str | None = None
+    replaced_note: str | None = None
     problems: Mapping[PriceClass, AnimaticError] = field(default_factory=dict[PriceClass, AnimaticError])
     reasons: Reasons = field(default_factory=Reasons)
     balance_usd: float | None = None
@@ -60,17 +64,26 @@ class Preview:
         """The plan without its prices."""
         return self.priced.plan
 
+    @property
+    def refusal(self) -> str | None:
+        """Why nothing of the plan can be bought with the key at hand; None where it may be, or needs no purchase."""
+        if not self.plan.to_buy:
+            return None
+        if not self.has_key:
+            return NO_KEY
+        refused = (each for each in self.problems.values() if isinstance(each, AccountRefusedError))
+        return next((f"{reason_of(str(each))} Nothing was bought." for each in refused), None)
+
     def lines(self) -> list[str]:
         """Return the plan for people."""
         plan, manifest = self.plan, self.plan.manifest
         shared = plan.rows_asking - len(plan)
-        head = f"{manifest.name}: {manifest.num_rows:,} rows, {plan.rows_asking:,} takes asked for"
+        head = f"{manifest.name}: {counted(manifest.num_rows, 'row')}, {counted(plan.rows_asking, 'take')} asked for"
         if shared:
             head += f", {shared:,} of them shared with another row"
         if manifest.num_invalid:
-            head += f", {manifest.num_invalid:,} invalid rows"
-        missing = [NO_KEY] if plan.to_buy and not self.has_key else []
-        lines = [*missing, head, f"  {self._counts_in_words()}", *self._takes_to_buy()]
+            head += f", {counted(manifest.num_invalid, 'invalid row')}"
+        lines = [head, f"  {self._counts_in_words()}", *self._takes_to_buy()]
         if plan.to_buy:
             lines += [f"  cost: {line}" if not number else f"    {line}" for number, line in enumerate(self._cost())]
         if plan.to_do:
@@ -79,8 +92,8 @@ class Preview:
         return lines + [f"  note: {line}" for line in self._notes()]
 
     def _notes(self) -> list[str]:
-        room = [] if self.room_note is None else [self.room_note]
-        return [*self.earlier.lines(), *room, *self.plan.manifest.warnings]
+        found = [note for note in (self.room_note, self.replaced_note) if note is not None]
+        return [*self.earlier.lines(), *found, *self.plan.manifest.warnings]
 
     @property
     def retry_cost(self) -> int | None:
@@ -128,7 +141,9 @@ class Preview:
             balance = "" if self.balance_usd is None else f"; the account has {dollars(round(self.balance_usd * 1e6))}"
             return [f"{dollars(cost)}{balance}"]
         if not self.has_key:
-            return ["not known, since WaveSpeed could not be asked without a key"]
+            return ["not known: WaveSpeed cannot be asked without a key"]
+        if refused := next((each for each in self.problems.values() if isinstance(each, AccountRefusedError)), None):
+            return [f"not known: WaveSpeed refuses the key or the account ({refused.code})"]
         unpriced = [each for each, price in self.priced.prices.items() if price is None]
         base = (
             ""
@@ -139,13 +154,14 @@ class Preview:
             return [base]
         reasons = Counter[str]()
         for each in unpriced:
-            reasons[str(self.problems[each]) if each in self.problems else NO_BELIEVED_PRICE] += counts[each]
+            reasons[reason_of(str(self.problems[each])) if each in self.problems else NO_BELIEVED_PRICE] += counts[each]
         (reason, missing), *others = reasons.most_common()
         is_all = len(reasons) == 1 and len(unpriced) == len(counts)
-        lines = [f"not known: {reason}" if is_all else f"not known for {missing:,} takes: {reason}"]
-        lines += [f"not known for {count:,} takes: {other}" for other, count in others]
+        lines = [f"not known: {reason}" if is_all else f"not known for {counted(missing, 'take')}: {reason}"]
+        lines += [f"not known for {counted(count, 'take')}: {other}" for other, count in others]
         if known := Counter({each: count for each, count in counts.items() if each not in unpriced}):
-            lines.append(f"the other {known.total():,} takes: {dollars(cost_of(known, self.priced.prices) or 0)}")
+            rest = counted(known.total(), "other take")
+            lines.append(f"{rest}: {dollars(cost_of(known, self.priced.prices) or 0)}")
         if base:
             lines.append(base)
         elif all(isinstance(self.problems.get(each, NOT_PRICED), ApiRefusedError) for each in unpriced):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from animatic import storage
@@ -11,18 +12,20 @@ from animatic.ledger import dead_runs, ledger_name, look_into
 from animatic.manifest import Manifest
 from animatic.media.archive_room import find_room_note
 from animatic.money.amounts import Quote, dollars, read_limit
-from animatic.pace.duration import Latencies
+from animatic.pace.latencies import Latencies
 from animatic.planning.earlier import find_earlier
 from animatic.planning.lookup import is_new_ledger, plan_takes
 from animatic.planning.manifests import ManifestFile
+from animatic.planning.plan import Plan
 from animatic.planning.priced import PricedPlan
 from animatic.planning.quotes import quote_each
 from animatic.planning.reasons import find_reasons
 from animatic.planning.sound import SoundPlanning
 from animatic.settings import Settings
 from animatic.storage.folder import Folder
-from animatic.takes.schemas import PriceClass
+from animatic.takes.schemas import LatencyClass, PriceClass
 from animatic.takes.states import BuyingPolicy
+from animatic.text import counted
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.command.plan_in_words import Preview
 from flows.order import RowOptions
@@ -90,8 +93,13 @@ async def _preview(
             level=settings.account_level,
             limits=settings.limits,
             damages=sound.known,
-            latency_s=Latencies.after(history.values()).mean_s([]),
+            latency_s=_latencies(plan, history, settings).fitted().mean_of(plan.latency_classes()),
         )
+
+
+def _latencies(plan: Plan, history: Mapping[LatencyClass, Sequence[float]], settings: Settings) -> Latencies:
+    lengths_s = {each: each.length_s for each in {*plan.latency_classes(), *history} if each.length_s}
+    return Latencies.after(history, settings.usual_latency_s, lengths_s)
 
 
 async def _balance_usd(client: WaveSpeedClient) -> float | None:
@@ -126,7 +134,8 @@ def agree(shown: Preview, console: PlainConsole, *, yes: bool, max_usd: float | 
     if not shown.plan.to_buy or yes:
         return Agreement(is_yes=True)
     if shown.earlier.moved and console.is_terminal:
-        question = f"Buy {len(shown.earlier.moved):,} takes that may have been bought at another address? [y/N] "
+        takes = counted(len(shown.earlier.moved), "take")
+        question = f"Buy {takes} that may have been bought at another address? [y/N] "
         if not _says_yes(console, question):
             return Agreement(is_yes=False)
     if max_usd is not None:
@@ -137,7 +146,7 @@ def agree(shown: Preview, console: PlainConsole, *, yes: bool, max_usd: float | 
         return _agree_to_a_limit(shown, console)
     most = shown.priced.cost * shown.attempts
     times = f", at most {dollars(most)} with --attempts {shown.attempts}" if shown.attempts > 1 else ""
-    question = f"Buy {shown.plan.to_buy:,} takes for {dollars(shown.priced.cost)}{times}? [y/N] "
+    question = f"Buy {counted(shown.plan.to_buy, 'take')} for {dollars(shown.priced.cost)}{times}? [y/N] "
     return Agreement(_says_yes(console, question), most)
 
 
@@ -149,8 +158,9 @@ def _agree_to_a_limit(shown: Preview, console: PlainConsole) -> Agreement:
     """Ask for the most that takes may cost whose price is not known; a plain yes is to no sum."""
     takes = shown.plan.to_buy
     least = f", from {dollars(shown.priced.floor)}" if shown.priced.floor is not None else ""
+    them = "it may cost" if takes == 1 else "they may cost together"
     question = (
-        f"The price of {takes:,} takes is not known{least}. Type the most that they may cost together, in dollars "
+        f"The price of {counted(takes, 'take')} is not known{least}. Type the most that {them}, in dollars "
         "(Enter buys nothing): "
     )
     for _ in range(MOST_QUESTIONS):

@@ -6,7 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
+from animatic import storage
 from animatic.buying.reconcile import Reconciled, poll_stuck, reconcile, stuck_takes
 from animatic.buying.recovery import Recovered, recover
 from animatic.errors import ApiRefusedError, FixInputError
@@ -16,9 +18,11 @@ from animatic.results.exit_codes import DONE, UNCLEAR
 from animatic.results.summary import orphan_lines
 from animatic.settings import Settings
 from animatic.takes.models import DEFAULT_MODEL
-from animatic.takes.states import PREDICTION_ID
+from animatic.takes.states import PREDICTION_ID, State
+from animatic.text import command, one_line, reason_of, shell_line
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.command.embedded import embedded_sandbox
+from flows.command.next_steps import Step, as_dict, commands_in, reconcile_argv
 from flows.session import new_run_id
 from flows.terminal import PlainConsole, say_json
 
@@ -53,8 +57,15 @@ class ByHand:
 
 @dataclass(slots=True)
 class Outcome:
-    """Result of the command, and the takes that are still open."""
+    """Result of the command, and the takes that are still open.
 
+    Attributes:
+        settle_s: how far apart two readings of WaveSpeed's list must be.
+        is_of_sandbox: whether the takes are the embedded sandbox's.
+    """
+
+    settle_s: float = 0.0
+    is_of_sandbox: bool = False
     recovered: Recovered = field(default_factory=Recovered)
     by_hand: list[str] = field(default_factory=list[str])
     reconciled: Reconciled = field(default_factory=Reconciled)
@@ -75,17 +86,38 @@ class Outcome:
         if self.recovered.unknown:
             lines.append(f"{self.recovered.unknown:,} takes of dead runs may or may not have been bought")
         lines.append(f"reconcile: {self.reconciled.sentence}")
-        lines += [
-            f"{each.state} {each.fingerprint[:12]} (since {each.since:%Y-%m-%d %H:%M:%S} UTC): {each.error}"
-            for each in self.left
-        ]
+        lines += ["    what is proven absent was not bought; the next run buys it"] if self.reconciled.absent else []
+        lines += ["    what was adopted was bought; the next run fetches it"] if self.reconciled.adopted else []
+        for each in self.left:
+            lines += _lines_of(each, self.settle_s, datetime.now(UTC))
+        lines += self.next.lines() if self.next else []
         lines += [self.restored] if self.restored else []
         return lines + orphan_lines(self.orphans)
+
+    @property
+    def next(self) -> Step | None:
+        """The reading that can settle what is unknown, once that is possible."""
+        unknown = [each for each in self.left if each.state != State.HELD.value]
+        if not unknown:
+            return None
+        moments = [each.settled_at(self.settle_s) or each.listed_by or each.since for each in unknown]
+        text = f"read the list again after {_up(max(moments)):%H:%M:%S} UTC (ANIMATIC_SETTLE_S: {self.settle_s:.0f} s)"
+        return Step(text, reconcile_argv(is_of_sandbox=self.is_of_sandbox))
 
     def as_json(self) -> str:
         """Return the result for programs, in one line."""
         counts: Counter[str] = Counter(each.state for each in self.left)
-        left = [{"fingerprint": each.fingerprint, "state": each.state, "error": each.error} for each in self.left]
+        left = [
+            {
+                "fingerprint": each.fingerprint,
+                "name": each.name,
+                "manifest": each.manifest,
+                "state": each.state,
+                "error": each.error,
+                "settled_at": at.isoformat() if (at := each.settled_at(self.settle_s)) else None,
+            }
+            for each in self.left
+        ]
         return json.dumps(
             {
                 "adopted": self.reconciled.adopted,
@@ -100,8 +132,33 @@ class Outcome:
                     for each in self.orphans
                 ],
                 "problem": self.reconciled.problem,
+                **as_dict(self.next),
             }
         )
+
+
+def _lines_of(take: Open, settle_s: float, now: datetime) -> list[str]:
+    """Return an open take by its name and why it is open, then what settles it."""
+    name = f"{one_line(take.name, 200)} of {one_line(storage.name_of(take.manifest), 200)}, " if take.name else ""
+    since = f"since {take.since:%Y-%m-%d %H:%M:%S} UTC"
+    lines = [f"{take.state}: {name}{take.fingerprint[:12]}, {since}: {reason_of(take.error)}"]
+    if take.state == State.HELD.value:
+        return lines + [f"    {line}" for line in commands_in(take.error)]
+    at = take.settled_at(settle_s)
+    if at is not None:
+        text = f"WaveSpeed's list did not show it; a reading after {_up(at):%H:%M:%S} UTC proves that it was not bought"
+    elif take.listed_by is not None and take.listed_by > now:
+        text = (
+            f"WaveSpeed may have accepted it until {_up(take.listed_by):%H:%M:%S} UTC; only readings after that count"
+        )
+    else:
+        text = f"no reading of WaveSpeed's list has counted so far; two of them, {settle_s:.0f} s apart, settle it"
+    return [*lines, f"    {text}"]
+
+
+def _up(moment: datetime) -> datetime:
+    """Return a moment rounded up to a second, so that what is said to be possible then is."""
+    return moment + timedelta(microseconds=-moment.microsecond % 1_000_000)
 
 
 def run_reconcile(by_hand: ByHand, console: PlainConsole, *, sandbox: bool, as_json: bool) -> int:
@@ -126,7 +183,7 @@ def run_reconcile(by_hand: ByHand, console: PlainConsole, *, sandbox: bool, as_j
 
 async def _settle(by_hand: ByHand, settings: Settings) -> Outcome:
     """By receipt, by hand, then by the list."""
-    provider, outcome = settings.origin, Outcome()
+    provider, outcome = settings.origin, Outcome(settings.settle_s, not settings.is_real)
     with look_into(settings.ledger, may_be_restored=True) as ledger:
         if ledger is None:
             if by_hand.adopt or by_hand.absent or by_hand.abandon:
@@ -158,15 +215,17 @@ async def _poll_through(ledger: Ledger, client: WaveSpeedClient, settings: Setti
     listed = await read_account(client, [DEFAULT_MODEL], found)
     if found.problem is not None:
         outcome.restored = (
-            f"the account's list cannot be read ({found.problem}); reconcile again before `ledger accept`"
+            f"the account's list cannot be read ({found.problem}); the ledger cannot be accepted before it was:\n"
+            f"    {shell_line(reconcile_argv(is_of_sandbox=not settings.is_real))}"
         )
         return
     await ledger.note_unbound(settings.origin, candidates_of(listed))
     await ledger.note_looked_for(noted)
     outcome.restored = (
         f"this ledger was restored and lacks {lacks:,} submissions; the account made {len(listed):,} predictions in "
-        "the last 7 days, and those that belong to no take are named below. Take over what results tables know of them "
-        "with `animatic ledger import RESULTS`, then type `animatic ledger accept`"
+        "the last 7 days, and those that belong to no take are named below. Take over what results tables (RESULTS) "
+        f"know of them, then declare it complete:\n    {command('ledger', 'import', 'RESULTS')}\n"
+        f"    {command('ledger', 'accept')}"
     )
 
 

@@ -11,7 +11,8 @@ from animatic.machine.start_folder import from_start
 from animatic.manifest.images import STILL_SUFFIXES
 from animatic.media.stills import probe
 from animatic.takes.stills import Still
-from flows.command.next_steps import PROGRAM, Step
+from animatic.text import PROGRAM, positional
+from flows.command.next_steps import Step
 from flows.terminal import PlainConsole
 
 MOST_STILLS = 10_000
@@ -52,10 +53,12 @@ def make_starter(folder: str, console: PlainConsole) -> int:
     console.print(f"{target}: {len(stills):,} shots; write a prompt for each: how the still should move")
     for line in unreadable[:20]:
         console.print(f"note: {line}")
-    made = str(Path(folder) / MANIFEST)
-    console.print(Step("then see what it costs", (PROGRAM, "plan", made)).line)
+    made = positional(str(Path(folder) / MANIFEST))
+    steps = [Step("then see what it costs", (PROGRAM, "plan", made))]
     results = str(Path(folder) / "results.csv")
-    console.print(Step("and buy the takes", (PROGRAM, "run", made, "--results", results)).line)
+    steps.append(Step("and buy the takes", (PROGRAM, "run", made, "--results", results)))
+    for line in [line for step in steps for line in step.lines()]:
+        console.print(line)
     return 0
 
 

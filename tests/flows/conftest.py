@@ -524,8 +524,10 @@ class Tools:
     """Values that tests share; they can't import them from here."""
 
     KEY = KEY
+    ANIMATIC = ANIMATIC
     Shell = Shell
     new_shell = staticmethod(new_shell)
+    serving = staticmethod(_served)
     write_manifest = staticmethod(write_manifest)
     read_rows = staticmethod(read_rows)
     copy_database = staticmethod(copy_database)

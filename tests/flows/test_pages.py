@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pages import DOCS, GUIDES, Step, read_page
 from proxies import Authority
-from terminals import Terminal, bare_environment, follow, make_clone
+from reader import Terminal, bare_environment, follow, make_clone
 
 OWN_SERVER = {"deploying.md"}
 """Pages that start a Prefect server of their own."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from notebooks import as_script, code_cells, shown_by_cells, source_of, stored_text
 from pages import ROOT, read_page
-from terminals import Terminal, bare_environment, follow, make_clone
+from reader import Terminal, bare_environment, follow, make_clone
 
 from animatic import read_results
 from animatic.takes.states import State

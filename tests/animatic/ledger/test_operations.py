@@ -110,7 +110,7 @@ async def test_of_two_takes_with_one_prediction_both_are_held(ledger: Any) -> No
     assert (far.state, far.prediction_id) == (State.HELD, None)
     for record, other in ((near, FAR), (far, "f" * 64)):
         assert f"to take {other[:12]}" in record.error
-        assert f"animatic reconcile --adopt {record.fingerprint[:12]}=p1" in record.error
+        assert f"animatic reconcile --sandbox --adopt {record.fingerprint[:12]}=p1" in record.error
     assert await ledger.committed_usd() == 5.0
 
 
@@ -491,4 +491,4 @@ async def test_what_is_polled_while_held_becomes_a_conflict(ledger: Any, held_fo
     assert not await ledger.accept(await ledger.intend(FAR), "p1")
     record = await ledger.find()
     assert (record.state, record.held_for, record.prediction_id) == (State.HELD, operations.HeldFor.CONFLICT, "p1")
-    assert "animatic reconcile --adopt ffffffffffff=p1" in record.error
+    assert "animatic reconcile --sandbox --adopt ffffffffffff=p1" in record.error

@@ -87,7 +87,10 @@ def test_what_other_manifests_left_open_is_told_and_is_no_failure() -> None:
     other = summary(["completed"], open_elsewhere=[left(1)])
     assert other.exit_code == 0
     assert "Money" not in other.sentence
-    assert other.notes() == ["unknown 000000000000: left by run run-0 of file:///work/shots.csv; the connection broke"]
+    assert other.notes() == [
+        "unknown: 000000000000: left by run run-0 of file:///work/shots.csv; the connection broke",
+        "    settle them, or see all of them: animatic reconcile",
+    ]
 
 
 def test_an_invalid_row_is_not_completed() -> None:
@@ -124,8 +127,10 @@ def test_the_json_line_has_the_keys_of_the_contract_in_order() -> None:
         "cached": 0,
         "cost_usd": None,
         "manifest_cost_usd": 6.0,
-        "dropped": [{"fingerprint": f"{1:064x}", "state": "unknown", "manifest": manifest, "error": broke}],
-        "open_elsewhere": [{"fingerprint": f"{2:064x}", "state": "held", "manifest": manifest, "error": broke}],
+        "dropped": [{"fingerprint": f"{1:064x}", "name": "", "state": "unknown", "manifest": manifest, "error": broke}],
+        "open_elsewhere": [
+            {"fingerprint": f"{2:064x}", "name": "", "state": "held", "manifest": manifest, "error": broke}
+        ],
         "results": "out|`.parquet",
     }
 
@@ -142,13 +147,17 @@ def test_no_line_grows_with_what_is_left_open() -> None:
     line = json.loads(summary(["completed"], dropped=many, open_elsewhere=many).as_json())
     assert (len(line["dropped"]), len(line["open_elsewhere"])) == (MOST_OPEN_NAMED, MOST_OPEN_NAMED)
     notes = summary(["completed"], dropped=many).notes()
-    assert len(notes) == MOST_OPEN_SHOWN + 1
-    assert notes[-1] == f"and {len(many) - MOST_OPEN_SHOWN} more; `animatic reconcile` names all of them"
+    assert len(notes) == MOST_OPEN_SHOWN + 2
+    assert notes[-2:] == [
+        f"and {len(many) - MOST_OPEN_SHOWN} more",
+        "    settle them, or see all of them: animatic reconcile",
+    ]
 
 
 def test_what_was_dropped_is_said_to_be_dropped() -> None:
-    (note,) = summary(["completed"], dropped=[left(1, "held", "a\nb\x1b[31m")]).notes()
-    assert note.startswith("held 000000000000, which is not in this manifest any more: left by run run-0 of file://")
+    note, step = summary(["completed"], dropped=[left(1, "held", "a\nb\x1b[31m")], is_of_sandbox=True).notes()
+    assert step.endswith(": animatic reconcile --sandbox")
+    assert note.startswith("held: 000000000000, which is not in this manifest any more: left by run run-0 of file://")
     assert note.isprintable()
 
 

@@ -2,6 +2,7 @@
 
 import io
 import re
+import time
 from collections import Counter
 
 import pytest
@@ -95,9 +96,43 @@ def test_a_network_that_is_away_is_named_until_an_answer_comes() -> None:
     assert waits_for(progress, progress.work(12.0), 12.0) == []
     progress.unreached(20.0, "result: cannot connect to api.wavespeed.ai (no name)")
     (said,) = waits_for(progress, progress.work(22.0), 22.0)
-    assert said.startswith("WaveSpeed has not answered for 12 s; trying again, nothing is lost (result: cannot connect")
+    why = "cannot connect to api.wavespeed.ai (no name)"
+    assert said == f"cannot reach WaveSpeed for 12 s; trying again, nothing is lost ({why})"
     progress.polled("aa", "processing")
     assert waits_for(progress, progress.work(23.0), 23.0) == []
+
+
+def test_an_account_that_starts_fewer_than_its_level_says_so() -> None:
+    progress = progress_of(60, limits=LEVELS["silver"])
+    for number in range(2):
+        progress.submitted(f"a{number}", 0.0)
+    progress.pace.refused(1.0)
+    (said,) = waits_for(progress, progress.work(2.0), 2.0)
+    assert said == "WaveSpeed allows about 2 starts a minute (429), not the 60 of ANIMATIC_ACCOUNT_LEVEL"
+
+
+def test_a_take_that_is_left_to_the_next_run_waits_no_more() -> None:
+    progress = progress_of(2, {"a": State.COMPLETED})
+    progress.passed_on += 1
+    shown = line(progress, Shown(60.0))
+    assert "2/2 done" in shown
+    assert "1 left to the next run" in shown
+    assert "waiting" not in shown
+
+
+def test_nothing_that_a_run_waits_for_is_cut_off_at_the_edge() -> None:
+    screen = io.StringIO()
+    console = PlainConsole(file=screen, force_terminal=True, width=60, color_system=None)
+    progress = progress_of(30, limits=LEVELS["bronze"], cached=Counter({State.COMPLETED: 10}), reserved=Reserved(1, 1))
+    progress.entered_flight(
+        "aa", "harbour with a long name take 1", time.monotonic() - 900, None, time.monotonic() + 99
+    )
+    progress.unreached(time.monotonic() - 60, "result: cannot connect to api.wavespeed.ai (connection refused)")
+    with panel(console, progress, "shots.csv"):
+        pass
+    shown = " ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).split())
+    for part in ("(cannot connect to api.wavespeed.ai (connection refused))", "left to the next run in", "not known"):
+        assert part in shown
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
