@@ -6,7 +6,7 @@ Names, types and bounds are those of published schemas; prices and formulas are 
 from typing import Any
 
 _UPLOAD = {"type": "string", "x-ui-component": "uploader"}
-_TEXT, _FLAG = {"type": "string"}, {"type": "boolean"}
+_TEXT, _FLAG, _NUMBER = {"type": "string"}, {"type": "boolean"}, {"type": "number"}
 _SEED = {"type": "integer", "minimum": -1, "maximum": 2_147_483_647, "default": -1}
 
 
@@ -15,7 +15,9 @@ def _one_of(*values: Any, default: Any = None) -> dict[str, Any]:
     return {"type": types[type(values[0])], "enum": list(values), "default": values[0] if default is None else default}
 
 
-def entry(model: str, required: tuple[str, ...], base_price: float, formula: str = "", **properties: Any) -> dict[str, Any]:
+def entry(
+    model: str, required: tuple[str, ...], base_price: float, formula: str = "", **properties: Any
+) -> dict[str, Any]:
     """An entry of the list."""
     schema = {
         "type": "object",
@@ -42,7 +44,7 @@ ENTRIES = [
     ),
     entry(
         "alibaba/wan-2.6/image-to-video", ("image", "prompt"), 0.5, "base_price * duration / 5",
-        image=_UPLOAD, audio={"type": "string"}, prompt=_TEXT, negative_prompt=_TEXT, resolution=_one_of("720p", "1080p"),
+        image=_UPLOAD, audio=_TEXT, prompt=_TEXT, negative_prompt=_TEXT, resolution=_one_of("720p", "1080p"),
         duration=_one_of(5, 10, 15), shot_type=_one_of("single", "multi"), enable_prompt_expansion=_FLAG, seed=_SEED,
     ),
     entry(
@@ -50,11 +52,13 @@ ENTRIES = [
         image=_UPLOAD, last_image=_UPLOAD, prompt=_TEXT,
         aspect_ratio=_one_of("21:9", "16:9", "4:3", "1:1", "3:4", "9:16", default="16:9"),
         duration={"type": "integer", "minimum": 4, "maximum": 12, "default": 5},
-        resolution=_one_of("480p", "720p", "1080p", default="720p"), generate_audio=_FLAG, camera_fixed=_FLAG, seed=_SEED,
+        resolution=_one_of("480p", "720p", "1080p", default="720p"),
+        generate_audio=_FLAG, camera_fixed=_FLAG, seed=_SEED,
     ),
     entry(
         "kwaivgi/kling-v3.0-std/image-to-video", ("image",), 0.42,
-        image=_UPLOAD, prompt=_TEXT, multi_prompt={"type": "array", "items": _TEXT}, negative_prompt=_TEXT, end_image=_UPLOAD,
+        image=_UPLOAD, prompt=_TEXT, multi_prompt={"type": "array", "items": _TEXT}, negative_prompt=_TEXT,
+        end_image=_UPLOAD,
         duration={"type": "integer", "minimum": 3, "maximum": 15}, sound=_FLAG,
         element_list={"type": "array", "items": {"type": "object", "properties": {"name": _TEXT}}, "maxItems": 4},
     ),
@@ -75,7 +79,8 @@ ENTRIES = [
         "wavespeed-ai/framepack", ("image", "prompt"), 0.2,
         image=_UPLOAD, prompt=_TEXT, num_frames={"type": "integer", "minimum": 30, "maximum": 1_800, "default": 180},
         resolution=_one_of("720p", "480p"), aspect_ratio=_one_of("16:9", "9:16"),
-        guidance_scale={"type": "number", "minimum": 0, "maximum": 32}, num_inference_steps={"type": "integer"}, seed=_SEED,
+        guidance_scale={"type": "number", "minimum": 0, "maximum": 32},
+        num_inference_steps={"type": "integer"}, seed=_SEED,
     ),
     entry(
         "wavespeed-ai/wan-2.1/i2v-720p", ("image", "prompt"), 0.3,
@@ -86,7 +91,8 @@ ENTRIES = [
     ),
     entry(
         "vidu/reference-to-video-2.0", ("images", "prompt"), 0.4,
-        images={"type": "array", "items": _TEXT, "minItems": 1, "maxItems": 3, "x-ui-component": "uploader"}, prompt=_TEXT,
+        images={"type": "array", "items": _TEXT, "minItems": 1, "maxItems": 3, "x-ui-component": "uploader"},
+        prompt=_TEXT,
         movement_amplitude=_one_of("auto", "small", "medium", "large"), duration=_one_of(4), seed=_SEED,
     ),
     entry(
@@ -97,7 +103,7 @@ ENTRIES = [
         "wavespeed-ai/wan-2.2/i2v-480p-lora", ("image", "prompt"), 0.2,
         image=_UPLOAD, prompt=_TEXT, seed=_SEED, loras={
             "type": "array", "maxItems": 3,
-            "items": {"type": "object", "required": ["path"], "properties": {"path": _TEXT, "scale": {"type": "number"}}},
+            "items": {"type": "object", "required": ["path"], "properties": {"path": _TEXT, "scale": _NUMBER}},
         },
     ),
 ]  # fmt: skip

@@ -107,7 +107,7 @@ class RequestSchema:
 
     @property
     def priced_by(self) -> list[str]:
-        """Names of the inputs that the price may depend on: those that its formula names, or all scalars without one."""
+        """Names of the inputs that the price may depend on: those in its formula, or all scalars where it has none."""
         scalars = [
             each.name
             for each in self.properties.values()
@@ -120,6 +120,10 @@ class RequestSchema:
     @cached_property
     def _validator(self) -> Any:
         return jsonschema_rs.validator_for(dict(self.document), retriever=_refuse)
+
+    def require_usable(self) -> None:
+        """Raise ValueError or ReferencingError where nothing can be checked by the document."""
+        _ = self._validator
 
     def faults(self, inputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """Yield the name of each input that does not fit the schema, with what is allowed, each once.
@@ -164,7 +168,7 @@ def read_schema(entry: Mapping[str, Any]) -> RequestSchema:
         _own(document),
     )
     try:
-        _ = schema._validator  # noqa: SLF001 - a schema that cannot check anything is told now
+        schema.require_usable()
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         raise SchemaError(f"model {model}: its request schema cannot be used: {str(error)[:300]}") from None
     return schema
@@ -215,9 +219,11 @@ def _property(name: str, found: Any, is_required: bool, model: str) -> Property:
     )
 
 
-def _items(name: str, inner: dict[str, Any], outer: Mapping[str, Any], model: str) -> Property:
+def _items(name: str, inner: Any, outer: Mapping[str, Any], model: str) -> Property | None:
+    if not isinstance(inner, dict):
+        return None
     hints = {key: outer[key] for key in ("x-ui-component", "x-accept") if key in outer}
-    return _property(name, {**hints, **inner}, is_required=False, model=model)
+    return _property(name, {**hints, **cast("dict[str, Any]", inner)}, is_required=False, model=model)
 
 
 def _types(found: Any) -> list[str]:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
-from typing import Any, cast
+from typing import Any
 
 from animatic.models.schema import Property
 from animatic.takes.veo2 import read_ratio
@@ -111,10 +111,10 @@ def _list(text: str, wanted: Property) -> Any:
 
 def _json(text: str, wanted: type) -> Any:
     try:
-        found = json.loads(text, parse_constant=_not_finite)
+        found: Any = json.loads(text, parse_constant=_not_finite)
     except (ValueError, RecursionError):
         return None
-    return cast("Any", found) if isinstance(found, wanted) else None
+    return found if isinstance(found, wanted) else None
 
 
 def _not_finite(name: str) -> Any:

@@ -12,6 +12,7 @@ VEO3, KLING, VIDU = (
     "kwaivgi/kling-v1.6-i2v-standard",
     "vidu/reference-to-video-2.0",
 )
+CFG = "a number from 0 to 1 in steps of 0.01"
 IMAGE = "https://stills.example/a.png"
 
 
@@ -54,7 +55,7 @@ def test_a_price_depends_on_the_inputs_that_its_formula_names(catalogue: Catalog
         (VEO3, {"image": IMAGE}, {"prompt": "text; it is required"}),
         (VEO3, {"image": IMAGE, "prompt": "pan", "seed": 2**31}, {"seed": "a whole number from -1 to 2147483647"}),
         (KLING, {"image": IMAGE, "prompt": "pan", "cfg_scale": 0.29, "duration": "5"}, {}),
-        (KLING, {"image": IMAGE, "prompt": "pan", "cfg_scale": 0.295}, {"cfg_scale": "a number from 0 to 1 in steps of 0.01"}),
+        (KLING, {"image": IMAGE, "prompt": "pan", "cfg_scale": 0.295}, {"cfg_scale": CFG}),
         (VIDU, {"images": [], "prompt": "pan"}, {"images": "a list of a URL or path of an image"}),
         (VIDU, {"images": [IMAGE] * 4, "prompt": "pan"}, {"images": "a list of a URL or path of an image"}),
         ("minimax/hailuo-02/fast", {"image": IMAGE}, {}),
