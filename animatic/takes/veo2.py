@@ -25,7 +25,7 @@ def _guess_duration(text: str) -> str | None:
     return f"{int(loose[1] or loose[2])}s" if loose else None
 
 
-def _read_ratio(text: str) -> str:
+def read_ratio(text: str) -> str:
     """Return `16:9` for the time of day that a spreadsheet makes of it: `04:09:00 PM`, `16:09`, `9:16:00 AM`."""
     match = _TIME_OF_DAY.fullmatch(text)
     if match is None:
@@ -44,7 +44,7 @@ def _guess_ratio(text: str) -> str | None:
     return f"{loose[1]}:{loose[2]}" if loose else None
 
 
-ASPECT_RATIO = Choice("aspect_ratio", ("16:9", "9:16"), _read_ratio, _guess_ratio)
+ASPECT_RATIO = Choice("aspect_ratio", ("16:9", "9:16"), read_ratio, _guess_ratio)
 DURATION = Choice("duration", ("5s", "6s", "7s", "8s"), _read_duration, _guess_duration)
 VEO2 = ModelSchema(
     "wavespeed-ai/veo2-i2v",

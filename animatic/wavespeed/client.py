@@ -218,16 +218,21 @@ class WaveSpeedClient:
     async def _base_price(self, model: str) -> int | None:
         """Return the model's `base_price` in the catalogue, in millionths of a dollar, or None."""
         try:
-            data = await self._read("GET", "/api/v3/models", what="models", max_bytes=MAX_LIST_BYTES)
+            entries = await self.list_models()
         except ApiRefusedError as error:
             if error.code not in _NO_SUCH_ENDPOINT:
                 raise
             return None
+        return next((believed(each.get("base_price")) for each in entries if each.get("model_id") == model), None)
+
+    async def list_models(self) -> list[dict[str, Any]]:
+        """Return the entries of the list of models, as they are.
+
+        Source: WaveSpeed's documentation and its own clients; not tried live.
+        """
+        data = await self._read("GET", "/api/v3/models", what="models", max_bytes=MAX_LIST_BYTES)
         entries: Any = data.get("items", data.get("models")) if isinstance(data, dict) else data
-        for entry in entries if isinstance(entries, list) else ():
-            if isinstance(entry, dict) and entry.get("model_id") == model:
-                return believed(entry.get("base_price"))
-        return None
+        return [each for each in entries if isinstance(each, dict)] if isinstance(entries, list) else []
 
     async def balance_usd(self) -> float:
         """Return the balance of the account, in USD. Source: WaveSpeed's API documentation. Not tried live."""

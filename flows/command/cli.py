@@ -212,6 +212,23 @@ def new(
 
 
 @app.command(rich_help_panel=START)
+def models(
+    model: Annotated[str | None, typer.Argument(metavar="[ID]", help="A model, to see what it takes.")] = None,
+    *,
+    folder: Annotated[
+        Path | None, typer.Option("--models", metavar="DIR", help="Read JSON files instead of asking WaveSpeed.")
+    ] = None,
+    sandbox: Sandbox = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """List the models that make a clip of a still; with an ID, show its inputs, a manifest's header and a quote."""
+    from flows.command.models_command import ModelsOptions, show_models  # noqa: PLC0415 - keeps --help quick
+
+    _end(lambda: show_models(ModelsOptions(model, folder, sandbox, as_json)), debug=debug, as_json=as_json)
+
+
+@app.command(rich_help_panel=START)
 def doctor(
     *,
     sandbox: Sandbox = False,

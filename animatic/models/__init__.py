@@ -1,0 +1,20 @@
+"""Models: their request schemas, and the way from a manifest's cells to the inputs of a take. Pure.
+
+This module is the room's face.
+"""
+
+from animatic.models.catalogue import BUILT_IN, Catalogue, read_catalogue
+from animatic.models.schema import Property, RequestSchema, SchemaError, read_schema
+from animatic.models.values import Unfit, read_value
+
+__all__ = [
+    "BUILT_IN",
+    "Catalogue",
+    "Property",
+    "RequestSchema",
+    "SchemaError",
+    "Unfit",
+    "read_catalogue",
+    "read_schema",
+    "read_value",
+]
