@@ -15,6 +15,7 @@ import typer
 from animatic.errors import AnimaticError, FixInputError, LocationError, ManifestError, SettingsError
 from animatic.machine.privacy import keep_private
 from animatic.media.clip_names import DEFAULT_CLIP_NAME
+from animatic.pace.limits import LEVELS
 from animatic.results.exit_codes import INTERRUPTED, REFUSED, UNFORESEEN
 from flows import process
 from flows.command.options import (
@@ -29,6 +30,7 @@ from flows.command.options import (
     RetryFailed,
     Sandbox,
     SkipInvalid,
+    one_of,
 )
 from flows.server.gc_pause import gc_paused
 from flows.terminal import complain, say, say_json, stderr
@@ -36,14 +38,16 @@ from flows.terminal import complain, say, say_json, stderr
 if TYPE_CHECKING:
     from flows.server.prefect_api import Start
 
-START, THE_JOB, KEEP = "Start", "The job", "Keep"
+SHAPES = ("card", "recorded")
+THE_JOB, LOOK, KEEP, SET_UP = "The job", "Look", "Keep", "Set up"
 
 app = typer.Typer(
     name="animatic",
     help="From a manifest of stills and prompts to clips and a results table: "
     "never pay twice, never lose a shot, keep the account's limits full.",
-    epilog="Begin with: animatic demo. Settings come from the environment: WAVESPEED_API_KEY and ANIMATIC_*; "
-    "the README lists them.",
+    epilog="Begin with: animatic demo. Then: animatic plan shots.csv --sandbox, and animatic run shots.csv --results "
+    "out.parquet --sandbox. Settings come from the environment, WAVESPEED_API_KEY and ANIMATIC_*: the README lists "
+    "them.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -64,7 +68,8 @@ def _show_version(value: bool) -> None:
 def animatic(
     *,
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, show_default="no", help="Show the version."),
     ] = False,
 ) -> None:
     """From a manifest of stills and prompts to clips and a results table.
@@ -73,7 +78,7 @@ def animatic(
     """
 
 
-@app.command(rich_help_panel=THE_JOB)
+@app.command(rich_help_panel=THE_JOB, short_help="Buy what was not bought yet, and write the results table.")
 def run(
     manifest: Manifest,
     results: Results = "",
@@ -81,9 +86,15 @@ def run(
     sandbox: Sandbox = False,
     max_usd: Annotated[
         float | None,
-        typer.Option("--max-usd", metavar="N", min=0, help="Never commit more than N dollars in this run."),
+        typer.Option(
+            "--max-usd",
+            metavar="N",
+            min=0,
+            show_default="what you agree to",
+            help="Never commit more than N dollars in this run.",
+        ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before buying.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", show_default="ask", help="Do not ask before buying.")] = False,
     skip_invalid: SkipInvalid = False,
     retry_failed: RetryFailed = False,
     attempts: Annotated[
@@ -95,15 +106,20 @@ def run(
     new_ledger: Annotated[
         str | None,
         typer.Option(
-            "--new-ledger", metavar="[DATE]", help="Let an unattended run begin a new ledger; DATE is today's, in UTC."
+            "--new-ledger",
+            metavar="[DATE]",
+            show_default="refuse to",
+            help="Let an unattended run begin a new ledger; DATE is today's, in UTC.",
         ),
     ] = None,
     archive: Annotated[
         str | None,
-        typer.Option("--archive", metavar="URI", help="Folder for the clips; default: STEM.clips beside the results."),
+        typer.Option(
+            "--archive", metavar="URI", show_default="STEM.clips beside the results", help="Folder for the clips."
+        ),
     ] = None,
     no_archive: Annotated[
-        bool, typer.Option("--no-archive", help="Leave the clips where they are: for 7 days.")
+        bool, typer.Option("--no-archive", show_default="archive", help="Leave the clips where they are: for 7 days.")
     ] = False,
     clip_name: ClipNameOption = DEFAULT_CLIP_NAME,
     only: Only = [],  # noqa: B006 - typer copies it
@@ -147,7 +163,7 @@ def run(
     _end(command, debug=debug, as_json=as_json)
 
 
-@app.command(rich_help_panel=THE_JOB)
+@app.command(rich_help_panel=THE_JOB, short_help="Say what a run would buy, cost and take. Buys nothing.")
 def plan(
     manifest: Manifest,
     *,
@@ -178,7 +194,7 @@ def plan(
     )
 
 
-@app.command(rich_help_panel=START)
+@app.command(rich_help_panel=SET_UP, short_help="Run a bundled storyboard in the sandbox: no key, no cost.")
 def demo(
     *,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results and clips go.")] = Path(
@@ -199,7 +215,7 @@ def demo(
     _end(command, debug=debug, as_json=as_json)
 
 
-@app.command(rich_help_panel=START)
+@app.command(rich_help_panel=SET_UP, short_help="Make a starter manifest from a folder of stills.")
 def new(
     folder: Annotated[str, typer.Argument(metavar="FOLDER", help="A folder with stills.")],
     *,
@@ -211,12 +227,13 @@ def new(
     _end(lambda: make_starter(folder, stderr()), debug=debug)
 
 
-@app.command(rich_help_panel=START)
+@app.command(rich_help_panel=SET_UP, short_help="List the models that make a clip of a still; show one.")
 def models(
     model: Annotated[str | None, typer.Argument(metavar="[ID]", help="A model, to see what it takes.")] = None,
     *,
     folder: Annotated[
-        Path | None, typer.Option("--models", metavar="DIR", help="Read JSON files instead of asking WaveSpeed.")
+        Path | None,
+        typer.Option("--models", metavar="DIR", show_default="ask WaveSpeed", help="Read the list from JSON files."),
     ] = None,
     sandbox: Sandbox = False,
     as_json: AsJson = False,
@@ -228,16 +245,23 @@ def models(
     _end(lambda: show_models(ModelsOptions(model, folder, sandbox, as_json)), debug=debug, as_json=as_json)
 
 
-@app.command(rich_help_panel=START)
+@app.command(rich_help_panel=SET_UP, short_help="Say whether all that a run needs works.")
 def doctor(
     *,
     sandbox: Sandbox = False,
     buy_one: Annotated[
-        bool, typer.Option("--buy-one", help="Buy one take, for what only the live API can tell; keep its replies.")
+        bool,
+        typer.Option(
+            "--buy-one",
+            show_default="buy nothing",
+            help="Buy one take, for what only the live API can tell; keep its replies.",
+        ),
     ] = False,
     max_usd: Annotated[
         float | None,
-        typer.Option("--max-usd", metavar="N", min=0, help="The most that this take may cost, in dollars."),
+        typer.Option(
+            "--max-usd", metavar="N", min=0, show_default="none", help="The most that this take may cost, in dollars."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where that take and its replies go.")] = Path(
         "animatic-doctor"
@@ -260,7 +284,7 @@ def doctor(
     _end(command, debug=debug, as_json=as_json)
 
 
-@app.command(rich_help_panel=KEEP)
+@app.command(rich_help_panel=LOOK, short_help="Show Prefect's pages on past runs.")
 def ui(
     *,
     open_: Annotated[
@@ -275,28 +299,35 @@ def ui(
     _end(lambda: serve_ui(new_run_id(), stderr(), opens_browser=open_), debug=debug)
 
 
-@app.command(rich_help_panel=START)
+@app.command(rich_help_panel=SET_UP, short_help="Serve the WaveSpeed API on 127.0.0.1, for nothing.")
 def sandbox(
     *,
     folder: Annotated[
-        Path | None, typer.Option("--folder", metavar="DIR", help="Where its state lives; default: that of --sandbox.")
+        Path | None,
+        typer.Option("--folder", metavar="DIR", show_default="that of --sandbox", help="Where its state lives."),
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option("--port", min=0, max=65_535, help="0 picks a free one; default: the folder's last, else 8787."),
+        typer.Option(
+            "--port", min=0, max=65_535, show_default="the folder's last, else 8787", help="0 picks a free one."
+        ),
     ] = None,
     inference_s: Annotated[float, typer.Option("--inference-s", min=0, help="Median seconds of work of a take.")] = 4.0,
     level: Annotated[
-        str, typer.Option("--level", help="Account level to emulate: bronze, silver, gold, ultra.")
+        str, typer.Option("--level", callback=one_of(*LEVELS), help=f"Account level to emulate: {', '.join(LEVELS)}.")
     ] = "ultra",
     render: Annotated[bool, typer.Option("--render/--no-render", help="Whether outputs are real clips.")] = True,
     scenario: Annotated[str, typer.Option("--scenario", help="What happens to prompts that ask for nothing.")] = "ok",
     shape: Annotated[
         str,
-        typer.Option("--shape", help="Form of its replies: card (the model's own page) or recorded (as seen live)."),
+        typer.Option(
+            "--shape",
+            callback=one_of(*SHAPES),
+            help="Form of its replies: card (the model's own page) or recorded (as seen live).",
+        ),
     ] = "card",
     strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse fields that the model does not know, instead of dropping them.")
+        bool, typer.Option("--strict", show_default="drop them", help="Refuse fields that the model does not know.")
     ] = False,
 ) -> None:
     """Serve the sandbox in the foreground on 127.0.0.1: the WaveSpeed API, with real clips, for nothing."""
@@ -308,7 +339,7 @@ def sandbox(
     _end(lambda: serve_sandbox(folder, flags, stderr()), debug=False)
 
 
-@app.command(rich_help_panel=THE_JOB)
+@app.command(rich_help_panel=THE_JOB, short_help="Write the results table again, from the ledger alone.")
 def results(
     manifest: Manifest,
     results: Results = "",
@@ -335,21 +366,31 @@ def results(
     _end(command, debug=debug, as_json=as_json)
 
 
-@app.command(rich_help_panel=THE_JOB)
+@app.command(rich_help_panel=THE_JOB, short_help="Settle takes of which it is not known if they were bought.")
 def reconcile(
     *,
     adopt: Annotated[
         list[str] | None,
-        typer.Option("--adopt", metavar="FINGERPRINT=PREDICTION_ID", help="By hand: the take is that prediction."),
+        typer.Option(
+            "--adopt",
+            metavar="FINGERPRINT=PREDICTION_ID",
+            show_default="none",
+            help="By hand: the take is that prediction.",
+        ),
     ] = None,
     absent: Annotated[
         list[str] | None,
-        typer.Option("--absent", metavar="FINGERPRINT", help="By hand: the take was not bought, and may be."),
+        typer.Option(
+            "--absent", metavar="FINGERPRINT", show_default="none", help="By hand: the take was not bought, and may be."
+        ),
     ] = None,
     abandon: Annotated[
         list[str] | None,
         typer.Option(
-            "--abandon", metavar="FINGERPRINT", help="By hand: the take never came; --retry-failed may buy it again."
+            "--abandon",
+            metavar="FINGERPRINT",
+            show_default="none",
+            help="By hand: the take never came; --retry-failed may buy it again.",
         ),
     ] = None,
     sandbox: Sandbox = False,
@@ -366,7 +407,7 @@ def reconcile(
     _end(lambda: run_reconcile(by_hand, stderr(), sandbox=sandbox, as_json=as_json), debug=debug, as_json=as_json)
 
 
-@app.command(rich_help_panel=KEEP)
+@app.command(rich_help_panel=KEEP, short_help="Fetch the clips of earlier runs.")
 def archive(
     results: Annotated[list[str], typer.Argument(metavar="RESULTS...", help="Results tables, any fsspec URI.")],
     to: Annotated[str, typer.Option("--to", metavar="URI", help="Folder for the clips, on disk or in a bucket.")],
@@ -392,15 +433,18 @@ def archive(
 ledger_app = typer.Typer(
     help="Read and mend the ledger, the record of every take that was paid for.", no_args_is_help=True
 )
-app.add_typer(ledger_app, name="ledger", rich_help_panel=KEEP)
+app.add_typer(
+    ledger_app, name="ledger", rich_help_panel=KEEP, short_help="Read and mend the record of what was paid for."
+)
 
 
-@ledger_app.command("show")
+@ledger_app.command("show", short_help="Show every take of a shot, with what it cost.")
 def ledger_show(
     shot: Annotated[str, typer.Argument(metavar="SHOT", help="A shot_id, or the start of a fingerprint.")],
     *,
     manifest: Annotated[
-        str | None, typer.Option("--manifest", metavar="URI", help="Whose shot it is, where several have one.")
+        str | None,
+        typer.Option("--manifest", metavar="URI", show_default="any", help="Whose shot it is, where several have one."),
     ] = None,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -411,7 +455,7 @@ def ledger_show(
     _end(lambda: show_shot(shot, manifest, as_json=as_json), debug=debug, as_json=as_json)
 
 
-@ledger_app.command("import")
+@ledger_app.command("import", short_help="Take over what results tables know.")
 def ledger_import(
     results: Annotated[list[str], typer.Argument(metavar="RESULTS...", help="Results tables, any fsspec URI.")],
     *,
@@ -425,7 +469,7 @@ def ledger_import(
     _end(lambda: import_results(results, stderr(), sandbox=sandbox, as_json=as_json), debug=debug, as_json=as_json)
 
 
-@ledger_app.command("accept")
+@ledger_app.command("accept", short_help="Declare a restored ledger complete.")
 def ledger_accept(*, debug: Debug = False) -> None:
     """Declare a ledger complete that was restored from a backup."""
     from flows.command.ledger_commands import accept_ledger  # noqa: PLC0415 - keeps --help quick

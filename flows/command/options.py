@@ -1,5 +1,7 @@
 """Arguments and options that several commands share, as typer takes them."""
 
+from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Annotated
 
 import typer
@@ -14,13 +16,26 @@ Results = Annotated[
         help="Table to write, required; the suffix picks .parquet, .csv or .jsonl.",
     ),
 ]
-Sandbox = Annotated[bool, typer.Option("--sandbox", help="Use the embedded sandbox: no key, no network, no cost.")]
-SkipInvalid = Annotated[bool, typer.Option("--skip-invalid", help="Run the good rows of a manifest with bad ones.")]
-RetryFailed = Annotated[
-    bool, typer.Option("--retry-failed", help="Buy takes again that an earlier run left failed or rejected.")
+Sandbox = Annotated[
+    bool,
+    typer.Option("--sandbox", show_default="WaveSpeed", help="Use the embedded sandbox: no key, no network, no cost."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Make the last line of stdout one JSON object.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks, and Prefect's logs on stderr.")]
+SkipInvalid = Annotated[
+    bool,
+    typer.Option("--skip-invalid", show_default="refuse it", help="Run the good rows of a manifest with bad ones."),
+]
+RetryFailed = Annotated[
+    bool,
+    typer.Option(
+        "--retry-failed", show_default="leave them", help="Buy takes again that an earlier run left failed or rejected."
+    ),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", show_default="no", help="Make the last line of stdout one JSON object.")
+]
+Debug = Annotated[
+    bool, typer.Option("--debug", show_default="no", help="Show tracebacks, and Prefect's logs on stderr.")
+]
 
 ClipNameOption = Annotated[
     str,
@@ -33,10 +48,32 @@ ClipNameOption = Annotated[
 
 Only = Annotated[
     list[str],
-    typer.Option("--only", metavar="COLUMN=VALUE", help="Only rows with this value; may be given several times."),
+    typer.Option(
+        "--only",
+        metavar="COLUMN=VALUE",
+        show_default="all rows",
+        help="Only rows with this value; may be given several times.",
+    ),
 ]
-Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Only the first N of those rows.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", metavar="N", min=1, show_default="all", help="Only the first N of those rows.")
+]
 Map = Annotated[
     list[str],
-    typer.Option("--map", metavar="NAME=COLUMN", help="Read a column under another name, such as image=URL."),
+    typer.Option(
+        "--map", metavar="NAME=COLUMN", show_default="none", help="Read a column under another name, such as image=URL."
+    ),
 ]
+
+
+def one_of(*allowed: str) -> Callable[[str], str]:
+    """Return a check of an option that takes one of a few words; a wrong one is told with the nearest."""
+
+    def check(value: str) -> str:
+        if value not in allowed:
+            near = get_close_matches(value, allowed, 1, 0.5)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise typer.BadParameter(f'found "{value}"; allowed: {", ".join(allowed)}{hint}')
+        return value
+
+    return check
