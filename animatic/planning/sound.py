@@ -13,6 +13,8 @@ from animatic.planning.manifests import ManifestFile
 from animatic.planning.plan import Plan
 from animatic.takes.stills import Still
 
+MANY_STILLS = 50
+
 Decode = Callable[[Mapping[str, Still]], Awaitable[Mapping[str, str | None]]]
 """From stills by their paths to what is wrong with each, by SHA-256; None where nothing is."""
 
@@ -26,12 +28,14 @@ class SoundPlanning:
         decode: decodes stills.
         skip_invalid: rows with faults are left out instead of refused.
         known: damages that are known already, by SHA-256; None where a still is sound. It grows.
+        tell: gets a line where there are so many stills to decode that it takes a while.
     """
 
     file: ManifestFile
     decode: Decode
     skip_invalid: bool = False
     known: dict[str, str | None] = field(default_factory=dict[str, str | None])
+    tell: Callable[[str], object] | None = None
 
     async def plan(self, checked: Manifest, plan_of: Callable[[Manifest], Awaitable[Plan]]) -> Plan:
         """Return the plan, its manifest without the rows whose stills are damaged.
@@ -47,6 +51,8 @@ class SoundPlanning:
             plan = await plan_of(manifest)
             stills = await asyncio.to_thread(plan.stills_to_send)
             new = {path: still for path, still in stills.items() if still.sha256 not in self.known}
+            if self.tell is not None and len(new) >= MANY_STILLS:
+                self.tell(f"decoding {len(new):,} stills of takes to buy, each content once")
             if new:
                 self.known.update(await self.decode(new))
             damages = {each: why for each in {still.sha256 for still in stills.values()} if (why := self.known[each])}

@@ -113,8 +113,9 @@ class CsvCells:
     def _filled(self, cells: list[str]) -> list[str]:
         """Return a row with as many cells as the header has."""
         width = len(self.names)
-        if any(cells[width:]):
-            raise csv.Error(f"a row of {len(cells):,} cells below a header of {width:,}")
+        stray = next((cell for cell in cells[width:] if cell), None)
+        if stray is not None:
+            raise csv.Error(f"a column without a name holds '{stray[:30]}'")
         return cells + [""] * (width - len(cells))
 
     def _table(self, columns: Sequence[pa.Array], indices: Sequence[int]) -> pa.Table:
@@ -152,6 +153,8 @@ def open_csv(file: BinaryIO) -> CsvCells:
     for delimiter in DELIMITERS if declared is None else (declared[1],):
         names = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
         plain: list[str] = restore(pa.array(names, pa.string())).to_pylist()
+        while plain and not plain[-1]:  # columns that were emptied in a spreadsheet
+            plain.pop()
         found.append((sum(name in RESULTS_SCHEMA.names for name in plain), len(plain), delimiter, plain))
     _, _, delimiter, names = max(found, key=lambda each: each[:2])
     return CsvCells(file, delimiter, names, int(declared is not None))

@@ -29,7 +29,7 @@ from animatic.text import counted
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.command.plan_in_words import Preview
 from flows.order import RowOptions
-from flows.terminal import PlainConsole
+from flows.terminal import PlainConsole, complain
 
 MOST_QUESTIONS = 3
 
@@ -53,7 +53,7 @@ def preview(  # noqa: PLR0913 - a manifest, and how it is read
     )
     checked = file.load()
     checked.require_valid(skip_invalid=skip_invalid)
-    sound = SoundPlanning(file, file.stills.find_damages, skip_invalid)
+    sound = SoundPlanning(file, file.stills.find_damages, skip_invalid, tell=complain)
     return asyncio.run(_preview(sound, checked, settings, policy, archive_uri))
 
 

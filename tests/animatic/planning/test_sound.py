@@ -13,7 +13,7 @@ from animatic.errors import LocationError, ManifestError
 from animatic.manifest import Manifest, Selection
 from animatic.planning.manifests import ManifestFile
 from animatic.planning.plan import Plan, make_plan
-from animatic.planning.sound import SoundPlanning
+from animatic.planning.sound import MANY_STILLS, SoundPlanning
 from animatic.takes.snapshot import LedgerSnapshot
 from animatic.takes.states import BuyingPolicy, State, TakeStatus
 from animatic.takes.stills import Still
@@ -36,6 +36,7 @@ class Films:
         self.folder, self.manifest = folder, folder / "shots.csv"
         self.done: set[str] = set()
         self.decoded: list[str] = []
+        self.told: list[str] = []
 
     def still(self, name: str, data: bytes | None = None) -> None:
         (self.folder / name).write_bytes(drawn() if data is None else data)
@@ -60,7 +61,8 @@ class Films:
 
         checked = file.load()
         checked.require_valid(skip_invalid=skip)
-        return asyncio.run(SoundPlanning(file, decode, skip, {} if known is None else known).plan(checked, plan_of))
+        sound = SoundPlanning(file, decode, skip, {} if known is None else known, self.told.append)
+        return asyncio.run(sound.plan(checked, plan_of))
 
 
 def _takes(manifest: Manifest) -> list[object]:
@@ -161,3 +163,14 @@ def test_a_manifest_that_changes_while_it_is_planned_is_refused(films: Films) ->
     films.rows("0.jpg,b,1")
     with pytest.raises(LocationError, match="it changed while the run was planned; run again"):
         file.reload(known, {1: "is cut off"})
+
+
+def test_many_stills_are_announced_before_they_are_decoded(films: Films) -> None:
+    for number in range(MANY_STILLS):
+        films.still(f"many{number}.jpg", drawn(0) + bytes([number]))
+    films.rows(*(f"many{number}.jpg,x{number},1" for number in range(MANY_STILLS)))
+    films.plan()
+    assert films.told == [f"decoding {MANY_STILLS} stills of takes to buy, each content once"]
+    films.rows("0.jpg,a,1")
+    films.plan()
+    assert len(films.told) == 1

@@ -248,3 +248,24 @@ def test_the_package_offers_both_and_imports_pandas_only_when_they_are_used() ->
         "animatic.read_results; assert 'pandas' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_completion_shows_what_people_use_and_no_more() -> None:
+    assert dir(animatic) == ["read_results", "summarise"]
+
+
+def test_a_column_that_a_spreadsheet_has_changed_is_warned_of(tmp_path: Path) -> None:
+    data = encode(results(), ".csv").decode().replace("2026-03-01T12:00:00.000005Z", "01.03.2026 12:00")
+    (tmp_path / "out.csv").write_text(data, "utf-8-sig")
+    said = r'out\.csv: column completed_at is left as text: "01\.03\.2026 12:00" is a date that can be read'
+    with pytest.warns(UserWarning, match=said):
+        frame = read_results(str(tmp_path / "out.csv"))
+    assert frame["completed_at"].dropna().unique().tolist() == ["01.03.2026 12:00"]
+    pd.testing.assert_frame_equal(summarise(frame), summarise(table_frame(results())))
+
+
+def test_amounts_that_can_be_read_in_two_ways_are_not_added_up(tmp_path: Path) -> None:
+    frame = written(results(), tmp_path)
+    frame["quoted_usd"] = frame["quoted_usd"].astype("string[pyarrow]").str.replace(".", ",")
+    with pytest.raises(FixInputError, match=r"quoted_usd: found .*; allowed: amounts such as 2\.50"):
+        summarise(frame)

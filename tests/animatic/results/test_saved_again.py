@@ -158,7 +158,7 @@ def test_a_table_that_was_cut_off_is_no_table() -> None:
 
 def test_more_cells_than_columns_are_refused() -> None:
     data = saved(table_of()).replace(b"\r\n2,", b",stray\r\n2,")
-    with pytest.raises(LocationError, match=r"not a readable \.csv file: a row of"):
+    with pytest.raises(LocationError, match=r"not a readable \.csv file: a column without a name holds 'stray"):
         decode(data, "out.csv")
 
 
@@ -228,3 +228,17 @@ def test_numbers_of_a_frame_with_gaps_are_whole_again() -> None:
     assert found["inference_ms"].to_pylist() == [41_000, None, None]
     assert found["take"].type == pa.int32()
     assert np.array_equal(found["polls"].to_numpy(), [3, 0, 0])
+
+
+def with_two_more_columns(table: pa.Table, cell: str = "") -> bytes:
+    """The table as it is saved once two columns at its end were emptied, or one of them was not."""
+    header, *rows = csv.reader(io.StringIO(saved(table).decode("utf-8-sig"), newline=""))
+    file = io.StringIO(newline="")
+    csv.writer(file).writerows([[*header, "", ""], *([*row, "", cell] for row in rows)])
+    return file.getvalue().encode()
+
+
+def test_empty_columns_at_the_end_are_passed_over() -> None:
+    assert decode(with_two_more_columns(table_of()), "out.csv").equals(table_of())
+    with pytest.raises(LocationError, match="a column without a name holds 'stray'"):
+        decode(with_two_more_columns(table_of(), "stray"), "out.csv")
