@@ -1,5 +1,7 @@
 """Sphinx's configuration of these pages: `make docs`. Nothing is fetched, neither here nor by a reader's browser."""
 
+from pathlib import Path
+
 from sphinx.application import Sphinx
 
 project = "animatic"
@@ -17,6 +19,7 @@ html_theme = "furo"
 html_title = "animatic"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_search_scorer = str(Path(__file__).with_name("scorer.js"))
 html_copy_source = False
 html_show_sourcelink = False
 html_show_copyright = False

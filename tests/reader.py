@@ -20,7 +20,7 @@ from pathlib import Path
 from pages import ROOT, Page, Step
 from ports import free_port
 
-DEADLINE_S = 180.0
+DEADLINE_S = 400.0
 KEPT = ("Makefile", "README.md", "LICENSE", "pyproject.toml")
 FOLDERS = ("tools", "manifests", "deployments", "flows", "tasks", "animatic", "docs")
 STAMPS = (".ready", ".dev", ".bench")
