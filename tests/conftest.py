@@ -5,6 +5,7 @@ touch a socket, a process or a database file, and their event loop runs in virtu
 """
 
 import asyncio
+import gc
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -28,6 +29,7 @@ FOLDERS = {
     "animatic/results/test_streaming.py": "sandbox",
     "animatic/results/test_summary.py": "sandbox",
     "animatic/sandbox": "sandbox",
+    "animatic/storage/test_s3.py": "services",
     "animatic/wavespeed/test_proxies.py": "sandbox",
     "animatic/web/test_proxies.py": "sandbox",
     "animatic/web/test_storage.py": "sandbox",
@@ -43,7 +45,7 @@ FOLDERS = {
     "tools": "sandbox",
     "torture": "sandbox",
 }
-"""Rings of whole folders and files that use sockets, processes, ledgers, Prefect, pandas or video.
+"""Rings of whole folders and files that use sockets, processes, ledgers, Prefect, pandas, video or S3.
 
 Nothing in them is pure, so that `-m pure` need not import them.
 """
@@ -120,6 +122,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(ring)
     if hasattr(config, "workerinput"):  # one of several processes
         share_out(items, float(config.getini("timeout")))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported and collected to itself until the end: it is no garbage, and there is much of it."""
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
