@@ -75,7 +75,8 @@ def test_a_table_in_another_dialect_says_the_same(delimiter: str, encoding: str)
 @pytest.mark.parametrize(
     ("true", "false"),
     [("TRUE", "FALSE"), ("True", "False"), ("WAHR", "FALSCH"), ("VRAI", "FAUX"), ("VERDADERO", "FALSO"), ("1", "0"),
-     ("VERO", "FALSO"), ("WAAR", "ONWAAR"), ("SANT", "FALSKT"), ("ИСТИНА", "ЛОЖЬ"), ("DOĞRU", "YANLIŞ"), ("ΑΛΗΘΕΣ", "ΨΕΥΔΕΣ")],
+     ("VERO", "FALSO"), ("WAAR", "ONWAAR"), ("SANT", "FALSKT"),
+     ("ИСТИНА", "ЛОЖЬ"), ("DOĞRU", "YANLIŞ"), ("ΑΛΗΘΕΣ", "ΨΕΥΔΕΣ")],
 )  # fmt: skip
 def test_true_and_false_are_read_in_the_languages_of_spreadsheets(true: str, false: str) -> None:
     field = pa.field("nsfw", pa.bool_())
