@@ -28,7 +28,9 @@ _FALSE = (
     *("false", "0", "falsch", "faux", "falso", "onwaar", "falskt", "falsk", "usann", "epätosi", "fałsz", "nepravda"),
     *("hamis", "fals", "yanliş", "yanlış", "ложь", "хибність", "ψευδης", "ψευδες", "假", "거짓"),
 )
-_BOOLEANS: Mapping[str, bool] = dict.fromkeys(_TRUE, True) | dict.fromkeys(_FALSE, False)
+_BOOLEANS: Mapping[str, bool] = {
+    word.casefold(): is_true for words, is_true in ((_TRUE, True), (_FALSE, False)) for word in words
+}
 """What spreadsheets call true and false, by language, without regard to case."""
 
 _NUMBER = re.compile(r"[+-]?[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?")
@@ -126,6 +128,11 @@ def _moment(text: str) -> datetime:
 
 
 def _whole_number(text: str, *, has_decimal_commas: bool) -> int:
+    plain = _BESIDE_NUMBERS.sub("", text)
+    if _GROUPS.fullmatch(plain) and plain.count(".") + plain.count(",") == 1:
+        if "." in plain or has_decimal_commas:
+            raise AmbiguousError(f"{quoted(text)} is a number that can be read in two ways")
+        return int(plain.replace(",", ""))
     found = _number(text, has_decimal_commas=has_decimal_commas)
     if found != found.to_integral_value():
         raise ValueError(f"{quoted(text)} is no whole number")

@@ -10,7 +10,7 @@ What reads takes a `network`: by which proxy, and trusting whom, a page on the w
 import hashlib
 import re
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -152,13 +152,13 @@ def open_still(
 def find_near_still(manifest_uri: str, path: str) -> str | None:
     """Return the path of a still that may be meant where there is none at `path`: in another case, or nearly so called.
 
-    Looks on local disk only. Raises LocationError.
+    Looks on local disk only, and only where it may. Raises LocationError for a path that leads out of the folder.
     """
-    manifest, still, checked = _still_of(manifest_uri, path)
-    if not manifest.is_local:
-        return None
-    with _told(still, "look for"):
-        near = names.find_near(manifest.folder, checked)
+    manifest, _, checked = _still_of(manifest_uri, path)
+    near = None
+    if manifest.is_local:
+        with suppress(OSError):
+            near = names.find_near(manifest.folder, checked)
     return None if near is None else relative_path(near)
 
 

@@ -75,7 +75,8 @@ def test_a_table_in_another_dialect_says_the_same(delimiter: str, encoding: str)
 @pytest.mark.parametrize(
     ("true", "false"),
     [("TRUE", "FALSE"), ("True", "False"), ("WAHR", "FALSCH"), ("VRAI", "FAUX"), ("VERDADERO", "FALSO"), ("1", "0"),
-     ("VERO", "FALSO"), ("WAAR", "ONWAAR"), ("SANT", "FALSKT"), ("ИСТИНА", "ЛОЖЬ"), ("DOĞRU", "YANLIŞ")],
+     ("VERO", "FALSO"), ("WAAR", "ONWAAR"), ("SANT", "FALSKT"),
+     ("ИСТИНА", "ЛОЖЬ"), ("DOĞRU", "YANLIŞ"), ("ΑΛΗΘΕΣ", "ΨΕΥΔΕΣ")],
 )  # fmt: skip
 def test_true_and_false_are_read_in_the_languages_of_spreadsheets(true: str, false: str) -> None:
     field = pa.field("nsfw", pa.bool_())
@@ -90,6 +91,20 @@ def test_true_and_false_are_read_in_the_languages_of_spreadsheets(true: str, fal
 def test_an_amount_is_read_where_there_is_one_way(text: str, amount: str) -> None:
     found = typed(pa.chunked_array([[text]]), pa.field("quoted_usd", pa.decimal128(12, 6)))
     assert found.to_pylist() == [Decimal(amount)]
+
+
+@pytest.mark.parametrize(
+    ("text", "commas", "number"),
+    [("41000.0", False, 41_000), ("41,000", False, 41_000), ("1.234.567", True, 1_234_567), ("41 000", False, 41_000),
+     ("41.000", True, None), ("41.000", False, None), ("41,000", True, None)],
+)  # fmt: skip
+def test_a_whole_number_is_read_where_there_is_one_way(text: str, commas: bool, number: int | None) -> None:
+    column, field = pa.chunked_array([[text]]), RESULTS_SCHEMA.field("inference_ms")
+    if number is None:
+        with pytest.raises(AmbiguousError, match="can be read in two ways"):
+            typed(column, field, has_decimal_commas=commas)
+    else:
+        assert typed(column, field, has_decimal_commas=commas).to_pylist() == [number]
 
 
 def test_a_comma_before_three_digits_is_for_decimals_beside_semicolons_only() -> None:
