@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import logging
 from collections.abc import Iterable, Sequence
 
 from prefect.exceptions import CancelledRun, FailedRun, Pause
@@ -19,11 +20,13 @@ from animatic.results.summary import RunSummary
 from animatic.takes.shots import Take
 from flows.archiving import Archiving
 from flows.interrupts import Interrupts
+from flows.progress_log import progress_logged
 from flows.reporting import Reporting
 from flows.run import Run
 from flows.settlement import Settling
 from flows.stop_request import StopRequest
 from tasks.begun import begin
+from tasks.logs import line_logger
 from tasks.results import progress_shown
 from tasks.stills import groups_of, name_of, upload_stills
 from tasks.takes import shoot_takes
@@ -81,7 +84,8 @@ class PricedRun:
     async def _buy(self) -> None:
         async with self._archiving.underway():
             await self._upload_stills()
-            async with progress_shown(self._run.session.progress):
+            progress, log = self._run.session.progress, line_logger(logging.INFO)
+            async with progress_shown(progress), progress_logged(progress, log):
                 if self._plan.to_do:
                     await self._see_through(self._plan.batches())
             if self._shoot.stop_signal.is_watching:

@@ -77,7 +77,7 @@ def summary_of(client: Any, run_id: str) -> str:
 def test_panel_json_and_summary_of_a_flow_say_the_same(
     run_flow: Any, manifest: Any, sandbox: Any, tag: str, settings: Any
 ) -> None:
-    from flows.command.panel import Shown, line  # noqa: PLC0415 - rich, for this test only
+    from flows.progress_words import Shown, line  # noqa: PLC0415 - rich, for this test only
 
     ran = run_flow(manifest(*three_rows(tag)))
     summary = ran.end.summary

@@ -11,7 +11,8 @@ from animatic.ledger.records import Reserved
 from animatic.pace.limits import LEVELS
 from animatic.progress import ArchiveProgress, Progress
 from animatic.takes.states import State
-from flows.command.panel import Shown, archive_in_words, line, panel, per_minute, waits_for
+from flows.command.panel import panel
+from flows.progress_words import Shown, archive_in_words, line, per_minute, waits_for
 from flows.terminal import PlainConsole
 
 
