@@ -15,43 +15,9 @@ from typing import Any, NoReturn
 import pytest
 from examples import QUICK
 from hypothesis import settings
-from sharing import share_out
+from rings import ring_of, ring_of_path
+from sharing import Sharing, order
 from torture.virtual import VirtualLoop
-
-TESTS = Path(__file__).parent
-RINGS = ("pure", "sandbox", "services")
-FOLDERS = {
-    "animatic/buying": "sandbox",
-    "animatic/ledger": "sandbox",
-    "animatic/media/test_downloads.py": "sandbox",
-    "animatic/results/test_analysis.py": "sandbox",
-    "animatic/results/test_replaced.py": "sandbox",
-    "animatic/results/test_streaming.py": "sandbox",
-    "animatic/results/test_summary.py": "sandbox",
-    "animatic/sandbox": "sandbox",
-    "animatic/storage/test_s3.py": "services",
-    "animatic/wavespeed/test_proxies.py": "sandbox",
-    "animatic/web/test_proxies.py": "sandbox",
-    "animatic/web/test_storage.py": "sandbox",
-    "clients": "services",
-    "docs/test_reference.py": "sandbox",
-    "docs/test_site.py": "services",
-    "flows": "sandbox",
-    "performance": "sandbox",
-    "spreadsheets/test_libraries.py": "sandbox",
-    "spreadsheets/test_libreoffice.py": "services",
-    "sandbox": "sandbox",
-    "tasks": "sandbox",
-    "tools": "sandbox",
-    "torture": "sandbox",
-}
-"""Rings of whole folders and files that use sockets, processes, ledgers, Prefect, pandas, video or S3.
-
-Nothing in them is pure, so that `-m pure` need not import them.
-"""
-
-FIXTURES = frozenset({"account_of", "wire"})
-"""Fixtures with sockets or a ledger. A test that uses one is in the ring `sandbox`."""
 
 IMPURE = {
     "os.exec": "start a process",
@@ -86,23 +52,6 @@ guard = Guard()
 sys.addaudithook(guard)
 
 
-def ring_of_path(path: Path) -> str:
-    """Return the ring of a file's unmarked tests."""
-    place = path.relative_to(TESTS)
-    return next((FOLDERS[name] for each in (place, *place.parents) if (name := each.as_posix()) in FOLDERS), "pure")
-
-
-def ring_of(item: pytest.Item) -> str:
-    marked = {mark.name for mark in item.iter_markers() if mark.name in RINGS}
-    of_path = ring_of_path(item.path)
-    if len(marked) > 1 or (marked == {"pure"} and of_path != "pure"):
-        raise pytest.UsageError(f"{item.nodeid} is marked {sorted(marked)} in a folder of the ring {of_path}")
-    if marked:
-        return marked.pop()
-    uses = FIXTURES.intersection(getattr(item, "fixturenames", ()))
-    return "sandbox" if of_path == "pure" and uses else of_path
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Try fewer examples where only the pure ring runs; `make test` tries all."""
     if config.option.markexpr == "pure":
@@ -121,7 +70,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.get_closest_marker(ring) is None:
             item.add_marker(ring)
     if hasattr(config, "workerinput"):  # one of several processes
-        share_out(items, float(config.getini("timeout")))
+        order(items, float(config.getini("timeout")))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Sharing | None:
+    return Sharing(config, log) if config.option.dist == "load" else None  # what `-n` alone stands for
 
 
 def pytest_collection_finish() -> None:

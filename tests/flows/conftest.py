@@ -10,7 +10,6 @@ import csv
 import fcntl
 import gc
 import json
-import logging
 import os
 import pty
 import resource
@@ -27,7 +26,6 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
@@ -237,9 +235,6 @@ class Shell:
     archives: bool = False
     """True if `run` archives clips as it does by itself; else it gets `--no-archive`, which is quicker."""
 
-    is_here: bool = False
-    """True if flows run in this process too: for tests of what an API does, not of what a process does."""
-
     @property
     def environment(self) -> dict[str, str]:
         begins = {"ANIMATIC_NEW_LEDGER": datetime.now(UTC).date().isoformat()} if self.says_yes else {}
@@ -262,9 +257,7 @@ class Shell:
 
     def run(self, *arguments: str, timeout_s: float = COMMAND_TIMEOUT_S) -> Ended:
         """The command, run to its end: in this process where it has no flow, which saves the start of another."""
-        if self.is_here or arguments[0] in WITHOUT_A_FLOW:
-            return self.here(*arguments)
-        return self.apart(*arguments, timeout_s=timeout_s)
+        return self.here(*arguments) if arguments[0] in WITHOUT_A_FLOW else self.apart(*arguments, timeout_s=timeout_s)
 
     def here(self, *arguments: str) -> Ended:
         """The command in this process, which is afterwards as before; also for a run that is refused."""
@@ -276,7 +269,7 @@ class Shell:
             ended = CliRunner().invoke(app, typed)
         if ended.exception is not None and not isinstance(ended.exception, SystemExit):
             raise ended.exception
-        assert self.is_here or self.logs() == logs, "it began a flow, which is for a process of its own"
+        assert self.logs() == logs, "it began a flow, which is for a process of its own"
         return Ended(ended.exit_code, ended.stdout, ended.stderr)
 
     def apart(self, *arguments: str, timeout_s: float = COMMAND_TIMEOUT_S) -> Ended:
@@ -312,15 +305,13 @@ def _as_it_was(environment: Mapping[str, str], folder: Path) -> Generator[None]:
     """This environment and folder for a command, and nothing of what it does to its process afterwards."""
     before, was_in, files = dict(os.environ), Path.cwd(), resource.getrlimit(resource.RLIMIT_NOFILE)
     temporary, handlers = tempfile.tempdir, {each: signal.getsignal(each) for each in ENDING}
-    umask, thresholds = os.umask(0o022), gc.get_threshold()
+    umask = os.umask(0o022)
     os.umask(umask)
     try:
         os.chdir(folder)
         _replace_environment(environment)
-        with _logs_as_they_were():
-            yield
+        yield
     finally:
-        gc.set_threshold(*thresholds)
         os.chdir(was_in)
         _replace_environment(before)
         os.umask(umask)
@@ -328,25 +319,6 @@ def _as_it_was(environment: Mapping[str, str], folder: Path) -> Generator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files[0], resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
         for number, handler in handlers.items():
             signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _logs_as_they_were() -> Generator[None]:
-    """Close the log file of a run, and let the handlers that it took away print again."""
-    loggers = [logging.root, *(logging.getLogger(name) for name in list(logging.root.manager.loggerDict))]
-    handlers, raises = {logger: logger.handlers[:] for logger in loggers}, logging.raiseExceptions
-    try:
-        yield
-    finally:
-        logging.captureWarnings(capture=False)
-        logging.raiseExceptions = raises
-        loggers = [logging.root, *(logging.getLogger(name) for name in list(logging.root.manager.loggerDict))]
-        for logger in loggers:
-            for handler in {*logger.handlers} - {*handlers.get(logger, ())}:
-                if isinstance(handler, RotatingFileHandler):
-                    logger.removeHandler(handler)
-                    handler.close()
-            logger.handlers[:] = handlers.get(logger, logger.handlers)
 
 
 def _replace_environment(variables: Mapping[str, str]) -> None:
@@ -496,12 +468,6 @@ def collected() -> Iterator[None]:
     """Prefect leaves sockets to the garbage collector, which would blame the next test."""
     yield
     gc.collect()
-
-
-@pytest.fixture
-def shell_here(shell_with_server: Shell, prefect: Any, collected: None) -> Shell:
-    """A new home whose commands use the shared Prefect server, flows and all in this process."""
-    return replace(shell_with_server, is_here=True)
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_an_explicit_ledger_and_prefect_home_win(homed: Any, tmp_path: Path) -> 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_relative_animatic_home_is_refused_by_each_command(homed: Any, sandbox: Any, tag: str, command: str) -> None:
     homed.more["ANIMATIC_HOME"] = "here"
-    ended = homed.here(*COMMANDS[command])
+    ended = homed.run(*COMMANDS[command])
     assert ended.code == 2, ended.stderr
     assert ended.stderr.startswith('animatic: ANIMATIC_HOME: found "here"')
     assert str(homed.home / "here") in ended.stderr

@@ -117,9 +117,9 @@ def run(shell: Any, shots: str, *more: str) -> Any:
 
 
 def test_a_definite_refusal_is_a_refusal_whatever_its_body(
-    shell_here: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
+    shell_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
 ) -> None:
-    shell, shots = shell_here, shots_for(manifest, tag, REFUSALS)
+    shell, shots = shell_with_server, shots_for(manifest, tag, REFUSALS)
     with between(shell, sandbox, lambda name, _: reply(*REFUSALS[name][:2])) as (gateway, _):
         ended = run(shell, shots)
         assert ended.code == 3, ended.stderr
@@ -141,10 +141,10 @@ def test_a_definite_refusal_is_a_refusal_whatever_its_body(
 
 @pytest.mark.parametrize("name", STOPS)
 def test_a_refusal_of_key_or_account_stops_the_run(
-    *, shell_here: Any, manifest: Any, sandbox: Any, tag: str, tools: Any, name: str
+    *, shell_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any, name: str
 ) -> None:
     status, body, words = STOPS[name]
-    shell, shots = shell_here, shots_for(manifest, tag, {f"shot-{number}": None for number in range(12)})
+    shell, shots = shell_with_server, shots_for(manifest, tag, {f"shot-{number}": None for number in range(12)})
     shell.more |= {"ANIMATIC_MAX_IN_FLIGHT": "1", "ANIMATIC_QUEUED_AHEAD": "0"}
     with between(shell, sandbox, lambda _name, _ask: reply(status, body)) as (gateway, _):
         ended = run(shell, shots)
@@ -157,9 +157,9 @@ def test_a_refusal_of_key_or_account_stops_the_run(
 
 
 def test_once_the_account_has_money_what_was_stopped_is_bought_once(
-    shell_here: Any, manifest: Any, sandbox: Any, tag: str
+    shell_with_server: Any, manifest: Any, sandbox: Any, tag: str
 ) -> None:
-    shell, shots = shell_here, shots_for(manifest, tag, {f"shot-{number}": None for number in range(12)})
+    shell, shots = shell_with_server, shots_for(manifest, tag, {f"shot-{number}": None for number in range(12)})
     shell.more |= {"ANIMATIC_MAX_IN_FLIGHT": "3", "ANIMATIC_QUEUED_AHEAD": "0"}
     is_poor = True
     refusal = reply(403, {"error": "insufficient credits"})
@@ -174,8 +174,8 @@ def test_once_the_account_has_money_what_was_stopped_is_bought_once(
     assert sandbox.submitted(tag).total() == 12
 
 
-def test_busy_in_any_form_is_never_a_refusal(shell_here: Any, manifest: Any, sandbox: Any, tag: str) -> None:
-    shell, shots = shell_here, shots_for(manifest, tag, BUSY)
+def test_busy_in_any_form_is_never_a_refusal(shell_with_server: Any, manifest: Any, sandbox: Any, tag: str) -> None:
+    shell, shots = shell_with_server, shots_for(manifest, tag, BUSY)
     shell.more |= {"ANIMATIC_MAX_IN_FLIGHT": "1", "ANIMATIC_QUEUED_AHEAD": "0"}
     refused: set[str] = set()
 
@@ -196,9 +196,9 @@ def test_busy_in_any_form_is_never_a_refusal(shell_here: Any, manifest: Any, san
 
 @pytest.mark.parametrize("body", [{"error": "who asks?"}, b"Proxy Authentication Required", b""])
 def test_a_proxy_that_wants_a_password_stops_the_run_and_is_named(
-    shell_here: Any, manifest: Any, sandbox: Any, tag: str, body: Any
+    shell_with_server: Any, manifest: Any, sandbox: Any, tag: str, body: Any
 ) -> None:
-    shell, shots = shell_here, shots_for(manifest, tag, {f"shot-{number}": None for number in range(4)})
+    shell, shots = shell_with_server, shots_for(manifest, tag, {f"shot-{number}": None for number in range(4)})
     shell.more |= {"ANIMATIC_MAX_IN_FLIGHT": "1", "ANIMATIC_QUEUED_AHEAD": "0"}
     with between(shell, sandbox, lambda _name, _ask: reply(407, body)) as (gateway, _):
         ended = run(shell, shots)
@@ -209,9 +209,9 @@ def test_a_proxy_that_wants_a_password_stops_the_run_and_is_named(
 
 
 def test_what_proves_nothing_is_unknown_and_never_sent_again(
-    shell_here: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
+    shell_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
 ) -> None:
-    shell, shots = shell_here, shots_for(manifest, tag, AMBIGUOUS)
+    shell, shots = shell_with_server, shots_for(manifest, tag, AMBIGUOUS)
     with between(shell, sandbox, lambda name, _: reply(*AMBIGUOUS[name])) as (gateway, _):
         for more in ((), ("--retry-failed", "--attempts", "3")):
             ended = run(shell, shots, *more)
@@ -226,9 +226,9 @@ def test_what_proves_nothing_is_unknown_and_never_sent_again(
 
 
 def test_a_refusal_that_names_a_prediction_is_watched(
-    shell_here: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
+    shell_with_server: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
 ) -> None:
-    shell, shots = shell_here, shots_for(manifest, tag, WITH_ID)
+    shell, shots = shell_with_server, shots_for(manifest, tag, WITH_ID)
     ids: dict[str, str] = {}
 
     def accepts_and_refuses(name: str, ask: Ask) -> Answer:

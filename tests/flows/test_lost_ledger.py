@@ -23,8 +23,8 @@ def bought(shell_with_server: Any, manifest: Manifest, sandbox: Any, tag: str) -
     assert sandbox.submitted(tag).total() == 2
 
 
-def refused(shell: Any, arguments: tuple[str, ...], *, by_its_flow: bool = False) -> tuple[int, str]:
-    ended = (shell.run if by_its_flow else shell.here)(*arguments)
+def refused(shell: Any, arguments: tuple[str, ...]) -> tuple[int, str]:
+    ended = shell.run(*arguments)
     assert "Nothing was bought" in ended.stderr
     assert "Traceback" not in ended.stderr
     return ended.code, ended.stderr
@@ -55,7 +55,7 @@ def test_results_that_know_more_than_the_ledger_stop_a_run(bought: Any) -> None:
     shell, arguments = bought
     shell.ledger.unlink()
     shutil.rmtree(f"{shell.ledger}.runs")
-    code, said = refused(shell, arguments, by_its_flow=True)
+    code, said = refused(shell, arguments)
     assert code == 2
     assert "out.csv shows 2 takes as bought that the ledger" in said
 

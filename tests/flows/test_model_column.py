@@ -13,7 +13,7 @@ def test_another_model_is_a_fault_and_nothing_is_bought(
 ) -> None:
     shots = manifest({"prompt": f"push in {tag}", "model": named}, {"prompt": f"pan {tag}"})
     for arguments in (("plan", str(shots)), ("run", str(shots), "--results", "out.csv")):
-        ended = shell.here(*arguments)
+        ended = shell.run(*arguments)
         assert ended.code == 2
         (fault,) = (line for line in ended.stderr.splitlines() if "shots.csv:2: model: " in line)
         assert f'found "{named}"' in fault

@@ -24,7 +24,7 @@ def test_a_file_that_is_no_results_table_is_refused(
         ("link.csv", "is the manifest itself"),
         ("budget.csv", "is no results table of animatic (its columns: month, usd)"),
     ):
-        ended = shell.here(command, str(shots), "--results", results)
+        ended = shell.run(command, str(shots), "--results", results)
         assert (ended.code, reported in ended.stderr) == (2, True), ended.stderr
     assert (shell.home / "budget.csv").read_text() == "month,usd\nMay,12\n"
     assert "one" in shots.read_text()
@@ -89,7 +89,7 @@ def test_a_path_through_a_folder_that_is_not_there_replaces_nothing(
     (shell.home / "budget.csv").write_text("month,usd\nMay,12\n")
     shots = manifest({"prompt": f"one {tag}"})
     for results in ("nope/../budget.csv", str(shots.parent / "nope/.." / shots.name)):
-        ended = shell.here("run", str(shots), "--results", results)
+        ended = shell.run("run", str(shots), "--results", results)
         assert (ended.code, "a folder that does not exist" in ended.stderr) == (2, True), ended.stderr
     assert (shell.home / "budget.csv").read_text() == "month,usd\nMay,12\n"
     assert not sandbox.submitted(tag)

@@ -1,0 +1,57 @@
+"""Rings of tests: of whole folders and files, and of single tests."""
+
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+RINGS = ("pure", "sandbox", "services")
+FOLDERS = {
+    "animatic/buying": "sandbox",
+    "animatic/ledger": "sandbox",
+    "animatic/media/test_downloads.py": "sandbox",
+    "animatic/results/test_analysis.py": "sandbox",
+    "animatic/results/test_replaced.py": "sandbox",
+    "animatic/results/test_streaming.py": "sandbox",
+    "animatic/results/test_summary.py": "sandbox",
+    "animatic/sandbox": "sandbox",
+    "animatic/storage/test_s3.py": "services",
+    "animatic/wavespeed/test_proxies.py": "sandbox",
+    "animatic/web/test_proxies.py": "sandbox",
+    "animatic/web/test_storage.py": "sandbox",
+    "clients": "services",
+    "docs/test_reference.py": "sandbox",
+    "docs/test_site.py": "services",
+    "flows": "sandbox",
+    "performance": "sandbox",
+    "spreadsheets/test_libraries.py": "sandbox",
+    "spreadsheets/test_libreoffice.py": "services",
+    "sandbox": "sandbox",
+    "tasks": "sandbox",
+    "tools": "sandbox",
+    "torture": "sandbox",
+}
+"""Rings of whole folders and files that use sockets, processes, ledgers, Prefect, pandas, video or S3.
+
+Nothing in them is pure, so that `-m pure` need not import them.
+"""
+
+FIXTURES = frozenset({"account_of", "wire"})
+"""Fixtures with sockets or a ledger. A test that uses one is in the ring `sandbox`."""
+
+
+def ring_of_path(path: Path) -> str:
+    """Return the ring of a file's unmarked tests."""
+    place = path.relative_to(TESTS)
+    return next((FOLDERS[name] for each in (place, *place.parents) if (name := each.as_posix()) in FOLDERS), "pure")
+
+
+def ring_of(item: pytest.Item) -> str:
+    marked = {mark.name for mark in item.iter_markers() if mark.name in RINGS}
+    of_path = ring_of_path(item.path)
+    if len(marked) > 1 or (marked == {"pure"} and of_path != "pure"):
+        raise pytest.UsageError(f"{item.nodeid} is marked {sorted(marked)} in a folder of the ring {of_path}")
+    if marked:
+        return marked.pop()
+    uses = FIXTURES.intersection(getattr(item, "fixturenames", ()))
+    return "sandbox" if of_path == "pure" and uses else of_path
