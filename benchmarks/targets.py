@@ -1,5 +1,6 @@
 """Promises of speed, and the figures reached. Pure: from the JSON of the parts."""
 
+import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -123,17 +124,26 @@ def _processes(part: Result) -> Iterator[Target]:
 
 
 def _archive(part: Result) -> Iterator[Target]:
+    """Ratios are medians of those of the rounds, since the speed of a shared machine changes from round to round."""
     rows = part["rows"]
-    reached = [(row["mb_per_s"], min(row["bare_mb_per_s"], row["pace_mb_per_s"])) for row in rows]
-    said = ", ".join(f"{ours:.0f} of {least:.0f} MB/s" for ours, least in reached)
-    yield Target(*_ARCHIVE[0], said, all(ours >= 0.9 * least for ours, least in reached))
+    reached = [_of_rounds(row, lambda each: each["mb_per_s"] / _allowed_mb_per_s(each)) for row in rows]
+    said = ", ".join(f"{share:.2f} ({row['mb_per_s']:.0f} MB/s)" for share, row in zip(reached, rows, strict=True))
+    yield Target(*_ARCHIVE[0], said, min(reached) >= 0.9)
     starts = [(row["starts_with"], row["starts_without"]) for row in rows]
     said = ", ".join(f"{ours:,.0f} and {without:,.0f}" for ours, without in starts)
     yield Target(*_ARCHIVE[1], said, all(ours >= 0.99 * without for ours, without in starts))
     more = [row["rss_with_mb"] - row["rss_without_mb"] for row in rows]
     yield Target(*_ARCHIVE[2], ", ".join(f"{each:+.0f} MB" for each in more), max(more) <= 100)
-    ratios = [row["cpu_s"] / row["bare_cpu_s"] for row in rows]
+    ratios = [_of_rounds(row, lambda each: each["cpu_s"] / each["bare_cpu_s"]) for row in rows]
     yield Target(*_ARCHIVE[3], ", ".join(f"{each:.2f} ×" for each in ratios), max(ratios) <= 1.5)
+
+
+def _allowed_mb_per_s(found: Result) -> float:
+    return min(found["bare_mb_per_s"], found["pace_mb_per_s"])
+
+
+def _of_rounds(row: Result, ratio: Callable[[Result], float]) -> float:
+    return statistics.median(ratio(each) for each in row["rounds"])
 
 
 _SANDBOX = ("The sandbox is not the bottleneck: at an ultra account's load it needs", "well under half of a core")
