@@ -94,7 +94,7 @@ COMPILE = $(UV) pip compile $(LOCKED) pyproject.toml
 $(READY): requirements.lock requirements-uv.lock pyproject.toml
 	@echo "setting up $(VENV): under a minute where the packages are at hand, once"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "animatic needs Python 3.11 or newer; give it as: make PYTHON=python3.12")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV)
 	@$(BIN)/python tools/environment.py install requirements.lock --editable .
 	@touch $@
 

@@ -9,6 +9,8 @@ import re
 import sys
 import termios
 import textwrap
+import threading
+import time
 from collections.abc import Generator
 from typing import Any, TextIO
 
@@ -16,7 +18,7 @@ from rich.console import Console
 
 from animatic.text import PROGRAM
 
-LEAST_COLUMNS = 40
+LEAST_COLUMNS, UNTOLD_COLUMNS = 40, 80
 _COMMAND = re.compile(rf"\s+({PROGRAM}|mv) ")
 
 
@@ -49,7 +51,7 @@ def _folded_line(line: str, columns: int) -> str:
 def columns_of(stream: TextIO) -> int | None:
     """Return how wide the terminal is behind a stream; None where there is none."""
     try:
-        return os.get_terminal_size(stream.fileno()).columns or None if stream.isatty() else None
+        return os.get_terminal_size(stream.fileno()).columns or UNTOLD_COLUMNS if stream.isatty() else None
     except (OSError, ValueError):
         return None
 
@@ -67,6 +69,55 @@ def error_line(error: BaseException) -> str:
     """Return an error with its type, as `without_passwords` and of bounded length."""
     text = without_passwords(str(error))
     return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__
+
+
+class _Beginning:
+    """A line that says what is under way, and for how long, until the first line that is printed takes its place."""
+
+    def __init__(self, text: str, columns: int) -> None:
+        self._text, self._columns, self._began = printable(text), columns, time.monotonic()
+        self._stream = sys.stderr  # the terminal itself: a live display puts something else in its place
+        self._ended, self._lock = threading.Event(), threading.Lock()
+        self._write(self._text)
+        threading.Thread(target=self._tick, name="beginning", daemon=True).start()
+
+    def _tick(self) -> None:
+        while not self._ended.wait(1.0):
+            self._write(f"{self._text} {time.monotonic() - self._began:.0f} s")
+
+    def _write(self, text: str) -> None:
+        with self._lock, _unless_gone(self._stream):
+            if not self._ended.is_set():
+                self._stream.write(f"\r{text[: self._columns - 1]}")
+                self._stream.flush()
+
+    def end(self) -> None:
+        """Clear the line."""
+        with self._lock, _unless_gone(self._stream):
+            self._ended.set()
+            self._stream.write("\r\x1b[2K")
+            self._stream.flush()
+
+
+_beginnings: list[_Beginning] = []
+"""The one line that stands on the terminal now, if any."""
+
+
+def begin(text: str) -> None:
+    """Show at once what is under way; the first line that is printed takes its place.
+
+    Only on a terminal that can clear a line.
+    """
+    columns = columns_of(sys.stderr)
+    if columns is None or os.environ.get("TERM", "dumb") == "dumb":
+        return
+    _end_of_beginning()
+    _beginnings.append(_Beginning(text, columns))
+
+
+def _end_of_beginning() -> None:
+    while _beginnings:
+        _beginnings.pop().end()
 
 
 def print_nowhere(stream: TextIO) -> None:
@@ -97,6 +148,7 @@ class PlainConsole(Console):
 
     def print(self, *objects: Any, **options: Any) -> None:
         """As Rich's, for text or for what Rich renders; text that is inside of that must be `printable` already."""
+        _end_of_beginning()
         columns = self.width if self.is_terminal else None
         shown = (folded(printable(each), columns) if isinstance(each, str) else each for each in objects)
         plain: dict[str, Any] = {"markup": False, "soft_wrap": True, "highlight": False}
@@ -107,8 +159,7 @@ class PlainConsole(Console):
         """Ask a question, and return the answer. What was typed before it was shown is no answer to it."""
         with contextlib.suppress(OSError, ValueError, termios.error):  # stdin is no terminal
             termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
-        shown = folded(question.rstrip(), self.width if self.is_terminal else None)
-        return self.input(f"{printable(shown)} ", markup=False).strip()
+        return self.input(question, markup=False).strip()
 
 
 def stderr() -> PlainConsole:
@@ -118,6 +169,7 @@ def stderr() -> PlainConsole:
 
 def say(text: str) -> None:
     """One line, or several, on stdout."""
+    _end_of_beginning()
     with _unless_gone(sys.stdout):
         sys.stdout.write(folded(printable(text), columns_of(sys.stdout)) + "\n")
         sys.stdout.flush()
@@ -125,6 +177,7 @@ def say(text: str) -> None:
 
 def say_json(line: str) -> None:
     """One line of ASCII JSON on stdout."""
+    _end_of_beginning()
     with _unless_gone(sys.stdout):
         sys.stdout.write(line.replace("\x7f", "\\u007f") + "\n")
         sys.stdout.flush()
@@ -132,6 +185,7 @@ def say_json(line: str) -> None:
 
 def complain(text: str) -> None:
     """Print a line, or several, on stderr."""
+    _end_of_beginning()
     with _unless_gone(sys.stderr):
         sys.stderr.write(folded(printable(text), columns_of(sys.stderr)) + "\n")
 

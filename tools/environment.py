@@ -3,6 +3,8 @@
 uv takes seconds where pip takes minutes; pip is what everybody has configured. So uv comes by pip, is given pip's
 indexes, and is never needed: where it fails, pip does the same again.
 
+On a terminal it says every second what it does and for how long: it can take a minute.
+
     python tools/environment.py install requirements.lock [--editable .]
     python tools/environment.py uv pip compile ...
 """
@@ -12,6 +14,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -67,22 +70,24 @@ def _that_are_there(places: Iterable[str]) -> list[str]:
 
 def install(lock: str, *more: str) -> int:
     """Install a lock, and what `more` names in place; the exit code."""
+    _ensure_pip()
     try:
         _ensure_uv()
         environment = _uv_environment()
         _run(
+            f"installing what {lock} names",
             [*_UV, "pip", "install", "--python", sys.executable, "--compile-bytecode", *_LOCKED, "-r", lock],
             environment,
         )
     except (OSError, subprocess.CalledProcessError):
         print("uv could not install it; pip does", file=sys.stderr)
-        ended = subprocess.run([*_PIP, "install", *_LOCKED, "-r", lock], check=False)
-        if ended.returncode:
-            return ended.returncode
+        ended = _ended(f"installing what {lock} names", [*_PIP, "install", *_LOCKED, "-r", lock])
+        if ended:
+            return ended
     if not more:
         return 0
     options = ("--quiet", "--no-deps", "--no-build-isolation")
-    return subprocess.run([*_PIP, "install", *options, *more], check=False).returncode
+    return _ended("installing animatic itself", [*_PIP, "install", *options, *more])
 
 
 def run_uv(*arguments: str) -> int:
@@ -93,12 +98,20 @@ def run_uv(*arguments: str) -> int:
     ).returncode
 
 
+def _ensure_pip() -> None:
+    """Have pip: an environment is made without it, which takes no time."""
+    if not any(Path(sys.prefix).glob("lib/python*/site-packages/pip-*.dist-info")):
+        ensuring = [sys.executable, "-m", "ensurepip", "--default-pip"]
+        if _ended("installing pip", ensuring, stdout=subprocess.DEVNULL):
+            sys.exit("pip cannot be installed: this Python has no ensurepip (on Debian: apt install python3-venv)")
+
+
 def _ensure_uv() -> None:
     """Have the uv that the lock names."""
     wanted = re.search(r"^uv==(\S+)", Path(UV_LOCK).read_text(encoding="utf-8"), re.MULTILINE)
     there = Path(sys.prefix).glob("lib/python*/site-packages/uv-*.dist-info")
     if wanted is None or f"uv-{wanted[1]}.dist-info" not in {each.name for each in there}:
-        _run([*_PIP, "install", *_LOCKED, "-r", UV_LOCK], {})
+        _run("fetching uv", [*_PIP, "install", *_LOCKED, "-r", UV_LOCK], {})
 
 
 def _uv_environment(*, is_lock: bool = False) -> dict[str, str]:
@@ -106,8 +119,27 @@ def _uv_environment(*, is_lock: bool = False) -> dict[str, str]:
     return uv_environment(pips_options(listed.stdout), os.environ, is_lock=is_lock)
 
 
-def _run(command: Sequence[str], environment: Mapping[str, str]) -> None:
-    subprocess.run(command, env={**os.environ, **environment}, check=True)
+def _run(what: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    if code := _ended(what, command, environment):
+        raise subprocess.CalledProcessError(code, command)
+
+
+def _ended(
+    what: str, command: Sequence[str], environment: Mapping[str, str] | None = None, stdout: int | None = None
+) -> int:
+    """Run a command to its end; its exit code. On a terminal, say what it is and for how long."""
+    began, is_terminal = time.monotonic(), sys.stderr.isatty()
+    with subprocess.Popen(command, env={**os.environ, **(environment or {})}, stdout=stdout) as process:
+        while True:
+            if is_terminal:
+                print(f"\r  {what}: {time.monotonic() - began:.0f} s ", end="", file=sys.stderr, flush=True)
+            try:
+                code = process.wait(1.0)
+            except subprocess.TimeoutExpired:
+                continue
+            if is_terminal:
+                print(file=sys.stderr)
+            return code
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from flows.command.options import (
     one_of,
 )
 from flows.server.gc_pause import gc_paused
-from flows.terminal import complain, say, say_json, stderr
+from flows.terminal import begin, complain, say, say_json, stderr
 
 if TYPE_CHECKING:
     from flows.server.prefect_api import Start
@@ -137,6 +137,7 @@ def run(
         if no_archive and archive is not None:
             raise SettingsError("--no-archive: found --archive beside it; give one of them")
         _require_results(manifest, results)
+        begin(f"{Path(manifest).name}: reading …")
         with _prefect() as start:
             with gc_paused():
                 from flows.command.commands import RunOptions, run_manifest  # noqa: PLC0415 - while the server comes up
@@ -177,6 +178,7 @@ def plan(
     debug: Debug = False,
 ) -> None:
     """Validate and count: new, cached, resumable, unknown, and what it will cost. Submits nothing."""
+    begin(f"{Path(manifest).name}: reading …")
     from flows.command.commands import show_plan  # noqa: PLC0415 - keeps --help quick
     from flows.order import RowOptions  # noqa: PLC0415 - the same
 
@@ -206,6 +208,7 @@ def demo(
     """Run the bundled manifest against the embedded sandbox: no key, no network, no cost. Shows where the clips are."""
 
     def command() -> int:
+        begin("starting …")
         with _prefect() as start:
             with gc_paused():
                 from flows.command.demo import run_demo  # noqa: PLC0415 - while the server comes up

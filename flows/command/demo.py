@@ -27,7 +27,7 @@ from flows.command.embedded import embedded_sandbox
 from flows.command.next_steps import as_dict
 from flows.server.prefect_api import Start
 from flows.session import Session
-from flows.terminal import PlainConsole, printable, say, say_json
+from flows.terminal import PlainConsole, begin, printable, say, say_json
 
 if TYPE_CHECKING:
     from animatic.results.summary import RunSummary  # pandas, which the start of a run need not wait for
@@ -121,6 +121,7 @@ def run_demo(typed: Path, console: PlainConsole, start: Start, *, as_json: bool,
         table = reading.decode(storage.read_bytes(str(results), max_bytes=1 << 30), results.name)
         storage.replace_bytes(str(out / "results.csv"), formats.encode(table, ".csv"))
         shown = _rows(table)
+        begin("looking at the clips, and drawing the contact sheet …")
     sheet = out / "contact-sheet.jpg"
     storage.replace_bytes(str(sheet), draw_contact_sheet([(row.caption, row.clip) for row in shown if row.clip]))
     if as_json:

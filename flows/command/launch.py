@@ -12,7 +12,7 @@ from flows.logs import log_path, redirect_logs
 from flows.server.child_processes import Companion
 from flows.server.gc_pause import gc_paused
 from flows.session import SESSION, RunEnd, Session
-from flows.terminal import PlainConsole, error_line, without_passwords
+from flows.terminal import PlainConsole, begin, error_line, without_passwords
 
 if TYPE_CHECKING:
     from animatic.results.summary import RunSummary  # pandas, which the start of a run need not wait for
@@ -41,6 +41,7 @@ def run_flow(
         FlowError: anything unforeseen; the message is one line.
     """
     os.environ.setdefault("DO_NOT_TRACK", "1")
+    begin("starting …")
     with gc_paused():
         from flows.animate import animate  # noqa: PLC0415 - imports Prefect, which only a run should wait for
         from flows.command.prefect_end import conclude, require_reachable  # noqa: PLC0415 - the same

@@ -56,14 +56,15 @@ def _picture(progress: Progress, title: str, shown: Shown, width: int) -> Group:
     """Draw the panel: a bar, the counts, and what the run waits for."""
     waits = [line for part in shown.waits_for for line in _folded(part, "yellow", width)]
     if not progress.total:
-        return Group(Text(f"{printable(title)}: starting …", style="bold", no_wrap=True, overflow="ellipsis"), *waits)
-    left = left_in_words(shown.left_s) if progress.left else "finishing"
+        begun = f"{printable(title)}: starting … {shown.elapsed_s:.0f} s"
+        return Group(Text(begun, style="bold", no_wrap=True, overflow="ellipsis"), *waits)
+    left = left_in_words(shown.left_s) if progress.left else f"finishing, {in_words(shown.elapsed_s)} so far"
     done = f"{progress.done:,}/{progress.total:,}"
     bar = max(min(width - len(title) - len(done) - len(left) - 6, 40), 8)
     head = Table.grid(padding=(0, 1), expand=False)
     head.add_row(
         Text(printable(title), style="bold", no_wrap=True, overflow="ellipsis"),
-        ProgressBar(total=progress.total, completed=progress.done, width=bar),
+        ProgressBar(progress.total, progress.done, bar, complete_style="cyan", finished_style="green"),
         Text(done, no_wrap=True),
         Text(left, style="cyan", no_wrap=True),
     )

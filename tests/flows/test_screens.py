@@ -11,6 +11,7 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -33,10 +34,13 @@ VARIES: Mapping[str, tuple[str, str]] = {
     "a time": (r"\b\d\d:\d\d:\d\d\b", "##:##:##"),
     "a fingerprint": (r"\b(?=[a-f]*\d)[0-9a-f]{12}\b", "############"),
     "a forecast": (r"about \d+ (?:s|min)(?=\s+left)", "about ##"),
-    "a wait": (r"(?<=in )\d+(?= s\b)|(?<=for )\d+(?= s;)|(?<=usual are )\d+", "##"),
+    "a wait": (r"(?<=in )\d+(?= s\b)|(?<=for )\d+(?= s;)|(?<=submitted )\d+(?= min)|(?<=usual are )\d+", "##"),
     "a rate": (r"\d+\.\d(?=/min)", "##.#"),
 }
 """What differs each time, by what it is: the pattern that finds it, and what is shown instead."""
+
+OF_A_BUSY_MACHINE = re.compile(r"(?:waiting for Prefect at|results are written; waiting for Prefect).*\n(?:  \S.*\n)*")
+"""Lines that are seen only where Prefect's server is slow; they are left out."""
 
 INFERENCE_S, SLOW_S = 2, 12
 SHOTS = (
@@ -84,7 +88,7 @@ KINDS = {
 def settled(text: str, home: str = HOME) -> str:
     """Replace what varies."""
     assert len(home) == len(HOME)
-    text = text.replace(home, HOME)
+    text = OF_A_BUSY_MACHINE.sub("", text).replace(home, HOME)
     for pattern, shown in VARIES.values():
         text = re.sub(pattern, shown, text)
     return text
@@ -275,6 +279,9 @@ def seen(tools: Any, prefect_server: Any) -> Seen:
         "PREFECT_HOME": str(prefect_server.home),
     }
 
+    with urllib.request.urlopen(f"{prefect_server.url}/health", timeout=120):  # it listens before it is up
+        pass
+
     def told(kind: str, story: Callable[[Home], None]) -> Home:
         folder = Path(tempfile.mkdtemp(prefix="", dir="/tmp"))
         sandbox = Sandbox(tools.serving, folder.with_name(f"{folder.name}-sandbox"))
@@ -306,7 +313,7 @@ def seen(tools: Any, prefect_server: Any) -> Seen:
     return Seen(pages, raw)
 
 
-AT_ONCE = 4
+AT_ONCE = 3
 
 
 def page(pages: Mapping[tuple[str, str], str]) -> str:
