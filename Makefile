@@ -16,7 +16,7 @@ NODE_READY := $(NODE_FOLDER)/node_modules/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt docs notebook torture torture-long bench polling serve lock stills clients clients-python \
+.PHONY: help demo test check fmt docs notebook torture torture-long bench polling serve lock screens stills clients clients-python \
 	clients-node
 
 help: ## Show what there is
@@ -69,6 +69,9 @@ notebook: $(DOCS) ## Run docs/analysis.ipynb again on the demo's results, and st
 
 serve: $(READY) ## Serve the scheduled deployment from one process
 	@$(BIN)/python -P -m flows.server.serve
+
+screens: $(DEV) ## Write the pages of what people see again: docs/screens.md and docs/screens
+	@WRITE_SCREENS=1 $(BIN)/pytest -q tests/flows/test_screens.py
 
 stills: $(READY) ## Draw the demo's stills again
 	@$(BIN)/python -m tools.stills manifests/stills
