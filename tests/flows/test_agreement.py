@@ -52,7 +52,7 @@ def test_the_question_names_the_most_that_attempts_can_cost(
     path = str(manifest({"prompt": f"[sandbox:fails] {tag}"}))
     arguments = ("run", path, "--results", "out.csv", "--attempts", "3")
     code, shown = tools.at_a_terminal(asked, [("[y/N]", "y")], *arguments)
-    assert "Buy 1 takes for $2.50, at most $7.50 with --attempts 3? [y/N]" in shown
+    assert "Buy 1 take for $2.50, at most $7.50 with --attempts 3? [y/N]" in shown
     assert (code, sandbox.submitted(tag).total()) == (3, 3), shown
 
 
@@ -158,7 +158,7 @@ def test_another_address_of_a_bought_still_is_asked_about(
     assert "1 takes were bought before with the same prompt and another address" in planned.stdout
     assert "hero take 1" in planned.stdout
     assert "wide take 1" not in planned.stdout.partition("note:")[2]
-    question = "Buy 1 takes that may have been bought at another address? [y/N]"
+    question = "Buy 1 take that may have been bought at another address? [y/N]"
     code, shown = tools.at_a_terminal(asked, [(question, "n")], "run", again, "--results", "out.csv")
     assert (code, sandbox.submitted(tag).total()) == (2, 1), shown
     answers = [(question, "y"), ("for $5.00? [y/N]", "y")]

@@ -72,7 +72,7 @@ def test_an_open_take_that_left_the_manifest_exits_with_4(
         assert (ended.code, ended.json["completed"], ended.json["unknown"]) == (4, 1, 0), ended.stderr
         (dropped,) = ended.json["dropped"]
         assert (dropped["state"], dropped["manifest"]) == ("unknown", f"file://{shots}")
-        assert f"unknown {dropped['fingerprint'][:12]}, which is not in this manifest any more" in ended.stderr
+        assert f"{dropped['fingerprint'][:12]}, which is not in this manifest any more" in ended.stderr
         assert ended.json["open_elsewhere"] == []
     assert sandbox.submitted(tag) == {f"one {tag}": 1}
     written = killed.run("results", str(shots), "--results", "out.jsonl")
@@ -87,7 +87,7 @@ def test_an_open_take_of_another_manifest_keeps_the_exit_code(
     assert (ended.code, ended.json["completed"], ended.json["dropped"]) == (0, 1, []), ended.stderr
     (elsewhere,) = ended.json["open_elsewhere"]
     assert (elsewhere["state"], elsewhere["manifest"].endswith("/shots.csv")) == ("unknown", True)
-    assert f"unknown {elsewhere['fingerprint'][:12]}: left by run " in ended.stderr
+    assert f"{elsewhere['fingerprint'][:12]}: left by run " in ended.stderr
     assert sandbox.submitted(tag) == {f"one {tag}": 1, f"other {tag}": 1}
     assert killed.run("reconcile").code == 4
 

@@ -101,11 +101,13 @@ def test_the_last_line_of_stdout_is_the_json_object_of_the_contract(twice: Twice
     command = ["animatic", "run", "shots.csv", "--results", "out.parquet", "--no-archive", "--yes", "--retry-failed"]
     command += ["--only", "shot_id=bridge"]
     reported_next, argv = reported.pop("next"), reported.pop("next_argv")
-    assert (argv, reported_next) == (command, f"buy it again for $2.50: {' '.join(command)}")
+    assert (argv, reported_next) == (command, " ".join(command))
+    assert reported.pop("advice") == "buy it again for $2.50"
     assert reported == {**counts, **MONEY, "submitted": 5, "cached": 0, "cost_usd": 13.5, "results": "out.parquet"}
     again = dict(twice.second.json)
     assert again.pop("run_id") != twice.first.json["run_id"]
     assert (again.pop("next"), again.pop("next_argv")) == (reported_next, argv)
+    assert again.pop("advice") == "buy it again for $2.50"
     assert again == {**counts, **MONEY, "submitted": 0, "cached": 6, "cost_usd": 0.0, "results": "out.parquet"}
 
 
