@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from animatic.money.amounts import cost_in_words
+from animatic.pace.duration import in_words
 from animatic.progress import Progress
 from flows.progress_words import Observer, Shown, archive_in_words, counts, left_in_words, line
 from flows.terminal import PlainConsole, folded, printable
