@@ -5,6 +5,7 @@ touch a socket, a process or a database file, and their event loop runs in virtu
 """
 
 import asyncio
+import contextlib
 import gc
 import sys
 import time
@@ -93,13 +94,27 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
-    if item.get_closest_marker("pure") is None:
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    with _guarded(item):
         return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    with _guarded(item):
+        return (yield)
+
+
+@contextlib.contextmanager
+def _guarded(item: pytest.Item) -> Generator[None]:
+    """Keep a pure test pure, but for its end: that of a process takes down what other tests have shared."""
+    if item.get_closest_marker("pure") is None:
+        yield
+        return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(guard, "is_on", True)
         patch.setattr(time, "sleep", lambda _: refuse("sleep"))
-        return (yield)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -138,7 +138,7 @@ def test_half_a_table_of_ours_is_refused_with_the_way_out(maker: TableMaker, tmp
     out.write_bytes(out.read_bytes()[: out.stat().st_size * 2 // 3])
     message = maker.refusal(out)
     assert "not a readable" in message
-    assert "`animatic results` writes the whole one again from the ledger" in message
+    assert "writes the whole one again from the ledger" in message
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
