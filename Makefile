@@ -26,7 +26,7 @@ demo: $(READY) ## Run the main job on the bundled manifest and the sandbox, and 
 	@$(BIN)/animatic demo
 
 test: $(DEV) ## Run all tests; RING=pure, sandbox or services runs one ring of them
-	@$(BIN)/pytest $(if $(RING),-m $(RING)) $(if $(filter pure,$(RING)),,-n 4)
+	@$(BIN)/pytest $(if $(RING),-m $(RING)) $(if $(filter pure,$(RING)),,-n 3)
 
 check: $(DEV) ## Lint, format, types, import directions
 	@$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from animatic.pace.throttle import Block, Throttle
 from animatic.progress import Progress
 from animatic.takes.shots import Take
 from animatic.takes.states import Buy, State, Submitted
+from animatic.text import command
 from animatic.waiting import StopSignal
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.outcomes import (
@@ -150,9 +151,9 @@ class Submissions:
         if is_bound:
             return Submitted(attempt_id, accepted.prediction_id, datetime.now(UTC))
         self._progress.settled(take.fingerprint, State.HELD)
+        both = command("ledger", "show", take.fingerprint[:12])
         self._warn(
-            f"{take.name}: held, its prediction {accepted.prediction_id} belongs to another take"
-            f"; see both: animatic ledger show {take.fingerprint[:12]}"
+            f"{take.name}: held, its prediction {accepted.prediction_id} belongs to another take; see both: {both}"
         )
         return None
 

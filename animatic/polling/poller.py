@@ -21,6 +21,7 @@ from animatic.polling.scheduler import PollScheduler
 from animatic.progress import Progress
 from animatic.takes.shots import Take
 from animatic.takes.states import State
+from animatic.text import command
 from animatic.waiting import Stopped, StopSignal
 from animatic.wavespeed.client import Poll, WaveSpeedClient
 from animatic.wavespeed.wire import Prediction
@@ -201,10 +202,8 @@ class Poller:
         """Give up a take whose prediction the API has not known for too long."""
         await self._ledger.lose(attempt_id, history.polls)
         self._progress.settled(take.fingerprint, State.HELD)
-        self._warn(
-            f"{take.name}: held, the API does not know its prediction any more; give it up: animatic reconcile "
-            f"--abandon {take.fingerprint[:12]}"
-        )
+        gives_up = command("reconcile", "--abandon", take.fingerprint[:12])
+        self._warn(f"{take.name}: held, the API does not know its prediction any more; give it up: {gives_up}")
 
     async def _give_up(self, take: Take, attempt_id: int, history: PollHistory) -> None:
         """Hold a take that is not final so long after its submission."""
