@@ -27,7 +27,7 @@ def test_a_shot_is_shown_with_every_attempt_and_its_cost(bought: Bought) -> None
         bought.shell.run("ledger", "show", name) for name in ("opening", "harbour", "bridge", "cellar")
     )
     assert opening.code == harbour.code == bridge.code == cellar.code == 0
-    assert f"take 1 (row 1 of file://{bought.shots}), {rows['opening', 1]['fingerprint'][:12]}" in opening.stdout
+    assert f"take 1 (row 1 of shots.csv), {rows['opening', 1]['fingerprint'][:12]}" in opening.stdout
     assert rows["opening", 1]["prediction_id"] in opening.stdout
     assert rows["opening", 1]["run_id"] in opening.stdout
     assert opening.stdout.endswith("in all $2.50\n")

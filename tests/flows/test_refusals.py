@@ -66,7 +66,7 @@ def test_every_fault_of_a_manifest_is_reported_and_nothing_is_bought(shell: Any,
         (
             (),
             {"WAVESPEED_BASE_URL": REAL},
-            "animatic: this costs money, and there is no terminal to ask at: give --yes",
+            "animatic: this costs money, and there is no terminal to ask at; give --yes",
         ),
         (("--max-usd", "9"), {"WAVESPEED_BASE_URL": REAL, "WAVESPEED_API_KEY": "k"}, "set ANIMATIC_PRICE_USD"),
         (("--nonsense",), {}, "--nonsense"),
