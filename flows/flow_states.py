@@ -10,15 +10,20 @@ from animatic.errors import FixInputError
 from animatic.results.exit_codes import DONE, INTERRUPTED, UNCLEAR
 from animatic.results.summary import RunSummary
 from flows.interrupts import Interrupts
-from flows.session import SESSION, RunEnd, name_next_session
+from flows.session import SESSION, RunEnd, new_run_id
 from tasks.begun import BEGUN
 
 
 def name_run() -> str:
     """Return the manifest's stem and the run's id: `storm 20261122T164640Z-3f9a`."""
     session = SESSION.get()
-    run_id = session.run_id if session else name_next_session()
+    run_id = session.run_id if session else new_run_id()
     return f"{storage.stem_of(str(flow_run.parameters.get('manifest', 'animate')))} {run_id}"
+
+
+def id_in_name() -> str:
+    """Return the run's id at the end of the flow run's name, which `name_run` has given it."""
+    return str(flow_run.name).rpartition(" ")[2]
 
 
 def end_of(summary: RunSummary | None, problem: BaseException | None, interrupts: Interrupts) -> RunEnd:

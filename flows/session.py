@@ -92,19 +92,4 @@ class Session:
         return self.end.done() and isinstance(self.end.result().problem, Exception | None)
 
 
-_NAMED: list[str] = []
-"""The id in the name of the flow run that begins in this process and has no session yet; one at a time begins."""
-
-
-def name_next_session() -> str:
-    """Return a new id for a run that has no session yet; `next_run_id` gives it to its session."""
-    _NAMED[:] = [new_run_id()]
-    return _NAMED[0]
-
-
-def next_run_id() -> str:
-    """Return the id that the flow run was named with, else a new one."""
-    return _NAMED.pop() if _NAMED else new_run_id()
-
-
 SESSION: ContextVar[Session | None] = ContextVar("animatic_session", default=None)

@@ -24,7 +24,7 @@ DEADLINE_S = 400.0
 KEPT = ("Makefile", "README.md", "LICENSE", "pyproject.toml")
 FOLDERS = ("tools", "manifests", "deployments", "flows", "tasks", "animatic", "docs")
 STAMPS = (".ready", ".dev", ".bench")
-"""What says that a lock is installed, in the order in which they depend on each other."""
+"""Files that say which locks are installed, in the order in which they depend on each other."""
 
 RUN_SQL = (
     "import duckdb, pathlib; "
@@ -54,7 +54,7 @@ def server_of(command: str) -> Server | None:
 
 
 def make_clone(clone: Path) -> None:
-    """What a clone holds, with the environment of the first `make`: the packages are the tests' own."""
+    """The contents of a clone, with the environment of the first `make`: the packages are the tests' own."""
     clone.mkdir()
     for name in (*KEPT, *(lock.name for lock in ROOT.glob("requirements*.lock"))):
         shutil.copy2(ROOT / name, clone / name)

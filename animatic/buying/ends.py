@@ -1,4 +1,4 @@
-"""What a batch hears of its takes: the steps of their lives, and their ends."""
+"""The steps of takes' lives, as a batch hears of them, and their ends."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -29,7 +29,7 @@ class Problem:
 
     @property
     def text(self) -> str:
-        """What was found, and what is allowed."""
+        """The value that was found, and the allowed ones."""
         hint = "" if self.hint is None else f"; {self.hint}"
         return f"found {self.found}; allowed: {self.allowed}{hint}"
 

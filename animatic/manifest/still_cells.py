@@ -18,7 +18,7 @@ MOST_NAMED = 10
 _SMALL_ADVICE = f"{MIN_SIDE_PIXELS} or more on the shorter side give better clips"
 
 Bads = dict[int, list[tuple[str, Problem]]]
-"""What is wrong with rows, by index in their batch: columns and problems."""
+"""Problems of rows, by index in their batch, each with its column."""
 
 
 class StillCells:

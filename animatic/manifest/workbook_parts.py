@@ -35,7 +35,7 @@ Errors = Mapping[tuple[int, int], str]
 
 @dataclass(slots=True)
 class _Sheet:
-    """What a look at the XML of a sheet tells: the last row and column that its cells name, and its errors."""
+    """The last row and column that the cells in the XML of a sheet name, and its errors."""
 
     row: int = 0
     column: int = 0

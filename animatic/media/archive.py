@@ -41,7 +41,7 @@ OTHERS_WITHIN_S, FIRST_LOOK_S, LONGEST_LOOK_S = 120.0, 0.5, 5.0
 """Time that a run waits for a clip which another run fetches, and the intervals, ever longer, at which it looks."""
 
 NAMES_WITHIN_S = 0.1
-"""How long a clip in its place waits for others: one sync of the folder makes all their names last."""
+"""Longest wait of a clip in its place for others: one sync of the folder makes all their names last."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 _VIDEOS = frozenset({".mp4", ".mov", ".webm"})

@@ -58,7 +58,7 @@ class Property:
 
     @property
     def allowed_in_words(self) -> str:
-        """What is allowed, for people: `4, 6, 8`, `from -1 to 2147483647`, `a URL or path of an image`."""
+        """The allowed values, for people: `4, 6, 8`, `from -1 to 2147483647`, `a URL or path of an image`."""
         if self.allowed:
             return ", ".join(_shown(each) for each in self.allowed)
         if self.type == "array":

@@ -9,11 +9,11 @@ import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from difflib import get_close_matches
 from typing import Any
 
 from animatic.models.schema import Property
 from animatic.takes.veo2 import read_ratio
+from animatic.text import nearest
 
 _NUMBER_WITH_UNIT = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]{0,12})")
 _SECONDS = frozenset({"", "s", "sec", "secs", "second", "seconds"})
@@ -53,8 +53,8 @@ def read_value(text: str, wanted: Property) -> Any:
 
 
 def _unfit(text: str, wanted: Property) -> Unfit:
-    near = get_close_matches(text.lower(), [str(each) for each in wanted.allowed], 1, 0.6)
-    return Unfit(wanted.allowed_in_words + (f"; did you mean {near[0]}?" if near else ""))
+    near = nearest(text.lower(), [str(each) for each in wanted.allowed], 0.6)
+    return Unfit(wanted.allowed_in_words + (f"; did you mean {near}?" if near else ""))
 
 
 def _boolean(text: str) -> bool | None:

@@ -1,7 +1,7 @@
 """A plan whose local stills can be decoded. Those of takes to buy are decoded whole, once for each content.
 
 Only the ledger knows which takes are to be bought, so this comes after it was asked, and before anyone is asked for a
-yes. A still that cannot be decoded is a fault of the rows that would buy with it, told as any other of the manifest.
+yes. A still that cannot be decoded is a fault of the rows that would buy with it, like any other of the manifest.
 """
 
 import asyncio

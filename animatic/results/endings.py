@@ -11,7 +11,7 @@ MOST_REASONS = 200
 
 _REASON_CHARS = 200
 _ID = re.compile(r"\b(?=[a-z-]*[0-9])[0-9a-f][0-9a-f-]{7,}\b")
-"""What may name a prediction, a take or a run in a reason."""
+"""Names of a prediction, a take or a run in a reason."""
 
 
 @dataclass(slots=True)

@@ -31,7 +31,7 @@ _FALSE = (
 _BOOLEANS: Mapping[str, bool] = {
     word.casefold(): is_true for words, is_true in ((_TRUE, True), (_FALSE, False)) for word in words
 }
-"""What spreadsheets call true and false, by language, without regard to case."""
+"""Words of spreadsheets for true and false, by language, without regard to case."""
 
 _NUMBER = re.compile(r"[+-]?[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?")
 _BESIDE_NUMBERS = re.compile(r"[\s$€£¥'’]|USD|EUR")

@@ -51,4 +51,4 @@ class MissingStill:
 
 
 FoundStill: TypeAlias = Still | MissingStill | str
-"""What is at a relative path: a still, nothing, or the sentence that says why what is there cannot be used."""
+"""The thing at a relative path: a still, nothing, or the reason why it cannot be used."""

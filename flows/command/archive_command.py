@@ -1,7 +1,6 @@
 """`animatic archive`: fetch the clips of earlier runs, by their results tables."""
 
 import asyncio
-import contextlib
 import json
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -21,7 +20,7 @@ from animatic.storage.folder import Folder
 from animatic.takes.states import State
 from animatic.text import command, counted, positional
 from animatic.wavespeed.client import WaveSpeedClient
-from flows.command.embedded import embedded_sandbox
+from flows.command.embedded import provider
 from flows.command.panel import panel
 from flows.session import new_run_id
 from flows.terminal import PlainConsole, say_json
@@ -58,9 +57,8 @@ def archive_results(  # noqa: PLR0913 - the options of the command
     for uri in uris:
         formats.check_suffix(storage.name_of(uri))
     name, folder, settings, run_id = ClipName(clip_name), Folder(to), Settings.from_environment(), new_run_id()
-    served = embedded_sandbox(settings, run_id) if sandbox else contextlib.nullcontext(settings)
     progress = Progress()
-    with served as used, panel(console, progress, storage.name_of(uris[0])):
+    with provider(settings, run_id, sandbox=sandbox) as used, panel(console, progress, storage.name_of(uris[0])):
         end = asyncio.run(_archive(uris, folder, name, used, run_id, progress, console))
     _tell(end, folder, uris, console, sandbox=sandbox, as_json=as_json)
     return INCOMPLETE if end.progress.failed or end.unknown else DONE

@@ -1,11 +1,8 @@
 """Commands, without how they are typed."""
 
 import asyncio
-import functools
 import subprocess
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -127,7 +124,7 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start, wrap:
     """
     order = options.order
     may_begin = options.may_begin_ledger or console.is_terminal
-    with _provider(options, start) as settings:
+    with embedded.provider(Settings.from_environment(), start.run_id, sandbox=options.sandbox) as settings:
         if settings.is_real:
             settings.require_key()
         earlier = require_replaceable(options.manifest, options.results, settings.ledger)
@@ -174,17 +171,6 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start, wrap:
     return tell_digest(summary, options.typed, console, untold=untold, as_json=options.as_json)
 
 
-@contextmanager
-def _provider(options: RunOptions, start: Start) -> Generator[Settings]:
-    """Yield the settings to buy with; with `--sandbox` those of the sandbox, which is served until the block ends."""
-    settings = Settings.from_environment()
-    if not options.sandbox:
-        yield settings
-        return
-    with embedded.embedded_sandbox(settings, start.run_id) as served:
-        yield served
-
-
 def tell_digest(
     summary: "RunSummary", typed: Typed, console: PlainConsole, *, untold: str | None = None, as_json: bool
 ) -> int:
@@ -215,13 +201,8 @@ def show_plan(  # noqa: PLR0913 - the options of the command
     Raises:
         ManifestError: every fault of it.
     """
-    settings = Settings.from_environment()
-    show = functools.partial(preview, policy=BuyingPolicy(retry_failed), skip_invalid=skip_invalid, rows=rows)
-    if sandbox:
-        with embedded.embedded_sandbox(settings, new_run_id()) as served:
-            shown = show(manifest, served)
-    else:
-        shown = show(manifest, settings)
+    with embedded.provider(Settings.from_environment(), new_run_id(), sandbox=sandbox) as settings:
+        shown = preview(manifest, settings, BuyingPolicy(retry_failed), skip_invalid=skip_invalid, rows=rows)
     refusal = shown.refusal
     if refusal is not None and not shown.has_key:
         complain(f"animatic: {refusal}")  # before the counts: nothing else is in the way

@@ -33,6 +33,16 @@ def sandbox_settings(settings: Settings, url: str | None = None, folder: Path | 
 
 
 @contextmanager
+def provider(settings: Settings, run_id: str, *, sandbox: bool) -> Generator[Settings]:
+    """Yield the settings to ask and buy with; with `sandbox` those of the embedded one, served until the block ends."""
+    if not sandbox:
+        yield settings
+        return
+    with embedded_sandbox(settings, run_id) as served:
+        yield served
+
+
+@contextmanager
 def embedded_sandbox(settings: Settings, run_id: str, folder: Path | None = None) -> Generator[Settings]:
     """Serve the embedded sandbox for the length of the block; yield settings that buy from it."""
     log = log_path(f"{run_id}-sandbox")

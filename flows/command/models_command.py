@@ -17,7 +17,7 @@ from animatic.money.amounts import as_number, dollars
 from animatic.settings import Settings
 from animatic.text import one_line
 from animatic.wavespeed.client import Price, WaveSpeedClient
-from flows.command.embedded import embedded_sandbox
+from flows.command.embedded import provider
 from flows.session import new_run_id
 from flows.terminal import PlainConsole, complain, printable, say, say_json
 
@@ -43,11 +43,8 @@ def show_models(options: ModelsOptions) -> int:
     Raises:
         FixInputError: there is no such model, or the list cannot be had.
     """
-    settings = Settings.from_environment()
-    if options.sandbox:
-        with embedded_sandbox(settings, new_run_id()) as served:
-            return asyncio.run(_show(options, served))
-    return asyncio.run(_show(options, settings))
+    with provider(Settings.from_environment(), new_run_id(), sandbox=options.sandbox) as settings:
+        return asyncio.run(_show(options, settings))
 
 
 async def _show(options: ModelsOptions, settings: Settings) -> int:

@@ -1,10 +1,11 @@
 """Arguments and options that several commands share, as typer takes them."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Annotated
 
 import typer
+
+from animatic.text import nearest
 
 Manifest = Annotated[str, typer.Argument(metavar="MANIFEST", help="CSV or Parquet file of shots, any fsspec URI.")]
 Results = Annotated[
@@ -71,8 +72,8 @@ def one_of(*allowed: str) -> Callable[[str], str]:
 
     def check(value: str) -> str:
         if value not in allowed:
-            near = get_close_matches(value, allowed, 1, 0.5)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            near = nearest(value, allowed, 0.5)
+            hint = f"; did you mean {near}?" if near else ""
             raise typer.BadParameter(f'found "{value}"; allowed: {", ".join(allowed)}{hint}')
         return value
 

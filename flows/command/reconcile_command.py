@@ -21,7 +21,7 @@ from animatic.takes.models import DEFAULT_MODEL
 from animatic.takes.states import PREDICTION_ID, State
 from animatic.text import command, one_line, reason_of, shell_line
 from animatic.wavespeed.client import WaveSpeedClient
-from flows.command.embedded import embedded_sandbox
+from flows.command.embedded import provider
 from flows.command.next_steps import Step, as_dict, commands_in, reconcile_argv
 from flows.session import new_run_id
 from flows.terminal import PlainConsole, say_json
@@ -168,11 +168,7 @@ def run_reconcile(by_hand: ByHand, console: PlainConsole, *, sandbox: bool, as_j
         FixInputError: what a person says cannot be so; nothing was changed.
         LedgerError: the ledger cannot be trusted with money now.
     """
-    settings = Settings.from_environment()
-    if sandbox:
-        with embedded_sandbox(settings, new_run_id()) as served:
-            outcome = asyncio.run(_settle(by_hand, served))
-    else:
+    with provider(Settings.from_environment(), new_run_id(), sandbox=sandbox) as settings:
         outcome = asyncio.run(_settle(by_hand, settings))
     for line in outcome.lines():
         console.print(line)

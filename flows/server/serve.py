@@ -21,6 +21,7 @@ from animatic.errors import AnimaticError, SettingsError
 from animatic.machine.home import data_folder, prefect_home
 from animatic.machine.privacy import keep_private
 from flows.process import own_folder, reach_loopback_directly
+from flows.server.pages import UI_PORT, pages_settings
 from flows.server.prefect_api import prefect_api
 from flows.session import new_run_id
 from flows.terminal import complain, say
@@ -29,12 +30,7 @@ if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
 
 DEPLOYMENTS = Path(__file__).parents[2] / "deployments/prefect.yaml"
-UI_PORT = 4200
-"""Where Prefect's UI listens by custom; any other port if that is taken."""
-
 _LASTING = {
-    "PREFECT__SERVER_EPHEMERAL": "",  # with it, a server has neither UI nor services
-    "PREFECT_SERVER_UI_ENABLED": "true",
     "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "true",
     "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "true",
     # In memory, as by default, a restart of the server would leave a limit taken by a run that is no more, for ever.
@@ -61,8 +57,7 @@ def main(arguments: Sequence[str]) -> int:
         home = own_folder(prefect_home(os.environ))
         os.environ |= {"PREFECT_HOME": str(home), "PYTHONSAFEPATH": "1"}
         reach_loopback_directly()
-        # By default Prefect unpacks its pages into its own installation, which may be others' too, or read-only.
-        lasting = {"PREFECT_SERVER_UI_STATIC_DIRECTORY": str(own_folder(home / "ui")), **_LASTING}
+        lasting = {**pages_settings(), **_LASTING}
         with prefect_api(f"{new_run_id()}-serve", port=UI_PORT, settings=lasting) as server:
             os.environ.setdefault("DO_NOT_TRACK", "1")
             asyncio.run(

@@ -7,21 +7,14 @@ import webbrowser
 
 from animatic.errors import SettingsError
 from animatic.machine.home import log_folder, prefect_home
-from flows.process import own_folder
 from flows.server.child_processes import Companion
+from flows.server.pages import UI_PORT, pages_settings
 from flows.server.prefect_api import prefect_api
 from flows.server.sign_in import SIGN_IN_PATH
 from flows.terminal import PlainConsole, say, without_passwords
 
-UI_PORT = 4200
-"""Where Prefect's UI listens by custom; any other port if that is taken."""
-
 STARTS_WITHIN_S = 60.0
-_PAGES = {
-    "PREFECT__SERVER_EPHEMERAL": "",  # with it, a server has no UI
-    "PREFECT_SERVER_UI_ENABLED": "true",
-    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-}
+_PROMOTION = "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT"
 
 
 def serve_ui(run_id: str, console: PlainConsole, *, opens_browser: bool) -> int:
@@ -35,9 +28,7 @@ def serve_ui(run_id: str, console: PlainConsole, *, opens_browser: bool) -> int:
         console.print("PREFECT_API_URL is set: runs are recorded there, and its own pages show them")
         say(pages)
         return 0
-    static = own_folder(own_folder(prefect_home(os.environ)) / "ui")
-    settings = {**_PAGES, "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(static)}
-    with prefect_api(f"{run_id}-ui", port=UI_PORT, more=settings) as server:
+    with prefect_api(f"{run_id}-ui", port=UI_PORT, more={**pages_settings(), _PROMOTION: "false"}) as server:
         assert server is not None  # noqa: S101 - none is set, as asked above
         page = _page(_newest_run(server))
         address = f"{server.url.removesuffix('/api')}{SIGN_IN_PATH}#{_credentials()}{page}"
@@ -68,20 +59,18 @@ def _newest_run(server: Companion) -> str | None:
     Raises:
         SettingsError: it does not answer.
     """
-    from prefect.client.orchestration import get_client  # noqa: PLC0415 - once the server is on its way
-    from prefect.client.schemas.sorting import FlowRunSort  # noqa: PLC0415 - the same
+    from prefect.client.schemas.sorting import FlowRunSort  # noqa: PLC0415 - once the server is on its way
 
-    until, problem = time.monotonic() + STARTS_WITHIN_S, ""
-    while time.monotonic() < until and not server.is_dead:
-        try:
-            with get_client(sync_client=True, httpx_settings={"timeout": 10.0}) as client:
-                runs = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1)
-        except Exception as error:  # noqa: BLE001 - it may come up yet
-            problem = type(error).__name__
-            time.sleep(0.2)
-        else:
-            return str(runs[0].id) if runs else None
-    raise SettingsError(
-        f"Prefect's server did not come up within {STARTS_WITHIN_S:.0f} s ({problem}); its log is in "
-        f"{log_folder(os.environ)}"
-    )
+    from flows.server.first_answer import first_answer  # noqa: PLC0415 - the same
+
+    newest = FlowRunSort.EXPECTED_START_TIME_DESC
+    try:
+        runs = first_answer(
+            lambda client: client.read_flow_runs(sort=newest, limit=1), STARTS_WITHIN_S, lambda: server.is_dead
+        )
+    except Exception as error:  # noqa: BLE001 - whatever a client raises of a server that is away
+        raise SettingsError(
+            f"Prefect's server did not come up within {STARTS_WITHIN_S:.0f} s ({type(error).__name__}); its log is in "
+            f"{log_folder(os.environ)}"
+        ) from None
+    return str(runs[0].id) if runs else None

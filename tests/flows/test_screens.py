@@ -37,7 +37,7 @@ VARIES: Mapping[str, tuple[str, str]] = {
     "a wait": (r"(?<=in )\d+(?= s\b)|(?<=for )\d+(?= s;)|(?<=submitted )\d+(?= min)|(?<=usual are )\d+", "##"),
     "a rate": (r"\d+\.\d(?=/min)", "##.#"),
 }
-"""What differs each time, by what it is: the pattern that finds it, and what is shown instead."""
+"""Parts that differ each time, by name: the pattern that finds it, and what is shown instead."""
 
 OF_A_BUSY_MACHINE = re.compile(r"(?:waiting for Prefect at|results are written; waiting for Prefect).*\n(?:  \S.*\n)*")
 """Lines that are seen only where Prefect's server is slow; they are left out."""
@@ -259,7 +259,7 @@ SHOWN = [(scene, kind) for kind in KINDS for scene in SCENES if kind in {"80", "
 
 @dataclass(frozen=True)
 class Seen:
-    """What was shown, by scene and kind of terminal: as text, and as it was written."""
+    """Output, by scene and kind of terminal: as text, and as it was written."""
 
     pages: Mapping[tuple[str, str], str]
     raw: Mapping[tuple[str, str], bytes]

@@ -1,4 +1,4 @@
-"""The examination: each part looked at in turn, and told as soon as it is known."""
+"""The examination: each part is looked at in turn, and printed as soon as it is known."""
 
 import asyncio
 import json
@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 from collections.abc import AsyncGenerator, Generator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from flows.command.doctor.machine import (
     look_at_versions,
     read_settings,
 )
-from flows.command.embedded import embedded_sandbox
+from flows.command.embedded import provider
 from flows.command.next_steps import as_dict
 from flows.server.prefect_api import Start
 from flows.terminal import PlainConsole, say, say_json
@@ -67,7 +66,7 @@ def run_doctor(options: DoctorOptions, console: PlainConsole, start: Start) -> i
     settings, about_settings = read_settings(os.environ)
     _tell(found, [look_at_versions(), *about_settings], options)
     if settings is not None:
-        with _bought_from(settings, options, start) as account:
+        with provider(settings, start.run_id, sandbox=options.sandbox) as account:
             _tell(found, _findings(account, start), options)
             code = _code(found)
             if options.buy_one and code == ALL_WELL:
@@ -79,16 +78,6 @@ def run_doctor(options: DoctorOptions, console: PlainConsole, start: Start) -> i
     else:
         say(summary_line(found))
     return code
-
-
-@contextmanager
-def _bought_from(settings: Settings, options: DoctorOptions, start: Start) -> Generator[Settings]:
-    """Yield the settings to ask with; with `--sandbox` those of the sandbox, served until the block ends."""
-    if not options.sandbox:
-        yield settings
-        return
-    with embedded_sandbox(settings, start.run_id) as served:
-        yield served
 
 
 def _findings(settings: Settings, start: Start) -> Generator[Finding]:
@@ -112,7 +101,7 @@ def _asked(settings: Settings) -> list[Finding]:
     try:
         return asyncio.run(_collected(look_at_account(settings)))
     except SettingsError:
-        return []  # what is wrong with the key was told
+        return []  # the finding on the key says why
 
 
 async def _collected(findings: AsyncGenerator[Finding]) -> list[Finding]:

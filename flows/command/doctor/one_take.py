@@ -299,9 +299,9 @@ async def _file_at(web: WebReader, what: str, url: str, expected: bytes = b"") -
     same = (
         "" if not expected else "; the same bytes" if digest.digest() == sha256(expected).digest() else "; other bytes"
     )
-    told = ", ".join(sorted(named & _TELLING_HEADERS)) or "none that matter"
+    headers = ", ".join(sorted(named & _TELLING_HEADERS)) or "none that matter"
     signed = "signed" if urlsplit(url).query else "no signature"
-    return ok(what, f"HTTP {page.status} from {host}, {size:,} bytes{same}; {signed} in its URL; headers: {told}")
+    return ok(what, f"HTTP {page.status} from {host}, {size:,} bytes{same}; {signed} in its URL; headers: {headers}")
 
 
 def _rate_limits(recordings: Sequence[Recording]) -> Finding:

@@ -6,15 +6,15 @@ from collections.abc import Generator
 
 import prefect
 from prefect.blocks.system import Secret
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import get_client
 
 from animatic.machine.home import log_folder, prefect_home
 from flows.command.doctor.findings import Finding, fault, note, ok
 from flows.schedule import KEY_BLOCK
 from flows.server.child_processes import Companion
+from flows.server.first_answer import ANSWERS_WITHIN_S, first_answer
 from flows.terminal import error_line, without_passwords
 
-ANSWERS_WITHIN_S = 10.0
 STARTS_WITHIN_S = 60.0
 LARGE_BYTES = 2_000_000_000
 
@@ -22,7 +22,7 @@ LARGE_BYTES = 2_000_000_000
 def look_at_prefect(embedded: Companion | None) -> Generator[Finding]:
     """Yield whether Prefect can carry a run out, and what its records take. `embedded` is the server, if it is ours."""
     url, began = os.environ["PREFECT_API_URL"], time.monotonic()
-    problem = _wait_until_healthy(STARTS_WITHIN_S if embedded else 0.0)
+    problem = _problem(STARTS_WITHIN_S if embedded else 0.0)
     took_s = time.monotonic() - began
     if embedded is not None:
         yield _embedded(problem)
@@ -38,21 +38,10 @@ def look_at_prefect(embedded: Companion | None) -> Generator[Finding]:
         )
 
 
-def _wait_until_healthy(within_s: float) -> Exception | None:
-    """Ask until Prefect answers, at least once; return why it does not, if so."""
-    until = time.monotonic() + within_s
-    while True:
-        with get_client(sync_client=True, httpx_settings={"timeout": ANSWERS_WITHIN_S}) as client:
-            problem = _problem_of(client)
-        if problem is None or time.monotonic() > until:
-            return problem
-        time.sleep(0.2)
-
-
-def _problem_of(client: SyncPrefectClient) -> Exception | None:
-    """Return why a call that needs the password and the database fails, if it does."""
+def _problem(within_s: float) -> Exception | None:
+    """Return why a call that needs the password and the database fails, if it does for so long."""
     try:
-        client.read_flows(limit=1)
+        first_answer(lambda client: client.read_flows(limit=1), within_s)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
         return error
     return None
