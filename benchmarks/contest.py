@@ -181,7 +181,8 @@ class Studio:
                 "--yes",
                 "--json",
             ]
-            if "--no-archive" in (self.code / "flows" / "command" / "cli.py").read_text():
+            typed = (path.read_text() for path in (self.code / "flows" / "command").glob("cli*.py"))
+            if any("--no-archive" in text for text in typed):
                 command.append("--no-archive")  # none of the others keeps clips
             return command, environment(room, self.code) | api | told
         command = [

@@ -1,0 +1,101 @@
+"""Commands that look at runs and keep what they made, as they are typed: ui, archive, ledger."""
+
+from typing import Annotated
+
+import typer
+
+from animatic.media.clip_names import DEFAULT_CLIP_NAME
+from flows.command.app import KEEP, LOOK, app
+from flows.command.command_end import end
+from flows.command.options import (
+    AsJson,
+    ClipNameOption,
+    Debug,
+    Sandbox,
+)
+from flows.terminal import stderr
+
+
+@app.command(rich_help_panel=LOOK, short_help="Show Prefect's pages on past runs.")
+def ui(
+    *,
+    open_: Annotated[
+        bool, typer.Option("--open/--no-open", help="Whether to open the newest run in a browser.")
+    ] = True,
+    debug: Debug = False,
+) -> None:
+    """Show Prefect's pages on past runs: when, how long, what each take did. Serves on 127.0.0.1 until Ctrl-C."""
+    from flows.server.ui import serve_ui  # noqa: PLC0415 - keeps --help quick
+    from flows.session import new_run_id  # noqa: PLC0415 - the same
+
+    end(lambda: serve_ui(new_run_id(), stderr(), opens_browser=open_), debug=debug)
+
+
+@app.command(rich_help_panel=KEEP, short_help="Fetch the clips of earlier runs.")
+def archive(
+    results: Annotated[list[str], typer.Argument(metavar="RESULTS...", help="Results tables, any fsspec URI.")],
+    to: Annotated[str, typer.Option("--to", metavar="URI", help="Folder for the clips, on disk or in a bucket.")],
+    *,
+    clip_name: ClipNameOption = DEFAULT_CLIP_NAME,
+    sandbox: Sandbox = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Fetch the clips of earlier runs, as long as WaveSpeed has them: for 7 days. Buys nothing.
+
+    What is there already is not fetched again. Ends with 3 where a clip cannot be had.
+    """
+    from flows.command.archive_command import archive_results  # noqa: PLC0415 - keeps --help quick
+
+    end(
+        lambda: archive_results(results, to, clip_name, stderr(), sandbox=sandbox, as_json=as_json),
+        debug=debug,
+        as_json=as_json,
+    )
+
+
+ledger_app = typer.Typer(
+    help="Read and mend the ledger, the record of every take that was paid for.", no_args_is_help=True
+)
+app.add_typer(
+    ledger_app, name="ledger", rich_help_panel=KEEP, short_help="Read and mend the record of what was paid for."
+)
+
+
+@ledger_app.command("show", short_help="Show every take of a shot, with what it cost.")
+def ledger_show(
+    shot: Annotated[str, typer.Argument(metavar="SHOT", help="A shot_id, or the start of a fingerprint.")],
+    *,
+    manifest: Annotated[
+        str | None,
+        typer.Option("--manifest", metavar="URI", show_default="any", help="Whose shot it is, where several have one."),
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Show every take of a shot over all runs, with what it cost."""
+    from flows.command.ledger_commands import show_shot  # noqa: PLC0415 - keeps --help quick
+
+    end(lambda: show_shot(shot, manifest, as_json=as_json), debug=debug, as_json=as_json)
+
+
+@ledger_app.command("import", short_help="Take over what results tables know.")
+def ledger_import(
+    results: Annotated[list[str], typer.Argument(metavar="RESULTS...", help="Results tables, any fsspec URI.")],
+    *,
+    sandbox: Sandbox = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Take over what results tables know: takes of another ledger, or of one that is lost."""
+    from flows.command.ledger_commands import import_results  # noqa: PLC0415 - keeps --help quick
+
+    end(lambda: import_results(results, stderr(), sandbox=sandbox, as_json=as_json), debug=debug, as_json=as_json)
+
+
+@ledger_app.command("accept", short_help="Declare a restored ledger complete.")
+def ledger_accept(*, debug: Debug = False) -> None:
+    """Declare a ledger complete that was restored from a backup."""
+    from flows.command.ledger_commands import accept_ledger  # noqa: PLC0415 - keeps --help quick
+
+    end(lambda: accept_ledger(stderr()), debug=debug)
