@@ -19,7 +19,7 @@ from rich.console import Console
 from animatic.text import PROGRAM
 
 LEAST_COLUMNS, UNTOLD_COLUMNS = 40, 80
-_COMMAND = re.compile(rf"\s+({PROGRAM}|mv) ")
+_COMMAND = re.compile(rf"\s+({PROGRAM}|mv|export) ")
 
 
 def printable(text: str) -> str:

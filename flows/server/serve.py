@@ -150,7 +150,7 @@ async def serve(entries: Sequence[Mapping[str, Any]], *, is_ours: bool = False) 
 def _tell_password(password: str) -> None:
     """Show the password on a terminal; elsewhere what we print may be kept for many to read, so it goes to a file."""
     if sys.stdout.isatty():
-        say(f"sign in with, and in other terminals: export PREFECT_API_AUTH_STRING={password}")
+        say(f"sign in with, and in other terminals:\n    export PREFECT_API_AUTH_STRING={password}")
         return
     if password == os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
         say("sign in with the password in PREFECT_SERVER_API_AUTH_STRING")
@@ -166,7 +166,7 @@ def _tell_password(password: str) -> None:
             f"{path}: the server's password cannot be kept there ({error.strerror}); make room for it, or set one in "
             "PREFECT_SERVER_API_AUTH_STRING"
         ) from None
-    say(f'sign in with, and in other terminals: export PREFECT_API_AUTH_STRING="$(cat {path})"')
+    say(f'sign in with, and in other terminals:\n    export PREFECT_API_AUTH_STRING="$(cat {path})"')
 
 
 def _first_signal() -> asyncio.Event:
