@@ -78,7 +78,6 @@ class CsvCells:
                 use_threads=False,
                 column_names=numbers,
                 skip_rows=self.lines_above,
-                skip_rows_after_names=1,
             ),
             parse_options=pacsv.ParseOptions(newlines_in_values=True, delimiter=self.delimiter),
             convert_options=pacsv.ConvertOptions(
@@ -89,7 +88,10 @@ class CsvCells:
                 quoted_strings_can_be_null=False,
             ),
         ) as reader:
-            yield from reader
+            header_rows = 1  # Arrow 26, told to skip a header with a NUL in it, skips the row behind it too
+            for batch in reader:
+                yield batch.slice(header_rows)
+                header_rows = max(header_rows - batch.num_rows, 0)
 
     def _row_by_row(self, indices: Sequence[int], done: int) -> Iterator[pa.Table]:
         """Yield the rows behind the first ones, short ones filled up. A last one without a line end was cut off."""

@@ -93,6 +93,7 @@ def test_numbers_and_harmless_text_are_not_touched() -> None:
 
 @unhurried
 @given(st.lists(texts, min_size=1, max_size=4), texts, st.lists(st.none() | texts, min_size=4, max_size=4))
+@example([""], "\0", [None] * 4)
 def test_no_csv_cell_is_a_formula_and_every_cell_comes_back(prompts: list[str], name: str, notes: list[str]) -> None:
     carried = {f"note {name}": notes[: len(prompts)], f"{name}!": notes[: len(prompts)]}
     table = table_of(prompts, **carried)
