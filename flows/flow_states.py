@@ -2,7 +2,7 @@
 
 from prefect.client.schemas.objects import State
 from prefect.exceptions import Pause
-from prefect.runtime import deployment, flow_run
+from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
 from animatic import storage
@@ -12,6 +12,7 @@ from animatic.results.summary import RunSummary
 from flows.interrupts import Interrupts
 from flows.session import SESSION, RunEnd, new_run_id
 from tasks.begun import BEGUN
+from tasks.deployment import deployment_id
 
 
 def name_run() -> str:
@@ -47,7 +48,7 @@ def ended(summary: RunSummary, interrupts: Interrupts) -> State[None]:
         Pause: the run is suspended, and stays so.
     """
     stop = interrupts.stop_request
-    if stop is not None and stop.is_suspension and deployment.id is not None:
+    if stop is not None and stop.is_suspension and deployment_id() is not None:
         raise Pause(state=stop.state)
     return verdict(summary)
 

@@ -14,13 +14,13 @@ from prefect.artifacts import (
     acreate_table_artifact,
     aupdate_progress_artifact,
 )
-from prefect.runtime import deployment
 
 from animatic import storage
 from animatic.progress import Progress
 from animatic.results.stats import TableStats
 from animatic.results.summary import RunSummary
 from animatic.results.writer import ResultsWriter
+from tasks.deployment import deployment_name
 from tasks.policies import NEVER_CACHED
 
 PROGRESS_EVERY_S = 15.0
@@ -76,7 +76,7 @@ async def publish_summary(summary: RunSummary, manifest: str) -> None:
 
     Each deployment and manifest has artifacts of its own, so that a run never hides that of another manifest.
     """
-    key = artifact_key(deployment.name, manifest)
+    key = artifact_key(await deployment_name(), manifest)
     name = storage.name_of(manifest)
     await acreate_markdown_artifact(
         summary.as_markdown(), key=f"{key}-summary", description=f"The newest run of {name}"

@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from animatic.errors import SettingsError
 from animatic.sandbox.catalogue import MODELS, Model
@@ -20,6 +20,7 @@ from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.lifecycle import DELETED, FAILED, PROCESSING, Lifecycle, WorkerSlots, draw_latency_s
 from animatic.sandbox.moments import iso_from, moment_from, to_milliseconds
 from animatic.sandbox.scenarios import Asked, ScenarioError, read_scenario
+from animatic.sandbox.uploads import uploaded_name
 from animatic.sandbox.witness import Accepted, Deleted, Witness, read_deleted, read_witness
 
 KEPT_S = 7 * 86_400
@@ -265,4 +266,16 @@ def _prediction_from(accepted: Accepted) -> Prediction:
 
 def _digest_of(model_id: str, inputs: Mapping[str, Any]) -> bytes:
     # ASCII JSON: a lone surrogate in a prompt is escaped, never an encoding error.
-    return hashlib.sha256(json.dumps([model_id, sorted(inputs.items())]).encode()).digest()
+    whatever_port = sorted((name, _without_origin(value)) for name, value in inputs.items())
+    return hashlib.sha256(json.dumps([model_id, whatever_port]).encode()).digest()
+
+
+def _without_origin(value: Any) -> Any:
+    """Return an input, uploads of ours by their names, so that it is the same on another port."""
+    if isinstance(value, list):
+        return [_name_of(each) for each in cast("list[Any]", value)]
+    return _name_of(value)
+
+
+def _name_of(value: Any) -> Any:
+    return (uploaded_name(value) or value) if isinstance(value, str) else value

@@ -67,8 +67,11 @@ def media_type_of(path: Path) -> str:
 
 
 def uploaded_name(url: str) -> str | None:
-    """Return the name in a URL that a sandbox on this machine gave out, or None for any other URL."""
-    parts = urlsplit(url)
+    """Return the name in a URL that a sandbox on this machine gave out, or None for any other URL or text."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
     folder, _, name = parts.path.rpartition("/")
     return name if folder == "/uploads" and is_loopback(parts.hostname or "") else None
 

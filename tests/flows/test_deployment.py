@@ -341,13 +341,13 @@ def test_serve_has_a_server_of_its_own_and_leaves_nothing_behind(tmp_path: Path)
     file.write_text(yaml.safe_dump(content))
     env = _environment(tmp_path / "home")
     with _running([sys.executable, "-m", "flows.server.serve", file], out, env) as process:
-        said = _until("it serves", lambda: text if (text := out.read_text()).count("\n") > 2 else None)
-        where, sign_in, serving = said.splitlines()
+        said = _until("it serves", lambda: text if (text := out.read_text()).count("\n") > 3 else None)
+        where, _, sign_in, serving = said.splitlines()
         assert serving == "serving until Ctrl-C: animate/demo (every 3600 s)"
         ui = where.removeprefix("Prefect's UI: ")
         api = f"{ui}/api"
         assert httpx.get(f"{api}/deployments/name/animate/demo").status_code == 401
-        typed = f'{sign_in[sign_in.index("export ") :]}; printf %s "$PREFECT_API_AUTH_STRING"'
+        typed = f'{sign_in}; printf %s "$PREFECT_API_AUTH_STRING"'
         user, _, password = subprocess.check_output(["sh", "-c", typed], text=True).partition(":")
         found = httpx.get(f"{api}/deployments/name/animate/demo", auth=(user, password))
         deployment = found.json()

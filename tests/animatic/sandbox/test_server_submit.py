@@ -202,13 +202,14 @@ async def test_beyond_those_in_flight_it_waits_as_created(open_sandbox: Any, clo
 
 async def test_equal_submissions_differ_and_equal_histories_do_not(open_sandbox: Any, tmp_path: Any) -> None:
     histories: list[list[tuple[float, int]]] = []
-    for name in ("one", "two"):
+    for name, port in (("one", 8_787), ("two", 40_001)):
         caller = await open_sandbox(folder=tmp_path / name, spread=0.3)
         for prompt in ("a", "a", "b"):
             await caller.submit(prompt)
+        await caller.submit("a", image=f"http://127.0.0.1:{port}/uploads/{'0' * 32}.png")
         histories.append([(each.latency_s, each.seed) for each in read_witness(tmp_path / name)])
     assert histories[0] == histories[1]
-    assert len(set(histories[0])) == 3
+    assert len(set(histories[0])) == 4
 
 
 async def test_the_balance_goes_down_by_each_price_and_then_nothing_is_accepted(open_sandbox: Any) -> None:
