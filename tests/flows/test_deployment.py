@@ -253,7 +253,8 @@ def test_a_run_with_an_invalid_manifest_is_refused_and_buys_nothing(installation
 
 
 def test_a_cancelled_run_writes_its_table_and_overlaps_are_refused(installation: Installation) -> None:
-    before = installation.submissions()
+    log = installation.folder / "worker.log"
+    before, completed_before = installation.submissions(), log.read_text().count("take 1: completed")
     manifest = installation.manifest("slow", "push in", *["pan left [sandbox:slow=600]"] * 3)
     results = installation.folder / "slow.parquet"
     slow = installation.trigger(manifest, results)
@@ -263,6 +264,7 @@ def test_a_cancelled_run_writes_its_table_and_overlaps_are_refused(installation:
     state = installation.final_state(installation.trigger(manifest, overlapping))
     assert (state["type"], state["message"]) == ("CANCELLED", "Deployment concurrency limit reached.")
 
+    _until("one is completed", lambda: log.read_text().count("take 1: completed") > completed_before or None)
     assert installation.state(slow)["type"] == "RUNNING"
     assert installation.ask(f"flow_runs/{slow}/set_state", {"state": {"type": "CANCELLING"}})["status"] == "ACCEPT"
     assert installation.final_state(slow)["type"] == "CANCELLED"
