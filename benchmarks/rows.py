@@ -69,7 +69,6 @@ def fill(folder: Path, rows: int) -> None:
                         "state": "completed",
                         "run_id": "r0",
                         "allowed_by": "plan",
-                        "image_url": image,
                         "quoted_microusd": 2_500_000,
                         "intent_at": NOON,
                         "submitted_at": NOON,

@@ -41,6 +41,7 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
     only: list[Annotated[str, _form(pattern="=")]] | None = None,
     limit: Annotated[int, _form(minimum=1)] | None = None,
     map: list[Annotated[str, _form(pattern="=")]] | None = None,  # noqa: A002 - the option's name
+    models: str | None = None,
 ) -> State[None]:
     """Buy every take of a manifest that was not bought before, wait for the clips, and write the results table.
 
@@ -58,6 +59,7 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
         only: rows to buy, as COLUMN=VALUE; several values of a column add up, several columns must all fit.
         limit: the most rows to buy.
         map: columns that are read under another name, as NAME=COLUMN.
+        models: a folder of JSON files with the schemas of models; None is WaveSpeed's own list.
     """
     session = SESSION.get() or await session_of_schedule()
     BEGUN.set(Begun())
@@ -66,7 +68,7 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
     try:
         order = Order(
             manifest, results, max_usd, skip_invalid, BuyingPolicy(retry_failed, attempts), archive, clip_name,
-            RowOptions(only or (), limit, map or ()),
+            RowOptions(only or (), limit, map or (), models),
         )  # fmt: skip
         async with open_run(order, session) as run:
             checked = await check_manifest(run)

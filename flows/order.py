@@ -9,17 +9,25 @@ from animatic.errors import SettingsError
 from animatic.manifest import Selection, read_mapping, read_only
 from animatic.media.clip_names import DEFAULT_CLIP_NAME, ClipName
 from animatic.money.amounts import limit_microusd
+from animatic.planning.manifests import FindModels, ManifestFile
 from animatic.results import formats
+from animatic.settings import Settings
 from animatic.takes.states import BuyingPolicy
 
 
 @dataclass(frozen=True, slots=True)
 class RowOptions:
-    """How a manifest is read, and which of its rows count, as typed: `COLUMN=VALUE`, a number, `NAME=COLUMN`."""
+    """How a manifest is read, and which of its rows count, as typed.
+
+    Attributes:
+        only, map: as `COLUMN=VALUE` and `NAME=COLUMN`.
+        models: a folder with the schemas of models; None is WaveSpeed's list.
+    """
 
     only: Sequence[str] = ()
     limit: int | None = None
     map: Sequence[str] = ()
+    models: str | None = None
 
     @property
     def typed(self) -> list[str]:
@@ -28,6 +36,7 @@ class RowOptions:
             *(each for value in self.only for each in ("--only", value)),
             *(["--limit", str(self.limit)] if self.limit is not None else []),
             *(each for value in self.map for each in ("--map", value)),
+            *(["--models", self.models] if self.models is not None else []),
         ]
 
     @property
@@ -41,6 +50,19 @@ class RowOptions:
     def mapping(self) -> Mapping[str, str]:
         """Columns of the manifest that are read as ours, by our name. Raises SettingsError."""
         return read_mapping(self.map)
+
+
+def file_of(manifest: str, settings: Settings, rows: RowOptions, find_models: FindModels) -> ManifestFile:
+    """Return a manifest's file, and how it is read. Raises SettingsError."""
+    return ManifestFile(
+        manifest,
+        settings.origin,
+        settings.written_origin,
+        settings.network,
+        rows.mapping,
+        rows.selection,
+        find_models,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from animatic.errors import AccountRefusedError, SettingsError
 from animatic.manifest import Manifest
+from animatic.models import Catalogue
 from animatic.pace.latencies import Latencies
 from animatic.planning import lookup
+from animatic.planning.catalogues import find_catalogue, kept_list
 from animatic.planning.earlier import find_earlier
 from animatic.planning.manifests import ManifestFile, is_unchanged
 from animatic.planning.plan import Plan
@@ -17,7 +19,9 @@ from animatic.planning.sound import SoundPlanning
 from animatic.results.replaced import require_replaceable
 from animatic.takes.stills import FoundStill
 from flows.new_ledger import require_new_ledger_allowed
+from flows.order import file_of
 from flows.run import Run
+from tasks.models import list_in_task
 from tasks.quotes import quote_in_task
 from tasks.stills import decode_in_tasks, probe_in_tasks
 
@@ -40,7 +44,7 @@ async def check_manifest(run: Run) -> Manifest:
 
 def _load(run: Run, loop: asyncio.AbstractEventLoop) -> Manifest:
     """Return the manifest as it was checked for the preview, if it is still the same, else as it is now."""
-    file, known = _file_of(run), run.session.checked
+    file, known = _file_of(run, loop), run.session.checked
 
     def probe(paths: Sequence[str]) -> dict[str, FoundStill]:
         return asyncio.run_coroutine_threadsafe(probe_in_tasks(file.stills, paths), loop).result()
@@ -50,10 +54,17 @@ def _load(run: Run, loop: asyncio.AbstractEventLoop) -> Manifest:
     return file.load(probe)
 
 
-def _file_of(run: Run) -> ManifestFile:
+def _file_of(run: Run, loop: asyncio.AbstractEventLoop) -> ManifestFile:
+    """Return the manifest's file, to be loaded beside the event loop, which asks for the list of models."""
     order, settings = run.order, run.session.settings
-    mapping, selection = order.rows.mapping, order.rows.selection
-    return ManifestFile(order.manifest, settings.origin, settings.written_origin, settings.network, mapping, selection)
+    ask = functools.partial(list_in_task, run.client.list_models, settings.base_url)
+
+    def find_models(named: Sequence[str]) -> Catalogue:
+        kept = kept_list(settings.ledger, settings.origin)
+        found = find_catalogue(named, kept, order.rows.models, ask)
+        return asyncio.run_coroutine_threadsafe(found, loop).result()
+
+    return file_of(order.manifest, settings, order.rows, find_models)
 
 
 async def plan_takes(run: Run, checked: Manifest) -> Plan:
@@ -66,7 +77,7 @@ async def plan_takes(run: Run, checked: Manifest) -> Plan:
     ledger, session, settings = run.ledger, run.session, run.session.settings
     is_new = await lookup.is_new_ledger(ledger, settings.origin)
     await lookup.know_old_names(ledger, checked)
-    file = _file_of(run)
+    file = _file_of(run, asyncio.get_running_loop())
     sound = SoundPlanning(
         file, functools.partial(decode_in_tasks, file.stills), run.order.skip_invalid, dict(session.damages)
     )

@@ -17,7 +17,7 @@ from animatic.planning.plan import Batch
 from animatic.planning.priced import PricedPlan
 from animatic.results.same_ledger import require_that_the_ledger_knows
 from animatic.results.summary import RunSummary
-from animatic.takes.shots import Take
+from animatic.takes.stills import LocalFile
 from flows.archiving import Archiving
 from flows.interrupts import Interrupts
 from flows.progress_log import progress_logged
@@ -93,7 +93,7 @@ class PricedRun:
 
     async def _upload_stills(self) -> None:
         """Upload the local stills of what there is to buy, each once."""
-        groups = groups_of(await asyncio.to_thread(self._plan.stills_to_upload))
+        groups = groups_of(await asyncio.to_thread(self._plan.files_to_upload))
         self._uploading = asyncio.gather(*(self._upload(group) for group in groups), return_exceptions=True)
         try:
             uploads = await self._uploading
@@ -111,15 +111,15 @@ class PricedRun:
             else:
                 self._shoot.know_uploads(upload)
 
-    async def _upload(self, takes: Sequence[Take]) -> dict[str, str]:
-        run, name = self._run, name_of([take.shot.image for take in takes])
+    async def _upload(self, files: Sequence[LocalFile]) -> dict[str, str]:
+        run, name = self._run, name_of([file.path for file in files])
         stills = LocalStills(run.order.manifest, run.session.settings.network)
-        upload = functools.partial(self._memory.upload, stills, takes, run.client)
+        upload = functools.partial(self._memory.upload, stills, files, run.client)
         return await begin(upload_stills(name, upload))
 
-    async def _upload_late(self, take: Take) -> str:
-        """Upload the still of a take that was not in the plan to buy."""
-        (url,) = (await self._upload([take])).values()
+    async def _upload_late(self, file: LocalFile) -> str:
+        """Upload a file of a take that was not in the plan to buy."""
+        (url,) = (await self._upload([file])).values()
         return url
 
     async def _settle_again(self) -> None:

@@ -1,6 +1,7 @@
 """Short words for what manifests, shots and tables hold, for tests: the product reads them in batches."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from animatic.takes.inputs import Inputs
 from animatic.takes.models import DEFAULT_MODEL
 from animatic.takes.schemas import PriceClass
 from animatic.takes.shots import Shot, Take, fingerprint
+from animatic.takes.veo2 import VEO2
 from animatic.wavespeed.outcomes import Busy, Unsent
 
 GOES_AGAIN = frozenset({Unsent, Busy})
@@ -30,9 +32,12 @@ def inputs_of(prompt: str = "push in", still: str = STILL, **changes: str) -> In
 
 def shot_of(row: int = 1, **changes: Any) -> Shot:
     """Return a shot of the default model; each change is an attribute of it, its still, or one of its inputs."""
-    own = {"shot_id": f"s{row}", "storyboard": "harbour", "image": STILL, "model": DEFAULT_MODEL, "takes": 1}
+    own = {"shot_id": f"s{row}", "storyboard": "harbour", "image": STILL, "takes": 1}
     own |= {name: changes.pop(name) for name in own if name in changes}
-    return Shot(row, inputs=inputs_of(**{"still": own["image"], **changes}), **own)
+    schema = replace(VEO2, model=changes.pop("model", DEFAULT_MODEL))
+    inputs = inputs_of(**{"still": own["image"], **changes})
+    paths = {inputs["image"]: own["image"]} if inputs["image"].startswith("sha256:") else {}
+    return Shot(row, schema=schema, inputs=inputs, paths=paths, **own)
 
 
 def price_class_of(duration: str = "5s", model: str = DEFAULT_MODEL) -> PriceClass:

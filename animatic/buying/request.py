@@ -1,6 +1,6 @@
-"""One submission: its inputs, the URL of its still, its price, and the intent that comes before it.
+"""One submission: its inputs, the URLs of its files, its price, and the intent that comes before it.
 
-A still that was not uploaded and a price that was not quoted when the run began are asked for when a take turns out to
+A file that was not uploaded and a price that was not quoted when the run began are asked for when a take turns out to
 be bought after all: one that another run could not send, or that was proven never to have been accepted.
 """
 
@@ -18,6 +18,7 @@ from animatic.planning.config import RunConfig
 from animatic.takes.inputs import Inputs, request_of
 from animatic.takes.schemas import PriceClass
 from animatic.takes.shots import Take
+from animatic.takes.stills import LocalFile
 from animatic.wavespeed.client import WaveSpeedClient
 
 EARLY = 0.99
@@ -29,8 +30,8 @@ SHORT_WAIT_S = 1.0
 ASKS_AGAIN_S = 30.0
 """How soon a price that could not be had is asked for again."""
 
-Upload = Callable[[Take], Awaitable[str]]
-"""Uploads the local still of a take; where it can be fetched then."""
+Upload = Callable[[LocalFile], Awaitable[str]]
+"""Uploads a local file; where it can be fetched then."""
 
 Log = Callable[[str], None]
 
@@ -43,7 +44,7 @@ class Requests:
     ) -> None:
         self._config, self._client, self._upload, self._warn = config, client, upload, warn
         self._now = asyncio.get_running_loop().time
-        self._image_urls: dict[str, str] = {}
+        self._urls: dict[str, str] = {}  # of uploads, by what identifies them
         self._quotes = dict(config.quotes)
         age_s = {price_class: quote.age_s(time.time()) for price_class, quote in config.quotes.items()}
         self._quoted_at: dict[PriceClass, float] = {
@@ -56,13 +57,13 @@ class Requests:
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def know_uploads(self, urls: Mapping[str, str]) -> None:
-        """Remember where uploaded stills are, by what identifies them (`sha256:…`)."""
-        self._image_urls.update(urls)
+        """Remember where uploaded files are, by what identifies them (`sha256:…`)."""
+        self._urls.update(urls)
 
-    def forget_upload(self, still: str, url: str) -> None:
-        """Forget where an uploaded still was, unless it has been uploaded again since."""
-        if self._image_urls.get(still) == url:
-            del self._image_urls[still]
+    def forget_upload(self, identity: str, url: str) -> None:
+        """Forget where an uploaded file was, unless it has been uploaded again since."""
+        if self._urls.get(identity) == url:
+            del self._urls[identity]
 
     def price(self, take: Take) -> int | None:
         """Return what the take costs, in millionths of a dollar, as far as that is known."""
@@ -70,30 +71,27 @@ class Requests:
         return price_of(self._quotes.get(take.shot.price_class), config.price_microusd, config.share_microusd)
 
     def is_ready(self, take: Take, waited_s: float) -> bool:
-        """Tell if the still is uploaded and the price is fresh enough."""
+        """Tell if its files are uploaded and the price is fresh enough."""
         is_stale = waited_s > SHORT_WAIT_S and self._is_to_quote(take.shot.price_class)
-        return not self._is_to_upload(take) and not is_stale
+        return take.shot.paths.keys() <= self._urls.keys() and not is_stale
 
     async def make_ready(self, take: Take) -> None:
-        """Upload the still and ask for the price, where one is missing or the price is old.
+        """Upload its files and ask for the price, where one is missing or the price is old.
 
         Raises:
-            TryLaterError: the still cannot be uploaded now, or a limit depends on a price that cannot be had now.
-            NeverAgainError, LocationError: the still cannot be uploaded.
+            TryLaterError: a file cannot be uploaded now, or a limit depends on a price that cannot be had now.
+            NeverAgainError, LocationError: a file cannot be uploaded.
             BudgetError: a limit depends on a price that is too old, and a fresh one cannot be had.
         """
-        still, price_class = take.shot.still, take.shot.price_class
-        if self._is_to_upload(take) and self._upload is not None:
-            async with self._one_at_a_time[still]:
-                if self._is_to_upload(take):
-                    self._image_urls[still] = await self._upload(take)
+        price_class = take.shot.price_class
+        for file in take.shot.files:
+            async with self._one_at_a_time[file.identity]:
+                if file.identity not in self._urls and self._upload is not None:
+                    self._urls[file.identity] = await self._upload(file)
         if self._is_to_quote(price_class):
             async with self._one_at_a_time[str(price_class)]:
                 if self._is_to_quote(price_class):
                     await self._quote(take, price_class)
-
-    def _is_to_upload(self, take: Take) -> bool:
-        return take.shot.is_local and take.shot.still not in self._image_urls
 
     def _is_to_quote(self, price_class: PriceClass) -> bool:
         return self._now() >= self._ask_at.get(price_class, 0.0)
@@ -143,7 +141,7 @@ class Requests:
 
     def inputs(self, take: Take) -> Inputs:
         """Return the body of a submission: the row as it is written."""
-        return take.shot.inputs.replaced(image=self._image_url(take))
+        return take.shot.inputs.with_files(self._uploads(take))
 
     def intent(self, take: Take) -> Intent:
         """Return the intent that the ledger keeps before the submission, dated by the API's clock."""
@@ -157,7 +155,7 @@ class Requests:
             request=request_of(shot.inputs, take.number),
             run_id=self._config.run_id,
             policy=self._config.policy,
-            image_url=self._image_url(take),
+            uploads=self._uploads(take),
             quoted_microusd=self.price(take),
             max_microusd=self._config.max_microusd,
             nonce=secrets.token_hex(8),
@@ -165,5 +163,6 @@ class Requests:
             window_to=clock.latest() + timedelta(seconds=self._client.submit_deadline_s),
         )
 
-    def _image_url(self, take: Take) -> str:
-        return self._image_urls[take.shot.still] if take.shot.is_local else take.shot.still
+    def _uploads(self, take: Take) -> dict[str, str]:
+        """Return where the local files of a take are, by what identifies them."""
+        return {identity: self._urls[identity] for identity in take.shot.paths}

@@ -220,13 +220,14 @@ class Shoot:
             await self._forget_unreachable(take)
 
     async def _forget_unreachable(self, take: Take) -> None:
-        """Forget the upload of a still that WaveSpeed could not fetch: the next take that needs it uploads it again."""
-        if not take.shot.is_local or self._forget_upload is None:
+        """Forget the uploads of a take that WaveSpeed could not fetch: the next that needs one uploads it again."""
+        if not take.shot.paths or self._forget_upload is None:
             return
         record = await self._find(take)
         if record is not None and record.error_code == UNREACHABLE:
-            url = await self._forget_upload(take.shot.still, record.attempt_id)
-            self._requests.forget_upload(take.shot.still, url)
+            for identity in take.shot.paths:
+                url = await self._forget_upload(identity, record.attempt_id)
+                self._requests.forget_upload(identity, url)
 
     async def _outwait(self, take: Take) -> None:
         """Wait until another run has submitted the take, but not for ever: that run may have been stopped."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 
@@ -20,7 +20,8 @@ from animatic.ledger.statements import insert_missing
 from animatic.money.amounts import MAX_PRICE_USD, microusd
 from animatic.takes.evidence import LIST_REACHES
 from animatic.takes.inputs import Inputs, request_of
-from animatic.takes.models import INPUT_NAMES, MODELS
+from animatic.takes.models import DEFAULT_MODEL, INPUT_NAMES
+from animatic.takes.schemas import latency_class_of
 from animatic.takes.shots import digest as take_digest
 from animatic.takes.shots import fingerprint, verbatim
 from animatic.takes.states import LARGEST_MS, LIVE, PAID, PREDICTION_ID, State
@@ -86,7 +87,10 @@ def _require_readable(uri: str, row: Mapping[str, Any]) -> None:
     rules: dict[str, tuple[bool, str]] = {
         "status": (status in _STATE_OF or status == "invalid", f"{', '.join(_STATE_OF)}, invalid"),
         "take": (status == "invalid" or isinstance(row["take"], int), "a whole number"),
-        "image": (status == "invalid" or bool(row["image"]), "the still's URL or path"),
+        "image": (
+            status == "invalid" or bool(row["image"] or row.get("inputs")),
+            "the still's URL or path",
+        ),
         "prediction_id": (
             prediction_id is None or re.fullmatch(PREDICTION_ID, str(prediction_id)) is not None,
             "letters, digits, _ and -",
@@ -177,17 +181,38 @@ def _fingerprint_of(row: Mapping[str, Any], provider: str, written_provider: str
     """
     image = str(row["image"] or "")
     still = image if "://" in image else row.get("still")
-    if not still:
+    if image and not still:
         return str(row["fingerprint"])
-    model, inputs, number = str(row["model"]), _inputs_in(row).replaced(image=str(still)), int(row["take"])
+    model, inputs, number = str(row["model"]), _inputs_in(row).with_files({image: str(still)}), int(row["take"])
+    if inputs.local_paths():
+        return str(row["fingerprint"])
     take = fingerprint(provider=provider, model=model, inputs=inputs, take=number)
     old = take_digest(verbatim(written_provider, model, inputs), number).hex()
     return take if row["fingerprint"] in {take, old} else None
 
 
 def _inputs_in(row: Mapping[str, Any]) -> Inputs:
-    """Return the inputs that a row shows; its `image` is that of the manifest."""
+    """Return the inputs that a row shows; its files are those of the manifest.
+
+    Raises:
+        FixInputError: its column `inputs` holds no JSON object.
+    """
+    if row["model"] != DEFAULT_MODEL and row.get("inputs"):
+        return Inputs(_object_in(row))
     return Inputs({name: row[name] for name in INPUT_NAMES if row[name] is not None})
+
+
+def _object_in(row: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        found: Any = json.loads(row["inputs"])
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise FixInputError(
+            f'row {row["row"]}: inputs: found "{str(row["inputs"])[:100]}"; allowed: a JSON object. Nothing of these '
+            "rows was taken over; give a table as animatic wrote it"
+        )
+    return cast("dict[str, Any]", found)
 
 
 def _write(  # noqa: PLR0913, PLR0917 - a row, and what it comes to
@@ -200,14 +225,14 @@ def _write(  # noqa: PLR0913, PLR0917 - a row, and what it comes to
     attempts: int,
     paid: int,
 ) -> None:
-    inputs, schema = _inputs_in(row), MODELS.get(row["model"])
+    inputs = _inputs_in(row)
     db.execute(
         insert_missing(TAKE, db.dialect.name),
         {
             "fingerprint": take,
             "provider": provider,
             "model": row["model"],
-            "duration": schema.latency_class(inputs).values if schema else "",
+            "duration": latency_class_of(row["model"], inputs).values,
             "request": request_of(inputs, row["take"]),
         },
     )
@@ -222,7 +247,6 @@ def _write(  # noqa: PLR0913, PLR0917 - a row, and what it comes to
             state=state.value,
             run_id=_run_of(db, row, uri, price if state in PAID else 0),
             allowed_by="import",
-            image_url=row["image"],
             quoted_microusd=price,
             intent_at=naive(_moment(row["submitted_at"]) or began_at),
             window_from=naive(began_at - WINDOW),

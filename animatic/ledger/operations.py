@@ -112,7 +112,7 @@ def intend(db: sa.Connection, intent: Intent) -> Intended:
         "state": State.SUBMITTING.value,
         "run_id": intent.run_id,
         "allowed_by": allowed_by,
-        "image_url": intent.image_url,
+        "uploads": json.dumps(dict(intent.uploads)) if intent.uploads else None,
         "quoted_microusd": intent.quoted_microusd,
         "intent_at": now(),
         "nonce": intent.nonce,

@@ -1,5 +1,6 @@
 """Values that go into the ledger and come out of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -35,7 +36,7 @@ class Intent:
     Attributes:
         latency_class: the values of the inputs that latency depends on; for veo2-i2v the duration.
         request: canonical JSON of what is asked, as the fingerprint was made from.
-        image_url: the URL that is sent.
+        uploads: the URLs of its local files, by what identifies them in the request.
         quoted_microusd: the price that is reserved, in millionths of a dollar, or None where there is none.
         policy: what the run may buy again; whether it may buy this take is decided when the intent is written.
         max_microusd: the most that the run may reserve, or None.
@@ -50,7 +51,7 @@ class Intent:
     request: str
     run_id: str
     policy: BuyingPolicy
-    image_url: str
+    uploads: Mapping[str, str]
     quoted_microusd: int | None
     max_microusd: int | None
     nonce: str

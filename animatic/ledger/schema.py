@@ -17,8 +17,8 @@ from sqlalchemy.schema import CreateView
 
 from animatic.takes.states import LIVE, PAID
 
-SCHEMA_VERSION = 7
-REVISION = "0007"
+SCHEMA_VERSION = 8
+REVISION = "0008"
 """Alembic's name for the newest schema; `meta` says the version too, for versions from before there were revisions."""
 
 METADATA = sa.MetaData(
@@ -78,7 +78,6 @@ ATTEMPT = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("run_id", sa.Text, sa.ForeignKey("run.run_id"), nullable=False),
     sa.Column("allowed_by", sa.Text, nullable=False),
-    sa.Column("image_url", sa.Text, nullable=False),  # as sent
     sa.Column("quoted_microusd", sa.BigInteger),  # the price that was reserved; null where none could be had
     sa.Column("intent_at", sa.DateTime, nullable=False),
     sa.Column("nonce", sa.Text, nullable=False, server_default=""),  # of the intent; a receipt names it
@@ -101,6 +100,7 @@ ATTEMPT = sa.Table(
     sa.Column("settled_by", sa.Text),  # what an unknown attempt was settled by: receipt, inputs, window, operator
     sa.Column("held_for", sa.Text),  # why it is held: stuck, lost, conflict, evidence
     sa.Column("ended_run_no", sa.Integer),  # the newest run there was when it became failed or rejected
+    sa.Column("uploads", sa.Text),  # JSON: the URLs of its local files, by what identifies them in the request
     sa.UniqueConstraint("fingerprint", "attempt_no"),
 )
 

@@ -216,7 +216,7 @@ def _claim(row: sa.Row[*tuple[Any, ...]]) -> Claim:
     return Claim(
         attempt_id=row.attempt_id,
         model=row.model,
-        inputs=inputs.replaced(image=row.image_url).canonical(),
+        inputs=inputs.with_files(json.loads(row.uploads or "{}")).canonical(),
         window_from=window_from,
         window_to=window_to,
         is_live=row.state == State.SUBMITTING.value,

@@ -36,7 +36,7 @@ _INTENT_COLUMNS = (
         "state",
         "run_id",
         "allowed_by",
-        "image_url",
+        "uploads",
         "quoted_microusd",
         "intent_at",
         "nonce",

@@ -1,5 +1,6 @@
 """Addresses of uploaded stills by account: each a function of a connection in a transaction of its caller."""
 
+import json
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -40,6 +41,7 @@ def remember(db: sa.Connection, account: str, still: str, url: str) -> None:
 
 def forget(db: sa.Connection, account: str, still: str, attempt_id: int) -> str:
     """Forget an upload that an attempt was sent with, unless the still was uploaded again since; return its URL."""
-    url = str(db.execute(sa.select(ATTEMPT.c.image_url).where(ATTEMPT.c.attempt_id == attempt_id)).scalar_one())
+    sent = db.execute(sa.select(ATTEMPT.c.uploads).where(ATTEMPT.c.attempt_id == attempt_id)).scalar_one()
+    url = str(json.loads(sent or "{}").get(still, ""))
     db.execute(UPLOAD.delete().where(UPLOAD.c.account == account, UPLOAD.c.still == still, UPLOAD.c.url == url))
     return url

@@ -11,9 +11,10 @@ from animatic.manifest.checked import CHECKED, Manifest, Part
 from animatic.manifest.checking import check
 from animatic.manifest.faults import Fault, Faults, report
 from animatic.manifest.images import relative_path
+from animatic.manifest.model_rows import local_paths
 from animatic.manifest.rows import Rows
 from animatic.manifest.selection import ALL_ROWS, NOT_CHOSEN, Selection, read_mapping, read_only
-from animatic.manifest.source import RawManifest, local_stills, read_table
+from animatic.manifest.source import RawManifest, local_stills, models_in, read_table
 
 __all__ = [
     "ALL_ROWS",
@@ -27,7 +28,9 @@ __all__ = [
     "Rows",
     "Selection",
     "check",
+    "local_paths",
     "local_stills",
+    "models_in",
     "read_mapping",
     "read_only",
     "read_table",

@@ -6,11 +6,12 @@ Every rule takes a text that is not blank. Blank cells are the business of the c
 import re
 
 from animatic.manifest.faults import Problem
+from animatic.models import Catalogue
 from animatic.takes.canonical import canonical_text
 from animatic.takes.models import DEFAULT_MODEL
 from animatic.takes.schemas import Choice
 from animatic.takes.shots import MAX_PROMPT_CHARS, MAX_TAKES
-from animatic.text import did_you_mean, nearest, quoted
+from animatic.text import did_you_mean, quoted
 
 MAX_LABEL_CHARS = 200
 
@@ -67,14 +68,18 @@ def takes(text: str) -> int | Problem:
     return Problem("bad takes", quoted(text), f"a whole number from 1 to {MAX_TAKES}")
 
 
-def model(text: str) -> str | Problem:
-    """Return the only model that this version knows the inputs of. Another one would be sent veo2's."""
+def model(catalogue: Catalogue, text: str) -> str | Problem:
+    """Return the id of a model that is known."""
     text = text.strip()
-    if text == DEFAULT_MODEL:
+    if text in catalogue:
         return text
-    near = nearest(text.lower(), (DEFAULT_MODEL, DEFAULT_MODEL.partition("/")[2]), 0.8)
-    allowed = f"{DEFAULT_MODEL}, the one model that this version can buy from, or an empty cell"
-    return Problem("bad model", quoted(text), allowed, None if near is None else did_you_mean(DEFAULT_MODEL))
+    if text in catalogue.retired:
+        found = f"{quoted(text)}, which WaveSpeed lists no more: it was retired"
+        return Problem("retired model", found, "a model that `animatic models` lists")
+    near = catalogue.near(text)
+    allowed = f"one of {len(catalogue):,} models" if len(catalogue) > 1 else DEFAULT_MODEL
+    hint = did_you_mean(near[0]) if near else "`animatic models` lists them"
+    return Problem("bad model", quoted(text), f"{allowed}, or an empty cell", hint)
 
 
 def shot_id(text: str) -> str | Problem:
@@ -93,9 +98,14 @@ def prompt(text: str) -> str | Problem:
         return EMPTY_PROMPT
     if len(text) > MAX_PROMPT_CHARS:
         return Problem("long prompt", f"{len(text):,} characters", f"up to {MAX_PROMPT_CHARS:,}")
+    return hidden_character(text) or text
+
+
+def hidden_character(text: str) -> Problem | None:
+    """Return the fault of a text with a control character in it that no model should see; None for any other."""
     control = None if text.isprintable() else _PROMPT_CONTROL.search(text)
     if control is None:
-        return text
+        return None
     found = f"{hidden_name(control[0])} at character {control.start() + 1} of {quoted(text)}"
     return Problem("hidden character", found, "text; of control characters only tabs and line ends")
 

@@ -3,8 +3,10 @@
 Rows come in batches and go out in batches; what stays is 32 bytes a take.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,22 +17,25 @@ from animatic.manifest.faults import Faults, report
 from animatic.manifest.rows import Rows
 from animatic.takes.fingerprints import Digests, digests_from, hex_of
 from animatic.takes.inputs import Inputs
-from animatic.takes.models import CHOICES, INPUT_NAMES
-from animatic.takes.schemas import PriceClass
+from animatic.takes.models import INPUT_NAMES
+from animatic.takes.schemas import ModelSchema, TakeClass
 from animatic.takes.shots import Shot, Take
-from animatic.takes.stills import FoundStill
+from animatic.takes.stills import FoundStill, Still
+from animatic.takes.veo2 import CHOICES
 
 INPUT_COLUMNS = ("prompt", "still", *CHOICES)
 """Columns that hold the inputs, in the order of `INPUT_NAMES`."""
-TEXT_COLUMNS = ("shot_id", "storyboard", "image", "model", *INPUT_COLUMNS)
+TEXT_COLUMNS = ("shot_id", "storyboard", "image", "model", *INPUT_COLUMNS, "inputs")
 CHECKED: pa.Schema = pa.schema(
     [("fault", pa.string()), *((name, pa.string()) for name in TEXT_COLUMNS), ("takes", pa.int8())]
 )
 """The first columns of a checked row; the carried ones come behind them, whatever they are called.
 
 `fault` is null for a shot; else it says what is wrong with the row, whose texts then are the cells as they stand, and
-`takes` is 0.
+`takes` is 0. `inputs` is null for veo2-i2v, whose inputs have columns of their own; for any other model it is their
+JSON, as written in the row.
 """
+_OF_FILES = ("still", "inputs", "model")
 FAULT_AT, TAKES_AT = 0, len(CHECKED) - 1
 
 
@@ -49,7 +54,8 @@ class Manifest:
         warnings: what is allowed and may still disappoint, ready to print.
         digests: of the takes, in order; rows that ask for the same take share one.
         take_of: for each row and take, in order, which of `digests` it is.
-        price_classes, price_class_of: the different price_classes of takes; for each of `digests` which of them it is.
+        schemas: of the models that rows are of, by their ids.
+        classes, class_of: the different classes of takes; for each of `digests` which of them it is.
         stills: what was found at the relative paths that it names.
         old_digests, old_of: fingerprints from before there was a canonical form, of takes for which it makes a
             difference, and which of `digests` each is now.
@@ -67,8 +73,9 @@ class Manifest:
     warnings: Sequence[str]
     digests: Digests
     take_of: NDArray[np.int32]
-    price_classes: Sequence[PriceClass]
-    price_class_of: NDArray[np.int32]
+    schemas: Mapping[str, ModelSchema]
+    classes: Sequence[TakeClass]
+    class_of: NDArray[np.int32]
     stills: Mapping[str, FoundStill]
     folder: str = ""
     old_digests: Digests = field(default_factory=lambda: digests_from(b""))
@@ -88,7 +95,7 @@ class Manifest:
             lengths = batch.column(TAKES_AT).to_numpy(zero_copy_only=False).astype(np.int64)
             asked = int(lengths.sum())
             take_of = self.take_of[at : at + asked]
-            yield Part(row, batch, lengths, take_of, self.digests[take_of])
+            yield Part(row, batch, lengths, take_of, self.digests[take_of], self.schemas, self.stills)
             row, at = row + batch.num_rows, at + asked
 
     def require_valid(self, *, skip_invalid: bool = False) -> None:
@@ -106,6 +113,7 @@ class Part:
         batch: as in `Manifest.rows`.
         lengths: how many takes each row asks for; 0 for an invalid one.
         take_of, digests: for each row and take, as in `Manifest`.
+        schemas, stills: as in `Manifest`.
     """
 
     row: int
@@ -113,17 +121,54 @@ class Part:
     lengths: NDArray[np.int64]
     take_of: NDArray[np.int32]
     digests: Digests
+    schemas: Mapping[str, ModelSchema]
+    stills: Mapping[str, FoundStill]
 
     def shots(self, indices: NDArray[np.int64]) -> list[Shot]:
         """Return the shots in these of its rows, none of which is invalid."""
         rows = self.batch.select(range(len(CHECKED))).take(pa.array(indices, pa.int64()))
         columns = (column.to_pylist() for column in rows.columns[1:])
         return [
-            Shot(row, shot_id, storyboard, image, model, Inputs(zip(INPUT_NAMES, inputs, strict=True)), takes)
-            for row, shot_id, storyboard, image, model, *inputs, takes in zip(
+            self._shot(row, shot_id, storyboard, image, self.schemas[model], values, written, takes)
+            for row, shot_id, storyboard, image, model, *values, written, takes in zip(
                 (indices + self.row).tolist(), *columns, strict=True
             )
         ]
+
+    def _shot(  # noqa: PLR0913, PLR0917 - the columns of a row
+        self,
+        row: int,
+        shot_id: str,
+        storyboard: str,
+        image: str | None,
+        schema: ModelSchema,
+        values: Sequence[str],
+        written: str | None,
+        takes: int,
+    ) -> Shot:
+        if written is None:
+            inputs = Inputs(zip(INPUT_NAMES, values, strict=True))
+            still = inputs["image"]
+            paths = {still: image or ""} if still.startswith("sha256:") else {}
+            return Shot(row, shot_id, storyboard, image or "", schema, inputs, takes, paths)
+        inputs = Inputs(json.loads(written))
+        identity_of = self._identities(schema.files_in(inputs))
+        paths = {identity: path for path, identity in identity_of.items()}
+        return Shot(row, shot_id, storyboard, image or "", schema, inputs.with_files(identity_of), takes, paths)
+
+    def _identities(self, files: Sequence[Any]) -> dict[str, str]:
+        """Return what identifies each local file among these, by its path."""
+        found = {each: self.stills.get(each) for each in files if isinstance(each, str)}
+        return {path: f"sha256:{still.sha256}" for path, still in found.items() if isinstance(still, Still)}
+
+    def contents(self, index: int) -> list[str]:
+        """Return the SHA-256 of each local file that a row sends."""
+        row = self.batch.slice(index, 1)
+        still, written, model = (row.column(CHECKED.get_field_index(name))[0].as_py() for name in _OF_FILES)
+        if written is None:
+            return [still.removeprefix("sha256:")] if still else []
+        identities = self._identities(self.schemas[model].files_in(Inputs(json.loads(written))))
+        return [each.removeprefix("sha256:") for each in identities.values()]
 
     def first_shown(self, met: int) -> tuple[NDArray[np.bool_], int]:
         """Tell which of its takes appear here first, if earlier parts showed `met`; also return how many are met then.

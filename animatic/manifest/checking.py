@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -16,28 +16,30 @@ from numpy.typing import NDArray
 
 from animatic.manifest import cells, images
 from animatic.manifest.checked import CHECKED, TAKES_AT, TEXT_COLUMNS, Manifest
-from animatic.manifest.faults import Faults, Problem
-from animatic.manifest.header import COLUMNS, REQUIRED_COLUMNS, unsent_notes
+from animatic.manifest.faults import Fault, Faults, Problem
+from animatic.manifest.header import COLUMNS, NEAR_MISS, REQUIRED_COLUMNS, unsent_notes
+from animatic.manifest.model_rows import INSISTS, Asked, ModelRows, cell_texts
 from animatic.manifest.parquet import has_text_form
 from animatic.manifest.rows import Rows
 from animatic.manifest.selection import ALL_ROWS, Selection, Selector
-from animatic.manifest.source import RawManifest, broken_rows, texts_of
+from animatic.manifest.source import RawManifest, broken_rows, models_in, texts_of
 from animatic.manifest.spelled import cell_bytes
 from animatic.manifest.still_cells import Bads, StillCells
 from animatic.manifest.tables import whole_file_error
+from animatic.models import BUILT_IN, Catalogue, RequestSchema
 from animatic.takes.canonical import canonical_provider, canonical_still, canonical_text, is_signed_by_path
 from animatic.takes.fingerprints import DIGEST_BYTES, FirstSeen, digests_from, shared
-from animatic.takes.inputs import Inputs
-from animatic.takes.models import CHOICES, DEFAULT_MODEL, INPUT_NAMES, MODELS
-from animatic.takes.shots import asked_form, digest
+from animatic.takes.inputs import Inputs, as_json
+from animatic.takes.models import DEFAULT_MODEL, INPUT_NAMES
+from animatic.takes.schemas import ModelSchema, TakeClass
+from animatic.takes.shots import asked_form, canonical, digest
 from animatic.takes.stills import FoundStill
+from animatic.takes.veo2 import CHOICES, VEO2
 from animatic.text import escaped, quoted
 
-if TYPE_CHECKING:
-    from animatic.takes.schemas import PriceClass
-
 Value: TypeAlias = str | int | None
-# One rule for each column; blank cells are not shown to it. In each batch every different text is judged once.
+# One rule for each column but `model`; blank cells are not shown to it. In each batch every different text is judged
+# once. Those of veo2-i2v's inputs hold for its rows only: other models say in their schemas what they take.
 _RULES: Mapping[str, Callable[[str], Value | Problem]] = {
     "image": images.image,
     "prompt": cells.prompt,
@@ -45,8 +47,8 @@ _RULES: Mapping[str, Callable[[str], Value | Problem]] = {
     "storyboard": cells.storyboard,
     **{name: partial(cells.choice, choice) for name, choice in CHOICES.items()},
     "takes": cells.takes,
-    "model": cells.model,
 }
+_VEO2_INPUTS = frozenset({"image", "prompt", *CHOICES})
 MAX_CARRIED_BYTES = 4 << 30
 """Of carried cells in the results, where each take of a row repeats them; no larger table could be read back."""
 _EMPTY = {
@@ -67,6 +69,7 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
     written_provider: str | None = None,
     selection: Selection = ALL_ROWS,
     unsound: Mapping[int, str] = MappingProxyType({}),
+    catalogue: Catalogue = BUILT_IN,
 ) -> Manifest:
     """Judge every row by every rule. Faults are returned, not raised.
 
@@ -80,6 +83,7 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
         folder: absolute URI of the manifest's folder.
         selection: rows that a run is about.
         unsound: rows whose local still cannot be decoded, and why.
+        catalogue: the models that rows may name.
         written_provider: the provider as fingerprints had it before there was a canonical form, where that differs.
 
     Raises:
@@ -87,7 +91,7 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
     """
     kept = [] if rows is None else rows
     still_cells = StillCells(stills, folder, unsound)
-    judge = _Judge(raw, still_cells, _as_label(storyboard_default), provider, written_provider or provider)
+    judge = _Judge(raw, still_cells, _as_label(storyboard_default), provider, written_provider or provider, catalogue)
     carried, schema = _carried(raw, left_out)
     selector = (
         None if selection.is_all else Selector(selection, list(dict.fromkeys([*TEXT_COLUMNS, *raw.schema.names])))
@@ -107,8 +111,8 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
             others = {name: batch.column(index) for index, name in enumerate(raw.schema.names) if name not in own}
             chosen.append(selector.batch({**others, **own}, checked[TAKES_AT]))
     digests, take_of = shared(digests_from(judge.digests))
-    price_class_of = np.empty(len(digests), np.int32)
-    price_class_of[take_of] = np.frombuffer(judge.price_classes_asked, np.int32)
+    class_of = np.empty(len(digests), np.int32)
+    class_of[take_of] = np.frombuffer(judge.classes_asked, np.int32)
     return Manifest(
         name=raw.name,
         sha256=raw.sha256,
@@ -121,13 +125,14 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
         warnings=[
             *raw.notes,
             *_rename_notes(raw, schema),
-            *unsent_notes(raw.schema.names),
+            *unsent_notes(raw.schema.names, judge.sent()),
             *still_cells.notes(raw.name, raw.line),
         ],
         digests=digests,
         take_of=take_of,
-        price_classes=list(judge.price_classes),
-        price_class_of=price_class_of,
+        schemas=judge.schemas,
+        classes=list(judge.classes),
+        class_of=class_of,
         stills=stills,
         folder=folder,
         old_digests=digests_from(judge.old_digests),
@@ -180,30 +185,52 @@ def _chosen(
     return {"is_chosen": by_take, "row_is_chosen": by_row}
 
 
+def _header_faults(raw: RawManifest, models: Mapping[str, RequestSchema]) -> list[Fault]:
+    """Return the faults of the header, but for near-misses that are inputs of a model in the manifest."""
+    inputs = {quoted(name) for schema in models.values() for name in schema.properties}
+    return [each for each in raw.header_faults if each.rule != NEAR_MISS or each.found not in inputs]
+
+
 class _Alike(NamedTuple):
     """Values that rows of one model with the same choices share.
 
     Attributes:
         form, form_of_before: from prompt and still to what is asked, now and before there was a canonical form.
-        price_class: the number of their price class, as int32.
+        take_class: the number of their class, as int32.
     """
 
     form: Callable[[tuple[str, str]], str]
     form_of_before: Callable[[tuple[str, str]], str]
-    price_class: bytes
+    take_class: bytes
 
 
 class _Judge:
     """Judges batches one after the other, and remembers which shot_ids are taken."""
 
-    def __init__(self, raw: RawManifest, still_cells: StillCells, storyboard: str, provider: str, written: str) -> None:
-        self.faults = Faults(raw.header_faults)
+    def __init__(  # noqa: PLR0913, PLR0917 - what rows are judged by
+        self,
+        raw: RawManifest,
+        still_cells: StillCells,
+        storyboard: str,
+        provider: str,
+        written: str,
+        catalogue: Catalogue,
+    ) -> None:
+        models = {name: catalogue[name] for name in models_in(raw) if name in catalogue}
+        self.faults = Faults(_header_faults(raw, models))
+        self._catalogue = catalogue
+        self._models = {
+            name: ModelRows(schema, raw.schema.names, still_cells)
+            for name, schema in models.items()
+            if name != DEFAULT_MODEL
+        }
+        self._insisted = [name for name in raw.schema.names if name.startswith(INSISTS)]
         self.num_invalid = 0
         self.has_signed_paths = False
         self.digests = bytearray()
-        self.price_classes: dict[PriceClass, int] = {}
+        self.classes: dict[TakeClass, int] = {}
         self._alike: dict[tuple[str, tuple[str, ...]], _Alike] = {}
-        self.price_classes_asked = bytearray()  # one int32 for each row and take
+        self.classes_asked = bytearray()  # one int32 for each row and take
         self._raw = raw
         self._still_cells = still_cells
         self._storyboard = storyboard
@@ -211,16 +238,40 @@ class _Judge:
         self.old_digests = bytearray()
         self.old_at = bytearray()  # one int64 for each of them: where its take stands among all row-and-take pairs
         readable = {field.name for field in raw.schema if has_text_form(field.type)}
-        self._absent = frozenset(REQUIRED_COLUMNS) - readable  # a fault of the header; not one more in every row
+        is_mixed = "model" in readable
+        self._absent = frozenset() if is_mixed else frozenset(REQUIRED_COLUMNS) - readable  # a fault of the header
         self._first_row_of = FirstSeen()
         self._row = 1
+
+    @property
+    def schemas(self) -> dict[str, ModelSchema]:
+        """Schemas of the models that rows may be of, by their ids."""
+        return {VEO2.model: VEO2} | {name: each.takes for name, each in self._models.items()}
+
+    def sent(self) -> Mapping[str, Sequence[str]]:
+        """Return the names of the inputs of each model in the manifest."""
+        return {VEO2.model: (*REQUIRED_COLUMNS, *CHOICES)} | {
+            name: list(self._catalogue[name].properties) for name in self._models
+        }
 
     def batch(self, batch: pa.RecordBatch) -> list[pa.Array]:
         """Return the columns of CHECKED for the next batch."""
         broken = broken_rows(batch)
         bads: Bads = {}
-        values = {column: self._judged(column, texts_of(batch, column), bads) for column in COLUMNS}
+        unknown: Bads = {}
+        models = self._judged("model", texts_of(batch, "model"), unknown)
+        others = self._rows_of_others(models)
+        values = {
+            column: self._judged(column, texts_of(batch, column), bads, others if column in _VEO2_INPUTS else ())
+            for column in _RULES
+        } | {"model": models}
+        for index in others:
+            values["image"][index] = None  # its own model's rows judge it
+        for index, found in unknown.items():
+            bads.setdefault(index, []).extend(found)
         stills = self._still_cells.identities(values["image"], bads, self._row)
+        asked = self._read_others(batch, others, bads)
+        self._refuse_insisted(batch, others, bads)
         self._claim(values["shot_id"], broken, bads)
         for name, index in _nuls(batch):
             bad = Problem("hidden character", "a NUL character", "text without NUL characters")
@@ -228,16 +279,19 @@ class _Judge:
         bads.update({index: [("row", bad)] for index, bad in broken.items()})
         named = texts_of(batch, "shot_id") if bads else ()
         texts = [self._tell(index, bads.get(index), named[index]) for index in range(batch.num_rows)] if bads else None
-        columns = self._shots(values, stills, bads, batch.num_rows)
+        columns = self._shots(values, stills, asked, bads, batch.num_rows)
         self._unread(batch, columns, bads)
         self._row += batch.num_rows
         arrays = [pa.array(columns[name], pa.string()) for name in TEXT_COLUMNS]
         fault = pa.nulls(batch.num_rows, pa.string()) if texts is None else pa.array(texts, pa.string())
         return [fault, *arrays, pa.array(columns["takes"], pa.int8())]
 
-    def _judged(self, column: str, texts: Sequence[str | None], bads: Bads) -> list[Value | Problem]:
+    def _judged(
+        self, column: str, texts: Sequence[str | None], bads: Bads, passed_over: Collection[int] = ()
+    ) -> list[Value | Problem]:
         """Return the value of each cell, None for a blank one, and add faults to those of its row."""
-        rule, empty = _RULES[column], None if column in self._absent else _EMPTY.get(column)
+        rule = partial(cells.model, self._catalogue) if column == "model" else _RULES[column]
+        empty = None if column in self._absent else _EMPTY.get(column)
         judged: dict[str | None, Value | Problem] = {
             text: empty if text is None or not text or text.isspace() else cells.formula_error(text) or rule(text)
             for text in dict.fromkeys(texts)
@@ -245,9 +299,28 @@ class _Judge:
         values = [judged[text] for text in texts]
         if any(isinstance(value, Problem) for value in judged.values()):
             for index, value in enumerate(values):
-                if isinstance(value, Problem):
+                if isinstance(value, Problem) and index not in passed_over:
                     bads.setdefault(index, []).append((column, value))
         return values
+
+    def _rows_of_others(self, models: Sequence[Value | Problem]) -> dict[int, str]:
+        """Return the rows of models other than veo2-i2v, each with its model."""
+        return {index: name for index, name in enumerate(models) if isinstance(name, str) and name in self._models}
+
+    def _read_others(self, batch: pa.RecordBatch, others: Mapping[int, str], bads: Bads) -> dict[int, Asked]:
+        asked: dict[int, Asked] = {}
+        for name, rows in self._models.items():
+            if indices := [index for index, model in others.items() if model == name]:
+                asked |= rows.read(batch, indices, self._row, bads)
+        return asked
+
+    def _refuse_insisted(self, batch: pa.RecordBatch, others: Collection[int], bads: Bads) -> None:
+        """Refuse cells of columns that insist on being inputs, in rows of a model that has no such input."""
+        for column in self._insisted:
+            allowed = f"nothing: {VEO2.model} has no such input; it takes {', '.join((*REQUIRED_COLUMNS, *CHOICES))}"
+            for index, text in enumerate(cell_texts(batch, column)):
+                if text is not None and text.strip() and index not in others:
+                    bads.setdefault(index, []).append((column, Problem("no such input", quoted(text), allowed)))
 
     def _claim(self, shot_ids: list[Value | Problem], broken: Mapping[int, Problem], bads: Bads) -> None:
         """Each shot_id belongs to the row that names it first."""
@@ -275,7 +348,12 @@ class _Judge:
         return " | ".join(fault.text for fault in faults)
 
     def _shots(
-        self, values: Mapping[str, list[Any]], stills: list[str | None], bads: Collection[int], num_rows: int
+        self,
+        values: Mapping[str, list[Any]],
+        stills: list[str | None],
+        asked: Mapping[int, Asked],
+        bads: Collection[int],
+        num_rows: int,
     ) -> dict[str, list[Any]]:
         """Return the columns of the shots, with defaults, and their takes. Rows with faults have none."""
         columns: dict[str, list[Any]] = {
@@ -284,6 +362,7 @@ class _Judge:
             "storyboard": [value or self._storyboard for value in values["storyboard"]],
             "model": [value or DEFAULT_MODEL for value in values["model"]],
             **{name: [value or choice.default for value in values[name]] for name, choice in CHOICES.items()},
+            "inputs": [None] * num_rows,
             "takes": [0] * num_rows,
         }
         if self.faults.has_header_faults:
@@ -294,6 +373,9 @@ class _Judge:
         )
         for index, (model, chosen, prompt, still, takes, shot_id) in enumerate(rows):
             if index in bads:
+                continue
+            if index in asked:
+                self._other_shot(columns, index, asked[index], takes or 1)
                 continue
             alike = self._alike.get((model, chosen)) or self._first_like(model, chosen)
             canonical = (canonical_text(prompt), canonical_still(still))
@@ -306,19 +388,39 @@ class _Judge:
             self.digests += first
             for number in range(2, count + 1):
                 self.digests += digest(text, number)
-            self.price_classes_asked += alike.price_class * count
+            self.classes_asked += alike.take_class * count
             columns["takes"][index] = count
             if shot_id is None:
                 columns["shot_id"][index] = first.hex()[:12]
         self._still_cells.note(columns, self._row)
         return columns
 
+    def _other_shot(self, columns: dict[str, list[Any]], index: int, asked: Asked, count: int) -> None:
+        """Put a row of another model into the columns, and its takes into the fingerprints."""
+        model, inputs = columns["model"][index], Inputs(asked.identities)
+        text, schema = canonical(self._provider, model, inputs), self._models[model].takes
+        self.has_signed_paths = self.has_signed_paths or any(map(is_signed_by_path, schema.files_in(inputs)))
+        columns["takes"][index] = count
+        number = self.classes.setdefault(schema.take_class(inputs), len(self.classes))
+        first = digest(text, 1)
+        self.digests += first
+        for at in range(2, count + 1):
+            self.digests += digest(text, at)
+        self.classes_asked += number.to_bytes(4, "little") * count
+        for name in ("image", "prompt", *CHOICES):
+            value = asked.inputs.get(name)
+            columns[name][index] = value if value is None or isinstance(value, str) else as_json(value)
+        columns["still"][index] = asked.identities.get("image")
+        columns["inputs"][index] = as_json(asked.inputs)
+        if columns["shot_id"][index] is None:
+            columns["shot_id"][index] = first.hex()[:12]
+
     def _first_like(self, model: str, chosen: tuple[str, ...]) -> "_Alike":
         """Prepare what all rows of this model with the same choices share."""
         known = Inputs(zip(CHOICES, chosen, strict=True))
-        price_class = self.price_classes.setdefault(MODELS[model].price_class(known), len(self.price_classes))
+        number = self.classes.setdefault(VEO2.take_class(known), len(self.classes))
         form, before = (asked_form(of, model, INPUT_NAMES[:2], known) for of in (self._provider, self._written))
-        self._alike[model, chosen] = alike = _Alike(form, before, price_class.to_bytes(4, "little"))
+        self._alike[model, chosen] = alike = _Alike(form, before, number.to_bytes(4, "little"))
         return alike
 
     def _note_old(self, count: int, text: str) -> None:

@@ -10,13 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from animatic.manifest.faults import Fault, Problem, fault_at
-from animatic.takes.models import CHOICES
+from animatic.takes.veo2 import CHOICES
 from animatic.text import did_you_mean, escaped, nearest, quoted
 
 REQUIRED_COLUMNS = ("image", "prompt")
 COLUMNS = (*REQUIRED_COLUMNS, "shot_id", "storyboard", *CHOICES, "takes", "model")
 MAX_COLUMNS = 1_000
 MAX_COLUMN_NAME_CHARS = 200
+
+NEAR_MISS = "near-miss column name"
+"""Rule of a header's fault that is none where a model has an input of that name."""
 
 _SLIP_RATIO = 0.85
 _ALIASES = {
@@ -25,7 +28,9 @@ _ALIASES = {
 }
 
 
-_KNOWN = {name.replace("_", ""): name for name in COLUMNS}
+_KNOWN = {name.replace("_", ""): name for name in COLUMNS} | {
+    f"input.{name.replace('_', '')}": name for name in (*REQUIRED_COLUMNS, *CHOICES)
+}
 
 _OTHER_INPUTS = frozenset(
     (
@@ -45,10 +50,11 @@ def normalised(column: str) -> str:
 
 def known_name(column: str) -> str | None:
     """Return the one of our columns that a name means, without regard to case, blanks, `_` and `-`; None for none."""
-    return _KNOWN.get(_bare(column))
+    return _KNOWN.get(bare(column))
 
 
-def _bare(column: str) -> str:
+def bare(column: str) -> str:
+    """Return a name without what does not count in it: case, blanks, `_` and `-`."""
     return re.sub(r"[\s_-]+", "", column).lower()
 
 
@@ -76,7 +82,7 @@ def names_of(columns: Sequence[str], mapping: Mapping[str, str]) -> Names:
     names, bads, taken = list(columns), list[Problem](), set[int]()
     for known, wanted in mapping.items():
         found = [index for index, name in enumerate(columns) if name == wanted] or [
-            index for index, name in enumerate(columns) if _bare(name) == _bare(wanted)
+            index for index, name in enumerate(columns) if bare(name) == bare(wanted)
         ]
         if len(found) != 1:
             seen = ", ".join(quoted(name) for name in columns[:12])
@@ -96,14 +102,19 @@ def names_of(columns: Sequence[str], mapping: Mapping[str, str]) -> Names:
     return Names(names, [f"columns were read under another name: {', '.join(changed)}"] if changed else [], bads)
 
 
-def unsent_notes(columns: Sequence[str]) -> list[str]:
-    """Name the columns that look like inputs of a model and are only carried."""
-    alike = [name for name in columns if name not in COLUMNS and normalised(name) in _OTHER_INPUTS]
+def unsent_notes(columns: Sequence[str], sent: Mapping[str, Sequence[str]]) -> list[str]:
+    """Name the columns that look like inputs of a model and are only carried; `sent` are the inputs of each model."""
+    read = {bare(name) for names in sent.values() for name in names}
+    alike = [
+        name
+        for name in columns
+        if name not in COLUMNS and normalised(name) in _OTHER_INPUTS and bare(name.removeprefix("input.")) not in read
+    ]
     if not alike:
         return []
     shown = ", ".join(escaped(name, 60) for name in alike)
-    sent = ", ".join((*REQUIRED_COLUMNS, *CHOICES))
-    return [f"columns that look like inputs of a model are carried, not sent: {shown}; the model takes {sent}"]
+    takes = "; ".join(f"{model} takes {', '.join(names)}" for model, names in sent.items())
+    return [f"columns that look like inputs of a model are carried, not sent: {shown}; {takes}"]
 
 
 def names_required(columns: Sequence[str]) -> bool:
@@ -112,10 +123,13 @@ def names_required(columns: Sequence[str]) -> bool:
 
 
 def header_faults(columns: Sequence[str], line: int | None) -> list[Fault]:
-    """Missing columns and near-misses. `line` is the header's own, None for Parquet."""
+    """Missing columns and near-misses. `line` is the header's own, None for Parquet.
+
+    With a column `model` each row's own model says what it needs.
+    """
     faults: list[Fault] = []
     taken: set[str] = set()
-    for missing in (name for name in REQUIRED_COLUMNS if name not in columns):
+    for missing in (name for name in REQUIRED_COLUMNS if name not in columns and "model" not in columns):
         meant = _meant_by(missing, [name for name in columns if name not in COLUMNS])
         taken.update(() if meant is None else (meant,))
         faults.append(fault_at(line, None, "header", _missing(missing, meant, columns)))
@@ -123,7 +137,7 @@ def header_faults(columns: Sequence[str], line: int | None) -> list[Fault]:
         known = None if name in COLUMNS or name in taken else _slip_of(name)
         if known is not None and known not in columns:
             allowed = f"the columns {', '.join(COLUMNS)}, or a name unlike theirs"
-            bad = Problem("near-miss column name", quoted(name), allowed, did_you_mean(known))
+            bad = Problem(NEAR_MISS, quoted(name), allowed, did_you_mean(known))
             faults.append(fault_at(line, None, "header", bad))
     return faults
 

@@ -176,6 +176,14 @@ def local_stills(raw: RawManifest) -> list[str]:
     return list(stills)
 
 
+def models_in(raw: RawManifest) -> list[str]:
+    """Return the distinct texts in the `model` column, in order."""
+    found: dict[str, None] = {}
+    for batch in raw.rows if "model" in raw.schema.names else ():
+        found.update((text.strip(), None) for text in dict.fromkeys(texts_of(batch, "model")) if text and text.strip())
+    return list(found)
+
+
 def _digest_of(name: str, file: BinaryIO) -> str:
     """Hash the file. Raises ManifestError for an empty one."""
     digest, is_blank = hashlib.sha256(), True

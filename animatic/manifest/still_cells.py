@@ -62,6 +62,20 @@ class StillCells:
             known.append(None)
         return known
 
+    def identities_in_row(self, files: Sequence[Any], row: int, column: str) -> tuple[list[Any], list[Problem]]:
+        """Return what each file of one cell is known by, and the faults of those that cannot be used."""
+        known, problems = list[Any](), list[Problem]()
+        for each in files:
+            if not isinstance(each, str) or "://" in each:
+                known.append(each)
+                continue
+            found = self._stills.get(each, "it was not looked for")
+            if isinstance(found, Still) and row not in self._unsound:
+                known.append(f"sha256:{found.sha256}")
+            else:
+                problems.append(self._problem_of(each, found, row, column))
+        return known, problems
+
     def note(self, columns: Mapping[str, Sequence[Any]], first_row: int) -> None:
         """Remember the first row of each still that may disappoint. Rows with faults have no takes."""
         if not self._unfit:
@@ -104,11 +118,17 @@ class StillCells:
             )
         return lines
 
-    def _problem_of(self, path: str, found: FoundStill, row: int) -> Problem:
+    def _problem_of(self, path: str, found: FoundStill, row: int, column: str = "image") -> Problem:
         if isinstance(found, MissingStill):
             hint = None if found.near is None else did_you_mean(found.near)
             what = f"no file {quoted(path)}"
-            return Problem("missing still", what, images.STILL_ALLOWED, hint, self._summaries.get(path))
+            return Problem(
+                "missing still",
+                what,
+                images.STILL_ALLOWED,
+                hint,
+                self._summaries.get(path) if column == "image" else None,
+            )
         why = self._unsound[row] if isinstance(found, Still) else found
         return Problem("unusable still", f"{quoted(path)}: {escaped(why, 200)}", images.STILL_ALLOWED)
 

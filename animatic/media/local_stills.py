@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from animatic import storage
 from animatic.errors import LocationError, NoSuchFileError
 from animatic.media.stills import find_damage, probe
-from animatic.takes.shots import Take
-from animatic.takes.stills import FoundStill, MissingStill, Still
+from animatic.takes.stills import FoundStill, LocalFile, MissingStill, Still
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.web.network import DIRECT, Network
 
@@ -89,8 +88,8 @@ class LocalStills:
             return str(error)
         return digest.hexdigest()
 
-    async def upload(self, client: WaveSpeedClient, take: Take) -> str:
-        """Upload the still of a take, if it is still the one that was planned; where it can be fetched.
+    async def upload(self, client: WaveSpeedClient, file: LocalFile) -> str:
+        """Upload a file, if it is still the one that was planned; where it can be fetched.
 
         What is sent is a copy of its own, so that a file which changes while it is sent is never sent under the old
         hash.
@@ -99,13 +98,12 @@ class LocalStills:
             LocationError: the file has changed since the plan was made.
         """
         with ExitStack() as stack:
-            copied = storage.copy_of(storage.still_chunks(self.manifest_uri, take.shot.image, network=self.network))
+            copied = storage.copy_of(storage.still_chunks(self.manifest_uri, file.path, network=self.network))
             copy = await asyncio.to_thread(stack.enter_context, copied)
             found = await asyncio.to_thread(probe, copy)
-            if not isinstance(found, Still) or f"sha256:{found.sha256}" != take.shot.still:
+            if not isinstance(found, Still) or f"sha256:{found.sha256}" != file.identity:
                 raise LocationError(
-                    f"still {take.shot.image} of shot {take.shot.shot_id}: it changed while the run was planned; "
-                    "run again"
+                    f"still {file.path} of shot {file.shot_id}: it changed while the run was planned; run again"
                 )
             suffix = f".{found.format.lower()}".replace(".jpeg", ".jpg")
             media_type = mimetypes.types_map.get(suffix, "image/webp")

@@ -12,7 +12,7 @@ from datetime import timedelta
 from animatic.errors import TryLaterError
 from animatic.ledger import Ledger
 from animatic.media.local_stills import LocalStills
-from animatic.takes.shots import Take
+from animatic.takes.stills import LocalFile
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.web.addresses import refusal_of
 from animatic.web.network import DIRECT, Network
@@ -61,27 +61,26 @@ class UploadMemory:
             gone = await asyncio.gather(*(is_gone(url) for url in known.values()))
         return {still: url for (still, url), dead in zip(known.items(), gone, strict=True) if not dead}
 
-    async def upload(self, stills: LocalStills, takes: Sequence[Take], client: WaveSpeedClient) -> dict[str, str]:
-        """Upload the still of each of these takes, unless the account has it; where each is, by its hash.
+    async def upload(self, stills: LocalStills, files: Sequence[LocalFile], client: WaveSpeedClient) -> dict[str, str]:
+        """Upload each of these files, unless the account has it; where each is, by what identifies it.
 
         Raises:
             LocationError: a still has changed since the plan was made.
             TryLaterError: the API is away.
         """
-        known = await self.find([take.shot.still for take in takes])
+        known = await self.find([file.identity for file in files])
 
-        async def upload(take: Take) -> tuple[str, str]:
-            still = take.shot.still
-            if still in known:
-                return still, known[still]
+        async def upload(file: LocalFile) -> tuple[str, str]:
+            if file.identity in known:
+                return file.identity, known[file.identity]
             async with self._room:
-                url = await stills.upload(client, take)
-            await self.remember(still, url)
-            return still, url
+                url = await stills.upload(client, file)
+            await self.remember(file.identity, url)
+            return file.identity, url
 
         try:
             async with asyncio.TaskGroup() as group:
-                uploads = [group.create_task(upload(take)) for take in takes]
+                uploads = [group.create_task(upload(file)) for file in files]
         except BaseExceptionGroup as problems:  # one that may pass is raised only if nothing else is wrong
             raise min(problems.exceptions, key=lambda error: isinstance(error, TryLaterError)) from None
         return dict(upload.result() for upload in uploads)

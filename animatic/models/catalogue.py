@@ -39,10 +39,12 @@ class Catalogue(Mapping[str, RequestSchema]):
 
     Attributes:
         problems: entries that could not be read, a sentence each.
+        retired: ids of models that were listed before and are no more.
     """
 
     schemas: Mapping[str, RequestSchema]
     problems: tuple[str, ...] = field(default=())
+    retired: frozenset[str] = frozenset()
 
     def __getitem__(self, model: str) -> RequestSchema:
         return self.schemas[model]

@@ -134,7 +134,7 @@ async def _listed(client: WaveSpeedClient, model: str, found: Found) -> list[Lis
 def _key_of(take: Take) -> Inputs:
     """Return the key of a take in the list. An uploaded still has a URL of its own, so its key leaves the still out."""
     key = _key(take.shot.inputs)
-    return key.without("image") if take.shot.is_local else key
+    return key.without("image") if take.shot.paths else key
 
 
 def _keys_of(inputs: Mapping[str, object]) -> list[Inputs]:

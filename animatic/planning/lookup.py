@@ -21,7 +21,7 @@ async def find_moved(ledger: Ledger | None, plan: Plan) -> list[str]:
     asked = {
         take.name: Request(take.shot.model, take.shot.inputs.without("image").canonical(), take.number)
         for take in plan.takes_to_buy()
-        if is_signed_by_path(take.shot.still)
+        if any(map(is_signed_by_path, take.shot.media))
     }
     bought = await ledger.bought_among(canonical_provider(plan.manifest.provider), {*asked.values()})
     return [name for name, request in asked.items() if request in bought]

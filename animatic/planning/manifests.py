@@ -10,14 +10,26 @@ import pyarrow as pa
 
 from animatic import storage
 from animatic.errors import LocationError
-from animatic.manifest import ALL_ROWS, Manifest, RawManifest, Selection, check, local_stills, read_table
+from animatic.manifest import (
+    ALL_ROWS,
+    Manifest,
+    RawManifest,
+    Selection,
+    check,
+    local_paths,
+    local_stills,
+    models_in,
+    read_table,
+)
 from animatic.manifest.source import MAX_FILE_BYTES
 from animatic.media.local_stills import LocalStills
+from animatic.models import BUILT_IN, Catalogue
 from animatic.results.columns import RESULTS_SCHEMA
 from animatic.storage.spool import Spool
 from animatic.takes.stills import FoundStill
 from animatic.web.network import DIRECT, Network
 
+FindModels = Callable[[Sequence[str]], Catalogue]
 Probe = Callable[[Sequence[str]], Mapping[str, FoundStill]]
 
 # Arrow's own allocator keeps what it has once used, some 30 MB more of a run that reads its rows batch by batch.
@@ -65,6 +77,7 @@ class ManifestFile:
         uri: the file's.
         provider, written_provider, selection: as in `manifest.check`.
         mapping: as in `read_manifest`.
+        find_models: returns the models that rows may name, given the ids that are in the file.
     """
 
     uri: str
@@ -73,6 +86,7 @@ class ManifestFile:
     network: Network = DIRECT
     mapping: Mapping[str, str] | None = None
     selection: Selection = ALL_ROWS
+    find_models: FindModels = lambda _: BUILT_IN
 
     @property
     def stills(self) -> LocalStills:
@@ -89,9 +103,13 @@ class ManifestFile:
             ManifestError: it cannot be read as what its suffix says.
         """
         raw = read_manifest(self.uri, self.network, self.mapping)
+        named = models_in(raw)
+        catalogue = self.find_models(named)
+        others = {name: catalogue[name] for name in named if name in catalogue and name not in BUILT_IN}
+        paths = dict.fromkeys([*local_stills(raw), *local_paths(raw.rows, others)])
         return check(
             raw,
-            stills=(probe or self.stills.probe_all)(local_stills(raw)),
+            stills=(probe or self.stills.probe_all)(list(paths)),
             storyboard_default=storyboard_of(self.uri),
             provider=self.provider,
             rows=Spool(),
@@ -100,6 +118,7 @@ class ManifestFile:
             written_provider=self.written_provider,
             selection=self.selection,
             unsound=unsound,
+            catalogue=catalogue,
         )
 
     def reload(self, known: Manifest, unsound: Mapping[int, str]) -> Manifest:

@@ -12,15 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animatic.errors import BudgetError
-from animatic.manifest import CHECKED, Manifest
+from animatic.manifest import Manifest
 from animatic.money.amounts import dollars
 from animatic.takes.fingerprints import Digests, FingerprintSet, digests_of
-from animatic.takes.models import MODELS
-from animatic.takes.schemas import LatencyClass, PriceClass
+from animatic.takes.schemas import LatencyClass, PriceClass, TakeClass
 from animatic.takes.shots import Take
 from animatic.takes.snapshot import LedgerSnapshot
 from animatic.takes.states import FINAL, BuyingPolicy, State, TakeStatus, is_open, permission_to_buy
-from animatic.takes.stills import Still
+from animatic.takes.stills import LocalFile, Still
 from animatic.text import counted
 
 TASKS_OF_ONE = 200
@@ -120,8 +119,8 @@ class Plan:
     def latency_classes(self) -> Counter[LatencyClass]:
         """Return how many takes there are to do of each latency class."""
         found: Counter[LatencyClass] = Counter()
-        for each, count in _price_classes(self.manifest, self.is_to_do).items():
-            found[MODELS[each.model].latency_class(each.inputs)] += count
+        for each, count in _classes(self.manifest, self.is_to_do):
+            found[each.latency] += count
         return found
 
     def final_attempts(self) -> NDArray[np.int64]:
@@ -159,29 +158,28 @@ class Plan:
         is_wanted = FingerprintSet(digests_of(wanted)).positions(self.manifest.digests) >= 0
         return list(self._takes(is_wanted))
 
-    def stills_to_upload(self) -> list[Take]:
-        """For each local still that will be sent, the first take that needs it."""
+    def files_to_upload(self) -> list[LocalFile]:
+        """Return the local files that will be sent, each content once."""
         if not any(isinstance(found, Still) for found in self.manifest.stills.values()):
             return []
-        takes: dict[str, Take] = {}
+        files: dict[str, LocalFile] = {}
         for take in self.takes_to_buy():
-            if take.shot.is_local:
-                takes.setdefault(take.shot.still, take)
-        return list(takes.values())
+            for file in take.shot.files:
+                files.setdefault(file.identity, file)
+        return list(files.values())
 
     def stills_to_send(self) -> dict[str, Still]:
         """Return the local stills that takes to buy need, each content once, by a path of it."""
-        found = {take.shot.image: self.manifest.stills[take.shot.image] for take in self.stills_to_upload()}
+        found = {file.path: self.manifest.stills[file.path] for file in self.files_to_upload()}
         return {path: still for path, still in found.items() if isinstance(still, Still)}
 
     def rows_to_buy_with(self, damages: Mapping[str, str]) -> dict[int, str]:
         """Return the rows that ask for a take to buy with one of these stills, and what is wrong with it."""
         rows: dict[int, str] = {}
         for part in self.manifest.parts():
-            stills = part.batch.column(CHECKED.get_field_index("still")).to_pylist()
             owners = np.repeat(np.arange(len(part.lengths)), part.lengths)
             for index in np.unique(owners[self.is_to_buy[part.take_of]]).tolist():
-                why = damages.get(stills[index].removeprefix("sha256:"))
+                why = next((damages[each] for each in part.contents(index) if each in damages), None)
                 rows.update({} if why is None else {part.row + index: why})
         return rows
 
@@ -279,8 +277,15 @@ def make_plan(manifest: Manifest, snapshot: LedgerSnapshot, policy: BuyingPolicy
 
 def _price_classes(manifest: Manifest, is_wanted: NDArray[np.bool_]) -> Counter[PriceClass]:
     """Return how many of the wanted takes each price class has, in order of appearance."""
-    found: list[int] = np.bincount(manifest.price_class_of[is_wanted], minlength=len(manifest.price_classes)).tolist()
-    return Counter({each: count for each, count in zip(manifest.price_classes, found, strict=True) if count})
+    found: Counter[PriceClass] = Counter()
+    for each, count in _classes(manifest, is_wanted):
+        found[each.price] += count
+    return found
+
+
+def _classes(manifest: Manifest, is_wanted: NDArray[np.bool_]) -> Iterator[tuple[TakeClass, int]]:
+    counts: list[int] = np.bincount(manifest.class_of[is_wanted], minlength=len(manifest.classes)).tolist()
+    return ((each, count) for each, count in zip(manifest.classes, counts, strict=True) if count)
 
 
 def _count(statuses: Sequence[TakeStatus], counts: Sequence[int], *states: State) -> int:

@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from animatic.takes.models import CHOICES
 from animatic.takes.states import State, status_of
+from animatic.takes.veo2 import CHOICES
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 STATUSES = ("completed", "failed", "rejected", "unknown", "held", "pending", "invalid")
 OUTPUTS_LIVE = np.timedelta64(7 * 86_400_000_000, "us")
 SEEN_LATE = np.timedelta64(3_600_000_000, "us")
@@ -188,6 +188,7 @@ COLUMNS = (
     Column("still_uri", _TEXT, Of.ROW, "absolute URI of the still", since=2),
     Column("model", _TEXT, Of.ROW, "as sent"),
     *(Column(name, _TEXT, Of.ROW, "as sent") for name in CHOICES),
+    Column("inputs", _TEXT, Of.ROW, "all that is sent, as JSON; a local file by its path in the manifest", since=5),
     Column("status", _TEXT, _status, "one of " + ", ".join(f"`{name}`" for name in STATUSES), untried="pending"),
     Column("outputs", pa.list_(_TEXT), "outputs", "output URLs as the API gave them"),
     Column(

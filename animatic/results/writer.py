@@ -27,6 +27,8 @@ from animatic.results.schema import Asked, Provenance, schema_of, table_of
 from animatic.results.stats import TableStats
 from animatic.storage.spool import nameless_file, no_room
 from animatic.takes.fingerprints import FingerprintSet, digests_of, hex_of
+from animatic.takes.inputs import as_json
+from animatic.takes.models import INPUT_NAMES
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 
@@ -155,7 +157,7 @@ class _TableWriter:
         final[found[found >= 0]] = self._final_attempts[piece.take_of[found >= 0]]
         cached, shown = (final == attempt_id).tolist(), [clips.get(each, ()) for each in columns["attempt_id"]]
         outcomes = {**columns, "cached": cached, "clips": shown}
-        own = _with_still_uris(piece.batch.select(range(len(CHECKED))), self._manifest.folder)
+        own = _with_inputs(_with_still_uris(piece.batch.select(range(len(CHECKED))), self._manifest.folder))
         carried = piece.batch.select(range(len(CHECKED), piece.batch.num_columns))
         is_first, self._met = piece.first_shown(self._met)
         by_line = _by_line(piece, is_first)
@@ -207,6 +209,18 @@ def _with_still_uris(batch: pa.RecordBatch, folder: str) -> pa.RecordBatch:
     return batch.append_column("still_uri", pa.array(uris, pa.string()))
 
 
+def _with_inputs(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Spell out the inputs of veo2-i2v, which have columns of their own; null in rows with faults."""
+    at = batch.schema.get_field_index("inputs")
+    own = (batch.column(batch.schema.get_field_index(name)).to_pylist() for name in ("fault", *INPUT_NAMES))
+    rows = zip(batch.column(at).to_pylist(), *own, strict=True)
+    texts = [
+        known if known is not None or fault is not None else as_json(dict(zip(INPUT_NAMES, values, strict=True)))
+        for known, fault, *values in rows
+    ]
+    return batch.set_column(at, batch.schema.field(at), pa.array(texts, pa.string()))
+
+
 def _pieces(part: Part) -> Iterator[Part]:
     """Cut a part of the manifest so that no piece has more lines than a row group."""
     lines = np.cumsum(np.maximum(part.lengths, 1))
@@ -222,6 +236,8 @@ def _pieces(part: Part) -> Iterator[Part]:
             part.lengths[start:stop],
             part.take_of[takes],
             part.digests[takes],
+            part.schemas,
+            part.stills,
         )
         start = stop
 

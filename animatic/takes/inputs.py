@@ -5,18 +5,20 @@ are.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from animatic.takes.canonical import canonical_still, canonical_text
 
-_FORMS = {"image": canonical_still, "prompt": canonical_text}
+_FILES = re.compile(r"(?:^|_)(?:image|video|audio)s?(?:_url|_urls)?$")
+"""Names of inputs that are files, whichever model they are of."""
 
 
 class Inputs(Mapping[str, Any]):
     """Values by input name, in the order in which they are sent. Immutable; the order does not count in comparisons.
 
-    The `image` of a shot is what identifies its still; that of a submission is the URL that is sent.
+    A file of a shot is what identifies it; that of a submission is the URL that is sent.
     """
 
     __slots__ = ("_values",)
@@ -44,17 +46,17 @@ class Inputs(Mapping[str, Any]):
         return self._values == (other._values if isinstance(other, Inputs) else other)
 
     def __hash__(self) -> int:
-        return hash(frozenset(self._values.items()))
+        try:
+            return hash(frozenset(self._values.items()))
+        except TypeError:  # a list or an object
+            return hash(frozenset(self._values))
 
     def __repr__(self) -> str:
         return f"Inputs({self._values})"
 
     def canonical(self) -> "Inputs":
         """Return the form in which two requests for the same are equal. What is sent is never this form."""
-        return Inputs({
-            name: _FORMS[name](value) if name in _FORMS and isinstance(value, str) else value
-            for name, value in self._values.items()
-        })  # fmt: skip
+        return Inputs({name: _canonical(name, value) for name, value in self._values.items()})
 
     def replaced(self, **values: Any) -> "Inputs":
         """Return these inputs with other values for some names."""
@@ -64,12 +66,45 @@ class Inputs(Mapping[str, Any]):
         """Return those of these inputs that are named, in the order of the names."""
         return Inputs({name: self._values[name] for name in names if name in self._values})
 
+    def with_files(self, urls: Mapping[str, str]) -> "Inputs":
+        """Return these inputs with the URLs of files in place of what identifies them."""
+        return Inputs({name: _with_files(value, urls) for name, value in self._values.items()}) if urls else self
+
+    def local_paths(self) -> list[str]:
+        """Return the files among these inputs that are paths: not URLs, and not known by their bytes."""
+        found = [value for name, value in self._values.items() if _FILES.search(name)]
+        files = [each for value in found for each in (cast("list[Any]", value) if isinstance(value, list) else [value])]
+        return [
+            each for each in files if isinstance(each, str) and "://" not in each and not each.startswith("sha256:")
+        ]
+
     def without(self, name: str) -> "Inputs":
         """Return these inputs without one name."""
         return Inputs({key: value for key, value in self._values.items() if key != name})
 
 
 NO_INPUTS = Inputs({})
+
+
+def as_json(value: Any) -> str:
+    """Return a value of an input, or several of them, as JSON that people can read."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _canonical(name: str, value: Any) -> Any:
+    if name == "prompt" and isinstance(value, str):
+        return canonical_text(value)
+    if not _FILES.search(name):
+        return value
+    if isinstance(value, list):
+        return [_canonical(name, each) for each in cast("list[Any]", value)]
+    return canonical_still(value) if isinstance(value, str) else value
+
+
+def _with_files(value: Any, urls: Mapping[str, str]) -> Any:
+    if isinstance(value, list):
+        return [_with_files(each, urls) for each in cast("list[Any]", value)]
+    return urls.get(value, value) if isinstance(value, str) else value
 
 
 def request_of(inputs: Mapping[str, Any], take: int) -> str:

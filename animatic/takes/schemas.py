@@ -1,14 +1,16 @@
-"""Schema of a model: the inputs that it takes besides the still and the prompt. Pure.
+"""Schema of a model, as far as takes depend on it: which inputs decide the price and the latency, and are files. Pure.
 
-Everything else takes `Inputs` and asks the schema which of them decide the price and the latency.
+Everything else takes `Inputs` and asks the schema.
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from animatic.takes.inputs import Inputs
+
+_FRAMES = ("num_frames", "frames", "video_length")
 
 
 class PriceClass(NamedTuple):
@@ -19,7 +21,7 @@ class PriceClass(NamedTuple):
 
 
 class LatencyClass(NamedTuple):
-    """Model, and inputs that a latency depends on, as text that the ledger stores."""
+    """Model, and what its latency depends on, as text that the ledger stores: `5s`, `81 frames`."""
 
     model: str
     values: str
@@ -52,23 +54,44 @@ class Choice:
         return self.allowed[0]
 
 
+class TakeClass(NamedTuple):
+    """Takes that cost the same and are made in a similar time."""
+
+    price: PriceClass
+    latency: LatencyClass
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSchema:
-    """The inputs of one model.
+    """The inputs of one model that something depends on.
 
     Attributes:
-        priced_by, timed_by: names of the inputs that decide the price and the latency.
+        priced_by: names of the inputs that decide the price.
+        media: names of those that are files, or lists of files.
     """
 
     model: str
-    choices: tuple[Choice, ...]
     priced_by: tuple[str, ...]
-    timed_by: tuple[str, ...]
+    media: tuple[str, ...] = ("image",)
+
+    def files_in(self, inputs: Inputs) -> list[Any]:
+        """Return what identifies the files among these inputs."""
+        found = [inputs[name] for name in self.media if name in inputs]
+        return [each for value in found for each in (cast("list[Any]", value) if isinstance(value, list) else [value])]
 
     def price_class(self, inputs: Inputs) -> PriceClass:
         """Return the price class of a take with these inputs."""
         return PriceClass(self.model, inputs.only(self.priced_by))
 
-    def latency_class(self, inputs: Inputs) -> LatencyClass:
-        """Return the latency class of a take with these inputs."""
-        return LatencyClass(self.model, ", ".join([str(inputs[name]) for name in self.timed_by if name in inputs]))
+    def take_class(self, inputs: Inputs) -> TakeClass:
+        """Return both classes of a take with these inputs."""
+        return TakeClass(self.price_class(inputs), latency_class_of(self.model, inputs))
+
+
+def latency_class_of(model: str, inputs: Inputs) -> LatencyClass:
+    """Return the latency class of a take: by its duration or its frames, whichever its model goes by."""
+    if (duration := inputs.get("duration")) is not None:
+        text = str(duration)
+        return LatencyClass(model, f"{text}s" if text.replace(".", "", 1).isdigit() else text)
+    frames = next((inputs[name] for name in _FRAMES if name in inputs), None)
+    return LatencyClass(model, "" if frames is None else f"{frames} frames")

@@ -2,16 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Any
 
 from animatic.takes.canonical import canonical_provider
 from animatic.takes.inputs import NO_INPUTS, Inputs
-from animatic.takes.models import MODELS
-from animatic.takes.schemas import LatencyClass, PriceClass
+from animatic.takes.schemas import LatencyClass, ModelSchema, PriceClass, latency_class_of
+from animatic.takes.stills import LocalFile
 
 MAX_TAKES = 16
 MAX_PROMPT_CHARS = 2_500
@@ -24,39 +24,48 @@ class Shot:
     Attributes:
         row: data row in the manifest, from 1.
         shot_id: the user's own name for the row, or the start of its first fingerprint.
-        image: as in the manifest: an https URL, or a path relative to the manifest's folder.
-        inputs: as written in the row; their `image` is what identifies the still: the URL itself, or `sha256:<hex>` of
-            a local still's bytes.
+        image: as in the manifest: an https URL, or a path relative to the manifest's folder; empty where the model
+            takes none.
+        schema: of its model.
+        inputs: as written in the row; a file in them is what identifies it: the URL itself, or `sha256:<hex>` of a
+            local file's bytes.
         takes: how many takes it asks for, 1 to 16.
+        paths: the local files among its inputs: from what identifies them to their paths in the manifest.
     """
 
     row: int
     shot_id: str
     storyboard: str
     image: str
-    model: str
+    schema: ModelSchema
     inputs: Inputs
     takes: int
+    paths: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
-    def still(self) -> str:
-        """Identity of the image."""
-        return self.inputs["image"]
+    def model(self) -> str:
+        """Id of its model."""
+        return self.schema.model
 
     @property
-    def is_local(self) -> bool:
-        """True if the still must be uploaded before it can be sent."""
-        return self.still.startswith("sha256:")
+    def media(self) -> list[str]:
+        """What identifies the files among its inputs."""
+        return self.schema.files_in(self.inputs)
+
+    @property
+    def files(self) -> list[LocalFile]:
+        """The local files that must be uploaded before it can be sent."""
+        return [LocalFile(identity, path, self.shot_id) for identity, path in self.paths.items()]
 
     @property
     def price_class(self) -> PriceClass:
         """Class of the price of its takes."""
-        return MODELS[self.model].price_class(self.inputs)
+        return self.schema.price_class(self.inputs)
 
     @property
     def latency_class(self) -> LatencyClass:
         """Class of the latency of its takes."""
-        return MODELS[self.model].latency_class(self.inputs)
+        return latency_class_of(self.model, self.inputs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,21 @@ class Still:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalFile:
+    """Local file that a shot sends.
+
+    Attributes:
+        identity: what stands for it in inputs and fingerprints, `sha256:<hex>` of its bytes.
+        path: as in the manifest.
+        shot_id: of a shot that sends it.
+    """
+
+    identity: str
+    path: str
+    shot_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class MissingStill:
     """Relative path without a file.
 

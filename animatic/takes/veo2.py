@@ -1,6 +1,7 @@
 """The schema of veo2-i2v, and the clip that its inputs ask for. Pure. Source: WaveSpeed's page on the model."""
 
 import re
+from collections.abc import Mapping
 
 from animatic.takes.inputs import Inputs
 from animatic.takes.schemas import Choice, ModelSchema
@@ -46,11 +47,12 @@ def _guess_ratio(text: str) -> str | None:
 
 ASPECT_RATIO = Choice("aspect_ratio", ("16:9", "9:16"), read_ratio, _guess_ratio)
 DURATION = Choice("duration", ("5s", "6s", "7s", "8s"), _read_duration, _guess_duration)
+CHOICES: Mapping[str, Choice] = {each.name: each for each in (ASPECT_RATIO, DURATION)}
+"""Inputs with a default of ours, by name."""
+
 VEO2 = ModelSchema(
     "wavespeed-ai/veo2-i2v",
-    choices=(ASPECT_RATIO, DURATION),
     priced_by=(DURATION.name, ASPECT_RATIO.name),
-    timed_by=(DURATION.name,),
 )
 
 _SIZES = {"16:9": (1280, 720), "9:16": (720, 1280)}

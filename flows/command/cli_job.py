@@ -17,6 +17,7 @@ from flows.command.options import (
     Limit,
     Manifest,
     Map,
+    Models,
     Only,
     Results,
     RetryFailed,
@@ -74,6 +75,7 @@ def run(
     only: Only = [],  # noqa: B006 - typer copies it
     limit: Limit = None,
     map_: Map = [],  # noqa: B006 - as above
+    models: Models = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -106,7 +108,7 @@ def run(
                 new_ledger,
                 "" if no_archive else archive,
                 clip_name,
-                RowOptions(only, limit, map_),
+                RowOptions(only, limit, map_, models),
             )
             return run_manifest(options, stderr(), start)
 
@@ -123,6 +125,7 @@ def plan(
     only: Only = [],  # noqa: B006 - typer copies it
     limit: Limit = None,
     map_: Map = [],  # noqa: B006 - as above
+    models: Models = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -134,7 +137,7 @@ def plan(
     end(
         lambda: show_plan(
             manifest,
-            RowOptions(only, limit, map_),
+            RowOptions(only, limit, map_, models),
             sandbox=sandbox,
             skip_invalid=skip_invalid,
             retry_failed=retry_failed,
@@ -155,6 +158,7 @@ def results(
     only: Only = [],  # noqa: B006 - typer copies it
     limit: Limit = None,
     map_: Map = [],  # noqa: B006 - as above
+    models: Models = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -164,7 +168,7 @@ def results(
 
     def command() -> int:
         _require_results(manifest, results)
-        rows = RowOptions(only, limit, map_)
+        rows = RowOptions(only, limit, map_, models)
         return rewrite_results(
             manifest, results, rows, stderr(), sandbox=sandbox, skip_invalid=skip_invalid, as_json=as_json
         )

@@ -21,9 +21,9 @@ from animatic.settings import Settings
 from animatic.takes.states import BuyingPolicy
 from flows.command import embedded, launch
 from flows.command.next_steps import Typed, as_dict, ending_lines, next_step
-from flows.command.preview import Agreement, Preview, agree, preview
+from flows.command.preview import Agreement, Preview, agree, models_for, preview
 from flows.new_ledger import require_new_ledger_allowed
-from flows.order import Order, RowOptions
+from flows.order import Order, RowOptions, file_of
 from flows.process import child_environment, child_folder
 from flows.server.prefect_api import Start
 from flows.session import Session, new_run_id
@@ -112,7 +112,12 @@ class RunOptions:
         """The parameters of the flow."""
         names = ("manifest", "results", "max_usd", "skip_invalid", "retry_failed", "attempts", "archive", "clip_name")
         rows = self.rows
-        typed: dict[str, object] = {"only": [*rows.only] or None, "limit": rows.limit, "map": [*rows.map] or None}
+        typed: dict[str, object] = {
+            "only": [*rows.only] or None,
+            "limit": rows.limit,
+            "map": [*rows.map] or None,
+            "models": rows.models,
+        }
         return {name: getattr(self, name) for name in names} | typed
 
 
@@ -231,7 +236,6 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
         ManifestError, LocationError: as when running.
     """
     from animatic.planning.lookup import find_open, plan_against  # noqa: PLC0415 - beside the import above
-    from animatic.planning.manifests import ManifestFile  # noqa: PLC0415 - beside the import above
     from animatic.results.summary import run_summary_of  # noqa: PLC0415 - pandas, which `plan` need not wait for
     from animatic.results.writer import ResultsWriter  # noqa: PLC0415 - beside the import above
 
@@ -239,9 +243,7 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
     settings = Settings.from_environment()
     settings = embedded.sandbox_settings(settings) if sandbox else settings
     require_replaceable(manifest, uri, settings.ledger)
-    checked = ManifestFile(
-        manifest, settings.origin, settings.written_origin, settings.network, rows.mapping, rows.selection
-    ).load()
+    checked = file_of(manifest, settings, rows, models_for(settings, rows, asks=False)).load()
     checked.require_valid(skip_invalid=skip_invalid)
     run_id = new_run_id()
     plan = asyncio.run(plan_against(settings.ledger, checked, BuyingPolicy()))

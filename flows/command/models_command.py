@@ -11,9 +11,11 @@ from typing import Any
 
 from rich.table import Table
 
-from animatic.errors import ApiRefusedError, FixInputError, NeverAgainError, SettingsError, TryLaterError
+from animatic.errors import ApiRefusedError, FixInputError, NeverAgainError, TryLaterError
+from animatic.machine.start_folder import from_start
 from animatic.models import BUILT_IN, Catalogue, Property, RequestSchema, read_catalogue
 from animatic.money.amounts import as_number, dollars
+from animatic.planning.catalogues import kept_list, read_folder
 from animatic.settings import Settings
 from animatic.text import one_line
 from animatic.wavespeed.client import Price, WaveSpeedClient
@@ -23,8 +25,6 @@ from flows.terminal import PlainConsole, complain, printable, say, say_json
 
 FROM_STILL = "image-to-video"
 MOST_PROBLEMS = 10
-MOST_FILE_BYTES = 4 << 20
-MOST_FILES = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ async def _show(options: ModelsOptions, settings: Settings) -> int:
 async def _catalogue(options: ModelsOptions, settings: Settings) -> tuple[Catalogue, Price | None]:
     """Return the models, and a quote for the one that is asked about, where that can be had."""
     if options.models is not None:
-        return read_catalogue(read_folder(options.models)), None
+        return read_catalogue(read_folder(Path(from_start(str(options.models))))), None
     if settings.api_key is None:
         complain(
             "note: WAVESPEED_API_KEY is not set, so only the model that is built in is known; export it to see all"
@@ -74,7 +74,9 @@ async def _catalogue(options: ModelsOptions, settings: Settings) -> tuple[Catalo
         return BUILT_IN, None
     async with WaveSpeedClient(settings.base_url, settings.require_key(), network=settings.network) as client:
         try:
-            catalogue = read_catalogue(await client.list_models())
+            entries = await client.list_models()
+            kept_list(settings.ledger, settings.origin).write(entries)
+            catalogue = read_catalogue(entries)
         except (TryLaterError, NeverAgainError) as error:
             raise FixInputError(f"{error}. The list of models cannot be had; give --models DIR to use files") from None
         schema = catalogue.get(options.model or "")
@@ -102,31 +104,6 @@ def example_inputs(schema: RequestSchema) -> dict[str, Any]:
             usual = "https://example.com/still.jpg" if each.media else "a quote"
             inputs[each.name] = each.minimum if each.minimum is not None else made_up.get(each.type, usual)
     return inputs
-
-
-def read_folder(folder: Path) -> list[Any]:
-    """Return the entries in the JSON files of a folder: one each, or a list of them.
-
-    Raises:
-        SettingsError: there is no such folder, or a file in it is no JSON.
-    """
-    if not folder.is_dir():
-        raise SettingsError(
-            f"--models {folder}: found no folder; allowed: a folder of JSON files, as `/models` lists them"
-        )
-    entries: list[Any] = []
-    for path in sorted(folder.glob("*.json"))[:MOST_FILES]:
-        try:
-            if path.stat().st_size > MOST_FILE_BYTES:
-                raise SettingsError(f"--models {path}: found more than {MOST_FILE_BYTES:,} bytes; allowed: up to that")
-            found: Any = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise SettingsError(
-                f"--models {path}: cannot be read as JSON ({type(error).__name__}); correct it"
-            ) from None
-        found = found.get("data", found) if isinstance(found, dict) and "model_id" not in found else found
-        entries += found if isinstance(found, list) else [found]
-    return entries
 
 
 def _find(catalogue: Catalogue, model: str) -> RequestSchema:

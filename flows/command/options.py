@@ -65,6 +65,12 @@ Map = Annotated[
         "--map", metavar="NAME=COLUMN", show_default="none", help="Read a column under another name, such as image=URL."
     ),
 ]
+Models = Annotated[
+    str | None,
+    typer.Option(
+        "--models", metavar="DIR", show_default="ask WaveSpeed", help="Read the list of models from JSON files."
+    ),
+]
 
 
 def one_of(*allowed: str) -> Callable[[str], str]:

@@ -5,17 +5,20 @@ import contextlib
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from animatic import storage
 from animatic.errors import AccountRefusedError, AnimaticError, NeverAgainError, SettingsError, TryLaterError
 from animatic.ledger import dead_runs, ledger_name, look_into
 from animatic.manifest import Manifest
 from animatic.media.archive_room import find_room_note
+from animatic.models import Catalogue
 from animatic.money.amounts import Quote, dollars, read_limit
 from animatic.pace.latencies import Latencies
+from animatic.planning.catalogues import find_catalogue, kept_list
 from animatic.planning.earlier import find_earlier
 from animatic.planning.lookup import is_new_ledger, plan_takes
-from animatic.planning.manifests import ManifestFile
+from animatic.planning.manifests import FindModels
 from animatic.planning.plan import Plan
 from animatic.planning.priced import PricedPlan
 from animatic.planning.quotes import quote_each
@@ -28,7 +31,7 @@ from animatic.takes.states import BuyingPolicy
 from animatic.text import counted
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.command.plan_in_words import Preview
-from flows.order import RowOptions
+from flows.order import RowOptions, file_of
 from flows.terminal import PlainConsole, complain
 
 MOST_QUESTIONS = 3
@@ -48,13 +51,27 @@ def preview(  # noqa: PLR0913 - a manifest, and how it is read
     Raises:
         ManifestError, LocationError: as when running.
     """
-    file = ManifestFile(
-        manifest, settings.origin, settings.written_origin, settings.network, rows.mapping, rows.selection
-    )
+    file = file_of(manifest, settings, rows, models_for(settings, rows))
     checked = file.load()
     checked.require_valid(skip_invalid=skip_invalid)
     sound = SoundPlanning(file, file.stills.find_damages, skip_invalid, tell=complain)
     return asyncio.run(_preview(sound, checked, settings, policy, archive_uri))
+
+
+def models_for(settings: Settings, rows: RowOptions, *, asks: bool = True) -> FindModels:
+    """Return what finds the models that a manifest names: WaveSpeed is asked where there is a key, and it may be."""
+
+    async def ask() -> Sequence[Any]:
+        async with WaveSpeedClient(settings.base_url, settings.require_key(), network=settings.network) as client:
+            return await client.list_models()
+
+    @functools.cache
+    def find(named: tuple[str, ...]) -> Catalogue:
+        may_ask = asks and settings.api_key is not None
+        kept = kept_list(settings.ledger, settings.origin)
+        return asyncio.run(find_catalogue(named, kept, rows.models, ask if may_ask else None))
+
+    return lambda named: find(tuple(named))
 
 
 async def _preview(

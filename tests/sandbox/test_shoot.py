@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 from collections import Counter
 from typing import Any
 
@@ -61,10 +62,11 @@ async def test_a_local_still_is_sent_as_its_upload(studio: Any) -> None:
     still = io.BytesIO()
     Image.new("RGB", (64, 36)).save(still, "PNG")
     url = await run.shoot._client.upload("a.png", still.getvalue(), "image/png")
-    run.shoot.know_uploads({takes[0].shot.still: url})
+    run.shoot.know_uploads(dict.fromkeys(takes[0].shot.paths, url))
     await run.see_through(takes)
     assert [each.inputs["image"] for each in studio.accepted] == [url]
-    assert studio.rows("SELECT image_url, state FROM attempt") == [(url, "completed")]
+    (identity,) = takes[0].shot.paths
+    assert studio.rows("SELECT uploads, state FROM attempt") == [(json.dumps({identity: url}), "completed")]
 
 
 async def test_a_still_that_turns_out_to_be_needed_is_uploaded_once(studio: Any) -> None:

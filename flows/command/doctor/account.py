@@ -9,8 +9,8 @@ from animatic.money.amounts import dollars
 from animatic.planning.quotes import quote_each
 from animatic.settings import Settings
 from animatic.takes.inputs import Inputs
-from animatic.takes.models import DEFAULT_MODEL, MODELS
-from animatic.takes.veo2 import ASPECT_RATIO, DURATION
+from animatic.takes.models import DEFAULT_MODEL
+from animatic.takes.veo2 import ASPECT_RATIO, DURATION, VEO2
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.command.doctor.findings import Finding, fault, note, ok
 
@@ -70,11 +70,9 @@ def _balance(balance_usd: float) -> Finding:
 
 
 async def _prices(client: WaveSpeedClient) -> Finding:
-    schema = MODELS[DEFAULT_MODEL]
     ratio = ASPECT_RATIO.default
     classes = {
-        value: schema.price_class(Inputs({DURATION.name: value, ASPECT_RATIO.name: ratio}))
-        for value in DURATION.allowed
+        value: VEO2.price_class(Inputs({DURATION.name: value, ASPECT_RATIO.name: ratio})) for value in DURATION.allowed
     }
     quotes, problems = await quote_each(client, list(classes.values()))
     if problems:

@@ -34,7 +34,7 @@ def attempt(chance: random.Random, fingerprint: str, number: int, state: State) 
         "state": state.value,
         "run_id": maybe(["run-0", "run-1", "run-2"]),
         "allowed_by": "plan",
-        "image_url": "https://stills.example/a.png",
+        "uploads": None,
         "quoted_microusd": maybe([None, 2_500_000, 2_500_000, 4_000_000, 100_000]),
         "intent_at": NOON,
         "submitted_at": maybe([None, NOON]),

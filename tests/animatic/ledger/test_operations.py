@@ -66,9 +66,9 @@ async def test_an_unsent_attempt_is_used_again_so_that_waiting_leaves_no_trail(l
     first = await ledger.intend()
     for _ in range(5):
         await ledger.conclude(first, State.UNSENT, 429, "busy")
-        assert await ledger.intend(image_url="https://stills.example/again.png", run_id="run-1") == first
-    assert ledger.rows("SELECT attempt_no, error_code, image_url FROM attempt") == [
-        (1, None, "https://stills.example/again.png")
+        assert await ledger.intend(uploads={"sha256:0": "https://up/again"}, run_id="run-1") == first
+    assert ledger.rows("SELECT attempt_no, error_code, uploads FROM attempt") == [
+        (1, None, '{"sha256:0": "https://up/again"}')
     ]
     assert await ledger.committed_usd() == 2.5
 

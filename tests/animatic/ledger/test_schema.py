@@ -141,8 +141,8 @@ def test_a_path_may_begin_at_home() -> None:
 def insert_attempt(path: Path, number: int, state: str) -> None:
     with closing(sqlite3.connect(path)) as other, other:
         other.execute(
-            "INSERT INTO attempt (fingerprint, attempt_no, state, run_id, allowed_by, image_url, intent_at)"
-            " VALUES ('f', ?, ?, 'r', 'plan', 'u', '2026-01-01')",
+            "INSERT INTO attempt (fingerprint, attempt_no, state, run_id, allowed_by, intent_at)"
+            " VALUES ('f', ?, ?, 'r', 'plan', '2026-01-01')",
             (number, state),
         )
 
@@ -304,7 +304,7 @@ def test_what_every_version_knew_is_kept_and_money_is_exact(path: Path, version:
     write(path, OLD[version], *KNOWN.get(version, ALL_KNOWN))
     takes = rows(path, "SELECT * FROM take ORDER BY fingerprint")
     same = (
-        "attempt_id, fingerprint, attempt_no, state, run_id, allowed_by, image_url, intent_at, submitted_at, "
+        "attempt_id, fingerprint, attempt_no, state, run_id, allowed_by, intent_at, submitted_at, "
         "completed_at, created_at, prediction_id, prediction_status, outputs, has_nsfw_contents, inference_ms, "
         "error_code, error, polls"
     )

@@ -305,8 +305,9 @@ async def test_windows_move_to_the_clock_of_the_list(ledger: Any) -> None:
 
 
 async def test_a_submission_whose_form_is_not_canonical_is_recognised(ledger: Any) -> None:
-    request = json.dumps({"prompt": "push in \r\n", "aspect_ratio": "16:9", "duration": "5s"})
-    attempt_id = await ledger.intend(request=request, image_url="HTTPS://Stills.example:443/a.png#top")
+    inputs = {"prompt": "push in \r\n", "image": "sha256:0", "aspect_ratio": "16:9", "duration": "5s"}
+    uploads = {"sha256:0": "HTTPS://Stills.example:443/a.png#top"}
+    attempt_id = await ledger.intend(request=json.dumps(inputs), uploads=uploads)
     await ledger.conclude(attempt_id, State.UNKNOWN)
     (claim,) = await ledger.opened.claims("sandbox")
     assert claim.inputs == INPUTS

@@ -123,8 +123,8 @@ async def test_a_failed_commit_fails_its_group_and_not_the_next(ledger: Any) -> 
         db.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
         db.execute(
             sa.text(
-                "INSERT INTO attempt (fingerprint, attempt_no, state, run_id, allowed_by, image_url, intent_at)"
-                " VALUES ('orphan', 1, 'unsent', 'nobody', 'plan', 'u', '2026-01-01')"
+                "INSERT INTO attempt (fingerprint, attempt_no, state, run_id, allowed_by, intent_at)"
+                " VALUES ('orphan', 1, 'unsent', 'nobody', 'plan', '2026-01-01')"
             )
         )
 

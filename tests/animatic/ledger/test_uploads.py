@@ -43,7 +43,7 @@ def stills_remembered(db: sa.Connection) -> list[str]:
 
 
 async def test_an_upload_that_failed_is_forgotten_unless_there_is_a_newer_one(ledger: Any) -> None:
-    attempt_id = await ledger.intend(image_url="https://up/1")
+    attempt_id = await ledger.intend(uploads={STILL: "https://up/1"})
     await ledger.opened.remember_upload("one", STILL, "https://up/1")
     assert await ledger.opened.forget_upload("one", STILL, attempt_id) == "https://up/1"
     assert await ledger.opened.find_uploads("one", [STILL], DAY) == {}

@@ -36,7 +36,7 @@ def test_a_row_with_every_column() -> None:
     manifest = checked(header + f" wavespeed-ai/veo2-i2v ,3.0,7,9:16,night, s1 , hello ,{URL},kept\n")
     manifest.require_valid()
     (shot,) = shots_in(manifest)
-    assert (shot.row, shot.shot_id, shot.storyboard, shot.image, shot.still) == (1, "s1", "night", URL, URL)
+    assert (shot.row, shot.shot_id, shot.storyboard, shot.image, shot.media) == (1, "s1", "night", URL, [URL])
     assert (shot.model, shot.takes) == ("wavespeed-ai/veo2-i2v", 3)
     assert shot.inputs == {"prompt": " hello ", "image": URL, "aspect_ratio": "9:16", "duration": "7s"}
     assert carried(manifest, "note") == ["kept"]
@@ -154,7 +154,7 @@ def test_a_local_still_counts_by_its_bytes() -> None:
     other = Still(hashlib.sha256(b"b").hexdigest(), 1, 1280, 720, "PNG")
     same = list(takes_in(checked(text, stills={"a.png": STILL, "b.png": STILL})))
     assert same[0].fingerprint == same[1].fingerprint
-    assert same[0].shot.is_local
+    assert same[0].shot.paths == {f"sha256:{STILL.sha256}": "a.png"}
     different = list(takes_in(checked(text, stills={"a.png": STILL, "b.png": other})))
     assert different[0].fingerprint != different[1].fingerprint
 

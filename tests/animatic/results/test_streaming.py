@@ -96,7 +96,6 @@ def fill_ledger(folder: Path, fingerprints: Sequence[str], chance: random.Random
                     "state": state.value,
                     "run_id": "run-0",
                     "allowed_by": "plan",
-                    "image_url": "u",
                     "quoted_microusd": chance.choice([2_500_000, 4_000_000, 2_700_001, None]),
                     "intent_at": NOON,
                     "submitted_at": NOON - timedelta(minutes=chance.choice([1, 3_000])) if number == 1 else None,

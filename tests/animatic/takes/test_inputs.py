@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from animatic.takes.inputs import Inputs, read_request, request_of
-from animatic.takes.models import CHOICES, MODELS
-from animatic.takes.schemas import LatencyClass, PriceClass
+from animatic.takes.schemas import LatencyClass, PriceClass, TakeClass, latency_class_of
 from animatic.takes.shots import asked_form, digest, verbatim
-from animatic.takes.veo2 import VEO2, length_s_of, size_of
+from animatic.takes.veo2 import CHOICES, VEO2, length_s_of, size_of
 
 ANY = st.dictionaries(
     st.text(max_size=5).filter(lambda name: name not in {"model", "provider", "take"}),
@@ -81,12 +80,41 @@ def test_the_stored_request_keeps_its_form() -> None:
 def test_classes_hold_what_the_schema_names() -> None:
     inputs = inputs_of(duration="8s", aspect_ratio="9:16")
     assert VEO2.price_class(inputs) == PriceClass(VEO2.model, Inputs({"duration": "8s", "aspect_ratio": "9:16"}))
-    assert VEO2.latency_class(inputs) == LatencyClass(VEO2.model, "8s")
+    assert VEO2.take_class(inputs) == TakeClass(VEO2.price_class(inputs), LatencyClass(VEO2.model, "8s"))
     assert (size_of(inputs), length_s_of(inputs)) == ((720, 1280), 8.0)
 
 
-def test_what_a_schema_is_priced_and_timed_by_are_choices_of_it() -> None:
-    for schema in MODELS.values():
-        names = {choice.name for choice in schema.choices}
-        assert names >= {*schema.priced_by, *schema.timed_by}
-        assert set(CHOICES) >= names
+def test_what_the_default_model_is_priced_by_are_choices_of_it() -> None:
+    assert set(CHOICES) >= set(VEO2.priced_by)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "values"),
+    [
+        ({"duration": "5s"}, "5s"),
+        ({"duration": "5"}, "5s"),
+        ({"duration": 5}, "5s"),
+        ({"duration": 2.5}, "2.5s"),
+        ({"duration": "long"}, "long"),
+        ({"num_frames": 81}, "81 frames"),
+        ({"prompt": "push in"}, ""),
+    ],
+)
+def test_latencies_are_learned_by_duration_or_frames(inputs: dict[str, object], values: str) -> None:
+    assert latency_class_of("a/b", Inputs(inputs)) == LatencyClass("a/b", values)
+
+
+def test_files_have_a_canonical_form_whatever_their_input_is_called() -> None:
+    written = Inputs({"images": ["https://A.example/x#y", "sha256:0"], "last_image": "HTTPS://a.example/z", "name": "A"})
+    canonical = {"images": ["https://a.example/x", "sha256:0"], "last_image": "https://a.example/z", "name": "A"}
+    assert written.canonical() == canonical
+    assert len({written, Inputs(dict(written)), written.canonical()}) == 2
+
+
+def test_files_are_sent_by_their_urls() -> None:
+    inputs = Inputs({"image": "sha256:0", "images": ["sha256:1", "https://a.example/x"], "prompt": "sha256:2"})
+    assert inputs.with_files({"sha256:0": "u", "sha256:1": "v"}) == {
+        "image": "u",
+        "images": ["v", "https://a.example/x"],
+        "prompt": "sha256:2",
+    }

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from animatic.takes.canonical import canonical_text
 from animatic.takes.models import DEFAULT_MODEL
 from animatic.takes.shots import Shot, digest, fingerprint, verbatim
+from animatic.takes.stills import LocalFile
 
 unhurried = examples(60)
 
@@ -119,8 +120,9 @@ def test_different_texts_never_share_a_fingerprint_as_written(one: str, other: s
 
 
 def test_a_local_still_is_known_by_its_bytes() -> None:
-    assert shot_of(still="sha256:" + "0" * 64).is_local
-    assert not SHOT.is_local
+    local = shot_of(image="a.png", still="sha256:" + "0" * 64)
+    assert local.files == [LocalFile("sha256:" + "0" * 64, "a.png", local.shot_id)]
+    assert not SHOT.files
 
 
 def test_a_take_is_called_by_its_shot_and_number() -> None:

@@ -29,6 +29,7 @@ from animatic.sandbox.witness import Accepted, read_witness
 from animatic.takes.models import DEFAULT_MODEL
 from animatic.takes.shots import Take
 from animatic.takes.states import PAID, State
+from animatic.takes.stills import LocalFile
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.outcomes import NotAccepted, classify
 from torture.canary import KEY
@@ -115,10 +116,10 @@ class Setup:
             warnings: list[str] = []
             uploads = UploadMemory(opened, lambda: "the account", self.url)
 
-            async def upload(take: Take) -> str:
+            async def upload(file: LocalFile) -> str:
                 assert made is not None
-                url = await LocalStills(made[0]).upload(wavespeed, take)
-                await uploads.remember(take.shot.still, url)
+                url = await LocalStills(made[0]).upload(wavespeed, file)
+                await uploads.remember(file.identity, url)
                 return url
 
             shoot = Shoot(
@@ -127,7 +128,7 @@ class Setup:
             ran = Ran(run_id, shoot.progress, shoot, warnings=warnings)
             try:
                 await shoot.prepare()
-                if local := [take.shot.still for take in takes if take.shot.is_local]:
+                if local := [each for take in takes for each in take.shot.paths]:
                     shoot.know_uploads(await uploads.find(local))
                 await shoot.shoot(takes)
                 await self.require_the_tally_to_be_the_ledgers(opened, ran)
