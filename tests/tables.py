@@ -14,12 +14,13 @@ from animatic.manifest.header import COLUMNS
 from animatic.results.columns import RESULTS_SCHEMA
 from animatic.results.schema import Asked, Provenance, table_of
 from animatic.takes.fingerprints import digests_of
+from animatic.takes.inputs import as_json
 from animatic.takes.shots import Shot
 from animatic.takes.states import State, status_of
 
 PROVIDER = "https://api.wavespeed.ai"
 STATE_OF = {status_of(state): state for state in State if state is not State.SUBMITTING}
-TEXTS = ("shot_id", "storyboard", "image", "prompt", "model", "aspect_ratio", "duration")
+TEXTS = ("shot_id", "storyboard", "image", "prompt", "model", "aspect_ratio", "duration", "inputs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,7 @@ def cells_of(raw: pa.Table, row: int) -> dict[str, str | None]:
 def texts_of(shot: Shot) -> dict[str, str]:
     """The cells of a shot's row."""
     own = {name: getattr(shot, name) for name in ("shot_id", "storyboard", "image", "model")}
-    return {**shot.inputs, **own}
+    return {**shot.inputs, **own, "inputs": as_json(dict(shot.inputs.replaced(image=shot.image)))}
 
 
 def build_table(

@@ -91,6 +91,7 @@ def _config_from(options: argparse.Namespace) -> SandboxConfig:
         zero_discount=options.zero_discount,
         lacks_price=options.no_model_price,
         forgets_deleted=options.forget_deleted,
+        models=options.models,
         seed=options.seed,
     )
 
@@ -136,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--forget-deleted", action="store_true", help="a deleted prediction is a 404, not one with the status `deleted`"
     )
+    add("--models", type=Path, metavar="DIR", help="a folder of JSON files with more models on sale")
     add("--seed", type=int, default=0, help="of latencies and clips")
     add("--die-with-parent", action="store_true", help="end when stdin does")
     return parser

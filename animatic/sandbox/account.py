@@ -1,13 +1,16 @@
 """One account as all handlers see it: its predictions, its files, its clock, its counts."""
 
+import json
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from animatic.sandbox.catalogue import InvalidInputError, Model
 from animatic.sandbox.clips import Clips
 from animatic.sandbox.config import SandboxConfig
+from animatic.sandbox.listed import ListedModel
 from animatic.sandbox.predictions import Predictions
 from animatic.sandbox.replies import refuse
 from animatic.sandbox.uploads import Uploads
@@ -26,7 +29,16 @@ class Account:
     uploads: Uploads
     clips: Clips
     clock: Clock
+    models: Mapping[str, Model | ListedModel]
     counts: Counter[str] = field(default_factory=Counter[str])
+
+    def find_model(self, model_id: object) -> Model | ListedModel:
+        """Return the model of that id. Raises InvalidInputError."""
+        model = self.models.get(model_id) if isinstance(model_id, str) else None
+        if model is None:
+            found = json.dumps(model_id)[:200]
+            raise InvalidInputError(f"model not found: {found}; known: {', '.join(self.models)[:2_000]}")
+        return model
 
     def refuse(self, counted: str, http: int, message: str, retry_after_s: int | None = None) -> web.Response:
         """Return an error in the API's envelope, and count it."""

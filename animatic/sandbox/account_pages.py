@@ -1,13 +1,15 @@
 """The handlers about money: catalogue, quotes, balance, bill, usage."""
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
 
+from animatic.sandbox.catalogue import MODELS, Model
+from animatic.sandbox.listed import ListedModel
 from animatic.sandbox.account import Account, json_in, origin_of
-from animatic.sandbox.catalogue import MODELS, find_model
 from animatic.sandbox.lifecycle import COMPLETED
 from animatic.sandbox.predictions import DEDUCT, REFUND, Charge, Window
 from animatic.sandbox.replies import answer
@@ -37,7 +39,7 @@ class AccountPages:
         """Quote a submission, as the newer clients ask."""
         if self._account.config.lacks_price:
             return self._account.refuse("path", 404, "no such path: POST /api/v3/model/price")
-        model_id, price_usd = await _price_in(request)
+        model_id, price_usd = await _price_in(self._account, request)
         discounted_usd = 0 if self._account.config.zero_discount else price_usd
         return answer(
             {
@@ -51,13 +53,13 @@ class AccountPages:
 
     async def quote_by_the_older_page(self, request: web.Request) -> web.StreamResponse:
         """Quote a submission, as the documentation has it."""
-        model_id, price_usd = await _price_in(request)
+        model_id, price_usd = await _price_in(self._account, request)
         return answer({"model_id": model_id, "unit_price": price_usd, "currency": "USD"})
 
     async def list_models(self, request: web.Request) -> web.StreamResponse:
         """List the models on sale."""
         origin = origin_of(request)
-        return answer([model.described(origin) for model in MODELS.values()])
+        return answer([model.described(origin) for model in self._account.models.values()])
 
     async def show_balance(self, _: web.Request) -> web.StreamResponse:
         """Show the money left, in USD."""
@@ -81,10 +83,12 @@ class AccountPages:
         """Show the sums of a span, by model and by day."""
         start, end, model_id = span_from(await json_in(request), _MOST_USAGE_S)
         now = self._account.clock()
-        return answer(usage_data(self._account.predictions.bill(Window(start, end, model_id), now), now))
+        return answer(usage_data(self._account.predictions.bill(Window(start, end, model_id), now), now, self._account.models))
 
 
-def usage_data(charges: list[Charge], now: float) -> dict[str, Any]:
+def usage_data(
+    charges: list[Charge], now: float, on_sale: Mapping[str, Model | ListedModel] = MODELS
+) -> dict[str, Any]:
     """Sum up the usage. Pure. That a refund lowers the cost, on the day on which it comes, is a guess."""
     cost_of: defaultdict[tuple[str, str], float] = defaultdict(float)
     count_of: Counter[tuple[str, str]] = Counter()
@@ -100,24 +104,29 @@ def usage_data(charges: list[Charge], now: float) -> dict[str, Any]:
         "success_requests": successes,
     }
     models, days = (dict.fromkeys(key[place] for key in cost_of) for place in (0, 1))
-    per_model = [_model_usage(model, {day: key for day in days if (key := (model, day)) in cost_of}, cost_of, count_of)
-                 for model in models]  # fmt: skip
+    per_model = [
+        _model_usage(model, on_sale.get(model), [key for day in days if (key := (model, day)) in cost_of], cost_of, count_of)
+        for model in models
+    ]
     per_day = [_day_usage(day, [(model, day) for model in models if (model, day) in cost_of], cost_of, count_of)
                for day in days]  # fmt: skip
     return {"summary": summary, "per_model_usage": per_model, "daily_usage": per_day}
 
 
 def _model_usage(
-    model_id: str, keys: dict[str, tuple[str, str]], cost_of: dict[tuple[str, str], float], count_of: Counter[Any]
+    model_id: str,
+    model: Model | ListedModel | None,
+    keys: list[tuple[str, str]],
+    cost_of: dict[tuple[str, str], float],
+    count_of: Counter[Any],
 ) -> dict[str, Any]:
-    model = MODELS.get(model_id)
     return {
         "model_uuid": model_id,
         "model_type": model.model_type if model else "",
         "unit_price": model.cheapest_usd if model else 0,
-        "total_cost": round(sum(cost_of[key] for key in keys.values()), 4),
-        "total_count": sum(count_of[key] for key in keys.values()),
-        "last_used_date": max(keys),
+        "total_cost": round(sum(cost_of[key] for key in keys), 4),
+        "total_count": sum(count_of[key] for key in keys),
+        "last_used_date": max(day for _, day in keys),
     }
 
 
@@ -133,7 +142,7 @@ def _day_usage(
     }
 
 
-async def _price_in(request: web.Request) -> tuple[str, float]:
+async def _price_in(account: Account, request: web.Request) -> tuple[str, float]:
     body = await json_in(request)
-    model = find_model(body.get("model_id"))
+    model = account.find_model(body.get("model_id"))
     return model.model_id, model.quote_usd(body.get("inputs"))

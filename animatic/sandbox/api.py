@@ -5,6 +5,7 @@ import base64
 import hmac
 import math
 from collections import Counter
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from aiohttp import web
 
 from animatic.sandbox.account import Account, Handler, body_in, json_in, origin_of
 from animatic.sandbox.account_pages import AccountPages
-from animatic.sandbox.catalogue import MODELS, InvalidInputError, Model, find_model
+from animatic.sandbox.asked_clip import files_in
+from animatic.sandbox.listed import ListedModel
+from animatic.sandbox.catalogue import InvalidInputError, Model
 from animatic.sandbox.data_uris import MAX_URI_CHARS, image_in, is_data_uri
 from animatic.sandbox.file_pages import FilePages
 from animatic.sandbox.first_seen import FirstSeen
@@ -67,7 +70,7 @@ class Api:
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
         self._origin, self._in_sync = "", 0
         self._takes_post = frozenset(each.path for each in self.routes() if each.method == "POST") | {
-            f"/api/v3/{model_id}" for model_id in MODELS
+            f"/api/v3/{model_id}" for model_id in account.models
         }
 
     def routes(self) -> list[web.RouteDef]:
@@ -116,7 +119,7 @@ class Api:
 
     async def submit(self, request: web.Request) -> web.StreamResponse:
         """Accept a submission, unless its scenario or the account has something against it."""
-        model = _model_at(request.match_info["model"])
+        model = self._model_at(request.match_info["model"])
         body = await self._submission_in(request)
         wishes = read_wishes(body, request.query)
         refusal = self._unfit(wishes)
@@ -125,10 +128,11 @@ class Api:
         if is_data_uri(body.get("image")):
             body["image"] = await self._keep(body["image"], origin_of(request))
         inputs = model.read_inputs(body, is_strict=self._config.is_strict)
-        asked = self._asked_for(inputs["prompt"], inputs.get("image", ""))
+        prompt = str(inputs.get("prompt", ""))
+        asked = self._asked_for(prompt, files_in(inputs))
         scenario, counts = asked.scenario, self._account.counts
         counts[f"fired_{asked.name}"] += asked.name != "ok"
-        if asked.is_refused and scenario.before and not self._has_been_busy_enough(asked, inputs["prompt"]):
+        if asked.is_refused and scenario.before and not self._has_been_busy_enough(asked, prompt):
             counts[f"refused_{asked.name}"] += 1
             if asked.name == "late-accept":
                 asyncio.get_running_loop().call_later(asked.number, self._accept_late, model, inputs, asked, wishes)
@@ -137,6 +141,13 @@ class Api:
         if refusal is not None:
             return refusal
         return await self._accept(request, model, inputs, asked, wishes)
+
+    def _model_at(self, path: str) -> Model | ListedModel:
+        """Return the model whose id is the rest of a submission's path; a path that can be none is not found."""
+        first, slash, _ = path.partition("/")
+        if not slash or first in _NO_MODELS:
+            raise web.HTTPNotFound
+        return self._account.find_model(path)
 
     async def look(self, request: web.Request) -> web.StreamResponse:
         """Show a prediction as it is now, or the fault that its scenario puts in the way."""
@@ -244,15 +255,15 @@ class Api:
             return self._account.refuse("webhooks", 429, "too many webhooks wait already", 60)
         return None
 
-    def _asked_for(self, prompt: str, image: str) -> Asked:
+    def _asked_for(self, prompt: str, files: Sequence[str]) -> Asked:
         self._submitted += 1
         text = asked_in(prompt) or self._config.scenario_of.get(self._submitted, self._config.scenario)
         try:
             asked = read_scenario(text)
         except ScenarioError as error:
             raise InvalidInputError(f"prompt: no such sandbox scenario: {error}") from None
-        name = uploaded_name(image)
-        if asked.name == "ok" and name and self._account.uploads.find(name) is None:
+        names = [name for each in files if (name := uploaded_name(each))]
+        if asked.name == "ok" and any(self._account.uploads.find(name) is None for name in names):
             return read_scenario("unreachable")
         return asked
 
@@ -262,7 +273,7 @@ class Api:
         self._submitted_of[prompt] += 1
         return self._submitted_of[prompt] > (asked.number if asked.name == "busy" else 1)
 
-    def _refusal_of(self, model: Model, inputs: dict[str, Any]) -> web.Response | None:
+    def _refusal_of(self, model: Model | ListedModel, inputs: dict[str, Any]) -> web.Response | None:
         now = self._clock()
         if model.quote_usd(inputs) > self._predictions.balance_at(now):
             return self._account.refuse("balance", 403, "insufficient balance")
@@ -273,7 +284,7 @@ class Api:
         return None
 
     async def _accept(
-        self, request: web.Request, model: Model, inputs: dict[str, Any], asked: Asked, wishes: Wishes
+        self, request: web.Request, model: Model | ListedModel, inputs: dict[str, Any], asked: Asked, wishes: Wishes
     ) -> web.StreamResponse:
         before = self._predictions.newest_id
         try:
@@ -292,7 +303,7 @@ class Api:
             return await play(reply, request, data, asked.value or scenario.default)
         return answer(await self._awaited(prediction, origin_of(request)) if wishes.waits else data)
 
-    def _enter(self, model: Model, inputs: dict[str, Any], asked: Asked, wishes: Wishes) -> Prediction:
+    def _enter(self, model: Model | ListedModel, inputs: dict[str, Any], asked: Asked, wishes: Wishes) -> Prediction:
         prediction = self._predictions.accept(
             model,
             inputs,
@@ -305,7 +316,7 @@ class Api:
         self._webhooks.expect(prediction)
         return prediction
 
-    def _accept_late(self, model: Model, inputs: dict[str, Any], asked: Asked, wishes: Wishes) -> None:
+    def _accept_late(self, model: Model | ListedModel, inputs: dict[str, Any], asked: Asked, wishes: Wishes) -> None:
         self._enter(model, inputs, asked, wishes)
 
     async def _awaited(self, prediction: Prediction, origin: str) -> Data:
@@ -361,14 +372,6 @@ class Api:
             return trouble if now < prediction.life.accepted_at + asked.number else None
         self._looks_of[prediction.accepted.id] += 1
         return trouble if self._looks_of[prediction.accepted.id] <= asked.number else None
-
-
-def _model_at(path: str) -> Model:
-    """Return the model whose id is the rest of a submission's path; a path that can be none is not found."""
-    first, slash, _ = path.partition("/")
-    if not slash or first in _NO_MODELS:
-        raise web.HTTPNotFound
-    return find_model(path)
 
 
 def _text_of(path: Path) -> str:

@@ -82,7 +82,7 @@ class Property:
             raise InvalidInputError(f"{self.name}: {'required, ' if self.is_required else ''}a non-empty string")
         if len(value) > self.max_chars:
             raise InvalidInputError(f"{self.name}: {len(value)} characters; at most {self.max_chars}")
-        if self.holds_media and not _is_web_url(value):
+        if self.holds_media and not is_web_url(value):
             raise InvalidInputError(f"{self.name}: must be an http or https URL, or a data: URI of an image")
         return value
 
@@ -277,16 +277,8 @@ _OTHERS = (
 MODELS: Mapping[str, Model] = {model.model_id: model for model in (VEO2, *_OTHERS)}
 
 
-def find_model(model_id: object) -> Model:
-    """Return the model of that id; raises InvalidInputError."""
-    model = MODELS.get(model_id) if isinstance(model_id, str) else None
-    if model is None:
-        found = json.dumps(model_id)[:200]
-        raise InvalidInputError(f"model not found: {found}; known: {', '.join(MODELS)}")
-    return model
-
-
-def _is_web_url(text: str) -> bool:
+def is_web_url(text: str) -> bool:
+    """Tell an http or https URL with a host."""
     try:
         parts = urlsplit(text)
     except ValueError:

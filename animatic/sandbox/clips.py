@@ -10,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from animatic.sandbox.asked_clip import files_in, length_s_of, ratio_of
 from animatic.sandbox.predictions import Prediction
 from animatic.sandbox.renderer.worker import Order, begin_worker, render_into
 from animatic.sandbox.uploads import Uploads
@@ -65,14 +66,14 @@ class Clips:
         task = self._at_work.get(target)
         if task is None:
             inputs = prediction.accepted.inputs
-            image_url = inputs.get("image", "")
+            image_url = next(iter(files_in(inputs)), "")
             order = Order(
                 target=target,
                 still=self._uploads.find_by_url(image_url) if image_url else None,
-                image_url=image_url or inputs["prompt"],
-                prompt=inputs["prompt"],
-                aspect_ratio=inputs.get("aspect_ratio", "16:9"),
-                duration_s=int(str(inputs.get("duration", 5)).removesuffix("s")),
+                image_url=image_url or str(inputs.get("prompt", "")),
+                prompt=str(inputs.get("prompt", "")),
+                aspect_ratio=ratio_of(inputs),
+                duration_s=length_s_of(inputs),
                 seed=prediction.accepted.seed + number - 1,
             )
             task = self._at_work[target] = asyncio.create_task(self._render(order))

@@ -55,6 +55,7 @@ class SandboxConfig:
         zero_discount: whether a quote's discounted price is 0.
         lacks_price: whether `/model/price` is a 404, so that only `/model/pricing` is there.
         forgets_deleted: whether a deleted prediction is a 404 instead of one with the status `deleted`.
+        models: a folder of JSON files with more models on sale; None: those of its own.
         seed: of latencies and clips; equal seeds and equal submissions give equal ones.
     """
 
@@ -85,6 +86,7 @@ class SandboxConfig:
     zero_discount: bool = False
     lacks_price: bool = False
     forgets_deleted: bool = False
+    models: Path | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:

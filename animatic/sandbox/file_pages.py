@@ -7,6 +7,7 @@ from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from animatic.sandbox.account import Account, body_in, json_in, origin_of
+from animatic.sandbox.asked_clip import length_s_of, ratio_of
 from animatic.sandbox.catalogue import InvalidInputError
 from animatic.sandbox.clip_faults import send_faulty
 from animatic.sandbox.lifecycle import COMPLETED
@@ -132,8 +133,7 @@ class FilePages:
 
         inputs = found.accepted.inputs
         if found.suffix == ".mp4":
-            duration_s = int(str(inputs.get("duration", 5)).removesuffix("s"))
-            data = await asyncio.to_thread(blank_clip, inputs.get("aspect_ratio", "16:9"), duration_s)
+            data = await asyncio.to_thread(blank_clip, ratio_of(inputs), length_s_of(inputs))
         else:
             data = blank_picture()
         end, zeros = own_end(f"{found.accepted.id}-{number}", self._account.config.clip_bytes - len(data))

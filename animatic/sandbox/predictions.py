@@ -18,6 +18,7 @@ from animatic.errors import SettingsError
 from animatic.sandbox.catalogue import MODELS, Model
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.lifecycle import DELETED, FAILED, PROCESSING, Lifecycle, WorkerSlots, draw_latency_s
+from animatic.sandbox.listed import ListedModel
 from animatic.sandbox.moments import iso_from, moment_from, to_milliseconds
 from animatic.sandbox.scenarios import Asked, ScenarioError, read_scenario
 from animatic.sandbox.uploads import uploaded_name
@@ -30,23 +31,18 @@ _WINDOW_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """An accepted submission with its life and what happens in it."""
+    """An accepted submission with its life and what happens in it; `suffix` is that of its outputs."""
 
     accepted: Accepted
     life: Lifecycle
     asked: Asked
     deleted_at: float = float("inf")
+    suffix: str = ".mp4"
 
     @property
     def outputs(self) -> int:
         """Number of clips that it has once completed."""
         return self.asked.scenario.outputs
-
-    @property
-    def suffix(self) -> str:
-        """Of its outputs."""
-        model = MODELS.get(self.accepted.model)
-        return model.suffix if model else ".mp4"
 
     @property
     def refunded_at(self) -> float:
@@ -91,8 +87,8 @@ class Charge:
 class Predictions:
     """All predictions of a folder, in order of acceptance."""
 
-    def __init__(self, config: SandboxConfig) -> None:
-        self._config = config
+    def __init__(self, config: SandboxConfig, models: Mapping[str, Model | ListedModel] = MODELS) -> None:
+        self._config, self._models = config, models
         self._slots = WorkerSlots(config.max_in_flight)
         self._all: list[Prediction] = []
         self._moments: list[float] = []
@@ -105,7 +101,7 @@ class Predictions:
         self._witness = Witness(config.folder, syncs=config.syncs)
         try:
             for accepted in read_witness(config.folder):
-                self._enter(_prediction_from(accepted), _digest_of(accepted.model, accepted.inputs))
+                self._enter(self._prediction_from(accepted), _digest_of(accepted.model, accepted.inputs))
             for deleted in read_deleted(config.folder):
                 if deleted.id in self._index_of:  # a power cut may leave a deletion without what it deleted
                     self._strike(deleted.id, moment_from(deleted.deleted_at))
@@ -146,7 +142,7 @@ class Predictions:
 
     def accept(  # noqa: PLR0913 - a submission, whole
         self,
-        model: Model,
+        model: Model | ListedModel,
         inputs: Mapping[str, Any],
         asked: Asked,
         now: float,
@@ -176,9 +172,13 @@ class Predictions:
             webhook_url=webhook_url,
         )
         self._witness.write(accepted)
-        prediction = _prediction_from(accepted)
+        prediction = self._prediction_from(accepted)
         self._enter(prediction, digest)
         return prediction
+
+    def _prediction_from(self, accepted: Accepted) -> Prediction:
+        model = self._models.get(accepted.model)
+        return _prediction_from(accepted, model.suffix if model else ".mp4")
 
     def find(self, prediction_id: str, now: float) -> Prediction | None:
         """Return the prediction of that id, deleted or not, unless it is unknown or older than 7 days."""
@@ -255,13 +255,14 @@ def _hidden_s(prediction: Prediction) -> float:
     return prediction.asked.number if prediction.asked.name == "list-late" else 0.0
 
 
-def _prediction_from(accepted: Accepted) -> Prediction:
+def _prediction_from(accepted: Accepted, suffix: str) -> Prediction:
     try:
         asked = read_scenario(accepted.scenario)
         accepted_at, started_at = moment_from(accepted.accepted_at), moment_from(accepted.started_at)
     except (ScenarioError, ValueError) as error:
         raise SettingsError(f"sandbox: the witness holds a submission that cannot be read: {error}") from None
-    return Prediction(accepted, Lifecycle(accepted_at, started_at, started_at + accepted.latency_s), asked)
+    life = Lifecycle(accepted_at, started_at, started_at + accepted.latency_s)
+    return Prediction(accepted, life, asked, suffix=suffix)
 
 
 def _digest_of(model_id: str, inputs: Mapping[str, Any]) -> bytes:

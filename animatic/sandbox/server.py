@@ -20,6 +20,7 @@ from animatic.sandbox.clips import Clips
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.first_seen import FirstSeen
 from animatic.sandbox.folder import FolderLock, note_port, ports_of
+from animatic.sandbox.listed import models_on_sale
 from animatic.sandbox.predictions import Predictions
 from animatic.sandbox.uploads import Uploads
 
@@ -49,9 +50,10 @@ def create_app(config: SandboxConfig, clock: Clock = time.time) -> web.Applicati
         return clock() + offset_s
 
     uploads = Uploads(config.folder)
-    clips, predictions = Clips(config.folder, uploads), Predictions(config)
+    models = models_on_sale(config.models)
+    clips, predictions = Clips(config.folder, uploads), Predictions(config, models)
     sights = FirstSeen(config.folder) if config.notes_sights else None
-    api = Api(Account(config, predictions, uploads, clips, its_clock), sights)
+    api = Api(Account(config, predictions, uploads, clips, its_clock, models), sights)
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:

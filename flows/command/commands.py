@@ -129,7 +129,10 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start, wrap:
     """
     order = options.order
     may_begin = options.may_begin_ledger or console.is_terminal
-    with embedded.provider(Settings.from_environment(), start.run_id, sandbox=options.sandbox) as settings:
+    models = options.rows.models
+    with embedded.provider(
+        Settings.from_environment(), start.run_id, sandbox=options.sandbox, models=models
+    ) as settings:
         if settings.is_real:
             settings.require_key()
         earlier = require_replaceable(options.manifest, options.results, settings.ledger)
@@ -206,7 +209,9 @@ def show_plan(  # noqa: PLR0913 - the options of the command
     Raises:
         ManifestError: every fault of it.
     """
-    with embedded.provider(Settings.from_environment(), new_run_id(), sandbox=sandbox) as settings:
+    with embedded.provider(
+        Settings.from_environment(), new_run_id(), sandbox=sandbox, models=rows.models
+    ) as settings:
         shown = preview(manifest, settings, BuyingPolicy(retry_failed), skip_invalid=skip_invalid, rows=rows)
     refusal = shown.refusal
     if refusal is not None and not shown.has_key:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from animatic.machine.home import data_folder
+from animatic.machine.start_folder import from_start
 from animatic.sandbox.config import DEFAULT_KEY, INFERENCE_S
 from animatic.settings import Settings
 from animatic.takes.canonical import EMBEDDED_SANDBOX
@@ -33,18 +34,24 @@ def sandbox_settings(settings: Settings, url: str | None = None, folder: Path | 
 
 
 @contextmanager
-def provider(settings: Settings, run_id: str, *, sandbox: bool) -> Generator[Settings]:
-    """Yield the settings to ask and buy with; with `sandbox` those of the embedded one, served until the block ends."""
+def provider(settings: Settings, run_id: str, *, sandbox: bool, models: str | None = None) -> Generator[Settings]:
+    """Yield the settings to ask and buy with; with `sandbox` those of the embedded one, served until the block ends.
+
+    The models in the folder `models` are on sale there too.
+    """
     if not sandbox:
         yield settings
         return
-    with embedded_sandbox(settings, run_id) as served:
+    with embedded_sandbox(settings, run_id, models=models) as served:
         yield served
 
 
 @contextmanager
-def embedded_sandbox(settings: Settings, run_id: str, folder: Path | None = None) -> Generator[Settings]:
+def embedded_sandbox(
+    settings: Settings, run_id: str, folder: Path | None = None, models: str | None = None
+) -> Generator[Settings]:
     """Serve the embedded sandbox for the length of the block; yield settings that buy from it."""
     log = log_path(f"{run_id}-sandbox")
-    with child_processes.sandbox(folder or default_folder(), log) as companion:
+    more = None if models is None else Path(from_start(models))
+    with child_processes.sandbox(folder or default_folder(), log, more) as companion:
         yield sandbox_settings(settings, companion.url, folder)

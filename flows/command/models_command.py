@@ -43,7 +43,8 @@ def show_models(options: ModelsOptions) -> int:
     Raises:
         FixInputError: there is no such model, or the list cannot be had.
     """
-    with provider(Settings.from_environment(), new_run_id(), sandbox=options.sandbox) as settings:
+    folder = None if options.models is None else str(options.models)
+    with provider(Settings.from_environment(), new_run_id(), sandbox=options.sandbox, models=folder) as settings:
         return asyncio.run(_show(options, settings))
 
 

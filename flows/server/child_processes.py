@@ -63,8 +63,10 @@ def prefect_server(log: Path, *, port: int = 0, settings: Mapping[str, str] | No
 
 
 @contextmanager
-def sandbox(folder: Path, log: Path) -> Generator[Companion]:
+def sandbox(folder: Path, log: Path, models: Path | None = None) -> Generator[Companion]:
     """Serve the sandbox on loopback, with its state in `folder`, or use the one that serves this folder already.
+
+    `models` is a folder with more models on sale.
 
     Runs share it: it ends with the last one that uses it, whichever of them started it.
 
@@ -73,6 +75,7 @@ def sandbox(folder: Path, log: Path) -> Generator[Companion]:
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     arguments = ["-m", "animatic.sandbox", "--folder", str(folder), "--own-port", "--die-with-parent"]
+    arguments += [] if models is None else ["--models", str(models)]
     with ExitStack() as stack, ExitStack() as use:
         use.enter_context(using(folder))
         process = stack.enter_context(_started(arguments, log, is_shared=True))

@@ -13,6 +13,7 @@ from animatic.errors import LedgerUnusableError, LocationError
 from animatic.money.amounts import as_number
 from animatic.pace.limits import Limits
 from animatic.takes.models import DEFAULT_MODEL
+from animatic.takes.stills import LocalFile
 from animatic.takes.states import BuyingPolicy, State
 
 
@@ -75,8 +76,8 @@ async def test_a_still_that_turns_out_to_be_needed_is_uploaded_once(studio: Any)
     run = await studio.begin()
     uploads: list[str] = []
 
-    async def upload(take: Any) -> str:
-        uploads.append(take.shot.image)
+    async def upload(file: LocalFile) -> str:
+        uploads.append(file.path)
         await asyncio.sleep(0.05)
         return "https://stills.example/uploaded.png"
 

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from animatic.manifest import cells
 from animatic.manifest.faults import Problem
+from animatic.models import BUILT_IN
 from animatic.takes.veo2 import ASPECT_RATIO, DURATION
 from animatic.text import escaped
 
@@ -88,7 +89,7 @@ def test_other_numbers_of_takes_are_faults(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["wavespeed-ai/veo2-i2v", " wavespeed-ai/veo2-i2v\t"])
 def test_the_one_model_passes(text: str) -> None:
-    assert cells.model(text) == "wavespeed-ai/veo2-i2v"
+    assert cells.model(BUILT_IN, text) == "wavespeed-ai/veo2-i2v"
 
 
 @pytest.mark.parametrize(
@@ -96,20 +97,20 @@ def test_the_one_model_passes(text: str) -> None:
     ["veo", "a/../b", "/a/b", "a/b/", "a//b", "a/b?x", "a/b c", "a/" + "b" * 199, "a/é", "wavespeed-ai/veo3-i2v"],
 )
 def test_what_is_no_model_id_is_a_fault(text: str) -> None:
-    assert isinstance(cells.model(text), Problem)
+    assert isinstance(cells.model(BUILT_IN, text), Problem)
 
 
 @pytest.mark.parametrize("text", ["a/b/c", "x.y/z_1", "wavespeed-ai/wan-2.1"])
 def test_another_model_is_a_fault_that_names_the_one(text: str) -> None:
-    found = cells.model(text)
+    found = cells.model(BUILT_IN, text)
     assert isinstance(found, Problem)
-    assert found.allowed.startswith("wavespeed-ai/veo2-i2v, the one model")
-    assert found.hint is None
+    assert found.allowed == "wavespeed-ai/veo2-i2v, or an empty cell"
+    assert found.hint == "`animatic models` lists them"
 
 
 @pytest.mark.parametrize("text", ["veo2-i2v", "wavespeed-ai/veo2_i2v "[:-1].upper().replace("_", "-"), "Veo2-I2V"])
 def test_a_model_id_that_is_nearly_right_gets_a_hint(text: str) -> None:
-    assert hint_of(cells.model(text)) == 'did you mean "wavespeed-ai/veo2-i2v"?'
+    assert hint_of(cells.model(BUILT_IN, text)) == 'did you mean "wavespeed-ai/veo2-i2v"?'
 
 
 @pytest.mark.parametrize("text", ["\u200b", "\ufeff \u200d\u2060", "\u00ad\n", "\u180e"])

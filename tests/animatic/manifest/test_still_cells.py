@@ -88,7 +88,7 @@ def test_inputs_of_other_models_are_named_as_not_sent() -> None:
     manifest = check(raw, stills={}, storyboard_default="b", provider="sandbox")
     assert manifest.warnings == [
         (
-            "columns that look like inputs of a model are carried, not sent: Negative Prompt, seed; the model takes "
-            "image, prompt, aspect_ratio, duration"
+            "columns that look like inputs of a model are carried, not sent: Negative Prompt, seed; "
+            "wavespeed-ai/veo2-i2v takes image, prompt, aspect_ratio, duration"
         )
     ]
