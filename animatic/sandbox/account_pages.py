@@ -7,10 +7,10 @@ from typing import Any
 
 from aiohttp import web
 
-from animatic.sandbox.catalogue import MODELS, Model
-from animatic.sandbox.listed import ListedModel
 from animatic.sandbox.account import Account, json_in, origin_of
+from animatic.sandbox.catalogue import MODELS, Model
 from animatic.sandbox.lifecycle import COMPLETED
+from animatic.sandbox.listed import ListedModel
 from animatic.sandbox.predictions import DEDUCT, REFUND, Charge, Window
 from animatic.sandbox.replies import answer
 from animatic.sandbox.wire import bill_data, bill_page_from, span_from
@@ -83,7 +83,9 @@ class AccountPages:
         """Show the sums of a span, by model and by day."""
         start, end, model_id = span_from(await json_in(request), _MOST_USAGE_S)
         now = self._account.clock()
-        return answer(usage_data(self._account.predictions.bill(Window(start, end, model_id), now), now, self._account.models))
+        return answer(
+            usage_data(self._account.predictions.bill(Window(start, end, model_id), now), now, self._account.models)
+        )
 
 
 def usage_data(
@@ -105,7 +107,9 @@ def usage_data(
     }
     models, days = (dict.fromkeys(key[place] for key in cost_of) for place in (0, 1))
     per_model = [
-        _model_usage(model, on_sale.get(model), [key for day in days if (key := (model, day)) in cost_of], cost_of, count_of)
+        _model_usage(
+            model, on_sale.get(model), [key for day in days if (key := (model, day)) in cost_of], cost_of, count_of
+        )
         for model in models
     ]
     per_day = [_day_usage(day, [(model, day) for model in models if (model, day) in cost_of], cost_of, count_of)

@@ -15,12 +15,12 @@ from aiohttp import web
 from animatic.sandbox.account import Account, Handler, body_in, json_in, origin_of
 from animatic.sandbox.account_pages import AccountPages
 from animatic.sandbox.asked_clip import files_in
-from animatic.sandbox.listed import ListedModel
 from animatic.sandbox.catalogue import InvalidInputError, Model
 from animatic.sandbox.data_uris import MAX_URI_CHARS, image_in, is_data_uri
 from animatic.sandbox.file_pages import FilePages
 from animatic.sandbox.first_seen import FirstSeen
 from animatic.sandbox.lifecycle import COMPLETED
+from animatic.sandbox.listed import ListedModel
 from animatic.sandbox.predictions import Prediction
 from animatic.sandbox.replies import answer, odd_refusal, play
 from animatic.sandbox.scenarios import Asked, Data, Reply, ScenarioError, Trick, asked_in, read_scenario

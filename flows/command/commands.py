@@ -209,9 +209,7 @@ def show_plan(  # noqa: PLR0913 - the options of the command
     Raises:
         ManifestError: every fault of it.
     """
-    with embedded.provider(
-        Settings.from_environment(), new_run_id(), sandbox=sandbox, models=rows.models
-    ) as settings:
+    with embedded.provider(Settings.from_environment(), new_run_id(), sandbox=sandbox, models=rows.models) as settings:
         shown = preview(manifest, settings, BuyingPolicy(retry_failed), skip_invalid=skip_invalid, rows=rows)
     refusal = shown.refusal
     if refusal is not None and not shown.has_key:

@@ -18,7 +18,13 @@ SAID: list[dict[str, Any]] = [
     {"model": "google/veo3.1-fast/image-to-video", "image": "one.png", "last_image": "two.png", "prompt": "dolly in"}
     | {"duration": "6s", "resolution": "720p", "generate_audio": "no", "seed": "7"},
     {"model": "google/veo3.1-fast/image-to-video", "image": "one.png", "prompt": "dolly in", "duration": "4"},
-    {"model": "alibaba/wan-2.6/image-to-video", "image": URL, "prompt": "pan", "duration": "10.0", "shot_type": "multi"},
+    {
+        "model": "alibaba/wan-2.6/image-to-video",
+        "image": URL,
+        "prompt": "pan",
+        "duration": "10.0",
+        "shot_type": "multi",
+    },
     {"model": "bytedance/seedance-v1.5-pro/image-to-video", "image": URL, "prompt": "pan", "aspect_ratio": "21:9"},
     {"model": "kwaivgi/kling-v3.0-std/image-to-video", "image": "one.png", "end_image": URL, "duration": "3"}
     | {"multi_prompt": '["one", "two"]', "element_list": '[{"name": "cat"}]', "sound": "TRUE"},
@@ -115,17 +121,17 @@ def test_the_list_is_kept_for_plans_without_a_network(
     own, shell = serve_sandbox("--models", str(catalogue)), shell_with_server
     shell.more["WAVESPEED_BASE_URL"] = own.url
     first = shell.run("plan", str(shots), "--json")
-    assert (first.code, first.json["to_buy"]) == (0, len(SAID)), first.stderr
+    assert (first.code, len(first.json["to_buy"])) == (0, len(SAID)), first.stderr
     del shell.more["WAVESPEED_API_KEY"]
     offline = shell.run("plan", str(shots), "--json")
-    assert offline.json["to_buy"] == len(SAID), offline.stderr
+    assert len(offline.json["to_buy"]) == len(SAID), offline.stderr
     (kept,) = shell.home.rglob("*.models-*.json")
     kept.unlink()
     refused = shell.run("plan", str(shots))
     assert (refused.code, "the list of models cannot be had" in refused.stderr) == (2, True), refused.stderr
     assert "--models DIR" in refused.stderr
     by_hand = shell.run("plan", str(shots), "--models", str(catalogue), "--json")
-    assert by_hand.json["to_buy"] == len(SAID), by_hand.stderr
+    assert len(by_hand.json["to_buy"]) == len(SAID), by_hand.stderr
 
 
 def test_prices_are_quoted_for_each_class(

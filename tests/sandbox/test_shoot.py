@@ -13,8 +13,8 @@ from animatic.errors import LedgerUnusableError, LocationError
 from animatic.money.amounts import as_number
 from animatic.pace.limits import Limits
 from animatic.takes.models import DEFAULT_MODEL
-from animatic.takes.stills import LocalFile
 from animatic.takes.states import BuyingPolicy, State
+from animatic.takes.stills import LocalFile
 
 
 async def test_every_take_is_bought_once_and_a_second_run_buys_nothing(studio: Any) -> None:

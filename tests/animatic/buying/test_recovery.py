@@ -38,7 +38,7 @@ class Dead:
     async def submit(self, nonce: str = "n1", fingerprint: str = "f" * 64) -> int:
         await self.opened.begin_run("dead", "shots.csv", "here", 1)
         intent = Intent(
-            fingerprint, "sandbox", "m", "5s", "{}", "dead", BuyingPolicy(), "u", PRICE, None, nonce, NOON, NOON
+            fingerprint, "sandbox", "m", "5s", "{}", "dead", BuyingPolicy(), {}, PRICE, None, nonce, NOON, NOON
         )
         return (await self.opened.intend(intent)).attempt_id
 
@@ -137,7 +137,7 @@ async def test_two_recoveries_at_once_settle_each_take_once(dead: Dead) -> None:
 
 async def test_an_id_that_another_take_has_holds_both(dead: Dead) -> None:
     attempt_id = await dead.submit()
-    other = Intent("a" * 64, "sandbox", "m", "5s", "{}", "dead", BuyingPolicy(), "u", PRICE, None, "n9", NOON, NOON)
+    other = Intent("a" * 64, "sandbox", "m", "5s", "{}", "dead", BuyingPolicy(), {}, PRICE, None, "n9", NOON, NOON)
     bought = await dead.opened.intend(other)
     await dead.opened.accept(bought.attempt_id, Accepted("p1", "created"))
     dead.leave(Receipt(attempt_id, "n1", 200, ACCEPTED))

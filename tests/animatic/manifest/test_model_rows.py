@@ -19,7 +19,11 @@ from animatic.takes.stills import FoundStill, Still
 
 CATALOGUE = read_catalogue(ENTRIES)
 URL = "https://stills.example/a.png"
-KLING, VEO3, WAN = "kwaivgi/kling-v1.6-i2v-standard", "google/veo3.1-fast/image-to-video", "alibaba/wan-2.6/image-to-video"
+KLING, VEO3, WAN = (
+    "kwaivgi/kling-v1.6-i2v-standard",
+    "google/veo3.1-fast/image-to-video",
+    "alibaba/wan-2.6/image-to-video",
+)
 FRAMEPACK, VIDU, LORA = "wavespeed-ai/framepack", "vidu/reference-to-video-2.0", "wavespeed-ai/wan-2.2/i2v-480p-lora"
 
 
@@ -28,7 +32,10 @@ def still(seed: bytes) -> Still:
 
 
 def checked(
-    text: str | bytes, stills: dict[str, FoundStill] | None = None, catalogue: Catalogue = CATALOGUE, name: str = "shots.csv"
+    text: str | bytes,
+    stills: dict[str, FoundStill] | None = None,
+    catalogue: Catalogue = CATALOGUE,
+    name: str = "shots.csv",
 ) -> Manifest:
     raw = read_table(name, text.encode() if isinstance(text, str) else text)
     return check(raw, stills=stills or {}, storyboard_default="s", provider="sandbox", catalogue=catalogue)
@@ -42,7 +49,7 @@ def inputs_in(manifest: Manifest) -> list[dict[str, object]]:
 def faults_in(manifest: Manifest) -> list[str]:
     with pytest.raises(ManifestError) as refused:
         manifest.require_valid()
-    return refused.value.report.split("\n")[:-1]
+    return [line for line in refused.value.report.split("\n") if line.startswith("shots.csv:")]
 
 
 @pytest.mark.parametrize("written", ["5", '"5"', "5.0", "5s", "5 sec"])
@@ -120,20 +127,20 @@ def test_every_fault_of_every_row_is_told_before_buying() -> None:
         'shots.csv:4: cfg_scale: found "0.505"; allowed: a number from 0 to 1 in steps of 0.01',
         'shots.csv:5: cfg_scale: found "3"; allowed: a number from 0 to 1 in steps of 0.01',
         (
-            f'shots.csv:6: duration: found "5"; allowed: nothing: {FRAMEPACK} has no such input; it takes image, prompt, '
-            "num_frames, resolution, aspect_ratio, guidance_scale, num_inference_steps, seed"
+            f'shots.csv:6: duration: found "5"; allowed: nothing: {FRAMEPACK} has no such input; it takes image, '
+            "prompt, num_frames, resolution, aspect_ratio, guidance_scale, num_inference_steps, seed"
         ),
     ]
 
 
 def test_what_is_required_is_said_by_the_model() -> None:
-    rows = f"image,prompt,model\n,x,{VEO3}\n{URL},,{VEO3}\n{URL},,minimax/hailuo-02/fast\n,,\n"
+    rows = f"image,prompt,model\n,x,{VEO3}\n{URL},,{VEO3}\n{URL},,minimax/hailuo-02/fast\n{URL},,\n"
     faults = faults_in(checked(rows))
     assert faults[:2] == [
         "shots.csv:2: image: found nothing; allowed: a URL or path of an image; it is required",
         "shots.csv:3: prompt: found nothing; allowed: text; it is required",
     ]
-    assert [each.split(": ")[1] for each in faults[2:]] == ["image", "prompt"]
+    assert [each.split(": ")[1] for each in faults[2:]] == ["prompt"]
 
 
 def test_a_manifest_without_stills_or_prompts_is_one_where_its_models_need_none() -> None:

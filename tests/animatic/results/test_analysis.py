@@ -111,7 +111,7 @@ def test_a_table_in_memory_gives_the_frame_that_its_file_gives(tmp_path: Path) -
 def test_parquet_brings_its_metadata_as_attrs(tmp_path: Path) -> None:
     attrs = written(results(), tmp_path).attrs
     assert attrs == {
-        "animatic.schema_version": "4",
+        "animatic.schema_version": "5",
         "animatic.run_id": "r",
         "animatic.manifest_sha256": "ef" * 32,
     }

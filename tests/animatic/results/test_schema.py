@@ -37,7 +37,9 @@ def test_the_columns_and_types_are_those_promised_to_users() -> None:
         "row": pa.int64(),
         **dict.fromkeys(("shot_id", "storyboard"), pa.string()),
         "take": pa.int32(),
-        **dict.fromkeys(("image", "prompt", "still_uri", "model", "aspect_ratio", "duration", "status"), pa.string()),
+        **dict.fromkeys(
+            ("image", "prompt", "still_uri", "model", "aspect_ratio", "duration", "inputs", "status"), pa.string()
+        ),
         "outputs": pa.list_(pa.string()),
         "has_nsfw_contents": pa.list_(pa.bool_()),
         "output_url": pa.string(),
@@ -317,7 +319,7 @@ def test_amounts_survive_the_column_of_decimals() -> None:
 
 def test_the_metadata_says_which_run_and_manifest_it_is_of() -> None:
     assert build_table([shot(1)], {}, {}, manifest(1), PROVENANCE).schema.metadata == {
-        b"animatic.schema_version": b"4",
+        b"animatic.schema_version": b"5",
         b"animatic.run_id": b"run-1",
         b"animatic.manifest_sha256": b"ab" * 32,
     }

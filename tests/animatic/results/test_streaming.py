@@ -182,7 +182,7 @@ async def test_the_table_is_the_one_that_is_written_row_by_row(tmp_path: Path, s
         *[carried_name(name) for name in raw.column_names if name not in COLUMNS],
     ]
     assert table.schema.metadata == {
-        b"animatic.schema_version": b"4",
+        b"animatic.schema_version": b"5",
         b"animatic.run_id": b"run-1",
         b"animatic.manifest_sha256": manifest.sha256.encode(),
     }
