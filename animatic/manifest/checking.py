@@ -32,7 +32,7 @@ from animatic.takes.fingerprints import DIGEST_BYTES, FirstSeen, digests_from, s
 from animatic.takes.inputs import Inputs, as_json
 from animatic.takes.models import DEFAULT_MODEL, INPUT_NAMES
 from animatic.takes.schemas import ModelSchema, TakeClass
-from animatic.takes.shots import asked_form, canonical, digest
+from animatic.takes.shots import asked_form, digest
 from animatic.takes.stills import FoundStill
 from animatic.takes.veo2 import CHOICES, VEO2
 from animatic.text import escaped, quoted
@@ -48,7 +48,8 @@ _RULES: Mapping[str, Callable[[str], Value | Problem]] = {
     **{name: partial(cells.choice, choice) for name, choice in CHOICES.items()},
     "takes": cells.takes,
 }
-_VEO2_INPUTS = frozenset({"image", "prompt", *CHOICES})
+_VEO2_INPUTS = (*REQUIRED_COLUMNS, *CHOICES)
+_OF_SHOTS = tuple(name for name in _RULES if name not in _VEO2_INPUTS)
 MAX_CARRIED_BYTES = 4 << 30
 """Of carried cells in the results, where each take of a row repeats them; no larger table could be read back."""
 _EMPTY = {
@@ -191,6 +192,11 @@ def _header_faults(raw: RawManifest, models: Mapping[str, RequestSchema]) -> lis
     return [each for each in raw.header_faults if each.rule != NEAR_MISS or each.found not in inputs]
 
 
+def _but_not_in(rows: Collection[int], texts: Sequence[str | None]) -> Sequence[str | None]:
+    """Return the cells of a column, those of some rows blank: another judges them."""
+    return [None if index in rows else text for index, text in enumerate(texts)] if rows else texts
+
+
 class _Alike(NamedTuple):
     """Values that rows of one model with the same choices share.
 
@@ -220,7 +226,7 @@ class _Judge:
         self.faults = Faults(_header_faults(raw, models))
         self._catalogue = catalogue
         self._models = {
-            name: ModelRows(schema, raw.schema.names, still_cells)
+            name: ModelRows(schema, raw.schema.names, still_cells, provider)
             for name, schema in models.items()
             if name != DEFAULT_MODEL
         }
@@ -261,10 +267,10 @@ class _Judge:
         unknown: Bads = {}
         models = self._judged("model", texts_of(batch, "model"), unknown)
         others = self._rows_of_others(models)
-        values = {
-            column: self._judged(column, texts_of(batch, column), bads, others if column in _VEO2_INPUTS else ())
-            for column in _RULES
-        } | {"model": models}
+        values = {column: self._judged(column, texts_of(batch, column), bads) for column in _OF_SHOTS}
+        for column in _VEO2_INPUTS:
+            values[column] = self._judged(column, _but_not_in(others, texts_of(batch, column)), bads, others)
+        values["model"] = models
         for index in others:
             values["image"][index] = None  # its own model's rows judge it
         for index, found in unknown.items():
@@ -397,21 +403,19 @@ class _Judge:
 
     def _other_shot(self, columns: dict[str, list[Any]], index: int, asked: Asked, count: int) -> None:
         """Put a row of another model into the columns, and its takes into the fingerprints."""
-        model, inputs = columns["model"][index], Inputs(asked.identities)
-        text, schema = canonical(self._provider, model, inputs), self._models[model].takes
-        self.has_signed_paths = self.has_signed_paths or any(map(is_signed_by_path, schema.files_in(inputs)))
+        self.has_signed_paths = self.has_signed_paths or any(cell.is_signed for cell in asked.cells.values())
         columns["takes"][index] = count
-        number = self.classes.setdefault(schema.take_class(inputs), len(self.classes))
-        first = digest(text, 1)
+        number = self.classes.setdefault(asked.take_class, len(self.classes))
+        text, first = asked.text, digest(asked.text, 1)
         self.digests += first
         for at in range(2, count + 1):
             self.digests += digest(text, at)
         self.classes_asked += number.to_bytes(4, "little") * count
-        for name in ("image", "prompt", *CHOICES):
-            value = asked.inputs.get(name)
+        for name in _VEO2_INPUTS:
+            value = asked.cells[name].value if name in asked.cells else None
             columns[name][index] = value if value is None or isinstance(value, str) else as_json(value)
-        columns["still"][index] = asked.identities.get("image")
-        columns["inputs"][index] = as_json(asked.inputs)
+        columns["still"][index] = asked.cells["image"].identity if "image" in asked.cells else None
+        columns["inputs"][index] = asked.inputs
         if columns["shot_id"][index] is None:
             columns["shot_id"][index] = first.hex()[:12]
 

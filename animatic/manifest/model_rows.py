@@ -5,9 +5,9 @@ Cells become values of the type that the model's schema wants; a blank cell is n
 
 import datetime as dt
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import pyarrow as pa
 
@@ -18,7 +18,10 @@ from animatic.manifest.rows import Rows
 from animatic.manifest.source import texts_of
 from animatic.manifest.still_cells import Bads, StillCells
 from animatic.models import Property, RequestSchema, Unfit, read_value
-from animatic.takes.schemas import ModelSchema
+from animatic.takes.canonical import canonical_provider, is_signed_by_path
+from animatic.takes.inputs import Inputs, as_json
+from animatic.takes.schemas import TIMED_BY, ModelSchema, TakeClass
+from animatic.takes.shots import asked_part
 from animatic.text import quoted
 
 INSISTS = "input."
@@ -27,8 +30,12 @@ INSISTS = "input."
 OWN = ("image", "prompt", "aspect_ratio", "duration")
 """Columns of ours that are inputs of veo2-i2v: in a row whose model takes no such input, a cell in them is a fault."""
 
+_ONE_URL = re.compile(r"https?://[^\s;\[\]()]+")
 NEVER_SENT = frozenset({"shot_id", "storyboard", "takes", "model", "start_from"})
 """Columns that say something about the shot; an input of that name is sent from `input.NAME` only."""
+
+UNSENDABLE = frozenset({"model", "provider", "take"})
+"""Names of other parts of what a fingerprint is made from: no input can be called like one."""
 
 
 def model_schema_of(schema: RequestSchema) -> ModelSchema:
@@ -42,7 +49,7 @@ def columns_of(schema: RequestSchema, columns: Sequence[str]) -> dict[str, str]:
     meant: dict[str, list[str]] = {}
     for column in columns:
         meant.setdefault(bare(column), []).append(column)
-    for name in schema.properties:
+    for name in (each for each in schema.properties if each not in UNSENDABLE):
         alike = [each for each in meant.get(bare(name), ()) if each not in NEVER_SENT and each not in schema.properties]
         if INSISTS + name in columns:
             found[name] = INSISTS + name
@@ -67,6 +74,8 @@ def local_paths(rows: Rows, schemas: Mapping[str, RequestSchema]) -> list[str]:
 
 def _paths_in(wanted: Property, texts: Sequence[str | None]) -> Iterator[str]:
     for text in dict.fromkeys(texts):
+        if text is not None and _ONE_URL.fullmatch(text):
+            continue
         value = _value_of(wanted, text) if text and not text.isspace() else None
         for each in value if isinstance(value, list) else [value]:
             if isinstance(each, str) and "://" not in each and images.relative_path(each) is not None:
@@ -88,27 +97,57 @@ def cell_texts(batch: pa.RecordBatch, column: str) -> Sequence[str | None]:
     return texts_of(batch, column)
 
 
-@dataclass(slots=True)
-class Asked:
+class Cell(NamedTuple):
+    """One cell as an input.
+
+    Attributes:
+        value: as written: a local file by its path.
+        identity: the same, a local file by what identifies it.
+        sent: the same with a URL for each local file, as it is going to be sent; which URL is not known yet.
+        written: its part of the JSON of a row's inputs.
+        asked: its part of the JSON that fingerprints are made from.
+        is_signed: whether a file has an address that carries its authorisation in the path.
+    """
+
+    value: Any
+    identity: Any
+    sent: Any
+    written: str
+    asked: str
+    is_signed: bool
+
+
+class Asked(NamedTuple):
     """What one row asks for.
 
     Attributes:
-        inputs: as written in the row.
-        identities: the same, each local file by what identifies it.
+        cells: its inputs that are not blank, by name.
+        inputs: their JSON, as written.
+        text: what is asked, as fingerprints have it, up to the number of the take.
+        take_class: of its takes.
     """
 
-    inputs: dict[str, Any] = field(default_factory=dict[str, Any])
-    identities: dict[str, Any] = field(default_factory=dict[str, Any])
+    cells: Mapping[str, Cell]
+    inputs: str
+    text: str
+    take_class: TakeClass
 
 
 class ModelRows:
-    """Reads the rows of one model."""
+    """Reads the rows of one model, for one provider."""
 
-    def __init__(self, schema: RequestSchema, columns: Sequence[str], stills: StillCells) -> None:
+    def __init__(self, schema: RequestSchema, columns: Sequence[str], stills: StillCells, provider: str) -> None:
         self._schema, self._stills = schema, stills
         self._columns = columns_of(schema, columns)
         self._others = [name for name in columns if self._is_misplaced(name)]
         self.takes = model_schema_of(schema)
+        self._files = frozenset(schema.media)
+        self._classes: dict[tuple[Any, ...], TakeClass] = {}
+        self._class_names = [name for name in self._columns if name in {*schema.priced_by, *TIMED_BY}]
+        known = {"model": schema.model, "provider": canonical_provider(provider)}
+        self._parts = [
+            (name, asked_part(name, known[name]) if name in known else "") for name in sorted({*self._columns, *known})
+        ]
 
     def _is_misplaced(self, column: str) -> bool:
         """Tell if a cell in this column is a fault, since the model has no such input."""
@@ -117,47 +156,70 @@ class ModelRows:
 
     def read(self, batch: pa.RecordBatch, indices: Sequence[int], first_row: int, bads: Bads) -> dict[int, Asked]:
         """Return what these rows ask for, and add the faults of each to its own."""
-        rows = {index: Asked() for index in indices}
-        for name, column in self._columns.items():
-            texts = cell_texts(batch, column)
-            for index, value in self._values(name, {index: texts[index] for index in indices}):
-                if isinstance(value, Problem):
-                    bads.setdefault(index, []).append((column, value))
-                else:
-                    rows[index].inputs[name] = rows[index].identities[name] = value
-        for name in self._schema.media:
-            if name in self._columns:
-                self._identify(name, rows, first_row, bads)
+        found = {name: self._cells(name, batch, indices, bads) for name in self._columns}
         for column in self._others:
             self._refuse(batch, column, indices, bads)
-        for index in indices:
-            if index not in bads:
-                self._check(rows[index], index, bads)
-        return rows
-
-    def _values(self, name: str, texts: Mapping[int, str | None]) -> Iterator[tuple[int, Any]]:
-        """Yield the value of each cell that is not blank, or what is wrong with it; different texts are read once."""
-        known: dict[str, Any] = {}
-        for index, text in texts.items():
-            if text is None or not text or text.isspace():
+        self._refuse_unsound(found, indices, first_row, bads)
+        asked: dict[int, Asked] = {}
+        for at, index in enumerate(indices):
+            if index in bads:
                 continue
-            if text not in known:
-                known[text] = cells.formula_error(text) or _value_of(self._schema.properties[name], text)
-            yield index, known[text]
-
-    def _identify(self, name: str, rows: Mapping[int, Asked], first_row: int, bads: Bads) -> None:
-        """Put what identifies each local file in the place of its path."""
-        for index, row in rows.items():
-            value = row.inputs.get(name)
-            written = value if isinstance(value, list) else [] if value is None else [value]
-            if not any(isinstance(each, str) and "://" not in each for each in written):
+            cells = {name: cell for name, column in found.items() if (cell := column[at]) is not None}
+            sent = {name: cell.sent for name, cell in cells.items()}
+            if not self._schema.fits(sent):
+                bads[index] = [self._problem_of(cells, *each) for each in self._schema.faults(sent)]
                 continue
-            column = self._columns[name]
-            found, problems = self._stills.identities_in_row(written, first_row + index, column)
+            text = "".join([each or (cells[name].asked if name in cells else "") for name, each in self._parts])
+            inputs = ", ".join([cell.written for cell in cells.values()])
+            asked[index] = Asked(cells, f"{{{inputs}}}", f'{{{text}"take":', self._class_of(sent))
+        return asked
+
+    def _class_of(self, sent: Mapping[str, Any]) -> TakeClass:
+        key = tuple([sent.get(name) for name in self._class_names])
+        known = self._classes.get(key)
+        if known is None:
+            known = self._classes[key] = self.takes.take_class(Inputs(sent))
+        return known
+
+    def _cells(self, name: str, batch: pa.RecordBatch, indices: Sequence[int], bads: Bads) -> list[Cell | None]:
+        """Return the cells of an input in these rows, None for a blank or a bad one; different texts are read once."""
+        column = self._columns[name]
+        texts = cell_texts(batch, column)
+        own = [texts[index] for index in indices] if len(indices) != len(texts) else texts
+        known = {text: None if not text or text.isspace() else self._cell(name, text) for text in dict.fromkeys(own)}
+        found = [known[text] for text in own]
+        if any(isinstance(each, Problem) for each in known.values()):
+            for at, each in enumerate(found):
+                if isinstance(each, Problem):
+                    bads.setdefault(indices[at], []).append((column, each))
+                    found[at] = None
+        return cast("list[Cell | None]", found)
+
+    def _cell(self, name: str, text: str) -> Cell | Problem:
+        value = cells.formula_error(text) or _value_of(self._schema.properties[name], text)
+        if isinstance(value, Problem):
+            return value
+        identity, sent, is_signed = value, value, False
+        if name in self._files:
+            files = cast("list[Any]", value) if isinstance(value, list) else [value]
+            known, problems = self._stills.identities_of(files, self._columns[name])
             if problems:
-                bads.setdefault(index, []).extend((column, each) for each in problems)
-            else:
-                row.identities[name] = found if isinstance(value, list) else found[0]
+                return problems[0]
+            identity, is_signed = known if isinstance(value, list) else known[0], any(map(is_signed_by_path, known))
+            sent = _uploaded(identity)
+        return Cell(value, identity, sent, f"{as_json(name)}: {as_json(value)}", asked_part(name, identity), is_signed)
+
+    def _refuse_unsound(
+        self, found: Mapping[str, Sequence[Cell | None]], indices: Sequence[int], first_row: int, bads: Bads
+    ) -> None:
+        """Refuse the local files of rows that have one which cannot be decoded."""
+        for at, index in enumerate(indices):
+            why = self._stills.unsound.get(first_row + index)
+            for name in self.takes.media if why is not None else ():
+                cell = found[name][at] if name in found else None
+                if cell is not None and cell.identity != cell.value:
+                    problem = Problem("unusable still", f"{quoted(str(cell.value))}: {why}", images.STILL_ALLOWED)
+                    bads.setdefault(index, []).append((self._columns[name], problem))
 
     def _refuse(self, batch: pa.RecordBatch, column: str, indices: Sequence[int], bads: Bads) -> None:
         texts = cell_texts(batch, column)
@@ -168,21 +230,14 @@ class ModelRows:
                 allowed = f"nothing: {self._schema.model} has no such input; it takes {takes}"
                 bads.setdefault(index, []).append((column, Problem("no such input", quoted(text), allowed)))
 
-    def _check(self, row: Asked, index: int, bads: Bads) -> None:
-        for name, allowed in self._schema.faults(_as_sent(row)):
-            column = self._columns.get(name, name)
-            shown = quoted(json.dumps(row.inputs[name]))[:200] if name in row.inputs else "nothing"
-            bads.setdefault(index, []).append((column, Problem(f"bad {name}", shown, allowed)))
-
-
-def _as_sent(row: Asked) -> dict[str, Any]:
-    """Return the inputs as they are going to be sent, but for the URLs of uploads, which are not known yet."""
-    return {name: _uploaded(value) for name, value in row.identities.items()}
+    def _problem_of(self, cells_: Mapping[str, Cell], name: str, allowed: str) -> tuple[str, Problem]:
+        shown = quoted(json.dumps(cells_[name].value))[:200] if name in cells_ else "nothing"
+        return self._columns.get(name, name), Problem(f"bad {name}", shown, allowed)
 
 
 def _uploaded(value: Any) -> Any:
     if isinstance(value, list):
-        return [_uploaded(each) for each in value]
+        return [_uploaded(each) for each in cast("list[Any]", value)]
     return f"https://example.com/{value[7:39]}.jpg" if isinstance(value, str) and value.startswith("sha256:") else value
 
 

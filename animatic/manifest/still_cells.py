@@ -62,7 +62,12 @@ class StillCells:
             known.append(None)
         return known
 
-    def identities_in_row(self, files: Sequence[Any], row: int, column: str) -> tuple[list[Any], list[Problem]]:
+    @property
+    def unsound(self) -> Mapping[int, str]:
+        """Rows with a local still that cannot be decoded, and why."""
+        return self._unsound
+
+    def identities_of(self, files: Sequence[Any], column: str) -> tuple[list[Any], list[Problem]]:
         """Return what each file of one cell is known by, and the faults of those that cannot be used."""
         known, problems = list[Any](), list[Problem]()
         for each in files:
@@ -70,10 +75,10 @@ class StillCells:
                 known.append(each)
                 continue
             found = self._stills.get(each, "it was not looked for")
-            if isinstance(found, Still) and row not in self._unsound:
+            if isinstance(found, Still):
                 known.append(f"sha256:{found.sha256}")
             else:
-                problems.append(self._problem_of(each, found, row, column))
+                problems.append(self._problem_of(each, found, 0, column))
         return known, problems
 
     def note(self, columns: Mapping[str, Sequence[Any]], first_row: int) -> None:

@@ -125,6 +125,10 @@ class RequestSchema:
         """Raise ValueError or ReferencingError where nothing can be checked by the document."""
         _ = self._validator
 
+    def fits(self, inputs: Mapping[str, Any]) -> bool:
+        """Tell if inputs fit the schema; `faults` says what does not."""
+        return self._validator.is_valid(inputs)
+
     def faults(self, inputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """Yield the name of each input that does not fit the schema, with what is allowed, each once.
 

@@ -4,9 +4,11 @@ It knows no model. The names that every model shares have a canonical form here;
 are.
 """
 
+import functools
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from json.encoder import encode_basestring
 from typing import Any, cast
 
 from animatic.takes.canonical import canonical_still, canonical_text
@@ -56,7 +58,8 @@ class Inputs(Mapping[str, Any]):
 
     def canonical(self) -> "Inputs":
         """Return the form in which two requests for the same are equal. What is sent is never this form."""
-        return Inputs({name: _canonical(name, value) for name, value in self._values.items()})
+        changed = {name: form(value) for name, value in self._values.items() if (form := form_of(name)) is not None}
+        return Inputs({**self._values, **changed})
 
     def replaced(self, **values: Any) -> "Inputs":
         """Return these inputs with other values for some names."""
@@ -86,18 +89,29 @@ class Inputs(Mapping[str, Any]):
 NO_INPUTS = Inputs({})
 
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def as_json(value: Any) -> str:
     """Return a value of an input, or several of them, as JSON that people can read."""
-    return json.dumps(value, ensure_ascii=False)
+    if type(value) is str:
+        return encode_basestring(value)
+    return str(value) if type(value) is int else _encode(value)
 
 
-def _canonical(name: str, value: Any) -> Any:
-    if name == "prompt" and isinstance(value, str):
-        return canonical_text(value)
-    if not _FILES.search(name):
-        return value
+@functools.lru_cache(maxsize=4_096)
+def form_of(name: str) -> Callable[[Any], Any] | None:
+    """Return the function to the canonical form of an input of this name; None where values count as they are."""
+    return _canonical_prompt if name == "prompt" else _canonical_file if _FILES.search(name) else None
+
+
+def _canonical_prompt(value: Any) -> Any:
+    return canonical_text(value) if isinstance(value, str) else value
+
+
+def _canonical_file(value: Any) -> Any:
     if isinstance(value, list):
-        return [_canonical(name, each) for each in cast("list[Any]", value)]
+        return [_canonical_file(each) for each in cast("list[Any]", value)]
     return canonical_still(value) if isinstance(value, str) else value
 
 

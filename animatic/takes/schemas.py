@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, cast
 from animatic.takes.inputs import Inputs
 
 _FRAMES = ("num_frames", "frames", "video_length")
+TIMED_BY = ("duration", *_FRAMES)
+"""Names of inputs that latencies are learned by."""
 
 
 class PriceClass(NamedTuple):

@@ -9,7 +9,7 @@ from json.encoder import encode_basestring
 from typing import Any
 
 from animatic.takes.canonical import canonical_provider
-from animatic.takes.inputs import NO_INPUTS, Inputs
+from animatic.takes.inputs import NO_INPUTS, Inputs, form_of
 from animatic.takes.schemas import LatencyClass, ModelSchema, PriceClass, latency_class_of
 from animatic.takes.stills import LocalFile
 
@@ -127,8 +127,19 @@ def asked_form(
     )
 
 
+def asked_part(name: str, value: Any) -> str:
+    """Return the part that an input has in the JSON of what is asked, in canonical form, with the comma behind it."""
+    form = form_of(name)
+    return f"{encode_basestring(name)}:{_json(value if form is None else form(value))},"
+
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+
 def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    if type(value) is str:
+        return encode_basestring(value)
+    return str(value) if type(value) is int else _encode(value)
 
 
 def digest(asked: str, take: int) -> bytes:
