@@ -138,7 +138,7 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
         folder=folder,
         old_digests=digests_from(judge.old_digests),
         old_of=take_of[np.frombuffer(judge.old_at, np.int64)],
-        has_signed_paths=judge.has_signed_paths,
+        has_signed_paths=judge.has_signed_paths or any(each.has_signed_paths for each in judge.models),
         **_chosen(selector, chosen, kept, take_of, len(digests)),
     )
 
@@ -225,7 +225,7 @@ class _Judge:
         models = {name: catalogue[name] for name in models_in(raw) if name in catalogue}
         self.faults = Faults(_header_faults(raw, models))
         self._catalogue = catalogue
-        self._models = {
+        self._models: dict[str, ModelRows] = {
             name: ModelRows(schema, raw.schema.names, still_cells, provider)
             for name, schema in models.items()
             if name != DEFAULT_MODEL
@@ -248,6 +248,11 @@ class _Judge:
         self._absent = frozenset() if is_mixed else frozenset(REQUIRED_COLUMNS) - readable  # a fault of the header
         self._first_row_of = FirstSeen()
         self._row = 1
+
+    @property
+    def models(self) -> Collection[ModelRows]:
+        """Rows of models other than veo2-i2v."""
+        return self._models.values()
 
     @property
     def schemas(self) -> dict[str, ModelSchema]:
@@ -403,7 +408,6 @@ class _Judge:
 
     def _other_shot(self, columns: dict[str, list[Any]], index: int, asked: Asked, count: int) -> None:
         """Put a row of another model into the columns, and its takes into the fingerprints."""
-        self.has_signed_paths = self.has_signed_paths or any(cell.is_signed for cell in asked.cells.values())
         columns["takes"][index] = count
         number = self.classes.setdefault(asked.take_class, len(self.classes))
         text, first = asked.text, digest(asked.text, 1)

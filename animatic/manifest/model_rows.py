@@ -106,7 +106,6 @@ class Cell(NamedTuple):
         sent: the same with a URL for each local file, as it is going to be sent; which URL is not known yet.
         written: its part of the JSON of a row's inputs.
         asked: its part of the JSON that fingerprints are made from.
-        is_signed: whether a file has an address that carries its authorisation in the path.
     """
 
     value: Any
@@ -114,7 +113,6 @@ class Cell(NamedTuple):
     sent: Any
     written: str
     asked: str
-    is_signed: bool
 
 
 class Asked(NamedTuple):
@@ -134,13 +132,18 @@ class Asked(NamedTuple):
 
 
 class ModelRows:
-    """Reads the rows of one model, for one provider."""
+    """Reads the rows of one model, for one provider.
+
+    Attributes:
+        takes: what its takes depend on.
+        has_signed_paths: whether a file has an address that carries its authorisation in the path.
+    """
 
     def __init__(self, schema: RequestSchema, columns: Sequence[str], stills: StillCells, provider: str) -> None:
         self._schema, self._stills = schema, stills
         self._columns = columns_of(schema, columns)
         self._others = [name for name in columns if self._is_misplaced(name)]
-        self.takes = model_schema_of(schema)
+        self.takes, self.has_signed_paths = model_schema_of(schema), False
         self._files = frozenset(schema.media)
         self._classes: dict[tuple[Any, ...], TakeClass] = {}
         self._class_names = [name for name in self._columns if name in {*schema.priced_by, *TIMED_BY}]
@@ -199,15 +202,16 @@ class ModelRows:
         value = cells.formula_error(text) or _value_of(self._schema.properties[name], text)
         if isinstance(value, Problem):
             return value
-        identity, sent, is_signed = value, value, False
+        identity, sent = value, value
         if name in self._files:
             files = cast("list[Any]", value) if isinstance(value, list) else [value]
             known, problems = self._stills.identities_of(files, self._columns[name])
             if problems:
                 return problems[0]
-            identity, is_signed = known if isinstance(value, list) else known[0], any(map(is_signed_by_path, known))
+            identity, is_signed = known if isinstance(value, list) else known[0]
+            self.has_signed_paths = self.has_signed_paths or any(map(is_signed_by_path, known))
             sent = _uploaded(identity)
-        return Cell(value, identity, sent, f"{as_json(name)}: {as_json(value)}", asked_part(name, identity), is_signed)
+        return Cell(value, identity, sent, f"{as_json(name)}: {as_json(value)}", asked_part(name, identity))
 
     def _refuse_unsound(
         self, found: Mapping[str, Sequence[Cell | None]], indices: Sequence[int], first_row: int, bads: Bads
