@@ -208,7 +208,7 @@ class ModelRows:
             known, problems = self._stills.identities_of(files, self._columns[name])
             if problems:
                 return problems[0]
-            identity, is_signed = known if isinstance(value, list) else known[0]
+            identity = known if isinstance(value, list) else known[0]
             self.has_signed_paths = self.has_signed_paths or any(map(is_signed_by_path, known))
             sent = _uploaded(identity)
         return Cell(value, identity, sent, f"{as_json(name)}: {as_json(value)}", asked_part(name, identity))
