@@ -49,7 +49,6 @@ _RULES: Mapping[str, Callable[[str], Value | Problem]] = {
     "takes": cells.takes,
 }
 _VEO2_INPUTS = (*REQUIRED_COLUMNS, *CHOICES)
-_OF_SHOTS = tuple(name for name in _RULES if name not in _VEO2_INPUTS)
 MAX_CARRIED_BYTES = 4 << 30
 """Of carried cells in the results, where each take of a row repeats them; no larger table could be read back."""
 _EMPTY = {
@@ -272,10 +271,11 @@ class _Judge:
         unknown: Bads = {}
         models = self._judged("model", texts_of(batch, "model"), unknown)
         others = self._rows_of_others(models)
-        values = {column: self._judged(column, texts_of(batch, column), bads) for column in _OF_SHOTS}
-        for column in _VEO2_INPUTS:
-            values[column] = self._judged(column, _but_not_in(others, texts_of(batch, column)), bads, others)
-        values["model"] = models
+        values = {"model": models}
+        for column in _RULES:
+            passed_over = others if column in _VEO2_INPUTS else ()
+            texts = _but_not_in(passed_over, texts_of(batch, column))
+            values[column] = self._judged(column, texts, bads, passed_over)
         for index in others:
             values["image"][index] = None  # its own model's rows judge it
         for index, found in unknown.items():
