@@ -134,6 +134,10 @@ class AccountRefusedError(NeverAgainError):
         return str(self.args[0])
 
 
+class FileRefusedError(ApiRefusedError):
+    """The API refused a local file of a take, so that the take cannot be sent; nothing was bought."""
+
+
 class ClipRefusedError(NeverAgainError):
     """A URL that must not be fetched, or that leads to no clip."""
 

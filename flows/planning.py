@@ -90,7 +90,8 @@ async def plan_takes(run: Run, checked: Manifest) -> Plan:
             run.warn(line)
     await lookup.record_planned(ledger, plan.manifest, run.order.uri)
     progress = session.progress
-    progress.total, progress.cached, progress.cached_flagged = len(plan), plan.settled, plan.settled_flagged
+    progress.total = len(plan) - plan.not_chosen
+    progress.cached, progress.cached_flagged = plan.settled, plan.settled_flagged
     progress.unclear, progress.limits = plan.unclear, settings.limits
     progress.waiting.update(plan.latency_classes())
     progress.latencies = Latencies(settings.usual_latency_s)

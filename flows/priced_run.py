@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from prefect.exceptions import CancelledRun, FailedRun, Pause
 
 from animatic.buying.shoot import Shoot
-from animatic.errors import NeverAgainError, TryLaterError
+from animatic.errors import FileRefusedError, NeverAgainError, TryLaterError
 from animatic.media.local_stills import LocalStills
 from animatic.media.uploads import UploadMemory
 from animatic.planning.config import RunConfig
@@ -104,7 +104,9 @@ class PricedRun:
         finally:
             self._uploading = None
         for upload in uploads:
-            if isinstance(upload, TryLaterError | NeverAgainError):
+            if isinstance(upload, FileRefusedError):
+                self._run.warn(f"{upload}. Its takes are rejected; all others go on")
+            elif isinstance(upload, TryLaterError | NeverAgainError):
                 self._shoot.stop_signal.stop_buying(str(upload))
             elif isinstance(upload, BaseException):
                 raise upload

@@ -14,6 +14,7 @@ from animatic.text import reason_of
 LOOKS_EVERY_S = 0.9
 SAYS_UNREACHED_AFTER_S = 5.0
 LATE_AFTER_S = 120.0
+SOON_S = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,8 @@ def per_minute(progress: Progress, elapsed_s: float) -> float:
 
 
 def left_in_words(seconds: float) -> str:
-    """Return the time that is left, such as `about 12 min left`."""
-    return f"about {in_words(seconds)} left"
+    """Return the time that is left, such as `about 12 min left`; a take that should be there by now has no forecast."""
+    return "due any moment" if seconds < SOON_S else f"about {in_words(seconds)} left"
 
 
 def waits_for(progress: Progress, work: Work, now: float) -> list[str]:

@@ -62,6 +62,7 @@ class Reporting:
             is_interrupted=self.interrupts.is_stopped,
             archive=self.archive,
             is_of_sandbox=not settings.is_real,
+            resumed=self.plan.resumable,
         )
         if not self.interrupts.hurried.is_set():
             await self._publish(summary)

@@ -156,10 +156,17 @@ class PlainConsole(Console):
             super().print(*shown, **(plain | options))
 
     def ask(self, question: str) -> str:
-        """Ask a question, and return the answer. What was typed before it was shown is no answer to it."""
+        """Ask a question, and return the answer; nothing at the end of the input.
+
+        What was typed before it was shown is no answer to it.
+        """
         with contextlib.suppress(OSError, ValueError, termios.error):  # stdin is no terminal
             termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
-        return self.input(question, markup=False).strip()
+        try:
+            return self.input(question, markup=False).strip()
+        except EOFError:  # Ctrl-D
+            self.print()
+            return ""
 
 
 def stderr() -> PlainConsole:

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 GUIDES = (
     *("tutorial.md", "how-to/failures.md", "how-to/clips.md", "how-to/spreadsheets.md", "how-to/ledger.md"),
+    "how-to/models.md",
     *("how-to/proxies.md", "how-to/containers.md", "deploying.md", "reliability.md"),
 )
 """Pages below docs/ whose commands are run, in this order."""

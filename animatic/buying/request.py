@@ -80,6 +80,7 @@ class Requests:
 
         Raises:
             TryLaterError: a file cannot be uploaded now, or a limit depends on a price that cannot be had now.
+            FileRefusedError: the API refuses a file.
             NeverAgainError, LocationError: a file cannot be uploaded.
             BudgetError: a limit depends on a price that is too old, and a fresh one cannot be had.
         """
@@ -165,4 +166,4 @@ class Requests:
 
     def _uploads(self, take: Take) -> dict[str, str]:
         """Return where the local files of a take are, by what identifies them."""
-        return {identity: self._urls[identity] for identity in take.shot.paths}
+        return {identity: self._urls[identity] for identity in take.shot.paths if identity in self._urls}

@@ -15,6 +15,7 @@ from animatic.buying.request import Requests, Upload
 from animatic.buying.submissions import Submissions
 from animatic.errors import (
     BudgetError,
+    FileRefusedError,
     LedgerError,
     LocationError,
     NeverAgainError,
@@ -244,7 +245,15 @@ class Shoot:
         return found.get(take.fingerprint)
 
     async def _buy_and_watch(self, take: Take, log: TakeLog) -> State | None:
-        """Wait for a slot and a start, submit once, then watch."""
+        """Wait for a slot and a start, submit once, then watch. A take with a file that the API refuses is rejected."""
+        try:
+            return await self._buy_and_poll(take, log)
+        except FileRefusedError as error:
+            await self._submissions.reject(take, error)
+            log.line(f"{take.name}: rejected ({error})")
+            return None
+
+    async def _buy_and_poll(self, take: Take, log: TakeLog) -> State | None:
         async with self._throttle.slot() as leave:
             await self._make_ready(take)
             bought: Submitted | Buy | None = Buy()
@@ -279,10 +288,13 @@ class Shoot:
 
         Raises:
             TryLaterError: the API is away.
+            FileRefusedError: the API refuses a file of the take.
         """
         try:
             await self._client.learn_time()
             await self._requests.make_ready(take)
+        except FileRefusedError:
+            raise
         except (NeverAgainError, LocationError) as error:
             self.stop_signal.stop_buying(str(error))
 

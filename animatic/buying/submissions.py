@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import assert_never
 
 from animatic.buying.request import Requests
-from animatic.errors import ApiBusyError, ApiUnreachableError, LedgerError, TakenError
+from animatic.errors import ApiBusyError, ApiUnreachableError, FileRefusedError, LedgerError, TakenError
 from animatic.ledger import Entry, LedgerRun
 from animatic.pace.throttle import Block, Throttle
 from animatic.progress import Progress
@@ -87,6 +87,14 @@ class Submissions:
         finally:
             if not has_left:
                 self._throttle.unsent(start)
+
+    async def reject(self, take: Take, error: FileRefusedError) -> None:
+        """Record that a take cannot be sent, since the API refuses a file of it. Nothing is sent."""
+        with contextlib.suppress(TakenError):  # another run was faster
+            async with self._receipts.entry() as entry:
+                intended = await self._ledger.intend(self._requests.intent(take))
+                await self._record(entry, intended.attempt_id, Refused(str(error), error.code))
+            self._progress.settled(take.fingerprint, State.REJECTED)
 
     async def _keep(self, entry: Entry, attempt_id: int, nonce: str, reply: Reply | NoReply) -> None:
         """Put a reply into its receipt. Where even that fails, the ledger is the reply's only home: buy no more."""

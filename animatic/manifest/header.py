@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from animatic.manifest.faults import Fault, Problem, fault_at
 from animatic.takes.veo2 import CHOICES
-from animatic.text import did_you_mean, escaped, nearest, quoted
+from animatic.text import did_you_mean, escaped, nearest, quoted, shell_line
 
 REQUIRED_COLUMNS = ("image", "prompt")
 COLUMNS = (*REQUIRED_COLUMNS, "shot_id", "storyboard", *CHOICES, "takes", "model")
@@ -164,7 +164,8 @@ def _missing(missing: str, meant: str | None, columns: Sequence[str]) -> Problem
     seen = ", ".join(escaped(name, 30) for name in columns[:12]) + (", …" if len(columns) > 12 else "")
     hint = f"read another column as it with --map {missing}=COLUMN"
     if meant is not None:
-        hint = f'did you mean {quoted(meant)} to be "{missing}"? Then rename it, or add --map {missing}={meant}'
+        mapping = shell_line(["--map", f"{missing}={meant}"])
+        hint = f'did you mean {quoted(meant)} to be "{missing}"? Then rename it, or add {mapping}'
     return Problem(
         "missing column", f'no column "{missing}", only {seen}', "a header that names image and prompt", hint
     )

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from animatic.errors import TryLaterError
+from animatic.errors import ApiRefusedError, FileRefusedError, TryLaterError
 from animatic.ledger import Ledger
 from animatic.media.local_stills import LocalStills
 from animatic.takes.stills import LocalFile
@@ -66,6 +66,7 @@ class UploadMemory:
 
         Raises:
             LocationError: a still has changed since the plan was made.
+            FileRefusedError: the API refuses one; the message names it.
             TryLaterError: the API is away.
         """
         known = await self.find([file.identity for file in files])
@@ -74,7 +75,7 @@ class UploadMemory:
             if file.identity in known:
                 return file.identity, known[file.identity]
             async with self._room:
-                url = await stills.upload(client, file)
+                url = await _upload(stills, client, file)
             await self.remember(file.identity, url)
             return file.identity, url
 
@@ -92,6 +93,13 @@ class UploadMemory:
     async def forget(self, still: str, attempt_id: int) -> str:
         """Forget where a still was uploaded, if it is the URL that this attempt was sent with; return that URL."""
         return await self._ledger.forget_upload(self._account, still, attempt_id)
+
+
+async def _upload(stills: LocalStills, client: WaveSpeedClient, file: LocalFile) -> str:
+    try:
+        return await stills.upload(client, file)
+    except ApiRefusedError as error:
+        raise FileRefusedError(f"still {file.path} of shot {file.shot_id}: {error}", error.code) from None
 
 
 async def _is_gone(web: WebReader, url: str, origin: str) -> bool:

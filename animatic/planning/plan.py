@@ -248,7 +248,8 @@ def cost_of(counts: Mapping[PriceClass, int], prices: Mapping[PriceClass, int | 
 def make_plan(manifest: Manifest, snapshot: LedgerSnapshot, policy: BuyingPolicy) -> Plan:
     """Plan a checked manifest, given the ledger's knowledge of its takes."""
     statuses, status_of = snapshot.statuses, snapshot.status_of
-    counts: list[int] = np.bincount(status_of, minlength=len(statuses)).tolist()
+    is_chosen = np.ones(len(status_of), bool) if manifest.is_chosen is None else manifest.is_chosen
+    counts: list[int] = np.bincount(status_of[is_chosen], minlength=len(statuses)).tolist()
     may_buy = np.array([permission_to_buy(take_status, policy) is not None for take_status in statuses], bool)
     may_do = np.array([is_open(take_status, policy) for take_status in statuses], bool)
     is_settled = np.array([take_status.state in FINAL for take_status in statuses], bool) & ~may_buy
@@ -256,7 +257,6 @@ def make_plan(manifest: Manifest, snapshot: LedgerSnapshot, policy: BuyingPolicy
     for take_status, count, is_kept in zip(statuses, counts, is_settled.tolist(), strict=True):
         if take_status.state is not None and is_kept and count:
             settled[take_status.state] += count
-    is_chosen = np.True_ if manifest.is_chosen is None else manifest.is_chosen
     is_to_buy = may_buy[status_of] & is_chosen
     again = BuyingPolicy(retry_failed=True, attempts=policy.attempts)
     may_retry = np.array([permission_to_buy(each, again) is not None for each in statuses], bool) & ~may_buy
@@ -266,7 +266,7 @@ def make_plan(manifest: Manifest, snapshot: LedgerSnapshot, policy: BuyingPolicy
         is_to_buy=is_to_buy,
         is_to_do=may_do[status_of] & is_chosen,
         settled=settled,
-        settled_flagged=int(np.count_nonzero(is_settled[status_of] & snapshot.is_flagged)),
+        settled_flagged=int(np.count_nonzero(is_settled[status_of] & snapshot.is_flagged & is_chosen)),
         resumable=_count(statuses, counts, State.SUBMITTED),
         unclear=_count(statuses, counts, State.UNKNOWN, State.HELD),
         underway=_count(statuses, counts, State.SUBMITTING),

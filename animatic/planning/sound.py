@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from animatic.manifest import Manifest
 from animatic.planning.manifests import ManifestFile
 from animatic.planning.plan import Plan
@@ -17,6 +19,25 @@ MANY_STILLS = 50
 
 Decode = Callable[[Mapping[str, Still]], Awaitable[Mapping[str, str | None]]]
 """From stills by their paths to what is wrong with each, by SHA-256; None where nothing is."""
+
+
+async def with_damages(file: ManifestFile, checked: Manifest, decode: Decode) -> Manifest:
+    """Return a manifest that is refused anyway with the faults of its local stills too, so that all are told at once.
+
+    Nothing is decoded where that would take long.
+    """
+    stills = {path: still for path, still in checked.stills.items() if isinstance(still, Still)}
+    if not 0 < len(stills) < MANY_STILLS:
+        return checked
+    damages = {each: why for each, why in (await decode(stills)).items() if why is not None}
+    unsound = {
+        part.row + index: damages[content]
+        for part in (checked.parts() if damages else ())
+        for index in np.flatnonzero(part.lengths).tolist()
+        for content in part.contents(index)
+        if content in damages
+    }
+    return await asyncio.to_thread(file.reload, checked, unsound) if unsound else checked
 
 
 @dataclass(slots=True)

@@ -138,6 +138,7 @@ class Poller:
             self._progress.passed_on += 1
             await self._leave(attempt_id, history, f"not final after {waited_s:.0f} s of polling{history.problem}")
         except Stopped:
+            self._progress.passed_on += 1
             still = history.status or "running"
             await self._leave(attempt_id, history, f"still {still} when the run stopped{history.problem}")
             raise

@@ -64,6 +64,9 @@ class TableStats:
     made_by: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
     endings: Endings = field(default_factory=Endings)
     notes: list[str] = field(default_factory=list[str])
+    _quoted_microusd: int = 0
+    _is_priced: bool = False
+    _is_bought: bool = False
     _pieces: list[dict[str, NDArray[Any]]] = field(default_factory=list[dict[str, NDArray[Any]]])
 
     def note_beside(self, place: str, why: str) -> None:
@@ -73,8 +76,12 @@ class TableStats:
     def add(self, table: pa.Table, is_first: NDArray[np.bool_], is_chosen: NDArray[np.bool_] | None = None) -> None:
         """Add the next rows; `is_first` marks those that show their take for the first time.
 
-        Rows that were not chosen do not count; None chooses all.
+        Rows that were not chosen count for the cost only; None chooses all.
         """
+        quoted, is_bought = microusd_of(table["quoted_usd"]), is_first & (table["attempts"].to_numpy() > 0)
+        self._quoted_microusd += int(quoted[quoted >= 0].sum())
+        self._is_priced = self._is_priced or bool((quoted > 0).any())
+        self._is_bought = self._is_bought or bool(is_bought.any())
         if is_chosen is not None:
             self.not_chosen += int(np.count_nonzero(~is_chosen))
             table, is_first = table.filter(pa.array(is_chosen)), is_first[is_chosen]
@@ -112,10 +119,7 @@ class TableStats:
     @property
     def manifest_cost_microusd(self) -> int | None:
         """The sum of the column `quoted_usd`; None where something was bought and no price is known at all."""
-        quoted = self.column("quoted_microusd")
-        is_known = quoted >= 0
-        is_bought = bool((self.column("attempts") > 0).any())
-        return None if is_bought and not (quoted > 0).any() else int(quoted[is_known].sum())
+        return None if self._is_bought and not self._is_priced else self._quoted_microusd
 
     def expiring(self, now: datetime, within: timedelta) -> tuple[int, int]:
         """Count completed takes, not archived, whose output URLs are dead, and those whose die within that time."""

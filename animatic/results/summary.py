@@ -36,6 +36,7 @@ class RunSummary:
         counts: rows of the results table by status, all statuses named.
         submitted: submissions that the API accepted in this run.
         cached: rows whose take was final before this run began.
+        resumed: takes that an earlier run had bought and this one polled again.
         reserved: what this run has reserved, as the ledger says.
         manifest_cost_microusd: the sum of the table's column `quoted_usd`; None where no price is known.
         summary: what `animatic.summarise` says of the table.
@@ -76,6 +77,7 @@ class RunSummary:
     is_interrupted: bool = False
     not_archived: int = 0
     not_chosen: int = 0
+    resumed: int = 0
     endings: Sequence[Ending] = ()
     archive: str = ""
     is_of_sandbox: bool = False
@@ -116,7 +118,8 @@ class RunSummary:
         """One line: what this run bought and reserved, and what the manifest has cost so far."""
         cost = cost_in_words(*self.reserved)
         cost += " with what may have been bought" if self.counts["unknown"] or self.counts["held"] else ""
-        line = f"this run: {self.submitted:,} bought, {self.cached:,} from earlier runs, {cost}"
+        again = f"{self.resumed:,} taken up again, " if self.resumed else ""
+        line = f"this run: {self.submitted:,} bought, {again}{self.cached:,} from earlier runs, {cost}"
         if self.manifest_cost_microusd is None:
             return line
         return f"{line}; this manifest so far: {dollars(self.manifest_cost_microusd)}"
@@ -280,6 +283,7 @@ def run_summary_of(  # noqa: PLR0913 - the parts of a summary
     is_interrupted: bool = False,
     archive: str = "",
     is_of_sandbox: bool = False,
+    resumed: int = 0,
 ) -> RunSummary:
     """Summarise a results table from its stats, and from what only the run itself knows."""
     from animatic.results.analysis import summary_of  # noqa: PLC0415 - pandas
@@ -303,6 +307,7 @@ def run_summary_of(  # noqa: PLR0913 - the parts of a summary
         made_by=stats.made_by,
         not_archived=stats.not_archived,
         not_chosen=stats.not_chosen,
+        resumed=resumed,
         endings=stats.endings.largest_first(),
         archive=archive,
         is_of_sandbox=is_of_sandbox,

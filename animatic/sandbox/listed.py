@@ -124,7 +124,9 @@ def models_on_sale(folder: Path | None) -> dict[str, Model | ListedModel]:
 def _entries_in(path: Path) -> list[Any]:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise SettingsError(f"sandbox: models: found {path} with more than {MAX_FILE_BYTES:,} bytes")
+            raise SettingsError(
+                f"sandbox: models: {path}: found more than {MAX_FILE_BYTES:,} bytes; allowed: up to that"
+            )
         found: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise SettingsError(f"sandbox: models: {path} cannot be read as JSON ({type(error).__name__})") from None

@@ -15,7 +15,8 @@ from animatic.sandbox.loopback import is_loopback
 
 MAX_UPLOAD_BYTES = 20_000_000
 _MAX_PIXELS = 60_000_000
-_SUFFIX_OF = {"PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "WEBP": ".webp"}  # MPO: what many phones write
+_FORMATS = ("PNG", "JPEG", "WEBP")
+_SUFFIX_OF = {"PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "WEBP": ".webp"}  # MPO: the JPEG that many phones write
 SUFFIX_OF_TYPE = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 _NAME = re.compile(r"[0-9a-f]{32}(\.(png|jpg|webp))?")
 
@@ -79,7 +80,7 @@ def uploaded_name(url: str) -> str | None:
 def _suffix_of(still: bytes) -> str:
     """By its content, never by its name or the type that the client claims."""
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(still), formats=list(_SUFFIX_OF)) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(still), formats=_FORMATS) as image:
             width_px, height_px = image.size
             found = str(image.format)
             image.verify()

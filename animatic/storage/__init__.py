@@ -288,6 +288,8 @@ def _told(location: Location, deed: str) -> Generator[None]:
             problem = "there is no such file, or its server cannot be reached"
             raise LocationError(f"{location.shown}: {problem}; check the path") from None
         raise NoSuchFileError(f"{location.shown}: there is no such file; check the path") from None
+    except disk.NotAFileError as error:
+        raise LocationError(f"{location.shown}: cannot {deed} it: {error}; give a file") from None
     except Exception as error:  # noqa: BLE001 - file systems raise whatever their clients raise
         raise LocationError(f"{location.shown}: cannot {deed} it: {_reason(error, location)}") from None
 

@@ -142,5 +142,6 @@ def _open(stack: ExitStack, name: str, flags: int, inside: int | None = None) ->
 
 
 def _require_regular(descriptor: int) -> None:
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        raise NotAFileError("it is not a regular file")
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        raise NotAFileError("it is a folder" if stat.S_ISDIR(mode) else "it is not a regular file")

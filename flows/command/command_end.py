@@ -55,7 +55,7 @@ def _one_line_errors(*, debug: bool, as_json: bool) -> Generator[None]:
     except KeyboardInterrupt:
         complain("animatic: interrupted")
         if as_json:
-            _say_error("interrupted", INTERRUPTED)
+            say_error("interrupted", INTERRUPTED)
         raise typer.Exit(INTERRUPTED) from None
     except typer.Exit:
         raise
@@ -69,7 +69,7 @@ def _as_interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _say_error(text: str, exit_code: int) -> None:
+def say_error(text: str, exit_code: int) -> None:
     """Print an error as the last line of stdout. What to do is in its text; there is no command that would mend it."""
     from flows.command.next_steps import as_dict  # noqa: PLC0415 - keeps --help quick
 
@@ -92,4 +92,4 @@ def _tell(error: Exception, exit_code: int, *, debug: bool, as_json: bool) -> No
     )
     complain(text if is_report else f"animatic: {re.sub(_LINE_END, ' ', text)}")
     if as_json:
-        _say_error(text, exit_code)
+        say_error(text, exit_code)

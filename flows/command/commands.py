@@ -20,6 +20,7 @@ from animatic.results.same_ledger import require_that_the_ledger_knows
 from animatic.settings import Settings
 from animatic.takes.states import BuyingPolicy
 from flows.command import embedded, launch
+from flows.command.command_end import say_error
 from flows.command.next_steps import Typed, as_dict, ending_lines, next_step
 from flows.command.preview import Agreement, Preview, agree, models_for, preview
 from flows.new_ledger import require_new_ledger_allowed
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from animatic.results.summary import RunSummary  # pandas, which the start of a run need not wait for
     from animatic.wavespeed.client import Wrap
 
-NOT_AGREED = REFUSED = 2
+REFUSED = 2
+NOT_AGREED = "not agreed; nothing was bought"
 UNTOLD = (
     "Prefect did not receive the end of this run ({why}): its page may show the run as running for ever. "
     "Results and exit code are what they are without it"
@@ -158,8 +160,10 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start, wrap:
         if settings.is_real:
             agreement = agree(shown, console, yes=options.yes, max_usd=options.max_usd)
             if not agreement.is_yes:
-                console.print("not agreed; nothing was bought")
-                return NOT_AGREED
+                console.print(NOT_AGREED)
+                if options.as_json:
+                    say_error(NOT_AGREED, REFUSED)
+                return REFUSED
         is_asked = settings.is_real and not options.yes and options.max_usd is None
         session = Session(
             settings,

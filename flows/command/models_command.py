@@ -111,8 +111,14 @@ def _find(catalogue: Catalogue, model: str) -> RequestSchema:
     schema = catalogue.get(model)
     if schema is None:
         near = catalogue.near(model)
-        hint = f"; did you mean {' or '.join(near)}?" if near else "; `animatic models` lists them"
-        raise FixInputError(f"{one_line(model, 200)}: found no such model among {len(catalogue):,}{hint}")
+        hint = (
+            f"; did you mean {' or '.join(near)}?"
+            if near
+            else "; `animatic models` lists those that make a clip of a still"
+        )
+        raise FixInputError(
+            f"{one_line(model, 200)}: found no such model among the {len(catalogue):,} that are known{hint}"
+        )
     return schema
 
 

@@ -12,6 +12,7 @@ from flows.terminal import printable
 
 MOST_GROUPS = 20
 GO_ON = "run again to go on; nothing is bought twice"
+GO_ON_THEN = "then run again; nothing is bought twice"
 THEN = ", then run again"
 
 
@@ -126,10 +127,11 @@ def ending_lines(endings: Sequence[Ending], typed: Typed) -> list[str]:
         if len(together) == 1:
             lines += [*_group_lines(endings[together[0]]), *steps[together[0]].lines(indent=4)]
             continue
+        is_first_something_else = all(THEN in steps[number].text for number in together)
         for number in together:
             first, comma, _ = steps[number].text.partition(THEN)
             lines += [*_group_lines(endings[number]), *([f"    {first}"] if comma else [])]
-        lines += Step(GO_ON, argv).lines()
+        lines += Step(GO_ON_THEN if is_first_something_else else GO_ON, argv).lines()
     if len(endings) > MOST_GROUPS:
         rest = sum(each.count for each in endings[MOST_GROUPS:])
         lines.append(f"and {rest:,} more for {len(endings) - MOST_GROUPS:,} other reasons (columns error_code, error)")

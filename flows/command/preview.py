@@ -23,7 +23,7 @@ from animatic.planning.plan import Plan
 from animatic.planning.priced import PricedPlan
 from animatic.planning.quotes import quote_each
 from animatic.planning.reasons import find_reasons
-from animatic.planning.sound import SoundPlanning
+from animatic.planning.sound import SoundPlanning, with_damages
 from animatic.settings import Settings
 from animatic.storage.folder import Folder
 from animatic.takes.schemas import LatencyClass, PriceClass
@@ -53,6 +53,8 @@ def preview(  # noqa: PLR0913 - a manifest, and how it is read
     """
     file = file_of(manifest, settings, rows, models_for(settings, rows))
     checked = file.load()
+    if len(checked.faults) and not skip_invalid:
+        checked = asyncio.run(with_damages(file, checked, file.stills.find_damages))
     checked.require_valid(skip_invalid=skip_invalid)
     sound = SoundPlanning(file, file.stills.find_damages, skip_invalid, tell=complain)
     return asyncio.run(_preview(sound, checked, settings, policy, archive_uri))

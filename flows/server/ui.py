@@ -37,8 +37,11 @@ def serve_ui(run_id: str, console: PlainConsole, *, opens_browser: bool) -> int:
         say(address)
         if opens_browser:
             webbrowser.open(address)
-        while not server.is_dead:
-            time.sleep(0.5)
+        try:
+            while not server.is_dead:
+                time.sleep(0.5)
+        except KeyboardInterrupt:  # as it says how to stop it
+            return 0
     raise SettingsError(
         f"Prefect's server ended by itself; its log: {log_folder(os.environ)}/{run_id}-ui-prefect-server.log"
     )

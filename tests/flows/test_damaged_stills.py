@@ -37,6 +37,15 @@ def test_plan_and_run_refuse_a_damaged_still_and_buy_nothing(
     assert sandbox.submitted(tag).total() == 0
 
 
+def test_it_is_told_beside_the_faults_of_other_rows(shell: Any, manifest: Any, shots: Path, tag: str) -> None:
+    del shots
+    both = manifest({"image": "1.jpg", "prompt": tag}, {"image": "nowhere.jpg", "prompt": tag}, name="both.csv")
+    ended = shell.run("plan", str(both))
+    assert ended.code == 2
+    assert 'both.csv:2: image: found "1.jpg": begins like a JPEG' in ended.stderr
+    assert 'both.csv:3: image: found no file "nowhere.jpg"' in ended.stderr
+
+
 def test_the_row_of_a_damaged_still_is_invalid_where_faults_are_skipped(
     shell_with_server: Any, shots: Path, sandbox: Any, tag: str
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from animatic.errors import LedgerUnusableError, LocationError
+from animatic.errors import FileRefusedError, LedgerUnusableError, LocationError
 from animatic.money.amounts import as_number
 from animatic.pace.limits import Limits
 from animatic.takes.models import DEFAULT_MODEL
@@ -85,6 +85,23 @@ async def test_a_still_that_turns_out_to_be_needed_is_uploaded_once(studio: Any)
     await run.see_through(takes)
     assert (run.error, uploads) == (None, ["a.png"])
     assert [each.inputs["image"] for each in studio.accepted] == ["https://stills.example/uploaded.png"] * 2
+
+
+async def test_a_still_that_the_api_refuses_rejects_its_takes_and_no_others(studio: Any) -> None:
+    await studio.open_sandbox()
+    takes = studio.takes("push in", still="sha256:" + "0" * 64, image="a.png") + studio.takes("pan left")
+    run = await studio.begin()
+
+    async def upload(file: LocalFile) -> str:
+        raise FileRefusedError(f"still {file.path} of shot {file.shot_id}: no image", 400)
+
+    run.shoot._requests._upload = upload
+    await run.see_through(takes)
+    assert (run.error, run.shoot.stop_signal.reason) == (None, None)
+    assert [each.inputs["prompt"] for each in studio.accepted] == ["pan left"]
+    ends = studio.rows("SELECT state, error_code, error FROM attempt ORDER BY attempt_id")
+    assert ("rejected", 400, "still a.png of shot s1: no image") in ends
+    assert run.progress.reserved.cost_microusd == 2_500_000
 
 
 async def test_a_still_that_cannot_be_sent_stops_buying_with_its_reason(studio: Any) -> None:

@@ -54,9 +54,12 @@ class Films:
             return await file.stills.find_damages(stills)
 
         async def plan_of(manifest: Manifest) -> Plan:
-            prompts = np.array([take.shot.inputs["prompt"] in self.done for take in _takes(manifest)], np.int32)
             takes = len(manifest.digests)
-            held = LedgerSnapshot([NEW, DONE], prompts, np.arange(takes), np.zeros(takes, np.bool_))
+            is_done = np.zeros(takes, np.int32)
+            for part in manifest.parts():
+                done = [take.shot.inputs["prompt"] in self.done for take in part.takes(np.ones(len(part.take_of), bool))]
+                is_done[part.take_of] = done
+            held = LedgerSnapshot([NEW, DONE], is_done, np.arange(takes), np.zeros(takes, np.bool_))
             return make_plan(manifest, held, BuyingPolicy())
 
         checked = file.load()

@@ -7,6 +7,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from PIL import Image
 
 from animatic.media.clips import probe_clip
 
@@ -33,6 +34,13 @@ async def test_an_uploaded_still_comes_back_from_its_url_without_a_key(caller: A
 async def test_what_is_no_image_is_a_400_and_not_kept(caller: Any, content: bytes) -> None:
     assert (await caller.ask("POST", UPLOAD, data=_form(content))).status == 400
     assert list((caller.sandbox.folder / "uploads").iterdir()) == []
+
+
+@pytest.mark.parametrize(("form", "options"), [("JPEG", {}), ("WEBP", {}), ("WEBP", {"lossless": True}), ("PNG", {})])
+async def test_every_form_of_still_is_kept(caller: Any, form: str, options: dict[str, Any]) -> None:
+    data = io.BytesIO()
+    Image.new("RGB", (64, 36), (1, 2, 3)).save(data, form, **options)
+    assert (await caller.ask("POST", UPLOAD, data=_form(data.getvalue()))).status == 200
 
 
 async def test_a_still_of_more_pixels_than_anyone_needs_is_a_400(caller: Any, still: bytes) -> None:

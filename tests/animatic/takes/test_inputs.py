@@ -105,9 +105,7 @@ def test_latencies_are_learned_by_duration_or_frames(inputs: dict[str, object], 
 
 
 def test_files_have_a_canonical_form_whatever_their_input_is_called() -> None:
-    written = Inputs(
-        {"images": ["https://A.example/x#y", "sha256:0"], "last_image": "HTTPS://a.example/z", "n": "A"}
-    )
+    written = Inputs({"images": ["https://A.example/x#y", "sha256:0"], "last_image": "HTTPS://a.example/z", "n": "A"})
     canonical = {"images": ["https://a.example/x", "sha256:0"], "last_image": "https://a.example/z", "n": "A"}
     assert written.canonical() == canonical
     assert len({written, Inputs(dict(written)), written.canonical()}) == 2
