@@ -333,9 +333,11 @@ def kill_group(process: "subprocess.Popen[Any]") -> None:
 
 
 def at_a_terminal(shell: Shell, answers: Sequence[tuple[str, str]], *arguments: str) -> tuple[int, str]:
-    """The command with a terminal for stdin and stderr; each answer is typed once its question is shown, in this order.
+    """The command with a terminal for stdin and stderr, and all it says, what goes to stdout last.
 
-    An answer that is typed before its question would be thrown away, as a person's would.
+    Each answer is typed once its question is shown, in this order.
+
+    One that is typed before its question would be thrown away, as a person's would.
     """
     ours, theirs = pty.openpty()
     process = shell.start(*arguments, stdin=theirs, stderr=theirs)
@@ -356,7 +358,8 @@ def at_a_terminal(shell: Shell, answers: Sequence[tuple[str, str]], *arguments: 
         with contextlib.suppress(OSError):
             while select.select([ours], [], [], 0.2)[0]:
                 shown += os.read(ours, 65_536).decode("utf-8", "replace")
-        return process.returncode, shown
+        assert process.stdout is not None
+        return process.returncode, shown + process.stdout.read()
     finally:
         kill_group(process)
         os.close(ours)

@@ -57,8 +57,8 @@ class Films:
             takes = len(manifest.digests)
             is_done = np.zeros(takes, np.int32)
             for part in manifest.parts():
-                done = [take.shot.inputs["prompt"] in self.done for take in part.takes(np.ones(len(part.take_of), bool))]
-                is_done[part.take_of] = done
+                takes_here = part.takes(np.ones(len(part.take_of), bool))
+                is_done[part.take_of] = [take.shot.inputs["prompt"] in self.done for take in takes_here]
             held = LedgerSnapshot([NEW, DONE], is_done, np.arange(takes), np.zeros(takes, np.bool_))
             return make_plan(manifest, held, BuyingPolicy())
 
@@ -66,11 +66,6 @@ class Films:
         checked.require_valid(skip_invalid=skip)
         sound = SoundPlanning(file, decode, skip, {} if known is None else known, self.told.append)
         return asyncio.run(sound.plan(checked, plan_of))
-
-
-def _takes(manifest: Manifest) -> list[object]:
-    empty = LedgerSnapshot.empty(len(manifest.digests))
-    return list(make_plan(manifest, empty, BuyingPolicy()).takes_to_buy())
 
 
 @pytest.fixture
