@@ -50,6 +50,10 @@ def settle_in() -> None:
     Raises:
         SettingsError: a folder that is needed cannot be had; the message names the variable that says where it is.
     """
+    if not os.environ.get("HOME", "").strip():
+        os.environ.pop("HOME", None)  # the password file says where it is then
+    elif not os.path.isabs(os.environ["HOME"]):  # noqa: PTH117
+        raise SettingsError(f'HOME: found "{os.environ["HOME"]}"; allowed: an absolute path')
     for name in _OF_PATHS:
         if os.environ.get(name):
             os.environ[name] = from_start(os.environ[name])

@@ -14,6 +14,7 @@ import time
 from collections.abc import Generator
 from typing import Any, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 
 from animatic.text import PROGRAM
@@ -40,12 +41,26 @@ def folded(text: str, columns: int | None) -> str:
 
 
 def _folded_line(line: str, columns: int) -> str:
-    if len(line) <= columns or _COMMAND.match(line):
+    if cell_len(line) <= columns or _COMMAND.match(line):
         return line
     indent = line[: len(line) - len(line.lstrip())]
+    if not line.isascii():
+        return _folded_by_cells(line, columns, indent)
     return "\n".join(
         textwrap.wrap(line, columns, subsequent_indent=f"{indent}  ", break_long_words=False, break_on_hyphens=False)
     )
+
+
+def _folded_by_cells(line: str, columns: int, indent: str) -> str:
+    """Break a line at blanks by the cells that its characters take: two each for many."""
+    lines, text = list[str](), indent
+    for word in line.split():
+        longer = f"{text} {word}" if text.strip() else f"{text}{word}"
+        if cell_len(longer) > columns and text.strip():
+            lines.append(text)
+            longer = f"{indent}  {word}"
+        text = longer
+    return "\n".join([*lines, text])
 
 
 def columns_of(stream: TextIO) -> int | None:

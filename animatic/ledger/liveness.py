@@ -31,8 +31,14 @@ def alive(ledger: Path, run_id: str) -> Generator[Receipts]:
         LedgerUnusableError: there is no room for the receipts.
     """
     lock = runs_folder(ledger) / f"{run_id}{_LOCK}"
-    lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise LedgerUnusableError(
+            f"ledger {ledger}: the folder {lock.parent} beside it cannot be written to ({error.strerror}). Nothing was "
+            "bought. Give ANIMATIC_LEDGER a path that can be written."
+        ) from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         receipts = _open_receipts(lock.with_suffix(_RECEIPTS))

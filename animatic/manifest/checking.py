@@ -27,7 +27,13 @@ from animatic.manifest.spelled import cell_bytes
 from animatic.manifest.still_cells import Bads, StillCells
 from animatic.manifest.tables import whole_file_error
 from animatic.models import BUILT_IN, Catalogue, RequestSchema
-from animatic.takes.canonical import canonical_provider, canonical_still, canonical_text, is_signed_by_path
+from animatic.takes.canonical import (
+    canonical_provider,
+    canonical_still,
+    canonical_text,
+    is_here,
+    is_signed_by_path,
+)
 from animatic.takes.fingerprints import DIGEST_BYTES, FirstSeen, digests_from, shared
 from animatic.takes.inputs import Inputs, as_json
 from animatic.takes.models import DEFAULT_MODEL, INPUT_NAMES
@@ -41,7 +47,6 @@ Value: TypeAlias = str | int | None
 # One rule for each column but `model`; blank cells are not shown to it. In each batch every different text is judged
 # once. Those of veo2-i2v's inputs hold for its rows only: other models say in their schemas what they take.
 _RULES: Mapping[str, Callable[[str], Value | Problem]] = {
-    "image": images.image,
     "prompt": cells.prompt,
     "shot_id": cells.shot_id,
     "storyboard": cells.storyboard,
@@ -272,7 +277,7 @@ class _Judge:
         models = self._judged("model", texts_of(batch, "model"), unknown)
         others = self._rows_of_others(models)
         values = {"model": models}
-        for column in _RULES:
+        for column in COLUMNS[:-1]:
             passed_over = others if column in _VEO2_INPUTS else ()
             texts = _but_not_in(passed_over, texts_of(batch, column))
             values[column] = self._judged(column, texts, bads, passed_over)
@@ -301,7 +306,7 @@ class _Judge:
         self, column: str, texts: Sequence[str | None], bads: Bads, passed_over: Collection[int] = ()
     ) -> list[Value | Problem]:
         """Return the value of each cell, None for a blank one, and add faults to those of its row."""
-        rule = partial(cells.model, self._catalogue) if column == "model" else _RULES[column]
+        rule = self._rule_of(column)
         empty = None if column in self._absent else _EMPTY.get(column)
         judged: dict[str | None, Value | Problem] = {
             text: empty if text is None or not text or text.isspace() else cells.formula_error(text) or rule(text)
@@ -313,6 +318,15 @@ class _Judge:
                 if isinstance(value, Problem) and index not in passed_over:
                     bads.setdefault(index, []).append((column, value))
         return values
+
+    def _rule_of(self, column: str) -> Callable[[str], Value | Problem]:
+        match column:
+            case "model":
+                return partial(cells.model, self._catalogue)
+            case "image":
+                return partial(images.image, is_fetched_here=is_here(self._provider))
+            case _:
+                return _RULES[column]
 
     def _rows_of_others(self, models: Sequence[Value | Problem]) -> dict[int, str]:
         """Return the rows of models other than veo2-i2v, each with its model."""

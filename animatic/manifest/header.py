@@ -133,6 +133,14 @@ def header_faults(columns: Sequence[str], line: int | None) -> list[Fault]:
         meant = _meant_by(missing, [name for name in columns if name not in COLUMNS])
         taken.update(() if meant is None else (meant,))
         faults.append(fault_at(line, None, "header", _missing(missing, meant, columns)))
+    for known in COLUMNS:
+        alike = [name for name in columns if bare(name) == bare(known)]
+        if len(alike) > 1:
+            found = " and ".join(map(quoted, alike[:4]))
+            hint = f"rename all but one, or choose it with {shell_line(['--map', f'{known}=COLUMN'])}"
+            bad = Problem("columns that mean the same", found, f"one column for {known}", hint)
+            faults.append(fault_at(line, None, "header", bad))
+            taken.update(alike)
     for name in columns:
         known = None if name in COLUMNS or name in taken else _slip_of(name)
         if known is not None and known not in columns:

@@ -26,6 +26,9 @@ _PLAIN_URL = re.compile(
 )
 """Most URLs, and none that the rules below would refuse; they take ten times as long."""
 
+_OWN_HOST = re.compile(r"https?://(?:[0-9]|\[|localhost)", re.IGNORECASE)
+"""Hosts that may be an address."""
+
 _MAY_BE_PAGE = re.compile(
     r"google|dropbox|1drv|onedrive|sharepoint|icloud|goo\.gl|github\.com|imgur|&amp;|[,;|]https?:", re.IGNORECASE
 )
@@ -73,11 +76,26 @@ _HOST = re.compile(r"[^\W_](?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?")
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
 
 
-def image(text: str) -> str | Problem:
+def image(text: str, *, is_fetched_here: bool = True) -> str | Problem:
     """Return the URL unchanged, or the path without `.` segments.
 
-    Of `name.png (https://…)`, as Airtable exports attachments, it is the URL.
+    Of `name.png (https://…)`, as Airtable exports attachments, it is the URL. A provider elsewhere cannot fetch what is
+    on this machine or in a private network.
     """
+    found = _image(text)
+    if not is_fetched_here and isinstance(found, str) and _OWN_HOST.match(found) and _is_private(found):
+        what = f"{quoted(found)}, which only this machine or its network can reach"
+        return Problem("private address", what, "a URL on the public Internet, or a path, which is uploaded")
+    return found
+
+
+def _is_private(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    address = _address(host)
+    return host == "localhost" or (address is not None and not address.is_global)
+
+
+def _image(text: str) -> str | Problem:
     text = text.strip()
     attached = _ATTACHED.fullmatch(text)
     if attached is not None:

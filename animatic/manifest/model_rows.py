@@ -18,7 +18,7 @@ from animatic.manifest.rows import Rows
 from animatic.manifest.source import texts_of
 from animatic.manifest.still_cells import Bads, StillCells
 from animatic.models import Property, RequestSchema, Unfit, read_value
-from animatic.takes.canonical import canonical_provider, is_signed_by_path
+from animatic.takes.canonical import canonical_provider, is_here, is_signed_by_path
 from animatic.takes.inputs import Inputs, as_json
 from animatic.takes.schemas import TIMED_BY, ModelSchema, TakeClass
 from animatic.takes.shots import asked_part
@@ -140,7 +140,7 @@ class ModelRows:
     """
 
     def __init__(self, schema: RequestSchema, columns: Sequence[str], stills: StillCells, provider: str) -> None:
-        self._schema, self._stills = schema, stills
+        self._schema, self._stills, self._is_here = schema, stills, is_here(provider)
         self._columns = columns_of(schema, columns)
         self._others = [name for name in columns if self._is_misplaced(name)]
         self.takes, self.has_signed_paths = model_schema_of(schema), False
@@ -199,7 +199,7 @@ class ModelRows:
         return cast("list[Cell | None]", found)
 
     def _cell(self, name: str, text: str) -> Cell | Problem:
-        value = cells.formula_error(text) or _value_of(self._schema.properties[name], text)
+        value = cells.formula_error(text) or _value_of(self._schema.properties[name], text, is_here=self._is_here)
         if isinstance(value, Problem):
             return value
         identity, sent = value, value
@@ -245,14 +245,14 @@ def _uploaded(value: Any) -> Any:
     return f"https://example.com/{value[7:39]}.jpg" if isinstance(value, str) and value.startswith("sha256:") else value
 
 
-def _value_of(wanted: Property, text: str) -> Any:
+def _value_of(wanted: Property, text: str, *, is_here: bool = True) -> Any:
     """Return the value of a cell, or what is wrong with it."""
     value = read_value(text, wanted)
     if isinstance(value, Unfit):
         return Problem(f"bad {wanted.name}", quoted(text), value.allowed)
     files = wanted.items if wanted.type == "array" else wanted
     if files is not None and files.media:
-        return _files(value, files)
+        return _files(value, files, is_here=is_here)
     problem = next(filter(None, map(_hidden, value if isinstance(value, list) else [value])), None)
     return problem or value
 
@@ -261,17 +261,17 @@ def _hidden(value: Any) -> Problem | None:
     return cells.hidden_character(value) if isinstance(value, str) else None
 
 
-def _files(value: Any, wanted: Property) -> Any:
+def _files(value: Any, wanted: Property, *, is_here: bool) -> Any:
     """Return URLs as they are and paths without `.` segments, or what is wrong with the first bad one."""
     written = cast("list[Any]", value) if isinstance(value, list) else [value]
-    found = [_file(each, wanted) if isinstance(each, str) else each for each in written]
+    found = [_file(each, wanted, is_here=is_here) if isinstance(each, str) else each for each in written]
     bad = next((each for each in found if isinstance(each, Problem)), None)
     return bad or (found if isinstance(value, list) else found[0])
 
 
-def _file(text: str, wanted: Property) -> str | Problem:
+def _file(text: str, wanted: Property, *, is_here: bool) -> str | Problem:
     if wanted.media == "image":
-        return images.image(text)
+        return images.image(text, is_fetched_here=is_here)
     if images.is_acceptable_url(text.strip()):
         return text.strip()
     return Problem(f"bad {wanted.name}", quoted(text), f"an https URL of {wanted.media}")

@@ -1,5 +1,6 @@
 """Rows that a run is about: chosen by values of columns, and by a limit. Others stay as the ledger knows them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -46,15 +47,18 @@ def read_only(options: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
+_NAME = re.compile(r"[A-Za-z]\w{0,99}", re.ASCII)
+
+
 def read_mapping(options: Sequence[str]) -> dict[str, str]:
     """Return the columns of `--map NAME=COLUMN`, by our name. Raises SettingsError."""
     found: dict[str, str] = {}
     for option in options:
         name, mark, column = (part.strip() for part in option.partition("="))
-        if not mark or not column or name not in COLUMNS:
-            near = nearest(name, COLUMNS, 0.7)
+        near = None if name in COLUMNS else nearest(name, COLUMNS, 0.7)
+        if not mark or not column or not _NAME.fullmatch(name) or near:
             hint = f"; {did_you_mean(near)}" if near else ""
-            allowed = f"NAME=COLUMN, where NAME is one of {', '.join(COLUMNS)}"
+            allowed = f"NAME=COLUMN, where NAME is {', '.join(COLUMNS)}, or an input of a model"
             raise SettingsError(f'--map: found "{option}"; allowed: {allowed}{hint}')
         if name in found:
             raise SettingsError(f'--map: found "{name}" twice; allowed: each name once')

@@ -5,6 +5,7 @@ cell, and none of what makes a shot) is skipped; both are noted. Every other odd
 """
 
 import itertools
+import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ MOST_LINES_NAMED = 10
 EXCEL_BLOCK_ROWS = 16
 """Source: Microsoft's article on missing delimiters in text files that Excel saves."""
 
+_HALF = re.compile("[\ud800-\udfff]")
 _OF_A_SHOT = (*REQUIRED_COLUMNS, "shot_id", "start_from")
 
 Records = Iterator[tuple[int, int, list[str]]]
@@ -185,12 +187,25 @@ class _Table:
         if not self.pending:
             return
         self._end_block()
-        arrays = [pa.array(self._cells[index :: self._width], pa.string()) for index in self._kept]
+        try:
+            arrays = [pa.array(self._cells[index :: self._width], pa.string()) for index in self._kept]
+        except UnicodeEncodeError:
+            self._refuse_halves()
+            arrays = [pa.array(self._cells[index :: self._width], pa.string()) for index in self._kept]
         arrays.append(self._broken())
         self._rows.append(pa.RecordBatch.from_arrays(arrays, schema=self.schema.append(BROKEN)))
         self._cells.clear()
         self._bads.clear()
         self.pending, self.chars = 0, 0
+
+    def _refuse_halves(self) -> None:
+        """Make half characters faults of their rows: JSON can write them, and no text in UTF-8 can hold them."""
+        for at, cell in enumerate(self._cells):
+            half = _HALF.search(cell) if cell is not None else None
+            if half is not None:
+                found = f"half a character (U+{ord(half[0]):04X}) in column {at % self._width + 1}"
+                self._bads.setdefault(at // self._width, Problem("hidden character", found, "whole characters"))
+                self._cells[at] = _HALF.sub("\ufffd", cell or "")
 
     def notes(self) -> list[str]:
         """Return what was passed over."""

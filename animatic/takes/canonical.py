@@ -227,6 +227,15 @@ EMBEDDED_SANDBOX = "sandbox"
 """The provider of takes made by the embedded sandbox, whatever port it has today."""
 
 
+def is_here(provider: str) -> bool:
+    """Tell if a provider is on this machine: the embedded sandbox, or another server on loopback."""
+    host = urlsplit(provider).hostname or ""
+    try:
+        return not host or host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def canonical_provider(base_url: str) -> str:
     """Return the provider behind a base URL: `https://api.wavespeed.ai` for each of its spellings.
 

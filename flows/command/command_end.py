@@ -70,10 +70,10 @@ def _as_interrupt(_number: int, _frame: object) -> None:
 
 
 def say_error(text: str, exit_code: int) -> None:
-    """Print an error as the last line of stdout. What to do is in its text; there is no command that would mend it."""
-    from flows.command.next_steps import as_dict  # noqa: PLC0415 - keeps --help quick
+    """Print an error as the last line of stdout, with the command that its text gives, if there is just one to type."""
+    from flows.command.next_steps import as_dict, step_in  # noqa: PLC0415 - keeps --help quick
 
-    say_json(json.dumps({"error": text, "exit_code": exit_code} | as_dict(None)))
+    say_json(json.dumps({"error": text, "exit_code": exit_code} | as_dict(step_in(text))))
 
 
 _LINE_END = r"\s*\n(?! {4})\s*"

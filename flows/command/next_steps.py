@@ -1,6 +1,7 @@
 """Commands that go on, for each way in which takes of a run ended. Pure."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -131,7 +132,9 @@ def ending_lines(endings: Sequence[Ending], typed: Typed) -> list[str]:
         for number in together:
             first, comma, _ = steps[number].text.partition(THEN)
             lines += [*_group_lines(endings[number]), *([f"    {first}"] if comma else [])]
-        lines += Step(GO_ON_THEN if is_first_something_else else GO_ON, argv).lines()
+        texts = {steps[number].text for number in together}
+        own = texts.pop() if len(texts) == 1 and not is_first_something_else else GO_ON
+        lines += Step(GO_ON_THEN if is_first_something_else else own, argv).lines()
     if len(endings) > MOST_GROUPS:
         rest = sum(each.count for each in endings[MOST_GROUPS:])
         lines.append(f"and {rest:,} more for {len(endings) - MOST_GROUPS:,} other reasons (columns error_code, error)")
@@ -155,6 +158,20 @@ def commands_in(error: str) -> list[str]:
         return []
     text, *commands = re.split(rf": (?={PROGRAM} )", found[0].lstrip("; ."))
     return [f"{text}:", *(f"    {each.removesuffix(', or')}" for each in commands)]
+
+
+def step_in(error: str) -> Step | None:
+    """Return the command that an error's text gives in a line of its own; None for none, several, or a placeholder."""
+    commands = [line.strip() for line in error.split("\n") if line.startswith(f"    {PROGRAM} ")]
+    if len(commands) != 1:
+        return None
+    try:
+        argv = shlex.split(commands[0])
+    except ValueError:
+        return None
+    if any(re.fullmatch(r"[A-Z_]{3,}", each) for each in argv):
+        return None
+    return Step("type this", tuple(argv))
 
 
 def as_dict(step: Step | None) -> dict[str, object]:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
+from rich.cells import cell_len
 from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -61,7 +62,7 @@ def _picture(progress: Progress, title: str, shown: Shown, width: int) -> Group:
         return Group(Text(begun, style="bold", no_wrap=True, overflow="ellipsis"), *waits)
     left = left_in_words(shown.left_s) if progress.left else f"finishing, {in_words(shown.elapsed_s)} so far"
     done = f"{progress.done:,}/{progress.total:,}"
-    bar = max(min(width - len(title) - len(done) - len(left) - 6, 40), 8)
+    bar = max(min(width - cell_len(title) - len(done) - len(left) - 6, 40), 8)
     head = Table.grid(padding=(0, 1), expand=False)
     head.add_row(
         Text(printable(title), style="bold", no_wrap=True, overflow="ellipsis"),
@@ -83,7 +84,7 @@ def _in_lines(parts: Sequence[tuple[str, str]], width: int) -> list[Text]:
     lines = [Text("  ")]
     for text, style in parts:
         is_first = len(lines[-1]) <= 2
-        if not is_first and len(lines[-1]) + len(text) + 3 > width:
+        if not is_first and lines[-1].cell_len + cell_len(text) + 3 > width:
             lines.append(Text("  "))
             is_first = True
         lines[-1].append("" if is_first else " · ")

@@ -17,6 +17,7 @@ from animatic.planning.reasons import MOST_GROUPS, Reasons
 from animatic.takes.schemas import PriceClass
 from animatic.takes.states import State
 from animatic.text import counted, reason_of
+from flows.command.next_steps import as_dict
 from flows.terminal import printable
 
 NO_KEY = "WAVESPEED_API_KEY is not set: export it to see the cost and to buy, or add --sandbox, which needs none"
@@ -117,7 +118,8 @@ class Preview:
         if not retried:
             return shown
         cost = "" if self.retry_cost is None else f" for {dollars(self.retry_cost)}"
-        return f"{shown} (--retry-failed would buy {'it' if retried == 1 else 'them'} again{cost})"
+        them = "the one that failed" if retried == 1 else f"the {retried:,} that failed or were rejected"
+        return f"{shown} (--retry-failed would buy {them} again{cost})"
 
     def _takes_to_buy(self) -> list[str]:
         """Return a line for each take to buy while they are few, else one for each storyboard."""
@@ -197,6 +199,7 @@ class Preview:
                 "unknown": plan.unclear + plan.underway,
                 "cost_usd": as_number(self.priced.cost),
                 "cost_from_usd": as_number(self.priced.floor),
+                **as_dict(None),
                 "no_quote": sorted({str(each) for each in self.problems.values()}),
                 "balance_usd": self.balance_usd,
                 "duration_s": round(self.duration_s),

@@ -8,10 +8,10 @@ from pathlib import Path
 from animatic import storage
 from animatic.errors import SettingsError
 from animatic.machine.start_folder import from_start
-from animatic.manifest.images import STILL_SUFFIXES
+from animatic.manifest.images import STILL_SUFFIXES, relative_path
 from animatic.media.stills import probe
 from animatic.takes.stills import Still
-from animatic.text import PROGRAM, positional
+from animatic.text import PROGRAM, counted, escaped, positional
 from flows.command.next_steps import Step
 from flows.terminal import PlainConsole
 
@@ -43,14 +43,20 @@ def make_starter(folder: str, console: PlainConsole) -> int:
     text, unreadable = io.StringIO(newline=""), list[str]()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
+    shots = 0
     for path in stills:
         name = path.relative_to(root)
+        cell = _cell_of(name)
+        if cell is None:
+            unreadable.append(f"{escaped(str(name), 200)}: left out; a manifest cannot name it, so rename it first")
+            continue
         ratio, problem = _ratio_of(path)
         if problem:
             unreadable.append(f"{name}: {problem}")
-        writer.writerow([_shot_id(name), name.as_posix(), "", ratio])
+        writer.writerow([_shot_id(name), cell, "", ratio])
+        shots += 1
     storage.replace_bytes(str(target), text.getvalue().encode())
-    console.print(f"{target}: {len(stills):,} shots; write a prompt for each: how the still should move")
+    console.print(f"{target}: {counted(shots, 'shot')}; write a prompt for each: how the still should move")
     for line in unreadable[:20]:
         console.print(f"note: {line}")
     made = positional(str(Path(folder) / MANIFEST))
@@ -60,6 +66,14 @@ def make_starter(folder: str, console: PlainConsole) -> int:
     for line in [line for step in steps for line in step.lines()]:
         console.print(line)
     return 0
+
+
+def _cell_of(name: Path) -> str | None:
+    """Return the cell that names a still; None where none can. One that would begin a formula starts with `./`."""
+    text = name.as_posix()
+    if relative_path(text) is None or not all(map(str.isprintable, text)):
+        return None
+    return f"./{text}" if text[0] in "=+-@" else text
 
 
 def _stills_in(root: Path) -> list[Path]:
@@ -89,4 +103,4 @@ def _ratio_of(path: Path) -> tuple[str, str]:
 
 def _shot_id(name: Path) -> str:
     """Return a still's path as a shot's name: `act1/01A.png` is `act1-01A`."""
-    return "-".join(name.with_suffix("").parts)[:200]
+    return "-".join(name.with_suffix("").parts).lstrip("=+-@ ")[:200]

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
-from flows.terminal import PlainConsole, printable, say_json
+from flows.terminal import PlainConsole, folded, printable, say_json
 
 NASTY = "\x1b[31mred\x1b]0;title\x07\r\x9b2J\u202egpj.exe\x00\x7f"
 
@@ -55,3 +56,9 @@ def test_a_manifest_and_an_api_that_mean_ill_do_not_get_through(shell: Any, mani
         ended = shell.run(*map(str, arguments), "--debug")
         for line in [*ended.stdout.splitlines(), *ended.stderr.splitlines()]:
             assert line.isprintable(), line
+
+
+def test_wide_characters_count_twice_where_lines_are_broken() -> None:
+    shown = folded("    " + " ".join(["一二三四五六七八九十", "long", "shot", "🎬🎬🎬", "take 1"] * 3), 40)
+    assert max(map(cell_len, shown.split("\n"))) <= 40
+    assert shown.split() == ["一二三四五六七八九十", "long", "shot", "🎬🎬🎬", "take", "1"] * 3
