@@ -6,7 +6,7 @@ Cells become values of the type that the model's schema wants; a blank cell is n
 import datetime as dt
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import pyarrow as pa
@@ -19,9 +19,9 @@ from animatic.manifest.source import texts_of
 from animatic.manifest.still_cells import Bads, StillCells
 from animatic.models import Property, RequestSchema, Unfit, read_value
 from animatic.takes.canonical import canonical_provider, is_here, is_signed_by_path
-from animatic.takes.inputs import Inputs, as_json
+from animatic.takes.inputs import Inputs, as_json, form_of
 from animatic.takes.schemas import TIMED_BY, ModelSchema, TakeClass
-from animatic.takes.shots import asked_part
+from animatic.takes.shots import asked_part, asked_value
 from animatic.text import quoted
 
 INSISTS = "input."
@@ -114,18 +114,25 @@ class Cell(NamedTuple):
     written: str
     asked: str
 
+    @property
+    def text(self) -> str:
+        """The value as text."""
+        return self.value if isinstance(self.value, str) else as_json(self.value)
+
 
 class Asked(NamedTuple):
     """What one row asks for.
 
     Attributes:
-        cells: its inputs that are not blank, by name.
-        inputs: their JSON, as written.
+        own: the inputs that have columns of their own, in the order of OWN, as text.
+        still: what identifies its `image`; None where it has none.
+        inputs: the JSON of all, as written.
         text: what is asked, as fingerprints have it, up to the number of the take.
         take_class: of its takes.
     """
 
-    cells: Mapping[str, Cell]
+    own: Sequence[str | None]
+    still: str | None
     inputs: str
     text: str
     take_class: TakeClass
@@ -148,9 +155,12 @@ class ModelRows:
         self._classes: dict[tuple[Any, ...], TakeClass] = {}
         self._class_names = [name for name in self._columns if name in {*schema.priced_by, *TIMED_BY}]
         known = {"model": schema.model, "provider": canonical_provider(provider)}
+        places = {name: at for at, name in enumerate(self._columns)}
         self._parts = [
-            (name, asked_part(name, known[name]) if name in known else "") for name in sorted({*self._columns, *known})
+            (places.get(name, 0), asked_part(name, known[name]) if name in known else "")
+            for name in sorted({*self._columns, *known})
         ]
+        self._own, self._still = [places.get(name) for name in OWN], places.get("image")
 
     def _is_misplaced(self, column: str) -> bool:
         """Tell if a cell in this column is a fault, since the model has no such input."""
@@ -164,18 +174,23 @@ class ModelRows:
             self._refuse(batch, column, indices, bads)
         self._refuse_unsound(found, indices, first_row, bads)
         asked: dict[int, Asked] = {}
-        for at, index in enumerate(indices):
+        for index, row in zip(indices, zip(*found.values(), strict=True), strict=True):
             if index in bads:
                 continue
-            cells = {name: cell for name, column in found.items() if (cell := column[at]) is not None}
-            sent = {name: cell.sent for name, cell in cells.items()}
-            if not self._schema.fits(sent):
+            sent = {name: cell.sent for name, cell in zip(found, row, strict=True) if cell is not None}
+            if self._schema.fits(sent):
+                asked[index] = self._asked(row, sent)
+            else:
+                cells = {name: cell for name, cell in zip(found, row, strict=True) if cell is not None}
                 bads[index] = [self._problem_of(cells, *each) for each in self._schema.faults(sent)]
-                continue
-            text = "".join([each or (cells[name].asked if name in cells else "") for name, each in self._parts])
-            inputs = ", ".join([cell.written for cell in cells.values()])
-            asked[index] = Asked(cells, f"{{{inputs}}}", f'{{{text}"take":', self._class_of(sent))
         return asked
+
+    def _asked(self, row: Sequence[Cell | None], sent: Mapping[str, Any]) -> Asked:
+        own = [None if at is None or (cell := row[at]) is None else cell.text for at in self._own]
+        still = None if self._still is None or (cell := row[self._still]) is None else str(cell.identity)
+        text = "".join([known or (cell.asked if (cell := row[at]) is not None else "") for at, known in self._parts])
+        inputs = ", ".join([cell.written for cell in row if cell is not None])
+        return Asked(own, still, f"{{{inputs}}}", f'{{{text}"take":', self._class_of(sent))
 
     def _class_of(self, sent: Mapping[str, Any]) -> TakeClass:
         key = tuple([sent.get(name) for name in self._class_names])
@@ -189,7 +204,8 @@ class ModelRows:
         column = self._columns[name]
         texts = cell_texts(batch, column)
         own = [texts[index] for index in indices] if len(indices) != len(texts) else texts
-        known = {text: None if not text or text.isspace() else self._cell(name, text) for text in dict.fromkeys(own)}
+        read = self._reader(name)
+        known = {text: None if not text or text.isspace() else read(text) for text in dict.fromkeys(own)}
         found = [known[text] for text in own]
         if any(isinstance(each, Problem) for each in known.values()):
             for at, each in enumerate(found):
@@ -198,20 +214,44 @@ class ModelRows:
                     found[at] = None
         return cast("list[Cell | None]", found)
 
-    def _cell(self, name: str, text: str) -> Cell | Problem:
-        value = cells.formula_error(text) or _value_of(self._schema.properties[name], text, is_here=self._is_here)
-        if isinstance(value, Problem):
-            return value
-        identity, sent = value, value
-        if name in self._files:
+    def _reader(self, name: str) -> Callable[[str], Cell | Problem]:
+        """Return the function from a cell that is not blank to an input of this name."""
+        wanted, head, form, is_prompt = (
+            self._schema.properties[name],
+            f"{as_json(name)}: ",
+            form_of(name),
+            name == "prompt",
+        )
+        key = asked_part(name, "").removesuffix('"",')
+
+        def read(text: str) -> Cell | Problem:
+            value = cells.formula_error(text) or _value_of(wanted, text, is_here=self._is_here)
+            if isinstance(value, Problem):
+                return value
+            shown = as_json(value)
+            counts = value if form is None else form(value)
+            if name == "prompt" and counts == "":
+                return cells.EMPTY_PROMPT
+            return Cell(value, value, value, head + shown, f"{key}{shown if form is None else asked_value(counts)},")
+
+        return self._file_reader(name) if name in self._files else read
+
+    def _file_reader(self, name: str) -> Callable[[str], Cell | Problem]:
+        wanted, head = self._schema.properties[name], f"{as_json(name)}: "
+
+        def read(text: str) -> Cell | Problem:
+            value = cells.formula_error(text) or _value_of(wanted, text, is_here=self._is_here)
+            if isinstance(value, Problem):
+                return value
             files = cast("list[Any]", value) if isinstance(value, list) else [value]
             known, problems = self._stills.identities_of(files, self._columns[name])
             if problems:
                 return problems[0]
-            identity = known if isinstance(value, list) else known[0]
             self.has_signed_paths = self.has_signed_paths or any(map(is_signed_by_path, known))
-            sent = _uploaded(identity)
-        return Cell(value, identity, sent, f"{as_json(name)}: {as_json(value)}", asked_part(name, identity))
+            identity = known if isinstance(value, list) else known[0]
+            return Cell(value, identity, _uploaded(identity), head + as_json(value), asked_part(name, identity))
+
+        return read
 
     def _refuse_unsound(
         self, found: Mapping[str, Sequence[Cell | None]], indices: Sequence[int], first_row: int, bads: Bads

@@ -34,7 +34,12 @@ class Unfit:
 
 
 def read_value(text: str, wanted: Property) -> Any:
-    """Return the value that the text of a cell is for this input, or `Unfit`. The text is not blank."""
+    """Return the value that the text of a cell is for this input, or `Unfit`. The text is not blank.
+
+    Free text is taken verbatim.
+    """
+    if wanted.type == "string" and not wanted.allowed:
+        return text
     text = text.strip()
     match wanted.type:
         case "boolean":

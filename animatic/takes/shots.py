@@ -127,6 +127,11 @@ def asked_form(
     )
 
 
+def asked_value(value: Any) -> str:
+    """Return a value as it stands in the JSON of what is asked."""
+    return _json(value)
+
+
 def asked_part(name: str, value: Any) -> str:
     """Return the part that an input has in the JSON of what is asked, in canonical form, with the comma behind it."""
     form = form_of(name)

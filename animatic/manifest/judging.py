@@ -1,0 +1,333 @@
+"""The judging of rows, batch after batch: each becomes a shot with its takes, or all its faults are told."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
+from hashlib import sha256
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from animatic.manifest import cells, images
+from animatic.manifest.checked import TEXT_COLUMNS
+from animatic.manifest.faults import Fault, Faults, Problem
+from animatic.manifest.header import COLUMNS, NEAR_MISS, REQUIRED_COLUMNS
+from animatic.manifest.model_rows import INSISTS, OWN, Asked, ModelRows, cell_texts
+from animatic.manifest.parquet import has_text_form
+from animatic.manifest.source import RawManifest, broken_rows, models_in, texts_of
+from animatic.manifest.still_cells import Bads, StillCells
+from animatic.models import Catalogue, RequestSchema
+from animatic.takes.canonical import (
+    canonical_provider,
+    canonical_still,
+    canonical_text,
+    is_here,
+    is_signed_by_path,
+)
+from animatic.takes.fingerprints import DIGEST_BYTES, FirstSeen, digests_from
+from animatic.takes.inputs import Inputs
+from animatic.takes.models import DEFAULT_MODEL, INPUT_NAMES
+from animatic.takes.schemas import ModelSchema, TakeClass
+from animatic.takes.shots import asked_form, digest
+from animatic.takes.veo2 import CHOICES, VEO2
+from animatic.text import escaped, quoted
+
+Value: TypeAlias = str | int | None
+# One rule for each column but `model`; blank cells are not shown to it. In each batch every different text is judged
+# once. Those of veo2-i2v's inputs hold for its rows only: other models say in their schemas what they take.
+_RULES: Mapping[str, Callable[[str], Value | Problem]] = {
+    "prompt": cells.prompt,
+    "shot_id": cells.shot_id,
+    "storyboard": cells.storyboard,
+    **{name: partial(cells.choice, choice) for name, choice in CHOICES.items()},
+    "takes": cells.takes,
+}
+_VEO2_INPUTS = (*REQUIRED_COLUMNS, *CHOICES)
+_EMPTY = {
+    "image": Problem("empty image", "nothing", images.ALLOWED),
+    "prompt": cells.EMPTY_PROMPT,
+}
+
+
+def _header_faults(raw: RawManifest, models: Mapping[str, RequestSchema]) -> list[Fault]:
+    """Return the faults of the header, but for near-misses that are inputs of a model in the manifest."""
+    inputs = {quoted(name) for schema in models.values() for name in schema.properties}
+    return [each for each in raw.header_faults if each.rule != NEAR_MISS or each.found not in inputs]
+
+
+def _but_not_in(rows: Collection[int], texts: Sequence[str | None]) -> Sequence[str | None]:
+    """Return the cells of a column, those of some rows blank: another judges them."""
+    return [None if index in rows else text for index, text in enumerate(texts)] if rows else texts
+
+
+class _Alike(NamedTuple):
+    """Values that rows of one model with the same choices share.
+
+    Attributes:
+        form, form_of_before: from prompt and still to what is asked, now and before there was a canonical form.
+        take_class: the number of their class, as int32.
+    """
+
+    form: Callable[[tuple[str, str]], str]
+    form_of_before: Callable[[tuple[str, str]], str]
+    take_class: bytes
+
+
+class Judge:
+    """Judges batches one after the other, and remembers which shot_ids are taken."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what rows are judged by
+        self,
+        raw: RawManifest,
+        still_cells: StillCells,
+        storyboard: str,
+        provider: str,
+        written: str,
+        catalogue: Catalogue,
+    ) -> None:
+        models = {name: catalogue[name] for name in models_in(raw) if name in catalogue}
+        self.faults = Faults(_header_faults(raw, models))
+        self._catalogue = catalogue
+        self._models: dict[str, ModelRows] = {
+            name: ModelRows(schema, raw.schema.names, still_cells, provider)
+            for name, schema in models.items()
+            if name != DEFAULT_MODEL
+        }
+        self._insisted = [name for name in raw.schema.names if name.startswith(INSISTS)]
+        self.num_invalid = 0
+        self.has_signed_paths = False
+        self.digests = bytearray()
+        self.classes: dict[TakeClass, int] = {}
+        self._alike: dict[tuple[str, tuple[str, ...]], _Alike] = {}
+        self.classes_asked = bytearray()  # one int32 for each row and take
+        self._raw = raw
+        self._still_cells = still_cells
+        self._storyboard = storyboard
+        self._provider, self._written = canonical_provider(provider), written
+        self.old_digests = bytearray()
+        self.old_at = bytearray()  # one int64 for each of them: where its take stands among all row-and-take pairs
+        readable = {field.name for field in raw.schema if has_text_form(field.type)}
+        is_mixed = "model" in readable
+        self._absent = frozenset() if is_mixed else frozenset(REQUIRED_COLUMNS) - readable  # a fault of the header
+        self._first_row_of = FirstSeen()
+        self._row = 1
+
+    @property
+    def models(self) -> Collection[ModelRows]:
+        """Rows of models other than veo2-i2v."""
+        return self._models.values()
+
+    @property
+    def schemas(self) -> dict[str, ModelSchema]:
+        """Schemas of the models that rows may be of, by their ids."""
+        return {VEO2.model: VEO2} | {name: each.takes for name, each in self._models.items()}
+
+    def sent(self) -> Mapping[str, Sequence[str]]:
+        """Return the names of the inputs of each model in the manifest."""
+        return {VEO2.model: (*REQUIRED_COLUMNS, *CHOICES)} | {
+            name: list(self._catalogue[name].properties) for name in self._models
+        }
+
+    def batch(self, batch: pa.RecordBatch) -> list[pa.Array]:
+        """Return the columns of CHECKED for the next batch."""
+        broken = broken_rows(batch)
+        bads: Bads = {}
+        unknown: Bads = {}
+        models = self._judged("model", texts_of(batch, "model"), unknown)
+        others = self._rows_of_others(models)
+        values = {"model": models}
+        for column in COLUMNS[:-1]:
+            passed_over = others if column in _VEO2_INPUTS else ()
+            texts = _but_not_in(passed_over, texts_of(batch, column))
+            values[column] = self._judged(column, texts, bads, passed_over)
+        for index in others:
+            values["image"][index] = None  # its own model's rows judge it
+        for index, found in unknown.items():
+            bads.setdefault(index, []).extend(found)
+        stills = self._still_cells.identities(values["image"], bads, self._row)
+        asked = self._read_others(batch, others, bads)
+        self._refuse_insisted(batch, others, bads)
+        self._claim(values["shot_id"], broken, bads)
+        for name, index in _nuls(batch):
+            bad = Problem("hidden character", "a NUL character", "text without NUL characters")
+            bads.setdefault(index, []).append((escaped(name), bad))
+        bads.update({index: [("row", bad)] for index, bad in broken.items()})
+        named = texts_of(batch, "shot_id") if bads else ()
+        texts = [self._tell(index, bads.get(index), named[index]) for index in range(batch.num_rows)] if bads else None
+        columns = self._shots(values, stills, asked, bads, batch.num_rows)
+        self._unread(batch, columns, bads)
+        self._row += batch.num_rows
+        arrays = [pa.array(columns[name], pa.string()) for name in TEXT_COLUMNS]
+        fault = pa.nulls(batch.num_rows, pa.string()) if texts is None else pa.array(texts, pa.string())
+        return [fault, *arrays, pa.array(columns["takes"], pa.int8())]
+
+    def _judged(
+        self, column: str, texts: Sequence[str | None], bads: Bads, passed_over: Collection[int] = ()
+    ) -> list[Value | Problem]:
+        """Return the value of each cell, None for a blank one, and add faults to those of its row."""
+        rule = self._rule_of(column)
+        empty = None if column in self._absent else _EMPTY.get(column)
+        judged: dict[str | None, Value | Problem] = {
+            text: empty if text is None or not text or text.isspace() else cells.formula_error(text) or rule(text)
+            for text in dict.fromkeys(texts)
+        }
+        values = [judged[text] for text in texts]
+        if any(isinstance(value, Problem) for value in judged.values()):
+            for index, value in enumerate(values):
+                if isinstance(value, Problem) and index not in passed_over:
+                    bads.setdefault(index, []).append((column, value))
+        return values
+
+    def _rule_of(self, column: str) -> Callable[[str], Value | Problem]:
+        match column:
+            case "model":
+                return partial(cells.model, self._catalogue)
+            case "image":
+                return partial(images.image, is_fetched_here=is_here(self._provider))
+            case _:
+                return _RULES[column]
+
+    def _rows_of_others(self, models: Sequence[Value | Problem]) -> dict[int, str]:
+        """Return the rows of models other than veo2-i2v, each with its model."""
+        return {index: name for index, name in enumerate(models) if isinstance(name, str) and name in self._models}
+
+    def _read_others(self, batch: pa.RecordBatch, others: Mapping[int, str], bads: Bads) -> dict[int, Asked]:
+        asked: dict[int, Asked] = {}
+        for name, rows in self._models.items():
+            if indices := [index for index, model in others.items() if model == name]:
+                asked |= rows.read(batch, indices, self._row, bads)
+        return asked
+
+    def _refuse_insisted(self, batch: pa.RecordBatch, others: Collection[int], bads: Bads) -> None:
+        """Refuse cells of columns that insist on being inputs, in rows of a model that has no such input."""
+        for column in self._insisted:
+            allowed = f"nothing: {VEO2.model} has no such input; it takes {', '.join((*REQUIRED_COLUMNS, *CHOICES))}"
+            for index, text in enumerate(cell_texts(batch, column)):
+                if text is not None and text.strip() and index not in others:
+                    bads.setdefault(index, []).append((column, Problem("no such input", quoted(text), allowed)))
+
+    def _claim(self, shot_ids: list[Value | Problem], broken: Mapping[int, Problem], bads: Bads) -> None:
+        """Each shot_id belongs to the row that names it first."""
+        named = [(index, name) for index, name in enumerate(shot_ids) if isinstance(name, str) and index not in broken]
+        if not named:
+            return
+        rows = [self._row + index for index, _ in named]
+        firsts = self._first_row_of.add(digests_from(sha256(name.encode()).digest() for _, name in named), rows)
+        for at in np.flatnonzero(firsts != np.asarray(rows)).tolist():
+            index, name = named[at]
+            first, line = int(firsts[at]), self._raw.line(int(firsts[at]))
+            place = f"row {first}" if line is None else f"line {line}"
+            found = f"{quoted(name)}, which is the shot_id of {place} already"
+            bad = Problem("duplicate shot_id", found, "each shot_id once")
+            bads.setdefault(index, []).append(("shot_id", bad))
+
+    def _tell(self, index: int, bads: Sequence[tuple[str, Problem]] | None, shot_id: str | None) -> str | None:
+        """Write down the faults of a row; what is wrong with it in one line."""
+        if bads is None:
+            return None
+        self.num_invalid += 1
+        faults = [self._raw.fault(self._row + index, bad, column, shot_id) for column, bad in bads]
+        for fault in faults:
+            self.faults.add(fault)
+        return " | ".join(fault.text for fault in faults)
+
+    def _shots(
+        self,
+        values: Mapping[str, list[Any]],
+        stills: list[str | None],
+        asked: Mapping[int, Asked],
+        bads: Collection[int],
+        num_rows: int,
+    ) -> dict[str, list[Any]]:
+        """Return the columns of the shots, with defaults, and their takes. Rows with faults have none."""
+        columns: dict[str, list[Any]] = {
+            **values,
+            "still": stills,
+            "storyboard": [value or self._storyboard for value in values["storyboard"]],
+            "model": [value or DEFAULT_MODEL for value in values["model"]],
+            **{name: [value or choice.default for value in values[name]] for name, choice in CHOICES.items()},
+            "inputs": [None] * num_rows,
+            "takes": [0] * num_rows,
+        }
+        if self.faults.has_header_faults:
+            return columns
+        choices = zip(*(columns[name] for name in CHOICES), strict=True)
+        rows = zip(
+            columns["model"], choices, columns["prompt"], stills, values["takes"], values["shot_id"], strict=True
+        )
+        for index, (model, chosen, prompt, still, takes, shot_id) in enumerate(rows):
+            if index in bads:
+                continue
+            if index in asked:
+                self._other_shot(columns, index, asked[index], takes or 1)
+                continue
+            alike = self._alike.get((model, chosen)) or self._first_like(model, chosen)
+            canonical = (canonical_text(prompt), canonical_still(still))
+            self.has_signed_paths = self.has_signed_paths or is_signed_by_path(still)
+            text = alike.form(canonical)
+            first = digest(text, 1)
+            count = takes or 1
+            if self._written != self._provider or canonical != (prompt, still):
+                self._note_old(count, alike.form_of_before((prompt, still)))
+            self.digests += first
+            for number in range(2, count + 1):
+                self.digests += digest(text, number)
+            self.classes_asked += alike.take_class * count
+            columns["takes"][index] = count
+            if shot_id is None:
+                columns["shot_id"][index] = first.hex()[:12]
+        self._still_cells.note(columns, self._row)
+        return columns
+
+    def _other_shot(self, columns: dict[str, list[Any]], index: int, asked: Asked, count: int) -> None:
+        """Put a row of another model into the columns, and its takes into the fingerprints."""
+        columns["takes"][index] = count
+        number = self.classes.setdefault(asked.take_class, len(self.classes))
+        text, first = asked.text, digest(asked.text, 1)
+        self.digests += first
+        for at in range(2, count + 1):
+            self.digests += digest(text, at)
+        self.classes_asked += number.to_bytes(4, "little") * count
+        for name, value in zip(OWN, asked.own, strict=True):
+            columns[name][index] = value
+        columns["still"][index], columns["inputs"][index] = asked.still, asked.inputs
+        if columns["shot_id"][index] is None:
+            columns["shot_id"][index] = first.hex()[:12]
+
+    def _first_like(self, model: str, chosen: tuple[str, ...]) -> "_Alike":
+        """Prepare what all rows of this model with the same choices share."""
+        known = Inputs(zip(CHOICES, chosen, strict=True))
+        number = self.classes.setdefault(VEO2.take_class(known), len(self.classes))
+        form, before = (asked_form(of, model, INPUT_NAMES[:2], known) for of in (self._provider, self._written))
+        self._alike[model, chosen] = alike = _Alike(form, before, number.to_bytes(4, "little"))
+        return alike
+
+    def _note_old(self, count: int, text: str) -> None:
+        """Note the fingerprints that the takes of a row had before there was a canonical form."""
+        at = len(self.digests) // DIGEST_BYTES
+        for number in range(1, count + 1):
+            self.old_digests += digest(text, number)
+            self.old_at += (at + number - 1).to_bytes(8, "little")
+
+    def _unread(self, batch: pa.RecordBatch, columns: dict[str, list[Any]], bads: Collection[int]) -> None:
+        """In rows with faults: the cells as they stand, as text; null for a column that is not there."""
+        if not bads:
+            return
+        rows = sorted(bads)
+        known = [name for name in TEXT_COLUMNS if name in COLUMNS and name in self._raw.schema.names]
+        found = self._raw.without_broken(batch).select(known).take(pa.array(rows, pa.int64())).to_pylist()
+        for row, cells_ in zip(rows, found, strict=True):
+            for name in TEXT_COLUMNS:
+                cell = cells_.get(name)
+                columns[name][row] = cell if cell is None or isinstance(cell, str) else str(cell)
+
+
+def _nuls(batch: pa.RecordBatch) -> Iterator[tuple[str, int]]:
+    """NUL characters in columns that are only carried: no file that we write could hold them. Name and index."""
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if name in COLUMNS or not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+            continue
+        mask = pc.call_function("match_substring", [column], pc.MatchSubstringOptions("\0"))
+        for index in pc.call_function("indices_nonzero", [mask]).to_pylist():
+            yield name, index
