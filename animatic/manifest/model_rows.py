@@ -216,12 +216,7 @@ class ModelRows:
 
     def _reader(self, name: str) -> Callable[[str], Cell | Problem]:
         """Return the function from a cell that is not blank to an input of this name."""
-        wanted, head, form, is_prompt = (
-            self._schema.properties[name],
-            f"{as_json(name)}: ",
-            form_of(name),
-            name == "prompt",
-        )
+        wanted, head, form = self._schema.properties[name], f"{as_json(name)}: ", form_of(name)
         key = asked_part(name, "").removesuffix('"",')
 
         def read(text: str) -> Cell | Problem:
