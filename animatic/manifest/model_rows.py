@@ -4,9 +4,11 @@ Cells become values of the type that the model's schema wants; a blank cell is n
 """
 
 import datetime as dt
+import itertools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple, cast
 
 import pyarrow as pa
@@ -157,8 +159,7 @@ class ModelRows:
         known = {"model": schema.model, "provider": canonical_provider(provider)}
         places = {name: at for at, name in enumerate(self._columns)}
         self._parts = [
-            (places.get(name, 0), asked_part(name, known[name]) if name in known else "")
-            for name in sorted({*self._columns, *known})
+            (name, asked_part(name, known[name]) if name in known else "") for name in sorted({*self._columns, *known})
         ]
         self._own, self._still = [places.get(name) for name in OWN], places.get("image")
 
@@ -169,28 +170,33 @@ class ModelRows:
 
     def read(self, batch: pa.RecordBatch, indices: Sequence[int], first_row: int, bads: Bads) -> dict[int, Asked]:
         """Return what these rows ask for, and add the faults of each to its own."""
-        found = {name: self._cells(name, batch, indices, bads) for name in self._columns}
+        found = {name: self._cells(name, batch, indices, bads) for name in self._columns} or {"": [None] * len(indices)}
         for column in self._others:
             self._refuse(batch, column, indices, bads)
         self._refuse_unsound(found, indices, first_row, bads)
+        texts = map("".join, self._columns_of_text(found))
+        inputs = map(_joined, zip(*(_parts(column, "written") for column in found.values()), strict=True))
         asked: dict[int, Asked] = {}
-        for index, row in zip(indices, zip(*found.values(), strict=True), strict=True):
+        for index, row, text, written in zip(indices, zip(*found.values(), strict=True), texts, inputs, strict=True):
             if index in bads:
                 continue
             sent = {name: cell.sent for name, cell in zip(found, row, strict=True) if cell is not None}
             if self._schema.fits(sent):
-                asked[index] = self._asked(row, sent)
+                own = [None if at is None or (cell := row[at]) is None else cell.text for at in self._own]
+                still = None if self._still is None or (cell := row[self._still]) is None else str(cell.identity)
+                asked[index] = Asked(own, still, f"{{{written}}}", f'{{{text}"take":', self._class_of(sent))
             else:
                 cells = {name: cell for name, cell in zip(found, row, strict=True) if cell is not None}
                 bads[index] = [self._problem_of(cells, *each) for each in self._schema.faults(sent)]
         return asked
 
-    def _asked(self, row: Sequence[Cell | None], sent: Mapping[str, Any]) -> Asked:
-        own = [None if at is None or (cell := row[at]) is None else cell.text for at in self._own]
-        still = None if self._still is None or (cell := row[self._still]) is None else str(cell.identity)
-        text = "".join([known or (cell.asked if (cell := row[at]) is not None else "") for at, known in self._parts])
-        inputs = ", ".join([cell.written for cell in row if cell is not None])
-        return Asked(own, still, f"{{{inputs}}}", f'{{{text}"take":', self._class_of(sent))
+    def _columns_of_text(self, found: Mapping[str, Sequence[Cell | None]]) -> Iterator[tuple[str, ...]]:
+        """Yield the parts of the JSON of what each row asks for, in the order of their names."""
+        count = len(next(iter(found.values())))
+        return zip(
+            *(itertools.repeat(known, count) if known else _parts(found[name], "asked") for name, known in self._parts),
+            strict=True,
+        )
 
     def _class_of(self, sent: Mapping[str, Any]) -> TakeClass:
         key = tuple([sent.get(name) for name in self._class_names])
@@ -274,6 +280,16 @@ class ModelRows:
         return self._columns.get(name, name), Problem(f"bad {name}", shown, allowed)
 
 
+def _parts(column: Sequence[Cell | None], name: str) -> list[str]:
+    """Return a part of each cell of a column; nothing of a blank one."""
+    part = attrgetter(name)
+    return ["" if cell is None else part(cell) for cell in column]
+
+
+def _joined(parts: Iterable[str]) -> str:
+    return ", ".join(filter(None, parts))
+
+
 def _uploaded(value: Any) -> Any:
     if isinstance(value, list):
         return [_uploaded(each) for each in cast("list[Any]", value)]
@@ -288,8 +304,10 @@ def _value_of(wanted: Property, text: str, *, is_here: bool = True) -> Any:
     files = wanted.items if wanted.type == "array" else wanted
     if files is not None and files.media:
         return _files(value, files, is_here=is_here)
-    problem = next(filter(None, map(_hidden, value if isinstance(value, list) else [value])), None)
-    return problem or value
+    if isinstance(value, str):
+        return cells.hidden_character(value) or value
+    hidden = map(_hidden, cast("list[Any]", value) if isinstance(value, list) else ())
+    return next(filter(None, hidden), None) or value
 
 
 def _hidden(value: Any) -> Problem | None:

@@ -143,6 +143,24 @@ def test_what_is_required_is_said_by_the_model() -> None:
     assert [each.split(": ")[1] for each in faults[2:]] == ["prompt"]
 
 
+def test_a_manifest_without_any_input_has_faults_in_every_row() -> None:
+    faults = faults_in(checked(f"shot_id,model\na,{VEO3}\nb,minimax/hailuo-02/fast\n"))
+    assert [each.split(": ")[:2] for each in faults] == [
+        ["shots.csv:2", "image"],
+        ["shots.csv:2", "prompt"],
+        ["shots.csv:3", "image"],
+    ]
+
+
+def test_an_invisible_prompt_is_empty() -> None:
+    (fault,) = faults_in(checked(f"image,prompt,model\n{URL},\u200b,{VEO3}\n"))
+    assert "prompt: found nothing" in fault
+
+
+def test_a_prompt_is_sent_as_it_is_written() -> None:
+    assert inputs_in(checked(f'image,prompt,model\n{URL}," push in ",{VEO3}\n'))[0]["prompt"] == " push in "
+
+
 def test_a_manifest_without_stills_or_prompts_is_one_where_its_models_need_none() -> None:
     rows = f"images,prompt,model\n{URL};{URL}?2,x,{VIDU}\n"
     assert inputs_in(checked(rows)) == [{"images": [URL, f"{URL}?2"], "prompt": "x"}]
