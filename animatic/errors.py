@@ -16,6 +16,7 @@
     │   └── ResultsUnwrittenError    takes were bought, and the table cannot be written; the ledger has it all
     ├── NeverAgainError          the same call will not succeed unchanged
     │   ├── ApiRefusedError          the API refused the request; nothing was bought
+    │   │   └── FileRefusedError         the API refused a local file; its takes cannot be sent
     │   ├── AccountRefusedError      401, 402, 403: key or account; stops the whole run
     │   ├── ClipRefusedError         what is behind a URL is no clip, or must not be fetched
     │   └── ProxyRefusedError        a proxy refused to pass the request on; nothing was sent; stops the whole run

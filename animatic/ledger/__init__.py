@@ -20,6 +20,7 @@ from animatic.ledger import (
     aliases,
     by_hand,
     clips,
+    history,
     importing,
     liveness,
     location,
@@ -35,6 +36,8 @@ from animatic.ledger import (
 )
 from animatic.ledger.account import Account
 from animatic.ledger.clips import Booking
+from animatic.ledger.history import COLUMNS as HISTORY_COLUMNS
+from animatic.ledger.history import place_of
 from animatic.ledger.importing import Imported
 from animatic.ledger.newest import IsDead, Rows, no_run_is_dead, outcomes_from
 from animatic.ledger.planned import Asked, Request
@@ -50,6 +53,7 @@ from animatic.takes.fingerprints import Digests
 from animatic.takes.snapshot import LedgerSnapshot
 
 __all__ = [
+    "HISTORY_COLUMNS",
     "Account",
     "Asked",
     "Booking",
@@ -82,6 +86,7 @@ __all__ = [
     "no_run_is_dead",
     "open_ledger",
     "outcomes_from",
+    "place_of",
     "read_receipts",
 ]
 
@@ -127,6 +132,7 @@ class Ledger:
     reserved_by = _Operation(operations.reserved_by)
     inference_history = _Operation(operations.inference_history)
     seek_outcomes = _Operation(newest.seek_outcomes)
+    paid_attempts = _Operation(history.paid_attempts)
 
     # Runs
     begin_run = _Operation(operations.begin_run)

@@ -54,6 +54,27 @@ def archive(
     )
 
 
+@app.command(rich_help_panel=KEEP, short_help="Write every paid attempt of all runs, for analysts.")
+def history(
+    to: Annotated[str, typer.Option("--to", metavar="URI", help="Folder for the table, on disk or in a bucket.")],
+    *,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="DATE", show_default="all", help="Only attempts since this UTC date."),
+    ] = None,
+    sandbox: Sandbox = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Write one row for each paid attempt of all runs, takes that were replaced included, as Parquet by date.
+
+    Reads the ledger only. Run it again at any time: each date's file is replaced as a whole.
+    """
+    from flows.command.history_command import write_history  # noqa: PLC0415 - keeps --help quick
+
+    end(lambda: write_history(to, since, stderr(), sandbox=sandbox, as_json=as_json), debug=debug, as_json=as_json)
+
+
 ledger_app = typer.Typer(
     help="Read and mend the ledger, the record of every take that was paid for.", no_args_is_help=True
 )

@@ -13,6 +13,7 @@ ARGUMENTS: dict[str, tuple[object, ...]] = {
     "ManifestError": ("shots.csv:2: one fault\nshots.csv:3: another", 2),
     "ApiBusyError": ("submit: WaveSpeed answered 429", 7.5),
     "ApiRefusedError": ("submit: WaveSpeed answered 400", 400),
+    "FileRefusedError": ("still a.png of shot s1: upload: WaveSpeed answered 400", 400),
     "AccountRefusedError": ("submit: WaveSpeed answered 403", 403),
 }
 

@@ -141,6 +141,7 @@ def test_the_plan_says_what_is_new_and_what_it_costs(animatic: Any, manifest: An
     assert [each["reason"] for each in found.pop("to_buy")] == ["new"] * 3
     assert found.pop("balance_usd") > 0
     assert found.pop("duration_s") > 0
+    assert [found.pop(name) for name in ("next", "next_argv", "advice")] == [None] * 3
     assert found == {
         "rows": 3,
         "takes": 3,

@@ -119,7 +119,8 @@ def test_stderr_shows_the_plan_and_the_end_and_no_machinery(twice: Twice) -> Non
     assert "  6 to buy, 0 done\n    opening take 1: new, $2.50\n" in twice.first.stderr
     assert "\n  cost: $16.00; the account has $" in twice.first.stderr
     assert (
-        "0 to buy, 4 done, 1 failed, 1 rejected (--retry-failed would buy them again for $5.00)" in twice.second.stderr
+        "0 to buy, 4 done, 1 failed, 1 rejected "
+        "(--retry-failed would buy the 2 that failed or were rejected again for $5.00)" in twice.second.stderr
     )
 
 
@@ -169,6 +170,7 @@ def test_the_flow_run_state_and_parameters_hold_no_secret(twice: Twice) -> None:
         "retry_failed": False,
         "attempts": 1,
         "archive": "",
+        "models": None,
         "clip_name": "{storyboard}_{shot_id}_t{take:02}",
         "only": None,
         "limit": None,

@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 import httpx
 
-from animatic.sandbox.catalogue import MODELS, find_model
+from animatic.sandbox.catalogue import MODELS
 from animatic.sandbox.predictions import Prediction, Predictions, Window
 from animatic.sandbox.scenarios import read_scenario
 from animatic.sandbox.wire import charge_data, envelope, listed_data, page_from, result_data, submission_data
@@ -73,7 +73,7 @@ class Api:
         return EPOCH_S + asyncio.get_running_loop().time() + self.temper.skew_s
 
     def accept(self, model: str, inputs: dict[str, str], scenario: str = "ok") -> Prediction:
-        return self.predictions.accept(find_model(model), inputs, read_scenario(scenario), self.now())
+        return self.predictions.accept(MODELS[model], inputs, read_scenario(scenario), self.now())
 
     def fault(self, likelihood: float, names: list[str]) -> str:
         """The name of a fault that fires now, or nothing."""
@@ -208,7 +208,7 @@ class Transport(httpx.AsyncBaseTransport):
         api = self._api
         fault = api.fault(api.temper.price, PRICE_FAULTS)
         await asyncio.sleep(api.chance.uniform(0.01, 0.1))
-        price_usd = find_model(body["model_id"]).quote_usd(body["inputs"])
+        price_usd = MODELS[body["model_id"]].quote_usd(body["inputs"])
         match fault:
             case "price-404":
                 return self._reply(404, envelope(None, 404, "no such endpoint"))

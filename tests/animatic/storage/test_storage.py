@@ -195,8 +195,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_only_regular_files_are_read_and_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path, tmp_path / "pipe"):
-        assert "it is not a regular file" in refusal(storage.read_bytes, str(path), max_bytes=KEEP)
+    for path, what in ((tmp_path, "it is a folder; give a file"), (tmp_path / "pipe", "it is not a regular file")):
+        assert what in refusal(storage.read_bytes, str(path), max_bytes=KEEP)
         assert "something that is not a file" in refusal(storage.replace_bytes, str(path), b"x")
         assert "something that is not a file" in refusal(storage.require_writable, str(path))
     assert "found a folder" in refusal(storage.replace_bytes, f"{tmp_path}/", b"x")

@@ -21,7 +21,7 @@ from animatic.takes.stills import Still
 FROZEN: list[dict[str, Any]] = [
     json.loads(line) for line in (Path(__file__).with_name("fingerprints.jsonl")).read_text().splitlines()
 ]
-IN_A_MANIFEST = 59
+IN_A_MANIFEST = 58
 """As many of them can be rows of a manifest: the others have another model, or a text that no row may have."""
 
 

@@ -1,0 +1,72 @@
+"""All paid attempts of all runs, for analysts: a function of a connection in a transaction of its caller."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from animatic.ledger.moments import naive
+from animatic.ledger.newest import Rows
+from animatic.ledger.schema import ATTEMPT, MANIFEST, PLANNED, RUN, TAKE, is_paid
+
+MOST_AT_ONCE = 5_000
+
+_EACH = PLANNED.alias("each_planned")
+_NEWEST_PLANNED = (
+    sa.select(sa.func.max(_EACH.c.planned_id))
+    .where(_EACH.c.fingerprint == ATTEMPT.c.fingerprint)
+    .correlate(ATTEMPT)
+    .scalar_subquery()
+)
+COLUMNS = (
+    *("attempt_id", "provider", "model", "shot_id", "storyboard", "manifest", "request", "attempt_no", "state"),
+    *("run_id", "flow_run_id", "prediction_id", "prediction_model", "quoted_microusd", "intent_at", "submitted_at"),
+    *("created_at", "completed_at", "inference_ms", "outputs", "has_nsfw_contents", "error_code", "error"),
+    "fingerprint",
+)
+"""Names of the columns of `paid_attempts`, in order; moments are in UTC, without a zone."""
+
+_SELECT = (
+    sa.select(
+        *(ATTEMPT.c.attempt_id, TAKE.c.provider, TAKE.c.model, PLANNED.c.shot_id, PLANNED.c.storyboard),
+        MANIFEST.c.uri.label("manifest"),
+        *(TAKE.c.request, ATTEMPT.c.attempt_no, ATTEMPT.c.state, ATTEMPT.c.run_id, RUN.c.flow_run_id),
+        *(ATTEMPT.c.prediction_id, ATTEMPT.c.prediction_model, ATTEMPT.c.quoted_microusd, ATTEMPT.c.intent_at),
+        *(ATTEMPT.c.submitted_at, ATTEMPT.c.created_at, ATTEMPT.c.completed_at, ATTEMPT.c.inference_ms),
+        *(ATTEMPT.c.outputs, ATTEMPT.c.has_nsfw_contents, ATTEMPT.c.error_code, ATTEMPT.c.error),
+        ATTEMPT.c.fingerprint,
+    )
+    .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
+    .join(RUN, RUN.c.run_id == ATTEMPT.c.run_id)
+    .outerjoin(PLANNED, PLANNED.c.planned_id == _NEWEST_PLANNED)
+    .outerjoin(MANIFEST, MANIFEST.c.manifest_id == PLANNED.c.manifest_id)
+    .where(is_paid(ATTEMPT))
+    .order_by(ATTEMPT.c.intent_at, ATTEMPT.c.attempt_id)
+    .limit(MOST_AT_ONCE)
+)
+
+
+Place = tuple[datetime, int]
+"""Place of an attempt among all: when it was intended, and its id."""
+
+
+def paid_attempts(db: sa.Connection, provider: str, after: Place | None, since: datetime | None = None) -> Rows:
+    """Return the next attempts of a provider that were, or may have been, paid for, oldest first."""
+    wanted = _SELECT.where(TAKE.c.provider == provider)
+    if since is not None:
+        wanted = wanted.where(ATTEMPT.c.intent_at >= naive(since))
+    if after is not None:
+        intent_at, attempt_id = after
+        wanted = wanted.where(
+            sa.or_(
+                ATTEMPT.c.intent_at > intent_at,
+                sa.and_(ATTEMPT.c.intent_at == intent_at, ATTEMPT.c.attempt_id > attempt_id),
+            )
+        )
+    return db.execute(wanted).all()
+
+
+def place_of(row: Sequence[Any]) -> Place:
+    """Return where an attempt stands."""
+    return row[COLUMNS.index("intent_at")], row[COLUMNS.index("attempt_id")]

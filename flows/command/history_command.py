@@ -1,0 +1,77 @@
+"""The `history` command: every paid attempt of all runs, as Parquet by date. Asks no API."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from animatic import storage
+from animatic.errors import SettingsError
+from animatic.ledger import Ledger, look_into, place_of
+from animatic.results.history import FILE, date_of, tables_of
+from animatic.settings import Settings
+from animatic.storage.folder import Folder
+from animatic.storage.spool import nameless_file
+from animatic.text import counted
+from flows.command import embedded
+from flows.command.next_steps import as_dict
+from flows.terminal import PlainConsole, say_json
+
+
+def write_history(to: str, since: str | None, console: PlainConsole, *, sandbox: bool, as_json: bool) -> int:
+    """Write the history of this provider into a folder; 0.
+
+    A date's file is replaced as a whole; dates without attempts are left as they are.
+
+    Raises:
+        SettingsError: the date is none, or there is no ledger.
+        LocationError: the folder cannot be written to.
+    """
+    moment, settings = _moment(since), Settings.from_environment()
+    settings = embedded.sandbox_settings(settings) if sandbox else settings
+    folder, told = Folder(to), Counter[str]()
+    with look_into(settings.ledger) as ledger:
+        if ledger is not None:
+            asyncio.run(_copy(ledger, settings.origin, moment, folder.uri, told))
+    console.print(f"{folder.place}: {counted(told.total(), 'paid attempt')} on {counted(len(told), 'day')}")
+    if as_json:
+        say_json(json.dumps({"attempts": told.total(), "days": len(told), "to": folder.uri} | as_dict(None)))
+    return 0
+
+
+async def _copy(ledger: Ledger, provider: str, since: datetime | None, folder: str, told: Counter[str]) -> None:
+    """Write a file for each date, and count its rows."""
+    waiting, after = list[Sequence[Any]](), None
+    while rows := await ledger.paid_attempts(provider, after, since):
+        after = place_of(rows[-1])
+        waiting += rows
+        done = [row for row in waiting if date_of(row) != date_of(rows[-1])]
+        waiting = waiting[len(done) :]
+        await asyncio.to_thread(_write_dates, folder, done, told)
+    await asyncio.to_thread(_write_dates, folder, waiting, told)
+
+
+def _write_dates(folder: str, rows: Sequence[Sequence[Any]], told: Counter[str]) -> None:
+    for day, table in tables_of(rows):
+        _write(folder, day, table)
+        told[day] += len(table)
+
+
+def _write(folder: str, day: str, table: pa.Table) -> None:
+    with nameless_file() as file:
+        pq.write_table(table, file, compression="zstd")
+        storage.replace_with(f"{folder.rstrip('/')}/date={day}/{FILE}", file)
+
+
+def _moment(since: str | None) -> datetime | None:
+    if since is None:
+        return None
+    try:
+        return datetime.combine(date.fromisoformat(since), datetime.min.time(), UTC)
+    except ValueError:
+        raise SettingsError(f'--since: found "{since}"; allowed: a UTC date such as 2026-11-26') from None
