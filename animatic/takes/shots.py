@@ -40,7 +40,7 @@ class Shot:
     schema: ModelSchema
     inputs: Inputs
     takes: int
-    paths: Mapping[str, str] = field(default_factory=dict[str, str])
+    paths: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
 
     @property
     def model(self) -> str:
