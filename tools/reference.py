@@ -14,6 +14,7 @@ import typer
 from typer.cli import get_docs_for_click
 
 import animatic
+from animatic.results import history
 from animatic.results.columns import as_markdown
 from animatic.results.exit_codes import MEANINGS
 from animatic.settings import READ_ELSEWHERE, VARIABLES, Settings
@@ -108,6 +109,7 @@ PARTS = {
     "exit codes": ("reference/exit-codes.md", exit_codes),
     "functions": ("reference/python.md", functions),
     "columns": ("results.md", as_markdown),
+    "history": ("results.md", history.as_markdown),
 }
 """Page and maker of each part."""
 

@@ -24,28 +24,48 @@ from animatic.takes.states import State, status_of
 SCHEMA_VERSION = 1
 FILE = "attempts.parquet"
 
-SCHEMA = pa.schema(
-    [
-        *((name, pa.string()) for name in ("shot_id", "storyboard", "manifest", "account", "model", "inputs")),
-        ("take", pa.int32()),
-        ("attempt", pa.int32()),
-        ("status", pa.string()),
-        *((name, MOMENT) for name in ("reserved_at", "submitted_at", "created_at", "completed_at")),
-        ("queue_ms", pa.int64()),
-        ("inference_ms", pa.int64()),
-        *((name, QUOTED) for name in ("quoted_usd", "charged_usd", "refunded_usd")),
-        ("nsfw", pa.bool_()),
-        ("outputs", pa.list_(pa.string())),
-        ("error_code", pa.int64()),
-        *((name, pa.string()) for name in ("error", "prediction_id", "prediction_model", "run_id", "flow_run_id")),
-        ("fingerprint", pa.string()),
-    ]
-)
-"""Moments in UTC; `reserved_at` is when the price was reserved, right before the submission. `account` is the provider.
+_TEXT, _WHOLE, _SMALL = pa.string(), pa.int64(), pa.int32()
+COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
+    "shot_id": (_TEXT, "name of the shot, as the newest manifest that asked for the take has it; null after an import"),
+    "storyboard": (_TEXT, "name of its storyboard, likewise"),
+    "manifest": (_TEXT, "absolute URI of that manifest"),
+    "account": (_TEXT, "the provider that it was bought from"),
+    "model": (_TEXT, "as sent"),
+    "inputs": (_TEXT, "all that was asked for, as JSON; a local file by its SHA-256"),
+    "take": (_SMALL, "number of the take, from 1"),
+    "attempt": (_SMALL, "number of the attempt at this take, from 1"),
+    "status": (_TEXT, "as in the results table"),
+    "reserved_at": (MOMENT, "when the price was reserved, right before the submission"),
+    "submitted_at": (MOMENT, "ours, when WaveSpeed's answer came"),
+    "created_at": (MOMENT, "the API's"),
+    "completed_at": (MOMENT, "ours, when we saw the end"),
+    "queue_ms": (
+        _WHOLE,
+        "from `created_at` to `completed_at` without the inference: the wait for a worker, and one poll",
+    ),
+    "inference_ms": (_WHOLE, "`timings.inference`, rounded"),
+    "quoted_usd": (QUOTED, "the price that was reserved; null where none was known"),
+    "charged_usd": (QUOTED, "null: no bill is compared yet"),
+    "refunded_usd": (QUOTED, "null: no bill is compared yet"),
+    "nsfw": (pa.bool_(), "true if any output is flagged; null where one was not judged"),
+    "outputs": (pa.list_(_TEXT), "output URLs as the API gave them"),
+    "error_code": (_WHOLE, "the API's code of a failure"),
+    "error": (_TEXT, "why it is not completed"),
+    "prediction_id": (_TEXT, "WaveSpeed's own"),
+    "prediction_model": (_TEXT, "WaveSpeed's own"),
+    "run_id": (_TEXT, "the run that made the attempt"),
+    "flow_run_id": (_TEXT, "Prefect's id of that run"),
+    "fingerprint": (_TEXT, "of the take"),
+}
+"""Types and meanings of the columns, in order; moments in UTC."""
 
-`queue_ms` is the time from WaveSpeed's own `created_at` to the moment at which we saw the end, without the inference:
-it holds the wait for a worker and at most one poll. `charged_usd` and `refunded_usd` are null: no bill is compared yet.
-"""
+SCHEMA = pa.schema([(name, arrow_type) for name, (arrow_type, _) in COLUMNS.items()])
+
+
+def as_markdown() -> str:
+    """Return the table of the columns for the docs."""
+    rows = [f"| `{name}` | {arrow_type} | {meaning} |" for name, (arrow_type, meaning) in COLUMNS.items()]
+    return "\n".join(["| column | type | meaning |", "| --- | --- | --- |", *rows])
 
 
 def tables_of(rows: Iterable[Sequence[Any]]) -> Iterator[tuple[str, pa.Table]]:
