@@ -30,7 +30,7 @@ from animatic.takes.inputs import Inputs
 from animatic.takes.models import DEFAULT_MODEL, INPUT_NAMES
 from animatic.takes.schemas import ModelSchema, TakeClass
 from animatic.takes.shots import asked_form, digest
-from animatic.takes.veo2 import CHOICES, VEO2
+from animatic.takes.veo2 import ASPECT_RATIO, CHOICES, VEO2
 from animatic.text import escaped, quoted
 
 Value: TypeAlias = str | int | None
@@ -43,6 +43,9 @@ _RULES: Mapping[str, Callable[[str], Value | Problem]] = {
     **{name: partial(cells.choice, choice) for name, choice in CHOICES.items()},
     "takes": cells.takes,
 }
+AUTO = "auto"
+"""The `aspect_ratio` of a row whose clip is to lie as its local still does."""
+
 _VEO2_INPUTS = (*REQUIRED_COLUMNS, *CHOICES)
 _EMPTY = {
     "image": Problem("empty image", "nothing", images.ALLOWED),
@@ -146,6 +149,7 @@ class Judge:
         for index, found in unknown.items():
             bads.setdefault(index, []).extend(found)
         stills = self._still_cells.identities(values["image"], bads, self._row)
+        self._lay_out(values, bads)
         asked = self._read_others(batch, others, bads)
         self._refuse_insisted(batch, others, bads)
         self._claim(values["shot_id"], broken, bads)
@@ -179,10 +183,26 @@ class Judge:
                     bads.setdefault(index, []).append((column, value))
         return values
 
+    def _lay_out(self, values: Mapping[str, list[Value | Problem]], bads: Bads) -> None:
+        """Put the shape of each local still in the place of `auto`."""
+        ratios = values[ASPECT_RATIO.name]
+        for index, (ratio, image) in enumerate(zip(ratios, values["image"], strict=True)):
+            if ratio != AUTO:
+                continue
+            lies = self._still_cells.ratio_of(image) if isinstance(image, str) else None
+            ratios[index] = lies
+            if lies is None and index not in bads:
+                allowed = f"{', '.join(ASPECT_RATIO.allowed)}; {AUTO} is as a local still lies"
+                bads[index] = [
+                    (ASPECT_RATIO.name, Problem("bad aspect_ratio", f"{AUTO} for a still on the web", allowed))
+                ]
+
     def _rule_of(self, column: str) -> Callable[[str], Value | Problem]:
         match column:
             case "model":
                 return partial(cells.model, self._catalogue)
+            case ASPECT_RATIO.name:
+                return lambda text: AUTO if text.strip().lower() == AUTO else cells.choice(ASPECT_RATIO, text)
             case "image":
                 return partial(images.image, is_fetched_here=is_here(self._provider))
             case _:

@@ -47,6 +47,11 @@ class StillCells:
         self._first_row_of_small: dict[str, int] = {}
         self._first_row_of_unfit: dict[tuple[str, str], int] = {}
 
+    def ratio_of(self, path: str) -> str | None:
+        """Return the ratio in which a local still lies; None for one that is not there, or on the web."""
+        found = self._stills.get(path)
+        return ("9:16" if found.height > found.width else "16:9") if isinstance(found, Still) else None
+
     def identities(self, cells: Sequence[Any], bads: Bads, first_row: int) -> list[str | None]:
         """Return what each still is known by, None where there is a fault; `cells` are what `images.image` returned."""
         known: list[str | None] = []

@@ -92,3 +92,21 @@ def test_inputs_of_other_models_are_named_as_not_sent() -> None:
             "wavespeed-ai/veo2-i2v takes image, prompt, aspect_ratio, duration"
         )
     ]
+
+
+def test_a_clip_may_lie_as_its_local_still() -> None:
+    tall, wide = (
+        Still(name * 64, 1, width, height, "PNG") for name, width, height in (("a", 720, 1280), ("b", 1280, 720))
+    )
+    raw = read_table("shots.csv", b"image,prompt,aspect_ratio\ntall.png,x,auto\nwide.png,x,Auto\n")
+    manifest = check(raw, stills={"tall.png": tall, "wide.png": wide}, storyboard_default="b", provider="sandbox")
+    manifest.require_valid()
+    assert [shot.inputs["aspect_ratio"] for shot in shots_in(manifest)] == ["9:16", "16:9"]
+
+
+def test_a_still_on_the_web_lies_in_no_way_that_is_known() -> None:
+    raw = read_table("shots.csv", b"image,prompt,aspect_ratio\nhttps://e.example/a.png,x,auto\ngone.png,x,auto\n")
+    manifest = check(raw, stills={"gone.png": "is empty"}, storyboard_default="b", provider="sandbox")
+    first, second = (text for _, text in invalid_rows_in(manifest))
+    assert first.startswith("aspect_ratio: found auto for a still on the web; allowed: 16:9, 9:16; auto is as")
+    assert second.startswith("image: ")
