@@ -3,7 +3,6 @@
 Cells become values of the type that the model's schema wants; a blank cell is not sent, and no default of ours is.
 """
 
-import datetime as dt
 import itertools
 import json
 import re
@@ -85,17 +84,11 @@ def _paths_in(wanted: Property, texts: Sequence[str | None]) -> Iterator[str]:
 
 
 def cell_texts(batch: pa.RecordBatch, column: str) -> Sequence[str | None]:
-    """Return the cells of a column as text, those of lists and objects as JSON, those of durations in seconds."""
+    """Return the cells of a column as text, those of lists and objects as JSON."""
     arrow_type = batch.schema.field(column).type
     if pa.types.is_nested(arrow_type):
         values = batch.column(column).to_pylist()
         return [None if value is None else json.dumps(value, default=str) for value in values]
-    if pa.types.is_decimal(arrow_type) or pa.types.is_duration(arrow_type):
-        values = batch.column(column).to_pylist()
-        return [
-            None if value is None else str(value.total_seconds() if isinstance(value, dt.timedelta) else value)
-            for value in values
-        ]
     return texts_of(batch, column)
 
 

@@ -68,7 +68,7 @@ def read_parquet(name: str, file: BinaryIO, rows: Rows) -> tuple[pa.Schema, int]
 
 def type_faults(schema: pa.Schema) -> list[Fault]:
     """Columns of ours whose type has no text form."""
-    allowed = "a column of strings, numbers or booleans"
+    allowed = "a column of strings, numbers, booleans or durations"
     return [
         fault_at(None, None, field.name, Problem("bad column type", f"a column of {escaped(str(field.type))}", allowed))
         for field in schema
@@ -83,7 +83,14 @@ def has_text_form(arrow_type: pa.DataType) -> bool:
         is_of(arrow_type)
         for is_of in (
             *(types.is_string, types.is_large_string, types.is_string_view),
-            *(types.is_integer, types.is_floating, types.is_boolean, types.is_null),
+            *(
+                types.is_integer,
+                types.is_floating,
+                types.is_boolean,
+                types.is_null,
+                types.is_decimal,
+                types.is_duration,
+            ),
         )
     )
 

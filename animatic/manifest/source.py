@@ -5,6 +5,8 @@ import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -206,10 +208,17 @@ def texts_of(batch: pa.RecordBatch, column: str) -> Sequence[str | None]:
     return [_text(value) for value in values] if not pa.types.is_string(arrow_type) else values
 
 
-def _text(value: str | float | bool | None) -> str | None:
-    """Return a cell as text, None for an empty one; a spreadsheet's not-a-number is an empty cell."""
+def _text(value: str | float | bool | Decimal | timedelta | None) -> str | None:
+    """Return a cell as text, None for an empty one; a spreadsheet's not-a-number is an empty cell.
+
+    A duration is its seconds.
+    """
     if value is None or isinstance(value, str):
         return value
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
     return None if isinstance(value, float) and math.isnan(value) else number_text(value)
 
 

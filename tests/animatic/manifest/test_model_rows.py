@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from datetime import timedelta
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -260,3 +262,16 @@ def test_columns_that_are_sent_are_not_called_unsent() -> None:
     (note,) = [each for each in manifest.warnings if "not sent" in each]
     assert "carried, not sent: fps;" in note
     assert manifest.carried.names == ["seed", "fps"]
+
+
+def test_durations_may_be_decimals_or_spans_of_time() -> None:
+    for values in ([Decimal("5.0"), Decimal(10)], [timedelta(seconds=5), timedelta(seconds=10)]):
+        table = pa.table({"image": [URL] * 2, "prompt": ["x", "y"], "duration": values, "model": [WAN, WAN]})
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink)
+        found = inputs_in(checked(sink.getvalue().to_pybytes(), name="shots.parquet"))
+        assert [each["duration"] for each in found] == [5, 10]
+    veo2 = pa.table({"image": [URL], "prompt": ["x"], "duration": [timedelta(seconds=8)]})
+    sink = pa.BufferOutputStream()
+    pq.write_table(veo2, sink)
+    assert inputs_in(checked(sink.getvalue().to_pybytes(), name="shots.parquet"))[0]["duration"] == "8s"
