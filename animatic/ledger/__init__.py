@@ -167,6 +167,7 @@ class Ledger:
     add_planned = _Operation(planned.add)
     finish_planned = _Operation(planned.finish)
     bought_among = _Operation(planned.bought_among)
+    models_bought = _Operation(history.models_bought)
     manifests_with = _Operation(planned.manifests_with)
     takes_of_shot = _Operation(planned.takes_of_shot)
     requests_of_shot = _Operation(planned.requests_of_shot)

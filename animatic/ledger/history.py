@@ -70,3 +70,9 @@ def paid_attempts(db: sa.Connection, provider: str, after: Place | None, since: 
 def place_of(row: Sequence[Any]) -> Place:
     """Return where an attempt stands."""
     return row[COLUMNS.index("intent_at")], row[COLUMNS.index("attempt_id")]
+
+
+def models_bought(db: sa.Connection, provider: str) -> list[str]:
+    """Return the ids of all models that takes of a provider are of."""
+    found = db.execute(sa.select(TAKE.c.model).where(TAKE.c.provider == provider).distinct().order_by(TAKE.c.model))
+    return list(found.scalars())

@@ -4,15 +4,16 @@ A new ledger knows of nothing; the account's own list does. Where the list echoe
 it; where it does not, how many predictions there are is all that can be said.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from animatic.errors import NeverAgainError, TryLaterError
 from animatic.ledger import Ledger
-from animatic.takes.evidence import LIST_REACHES, Candidate, echoed
-from animatic.takes.inputs import Inputs
-from animatic.takes.models import INPUT_NAMES
+from animatic.takes.evidence import LIST_REACHES, Candidate, echoed, is_same_model
+from animatic.takes.inputs import Inputs, as_json
 from animatic.takes.shots import Take
 from animatic.text import command
 from animatic.wavespeed.client import WaveSpeedClient
@@ -82,19 +83,38 @@ async def find_in_list(
         free = {each.prediction_id for each in await ledger.unbound(candidates_of(listed))}
         listed = [each for each in listed if each.id in free]
     found.made = len(listed)
-    made: dict[Inputs, int] = {}
-    for each in listed:
-        if each.inputs is not None:
-            found.echoes = True
-            for key in _keys_of(each.inputs):
-                made[key] = made.get(key, 0) + 1
+    found.echoes = any(each.inputs is not None for each in listed)
     if found.echoes:
-        for take in takes:
-            key = _key_of(take)
-            if made.get(key):
-                made[key] -= 1
-                found.takes.append(take.name)
+        made = _Made(listed)
+        found.takes += [take.name for take in takes if made.claim(take)]
     return found
+
+
+class _Made:
+    """Predictions that echo their inputs, found by those that a take names: the list may show defaults beside them."""
+
+    def __init__(self, listed: Sequence[ListedPrediction]) -> None:
+        self._listed = [(each.model, each.inputs) for each in listed if each.inputs is not None]
+        self._counts: dict[tuple[str, tuple[str, ...]], Counter[Inputs]] = {}
+
+    def claim(self, take: Take) -> bool:
+        """Tell if one is a take's, and count it no more.
+
+        An uploaded file has a URL of its own, so files do not count where a take has one.
+        """
+        inputs = take.shot.inputs
+        files = {*take.shot.schema.media} if take.shot.paths else set[str]()
+        names = tuple(sorted(name for name in inputs if name not in files))
+        counts = self._counts.get((take.shot.model, names))
+        if counts is None:
+            counts = self._counts[take.shot.model, names] = Counter(
+                _key(of, names) for model, of in self._listed if not model or is_same_model(model, take.shot.model)
+            )
+        key = _key(inputs, names)
+        if counts[key] < 1:
+            return False
+        counts[key] -= 1
+        return True
 
 
 async def read_account(client: WaveSpeedClient, models: Sequence[str], found: Found) -> list[ListedPrediction]:
@@ -131,17 +151,6 @@ async def _listed(client: WaveSpeedClient, model: str, found: Found) -> list[Lis
     return list(listed.values())
 
 
-def _key_of(take: Take) -> Inputs:
-    """Return the key of a take in the list. An uploaded still has a URL of its own, so its key leaves the still out."""
-    key = _key(take.shot.inputs)
-    return key.without("image") if take.shot.paths else key
-
-
-def _keys_of(inputs: Mapping[str, object]) -> list[Inputs]:
-    """Return the keys of a prediction: with its image, and without."""
-    key = _key(inputs)
-    return [key, key.without("image")]
-
-
-def _key(inputs: Mapping[str, object]) -> Inputs:
-    return Inputs({name: str(inputs[name]) for name in INPUT_NAMES if name in inputs}).canonical()
+def _key(inputs: Mapping[str, Any], names: Sequence[str]) -> Inputs:
+    found = Inputs({name: inputs[name] for name in names if name in inputs}).canonical()
+    return Inputs({name: value if isinstance(value, str) else as_json(value) for name, value in found.items()})

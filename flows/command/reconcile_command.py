@@ -208,7 +208,8 @@ async def _poll_through(ledger: Ledger, client: WaveSpeedClient, settings: Setti
     if not lacks or is_done:
         return
     found = Found()
-    listed = await read_account(client, [DEFAULT_MODEL], found)
+    models = list(dict.fromkeys([DEFAULT_MODEL, *await ledger.models_bought(settings.origin)]))
+    listed = await read_account(client, models, found)
     if found.problem is not None:
         outcome.restored = (
             f"the account's list cannot be read ({found.problem}); the ledger cannot be accepted before it was:\n"

@@ -48,3 +48,10 @@ async def test_pages_follow_each_other(ledger: Any, monkeypatch: pytest.MonkeyPa
     assert [row["fingerprint"][0] for row in await read(ledger)] == list("0123456789")
     later = await read(ledger, since=datetime(2200, 1, 1, tzinfo=UTC))
     assert later == []
+
+
+async def test_models_are_those_of_the_provider(ledger: Any) -> None:
+    for digit, model in (("1", "b/two"), ("2", "a/one"), ("3", "b/two")):
+        await ledger.intend(digit * 64, model=model)
+    await ledger.intend("4" * 64, model="c/three", provider="another")
+    assert await ledger.opened.models_bought("sandbox") == ["a/one", "b/two"]
