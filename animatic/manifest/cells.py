@@ -11,7 +11,7 @@ from animatic.takes.canonical import canonical_text
 from animatic.takes.models import DEFAULT_MODEL
 from animatic.takes.schemas import Choice
 from animatic.takes.shots import MAX_PROMPT_CHARS, MAX_TAKES
-from animatic.text import did_you_mean, quoted
+from animatic.text import did_you_mean, one_line, quoted
 
 MAX_LABEL_CHARS = 200
 
@@ -76,6 +76,9 @@ def model(catalogue: Catalogue, text: str) -> str | Problem:
     if text in catalogue.retired:
         found = f"{quoted(text)}, which WaveSpeed lists no more: it was retired"
         return Problem("retired model", found, "a model that `animatic models` lists")
+    problem = next((each for each in catalogue.problems if each.startswith(f"model {text}: ")), None)
+    if problem is not None:
+        return Problem("unusable model", quoted(text), f"a model whose schema can be read; {one_line(problem, 300)}")
     near = catalogue.near(text)
     allowed = f"one of {len(catalogue):,} models" if len(catalogue) > 1 else DEFAULT_MODEL
     hint = did_you_mean(near[0]) if near else "`animatic models` lists them"

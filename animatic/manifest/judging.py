@@ -139,12 +139,13 @@ class Judge:
         unknown: Bads = {}
         models = self._judged("model", texts_of(batch, "model"), unknown)
         others = self._rows_of_others(models)
+        not_ours = {*others, *unknown}
         values = {"model": models}
         for column in COLUMNS[:-1]:
-            passed_over = others if column in _VEO2_INPUTS else ()
+            passed_over = not_ours if column in _VEO2_INPUTS else ()
             texts = _but_not_in(passed_over, texts_of(batch, column))
             values[column] = self._judged(column, texts, bads, passed_over)
-        for index in others:
+        for index in not_ours:
             values["image"][index] = None  # its own model's rows judge it
         for index, found in unknown.items():
             bads.setdefault(index, []).extend(found)

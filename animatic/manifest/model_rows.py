@@ -35,9 +35,6 @@ _ONE_URL = re.compile(r"https?://[^\s;\[\]()]+")
 NEVER_SENT = frozenset({"shot_id", "storyboard", "takes", "model", "start_from"})
 """Columns that say something about the shot; an input of that name is sent from `input.NAME` only."""
 
-UNSENDABLE = frozenset({"model", "provider", "take"})
-"""Names of other parts of what a fingerprint is made from: no input can be called like one."""
-
 
 def model_schema_of(schema: RequestSchema) -> ModelSchema:
     """Return what takes of a model depend on."""
@@ -50,7 +47,7 @@ def columns_of(schema: RequestSchema, columns: Sequence[str]) -> dict[str, str]:
     meant: dict[str, list[str]] = {}
     for column in columns:
         meant.setdefault(bare(column), []).append(column)
-    for name in (each for each in schema.properties if each not in UNSENDABLE):
+    for name in schema.properties:
         alike = [each for each in meant.get(bare(name), ()) if each not in NEVER_SENT and each not in schema.properties]
         if INSISTS + name in columns:
             found[name] = INSISTS + name
@@ -88,8 +85,16 @@ def cell_texts(batch: pa.RecordBatch, column: str) -> Sequence[str | None]:
     arrow_type = batch.schema.field(column).type
     if pa.types.is_nested(arrow_type):
         values = batch.column(column).to_pylist()
-        return [None if value is None else json.dumps(value, default=str) for value in values]
+        return [None if value is None else json.dumps(_without_nulls(value), default=str) for value in values]
     return texts_of(batch, column)
+
+
+def _without_nulls(value: Any) -> Any:
+    """Return a value without the fields that are null: Arrow gives every struct of a column all fields."""
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value).items()
+        return {name: _without_nulls(each) for name, each in fields if each is not None}
+    return [_without_nulls(each) for each in cast("list[Any]", value)] if isinstance(value, list) else value
 
 
 class Cell(NamedTuple):
@@ -192,11 +197,17 @@ class ModelRows:
         )
 
     def _class_of(self, sent: Mapping[str, Any]) -> TakeClass:
-        key = tuple([sent.get(name) for name in self._class_names])
+        key = tuple([self._counted(name, sent.get(name)) for name in self._class_names])
         known = self._classes.get(key)
         if known is None:
             known = self._classes[key] = self.takes.take_class(Inputs(sent))
         return known
+
+    def _counted(self, name: str, value: Any) -> Any:
+        """Return an input as its classes are found by it: of files, how many there are; all else as it is."""
+        if value is not None and name in self._files:
+            return len(cast("list[Any]", value)) if isinstance(value, list) else 1
+        return as_json(value) if isinstance(value, list | dict) else value
 
     def _cells(self, name: str, batch: pa.RecordBatch, indices: Sequence[int], bads: Bads) -> list[Cell | None]:
         """Return the cells of an input in these rows, None for a blank or a bad one; different texts are read once."""
@@ -226,7 +237,7 @@ class ModelRows:
             counts = value if form is None else form(value)
             if name == "prompt" and counts == "":
                 return cells.EMPTY_PROMPT
-            return Cell(value, value, value, head + shown, f"{key}{shown if form is None else asked_value(counts)},")
+            return Cell(value, value, value, head + shown, f"{key}{asked_value(counts)},")
 
         return self._file_reader(name) if name in self._files else read
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
 
 from animatic.errors import ManifestError
@@ -204,7 +205,10 @@ def texts_of(batch: pa.RecordBatch, column: str) -> Sequence[str | None]:
     arrow_type = None if index < 0 else batch.schema.field(index).type
     if arrow_type is None or not has_text_form(arrow_type):
         return [None] * batch.num_rows
-    values = batch.column(index).to_pylist()
+    values: list[Any] = batch.column(index).to_pylist()
+    if pa.types.is_float32(arrow_type) or pa.types.is_float16(arrow_type):
+        narrow = np.float32 if pa.types.is_float32(arrow_type) else np.float16
+        values = [None if value is None else float(str(narrow(value))) for value in values]  # 0.3, not 0.300000012
     return [_text(value) for value in values] if not pa.types.is_string(arrow_type) else values
 
 

@@ -23,6 +23,9 @@ MAX_SCHEMA_CHARS = 1 << 18
 TYPES = ("string", "number", "integer", "boolean", "array", "object")
 MEDIA = ("image", "video", "audio")
 
+UNSENDABLE = frozenset({"model", "provider", "take"})
+"""Names of other parts of what a fingerprint is made from: no input can be called like one."""
+
 _MEDIA_NAME = re.compile(r"(?:^|_)(image|video|audio)s?(?:_url|_urls)?$")
 _ID = re.compile(r"[A-Za-z0-9][\w.\-]*(?:/[A-Za-z0-9][\w.\-]*)+", re.ASCII)
 
@@ -107,15 +110,17 @@ class RequestSchema:
 
     @property
     def priced_by(self) -> list[str]:
-        """Names of the inputs that the price may depend on: those in its formula, or all scalars where it has none."""
-        scalars = [
+        """Names of the inputs that the price may depend on: those in its formula, or all but texts where it has none.
+
+        A seed makes no price; it would make each take one of its own.
+        """
+        if self.formula:
+            return [name for name in self.properties if re.search(rf"\b{re.escape(name)}\b", self.formula)]
+        return [
             each.name
             for each in self.properties.values()
-            if not each.media and each.type not in {"array", "object"} and (each.allowed or each.type != "string")
+            if each.name != "seed" and (each.allowed or each.media or each.type != "string")
         ]
-        if not self.formula:
-            return scalars
-        return [name for name in scalars if re.search(rf"\b{re.escape(name)}\b", self.formula)]
 
     @cached_property
     def _validator(self) -> Any:
@@ -160,7 +165,9 @@ def read_schema(entry: Mapping[str, Any]) -> RequestSchema:
         raise SchemaError(f"model {model}: found no properties, or more than {MAX_PROPERTIES}, in its request schema")
     required: Any = document.get("required") or []
     order = [name for name in document.get("x-order-properties") or () if name in properties]
-    names = list(dict.fromkeys([*order, *properties]))
+    if unsendable := UNSENDABLE.intersection(required):
+        raise SchemaError(f"model {model}: its input {min(unsendable)} cannot be sent by this version, and is required")
+    names = [name for name in dict.fromkeys([*order, *properties]) if name not in UNSENDABLE]
     read = {name: _property(name, properties[name], name in required, model) for name in names}
     schema = RequestSchema(
         model,

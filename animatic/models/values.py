@@ -116,10 +116,16 @@ def _list(text: str, wanted: Property) -> Any:
 
 def _json(text: str, wanted: type) -> Any:
     try:
-        found: Any = json.loads(text, parse_constant=_not_finite)
+        found: Any = json.loads(text, parse_constant=_not_finite, parse_float=_whole_where_it_is)
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, wanted) else None
+
+
+def _whole_where_it_is(text: str) -> int | float:
+    """Return a number of JSON: 1.0 is 1, which asks for the same."""
+    number = float(text)
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
 def _not_finite(name: str) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from animatic.errors import AccountRefusedError, AnimaticError, ApiRefusedError, NeverAgainError, TryLaterError
 from animatic.money.amounts import Quote, newest_quotes
-from animatic.takes.schemas import PriceClass
+from animatic.takes.schemas import ANY_FILE, PriceClass
 from animatic.wavespeed.client import WaveSpeedClient
 
 Ask = Callable[[Sequence[PriceClass]], Awaitable[Mapping[PriceClass, Quote]]]
@@ -34,7 +34,7 @@ async def quote(client: WaveSpeedClient, price_class: PriceClass) -> Quote:
     Raises:
         TryLaterError, NeverAgainError: there is no quote to be had.
     """
-    inputs = {"prompt": "a quote", "image": "https://example.com/still.jpg", **price_class.inputs}
+    inputs = {"prompt": "a quote", "image": ANY_FILE, **price_class.inputs}
     price = await client.quote(price_class.model, inputs)
     return Quote(price.microusd, price.is_floor, time.time())
 

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple, cast
 
 from animatic.takes.inputs import Inputs
 
+ANY_FILE = "https://example.com/still.jpg"
+"""Stands for a file in a quote."""
+
 _FRAMES = ("num_frames", "frames", "video_length")
 TIMED_BY = ("duration", *_FRAMES)
 """Names of inputs that latencies are learned by."""
@@ -83,11 +86,19 @@ class ModelSchema:
 
     def price_class(self, inputs: Inputs) -> PriceClass:
         """Return the price class of a take with these inputs."""
-        return PriceClass(self.model, inputs.only(self.priced_by))
+        shown = {name: _priced(inputs[name], is_file=name in self.media) for name in self.priced_by if name in inputs}
+        return PriceClass(self.model, Inputs(shown))
 
     def take_class(self, inputs: Inputs) -> TakeClass:
         """Return both classes of a take with these inputs."""
         return TakeClass(self.price_class(inputs), latency_class_of(self.model, inputs))
+
+
+def _priced(value: Any, *, is_file: bool) -> Any:
+    """Return an input as far as a price can depend on it: of files, whether they are there and how many."""
+    if not is_file:
+        return value
+    return [ANY_FILE] * len(cast("list[Any]", value)) if isinstance(value, list) else ANY_FILE
 
 
 def latency_class_of(model: str, inputs: Inputs) -> LatencyClass:

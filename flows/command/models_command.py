@@ -13,6 +13,7 @@ from rich.table import Table
 
 from animatic.errors import ApiRefusedError, FixInputError, NeverAgainError, TryLaterError
 from animatic.machine.start_folder import from_start
+from animatic.manifest.model_rows import INSISTS, NEVER_SENT
 from animatic.models import BUILT_IN, Catalogue, Property, RequestSchema, read_catalogue
 from animatic.money.amounts import as_number, dollars
 from animatic.planning.catalogues import kept_list, read_folder
@@ -153,7 +154,8 @@ def header_of(schema: RequestSchema) -> str:
     required = [name for name in schema.properties if schema.properties[name].is_required]
     others = [name for name in schema.properties if name not in required]
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="").writerow(["shot_id", *required, *others, "model"])
+    inputs = [INSISTS + name if name in NEVER_SENT else name for name in (*required, *others)]
+    csv.writer(text, lineterminator="").writerow(["shot_id", *inputs, "model"])
     return text.getvalue()
 
 

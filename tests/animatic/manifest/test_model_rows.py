@@ -275,3 +275,68 @@ def test_durations_may_be_decimals_or_spans_of_time() -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(veo2, sink)
     assert inputs_in(checked(sink.getvalue().to_pybytes(), name="shots.parquet"))[0]["duration"] == "8s"
+
+
+NESTED = "wavespeed-ai/wan-2.2/i2v-480p-lora"
+
+
+@pytest.mark.parametrize("column", ["loras", "multi_prompt"])
+def test_nested_inputs_have_the_fingerprint_that_their_values_have(column: str) -> None:
+    model = NESTED if column == "loras" else "kwaivgi/kling-v3.0-std/image-to-video"
+    value = [{"path": "https://l.example/x", "scale": 1}] if column == "loras" else ["one", "two"]
+    cell = json.dumps(value).replace('"', '""')
+    prompt = {"prompt": "x"}
+    (take,) = takes_in(checked(f'image,prompt,{column},model\n{URL},x,"{cell}",{model}\n'))
+    inputs = Inputs({"image": URL, **prompt, column: value})
+    assert take.fingerprint == fingerprint(provider="sandbox", model=model, inputs=inputs, take=1)
+    assert take.shot.inputs == inputs
+
+
+def test_what_means_the_same_inside_an_object_is_one_take() -> None:
+    forms = ('[{""path"": ""x"", ""scale"": 1}]', '[{""scale"":1.0,""path"":""x""}]')
+    rows = "".join(f'{URL},x,"{form}",{NESTED}\n' for form in forms)
+    assert len({take.fingerprint for take in takes_in(checked(f"image,prompt,loras,model\n{rows}"))}) == 1
+
+
+def test_prices_depend_on_all_that_the_formula_names() -> None:
+    entry = {**ENTRIES[0], "formula": "base_price * ($count(images) > 1 ? 2 : 1) * (tier = 'gold' ? 50 : 1)"}
+    properties = {
+        "images": {"type": "array", "items": {"type": "string", "x-ui-component": "uploader"}},
+        "tier": {"type": "string"},
+        "seed": {"type": "integer"},
+    }
+    entry["api_schema"] = {"api_schemas": [{"type": "model_run", "request_schema": {"properties": properties}}]}
+    rows = f"images,tier,seed,model\n{URL},silver,1,{VEO3}\n{URL},gold,2,{VEO3}\n{URL};{URL}?2,gold,3,{VEO3}\n"
+    manifest = checked(rows, catalogue=read_catalogue([entry]))
+    assert len({each.price for each in manifest.classes}) == 3
+    of_seeds = checked(rows, catalogue=read_catalogue([{**entry, "formula": ""}]))
+    assert len({each.price for each in of_seeds.classes}) == 2, "texts and seeds make no price where none is named"
+
+
+def test_a_row_of_an_unknown_model_has_no_other_fault() -> None:
+    (fault,) = faults_in(checked("image,prompt,duration,model\n,,10,no/such/model\n"))
+    assert "model: found" in fault
+
+
+def test_a_model_that_cannot_be_used_says_why() -> None:
+    broken = {
+        **ENTRIES[0],
+        "api_schema": {"api_schemas": [{"type": "model_run", "request_schema": {"properties": {}}}]},
+    }
+    (fault,) = faults_in(checked(f"image,prompt,model\n{URL},x,{VEO3}\n", catalogue=read_catalogue([broken])))
+    assert "found no properties" in fault
+
+
+def test_narrow_floats_and_nulls_in_structs_are_what_was_meant() -> None:
+    columns = {
+        "image": [URL], "prompt": ["x"], "model": [KLING], "cfg_scale": pa.array([0.3], pa.float32()),
+    }  # fmt: skip
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), sink)
+    assert inputs_in(checked(sink.getvalue().to_pybytes(), name="shots.parquet"))[0]["cfg_scale"] == 0.3
+    loras = pa.array(
+        [[{"path": "x", "scale": None}]], pa.list_(pa.struct([("path", pa.string()), ("scale", pa.float64())]))
+    )
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"image": [URL], "prompt": ["x"], "model": [NESTED], "loras": loras}), sink)
+    assert inputs_in(checked(sink.getvalue().to_pybytes(), name="shots.parquet"))[0]["loras"] == [{"path": "x"}]

@@ -44,7 +44,7 @@ def test_properties_have_type_order_bounds_and_media(catalogue: Catalogue) -> No
 def test_a_price_depends_on_the_inputs_that_its_formula_names(catalogue: Catalogue) -> None:
     assert catalogue[VEO3].priced_by == ["generate_audio"]
     assert catalogue["alibaba/wan-2.6/image-to-video"].priced_by == ["duration"]
-    assert set(catalogue[KLING].priced_by) == {"duration", "cfg_scale"}
+    assert set(catalogue[KLING].priced_by) == {"image", "duration", "cfg_scale"}
 
 
 @pytest.mark.parametrize(
