@@ -1,5 +1,6 @@
 """Import of results tables, which never overrules what the ledger knows itself."""
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -10,6 +11,7 @@ from asked import inputs_of
 from animatic.errors import FixInputError, TakenError
 from animatic.ledger import importing
 from animatic.ledger.location import note_intents, noted_intents
+from animatic.takes.inputs import Inputs
 from animatic.takes.shots import digest, fingerprint, verbatim
 from animatic.takes.states import State
 
@@ -206,6 +208,35 @@ async def test_an_unknown_take_without_a_time_has_its_whole_run(ledger: Any) -> 
 async def test_a_local_still_that_is_there_tells_another_providers_take(ledger: Any) -> None:
     other = row(image="a.png", fingerprint="e" * 64, still="sha256:00")
     assert await counts(ledger, other) == {"of another provider": 1}
+
+
+KLING = "kwaivgi/kling-v2.1-i2v-standard"
+
+
+def row_of_kling(inputs: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    take = fingerprint(provider=PROVIDER, model=KLING, inputs=Inputs(inputs), take=1)
+    return row(model=KLING, inputs=json.dumps(inputs), fingerprint=take, duration=None, aspect_ratio=None) | changes
+
+
+async def test_a_take_of_another_model_is_known_by_its_inputs(ledger: Any) -> None:
+    bought = row_of_kling({"prompt": "push in", "image": STILL, "loras": [{"path": "a/b", "scale": 0.5}]})
+    assert await counts(ledger, bought) == {"taken over": 1}
+    assert (await ledger.find(bought["fingerprint"])).take_status.state is State.COMPLETED
+    other = row_of_kling({"prompt": "pull back", "image": STILL}, fingerprint="e" * 64)
+    assert await counts(ledger, other) == {"of another provider": 1}
+
+
+async def test_a_second_local_file_is_known_by_the_fingerprint_that_the_table_names(ledger: Any) -> None:
+    bought = row_of_kling({"image": STILL, "end_image": "stills/end.png"}, fingerprint="e" * 64)
+    assert await counts(ledger, bought) == {"taken over": 1}
+    assert (await ledger.find("e" * 64)).take_status.state is State.COMPLETED
+
+
+@pytest.mark.parametrize("text", ['{"prompt": ', "[1, 2]", "[" * 100_000, "null"])
+async def test_inputs_that_are_no_object_are_refused_and_named(ledger: Any, text: str) -> None:
+    with pytest.raises(FixInputError, match=r'row 1: inputs: found ".*; allowed: a JSON object'):
+        await take_over(ledger, row_of_kling({"image": STILL}) | {"inputs": text})
+    assert ledger.rows("SELECT count(*) FROM attempt") == [(0,)]
 
 
 async def test_a_price_that_the_table_does_not_know_is_not_nothing(ledger: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from animatic.buying.recovery import recover
+from animatic.errors import LedgerUnusableError
 from animatic.ledger.liveness import alive, is_alive, sweep
 from animatic.takes.states import State
 
@@ -128,3 +129,12 @@ def test_only_dead_runs_are_buried(ledger: Any, path: Path, start_run: StartRun)
     killed.wait()
     assert asyncio.run(bury()) == (2, [State.SUBMITTING, State.UNKNOWN, State.UNKNOWN])
     assert asyncio.run(bury())[0] == 0
+
+
+def test_a_ledger_without_room_for_receipts_beside_it_says_where_they_would_be(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with (
+        pytest.raises(LedgerUnusableError, match=r"folder .*/taken/.* cannot be written to .*ANIMATIC_LEDGER"),
+        alive(tmp_path / "taken" / "ledger.sqlite", "run-1"),
+    ):
+        pytest.fail("it is held")

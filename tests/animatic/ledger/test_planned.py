@@ -95,3 +95,12 @@ async def test_a_shot_has_the_requests_of_its_bought_takes(ledger: Any) -> None:
     await ledger.opened.add_planned(SHOTS, [asked(), asked(WIDE, take=2)])
     assert len(await ledger.opened.requests_of_shot("hero", SHOTS)) == 1, "the other one was never bought"
     assert await ledger.opened.requests_of_shot("hero", "file:///film/other.csv") == []
+
+
+async def test_an_open_take_goes_by_the_name_that_its_manifest_gave_it(ledger: Any) -> None:
+    for fingerprint in (HERO, WIDE):
+        await ledger.conclude(await ledger.intend(fingerprint), State.UNKNOWN, None, "no answer")
+    await ledger.opened.add_planned(SHOTS, [asked()])
+    await ledger.opened.add_planned("file:///film/other.csv", [asked(shot_id="late"), asked(shot_id="later", take=2)])
+    found = {each.fingerprint: each.name for each in await ledger.opened.open_takes("sandbox")}
+    assert found == {HERO: "hero take 1", WIDE: ""}

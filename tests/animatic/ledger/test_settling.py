@@ -9,6 +9,7 @@ from asked import inputs_of
 
 from animatic.errors import FixInputError, TakenError
 from animatic.ledger import by_hand
+from animatic.ledger.unsettled import Open
 from animatic.takes.evidence import Candidate, Reading, Scan, Span, contradiction_in
 from animatic.takes.inputs import Inputs
 from animatic.takes.states import Accepted, BuyingPolicy, State
@@ -402,3 +403,20 @@ async def test_what_the_account_made_and_no_take_has_is_remembered(ledger: Any) 
     for _ in range(2):
         await ledger.opened.note_unbound("sandbox", listed)
     assert [each.prediction_id for each in await ledger.opened.orphans("sandbox")] == ["theirs"]
+
+
+@pytest.mark.parametrize(
+    ("listed_by", "absent_since", "settled_at"),
+    [
+        (None, None, None),
+        (NOON, None, None),
+        (None, NOON, NOON + timedelta(minutes=15)),
+        (NOON + timedelta(minutes=1), NOON, NOON + timedelta(minutes=16)),
+        (NOON - timedelta(minutes=1), NOON, NOON + timedelta(minutes=15)),
+    ],
+)
+def test_a_second_reading_so_long_after_the_first_without_it_proves_that_it_was_not_bought(
+    listed_by: datetime | None, absent_since: datetime | None, settled_at: datetime | None
+) -> None:
+    take = Open(NEAR, "unknown", NOON, "no answer", listed_by=listed_by, absent_since=absent_since)
+    assert take.settled_at(900) == settled_at
