@@ -17,7 +17,7 @@ from animatic.takes.states import BuyingPolicy
 
 @dataclass(frozen=True, slots=True)
 class RowOptions:
-    """How a manifest is read, and which of its rows count, as typed.
+    """Options on how a manifest is read and which of its rows count, as typed.
 
     Attributes:
         only, map: as `COLUMN=VALUE` and `NAME=COLUMN`.

@@ -8,7 +8,7 @@ from prefect import task
 
 from animatic.planning.catalogues import AskForList
 from tasks.begun import begin
-from tasks.policies import BACKOFF, JITTER, content_key, keyed_by_argument, may_pass
+from tasks.policies import FREE_TO_ASK, content_key, keyed_by_argument
 
 MODELS_EXPIRY = timedelta(days=1)
 
@@ -27,11 +27,7 @@ async def list_in_task(ask: AskForList, base_url: str) -> Sequence[Any]:
     task_run_name="list models",
     cache_policy=keyed_by_argument("models"),
     cache_expiration=MODELS_EXPIRY,
-    result_serializer="json",
-    retry_condition_fn=may_pass,
-    retries=1,
-    retry_delay_seconds=BACKOFF,
-    retry_jitter_factor=JITTER,
+    **FREE_TO_ASK,
 )
 async def list_models(
     ask: AskForList,

@@ -40,6 +40,16 @@ RETRIED: dict[str, Any] = {
 """Options of a task that asks the ledger first: nothing is remembered, and what may pass is tried again."""
 
 
+FREE_TO_ASK: dict[str, Any] = {
+    "result_serializer": "json",
+    "retry_condition_fn": may_pass,
+    "retries": 1,
+    "retry_delay_seconds": BACKOFF,
+    "retry_jitter_factor": JITTER,
+}
+"""Options of a task that asks the API what costs nothing: its answer is JSON, and what may pass is tried once more."""
+
+
 def keyed_by_argument(name: str) -> CacheKeyFnPolicy:
     """Return a cache policy whose key is the task's own `cache_key` argument, behind the task's name and version."""
     return CacheKeyFnPolicy(cache_key_fn=lambda _context, arguments: f"animatic-{name}-1-{arguments['cache_key']}")

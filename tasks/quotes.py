@@ -9,7 +9,7 @@ from prefect import task
 from animatic.planning.quotes import Ask, Quote
 from animatic.takes.schemas import PriceClass
 from tasks.begun import begin
-from tasks.policies import BACKOFF, JITTER, QUOTE_EXPIRY, content_key, keyed_by_argument, may_pass
+from tasks.policies import FREE_TO_ASK, QUOTE_EXPIRY, content_key, keyed_by_argument
 
 
 async def quote_in_task(ask: Ask, base_url: str, price_classes: Sequence[PriceClass]) -> dict[PriceClass, Quote]:
@@ -27,11 +27,7 @@ async def quote_in_task(ask: Ask, base_url: str, price_classes: Sequence[PriceCl
     task_run_name="quote prices",
     cache_policy=keyed_by_argument("quote"),
     cache_expiration=QUOTE_EXPIRY,
-    result_serializer="json",
-    retry_condition_fn=may_pass,
-    retries=1,
-    retry_delay_seconds=BACKOFF,
-    retry_jitter_factor=JITTER,
+    **FREE_TO_ASK,
 )
 async def quote_prices(
     price_classes: Sequence[PriceClass],

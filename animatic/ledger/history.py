@@ -43,7 +43,6 @@ _SELECT = (
     .outerjoin(MANIFEST, MANIFEST.c.manifest_id == PLANNED.c.manifest_id)
     .where(is_paid(ATTEMPT))
     .order_by(ATTEMPT.c.intent_at, ATTEMPT.c.attempt_id)
-    .limit(MOST_AT_ONCE)
 )
 
 
@@ -51,9 +50,11 @@ Place = tuple[datetime, int]
 """Place of an attempt among all: when it was intended, and its id."""
 
 
-def paid_attempts(db: sa.Connection, provider: str, after: Place | None, since: datetime | None = None) -> Rows:
+def paid_attempts(
+    db: sa.Connection, provider: str, after: Place | None, since: datetime | None = None, most: int = MOST_AT_ONCE
+) -> Rows:
     """Return the next attempts of a provider that were, or may have been, paid for, oldest first."""
-    wanted = _SELECT.where(TAKE.c.provider == provider)
+    wanted = _SELECT.where(TAKE.c.provider == provider).limit(most)
     if since is not None:
         wanted = wanted.where(ATTEMPT.c.intent_at >= naive(since))
     if after is not None:
@@ -68,7 +69,7 @@ def paid_attempts(db: sa.Connection, provider: str, after: Place | None, since: 
 
 
 def place_of(row: Sequence[Any]) -> Place:
-    """Return where an attempt stands."""
+    """Return the place of an attempt among all."""
     return row[COLUMNS.index("intent_at")], row[COLUMNS.index("attempt_id")]
 
 

@@ -1,4 +1,4 @@
-"""The judging of rows, batch after batch: each becomes a shot with its takes, or all its faults are told."""
+"""The judging of rows, batch after batch: each becomes a shot with its takes, or shows all its faults."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
@@ -13,7 +13,7 @@ from animatic.manifest import cells, images
 from animatic.manifest.checked import TEXT_COLUMNS
 from animatic.manifest.faults import Fault, Faults, Problem
 from animatic.manifest.header import COLUMNS, NEAR_MISS, REQUIRED_COLUMNS
-from animatic.manifest.model_rows import INSISTS, OWN, Asked, ModelRows, cell_texts
+from animatic.manifest.model_rows import INSISTS, OWN, Asked, ModelRows, refuse_cells
 from animatic.manifest.parquet import has_text_form
 from animatic.manifest.source import RawManifest, broken_rows, models_in, texts_of
 from animatic.manifest.still_cells import Bads, StillCells
@@ -128,9 +128,7 @@ class Judge:
 
     def sent(self) -> Mapping[str, Sequence[str]]:
         """Return the names of the inputs of each model in the manifest."""
-        return {VEO2.model: (*REQUIRED_COLUMNS, *CHOICES)} | {
-            name: list(self._catalogue[name].properties) for name in self._models
-        }
+        return {VEO2.model: _VEO2_INPUTS} | {name: list(self._catalogue[name].properties) for name in self._models}
 
     def batch(self, batch: pa.RecordBatch) -> list[pa.Array]:
         """Return the columns of CHECKED for the next batch."""
@@ -223,10 +221,8 @@ class Judge:
     def _refuse_insisted(self, batch: pa.RecordBatch, others: Collection[int], bads: Bads) -> None:
         """Refuse cells of columns that insist on being inputs, in rows of a model that has no such input."""
         for column in self._insisted:
-            allowed = f"nothing: {VEO2.model} has no such input; it takes {', '.join((*REQUIRED_COLUMNS, *CHOICES))}"
-            for index, text in enumerate(cell_texts(batch, column)):
-                if text is not None and text.strip() and index not in others:
-                    bads.setdefault(index, []).append((column, Problem("no such input", quoted(text), allowed)))
+            ours = (index for index in range(batch.num_rows) if index not in others)
+            refuse_cells(batch, column, ours, VEO2.model, _VEO2_INPUTS, bads)
 
     def _claim(self, shot_ids: list[Value | Problem], broken: Mapping[int, Problem], bads: Bads) -> None:
         """Each shot_id belongs to the row that names it first."""
@@ -274,10 +270,8 @@ class Judge:
         if self.faults.has_header_faults:
             return columns
         choices = zip(*(columns[name] for name in CHOICES), strict=True)
-        rows = zip(
-            columns["model"], choices, columns["prompt"], stills, values["takes"], values["shot_id"], strict=True
-        )
-        for index, (model, chosen, prompt, still, takes, shot_id) in enumerate(rows):
+        rows = zip(columns["model"], choices, columns["prompt"], columns["still"], values["takes"], strict=True)
+        for index, (model, chosen, prompt, still, takes) in enumerate(rows):
             if index in bads:
                 continue
             if index in asked:
@@ -286,33 +280,29 @@ class Judge:
             alike = self._alike.get((model, chosen)) or self._first_like(model, chosen)
             canonical = (canonical_text(prompt), canonical_still(still))
             self.has_signed_paths = self.has_signed_paths or is_signed_by_path(still)
-            text = alike.form(canonical)
-            first = digest(text, 1)
             count = takes or 1
             if self._written != self._provider or canonical != (prompt, still):
                 self._note_old(count, alike.form_of_before((prompt, still)))
-            self.digests += first
-            for number in range(2, count + 1):
-                self.digests += digest(text, number)
-            self.classes_asked += alike.take_class * count
-            columns["takes"][index] = count
-            if shot_id is None:
-                columns["shot_id"][index] = first.hex()[:12]
+            self._add_takes(columns, index, alike.form(canonical), alike.take_class, count)
         self._still_cells.note(columns, self._row)
         return columns
 
     def _other_shot(self, columns: dict[str, list[Any]], index: int, asked: Asked, count: int) -> None:
         """Put a row of another model into the columns, and its takes into the fingerprints."""
-        columns["takes"][index] = count
         number = self.classes.setdefault(asked.take_class, len(self.classes))
-        text, first = asked.text, digest(asked.text, 1)
-        self.digests += first
-        for at in range(2, count + 1):
-            self.digests += digest(text, at)
-        self.classes_asked += number.to_bytes(4, "little") * count
+        self._add_takes(columns, index, asked.text, number.to_bytes(4, "little"), count)
         for name, value in zip(OWN, asked.own, strict=True):
             columns[name][index] = value
         columns["still"][index], columns["inputs"][index] = asked.still, asked.inputs
+
+    def _add_takes(self, columns: dict[str, list[Any]], index: int, text: str, take_class: bytes, count: int) -> None:
+        """Add the fingerprints and classes of a row's takes; the first one names a shot that has no name."""
+        first = digest(text, 1)
+        self.digests += first
+        for number in range(2, count + 1):
+            self.digests += digest(text, number)
+        self.classes_asked += take_class * count
+        columns["takes"][index] = count
         if columns["shot_id"][index] is None:
             columns["shot_id"][index] = first.hex()[:12]
 

@@ -20,7 +20,7 @@ from animatic.manifest.source import texts_of
 from animatic.manifest.still_cells import Bads, StillCells
 from animatic.models import Property, RequestSchema, Unfit, read_value
 from animatic.takes.canonical import canonical_provider, is_here, is_signed_by_path
-from animatic.takes.inputs import Inputs, as_json, form_of
+from animatic.takes.inputs import Inputs, as_json, form_of, parts_of
 from animatic.takes.schemas import TIMED_BY, ModelSchema, TakeClass
 from animatic.takes.shots import asked_part, asked_value
 from animatic.text import quoted
@@ -39,6 +39,17 @@ NEVER_SENT = frozenset({"shot_id", "storyboard", "takes", "model", "start_from"}
 def model_schema_of(schema: RequestSchema) -> ModelSchema:
     """Return what takes of a model depend on."""
     return ModelSchema(schema.model, tuple(schema.priced_by), tuple(schema.media))
+
+
+def refuse_cells(  # noqa: PLR0913, PLR0917 - where, for which model, and who hears of it
+    batch: pa.RecordBatch, column: str, indices: Iterable[int], model: str, inputs: Iterable[str], bads: Bads
+) -> None:
+    """Refuse what is in a column in these rows: their model has no such input."""
+    texts, allowed = cell_texts(batch, column), f"nothing: {model} has no such input; it takes {', '.join(inputs)}"
+    for index in indices:
+        text = texts[index]
+        if text is not None and text.strip():
+            bads.setdefault(index, []).append((column, Problem("no such input", quoted(text), allowed)))
 
 
 def columns_of(schema: RequestSchema, columns: Sequence[str]) -> dict[str, str]:
@@ -61,7 +72,7 @@ def columns_of(schema: RequestSchema, columns: Sequence[str]) -> dict[str, str]:
 def local_paths(rows: Rows, schemas: Mapping[str, RequestSchema]) -> list[str]:
     """Return the distinct relative paths of images in the columns of these models' inputs, in order."""
     paths: dict[str, None] = {}
-    for batch in rows:
+    for batch in rows if schemas else ():
         for schema in schemas.values():
             columns = columns_of(schema, batch.schema.names)
             for name in schema.media:
@@ -75,7 +86,7 @@ def _paths_in(wanted: Property, texts: Sequence[str | None]) -> Iterator[str]:
         if text is not None and _ONE_URL.fullmatch(text):
             continue
         value = _value_of(wanted, text) if text and not text.isspace() else None
-        for each in value if isinstance(value, list) else [value]:
+        for each in parts_of(value):
             if isinstance(each, str) and "://" not in each and images.relative_path(each) is not None:
                 yield each
 
@@ -121,7 +132,7 @@ class Cell(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What one row asks for.
+    """Request of one row.
 
     Attributes:
         own: the inputs that have columns of their own, in the order of OWN, as text.
@@ -170,7 +181,7 @@ class ModelRows:
         """Return what these rows ask for, and add the faults of each to its own."""
         found = {name: self._cells(name, batch, indices, bads) for name in self._columns} or {"": [None] * len(indices)}
         for column in self._others:
-            self._refuse(batch, column, indices, bads)
+            refuse_cells(batch, column, indices, self._schema.model, self._schema.properties, bads)
         self._refuse_unsound(found, indices, first_row, bads)
         texts = map("".join, self._columns_of_text(found))
         inputs = map(_joined, zip(*(_parts(column, "written") for column in found.values()), strict=True))
@@ -206,7 +217,7 @@ class ModelRows:
     def _counted(self, name: str, value: Any) -> Any:
         """Return an input as its classes are found by it: of files, how many there are; all else as it is."""
         if value is not None and name in self._files:
-            return len(cast("list[Any]", value)) if isinstance(value, list) else 1
+            return len(parts_of(value))
         return as_json(value) if isinstance(value, list | dict) else value
 
     def _cells(self, name: str, batch: pa.RecordBatch, indices: Sequence[int], bads: Bads) -> list[Cell | None]:
@@ -226,18 +237,16 @@ class ModelRows:
 
     def _reader(self, name: str) -> Callable[[str], Cell | Problem]:
         """Return the function from a cell that is not blank to an input of this name."""
-        wanted, head, form = self._schema.properties[name], f"{as_json(name)}: ", form_of(name)
-        key = asked_part(name, "").removesuffix('"",')
+        wanted, key, form = self._schema.properties[name], as_json(name), form_of(name)
 
         def read(text: str) -> Cell | Problem:
             value = cells.formula_error(text) or _value_of(wanted, text, is_here=self._is_here)
             if isinstance(value, Problem):
                 return value
-            shown = as_json(value)
             counts = value if form is None else form(value)
             if name == "prompt" and counts == "":
                 return cells.EMPTY_PROMPT
-            return Cell(value, value, value, head + shown, f"{key}{asked_value(counts)},")
+            return Cell(value, value, value, f"{key}: {as_json(value)}", f"{key}:{asked_value(counts)},")
 
         return self._file_reader(name) if name in self._files else read
 
@@ -248,8 +257,7 @@ class ModelRows:
             value = cells.formula_error(text) or _value_of(wanted, text, is_here=self._is_here)
             if isinstance(value, Problem):
                 return value
-            files = cast("list[Any]", value) if isinstance(value, list) else [value]
-            known, problems = self._stills.identities_of(files, self._columns[name])
+            known, problems = self._stills.identities_of(parts_of(value), self._columns[name])
             if problems:
                 return problems[0]
             self.has_signed_paths = self.has_signed_paths or any(map(is_signed_by_path, known))
@@ -269,15 +277,6 @@ class ModelRows:
                 if cell is not None and cell.identity != cell.value:
                     problem = Problem("unusable still", f"{quoted(str(cell.value))}: {why}", images.STILL_ALLOWED)
                     bads.setdefault(index, []).append((self._columns[name], problem))
-
-    def _refuse(self, batch: pa.RecordBatch, column: str, indices: Sequence[int], bads: Bads) -> None:
-        texts = cell_texts(batch, column)
-        takes = ", ".join(self._schema.properties)
-        for index in indices:
-            text = texts[index]
-            if text is not None and text.strip():
-                allowed = f"nothing: {self._schema.model} has no such input; it takes {takes}"
-                bads.setdefault(index, []).append((column, Problem("no such input", quoted(text), allowed)))
 
     def _problem_of(self, cells_: Mapping[str, Cell], name: str, allowed: str) -> tuple[str, Problem]:
         shown = quoted(json.dumps(cells_[name].value))[:200] if name in cells_ else "nothing"
@@ -308,20 +307,13 @@ def _value_of(wanted: Property, text: str, *, is_here: bool = True) -> Any:
     files = wanted.items if wanted.type == "array" else wanted
     if files is not None and files.media:
         return _files(value, files, is_here=is_here)
-    if isinstance(value, str):
-        return cells.hidden_character(value) or value
-    hidden = map(_hidden, cast("list[Any]", value) if isinstance(value, list) else ())
+    hidden = (cells.hidden_character(each) for each in parts_of(value) if isinstance(each, str))
     return next(filter(None, hidden), None) or value
-
-
-def _hidden(value: Any) -> Problem | None:
-    return cells.hidden_character(value) if isinstance(value, str) else None
 
 
 def _files(value: Any, wanted: Property, *, is_here: bool) -> Any:
     """Return URLs as they are and paths without `.` segments, or what is wrong with the first bad one."""
-    written = cast("list[Any]", value) if isinstance(value, list) else [value]
-    found = [_file(each, wanted, is_here=is_here) if isinstance(each, str) else each for each in written]
+    found = [_file(each, wanted, is_here=is_here) if isinstance(each, str) else each for each in parts_of(value)]
     bad = next((each for each in found if isinstance(each, Problem)), None)
     return bad or (found if isinstance(value, list) else found[0])
 

@@ -22,7 +22,7 @@ Decode = Callable[[Mapping[str, Still]], Awaitable[Mapping[str, str | None]]]
 
 
 async def with_damages(file: ManifestFile, checked: Manifest, decode: Decode) -> Manifest:
-    """Return a manifest that is refused anyway with the faults of its local stills too, so that all are told at once.
+    """Return a manifest that is refused anyway with the faults of its local stills too: all come at once.
 
     Nothing is decoded where that would take long.
     """

@@ -88,7 +88,7 @@ class CsvCells:
                 quoted_strings_can_be_null=False,
             ),
         ) as reader:
-            header_rows = 1  # Arrow 26, told to skip a header with a NUL in it, skips the row behind it too
+            header_rows = 1  # Arrow 26, asked to skip a header with a NUL in it, skips the row behind it too
             for batch in reader:
                 yield batch.slice(header_rows)
                 header_rows = max(header_rows - batch.num_rows, 0)

@@ -75,8 +75,7 @@ class Inputs(Mapping[str, Any]):
 
     def local_paths(self) -> list[str]:
         """Return the files among these inputs that are paths: not URLs, and not known by their bytes."""
-        found = [value for name, value in self._values.items() if _FILES.search(name)]
-        files = [each for value in found for each in (cast("list[Any]", value) if isinstance(value, list) else [value])]
+        files = [each for name, value in self._values.items() if _FILES.search(name) for each in parts_of(value)]
         return [
             each for each in files if isinstance(each, str) and "://" not in each and not each.startswith("sha256:")
         ]
@@ -87,6 +86,11 @@ class Inputs(Mapping[str, Any]):
 
 
 NO_INPUTS = Inputs({})
+
+
+def parts_of(value: Any) -> list[Any]:
+    """Return the parts of an input that is a list, and any other as its only part."""
+    return cast("list[Any]", value) if isinstance(value, list) else [value]
 
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode

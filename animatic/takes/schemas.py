@@ -6,9 +6,9 @@ Everything else takes `Inputs` and asks the schema.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-from animatic.takes.inputs import Inputs
+from animatic.takes.inputs import Inputs, parts_of
 
 ANY_FILE = "https://example.com/still.jpg"
 """Stands for a file in a quote."""
@@ -81,8 +81,7 @@ class ModelSchema:
 
     def files_in(self, inputs: Inputs) -> list[Any]:
         """Return what identifies the files among these inputs."""
-        found = [inputs[name] for name in self.media if name in inputs]
-        return [each for value in found for each in (cast("list[Any]", value) if isinstance(value, list) else [value])]
+        return [each for name in self.media if name in inputs for each in parts_of(inputs[name])]
 
     def price_class(self, inputs: Inputs) -> PriceClass:
         """Return the price class of a take with these inputs."""
@@ -98,7 +97,7 @@ def _priced(value: Any, *, is_file: bool) -> Any:
     """Return an input as far as a price can depend on it: of files, whether they are there and how many."""
     if not is_file:
         return value
-    return [ANY_FILE] * len(cast("list[Any]", value)) if isinstance(value, list) else ANY_FILE
+    return [ANY_FILE] * len(parts_of(value)) if isinstance(value, list) else ANY_FILE
 
 
 def latency_class_of(model: str, inputs: Inputs) -> LatencyClass:

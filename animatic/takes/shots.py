@@ -49,7 +49,7 @@ class Shot:
 
     @property
     def media(self) -> list[str]:
-        """What identifies the files among its inputs."""
+        """Identities of the files among its inputs: URLs, or `sha256:<hex>`."""
         return self.schema.files_in(self.inputs)
 
     @property
@@ -118,30 +118,27 @@ def asked_form(
     fixed = {**known, "model": model, "provider": provider}
     if taken := {"model", "provider", "take"} & {*names, *known}:
         raise ValueError(f"inputs cannot be called {', '.join(sorted(taken))}")
-    parts = dict.fromkeys(names, "%s") | {name: _json(value).replace("%", "%%") for name, value in fixed.items()}
-    template = "{" + "".join(f"{_json(name).replace('%', '%%')}:{parts[name]}," for name in sorted(parts)) + '"take":'
+    parts = dict.fromkeys(names, "%s") | {name: asked_value(value).replace("%", "%%") for name, value in fixed.items()}
+    heads = {name: asked_value(name).replace("%", "%%") for name in parts}
+    template = "{" + "".join(f"{heads[name]}:{parts[name]}," for name in sorted(parts)) + '"take":'
     order = [names.index(name) for name in sorted(names)]
     text = encode_basestring
     return lambda values: (
-        template % tuple([text(values[at]) if isinstance(values[at], str) else _json(values[at]) for at in order])
+        template % tuple([text(values[at]) if isinstance(values[at], str) else asked_value(values[at]) for at in order])
     )
-
-
-def asked_value(value: Any) -> str:
-    """Return a value as it stands in the JSON of what is asked."""
-    return _json(value)
 
 
 def asked_part(name: str, value: Any) -> str:
     """Return the part that an input has in the JSON of what is asked, in canonical form, with the comma behind it."""
     form = form_of(name)
-    return f"{encode_basestring(name)}:{_json(value if form is None else form(value))},"
+    return f"{encode_basestring(name)}:{asked_value(value if form is None else form(value))},"
 
 
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
-def _json(value: Any) -> str:
+def asked_value(value: Any) -> str:
+    """Return a value as it stands in the JSON of what is asked."""
     if type(value) is str:
         return encode_basestring(value)
     return str(value) if type(value) is int else _encode(value)

@@ -11,6 +11,7 @@ from flows.command.command_end import end, prefect_started
 from flows.command.options import (
     AsJson,
     Debug,
+    Models,
     Sandbox,
     one_of,
 )
@@ -58,10 +59,7 @@ def new(
 def models(
     model: Annotated[str | None, typer.Argument(metavar="[ID]", help="A model, to see what it takes.")] = None,
     *,
-    folder: Annotated[
-        Path | None,
-        typer.Option("--models", metavar="DIR", show_default="ask WaveSpeed", help="Read the list from JSON files."),
-    ] = None,
+    folder: Models = None,
     sandbox: Sandbox = False,
     as_json: AsJson = False,
     debug: Debug = False,

@@ -34,17 +34,17 @@ def write_history(to: str, since: str | None, console: PlainConsole, *, sandbox:
     """
     moment, settings = _moment(since), Settings.from_environment()
     settings = embedded.sandbox_settings(settings) if sandbox else settings
-    folder, told = Folder(to), Counter[str]()
+    folder, counts = Folder(to), Counter[str]()
     with look_into(settings.ledger) as ledger:
         if ledger is not None:
-            asyncio.run(_copy(ledger, settings.origin, moment, folder.uri, told))
-    console.print(f"{folder.place}: {counted(told.total(), 'paid attempt')} on {counted(len(told), 'day')}")
+            asyncio.run(_copy(ledger, settings.origin, moment, folder.uri, counts))
+    console.print(f"{folder.place}: {counted(counts.total(), 'paid attempt')} on {counted(len(counts), 'day')}")
     if as_json:
-        say_json(json.dumps({"attempts": told.total(), "days": len(told), "to": folder.uri} | as_dict(None)))
+        say_json(json.dumps({"attempts": counts.total(), "days": len(counts), "to": folder.uri} | as_dict(None)))
     return 0
 
 
-async def _copy(ledger: Ledger, provider: str, since: datetime | None, folder: str, told: Counter[str]) -> None:
+async def _copy(ledger: Ledger, provider: str, since: datetime | None, folder: str, counts: Counter[str]) -> None:
     """Write a file for each date, and count its rows."""
     waiting, after = list[Sequence[Any]](), None
     while rows := await ledger.paid_attempts(provider, after, since):
@@ -52,14 +52,14 @@ async def _copy(ledger: Ledger, provider: str, since: datetime | None, folder: s
         waiting += rows
         done = [row for row in waiting if date_of(row) != date_of(rows[-1])]
         waiting = waiting[len(done) :]
-        await asyncio.to_thread(_write_dates, folder, done, told)
-    await asyncio.to_thread(_write_dates, folder, waiting, told)
+        await asyncio.to_thread(_write_dates, folder, done, counts)
+    await asyncio.to_thread(_write_dates, folder, waiting, counts)
 
 
-def _write_dates(folder: str, rows: Sequence[Sequence[Any]], told: Counter[str]) -> None:
+def _write_dates(folder: str, rows: Sequence[Sequence[Any]], counts: Counter[str]) -> None:
     for day, table in tables_of(rows):
         _write(folder, day, table)
-        told[day] += len(table)
+        counts[day] += len(table)
 
 
 def _write(folder: str, day: str, table: pa.Table) -> None:

@@ -33,7 +33,7 @@ class ModelsOptions:
     """The options of `models`, as typed."""
 
     model: str | None = None
-    models: Path | None = None
+    models: str | None = None
     sandbox: bool = False
     as_json: bool = False
 
@@ -44,8 +44,9 @@ def show_models(options: ModelsOptions) -> int:
     Raises:
         FixInputError: there is no such model, or the list cannot be had.
     """
-    folder = None if options.models is None else str(options.models)
-    with provider(Settings.from_environment(), new_run_id(), sandbox=options.sandbox, models=folder) as settings:
+    with provider(
+        Settings.from_environment(), new_run_id(), sandbox=options.sandbox, models=options.models
+    ) as settings:
         return asyncio.run(_show(options, settings))
 
 
@@ -68,7 +69,7 @@ async def _show(options: ModelsOptions, settings: Settings) -> int:
 async def _catalogue(options: ModelsOptions, settings: Settings) -> tuple[Catalogue, Price | None]:
     """Return the models, and a quote for the one that is asked about, where that can be had."""
     if options.models is not None:
-        return read_catalogue(read_folder(Path(from_start(str(options.models))))), None
+        return read_catalogue(read_folder(Path(from_start(options.models)))), None
     if settings.api_key is None:
         complain(
             "note: WAVESPEED_API_KEY is not set, so only the model that is built in is known; export it to see all"

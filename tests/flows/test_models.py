@@ -56,7 +56,7 @@ SENT: list[dict[str, Any]] = [
     {"loras": [{"path": "https://loras.example/x", "scale": 0.5}]},
     {"aspect_ratio": "16:9", "duration": "5s"},
 ]
-"""What is sent beside the prompt and the files."""
+"""Inputs beside the prompt and the files."""
 
 FILES = ("image", "images", "last_image", "end_image", "reference_images")
 

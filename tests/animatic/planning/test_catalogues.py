@@ -24,7 +24,7 @@ def asking(answer: Any) -> Any:
 
 
 def never() -> Any:
-    raise AssertionError("nobody is asked")
+    raise AssertionError("it asked for the list")
 
 
 @pytest.fixture
@@ -87,6 +87,6 @@ async def test_a_kept_list_that_cannot_be_read_is_none(kept: KeptList, text: str
     assert NAMED[0] in await find_catalogue(NAMED, kept, None, asking(ENTRIES))
 
 
-async def test_a_refused_key_is_told(kept: KeptList) -> None:
+async def test_a_refused_key_is_an_error(kept: KeptList) -> None:
     with pytest.raises(SettingsError, match="Nothing was bought"):
         await find_catalogue(NAMED, kept, None, asking(AccountRefusedError("WaveSpeed refuses the key.", 401)))
