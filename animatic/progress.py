@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from animatic.ledger import Reserved
+from animatic.meters import Meters
 from animatic.pace.duration import Work
 from animatic.pace.latencies import Latencies
 from animatic.pace.limits import Limits
@@ -35,6 +36,28 @@ class ArchiveProgress:
     def left(self) -> int:
         """Outputs that are still to come."""
         return self.total - self.kept - self.failed
+
+
+@dataclass(slots=True)
+class ChecksProgress:
+    """Counts of one run's quality checks, by clip.
+
+    Attributes:
+        total: what is to be checked.
+        done: what was checked.
+        failing: clips among them that fail a check.
+        unread: what could not be checked now.
+    """
+
+    total: int = 0
+    done: int = 0
+    failing: int = 0
+    unread: int = 0
+
+    @property
+    def left(self) -> int:
+        """Clips that are still to be checked."""
+        return self.total - self.done - self.unread
 
 
 @dataclass(slots=True)
@@ -84,11 +107,17 @@ class Progress:
         not_judged: completed takes of this run whose outputs WaveSpeed did not judge.
         submissions: how many submissions the API accepted in this run.
         archive: of its clips.
+        checks: of their quality.
         limits: of the account; None while the run is being planned.
         latencies: of the takes that this run saw end.
         pace: starts that WaveSpeed accepted, and refused.
         waiting: takes that were not submitted when the run began, by latency class.
         passed_on: takes that are not final and that the next run goes on with.
+        chained: takes in the longest row of those that wait for one another.
+        page_problem: why its review page is not up to date; empty while it is.
+        metrics_problem: why its metrics are not served; empty where they are, or were not asked for.
+        meters: of its engine.
+        spent: why nothing more is bought, where a limit is reached; empty while it is not.
     """
 
     total: int = 0
@@ -99,11 +128,17 @@ class Progress:
     not_judged: int = 0
     submissions: int = 0
     archive: ArchiveProgress = field(default_factory=ArchiveProgress)
+    checks: ChecksProgress = field(default_factory=ChecksProgress)
     limits: Limits | None = None
     latencies: Latencies = field(default_factory=Latencies)
     pace: SeenPace = field(default_factory=SeenPace)
     waiting: Counter[LatencyClass | None] = field(default_factory=Counter[LatencyClass | None])
     passed_on: int = 0
+    chained: int = 0
+    page_problem: str = ""
+    metrics_problem: str = ""
+    meters: Meters = field(default_factory=Meters)
+    spent: str = ""
     _open: set[str] = field(default_factory=set[str])
     _watched: dict[str, InFlight] = field(default_factory=dict[str, InFlight])
     _lost: tuple[float, str] | None = None
@@ -137,7 +172,7 @@ class Progress:
 
     def polled(self, fingerprint: str, status: str, now: float = 0.0, *, is_final: bool = False) -> None:
         """Record an answer about a take in flight: WaveSpeed can be reached, and it is queued there, made, or done."""
-        self._lost = None
+        self._lost, self.meters.polled_at = None, now
         watched = self._watched.get(fingerprint)
         if watched is not None:
             watched.is_queued = status.lower() == "created"
@@ -183,6 +218,11 @@ class Progress:
         """Takes in flight that WaveSpeed has not begun to make."""
         return sum(each.is_queued for each in list(self._watched.values()))
 
+    def states(self) -> dict[str, str]:
+        """Return what WaveSpeed does with each take in flight, as last polled: `queued` or `making`."""
+        watched = list(self._watched.items())
+        return {fingerprint: "queued" if each.is_queued else "making" for fingerprint, each in watched}
+
     @property
     def to_start(self) -> int:
         """Takes that wait to be submitted."""
@@ -221,6 +261,7 @@ class Progress:
             leaves_in_s=[each.leaves_at - now for takes in watched.values() for each in takes],
             longest_s=max((fitted.mean_s(each) for each in waiting), default=0.0),
             allowed_per_minute=self.pace.allowed_per_minute(now),
+            chained=self.chained,
         )
 
     @property
@@ -245,4 +286,4 @@ class Progress:
 
     def by_state(self) -> Counter[State]:
         """Return the number of finished takes by state, cached ones included."""
-        return self.cached + Counter(self._others.values()) + Counter({State.COMPLETED: self._completed})
+        return self.cached + Counter(list(self._others.values())) + Counter({State.COMPLETED: self._completed})

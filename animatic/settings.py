@@ -9,18 +9,20 @@ from collections.abc import Mapping
 from datetime import date
 from difflib import get_close_matches
 from hashlib import pbkdf2_hmac
-from typing import Annotated, Self
+from ipaddress import ip_address
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from animatic.errors import SettingsError
 from animatic.machine.home import HOME, ledger_file, require_one_ledger
+from animatic.machine.kubernetes import is_of_kubernetes
 from animatic.machine.start_folder import from_start
-from animatic.money.amounts import microusd
+from animatic.money.amounts import limit_microusd, microusd
 from animatic.pace.latencies import USUAL_LATENCY_S
 from animatic.pace.limits import LEVELS, Limits
-from animatic.takes.canonical import EMBEDDED_SANDBOX, canonical_provider
+from animatic.takes.canonical import ACCOUNT_NAME, EMBEDDED_SANDBOX, provider_of
 from animatic.web.certificates import certificate_faults
 from animatic.web.network import Network, is_loopback, read_network
 
@@ -28,10 +30,13 @@ PREFIX = "ANIMATIC_"
 
 _ROUNDS = 20_000
 
+MOST_METRICS_PORTS = 100
+
 VARIABLES = {
     "api_key": "WAVESPEED_API_KEY",
     "base_url": "WAVESPEED_BASE_URL",
     "ledger": "ANIMATIC_LEDGER",
+    "account_name": "ANIMATIC_ACCOUNT",
     "account_level": "ANIMATIC_ACCOUNT_LEVEL",
     "starts_per_minute": "ANIMATIC_STARTS_PER_MINUTE",
     "max_in_flight": "ANIMATIC_MAX_IN_FLIGHT",
@@ -42,7 +47,11 @@ VARIABLES = {
     "settle_s": "ANIMATIC_SETTLE_S",
     "adopts_by_window": "ANIMATIC_ADOPT_BY_WINDOW",
     "price_usd": "ANIMATIC_PRICE_USD",
+    "max_usd_per_day": "ANIMATIC_MAX_USD_PER_DAY",
     "new_ledger": "ANIMATIC_NEW_LEDGER",
+    "metrics_port": "ANIMATIC_METRICS_PORT",
+    "metrics_host": "ANIMATIC_METRICS_HOST",
+    "log_format": "ANIMATIC_LOG_FORMAT",
 }
 
 READ_ELSEWHERE = {
@@ -94,12 +103,18 @@ class Settings(BaseModel):
     )
     ledger: str = Field(
         default_factory=default_ledger,
-        description="the record of every take: `sqlite:///` and an absolute path on a local disk; keep it and back "
-        "it up. The folder `<ledger>.runs` beside it notices when an older copy is put back, so restore"
-        " the file alone",
+        description="the record of every take: `sqlite:///` and an absolute path on a local disk, or for many machines "
+        "`postgresql://USER@HOST/DATABASE`; keep it and back it up. The folder `<ledger>.runs` beside "
+        "it notices when an older copy is put back, so restore the file alone",
     )
     new_ledger: date | None = Field(
         None, description="today's UTC date, such as `2026-11-26`: unattended runs may begin a new ledger today"
+    )
+    account_name: str = Field(
+        "",
+        description="a name for the account behind the key, where several are used with one ledger: part of the "
+        "provider, so limits, prices, evidence and the day's budget are the account's own. Another name is another "
+        "provider, which has bought nothing yet",
     )
     account_level: str = Field(
         "bronze",
@@ -140,6 +155,20 @@ class Settings(BaseModel):
     price_usd: Annotated[float, Field(gt=0, le=100_000)] | None = Field(
         None, description="price of a take where WaveSpeed quotes none"
     )
+    metrics_port: str | None = Field(
+        None,
+        description="port of `/metrics` and `/healthz` of each run; of a range such as `9464-9473`, each run takes the "
+        "first free one; unset: none",
+    )
+    metrics_host: str = Field("127.0.0.1", description="IP address that they are served on")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="form of the log of runs: `text`, or `json`, one object a line"
+    )
+    max_usd_per_day: Annotated[float, Field(ge=0, le=10_000_000)] | None = Field(
+        None,
+        description="most dollars to commit in a UTC day at this provider, by all runs on the ledger together; what "
+        "goes beyond stays `pending`. The embedded sandbox is never counted",
+    )
     provider: str = ""
     sandbox_folder: str = ""
     usual_latency_s: float = USUAL_LATENCY_S
@@ -151,6 +180,13 @@ class Settings(BaseModel):
         if value not in LEVELS:
             raise ValueError(f"allowed: {', '.join(LEVELS)}")
         return value
+
+    @field_validator("account_name")
+    @classmethod
+    def _plain_account(cls, value: str) -> str:
+        if value and not ACCOUNT_NAME.fullmatch(value):
+            raise ValueError("allowed: at most 64 letters, digits, `.`, `_` and `-`, such as north; never the key")
+        return value.lower()
 
     @field_validator("base_url")
     @classmethod
@@ -175,6 +211,26 @@ class Settings(BaseModel):
             )
         return value
 
+    @field_validator("metrics_port")
+    @classmethod
+    def _port_or_range(cls, value: str | None) -> str | None:
+        if value is not None and not 0 < len(_ports_of(value)) <= MOST_METRICS_PORTS:
+            raise ValueError(f"allowed: a port from 1 to 65535, or a range of at most {MOST_METRICS_PORTS}: 9464-9473")
+        return value
+
+    @field_validator("metrics_host")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        try:
+            return value if value == "localhost" else str(ip_address(value))
+        except ValueError:
+            raise ValueError("allowed: an IP address, such as 127.0.0.1, or 0.0.0.0 for all of this machine") from None
+
+    @property
+    def metrics_ports(self) -> range:
+        """The ports that a run may serve its metrics on, the first free one; empty where it has none to serve."""
+        return range(0) if self.metrics_port is None else _ports_of(self.metrics_port)
+
     @property
     def limits(self) -> Limits:
         """The account's limits: those of its level, unless overridden one by one."""
@@ -186,13 +242,21 @@ class Settings(BaseModel):
 
     @property
     def origin(self) -> str:
-        """The provider in every fingerprint: the canonical base URL, or the name of the embedded sandbox."""
-        return self.provider or canonical_provider(self.base_url)
+        """The provider in every fingerprint: the canonical base URL, the account's name behind it where it has one.
+
+        The embedded sandbox has a name instead, whatever the account.
+        """
+        return self.provider or provider_of(self.base_url, self.account_name)
+
+    @property
+    def asked_account(self) -> str:
+        """The API and the account that answer a question: an answer is remembered for those."""
+        return provider_of(self.base_url, self.account_name)
 
     @property
     def written_origin(self) -> str:
-        """The provider as fingerprints had it before there was a canonical form."""
-        return self.provider or self.base_url
+        """The provider as fingerprints had it before there was a canonical form, or a name for an account."""
+        return self.provider or (self.origin if self.account_name else self.base_url)
 
     @property
     def is_real(self) -> bool:
@@ -203,6 +267,11 @@ class Settings(BaseModel):
     def price_microusd(self) -> int | None:
         """The price of a take where no quote can be had, in millionths of a dollar."""
         return None if self.price_usd is None else microusd(self.price_usd)
+
+    @property
+    def day_microusd(self) -> int | None:
+        """The most that all runs together may reserve in a UTC day, in millionths of a dollar."""
+        return None if self.max_usd_per_day is None or not self.is_real else limit_microusd(self.max_usd_per_day)
 
     def account(self) -> str:
         """Return a name for this account's uploads: a digest that does not give the key away.
@@ -237,6 +306,28 @@ class Settings(BaseModel):
         """Return the same settings with another key."""
         return self.model_copy(update={"api_key": SecretStr(key)})
 
+    def with_account(self, key: str, name: str, level: str, base_url: str) -> Self:
+        """Return the same settings for another account: the key goes to that base URL only.
+
+        Raises:
+            SettingsError: one of them cannot be what it is; the message names a field of a block, and never the key.
+        """
+        fields = {"api_key": key, "account_name": name, "account_level": level, "base_url": base_url}
+        try:
+            checked = type(self)(ledger=self.ledger, **fields)  # pyright: ignore[reportArgumentType] - pydantic reads the strings
+        except ValidationError as error:
+            faults = [_fault(str(fault["loc"][0]), fault["msg"], fields, {}) for fault in error.errors()]
+        else:
+            faults = [_NAMED_BY_KEY] if checked.names_its_key else []
+            if not faults:
+                return self.model_copy(update={each: getattr(checked, each) for each in fields})
+        raise SettingsError("\n".join(f"credentials: {fault}" for fault in faults))
+
+    @property
+    def names_its_key(self) -> bool:
+        """Tell if the account is named by the key itself, which would then be in the ledger."""
+        return self.api_key is not None and self.account_name == self.api_key.get_secret_value().strip().lower() != ""
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, *, needs_ledger: bool = True) -> Self:
         """Read the environment once. `needs_ledger`: the ledger that it names is the one that will be used.
@@ -262,9 +353,23 @@ class Settings(BaseModel):
         except ValidationError as error:
             faults += [_fault(str(fault["loc"][0]), fault["msg"], values) for fault in error.errors()]
         else:
+            faults += [_NAMED_BY_KEY] if settings.names_its_key else []
             if not faults:
                 return settings.model_copy(update={"network": network})
         raise SettingsError("\n".join(faults))
+
+
+def _ports_of(text: str) -> range:
+    """Return the ports that a port or a range names; empty where it names none."""
+    found = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", text)
+    first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    return range(first, last + 1) if 0 < first <= last <= 65_535 else range(0)
+
+
+_NAMED_BY_KEY = (
+    "ANIMATIC_ACCOUNT: the name of the account is the key itself, which would be kept in the ledger; allowed: another "
+    "name, such as north"
+)
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
@@ -274,28 +379,14 @@ def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
     return [
         f"{name}: unknown variable; did you mean {get_close_matches(name, known, 1, 0.0)[0]}?"
         for name in sorted(unknown)
-        if not _is_of_kubernetes(name, environ[name])
+        if not is_of_kubernetes(name, environ[name])
     ]
 
 
-_OF_KUBERNETES = re.compile(
-    r"ANIMATIC_(?:\w+?_)??(?:SERVICE_(?:HOST|PORT(?:_\w+)?)|(?P<port>PORT)|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
-)
-
-
-def _is_of_kubernetes(name: str, value: str) -> bool:
-    """Tell a variable that Kubernetes makes of a Service named `animatic` or `animatic-…`.
-
-    Source: Kubernetes' page on Services, "Environment variables".
-    """
-    found = _OF_KUBERNETES.fullmatch(name)
-    return found is not None and (found["port"] is None or "://" in value)
-
-
-def _fault(name: str, message: str, values: Mapping[str, str]) -> str:
+def _fault(name: str, message: str, values: Mapping[str, str], names: Mapping[str, str] = VARIABLES) -> str:
     """One line: the variable, what was found, what is allowed; never the key's value."""
     message = message.removeprefix("Value error, ")
     if name == "api_key":
-        return f"{VARIABLES[name]}: {message}"
+        return f"{names.get(name, name)}: {message}"
     found = re.sub(r"//[^/?#]*@", "//***@", values.get(name, ""))  # a password, or the key in the wrong place
-    return f'{VARIABLES.get(name, name)}: found "{found}"; {message}'
+    return f'{names.get(name, name)}: found "{found}"; {message}'

@@ -5,7 +5,7 @@ Nothing of a cell or a reply reaches a terminal as it is: it is cut, and charact
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 MAX_SHOWN_CHARS = 60
@@ -27,6 +27,12 @@ def one_line(text: str, max_chars: int = 2_000) -> str:
 def quoted(text: str) -> str:
     """`text` in double quotes, escaped and cut."""
     return f'"{escaped(text)}"'
+
+
+def short_name(place: str) -> str:
+    """Return the last part of a path or URI; of a URI without query and fragment, which may hold a secret."""
+    bare = re.split("[?#]", place, maxsplit=1)[0] if "://" in place else place
+    return bare.rstrip("/").rpartition("/")[2]
 
 
 def _escaped_char(char: str) -> str:
@@ -78,6 +84,12 @@ def reason_of(error: str) -> str:
 def counted(count: int, noun: str) -> str:
     """Return a number with its noun: `1 take`, `2,000 takes`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def shortened(lines: Sequence[str], most: int) -> list[str]:
+    """Return the first `most` lines, and one that counts the others."""
+    more = len(lines) - most
+    return [*lines[:most], *([f"and {more:,} more"] if more > 0 else [])]
 
 
 def did_you_mean(text: str) -> str:

@@ -20,6 +20,7 @@ class StopSignal:
         self.is_watching = True
         self.reason: str | None = None
         self.is_account_refused = False
+        self.spent: str | None = None
         self._buyers: set[Event] = set()
         self._watchers: set[Event] = set()
 
@@ -28,6 +29,11 @@ class StopSignal:
         self.reason = self.reason or reason
         self.is_buying = False
         _end(self._buyers)
+
+    def stop_spending(self, reason: str, limit: str) -> None:
+        """Submit nothing more, since a limit is reached: `limit` is the option or variable that sets it."""
+        self.spent = self.spent or limit
+        self.stop_buying(reason)
 
     def stop_all(self, reason: str) -> None:
         """Submit nothing more and stop polling."""

@@ -17,14 +17,17 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.contest import Studio
-from benchmarks.page import write_page
+from benchmarks.page import write_page, write_quality_page
 from benchmarks.server import ROOT
 from benchmarks.sizes import Result, Sizes, say
 
 QUICK = ("sandbox", "cpu", "startup", "makespan", "looks", "places", "processes")
 """What `make bench` runs, in about three quarters of an hour."""
 
-LONG = ("cached", "archive", "ultra", "growth", "profile")
+LONG = ("cached", "models", "reel", "review", "archive", "ultra", "growth", "profile", "inbox")
+OWN_PAGE = {"quality": ROOT / "benchmarks" / "quality.json"}
+"""Parts whose figures stand in a file and on a page of their own; run by name."""
+
 JSON = ROOT / "benchmarks" / "performance.json"
 
 
@@ -35,7 +38,7 @@ def main() -> int:
     add(
         "parts",
         nargs="*",
-        help=f"{', '.join(QUICK + LONG)}; against; all; page: write the page only",
+        help=f"{', '.join((*QUICK, *LONG, *OWN_PAGE))}; against; all; page: write the page only",
     )
     add("--code", type=Path, default=ROOT, help="the animatic to measure: a checkout, whose packages come first")
     add("--only", type=lambda text: tuple(text.split(",")), default=(), help="contenders, by commas")
@@ -60,16 +63,20 @@ def main() -> int:
             say(f"== {part}: {found['seconds']} s")
             if told.dry or sizes.are_changed:
                 continue
-            keep(part, found)
+            keep(part, found, OWN_PAGE.get(part, JSON))
     if not told.dry and not sizes.are_changed:
+        if {"quality", "page"} & {*parts}:
+            write_quality_page(json.loads(OWN_PAGE["quality"].read_text()))
+        if {*parts} <= {*OWN_PAGE}:
+            return 0
         write_page(json.loads(JSON.read_text()))
     return 0
 
 
-def keep(part: str, found: Result) -> None:
-    """Merge one part into the JSON."""
-    known = json.loads(JSON.read_text()) if JSON.exists() else {}
-    JSON.write_text(json.dumps(known | {part: found}, indent=1) + "\n")
+def keep(part: str, found: Result, place: Path = JSON) -> None:
+    """Merge one part into its JSON."""
+    known = json.loads(place.read_text()) if place.exists() else {}
+    place.write_text(json.dumps(known | {part: found}, indent=1) + "\n")
 
 
 def circumstances(code: Path) -> Result:

@@ -40,6 +40,31 @@ def write_page(parts: Result, docs: Path = DOCS) -> None:
             draw(parts[name], docs / f"performance-{name}.png")
 
 
+def write_quality_page(parts: Result, docs: Path = DOCS) -> None:
+    """Replace the figures of docs/quality.md."""
+    page, found = docs / "quality.md", parts["quality"]
+    page.write_text(replaced(page.read_text(), "quality", f"{quality_table(found)}\n\n{_when(found)}"))
+
+
+def quality_table(found: Result) -> str:
+    """Precision and recall of each check, and the CPU of a clip."""
+    rows = [
+        (f"`{name}`", each["positives"], each["negatives"], _interval(each["precision"]), _interval(each["recall"]))
+        for name, each in found["checks"].items()
+    ]
+    cpu = found["cpu_s"]
+    return (
+        table(["check", "clips that should fail", "that should not", "precision", "recall"], rows)
+        + f"\n\nAmong those that should not are {found['clean']} clean ones. CPU of a clip of 5 to 8 s at 720p "
+        f"({cpu['mb']:.1f} MB): {cpu['median']:.2f} s (median of {cpu['clips']}), {cpu['most']:.2f} s at most."
+    )
+
+
+def _interval(share: list[float]) -> str:
+    middle, low, top = share
+    return f"{middle:.3f} ({low:.3f} to {top:.3f})"
+
+
 def replaced(text: str, name: str, by: str) -> str:
     """The text with what is between the two markers of this name replaced. Raises ValueError where they are not."""
     begin, end = f"<!-- measured: {name} -->", f"<!-- end of {name} -->"
@@ -187,6 +212,47 @@ def _cached(part: Result) -> str:
     return table(head, [row], texts=0)
 
 
+def _models(part: Result) -> str:
+    rows = [
+        (name, f"{part['rows']:,}", part["cpu_s"][kind], f"{part['rss_mb'][kind]:.0f}")
+        for name, kind in (("veo2-i2v", "veo2"), ("a model with 12 inputs", "twelve"))
+    ]
+    return table(["rows of", "rows", "CPU, s", "RSS, MB"], rows, texts=1)
+
+
+def _review(part: Result) -> str:
+    rows = [
+        ("the review page", part["usable_s"], part["scroll_p95_ms"], f"{part['size_bytes'] / 1e6:.1f}"),
+        ("the same pictures and texts as plain HTML", part["bare_s"], part["bare_scroll_p95_ms"], ""),
+    ]
+    return table(["", "usable after, s", "scroll, p95 of a frame, ms", "MB without media"], rows, texts=1)
+
+
+def _inbox(part: Result) -> str:
+    head = [
+        "manifests",
+        "rounds",
+        "kills",
+        "takes",
+        "bought twice",
+        "never bought",
+        "with results",
+        "with a report",
+        "s",
+    ]
+    names = ("kills", "takes", "bought_twice", "not_bought", "with_results", "with_report", "wall_s")
+    rounds = " and ".join(map(str, part["rounds"]))
+    return table(head, [(part["manifests"], rounds, *(part[name] for name in names))], texts=0)
+
+
+def _reel(part: Result) -> str:
+    rows = [
+        (name, part["shots"], part[f"{kind}_s"], part[f"{kind}_cpu_s"])
+        for name, kind in (("first", "first"), ("one shot changed", "changed"))
+    ]
+    return table(["build", "shots", "seconds", "CPU, s"], rows)
+
+
 def _archive(part: Result) -> str:
     head = [
         "starts a minute", "with clips", "makespan, s", "with clips, s", "account's pace, MB/s", "archive, MB/s",
@@ -331,10 +397,14 @@ _TABLES: dict[str, Callable[[Result], str]] = {
     "looks": _polls,
     "growth": _growth,
     "cached": _cached,
+    "models": _models,
+    "review": _review,
+    "reel": _reel,
     "archive": _archive,
     "profile": _profile,
     "startup": _startup,
     "places": _places,
     "processes": _processes,
+    "inbox": _inbox,
 }
 _PICTURES: dict[str, Callable[[Result, Path], None]] = {"cpu": _draw_cpu, "ultra": _draw_ultra, "growth": _draw_growth}

@@ -95,6 +95,18 @@ def _cached(part: Result) -> Iterator[Target]:
     yield Target(*_CACHED, said, part["run_s"] <= most_s)
 
 
+def _models(part: Result) -> Iterator[Target]:
+    cpu_s = part["cpu_s"]
+    said = f"{part['ratio']:.2f} × ({cpu_s['twelve']:.2f} against {cpu_s['veo2']:.2f} s of CPU)"
+    yield Target(*_MODELS, said, part["ratio"] <= 1.5)
+
+
+def _reel(part: Result) -> Iterator[Target]:
+    seconds = f"{part['changed_s']:.1f} against {part['first_s']:.1f} s"
+    said = f"{part['ratio']:.3f} × ({seconds}; CPU {part['cpu_ratio']:.3f} ×)"
+    yield Target(*_REEL, said, part["ratio"] <= 0.1)
+
+
 def _startup(part: Result) -> Iterator[Target]:
     for (what, wanted), row in zip(_STARTUP, part["rows"], strict=True):
         said = f"{row['ratio']:.2f} × ({row['first_post_s']:.1f} against {row['empty_s']:.1f} s)"
@@ -142,6 +154,25 @@ def _allowed_mb_per_s(found: Result) -> float:
     return min(found["bare_mb_per_s"], found["pace_mb_per_s"])
 
 
+def _review(part: Result) -> Iterator[Target]:
+    usable_s, filter_ms, scroll_ms = part["usable_s"], part["filter_ms"]["p50"], part["scroll_p95_ms"]
+    beside = f"{usable_s:.2f} s, {part['ratio']:.1f} × plain HTML"
+    yield Target(*_REVIEW[0], beside, usable_s <= 1.5)
+    yield Target(*_REVIEW[1], f"{filter_ms} ms, at most {part['filter_ms']['max']} ms", filter_ms <= 100)
+    yield Target(*_REVIEW[2], f"{scroll_ms} ms, plain HTML {part['bare_scroll_p95_ms']} ms", scroll_ms < 50)
+    yield Target(*_REVIEW[3], f"{part['size_bytes'] / 1e6:.1f} MB", part["size_bytes"] < 3_000_000)
+
+
+def _inbox(part: Result) -> Iterator[Target]:
+    twice, missing = part["bought_twice"], part["not_bought"]
+    shown = f"{part['takes']:,} takes, {twice} bought twice, {missing} never, {part['kills']} kills"
+    yield Target(*_INBOX[0], shown, not twice and not missing)
+    shown = (
+        f"{part['with_results']} with results, {part['with_report']} with a report, {part['other_files']} other files"
+    )
+    yield Target(*_INBOX[1], shown, not part["with_neither"] and not part["other_files"])
+
+
 def _of_rounds(row: Result, ratio: Callable[[Result], float]) -> float:
     return statistics.median(ratio(each) for each in row["rounds"])
 
@@ -168,6 +199,14 @@ _LOOKS = (
     ("Result queries a take, latency 60 s, floor 5 s, the same spreads, whole runs", "7"),
 )
 _MEMORY = ("Memory at 100,000 rows against 1,000", "1.3 ×")
+_MODELS = ("`plan` of 100,000 rows of a model with 12 inputs, against rows of veo2-i2v", "1.5 ×")
+_REEL = ("Reel of 40 shots with one changed, against its first build", "at most 0.1 ×")
+_REVIEW = (
+    ("Review page of 2,000 shots: usable", "1.5 s"),
+    ("Review page of 2,000 shots: a search shows its shots", "0.1 s"),
+    ("Review page of 2,000 shots: p95 of a frame while it scrolls", "under 50 ms"),
+    ("Review page of 2,000 shots: size without media", "under 3 MB"),
+)
 _CACHED = ("100,000 rows, all cached: no longer than pyarrow thrice and an empty flow", "that")
 _STARTUP = (
     ("First POST against an empty Prefect flow's first line, warm", "0.75 ×"),
@@ -178,6 +217,10 @@ _PROCESSES = (
     ("2 runs on one ledger", "one account's limits, nothing lost"),
     ("4 runs on one ledger", "one account's limits, nothing lost"),
     ("2 runs that believe in twice the account's starts: 429", "the same"),
+)
+_INBOX = (
+    ("Inbox of 200 manifests, two schedulers that are killed, ten rounds: each take bought", "once"),
+    ("The same: every manifest has", "results or a report"),
 )
 _ARCHIVE = (
     ("Clips archived beside a run, of what a bare script reaches alone or the account's pace, if that is less", "0.9"),
@@ -193,8 +236,12 @@ _JUDGES: tuple[tuple[str, Judge, tuple[tuple[str, str], ...]], ...] = (
     ("looks", _polls, _LOOKS),
     ("growth", _growth, (_MEMORY,)),
     ("cached", _cached, (_CACHED,)),
+    ("models", _models, (_MODELS,)),
+    ("review", _review, _REVIEW),
     ("startup", _startup, _STARTUP),
     ("places", _places, (_PLACES,)),
     ("processes", _processes, _PROCESSES),
+    ("inbox", _inbox, _INBOX),
+    ("reel", _reel, (_REEL,)),
     ("archive", _archive, _ARCHIVE),
 )

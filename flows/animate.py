@@ -9,15 +9,17 @@ from pydantic import Field
 from animatic.errors import FixInputError
 from animatic.media.clip_names import DEFAULT_CLIP_NAME
 from animatic.takes.states import BuyingPolicy
+from flows.alerting import alert_of_end
+from flows.approval import approve, require_deployment
 from flows.archiving import open_archive
 from flows.flow_states import end_of, ended, name_run, refused
 from flows.interrupts import Interrupts
-from flows.order import Order, RowOptions
+from flows.order import APPROVE_WITHIN_HOURS, ApprovalRule, Order, RowOptions
 from flows.planning import check_manifest, plan_takes, price
 from flows.priced_run import open_results
 from flows.process import HOLDS_UP_S, end_within
 from flows.run import open_run
-from flows.schedule import session_of_schedule
+from flows.schedule import BLOCK_NAME, LONGEST_NAME, session_of_schedule
 from flows.session import SESSION
 from flows.settlement import settle
 from tasks.begun import BEGUN, Begun
@@ -31,7 +33,7 @@ def _form(**bounds: Any) -> Any:
 @flow(name="animate", flow_run_name=name_run, persist_result=False)
 async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, one by one, so that Prefect's UI can ask for them
     manifest: Annotated[str, _form(minLength=1)],
-    results: Annotated[str, _form(pattern=r"\.(parquet|csv|jsonl|PARQUET|CSV|JSONL)$")],
+    results: Annotated[str, _form(pattern=r"\.(parquet|csv|jsonl|xlsx|PARQUET|CSV|JSONL|XLSX)$")],
     max_usd: Annotated[float, _form(minimum=0)] | None = None,
     skip_invalid: bool = False,
     retry_failed: bool = False,
@@ -42,14 +44,26 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
     limit: Annotated[int, _form(minimum=1)] | None = None,
     map: list[Annotated[str, _form(pattern="=")]] | None = None,  # noqa: A002 - the option's name
     models: str | None = None,
+    stills: str | None = None,
+    check_stills: bool = False,
+    decisions: str | None = None,
+    follow_approved: bool = False,
+    accept_estimates: bool = False,
+    fewer_rows: bool = False,
+    changed_stills: bool = False,
+    review: str | None = None,
+    spend_up_to: Annotated[float, _form(minimum=0)] | None = None,
+    credentials: Annotated[str, _form(pattern=BLOCK_NAME, maxLength=LONGEST_NAME)] | None = None,
+    approve_above_usd: Annotated[float, _form(minimum=0)] | None = None,
+    approve_within_hours: Annotated[float, _form(exclusiveMinimum=0)] = APPROVE_WITHIN_HOURS,
 ) -> State[None]:
     """Buy every take of a manifest that was not bought before, wait for the clips, and write the results table.
 
     Safe to run again at any time, after any crash: the ledger is asked before anything is bought.
 
     Args:
-        manifest: URI of the shots: .csv, .tsv, .xlsx, .jsonl or .parquet.
-        results: URI of the table to write; the suffix picks .parquet, .csv or .jsonl.
+        manifest: URI of the shots: .csv, .tsv, .xlsx, .jsonl or .parquet, or the link of a Google sheet.
+        results: URI of the table to write; the suffix picks .parquet, .csv, .jsonl or .xlsx.
         max_usd: never commit more than this in this run. Required where no one was asked and takes cost money.
         skip_invalid: run the good rows of a manifest that has bad ones.
         retry_failed: buy takes again that an earlier run left failed or rejected.
@@ -60,28 +74,55 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
         limit: the most rows to buy.
         map: columns that are read under another name, as NAME=COLUMN.
         models: a folder of JSON files with the schemas of models; None is WaveSpeed's own list.
+        stills: URI of the folder that relative paths of stills start from; None is the manifest's own.
+        check_stills: look at stills on the web before anything is bought; those that cannot be used are faults.
+        decisions: URI of the table of approved and discarded takes; None is decisions.csv beside the results.
+        follow_approved: buy shots again that start from another take than the approved one.
+        fewer_rows: go on though the manifest has lost more than half of its rows since it was last run.
+        accept_estimates: go by what takes cost before, as far as the ledger knows, where WaveSpeed quotes no price.
+        changed_stills: look at them, and buy takes again whose still has changed since they were bought.
+        review: URI of the folder of a review page, which is kept fresh while the run works.
+        spend_up_to: buy in manifest order as far as so many dollars go; the rest stays pending for a later run.
+        credentials: name of the WaveSpeedCredentials block to buy with; never a key.
+        approve_above_usd: suspend a plan that costs more and ask for approval in Prefect; None asks never. Only a run
+            of a deployment can be suspended.
+        approve_within_hours: a run that was not approved so long after it asked ends as Refused.
     """
-    session = SESSION.get() or await session_of_schedule()
+    try:
+        session = SESSION.get() or await session_of_schedule(credentials)
+    except FixInputError as error:
+        return refused(error)
     BEGUN.set(Begun())
     session.end.set_running_or_notify_cancel()
     interrupts, summary, problem = Interrupts(), None, None
     try:
         order = Order(
-            manifest, results, max_usd, skip_invalid, BuyingPolicy(retry_failed, attempts), archive, clip_name,
-            RowOptions(only or (), limit, map or (), models),
+            manifest, results, max_usd, skip_invalid, BuyingPolicy(retry_failed, attempts, changed_stills), archive,
+            clip_name,
+            RowOptions(
+                only or (), limit, map or (), models, stills, check_stills, decisions, follow_approved, fewer_rows,
+                changed_stills,
+            ),
+            accept_estimates,
+            review,
+            spend_up_to,
+            None if approve_above_usd is None else ApprovalRule(approve_above_usd, approve_within_hours),
         )  # fmt: skip
-        async with open_run(order, session) as run:
-            checked = await check_manifest(run)
-            settling = await settle(run)
-            plan = await plan_takes(run, checked)
-            priced = await price(run, plan)
-            async with open_archive(run, plan, interrupts) as archiving:
+        require_deployment(order)
+        async with open_run(order, session) as opened:
+            checked = await check_manifest(opened)
+            settling = await settle(opened)
+            plan = await plan_takes(opened, checked)
+            priced = await price(opened, plan)
+            run = await approve(opened, priced)
+            async with open_archive(run, priced.plan, interrupts) as archiving:
                 buying = await open_results(run, priced, settling, interrupts, archiving)
-                async with interrupts.obeyed(buying.stop):
+                async with interrupts.obeyed(buying.stop), buying.page_kept():
                     try:
                         await buying.buy()
                     finally:
                         summary = await buying.report()
+                    summary = await buying.check(summary)
     except FixInputError as error:
         problem = error
         return refused(error)
@@ -91,5 +132,7 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
     else:
         return ended(summary, interrupts)
     finally:
-        end_within(HOLDS_UP_S)
+        alert_of_end(summary, problem)
+        if SESSION.get() is None:  # else it is part of a command, or of an inbox, which goes on
+            end_within(HOLDS_UP_S)
         session.end.set_result(end_of(summary, problem, interrupts))

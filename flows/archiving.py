@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 from animatic.media.archive import Archive, ClipBatch, Output, asking, outputs_of
@@ -15,22 +15,33 @@ from animatic.takes.shots import Take
 from animatic.takes.states import State
 from flows.interrupts import Interrupts
 from flows.run import Run
-from tasks.archive import archive_clips
+from tasks.archive import archive_clips, describe_archive
 from tasks.begun import begin
 
 MOST_IN_A_BATCH = 50
 WAITS_FOR_COMPANY_S = 1.0
 BATCHES_AT_ONCE = 4
 LOOKED_UP_AT_ONCE = 1_000
+DESCRIBES_WITHIN_S = 20.0
+"""Time that a run gives the table of its archive: some 100,000 clips."""
 
 
 class Archiving:
-    """Puts the clips of one run into its archive; without an archive it does nothing."""
+    """Puts the clips of one run into its archive; without an archive it does nothing.
+
+    Attributes:
+        handled: gets the fingerprint of each take whose clips are in the archive, or cannot be put there.
+        archived: gets the fingerprints of takes whose clips this run has just put there.
+        over: called once nothing more is archived, whatever the reason.
+    """
 
     def __init__(self, run: Run, plan: Plan, archive: Archive | None, interrupts: Interrupts) -> None:
         self._run, self._plan, self._archive, self._interrupts = run, plan, archive, interrupts
         self._waiting: asyncio.Queue[Take | None] = asyncio.Queue()
         self._handled = set[str]()
+        self.handled: Callable[[str], None] = lambda _: None
+        self.archived: Callable[[Sequence[str]], None] = lambda _: None
+        self.over: Callable[[], None] = lambda: None
         self._batches = asyncio.Semaphore(BATCHES_AT_ONCE)
 
     @property
@@ -44,6 +55,10 @@ class Archiving:
             self._handled.add(take.fingerprint)
             self._waiting.put_nowait(take)
 
+    def look_again(self, take: Take) -> None:
+        """Archive the clips of a completed take unless they are there; `handled` hears of it in any case."""
+        self._waiting.put_nowait(take)
+
     def stop(self, reason: str) -> None:
         """Fetch nothing more; the next run goes on."""
         if self._archive is not None:
@@ -56,6 +71,7 @@ class Archiving:
             yield
             return
         work = asyncio.create_task(self._work())
+        work.add_done_callback(lambda _: self.over())
         try:
             yield
             for take in await asyncio.to_thread(self._unheard):
@@ -108,12 +124,20 @@ class Archiving:
         for start in range(0, len(outputs), MOST_IN_A_BATCH):
             await self._batches.acquire()
             group.create_task(self._see_through(ClipBatch(outputs[start : start + MOST_IN_A_BATCH])))
+        with_outputs = {output.identity.fingerprint for output in outputs}
+        for take in takes:
+            if take.fingerprint not in with_outputs:
+                self.handled(take.fingerprint)
 
     async def _see_through(self, batch: ClipBatch) -> None:
         assert self._archive is not None  # noqa: S101 - nothing is started without one
         try:
             has_tasks = self._interrupts.stop_request is None
             await (begin(archive_clips(batch, self._archive)) if has_tasks else self._archive.add(batch.outputs))
+            fingerprints = list(dict.fromkeys(output.identity.fingerprint for output in batch.outputs))
+            for fingerprint in fingerprints:
+                self.handled(fingerprint)
+            self.archived(fingerprints)
         finally:
             self._batches.release()
 
@@ -169,3 +193,20 @@ async def open_archive(run: Run, plan: Plan, interrupts: Interrupts) -> AsyncGen
             if note is not None:
                 run.warn(note)
         yield Archiving(run, plan, archive, interrupts)
+        if not interrupts.is_stopped and archive.problem is None:
+            await _describe(run, archive)
+
+
+async def _describe(run: Run, archive: Archive) -> None:
+    """Write the table of the archive's clips beside them, where this run has put some there. It fails no run."""
+    if not archive.progress.total:
+        return
+    try:
+        async with asyncio.timeout(DESCRIBES_WITHIN_S):
+            note = await begin(describe_archive(archive.folder, run.ledger))
+    except TimeoutError:
+        note = f"the clips in {archive.folder.place} are too many to describe in a run; animatic archive describes them"
+    except Exception as error:  # noqa: BLE001 - clips and results are where they belong
+        note = f"the clips in {archive.folder.place} could not be described: {type(error).__name__}"
+    if note is not None:
+        run.warn(note)

@@ -47,10 +47,15 @@ def ended(summary: RunSummary, interrupts: Interrupts) -> State[None]:
     Raises:
         Pause: the run is suspended, and stays so.
     """
+    require_not_suspended(interrupts)
+    return verdict(summary)
+
+
+def require_not_suspended(interrupts: Interrupts) -> None:
+    """Leave a run to Prefect that was suspended there, and that it will start again. Raises Pause."""
     stop = interrupts.stop_request
     if stop is not None and stop.is_suspension and deployment_id() is not None:
         raise Pause(state=stop.state)
-    return verdict(summary)
 
 
 def verdict(summary: RunSummary) -> State[None]:

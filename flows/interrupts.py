@@ -5,8 +5,10 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 from prefect.runtime import flow_run
 
@@ -15,6 +17,10 @@ from flows.stop_request import StopRequest, watch_for_stop
 
 SAME_WISH_S = 1.0
 """A signal this soon after another says the same: a terminal, a worker and systemd each send one."""
+
+
+_TOGETHER: ContextVar["list[Interrupts] | None"] = ContextVar("animatic_interrupts", default=None)
+"""A run and the runs that are part of it, in that order. The first has the handlers of signals."""
 
 
 class Interrupts:
@@ -32,6 +38,10 @@ class Interrupts:
         self.hurried = asyncio.Event()
         self._interrupted_at_s: float | None = None
         self._stop_run: Callable[[str], None] = lambda _: None
+        self._together: list[Interrupts] = _TOGETHER.get() or []
+        self._handlers: _Handlers | None = None
+        if self._together and (handlers := self._together[0]._handlers) is not None:  # noqa: SLF001 - of the same class
+            handlers.hear()
 
     @asynccontextmanager
     async def obeyed(self, stop: Callable[[str], None]) -> AsyncGenerator[None]:
@@ -40,28 +50,42 @@ class Interrupts:
         A second SIGINT or SIGTERM more than a second later ends the wait for replies too, a third one the process.
         """
         self._stop_run = stop
-        loop = asyncio.get_running_loop()
-        numbers = ending_signals()
-        before = {number: signal.getsignal(number) for number in numbers}
-        installed: list[signal.Signals] = []
-        for number in numbers:
-            with contextlib.suppress(ValueError, RuntimeError):  # not the main thread, which alone gets signals
-                loop.add_signal_handler(number, self._interrupt, number)
-                installed.append(number)
+        is_part = bool(self._together)
+        if not is_part:
+            self._together = [self]
         watching = asyncio.create_task(watch_for_stop(flow_run.id, self.obey))
+        try:
+            with contextlib.nullcontext() if is_part else self._in_charge():
+                if is_part:
+                    self._together.append(self)
+                    if self._together[0].is_stopped:
+                        self._stop("the run that it is part of is stopped")
+                yield
+        finally:
+            watching.cancel()
+            self._together.remove(self)
+
+    @contextmanager
+    def _in_charge(self) -> Generator[None]:
+        """Hear signals, for all runs that are part of this one too."""
+        token, self._handlers = _TOGETHER.set(self._together), _Handlers(self._interrupt_all)
+        self._handlers.hear()
         try:
             yield
         finally:
-            watching.cancel()
-            for number in installed:
-                loop.remove_signal_handler(number)
-                is_said = number == signal.SIGHUP and self._interrupted_at_s is not None
-                signal.signal(number, signal.SIG_IGN if is_said else before[number] or signal.SIG_DFL)
+            self._handlers.leave()
+            _TOGETHER.reset(token)
 
     def obey(self, stop: StopRequest) -> None:
-        """Obey a suspension or cancellation in Prefect."""
+        """Obey a suspension or cancellation in Prefect, and let the runs that are part of this one obey it."""
         self.stop_request = stop
         self._stop(stop.reason)
+        for part in self._together[1:] if self._together[:1] == [self] else ():
+            part.obey(stop)
+
+    def _interrupt_all(self, number: signal.Signals) -> None:
+        for each in tuple(self._together):
+            each._interrupt(number)  # noqa: SLF001 - of the same class
 
     def _interrupt(self, number: signal.Signals) -> None:
         """Obey one signal."""
@@ -79,3 +103,35 @@ class Interrupts:
     def _stop(self, reason: str) -> None:
         self.is_stopped = True
         self._stop_run(reason)
+
+
+class _Handlers:
+    """Handlers of the signals that end a process, for a loop.
+
+    Prefect puts its own handler for SIGTERM in the place of ours whenever a flow run begins, also one that is part of
+    another; then `hear` puts ours back.
+    """
+
+    def __init__(self, obey: Callable[[signal.Signals], None]) -> None:
+        self._obey, self._loop = obey, asyncio.get_running_loop()
+        self._before: dict[signal.Signals, Any] = {}
+        self._has_heard = False
+
+    def hear(self) -> None:
+        """Let the loop hear signals from now on."""
+        for number in ending_signals():
+            before = signal.getsignal(number)
+            with contextlib.suppress(ValueError, RuntimeError):  # not the main thread, which alone gets signals
+                self._loop.add_signal_handler(number, self._heard, number)
+                self._before.setdefault(number, before)
+
+    def leave(self) -> None:
+        """Let signals do what they did before; but where a hangup has ended a run, more of it do nothing."""
+        for number, before in self._before.items():
+            self._loop.remove_signal_handler(number)
+            is_said = number == signal.SIGHUP and self._has_heard
+            signal.signal(number, signal.SIG_IGN if is_said else before or signal.SIG_DFL)
+
+    def _heard(self, number: signal.Signals) -> None:
+        self._has_heard = True
+        self._obey(number)

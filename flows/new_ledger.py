@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from animatic.errors import SettingsError
 from animatic.ledger import ledger_name
 from animatic.settings import Settings
+from animatic.takes.canonical import provider_in_words
 from animatic.text import command, counted
 
 
@@ -18,10 +19,16 @@ def require_new_ledger_allowed(settings: Settings, to_buy: int, *, may_begin: bo
     if not to_buy or not settings.is_real or may_begin or settings.new_ledger == today:
         return
     stale = f" (ANIMATIC_NEW_LEDGER says {settings.new_ledger})" if settings.new_ledger else ""
+    named = (
+        " Takes that were bought under another ANIMATIC_ACCOUNT, or none, do not count."
+        if settings.account_name
+        else ""
+    )
     raise SettingsError(
-        f"ANIMATIC_LEDGER: the ledger {ledger_name(settings.ledger)} is new: it holds no take of {settings.origin}, so "
-        f"this run would buy {counted(to_buy, 'take')}, also those that were bought before. Nothing was bought. Give "
-        "the ledger that knows them. Where nothing was bought before, or it is to be bought again, say so with "
+        f"ANIMATIC_LEDGER: the ledger {ledger_name(settings.ledger)} is new: it holds no take of "
+        f"{provider_in_words(settings.origin)}, so "
+        f"this run would buy {counted(to_buy, 'take')}, also those that were bought before.{named} Nothing was bought. "
+        "Give the ledger that knows them. Where nothing was bought before, or it is to be bought again, say so with "
         f"--new-ledger, or ANIMATIC_NEW_LEDGER={today}{stale}. Or take over what results tables (RESULTS) know:\n"
         f"    {command('ledger', 'import', 'RESULTS')}"
     )

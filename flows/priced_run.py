@@ -4,28 +4,41 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 
 from prefect.exceptions import CancelledRun, FailedRun, Pause
 
 from animatic.buying.shoot import Shoot
 from animatic.errors import FileRefusedError, NeverAgainError, TryLaterError
-from animatic.media.local_stills import LocalStills
+from animatic.media.clip_checks import CheckBatch, ClipChecks
+from animatic.media.last_frames import LastFrames
 from animatic.media.uploads import UploadMemory
 from animatic.planning.config import RunConfig
-from animatic.planning.plan import Batch
+from animatic.planning.following import origins_of
+from animatic.planning.funds import funds_left
+from animatic.planning.plan import Batch, Plan, batch_size
 from animatic.planning.priced import PricedPlan
 from animatic.results.same_ledger import require_that_the_ledger_knows
 from animatic.results.summary import RunSummary
+from animatic.takes.chains import source_of
+from animatic.takes.seen_stills import FRESH
+from animatic.takes.shots import Take
+from animatic.takes.states import State
 from animatic.takes.stills import LocalFile
 from flows.archiving import Archiving
+from flows.checking import Checking, fingerprints_of, paths_of
+from flows.followers import Fetch, Followers, Waiting
 from flows.interrupts import Interrupts
+from flows.page_keeping import page_kept
 from flows.progress_log import progress_logged
 from flows.reporting import Reporting
 from flows.run import Run
 from flows.settlement import Settling
 from flows.stop_request import StopRequest
 from tasks.begun import begin
+from tasks.checks import check_clips
 from tasks.logs import line_logger
 from tasks.results import progress_shown
 from tasks.stills import groups_of, name_of, upload_stills
@@ -37,23 +50,37 @@ UNFORESEEN = "something unforeseen went wrong"
 class PricedRun:
     """A run whose plan is priced, and whose results can be written."""
 
-    def __init__(
-        self, run: Run, priced: PricedPlan, settling: Settling, reporting: Reporting, archiving: Archiving
+    def __init__(  # noqa: PLR0913, PLR0917 - what its steps share
+        self,
+        run: Run,
+        priced: PricedPlan,
+        settling: Settling,
+        reporting: Reporting,
+        archiving: Archiving,
+        looks: Mapping[str, int],
     ) -> None:
         self._run, self._plan, self._settling, self._reporting = run, priced.plan, settling, reporting
-        self._archiving = archiving
+        self._priced, self._archiving = priced, archiving
         settings = run.session.settings
+        self._last_frames = LastFrames(run.ledger, run.session.settings.network)
         self._memory = UploadMemory(run.ledger, settings.account, settings.base_url, settings.network)
+        self._followers = _followers_of(run, priced.plan, self._fetch_last_frames)
+        archiving.handled, archiving.over = self._followers.clip_handled, self._followers.close
+        reporting.reasons = self._followers.reasons
+        self._checking, self._checked = self._checking_of(run, priced.plan), 0
+        archiving.archived = self._checking.archived
         self._uploading: asyncio.Future[list[dict[str, str] | BaseException]] | None = None
         self._shoot = Shoot(
-            _config_of(run, priced), run.client, run.ledger_run, run.session.progress, run.warn,
+            _config_of(run, priced, looks), run.client, run.ledger_run, run.session.progress, run.warn,
             self._upload_late, self._memory.forget, archiving.take_completed,
         )  # fmt: skip
 
     def stop(self, reason: str) -> None:
-        """Buy, poll and archive nothing more; uploads are given up, since nothing is bought by them."""
+        """Buy, poll, archive and check nothing more; uploads are given up, since nothing is bought by them."""
+        self._checking.stop()
         self._shoot.stop_signal.stop_all(reason)
         self._archiving.stop(reason)
+        self._followers.close()
         if self._uploading is not None:
             self._uploading.cancel()
 
@@ -67,6 +94,8 @@ class PricedRun:
         await asyncio.wait({work, hurry}, return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
         if work.done():
+            if work.cancelled() or work.exception() is not None:
+                self._checking.stop()
             work.result()
 
     async def report(self) -> RunSummary:
@@ -75,11 +104,53 @@ class PricedRun:
         Raises:
             LocationError, ResultsUnwrittenError: it cannot be written; the latter if there was something to do.
         """
+        stop, funds, self._checked = self._shoot.stop_signal, None, self._run.session.progress.checks.done
         if not self._reporting.interrupts.hurried.is_set():
             await self._shoot.close()
+            if stop.is_account_refused:
+                run = self._run
+                funds = await funds_left(run.client, run.ledger, self._priced, run.order.policy, run.session.run_id)
             await self._run.client.rest()  # its connections are open files, and the table needs some
-        stop = self._shoot.stop_signal
-        return await self._reporting.report(stop.reason, is_account_refused=stop.is_account_refused)
+        return await self._reporting.report(
+            stop.reason, is_account_refused=stop.is_account_refused, funds=funds, spent=stop.spent
+        )
+
+    def page_kept(self) -> AbstractAsyncContextManager[None]:
+        """Keep the review page of the run, where it has one, for the length of a block."""
+        return page_kept(self._reporting)
+
+    async def check(self, summary: RunSummary) -> RunSummary:
+        """Check what is left of the clips once the table is written, and write it again; return its summary.
+
+        Nothing that happens here changes what the run has come to: a problem is a warning.
+        """
+        checking, progress = self._checking, self._run.session.progress.checks
+        try:
+            if not self._archiving.uri or self._reporting.interrupts.is_stopped:
+                return summary
+            try:
+                await checking.check_rest(await asyncio.to_thread(fingerprints_of, self._plan))
+            finally:
+                if progress.done > self._checked:
+                    summary = await self._reporting.report_again(summary)
+        except Exception as error:  # noqa: BLE001 - see above
+            self._run.warn(f"the quality of clips is not all checked: {error}; the next run goes on")
+        return summary
+
+    def _checking_of(self, run: Run, plan: Plan) -> Checking:
+        async def see(batch: CheckBatch, checks: ClipChecks) -> None:
+            has_tasks = self._reporting.interrupts.stop_request is None
+            await (begin(check_clips(batch, checks)) if has_tasks else checks.check(batch))
+
+        return Checking(
+            run.ledger,
+            run.session.settings,
+            run.session.progress.checks,
+            archive=self._archiving.uri,
+            see=see,
+            local=run.stills,
+            paths=paths_of(plan),
+        )
 
     async def _buy(self) -> None:
         async with self._archiving.underway():
@@ -87,7 +158,8 @@ class PricedRun:
             progress, log = self._run.session.progress, line_logger(logging.INFO)
             async with progress_shown(progress), progress_logged(progress, log):
                 if self._plan.to_do:
-                    await self._see_through(self._plan.batches())
+                    await self._begin_followers()
+                    await self._see_through(self._followers.batches(self._plan.batches()))
             if self._shoot.stop_signal.is_watching:
                 await self._settle_again()
 
@@ -115,7 +187,7 @@ class PricedRun:
 
     async def _upload(self, files: Sequence[LocalFile]) -> dict[str, str]:
         run, name = self._run, name_of([file.path for file in files])
-        stills = LocalStills(run.order.manifest, run.session.settings.network)
+        stills = run.stills if source_of(files[0].identity) is None else self._last_frames
         upload = functools.partial(self._memory.upload, stills, files, run.client)
         return await begin(upload_stills(name, upload))
 
@@ -129,9 +201,37 @@ class PricedRun:
         settled = await self._settling.settle()
         takes = await asyncio.to_thread(self._plan.find, [*settled.adopted, *settled.absent])
         if takes:
-            await self._see_through([Batch(0, takes)])
+            await self._see_through(_each([Batch(0, takes)]))
 
-    async def _see_through(self, batches: Iterable[Batch]) -> None:
+    async def _begin_followers(self) -> None:
+        """Begin with the takes whose sources are completed: those whose clips are in no archive yet are archived."""
+        renewals = self._plan.renewals  # takes that start from one of them wait for its new clip
+        sources = [source for source in self._followers.sources() if source not in renewals]
+        if not sources:
+            return
+        clips, records = await self._last_frames.clips_of(sources), await self._run.ledger.look_up(sources)
+        mine = {take.fingerprint: take for take in await asyncio.to_thread(self._plan.find, sources)}
+        for source in sources:
+            if source in clips or source not in mine:
+                self._followers.clip_handled(source)
+            elif source in records and records[source].state is State.COMPLETED:
+                self._archiving.look_again(mine[source])
+
+    async def _follow_up(self, takes: Sequence[Take]) -> None:
+        """See to the takes that wait for some which this run has finished with."""
+        waited_for = {take.fingerprint: take for take in takes if self._followers.is_waited_for(take.fingerprint)}
+        records = await self._run.ledger.look_up(list(waited_for)) if waited_for else {}
+        for source, take in waited_for.items():
+            if source in records and records[source].state is State.COMPLETED:
+                self._archiving.take_completed(take)
+            else:
+                self._followers.ended(take)
+
+    async def _fetch_last_frames(self, files: Sequence[LocalFile]) -> None:
+        """Upload last frames of clips, which takes wait for."""
+        self._shoot.know_uploads(await self._upload(files) if files else {})
+
+    async def _see_through(self, batches: AsyncGenerator[Batch]) -> None:
         """Start a task run for each batch as there is room for its takes. An unforeseen error ends the run.
 
         The API is asked for its time here, so that a run with nothing to do asks it nothing.
@@ -144,9 +244,10 @@ class PricedRun:
             problem = None if task.cancelled() else task.exception()
             if problem is not None:
                 failures.append(problem)
+                self._followers.close()  # nothing follows any more
 
         try:
-            for batch in batches:
+            async for batch in batches:
                 await self._shoot.admit(batch.takes)
                 if not self._shoot.stop_signal.is_watching:
                     break
@@ -156,6 +257,7 @@ class PricedRun:
             self._shoot.stop_signal.stop_all(UNFORESEEN)
             raise
         finally:
+            self._followers.close()
             while underway:
                 await asyncio.wait(underway)
         if failures:
@@ -176,6 +278,7 @@ class PricedRun:
             raise
         finally:
             self._shoot.release(batch.takes)
+            await self._follow_up(batch.takes)
 
 
 async def open_results(
@@ -193,10 +296,19 @@ async def open_results(
     if plan.to_do:
         await settling.require_sound()
         await reporting.write(run.order.results)
-    return PricedRun(run, priced, settling, reporting, archiving)
+    looks = await run.ledger.looks_since(datetime.now(UTC) - FRESH) if plan.to_do else {}
+    return PricedRun(run, priced, settling, reporting, archiving, looks)
 
 
-def _config_of(run: Run, priced: PricedPlan) -> RunConfig:
+def _followers_of(run: Run, plan: Plan, fetch: Fetch) -> Followers:
+    waiting = plan.followers()
+    takes = [take for following in waiting.values() for take in following]
+    heights = dict(zip((take.fingerprint for take in takes), plan.heights(takes), strict=True)) if takes else {}
+    are_few = batch_size(plan.to_do) == 1
+    return Followers(Waiting(waiting, heights, are_few), fetch, run.warn, run.session.progress)
+
+
+def _config_of(run: Run, priced: PricedPlan, looks: Mapping[str, int]) -> RunConfig:
     settings = run.session.settings
     return RunConfig(
         run_id=run.session.run_id,
@@ -209,8 +321,19 @@ def _config_of(run: Run, priced: PricedPlan) -> RunConfig:
         usual_latency_s=settings.usual_latency_s,
         policy=run.order.policy,
         max_microusd=run.max_microusd,
+        limited_by=run.order.limited_by,
+        day_microusd=settings.day_microusd,
         price_microusd=priced.setting_microusd,
         share_microusd=priced.share_microusd,
-        agreed=run.session.agreed,
+        stand_ins=priced.stand_ins,
+        agreed=run.session.agreed if run.session.purchases is None else priced.plan.fingerprints_to_buy(),
         quotes=priced.quotes,
+        origins=origins_of(priced.plan.manifest),
+        looks=looks,
+        renewals=priced.plan.renewals,
     )
+
+
+async def _each(batches: Iterable[Batch]) -> AsyncGenerator[Batch]:
+    for batch in batches:
+        yield batch

@@ -17,8 +17,10 @@ from typing import NoReturn
 
 from animatic.errors import SettingsError
 from animatic.machine import home
-from animatic.machine.start_folder import from_start, leave, start_folder
+from animatic.machine.own_packages import may_be_imported_from
+from animatic.machine.start_folder import from_start, leave
 from flows.terminal import print_nowhere
+from flows.traces import send_traces
 
 MOST_FILES = 16_384
 """As many open files as we ask for; the kernel's own tables are sized for more."""
@@ -32,7 +34,15 @@ _FILES_IN_USE = 96
 HOLDS_UP_S = 50.0
 """Longest that Prefect may hold up a process whose flow run is over; with what the run itself grants it, a minute."""
 
-_OF_PATHS = ("PREFECT_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR", "XDG_DATA_HOME", "XDG_STATE_HOME")
+_OF_PATHS = (
+    "PREFECT_HOME",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "TMPDIR",
+    "XDG_CACHE_HOME",
+    "XDG_DATA_HOME",
+    "XDG_STATE_HOME",
+)
 
 _PASSED_ON = frozenset({
     "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TERM", "TMPDIR", "XDG_RUNTIME_DIR", "LD_LIBRARY_PATH",
@@ -76,6 +86,7 @@ def exit_with(code: int) -> NoReturn:
             stream.flush()
         except (OSError, ValueError):
             print_nowhere(stream)
+    send_traces()
     os._exit(code)
 
 
@@ -96,7 +107,7 @@ def child_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     passed = {name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith("LC_")}
     if "PYTHONPATH" in passed:
         folders = passed["PYTHONPATH"].split(os.pathsep)
-        safe = [each for each in folders if os.path.isabs(each) and _may_be_imported_from(each)]  # noqa: PTH117
+        safe = [each for each in folders if os.path.isabs(each) and may_be_imported_from(each)]  # noqa: PTH117
         passed["PYTHONPATH"] = os.pathsep.join(safe)
     return passed | {"NO_PROXY": "*", "no_proxy": "*", "PYTHONSAFEPATH": "1"} | dict(more or {})
 
@@ -125,16 +136,6 @@ def ending_signals() -> tuple[signal.Signals, ...]:
     """Return the signals that end a run: SIGHUP too, unless it is ignored, as `nohup` has it."""
     is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     return (signal.SIGINT, signal.SIGTERM) if is_ignored else (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def forget_current_folder() -> None:
-    """Take the current folder off the path of imports, unless this very code was installed there."""
-    sys.path[:] = [each for each in sys.path if each and _may_be_imported_from(each)]
-
-
-def _may_be_imported_from(folder: str) -> bool:
-    here = Path(start_folder()).resolve()
-    return Path(folder).resolve() != here or Path(__file__).resolve().parents[1] == here
 
 
 def _raise_file_limit() -> None:

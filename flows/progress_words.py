@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from animatic.money.amounts import cost_in_words
 from animatic.pace.duration import Forecast, Work, in_words, next_start_s, tail
-from animatic.progress import ArchiveProgress, Progress
+from animatic.progress import ArchiveProgress, ChecksProgress, Progress
 from animatic.takes.states import State
 from animatic.text import reason_of
 
@@ -57,6 +57,7 @@ def line(progress: Progress, shown: Shown) -> str:
     parts += [cost_in_words(*progress.reserved), f"{per_minute(progress, shown.elapsed_s):,.1f}/min"]
     parts += [left_in_words(shown.left_s)] if progress.left else []
     parts += [archive_in_words(progress.archive)] if progress.archive.total else []
+    parts += [checks_in_words(progress.checks)] if progress.checks.total else []
     return ", ".join(parts) + "".join(f"; {part}" for part in shown.waits_for)
 
 
@@ -88,6 +89,13 @@ def archive_in_words(archive: ArchiveProgress) -> str:
     return f"{archive.kept:,}/{archive.total:,} clips archived{received}{failed}{problem}"
 
 
+def checks_in_words(checks: ChecksProgress) -> str:
+    """Return the progress of quality checks, such as `12/40 clips checked, 1 fails`."""
+    failing = f", {checks.failing:,} fail{'s' if checks.failing == 1 else ''}" if checks.failing else ""
+    unread = f", {checks.unread:,} not readable" if checks.unread else ""
+    return f"{checks.done:,}/{checks.total:,} clips checked{failing}{unread}"
+
+
 def per_minute(progress: Progress, elapsed_s: float) -> float:
     """Return how many takes this run has finished per minute so far."""
     return 60.0 * progress.settled_here / elapsed_s if elapsed_s > 0 else 0.0
@@ -103,7 +111,7 @@ def waits_for(progress: Progress, work: Work, now: float) -> list[str]:
 
     `work` is the state of the run at this moment.
     """
-    found = unreached(progress, now)
+    found = [*([f"nothing more is bought: {progress.spent}"] if progress.spent else []), *unreached(progress, now)]
     if progress.limits is None or not progress.total:
         return found
     start_s = next_start_s(work, progress.limits)

@@ -1,10 +1,12 @@
 """Reporting: the results table, out of what the ledger knows, and the summary of it."""
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from animatic.errors import LocationError, ResultsUnwrittenError
 from animatic.ledger import no_run_is_dead
+from animatic.money.funds import Funds
 from animatic.planning.lookup import find_open
 from animatic.planning.plan import Plan
 from animatic.results import formats
@@ -22,16 +24,31 @@ PUBLISHES_WITHIN_S = 10.0
 
 @dataclass(slots=True)
 class Reporting:
-    """Writes the results of one run, before anything is bought and at the end. `archive` is the URI of its archive."""
+    """Writes the results of one run, before anything is bought and at the end.
+
+    Attributes:
+        archive: URI of its archive.
+        reasons: why takes are not bought that wait for others, by fingerprint; beside those that the plan knows.
+    """
 
     run: Run
     plan: Plan
     interrupts: Interrupts
     archive: str = ""
+    reasons: Mapping[str, str] = field(default_factory=dict[str, str])
     _notes: dict[str, None] = field(default_factory=dict[str, None])
 
-    async def report(self, stopped_by: str | None, *, is_account_refused: bool = False) -> RunSummary:
+    async def report(
+        self,
+        stopped_by: str | None,
+        *,
+        is_account_refused: bool = False,
+        funds: Funds | None = None,
+        spent: str | None = None,
+    ) -> RunSummary:
         """Write the results table from what the ledger knows now, and publish its summary.
+
+        `spent` is the option or variable whose limit ended the purchase.
 
         Raises:
             LocationError, ResultsUnwrittenError: it cannot be written; the latter if there was something to do.
@@ -47,6 +64,9 @@ class Reporting:
             stats = await self._write_beside(place, error)
         dropped, elsewhere = await find_open(run.ledger, self.plan.manifest, run.order.uri, settings.ledger)
         session.progress.reserved = await run.ledger.reserved_by(session.run_id)
+        later = self.plan.later
+        if later is not None and not self.interrupts.is_stopped:
+            stopped_by, spent = stopped_by or later.reason, spent or later.limit
         summary = await asyncio.to_thread(
             run_summary_of,
             stats,
@@ -59,13 +79,28 @@ class Reporting:
             open_elsewhere=elsewhere,
             stopped_by=stopped_by,
             is_account_refused=is_account_refused,
+            funds=funds,
             is_interrupted=self.interrupts.is_stopped,
             archive=self.archive,
             is_of_sandbox=not settings.is_real,
             resumed=self.plan.resumable,
+            review=self.run.order.review or "",
+            spent=spent,
+            day=await run.day_budget(),
         )
         if not self.interrupts.hurried.is_set():
             await self._publish(summary)
+        return summary
+
+    async def report_again(self, summary: RunSummary) -> RunSummary:
+        """Write the table that a summary is of once more, with what checks have found since; return it with that.
+
+        Raises:
+            LocationError: it cannot be written; the one that is there is good.
+        """
+        stats = await self.write(summary.results)
+        summary = replace(summary, failing_checks=stats.failing_checks, unchecked=stats.unchecked)
+        await self._publish(summary)
         return summary
 
     async def write(self, place: str) -> TableStats:
@@ -74,17 +109,23 @@ class Reporting:
         Raises:
             LocationError: it cannot be written.
         """
-        mine = self.run.session.run_id
-        is_dead = mine.__eq__ if self.interrupts.hurried.is_set() else no_run_is_dead  # its own replies go unheard then
-        writer = ResultsWriter(
-            self.plan.manifest, self.plan.final_attempts(), mine, self.run.ledger, is_dead, self.archive
-        )
+        writer = self.projection()
         stats = await (begin(write_results(writer, place)) if self._has_tasks else write_results.fn(writer, place))
         for note in stats.notes:
             self.run.warn(note)
         self._notes.update(dict.fromkeys(stats.notes))
         stats.notes = list(self._notes)  # also of the table that was replaced when the run began
         return stats
+
+    def projection(self) -> ResultsWriter:
+        """Return the table as the ledger has it whenever it is read."""
+        mine = self.run.session.run_id
+        is_dead = mine.__eq__ if self.interrupts.hurried.is_set() else no_run_is_dead  # its own replies go unheard then
+        reasons = {**self.plan.blocked(), **self.reasons}
+        attempts = self.plan.final_attempts()
+        later = self.plan.later
+        more = (reasons, None if later is None else (later.is_later, later.reason))
+        return ResultsWriter(self.plan.manifest, attempts, mine, self.run.ledger, is_dead, self.archive, *more)
 
     async def _write_beside(self, place: str, problem: LocationError) -> TableStats:
         """Write the table beside its place, where something is in the way that was not there when the run began.

@@ -1,29 +1,56 @@
 """Scheduled runs: no command has handed them a session, so they make one of their own."""
 
 import contextlib
+import re
 from typing import Any
 
 from prefect.blocks.system import Secret
 
+from animatic.errors import SettingsError
 from animatic.settings import Settings
 from flows.flow_states import id_in_name
+from flows.json_log import write_json
 from flows.logs import outlive_console
 from flows.session import Session
 
 KEY_BLOCK = "wavespeed-api-key"
 """The Prefect Secret block that holds the key where the environment does not."""
 
+BLOCK_NAME, LONGEST_NAME = "^[a-z0-9-]+$", 48
+"""Names of blocks as Prefect has them; a key is longer, and does not get in where a name is wanted."""
 
-async def session_of_schedule() -> Session:
-    """Return a new session from the environment and the Secret block.
+
+async def session_of_schedule(credentials: str | None = None) -> Session:
+    """Return a new session from the environment and a block: the one that is named, else the Secret block.
 
     Raises:
-        SettingsError: the environment says something we cannot work with.
+        SettingsError: the environment or the block says something we cannot work with, or there is no such block.
     """
     outlive_console()
+    settings, run_id = await settings_of_schedule(credentials), id_in_name()
+    if settings.log_format == "json":
+        write_json(run_id)
+    return Session(settings, run_id=run_id)
+
+
+async def settings_of_schedule(credentials: str | None = None) -> Settings:
+    """Return the settings of a run that no command has started; `credentials` is the name of a block with an account.
+
+    Raises:
+        SettingsError: as above.
+    """
     settings = Settings.from_environment()
+    if credentials is not None:
+        from flows.credentials import WaveSpeedCredentials  # noqa: PLC0415 - only for runs that name one
+
+        if not re.fullmatch(BLOCK_NAME, credentials) or len(credentials) > LONGEST_NAME:
+            raise SettingsError(
+                f"credentials: allowed: the name of a WaveSpeedCredentials block, of at most {LONGEST_NAME} small "
+                "letters, digits and hyphens; never a key. What was found is not shown"
+            )
+        return (await WaveSpeedCredentials.found(credentials)).applied_to(settings)
     if settings.api_key is None:
         with contextlib.suppress(ValueError):  # there is no such block
             secret: Any = await Secret.aload(KEY_BLOCK)
             settings = settings.with_key(str(secret.get()))
-    return Session(settings, run_id=id_in_name())
+    return settings

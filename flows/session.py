@@ -18,7 +18,9 @@ if TYPE_CHECKING:  # at run time they would import what the start of Prefect's s
     from collections.abc import Mapping
 
     from animatic.manifest import Manifest
+    from animatic.media.still_copies import StillCopies
     from animatic.money.amounts import Quote
+    from animatic.planning.purchases import Purchases
     from animatic.results.summary import RunSummary
     from animatic.settings import Settings
     from animatic.takes.schemas import PriceClass
@@ -59,9 +61,12 @@ class Session:
         max_microusd: the sum that a person approved, in millionths of a dollar; the run's limit where none was given.
         share_microusd: what a take is reserved at whose price is not known, out of a limit that was agreed to.
         quotes: what takes cost when the plan was shown.
+        purchases: the takes that the file of a plan names, none else is bought; None where no such plan is carried out.
+        stand_ins: the most that a take may cost where no quote can be had, by price class.
         may_begin_ledger: a new ledger may be begun today, or a person at a terminal sees that it is new.
         checked: the manifest as it was read and checked for the preview; good while the file is the same.
         damages: what is wrong with stills that were decoded for the preview, by SHA-256; None where nothing is.
+        still_copies: of stills that were read from an object store for the preview.
         wrap: puts something around the client's transports, such as a recorder.
         progress: what a panel may show while the flow runs.
         end: runs once the flow has begun, and gets its end.
@@ -73,10 +78,13 @@ class Session:
     max_microusd: int | None = None
     share_microusd: int | None = None
     quotes: "Mapping[PriceClass, Quote]" = field(default_factory=dict)
+    purchases: "Purchases | None" = None
+    stand_ins: "Mapping[PriceClass, int]" = field(default_factory=dict)
     may_begin_ledger: bool = False
     checked: "Manifest | None" = None
     damages: "Mapping[str, str | None]" = field(default_factory=dict)
     run_id: str = field(default_factory=new_run_id)
+    still_copies: "StillCopies | None" = None
     wrap: "Wrap | None" = None
     progress: Progress = field(default_factory=Progress)
     end: Future[RunEnd] = field(default_factory=Future[RunEnd])

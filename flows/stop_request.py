@@ -26,7 +26,8 @@ class StopRequest:
     Attributes:
         reason: for the summary, `suspended in Prefect`.
         state: as the server has it.
-        is_suspension: Prefect will start the run again, in another process, when it is resumed.
+        is_suspension: Prefect will start the run again, in another process, when it is resumed; or has taken this one
+            for dead and will start, or has started, another.
     """
 
     reason: str
@@ -36,13 +37,21 @@ class StopRequest:
     @classmethod
     def of(cls, state: State[Any]) -> "StopRequest":
         """Make one of a state for which `is_stop` is true."""
+        if state.name == LOST or state.type == StateType.CRASHED:
+            return cls("taken for dead by Prefect", state, is_suspension=True)
         is_paused = state.type in {StateType.PAUSED, StateType.SCHEDULED}
         is_suspension = is_paused and (state.type == StateType.SCHEDULED or bool(state.state_details.pause_reschedule))
         return cls("suspended in Prefect" if is_paused else "cancelled in Prefect", state, is_suspension)
 
 
-_STOPS = frozenset({StateType.PAUSED, StateType.CANCELLING, StateType.CANCELLED, StateType.SCHEDULED})
-"""Scheduled: it was suspended and resumed before we saw it, and another process will carry it on."""
+LOST = "Lost"
+"""Name of the state of a run whose heartbeats are missing, before automations make it Crashed."""
+
+_STOPS = frozenset({
+    StateType.PAUSED, StateType.CANCELLING, StateType.CANCELLED, StateType.SCHEDULED, StateType.CRASHED,
+})  # fmt: skip
+"""Scheduled: it was suspended and resumed before we saw it, and another process will carry it on. Crashed: no heartbeat
+of ours came through, and another process will."""
 
 
 def is_stop(state: State[Any]) -> bool:
@@ -52,6 +61,7 @@ def is_stop(state: State[Any]) -> bool:
 
 async def watch_for_stop(flow_run_id: str | None, stop: Callable[[StopRequest], None]) -> None:
     """Ask until the server says stop, then call `stop` once. A server that does not answer says nothing."""
+    begun: int | None = None
     while flow_run_id is not None:
         with suppress(Exception):  # Prefect only shows: the next answer may come
             async with asyncio.timeout(ANSWERS_WITHIN_S):
@@ -63,6 +73,10 @@ async def watch_for_stop(flow_run_id: str | None, stop: Callable[[StopRequest], 
                     state = _seen_by_prefect() or run.state
                     if state is not None and is_stop(state):
                         stop(StopRequest.of(state))
+                        return
+                    begun = run.run_count if begun is None else begun
+                    if state is not None and run.run_count > begun:
+                        stop(StopRequest("taken over by another process", state, is_suspension=True))
                         return
                     await asyncio.sleep(ASKS_EVERY_S)
             finally:

@@ -2,7 +2,10 @@
 
 from prefect import task
 
+from animatic.ledger import Ledger
 from animatic.media.archive import Archive, ClipBatch
+from animatic.media.dataset import describe
+from animatic.storage.folder import Folder
 from tasks.policies import RETRIED
 
 
@@ -18,3 +21,13 @@ async def archive_clips(batch: ClipBatch, archive: Archive) -> None:
         LedgerError: the ledger cannot be read or written.
     """
     await archive.add(batch.outputs)
+
+
+@task(name="describe-archive", task_run_name="describe {folder.uri}", **RETRIED)
+async def describe_archive(folder: Folder, ledger: Ledger) -> str | None:
+    """Write the table of a folder's clips beside them; return why it could not be written.
+
+    Raises:
+        LedgerError: the ledger cannot be read.
+    """
+    return await describe(folder, ledger)

@@ -5,12 +5,14 @@ import functools
 import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from prefect import task
 
 from animatic.media.local_stills import LocalStills
-from animatic.takes.stills import FoundStill, MissingStill, Still
+from animatic.planning.sound import Look
+from animatic.takes.seen_stills import LookedAt
+from animatic.takes.stills import FoundStill, MediaFile, MissingStill, Still
 from tasks.begun import begin
 from tasks.policies import PROBE_EXPIRY, RETRIED, content_key, keyed_by_argument
 
@@ -25,7 +27,7 @@ STILLS_ALONE = 20
 
 async def probe_in_tasks(stills: LocalStills, paths: Sequence[str]) -> dict[str, FoundStill]:
     """Probe local stills in task runs; Prefect remembers the probe of each group of contents."""
-    digests = await asyncio.to_thread(lambda: {path: stills.digest(path) for path in paths})
+    digests = await asyncio.to_thread(stills.digests, paths)
     groups = list(groups_of(paths))
     probed = await asyncio.gather(
         *(
@@ -60,11 +62,13 @@ async def probe_stills(
 
 
 def read_probed(probed: Mapping[str, Probed]) -> dict[str, FoundStill]:
-    """Return the results of `probe_stills` as values; a still that is missing has one attribute."""
-    return {
-        path: found if isinstance(found, str) else MissingStill(*found) if len(found) == 1 else Still(*found)  # pyright: ignore[reportArgumentType]
-        for path, found in probed.items()
-    }
+    """Return the results of `probe_stills` as values."""
+    return {path: found if isinstance(found, str) else _read(found) for path, found in probed.items()}
+
+
+def _read(found: Sequence[Any]) -> FoundStill:
+    """Return what has these attributes: one that is missing has one, audio and video three."""
+    return MissingStill(*found) if len(found) == 1 else MediaFile(*found) if len(found) == 3 else Still(*found)
 
 
 async def decode_in_tasks(stills: LocalStills, wanted: Mapping[str, Still]) -> dict[str, str | None]:
@@ -95,6 +99,20 @@ async def decode_stills(
 ) -> dict[str, str | None]:
     """Decode stills whole: return what is wrong with each, by SHA-256. Remembered by content."""
     return await decode()
+
+
+async def look_in_task(look: Look, urls: Sequence[str]) -> Mapping[str, LookedAt]:
+    """Look at stills on the web in a task run. The ledger remembers what was seen, not Prefect."""
+    return await begin(look_at_stills(name_of(urls), functools.partial(look, urls)))
+
+
+@task(name="look-at-stills", task_run_name="look at {name}", persist_result=False)
+async def look_at_stills(
+    name: str,  # noqa: ARG001 - shown by Prefect
+    look: Callable[[], Awaitable[Mapping[str, LookedAt]]],
+) -> Mapping[str, LookedAt]:
+    """Look at stills on the web: what was seen, by URL."""
+    return await look()
 
 
 @task(

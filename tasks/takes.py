@@ -14,6 +14,7 @@ from prefect.types._datetime import now
 from animatic.buying.ends import SILENT, TakeLog
 from animatic.buying.shoot import Shoot
 from animatic.planning.plan import Batch
+from animatic.takes.logged import logged
 from tasks.ends import final_state, tags_of
 from tasks.logs import line_logger
 from tasks.policies import RETRIED
@@ -34,6 +35,8 @@ async def shoot_takes(batch: Batch, shoot: Shoot) -> State[None]:
         LedgerError: the ledger can't be written.
     """
     is_one = len(batch.takes) == 1
+    if is_one:
+        logged(batch.takes[0])  # also for what Prefect logs of this task run
     log = TakeLog(line_logger(logging.INFO), begin_bar) if is_one else SILENT
     ends = await shoot.shoot(batch.takes, log)
     if (context := TaskRunContext.get()) is not None and (tags := tags_of(ends)):

@@ -22,9 +22,19 @@ from markdown_it.token import Token
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 GUIDES = (
-    *("tutorial.md", "how-to/failures.md", "how-to/clips.md", "how-to/spreadsheets.md", "how-to/ledger.md"),
-    "how-to/models.md",
-    *("how-to/proxies.md", "how-to/containers.md", "deploying.md", "reliability.md"),
+    *("tutorial.md", "how-to/failures.md", "how-to/clips.md", "how-to/spreadsheets.md"),
+    *(
+        "how-to/bill.md",
+        "how-to/accounts.md",
+        "how-to/ledger.md",
+        "how-to/retakes.md",
+        "how-to/timeline.md",
+        "how-to/reel.md",
+    ),
+    "how-to/review.md",
+    *("how-to/models.md", "how-to/stills.md", "how-to/plans.md", "how-to/chains.md"),
+    *("how-to/proxies.md", "how-to/stores.md", "how-to/containers.md", "how-to/metrics.md", "how-to/inbox.md"),
+    *("deploying.md", "reliability.md"),
 )
 """Pages below docs/ whose commands are run, in this order."""
 

@@ -12,9 +12,13 @@ from werkzeug import serving
 
 
 class Store:
-    """Moto's S3. It notes the requests that write, and refuses the second part of an upload when it is asked to."""
+    """Moto's S3. It notes the requests that write and the objects that are read.
+
+    It refuses the second part of an upload when it is asked to.
+    """
 
     writes: ClassVar[list[str]] = []
+    reads: ClassVar[list[str]] = []
     refuses: ClassVar[bool] = False
 
     def __init__(self) -> None:
@@ -24,6 +28,8 @@ class Store:
         query = environ["QUERY_STRING"]
         if environ["REQUEST_METHOD"] in {"PUT", "POST", "DELETE"}:
             self.writes.append(f"{environ['REQUEST_METHOD']} {query.partition('=')[0]}".strip())
+        if environ["REQUEST_METHOD"] == "GET" and not query:
+            self.reads.append(environ["PATH_INFO"].removeprefix("/bucket/"))
         if self.refuses and "partNumber=2" in query:
             environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
             start("403 Forbidden", [("Content-Type", "application/xml")])
@@ -69,6 +75,7 @@ def emptied_bucket(url: str, monkeypatch: pytest.MonkeyPatch) -> Generator[Any]:
     system = s3fs.S3FileSystem()
     system.mkdir("bucket")
     Store.writes.clear()
+    Store.reads.clear()
     yield system
     Store.refuses = False
     system.invalidate_cache()

@@ -45,6 +45,11 @@ class Outcome:
     run_id: str | None = None
     flow_run_id: str | None = None
     quoted_microusd: int | None = None
+    charged_microusd: int | None = None
+    refunded_microusd: int | None = None
+
+
+MONEY = ("quoted", "charged", "refunded")
 
 
 def cells_of(raw: pa.Table, row: int) -> dict[str, str | None]:
@@ -129,7 +134,8 @@ def expected_rows(
         carried = {carried_name(name): value for name, value in cells.items() if name not in COLUMNS}
         if row in invalid:
             reported = Outcome(status="invalid", error=invalid[row])
-            own = {"row": row, "take": None, "fingerprint": None, "still_uri": None, "quoted_usd": None}
+            own = dict.fromkeys(("take", "fingerprint", "still_uri", *(f"{name}_usd" for name in MONEY)))
+            own["row"] = row
             rows.append({**own, **cells_of(raw, row), **shown(reported), **carried})
             continue
         for take in takes_of(shot_of[row], provider):
@@ -142,7 +148,10 @@ def expected_rows(
                 "take": take.number,
                 "fingerprint": take.fingerprint,
                 "still_uri": take.shot.image,
-                "quoted_usd": dollars_of(outcome.quoted_microusd) if is_first else None,
+                **{
+                    f"{name}_usd": dollars_of(getattr(outcome, f"{name}_microusd")) if is_first else None
+                    for name in MONEY
+                },
             }
             rows.append({**own, **texts, **shown(outcome), **carried})
     return [{name: line[name] for name in [*RESULTS_SCHEMA.names, *carried]} for line in rows]
@@ -152,6 +161,7 @@ NOT_ARCHIVED: dict[str, Any] = dict.fromkeys(
     (
         *("clip_uri", "sha256", "size_bytes", "clips", "archive_error"),
         *("clip_duration_s", "clip_width", "clip_height", "clip_fps", "clip_frames"),
+        *("qa", "first_frame_similarity", "black_fraction", "frozen_fraction", "cuts", "motion"),
     )
 )
 
@@ -171,7 +181,7 @@ def shown(outcome: Outcome) -> dict[str, Any]:
     )
     is_completed = outcome.status == "completed"
     is_judged = bool(outputs) and len([flag for flag in flags if flag is not None]) >= len(outputs)
-    values = {field.name: getattr(outcome, field.name) for field in fields(Outcome) if field.name != "quoted_microusd"}
+    values = {field.name: getattr(outcome, field.name) for field in fields(Outcome) if "microusd" not in field.name}
     return (
         values
         | NOT_ARCHIVED

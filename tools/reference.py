@@ -4,6 +4,7 @@ A part stands between `<!-- NAME -->` and `<!-- end of NAME -->`; the words arou
 """
 
 import inspect
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,10 @@ import typer
 from typer.cli import get_docs_for_click
 
 import animatic
-from animatic.results import history
+from animatic.media import checks, dataset
+from animatic.planning import plan_form
+from animatic.planning.planned_rows import Do
+from animatic.results import database, history
 from animatic.results.columns import as_markdown
 from animatic.results.exit_codes import MEANINGS
 from animatic.settings import READ_ELSEWHERE, VARIABLES, Settings
@@ -31,6 +35,7 @@ def commands() -> str:
     text = re.sub(r"^\* `--help`: Show this message and exit\.\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"^\* `-h, --help`: Show this message and exit\.\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"\*\*Options\*\*:\n\n(?!\*)", "", text)
+    text = text.replace("\\[", "[")  # escaped for Rich, which reads names of extras as markup
     _, _, below = text.partition("\n## ")
     return f"## {below.strip()}"
 
@@ -103,13 +108,57 @@ def _function(name: str) -> str:
     return f"## `{name}`\n\n```\nanimatic.{name}{signature}\n```\n\n{text}"
 
 
+_PLAN_PARTS = ("HeadPart", "ManifestPart", "OptionsPart", "CostPart", "PricePart", "TakePart")
+
+
+def plan_fields() -> str:
+    """Return the fields of a plan's file: a table for each of its parts."""
+    schema = plan_form.WholePart.model_json_schema()
+    parts = {**schema["$defs"], "HeadPart": schema}
+    return "\n\n".join(_plan_part(name, parts[name]) for name in _PLAN_PARTS)
+
+
+def _plan_part(name: str, part: dict[str, Any]) -> str:
+    titles = {"HeadPart": "The plan", "TakePart": "Each of `takes`", "PricePart": "Each of `prices`"}
+    title = titles.get(name) or f"`{name.removesuffix('Part').lower()}`"
+    rows = [
+        f"| `{field}` | {_plan_type(of)} | {of.get('description', '')} |" for field, of in part["properties"].items()
+    ]
+    text = part["description"] if name != "HeadPart" else "One JSON object; takes come one a line behind all else."
+    return "\n".join([f"## {title}", "", text, "", "| field | type | meaning |", "| --- | --- | --- |", *rows])
+
+
+def _plan_type(of: dict[str, Any]) -> str:
+    """Return the type of a field in words."""
+    if one := [each for each in of.get("anyOf", ()) if each.get("type") != "null"]:
+        return f"{' or '.join(map(_plan_type, one))}, null"
+    name = str(of.get("$ref", "")).rpartition("/")[2]
+    values = [each.value for each in Do] if name == "Do" else of.get("enum", [of["const"]] if "const" in of else [])
+    if values:
+        return ", ".join(f"`{each}`" for each in values)
+    forms = {plan_form.HASH: "64 hex digits", plan_form.USD: "dollars as text, six decimals"}
+    types = {"array": "list", "": "object"}
+    kept = "moment, ISO 8601" if of.get("format") == "date-time" else str(of.get("type", ""))
+    return forms.get(of.get("pattern", "")) or types.get(kept, kept)
+
+
+def plan_schema() -> str:
+    """Return the JSON Schema of a plan's file."""
+    return f"```json\n{json.dumps(plan_form.WholePart.model_json_schema(), indent=1)}\n```"
+
+
 PARTS = {
     "commands": ("reference/commands.md", commands),
     "settings": ("reference/settings.md", settings),
     "exit codes": ("reference/exit-codes.md", exit_codes),
     "functions": ("reference/python.md", functions),
+    "plan fields": ("reference/plan-file.md", plan_fields),
+    "plan schema": ("reference/plan-file.md", plan_schema),
     "columns": ("results.md", as_markdown),
+    "clip columns": ("how-to/clips.md", dataset.as_markdown),
+    "views": ("results.md", database.as_markdown),
     "history": ("results.md", history.as_markdown),
+    "checks": ("quality.md", checks.as_markdown),
 }
 """Page and maker of each part."""
 

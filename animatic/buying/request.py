@@ -15,6 +15,7 @@ from animatic.errors import BudgetError, NeverAgainError, TryLaterError
 from animatic.ledger import Intent
 from animatic.money.amounts import Quote, price_of
 from animatic.planning.config import RunConfig
+from animatic.takes.canonical import canonical_still
 from animatic.takes.inputs import Inputs, request_of
 from animatic.takes.schemas import PriceClass
 from animatic.takes.shots import Take
@@ -67,8 +68,9 @@ class Requests:
 
     def price(self, take: Take) -> int | None:
         """Return what the take costs, in millionths of a dollar, as far as that is known."""
-        config = self._config
-        return price_of(self._quotes.get(take.shot.price_class), config.price_microusd, config.share_microusd)
+        config, price_class = self._config, take.shot.price_class
+        share = config.stand_ins.get(price_class, config.share_microusd)
+        return price_of(self._quotes.get(price_class), config.price_microusd, share)
 
     def is_ready(self, take: Take, waited_s: float) -> bool:
         """Tell if its files are uploaded and the price is fresh enough."""
@@ -125,7 +127,7 @@ class Requests:
         config = self._config
         self._ask_at[price_class] = self._now() + min(ASKS_AGAIN_S, config.quote_age_s)
         quoted_at, quote = self._quoted_at.get(price_class), self._quotes.get(price_class)
-        if config.max_microusd is None:
+        if config.limit_name is None:
             if price_class not in self._has_warned:
                 self._has_warned.add(price_class)
                 how = "at the last one" if self.price(take) is not None else "at a price that is not known"
@@ -136,8 +138,8 @@ class Requests:
         is_quoted = quote is not None and not quote.is_floor and quoted_at is not None
         if is_quoted and self._now() - (quoted_at or 0.0) > config.last_quote_s:
             raise BudgetError(
-                f"--max-usd: no fresh price could be had for {config.last_quote_s / 60:.0f} minutes ({problem}); "
-                "what is not bought yet stays pending. Run again when WaveSpeed quotes prices"
+                f"{config.limit_name}: no fresh price could be had for {config.last_quote_s / 60:.0f} minutes "
+                f"({problem}); what is not bought yet stays pending. Run again when WaveSpeed quotes prices"
             )
 
     def inputs(self, take: Take) -> Inputs:
@@ -162,7 +164,19 @@ class Requests:
             nonce=secrets.token_hex(8),
             window_from=clock.earliest(),
             window_to=clock.latest() + timedelta(seconds=self._client.submit_deadline_s),
+            origin=self._config.origins.get(take.fingerprint),
+            looks=self._looks(take),
+            replaces=self._config.renewals.get(take.fingerprint),
+            limited_by=self._config.limited_by,
+            spends_on=clock.now().date(),
+            day_microusd=self._config.day_microusd,
         )
+
+    def _looks(self, take: Take) -> dict[str, int]:
+        """Return what was seen of the take's stills on the web, as far as they were looked at lately."""
+        looks, shot = self._config.looks, take.shot
+        stills = map(canonical_still, shot.schema.stills_on_web(shot.inputs) if looks else ())
+        return {still: looks[still] for still in stills if still in looks}
 
     def _uploads(self, take: Take) -> dict[str, str]:
         """Return where the local files of a take are, by what identifies them."""

@@ -7,6 +7,7 @@ One `Shoot` is shared by all batches of a process. It never decides what may be 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import assert_never
 
@@ -19,6 +20,7 @@ from animatic.errors import (
     LedgerError,
     LocationError,
     NeverAgainError,
+    SourceError,
     TryLaterError,
 )
 from animatic.ledger import LedgerRun, Record
@@ -26,6 +28,7 @@ from animatic.pace.throttle import Throttle
 from animatic.planning.config import RunConfig
 from animatic.polling.poller import UNREACHABLE, Poller
 from animatic.progress import Progress
+from animatic.takes.logged import logged, note_prediction
 from animatic.takes.shots import Take
 from animatic.takes.states import (
     AwaitOtherRun,
@@ -85,7 +88,7 @@ class Shoot:
         self._now = asyncio.get_running_loop().time
         self._poller = Poller(config, client, run.ledger, self.stop_signal, progress, self._warn)
         account = run.account(config.provider, config.limits)
-        self._throttle = Throttle(account, self.stop_signal, self._poller.queued_ahead)
+        self._throttle = Throttle(account, self.stop_signal, self._poller.queued_ahead, progress.meters)
         self._at_hand: set[str] = set()
         self._came_to_rest = asyncio.Event()
         self._requests = Requests(config, client, upload, self._warn)
@@ -150,12 +153,17 @@ class Shoot:
 
     async def _see_through(self, take: Take, record: Record | None, log: TakeLog) -> End:
         """Buy and watch one take until there is nothing more to do for it in this run."""
+        logged(take)
         try:
             return await self._make_steps(take, record, log)
         except Stopped:
             return End(None, self.stop_signal.reason or "")
         except BudgetError as error:
-            self.stop_signal.stop_buying(str(error))
+            self.stop_signal.stop_spending(str(error), str(error).partition(":")[0])
+            self.progress.spent = str(error)
+            return End(None, str(error))
+        except SourceError as error:
+            self._warn(str(error))
             return End(None, str(error))
         except TryLaterError:
             raise
@@ -195,7 +203,10 @@ class Shoot:
     def _next_step(self, record: Record | None, after: Step | None) -> Step:
         if record is None:
             return next_step(TakeStatus(None), None, self.config.policy, after)
-        return next_step(record.take_status, record.submitted, self.config.policy, after)
+        take_status = record.take_status
+        if self.config.renewals.get(record.fingerprint) == record.attempt_id:
+            take_status = replace(take_status, is_changed=True)
+        return next_step(take_status, record.submitted, self.config.policy, after)
 
     def _is_agreed(self, take: Take) -> bool:
         return self.config.agreed is None or take.fingerprint in self.config.agreed
@@ -206,6 +217,7 @@ class Shoot:
         if step.is_ours and not self.progress.is_open_here(take.fingerprint):
             self.progress.submitted(take.fingerprint)  # its reply was lost, then found
         found = step.submitted
+        note_prediction(found.prediction_id)
         async with self._throttle.resumed() as leave:
             state = await self._poller.poll_until_final(
                 take, found.attempt_id, found.prediction_id, log.line, _age_s(found), is_over=leave
@@ -273,6 +285,7 @@ class Shoot:
                     raise
             if bought is None:
                 return None
+            note_prediction(bought.prediction_id)
             log.line(f"{take.name}: submitted as {bought.prediction_id}")
             self.progress.submitted(take.fingerprint, self._now())
             state = await self._poller.poll_until_final(

@@ -9,6 +9,7 @@ from typing import assert_never
 from animatic.buying.request import Requests
 from animatic.errors import ApiBusyError, ApiUnreachableError, FileRefusedError, LedgerError, TakenError
 from animatic.ledger import Entry, LedgerRun
+from animatic.machine.uptime import uptime_s
 from animatic.pace.throttle import Block, Throttle
 from animatic.progress import Progress
 from animatic.takes.shots import Take
@@ -32,6 +33,12 @@ from animatic.wavespeed.outcomes import (
 from animatic.wavespeed.transport import Reply
 
 MOST_REFUSALS_IN_A_ROW = 20
+SENT_WITHIN_S = 120.0
+"""A submission that is not sent so soon after it was asked for is not sent at all.
+
+A process may stand still, and lose its line to a server meanwhile, so that others take its run for dead and prove after
+some minutes that nothing was bought.
+"""
 
 Log = Callable[[str], None]
 
@@ -72,11 +79,15 @@ class Submissions:
         try:
             async with self._receipts.entry() as entry:
                 intent, inputs = self._requests.intent(take), self._requests.inputs(take)
+                asked_s = uptime_s()
                 intended = await self._ledger.intend(intent)
                 attempt_id, self._progress.reserved = intended.attempt_id, intended.reserved
                 if not self._stop_signal.is_buying:
                     await self._record(entry, attempt_id, Unsent("the run stopped before it was sent"))
                     return Buy()  # there is no start any more
+                if uptime_s() - asked_s > SENT_WITHIN_S:
+                    await self._record(entry, attempt_id, Unsent("this process stood still before it was sent"))
+                    return Buy()
                 has_left = True
                 reply = await self._client.submit(take.shot.model, inputs)
                 await self._keep(entry, attempt_id, intent.nonce, reply)

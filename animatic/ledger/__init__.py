@@ -18,32 +18,45 @@ import sqlalchemy as sa
 
 from animatic.ledger import (
     aliases,
+    bill,
     by_hand,
+    chains,
     clips,
     history,
     importing,
+    inbox,
     liveness,
     location,
+    looks,
     newest,
     opening,
     operations,
     planned,
     predictions,
+    prices,
+    quality,
     settling,
     snapshot,
+    spending,
     unsettled,
     uploads,
 )
 from animatic.ledger.account import Account
+from animatic.ledger.clips import DESCRIBED as DESCRIBED_COLUMNS
 from animatic.ledger.clips import Booking
+from animatic.ledger.copying import Copied, back_up_ledger, copy_ledger, verify_ledger
+from animatic.ledger.databases import Database
 from animatic.ledger.history import COLUMNS as HISTORY_COLUMNS
 from animatic.ledger.history import place_of
 from animatic.ledger.importing import Imported
+from animatic.ledger.looks import BoughtWith
 from animatic.ledger.newest import IsDead, Rows, no_run_is_dead, outcomes_from
 from animatic.ledger.planned import Asked, Request
 from animatic.ledger.predictions import Orphan
+from animatic.ledger.prices import Paid
+from animatic.ledger.quality import Bought
 from animatic.ledger.receipts import Entry, Receipt, Receipts, read_receipts
-from animatic.ledger.records import Clip, Finish, Intended, Intent, KeptClip, Record, Reserved, WantedClip
+from animatic.ledger.records import Clip, Finish, Intended, Intent, KeptClip, Quality, Record, Reserved, WantedClip
 from animatic.ledger.settling import Settlement
 from animatic.ledger.statements import in_chunks
 from animatic.ledger.transactions import Transactions
@@ -53,11 +66,15 @@ from animatic.takes.fingerprints import Digests
 from animatic.takes.snapshot import LedgerSnapshot
 
 __all__ = [
+    "DESCRIBED_COLUMNS",
     "HISTORY_COLUMNS",
     "Account",
     "Asked",
     "Booking",
+    "Bought",
+    "BoughtWith",
     "Clip",
+    "Copied",
     "Entry",
     "Finish",
     "Imported",
@@ -69,6 +86,8 @@ __all__ = [
     "LedgerRun",
     "Open",
     "Orphan",
+    "Paid",
+    "Quality",
     "Receipt",
     "Receipts",
     "Record",
@@ -78,6 +97,8 @@ __all__ = [
     "Settlement",
     "Stuck",
     "WantedClip",
+    "back_up_ledger",
+    "copy_ledger",
     "dead_runs",
     "files_of",
     "in_chunks",
@@ -88,6 +109,7 @@ __all__ = [
     "outcomes_from",
     "place_of",
     "read_receipts",
+    "verify_ledger",
 ]
 
 P = ParamSpec("P")
@@ -117,8 +139,9 @@ class _Operation(Generic[P, R]):
 class Ledger:
     """An open ledger. Make it with `open_ledger`; use it in one event loop, and close it."""
 
-    def __init__(self, path: Path, transactions: Transactions) -> None:
-        self.path, self.transactions = path, transactions
+    def __init__(self, transactions: Transactions) -> None:
+        self.transactions, self._path = transactions, transactions.opened.beside
+        self._elsewhere = transactions.database.elsewhere()
 
     # Takes
     look_up = _Operation(newest.look_up)
@@ -130,6 +153,8 @@ class Ledger:
     give_up = _Operation(operations.give_up)
     remark = _Operation(operations.remark)
     reserved_by = _Operation(operations.reserved_by)
+    spent_on = _Operation(spending.spent_on)
+    reserved_under = _Operation(operations.reserved_under)
     inference_history = _Operation(operations.inference_history)
     seek_outcomes = _Operation(newest.seek_outcomes)
     paid_attempts = _Operation(history.paid_attempts)
@@ -140,7 +165,7 @@ class Ledger:
     give_up_submitting = _Operation(operations.give_up_submitting)
     redeem_accepted = _Operation(settling.redeem_accepted)
     redeem_no = _Operation(settling.redeem_no)
-    require_sound = _Operation(opening.require_sound)
+    answer = _Operation(opening.answer)
 
     # Takes of which it is not known if they were bought
     claims = _Operation(settling.claims)
@@ -164,10 +189,12 @@ class Ledger:
     # What manifests asked for
     is_new = _Operation(planned.is_new)
     content_of = _Operation(planned.content_of)
+    rows_of = _Operation(planned.rows_of)
     add_planned = _Operation(planned.add)
     finish_planned = _Operation(planned.finish)
     bought_among = _Operation(planned.bought_among)
     models_bought = _Operation(history.models_bought)
+    newest_paid = _Operation(prices.newest_paid)
     manifests_with = _Operation(planned.manifests_with)
     takes_of_shot = _Operation(planned.takes_of_shot)
     requests_of_shot = _Operation(planned.requests_of_shot)
@@ -175,10 +202,22 @@ class Ledger:
     takes_beginning = _Operation(planned.takes_beginning)
     attempts_at = _Operation(planned.attempts_at)
 
+    # Chains
+    sources_of = _Operation(chains.sources_of)
+    standing_on = _Operation(chains.standing_on)
+    names_of = _Operation(planned.names_of)
+
     # Uploaded stills
     find_uploads = _Operation(uploads.find)
     remember_upload = _Operation(uploads.remember)
     forget_upload = _Operation(uploads.forget)
+
+    # Looks at stills on the web
+    find_looks = _Operation(looks.find)
+    remember_looks = _Operation(looks.remember)
+    looks_since = _Operation(looks.since)
+    looks_bought_with = _Operation(looks.bought_with)
+    bind_looks_later = _Operation(looks.bind_later)
 
     # Clips
     book_clips = _Operation(clips.book)
@@ -188,6 +227,23 @@ class Ledger:
     clips_in = _Operation(clips.clips_in)
     usual_clip_bytes = _Operation(clips.usual_size_bytes)
     clips_of = _Operation(clips.clips_of)
+    described_clips = _Operation(clips.described_clips)
+    note_quality = _Operation(quality.note, ANSWERS_WITHIN_S)
+    bought = _Operation(quality.bought)
+    unchecked = _Operation(quality.unchecked)
+
+    # Inboxes
+    find_in_inbox = _Operation(inbox.find)
+    note_marks = _Operation(inbox.note_marks)
+    note_foreign = _Operation(inbox.note_foreign)
+    hold_manifest = _Operation(inbox.hold)
+    release_manifest = _Operation(inbox.release)
+
+    # The bill
+    note_bill = _Operation(bill.note_bill)
+    bill_items_of = _Operation(bill.items_of)
+    attempts_with = _Operation(bill.attempts_with)
+    count_submitting = _Operation(bill.submitting)
 
     # Imported tables and restored backups
     take_over = _Operation(importing.take_over)
@@ -195,11 +251,19 @@ class Ledger:
     note_looked_for = _Operation(importing.note_looked_for)
     declare_complete = _Operation(importing.declare_complete)
 
+    async def require_sound(self) -> None:
+        """Check the whole ledger before money depends on it.
+
+        Raises:
+            LedgerUnusableError: it is damaged.
+        """
+        await self.transactions.do(0.0, self.transactions.database.require_sound)
+
     async def intend(self, intent: Intent) -> Intended:
         """Record that a take is about to be bought, reserve its price, and note the number of intents beside it.
 
         Raises:
-            BudgetError: the run would reserve more than it may, or the price is not known.
+            BudgetError: the run, or the day, would reserve more than it may, or the price is not known.
             TakenError: another run has bought it since, or is about to.
         """
         intended = await self.transactions.do(INTENDS_WITHIN_S, operations.intend, intent)
@@ -225,36 +289,46 @@ class Ledger:
         Raises:
             LedgerUnusableError: there is no room for its receipts.
         """
-        with liveness.alive(self.path, run_id) as receipts:
-            await self.begin_run(run_id, manifest, socket.gethostname(), os.getpid(), flow_run_id)
+        with liveness.alive(self._path, run_id) as receipts, self._elsewhere.hold(run_id):
+            which = (run_id, manifest, socket.gethostname(), os.getpid(), flow_run_id)
+            await self.transactions.do(0.0, _begin_if_open, self.transactions.database.name, *which)
             yield LedgerRun(self, run_id, receipts)
 
     def is_alive(self, run_id: str) -> bool:
-        """Tell if a process carries this run out now."""
-        return liveness.is_alive(self.path, run_id)
+        """Tell if a process carries this run out now, here or on another machine."""
+        return liveness.is_alive(self._path, run_id) or self._elsewhere.is_alive(run_id)
 
     def receipts_left_behind(self) -> dict[str, Path]:
         """Return the receipts of dead runs, by run id."""
-        return liveness.receipts_left_behind(self.path)
+        found = liveness.receipts_left_behind(self._path)
+        return {run_id: path for run_id, path in found.items() if not self._elsewhere.is_alive(run_id)}
 
     def bury(self, run_id: str) -> None:
         """Remove what a dead run left behind, once all of it is in the ledger."""
-        liveness.bury(self.path, run_id)
+        liveness.bury(self._path, run_id)
 
     def sweep(self) -> None:
         """Remove old leavings of killed runs from the runs folder."""
-        liveness.sweep(self.path)
+        liveness.sweep(self._path)
 
     def noted_intents(self) -> int:
         """Return how many intents the runs folder has seen; a ledger that holds fewer was restored from a backup."""
-        return location.noted_intents(self.path)
+        return location.noted_intents(self._path)
 
     def note_intents(self, intents: int) -> None:
         """Note beside the ledger how many intents it holds."""
-        location.note_intents(self.path, intents)
+        location.note_intents(self._path, intents)
+
+    def report_transactions(self, reports: Callable[[float, bool], None]) -> None:
+        """Report the seconds of each transaction from now on, and False where nothing of it was committed.
+
+        `reports` is called in the thread that commits.
+        """
+        self.transactions.reports = reports
 
     def close(self) -> None:
-        """Finish what is queued and close the file."""
+        """Finish what is queued and close the database."""
+        self._elsewhere.close()
         self.transactions.close()
 
     def __enter__(self) -> Self:
@@ -262,6 +336,12 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _begin_if_open(db: sa.Connection, name: str, *run: Any) -> None:
+    """Begin a run, in the transaction that sees that the ledger was not closed since it was opened."""
+    opening.require_open(db, name)
+    operations.begin_run(db, *run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,16 +361,20 @@ def open_ledger(url: str, *, waits_for_company: bool = True, may_be_restored: bo
     """Open a ledger; a new one is made where none was.
 
     Args:
-        url: `sqlite:////PATH`.
+        url: `sqlite:////PATH`, or `postgresql://USER@HOST/DATABASE`.
         waits_for_company: operations may wait a moment to share a commit.
         may_be_restored: open a ledger that is older than its runs folder too, for the commands that mend that.
 
     Raises:
-        SettingsError: the URL is none, or it lies on a network file system.
+        SettingsError: the URL is none, or no ledger can be kept there.
         LedgerError: it cannot be trusted with money now.
     """
-    engine = opening.open_engine(url, may_be_restored=may_be_restored)
-    return Ledger(opening.sqlite_path(url), Transactions(engine, waits_for_company=waits_for_company))
+    return _open(opening.find_database(url), waits_for_company, may_be_restored)
+
+
+def _open(database: Database, waits_for_company: bool, may_be_restored: bool) -> Ledger:
+    opened = opening.open_database(database, may_be_restored=may_be_restored)
+    return Ledger(Transactions(opened, waits_for_company=waits_for_company))
 
 
 @contextmanager
@@ -300,35 +384,36 @@ def look_into(url: str, *, may_be_restored: bool = False) -> Generator[Ledger | 
     Raises:
         LedgerError: it was there and is gone, or cannot be opened.
     """
-    path = opening.sqlite_path(url)
-    location.require_not_lost(path)
-    if not path.exists():
+    database = opening.find_database(url)
+    if not database.may_hold_ledger():
         yield None
         return
-    with open_ledger(url, may_be_restored=may_be_restored) as ledger:
+    with _open(database, waits_for_company=True, may_be_restored=may_be_restored) as ledger:
         yield ledger
 
 
 def dead_runs(url: str) -> IsDead:
     """Return a function that tells if a run is dead. It looks once at each, because a dead run stays dead."""
-    path = opening.sqlite_path(url)
-    return functools.lru_cache(maxsize=None)(lambda run_id: not liveness.is_alive(path, run_id))
+    database = opening.find_database(url)
+    return functools.lru_cache(maxsize=None)(lambda run_id: not database.is_alive(run_id))
 
 
 def ledger_name(url: str) -> str:
-    """Return the ledger as messages name it: its path. It need not exist.
+    """Return the ledger as messages name it: a path, or a server's URL without a password. It need not exist.
 
     Raises:
         SettingsError: the URL is none.
     """
-    return str(opening.sqlite_path(url))
+    return opening.find_database(url).name
 
 
 def files_of(url: str) -> tuple[Path, Path]:
-    """Return the ledger's file and its runs folder; neither need exist.
+    """Return a path of the ledger's own on this machine, and its runs folder; neither need exist.
+
+    The path is that of the ledger's file, where it is one.
 
     Raises:
         SettingsError: the URL is none.
     """
-    path = opening.sqlite_path(url)
+    path = opening.find_database(url).place
     return path, liveness.runs_folder(path)

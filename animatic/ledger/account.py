@@ -5,6 +5,8 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import sqlalchemy as sa
+
 from animatic.ledger import grants
 from animatic.ledger.transactions import Transactions
 from animatic.pace.limits import Granted, Limits, SpentBlock
@@ -22,21 +24,28 @@ class Account:
         limits: Limits,
     ) -> None:
         self.limits = limits
-        self._do = functools.partial(transactions.do, 0.0)
+        self._do, self._database = functools.partial(transactions.do, 0.0), transactions.database
         self._is_alive, self._provider, self._run_id = is_alive, provider, run_id
         self._clock = asyncio.get_running_loop().time
 
     async def acquire_starts(self, wanted: int, settled: Sequence[SpentBlock]) -> tuple[int, Granted]:
         """Ask for at most `wanted` starts and settle earlier blocks; return the block's id and its starts."""
-        return await self._do(grants.acquire_starts, self._provider, self.limits, wanted, self._clock, settled)
+
+        def acquire(db: sa.Connection) -> tuple[int, Granted]:
+            clock = self._clock_in(db)
+            return grants.acquire_starts(
+                db, self._provider, self.limits, wanted, clock, self._in_ledgers_time(settled, clock)
+            )
+
+        return await self._do(acquire)
 
     async def settle_starts(self, settled: Sequence[SpentBlock]) -> None:
         """Settle blocks that are used up."""
-        await self._do(grants.settle_starts, settled)
+        await self._do(lambda db: grants.settle_starts(db, self._in_ledgers_time(settled, self._clock_in(db))))
 
     async def pause(self, retry_after_s: float | None) -> int:
         """Make every run wait after a 429; return how many there were in a row."""
-        return await self._do(grants.pause, self._provider, self._clock, retry_after_s)
+        return await self._do(lambda db: grants.pause(db, self._provider, self._clock_in(db), retry_after_s))
 
     async def go_on(self) -> None:
         """There was a start that was not refused."""
@@ -49,5 +58,16 @@ class Account:
         """
         limits = replace(self.limits, max_in_flight=self.limits.max_in_flight + queued_ahead)
         return await self._do(
-            grants.acquire_slots, self._provider, limits, self._run_id, in_use, wanted, self._clock, self._is_alive
+            lambda db: grants.acquire_slots(
+                db, self._provider, limits, self._run_id, in_use, wanted, self._clock_in(db), self._is_alive
+            )
         )
+
+    def _clock_in(self, db: sa.Connection) -> grants.Clock:
+        """Return the clock that all who share the ledger share."""
+        return functools.partial(self._database.now, db, self._clock)
+
+    def _in_ledgers_time(self, settled: Sequence[SpentBlock], clock: grants.Clock) -> list[SpentBlock]:
+        """Return blocks whose last reply was timed by this machine as the ledger's clock would have timed it."""
+        shift_s = clock() - self._clock() if settled else 0.0
+        return [(block_id, sent, replied_at + shift_s) for block_id, sent, replied_at in settled]

@@ -12,15 +12,17 @@ from typing import Any
 import sqlalchemy as sa
 
 from animatic.errors import LedgerError
+from animatic.ledger import quality
 from animatic.ledger.moments import aware, now
 from animatic.ledger.records import Clip, KeptClip, WantedClip
-from animatic.ledger.schema import ATTEMPT, CLIP
+from animatic.ledger.schema import ATTEMPT, CLIP, PLANNED, QUALITY, TAKE
 from animatic.ledger.statements import in_chunks
 
-MOST_ROWS = 5_000
+MOST_ROWS, MOST_DESCRIBED = 5_000, 20_000
 MOST_NAMESAKES = 1_000
 USUAL_OF = 1_000
-_COLUMNS = tuple(CLIP.c[name] for name in Clip.__dataclass_fields__)
+_NAMES = tuple(name for name in Clip.__dataclass_fields__ if name != "quality")
+_COLUMNS = tuple(CLIP.c[name] for name in _NAMES)
 _OF_OUTPUT = (
     sa.select(*_COLUMNS)
     .where(CLIP.c.attempt_id == sa.bindparam("attempt"), CLIP.c.output == sa.bindparam("of_output"))
@@ -29,6 +31,31 @@ _OF_OUTPUT = (
 _NAMED = sa.select(CLIP.c.clip_id).where(
     CLIP.c.archive == sa.bindparam("in_archive"), CLIP.c.name_key == sa.bindparam("key")
 )
+_NEWEST_PLANNED = (
+    sa.select(PLANNED.c.fingerprint, sa.func.max(PLANNED.c.planned_id).label("newest"))
+    .group_by(PLANNED.c.fingerprint)
+    .subquery("newest_planned")
+)
+"""All at once: looked for take by take, each would be a scan."""
+
+_DESCRIBED = (
+    sa.select(
+        *(CLIP.c.clip_id, CLIP.c.file, CLIP.c.output, CLIP.c.sha256, CLIP.c.size_bytes, CLIP.c.duration_s),
+        *(CLIP.c.width, CLIP.c.height, CLIP.c.fps, CLIP.c.frames, PLANNED.c.storyboard, PLANNED.c.shot_id),
+        *(TAKE.c.model, TAKE.c.request, ATTEMPT.c.has_nsfw_contents, ATTEMPT.c.inference_ms, ATTEMPT.c.completed_at),
+        *(ATTEMPT.c.prediction_id, ATTEMPT.c.run_id, ATTEMPT.c.fingerprint),
+        *(QUALITY.c.failed, QUALITY.c.first_frame_similarity, QUALITY.c.black_fraction),
+        *(QUALITY.c.frozen_fraction, QUALITY.c.cuts, QUALITY.c.motion),
+    )
+    .join(ATTEMPT, ATTEMPT.c.attempt_id == CLIP.c.attempt_id)
+    .outerjoin(QUALITY, quality.IS_OF_CLIP)
+    .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
+    .outerjoin(_NEWEST_PLANNED, _NEWEST_PLANNED.c.fingerprint == ATTEMPT.c.fingerprint)
+    .outerjoin(PLANNED, PLANNED.c.planned_id == _NEWEST_PLANNED.c.newest)
+)
+DESCRIBED = tuple(column.name for column in _DESCRIBED.selected_columns)
+"""Names of the columns of `described_clips`; moments are in UTC, without a zone."""
+
 _OF_BOOKING = ("attempt_id", "output", "archive", "name", "run_id")
 _BOOK = CLIP.insert().returning(CLIP.c.clip_id)
 
@@ -105,7 +132,7 @@ def usual_size_bytes(db: sa.Connection) -> int | None:
         .limit(USUAL_OF)
         .subquery()
     )
-    found = db.execute(sa.select(sa.func.avg(newest.c.size_bytes))).scalar()
+    found = db.execute(sa.select(sa.cast(sa.func.avg(newest.c.size_bytes), sa.Float))).scalar()
     return None if found is None else round(found)
 
 
@@ -120,21 +147,32 @@ def clips_in(db: sa.Connection, archive: str, after: int) -> list[tuple[int, int
     return [(row.clip_id, row.attempt_id, row.name, row.file, row.size_bytes) for row in rows]
 
 
+def described_clips(db: sa.Connection, archive: str, after: int) -> Sequence[Sequence[Any]]:
+    """Return some thousands of the clips in an archive after a clip_id, with their takes, as DESCRIBED has it."""
+    return db.execute(
+        _DESCRIBED.where(CLIP.c.archive == archive, CLIP.c.clip_id > after, CLIP.c.file.is_not(None))
+        .order_by(CLIP.c.clip_id)
+        .limit(MOST_DESCRIBED)
+    ).all()
+
+
 def clips_of(db: sa.Connection, fingerprints: Sequence[str]) -> list[tuple[str, Clip]]:
-    """Return all clips of these takes' attempts, with the take's fingerprint, oldest first."""
+    """Return all clips of these takes' attempts, with the take's fingerprint and what checks found, oldest first."""
     found: list[tuple[str, Clip]] = []
     for some in in_chunks(fingerprints):
         rows = db.execute(
-            sa.select(ATTEMPT.c.fingerprint, *_COLUMNS)
+            sa.select(ATTEMPT.c.fingerprint, *_COLUMNS, *quality.COLUMNS)
             .join(ATTEMPT, ATTEMPT.c.attempt_id == CLIP.c.attempt_id)
+            .outerjoin(QUALITY, quality.IS_OF_CLIP)
             .where(ATTEMPT.c.fingerprint.in_(some))
             .order_by(CLIP.c.clip_id)
         )
-        found += [(row[0], _clip(row[1:])) for row in rows]
+        end = 1 + len(_COLUMNS)
+        found += [(row[0], replace(_clip(row[1:end]), quality=quality.quality_of(row[end:]))) for row in rows]
     return found
 
 
 def _clip(row: Sequence[Any]) -> Clip:
-    values: dict[str, Any] = dict(zip(Clip.__dataclass_fields__, row, strict=True))
+    values: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
     values["archived_at"] = aware(values["archived_at"])
     return Clip(**values)

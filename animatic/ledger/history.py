@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from animatic.ledger.moments import naive
 from animatic.ledger.newest import Rows
-from animatic.ledger.schema import ATTEMPT, MANIFEST, PLANNED, RUN, TAKE, is_paid
+from animatic.ledger.schema import ATTEMPT, MANIFEST, PLANNED, RUN, TAKE, is_paid, of_bill
+from animatic.money.bill_items import DEDUCT, REFUND
 
 MOST_AT_ONCE = 5_000
 
@@ -23,9 +24,12 @@ COLUMNS = (
     *("attempt_id", "provider", "model", "shot_id", "storyboard", "manifest", "request", "attempt_no", "state"),
     *("run_id", "flow_run_id", "prediction_id", "prediction_model", "quoted_microusd", "intent_at", "submitted_at"),
     *("created_at", "completed_at", "inference_ms", "outputs", "has_nsfw_contents", "error_code", "error"),
-    "fingerprint",
+    *("fingerprint", "charged_microusd", "refunded_microusd"),
 )
 """Names of the columns of `paid_attempts`, in order; moments are in UTC, without a zone."""
+
+_ITSELF = ATTEMPT.alias("itself")
+_IS_ITSELF = _ITSELF.c.attempt_id == ATTEMPT.c.attempt_id
 
 _SELECT = (
     sa.select(
@@ -36,14 +40,20 @@ _SELECT = (
         *(ATTEMPT.c.submitted_at, ATTEMPT.c.created_at, ATTEMPT.c.completed_at, ATTEMPT.c.inference_ms),
         *(ATTEMPT.c.outputs, ATTEMPT.c.has_nsfw_contents, ATTEMPT.c.error_code, ATTEMPT.c.error),
         ATTEMPT.c.fingerprint,
+        of_bill(DEDUCT, _ITSELF, _IS_ITSELF).label("charged_microusd"),
+        of_bill(REFUND, _ITSELF, _IS_ITSELF).label("refunded_microusd"),
     )
     .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
     .join(RUN, RUN.c.run_id == ATTEMPT.c.run_id)
     .outerjoin(PLANNED, PLANNED.c.planned_id == _NEWEST_PLANNED)
     .outerjoin(MANIFEST, MANIFEST.c.manifest_id == PLANNED.c.manifest_id)
-    .where(is_paid(ATTEMPT))
     .order_by(ATTEMPT.c.intent_at, ATTEMPT.c.attempt_id)
 )
+
+
+def paid_select(*, may_be_unpaid: bool = False) -> sa.Select[*tuple[Any, ...]]:
+    """Return the statement that selects the columns of `paid_attempts`, oldest first."""
+    return _SELECT if may_be_unpaid else _SELECT.where(is_paid(ATTEMPT))
 
 
 Place = tuple[datetime, int]
@@ -54,7 +64,7 @@ def paid_attempts(
     db: sa.Connection, provider: str, after: Place | None, since: datetime | None = None, most: int = MOST_AT_ONCE
 ) -> Rows:
     """Return the next attempts of a provider that were, or may have been, paid for, oldest first."""
-    wanted = _SELECT.where(TAKE.c.provider == provider).limit(most)
+    wanted = paid_select().where(TAKE.c.provider == provider).limit(most)
     if since is not None:
         wanted = wanted.where(ATTEMPT.c.intent_at >= naive(since))
     if after is not None:

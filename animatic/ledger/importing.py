@@ -11,19 +11,20 @@ from typing import Any, cast
 import sqlalchemy as sa
 
 from animatic.errors import FixInputError
-from animatic.ledger import aliases
+from animatic.ledger import aliases, chains
 from animatic.ledger.moments import naive, now
 from animatic.ledger.operations import reconcile_command
 from animatic.ledger.records import HeldFor
 from animatic.ledger.schema import ATTEMPT, META, RUN, TAKE
 from animatic.ledger.statements import insert_missing
 from animatic.money.amounts import MAX_PRICE_USD, microusd
+from animatic.takes.chains import key_of, source_of
 from animatic.takes.evidence import LIST_REACHES
 from animatic.takes.inputs import Inputs, request_of
 from animatic.takes.models import DEFAULT_MODEL, INPUT_NAMES
 from animatic.takes.schemas import latency_class_of
+from animatic.takes.shots import canonical, fingerprint, verbatim
 from animatic.takes.shots import digest as take_digest
-from animatic.takes.shots import fingerprint, verbatim
 from animatic.takes.states import LARGEST_MS, LIVE, PAID, PREDICTION_ID, State
 
 WINDOW = timedelta(hours=1)
@@ -131,6 +132,7 @@ def _take_over(  # noqa: PLR0913, PLR0917 - one return for each thing that a row
         return "of another provider"
     if take != named:
         aliases.add(db, named, take)
+    _link(db, provider, take, row)
     known = db.execute(
         sa.select(ATTEMPT.c.attempt_no, ATTEMPT.c.state, ATTEMPT.c.prediction_id, ATTEMPT.c.quoted_microusd)
         .where(ATTEMPT.c.fingerprint.in_([take, named]))
@@ -191,13 +193,23 @@ def _fingerprint_of(row: Mapping[str, Any], provider: str, written_provider: str
     return take if row["fingerprint"] in {take, old} else None
 
 
+def _link(db: sa.Connection, provider: str, take: str, row: Mapping[str, Any]) -> None:
+    """Write down which take a chained one starts from, so that its shot keeps it."""
+    source = source_of(str(_object_in(row).get("image"))) if not row["image"] and row.get("inputs") else None
+    if source is not None and row.get("start_from"):
+        names = str(row["shot_id"]), str(row["start_from"])
+        asked = canonical(provider, str(row["model"]), _inputs_in(row).without("image"))
+        key = key_of(asked, str(row["storyboard"]), names)
+        chains.remember(db, take, key, source)
+
+
 def _inputs_in(row: Mapping[str, Any]) -> Inputs:
     """Return the inputs that a row shows; its files are those of the manifest.
 
     Raises:
         FixInputError: its column `inputs` holds no JSON object.
     """
-    if row["model"] != DEFAULT_MODEL and row.get("inputs"):
+    if row.get("inputs") and (row["model"] != DEFAULT_MODEL or not row["image"]):
         return Inputs(_object_in(row))
     return Inputs({name: row[name] for name in INPUT_NAMES if row[name] is not None})
 

@@ -113,8 +113,8 @@ def noted_intents(ledger: Path) -> int:
         return 0
 
 
-def require_not_restored(ledger: Path, intents: int) -> None:
-    """Refuse a ledger that holds fewer intents than its runs folder has seen.
+def require_not_restored(ledger: Path, intents: int, name: str | None = None) -> None:
+    """Refuse a ledger that holds fewer intents than its runs folder has seen; `name` is what messages call it.
 
     Raises:
         LedgerRestoredError: it does.
@@ -122,9 +122,9 @@ def require_not_restored(ledger: Path, intents: int) -> None:
     noted = noted_intents(ledger)
     if intents < noted:
         raise LedgerRestoredError(
-            f"ledger {ledger}: it holds {intents:,} submissions, and {runs_folder(ledger)} has seen {noted:,}: it "
-            "was restored from a backup, and does not know what was bought since. Nothing was bought. Take over what "
-            f"results tables (RESULTS) know, settle the rest, and declare it complete:\n{MENDING}"
+            f"ledger {name or ledger}: it holds {intents:,} submissions, and {runs_folder(ledger)} has seen "
+            f"{noted:,}: it was restored from a backup, and does not know what was bought since. Nothing was bought. "
+            f"Take over what results tables (RESULTS) know, settle the rest, and declare it complete:\n{MENDING}"
         )
 
 

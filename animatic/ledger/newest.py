@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from animatic.ledger import aliases
 from animatic.ledger.moments import aware
 from animatic.ledger.records import Record
-from animatic.ledger.schema import ATTEMPT, NEWEST, RUN, is_paid
+from animatic.ledger.schema import ATTEMPT, NEWEST, RUN, TAKE, is_paid
 from animatic.ledger.statements import MOST_VALUES, in_chunks
 from animatic.takes.states import State, TakeStatus
 
@@ -61,13 +61,18 @@ _STATUS = sa.select(
 _WANTED = NEWEST.c.fingerprint.in_(sa.bindparam("takes", expanding=True))
 _SEEK_STATUS = _STATUS.where(_WANTED)
 _TAKE = sa.bindparam("take", type_=sa.Text)
-_SEEK_ONE = _STATUS.where(sa.or_(NEWEST.c.fingerprint == _TAKE, NEWEST.c.fingerprint.in_(aliases.apart_from(_TAKE))))
+_SEEK_ONE = _STATUS.add_columns(NEWEST.c.renewal).where(
+    sa.or_(NEWEST.c.fingerprint == _TAKE, NEWEST.c.fingerprint.in_(aliases.apart_from(_TAKE)))
+)
 _SCAN_STATUS = (
     _STATUS.where(NEWEST.c.fingerprint > sa.bindparam("after", type_=sa.Text))
     .order_by(NEWEST.c.fingerprint)
     .limit(sa.bindparam("most", type_=sa.Integer))
 )
-FIRST = ("fingerprint", "state", "attempts", "cost_microusd", "attempt_id", "run_id", "quoted_microusd", "error")
+FIRST = (
+    *("fingerprint", "state", "attempts", "cost_microusd", "charged_microusd", "refunded_microusd"),
+    *("attempt_id", "run_id", "quoted_microusd", "error"),
+)
 """The columns of the view that every outcome begins with."""
 
 _OF_RECORD = tuple(name for name in Record.__dataclass_fields__ if name in NEWEST.c and name not in FIRST)
@@ -94,12 +99,37 @@ def seek_statuses(db: sa.Connection, fingerprints: Sequence[str], run_id: str | 
     return _seek(db, _SEEK_STATUS, fingerprints, run_id)
 
 
+class Holdings(NamedTuple):
+    """Counts of what a ledger holds; `newest` are those of takes by the state of their newest attempt."""
+
+    takes: int
+    attempts: int
+    runs: int
+    newest: dict[str, int]
+
+
+def holdings(db: sa.Connection) -> Holdings:
+    """Count what the ledger holds."""
+    takes, attempts, runs = (
+        int(db.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()) for table in (TAKE, ATTEMPT, RUN)
+    )
+    by_state = db.execute(sa.select(NEWEST.c.state, sa.func.count()).group_by(NEWEST.c.state))
+    return Holdings(takes, attempts, runs, {state: int(count) for state, count in by_state.fetchall()})
+
+
 class NewestStatus(NamedTuple):
-    """The newest attempt of a take, as far as it decides what may follow."""
+    """The newest attempt of a take, as far as it decides what may follow.
+
+    Attributes:
+        renewal: how many changes of its stills the take was bought for before.
+        is_only: whether no alias of the take has attempts of its own.
+    """
 
     attempt_id: int
     attempt_no: int
     take_status: TakeStatus
+    renewal: int = 0
+    is_only: bool = True
 
 
 def newest_status(db: sa.Connection, fingerprint: str, run_id: str) -> NewestStatus | None:
@@ -109,7 +139,8 @@ def newest_status(db: sa.Connection, fingerprint: str, run_id: str) -> NewestSta
         return None
     row = min(found, key=lambda each: (aliases.rank(each.state), each.fingerprint != fingerprint))
     take_status = TakeStatus(_STATE_OF[row.state], row.error_code, row.bought_here, row.tried_here, row.is_left)
-    return NewestStatus(row.attempt_id, row.attempt_no, take_status)
+    is_only = all(each.fingerprint == fingerprint for each in found)
+    return NewestStatus(row.attempt_id, row.attempt_no, take_status, row.renewal, is_only)
 
 
 def look_up(db: sa.Connection, fingerprints: Iterable[str], run_id: str | None = None) -> dict[str, Record]:
@@ -164,7 +195,13 @@ def _ahead_of(own: Sequence[Any] | None, other: Sequence[Any]) -> Sequence[Any]:
         return other
     first, second = (other, own) if aliases.rank(other[1]) < aliases.rank(own[1]) else (own, other)
     cost = None if None in {first[3], second[3]} else first[3] + second[3]
-    return (*first[:2], first[2] + second[2], cost, *first[4:])
+    on_bill = (_known_sum(first[at], second[at]) for at in (4, 5))
+    return (*first[:2], first[2] + second[2], cost, *on_bill, *first[6:])
+
+
+def _known_sum(first: int | None, second: int | None) -> int | None:
+    """Add up what the bill has shown; None where it has shown neither."""
+    return None if first is None and second is None else (first or 0) + (second or 0)
 
 
 def outcomes_from(rows: Rows, names: tuple[str, ...], is_dead: IsDead = no_run_is_dead) -> dict[str, Any]:

@@ -1,113 +1,95 @@
-"""Opening of a ledger: its engine, its checks, and how it is made or brought up to date."""
+"""Opening of a ledger: its checks, and how it is made or brought up to date."""
 
-import contextlib
-import errno
-import os
 import secrets
-import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
-from animatic.errors import AnimaticError, LedgerUnusableError, LedgerVersionError, SettingsError
-from animatic.ledger.location import (
-    note_intents,
-    noted_intents,
-    remember,
-    require_local,
-    require_not_lost,
-    require_not_restored,
-)
+from animatic.errors import AnimaticError, FixInputError, LedgerClosedError, LedgerUnusableError, LedgerVersionError
+from animatic.ledger.databases import Database
+from animatic.ledger.location import note_intents, noted_intents, require_not_restored
 from animatic.ledger.schema import ALEMBIC_VERSION, META, METADATA, REVISION, SCHEMA_VERSION
+from animatic.ledger.sqlite_file import SqliteFile
 
-BUSY_TIMEOUT_S = 30
+R = TypeVar("R")
+
+MOVED_TO = "moved_to"
+"""Name in `meta` of the ledger that goes on instead of this one."""
+COPY_OF = "copy_of"
+"""Name in `meta` of the ledger that this is a copy of, while it is not whole."""
+POSTGRESQL = ("postgresql://", "postgres://")
 
 
-def sqlite_path(url: str) -> Path:
-    """Return the file behind a `sqlite:////…` URL; where that is a link, its target, because SQLite follows it too.
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A database with a ledger of the current schema in it.
+
+    Attributes:
+        ledger_id: the ledger's own.
+        beside: this machine keeps the locks and receipts of its runs beside this path.
+    """
+
+    database: Database
+    engine: sa.Engine
+    ledger_id: str
+    beside: Path
+
+
+def find_database(url: str) -> Database:
+    """Return the database behind a ledger's URL; it need not exist.
 
     Raises:
-        SettingsError: any other URL, or a path that depends on the folder that a run starts in.
+        SettingsError: the URL is none of a ledger.
     """
-    prefix = "sqlite:///"
-    if not url.startswith(prefix) or not url[len(prefix) :] or url.endswith(":memory:"):
-        shown = url.rsplit("@", maxsplit=1)[-1] if "@" in url else url
-        raise SettingsError(
-            f'ANIMATIC_LEDGER: found "{shown}"; allowed: sqlite:////PATH of a file on a local disk{_meant_by(url)}. '
-            "This version keeps its ledger in SQLite only."
-        )
-    try:
-        path = Path(url[len(prefix) :]).expanduser()
-    except RuntimeError:
-        raise SettingsError(
-            f'ANIMATIC_LEDGER: found "{url}", whose path begins at the home of a user who is not known here; allowed: '
-            "an absolute path"
-        ) from None
-    if path == path.parent:
-        raise SettingsError(f'ANIMATIC_LEDGER: found "{url}"; allowed: sqlite:////PATH of a file on a local disk')
-    if not path.is_absolute():
-        raise SettingsError(
-            f'ANIMATIC_LEDGER: found "{url}", whose path depends on the folder that a run starts in: from another '
-            f"folder it would be another ledger, and everything would be bought again. Allowed: an absolute path; "
-            f"from here that is sqlite:///{path.absolute()}"
-        )
-    return path.resolve()
+    if url.startswith(POSTGRESQL):
+        from animatic.ledger.postgres_server import PostgresServer  # noqa: PLC0415 - its driver takes 0.1 s
 
-
-def _meant_by(url: str) -> str:
-    """Name the absolute form of a path without the right scheme, if it is one."""
-    text = url.removeprefix("sqlite:").lstrip("/") if url.startswith("sqlite:") else url
-    is_path = text and "://" not in text and "@" not in text and ":memory:" not in text
-    return f"; from here {text} is sqlite:///{Path(text).absolute()}" if is_path else ""
+        return PostgresServer(url)
+    return SqliteFile(url)
 
 
 def open_engine(url: str, *, may_be_restored: bool = False) -> sa.Engine:
-    """Return an engine on a ledger with the current schema, made if it was never there, readable by its owner only.
+    """Return an engine on a ledger with the current schema; see `open_database`."""
+    return open_database(find_database(url), may_be_restored=may_be_restored).engine
+
+
+def open_database(database: Database, *, may_be_restored: bool = False, may_be_closed: bool = False) -> Opened:
+    """Open a ledger with the current schema, made if it was never there, readable by its owner only.
 
     `may_be_restored` opens a ledger that is older than its runs folder too: for the commands that mend that.
+    `may_be_closed` opens one that was copied elsewhere, or a copy that is not whole: for the command that copies.
 
     Raises:
-        SettingsError: it lies on a network file system.
+        SettingsError: no ledger can be kept there.
+        LedgerClosedError: it was copied to another database, or is a copy that is not whole.
         LedgerRestoredError: it is older than its runs folder.
-        LedgerUnusableError: the file can't be opened, is damaged, is not a ledger, or is gone.
+        LedgerUnusableError: it can't be opened, is damaged, is not a ledger, or is gone.
         LedgerVersionError: a newer animatic wrote it.
     """
-    path = sqlite_path(url)
-    require_local(path)
-    require_not_lost(path)
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        with contextlib.suppress(FileExistsError):  # closing it would drop the locks of our other connections
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise LedgerUnusableError(
-            f"ledger {path}: cannot be opened ({error.strerror}). Nothing was bought. "
-            "Give ANIMATIC_LEDGER a path that can be written."
-        ) from error
-    where = sa.URL.create("sqlite", database=str(path))  # a path may hold ? and %
-    engine = sa.create_engine(where, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False})
-    event.listen(engine, "connect", _harden_sqlite)
-    event.listen(engine, "begin", _begin_immediate)
+    database.require_ready()
+    engine = database.engine()
     try:
         with engine.begin() as db:
-            version = _version(db, path)
+            version = _version(db, database.name)
             if version is None:
-                _make(db)
-            ledger_id, intents = _identity(db) if version in {None, SCHEMA_VERSION} else ("", 0)
-        if not ledger_id:
-            _migrate(engine, path)
+                database.require_not_lost()
+                make(db)
+            is_current = version in {None, SCHEMA_VERSION}
+            ledger_id, intents = _identity(db, database.name, may_be_closed=may_be_closed) if is_current else ("", 0)
+        if not is_current:
+            _migrate(engine, database)
             with engine.begin() as db:
-                ledger_id, intents = _identity(db)
-        remember(path, ledger_id)
+                ledger_id, intents = _identity(db, database.name, may_be_closed=may_be_closed)
+        database.remember(ledger_id)
+        beside = database.beside(ledger_id)
         if not may_be_restored:
-            require_not_restored(path, intents)
-            if noted_intents(path) < intents:
-                note_intents(path, intents)
+            require_not_restored(beside, intents, database.name)
+            if noted_intents(beside) < intents:
+                note_intents(beside, intents)
     except AnimaticError:
         engine.dispose()
         raise
@@ -117,47 +99,44 @@ def open_engine(url: str, *, may_be_restored: bool = False) -> sa.Engine:
             " If the file is damaged, restore it from a backup before running again: it is the only record of what "
             "was paid for."
         )
+        is_of_file = isinstance(database, SqliteFile) and not database.is_busy(error)
         raise LedgerUnusableError(
-            f"ledger {path}: {said_by(error)}. Nothing was bought.{'' if is_locked(error) else advice}"
+            f"ledger {database.name}: {database.said(error)}. Nothing was bought.{advice if is_of_file else ''}"
         ) from None
-    return engine
+    return Opened(database, engine, ledger_id, beside)
 
 
-def is_locked(error: Exception) -> bool:
-    """Tell if another process kept us out for all of `BUSY_TIMEOUT_S`."""
-    return "database is locked" in str(getattr(error, "orig", error))
-
-
-def said_by(error: Exception) -> str:
-    """Return the problem with the ledger in the words of the database or the system."""
-    said = error.orig if isinstance(error, DBAPIError) else getattr(error, "strerror", None) or error
-    if is_locked(error):
-        return (
-            f"another process has kept it locked for {BUSY_TIMEOUT_S} s, such as a run that was stopped (Ctrl-Z) while "
-            "it wrote; let that go on, or end it"
-        )
-    return f'SQLite says "{said}"'
-
-
-def require_sound(db: sa.Connection) -> None:
-    """Read the whole ledger, indexes included, before money depends on it.
+def read_only(database: Database, look: Callable[[sa.Connection], R]) -> R:
+    """Look at a ledger of the current schema in one transaction, which leaves it and this machine as they were.
 
     Raises:
-        LedgerUnusableError: it is damaged.
+        FixInputError: it is of another version, or no ledger.
+        LedgerUnusableError: it cannot be read.
     """
-    found = [str(line) for line in db.exec_driver_sql("PRAGMA integrity_check(3)").scalars()]
-    loose = db.exec_driver_sql("PRAGMA foreign_key_check").first()
-    if loose is not None:
-        found = [f"a row of {loose[0]} refers to nothing"]
-    if found != ["ok"]:
-        said = "; ".join(found)
-        raise LedgerUnusableError(
-            f'ledger {db.engine.url.database}: it is damaged, SQLite says "{said[:300]}". Nothing was bought. '
-            "Restore it from a backup before running again: it is the only record of what was paid for."
-        )
+    engine = database.engine()
+    try:
+        with engine.connect() as db, db.begin() as transaction:
+            version = _version(db, database.name)
+            if version != SCHEMA_VERSION:
+                raise FixInputError(
+                    f"ledger {database.name}: found {'no ledger' if version is None else f'schema version {version}'}; "
+                    f"allowed: {SCHEMA_VERSION}, to which the next command on it brings an older one"
+                )
+            found = look(db)
+            transaction.rollback()
+    except (DBAPIError, OSError) as error:
+        raise LedgerUnusableError(f"ledger {database.name}: {database.said(error)}; restore a backup") from None
+    finally:
+        engine.dispose()
+    return found
 
 
-def _version(db: sa.Connection, path: Path) -> int | None:
+def answer(db: sa.Connection) -> None:
+    """Read a row, so that its reader knows that the ledger can be reached."""
+    db.execute(sa.select(META.c.name).limit(1)).first()
+
+
+def _version(db: sa.Connection, name: str) -> int | None:
     """Return the schema version of a ledger; None where nothing is there yet.
 
     It looks before anything is made: a newer ledger is left exactly as it is.
@@ -169,13 +148,13 @@ def _version(db: sa.Connection, path: Path) -> int | None:
         return None
     if found not in {str(version) for version in range(1, SCHEMA_VERSION + 1)}:
         raise LedgerVersionError(
-            f"ledger {path}: found schema version {found}; this animatic knows {SCHEMA_VERSION}. "
+            f"ledger {name}: found schema version {found}; this animatic knows {SCHEMA_VERSION}. "
             "Install the version that wrote it."
         )
     return int(found)
 
 
-def _make(db: sa.Connection) -> None:
+def make(db: sa.Connection) -> None:
     """Make all tables of a new ledger, as the migrations would leave them; a test holds the two together."""
     METADATA.create_all(db)
     db.execute(ALEMBIC_VERSION.insert().values(version_num=REVISION))
@@ -183,45 +162,34 @@ def _make(db: sa.Connection) -> None:
     db.execute(META.insert(), [{"name": name, "value": value} for name, value in values.items()])
 
 
-def _migrate(engine: sa.Engine, path: Path) -> None:
+def _migrate(engine: sa.Engine, database: Database) -> None:
     """Bring an older ledger up to date, whole or not at all."""
     from animatic.ledger import migrate  # noqa: PLC0415 - Alembic, which a ledger of today need not wait for
 
-    with engine.connect() as db:
-        driver: Any = db.connection.driver_connection
-        db.rollback()
-        driver.execute("PRAGMA foreign_keys=OFF")  # tables are made anew; what refers to what is checked at the end
-        try:
-            with db.begin():
-                version = _version(db, path)  # another process may have been faster
-                if version is not None and version < SCHEMA_VERSION:
-                    migrate.upgrade(db, version)
-                    loose = db.exec_driver_sql("PRAGMA foreign_key_check").first()
-                    if loose is not None:
-                        raise LedgerUnusableError(
-                            f"ledger {path}: a row of {loose[0]} refers to nothing, so it stays as it is. "
-                            "Nothing was changed. Restore it from a backup."
-                        )
-        finally:
-            driver.execute("PRAGMA foreign_keys=ON")
+    with database.migrating(engine) as db:
+        version = _version(db, database.name)  # another process may have been faster
+        if version is not None and version < SCHEMA_VERSION:
+            migrate.upgrade(db, version)
 
 
-def _identity(db: sa.Connection) -> tuple[str, int]:
-    """Return the ledger's own id, and how many intents it holds."""
+def require_open(db: sa.Connection, name: str) -> None:
+    """Refuse a ledger that another one has taken the place of, and one that is not whole yet."""
+    found = {row.name: row.value for row in db.execute(sa.select(META).where(META.c.name.in_([MOVED_TO, COPY_OF])))}
+    if COPY_OF in found:
+        raise LedgerClosedError(
+            f"ledger {name}: it is a copy of {found[COPY_OF]} that is not whole. Nothing was bought. Copy again, from "
+            "there to here, with: animatic ledger copy FROM TO"
+        )
+    if MOVED_TO in found:
+        raise LedgerClosedError(
+            f"ledger {name}: it was copied to {found[MOVED_TO]}, which goes on in its place. Nothing was bought. Set "
+            "ANIMATIC_LEDGER to that one"
+        )
+
+
+def _identity(db: sa.Connection, name: str, *, may_be_closed: bool) -> tuple[str, int]:
+    """Return the ledger's own id, and how many intents it holds; refuse one that is closed, unless it may be."""
+    if not may_be_closed:
+        require_open(db, name)
     found = {row.name: row.value for row in db.execute(sa.select(META))}
     return str(found["ledger_id"]), int(found["intents"])
-
-
-def _harden_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
-    """Durable commits: a journal whose deletion is synced too. Never WAL: SQLite below 3.51.3 can corrupt it."""
-    connection.isolation_level = None  # we begin transactions ourselves; see _begin_immediate
-    connection.execute("PRAGMA journal_mode=DELETE")
-    connection.execute("PRAGMA synchronous=EXTRA")
-    connection.execute("PRAGMA fullfsync=ON")  # on macOS, where fsync leaves data in the drive's cache
-    connection.execute("PRAGMA checkpoint_fullfsync=ON")
-    connection.execute("PRAGMA foreign_keys=ON")
-
-
-def _begin_immediate(db: sa.Connection) -> None:
-    """Take the write lock at once, so that what a transaction has read is still so when it writes."""
-    db.exec_driver_sql("BEGIN IMMEDIATE")

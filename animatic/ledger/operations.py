@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from animatic.errors import BudgetError, LedgerError, TakenError
+from animatic.ledger import chains, looks, renewals, spending, uploads
 from animatic.ledger.moments import naive, now
 from animatic.ledger.newest import died, newest_status
 from animatic.ledger.records import Finish, HeldFor, Intended, Intent, Reserved
@@ -31,6 +32,7 @@ from animatic.ledger.statements import (
     no_sooner_than,
 )
 from animatic.money.amounts import dollars
+from animatic.money.budgets import MAX_USD_PER_DAY
 from animatic.takes.canonical import EMBEDDED_SANDBOX
 from animatic.takes.schemas import LatencyClass
 from animatic.takes.states import FINAL, PAID, Accepted, State, TakeStatus, permission_to_buy
@@ -89,14 +91,16 @@ def intend(db: sa.Connection, intent: Intent) -> Intended:
     same transaction: what was looked up before the wait for a slot may have changed since.
 
     Raises:
-        BudgetError: the run would reserve more than it may, or the price is not known.
+        BudgetError: the run, or the day, would reserve more than it may, or the price is not known.
         TakenError: another run has bought it since, or is about to.
+        SourceError: the take that it starts from is not completed, or is not the one that its shot was bought with.
     """
-    newest = newest_status(db, intent.fingerprint, intent.run_id)
+    newest = renewals.seen_by(newest_status(db, intent.fingerprint, intent.run_id), intent.replaces)
     allowed_by = permission_to_buy(newest.take_status if newest else TakeStatus(None), intent.policy)
     if allowed_by is None:
         state = newest and newest.take_status.state
         raise TakenError(f"take {intent.fingerprint[:12]}: it is {state} by now, and stays so")
+    chains.link(db, intent)
     reserved = _reserve(db, intent)
     db.execute(
         insert_missing(TAKE, db.dialect.name),
@@ -118,23 +122,31 @@ def intend(db: sa.Connection, intent: Intent) -> Intended:
         "nonce": intent.nonce,
         "window_from": naive(intent.window_from),
         "window_to": naive(intent.window_to),
+        "spent_on": spending.day_of(intent),
     }
     intents = int(db.execute(COUNT_INTENT, {}).fetchall()[0][0])
-    if newest is not None and newest.take_status.state is State.UNSENT:
-        again = ATTEMPT.update().where(ATTEMPT.c.attempt_id == newest.attempt_id)
+    place = renewals.place_of(db, intent.fingerprint, newest, allowed_by)
+    attempt_id = place.unsent_id
+    if attempt_id is not None:
+        again = ATTEMPT.update().where(ATTEMPT.c.attempt_id == attempt_id)
         db.execute(again.values(error=None, error_code=None, **values))
-        return Intended(newest.attempt_id, reserved, intents)
-    number = 1 if newest is None else newest.attempt_no + 1
-    made = db.execute(INSERT_ATTEMPT, {"fingerprint": intent.fingerprint, "attempt_no": number, **values})
-    return Intended(int(made.fetchall()[0][0]), reserved, intents)
+    else:
+        more = {"fingerprint": intent.fingerprint, "attempt_no": place.attempt_no, "renewal": place.renewal}
+        attempt_id = int(db.execute(INSERT_ATTEMPT, {**more, **values}).fetchall()[0][0])
+    if allowed_by == renewals.CHANGED_STILL:
+        uploads.forget_last_frame(db, intent.fingerprint)
+    if intent.looks or place.unsent_id is not None:
+        looks.bind(db, attempt_id, intent.looks)
+    return Intended(attempt_id, reserved, intents)
 
 
 def _reserve(db: sa.Connection, intent: Intent) -> Reserved:
-    """Add the price to what the run has reserved, unless that would be more than it may."""
-    if intent.max_microusd is not None and intent.quoted_microusd is None:
+    """Add the price to what the run and the day have reserved, unless that would be more than they may."""
+    if intent.is_limited and intent.quoted_microusd is None:
+        limited_by = MAX_USD_PER_DAY if intent.max_microusd is None else intent.limited_by
         raise BudgetError(
-            f"--max-usd: the price of a take of {intent.model}, {intent.latency_class} cannot be had; run again when "
-            "WaveSpeed quotes prices, or set ANIMATIC_PRICE_USD to what a take costs at most"
+            f"{limited_by}: the price of a take of {intent.model}, {intent.latency_class} cannot be had; run again "
+            "when WaveSpeed quotes prices, or set ANIMATIC_PRICE_USD to what a take costs at most"
         )
     asked = {
         "by_run": intent.run_id,
@@ -149,9 +161,10 @@ def _reserve(db: sa.Connection, intent: Intent) -> Reserved:
         raise LedgerError(f"run {intent.run_id}: not in the ledger; begin it first")
     if not changed:
         raise BudgetError(
-            f"--max-usd: buying this take ({dollars(intent.quoted_microusd or 0)}) would exceed the limit of "
-            f"{dollars(intent.max_microusd or 0)}; raise --max-usd to go on"
+            f"{intent.limited_by}: buying this take ({dollars(intent.quoted_microusd or 0)}) would exceed the limit of "
+            f"{dollars(intent.max_microusd or 0)}; raise {intent.limited_by} to go on"
         )
+    spending.spend(db, intent)
     return Reserved(*changed[0])
 
 
@@ -226,6 +239,8 @@ def conclude(  # noqa: PLR0913, PLR0917 - which attempt, how it ended, and by wh
     What was not bought is no longer reserved. `latest` is the API's time by which it was over: later than planned where
     the run was stopped on the way.
     """
+    if state not in PAID and _state_of(db, attempt_id) == State.UNKNOWN.value:
+        state = State.ABSENT  # its run was taken for dead meanwhile, since its line to the server was cut
     move(db, attempt_id, state, {"error_code": error_code, "error": error, "window_to": naive(latest)})
     return _add_back(db, attempt_id, 0 if state in PAID else -1)
 
@@ -236,8 +251,10 @@ def give_back(db: sa.Connection, attempt_id: int) -> Reserved:
 
 
 def _add_back(db: sa.Connection, attempt_id: int, times: int) -> Reserved:
-    """Add the attempt's price so many times to what its run has reserved; what that is then."""
-    run_id, price = db.execute(PRICE_OF, {"of_attempt": attempt_id}).fetchall()[0]
+    """Add the attempt's price so many times, 0 or -1, to what its run has reserved; what that is then."""
+    run_id, price, provider, day = db.execute(PRICE_OF, {"of_attempt": attempt_id}).fetchall()[0]
+    if times:
+        spending.give_back(db, provider, day, price)
     values = {"by_run": run_id, "price_microusd": times * (price or 0), "unpriced_more": times * int(price is None)}
     return Reserved(*db.execute(RESERVE, values).fetchall()[0])
 
@@ -328,6 +345,15 @@ def reserved_by(db: sa.Connection, run_id: str) -> Reserved:
     """Return what a run has reserved so far."""
     found = db.execute(sa.select(RUN.c.committed_microusd, RUN.c.unpriced).where(RUN.c.run_id == run_id)).first()
     return Reserved(*found) if found else Reserved()
+
+
+def reserved_under(db: sa.Connection, flow_run_id: str) -> int:
+    """Return what all runs with this id of Prefect's have reserved, in millionths of a dollar.
+
+    A run that is started again after a crash or a suspension keeps Prefect's id.
+    """
+    committed = sa.func.coalesce(sa.func.sum(RUN.c.committed_microusd), 0)
+    return int(db.execute(sa.select(committed).where(RUN.c.flow_run_id == flow_run_id)).scalar_one())
 
 
 def inference_history(db: sa.Connection, provider: str) -> dict[LatencyClass, list[float]]:

@@ -35,6 +35,11 @@ def content_of(db: sa.Connection, uri: str) -> str | None:
     return db.execute(sa.select(MANIFEST.c.content).where(MANIFEST.c.uri == uri)).scalar()
 
 
+def rows_of(db: sa.Connection, uri: str) -> int | None:
+    """Return how many rows a manifest had when it was last planned, or None where that is not known."""
+    return db.execute(sa.select(MANIFEST.c.num_rows).where(MANIFEST.c.uri == uri)).scalar()
+
+
 def add(db: sa.Connection, uri: str, asked: Sequence[Asked]) -> None:
     """Write down takes that a manifest asks for; those that are there already change nothing."""
     manifest_id = _manifest_id(db, uri)
@@ -43,9 +48,10 @@ def add(db: sa.Connection, uri: str, asked: Sequence[Asked]) -> None:
         db.execute(insert_missing(PLANNED, db.dialect.name), [{**each._asdict(), **same} for each in asked])
 
 
-def finish(db: sa.Connection, uri: str, content: str) -> None:
-    """Write down that all of what a manifest holds now is there."""
-    db.execute(MANIFEST.update().where(MANIFEST.c.manifest_id == _manifest_id(db, uri)).values(content=content))
+def finish(db: sa.Connection, uri: str, content: str, num_rows: int) -> None:
+    """Write down that all of what a manifest holds now is there, and how many rows it has."""
+    changed = MANIFEST.update().where(MANIFEST.c.manifest_id == _manifest_id(db, uri))
+    db.execute(changed.values(content=content, num_rows=num_rows))
 
 
 def _manifest_id(db: sa.Connection, uri: str) -> int:
@@ -70,15 +76,19 @@ def manifests_with(db: sa.Connection, shot_id: str) -> list[str]:
 
 def takes_of_shot(db: sa.Connection, shot_id: str, uri: str) -> list[dict[str, Any]]:
     """Return each take that a shot has asked for, oldest first: row, take, storyboard, fingerprint, planned_at."""
-    rows = db.execute(
-        sa.select(
-            *(PLANNED.c.row, PLANNED.c.take, PLANNED.c.storyboard, PLANNED.c.shot_id, PLANNED.c.fingerprint),
-            sa.func.min(PLANNED.c.planned_at).label("planned_at"),
-        )
+    first = (
+        sa.select(sa.func.min(PLANNED.c.planned_id))
         .join(MANIFEST, MANIFEST.c.manifest_id == PLANNED.c.manifest_id)
         .where(PLANNED.c.shot_id == shot_id, MANIFEST.c.uri == uri)
         .group_by(PLANNED.c.fingerprint, PLANNED.c.take)
-        .order_by(sa.func.min(PLANNED.c.planned_id))
+    )
+    rows = db.execute(
+        sa.select(
+            *(PLANNED.c.row, PLANNED.c.take, PLANNED.c.storyboard, PLANNED.c.shot_id, PLANNED.c.fingerprint),
+            PLANNED.c.planned_at,
+        )
+        .where(PLANNED.c.planned_id.in_(first))
+        .order_by(PLANNED.c.planned_id)
         .limit(MOST_TAKES_SHOWN)
     )
     return [dict(row) | {"manifest": uri} for row in rows.mappings()]

@@ -1,11 +1,13 @@
 """Values that go into the ledger and come out of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from typing import NamedTuple
 from urllib.parse import quote
 
+from animatic.money.budgets import MAX_USD
+from animatic.takes.chains import Origin
 from animatic.takes.states import BuyingPolicy, State, Submitted, TakeStatus
 
 
@@ -42,6 +44,13 @@ class Intent:
         max_microusd: the most that the run may reserve, or None.
         nonce: names this very intent, so that a receipt can't be taken for another's.
         window_from, window_to: when the API may accept it, by its own clock.
+        origin: the take whose last frame it starts from, if it does.
+        looks: what was seen of its stills on the web, by canonical URL: ids of looks.
+        replaces: the attempt that it is to replace, since a still has changed; the take's newest one by then, or
+            nothing is bought.
+        limited_by: the option that sets `max_microusd`, for the message of a refusal.
+        spends_on: the UTC day that its price counts for, by the API's clock; None where it counts for none.
+        day_microusd: the most that all runs together may reserve on that day at this provider, or None.
     """
 
     fingerprint: str
@@ -57,6 +66,17 @@ class Intent:
     nonce: str
     window_from: datetime
     window_to: datetime
+    origin: Origin | None = None
+    looks: Mapping[str, int] = field(default_factory=dict[str, int])
+    replaces: int | None = None
+    limited_by: str = MAX_USD
+    spends_on: date | None = None
+    day_microusd: int | None = None
+
+    @property
+    def is_limited(self) -> bool:
+        """Tell if a price must be known before it may be bought."""
+        return self.max_microusd is not None or self.day_microusd is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +130,7 @@ class Record:
         held_for: why it is held.
         quoted_microusd: the price of the newest one, where it is known.
         cost_microusd: the prices of all paid ones together; None where one is not known.
+        charged_microusd, refunded_microusd: what the bill has shown of all of them; None where it has shown nothing.
     """
 
     fingerprint: str
@@ -136,6 +157,8 @@ class Record:
     is_left: bool = True
     held_for: str | None = None
     prediction_model: str | None = None
+    charged_microusd: int | None = None
+    refunded_microusd: int | None = None
 
     @property
     def take_status(self) -> TakeStatus:
@@ -184,6 +207,30 @@ class KeptClip:
 
 
 @dataclass(frozen=True, slots=True)
+class Quality:
+    """Result of checking a clip.
+
+    Attributes:
+        output: which of the attempt's outputs, from 1.
+        sha256: of the file that was checked.
+        version: of the checks.
+        failed: names of the checks that it fails.
+        first_frame_similarity: None also where there was no still to compare; the others where it cannot be decoded.
+    """
+
+    attempt_id: int
+    output: int
+    sha256: str
+    version: int
+    failed: tuple[str, ...] = ()
+    first_frame_similarity: float | None = None
+    black_fraction: float | None = None
+    frozen_fraction: float | None = None
+    cuts: int | None = None
+    motion: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Clip:
     """One output of an attempt in one archive.
 
@@ -194,6 +241,7 @@ class Clip:
         run_id: the run that fetches it, or that fetched it.
         file: its name with the suffix; None while it is not there.
         error: why it is not there, or what is wrong with it.
+        quality: what checking this very file found; None where it was not checked yet.
     """
 
     clip_id: int
@@ -214,6 +262,7 @@ class Clip:
     frames: int | None = None
     archived_at: datetime | None = None
     error: str | None = None
+    quality: Quality | None = None
 
     @property
     def uri(self) -> str | None:

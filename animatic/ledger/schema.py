@@ -3,11 +3,14 @@
 `take` says what is asked; it is written with the first intent. `attempt` holds each try to buy it, and the view
 `newest_attempt` the newest of each take. `run` holds the runs, and how much each has reserved. `alias` leads from a
 older fingerprint to the take that it is now. `remark` keeps what contradicts an attempt's state instead of changing
-it, `orphan` the predictions of the account that belong to no take. `manifest` and `planned` hold which shots asked for
-which takes, `upload` where stills were uploaded, `clip` where clips are kept. `starts`, `pace` and `slots` keep the
-account's limits for all runs together. Nothing here decides anything: the rules are in `animatic.takes.states`,
-`animatic.takes.evidence` and `animatic.pace.limits`. `ledger.opening` makes the tables, `ledger.migrations` brings
-older ones up to date.
+it, `orphan` the predictions of the account that belong to no take, `charge` the items of its bill. `manifest` and
+`planned` hold which shots asked for which takes, `chain` which take a chained one starts from, `upload` where stills
+were uploaded, `clip` where clips are kept, `quality` what checks of them found. `look` is what was seen of stills on
+the web, `attempt_look` what an attempt was bought with. `inbox` holds the files of inboxes and the run that works on
+each. `starts`, `pace` and `slots` keep the account's limits for all runs together, `spending` what was reserved on each
+UTC day. Nothing here decides anything: the rules are in `animatic.takes.states`, `animatic.takes.evidence` and
+`animatic.pace.limits`.
+`ledger.opening` makes the tables, `ledger.migrations` brings older ones up to date.
 """
 
 from typing import Any
@@ -15,10 +18,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateView
 
+from animatic.money.bill_items import DEDUCT, REFUND
 from animatic.takes.states import LIVE, PAID
 
-SCHEMA_VERSION = 8
-REVISION = "0008"
+SCHEMA_VERSION = 15
+REVISION = "0015"
 """Alembic's name for the newest schema; `meta` says the version too, for versions from before there were revisions."""
 
 METADATA = sa.MetaData(
@@ -101,6 +105,8 @@ ATTEMPT = sa.Table(
     sa.Column("held_for", sa.Text),  # why it is held: stuck, lost, conflict, evidence
     sa.Column("ended_run_no", sa.Integer),  # the newest run there was when it became failed or rejected
     sa.Column("uploads", sa.Text),  # JSON: the URLs of its local files, by what identifies them in the request
+    sa.Column("renewal", sa.Integer, nullable=False, server_default="0"),  # how many changes of its stills before
+    sa.Column("spent_on", sa.Date),  # the UTC day that its price was reserved on, by the API's clock; null: on none
     sa.UniqueConstraint("fingerprint", "attempt_no"),
 )
 
@@ -120,6 +126,7 @@ MANIFEST = sa.Table(
     sa.Column("manifest_id", sa.Integer, primary_key=True),
     sa.Column("uri", sa.Text, nullable=False, unique=True),
     sa.Column("content", sa.Text, nullable=False),  # of the file and its stills, as last planned
+    sa.Column("num_rows", sa.Integer),  # as last planned; null where that was before version 11
 )
 
 PLANNED = sa.Table(
@@ -136,6 +143,14 @@ PLANNED = sa.Table(
     sa.UniqueConstraint("manifest_id", "row", "take", "fingerprint", "shot_id", "storyboard", name="uq_planned_once"),
 )
 
+CHAIN = sa.Table(
+    "chain",
+    METADATA,
+    sa.Column("fingerprint", sa.Text, primary_key=True),  # of a take that starts from the last frame of another
+    sa.Column("key", sa.Text, nullable=False, index=True),  # what its shot asks for, without the still
+    sa.Column("source", sa.Text, nullable=False, index=True),  # fingerprint of the other take
+)
+
 UPLOAD = sa.Table(
     "upload",
     METADATA,
@@ -143,6 +158,31 @@ UPLOAD = sa.Table(
     sa.Column("still", sa.Text, primary_key=True),
     sa.Column("url", sa.Text, nullable=False),
     sa.Column("uploaded_at", sa.DateTime, nullable=False),
+)
+
+LOOK = sa.Table(
+    "look",
+    METADATA,
+    sa.Column("look_id", sa.Integer, primary_key=True),
+    sa.Column("still", sa.Text, nullable=False),  # canonical URL
+    sa.Column("address", sa.Text, nullable=False, index=True),  # SHA-256 of the URL as it is sent
+    sa.Column("width", sa.Integer, nullable=False),
+    sa.Column("height", sa.Integer, nullable=False),
+    sa.Column("format", sa.Text, nullable=False),
+    sa.Column("sha256", sa.Text),  # null: not all of it was read
+    sa.Column("size_bytes", sa.BigInteger),
+    sa.Column("etag", sa.Text),
+    sa.Column("last_modified", sa.Text),  # as the host wrote it
+    sa.Column("looked_at", sa.DateTime, nullable=False, index=True),  # the last time that just this was seen
+)
+
+ATTEMPT_LOOK = sa.Table(
+    "attempt_look",
+    METADATA,
+    sa.Column("attempt_id", sa.Integer, sa.ForeignKey("attempt.attempt_id"), primary_key=True),
+    sa.Column("still", sa.Text, primary_key=True),  # canonical URL
+    sa.Column("look_id", sa.Integer, sa.ForeignKey("look.look_id"), nullable=False),
+    sa.Column("is_later", sa.Integer, nullable=False, server_default="0"),  # 1: the first look, after the purchase
 )
 
 CLIP = sa.Table(
@@ -171,6 +211,22 @@ CLIP = sa.Table(
     sa.Index("clip_by_attempt", "attempt_id", "output"),
 )
 
+QUALITY = sa.Table(
+    "quality",
+    METADATA,
+    sa.Column("attempt_id", sa.Integer, sa.ForeignKey("attempt.attempt_id"), primary_key=True),
+    sa.Column("output", sa.Integer, primary_key=True),  # which of the attempt's outputs, from 1
+    sa.Column("sha256", sa.Text, nullable=False),  # of the file that was checked
+    sa.Column("version", sa.Integer, nullable=False),  # of the checks
+    sa.Column("failed", sa.Text, nullable=False),  # JSON list of the names of those that it fails
+    sa.Column("first_frame_similarity", sa.Float),
+    sa.Column("black_fraction", sa.Float),
+    sa.Column("frozen_fraction", sa.Float),
+    sa.Column("cuts", sa.Integer),
+    sa.Column("motion", sa.Float),
+    sa.Column("checked_at", sa.DateTime, nullable=False),
+)
+
 REMARK = sa.Table(
     "remark",
     METADATA,
@@ -189,6 +245,47 @@ ORPHAN = sa.Table(
     sa.Column("model", sa.Text, nullable=False),
     sa.Column("created_at", sa.DateTime),
     sa.Column("found_at", sa.DateTime, nullable=False),
+)
+
+CHARGE = sa.Table(
+    "charge",
+    METADATA,
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("item", sa.Text, primary_key=True),  # what tells it from others on the bill
+    sa.Column("kind", sa.Text, nullable=False),  # deduct, refund, or the bill's own word
+    sa.Column("prediction_id", sa.Text, index=True),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("microusd", sa.BigInteger),  # never negative; null where the amount cannot be read
+    sa.Column("charged_at", sa.DateTime),  # by the API's clock
+    sa.Column("order_state", sa.Text, nullable=False),
+    sa.Column("seen_at", sa.DateTime, nullable=False),  # ours, when it was last read
+)
+
+INBOX = sa.Table(
+    "inbox",
+    METADATA,
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("uri", sa.Text, primary_key=True),  # absolute, of a file in an inbox
+    sa.Column("mark", sa.Text, nullable=False),  # another one after each change of the file, as its place lists it
+    sa.Column("marked_at", sa.DateTime, nullable=False),  # when it was first listed so
+    sa.Column("content", sa.Text),  # SHA-256 of the bytes that were worked on, or that are no manifest
+    sa.Column("results", sa.Text, nullable=False, server_default=""),  # URI of its results table
+    sa.Column("state", sa.Text, nullable=False),  # new, foreign, open, refused, done
+    sa.Column("holder", sa.Text),  # the run that works on it; it counts for as long as that run is alive
+    sa.Column("runs", sa.Integer, nullable=False, server_default="0"),  # how often a run has begun to work on it
+    sa.Column("counts", sa.Text),  # JSON: rows of its results by status
+    sa.Column("spent_microusd", sa.BigInteger),  # what its takes have cost so far; null where that is not known
+    sa.Column("problem", sa.Text),  # the first line of why it is not done
+    sa.Column("ended_at", sa.DateTime),  # when the newest run that worked on it ended
+)
+
+SPENDING = sa.Table(
+    "spending",
+    METADATA,
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),  # UTC, by the API's clock
+    sa.Column("reserved_microusd", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("unpriced", sa.Integer, nullable=False, server_default="0"),  # submissions without a known price
 )
 
 STARTS = sa.Table(
@@ -220,6 +317,9 @@ SLOTS = sa.Table(
 )
 
 
+_ZERO = sa.literal_column("0")
+
+
 def is_paid(attempts: sa.FromClause) -> sa.ColumnElement[bool]:
     """Return the condition that an attempt was, or may have been, paid for."""
     return sa.or_(*(attempts.c.state == sa.literal_column(f"'{state}'") for state in sorted(PAID)))
@@ -230,8 +330,30 @@ def _of_all_paid(value: sa.ColumnElement[Any]) -> Any:
     return sa.select(value).where(_EACH.c.fingerprint == ATTEMPT.c.fingerprint, is_paid(_EACH)).scalar_subquery()
 
 
+def of_bill(kind: str, attempts: sa.FromClause, of: sa.ColumnElement[bool]) -> Any:
+    """Return the sum of charges or refunds over some attempts; null where the bill has not shown it.
+
+    Refunds are zero, not null, where the bill shows a charge.
+    """
+    of_kind = CHARGE.c.kind == sa.literal_column(f"'{kind}'")
+    amount = sa.case((of_kind, CHARGE.c.microusd), else_=_ZERO if kind == REFUND else None)
+    provider = sa.select(TAKE.c.provider).where(TAKE.c.fingerprint == attempts.c.fingerprint)
+    return (
+        sa.select(sa.func.sum(amount))
+        .select_from(attempts.join(CHARGE, CHARGE.c.prediction_id == attempts.c.prediction_id))
+        .where(of, CHARGE.c.provider == provider.correlate(attempts).scalar_subquery())
+        .correlate(ATTEMPT)
+        .scalar_subquery()
+    )
+
+
+def _bought_nothing_again(attempts: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Return the condition that an attempt was to buy a take again whose still had changed, and bought nothing."""
+    is_of_nothing = sa.or_(*(attempts.c.state == sa.literal_column(f"'{state}'") for state in ("absent", "unsent")))
+    return sa.and_(attempts.c.allowed_by == sa.literal_column("'changed-still'"), is_of_nothing)
+
+
 _EACH, _LATER = ATTEMPT.alias("each"), ATTEMPT.alias("later")
-_ZERO = sa.literal_column("0")
 _PRICE = _EACH.c.quoted_microusd
 NEWEST = CreateView(
     sa.select(
@@ -241,15 +363,27 @@ NEWEST = CreateView(
             sa.case((sa.func.count() == sa.func.count(_PRICE), sa.func.coalesce(sa.func.sum(_PRICE), _ZERO)))
         ).label("cost_microusd"),
         sa.select(RUN.c.flow_run_id).where(RUN.c.run_id == ATTEMPT.c.run_id).scalar_subquery().label("flow_run_id"),
+        of_bill(DEDUCT, _EACH, _EACH.c.fingerprint == ATTEMPT.c.fingerprint).label("charged_microusd"),
+        of_bill(REFUND, _EACH, _EACH.c.fingerprint == ATTEMPT.c.fingerprint).label("refunded_microusd"),
     ).where(
-        ~sa.exists().where(_LATER.c.fingerprint == ATTEMPT.c.fingerprint, _LATER.c.attempt_no > ATTEMPT.c.attempt_no)
+        ~_bought_nothing_again(ATTEMPT),
+        ~sa.exists().where(
+            _LATER.c.fingerprint == ATTEMPT.c.fingerprint,
+            _LATER.c.attempt_no > ATTEMPT.c.attempt_no,
+            ~_bought_nothing_again(_LATER),
+        ),
     ),
     "newest_attempt",
     metadata=METADATA,
 ).table
-"""The newest attempt of each take; how many of its attempts were paid for, and their cost if every price is known."""
+"""The newest attempt of each take; how many of its attempts were paid for, their cost if every price is known, and what
+the bill has charged and refunded for all of them.
+
+An attempt to buy a take again whose still had changed leaves the one before as it is, until it has bought something.
+"""
 
 _LIVE_SQL = sa.text("state IN (" + ", ".join(f"'{state}'" for state in sorted(LIVE)) + ")")
-ONE_LIVE = sa.Index("one_live", ATTEMPT.c.fingerprint, unique=True, sqlite_where=_LIVE_SQL, postgresql_where=_LIVE_SQL)
+_LIVE_OF = (ATTEMPT.c.fingerprint, ATTEMPT.c.renewal)
+ONE_LIVE = sa.Index("one_live", *_LIVE_OF, unique=True, sqlite_where=_LIVE_SQL, postgresql_where=_LIVE_SQL)
 _UNCLEAR_SQL = sa.text("state IN ('held', 'submitting', 'unknown')")
 sa.Index("unclear_now", ATTEMPT.c.state, ATTEMPT.c.run_id, sqlite_where=_UNCLEAR_SQL, postgresql_where=_UNCLEAR_SQL)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from animatic.ledger.records import POLLED
-from animatic.ledger.schema import ATTEMPT, META, RUN
+from animatic.ledger.schema import ATTEMPT, META, RUN, SPENDING, TAKE
 from animatic.takes.states import SUCCESSORS, State
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ _INTENT_COLUMNS = (
         "intent_at",
         "nonce",
     ),
-    *("window_from", "window_to"),
+    *("window_from", "window_to", "renewal", "spent_on"),
 )
 INSERT_ATTEMPT = (
     ATTEMPT.insert()
@@ -63,8 +63,24 @@ RESERVE = _RESERVING.returning(*_RESERVED)
 RESERVE_WITHIN = _RESERVING.where(sa.bindparam("most_microusd", type_=sa.BigInteger) >= _COMMITTED_THEN).returning(
     *_RESERVED
 )
-PRICE_OF = sa.select(ATTEMPT.c.run_id, ATTEMPT.c.quoted_microusd).where(
-    ATTEMPT.c.attempt_id == sa.bindparam("of_attempt")
+_SPENT_THEN: Any = SPENDING.c.reserved_microusd + _PRICE
+SPEND = (
+    SPENDING.update()
+    .where(
+        SPENDING.c.provider == sa.bindparam("at_provider", type_=sa.Text),
+        SPENDING.c.day == sa.bindparam("on_day", type_=sa.Date),
+    )
+    .values(
+        reserved_microusd=_SPENT_THEN,
+        unpriced=SPENDING.c.unpriced + sa.bindparam("unpriced_more", type_=sa.Integer),
+    )
+    .returning(SPENDING.c.reserved_microusd)
+)
+SPEND_WITHIN = SPEND.where(sa.bindparam("most_microusd", type_=sa.BigInteger) >= _SPENT_THEN)
+PRICE_OF = (
+    sa.select(ATTEMPT.c.run_id, ATTEMPT.c.quoted_microusd, TAKE.c.provider, ATTEMPT.c.spent_on)
+    .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
+    .where(ATTEMPT.c.attempt_id == sa.bindparam("of_attempt"))
 )
 COUNT_INTENT = (
     META.update()

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from animatic.ledger.moments import now
 from animatic.ledger.schema import ATTEMPT, UPLOAD
 from animatic.ledger.statements import in_chunks
+from animatic.takes.chains import last_frame_of
 
 EXPIRED = timedelta(days=8)
 """WaveSpeed keeps uploads for 7 days, so nothing depends on an older one."""
@@ -45,3 +46,8 @@ def forget(db: sa.Connection, account: str, still: str, attempt_id: int) -> str:
     url = str(json.loads(sent or "{}").get(still, ""))
     db.execute(UPLOAD.delete().where(UPLOAD.c.account == account, UPLOAD.c.still == still, UPLOAD.c.url == url))
     return url
+
+
+def forget_last_frame(db: sa.Connection, fingerprint: str) -> None:
+    """Forget where the last frame of a take was uploaded, since its clip is to be another."""
+    db.execute(UPLOAD.delete().where(UPLOAD.c.still == last_frame_of(fingerprint)))

@@ -59,6 +59,12 @@ def temporary_folder(environ: Mapping[str, str]) -> Path | None:
     return home / "tmp" if home and not environ.get("TMPDIR") else None
 
 
+def cache_folder(environ: Mapping[str, str]) -> Path:
+    """Return the folder of what can be made again: it may be removed at any time."""
+    home = home_folder(environ)
+    return home / "cache" if home else _user_folder("XDG_CACHE_HOME", environ, platformdirs.user_cache_path)
+
+
 def empty_folder(environ: Mapping[str, str]) -> Path:
     """Return the folder that our processes work in: empty, so that nothing in it can be taken for settings."""
     return data_folder(environ) / "empty"

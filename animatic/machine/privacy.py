@@ -4,6 +4,8 @@ The user's umask is noted in the environment before it is replaced, so that runs
 """
 
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 OWNER_ONLY = 0o077
@@ -39,3 +41,10 @@ def make_folder(path: Path) -> None:
 def file_mode() -> int:
     """Return the mode of a new file for the user."""
     return 0o666 & ~users_umask()
+
+
+def open_to_user(path: Path) -> None:
+    """Give a file that a process of ours made for its owner alone the mode of a new file for the user."""
+    with suppress(OSError):
+        if stat.S_IMODE(path.stat().st_mode) == 0o666 & ~OWNER_ONLY:
+            path.chmod(file_mode())

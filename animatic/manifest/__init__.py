@@ -9,12 +9,15 @@ manifest.require_valid()
 
 from animatic.manifest.checked import CHECKED, Manifest, Part
 from animatic.manifest.checking import check
-from animatic.manifest.faults import Fault, Faults, report
-from animatic.manifest.images import relative_path
+from animatic.manifest.faults import Fault, Faults, Problem, report
+from animatic.manifest.images import media_path, relative_path
+from animatic.manifest.links import find_links
 from animatic.manifest.model_rows import local_paths
 from animatic.manifest.rows import Rows
 from animatic.manifest.selection import ALL_ROWS, NOT_CHOSEN, Selection, read_mapping, read_only
 from animatic.manifest.source import RawManifest, local_stills, models_in, read_table
+from animatic.manifest.still_cells import Unsound
+from animatic.manifest.still_folder import StillFolder
 
 __all__ = [
     "ALL_ROWS",
@@ -24,12 +27,17 @@ __all__ = [
     "Faults",
     "Manifest",
     "Part",
+    "Problem",
     "RawManifest",
     "Rows",
     "Selection",
+    "StillFolder",
+    "Unsound",
     "check",
+    "find_links",
     "local_paths",
     "local_stills",
+    "media_path",
     "models_in",
     "read_mapping",
     "read_only",

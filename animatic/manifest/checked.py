@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 from animatic.errors import ManifestError
 from animatic.manifest.faults import Faults, report
 from animatic.manifest.rows import Rows
+from animatic.takes.chains import NO_CHAINS, Chains, last_frame_of, last_frame_of_shot
 from animatic.takes.fingerprints import Digests, digests_from, hex_of
 from animatic.takes.inputs import Inputs
 from animatic.takes.models import INPUT_NAMES
 from animatic.takes.schemas import ModelSchema, TakeClass
 from animatic.takes.shots import Shot, Take
-from animatic.takes.stills import FoundStill, Still
+from animatic.takes.stills import FoundStill, MediaFile, Still
 from animatic.takes.veo2 import CHOICES
 
 INPUT_COLUMNS = ("prompt", "still", *CHOICES)
 """Columns that hold the inputs, in the order of `INPUT_NAMES`."""
-TEXT_COLUMNS = ("shot_id", "storyboard", "image", "model", *INPUT_COLUMNS, "inputs")
+TEXT_COLUMNS = ("shot_id", "storyboard", "image", "start_from", "model", *INPUT_COLUMNS, "inputs")
 CHECKED: pa.Schema = pa.schema(
     [("fault", pa.string()), *((name, pa.string()) for name in TEXT_COLUMNS), ("takes", pa.int8())]
 )
@@ -60,6 +61,7 @@ class Manifest:
         old_digests, old_of: fingerprints from before there was a canonical form, of takes for which it makes a
             difference, and which of `digests` each is now.
         has_signed_paths: whether any still has an address that carries its authorisation in the path.
+        chains: shots that start from others.
     """
 
     name: str
@@ -83,10 +85,16 @@ class Manifest:
     has_signed_paths: bool = False
     is_chosen: NDArray[np.bool_] | None = None
     row_is_chosen: NDArray[np.bool_] | None = None
+    chains: Chains = NO_CHAINS
 
     def __repr__(self) -> str:
         """Return a short form: logs should not spell out every row."""
         return f"<Manifest {self.name} of {self.num_rows} rows>"
+
+    @property
+    def num_lines(self) -> int:
+        """Number of rows of its results: one for each row and take, and one for each invalid row."""
+        return len(self.take_of) + self.num_invalid
 
     def parts(self) -> Iterator["Part"]:
         """Its batches, one after the other, with the takes that they ask for."""
@@ -95,8 +103,14 @@ class Manifest:
             lengths = batch.column(TAKES_AT).to_numpy(zero_copy_only=False).astype(np.int64)
             asked = int(lengths.sum())
             take_of = self.take_of[at : at + asked]
-            yield Part(row, batch, lengths, take_of, self.digests[take_of], self.schemas, self.stills)
+            digests = self.digests[take_of]
+            yield Part(row, batch, lengths, take_of, digests, self.schemas, self.stills, self.chains)
             row, at = row + batch.num_rows, at + asked
+
+    @property
+    def has_chains(self) -> bool:
+        """Tell if it has the column that chains are made with."""
+        return "start_from" in self.carried.names
 
     def require_valid(self, *, skip_invalid: bool = False) -> None:
         """Raise ManifestError with the whole report; `skip_invalid` forgives faults of rows, never the header's."""
@@ -113,7 +127,7 @@ class Part:
         batch: as in `Manifest.rows`.
         lengths: how many takes each row asks for; 0 for an invalid one.
         take_of, digests: for each row and take, as in `Manifest`.
-        schemas, stills: as in `Manifest`.
+        schemas, stills, chains: as in `Manifest`.
     """
 
     row: int
@@ -123,14 +137,15 @@ class Part:
     digests: Digests
     schemas: Mapping[str, ModelSchema]
     stills: Mapping[str, FoundStill]
+    chains: Chains = NO_CHAINS
 
     def shots(self, indices: NDArray[np.int64]) -> list[Shot]:
         """Return the shots in these of its rows, none of which is invalid."""
         rows = self.batch.select(range(len(CHECKED))).take(pa.array(indices, pa.int64()))
         columns = (column.to_pylist() for column in rows.columns[1:])
         return [
-            self._shot(row, shot_id, storyboard, image, self.schemas[model], values, written, takes)
-            for row, shot_id, storyboard, image, model, *values, written, takes in zip(
+            self._shot(row, shot_id, storyboard, image, start_from, self.schemas[model], values, written, takes)
+            for row, shot_id, storyboard, image, start_from, model, *values, written, takes in zip(
                 (indices + self.row).tolist(), *columns, strict=True
             )
         ]
@@ -141,34 +156,42 @@ class Part:
         shot_id: str,
         storyboard: str,
         image: str | None,
+        start_from: str | None,
         schema: ModelSchema,
         values: Sequence[str],
         written: str | None,
         takes: int,
     ) -> Shot:
-        if written is None:
+        if written is None and start_from is None:
             inputs = Inputs(zip(INPUT_NAMES, values, strict=True))
             still = inputs["image"]
             paths = {still: image or ""} if still.startswith("sha256:") else {}
             return Shot(row, shot_id, storyboard, image or "", schema, inputs, takes, paths)
-        inputs = Inputs(json.loads(written))
+        inputs = Inputs(zip(INPUT_NAMES, values, strict=True) if written is None else json.loads(written))
         identity_of = self._identities(schema.files_in(inputs))
+        if start_from is not None:
+            identity_of[last_frame_of_shot(start_from)] = self._still_of(row, start_from)
         paths = {identity: path for path, identity in identity_of.items()}
         return Shot(row, shot_id, storyboard, image or "", schema, inputs.with_files(identity_of), takes, paths)
+
+    def _still_of(self, row: int, start_from: str) -> str:
+        """Return what identifies the still of a shot that starts from another."""
+        source = self.chains.source_of(row)
+        return last_frame_of_shot(start_from) if source is None else last_frame_of(source.fingerprint)
 
     def _identities(self, files: Sequence[Any]) -> dict[str, str]:
         """Return what identifies each local file among these, by its path."""
         found = {each: self.stills.get(each) for each in files if isinstance(each, str)}
-        return {path: f"sha256:{still.sha256}" for path, still in found.items() if isinstance(still, Still)}
+        return {path: f"sha256:{still.sha256}" for path, still in found.items() if isinstance(still, Still | MediaFile)}
 
-    def contents(self, index: int) -> list[str]:
-        """Return the SHA-256 of each local file that a row sends."""
+    def files(self, index: int) -> list[str]:
+        """Return what identifies each file that a row sends: `sha256:<hex>`, or its URL."""
         row = self.batch.slice(index, 1)
         still, written, model = (row.column(CHECKED.get_field_index(name))[0].as_py() for name in _OF_FILES)
         if written is None:
-            return [still.removeprefix("sha256:")] if still else []
-        identities = self._identities(self.schemas[model].files_in(Inputs(json.loads(written))))
-        return [each.removeprefix("sha256:") for each in identities.values()]
+            return [still] if still else []
+        files = self.schemas[model].files_in(Inputs(json.loads(written)))
+        return [each for each in (*self._identities(files).values(), *files) if isinstance(each, str)]
 
     def first_shown(self, met: int) -> tuple[NDArray[np.bool_], int]:
         """Tell which of its takes appear here first, if earlier parts showed `met`; also return how many are met then.
@@ -188,6 +211,11 @@ class Part:
         labels = (self.batch.column(index).take(pa.array(owners)).to_pylist() for index in at)
         rows = (owners + self.row).tolist()
         yield from zip(rows, numbers.tolist(), *labels, hex_of(self.digests), strict=True)
+
+    def storyboards(self, is_wanted: NDArray[np.bool_]) -> list[str]:
+        """Return the storyboard of each of its takes that is wanted: one flag for each row and take."""
+        owners = np.repeat(np.arange(len(self.lengths)), self.lengths)[is_wanted]
+        return self.batch.column(CHECKED.get_field_index("storyboard")).take(pa.array(owners)).to_pylist()
 
     def takes(self, is_wanted: NDArray[np.bool_]) -> Iterator[Take]:
         """Those of its takes, in order, that are wanted: one flag for each row and take."""

@@ -5,6 +5,7 @@ Rows come in batches and go out in batches; what stays is 32 bytes a take.
 
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,17 +14,18 @@ from numpy.typing import NDArray
 from animatic.manifest import cells
 from animatic.manifest.checked import CHECKED, TAKES_AT, TEXT_COLUMNS, Manifest
 from animatic.manifest.faults import Problem
-from animatic.manifest.header import COLUMNS, unsent_notes
+from animatic.manifest.header import is_carried, unsent_notes
 from animatic.manifest.judging import Judge
 from animatic.manifest.rows import Rows
 from animatic.manifest.selection import ALL_ROWS, Selection, Selector
 from animatic.manifest.source import RawManifest
 from animatic.manifest.spelled import cell_bytes
-from animatic.manifest.still_cells import StillCells
+from animatic.manifest.still_cells import StillCells, Unsound
+from animatic.manifest.still_folder import StillFolder
 from animatic.manifest.tables import whole_file_error
 from animatic.models import BUILT_IN, Catalogue
 from animatic.takes.fingerprints import digests_from, shared
-from animatic.takes.stills import FoundStill
+from animatic.takes.stills import FoundStill, Shape
 from animatic.text import escaped
 
 MAX_CARRIED_BYTES = 4 << 30
@@ -38,10 +40,12 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
     provider: str,
     rows: Rows | None = None,
     left_out: Collection[str] = (),
-    folder: str = "",
+    folder: StillFolder = StillFolder(),  # noqa: B008 - frozen
     written_provider: str | None = None,
     selection: Selection = ALL_ROWS,
-    unsound: Mapping[int, str] = MappingProxyType({}),
+    unsound: Unsound = MappingProxyType({}),
+    seen: Mapping[str, Shape] = MappingProxyType({}),
+    unlinked: Mapping[int, Problem] = MappingProxyType({}),
     catalogue: Catalogue = BUILT_IN,
 ) -> Manifest:
     """Judge every row by every rule. Faults are returned, not raised.
@@ -53,9 +57,11 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
         provider: the provider that takes are bought from.
         rows: where checked rows go; into memory if it is not given.
         left_out: names of columns that are not carried.
-        folder: absolute URI of the manifest's folder.
+        folder: the folder that relative paths of stills start from.
         selection: rows that a run is about.
-        unsound: rows whose local still cannot be decoded, and why.
+        unsound: rows with stills that are there and cannot be used.
+        seen: shapes of stills on the web, by URL, as far as they were looked at.
+        unlinked: rows that cannot start from the shot that they name, and why.
         catalogue: the models that rows may name.
         written_provider: the provider as fingerprints had it before there was a canonical form, where that differs.
 
@@ -63,8 +69,9 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
         ManifestError: the takes would repeat more than MAX_CARRIED_BYTES of carried cells.
     """
     kept = [] if rows is None else rows
-    still_cells = StillCells(stills, folder, unsound)
-    judge = Judge(raw, still_cells, _as_label(storyboard_default), provider, written_provider or provider, catalogue)
+    still_cells = StillCells(stills, folder, unsound, seen)
+    written = written_provider or provider
+    judge = Judge(raw, still_cells, _as_label(storyboard_default), provider, written, catalogue, unlinked)
     carried, schema = _carried(raw, left_out)
     selector = (
         None if selection.is_all else Selector(selection, list(dict.fromkeys([*TEXT_COLUMNS, *raw.schema.names])))
@@ -107,7 +114,7 @@ def check(  # noqa: PLR0913 - what it is judged by, and where it goes
         classes=list(judge.classes),
         class_of=class_of,
         stills=stills,
-        folder=folder,
+        folder=folder.uri,
         old_digests=digests_from(judge.old_digests),
         old_of=take_of[np.frombuffer(judge.old_at, np.int64)],
         has_signed_paths=judge.has_signed_paths or any(each.has_signed_paths for each in judge.models),
@@ -120,7 +127,7 @@ def _carried(raw: RawManifest, left_out: Collection[str]) -> tuple[list[int], pa
 
     One with the name of a results column is carried as `manifest_NAME`; ours appear there once, normalised.
     """
-    carried = [index for index, name in enumerate(raw.schema.names) if name not in COLUMNS]
+    carried = [index for index, name in enumerate(raw.schema.names) if is_carried(name)]
     taken, fields = {*left_out, *raw.schema.names}, list[pa.Field]()
     for field in map(raw.schema.field, carried):
         name = field.name
@@ -134,7 +141,7 @@ def _carried(raw: RawManifest, left_out: Collection[str]) -> tuple[list[int], pa
 
 
 def _rename_notes(raw: RawManifest, carried: pa.Schema) -> list[str]:
-    names = [name for name in raw.schema.names if name not in COLUMNS]
+    names = [name for name in raw.schema.names if is_carried(name)]
     changed = [(old, new) for old, new in zip(names, carried.names, strict=True) if old != new]
     if not changed:
         return []
@@ -144,7 +151,7 @@ def _rename_notes(raw: RawManifest, carried: pa.Schema) -> list[str]:
 
 def _chosen(
     selector: Selector | None, chosen: Sequence[NDArray[np.bool_]], rows: Rows, take_of: NDArray[np.int32], takes: int
-) -> dict[str, NDArray[np.bool_] | None]:
+) -> dict[str, Any]:
     """Return which rows are chosen, and which takes a chosen row asks for. Raises SettingsError."""
     if selector is None:
         return {"is_chosen": None, "row_is_chosen": None}

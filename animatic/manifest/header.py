@@ -14,7 +14,8 @@ from animatic.takes.veo2 import CHOICES
 from animatic.text import did_you_mean, escaped, nearest, quoted, shell_line
 
 REQUIRED_COLUMNS = ("image", "prompt")
-COLUMNS = (*REQUIRED_COLUMNS, "shot_id", "storyboard", *CHOICES, "takes", "model")
+START_FROM = "start_from"
+COLUMNS = (*REQUIRED_COLUMNS, "shot_id", "storyboard", *CHOICES, START_FROM, "takes", "model")
 MAX_COLUMNS = 1_000
 MAX_COLUMN_NAME_CHARS = 200
 
@@ -37,7 +38,7 @@ _OTHER_INPUTS = frozenset(
         *("negative_prompt", "seed", "resolution", "fps", "frame_rate", "cfg", "cfg_scale", "guidance_scale"),
         *("num_inference_steps", "motion_strength", "camera_fixed", "enhance_prompt", "enable_prompt_expansion"),
         *("prompt_optimizer", "generate_audio", "last_image", "last_frame", "end_image", "end_frame", "tail_image"),
-        *("start_from", "start_image", "person_generation", "enable_safety_checker"),
+        *("start_image", "person_generation", "enable_safety_checker"),
     )
 )
 """Names of inputs that other image-to-video models take. Source: their pages at WaveSpeed."""
@@ -117,6 +118,11 @@ def unsent_notes(columns: Sequence[str], sent: Mapping[str, Sequence[str]]) -> l
     return [f"columns that look like inputs of a model are carried, not sent: {shown}; {takes}"]
 
 
+def is_carried(column: str) -> bool:
+    """Tell if a column of a manifest goes into the results as it is: those of ours are there in a column of ours."""
+    return column not in COLUMNS or column == START_FROM
+
+
 def names_required(columns: Sequence[str]) -> bool:
     """Tell if a header names what makes a shot, or nearly: the image or the prompt."""
     return any(name in columns for name in REQUIRED_COLUMNS)
@@ -190,4 +196,4 @@ def _meant_by(missing: str, others: Sequence[str]) -> str | None:
 
 
 def _slip_of(column: str) -> str | None:
-    return nearest(normalised(column), COLUMNS, _SLIP_RATIO)
+    return nearest(normalised(column), [name for name in COLUMNS if name != START_FROM], _SLIP_RATIO)

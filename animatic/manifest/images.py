@@ -1,4 +1,4 @@
-"""Rules for an `image` cell: an https URL, or a path that stays inside the manifest's own folder.
+"""Rules for an `image` cell: an https URL, or a path that stays inside the manifest's own folder or that of `--stills`.
 
 Cells are hostile. Nothing but what these rules return may be opened, fetched or sent.
 """
@@ -6,20 +6,27 @@ Cells are hostile. Nothing but what these rules return may be opened, fetched or
 import ipaddress
 import re
 import unicodedata
+from collections.abc import Collection
 from urllib.parse import SplitResult, urlsplit
 
 from animatic.manifest.faults import Problem
-from animatic.takes.stills import MAX_STILL_BYTES, MAX_STILL_PIXELS
+from animatic.manifest.still_folder import NAMED_BY, StillFolder
+from animatic.takes.stills import MAX_MEDIA_BYTES, MAX_STILL_BYTES, MAX_STILL_PIXELS, MEDIA_FORMS
 from animatic.text import did_you_mean, quoted
 
 STILL_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 MAX_URL_CHARS = 2_083
 MAX_PATH_CHARS = 1_024
 STILL_ALLOWED = (
-    f"a JPEG, PNG or WebP file in the manifest's folder, up to {MAX_STILL_BYTES >> 20} MiB"
+    f"a JPEG, PNG or WebP file in the manifest's folder or that of {NAMED_BY}, up to {MAX_STILL_BYTES >> 20} MiB"
     f" and {MAX_STILL_PIXELS // 1_000_000} megapixels"
 )
-ALLOWED = f"an https URL, or a path inside the manifest's folder that ends in {', '.join(STILL_SUFFIXES)}"
+_PATH = f"a path inside the manifest's folder or that of {NAMED_BY} that ends in {', '.join(STILL_SUFFIXES)}"
+ALLOWED = f"an https URL, or {_PATH}"
+SEEN_ALLOWED = (
+    f"a link that anyone can fetch to a JPEG, PNG or WebP image, up to {MAX_STILL_BYTES >> 20} MiB"
+    f" and {MAX_STILL_PIXELS // 1_000_000} megapixels"
+)
 
 _PLAIN_URL = re.compile(
     r"https://[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*/[A-Za-z0-9._~/%?=&+,;:@!$'()*-]*"
@@ -76,13 +83,13 @@ _HOST = re.compile(r"[^\W_](?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?")
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
 
 
-def image(text: str, *, is_fetched_here: bool = True) -> str | Problem:
-    """Return the URL unchanged, or the path without `.` segments.
+def image(text: str, *, is_fetched_here: bool = True, folder: StillFolder = StillFolder()) -> str | Problem:  # noqa: B008 - frozen
+    """Return the URL unchanged, or the path below the folder of stills, without `.` segments.
 
     Of `name.png (https://…)`, as Airtable exports attachments, it is the URL. A provider elsewhere cannot fetch what is
     on this machine or in a private network.
     """
-    found = _image(text)
+    found = _image(text, folder)
     if not is_fetched_here and isinstance(found, str) and _OWN_HOST.match(found) and _is_private(found):
         what = f"{quoted(found)}, which only this machine or its network can reach"
         return Problem("private address", what, "a URL on the public Internet, or a path, which is uploaded")
@@ -95,13 +102,14 @@ def _is_private(url: str) -> bool:
     return host == "localhost" or (address is not None and not address.is_global)
 
 
-def _image(text: str) -> str | Problem:
+def _image(text: str, folder: StillFolder) -> str | Problem:
     text = text.strip()
     attached = _ATTACHED.fullmatch(text)
     if attached is not None:
         text = attached[2]
     if len(text) <= MAX_URL_CHARS and _PLAIN_URL.fullmatch(text) and not _MAY_BE_PAGE.search(text):
         return text
+    written, text = text, folder.path_of(text)
     page = _share_page(text)
     if page is not None:
         return page
@@ -110,7 +118,7 @@ def _image(text: str) -> str | Problem:
         return accepted
     if len(text) > (limit := MAX_URL_CHARS if "://" in text else MAX_PATH_CHARS):
         return Problem("long image", f"{len(text):,} characters", f"up to {limit:,}")
-    return Problem("bad image", quoted(text), ALLOWED, _hint(text))
+    return Problem("bad image", quoted(written), ALLOWED, _hint(text) or folder.hint_for(text))
 
 
 def _share_page(text: str) -> Problem | None:
@@ -146,7 +154,24 @@ def is_acceptable_url(text: str) -> bool:
     return url.scheme == "https" and _is_host(url, host)
 
 
-def relative_path(text: str) -> str | None:
+def media_allowed(kind: str) -> str:
+    """Return what a cell of audio or video may hold, in words."""
+    suffixes = ", ".join(suffix for suffix, form in MEDIA_FORMS.items() if form.kind == kind)
+    return (
+        f"an https URL of {kind}, or a path inside the manifest's folder or that of {NAMED_BY} that ends in {suffixes}"
+        f", up to {MAX_MEDIA_BYTES >> 20} MiB"
+    )
+
+
+def media_path(text: str, kind: str | None = None) -> str | None:
+    """`text` without `.` segments if it is the path of an audio or video file below some folder, or None.
+
+    Without a kind, either will do.
+    """
+    return relative_path(text, [suffix for suffix, form in MEDIA_FORMS.items() if kind in {None, form.kind}])
+
+
+def relative_path(text: str, suffixes: Collection[str] = STILL_SUFFIXES) -> str | None:
     """`text` without `.` segments if it is the path of a still below some folder, or None."""
     if len(text) > MAX_PATH_CHARS or text.startswith(("/", "~")) or "\\" in text or ":" in text:
         return None
@@ -156,12 +181,12 @@ def relative_path(text: str) -> str | None:
     if ".." in segments or "" in segments:
         return None
     kept = [segment for segment in segments if segment != "."]
-    return "/".join(kept) if segments[-1] != "." and _is_still_name(kept[-1]) else None
+    return "/".join(kept) if segments[-1] != "." and _is_name(kept[-1], suffixes) else None
 
 
-def _is_still_name(name: str) -> bool:
+def _is_name(name: str, suffixes: Collection[str]) -> bool:
     stem, _, suffix = name.rpartition(".")
-    return bool(stem.strip(" .")) and f".{suffix.lower()}" in STILL_SUFFIXES
+    return bool(stem.strip(" .")) and f".{suffix.lower()}" in suffixes
 
 
 def _hides_something(text: str) -> bool:

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from animatic.manifest import cells, images
 from animatic.manifest.checked import TEXT_COLUMNS
 from animatic.manifest.faults import Fault, Faults, Problem
-from animatic.manifest.header import COLUMNS, NEAR_MISS, REQUIRED_COLUMNS
-from animatic.manifest.model_rows import INSISTS, OWN, Asked, ModelRows, refuse_cells
+from animatic.manifest.header import COLUMNS, NEAR_MISS, REQUIRED_COLUMNS, START_FROM
+from animatic.manifest.model_rows import INSISTS, Asked, ModelRows, refuse_cells
 from animatic.manifest.parquet import has_text_form
 from animatic.manifest.source import RawManifest, broken_rows, models_in, texts_of
 from animatic.manifest.still_cells import Bads, StillCells
@@ -25,6 +25,7 @@ from animatic.takes.canonical import (
     is_here,
     is_signed_by_path,
 )
+from animatic.takes.chains import last_frame_of_shot
 from animatic.takes.fingerprints import DIGEST_BYTES, FirstSeen, digests_from
 from animatic.takes.inputs import Inputs
 from animatic.takes.models import DEFAULT_MODEL, INPUT_NAMES
@@ -41,12 +42,14 @@ _RULES: Mapping[str, Callable[[str], Value | Problem]] = {
     "shot_id": cells.shot_id,
     "storyboard": cells.storyboard,
     **{name: partial(cells.choice, choice) for name, choice in CHOICES.items()},
+    START_FROM: cells.shot_id,
     "takes": cells.takes,
 }
 AUTO = "auto"
 """The `aspect_ratio` of a row whose clip is to lie as its local still does."""
 
 _VEO2_INPUTS = (*REQUIRED_COLUMNS, *CHOICES)
+_UNNAMED = Problem("no shot_id", "nothing", f"a name of the shot's own, since it has a {START_FROM}")
 _EMPTY = {
     "image": Problem("empty image", "nothing", images.ALLOWED),
     "prompt": cells.EMPTY_PROMPT,
@@ -59,8 +62,11 @@ def _header_faults(raw: RawManifest, models: Mapping[str, RequestSchema]) -> lis
     return [each for each in raw.header_faults if each.rule != NEAR_MISS or each.found not in inputs]
 
 
-def _but_not_in(rows: Collection[int], texts: Sequence[str | None]) -> Sequence[str | None]:
+def _but_not_in(rows: Collection[int], batch: pa.RecordBatch, column: str) -> Sequence[str | None]:
     """Return the cells of a column, those of some rows blank: another judges them."""
+    if len(rows) == batch.num_rows:
+        return [None] * batch.num_rows
+    texts = texts_of(batch, column)
     return [None if index in rows else text for index, text in enumerate(texts)] if rows else texts
 
 
@@ -88,6 +94,7 @@ class Judge:
         provider: str,
         written: str,
         catalogue: Catalogue,
+        unlinked: Mapping[int, Problem],
     ) -> None:
         models = {name: catalogue[name] for name in models_in(raw) if name in catalogue}
         self.faults = Faults(_header_faults(raw, models))
@@ -97,11 +104,13 @@ class Judge:
             for name, schema in models.items()
             if name != DEFAULT_MODEL
         }
+        self._unlinked = unlinked
         self._insisted = [name for name in raw.schema.names if name.startswith(INSISTS)]
         self.num_invalid = 0
         self.has_signed_paths = False
         self.digests = bytearray()
         self.classes: dict[TakeClass, int] = {}
+        self._number_of: dict[int, bytes] = {}  # by identity: rows of others keep their classes, and a hash takes long
         self._alike: dict[tuple[str, tuple[str, ...]], _Alike] = {}
         self.classes_asked = bytearray()  # one int32 for each row and take
         self._raw = raw
@@ -138,18 +147,26 @@ class Judge:
         models = self._judged("model", texts_of(batch, "model"), unknown)
         others = self._rows_of_others(models)
         not_ours = {*others, *unknown}
-        values = {"model": models}
+        values = {"model": models, START_FROM: self._judged(START_FROM, texts_of(batch, START_FROM), bads)}
+        chained = self._chained(batch, values[START_FROM], bads)
         for column in COLUMNS[:-1]:
+            if column in values:
+                continue
             passed_over = not_ours if column in _VEO2_INPUTS else ()
-            texts = _but_not_in(passed_over, texts_of(batch, column))
+            passed_over = {*passed_over, *chained} if column == "image" and chained else passed_over
+            texts = _but_not_in(passed_over, batch, column)
             values[column] = self._judged(column, texts, bads, passed_over)
-        for index in not_ours:
-            values["image"][index] = None  # its own model's rows judge it
+        if len(not_ours) < batch.num_rows:  # else all are blank already
+            for index in (*not_ours, *chained):
+                values["image"][index] = None  # its own model's rows judge it, or it has none
         for index, found in unknown.items():
             bads.setdefault(index, []).extend(found)
         stills = self._still_cells.identities(values["image"], bads, self._row)
+        for index, still in chained.items():
+            stills[index] = still
         self._lay_out(values, bads)
-        asked = self._read_others(batch, others, bads)
+        asked = self._read_others(batch, others, chained, bads)
+        self._refuse_unlinked(values, bads)
         self._refuse_insisted(batch, others, bads)
         self._claim(values["shot_id"], broken, bads)
         for name, index in _nuls(batch):
@@ -164,6 +181,26 @@ class Judge:
         arrays = [pa.array(columns[name], pa.string()) for name in TEXT_COLUMNS]
         fault = pa.nulls(batch.num_rows, pa.string()) if texts is None else pa.array(texts, pa.string())
         return [fault, *arrays, pa.array(columns["takes"], pa.int8())]
+
+    def _chained(self, batch: pa.RecordBatch, sources: Sequence[Value | Problem], bads: Bads) -> dict[int, str]:
+        """Return the rows that start from another shot, each with what stands for its still; they have no other."""
+        chained = {index: name for index, name in enumerate(sources) if isinstance(name, str)}
+        images_, shot_ids = (texts_of(batch, name) for name in ("image", "shot_id")) if chained else ((), ())
+        for index, name in chained.items():
+            image, shot_id = images_[index], shot_ids[index]
+            if image is not None and image.strip():
+                allowed = f"nothing, since the shot starts from {quoted(name)}; or empty {START_FROM}"
+                bads.setdefault(index, []).append(("image", Problem("two stills", quoted(image), allowed)))
+            if shot_id is None or not shot_id.strip():
+                bads.setdefault(index, []).append(("shot_id", _UNNAMED))
+        return {index: last_frame_of_shot(name) for index, name in chained.items()}
+
+    def _refuse_unlinked(self, values: Mapping[str, Sequence[Any]], bads: Bads) -> None:
+        """Refuse rows that cannot start from the shot that they name, as far as that is known already."""
+        for index in range(len(values[START_FROM])) if self._unlinked else ():
+            problem = self._unlinked.get(self._row + index)
+            if problem is not None:
+                bads.setdefault(index, []).append((START_FROM, problem))
 
     def _judged(
         self, column: str, texts: Sequence[str | None], bads: Bads, passed_over: Collection[int] = ()
@@ -185,6 +222,8 @@ class Judge:
     def _lay_out(self, values: Mapping[str, list[Value | Problem]], bads: Bads) -> None:
         """Put the shape of each local still in the place of `auto`."""
         ratios = values[ASPECT_RATIO.name]
+        if AUTO not in ratios:
+            return
         for index, (ratio, image) in enumerate(zip(ratios, values["image"], strict=True)):
             if ratio != AUTO:
                 continue
@@ -193,7 +232,10 @@ class Judge:
             if lies is None and index not in bads:
                 allowed = f"{', '.join(ASPECT_RATIO.allowed)}; {AUTO} is as a local still lies"
                 bads[index] = [
-                    (ASPECT_RATIO.name, Problem("bad aspect_ratio", f"{AUTO} for a still on the web", allowed))
+                    (
+                        ASPECT_RATIO.name,
+                        Problem("bad aspect_ratio", f"{AUTO} for a still that is no local file", allowed),
+                    )
                 ]
 
     def _rule_of(self, column: str) -> Callable[[str], Value | Problem]:
@@ -203,7 +245,7 @@ class Judge:
             case ASPECT_RATIO.name:
                 return lambda text: AUTO if text.strip().lower() == AUTO else cells.choice(ASPECT_RATIO, text)
             case "image":
-                return partial(images.image, is_fetched_here=is_here(self._provider))
+                return partial(images.image, is_fetched_here=is_here(self._provider), folder=self._still_cells.folder)
             case _:
                 return _RULES[column]
 
@@ -211,11 +253,13 @@ class Judge:
         """Return the rows of models other than veo2-i2v, each with its model."""
         return {index: name for index, name in enumerate(models) if isinstance(name, str) and name in self._models}
 
-    def _read_others(self, batch: pa.RecordBatch, others: Mapping[int, str], bads: Bads) -> dict[int, Asked]:
-        asked: dict[int, Asked] = {}
+    def _read_others(
+        self, batch: pa.RecordBatch, others: Mapping[int, str], chained: Mapping[int, str], bads: Bads
+    ) -> list[Asked]:
+        asked: list[Asked] = []
         for name, rows in self._models.items():
             if indices := [index for index, model in others.items() if model == name]:
-                asked |= rows.read(batch, indices, self._row, bads)
+                asked.append(rows.read(batch, indices, self._row, bads, chained))
         return asked
 
     def _refuse_insisted(self, batch: pa.RecordBatch, others: Collection[int], bads: Bads) -> None:
@@ -253,7 +297,7 @@ class Judge:
         self,
         values: Mapping[str, list[Any]],
         stills: list[str | None],
-        asked: Mapping[int, Asked],
+        asked: Sequence[Asked],
         bads: Collection[int],
         num_rows: int,
     ) -> dict[str, list[Any]]:
@@ -269,13 +313,15 @@ class Judge:
         }
         if self.faults.has_header_faults:
             return columns
+        others = self._put_others(columns, asked)
         choices = zip(*(columns[name] for name in CHOICES), strict=True)
         rows = zip(columns["model"], choices, columns["prompt"], columns["still"], values["takes"], strict=True)
         for index, (model, chosen, prompt, still, takes) in enumerate(rows):
             if index in bads:
                 continue
-            if index in asked:
-                self._other_shot(columns, index, asked[index], takes or 1)
+            if index in others:
+                text, take_class = others[index]
+                self._add_takes(columns, index, text, self._number(take_class), takes or 1)
                 continue
             alike = self._alike.get((model, chosen)) or self._first_like(model, chosen)
             canonical = (canonical_text(prompt), canonical_still(still))
@@ -287,13 +333,29 @@ class Judge:
         self._still_cells.note(columns, self._row)
         return columns
 
-    def _other_shot(self, columns: dict[str, list[Any]], index: int, asked: Asked, count: int) -> None:
-        """Put a row of another model into the columns, and its takes into the fingerprints."""
-        number = self.classes.setdefault(asked.take_class, len(self.classes))
-        self._add_takes(columns, index, asked.text, number.to_bytes(4, "little"), count)
-        for name, value in zip(OWN, asked.own, strict=True):
-            columns[name][index] = value
-        columns["still"][index], columns["inputs"][index] = asked.still, asked.inputs
+    def _put_others(self, columns: dict[str, list[Any]], asked: Sequence[Asked]) -> dict[int, tuple[str, TakeClass]]:
+        """Put the rows of other models into the columns; return what each asks for, and the class of its takes."""
+        found: dict[int, tuple[str, TakeClass]] = {}
+        for part in asked:
+            for name, values in part.columns.items():
+                if len(part.indices) == len(columns[name]):
+                    columns[name] = list(values)
+                else:
+                    for index, value in zip(part.indices, values, strict=True):
+                        columns[name][index] = value
+            found.update(zip(part.indices, zip(part.texts, part.take_classes, strict=True), strict=True))
+        for index, source in enumerate(columns[START_FROM]) if asked else ():
+            if source is not None and index in found:
+                columns["image"][index] = None  # the row has none
+        return found
+
+    def _number(self, take_class: TakeClass) -> bytes:
+        """Return the number of a class, as int32."""
+        known = self._number_of.get(id(take_class))
+        if known is None:
+            known = self.classes.setdefault(take_class, len(self.classes)).to_bytes(4, "little")
+            self._number_of[id(take_class)] = known
+        return known
 
     def _add_takes(self, columns: dict[str, list[Any]], index: int, text: str, take_class: bytes, count: int) -> None:
         """Add the fingerprints and classes of a row's takes; the first one names a shot that has no name."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from animatic.errors import ManifestError
 from animatic.manifest.csv_text import MAX_CELL_CHARS
+from animatic.manifest.embedded import Keep, TooManyBytesError, WithTexts, columns_of_files, read_files
 from animatic.manifest.faults import Fault, Problem, fault_at, report
 from animatic.manifest.header import COLUMNS, MAX_COLUMNS, name_faults
 from animatic.manifest.rows import CHARS_PER_BATCH, ROWS_PER_BATCH, Rows
@@ -50,13 +51,15 @@ class OverCapError(Exception):
         self.bad, self.column, self.row = bad, column, row
 
 
-def read_parquet(name: str, file: BinaryIO, rows: Rows) -> tuple[pa.Schema, int]:
+def read_parquet(name: str, file: BinaryIO, rows: Rows, keep: Keep | None = None) -> tuple[pa.Schema, int]:
     """All rows of a file in their own types, dictionaries spelled out, put into `rows`; schema and number of rows.
 
-    Raises ManifestError.
+    With `keep`, files that lie in columns go there, and their names into the rows. Raises ManifestError.
     """
     try:
-        return _read(name, file, rows)
+        return _read(name, file, rows, keep)
+    except TooManyBytesError as error:
+        raise whole_file_error(name, Problem("too large", *error.args)) from None
     except OverCapError as error:
         found = fault_at(None, error.row, error.column, error.bad)
         raise ManifestError(report([found], name)) from None
@@ -143,17 +146,29 @@ def _dictionary_batches(file: pq.ParquetFile, columns: Sequence[str] | None) -> 
         yield from file.iter_batches(batch_size=at_once, row_groups=[group], columns=columns, use_threads=False)
 
 
-def _read(name: str, data: BinaryIO, rows: Rows) -> tuple[pa.Schema, int]:
+def _read(name: str, data: BinaryIO, rows: Rows, keep: Keep | None) -> tuple[pa.Schema, int]:
     caps = Caps()
     file = open_capped(data, caps)
     schema, count = file.metadata.schema.to_arrow_schema(), 0
     faults = name_faults(schema.names, None)
     if faults:
         raise ManifestError(report(faults, name), len(faults))
-    for batch in capped_batches(file, caps):
+    for batch in capped_batches(file, caps) if keep is None else _with_files_kept(data, file, caps, keep):
         rows.append(batch)
         schema, count = batch.schema, count + batch.num_rows
     return schema, count
+
+
+def _with_files_kept(data: BinaryIO, file: pq.ParquetFile, caps: Caps, keep: Keep) -> Iterator[pa.RecordBatch]:
+    """Return the rows of a file, with names for the files that lie in its columns."""
+    schema = file.metadata.schema.to_arrow_schema()
+    columns = columns_of_files(schema)
+    if not columns:
+        yield from capped_batches(file, caps)
+        return
+    others = [name for name in schema.names if name not in columns]
+    texts = WithTexts(schema.names, read_files(pa.PythonFile(data, mode="r"), file.metadata, columns, keep))
+    yield from map(texts.batch, capped_batches(file, caps, others)) if others else texts.batches(ROWS_PER_BATCH)
 
 
 def _require_sane(metadata: pq.FileMetaData, caps: Caps) -> None:

@@ -14,18 +14,19 @@ import pyarrow as pa
 
 from animatic.errors import ManifestError
 from animatic.manifest.csv_text import read_csv
+from animatic.manifest.embedded import Keep
 from animatic.manifest.faults import Fault, Problem, fault_at, report
+from animatic.manifest.file_form import SPREADSHEETS, SUFFIXES
 from animatic.manifest.header import header_faults, names_of
 from animatic.manifest.images import relative_path
 from animatic.manifest.json_lines import read_json_lines
 from animatic.manifest.parquet import has_text_form, read_parquet, type_faults
 from animatic.manifest.rows import Rows
+from animatic.manifest.still_folder import StillFolder
 from animatic.manifest.tables import BROKEN, TextTable, number_text, whole_file_error
 from animatic.manifest.workbook import read_workbook
 from animatic.text import did_you_mean, escaped, quoted
 
-SUFFIXES = (".csv", ".tsv", ".xlsx", ".jsonl", ".parquet")
-_SPREADSHEETS = frozenset({".xls", ".xlsm", ".xlsb", ".xltx", ".xml", ".ods", ".fods", ".numbers", ".gsheet"})
 MAX_FILE_BYTES = 512 << 20
 _FORMS = {".parquet": "Parquet", ".xlsx": "an Excel workbook"}
 
@@ -94,16 +95,18 @@ def broken_rows(batch: pa.RecordBatch) -> dict[int, Problem]:
     return {index: Problem(**found) for index, found in enumerate(broken.to_pylist()) if found is not None}
 
 
-def read_table(
+def read_table(  # noqa: PLR0913, PLR0917 - a file, how it is read, and where its parts go
     name: str,
     data: bytes | BinaryIO,
     rows: Rows | None = None,
     mapping: Mapping[str, str] | None = None,
     sheet: str | None = None,
+    keep: Keep | None = None,
 ) -> RawManifest:
     """Read the table from bytes or an open file called `name`; the suffix gives the format.
 
-    The rows go to `rows`, or into memory. `mapping` is as in `header.names_of`, `sheet` a sheet's name.
+    The rows go to `rows`, or into memory. `mapping` is as in `header.names_of`, `sheet` a sheet's name; `keep` gets the
+    bytes of stills that lie in a Parquet file itself.
 
     Raises:
         ManifestError: the file as a whole cannot be read, has no rows, or has columns without distinct names.
@@ -117,7 +120,7 @@ def read_table(
     digest = _digest_of(name, file)
     _require_form(name, suffix, file)
     if suffix == ".parquet":
-        raw = _from_parquet(name, digest, file, kept, mapping or {})
+        raw = _from_parquet(name, digest, file, _Renamed(kept, mapping or {}), keep)
     else:
         text = _read_text(name, suffix, file, kept, mapping or {}, sheet)
         faults = header_faults(text.schema.names, text.header_line)
@@ -144,36 +147,37 @@ def _read_text(  # noqa: PLR0913, PLR0917 - a file, and how it is read
             return read_csv(name, file, rows, mapping)
 
 
-def _from_parquet(name: str, digest: str, file: BinaryIO, rows: Rows, mapping: Mapping[str, str]) -> RawManifest:
-    schema, count = read_parquet(name, file, _Renamed(rows, mapping))
-    named = names_of(schema.names, mapping)
+def _from_parquet(name: str, digest: str, file: BinaryIO, rows: "_Renamed", keep: Keep | None) -> RawManifest:
+    schema, count = read_parquet(name, file, rows, keep)
+    named = names_of(schema.names, rows.mapping)
     schema = pa.schema([field.with_name(new) for field, new in zip(schema, named.columns, strict=True)])
     bads = [fault_at(None, None, "header", bad) for bad in named.bads]
     faults = [*bads, *header_faults(schema.names, None), *type_faults(schema)]
-    return RawManifest(name, digest, schema, rows, count, None, faults, named.notes)
+    return RawManifest(name, digest, schema, rows.rows, count, None, faults, named.notes)
 
 
 class _Renamed:
     """Rows on their way from Parquet, their columns under the names that they are read under."""
 
     def __init__(self, rows: Rows, mapping: Mapping[str, str]) -> None:
-        self._rows, self._mapping = rows, mapping
+        self.rows, self.mapping = rows, mapping
 
     def append(self, batch: pa.RecordBatch) -> None:
         """Add the next batch."""
-        self._rows.append(batch.rename_columns(list(names_of(batch.schema.names, self._mapping).columns)))
+        self.rows.append(batch.rename_columns(list(names_of(batch.schema.names, self.mapping).columns)))
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Read the batches."""
-        return iter(self._rows)
+        return iter(self.rows)
 
 
-def local_stills(raw: RawManifest) -> list[str]:
-    """Return the distinct relative paths in the `image` column, in order, as far as they stay inside the folder."""
+def local_stills(raw: RawManifest, folder: StillFolder = StillFolder()) -> list[str]:  # noqa: B008 - frozen
+    """Return the distinct paths in the `image` column, in order, as far as they stay inside the folder."""
     stills: dict[str, None] = {}
     for batch in raw.rows:
         for text in texts_of(batch, "image"):
-            path = None if text is None or "://" in text else relative_path(text.strip())
+            found = "" if text is None else folder.path_of(text.strip())
+            path = None if "://" in found else relative_path(found)
             if path is not None:
                 stills[path] = None
     return list(stills)
@@ -236,7 +240,7 @@ def _suffix_of(name: str) -> str:
         hint = did_you_mean(f"{stem}.csv")
     elif ending in {".json", ".ndjson"}:
         hint = f"one object a line? {did_you_mean(f'{stem}.jsonl')}"
-    elif ending in _SPREADSHEETS:
+    elif ending in SPREADSHEETS:
         hint = "save it as .xlsx, or as CSV in UTF-8"
     raise whole_file_error(name, Problem("unknown suffix", f"the name {quoted(name)}", " or ".join(SUFFIXES), hint))
 

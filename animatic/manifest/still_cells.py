@@ -3,11 +3,20 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote
 
 from animatic.manifest import images
 from animatic.manifest.faults import MAX_REPORTED_FAULTS, Problem, position_of
-from animatic.takes.stills import MIN_SIDE_PIXELS, FoundStill, MissingStill, Still
+from animatic.manifest.still_folder import StillFolder
+from animatic.takes.stills import (
+    MEDIA_FORMS,
+    MIN_SIDE_PIXELS,
+    FoundStill,
+    MediaFile,
+    MissingStill,
+    Shape,
+    Still,
+    media_suffix,
+)  # fmt: skip
 from animatic.takes.veo2 import ASPECT_RATIO
 from animatic.text import did_you_mean, escaped, quoted
 
@@ -16,6 +25,9 @@ LEAST_SUMMED_UP = 6
 
 MOST_NAMED = 10
 _SMALL_ADVICE = f"{MIN_SIDE_PIXELS} or more on the shorter side give better clips"
+
+Unsound = Mapping[int, Mapping[str, str]]
+"""Rows by number, each with its stills that cannot be used, by what identifies them, and why."""
 
 Bads = dict[int, list[tuple[str, Problem]]]
 """Problems of rows, by index in their batch, each with its column."""
@@ -26,18 +38,20 @@ class StillCells:
 
     Args:
         stills: for each relative path that rows name, what was found there.
-        folder: absolute URI of the folder that paths start from.
-        unsound: rows whose still cannot be decoded, and why.
+        folder: the folder that paths start from.
+        unsound: rows with stills that are there and cannot be used.
+        seen: shapes of stills on the web, by URL, as far as they were looked at.
     """
 
-    def __init__(self, stills: Mapping[str, FoundStill], folder: str, unsound: Mapping[int, str]) -> None:
-        self._stills, self._unsound = stills, unsound
-        self._summaries = _summaries(stills, unquote(folder.removeprefix("file://")))
+    def __init__(
+        self, stills: Mapping[str, FoundStill], folder: StillFolder, unsound: Unsound, seen: Mapping[str, Shape]
+    ) -> None:
+        self._stills, self.folder, self._unsound = stills, folder, unsound
+        self._shapes = {path: found for path, found in stills.items() if isinstance(found, Still)} | dict(seen)
+        self._summaries = _summaries(stills, folder)
         self._small, self._unfit = set[str](), dict[str, Sequence[str]]()
         shapes: dict[tuple[int, int], tuple[bool, list[str]]] = {}
-        for path, found in stills.items():
-            if not isinstance(found, Still):
-                continue
+        for path, found in self._shapes.items():
             size = found.width, found.height
             if size not in shapes:
                 shapes[size] = found.is_small, [each for each in ASPECT_RATIO.allowed if not found.fits(each)]
@@ -56,20 +70,26 @@ class StillCells:
         """Return what each still is known by, None where there is a fault; `cells` are what `images.image` returned."""
         known: list[str | None] = []
         for index, image in enumerate(cells):
-            if not isinstance(image, str) or "://" in image:
-                known.append(image if isinstance(image, str) else None)
+            if not isinstance(image, str):
+                known.append(None)
                 continue
-            found = self._stills.get(image, "it was not looked for")
-            if isinstance(found, Still) and first_row + index not in self._unsound:
-                known.append(f"sha256:{found.sha256}")
-                continue
-            bads.setdefault(index, []).append(("image", self._problem_of(image, found, first_row + index)))
-            known.append(None)
+            found = image if "://" in image else self._identity_of(image)
+            why = self._unsound.get(first_row + index, {}).get(found) if isinstance(found, str) else None
+            problem = unusable(image, why) if why is not None else found
+            if isinstance(problem, Problem):
+                bads.setdefault(index, []).append(("image", problem))
+            known.append(problem if isinstance(problem, str) else None)
         return known
 
+    def _identity_of(self, path: str, column: str = "image") -> str | Problem:
+        """Return what a local still is known by, or its fault."""
+        found = self._stills.get(path, "it was not looked for")
+        is_file = isinstance(found, Still | MediaFile)
+        return f"sha256:{found.sha256}" if is_file else self._problem_of(path, found, column)
+
     @property
-    def unsound(self) -> Mapping[int, str]:
-        """Rows with a local still that cannot be decoded, and why."""
+    def unsound(self) -> Unsound:
+        """Rows with stills that are there and cannot be used."""
         return self._unsound
 
     def identities_of(self, files: Sequence[Any], column: str) -> tuple[list[Any], list[Problem]]:
@@ -79,11 +99,11 @@ class StillCells:
             if not isinstance(each, str) or "://" in each:
                 known.append(each)
                 continue
-            found = self._stills.get(each, "it was not looked for")
-            if isinstance(found, Still):
-                known.append(f"sha256:{found.sha256}")
+            found = self._identity_of(each, column)
+            if isinstance(found, Problem):
+                problems.append(found)
             else:
-                problems.append(self._problem_of(each, found, 0, column))
+                known.append(found)
         return known, problems
 
     def note(self, columns: Mapping[str, Sequence[Any]], first_row: int) -> None:
@@ -128,26 +148,36 @@ class StillCells:
             )
         return lines
 
-    def _problem_of(self, path: str, found: FoundStill, row: int, column: str = "image") -> Problem:
+    def _problem_of(self, path: str, found: MissingStill | str, column: str = "image") -> Problem:
         if isinstance(found, MissingStill):
             hint = None if found.near is None else did_you_mean(found.near)
             what = f"no file {quoted(path)}"
             return Problem(
                 "missing still",
                 what,
-                images.STILL_ALLOWED,
+                _allowed_at(path),
                 hint,
                 self._summaries.get(path) if column == "image" else None,
             )
-        why = self._unsound[row] if isinstance(found, Still) else found
-        return Problem("unusable still", f"{quoted(path)}: {escaped(why, 200)}", images.STILL_ALLOWED)
+        return unusable(path, found)
 
     def _size_of(self, path: str) -> str:
-        found = self._stills[path]
-        return f"{found.width} x {found.height}" if isinstance(found, Still) else ""
+        return f"{self._shapes[path].width} x {self._shapes[path].height}"
 
 
-def _summaries(stills: Mapping[str, FoundStill], folder: str) -> dict[str, str]:
+def unusable(file: str, why: str) -> Problem:
+    """Return the fault of a still that is there, by path or URL, and cannot be used."""
+    allowed = images.SEEN_ALLOWED if "://" in file else _allowed_at(file)
+    return Problem("unusable still", f"{quoted(file)}: {escaped(why, 200)}", allowed)
+
+
+def _allowed_at(path: str) -> str:
+    """Return what the file at a path may be, in words."""
+    suffix = media_suffix(path)
+    return images.STILL_ALLOWED if suffix is None else images.media_allowed(MEDIA_FORMS[suffix].kind)
+
+
+def _summaries(stills: Mapping[str, FoundStill], folder: StillFolder) -> dict[str, str]:
     """Return one line for all missing stills, by path: of each folder that has none of its own, or lacks many."""
     missing: dict[str, list[str]] = defaultdict(list)
     named = Counter(path.rpartition("/")[0] for path in stills)
@@ -166,15 +196,20 @@ def _summaries(stills: Mapping[str, FoundStill], folder: str) -> dict[str, str]:
     }
 
 
-def _summary(paths: Sequence[str], named: int, where: str, folder: str, stills: Mapping[str, FoundStill]) -> str:
+def _summary(
+    paths: Sequence[str], named: int, where: str, folder: StillFolder, stills: Mapping[str, FoundStill]
+) -> str:
     """Return the words for several missing stills; the first near name among them stands for all."""
     shown = ", ".join(map(quoted, paths[:MOST_NAMED])) + (
         f" and {len(paths) - MOST_NAMED:,} more" if len(paths) > MOST_NAMED else ""
     )
-    looked = f" (looked from {escaped(folder, 200)})" if folder else ""
+    looked = f" (looked from {escaped(folder.shown, 200)})" if folder.uri else ""
     near = next((found.near for path in paths if isinstance(found := stills[path], MissingStill) and found.near), None)
     if len(paths) == named:
-        found, hint = f"none of {named:,} stills{where}{looked}: {shown}", "is the manifest in the right folder?"
+        found, hint = (
+            f"none of {named:,} stills{where}{looked}: {shown}",
+            "is that the right folder?" if folder.is_named else "is the manifest in the right folder?",
+        )
     else:
         found, hint = (
             f"no file for {len(paths):,} of {named:,} stills{where}{looked}: {shown}",

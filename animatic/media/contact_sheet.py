@@ -1,49 +1,45 @@
 """One picture of many clips: the middle frame of each, with its name, for people who would rather look than read."""
 
 import io
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import av
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
+
+from animatic.media.frames import fitted, frames_of, opened_clip, pixel_ratio
+from animatic.media.grids import Grid
 
 CELL = (320, 180)
-GAP = 12
-CAPTION = 22
-COLUMNS = 4
+GRID = Grid(columns=4, cell=CELL, gap=12, caption=22, letters=13, lead=4)
 MOST_CLIPS = 200
-PAPER, INK = (18, 18, 22), (214, 214, 220)
 
 
 def draw_contact_sheet(clips: Sequence[tuple[str, Path]]) -> bytes:
     """Draw a JPEG with the middle frame of each (caption, clip), in order, four a row; the first 200 clips."""
     shown = clips[:MOST_CLIPS]
-    rows = max(math.ceil(len(shown) / COLUMNS), 1)
-    width, height = CELL[0] + GAP, CELL[1] + CAPTION + GAP
-    sheet = Image.new("RGB", (COLUMNS * width + GAP, rows * height + GAP), PAPER)
-    pen = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(13)
-    for index, (caption, clip) in enumerate(shown):
-        x, y = GAP + index % COLUMNS * width, GAP + index // COLUMNS * height
-        frame = middle_frame(clip)
-        frame.thumbnail(CELL, Image.Resampling.LANCZOS)
-        sheet.paste(frame, (x + (CELL[0] - frame.width) // 2, y + (CELL[1] - frame.height) // 2))
-        pen.text((x, y + CELL[1] + 4), caption[:40], fill=INK, font=font)
+    sheet = GRID.draw(((caption, middle_frame(clip, CELL)) for caption, clip in shown), len(shown))
     out = io.BytesIO()
     sheet.save(out, "JPEG", quality=82, optimize=True)
     return out.getvalue()
 
 
-def middle_frame(clip: Path) -> Image.Image:
-    """Return the frame half-way through a clip."""
-    with av.open(str(clip)) as container:
-        stream = container.streams.video[0]
-        wanted = (stream.frames or 1) // 2
-        frame = None
-        for index, frame in enumerate(container.decode(stream)):  # noqa: B007 - the last one is what we keep
-            if index >= wanted:
-                break
-        if frame is None:
-            raise ValueError(f"{clip.name}: no frame in it")
-        return frame.to_image()
+def middle_frame(clip: Path, box: tuple[int, int]) -> Image.Image:
+    """Return the frame half-way through a clip, made smaller to fit into a box; the first where there are fewer.
+
+    Raises:
+        ValueError: it cannot be decoded; in a sentence.
+    """
+    picture = None
+    try:
+        with opened_clip(clip) as container:
+            wanted, ratio = (container.streams.video[0].frames or 1) // 2, pixel_ratio(container)
+            for index, frame in enumerate(frames_of(container)):
+                if index >= wanted or picture is None:
+                    picture = fitted(frame, ratio, box)
+                if index >= wanted:
+                    break
+    except ValueError as error:
+        raise ValueError(f"{clip.name} {error}") from None
+    if picture is None:
+        raise ValueError(f"{clip.name} has no frame in it")
+    return picture

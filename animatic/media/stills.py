@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from PIL.ImageFile import ImageFile
 
-__all__ = ["Still", "find_damage", "probe"]
+__all__ = ["START_BYTES", "Still", "fault_of_start", "find_damage", "probe", "probe_header"]
 
 _OTHER_FORMS = (
     (b"GIF8", "a GIF"),
@@ -23,10 +23,13 @@ _OTHER_FORMS = (
     (b"MM\0*", "a TIFF image"),
     (b"%PDF", "a PDF"),
     (b"<", "text such as HTML or SVG"),
+    (b"{", "text such as JSON"),
 )
 
 
-_START_BYTES = 64
+TOO_LARGE = f"is larger than {MAX_STILL_BYTES >> 20} MiB"
+
+START_BYTES = 64
 _CHUNK_BYTES = 1 << 20
 
 _LARGE_PIXELS = 10_000_000
@@ -47,12 +50,21 @@ def probe(data: bytes | BinaryIO) -> Still | str:
     Reads a file a MiB at a time. Raises OSError where that fails.
     """
     file = io.BytesIO(data) if isinstance(data, bytes) else data
-    start = file.read(_START_BYTES)
+    start = file.read(START_BYTES)
     if not start:
         return "is empty"
     digest, size_bytes = _digest_of(start, file)
     if size_bytes > MAX_STILL_BYTES:
-        return f"is larger than {MAX_STILL_BYTES >> 20} MiB"
+        return TOO_LARGE
+    header = probe_header(start, file)
+    return header if isinstance(header, str) else Still(digest, size_bytes, *header)
+
+
+def probe_header(start: bytes, file: BinaryIO) -> tuple[int, int, StillFormat] | str:
+    """Return width, height and format of the still that a file begins with, or its fault as `probe` does.
+
+    The end of a large file need not be there; `start` are its first bytes, START_BYTES of them where there are so many.
+    """
     form = _format_of(start)
     if form is None:
         return f"is {_other_form_of(start)}, not a JPEG, PNG or WebP image"
@@ -67,7 +79,12 @@ def probe(data: bytes | BinaryIO) -> Still | str:
         return f"begins like a {form} image and cannot be read as one; is it cut off?"
     if width * height > MAX_STILL_PIXELS:
         return f"has {width} x {height} pixels, more than {MAX_STILL_PIXELS // 1_000_000} megapixels"
-    return Still(digest, size_bytes, width, height, form)
+    return width, height, form
+
+
+def fault_of_start(start: bytes) -> str | None:
+    """Return the fault of a file that begins like no still, given START_BYTES of it or all; None for one that may."""
+    return None if _format_of(start) else f"is {_other_form_of(start)}, not a JPEG, PNG or WebP image"
 
 
 def find_damage(file: BinaryIO, still: Still) -> str | None:
@@ -144,4 +161,5 @@ def _format_of(data: bytes) -> StillFormat | None:
 def _other_form_of(data: bytes) -> str:
     if data[4:8] == b"ftyp":
         return "a HEIC or AVIF image or a video"
-    return next((form for signature, form in _OTHER_FORMS if data.startswith(signature)), "something else")
+    text = data.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return next((form for signature, form in _OTHER_FORMS if text.startswith(signature)), "something else")

@@ -8,10 +8,10 @@ import asyncio
 import functools
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Protocol
 
 from animatic.errors import ApiRefusedError, FileRefusedError, TryLaterError
 from animatic.ledger import Ledger
-from animatic.media.local_stills import LocalStills
 from animatic.takes.stills import LocalFile
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.web.addresses import refusal_of
@@ -25,6 +25,14 @@ UPLOADS_AT_ONCE = 4
 PROBE_WITHIN_S = 10.0
 PROBES_AT_ONCE = 8
 _GONE = frozenset({404, 410})
+
+
+class Files(Protocol):
+    """Files of shots that can be uploaded: local stills, or last frames of clips."""
+
+    async def upload(self, client: WaveSpeedClient, file: LocalFile, /) -> str:
+        """Upload a file; where it can be fetched."""
+        ...
 
 
 class UploadMemory:
@@ -61,7 +69,7 @@ class UploadMemory:
             gone = await asyncio.gather(*(is_gone(url) for url in known.values()))
         return {still: url for (still, url), dead in zip(known.items(), gone, strict=True) if not dead}
 
-    async def upload(self, stills: LocalStills, files: Sequence[LocalFile], client: WaveSpeedClient) -> dict[str, str]:
+    async def upload(self, stills: Files, files: Sequence[LocalFile], client: WaveSpeedClient) -> dict[str, str]:
         """Upload each of these files, unless the account has it; where each is, by what identifies it.
 
         Raises:
@@ -95,7 +103,7 @@ class UploadMemory:
         return await self._ledger.forget_upload(self._account, still, attempt_id)
 
 
-async def _upload(stills: LocalStills, client: WaveSpeedClient, file: LocalFile) -> str:
+async def _upload(stills: Files, client: WaveSpeedClient, file: LocalFile) -> str:
     try:
         return await stills.upload(client, file)
     except ApiRefusedError as error:

@@ -4,11 +4,13 @@ This module is the room's face.
 """
 
 from animatic.models.catalogue import BUILT_IN, Catalogue, read_catalogue
-from animatic.models.schema import Property, RequestSchema, SchemaError, read_schema
+from animatic.models.properties import NO_LENGTHS, Property, SchemaError
+from animatic.models.schema import RequestSchema, read_schema
 from animatic.models.values import Unfit, read_value
 
 __all__ = [
     "BUILT_IN",
+    "NO_LENGTHS",
     "Catalogue",
     "Property",
     "RequestSchema",

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from animatic.models.schema import RequestSchema, SchemaError, read_schema
+from animatic.models.properties import SchemaError
+from animatic.models.schema import RequestSchema, read_schema
 
 VEO2_ENTRY: Mapping[str, Any] = {
     "model_id": "wavespeed-ai/veo2-i2v",

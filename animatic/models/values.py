@@ -7,11 +7,12 @@ for a model that wants the text `5s`, the text `5`, or the number 5. A blank cel
 import json
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from animatic.models.schema import Property
+from animatic.models.properties import Property
 from animatic.takes.veo2 import read_ratio
 from animatic.text import nearest
 
@@ -33,11 +34,15 @@ class Unfit:
     allowed: str
 
 
-def read_value(text: str, wanted: Property) -> Any:
+def read_value(text: str, wanted: Property, fits: Callable[[Any], bool] = lambda _: True) -> Any:
     """Return the value that the text of a cell is for this input, or `Unfit`. The text is not blank.
 
-    Free text is taken verbatim.
+    Free text is taken verbatim. Of several ways to read it, the first counts whose value `fits`.
     """
+    if wanted.alternatives:
+        read = (read_value(text, each) for each in wanted.alternatives)
+        found = next((each for each in read if not isinstance(each, Unfit) and fits(each)), None)
+        return Unfit(wanted.allowed_in_words) if found is None else found
     if wanted.type == "string" and not wanted.allowed:
         return text
     text = text.strip()

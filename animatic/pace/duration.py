@@ -33,6 +33,7 @@ class Work:
         leaves_in_s: seconds until each of those in flight is left to the next run; empty where none is.
         longest_s: mean latency of those takes that take longest; 0 where it is that of all.
         allowed_per_minute: starts that WaveSpeed allows where it refuses more, else None.
+        chained: takes in the longest row of those that wait for one another.
     """
 
     to_start: int
@@ -44,6 +45,7 @@ class Work:
     leaves_in_s: Sequence[float] = ()
     longest_s: float = 0.0
     allowed_per_minute: float | None = None
+    chained: int = 0
 
     @property
     def in_flight(self) -> list[tuple[float, float, float]]:
@@ -58,13 +60,24 @@ def tail(takes: int, spread: float) -> float:
     return math.exp(spread * 0.85 * math.sqrt(2 * math.log(max(takes, 1) + 0.5)))
 
 
-def planned_duration_s(to_start: int, in_flight: int, limits: Limits, latency_s: float) -> float:
-    """Return the seconds that a run takes which has not begun, if each take starts as early as the account allows."""
-    return left_s(Work(to_start, [latency_s / 2] * in_flight, [], latency_s), limits)
+def planned_duration_s(to_start: int, in_flight: int, limits: Limits, latency_s: float, chained: int = 0) -> float:
+    """Return the seconds that a run takes which has not begun, if each take starts as early as the account allows.
+
+    `chained` is as in `Work`.
+    """
+    left = left_s(Work(to_start, [latency_s / 2] * in_flight, [], latency_s), limits)
+    return max(left, (chained + 1) * latency_s) if chained else left
 
 
 def left_s(work: Work, limits: Limits) -> float:
-    """Return the seconds until the last take is done, if each starts as early as the account allows."""
+    """Return the seconds until the last take is done, if each starts as early as the account and its chain allow."""
+    if not work.chained:
+        return _unchained_s(work, limits)
+    before_s = max(work.latency_s - min(work.ages_s), 0.0) if work.ages_s else work.latency_s
+    return max(_unchained_s(work, limits), before_s + work.chained * work.latency_s)
+
+
+def _unchained_s(work: Work, limits: Limits) -> float:
     latency_s = max(work.latency_s, 0.001)
     if not work.to_start:
         return _last_end_s(work.in_flight, work.spread) if work.ages_s else 0.0

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from animatic.meters import Meters
 from animatic.pace.limits import MINUTE_S, Granted, Limits, SpentBlock, block_of
 from animatic.waiting import Event, StopSignal, new_event, wake
 
@@ -63,14 +64,21 @@ class Throttle:
     """Lets takes start as the account allows: `slot()` for the time in flight, `start()` before each submission.
 
     What there is for all runs together is in the ledger; from there it comes in blocks. `queued_ahead` says how many
-    more than the account works on at once may be there. Make it inside the event loop.
+    more than the account works on at once may be there; `meters` count the starts. Make it inside the event loop.
     """
 
-    def __init__(self, account: Account, stop_signal: StopSignal, queued_ahead: Callable[[], int] = lambda: 0) -> None:
+    def __init__(
+        self,
+        account: Account,
+        stop_signal: StopSignal,
+        queued_ahead: Callable[[], int] = lambda: 0,
+        meters: Meters | None = None,
+    ) -> None:
         self.refusals = 0
         """429s since the last start that was not refused."""
 
         self._account, self._stop_signal, self._queued_ahead = account, stop_signal, queued_ahead
+        self._meters = meters or Meters()
         self._now = asyncio.get_running_loop().time
         self._turn, self._queue = asyncio.Lock(), asyncio.Lock()
         self._block = Block(0, 0)
@@ -182,6 +190,7 @@ class Throttle:
         wanted = block_of(self._account.limits, self._starting, self._waiting)
         block_id, granted = await self._account.acquire_starts(wanted, settled)
         self._block = Block(block_id, granted.starts)
+        self._meters.starts_granted += granted.starts
         return granted.wait_s
 
     def _retire_block(self) -> None:

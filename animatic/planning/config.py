@@ -4,8 +4,10 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from animatic.money.amounts import FRESH_S, GOES_ON_S, Quote
+from animatic.money.budgets import MAX_USD, MAX_USD_PER_DAY
 from animatic.pace.latencies import USUAL_LATENCY_S
 from animatic.pace.limits import Limits
+from animatic.takes.chains import Origin
 from animatic.takes.schemas import PriceClass
 from animatic.takes.states import BuyingPolicy
 
@@ -20,6 +22,7 @@ class RunConfig:
         max_microusd: the most that this run may reserve, in millionths of a dollar, or None.
         price_microusd: of a take where no quote can be had, if that was said.
         share_microusd: of a take whose price is not known, where a person agreed to a limit for all of them.
+        stand_ins: the most that a take may cost where no quote can be had, by price class.
         agreed: fingerprints of the takes that a person approved, or None where all may be bought.
         poll_floor_s: never look at the same take again sooner than this.
         take_deadline_s: a take that is not final this long after we began to watch it is left for the next run.
@@ -30,6 +33,11 @@ class RunConfig:
             before we see it.
         quote_age_s: a price older than this is asked for again before something is bought at it.
         usual_latency_s: latency of a take where none was seen yet, for forecasts.
+        origins: the take whose last frame each chained take starts from, by its fingerprint.
+        looks: what was seen lately of stills on the web, by canonical URL: ids of looks.
+        renewals: takes to buy again since a still has changed, each with the attempt that is to be replaced.
+        limited_by: the option that sets `max_microusd`.
+        day_microusd: the most that all runs together may reserve in a UTC day at this provider, or None.
         last_quote_s: how long a run with a limit goes on at the last quote where it cannot be asked for again.
     """
 
@@ -47,7 +55,20 @@ class RunConfig:
     queued_ahead: int | None = None
     policy: BuyingPolicy = field(default_factory=BuyingPolicy)
     max_microusd: int | None = None
+    limited_by: str = MAX_USD
+    day_microusd: int | None = None
     price_microusd: int | None = None
     share_microusd: int | None = None
+    stand_ins: Mapping[PriceClass, int] = field(default_factory=dict[PriceClass, int])
     agreed: Container[str] | None = None
+    origins: Mapping[str, Origin] = field(default_factory=dict[str, Origin])
     quotes: Mapping[PriceClass, Quote] = field(default_factory=dict[PriceClass, Quote])
+    looks: Mapping[str, int] = field(default_factory=dict[str, int])
+    renewals: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    @property
+    def limit_name(self) -> str | None:
+        """The option or variable that limits what the run may spend; None where nothing does."""
+        if self.max_microusd is not None:
+            return self.limited_by
+        return None if self.day_microusd is None else MAX_USD_PER_DAY

@@ -4,8 +4,11 @@ import hashlib
 
 from animatic.ledger import Asked, IsDead, Ledger, Open, Request, dead_runs, look_into, no_run_is_dead
 from animatic.manifest import Manifest
+from animatic.planning.chains import resolve_chains
 from animatic.planning.plan import Plan, make_plan
+from animatic.planning.purchases import Purchases
 from animatic.takes.canonical import canonical_provider, is_signed_by_path
+from animatic.takes.chains import NO_CHOICES, Choices
 from animatic.takes.fingerprints import FingerprintSet, hex_of
 from animatic.takes.snapshot import LedgerSnapshot
 from animatic.takes.states import BuyingPolicy, State
@@ -18,10 +21,11 @@ async def find_moved(ledger: Ledger | None, plan: Plan) -> list[str]:
     """
     if ledger is None or not plan.manifest.has_signed_paths:
         return []
+    again = plan.renewals
     asked = {
         take.name: Request(take.shot.model, take.shot.inputs.without("image").canonical(), take.number)
         for take in plan.takes_to_buy()
-        if any(map(is_signed_by_path, take.shot.media))
+        if any(map(is_signed_by_path, take.shot.media)) and take.fingerprint not in again
     }
     bought = await ledger.bought_among(canonical_provider(plan.manifest.provider), {*asked.values()})
     return [name for name, request in asked.items() if request in bought]
@@ -58,11 +62,11 @@ async def know_old_names(ledger: Ledger, manifest: Manifest) -> None:
 async def record_planned(ledger: Ledger, manifest: Manifest, uri: str) -> None:
     """Write down which shots ask for which takes, once for each change of the manifest or its stills."""
     content = hashlib.sha256(manifest.sha256.encode() + manifest.digests.tobytes()).hexdigest()
-    if await ledger.content_of(uri) == content:
+    if await ledger.content_of(uri) == content and await ledger.rows_of(uri) is not None:
         return
     for part in manifest.parts():
         await ledger.add_planned(uri, [Asked(*each) for each in part.names()])
-    await ledger.finish_planned(uri, content)
+    await ledger.finish_planned(uri, content, manifest.num_rows)
 
 
 async def find_open(ledger: Ledger, manifest: Manifest, uri: str, ledger_url: str) -> tuple[list[Open], list[Open]]:
@@ -89,18 +93,27 @@ async def is_new_ledger(ledger: Ledger | None, provider: str) -> bool:
     return ledger is None or await ledger.is_new(provider)
 
 
-async def plan_takes(
+async def plan_takes(  # noqa: PLR0913, PLR0917 - a manifest, and what it is held against
     ledger: Ledger | None,
     manifest: Manifest,
     policy: BuyingPolicy,
     run_id: str | None = None,
     is_dead: IsDead = no_run_is_dead,
+    choices: Choices = NO_CHOICES,
+    purchases: Purchases | None = None,
 ) -> Plan:
-    """Plan a manifest against an open ledger; None is one without takes."""
-    return make_plan(manifest, await find_snapshot(ledger, manifest, run_id, is_dead), policy)
+    """Plan a manifest against an open ledger; None is one without takes. Chained shots get their sources here.
+
+    Nothing but `purchases` is to be bought, where they are given.
+    """
+    resolved = await resolve_chains(ledger, manifest, choices, is_dead)
+    plan = make_plan(resolved, await find_snapshot(ledger, resolved, run_id, is_dead), policy)
+    return plan if purchases is None else purchases.within(plan)
 
 
-async def plan_against(ledger_url: str, manifest: Manifest, policy: BuyingPolicy) -> Plan:
+async def plan_against(
+    ledger_url: str, manifest: Manifest, policy: BuyingPolicy, choices: Choices = NO_CHOICES
+) -> Plan:
     """Plan a manifest against a ledger that need not exist."""
     with look_into(ledger_url) as ledger:
-        return await plan_takes(ledger, manifest, policy, is_dead=dead_runs(ledger_url))
+        return await plan_takes(ledger, manifest, policy, is_dead=dead_runs(ledger_url), choices=choices)

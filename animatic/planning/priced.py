@@ -1,10 +1,12 @@
 """A plan with what its takes cost. Pure."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from animatic.money.amounts import Quote, price_of
+from animatic.money.budgets import Allowance
 from animatic.planning.plan import Plan
+from animatic.planning.reach import within
 from animatic.takes.schemas import PriceClass
 
 
@@ -16,22 +18,30 @@ class PricedPlan:
         quotes: what the API says, by price_class of take.
         setting_microusd: price of a take where no quote can be had, as set.
         share_microusd: price of a take without any other, out of a limit that a person agreed to.
+        stand_ins: the most that a take may cost where no quote can be had, by price class: estimates that were
+            accepted, or what was allowed by name.
     """
 
     plan: Plan
     quotes: Mapping[PriceClass, Quote]
     setting_microusd: int | None = None
     share_microusd: int | None = None
+    stand_ins: Mapping[PriceClass, int] = field(default_factory=dict[PriceClass, int])
 
     @property
     def prices(self) -> dict[PriceClass, int | None]:
         """Prices at which takes are reserved."""
         return self.prices_of(self.plan.price_classes)
 
+    @property
+    def unpriced(self) -> list[PriceClass]:
+        """Classes of takes to buy whose price is not known."""
+        return [each for each, price in self.prices.items() if price is None]
+
     def prices_of(self, price_classes: Iterable[PriceClass]) -> dict[PriceClass, int | None]:
         """Return the prices at which takes of these classes would be reserved."""
-        setting, share = self.setting_microusd, self.share_microusd
-        return {each: price_of(self.quotes.get(each), setting, share) for each in price_classes}
+        setting, share, named = self.setting_microusd, self.share_microusd, self.stand_ins
+        return {each: price_of(self.quotes.get(each), setting, named.get(each, share)) for each in price_classes}
 
     @property
     def cost(self) -> int | None:
@@ -46,6 +56,19 @@ class PricedPlan:
             for price_class, price in self.prices.items()
         }
         return self.plan.cost(known)
+
+    def within(self, allowances: Sequence[Allowance]) -> "PricedPlan":
+        """Return the plan that buys as far as these amounts go, and leaves the rest for a later run.
+
+        The same where a price is not known.
+        """
+        return self if self.cost is None else replace(self, plan=within(self.plan, self.prices, allowances))
+
+    def require_prices(self, allowances: Sequence[Allowance]) -> None:
+        """Refuse a plan of which a price is not known, if it is to go as far as some money does. Raises BudgetError."""
+        if self.cost is None:
+            for allowance in allowances:
+                self.plan.require_budget(self.prices, allowance.microusd, allowance.name)
 
     def require_budget(self, max_microusd: int | None) -> None:
         """Refuse a plan that costs more than it may. Raises BudgetError."""

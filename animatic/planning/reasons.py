@@ -1,11 +1,12 @@
 """Reasons for which takes of a plan are to be bought, for people to read before they say yes. Buys nothing."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from animatic.ledger import Ledger
+from animatic.manifest.header import START_FROM
 from animatic.planning.plan import Plan
+from animatic.takes.chains import source_of
 from animatic.takes.inputs import Inputs, read_request
 from animatic.takes.schemas import PriceClass
 from animatic.takes.shots import Take
@@ -45,18 +46,23 @@ class Reasons:
     groups: Mapping[str, int] | None = None
 
 
-async def find_reasons(ledger: Ledger | None, plan: Plan, uri: str) -> Reasons:
-    """Name the takes to buy and why; `uri` is the manifest's own, as the ledger knows it."""
+async def find_reasons(ledger: Ledger | None, plan: Plan, changes: Mapping[str, str], uri: str) -> Reasons:
+    """Name the takes to buy and why; `uri` is the manifest's own, as the ledger knows it.
+
+    `changes` are the reasons of those that are bought again since a still has changed, by fingerprint.
+    """
     if not plan.to_buy:
         return Reasons()
     if plan.to_buy > MOST_NAMED:
-        return Reasons(groups=Counter(take.shot.storyboard for take in plan.takes_to_buy()))
+        return Reasons(groups=plan.storyboards_to_buy())
     takes = list(plan.takes_to_buy())
     records = {} if ledger is None else await ledger.look_up([take.fingerprint for take in takes])
     found: list[ToBuy] = []
     for take in takes:
         record = records.get(take.fingerprint)
-        if record is not None and record.state in {State.FAILED, State.REJECTED}:
+        if take.fingerprint in changes:
+            reason = changes[take.fingerprint]
+        elif record is not None and record.state in {State.FAILED, State.REJECTED}:
             reason = AGAIN
         else:
             earlier = [] if ledger is None else await ledger.requests_of_shot(take.shot.shot_id, uri)
@@ -75,6 +81,8 @@ def reason_for(take: Take, earlier: Sequence[tuple[Inputs, int | None]]) -> str:
     same = [inputs for inputs, number in earlier if number == take.number]
     if same:
         changed = changed_inputs(same[-1], take.shot.inputs)
+        if any(source_of(identity) for identity in take.shot.paths):
+            changed = [START_FROM if name == "image" else name for name in changed]
         return f"{' and '.join(changed)} changed" if changed else NEW
     if any(not changed_inputs(inputs, take.shot.inputs) for inputs, _ in earlier):
         return ANOTHER_TAKE

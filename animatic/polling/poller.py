@@ -70,7 +70,10 @@ class Poller:
         self._unseen, self._counted_at = 0.0, -math.inf
         self._pilots = PilotPolls(self._experience, stop_signal)
         self._scheduler = PollScheduler(
-            config.polls_per_second, stop_signal, min(config.poll_floor_s / FLOOR_TICKS, LONGEST_TICK_S)
+            config.polls_per_second,
+            stop_signal,
+            min(config.poll_floor_s / FLOOR_TICKS, LONGEST_TICK_S),
+            progress.meters,
         )
 
     async def learn(self) -> None:

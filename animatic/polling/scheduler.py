@@ -2,8 +2,10 @@
 
 import asyncio
 import heapq
+import math
 from itertools import count
 
+from animatic.meters import Meters
 from animatic.waiting import Event, StopSignal, new_event, next_tick, wake
 
 
@@ -14,13 +16,16 @@ class PollScheduler:
         per_second: polls, on average; a tenth of a second's may come at once.
         stop_signal: ends all waiting.
         tick_s: turns are given out at multiples of this, so that many polls come of one waking; that late is a poll.
+        meters: count how much later than due polls are released.
     """
 
-    def __init__(self, per_second: float, stop_signal: StopSignal, tick_s: float = 0.0) -> None:
+    def __init__(
+        self, per_second: float, stop_signal: StopSignal, tick_s: float = 0.0, meters: Meters | None = None
+    ) -> None:
         self._spacing_s = 1.0 / per_second
         self._slack_s = 0.1
         self._tick_s = tick_s
-        self._stop_signal = stop_signal
+        self._stop_signal, self._meters = stop_signal, meters or Meters()
         self._loop = asyncio.get_running_loop()
         self._waiting: list[tuple[float, int, Event]] = []
         self._numbers = count()
@@ -42,7 +47,7 @@ class PollScheduler:
 
     def _give_out(self) -> None:
         """Release the polls that are due, as fast as they may follow each other."""
-        self._timer = None
+        self._timer, self._meters.next_poll_at = None, math.inf
         now = self._loop.time()
         while self._waiting:
             due, _, turn = self._waiting[0]
@@ -55,9 +60,11 @@ class PollScheduler:
                 return
             heapq.heappop(self._waiting)
             self._free_at = max(self._free_at, now) + self._spacing_s
+            self._meters.poll_released(due, now)
             wake(turn)
 
     def _wake_at(self, moment: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_at(moment, self._give_out)
+        self._meters.next_poll_at = moment

@@ -3,6 +3,7 @@
 import os
 import re
 import warnings
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -13,11 +14,13 @@ import pyarrow as pa
 from animatic import storage
 from animatic.errors import FixInputError, SettingsError
 from animatic.money.amounts import usd
-from animatic.results import formats, reading
+from animatic.results import reading
 from animatic.results.columns import QUOTED, STATUSES
+from animatic.results.merged import merge
 from animatic.results.reading import MAX_RESULTS_BYTES
 from animatic.results.schema import microusd_of
 from animatic.results.stats import TableStats
+from animatic.results.table_files import find_tables
 from animatic.text import quoted
 from animatic.web.certificates import certificate_faults
 from animatic.web.network import DIRECT, Network, read_network
@@ -37,32 +40,50 @@ _SUMMARY_SCHEMA: pa.Schema = pa.schema(
 )
 
 
-def read_results(uri: str) -> pd.DataFrame:
+def read_results(uri: str | Sequence[str]) -> pd.DataFrame:
     """Read the results table at a URI: one row per manifest row and take, every column on an Arrow type.
 
-    Lists stay lists, nulls stay nulls, moments are UTC with microseconds. The columns of the manifest that are
-    carried along keep their types in Parquet, are text in CSV, and JSON's types in JSON Lines (text where none fits).
-    From Parquet, `frame.attrs` holds the metadata: `animatic.run_id`, `animatic.manifest_sha256`, ...
+    Several URIs, a pattern (`runs/*.parquet`, also in a bucket) or a folder are read as one table, later ones winning:
+    by the order given, of a pattern or folder by name (`run-2` before `run-10`). A row with the storyboard, `shot_id`
+    and `fingerprint` of an earlier one takes its place, and new rows come behind. What a take cost is in its first row
+    alone. `row` is of the manifest that each table was made from. `frame.attrs` holds the metadata that all share, and
+    in `animatic.tables` the `uri` and the metadata of each.
 
-    A CSV that a spreadsheet saved again is read too: a byte order mark, semicolons, WAHR for true, 2,5 for 2.5. A
+    Lists stay lists, nulls stay nulls, moments are UTC with microseconds. The columns of the manifest that are
+    carried along keep their types in Parquet and in workbooks (there, lists are JSON text), are text in CSV, and JSON's
+    types in JSON Lines (text where none fits). From Parquet and workbooks, `frame.attrs` holds the metadata:
+    `animatic.run_id`, `animatic.manifest_sha256`, ...
+
+    A CSV or workbook that a spreadsheet saved again is read too: a byte order mark, semicolons, WAHR for true, 2,5 for
+    2.5. A
     column that can be read in several ways, such as dates in a local form, is left as text, with a warning.
 
     Raises:
         LocationError: it cannot be read, is larger than 4 GiB, is not what its suffix says, or not a results table.
         SettingsError: it is on the web, and the environment names a proxy or certificates that cannot be used.
     """
-    name = storage.name_of(uri)
-    formats.check_suffix(name)
-    data = storage.read_bytes(uri, max_bytes=MAX_RESULTS_BYTES, network=_network_for(uri))
-    table, notes = reading.decode_with_notes(data, name)
-    for note in notes:
-        warnings.warn(note, stacklevel=2)
-    return table_frame(table)
+    given = [uri] if isinstance(uri, str) else list(uri)
+    uris = find_tables(given, next((_network_for(each) for each in given if _is_web(each)), DIRECT))
+    tables: list[pa.Table] = []
+    for each in uris:
+        name = storage.name_of(each)
+        data = storage.read_bytes(each, max_bytes=MAX_RESULTS_BYTES, network=_network_for(each))
+        table, notes = reading.decode_with_notes(data, name)
+        tables.append(table)
+        for note in notes:
+            warnings.warn(note, stacklevel=2)
+    if len(tables) == 1:
+        return table_frame(tables[0])
+    frame = table_frame(merge(tables))
+    frame.attrs["animatic.tables"] = [
+        {"uri": each} | _metadata(table) for each, table in zip(uris, tables, strict=True)
+    ]
+    return frame
 
 
 def _network_for(uri: str) -> Network:
     """Return the network settings for a page on the web, where no command has read the environment."""
-    if not uri.lower().startswith(("http://", "https://")):
+    if not _is_web(uri):
         return DIRECT
     network, faults = read_network(os.environ)
     faults += certificate_faults(network)
@@ -71,15 +92,23 @@ def _network_for(uri: str) -> Network:
     return network
 
 
+def _is_web(uri: str) -> bool:
+    return uri.lower().startswith(("http://", "https://"))
+
+
 def table_frame(table: pa.Table) -> pd.DataFrame:
     """Return a results table in memory as `read_results` would, metadata included."""
     frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
-    frame.attrs = {
+    frame.attrs = {**_metadata(table)}
+    return frame
+
+
+def _metadata(table: pa.Table) -> dict[str, str]:
+    return {
         key.decode(): value.decode()
         for key, value in (table.schema.metadata or {}).items()
         if key.startswith(b"animatic.")
     }
-    return frame
 
 
 def summarise(frame: pd.DataFrame) -> pd.DataFrame:
@@ -151,7 +180,8 @@ def _summary(
 
 def _stats(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per row of `frame`, in manifest order: what `_measures` adds up, as plain numbers."""
-    ordered = frame.sort_values(["row", "take"], ignore_index=True)
+    is_of_several_tables = "animatic.tables" in frame.attrs  # each of which counts its rows from 1
+    ordered = frame.sort_values(["row", "take"], ignore_index=True) if not is_of_several_tables else frame
     status = ordered["status"].to_numpy(dtype=object)
     nsfw = ordered["nsfw"].to_numpy(dtype=object, na_value=None)
     inference_s = ordered["inference_ms"].to_numpy(dtype=float, na_value=np.nan) / 1_000

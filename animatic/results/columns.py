@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from animatic.takes.states import State, status_of
 from animatic.takes.veo2 import CHOICES
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 7
 STATUSES = ("completed", "failed", "rejected", "unknown", "held", "pending", "invalid")
 OUTPUTS_LIVE = np.timedelta64(7 * 86_400_000_000, "us")
 SEEN_LATE = np.timedelta64(3_600_000_000, "us")
@@ -144,7 +144,7 @@ def _flow_run_id(outcomes: Outcomes) -> list[str | None]:
     return [flow_run_id if attempts else None for flow_run_id, attempts in found]
 
 
-_NOT_ARCHIVED_YET = "not archived when the run ended; the next run fetches it"
+NOT_ARCHIVED_YET = "not archived when the run ended; the next run fetches it"
 
 
 def _of_first_clip(name: str) -> Callable[[Outcomes], Any]:
@@ -155,6 +155,16 @@ def _of_first_clip(name: str) -> Callable[[Outcomes], Any]:
             getattr(clips[0], name) if clips and clips[0].output == 1 and clips[0].file is not None else None
             for clips in outcomes["clips"]
         ]
+
+    return values
+
+
+def _of_quality(name: str) -> Callable[[Outcomes], Any]:
+    """Return the function to a value that checking the first output's clip found; None where it was not checked."""
+
+    def values(outcomes: Outcomes) -> list[Any]:
+        firsts = _of_first_clip("quality")(outcomes)
+        return [None if quality is None else getattr(quality, name) for quality in firsts]
 
     return values
 
@@ -173,7 +183,7 @@ def _archive_error(outcomes: Outcomes) -> list[str | None]:
 
 
 def _archive_problem(clips: Sequence[Any]) -> str | None:
-    problems = [clip.error or (_NOT_ARCHIVED_YET if clip.file is None else None) for clip in clips]
+    problems = [clip.error or (NOT_ARCHIVED_YET if clip.file is None else None) for clip in clips]
     return "; ".join(dict.fromkeys(each for each in problems if each)) or None
 
 
@@ -185,7 +195,9 @@ COLUMNS = (
     Column("take", _SMALL, Of.PLACE, "number of the take, from 1"),
     Column("image", _TEXT, Of.ROW, "as in the manifest"),
     Column("prompt", _TEXT, Of.ROW, "as in the manifest"),
-    Column("still_uri", _TEXT, Of.ROW, "absolute URI of the still", since=2),
+    Column(
+        "still_uri", _TEXT, Of.ROW, "absolute URI of the still; null for one that lies in the manifest itself", since=2
+    ),
     Column("model", _TEXT, Of.ROW, "as sent"),
     *(Column(name, _TEXT, Of.ROW, "as sent") for name in CHOICES),
     Column("inputs", _TEXT, Of.ROW, "all that is sent, as JSON; a local file by its path in the manifest", since=5),
@@ -239,6 +251,17 @@ COLUMNS = (
         "known. A take that several rows share has it in the first",
         since=2,
     ),
+    Column(
+        "charged_usd",
+        QUOTED,
+        Of.PLACE,
+        "what `animatic bill` found charged for all the take's submissions; null where no bill has shown it. Shared as "
+        "`quoted_usd` is",
+        since=6,
+    ),
+    Column(
+        "refunded_usd", QUOTED, Of.PLACE, "the same for refunds; 0 where a bill shows a charge and no refund", since=6
+    ),
     Column("cached", _FLAG, "cached", "true if the take was already final when the run began", untried=False),
     Column("clip_uri", _TEXT, _of_first_clip("uri"), "the first output's clip in the archive", since=3),
     Column("sha256", _TEXT, _of_first_clip("sha256"), "of that clip, in hex", since=3),
@@ -250,6 +273,37 @@ COLUMNS = (
     Column("clip_height", _SMALL, _of_first_clip("height"), "in pixels", since=3),
     Column("clip_fps", pa.float64(), _of_first_clip("fps"), "frames a second, on average", since=3),
     Column("clip_frames", _SMALL, _of_first_clip("frames"), "frames in the file; none was decoded", since=3),
+    Column(
+        "qa",
+        pa.list_(_TEXT),
+        _of_quality("failed"),
+        "names of the quality checks that the first output's clip fails; empty: none, null: not checked yet. See "
+        "[quality](quality.md)",
+        since=7,
+    ),
+    Column(
+        "first_frame_similarity",
+        pa.float64(),
+        _of_quality("first_frame_similarity"),
+        "of its first frame to the still, up to 1; null where there is no still to compare",
+        since=7,
+    ),
+    Column("black_fraction", pa.float64(), _of_quality("black_fraction"), "share of its time that is black", since=7),
+    Column(
+        "frozen_fraction",
+        pa.float64(),
+        _of_quality("frozen_fraction"),
+        "share of its time in which nothing moves, what is black left out",
+        since=7,
+    ),
+    Column("cuts", _SMALL, _of_quality("cuts"), "hard cuts in it", since=7),
+    Column(
+        "motion",
+        pa.float64(),
+        _of_quality("motion"),
+        "mean difference of its frames from the ones before, in luma from 0 to 255",
+        since=7,
+    ),
     Column(
         "flow_run_id",
         _TEXT,
@@ -291,9 +345,10 @@ def _computed(column: Column, outcomes: Outcomes) -> Any:
 
 def as_markdown() -> str:
     """Return the table of the columns for the docs."""
-    lines = [f"| `{column.name}` | {_shown(column.type)} | {column.meaning} |" for column in COLUMNS]
+    lines = [f"| `{column.name}` | {shown_type(column.type)} | {column.meaning} |" for column in COLUMNS]
     return "\n".join(["| column | type | meaning |", "| --- | --- | --- |", *lines])
 
 
-def _shown(of: pa.DataType) -> str:
+def shown_type(of: pa.DataType) -> str:
+    """Return the name of a type, without the names of what lists hold."""
     return str(of).replace("list<item: ", "list<").replace("element: ", "").replace("decimal128", "decimal")

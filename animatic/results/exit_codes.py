@@ -7,7 +7,7 @@ MEANINGS = {
     REFUSED: "usage, settings, a missing key, an invalid manifest, or what `doctor` found; nothing was bought",
     INCOMPLETE: (
         "some takes are `failed`, `rejected`, `invalid` or `pending`; also when 401, 402 or 403 stopped the run, and "
-        "when the clip of a completed take could not be archived"
+        "when the clip of a completed take could not be archived, or `bill` found that bill and ledger differ"
     ),
     UNCLEAR: (
         "some takes are `unknown` or `held`, whatever the others are: money may be at stake; also takes that a dead run"

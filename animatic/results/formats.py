@@ -1,6 +1,7 @@
-"""The bytes of a results file, in the three formats that its suffix picks. `reading` is the way back.
+"""The bytes of a results file, in the formats that its suffix picks. `reading` is the way back.
 
-Parquet keeps every type and the metadata. CSV and JSON Lines keep the types of the columns of RESULTS_SCHEMA.
+Parquet keeps every type and the metadata. CSV and JSON Lines keep the types of the columns of RESULTS_SCHEMA. For
+workbooks see `workbook`.
 
 CSV: UTF-8, nulls are empty cells and empty strings `""`, moments ISO 8601 with Z, lists JSON text. A text cell or
 column name that a spreadsheet would take for a formula gets one `'` in front; reading takes it off again. So does what
@@ -22,11 +23,13 @@ import pyarrow.parquet as pq
 from animatic.errors import LocationError
 from animatic.results.columns import RESULTS_SCHEMA
 from animatic.results.formulas import neutralise
+from animatic.results.plain_text import as_text, moments_as_text, plain
 from animatic.results.schema import microusd_of
+from animatic.results.workbook import WorkbookWriter, require_room
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 _JSON_BATCH_ROWS = 10_000
-SUFFIXES = (".parquet", ".csv", ".jsonl")
+SUFFIXES = (".parquet", ".csv", ".jsonl", ".xlsx")
 ROW_GROUP_ROWS = 16_384
 """A table is written in pieces of at most so many rows."""
 
@@ -43,6 +46,12 @@ def check_suffix(name: str) -> str:
         if name.lower().endswith(suffix):
             return suffix
     raise LocationError(f'found "{name}" as a results file; allowed suffixes: {", ".join(SUFFIXES)}')
+
+
+def require_room_for(name: str, rows: int) -> None:
+    """Refuse so many rows where the form of a results file has no room for them. Raises LocationError."""
+    if check_suffix(name) == ".xlsx":
+        require_room(rows, 0)
 
 
 class Writer(Protocol):
@@ -70,6 +79,8 @@ def open_writer(file: BinaryIO, suffix: str, schema: pa.Schema) -> Writer:
             return _ParquetWriter(file, schema)
         case ".csv":
             return _CsvWriter(file, schema)
+        case ".xlsx":
+            return WorkbookWriter(file, schema)
         case _:
             return _JsonWriter(file)
 
@@ -150,37 +161,7 @@ def _csv_cells(column: pa.ChunkedArray) -> Any:
         return _csv_cells(column.cast(arrow_type.value_type))
     if pa.types.is_integer(arrow_type) or pa.types.is_boolean(arrow_type) or pa.types.is_date(arrow_type):
         return column
-    if pa.types.is_floating(arrow_type) or pa.types.is_decimal(arrow_type):
-        texts = column.cast(pa.string())  # as text, for -inf is a formula to a spreadsheet
-    elif pa.types.is_timestamp(arrow_type):
-        texts = _moments_as_text(column)
-    elif pa.types.is_string(arrow_type) or pa.types.is_large_string(arrow_type) or pa.types.is_string_view(arrow_type):
-        texts = column.cast(pa.large_string())
-    else:
-        texts = pa.array([_as_json_text(value) for value in column.to_pylist()], pa.large_string())
-    return neutralise(texts)
-
-
-def _as_json_text(value: Any) -> str | None:
-    """Return lists and structs as JSON, and as plain text what JSON has no form for."""
-    if value is None:
-        return None
-    plain = _plain(value)
-    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False, default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    """Return a value that `json` can write: bytes as hex digits, times and the like as their own text."""
-    if isinstance(value, bytes):
-        return value.hex()
-    return value if isinstance(value, (list, dict, tuple, str, int, float, bool)) else str(value)
-
-
-def _moments_as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """ISO 8601 with all digits of the unit; with a Z where the column has a time zone."""
-    if column.type.tz is None:
-        return pc.strftime(column, "%Y-%m-%dT%H:%M:%S")
-    return pc.strftime(column.cast(pa.timestamp(column.type.unit, tz="UTC")), "%Y-%m-%dT%H:%M:%SZ")
+    return neutralise(as_text(column))  # floating point too, for -inf is a formula to a spreadsheet
 
 
 def _write_jsonl(table: pa.Table, file: BinaryIO) -> None:
@@ -189,7 +170,7 @@ def _write_jsonl(table: pa.Table, file: BinaryIO) -> None:
     for index, field in enumerate(table.schema):
         column = table.column(index)
         if pa.types.is_timestamp(field.type):
-            table = table.set_column(index, field.name, _moments_as_text(column))
+            table = table.set_column(index, field.name, moments_as_text(column))
         elif field.name in RESULTS_SCHEMA.names and pa.types.is_decimal(field.type):
             amounts = microusd_of(column)  # Arrow's own cast of decimals to floating point is not exact
             dollars = pa.array(amounts / 1_000_000, pa.float64(), mask=amounts < 0)
@@ -197,7 +178,7 @@ def _write_jsonl(table: pa.Table, file: BinaryIO) -> None:
         elif pa.types.is_floating(field.type):
             finite = pc.if_else(pc.is_finite(column), column, None)
             table = table.set_column(index, field.name, finite)
-    write = json.JSONEncoder(ensure_ascii=False, default=_plain, allow_nan=False).encode
+    write = json.JSONEncoder(ensure_ascii=False, default=plain, allow_nan=False).encode
     for batch in table.to_batches(max_chunksize=_JSON_BATCH_ROWS):
         lines: list[dict[str, Any]] = batch.to_pylist()
         for line in lines:

@@ -45,8 +45,8 @@ COLUMNS: Mapping[str, tuple[pa.DataType, str]] = {
     ),
     "inference_ms": (_WHOLE, "`timings.inference`, rounded"),
     "quoted_usd": (QUOTED, "the price that was reserved; null where none was known"),
-    "charged_usd": (QUOTED, "null: no bill is compared yet"),
-    "refunded_usd": (QUOTED, "null: no bill is compared yet"),
+    "charged_usd": (QUOTED, "what `animatic bill` found charged for it; null where no bill has shown it"),
+    "refunded_usd": (QUOTED, "the same for refunds; 0 where a bill shows a charge and no refund"),
     "nsfw": (pa.bool_(), "true if any output is flagged; null where one was not judged"),
     "outputs": (pa.list_(_TEXT), "output URLs as the API gave them"),
     "error_code": (_WHOLE, "the API's code of a failure"),
@@ -84,9 +84,10 @@ def _table(attempts: Sequence[Mapping[str, Any]]) -> pa.Table:
     columns: dict[str, Any] = {
         name: pa.array([row.get(name) for row in rows], SCHEMA.field(name).type) for name in SCHEMA.names
     }
-    prices = [each["quoted_microusd"] for each in attempts]
-    is_known = np.array([price is not None for price in prices], bool)
-    columns["quoted_usd"] = decimals_of(np.array([price or 0 for price in prices], np.int64), is_known)
+    for name in ("quoted", "charged", "refunded"):
+        amounts = [each[f"{name}_microusd"] for each in attempts]
+        is_known = np.array([amount is not None for amount in amounts], bool)
+        columns[f"{name}_usd"] = decimals_of(np.array([amount or 0 for amount in amounts], np.int64), is_known)
     metadata = {"animatic.history_version": str(SCHEMA_VERSION)}
     return pa.table(columns, schema=SCHEMA).replace_schema_metadata(metadata)
 
@@ -106,7 +107,7 @@ def _row(attempt: Mapping[str, Any]) -> dict[str, Any]:
         "attempt": attempt["attempt_no"],
         "status": status_of(State(attempt["state"])),
         "reserved_at": aware(attempt["intent_at"]),
-        "queue_ms": _queue_ms(attempt["created_at"], attempt["completed_at"], attempt["inference_ms"]),
+        "queue_ms": queue_ms_of(attempt["created_at"], attempt["completed_at"], attempt["inference_ms"]),
         "inference_ms": attempt["inference_ms"],
         "nsfw": True if any(flags) else False if is_judged else None,
         "outputs": outputs,
@@ -114,7 +115,8 @@ def _row(attempt: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _queue_ms(created_at: datetime | None, completed_at: datetime | None, inference_ms: int | None) -> int | None:
+def queue_ms_of(created_at: datetime | None, completed_at: datetime | None, inference_ms: int | None) -> int | None:
+    """Return how long a completed take waited, as far as the moments at hand tell; the wait for our poll counts."""
     if created_at is None or completed_at is None or inference_ms is None:
         return None
     return max(round((completed_at - created_at).total_seconds() * 1_000) - inference_ms, 0)

@@ -1,15 +1,19 @@
-"""The way back from the bytes of a results file, in any of its three formats, to a table with its types.
+"""The way back from the bytes of a results file, in any of its formats, to a table with its types.
 
-The columns of RESULTS_SCHEMA come back with their types. The manifest's other columns come back from CSV as text and
-from JSON Lines as JSON types. A CSV that a spreadsheet saved again is read too.
+The columns of RESULTS_SCHEMA come back with their types. The manifest's other columns come back from CSV as text, from
+JSON Lines as JSON types, and from a workbook as it says itself, or as their cells are. A CSV or workbook that a
+spreadsheet saved again is read too.
 """
 
 import csv
 import io
+import zipfile
+import zlib
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
+from xml.parsers.expat import ExpatError
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,18 +22,29 @@ from animatic.errors import LocationError
 from animatic.manifest.header import MAX_COLUMNS
 from animatic.manifest.parquet import UNREADABLE, Caps, OverCapError, capped_batches, open_capped
 from animatic.manifest.tables import MAX_ROWS
-from animatic.results import json_cells
+from animatic.results import json_cells, workbook_cells
 from animatic.results.columns import NEWER, RESULTS_SCHEMA
 from animatic.results.csv_cells import open_csv
 from animatic.results.formats import check_suffix
 from animatic.results.schema import COLUMN_OF
 from animatic.results.typed import AmbiguousError, typed
+from animatic.results.workbook_cells import SheetTable
 from animatic.takes.shots import MAX_TAKES
 from animatic.text import escaped
 
 MAX_RESULTS_BYTES = 4 << 30
 CAPS = Caps(rows=MAX_ROWS * (MAX_TAKES + 1), columns=3 * MAX_COLUMNS, table_bytes=MAX_RESULTS_BYTES)
 """The most that a Parquet file may hold, spelled out, to be read back as a results table."""
+_OF_FORMS = (
+    KeyError,
+    IndexError,
+    AttributeError,
+    RecursionError,
+    csv.Error,
+    zipfile.BadZipFile,
+    zlib.error,
+    ExpatError,
+)
 IDENTITY = ("row", "shot_id", "take", "status", "fingerprint", "run_id")
 """Columns that make a file a results table of ours, whichever others were taken out of it."""
 
@@ -43,11 +58,13 @@ class Head:
         origins: of each column that says where it came from, `animatic` or `manifest`; empty where the format has no
             place for that, or another program has written the file.
         is_ours: whether it is a results table of animatic.
+        other_sheets: names of sheets that people added to a workbook.
     """
 
     names: Sequence[str]
     origins: Mapping[str, str]
     is_ours: bool
+    other_sheets: Sequence[str] = ()
 
 
 def read_head(file: BinaryIO, name: str) -> Head:
@@ -65,6 +82,10 @@ def read_head(file: BinaryIO, name: str) -> Head:
             metadata: Mapping[bytes, bytes] = schema.metadata or {}
             is_ours = b"animatic.schema_version" in metadata or set(IDENTITY) <= set(schema.names)
             return Head(schema.names, {key: value for key, value in origins.items() if value}, is_ours)
+        if suffix == ".xlsx":
+            sheet = SheetTable(file)
+            is_ours = "animatic.schema_version" in sheet.metadata or set(IDENTITY) <= set(sheet.names)
+            return Head(sheet.names, sheet.origins, is_ours, sheet.other_sheets)
         names = list(open_csv(file).names if suffix == ".csv" else json_cells.names_in(file))
         return Head(names, {}, set(IDENTITY) <= set(names))
 
@@ -72,8 +93,8 @@ def read_head(file: BinaryIO, name: str) -> Head:
 def read_cells(file: BinaryIO, name: str, known: Sequence[str], others: Sequence[str]) -> Iterator[pa.Table]:
     """Read some known columns of a results file with their types, and others as they stand there, a piece at a time.
 
-    Others are text from CSV, and JSON (`pa.json_()`) from JSON Lines. Known ones that the file lacks are nulls, and so
-    are moments in a local form.
+    Others are text from CSV, and JSON (`pa.json_()`) from JSON Lines and workbooks. Known ones that the file lacks are
+    nulls, and so are moments in a local form.
 
     Raises:
         LocationError: as `read_head`; with the first piece, or later where the file is damaged.
@@ -90,6 +111,8 @@ def read_cells(file: BinaryIO, name: str, known: Sequence[str], others: Sequence
                 cells = open_csv(file)
                 comma = cells.has_decimal_commas
                 pieces = cells.read([cells.names.index(column) for column in (*present, *others)])
+            case ".xlsx":
+                pieces = SheetTable(file).pieces(present, others)
             case _:
                 pieces = json_cells.read_cells(file, present, others)
         for table in pieces:
@@ -144,6 +167,8 @@ def decode_with_notes(data: bytes, name: str) -> tuple[pa.Table, list[str]]:
                 table = _decode_parquet(data)
             case ".csv":
                 table, comma = _decode_csv(data)
+            case ".xlsx":
+                table = workbook_cells.read_table(io.BytesIO(data))
             case _:
                 table = json_cells.read_table(io.BytesIO(data))
     for column in NEWER:
@@ -167,7 +192,7 @@ def _told(name: str, suffix: str) -> Generator[None]:
         row = None if error.row is None else f"row {error.row}"
         places = ": ".join(place for place in (name, row, error.column) if place)
         raise LocationError(f"{places}: found {error.bad.found}; allowed: {error.bad.allowed}") from None
-    except (*UNREADABLE, KeyError, AttributeError, RecursionError, csv.Error) as error:
+    except (*UNREADABLE, *_OF_FORMS) as error:
         reason = escaped(str(error).partition("\n")[0].rstrip(". "), 200)
         raise LocationError(
             f"{name}: not a readable {suffix} file: {reason}; give the table as animatic wrote it"

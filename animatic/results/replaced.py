@@ -1,8 +1,9 @@
 """The file that a results table is about to replace: whether it may be, and the columns that people added to it.
 
 People write `approved` or `comment` beside our columns. Their cells go on to the next table, by `shot_id`, `take` and
-`fingerprint`. Parquet says of each column where it came from; CSV and JSON Lines have no place for that, so there a
-column that an earlier manifest had is kept as if people had added it, and named in a note.
+`fingerprint`. Parquet and workbooks say of each column where it came from; CSV and JSON Lines have no place for that,
+so there a column that an earlier manifest had is kept as if people had added it, and named in a note. From a workbook,
+the values and number formats of people's columns go on; sheets of theirs do not, so then the old one is kept beside.
 """
 
 import hashlib
@@ -147,6 +148,7 @@ class Kept:
         fields: their columns.
         notes: sentences for the user.
         is_taken_over: the manifest has a column now that people had added.
+        has_other_sheets: people added sheets to the workbook.
     """
 
     def __init__(self, results: str, old: BinaryIO, carried: Collection[str]) -> None:
@@ -155,7 +157,10 @@ class Kept:
         head = reading.read_head(old, name)
         people = people_of(results, old, carried)
         self.notes: list[str] = []
-        self.is_taken_over = False
+        self.is_taken_over, self.has_other_sheets = False, bool(head.other_sheets)
+        if head.other_sheets:
+            listed = ", ".join(escaped(each, 40) for each in head.other_sheets[:20])
+            self.notes.append(f"{name}: sheets that are not ours are not in the new workbook: {listed}")
         self.fields: list[pa.Field] = []
         self._spool, self._ends, self._keys = Spool(), [0], FingerprintSet(digests_from(b""))
         self._is_matched = np.zeros(0, np.bool_)
@@ -260,8 +265,10 @@ def _is_written(people: pa.Table) -> pa.Array:
     written = np.zeros(people.num_rows, np.bool_)
     for column in people.columns:
         is_there = column.is_valid().to_numpy(zero_copy_only=False)
-        if pa.types.is_string(column.type):
-            is_there &= pc.call_function("not_equal", [column, ""]).fill_null(False).to_numpy(zero_copy_only=False)
+        is_json = isinstance(column.type, pa.JsonType)
+        if is_json or pa.types.is_string(column.type):
+            texts, blank = column.cast(pa.string()), '""' if is_json else ""
+            is_there &= pc.call_function("not_equal", [texts, blank]).fill_null(False).to_numpy(zero_copy_only=False)
         written |= is_there
     return pa.array(written)
 

@@ -10,6 +10,7 @@ import pyarrow.compute
 
 from animatic import storage
 from animatic.errors import LocationError, SettingsError
+from animatic.ledger import ledger_name
 from animatic.results import reading
 from animatic.results.reading import MAX_RESULTS_BYTES
 from animatic.takes.fingerprints import Digests, FingerprintSet, digests_of
@@ -38,12 +39,11 @@ def require_that_the_ledger_knows(
     """
     bought = _bought_according_to(results, takes, FingerprintSet(old))
     if bought:
-        path = ledger.removeprefix("sqlite:///")
         taking_over = command("ledger", "import", positional(results), *options)
         raise SettingsError(
-            f"ANIMATIC_LEDGER: {results} shows {counted(bought, 'take')} as bought that the ledger {path} has never "
-            "heard of. Nothing was bought. Give the ledger that the table was made with; or another place for the "
-            "results, to buy them again; or take over what the table knows:\n"
+            f"ANIMATIC_LEDGER: {results} shows {counted(bought, 'take')} as bought that the ledger "
+            f"{ledger_name(ledger)} has never heard of. Nothing was bought. Give the ledger that the table was made "
+            "with; or another place for the results, to buy them again; or take over what the table knows:\n"
             f"    {taking_over}"
         )
 

@@ -3,7 +3,7 @@
 Arrow in, Arrow out. It reads and writes no files, asks neither ledger nor API, and knows no pandas.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +84,10 @@ def table_of(
         "row": pa.array(asked.row + owner, pa.int64()),
         "take": pa.array(number, pa.int32(), mask=~is_take),
         "fingerprint": _spread(pa.array(hex_of(asked.digests), pa.string()), is_take),
-        "quoted_usd": _quoted(outcomes, which, is_take, is_first),
+        **{
+            name: _amounts([*outcomes[of], untried], which, is_take, is_first)
+            for name, (of, untried) in _AMOUNTS.items()
+        },
     }
     at, line = pa.array(which, mask=which < 0), pa.array(owner)
     for column in COLUMNS:
@@ -111,13 +114,24 @@ def _spread(values: pa.Array, is_there: NDArray[np.bool_]) -> pa.Array:
     return values.take(pa.array(np.cumsum(is_there) - 1, mask=~is_there))
 
 
-def _quoted(
-    outcomes: Outcomes, which: NDArray[np.int64], is_take: NDArray[np.bool_], is_first: NDArray[np.bool_] | None
+_AMOUNTS = {
+    "quoted_usd": ("cost_microusd", 0),
+    "charged_usd": ("charged_microusd", None),
+    "refunded_usd": ("refunded_microusd", None),
+}
+"""Columns of dollars: those of the ledger's view that they come from, and the amount of a take that was never tried."""
+
+
+def _amounts(
+    microusd: Sequence[int | None],
+    which: NDArray[np.int64],
+    is_take: NDArray[np.bool_],
+    is_first: NDArray[np.bool_] | None,
 ) -> pa.Array:
-    """Return the cost of the paid submissions of each take, in the row that shows it first."""
-    prices = np.array([*(-1 if price is None else price for price in outcomes["cost_microusd"]), 0], np.int64)[which]
+    """Return an amount of each take, in the row that shows it first; the last one is that of takes not tried."""
+    amounts = np.array([-1 if each is None else each for each in microusd], np.int64)[which]
     shown = is_take if is_first is None else is_take & is_first
-    return decimals_of(prices, shown & (prices >= 0))
+    return decimals_of(amounts, shown & (amounts >= 0))
 
 
 def decimals_of(microusd: NDArray[np.int64], is_known: NDArray[np.bool_]) -> pa.Array:

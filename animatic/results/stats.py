@@ -45,6 +45,8 @@ class TableStats:
         counts: rows by status.
         cached: rows whose take was final before the run began.
         not_archived: rows of completed takes with an `archive_error`.
+        failing_checks: rows whose clip fails a quality check.
+        unchecked: rows with a clip in the archive that was not checked yet.
         not_chosen: rows that --only or --limit left out.
         not_completed: the first rows that are not `completed`, at most 200, as plain values that survive JSON.
         made_by: takes that another model made than was asked for, by what made them and what was asked for.
@@ -56,6 +58,8 @@ class TableStats:
     counts: Counter[str] = field(default_factory=Counter[str])
     cached: int = 0
     not_archived: int = 0
+    failing_checks: int = 0
+    unchecked: int = 0
     not_chosen: int = 0
     not_completed: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     names: dict[str, dict[str | None, int]] = field(
@@ -89,6 +93,8 @@ class TableStats:
         self.counts.update({entry["values"]: entry["counts"] for entry in status.value_counts().to_pylist()})
         self.cached += pc.sum(table["cached"]).as_py() or 0
         self.not_archived += len(table) - table["archive_error"].null_count
+        self.failing_checks += int(pc.sum(pc.greater(pc.list_value_length(table["qa"]), 0)).as_py() or 0)
+        self.unchecked += int(pc.sum(pc.and_(pc.is_valid(table["clip_uri"]), pc.is_null(table["qa"]))).as_py() or 0)
         if len(self.not_completed) < MOST_ROWS_SHOWN:
             self.not_completed += not_completed(table, MOST_ROWS_SHOWN - len(self.not_completed))
         self._note_endings(table)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from animatic import storage
 from animatic.ledger import Open, Orphan, Reserved
 from animatic.money.amounts import as_number, cost_in_words, dollars
+from animatic.money.budgets import DayBudget
+from animatic.money.funds import Funds
 from animatic.results.columns import STATUSES
 from animatic.results.endings import Ending
 from animatic.results.exit_codes import DONE, INCOMPLETE, INTERRUPTED, UNCLEAR
@@ -49,10 +51,16 @@ class RunSummary:
         of_before: notes on the table that was replaced.
         stopped_by: why the run stopped early, if it did.
         is_account_refused: whether that was because WaveSpeed refused the key or the account.
+        funds: what the account had then beside what was left to buy; None where that is not known.
         not_archived: rows of completed takes with a clip that is not archived, or not as it should be.
+        failing_checks: rows whose clip fails a quality check.
+        unchecked: rows with a clip in the archive that was not checked yet.
         not_chosen: rows that --only or --limit left out.
         endings: rows that are not completed or not archived, by reason, the largest group first.
         archive: URI of the folder with the clips; empty without one.
+        review: URI of the folder with the review page; empty without one.
+        spent: the option or variable whose limit left takes for a later run; None where none did.
+        day: the day's budget at the end of the run; None where there is none.
         is_of_sandbox: whether the takes are the embedded sandbox's, so that commands about them need `--sandbox`.
     """
 
@@ -74,13 +82,19 @@ class RunSummary:
     of_before: Sequence[str] = ()
     stopped_by: str | None = None
     is_account_refused: bool = False
+    funds: Funds | None = None
     is_interrupted: bool = False
     not_archived: int = 0
+    failing_checks: int = 0
+    unchecked: int = 0
     not_chosen: int = 0
     resumed: int = 0
     endings: Sequence[Ending] = ()
     archive: str = ""
     is_of_sandbox: bool = False
+    review: str = ""
+    spent: str | None = None
+    day: DayBudget | None = None
 
     @property
     def exit_code(self) -> int:
@@ -109,6 +123,7 @@ class RunSummary:
             line += f"; {self.not_archived:,} not archived (column archive_error)"
         if self.stopped_by:
             line += f". Stopped: {self.stopped_by}"
+            line += "" if self.funds is None else f"{'' if line.endswith('.') else '.'} {self.funds.left_in_words}"
         if self.is_unclear:
             line += ". Money may be at stake: some takes may have been bought, and are not sent again"
         return line
@@ -121,8 +136,9 @@ class RunSummary:
         again = f"{self.resumed:,} taken up again, " if self.resumed else ""
         line = f"this run: {self.submitted:,} bought, {again}{self.cached:,} from earlier runs, {cost}"
         if self.manifest_cost_microusd is None:
-            return line
-        return f"{line}; this manifest so far: {dollars(self.manifest_cost_microusd)}"
+            return line if self.day is None else f"{line}; {self.day.words}"
+        line = f"{line}; this manifest so far: {dollars(self.manifest_cost_microusd)}"
+        return line if self.day is None else f"{line}; {self.day.words}"
 
     @property
     def clips(self) -> str:
@@ -145,9 +161,16 @@ class RunSummary:
             "cached": self.cached,
             "cost_usd": as_number(self.reserved.known_microusd),
             "manifest_cost_usd": as_number(self.manifest_cost_microusd),
+            "balance_usd": as_number(self.funds.balance if self.funds else None),
+            "missing_usd": as_number(self.funds.missing if self.funds else None),
+            "failing_checks": self.failing_checks,
+            "unchecked": self.unchecked,
             "dropped": [_as_dict(each) for each in self.dropped[:MOST_OPEN_NAMED]],
             "open_elsewhere": [_as_dict(each) for each in self.open_elsewhere[:MOST_OPEN_NAMED]],
             "results": self.results,
+            "limit_reached": self.spent,
+            **({} if self.day is None else {"day_budget": self.day.as_dict()}),
+            **({"review": self.review} if self.review else {}),
             **(step or {}),
         }
         return json.dumps(line)
@@ -184,7 +207,7 @@ class RunSummary:
         cost = cost_in_words(*self.reserved)
         columns = self._columns_shown()
         lines = [
-            f"**{_plain(self.sentence)}**",
+            f"**{plain(self.sentence)}**",
             "",
             f"Run `{self.run_id}`: {self.submitted:,} submitted, {self.cached:,} cached, {cost}.",
             f"Results: `{_code(self.results)}`",
@@ -195,7 +218,7 @@ class RunSummary:
         rows: list[dict[str, Any]] = self.summary.to_dict("records")  # pyright: ignore[reportAssignmentType]
         lines += ["| " + " | ".join(_cell(row[name]) for name in columns) + " |" for row in rows]
         more = [*self.notes(), *orphan_lines(self.orphans)]
-        lines += ["", *(f"- {_plain(line.strip())}" for line in more)] if more else []
+        lines += ["", *(f"- {plain(line.strip())}" for line in more)] if more else []
         return "\n".join(lines) + "\n"
 
     @property
@@ -213,6 +236,13 @@ class RunSummary:
             "(column prediction_model)"
             for (found, asked), count in list(self.made_by.items())[:MOST_OPEN_SHOWN]
         ]
+        if self.failing_checks:
+            clips, fail = counted(self.failing_checks, "clip"), "fails" if self.failing_checks == 1 else "fail"
+            lines.append(f"quality: {clips} {fail} a check (column qa)")
+        if self.unchecked and self.archive:
+            lines.append(
+                f"quality: {counted(self.unchecked, 'clip')} not checked yet; the next run goes on, or animatic results"
+            )
         if self.expired:
             lines.append(
                 f"expired: the output URLs of {self.expired:,} completed takes are dead, and their clips are not "
@@ -280,10 +310,14 @@ def run_summary_of(  # noqa: PLR0913 - the parts of a summary
     open_elsewhere: Sequence[Open] = (),
     stopped_by: str | None = None,
     is_account_refused: bool = False,
+    funds: Funds | None = None,
     is_interrupted: bool = False,
     archive: str = "",
     is_of_sandbox: bool = False,
     resumed: int = 0,
+    review: str = "",
+    spent: str | None = None,
+    day: DayBudget | None = None,
 ) -> RunSummary:
     """Summarise a results table from its stats, and from what only the run itself knows."""
     from animatic.results.analysis import summary_of  # noqa: PLC0415 - pandas
@@ -306,6 +340,8 @@ def run_summary_of(  # noqa: PLR0913 - the parts of a summary
         expiring=expiring,
         made_by=stats.made_by,
         not_archived=stats.not_archived,
+        failing_checks=stats.failing_checks,
+        unchecked=stats.unchecked,
         not_chosen=stats.not_chosen,
         resumed=resumed,
         endings=stats.endings.largest_first(),
@@ -314,7 +350,11 @@ def run_summary_of(  # noqa: PLR0913 - the parts of a summary
         of_before=stats.notes,
         stopped_by=stopped_by,
         is_account_refused=is_account_refused,
+        funds=funds,
         is_interrupted=is_interrupted,
+        review=review,
+        spent=spent,
+        day=day,
     )
 
 
@@ -335,10 +375,10 @@ def _cell(value: Any) -> str:
 
     if value is None or value is pd.NA or value != value:  # noqa: PLR0124 - NaN
         return ""
-    return f"{value:,.2f}" if isinstance(value, float | Decimal) else _plain(str(value))
+    return f"{value:,.2f}" if isinstance(value, float | Decimal) else plain(str(value))
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that stays text inside Markdown, also in a table: no links, no pictures, no HTML."""
     printable = "".join(char if char.isprintable() else " " for char in text)
     return re.sub(r"([\\`|\[\]<>!*_~&])", r"\\\1", printable)

@@ -43,6 +43,9 @@ _SERIAL = re.compile(r"[2-6][0-9]{4}(?:[.,][0-9]+)?")
 """A date as spreadsheets count it, in days from 1899."""
 
 
+_TOO_LARGE = 10**18
+
+
 class AmbiguousError(ValueError):
     """A text that can be read in several ways."""
 
@@ -151,6 +154,9 @@ def _number(text: str, *, has_decimal_commas: bool) -> Decimal:
     elif "," in plain and _GROUPS.fullmatch(plain) and not has_decimal_commas:
         raise AmbiguousError(f"{quoted(text)} is a number whose comma can be read in two ways")
     try:
-        return Decimal(plain.replace(",", "."))
+        found = Decimal(plain.replace(",", "."))
     except InvalidOperation:
         raise ValueError(f"{quoted(text)} is no number") from None
+    if abs(found) >= _TOO_LARGE:
+        raise ValueError(f"{quoted(text)} is larger than any number of a results table")
+    return found

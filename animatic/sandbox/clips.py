@@ -75,6 +75,7 @@ class Clips:
                 aspect_ratio=ratio_of(inputs),
                 duration_s=length_s_of(inputs),
                 seed=prediction.accepted.seed + number - 1,
+                damage=prediction.asked.scenario.damage,
             )
             task = self._at_work[target] = asyncio.create_task(self._render(order))
             task.add_done_callback(lambda done: self._forget(target, done))

@@ -134,6 +134,10 @@ class FilePages:
         inputs = found.accepted.inputs
         if found.suffix == ".mp4":
             data = await asyncio.to_thread(blank_clip, ratio_of(inputs), length_s_of(inputs))
+            if (damage := found.asked.scenario.damage) is not None:
+                from animatic.sandbox.renderer.damage import damaged  # noqa: PLC0415 - the same
+
+                data = await asyncio.to_thread(damaged, data, damage)
         else:
             data = blank_picture()
         end, zeros = own_end(f"{found.accepted.id}-{number}", self._account.config.clip_bytes - len(data))

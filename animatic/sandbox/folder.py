@@ -5,6 +5,7 @@ their process ends, however it ends.
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import time
@@ -29,6 +30,10 @@ class FolderServedError(SettingsError):
     """Another live sandbox serves the folder."""
 
 
+class OtherModelsError(SettingsError):
+    """A live sandbox serves the folder, with other models than those that are wanted."""
+
+
 class FolderLock:
     """Holds the folder until `release`, or until this process ends however it ends."""
 
@@ -48,9 +53,9 @@ class FolderLock:
             ) from None
         os.ftruncate(self._file, 0)
 
-    def announce(self, url: str) -> None:
-        """Write down where the folder is served, for processes that find it locked."""
-        os.pwrite(self._file, json.dumps({"url": url, "pid": os.getpid()}).encode(), 0)
+    def announce(self, url: str, models: str = "") -> None:
+        """Write down where the folder is served and with which models, for processes that find it locked."""
+        os.pwrite(self._file, json.dumps({"url": url, "pid": os.getpid(), "models": models}).encode(), 0)
 
     def release(self) -> None:
         """Let the next one in."""
@@ -75,16 +80,35 @@ def wait_until_unused(folder: Path) -> None:
     fcntl.flock(file, fcntl.LOCK_EX)  # held until the end of the process
 
 
-def served_at(folder: Path) -> str:
-    """Return the URL of the sandbox that serves the folder.
+def digest_of_models(models: Path | None) -> str:
+    """Return a digest of the files in a folder of models; empty for none."""
+    if models is None:
+        return ""
+    found = hashlib.sha256()
+    for path in sorted(models.glob("*.json")):
+        with suppress(OSError):
+            found.update(hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()
+
+
+def served_at(folder: Path, models: Path | None = None) -> str:
+    """Return the URL of the sandbox that serves the folder; with `models` it must be one that sells those.
 
     Raises:
-        SettingsError: none has written its URL.
+        SettingsError: none has written its URL, or it was started with other models.
     """
     until = time.monotonic() + _TELLS_WITHIN_S
     while time.monotonic() < until:
         with suppress(OSError, ValueError, KeyError, TypeError):
-            return str(json.loads((folder / _NAME).read_text())["url"])
+            said = json.loads((folder / _NAME).read_text())
+            url, pid, sold = str(said["url"]), said["pid"], said.get("models", "")
+            if models is not None and sold != digest_of_models(models):
+                raise OtherModelsError(
+                    f"--models: found {models}, but the sandbox that serves {folder} at {url} was started "
+                    f"{'with other models' if sold else 'without them'}; wait until the runs that use it have ended, "
+                    f"or end it (process {pid}); or give this run a folder of its own (ANIMATIC_HOME)"
+                )
+            return url
         time.sleep(0.05)
     raise SettingsError(f"sandbox: the folder {folder} is served, but not said where; end that process and try again")
 

@@ -72,6 +72,14 @@ configuration as the default or for the n-th submission.
     | endless-clip         | each download goes on for 8 GiB, without a length                      | downloads        |
     | html-clip            | each download is a page of HTML with status 200                        | downloads        |
     | moved-clip           | each download is a 302 to another host                                 | its URL          |
+    | black-video          | its clip is black for a fifth of its time                              |                  |
+    | frozen-video         | its clip stands still after a third                                    |                  |
+    | cut-video            | its clip cuts to another picture half-way                              |                  |
+    | other-video          | its clip does not begin with the still: it is upside down              |                  |
+    | shorter-video        | its clip is a third shorter than asked                                 |                  |
+    | small-video          | its clip has half the width and half the height                        |                  |
+    | square-video         | its clip is square                                                     |                  |
+    | broken-video         | a third of its clip is noise instead of coded pictures                 |                  |
 
 Where the value is "downloads", a number limits the fault to that many first downloads of each output.
 With the value `billed` the submission is accepted before that reply. Where the value is "looks", a number limits the
@@ -135,6 +143,19 @@ class ClipFault(enum.Enum):
     MOVED = "302 to the value"
 
 
+class ClipDamage(enum.Enum):
+    """A clip that came whole, and is not what was asked for."""
+
+    BLACK = "black for a while"
+    FROZEN = "still from some moment on"
+    CUT = "another picture from half-way on"
+    OTHER = "another picture from the beginning"
+    SHORTER = "shorter"
+    SMALL = "half as wide and high"
+    SQUARE = "square"
+    BROKEN = "noise for coded pictures"
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """An honest error reply, with this HTTP status in its envelope."""
@@ -193,6 +214,7 @@ class Scenario:
         slowdown: factor on the latency.
         outputs: how many clips it gives.
         clip: instead of each download of a clip.
+        damage: that its clips have.
     """
 
     takes: Takes = Takes.NOTHING
@@ -208,6 +230,7 @@ class Scenario:
     slowdown: float = 1.0
     outputs: int = 1
     clip: ClipFault | None = None
+    damage: ClipDamage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,4 +450,12 @@ SCENARIOS: Mapping[str, Scenario] = {
     "endless-clip": _clips(ClipFault.ENDLESS),
     "html-clip": _clips(ClipFault.PAGE),
     "moved-clip": Scenario(Takes.TEXT, default="https://elsewhere.invalid/clip.mp4", clip=ClipFault.MOVED),
+    "black-video": Scenario(damage=ClipDamage.BLACK),
+    "frozen-video": Scenario(damage=ClipDamage.FROZEN),
+    "cut-video": Scenario(damage=ClipDamage.CUT),
+    "other-video": Scenario(damage=ClipDamage.OTHER),
+    "shorter-video": Scenario(damage=ClipDamage.SHORTER),
+    "small-video": Scenario(damage=ClipDamage.SMALL),
+    "square-video": Scenario(damage=ClipDamage.SQUARE),
+    "broken-video": Scenario(damage=ClipDamage.BROKEN),
 }

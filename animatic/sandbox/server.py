@@ -19,7 +19,7 @@ from animatic.sandbox.api import MAX_JSON_BYTES, Api
 from animatic.sandbox.clips import Clips
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.first_seen import FirstSeen
-from animatic.sandbox.folder import FolderLock, note_port, ports_of
+from animatic.sandbox.folder import FolderLock, digest_of_models, note_port, ports_of
 from animatic.sandbox.listed import models_on_sale
 from animatic.sandbox.predictions import Predictions
 from animatic.sandbox.uploads import Uploads
@@ -90,7 +90,7 @@ async def serve(config: SandboxConfig, clock: Clock = time.time) -> AsyncGenerat
         await runner.setup()
         try:
             url = await _listen(runner, config)
-            lock.announce(url)
+            lock.announce(url, digest_of_models(config.models))
             app[_API].begin(url)
             yield Sandbox(url, config.folder, config.key)
         finally:

@@ -61,7 +61,8 @@ class Tickets:
             raise InvalidInputError("content_type: must be a string")
         media_type = media_type.lower() or _TYPE_OF_ENDING.get("." + filename.lower().rpartition(".")[2], "")
         if media_type and media_type not in SUFFIX_OF_TYPE:
-            raise InvalidInputError(f"content_type: the sandbox keeps stills only: {', '.join(SUFFIX_OF_TYPE)}")
+            allowed = ", ".join(SUFFIX_OF_TYPE)
+            raise InvalidInputError(f"content_type: the sandbox keeps stills, audio and video only: {allowed}")
         self._forget_expired(now)
         if len(self._open) >= MAX_OPEN:
             raise TooManyTicketsError

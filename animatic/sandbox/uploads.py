@@ -1,4 +1,4 @@
-"""Stills that were uploaded: files in the sandbox's folder, named by their content. Never fetches anything."""
+"""Stills, audio and video that were uploaded: files in the sandbox's folder, named by content. Fetches nothing."""
 
 import hashlib
 import io
@@ -17,8 +17,25 @@ MAX_UPLOAD_BYTES = 20_000_000
 _MAX_PIXELS = 60_000_000
 _FORMATS = ("PNG", "JPEG", "WEBP")
 _SUFFIX_OF = {"PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "WEBP": ".webp"}  # MPO: the JPEG that many phones write
-SUFFIX_OF_TYPE = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
-_NAME = re.compile(r"[0-9a-f]{32}(\.(png|jpg|webp))?")
+SUFFIX_OF_TYPE = {
+    "image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp",
+    "audio/mpeg": ".mp3", "audio/wav": ".wav", "audio/aac": ".aac", "audio/flac": ".flac", "audio/ogg": ".ogg",
+    "audio/mp4": ".m4a", "video/mp4": ".mp4", "video/quicktime": ".mov", "video/webm": ".webm",
+}  # fmt: skip
+_SIGNATURES = (
+    (re.compile(rb"ID3|\xff[\xfb\xf3\xf2\xfa]"), ".mp3"),
+    (re.compile(rb"RIFF....WAVE", re.DOTALL), ".wav"),
+    (re.compile(rb"\xff[\xf1\xf9]"), ".aac"),
+    (re.compile(rb"fLaC"), ".flac"),
+    (re.compile(rb"OggS"), ".ogg"),
+    (re.compile(rb"....ftypM4A", re.DOTALL), ".m4a"),
+    (re.compile(rb"....ftypqt", re.DOTALL), ".mov"),
+    (re.compile(rb"....ftyp(?!hei|mif|avif)", re.DOTALL), ".mp4"),
+    (re.compile(rb"\x1aE\xdf\xa3"), ".webm"),
+)
+"""First bytes of audio and video; nothing else of these is looked at."""
+
+_NAME = re.compile(r"[0-9a-f]{32}(\.(png|jpg|webp|mp3|wav|aac|flac|ogg|m4a|mp4|mov|webm))?")
 
 
 class Uploads:
@@ -62,8 +79,9 @@ class Uploads:
 def media_type_of(path: Path) -> str:
     """Of a still that is kept, by its first bytes where its name does not say."""
     with path.open("rb") as file:
-        start = file.read(4)
-    suffix = path.suffix or (".png" if start == b"\x89PNG" else ".webp" if start == b"RIFF" else ".jpg")
+        start = file.read(16)
+    picture = ".png" if start.startswith(b"\x89PNG") else ".webp" if start.startswith(b"RIFF") else ".jpg"
+    suffix = path.suffix or _media_suffix(start) or picture
     return next(media_type for media_type, each in SUFFIX_OF_TYPE.items() if each == suffix)
 
 
@@ -77,15 +95,22 @@ def uploaded_name(url: str) -> str | None:
     return name if folder == "/uploads" and is_loopback(parts.hostname or "") else None
 
 
+def _media_suffix(start: bytes) -> str | None:
+    return next((suffix for signature, suffix in _SIGNATURES if signature.match(start)), None)
+
+
 def _suffix_of(still: bytes) -> str:
     """By its content, never by its name or the type that the client claims."""
+    media = _media_suffix(still)
+    if media is not None:
+        return media
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(still), formats=_FORMATS) as image:
             width_px, height_px = image.size
             found = str(image.format)
             image.verify()
     except Exception:  # noqa: BLE001 - Pillow's readers raise whatever a broken file makes them stumble over
-        raise InvalidInputError("file: not a PNG, JPEG or WebP image that can be read") from None
+        raise InvalidInputError("file: not a PNG, JPEG or WebP image that can be read, nor audio or video") from None
     if width_px * height_px > _MAX_PIXELS:
         raise InvalidInputError(f"file: {width_px}x{height_px} pixels; at most {_MAX_PIXELS:,} in all")
     return _SUFFIX_OF[found]

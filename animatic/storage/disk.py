@@ -1,10 +1,14 @@
 """Files on local disk: read without being led astray by links, replaced so that no reader sees half of one."""
 
+import errno
+import fcntl
+import glob
 import os
 import shutil
 import stat
+import time
 from collections.abc import Generator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +17,9 @@ from animatic.machine.privacy import file_mode, make_folder
 from animatic.storage import names
 
 _CHUNK_BYTES = 1 << 20
+_LOCK_WAIT_S, _LOCK_POLL_S = 10.0, 0.02
+_NO_LOCKS = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOLCK, errno.EBADF})
+"""Errors of file systems that cannot lock a folder, such as network shares."""
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # without O_NONBLOCK, opening a named pipe would wait for a writer
 
 
@@ -43,7 +50,7 @@ def open_below(folder: str, relative_path: str) -> BinaryIO:
     except FileNotFoundError:
         real = (root / names.as_spelled(root, relative_path)).resolve(strict=True)
     if not real.is_relative_to(root):
-        raise NotAFileError("it is a link that leads out of the manifest's folder")
+        raise NotAFileError("it is a link that leads out of the folder of stills")
     *folders, name = real.relative_to(root).parts or (".",)
     with ExitStack() as stack:
         inside = _open(stack, str(root), os.O_DIRECTORY)
@@ -75,6 +82,15 @@ def kind_of(path: str) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     return next((name for is_kind, name in _KINDS if is_kind(mode)), "something that is not a file")
+
+
+def mark_of(path: str) -> str:
+    """Return moment, size and number of a file; empty where there is none. Raises OSError."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - as the other functions here
+    except FileNotFoundError:
+        return ""
+    return f"{found.st_mtime_ns} {found.st_size} {found.st_ino}"
 
 
 def replace_file(path: str, original: BinaryIO, like: str | None = None) -> None:
@@ -117,6 +133,56 @@ def _take_after(target: Path, descriptor: int) -> None:
         if os.fstat(descriptor).st_gid != old.st_gid:  # the new group may do what all others may
             mode = mode & ~0o070 | (mode & 0o007) << 3
     os.fchmod(descriptor, mode)
+
+
+def matching(pattern: str) -> Generator[str]:
+    """Yield the paths of regular files that a pattern matches. Raises OSError."""
+    yield from (path for path in glob.iglob(pattern) if Path(path).is_file())  # noqa: PTH207 - keeps a relative path so
+
+
+def marks_below(folder: str, pattern: str) -> Generator[tuple[str, str]]:
+    """Yield the paths below a folder, and the marks, of regular files that a pattern matches. Raises OSError."""
+    for name in glob.iglob(pattern, root_dir=folder):  # noqa: PTH207 - relative paths
+        path = Path(folder, name)
+        if path.is_file() and (mark := mark_of(str(path))):
+            yield name, mark
+
+
+def files_in(folder: str) -> list[str]:
+    """Return the names of the regular files in a folder; none where there is none. Raises OSError."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.is_file()]
+    except FileNotFoundError:
+        return []
+
+
+@contextmanager
+def locked_folder(path: str) -> Generator[None]:
+    """Hold the folder of a file while the block runs: one at a time, of all who ask. It is made as needed.
+
+    Raises TimeoutError after 10 s, OSError. On file systems without such locks it is not held.
+    """
+    folder = _target_of(path).parent
+    make_folder(folder)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        deadline = time.monotonic() + _LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError("another program holds its folder") from None
+                time.sleep(_LOCK_POLL_S)
+                continue
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+            break
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def goes_through_nothing(path: str) -> bool:

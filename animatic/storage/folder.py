@@ -19,7 +19,7 @@ from animatic.errors import LocationError
 from animatic.machine.durability import sync, sync_folder
 from animatic.machine.privacy import file_mode, make_folder
 from animatic.storage import disk, remote
-from animatic.storage.locations import Location, absolute_uri, locate
+from animatic.storage.locations import Location, absolute_uri, anchor_in, locate
 from animatic.storage.spool import nameless_file
 from animatic.web.network import DIRECT
 
@@ -43,7 +43,7 @@ class Folder:
     """
 
     def __init__(self, uri: str) -> None:
-        self._location = locate(f"{uri.rstrip('/')}/x")
+        self._location = locate(anchor_in(uri))
         if self._location.is_web:
             raise LocationError(
                 f"{locate(uri).shown}: cannot write to a web page; allowed: a path, or a URI such as s3://"

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from animatic.errors import LocationError
 from animatic.machine.start_folder import from_start, start_folder
+from animatic.storage.sheets import Sheet, find_sheet
 from animatic.text import did_you_mean, escaped, nearest
 
 # What must be installed for a scheme; None where nothing more is needed.
@@ -27,6 +28,9 @@ _PACKAGES: Mapping[str, str | None] = {
     "abfss": "adlfs",
     "sftp": "paramiko",
 }
+_MEANT = {"azure": "az", "blob": "az", "wasb": "abfs", "wasbs": "abfss", "adl": "abfs", "ssh": "sftp", "scp": "sftp"}
+"""Names that others have for schemes of ours, and that are spelled too differently to be found by likeness."""
+
 _WEB = frozenset({"http", "https"})
 _WITH_PASSWORD = frozenset({"http", "https", "sftp"})
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(//)?")
@@ -40,11 +44,13 @@ class Location:
         scheme: in lower case; `file` for anything on local disk.
         path: the path for local disk, else the whole URI.
         shown: the URI as messages may show it.
+        sheet: the Google sheet that it is, if it is one; `path` is where its cells are.
     """
 
     scheme: str
     path: str
     shown: str
+    sheet: Sheet | None = None
 
     @property
     def is_local(self) -> bool:
@@ -64,6 +70,8 @@ class Location:
     @property
     def name(self) -> str:
         """Its last segment, `shots.csv`; empty for a folder that ends in a slash, and for a bucket or host alone."""
+        if self.sheet is not None:
+            return self.sheet.name
         name = self._parts[2]
         return unquote(name) if self.is_web else name
 
@@ -100,13 +108,25 @@ def locate(uri: str) -> Location:
         return Location("file", _from_start(uri), shown)
     scheme = match[1].lower()
     if scheme not in _PACKAGES:
-        near = nearest(scheme, _PACKAGES, 0.6)
+        near = _MEANT.get(scheme) or nearest(scheme, _PACKAGES, 0.6)
         hint = "" if near is None else f"; {did_you_mean(near + '://')}"
         known = ", ".join(f"{name}://" for name in _PACKAGES)
         raise LocationError(f"{shown}: found the scheme {escaped(scheme)}; allowed: a plain path, {known}{hint}")
     if match[2] is None:
         raise LocationError(f"{shown}: found {scheme}: without its two slashes; {did_you_mean(scheme + '://')}")
+    sheet = find_sheet(scheme + uri[len(scheme) :]) if scheme in _WEB else None
+    if sheet is not None:
+        return Location(scheme, sheet.url, sheet.uri, sheet)
     return _local(uri, shown) if scheme == "file" else Location(scheme, scheme + uri[len(scheme) :], shown)
+
+
+def require_lasting(uri: str) -> None:
+    """Raise LocationError for a place that is gone when this process ends, where something is to be kept."""
+    location = locate(uri)
+    if location.scheme == "memory":
+        raise LocationError(
+            f"{location.shown}: what is in memory is gone when this process ends; allowed: a path, or a URI such as s3://"
+        )
 
 
 def name_of(uri: str) -> str:
@@ -126,12 +146,20 @@ def beside(uri: str, name: str) -> str:
     return f"{location.folder.removesuffix('/')}/{name}"
 
 
+def anchor_in(folder: str) -> str:
+    """Return the URI of a file in a folder. There need not be one: it stands for the folder."""
+    bare = folder.rstrip("/")
+    return f"{bare}/x" if bare and not bare.endswith(":") else f"{folder}x"
+
+
 def absolute_uri(uri: str) -> str:
     """Return the URI of a place whatever folder it is looked at from: `file:///…` for a path; others as they are.
 
     Links are left alone: what a link leads to may change, and the name stays.
     """
     location = locate(uri)
+    if location.sheet is not None:
+        return location.sheet.uri
     if location.scheme in _WITH_PASSWORD:  # without what may be a credential, or another one every day
         place = re.split("[?#]", location.path, maxsplit=1)[0].partition("://")[2]
         host, slash, path = place.partition("/")

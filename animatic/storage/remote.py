@@ -1,6 +1,8 @@
 """Files anywhere else, through fsspec: object stores, memory, web pages to read, sftp."""
 
-from collections.abc import Generator, Mapping
+import errno
+import glob
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from posixpath import normpath
 from typing import Any, BinaryIO, Protocol, cast
@@ -8,38 +10,36 @@ from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 from animatic.storage.locations import Location
+from animatic.storage.stores import STORES, NoBucketError, options_of
 from animatic.web.network import DIRECT, Network
 from animatic.web.public_web import session_maker
 
 _CHUNK_BYTES = 4 << 20
 _PART_BYTES = 8 << 20
-_PARTS_AT_ONCE = 4
+_VERSIONS = ("ETag", "etag", "generation")
+"""Names that s3fs, gcsfs and adlfs have for what is another one after each change of an object."""
 
-_OBJECT_STORES: Mapping[str, Mapping[str, int]] = {
-    "s3": {"chunksize": _PART_BYTES, "max_concurrency": _PARTS_AT_ONCE},
-    "gs": {"chunksize": _PART_BYTES},
-    "gcs": {"chunksize": _PART_BYTES},
-    "az": {"max_concurrency": _PARTS_AT_ONCE},
-    "abfs": {"max_concurrency": _PARTS_AT_ONCE},
-    "abfss": {"max_concurrency": _PARTS_AT_ONCE},
-}
-"""Stores that show an object once all of it is there; the values bound what an upload holds in memory.
-
-Their `put_file` sends one request, or parts that it completes or gives up (read in s3fs 2026.9, gcsfs 2026.10, adlfs
-2026.8). Their `open(path, "wb")` does not: leaving its `with` completes the file, after an error too.
-"""
+_BESIDE = ("size", "LastModified", "last_modified", "updated")
+_MOMENTS = ("mtime", "created")
+"""Names that sftp and memory have for the moment at which a file was changed."""
 
 
 class _Readable(Protocol):
     def read(self, length: int) -> bytes: ...
 
 
-def chunks(location: Location, network: Network) -> Generator[bytes]:
+Hear = Callable[[str, Mapping[str, str]], object]
+"""Gets the host that a web page came from, redirects followed, and the headers of its reply."""
+
+
+def chunks(location: Location, network: Network, hear: Hear | None = None) -> Generator[bytes]:
     """Yield the bytes, some MiB at a time. Raises what the file system raises."""
     system, path = _open_system(location, network)
     # A web page is streamed in one request; asking for its size first would be another, and may not be answered.
     options: dict[str, Any] = {"block_size": 0, "size": 1} if location.is_web else {"block_size": _PART_BYTES}
     with system.open(path, "rb", **options) as file:
+        if hear is not None and location.is_web:
+            hear(str(file.r.url.host), file.r.headers)
         while chunk := cast("_Readable", file).read(_CHUNK_BYTES):
             yield chunk
 
@@ -52,10 +52,15 @@ def replace(location: Location, original: BinaryIO) -> None:
         system.pipe_file(path, original.read())
         return
     name = f"/dev/fd/{original.fileno()}"  # `put_file` wants a name, which our files do not have
-    if location.scheme in _OBJECT_STORES:
-        system.put_file(name, path, **_OBJECT_STORES[location.scheme])
-    else:
+    store = STORES.get(location.scheme)
+    if store is None:
         _replace_by_name(system, name, path)
+        return
+    try:
+        system.put_file(name, path, **store.upload)
+    except FileNotFoundError:
+        _require_bucket(location, system, path)
+        raise
 
 
 def _replace_by_name(system: Any, name: str, path: str) -> None:
@@ -70,6 +75,13 @@ def _replace_by_name(system: Any, name: str, path: str) -> None:
         raise
 
 
+def _require_bucket(location: Location, system: Any, path: str) -> None:
+    """Raise NoBucketError where an object store has no such bucket or container."""
+    store = STORES.get(location.scheme)
+    if store is not None and not system.exists(path.partition("/")[0]):
+        raise NoBucketError(errno.ENOENT, f"there is no such {store.root}")
+
+
 def kind_of(location: Location) -> str | None:
     """Return `a file` or `a folder`; None if there is nothing. Raises what the file system raises."""
     system, path = _open_system(location)
@@ -80,15 +92,63 @@ def kind_of(location: Location) -> str | None:
         return None
 
 
+def version_of(location: Location) -> str | None:
+    """Return the marks by which an object store tells versions of an object apart, as one text; None where it has none.
+
+    Raises what the file system raises.
+    """
+    if location.scheme not in STORES:
+        return None
+    system, path = _open_system(location)
+    system.invalidate_cache()
+    found: dict[str, Any] = system.info(path)
+    if not any(map(found.get, _VERSIONS)):
+        return None
+    return " ".join(str(found.get(name)) for name in (*_VERSIONS, *_BESIDE))
+
+
 def sizes_in(location: Location) -> dict[str, int]:
-    """Return the sizes in bytes of the files beside a location, by name. Raises what the file system raises."""
+    """Return the sizes in bytes of the files beside a location, by name.
+
+    Raises what the file system raises, and NoBucketError.
+    """
     system, path = _open_system(location)
     system.invalidate_cache()
     try:
         found: list[dict[str, Any]] = system.ls(path.rpartition("/")[0], detail=True)
     except FileNotFoundError:
+        _require_bucket(location, system, path)
         return {}
     return {str(each["name"]).rpartition("/")[2]: int(each["size"] or 0) for each in found if each["type"] == "file"}
+
+
+def matching(location: Location) -> list[str]:
+    """Return the URIs of files that a pattern matches. Raises what the file system raises."""
+    system, pattern = _open_system(location)
+    system.invalidate_cache()
+    found: dict[str, dict[str, Any]] = system.glob(pattern, detail=True)
+    return [f"{location.scheme}://{name.lstrip('/')}" for name, about in found.items() if about["type"] == "file"]
+
+
+def marks_below(location: Location, pattern: str) -> Generator[tuple[str, str]]:
+    """Yield the paths below a location's folder, and the marks, of files that a pattern matches.
+
+    Raises what the file system raises.
+    """
+    system, anchor = _open_system(location)
+    system.invalidate_cache()
+    folder = anchor.rpartition("/")[0]
+    found: dict[str, dict[str, Any]] = system.glob(f"{glob.escape(folder)}/{pattern}", detail=True)
+    for name, about in found.items():
+        path = name.removeprefix(f"{folder}/")
+        if about["type"] == "file" and not any(part.startswith(".") for part in path.split("/")):
+            yield path, " ".join(str(about.get(each)) for each in (*_VERSIONS, *_BESIDE, *_MOMENTS))
+
+
+def remove(location: Location) -> None:
+    """Remove a file. Raises what the file system raises."""
+    system, path = _open_system(location)
+    system.rm_file(path)
 
 
 def is_same(one: Location, other: Location) -> bool:
@@ -111,5 +171,6 @@ def _open_system(location: Location, network: Network = DIRECT) -> tuple[Any, st
     from fsspec.core import url_to_fs  # noqa: PLC0415 - files on disk need none of it
 
     parts = urlsplit(location.path)
-    options = {"get_client": session_maker(f"{parts.scheme}://{parts.netloc}", network)} if location.is_web else {}
-    return url_to_fs(location.path, **options)
+    if location.is_web:
+        return url_to_fs(location.path, get_client=session_maker(f"{parts.scheme}://{parts.netloc}", network))
+    return url_to_fs(location.path, **options_of(location.scheme))

@@ -4,7 +4,8 @@ What is sent is always the row as it is written; only fingerprints and compariso
 
     text        line ends, Unicode normal form (NFC), blanks and zero-width characters at the ends
     image URL   case of scheme and host, the default port, the fragment, query parameters that only authorise
-    provider    case, default or empty port, leading zeros of the port, a final dot or slash, `localhost`
+    provider    case, default or empty port, leading zeros of the port, a final dot or slash, `localhost`;
+                case of the account's name
 
 Which query parameters only authorise is said by one table, `SIGNATURES`. A parameter that is not in it stays: to strip
 one that chooses the picture would give one row the clip of another.
@@ -13,6 +14,7 @@ one that chooses the picture would give one row the clip of another.
 import ipaddress
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -210,21 +212,48 @@ def canonical_url(url: str) -> str:
     return f"{scheme}://{user}{place}{path}{mark}{query}"
 
 
+def signatures_of(host: str, names: Iterable[str]) -> list[Signature]:
+    """Return the signatures that query parameters of these names are, on that host."""
+    given = set(names)
+    return [
+        each for each in SIGNATURES if each.required <= given and (not each.hosts or re.fullmatch(each.hosts, host))
+    ]
+
+
 def _without_signature(host: str, query: str) -> str:
     """Return the query without the parameters of every signature that fits; the others in their order."""
     pairs = query.split("&")
     names = {pair.partition("=")[0] for pair in pairs}
-    fitting = (
-        each.stripped
-        for each in SIGNATURES
-        if each.required <= names and (not each.hosts or re.fullmatch(each.hosts, host))
-    )
-    stripped = frozenset[str]().union(*fitting)
+    stripped = frozenset[str]().union(*(each.stripped for each in signatures_of(host, names)))
     return "&".join(pair for pair in pairs if pair and pair.partition("=")[0] not in stripped)
 
 
 EMBEDDED_SANDBOX = "sandbox"
 """The provider of takes made by the embedded sandbox, whatever port it has today."""
+
+
+_ACCOUNT_MARK = "#"
+"""Stands between a base URL and the name of an account; no base URL that is accepted has one."""
+
+ACCOUNT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""Names that an account may have."""
+
+
+def provider_of(base_url: str, account: str = "") -> str:
+    """Return the provider behind a base URL and, where it is named, an account: case of its name does not count."""
+    provider = canonical_provider(base_url)
+    return f"{provider}{_ACCOUNT_MARK}{account.lower()}" if account else provider
+
+
+def account_in(provider: str) -> str:
+    """Return the name of the account in a provider; empty where it has none."""
+    return provider.partition(_ACCOUNT_MARK)[2]
+
+
+def provider_in_words(provider: str) -> str:
+    """Return a provider as people call it: `https://api.wavespeed.ai (account north)`."""
+    base_url, _, account = provider.partition(_ACCOUNT_MARK)
+    return f"{base_url} (account {account})" if account else base_url
 
 
 def is_here(provider: str) -> bool:
@@ -239,11 +268,13 @@ def is_here(provider: str) -> bool:
 def canonical_provider(base_url: str) -> str:
     """Return the provider behind a base URL: `https://api.wavespeed.ai` for each of its spellings.
 
-    Anything that is no URL (the embedded sandbox has a name) stays as it is.
+    The name of an account behind it stays. Anything that is no URL (the embedded sandbox has a name) stays as it is.
     """
     parts = urlsplit(base_url)
     if not parts.netloc:
         return base_url
+    if parts.fragment:
+        return provider_of(parts._replace(fragment="").geturl(), parts.fragment)
     host = (parts.hostname or "").rstrip(".")
     if host == "localhost":
         host = "127.0.0.1"

@@ -16,6 +16,9 @@ from animatic.takes.canonical import canonical_still, canonical_text
 _FILES = re.compile(r"(?:^|_)(?:image|video|audio)s?(?:_url|_urls)?$")
 """Names of inputs that are files, whichever model they are of."""
 
+_IDENTITY = re.compile(r"sha256:|last frame of [0-9a-f]{64}$")
+"""Identity of a file, by its bytes or by the take that made it."""
+
 
 class Inputs(Mapping[str, Any]):
     """Values by input name, in the order in which they are sent. Immutable; the order does not count in comparisons.
@@ -74,11 +77,9 @@ class Inputs(Mapping[str, Any]):
         return Inputs({name: _with_files(value, urls) for name, value in self._values.items()}) if urls else self
 
     def local_paths(self) -> list[str]:
-        """Return the files among these inputs that are paths: not URLs, and not known by their bytes."""
+        """Return the files among these inputs that are paths: not URLs, and not known by their bytes or their take."""
         files = [each for name, value in self._values.items() if _FILES.search(name) for each in parts_of(value)]
-        return [
-            each for each in files if isinstance(each, str) and "://" not in each and not each.startswith("sha256:")
-        ]
+        return [each for each in files if isinstance(each, str) and "://" not in each and not _IDENTITY.match(each)]
 
     def without(self, name: str) -> "Inputs":
         """Return these inputs without one name."""

@@ -73,15 +73,22 @@ class ModelSchema:
     Attributes:
         priced_by: names of the inputs that decide the price.
         media: names of those that are files, or lists of files.
+        images: names of those among them that are pictures.
     """
 
     model: str
     priced_by: tuple[str, ...]
     media: tuple[str, ...] = ("image",)
+    images: tuple[str, ...] = ("image",)
 
     def files_in(self, inputs: Inputs) -> list[Any]:
         """Return what identifies the files among these inputs."""
         return [each for name in self.media if name in inputs for each in parts_of(inputs[name])]
+
+    def stills_on_web(self, inputs: Inputs) -> list[str]:
+        """Return the URLs of the pictures among these inputs."""
+        found = (each for name in self.images if name in inputs for each in parts_of(inputs[name]))
+        return [each for each in found if isinstance(each, str) and "://" in each]
 
     def price_class(self, inputs: Inputs) -> PriceClass:
         """Return the price class of a take with these inputs."""

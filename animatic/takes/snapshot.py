@@ -1,7 +1,7 @@
 """Snapshot of what a ledger knows of many takes, in columns. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -25,6 +25,14 @@ class LedgerSnapshot:
     status_of: NDArray[np.int32]
     attempt_id: NDArray[np.int64]
     is_flagged: NDArray[np.bool_]
+
+    def with_changed(self, at: NDArray[np.int64]) -> "LedgerSnapshot":
+        """Return the same with these takes as ones whose still has changed; `at` are their places."""
+        statuses, status_of = list(self.statuses), self.status_of.copy()
+        for old in np.unique(status_of[at]).tolist():
+            statuses.append(replace(statuses[old], is_changed=True))
+            status_of[at[self.status_of[at] == old]] = len(statuses) - 1
+        return LedgerSnapshot(statuses, status_of, self.attempt_id, self.is_flagged)
 
     @classmethod
     def empty(cls, takes: int) -> Self:

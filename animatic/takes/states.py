@@ -67,7 +67,10 @@ SUCCESSORS: dict[State, frozenset[State]] = {
 }
 
 LIVE = frozenset({State.SUBMITTING, State.SUBMITTED, State.UNKNOWN, State.HELD, State.COMPLETED})
-"""A take has at most one attempt in these states; the ledger's unique index `one_live` says so too."""
+"""A take has at most one attempt in these states for each change of its stills that it was bought for.
+
+The ledger's unique index `one_live` says so too.
+"""
 
 PAID = frozenset({State.SUBMITTED, State.COMPLETED, State.FAILED, State.UNKNOWN, State.HELD})
 """States in which money was, or may have been, spent."""
@@ -88,10 +91,13 @@ class BuyingPolicy:
     Attributes:
         retry_failed: takes that an earlier run left failed or rejected may be bought again, once in this run.
         attempts: how often a take may be bought in this run while WaveSpeed reports the failure as its own; from 1.
+        changed_stills: takes that are completed may be bought again, once for each change of a still on the web that
+            was seen.
     """
 
     retry_failed: bool = False
     attempts: int = 1
+    changed_stills: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,7 @@ class TakeStatus:
         tried_here: whether this run made the newest attempt.
         is_left: whether the newest attempt had ended when this run began: what fails later was not left by an earlier
             run, and another run's retry of it is not followed by one more.
+        is_changed: whether this run saw that a still on the web has changed since the newest attempt bought with it.
     """
 
     state: State | None
@@ -112,10 +119,14 @@ class TakeStatus:
     bought_here: int = 0
     tried_here: bool = False
     is_left: bool = True
+    is_changed: bool = False
 
 
 def permission_to_buy(take_status: TakeStatus, policy: BuyingPolicy) -> str | None:
-    """Return what allows a new attempt now (`plan`, `retry-failed`, `attempts`), or None if nothing does."""
+    """Return what allows a new attempt now (`plan`, `retry-failed`, `attempts`, `changed-still`), None if nothing does.
+
+    A take whose still has changed has its clip: until the new one is bought, that stays as it is.
+    """
     match take_status.state:
         case None | State.UNSENT | State.ABSENT:
             return "plan"
@@ -124,6 +135,8 @@ def permission_to_buy(take_status: TakeStatus, policy: BuyingPolicy) -> str | No
             return "attempts" if may else None
         case State.FAILED | State.REJECTED if not take_status.tried_here:
             return "retry-failed" if policy.retry_failed and take_status.is_left else None
+        case State.COMPLETED if take_status.is_changed and not take_status.tried_here:
+            return "changed-still" if policy.changed_stills else None
         case _:
             return None
 
@@ -186,7 +199,8 @@ def next_step(
     `submitted` is there in the state of that name, and in no other.
     """
     if permission_to_buy(take_status, policy) is not None:
-        is_in_vain = isinstance(after, Buy) and take_status.state is State.UNSENT and take_status.tried_here
+        was_unsent = (take_status.state is State.UNSENT and take_status.tried_here) or take_status.is_changed
+        is_in_vain = isinstance(after, Buy) and was_unsent
         return Done() if is_in_vain else Buy()
     if submitted is not None:
         was_watched = isinstance(after, Watch) or (isinstance(after, Buy) and take_status.tried_here)

@@ -30,7 +30,17 @@ from animatic.errors import (
     TryLaterError,
 )
 from animatic.money.amounts import believed, quoted_price
-from animatic.wavespeed.outcomes import ACCOUNT_ADVICE, ACCOUNT_REFUSALS, BUSY, NoReply, is_refusal, words_of
+from animatic.wavespeed.outcomes import (
+    ACCOUNT_ADVICE,
+    ACCOUNT_REFUSALS,
+    BUSY,
+    LOST,
+    UNSENT,
+    NoReply,
+    class_of,
+    is_refusal,
+    words_of,
+)
 from animatic.wavespeed.server_clock import ServerClock
 from animatic.wavespeed.transport import AiohttpTransport, Reply, fetch, identity_headers
 from animatic.wavespeed.wire import (
@@ -40,6 +50,7 @@ from animatic.wavespeed.wire import (
     Prediction,
     PredictionPage,
     Upload,
+    Usage,
     is_prediction,
     read_body,
     read_data,
@@ -76,6 +87,7 @@ class WaveSpeedClient:
         most_connections: at once, for submissions and for reading calls each.
         wrap: puts something around each transport, such as a recorder.
         hears: gets why no answer came, each time, and None when one came that is no failure of the server.
+        counts: gets each request: its call, such as `submit`, its outcome, and how many seconds it took.
     """
 
     def __init__(  # noqa: PLR0913 - all but the first two have a default
@@ -91,9 +103,10 @@ class WaveSpeedClient:
         most_connections: int = MOST_CONNECTIONS,
         wrap: Wrap | None = None,
         hears: Callable[[str | None], None] = lambda _: None,
+        counts: Callable[[str, str, float], None] = lambda _call, _outcome, _seconds: None,
     ) -> None:
         self._base = base_url.rstrip("/")
-        self._hears = hears
+        self._hears, self._counts = hears, counts
         self._key = key
         self.clock = clock or ServerClock()
         self.submit_deadline_s = submit_deadline_s
@@ -126,7 +139,7 @@ class WaveSpeedClient:
         """
         request = self._request("POST", self._url_of(f"/api/v3/{model}"), json=dict(inputs))
         try:
-            return await self._fetch(self._submitting, request, self.submit_deadline_s, MAX_BODY_BYTES)
+            return await self._fetch("submit", self._submitting, request, self.submit_deadline_s, MAX_BODY_BYTES)
         except ProxyRefusedError as error:
             return NoReply(str(error), has_left=False, is_by_proxy=True)
         except ApiUnreachableError as error:
@@ -188,6 +201,15 @@ class WaveSpeedClient:
         }
         data = await self._read("POST", "/api/v3/billings/search", json=body, what="bill", max_bytes=MAX_LIST_BYTES)
         return read_data(ChargePage, data, what="bill")
+
+    async def usage_usd(self, *, start_time: datetime, end_time: datetime) -> float:
+        """Return what the account has used in a span of 31 days at most, in USD, by the usage statistics.
+
+        Source: WaveSpeed's page on usage statistics; not tried live.
+        """
+        body = {"start_time": start_time.isoformat(), "end_time": end_time.isoformat()}
+        data = await self._read("POST", "/api/v3/user/usage_stats", json=body, what="usage")
+        return read_data(Usage, data, what="usage").total_usd
 
     async def quote(self, model: str, inputs: Mapping[str, Any]) -> "Price":
         """Return what one take with these inputs costs; asking is free.
@@ -275,19 +297,23 @@ class WaveSpeedClient:
         return request
 
     async def _fetch(
-        self, transport: httpx.AsyncBaseTransport, request: httpx.Request, deadline_s: float, max_bytes: int
+        self, what: str, transport: httpx.AsyncBaseTransport, request: httpx.Request, deadline_s: float, max_bytes: int
     ) -> Reply:
-        """Fetch an answer, and black out our key should it be echoed: parts of answers end up in errors."""
+        """Fetch an answer, count it, and black out our key should it be echoed: parts of answers end up in errors."""
         began_s = self.clock.seconds()
         try:
             reply = await fetch(transport, request, deadline_s=deadline_s, max_bytes=max_bytes)
         except (ApiUnreachableError, SubmissionUnknownError) as error:
             self._hears(str(error))
+            has_left = isinstance(error, SubmissionUnknownError)
+            self._counts(what, LOST if has_left else UNSENT, self.clock.seconds() - began_s)
             raise
+        took_s = self.clock.seconds() - began_s
+        self._counts(what, class_of(reply.status), took_s)
         if reply.status < 500:
             self._hears(None)
         if "age" not in reply.headers:  # a cache speaks of the past
-            self.clock.observe(reply.headers.get("date", ""), self.clock.seconds() - began_s)
+            self.clock.observe(reply.headers.get("date", ""), took_s)
         self._undated_answers += not self.clock.is_told
         clean = without_key(reply.body, self._key)
         return reply if clean is reply.body else replace(reply, body=clean)
@@ -316,7 +342,7 @@ class WaveSpeedClient:
             ApiRefusedError, AccountRefusedError: will not pass.
         """
         try:
-            reply = await self._fetch(self._reading, request, deadline_s or self._read_deadline_s, max_bytes)
+            reply = await self._fetch(what, self._reading, request, deadline_s or self._read_deadline_s, max_bytes)
         except SubmissionUnknownError as error:
             raise ApiUnavailableError(str(error)) from None
         envelope = read_envelope(reply.body)

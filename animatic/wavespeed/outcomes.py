@@ -35,6 +35,9 @@ from animatic.web.network import PROXY_ADVICE, PROXY_REFUSAL
 ACCOUNT_REFUSALS = frozenset({401, 402, 403})
 AMBIGUOUS = frozenset({408, 409, 425, 499})
 BUSY = 429
+UNSENT, LOST = "unsent", "lost"
+"""Outcomes of requests without a whole answer, in metrics: no byte of it left, or it may have been received."""
+
 ACCOUNT_ADVICE = "Check WAVESPEED_API_KEY, its role and the account's balance."
 
 _ID = re.compile(PREDICTION_ID)
@@ -113,6 +116,15 @@ Outcome = Accepted | Unsent | Busy | ProxyRefused | AccountRefused | Refused | U
 def is_refusal(http: int) -> bool:
     """Tell if an HTTP status is a definite no, from any server, that is neither about the account nor about pace."""
     return 400 <= http < 500 and http not in AMBIGUOUS | ACCOUNT_REFUSALS | {BUSY, PROXY_REFUSAL}
+
+
+def class_of(http: int) -> str:
+    """Return the outcome of a request in metrics, given the HTTP status: `ok`, `busy`, `refused` or `failed`."""
+    if http == BUSY:
+        return "busy"
+    if 400 <= http < 500:
+        return "refused"
+    return "ok" if http < 300 else "failed"
 
 
 def classify(reply: Reply | NoReply) -> Outcome:  # noqa: PLR0911 - one return a row of the table

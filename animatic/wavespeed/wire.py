@@ -242,6 +242,7 @@ class Charge(_Wire):
         billing_type: `deduct` or `refund`.
         price_usd: as a number of the bill's own; the sign of a refund is not documented.
         order_state: `pre` or `done`.
+        status: of its prediction, as the bill has it.
     """
 
     uuid: str = ""
@@ -251,6 +252,7 @@ class Charge(_Wire):
     order_state: str = ""
     prediction_id: str | None = None
     model: str = ""
+    status: str = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -263,12 +265,13 @@ class Charge(_Wire):
         is_id = isinstance(found, str) and re.fullmatch(PREDICTION_ID, found) is not None
         return {
             "uuid": text_in(fields.get("uuid"))[:200],
-            "billing_type": text_in(fields.get("billing_type")) or "deduct",
+            "billing_type": text_in(fields.get("billing_type"))[:64].strip().lower() or "deduct",
             "price_usd": number_in(fields.get("price")),
             "created_at": moment_of(fields.get("created_at")),
             "order_state": text_in(order.get("state"))[:64],
             "prediction_id": found if is_id else None,
             "model": text_in(prediction.get("model_uuid"))[:MAX_MODEL_CHARS],
+            "status": text_in(prediction.get("status"))[:64],
         }
 
 
@@ -278,6 +281,7 @@ class ChargePage(_Wire):
     items: tuple[Charge, ...]
     unreadable: int = 0
     total: int | None = None
+    has_more: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -291,10 +295,25 @@ class ChargePage(_Wire):
                 charges.append(Charge.model_validate(item))
             except (ValidationError, RecursionError):
                 continue
-        total = whole_in(cast("dict[str, Any]", value).get("total"))
-        unreadable = 1 if items is None else len(items) - len(charges)
-        is_count = total is not None and total >= 0
-        return {"items": tuple(charges), "unreadable": unreadable, "total": total if is_count else None}
+        fields = cast("dict[str, Any]", value)
+        total = whole_in(fields.get("total"))
+        return {
+            "items": tuple(charges),
+            "unreadable": 1 if items is None else len(items) - len(charges),
+            "total": total if total is not None and total >= 0 else None,
+            "has_more": fields.get("has_more") is True,
+        }
+
+
+class Usage(_Wire):
+    """Sum of a span, by WaveSpeed's usage statistics. It is not documented whether a refund lowers it."""
+
+    total_usd: Annotated[float, Field(ge=-1e9, le=1e12)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_summary(cls, value: Any) -> Any:
+        return {"total_usd": number_in(object_in(object_in(value).get("summary")).get("total_cost"))}
 
 
 class Balance(_Wire):

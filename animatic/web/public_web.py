@@ -119,6 +119,8 @@ def open_session(
             raise _refused_by_proxy(request, error.status) from None
         except aiohttp.ClientProxyConnectionError as error:
             raise NotReachedError(f"the proxy cannot be reached ({error.strerror}). {PROXY_ADVICE}") from None
+        except aiohttp.ClientConnectorDNSError as error:
+            raise WebError(f"the name {error.host} is not known, or no name server answers") from None
         except aiohttp.ClientConnectorCertificateError as error:
             raise NotReachedError(f"the certificate of {error.host} is not trusted. {TRUST_ADVICE}") from None
 

@@ -1,19 +1,23 @@
-"""Requests to URLs that others name: what is there, and its bytes. Follows no redirect."""
+"""Requests to URLs that others name: what is there, and its bytes."""
 
 import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
+from urllib.parse import urljoin
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
 from animatic.web.network import DIRECT, Network
-from animatic.web.public_web import open_session
+from animatic.web.public_web import WebError, open_session
 
 FAILURES = (TimeoutError, aiohttp.ClientError, OSError, ValueError)
 """Errors of a request that failed, WebError among them."""
+
+MOST_HOPS = 5
+"""Redirects that `WebReader.follow` goes along."""
 
 Resolver = AbstractResolver
 _CHUNK_BYTES = 1 << 18
@@ -21,6 +25,10 @@ _BUFFER_BYTES = 1 << 20
 """Bytes of each answer that may wait to be read: with fewer, the line is stopped and started all the time."""
 
 _CONNECT_TIMEOUT_S = 10.0
+
+
+class RedirectsError(WebError):
+    """A URL that leads to others again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +101,26 @@ class WebReader:
 
     @asynccontextmanager
     async def open(self, url: str, headers: Mapping[str, str] | None = None) -> AsyncGenerator[Page]:
-        """Send a GET request. Raises FAILURES, also while the body is read."""
+        """Send a GET request, and follow no redirect. Raises FAILURES, also while the body is read."""
         async with self._session.get(url, headers=headers, allow_redirects=False) as response:
             yield Page(response.status, response.headers, response.content.iter_chunked(_CHUNK_BYTES))
+
+    @asynccontextmanager
+    async def follow(self, url: str, headers: Mapping[str, str] | None = None) -> AsyncGenerator[Page]:
+        """Send GET requests along redirects, each of which is judged like the first.
+
+        The page is the first that leads nowhere else: also a redirect without a target.
+
+        Raises:
+            RedirectsError: there are more than MOST_HOPS redirects.
+            FAILURES: also while the body is read.
+        """
+        at = url
+        for _ in range(MOST_HOPS + 1):
+            async with self.open(at, headers) as page:
+                target = page.headers.get("Location", "")
+                if not 300 <= page.status < 400 or page.status == 304 or not target:
+                    yield page
+                    return
+            at = urljoin(at, target)
+        raise RedirectsError(f"more than {MOST_HOPS} redirects")

@@ -13,13 +13,17 @@ from animatic.errors import ClipUnavailableError, SettingsError
 from animatic.ledger import Ledger, open_ledger
 from animatic.media.archive import Archive, Ask, Output, asking, outputs_of
 from animatic.media.clip_names import ClipIdentity, ClipName
+from animatic.media.dataset import describe
 from animatic.progress import ArchiveProgress, Progress
-from animatic.results import formats, reading
+from animatic.results import reading
+from animatic.results.table_files import find_tables
 from animatic.settings import Settings
 from animatic.storage.folder import Folder
 from animatic.takes.states import State
 from animatic.text import command, counted, positional
 from animatic.wavespeed.client import WaveSpeedClient
+from flows.checking import Checking
+from flows.command.clip_checking import check_rest, see
 from flows.command.embedded import provider
 from flows.command.panel import panel
 from flows.session import new_run_id
@@ -54,9 +58,9 @@ def archive_results(  # noqa: PLR0913 - the options of the command
     Raises:
         FixInputError: a table cannot be read, or the archive cannot be written to.
     """
-    for uri in uris:
-        formats.check_suffix(storage.name_of(uri))
+    storage.require_lasting(to)
     name, folder, settings, run_id = ClipName(clip_name), Folder(to), Settings.from_environment(), new_run_id()
+    uris = find_tables(uris, settings.network)
     progress = Progress()
     with provider(settings, run_id, sandbox=sandbox) as used, panel(console, progress, storage.name_of(uris[0])):
         end = asyncio.run(_archive(uris, folder, name, used, run_id, progress, console))
@@ -84,6 +88,7 @@ async def _archive(  # noqa: PLR0913, PLR0917 - what goes where, and who hears o
                 origin=settings.base_url, network=settings.network,
             ) as archive,
         ):  # fmt: skip
+            checking = Checking(ledger, settings, progress.checks, archive=folder.uri, see=see)
             for uri in uris:
                 for rows in await asyncio.to_thread(lambda uri=uri: list(_rows_of(uri, settings, statuses))):
                     fresh = [row for row in rows if row["fingerprint"] not in seen]
@@ -92,7 +97,11 @@ async def _archive(  # noqa: PLR0913, PLR0917 - what goes where, and who hears o
                     unknown += missing
                     progress.archive.total += len(outputs)
                     await archive.add(outputs)
+                    checking.archived(list(dict.fromkeys(each.identity.fingerprint for each in outputs)))
+            await check_rest(checking, [])
             problems = await _problems(ledger, sorted(seen), folder.uri)
+            note = await describe(folder, ledger)
+            problems += [] if note is None else [note]
     return Archived(progress.archive, unknown, problems, statuses)
 
 

@@ -7,22 +7,23 @@ from datetime import UTC, datetime
 
 from typer.rich_utils import rich_format_error
 
+from animatic.machine.own_packages import forget_current_folder
 from animatic.machine.privacy import keep_private
 from flows import process
-from flows.command import cli_job, cli_keep, cli_set_up
+from flows.command import cli_fleet, cli_job, cli_keep, cli_reel, cli_retake, cli_review, cli_set_up, cli_timeline
 from flows.command.app import app
 from flows.command.command_end import REFUSED, say_error
 
 __all__ = ["app", "main", "with_dates"]
 
-COMMANDS = (cli_job, cli_keep, cli_set_up)
+COMMANDS = (cli_job, cli_keep, cli_reel, cli_retake, cli_review, cli_set_up, cli_timeline, cli_fleet)
 """Modules whose commands are known once they are imported."""
 
 
 def main() -> None:
     """Run the command; see `_end` for exit codes."""
     keep_private()
-    process.forget_current_folder()
+    forget_current_folder()
     try:
         _run(with_dates(sys.argv[1:], datetime.now(UTC).date().isoformat()))
     except SystemExit as end:

@@ -1,38 +1,64 @@
 """Commands of the job as they are typed: run, plan, results, reconcile."""
 
 import sys
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from animatic.errors import SettingsError
 from animatic.media.clip_names import DEFAULT_CLIP_NAME
+from animatic.text import shell_line, short_name
 from flows.command.app import THE_JOB, app
 from flows.command.command_end import end, prefect_started
 from flows.command.options import (
+    AcceptEstimates,
+    AllowUnpriced,
     AsJson,
+    Attempts,
+    ChangedStills,
+    CheckStills,
     ClipNameOption,
     Debug,
+    DecisionsOption,
+    DuckDB,
+    FewerRows,
+    FollowApproved,
+    KeepPlan,
     Limit,
     Manifest,
     Map,
     Models,
     Only,
+    PlanOption,
     Results,
     RetryFailed,
+    ReviewOption,
     Sandbox,
     SkipInvalid,
+    SpendUpTo,
+    Stills,
 )
 from flows.server.gc_pause import gc_paused
 from flows.terminal import begin, stderr
 
+if TYPE_CHECKING:
+    from animatic.planning.plan_file import PlanFile
+
+OF_THE_PLAN = (
+    *("max_usd", "skip_invalid", "retry_failed", "attempts", "only", "limit", "map_", "models"),
+    *("stills", "check_stills", "decisions", "follow_approved", "fewer_rows", "changed_stills", "spend_up_to"),
+)
+"""Options of `run` that the file of a plan decides."""
+
 
 @app.command(rich_help_panel=THE_JOB, short_help="Buy what was not bought yet, and write the results table.")
 def run(
-    manifest: Manifest,
+    context: typer.Context,
+    manifest: Manifest = "",
     results: Results = "",
     *,
+    plan: PlanOption = None,
     sandbox: Sandbox = False,
     max_usd: Annotated[
         float | None,
@@ -44,15 +70,13 @@ def run(
             help="Never commit more than N dollars in this run.",
         ),
     ] = None,
+    spend_up_to: SpendUpTo = None,
     yes: Annotated[bool, typer.Option("--yes", show_default="ask", help="Do not ask before buying.")] = False,
     skip_invalid: SkipInvalid = False,
     retry_failed: RetryFailed = False,
-    attempts: Annotated[
-        int,
-        typer.Option(
-            "--attempts", min=1, max=10, help="How often a take may be bought when WaveSpeed reports its own failure."
-        ),
-    ] = 1,
+    attempts: Attempts = 1,
+    accept_estimates: AcceptEstimates = False,
+    allow_unpriced: AllowUnpriced = [],  # noqa: B006 - typer copies it
     new_ledger: Annotated[
         str | None,
         typer.Option(
@@ -72,10 +96,17 @@ def run(
         bool, typer.Option("--no-archive", show_default="archive", help="Leave the clips where they are: for 7 days.")
     ] = False,
     clip_name: ClipNameOption = DEFAULT_CLIP_NAME,
+    review: ReviewOption = None,
     only: Only = [],  # noqa: B006 - typer copies it
     limit: Limit = None,
     map_: Map = [],  # noqa: B006 - as above
     models: Models = None,
+    stills: Stills = None,
+    check_stills: CheckStills = False,
+    decisions: DecisionsOption = None,
+    follow_approved: FollowApproved = False,
+    fewer_rows: FewerRows = False,
+    changed_stills: ChangedStills = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -87,8 +118,10 @@ def run(
     def command() -> int:
         if no_archive and archive is not None:
             raise SettingsError("--no-archive: found --archive beside it; give one of them")
-        _require_results(manifest, results)
-        begin(f"{Path(manifest).name}: reading …")
+        _require_one_source(context, manifest, plan, allow_unpriced)
+        _require_results(manifest or plan or "", results)
+        begin(f"{short_name(manifest or plan or '')}: reading …")
+        kept = _opened(plan)
         with prefect_started() as start:
             with gc_paused():
                 from flows.command.commands import RunOptions, run_manifest  # noqa: PLC0415 - while the server comes up
@@ -108,8 +141,17 @@ def run(
                 new_ledger,
                 "" if no_archive else archive,
                 clip_name,
-                RowOptions(only, limit, map_, models),
+                RowOptions(
+                    *(only, limit, map_, models, stills, check_stills, decisions, follow_approved),
+                    fewer_rows=fewer_rows,
+                    changed_stills=changed_stills,
+                ),
+                accept_estimates,
+                review=review,
+                spend_up_to=spend_up_to,
             )
+            if kept is not None:
+                options = options.of_plan(kept, allow_unpriced)
             return run_manifest(options, stderr(), start)
 
     end(command, debug=debug, as_json=as_json)
@@ -122,26 +164,40 @@ def plan(
     sandbox: Sandbox = False,
     skip_invalid: SkipInvalid = False,
     retry_failed: RetryFailed = False,
+    attempts: Attempts = 1,
     only: Only = [],  # noqa: B006 - typer copies it
     limit: Limit = None,
     map_: Map = [],  # noqa: B006 - as above
     models: Models = None,
+    stills: Stills = None,
+    check_stills: CheckStills = False,
+    decisions: DecisionsOption = None,
+    follow_approved: FollowApproved = False,
+    spend_up_to: SpendUpTo = None,
+    output: KeepPlan = None,
+    changed_stills: ChangedStills = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Validate and count: new, cached, resumable, unknown, and what it will cost. Submits nothing."""
-    begin(f"{Path(manifest).name}: reading …")
-    from flows.command.commands import show_plan  # noqa: PLC0415 - keeps --help quick
+    begin(f"{short_name(manifest)}: reading …")
+    from animatic.takes.states import BuyingPolicy  # noqa: PLC0415 - keeps --help quick
+    from flows.command.commands import show_plan  # noqa: PLC0415 - the same
     from flows.order import RowOptions  # noqa: PLC0415 - the same
 
     end(
         lambda: show_plan(
             manifest,
-            RowOptions(only, limit, map_, models),
+            RowOptions(
+                *(only, limit, map_, models, stills, check_stills, decisions, follow_approved),
+                changed_stills=changed_stills,
+            ),
             sandbox=sandbox,
             skip_invalid=skip_invalid,
-            retry_failed=retry_failed,
+            policy=BuyingPolicy(retry_failed, attempts, changed_stills),
+            output=output,
             as_json=as_json,
+            spend_up_to=spend_up_to,
         ),
         debug=debug,
         as_json=as_json,
@@ -159,18 +215,28 @@ def results(
     limit: Limit = None,
     map_: Map = [],  # noqa: B006 - as above
     models: Models = None,
+    stills: Stills = None,
+    decisions: DecisionsOption = None,
+    duckdb: DuckDB = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Write the results table again from the ledger, without touching the API."""
-    from flows.command.commands import rewrite_results  # noqa: PLC0415 - keeps --help quick
+    from flows.command.results_command import rewrite_results  # noqa: PLC0415 - keeps --help quick
     from flows.order import RowOptions  # noqa: PLC0415 - the same
 
     def command() -> int:
         _require_results(manifest, results)
-        rows = RowOptions(only, limit, map_, models)
+        rows = RowOptions(only, limit, map_, models, stills, decisions=decisions)
         return rewrite_results(
-            manifest, results, rows, stderr(), sandbox=sandbox, skip_invalid=skip_invalid, as_json=as_json
+            manifest,
+            results,
+            rows,
+            stderr(),
+            sandbox=sandbox,
+            skip_invalid=skip_invalid,
+            as_json=as_json,
+            duckdb=duckdb,
         )
 
     end(command, debug=debug, as_json=as_json)
@@ -217,13 +283,47 @@ def reconcile(
     end(lambda: run_reconcile(by_hand, stderr(), sandbox=sandbox, as_json=as_json), debug=debug, as_json=as_json)
 
 
+def _require_one_source(context: typer.Context, manifest: str, plan: str | None, allow_unpriced: Sequence[str]) -> None:
+    """Refuse a run of nothing, or of a manifest and a plan at once, and options that the plan decides.
+
+    Raises:
+        SettingsError: what to leave out, or to give.
+    """
+    if plan is None:
+        if not manifest:
+            raise SettingsError("MANIFEST: not given; allowed: the file of shots, or --plan FILE")
+        if allow_unpriced:
+            raise SettingsError(
+                "--allow-unpriced: found without --plan; allowed: beside it. Without a plan give --max-usd"
+            )
+        return
+    beside = [manifest] if manifest else []
+    beside += [
+        f"--{name.rstrip('_').replace('_', '-')}"
+        for name in OF_THE_PLAN
+        if str(getattr(context.get_parameter_source(name), "name", "")) == "COMMANDLINE"
+    ]
+    if beside:
+        raise SettingsError(
+            f"--plan: found {', '.join(beside)} beside it; allowed: none of them, since the plan has the manifest, its "
+            "options and the limit. Make another plan to change them"
+        )
+
+
+def _opened(plan: str | None) -> "PlanFile | None":
+    if plan is None:
+        return None
+    from flows.command.plan_files import open_plan  # noqa: PLC0415 - keeps --help quick
+
+    return open_plan(plan)
+
+
 def _require_results(manifest: str, results: str) -> None:
     """Refuse a command without `--results`, and give the whole of it. Raises SettingsError."""
     if not results:
-        from animatic.text import shell_line  # noqa: PLC0415 - keeps --help quick
-
-        table = f"{Path(manifest).name.partition('.')[0] or 'shots'}-results.csv"
+        table = f"{short_name(manifest).partition('.')[0] or 'shots'}-results.csv"
         whole = shell_line(["animatic", *sys.argv[1:], "--results", table])
         raise SettingsError(
-            f"--results: not given; allowed: where the table goes, as .parquet, .csv or .jsonl. Type:\n    {whole}"
+            "--results: not given; allowed: where the table goes, as .parquet, .csv, .jsonl or .xlsx. Type:\n"
+            f"    {whole}"
         )

@@ -1,4 +1,4 @@
-"""Commands that look at runs and keep what they made, as they are typed: ui, archive, ledger."""
+"""Commands that look at runs and keep what they made, as they are typed: ui, archive, history, bill, ledger."""
 
 from typing import Annotated
 
@@ -6,11 +6,12 @@ import typer
 
 from animatic.media.clip_names import DEFAULT_CLIP_NAME
 from flows.command.app import KEEP, LOOK, app
-from flows.command.command_end import end
+from flows.command.command_end import end, prefect_started
 from flows.command.options import (
     AsJson,
     ClipNameOption,
     Debug,
+    ResultsTables,
     Sandbox,
 )
 from flows.terminal import stderr
@@ -33,10 +34,18 @@ def ui(
 
 @app.command(rich_help_panel=KEEP, short_help="Fetch the clips of earlier runs.")
 def archive(
-    results: Annotated[list[str], typer.Argument(metavar="RESULTS...", help="Results tables, any fsspec URI.")],
+    results: ResultsTables,
     to: Annotated[str, typer.Option("--to", metavar="URI", help="Folder for the clips, on disk or in a bucket.")],
     *,
     clip_name: ClipNameOption = DEFAULT_CLIP_NAME,
+    provenance: Annotated[
+        bool,
+        typer.Option(
+            "--provenance",
+            show_default="no",
+            help="Copy archived clips instead, with prompt, model, prediction, fingerprint and run in their metadata.",
+        ),
+    ] = False,
     sandbox: Sandbox = False,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -45,6 +54,15 @@ def archive(
 
     What is there already is not fetched again. Ends with 3 where a clip cannot be had.
     """
+    if provenance:
+        from flows.command.provenance_command import copy_with_provenance  # noqa: PLC0415 - keeps --help quick
+
+        end(
+            lambda: copy_with_provenance(results, to, clip_name, stderr(), as_json=as_json),
+            debug=debug,
+            as_json=as_json,
+        )
+        return
     from flows.command.archive_command import archive_results  # noqa: PLC0415 - keeps --help quick
 
     end(
@@ -75,6 +93,38 @@ def history(
     end(lambda: write_history(to, since, stderr(), sandbox=sandbox, as_json=as_json), debug=debug, as_json=as_json)
 
 
+@app.command(rich_help_panel=KEEP, short_help="Hold WaveSpeed's bill against the ledger.")
+def bill(
+    *,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="DATE", show_default="7 days ago", help="First UTC date of the bill."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="DATE", show_default="now", help="Last UTC date of the bill.")
+    ] = None,
+    csv: Annotated[
+        str | None,
+        typer.Option("--csv", metavar="URI", show_default="none", help="Write every prediction as a row of a CSV."),
+    ] = None,
+    sandbox: Sandbox = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Read what WaveSpeed charged and refunded, keep it in the ledger, and name what differs. Buys nothing.
+
+    Ends with 3 where bill and ledger differ. What failed less than 3 hours ago may still be refunded, and is pending.
+    """
+
+    def command() -> int:
+        with prefect_started() as start:
+            from flows.command.bill_command import BillOptions, show_bill  # noqa: PLC0415 - keeps --help quick
+
+            return show_bill(BillOptions(since, until, csv, sandbox, as_json, debug), stderr(), start)
+
+    end(command, debug=debug, as_json=as_json)
+
+
 ledger_app = typer.Typer(
     help="Read and mend the ledger, the record of every take that was paid for.", no_args_is_help=True
 )
@@ -102,7 +152,7 @@ def ledger_show(
 
 @ledger_app.command("import", short_help="Take over what results tables know.")
 def ledger_import(
-    results: Annotated[list[str], typer.Argument(metavar="RESULTS...", help="Results tables, any fsspec URI.")],
+    results: ResultsTables,
     *,
     sandbox: Sandbox = False,
     as_json: AsJson = False,
@@ -120,3 +170,49 @@ def ledger_accept(*, debug: Debug = False) -> None:
     from flows.command.ledger_commands import accept_ledger  # noqa: PLC0415 - keeps --help quick
 
     end(lambda: accept_ledger(stderr()), debug=debug)
+
+
+@ledger_app.command("copy", short_help="Move the ledger into another database.")
+def ledger_copy(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="The ledger's URL, sqlite:///… or postgresql://….")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="The URL of a database without a ledger.")],
+    *,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Move the ledger into another database: every row is copied and compared, then FROM is closed.
+
+    It is refused while a run is under way. What ends half way is begun again by the same command.
+    """
+    from flows.command.ledger_copies import copy  # noqa: PLC0415 - keeps --help quick
+
+    end(lambda: copy(source, target, stderr(), as_json=as_json), debug=debug, as_json=as_json)
+
+
+@ledger_app.command("backup", short_help="Copy the ledger into a new file.")
+def ledger_backup(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The new file; one that is there is left alone.")],
+    *,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Copy the ledger into a new file of SQLite, also from a server, also while runs are under way."""
+    from flows.command.ledger_copies import back_up  # noqa: PLC0415 - keeps --help quick
+
+    end(lambda: back_up(file, stderr(), as_json=as_json), debug=debug, as_json=as_json)
+
+
+@ledger_app.command("verify", short_help="Read all of the ledger, or of a backup.")
+def ledger_verify(
+    ledger: Annotated[
+        str | None,
+        typer.Argument(metavar="[LEDGER]", show_default="the one of ANIMATIC_LEDGER", help="A backup, or a URL."),
+    ] = None,
+    *,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Read all of the ledger, or of a backup, and count what it holds. Changes nothing."""
+    from flows.command.ledger_copies import verify  # noqa: PLC0415 - keeps --help quick
+
+    end(lambda: verify(ledger, as_json=as_json), debug=debug, as_json=as_json)

@@ -27,18 +27,24 @@ def demo(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where results and clips go.")] = Path(
         "animatic-demo"
     ),
+    open_: Annotated[
+        bool, typer.Option("--open/--no-open", help="Whether to open the review page in a browser, on a desktop.")
+    ] = True,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Run the bundled manifest against the embedded sandbox: no key, no network, no cost. Shows where the clips are."""
+    """Run the bundled manifest against the embedded sandbox: no key, no network, no cost. Shows where all of it is."""
 
     def command() -> int:
         begin("starting …")
         with prefect_started() as start:
             with gc_paused():
-                from flows.command.demo import run_demo  # noqa: PLC0415 - while the server comes up
+                from flows.command.demo import open_page, run_demo  # noqa: PLC0415 - while the server comes up
 
-            return run_demo(out, stderr(), start, as_json=as_json, debug=debug)
+            exit_code = run_demo(out, stderr(), start, as_json=as_json, debug=debug)
+        if open_ and not as_json:
+            open_page(out)
+        return exit_code
 
     end(command, debug=debug, as_json=as_json)
 

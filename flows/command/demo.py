@@ -1,7 +1,9 @@
 """The demo: the main job on the bundled manifest and the embedded sandbox; then its clips, held to what is meant."""
 
+import os
 import sys
 import sysconfig
+import webbrowser
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -21,7 +23,7 @@ from animatic.settings import Settings
 from animatic.takes.inputs import Inputs
 from animatic.takes.models import INPUT_NAMES
 from animatic.takes.veo2 import length_s_of, size_of
-from flows.command import launch
+from flows.command import demo_again, launch
 from flows.command.commands import UNTOLD
 from flows.command.embedded import embedded_sandbox
 from flows.command.next_steps import as_dict
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from animatic.results.summary import RunSummary  # pandas, which the start of a run need not wait for
 
 LENGTH_TOLERANCE_S = 0.1
+_DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 AS_MEANT, NOT_AS_MEANT = 0, 3
 
 
@@ -49,12 +52,22 @@ class Shown:
     inference_ms: int | None
     prediction_id: str | None
     fingerprint: str
+    qa: list[str] | None
     clip: Path | None
 
     @property
     def caption(self) -> str:
         """Caption of its frame on the contact sheet."""
         return f"{self.shot_id} take {self.take}" + (" (NSFW)" if self.nsfw else "")
+
+    @property
+    def failing_checks(self) -> str:
+        """The checks that its clip fails, in a line; empty where it fails none."""
+        if not self.qa:
+            return ""
+        is_still = "frozen" in self.qa and "locked-off" in self.inputs["prompt"].lower()
+        why = " (its prompt asks for a locked-off shot)" if is_still else ""
+        return f"{self.shot_id} take {self.take}: {', '.join(self.qa)}{why}"
 
     @property
     def is_meant_to_fail(self) -> bool:
@@ -117,10 +130,14 @@ def run_demo(typed: Path, console: PlainConsole, start: Start, *, as_json: bool,
     with embedded_sandbox(own, start.run_id, out / "sandbox") as settings:
         session = Session(settings, is_approved=True, run_id=start.run_id)
         parameters = {"manifest": str(manifest), "results": str(results), "archive": str(out / "clips")}
+        parameters["review"] = str(out / demo_again.PAGE)
         summary, untold = launch.run_flow(session, start.server, parameters, console, debug=debug)
         table = reading.decode(storage.read_bytes(str(results), max_bytes=1 << 30), results.name)
         storage.replace_bytes(str(out / "results.csv"), formats.encode(table, ".csv"))
         shown = _rows(table)
+        demo_again.decide(out)
+        demo_again.buy_again(manifest, out, demo_again.Begun(settings, start), console, debug=debug)
+        demo_again.show_both(out, settings, console)
         begin("looking at the clips, and drawing the contact sheet …")
     sheet = out / "contact-sheet.jpg"
     storage.replace_bytes(str(sheet), draw_contact_sheet([(row.caption, row.clip) for row in shown if row.clip]))
@@ -131,6 +148,14 @@ def run_demo(typed: Path, console: PlainConsole, start: Start, *, as_json: bool,
     else:
         _tell([_as_typed(row, out, typed) for row in shown], summary, console, typed, untold)
     return _judge(shown, console)
+
+
+def open_page(typed: Path) -> None:
+    """Open the page of the demo in a browser, where a person sits at a terminal of a desktop."""
+    is_desktop = sys.platform in {"darwin", "win32"} or any(os.environ.get(name) for name in _DISPLAYS)
+    page = Path(from_start(str(typed))).resolve() / demo_again.PAGE / "index.html"
+    if is_desktop and sys.stdout.isatty() and page.is_file():
+        webbrowser.open(page.as_uri())
 
 
 def _as_typed(row: Shown, out: Path, typed: Path) -> Shown:
@@ -167,7 +192,14 @@ def _tell(rows: Sequence[Shown], summary: "RunSummary", console: PlainConsole, o
             printable(str(row.clip or "")),
         )
     PlainConsole(width=None if sys.stdout.isatty() else 120).print(table, soft_wrap=False)
+    failing = [row.failing_checks for row in rows if row.failing_checks]
+    if failing:
+        console.print(f"checks: {'; '.join(failing)}")
     console.print(f"{summary.sentence} ({summary.submitted} submitted now, {summary.cached} cached)")
+    console.print(
+        f"{demo_again.AGAIN} was asked for again in {out / 'decisions.csv'}: animatic retake wrote "
+        f"{out / demo_again.RETAKES}, and a run of it {out / demo_again.TAKEN_AGAIN}; the page shows both takes"
+    )
     if untold is not None:
         console.print(UNTOLD.format(why=untold))
     for name, path in (
@@ -175,6 +207,8 @@ def _tell(rows: Sequence[Shown], summary: "RunSummary", console: PlainConsole, o
         ("as CSV", out / "results.csv"),
         ("clips", out / "clips"),
         ("contact sheet", out / "contact-sheet.jpg"),
+        ("reels", out / demo_again.REELS),
+        ("review page", out / demo_again.PAGE / "index.html"),
     ):
         say(f"{name + ':':15}{path}")
 

@@ -4,22 +4,23 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from animatic import storage
-from animatic.errors import SettingsError
 from animatic.ledger import Ledger, look_into, place_of
 from animatic.results.history import FILE, date_of, tables_of
 from animatic.settings import Settings
 from animatic.storage.folder import Folder
 from animatic.storage.spool import nameless_file
+from animatic.takes.canonical import provider_in_words
 from animatic.text import counted
 from flows.command import embedded
 from flows.command.next_steps import as_dict
+from flows.dates import start_of
 from flows.terminal import PlainConsole, say_json
 
 
@@ -32,13 +33,19 @@ def write_history(to: str, since: str | None, console: PlainConsole, *, sandbox:
         SettingsError: the date is none, or there is no ledger.
         LocationError: the folder cannot be written to.
     """
-    moment, settings = _moment(since), Settings.from_environment()
+    moment = None if since is None else start_of("--since", since)
+    settings = Settings.from_environment()
     settings = embedded.sandbox_settings(settings) if sandbox else settings
     folder, counts = Folder(to), Counter[str]()
     with look_into(settings.ledger) as ledger:
         if ledger is not None:
             asyncio.run(_copy(ledger, settings.origin, moment, folder.uri, counts))
     console.print(f"{folder.place}: {counted(counts.total(), 'paid attempt')} on {counted(len(counts), 'day')}")
+    if not counts and not sandbox:
+        console.print(
+            f"the ledger holds none of {provider_in_words(settings.origin)}; --sandbox writes those of the "
+            "embedded sandbox"
+        )
     if as_json:
         say_json(json.dumps({"attempts": counts.total(), "days": len(counts), "to": folder.uri} | as_dict(None)))
     return 0
@@ -66,12 +73,3 @@ def _write(folder: str, day: str, table: pa.Table) -> None:
     with nameless_file() as file:
         pq.write_table(table, file, compression="zstd")
         storage.replace_with(f"{folder.rstrip('/')}/date={day}/{FILE}", file)
-
-
-def _moment(since: str | None) -> datetime | None:
-    if since is None:
-        return None
-    try:
-        return datetime.combine(date.fromisoformat(since), datetime.min.time(), UTC)
-    except ValueError:
-        raise SettingsError(f'--since: found "{since}"; allowed: a UTC date such as 2026-11-26') from None

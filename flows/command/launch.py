@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from animatic.errors import AnimaticError, FixInputError, SettingsError
 from flows.command.panel import panel
+from flows.json_log import write_json
 from flows.logs import log_path, redirect_logs
 from flows.server.child_processes import Companion
 from flows.server.gc_pause import gc_paused
@@ -49,8 +50,7 @@ def run_flow(
         for name in _IMPORTED_LATE:
             importlib.import_module(name)
     gc.set_threshold(_COLLECTED_AFTER)
-    log = log_path(session.run_id)
-    redirect_logs(log, debug=debug)
+    log = _begin_log(session, debug=debug)
     if server is None:
         require_reachable(os.environ["PREFECT_API_URL"], console)
     token = SESSION.set(session)
@@ -61,8 +61,10 @@ def run_flow(
             end = conclude(ending, session, server, console)
     finally:
         SESSION.reset(token)
-    if session.progress.archive.problem:
-        console.print(session.progress.archive.problem)
+    progress = session.progress
+    for problem in (progress.archive.problem, progress.page_problem, progress.metrics_problem):
+        if problem:
+            console.print(problem)
     run = session.end.result() if session.end.done() else RunEnd()
     if isinstance(run.problem, FixInputError):
         raise run.problem
@@ -80,3 +82,12 @@ def run_flow(
     if server is not None and server.is_dead:
         log = log.with_name(f"{session.run_id}-prefect-server.log")
     raise FlowError(f"the run ended unforeseen: {said[:500]} (the whole story is in {log})")
+
+
+def _begin_log(session: Session, *, debug: bool) -> Path:
+    """Send the log of the run to a file, in the form that is set; return its path."""
+    log = log_path(session.run_id)
+    redirect_logs(log, debug=debug)
+    if session.settings.log_format == "json":
+        write_json(session.run_id)
+    return log

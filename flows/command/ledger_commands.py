@@ -13,9 +13,10 @@ from animatic import storage
 from animatic.errors import FixInputError
 from animatic.ledger import Imported, Ledger, ledger_name, look_into, open_ledger
 from animatic.money.amounts import as_number, dollars
-from animatic.results import formats, reading
+from animatic.results import reading
 from animatic.results.columns import RESULTS_SCHEMA
 from animatic.results.reading import MAX_RESULTS_BYTES
+from animatic.results.table_files import find_tables
 from animatic.settings import Settings
 from animatic.takes.canonical import EMBEDDED_SANDBOX
 from animatic.takes.states import PAID, State
@@ -26,6 +27,7 @@ from flows.command.next_steps import commands_in, reconcile_argv
 from flows.terminal import PlainConsole, say, say_json
 
 ROWS_AT_ONCE = 2_000
+MOST_NAMED = 10
 
 
 def show_shot(shot: str, manifest: str | None, *, as_json: bool) -> int:
@@ -56,6 +58,9 @@ async def _takes_of(ledger: Ledger, shot: str, manifest: str | None) -> list[dic
             raise FixInputError(f"--manifest: {wanted} has no shot {shot}; allowed: {', '.join(uris)}")
         uris = [uri for uri in uris if uri == wanted]
     if len(uris) > 1:
+        found = [await ledger.takes_of_shot(shot, uri) for uri in uris]
+        if _are_of_one_shot(found):
+            return await _with_attempts(ledger, _each_once(found))
         raise FixInputError(
             f"{shot}: {len(uris)} manifests have a shot of that name; say which with --manifest: {', '.join(uris)}"
         )
@@ -67,9 +72,41 @@ async def _takes_of(ledger: Ledger, shot: str, manifest: str | None) -> list[dic
             f"{shot}: the ledger knows no shot of that name, and no take whose fingerprint begins so; allowed: a "
             "shot_id, or at least the first 8 hex digits of a fingerprint, as the results table shows them"
         )
+    return await _with_attempts(ledger, takes)
+
+
+async def _with_attempts(ledger: Ledger, takes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for take in takes:
         take["attempts"] = [_readable(each) for each in await ledger.attempts_at(take["fingerprint"])]
+        following = await ledger.standing_on([take["fingerprint"]])
+        names = await ledger.names_of(following)
+        take["followed_by"] = [names.get((each, ""), each[:12]) for each in following]
     return takes
+
+
+def _are_of_one_shot(found: Sequence[Sequence[Mapping[str, Any]]]) -> bool:
+    """Tell if manifests ask for one shot: each shares a take with another, or storyboard and folder.
+
+    A manifest of retakes asks for takes of the one that it came from, or for a new version of its shot.
+    """
+    marks = [
+        {each["fingerprint"] for each in takes}
+        | {f"{each['manifest'].rpartition('/')[0]}/{each['storyboard']}" for each in takes if each["storyboard"]}
+        for takes in found
+    ]
+    joined, left = marks[0], marks[1:]
+    while near := next((each for each in left if each & joined), None):
+        left.remove(near)
+        joined = joined | near
+    return not left
+
+
+def _each_once(found: Sequence[Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return the takes of several manifests, each as that which asked first has it."""
+    once: dict[str, dict[str, Any]] = {}
+    for take in sorted((take for takes in found for take in takes), key=lambda take: take["planned_at"]):
+        once.setdefault(take["fingerprint"], take)
+    return list(once.values())
 
 
 def _readable(attempt: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,6 +138,11 @@ def _lines_of(takes: Sequence[Mapping[str, Any]]) -> list[str]:
             lines += _steps_of(each, take["fingerprint"])
         if not take["attempts"]:
             lines.append("  never bought")
+        if take["followed_by"]:
+            more = (
+                f" and {len(take['followed_by']) - MOST_NAMED:,} more" if len(take["followed_by"]) > MOST_NAMED else ""
+            )
+            lines.append(f"  its last frame begins {one_line(', '.join(take['followed_by'][:MOST_NAMED]), 500)}{more}")
     more = f", and {unpriced:,} at a price that is not known" if unpriced else ""
     return [*lines, f"in all {dollars(total)}{more}"]
 
@@ -130,7 +172,7 @@ def import_results(uris: Sequence[str], console: PlainConsole, *, sandbox: bool,
     settings = sandbox_settings(settings) if sandbox else settings
     whole = Imported()
     with open_ledger(settings.ledger, may_be_restored=True) as ledger:
-        for uri in uris:
+        for uri in find_tables(uris, settings.network):
             done = asyncio.run(_import_one(ledger, settings, uri))
             console.print(f"{uri}: {_counts_in_words(done)}")
             for line in done.conflicts[:20]:
@@ -143,20 +185,26 @@ def import_results(uris: Sequence[str], console: PlainConsole, *, sandbox: bool,
 
 async def _import_one(ledger: Ledger, settings: Settings, uri: str) -> Imported:
     name = storage.name_of(uri)
-    formats.check_suffix(name)
     where, done = storage.absolute_uri(uri), Imported()
     hash_of = lru_cache(maxsize=None)(_hash_of_still)
     with storage.open_copy(uri, max_bytes=MAX_RESULTS_BYTES, network=settings.network) as file:
         for _ in reading.read_columns(file, name, RESULTS_SCHEMA.names):
             pass  # the whole table is read once before anything of it is taken over
-        for table in reading.read_columns(file, name, RESULTS_SCHEMA.names):
+        chained = ["start_from"] if "start_from" in reading.read_head(file, name).names else []
+        for table in reading.read_cells(file, name, RESULTS_SCHEMA.names, chained):
             for start in range(0, table.num_rows, ROWS_AT_ONCE):
-                found = table.slice(start, ROWS_AT_ONCE).to_pylist()
+                found = [_with_plain_name(row) for row in table.slice(start, ROWS_AT_ONCE).to_pylist()]
                 rows = [row | {"still": hash_of(row.get("still_uri"))} for row in found]
                 part = await ledger.take_over(settings.origin, settings.written_origin, where, rows)
                 ledger.note_intents(ledger.noted_intents() + part.counts["taken over"])
                 done.add(part)
     return done
+
+
+def _with_plain_name(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with the name of the shot that it starts from as text: JSON Lines have it as JSON."""
+    name = str(row.get("start_from") or "")
+    return {**row, "start_from": json.loads(name)} if name.startswith('"') and name.endswith('"') else row
 
 
 def _hash_of_still(uri: str | None) -> str | None:

@@ -40,17 +40,42 @@ class Step:
         return [f"{blanks}{self.text}:", f"{blanks}    {self.command}"] if self.argv else [f"{blanks}{self.text}"]
 
 
+def go_on_after(limit: str | None) -> str:
+    """Return what to do about takes that a limit left pending; `limit` is the option or variable that sets it."""
+    match limit:
+        case "ANIMATIC_MAX_USD_PER_DAY":
+            return f"run again after 00:00 UTC to go on, or raise {limit} first; nothing is bought twice"
+        case "--spend-up-to":
+            return "run again for the next part; nothing is bought twice"
+        case "--max-usd":
+            return "raise --max-usd, then run again to go on; nothing is bought twice"
+        case _:
+            return GO_ON
+
+
 @dataclass(frozen=True, slots=True)
 class Typed:
     """The run as it was typed.
 
     Attributes:
         options: those that belong to the next run too, such as `--sandbox`.
+        plan: the file of the plan that was carried out; empty where none was.
+        of_plan: the options that belong to the next run of that plan.
+        go_on: the text of a step that goes on with what is pending.
     """
 
     manifest: str
     results: str
     options: tuple[str, ...] = ()
+    plan: str = ""
+    of_plan: tuple[str, ...] = ()
+    go_on: str = GO_ON
+
+    def on(self) -> tuple[str, ...]:
+        """Return the command that goes on with the same: with the plan, if there is one."""
+        if not self.plan:
+            return self.again()
+        return (PROGRAM, "run", "--plan", self.plan, "--results", self.results, *self.of_plan)
 
     def again(self, *more: str) -> tuple[str, ...]:
         """Return the command that goes on, with more options."""
@@ -69,7 +94,7 @@ def step_for(  # noqa: PLR0911 - one return a case
 ) -> Step:
     """Return what to do about takes that ended so; `others` are those that `--retry-failed` would buy again as well."""
     them = "it" if ending.count == 1 else "them"
-    code, again = ending.error_code, Step(GO_ON, typed.again())
+    code, again = ending.error_code, Step(typed.go_on, typed.on())
     match ending.status:
         case "failed" if code is not None and 1_000 <= code < 2_000:
             return Step(f"change the prompt or the still of {them}{THEN}", typed.again())
@@ -93,7 +118,7 @@ def step_for(  # noqa: PLR0911 - one return a case
                 typed.again(),
             )
         case "not archived":
-            return Step(f"fetch {'the clip' if ending.count == 1 else 'the clips'} again", typed.again())
+            return Step(f"fetch {'the clip' if ending.count == 1 else 'the clips'} again", typed.on())
         case _:
             return again
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from animatic.money.amounts import cost_in_words
 from animatic.pace.duration import in_words
 from animatic.progress import Progress
-from flows.progress_words import Observer, Shown, archive_in_words, counts, left_in_words, line
+from flows.progress_words import Observer, Shown, archive_in_words, checks_in_words, counts, left_in_words, line
 from flows.terminal import PlainConsole, folded, printable
 
 LINE_EVERY_S = 5.0
@@ -50,7 +50,7 @@ def panel(
                 text = line(progress, shown) if progress.total else "; ".join(["starting …", *shown.waits_for])
                 console.print(f"{title}: {text}")
 
-        with _every(LINE_EVERY_S, print_line):
+        with every(LINE_EVERY_S, print_line):
             yield
 
 
@@ -76,6 +76,8 @@ def _picture(progress: Progress, title: str, shown: Shown, width: int) -> Group:
     if archive.total:
         style = "bold red" if archive.problem else "" if archive.left else "dim"
         lines += _folded(archive_in_words(archive), style, width)
+    if progress.checks.total:
+        lines += _folded(checks_in_words(progress.checks), "" if progress.checks.left else "dim", width)
     return Group(*lines, *waits)
 
 
@@ -97,7 +99,7 @@ def _folded(text: str, style: str, width: int) -> list[Text]:
 
 
 @contextmanager
-def _every(seconds: float, action: Callable[[], None]) -> Generator[None]:
+def every(seconds: float, action: Callable[[], None]) -> Generator[None]:
     """Do something now and then, from a thread, until the block ends."""
     ended = threading.Event()
 

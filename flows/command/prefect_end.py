@@ -69,7 +69,7 @@ def require_reachable(url: str, console: PlainConsole) -> None:
     """
     began, is_said, why, shown = time.monotonic(), False, "no answer", without_passwords(url)
     while (waited_s := time.monotonic() - began) < IS_REACHED_WITHIN_S:
-        refusal, why = _ask()
+        refusal, why = ask_prefect()
         if why is None:
             return
         if refusal:
@@ -87,7 +87,7 @@ def require_reachable(url: str, console: PlainConsole) -> None:
     )
 
 
-def _ask() -> tuple[bool, str | None]:
+def ask_prefect() -> tuple[bool, str | None]:
     """Ask the server once for something that needs a right; (whether it is a lasting no, why not), or (False, None)."""
 
     async def asked() -> None:
@@ -189,7 +189,7 @@ def _told(loop: asyncio.AbstractEventLoop, end: End, run: RunEnd, patience: _Pat
     while (left_s := patience.left_s(TELLS_WITHIN_S)) > 0 and run.flow_run_id is not None:
         try:
             loop.run_until_complete(_tell(run, min(left_s, ANSWERS_WITHIN_S)))
-        except Exception as error:  # noqa: BLE001 - see `_ask`
+        except Exception as error:  # noqa: BLE001 - see `ask_prefect`
             why = _why(error)
             time.sleep(ASKS_EVERY_S)
         else:

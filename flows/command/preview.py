@@ -3,29 +3,41 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from animatic import storage
-from animatic.errors import AccountRefusedError, AnimaticError, NeverAgainError, SettingsError, TryLaterError
-from animatic.ledger import dead_runs, ledger_name, look_into
+from animatic.errors import AccountRefusedError, AnimaticError, SettingsError
+from animatic.ledger import Ledger, dead_runs, ledger_name, look_into, open_ledger
 from animatic.manifest import Manifest
 from animatic.media.archive_room import find_room_note
+from animatic.media.remote_stills import RemoteStills
 from animatic.models import Catalogue
 from animatic.money.amounts import Quote, dollars, read_limit
+from animatic.money.budgets import Allowance, DayBudget
 from animatic.pace.latencies import Latencies
 from animatic.planning.catalogues import find_catalogue, kept_list
+from animatic.planning.changes import Changes, LookAgain, find_changes, remembered, renewed
+from animatic.planning.day_budget import find_day_budget
+from animatic.planning.decided import unknown_decisions
 from animatic.planning.earlier import find_earlier
+from animatic.planning.estimates import find_estimates
+from animatic.planning.fewer_rows import find_fewer_rows
+from animatic.planning.funds import find_balance, funds_of
+from animatic.planning.gone_clips import find_gone
 from animatic.planning.lookup import is_new_ledger, plan_takes
 from animatic.planning.manifests import FindModels
 from animatic.planning.plan import Plan
 from animatic.planning.priced import PricedPlan
+from animatic.planning.purchases import Purchases
 from animatic.planning.quotes import quote_each
 from animatic.planning.reasons import find_reasons
 from animatic.planning.sound import SoundPlanning, with_damages
 from animatic.settings import Settings
 from animatic.storage.folder import Folder
+from animatic.takes.chains import NO_CHOICES, Choices
 from animatic.takes.schemas import LatencyClass, PriceClass
 from animatic.takes.states import BuyingPolicy
 from animatic.text import counted
@@ -36,6 +48,9 @@ from flows.terminal import PlainConsole, complain
 
 MOST_QUESTIONS = 3
 
+FindAllowances = Callable[[DayBudget | None], Sequence[Allowance]]
+"""From the day's budget to the amounts that a run may go as far as."""
+
 
 def preview(  # noqa: PLR0913 - a manifest, and how it is read
     manifest: str,
@@ -45,8 +60,16 @@ def preview(  # noqa: PLR0913 - a manifest, and how it is read
     skip_invalid: bool,
     archive_uri: str = "",
     rows: RowOptions = RowOptions(),  # noqa: B008 - frozen
+    choices: Choices = NO_CHOICES,
+    purchases: Purchases | None = None,
+    allowances: FindAllowances | None = None,
+    accepts_estimates: bool = False,
 ) -> Preview:
-    """Read, check, look up and quote; buys nothing and writes nothing. With an archive, look for room in it too.
+    """Read, check, look up and quote; buys nothing. With an archive, look for room in it too.
+
+    Nothing is written, but for what was seen of stills on the web where they are looked at.
+
+    Nothing but `purchases` is to be bought, where they are given, and no more than `allowances` go as far as.
 
     Raises:
         ManifestError, LocationError: as when running.
@@ -57,7 +80,15 @@ def preview(  # noqa: PLR0913 - a manifest, and how it is read
         checked = asyncio.run(with_damages(file, checked, file.stills.find_damages))
     checked.require_valid(skip_invalid=skip_invalid)
     sound = SoundPlanning(file, file.stills.find_damages, skip_invalid, tell=complain)
-    return asyncio.run(_preview(sound, checked, settings, policy, archive_uri))
+    planned = functools.partial(
+        plan_takes, policy=policy, is_dead=dead_runs(settings.ledger), choices=choices, purchases=purchases
+    )
+    renew, look = functools.partial(renewed, policy=policy, purchases=purchases), None
+    if rows.looks:
+        look = functools.partial(RemoteStills(settings.base_url, settings.network).look_at, tell=complain)
+    more = (allowances, accepts_estimates)
+    shown = _preview(sound, checked, settings, planned, policy.attempts, archive_uri, renew, look, choices, *more)
+    return asyncio.run(shown)
 
 
 def models_for(settings: Settings, rows: RowOptions, *, asks: bool = True) -> FindModels:
@@ -76,15 +107,30 @@ def models_for(settings: Settings, rows: RowOptions, *, asks: bool = True) -> Fi
     return lambda named: find(tuple(named))
 
 
-async def _preview(
-    sound: SoundPlanning, checked: Manifest, settings: Settings, policy: BuyingPolicy, archive_uri: str
+async def _preview(  # noqa: PLR0913, PLR0917 - what is looked up, and where
+    sound: SoundPlanning,
+    checked: Manifest,
+    settings: Settings,
+    planned: Callable[[Ledger | None, Manifest], Awaitable[Plan]],
+    attempts: int,
+    archive_uri: str,
+    renew: Callable[[Plan, Changes], Plan],
+    look: LookAgain | None,
+    choices: Choices,
+    allowances: FindAllowances | None,
+    accepts_estimates: bool,
 ) -> Preview:
-    with look_into(settings.ledger) as ledger:
-        is_dead = dead_runs(settings.ledger)
-        plan = await sound.plan(checked, functools.partial(plan_takes, ledger, policy=policy, is_dead=is_dead))
+    with look_into(settings.ledger) if look is None else open_ledger(settings.ledger) as ledger:
+        sound.find_gone, changes = functools.partial(find_gone, ledger), Changes()
+        if ledger is not None and look is not None:
+            sound.look = remembered(ledger, look)
+        plan = await sound.plan(checked, functools.partial(planned, ledger))
+        if ledger is not None and sound.look is not None:
+            changes = await find_changes(ledger, plan, sound.look, sound.looked)
+            plan = renew(plan, changes)
         is_new = await is_new_ledger(ledger, settings.origin)
         quotes, problems = dict[PriceClass, Quote](), dict[PriceClass, AnimaticError]()
-        client, balance_usd = None, None
+        client, balance = None, None
         async with contextlib.AsyncExitStack() as stack:
             wanted = list({**plan.price_classes, **plan.retriable_classes})
             if wanted and settings.api_key is not None:
@@ -92,26 +138,44 @@ async def _preview(
                 client = await stack.enter_async_context(opened)
                 quotes, problems = await quote_each(client, wanted)
                 if plan.to_buy and quotes:
-                    balance_usd = await _balance_usd(client)
+                    balance = await find_balance(client)
             is_refused = any(isinstance(each, AccountRefusedError) for each in problems.values())
             asked = client if settings.is_real and not is_refused else None
             earlier = await find_earlier(ledger, plan, asked, is_new=is_new)
+        priced = PricedPlan(plan, quotes, settings.price_microusd)
+        estimates = {} if is_refused else await find_estimates(ledger, plan, priced.unpriced)
+        if accepts_estimates:
+            priced = replace(priced, stand_ins={each: found.microusd for each, found in estimates.items()})
+        today = datetime.now(UTC).date()
+        day = await find_day_budget(ledger, settings.origin, settings.day_microusd, today)
+        if allowances is not None:
+            priced = priced.within(allowances(day))
+        plan = priced.plan
         history = {} if ledger is None else await ledger.inference_history(settings.origin)
         room = await find_room_note(Folder(archive_uri), ledger, plan.to_do) if archive_uri else None
         return Preview(
-            PricedPlan(plan, quotes, settings.price_microusd),
+            priced,
             ledger_name(settings.ledger),
             is_new,
             earlier,
-            policy.attempts,
+            attempts,
             has_key=settings.api_key is not None,
             room_note=room,
             problems=problems,
-            reasons=await find_reasons(ledger, plan, storage.absolute_uri(sound.file.uri)),
-            balance_usd=balance_usd,
+            funds=funds_of(priced, balance),
+            changes=changes,
+            reasons=await find_reasons(ledger, plan, changes.reasons, storage.absolute_uri(sound.file.uri)),
             level=settings.account_level,
             limits=settings.limits,
             damages=sound.known,
+            still_copies=sound.file.copies,
+            looked=sound.looked,
+            fewer=await find_fewer_rows(
+                ledger, plan.manifest.name, plan.manifest.num_rows, storage.absolute_uri(sound.file.uri)
+            ),
+            notes=await unknown_decisions(ledger, plan.manifest, choices),
+            estimates=estimates,
+            day=day,
             latency_s=_latencies(plan, history, settings).fitted().mean_of(plan.latency_classes()),
         )
 
@@ -119,13 +183,6 @@ async def _preview(
 def _latencies(plan: Plan, history: Mapping[LatencyClass, Sequence[float]], settings: Settings) -> Latencies:
     lengths_s = {each: each.length_s for each in {*plan.latency_classes(), *history} if each.length_s}
     return Latencies.after(history, settings.usual_latency_s, lengths_s)
-
-
-async def _balance_usd(client: WaveSpeedClient) -> float | None:
-    """Return the account's balance, or None where it cannot be had now."""
-    with contextlib.suppress(TryLaterError, NeverAgainError):
-        return await client.balance_usd()
-    return None
 
 
 @dataclass(slots=True)
@@ -150,14 +207,11 @@ def agree(shown: Preview, console: PlainConsole, *, yes: bool, max_usd: float | 
     Raises:
         SettingsError: there is no terminal to ask at.
     """
-    if not shown.plan.to_buy or yes:
+    if yes:
         return Agreement(is_yes=True)
-    if shown.earlier.moved and console.is_terminal:
-        takes = counted(len(shown.earlier.moved), "take")
-        question = f"Buy {takes} that may have been bought at another address? [y/N] "
-        if not _says_yes(console, question):
-            return Agreement(is_yes=False)
-    if max_usd is not None:
+    if console.is_terminal and not all(_says_yes(console, question) for question in _doubts(shown)):
+        return Agreement(is_yes=False)
+    if max_usd is not None or not shown.plan.to_buy:
         return Agreement(is_yes=True)
     if not console.is_terminal:
         raise SettingsError("this costs money, and there is no terminal to ask at; give --yes or --max-usd")
@@ -165,8 +219,21 @@ def agree(shown: Preview, console: PlainConsole, *, yes: bool, max_usd: float | 
         return _agree_to_a_limit(shown, console)
     most = shown.priced.cost * shown.attempts
     times = f", at most {dollars(most)} with --attempts {shown.attempts}" if shown.attempts > 1 else ""
-    question = f"Buy {counted(shown.plan.to_buy, 'take')} for {dollars(shown.priced.cost)}{times}? [y/N] "
+    lacks = (
+        f", {dollars(missing)} more than the account has" if shown.funds and (missing := shown.funds.missing) else ""
+    )
+    question = f"Buy {counted(shown.plan.to_buy, 'take')} for {dollars(shown.priced.cost)}{times}{lacks}? [y/N] "
     return Agreement(_says_yes(console, question), most)
+
+
+def _doubts(shown: Preview) -> Iterator[str]:
+    """Return what to ask before the price."""
+    if shown.fewer is not None:
+        now, before = counted(shown.fewer.now, "row"), f"{shown.fewer.before:,}"
+        yield f"Go on with {now} where there were {before}? The results lose the others. [y/N] "
+    if shown.earlier.moved and shown.plan.to_buy:
+        takes = counted(len(shown.earlier.moved), "take")
+        yield f"Buy {takes} that may have been bought at another address? [y/N] "
 
 
 def _says_yes(console: PlainConsole, question: str) -> bool:

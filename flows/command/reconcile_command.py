@@ -169,7 +169,7 @@ def run_reconcile(by_hand: ByHand, console: PlainConsole, *, sandbox: bool, as_j
         LedgerError: the ledger cannot be trusted with money now.
     """
     with provider(Settings.from_environment(), new_run_id(), sandbox=sandbox) as settings:
-        outcome = asyncio.run(_settle(by_hand, settings))
+        outcome = asyncio.run(settle_ledger(by_hand, settings))
     for line in outcome.lines():
         console.print(line)
     if as_json:
@@ -177,8 +177,12 @@ def run_reconcile(by_hand: ByHand, console: PlainConsole, *, sandbox: bool, as_j
     return outcome.exit_code
 
 
-async def _settle(by_hand: ByHand, settings: Settings) -> Outcome:
-    """By receipt, by hand, then by the list."""
+async def settle_ledger(by_hand: ByHand, settings: Settings) -> Outcome:
+    """Settle what is open by receipt, by hand, then by the list.
+
+    Raises:
+        FixInputError: what a person says cannot be so; nothing was changed.
+    """
     provider, outcome = settings.origin, Outcome(settings.settle_s, not settings.is_real)
     with look_into(settings.ledger, may_be_restored=True) as ledger:
         if ledger is None:

@@ -72,6 +72,7 @@ def sandbox(folder: Path, log: Path, models: Path | None = None) -> Generator[Co
 
     Raises:
         CompanionError: it did not come up; the message has its own words.
+        SettingsError: the one that serves this folder sells other models than `models`.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     arguments = ["-m", "animatic.sandbox", "--folder", str(folder), "--own-port", "--die-with-parent"]
@@ -85,7 +86,7 @@ def sandbox(folder: Path, log: Path, models: Path | None = None) -> Generator[Co
         if line:
             yield Companion(json.loads(line)["url"], process)
         elif process.wait(STOPS_WITHIN_S) == FOLDER_IS_SERVED:
-            yield Companion(served_at(folder), None)
+            yield Companion(served_at(folder, models), None)
         else:
             time.sleep(0.1)  # its last words are on their way to the log
             said = log.read_text(errors="replace").strip().splitlines()

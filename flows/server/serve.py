@@ -1,4 +1,4 @@
-"""`python -m flows.server.serve [FILE]`: serve the deployments of deployments/prefect.yaml until this process ends.
+"""`animatic serve [FILE]`: serve the deployments of a prefect.yaml until this process ends.
 
 On the server that PREFECT_API_URL names; without it, on one of our own, with its UI and its scheduler, that ends when
 we do. Runs are child processes with our environment. It needs no work pool and no worker, and reads none of the file's.
@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,17 +20,21 @@ import yaml
 
 from animatic.errors import AnimaticError, SettingsError
 from animatic.machine.home import data_folder, prefect_home
+from animatic.machine.own_packages import require_free_folder
 from animatic.machine.privacy import keep_private
+from animatic.text import did_you_mean, nearest, one_line
 from flows.process import own_folder, reach_loopback_directly
 from flows.server.pages import UI_PORT, pages_settings
 from flows.server.prefect_api import prefect_api
 from flows.session import new_run_id
-from flows.terminal import complain, say
+from flows.terminal import complain, error_line, say
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
 
 DEPLOYMENTS = Path(__file__).parents[2] / "deployments/prefect.yaml"
+"""That of a checkout."""
+
 _LASTING = {
     "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "true",
     "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "true",
@@ -49,26 +54,65 @@ _PASSED_ON = {"name", "entrypoint", "parameters", "description", "tags", "versio
 _OF_WORK_POOLS = {"work_pool", "build", "push", "pull"}
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Serve until SIGINT or SIGTERM; the exit code. The one argument is another prefect.yaml, if any."""
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """What to serve, and how.
+
+    Attributes:
+        file: the prefect.yaml.
+        only: names of the deployments to serve; all where it is empty.
+        port: where a server of our own listens; any other port if that is taken.
+        limit: the most runs at once; None is one more than there are deployments.
+    """
+
+    file: Path
+    only: Sequence[str] = ()
+    port: int = UI_PORT
+    limit: int | None = None
+
+
+def main(options: ServeOptions, *, debug: bool = False) -> int:
+    """Serve until SIGINT or SIGTERM; the exit code."""
     keep_private()
     try:
-        entries = read_deployments(Path(*arguments[:1]) if arguments else DEPLOYMENTS)
+        require_free_folder(Path.cwd())
+        entries = chosen_deployments(options)
         home = own_folder(prefect_home(os.environ))
         os.environ |= {"PREFECT_HOME": str(home), "PYTHONSAFEPATH": "1"}
+        os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")  # automations take silent runs for dead
         reach_loopback_directly()
         lasting = {**pages_settings(), **_LASTING}
-        with prefect_api(f"{new_run_id()}-serve", port=UI_PORT, settings=lasting) as server:
+        with prefect_api(f"{new_run_id()}-serve", port=options.port, settings=lasting) as server:
             os.environ.setdefault("DO_NOT_TRACK", "1")
-            asyncio.run(
-                serve(entries, is_ours=server is not None)
-            )  # imports Prefect, which reads the server's address from the environment
+            # Imports Prefect, which reads the server's address from the environment.
+            asyncio.run(serve(entries, is_ours=server is not None, limit=options.limit))
     except AnimaticError as error:
         complain(f"animatic: {error}")
         return 2
     except KeyboardInterrupt:
         pass
+    except Exception as error:
+        if debug:
+            raise
+        complain(f"animatic: {type(error).__name__}: {one_line(str(error), 500)}")
+        return 1
     return 0
+
+
+def chosen_deployments(options: ServeOptions) -> list[dict[str, Any]]:
+    """Return the entries to serve.
+
+    Raises:
+        SettingsError: as `read_deployments`, or there is none of a name.
+    """
+    entries = read_deployments(options.file)
+    names = [str(entry["name"]) for entry in entries]
+    for name in options.only:
+        if name not in names:
+            near = nearest(name, names, 0.6)
+            hint = "" if near is None else f"; {did_you_mean(near)}"
+            raise SettingsError(f"--only: found {name}; allowed: {', '.join(sorted(set(names)))}{hint}")
+    return [entry for entry in entries if not options.only or entry["name"] in options.only]
 
 
 def read_deployments(path: Path) -> list[dict[str, Any]]:
@@ -77,6 +121,10 @@ def read_deployments(path: Path) -> list[dict[str, Any]]:
     Raises:
         SettingsError: the file cannot be read as one of ours, or asks for something that only a work pool can do.
     """
+    if not path.is_file():
+        raise SettingsError(
+            f"{path}: found no such file; allowed: a prefect.yaml with deployments; animatic init writes one"
+        )
     try:
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
         entries: list[dict[str, Any]] = [dict(entry) for entry in content["deployments"]]
@@ -115,7 +163,7 @@ def served(entry: Mapping[str, Any]) -> "RunnerDeployment":
     )
 
 
-async def serve(entries: Sequence[Mapping[str, Any]], *, is_ours: bool = False) -> None:
+async def serve(entries: Sequence[Mapping[str, Any]], *, is_ours: bool = False, limit: int | None = None) -> None:
     """Serve until SIGINT or SIGTERM. Runs that are under way are then stopped, and write what they have.
 
     One run more than there are deployments may be here at once: each has a limit of its own, and a run that overlaps is
@@ -124,11 +172,14 @@ async def serve(entries: Sequence[Mapping[str, Any]], *, is_ours: bool = False) 
     from prefect.runner import Runner  # noqa: PLC0415 - see `main`
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_UI_URL  # noqa: PLC0415 - the same
 
-    importlib.import_module("flows.animate")  # before Prefect puts the current folder on the path of imports
+    for module in {str(entry["entrypoint"]).rpartition(".")[0] for entry in entries}:
+        if module.startswith("flows."):  # ours, before Prefect puts the current folder on the path of imports
+            importlib.import_module(module)
     deployments = [served(entry) for entry in entries]
-    runner = Runner(name="animatic", limit=len(deployments) + 1)
+    runner = Runner(name="animatic", limit=limit or len(deployments) + 1)
     for deployment in deployments:
         await runner.aadd_deployment(deployment)
+    await _set_up_automations()
     serving = asyncio.create_task(runner.start())
     await asyncio.sleep(0)  # its first step sets a handler for SIGTERM that leaves runs behind; ours replace it
     signalled = asyncio.create_task(_first_signal().wait())
@@ -145,6 +196,19 @@ async def serve(entries: Sequence[Mapping[str, Any]], *, is_ours: bool = False) 
         serving.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await serving
+
+
+async def _set_up_automations() -> None:
+    """Put the automations on the server that start dead runs again, where it has none; say so where it takes none."""
+    from prefect.client.orchestration import get_client  # noqa: PLC0415 - see `main`
+
+    from flows.server.automations import Watch, automations, put  # noqa: PLC0415 - the same
+
+    try:
+        async with get_client() as client:
+            await put(client, automations(Watch()), only_missing=True)
+    except Exception as error:  # noqa: BLE001 - runs go on without them
+        complain(f"animatic: Prefect takes no automations ({error_line(error)}); dead runs are not started again")
 
 
 def _tell_password(password: str) -> None:
@@ -187,6 +251,8 @@ def _when(entry: Mapping[str, Any]) -> str:
     """Return the schedules of an entry, in a few words."""
     whens: list[str] = []
     for schedule in entry.get("schedules") or ():
+        if schedule.get("active") is False:
+            continue
         if "interval" in schedule:
             whens.append(f"every {schedule['interval']} s")
         else:
@@ -195,4 +261,4 @@ def _when(entry: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(ServeOptions(Path(sys.argv[1]) if sys.argv[1:] else DEPLOYMENTS)))

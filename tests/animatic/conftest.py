@@ -11,7 +11,7 @@ from wire import Wire
 from animatic.ledger import Ledger
 from animatic.ledger.account import Account
 from animatic.ledger.liveness import alive
-from animatic.ledger.opening import open_engine
+from animatic.ledger.opening import find_database, open_database
 from animatic.ledger.transactions import Transactions
 from animatic.pace.limits import Limits
 
@@ -20,7 +20,7 @@ class DirectTransactions(Transactions):
     """Transactions without their queue."""
 
     def __init__(self, path: Path) -> None:
-        self.engine = open_engine(f"sqlite:///{path}")
+        self._use(open_database(find_database(f"sqlite:///{path}")))
 
     async def do(self, within_s: float, operation: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
         with self.engine.begin() as db:
@@ -37,7 +37,7 @@ def account_on(opened: Ledger, run_id: str, limits: Limits) -> Account:
 
 def direct_ledger(path: Path) -> Ledger:
     """Open a ledger without a thread of its own."""
-    return Ledger(path, DirectTransactions(path))
+    return Ledger(DirectTransactions(path))
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def account_of(tmp_path: Path) -> Iterator[Callable[..., Account]]:
         def make(limits: Limits, *, is_alive: bool = True) -> Account:
             run_id = next(names)
             if is_alive:
-                stack.enter_context(alive(opened.path, run_id))
+                stack.enter_context(alive(tmp_path / "ledger.sqlite", run_id))
             return account_on(opened, run_id, limits)
 
         yield make

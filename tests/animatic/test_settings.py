@@ -35,7 +35,12 @@ VARIABLES = {
     "ANIMATIC_GIVE_UP_S": ("7200", lambda s: s.give_up_s, 7_200.0),
     "ANIMATIC_ADOPT_BY_WINDOW": ("1", lambda s: s.adopts_by_window, True),
     "ANIMATIC_PRICE_USD": ("2.5", lambda s: (s.price_usd, s.price_microusd), (2.5, 2_500_000)),
+    "ANIMATIC_METRICS_PORT": ("9464-9473", lambda s: s.metrics_ports, range(9464, 9474)),
+    "ANIMATIC_METRICS_HOST": ("0.0.0.0", lambda s: s.metrics_host, "0.0.0.0"),
+    "ANIMATIC_LOG_FORMAT": ("json", lambda s: s.log_format, "json"),
     "ANIMATIC_NEW_LEDGER": ("2026-03-01", lambda s: s.new_ledger, date(2026, 3, 1)),
+    "ANIMATIC_ACCOUNT": ("North.1", lambda s: s.origin, "https://api.wavespeed.ai#north.1"),
+    "ANIMATIC_MAX_USD_PER_DAY": ("40", lambda s: (s.max_usd_per_day, s.day_microusd), (40.0, 40_000_000)),
 }
 
 
@@ -124,11 +129,24 @@ def test_all_faults_are_reported_at_once() -> None:
         ("ANIMATIC_ADOPT_BY_WINDOW", "perhaps"),
         ("ANIMATIC_NEW_LEDGER", "yes"),
         ("ANIMATIC_NEW_LEDGER", "01.03.2026"),
+        ("ANIMATIC_LOG_FORMAT", "xml"),
+        ("ANIMATIC_METRICS_PORT", "0"),
+        ("ANIMATIC_METRICS_PORT", "70000"),
+        ("ANIMATIC_METRICS_PORT", "9473-9464"),
+        ("ANIMATIC_METRICS_PORT", "9000-9999"),
+        ("ANIMATIC_METRICS_HOST", "metrics.example"),
         ("ANIMATIC_PRICE_USD", "0"),
         ("ANIMATIC_PRICE_USD", "0.0"),
         ("ANIMATIC_PRICE_USD", "nan"),
         ("ANIMATIC_PRICE_USD", "-0.01"),
         ("ANIMATIC_PRICE_USD", "1e99"),
+        ("ANIMATIC_MAX_USD_PER_DAY", "-1"),
+        ("ANIMATIC_MAX_USD_PER_DAY", "nan"),
+        ("ANIMATIC_MAX_USD_PER_DAY", "inf"),
+        ("ANIMATIC_ACCOUNT", "two words"),
+        ("ANIMATIC_ACCOUNT", "a#b"),
+        ("ANIMATIC_ACCOUNT", "-north"),
+        ("ANIMATIC_ACCOUNT", "n" * 65),
     ],
 )
 def test_a_number_out_of_range_is_refused_by_name(name: str, text: str) -> None:
@@ -365,3 +383,62 @@ def test_a_certificate_file_is_read_before_a_folder_as_with_httpx(tmp_path: Path
     environ = {"SSL_CERT_FILE": certifi.where(), "SSL_CERT_DIR": str(tmp_path / "none")}
     assert Settings.from_environment(environ).network.ca_file == certifi.where()
     assert Settings.from_environment({"SSL_CERT_FILE": "", "SSL_CERT_DIR": str(tmp_path)}).network.ca_file == ""
+
+
+def test_without_a_named_account_nothing_changes() -> None:
+    plain = Settings.from_environment({"WAVESPEED_BASE_URL": "https://api.wavespeed.ai:443"})
+    assert (plain.origin, plain.written_origin) == ("https://api.wavespeed.ai", plain.base_url)
+    assert plain.asked_account == "https://api.wavespeed.ai"
+
+
+def test_a_named_account_has_its_own_uploads_prices_and_takes() -> None:
+    north, south = (
+        Settings.from_environment({"WAVESPEED_API_KEY": CANARY, "ANIMATIC_ACCOUNT": name})
+        for name in ("north", "south")
+    )
+    assert north.account() != south.account()
+    assert north.asked_account != south.asked_account
+    assert north.origin == north.written_origin == "https://api.wavespeed.ai#north"
+
+
+def test_the_embedded_sandbox_has_no_account_and_no_days() -> None:
+    settings = Settings(provider="sandbox", account_name="north", max_usd_per_day=1.0)
+    assert (settings.origin, settings.day_microusd) == ("sandbox", None)
+
+
+def test_a_key_is_no_name_for_an_account() -> None:
+    said = refusal({"WAVESPEED_API_KEY": CANARY, "ANIMATIC_ACCOUNT": CANARY.upper()})
+    assert said.startswith("ANIMATIC_ACCOUNT: the name of the account is the key itself")
+    assert CANARY not in said.lower()
+
+
+def test_another_account_replaces_all_that_belongs_to_one() -> None:
+    environ = {"WAVESPEED_API_KEY": "another", "ANIMATIC_ACCOUNT": "other", "ANIMATIC_ACCOUNT_LEVEL": "gold"}
+    before = Settings.from_environment(
+        environ | {"WAVESPEED_BASE_URL": "http://127.0.0.1:1", "ANIMATIC_MAX_IN_FLIGHT": "7"}
+    )
+    after = before.with_account(CANARY, "", "ultra", "https://api.wavespeed.ai/")
+    assert (after.require_key(), after.origin, after.account_level) == (CANARY, "https://api.wavespeed.ai", "ultra")
+    assert (after.ledger, after.limits.max_in_flight) == (before.ledger, 7)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (
+            ("a b", "", "platinum", "https://api.wavespeed.ai"),
+            'credentials: account_level: found "platinum"; allowed: ',
+        ),
+        (
+            (CANARY, CANARY, "gold", "https://api.wavespeed.ai"),
+            "credentials: ANIMATIC_ACCOUNT: the name of the account ",
+        ),
+        ((CANARY, "a b", "gold", "https://api.wavespeed.ai"), 'credentials: account_name: found "a b"; allowed: '),
+        ((CANARY, "", "gold", "http://api.wavespeed.ai"), 'credentials: base_url: found "http://api.wavespeed.ai"; '),
+    ],
+)
+def test_an_account_that_cannot_be_one_is_refused_without_its_key(fields: tuple[str, str, str, str], said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings().with_account(*fields)
+    assert str(caught.value).startswith(said)
+    assert CANARY not in str(caught.value)

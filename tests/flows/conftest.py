@@ -484,9 +484,10 @@ def run_flow(tmp_path: Path, prefect: Any, settings: Settings, collected: None) 
         results: Path | None = None,
         *,
         is_approved: bool = True,
+        purchases: Any = None,
         **parameters: Any,
     ) -> RanFlow:
-        session = Session(settings, is_approved)
+        session = Session(settings, is_approved, purchases=purchases)
         table = results or tmp_path / "results.parquet"
         token = SESSION.set(session)
         parameters = {"archive": ""} | parameters

@@ -63,7 +63,7 @@ def test_a_take_that_nothing_settles_makes_the_flow_failed_with_a_sentence(
         ({"prompt": "", "duration": "9s"}, {}, ManifestError, 'duration: found "9s"'),
         ({"prompt": "push in"}, {"max_usd": 1.0}, BudgetError, "the plan costs $2.50 for 1 take; allowed: $1.00"),
         ({"prompt": "push in"}, {"attempts": 11}, SettingsError, "--attempts: found 11; allowed: 1 to 10"),
-        ({"prompt": "push in"}, {"results": "out.xlsx"}, LocationError, "out.xlsx"),
+        ({"prompt": "push in"}, {"results": "out.txt"}, LocationError, "out.txt"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_bought(

@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
+from animatic.media.dataset import FILE
+
 
 @pytest.fixture
 def shell(shell_with_server: Any) -> Any:
@@ -30,8 +32,13 @@ def test_a_run_keeps_its_clips_beside_the_results_and_buys_none_twice(shell: Any
     first = shell.run("run", str(shots), "--results", "out.parquet", "--json")
     assert first.code == 0, first.stderr
     folder = shell.home / "out.clips"
-    names = {"shots_one_t01.mp4", "shots_two_t01.mp4", "shots_CON_t01.mp4", "shots_a-b_t01.mp4"}
+    names = {"shots_one_t01.mp4", "shots_two_t01.mp4", "shots_CON_t01.mp4", "shots_a-b_t01.mp4", FILE}
     assert {path.name for path in folder.iterdir()} == names
+    described = {row["file_name"]: row for row in pyarrow.parquet.read_table(folder / FILE).to_pylist()}
+    assert described.keys() == names - {FILE}
+    one = rows_of(shell)["one"]
+    assert [described["shots_one_t01.mp4"][name] for name in SAME] == [one[name] for name in SAME]
+    assert not any(str(shell.home) in str(value) for row in described.values() for value in row.values())
     for row in rows_of(shell).values():
         path = Path(row["clip_uri"].removeprefix("file://"))
         assert (path.parent, path.stat().st_size) == (folder, row["size_bytes"])
@@ -47,6 +54,10 @@ def test_a_run_keeps_its_clips_beside_the_results_and_buys_none_twice(shell: Any
     assert before.items() <= after.items()
 
 
+SAME = (
+    *("shot_id", "storyboard", "take", "prompt", "model", "nsfw", "sha256", "size_bytes", "prediction_id"),
+    *("fingerprint", "run_id", "inference_ms"),
+)
 KEYS = {"uri": "clip_uri", "sha256": "sha256", "size_bytes": "size_bytes"}
 
 
@@ -64,6 +75,7 @@ def test_earlier_runs_are_archived_by_their_tables(shell: Any, shots: Path, tmp_
         "two_v1.mp4",
         "CON_v1.mp4",
         "a-b_v1.mp4",
+        FILE,
     }
     shown = shell.run("results", str(shots), "--results", "out.parquet")
     assert shown.code == 0, shown.stderr
@@ -124,7 +136,7 @@ def test_faulty_downloads_are_retried_or_named(shell: Any, manifest: Any, tag: s
     assert "no video, picture or sound" in errors["html-clip"]
     assert "a redirect, which is not followed" in errors["moved-clip"]
     kept = {path.name for path in (shell.home / "out.clips").iterdir()}
-    assert kept == {"shots_cut-clip_t01.mp4", "shots_short-clip_t01.mp4"}
+    assert kept == {"shots_cut-clip_t01.mp4", "shots_short-clip_t01.mp4", FILE}
 
 
 @pytest.fixture
@@ -154,4 +166,4 @@ def test_a_disk_that_is_full_stops_archiving_and_no_buying(
     assert len(kept) < 12
     ended = shell.run("run", str(shots), "--results", "out.parquet", "--archive", str(shell.home / "roomy"), "--json")
     assert (ended.code, ended.json["submitted"]) == (0, 0), ended.stderr
-    assert len(list((shell.home / "roomy").iterdir())) == 12
+    assert len(list((shell.home / "roomy").glob("*.mp4"))) == 12

@@ -20,6 +20,7 @@ from uuid import uuid4
 import httpx
 import pytest
 import yaml
+from installed import installed
 from PIL import Image
 from ports import free_port
 
@@ -69,12 +70,14 @@ def _pids_of_session(session: int) -> list[int]:
 
 
 @contextmanager
-def _running(command: Sequence[Any], log: Path, env: Mapping[str, str]) -> Generator["subprocess.Popen[bytes]"]:
+def _running(
+    command: Sequence[Any], log: Path, env: Mapping[str, str], cwd: Path = ROOT
+) -> Generator["subprocess.Popen[bytes]"]:
     """A process in a session of its own; the whole session is gone afterwards."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             [str(part) for part in command],
-            cwd=ROOT,
+            cwd=cwd,
             env=dict(env),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -283,7 +286,7 @@ def test_the_key_of_the_block_is_nowhere_else(installation: Installation, first_
 
 
 def test_each_deployment_on_the_server_is_what_the_file_says(installation: Installation) -> None:
-    (entry,) = read_deployments(DEPLOYMENTS)
+    entry, *_ = read_deployments(DEPLOYMENTS)
     deployment = installation.deployment
     assert deployment["entrypoint"] == entry["entrypoint"] == "flows.animate.animate"
     assert deployment["parameters"] == entry["parameters"]
@@ -305,18 +308,35 @@ def test_each_entrypoint_loads_the_code_of_this_checkout() -> None:
 
     for entry in read_deployments(DEPLOYMENTS):
         flow = load_flow_from_entrypoint(entry["entrypoint"], use_placeholder_flow=False)
-        assert flow.name == "animate"
-        assert flow.fn.__code__.co_filename == str(ROOT / "flows/animate.py")
+        assert entry["entrypoint"] == f"flows.{flow.name}.{flow.name}"
+        assert flow.fn.__code__.co_filename == str(ROOT / f"flows/{flow.name}.py")
     for package in ("flows", "tasks", "animatic"):
         assert Path(sys.modules[package].__file__ or "").parent == ROOT / package
 
 
-def test_each_deployment_has_a_limit_and_one_run_at_once() -> None:
-    entries = read_deployments(DEPLOYMENTS)
-    assert all(entry["parameters"]["max_usd"] is not None for entry in entries)
+def test_each_deployment_says_what_it_does_and_what_it_may_cost() -> None:
+    for entry in read_deployments(DEPLOYMENTS):
+        assert entry["description"]
+        assert "animatic" in entry["tags"]
+        if "buys" in entry["tags"]:
+            assert entry["parameters"]["max_usd"] == 0, "nothing until someone says how much"
+
+
+def test_each_deployment_with_a_schedule_has_one_run_at_once() -> None:
+    entries = [entry for entry in read_deployments(DEPLOYMENTS) if entry.get("schedules")]
     assert all(entry["concurrency_limit"]["limit"] == 1 for entry in entries)
-    manifests = [entry["parameters"]["manifest"] for entry in entries]
-    assert len(set(manifests)) == len(manifests)
+    active = {entry["name"] for entry in entries if any(each.get("active", True) for each in entry["schedules"])}
+    assert active == {"demo"}, "the others wait to be switched on"
+
+
+def test_each_parameter_is_described_in_the_form() -> None:
+    from prefect.flows import load_flow_from_entrypoint  # noqa: PLC0415 - slow, for these tests only
+    from prefect.utilities.callables import parameter_schema  # noqa: PLC0415 - the same
+
+    for entry in read_deployments(DEPLOYMENTS):
+        schema = parameter_schema(load_flow_from_entrypoint(entry["entrypoint"], use_placeholder_flow=False))
+        assert all(each.get("description") for each in schema.properties.values()), entry["name"]
+        assert set(entry.get("parameters", {})) <= set(schema.properties)
 
 
 @pytest.mark.parametrize(
@@ -336,25 +356,28 @@ def test_what_cannot_be_served_is_refused_with_its_reason(tmp_path: Path, conten
         read_deployments(path)
 
 
-def test_serve_has_a_server_of_its_own_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    content = yaml.safe_load(DEPLOYMENTS.read_text())
-    content["deployments"][0]["schedules"] = [{"interval": 3_600}]
-    file, out = tmp_path / "prefect.yaml", tmp_path / "out"
-    file.write_text(yaml.safe_dump(content))
+def test_an_installed_serve_has_a_server_of_its_own_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    animatic, folder, out = installed(tmp_path / "installed").animatic, tmp_path / "empty", tmp_path / "out"
+    folder.mkdir()
     env = _environment(tmp_path / "home")
-    with _running([sys.executable, "-m", "flows.server.serve", file], out, env) as process:
+    subprocess.run([animatic, "init"], cwd=folder, env=env, check=True, capture_output=True)
+    file = folder / "prefect.yaml"
+    content = yaml.safe_load(file.read_text())
+    content["deployments"][0]["schedules"] = [{"interval": 3_600}]
+    file.write_text(yaml.safe_dump(content))
+    with _running([animatic, "serve", "--only", "shots"], out, env, folder) as process:
         said = _until("it serves", lambda: text if (text := out.read_text()).count("\n") > 3 else None)
         where, _, sign_in, serving = said.splitlines()
-        assert serving == "serving until Ctrl-C: animate/demo (every 3600 s)"
+        assert serving == "serving until Ctrl-C: animate/shots (every 3600 s)"
         ui = where.removeprefix("Prefect's UI: ")
         api = f"{ui}/api"
-        assert httpx.get(f"{api}/deployments/name/animate/demo").status_code == 401
+        assert httpx.get(f"{api}/deployments/name/animate/shots").status_code == 401
         typed = f'{sign_in}; printf %s "$PREFECT_API_AUTH_STRING"'
         user, _, password = subprocess.check_output(["sh", "-c", typed], text=True).partition(":")
-        found = httpx.get(f"{api}/deployments/name/animate/demo", auth=(user, password))
+        found = httpx.get(f"{api}/deployments/name/animate/shots", auth=(user, password))
         deployment = found.json()
         assert deployment["global_concurrency_limit"]["limit"] == 1
-        assert deployment["parameters"] == read_deployments(DEPLOYMENTS)[0]["parameters"]
+        assert deployment["parameters"] == read_deployments(file)[0]["parameters"]
         assert httpx.get(ui, follow_redirects=True, timeout=10).text.startswith("<!DOCTYPE html>")
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         assert children

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import urllib.request
+import wave
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ SAID: list[dict[str, Any]] = [
         "prompt": "pan",
         "duration": "10.0",
         "shot_type": "multi",
+        "audio": "voice.wav",
     },
     {"model": "bytedance/seedance-v1.5-pro/image-to-video", "image": URL, "prompt": "pan", "aspect_ratio": "21:9"},
     {"model": "kwaivgi/kling-v3.0-std/image-to-video", "image": "one.png", "end_image": URL, "duration": "3"}
@@ -58,7 +61,7 @@ SENT: list[dict[str, Any]] = [
 ]
 """Inputs beside the prompt and the files."""
 
-FILES = ("image", "images", "last_image", "end_image", "reference_images")
+FILES = ("audio", "image", "images", "last_image", "end_image", "reference_images")
 
 
 @pytest.fixture
@@ -77,6 +80,9 @@ def catalogue(tmp_path: Path) -> Path:
 def shots(tmp_path: Path) -> Path:
     for number, name in enumerate(("one.png", "two.png")):
         Image.new("RGB", (1280, 720), (number * 90, 80, 90)).save(tmp_path / name)
+    with wave.open(str(tmp_path / "voice.wav"), "wb") as voice:
+        voice.setparams((1, 2, 8_000, 0, "NONE", ""))
+        voice.writeframes(bytes(16_000))
     path = tmp_path / "shots.csv"
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
@@ -109,8 +115,11 @@ def test_every_body_is_what_its_row_says_and_fits_its_schema(
             urls = found.inputs[name] if isinstance(found.inputs[name], list) else [found.inputs[name]]
             assert all(url == URL or url.startswith(f"{own.url}/uploads/") for url in urls)
         assert json.loads(row["inputs"]).keys() == found.inputs.keys()
-    uploads = [path for path in (own.folder / "uploads").iterdir() if path.suffix == ".png"]
-    assert len(uploads) == 2, "each file once, by its content"
+    uploads = sorted(path.suffix for path in (own.folder / "uploads").iterdir())
+    assert uploads == [".png", ".png", ".wav"], "each file once, by its content"
+    (voice,) = (each.inputs["audio"] for each in accepted.values() if "audio" in each.inputs)
+    with urllib.request.urlopen(voice, timeout=10) as reply:
+        assert reply.headers["Content-Type"] == "audio/wav"
     again = shell.run("run", str(shots), "--results", "out.parquet", "--json")
     assert (again.code, again.json["submitted"], again.json["cached"]) == (0, 0, len(SAID)), again.stderr
 

@@ -18,8 +18,10 @@ from reader import Terminal, bare_environment, follow, make_clone
 OWN_SERVER = {"deploying.md"}
 """Pages that start a Prefect server of their own."""
 
-DIFFERS = re.compile(r"\d+(?:\.\d+)?(?= (?:s|min|h)\b)|(?<=the account has \$)[\d,.]+| \(new: .*\)")
-"""What a screen may show otherwise where other pages came before: durations, the account's money, a ledger in use."""
+DIFFERS = re.compile(
+    r"\d+(?:\.\d+)?(?= (?:s|min|h)\b)|(?<=the account has \$)[\d,.]+| \(new: .*\)|[\d-]{10} [\d:]{5} UTC"
+)
+"""What a screen may show otherwise: moments, durations, the account's money, a ledger that is in use."""
 
 
 @pytest.fixture(scope="module")

@@ -95,12 +95,13 @@ def test_the_embedded_sandbox_and_server_are_never_asked_by_a_proxy(
     assert proxy.connections == 0, proxy.asked
 
 
-@pytest.mark.timeout(300)  # it renders fourteen clips, on a machine that may be busy
+@pytest.mark.long
+@pytest.mark.timeout(600)  # it renders fourteen clips, on a machine that may be busy
 def test_the_demo_never_asks_a_proxy(shell: Any, idle_proxy: Any, migrated_home: Path) -> None:
     proxies, proxy = idle_proxy
     shell.more |= {"PREFECT_HOME": str(migrated_home / ".prefect"), **proxies}
     del shell.more["PREFECT_API_URL"]
-    ended = shell.run("demo", "--json", timeout_s=240)
+    ended = shell.run("demo", "--json", timeout_s=480)
     assert ended.code == 0, ended.stderr
     assert proxy.connections == 0, proxy.asked
 

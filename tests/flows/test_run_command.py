@@ -91,7 +91,16 @@ def test_the_table_has_every_row_and_take_in_manifest_order(twice: Twice) -> Non
     assert table.schema.metadata[b"animatic.run_id"].decode() == twice.first.json["run_id"]
 
 
-MONEY = {"manifest_cost_usd": 13.5, "dropped": [], "open_elsewhere": []}
+MONEY = {
+    "manifest_cost_usd": 13.5,
+    "failing_checks": 0,
+    "unchecked": 0,
+    "dropped": [],
+    "open_elsewhere": [],
+    "balance_usd": None,
+    "missing_usd": None,
+    "limit_reached": None,
+}
 
 
 def test_the_last_line_of_stdout_is_the_json_object_of_the_contract(twice: Twice) -> None:
@@ -170,7 +179,19 @@ def test_the_flow_run_state_and_parameters_hold_no_secret(twice: Twice) -> None:
         "retry_failed": False,
         "attempts": 1,
         "archive": "",
+        "review": None,
         "models": None,
+        "stills": None,
+        "fewer_rows": False,
+        "check_stills": False,
+        "decisions": None,
+        "follow_approved": False,
+        "accept_estimates": False,
+        "approve_above_usd": None,
+        "approve_within_hours": 24.0,
+        "credentials": None,
+        "spend_up_to": None,
+        "changed_stills": False,
         "clip_name": "{storyboard}_{shot_id}_t{take:02}",
         "only": None,
         "limit": None,

@@ -7,6 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from workbooks import add_column, save_again
+
+from animatic import read_results
+
 WORDS = {"true": "WAHR", "false": "FALSCH", "16:9": "16:09:00"}
 
 
@@ -69,3 +73,27 @@ def test_a_mapped_manifest_is_written_again(shell_with_server: Any, tmp_path: Pa
     )
     assert (again.code, again.json["completed"]) == (0, 1), again.stderr
     assert shell.run("results", str(tmp_path / "shots.csv"), "--results", "again.csv").code == 2
+
+
+def test_a_workbook_goes_through_run_archive_and_import(
+    shell_with_server: Any, manifest: Callable[..., Path], sandbox: Any, tag: str
+) -> None:
+    shell = shell_with_server
+    out = shell.home / "out.xlsx"
+    run = ("run", str(manifest({"prompt": f"one {tag}"}, {"prompt": f"two {tag}"})), "--results", "out.xlsx", "--json")
+    first = shell.run(*run)
+    assert first.code == 0, first.stderr
+    save_again(out, lambda sheets: add_column(sheets["results"], "rating", [4.5, None]))
+    archived = shell.run("archive", "out.xlsx", "--to", "clips", "--json")
+    assert archived.json["clips"] == 2, archived.stderr
+    shell.ledger.unlink()
+    shutil.rmtree(f"{shell.ledger}.runs")
+    assert "out.xlsx shows 2 takes as bought that the ledger" in shell.run(*run).stderr
+    assert "2 taken over" in shell.run("ledger", "import", "out.xlsx").stderr
+    again = shell.run(*run)
+    assert (again.code, again.json["submitted"], again.json["cached"]) == (0, 0, 2), again.stderr
+    frame = read_results(str(out))
+    assert frame["rating"].tolist()[:1] == [4.5]
+    assert frame.attrs["animatic.run_id"] == again.json["run_id"]
+    assert frame["completed_at"].notna().all()
+    assert sandbox.submitted(tag).total() == 2

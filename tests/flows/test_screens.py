@@ -35,6 +35,7 @@ VARIES: Mapping[str, tuple[str, str]] = {
     "a fingerprint": (r"\b(?=[a-f]*\d)[0-9a-f]{12}\b", "############"),
     "a forecast": (r"about \d+ (?:s|min)(?=\s+left)", "about ##"),
     "a wait": (r"(?<=in )\d+(?= s\b)|(?<=for )\d+(?= s;)|(?<=submitted )\d+(?= min)|(?<=usual are )\d+", "##"),
+    "checks made": (r"\d+/\d+ clips checked(?:, \d+ fails?)?", "#/# clips checked, # fail"),
     "a rate": (r"\d+\.\d(?=/min)", "##.#"),
 }
 """Parts that differ each time, by name: the pattern that finds it, and what is shown instead."""

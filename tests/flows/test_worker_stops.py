@@ -12,16 +12,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
+from deployed import reply_of, running
 from lying import Answer, lying
 from ports import free_port
 
@@ -70,7 +70,7 @@ class Installation:
     servers: Sequence[int]
 
     def ask(self, path: str, body: Any = None) -> Any:
-        return self.tools.wait_until(lambda: _reply(f"{self.api}/{path}", body), 30)
+        return self.tools.wait_until(lambda: reply_of(f"{self.api}/{path}", body), 30)
 
     def start(self, name: str) -> str:
         """Start a run; its id."""
@@ -121,33 +121,6 @@ class Installation:
         return self.tools.processes_with(f"PREFECT__FLOW_RUN_ID={run}")
 
 
-def _reply(url: str, body: Any = None) -> Any:
-    try:
-        reply = httpx.get(url, timeout=10) if body is None else httpx.post(url, json=body, timeout=10)
-    except httpx.TransportError:
-        return None
-    return reply.json() if reply.is_success else None
-
-
-@contextmanager
-def _running(command: Sequence[Any], env: Mapping[str, str], output: Any) -> Generator["subprocess.Popen[bytes]"]:
-    process = subprocess.Popen(
-        [str(part) for part in command],
-        cwd=ROOT,
-        env=dict(env),
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
 @pytest.fixture(scope="module")
 def installation(
     tmp_path_factory: pytest.TempPathFactory, sandbox: Any, tools: Any, prefect_server: Any, migrated_database: Path
@@ -175,8 +148,8 @@ def installation(
         liar = stack.enter_context(lying(sandbox.url, throttle.change))
         log = stack.enter_context((folder / "server.log").open("ab"))
         server = [PREFECT, "server", "start", "--host", "127.0.0.1", "--port", port]
-        stack.enter_context(_running(server, bare, log))
-        tools.wait_until(lambda: _reply(f"{api}/health"), 120)
+        stack.enter_context(running(server, bare, log))
+        tools.wait_until(lambda: reply_of(f"{api}/health"), 120)
         servers = tools.processes_with(f"HOME={folder}")
         more = {
             "PREFECT_API_URL": api,
@@ -190,11 +163,11 @@ def installation(
             "ANIMATIC_NEW_LEDGER": datetime.now(UTC).date().isoformat(),
         }
         console = [PREFECT, "worker", "start", "--pool", "animatic", "--type", "process"]
-        worker = stack.enter_context(_running(console, bare | more, subprocess.PIPE))
+        worker = stack.enter_context(running(console, bare | more, subprocess.PIPE))
         assert worker.stdout is not None
         reader = Reader(worker.stdout)
         stack.callback(reader.leave)
-        tools.wait_until(lambda: _reply(f"{api}/work_pools/animatic"), 60)
+        tools.wait_until(lambda: reply_of(f"{api}/work_pools/animatic"), 60)
         deployments = _deploy(folder, bare | more, api, tools)
         yield Installation(folder, api, throttle, sandbox, tools, worker, reader, deployments, servers)
 
@@ -221,7 +194,7 @@ class Reader:
 def _deploy(folder: Path, env: Mapping[str, str], api: str, tools: Any) -> dict[str, str]:
     """Deploy our own entry once for each run, each with a ledger of its own, so that they may overlap."""
     content = yaml.safe_load((ROOT / "deployments/prefect.yaml").read_text())
-    (entry,) = content["deployments"]
+    entry, *_ = content["deployments"]
     content["deployments"] = []
     for name in RUNS:
         variables = {"env": {"ANIMATIC_LEDGER": f"sqlite:///{folder / name}.sqlite"}}
@@ -232,7 +205,8 @@ def _deploy(folder: Path, env: Mapping[str, str], api: str, tools: Any) -> dict[
     command = [PREFECT, "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
     subprocess.run(command, cwd=ROOT, env=dict(env), check=True, capture_output=True, timeout=90)
     return {
-        name: tools.wait_until(lambda n=name: _reply(f"{api}/deployments/name/animate/{n}"), 30)["id"] for name in RUNS
+        name: tools.wait_until(lambda n=name: reply_of(f"{api}/deployments/name/animate/{n}"), 30)["id"]
+        for name in RUNS
     }
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import sqlite3
 from collections.abc import AsyncGenerator, Sequence
@@ -14,6 +15,8 @@ from uuid import uuid4
 
 import aiohttp
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
 
@@ -21,6 +24,7 @@ from animatic.ledger import Clip, open_ledger
 from animatic.media import archive as archiving
 from animatic.media.archive import Archive, Output
 from animatic.media.clip_names import ClipIdentity, ClipName
+from animatic.media.dataset import FILE, SCHEMA, describe
 from animatic.progress import ArchiveProgress
 from animatic.storage.folder import Folder, Incoming
 
@@ -332,3 +336,68 @@ async def test_names_of_people_are_uris_that_can_be_read_back(bought: Bought, tm
         assert " " not in clip.uri
     await bought.put(str(tmp_path / "copies"), storyboard="b")
     assert len(bought.gate.asked) == 3
+
+
+async def described(bought: Bought, uri: str) -> tuple[str | None, pa.Table]:
+    """The note on describing a folder, and the table in it."""
+    with open_ledger(f"sqlite:///{bought.studio.ledger}") as ledger:
+        said = await describe(Folder(uri), ledger)
+    return said, pq.read_table(io.BytesIO(files_in(uri)[FILE]))
+
+
+async def test_a_table_describes_every_clip_that_is_in_the_folder(bought: Bought, place: str, tmp_path: Path) -> None:
+    await bought.put(str(tmp_path / "elsewhere"))
+    await bought.put(place)
+    await bought.put(place, storyboard="Straße & 猫 'x'")
+    said, table = await described(bought, place)
+    assert (said, table.schema.equals(SCHEMA)) == (None, True)
+    files = files_in(place)
+    assert set(table["file_name"].to_pylist()) == files.keys() - {FILE}
+    for row in table.to_pylist():
+        assert row["sha256"] == hashlib.sha256(files[row["file_name"]]).hexdigest()
+        assert (row["size_bytes"], row["width"], row["take"], row["output"]) == (60_000, 1280, 1, 1)
+    assert set(table["prompt"].to_pylist()) == {"one", "two", "three"}
+
+
+async def test_a_table_names_no_clip_that_is_gone_or_changed(bought: Bought, place: str) -> None:
+    await bought.put(place)
+    await described(bought, place)
+    system, path = fsspec.core.url_to_fs(place)
+    system.rm_file(f"{path}/board_one_t01.mp4")
+    system.pipe_file(f"{path}/board_two_t01.mp4", b"another's")
+    said, table = await described(bought, place)
+    assert (said, table["file_name"].to_pylist()) == (None, ["board_three_t01.mp4"])
+
+
+async def test_a_table_that_is_as_it_should_be_stays(bought: Bought, tmp_path: Path) -> None:
+    await bought.put(str(tmp_path / "clips"))
+    await described(bought, str(tmp_path / "clips"))
+    before = (tmp_path / "clips" / FILE).stat()
+    await described(bought, str(tmp_path / "clips"))
+    after = (tmp_path / "clips" / FILE).stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+@pytest.mark.parametrize("name", [FILE, "metadata.csv", "metadata.jsonl"])
+async def test_a_table_of_people_is_never_replaced(bought: Bought, place: str, name: str) -> None:
+    await bought.put(place)
+    system, path = fsspec.core.url_to_fs(place)
+    own = io.BytesIO()
+    pq.write_table(pa.table({"file_name": ["board_one_t01.mp4"], "caption": ["mine"]}), own)
+    for data in (own.getvalue(), b"no table at all"):
+        system.pipe_file(f"{path}/{name}", data)
+        with open_ledger(f"sqlite:///{bought.studio.ledger}") as ledger:
+            said = await describe(Folder(place), ledger)
+        assert said is not None
+        assert name in said
+        files = files_in(place)
+        assert files[name] == data
+        assert len(files) == 4, "nothing else was put there"
+
+
+async def test_a_folder_that_cannot_be_written_is_said_and_fails_nothing(bought: Bought, tmp_path: Path) -> None:
+    await bought.put(str(tmp_path / "clips"))
+    (tmp_path / "clips" / FILE).mkdir()
+    with open_ledger(f"sqlite:///{bought.studio.ledger}") as ledger:
+        said = await describe(Folder(str(tmp_path / "clips")), ledger)
+    assert str(said).startswith(f"{FILE} was not written: ")

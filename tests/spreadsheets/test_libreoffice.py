@@ -3,17 +3,21 @@
 A German one writes WAHR, 2,5 and semicolons; with its detection of numbers, 16:9 becomes a time of day.
 """
 
+import csv
+import io
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from asked import shot_of, takes_of
 from spreadsheet_shots import SHOTS, SheetFile, shots_of, text
 from tables import Outcome, build_table
+from workbooks import formulas_in
 
 import animatic
 from animatic.errors import SettingsError
@@ -79,6 +83,7 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     (folder / "demo.csv").write_bytes(DEMO.read_bytes())
     (folder / "sheet.csv").write_bytes(text())
     (folder / "results.csv").write_bytes(encode(results(), ".csv"))
+    (folder / "table.xlsx").write_bytes(encode(results(), ".xlsx"))
     return [folder / name for name in ("demo.csv", "sheet.csv", "results.csv")]
 
 
@@ -132,7 +137,7 @@ def test_a_ratio_has_become_a_time_of_day_on_the_way(saved: dict[str, Path]) -> 
     assert "04:09:00 PM" in file_in(saved, "as csv", "demo").read_text()
     german = file_in(saved, "in German", "results").read_text()
     assert ";16:09:00;" in german
-    assert ";2,5;FALSCH;" in german
+    assert ";2,5;;;FALSCH;" in german
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -170,3 +175,34 @@ def test_the_guard_against_another_ledger_knows_the_table(saved: dict[str, Path]
 def test_other_forms_are_refused_in_one_sentence(convert: Convert, ours: list[Path], to: str, refusal: str) -> None:
     (path,) = convert([ours[1]], to).iterdir()
     SheetFile(path.name, path.read_bytes(), refusal).require_right()
+
+
+@pytest.fixture(scope="module")
+def workbook(convert: Convert, ours: list[Path]) -> tuple[Path, Path]:
+    """Our workbook of results, and what LibreOffice makes of it."""
+    path = ours[0].with_name("table.xlsx")
+    return path, convert([path], "xlsx") / "table.xlsx"
+
+
+def test_a_workbook_of_results_that_was_saved_again_says_the_same(workbook: tuple[Path, Path]) -> None:
+    before, after = (animatic.read_results(str(path)) for path in workbook)
+    assert after.attrs == before.attrs
+    assert list(after.dtypes) == list(before.dtypes)
+    moments = [name for name in before if pa.types.is_timestamp(before[name].dtype.pyarrow_dtype)]
+    assert [name for name in before if name not in moments and not before[name].equals(after[name])] == []
+    for name in moments:  # it keeps 15 digits of a number
+        difference = (after[name] - before[name]).dropna().abs().max()
+        assert after[name].isna().equals(before[name].isna())
+        assert difference is pd.NaT or pd.isna(difference) or difference <= pd.Timedelta(microseconds=5)
+    with workbook[1].open("rb") as file:
+        assert people_of("table.xlsx", file, ()) == []
+
+
+def test_a_workbook_of_results_shows_times_and_no_formula(convert: Convert, workbook: tuple[Path, Path]) -> None:
+    assert [list(formulas_in(path.read_bytes())) for path in workbook] == [[], []]
+    shown = convert([workbook[0]], "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,true,true") / "table.csv"
+    header, first, second = csv.reader(io.StringIO(shown.read_text("utf-8"), newline=""))
+    row = dict(zip(header, first, strict=True))
+    assert row["submitted_at"] == "2026-03-01 12:30:15 UTC"
+    assert (row["prompt"], row["quoted_usd"], row["aspect_ratio"]) == ("=1+1", "2.50", "16:9")
+    assert dict(zip(header, second, strict=True))["prompt"] == "Über der Küste,\ntwo lines"

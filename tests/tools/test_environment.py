@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tools/environment.py"
-LOCKS = [ROOT / f"requirements{part}.lock" for part in ("", "-dev", "-bench", "-docs", "-uv")]
+LOCKS = [ROOT / f"requirements{part}.lock" for part in ("", "-dev", "-bench", "-docs", "-uv", "-fleet")]
 
 
 @pytest.fixture(scope="module")

@@ -80,6 +80,12 @@ def _runs(factor: int, seed: int) -> Part:
     return runs.run(20 * min(factor, 10), seed)
 
 
+def _chains(factor: int, seed: int) -> Part:
+    from torture import chains
+
+    return chains.run(12 * min(factor, 3), seed, 6 if factor == 1 else 200)
+
+
 def _archiving(factor: int, seed: int) -> Part:
     from torture import archiving
 
@@ -103,12 +109,13 @@ PARTS: dict[str, Callable[[int, int], Part]] = {
     "power": _power,
     "syscalls": _syscalls,
     "runs": _runs,
+    "chains": _chains,
     "archiving": _archiving,
     "plants": _plants,
 }
 LANES = (
     (("matrix",), ("urls", "replies", "machine")),
-    (("lines",), ("plants", "runs", "syscalls", "simulation", "power", "coverage", "archiving")),
+    (("lines",), ("plants", "runs", "chains", "syscalls", "simulation", "power", "coverage", "archiving")),
 )
 """Phases; in each of them lanes that run side by side; in each lane parts that run one after the other."""
 
@@ -173,8 +180,9 @@ def as_entry(part: Part) -> dict[str, Any]:
 
 
 def merged(report: dict[str, Any], part: Part) -> dict[str, Any]:
-    """A report in which one part was run again."""
-    report["parts"] = [as_entry(part) if each["name"] == part.name else each for each in report["parts"]]
+    """A report in which one part was run again, or for the first time."""
+    known = {each["name"]: each for each in report["parts"]}
+    report["parts"] = list({**known, part.name: as_entry(part)}.values())
     report["is_green"] = all(each["is_green"] for each in report["parts"])
     report["totals"] = {name: sum(each[name] for each in report["parts"]) for name in report["totals"]}
     return report

@@ -158,7 +158,7 @@ class Killer:
         hashes = {
             path.name: sha256(path.read_bytes()).hexdigest()
             for path in place.clips.iterdir()
-            if not path.name.startswith(".")
+            if not path.name.startswith(".") and path.name != "metadata.parquet"
         }
         half = [name for name, found in hashes.items() if found not in self._whole.values()]
         wrong = [

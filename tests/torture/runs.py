@@ -15,11 +15,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from torture.canary import KEY, search
@@ -39,7 +40,7 @@ class Stage:
     prefect_url: str
     sandbox: Served
 
-    def environment(self, setup: Path) -> dict[str, str]:
+    def environment(self, setup: Path, more: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name in {"PATH", "LANG", "PYTHONPATH"}}
         return kept | {
             "HOME": str(self.folder / "home"),
@@ -54,6 +55,7 @@ class Stage:
             "ANIMATIC_MAX_IN_FLIGHT": "2",
             "ANIMATIC_POLL_FLOOR_S": "0.1",
             "ANIMATIC_NEW_LEDGER": datetime.now(UTC).date().isoformat(),  # no person is there to be asked
+            **more,
         }
 
 
@@ -75,12 +77,18 @@ def write_manifest(setup: Path, tag: str) -> None:
     (setup / "shots.csv").write_text("\n".join(["image,prompt", *lines]) + "\n")
 
 
-def start(on: Stage, setup: Path) -> "subprocess.Popen[str]":
-    command = [*ANIMATIC, "run", "shots.csv", "--results", "out.parquet", "--json", "--debug", "--max-usd", "40"]
+def start(
+    on: Stage,
+    setup: Path,
+    max_usd: str = "40",
+    more: Mapping[str, str] = MappingProxyType({}),
+    animatic: Sequence[str] = ANIMATIC,
+) -> "subprocess.Popen[str]":
+    command = [*animatic, "run", "shots.csv", "--results", "out.parquet", "--json", "--debug", "--max-usd", max_usd]
     log = (setup / "stderr.txt").open("a")
     return subprocess.Popen(
         command,
-        env=on.environment(setup),
+        env=on.environment(setup, more),
         cwd=setup,
         stdout=subprocess.PIPE,
         stderr=log,

@@ -30,7 +30,7 @@ from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError
 from animatic.ledger import Ledger, LedgerRun, operations
 from animatic.ledger.liveness import runs_folder
-from animatic.ledger.opening import open_engine
+from animatic.ledger.opening import find_database, open_database
 from animatic.ledger.receipts import Receipts
 from animatic.ledger.schema import ATTEMPT, ORPHAN
 from animatic.ledger.transactions import Transactions
@@ -62,7 +62,7 @@ class InlineTransactions(Transactions):
     """Transactions without their thread: each operation is one of its own, at once."""
 
     def __init__(self, path: Path, process: "Process") -> None:
-        self.engine = open_engine(f"sqlite:///{path}")
+        self._use(open_database(find_database(f"sqlite:///{path}")))
         share_statements(self)
         self._process = process
 
@@ -132,7 +132,7 @@ class Process:
 
     async def _run(self, takes: list[Take], receipts: Receipts) -> None:
         world = self.world
-        opened = Ledger(world.ledger, InlineTransactions(world.ledger, self))
+        opened = Ledger(InlineTransactions(world.ledger, self))
         loop = asyncio.get_running_loop()
         transport = Transport(world.api, self.dead.is_set, self.may_die)
         clock = ServerClock(loop.time, lambda: datetime.fromtimestamp(EPOCH_S + loop.time(), UTC))
@@ -254,7 +254,7 @@ class World:
 
     def count(self) -> Part:
         """Hold the ledger against the witness."""
-        engine = open_engine(f"sqlite:///{self.ledger}")
+        engine = open_database(find_database(f"sqlite:///{self.ledger}")).engine
         with engine.begin() as db:
             attempts = db.execute(sa.select(ATTEMPT)).all()
             orphans = {row.prediction_id for row in db.execute(sa.select(ORPHAN.c.prediction_id))}

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from animatic.sandbox.scenarios import ClipDamage
+
 _NICE = 5
 
 
@@ -25,6 +27,7 @@ class Order:
     aspect_ratio: str
     duration_s: int
     seed: int
+    damage: ClipDamage | None = None
 
 
 def begin_worker(lifeline: Connection) -> None:
@@ -46,6 +49,10 @@ def render_into(order: Order) -> None:
         made = render_clip(
             still, order.prompt, aspect_ratio=order.aspect_ratio, duration_s=order.duration_s, seed=order.seed
         )
+        if order.damage is not None:
+            from animatic.sandbox.renderer.damage import damaged  # noqa: PLC0415 - for these scenarios only
+
+            made = damaged(made, order.damage)
     unfinished = order.target.with_name(f"{secrets.token_hex(8)}.part")
     unfinished.write_bytes(made)
     unfinished.replace(order.target)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from animatic.errors import AccountRefusedError, NeverAgainError, TryLaterError
 from animatic.money.amounts import dollars
+from animatic.money.funds import signed_dollars
 from animatic.planning.quotes import quote_each
 from animatic.settings import Settings
 from animatic.takes.inputs import Inputs
@@ -63,7 +64,7 @@ def clock_finding(skew_s: float) -> Finding:
 
 
 def _balance(balance_usd: float) -> Finding:
-    text = f"the account has {dollars(round(balance_usd * 1e6))}"
+    text = f"the account has {signed_dollars(round(balance_usd * 1e6))}"
     return (
         ok("balance", text) if balance_usd > 0 else note("balance", f"{text}; no take can be bought until it has more")
     )

@@ -10,11 +10,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from animatic.errors import LedgerError, SettingsError
-from animatic.ledger import ledger_name, look_into
+from animatic.ledger import files_of, ledger_name, look_into
 from animatic.machine.home import log_folder, prefect_home
 from animatic.machine.start_folder import start_folder
 from animatic.planning.lookup import is_new_ledger
 from animatic.settings import Settings
+from animatic.takes.canonical import provider_in_words
 from animatic.takes.states import State
 from flows.command.doctor.findings import Finding, fault, note, ok
 from flows.process import connections_that_fit
@@ -113,7 +114,7 @@ async def look_at_ledger(settings: Settings) -> list[Finding]:
                 return [note("ledger", f"{name} does not exist yet; the first run makes it. {_elsewhere()}")]
             await ledger.require_sound()
             if await is_new_ledger(ledger, settings.origin):
-                return [note("ledger", f"{name} holds no take of {settings.origin}. {_elsewhere()}")]
+                return [note("ledger", f"{name} holds no take of {provider_in_words(settings.origin)}. {_elsewhere()}")]
             takes = await ledger.open_takes(settings.origin, also=[State.SUBMITTED, State.SUBMITTING])
     except (LedgerError, SettingsError) as error:
         return [fault("ledger", str(error))]
@@ -137,7 +138,7 @@ def _elsewhere() -> str:
 def look_at_disks(settings: Settings) -> list[Finding]:
     """Return the room on each disk that a run writes to, and whether it may write there."""
     places = {
-        "ledger": Path(ledger_name(settings.ledger)).parent,
+        "ledger": files_of(settings.ledger)[0].parent,
         "logs": log_folder(os.environ),
         "Prefect": prefect_home(os.environ),
         "temporary files": Path(tempfile.gettempdir()),

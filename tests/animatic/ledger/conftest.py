@@ -1,6 +1,7 @@
 """A ledger on a real file, opened, and takes to buy."""
 
 import asyncio
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,9 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg.types.numeric import IntLoader
+from servers import server_of_tests
 
 from animatic.ledger import newest, open_ledger, operations
+from animatic.ledger.opening import find_database
 from animatic.ledger.records import Finish, Intent
 from animatic.money.amounts import as_number, microusd
 from animatic.takes.states import Accepted, BuyingPolicy, State
@@ -33,6 +38,9 @@ INTENT = Intent(
 )
 FINISH = Finish(State.COMPLETED, "completed", ("https://cdn.example/1.mp4",), (False,), 4_000, None, None, None)
 
+MOMENT = "%Y-%m-%d %H:%M:%S.%f"
+"""SQLite's text of a moment."""
+
 
 class Sqlite:
     """A ledger in SQLite: where it is, and a look at its rows from outside."""
@@ -46,22 +54,70 @@ class Sqlite:
         with closing(sqlite3.connect(self.path)) as other:
             return other.execute(sql, values).fetchall()
 
+    def write(self, sql: str, *values: Any) -> None:
+        """Change rows behind the ledger's back."""
+        with closing(sqlite3.connect(self.path)) as other, other:
+            other.execute(sql, values)
 
-BACKENDS = {"sqlite": Sqlite}
-"""The databases that the whole suite runs on. A second one is a class like `Sqlite` and a line here."""
+    def end(self) -> None:
+        """Leave the file to whoever removes the folder."""
+
+
+class Postgres:
+    """A ledger on PostgreSQL, in a schema of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._server, self._schema = server_of_tests(), f"ledger_{secrets.token_hex(6)}"
+        self._run(f"CREATE SCHEMA {self._schema}")
+        self.url = f"{self._server}?options=-c%20search_path%3D{self._schema}"
+        self.path = find_database(self.url).place
+
+    def rows(self, sql: str, *values: Any) -> list[Any]:
+        """Read through a connection of its own, as another process would."""
+        with psycopg.connect(self.url) as other:
+            other.adapters.register_loader("numeric", IntLoader)
+            found = other.execute(sql.replace("?", "%s"), values).fetchall()
+        return [tuple(f"{each:{MOMENT}}" if isinstance(each, datetime) else each for each in row) for row in found]
+
+    def write(self, sql: str, *values: Any) -> None:
+        """Change rows behind the ledger's back."""
+        with psycopg.connect(self.url) as other:
+            other.execute(sql.replace("?", "%s"), values)
+
+    def end(self) -> None:
+        """Remove the schema."""
+        self._run(f"DROP SCHEMA {self._schema} CASCADE")
+
+    def _run(self, sql: str) -> None:
+        with psycopg.connect(self._server, autocommit=True) as db:
+            db.execute(sql)
+
+
+BACKENDS = {"sqlite": Sqlite, "postgresql": Postgres}
+"""The databases that the whole suite runs on."""
+
+ON_SQLITE = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+ON_POSTGRESQL = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 
 
 @pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Sqlite:
-    return BACKENDS[request.param](tmp_path)
+def backend(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Sqlite | Postgres]:
+    monkeypatch.setenv("ANIMATIC_HOME", str(tmp_path / "home"))
+    made = BACKENDS[request.param](tmp_path)
+    yield made
+    made.end()
 
 
 class Shorthand:
     """A ledger with short words for what tests do."""
 
-    def __init__(self, backend: Sqlite) -> None:
-        self.path, self.url, self.rows = backend.path, backend.url, backend.rows
-        self.opened = open_ledger(self.url)
+    def __init__(self, backend: Sqlite | Postgres) -> None:
+        self.url, self.rows, self.write = backend.url, backend.rows, backend.write
+        self.opened, self.is_on_server = open_ledger(self.url), self.url.startswith("postgresql:")
+        self.path = self.opened.transactions.opened.beside
+        """Beside it are locks and receipts; where the ledger is a file, the file."""
 
     async def do(self, name: str, *arguments: Any) -> Any:
         return await self.opened.transactions.do(
@@ -109,7 +165,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ledger(backend: Sqlite) -> Iterator[Shorthand]:
+def ledger(backend: Sqlite | Postgres) -> Iterator[Shorthand]:
     """An open ledger in which run-1 has begun."""
     ledger = Shorthand(backend)
     asyncio.run(ledger.begin())

@@ -91,7 +91,7 @@ async def test_an_attempt_under_an_earlier_name_alone_is_the_takes(ledger: Any) 
 
 async def test_a_manifest_without_takes_is_planned_all_the_same(ledger: Any) -> None:
     await ledger.opened.add_planned("file:///empty.csv", [])
-    await ledger.opened.finish_planned("file:///empty.csv", "digest")
+    await ledger.opened.finish_planned("file:///empty.csv", "digest", 0)
     assert await ledger.opened.content_of("file:///empty.csv") == "digest"
 
 

@@ -55,7 +55,7 @@ async def test_a_shorter_penalty_does_not_end_a_longer_one(tmp_path: Path) -> No
 
 async def test_a_run_that_is_stopped_does_not_keep_its_places_for_ever(tmp_path: Path) -> None:
     opened, now = direct_ledger(tmp_path / "ledger.sqlite"), 1_000.0
-    with alive(opened.path, "stopped"):
+    with alive(tmp_path / "ledger.sqlite", "stopped"):
         stopped, other = (account_on(opened, name, Limits(9, 4)) for name in ("stopped", "other"))
         stopped._clock = other._clock = lambda: now
         assert await stopped.acquire_slots(0, 4) == 4

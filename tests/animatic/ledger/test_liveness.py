@@ -16,6 +16,7 @@ from animatic.buying.recovery import recover
 from animatic.errors import LedgerUnusableError
 from animatic.ledger.liveness import alive, is_alive, sweep
 from animatic.takes.states import State
+from tests.animatic.ledger.conftest import ON_SQLITE
 
 
 async def noon() -> datetime:
@@ -109,7 +110,9 @@ def test_what_killed_runs_left_is_swept_and_no_evidence_or_living_lock(
     assert (folder / "new.lock").exists()
 
 
+@ON_SQLITE
 def test_only_dead_runs_are_buried(ledger: Any, path: Path, start_run: StartRun) -> None:
+    assert path == ledger.path
     stopped, killed = start_run("stopped"), start_run("killed")
 
     async def prepare() -> None:

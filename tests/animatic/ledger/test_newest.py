@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Iterator
 from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,10 +14,11 @@ import sqlalchemy as sa
 from animatic.ledger import newest
 from animatic.ledger.opening import open_engine
 from animatic.ledger.records import Record
-from animatic.ledger.schema import ATTEMPT, RUN, TAKE
+from animatic.ledger.schema import ATTEMPT, CHARGE, RUN, TAKE
 from animatic.ledger.snapshot import SnapshotBuilder
 from animatic.takes.fingerprints import digests_of
 from animatic.takes.states import LIVE, State, TakeStatus
+from tests.animatic.ledger.conftest import ON_SQLITE
 
 NOON = datetime(2026, 3, 1, 12)  # noqa: DTZ001 - as the ledger stores it
 OVER = sorted(set(State) - LIVE)
@@ -53,6 +55,22 @@ def attempt(chance: random.Random, fingerprint: str, number: int, state: State) 
     }
 
 
+def charges(chance: random.Random, prediction_ids: list[str | None]) -> Iterator[dict[str, Any]]:
+    """Items of a bill: of some of the predictions none, one or several, a few of another account's bill."""
+    for item in range(120):
+        yield {
+            "provider": chance.choice(["sandbox", "sandbox", "sandbox", "another"]),
+            "item": f"b-{item}",
+            "kind": chance.choice(["deduct", "deduct", "refund", "gift"]),
+            "prediction_id": chance.choice([*prediction_ids, "p-of-others"]),
+            "model": "m",
+            "microusd": chance.choice([None, 0, 2_500_000, 333_333]),
+            "charged_at": NOON,
+            "order_state": "done",
+            "seen_at": NOON,
+        }
+
+
 @pytest.fixture(params=range(6))
 def random_ledger(request: Any, backend: Any) -> Any:
     """40 takes with none to four attempts each, written in any order."""
@@ -70,6 +88,7 @@ def random_ledger(request: Any, backend: Any) -> Any:
         reported = {"provider": "sandbox", "model": "m", "duration": "5s", "request": "{}"}
         db.execute(TAKE.insert(), [{"fingerprint": take(number), **reported} for number in range(1, 41)])
         db.execute(ATTEMPT.insert(), attempts)
+        db.execute(CHARGE.insert(), list(charges(chance, [each["prediction_id"] for each in attempts])))
     with engine.begin() as db:
         yield db
     engine.dispose()
@@ -88,7 +107,15 @@ def expected(db: sa.Connection, fingerprint: str, run_id: str | None) -> dict[st
     paid = [each for each in tries if each["state"] in PAID_STATES]
     prices = [each["quoted_microusd"] for each in paid]
     run_no = None if run_id is None else int(run_id[-1]) + 1
+    ids = {each["prediction_id"] for each in tries} - {None}
+    bill = list(db.execute(sa.select(CHARGE).where(CHARGE.c.provider == "sandbox")).mappings())
+    of_take = [(each["kind"], each["microusd"]) for each in bill if each["prediction_id"] in ids]
+    charged = [microusd for kind, microusd in of_take if kind == "deduct" and microusd is not None]
+    refunded = [microusd if kind == "refund" else 0 for kind, microusd in of_take]
+    refunded = [microusd for microusd in refunded if microusd is not None]
     return tries[-1] | {
+        "charged_microusd": sum(charged) if charged else None,
+        "refunded_microusd": sum(refunded) if refunded else None,
         "attempts": len(paid),
         "cost_microusd": None if None in prices else sum(prices),
         "tried_here": tries[-1]["run_id"] == run_id,
@@ -167,6 +194,7 @@ def test_no_query_asks_for_more_takes_than_it_may(random_ledger: sa.Connection) 
         newest.seek_outcomes(random_ledger, [take(1)] * 4_097, ())
 
 
+@ON_SQLITE
 def test_seeking_reads_no_more_of_the_ledger_than_what_is_wanted(random_ledger: sa.Connection) -> None:
     for statement in (newest._SEEK_STATUS, newest._RECORD):
         asked: Any = statement.params(takes=[take(1), take(2)], of_run="run-1").compile(

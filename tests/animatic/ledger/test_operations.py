@@ -204,6 +204,9 @@ async def test_only_drawn_transitions_are_made(ledger: Any, to: State) -> None:
             assert (await ledger.find(fingerprint)).state is start
             remarks = ledger.rows("SELECT count(*) FROM remark WHERE attempt_id = ?", attempt_id)
             assert remarks == [(int(start is not to),)]
+        elif start is State.UNKNOWN and to in {State.UNSENT, State.REJECTED}:
+            await move(ledger, attempt_id, to)  # its run lives after all, and says that nothing was bought
+            assert (await ledger.find(fingerprint)).state is State.ABSENT
         elif to in SUCCESSORS[start]:
             await move(ledger, attempt_id, to)
             record = await ledger.find(fingerprint)
@@ -443,6 +446,14 @@ async def test_an_intent_says_what_is_reserved_and_counts(ledger: Any) -> None:
     assert await ledger.do("reserved_by", "nobody") == (0, 0)
 
 
+async def test_processes_of_a_flow_run_reserve_together(ledger: Any) -> None:
+    for run_id, fingerprint in (("before", FAR), ("after", "f" * 64)):
+        await ledger.do("begin_run", run_id, "file:///shots.csv", "host", 1, "flow-run")
+        await ledger.do("intend", ledger.intent(fingerprint, run_id=run_id, cost_usd=0.1))
+    assert await ledger.do("reserved_under", "flow-run") == 200_000
+    assert await ledger.do("reserved_under", "another") == 0
+
+
 async def test_only_what_is_submitted_has_a_prediction_to_poll(ledger: Any) -> None:
     attempt_id = await ledger.buy()
     record = await ledger.find()
@@ -492,3 +503,19 @@ async def test_what_is_polled_while_held_becomes_a_conflict(ledger: Any, held_fo
     record = await ledger.find()
     assert (record.state, record.held_for, record.prediction_id) == (State.HELD, operations.HeldFor.CONFLICT, "p1")
     assert "animatic reconcile --sandbox --adopt ffffffffffff=p1" in record.error
+
+
+@pytest.mark.parametrize("ended", [State.UNSENT, State.REJECTED])
+async def test_a_run_that_was_taken_for_dead_may_still_say_that_nothing_was_bought(ledger: Any, ended: State) -> None:
+    attempt_id = await ledger.intend(cost_usd=2.5)
+    await ledger.do("give_up_submitting", "run-1", NOON)
+    await ledger.conclude(attempt_id, ended, 400)
+    assert (await ledger.find()).state is State.ABSENT
+    assert await ledger.committed_usd() == 0
+
+
+async def test_a_run_that_was_taken_for_dead_may_still_say_what_was_bought(ledger: Any) -> None:
+    attempt_id = await ledger.intend(cost_usd=2.5)
+    await ledger.do("give_up_submitting", "run-1", NOON)
+    assert await ledger.accept(attempt_id, "p1")
+    assert (await ledger.find()).state is State.SUBMITTED

@@ -23,8 +23,10 @@ async def test_a_manifest_is_known_by_its_last_planned_content(ledger: Any) -> N
     assert await ledger.opened.content_of(SHOTS) is None
     await ledger.opened.add_planned(SHOTS, [asked()])
     assert not await ledger.opened.content_of(SHOTS)
-    await ledger.opened.finish_planned(SHOTS, "hash")
+    assert await ledger.opened.rows_of(SHOTS) is None
+    await ledger.opened.finish_planned(SHOTS, "hash", 25)
     assert await ledger.opened.content_of(SHOTS) == "hash"
+    assert await ledger.opened.rows_of(SHOTS) == 25
 
 
 async def test_what_is_there_already_is_written_once(ledger: Any) -> None:

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ import sqlalchemy as sa
 from animatic.errors import LedgerUnusableError, LedgerVersionError, SettingsError
 from animatic.ledger import migrate, open_ledger, opening
 from animatic.ledger.liveness import runs_folder
-from animatic.ledger.opening import open_engine, sqlite_path
+from animatic.ledger.opening import find_database, open_engine
 from animatic.ledger.schema import ALEMBIC_VERSION, REVISION, SCHEMA_VERSION
+from animatic.ledger.sqlite_file import sqlite_path
 from animatic.takes.states import LIVE, State
+from tests.animatic.ledger.conftest import ON_SQLITE
 from tests.animatic.ledger.old_ledgers import OLD, VERSION_4, write
 
 
@@ -273,7 +276,7 @@ def test_a_ledger_already_migrated_by_another_process_is_left_alone(path: Path) 
     opened(path).dispose()
     before = path.read_bytes()
     engine = sa.create_engine(f"sqlite:///{path}")
-    opening._migrate(engine, path)
+    opening._migrate(engine, find_database(f"sqlite:///{path}"))
     engine.dispose()
     assert path.read_bytes() == before
 
@@ -422,6 +425,7 @@ def test_processes_may_migrate_the_same_ledger_at_the_same_time(path: Path) -> N
     assert rows(path, "SELECT version_num FROM alembic_version") == [(REVISION,)]
 
 
+@ON_SQLITE
 async def test_a_dangling_row_makes_a_ledger_unsound(ledger: Any) -> None:
     await ledger.buy()
     await ledger.opened.require_sound()
@@ -432,11 +436,14 @@ async def test_a_dangling_row_makes_a_ledger_unsound(ledger: Any) -> None:
         await ledger.opened.require_sound()
 
 
+@ON_SQLITE
 async def test_an_index_that_lost_its_rows_is_damage(ledger: Any) -> None:
     await ledger.buy()
     with closing(sqlite3.connect(ledger.path)) as other:
         other.execute("PRAGMA writable_schema = ON")
-        other.execute("UPDATE sqlite_master SET sql = replace(sql, 'fingerprint)', 'state)') WHERE name = 'one_live'")
+        other.execute(
+            "UPDATE sqlite_master SET sql = replace(sql, 'fingerprint, renewal)', 'state)') WHERE name = 'one_live'"
+        )
         other.commit()
     again = open_ledger(f"sqlite:///{ledger.path}")
     with pytest.raises(LedgerUnusableError, match=r"it is damaged.*Restore it from a backup"):
@@ -451,3 +458,23 @@ def test_a_link_to_a_ledger_is_that_ledger(path: Path) -> None:
     assert sqlite_path(f"sqlite:///{link}") == path.resolve()
     open_engine(f"sqlite:///{link}").dispose()
     assert not runs_folder(link).exists(), "a second place for locks would take live runs for dead"
+
+
+def test_what_was_reserved_since_yesterday_counts_for_its_day(path: Path) -> None:
+    today = datetime.now(UTC).date()
+    old, attempt = today - timedelta(days=3), "INSERT INTO attempt (fingerprint, attempt_no, state, run_id, allowed_by,"
+    known = f"""
+    INSERT INTO run (run_id, run_no, manifest, started_at, host, pid) VALUES ('r', 1, 'm', '2026-03-01', 'h', 1);
+    INSERT INTO take VALUES ('f', 'https://api.wavespeed.ai', 'm', '5s', '{{}}'), ('s', 'sandbox', 'm', '5s', '{{}}');
+    {attempt} image_url, intent_at, quoted_microusd) VALUES
+      ('f', 1, 'failed', 'r', 'plan', 'u', '{today} 00:00:00.000000', 2500000),
+      ('f', 2, 'unsent', 'r', 'plan', 'u', '{today} 00:00:01.000000', 9000000),
+      ('f', 3, 'unknown', 'r', 'plan', 'u', '{today} 00:00:02.000000', NULL),
+      ('f', 4, 'failed', 'r', 'plan', 'u', '{old} 00:00:00.000000', 4000000),
+      ('s', 1, 'completed', 'r', 'plan', 'u', '{today} 00:00:00.000000', 1500000);
+    """
+    write(path, VERSION_4, known)
+    opened(path).dispose()
+    assert rows(path, "SELECT * FROM spending") == [("https://api.wavespeed.ai", today.isoformat(), 2_500_000, 1)]
+    days = rows(path, "SELECT spent_on FROM attempt ORDER BY attempt_id")
+    assert days == [(today.isoformat(),), (None,), (today.isoformat(),), (None,), (None,)]

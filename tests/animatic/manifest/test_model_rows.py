@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from asked import shots_in, takes_in
-from others_models import ENTRIES
+from others_models import ENTRIES, entry
 
 from animatic.errors import ManifestError
 from animatic.manifest import Manifest, check, local_paths, local_stills, models_in, read_table
@@ -17,7 +17,7 @@ from animatic.models import Catalogue, read_catalogue
 from animatic.takes.inputs import Inputs
 from animatic.takes.schemas import LatencyClass
 from animatic.takes.shots import fingerprint
-from animatic.takes.stills import FoundStill, Still
+from animatic.takes.stills import FoundStill, MediaFile, MissingStill, Still
 
 CATALOGUE = read_catalogue(ENTRIES)
 URL = "https://stills.example/a.png"
@@ -126,6 +126,8 @@ def test_every_fault_of_every_row_is_told_before_buying() -> None:
     assert faults_in(checked(rows)) == [
         'shots.csv:2: duration: found "7"; allowed: 4, 6, 8',
         'shots.csv:3: seed: found "one"; allowed: a whole number from -1 to 2147483647',
+        "shots.csv:3: image: found nothing; allowed: a URL or path of an image; it is required",
+        "shots.csv:3: prompt: found nothing; allowed: text; it is required",
         'shots.csv:4: cfg_scale: found "0.505"; allowed: a number from 0 to 1 in steps of 0.01',
         'shots.csv:5: cfg_scale: found "3"; allowed: a number from 0 to 1 in steps of 0.01',
         (
@@ -133,6 +135,110 @@ def test_every_fault_of_every_row_is_told_before_buying() -> None:
             "prompt, num_frames, resolution, aspect_ratio, guidance_scale, num_inference_steps, seed"
         ),
     ]
+
+
+def test_a_bad_type_hides_no_other_fault_of_its_row() -> None:
+    rows = f"image,prompt,seed,duration,generate_audio,model\n{URL},x,99999999999,7,maybe,{VEO3}\n"
+    assert [each.split(": ")[1] for each in faults_in(checked(rows))] == ["duration", "generate_audio", "seed"]
+
+
+def test_a_cut_off_still_among_several_is_named() -> None:
+    rows = f"images,prompt,model\na.png;b.png;{URL},x,{VIDU}\n"
+    stills: dict[str, FoundStill] = {"a.png": still(b"a"), "b.png": still(b"b")}
+    unsound = {1: {f"sha256:{hashlib.sha256(b'b').hexdigest()}": "it is cut off"}}
+    raw = read_table("shots.csv", rows.encode())
+    manifest = check(
+        raw, stills=stills, storyboard_default="s", provider="sandbox", catalogue=CATALOGUE, unsound=unsound
+    )
+    (fault,) = faults_in(manifest)
+    assert fault.startswith('shots.csv:2: images: found "b.png": it is cut off; allowed: ')
+
+
+def model_with(**properties: object) -> Catalogue:
+    found = read_catalogue([entry("a/b", (), 1.0, **properties)])
+    assert not found.problems
+    return found
+
+
+@pytest.mark.parametrize(
+    ("said", "cell", "sent"),
+    [
+        ({"enum": ["auto", 5, 10]}, "5", 5),
+        ({"enum": ["auto", 5, 10]}, "Auto", "auto"),
+        ({"enum": ["auto", 5, 10]}, "7", "auto, or 5, 10"),
+        ({"enum": [5, 7.5]}, "7.5", 7.5),
+        ({"enum": [True, "only"]}, "yes", True),
+        ({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 10}, {"enum": ["auto"]}]}, "5s", 5),
+        ({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 10}, {"enum": ["auto"]}]}, "auto", "auto"),
+        (
+            {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 10}, {"enum": ["auto"]}]},
+            "50",
+            "a whole number from 1 to 10, or auto",
+        ),
+        ({"oneOf": [{"type": "boolean"}, {"type": "array", "items": {"type": "integer"}}]}, "1;2", [1, 2]),
+        ({"oneOf": [{"type": "number", "maximum": 1}, {"type": "string", "minLength": 3}]}, "12345", "12345"),
+        ({"type": ["integer", "null"], "maximum": 3}, "3", 3),
+        ({"type": ["integer", "null"], "maximum": 3}, "4", "a whole number up to 3"),
+        ({"type": ["number", "string"]}, "2.5", 2.5),
+        ({"type": ["number", "string"]}, "fast", "fast"),
+        ({"anyOf": [{"type": "null"}, {"type": "integer"}]}, "6", 6),
+        ({"type": "number", "exclusiveMinimum": 0}, "0", "a number above 0"),
+        ({"type": "string", "pattern": "^[a-z]{3}$"}, "abcd", "text that matches the pattern ^[a-z]{3}$"),
+        ({"type": "string", "minLength": 2, "maxLength": 3}, "abcd", "text of 2 to 3 characters"),
+        ({"type": "string", "maxLength": 3}, "abcd", "text of up to 3 characters"),
+        ({"type": "array", "items": {"type": "integer"}, "maxItems": 2}, "1;2;3",
+         "a list of a whole number; up to 2 parts"),
+        ({"type": "array", "items": {"type": "string"}, "uniqueItems": True}, "a;a", "a list of text"),
+    ],
+)  # fmt: skip
+def test_a_cell_of_several_types_is_the_first_that_fits(said: dict[str, object], cell: str, sent: object) -> None:
+    manifest = checked(f'odd,model\n"{cell}",a/b\n', catalogue=model_with(odd=said))
+    if len(manifest.faults):
+        (fault,) = faults_in(manifest)
+        assert fault.partition("; allowed: ")[2] == sent
+    else:
+        (inputs,) = inputs_in(manifest)
+        assert (inputs["odd"], type(inputs["odd"])) == (sent, type(sent))
+
+
+def test_rules_over_several_inputs_are_checked_too() -> None:
+    together = entry("a/b", (), 1.0, start={"type": "integer"}, end={"type": "integer"})
+    together["api_schema"]["api_schemas"][0]["request_schema"]["dependentRequired"] = {"end": ["start"]}
+    catalogue = read_catalogue([together])
+    assert len(checked("start,end,model\n1,2,a/b\n", catalogue=catalogue).faults) == 0
+    (fault,) = faults_in(checked("start,end,model\n,2,a/b\n", catalogue=catalogue))
+    assert fault.startswith("shots.csv:2: ")
+
+
+def test_local_audio_is_known_by_its_bytes() -> None:
+    rows = f"image,audio,prompt,model\n{URL},./voice.WAV,x,{WAN}\n{URL},https://a.example/b.mp3,x,{WAN}\n"
+    raw = read_table("shots.csv", rows.encode())
+    assert local_paths(raw.rows, {WAN: CATALOGUE[WAN]}) == ["voice.WAV"]
+    voice = MediaFile(hashlib.sha256(b"v").hexdigest(), 1, ".wav")
+    first, second = inputs_in(checked(rows, stills={"voice.WAV": voice}))
+    assert (first["audio"], second["audio"]) == (f"sha256:{voice.sha256}", "https://a.example/b.mp3")
+
+
+@pytest.mark.parametrize(
+    ("cell", "found"),
+    [
+        ("voice.wav", '"voice.wav": cannot be read as audio; is it cut off, or is its suffix wrong?'),
+        ("clip.mp4", '"clip.mp4"'),
+        ("../voice.wav", '"../voice.wav"'),
+        ("voice.exe", '"voice.exe"'),
+        ("gone.mp3", 'no file "gone.mp3"'),
+    ],
+)
+def test_a_file_that_is_no_audio_is_a_fault(cell: str, found: str) -> None:
+    stills: dict[str, FoundStill] = {
+        "voice.wav": "cannot be read as audio; is it cut off, or is its suffix wrong?",
+        "gone.mp3": MissingStill(),
+    }
+    (fault,) = faults_in(checked(f"image,audio,prompt,model\n{URL},{cell},x,{WAN}\n", stills=stills))
+    assert fault == (
+        f"shots.csv:2: audio: found {found}; allowed: an https URL of audio, or a path inside the manifest's folder or "
+        "that of --stills that ends in .mp3, .wav, .m4a, .aac, .flac, .ogg, up to 200 MiB"
+    )
 
 
 def test_what_is_required_is_said_by_the_model() -> None:

@@ -4,16 +4,18 @@ import pytest
 from asked import invalid_rows_in, shots_in
 
 from animatic.errors import ManifestError
-from animatic.manifest import Manifest, check, read_table
+from animatic.manifest import Manifest, StillFolder, check, read_table
 from animatic.takes.stills import FoundStill, MissingStill, Still
 
 STILL = Still("5f" * 32, 1_000, 1280, 720, "PNG")
 UPRIGHT = Still("6f" * 32, 1_000, 1080, 1920, "JPEG")
-FOLDER = "file:///home/me/my%20film"
-ALLOWED = "a JPEG, PNG or WebP file in the manifest's folder, up to 20 MiB and 100 megapixels"
+FOLDER = StillFolder("file:///home/me/my%20film")
+ALLOWED = "a JPEG, PNG or WebP file in the manifest's folder or that of --stills, up to 20 MiB and 100 megapixels"
 
 
-def checked(stills: dict[str, FoundStill], unsound: dict[int, str] | None = None, ratio: str = "16:9") -> Manifest:
+def checked(
+    stills: dict[str, FoundStill], unsound: dict[int, dict[str, str]] | None = None, ratio: str = "16:9"
+) -> Manifest:
     lines = [f"s{number},{path},x,{ratio}" for number, path in enumerate(stills, 1)]
     raw = read_table("shots.csv", "\n".join(["shot_id,image,prompt,aspect_ratio", *lines]).encode())
     more = {"stills": stills, "storyboard_default": "b", "provider": "sandbox", "folder": FOLDER}
@@ -66,7 +68,7 @@ def test_a_near_name_of_one_stands_for_all() -> None:
 
 
 def test_a_row_whose_still_is_damaged_is_a_fault_and_others_with_it_are_not() -> None:
-    manifest = checked({"a.png": STILL, "b.png": STILL}, {2: "is cut off"})
+    manifest = checked({"a.png": STILL, "b.png": STILL}, {2: {f"sha256:{STILL.sha256}": "is cut off"}})
     assert report_of(manifest) == [f'shots.csv:3: image: found "b.png": is cut off; allowed: {ALLOWED}']
     assert [shot.shot_id for shot in shots_in(manifest)] == ["s1"]
 
@@ -108,5 +110,32 @@ def test_a_still_on_the_web_lies_in_no_way_that_is_known() -> None:
     raw = read_table("shots.csv", b"image,prompt,aspect_ratio\nhttps://e.example/a.png,x,auto\ngone.png,x,auto\n")
     manifest = check(raw, stills={"gone.png": "is empty"}, storyboard_default="b", provider="sandbox")
     first, second = (text for _, text in invalid_rows_in(manifest))
-    assert first.startswith("aspect_ratio: found auto for a still on the web; allowed: 16:9, 9:16; auto is as")
+    assert first.startswith("aspect_ratio: found auto for a still that is no local file; allowed: 16:9, 9:16; auto")
     assert second.startswith("image: ")
+
+
+URL = "https://stills.example/a.png"
+SEEN = Still("7f" * 32, 1_000, 640, 360, "PNG")
+
+
+def test_a_still_on_the_web_is_a_fault_of_the_rows_that_it_was_refused_for() -> None:
+    manifest = checked_urls({2: {URL: "HTTP 404 instead of an image"}}, {})
+    allowed = "a link that anyone can fetch to a JPEG, PNG or WebP image, up to 20 MiB and 100 megapixels"
+    assert report_of(manifest) == [
+        f'shots.csv:3: image: found "{URL}": HTTP 404 instead of an image; allowed: {allowed}'
+    ]
+
+
+def test_a_still_on_the_web_that_was_seen_gets_the_notes_of_a_local_one() -> None:
+    manifest = checked_urls({}, {URL: SEEN}, ratio="9:16")
+    small, unfit = manifest.warnings
+    assert (
+        small == f'shots.csv:2: image: "{URL}" is 640 x 360 pixels; 720 or more on the shorter side give better clips'
+    )
+    assert f'"{URL}" (640 x 360 in 9:16, shots.csv:2)' in unfit
+    assert [shot.inputs["image"] for shot in shots_in(manifest)] == [URL, URL], "what is sent stays the URL"
+
+
+def checked_urls(unsound: dict[int, dict[str, str]], seen: dict[str, Still], ratio: str = "16:9") -> Manifest:
+    raw = read_table("shots.csv", f"image,prompt,aspect_ratio\n{URL},x,{ratio}\n{URL},y,{ratio}\n".encode())
+    return check(raw, stills={}, storyboard_default="b", provider="sandbox", unsound=unsound, seen=seen)

@@ -1,5 +1,7 @@
 """Request schemas: what WaveSpeed's list says of a model, and which inputs do not fit."""
 
+import json
+import time
 from typing import Any
 
 import pytest
@@ -56,8 +58,8 @@ def test_a_price_depends_on_the_inputs_that_its_formula_names(catalogue: Catalog
         (VEO3, {"image": IMAGE, "prompt": "pan", "seed": 2**31}, {"seed": "a whole number from -1 to 2147483647"}),
         (KLING, {"image": IMAGE, "prompt": "pan", "cfg_scale": 0.29, "duration": "5"}, {}),
         (KLING, {"image": IMAGE, "prompt": "pan", "cfg_scale": 0.295}, {"cfg_scale": CFG}),
-        (VIDU, {"images": [], "prompt": "pan"}, {"images": "a list of a URL or path of an image"}),
-        (VIDU, {"images": [IMAGE] * 4, "prompt": "pan"}, {"images": "a list of a URL or path of an image"}),
+        (VIDU, {"images": [], "prompt": "pan"}, {"images": "a list of a URL or path of an image; 1 to 3 parts"}),
+        (VIDU, {"images": [IMAGE] * 4, "prompt": "p"}, {"images": "a list of a URL or path of an image; 1 to 3 parts"}),
         ("minimax/hailuo-02/fast", {"image": IMAGE}, {}),
     ],
 )  # fmt: skip
@@ -98,7 +100,33 @@ def test_an_entry_that_cannot_be_used_is_named_and_left_out(bad: dict[str, Any])
 
 def test_a_slow_pattern_does_not_hold_the_check_up() -> None:
     schema = read_schema(entry("a/b", (), 1.0, prompt={"type": "string", "pattern": "^(a+)+$"}))
-    assert dict(schema.faults({"prompt": "a" * 60 + "!"})) == {"prompt": "text"}
+    assert dict(schema.faults({"prompt": "a" * 60 + "!"})) == {"prompt": "text that matches the pattern ^(a+)+$"}
+
+
+def test_parts_deep_in_each_other_are_read_in_bounded_time() -> None:
+    inner: dict[str, Any] = {"type": "string"}
+    for _ in range(8):
+        inner = {"anyOf": [{"type": "integer"}] * 19 + [{"type": "array", "items": inner}], "items": inner}
+        if len(json.dumps(inner)) > 100_000:
+            break
+    began = time.process_time()
+    read_schema(entry("a/b", (), 1.0, odd=inner))
+    assert time.process_time() - began < 5
+
+
+def test_a_schema_nested_without_end_is_refused() -> None:
+    inner: dict[str, Any] = {"type": "string"}
+    for _ in range(5_000):
+        inner = {"type": "array", "items": inner}
+    with pytest.raises(SchemaError, match=r"model a/b: "):
+        read_schema(entry("a/b", (), 1.0, odd=inner))
+
+
+def test_a_price_by_a_formula_too_long_to_keep_depends_on_all_inputs() -> None:
+    inputs = {"duration": {"type": "integer"}, "size": {"enum": ["a", "b"]}}
+    assert read_schema(entry("a/b", (), 1.0, "duration * 2", **inputs)).priced_by == ["duration"]
+    for formula in (" " * 4_000 + "duration * size", "duration" + " " * 4_000 + "* size"):
+        assert read_schema(entry("a/b", (), 1.0, formula, **inputs)).priced_by == ["duration", "size"]
 
 
 @pytest.mark.parametrize(

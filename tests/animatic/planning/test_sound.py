@@ -160,7 +160,7 @@ def test_a_manifest_that_changes_while_it_is_planned_is_refused(films: Films) ->
     known = file.load()
     films.rows("0.jpg,b,1")
     with pytest.raises(LocationError, match="it changed while the run was planned; run again"):
-        file.reload(known, {1: "is cut off"})
+        file.reload(known, {1: {"sha256:x": "is cut off"}})
 
 
 def test_many_stills_are_announced_before_they_are_decoded(films: Films) -> None:

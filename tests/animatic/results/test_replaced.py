@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from workbooks import add_column, save_again
 
 from animatic import storage
 from animatic.errors import LocationError
@@ -22,13 +23,13 @@ from animatic.planning.lookup import look_into, plan_against
 from animatic.planning.manifests import load_manifest
 from animatic.results import formats, reading
 from animatic.results.columns import RESULTS_SCHEMA
+from animatic.results.formats import SUFFIXES
 from animatic.results.replaced import require_replaceable
 from animatic.results.stats import TableStats
 from animatic.results.writer import ResultsWriter
 from animatic.takes.states import BuyingPolicy
 
 PROVIDER = "https://api.wavespeed.ai"
-SUFFIXES = (".parquet", ".csv", ".jsonl")
 
 
 class TableMaker:
@@ -90,6 +91,8 @@ def write_column(path: Path, name: str, values: Sequence[Any]) -> None:
                 row[at:] = [value, *row[at + 1 :]]
             with path.open("w", newline="") as file:
                 csv.writer(file).writerows(rows)
+        case ".xlsx":
+            save_again(path, lambda sheets: add_column(sheets["results"], name, values))
         case _:
             lines = [json.loads(line) for line in path.read_text().splitlines()]
             path.write_text("".join(f"{json.dumps(line | {name: v})}\n" for line, v in zip(lines, values, strict=True)))

@@ -51,12 +51,14 @@ def test_the_columns_and_types_are_those_promised_to_users() -> None:
         "error": pa.string(),
         **dict.fromkeys(("submitted_at", "completed_at", "created_at"), moment),
         **dict.fromkeys(("polls", "attempts"), pa.int32()),
-        "quoted_usd": pa.decimal128(12, 6),
+        **dict.fromkeys(("quoted_usd", "charged_usd", "refunded_usd"), pa.decimal128(12, 6)),
         "cached": pa.bool_(),
         **dict.fromkeys(("clip_uri", "sha256", "clips", "archive_error"), pa.string()),
         "size_bytes": pa.int64(),
         **dict.fromkeys(("clip_duration_s", "clip_fps"), pa.float64()),
-        **dict.fromkeys(("clip_width", "clip_height", "clip_frames"), pa.int32()),
+        **dict.fromkeys(("clip_width", "clip_height", "clip_frames", "cuts"), pa.int32()),
+        "qa": pa.list_(pa.string()),
+        **dict.fromkeys(("first_frame_similarity", "black_fraction", "frozen_fraction", "motion"), pa.float64()),
         **dict.fromkeys(("flow_run_id", "fingerprint", "run_id"), pa.string()),
     }
     assert RESULTS_SCHEMA.names[:4] == ["row", "shot_id", "storyboard", "take"]
@@ -103,8 +105,11 @@ def test_an_outcome_fills_its_row() -> None:
             cached=True,
             run_id="run-0",
             quoted_microusd=2_500_000,
+            charged_microusd=2_500_001,
+            refunded_microusd=0,
         )
     )
+    assert (row["charged_usd"], row["refunded_usd"]) == (Decimal("2.500001"), 0)
     assert row["outputs"] == ["https://cdn.example/1.mp4", "https://cdn.example/2.mp4"]
     assert (row["output_url"], row["nsfw"]) == ("https://cdn.example/1.mp4", False)
     assert row["submitted_at"] == row["completed_at"] == row["created_at"] == NOON
@@ -319,7 +324,7 @@ def test_amounts_survive_the_column_of_decimals() -> None:
 
 def test_the_metadata_says_which_run_and_manifest_it_is_of() -> None:
     assert build_table([shot(1)], {}, {}, manifest(1), PROVENANCE).schema.metadata == {
-        b"animatic.schema_version": b"5",
+        b"animatic.schema_version": b"7",
         b"animatic.run_id": b"run-1",
         b"animatic.manifest_sha256": b"ab" * 32,
     }

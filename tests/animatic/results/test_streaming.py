@@ -7,7 +7,7 @@ import io
 import json
 import random
 import tracemalloc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,13 @@ from tables import PROVIDER, Outcome, carried_name, expected_cost_microusd, expe
 from animatic import storage
 from animatic.errors import LocationError, ManifestError
 from animatic.ledger import open_ledger
+from animatic.ledger.bill import note_bill
 from animatic.ledger.opening import open_engine
 from animatic.ledger.records import Record, Reserved
 from animatic.ledger.schema import ATTEMPT, RUN, TAKE
 from animatic.manifest import Manifest, parquet, tables
 from animatic.manifest.header import COLUMNS
+from animatic.money.bill_items import BillItem
 from animatic.planning.lookup import look_into, plan_against
 from animatic.planning.manifests import load_manifest, read_manifest
 from animatic.results import formats, reading
@@ -115,8 +117,18 @@ def fill_ledger(folder: Path, fingerprints: Sequence[str], chance: random.Random
         db.execute(RUN.insert().values(run_id="run-0", run_no=1, manifest="m", started_at=NOON, host="h", pid=1))
         db.execute(TAKE.insert(), [{"fingerprint": key, **reported} for key in fingerprints])
         db.execute(ATTEMPT.insert(), attempts)
+        note_bill(db, PROVIDER, list(_bill_of(attempts, chance)))
     engine.dispose()
     return url
+
+
+def _bill_of(attempts: Sequence[dict[str, Any]], chance: random.Random) -> Iterator[BillItem]:
+    """Charges of most predictions, refunds of some."""
+    for attempt in attempts:
+        name = attempt["prediction_id"]
+        for kind in ("deduct", "refund"):
+            if name is not None and chance.random() < {"deduct": 0.8, "refund": 0.3}[kind]:
+                yield BillItem(f"{kind}:{name}", kind, name, "m", chance.choice([2_500_000, 333_333]), None)
 
 
 def outcome_of(record: Record, models: Mapping[int, str | None]) -> Outcome:
@@ -138,6 +150,8 @@ def outcome_of(record: Record, models: Mapping[int, str | None]) -> Outcome:
         cached=record.state in FINAL,
         run_id=record.run_id if record.attempts else None,
         quoted_microusd=record.cost_microusd,
+        charged_microusd=record.charged_microusd,
+        refunded_microusd=record.refunded_microusd,
     )
 
 
@@ -182,7 +196,7 @@ async def test_the_table_is_the_one_that_is_written_row_by_row(tmp_path: Path, s
         *[carried_name(name) for name in raw.column_names if name not in COLUMNS],
     ]
     assert table.schema.metadata == {
-        b"animatic.schema_version": b"5",
+        b"animatic.schema_version": b"7",
         b"animatic.run_id": b"run-1",
         b"animatic.manifest_sha256": manifest.sha256.encode(),
     }
@@ -196,6 +210,10 @@ async def test_the_table_is_the_one_that_is_written_row_by_row(tmp_path: Path, s
     for other in (".csv", ".jsonl"):
         await stream(ledger, manifest, str(tmp_path / f"out{other}"))
         assert (tmp_path / f"out{other}").read_bytes() == formats.encode(table, other)
+    await stream(ledger, manifest, str(tmp_path / "out.xlsx"))  # its links are numbered piece by piece
+    workbook = reading.decode((tmp_path / "out.xlsx").read_bytes(), "out.xlsx")
+    own = [name for name in RESULTS_SCHEMA.names if name != "duration"]  # "6" of an invalid row is read as 6s
+    assert workbook.select(own).to_pylist() == table.select(own).to_pylist()
 
 
 @pytest.mark.parametrize("folder", ["plain", "with blanks #1 ü"])
@@ -317,7 +335,7 @@ def test_a_copy_is_the_file_and_no_larger_than_allowed(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
+@pytest.mark.parametrize("suffix", formats.SUFFIXES)
 async def test_known_columns_are_read_from_a_table_in_pieces(tmp_path: Path, suffix: str) -> None:
     manifest = load_manifest(write_manifest(tmp_path / "a.csv", random_rows(random.Random(5), 50)), PROVIDER)
     await stream(f"sqlite:///{tmp_path / 'none.sqlite'}", manifest, str(tmp_path / f"out{suffix}"))

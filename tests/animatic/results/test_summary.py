@@ -12,6 +12,7 @@ from tables import Outcome, build_table
 
 from animatic.ledger import Open
 from animatic.ledger.records import Reserved
+from animatic.money.funds import Funds
 from animatic.results.columns import STATUSES
 from animatic.results.schema import Provenance
 from animatic.results.stats import not_completed
@@ -105,6 +106,12 @@ def test_the_sentence_names_what_is_missing_and_why_it_stopped() -> None:
     assert summary(["completed"]).sentence == "1 of 1 completed"
     stopped = summary(["completed", "pending", "pending"], stopped_by="the key was refused")
     assert stopped.sentence == "1 of 3 completed; 2 pending. Stopped: the key was refused"
+    poor = summary(["pending"], stopped_by="WaveSpeed answered 403.", funds=Funds(1_000_000, 2_500_000))
+    assert poor.sentence == (
+        "0 of 1 completed; 1 pending. Stopped: WaveSpeed answered 403. The account has $1.00, the rest of the plan "
+        "costs $2.50: $1.50 is missing"
+    )
+    assert json.loads(poor.as_json())["missing_usd"] == 1.5
     assert "Money may be at stake" in summary(["held"]).sentence
     assert "Money" not in stopped.sentence
 
@@ -117,7 +124,8 @@ def test_the_json_line_has_the_keys_of_the_contract_in_order() -> None:
     assert list(json.loads(line.as_json())) == [
         "run_id",
         *STATUSES,
-        *("submitted", "cached", "cost_usd", "manifest_cost_usd", "dropped", "open_elsewhere", "results"),
+        *("submitted", "cached", "cost_usd", "manifest_cost_usd", "balance_usd", "missing_usd"),
+        *("failing_checks", "unchecked", "dropped", "open_elsewhere", "results"),
     ]
     broke, manifest = "the connection broke", "file:///work/shots.csv"
     assert json.loads(line.as_json()) == dict.fromkeys(STATUSES, 0) | {
@@ -128,6 +136,10 @@ def test_the_json_line_has_the_keys_of_the_contract_in_order() -> None:
         "cached": 0,
         "cost_usd": None,
         "manifest_cost_usd": 6.0,
+        "balance_usd": None,
+        "missing_usd": None,
+        "failing_checks": 0,
+        "unchecked": 0,
         "dropped": [{"fingerprint": f"{1:064x}", "name": "", "state": "unknown", "manifest": manifest, "error": broke}],
         "open_elsewhere": [
             {"fingerprint": f"{2:064x}", "name": "", "state": "held", "manifest": manifest, "error": broke}

@@ -55,7 +55,7 @@ def test_a_link_out_of_the_folder_is_refused_in_any_form(tmp_path: Path) -> None
     outside.write_bytes(b"secret")
     (tmp_path / "film").mkdir()
     (tmp_path / "film" / normalize("NFD", "é.png")).symlink_to(outside)
-    with pytest.raises(storage.LocationError, match="leads out of the manifest's folder"):
+    with pytest.raises(storage.LocationError, match="leads out of the folder of stills"):
         read(str(tmp_path / "film/shots.csv"), normalize("NFC", "é.png"))
 
 

@@ -56,3 +56,14 @@ def test_a_larger_object_than_allowed_is_refused(bucket: Any, tmp_path: Path) ->
     replace("s3://bucket/results.csv", LARGE, tmp_path)
     with pytest.raises(LocationError, match="found more than 1,000 bytes; allowed: up to 1,000"):
         storage.read_bytes("s3://bucket/results.csv", max_bytes=1_000)
+
+
+def test_an_object_has_another_version_after_each_change(bucket: Any) -> None:
+    bucket.pipe("bucket/stills/a.png", b"one")
+    first = storage.version_of_still("s3://bucket/stills/x", "a.png")
+    assert first is not None
+    assert storage.version_of_still("s3://bucket/stills/x", "a.png") == first
+    bucket.pipe("bucket/stills/a.png", b"two")
+    assert storage.version_of_still("s3://bucket/stills/x", "a.png") not in {None, first}
+    with pytest.raises(LocationError, match="there is no such file"):
+        storage.version_of_still("s3://bucket/stills/x", "b.png")

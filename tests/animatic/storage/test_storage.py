@@ -19,6 +19,8 @@ from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
 from animatic import storage
 from animatic.errors import LocationError
+from animatic.storage.failures import location_errors
+from animatic.storage.locations import locate
 
 
 def read_still(manifest_uri: str, path: str, **options: Any) -> bytes:
@@ -141,6 +143,9 @@ def test_the_parts_of_a_location(uri: str, name: str, stem: str) -> None:
         ("gopher://e.com/a.csv", "found the scheme gopher; allowed: a plain path, file://"),
         ("htps://e.com/a.csv", 'did you mean "https://"?'),
         ("s3:/bucket/a.csv", 'did you mean "s3://"?'),
+        ("s3a://bucket/a.csv", 'did you mean "s3://"?'),
+        ("gcs2://bucket/a.csv", 'did you mean "gcs://"?'),
+        ("wasbs://container/a.csv", 'did you mean "abfss://"?'),
         ("file://elsewhere/a.csv", "found the host elsewhere; allowed: file:///path"),
         ("a\0b.csv", r"found \"a\x00b.csv\" as a location".replace('\\"', '"')),
         ("", 'found "" as a location'),
@@ -152,10 +157,24 @@ def test_other_locations_are_refused_before_fsspec_sees_them(uri: str, reported:
 
 
 def test_a_missing_package_is_named() -> None:
-    message = refusal(storage.read_bytes, "gs://bucket/a.csv", max_bytes=KEEP)
-    assert "the package gcsfs is missing" in message
-    assert "pip install gcsfs" in message
+    message = refusal(storage.read_bytes, "sftp://user:canary@host/a.csv", max_bytes=KEEP)
+    assert "the package paramiko is missing" in message
+    assert "pip install paramiko" in message
     assert "paramiko" in refusal(storage.require_writable, "sftp://user:canary@host/a.csv")
+
+
+@pytest.mark.parametrize(
+    ("uri", "package", "extra"),
+    [("s3://b/a", "s3fs", "s3"), ("gs://b/a", "gcsfs", "gcs"), ("az://c/a", "adlfs", "azure")],
+)
+def test_a_missing_store_is_an_extra_to_install(uri: str, package: str, extra: str) -> None:
+    with pytest.raises(LocationError) as refused, location_errors(locate(uri), "read"):
+        raise ImportError(package)
+    scheme = uri.partition(":")[0]
+    assert str(refused.value) == (
+        f"{uri}: cannot read {scheme}:// here, the package {package} is missing; "
+        f"install the extra: pip install 'animatic[{extra}]'"
+    )
 
 
 @pytest.mark.sandbox
@@ -417,7 +436,7 @@ def test_links_may_stay_in_the_folder_and_never_leave_it(tmp_path: Path) -> None
     manifest = f"{folder}/shots.csv"
     assert read_still(manifest, "inside.png") == b"inside"
     for path in ("outside.png", "absolute.png", "up/secret.png"):
-        assert "a link that leads out of the manifest's folder" in refusal(read_still, manifest, path)
+        assert "a link that leads out of the folder of stills" in refusal(read_still, manifest, path)
     assert "cannot read it" in refusal(read_still, manifest, "loop.png")
 
 

@@ -14,11 +14,15 @@ from hypothesis import strategies as st
 from animatic.takes.canonical import (
     SIGNATURES,
     Signature,
+    account_in,
     canonical_provider,
     canonical_still,
     canonical_text,
     canonical_url,
+    is_here,
     is_signed_by_path,
+    provider_in_words,
+    provider_of,
 )
 from animatic.takes.shots import fingerprint, verbatim
 
@@ -352,6 +356,34 @@ def test_every_spelling_of_a_provider_is_one(written: str) -> None:
 )
 def test_this_machine_has_one_name_for_each_address(written: str, canonical: str) -> None:
     assert canonical_provider(written) == canonical
+
+
+@pytest.mark.parametrize(
+    ("base_url", "account", "provider"),
+    [
+        (WAVESPEED, "", WAVESPEED),
+        (WAVESPEED, "north", f"{WAVESPEED}#north"),
+        ("HTTPS://api.wavespeed.ai:443/", "North", f"{WAVESPEED}#north"),
+        ("http://localhost:80", "a.b-c_1", "http://127.0.0.1#a.b-c_1"),
+    ],
+)
+def test_a_named_account_is_part_of_the_provider(base_url: str, account: str, provider: str) -> None:
+    assert provider_of(base_url, account) == canonical_provider(provider) == provider
+    assert account_in(provider) == account.lower()
+    assert is_here(provider) == is_here(base_url)
+
+
+def test_people_read_the_account_behind_the_address() -> None:
+    assert provider_in_words(f"{WAVESPEED}#north") == f"{WAVESPEED} (account north)"
+    assert provider_in_words("sandbox") == "sandbox"
+
+
+def test_another_account_buys_other_takes() -> None:
+    taken = {
+        fingerprint(provider=provider_of(WAVESPEED, name), model=MODEL, inputs=inputs_of("pan"), take=1)
+        for name in ("", "north", "NORTH", "south")
+    }
+    assert len(taken) == 3
 
 
 def test_another_scheme_host_or_port_is_another_provider() -> None:

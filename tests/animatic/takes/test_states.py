@@ -42,8 +42,11 @@ snapshot = st.builds(
     bought_here=st.integers(0, 20),
     tried_here=st.booleans(),
     is_left=st.booleans(),
+    is_changed=st.booleans(),
 )
-policies = st.builds(BuyingPolicy, retry_failed=st.booleans(), attempts=st.integers(1, 10))
+policies = st.builds(
+    BuyingPolicy, retry_failed=st.booleans(), attempts=st.integers(1, 10), changed_stills=st.booleans()
+)
 
 
 def test_every_state_names_its_successors() -> None:
@@ -85,7 +88,7 @@ def test_what_is_not_live_and_not_final_bought_nothing() -> None:
 def test_the_unique_index_of_the_ledger_covers_exactly_the_live_states() -> None:
     (index,) = [index for index in ATTEMPT.indexes if index.name == "one_live"]
     assert index.unique
-    assert [column.name for column in index.columns] == ["fingerprint"]
+    assert [column.name for column in index.columns] == ["fingerprint", "renewal"]
     for dialect in ("sqlite", "postgresql"):
         condition = str(index.dialect_options[dialect]["where"])
         named = {state for state in State if f"'{state}'" in condition}
@@ -126,9 +129,13 @@ def test_without_a_policy_what_was_bought_or_refused_stays_as_it_is(take_status:
 
 @unhurried
 @given(snapshot, policies)
-def test_no_policy_buys_what_is_live(take_status: TakeStatus, policy: BuyingPolicy) -> None:
+def test_only_a_clip_of_a_changed_still_is_bought_again_of_what_is_live(
+    take_status: TakeStatus, policy: BuyingPolicy
+) -> None:
     if take_status.state in LIVE:
-        assert permission_to_buy(take_status, policy) is None
+        is_of_changed = take_status.state is State.COMPLETED and take_status.is_changed and not take_status.tried_here
+        expected = "changed-still" if is_of_changed and policy.changed_stills else None
+        assert permission_to_buy(take_status, policy) == expected
 
 
 @unhurried

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import pytest
 from asked import GOES_AGAIN
+from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -205,6 +206,7 @@ def test_there_is_always_an_outcome(came_back: Reply | NoReply) -> None:
     st.sampled_from(["p1", "a-b_C9"]),
     st.recursive(st.none() | st.booleans() | st.text(), st.lists),
 )
+@examples()
 def test_a_usable_id_is_always_captured(http: int, name: str, other: Any) -> None:
     body = json.dumps(
         {"code": other, "message": other, "data": {"outputs": other, "id": name, "timings": other}}

@@ -11,6 +11,8 @@ import pyarrow.parquet
 import pytest
 
 from animatic.media.clips import probe_clip
+from animatic.results.board import ShotShown
+from animatic.results.boards import find_board_files, read_board
 from animatic.sandbox.witness import read_witness
 from animatic.takes.inputs import Inputs
 from animatic.takes.veo2 import ASPECT_RATIO, size_of
@@ -19,20 +21,21 @@ REPOSITORY = Path(__file__).parents[3]
 SIZES = {"16:9": (1280, 720), "9:16": (720, 1280)}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_the_demo_makes_real_clips_and_buys_nothing_the_second_time(
     shell_with_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shell, out = shell_with_server, tmp_path / "animatic-demo"
     for name in ("WAVESPEED_API_KEY", "WAVESPEED_BASE_URL", "ANIMATIC_ACCOUNT_LEVEL"):
         del shell.more[name]
-    first = shell.run("demo", "--out", str(out), timeout_s=180)
+    first = shell.run("demo", "--out", str(out), timeout_s=400)
     assert first.code == 0, first.stderr
     assert "meant to fail: " in first.stderr
     assert "not as meant" not in first.stderr
+    assert "checks: last-train-02 take 1: frozen" in first.stderr
     for unwanted in ("Traceback", "prefect", "\x1b"):
         assert unwanted not in first.stderr
-    for name in ("results.parquet", "results.csv", "clips", "contact-sheet.jpg"):
+    for name in ("results.parquet", "results.csv", "clips", "contact-sheet.jpg", "results.review/index.html"):
         assert str(out / name) in first.stdout
         assert (out / name).exists()
 
@@ -52,14 +55,18 @@ def test_the_demo_makes_real_clips_and_buys_nothing_the_second_time(
         assert (stats.codec, (stats.width, stats.height)) == ("h264", size_of(Inputs(row)))
         assert stats.duration_s == pytest.approx(float(row["duration"].removesuffix("s")), abs=0.1)
     assert pyarrow.csv.read_csv(out / "results.csv")["row"].to_pylist() == [row["row"] for row in rows]
-    assert len(read_witness(out / "sandbox")) == len(rows)
+    again = pyarrow.parquet.read_table(out / "retakes.parquet").to_pylist()
+    assert [(row["shot_id"], row["take"], row["status"]) for row in again] == [("lighthouse-02", 1, "completed")]
+    assert len(read_witness(out / "sandbox")) == len(rows) + 1
+    assert [len(shot.versions) for shot in board_of(out) if shot.shot_id == "lighthouse-02"] == [2]
+    assert {path.name for path in (out / "reels").iterdir()} == {"lighthouse.mp4", "last-train.mp4"}
 
     made = {path.name: path.stat().st_mtime_ns for path in (out / "clips").iterdir()}
-    second = shell.run("demo", "--out", str(out), "--json", timeout_s=120)
+    second = shell.run("demo", "--out", str(out), "--json", timeout_s=200)
     assert second.code == 0, second.stderr
     reported = json.loads(second.stdout.splitlines()[-1])
     assert (reported["submitted"], reported["cached"]) == (0, len(rows))
-    assert len(read_witness(out / "sandbox")) == len(rows)
+    assert len(read_witness(out / "sandbox")) == len(rows) + 1
     assert {path.name: path.stat().st_mtime_ns for path in (out / "clips").iterdir()} == made
 
     monkeypatch.chdir(tmp_path)
@@ -70,6 +77,11 @@ def test_the_demo_makes_real_clips_and_buys_nothing_the_second_time(
     (sql,) = re.findall(r"```sql\n(.*?)```", readme, re.DOTALL)
     answers = [duckdb.sql(query).fetchall() for query in sql.split(";") if query.strip()]
     assert [[row[0] for row in answer] for answer in answers] == [["lighthouse-03"], ["last-train-04"]]
+
+
+def board_of(out: Path) -> tuple[ShotShown, ...]:
+    """The shots of the demo's two tables."""
+    return read_board(find_board_files([str(out / "results.parquet"), str(out / "retakes.parquet")])).shots
 
 
 def name_of(row: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Processes that live as long as their parent, and the log files that they write to."""
 
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from others_models import entry
 
+from animatic.errors import SettingsError
 from flows.logs import MOST_LOG_FILES, log_path, redirect_logs
 from flows.server import child_processes
 
@@ -60,6 +63,33 @@ def test_a_sandbox_outlives_the_run_that_started_it_while_another_uses_it(tmp_pa
             assert reply.status == 200
     assert started.process is not None
     assert started.process.wait(10) == 0
+
+
+def test_a_sandbox_that_sells_other_models_is_no_use_to_a_run(tmp_path: Path) -> None:
+    for name, price in (("these", 1.0), ("others", 2.0)):
+        (tmp_path / name).mkdir()
+        listed = entry("a/b/image-to-video", ("prompt",), price, prompt={"type": "string"})
+        (tmp_path / name / "models.json").write_text(json.dumps(listed))
+    folder, log, these, others = (tmp_path / name for name in ("state", "log", "these", "others"))
+    with child_processes.sandbox(folder, log, these) as started:
+        with child_processes.sandbox(folder, tmp_path / "second", these) as same:
+            assert same.url == started.url
+        with child_processes.sandbox(folder, tmp_path / "third") as any_models:
+            assert any_models.url == started.url
+        with (
+            pytest.raises(SettingsError, match=r"--models: found .*others, but the sandbox .* with other models; wait"),
+            child_processes.sandbox(folder, tmp_path / "fourth", others),
+        ):
+            pass
+
+
+def test_a_sandbox_without_models_is_no_use_to_a_run_with_them(tmp_path: Path, sandbox: Any) -> None:
+    (tmp_path / "models").mkdir()
+    with (
+        pytest.raises(SettingsError, match=r"was started without them; .* or end it \(process [0-9]+\)"),
+        child_processes.sandbox(sandbox.folder, tmp_path / "log", tmp_path / "models"),
+    ):
+        pass
 
 
 def test_a_sandbox_that_does_not_start_says_why(tmp_path: Path) -> None:

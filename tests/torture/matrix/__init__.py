@@ -14,6 +14,7 @@ from pathlib import Path
 
 from animatic.ledger import open_ledger
 from animatic.sandbox.witness import read_witness
+from torture.bill import require_true_bill
 from torture.canary import search
 from torture.matrix import (
     company,
@@ -28,7 +29,7 @@ from torture.matrix import (
     scenarios,
     surroundings,
 )
-from torture.matrix.stage import CASES, Setup
+from torture.matrix.stage import CASES, PROVIDER, Setup
 from torture.part import Part
 
 __all__ = [
@@ -49,6 +50,7 @@ async def _play(name: str) -> Part:
         setup = Setup(folder)
         part.faults_fired += await asyncio.wait_for(CASES[name][2](setup), 90)
         await _count_the_money(setup)
+        await _read_the_bill(setup)
         if not part.faults_fired:
             part.problems.append(f"{name}: its fault did not fire")
     except Exception as error:  # noqa: BLE001 - whatever it is, the case is red
@@ -64,6 +66,13 @@ async def _count_the_money(setup: Setup) -> None:
     if setup.ledger.is_file():
         with open_ledger(f"sqlite:///{setup.ledger}", may_be_restored=True) as opened:
             await opened.transactions.do(0.0, setup.require_sound_money)
+
+
+async def _read_the_bill(setup: Setup) -> None:
+    """Hold WaveSpeed's bill against the ledger and the sandbox's account, where the case has just one."""
+    folders = [each.parent for each in setup.folder.glob("*/accepted.jsonl")]
+    if len(folders) == 1 and setup.ledger.is_file():
+        await require_true_bill(folders[0], setup.ledger, PROVIDER)
 
 
 def run(names: Sequence[str] | None = None) -> Part:

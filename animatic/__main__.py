@@ -1,0 +1,24 @@
+"""The `animatic` command up to its first import of `flows`, whose name others use too; also `python -m animatic`."""
+
+import importlib
+import sys
+
+from animatic.errors import SettingsError
+from animatic.machine.own_packages import forget_current_folder, require_own_packages
+
+REFUSED = 2
+
+
+def main() -> None:
+    """Run the command, or end with 2 where `flows` or `tasks` is another project's."""
+    forget_current_folder()
+    try:
+        require_own_packages()
+    except SettingsError as error:
+        print(f"animatic: {error}", file=sys.stderr)  # noqa: T201 - nothing that prints in another way is there yet
+        sys.exit(REFUSED)
+    importlib.import_module("flows.command.cli").main()
+
+
+if __name__ == "__main__":
+    main()

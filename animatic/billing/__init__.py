@@ -1,0 +1,1 @@
+"""WaveSpeed's bill beside the ledger: what was charged, refunded, and differs. Buys nothing."""

@@ -1,0 +1,337 @@
+"""A ledger on a PostgreSQL server, for many machines.
+
+One transaction at a time, as in a file of SQLite: each begins with a lock that the others wait for, so that what it
+has read is still so when it writes, on any number of machines. Durable commits are asked for whatever the server's
+default is. A connection that is lost is made again, and what was under way on it is run again; where a commit was under
+way, the server is asked what became of it. See docs/adr/0053-a-ledger-on-postgresql.md.
+"""
+
+import os
+import re
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+import psycopg
+import sqlalchemy as sa
+from psycopg import conninfo
+from psycopg.types.numeric import IntLoader
+from psycopg.types.string import StrDumper
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
+
+from animatic.errors import LedgerUnusableError, SettingsError
+from animatic.ledger import liveness
+from animatic.ledger.databases import Clock, Database, Elsewhere, words_of
+from animatic.ledger.postgres_sessions import Sessions
+from animatic.ledger.schema import META
+from animatic.machine.durability import replacement
+from animatic.machine.home import data_folder
+from animatic.text import shell_line
+
+OLDEST_VERSION = 13
+"""The first PostgreSQL that says what became of a transaction of which only the number is known."""
+
+REACHED_WITHIN_S = 10
+SEEN_DEAD_WITHIN_S = 25
+"""A host that has vanished is seen so soon, by keepalives of TCP at either end."""
+IDLE_S = 20
+"""So long a transaction may do nothing, as that of a stopped process does, before the server ends it."""
+STATEMENT_S = 300
+
+_TCP = {
+    "connect_timeout": REACHED_WITHIN_S,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+    "target_session_attrs": "read-write",
+    "application_name": "animatic",
+    "client_encoding": "utf8",
+}
+"""What libpq is told, unless the URL says otherwise."""
+
+_SESSION = {
+    "lock_timeout": f"{Database.BUSY_S:.0f}s",
+    "idle_in_transaction_session_timeout": f"{IDLE_S}s",
+    "statement_timeout": f"{STATEMENT_S}s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+}
+_SET = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _SESSION.items())
+_GREET: Any = f"""
+SELECT pg_backend_pid(), current_setting('server_version_num')::int, current_setting('server_encoding'),
+       current_setting('fsync'), current_setting('full_page_writes'), pg_is_in_recovery(), current_schema(),
+       CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
+            THEN set_config('synchronous_commit', 'on', false) END, {_SET}
+"""
+_TAKE_TURN = sa.text("SELECT pg_advisory_xact_lock(hashtext('animatic ledger'), hashtext(current_schema()))")
+_NUMBER = sa.text("SELECT pg_current_xact_id_if_assigned()::text")
+_STATUS: Any = "SELECT pg_xact_status(%s::text::xid8)"
+_NOW = sa.text("SELECT extract(epoch FROM clock_timestamp())::float8")
+
+_LOST = re.compile(r"08...|57P0[1-5]|25P03|53300|40001|40P01")
+"""Errors of connections that ended or could not be had, and of transactions that may simply be run again."""
+
+
+class _Text(StrDumper):
+    """Text without NUL, which no text of PostgreSQL may hold."""
+
+    def dump(self, obj: str) -> Any:
+        return super().dump(obj.replace("\0", "\N{SYMBOL FOR NULL}") if "\0" in obj else obj)
+
+
+class PostgresServer(Database):
+    """A database on a server, named as libpq names it: a URL; passwords from it, `PGPASSWORD`, `.pgpass` or a service.
+
+    Raises:
+        SettingsError: the URL is none of libpq's.
+    """
+
+    RECONNECTS_WITHIN_S: ClassVar[float] = 60.0
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        try:
+            parts = conninfo.conninfo_to_dict(url)
+        except psycopg.ProgrammingError as error:
+            said = str(error).strip().replace(url, "").splitlines()[0]
+            raise SettingsError(
+                f"ANIMATIC_LEDGER: found a postgresql URL that cannot be read ({_without(said, _password_in(url))}); "
+                "allowed: postgresql://USER@HOST:PORT/DATABASE?sslmode=verify-full, special characters as %XX"
+            ) from None
+        self._parts = {key: str(value) for key, value in parts.items() if value is not None}
+        self.name = _name_of(self._parts)
+        key = re.sub(r"[^A-Za-z0-9.-]+", "-", self.name.removeprefix("postgresql://")).strip("-")
+        self.place = data_folder(os.environ) / f"postgresql-{key[:120]}"
+        self._id_file = self.place.with_name(self.place.name + ".ledger-id")
+
+    def connect(self, *, autocommit: bool = False) -> psycopg.Connection[Any]:
+        """Return a new connection whose session is set up; raises psycopg's errors.
+
+        Raises:
+            SettingsError: the server cannot hold a ledger.
+        """
+        defaults: dict[str, Any] = {name: value for name, value in _TCP.items() if name not in self._parts}
+        connection = psycopg.connect(self.url, autocommit=True, **defaults)
+        try:
+            row = connection.execute(_GREET).fetchone()
+            assert row is not None  # noqa: S101 - a SELECT without FROM has a row
+            self._require_fit(connection, row)
+            connection.adapters.register_loader("numeric", IntLoader)  # sums of whole numbers
+            connection.adapters.register_dumper(str, _Text)
+            connection.autocommit = autocommit
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _require_fit(self, connection: psycopg.Connection[Any], row: tuple[Any, ...]) -> None:
+        pid, version, encoding, fsync, full_page_writes, is_standby, schema = row[:7]
+        problem = ""
+        if connection.info.backend_pid != pid:
+            problem = (
+                "it is reached through a pooler such as PgBouncer, which hands one session to several clients, so that "
+                "locks that tell which run is alive would be lost; name the server itself"
+            )
+        elif version < OLDEST_VERSION * 10_000:
+            problem = f"it is PostgreSQL {version // 10_000}; allowed: {OLDEST_VERSION} or newer"
+        elif encoding != "UTF8":
+            problem = f"its database has the encoding {encoding}; allowed: UTF8, as createdb --encoding UTF8 makes it"
+        elif fsync != "on" or full_page_writes != "on":
+            problem = (
+                f"fsync is {fsync} and full_page_writes is {full_page_writes} there, so a power cut could take back "
+                "what was paid for; allowed: on for both, in postgresql.conf"
+            )
+        elif is_standby:
+            problem = "it is a standby, which takes no changes; name the primary"
+        elif schema is None:
+            problem = "its search_path names no schema that exists; make one, or name one in the URL's options"
+        if problem:
+            raise SettingsError(f"ANIMATIC_LEDGER: {self.name}: {problem}")
+
+    def require_ready(self) -> None:
+        """Do nothing: whether the server answers is seen when it is asked."""
+
+    def may_hold_ledger(self) -> bool:
+        """Ask the server for the ledger's first table."""
+        try:
+            with self.connect() as connection:
+                found = connection.execute("SELECT to_regclass(%s)", (META.name,)).fetchone()
+        except psycopg.Error as error:
+            raise self.unusable(error) from None
+        if found is None or found[0] is None:
+            self.require_not_lost()
+            return False
+        return True
+
+    def engine(self) -> sa.Engine:
+        """Return an engine with one connection, whose transactions take turns with all others on the ledger."""
+        engine = sa.create_engine(
+            "postgresql+psycopg://", creator=self.connect, pool_size=1, max_overflow=1, use_native_hstore=False
+        )
+        event.listen(engine, "begin", _take_turn)
+        return engine
+
+    def require_not_lost(self) -> None:
+        """Refuse a database without a ledger where this machine knows that there was one."""
+        if self._known_id() is not None:
+            raise LedgerUnusableError(
+                f"ledger {self.name}: it is gone, though {self._id_file} says that it was there. Nothing was bought. "
+                "It is the only record of what was paid for. Restore it from a backup. Or begin a new one, which buys "
+                f"again what no results table knows:\n    {self._forgetting()}"
+            )
+
+    def remember(self, ledger_id: str) -> None:
+        """Note the ledger's id in a file of this machine."""
+        known = self._known_id()
+        if known == ledger_id:
+            return
+        if known is not None:
+            raise LedgerUnusableError(
+                f"ledger {self.name}: it is another ledger than the one that {self._id_file} knows. Nothing was "
+                "bought. Put the right one back. If this one is meant to replace it, and what the other knew may be "
+                f"bought again:\n    {self._forgetting()}"
+            )
+        self._id_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with replacement(self._id_file) as file:
+            file.write(ledger_id.encode("ascii"))
+
+    def beside(self, ledger_id: str) -> Path:
+        """Return a path that is the same however the server's URL is spelled; its runs folder exists."""
+        path = self.place.with_name(f"postgresql-{ledger_id[:16]}")
+        liveness.runs_folder(path).mkdir(mode=0o700, parents=True, exist_ok=True)
+        return path
+
+    def is_alive(self, run_id: str) -> bool:
+        """Tell if a process on this machine holds the run's lock, or a session on the server."""
+        known = self._known_id()
+        if known is not None and liveness.is_alive(self.beside(known), run_id):
+            return True
+        sessions = Sessions(self)
+        try:
+            return sessions.is_alive(run_id)
+        finally:
+            sessions.close()
+
+    def require_sound(self, db: sa.Connection) -> None:
+        """Check that the ledger's tables can be read; a server checks its own pages."""
+        db.execute(sa.select(META)).fetchall()
+
+    def is_busy(self, error: Exception) -> bool:
+        """Tell if others had the ledger for all of `BUSY_S`."""
+        return _sqlstate(error) == "55P03"
+
+    def is_lost(self, error: Exception) -> bool:
+        """Tell if the connection ended, or another transaction came in between."""
+        state = _sqlstate(error)
+        if state is not None:
+            return _LOST.fullmatch(state) is not None
+        said = error.orig if isinstance(error, DBAPIError) else error
+        return isinstance(said, psycopg.OperationalError)
+
+    def said(self, error: Exception) -> str:
+        """Return a problem in PostgreSQL's words; a lock that did not end, in ours."""
+        if self.is_busy(error):
+            return (
+                f"other runs have kept it busy for {self.BUSY_S:.0f} s. See pg_stat_activity on the server for who "
+                "holds it; run again when that has ended"
+            )
+        return f"{_without(words_of(error, 'PostgreSQL'), self._parts.get('password'))}{_advice(error)}"
+
+    def mark(self, db: sa.Connection) -> str | None:
+        """Return the number of the transaction; None where it has changed nothing."""
+        return db.execute(_NUMBER).scalar()
+
+    def has_committed(self, mark: str | None) -> bool:
+        """Ask the server what became of a transaction, until it answers."""
+        if mark is None:
+            return False  # it changed nothing, so it may be run again
+        until = time.monotonic() + self.RECONNECTS_WITHIN_S
+        while time.monotonic() < until:
+            with suppress(psycopg.Error, SettingsError), self.connect(autocommit=True) as connection:
+                row = connection.execute(_STATUS, (mark,)).fetchone()
+                status = row[0] if row else None
+                if status in {"committed", "aborted"}:
+                    return status == "committed"
+                if status is None:
+                    break
+            time.sleep(0.2)
+        raise LedgerUnusableError(
+            f"ledger {self.name}: the server did not say within {self.RECONNECTS_WITHIN_S:.0f} s if it took a change; "
+            "nothing more is bought. Run again when it answers: what was under way is then looked for"
+        )
+
+    def now(self, db: sa.Connection, clock: Clock) -> float:
+        """Return the server's time, which all machines share."""
+        del clock  # of this machine
+        return float(db.execute(_NOW).scalar_one())
+
+    def elsewhere(self) -> Elsewhere:
+        """Return locks of sessions on the server."""
+        return Sessions(self)
+
+    def unusable(self, error: Exception) -> LedgerUnusableError:
+        """Return what is told of an error of the server."""
+        return LedgerUnusableError(f"ledger {self.name}: {self.said(error)}. Nothing was bought.")
+
+    def _known_id(self) -> str | None:
+        try:
+            return self._id_file.read_text(encoding="ascii", errors="replace").strip() or None
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def _forgetting(self) -> str:
+        return shell_line(["mv", str(self._id_file), f"{self._id_file}.old"])
+
+
+def _take_turn(db: sa.Connection) -> None:
+    """Wait until no other transaction is under way on the ledger."""
+    db.execute(_TAKE_TURN)
+
+
+def _sqlstate(error: Exception) -> str | None:
+    return getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None)
+
+
+def _advice(error: Exception) -> str:
+    """Return what to do about the usual problems."""
+    said = str(error.orig if isinstance(error, DBAPIError) else error)
+    if _sqlstate(error) == "3D000" or ("database" in said and "does not exist" in said):
+        return "; make the database with createdb"
+    if "password" in said or "authentication" in said:
+        return "; give the password by PGPASSWORD, .pgpass or a service file"
+    if _sqlstate(error) == "53100":
+        return "; make room on the server's disk"
+    if _sqlstate(error) is None:
+        return "; look if the server runs, and if its address is right"
+    return ""
+
+
+def _name_of(parts: dict[str, str]) -> str:
+    """Return a URL without its password: user, host, port and database, or the name of a service."""
+    if "service" in parts and "host" not in parts:
+        return f"postgresql:///?service={parts['service']}"
+    hosts = parts.get("host", os.environ.get("PGHOST", "")).split(",")
+    ports = parts.get("port", os.environ.get("PGPORT", "")).split(",")
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    where = ",".join(host + (f":{port}" if port else "") for host, port in zip(hosts, ports, strict=False))
+    user = parts.get("user", os.environ.get("PGUSER", ""))
+    database = parts.get("dbname", os.environ.get("PGDATABASE", user))
+    schema = re.search(r"search_path=(\S+)", parts.get("options", ""))
+    return f"postgresql://{user}{'@' if user else ''}{where}/{database}{f'?{schema[0]}' if schema else ''}"
+
+
+def _password_in(url: str) -> str | None:
+    found = re.search(r"//[^/@]*?:([^@/]*)@|[?&]password=([^&]*)", url)
+    return next((part for part in found.groups() if part), None) if found else None
+
+
+def _without(text: str, secret: str | None) -> str:
+    return text.replace(secret, "***") if secret else text

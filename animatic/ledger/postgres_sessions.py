@@ -1,0 +1,126 @@
+"""Liveness of runs on many machines: a lock of a session on the server, which ends it when the session ends.
+
+A session ends with its process, however that ends, and with its host, which the server sees by keepalives of TCP. One
+that is lost while its process lives is made again within seconds by a thread of ours.
+"""
+
+import hashlib
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from animatic.errors import LedgerError, SettingsError
+from animatic.ledger.databases import Elsewhere
+
+if TYPE_CHECKING:
+    from animatic.ledger.postgres_server import PostgresServer
+
+LOOKS_EVERY_S = 5.0
+GRACE_S = 30.0
+"""For so long after a server's start no run is called dead: its sessions were lost with it, not its process."""
+
+_HOLD: Any = "SELECT pg_advisory_lock_shared(%s)"
+_HELD: Any = """
+SELECT classid::bigint, objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+_HAS_JUST_STARTED: Any = "SELECT now() - pg_postmaster_start_time() < make_interval(secs => %s)"
+_ALL_BITS = 0xFFFF_FFFF_FFFF_FFFF
+
+
+class Sessions(Elsewhere):
+    """One session on a server, that holds the locks of this process's runs and looks at those of others."""
+
+    def __init__(self, server: "PostgresServer") -> None:
+        self._server, self._held = server, set[str]()
+        self._connection: psycopg.Connection[Any] | None = None
+        self._turn, self._closed = threading.RLock(), threading.Event()
+        self._watch: threading.Thread | None = None
+
+    @contextmanager
+    def hold(self, run_id: str) -> Generator[None]:
+        """Hold a run's lock for the length of the block.
+
+        Raises:
+            LedgerUnusableError: the server does not answer.
+        """
+        try:
+            with self._turn:
+                self._connected().execute(_HOLD, (_key_of(run_id),))
+                self._held.add(run_id)
+        except psycopg.Error as error:
+            raise self._server.unusable(error) from None
+        if self._watch is None:
+            self._watch = threading.Thread(target=self._keep, name="ledger sessions", daemon=True)
+            self._watch.start()
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._held.discard(run_id)
+                with suppress(psycopg.Error):
+                    if self._connection is not None:
+                        self._connection.execute("SELECT pg_advisory_unlock_shared(%s)", (_key_of(run_id),))
+
+    def is_alive(self, run_id: str) -> bool:
+        """Tell if any session holds a run's lock. As long as that cannot be told, it is called alive."""
+        try:
+            return bool(self._alive([run_id]))
+        except (psycopg.Error, SettingsError, LedgerError):
+            return True
+
+    def live_among(self, run_ids: Sequence[str]) -> list[str]:
+        """Return those of these runs that may be alive. Raises LedgerUnusableError where the server is away."""
+        try:
+            return self._alive(run_ids)
+        except psycopg.Error as error:
+            raise self._server.unusable(error) from None
+
+    def _alive(self, run_ids: Sequence[str]) -> list[str]:
+        """Return those of these runs whose locks are held; all of them where the server has just started."""
+        with self._turn:
+            session = self._connected()
+            if session.execute(_HAS_JUST_STARTED, (GRACE_S,)).fetchone() == (True,):
+                return list(run_ids)
+            held = {high << 32 | low for high, low in session.execute(_HELD).fetchall()}
+        return [run_id for run_id in run_ids if _key_of(run_id) & _ALL_BITS in held]
+
+    def close(self) -> None:
+        """End the session."""
+        self._closed.set()
+        with self._turn:
+            self._end()
+        if self._watch is not None:
+            self._watch.join()
+
+    def _connected(self) -> psycopg.Connection[Any]:
+        """Return the session, made anew, with all its locks, where it is not there any more."""
+        if self._connection is not None and not self._connection.closed:
+            with suppress(psycopg.Error):
+                self._connection.execute("SELECT 1")
+                return self._connection
+            self._end()
+        self._connection = self._server.connect(autocommit=True)
+        for run_id in self._held:
+            self._connection.execute(_HOLD, (_key_of(run_id),))
+        return self._connection
+
+    def _end(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _keep(self) -> None:
+        """Look at the session every few seconds, and make it again."""
+        while not self._closed.wait(LOOKS_EVERY_S):
+            with suppress(psycopg.Error, SettingsError), self._turn:
+                if not self._closed.is_set():
+                    self._connected()
+
+
+def _key_of(run_id: str) -> int:
+    """Return the number of a run's lock: 64 bits with a sign."""
+    return int.from_bytes(hashlib.sha256(f"run {run_id} of animatic".encode()).digest()[:8], "big", signed=True)

@@ -1,0 +1,55 @@
+"""Places of attempts among those of their take: an attempt for a changed still stands beside the one that it replaces.
+
+Each is a function of a connection in a transaction of its caller, or pure.
+"""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from animatic.ledger.newest import NewestStatus
+from animatic.ledger.schema import ATTEMPT
+from animatic.takes.states import State
+
+CHANGED_STILL = "changed-still"
+
+
+class Place(NamedTuple):
+    """Place of the next attempt at a take.
+
+    Attributes:
+        attempt_no, renewal: those of a new row.
+        unsent_id: the row that it has already, of an attempt that was never sent; else None.
+    """
+
+    attempt_no: int
+    renewal: int
+    unsent_id: int | None = None
+
+
+def seen_by(newest: NewestStatus | None, replaces: int | None) -> NewestStatus | None:
+    """Return the newest attempt as a run sees it that would replace an attempt because a still of it has changed.
+
+    It may replace that very attempt and no other: once a newer one has bought something, the change was bought. Nor
+    where an alias of the take has attempts of its own, which could stand in for the new one.
+    """
+    if newest is None or replaces is None or newest.attempt_id != replaces or not newest.is_only:
+        return newest
+    return newest._replace(take_status=replace(newest.take_status, is_changed=True))
+
+
+def place_of(db: sa.Connection, fingerprint: str, newest: NewestStatus | None, allowed_by: str) -> Place:
+    """Return the place of the next attempt at a take."""
+    if newest is None:
+        return Place(1, 0)
+    if allowed_by != CHANGED_STILL and not newest.renewal:
+        is_unsent = newest.take_status.state is State.UNSENT
+        return Place(newest.attempt_no + 1, 0, newest.attempt_id if is_unsent else None)
+    renewal = newest.renewal + (allowed_by == CHANGED_STILL)
+    of_take = ATTEMPT.c.fingerprint == fingerprint
+    unsent = sa.select(ATTEMPT.c.attempt_id).where(
+        of_take, ATTEMPT.c.renewal == renewal, ATTEMPT.c.state == State.UNSENT.value
+    )
+    last = db.execute(sa.select(sa.func.max(ATTEMPT.c.attempt_no)).where(of_take)).scalar_one()
+    return Place(last + 1, renewal, db.execute(unsent.limit(1)).scalar())

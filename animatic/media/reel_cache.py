@@ -1,0 +1,86 @@
+"""Segments of reels that were encoded before, in a folder, each under the hash of its wish and of its own bytes.
+
+What is in the folder may be damaged or removed at any time: it is looked at before it is used, and encoded again.
+"""
+
+import os
+import re
+from collections.abc import Collection
+from contextlib import suppress
+from hashlib import file_digest
+from pathlib import Path
+
+from animatic.errors import LocationError
+from animatic.media.reel_segments import write_segment
+from animatic.media.reel_shots import SegmentWish
+from animatic.storage.folder import Folder
+
+MOST_CACHE_BYTES = 4 << 30
+"""Of all segments together; those that were not used for longest are removed first."""
+
+_NAME = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{64})\.mkv")
+
+
+class SegmentCache:
+    """The segments in one folder on this machine's disk. All methods block.
+
+    Raises:
+        LocationError: the folder cannot be read.
+    """
+
+    def __init__(self, folder: Path, most_bytes: int = MOST_CACHE_BYTES) -> None:
+        self.folder, self._most_bytes = folder, most_bytes
+        self._names: dict[str, list[str]] = {}
+        try:
+            Folder(str(folder)).sweep()
+            sizes = Folder(str(folder)).sizes()
+        except OSError as error:
+            raise LocationError(f"{folder}: cannot be used for segments of reels: {error.strerror}") from None
+        for name in sizes:
+            found = _NAME.fullmatch(name)
+            if found is not None:
+                self._names.setdefault(found[1], []).append(name)
+
+    def find(self, key: str) -> Path | None:
+        """Return a whole segment by the key of its wish, None where there is none; a damaged one is removed."""
+        for name in self._names.get(key, ()):
+            path = self.folder / name
+            with suppress(OSError):
+                with path.open("rb") as file:
+                    is_whole = file_digest(file, "sha256").hexdigest() == name.split(".")[1]
+                if is_whole:
+                    os.utime(path)
+                    return path
+                path.unlink()
+        return None
+
+    def trim(self, used: Collection[Path]) -> None:
+        """Remove segments until all together are small enough; never those that are used now."""
+        found = list[tuple[float, int, Path]]()
+        for path in self.folder.glob("*.mkv"):
+            with suppress(OSError):
+                stat = path.stat()
+                found.append((stat.st_mtime, stat.st_size, path))
+        size_bytes = sum(size for _, size, _ in found)
+        for _, size, path in sorted(found):
+            if size_bytes <= self._most_bytes:
+                return
+            if path not in used:
+                with suppress(OSError):
+                    path.unlink()
+                size_bytes -= size
+
+
+def make_segment(wish: SegmentWish, medium: Path | None, folder: Path) -> Path:
+    """Encode a segment into the folder of a cache, and return its path. A job for `Processes`.
+
+    Raises:
+        ValueError: the medium cannot be used; in words that follow its name.
+        OSError: the folder cannot be written to.
+    """
+    with Folder(str(folder)).incoming() as incoming:
+        written = write_segment(wish, medium, incoming.path)
+        name = f"{wish.key}.{written.sha256}.mkv"
+        with suppress(FileExistsError):
+            incoming.put(name)
+    return folder / name

@@ -1,0 +1,187 @@
+"""Approval: a deployed run whose plan costs more than it may buy alone asks a person, in Prefect's own form.
+
+The run suspends, so while it waits it has no process, no lock and no slot. The answer is read from Prefect by its key
+before anything is asked again, since a run that crashes afterwards starts from its first line, and Prefect itself
+forgets then that it has asked.
+"""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
+
+from prefect.flow_runs import asuspend_flow_run
+from prefect.input import RunInput, keyset_from_base_key
+from prefect.input.actions import aread_flow_run_input
+from pydantic import ConfigDict, Field, ValidationError, create_model
+
+from animatic.errors import BudgetError, SettingsError
+from animatic.money.amounts import as_number, dollars, limit_microusd
+from animatic.planning.priced import PricedPlan
+from animatic.text import counted, one_line
+from flows.order import ApprovalRule, Order
+from flows.run import Run
+from tasks.alerts import APPROVAL_WANTED, alert
+from tasks.deployment import deployment_id
+
+MOST_QUESTIONS = 5
+"""Times that one run may ask, each time because the plan costs more by then than was approved."""
+
+MOST_CLASSES_NAMED = 10
+
+
+class Approval(RunInput):
+    """The form in Prefect, and its answer."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(title="Approval")
+
+    decision: Literal["approve", "refuse"] = Field(description="Whether the run may buy. Refused, it ends.")
+    max_usd: float = Field(
+        ge=0, allow_inf_nan=False, title="Limit in dollars", description="The most that this run may commit (max_usd)."
+    )
+    note: str = Field("", max_length=500, description="Who decided, or why; kept in the run's log.")
+
+
+def require_deployment(order: Order) -> None:
+    """Refuse an approval where Prefect cannot suspend the run. Raises SettingsError."""
+    if order.approval is not None and deployment_id() is None:
+        raise SettingsError(
+            f"approve_above_usd: found {order.approval.above_usd} for a run without a deployment, which Prefect cannot "
+            "suspend; allowed: a run of a deployment. Leave it out; `animatic run` asks at the terminal, and max_usd "
+            "is a limit"
+        )
+
+
+async def approve(run: Run, priced: PricedPlan) -> Run:
+    """Return the run with the limit that a person approved, if its plan needs that; else return it as it is.
+
+    Raises:
+        Pause: no one has answered yet; the process ends, and Prefect starts another once there is an answer.
+        SettingsError: the answer is no, or it cannot be read.
+        BudgetError: the price is not known, or the plan has grown after each of several approvals.
+    """
+    rule = run.order.approval
+    if rule is None or not priced.plan.to_buy:
+        return run
+    if priced.cost is None:
+        raise BudgetError(
+            "approve_above_usd: the price of a take cannot be had from the API, so there is no sum to approve; set "
+            "ANIMATIC_PRICE_USD to what one take costs"
+        )
+    asked, approved = await _approved_so_far(run, priced.cost)
+    enough = run.left_of(rule.above_microusd if approved is None else approved)
+    if priced.cost <= enough:
+        return run if approved is None else replace(run, approved_microusd=approved)
+    if asked == MOST_QUESTIONS:
+        raise BudgetError(
+            f"approve_above_usd: the plan costs {dollars(priced.cost)}, more than the last of {asked} approvals. "
+            "Nothing was bought. Start the run anew"
+        )
+    raise await _ask(run, priced, approved, number=asked + 1)
+
+
+async def _approved_so_far(run: Run, cost: int) -> tuple[int, int | None]:
+    """Return how often this flow run was answered, up to an answer that suffices, and the sum of the last one.
+
+    Raises:
+        SettingsError: an answer is no, or cannot be read.
+    """
+    approved: int | None = None
+    for number in range(1, MOST_QUESTIONS + 1):
+        answer: Any = await aread_flow_run_input(_keyset(number)["response"])
+        if not answer:
+            return number - 1, approved
+        approved = approved_by(answer)
+        run.warn(f"approved up to {dollars(approved)}{_signed(answer)}")
+        if cost <= run.left_of(approved):
+            return number, approved
+    return MOST_QUESTIONS, approved
+
+
+async def _ask(run: Run, priced: PricedPlan, approved: int | None, *, number: int) -> SettingsError:
+    """Suspend the run with its plan; return an error where Prefect does not, since it holds that this was answered.
+
+    Raises:
+        Pause: the run is suspended.
+    """
+    rule = run.order.approval or ApprovalRule(0.0)
+    lines = plan_lines(run, priced, rule, approved)
+    alert(APPROVAL_WANTED, lines[0], run.warn)
+    form, wait_s = _form(run, priced, lines), max(int(rule.within_hours * 3_600), 1)
+    with contextlib.suppress(ValidationError):  # of an answer that is not there
+        await asuspend_flow_run(wait_for_input=form, timeout=wait_s, key=_key(number))
+    return SettingsError(
+        "approval: the run was resumed without an answer; allowed: decision and max_usd, in the form behind Resume. "
+        "Nothing was bought"
+    )
+
+
+def plan_lines(run: Run, priced: PricedPlan, rule: ApprovalRule, approved: int | None) -> Sequence[str]:
+    """Return the plan in Markdown: its takes and cost, and what changed since the run asked before."""
+    plan, cost = priced.plan, priced.cost or 0
+    lines = [f"{one_line(run.order.manifest, 300)}: buy {counted(plan.to_buy, 'take')} for {dollars(cost)}"]
+    prices = priced.prices
+    for each, count in list(plan.price_classes.items())[:MOST_CLASSES_NAMED]:
+        inputs = ", ".join(f"{name} {value}" for name, value in each.inputs.items())
+        kind = one_line(f"{each.model}{f' ({inputs})' if inputs else ''}", 200)
+        lines.append(f"- {count:,} of {kind} at {dollars(prices[each] or 0)}")
+    if len(plan.price_classes) > MOST_CLASSES_NAMED:
+        lines.append(f"- and {len(plan.price_classes) - MOST_CLASSES_NAMED:,} more kinds")
+    if plan.settled or plan.resumable:
+        lines.append(f"- {plan.settled.total():,} are there from earlier runs, {plan.resumable:,} are watched")
+    if run.reserved_before:
+        lines.append(f"- this run has reserved {dollars(run.reserved_before)} before")
+    if approved is not None:
+        lines.append(f"- the plan has changed: {dollars(approved)} were approved")
+    if run.order.policy.attempts > 1:
+        lines.append(f"- a take that WaveSpeed fails is bought up to {run.order.policy.attempts} times")
+    lines.append(f"- up to {dollars(rule.above_microusd)} need no approval")
+    return lines
+
+
+def _form(run: Run, priced: PricedPlan, lines: Sequence[str]) -> type[Approval]:
+    """Return the form with the plan above it, and its cost as the limit that is suggested."""
+    field = Approval.model_fields["max_usd"]
+    most = _most(run, priced)
+    bounds: dict[str, Any] = {"ge": 0} if run.ceiling_microusd is None else {"ge": 0, "le": as_number(_ceiling(run))}
+    suggested = Field(as_number(most), title=field.title, description=field.description, allow_inf_nan=False, **bounds)
+    form = create_model("Approval", __base__=Approval, max_usd=(float, suggested))
+    return form.with_initial_data(description="\n".join([f"**{lines[0]}**", "", *lines[1:]]))
+
+
+def _most(run: Run, priced: PricedPlan) -> int:
+    """Return the sum that is suggested: what the plan can cost with all attempts, within the run's own limit."""
+    most = run.reserved_before + (priced.cost or 0) * run.order.policy.attempts
+    return most if run.ceiling_microusd is None else min(most, _ceiling(run))
+
+
+def _ceiling(run: Run) -> int:
+    return (run.ceiling_microusd or 0) + run.reserved_before
+
+
+def approved_by(answer: Mapping[str, Any]) -> int:
+    """Return the sum of an answer, in millionths of a dollar. Raises SettingsError where it is no approval."""
+    try:
+        found = Approval(**answer)
+    except (ValidationError, TypeError) as error:
+        raise SettingsError(
+            f"approval: found {one_line(str(answer), 200)}; allowed: decision (approve or refuse) and max_usd "
+            f"({type(error).__name__}). Nothing was bought"
+        ) from None
+    if found.decision == "refuse":
+        raise SettingsError(f"approval: refused{_signed(answer)}. Nothing was bought")
+    return limit_microusd(found.max_usd)
+
+
+def _signed(answer: Mapping[str, Any]) -> str:
+    note = one_line(str(answer.get("note") or ""), 500)
+    return f" ({note})" if note else ""
+
+
+def _keyset(number: int) -> Mapping[Any, str]:
+    """Return the names under which Prefect keeps a question and its answer."""
+    return keyset_from_base_key(f"suspended-{_key(number)}")
+
+
+def _key(number: int) -> str:
+    return f"approval-{number}"

@@ -1,0 +1,138 @@
+"""One round of an inbox: its files listed, those that are whole and not done worked on, each a line of the summary."""
+
+import asyncio
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect.deployments import arun_deployment
+
+from animatic import storage
+from animatic.errors import LocationError
+from animatic.manifest.inbox import FileState, InboxFile
+from animatic.planning.inbox import ELSEWHERE, HANDED_OVER, WRITTEN, Line, Step, is_candidate, is_settled, next_step
+from flows.inbox_order import InboxOrder
+from flows.inbox_work import Errand, Worker, is_free, read_content, work_on
+
+LEFT = "left to the next round"
+_MOST_KEYS = 20
+"""Runs of a deployment that may end without having begun a manifest, before it is left to people."""
+
+
+@dataclass(slots=True)
+class Round:
+    """A round over the files of an inbox.
+
+    Attributes:
+        words: why a file was not worked on in this round, by its path below the inbox.
+    """
+
+    order: InboxOrder
+    worker: Worker
+    words: dict[str, str] = field(default_factory=dict[str, str])
+
+    async def find(self) -> dict[str, str]:
+        """Return the files that may be manifests: a mark by their path. Raises LocationError."""
+        found = await asyncio.to_thread(storage.marks_below, self.order.prefix, self.order.pattern)
+        return {path: found[path] for path in sorted(found) if is_candidate(path)}
+
+    async def find_work(self, marks: Mapping[str, str]) -> list[str]:
+        """Return the files that are whole and not done; wait once, where a second look is needed to tell."""
+        known = await self._known(marks)
+        steps = {path: self._step(path, mark, known) for path, mark in marks.items()}
+        await self._note({path: marks[path] for path, step in steps.items() if step is not Step.SKIP})
+        later = [path for path, step in steps.items() if step is Step.LOOK_AGAIN]
+        whole = {path for path, step in steps.items() if step is Step.WORK}
+        if later and self.worker.stopped_by is None:
+            await asyncio.sleep(self.order.quiet_s)
+            again = await self.find()
+            whole |= {path for path in later if again.get(path) == marks[path]}
+            await self._note({path: again[path] for path in later if path in again})
+        self.words.update(dict.fromkeys(set(later) - whole, WRITTEN))
+        return [path for path in marks if path in whole]
+
+    async def work(self, paths: list[str]) -> None:
+        """Work on manifests, as many at once as the order says."""
+        known, waiting = await self._known(paths), iter(paths)
+        await asyncio.gather(*(self._take_turns(waiting, known) for _ in range(self.order.at_once)))
+
+    async def lines(self, paths: Mapping[str, str]) -> list[Line]:
+        """Return the summary of the round: a line for each manifest, what needs a person first."""
+        known = await self._known(paths)
+        found = [self._line(path, known.get(self.order.uri(path))) for path in paths]
+        manifests = [each for each in found if each.known is None or each.known.state is not FileState.FOREIGN]
+        return sorted(manifests, key=lambda each: (each.rank, each.name))
+
+    async def _take_turns(self, waiting: Iterator[str], known: Mapping[str, InboxFile]) -> None:
+        for path in waiting:
+            if self.worker.stopped_by is not None:
+                self.words[path] = LEFT
+                continue
+            words = await self._take_up(path, known.get(self.order.uri(path)))
+            if words is not None:
+                self.words[path] = words
+
+    async def _take_up(self, path: str, known: InboxFile | None) -> str | None:
+        """Work on one manifest, or hand it over; return why that was not done, None where it was."""
+        worker, uri, places = self.worker, self.order.uri(path), self.order.places(path)
+        if known is None or not is_free(worker, known):
+            return ELSEWHERE
+        try:
+            content = await asyncio.to_thread(read_content, uri)
+        except LocationError as error:
+            worker.warn(f"{path}: {error}")
+            return LEFT
+        if content.is_ours:
+            await worker.ledger.note_foreign(worker.settings.origin, uri, content.sha256)
+            return None
+        if is_settled(known, content.sha256, places.results):
+            return None
+        errand = Errand(uri, places, self.order.has_pages, self.order.run)
+        if self.order.deployment is None:
+            return await work_on(worker, errand, known, content.sha256)
+        return await self._hand_over(self.order.deployment, errand, known, content.sha256)
+
+    async def _hand_over(self, deployment: str, errand: Errand, known: InboxFile, content: str) -> str:
+        """Start a run of the deployment for a manifest, unless one is waiting for a worker or under way.
+
+        Two rounds at once ask for the same run, by its key. A run that ended without having begun on the manifest has
+        used its key up.
+        """
+        provider, places = self.worker.settings.origin, errand.places
+        seed = "\0".join((provider, errand.uri, content, places.results, str(known.runs)))
+        key = f"animatic-inbox-{hashlib.sha256(seed.encode()).hexdigest()[:32]}"
+        parameters: dict[str, Any] = {
+            "manifest": errand.uri,
+            "results": places.results,
+            "report": places.report,
+            "page": places.page if errand.has_page else None,
+            "options": dict(errand.parameters),
+        }
+        for number in range(_MOST_KEYS):
+            run = await arun_deployment(
+                deployment, parameters=parameters, idempotency_key=f"{key}-{number}", as_subflow=False, timeout=0
+            )
+            if run.state is None or not run.state.is_final():
+                return HANDED_OVER
+        self.worker.warn(f"{errand.uri}: {_MOST_KEYS} runs of {deployment} ended without having begun on it")
+        return LEFT
+
+    def _step(self, path: str, mark: str, known: Mapping[str, InboxFile]) -> Step:
+        file, results = known.get(self.order.uri(path)), self.order.places(path).results
+        return next_step(file, mark, results, datetime.now(UTC), self.order.quiet_s)
+
+    def _line(self, path: str, known: InboxFile | None) -> Line:
+        is_refused = known is not None and known.state is FileState.REFUSED
+        words = self.words.get(path) or (known.state.value if known is not None else LEFT)
+        return Line(path, words, known, self.order.places(path).report if is_refused else "")
+
+    async def _known(self, paths: Mapping[str, str] | list[str]) -> dict[str, InboxFile]:
+        uris = [self.order.uri(path) for path in paths]
+        return await self.worker.ledger.find_in_inbox(self.worker.settings.origin, uris)
+
+    async def _note(self, marks: Mapping[str, str]) -> None:
+        by_uri = {self.order.uri(path): mark for path, mark in marks.items()}
+        if by_uri:
+            await self.worker.ledger.note_marks(self.worker.settings.origin, by_uri)

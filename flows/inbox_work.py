@@ -1,0 +1,177 @@
+"""Work on one manifest of an inbox: held in the ledger, run, and released with its end."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, NamedTuple
+
+from animatic import storage
+from animatic.errors import AnimaticError, FixInputError, LocationError
+from animatic.ledger import Ledger, LedgerRun
+from animatic.manifest.inbox import FileState, InboxEnd, InboxFile
+from animatic.manifest.source import MAX_FILE_BYTES
+from animatic.planning.inbox import ELSEWHERE, Places, end_of, is_of_ours, is_report, refused_end, report_text
+from animatic.results.reading import read_head
+from animatic.settings import Settings
+from flows.animate import animate
+from flows.session import SESSION, RunEnd, Session
+from flows.terminal import error_line
+
+_MOST_REPORT_BYTES = 4 << 20
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(slots=True)
+class Worker:
+    """A run that works on manifests of an inbox, one or several at once.
+
+    Attributes:
+        run: its run in the ledger, which others can see alive.
+        warn: logs a line that a person should read.
+        stopped_by: why it takes up no more manifests; None while it does.
+    """
+
+    settings: Settings
+    run: LedgerRun
+    warn: Callable[[str], None]
+    stopped_by: str | None = None
+
+    @property
+    def ledger(self) -> Ledger:
+        """The open ledger."""
+        return self.run.ledger
+
+    def stop(self, reason: str) -> None:
+        """Take up no more manifests."""
+        self.stopped_by = self.stopped_by or reason
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A manifest, its places, and how it is to be run.
+
+    Attributes:
+        uri: absolute URI of the manifest.
+        has_page: it gets a review page.
+        parameters: further ones of `animate`.
+    """
+
+    uri: str
+    places: Places
+    has_page: bool = False
+    parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+class Content(NamedTuple):
+    """SHA-256 of a file's bytes, and whether it is a table that animatic itself wrote."""
+
+    sha256: str
+    is_ours: bool
+
+
+def read_content(uri: str) -> Content:
+    """Read a file once. Raises LocationError if it cannot be read."""
+    with storage.open_copy(uri, max_bytes=MAX_FILE_BYTES) as file:
+        digest = hashlib.sha256()
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+        return Content(digest.hexdigest(), _is_ours(file, storage.name_of(uri)))
+
+
+def _is_ours(file: BinaryIO, name: str) -> bool:
+    try:
+        head = read_head(file, name)
+    except LocationError:  # a manifest of another form, or a broken one: its run says which
+        return False
+    return head.is_ours or is_of_ours(head.names)
+
+
+def is_free(worker: Worker, known: InboxFile) -> bool:
+    """Tell if no live run holds a file."""
+    return known.holder is None or not worker.ledger.is_alive(known.holder)
+
+
+async def work_on(worker: Worker, errand: Errand, known: InboxFile, content: str) -> str | None:
+    """Hold a manifest, run it, and release it with its end; return why it was not run, None where it was.
+
+    `known` is the file as it was read from the ledger, with no holder or with one that is dead.
+    """
+    ledger, provider = worker.ledger, worker.settings.origin
+    if not await ledger.hold_manifest(known, content, errand.places.results, worker.run.run_id):
+        return ELSEWHERE
+    end = await _run(worker, errand, known)
+    await ledger.release_manifest(provider, errand.uri, worker.run.run_id, end)
+    return None
+
+
+async def _run(worker: Worker, errand: Errand, known: InboxFile) -> InboxEnd:
+    """Run a manifest to its end, and put a report beside it, or take that away. A broken one raises nothing."""
+    session = Session(worker.settings)
+    token = SESSION.set(session)
+    try:
+        running: Any = animate(
+            manifest=errand.uri,
+            results=errand.places.results,
+            review=errand.places.page if errand.has_page else None,
+            **errand.parameters,
+            return_state=True,
+        )
+        await running
+        run, problem = session.end.result() if session.end.done() else RunEnd(), None
+    except Exception as error:  # noqa: BLE001 - Prefect's own; one manifest stops no other
+        run, problem = session.end.result() if session.end.done() else RunEnd(), error
+    finally:
+        SESSION.reset(token)
+    problem = run.problem or problem
+    if problem is not None and not isinstance(problem, Exception):
+        raise problem
+    if run.summary is None:
+        return await _refused(worker, errand, known, problem)
+    summary = run.summary
+    if summary.is_account_refused:
+        worker.stop(summary.stopped_by or "WaveSpeed refused the key or the account")
+    await _take_report_away(worker, errand)
+    end = end_of(summary.counts, summary.manifest_cost_microusd, summary.not_archived, summary.stopped_by)
+    is_beside = summary.results != errand.places.results
+    return InboxEnd(FileState.OPEN, end.counts, end.spent_microusd, end.problem) if is_beside else end
+
+
+async def _refused(worker: Worker, errand: Errand, known: InboxFile, problem: Exception | None) -> InboxEnd:
+    """Put a report beside a manifest that could not be run; return the end of the run."""
+    text = str(problem) if isinstance(problem, AnimaticError) else _unforeseen(problem)
+    name = storage.name_of(errand.uri)
+    worker.warn(f"{name}: {text.strip().partition(chr(10))[0]}")
+    report = report_text(name, text, is_input=isinstance(problem, FixInputError))
+    try:
+        await asyncio.to_thread(_put_report, errand.places.report, report.encode())
+    except LocationError as error:
+        worker.warn(f"{name}: its report cannot be written: {error}")
+    return refused_end(known, text)
+
+
+def _unforeseen(problem: Exception | None) -> str:
+    said = "its run did not begin" if problem is None else error_line(problem)
+    return f"the run ended unforeseen: {said}; the log of the run has the whole story"
+
+
+def _put_report(uri: str, report: bytes) -> None:
+    """Write a report, unless just this one is there. Raises LocationError."""
+    with suppress(LocationError):
+        if storage.exists(uri) and storage.read_bytes(uri, max_bytes=_MOST_REPORT_BYTES) == report:
+            return
+    storage.replace_bytes(uri, report)
+
+
+async def _take_report_away(worker: Worker, errand: Errand) -> None:
+    """Remove the report of an earlier round, where there is one."""
+    try:
+        await asyncio.to_thread(_remove_report, errand.places.report, storage.name_of(errand.uri))
+    except LocationError as error:
+        worker.warn(f"the report of an earlier round stays: {error}")
+
+
+def _remove_report(uri: str, name: str) -> None:
+    if storage.exists(uri) and is_report(name, storage.read_bytes(uri, max_bytes=_MOST_REPORT_BYTES)):
+        storage.remove(uri)

@@ -1,0 +1,42 @@
+"""Events of a run that a person may want to hear of, for Prefect's automations to send on.
+
+Prefect's own events say how a run ended. These say what its state does not: that takes are held, that a budget is
+reached, that an approval is wanted. An event that cannot be sent changes nothing.
+"""
+
+from collections.abc import Callable
+
+from prefect.context import FlowRunContext
+from prefect.events import emit_event
+
+from animatic.text import one_line
+
+APPROVAL_WANTED = "animatic.approval.wanted"
+TAKES_HELD = "animatic.takes.held"
+BUDGET_REACHED = "animatic.budget.reached"
+MOST_CHARS = 2_000
+
+
+def alert(event: str, text: str, warn: Callable[[str], None]) -> None:
+    """Emit an event about this flow run, if it is one of a deployment; a problem is told, and goes no further."""
+    context = FlowRunContext.get()
+    run = None if context is None else context.flow_run
+    if context is None or run is None or run.deployment_id is None:
+        return
+    try:
+        emit_event(
+            event=event,
+            resource={"prefect.resource.id": f"prefect.flow-run.{run.id}", "prefect.resource.name": run.name},
+            related=[
+                _related("flow", run.flow_id, context.flow.name if context.flow else ""),
+                _related("deployment", run.deployment_id),
+            ],
+            payload={"text": one_line(text, MOST_CHARS)},
+        )
+    except Exception as error:  # noqa: BLE001 - see above
+        warn(f"Prefect could not be told of {event}: {type(error).__name__}")
+
+
+def _related(kind: str, of: object, name: str = "") -> dict[str, str]:
+    named = {"prefect.resource.name": name} if name else {}
+    return {"prefect.resource.id": f"prefect.{kind}.{of}", "prefect.resource.role": kind, **named}

@@ -1,0 +1,77 @@
+"""Rules of approvals, of automations, and of a process that Prefect has taken for dead, without a server."""
+
+from typing import Any
+
+import pytest
+from prefect.client.schemas.objects import State, StateType
+
+from animatic.errors import SettingsError
+from animatic.takes.states import BuyingPolicy
+from flows.approval import approved_by, require_deployment
+from flows.order import ApprovalRule, Order
+from flows.server.automations import ALERTS, PREFIX, Watch, automations
+from flows.server.notifiers import Notifier
+from flows.stop_request import LOST, StopRequest, is_stop
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"decision": "refuse", "max_usd": 5, "note": "too\ndear"}, r"approval: refused \(too\\ndear\)"),
+        ({"decision": "approve"}, "allowed: decision"),
+        ({"decision": "approve", "max_usd": -1}, "allowed: decision"),
+        ({"decision": "approve", "max_usd": float("inf")}, "allowed: decision"),
+        ({"decision": "approve", "max_usd": 5, "more": 1}, "allowed: decision"),
+    ],
+)
+def test_an_answer_that_is_no_approval_buys_nothing(answer: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        approved_by(answer)
+
+
+def test_an_approved_sum_is_rounded_down() -> None:
+    assert approved_by({"decision": "approve", "max_usd": 7.5000009}) == 7_500_000
+
+
+@pytest.mark.parametrize(("above", "hours"), [(-1.0, 24.0), (float("inf"), 24.0), (float("nan"), 24.0), (1.0, 0.0)])
+def test_a_rule_that_no_run_can_follow_is_refused(above: float, hours: float) -> None:
+    with pytest.raises(SettingsError, match="allowed: "):
+        ApprovalRule(above, hours)
+
+
+def test_a_run_without_a_deployment_says_why_it_cannot_ask() -> None:
+    order = Order("a.csv", "a.parquet", None, False, BuyingPolicy(), approval=ApprovalRule(5.0))
+    with pytest.raises(SettingsError, match="without a deployment, which Prefect cannot"):
+        require_deployment(order)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(StateType.PAUSED, LOST), (StateType.CRASHED, "Crashed"), (StateType.SCHEDULED, "AwaitingRetry")]
+)
+def test_a_process_that_is_taken_for_dead_leaves_the_run_to_the_next(kind: StateType, name: str) -> None:
+    state: State[Any] = State(type=kind, name=name)
+    assert is_stop(state)
+    assert StopRequest.of(state).is_suspension
+
+
+def test_each_automation_is_of_our_flows_and_has_a_name_of_its_own() -> None:
+    to = Notifier("custom-webhook/film", "00000000-0000-0000-0000-000000000001")  # pyright: ignore[reportArgumentType]
+    found = automations(Watch(), list(ALERTS), [to])
+    assert len({each.name for each in found}) == len(found) == 5 + len(ALERTS)
+    for each in found:
+        assert each.name.startswith(PREFIX)
+        assert "animate" in str(each.trigger.model_dump()["match_related"])
+
+
+def test_a_run_is_started_again_a_bounded_number_of_times() -> None:
+    def counts(watch: Watch) -> list[str]:
+        (again,) = [each for each in automations(watch) if each.name.endswith("is started again")]
+        return again.trigger.model_dump()["match"]["prefect.run-count"]
+
+    assert counts(Watch(most_starts=4)) == ["1", "2", "3"], "0: it died before it began, and would again"
+    assert len(automations(Watch(most_starts=1))) == len(automations(Watch())) - 1
+
+
+def test_a_window_that_prefect_cannot_watch_is_refused() -> None:
+    with pytest.raises(SettingsError, match="--lost-after: found 9; allowed: 10 or more"):
+        Watch(lost_after_s=9)

@@ -1,0 +1,67 @@
+"""The folder of a fleet: its ports and passwords, what its parts keep, their logs, and its processes."""
+
+import json
+import os
+import secrets
+import socket
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "build/fleet"
+_PREFERRED = {"api": 4200, "postgres": 15432, "redis": 16379, "sandbox": 8787}
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Ports on 127.0.0.1 and passwords, chosen once for a folder."""
+
+    ports: dict[str, int]
+    passwords: dict[str, str]
+
+    def port(self, part: str) -> int:
+        """Return the port of a part."""
+        return self.ports[part]
+
+    @property
+    def api(self) -> str:
+        """URL of Prefect's API."""
+        return f"http://127.0.0.1:{self.port('api')}/api"
+
+
+def own_folder(path: Path) -> Path:
+    """Make a folder that no other user can look into."""
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o700)
+    return path
+
+
+def load_fleet() -> Fleet:
+    """Return the fleet of this checkout; choose ports and passwords the first time."""
+    kept = FOLDER / "fleet.json"
+    if kept.is_file():
+        return Fleet(**json.loads(kept.read_text(encoding="utf-8")))
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    fleet = Fleet(
+        {part: _free_port(port) for part, port in _PREFERRED.items()},
+        {part: secrets.token_urlsafe(24) for part in ("api", "postgres", "redis")},
+    )
+    write_private(kept, json.dumps(asdict(fleet)))
+    return fleet
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor
+        file.write(text)
+
+
+def _free_port(preferred: int) -> int:
+    for port in (preferred, 0):
+        try:
+            with socket.create_server(("127.0.0.1", port)) as listening:
+                return int(listening.getsockname()[1])
+        except OSError:
+            continue
+    raise OSError("no port is free on 127.0.0.1")
