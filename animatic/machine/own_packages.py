@@ -42,7 +42,7 @@ def require_free_folder(folder: Path) -> None:
     Without an `__init__.py` a folder named flows is passed over in favour of ours.
     """
     for name in NAMES:
-        if folder.resolve() != _OURS and (folder / name / "__init__.py").is_file():
+        if (folder / name).resolve() != _OURS / name and (folder / name / "__init__.py").is_file():
             raise SettingsError(
                 f"{folder / name}: found another project's package, which Prefect would import instead of animatic's; "
                 f"type this in another folder. {ADVICE}"

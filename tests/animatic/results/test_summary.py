@@ -125,7 +125,7 @@ def test_the_json_line_has_the_keys_of_the_contract_in_order() -> None:
         "run_id",
         *STATUSES,
         *("submitted", "cached", "cost_usd", "manifest_cost_usd", "balance_usd", "missing_usd"),
-        *("failing_checks", "unchecked", "dropped", "open_elsewhere", "results"),
+        *("failing_checks", "unchecked", "dropped", "open_elsewhere", "results", "limit_reached"),
     ]
     broke, manifest = "the connection broke", "file:///work/shots.csv"
     assert json.loads(line.as_json()) == dict.fromkeys(STATUSES, 0) | {
@@ -145,6 +145,7 @@ def test_the_json_line_has_the_keys_of_the_contract_in_order() -> None:
             {"fingerprint": f"{2:064x}", "name": "", "state": "held", "manifest": manifest, "error": broke}
         ],
         "results": "out|`.parquet",
+        "limit_reached": None,
     }
 
 
