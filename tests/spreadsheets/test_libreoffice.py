@@ -160,7 +160,9 @@ def test_results_say_the_same(saved: dict[str, Path], ours: list[Path], way: str
 def test_the_guard_against_another_ledger_knows_the_table(saved: dict[str, Path], way: str, tmp_path: Path) -> None:
     place, known = file_in(saved, way, "results"), [each for each in results()["fingerprint"].to_pylist() if each]
     with pytest.raises(SettingsError, match="shows 1 take as bought that the ledger"):
-        require_that_the_ledger_knows(f"sqlite:///{tmp_path}/ledger", str(place), FingerprintSet(digests_of(known)), digests_from(b""))
+        require_that_the_ledger_knows(
+            f"sqlite:///{tmp_path}/ledger", str(place), FingerprintSet(digests_of(known)), digests_from(b"")
+        )
     with place.open("rb") as file:
         assert people_of(str(place), file, ()) == ["comment"]
 
