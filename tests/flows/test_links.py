@@ -14,7 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import xlsxwriter
-from proxies import Authority, over_tls, proxying
+from proxies import over_tls, proxying
+
+from tools.authority import Authority
 
 SHEET = "https://docs.google.com/spreadsheets/d/1AbCdEfGhIjKlMnOpQrStUvWxYz"
 ROWS = "shot_id,image,prompt\npier,https://stills.example/a.png,{tag}\n"

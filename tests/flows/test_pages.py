@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from pages import DOCS, GUIDES, Step, read_page
-from proxies import Authority
 from reader import Terminal, bare_environment, follow, make_clone
+
+from tools.authority import Authority
 
 OWN_SERVER = {"deploying.md"}
 """Pages that start a Prefect server of their own."""

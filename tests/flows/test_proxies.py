@@ -10,7 +10,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from proxies import Authority, Proxy, over_tls, proxying
+from proxies import Proxy, over_tls, proxying
+
+from tools.authority import Authority
 
 API = "wavespeed.example"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from proxies import Authority, over_tls, proxying
+from proxies import over_tls, proxying
 
 from animatic.errors import ApiUnreachableError, ProxyRefusedError
 from animatic.takes.states import Accepted
@@ -15,6 +15,7 @@ from animatic.wavespeed.client import SUBMIT_DEADLINE_S
 from animatic.wavespeed.outcomes import ProxyRefused, Unsent
 from animatic.wavespeed.transport import CONNECTED_WITHIN_S, AiohttpTransport
 from animatic.web.network import Network, read_proxy
+from tools.authority import Authority
 
 PREDICTION = {"id": "p-1", "status": "created", "model": "wavespeed-ai/veo2-i2v"}
 API = "https://api.example:8443"

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
-from proxies import Authority, Proxy, over_tls, proxying, relaying
+from proxies import Proxy, over_tls, proxying, relaying
 
 import animatic
 from animatic import storage
 from animatic.errors import ClipRefusedError, LocationError
 from animatic.media.downloads import ClipDownloader
 from animatic.web.network import Network, read_proxy
+from tools.authority import Authority
 
 CLIP = b"\0\0\0\x20ftypisom" + b"frames" * 50
 
