@@ -66,6 +66,8 @@ def _config_from(options: argparse.Namespace) -> SandboxConfig:
     return SandboxConfig(
         folder=options.folder or Path(mkdtemp(prefix="animatic-sandbox-")),
         host=options.host,
+        tls_cert=options.tls_cert,
+        tls_key=options.tls_key,
         port=None if options.own_port else options.port,
         key=options.key,
         inference_s=options.inference_s,
@@ -102,10 +104,12 @@ def _numbered(text: str) -> tuple[int, str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m animatic.sandbox", description="The WaveSpeed API on loopback.")
+    parser = argparse.ArgumentParser(prog="python -m animatic.sandbox", description="The WaveSpeed API, from here.")
     add = parser.add_argument
     add("--folder", type=Path, help="where its state lives (default: a new temporary folder)")
-    add("--host", default="127.0.0.1", help="a loopback address")
+    add("--host", default="127.0.0.1", help="an address of this machine; another than loopback needs the next two")
+    add("--tls-cert", type=Path, metavar="FILE", help="serve over TLS with this certificate (PEM)")
+    add("--tls-key", type=Path, metavar="FILE", help="its private key (PEM)")
     add("--port", type=int, default=0, help="0 (default) picks a free one")
     add("--own-port", action="store_true", help="the port that the folder had last; another where that one is taken")
     add("--key", default=DEFAULT_KEY, help="the key that it accepts; it buys nothing anywhere")

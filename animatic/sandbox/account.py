@@ -54,7 +54,12 @@ async def json_in(request: web.Request) -> dict[str, object]:
 def origin_of(request: web.Request) -> str:
     """Return our own address, from the socket: the `Host` that a client sends is the client's."""
     host, port = request.get_extra_info("sockname")[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return origin_at(request.scheme, host, port)
+
+
+def origin_at(scheme: str, host: str, port: int) -> str:
+    """Return scheme, host and port as a URL begins with them."""
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 async def body_in(request: web.Request, most_bytes: int) -> bytes:

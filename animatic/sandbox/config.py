@@ -1,4 +1,4 @@
-"""Configuration of a sandbox: one frozen value. Reads no environment; refuses what is not loopback."""
+"""Configuration of a sandbox: one frozen value. Reads no environment; refuses other machines without TLS."""
 
 import ipaddress
 from collections.abc import Mapping
@@ -29,7 +29,9 @@ class SandboxConfig:
 
     Attributes:
         folder: where its state lives: witness, uploads, clips, lock. Made when absent.
-        host: a loopback address; anything else is refused.
+        host: an address of this machine. Other than loopback, it is refused without the next two.
+        tls_cert: a PEM file: the certificate for this address, and those between it and its authority.
+        tls_key: a PEM file with its private key.
         port: 0 picks a free one; None the one that the folder had last, or another where that one is taken.
         key: the only key that it accepts.
         inference_s: median seconds between the start of a prediction and its end.
@@ -61,6 +63,8 @@ class SandboxConfig:
 
     folder: Path
     host: str = "127.0.0.1"
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
     port: int | None = 0
     key: str = field(default=DEFAULT_KEY, repr=False)
     inference_s: float = INFERENCE_S
@@ -89,8 +93,16 @@ class SandboxConfig:
     models: Path | None = None
     seed: int = 0
 
+    @property
+    def has_tls(self) -> bool:
+        """True if it is served over TLS."""
+        return self.tls_cert is not None and self.tls_key is not None
+
     def __post_init__(self) -> None:
-        _refuse_other_hosts(self.host)
+        if (self.tls_cert is None) != (self.tls_key is None):
+            given, missing = ("--tls-cert", "--tls-key") if self.tls_key is None else ("--tls-key", "--tls-cert")
+            raise SettingsError(f"sandbox: {given} was given without {missing}; give both, or neither")
+        _refuse_hosts(self.host, has_tls=self.has_tls)
         if not self.key.isascii() or not self.key.strip():
             raise SettingsError("sandbox: the key is empty or not ASCII; give it some printable characters")
         limits = {
@@ -118,13 +130,19 @@ class SandboxConfig:
             raise SettingsError(f"sandbox: scenario: {error}") from None
 
 
-def _refuse_other_hosts(host: str) -> None:
+def _refuse_hosts(host: str, *, has_tls: bool) -> None:
     try:
-        is_loopback = ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
-        is_loopback = False
-    if not is_loopback:
+        address = None
+    if address is None or address.is_unspecified or address.is_multicast or "%" in host:
         raise SettingsError(
-            f'sandbox: host: found "{host}"; it serves loopback addresses only, out of reach of other machines: '
-            "leave it at 127.0.0.1"
+            f'sandbox: host: found "{host}"; allowed: one address of this machine, as others reach it, since it stands '
+            "in the URLs that the sandbox gives out: 127.0.0.1, or one of `ip address`"
+        )
+    if not address.is_loopback and not has_tls:
+        raise SettingsError(
+            f'sandbox: host: found "{host}", which other machines reach, and no TLS: prompts, stills and the key would '
+            "travel in the clear, and animatic buys over https only; give --tls-cert and --tls-key, or leave it at "
+            "127.0.0.1"
         )

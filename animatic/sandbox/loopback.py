@@ -1,4 +1,4 @@
-"""Addresses of this machine alone. Pure: resolves no names."""
+"""Addresses, and those of this machine alone. Pure: resolves no names."""
 
 import ipaddress
 
@@ -9,3 +9,12 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def is_address(host: str) -> bool:
+    """Tell if a host is a literal address, as those are that a sandbox gives out."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,9 +1,10 @@
-"""The sandbox as a server on loopback: the whole of it put together, and taken apart again.
+"""The sandbox as a server: the whole of it put together, and taken apart again.
 
 async with serve(SandboxConfig(folder=folder)) as sandbox:
     ...  # sandbox.url speaks the API of WaveSpeed, with sandbox.key
 """
 
+import ssl
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
@@ -14,8 +15,9 @@ from pathlib import Path
 from aiohttp import web
 
 from animatic.errors import SettingsError
-from animatic.sandbox.account import Account, Clock, Handler
+from animatic.sandbox.account import Account, Clock, Handler, origin_at
 from animatic.sandbox.api import MAX_JSON_BYTES, Api
+from animatic.sandbox.certificates import server_context
 from animatic.sandbox.clips import Clips
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.first_seen import FirstSeen
@@ -81,15 +83,17 @@ def create_app(config: SandboxConfig, clock: Clock = time.time) -> web.Applicati
 async def serve(config: SandboxConfig, clock: Clock = time.time) -> AsyncGenerator[Sandbox]:
     """Serve a sandbox, ready, for as long as the context lasts.
 
-    Raises FolderServedError if another sandbox serves the folder, SettingsError if the address cannot be had.
+    Raises FolderServedError if another sandbox serves the folder, SettingsError if the address cannot be had, or its
+    certificate is of no use.
     """
+    context = _tls_context(config)
     lock = FolderLock(config.folder)
     try:
         app = create_app(config, clock)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
         try:
-            url = await _listen(runner, config)
+            url = await _listen(runner, config, context)
             lock.announce(url, digest_of_models(config.models))
             app[_API].begin(url)
             yield Sandbox(url, config.folder, config.key)
@@ -99,24 +103,30 @@ async def serve(config: SandboxConfig, clock: Clock = time.time) -> AsyncGenerat
         lock.release()
 
 
-async def _listen(runner: web.AppRunner, config: SandboxConfig) -> str:
+def _tls_context(config: SandboxConfig) -> ssl.SSLContext | None:
+    if config.tls_cert is None or config.tls_key is None:
+        return None
+    return server_context(config.tls_cert, config.tls_key, config.host)
+
+
+async def _listen(runner: web.AppRunner, config: SandboxConfig, tls: ssl.SSLContext | None) -> str:
     """Listen on the port that was asked for, or on all that the folder ever had, and tell the first."""
     if config.port is not None:
-        await _listen_on(runner, config.host, config.port)
+        await _listen_on(runner, config.host, config.port, tls)
     else:
         for port in ports_of(config.folder):
             with suppress(SettingsError):
-                await _listen_on(runner, config.host, port)
+                await _listen_on(runner, config.host, port, tls)
         if not runner.addresses:
-            await _listen_on(runner, config.host, 0)
+            await _listen_on(runner, config.host, 0, tls)
         note_port(config.folder, runner.addresses[0][1])
     host, port = runner.addresses[0][:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return origin_at("http" if tls is None else "https", host, port)
 
 
-async def _listen_on(runner: web.AppRunner, host: str, port: int) -> None:
+async def _listen_on(runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None) -> None:
     try:
-        await web.TCPSite(runner, host, port, backlog=_BACKLOG).start()
+        await web.TCPSite(runner, host, port, backlog=_BACKLOG, ssl_context=tls).start()
     except OSError as error:
         raise SettingsError(
             f"sandbox: cannot listen on {host} port {port}: {error.strerror}; port 0 picks a free one"

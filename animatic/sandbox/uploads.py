@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from PIL import Image
 
 from animatic.sandbox.catalogue import InvalidInputError
-from animatic.sandbox.loopback import is_loopback
+from animatic.sandbox.loopback import is_address, is_loopback
 
 MAX_UPLOAD_BYTES = 20_000_000
 _MAX_PIXELS = 60_000_000
@@ -71,7 +71,7 @@ class Uploads:
         return path if _NAME.fullmatch(name) and path.is_file() else None
 
     def find_by_url(self, url: str) -> Path | None:
-        """Return the file behind an upload's URL, whichever port it was given out on."""
+        """Return the file behind an upload's URL, whichever address and port it was given out on."""
         name = uploaded_name(url)
         return self.find(name) if name else None
 
@@ -86,13 +86,15 @@ def media_type_of(path: Path) -> str:
 
 
 def uploaded_name(url: str) -> str | None:
-    """Return the name in a URL that a sandbox on this machine gave out, or None for any other URL or text."""
+    """Return the name in a URL that a sandbox gave out, at whichever address, or None for any other URL or text."""
     try:
         parts = urlsplit(url)
     except ValueError:
         return None
     folder, _, name = parts.path.rpartition("/")
-    return name if folder == "/uploads" and is_loopback(parts.hostname or "") else None
+    host = parts.hostname or ""
+    is_ours = is_loopback(host) or (is_address(host) and _NAME.fullmatch(name) is not None)
+    return name if folder == "/uploads" and is_ours else None
 
 
 def _media_suffix(start: bytes) -> str | None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from animatic.machine.start_folder import from_start
 from animatic.pace.limits import LEVELS
 from flows.command.app import SET_UP, app
 from flows.command.command_end import end, prefect_started
@@ -115,7 +116,7 @@ def doctor(
     end(command, debug=debug, as_json=as_json)
 
 
-@app.command(rich_help_panel=SET_UP, short_help="Serve the WaveSpeed API on 127.0.0.1, for nothing.")
+@app.command(rich_help_panel=SET_UP, short_help="Serve the WaveSpeed API from this machine, for nothing.")
 def sandbox(
     *,
     folder: Annotated[
@@ -127,6 +128,19 @@ def sandbox(
         typer.Option(
             "--port", min=0, max=65_535, show_default="the folder's last, else 8787", help="0 picks a free one."
         ),
+    ] = None,
+    host: Annotated[
+        str,
+        typer.Option("--host", metavar="ADDRESS", help="An address of this machine; over TLS but for loopback."),
+    ] = "127.0.0.1",
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-cert", metavar="FILE", show_default="plain http", help="Serve over TLS with this certificate (PEM)."
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option("--tls-key", metavar="FILE", show_default="none", help="Its private key (PEM).")
     ] = None,
     inference_s: Annotated[float, typer.Option("--inference-s", min=0, help="Median seconds of work of a take.")] = 4.0,
     level: Annotated[
@@ -146,10 +160,16 @@ def sandbox(
         bool, typer.Option("--strict", show_default="drop them", help="Refuse fields that the model does not know.")
     ] = False,
 ) -> None:
-    """Serve the sandbox in the foreground on 127.0.0.1: the WaveSpeed API, with real clips, for nothing."""
+    """Serve the sandbox in the foreground: the WaveSpeed API, with real clips, for nothing.
+
+    On 127.0.0.1, where this machine alone reaches it, unless --host, --tls-cert and --tls-key say otherwise.
+    """
     from flows.command.commands import serve_sandbox  # noqa: PLC0415 - keeps --help quick
 
     where = ["--own-port"] if port is None else ["--port", str(port)]
     flags = [*where, "--inference-s", str(inference_s), "--level", level, "--scenario", scenario]
+    flags += ["--host", host]
+    for option, file in (("--tls-cert", tls_cert), ("--tls-key", tls_key)):
+        flags += [] if file is None else [option, from_start(str(file))]
     flags += ["--shape", shape, *(["--strict"] if strict else []), *([] if render else ["--no-render"])]
     end(lambda: serve_sandbox(folder, flags, stderr()), debug=False)

@@ -374,7 +374,8 @@ def serve_sandbox(folder: Path | None, flags: list[str], console: PlainConsole) 
     place = Path(from_start(str(folder))) if folder else embedded.default_folder()
     for line in (
         f"sandbox: state in {place}; stop it with Ctrl-C",
-        "use it with WAVESPEED_BASE_URL=<url below> WAVESPEED_API_KEY=sandbox-key",
+        "use it with WAVESPEED_BASE_URL=<url below> WAVESPEED_API_KEY=sandbox-key"
+        + (", and with the authority of its certificate in SSL_CERT_FILE" if "--tls-cert" in flags else ""),
     ):
         console.print(line)
     command = [sys.executable, "-P", "-m", "animatic.sandbox", "--folder", str(place), "--die-with-parent", *flags]

@@ -30,13 +30,7 @@ def _run(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, stdin=subprocess.DEVNULL)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", ""])
-def test_only_loopback_is_served(tmp_path: Path, host: str) -> None:
-    with pytest.raises(SettingsError, match="loopback addresses only"):
-        SandboxConfig(folder=tmp_path, host=host)
-
-
-def test_a_host_that_is_not_loopback_ends_the_process_with_2(tmp_path: Path) -> None:
+def test_a_host_that_is_nowhere_ends_the_process_with_2(tmp_path: Path) -> None:
     ended = _run("--folder", str(tmp_path), "--host", "0.0.0.0")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert 'found "0.0.0.0"' in ended.stderr
