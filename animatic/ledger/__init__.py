@@ -54,6 +54,7 @@ from animatic.ledger.newest import IsDead, Rows, no_run_is_dead, outcomes_from
 from animatic.ledger.planned import Asked, Request
 from animatic.ledger.predictions import Orphan
 from animatic.ledger.prices import Paid
+from animatic.ledger.pruning import Pruned, prune_ledger
 from animatic.ledger.quality import Bought
 from animatic.ledger.receipts import Entry, Receipt, Receipts, read_receipts
 from animatic.ledger.records import Clip, Finish, Intended, Intent, KeptClip, Quality, Record, Reserved, WantedClip
@@ -87,6 +88,7 @@ __all__ = [
     "Open",
     "Orphan",
     "Paid",
+    "Pruned",
     "Quality",
     "Receipt",
     "Receipts",
@@ -108,6 +110,7 @@ __all__ = [
     "open_ledger",
     "outcomes_from",
     "place_of",
+    "prune_ledger",
     "read_receipts",
     "verify_ledger",
 ]

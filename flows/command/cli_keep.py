@@ -216,3 +216,29 @@ def ledger_verify(
     from flows.command.ledger_copies import verify  # noqa: PLC0415 - keeps --help quick
 
     end(lambda: verify(ledger, as_json=as_json), debug=debug, as_json=as_json)
+
+
+@ledger_app.command("prune", short_help="Move old details out of the ledger.")
+def ledger_prune(
+    *,
+    older_than: Annotated[
+        int,
+        typer.Option(
+            "--older-than", metavar="DAYS", min=1, max=36_500, show_default="required", help="How old, in days."
+        ),
+    ],
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="URI", show_default="LEDGER.pruned", help="The folder for the Parquet files."),
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Move details that nothing depends on any more out of the ledger into Parquet files, so that it stays small.
+
+    Each take stays, with its newest attempt, its outputs, where its clips are, and what was paid for it: what was
+    bought is not bought again. Runs may go on meanwhile.
+    """
+    from flows.command.ledger_copies import prune  # noqa: PLC0415 - keeps --help quick
+
+    end(lambda: prune(older_than, to, as_json=as_json), debug=debug, as_json=as_json)

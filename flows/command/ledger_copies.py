@@ -1,11 +1,18 @@
-"""`animatic ledger copy`, `backup` and `verify`: the ledger as a whole. They need no Prefect and buy nothing."""
+"""`animatic ledger copy`, `backup`, `verify`, `prune`: the ledger as a whole. They need no Prefect and buy nothing."""
 
+import io
 import json
+import secrets
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-from animatic.ledger import back_up_ledger, copy_ledger, ledger_name, verify_ledger
+import pyarrow.parquet as pq
+
+from animatic import storage
+from animatic.ledger import back_up_ledger, copy_ledger, files_of, ledger_name, prune_ledger, verify_ledger
 from animatic.machine.start_folder import from_start
 from animatic.settings import Settings
 from animatic.text import counted
@@ -65,6 +72,46 @@ def verify(url: str | None, *, as_json: bool) -> int:
     states = ", ".join(f"{count:,} {state}" for state, count in sorted(holds.newest.items())) or "none"
     say(f"ledger {ledger_name(where)} is whole: {counted(holds.takes, 'take')} ({states}), "
         f"{counted(holds.attempts, 'attempt')} in {counted(holds.runs, 'run')}")  # fmt: skip
+    return 0
+
+
+def prune(days: int, to: str | None, *, as_json: bool) -> int:
+    """Move details that nothing depends on, and that are older than some days, out of the ledger into Parquet; 0.
+
+    Raises:
+        FixInputError: there is no ledger, or the days are too few.
+        LocationError: the folder cannot be written to; the ledger still has what was not written.
+    """
+    settings, now = Settings.from_environment(), datetime.now(UTC)
+    folder = f"{files_of(settings.ledger)[0]}.pruned" if to is None else from_start(to).rstrip("/")
+    storage.require_writable(f"{folder}/attempts.parquet")
+    stamp, files = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}", list[str]()
+
+    def keep(kind: str, rows: Any) -> None:
+        if to is None:
+            Path(folder).mkdir(mode=0o700, exist_ok=True)  # as private as the ledger
+        file = f"{folder}/{kind}-{stamp}-{len(files):04d}.parquet"
+        data = io.BytesIO()
+        pq.write_table(rows, data)
+        storage.replace_bytes(file, data.getvalue())
+        files.append(file)
+
+    moved = prune_ledger(settings.ledger, now - timedelta(days=days), keep)
+    if as_json:
+        say_json(json.dumps({"ledger": ledger_name(settings.ledger), **moved._asdict(), "files": files}))
+        return 0
+    parts = (
+        counted(moved.attempts, "older attempt"),
+        f"details of {counted(moved.polls, 'newest attempt')}",
+        counted(moved.remarks, "remark"),
+        f"{counted(moved.orphans, 'prediction')} of no take",
+        f"{counted(moved.looks, 'look')} at stills",
+        counted(moved.receipts, "receipt"),
+    )
+    where = f" to {folder}" if files else ""
+    say(f"moved out of {ledger_name(settings.ledger)}{where}: {', '.join(parts)}")
+    if not moved.is_compacted:
+        say("the file keeps its size, since a run is under way on it or the disk is full: what is free is used again")
     return 0
 
 
