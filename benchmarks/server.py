@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import ssl
 import subprocess
 import sys
 import urllib.request
@@ -46,6 +47,7 @@ class Served:
     url: str
     key: str
     process: psutil.Process
+    authority: Path | None = None
 
     def cpu_s(self) -> float:
         """CPU seconds used so far."""
@@ -53,13 +55,14 @@ class Served:
 
     def stats(self) -> dict[str, Any]:
         """Its own counts; its files are whole after this."""
-        with urllib.request.urlopen(f"{self.url}/sandbox/stats", timeout=30) as reply:
+        trusting = None if self.authority is None else ssl.create_default_context(cafile=self.authority)
+        with urllib.request.urlopen(f"{self.url}/sandbox/stats", timeout=30, context=trusting) as reply:
             return json.load(reply)
 
 
 @contextlib.contextmanager
-def served(folder: Path, account: Account, *flags: str) -> Generator[Served]:
-    """A sandbox in bench mode for the length of the block."""
+def served(folder: Path, account: Account, *flags: str, authority: Path | None = None) -> Generator[Served]:
+    """A sandbox in bench mode for the length of the block; over TLS, `authority` signed its certificate."""
     command = [
         sys.executable, "-m", "animatic.sandbox", "--bench", "--folder", str(folder),
         "--inference-s", str(account.median_s), "--spread", str(account.spread),
@@ -70,7 +73,7 @@ def served(folder: Path, account: Account, *flags: str) -> Generator[Served]:
         assert process.stdout is not None
         try:
             ready = json.loads(process.stdout.readline())
-            yield Served(account, folder, ready["url"], ready["key"], psutil.Process(process.pid))
+            yield Served(account, folder, ready["url"], ready["key"], psutil.Process(process.pid), authority)
         finally:
             process.terminate()
 

@@ -43,6 +43,7 @@ FOLDERS = {
     "sandbox": "sandbox",
     "tasks": "sandbox",
     "tools": "sandbox",
+    "tools/test_hosts.py": "services",
     "torture": "sandbox",
 }
 """Rings of whole folders and files that use sockets, processes, ledgers, Prefect, pandas, video or S3.
