@@ -229,8 +229,17 @@ def _with_ports(line: str, ports: Mapping[str, str]) -> str:
     return line
 
 
+def share_drawn_clips(home: Path) -> None:
+    """Let embedded sandboxes of this home find what those of other tests drew: half of a demo's work is drawing."""
+    shared = Path(tempfile.gettempdir()) / f"animatic-tests-drawn-{os.getuid()}"
+    shared.mkdir(mode=0o700, exist_ok=True)
+    (home / ".cache/animatic").mkdir(parents=True)
+    (home / ".cache/animatic/sandbox").symlink_to(shared)
+
+
 def bare_environment(clone: Path, home: Path) -> dict[str, str]:
     """As little as a login has, with the clone's programs on the path."""
+    share_drawn_clips(home)
     return {
         "PATH": f"{clone}/.venv/bin:{os.environ['PATH']}",
         "HOME": str(home),

@@ -75,6 +75,7 @@ def _config_from(options: argparse.Namespace) -> SandboxConfig:
         starts_per_minute=starts_per_minute if options.starts_per_minute is None else options.starts_per_minute,
         max_in_flight=max_in_flight if options.max_in_flight is None else options.max_in_flight,
         renders=not (options.no_render or options.bench),
+        drawn=options.drawn,
         clip_bytes=options.clip_bytes,
         syncs=not (options.no_sync or options.bench),
         notes_sights=options.bench,
@@ -119,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--starts-per-minute", type=int)
     add("--max-in-flight", type=int)
     add("--no-render", action="store_true", help="give blank clips: quicker than those of stills")
+    add("--drawn", type=Path, metavar="FOLDER", help="keep clips here, so that none is drawn twice (default: nowhere)")
     add("--clip-bytes", type=int, default=0, help="how large a blank clip is, if that is more than it needs")
     add("--no-sync", action="store_true", help="do not fsync the witness: faster, and not proof against power cuts")
     add("--bench", action="store_true", help="both of these, and note when each prediction was first seen final")

@@ -22,10 +22,10 @@ _WORKERS = 2
 
 
 class Clips:
-    """The clips of one folder, for one event loop."""
+    """The clips of one folder, for one event loop. `drawn` is where clips are that any sandbox drew before."""
 
-    def __init__(self, folder: Path, uploads: Uploads) -> None:
-        self._folder = folder / "clips"
+    def __init__(self, folder: Path, uploads: Uploads, drawn: Path | None = None) -> None:
+        self._folder, self._drawn = folder / "clips", drawn
         self._folder.mkdir(parents=True, exist_ok=True)
         self._uploads = uploads
         self._at_work: dict[Path, asyncio.Task[None]] = {}
@@ -76,6 +76,7 @@ class Clips:
                 duration_s=length_s_of(inputs),
                 seed=prediction.accepted.seed + number - 1,
                 damage=prediction.asked.scenario.damage,
+                drawn=self._drawn,
             )
             task = self._at_work[target] = asyncio.create_task(self._render(order))
             task.add_done_callback(lambda done: self._forget(target, done))

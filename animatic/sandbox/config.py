@@ -39,6 +39,7 @@ class SandboxConfig:
         starts_per_minute: accepted submissions in any 60 s; one more gets 429.
         max_in_flight: predictions that run at once; one more waits as `created`.
         renders: whether outputs are clips of their stills; otherwise they are blank.
+        drawn: a folder of clips that were drawn before, for all sandboxes; None keeps none. It is bounded.
         clip_bytes: how large a blank clip is, if that is more than it needs.
         syncs: whether the witness is fsynced before each reply. A kill of the process needs no fsync, a power cut does.
         notes_sights: whether it writes down when each prediction was first seen to be final, for benchmarks.
@@ -72,6 +73,7 @@ class SandboxConfig:
     starts_per_minute: int = LEVELS["ultra"][0]
     max_in_flight: int = LEVELS["ultra"][1]
     renders: bool = True
+    drawn: Path | None = None
     clip_bytes: int = 0
     syncs: bool = True
     notes_sights: bool = False

@@ -53,7 +53,7 @@ def create_app(config: SandboxConfig, clock: Clock = time.time) -> web.Applicati
 
     uploads = Uploads(config.folder)
     models = models_on_sale(config.models)
-    clips, predictions = Clips(config.folder, uploads), Predictions(config, models)
+    clips, predictions = Clips(config.folder, uploads, config.drawn), Predictions(config, models)
     sights = FirstSeen(config.folder) if config.notes_sights else None
     api = Api(Account(config, predictions, uploads, clips, its_clock, models), sights)
 

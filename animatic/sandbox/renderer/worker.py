@@ -28,6 +28,8 @@ class Order:
     duration_s: int
     seed: int
     damage: ClipDamage | None = None
+    drawn: Path | None = None
+    """The folder of clips that were drawn before."""
 
 
 def begin_worker(lifeline: Connection) -> None:
@@ -40,15 +42,12 @@ def begin_worker(lifeline: Connection) -> None:
 def render_into(order: Order) -> None:
     """Render an output and put it at its target, whole or not at all."""
     from animatic.sandbox.renderer.placeholder import as_png, draw_placeholder  # noqa: PLC0415 - numpy is for this process only
-    from animatic.sandbox.renderer.render import render_clip  # noqa: PLC0415 - and so are the codecs
 
     still = order.still.read_bytes() if order.still else draw_placeholder(order.image_url, order.aspect_ratio)
     if order.target.suffix == ".png":
         made = as_png(still)
     else:
-        made = render_clip(
-            still, order.prompt, aspect_ratio=order.aspect_ratio, duration_s=order.duration_s, seed=order.seed
-        )
+        made = _clip(order, still)
         if order.damage is not None:
             from animatic.sandbox.renderer.damage import damaged  # noqa: PLC0415 - for these scenarios only
 
@@ -56,6 +55,25 @@ def render_into(order: Order) -> None:
     unfinished = order.target.with_name(f"{secrets.token_hex(8)}.part")
     unfinished.write_bytes(made)
     unfinished.replace(order.target)
+
+
+def _clip(order: Order, still: bytes) -> bytes:
+    """Return a clip, drawn now if it was not drawn before."""
+    from animatic.sandbox.renderer import drawn, render  # noqa: PLC0415 - the codecs are for this process only
+
+    def draw() -> bytes:
+        return render.render_clip(
+            still, order.prompt, aspect_ratio=order.aspect_ratio, duration_s=order.duration_s, seed=order.seed
+        )
+
+    if order.drawn is None:
+        return draw()
+    key = drawn.key_of(still, order.prompt, order.aspect_ratio, order.duration_s, order.seed)
+    found = drawn.find(order.drawn, key)
+    if found is None:
+        found = draw()
+        drawn.keep(order.drawn, key, found)
+    return found
 
 
 def _die_with(lifeline: Connection) -> None:

@@ -9,6 +9,7 @@ import duckdb
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+from reader import share_drawn_clips
 
 from animatic.media.clips import probe_clip
 from animatic.results.board import ShotShown
@@ -26,6 +27,7 @@ def test_the_demo_makes_real_clips_and_buys_nothing_the_second_time(
     shell_with_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shell, out = shell_with_server, tmp_path / "animatic-demo"
+    share_drawn_clips(shell.home)
     for name in ("WAVESPEED_API_KEY", "WAVESPEED_BASE_URL", "ANIMATIC_ACCOUNT_LEVEL"):
         del shell.more[name]
     first = shell.run("demo", "--out", str(out), timeout_s=400)

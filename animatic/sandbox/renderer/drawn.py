@@ -1,0 +1,71 @@
+"""Clips that were drawn before, in a folder that sandboxes share: each under the hash of what it was drawn from.
+
+What is in the folder may be damaged or removed at any time: it is looked at before it is used, and drawn again. No clip
+fails because the folder cannot be used.
+"""
+
+import os
+import secrets
+from contextlib import suppress
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+import av
+import numpy as np
+import PIL
+
+MOST_DRAWN_BYTES = 512 << 20
+"""Of all clips together; those that were not used for longest are removed first."""
+
+
+@cache
+def _renderer() -> bytes:
+    """Return what stands for the code that draws: our own, and the libraries'."""
+    ours = sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
+    return repr((ours.hexdigest(), av.__version__, av.library_versions, np.__version__, PIL.__version__)).encode()
+
+
+def key_of(still: bytes, *rest: str | int) -> str:
+    """Return the hash of what a clip is drawn from."""
+    return sha256(b"\0".join((_renderer(), sha256(still).digest(), repr(rest).encode()))).hexdigest()
+
+
+def find(folder: Path, key: str) -> bytes | None:
+    """Return a clip that was drawn before, whole; None where there is none."""
+    for path in folder.glob(f"{key}.*.mp4"):
+        with suppress(OSError):
+            clip = path.read_bytes()
+            if sha256(clip).hexdigest() == path.name.split(".")[1]:
+                os.utime(path)
+                return clip
+            path.unlink()
+    return None
+
+
+def keep(folder: Path, key: str, clip: bytes, most_bytes: int = MOST_DRAWN_BYTES) -> None:
+    """Keep a clip, and remove others until all together are small enough."""
+    with suppress(OSError):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unfinished = folder / f"{secrets.token_hex(8)}.part"
+        try:
+            unfinished.write_bytes(clip)
+            unfinished.replace(folder / f"{key}.{sha256(clip).hexdigest()}.mp4")
+        finally:
+            unfinished.unlink(missing_ok=True)
+        _trim(folder, most_bytes)
+
+
+def _trim(folder: Path, most_bytes: int) -> None:
+    found = list[tuple[float, int, Path]]()
+    for path in folder.glob("*.mp4"):
+        with suppress(OSError):
+            stat = path.stat()
+            found.append((stat.st_mtime, stat.st_size, path))
+    size_bytes = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found):
+        if size_bytes <= most_bytes:
+            return
+        with suppress(OSError):
+            path.unlink()
+        size_bytes -= size
