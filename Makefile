@@ -83,7 +83,7 @@ notebook: $(DOCS) ## Run docs/analysis.ipynb again on the demo's results, and st
 serve: $(READY) ## Serve the scheduled deployments from one process
 	@$(BIN)/animatic serve deployments/prefect.yaml
 
-fleet: $(FLEET) ## Start PostgreSQL, Redis, a Prefect server, the sandbox and two workers on loopback, until Ctrl-C; REAL=1 buys
+fleet: $(FLEET) ## Start PostgreSQL, Redis, a Prefect server, the sandbox and three workers on loopback, until Ctrl-C; REAL=1 buys
 	@$(BIN)/python -m tools.fleet up $(if $(DETACH),--detach)
 
 fleet-down: ## End what make fleet has started; what it keeps stays in build/fleet

@@ -24,6 +24,8 @@ class ArchiveProgress:
         failed: what could not be had.
         received_bytes: of clips that this run downloaded.
         problem: why nothing more is archived; empty while that is not so.
+        batches_at_work: batches of clips that media workers have.
+        batches_waiting: batches that wait for a media worker.
     """
 
     total: int = 0
@@ -31,6 +33,8 @@ class ArchiveProgress:
     failed: int = 0
     received_bytes: int = 0
     problem: str = ""
+    batches_at_work: int = 0
+    batches_waiting: int = 0
 
     @property
     def left(self) -> int:

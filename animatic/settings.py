@@ -52,6 +52,7 @@ VARIABLES = {
     "metrics_port": "ANIMATIC_METRICS_PORT",
     "metrics_host": "ANIMATIC_METRICS_HOST",
     "log_format": "ANIMATIC_LOG_FORMAT",
+    "media_deployment": "ANIMATIC_MEDIA_DEPLOYMENT",
 }
 
 READ_ELSEWHERE = {
@@ -163,6 +164,11 @@ class Settings(BaseModel):
     metrics_host: str = Field("127.0.0.1", description="IP address that they are served on")
     log_format: Literal["text", "json"] = Field(
         "text", description="form of the log of runs: `text`, or `json`, one object a line"
+    )
+    media_deployment: Annotated[str, Field(pattern=r"^[^/%&<>]+/[^/%&<>]+$")] | None = Field(
+        None,
+        description="deployment of the flow `media` on the Prefect server, such as `media/media`, whose workers "
+        "archive and check clips; unset, or without workers: each run does that itself",
     )
     max_usd_per_day: Annotated[float, Field(ge=0, le=10_000_000)] | None = Field(
         None,

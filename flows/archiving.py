@@ -11,15 +11,20 @@ from animatic.media.archive_room import find_room_note
 from animatic.media.clip_names import ClipIdentity
 from animatic.planning.plan import Plan
 from animatic.storage.folder import Folder
+from animatic.takes.canonical import EMBEDDED_SANDBOX
 from animatic.takes.shots import Take
 from animatic.takes.states import State
 from flows.interrupts import Interrupts
+from flows.media_pool import MediaPool
 from flows.run import Run
 from tasks.archive import archive_clips, describe_archive
 from tasks.begun import begin
 
 MOST_IN_A_BATCH = 50
 WAITS_FOR_COMPANY_S = 1.0
+WAITS_FOR_WORKERS_S = 10.0
+"""Longest wait of a clip for others, where media workers come for them: the start of one is worth some clips."""
+
 BATCHES_AT_ONCE = 4
 LOOKED_UP_AT_ONCE = 1_000
 DESCRIBES_WITHIN_S = 20.0
@@ -33,6 +38,8 @@ class Archiving:
         handled: gets the fingerprint of each take whose clips are in the archive, or cannot be put there.
         archived: gets the fingerprints of takes whose clips this run has just put there.
         over: called once nothing more is archived, whatever the reason.
+        is_waited_for: tells if other takes wait for the clips of a take, which this process then archives itself.
+        pool: the media workers; None where the run does all itself.
     """
 
     def __init__(self, run: Run, plan: Plan, archive: Archive | None, interrupts: Interrupts) -> None:
@@ -42,6 +49,8 @@ class Archiving:
         self.handled: Callable[[str], None] = lambda _: None
         self.archived: Callable[[Sequence[str]], None] = lambda _: None
         self.over: Callable[[], None] = lambda: None
+        self.is_waited_for: Callable[[str], bool] = lambda _: False
+        self.pool: MediaPool | None = None
         self._batches = asyncio.Semaphore(BATCHES_AT_ONCE)
 
     @property
@@ -63,6 +72,8 @@ class Archiving:
         """Fetch nothing more; the next run goes on."""
         if self._archive is not None:
             self._archive.stop(f"not archived: {reason}; the next run goes on")
+        if self.pool is not None:
+            self.pool.stop()
 
     @asynccontextmanager
     async def underway(self) -> AsyncGenerator[None]:
@@ -93,6 +104,8 @@ class Archiving:
                 await self._start(group, takes)
             while takes := await self._next():
                 await self._start(group, takes)
+        if self.pool is not None:
+            await self.pool.archived()
 
     def _unheard(self) -> list[Take]:
         """Return the takes that may have been completed without a poll of ours: by another run, or by settling."""
@@ -112,7 +125,7 @@ class Archiving:
         first = await self._waiting.get()
         takes = [first]
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(WAITS_FOR_COMPANY_S):
+            async with asyncio.timeout(WAITS_FOR_COMPANY_S if self.pool is None else WAITS_FOR_WORKERS_S):
                 while takes[-1] is not None and len(takes) < MOST_IN_A_BATCH:
                     takes.append(await self._waiting.get())
         if takes[-1] is None and len(takes) > 1:
@@ -121,13 +134,25 @@ class Archiving:
 
     async def _start(self, group: asyncio.TaskGroup, takes: Sequence[Take]) -> None:
         outputs = await self._outputs(takes)
-        for start in range(0, len(outputs), MOST_IN_A_BATCH):
+        here = outputs if self.pool is None else await self._hand_over(self.pool, takes, outputs)
+        for start in range(0, len(here), MOST_IN_A_BATCH):
             await self._batches.acquire()
-            group.create_task(self._see_through(ClipBatch(outputs[start : start + MOST_IN_A_BATCH])))
+            group.create_task(self._see_through(ClipBatch(here[start : start + MOST_IN_A_BATCH])))
         with_outputs = {output.identity.fingerprint for output in outputs}
         for take in takes:
             if take.fingerprint not in with_outputs:
                 self.handled(take.fingerprint)
+
+    async def _hand_over(self, pool: MediaPool, takes: Sequence[Take], outputs: Sequence[Output]) -> Sequence[Output]:
+        """Hand outputs to media workers; return those that are archived here."""
+        here = [output for output in outputs if self.is_waited_for(output.identity.fingerprint)]
+        away = [output for output in outputs if not self.is_waited_for(output.identity.fingerprint)]
+        return [*here, *await pool.hand_over(takes, away)]
+
+    async def see_here(self, outputs: Sequence[Output]) -> None:
+        """Archive outputs that no media worker took."""
+        await self._batches.acquire()
+        await self._see_through(ClipBatch(outputs))
 
     async def _see_through(self, batch: ClipBatch) -> None:
         assert self._archive is not None  # noqa: S101 - nothing is started without one
@@ -192,7 +217,14 @@ async def open_archive(run: Run, plan: Plan, interrupts: Interrupts) -> AsyncGen
             note = await find_room_note(archive.folder, run.ledger, plan.to_do)
             if note is not None:
                 run.warn(note)
-        yield Archiving(run, plan, archive, interrupts)
+        archiving = Archiving(run, plan, archive, interrupts)
+        if settings.media_deployment is not None and settings.origin != EMBEDDED_SANDBOX:
+            archiving.pool = MediaPool(run, settings.media_deployment, archive.folder, archiving.see_here)
+        try:
+            yield archiving
+        finally:
+            if archiving.pool is not None:
+                await archiving.pool.close()
         if not interrupts.is_stopped and archive.problem is None:
             await _describe(run, archive)
 

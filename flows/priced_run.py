@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
+from time import monotonic
 
 from prefect.exceptions import CancelledRun, FailedRun, Pause
 
@@ -28,7 +29,7 @@ from animatic.takes.shots import Take
 from animatic.takes.states import State
 from animatic.takes.stills import LocalFile
 from flows.archiving import Archiving
-from flows.checking import Checking, fingerprints_of, paths_of
+from flows.checking import FOLLOWS_FOR_S, Checking, fingerprints_of, paths_of
 from flows.followers import Fetch, Followers, Waiting
 from flows.interrupts import Interrupts
 from flows.page_keeping import page_kept
@@ -66,6 +67,7 @@ class PricedRun:
         self._memory = UploadMemory(run.ledger, settings.account, settings.base_url, settings.network)
         self._followers = _followers_of(run, priced.plan, self._fetch_last_frames)
         archiving.handled, archiving.over = self._followers.clip_handled, self._followers.close
+        archiving.is_waited_for = self._followers.is_waited_for
         reporting.reasons = self._followers.reasons
         self._checking, self._checked = self._checking_of(run, priced.plan), 0
         archiving.archived = self._checking.archived
@@ -128,8 +130,11 @@ class PricedRun:
         try:
             if not self._archiving.uri or self._reporting.interrupts.is_stopped:
                 return summary
+            pool, ends_at = self._archiving.pool, monotonic() + FOLLOWS_FOR_S
             try:
-                await checking.check_rest(await asyncio.to_thread(fingerprints_of, self._plan))
+                if pool is None or await pool.ended(FOLLOWS_FOR_S):
+                    rest = await asyncio.to_thread(fingerprints_of, self._plan)
+                    await checking.check_rest(rest, ends_at - monotonic())
             finally:
                 if progress.done > self._checked:
                     summary = await self._reporting.report_again(summary)

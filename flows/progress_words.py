@@ -86,7 +86,9 @@ def archive_in_words(archive: ArchiveProgress) -> str:
     received = f" ({archive.received_bytes / 1e6:,.0f} MB)" if archive.received_bytes >= 500_000 else ""
     failed = f", {archive.failed:,} failed" if archive.failed else ""
     problem = f"; {archive.problem}" if archive.problem else ""
-    return f"{archive.kept:,}/{archive.total:,} clips archived{received}{failed}{problem}"
+    at_work, waiting = archive.batches_at_work, archive.batches_waiting
+    workers = f", batches with media workers: {at_work:,} at work, {waiting:,} waiting" if at_work or waiting else ""
+    return f"{archive.kept:,}/{archive.total:,} clips archived{received}{failed}{workers}{problem}"
 
 
 def checks_in_words(checks: ChecksProgress) -> str:

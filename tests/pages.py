@@ -34,6 +34,7 @@ GUIDES = (
     "how-to/review.md",
     *("how-to/models.md", "how-to/stills.md", "how-to/plans.md", "how-to/chains.md"),
     *("how-to/proxies.md", "how-to/stores.md", "how-to/containers.md", "how-to/metrics.md", "how-to/inbox.md"),
+    "how-to/media.md",
     *("deploying.md", "reliability.md"),
 )
 """Pages below docs/ whose commands are run, in this order."""

@@ -50,6 +50,7 @@ from animatic.ledger.history import COLUMNS as HISTORY_COLUMNS
 from animatic.ledger.history import place_of
 from animatic.ledger.importing import Imported
 from animatic.ledger.looks import BoughtWith
+from animatic.ledger.media import MediaBatches
 from animatic.ledger.newest import IsDead, Rows, no_run_is_dead, outcomes_from
 from animatic.ledger.planned import Asked, Request
 from animatic.ledger.predictions import Orphan
@@ -85,6 +86,7 @@ __all__ = [
     "KeptClip",
     "Ledger",
     "LedgerRun",
+    "MediaBatches",
     "Open",
     "Orphan",
     "Paid",
@@ -145,6 +147,7 @@ class Ledger:
     def __init__(self, transactions: Transactions) -> None:
         self.transactions, self._path = transactions, transactions.opened.beside
         self._elsewhere = transactions.database.elsewhere()
+        self.batches = MediaBatches(transactions)
 
     # Takes
     look_up = _Operation(newest.look_up)

@@ -7,9 +7,9 @@ it, `orphan` the predictions of the account that belong to no take, `charge` the
 `planned` hold which shots asked for which takes, `chain` which take a chained one starts from, `upload` where stills
 were uploaded, `clip` where clips are kept, `quality` what checks of them found. `look` is what was seen of stills on
 the web, `attempt_look` what an attempt was bought with. `inbox` holds the files of inboxes and the run that works on
-each. `starts`, `pace` and `slots` keep the account's limits for all runs together, `spending` what was reserved on each
-UTC day. Nothing here decides anything: the rules are in `animatic.takes.states`, `animatic.takes.evidence` and
-`animatic.pace.limits`.
+each, `media` the batches of clips that runs hand to media workers. `starts`, `pace` and `slots` keep the account's
+limits for all runs together, `spending` what was reserved on each UTC day. Nothing here decides anything: the rules are
+in `animatic.takes.states`, `animatic.takes.evidence` and `animatic.pace.limits`.
 `ledger.opening` makes the tables, `ledger.migrations` brings older ones up to date.
 """
 
@@ -21,8 +21,8 @@ from sqlalchemy.schema import CreateView
 from animatic.money.bill_items import DEDUCT, REFUND
 from animatic.takes.states import LIVE, PAID
 
-SCHEMA_VERSION = 15
-REVISION = "0015"
+SCHEMA_VERSION = 16
+REVISION = "0016"
 """Alembic's name for the newest schema; `meta` says the version too, for versions from before there were revisions."""
 
 METADATA = sa.MetaData(
@@ -277,6 +277,27 @@ INBOX = sa.Table(
     sa.Column("spent_microusd", sa.BigInteger),  # what its takes have cost so far; null where that is not known
     sa.Column("problem", sa.Text),  # the first line of why it is not done
     sa.Column("ended_at", sa.DateTime),  # when the newest run that worked on it ended
+)
+
+MEDIA = sa.Table(
+    "media",
+    METADATA,
+    sa.Column("batch_id", sa.Text, primary_key=True),
+    sa.Column("run_id", sa.Text, nullable=False),  # the run that handed it over
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("archive", sa.Text, nullable=False),  # absolute URI of a folder
+    sa.Column("mark", sa.Text, nullable=False),  # what the folder is told by on another machine; empty: by its URI
+    sa.Column("clip_name", sa.Text, nullable=False),
+    sa.Column("stills", sa.Text, nullable=False),  # what paths of local stills start from
+    sa.Column("takes", sa.Text, nullable=False),  # JSON; empty once the batch has ended
+    sa.Column("state", sa.Text, nullable=False),  # waiting, taken, failed, done
+    sa.Column("holder", sa.Text),  # the run that works on it, or that ended it
+    sa.Column("times_taken", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("heard_at", sa.Float),  # when its holder last wrote; seconds, as of `slots.asked_at`
+    sa.Column("counts", sa.Text, nullable=False, server_default="{}"),  # JSON: how far the holder is
+    sa.Column("problem", sa.Text),  # why it failed, or why not all of it could be done
+    sa.Column("handed_at", sa.DateTime, nullable=False),
+    sa.Index("media_by_moment", "handed_at"),
 )
 
 SPENDING = sa.Table(

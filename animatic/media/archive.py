@@ -5,6 +5,7 @@ their own, so that no submission and no poll waits for one.
 """
 
 import asyncio
+import contextlib
 import errno
 import functools
 import os
@@ -106,6 +107,7 @@ class Archive:
         ask: asks for the outputs of a prediction anew, where a URL has died.
         warn: gets the messages that a person should see at once.
         origin: scheme, host and port that may be fetched from though they are private; empty for none.
+        is_listed: all that is in the folder is looked at when it is opened, else each clip once it is asked for.
 
     Attributes:
         problem: why nothing more is archived, once that is so.
@@ -123,11 +125,12 @@ class Archive:
         progress: ArchiveProgress,
         origin: str = "",
         network: Network = DIRECT,
+        is_listed: bool = True,
     ) -> None:
         self.folder, self.clip_name, self.progress = folder, clip_name, progress
         self.problem: str | None = None
         self._ledger, self._run_id, self._ask, self._warn = ledger, run_id, ask, warn
-        self._there: dict[str, int] = {}
+        self._is_listed, self._there = is_listed, dict[str, int]()
         self._names_there: dict[int, set[str]] = {}
         self._incomplete = set[int]()
         self._on_their_way = set[asyncio.Future[KeptClip]]()
@@ -144,12 +147,14 @@ class Archive:
         """
         try:
             await asyncio.to_thread(self.folder.sweep)
-            self._there = await asyncio.to_thread(self.folder.sizes)
+            if self._is_listed:
+                self._there = await asyncio.to_thread(self.folder.sizes)
         except Exception as error:  # noqa: BLE001 - file systems raise whatever their clients raise
             raise LocationError(
                 f"{self.folder.uri}: cannot look into it: {_said(error)}; mend that, or give another --archive"
             ) from None
-        await self._learn()
+        if self._is_listed:
+            await self._learn()
         for lane in self._lanes:
             await lane.start()
         return self
@@ -203,7 +208,7 @@ class Archive:
 
     async def _add(self, output: Output, booking: Booking, names: Sequence[str]) -> None:
         clip = booking.clip
-        if self._is_there(clip):
+        if await self._is_there(clip):
             self.progress.kept += 1
             return
         if clip.run_id != self._run_id:
@@ -248,8 +253,14 @@ class Archive:
             if self.problem is not None or not is_open or not self._ledger.is_alive(clip.run_id):
                 return
 
-    def _is_there(self, clip: Clip) -> bool:
-        return clip.file is not None and self._there.get(clip.file) == clip.size_bytes
+    async def _is_there(self, clip: Clip) -> bool:
+        """Tell if a clip is in the folder; another process may have put it there since it was listed."""
+        if clip.file is None:
+            return False
+        if self._there.get(clip.file) != clip.size_bytes:
+            with contextlib.suppress(Exception):  # it is fetched again then, which says what is wrong
+                self._there[clip.file] = await asyncio.to_thread(self.folder.size_of, clip.file)
+        return self._there.get(clip.file) == clip.size_bytes
 
     async def _copied(self, booking: Booking, names: Sequence[str]) -> KeptClip | None:
         """Link or copy the clip from where it is already; None where it is nowhere any more."""

@@ -88,6 +88,8 @@ def _media(progress: Progress) -> Iterator[Metric]:
     archive, checks = progress.archive, progress.checks
     backlog = {"archive": max(archive.left, 0), "checks": max(checks.left, 0)}
     yield _by("animatic_media_backlog", "Clips still to be archived, or checked", "step", backlog)
+    batches = {"at_work": archive.batches_at_work, "waiting": archive.batches_waiting}
+    yield _by("animatic_media_batches", "Batches of clips with media workers, by state", "state", batches)
     done = {"archive": archive.kept, "checks": checks.done}
     yield _by("animatic_media_done", "Clips that are archived, or checked", "step", done)
     failed = {"archive": archive.failed, "checks": checks.unread}

@@ -6,6 +6,7 @@ No file that is there is replaced. What a killed process left half done has a hi
 import errno
 import hashlib
 import os
+import secrets
 import shutil
 import stat
 import tempfile
@@ -24,6 +25,7 @@ from animatic.storage.spool import nameless_file
 from animatic.web.network import DIRECT
 
 _PREFIX, _END = ".animatic-", ".tmp"
+_MARK = ".animatic-folder"
 _LEFT_BEHIND_AFTER_S = 3_600.0
 _RESERVE_BYTES = 256 << 20
 """Left free, or a fiftieth of a small disk: a disk that is full of clips could not hold a ledger's next commit."""
@@ -76,6 +78,32 @@ class Folder:
                 return {entry.name: entry.stat().st_size for entry in entries if entry.is_file(follow_symlinks=False)}
         except FileNotFoundError:
             return {}
+
+    def size_of(self, name: str) -> int:
+        """Return the size in bytes of one of its files. Raises OSError, or what the file system raises."""
+        return (self.path / name).lstat().st_size if self.is_local else remote.size_of(self.location_of(name))
+
+    def mark(self) -> str:
+        """Return what this folder is told by on another machine, made where there is none yet; elsewhere nothing.
+
+        Its path may be that of another folder there. Raises OSError.
+        """
+        if not self.is_local:
+            return ""
+        make_folder(self.path)
+        with suppress(FileExistsError), self.incoming() as incoming:
+            incoming.file.write(secrets.token_hex(16).encode())
+            incoming.put(_MARK)
+        return self.find_mark()
+
+    def find_mark(self) -> str:
+        """Return what this folder is told by; empty where it has no mark. Raises OSError."""
+        if not self.is_local:
+            return ""
+        try:
+            return (self.path / _MARK).read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            return ""
 
     def room_bytes(self) -> int | None:
         """Return the room on its disk, without a reserve for the ledger and the results; None where it is not known.

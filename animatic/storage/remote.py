@@ -92,6 +92,13 @@ def kind_of(location: Location) -> str | None:
         return None
 
 
+def size_of(location: Location) -> int:
+    """Return the size of a file in bytes. Raises what the file system raises."""
+    system, path = _open_system(location)
+    system.invalidate_cache()
+    return int(system.info(path)["size"])
+
+
 def version_of(location: Location) -> str | None:
     """Return the marks by which an object store tells versions of an object apart, as one text; None where it has none.
 

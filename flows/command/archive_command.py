@@ -3,15 +3,13 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from animatic import storage
-from animatic.errors import ClipUnavailableError, SettingsError
 from animatic.ledger import Ledger, open_ledger
-from animatic.media.archive import Archive, Ask, Output, asking, outputs_of
+from animatic.media.archive import Archive, Output, outputs_of
 from animatic.media.clip_names import ClipIdentity, ClipName
 from animatic.media.dataset import describe
 from animatic.progress import ArchiveProgress, Progress
@@ -21,7 +19,7 @@ from animatic.settings import Settings
 from animatic.storage.folder import Folder
 from animatic.takes.states import State
 from animatic.text import command, counted, positional
-from animatic.wavespeed.client import WaveSpeedClient
+from flows.asking import open_asking
 from flows.checking import Checking
 from flows.command.clip_checking import check_rest, see
 from flows.command.embedded import provider
@@ -81,7 +79,7 @@ async def _archive(  # noqa: PLR0913, PLR0917 - what goes where, and who hears o
     with open_ledger(settings.ledger) as ledger:
         async with (
             ledger.run(run_id, storage.absolute_uri(uris[0])),
-            _asking(settings) as ask,
+            open_asking(settings) as ask,
             Archive(
                 folder, clip_name, ledger,
                 run_id=run_id, ask=ask, warn=console.print, progress=progress.archive,
@@ -103,22 +101,6 @@ async def _archive(  # noqa: PLR0913, PLR0917 - what goes where, and who hears o
             note = await describe(folder, ledger)
             problems += [] if note is None else [note]
     return Archived(progress.archive, unknown, problems, statuses)
-
-
-@asynccontextmanager
-async def _asking(settings: Settings) -> AsyncGenerator[Ask]:
-    """Yield the function that asks for outputs anew; without a key there is none to ask."""
-
-    async def cannot_ask(_: str) -> Sequence[str]:
-        raise ClipUnavailableError("there is no key to ask with")
-
-    try:
-        key = settings.require_key()
-    except SettingsError:
-        yield cannot_ask
-        return
-    async with WaveSpeedClient(settings.base_url, key, network=settings.network) as client:
-        yield asking(client)
 
 
 def _rows_of(uri: str, settings: Settings, statuses: Counter[str]) -> Iterator[list[dict[str, Any]]]:

@@ -38,6 +38,7 @@ VARIABLES = {
     "ANIMATIC_METRICS_PORT": ("9464-9473", lambda s: s.metrics_ports, range(9464, 9474)),
     "ANIMATIC_METRICS_HOST": ("0.0.0.0", lambda s: s.metrics_host, "0.0.0.0"),
     "ANIMATIC_LOG_FORMAT": ("json", lambda s: s.log_format, "json"),
+    "ANIMATIC_MEDIA_DEPLOYMENT": ("media/media", lambda s: s.media_deployment, "media/media"),
     "ANIMATIC_NEW_LEDGER": ("2026-03-01", lambda s: s.new_ledger, date(2026, 3, 1)),
     "ANIMATIC_ACCOUNT": ("North.1", lambda s: s.origin, "https://api.wavespeed.ai#north.1"),
     "ANIMATIC_MAX_USD_PER_DAY": ("40", lambda s: (s.max_usd_per_day, s.day_microusd), (40.0, 40_000_000)),

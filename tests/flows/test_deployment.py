@@ -185,6 +185,8 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         start("worker", [PREFECT, *worker_command], worker)  # also makes the pool
         _store_key(api)
         _until("the work pool is there", lambda: _reply(f"{api}/work_pools/animatic"))
+        pool = {"name": "animatic-media", "type": "process"}
+        _until("so is that of media", lambda: _reply(f"{api}/work_pools/", pool))
         deploy = [PREFECT, "--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml"]
         subprocess.run(deploy, cwd=ROOT, env=operator, check=True, capture_output=True, timeout=60)
         deployment = _until("it is deployed", lambda: _reply(f"{api}/deployments/name/animate/demo"))

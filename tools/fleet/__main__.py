@@ -1,7 +1,7 @@
 """Start a fleet and stay until Ctrl-C, end one, or check one: `python -m tools.fleet up [--detach]`, `down`, `check`.
 
-PostgreSQL, Redis, Prefect's API and its services, the sandbox and two workers, each a process of its own, all on
-127.0.0.1 and all with passwords. What they keep stays in build/fleet until you remove it.
+PostgreSQL, Redis, Prefect's API and its services, the sandbox, two workers and one for media, each a process of its
+own, all on 127.0.0.1 and all with passwords. What they keep stays in build/fleet until you remove it.
 """
 
 import os
@@ -14,7 +14,7 @@ from tools.fleet.check import check
 from tools.fleet.folder import FOLDER, Fleet, load_fleet
 from tools.fleet.machine import require_programs
 
-POOLS = {parts.POOL: parts.WORKERS}
+POOLS = {parts.POOL: parts.WORKERS, parts.MEDIA_POOL: parts.MEDIA_WORKERS}
 
 
 def up(*, detach: bool) -> int:

@@ -20,6 +20,8 @@ BIN = Path(sys.executable).parent
 PREFECT, ANIMATIC = str(BIN / "prefect"), str(BIN / "animatic")
 WORKERS = ("worker-1", "worker-2")
 POOL = "animatic"
+MEDIA_WORKERS = ("media-1",)
+MEDIA_POOL = "animatic-media"
 READY_WITHIN_S = 120.0
 _PASSED_ON = ("HOME", "LANG", "PATH", "TMPDIR", "TZ", "USER")
 

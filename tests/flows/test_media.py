@@ -1,0 +1,146 @@
+"""Clips that media workers archive and check: handed over by reference, once each, and never waited for in vain.
+
+The worker of these tests polls the shared Prefect server as a real one does, and carries runs out in a thread.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from animatic.ledger import open_ledger
+from animatic.settings import Settings
+from animatic.takes.media_batches import BatchState, MediaBatch
+from flows.session import SESSION, Session
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@dataclass
+class Deployed:
+    """A deployment of the flow `media` on the shared server, and the runs of it that were started."""
+
+    id: str
+    name: str
+    url: str
+    client: Any
+
+    @property
+    def batches(self) -> list[str]:
+        runs = self.client.read_flow_runs()
+        return sorted(run.parameters["batch"] for run in runs if str(run.deployment_id) == self.id)
+
+    def poll(self) -> list[dict[str, Any]]:
+        """Return the runs that wait for a worker. Prefect takes who polls for a worker that lives."""
+        reply = httpx.post(f"{self.url}/deployments/get_scheduled_flow_runs", json={"deployment_ids": [self.id]})
+        return reply.raise_for_status().json()
+
+
+@pytest.fixture
+def deployed(prefect: Any, prefect_server: Any) -> Deployed:
+    from flows.media import media  # noqa: PLC0415 - imports Prefect
+
+    name = f"media-{uuid4().hex[:8]}"
+    deployment = prefect.create_deployment(prefect.create_flow(media), name)
+    return Deployed(str(deployment), f"media/{name}", prefect_server.url, prefect)
+
+
+@dataclass
+class Worker:
+    """Carries out what waits for it.
+
+    Attributes:
+        states: final ones, by batch.
+    """
+
+    deployed: Deployed
+    settings: Settings
+    states: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def work(self, is_over: threading.Event) -> None:
+        while not is_over.is_set():
+            with suppress(httpx.HTTPError):
+                for run in self.deployed.poll():
+                    batch = run["parameters"]["batch"]
+                    if batch not in self.states:
+                        self.states[batch] = asyncio.run(carried_out(batch, self.settings))
+            is_over.wait(0.5)
+
+
+async def carried_out(batch: str, settings: Settings) -> Any:
+    from flows.media import media  # noqa: PLC0415 - imports Prefect
+
+    token = SESSION.set(Session(settings))
+    try:
+        running: Any = media(batch, return_state=True)
+        return await running
+    finally:
+        SESSION.reset(token)
+
+
+@contextmanager
+def working(deployed: Deployed, settings: Settings) -> Iterator[Worker]:
+    worker, is_over = Worker(deployed, settings), threading.Event()
+    thread = threading.Thread(target=copy_context().run, args=(worker.work, is_over))
+    thread.start()
+    try:
+        until = time.monotonic() + 20
+        while httpx.get(f"{deployed.url}/deployments/{deployed.id}").json()["status"] != "READY":
+            assert time.monotonic() < until, "Prefect sees the worker"
+            time.sleep(0.1)
+        yield worker
+    finally:
+        is_over.set()
+        thread.join()
+
+
+async def batches_of(settings: Settings, ids: list[str]) -> list[MediaBatch]:
+    with open_ledger(settings.ledger) as ledger:
+        return await ledger.batches.look_at(ids)
+
+
+@pytest.fixture
+def shots(manifest: Callable[..., Path], tag: str) -> Path:
+    return manifest(*({"prompt": f"{name} {tag}", "shot_id": name} for name in ("one", "two", "three")))
+
+
+def settings_with(settings: Settings, deployed: Deployed) -> Settings:
+    return settings.model_copy(update={"media_deployment": deployed.name})
+
+
+def test_workers_archive_and_check_the_clips_of_a_run(
+    run_flow: Any, settings: Settings, deployed: Deployed, shots: Path, tmp_path: Path
+) -> None:
+    ours = settings_with(settings, deployed)
+    with working(deployed, settings) as worker:
+        ran = run_flow(shots, settings=ours, archive=str(tmp_path / "clips"))
+    assert ran.statuses == ["completed"] * 3
+    assert [row["archive_error"] for row in ran.rows] == [None] * 3
+    assert len({row["clip_uri"] for row in ran.rows}) == 3
+    assert None not in [row["qa"] for row in ran.rows], "they were checked"
+    (batch,) = asyncio.run(batches_of(settings, deployed.batches))
+    assert (batch.state, batch.counts.kept, batch.counts.checked) == (BatchState.DONE, 3, 3)
+    assert batch.holder != ran.session.run_id
+    assert [state.name for state in worker.states.values()] == ["Completed"]
+    again = asyncio.run(carried_out(batch.batch_id, settings))
+    assert (again.name, again.message) == ("Completed", "the batch is done already")
+    progress = ran.session.progress
+    assert (progress.archive.kept, progress.archive.left, progress.checks.done) == (3, 0, 3)
+
+
+def test_without_a_worker_a_run_does_it_itself(
+    run_flow: Any, settings: Settings, deployed: Deployed, shots: Path, tmp_path: Path
+) -> None:
+    ran = run_flow(shots, settings=settings_with(settings, deployed), archive=str(tmp_path / "clips"))
+    assert [row["archive_error"] for row in ran.rows] == [None] * 3
+    assert all(row["clip_uri"] for row in ran.rows)
+    assert deployed.batches == []
