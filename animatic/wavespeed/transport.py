@@ -119,6 +119,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+            await asyncio.sleep(0)  # sockets close in the loop's next turn, which may be the loop's last
 
 
 class _Connector(aiohttp.TCPConnector):
