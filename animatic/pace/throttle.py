@@ -1,12 +1,14 @@
 """Throttle of a run: takes wait for a slot in flight and for a start, unless the run stops. Asyncio only."""
 
 import asyncio
+import contextlib
 import math
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from animatic.errors import LedgerError
 from animatic.meters import Meters
 from animatic.pace.limits import MINUTE_S, Granted, Limits, SpentBlock, block_of
 from animatic.waiting import Event, StopSignal, new_event, wake
@@ -14,6 +16,9 @@ from animatic.waiting import Event, StopSignal, new_event, wake
 ASK_AGAIN_S = 5.0
 ASK_SLOTS_S = 1.0
 """Interval at which the ledger is asked for slots, and the wait before asking again where it gave none."""
+TELL_SLOTS_S = 5.0
+KNOWN_FOR_S = 60.0
+"""While no take waits for a slot, the ledger is told so often of slots that came free, and so often of those in use."""
 
 
 class Account(Protocol):
@@ -86,6 +91,7 @@ class Throttle:
         self._starting = self._waiting = self._in_use = self._held = 0
         self._asked_at = -math.inf
         self._left: Event | None = None
+        self._telling: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def slot(self) -> AsyncGenerator[Callable[[], None]]:
@@ -98,7 +104,7 @@ class Throttle:
         try:
             async with self._queue:
                 await self._find_slot()
-                self._in_use += 1
+                self._enter()
         finally:
             self._waiting -= 1
         with self._place_left_once() as leave:
@@ -107,7 +113,7 @@ class Throttle:
     @asynccontextmanager
     async def resumed(self) -> AsyncGenerator[Callable[[], None]]:
         """Count what an earlier run submitted. It is in flight already, so it waits for nothing."""
-        self._in_use += 1
+        self._enter()
         with self._place_left_once() as leave:
             yield leave
 
@@ -179,6 +185,9 @@ class Throttle:
 
     async def close(self) -> None:
         """Give everything back that is not in use."""
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.wait([self._telling])
         self._retire_block()
         await self.flush()
         await self._account.acquire_slots(0, 0)
@@ -219,6 +228,27 @@ class Throttle:
                 return
             self._left = new_event()
             await self._stop_signal.wait(self._left, self._now() + ASK_SLOTS_S, to_buy=True)
+
+    async def _tell_slots(self) -> None:
+        """Tell the ledger, while takes are in flight and none waits, how many they are: others may use the rest.
+
+        A run that only waits for its takes asks for no slots, and would keep all that it ever had.
+        """
+        while self._in_use:
+            await asyncio.sleep(TELL_SLOTS_S)
+            async with self._queue:
+                quiet_s = self._now() - self._asked_at
+                is_news = self._held != self._in_use and quiet_s >= TELL_SLOTS_S
+                if self._waiting or not (is_news or quiet_s >= KNOWN_FOR_S):
+                    continue
+                self._asked_at = self._now()
+                with contextlib.suppress(LedgerError):  # the next operation that needs the ledger raises it
+                    self._held = await self._account.acquire_slots(self._in_use, self._in_use, self._queued_ahead())
+
+    def _enter(self) -> None:
+        self._in_use += 1
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._tell_slots())
 
     def _leave(self) -> None:
         self._in_use -= 1

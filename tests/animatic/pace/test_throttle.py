@@ -213,3 +213,50 @@ async def test_takes_in_flight_keep_their_slots(account_of: Any) -> None:
     assert await second.acquire_slots(0, 10) == 3
     assert await first.acquire_slots(0, 0) == 0
     assert await second.acquire_slots(3, 10) == 10
+
+
+async def _fly(throttle: Throttle, left: asyncio.Event, *, is_resumed: bool = False) -> None:
+    async with throttle.resumed() if is_resumed else throttle.slot():
+        await left.wait()
+
+
+async def _gets_a_slot(throttle: Throttle, within_s: float) -> bool:
+    async def enter() -> None:
+        async with throttle.slot():
+            pass
+
+    try:
+        await asyncio.wait_for(enter(), within_s)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def test_slots_of_takes_that_ended_go_to_another_run_while_the_rest_is_in_flight(gate_of: Any) -> None:
+    limits = Limits(1_000, 4)
+    (first, _), (second, _) = gate_of(limits), gate_of(limits)
+    ends = [asyncio.Event() for _ in range(4)]
+    async with asyncio.TaskGroup() as flying:
+        for end in ends:
+            flying.create_task(_fly(first, end))
+        await asyncio.sleep(1)
+        assert not await _gets_a_slot(second, 30)
+        for end in ends[:3]:
+            end.set()
+        assert await _gets_a_slot(second, 10), "the first run waits for its last take, and needs one slot only"
+        ends[3].set()
+    await first.close()
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+async def test_takes_in_flight_count_however_long_and_however_they_came(gate_of: Any, is_resumed: bool) -> None:
+    limits = Limits(1_000, 1)
+    (first, _), (second, _) = gate_of(limits), gate_of(limits)
+    end = asyncio.Event()
+    async with asyncio.TaskGroup() as flying:
+        flying.create_task(_fly(first, end, is_resumed=is_resumed))
+        await asyncio.sleep(400)
+        assert not await _gets_a_slot(second, 3)
+        end.set()
+    await first.close()
+    assert await _gets_a_slot(second, 10)
