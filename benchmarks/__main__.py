@@ -24,7 +24,7 @@ from benchmarks.sizes import Result, Sizes, say
 QUICK = ("sandbox", "cpu", "startup", "makespan", "looks", "places", "processes")
 """What `make bench` runs, in about three quarters of an hour."""
 
-LONG = ("cached", "models", "reel", "review", "archive", "ultra", "growth", "profile", "inbox", "hosts")
+LONG = ("cached", "models", "reel", "review", "archive", "ultra", "growth", "profile", "inbox", "hosts", "faults")
 OWN_PAGE = {"quality": ROOT / "benchmarks" / "quality.json"}
 """Parts whose figures stand in a file and on a page of their own; run by name."""
 

@@ -71,19 +71,19 @@ class Part:
 
     def end(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Send it a signal, all of its group for SIGKILL, and wait until it has ended."""
-        if self.process is None:
+        process, self.process = self.process, None
+        if process is None:
             return
         with contextlib.suppress(ProcessLookupError):
             if number == signal.SIGKILL:
-                os.killpg(self.process.pid, number)
+                os.killpg(process.pid, number)
             else:
-                self.process.send_signal(number)
+                process.send_signal(number)
         try:
-            self.process.wait(30)
+            process.wait(30)
         except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-        self.process = None
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 class Servers:
@@ -194,9 +194,7 @@ class Servers:
         self._started("redis", ["redis-server", str(config)], _plain(), lambda: _accepts("127.0.0.1", port))
         env = {**server_environment(self.fleet, self.folder), "PREFECT_API_URL": self.api}
         env["PREFECT_SERVER_UI_API_URL"] = self.api
-        subprocess.run(
-            [PREFECT, "server", "database", "upgrade", "--yes"], env=env, cwd=ROOT, capture_output=True, check=True
-        )
+        run_command([PREFECT, "server", "database", "upgrade", "--yes"], env)
         listening = ["--host", self.address, "--port", str(self.fleet.port("api"))]
         self._started("prefect-api", [PREFECT, "server", "start", "--no-services", *listening], env, self._api_answers)
         self._started("prefect-services", [PREFECT, "server", "services", "start"], env, lambda: True)
@@ -227,6 +225,13 @@ class Servers:
         part = self.parts[name] = Part(name, command, env, self.folder / f"{name}.log", is_ready)
         part.start()
         return part
+
+
+def run_command(command: Sequence[str], env: Mapping[str, str], cwd: Path = ROOT) -> None:
+    """Run a command to its end. Raises NotReadyError, with its last words, where it fails."""
+    ended = subprocess.run(command, cwd=cwd, env=dict(env), capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise NotReadyError(f"{' '.join(command[:4])}: {(ended.stderr or ended.stdout).strip()[-1_000:]}")
 
 
 def _plain() -> dict[str, str]:
