@@ -22,7 +22,7 @@ NODE_READY := $(NODE_FOLDER)/node_modules/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check fmt docs notebook torture torture-long bench polling serve fleet fleet-down fleet-check lock screens stills page pictures clients \
+.PHONY: help demo test test-long check fmt docs notebook torture torture-long bench hosts polling serve fleet fleet-down fleet-check lock screens stills page pictures clients \
 	clients-python clients-node stores
 
 help: ## Show what there is
@@ -55,6 +55,9 @@ torture-long: $(DEV) ## The same, twenty times as much: some hours
 
 bench: $(BENCH) ## Measure animatic beside other ways of buying the same takes: three quarters of an hour, writes docs/performance.md
 	@$(BIN)/python -m benchmarks
+
+hosts: $(BENCH) ## Measure several hosts, and workers whose machines and servers fail: an hour, as root, writes docs/hosts.md
+	@$(BIN)/python -m benchmarks hosts faults
 
 polling: $(BENCH) ## Work out what our looks cost against other schedules; writes docs/polling.md and its picture
 	@$(BIN)/python -m benchmarks.polling

@@ -46,6 +46,52 @@ def write_quality_page(parts: Result, docs: Path = DOCS) -> None:
     page.write_text(replaced(page.read_text(), "quality", f"{quality_table(found)}\n\n{_when(found)}"))
 
 
+def write_hosts_page(parts: Result, docs: Path = DOCS) -> None:
+    """Replace the figures of docs/hosts.md, of those parts that were run."""
+    page = docs / "hosts.md"
+    text = page.read_text()
+    for name, made in (("hosts", hosts_table), ("faults", faults_table)):
+        if name in parts:
+            text = replaced(text, name, f"{made(parts[name])}\n\n{_when(parts[name])}")
+    page.write_text(text)
+
+
+def hosts_table(found: Result) -> str:
+    """Counts at the witness of several hosts on one account, each beside its bound."""
+    rows = [
+        ("takes that the sandbox accepted twice", found["bought_twice"], 0),
+        ("takes that it never accepted", found["lost"], 0),
+        ("takes without `completed` in the results", found["takes"] - found["statuses"].get("completed", 0), 0),
+        ("most starts in any 60 s", f"{found['most_starts_a_minute']:,}", f"{found['starts_per_minute']:,}"),
+        ("most takes in flight", f"{found['most_in_flight']:,}", f"{found['in_flight']:,}"),
+        ("429s", found["refused"], "-"),
+        ("first start to last take seen, s", found["makespan_s"], f"{found['ideal_s']} is ideal"),
+        ("CPU a take on the hosts, ms", found["cpu_ms_a_take"], "-"),
+    ]
+    return f"{found['hosts']} hosts, {found['manifests']} manifests, {found['takes']:,} takes:\n\n" + table(
+        ["", "is", "at most"], rows
+    )
+
+
+def faults_table(found: Result) -> str:
+    """Counts at the witness after all faults, and how soon runs were taken over."""
+    faults, taken = found["faults"], found["taken_over_within_s"]
+    rows = [
+        ("takes that the sandbox accepted twice", found["bought_twice"], 0),
+        ("takes that are not `completed` in the end", found["lost"], 0),
+        ("predictions of which the ledger knows nothing", found["silent"], 0),
+        ("most starts in any 60 s", found["most_starts_a_minute"], found["starts_per_minute"]),
+        ("most takes in flight", found["most_in_flight"], found["in_flight"]),
+        (f"taken over, median of {taken['count']}, s", taken["median"], "-"),
+        ("taken over, longest, s", taken["longest"], 120),
+    ]
+    what = (
+        f"{faults.get('kill', 0)} kills, {faults.get('cut', 0)} cut lines, {faults.get('database', 0)} restarts of "
+        f"PostgreSQL and {faults.get('prefect', 0)} of Prefect's server in {found['wall_s']:,} s"
+    )
+    return f"{found['hosts']} workers, {found['takes']:,} takes, {what}:\n\n" + table(["", "is", "at most"], rows)
+
+
 def quality_table(found: Result) -> str:
     """Precision and recall of each check, and the CPU of a clip."""
     rows = [

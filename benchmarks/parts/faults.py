@@ -7,7 +7,7 @@ submissions is the witness, counted at the end.
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from benchmarks.contest import Studio, write_manifest
 from benchmarks.ideal import most_at_once, most_in_window
 from benchmarks.server import Account, Served, served, takes_of
 from benchmarks.sizes import Result, Sizes, say
-from tools.hosts.faults import CUT, DATABASE, KILL, PREFECT, drawn
+from tools.hosts.faults import CUT, DATABASE, KILL, PREFECT, Fault, drawn
 from tools.hosts.network import Network
 from tools.hosts.parts import Servers
 from tools.hosts.trial import ROUNDS, Trial, Worker
@@ -41,7 +41,7 @@ class Scale:
 
 
 FULL = Scale(5_000, 5, 4, Account(300, 200, 20.0), {KILL: 20, CUT: 10, DATABASE: 5, PREFECT: 5}, 22.0)
-SMALL = Scale(200, 2, 1, Account(120, 100, 5.0), {KILL: 1, CUT: 1}, 15.0, 900.0)
+SMALL = Scale(200, 2, 1, Account(300, 40, 5.0), {KILL: 1, CUT: 1}, 10.0, 900.0)
 
 
 def run(studio: Studio, sizes: Sizes) -> Result:
@@ -54,8 +54,8 @@ def run(studio: Studio, sizes: Sizes) -> Result:
     return play(studio.room("faults", is_fresh=True), studio.code, scale)
 
 
-def play(folder: Path, code: Path, scale: Scale, seed: int = SEED) -> Result:
-    """Play one trial with the code of a checkout; return the counts."""
+def play(folder: Path, code: Path, scale: Scale, faults: Sequence[Fault] | None = None, seed: int = SEED) -> Result:
+    """Play one trial with the code of a checkout; return the counts. Without `faults` they are drawn from the seed."""
     with Network() as network, Servers(network.address, folder) as servers:
         servers.start_postgres()
         servers.start_prefect()
@@ -63,21 +63,19 @@ def play(folder: Path, code: Path, scale: Scale, seed: int = SEED) -> Result:
         flags = ("--host", network.address, "--tls-cert", str(pem), "--tls-key", str(pem))
         with served(folder / "sandbox", scale.account, *flags, authority=servers.authority.file) as server:
             workers = [_worker(network, servers, server, code, scale) for _ in range(scale.hosts)]
-            trial = Trial(servers, workers, folder)
+            trial = Trial(servers, workers, folder, folder / "sandbox/accepted.jsonl")
             deployment = trial.deploy(code)
             each, rest = divmod(scale.takes, scale.manifests)
             manifests = [
                 write_manifest(folder / f"m{number}.parquet", each + (number < rest), f"m{number}")
                 for number in range(scale.manifests)
             ]
-            faults = drawn(scale.counts, seed, scale.every_s)
+            planned = drawn(scale.counts, seed, scale.every_s) if faults is None else faults
             rounds: list[Counter[str]] = []
-            first: list[str] = []
             while len(rounds) < ROUNDS:
                 runs = [trial.start_run(deployment, each, _results(each)) for each in manifests]
                 trial.note("round", runs=runs)
-                first = first or runs
-                states = trial.until_ended(runs, faults if not rounds else (), scale.longest_s)
+                states = trial.until_ended(runs, () if rounds else planned, scale.longest_s)
                 rounds.append(_statuses(manifests))
                 trial.note("round is over", states=list(states.values()), statuses=dict(rounds[-1]))
                 if rounds[-1] == Counter(completed=scale.takes):

@@ -4,6 +4,7 @@ What happened when stands in `events.jsonl` of the folder. The sandbox's log of 
 """
 
 import json
+import math
 import os
 import signal
 import sys
@@ -81,6 +82,7 @@ class Trial:
     servers: Servers
     workers: Sequence[Worker]
     folder: Path
+    witness: Path
     began: float = field(default_factory=time.monotonic)
     hits: list[Hit] = field(default_factory=list[Hit])
     done: Counter[str] = field(default_factory=Counter[str])
@@ -119,9 +121,12 @@ class Trial:
                 part.start()
 
     def until_ended(self, runs: Sequence[str], faults: Sequence[Fault], longest_s: float) -> dict[str, str]:
-        """Strike with one fault after another, until all runs have ended; return the name of each's last state."""
+        """Strike with one fault after another, once something is bought, until all runs have ended.
+
+        Return the name of each's last state.
+        """
         until, waiting = time.monotonic() + longest_s, list(faults)
-        next_at = time.monotonic() + (waiting[0].after_s if waiting else 0.0)
+        next_at = math.inf
         threads: list[threading.Thread] = []
         states: dict[str, str] = {}
         while time.monotonic() < until:
@@ -129,6 +134,8 @@ class Trial:
             states = self._states(runs) or states
             if len(states) == len(runs) and all(name.startswith("=") for name in states.values()):
                 break
+            if next_at == math.inf and waiting and self.witness.exists() and self.witness.stat().st_size:
+                next_at = time.monotonic() + waiting[0].after_s
             if waiting and time.monotonic() >= next_at and (thread := self._strike(waiting[0])) is not None:
                 threads.append(thread)
                 waiting.pop(0)
