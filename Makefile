@@ -22,7 +22,7 @@ NODE_READY := $(NODE_FOLDER)/node_modules/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long check fmt docs notebook torture torture-long bench hosts polling serve fleet fleet-down fleet-check lock screens stills page pictures clients \
+.PHONY: help demo test test-long check fmt docs notebook torture torture-postgresql torture-long bench hosts polling serve fleet fleet-down fleet-check lock screens stills page pictures clients \
 	clients-python clients-node stores
 
 help: ## Show what there is
@@ -48,6 +48,10 @@ check: $(DEV) ## Lint, format, types, import directions, container files
 torture: $(DEV) ## Prove that nothing is paid twice or lost: about 10 minutes, writes reliability.json
 	@command -v strace >/dev/null || { apt-get update -qq && apt-get install -y -qq strace; }
 	@PYTHONPATH=tests $(BIN)/python -m torture
+
+torture-postgresql: $(DEV) ## The same with the ledger on a PostgreSQL server of its own
+	@command -v strace >/dev/null || { apt-get update -qq && apt-get install -y -qq strace; }
+	@PYTHONPATH=tests $(BIN)/python -m torture --ledger postgresql
 
 torture-long: $(DEV) ## The same, twenty times as much: some hours
 	@command -v strace >/dev/null || { apt-get update -qq && apt-get install -y -qq strace; }

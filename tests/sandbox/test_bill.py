@@ -43,7 +43,7 @@ async def test_over_all_scenarios_the_bill_is_the_account_to_the_millionth(tmp_p
             await setup.run(setup.takes(f"[sandbox:{name}] a take"))
         await setup.buy_elsewhere("bought in a browser")
     assert len(setup.accepted) > 50
-    bill = await require_true_bill(tmp_path / "sandbox", setup.ledger, PROVIDER)
+    bill = await require_true_bill(tmp_path / "sandbox", setup.ledger.url, PROVIDER)
     assert bill is not None
     kinds = {Difference.NO_TAKE, Difference.UNREFUNDED}
     assert kinds <= set(bill.counts), bill.counts
@@ -58,11 +58,11 @@ async def test_what_is_paid_back_in_time_is_pending_and_then_agreed(tmp_path: Pa
         takes = setup.takes("a take", "[sandbox:fails] a take")
         await setup.run(takes)
         async with WaveSpeedClient(setup.url, KEY) as client:
-            with open_ledger(f"sqlite:///{setup.ledger}") as ledger:
+            with open_ledger(setup.ledger.url) as ledger:
                 bill = await compare_bill(ledger, client, PROVIDER, since)
     assert (bill.pending, bill.counts, bill.exit_code) == ({Pending.REFUND_DUE: 1}, {}, 0)
     assert (bill.everything.net, bill.pending_microusd) == (5_000_000, 2_500_000)
-    later = await require_true_bill(tmp_path / "sandbox", setup.ledger, PROVIDER)
+    later = await require_true_bill(tmp_path / "sandbox", setup.ledger.url, PROVIDER)
     assert later is not None
     assert (later.pending, later.counts, later.everything.net) == (Counter(), Counter(), 2_500_000)
 
@@ -74,7 +74,7 @@ async def test_the_ledger_keeps_the_bill_and_counts_each_item_once(tmp_path: Pat
         await setup.run(takes)
         assert [each and each.charged_microusd for each in await setup.records(takes)] == [None, None]
     for _ in range(2):
-        await require_true_bill(tmp_path / "sandbox", setup.ledger, PROVIDER)
+        await require_true_bill(tmp_path / "sandbox", setup.ledger.url, PROVIDER)
         found = [each and (each.charged_microusd, each.refunded_microusd) for each in await setup.records(takes)]
         assert found == [(2_500_000, 0), (2_500_000, 2_500_000)]
 
@@ -84,6 +84,6 @@ async def test_a_bill_of_many_pages_is_read_whole(tmp_path: Path) -> None:
     async with setup.sandbox():
         await setup.run(setup.takes(*(f"take {number}" for number in range(10)), count=16))
         await setup.run(setup.takes(*(f"[sandbox:fails] take {number}" for number in range(3)), count=16))
-    bill = await require_true_bill(tmp_path / "sandbox", setup.ledger, PROVIDER)
+    bill = await require_true_bill(tmp_path / "sandbox", setup.ledger.url, PROVIDER)
     assert bill is not None
     assert (bill.everything.charges, bill.everything.refunds, bill.is_agreed) == (208, 48, True)

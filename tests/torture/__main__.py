@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from torture import ledgers
 from torture.modules import ROOT
 from torture.part import COUNTED, Part, as_table
 
@@ -98,6 +99,18 @@ def _plants(_factor: int, _seed: int) -> Part:
     return plants.run()
 
 
+def _cuts(factor: int, seed: int) -> Part:
+    from torture import server_faults
+
+    return server_faults.cut(200 * factor, seed)
+
+
+def _crashes(factor: int, seed: int) -> Part:
+    from torture import server_faults
+
+    return server_faults.crash(40 * factor, seed)
+
+
 PARTS: dict[str, Callable[[int, int], Part]] = {
     "matrix": _matrix,
     "urls": _urls,
@@ -112,17 +125,30 @@ PARTS: dict[str, Callable[[int, int], Part]] = {
     "chains": _chains,
     "archiving": _archiving,
     "plants": _plants,
+    "cuts": _cuts,
+    "crashes": _crashes,
 }
-LANES = (
-    (("matrix",), ("urls", "replies", "machine")),
-    (("lines",), ("plants", "runs", "chains", "syscalls", "simulation", "power", "coverage", "archiving")),
-)
-"""Phases; in each of them lanes that run side by side; in each lane parts that run one after the other."""
+Lanes = tuple[tuple[tuple[str, ...], ...], ...]
+LANES: dict[str, Lanes] = {
+    "sqlite": (
+        (("matrix",), ("urls", "replies", "machine")),
+        (("lines",), ("plants", "runs", "chains", "syscalls", "simulation", "power", "coverage", "archiving")),
+    ),
+    "postgresql": (
+        (("matrix",), ("machine",)),
+        (("lines",), ("plants", "runs", "chains", "syscalls", "simulation", "archiving", "cuts", "crashes")),
+    ),
+}
+"""Phases; in each of them lanes that run side by side; in each lane parts that run one after the other.
+
+On PostgreSQL, cuts and crashes take the place of power loss; what asks no ledger, or both, is not done again.
+"""
 
 
-def run_part(name: str, factor: int, seed: int) -> Part:
+def run_part(name: str, options: argparse.Namespace) -> Part:
     """A part in a process of its own."""
-    command = [sys.executable, "-m", "torture", "--only", name, "--factor", str(factor), "--seed", str(seed)]
+    command = [sys.executable, "-m", "torture", "--only", name, "--ledger", options.ledger]
+    command += ["--factor", str(options.factor), "--seed", str(options.seed)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     try:
         part = Part(**json.loads(done.stdout.splitlines()[-1]))
@@ -135,23 +161,27 @@ def run_part(name: str, factor: int, seed: int) -> Part:
 def main() -> int:
     """Everything; the exit code."""
     options = _options()
-    if options.only:
-        part = PARTS[options.only](options.factor, options.seed)
-        sys.stdout.write(json.dumps(asdict(part), default=str) + "\n")
-        if options.merge:
-            report = merged(json.loads(options.report.read_text()), part)
-            options.report.write_text(json.dumps(report, indent=2) + "\n")
-        return 0 if part.is_green else 1
+    with ledgers.kept_on(options.ledger):
+        return _one_part(options) if options.only else _all_parts(options)
+
+
+def _one_part(options: argparse.Namespace) -> int:
+    part = PARTS[options.only](options.factor, options.seed)
+    sys.stdout.write(json.dumps(asdict(part), default=str) + "\n")
+    if options.merge:
+        write(options, merged(report_in(options), part))
+    return 0 if part.is_green else 1
+
+
+def _all_parts(options: argparse.Namespace) -> int:
     began, parts = time.monotonic(), dict[str, Part]()
-    for phase in LANES:
+    for phase in LANES[options.ledger]:
         with ThreadPoolExecutor(len(phase)) as pool:
-            lanes = pool.map(
-                lambda lane: [(name, run_part(name, options.factor, options.seed)) for name in lane], phase
-            )
+            lanes = pool.map(lambda lane: [(name, run_part(name, options)) for name in lane], phase)
             parts |= {name: part for lane in lanes for name, part in lane}
-    ordered = [parts[name] for name in PARTS]
+    ordered = [parts[name] for name in PARTS if name in parts]
     report = as_report(ordered, options.factor, options.seed, time.monotonic() - began)
-    options.report.write_text(json.dumps(report, indent=2) + "\n")
+    write(options, report)
     sys.stdout.write(as_table(ordered) + "\n")
     for problem in (problem for part in ordered for problem in part.problems):
         sys.stdout.write(f"RED: {problem}\n")
@@ -159,8 +189,24 @@ def main() -> int:
     return 0 if all(part.is_green for part in ordered) else 1
 
 
-def as_report(parts: list[Part], factor: int, seed: int, seconds: float) -> dict[str, object]:
-    """Contents of reliability.json."""
+def report_in(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what reliability.json says of a backend."""
+    whole = json.loads(options.report.read_text())
+    return whole if options.ledger == "sqlite" else whole.get(options.ledger) or as_report([], 1, options.seed, 0.0)
+
+
+def write(options: argparse.Namespace, report: dict[str, Any]) -> None:
+    """Put a backend's report into reliability.json: PostgreSQL's under a key of its own."""
+    whole = json.loads(options.report.read_text()) if options.report.exists() else {}
+    if options.ledger == "sqlite":
+        whole = report | {name: whole[name] for name in ledgers.BACKENDS if name in whole}
+    else:
+        whole[options.ledger] = report
+    options.report.write_text(json.dumps(whole, indent=2) + "\n")
+
+
+def as_report(parts: list[Part], factor: int, seed: int, seconds: float) -> dict[str, Any]:
+    """Contents of reliability.json, of one backend."""
     return {
         "commit": head(),
         "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -197,6 +243,7 @@ def head() -> str:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="torture", description=__doc__)
     parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--ledger", choices=ledgers.BACKENDS, default="sqlite", help="where the ledger lies")
     parser.add_argument("--merge", action="store_true", help="put the part that --only runs into the report")
     parser.add_argument("--factor", type=int, default=1, help="how many times as much; the long form takes 20")
     parser.add_argument("--seed", type=int, default=1)

@@ -6,17 +6,18 @@ one more must buy nothing, and the witness is asked.
 
 import asyncio
 import contextlib
-import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
+import sqlalchemy as sa
 from asked import takes_in
 
 from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError
 from animatic.ledger import Ledger, LedgerRun, liveness, open_ledger
 from animatic.ledger.receipts import SLOT_BYTES, Receipt, Receipts, encode
+from animatic.ledger.schema import ATTEMPT
 from animatic.pace.limits import Limits
 from animatic.planning.config import RunConfig
 from animatic.planning.manifests import load_manifest
@@ -90,9 +91,9 @@ class _Earlier:
             case "sent, and no reply":
                 await self.send(take)
             case "too old":
-                await self._unknown(attempt_id, "2020-01-01 00:00:00", None)
+                await self._unknown(attempt_id, datetime(2020, 1, 1), None)  # noqa: DTZ001 - as the ledger keeps it
             case "absent once":
-                await self._unknown(attempt_id, None, "-1 day")
+                await self._unknown(attempt_id, None, timedelta(days=1))
             case "unknown":
                 await self._unknown(attempt_id, None, None)
             case "unknown, and sent":
@@ -106,20 +107,28 @@ class _Earlier:
         assert isinstance(accepted, Accepted), accepted
         await self.opened.accept(attempt_id, accepted)
 
-    async def _unknown(self, attempt_id: int, window: str | None, seen_absent: str | None) -> None:
+    async def _unknown(self, attempt_id: int, window: datetime | None, seen_absent: timedelta | None) -> None:
         latest = self.client.clock.latest()
         await self.opened.conclude(attempt_id, State.UNKNOWN, None, "no answer", latest)
-        with closing(sqlite3.connect(self.setup.ledger)) as ledger, ledger:
-            if window:
-                values = (window, window, attempt_id)
-                ledger.execute("UPDATE attempt SET window_from = ?, window_to = ? WHERE attempt_id = ?", values)
-            if seen_absent:
-                ledger.execute(
-                    "UPDATE attempt SET window_from = datetime(window_from, '-2 days'), "
-                    "window_to = datetime(window_to, '-2 days'), absent_since = datetime('now', ?) "
-                    "WHERE attempt_id = ?",
-                    (seen_absent, attempt_id),
-                )
+        await self.opened.transactions.do(0.0, _date_back, attempt_id, window, seen_absent)
+
+
+def _date_back(db: sa.Connection, attempt_id: int, window: datetime | None, seen_absent: timedelta | None) -> None:
+    """Put the window of an attempt, or when it was seen to be absent, into the past."""
+    row = db.execute(sa.select(ATTEMPT.c.window_from, ATTEMPT.c.window_to).where(_is(attempt_id))).one()
+    values: dict[str, datetime] = {}
+    if window is not None:
+        values = {"window_from": window, "window_to": window}
+    if seen_absent is not None:
+        earlier = timedelta(days=2)
+        values = {"window_from": row.window_from - earlier, "window_to": row.window_to - earlier}
+        values["absent_since"] = datetime.now(UTC).replace(tzinfo=None, microsecond=0) - seen_absent
+    if values:
+        db.execute(ATTEMPT.update().where(_is(attempt_id)).values(values))
+
+
+def _is(attempt_id: int) -> sa.ColumnElement[bool]:
+    return ATTEMPT.c.attempt_id == attempt_id
 
 
 def _aftermath(*fates: str) -> Callable[[Setup, str], Awaitable[None]]:
@@ -128,8 +137,8 @@ def _aftermath(*fates: str) -> Callable[[Setup, str], Awaitable[None]]:
     async def leave(setup: Setup, url: str) -> None:
         takes = list(takes_in(load_manifest(str(setup.manifest), PROVIDER)))
         with contextlib.ExitStack() as stack:
-            opened = stack.enter_context(open_ledger(f"sqlite:///{setup.ledger}", waits_for_company=False))
-            receipts = stack.enter_context(liveness.alive(setup.ledger, "unused"))
+            opened = stack.enter_context(open_ledger(setup.ledger.url, waits_for_company=False))
+            receipts = stack.enter_context(liveness.alive(setup.ledger.path, "unused"))
             async with WaveSpeedClient(url, KEY) as client:
                 await client.learn_time()
                 run = LedgerRun(opened, "dead", receipts)
@@ -144,7 +153,7 @@ def _aftermath(*fates: str) -> Callable[[Setup, str], Awaitable[None]]:
 
 
 def _write_receipts(setup: Setup, records: Sequence[bytes]) -> None:
-    file = Receipts(liveness.runs_folder(setup.ledger) / "dead.receipts", entries=max(len(records), 1))
+    file = Receipts(setup.ledger.runs / "dead.receipts", entries=max(len(records), 1))
     file.put(list(enumerate(records)))
     data = file.path.read_bytes()
     file.close()  # which removes it: nothing is owed in its eyes
@@ -177,7 +186,7 @@ async def _had_given_up(setup: Setup, url: str) -> None:
 
 async def _give_up_by_hand(setup: Setup, _: str, __: str) -> None:
     (take,) = takes_in(load_manifest(str(setup.manifest), PROVIDER))
-    with open_ledger(f"sqlite:///{setup.ledger}", waits_for_company=False) as opened:
+    with open_ledger(setup.ledger.url, waits_for_company=False) as opened:
         await opened.settle_by_hand(PROVIDER, (), (), [take.fingerprint[:12]])
 
 
@@ -195,7 +204,7 @@ async def _settle_by_hand(setup: Setup, url: str, run_id: str) -> None:
     """Decide by hand on two takes, of which the first was bought."""
     first, second = takes_in(load_manifest(str(setup.manifest), PROVIDER))
     prediction_id = (setup.folder / "id.txt").read_text()
-    with open_ledger(f"sqlite:///{setup.ledger}", waits_for_company=False) as opened:
+    with open_ledger(setup.ledger.url, waits_for_company=False) as opened:
         await opened.settle_by_hand(PROVIDER, [(first.fingerprint[:12], prediction_id)], [])
         await opened.settle_by_hand(PROVIDER, [], [second.fingerprint])
         await opened.open_takes(PROVIDER)

@@ -10,13 +10,11 @@ import json
 import os
 import random
 import shutil
-import sqlite3
 import tempfile
 import time
 import urllib.request
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -29,6 +27,7 @@ from animatic.media.clip_names import ClipIdentity, ClipName
 from animatic.planning.manifests import load_manifest
 from animatic.progress import ArchiveProgress
 from animatic.storage.folder import Folder
+from torture import ledgers
 from torture.canary import search
 from torture.lines import Line, dies_at, lines_of
 from torture.modules import ROOT, find_modules
@@ -51,8 +50,8 @@ class Place:
         return self.folder / "clips"
 
     @property
-    def ledger(self) -> Path:
-        return self.folder / "ledger.sqlite"
+    def ledger(self) -> ledgers.Place:
+        return ledgers.Place(self.folder)
 
     def known(self) -> dict[str, tuple[str, str]]:
         """Return file and hash of each clip that the ledger has as archived, by `PREDICTION/OUTPUT`."""
@@ -60,14 +59,13 @@ class Place:
             "SELECT prediction_id || '/' || output, file, sha256 FROM clip JOIN attempt USING (attempt_id) "
             "WHERE file IS NOT NULL"
         )
-        with closing(sqlite3.connect(self.ledger)) as db:
-            return {name: (file, found) for name, file, found in db.execute(sql)}
+        return {name: (file, found) for name, file, found in self.ledger.rows(sql)}
 
 
 async def archive_all(place: Place, setup: Setup, url: str, run_id: str) -> ArchiveProgress:
     """Archive the clips of all takes of the manifest, as a run does."""
     manifest = load_manifest(str(setup.manifest), PROVIDER)
-    with open_ledger(f"sqlite:///{place.ledger}") as ledger:
+    with open_ledger(place.ledger.url) as ledger:
         takes = list(takes_in(manifest))
         records = await ledger.look_up([take.fingerprint for take in takes])
         outputs: list[Output] = []
@@ -96,14 +94,14 @@ class Killer:
         self._url, self._folder, self._part = sandbox.url, folder, part
         self._setup = write_manifest(folder / "bought", [f"pan {number} archived" for number in range(CLIPS)])
         asyncio.run(run_subject(self._setup, self._url, "bought"))
+        self._backup = self._setup.ledger.save()
         self._whole: dict[str, str] = {}
         for name in self._names():
             with urllib.request.urlopen(f"{self._url}/outputs/{name}.mp4") as reply:
                 self._whole[name] = sha256(reply.read()).hexdigest()
 
     def _names(self) -> list[str]:
-        with closing(sqlite3.connect(self._setup.ledger)) as db:
-            return [f"{found}/1" for (found,) in db.execute("SELECT prediction_id FROM attempt")]
+        return [f"{found}/1" for (found,) in self._setup.ledger.rows("SELECT prediction_id FROM attempt")]
 
     def _downloads(self) -> Counter[str]:
         with urllib.request.urlopen(f"{self._url}/sandbox/downloads") as reply:
@@ -112,7 +110,8 @@ class Killer:
     def place(self, name: str) -> Place:
         folder = self._folder / name
         folder.mkdir()
-        shutil.copy(self._setup.ledger, folder / "ledger.sqlite")
+        ledgers.live_at(folder)
+        Place(folder).ledger.restore(self._backup, self._setup.ledger)
         return Place(folder)
 
     def lines(self) -> dict[Line, int]:
@@ -126,6 +125,7 @@ class Killer:
         part = self._part
         part.points += 1
         part.faults_fired += dies_at(line, occurrence, lambda: archive_all(place, self._setup, self._url, "killed"))
+        place.ledger.wait_for_the_dead()
         self._require_whole_files(place, what)
         known, before = place.known(), self._downloads()
         self._archive(place, "after", what)
@@ -141,6 +141,7 @@ class Killer:
         if twice or lost:
             part.problems.append(f"{what}: {twice} fetched twice, {lost} lost")
         search(place.folder, part)
+        place.ledger.remove()
         shutil.rmtree(place.folder)
 
     def _archive(self, place: Place, run_id: str, what: str) -> None:
@@ -173,6 +174,8 @@ def run(seed: int = 1, limit: int | None = None) -> Part:
     began, chance = time.monotonic(), random.Random(seed)
     part = Part("kill -9 while clips are archived")
     folder = Path(tempfile.mkdtemp(prefix="animatic-archiving-", dir=fast_folder()))
+    ledgers.take_database_of_own()
+    ledgers.live_at(folder)
     try:
         with served(folder / "sandbox", "--clip-bytes", "600000") as sandbox:
             killer = Killer(sandbox, folder, part)

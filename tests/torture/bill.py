@@ -27,7 +27,7 @@ LATER_S = 86_400.0
 BALANCE_USD = 100_000.0
 
 
-async def require_true_bill(folder: Path, ledger: Path, provider: str) -> Bill | None:
+async def require_true_bill(folder: Path, ledger_url: str, provider: str) -> Bill | None:
     """Read the bill a day after the last purchase, and hold it against the account; None where nothing was bought."""
     accepted = read_witness(folder)
     if not accepted:
@@ -38,7 +38,7 @@ async def require_true_bill(folder: Path, ledger: Path, provider: str) -> Bill |
         folder=folder, key=KEY, renders=False, syncs=False, balance_usd=BALANCE_USD, clock_offset_s=now - time.time()
     )
     async with serve(config) as sandbox:
-        with look_into(f"sqlite:///{ledger}", may_be_restored=True) as opened:
+        with look_into(ledger_url, may_be_restored=True) as opened:
             async with WaveSpeedClient(sandbox.url, KEY) as client:
                 bill = await compare_bill(opened, client, provider, first - timedelta(hours=1))
                 spent = microusd(BALANCE_USD) - microusd(await client.balance_usd())

@@ -14,13 +14,11 @@ import json
 import random
 import shutil
 import signal
-import sqlite3
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from os import killpg
@@ -29,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from animatic.sandbox.witness import Accepted
 from torture.canary import search
+from torture.ledgers import Place
 from torture.part import Part
 from torture.runs import ANIMATIC, Stage, stage, start
 from torture.studio import fast_folder
@@ -111,11 +110,10 @@ class Film:
     def _other_frames(self, seen: Sequence[Accepted]) -> list[str]:
         """Hold what was sent as a still against the upload of the last frame of the shot before."""
         sql = (
-            "SELECT prediction_id, json_extract(request, '$.image'), uploads, fingerprint FROM attempt "
+            "SELECT prediction_id, request, uploads, fingerprint FROM attempt "
             "JOIN take USING (fingerprint) WHERE prediction_id IS NOT NULL"
         )
-        with closing(sqlite3.connect(self.setup / "ledger.sqlite")) as db:
-            known = {row[0]: row[1:] for row in db.execute(sql)}
+        known = {row[0]: (json.loads(row[1])["image"], *row[2:]) for row in Place(self.setup).rows(sql)}
         take_of = {_name(each): known[each.id][2] for each in seen if each.id in known}
         problems: list[str] = []
         for each in seen:

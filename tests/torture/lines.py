@@ -23,12 +23,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from animatic.web.certificates import tls_context
 from animatic.web.network import DIRECT
 from torture.acts import ACTS, Act
 from torture.canary import search
+from torture.ledgers import is_on_server, live_at, take_database_of_own
 from torture.modules import ROOT, find_modules
 from torture.part import Part
 from torture.studio import Served, fast_folder, in_child, judge, readable, served
@@ -75,6 +76,13 @@ sys.stdout.buffer.write(pickle.dumps(_kill_some([Point(*each) for each in points
 Line = tuple[str, int]
 
 
+class Struck(Protocol):
+    """A moment of an act."""
+
+    @property
+    def act(self) -> str: ...
+
+
 @dataclass(frozen=True)
 class Point:
     """A line of an act, and at which of its executions the kill comes."""
@@ -106,7 +114,7 @@ def trace_lines(seen: Any, is_traced: Callable[[str], bool]) -> None:
     sys.settrace(tracer)
 
 
-def _set_up(act: Act, folder: Path, url: str, tag: str) -> Setup:
+def set_up(act: Act, folder: Path, url: str, tag: str) -> Setup:
     setup = write_manifest(folder, [f"{prompt} {tag}" for prompt in act.prompts])
     if act.prepare is not None:
         asyncio.run(act.prepare(setup, url))
@@ -116,7 +124,7 @@ def _set_up(act: Act, folder: Path, url: str, tag: str) -> Setup:
 def list_lines(name: str, folder: Path, url: str) -> dict[Line, int]:
     """Return every line that an act executes, in order of first execution, and its count."""
     act = ACTS[name]
-    setup = _set_up(act, folder, url, "dry")
+    setup = set_up(act, folder, url, "dry")
     return lines_of(lambda: act.work(setup, url, "dry"), folder, TRACED)
 
 
@@ -200,7 +208,7 @@ def dies_at(line: Line, occurrence: int, work: Callable[[], Awaitable[object]]) 
     return in_child(until_there) == -signal.SIGKILL
 
 
-def recover_and_judge(setup: Setup, sandbox: Served, tag: str, point: Point, part: Part) -> None:
+def recover_and_judge(setup: Setup, sandbox: Served, tag: str, point: Struck, part: Part) -> None:
     """A run to the end, then one that must buy nothing; then the count."""
     readable(setup, str(point), part)
 
@@ -220,19 +228,24 @@ def recover_and_judge(setup: Setup, sandbox: Served, tag: str, point: Point, par
 
 def _kill_some(points: Sequence[Point], folder: Path) -> Part:
     part = Part("lines")
+    take_database_of_own()
+    live_at(folder)
     tls_context(DIRECT)  # every child has it then, and what the first run below has compiled
     with served(folder / "sandbox") as sandbox:
         first = next(iter(ACTS.values()))
-        asyncio.run(run_subject(_set_up(first, folder / "warm", sandbox.url, "warm"), sandbox.url, "warm"))
+        asyncio.run(run_subject(set_up(first, folder / "warm", sandbox.url, "warm"), sandbox.url, "warm"))
         gc.freeze()  # what is there stays there: no child needs pages of its own for it
         for number, point in enumerate(points):
             tag = f"p{number}"
-            setup = _set_up(ACTS[point.act], folder / tag, sandbox.url, tag)
+            setup = set_up(ACTS[point.act], folder / tag, sandbox.url, tag)
             part.points += 1
             part.faults_fired += kill_at(setup, sandbox.url, point)
+            setup.ledger.wait_for_the_dead()
             recover_and_judge(setup, sandbox, tag, point, part)
             search(setup.folder, part)
             shutil.rmtree(setup.folder)
+            if is_on_server():
+                setup.ledger.remove()
     search(folder, part)
     return part
 
@@ -243,6 +256,7 @@ def run(seed: int = 1, limit: int | None = None, more: int = 0) -> Part:
     whole = Part("kill -9 at every line")
     folder = Path(tempfile.mkdtemp(prefix="animatic-lines-", dir=fast_folder()))
     chance = random.Random(seed)
+    live_at(folder / "dry")
     try:
         with served(folder / "dry-sandbox") as sandbox:
             points, later = list_points(folder / "dry", sandbox.url, chance)
@@ -271,6 +285,7 @@ def kill_near(words: str, count: int = 12) -> Part:
     whole = Part("kill -9 at some lines")
     folder = Path(tempfile.mkdtemp(prefix="animatic-lines-", dir=fast_folder()))
     name = next(iter(ACTS))
+    live_at(folder / "dry")
     try:
         with served(folder / "dry-sandbox") as sandbox:
             lines = list(list_lines(name, folder / "dry", sandbox.url))

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from torture.fake_api import Temper
+from torture.ledgers import Place, is_on_server, live_at
 from torture.part import Part
 from torture.studio import fast_folder
 from torture.virtual import VirtualLoop
@@ -34,6 +35,7 @@ class Takes(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="animatic-machine-", dir=fast_folder()))
         self.loop = VirtualLoop()
         asyncio.set_event_loop(self.loop)
+        live_at(self.folder)
         self.world = World(seed, self.folder)
         self.world.max_microusd = None
         self.world.temper = self.world.api.temper = Temper(echoes=echoes)
@@ -110,6 +112,8 @@ class Takes(RuleBasedStateMachine):
         self.loop.close()
         world.api.predictions.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+        if is_on_server():
+            Place(self.folder).remove()
         assert (part.duplicates, part.lost, part.unreported) == (0, 0, 0), part.problems
 
 

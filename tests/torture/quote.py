@@ -14,10 +14,13 @@ REPORT = ROOT / "reliability.json"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "reliability.md")
 
 
-def counts() -> str:
+def counts(backend: str = "sqlite") -> str:
     """The table of the parts, and from which run it is."""
     report = json.loads(REPORT.read_text())
-    bugs = next(part["details"] for part in report["parts"] if part["name"] == "planted bugs")
+    report = report if backend == "sqlite" else report.get(backend, {"parts": []})
+    bugs = next((part["details"] for part in report["parts"] if part["name"] == "planted bugs"), None)
+    if bugs is None:
+        return as_table(parts_of(report))
     totals = report["totals"]
     said = (
         f"Seed {report['seed']}, {report['seconds']} s on two cores; {bugs['caught']} of {bugs['planted']} planted bugs caught; "
@@ -34,7 +37,8 @@ def matrix() -> str:
 
 def quoted(text: str) -> str:
     """A page with its quotes as they should be now."""
-    for name, quote in (("counts", counts()), ("matrix", matrix())):
+    quotes = {"counts": counts(), "counts on PostgreSQL": counts("postgresql"), "matrix": matrix()}
+    for name, quote in quotes.items():
         before, rest = text.partition(begin := f"<!-- quoted: {name} -->")[::2]
         if rest:
             after = rest.partition(end := f"<!-- end of {name} -->")[2]

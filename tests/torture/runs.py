@@ -24,6 +24,7 @@ from types import MappingProxyType
 from typing import Any
 
 from torture.canary import KEY, search
+from torture.ledgers import Place, is_on_server
 from torture.part import Part
 from torture.studio import Served, fast_folder, served
 
@@ -50,7 +51,7 @@ class Stage:
             "DO_NOT_TRACK": "1",
             "WAVESPEED_API_KEY": KEY,
             "WAVESPEED_BASE_URL": self.sandbox.url,
-            "ANIMATIC_LEDGER": f"sqlite:///{setup / 'ledger.sqlite'}",
+            "ANIMATIC_LEDGER": Place(setup).url,
             "ANIMATIC_STARTS_PER_MINUTE": "5000",
             "ANIMATIC_MAX_IN_FLIGHT": "2",
             "ANIMATIC_POLL_FLOOR_S": "0.1",
@@ -132,11 +133,7 @@ def _kill_within(on: Stage, setup: Path, process: "subprocess.Popen[str]", chanc
     deadline = time.monotonic() + 60
     known = len(on.sandbox.accepted(setup.name))
     while time.monotonic() < deadline and process.poll() is None and len(on.sandbox.accepted(setup.name)) == known:
-        if (
-            (setup / "ledger.sqlite.runs").exists()
-            and list((setup / "ledger.sqlite.runs").glob("*.lock"))
-            and chance.random() < 0.02
-        ):
+        if chance.random() < 0.02 and _has_begun(setup):
             break  # some die before they submit anything
         time.sleep(0.02)
     time.sleep(chance.uniform(0, 2.5))
@@ -145,6 +142,13 @@ def _kill_within(on: Stage, setup: Path, process: "subprocess.Popen[str]", chanc
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     return was_running
+
+
+def _has_begun(setup: Path) -> bool:
+    ledger = Place(setup)
+    if is_on_server():
+        return ledger.exists and bool(ledger.rows("SELECT 1 FROM run"))
+    return ledger.runs.exists() and bool(list(ledger.runs.glob("*.lock")))
 
 
 def run(kills: int = 20, seed: int = 1) -> Part:

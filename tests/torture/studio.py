@@ -4,13 +4,11 @@ import contextlib
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Generator
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,8 +65,10 @@ def served(folder: Path, *flags: str, key: str = KEY) -> Generator[Served]:
             process.kill()
 
 
-def in_child(work: Callable[[], object], timeout_s: float = 60.0) -> int:
-    """Do something in a forked child; its exit code, or minus the signal that ended it."""
+def in_child(
+    work: Callable[[], object], timeout_s: float = 60.0, knows: Callable[[int], object] = lambda _: None
+) -> int:
+    """Do something in a forked child, whose pid is made known; its exit code, or minus the signal that ended it."""
     pid = os.fork()
     if pid == 0:
         code = 70
@@ -80,12 +80,8 @@ def in_child(work: Callable[[], object], timeout_s: float = 60.0) -> int:
             code = 0
         finally:
             os._exit(code)
+    knows(pid)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def ledger_rows(setup: Setup, sql: str) -> list[Any]:
-    with closing(sqlite3.connect(setup.ledger)) as ledger:
-        return ledger.execute(sql).fetchall()
 
 
 def judge(setup: Setup, seen: list[Accepted], point: str, rows: int, part: Part) -> None:
@@ -96,8 +92,8 @@ def judge(setup: Setup, seen: list[Accepted], point: str, rows: int, part: Part)
     table = reading.decode(setup.results.read_bytes(), ".parquet").to_pylist()
     reported = {row["prompt"]: row for row in table}
     lost = rows - sum(bool(row["status"]) and (row["status"] == "completed" or bool(row["error"])) for row in table)
-    bound = {row[0] for row in ledger_rows(setup, "SELECT prediction_id FROM attempt WHERE prediction_id IS NOT NULL")}
-    bound |= {row[0] for row in ledger_rows(setup, "SELECT prediction_id FROM orphan")}
+    bound = {row[0] for row in setup.ledger.rows("SELECT prediction_id FROM attempt WHERE prediction_id IS NOT NULL")}
+    bound |= {row[0] for row in setup.ledger.rows("SELECT prediction_id FROM orphan")}
     silent = [
         each
         for each in seen

@@ -6,8 +6,6 @@ The steps are those of `flows.run`, called in the same order on the same functio
 import argparse
 import asyncio
 import json
-import os
-import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any
 
 from animatic import storage
 from animatic.buying.shoot import Shoot
-from animatic.ledger import LedgerRun, liveness, open_ledger
+from animatic.ledger import open_ledger
 from animatic.ledger.transactions import Transactions
 from animatic.pace.limits import Limits
 from animatic.planning.config import RunConfig
@@ -25,6 +23,7 @@ from animatic.results.writer import ResultsWriter
 from animatic.takes.states import BuyingPolicy
 from animatic.wavespeed.client import WaveSpeedClient
 from torture.canary import KEY
+from torture.ledgers import Place
 from torture.steps import GIVE_UP_S, Settling, plan_of
 
 PROVIDER = "sandbox"
@@ -38,8 +37,8 @@ class Setup:
     folder: Path
 
     @property
-    def ledger(self) -> Path:
-        return self.folder / "ledger.sqlite"
+    def ledger(self) -> Place:
+        return Place(self.folder)
 
     @property
     def manifest(self) -> Path:
@@ -73,14 +72,10 @@ async def run_subject(setup: Setup, url: str, run_id: str, key: str = KEY, **mor
     """One run from manifest to results, with another configuration if any; return the number of submissions that the API accepted in it."""
     uri = storage.absolute_uri(str(setup.manifest))
     manifest = load_manifest(str(setup.manifest), PROVIDER)
-    with (
-        open_ledger(f"sqlite:///{setup.ledger}", waits_for_company=False) as opened,
-        liveness.alive(setup.ledger, run_id) as receipts,
-    ):
+    with open_ledger(setup.ledger.url, waits_for_company=False) as opened:
         share_statements(opened.transactions)
         await opened.require_sound()
-        await opened.begin_run(run_id, uri, socket.gethostname(), os.getpid())
-        async with WaveSpeedClient(url, key) as client:
+        async with opened.run(run_id, uri) as run, WaveSpeedClient(url, key) as client:
             give_up_s, settle_s = more.get("give_up_s", GIVE_UP_S), more.pop("settle_s", SETTLE_S)
             settling = Settling(opened, client, PROVIDER, run_id, settle_s, give_up_s)
             await settling.settle()
@@ -90,7 +85,7 @@ async def run_subject(setup: Setup, url: str, run_id: str, key: str = KEY, **mor
             progress = Progress()
             usual = {"poll_floor_s": 0.03, "take_deadline_s": 20.0, "not_found_grace_s": 0.3}
             config = RunConfig(run_id, PROVIDER, Limits(5_000, 100), **(usual | more))
-            shoot = Shoot(config, client, LedgerRun(opened, run_id, receipts), progress)
+            shoot = Shoot(config, client, run, progress)
             await shoot.prepare()
             try:
                 await shoot.shoot(list(plan.takes_to_do()))

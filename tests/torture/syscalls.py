@@ -101,6 +101,7 @@ def _strike_some(points: Sequence[Point], folder: Path) -> Part:
             setup = write_manifest(folder / tag, [f"{prompt} {tag}" for prompt in PROMPTS])
             part.points += 1
             part.faults_fired += strike(point, command(setup, sandbox.url), setup.folder / "strace.txt")
+            setup.ledger.wait_for_the_dead()
             _recover(setup, sandbox, tag, str(point), part)
             search(setup.folder, part)
             shutil.rmtree(setup.folder)

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from servers import server_of_tests
 
 from animatic.ledger import open_ledger
 from animatic.ledger.records import Reserved
-from torture import lines, machine, matrix, plants, power, quote, replies, syscalls, urls, world
+from torture import ledgers, lines, machine, matrix, plants, power, quote, replies, syscalls, urls, world
 from torture.canary import KEY, search, spellings
 from torture.modules import ROOT, find_test, replace_within
 from torture.part import Part, parts_of
@@ -27,6 +28,12 @@ SHORT: dict[str, Callable[[], Part]] = {
     "replies": lambda: replies.run(500),
     "urls": urls.run,
 }
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Give each test a home, which parts move below their own folders."""
+    monkeypatch.setenv("ANIMATIC_HOME", str(tmp_path / "home"))
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -97,9 +104,33 @@ STATED_ELSEWHERE = {
 """Rows that start whole commands, and a test of every day with the same rule. `make torture` plays these too."""
 
 
-@pytest.mark.parametrize("name", [name for name in matrix.CASES if name not in STATED_ELSEWHERE])
+@pytest.mark.parametrize("name", [name for name in matrix.cases_on("sqlite") if name not in STATED_ELSEWHERE])
 def test_a_row_of_the_fault_matrix(name: str) -> None:
     part = matrix.run_case(name)
+    assert part.is_green, part.problems
+
+
+@pytest.fixture
+def on_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the ledger of a part in a database of its own, on the server that tests use."""
+    monkeypatch.setenv(ledgers.BACKEND, "postgresql")
+    monkeypatch.setenv(ledgers.SERVER, f"{server_of_tests()}?sslmode=disable")
+    monkeypatch.delenv(ledgers.DIRECT, raising=False)
+    ledgers.take_database_of_own()
+
+
+@pytest.mark.services
+@pytest.mark.usefixtures("on_postgresql")
+@pytest.mark.parametrize("name", ["the reply to each second COMMIT is lost", "the server is killed midway"])
+def test_a_row_of_the_fault_matrix_on_postgresql(name: str) -> None:
+    part = matrix.run_case(name)
+    assert part.is_green, part.problems
+
+
+@pytest.mark.services
+@pytest.mark.usefixtures("on_postgresql")
+def test_simulated_runs_are_green_on_postgresql() -> None:
+    part = world.run(range(7_000, 7_006), processes=1)
     assert part.is_green, part.problems
 
 
@@ -121,7 +152,7 @@ def test_money_that_does_not_add_up_is_red(tmp_path: Path, change: str) -> None:
             witness = tmp_path / "sandbox" / "accepted.jsonl"
             if change == "charged":
                 witness.write_text(witness.read_text() + witness.read_text().splitlines(keepends=True)[0])
-            with open_ledger(f"sqlite:///{setup.ledger}") as opened:
+            with open_ledger(setup.ledger.url) as opened:
                 if change == "told":
                     ran.progress.reserved = Reserved(1, 0)
                     await setup.require_the_tally_to_be_the_ledgers(opened, ran)

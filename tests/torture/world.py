@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.server_clock import GUESSED_MARGIN_S, ServerClock
 from torture.canary import KEY, search
 from torture.fake_api import EPOCH_S, ORIGIN, Api, Temper, Transport
+from torture.ledgers import Place, is_on_server, live_at, take_database_of_own
 from torture.part import Part
 from torture.steps import GIVE_UP_S, Settling, manifest_of, plan_of, quotes
 from torture.subject import share_statements
@@ -56,13 +57,16 @@ PROVIDER = "simulated"
 CALM_PAUSES_S = (2 * GUESSED_MARGIN_S + SETTLE_S, SETTLE_S + 120.0, SETTLE_S + 120.0)
 """After each calm run: the first may date what it finds an hour too late, where no reply has the time."""
 MOST_ROUNDS = 3
+OWN_MACHINE = 0.4
+"""How likely a run on a server's ledger is on a machine of its own."""
 
 
 class InlineTransactions(Transactions):
     """Transactions without their thread: each operation is one of its own, at once."""
 
-    def __init__(self, path: Path, process: "Process") -> None:
-        self._use(open_database(find_database(f"sqlite:///{path}")))
+    def __init__(self, process: "Process") -> None:
+        opened = open_database(find_database(process.world.ledger_url))
+        self._use(replace(opened, beside=process.beside))
         share_statements(self)
         self._process = process
 
@@ -96,6 +100,13 @@ class Process:
     deadliness: float
     dead: asyncio.Event = field(default_factory=asyncio.Event)
     stopped_until: float = 0.0
+    opened: Ledger | None = None
+
+    def __post_init__(self) -> None:
+        """Give it, on a server, a machine of its own at times: what it keeps beside the ledger is out of others' sight."""
+        self.beside = self.world.beside
+        if is_on_server() and random.Random(f"{self.world.seed} {self.run_id}").random() < OWN_MACHINE:
+            self.beside = self.world.folder / f"machine-{self.run_id}"
 
     async def may_die(self, where: str) -> None:
         """Die here, by chance, or stop like a laptop whose lid is closed; who is dead never comes back from this."""
@@ -116,23 +127,25 @@ class Process:
     async def live(self, takes: list[Take]) -> None:
         """A whole run, as the flow does it. When it dies, its files stay as they are and its lock is free."""
         world = self.world
-        with world.alive(self.run_id) as receipts:
+        with world.alive(self.run_id, self.beside) as receipts:
             task = asyncio.ensure_future(self._run(takes, receipts))
             dying = asyncio.ensure_future(self.dead.wait())
             await asyncio.wait({task, dying}, return_when=asyncio.FIRST_COMPLETED)
             dying.cancel()
             if self.dead.is_set():
                 world.graveyard.append(task)
+                if self.opened is not None:
+                    self.opened.close()  # as the system does it
                 return
             with contextlib.suppress(AnimaticError):
                 task.result()
             receipts.close()
             if not receipts.is_owed:
-                (runs_folder(world.ledger) / f"{self.run_id}.lock").unlink()
+                (runs_folder(self.beside) / f"{self.run_id}.lock").unlink()
 
     async def _run(self, takes: list[Take], receipts: Receipts) -> None:
         world = self.world
-        opened = Ledger(InlineTransactions(world.ledger, self))
+        self.opened = opened = Ledger(InlineTransactions(self))
         loop = asyncio.get_running_loop()
         transport = Transport(world.api, self.dead.is_set, self.may_die)
         clock = ServerClock(loop.time, lambda: datetime.fromtimestamp(EPOCH_S + loop.time(), UTC))
@@ -165,7 +178,10 @@ class World:
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
-        self.ledger = self.folder / "ledger.sqlite"
+        self.ledger_url = Place(self.folder).url
+        opened = open_database(find_database(self.ledger_url))
+        opened.engine.dispose()
+        self.beside = opened.beside
         self.graveyard: list[Any] = []
         self.problems: list[str] = []
         chance = self.chance
@@ -208,16 +224,19 @@ class World:
         return [take for shot in shots for take in takes_of(shot, PROVIDER)]
 
     @contextlib.contextmanager
-    def alive(self, run_id: str) -> Iterator[Receipts]:
+    def alive(self, run_id: str, beside: Path) -> Iterator[Receipts]:
         """A run's lock and receipts; unlike those of the product, they stay when it dies in this very process."""
-        folder = runs_folder(self.ledger)
+        folder = runs_folder(beside)
         folder.mkdir(exist_ok=True)
         handle = os.open(folder / f"{run_id}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         receipts = InlineReceipts(folder / f"{run_id}.receipts", entries=8)
+        elsewhere = find_database(self.ledger_url).elsewhere()
         try:
-            yield receipts
+            with elsewhere.hold(run_id):
+                yield receipts
         finally:
+            elsewhere.close()
             with contextlib.suppress(OSError):
                 os.close(receipts._file)
             os.close(handle)
@@ -254,7 +273,7 @@ class World:
 
     def count(self) -> Part:
         """Hold the ledger against the witness."""
-        engine = open_database(find_database(f"sqlite:///{self.ledger}")).engine
+        engine = open_database(find_database(self.ledger_url)).engine
         with engine.begin() as db:
             attempts = db.execute(sa.select(ATTEMPT)).all()
             orphans = {row.prediction_id for row in db.execute(sa.select(ORPHAN.c.prediction_id))}
@@ -307,6 +326,7 @@ def simulate(seed: int) -> Part:
     folder = Path(tempfile.mkdtemp(prefix="animatic-world-", dir=_fast_folder()))
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None  # coroutines of the dead are thrown away
     loop = VirtualLoop()
+    live_at(folder)
     try:
         asyncio.set_event_loop(loop)
         world = World(seed, folder)
@@ -323,6 +343,8 @@ def simulate(seed: int) -> Part:
         loop.close()
         if seed % 20 == 0:
             gc.collect()
+        if is_on_server():
+            Place(folder).remove()
         sys.unraisablehook = hook
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -332,7 +354,7 @@ def run(seeds: range, processes: int = 2) -> Part:
     began = time.monotonic()
     whole = Part("simulated runs, virtual time")
     fired: Counter[str] = Counter()
-    with ProcessPoolExecutor(processes) as pool:
+    with ProcessPoolExecutor(processes, initializer=take_database_of_own) as pool:
         for part in pool.map(simulate, seeds, chunksize=10):
             whole.add(part)
             fired.update(part.details)

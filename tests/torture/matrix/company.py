@@ -1,10 +1,8 @@
 """Several runs on one ledger, and what may be spent."""
 
 import asyncio
-import contextlib
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -32,9 +30,7 @@ async def _stopped(setup: Setup) -> bool:
         try:
             fired = await _stop_while_submitting(setup, process)
             await setup.run(takes[:0])
-            with contextlib.closing(sqlite3.connect(setup.ledger)) as ledger:
-                robbed = ledger.execute("SELECT count(*) FROM attempt WHERE state = 'unknown'").fetchone()[0]
-            assert robbed == 0
+            assert setup.ledger.rows("SELECT count(*) FROM attempt WHERE state = 'unknown'") == [(0,)]
             process.send_signal(signal.SIGCONT)
             assert await asyncio.to_thread(process.wait, 60) == 0
             assert await setup.states(takes) == ["completed"] * 3
@@ -49,11 +45,12 @@ async def _stop_while_submitting(setup: Setup, process: "subprocess.Popen[bytes]
     """Send SIGSTOP as soon as the ledger shows a submission on its way; return True if one was."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(setup.ledger, 0)) as ledger:
-            process.send_signal(signal.SIGSTOP)
-            ledger.execute("BEGIN IMMEDIATE")  # stopped in the middle of a commit, it would lock all others out
-            if ledger.execute("SELECT count(*) FROM attempt WHERE state = 'submitting'").fetchone()[0]:
-                return True
+        process.send_signal(signal.SIGSTOP)
+        if (
+            setup.ledger.is_free()
+            and setup.ledger.rows("SELECT count(*) FROM attempt WHERE state = 'submitting'")[0][0]
+        ):
+            return True  # in the middle of a commit, it would lock all others out
         process.send_signal(signal.SIGCONT)
         await asyncio.sleep(0.002)
     return False
@@ -65,7 +62,7 @@ async def _stop_while_submitting(setup: Setup, process: "subprocess.Popen[bytes]
 async def _four(setup: Setup) -> bool:
     async with setup.sandbox(inference_s=0.2):
         takes = setup.takes(*(f"take {number}" for number in range(12)))
-        open_engine(f"sqlite:///{setup.ledger}").dispose()
+        open_engine(setup.ledger.url).dispose()
         await asyncio.gather(*(setup.run(takes[number:] + takes[:number]) for number in (0, 3, 6, 9)))
         assert await setup.states(takes) == ["completed"] * 12
         return set(setup.bought.values()) == {1}
@@ -135,6 +132,7 @@ async def _killed(setup: Setup) -> bool:
             asyncio.run(setup.run(takes))
 
         code = await asyncio.to_thread(in_child, die)
+        setup.ledger.wait_for_the_dead()
         await setup.run(takes)
         found = await setup.states(takes)
         assert set(found) <= {"completed", "unknown"}
@@ -166,7 +164,6 @@ async def _attempts(setup: Setup) -> bool:
         takes = setup.takes("[sandbox:fails=5000] one", "[sandbox:moderated] two")
         await setup.run(takes, policy=BuyingPolicy(attempts=3))
         assert setup.bought == {"[sandbox:fails=5000] one": 3, "[sandbox:moderated] two": 1}
-        with contextlib.closing(sqlite3.connect(setup.ledger)) as ledger:
-            allowed = ledger.execute("SELECT allowed_by FROM attempt ORDER BY attempt_id").fetchall()
+        allowed = setup.ledger.rows("SELECT allowed_by FROM attempt ORDER BY attempt_id")
         assert Counter(name for (name,) in allowed) == {"plan": 2, "attempts": 2}
         return True

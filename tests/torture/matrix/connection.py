@@ -150,7 +150,7 @@ async def _same_id(setup: Setup) -> bool:
         assert ran.error is None
         assert await setup.states(takes) == ["held", "held"]
         ids = [each.id for each in setup.accepted]
-        with open_ledger(f"sqlite:///{setup.ledger}") as opened:
+        with open_ledger(setup.ledger.url) as opened:
             await opened.settle_by_hand(PROVIDER, [(takes[1].fingerprint, ids[1])], [])
             await opened.settle_by_hand(PROVIDER, [(takes[0].fingerprint, ids[0])], [])
         assert await setup.states(takes) == ["submitted", "submitted"]

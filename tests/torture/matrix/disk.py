@@ -5,16 +5,14 @@ import contextlib
 import errno
 import os
 import resource
-import shutil
 import signal
-import sqlite3
+import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError, LedgerUnusableError
-from animatic.ledger import Ledger, LedgerRun, liveness, open_ledger
+from animatic.ledger import Ledger, liveness, open_ledger
 from animatic.ledger.opening import find_database, open_database, open_engine
 from animatic.ledger.transactions import Transactions
 from animatic.pace.limits import Limits
@@ -23,15 +21,19 @@ from animatic.progress import Progress
 from animatic.takes.shots import Take
 from animatic.wavespeed.client import WaveSpeedClient
 from torture.canary import KEY
+from torture.cluster import Cluster
+from torture.ledgers import Place, is_on_server, wait_until_old
 from torture.matrix.stage import PROVIDER, Setup, case
 from torture.steps import quotes
 
+SMALL_DISK_MB = 64
+
 
 class FullDisk(Transactions):
-    """Transactions on a file that may not grow any more from the first operation of this name on."""
+    """Transactions on a disk that has no more room from the first operation of this name on."""
 
-    def __init__(self, path: Path, broken: str) -> None:
-        super().__init__(open_database(find_database(f"sqlite:///{path}")))
+    def __init__(self, url: str, broken: str) -> None:
+        super().__init__(open_database(find_database(url)))
         self._broken = broken
         self.refused = 0
 
@@ -43,21 +45,37 @@ class FullDisk(Transactions):
 
 
 def _out_of_room(db: Any) -> None:
+    if is_on_server():
+        db.exec_driver_sql(
+            f"CREATE UNLOGGED TABLE too_much AS SELECT i FROM generate_series(1, {SMALL_DISK_MB * 30_000}) i"
+        )
+        return
     db.exec_driver_sql("PRAGMA max_page_count = 1")
     db.exec_driver_sql("CREATE TABLE too_much AS SELECT zeroblob(1000000)")
 
 
+def on_a_small_disk(setup: Setup) -> Cluster | None:
+    """Where the ledger is on a server: one whose data and WAL are on a file system of so many megabytes."""
+    if not is_on_server():
+        return None
+    folder = setup.folder / "small"
+    folder.mkdir()
+    setup.folder.chmod(0o711)
+    size = f"size={SMALL_DISK_MB}m"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)], check=True, capture_output=True)
+    setup.ends.callback(subprocess.run, ["umount", str(folder)], check=True)
+    return setup.server_of_own("--wal-segsize=1", folder=folder)
+
+
 async def _with_full_disk(setup: Setup, takes: Sequence[Take], broken: str) -> tuple[int, Exception | None]:
     with contextlib.ExitStack() as stack:
-        disk = FullDisk(setup.ledger, broken)
+        disk = FullDisk(setup.ledger.url, broken)
         opened = stack.enter_context(Ledger(disk))
-        receipts = stack.enter_context(liveness.alive(setup.ledger, "full"))
-        await opened.begin_run("full", "shots.csv", "here", 1)
-        async with WaveSpeedClient(setup.url, KEY) as client:
+        async with opened.run("full", "shots.csv") as run, WaveSpeedClient(setup.url, KEY) as client:
             config = RunConfig(
                 "full", PROVIDER, Limits(1_000, 5), poll_floor_s=0.05, take_deadline_s=4.0, quotes=quotes()
             )
-            shoot = Shoot(config, client, LedgerRun(opened, "full", receipts), Progress())
+            shoot = Shoot(config, client, run, Progress())
             try:
                 await shoot.shoot(takes)
             except LedgerUnusableError as error:
@@ -67,6 +85,7 @@ async def _with_full_disk(setup: Setup, takes: Sequence[Take], broken: str) -> t
 
 @case("disk", "full when the intent is to be written", "no POST, and the run stops")
 async def _full_before(setup: Setup) -> bool:
+    on_a_small_disk(setup)
     async with setup.sandbox():
         refused, error = await _with_full_disk(setup, setup.takes(*(f"take {number}" for number in range(8))), "intend")
         assert isinstance(error, LedgerUnusableError)
@@ -80,20 +99,20 @@ async def _full_before(setup: Setup) -> bool:
     "the reply is in the receipts and read back; nothing is bought again",
 )
 async def _full_after(setup: Setup) -> bool:
+    on_a_small_disk(setup)
     async with setup.sandbox():
         takes = setup.takes("one", "two", "three")
         refused, error = await _with_full_disk(setup, takes, "accept")
         assert isinstance(error, LedgerUnusableError)
         bought = len(setup.accepted)
         assert bought >= 1
-        left = list(liveness.receipts_left_behind(setup.ledger))
+        left = list(liveness.receipts_left_behind(setup.ledger.path))
         assert left == ["full"]
+        await asyncio.to_thread(wait_until_old)
         await setup.run(takes)
         assert await setup.states(takes) == ["completed"] * 3
         assert set(setup.bought.values()) == {1}
-        with contextlib.closing(sqlite3.connect(setup.ledger)) as ledger:
-            redeemed = ledger.execute("SELECT count(*) FROM attempt WHERE settled_by = 'receipt'").fetchone()[0]
-        assert redeemed == bought
+        assert setup.ledger.rows("SELECT count(*) FROM attempt WHERE settled_by = 'receipt'") == [(bought,)]
         return refused > 0
 
 
@@ -112,14 +131,14 @@ async def _no_receipts(setup: Setup) -> bool:
         return set(setup.bought.values()) == {1}
 
 
-@case("disk", "full, for the whole process", "no POST without an intent; a later run with room completes it")
+@case("disk", "full, for the whole process", "no POST without an intent; a later run with room completes it", "sqlite")
 async def _full_process(setup: Setup) -> bool:
     from torture.studio import in_child
 
     async with setup.sandbox():
         takes = setup.takes(*(f"take {number}" for number in range(6)))
         await setup.run(takes[:1])
-        size = setup.ledger.stat().st_size
+        size = setup.ledger.path.stat().st_size
 
         def work() -> None:
             setup._runs = 100
@@ -138,26 +157,27 @@ async def _full_process(setup: Setup) -> bool:
 async def refusal(setup: Setup) -> str:
     """Return the error with which the ledger is not opened now."""
     try:
-        with open_ledger(f"sqlite:///{setup.ledger}") as opened:
+        with open_ledger(setup.ledger.url) as opened:
             await opened.require_sound()
     except AnimaticError as error:
         return str(error)
     return ""
 
 
-@case("disk", "the ledger is damaged", "the run stops and says so; nothing is planned anew")
+@case("disk", "the ledger is damaged", "the run stops and says so; nothing is planned anew", "sqlite")
 async def _damaged(setup: Setup) -> bool:
     async with setup.sandbox():
         await setup.run(setup.takes(*(f"take {number}" for number in range(60))))
-    whole = setup.ledger.read_bytes()
+    ledger = setup.ledger.path
+    whole = ledger.read_bytes()
     fired = tried = 0
     for at in range(4_096 + 8, len(whole), 4_096):
         if not any(whole[at - 5 : at - 3]):  # a page without cells, as those of empty tables: nothing in it is read
             continue
-        setup.ledger.write_bytes(whole[:at] + b"\xff" * 64 + whole[at + 64 :])
+        ledger.write_bytes(whole[:at] + b"\xff" * 64 + whole[at + 64 :])
         tried += 1
         fired += bool(await refusal(setup))
-    setup.ledger.write_bytes(whole)
+    ledger.write_bytes(whole)
     assert not await refusal(setup)
     assert fired >= 0.7 * tried, f"{fired} of {tried} damaged pages were noticed"
     return True
@@ -167,21 +187,25 @@ async def _damaged(setup: Setup) -> bool:
 async def _gone(setup: Setup) -> bool:
     async with setup.sandbox():
         await setup.run(setup.takes("one"))
-    whole = setup.ledger.read_bytes()
-    setup.ledger.unlink()
+    whole, ledger = setup.ledger.save(), setup.ledger
+    ledger.remove()
     assert "it is gone" in await refusal(setup)
-    setup.ledger.touch()
+    if is_on_server():
+        assert ledger.url  # its schema is there again, and empty
+    else:
+        ledger.path.touch()
     assert "it is gone" in await refusal(setup)
-    open_engine(f"sqlite:///{setup.folder / 'other.sqlite'}").dispose()
-    shutil.copy(setup.folder / "other.sqlite", setup.ledger)
+    other = Place(setup.folder, "other")
+    open_engine(other.url).dispose()
+    ledger.restore(other.save(), other)
     assert "another ledger" in await refusal(setup)
-    setup.ledger.write_bytes(whole)
+    ledger.restore(whole)
     return not await refusal(setup)
 
 
-@case("disk", "a read-only folder", "the run stops before anything is sent")
+@case("disk", "a read-only folder", "the run stops before anything is sent", "sqlite")
 async def _read_only(setup: Setup) -> bool:
     blocked = setup.folder / "file"
     blocked.touch()
-    setup.ledger = blocked / "ledger.sqlite"
+    setup.ledger = Place(blocked)
     return "cannot be opened" in await refusal(setup) or "Not a directory" in await refusal(setup)

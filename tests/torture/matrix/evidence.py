@@ -30,7 +30,7 @@ Pages = Callable[[dict[str, Any], int, str], dict[str, Any] | None]
 
 async def read_list(setup: Setup, liar: Liar | None = None, *, adopts_by_window: bool = False) -> Reconciled:
     """Read the list once, with no settling time."""
-    with open_ledger(f"sqlite:///{setup.ledger}") as opened:
+    with open_ledger(setup.ledger.url) as opened:
         async with WaveSpeedClient(setup.url, KEY, transport=liar or Liar()) as client:
             return await reconcile(opened, client, PROVIDER, 0.0, adopts_by_window=adopts_by_window)
 
@@ -260,7 +260,7 @@ async def _others(setup: Setup) -> bool:
         assert record.state == "held"
         assert foreign in (record.error or "")
         assert (await setup.run(takes, settle_s=0.0)).progress.submissions == 0
-        with open_ledger(f"sqlite:///{setup.ledger}") as opened:
+        with open_ledger(setup.ledger.url) as opened:
             await opened.settle_by_hand(PROVIDER, [], [takes[1].fingerprint])
         await setup.run(takes[:1], settle_s=0.0)
     return setup.bought == {"known": 1, "theirs": 1}

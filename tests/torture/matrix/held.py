@@ -1,6 +1,5 @@
 """Takes that never come: given up, forgotten, of another account, with a still that is gone; and ledgers of before."""
 
-import shutil
 import time
 from collections import Counter
 from typing import Any
@@ -82,7 +81,7 @@ async def _of_another_account(setup: Setup) -> bool:
             (record, _) = await setup.records(takes)
             assert record is not None
             assert (record.state.value, record.held_for) == ("held", HeldFor.LOST)
-        with open_ledger(f"sqlite:///{setup.ledger}") as opened:
+        with open_ledger(setup.ledger.url) as opened:
             await opened.settle_by_hand(PROVIDER, [], [], [takes[0].fingerprint[:12]])
         assert (await setup.run(takes, **reported)).progress.submissions == 0
         assert await setup.states(takes) == ["failed", "completed"]
@@ -124,20 +123,19 @@ async def _dead_upload(setup: Setup) -> bool:
 
 @case("disk", "a ledger restored from a backup", "refused beside its runs folder, until it is declared complete")
 async def _restored(setup: Setup) -> bool:
-    backup = setup.folder / "backup.sqlite"
     async with setup.sandbox():
         takes = setup.takes("one", "two", "three")
         await setup.run(takes[:1])
-        shutil.copy(setup.ledger, backup)
+        backup = setup.ledger.save()
         await setup.run(takes[:2])
-        shutil.copy(backup, setup.ledger)
+        setup.ledger.restore(backup)
         said = await refusal(setup)
         assert "restored from a backup" in said, said
         assert "animatic ledger accept" in said
         assert setup.bought == {"one": 1, "two": 1}
         setup.foreign |= {each.id for each in setup.accepted if each.inputs["prompt"] == "two"}  # not in the backup
-        with open_ledger(f"sqlite:///{setup.ledger}", may_be_restored=True) as opened:
-            missing = await opened.declare_complete(noted_intents(setup.ledger))
+        with open_ledger(setup.ledger.url, may_be_restored=True) as opened:
+            missing = await opened.declare_complete(noted_intents(setup.ledger.path))
         assert missing == 1
         assert not await refusal(setup)
         await setup.run([takes[0], takes[2]])
@@ -148,7 +146,7 @@ async def _restored(setup: Setup) -> bool:
 @case("input", "a take whose row was taken out of the manifest", "what a dead run left open of it is still told")
 async def _taken_out(setup: Setup) -> bool:
     where = write_manifest(setup.folder / "subject", ["[sandbox:reset-before] one", "two"])
-    ledger = f"sqlite:///{where.ledger}"
+    ledger = where.ledger.url
     async with setup.sandbox():
         await run_subject(where, setup.url, "run-1")
         gone = next(iter(takes_in(load_manifest(str(where.manifest), PROVIDER))))

@@ -1,8 +1,6 @@
 """WaveSpeed's list, and the clocks that date its windows."""
 
 import asyncio
-import contextlib
-import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -89,7 +87,7 @@ async def _orphans(setup: Setup) -> bool:
         takes = setup.takes("[sandbox:lost-reply] one")
         await setup.run(takes)
         assert await setup.states(takes) == ["completed"]
-        with open_ledger(f"sqlite:///{setup.ledger}") as opened:
+        with open_ledger(setup.ledger.url) as opened:
             found = await opened.orphans(PROVIDER)
         assert [each.prediction_id for each in found] == [foreign]
         return True
@@ -136,8 +134,7 @@ async def _too_old(setup: Setup) -> bool:
     async with setup.sandbox():
         takes = setup.takes("[sandbox:reset-before] one")
         await setup.run(takes)
-    with contextlib.closing(sqlite3.connect(setup.ledger)) as ledger, ledger:
-        ledger.execute("UPDATE attempt SET window_from = '2020-01-01 00:00:00', window_to = '2020-01-01 00:01:00'")
+    setup.ledger.write("UPDATE attempt SET window_from = '2020-01-01 00:00:00', window_to = '2020-01-01 00:01:00'")
     async with setup.sandbox():
         await setup.run(takes)
     (record,) = await setup.records(takes)
@@ -164,7 +161,7 @@ async def _absent(setup: Setup) -> bool:
 
 
 async def _only_reconcile(setup: Setup, settle_s: float, **client: Any) -> Reconciled:
-    with open_ledger(f"sqlite:///{setup.ledger}") as opened:
+    with open_ledger(setup.ledger.url) as opened:
         async with WaveSpeedClient(setup.url, KEY, **client) as wavespeed:
             return await reconcile(opened, wavespeed, PROVIDER, settle_s)
 

@@ -148,7 +148,7 @@ async def _several_limits(setup: Setup) -> bool:
         halves = takes[:3], takes[3:]
         reported: dict[str, Any] = {"max_microusd": 5_000_000}
         both = await asyncio.gather(*(setup.run(half, **reported) for half in halves))
-        with open_ledger(f"sqlite:///{setup.ledger}") as opened:
+        with open_ledger(setup.ledger.url) as opened:
             reserved = [await opened.reserved_by(ran.run_id) for ran in both]
         assert reserved == [(5_000_000, 0)] * 2
         assert not any(isinstance(ran.error, BudgetError) for ran in both)

@@ -14,7 +14,7 @@ from asked import shot_of, takes_of
 from animatic.buying.reconcile import Reconciled
 from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError
-from animatic.ledger import Ledger, LedgerRun, liveness, open_ledger
+from animatic.ledger import Ledger, open_ledger
 from animatic.ledger.records import Record, Reserved
 from animatic.ledger.schema import ATTEMPT, RUN
 from animatic.media.local_stills import LocalStills
@@ -32,7 +32,10 @@ from animatic.takes.states import PAID, State
 from animatic.takes.stills import LocalFile
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.outcomes import NotAccepted, classify
+from torture import ledgers
 from torture.canary import KEY
+from torture.cluster import Cluster, cluster
+from torture.ledgers import Place
 from torture.steps import Settling, manifest_of, plan_of, quotes
 
 PROVIDER = "sandbox"
@@ -55,11 +58,19 @@ class Setup:
     """A folder with a ledger, a sandbox that comes and goes, and runs between them."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.ledger = folder, folder / "ledger.sqlite"
+        self.folder, self.ledger = folder, Place(folder)
         self.url = ""
         self.foreign: set[str] = set()
         """Predictions bought by others on the account: no ledger of ours knows their cost."""
         self._running = self._runs = 0
+        self.ends = contextlib.ExitStack()
+        """Ends with the case, once its money was counted."""
+
+    def server_of_own(self, *options: str, folder: Path | None = None) -> Cluster:
+        """Keep the ledger of this case on a PostgreSQL server that nobody else uses."""
+        server = self.ends.enter_context(cluster(*options, folder=folder))
+        self.ends.enter_context(ledgers.on(server.url))
+        return server
 
     @contextlib.asynccontextmanager
     async def sandbox(self, **settings: Any) -> AsyncIterator[Sandbox]:
@@ -94,10 +105,11 @@ class Setup:
         run_id = f"run-{self._runs}"
         self._running += 1
         async with AsyncExitStack() as stack:
-            opened = stack.enter_context(open_ledger(f"sqlite:///{self.ledger}"))
-            receipts = stack.enter_context(liveness.alive(self.ledger, run_id))
+            opened = stack.enter_context(open_ledger(self.ledger.url))
+            await opened.require_sound()
+            begun = await stack.enter_async_context(opened.run(run_id, "shots.csv"))
             if break_receipts is not None:
-                receipts.write = break_receipts
+                begun.receipts.write = break_receipts
             wavespeed = await stack.enter_async_context(
                 WaveSpeedClient(self.url, KEY, **({"submit_deadline_s": 1.0, "read_deadline_s": 0.5} | (client or {})))
             )
@@ -107,8 +119,6 @@ class Setup:
                 opened, wavespeed, PROVIDER, run_id, settle_s,
                 reported.give_up_s if polled_after_s is None else polled_after_s, adopts_by_window,
             )  # fmt: skip
-            await opened.require_sound()
-            await opened.begin_run(run_id, "shots.csv", "here", 1)
             await settling.settle()
             made = manifest_of(takes, self.folder, PROVIDER)
             if made is not None:
@@ -122,9 +132,7 @@ class Setup:
                 await uploads.remember(file.identity, url)
                 return url
 
-            shoot = Shoot(
-                reported, wavespeed, LedgerRun(opened, run_id, receipts), Progress(), warnings.append, upload, uploads.forget
-            )  # fmt: skip
+            shoot = Shoot(reported, wavespeed, begun, Progress(), warnings.append, upload, uploads.forget)
             ran = Ran(run_id, shoot.progress, shoot, warnings=warnings)
             try:
                 await shoot.prepare()
@@ -175,7 +183,7 @@ class Setup:
         assert unpriced or not is_all_known or in_ledger == charged, f"{in_ledger} in the ledger, {charged} charged"
 
     async def records(self, takes: Sequence[Take]) -> list[Record | None]:
-        with open_ledger(f"sqlite:///{self.ledger}") as opened:
+        with open_ledger(self.ledger.url) as opened:
             found = await opened.look_up([take.fingerprint for take in takes])
         return [found.get(take.fingerprint) for take in takes]
 
@@ -205,9 +213,15 @@ CASES: dict[str, tuple[str, str, Case]] = {}
 """By name: the group, what is promised, and the case, which returns whether its fault fired and asserts the rest."""
 
 
-def case(group: str, name: str, promise: str) -> Callable[[Case], Case]:
+ONLY_ON: dict[str, str] = {}
+"""Cases of one backend of the ledger, by name."""
+
+
+def case(group: str, name: str, promise: str, only_on: str | None = None) -> Callable[[Case], Case]:
     def add(work: Case) -> Case:
         CASES[name] = (group, promise, work)
+        if only_on is not None:
+            ONLY_ON[name] = only_on
         return work
 
     return add

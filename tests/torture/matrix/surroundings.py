@@ -27,6 +27,7 @@ from PIL import Image
 
 from animatic.sandbox.witness import read_witness
 from torture.canary import KEY
+from torture.ledgers import Place
 from torture.matrix.stage import STILL, Setup, case
 
 PASSWORD = "me:secret"
@@ -49,7 +50,7 @@ class Command:
             "PREFECT_SERVER_API_AUTH_STRING": PASSWORD,
             "WAVESPEED_API_KEY": KEY,
             "WAVESPEED_BASE_URL": setup.url,
-            "ANIMATIC_LEDGER": f"sqlite:///{setup.ledger}",
+            "ANIMATIC_LEDGER": setup.ledger.url,
             "ANIMATIC_ACCOUNT_LEVEL": "ultra",
             "ANIMATIC_POLL_FLOOR_S": "0.1",
             "ANIMATIC_NEW_LEDGER": datetime.now(UTC).date().isoformat(),
@@ -366,7 +367,7 @@ async def _container(setup: Setup) -> bool:
 )
 async def _one_sandbox(setup: Setup) -> bool:
     async with setup.sandbox():
-        other = f"sqlite:///{setup.folder / 'other.sqlite'}"
+        other = Place(setup.folder, "other").url
         first, second = (
             Command(
                 setup,
