@@ -35,7 +35,7 @@ GUIDES = (
     *("how-to/models.md", "how-to/stills.md", "how-to/plans.md", "how-to/chains.md"),
     *("how-to/proxies.md", "how-to/stores.md", "how-to/containers.md", "how-to/metrics.md", "how-to/inbox.md"),
     "how-to/media.md",
-    *("deploying.md", "reliability.md", "hosts.md"),
+    *("deploying.md", "operating.md", "reliability.md", "hosts.md"),
 )
 """Pages below docs/ whose commands are run, in this order."""
 

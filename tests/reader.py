@@ -99,7 +99,8 @@ class Terminal:
                 elif process.poll() is not None:
                     break
             assert time.monotonic() < ends, f"{line}: did not end: {shown[-2_000:]!r}"
-            return process.wait(timeout=10), shown.decode("utf-8", "replace")
+            code = process.wait(timeout=10)
+            return code if code >= 0 else 128 - code, shown.decode("utf-8", "replace")  # as a shell has it
         finally:
             process.kill()
             process.wait()
