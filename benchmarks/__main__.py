@@ -24,7 +24,7 @@ from benchmarks.sizes import Result, Sizes, say
 QUICK = ("sandbox", "cpu", "startup", "makespan", "looks", "places", "processes")
 """What `make bench` runs, in about three quarters of an hour."""
 
-LONG = ("cached", "models", "reel", "review", "archive", "ultra", "growth", "profile", "inbox")
+LONG = ("cached", "models", "reel", "review", "archive", "ultra", "growth", "profile", "inbox", "media")
 OWN_PAGE = {
     "quality": ROOT / "benchmarks" / "quality.json",
     "hosts": ROOT / "benchmarks" / "hosts.json",

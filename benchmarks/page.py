@@ -291,6 +291,26 @@ def _inbox(part: Result) -> str:
     return table(head, [(part["manifests"], rounds, *(part[name] for name in names))], texts=0)
 
 
+def _media(part: Result) -> str:
+    head = [
+        "workers",
+        "clips",
+        "batches",
+        "s",
+        "clips a second",
+        "MB a second",
+        "of linear",
+        "cores used",
+        "CPU s a clip",
+    ]
+    names = ("workers", "clips", "batches", "seconds", "clips_per_s", "mb_per_s", "of_linear")
+    rows = [
+        (*(row[name] for name in names), ", ".join(f"{each:.2f}" for each in row["cores"]), row["cpu_s_a_clip"])
+        for row in part["rows"]
+    ]
+    return table(head, rows, texts=0)
+
+
 def _reel(part: Result) -> str:
     rows = [
         (name, part["shots"], part[f"{kind}_s"], part[f"{kind}_cpu_s"])
@@ -452,5 +472,6 @@ _TABLES: dict[str, Callable[[Result], str]] = {
     "places": _places,
     "processes": _processes,
     "inbox": _inbox,
+    "media": _media,
 }
 _PICTURES: dict[str, Callable[[Result, Path], None]] = {"cpu": _draw_cpu, "ultra": _draw_ultra, "growth": _draw_growth}

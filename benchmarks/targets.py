@@ -173,6 +173,11 @@ def _inbox(part: Result) -> Iterator[Target]:
     yield Target(*_INBOX[1], shown, not part["with_neither"] and not part["other_files"])
 
 
+def _media(part: Result) -> Iterator[Target]:
+    ratios = [row["of_linear"] for row in part["rows"]]
+    yield Target(*_MEDIA[0], ", ".join(f"{each:.2f}" for each in ratios), min(ratios) >= 0.9)
+
+
 def _of_rounds(row: Result, ratio: Callable[[Result], float]) -> float:
     return statistics.median(ratio(each) for each in row["rounds"])
 
@@ -218,6 +223,7 @@ _PROCESSES = (
     ("4 runs on one ledger", "one account's limits, nothing lost"),
     ("2 runs that believe in twice the account's starts: 429", "the same"),
 )
+_MEDIA = (("Media on 1, 2 and 4 workers of a quarter of a core each, of linear", "at least 0.9"),)
 _INBOX = (
     ("Inbox of 200 manifests, two schedulers that are killed, ten rounds: each take bought", "once"),
     ("The same: every manifest has", "results or a report"),
@@ -242,6 +248,7 @@ _JUDGES: tuple[tuple[str, Judge, tuple[tuple[str, str], ...]], ...] = (
     ("places", _places, (_PLACES,)),
     ("processes", _processes, _PROCESSES),
     ("inbox", _inbox, _INBOX),
+    ("media", _media, _MEDIA),
     ("reel", _reel, (_REEL,)),
     ("archive", _archive, _ARCHIVE),
 )

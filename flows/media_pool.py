@@ -79,7 +79,11 @@ class MediaPool:
             return outputs
         versions = {output.identity.fingerprint: output.identity.version for output in outputs}
         members = [as_take(take, versions[take.fingerprint]) for take in takes if take.fingerprint in versions]
-        mark = await asyncio.to_thread(self._folder.mark)
+        try:
+            mark = await asyncio.to_thread(self._folder.mark)
+        except OSError as error:
+            self._shun(f"archive {self._folder.place}: cannot be written: {error.strerror}")
+            return outputs
         for some in in_batches(members):
             self._number += 1
             run, settings = self._run, self._run.session.settings

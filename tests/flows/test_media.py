@@ -6,7 +6,7 @@ The worker of these tests polls the shared Prefect server as a real one does, an
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -60,11 +60,13 @@ class Worker:
 
     Attributes:
         states: final ones, by batch.
+        before: is called before each batch.
     """
 
     deployed: Deployed
     settings: Settings
     states: dict[str, Any] = field(default_factory=dict[str, Any])
+    before: Callable[[], Any] = lambda: None
 
     def work(self, is_over: threading.Event) -> None:
         while not is_over.is_set():
@@ -72,6 +74,7 @@ class Worker:
                 for run in self.deployed.poll():
                     batch = run["parameters"]["batch"]
                     if batch not in self.states:
+                        self.before()
                         self.states[batch] = asyncio.run(carried_out(batch, self.settings))
             is_over.wait(0.5)
 
@@ -88,7 +91,7 @@ async def carried_out(batch: str, settings: Settings) -> Any:
 
 
 @contextmanager
-def working(deployed: Deployed, settings: Settings) -> Iterator[Worker]:
+def working(deployed: Deployed, settings: Settings) -> Generator[Worker]:
     worker, is_over = Worker(deployed, settings), threading.Event()
     thread = threading.Thread(target=copy_context().run, args=(worker.work, is_over))
     thread.start()
@@ -144,3 +147,40 @@ def test_without_a_worker_a_run_does_it_itself(
     assert [row["archive_error"] for row in ran.rows] == [None] * 3
     assert all(row["clip_uri"] for row in ran.rows)
     assert deployed.batches == []
+
+
+def test_a_batch_that_no_worker_can_do_is_done_by_the_run(
+    run_flow: Any, settings: Settings, deployed: Deployed, shots: Path, tmp_path: Path
+) -> None:
+    clips = tmp_path / "clips"
+    with working(deployed, settings) as worker:
+        worker.before = lambda: (clips / ".animatic-folder").write_text("of another machine")
+        ran = run_flow(shots, settings=settings_with(settings, deployed), archive=str(clips))
+    assert [row["archive_error"] for row in ran.rows] == [None] * 3
+    assert None not in [row["qa"] for row in ran.rows]
+    (state,) = worker.states.values()
+    assert (state.type, "another folder on this machine" in state.message) == ("FAILED", True)
+    (batch,) = asyncio.run(batches_of(settings, deployed.batches))
+    assert (batch.state, batch.holder) == (BatchState.DONE, ran.session.run_id)
+    assert (ran.session.progress.archive.kept, ran.session.progress.archive.left) == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("batch", "base_url", "said"),
+    [
+        ("run-1-0002", None, "batch: found no run-1-0002 in the ledger"),
+        ("run-1-0001", "http://127.0.0.1:9", "batch run-1-0001: it was bought at https://api.example"),
+    ],
+)
+def test_a_worker_that_cannot_know_a_batch_is_refused(
+    prefect: Any, settings: Settings, batch: str, base_url: str | None, said: str
+) -> None:
+    async def hand_over() -> None:
+        with open_ledger(settings.ledger) as ledger:
+            await ledger.batches.hand_over(MediaBatch("run-1-0001", "run-1", "https://api.example", "/a", "", "n", "m"))
+
+    asyncio.run(hand_over())
+    at = settings if base_url is None else settings.model_copy(update={"base_url": base_url})
+    state = asyncio.run(carried_out(batch, at))
+    assert (state.type, state.name) == ("FAILED", "Refused")
+    assert state.message.startswith(said)
