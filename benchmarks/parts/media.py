@@ -24,7 +24,7 @@ from tools.hosts.parts import PREFECT, Servers
 ACCOUNT = Account(60_000, 5_000, 1.0)
 TAKES, CLIP_BYTES, LINE = 300, 1_000_000, "16mbit"
 WORKERS = (1, 2, 4)
-QUARTER_US, PERIOD_US = 25_000, 100_000
+QUARTER_US, PERIOD_US, SHARES = 25_000, 100_000, 16_384
 DEADLINE_S = 3_000.0
 POOL, DEPLOYMENT = "animatic-media", "media/media"
 _GROUPS = Path("/sys/fs/cgroup/cpu,cpuacct"), Path("/sys/fs/cgroup/cpu")
@@ -43,6 +43,7 @@ class Group:
             path.mkdir(exist_ok=True)
         (self._path / "cpu.cfs_period_us").write_text(str(PERIOD_US))
         (self._path / "cpu.cfs_quota_us").write_text(str(QUARTER_US))
+        (self._path / "cpu.shares").write_text(str(SHARES))  # or what else runs on the machine would take from it
 
     def add(self, pid: int) -> None:
         """Put a process into it, and with it all that it will start."""
