@@ -22,7 +22,7 @@ from tools.hosts.network import Host, Network
 from tools.hosts.parts import PREFECT, Servers
 
 ACCOUNT = Account(60_000, 5_000, 1.0)
-TAKES, CLIP_BYTES, LINE = 300, 1_000_000, "16mbit"
+TAKES, CLIP_BYTES, LINE = 200, 1_000_000, "16mbit"
 WORKERS = (1, 2, 4)
 QUARTER_US, PERIOD_US, SHARES = 25_000, 100_000, 16_384
 DEADLINE_S = 3_000.0
