@@ -64,7 +64,7 @@ def hosts_table(found: Result) -> str:
         ("takes without `completed` in the results", found["takes"] - found["statuses"].get("completed", 0), 0),
         ("most starts in any 60 s", f"{found['most_starts_a_minute']:,}", f"{found['starts_per_minute']:,}"),
         ("most takes in flight", f"{found['most_in_flight']:,}", f"{found['in_flight']:,}"),
-        ("429s", found["refused"], "-"),
+        ("429s", found.get("refused", "-"), "-"),
         ("first start to last take seen, s", found["makespan_s"], f"{found['ideal_s']} is ideal"),
         ("CPU a take on the hosts, ms", found["cpu_ms_a_take"], "-"),
     ]

@@ -12,7 +12,7 @@ from animatic.takes.states import BuyingPolicy
 from flows.alerting import alert_of_end
 from flows.approval import approve, require_deployment
 from flows.archiving import open_archive
-from flows.flow_states import end_of, ended, name_run, refused
+from flows.flow_states import end_of, ended, name_run, refused, require_not_taken_over
 from flows.interrupts import Interrupts
 from flows.order import APPROVE_WITHIN_HOURS, ApprovalRule, Order, RowOptions
 from flows.planning import check_manifest, plan_takes, price
@@ -126,6 +126,10 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
     except FixInputError as error:
         problem = error
         return refused(error)
+    except Exception as error:
+        problem = error
+        await require_not_taken_over(interrupts)
+        raise
     except BaseException as error:
         problem = error
         raise

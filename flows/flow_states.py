@@ -11,6 +11,7 @@ from animatic.results.exit_codes import DONE, INTERRUPTED, UNCLEAR
 from animatic.results.summary import RunSummary
 from flows.interrupts import Interrupts
 from flows.session import SESSION, RunEnd, new_run_id
+from flows.stop_request import StopRequest, find_stop
 from tasks.begun import BEGUN
 from tasks.deployment import deployment_id
 
@@ -53,7 +54,19 @@ def ended(summary: RunSummary, interrupts: Interrupts) -> State[None]:
 
 def require_not_suspended(interrupts: Interrupts) -> None:
     """Leave a run to Prefect that was suspended there, and that it will start again. Raises Pause."""
-    stop = interrupts.stop_request
+    _leave_to_prefect(interrupts.stop_request)
+
+
+async def require_not_taken_over(interrupts: Interrupts) -> None:
+    """Leave a run to the process that has taken it over, whatever this one failed of. Raises Pause.
+
+    A host that was cut off for long meets errors, such as a ledger that is away, before it hears of that.
+    """
+    if deployment_id() is not None:
+        _leave_to_prefect(interrupts.stop_request or await find_stop(flow_run.id))
+
+
+def _leave_to_prefect(stop: StopRequest | None) -> None:
     if stop is not None and stop.is_suspension and deployment_id() is not None:
         raise Pause(state=stop.state)
 

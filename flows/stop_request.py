@@ -85,6 +85,20 @@ async def watch_for_stop(flow_run_id: str | None, stop: Callable[[StopRequest], 
         await asyncio.sleep(ASKS_EVERY_S)
 
 
+async def find_stop(flow_run_id: str | None) -> StopRequest | None:
+    """Ask the server once if it says stop; None where it does not, or does not answer in time."""
+    with suppress(Exception):  # Prefect only shows
+        settings = {"timeout": ANSWERS_WITHIN_S}
+        async with asyncio.timeout(ANSWERS_WITHIN_S), get_client(httpx_settings=settings) as client:
+            run = await client.read_flow_run(UUID(flow_run_id))
+            begun = getattr(FlowRunContext.get(), "flow_run", None)
+            if run.state is not None and is_stop(run.state):
+                return StopRequest.of(run.state)
+            if run.state is not None and begun is not None and run.run_count > begun.run_count:
+                return StopRequest("taken over by another process", run.state, is_suspension=True)
+    return None
+
+
 def _seen_by_prefect() -> State[Any] | None:
     """Return the suspension that Prefect's own watch has seen, if any: it hears of each, however short."""
     request: Any = getattr(FlowRunContext.get(), "flow_run_suspension_request", None)

@@ -40,7 +40,7 @@ class Scale:
     longest_s: float = 5_400.0
 
 
-FULL = Scale(5_000, 5, 4, Account(300, 200, 20.0), {KILL: 20, CUT: 10, DATABASE: 5, PREFECT: 5}, 22.0)
+FULL = Scale(5_000, 5, 4, Account(600, 250, 15.0), {KILL: 20, CUT: 10, DATABASE: 5, PREFECT: 5}, 16.0)
 SMALL = Scale(200, 2, 1, Account(300, 40, 5.0), {KILL: 1, CUT: 1}, 10.0, 900.0)
 
 

@@ -40,6 +40,9 @@ EXPIRED = "The flow was paused and never resumed."
 """Prefect's own message when nobody resumed a suspended run in time."""
 
 _RUN = "prefect.flow-run."
+_TAKEN = {f"{_RUN}{name}" for name in ("Pending", "Submitting", "InfrastructurePending")}
+"""Events of a run that a worker has taken and not begun: each ends the wait for what comes after the one before."""
+
 _STATE = "{{ flow_run.name }} is {{ flow_run.state.name }}: {{ flow_run.state.message }}\n{{ flow_run|ui_url }}"
 _TEXT = "{{ flow_run.name }}: {{ event.payload.text }}\n{{ flow_run|ui_url }}"
 
@@ -110,9 +113,9 @@ def _of_dead_runs(watch: Watch) -> list[AutomationCore]:
     again = _change(StateType.SCHEDULED, "AwaitingRetry", "it crashed, and is started again by an automation")
     late = _change(StateType.SCHEDULED, "Scheduled", f"it did not begin within {watch.starts_within_s} s of its start")
     found = [
-        _automation("a run without heartbeats is lost", _missing(f"{_RUN}heartbeat", watch.lost_after_s), lost),
+        _automation("a run without heartbeats is lost", _missing({f"{_RUN}heartbeat"}, watch.lost_after_s), lost),
         _automation("a lost run has crashed", _seen({f"{_RUN}{LOST}"}), crashed),
-        _automation("a run that does not begin waits again", _missing(f"{_RUN}Pending", watch.starts_within_s), late),
+        _automation("a run that does not begin waits again", _missing(_TAKEN, watch.starts_within_s), late),
     ]
     if counts := [str(count) for count in range(1, watch.most_starts)]:
         crash = _seen({f"{_RUN}Crashed"}, {"prefect.run-count": counts})
@@ -157,10 +160,10 @@ def _seen(events: set[str], labels: Mapping[str, str | list[str]] | None = None)
     )
 
 
-def _missing(after: str, within_s: int) -> EventTrigger:
-    """Return a trigger for a run of ours of which nothing is heard after such an event."""
+def _missing(after: set[str], within_s: int) -> EventTrigger:
+    """Return a trigger for a run of ours of which nothing is heard after such events."""
     return EventTrigger(
-        after={after},
+        after=after,
         expect={f"{_RUN}*"},
         match={"prefect.resource.id": f"{_RUN}*"},  # pyright: ignore[reportArgumentType] - coerced
         match_related=_OURS,  # pyright: ignore[reportArgumentType] - the same

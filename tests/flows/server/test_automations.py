@@ -1,0 +1,13 @@
+"""Automations that start dead runs again, as values: what they wait for."""
+
+from prefect.events.schemas.automations import EventTrigger
+from prefect.states import InfrastructurePending, Pending, Submitting
+
+from flows.server.automations import Watch, automations
+
+
+def test_a_run_is_given_to_the_next_worker_whichever_step_before_its_beginning_was_the_last() -> None:
+    found = next(each for each in automations(Watch()) if "does not begin" in each.name)
+    assert isinstance(found.trigger, EventTrigger)
+    names = {str(state().name) for state in (Pending, Submitting, InfrastructurePending)}
+    assert found.trigger.after == {f"prefect.flow-run.{name}" for name in names}
