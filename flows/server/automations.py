@@ -40,7 +40,10 @@ EXPIRED = "The flow was paused and never resumed."
 """Prefect's own message when nobody resumed a suspended run in time."""
 
 _RUN = "prefect.flow-run."
-_TAKEN = {f"{_RUN}{name}" for name in ("Pending", "Submitting", "InfrastructurePending")}
+_LIVES = {f"{_RUN}Running", f"{_RUN}heartbeat"}
+"""Events after which a run that lives is heard of again."""
+
+_TAKEN = {f"{_RUN}{name}" for name in ("Pending", "Submitting", "InfrastructurePending", "pull-step.executed")}
 """Events of a run that a worker has taken and not begun: each ends the wait for what comes after the one before."""
 
 _STATE = "{{ flow_run.name }} is {{ flow_run.state.name }}: {{ flow_run.state.message }}\n{{ flow_run|ui_url }}"
@@ -113,7 +116,11 @@ def _of_dead_runs(watch: Watch) -> list[AutomationCore]:
     again = _change(StateType.SCHEDULED, "AwaitingRetry", "it crashed, and is started again by an automation")
     late = _change(StateType.SCHEDULED, "Scheduled", f"it did not begin within {watch.starts_within_s} s of its start")
     found = [
-        _automation("a run without heartbeats is lost", _missing({f"{_RUN}heartbeat"}, watch.lost_after_s), lost),
+        _automation(
+            "a run without heartbeats is lost",
+            _missing({f"{_RUN}Running", f"{_RUN}heartbeat"}, watch.lost_after_s),
+            lost,
+        ),
         _automation("a lost run has crashed", _seen({f"{_RUN}{LOST}"}), crashed),
         _automation("a run that does not begin waits again", _missing(_TAKEN, watch.starts_within_s), late),
     ]
