@@ -6,6 +6,7 @@ Each part is a process of its own. The fault matrix, which has deadlines, has on
 import argparse
 import json
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -161,6 +162,7 @@ def run_part(name: str, options: argparse.Namespace) -> Part:
 def main() -> int:
     """Everything; the exit code."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended on the way
     with ledgers.kept_on(options.ledger):
         return _one_part(options) if options.only else _all_parts(options)
 

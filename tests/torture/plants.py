@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from torture.ledgers import SERVER, backend, is_on_server
 from torture.modules import ROOT, find_test, replace_within
 from torture.part import Part
 
@@ -22,6 +23,11 @@ WORLD = "from torture.world import until_red; part = until_red(range(80, 1_500))
 POWER = "from torture.power import run; part = run(60)"
 ARCHIVING = "from torture.archiving import run; part = run(limit=40)"
 URLS = "from torture.urls import run; part = run()"
+LEDGER_TESTS = "tests/animatic/ledger"
+"""Tests below run on each backend of the ledger."""
+NONE_SELECTED = 5
+"""The exit code of pytest where no test is asked for."""
+INDEPENDENT = "no test of the check depends on where the ledger lies"
 
 
 @dataclass(frozen=True)
@@ -30,12 +36,14 @@ class Plant:
 
     Attributes:
         edits: `module:qualname`, a text that stands there once, and the text to put in its place.
+        only_on: the backend of the ledger that it is a bug of, where it is of one.
         check: Python that leaves a `Part` in `part`, or `pytest NAME …`, of a test file.
     """
 
     name: str
     edits: tuple[tuple[str, str, str], ...]
     check: str
+    only_on: str | None = None
 
 
 def matrix(*names: str) -> str:
@@ -156,7 +164,7 @@ PLANTS = (
           "pytest ledger/test_pruning -k young_or_open"),
     Plant("synchronous is off",
           (("ledger.sqlite_file:_harden", "PRAGMA synchronous=EXTRA", "PRAGMA synchronous=OFF"),),
-          POWER),
+          POWER, "sqlite"),
     Plant("the key in a log",
           (("transport:_what", '    return f"{request.method}', '    import logging\n    logging.getLogger("animatic").warning("%s", list(request.headers.raw))\n    return f"{request.method}'),),
           "pytest test_client -k key_shows"),
@@ -183,10 +191,10 @@ PLANTS = (
     Plant("a gone ledger is made anew",
           (("location:require_not_lost", "if remembered is not None and (not ledger.exists() or ledger.stat().st_size == 0):", "if False:"),
            ("location:remember", "    if remembered is not None:\n        raise", "    if False:\n        raise")),
-          matrix("the ledger is gone, empty or another one")),
+          matrix("the ledger is gone, empty or another one"), "sqlite"),
     Plant("a damaged ledger is used",
           (("ledger.sqlite_file:SqliteFile.require_sound", '        if found != ["ok"]:', "        if False:"),),
-          matrix("the ledger is damaged")),
+          matrix("the ledger is damaged"), "sqlite"),
     Plant("a stopped run is taken for dead",
           (("liveness:is_alive", "    except BlockingIOError:\n        return True", "    except BlockingIOError:\n        return False"),),
           matrix("a run is stopped in the middle of a submission")),
@@ -442,7 +450,72 @@ PLANTS = (
     Plant("a clip has what was found of another file",
           (("quality:IS_OF_CLIP", ", QUALITY.c.sha256 == CLIP.c.sha256", ""),),
           "pytest ledger/test_quality -k that_very_file"),
+    Plant("transactions of two machines take no turns",
+          (("postgres_server:_take_turn", "    db.execute(_TAKE_TURN)\n", "    pass\n"),),
+          "pytest ledger/test_postgres_server -k take_turns", "postgresql"),
+    Plant("a commit whose reply is lost is taken for failed",
+          (("postgres_server:PostgresServer.has_committed", 'return status == "committed"', "return False"),),
+          matrix("the reply to each second COMMIT is lost"), "postgresql"),
+    Plant("a commit that was lost on its way is taken for done",
+          (("postgres_server:PostgresServer.has_committed", 'return status == "committed"', "return True"),),
+          matrix("each second COMMIT is lost on its way"), "postgresql"),
+    Plant("what a lost line took with it is not run again",
+          (("postgres_server:PostgresServer.is_lost", "        state = _sqlstate(error)\n", "        return False\n        state = _sqlstate(error)\n"),),
+          matrix("the server is killed midway"), "postgresql"),
+    Plant("a run holds no lock on the server",
+          (("postgres_sessions:Sessions.hold", "self._connected().execute(_HOLD, (_key_of(run_id),))", "self._connected()"),),
+          "pytest ledger/test_postgres_server -k dead_once_it_is_killed", "postgresql"),
+    Plant("a session that was made again holds no locks",
+          (("postgres_sessions:Sessions._connected", "            self._connection.execute(_HOLD, (_key_of(run_id),))\n", "            pass\n"),),
+          "pytest ledger/test_postgres_server -k alive_again", "postgresql"),
+    Plant("a run is called dead although the server has just started",
+          (("postgres_sessions:Sessions._alive", "== (True,)", "== ()"),),
+          matrix("a run on another machine while the server starts again"), "postgresql"),
+    Plant("a host that vanished is never seen by us",
+          (("postgres_server:_TCP", '"keepalives_idle": 10', '"keepalives_idle": 7_200'),),
+          "pytest ledger/test_postgres_server -k vanished", "postgresql"),
+    Plant("a host that vanished is never seen by the server",
+          (("postgres_server:_SESSION", '"tcp_keepalives_idle": "10"', '"tcp_keepalives_idle": "7200"'),),
+          "pytest ledger/test_postgres_server -k vanished", "postgresql"),
+    Plant("a stopped process keeps its turn for ever",
+          (("postgres_server:_SESSION", '"idle_in_transaction_session_timeout": f"{IDLE_S}s"', '"idle_in_transaction_session_timeout": "0"'),),
+          "pytest ledger/test_postgres_server -k vanished", "postgresql"),
+    Plant("a submission is sent long after its intent",
+          (("submissions:Submissions.submit", "if uptime_s() - asked_s > SENT_WITHIN_S:", "if False:"),),
+          matrix("a run stands still between intent and POST"), "postgresql"),
+    Plant("commits are as durable as the server likes",
+          (("postgres_server:_GREET", "IN ('off', 'local')", "IN ('never')"),),
+          "pytest ledger/test_postgres_server -k durable", "postgresql"),
+    Plant("a server without fsync is used",
+          (("postgres_server:PostgresServer._require_fit", 'elif fsync != "on" or full_page_writes', "elif full_page_writes"),),
+          "pytest ledger/test_postgres_server -k cannot_hold", "postgresql"),
+    Plant("a pooler is used",
+          (("postgres_server:PostgresServer._require_fit", "if connection.info.backend_pid != pid:", "if False:"),),
+          "pytest ledger/test_postgres_server -k cannot_hold", "postgresql"),
+    Plant("a ledger that is gone from its server is made anew",
+          (("postgres_server:PostgresServer.require_not_lost", "if self._known_id() is not None:", "if False:"),),
+          matrix("the ledger is gone, empty or another one"), "postgresql"),
+    Plant("another ledger on the server is used",
+          (("postgres_server:PostgresServer.remember", "        if known is not None:\n", "        if False:\n"),),
+          matrix("the ledger is gone, empty or another one"), "postgresql"),
+    Plant("a password is shown",
+          (("postgres_server:_without", 'return text.replace(secret, "***") if secret else text', "return text"),),
+          "pytest ledger/test_postgres_server -k password", "postgresql"),
 )  # fmt: skip
+
+
+def plants_on(ledger: str) -> list[Plant]:
+    """Return the bugs that can be caught on a backend of the ledger and are of it, or of any.
+
+    On a server, a test that asks no ledger, or none of the backends' own, has nothing new to say.
+    """
+    if ledger == "sqlite":
+        return [each for each in PLANTS if each.only_on != "postgresql"]
+    return [each for each in PLANTS if each.only_on != "sqlite" and (each.only_on or _asks_ledger(each.check))]
+
+
+def _asks_ledger(check: str) -> bool:
+    return check != URLS and (not check.startswith("pytest ") or find_test(check.split()[1]).startswith(LEDGER_TESTS))
 
 
 def try_plant(plant: Plant) -> tuple[str, bool, str]:
@@ -482,13 +555,16 @@ def red_without_a_bug(check: str) -> str:
         return f"not over within {MOST_S} s"
     finally:
         shutil.rmtree(tree, ignore_errors=True)
-    return "" if done.returncode == 0 else (done.stdout + done.stderr)[-600:]
+    return "" if done.returncode in {0, NONE_SELECTED} else (done.stdout + done.stderr)[-600:]
 
 
 def _run(check: str, tree: Path) -> "subprocess.CompletedProcess[str]":
     environment = os.environ | {"PYTHONPATH": f"{tree}:{tree / 'tests'}", "PYTHONDONTWRITEBYTECODE": "1"}
     if check.startswith("pytest "):
         _, test, *rest = check.split()
+        if is_on_server() and find_test(test, tree).startswith(LEDGER_TESTS):
+            rest = ["-k", f"({rest[1]}) and postgresql" if rest else "postgresql"]
+            environment["ANIMATIC_TEST_POSTGRESQL"] = os.environ[SERVER].partition("?")[0]
         arguments = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", find_test(test, tree), *rest]
     else:
         arguments = ["-c", f"import sys; {check}; print(part); sys.exit(0 if part.is_green else {RED})"]
@@ -504,6 +580,8 @@ def _check(plant: Plant, tree: Path) -> tuple[bool, str]:
     except subprocess.TimeoutExpired:
         return False, f"nothing was red within {MOST_S} s"
     caught = done.returncode == (1 if plant.check.startswith("pytest ") else RED)
+    if plant.only_on is None and is_on_server() and done.returncode == NONE_SELECTED:
+        return True, INDEPENDENT
     sys.stderr.write(f"{plant.name}: {'caught' if caught else 'MISSED'}\n")
     return caught, "" if caught else (done.stdout + done.stderr)[-600:]
 
@@ -513,16 +591,19 @@ def run(names: list[str] | None = None) -> Part:
     began = time.monotonic()
     part = Part("planted bugs")
     caught: dict[str, bool] = {}
+    there_are = plants_on(backend())
     with ThreadPoolExecutor(2) as pool:
         for name, is_caught, seen in pool.map(
-            try_plant, [each for each in PLANTS if names is None or each.name in names]
+            try_plant, [each for each in there_are if names is None or each.name in names]
         ):
+            if seen == INDEPENDENT:
+                continue
             part.points += 1
             part.faults_fired += is_caught
             caught[name] = is_caught
             if not is_caught:
                 part.problems.append(f'the planted bug "{name}" was not caught: {seen}')
-        checks = sorted({each.check for each in PLANTS if names is None or each.name in names})
+        checks = sorted({each.check for each in there_are if names is None or each.name in names})
         for check, said in zip(checks, pool.map(red_without_a_bug, checks), strict=True):
             if said:
                 part.problems.append(f"{check} is red without a bug: {said}")

@@ -42,8 +42,8 @@ class Line:
         self.url = parts._replace(netloc=f"{parts.username}@127.0.0.1:{self._listener.getsockname()[1]}").geturl()
         self.counts: Counter[str] = Counter()
         self.has_fired = threading.Event()
-        self.loses_commits = False
-        """Lose the reply to each second COMMIT from now on, and its connection with it."""
+        self.loses_commits = ""
+        """Lose each second COMMIT from now on (ASKS), or the reply to it (SAYS), and its connection with it."""
         self.lost_commits = 0
         self.is_silent = False
         """Pass nothing on, and cut nothing: as a line does that was unplugged."""
@@ -121,7 +121,7 @@ class Line:
             state["commits"] = b"COMMIT" in message
         with self._turn:
             self.counts[way] += 1
-            if way == SAYS and state["commits"] and self.loses_commits:
+            if way == self.loses_commits and state["commits"]:
                 state["commits"] = False
                 self.counts["commits"] += 1
                 self.lost_commits += self.counts["commits"] % 2

@@ -193,7 +193,7 @@ def test_the_report_is_green_and_as_large_as_the_proof_should_be() -> None:
     assert parts["power loss"].points >= 500
     assert parts["kill -9 of the whole command, with Prefect"].points >= 20
     assert parts["hostile URLs and paths"].points >= 60
-    assert parts["planted bugs"].details["caught"] == len(plants.PLANTS)
+    assert parts["planted bugs"].details["caught"] == len(plants.plants_on("sqlite"))
 
 
 def test_there_are_planted_bugs_enough_and_each_has_its_text() -> None:

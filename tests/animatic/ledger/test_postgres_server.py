@@ -22,7 +22,7 @@ from animatic.errors import LedgerRestoredError, LedgerUnusableError, SettingsEr
 from animatic.ledger import dead_runs, ledger_name, look_into, open_ledger
 from animatic.ledger.location import note_intents
 from animatic.ledger.opening import find_database, open_database
-from animatic.ledger.postgres_server import PostgresServer
+from animatic.ledger.postgres_server import IDLE_S, SEEN_DEAD_WITHIN_S, PostgresServer
 from animatic.ledger.postgres_sessions import LOOKS_EVERY_S
 from animatic.pace.limits import HOLD_S, Limits
 from tests.animatic.ledger.conftest import ON_POSTGRESQL, Postgres
@@ -190,11 +190,12 @@ async def test_two_machines_share_the_pace_by_the_servers_clock(ledger: Any, bac
 
 async def test_transactions_of_two_machines_take_turns(ledger: Any, backend: Postgres) -> None:
     def count_up(db: sa.Connection) -> int:
-        number = int(db.execute(sa.text("SELECT count(*) FROM meta WHERE value = 'x'")).scalar_one())
+        number = int(db.execute(sa.text("SELECT value FROM meta WHERE name = 'counted'")).scalar_one())
         db.exec_driver_sql("SELECT pg_sleep(0.002)")
-        note(db, f"n{number}")  # a second one of this number would be refused
+        db.execute(sa.text("UPDATE meta SET value = :next WHERE name = 'counted'"), {"next": str(number + 1)})
         return number
 
+    ledger.write("INSERT INTO meta VALUES ('counted', '0')")
     with open_ledger(backend.url) as other:
         both = [each.transactions.do(0.0, count_up) for _ in range(40) for each in (ledger.opened, other)]
         assert sorted(await asyncio.gather(*both)) == list(range(80))
@@ -318,3 +319,23 @@ def test_commits_are_durable_whatever_the_servers_default_is(backend: Postgres) 
     server = PostgresServer(f"{backend.url}%20-c%20synchronous_commit%3Doff")
     with server.connect() as connection:
         assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)
+
+
+def test_both_ends_look_for_a_host_that_has_vanished(backend: Postgres) -> None:
+    with PostgresServer(backend.url).connect() as connection:
+        line = socket.socket(fileno=os.dup(connection.fileno()))
+        kept = [
+            line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0,
+            *(
+                line.getsockopt(socket.IPPROTO_TCP, each)
+                for each in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            ),
+        ]
+        line.close()
+        names = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count")
+        asked = [connection.execute(f"SHOW {name}".encode()).fetchone() for name in names]
+        idle = connection.execute("SHOW idle_in_transaction_session_timeout").fetchone()
+    assert kept == [True, 10, 5, 3]
+    assert asked == [("10",), ("5",), ("3",)]
+    assert SEEN_DEAD_WITHIN_S >= 10 + 5 * 3
+    assert idle == (f"{IDLE_S}s",)

@@ -265,23 +265,25 @@ async def _cut(setup: Setup) -> bool:
     return fired >= 8
 
 
-@case(
-    "server",
-    "the reply to each second COMMIT is lost",
-    "the server is asked what became of it; each is done once",
-    ONLY_ON,
+def _lost_commits(name: str, promise: str, way: str) -> None:
+    @case("server", name, promise, ONLY_ON)
+    async def _(setup: Setup) -> bool:
+        takes = _takes(setup, 4)
+        async with setup.sandbox():
+            with open_ledger(setup.ledger.url):
+                pass
+            with through(Line(os.environ[SERVER])) as line, line:
+                with _at_operation("_begin_if_open", lambda: setattr(line, "loses_commits", way)):
+                    ran = await setup.run(takes)
+                assert ran.error is None, ran.error
+            await _require_done(setup, takes)
+        return line.lost_commits >= 5
+
+
+_lost_commits(
+    "the reply to each second COMMIT is lost", "the server is asked what became of it; each is done once", SAYS
 )
-async def _lost_commits(setup: Setup) -> bool:
-    takes = _takes(setup, 4)
-    async with setup.sandbox():
-        with open_ledger(setup.ledger.url):
-            pass
-        with through(Line(os.environ[SERVER])) as line, line:
-            with _at_operation("_begin_if_open", lambda: setattr(line, "loses_commits", True)):
-                ran = await setup.run(takes)
-            assert ran.error is None, ran.error
-        await _require_done(setup, takes)
-    return line.lost_commits >= 5
+_lost_commits("each second COMMIT is lost on its way", "it is done again, and once", ASKS)
 
 
 @case(
@@ -429,3 +431,33 @@ async def _no_rights(setup: Setup) -> bool:
             said = str(error)
         assert "permission denied" in said, said
     return len(setup.accepted) == 1
+
+
+@case(
+    "server",
+    "a run on another machine while the server starts again",
+    "it is not called dead, though its session is lost; its replies are kept",
+    ONLY_ON,
+)
+async def _starts_again(setup: Setup) -> bool:
+    server = setup.server_of_own()
+    await asyncio.to_thread(wait_until_old)
+    takes = setup.takes("[sandbox:slow=8] take 0", "[sandbox:slow=8] take 1")
+    async with setup.sandbox(list_inputs=False):
+        with Line(server.url) as line:
+            script = STOPPED.replace('f"take {number}"', 'f"[sandbox:slow=8] take {number}"')
+            other = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", script, str(setup.folder), setup.url, line.url, server.url, "2"
+            )
+            while len(setup.accepted) < 2:
+                await asyncio.sleep(0.02)
+            line.cut(away_s=4.0)
+            await asyncio.to_thread(_restart, server)
+            with open_ledger(setup.ledger.url) as opened:
+                running = await opened.runs_submitting()
+                said = [opened.is_alive(each) for each in running]
+            assert await asyncio.wait_for(other.wait(), 60) == 0
+        await setup.run(takes)
+        await _require_done(setup, takes)
+    assert said == [True], f"{said} of {running}"
+    return bool(running)
