@@ -47,6 +47,7 @@ class Cluster:
         settings = {
             "port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": 60,
             "shared_buffers": "16MB", "logging_collector": "off",
+            "dynamic_shared_memory_type": "mmap",  # in its folder: what a server that was killed has left goes with it
         }  # fmt: skip
         command = [program("postgres"), f"-D{data}", *(f"-c{name}={value}" for name, value in settings.items())]
         with (self.folder / "server.log").open("ab") as log:
