@@ -87,6 +87,7 @@ class Trial:
     hits: list[Hit] = field(default_factory=list[Hit])
     done: Counter[str] = field(default_factory=Counter[str])
     disturbed: list[datetime] = field(default_factory=list[datetime])
+    turn: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, event: str, **more: Any) -> None:
         """Write down what is done, and when."""
@@ -190,6 +191,10 @@ class Trial:
         return thread
 
     def _restart(self, fault: Fault) -> None:
+        with self.turn:  # two at once would start a server twice, and lose sight of one
+            self._restart_now(fault)
+
+    def _restart_now(self, fault: Fault) -> None:
         names = ["postgres"] if fault.name == DATABASE else ["prefect-api", "prefect-services"]
         parts = [self.servers.parts[name] for name in names]
         self.note(fault.name, way=fault.way, lasts_s=round(fault.lasts_s, 1))
