@@ -181,7 +181,7 @@ def take_database_of_own() -> None:
     """
     if not is_on_server():
         return
-    name = f"torture_{os.getpid()}_{secrets.token_hex(3)}"
+    name = f"torture_{os.getppid()}_{os.getpid()}_{secrets.token_hex(3)}"
     url = os.environ[SERVER]
     with psycopg.connect(url, autocommit=True) as db:
         db.execute(f"CREATE DATABASE {name} ENCODING UTF8 TEMPLATE template0".encode())

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from servers import server_of_tests
 
@@ -111,12 +113,18 @@ def test_a_row_of_the_fault_matrix(name: str) -> None:
 
 
 @pytest.fixture
-def on_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:
+def on_postgresql(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep the ledger of a part in a database of its own, on the server that tests use."""
+    server = f"{server_of_tests()}?sslmode=disable"
     monkeypatch.setenv(ledgers.BACKEND, "postgresql")
-    monkeypatch.setenv(ledgers.SERVER, f"{server_of_tests()}?sslmode=disable")
+    monkeypatch.setenv(ledgers.SERVER, server)
     monkeypatch.delenv(ledgers.DIRECT, raising=False)
     ledgers.take_database_of_own()
+    yield
+    with psycopg.connect(server, autocommit=True) as db:  # its own, and those of its children
+        mine = f"^torture_({os.getppid()}_)?{os.getpid()}_"
+        for (name,) in db.execute("SELECT datname FROM pg_database WHERE datname ~ %s", (mine,)).fetchall():
+            db.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 @pytest.mark.services
