@@ -24,7 +24,20 @@ from benchmarks.sizes import Result, Sizes, say
 QUICK = ("sandbox", "cpu", "startup", "makespan", "looks", "places", "processes")
 """What `make bench` runs, in about three quarters of an hour."""
 
-LONG = ("cached", "models", "reel", "review", "archive", "ultra", "growth", "profile", "inbox", "media")
+LONG = (
+    "cached",
+    "models",
+    "reel",
+    "review",
+    "archive",
+    "ultra",
+    "growth",
+    "profile",
+    "inbox",
+    "media",
+    "ledgers",
+    "million",
+)
 OWN_PAGE = {
     "quality": ROOT / "benchmarks" / "quality.json",
     "hosts": ROOT / "benchmarks" / "hosts.json",

@@ -266,6 +266,47 @@ def _models(part: Result) -> str:
     return table(["rows of", "rows", "CPU, s", "RSS, MB"], rows, texts=1)
 
 
+def _ledgers(part: Result) -> str:
+    rows = [
+        (
+            name,
+            found["cpu_ms_a_take"],
+            found["server_ms_a_take"] or "",
+            f"{found['most_starts_a_minute']:,.0f}",
+            f"{found['completed']:,.0f} of {part['takes']:,}",
+            f"{found['rss_mb']:.0f}",
+            found["wall_s"],
+        )
+        for name, found in (
+            ("a file", part["kinds"]["sqlite"]),
+            ("PostgreSQL, over TLS", part["kinds"]["postgresql"]),
+        )
+    ]
+    head = [
+        "the ledger",
+        "CPU a take, ms",
+        "the server's, ms",
+        "most starts in 60 s",
+        "completed",
+        "RSS, MB",
+        "wall, s",
+    ]
+    return table(head, rows)
+
+
+def _million(part: Result) -> str:
+    rows = [
+        (
+            f"{each['rows']:,}",
+            *(each[f"{name}_{unit}"] for name in ("plan", "plan_cached", "cached") for unit in ("s", "rss_mb")),
+            each["bought_again"],
+        )
+        for each in part["rows"]
+    ]
+    head = ["rows", "`plan` of all new, s", "RSS, MB", "of all cached, s", "RSS, MB", "run of all cached, s", "RSS, MB"]
+    return table([*head, "bought again"], rows, texts=0)
+
+
 def _review(part: Result) -> str:
     rows = [
         ("the review page", part["usable_s"], part["scroll_p95_ms"], f"{part['size_bytes'] / 1e6:.1f}"),
@@ -464,6 +505,8 @@ _TABLES: dict[str, Callable[[Result], str]] = {
     "growth": _growth,
     "cached": _cached,
     "models": _models,
+    "ledgers": _ledgers,
+    "million": _million,
     "review": _review,
     "reel": _reel,
     "archive": _archive,

@@ -101,6 +101,23 @@ def _models(part: Result) -> Iterator[Target]:
     yield Target(*_MODELS, said, part["ratio"] <= 1.5)
 
 
+def _ledgers(part: Result) -> Iterator[Target]:
+    file, server = part["kinds"]["sqlite"], part["kinds"]["postgresql"]
+    said = f"{part['ratio']:.2f} × ({server['cpu_ms_a_take']:.2f} against {file['cpu_ms_a_take']:.2f} ms)"
+    yield Target(*_LEDGERS[0], said, part["ratio"] <= 1.3)
+    share = server["most_starts_a_minute"] / part["starts_per_minute"]
+    yield Target(*_LEDGERS[1], f"{share:.3f}", 0.97 <= share <= 1.0)
+
+
+def _million(part: Result) -> Iterator[Target]:
+    smaller, larger = part["rows"]
+    for at, name in ((0, "plan"), (2, "cached")):
+        took_s, memory = larger[f"{name}_s"], larger[f"{name}_rss_mb"] / smaller[f"{name}_rss_mb"]
+        yield Target(*_MILLION[at], f"{took_s:.1f} s", took_s <= 60)
+        rss = f"{larger[f'{name}_rss_mb']:,} against {smaller[f'{name}_rss_mb']:,} MB"
+        yield Target(*_MILLION[at + 1], f"{memory:.2f} × ({rss})", memory <= 1.5)
+
+
 def _reel(part: Result) -> Iterator[Target]:
     seconds = f"{part['changed_s']:.1f} against {part['first_s']:.1f} s"
     said = f"{part['ratio']:.3f} × ({seconds}; CPU {part['cpu_ratio']:.3f} ×)"
@@ -205,6 +222,16 @@ _LOOKS = (
 )
 _MEMORY = ("Memory at 100,000 rows against 1,000", "1.3 ×")
 _MODELS = ("`plan` of 100,000 rows of a model with 12 inputs, against rows of veo2-i2v", "1.5 ×")
+_LEDGERS = (
+    ("CPU a take with the ledger on PostgreSQL, against a file", "1.3 ×"),
+    ("The account's starts with the ledger on PostgreSQL, in a full minute", "0.97 to 1.00 of the limit"),
+)
+_MILLION = (
+    ("`plan` of 1,000,000 rows", "60 s"),
+    ("Its memory against 100,000 rows", "1.5 ×"),
+    ("1,000,000 rows, all cached", "60 s"),
+    ("Its memory against 100,000 rows", "1.5 ×"),
+)
 _REEL = ("Reel of 40 shots with one changed, against its first build", "at most 0.1 ×")
 _REVIEW = (
     ("Review page of 2,000 shots: usable", "1.5 s"),
@@ -243,6 +270,8 @@ _JUDGES: tuple[tuple[str, Judge, tuple[tuple[str, str], ...]], ...] = (
     ("growth", _growth, (_MEMORY,)),
     ("cached", _cached, (_CACHED,)),
     ("models", _models, (_MODELS,)),
+    ("ledgers", _ledgers, _LEDGERS),
+    ("million", _million, _MILLION),
     ("review", _review, _REVIEW),
     ("startup", _startup, _STARTUP),
     ("places", _places, (_PLACES,)),
