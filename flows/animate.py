@@ -63,30 +63,30 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
 
     Args:
         manifest: URI of the shots: .csv, .tsv, .xlsx, .jsonl or .parquet, or the link of a Google sheet.
-        results: URI of the table to write; the suffix picks .parquet, .csv, .jsonl or .xlsx.
-        max_usd: never commit more than this in this run. Required where no one was asked and takes cost money.
-        skip_invalid: run the good rows of a manifest that has bad ones.
-        retry_failed: buy takes again that an earlier run left failed or rejected.
-        attempts: how often a take may be bought in this run when WaveSpeed reports the failure as its own.
-        archive: URI of the folder that clips are put into; None is STEM.clips beside the results, empty is none.
-        clip_name: how clips are named.
-        only: rows to buy, as COLUMN=VALUE; several values of a column add up, several columns must all fit.
-        limit: the most rows to buy.
-        map: columns that are read under another name, as NAME=COLUMN.
-        models: a folder of JSON files with the schemas of models; None is WaveSpeed's own list.
-        stills: URI of the folder that relative paths of stills start from; None is the manifest's own.
-        check_stills: look at stills on the web before anything is bought; those that cannot be used are faults.
-        decisions: URI of the table of approved and discarded takes; None is decisions.csv beside the results.
-        follow_approved: buy shots again that start from another take than the approved one.
-        fewer_rows: go on though the manifest has lost more than half of its rows since it was last run.
-        accept_estimates: go by what takes cost before, as far as the ledger knows, where WaveSpeed quotes no price.
-        changed_stills: look at them, and buy takes again whose still has changed since they were bought.
-        review: URI of the folder of a review page, which is kept fresh while the run works.
-        spend_up_to: buy in manifest order as far as so many dollars go; the rest stays pending for a later run.
-        credentials: name of the WaveSpeedCredentials block to buy with; never a key.
-        approve_above_usd: suspend a plan that costs more and ask for approval in Prefect; None asks never. Only a run
-            of a deployment can be suspended.
-        approve_within_hours: a run that was not approved so long after it asked ends as Refused.
+        results: URI of the table to write. Its suffix picks the format: .parquet, .csv, .jsonl or .xlsx.
+        max_usd: Most dollars that this run may commit. This or spend_up_to is required where takes cost money.
+        skip_invalid: Run the good rows of a manifest that has bad ones.
+        retry_failed: Buy takes again that an earlier run left failed or rejected.
+        attempts: Times that a take may be bought in this run when WaveSpeed reports the failure as its own.
+        archive: URI of the folder for clips. None is STEM.clips beside the results; an empty text archives none.
+        clip_name: Names of the clips. Fields are {storyboard}, {shot_id}, {take:02}, {version:02} and {prediction_id}.
+        only: Rows to buy, as COLUMN=VALUE. Several values of a column add up, several columns must all fit.
+        limit: Most rows to buy. None is all of them.
+        map: Columns that are read under another name, as NAME=COLUMN.
+        models: Folder of JSON files with the schemas of models. None is WaveSpeed's own list.
+        stills: URI of the folder that relative paths of stills start from. None is the manifest's own.
+        check_stills: Look at stills on the web before anything is bought. Those that cannot be used are faults.
+        decisions: URI of the table of approved and discarded takes. None is decisions.csv beside the results.
+        follow_approved: Buy shots again that start from another take than the approved one.
+        accept_estimates: Go by what takes cost before, as far as the ledger knows, where WaveSpeed quotes no price.
+        fewer_rows: Go on although the manifest has lost more than half of its rows since it was last run.
+        changed_stills: Look at stills on the web, and buy takes again whose still has changed since they were bought.
+        review: URI of the folder of a review page, which is kept fresh while the run works. None makes no page.
+        spend_up_to: Dollars to spend, in the manifest's order. The rest stays pending for a later run.
+        credentials: Name of the WaveSpeedCredentials block to buy with; never a key. None is the worker's own account.
+        approve_above_usd: Suspend a plan that costs more dollars, and ask for approval in Prefect. None never asks.
+            Only a run of a deployment can be suspended.
+        approve_within_hours: Hours to wait for approval. A run without one ends as Refused after them.
     """
     try:
         session = SESSION.get() or await session_of_schedule(credentials)

@@ -16,6 +16,7 @@ from animatic import storage
 from animatic.errors import FixInputError
 from animatic.ledger import open_ledger
 from animatic.planning.inbox import ELSEWHERE, Line, Places, is_settled, sentence
+from animatic.results import formats
 from flows.animate import animate
 from flows.flow_states import refused, require_not_suspended
 from flows.inbox_order import MOST_AT_ONCE, MOST_QUIET_S, InboxOrder
@@ -49,7 +50,7 @@ async def inbox(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, one
     pattern: str = "*",
     max_usd: Annotated[float, Field(json_schema_extra={"minimum": 0})] | None = None,
     skip_invalid: bool = False,
-    suffix: str = ".parquet",
+    suffix: Annotated[str, Field(json_schema_extra={"enum": [*formats.SUFFIXES]})] = ".parquet",
     review: bool = False,
     at_once: Annotated[int, Field(json_schema_extra={"minimum": 1, "maximum": MOST_AT_ONCE})] = 1,
     quiet_s: Annotated[float, Field(json_schema_extra={"minimum": 0, "maximum": MOST_QUIET_S})] = 10.0,
@@ -62,17 +63,18 @@ async def inbox(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, one
     is pending, unknown or held; it is run again when its contents change.
 
     Args:
-        prefix: URI of the folder: a path, s3://, gs://, abfs://.
-        results_prefix: URI of the folder for results, reports and pages; None puts them beside their manifests.
-        pattern: which files may be manifests, such as `*.csv`; `*/*` is one folder deeper.
-        max_usd: the most that a run of one manifest may commit.
-        skip_invalid: run the good rows of a manifest that has bad ones.
-        suffix: form of the results: .parquet, .csv, .jsonl or .xlsx.
-        review: keep a review page for each manifest.
-        at_once: how many manifests are run at once in this process.
-        quiet_s: how long a file must have looked the same, in seconds, to be taken for whole.
-        deployment: hand manifests over to this deployment of `inbox-manifest`, so that its workers run them.
-        options: further parameters of each run, by name, as the flow `animate` has them.
+        prefix: URI of the folder of manifests: a path, s3://, gs:// or abfs://.
+        results_prefix: URI of the folder for results, reports and pages. None puts them beside their manifests.
+        pattern: Names of files that may be manifests, such as *.csv. A pattern */* is one folder deeper.
+        max_usd: Most dollars that a run of one manifest may commit. Required where takes cost money, unless the options
+            hold spend_up_to.
+        skip_invalid: Run the good rows of a manifest that has bad ones.
+        suffix: Format of the results tables.
+        review: Keep a review page for each manifest.
+        at_once: Number of manifests that are run at once in this process.
+        quiet_s: Seconds for which a file must have looked the same to be taken for whole.
+        deployment: Deployment of the flow inbox-manifest to hand manifests over to, as FLOW/NAME. None runs them here.
+        options: Further parameters of each run, by name, as the flow animate has them.
     """
     session = SESSION.get() or await session_of_schedule()
     interrupts = Interrupts()
@@ -99,11 +101,11 @@ async def run_manifest(
     """Run one manifest of an inbox that was handed over. One that another run works on is left to that run.
 
     Args:
-        manifest: absolute URI of the manifest, as the inbox has listed it.
+        manifest: Absolute URI of the manifest, as the inbox has listed it.
         results: URI of its results table.
-        report: URI of the report that is written where it cannot be run.
-        page: URI of the folder of its review page; None for no page.
-        options: parameters of the run, by name, as the flow `animate` has them.
+        report: URI of the report that is written where the manifest cannot be run.
+        page: URI of the folder of its review page. None makes no page.
+        options: Parameters of the run, by name, as the flow animate has them.
     """
     session = SESSION.get() or await session_of_schedule()
     interrupts = Interrupts()

@@ -115,10 +115,10 @@ async def review(
     """Write the review page of results tables, and link it. Buys nothing.
 
     Args:
-        results: URIs of results tables, oldest first; patterns and folders too.
-        out: URI of the page's folder; None is STEM.review beside the first table.
-        decisions: URI of `decisions.csv`; None for the one beside the results, if it is there.
-        only: `storyboard=NAME` or `shot_id=NAME`, any number of them.
+        results: URIs of results tables, oldest first. Patterns and folders too.
+        out: URI of the page's folder. None is STEM.review beside the first table.
+        decisions: URI of the table of decisions. None is decisions.csv beside the results, if it is there.
+        only: Storyboards and shots to show, as storyboard=NAME or shot_id=NAME. None shows all.
     """
     try:
         settings = (SESSION.get() or await session_of_schedule()).settings
