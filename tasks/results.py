@@ -57,7 +57,7 @@ async def progress_shown(progress: Progress) -> AsyncGenerator[None]:
 
 
 async def _show_progress(progress: Progress, ended: asyncio.Event) -> None:
-    artifact = await acreate_progress_artifact(progress=_percent(progress), description="takes with a final answer")
+    artifact = await acreate_progress_artifact(progress=_percent(progress), description="Takes with a final answer")
     is_over = False
     while not is_over:
         with contextlib.suppress(TimeoutError):

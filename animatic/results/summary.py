@@ -204,12 +204,11 @@ class RunSummary:
 
     def as_markdown(self) -> str:
         """Return a summary for Prefect's UI."""
-        cost = cost_in_words(*self.reserved)
-        columns = self._columns_shown()
+        columns, this_run = self._columns_shown(), self.money.removeprefix("this run: ")
         lines = [
             f"**{plain(self.sentence)}**",
             "",
-            f"Run `{self.run_id}`: {self.submitted:,} submitted, {self.cached:,} cached, {cost}.",
+            f"Run `{self.run_id}`: {plain(this_run)}.",
             f"Results: `{_code(self.results)}`",
             "",
             "| " + " | ".join(columns) + " |",

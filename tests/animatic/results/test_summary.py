@@ -224,7 +224,7 @@ def test_the_markdown_is_one_table_whatever_names_hold() -> None:
 )
 def test_the_markdown_says_what_was_reserved(reserved: Reserved, said: str) -> None:
     shown = summary(["completed"], reserved=reserved).as_markdown()
-    assert f"Run `run`: 1 submitted, 0 cached, {said}." in shown.splitlines()
+    assert f"Run `run`: 1 bought, 0 from earlier runs, {said}; this manifest so far: $3.00." in shown.splitlines()
 
 
 def test_what_is_left_open_is_text_in_the_markdown() -> None:
