@@ -106,9 +106,10 @@ screens: $(DEV) ## Write the pages of what people see again: docs/screens.md and
 page: $(PAGE_READY) ## Bundle the review page again from tools/page into animatic/review/static
 	@$(CLIENTS)/bin/python -c $(NODE) $(PAGE_FOLDER)/build.mjs
 
-pictures: $(DEV) ## Take the docs' pictures of the review page again, from the demo's
+pictures: $(DEV) ## Take the docs' pictures again: of the review page from the demo's, and of Prefect's pages
 	@$(BIN)/animatic demo --no-open
 	@$(BIN)/python -m tools.pictures animatic-demo/results.review
+	@$(BIN)/python -m tools.prefect_pictures
 
 stills: $(READY) ## Draw the demo's stills again
 	@$(BIN)/python -m tools.stills manifests/stills
