@@ -65,7 +65,7 @@ async def inbox(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, one
     Args:
         prefix: URI of the folder of manifests: a path, s3://, gs:// or abfs://.
         results_prefix: URI of the folder for results, reports and pages. None puts them beside their manifests.
-        pattern: Names of files that may be manifests, such as *.csv. A pattern */* is one folder deeper.
+        pattern: Names of files that may be manifests, such as `*.csv`. The pattern `*/*` is one folder deeper.
         max_usd: Most dollars that a run of one manifest may commit. Required where takes cost money, unless the options
             hold spend_up_to.
         skip_invalid: Run the good rows of a manifest that has bad ones.

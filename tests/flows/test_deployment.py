@@ -5,6 +5,7 @@ One server, one worker and one sandbox for all of the module, each a process of 
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -344,6 +345,7 @@ def test_each_parameter_is_described_in_the_form() -> None:
                 said = each["description"]
                 assert said[0].isupper(), f"{entry['name']}: {name}: {said}"
                 assert said.endswith("."), f"{entry['name']}: {name}: {said}"
+                assert "*" not in re.sub("`[^`]*`", "", said), f"the form reads Markdown: {name}: {said}"
 
 
 def test_a_parameter_with_a_fixed_set_of_values_is_a_choice_in_the_form() -> None:
