@@ -34,8 +34,8 @@ async def media(
     Safe to start at any time, also twice: a batch that another worker has, or that is done, is left alone.
 
     Args:
-        batch: id of the batch in the ledger.
-        credentials: name of the WaveSpeedCredentials block that its clips were bought with; never a key.
+        batch: Id of the batch in the ledger. A run that hands clips over gives it.
+        credentials: Name of the WaveSpeedCredentials block that its clips were bought with; never a key.
     """
     interrupts = Interrupts()
     try:

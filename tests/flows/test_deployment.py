@@ -340,12 +340,11 @@ def test_each_parameter_is_described_in_the_form() -> None:
         schema = parameter_schema(load_flow_from_entrypoint(entry["entrypoint"], use_placeholder_flow=False))
         assert all(each.get("description") for each in schema.properties.values()), entry["name"]
         assert set(entry.get("parameters", {})) <= set(schema.properties)
-        if entry["name"] != "media":  # runs start it, and no one fills in its form
-            for name, each in schema.properties.items():
-                said = each["description"]
-                assert said[0].isupper(), f"{entry['name']}: {name}: {said}"
-                assert said.endswith("."), f"{entry['name']}: {name}: {said}"
-                assert "*" not in re.sub("`[^`]*`", "", said), f"the form reads Markdown: {name}: {said}"
+        for name, each in schema.properties.items():
+            said = each["description"]
+            assert said[0].isupper(), f"{entry['name']}: {name}: {said}"
+            assert said.endswith("."), f"{entry['name']}: {name}: {said}"
+            assert "*" not in re.sub("`[^`]*`", "", said), f"the form reads Markdown: {name}: {said}"
 
 
 def test_a_parameter_with_a_fixed_set_of_values_is_a_choice_in_the_form() -> None:
