@@ -22,7 +22,9 @@ from ports import free_port
 
 DEADLINE_S = 400.0
 KEPT = ("Makefile", "README.md", "LICENSE", "pyproject.toml")
-FOLDERS = ("tools", "manifests", "deployments", "flows", "tasks", "animatic", "docs")
+FOLDERS = ("tools", "manifests", "deployments", "docs")
+CODE = ("flows", "tasks", "animatic")
+"""Folders that stay those of the tests' own environment, as in a clone with its own."""
 STAMPS = (".ready", ".dev", ".bench")
 """Files that say which locks are installed, in the order in which they depend on each other."""
 
@@ -60,6 +62,8 @@ def make_clone(clone: Path) -> None:
         shutil.copy2(ROOT / name, clone / name)
     for name in FOLDERS:
         shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in CODE:
+        (clone / name).symlink_to(ROOT / name)
     venv = clone / ".venv"
     venv.mkdir()
     for part in Path(sys.prefix).iterdir():
