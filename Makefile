@@ -32,7 +32,7 @@ demo: $(READY) ## Run the main job on the bundled manifest and the sandbox, and 
 	@$(BIN)/animatic demo
 
 test: $(DEV) ## Run the tests; RING=pure, sandbox or services runs one ring of them
-	@$(BIN)/pytest -m $(or $(RING),"not long") $(if $(filter pure,$(RING)),,-n 3)
+	@$(BIN)/pytest -m $(or $(RING),"not long") $(if $(filter pure,$(RING)),,-n 4)
 
 test-long: $(DEV) ## Run those that take minutes each: workers that are killed, the demo on a bare machine and behind proxies
 	@$(BIN)/pytest -m long

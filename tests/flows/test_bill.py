@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow.dataset as ds
 import pytest
+from recent import newest_artifacts, newest_runs
 
 from animatic.billing.table import COLUMNS
 
@@ -88,9 +89,9 @@ def test_a_charge_of_no_take_ends_with_3_and_is_named_everywhere(
     assert foreign in printed
     assert "belongs to no take of this ledger" in printed
 
-    artifacts = [each for each in prefect.read_artifacts() if foreign in str(each.data)]
+    artifacts = [each for each in newest_artifacts(prefect) if foreign in str(each.data)]
     assert artifacts, "Prefect shows no table with the prediction"
-    runs = [each for each in prefect.read_flow_runs() if each.name.startswith("bill ")]
+    runs = [each for each in newest_runs(prefect) if each.name.startswith("bill ")]
     assert {each.state.type.value for each in runs} <= {"FAILED", "COMPLETED"}
     assert "1 difference between bill and ledger: 1 no take" in {each.state.message for each in runs}
 

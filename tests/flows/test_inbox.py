@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from recent import newest_runs
 
 from animatic import storage
 from animatic.ledger import open_ledger
@@ -236,7 +237,7 @@ def test_a_manifest_that_is_handed_over_is_run_once(box: Box, prefect: Any) -> N
     deployment = prefect.create_deployment(prefect.create_flow(run_manifest), name)
     chosen = {"deployment": f"inbox-manifest/{name}"}
     assert [box.play(**chosen).message for _ in range(2)] == ["1 manifest: 1 handed over"] * 2
-    runs = [run for run in prefect.read_flow_runs() if run.deployment_id == deployment]
+    runs = [run for run in newest_runs(prefect) if run.deployment_id == deployment]
     assert len(runs) == 1
 
     async def carried_out() -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from recent import newest_runs
 
 from animatic.settings import Settings
 
@@ -92,7 +93,7 @@ def test_ctrl_c_writes_what_is_there_and_the_next_run_resumes_it(
     assert '"pending": 3,' in stdout
     rows = tools.read_rows(shell.home / "out.parquet")
     require_interrupted(rows)
-    (state,) = (run.state for run in prefect.read_flow_runs() if run.name.startswith("ctrl-c "))
+    (state,) = (run.state for run in newest_runs(prefect) if run.name.startswith("ctrl-c "))
     assert (state.type, state.name) == ("CANCELLED", "Interrupted")
 
     again = resume(path, shell.ledger)

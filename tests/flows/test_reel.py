@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from filmed import circle, film, frames_in
+from recent import newest_artifacts, newest_runs
 
 from animatic.results.columns import RESULTS_SCHEMA
 
@@ -136,7 +137,5 @@ def test_prefect_links_each_reel(tmp_path: Path, tools: Any, sandbox: Any, prefe
     assert ended.code == 0, ended.stderr
     assert "note: Prefect" not in ended.stderr
     place = (shell.home / "linked.mp4").as_uri()
-    assert any(place in json.dumps(each.data) for each in prefect.read_artifacts())
-    assert "1 reel of 1 shot, 0 of them slates" in {
-        each.state.message for each in prefect.read_flow_runs() if each.state
-    }
+    assert any(place in json.dumps(each.data) for each in newest_artifacts(prefect))
+    assert "1 reel of 1 shot, 0 of them slates" in {each.state.message for each in newest_runs(prefect) if each.state}
