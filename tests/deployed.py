@@ -14,6 +14,24 @@ import httpx
 ROOT = Path(__file__).parents[1]
 
 
+def login_of(home: Path) -> dict[str, str]:
+    """Return what a login with this home has, and Prefect in it: no key and no settings."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "PREFECT_HOME": str(home / "prefect"),
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    }
+
+
+def kill_all_of(home: Path, tools: Any) -> None:
+    """Kill every process of a login with this home."""
+    for pid in tools.processes_with(f"HOME={home}"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def reply_of(url: str, body: Any = None) -> Any:
     """Return the reply to a GET, or to a POST with a body; None without one, or with an error."""
     try:

@@ -306,8 +306,7 @@ class Ledger:
 
     def receipts_left_behind(self) -> dict[str, Path]:
         """Return the receipts of dead runs, by run id."""
-        found = liveness.receipts_left_behind(self._path)
-        return {run_id: path for run_id, path in found.items() if not self._elsewhere.is_alive(run_id)}
+        return liveness.receipts_left_behind(self._path, self._elsewhere.is_alive)
 
     def bury(self, run_id: str) -> None:
         """Remove what a dead run left behind, once all of it is in the ledger."""

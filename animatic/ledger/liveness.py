@@ -7,7 +7,7 @@ a run keeps its receipts; both are in the folder `<ledger>.runs`, and stay behin
 import fcntl
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -68,10 +68,15 @@ def is_alive(ledger: Path, run_id: str) -> bool:
         os.close(handle)
 
 
-def receipts_left_behind(ledger: Path) -> dict[str, Path]:
-    """Return the receipts of dead runs, by run id."""
+def any_alive(ledger: Path) -> bool:
+    """Tell if a process on this machine holds the lock of any run now."""
+    return any(is_alive(ledger, path.stem) for path in runs_folder(ledger).glob(f"*{_LOCK}"))
+
+
+def receipts_left_behind(ledger: Path, is_elsewhere: Callable[[str], bool] = lambda _: False) -> dict[str, Path]:
+    """Return the receipts of dead runs, by run id; `is_elsewhere` tells if another machine carries a run out."""
     found = {path.stem: path for path in sorted(runs_folder(ledger).glob(f"*{_RECEIPTS}"))}
-    return {run_id: path for run_id, path in found.items() if not is_alive(ledger, run_id)}
+    return {run_id: path for run_id, path in found.items() if not is_alive(ledger, run_id) and not is_elsewhere(run_id)}
 
 
 def bury(ledger: Path, run_id: str) -> None:

@@ -7,9 +7,7 @@ between is kept twice and lost never.
 """
 
 import functools
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -21,8 +19,7 @@ from animatic.errors import FixInputError
 from animatic.ledger import liveness
 from animatic.ledger.opening import Opened, find_database, open_database
 from animatic.ledger.receipts import Receipt, read_receipts
-from animatic.ledger.schema import ATTEMPT, ATTEMPT_LOOK, CLIP, LOOK, NEWEST, ORPHAN, QUALITY, REMARK, RUN
-from animatic.ledger.sqlite_file import SqliteFile
+from animatic.ledger.schema import ATTEMPT, ATTEMPT_LOOK, CLIP, LOOK, NEWEST, ORPHAN, QUALITY, REMARK
 from animatic.ledger.statements import in_chunks
 from animatic.takes.states import PAID, State
 
@@ -30,7 +27,7 @@ LEAST_AGE = timedelta(days=8)
 """WaveSpeed's list shows a prediction for 7 days: until then its details can settle a take."""
 
 ROWS_AT_ONCE = 20_000
-"""The most rows of one file."""
+"""Rows that a keeper gets at a time, at most."""
 REMOVED = "its details were moved by prune"
 """Error of an attempt whose own was moved."""
 
@@ -93,8 +90,10 @@ class _Kind:
         return pa.schema([(str(each.key), _TYPES[type(each.type)]) for each in self.columns])
 
 
-def prune_ledger(url: str, before: datetime, keep: Keep) -> Pruned:
+def prune_ledger(url: str, before: datetime, keep: Keep, most_rows: int = ROWS_AT_ONCE) -> Pruned:
     """Move what is older than a moment, and what nothing depends on, to a keeper. Runs may go on meanwhile.
+
+    The keeper gets `most_rows` at a time at most.
 
     Raises:
         FixInputError: there is no ledger, or the moment is too near.
@@ -110,9 +109,8 @@ def prune_ledger(url: str, before: datetime, keep: Keep) -> Pruned:
         raise FixInputError(f"ledger {database.name}: there is none to prune; name one that exists")
     opened = open_database(database)
     try:
-        moved = {
-            each.name: _move(opened.engine, each, keep) for each in _kinds(before.astimezone(UTC).replace(tzinfo=None))
-        }
+        kinds = _kinds(before.astimezone(UTC).replace(tzinfo=None))
+        moved = {each.name: _move(opened.engine, each, keep, most_rows) for each in kinds}
         receipts = _move_receipts(opened, before, keep)
         return Pruned(
             remarks=moved["remarks"],
@@ -121,7 +119,7 @@ def prune_ledger(url: str, before: datetime, keep: Keep) -> Pruned:
             orphans=moved["orphans"],
             looks=moved["looks"],
             receipts=receipts,
-            is_compacted=_compact(opened),
+            is_compacted=database.compact(),
         )
     finally:
         opened.engine.dispose()
@@ -182,17 +180,16 @@ _DETAILS = (
 )
 
 
-def _move(engine: sa.Engine, kind: _Kind, keep: Keep) -> int:
-    """Move the rows of a kind, some thousand at a time; how many."""
+def _move(engine: sa.Engine, kind: _Kind, keep: Keep, most_rows: int) -> int:
+    """Move the rows of a kind, some at a time; how many."""
     count, after = 0, None
     while True:
-        wanted = sa.select(*kind.columns).where(kind.is_old).order_by(kind.key).limit(ROWS_AT_ONCE)
+        wanted = sa.select(*kind.columns).where(kind.is_old).order_by(kind.key).limit(most_rows)
         with engine.begin() as db:
             rows = db.execute(wanted if after is None else wanted.where(kind.key > after)).all()
         if not rows:
             return count
-        at = [str(each.key) for each in kind.columns].index(str(kind.key.key))
-        keys = [row[at] for row in rows]
+        keys = [getattr(row, str(kind.key.key)) for row in rows]
         keep(kind.name, _as_table(kind.schema, rows))
         for some in in_chunks(keys):
             with engine.begin() as db:  # a run that waits for its turn gets it in between
@@ -234,13 +231,13 @@ def _move_receipts(opened: Opened, before: datetime, keep: Keep) -> int:
     """Move replies that dead runs left on this machine, where the ledger waits for none of them any more; how many."""
     elsewhere, count = opened.database.elsewhere(), 0
     try:
-        for run_id, path in liveness.receipts_left_behind(opened.beside).items():
+        for run_id, path in liveness.receipts_left_behind(opened.beside, elsewhere.is_alive).items():
             try:
                 changed_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
             except FileNotFoundError:  # another run has read it and cleaned up
                 continue
             replies = read_receipts(path)
-            if changed_at >= before or elsewhere.is_alive(run_id) or _is_open(opened.engine, run_id, replies):
+            if changed_at >= before or _is_open(opened.engine, run_id, replies):
                 continue
             if replies:
                 rows = [(run_id, each.attempt_id, each.nonce, each.http, each.body) for each in replies]
@@ -266,21 +263,3 @@ def _is_open(engine: sa.Engine, run_id: str, replies: Sequence[Receipt]) -> bool
             if db.execute(found.limit(1)).first() is not None:
                 return True
     return False
-
-
-def _compact(opened: Opened) -> bool:
-    """Give room back to the disk, unless a run is under way, which would have to wait; true where there is no more."""
-    database = opened.database
-    if not isinstance(database, SqliteFile):
-        return True
-    with opened.engine.begin() as db:
-        if any(liveness.is_alive(opened.beside, each) for each in db.execute(sa.select(RUN.c.run_id)).scalars()):
-            return False
-    opened.engine.dispose()
-    with closing(sqlite3.connect(database.path, timeout=database.BUSY_S, isolation_level=None)) as file:
-        file.execute("PRAGMA synchronous=EXTRA")
-        try:
-            file.execute("VACUUM")
-        except sqlite3.OperationalError:  # a run that has just begun, or no room for the copy that this makes
-            return False
-    return True

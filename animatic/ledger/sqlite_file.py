@@ -111,6 +111,18 @@ class SqliteFile(Database):
                 "Restore it from a backup before running again: it is the only record of what was paid for."
             )
 
+    def compact(self) -> bool:
+        """Write the file anew without what is free in it, unless a run is under way or has just begun."""
+        if liveness.any_alive(self.path):
+            return False
+        with contextlib.closing(sqlite3.connect(self.path, timeout=self.BUSY_S, isolation_level=None)) as file:
+            file.execute("PRAGMA synchronous=EXTRA")
+            try:
+                file.execute("VACUUM")
+            except sqlite3.OperationalError:  # or there is no room for the copy that this makes
+                return False
+        return True
+
     def is_busy(self, error: Exception) -> bool:
         """Tell if another process kept us out for all of `BUSY_S`."""
         return "database is locked" in str(getattr(error, "orig", error))

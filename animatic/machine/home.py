@@ -65,6 +65,11 @@ def cache_folder(environ: Mapping[str, str]) -> Path:
     return home / "cache" if home else _user_folder("XDG_CACHE_HOME", environ, platformdirs.user_cache_path)
 
 
+def drawn_folder(environ: Mapping[str, str]) -> Path:
+    """Return the folder of clips that sandboxes drew, for all of them."""
+    return cache_folder(environ) / "sandbox"
+
+
 def empty_folder(environ: Mapping[str, str]) -> Path:
     """Return the folder that our processes work in: empty, so that nothing in it can be taken for settings."""
     return data_folder(environ) / "empty"

@@ -3,14 +3,13 @@
 What is in the folder may be damaged or removed at any time: it is looked at before it is used, and encoded again.
 """
 
-import os
 import re
 from collections.abc import Collection
 from contextlib import suppress
-from hashlib import file_digest
 from pathlib import Path
 
 from animatic.errors import LocationError
+from animatic.machine import kept_files
 from animatic.media.reel_segments import write_segment
 from animatic.media.reel_shots import SegmentWish
 from animatic.storage.folder import Folder
@@ -43,32 +42,11 @@ class SegmentCache:
 
     def find(self, key: str) -> Path | None:
         """Return a whole segment by the key of its wish, None where there is none; a damaged one is removed."""
-        for name in self._names.get(key, ()):
-            path = self.folder / name
-            with suppress(OSError):
-                with path.open("rb") as file:
-                    is_whole = file_digest(file, "sha256").hexdigest() == name.split(".")[1]
-                if is_whole:
-                    os.utime(path)
-                    return path
-                path.unlink()
-        return None
+        return kept_files.first_whole(self.folder / name for name in self._names.get(key, ()))
 
     def trim(self, used: Collection[Path]) -> None:
         """Remove segments until all together are small enough; never those that are used now."""
-        found = list[tuple[float, int, Path]]()
-        for path in self.folder.glob("*.mkv"):
-            with suppress(OSError):
-                stat = path.stat()
-                found.append((stat.st_mtime, stat.st_size, path))
-        size_bytes = sum(size for _, size, _ in found)
-        for _, size, path in sorted(found):
-            if size_bytes <= self._most_bytes:
-                return
-            if path not in used:
-                with suppress(OSError):
-                    path.unlink()
-                size_bytes -= size
+        kept_files.trim(self.folder.glob("*.mkv"), self._most_bytes, used)
 
 
 def make_segment(wish: SegmentWish, medium: Path | None, folder: Path) -> Path:

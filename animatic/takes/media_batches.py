@@ -46,7 +46,7 @@ class BatchTake(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BatchCounts:
-    """How far the holder of a batch is.
+    """Progress of the holder of a batch.
 
     Attributes:
         is_archived: every clip is in the archive, or could not be put there.
@@ -99,7 +99,7 @@ class MediaBatch:
 
 
 class Fate(Enum):
-    """What a run does about a batch of its own."""
+    """Step of a run with a batch of its own."""
 
     WAIT = auto()
     AGAIN = auto()

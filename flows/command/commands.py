@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from animatic import storage
 from animatic.errors import SettingsError
-from animatic.machine.home import cache_folder
+from animatic.machine.home import drawn_folder
 from animatic.machine.start_folder import from_start
 from animatic.media.clip_names import DEFAULT_CLIP_NAME
 from animatic.planning.plan_file import PlanFile
@@ -380,7 +380,7 @@ def serve_sandbox(folder: Path | None, flags: list[str], console: PlainConsole) 
         + (", and with the authority of its certificate in SSL_CERT_FILE" if "--tls-cert" in flags else ""),
     ):
         console.print(line)
-    own = ["--folder", str(place), "--drawn", str(cache_folder(os.environ) / "sandbox"), "--die-with-parent"]
+    own = ["--folder", str(place), "--drawn", str(drawn_folder(os.environ)), "--die-with-parent"]
     command = [sys.executable, "-P", "-m", "animatic.sandbox", *own, *flags]
     with subprocess.Popen(command, env=child_environment(), cwd=child_folder(), stdin=subprocess.PIPE) as process:
         while True:

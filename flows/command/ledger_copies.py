@@ -1,6 +1,5 @@
 """`animatic ledger copy`, `backup`, `verify`, `prune`: the ledger as a whole. They need no Prefect and buy nothing."""
 
-import io
 import json
 import secrets
 import time
@@ -9,11 +8,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from animatic import storage
 from animatic.ledger import back_up_ledger, copy_ledger, files_of, ledger_name, prune_ledger, verify_ledger
 from animatic.machine.start_folder import from_start
+from animatic.results import formats
 from animatic.settings import Settings
 from animatic.text import counted
 from flows.terminal import PlainConsole, say, say_json
@@ -91,9 +89,7 @@ def prune(days: int, to: str | None, *, as_json: bool) -> int:
         if to is None:
             Path(folder).mkdir(mode=0o700, exist_ok=True)  # as private as the ledger
         file = f"{folder}/{kind}-{stamp}-{len(files):04d}.parquet"
-        data = io.BytesIO()
-        pq.write_table(rows, data)
-        storage.replace_bytes(file, data.getvalue())
+        storage.replace_bytes(file, formats.encode(rows, ".parquet"))
         files.append(file)
 
     moved = prune_ledger(settings.ledger, now - timedelta(days=days), keep)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from animatic.errors import AnimaticError
-from animatic.machine.home import cache_folder, prefect_home
+from animatic.machine.home import drawn_folder, prefect_home
 from animatic.sandbox.folder import served_at, using
 from flows.logs import copy_bounded
 from flows.process import child_environment, child_folder
@@ -76,7 +76,7 @@ def sandbox(folder: Path, log: Path, models: Path | None = None) -> Generator[Co
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     arguments = ["-m", "animatic.sandbox", "--folder", str(folder), "--own-port", "--die-with-parent"]
-    arguments += ["--drawn", str(cache_folder(os.environ) / "sandbox")]
+    arguments += ["--drawn", str(drawn_folder(os.environ))]
     arguments += [] if models is None else ["--models", str(models)]
     with ExitStack() as stack, ExitStack() as use:
         use.enter_context(using(folder))

@@ -21,6 +21,7 @@ from uuid import uuid4
 import httpx
 import pytest
 import yaml
+from deployed import login_of
 from installed import installed
 from PIL import Image
 from ports import free_port
@@ -102,15 +103,7 @@ def _environment(home: Path) -> dict[str, str]:
     """Nothing of ours but the paths of programs and temporary files: no key, no settings, an empty home folder."""
     home.mkdir()
     temporary = {"TMPDIR": os.environ["TMPDIR"]} if "TMPDIR" in os.environ else {}
-    return {
-        **temporary,
-        "PATH": os.environ["PATH"],
-        "HOME": str(home),
-        "PREFECT_HOME": str(home / "prefect"),
-        "DO_NOT_TRACK": "1",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "ANIMATIC_NEW_LEDGER": datetime.now(UTC).date().isoformat(),
-    }
+    return temporary | login_of(home) | {"ANIMATIC_NEW_LEDGER": datetime.now(UTC).date().isoformat()}
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,12 @@
 import contextlib
 import json
 import os
-import secrets
 import signal
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,8 @@ import httpx
 import psycopg
 import pytest
 from deployed import reply_of, running
-from servers import server_of_tests
+
+from tests.animatic.ledger.conftest import BACKENDS
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
@@ -81,27 +81,15 @@ def fleet(request: Any, shell_with_server: Any, prefect_server: Any, tools: Any,
 
 def _ledger(stack: ExitStack, kind: str, folder: Path) -> tuple[str, Callable[[str], list[Any]]]:
     """Return the URL of a new ledger, and what reads its rows from outside; no row before there is a ledger."""
-    if kind == "sqlite":
-        path = folder / "ledger.sqlite"
+    made = BACKENDS[kind](folder)
+    stack.callback(made.end)
 
-        def rows(sql: str) -> list[Any]:
-            with contextlib.suppress(sqlite3.OperationalError), closing(sqlite3.connect(path)) as db:
-                return db.execute(sql).fetchall()
-            return []
-
-        return f"sqlite:///{path}", rows
-    server, schema = server_of_tests(), f"media_{secrets.token_hex(6)}"
-    admin = stack.enter_context(psycopg.connect(server, autocommit=True))
-    admin.execute(f"CREATE SCHEMA {schema}".encode())
-    stack.callback(lambda: admin.execute(f"DROP SCHEMA {schema} CASCADE".encode()))
-    admin.execute(f"SET search_path = {schema}".encode())
-
-    def rows_there(sql: str) -> list[Any]:
-        with contextlib.suppress(psycopg.errors.UndefinedTable):
-            return admin.execute(sql.encode()).fetchall()
+    def rows(sql: str) -> list[Any]:
+        with contextlib.suppress(sqlite3.OperationalError, psycopg.errors.UndefinedTable):
+            return made.rows(sql)
         return []
 
-    return f"{server}?options=-c%20search_path%3D{schema}", rows_there
+    return made.url, rows
 
 
 def _deploy(api: str, pool: str, environment: dict[str, str], folder: Path) -> str:

@@ -4,7 +4,6 @@ import os
 import re
 import select
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from deployed import kill_all_of, login_of
 
 from flows.server import serve
 
@@ -48,7 +48,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, migrated_home: Path, tools:
     with ExitStack() as stack:
         for home in homes.values():
             shutil.copytree(migrated_home / ".prefect", home / "prefect")
-            stack.callback(_kill, home, tools)
+            stack.callback(kill_all_of, home, tools)
         ours, theirs = os.openpty()
         stack.callback(os.close, ours)
         output = stack.enter_context((homes["file"] / "out").open("wb"))
@@ -76,28 +76,15 @@ def served(tmp_path_factory: pytest.TempPathFactory, migrated_home: Path, tools:
 
 
 def _start(home: Path, output: Any) -> "subprocess.Popen[bytes]":
-    env = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(home),
-        "PREFECT_HOME": str(home / "prefect"),
-        "DO_NOT_TRACK": "1",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    }
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "flows.server.serve"],
         cwd=ROOT,
-        env=env,
+        env=login_of(home),
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
         start_new_session=True,
     )
-
-
-def _kill(home: Path, tools: Any) -> None:
-    for pid in tools.processes_with(f"HOME={home}"):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
 
 
 def test_a_terminal_is_shown_the_password(served: dict[str, Serving]) -> None:

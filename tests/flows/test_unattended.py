@@ -3,7 +3,6 @@
 One server, one sandbox and one worker after another for all of the module, each a process of its own on loopback.
 """
 
-import contextlib
 import json
 import os
 import signal
@@ -21,7 +20,7 @@ from typing import Any
 
 import pytest
 import yaml
-from deployed import reply_of, running
+from deployed import kill_all_of, login_of, reply_of, running
 from ports import free_port
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
@@ -150,12 +149,7 @@ def installation(
     folder = tmp_path_factory.mktemp("unattended")
     tools.copy_database(migrated_database, folder / "prefect/prefect.db")
     api = f"http://127.0.0.1:{(port := free_port())}/api"
-    bare = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "PREFECT_HOME": str(folder / "prefect"),
-        "DO_NOT_TRACK": "1",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    bare = login_of(folder) | {
         "PREFECT_SERVER_UI_ENABLED": "false",
         "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
         "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_LOOP_SECONDS": "1",
@@ -171,7 +165,7 @@ def installation(
         "ANIMATIC_NEW_LEDGER": datetime.now(UTC).date().isoformat(),
     }
     with ExitStack() as stack:
-        stack.callback(_kill_all, tools, folder)
+        stack.callback(kill_all_of, folder, tools)
         receiver = Receiver()
         stack.callback(receiver.server_close)
         stack.callback(receiver.shutdown)
@@ -196,12 +190,6 @@ def _set_up(found: Installation, *arguments: str) -> int:
 
     with temporary_settings({PREFECT_API_URL: found.api}):
         return main(arguments)
-
-
-def _kill_all(tools: Any, folder: Path) -> None:
-    for pid in tools.processes_with(f"HOME={folder}"):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
 
 
 def _save_blocks(found: Installation) -> None:

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
 import threading
@@ -21,7 +20,7 @@ from typing import Any
 
 import pytest
 import yaml
-from deployed import reply_of, running
+from deployed import kill_all_of, login_of, reply_of, running
 from lying import Answer, lying
 from ports import free_port
 
@@ -128,23 +127,12 @@ def installation(
     folder, throttle = tmp_path_factory.mktemp("worker"), Throttle()
     tools.copy_database(migrated_database, folder / "prefect/prefect.db")
     api = f"http://127.0.0.1:{(port := free_port())}/api"
-    bare = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "PREFECT_HOME": str(folder / "prefect"),
-        "DO_NOT_TRACK": "1",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    bare = login_of(folder) | {
         "PREFECT_SERVER_UI_ENABLED": "false",
         "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
     }
     with ExitStack() as stack:
-
-        def kill_all() -> None:
-            for pid in tools.processes_with(f"HOME={folder}"):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-
-        stack.callback(kill_all)
+        stack.callback(kill_all_of, folder, tools)
         liar = stack.enter_context(lying(sandbox.url, throttle.change))
         log = stack.enter_context((folder / "server.log").open("ab"))
         server = [PREFECT, "server", "start", "--host", "127.0.0.1", "--port", port]

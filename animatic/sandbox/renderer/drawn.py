@@ -4,7 +4,6 @@ What is in the folder may be damaged or removed at any time: it is looked at bef
 fails because the folder cannot be used.
 """
 
-import os
 import secrets
 from contextlib import suppress
 from functools import cache
@@ -14,6 +13,8 @@ from pathlib import Path
 import av
 import numpy as np
 import PIL
+
+from animatic.machine import kept_files
 
 MOST_DRAWN_BYTES = 512 << 20
 """Of all clips together; those that were not used for longest are removed first."""
@@ -33,13 +34,9 @@ def key_of(still: bytes, *rest: str | int) -> str:
 
 def find(folder: Path, key: str) -> bytes | None:
     """Return a clip that was drawn before, whole; None where there is none."""
-    for path in folder.glob(f"{key}.*.mp4"):
-        with suppress(OSError):
-            clip = path.read_bytes()
-            if sha256(clip).hexdigest() == path.name.split(".")[1]:
-                os.utime(path)
-                return clip
-            path.unlink()
+    with suppress(OSError):
+        path = kept_files.first_whole(folder.glob(f"{key}.*.mp4"))
+        return None if path is None else path.read_bytes()
     return None
 
 
@@ -53,19 +50,4 @@ def keep(folder: Path, key: str, clip: bytes, most_bytes: int = MOST_DRAWN_BYTES
             unfinished.replace(folder / f"{key}.{sha256(clip).hexdigest()}.mp4")
         finally:
             unfinished.unlink(missing_ok=True)
-        _trim(folder, most_bytes)
-
-
-def _trim(folder: Path, most_bytes: int) -> None:
-    found = list[tuple[float, int, Path]]()
-    for path in folder.glob("*.mp4"):
-        with suppress(OSError):
-            stat = path.stat()
-            found.append((stat.st_mtime, stat.st_size, path))
-    size_bytes = sum(size for _, size, _ in found)
-    for _, size, path in sorted(found):
-        if size_bytes <= most_bytes:
-            return
-        with suppress(OSError):
-            path.unlink()
-        size_bytes -= size
+        kept_files.trim(folder.glob("*.mp4"), most_bytes)

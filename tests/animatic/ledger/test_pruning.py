@@ -133,14 +133,13 @@ async def test_what_the_keeper_does_not_take_stays(ledger: Shorthand) -> None:
     assert ledger.rows("SELECT count(*) FROM remark") == [(1,)]
 
 
-async def test_many_rows_go_in_parts(ledger: Shorthand, kept: Any, keep: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_rows_go_in_parts(ledger: Shorthand, kept: Any, keep: Any) -> None:
     attempt_id = await ledger.buy(cost_usd=1)
     await ledger.finish(attempt_id)
     for number in range(8):
         await ledger.do("remark", attempt_id, "run-1", f"odd {number}")
     grow_old(ledger)
-    monkeypatch.setattr("animatic.ledger.pruning.ROWS_AT_ONCE", 3)
-    assert prune_ledger(ledger.url, month_ago(), keep).remarks == 8
+    assert prune_ledger(ledger.url, month_ago(), keep, 3).remarks == 8
     assert [each["text"] for each in kept["remarks"]] == [f"odd {number}" for number in range(8)]
 
 
