@@ -1,7 +1,7 @@
 """The database that a ledger lies in: one face for a file of SQLite and for a PostgreSQL server.
 
 The tables, the operations and their order are the same in both. What differs is here as `Database`: how it is reached,
-how it is told that it is lost, whose clock counts, and how others see that a run is alive.
+how a lost connection is seen, whose clock counts, and how others see that a run is alive.
 """
 
 from abc import ABC, abstractmethod
@@ -137,7 +137,7 @@ class Database(ABC):
         """Tell if a transaction whose commit raised an error is in the database all the same.
 
         Raises:
-            LedgerUnusableError: that cannot be told.
+            LedgerUnusableError: that cannot be found out.
         """
         del mark
         return False

@@ -51,7 +51,7 @@ _TCP = {
     "application_name": "animatic",
     "client_encoding": "utf8",
 }
-"""What libpq is told, unless the URL says otherwise."""
+"""Parameters for libpq, unless the URL says otherwise."""
 
 _SESSION = {
     "lock_timeout": f"{Database.BUSY_S:.0f}s",
@@ -278,7 +278,7 @@ class PostgresServer(Database):
         return Sessions(self)
 
     def unusable(self, error: Exception) -> LedgerUnusableError:
-        """Return what is told of an error of the server."""
+        """Return an error of the server as one of the ledger."""
         return LedgerUnusableError(f"ledger {self.name}: {self.said(error)}. Nothing was bought.")
 
     def _known_id(self) -> str | None:

@@ -45,8 +45,8 @@ def test_the_wheel_holds_the_fonts_and_their_licence(wheel: Installed) -> None:
 
 
 def test_init_writes_deployments_that_serve_reads(wheel: Installed, tmp_path: Path) -> None:
-    code, told = typed(wheel, tmp_path, wheel.animatic, "init", "--manifest", "s3://film/a b.csv")
-    assert (code, "animatic serve prefect.yaml" in told) == (0, True), told
+    code, shown = typed(wheel, tmp_path, wheel.animatic, "init", "--manifest", "s3://film/a b.csv")
+    assert (code, "animatic serve prefect.yaml" in shown) == (0, True), shown
     ours, theirs = read_deployments(DEPLOYMENTS), read_deployments(tmp_path / "prefect.yaml")
     assert [each["entrypoint"] for each in theirs] == [each["entrypoint"] for each in ours]
     assert theirs[0]["name"] == "shots"
@@ -54,24 +54,24 @@ def test_init_writes_deployments_that_serve_reads(wheel: Installed, tmp_path: Pa
     assert "demo" not in (tmp_path / "prefect.yaml").read_text()
 
 
-def test_init_replaces_a_file_only_when_told_to(wheel: Installed, tmp_path: Path) -> None:
+def test_init_replaces_a_file_only_where_asked_to(wheel: Installed, tmp_path: Path) -> None:
     mine = tmp_path / "prefect.yaml"
     mine.write_text("mine")
-    code, told = typed(wheel, tmp_path, wheel.animatic, "init")
+    code, shown = typed(wheel, tmp_path, wheel.animatic, "init")
     assert (code, mine.read_text()) == (2, "mine")
-    assert "found one already; nothing was changed. Replace it with --force" in told
-    code, told = typed(wheel, tmp_path, wheel.animatic, "init", "--force")
+    assert "found one already; nothing was changed. Replace it with --force" in shown
+    code, shown = typed(wheel, tmp_path, wheel.animatic, "init", "--force")
     assert (code, mine.read_text()) == (0, starting_text("shots.csv", "results.parquet"))
-    assert "replaced" in told
+    assert "replaced" in shown
 
 
 @pytest.mark.parametrize("name", ["flows", "tasks"])
 def test_a_package_of_another_project_on_the_path_is_one_sentence(wheel: Installed, tmp_path: Path, name: str) -> None:
     other = project(tmp_path / "other", f"{name}/__init__.py")
     (tmp_path / "here").mkdir()
-    code, told = typed(wheel, tmp_path / "here", wheel.animatic, "--version", path=other)
-    assert (code, told.count("\n")) == (2, 1), told
-    assert told.startswith(f"animatic: the package {name}: found another project's, {other / name}; animatic wants")
+    code, shown = typed(wheel, tmp_path / "here", wheel.animatic, "--version", path=other)
+    assert (code, shown.count("\n")) == (2, 1), shown
+    assert shown.startswith(f"animatic: the package {name}: found another project's, {other / name}; animatic wants")
 
 
 def test_a_package_that_another_one_overwrote_is_one_sentence(wheel: Installed, tmp_path: Path) -> None:
@@ -79,29 +79,29 @@ def test_a_package_that_another_one_overwrote_is_one_sentence(wheel: Installed, 
     ours = theirs.read_bytes()
     theirs.write_text("import etl\n")
     try:
-        code, told = typed(wheel, tmp_path, wheel.animatic, "--version")
+        code, shown = typed(wheel, tmp_path, wheel.animatic, "--version")
     finally:
         theirs.write_bytes(ours)
-    assert (code, told.count("\n")) == (2, 1), told
-    assert "the package flows: found animatic's overwritten by another package" in told
+    assert (code, shown.count("\n")) == (2, 1), shown
+    assert "the package flows: found animatic's overwritten by another package" in shown
 
 
 def test_code_of_another_project_in_the_working_folder_is_no_matter(wheel: Installed, tmp_path: Path) -> None:
     other = project(tmp_path, "flows/etl.py", "tasks/__init__.py")
-    code, told = typed(wheel, other, wheel.animatic, "--version", path=Path())
-    assert (code, told[:9]) == (0, "animatic "), told
+    code, shown = typed(wheel, other, wheel.animatic, "--version", path=Path())
+    assert (code, shown[:9]) == (0, "animatic "), shown
 
 
 def test_another_projects_module_that_animatic_hides_is_one_sentence(wheel: Installed, tmp_path: Path) -> None:
     other = project(tmp_path, "flows/etl.py", "tasks/load.py")
     python = str(wheel.environment / "bin/python")
     for module in ("flows.etl", "tasks.load"):
-        code, told = typed(wheel, other, python, "-m", module)
-        assert (code, told.count("\n")) == (1, 1), told
-        assert f"the package {module[:5]} is animatic's here" in told
-        assert "an environment of its own" in told
-    code, told = typed(wheel, other, python, "-c", "import flows.elsewhere")
-    assert "No module named 'flows.elsewhere'" in told, "one that nobody has is missing as ever"
+        code, shown = typed(wheel, other, python, "-m", module)
+        assert (code, shown.count("\n")) == (1, 1), shown
+        assert f"the package {module[:5]} is animatic's here" in shown
+        assert "an environment of its own" in shown
+    code, shown = typed(wheel, other, python, "-c", "import flows.elsewhere")
+    assert "No module named 'flows.elsewhere'" in shown, "one that nobody has is missing as ever"
 
 
 @pytest.mark.parametrize("command", ["init", "serve"])
@@ -110,22 +110,24 @@ def test_no_deployment_begins_among_packages_that_prefect_would_import(
 ) -> None:
     other = project(tmp_path, "flows/__init__.py")
     shutil.copy(DEPLOYMENTS, other / "there.yaml")
-    code, told = typed(wheel, other, wheel.animatic, command, *(["there.yaml"] if command == "serve" else []))
-    assert (code, "which Prefect would import instead of animatic's" in told) == (2, True), told
+    code, shown = typed(wheel, other, wheel.animatic, command, *(["there.yaml"] if command == "serve" else []))
+    assert (code, "which Prefect would import instead of animatic's" in shown) == (2, True), shown
     assert not (other / "prefect.yaml").exists()
 
 
 def test_serve_names_the_command_that_writes_a_missing_file(wheel: Installed, tmp_path: Path) -> None:
-    code, told = typed(wheel, tmp_path, wheel.animatic, "serve")
-    assert (code, "animatic init writes one" in told) == (2, True), told
+    code, shown = typed(wheel, tmp_path, wheel.animatic, "serve")
+    assert (code, "animatic init writes one" in shown) == (2, True), shown
 
 
 def test_serve_names_the_deployments_that_it_knows(wheel: Installed, tmp_path: Path) -> None:
     file = str(shutil.copy(DEPLOYMENTS, tmp_path))
-    code, told = typed(wheel, tmp_path, wheel.animatic, "serve", file, "--only", "demos")
-    assert (code, "--only: found demos; allowed: demo, " in told, 'did you mean "demo"?' in told) == (2, True, True), (
-        told
-    )
+    code, shown = typed(wheel, tmp_path, wheel.animatic, "serve", file, "--only", "demos")
+    assert (code, "--only: found demos; allowed: demo, " in shown, 'did you mean "demo"?' in shown) == (
+        2,
+        True,
+        True,
+    ), shown
 
 
 def test_python_m_animatic_is_the_command(wheel: Installed, tmp_path: Path) -> None:

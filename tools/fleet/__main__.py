@@ -49,13 +49,13 @@ def _stay() -> int:
     """Stay until interrupted, or until another terminal ended the fleet."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     print("Ctrl-C ends it, and so does make fleet-down in another terminal", flush=True)
-    told: set[str] = set()
+    named: set[str] = set()
     try:
         while processes.kept():
             time.sleep(1)
             for name in processes.dead_parts():
-                if name not in told and processes.kept():
-                    told.add(name)
+                if name not in named and processes.kept():
+                    named.add(name)
                     print(f"{name} ended by itself; its log: {FOLDER}/logs/{name}.log", flush=True)
     except KeyboardInterrupt:
         down()
