@@ -55,7 +55,7 @@ from animatic.ledger.newest import IsDead, Rows, no_run_is_dead, outcomes_from
 from animatic.ledger.planned import Asked, Request
 from animatic.ledger.predictions import Orphan
 from animatic.ledger.prices import Paid
-from animatic.ledger.pruning import Pruned, prune_ledger
+from animatic.ledger.pruning import LEAST_AGE, Pruned, prune_ledger
 from animatic.ledger.quality import Bought
 from animatic.ledger.receipts import Entry, Receipt, Receipts, read_receipts
 from animatic.ledger.records import Clip, Finish, Intended, Intent, KeptClip, Quality, Record, Reserved, WantedClip
@@ -70,6 +70,7 @@ from animatic.takes.snapshot import LedgerSnapshot
 __all__ = [
     "DESCRIBED_COLUMNS",
     "HISTORY_COLUMNS",
+    "LEAST_AGE",
     "Account",
     "Asked",
     "Booking",

@@ -8,7 +8,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -238,7 +238,8 @@ def back_up(source: Opened, file: Path, progress: Progress) -> Copied | None:
         said = getattr(error, "strerror", None) or error
         raise FixInputError(f"{file}: cannot be written ({said}); give a place with room that can be written") from None
     finally:
-        half.unlink(missing_ok=True)
+        with suppress(OSError):  # it is a name of our own, which nothing takes for a ledger
+            half.unlink()
     return copied
 
 

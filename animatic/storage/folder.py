@@ -20,6 +20,7 @@ from animatic.errors import LocationError
 from animatic.machine.durability import sync, sync_folder
 from animatic.machine.privacy import file_mode, make_folder
 from animatic.storage import disk, remote
+from animatic.storage.failures import location_errors
 from animatic.storage.locations import Location, absolute_uri, anchor_in, locate
 from animatic.storage.spool import nameless_file
 from animatic.web.network import DIRECT
@@ -52,7 +53,8 @@ class Folder:
             )
         self.uri = absolute_uri(uri).rstrip("/")
         if not self._location.is_local:
-            remote.require_installed(self._location)
+            with location_errors(self._location, "write to"):
+                remote.require_installed(self._location)
 
     @property
     def is_local(self) -> bool:
@@ -84,7 +86,7 @@ class Folder:
         return (self.path / name).lstat().st_size if self.is_local else remote.size_of(self.location_of(name))
 
     def mark(self) -> str:
-        """Return what this folder is told by on another machine, made where there is none yet; elsewhere nothing.
+        """Return the mark by which another machine knows this folder, made if it has none; empty in a store.
 
         Its path may be that of another folder there. Raises OSError.
         """
@@ -97,7 +99,7 @@ class Folder:
         return self.find_mark()
 
     def find_mark(self) -> str:
-        """Return what this folder is told by; empty where it has no mark. Raises OSError."""
+        """Return the mark of this folder; empty where it has none. Raises OSError."""
         if not self.is_local:
             return ""
         try:

@@ -223,9 +223,7 @@ def ledger_prune(
     *,
     older_than: Annotated[
         int,
-        typer.Option(
-            "--older-than", metavar="DAYS", min=1, max=36_500, show_default="required", help="How old, in days."
-        ),
+        typer.Option("--older-than", metavar="DAYS", show_default="required", help="How old, in days: 8 or more."),
     ],
     to: Annotated[
         str | None,

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from animatic import storage
-from animatic.ledger import back_up_ledger, copy_ledger, files_of, ledger_name, prune_ledger, verify_ledger
+from animatic.errors import FixInputError
+from animatic.ledger import LEAST_AGE, back_up_ledger, copy_ledger, files_of, ledger_name, prune_ledger, verify_ledger
 from animatic.machine.start_folder import from_start
 from animatic.results import formats
 from animatic.settings import Settings
+from animatic.storage.folder import Folder
 from animatic.text import counted
 from flows.terminal import PlainConsole, say, say_json
 
 SAYS_EVERY_S = 5.0
+MOST_DAYS = 36_500
 
 
 def copy(source: str, target: str, console: PlainConsole, *, as_json: bool) -> int:
@@ -44,6 +47,8 @@ def back_up(file: str, console: PlainConsole, *, as_json: bool) -> int:
     Raises:
         FixInputError: there is no ledger, or the file is there already or cannot be made.
     """
+    if "://" in file:
+        raise FixInputError(f"FILE: found {file}; allowed: a path on this machine's disk, from where it can be copied")
     settings, path = Settings.from_environment(), Path(from_start(file))
     back_up_ledger(settings.ledger, path, _telling(console))
     size_bytes = path.stat().st_size
@@ -81,7 +86,13 @@ def prune(days: int, to: str | None, *, as_json: bool) -> int:
         LocationError: the folder cannot be written to; the ledger still has what was not written.
     """
     settings, now = Settings.from_environment(), datetime.now(UTC)
-    folder = f"{files_of(settings.ledger)[0]}.pruned" if to is None else from_start(to).rstrip("/")
+    if not LEAST_AGE.days <= days <= MOST_DAYS:
+        raise FixInputError(
+            f"--older-than: found {days}; allowed: {LEAST_AGE.days} to {MOST_DAYS:,} days, since WaveSpeed's list "
+            "shows the predictions of the last week, and open takes are settled by it"
+        )
+    place = Folder(f"{files_of(settings.ledger)[0]}.pruned" if to is None else to)
+    folder = str(place.path) if place.is_local else place.uri
     storage.require_writable(f"{folder}/attempts.parquet")
     stamp, files = f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}", list[str]()
 

@@ -63,4 +63,35 @@ def test_a_pruned_ledger_buys_nothing_again_and_says_the_same(
 def test_the_days_that_the_list_shows_are_refused(shell_with_server: Any) -> None:
     refused = shell_with_server.run("ledger", "prune", "--older-than", "7")
     assert refused.code == 2
-    assert "prune: found less than 8 days; allowed: so many or more" in refused.stderr
+    assert "--older-than: found 7; allowed: 8 to 36,500 days, since WaveSpeed's list" in refused.stderr
+
+
+def test_a_place_that_cannot_be_written_to_keeps_the_details(shell_with_server: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    for to, said in (
+        ("nothing-known://film/pruned", "nothing-known"),
+        (str(tmp_path / "file/below"), "is not a folder"),
+        ("https://films.example/pruned", "cannot write to a web page"),
+    ):
+        refused = shell_with_server.run("ledger", "prune", "--older-than", "30", "--to", to)
+        assert (refused.code, refused.stdout) == (2, ""), to
+        assert said in refused.stderr
+        assert list(shell_with_server.home.glob("*:")) == []
+
+
+def test_details_go_to_a_uri(shell_with_server: Any, manifest: Any, tag: str, tmp_path: Path) -> None:
+    shell = shell_with_server
+    assert shell.run("run", str(manifest({"prompt": tag})), "--results", "out.csv").code == 0
+    grow_old(shell.ledger)
+    pruned = shell.run("ledger", "prune", "--older-than", "30", "--json", "--to", (tmp_path / "moved").as_uri())
+    assert pruned.code == 0, pruned.stderr
+    assert [Path(file).parent for file in pruned.json["files"]] == [tmp_path / "moved"]
+    assert all(Path(file).exists() for file in pruned.json["files"])
+
+
+def test_a_backup_is_a_file_of_this_machine(shell_with_server: Any, tmp_path: Path) -> None:
+    shell = shell_with_server
+    refused = shell.run("ledger", "backup", "s3://film/ledger.sqlite")
+    assert refused.code == 2
+    assert "FILE: found s3://film/ledger.sqlite; allowed: a path on this machine's disk" in refused.stderr
+    assert list(shell.home.glob("s3:*")) == []

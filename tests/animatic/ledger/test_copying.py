@@ -183,6 +183,9 @@ async def test_a_backup_is_a_file_that_can_be_put_back(source: str, tmp_path: Pa
 async def test_a_backup_that_cannot_be_written_leaves_nothing(source: str, tmp_path: Path) -> None:
     with pytest.raises(FixInputError, match="cannot be written"):
         back_up_ledger(source, tmp_path / "none" / "backup.sqlite", untold)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(FixInputError, match="cannot be written"):
+        back_up_ledger(source, tmp_path / "file" / "backup.sqlite", untold)
 
 
 def test_what_is_no_ledger_is_told(tmp_path: Path) -> None:

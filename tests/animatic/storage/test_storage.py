@@ -20,6 +20,7 @@ from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 from animatic import storage
 from animatic.errors import LocationError
 from animatic.storage.failures import location_errors
+from animatic.storage.folder import Folder
 from animatic.storage.locations import locate
 
 
@@ -161,6 +162,7 @@ def test_a_missing_package_is_named() -> None:
     assert "the package paramiko is missing" in message
     assert "pip install paramiko" in message
     assert "paramiko" in refusal(storage.require_writable, "sftp://user:canary@host/a.csv")
+    assert "the package paramiko is missing" in refusal(Folder, "sftp://user:canary@host/clips")
 
 
 @pytest.mark.parametrize(
