@@ -57,10 +57,10 @@ torture-long: $(DEV) ## The same, twenty times as much: some hours
 	@command -v strace >/dev/null || { apt-get update -qq && apt-get install -y -qq strace; }
 	@PYTHONPATH=tests $(BIN)/python -m torture --factor 20
 
-bench: $(BENCH) ## Measure animatic beside other ways of buying the same takes: three quarters of an hour, writes docs/performance.md
+bench: $(BENCH) $(FLEET) ## Measure animatic beside other ways of buying the same takes: three quarters of an hour, writes docs/performance.md
 	@$(BIN)/python -m benchmarks
 
-hosts: $(BENCH) ## Measure several hosts, and workers whose machines and servers fail: an hour, as root, writes docs/hosts.md
+hosts: $(BENCH) $(FLEET) ## Measure several hosts, and workers whose machines and servers fail: an hour, as root, writes docs/hosts.md
 	@$(BIN)/python -m benchmarks hosts faults
 
 polling: $(BENCH) ## Work out what our looks cost against other schedules; writes docs/polling.md and its picture

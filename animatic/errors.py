@@ -27,6 +27,7 @@
     └── LedgerError              the ledger cannot be read or written
         ├── LedgerVersionError       written by a newer animatic
         ├── LedgerUnusableError      cannot be opened, read or written
+        │   └── LedgerAwayError          its server does not answer; the same may succeed later
         └── TakenError               a take that may not be bought now; another run was faster: look again
 
 What is expected of a single shot (failed, rejected, flagged) is a row in the results, not an exception.
@@ -176,6 +177,10 @@ class LedgerVersionError(LedgerError):
 
 class LedgerUnusableError(LedgerError):
     """The ledger cannot be opened, read or written."""
+
+
+class LedgerAwayError(LedgerUnusableError):
+    """The ledger's server does not answer; the same call may succeed later."""
 
 
 class TakenError(LedgerError):

@@ -19,7 +19,7 @@ from animatic.errors import SettingsError
 from animatic.machine.home import HOME, ledger_file, require_one_ledger
 from animatic.machine.kubernetes import is_of_kubernetes
 from animatic.machine.start_folder import from_start
-from animatic.money.amounts import limit_microusd, microusd
+from animatic.money.amounts import MOST_USD, limit_microusd, microusd
 from animatic.pace.latencies import USUAL_LATENCY_S
 from animatic.pace.limits import LEVELS, Limits
 from animatic.takes.canonical import ACCOUNT_NAME, EMBEDDED_SANDBOX, provider_of
@@ -170,7 +170,7 @@ class Settings(BaseModel):
         description="deployment of the flow `media` on the Prefect server, such as `media/media`, whose workers "
         "archive and check clips; unset, or without workers: each run does that itself",
     )
-    max_usd_per_day: Annotated[float, Field(ge=0, le=10_000_000)] | None = Field(
+    max_usd_per_day: Annotated[float, Field(ge=0, le=MOST_USD)] | None = Field(
         None,
         description="most dollars to commit in a UTC day at this provider, by all runs on the ledger together; what "
         "goes beyond stays `pending`. The embedded sandbox is never counted",

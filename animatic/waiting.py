@@ -1,8 +1,11 @@
-"""Wait for an event, until a time, unless the run stops; and the ticks at which timers fire together. Asyncio only."""
+"""Wait for an event, until a time, unless the run stops, or for a turn; and ticks for timers. Asyncio only."""
 
 import asyncio
+import heapq
+import itertools
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 
 Event = asyncio.Future[bool]
 """Something that one coroutine waits for."""
@@ -98,6 +101,35 @@ class Together:
         await asyncio.sleep(self._within_s)
         self._next = None  # whoever asks from now on needs another
         await self._action()
+
+
+class Turns:
+    """A number of places, which go to the waiter of the lowest rank, and of those to the one who came first."""
+
+    def __init__(self, places: int) -> None:
+        self._free, self._numbers = places, itertools.count()
+        self._waiting: list[tuple[int, int, Event]] = []
+
+    @asynccontextmanager
+    async def place(self, rank: int) -> AsyncGenerator[None]:
+        """Wait for a place, and have it for the length of the block."""
+        event = new_event()
+        heapq.heappush(self._waiting, (rank, next(self._numbers), event))
+        self._pass_on()
+        try:
+            await event
+            yield
+        finally:
+            if event.done() and not event.cancelled():
+                self._free += 1
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        while self._waiting and (self._free or self._waiting[0][-1].cancelled()):
+            _, _, event = heapq.heappop(self._waiting)
+            if not event.done():
+                self._free -= 1
+                wake(event)
 
 
 def new_event() -> Event:

@@ -295,16 +295,18 @@ def _ledgers(part: Result) -> str:
 
 
 def _million(part: Result) -> str:
+    kinds = ("plan", "plan_cached", "cached_first", "cached")
     rows = [
         (
             f"{each['rows']:,}",
-            *(each[f"{name}_{unit}"] for name in ("plan", "plan_cached", "cached") for unit in ("s", "rss_mb")),
+            *(each[f"{name}_{unit}"] for name in kinds for unit in ("s", "rss_mb")),
             each["bought_again"],
         )
         for each in part["rows"]
     ]
-    head = ["rows", "`plan` of all new, s", "RSS, MB", "of all cached, s", "RSS, MB", "run of all cached, s", "RSS, MB"]
-    return table([*head, "bought again"], rows, texts=0)
+    timed = ("`plan` of all new, s", "of all cached, s", "first run of all cached, s", "the next run, s")
+    head = ["rows", *(name for each in timed for name in (each, "RSS, MB")), "bought again"]
+    return table(head, rows, texts=0)
 
 
 def _review(part: Result) -> str:
@@ -337,16 +339,23 @@ def _media(part: Result) -> str:
         "workers",
         "clips",
         "batches",
+        "flow runs",
+        "first after, s",
         "s",
         "clips a second",
         "MB a second",
         "of linear",
-        "cores used",
         "CPU s a clip",
+        "cores used by each",
+        "cores used by all",
     ]
-    names = ("workers", "clips", "batches", "seconds", "clips_per_s", "mb_per_s", "of_linear")
+    names = ("seconds", "clips_per_s", "mb_per_s", "of_linear", "cpu_s_a_clip")
     rows = [
-        (*(row[name] for name in names), ", ".join(f"{each:.2f}" for each in row["cores"]), row["cpu_s_a_clip"])
+        (
+            *(row["workers"], row["clips"], row["batches"], len(row["flow_runs_after_s"]), row["flow_runs_after_s"][0]),
+            *(row[name] for name in names),
+            *(", ".join(f"{each:.2f}" for each in row["cores"]), row["machine_cores"]),
+        )
         for row in part["rows"]
     ]
     return table(head, rows, texts=0)

@@ -6,23 +6,24 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field
 
-from animatic.errors import FixInputError
+from animatic.errors import FixInputError, LedgerAwayError
 from animatic.media.clip_names import DEFAULT_CLIP_NAME
 from animatic.takes.states import BuyingPolicy
 from flows.alerting import alert_of_end
 from flows.approval import approve, require_deployment
 from flows.archiving import open_archive
-from flows.flow_states import end_of, ended, name_run, refused, require_not_taken_over
+from flows.flow_states import end_of, ended, ledger_away, name_run, refused, require_not_taken_over
 from flows.interrupts import Interrupts
+from flows.opening import open_run
 from flows.order import APPROVE_WITHIN_HOURS, ApprovalRule, Order, RowOptions
 from flows.planning import check_manifest, plan_takes, price
 from flows.priced_run import open_results
 from flows.process import HOLDS_UP_S, end_within
-from flows.run import open_run
-from flows.schedule import BLOCK_NAME, LONGEST_NAME, session_of_schedule
+from flows.schedule import BlockName, session_of_schedule
 from flows.session import SESSION
 from flows.settlement import settle
 from tasks.begun import BEGUN, Begun
+from tasks.deployment import deployment_id
 
 
 def _form(**bounds: Any) -> Any:
@@ -53,7 +54,7 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
     changed_stills: bool = False,
     review: str | None = None,
     spend_up_to: Annotated[float, _form(minimum=0)] | None = None,
-    credentials: Annotated[str, _form(pattern=BLOCK_NAME, maxLength=LONGEST_NAME)] | None = None,
+    credentials: BlockName | None = None,
     approve_above_usd: Annotated[float, _form(minimum=0)] | None = None,
     approve_within_hours: Annotated[float, _form(exclusiveMinimum=0)] = APPROVE_WITHIN_HOURS,
 ) -> State[None]:
@@ -129,6 +130,8 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
     except Exception as error:
         problem = error
         await require_not_taken_over(interrupts)
+        if isinstance(error, LedgerAwayError) and deployment_id() is not None:
+            return ledger_away(error)
         raise
     except BaseException as error:
         problem = error

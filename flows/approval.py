@@ -16,7 +16,7 @@ from prefect.input.actions import aread_flow_run_input
 from pydantic import ConfigDict, Field, ValidationError, create_model
 
 from animatic.errors import BudgetError, SettingsError
-from animatic.money.amounts import as_number, dollars, limit_microusd
+from animatic.money.amounts import MOST_USD, as_number, dollars, limit_microusd
 from animatic.planning.priced import PricedPlan
 from animatic.text import counted, one_line
 from flows.order import ApprovalRule, Order
@@ -37,7 +37,11 @@ class Approval(RunInput):
 
     decision: Literal["approve", "refuse"] = Field(description="Whether the run may buy. Refused, it ends.")
     max_usd: float = Field(
-        ge=0, allow_inf_nan=False, title="Limit in dollars", description="The most that this run may commit (max_usd)."
+        ge=0,
+        le=MOST_USD,
+        allow_inf_nan=False,
+        title="Limit in dollars",
+        description="The most that this run may commit (max_usd).",
     )
     note: str = Field("", max_length=500, description="Who decided, or why; kept in the run's log.")
 
@@ -143,8 +147,10 @@ def _form(run: Run, priced: PricedPlan, lines: Sequence[str]) -> type[Approval]:
     """Return the form with the plan above it, and its cost as the limit that is suggested."""
     field = Approval.model_fields["max_usd"]
     most = _most(run, priced)
-    bounds: dict[str, Any] = {"ge": 0} if run.ceiling_microusd is None else {"ge": 0, "le": as_number(_ceiling(run))}
-    suggested = Field(as_number(most), title=field.title, description=field.description, allow_inf_nan=False, **bounds)
+    ceiling = MOST_USD if run.ceiling_microusd is None else as_number(_ceiling(run))
+    suggested = Field(
+        as_number(most), ge=0, le=ceiling, title=field.title, description=field.description, allow_inf_nan=False
+    )
     form = create_model("Approval", __base__=Approval, max_usd=(float, suggested))
     return form.with_initial_data(description="\n".join([f"**{lines[0]}**", "", *lines[1:]]))
 

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 
 from animatic.ledger import Clip, Ledger, in_chunks
 from animatic.media.checks import CHECKS_VERSION
-from animatic.media.clip_checks import CheckBatch, ClipChecks, is_unchecked, open_checks
+from animatic.media.clip_checks import CheckBatch, CheckTools, ClipChecks, is_unchecked, open_checks, open_tools
 from animatic.media.local_stills import LocalStills
 from animatic.planning.plan import Plan
 from animatic.progress import ChecksProgress
@@ -39,6 +39,7 @@ class Checking:
         archive: URI of the folder whose clips the table shows where a clip is in several.
         paths: of local stills; None where there is no manifest.
         see: how a batch is checked.
+        tools: what is worked with, which the caller closes; None opens it for the first clip.
     """
 
     def __init__(  # noqa: PLR0913 - what it works with, each with a name
@@ -51,9 +52,11 @@ class Checking:
         see: See,
         local: LocalStills | None = None,
         paths: Paths = lambda _: {},
+        tools: CheckTools | None = None,
     ) -> None:
         self._ledger, self._settings, self._progress = ledger, settings, progress
         self._archive, self._see, self._local, self._paths = archive, see, local, paths
+        self._tools = tools
         self._waiting: asyncio.Queue[Sequence[str]] = asyncio.Queue()
         self._known = set[str]()
         self._checks: ClipChecks | None = None
@@ -116,21 +119,17 @@ class Checking:
                 self._progress.total += len(clips)
                 if not clips:
                     continue
-                if self._checks is None:
-                    settings = self._settings
-                    self._checks = await stack.enter_async_context(
-                        open_checks(
-                            self._ledger,
-                            self._progress,
-                            environment=child_environment(),
-                            origin=settings.base_url,
-                            network=settings.network,
-                            local=self._local,
-                        )
-                    )
+                checks = self._checks = self._checks or await self._open(stack)
                 paths = await asyncio.to_thread(self._paths, names)
                 for start in range(0, len(clips), MOST_IN_A_BATCH):
-                    await self._see(CheckBatch(clips[start : start + MOST_IN_A_BATCH], paths), self._checks)
+                    await self._see(CheckBatch(clips[start : start + MOST_IN_A_BATCH], paths), checks)
+
+    async def _open(self, stack: AsyncExitStack) -> ClipChecks:
+        settings, tools = self._settings, self._tools
+        if tools is None:
+            opening = open_tools(child_environment(), settings.base_url, settings.network)
+            tools = await stack.enter_async_context(opening)
+        return stack.enter_context(open_checks(self._ledger, self._progress, tools, self._local))
 
     async def _unchecked(self, names: Sequence[str]) -> list[Clip]:
         """Return the clips of these takes that the table shows, are not checked, and were not met before."""

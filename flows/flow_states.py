@@ -3,10 +3,10 @@
 from prefect.client.schemas.objects import State
 from prefect.exceptions import Pause
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Cancelled, Completed, Crashed, Failed
 
 from animatic import storage
-from animatic.errors import FixInputError
+from animatic.errors import FixInputError, LedgerAwayError
 from animatic.results.exit_codes import DONE, INTERRUPTED, UNCLEAR
 from animatic.results.summary import RunSummary
 from flows.interrupts import Interrupts
@@ -40,6 +40,11 @@ def refused(error: FixInputError) -> State[None]:
     A run that Prefect turns away because another one is under way is `Cancelled` instead.
     """
     return Failed(name="Refused", message=str(error).splitlines()[0])
+
+
+def ledger_away(error: LedgerAwayError) -> State[None]:
+    """Nobody could say what was bought, since the ledger's server was away: the next worker goes on when it is back."""
+    return Crashed(message=str(error).splitlines()[0])
 
 
 def ended(summary: RunSummary, interrupts: Interrupts) -> State[None]:

@@ -25,7 +25,7 @@ from flows.inbox_work import Errand, Worker, is_free, read_content, work_on
 from flows.interrupts import Interrupts
 from flows.process import HOLDS_UP_S, end_within
 from flows.reporting import PUBLISHES_WITHIN_S
-from flows.schedule import session_of_schedule
+from flows.schedule import BlockName, session_of_schedule
 from flows.session import SESSION, Session, new_run_id
 from tasks.begun import begin
 from tasks.inbox import publish_inbox
@@ -56,6 +56,7 @@ async def inbox(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, one
     quiet_s: Annotated[float, Field(json_schema_extra={"minimum": 0, "maximum": MOST_QUIET_S})] = 10.0,
     deployment: str | None = None,
     options: dict[str, Any] | None = None,
+    credentials: BlockName | None = None,
 ) -> State[None]:
     """Run every manifest in a folder that is not done yet. Safe to run at any time, also twice at once.
 
@@ -75,14 +76,15 @@ async def inbox(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, one
         quiet_s: Seconds for which a file must have looked the same to be taken for whole.
         deployment: Deployment of the flow inbox-manifest to hand manifests over to, as FLOW/NAME. None runs them here.
         options: Further parameters of each run, by name, as the flow animate has them.
+        credentials: Name of the WaveSpeedCredentials block to buy with; never a key. None is the worker's own account.
     """
-    session = SESSION.get() or await session_of_schedule()
     interrupts = Interrupts()
     run = {"max_usd": max_usd, "skip_invalid": skip_invalid, **(options or {})}
     try:
+        session = SESSION.get() or await session_of_schedule(credentials)
         order = InboxOrder(prefix, results_prefix, pattern, suffix, review, at_once, quiet_s, deployment, run)
         order.require_run(animate.parameters.properties, session.settings)
-        async with open_worker(storage.absolute_uri(prefix), session, interrupts) as worker:
+        async with open_worker(storage.absolute_uri(prefix), session, interrupts, credentials) as worker:
             this = Round(order, worker)
             marks = await this.find()
             await this.work(await this.find_work(marks))
@@ -95,8 +97,13 @@ async def inbox(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, one
 
 
 @flow(name="inbox-manifest", flow_run_name=name_errand, persist_result=False)
-async def run_manifest(
-    manifest: str, results: str, report: str, page: str | None = None, options: dict[str, Any] | None = None
+async def run_manifest(  # noqa: PLR0913, PLR0917 - as above
+    manifest: str,
+    results: str,
+    report: str,
+    page: str | None = None,
+    options: dict[str, Any] | None = None,
+    credentials: str | None = None,
 ) -> State[None]:
     """Run one manifest of an inbox that was handed over. One that another run works on is left to that run.
 
@@ -106,12 +113,13 @@ async def run_manifest(
         report: URI of the report that is written where the manifest cannot be run.
         page: URI of the folder of its review page. None makes no page.
         options: Parameters of the run, by name, as the flow animate has them.
+        credentials: Name of the WaveSpeedCredentials block to buy with; never a key. None is the worker's own account.
     """
-    session = SESSION.get() or await session_of_schedule()
     interrupts = Interrupts()
     errand = Errand(manifest, Places(results, report, page or ""), page is not None, options or {})
     try:
-        async with open_worker(manifest, session, interrupts) as worker:
+        session = SESSION.get() or await session_of_schedule(credentials)
+        async with open_worker(manifest, session, interrupts, credentials) as worker:
             line = await _carried_out(worker, errand)
         return _verdict([line], worker.stopped_by, interrupts)
     except FixInputError as error:
@@ -121,8 +129,12 @@ async def run_manifest(
 
 
 @asynccontextmanager
-async def open_worker(uri: str, session: Session, interrupts: Interrupts) -> AsyncGenerator[Worker]:
+async def open_worker(
+    uri: str, session: Session, interrupts: Interrupts, credentials: str | None = None
+) -> AsyncGenerator[Worker]:
     """Open a run in the ledger that others can see alive, and that holds manifests; it ends on a signal.
+
+    `credentials` is the name of the block that the session buys with.
 
     Raises:
         SettingsError: there is no key.
@@ -132,7 +144,7 @@ async def open_worker(uri: str, session: Session, interrupts: Interrupts) -> Asy
     settings.require_key()
     with open_ledger(settings.ledger) as ledger:
         async with ledger.run(session.run_id, uri, flow_run.id) as run:
-            worker = Worker(settings, run, line_logger(WARNING))
+            worker = Worker(settings, run, line_logger(WARNING), credentials)
             async with interrupts.obeyed(worker.stop):
                 yield worker
 

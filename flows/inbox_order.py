@@ -15,8 +15,8 @@ from animatic.text import quoted
 MOST_AT_ONCE = 16
 MOST_QUIET_S = 3_600.0
 
-_OURS = frozenset({"manifest", "results", "review"})
-"""Parameters of a run that the inbox itself fills in."""
+_OURS = frozenset({"manifest", "results", "review", "credentials"})
+"""Parameters of a run that the inbox itself fills in, from those of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +72,11 @@ class InboxOrder:
     def places(self, path: str) -> Places:
         """Return the places of a manifest by its path below the inbox."""
         folder = self.prefix if self.results_prefix is None else self.results_prefix
-        return Places.of(path, storage.absolute_uri(folder), self.suffix)
+        return Places.at(storage.uri_below(storage.absolute_uri(folder), path), self.suffix)
 
     def uri(self, path: str) -> str:
-        """Return the absolute URI of a file by its path below the inbox."""
-        return storage.absolute_uri(f"{self.prefix.rstrip('/')}/{path}")
+        """Return the absolute URI of a file by its path below the inbox. Raises LocationError for one without."""
+        return storage.uri_below(storage.absolute_uri(self.prefix), path)
 
 
 def _require(name: str, found: float, least: float, most: float) -> None:

@@ -12,9 +12,20 @@ from prefect.deployments import arun_deployment
 from animatic import storage
 from animatic.errors import LocationError
 from animatic.manifest.inbox import FileState, InboxFile
-from animatic.planning.inbox import ELSEWHERE, HANDED_OVER, WRITTEN, Line, Step, is_candidate, is_settled, next_step
+from animatic.planning.inbox import (
+    ELSEWHERE,
+    HANDED_OVER,
+    UNNAMED,
+    WRITTEN,
+    Line,
+    Step,
+    is_candidate,
+    is_settled,
+    next_step,
+)
+from animatic.text import escaped
 from flows.inbox_order import InboxOrder
-from flows.inbox_work import Errand, Worker, is_free, read_content, work_on
+from flows.inbox_work import Errand, Worker, is_free, put_report, read_content, work_on
 
 LEFT = "left to the next round"
 _MOST_KEYS = 20
@@ -27,16 +38,18 @@ class Round:
 
     Attributes:
         words: why a file was not worked on in this round, by its path below the inbox.
+        unnamed: files that no URI can name, with the reason.
     """
 
     order: InboxOrder
     worker: Worker
     words: dict[str, str] = field(default_factory=dict[str, str])
+    unnamed: dict[str, str] = field(default_factory=dict[str, str])
 
     async def find(self) -> dict[str, str]:
         """Return the files that may be manifests: a mark by their path. Raises LocationError."""
         found = await asyncio.to_thread(storage.marks_below, self.order.prefix, self.order.pattern)
-        return {path: found[path] for path in sorted(found) if is_candidate(path)}
+        return {path: found[path] for path in sorted(found) if is_candidate(path) and self._is_named(path)}
 
     async def find_work(self, marks: Mapping[str, str]) -> list[str]:
         """Return the files that are whole and not done; wait once, where a second look is needed to tell."""
@@ -63,7 +76,20 @@ class Round:
         known = await self._known(paths)
         found = [self._line(path, known.get(self.order.uri(path))) for path in paths]
         manifests = [each for each in found if each.known is None or each.known.state is not FileState.FOREIGN]
+        manifests += [Line(escaped(path), UNNAMED, report=reason) for path, reason in self.unnamed.items()]
         return sorted(manifests, key=lambda each: (each.rank, each.name))
+
+    def _is_named(self, path: str) -> bool:
+        """Tell if a URI can name a file; note the reason where none can."""
+        try:
+            self.order.uri(path)
+            self.order.places(path)
+        except LocationError as error:
+            if path not in self.unnamed:
+                self.worker.warn(f"{UNNAMED}: {error}")
+            self.unnamed[path] = str(error)
+            return False
+        return True
 
     async def _take_turns(self, waiting: Iterator[str], known: Mapping[str, InboxFile]) -> None:
         for path in waiting:
@@ -82,7 +108,7 @@ class Round:
         try:
             content = await asyncio.to_thread(read_content, uri)
         except LocationError as error:
-            worker.warn(f"{path}: {error}")
+            await put_report(worker, uri, places.report, error)
             return LEFT
         if content.is_ours:
             await worker.ledger.note_foreign(worker.settings.origin, uri, content.sha256)
@@ -110,6 +136,8 @@ class Round:
             "page": places.page if errand.has_page else None,
             "options": dict(errand.parameters),
         }
+        if self.worker.credentials is not None:
+            parameters["credentials"] = self.worker.credentials
         for number in range(_MOST_KEYS):
             run = await arun_deployment(
                 deployment, parameters=parameters, idempotency_key=f"{key}-{number}", as_subflow=False, timeout=0

@@ -15,6 +15,7 @@ from animatic.manifest.source import MAX_FILE_BYTES
 from animatic.planning.inbox import ELSEWHERE, Places, end_of, is_of_ours, is_report, refused_end, report_text
 from animatic.results.reading import read_head
 from animatic.settings import Settings
+from animatic.text import one_line
 from flows.animate import animate
 from flows.session import SESSION, RunEnd, Session
 from flows.terminal import error_line
@@ -30,12 +31,14 @@ class Worker:
     Attributes:
         run: its run in the ledger, which others can see alive.
         warn: logs a line that a person should read.
+        credentials: name of the block that it buys with; None where the account is the environment's.
         stopped_by: why it takes up no more manifests; None while it does.
     """
 
     settings: Settings
     run: LedgerRun
     warn: Callable[[str], None]
+    credentials: str | None = None
     stopped_by: str | None = None
 
     @property
@@ -115,6 +118,7 @@ async def _run(worker: Worker, errand: Errand, known: InboxFile) -> InboxEnd:
             manifest=errand.uri,
             results=errand.places.results,
             review=errand.places.page if errand.has_page else None,
+            credentials=worker.credentials,
             **errand.parameters,
             return_state=True,
         )
@@ -140,15 +144,20 @@ async def _run(worker: Worker, errand: Errand, known: InboxFile) -> InboxEnd:
 
 async def _refused(worker: Worker, errand: Errand, known: InboxFile, problem: Exception | None) -> InboxEnd:
     """Put a report beside a manifest that could not be run; return the end of the run."""
+    return refused_end(known, await put_report(worker, errand.uri, errand.places.report, problem))
+
+
+async def put_report(worker: Worker, uri: str, place: str, problem: Exception | None) -> str:
+    """Put a report on the manifest of a URI into its place; return what it says."""
     text = str(problem) if isinstance(problem, AnimaticError) else _unforeseen(problem)
-    name = storage.name_of(errand.uri)
+    name = one_line(storage.name_of(uri))
     worker.warn(f"{name}: {text.strip().partition(chr(10))[0]}")
     report = report_text(name, text, is_input=isinstance(problem, FixInputError))
     try:
-        await asyncio.to_thread(_put_report, errand.places.report, report.encode())
+        await asyncio.to_thread(_put_report, place, report.encode())
     except LocationError as error:
         worker.warn(f"{name}: its report cannot be written: {error}")
-    return refused_end(known, text)
+    return text
 
 
 def _unforeseen(problem: Exception | None) -> str:
@@ -167,7 +176,7 @@ def _put_report(uri: str, report: bytes) -> None:
 async def _take_report_away(worker: Worker, errand: Errand) -> None:
     """Remove the report of an earlier round, where there is one."""
     try:
-        await asyncio.to_thread(_remove_report, errand.places.report, storage.name_of(errand.uri))
+        await asyncio.to_thread(_remove_report, errand.places.report, one_line(storage.name_of(errand.uri)))
     except LocationError as error:
         worker.warn(f"the report of an earlier round stays: {error}")
 

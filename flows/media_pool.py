@@ -6,15 +6,12 @@ Nothing waits for a worker that is not there: without one the run does the work 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import DeploymentStatus
-from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound
-from prefect.runtime import flow_run
 
 from animatic import storage
 from animatic.media.archive import Output
@@ -22,15 +19,18 @@ from animatic.media.batches import as_take, outputs_in
 from animatic.storage.folder import Folder
 from animatic.takes.media_batches import UNTAKEN_S, BatchCounts, BatchState, Fate, MediaBatch, fate_of, in_batches
 from animatic.takes.shots import Take
+from flows.media_runs import ASKS_WITHIN_S, MediaRuns
 from flows.run import Run
 
 LOOKS_EVERY_S = 2.0
-ASKS_WITHIN_S = 10.0
 ASKS_AGAIN_AFTER_S = 30.0
 """Time for which the reply of Prefect counts: there are workers, or none."""
 
 SHUNS_FOR_S = 300.0
 """Time for which nothing is handed to workers that could not do it."""
+
+TAKEN_WITHIN_S = 1.5
+"""Time in which a worker that has just ended another batch takes one that waits; a flow run is started after it."""
 
 SeeHere = Callable[[Sequence[Output]], Awaitable[None]]
 """Archives outputs in this process."""
@@ -61,6 +61,7 @@ class MediaPool:
 
     def __init__(self, run: Run, deployment: str, folder: Folder, see_here: SeeHere) -> None:
         self._run, self._deployment, self._folder, self._see_here = run, deployment, folder, see_here
+        self._runs = MediaRuns(deployment)
         self._batches, self._progress = run.ledger.batches, run.session.progress
         self._handed: dict[str, _Handed] = {}
         self._number, self._warned = 0, set[str]()
@@ -99,7 +100,6 @@ class MediaPool:
             )
             await self._batches.hand_over(batch)
             self._handed[batch.batch_id] = _Handed()
-            await self._start(batch)
         if self._watch is None:
             self._watch = asyncio.create_task(self._keep_watching())
         return ()
@@ -159,21 +159,23 @@ class MediaPool:
             return False
         return found.status == DeploymentStatus.READY and not found.paused
 
-    async def _start(self, batch: MediaBatch) -> None:
-        """Start a run of the deployment for a batch; where that fails, the batch is this run's own."""
-        parameters: dict[str, Any] = {"batch": batch.batch_id}
-        credentials = (flow_run.parameters or {}).get("credentials")
-        if credentials is not None:
-            parameters["credentials"] = credentials
-        key = f"animatic-media-{batch.batch_id}-{batch.times_taken}"
+    async def _call_workers(self, found: Sequence[MediaBatch]) -> None:
+        """Have flow runs started while batches wait; where that fails and no worker is there, work on them here.
+
+        Args:
+            found: the batches that are not over, as they stand in the ledger.
+        """
+        waiting = sorted((each for each in found if each.state is BatchState.WAITING), key=lambda each: each.batch_id)
+        workers = {batch.holder for batch in found if batch.state is BatchState.TAKEN}
+        late = [each for each in waiting if monotonic() - self._handed[each.batch_id].at >= TAKEN_WITHIN_S]
         try:
-            async with asyncio.timeout(ASKS_WITHIN_S):
-                await arun_deployment(
-                    self._deployment, parameters=parameters, idempotency_key=key, as_subflow=False, timeout=0
-                )
+            await (self._runs.schedule(late, len(workers)) if waiting else self._runs.cancel_rest())
         except Exception as error:  # noqa: BLE001 - as above
-            self._shun(f"{self._deployment} cannot be started ({type(error).__name__})")
-            self._take_back(batch)
+            left = [batch for batch in late if not workers and not self._runs.is_started(batch)]
+            if left:
+                self._shun(f"{self._deployment} cannot be started ({type(error).__name__})")
+            for batch in left:
+                self._take_back(batch)
 
     async def _keep_watching(self) -> None:
         while not self._stopped.is_set():
@@ -188,6 +190,7 @@ class MediaPool:
         watched = [batch_id for batch_id, handed in self._handed.items() if not handed.is_here]
         if not watched:
             self._show(0, 0)
+            await self._call_workers(())
             return
         found = await self._batches.look_at(watched)
         quiet_s = await self._batches.quiet_s()
@@ -201,6 +204,7 @@ class MediaPool:
             await self._do(fate, batch, handed)
         at_work = sum(batch.state is BatchState.TAKEN for batch in found)
         self._show(at_work, sum(batch.state is BatchState.WAITING for batch in found))
+        await self._call_workers([each for each in found if self._is_away(each.batch_id)])
 
     async def _do(self, fate: Fate, batch: MediaBatch, handed: _Handed) -> None:
         match fate:
@@ -214,13 +218,16 @@ class MediaPool:
                 if await self._batches.give_back(batch):
                     handed.at = monotonic()
                     self._warn(f"a media worker is gone; another one goes on with batch {batch.batch_id}")
-                    await self._start(replace(batch, state=BatchState.WAITING, holder=None))
             case Fate.HERE:
                 if batch.state is BatchState.FAILED:
                     self._shun(batch.problem)
                 elif batch.state is BatchState.WAITING:
                     self._shun(f"no media worker has done anything for {UNTAKEN_S:.0f} s")
                 self._take_back(batch)
+
+    def _is_away(self, batch_id: str) -> bool:
+        """Tell if a batch is still with the workers."""
+        return batch_id in self._handed and not self._handed[batch_id].is_here
 
     def _take_back(self, batch: MediaBatch) -> None:
         """Work on a batch in this process."""

@@ -6,23 +6,20 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from logging import WARNING
 
-from prefect.runtime import flow_run
-
-from animatic.errors import AnimaticError, LedgerError, SettingsError
-from animatic.ledger import Ledger, LedgerRun, look_into
-from animatic.media.archive import Archive, ClipBatch, Output
+from animatic.errors import AnimaticError, LedgerError
+from animatic.ledger import Ledger, LedgerRun
+from animatic.media.archive import Archive, Ask, ClipBatch, Output
 from animatic.media.batches import outputs_in, paths_in, require_same_folder
-from animatic.media.clip_checks import CheckBatch, ClipChecks
+from animatic.media.clip_checks import CheckBatch, CheckTools, ClipChecks, open_tools
 from animatic.media.clip_names import ClipName
 from animatic.media.local_stills import LocalStills
 from animatic.progress import ArchiveProgress, ChecksProgress
+from animatic.settings import Settings
 from animatic.storage.folder import Folder
 from animatic.takes.media_batches import BatchCounts, BatchState, MediaBatch
 from flows.asking import open_asking
 from flows.checking import Checking
-from flows.interrupts import Interrupts
-from flows.progress_words import archive_in_words, checks_in_words
-from flows.session import Session
+from flows.process import child_environment
 from tasks.archive import archive_clips
 from tasks.begun import begin
 from tasks.checks import check_clips
@@ -36,32 +33,59 @@ CHECKS_WITHIN_S = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
-class MediaEnd:
-    """End of the work on a batch, with a sentence for people."""
+class MediaTools:
+    """What the work on batches needs, one after the other: made by `open_tools`.
 
-    words: str
-    state: BatchState = BatchState.DONE
-    has_failures: bool = False
+    Attributes:
+        ask: asks for the outputs of a prediction anew.
+        checks: processes that check clips.
+    """
+
+    ask: Ask
+    checks: CheckTools
+
+
+@asynccontextmanager
+async def open_media_tools(settings: Settings) -> AsyncGenerator[MediaTools]:
+    """Open what the work on batches needs.
+
+    Raises:
+        OSError: there is no folder for copies of clips.
+    """
+    opening = open_tools(child_environment(), settings.base_url, settings.network)
+    async with open_asking(settings) as ask, opening as checks:
+        yield MediaTools(ask, checks)
 
 
 @dataclass(slots=True)
-class _Work:
-    """A batch that this run holds.
+class BatchWork:
+    """The work on a batch that this run holds.
 
     Attributes:
+        rank: checks of batches with a lower one go first.
         is_archived: every clip is in the archive, or could not be put there.
         is_lost: another worker has it now.
+        given_up: why this run gives it back before it is done.
+        state: the end of it; None where it was given back, or lost.
+        problem: why it failed, or why not all of it could be done.
         stop: gives up what is under way.
+        archived: is called once every clip is there, or could not be had.
     """
 
     run: LedgerRun
     batch: MediaBatch
-    session: Session
+    settings: Settings
+    tools: MediaTools
+    rank: int = 0
     archive: ArchiveProgress = field(default_factory=ArchiveProgress)
     checks: ChecksProgress = field(default_factory=ChecksProgress)
     is_archived: bool = False
     is_lost: bool = False
+    given_up: str = ""
+    state: BatchState | None = None
+    problem: str = ""
     stop: Callable[[str], None] = lambda _: None
+    archived: Callable[[], None] = lambda: None
 
     @property
     def ledger(self) -> Ledger:
@@ -79,7 +103,8 @@ class _Work:
         )
 
     def give_up(self, reason: str) -> None:
-        """Give up what is under way."""
+        """Give up what is under way, so that the batch goes back."""
+        self.given_up = reason
         self.stop(reason)
 
     async def note(self) -> None:
@@ -89,69 +114,41 @@ class _Work:
             self.stop("another worker has the batch now")
 
 
-async def carry_out(batch_id: str, session: Session, interrupts: Interrupts) -> MediaEnd:
-    """Take a batch, if no live worker has it, and work on it to its end.
+async def carry_out(work: BatchWork) -> None:
+    """Work on a batch that this run has just taken, and end it, or give it back where that is given up.
 
     Raises:
-        SettingsError: there is no such batch in this ledger, or it was bought elsewhere.
         LedgerError: the ledger cannot be read or written.
     """
-    settings = session.settings
-    with look_into(settings.ledger) as ledger:
-        batch = None if ledger is None else await ledger.batches.find(batch_id)
-        if ledger is None or batch is None:
-            raise SettingsError(
-                f"batch: found no {batch_id} in the ledger; allowed: one that was handed over in the last 7 days. "
-                "A media worker needs the ANIMATIC_LEDGER of the runs that hand batches over"
-            )
-        if batch.provider != settings.origin:
-            raise SettingsError(
-                f"batch {batch_id}: it was bought at {batch.provider}, and this worker is at {settings.origin}; give "
-                "it the same WAVESPEED_BASE_URL and ANIMATIC_ACCOUNT, or the same block of credentials"
-            )
-        async with ledger.run(session.run_id, batch.archive, flow_run.id) as run:
-            return await _take_up(_Work(run, batch, session), interrupts)
-
-
-async def _take_up(work: _Work, interrupts: Interrupts) -> MediaEnd:
-    """Take the batch, work on it, and end it or give it back."""
-    ledger, batch, run_id = work.ledger, work.batch, work.run.run_id
-    if batch.state in {BatchState.DONE, BatchState.FAILED}:
-        return MediaEnd(f"the batch is {batch.state} already")
-    is_held = batch.state is BatchState.TAKEN and batch.holder is not None
-    if (is_held and ledger.is_alive(str(batch.holder))) or not await ledger.batches.take(batch, run_id):
-        return MediaEnd("another worker has the batch")
-    state, problem = BatchState.DONE, ""
+    batches, batch, run_id = work.ledger.batches, work.batch, work.run.run_id
+    state = BatchState.DONE
     try:
-        async with interrupts.obeyed(work.give_up), _writing(work):
-            problem = await _see_through(work)
+        async with _writing(work):
+            work.problem = await _see_through(work)
     except LedgerError:
         raise
     except Exception as error:  # noqa: BLE001 - the run that handed it over hears of it, and does the work itself
         state = BatchState.FAILED
         problem = str(error) if isinstance(error, AnimaticError) else f"{type(error).__name__} on a media worker"
+        work.problem = problem.partition("\n")[0]
     if work.is_lost:
-        return MediaEnd("another worker has taken the batch over")
-    if interrupts.is_stopped and state is BatchState.DONE:
-        await ledger.batches.give_back(
-            replace(batch, state=BatchState.TAKEN, holder=run_id, times_taken=batch.times_taken + 1)
-        )
-        return MediaEnd("stopped; another worker goes on")
-    await ledger.batches.end(batch.batch_id, run_id, state, work.counts, problem.partition("\n")[0])
-    if state is BatchState.FAILED:
-        return MediaEnd(problem, state)
-    has_failures = bool(work.archive.failed or work.checks.unread)
-    return MediaEnd(f"{archive_in_words(work.archive)}, {checks_in_words(work.checks)}", state, has_failures)
+        return
+    if work.given_up and state is BatchState.DONE:
+        taken = replace(batch, state=BatchState.TAKEN, holder=run_id, times_taken=batch.times_taken + 1)
+        await batches.give_back(taken)
+        return
+    work.state = state
+    await batches.end(batch.batch_id, run_id, state, work.counts, work.problem)
 
 
-async def _see_through(work: _Work) -> str:
+async def _see_through(work: BatchWork) -> str:
     """Archive the clips, each group checked as soon as it is there; return why nothing more could be archived.
 
     Raises:
         LocationError: the archive is not to be reached from here.
         LedgerError: the ledger cannot be read or written.
     """
-    batch, settings, warn = work.batch, work.session.settings, line_logger(WARNING)
+    batch, settings, warn = work.batch, work.settings, line_logger(WARNING)
     folder = Folder(batch.archive)
     await asyncio.to_thread(require_same_folder, folder, batch)
     outputs = await outputs_in(work.ledger, batch)
@@ -162,7 +159,7 @@ async def _see_through(work: _Work) -> str:
             ClipName(batch.clip_name),
             work.ledger,
             run_id=work.run.run_id,
-            ask=await stack.enter_async_context(open_asking(settings)),
+            ask=work.tools.ask,
             warn=warn,
             progress=work.archive,
             origin=settings.base_url,
@@ -179,6 +176,7 @@ async def _see_through(work: _Work) -> str:
             see=_check,
             local=LocalStills(batch.stills, settings.network),
             paths=lambda _: paths,
+            tools=replace(work.tools.checks, rank=work.rank),
         )
         stack.push_async_callback(checking.close)
 
@@ -187,8 +185,11 @@ async def _see_through(work: _Work) -> str:
             checking.stop()
 
         work.stop = stop
+        if work.given_up:
+            stop(work.given_up)
         await asyncio.gather(*(_archive(some, archive, checking) for some in _groups(outputs)))
         work.is_archived = True
+        work.archived()
         await work.note()
         await checking.check_rest([], within_s=CHECKS_WITHIN_S)
         return work.archive.problem
@@ -208,7 +209,7 @@ def _groups(outputs: Sequence[Output]) -> list[Sequence[Output]]:
 
 
 @asynccontextmanager
-async def _writing(work: _Work) -> AsyncGenerator[None]:
+async def _writing(work: BatchWork) -> AsyncGenerator[None]:
     """Write down every few seconds how far the work is, for the length of the block."""
 
     async def write() -> None:

@@ -1,6 +1,5 @@
 """Order: the request to the flow, checked."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +8,7 @@ from animatic.errors import SettingsError
 from animatic.manifest import Selection, read_mapping, read_only
 from animatic.media.clip_names import DEFAULT_CLIP_NAME, ClipName
 from animatic.media.still_copies import StillCopies
-from animatic.money.amounts import limit_microusd
+from animatic.money.amounts import MOST_USD, limit_microusd
 from animatic.money.budgets import MAX_USD, SPEND_UP_TO, Allowance, DayBudget, spent_up_to
 from animatic.planning.manifests import FindModels, ManifestFile
 from animatic.results import formats
@@ -138,8 +137,7 @@ class ApprovalRule:
     within_hours: float = APPROVE_WITHIN_HOURS
 
     def __post_init__(self) -> None:
-        if not 0 <= self.above_usd < math.inf:
-            raise SettingsError(f"approve_above_usd: found {self.above_usd}; allowed: 0 or more")
+        _require_limit("approve_above_usd", self.above_usd)
         if not MIN_APPROVE_HOURS <= self.within_hours <= MAX_APPROVE_HOURS:
             raise SettingsError(
                 f"approve_within_hours: found {self.within_hours}; allowed: {MIN_APPROVE_HOURS} to {MAX_APPROVE_HOURS}"
@@ -182,10 +180,8 @@ class Order:
         formats.check_suffix(storage.name_of(self.results))
         for uri in filter(None, (self.results, self.archive)):
             storage.require_lasting(uri)
-        if self.max_usd is not None and not 0 <= self.max_usd < math.inf:
-            raise SettingsError(f"--max-usd: found {self.max_usd}; allowed: 0 or more")
-        if self.spend_up_to is not None and not 0 <= self.spend_up_to < math.inf:
-            raise SettingsError(f"--spend-up-to: found {self.spend_up_to}; allowed: 0 or more")
+        _require_limit("--max-usd", self.max_usd)
+        _require_limit("--spend-up-to", self.spend_up_to)
         if not 1 <= self.policy.attempts <= 10:
             raise SettingsError(f"--attempts: found {self.policy.attempts}; allowed: 1 to 10")
 
@@ -238,3 +234,8 @@ def allowances_of(spend_up_to: float | None, day: DayBudget | None) -> list[Allo
     """Return the amounts that a run may go as far as: what was given, and what is left for the day."""
     own = [] if spend_up_to is None else [spent_up_to(limit_microusd(spend_up_to))]
     return own if day is None else [*own, day.allowance]
+
+
+def _require_limit(name: str, usd: float | None) -> None:
+    if usd is not None and not 0 <= usd <= MOST_USD:
+        raise SettingsError(f"{name}: found {usd}; allowed: 0 to {MOST_USD:,}")

@@ -1,25 +1,17 @@
 """An open run: what all its steps share, from the first to the last."""
 
-import asyncio
-import logging
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from prefect.runtime import flow_run
-
-from animatic.ledger import Ledger, LedgerRun, open_ledger
+from animatic.ledger import Ledger, LedgerRun
 from animatic.media.local_stills import LocalStills
 from animatic.media.still_copies import StillCopies
 from animatic.money.budgets import DayBudget
 from animatic.planning.day_budget import find_day_budget
 from animatic.planning.manifests import anchor_of
-from animatic.wavespeed.client import MOST_CONNECTIONS, WaveSpeedClient
-from flows.metrics import metered
+from animatic.wavespeed.client import WaveSpeedClient
 from flows.order import Order
-from flows.process import connections_that_fit
 from flows.session import Session
-from tasks.logs import line_logger
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,33 +78,3 @@ class Run:
         """Return the day's budget as it stands, by the API's clock; None where there is none."""
         settings, today = self.session.settings, self.client.clock.now().date()
         return await find_day_budget(self.ledger, settings.origin, settings.day_microusd, today)
-
-
-@asynccontextmanager
-async def open_run(order: Order, session: Session) -> AsyncGenerator[Run]:
-    """Open a run: its ledger, its liveness, which others can see, and a client.
-
-    Raises:
-        SettingsError: there is no key.
-        LedgerError: the ledger cannot be trusted with money now.
-    """
-    settings, loop = session.settings, asyncio.get_running_loop()
-    key = settings.require_key()
-    with open_ledger(settings.ledger) as ledger:
-        async with ledger.run(session.run_id, order.uri, flow_run.id) as run:
-            before = await ledger.reserved_under(flow_run.id) if flow_run.id else 0
-            most, network = min(connections_that_fit(), MOST_CONNECTIONS), settings.network
-            async with WaveSpeedClient(
-                settings.base_url,
-                key,
-                network=network,
-                most_connections=most,
-                wrap=session.wrap,
-                hears=lambda problem: session.progress.heard(loop.time(), problem),
-                counts=session.progress.meters.requested,
-            ) as client:
-                copies, warn = session.still_copies or StillCopies(), line_logger(logging.WARNING)
-                async with metered(session, ledger, order.max_microusd(session.max_microusd)):
-                    if session.progress.metrics_problem:
-                        warn(session.progress.metrics_problem)
-                    yield Run(order, session, client, run, warn, copies, before)

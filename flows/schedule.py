@@ -2,9 +2,10 @@
 
 import contextlib
 import re
-from typing import Any
+from typing import Annotated, Any
 
 from prefect.blocks.system import Secret
+from pydantic import Field
 
 from animatic.errors import SettingsError
 from animatic.settings import Settings
@@ -18,6 +19,9 @@ KEY_BLOCK = "wavespeed-api-key"
 
 BLOCK_NAME, LONGEST_NAME = "^[a-z0-9-]+$", 48
 """Names of blocks as Prefect has them; a key is longer, and does not get in where a name is wanted."""
+
+BlockName = Annotated[str, Field(json_schema_extra={"pattern": BLOCK_NAME, "maxLength": LONGEST_NAME})]
+"""A parameter with the name of a block; the bounds are for Prefect's form and its API."""
 
 
 async def session_of_schedule(credentials: str | None = None) -> Session:

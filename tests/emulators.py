@@ -51,7 +51,7 @@ def _azurite() -> Generator[str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         try:
-            found = (re.search(r"listening (?:on|at) (http://[\d.:]+)", line) for line in process.stdout)
+            found = (re.search(r"listen(?:s|ing) (?:on|at) (http://[\d.:]+)", line) for line in process.stdout)
             yield next(each[1] for each in found if each)
         finally:
             process.terminate()

@@ -77,11 +77,13 @@ def make_clone(clone: Path) -> None:
 class Terminal:
     """A terminal in a folder; what `export` says holds for the commands after it.
 
-    `ports` says which port stands for one that a page names.
+    `programs` is a folder that comes first on its PATH, whatever a page puts there; `ports` says which port stands for
+    one that a page names.
     """
 
     folder: Path
     environment: dict[str, str]
+    programs: Path
     ports: dict[str, str] = field(default_factory=dict[str, str])
     servers: "list[subprocess.Popen[bytes]]" = field(default_factory=list["subprocess.Popen[bytes]"])
 
@@ -156,7 +158,7 @@ class Terminal:
         return subprocess.Popen(
             ["bash", "-c", line],
             cwd=self.folder,
-            env=self.environment,
+            env=self.environment | {"PATH": f"{self.programs}:{self.environment['PATH']}"},
             stdin=stdin,
             stdout=stdout,  # pyright: ignore[reportArgumentType]
             stderr=stdout,  # pyright: ignore[reportArgumentType]

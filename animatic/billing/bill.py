@@ -8,8 +8,7 @@ from typing import Any
 
 from animatic.billing.comparison import Bought, Difference, Line, Moment, Pending, compare
 from animatic.billing.reading import BillReading, read_bill
-from animatic.ledger import HISTORY_COLUMNS, Ledger, place_of
-from animatic.ledger.moments import aware, aware_always
+from animatic.ledger import HISTORY_COLUMNS, Ledger, aware, aware_always, place_of
 from animatic.money.bill_items import BillItem, totals_of
 from animatic.results.exit_codes import DONE, INCOMPLETE
 from animatic.takes.inputs import read_request

@@ -83,7 +83,7 @@ class Submissions:
                 intended = await self._ledger.intend(intent)
                 attempt_id, self._progress.reserved = intended.attempt_id, intended.reserved
                 if not self._stop_signal.is_buying:
-                    await self._record(entry, attempt_id, Unsent("the run stopped before it was sent"))
+                    await self._record(entry, attempt_id, Unsent(self._why_unsent()))
                     return Buy()  # there is no start any more
                 if uptime_s() - asked_s > SENT_WITHIN_S:
                     await self._record(entry, attempt_id, Unsent("this process stood still before it was sent"))
@@ -98,6 +98,11 @@ class Submissions:
         finally:
             if not has_left:
                 self._throttle.unsent(start)
+
+    def _why_unsent(self) -> str:
+        """Return the reason for a take that a stop kept back: a network that was away says more than the stop."""
+        lost = self._progress.unreached_for(asyncio.get_running_loop().time())
+        return "the run stopped before it was sent" if lost is None else lost[1]
 
     async def reject(self, take: Take, error: FileRefusedError) -> None:
         """Record that a take cannot be sent, since the API refuses a file of it. Nothing is sent."""

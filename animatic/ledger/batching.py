@@ -66,7 +66,7 @@ class BatchWorker(Generic[T]):
                 self._sending_at = moment
         if is_sooner:
             loop.call_at(moment, self._send) if within_s else loop.call_soon(self._send)
-        return await asyncio.shield(future)
+        return await future
 
     def close(self) -> None:
         """Finish what was asked so far."""
@@ -105,7 +105,9 @@ class BatchWorker(Generic[T]):
 
 
 def _hand_out(answered: list[tuple[asyncio.Future[Any], Answer]]) -> None:
-    for future, answer in answered:  # none is done: no other code has them
+    for future, answer in answered:
+        if future.done():  # its coroutine was cancelled
+            continue
         if answer.error is None:
             future.set_result(answer.result)
         else:

@@ -14,23 +14,16 @@ import sqlalchemy as sa
 from animatic.errors import LedgerError
 from animatic.ledger import quality
 from animatic.ledger.moments import aware, now
+from animatic.ledger.prepared import Prepared
 from animatic.ledger.records import Clip, KeptClip, WantedClip
 from animatic.ledger.schema import ATTEMPT, CLIP, PLANNED, QUALITY, TAKE
-from animatic.ledger.statements import in_chunks
+from animatic.ledger.statements import in_chunks, insert_missing
 
 MOST_ROWS, MOST_DESCRIBED = 5_000, 20_000
 MOST_NAMESAKES = 1_000
 USUAL_OF = 1_000
 _NAMES = tuple(name for name in Clip.__dataclass_fields__ if name != "quality")
 _COLUMNS = tuple(CLIP.c[name] for name in _NAMES)
-_OF_OUTPUT = (
-    sa.select(*_COLUMNS)
-    .where(CLIP.c.attempt_id == sa.bindparam("attempt"), CLIP.c.output == sa.bindparam("of_output"))
-    .order_by(CLIP.c.clip_id)
-)
-_NAMED = sa.select(CLIP.c.clip_id).where(
-    CLIP.c.archive == sa.bindparam("in_archive"), CLIP.c.name_key == sa.bindparam("key")
-)
 _NEWEST_PLANNED = (
     sa.select(PLANNED.c.fingerprint, sa.func.max(PLANNED.c.planned_id).label("newest"))
     .group_by(PLANNED.c.fingerprint)
@@ -56,8 +49,20 @@ _DESCRIBED = (
 DESCRIBED = tuple(column.name for column in _DESCRIBED.selected_columns)
 """Names of the columns of `described_clips`; moments are in UTC, without a zone."""
 
+_OF_FILE = tuple(name for name in KeptClip.__dataclass_fields__ if name != "clip_id")
 _OF_BOOKING = ("attempt_id", "output", "archive", "name", "run_id")
-_BOOK = CLIP.insert().returning(CLIP.c.clip_id)
+_IS_FILE = Prepared(
+    CLIP.update()
+    .where(CLIP.c.clip_id == sa.bindparam("of_clip"))
+    .values({name: sa.bindparam(name, type_=CLIP.c[name].type) for name in (*_OF_FILE, "archived_at")})
+)
+
+
+_Rows = dict[tuple[int, int], list[Clip]]
+"""Rows by output: the id of the attempt, and the number of its output."""
+
+_New = dict[tuple[int, int], Clip]
+"""The one row of each output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,32 +81,72 @@ class Booking:
 def book(db: sa.Connection, archive: str, wanted: Sequence[WantedClip], run_id: str) -> list[Booking]:
     """Return each output's row in an archive, made under the first name that is free where there is none yet.
 
-    A row that another run booked stays that run's; `take_over_booking` changes that once it is dead.
+    A row that another run booked stays that run's; `take_over_booking` changes that once it is dead. Safe while others
+    book: a name is free if its row can be added.
     """
-    return [_book(db, archive, each, run_id) for each in wanted]
+    rows = _rows_of(db, [each.attempt_id for each in wanted])
+    found = [_booked(archive, each, rows) for each in wanted]
+    new = [(each, *each.names[0]) for each, booking in zip(wanted, found, strict=True) if booking is None]
+    made = _add(db, archive, new, run_id)
+    return [
+        booking or _new_booking(made, rows, each) or _book_one(db, archive, each, run_id)
+        for each, booking in zip(wanted, found, strict=True)
+    ]
 
 
-def _book(db: sa.Connection, archive: str, wanted: WantedClip, run_id: str) -> Booking:
-    rows = [_clip(row) for row in db.execute(_OF_OUTPUT, {"attempt": wanted.attempt_id, "of_output": wanted.output})]
-    names = dict(wanted.names)
-    copies = tuple(row for row in rows if row.file is not None)
-    known = [row for row in rows if row.archive == archive and row.name in names]
-    if known:
-        clip = known[-1]
-        return Booking(clip, tuple(row for row in copies if row.clip_id != clip.clip_id))
+def _rows_of(db: sa.Connection, attempt_ids: Iterable[int]) -> _Rows:
+    """Return all rows of these attempts, by output, in the order in which they were booked."""
+    rows: _Rows = {}
+    for some in in_chunks(sorted(set(attempt_ids))):
+        for row in db.execute(sa.select(*_COLUMNS).where(CLIP.c.attempt_id.in_(some)).order_by(CLIP.c.clip_id)):
+            clip = _clip(row)
+            rows.setdefault((clip.attempt_id, clip.output), []).append(clip)
+    return rows
+
+
+def _booked(archive: str, wanted: WantedClip, rows: _Rows) -> Booking | None:
+    """Return an output's row in an archive under one of its names; None where there is none."""
+    names, of_output = dict(wanted.names), rows.get((wanted.attempt_id, wanted.output), [])
+    known = [row for row in of_output if row.archive == archive and row.name in names]
+    return Booking(known[-1], _copies(of_output, known[-1].clip_id)) if known else None
+
+
+def _copies(of_output: Sequence[Clip], but: int = 0) -> tuple[Clip, ...]:
+    return tuple(row for row in of_output if row.file is not None and row.clip_id != but)
+
+
+def _add(db: sa.Connection, archive: str, named: Sequence[tuple[WantedClip, str, str]], run_id: str) -> _New:
+    """Add a row for each output whose name is free, and return these."""
+    in_order = sorted(named, key=lambda each: each[2])  # all take locks in this order
+    clips = [(Clip(0, each.attempt_id, each.output, archive, name, run_id), key) for each, name, key in in_order]
+    if not clips:
+        return {}
+    values = [{each: getattr(clip, each) for each in _OF_BOOKING} | {"name_key": key} for clip, key in clips]
+    adding = insert_missing(CLIP, db.dialect.name).returning(CLIP.c.clip_id, CLIP.c.attempt_id, CLIP.c.output)
+    ids = {(row.attempt_id, row.output): int(row.clip_id) for row in db.execute(adding, values)}
+    of_outputs = {(clip.attempt_id, clip.output): clip for clip, _ in clips}
+    return {output: replace(of_outputs[output], clip_id=clip_id) for output, clip_id in ids.items()}
+
+
+def _new_booking(made: _New, rows: _Rows, wanted: WantedClip) -> Booking | None:
+    output = (wanted.attempt_id, wanted.output)
+    return Booking(made[output], _copies(rows.get(output, []))) if output in made else None
+
+
+def _book_one(db: sa.Connection, archive: str, wanted: WantedClip, run_id: str) -> Booking:
+    """Book an output whose first name is taken, perhaps by another run that booked the same one just now."""
     last, last_key = wanted.names[-1]
     more = ((f"{last}_{number}", f"{last_key}_{number}") for number in range(2, MOST_NAMESAKES))
-    candidates = itertools.chain(wanted.names, more)
-    free = (each for each in candidates if db.execute(_NAMED, {"in_archive": archive, "key": each[1]}).first() is None)
-    name, key = next(free, ("", ""))
-    if not name:
-        raise LedgerError(
-            f"archive {archive}: no name is left for {wanted.names[-1][0]}; give another --clip-name, or another folder"
-        )
-    clip = Clip(0, wanted.attempt_id, wanted.output, archive, name, run_id)
-    values: dict[str, Any] = {each: getattr(clip, each) for each in _OF_BOOKING}
-    clip_id = int(db.execute(_BOOK, {**values, "name_key": key}).scalar_one())
-    return Booking(replace(clip, clip_id=clip_id), copies)
+    for name, key in itertools.chain(wanted.names, more):
+        rows = _rows_of(db, [wanted.attempt_id])
+        if (booking := _booked(archive, wanted, rows)) is not None:
+            return booking
+        made = _add(db, archive, [(wanted, name, key)], run_id)
+        if (booking := _new_booking(made, rows, wanted)) is not None:
+            return booking
+    raise LedgerError(
+        f"archive {archive}: no name is left for {wanted.names[-1][0]}; give another --clip-name, or another folder"
+    )
 
 
 def take_over_booking(db: sa.Connection, clip_id: int, dead: str, run_id: str) -> bool:
@@ -112,10 +157,10 @@ def take_over_booking(db: sa.Connection, clip_id: int, dead: str, run_id: str) -
 
 def keep(db: sa.Connection, clips: Iterable[KeptClip]) -> None:
     """Write down that clips are in their archive; `error` says what is wrong with one all the same."""
-    moment = now()
-    for each in clips:
-        values = {name: getattr(each, name) for name in KeptClip.__dataclass_fields__ if name != "clip_id"}
-        db.execute(CLIP.update().where(CLIP.c.clip_id == each.clip_id).values(archived_at=moment, **values))
+    moment, rows = now(), list[dict[str, Any]]()
+    for each in sorted(clips, key=lambda clip: clip.clip_id):  # all take locks in this order
+        rows.append({name: getattr(each, name) for name in _OF_FILE} | {"of_clip": each.clip_id, "archived_at": moment})
+    _IS_FILE.changed(db, rows)
 
 
 def give_up(db: sa.Connection, clip_id: int, error: str) -> None:

@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from animatic.ledger.outages import Outage
+
 Clock = Callable[[], float]
 
 
@@ -111,13 +113,17 @@ class Database(ABC):
         with engine.begin() as db:
             yield db
 
+    @abstractmethod
     def is_busy(self, error: Exception) -> bool:
         """Tell if another process kept us out for all of `BUSY_S`."""
-        del error
-        return False
 
     def is_lost(self, error: Exception) -> bool:
         """Tell if a transaction ended, without effect, because its connection did: it may be tried again."""
+        del error
+        return False
+
+    def is_away(self, error: Exception) -> bool:
+        """Tell if the server does not answer now, for no reason that a person must see to on our side."""
         del error
         return False
 
@@ -129,17 +135,17 @@ class Database(ABC):
         """Give free room back to the disk, unless that would keep a run waiting; true where there is no more."""
         return True  # a server does that itself
 
+    @abstractmethod
     def mark(self, db: sa.Connection) -> Any:
         """Return what finds this transaction again after its commit; raise where it was lost on the way."""
-        db.execute(_STILL_THERE)
 
-    def has_committed(self, mark: Any) -> bool:
+    def has_committed(self, mark: Any, outage: Outage) -> bool:
         """Tell if a transaction whose commit raised an error is in the database all the same.
 
         Raises:
             LedgerUnusableError: that cannot be found out.
         """
-        del mark
+        del mark, outage
         return False
 
     def now(self, db: sa.Connection, clock: Clock) -> float:
@@ -153,9 +159,6 @@ class Database(ABC):
     def elsewhere(self) -> Elsewhere:
         """Return how other machines see which runs are alive."""
         return Elsewhere()
-
-
-_STILL_THERE = sa.select(1)
 
 
 def words_of(error: Exception, speaker: str) -> str:

@@ -18,13 +18,14 @@ from animatic.ledger.moments import now
 from animatic.ledger.schema import MEDIA
 from animatic.ledger.statements import in_chunks
 from animatic.ledger.transactions import Transactions
-from animatic.takes.media_batches import BatchCounts, BatchState, BatchTake, MediaBatch
+from animatic.takes.media_batches import Backlog, BatchCounts, BatchState, BatchTake, MediaBatch
 
 KEPT = timedelta(days=7)
 """Batches that were handed over longer ago are forgotten: what was done is in the rows of their clips."""
 
 
 _OF_ORDER = ("batch_id", "run_id", "provider", "archive", "mark", "clip_name", "stills")
+_WITHOUT_TAKES = tuple(column for column in MEDIA.c if column.name != "takes")
 
 
 class MediaBatches:
@@ -43,7 +44,7 @@ class MediaBatches:
             takes, state = json.dumps([list(take) for take in batch.takes]), BatchState.WAITING.value
             db.execute(MEDIA.insert().values(**values, takes=takes, state=state, handed_at=moment))
 
-        await self._transactions.do(0.0, insert)
+        await self._transactions.do_alongside(0.0, insert)
 
     async def find(self, batch_id: str) -> MediaBatch | None:
         """Return a batch with its takes; None where there is none, or none any more."""
@@ -54,21 +55,36 @@ class MediaBatches:
                 return None
             return replace(_batch(row, self._now(db)), takes=tuple(BatchTake(*each) for each in json.loads(row.takes)))
 
-        return await self._transactions.do(0.0, select)
+        return await self._transactions.do_alongside(0.0, select)
+
+    async def backlog(self) -> Backlog:
+        """Return the batches of all runs that wait or are worked on, the oldest first, without their takes."""
+
+        def select(db: sa.Connection) -> Backlog:
+            moment = self._now(db)
+            is_open = MEDIA.c.state.in_([BatchState.WAITING.value, BatchState.TAKEN.value])
+            rows = db.execute(sa.select(*_WITHOUT_TAKES).where(is_open).order_by(MEDIA.c.handed_at, MEDIA.c.batch_id))
+            batches = [_batch(row, moment) for row in rows]
+            run_ids = sorted({batch.run_id for batch in batches})
+            latest = sa.select(MEDIA.c.run_id, sa.func.max(MEDIA.c.heard_at).label("heard_at")).group_by(MEDIA.c.run_id)
+            served = [row for some in in_chunks(run_ids) for row in db.execute(latest.where(MEDIA.c.run_id.in_(some)))]
+            seconds = {row.run_id: _since(row.heard_at, moment) for row in served}
+            return Backlog(batches, {run_id: each for run_id, each in seconds.items() if each is not None})
+
+        return await self._transactions.do_alongside(0.0, select)
 
     async def look_at(self, batch_ids: Sequence[str]) -> list[MediaBatch]:
         """Return batches without their takes."""
 
         def select(db: sa.Connection) -> list[MediaBatch]:
-            columns = [column for column in MEDIA.c if column.name != "takes"]
             moment = self._now(db)
             return [
                 _batch(row, moment)
                 for some in in_chunks(batch_ids)
-                for row in db.execute(sa.select(*columns).where(MEDIA.c.batch_id.in_(some)))
+                for row in db.execute(sa.select(*_WITHOUT_TAKES).where(MEDIA.c.batch_id.in_(some)))
             ]
 
-        return await self._transactions.do(0.0, select)
+        return await self._transactions.do_alongside(0.0, select)
 
     async def quiet_s(self) -> float | None:
         """Return the time since any media worker last wrote, of any run's batches; None where none ever did."""
@@ -77,7 +93,7 @@ class MediaBatches:
             of_workers = sa.select(sa.func.max(MEDIA.c.heard_at)).where(MEDIA.c.holder != MEDIA.c.run_id)
             return _since(db.execute(of_workers.where(MEDIA.c.heard_at <= self._now(db))).scalar(), self._now(db))
 
-        return await self._transactions.do(0.0, select)
+        return await self._transactions.do_alongside(0.0, select)
 
     async def take(self, batch: MediaBatch, run_id: str) -> bool:
         """Let a run hold a batch, which is as it was read; False where another one was faster."""
@@ -93,13 +109,13 @@ class MediaBatches:
             }
             return db.execute(MEDIA.update().where(*_as_read(batch)).values(**values)).rowcount == 1
 
-        return await self._transactions.do(0.0, update)
+        return await self._transactions.do_alongside(0.0, update)
 
     async def give_back(self, batch: MediaBatch) -> bool:
         """Let a batch wait again whose holder is gone, or has gone silent; False where it is not as it was read."""
         values = {"state": BatchState.WAITING.value, "holder": None, "counts": "{}"}
         waits = MEDIA.update().where(*_as_read(batch)).values(**values)
-        return await self._transactions.do(0.0, lambda db: db.execute(waits).rowcount == 1)
+        return await self._transactions.do_alongside(0.0, lambda db: db.execute(waits).rowcount == 1)
 
     async def note(self, batch_id: str, run_id: str, counts: BatchCounts) -> bool:
         """Write down how far a holder is; False where the batch is not its any more."""
@@ -117,7 +133,7 @@ class MediaBatches:
         def update(db: sa.Connection) -> bool:
             return db.execute(MEDIA.update().where(*mine).values(heard_at=self._now(db), **values)).rowcount == 1
 
-        return await self._transactions.do(0.0, update)
+        return await self._transactions.do_alongside(0.0, update)
 
     def _now(self, db: sa.Connection) -> float:
         return self._transactions.database.now(db, monotonic)

@@ -9,7 +9,14 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from animatic.errors import AnimaticError, FixInputError, LedgerClosedError, LedgerUnusableError, LedgerVersionError
+from animatic.errors import (
+    AnimaticError,
+    FixInputError,
+    LedgerAwayError,
+    LedgerClosedError,
+    LedgerUnusableError,
+    LedgerVersionError,
+)
 from animatic.ledger.databases import Database
 from animatic.ledger.location import note_intents, noted_intents, require_not_restored
 from animatic.ledger.schema import ALEMBIC_VERSION, META, METADATA, REVISION, SCHEMA_VERSION
@@ -68,6 +75,7 @@ def open_database(database: Database, *, may_be_restored: bool = False, may_be_c
         LedgerClosedError: it was copied to another database, or is a copy that is not whole.
         LedgerRestoredError: it is older than its runs folder.
         LedgerUnusableError: it can't be opened, is damaged, is not a ledger, or is gone.
+        LedgerAwayError: its server does not answer.
         LedgerVersionError: a newer animatic wrote it.
     """
     database.require_ready()
@@ -100,7 +108,8 @@ def open_database(database: Database, *, may_be_restored: bool = False, may_be_c
             "was paid for."
         )
         is_of_file = isinstance(database, SqliteFile) and not database.is_busy(error)
-        raise LedgerUnusableError(
+        unusable = LedgerAwayError if database.is_away(error) else LedgerUnusableError
+        raise unusable(
             f"ledger {database.name}: {database.said(error)}. Nothing was bought.{advice if is_of_file else ''}"
         ) from None
     return Opened(database, engine, ledger_id, beside)

@@ -5,7 +5,7 @@ Times are UTC, stored without a zone.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from animatic.ledger.newest import died, newest_status
 from animatic.ledger.records import Finish, HeldFor, Intended, Intent, Reserved
 from animatic.ledger.schema import ATTEMPT, REMARK, RUN, TAKE
 from animatic.ledger.statements import (
-    COUNT_INTENT,
+    COUNT_INTENTS,
     INSERT_ATTEMPT,
     OTHER_OWNER,
     PRICE_OF,
@@ -101,18 +101,39 @@ def intend(db: sa.Connection, intent: Intent) -> Intended:
         state = newest and newest.take_status.state
         raise TakenError(f"take {intent.fingerprint[:12]}: it is {state} by now, and stays so")
     chains.link(db, intent)
-    reserved = _reserve(db, intent)
-    db.execute(
-        insert_missing(TAKE, db.dialect.name),
-        {
-            "fingerprint": intent.fingerprint,
-            "provider": intent.provider,
-            "model": intent.model,
-            "duration": intent.latency_class,
-            "request": intent.request,
-        },
-    )
-    values: dict[str, Any] = {
+    reserved = reserve(db, [intent])
+    db.execute(insert_missing(TAKE, db.dialect.name), take_of(intent))
+    values = attempt_of(intent, allowed_by)
+    intents = count_intents(db, 1)
+    place = renewals.place_of(db, intent.fingerprint, newest, allowed_by)
+    attempt_id = place.unsent_id
+    if attempt_id is not None:
+        again = ATTEMPT.update().where(ATTEMPT.c.attempt_id == attempt_id)
+        db.execute(again.values(error=None, error_code=None, **values))
+    else:
+        more = {"fingerprint": intent.fingerprint, "attempt_no": place.attempt_no, "renewal": place.renewal}
+        attempt_id = int(INSERT_ATTEMPT.rows(db, {**more, **values})[0][0])
+    if allowed_by == renewals.CHANGED_STILL:
+        uploads.forget_last_frame(db, intent.fingerprint)
+    if intent.looks or place.unsent_id is not None:
+        looks.bind(db, attempt_id, intent.looks)
+    return Intended(attempt_id, reserved, intents)
+
+
+def take_of(intent: Intent) -> dict[str, Any]:
+    """Return the row of the take that an intent is about."""
+    return {
+        "fingerprint": intent.fingerprint,
+        "provider": intent.provider,
+        "model": intent.model,
+        "duration": intent.latency_class,
+        "request": intent.request,
+    }
+
+
+def attempt_of(intent: Intent, allowed_by: str) -> dict[str, Any]:
+    """Return the row of an attempt that is about to be sent, without its place among those of its take."""
+    return {
         "state": State.SUBMITTING.value,
         "run_id": intent.run_id,
         "allowed_by": allowed_by,
@@ -124,47 +145,39 @@ def intend(db: sa.Connection, intent: Intent) -> Intended:
         "window_to": naive(intent.window_to),
         "spent_on": spending.day_of(intent),
     }
-    intents = int(db.execute(COUNT_INTENT, {}).fetchall()[0][0])
-    place = renewals.place_of(db, intent.fingerprint, newest, allowed_by)
-    attempt_id = place.unsent_id
-    if attempt_id is not None:
-        again = ATTEMPT.update().where(ATTEMPT.c.attempt_id == attempt_id)
-        db.execute(again.values(error=None, error_code=None, **values))
-    else:
-        more = {"fingerprint": intent.fingerprint, "attempt_no": place.attempt_no, "renewal": place.renewal}
-        attempt_id = int(db.execute(INSERT_ATTEMPT, {**more, **values}).fetchall()[0][0])
-    if allowed_by == renewals.CHANGED_STILL:
-        uploads.forget_last_frame(db, intent.fingerprint)
-    if intent.looks or place.unsent_id is not None:
-        looks.bind(db, attempt_id, intent.looks)
-    return Intended(attempt_id, reserved, intents)
 
 
-def _reserve(db: sa.Connection, intent: Intent) -> Reserved:
-    """Add the price to what the run and the day have reserved, unless that would be more than they may."""
-    if intent.is_limited and intent.quoted_microusd is None:
+def count_intents(db: sa.Connection, more: int) -> int:
+    """Count so many more intents; return how many the ledger has seen."""
+    return int(COUNT_INTENTS.rows(db, {"more": more})[0][0])
+
+
+def reserve(db: sa.Connection, intents: Sequence[Intent]) -> Reserved:
+    """Add prices to what the run and the day have reserved, unless that would be more than they may.
+
+    The intents differ in nothing but their takes and prices.
+    """
+    intent, prices = intents[0], [each.quoted_microusd for each in intents]
+    if intent.is_limited and None in prices:
         limited_by = MAX_USD_PER_DAY if intent.max_microusd is None else intent.limited_by
         raise BudgetError(
             f"{limited_by}: the price of a take of {intent.model}, {intent.latency_class} cannot be had; run again "
             "when WaveSpeed quotes prices, or set ANIMATIC_PRICE_USD to what a take costs at most"
         )
-    asked = {
-        "by_run": intent.run_id,
-        "price_microusd": intent.quoted_microusd or 0,
-        "unpriced_more": int(intent.quoted_microusd is None),
-    }
+    price, unpriced = sum(each or 0 for each in prices), prices.count(None)
+    asked = {"by_run": intent.run_id, "price_microusd": price, "unpriced_more": unpriced}
     if intent.max_microusd is None:
-        changed = db.execute(RESERVE, asked).fetchall()
+        changed = RESERVE.rows(db, asked)
     else:
-        changed = db.execute(RESERVE_WITHIN, asked | {"most_microusd": intent.max_microusd}).fetchall()
+        changed = RESERVE_WITHIN.rows(db, asked | {"most_microusd": intent.max_microusd})
     if not changed and intent.max_microusd is None:
         raise LedgerError(f"run {intent.run_id}: not in the ledger; begin it first")
     if not changed:
         raise BudgetError(
-            f"{intent.limited_by}: buying this take ({dollars(intent.quoted_microusd or 0)}) would exceed the limit of "
+            f"{intent.limited_by}: buying this take ({dollars(price)}) would exceed the limit of "
             f"{dollars(intent.max_microusd or 0)}; raise {intent.limited_by} to go on"
         )
-    spending.spend(db, intent)
+    spending.spend(db, intent, price, unpriced)
     return Reserved(*changed[0])
 
 
@@ -173,14 +186,7 @@ def accept(db: sa.Connection, attempt_id: int, accepted: Accepted) -> bool:
 
     The other stays as it is where its answer is final, which is then remarked.
     """
-    prediction_id = accepted.prediction_id
-    values = {
-        "prediction_id": prediction_id,
-        "prediction_status": accepted.status,
-        "prediction_model": accepted.model,
-        "created_at": naive(accepted.created_at),
-        "submitted_at": now(),
-    }
+    prediction_id, values = accepted.prediction_id, acceptance_of(accepted)
     if _moved(db, attempt_id, bind_to(tuple(values)), values):
         return True
     owner = db.execute(OTHER_OWNER, {"of_prediction": prediction_id, "but_attempt": attempt_id}).fetchone()
@@ -202,6 +208,17 @@ def accept(db: sa.Connection, attempt_id: int, accepted: Accepted) -> bool:
     else:
         remark(db, other_attempt, other_run, error)
     return False
+
+
+def acceptance_of(accepted: Accepted) -> dict[str, Any]:
+    """Return what an attempt gets when it becomes `submitted`."""
+    return {
+        "prediction_id": accepted.prediction_id,
+        "prediction_status": accepted.status,
+        "prediction_model": accepted.model,
+        "created_at": naive(accepted.created_at),
+        "submitted_at": now(),
+    }
 
 
 def reconcile_command(provider: str, *arguments: str) -> str:
@@ -256,7 +273,7 @@ def _add_back(db: sa.Connection, attempt_id: int, times: int) -> Reserved:
     if times:
         spending.give_back(db, provider, day, price)
     values = {"by_run": run_id, "price_microusd": times * (price or 0), "unpriced_more": times * int(price is None)}
-    return Reserved(*db.execute(RESERVE, values).fetchall()[0])
+    return Reserved(*RESERVE.rows(db, values)[0])
 
 
 def finish(db: sa.Connection, attempt_id: int, end: Finish, polls: int, run_id: str) -> str | None:
@@ -265,7 +282,22 @@ def finish(db: sa.Connection, attempt_id: int, end: Finish, polls: int, run_id: 
     Where the attempt has a final state already, that stays; so does a hold that only a person can end. An answer that
     says otherwise is remarked.
     """
-    values = {
+    values = end_of(end, polls)
+    if _moved(db, attempt_id, finish_as(end.state, tuple(values)), values):
+        return None
+    found = _state_of(db, attempt_id)
+    if found == end.state.value:
+        return None
+    if found != State.HELD.value and (found is None or State(found) not in FINAL):
+        raise _forbidden(db, attempt_id, end.state)
+    said = f"it is {found}, and the API now says {end.prediction_status}"
+    remark(db, attempt_id, run_id, f"{said}: {end}")
+    return said
+
+
+def end_of(end: Finish, polls: int) -> dict[str, Any]:
+    """Return what an attempt gets with its final state."""
+    return {
         "prediction_status": end.prediction_status,
         "prediction_model": end.prediction_model,
         "outputs": json.dumps(end.outputs),
@@ -277,16 +309,6 @@ def finish(db: sa.Connection, attempt_id: int, end: Finish, polls: int, run_id: 
         "error": end.error,
         "polls": polls,
     }
-    if _moved(db, attempt_id, finish_as(end.state, tuple(values)), values):
-        return None
-    found = _state_of(db, attempt_id)
-    if found == end.state.value:
-        return None
-    if found != State.HELD.value and (found is None or State(found) not in FINAL):
-        raise _forbidden(db, attempt_id, end.state)
-    said = f"it is {found}, and the API now says {end.prediction_status}"
-    remark(db, attempt_id, run_id, f"{said}: {end}")
-    return said
 
 
 def lose(db: sa.Connection, attempt_id: int, polls: int) -> None:
@@ -382,8 +404,12 @@ def move(db: sa.Connection, attempt_id: int, to: State, values: Mapping[str, Any
 
 def _moved(db: sa.Connection, attempt_id: int, moving: sa.Update, values: Mapping[str, Any]) -> bool:
     """Run a statement of `move_to`; False where the attempt's state does not allow it."""
-    new = {f"new_{name}": value for name, value in values.items()}  # not called like the columns that are set
-    return db.execute(moving, {"of_attempt": attempt_id, **new}).rowcount == 1
+    return db.execute(moving, moved_by(attempt_id, values)).rowcount == 1
+
+
+def moved_by(attempt_id: int, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a statement of `move_to`: not called like the columns that are set."""
+    return {"of_attempt": attempt_id} | {f"new_{name}": value for name, value in values.items()}
 
 
 def _forbidden(db: sa.Connection, attempt_id: int, to: State) -> LedgerError:

@@ -1,5 +1,6 @@
 """Takes that shots asked for: written once for each change of a manifest, read by `ledger show`."""
 
+import functools
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
@@ -7,12 +8,19 @@ import sqlalchemy as sa
 
 from animatic.ledger import aliases
 from animatic.ledger.moments import aware, now
+from animatic.ledger.prepared import Prepared
 from animatic.ledger.schema import ATTEMPT, MANIFEST, PLANNED, RUN, TAKE
 from animatic.ledger.statements import in_chunks, insert_missing
 from animatic.takes.inputs import Inputs, read_request
 from animatic.takes.states import PAID
 
 MOST_TAKES_SHOWN = 1_000
+LONG_ROWS = 200_000
+"""From this row on a manifest is long: the names of its shots fill more memory than SQLite uses by itself."""
+
+_USUAL_CACHE_KIB = 2_000
+_CACHE_KIB = 32_000
+"""Enough for the index of the names of a million takes."""
 
 
 class Asked(NamedTuple):
@@ -45,13 +53,30 @@ def add(db: sa.Connection, uri: str, asked: Sequence[Asked]) -> None:
     manifest_id = _manifest_id(db, uri)
     same = {"manifest_id": manifest_id, "planned_at": now()}
     if asked:
-        db.execute(insert_missing(PLANNED, db.dialect.name), [{**each._asdict(), **same} for each in asked])
+        rows = [dict(zip(Asked._fields, each, strict=True)) | same for each in asked]
+        if asked[-1].row > LONG_ROWS:
+            _cache(db, _CACHE_KIB)
+        _add_missing(db.dialect.name).changed(db, rows)
+
+
+def _cache(db: sa.Connection, kib: int) -> None:
+    """Let SQLite hold so much of the file. Each name goes to another page of an index, which it would write at once."""
+    if db.dialect.name == "sqlite":
+        db.exec_driver_sql(f"PRAGMA cache_size=-{kib}")
+
+
+@functools.cache
+def _add_missing(dialect: str) -> Prepared:
+    columns = (PLANNED.c[name] for name in ("manifest_id", *Asked._fields, "planned_at"))
+    new = {column.name: sa.bindparam(column.name, type_=column.type) for column in columns}
+    return Prepared(insert_missing(PLANNED, dialect).values(new))
 
 
 def finish(db: sa.Connection, uri: str, content: str, num_rows: int) -> None:
     """Write down that all of what a manifest holds now is there, and how many rows it has."""
     changed = MANIFEST.update().where(MANIFEST.c.manifest_id == _manifest_id(db, uri))
     db.execute(changed.values(content=content, num_rows=num_rows))
+    _cache(db, _USUAL_CACHE_KIB)
 
 
 def _manifest_id(db: sa.Connection, uri: str) -> int:

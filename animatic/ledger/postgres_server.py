@@ -1,14 +1,14 @@
 """A ledger on a PostgreSQL server, for many machines.
 
 One transaction at a time, as in a file of SQLite: each begins with a lock that the others wait for, so that what it
-has read is still so when it writes, on any number of machines. Durable commits are asked for whatever the server's
-default is. A connection that is lost is made again, and what was under way on it is run again; where a commit was under
-way, the server is asked what became of it. See docs/adr/0053-a-ledger-on-postgresql.md.
+has read is still so when it writes, on any number of machines. Those about clips take no turn: a media worker on a slow
+line would hold up all buying, and all other workers. Durable commits are asked for whatever the server's default is. A
+connection that is lost is made again, and what was under way on it is run again; where a commit was under way, the
+server is asked what became of it. See docs/adr/0053-a-ledger-on-postgresql.md and 0059.
 """
 
 import os
 import re
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,15 +16,17 @@ from typing import Any, ClassVar
 import psycopg
 import sqlalchemy as sa
 from psycopg import conninfo
+from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import IntLoader
-from psycopg.types.string import StrDumper
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
-from animatic.errors import LedgerUnusableError, SettingsError
+from animatic.errors import LedgerAwayError, LedgerUnusableError, SettingsError
 from animatic.ledger import liveness
 from animatic.ledger.databases import Clock, Database, Elsewhere, words_of
+from animatic.ledger.outages import Outage
 from animatic.ledger.postgres_sessions import Sessions
+from animatic.ledger.prepared import cursor_of, without_nul
 from animatic.ledger.schema import META
 from animatic.machine.durability import replacement
 from animatic.machine.home import data_folder
@@ -71,20 +73,17 @@ SELECT pg_backend_pid(), current_setting('server_version_num')::int, current_set
        CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
             THEN set_config('synchronous_commit', 'on', false) END, {_SET}
 """
-_TAKE_TURN = sa.text("SELECT pg_advisory_xact_lock(hashtext('animatic ledger'), hashtext(current_schema()))")
-_NUMBER = sa.text("SELECT pg_current_xact_id_if_assigned()::text")
+_TURN = "SELECT pg_advisory_xact_lock(hashtext('animatic ledger'), hashtext(current_schema()));"
+_BEGIN: Any = "BEGIN; SELECT pg_current_xact_id()::text"
+_TAKE_TURN: Any = f"BEGIN; {_TURN} SELECT pg_current_xact_id()::text"
+"""One journey to the server: it begins a transaction, waits for the turn, and tells the transaction's number."""
+_NUMBER = "animatic transaction"
+"""Where a connection keeps the number of its transaction."""
 _STATUS: Any = "SELECT pg_xact_status(%s::text::xid8)"
 _NOW = sa.text("SELECT extract(epoch FROM clock_timestamp())::float8")
 
 _LOST = re.compile(r"08...|57P0[1-5]|25P03|53300|40001|40P01")
 """Errors of connections that ended or could not be had, and of transactions that may simply be run again."""
-
-
-class _Text(StrDumper):
-    """Text without NUL, which no text of PostgreSQL may hold."""
-
-    def dump(self, obj: str) -> Any:
-        return super().dump(obj.replace("\0", "\N{SYMBOL FOR NULL}") if "\0" in obj else obj)
 
 
 class PostgresServer(Database):
@@ -94,26 +93,26 @@ class PostgresServer(Database):
         SettingsError: the URL is none of libpq's.
     """
 
-    RECONNECTS_WITHIN_S: ClassVar[float] = 60.0
+    RECONNECTS_WITHIN_S: ClassVar[float] = 600.0
+    """A server that is restarted or replaced by its standby is back by then; meanwhile nothing is bought."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         try:
             parts = conninfo.conninfo_to_dict(url)
         except psycopg.ProgrammingError as error:
-            said = str(error).strip().replace(url, "").splitlines()[0]
-            raise SettingsError(
-                f"ANIMATIC_LEDGER: found a postgresql URL that cannot be read ({_without(said, _password_in(url))}); "
-                "allowed: postgresql://USER@HOST:PORT/DATABASE?sslmode=verify-full, special characters as %XX"
-            ) from None
+            said = re.sub(r'".*"', "***", str(error).strip().replace(url, "").splitlines()[0])
+            raise _unreadable(said) from None
         self._parts = {key: str(value) for key, value in parts.items() if value is not None}
+        if _is_misread(url, self._parts):
+            raise _unreadable("a / or @ in its password or user must be %2F or %40")
         self.name = _name_of(self._parts)
         key = re.sub(r"[^A-Za-z0-9.-]+", "-", self.name.removeprefix("postgresql://")).strip("-")
         self.place = data_folder(os.environ) / f"postgresql-{key[:120]}"
         self._id_file = self.place.with_name(self.place.name + ".ledger-id")
 
-    def connect(self, *, autocommit: bool = False) -> psycopg.Connection[Any]:
-        """Return a new connection whose session is set up; raises psycopg's errors.
+    def connect(self) -> psycopg.Connection[Any]:
+        """Return a new connection whose session is set up, and that begins no transactions; raises psycopg's errors.
 
         Raises:
             SettingsError: the server cannot hold a ledger.
@@ -125,8 +124,6 @@ class PostgresServer(Database):
             assert row is not None  # noqa: S101 - a SELECT without FROM has a row
             self._require_fit(connection, row)
             connection.adapters.register_loader("numeric", IntLoader)  # sums of whole numbers
-            connection.adapters.register_dumper(str, _Text)
-            connection.autocommit = autocommit
         except BaseException:
             connection.close()
             raise
@@ -176,7 +173,8 @@ class PostgresServer(Database):
         engine = sa.create_engine(
             "postgresql+psycopg://", creator=self.connect, pool_size=1, max_overflow=1, use_native_hstore=False
         )
-        event.listen(engine, "begin", _take_turn)
+        event.listen(engine, "begin", _begin)
+        event.listen(engine, "before_cursor_execute", _without_nul, retval=True)
         return engine
 
     def require_not_lost(self) -> None:
@@ -236,6 +234,10 @@ class PostgresServer(Database):
         said = error.orig if isinstance(error, DBAPIError) else error
         return isinstance(said, psycopg.OperationalError)
 
+    def is_away(self, error: Exception) -> bool:
+        """Tell if the connection ended, or none was had, and neither password nor database is at fault."""
+        return self.is_lost(error) and _advice(error) in {"", _LOOK}
+
     def said(self, error: Exception) -> str:
         """Return a problem in PostgreSQL's words; a lock that did not end, in ours."""
         if self.is_busy(error):
@@ -245,27 +247,29 @@ class PostgresServer(Database):
             )
         return f"{_without(words_of(error, 'PostgreSQL'), self._parts.get('password'))}{_advice(error)}"
 
-    def mark(self, db: sa.Connection) -> str | None:
-        """Return the number of the transaction; None where it has changed nothing."""
-        return db.execute(_NUMBER).scalar()
+    def mark(self, db: sa.Connection) -> str:
+        """Return the number of the transaction."""
+        driver: Any = db.connection.driver_connection
+        if driver.info.transaction_status != TransactionStatus.INTRANS:
+            db.exec_driver_sql("SELECT 1")  # raises: a statement of it has failed, or the connection has
+        return str(db.info[_NUMBER])
 
-    def has_committed(self, mark: str | None) -> bool:
-        """Ask the server what became of a transaction, until it answers."""
-        if mark is None:
-            return False  # it changed nothing, so it may be run again
-        until = time.monotonic() + self.RECONNECTS_WITHIN_S
-        while time.monotonic() < until:
-            with suppress(psycopg.Error, SettingsError), self.connect(autocommit=True) as connection:
+    def has_committed(self, mark: str, outage: Outage) -> bool:
+        """Ask the server what became of a transaction, until it answers or the outage has lasted too long."""
+        said = f"ledger {self.name}: the server does not say if it took a change"
+        while True:
+            with suppress(psycopg.Error, SettingsError), self.connect() as connection:
                 row = connection.execute(_STATUS, (mark,)).fetchone()
                 status = row[0] if row else None
                 if status in {"committed", "aborted"}:
                     return status == "committed"
                 if status is None:
                     break
-            time.sleep(0.2)
-        raise LedgerUnusableError(
-            f"ledger {self.name}: the server did not say within {self.RECONNECTS_WITHIN_S:.0f} s if it took a change; "
-            "nothing more is bought. Run again when it answers: what was under way is then looked for"
+            if not outage.waits(said):
+                break
+        raise LedgerAwayError(
+            f"{said}, {outage.seconds:.0f} s after it was asked; nothing more is bought. Run again when it answers: "
+            "what was under way is then looked for"
         )
 
     def now(self, db: sa.Connection, clock: Clock) -> float:
@@ -279,7 +283,8 @@ class PostgresServer(Database):
 
     def unusable(self, error: Exception) -> LedgerUnusableError:
         """Return an error of the server as one of the ledger."""
-        return LedgerUnusableError(f"ledger {self.name}: {self.said(error)}. Nothing was bought.")
+        unusable = LedgerAwayError if self.is_away(error) else LedgerUnusableError
+        return unusable(f"ledger {self.name}: {self.said(error)}. Nothing was bought.")
 
     def _known_id(self) -> str | None:
         try:
@@ -291,13 +296,29 @@ class PostgresServer(Database):
         return shell_line(["mv", str(self._id_file), f"{self._id_file}.old"])
 
 
-def _take_turn(db: sa.Connection) -> None:
-    """Wait until no other transaction is under way on the ledger."""
-    db.execute(_TAKE_TURN)
+def _begin(db: sa.Connection) -> None:
+    """Begin a transaction and remember its number; one that takes a turn begins once no other of these is under way."""
+    with cursor_of(db) as cursor:
+        cursor.execute(_TAKE_TURN if db.get_execution_options().get("takes_turn", True) else _BEGIN)
+        while cursor.nextset():
+            pass
+        ((db.info[_NUMBER],),) = cursor.fetchall()
+
+
+def _without_nul(_db: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _is_many: bool) -> Any:
+    """Replace NUL in the parameters of a statement: of one or, in a list, of many."""
+    is_many = not isinstance(parameters, dict)  # many rows of one INSERT are one statement, though they count as many
+    each = parameters if is_many else [parameters]
+    if any(isinstance(value, str) and "\0" in value for values in each for value in values.values()):
+        each = [{name: without_nul(value) for name, value in values.items()} for values in each]
+    return statement, each if is_many else each[0]
 
 
 def _sqlstate(error: Exception) -> str | None:
     return getattr(error.orig if isinstance(error, DBAPIError) else error, "sqlstate", None)
+
+
+_LOOK = "; look if the server runs, and if its address is right"
 
 
 def _advice(error: Exception) -> str:
@@ -310,7 +331,7 @@ def _advice(error: Exception) -> str:
     if _sqlstate(error) == "53100":
         return "; make room on the server's disk"
     if _sqlstate(error) is None:
-        return "; look if the server runs, and if its address is right"
+        return _LOOK
     return ""
 
 
@@ -328,9 +349,18 @@ def _name_of(parts: dict[str, str]) -> str:
     return f"postgresql://{user}{'@' if user else ''}{where}/{database}{f'?{schema[0]}' if schema else ''}"
 
 
-def _password_in(url: str) -> str | None:
-    found = re.search(r"//[^/@]*?:([^@/]*)@|[?&]password=([^&]*)", url)
-    return next((part for part in found.groups() if part), None) if found else None
+def _unreadable(reason: str) -> SettingsError:
+    return SettingsError(
+        f"ANIMATIC_LEDGER: found a postgresql URL that cannot be read ({reason}); "
+        "allowed: postgresql://USER@HOST:PORT/DATABASE?sslmode=verify-full, special characters as %XX"
+    )
+
+
+def _is_misread(url: str, parts: dict[str, str]) -> bool:
+    """Tell if libpq takes a piece of a password for the host, the port or the database, which messages show."""
+    authority, _, path = url.partition("?")[0].partition("://")[2].partition("/")
+    is_number = all(port == "" or port.isdecimal() for port in parts.get("port", "").split(","))
+    return "@" in path or authority.count("@") > 1 or not is_number
 
 
 def _without(text: str, secret: str | None) -> str:

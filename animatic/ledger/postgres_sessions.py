@@ -89,12 +89,12 @@ class Sessions(Elsewhere):
         return [run_id for run_id in run_ids if _key_of(run_id) & _ALL_BITS in held]
 
     def close(self) -> None:
-        """End the session."""
+        """End the session, once nothing makes it again."""
         self._closed.set()
-        with self._turn:
-            self._end()
         if self._watch is not None:
             self._watch.join()
+        with self._turn:
+            self._end()
 
     def _connected(self) -> psycopg.Connection[Any]:
         """Return the session, made anew, with all its locks, where it is not there any more."""
@@ -103,7 +103,7 @@ class Sessions(Elsewhere):
                 self._connection.execute("SELECT 1")
                 return self._connection
             self._end()
-        self._connection = self._server.connect(autocommit=True)
+        self._connection = self._server.connect()
         for run_id in self._held:
             self._connection.execute(_HOLD, (_key_of(run_id),))
         return self._connection
@@ -117,8 +117,7 @@ class Sessions(Elsewhere):
         """Look at the session every few seconds, and make it again."""
         while not self._closed.wait(LOOKS_EVERY_S):
             with suppress(psycopg.Error, SettingsError), self._turn:
-                if not self._closed.is_set():
-                    self._connected()
+                self._connected()
 
 
 def _key_of(run_id: str) -> int:

@@ -3,6 +3,7 @@
 A row is what the newest check of an output found. It counts for the very file that was checked, and no other.
 """
 
+import functools
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -10,9 +11,10 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from animatic.ledger.moments import now
+from animatic.ledger.prepared import Prepared
 from animatic.ledger.records import Quality
 from animatic.ledger.schema import ATTEMPT, CLIP, QUALITY, TAKE
-from animatic.ledger.statements import in_chunks
+from animatic.ledger.statements import in_chunks, insert_into
 from animatic.takes.inputs import Inputs, read_request
 
 COLUMNS = tuple(QUALITY.c[name] for name in Quality.__dataclass_fields__)
@@ -36,13 +38,22 @@ class Bought(NamedTuple):
     uploads: dict[str, str]
 
 
+@functools.cache
+def _put(dialect: str) -> Prepared:
+    """Return the statement that adds a row, or puts it in place of the one that is there."""
+    new = {column.name: sa.bindparam(column.name, type_=column.type) for column in QUALITY.c}
+    inserting = insert_into(QUALITY, dialect).values(new)
+    values = {column.name: inserting.excluded[column.name] for column in QUALITY.c if not column.primary_key}
+    return Prepared(inserting.on_conflict_do_update(index_elements=list(QUALITY.primary_key), set_=values))
+
+
 def note(db: sa.Connection, found: Iterable[Quality]) -> None:
     """Write down what checks found, in place of what earlier ones did."""
-    for each in found:
-        is_same = sa.and_(QUALITY.c.attempt_id == each.attempt_id, QUALITY.c.output == each.output)
-        db.execute(QUALITY.delete().where(is_same))
-        values: dict[str, Any] = {name: getattr(each, name) for name in Quality.__dataclass_fields__}
-        db.execute(QUALITY.insert().values(**{**values, "failed": json.dumps(each.failed)}, checked_at=now()))
+    moment, rows = now(), list[dict[str, Any]]()
+    for each in sorted(found, key=lambda quality: (quality.attempt_id, quality.output)):  # all take locks in this order
+        values = {name: getattr(each, name) for name in Quality.__dataclass_fields__}
+        rows.append(values | {"failed": json.dumps(each.failed), "checked_at": moment})
+    _put(db.dialect.name).changed(db, rows)
 
 
 def unchecked(db: sa.Connection, fingerprints: Sequence[str], version: int) -> list[str]:

@@ -368,7 +368,7 @@ def of_bill(kind: str, attempts: sa.FromClause, of: sa.ColumnElement[bool]) -> A
     )
 
 
-def _bought_nothing_again(attempts: sa.FromClause) -> sa.ColumnElement[bool]:
+def bought_nothing_again(attempts: sa.FromClause) -> sa.ColumnElement[bool]:
     """Return the condition that an attempt was to buy a take again whose still had changed, and bought nothing."""
     is_of_nothing = sa.or_(*(attempts.c.state == sa.literal_column(f"'{state}'") for state in ("absent", "unsent")))
     return sa.and_(attempts.c.allowed_by == sa.literal_column("'changed-still'"), is_of_nothing)
@@ -387,11 +387,11 @@ NEWEST = CreateView(
         of_bill(DEDUCT, _EACH, _EACH.c.fingerprint == ATTEMPT.c.fingerprint).label("charged_microusd"),
         of_bill(REFUND, _EACH, _EACH.c.fingerprint == ATTEMPT.c.fingerprint).label("refunded_microusd"),
     ).where(
-        ~_bought_nothing_again(ATTEMPT),
+        ~bought_nothing_again(ATTEMPT),
         ~sa.exists().where(
             _LATER.c.fingerprint == ATTEMPT.c.fingerprint,
             _LATER.c.attempt_no > ATTEMPT.c.attempt_no,
-            ~_bought_nothing_again(_LATER),
+            ~bought_nothing_again(_LATER),
         ),
     ),
     "newest_attempt",

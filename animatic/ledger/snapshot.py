@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from animatic.ledger import aliases, newest
 from animatic.ledger.newest import IsDead, Rows, as_it_is, no_run_is_dead
-from animatic.ledger.statements import in_chunks
+from animatic.ledger.statements import MOST_VALUES, in_chunks
 from animatic.ledger.transactions import Transactions
 from animatic.takes.fingerprints import Digests, FingerprintSet, digests_of, hex_of
 from animatic.takes.snapshot import LedgerSnapshot
@@ -22,13 +23,14 @@ class SnapshotBuilder:
         self._attempt_id = np.zeros(count, np.int64)
         self._status_of = np.zeros(count, np.int32)
         self._is_flagged = np.zeros(count, np.bool_)
+        self._is_tried_again = np.zeros(count, np.bool_)
         self._statuses: dict[TakeStatus, int] = {TakeStatus(None): 0}
 
     def add(self, rows: Rows) -> None:
-        """Add rows of `scan_statuses` or `seek_statuses`. Those of other takes are ignored."""
+        """Add rows of `scan_attempts` or `seek_statuses`. Those of other takes are ignored."""
         if not rows:
             return
-        fingerprints, states, ids, _, runs, codes, flagged, *seen_by_run = zip(*rows, strict=True)
+        fingerprints, states, ids, numbers, runs, codes, flagged, *seen_by_run = zip(*rows, strict=True)
         at = self._takes.positions(digests_of(fingerprints))
         statuses = list(zip(states, runs, codes, *seen_by_run, strict=True))
         different = {each: self._number(*each) for each in set(statuses)}
@@ -37,6 +39,11 @@ class SnapshotBuilder:
         self._attempt_id[to] = np.asarray(ids, np.int64)[is_wanted]
         self._status_of[to] = np.asarray([different[each] for each in statuses], np.int32)[is_wanted]
         self._is_flagged[to] = np.asarray(flagged, np.bool_)[is_wanted]
+        self._is_tried_again[at[is_wanted & (np.asarray(numbers, np.int64) > 1)]] = True
+
+    def tried_again(self) -> NDArray[np.bool_]:
+        """Tell which of the takes had more than one attempt among the rows that were added: they are to be sought."""
+        return self._is_tried_again.copy()
 
     def add_aliases(self, takes: Mapping[str, Sequence[str]], rows: Rows) -> None:
         """Add attempts of aliases, by take: one that ranks lower than the take's own stands in for it."""
@@ -74,13 +81,16 @@ async def snapshot_of(
     """
     builder = SnapshotBuilder(takes, is_dead)
     if await transactions.do(0.0, newest.attempts_made) <= newest.SCAN_UP_TO * len(takes):
-        after = ""
-        while rows := await transactions.do(0.0, newest.scan_statuses, after, run_id):
+        after = 0
+        while rows := await transactions.do(0.0, newest.scan_attempts, after, run_id):
             builder.add(rows)
-            after = rows[-1][0]
+            after = rows[-1][2]
+        sought = takes[builder.tried_again()]
     else:
-        for some in in_chunks(hex_of(takes)):
-            builder.add(await transactions.do(0.0, newest.seek_statuses, some, run_id))
+        sought = takes
+    for start in range(0, len(sought), MOST_VALUES):
+        some = hex_of(sought[start : start + MOST_VALUES])
+        builder.add(await transactions.do(0.0, newest.seek_statuses, some, run_id))
     names = {take: [*olds] for take, olds in (await transactions.do(0.0, aliases.apart)).items()}
     for take, olds in old_names.items():
         names[take] = list(dict.fromkeys([*names.get(take, ()), *olds]))

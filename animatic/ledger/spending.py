@@ -24,8 +24,8 @@ def day_of(intent: Intent) -> date | None:
     return None if intent.provider == EMBEDDED_SANDBOX else intent.spends_on
 
 
-def spend(db: sa.Connection, intent: Intent) -> None:
-    """Add the price of an intent to its day.
+def spend(db: sa.Connection, intent: Intent, microusd: int, unpriced: int) -> None:
+    """Add the prices of an intent, and of others like it, to its day; `unpriced` of them have none.
 
     Raises:
         DayBudgetError: the day would have more than it may.
@@ -33,18 +33,18 @@ def spend(db: sa.Connection, intent: Intent) -> None:
     day = day_of(intent)
     if day is None:
         return
-    asked = _asked(intent.provider, day, intent.quoted_microusd, 1)
+    asked = _asked(intent.provider, day, microusd, unpriced)
     if intent.day_microusd is None:
         statement = SPEND
     else:
         statement, asked = SPEND_WITHIN, asked | {"most_microusd": intent.day_microusd}
-    if db.execute(statement, asked).fetchall():
+    if statement.rows(db, asked):
         return
     db.execute(insert_missing(SPENDING, db.dialect.name), {"provider": intent.provider, "day": day})
-    if not db.execute(statement, asked).fetchall():
+    if not statement.rows(db, asked):
         spent = spent_on(db, intent.provider, day)
         raise DayBudgetError(
-            f"{MAX_USD_PER_DAY}: buying this take ({dollars(intent.quoted_microusd or 0)}) would exceed the limit "
+            f"{MAX_USD_PER_DAY}: buying this take ({dollars(microusd)}) would exceed the limit "
             f"of {dollars(intent.day_microusd or 0)} for {day} (UTC), of which all runs together have reserved "
             f"{dollars(spent.cost_microusd)}; run again on the next day, or raise {MAX_USD_PER_DAY} to go on"
         )
@@ -53,7 +53,7 @@ def spend(db: sa.Connection, intent: Intent) -> None:
 def give_back(db: sa.Connection, provider: str, day: date | None, quoted_microusd: int | None) -> None:
     """Take a price off the day that it was reserved on."""
     if day is not None:
-        db.execute(SPEND, _asked(provider, day, quoted_microusd, -1)).fetchall()
+        SPEND.rows(db, _asked(provider, day, -(quoted_microusd or 0), -int(quoted_microusd is None)))
 
 
 def spent_on(db: sa.Connection, provider: str, day: date) -> Reserved:
@@ -66,10 +66,5 @@ def spent_on(db: sa.Connection, provider: str, day: date) -> Reserved:
     return Reserved(*found) if found else Reserved()
 
 
-def _asked(provider: str, day: date, quoted_microusd: int | None, times: int) -> dict[str, Any]:
-    return {
-        "at_provider": provider,
-        "on_day": day,
-        "price_microusd": times * (quoted_microusd or 0),
-        "unpriced_more": times * int(quoted_microusd is None),
-    }
+def _asked(provider: str, day: date, microusd: int, unpriced: int) -> dict[str, Any]:
+    return {"at_provider": provider, "on_day": day, "price_microusd": microusd, "unpriced_more": unpriced}

@@ -123,6 +123,16 @@ class SqliteFile(Database):
                 return False
         return True
 
+    def mark(self, db: sa.Connection) -> None:
+        """Look if SQLite has taken the transaction back, as it does by itself when a disk is full, say.
+
+        Raises:
+            LedgerUnusableError: it has.
+        """
+        driver: Any = db.connection.driver_connection
+        if not driver.in_transaction:
+            raise LedgerUnusableError(f"ledger {self.path}: SQLite took a transaction back")
+
     def is_busy(self, error: Exception) -> bool:
         """Tell if another process kept us out for all of `BUSY_S`."""
         return "database is locked" in str(getattr(error, "orig", error))

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from animatic.ledger.prepared import Prepared
 from animatic.ledger.records import POLLED
-from animatic.ledger.schema import ATTEMPT, META, RUN, SPENDING, TAKE
+from animatic.ledger.schema import ALIAS, ATTEMPT, META, RUN, SPENDING, TAKE
 from animatic.takes.states import SUCCESSORS, State
 
 T = TypeVar("T")
@@ -25,8 +26,13 @@ def in_chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
 
 @functools.cache
 def insert_missing(table: sa.Table, dialect: str) -> sa.Insert:
-    """Return the INSERT that leaves out rows that are there already. SQLAlchemy has it by database only."""
-    return {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect](table).on_conflict_do_nothing()
+    """Return the INSERT that leaves out rows that are there already."""
+    return insert_into(table, dialect).on_conflict_do_nothing()
+
+
+def insert_into(table: sa.Table, dialect: str) -> Any:
+    """Return an INSERT that can say what becomes of rows that are there already. SQLAlchemy has it by database only."""
+    return {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect](table)
 
 
 _INTENT_COLUMNS = (
@@ -43,11 +49,9 @@ _INTENT_COLUMNS = (
     ),
     *("window_from", "window_to", "renewal", "spent_on"),
 )
-INSERT_ATTEMPT = (
-    ATTEMPT.insert()
-    .values({name: sa.bindparam(name, type_=ATTEMPT.c[name].type) for name in _INTENT_COLUMNS})
-    .returning(ATTEMPT.c.attempt_id)
-)
+_INSERTING = ATTEMPT.insert().values({name: sa.bindparam(name, type_=ATTEMPT.c[name].type) for name in _INTENT_COLUMNS})
+INSERT_ATTEMPT = Prepared(_INSERTING.returning(ATTEMPT.c.attempt_id))
+INSERT_ATTEMPTS = Prepared(_INSERTING.inline())
 _PRICE = sa.bindparam("price_microusd", type_=sa.BigInteger)
 _COMMITTED_THEN: Any = RUN.c.committed_microusd + _PRICE
 _RESERVING = (
@@ -59,12 +63,11 @@ _RESERVING = (
     )
 )
 _RESERVED = (RUN.c.committed_microusd, RUN.c.unpriced)
-RESERVE = _RESERVING.returning(*_RESERVED)
-RESERVE_WITHIN = _RESERVING.where(sa.bindparam("most_microusd", type_=sa.BigInteger) >= _COMMITTED_THEN).returning(
-    *_RESERVED
-)
+_MOST = sa.bindparam("most_microusd", type_=sa.BigInteger)
+RESERVE = Prepared(_RESERVING.returning(*_RESERVED))
+RESERVE_WITHIN = Prepared(_RESERVING.where(_COMMITTED_THEN <= _MOST).returning(*_RESERVED))
 _SPENT_THEN: Any = SPENDING.c.reserved_microusd + _PRICE
-SPEND = (
+_SPENDING = (
     SPENDING.update()
     .where(
         SPENDING.c.provider == sa.bindparam("at_provider", type_=sa.Text),
@@ -76,18 +79,50 @@ SPEND = (
     )
     .returning(SPENDING.c.reserved_microusd)
 )
-SPEND_WITHIN = SPEND.where(sa.bindparam("most_microusd", type_=sa.BigInteger) >= _SPENT_THEN)
+SPEND = Prepared(_SPENDING)
+SPEND_WITHIN = Prepared(_SPENDING.where(_SPENT_THEN <= _MOST))
 PRICE_OF = (
     sa.select(ATTEMPT.c.run_id, ATTEMPT.c.quoted_microusd, TAKE.c.provider, ATTEMPT.c.spent_on)
     .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
     .where(ATTEMPT.c.attempt_id == sa.bindparam("of_attempt"))
 )
-COUNT_INTENT = (
+COUNT_INTENTS = Prepared(
     META.update()
     .where(META.c.name == "intents")
-    .values(value=sa.cast(sa.cast(META.c.value, sa.BigInteger) + 1, sa.Text))
+    .values(value=sa.cast(sa.cast(META.c.value, sa.BigInteger) + sa.bindparam("more", type_=sa.BigInteger), sa.Text))
     .returning(META.c.value)
 )
+
+
+@functools.cache
+def add_takes(dialect: str) -> Prepared:
+    """Return the statement that adds a take, unless it is there."""
+    new = {column.name: sa.bindparam(column.name, type_=column.type) for column in TAKE.c}
+    return Prepared(insert_missing(TAKE, dialect).values(new))
+
+
+@functools.cache
+def tried_among(dialect: str) -> Prepared:
+    """Return the statement that selects those of these takes that have attempts, of their own or under an alias."""
+    own, apart = among(ATTEMPT.c.fingerprint, dialect), among(ALIAS.c.take, dialect)
+    under_aliases = sa.select(ALIAS.c.take).where(ALIAS.c.is_apart == sa.literal_column("1"), apart)
+    return Prepared(sa.union_all(sa.select(ATTEMPT.c.fingerprint).where(own), under_aliases))
+
+
+@functools.cache
+def attempts_among(dialect: str) -> Prepared:
+    """Return the statement that selects the attempts at these takes: take and id."""
+    return Prepared(sa.select(ATTEMPT.c.fingerprint, ATTEMPT.c.attempt_id).where(among(ATTEMPT.c.fingerprint, dialect)))
+
+
+def among(column: sa.ColumnElement[str], dialect: str) -> sa.ColumnElement[bool]:
+    """Return the condition that a text is one of `takes`: one parameter, however many they are."""
+    if dialect == "postgresql":
+        return column == sa.any_(sa.bindparam("takes", type_=postgresql.ARRAY(sa.Text)))
+    each = sa.func.json_each(sa.bindparam("takes", type_=sa.JSON)).table_valued("value")
+    return column.in_(sa.select(each.c.value))
+
+
 OTHER_OWNER = sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.fingerprint, ATTEMPT.c.state, ATTEMPT.c.run_id).where(
     ATTEMPT.c.prediction_id == sa.bindparam("of_prediction"), ATTEMPT.c.attempt_id != sa.bindparam("but_attempt")
 )
@@ -129,6 +164,18 @@ _IS_ENDED_BY_AN_ANSWER = sa.or_(
 def bind_to(names: tuple[str, ...]) -> sa.Update:
     """Return the statement that makes an attempt `submitted`, unless another one has its prediction id already."""
     return move_to(State.SUBMITTED, names).where(~_HAS_OTHER_OWNER)
+
+
+@functools.cache
+def bind_each(names: tuple[str, ...]) -> Prepared:
+    """Return `bind_to` for many attempts."""
+    return Prepared(bind_to(names))
+
+
+@functools.cache
+def finish_each(to: State, names: tuple[str, ...]) -> Prepared:
+    """Return `finish_as` for many attempts."""
+    return Prepared(finish_as(to, names))
 
 
 @functools.cache

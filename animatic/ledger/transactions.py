@@ -1,29 +1,44 @@
 """Transactions of an open ledger: operations from the event loop, committed in groups by one thread.
 
 An operation's result is handed back only after the transaction that holds it is durable. Operations that wait at the
-same time share a transaction. One that fails does not take the others with it: the group is then done again, each in a
-savepoint of its own. A commit that fails fails them all.
+same time share a transaction, and those of one sort share statements (`ledger.bulk`). One that fails does not take the
+others with it: the group is then done again, each in a savepoint of its own. A commit that fails fails them all.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from animatic.errors import AnimaticError, LedgerUnusableError
+from animatic.errors import AnimaticError, LedgerAwayError, LedgerUnusableError
 from animatic.ledger.batching import Answer, BatchWorker
+from animatic.ledger.bulk import IN_BULK
 from animatic.ledger.opening import Opened
+from animatic.ledger.outages import Outage, Patience
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 LARGEST_GROUP = 500
-RECONNECT_PAUSES_S = (0.1, 2.0)
-"""Pauses between attempts to reach a database that is away: the first, doubled each time, and the longest."""
 
-Operation = Callable[[sa.Connection], Any]
+
+class Operation(NamedTuple):
+    """A function of a connection, and its arguments.
+
+    Attributes:
+        takes_turn: what it has read must still be so when it writes, whatever others write in between.
+    """
+
+    run: Callable[..., Any]
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = {}
+    takes_turn: bool = True
+
+    def __call__(self, db: sa.Connection) -> Any:
+        """Run it."""
+        return self.run(db, *self.args, **self.kwargs)
 
 
 class _OneFailedError(Exception):
@@ -47,6 +62,7 @@ class Transactions:
 
     def _use(self, opened: Opened) -> None:
         self.opened, self.database, self.engine = opened, opened.database, opened.engine
+        self.patience = Patience(self.database.RECONNECTS_WITHIN_S)
 
     async def do(
         self,
@@ -61,15 +77,33 @@ class Transactions:
         without effect: it must change nothing but the ledger.
 
         Raises:
-            LedgerUnusableError: it could not be committed; nothing of it is in the ledger.
+            LedgerUnusableError: it could not be committed; nothing of it is in the ledger. LedgerAwayError is one: its
+                server did not answer for minutes.
         """
+        return await self._ask(within_s, Operation(operation, args, kwargs))
+
+    async def do_alongside(
+        self,
+        within_s: float,
+        operation: Callable[Concatenate[sa.Connection, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Run one operation as `do` does, but without a turn where the database knows turns.
+
+        For what no decision about money is made from, and what stays right while others write: a read, or writes of
+        rows that are found by their keys.
+        """
+        return await self._ask(within_s, Operation(operation, args, kwargs, takes_turn=False))
+
+    async def _ask(self, within_s: float, operation: Operation) -> Any:
         if not self._worker.is_open:
             raise LedgerUnusableError(f"ledger {self.database.name}: it has been closed")
-        waits_s = within_s if self._waits_for_company else 0.0
-        return await self._worker.ask(lambda db: operation(db, *args, **kwargs), waits_s)
+        return await self._worker.ask(operation, within_s if self._waits_for_company else 0.0)
 
     def close(self) -> None:
         """Finish what is queued and close the database."""
+        self.patience.close()
         self._worker.close()
         self.engine.dispose()
 
@@ -86,48 +120,78 @@ class Transactions:
 
         Where the connection is lost before the commit, or a commit turns out to have had no effect, it is run again.
         """
-        until = time.monotonic() + self.database.RECONNECTS_WITHIN_S
-        pause_s, longest_s = RECONNECT_PAUSES_S
+        outage = Outage(self.patience)
         while True:
             try:
-                return self._at_once_or_one_by_one(group)
+                answers = self._at_once_or_one_by_one(group, outage)
             except AnimaticError as error:
                 return [Answer(error=error)] * len(group)
             except Exception as error:  # noqa: BLE001 - who waits here must hear of it, or waits for ever
-                if self.database.is_lost(error) and time.monotonic() < until:
-                    time.sleep(pause_s)
-                    pause_s = min(2 * pause_s, longest_s)
+                said = f"ledger {self.database.name}: {self.database.said(error)}"
+                if self.database.is_lost(error) and outage.waits(said):
                     continue
-                problem = LedgerUnusableError(f"ledger {self.database.name}: {self.database.said(error)}")
-                return [Answer(error=problem)] * len(group)
+                unusable = LedgerAwayError if self.database.is_away(error) else LedgerUnusableError
+                return [Answer(error=unusable(said))] * len(group)
+            else:
+                outage.ended(self.database.name)
+                return answers
 
-    def _at_once_or_one_by_one(self, group: Sequence[Operation]) -> list[Answer]:
+    def _at_once_or_one_by_one(self, group: Sequence[Operation], outage: Outage) -> list[Answer]:
         try:
-            return self._in_one_transaction(group, _outright)
+            return self._in_one_transaction(group, _outright, outage)
         except _OneFailedError:
-            return self._in_one_transaction(group, _in_savepoint)
+            return self._in_one_transaction(group, _one_by_one, outage)
 
     def _in_one_transaction(
-        self, group: Sequence[Operation], attempt: Callable[[sa.Connection, Operation], Answer]
+        self,
+        group: Sequence[Operation],
+        attempt: Callable[[sa.Connection, Sequence[Operation]], list[Answer]],
+        outage: Outage,
     ) -> list[Answer]:
         answers, mark, is_committing = list[Answer](), None, False
         try:
-            with self.engine.begin() as db:
-                answers = [attempt(db, operation) for operation in group]
+            takes_turn = any(operation.takes_turn for operation in group)
+            with self.engine.connect().execution_options(takes_turn=takes_turn) as db, db.begin():
+                answers = attempt(db, group)
                 mark = self.database.mark(db)  # raises if the transaction was lost, which a commit would forgive
                 is_committing = True
         except DBAPIError:
-            if not (is_committing and self.database.has_committed(mark)):
+            if not (is_committing and self.database.has_committed(mark, outage)):
                 raise
         return answers
 
 
-def _outright(db: sa.Connection, operation: Operation) -> Answer:
-    """Run one operation as if all of the group will go well, as nearly all do: a savepoint costs more than most."""
+def _outright(db: sa.Connection, group: Sequence[Operation]) -> list[Answer]:
+    """Run a group as if all of it will go well, as it nearly always does: a savepoint costs more than most operations.
+
+    Between two operations of other sorts, those that can share statements do: all in a group were asked for at the same
+    time, so that their order means nothing.
+    """
+    answers: list[Any] = [None] * len(group)
+    together: dict[Callable[..., Any], list[int]] = {}
+
+    def run_together() -> None:
+        for run, places in together.items():
+            results = IN_BULK[run](db, [group[at].args for at in places])
+            for at, result in zip(places, results, strict=True):
+                answers[at] = Answer(result)
+        together.clear()
+
     try:
-        return Answer(operation(db))
+        for at, operation in enumerate(group):
+            if operation.run in IN_BULK and not operation.kwargs:
+                together.setdefault(operation.run, []).append(at)
+            else:
+                run_together()
+                answers[at] = Answer(operation(db))
+        run_together()
     except Exception as error:
         raise _OneFailedError from error
+    return answers
+
+
+def _one_by_one(db: sa.Connection, group: Sequence[Operation]) -> list[Answer]:
+    return [_in_savepoint(db, operation) for operation in group]
 
 
 def _in_savepoint(db: sa.Connection, operation: Operation) -> Answer:

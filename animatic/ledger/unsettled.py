@@ -96,6 +96,8 @@ class Stuck:
 def stuck(db: sa.Connection, provider: str, submitted_before: datetime, most: int) -> list[Stuck]:
     """Return takes to poll once, those that were polled least often first."""
     is_held = sa.and_(ATTEMPT.c.state == State.HELD.value, ATTEMPT.c.held_for.in_(POLLED))
+    # SQLite then reads attempts as they lie in the file, and not take by take, which takes eight times as long.
+    is_any = ATTEMPT.c.attempt_id > 0
     is_old = sa.and_(ATTEMPT.c.state == State.SUBMITTED.value, ATTEMPT.c.submitted_at < naive(submitted_before))
     rows = db.execute(
         sa.select(
@@ -103,7 +105,7 @@ def stuck(db: sa.Connection, provider: str, submitted_before: datetime, most: in
             *(ATTEMPT.c.submitted_at, ATTEMPT.c.intent_at),
         )
         .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
-        .where(TAKE.c.provider == provider, ATTEMPT.c.prediction_id.is_not(None), sa.or_(is_held, is_old))
+        .where(is_any, TAKE.c.provider == provider, ATTEMPT.c.prediction_id.is_not(None), sa.or_(is_held, is_old))
         .order_by(ATTEMPT.c.polls, ATTEMPT.c.attempt_id)
         .limit(most)
     )

@@ -2,12 +2,13 @@
 
 A few hundred bytes can claim 10^9 values, and one dictionary entry can stand for a million long cells, at any depth.
 So the metadata is judged before anything is read, all text is read as dictionaries, and its length is summed up before
-it is spelled out.
+it is spelled out. Only a long row group, whose dictionaries would fill the memory, is read as it is, where the headers
+of its pages show that this is safe.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ from animatic.manifest.csv_text import MAX_CELL_CHARS
 from animatic.manifest.embedded import Keep, TooManyBytesError, WithTexts, columns_of_files, read_files
 from animatic.manifest.faults import Fault, Problem, fault_at, report
 from animatic.manifest.header import COLUMNS, MAX_COLUMNS, name_faults
+from animatic.manifest.parquet_pages import TextPages
 from animatic.manifest.rows import CHARS_PER_BATCH, ROWS_PER_BATCH, Rows
 from animatic.manifest.spelled import cell_bytes, has_dictionary, inner_types, spelled_out
 from animatic.manifest.tables import MAX_ROWS, whole_file_error
@@ -26,6 +28,10 @@ from animatic.text import escaped
 
 MAX_TABLE_BYTES = 2 << 30
 MAX_ROW_BYTES = 16 << 20
+MOST_ROWS_AS_DICTIONARIES = 4 * ROWS_PER_BATCH
+"""Of a row group; each batch of a longer one would have all texts before it in its dictionaries."""
+
+LEAST_ROWS_AT_ONCE = ROWS_PER_BATCH // 4
 MAX_LIST_VALUES = 16 * MAX_ROWS
 MAX_LIST_BYTES = 256 << 20
 """Of all lists together, their text left out: one row may hold all of them."""
@@ -98,52 +104,124 @@ def has_text_form(arrow_type: pa.DataType) -> bool:
     )
 
 
-def open_capped(data: BinaryIO, caps: Caps) -> pq.ParquetFile:
-    """Open a file whose metadata is within the caps, all its text to be read as dictionaries.
+class CappedFile:
+    """A file whose metadata is within the caps.
+
+    Attributes:
+        texts: the file, all its text to be read as dictionaries.
+    """
+
+    def __init__(self, data: BinaryIO, caps: Caps) -> None:
+        source = pa.PythonFile(data, mode="r")
+        metadata = pq.read_metadata(source)
+        _require_sane(metadata, caps)
+        leaves = [metadata.schema.column(index) for index in range(metadata.num_columns)]
+        self._texts = [
+            index
+            for index, leaf in enumerate(leaves)
+            if leaf.physical_type == "BYTE_ARRAY" and leaf.logical_type.type != "DECIMAL"
+        ]
+        # Extension types would hide text from the dictionaries. What is read ahead, is so by threads that a file which
+        # is given up half-way leaves behind, and the interpreter cannot end while one of them asks for more of it.
+        self._options: dict[str, Any] = {"metadata": metadata, "arrow_extensions_enabled": False, "pre_buffer": False}
+        self.texts = pq.ParquetFile(
+            source, read_dictionary=[leaves[index].path for index in self._texts], **self._options
+        )
+        self._source, self._pages = source, TextPages(data)
+        self._plain: dict[tuple[int, Sequence[str] | None], _PlainGroup | None] = {}
+
+    @property
+    def metadata(self) -> pq.FileMetaData:
+        """Its metadata."""
+        return self.texts.metadata
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Its schema, with dictionaries for text."""
+        return self.texts.schema_arrow
+
+    def batches(self, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+        """Return the rows, row group by row group: one batch cannot have the dictionaries of two."""
+        flat_bytes = _flat_row_bytes(self.texts)
+        plain = None
+        for group in range(self.texts.num_row_groups):
+            key = (group, None if columns is None else tuple(columns))
+            if key not in self._plain:
+                self._plain[key] = self._plain_group(group, columns, flat_bytes)
+            found = self._plain[key]
+            if found is None:
+                yield from self._read(self.texts, group, _rows_at_once(flat_bytes), columns)
+                continue
+            plain = plain or pq.ParquetFile(self._source, **self._options)
+            for batch in self._read(plain, group, found.rows_at_once, columns):
+                yield _spelled_out(batch).cast(found.schema)
+
+    def _plain_group(self, group: int, columns: Sequence[str] | None, flat_bytes: int) -> "_PlainGroup | None":
+        """Tell how to read a long row group as it is; None where it must be read as dictionaries."""
+        schema = self.schema
+        if self.metadata.row_group(group).num_rows <= MOST_ROWS_AS_DICTIONARIES or any(map(_is_nested, schema.types)):
+            return None
+        texts = [index for index in self._texts if columns is None or schema.names[index] in columns]
+        means = self._pages.mean_bytes(group, texts)
+        if means is None:
+            return None
+        first = next(self._read(self.texts, group, 1, columns), None)
+        if first is None:
+            return None
+        entries = [each.dictionary for each in first.columns if pa.types.is_dictionary(each.type)]
+        longest = sum(int(cell_bytes(each).max(initial=0)) for each in entries)
+        at_once = _rows_at_once(flat_bytes + longest + sum(means.values()))
+        return _PlainGroup(at_once, _spelled_out(first).schema) if at_once >= LEAST_ROWS_AT_ONCE else None
+
+    @staticmethod
+    def _read(
+        file: pq.ParquetFile, group: int, rows_at_once: int, columns: Sequence[str] | None
+    ) -> Iterator[pa.RecordBatch]:
+        yield from file.iter_batches(batch_size=rows_at_once, row_groups=[group], columns=columns, use_threads=False)
+
+
+class _PlainGroup(NamedTuple):
+    """How a row group is read without dictionaries: so many rows at once, into this schema."""
+
+    rows_at_once: int
+    schema: pa.Schema
+
+
+def _is_nested(arrow_type: pa.DataType) -> bool:
+    is_of_dictionary = pa.types.is_dictionary(arrow_type)
+    return pa.types.is_nested(arrow_type.value_type if is_of_dictionary else arrow_type)
+
+
+def open_capped(data: BinaryIO, caps: Caps) -> CappedFile:
+    """Open a file whose metadata is within the caps.
 
     Raises:
         OverCapError: it claims more than it may hold.
         Exception: one of UNREADABLE.
     """
-    source = pa.PythonFile(data, mode="r")
-    metadata = pq.read_metadata(source)
-    _require_sane(metadata, caps)
-    leaves = [metadata.schema.column(index) for index in range(metadata.num_columns)]
-    texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY" and leaf.logical_type.type != "DECIMAL"]
-    # Extension types would hide text from the dictionaries. What is read ahead, is so by threads that a file which is
-    # given up half-way leaves behind, and the interpreter cannot end while one of them asks for more of it.
-    return pq.ParquetFile(
-        source, read_dictionary=texts, metadata=metadata, arrow_extensions_enabled=False, pre_buffer=False
-    )
+    return CappedFile(data, caps)
 
 
-def capped_batches(file: pq.ParquetFile, caps: Caps, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+def capped_batches(file: CappedFile, caps: Caps, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     """Return the rows of a file from `open_capped`, dictionaries spelled out, some MB at a time.
 
     Raises:
         OverCapError: they hold more than they may, which is found before they are spelled out.
         Exception: one of UNREADABLE.
     """
-    _require_dictionaries(file.schema_arrow)
+    _require_dictionaries(file.schema)
     left, first = caps.table_bytes, 1
-    for read in _dictionary_batches(file, columns):
+    for read in file.batches(columns):
         left -= int(_row_bytes(read, first).sum())
         first += read.num_rows
         if left < 0:
             most = caps.table_bytes >> 30
             raise OverCapError(Problem("too large", f"more than {most} GiB of cells", f"up to {most} GiB"))
-    for read in _dictionary_batches(file, columns):
+    for read in file.batches(columns):
         for start, stop in _pieces(_row_bytes(read, 1)):
             batch = _spelled_out(read.slice(start, stop - start))
             batch.validate(full=True)
             yield batch
-
-
-def _dictionary_batches(file: pq.ParquetFile, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-    """Return the rows with their dictionaries, row group by row group: one batch cannot have those of two."""
-    at_once = _rows_at_once(file)
-    for group in range(file.num_row_groups):
-        yield from file.iter_batches(batch_size=at_once, row_groups=[group], columns=columns, use_threads=False)
 
 
 def _read(name: str, data: BinaryIO, rows: Rows, keep: Keep | None) -> tuple[pa.Schema, int]:
@@ -159,7 +237,7 @@ def _read(name: str, data: BinaryIO, rows: Rows, keep: Keep | None) -> tuple[pa.
     return schema, count
 
 
-def _with_files_kept(data: BinaryIO, file: pq.ParquetFile, caps: Caps, keep: Keep) -> Iterator[pa.RecordBatch]:
+def _with_files_kept(data: BinaryIO, file: CappedFile, caps: Caps, keep: Keep) -> Iterator[pa.RecordBatch]:
     """Return the rows of a file, with names for the files that lie in its columns."""
     schema = file.metadata.schema.to_arrow_schema()
     columns = columns_of_files(schema)
@@ -185,8 +263,13 @@ def _require_sane(metadata: pq.FileMetaData, caps: Caps) -> None:
         raise OverCapError(Problem("too large", f"{size_bytes:,} bytes of cells", f"up to {caps.table_bytes:,}"))
 
 
-def _rows_at_once(file: pq.ParquetFile) -> int:
-    """Return how many rows to read together, so that values of a fixed width fill no memory. Raises OverCapError.
+def _rows_at_once(row_bytes: int) -> int:
+    """Return how many rows to read together, so that they fill no memory."""
+    return max(1, min(ROWS_PER_BATCH, 4 * CHARS_PER_BATCH // max(row_bytes, 1)))
+
+
+def _flat_row_bytes(file: pq.ParquetFile) -> int:
+    """Return the bytes of a row without text and lists. Raises OverCapError.
 
     One row can claim 10^9 values in a few bytes.
     """
@@ -207,7 +290,7 @@ def _rows_at_once(file: pq.ParquetFile) -> int:
             allowed = f"up to {MAX_LIST_VALUES:,} in a column, and {MAX_LIST_BYTES:,} bytes of them in all"
             bad = Problem("too large", f"lists of {count:,} values", allowed)
             raise OverCapError(bad, escaped(leaf.path))
-    return max(1, min(ROWS_PER_BATCH, 4 * CHARS_PER_BATCH // max(flat_bytes, 1)))
+    return flat_bytes
 
 
 _WIDTHS = {"BOOLEAN": 1, "INT64": 8, "DOUBLE": 8, "INT96": 8}

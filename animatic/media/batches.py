@@ -23,7 +23,7 @@ async def outputs_in(ledger: Ledger, batch: MediaBatch) -> list[Output]:
     Raises:
         LedgerError: the ledger cannot be read.
     """
-    records = await ledger.look_up([take.fingerprint for take in batch.takes])
+    records = await ledger.look_up_made([take.fingerprint for take in batch.takes])
     found: list[Output] = []
     for take in batch.takes:
         record = records.get(take.fingerprint)

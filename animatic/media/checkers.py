@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from animatic.errors import ClipUnavailableError
 from animatic.media.checks import Measures
+from animatic.waiting import Turns
 
 WITHIN_S = 120.0
 """Longest wait for a clip, whose process may use a minute of CPU."""
@@ -48,7 +49,7 @@ class Checkers:
         self._within_s, self._command = within_s, command
         count = max(min(os.cpu_count() or 1, MOST_PROCESSES), 1)
         self._free = [_Process(self) for _ in range(count)]
-        self._room = asyncio.Semaphore(count)
+        self._room = Turns(count)
         self._all = tuple(self._free)
 
     async def __aenter__(self) -> Self:
@@ -57,14 +58,16 @@ class Checkers:
     async def __aexit__(self, *_: object) -> None:
         await asyncio.gather(*(each.kill() for each in self._all))
 
-    async def measure(self, clip: Path, sha256: str, container: str, still: Path | None) -> Measures | None:
-        """Return the measures of a clip; None where it cannot be decoded.
+    async def measure(
+        self, clip: Path, sha256: str, container: str, still: Path | None, rank: int = 0
+    ) -> Measures | None:
+        """Return the measures of a clip; None where it cannot be decoded. Of clips that wait, lower ranks go first.
 
         Raises:
             ClipUnavailableError: that could not be found out.
         """
         order = {"clip": str(clip), "sha256": sha256, "container": container, "still": still and str(still)}
-        async with self._room:
+        async with self._room.place(rank):
             process = self._free.pop()
             try:
                 return _measures(await process.ask_patiently(order))

@@ -6,7 +6,8 @@ Nothing waits for a check. It can be given up at any moment; what was not writte
 import asyncio
 import functools
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from animatic.media.asked_clips import asked_by
 from animatic.media.checkers import Checkers
 from animatic.media.checks import CHECKS_VERSION, failing
 from animatic.media.clip_stills import ClipStills, copy_clip, still_downloader
+from animatic.media.downloads import ClipDownloader
 from animatic.media.last_frames import LastFrames
 from animatic.media.local_stills import LocalStills
 from animatic.progress import ChecksProgress
@@ -25,7 +27,7 @@ from animatic.takes.stills import MEDIA_FORMS
 from animatic.web.network import DIRECT, Network
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Generator
 
 COPIED_AT_ONCE = 4
 """Clips that are not on this machine's disk are copied, so many at a time."""
@@ -73,6 +75,7 @@ class ClipChecks:
         self._underway = set[asyncio.Task[None]]()
         self._room_to_copy = asyncio.Semaphore(COPIED_AT_ONCE)
         self.network: Network = DIRECT
+        self.rank = 0
 
     def stop(self) -> None:
         """Give up what is being checked, and check nothing more."""
@@ -121,7 +124,9 @@ class ClipChecks:
 
     async def _quality(self, clip: Clip, bought: Bought, paths: Mapping[str, str]) -> Quality:
         container, still = _container(clip) or "", await self._stills.find(bought, paths)
-        measure = functools.partial(self._checkers.measure, sha256=clip.sha256 or "", container=container, still=still)
+        measure = functools.partial(
+            self._checkers.measure, sha256=clip.sha256 or "", container=container, still=still, rank=self.rank
+        )
         local = storage.real_path(clip.uri or "")
         if local is not None:
             found = await measure(Path(local))
@@ -147,25 +152,31 @@ class ClipChecks:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class CheckTools:
+    """Processes, a folder for copies, and a guarded client for stills; made by `open_tools`.
+
+    Attributes:
+        rank: of the clips, where several checks share the processes: those with a lower one go first.
+    """
+
+    checkers: Checkers
+    folder: Path
+    downloader: ClipDownloader
+    network: Network
+    rank: int = 0
+
+
 @asynccontextmanager
-async def open_checks(  # noqa: PLR0913 - what checks work with, each with a name
-    ledger: Ledger,
-    progress: ChecksProgress,
-    *,
-    environment: Mapping[str, str],
-    origin: str = "",
-    network: Network = DIRECT,
-    local: LocalStills | None = None,
-) -> "AsyncGenerator[ClipChecks]":
-    """Open what checks work with: processes, a folder for copies, and a guarded client for stills.
+async def open_tools(
+    environment: Mapping[str, str], origin: str = "", network: Network = DIRECT
+) -> "AsyncGenerator[CheckTools]":
+    """Open what checks work with; one after the other they may share it. A process is started with the first clip.
 
     Args:
-        ledger: that knows the clips, and learns what is found.
-        progress: is counted up.
         environment: of the processes; without the key.
-        network: proxies and authorities.
         origin: scheme, host and port that may be fetched from though they are private; empty for none.
-        local: the manifest's stills; None where there is no manifest.
+        network: proxies and authorities.
 
     Raises:
         OSError: there is no folder for copies.
@@ -173,9 +184,29 @@ async def open_checks(  # noqa: PLR0913 - what checks work with, each with a nam
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="animatic-checks-", ignore_cleanup_errors=True)))
         downloader = await stack.enter_async_context(still_downloader(origin, network))
-        checkers = await stack.enter_async_context(Checkers(environment, folder))
-        stills = ClipStills(folder, LastFrames(ledger, network), downloader, local)
-        checks = ClipChecks(ledger, checkers, stills, folder, progress)
-        checks.network = network
-        stack.callback(checks.stop)
-        yield checks
+        yield CheckTools(await stack.enter_async_context(Checkers(environment, folder)), folder, downloader, network)
+
+
+@contextmanager
+def open_checks(
+    ledger: Ledger, progress: ChecksProgress, tools: CheckTools, local: LocalStills | None = None
+) -> "Generator[ClipChecks]":
+    """Open checks of one ledger's clips; what is under way at the end of the block is given up.
+
+    Args:
+        ledger: that knows the clips, and learns what is found.
+        progress: is counted up.
+        tools: are left open.
+        local: the manifest's stills; None where there is no manifest.
+
+    Raises:
+        OSError: there is no folder for copies.
+    """
+    with TemporaryDirectory(prefix="checks-", dir=tools.folder, ignore_cleanup_errors=True) as name:
+        stills = ClipStills(Path(name), LastFrames(ledger, tools.network), tools.downloader, local)
+        checks = ClipChecks(ledger, tools.checkers, stills, Path(name), progress)
+        checks.network, checks.rank = tools.network, tools.rank
+        try:
+            yield checks
+        finally:
+            checks.stop()

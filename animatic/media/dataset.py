@@ -14,8 +14,7 @@ import pyarrow.parquet as pq
 
 from animatic import storage
 from animatic.errors import LedgerError, LocationError
-from animatic.ledger import DESCRIBED_COLUMNS, Ledger
-from animatic.ledger.moments import aware
+from animatic.ledger import DESCRIBED_COLUMNS, Ledger, aware
 from animatic.storage.folder import Folder
 from animatic.storage.spool import nameless_file
 from animatic.takes.inputs import as_json, read_request

@@ -18,7 +18,7 @@ from animatic.web.public_web import NotPublicError, WebError
 from animatic.web.reader import FAILURES, Page, Resolver, WebReader
 
 CLIP_DEADLINE_S = 600.0
-STALLS_AFTER_S = 30.0
+STALLS_AFTER_S = 60.0
 MAX_CLIP_BYTES = 512 << 20
 DOWNLOADS_AT_ONCE = 8
 MOST_RESUMES = 5

@@ -15,6 +15,9 @@ MICROUSD_PER_USD = 1_000_000
 MIN_PRICE_USD, MAX_PRICE_USD = Decimal("0.001"), Decimal(100_000)
 """No take costs less or more; a number beyond them in a quote is a mistake."""
 
+MOST_USD = 10_000_000
+"""Limits go up to this; a ledger on a server holds no amount of any size."""
+
 _MEASURES = re.compile(r"second|minute|hour|frame|token|pixel", re.IGNORECASE)
 
 FRESH_S = 600.0

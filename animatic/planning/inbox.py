@@ -31,6 +31,7 @@ SETTLED = frozenset({FileState.FOREIGN, FileState.DONE})
 WRITTEN = "still being written"
 ELSEWHERE = "another run works on it"
 HANDED_OVER = "handed over"
+UNNAMED = "cannot be run under its name"
 ON_ITS_WAY = frozenset({WRITTEN, ELSEWHERE, HANDED_OVER})
 """Words for a manifest that was not worked on in a round, and for which nothing is wrong."""
 
@@ -61,12 +62,11 @@ class Places:
     page: str
 
     @classmethod
-    def of(cls, path: str, folder: str, suffix: str) -> "Places":
-        """Return the places of a manifest by its path below the inbox, in the folder for results.
+    def at(cls, base: str, suffix: str) -> "Places":
+        """Return the places of a manifest; `base` is the URI of its own path, in the folder for results.
 
         The manifest's whole name is in each: `ep1.csv` and `ep1.xlsx` have results of their own.
         """
-        base = f"{folder.rstrip('/')}/{path}"
         return cls(f"{base}{RESULTS}{suffix}", f"{base}{ERRORS}", f"{base}{REVIEW}")
 
 

@@ -1,8 +1,10 @@
 """The ledger's knowledge of a manifest's takes, of runs that died, and of open takes elsewhere. Buys nothing."""
 
+import asyncio
 import hashlib
+from collections.abc import Sequence
 
-from animatic.ledger import Asked, IsDead, Ledger, Open, Request, dead_runs, look_into, no_run_is_dead
+from animatic.ledger import LONG_ROWS, Asked, IsDead, Ledger, Open, Request, dead_runs, look_into, no_run_is_dead
 from animatic.manifest import Manifest
 from animatic.planning.chains import resolve_chains
 from animatic.planning.plan import Plan, make_plan
@@ -12,6 +14,11 @@ from animatic.takes.chains import NO_CHOICES, Choices
 from animatic.takes.fingerprints import FingerprintSet, hex_of
 from animatic.takes.snapshot import LedgerSnapshot
 from animatic.takes.states import BuyingPolicy, State
+
+PARTS_AT_ONCE, OF_LONG_AT_ONCE = 4, 16
+"""Batches of rows that are written down in one transaction: an index of a million names is written over by each."""
+
+_DIGESTS_AT_ONCE = 1 << 16
 
 
 async def find_moved(ledger: Ledger | None, plan: Plan) -> list[str]:
@@ -61,12 +68,25 @@ async def know_old_names(ledger: Ledger, manifest: Manifest) -> None:
 
 async def record_planned(ledger: Ledger, manifest: Manifest, uri: str) -> None:
     """Write down which shots ask for which takes, once for each change of the manifest or its stills."""
-    content = hashlib.sha256(manifest.sha256.encode() + manifest.digests.tobytes()).hexdigest()
+    digest = hashlib.sha256(manifest.sha256.encode())
+    for start in range(0, len(manifest.digests), _DIGESTS_AT_ONCE):
+        digest.update(manifest.digests[start : start + _DIGESTS_AT_ONCE].tobytes())
+    content = digest.hexdigest()
     if await ledger.content_of(uri) == content and await ledger.rows_of(uri) is not None:
         return
+    waiting: list[Sequence[Asked]] = []
     for part in manifest.parts():
-        await ledger.add_planned(uri, [Asked(*each) for each in part.names()])
+        waiting.append([Asked(*each) for each in part.names()])
+        if len(waiting) >= (OF_LONG_AT_ONCE if part.row > LONG_ROWS else PARTS_AT_ONCE):
+            await _add_planned(ledger, uri, waiting)
+    await _add_planned(ledger, uri, waiting)
     await ledger.finish_planned(uri, content, manifest.num_rows)
+
+
+async def _add_planned(ledger: Ledger, uri: str, waiting: list[Sequence[Asked]]) -> None:
+    """Write down what waits, all in one transaction, and forget it."""
+    await asyncio.gather(*(ledger.add_planned(uri, asked) for asked in waiting))
+    waiting.clear()
 
 
 async def find_open(ledger: Ledger, manifest: Manifest, uri: str, ledger_url: str) -> tuple[list[Open], list[Open]]:
@@ -74,10 +94,13 @@ async def find_open(ledger: Ledger, manifest: Manifest, uri: str, ledger_url: st
 
     A live run looks after its own.
     """
-    takes, is_dead = FingerprintSet(manifest.digests), dead_runs(ledger_url)
     dropped: list[Open] = []
     elsewhere: list[Open] = []
-    for each in await ledger.open_takes(manifest.provider, also=(State.SUBMITTING,)):
+    found = await ledger.open_takes(manifest.provider, also=(State.SUBMITTING,))
+    if not found:
+        return dropped, elsewhere
+    takes, is_dead = FingerprintSet(manifest.digests), dead_runs(ledger_url)
+    for each in found:
         is_left = is_dead(each.run_id)
         if each.state == State.SUBMITTING and not is_left:
             continue

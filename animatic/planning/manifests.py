@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from animatic import storage
 from animatic.errors import LocationError
+from animatic.machine.memory import give_back_freed_memory
 from animatic.manifest import (
     ALL_ROWS,
     Manifest,
@@ -44,6 +45,7 @@ Probe = Callable[[Sequence[str]], Mapping[str, FoundStill]]
 
 # Arrow's own allocator keeps what it has once used, some 30 MB more of a run that reads its rows batch by batch.
 pa.set_memory_pool(pa.system_memory_pool())
+give_back_freed_memory()
 
 
 def sheet_of(uri: str) -> tuple[str, str | None]:

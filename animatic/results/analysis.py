@@ -3,13 +3,14 @@
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from animatic import storage
 from animatic.errors import FixInputError, SettingsError
@@ -135,12 +136,13 @@ and no price is known |
     stats = _stats(frame)
     storyboard, storyboards = pd.factorize(stats.pop("storyboard"), use_na_sentinel=False)
     model, models = pd.factorize(stats.pop("model"), use_na_sentinel=False)
-    return _summary(stats, storyboard, list(storyboards), model, list(models))
+    columns = {str(name): stats[name].to_numpy() for name in stats.columns}
+    return _summary(columns, storyboard, list(storyboards), model, list(models))
 
 
 def summary_of(stats: TableStats) -> pd.DataFrame:
     """Summarise like `summarise`, from statistics that were collected while the table was written."""
-    status, nsfw, quoted = (stats.column(name) for name in ("status", "nsfw", "quoted_microusd"))
+    status, nsfw = stats.column("status"), stats.column("nsfw")
     is_completed = status == STATUSES.index("completed")
     columns = {
         "takes": stats.column("is_take"),
@@ -148,14 +150,15 @@ def summary_of(stats: TableStats) -> pd.DataFrame:
         "nsfw": nsfw == 1,
         "not_judged": is_completed & (nsfw < 0),
         "nsfw_known": nsfw >= 0,
-        "inference_s": np.where(is_completed, stats.column("inference_ms") / 1_000, np.nan),
-        "cost_microusd": np.maximum(quoted, 0),
-        "priced": quoted > 0,
         "bought": stats.column("attempts") > 0,
     }
+    columns["cost_microusd"] = np.maximum(stats.column("quoted_microusd"), 0)
+    columns["priced"] = columns["cost_microusd"] > 0
+    inference_ms = stats.column("inference_ms")
+    columns["inference_s"] = np.where(is_completed & (inference_ms >= 0), inference_ms / 1_000, np.nan)
     names = stats.names
     return _summary(
-        pd.DataFrame(columns),
+        columns,
         stats.column("storyboard"),
         list(names["storyboard"]),
         stats.column("model"),
@@ -164,18 +167,32 @@ def summary_of(stats: TableStats) -> pd.DataFrame:
 
 
 def _summary(
-    stats: pd.DataFrame, storyboard: Any, storyboards: list[Any], model: Any, models: list[Any]
+    columns: Mapping[str, NDArray[Any]],
+    storyboard: NDArray[Any],
+    storyboards: list[Any],
+    model: NDArray[Any],
+    models: list[Any],
 ) -> pd.DataFrame:
     """Return the summary of storyboards and models that are given by their index, one row each."""
-    group = storyboard * max(len(models), 1) + model  # sorts by storyboard, then model, each as it first appears
-    present = sorted(set(group.tolist()))
-    groups = _measures(stats, group, present)
-    groups["storyboard"] = [storyboards[number // len(models)] for number in present]
-    groups["model"] = [models[number % len(models)] for number in present]
-    total = _measures(stats, group * 0, [0]).assign(storyboard="all", model="all")
+    # Sorts by storyboard, then model, each as it first appears.
+    group = storyboard * np.int64(max(len(models), 1))
+    group += model
+    present, at = _numbered(group, len(storyboards) * max(len(models), 1))
+    groups = _measures(columns, at, len(present))
+    groups["storyboard"] = [storyboards[number // len(models)] for number in present.tolist()]
+    groups["model"] = [models[number % len(models)] for number in present.tolist()]
+    total = _measures(columns, np.zeros(len(group), np.int8), 1).assign(storyboard="all", model="all")
     summary = total if groups.empty else pd.concat([groups, total])
     table = pa.Table.from_pandas(summary, schema=_SUMMARY_SCHEMA, preserve_index=False)
     return table.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
+
+
+def _numbered(group: NDArray[np.int64], most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the different numbers, in order, and for each of `group` its index there; all are below `most`."""
+    if most > len(group):
+        return np.unique(group, return_inverse=True)
+    is_there = np.bincount(group, minlength=most) > 0  # sorting a million would take four more copies of them
+    return np.flatnonzero(is_there), (np.cumsum(is_there) - 1)[group]
 
 
 def _stats(frame: pd.DataFrame) -> pd.DataFrame:
@@ -216,24 +233,43 @@ def _decimals(column: Any) -> list[Decimal | None]:
         ) from None
 
 
-def _measures(stats: pd.DataFrame, group: Any, present: list[int]) -> pd.DataFrame:
-    """Return the columns of a summary without its names, one row per number in `present`; empty groups are zero."""
-    at = np.searchsorted(present, group)
+def _measures(stats: Mapping[str, NDArray[Any]], at: NDArray[Any], groups: int) -> pd.DataFrame:
+    """Return the columns of a summary without its names, one row per group; `at` is the group of each row."""
 
-    def count(name: str) -> Any:
-        return np.bincount(at[stats[name].to_numpy(dtype=bool)], minlength=len(present))
+    def count(name: str) -> NDArray[np.int64]:
+        return np.bincount(at[stats[name].astype(bool, copy=False)], minlength=groups)
 
     columns: dict[str, Any] = {name: count(name) for name in ("takes", *STATUSES, "nsfw", "not_judged")}
     known = count("nsfw_known")
-    inference_s: Any = stats["inference_s"].dropna()
-    inference_s = inference_s.groupby(at[inference_s.index.to_numpy()])
-    cost = np.zeros(len(present), np.int64)
-    np.add.at(cost, at, stats["cost_microusd"].to_numpy(dtype=np.int64))
+    median_s, slow_s = _quantiles(stats["inference_s"], at, groups, (0.5, 0.95))
+    cost = np.zeros(groups, np.int64)
+    np.add.at(cost, at, stats["cost_microusd"].astype(np.int64, copy=False))
     is_known = (count("bought") == 0) | (count("priced") > 0)
-    measures = pd.DataFrame(columns, index=range(len(present)))
-    return measures.assign(
+    return pd.DataFrame(columns, index=range(groups)).assign(
         nsfw_rate=columns["nsfw"] / np.where(known > 0, known, np.nan),
-        inference_p50_s=inference_s.quantile(0.5).reindex(measures.index),
-        inference_p95_s=inference_s.quantile(0.95).reindex(measures.index),
+        inference_p50_s=median_s,
+        inference_p95_s=slow_s,
         cost_usd=[usd(int(each)) if known else None for each, known in zip(cost, is_known, strict=True)],
     )
+
+
+def _quantiles(
+    values: NDArray[np.float64], at: NDArray[Any], groups: int, shares: Sequence[float]
+) -> list[NDArray[np.float64]]:
+    """Return for each share that quantile of the values of each group, NaN for a group of none; values may be NaN."""
+    is_known = ~np.isnan(values)
+    values = np.append(values[is_known], np.nan)  # the last for groups of none
+    counts = np.bincount(at[is_known], minlength=groups)
+    if groups == 1:
+        values[:-1].sort()
+    else:
+        values[:-1] = values[np.lexsort((values[:-1], at[is_known]))]
+    first, last = np.cumsum(counts) - counts, np.cumsum(counts) - 1
+    found: list[NDArray[np.float64]] = []
+    for share in shares:
+        position = share * np.maximum(counts - 1, 0)
+        low = first + position.astype(np.int64)
+        high = np.where(counts > 0, np.minimum(low + 1, last), low)
+        between = values[low] + (values[high] - values[low]) * (position % 1)
+        found.append(np.where(counts > 0, between, np.nan))
+    return found

@@ -170,7 +170,9 @@ def _of_quality(name: str) -> Callable[[Outcomes], Any]:
 
 
 def _clips(outcomes: Outcomes) -> list[str | None]:
-    return [_clips_json([clip for clip in clips if clip.file is not None]) for clips in outcomes["clips"]]
+    return [
+        _clips_json([clip for clip in clips if clip.file is not None]) if clips else None for clips in outcomes["clips"]
+    ]
 
 
 def _clips_json(clips: Sequence[Any]) -> str | None:
@@ -179,7 +181,7 @@ def _clips_json(clips: Sequence[Any]) -> str | None:
 
 
 def _archive_error(outcomes: Outcomes) -> list[str | None]:
-    return [_archive_problem(clips) for clips in outcomes["clips"]]
+    return [_archive_problem(clips) if clips else None for clips in outcomes["clips"]]
 
 
 def _archive_problem(clips: Sequence[Any]) -> str | None:

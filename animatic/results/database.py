@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from animatic import storage
 from animatic.errors import LocationError, SettingsError
+from animatic.machine.extras import installs_extra
 from animatic.results import reading
 from animatic.results.columns import RESULTS_SCHEMA
 from animatic.results.reading import MAX_RESULTS_BYTES
@@ -220,5 +221,5 @@ def _duckdb() -> Any:
         return importlib.import_module("duckdb")
     except ImportError:
         raise SettingsError(
-            "--duckdb: DuckDB is not installed here; install the extra: pip install 'animatic[duckdb]'"
+            f"--duckdb: DuckDB is not installed here; install the extra: {installs_extra('duckdb')}"
         ) from None

@@ -64,7 +64,7 @@ class Writer(Protocol):
     has_marks: bool
 
     def write(self, table: pa.Table) -> None:
-        """Write the next rows, all of the writer's own schema; at most ROW_GROUP_ROWS of them become one row group."""
+        """Write the next rows, all of the writer's own schema; ROW_GROUP_ROWS of them become one row group."""
         ...
 
     def close(self, metadata: Mapping[str, str]) -> None:
@@ -102,12 +102,22 @@ class _ParquetWriter:
     def __init__(self, file: BinaryIO, schema: pa.Schema) -> None:
         self._schema = schema
         self._writer = pq.ParquetWriter(file, schema, compression="zstd", store_schema=False)
+        self._waiting: list[pa.Table] = []
 
     def write(self, table: pa.Table) -> None:
-        self._writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+        """Write the rows once they fill a row group: of each group 75 kB stay in memory until the table is closed."""
+        self._waiting.append(table)
+        rows = sum(map(len, self._waiting))
+        if rows >= ROW_GROUP_ROWS:
+            waiting = pa.concat_tables(self._waiting)
+            full = rows - rows % ROW_GROUP_ROWS
+            self._writer.write_table(waiting.slice(0, full), row_group_size=ROW_GROUP_ROWS)
+            self._waiting = [waiting.slice(full)]
 
     def close(self, metadata: Mapping[str, str]) -> None:
         """Arrow's readers believe the schema that it stores beside the metadata, so that holds the metadata too."""
+        if any(map(len, self._waiting)):
+            self._writer.write_table(pa.concat_tables(self._waiting))
         schema = self._schema.with_metadata(dict(metadata)).serialize().to_pybytes()
         stored = {"ARROW:schema": base64.b64encode(schema).decode()}
         self._writer.add_key_value_metadata({**metadata, **stored})

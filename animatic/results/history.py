@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from animatic.ledger import HISTORY_COLUMNS
-from animatic.ledger.moments import aware
+from animatic.ledger import HISTORY_COLUMNS, aware
 from animatic.results.columns import MOMENT, QUOTED
 from animatic.results.schema import decimals_of
 from animatic.takes.inputs import as_json, read_request

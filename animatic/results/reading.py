@@ -77,7 +77,7 @@ def read_head(file: BinaryIO, name: str) -> Head:
     with _told(name, suffix):
         file.seek(0)
         if suffix == ".parquet":
-            schema = open_capped(file, CAPS).schema_arrow
+            schema = open_capped(file, CAPS).schema
             origins = {field.name: (field.metadata or {}).get(COLUMN_OF, b"").decode() for field in schema}
             metadata: Mapping[bytes, bytes] = schema.metadata or {}
             is_ours = b"animatic.schema_version" in metadata or set(IDENTITY) <= set(schema.names)
@@ -140,10 +140,15 @@ def read_columns(file: BinaryIO, name: str, columns: Sequence[str]) -> Iterator[
     Raises:
         LocationError: as `decode`; with the first piece, or later where the file is damaged.
     """
+    require_columns(file, name, columns)
+    yield from read_cells(file, name, columns, ())
+
+
+def require_columns(file: BinaryIO, name: str, columns: Sequence[str]) -> None:
+    """Refuse a results file that lacks some known columns, other than newer ones. Raises LocationError."""
     missing = [column for column in columns if column not in {*read_head(file, name).names, *NEWER}]
     if missing:
         raise LocationError(f"{name}: not a results table of animatic; columns that are missing: {', '.join(missing)}")
-    yield from read_cells(file, name, columns, ())
 
 
 def decode(data: bytes, name: str) -> pa.Table:
@@ -230,7 +235,7 @@ def _decode_parquet(data: bytes) -> pa.Table:
     file = open_capped(io.BytesIO(data), CAPS)
     batches = list(capped_batches(file, CAPS))
     table = pa.Table.from_batches(batches) if batches else pq.read_table(pa.BufferReader(data))
-    return table.replace_schema_metadata(file.schema_arrow.metadata)
+    return table.replace_schema_metadata(file.schema.metadata)
 
 
 def _decode_csv(data: bytes) -> tuple[pa.Table, bool]:

@@ -58,18 +58,19 @@ def require_replaceable(manifest: str, results: str, ledger_url: str) -> Sequenc
         if old is None:
             storage.require_writable(results)
             return []
-        people = people_of(results, old, ())
+        people, name = people_of(results, old, ()), storage.name_of(results)
         with _way_out_of_a_broken_file(results):
-            for _ in reading.read_cells(old, storage.name_of(results), KEY, people):
+            pieces = reading.read_cells(old, name, tuple(dict.fromkeys((*KEY, *SHOWN))), people)
+            first = next(pieces, None)
+            for _ in pieces:
                 pass
-            return _first_shots(old, storage.name_of(results))
+            reading.require_columns(old, name, SHOWN)
+            return [] if first is None else _first_shots(first)
 
 
-def _first_shots(old: BinaryIO, name: str) -> list[ShotShown]:
-    for table in reading.read_columns(old, name, SHOWN):
-        columns = (column.to_pylist() for column in table.select(SHOWN).slice(0, FIRST_SHOTS).columns)
-        return [(str(board or ""), str(shot or ""), str(of or "")) for board, shot, of in zip(*columns, strict=True)]
-    return []
+def _first_shots(table: pa.Table) -> list[ShotShown]:
+    columns = (column.to_pylist() for column in table.select(SHOWN).slice(0, FIRST_SHOTS).columns)
+    return [(str(board or ""), str(shot or ""), str(of or "")) for board, shot, of in zip(*columns, strict=True)]
 
 
 def _require_apart_from(results: str, ledger_url: str) -> None:

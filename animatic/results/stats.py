@@ -1,4 +1,4 @@
-"""Statistics for the run summary, collected while the table is written (some 30 bytes a row). No pandas."""
+"""Statistics for the run summary, collected while the table is written (at most 40 bytes a row). No pandas."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -30,11 +30,14 @@ _TYPES: dict[str, Any] = {
     "status": np.int8,
     "is_take": np.bool_,
     "nsfw": np.int8,
-    "inference_ms": np.float64,
+    "inference_ms": np.int32,
     "attempts": np.int32,
     "quoted_microusd": np.int64,
-    "expires_at_us": np.int64,
+    "expires_at_s": np.uint32,
 }
+
+_MOST_MS, _LAST_S = np.iinfo(np.int32).max, np.iinfo(np.uint32).max
+"""24 days, and the year 2106."""
 
 
 @dataclass(slots=True, repr=False)
@@ -107,19 +110,15 @@ class TableStats:
             ],
             "is_take": pc.is_valid(table["take"]).to_numpy(),
             "nsfw": pc.fill_null(table["nsfw"].cast(pa.int8()), -1).to_numpy(),
-            "inference_ms": pc.fill_null(table["inference_ms"].cast(pa.float64()), np.nan).to_numpy(),
+            "inference_ms": np.minimum(pc.fill_null(table["inference_ms"], -1).to_numpy(), _MOST_MS),
             "attempts": np.where(is_first, table["attempts"].to_numpy(), 0),
             "quoted_microusd": microusd_of(table["quoted_usd"]),
-            "expires_at_us": np.where(
-                pc.is_valid(table["clip_uri"]).to_numpy(),
-                0,  # its clip is kept for good
-                pc.fill_null(table["outputs_expire_at"].cast(pa.int64()), 0).to_numpy(),
-            ),
+            "expires_at_s": _expiries(table),
         }
-        self._pieces.append({name: np.asarray(values, _TYPES[name]) for name, values in found.items()})
+        self._pieces.append({name: _kept(np.asarray(values, _TYPES[name])) for name, values in found.items()})
 
     def column(self, name: str) -> NDArray[Any]:
-        """One value for each row: a code, -1 for a `nsfw` that is not known, NaN for an `inference_ms` that is not."""
+        """One value for each row: a code, or -1 for a `nsfw` or an `inference_ms` that is not known."""
         return np.concatenate([np.empty(0, _TYPES[name]), *(piece[name] for piece in self._pieces)])
 
     @property
@@ -129,10 +128,10 @@ class TableStats:
 
     def expiring(self, now: datetime, within: timedelta) -> tuple[int, int]:
         """Count completed takes, not archived, whose output URLs are dead, and those whose die within that time."""
-        at_us = self.column("expires_at_us")
-        now_us, until_us = (int(moment.timestamp() * 1_000_000) for moment in (now, now + within))
-        is_dead = (at_us > 0) & (at_us <= now_us)
-        return int(is_dead.sum()), int(((at_us > now_us) & (at_us <= until_us)).sum())
+        at_s = self.column("expires_at_s")
+        now_s, until_s = (int(moment.timestamp()) for moment in (now, now + within))
+        is_dead = (at_s > 0) & (at_s <= now_s)
+        return int(is_dead.sum()), int(((at_s > now_s) & (at_s <= until_s)).sum())
 
     def _note_models(self, table: pa.Table) -> None:
         odd = table.select(["prediction_model", "model"]).filter(
@@ -156,6 +155,19 @@ class TableStats:
         known = self.names[name]
         codes = [known.setdefault(text, len(known)) for text in encoded.dictionary.to_pylist()]
         return np.array(codes, np.int32)[encoded.indices.to_numpy()]
+
+
+def _expiries(table: pa.Table) -> NDArray[np.int64]:
+    """Return when the output URLs of each row end, in seconds of the epoch; 0 for those that matter no more."""
+    at_us = pc.fill_null(table["outputs_expire_at"].cast(pa.int64()), 0).to_numpy()
+    is_kept = pc.is_valid(table["clip_uri"]).to_numpy()
+    return np.where(is_kept, 0, np.clip(at_us // 1_000_000, 0, _LAST_S))
+
+
+def _kept(values: NDArray[Any]) -> NDArray[Any]:
+    """Return values to keep: one of them in place of many that are all the same."""
+    is_one = len(values) and (values == values[0]).all()
+    return np.broadcast_to(values[:1].copy(), values.shape) if is_one else values.copy()
 
 
 def not_completed(table: pa.Table, most: int) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Media of a page: pictures of stills and clips, and the clips themselves, put into the page's folder once."""
 
 import asyncio
+import hashlib
 import os
 import shutil
 import tempfile
@@ -20,6 +21,7 @@ from animatic.media.strips import (
     Strip,
     Thumbnail,
     find_strip,
+    find_thumbnail,
     make_strip,
     make_thumbnail,
 )
@@ -100,7 +102,7 @@ class PageMedia:
                 self._stills[uri] = f"the still {problem}"
                 return
             try:
-                made = await self._processes.run(STRIP_WITHIN_S, make_thumbnail, copy, self._folder)
+                made = await self._thumbnail_of(copy)
             except (LocationError, OSError) as error:
                 self._stills[uri] = f"the still {_unwritten(error)}"
             except (ValueError, RuntimeError) as error:
@@ -108,6 +110,11 @@ class PageMedia:
             else:
                 open_to_user(self._folder / made.name)
                 self._stills[uri] = made
+
+    async def _thumbnail_of(self, still: Path) -> Thumbnail:
+        """Return the thumbnail that is there, else make it, which takes a process."""
+        found = await asyncio.to_thread(lambda: find_thumbnail(_sha256_of(still), self._folder))
+        return found or await self._processes.run(STRIP_WITHIN_S, make_thumbnail, still, self._folder)
 
     async def _add_clip(self, sha256: str, uri: str) -> None:
         suffix = os.path.splitext(storage.name_of(uri))[1].lower()  # noqa: PTH122 - a URI is no path
@@ -154,6 +161,11 @@ class PageMedia:
 def _clips_of(rows: Iterable[Row]) -> Iterable[tuple[str, str]]:
     for row in rows:
         yield from archived_clips(row)
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _unwritten(error: LocationError | OSError) -> str:

@@ -75,8 +75,10 @@ def _config_from(options: argparse.Namespace) -> SandboxConfig:
         starts_per_minute=starts_per_minute if options.starts_per_minute is None else options.starts_per_minute,
         max_in_flight=max_in_flight if options.max_in_flight is None else options.max_in_flight,
         renders=not (options.no_render or options.bench),
+        renders_ahead=not options.render_late,
         drawn=options.drawn,
         clip_bytes=options.clip_bytes,
+        clip_fps=options.clip_fps,
         syncs=not (options.no_sync or options.bench),
         notes_sights=options.bench,
         scenario=options.scenario,
@@ -120,8 +122,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--starts-per-minute", type=int)
     add("--max-in-flight", type=int)
     add("--no-render", action="store_true", help="give blank clips: quicker than those of stills")
+    add("--render-late", action="store_true", help="render a clip when it is first fetched, not ahead of that")
     add("--drawn", type=Path, metavar="FOLDER", help="keep clips here, so that none is drawn twice (default: nowhere)")
     add("--clip-bytes", type=int, default=0, help="how large a blank clip is, if that is more than it needs")
+    add("--clip-fps", type=int, default=1, help="frames a second of a blank clip (default: 1)")
     add("--no-sync", action="store_true", help="do not fsync the witness: faster, and not proof against power cuts")
     add("--bench", action="store_true", help="both of these, and note when each prediction was first seen final")
     add("--scenario", default="ok", help="what happens to submissions that ask for nothing: NAME or NAME=VALUE")

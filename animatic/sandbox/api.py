@@ -292,7 +292,7 @@ class Api:
         except OSError as error:
             words = f"not accepted: the witness cannot be written: {error.strerror}"
             return self._account.refuse("witness", 500, words)
-        if self._config.renders:
+        if self._config.renders and self._config.renders_ahead:
             self._clips.begin(prediction)
         data, scenario = submission_data(prediction, origin_of(request), self._config.shape), asked.scenario
         if asked.name == "same-id":

@@ -1,4 +1,4 @@
-"""Clips: rendered in a few niced processes of their own, kept as files, never on the event loop.
+"""Clips: rendered in a few processes of their own, kept as files, never on the event loop.
 
 The processes watch a pipe that only this one holds: when it is closed, or this process dies however it dies, they end.
 """

@@ -39,8 +39,10 @@ class SandboxConfig:
         starts_per_minute: accepted submissions in any 60 s; one more gets 429.
         max_in_flight: predictions that run at once; one more waits as `created`.
         renders: whether outputs are clips of their stills; otherwise they are blank.
+        renders_ahead: whether outputs are rendered while their prediction runs; otherwise when they are first fetched.
         drawn: a folder of clips that were drawn before, for all sandboxes; None keeps none. It is bounded.
         clip_bytes: how large a blank clip is, if that is more than it needs.
+        clip_fps: frames a second of a blank clip: checks take as long as for a clip that shows something at its rate.
         syncs: whether the witness is fsynced before each reply. A kill of the process needs no fsync, a power cut does.
         notes_sights: whether it writes down when each prediction was first seen to be final, for benchmarks.
         scenario: what happens to a submission that asks for nothing, as in a prompt's token: `slow=30`.
@@ -73,8 +75,10 @@ class SandboxConfig:
     starts_per_minute: int = LEVELS["ultra"][0]
     max_in_flight: int = LEVELS["ultra"][1]
     renders: bool = True
+    renders_ahead: bool = True
     drawn: Path | None = None
     clip_bytes: int = 0
+    clip_fps: int = 1
     syncs: bool = True
     notes_sights: bool = False
     scenario: str = "ok"
@@ -114,6 +118,7 @@ class SandboxConfig:
             "starts_per_minute": (self.starts_per_minute, 0, 10_000_000),
             "max_in_flight": (self.max_in_flight, 1, 10_000_000),
             "clip_bytes": (self.clip_bytes, 0, 1 << 30),
+            "clip_fps": (self.clip_fps, 1, 120),
             "list_delay_s": (self.list_delay_s, 0, 86_400),
             "clock_offset_s": (self.clock_offset_s, -1e9, 1e9),
             "balance_usd": (self.balance_usd, 0, 1e12),

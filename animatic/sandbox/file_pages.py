@@ -133,7 +133,9 @@ class FilePages:
 
         inputs = found.accepted.inputs
         if found.suffix == ".mp4":
-            data = await asyncio.to_thread(blank_clip, ratio_of(inputs), length_s_of(inputs))
+            data = await asyncio.to_thread(
+                blank_clip, ratio_of(inputs), length_s_of(inputs), self._account.config.clip_fps
+            )
             if (damage := found.asked.scenario.damage) is not None:
                 from animatic.sandbox.renderer.damage import damaged  # noqa: PLC0415 - the same
 

@@ -28,6 +28,7 @@ from animatic.storage.locations import (
     name_of,
     require_lasting,
     stem_of,
+    uri_below,
 )
 from animatic.storage.sheets import SHARE, SIGN_IN
 from animatic.storage.spool import nameless_file, no_room
@@ -67,6 +68,7 @@ __all__ = [
     "stem_of",
     "still_chunks",
     "unpacked",
+    "uri_below",
     "version_of_still",
 ]
 

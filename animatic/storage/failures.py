@@ -5,6 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from animatic.errors import LocationError, NoSuchFileError
+from animatic.machine.extras import installs_extra
 from animatic.storage import disk
 from animatic.storage.locations import Location
 from animatic.storage.sheets import SHARE
@@ -50,7 +51,7 @@ def _remedy(location: Location) -> str:
     store = STORES.get(location.scheme)
     if store is None:
         return f"install it next to animatic: pip install {location.package}"
-    return f"install the extra: pip install 'animatic[{store.extra}]'"
+    return f"install the extra: {installs_extra(store.extra)}"
 
 
 def _of_store(location: Location, deed: str, store: Store, error: Exception) -> str:

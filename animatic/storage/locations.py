@@ -33,6 +33,8 @@ _MEANT = {"azure": "az", "blob": "az", "wasb": "abfs", "wasbs": "abfss", "adl": 
 
 _WEB = frozenset({"http", "https"})
 _WITH_PASSWORD = frozenset({"http", "https", "sftp"})
+_CREDENTIALS = re.compile(r"\A[^/@:]*:(?!\d*([/?#]|$)).*@")
+"""User and password of a URI, also of one whose `/` and `@` are not written as %2F and %40. Not the port of a host."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(//)?")
 
 
@@ -114,6 +116,11 @@ def locate(uri: str) -> Location:
         raise LocationError(f"{shown}: found the scheme {escaped(scheme)}; allowed: a plain path, {known}{hint}")
     if match[2] is None:
         raise LocationError(f"{shown}: found {scheme}: without its two slashes; {did_you_mean(scheme + '://')}")
+    if scheme not in _WITH_PASSWORD and _CREDENTIALS.match(uri.partition("://")[2]):
+        raise LocationError(
+            f"{shown}: found credentials in the URI, which are not shown; allowed: those of the environment, such as "
+            "AWS_PROFILE, AZURE_STORAGE_CONNECTION_STRING or GOOGLE_APPLICATION_CREDENTIALS"
+        )
     sheet = find_sheet(scheme + uri[len(scheme) :]) if scheme in _WEB else None
     if sheet is not None:
         return Location(scheme, sheet.url, sheet.uri, sheet)
@@ -169,6 +176,21 @@ def absolute_uri(uri: str) -> str:
     return f"file://{quote(from_start(location.path))}"
 
 
+def uri_below(folder: str, path: str) -> str:
+    """Return the URI of a file by its path below a folder; `folder` is an absolute URI.
+
+    Raises LocationError for a path that no URI can name.
+    """
+    base = folder.rstrip("/")
+    if not base.startswith("file://"):
+        locate(uri := f"{base}/{path}")
+        return uri
+    try:
+        return f"{base}/{quote(path)}"
+    except UnicodeEncodeError:
+        raise LocationError(f"{escaped(path)}: its name is not UTF-8; rename it") from None
+
+
 def _from_start(path: str) -> str:
     """Return a path that means the same in the folder that this process works in; a slash at its end stays."""
     return os.path.join(start_folder(), path) if start_folder() != os.getcwd() else path  # noqa: PTH109, PTH118
@@ -182,9 +204,11 @@ def _local(uri: str, shown: str) -> Location:
 
 
 def _shown(uri: str) -> str:
-    scheme = uri.partition("://")[0].lower()
-    if scheme not in _WITH_PASSWORD:
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
         return escaped(uri, 200)
-    place = re.split("[?#]", uri, maxsplit=1)[0].partition("://")[2]
+    if scheme.lower() not in _WITH_PASSWORD:
+        return escaped(f"{scheme}://{_CREDENTIALS.sub('', rest)}", 200)
+    place = _CREDENTIALS.sub("", re.split("[?#]", rest, maxsplit=1)[0])
     host, slash, path = place.partition("/")
-    return escaped(f"{scheme}://{host.rpartition('@')[2]}{slash}{path}", 200)
+    return escaped(f"{scheme.lower()}://{host.rpartition('@')[2]}{slash}{path}", 200)

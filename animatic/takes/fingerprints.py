@@ -33,16 +33,20 @@ def hex_of(digests: Digests) -> list[str]:
 
 
 class FingerprintSet:
-    """A set of digests that do not change, each with its position in the column that it was made from."""
+    """A set of digests that do not change, each with its position in the column that it was made from.
 
-    __slots__ = ("_positions", "_sorted")
+    It keeps the column, and 12 bytes for each digest.
+    """
+
+    __slots__ = ("_digests", "_keys", "_positions")
 
     def __init__(self, digests: Digests) -> None:
-        self._positions: NDArray[np.int64] = np.argsort(digests, kind="stable")
-        self._sorted: Digests = digests[self._positions]
+        self._digests = digests
+        self._positions: NDArray[np.int32] = _sorted(digests)[0]
+        self._keys: NDArray[np.uint64] = _keys(digests)[self._positions]
 
     def __len__(self) -> int:
-        return len(self._sorted)
+        return len(self._keys)
 
     def __contains__(self, fingerprint: object) -> bool:
         """Tell if a fingerprint (64 hex digits) is one of them."""
@@ -54,27 +58,76 @@ class FingerprintSet:
 
     def __iter__(self) -> Iterator[str]:
         """Yield the fingerprints, sorted."""
-        for at in range(0, len(self._sorted), 1_000):
-            yield from hex_of(self._sorted[at : at + 1_000])
+        for at in range(0, len(self), 1_000):
+            yield from hex_of(self._digests[self._positions[at : at + 1_000]])
 
     def positions(self, digests: Digests) -> NDArray[np.int64]:
         """Return the first position of each in the column that the set was made from; -1 for one that is not in it."""
-        if not len(self._sorted):
-            return np.full(len(digests), -1, np.int64)
-        near = np.searchsorted(self._sorted, digests)
-        near[near == len(self._sorted)] = 0
-        return np.where(self._sorted[near] == digests, self._positions[near], -1)
+        found = np.full(len(digests), -1, np.int64)
+        for at in range(0, len(digests), _AT_ONCE):
+            found[at : at + _AT_ONCE] = self._positions_of(digests[at : at + _AT_ONCE])
+        return found
+
+    def _positions_of(self, digests: Digests) -> NDArray[np.int64]:
+        found, keys = np.full(len(digests), -1, np.int64), _keys(digests)
+        near = np.searchsorted(self._keys, keys)
+        left = np.arange(len(digests))
+        while True:
+            left = left[near[left] < len(self)]
+            left = left[self._keys[near[left]] == keys[left]]
+            if not len(left):
+                return found
+            at = self._positions[near[left]]
+            is_same = self._digests[at] == digests[left]
+            found[left[is_same]] = at[is_same]
+            left = left[~is_same]
+            near[left] += 1  # the next with the same key
 
 
 def shared(digests: Digests) -> tuple[Digests, NDArray[np.int32]]:
     """Return the distinct digests in the order of first appearance, and for each of `digests` its index there."""
-    _, firsts, inverse = np.unique(digests, return_index=True, return_inverse=True)
-    if len(firsts) == len(digests):
+    order, is_repeated = _sorted(digests)
+    if not is_repeated.any():
         return digests, np.arange(len(digests), dtype=np.int32)
-    order = np.argsort(firsts)
-    number_of = np.empty(len(order), np.int32)
-    number_of[order] = np.arange(len(order), dtype=np.int32)
-    return digests[firsts[order]], number_of[inverse]
+    firsts = order[~is_repeated]
+    by_appearance = np.argsort(firsts)
+    number_of = np.empty(len(firsts), np.int32)
+    number_of[by_appearance] = np.arange(len(firsts), dtype=np.int32)
+    index_of = np.empty(len(digests), np.int32)
+    index_of[order] = number_of[np.cumsum(~is_repeated, dtype=np.int32) - 1]
+    return digests[firsts[by_appearance]], index_of
+
+
+_AT_ONCE = 1 << 16
+
+
+def _keys(digests: Digests) -> NDArray[np.uint64]:
+    """Return the first 8 bytes of each digest, as numbers that sort as they do."""
+    return np.ascontiguousarray(digests).view(">u8")[:: DIGEST_BYTES // 8].astype(np.uint64)
+
+
+def _sorted(digests: Digests) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Return the order of the digests, equal ones as they appear; and in that order, which are as the one before."""
+    keys = _keys(digests)
+    order = np.argsort(keys, kind="stable").astype(np.int32)
+    keys = keys[order]
+    is_repeated = np.zeros(len(order), bool)
+    is_repeated[1:] = keys[1:] == keys[:-1]
+    at = np.flatnonzero(is_repeated)
+    is_same = _are_equal(digests, order[at], order[at - 1])
+    if not is_same.all():  # different digests have the same key
+        order = np.argsort(digests, kind="stable").astype(np.int32)
+        is_repeated[1:] = _are_equal(digests, order[1:], order[:-1])
+    return order, is_repeated
+
+
+def _are_equal(digests: Digests, some: NDArray[np.int32], others: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Compare digests at some places with those at others, one by one."""
+    found = np.empty(len(some), bool)
+    for at in range(0, len(some), _AT_ONCE):
+        here = slice(at, at + _AT_ONCE)
+        found[here] = digests[some[here]] == digests[others[here]]
+    return found
 
 
 class FirstSeen:

@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 from animatic.errors import SettingsError
+from animatic.machine.extras import installs_extra
 
 ADAPTERS = ("cmx_3600", "fcp_xml")
 
@@ -26,5 +27,5 @@ def opentimelineio() -> Any:
             return library
     of_python = "; it has no wheel for Python 3.14 yet: use 3.11 to 3.13" if sys.version_info >= (3, 14) else ""
     raise SettingsError(
-        f"timeline: {missing} is not installed here; install the extra: pip install 'animatic[timeline]'{of_python}"
+        f"timeline: {missing} is not installed here; install the extra: {installs_extra('timeline')}{of_python}"
     )

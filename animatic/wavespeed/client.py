@@ -8,6 +8,7 @@ carry the key.
 import contextlib
 import functools
 import html
+import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from typing import Any, BinaryIO, Self
 from urllib.parse import quote, urlsplit
 
 import httpx
+from multidict import CIMultiDict
 
 from animatic.errors import (
     AccountRefusedError,
@@ -42,7 +44,7 @@ from animatic.wavespeed.outcomes import (
     words_of,
 )
 from animatic.wavespeed.server_clock import ServerClock
-from animatic.wavespeed.transport import AiohttpTransport, Reply, fetch, identity_headers
+from animatic.wavespeed.transport import AiohttpTransport, Reply, Request, fetch, identity_headers
 from animatic.wavespeed.wire import (
     Balance,
     ChargePage,
@@ -68,6 +70,9 @@ MOST_CONNECTIONS = 256
 
 Poll = Callable[[], Awaitable[Prediction]]
 """Asks how one prediction stands; raises as `WaveSpeedClient.result` does."""
+
+Sent = Request | httpx.Request
+"""httpx's own form is for bodies that are files."""
 
 Wrap = Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport]
 """Puts something around a transport."""
@@ -113,8 +118,9 @@ class WaveSpeedClient:
         self._read_deadline_s = read_deadline_s
         self._undated_answers = 0
         identity = identity_headers(f"animatic/{version('animatic')}")
-        self._headers = httpx.Headers({**identity, "Authorization": f"Bearer {key}"})
-        self._url_of = functools.lru_cache(maxsize=64)(lambda path: httpx.URL(self._base + path))
+        self._headers = CIMultiDict({**identity, "Authorization": f"Bearer {key}"})
+        self._json_headers = CIMultiDict({**self._headers, "Content-Type": "application/json"})
+        self._url_of = functools.lru_cache(maxsize=64)(lambda path: str(httpx.URL(self._base + path)))
         opened = functools.partial(AiohttpTransport, most_connections=most_connections, network=network)
         wrap = wrap or (lambda inner: inner)
         self._submitting = wrap(transport or opened(fresh_connections=True))
@@ -137,7 +143,7 @@ class WaveSpeedClient:
 
         Never raises for what the API or the network does. Source: the veo2-i2v page.
         """
-        request = self._request("POST", self._url_of(f"/api/v3/{model}"), json=dict(inputs))
+        request = self._request("POST", f"/api/v3/{model}", dict(inputs))
         try:
             return await self._fetch("submit", self._submitting, request, self.submit_deadline_s, MAX_BODY_BYTES)
         except ProxyRefusedError as error:
@@ -157,10 +163,11 @@ class WaveSpeedClient:
 
     def poll_of(self, prediction_id: str) -> Poll:
         """Return a function that gets this prediction. The request is built once, for many polls."""
-        request = self._request("GET", httpx.URL(f"{self._base}/api/v3/predictions/{prediction_id}/result"))
+        url = f"{self._url_of('/api/v3/predictions')}/{quote(prediction_id, safe='')}/result"
+        request = Request("GET", url, self._headers)
         return functools.partial(self._poll_once, prediction_id, request)
 
-    async def _poll_once(self, prediction_id: str, request: httpx.Request) -> Prediction:
+    async def _poll_once(self, prediction_id: str, request: Request) -> Prediction:
         data = await self._answer(request, what="result")
         prediction = read_data(Prediction, data, what="result")
         if prediction.id != prediction_id:
@@ -182,7 +189,7 @@ class WaveSpeedClient:
             "created_before": created_before.isoformat(),
             "include_inputs": True,
         }
-        data = await self._read("POST", "/api/v3/predictions", json=body, what="list", max_bytes=MAX_LIST_BYTES)
+        data = await self._read("POST", "/api/v3/predictions", body=body, what="list", max_bytes=MAX_LIST_BYTES)
         return read_data(PredictionPage, data, what="list")
 
     async def list_charges(
@@ -199,7 +206,7 @@ class WaveSpeedClient:
             "end_time": end_time.isoformat(),
             "sort": "created_at DESC",
         }
-        data = await self._read("POST", "/api/v3/billings/search", json=body, what="bill", max_bytes=MAX_LIST_BYTES)
+        data = await self._read("POST", "/api/v3/billings/search", body=body, what="bill", max_bytes=MAX_LIST_BYTES)
         return read_data(ChargePage, data, what="bill")
 
     async def usage_usd(self, *, start_time: datetime, end_time: datetime) -> float:
@@ -208,7 +215,7 @@ class WaveSpeedClient:
         Source: WaveSpeed's page on usage statistics; not tried live.
         """
         body = {"start_time": start_time.isoformat(), "end_time": end_time.isoformat()}
-        data = await self._read("POST", "/api/v3/user/usage_stats", json=body, what="usage")
+        data = await self._read("POST", "/api/v3/user/usage_stats", body=body, what="usage")
         return read_data(Usage, data, what="usage").total_usd
 
     async def quote(self, model: str, inputs: Mapping[str, Any]) -> "Price":
@@ -224,7 +231,7 @@ class WaveSpeedClient:
         body = {"model_id": model, "inputs": dict(inputs)}
         for path in ("/api/v3/model/price", "/api/v3/model/pricing"):
             try:
-                data = await self._read("POST", path, json=body, what="price")
+                data = await self._read("POST", path, body=body, what="price")
             except ApiRefusedError as error:
                 if error.code not in _NO_SUCH_ENDPOINT:
                     raise
@@ -283,21 +290,22 @@ class WaveSpeedClient:
             ApiUnavailableError: also when the URL in the answer is neither https nor on loopback.
         """
         endpoint, body = self._url_of("/api/v3/media/upload/binary"), {"file": (name, still, media_type)}
-        request = httpx.Request("POST", endpoint, headers=self._headers, files=body)
+        request = httpx.Request("POST", endpoint, headers=dict(self._headers), files=body)
         data = await self._answer(request, what="upload", deadline_s=UPLOAD_DEADLINE_S)
         url = read_data(Upload, data, what="upload").download_url
         if not _is_https_or_loopback(url):
             raise ApiUnavailableError("upload: WaveSpeed answered with a URL that is not https")
         return url
 
-    def _request(self, method: str, url: httpx.URL, **body: Any) -> httpx.Request:
-        """Build a request with our key, its body in memory."""
-        request = httpx.Request(method, url, headers=self._headers, **body)
-        request.read()
-        return request
+    def _request(self, method: str, path: str, body: Any = None) -> Request:
+        """Build a request with our key; a body is sent as JSON."""
+        if body is None:
+            return Request(method, self._url_of(path), self._headers)
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return Request(method, self._url_of(path), self._json_headers, text.encode())
 
     async def _fetch(
-        self, what: str, transport: httpx.AsyncBaseTransport, request: httpx.Request, deadline_s: float, max_bytes: int
+        self, what: str, transport: httpx.AsyncBaseTransport, request: Sent, deadline_s: float, max_bytes: int
     ) -> Reply:
         """Fetch an answer, count it, and black out our key should it be echoed: parts of answers end up in errors."""
         began_s = self.clock.seconds()
@@ -319,21 +327,13 @@ class WaveSpeedClient:
         return reply if clean is reply.body else replace(reply, body=clean)
 
     async def _read(
-        self,
-        method: str,
-        path: str,
-        *,
-        what: str,
-        max_bytes: int = MAX_BODY_BYTES,
-        deadline_s: float | None = None,
-        **body: Any,
+        self, method: str, path: str, *, what: str, max_bytes: int = MAX_BODY_BYTES, body: Any = None
     ) -> Any:
         """Return the `data` of a call that costs nothing and may be repeated; raises as `_answer` does."""
-        request = self._request(method, self._url_of(path), **body)
-        return await self._answer(request, what=what, max_bytes=max_bytes, deadline_s=deadline_s)
+        return await self._answer(self._request(method, path, body), what=what, max_bytes=max_bytes)
 
     async def _answer(
-        self, request: httpx.Request, *, what: str, max_bytes: int = MAX_BODY_BYTES, deadline_s: float | None = None
+        self, request: Sent, *, what: str, max_bytes: int = MAX_BODY_BYTES, deadline_s: float | None = None
     ) -> Any:
         """Return the `data` of the answer to a request that may be repeated.
 

@@ -1,8 +1,9 @@
 """One request, bounded in time and size; what went wrong, sorted by whether it was sent.
 
-httpx's requests, answers and transport interface, over aiohttp: several times cheaper than httpx's own transport, and
-aiohttp's exceptions come through as they are, since they say whether anything was sent. (The adapter `httpx-aiohttp`
-gives "server disconnected" out as a connect time-out, as if nothing had been sent.)
+httpx's transport interface, over aiohttp: several times cheaper than httpx's own transport, and aiohttp's exceptions
+come through as they are, since they say whether anything was sent. (The adapter `httpx-aiohttp` gives "server
+disconnected" out as a connect time-out, as if nothing had been sent.) A request that goes straight to our own transport
+is never made in httpx's form.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import errno
 import math
 import os
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
@@ -58,6 +59,21 @@ class Reply:
         return min(max(asked_s, 1.0), LONGEST_RETRY_AFTER_S)
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request whose body is in memory; its URL is as it goes out, escaped where that is needed."""
+
+    method: str
+    url: str
+    headers: CIMultiDict[str]
+    body: bytes = b""
+
+    def in_httpx(self) -> httpx.Request:
+        """Return it for any other transport than ours."""
+        headers = httpx.Headers(list(self.headers.items()))
+        return httpx.Request(self.method, self.url, headers=headers, content=self.body or None)
+
+
 class AiohttpTransport(httpx.AsyncBaseTransport):
     """A transport without cookies, redirects, or anything from the environment.
 
@@ -83,20 +99,32 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request whose body is in memory, or a file. Raises aiohttp's own exceptions, and OSError."""
-        session = self._session or self._open()
-        url, headers = request.extensions.get(_AS_AIOHTTP) or _as_aiohttp(request)
-        proxy = self._network.proxy_for(str(url)) if url.scheme == "https" else None
-        response = await session.request(
-            request.method,
-            url,
+        headers = CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw)
+        response = await self._send(request.method, str(request.url), headers, _body_of(request))
+        return httpx.Response(
+            response.status, stream=_Body(response), request=request, extensions={_RAW_HEADERS: response.raw_headers}
+        )
+
+    async def exchange(self, request: Request, max_bytes: int) -> Reply:
+        """Send a request and read its answer, without httpx. Raises as `fetch` does, and as `handle_async_request`."""
+        response = await self._send(request.method, request.url, request.headers, request.body or None)
+        try:
+            body = await _read(request, response.content.iter_any(), max_bytes)
+        finally:
+            response.release()
+        return Reply(response.status, _known_headers(response.raw_headers), body)
+
+    async def _send(self, method: str, url: str, headers: CIMultiDict[str], body: Any) -> aiohttp.ClientResponse:
+        session, where = self._session or self._open(), yarl.URL(url, encoded=True)
+        proxy = self._network.proxy_for(url) if where.scheme == "https" else None
+        return await session.request(
+            method,
+            where,
             headers=headers,
-            data=_body_of(request),
+            data=body,
             allow_redirects=False,
             proxy=proxy and proxy.url,
             proxy_headers=proxy and proxy.headers,
-        )
-        return httpx.Response(
-            response.status, stream=_Body(response), request=request, extensions={_RAW_HEADERS: response.raw_headers}
         )
 
     def _open(self) -> aiohttp.ClientSession:
@@ -160,16 +188,8 @@ def _body_of(request: httpx.Request) -> Any:
         return request.stream
 
 
-_AS_AIOHTTP = "animatic.as_aiohttp"
 _RAW_HEADERS = "animatic.raw_headers"
 """Where our transport leaves an answer's headers: httpx's own form of them costs more than the rest of an answer."""
-
-
-def _as_aiohttp(request: httpx.Request) -> tuple[yarl.URL, CIMultiDict[str]]:
-    """URL and headers in aiohttp's own form, kept with the request, which may be sent many times."""
-    headers = CIMultiDict((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw)
-    request.extensions[_AS_AIOHTTP] = yarl.URL(str(request.url), encoded=True), headers
-    return request.extensions[_AS_AIOHTTP]
 
 
 class _Body(httpx.AsyncByteStream):
@@ -188,7 +208,7 @@ class _Body(httpx.AsyncByteStream):
 
 
 async def fetch(
-    transport: httpx.AsyncBaseTransport, request: httpx.Request, *, deadline_s: float, max_bytes: int
+    transport: httpx.AsyncBaseTransport, request: Request | httpx.Request, *, deadline_s: float, max_bytes: int
 ) -> Reply:
     """Send one request once and read the whole answer.
 
@@ -200,13 +220,17 @@ async def fetch(
     """
     try:
         async with asyncio.timeout(deadline_s):
+            if isinstance(request, Request):
+                if isinstance(transport, AiohttpTransport):
+                    return await transport.exchange(request, max_bytes)
+                request = request.in_httpx()
             response = await transport.handle_async_request(request)
             stream = cast("httpx.AsyncByteStream", response.stream)
             try:
                 body = await _read(request, stream, max_bytes)
             finally:
                 await stream.aclose()
-            return Reply(response.status_code, _known_headers(response), body)
+            return Reply(response.status_code, _known_headers(raw_headers_of(response)), body)
     except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError) as error:  # some of aiohttp's are TimeoutErrors too
         raise _broken(request, error) from None
     except TimeoutError:
@@ -216,23 +240,23 @@ async def fetch(
 
 
 def _broken(
-    request: httpx.Request, error: Exception
+    request: Request | httpx.Request, error: Exception
 ) -> ApiUnreachableError | ProxyRefusedError | SubmissionUnknownError:
     """Return the error that a failed connection means."""
-    what, why = _what(request), _reason(error)
+    what, why, host = _what(request), _reason(error), yarl.URL(str(request.url), encoded=True).host
     refusal = _cause(error)
     if isinstance(refusal, aiohttp.ClientHttpProxyError):
-        return ProxyRefusedError(f"{what}: a proxy refused to connect to {request.url.host} (HTTP {refusal.status})")
+        return ProxyRefusedError(f"{what}: a proxy refused to connect to {host} (HTTP {refusal.status})")
     if isinstance(refusal, aiohttp.ClientProxyConnectionError):
         return ApiUnreachableError(f"{what}: cannot connect to the proxy ({why}). {PROXY_ADVICE}")
     if isinstance(refusal, aiohttp.ClientConnectorCertificateError):
         return ApiUnreachableError(f"{what}: the certificate of {refusal.host} is not trusted. {TRUST_ADVICE}")
     if _never_left(error):
-        return ApiUnreachableError(f"{what}: cannot connect to {request.url.host} ({why})")
+        return ApiUnreachableError(f"{what}: cannot connect to {host} ({why})")
     return SubmissionUnknownError(f"{what}: the connection broke before the answer ({why})")
 
 
-async def _read(request: httpx.Request, stream: httpx.AsyncByteStream, max_bytes: int) -> bytes:
+async def _read(request: Request | httpx.Request, stream: AsyncIterable[bytes], max_bytes: int) -> bytes:
     """Read the body as it was sent. Nothing is decompressed, since we ask for identity."""
     chunks = bytearray()
     async for chunk in stream:
@@ -245,10 +269,10 @@ async def _read(request: httpx.Request, stream: httpx.AsyncByteStream, max_bytes
 _KNOWN_HEADERS = {name.encode(): name for name in ("age", "date", "retry-after")}
 
 
-def _known_headers(response: httpx.Response) -> dict[str, str]:
+def _known_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Those that mean something to us; of one that comes twice, the first."""
     known: dict[str, str] = {}
-    for raw, value in raw_headers_of(response):
+    for raw, value in headers:
         name = _KNOWN_HEADERS.get(raw.lower())
         if name is not None:
             known.setdefault(name, value.decode("latin-1"))
@@ -260,9 +284,9 @@ def raw_headers_of(response: httpx.Response) -> Sequence[tuple[bytes, bytes]]:
     return response.extensions.get(_RAW_HEADERS) or response.headers.raw
 
 
-def _what(request: httpx.Request) -> str:
+def _what(request: Request | httpx.Request) -> str:
     """Describe a request without its query, which may hold anything."""
-    return f"{request.method} {request.url.path}"
+    return f"{request.method} {yarl.URL(str(request.url), encoded=True).path}"
 
 
 def _never_left(error: BaseException) -> bool:

@@ -205,9 +205,9 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start, wrap:
         if other_page is not None:
             console.print(f"note: {other_page}")
     may_begin = options.may_begin_ledger or console.is_terminal
-    models = options.rows.models
+    models, archives = options.rows.models, options.archive != ""
     with embedded.provider(
-        Settings.from_environment(), start.run_id, sandbox=options.sandbox, models=models
+        Settings.from_environment(), start.run_id, sandbox=options.sandbox, models=models, renders_ahead=archives
     ) as settings:
         if settings.is_real:
             settings.require_key()

@@ -135,8 +135,12 @@ def run_demo(typed: Path, console: PlainConsole, start: Start, *, as_json: bool,
         table = reading.decode(storage.read_bytes(str(results), max_bytes=1 << 30), results.name)
         storage.replace_bytes(str(out / "results.csv"), formats.encode(table, ".csv"))
         shown = _rows(table)
+        if summary.is_interrupted:
+            return _tell_interrupted(summary, console, as_json=as_json)
         demo_again.decide(out)
-        demo_again.buy_again(manifest, out, demo_again.Begun(settings, start), console, debug=debug)
+        again = demo_again.buy_again(manifest, out, demo_again.Begun(settings, start), console, debug=debug)
+        if again is not None and again.is_interrupted:
+            return _tell_interrupted(again, console, as_json=as_json)
         demo_again.show_both(out, settings, console)
         begin("looking at the clips, and drawing the contact sheet …")
     sheet = out / "contact-sheet.jpg"
@@ -148,6 +152,14 @@ def run_demo(typed: Path, console: PlainConsole, start: Start, *, as_json: bool,
     else:
         _tell([_as_typed(row, out, typed) for row in shown], summary, console, typed, untold)
     return _judge(shown, console)
+
+
+def _tell_interrupted(summary: "RunSummary", console: PlainConsole, *, as_json: bool) -> int:
+    """Say how far the run came, and that the demo goes on from there; the exit code of an interruption."""
+    console.print(f"{summary.sentence}; the same command goes on from here")
+    if as_json:
+        say_json(summary.as_json(as_dict(None)))
+    return summary.exit_code
 
 
 def open_page(typed: Path) -> None:

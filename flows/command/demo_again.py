@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from animatic.results.decision_files import save_decisions
 from animatic.results.decisions import APPROVED, RETAKE, Decision
@@ -14,6 +14,9 @@ from flows.review import ReviewOrder, write_review
 from flows.server.prefect_api import Start
 from flows.session import Session, new_run_id
 from flows.terminal import PlainConsole, begin
+
+if TYPE_CHECKING:
+    from animatic.results.summary import RunSummary  # pandas, which the start of a run need not wait for
 
 AGAIN = "lighthouse-02"
 DECISIONS = (
@@ -48,8 +51,8 @@ def decide(out: Path) -> None:
         save_decisions(str(out / "decisions.csv"), DECISIONS)
 
 
-def buy_again(manifest: Path, out: Path, begun: Begun, console: PlainConsole, *, debug: bool) -> None:
-    """Buy what is asked for again, as `animatic retake` and `animatic run` do; nothing the second time.
+def buy_again(manifest: Path, out: Path, begun: Begun, console: PlainConsole, *, debug: bool) -> "RunSummary | None":
+    """Buy what is asked for again, as `animatic retake` and `animatic run` do; None where that is nothing.
 
     Raises:
         AnimaticError: the manifest could not be written, or the run was not carried out.
@@ -59,11 +62,11 @@ def buy_again(manifest: Path, out: Path, begun: Begun, console: PlainConsole, *,
         options = RetakeOptions((str(out / RESULTS), str(out / TAKEN_AGAIN)), str(out / RETAKES))
     write_retakes(options, PlainConsole(quiet=True), as_json=False)
     if not (out / RETAKES).exists():
-        return
+        return None
     session = Session(begun.settings, is_approved=True, run_id=new_run_id())
     parameters = {"manifest": str(out / RETAKES), "results": str(out / TAKEN_AGAIN), "archive": str(out / "clips")}
     parameters["stills"] = str(manifest.parent)
-    launch.run_flow(session, begun.start.server, parameters, console, debug=debug)
+    return launch.run_flow(session, begun.start.server, parameters, console, debug=debug)[0]
 
 
 def show_both(out: Path, settings: Settings, console: PlainConsole) -> None:

@@ -34,24 +34,31 @@ def sandbox_settings(settings: Settings, url: str | None = None, folder: Path | 
 
 
 @contextmanager
-def provider(settings: Settings, run_id: str, *, sandbox: bool, models: str | None = None) -> Generator[Settings]:
+def provider(
+    settings: Settings, run_id: str, *, sandbox: bool, models: str | None = None, renders_ahead: bool = False
+) -> Generator[Settings]:
     """Yield the settings to ask and buy with; with `sandbox` those of the embedded one, served until the block ends.
 
-    The models in the folder `models` are on sale there too.
+    The models in the folder `models` are on sale there too. `renders_ahead` suits a run that archives its clips.
     """
     if not sandbox:
         yield settings
         return
-    with embedded_sandbox(settings, run_id, models=models) as served:
+    with embedded_sandbox(settings, run_id, models=models, renders_ahead=renders_ahead) as served:
         yield served
 
 
 @contextmanager
 def embedded_sandbox(
-    settings: Settings, run_id: str, folder: Path | None = None, models: str | None = None
+    settings: Settings,
+    run_id: str,
+    folder: Path | None = None,
+    models: str | None = None,
+    *,
+    renders_ahead: bool = True,
 ) -> Generator[Settings]:
     """Serve the embedded sandbox for the length of the block; yield settings that buy from it."""
     log = log_path(f"{run_id}-sandbox")
     more = None if models is None else Path(from_start(models))
-    with child_processes.sandbox(folder or default_folder(), log, more) as companion:
+    with child_processes.sandbox(folder or default_folder(), log, more, renders_ahead=renders_ahead) as companion:
         yield sandbox_settings(settings, companion.url, folder)

@@ -107,6 +107,9 @@ def prune(days: int, to: str | None, *, as_json: bool) -> int:
     if as_json:
         say_json(json.dumps({"ledger": ledger_name(settings.ledger), **moved._asdict(), "files": files}))
         return 0
+    if not any(moved._replace(is_compacted=False)):
+        say(f"nothing in {ledger_name(settings.ledger)} that may go is older than {counted(days, 'day')}")
+        return 0
     parts = (
         counted(moved.attempts, "older attempt"),
         f"details of {counted(moved.polls, 'newest attempt')}",

@@ -1,6 +1,8 @@
 """`animatic init`: a commented prefect.yaml for a folder of one's own. It needs no key and no network."""
 
 import json
+import shutil
+import sys
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +52,10 @@ def write_deployments(options: InitOptions, console: PlainConsole) -> int:
     console.print(f"{target}: {'replaced' if was_there else 'written'}; say in it what runs when, and up to what cost")
     steps = [
         Step("then serve it from one process", (PROGRAM, "serve", str(Path(options.folder) / NAME))),
-        Step("or deploy it to a Prefect server, from that folder", ("prefect", "--no-prompt", "deploy", "--all")),
+        Step(
+            "or make its work pools, animatic and animatic-media, on a Prefect server, and deploy it from that folder",
+            (_prefect(), "--no-prompt", "deploy", "--all"),
+        ),
     ]
     for line in [line for step in steps for line in step.lines()]:
         console.print(line)
@@ -63,6 +68,12 @@ def starting_text(manifest: str, results: str) -> str:
     text = text.replace(_MANIFEST, json.dumps(manifest)).replace(_RESULTS, json.dumps(results))
     text = text.replace("name: demo\n", "name: shots\n").replace(" --prefect-file deployments/prefect.yaml", "")
     return text.replace("deployments/prefect.yaml", NAME)
+
+
+def _prefect() -> str:
+    """Return Prefect's command as it can be typed: `uv tool install` leaves it off the path."""
+    ours, found = Path(sys.executable).with_name("prefect"), shutil.which("prefect")
+    return "prefect" if found is not None and Path(found).resolve() == ours.resolve() else str(ours)
 
 
 def _own_file() -> Path:

@@ -32,7 +32,7 @@ FLOWS = ("animate", "inbox", "media", "reconcile", "review")
 HEARTBEAT_S = 30
 """Value of PREFECT_FLOWS_HEARTBEAT_FREQUENCY where runs are watched; Prefect's own default is 180."""
 
-LOST_AFTER_S, STARTS_WITHIN_S, MOST_STARTS = 75, 90, 10
+LOST_AFTER_S, STARTS_WITHIN_S, MOST_STARTS = 75, 60, 10
 SHORTEST_S = 10
 """Prefect looks for what is missing no sooner."""
 

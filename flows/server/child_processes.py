@@ -63,10 +63,10 @@ def prefect_server(log: Path, *, port: int = 0, settings: Mapping[str, str] | No
 
 
 @contextmanager
-def sandbox(folder: Path, log: Path, models: Path | None = None) -> Generator[Companion]:
+def sandbox(folder: Path, log: Path, models: Path | None = None, *, renders_ahead: bool = True) -> Generator[Companion]:
     """Serve the sandbox on loopback, with its state in `folder`, or use the one that serves this folder already.
 
-    `models` is a folder with more models on sale.
+    `models` is a folder with more models on sale. Where nobody fetches clips, none need be rendered ahead.
 
     Runs share it: it ends with the last one that uses it, whichever of them started it.
 
@@ -78,6 +78,7 @@ def sandbox(folder: Path, log: Path, models: Path | None = None) -> Generator[Co
     arguments = ["-m", "animatic.sandbox", "--folder", str(folder), "--own-port", "--die-with-parent"]
     arguments += ["--drawn", str(drawn_folder(os.environ))]
     arguments += [] if models is None else ["--models", str(models)]
+    arguments += [] if renders_ahead else ["--render-late"]
     with ExitStack() as stack, ExitStack() as use:
         use.enter_context(using(folder))
         process = stack.enter_context(_started(arguments, log, is_shared=True))

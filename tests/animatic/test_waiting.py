@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from torture.virtual import played
 
-from animatic.waiting import Event, Stopped, StopSignal, Together, new_event, next_tick, wake
+from animatic.waiting import Event, Stopped, StopSignal, Together, Turns, new_event, next_tick, wake
 
 
 def now() -> float:
@@ -122,3 +122,41 @@ async def test_an_error_reaches_all_who_asked_and_no_one_later() -> None:
     found = await asyncio.gather(together(), together(), return_exceptions=True)
     assert [type(each) for each in found] == [OSError, OSError]
     await together()
+
+
+def test_a_place_goes_to_the_lowest_rank_and_then_to_the_first() -> None:
+    async def scene() -> list[str]:
+        turns, had = Turns(2), list[str]()
+
+        async def work(name: str, rank: int) -> None:
+            async with turns.place(rank):
+                had.append(name)
+                await asyncio.sleep(1.0)
+
+        names = [("a", 1), ("b", 1), ("c", 2), ("d", 1), ("e", 0), ("f", 1)]
+        await asyncio.gather(*(work(*each) for each in names))
+        return had
+
+    assert played(scene()) == ["a", "b", "e", "d", "f", "c"]
+
+
+def test_a_place_that_is_given_up_is_anothers() -> None:
+    async def scene() -> tuple[list[str], float]:
+        turns, had, began = Turns(1), list[str](), now()
+
+        async def work(name: str) -> None:
+            async with turns.place(0):
+                had.append(name)
+                await asyncio.sleep(10.0)
+
+        tasks = [asyncio.create_task(work(name)) for name in "abcd"]
+        await asyncio.sleep(1.0)
+        tasks[1].cancel()
+        await asyncio.sleep(0.0)
+        tasks[0].cancel()
+        tasks[2].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return had, now() - began
+
+    had, waited_s = played(scene())
+    assert (had, waited_s) == (["a", "d"], pytest.approx(11.0, abs=0.1))

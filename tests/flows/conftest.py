@@ -32,6 +32,7 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 from typer.testing import CliRunner
+from warm import Warm
 
 from animatic.machine.privacy import keep_private
 from animatic.sandbox.witness import Accepted, read_witness
@@ -40,6 +41,8 @@ from flows.session import SESSION, RunEnd, Session
 
 KEY = "canary-key-0f1e2d3c"
 ANIMATIC = (str(Path(sys.executable).with_name("animatic")),)
+WARM = Warm()
+"""What commands are forked from where nothing hangs on how they start."""
 STILL = "https://stills.example/a.png"
 COMMAND_TIMEOUT_S = 60.0
 WITHOUT_A_FLOW = frozenset({"plan", "results", "reconcile", "ledger"})
@@ -103,6 +106,13 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in ("NO_PROXY", "no_proxy"):  # for what tests ask by themselves; commands have to see to it
             environment.setenv(name, "127.0.0.1,localhost")
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm() -> Iterator[Warm]:
+    """The process that commands are forked from, started with the first that needs it."""
+    yield WARM
+    WARM.close()
 
 
 @pytest.fixture(scope="session")
@@ -240,9 +250,9 @@ class Shell:
         begins = {"ANIMATIC_NEW_LEDGER": datetime.now(UTC).date().isoformat()} if self.says_yes else {}
         return _bare_environment(self.home) | begins | self.more
 
-    def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
-        """The command as a process, in a session of its own; the caller ends it."""
-        command = [*ANIMATIC, *self._typed(arguments)]
+    def start(self, *arguments: str, is_warm: bool = False, **options: Any) -> "subprocess.Popen[str]":
+        """The command as a process, in a session of its own; the caller ends it. One that is warm is forked."""
+        command = [*([WARM.animatic] if is_warm else ANIMATIC), *self._typed(arguments)]
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
         return subprocess.Popen(
             command, env=self.environment, cwd=self.home, text=True, start_new_session=True, **options
@@ -274,7 +284,7 @@ class Shell:
 
     def apart(self, *arguments: str, timeout_s: float = COMMAND_TIMEOUT_S) -> Ended:
         """The command in a process of its own; killed with all that it started where that takes too long."""
-        process = self.start(*arguments)
+        process = self.start(*arguments, is_warm=True)
         try:
             stdout, stderr = process.communicate(timeout=timeout_s)
         except BaseException:
@@ -340,7 +350,7 @@ def at_a_terminal(shell: Shell, answers: Sequence[tuple[str, str]], *arguments: 
     One that is typed before its question would be thrown away, as a person's would.
     """
     ours, theirs = pty.openpty()
-    process = shell.start(*arguments, stdin=theirs, stderr=theirs)
+    process = shell.start(*arguments, is_warm=True, stdin=theirs, stderr=theirs)
     os.close(theirs)
     shown, answered, waiting, ends = "", 0, list(answers), time.monotonic() + 60
     try:

@@ -170,7 +170,9 @@ def test_what_was_typed_before_the_question_is_no_answer(
     asked: Any, manifest: Any, sandbox: Any, tag: str, tools: Any
 ) -> None:
     ours, theirs = pty.openpty()
-    process = asked.start("run", str(manifest(*rows(tag))), "--results", "out.csv", stdin=theirs, stderr=theirs)
+    process = asked.start(
+        "run", str(manifest(*rows(tag))), "--results", "out.csv", is_warm=True, stdin=theirs, stderr=theirs
+    )
     os.close(theirs)
     shown, is_answered = "", False
     try:

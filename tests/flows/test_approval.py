@@ -21,6 +21,7 @@ from flows.stop_request import LOST, StopRequest, is_stop
         ({"decision": "approve"}, "allowed: decision"),
         ({"decision": "approve", "max_usd": -1}, "allowed: decision"),
         ({"decision": "approve", "max_usd": float("inf")}, "allowed: decision"),
+        ({"decision": "approve", "max_usd": 1e308}, "allowed: decision"),
         ({"decision": "approve", "max_usd": 5, "more": 1}, "allowed: decision"),
     ],
 )
@@ -33,7 +34,9 @@ def test_an_approved_sum_is_rounded_down() -> None:
     assert approved_by({"decision": "approve", "max_usd": 7.5000009}) == 7_500_000
 
 
-@pytest.mark.parametrize(("above", "hours"), [(-1.0, 24.0), (float("inf"), 24.0), (float("nan"), 24.0), (1.0, 0.0)])
+@pytest.mark.parametrize(
+    ("above", "hours"), [(-1.0, 24.0), (1e308, 24.0), (float("inf"), 24.0), (float("nan"), 24.0), (1.0, 0.0)]
+)
 def test_a_rule_that_no_run_can_follow_is_refused(above: float, hours: float) -> None:
     with pytest.raises(SettingsError, match="allowed: "):
         ApprovalRule(above, hours)

@@ -69,6 +69,50 @@ def test_two_accounts_share_a_server_and_a_ledger(
     assert tools.KEY.encode() not in held
 
 
+def test_an_inbox_buys_with_the_block_that_it_names(
+    *, scheduled: Callable[..., Any], sandbox: Any, tag: str, tmp_path: Path, tools: Any
+) -> None:
+    from flows.inbox import inbox  # noqa: PLC0415 - imports Prefect
+
+    del scheduled
+    make("inner", api_key=tools.KEY, account_name="inner", level="ultra", base_url=sandbox.url)
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    tools.write_manifest(folder / "ep.csv", [{"prompt": f"{tag} inbox"}])
+    more: dict[str, Any] = {"max_usd": 5, "quiet_s": 0, "options": {"archive": ""}}
+    playing: Any = inbox(str(folder), credentials="inner", **more, return_state=True)
+    state = asyncio.run(playing)
+    assert (state.name, state.message) == ("Completed", "1 manifest: 1 done")
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as db:
+        assert db.execute("SELECT provider FROM take").fetchall() == [(f"{sandbox.url}#inner",)]
+
+
+def test_what_is_unknown_is_settled_with_the_block_of_its_account(
+    *, scheduled: Callable[..., Any], sandbox: Any, tag: str, tmp_path: Path, tools: Any
+) -> None:
+    from flows.animate import animate  # noqa: PLC0415 - imports Prefect
+    from flows.reconcile import reconcile  # noqa: PLC0415 - imports Prefect
+
+    del scheduled
+    for name in ("east", "west"):
+        make(name, api_key=tools.KEY, account_name=name, level="ultra", base_url=sandbox.url)
+    shots = tmp_path / "lost.csv"
+    tools.write_manifest(shots, [{"prompt": f"{tag} [sandbox:reset-before]"}])
+    buying: Any = animate(
+        str(shots), str(tmp_path / "lost.jsonl"), credentials="east", max_usd=5, archive="", return_state=True
+    )
+    assert asyncio.run(buying).name == "Failed"
+
+    def settle(name: str | None) -> tuple[str | None, str | None]:
+        settling: Any = reconcile(name, return_state=True)
+        state = asyncio.run(settling)
+        return state.name, state.message
+
+    assert settle("east") == ("Failed", "open: 1 take")
+    assert settle("west") == ("Completed", "reconcile: nothing to settle")
+    assert settle(None)[0] == "Refused"  # there is no key but those of the blocks
+
+
 def test_a_block_that_is_not_there_or_wrong_ends_refused(scheduled: Callable[..., Any], tools: Any) -> None:
     make("bent", api_key=tools.KEY, account_name="two words")
     for name, said in (

@@ -14,6 +14,7 @@ from recent import newest_runs
 from animatic import storage
 from animatic.ledger import open_ledger
 from animatic.manifest.inbox import FileState, InboxFile
+from animatic.manifest.source import MAX_FILE_BYTES
 from animatic.settings import Settings
 from flows.session import SESSION, Session
 
@@ -131,6 +132,34 @@ def test_a_report_goes_once_its_manifest_could_be_run(box: Box) -> None:
     assert box.names == ["ep.csv", "ep.csv.results.parquet"]
 
 
+def test_a_name_leads_nowhere_else_and_stops_no_other_manifest(box: Box) -> None:
+    names = ["a b.csv", "a%20b.csv", "in%2f..%2f..%2fup.csv", "hash#tag.csv", "new\nline.csv", "rtl\u202e.csv"]
+    for name in names:
+        box.add(name, f" {name!r}")
+    Path(os.fsdecode(os.fsencode(box.folder) + b"/latin\xff.csv")).write_text(BROKEN)
+    before = {*box.names}
+    state = box.play()
+    assert state.message == "7 manifests: 6 done, 1 cannot be run under its name"
+    assert {*box.names} == before | {f"{name}.results.parquet" for name in names}
+    assert set(box.bought.values()) == {1}
+
+
+def test_a_manifest_with_a_chain_in_its_name_stops_no_other(box: Box) -> None:
+    for name in ("a::b.csv", "ep.csv"):
+        box.add(name, name)
+    box.play()
+    assert box.bought["ep.csv"] == 1
+    assert len(box.names) == 4
+
+
+def test_a_manifest_that_cannot_be_read_gets_a_report(box: Box) -> None:
+    with (box.folder / "sparse.csv").open("wb") as file:
+        file.truncate(MAX_FILE_BYTES + 1)
+    box.add("ep.csv")
+    assert box.play().message == "2 manifests: 1 done, 1 left to the next round"
+    assert "sparse.csv.errors.txt" in box.names
+
+
 def test_two_rounds_at_once_buy_each_take_once(box: Box) -> None:
     for number in range(4):
         box.add(f"ep{number}.csv", f" {number}")
@@ -217,6 +246,7 @@ def test_manifests_elsewhere_get_their_results_under_another_prefix(box: Box, tm
         ({"max_usd": None}, "max_usd: not set"),
         ({"options": {"rows": 3}}, "options: found rows; allowed: accept_estimates, "),
         ({"options": {"results": "x.csv"}}, "options: found results"),
+        ({"options": {"credentials": "north"}}, "options: found credentials"),
         ({"prefix": "/there/is/none"}, "prefix: found no folder at"),
         ({"suffix": ".txt"}, 'suffix: found ".txt"'),
         ({"at_once": 0}, "at_once: found 0; allowed: 1 to 16"),

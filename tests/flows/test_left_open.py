@@ -108,7 +108,7 @@ def test_takes_that_a_live_neighbour_is_submitting_are_not_open(
     *, shell_with_server: Any, manifest: Manifest, held: Held, sandbox: Any, tools: Any, tag: str
 ) -> None:
     shell, shots = shell_with_server, manifest(*rows(tag))
-    neighbour = shell.start("run", str(shots), "--results", "out.jsonl", "--json")
+    neighbour = shell.start("run", str(shots), "--results", "out.jsonl", "--json", is_warm=True)
     try:
         assert held.arrived.wait(60)
         other = manifest({"prompt": f"other {tag}"}, name="other.csv")

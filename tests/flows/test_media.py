@@ -9,17 +9,20 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from handed_over import waiting_batches
 
 from animatic.ledger import open_ledger
 from animatic.settings import Settings
-from animatic.takes.media_batches import BatchState, MediaBatch
+from animatic.storage.folder import Folder
+from animatic.takes.media_batches import FEWEST_SCHEDULED, MOST_HELD, BatchState, MediaBatch
+from flows.media_runs import MediaRuns
 from flows.session import SESSION, Session
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -163,6 +166,128 @@ def test_a_batch_that_no_worker_can_do_is_done_by_the_run(
     (batch,) = asyncio.run(batches_of(settings, deployed.batches))
     assert (batch.state, batch.holder) == (BatchState.DONE, ran.session.run_id)
     assert (ran.session.progress.archive.kept, ran.session.progress.archive.left) == (3, 0)
+
+
+@pytest.fixture
+def bought(run_flow: Any, settings: Settings, shots: Path) -> list[list[str]]:
+    """Takes that were bought, and whose clips are in no archive: one for each batch."""
+    return [[row["fingerprint"]] for row in run_flow(shots, settings=settings).rows]
+
+
+@pytest.fixture
+def waits_for_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flow run ends at once when no batch waits."""
+    monkeypatch.setattr("flows.media_backlog.WAITS_FOR_MORE_S", 0.0)
+
+
+async def taken_and_ended(settings: Settings, batch_id: str) -> None:
+    """Let the run that handed a batch over work on it itself."""
+    with open_ledger(settings.ledger) as ledger:
+        found = await ledger.batches.find(batch_id)
+        assert found is not None
+        assert await ledger.batches.take(found, found.run_id)
+        assert await ledger.batches.end(batch_id, found.run_id, BatchState.DONE, found.counts)
+
+
+@pytest.mark.usefixtures("waits_for_no_more")
+@pytest.mark.parametrize(
+    ("is_done", "said"),
+    [
+        (False, "3 batches: 3/3 clips archived, 3/3 clips checked, 3 fail"),
+        (True, "2 batches: 2/2 clips archived, 2/2 clips checked, 2 fail"),
+    ],
+)
+def test_a_flow_run_goes_on_to_the_batches_that_wait(
+    bought: list[list[str]], settings: Settings, tmp_path: Path, is_done: bool, said: str
+) -> None:
+    ids = asyncio.run(waiting_batches(settings, bought, tmp_path / "clips"))
+    if is_done:
+        asyncio.run(taken_and_ended(settings, ids[1]))
+    state = asyncio.run(carried_out(ids[1], settings))
+    assert (state.name, state.message) == ("Completed", said)
+    found = asyncio.run(batches_of(settings, ids))
+    assert {each.state for each in found} == {BatchState.DONE}
+    assert len({each.holder for each in found}) == 1 + is_done
+    again = asyncio.run(carried_out(ids[0], settings))
+    assert (again.name, again.message) == ("Completed", "the batch is done already")
+
+
+async def held_at_once(settings: Settings, ids: list[str]) -> tuple[str, int]:
+    """Carry a flow run out; return its message, and the most batches that it held at once."""
+    running, most = asyncio.create_task(carried_out(ids[0], settings)), 0
+    with open_ledger(settings.ledger) as ledger:
+        while not running.done():
+            found = await ledger.batches.look_at(ids)
+            most = max(most, sum(each.state is BatchState.TAKEN for each in found))
+            await asyncio.sleep(0.01)
+    return (await running).message, most
+
+
+@pytest.mark.usefixtures("waits_for_no_more")
+def test_the_next_batch_is_taken_while_the_last_one_is_checked(
+    bought: list[list[str]], settings: Settings, tmp_path: Path
+) -> None:
+    ids = asyncio.run(waiting_batches(settings, bought, tmp_path / "clips"))
+    said, most = asyncio.run(held_at_once(settings, ids))
+    assert (said, most) == ("3 batches: 3/3 clips archived, 3/3 clips checked, 3 fail", MOST_HELD)
+
+
+@pytest.mark.usefixtures("waits_for_no_more")
+def test_batches_of_the_same_take_are_worked_on_one_after_the_other(
+    bought: list[list[str]], settings: Settings, tmp_path: Path
+) -> None:
+    ids = asyncio.run(waiting_batches(settings, bought[:1] * 3, tmp_path / "clips"))
+    said, most = asyncio.run(held_at_once(settings, ids))
+    assert (said, most) == ("3 batches: 3/3 clips archived, 1/1 clips checked, 1 fails", 1)
+
+
+def test_a_flow_run_that_has_gone_on_for_long_leaves_the_rest(
+    bought: list[list[str]], settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("animatic.takes.media_batches.GOES_ON_S", 0.0)
+    ids = asyncio.run(waiting_batches(settings, bought, tmp_path / "clips"))
+    asyncio.run(carried_out(ids[1], settings))
+    states = {each.batch_id: each.state for each in asyncio.run(batches_of(settings, ids))}
+    assert states == {ids[0]: BatchState.WAITING, ids[1]: BatchState.DONE, ids[2]: BatchState.WAITING}
+
+
+@pytest.mark.usefixtures("waits_for_no_more")
+def test_a_folder_that_is_another_here_is_passed_over(
+    bought: list[list[str]], settings: Settings, tmp_path: Path
+) -> None:
+    there = asyncio.run(waiting_batches(settings, bought[:1], tmp_path / "there"))
+    (tmp_path / "there" / ".animatic-folder").write_text("of another machine")
+
+    async def hand_over() -> None:
+        with open_ledger(settings.ledger) as ledger:
+            found = await ledger.batches.find(there[0])
+            assert found is not None
+            archive = Folder(str(tmp_path / "clips"))
+            of_here = replace(found, batch_id="run-9-0001", run_id="run-9", archive=archive.uri, mark=archive.mark())
+            await ledger.batches.hand_over(of_here)
+
+    asyncio.run(hand_over())
+    state = asyncio.run(carried_out("run-9-0001", settings))
+    assert (state.name, state.message) == ("Completed", "1/1 clips archived, 1/1 clips checked, 1 fails")
+    (found,) = asyncio.run(batches_of(settings, there))
+    assert (found.state, found.times_taken) == (BatchState.WAITING, 0)
+
+
+async def test_fewer_flow_runs_than_batches_wait_for_workers_and_the_rest_is_cancelled(deployed: Deployed) -> None:
+    batches = [MediaBatch(f"run-1-{number:04}", "run-1", "p", "/a", "", "n", "/") for number in range(9)]
+    runs = MediaRuns(deployed.name)
+    for _ in range(2):
+        await runs.schedule(batches, 0)
+        assert deployed.batches == [each.batch_id for each in batches[:FEWEST_SCHEDULED]]
+    await runs.schedule(batches, FEWEST_SCHEDULED + 2)
+    assert len(deployed.batches) == FEWEST_SCHEDULED + 2
+    assert [runs.is_started(each) for each in batches] == [True] * 6 + [False] * 3
+    await runs.cancel_rest()
+    assert {
+        run.state_type.value for run in deployed.client.read_flow_runs() if str(run.deployment_id) == deployed.id
+    } == {"CANCELLED"}
+    await runs.schedule(batches[-1:], 1)
+    assert len(deployed.batches) == FEWEST_SCHEDULED + 3
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,9 @@ DIFFERS = re.compile(
 
 
 @pytest.fixture(scope="module")
-def terminal(tmp_path_factory: pytest.TempPathFactory, sandbox: Any, prefect_server: Any) -> Iterator[Terminal]:
+def terminal(
+    tmp_path_factory: pytest.TempPathFactory, sandbox: Any, prefect_server: Any, warm: Any
+) -> Iterator[Terminal]:
     """A terminal in a clone, its virtual environment activated, with a home of its own."""
     folder = tmp_path_factory.mktemp("reader")
     clone, home = folder / "animatic", folder / "home"
@@ -39,7 +41,9 @@ def terminal(tmp_path_factory: pytest.TempPathFactory, sandbox: Any, prefect_ser
         "ANIMATIC_ACCOUNT_LEVEL": "ultra",
         "PREFECT_API_URL": prefect_server.url,
     }
-    here = Terminal(clone, environment | ours, {"8787": "0", "4200": environment["PREFECT_SERVER_API_PORT"]})
+    here = Terminal(
+        clone, environment | ours, warm.programs, {"8787": "0", "4200": environment["PREFECT_SERVER_API_PORT"]}
+    )
     try:
         yield here
     finally:

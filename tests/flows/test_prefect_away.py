@@ -154,7 +154,7 @@ class Stage:
 
         with self._starting:
             began = time.time()
-            process = shell.start("run", f"{stem}.csv", "--results", "out.parquet", "--json")
+            process = shell.start("run", f"{stem}.csv", "--results", "out.parquet", "--json", is_warm=True)
             try:
                 if hit is not None:
                     self._tools.wait_until(lambda: bought() or process.poll() is not None, 90)

@@ -47,7 +47,7 @@ def checkers_of(shell: Any, tools: Any) -> list[int]:
 def hung(shell: Any, tools: Any, manifest: Any, tag: str) -> Iterator[Any]:
     """A run whose checks hang: their processes are stopped as soon as they are there."""
     path = manifest(*({"prompt": f"{name} {tag}", "shot_id": name} for name in SHOTS))
-    process = shell.start("run", str(path), "--results", "out.parquet", "--json")
+    process = shell.start("run", str(path), "--results", "out.parquet", "--json", is_warm=True)
     stopped = set[int]()
 
     def has_hung() -> bool:

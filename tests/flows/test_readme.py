@@ -20,7 +20,7 @@ from animatic.takes.states import State
 
 
 @pytest.fixture
-def terminal(tmp_path: Path, serve_sandbox: Any, tools: Any) -> Iterator[Terminal]:
+def terminal(tmp_path: Path, serve_sandbox: Any, tools: Any, warm: Any) -> Iterator[Terminal]:
     """A terminal in a clone, its virtual environment made and activated, with a home of its own."""
     clone, home = tmp_path / "animatic", tmp_path / "home"
     home.mkdir()
@@ -30,7 +30,7 @@ def terminal(tmp_path: Path, serve_sandbox: Any, tools: Any) -> Iterator[Termina
     tools.write_manifest(clone / "shots.csv", rows)
     ours = {"WAVESPEED_BASE_URL": served.url, "ANIMATIC_ACCOUNT_LEVEL": "gold"}  # or three takes wait for their starts
     environment = bare_environment(clone, home) | ours
-    here = Terminal(clone, environment, {"4200": environment["PREFECT_SERVER_API_PORT"]})
+    here = Terminal(clone, environment, warm.programs, {"4200": environment["PREFECT_SERVER_API_PORT"]})
     try:
         yield here
     finally:

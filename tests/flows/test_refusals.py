@@ -87,7 +87,7 @@ def test_what_the_user_must_change_ends_it_with_2(
     assert len(sandbox.witness) == before
 
 
-@pytest.mark.parametrize("limit", ["nan", "inf"])
+@pytest.mark.parametrize("limit", ["nan", "inf", "1e308"])
 def test_a_limit_that_is_no_number_is_refused(animatic: Any, manifest: Any, sandbox: Any, limit: str) -> None:
     ended = animatic("run", manifest(GOOD), "--results", "out.parquet", "--max-usd", limit)
     assert (ended.exit_code, ended.stdout) == (2, "")

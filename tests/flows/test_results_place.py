@@ -100,7 +100,7 @@ def test_a_table_whose_place_is_spoiled_is_written_beside(
 ) -> None:
     shell = shell_with_server
     shots, path = manifest({"prompt": f"one {tag} [sandbox:slow=3]"}), shell.home / "out.csv"
-    process = shell.start("run", str(shots), "--results", "out.csv", "--json")
+    process = shell.start("run", str(shots), "--results", "out.csv", "--json", is_warm=True)
     try:
         tools.wait_until(lambda: sandbox.submitted(tag) and path.exists(), 60)
         path.write_bytes(b"\xff\xfe not a table any more")

@@ -267,10 +267,10 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def seen(tools: Any, prefect_server: Any) -> Seen:
+def seen(tools: Any, prefect_server: Any, warm: Any) -> Seen:
     """Every screen. The stories wait more than they work, so several are told at once."""
     base = {
-        "PATH": f"{Path(tools.ANIMATIC[0]).parent}:{os.environ['PATH']}",
+        "PATH": f"{warm.programs}:{os.environ['PATH']}",
         "LANG": "C.UTF-8",
         "DO_NOT_TRACK": "1",
         "WAVESPEED_API_KEY": tools.KEY,

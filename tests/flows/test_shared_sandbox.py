@@ -1,5 +1,7 @@
 """Several `run --sandbox` at once, of one home and of two; and `animatic sandbox` afterwards.
 
+The first user's runs have Prefect servers of their own too, the second's share one.
+
 Each home has the data of one user. Port 8787 is taken for as long as the runs last, by this test or by a neighbour.
 """
 
@@ -78,12 +80,10 @@ def usual_port_taken() -> Generator[None]:
 def users(
     tmp_path_factory: pytest.TempPathFactory, prefect_server: Any, migrated_database: Path, tools: Any
 ) -> list[User]:
-    made: list[User] = []
-    for name in ("first", "second"):
-        home = tmp_path_factory.mktemp(name)
-        tools.copy_database(migrated_database, home / ".prefect/prefect.db")
-        made.append(User(tools.Shell(home), tools))
-    return made
+    first, second = (tmp_path_factory.mktemp(name) for name in ("first", "second"))
+    tools.copy_database(migrated_database, first / ".prefect/prefect.db")
+    shared = {"PREFECT_API_URL": prefect_server.url, "PREFECT_HOME": str(prefect_server.home)}
+    return [User(tools.Shell(first), tools), User(tools.Shell(second, shared), tools)]
 
 
 @pytest.fixture(scope="module")

@@ -83,7 +83,7 @@ def stopped(
         prompts = ({"prompt": f"{tag} {number} {SLOW}"} for number in range(SHOTS))
         tools.write_manifest(home / f"{wish}.csv", list(prompts))
         with starting:
-            process = shell.start("run", f"{wish}.csv", "--results", "out.parquet", "--json")
+            process = shell.start("run", f"{wish}.csv", "--results", "out.parquet", "--json", is_warm=True)
             tools.wait_until(lambda: len(sandbox.submitted(tag)) >= 3 or process.poll() is not None, 60)
         try:
             WISHES[wish](prefect_server.url, home, _run(prefect_server.url, wish)["id"])

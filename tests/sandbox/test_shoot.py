@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from animatic.buying.ends import TakeLog
 from animatic.errors import FileRefusedError, LedgerUnusableError, LocationError
 from animatic.money.amounts import as_number
 from animatic.pace.limits import Limits
@@ -417,6 +418,24 @@ async def test_a_ledger_that_cannot_be_written_stops_everything_before_money_is_
     await run.see_through(studio.takes("push in"))
     assert isinstance(run.error, LedgerUnusableError)
     assert studio.accepted == []
+
+
+@pytest.mark.parametrize(
+    ("lost", "reason"),
+    [(None, "the run stopped before it was sent"), ("cannot connect to x", "cannot connect to x")],
+)
+async def test_a_take_that_a_stop_kept_back_tells_why(studio: Any, lost: str | None, reason: str) -> None:
+    await studio.open_sandbox()
+    run = await studio.begin()
+
+    def stop() -> None:
+        if lost is not None:
+            run.progress.unreached(0.0, lost)
+        run.shoot.stop_signal.stop_all("enough seen")
+
+    await run.shoot.shoot(studio.takes("push in"), TakeLog(started=stop))  # it has its start then, and sends
+    assert studio.accepted == []
+    assert studio.rows("SELECT state, error FROM attempt") == [("unsent", reason)]
 
 
 async def test_a_later_run_polls_first_when_a_clip_is_likely(studio: Any) -> None:

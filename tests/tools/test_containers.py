@@ -79,7 +79,7 @@ def test_servers_of_both_fleets_are_set_up_alike(services: dict[str, Any]) -> No
         assert name in plain, name
         if "://" not in value:
             assert plain[name] == value
-    assert services["prefect-services"]["command"] == ["prefect", "server", "services", "start"]
+    assert services["prefect-services"]["command"] == ["python", "-m", "flows.server.services"]
 
 
 def test_secrets_become_variables_and_parts_of_addresses(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Hosts as network namespaces: their lines can be cut and slowed, and nothing of them stays behind."""
 
+import os
 import subprocess
 import sys
 import time
@@ -8,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from animatic.ledger import dead_runs, open_ledger
+from animatic.ledger.postgres_sessions import GRACE_S
 from tools.hosts.network import PREFIX, Host, Network, missing
+from tools.hosts.parts import Servers
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no hosts here: {missing()}")
 
@@ -68,6 +72,42 @@ def test_a_slow_line_takes_its_time(network: Network, tmp_path: Path) -> None:
     host.full_speed()
     began = time.monotonic()
     assert _fetched(host, url) == "200000"
+
+
+HOLDER = """
+import asyncio, os, time
+from animatic.ledger import open_ledger
+async def main():
+    with open_ledger(os.environ["ANIMATIC_LEDGER"]) as ledger:
+        async with ledger.run("run-9", "file:///shots.csv"):
+            print("held", flush=True)
+            time.sleep(600)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.timeout(180)
+def test_the_run_of_a_host_that_vanishes_is_dead_within_30_seconds(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANIMATIC_HOME", str(tmp_path / "here"))
+    host = network.add_host()
+    with Servers(network.address, tmp_path) as servers, (tmp_path / "log").open("wb") as log:
+        servers.start_postgres()
+        monkeypatch.setenv("PGPASSWORD", servers.ledger["PGPASSWORD"])
+        url = servers.ledger["ANIMATIC_LEDGER"]
+        open_ledger(url).close()
+        time.sleep(GRACE_S)  # of a server that has just been started, no run is called dead
+        env = {**os.environ, **servers.ledger, "ANIMATIC_HOME": str(tmp_path / "there")}
+        host.start([sys.executable, "-c", HOLDER], env, log, ROOT)
+        while not (tmp_path / "log").read_text().startswith("held"):
+            time.sleep(0.05)
+        assert not dead_runs(url)("run-9")
+        host.cut()
+        cut_at = time.monotonic()
+        while not dead_runs(url)("run-9"):
+            time.sleep(0.5)
+        assert time.monotonic() - cut_at < 30
 
 
 def test_hosts_reach_nothing_beyond_the_bridge(network: Network) -> None:

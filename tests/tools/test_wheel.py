@@ -47,6 +47,7 @@ def test_the_wheel_holds_the_fonts_and_their_licence(wheel: Installed) -> None:
 def test_init_writes_deployments_that_serve_reads(wheel: Installed, tmp_path: Path) -> None:
     code, shown = typed(wheel, tmp_path, wheel.animatic, "init", "--manifest", "s3://film/a b.csv")
     assert (code, "animatic serve prefect.yaml" in shown) == (0, True), shown
+    assert f"{Path(wheel.animatic).with_name('prefect')} --no-prompt deploy --all" in shown, "it is not on the path"
     ours, theirs = read_deployments(DEPLOYMENTS), read_deployments(tmp_path / "prefect.yaml")
     assert [each["entrypoint"] for each in theirs] == [each["entrypoint"] for each in ours]
     assert theirs[0]["name"] == "shots"

@@ -64,8 +64,9 @@ _SHARED: dict[str, Any] = {}
 def share_statements(transactions: Transactions) -> None:
     """Let all ledgers of a process, and of those that are forked from it, use the statements that one has compiled."""
     engine: Any = transactions.engine
-    engine.dialect = _SHARED.setdefault("dialect", engine.dialect)
-    engine._compiled_cache = _SHARED.setdefault("compiled", engine._compiled_cache)
+    name = engine.dialect.name  # statements of one database are none of the other's
+    engine.dialect = _SHARED.setdefault(f"dialect of {name}", engine.dialect)
+    engine._compiled_cache = _SHARED.setdefault(f"compiled for {name}", engine._compiled_cache)
 
 
 async def run_subject(setup: Setup, url: str, run_id: str, key: str = KEY, **more: Any) -> int:

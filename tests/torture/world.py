@@ -33,7 +33,7 @@ from animatic.ledger.liveness import runs_folder
 from animatic.ledger.opening import find_database, open_database
 from animatic.ledger.receipts import Receipts
 from animatic.ledger.schema import ATTEMPT, ORPHAN
-from animatic.ledger.transactions import Transactions
+from animatic.ledger.transactions import Operation, Transactions
 from animatic.money.amounts import FRESH_S, microusd
 from animatic.pace.limits import Limits
 from animatic.planning.config import RunConfig
@@ -72,7 +72,7 @@ class InlineTransactions(Transactions):
 
     async def do(self, within_s: float, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         await self._process.may_die("before a commit")
-        (answer,) = self._commit([lambda db: operation(db, *args, **kwargs)])
+        (answer,) = self._commit([Operation(operation, args, kwargs)])
         await self._process.may_die("between intent and POST" if operation is operations.intend else "after a commit")
         if answer.error is not None:
             raise answer.error

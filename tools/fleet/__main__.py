@@ -11,7 +11,7 @@ import time
 
 from tools.fleet import parts, processes
 from tools.fleet.check import check
-from tools.fleet.folder import FOLDER, Fleet, load_fleet
+from tools.fleet.folder import FOLDER, Fleet, load_fleet, with_free_ports
 from tools.fleet.machine import require_programs
 
 POOLS = {parts.POOL: parts.WORKERS, parts.MEDIA_POOL: parts.MEDIA_WORKERS}
@@ -27,6 +27,7 @@ def up(*, detach: bool) -> int:
     began = time.monotonic()
     try:
         down()  # parts of a fleet that is half up
+        fleet = with_free_ports(fleet)
         _start_all(fleet)
     except (parts.NotReadyError, KeyboardInterrupt) as error:
         down()

@@ -4,11 +4,12 @@ import json
 import os
 import secrets
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "build/fleet"
+_KEPT = FOLDER / "fleet.json"
 _PREFERRED = {"api": 4200, "postgres": 15432, "redis": 16379, "sandbox": 8787}
 
 
@@ -37,17 +38,22 @@ def own_folder(path: Path) -> Path:
 
 
 def load_fleet() -> Fleet:
-    """Return the fleet of this checkout; choose ports and passwords the first time."""
-    kept = FOLDER / "fleet.json"
-    if kept.is_file():
-        return Fleet(**json.loads(kept.read_text(encoding="utf-8")))
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    fleet = Fleet(
-        {part: _free_port(port) for part, port in _PREFERRED.items()},
-        {part: secrets.token_urlsafe(24) for part in ("api", "postgres", "redis")},
-    )
-    write_private(kept, json.dumps(asdict(fleet)))
-    return fleet
+    """Return the fleet of this checkout as it is kept; choose ports and passwords the first time."""
+    if not _KEPT.is_file():
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        _write(Fleet(dict(_PREFERRED), {part: secrets.token_urlsafe(24) for part in ("api", "postgres", "redis")}))
+    return Fleet(**json.loads(_KEPT.read_text(encoding="utf-8")))
+
+
+def with_free_ports(fleet: Fleet) -> Fleet:
+    """Return a fleet that does not run with another port for each that is taken."""
+    moved = replace(fleet, ports={part: _free_port(port) for part, port in fleet.ports.items()})
+    _write(moved)
+    return moved
+
+
+def _write(fleet: Fleet) -> None:
+    write_private(_KEPT, json.dumps(asdict(fleet)))
 
 
 def write_private(path: Path, text: str) -> None:

@@ -14,7 +14,7 @@ import httpx
 
 from tools.fleet.folder import FOLDER, ROOT, Fleet, own_folder, write_private
 from tools.fleet.machine import as_postgres, give_to_postgres, postgres_program
-from tools.fleet.processes import is_alive, start
+from tools.fleet.processes import is_alive, logged, start
 
 BIN = Path(sys.executable).parent
 PREFECT, ANIMATIC = str(BIN / "prefect"), str(BIN / "animatic")
@@ -118,7 +118,7 @@ def start_prefect(fleet: Fleet) -> None:
     _run([PREFECT, "server", "database", "upgrade", "--yes"], env)
     listening = ["--host", "127.0.0.1", "--port", str(fleet.port("api"))]
     start("prefect-api", [PREFECT, "server", "start", "--no-services", *listening], env)
-    start("prefect-services", [PREFECT, "server", "services", "start"], env)
+    start("prefect-services", [sys.executable, "-m", "flows.server.services"], env)
     _wait("prefect-api", lambda: _answers(fleet))
 
 
@@ -135,20 +135,22 @@ def start_sandbox(fleet: Fleet) -> None:
     folder = own_folder(FOLDER / "sandbox")
     where = ["--folder", str(folder), "--port", str(fleet.port("sandbox"))]
     start("sandbox", [ANIMATIC, "sandbox", *where], worker_environment(fleet))
+    _wait("sandbox", lambda: f"http://127.0.0.1:{fleet.port('sandbox')}" in logged("sandbox"))
 
 
 def start_workers(fleet: Fleet, pools: Mapping[str, tuple[str, ...]]) -> None:
-    """Make the work pools, deploy deployments/prefect.yaml, and start the workers, one run at a time each."""
+    """Make work pools, deployments and automations, and start the workers, one run at a time each."""
     env = worker_environment(fleet)
     for pool in pools:
         _run([PREFECT, "work-pool", "create", pool, "--type", "process", "--overwrite"], env)
     _run([PREFECT, "--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml"], env)
+    _run([sys.executable, "-m", "flows.server.automations"], env)
     for pool, workers in pools.items():
         for name in workers:
             options = ["--pool", pool, "--type", "process", "--limit", "1", "--name", name]
             start(name, [PREFECT, "worker", "start", *options], env)
     for name in [name for workers in pools.values() for name in workers]:
-        _wait(name, lambda name=name: "started!" in (FOLDER / f"logs/{name}.log").read_text(encoding="utf-8"))
+        _wait(name, lambda name=name: "started!" in logged(name))
 
 
 def server_environment(fleet: Fleet, folder: Path = FOLDER) -> dict[str, str]:
@@ -230,7 +232,8 @@ def _wait(name: str, is_ready: Callable[[], bool]) -> None:
     until = time.monotonic() + READY_WITHIN_S
     while not is_ready():
         if not is_alive(name):
-            raise NotReadyError(f"{name} ended; its log: {FOLDER}/logs/{name}.log")
+            last = (logged(name).strip().splitlines() or ["it logged nothing"])[-1]
+            raise NotReadyError(f"{name} ended: {last}; its log: {FOLDER}/logs/{name}.log")
         if time.monotonic() > until:
             raise NotReadyError(f"{name} is not up after {READY_WITHIN_S:.0f} s; its log: {FOLDER}/logs/{name}.log")
         time.sleep(0.2)

@@ -17,9 +17,12 @@ STOPS_WITHIN_S = 60.0
 
 def start(name: str, command: Sequence[str], env: Mapping[str, str], stdin: bytes | None = None) -> None:
     """Start a part in a session of its own, with its log in the fleet's folder."""
-    logs = FOLDER / "logs"
-    logs.mkdir(exist_ok=True)
-    with (logs / f"{name}.log").open("ab") as log:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell that runs a script ignores it in what it starts with `&`. A worker that inherits that never ends.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    _log(name).parent.mkdir(exist_ok=True)
+    with _log(name).open("ab") as log:
+        began_at = log.tell()
         process = subprocess.Popen(
             list(command),
             env=dict(env),
@@ -31,17 +34,32 @@ def start(name: str, command: Sequence[str], env: Mapping[str, str], stdin: byte
     if process.stdin is not None and stdin is not None:
         process.stdin.write(stdin)
         process.stdin.close()
-    _keep({**kept(), name: [process.pid, _start_time(process.pid) or 0]})
+    _keep({**kept(), name: [process.pid, _start_time(process.pid) or 0, began_at]})
+
+
+def logged(name: str) -> str:
+    """Return what a part has logged since it was started: earlier fleets wrote to the same file."""
+    *_, began_at = kept().get(name, (0,))
+    with _log(name).open("rb") as log:
+        log.seek(began_at)
+        return log.read().decode(errors="replace")
+
+
+def _log(name: str) -> Path:
+    return FOLDER / f"logs/{name}.log"
 
 
 def kept() -> dict[str, list[int]]:
-    """Return pid and start time of each part, in the order in which they were started."""
-    return json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.is_file() else {}
+    """Return each part's pid, start time and place in its log, in the order in which they were started."""
+    try:
+        return json.loads(KEPT.read_text(encoding="utf-8"))
+    except FileNotFoundError:  # another terminal may have ended the fleet just now
+        return {}
 
 
 def is_alive(name: str) -> bool:
     """Tell whether a part runs: a pid that another process has now is not it."""
-    pid, started = kept().get(name, (0, 0))
+    pid, started, *_ = kept().get(name, (0, 0))
     return bool(pid) and _start_time(pid) == started
 
 
@@ -53,7 +71,7 @@ def dead_parts() -> list[str]:
 def stop_all() -> list[str]:
     """End every part, the last one started first; return those that had to be killed."""
     killed: list[str] = []
-    for name, (pid, _) in reversed(kept().items()):
+    for name, (pid, *_) in reversed(kept().items()):
         if is_alive(name):
             # PostgreSQL's fast shutdown is SIGINT; a server of Prefect's and a worker end their children on SIGTERM.
             os.kill(pid, signal.SIGINT if name == "postgres" else signal.SIGTERM)
@@ -61,7 +79,7 @@ def stop_all() -> list[str]:
                 killed.append(name)
                 _kill_group(pid)
         remaining = kept()
-        remaining.pop(name)
+        remaining.pop(name, None)
         _keep(remaining)
     KEPT.unlink(missing_ok=True)
     return killed
@@ -93,4 +111,7 @@ def _start_time(pid: int) -> int | None:
 
 
 def _keep(parts: Mapping[str, Sequence[int]]) -> None:
-    KEPT.write_text(json.dumps(dict(parts)), encoding="utf-8")
+    """Replace the record as a whole: other terminals read it."""
+    written = KEPT.with_suffix(f".{os.getpid()}")
+    written.write_text(json.dumps(dict(parts)), encoding="utf-8")
+    written.replace(KEPT)

@@ -197,7 +197,7 @@ class Servers:
         run_command([PREFECT, "server", "database", "upgrade", "--yes"], env)
         listening = ["--host", self.address, "--port", str(self.fleet.port("api"))]
         self._started("prefect-api", [PREFECT, "server", "start", "--no-services", *listening], env, self._api_answers)
-        self._started("prefect-services", [PREFECT, "server", "services", "start"], env, lambda: True)
+        self._started("prefect-services", [sys.executable, "-m", "flows.server.services"], env, lambda: True)
 
     def _api_answers(self) -> bool:
         with contextlib.suppress(httpx.TransportError):

@@ -18,17 +18,17 @@ _HEAD_BYTES = 8
 
 
 @lru_cache(maxsize=32)
-def blank_clip(aspect_ratio: str, duration_s: int) -> bytes:
-    """Return a grey clip of one frame a second."""
+def blank_clip(aspect_ratio: str, duration_s: int, fps: int = 1) -> bytes:
+    """Return a grey clip of some frames a second."""
     width, height = FRAME_SIZES[aspect_ratio]
     file = io.BytesIO()
     with av.open(file, "w", format="mp4", options={"fflags": "+bitexact"}) as clip:
-        stream = clip.add_stream("libx264", rate=1, options={"preset": "ultrafast", "threads": "1", "bf": "0"})
+        stream = clip.add_stream("libx264", rate=fps, options={"preset": "ultrafast", "threads": "1", "bf": "0"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         grey = np.full((height * 3 // 2, width), 128, np.uint8)
-        for number in range(duration_s):
+        for number in range(duration_s * fps):
             frame = av.VideoFrame.from_ndarray(grey, format="yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, 1)
+            frame.pts, frame.time_base = number, Fraction(1, fps)
             clip.mux(stream.encode(frame))
         clip.mux(stream.encode(None))
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Code of a rendering process: one clip at a time, niced, gone as soon as the sandbox is."""
+"""Code of a rendering process: one clip at a time, gone as soon as the sandbox is."""
 
 import os
 import secrets
@@ -9,8 +9,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from animatic.sandbox.scenarios import ClipDamage
-
-_NICE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,6 @@ class Order:
 
 def begin_worker(lifeline: Connection) -> None:
     """Set the process up. It ends when the other end of `lifeline` is closed, which a dead sandbox does too."""
-    os.nice(_NICE)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the sandbox, which then ends us
     threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
 

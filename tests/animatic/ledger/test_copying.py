@@ -15,7 +15,7 @@ from animatic.ledger import back_up_ledger, copy_ledger, copying, open_ledger, v
 from animatic.ledger.opening import find_database
 from animatic.ledger.schema import METADATA, PACE, SLOTS, STARTS
 from animatic.takes.states import State
-from tests.animatic.ledger.conftest import BACKENDS, Postgres, Shorthand, Sqlite
+from tests.animatic.ledger.conftest import BACKENDS, ON_POSTGRESQL, ON_SQLITE, Postgres, Shorthand, Sqlite
 
 Either = Sqlite | Postgres
 
@@ -158,6 +158,39 @@ async def test_a_copy_that_was_killed_half_way_leaves_both_closed_until_it_is_ma
         open_ledger(source)
 
 
+async def test_a_ledger_that_was_copied_before_is_not_copied_to_a_third(
+    source: str, target: Either, tmp_path: Path
+) -> None:
+    copy_ledger(source, target.url, untold)
+    third = f"sqlite:///{tmp_path}/third.sqlite"
+    with pytest.raises(FixInputError, match=r"it was copied to .* before, which goes on; copy that one"):
+        copy_ledger(source, third, untold)
+
+
+@pytest.mark.parametrize(
+    "spoiling",
+    [
+        {"sqlite": "UPDATE remark SET text = 'even'", "postgresql": "NEW.text := 'even'; RETURN NEW"},
+        {"sqlite": "DELETE FROM remark", "postgresql": "RETURN NULL"},
+    ],
+    ids=["changes a row", "loses a row"],
+)
+async def test_a_database_that_keeps_another_row_than_it_was_given_is_no_copy(
+    source: str, target: Either, spoiling: dict[str, str]
+) -> None:
+    open_ledger(target.url).close()
+    if isinstance(target, Sqlite):
+        target.write(f"CREATE TRIGGER spoil AFTER INSERT ON remark BEGIN {spoiling['sqlite']}; END")
+    else:
+        body = f"$$ BEGIN {spoiling['postgresql']}; END $$"
+        target.write(f"CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS {body}")
+        target.write("CREATE TRIGGER spoil BEFORE INSERT ON remark FOR EACH ROW EXECUTE FUNCTION spoil()")
+    with pytest.raises(LedgerUnusableError, match="the copy of table remark is not what was read; nothing of it was"):
+        copy_ledger(source, target.url, untold)
+    assert target.rows("SELECT count(*) FROM take") == [(0,)]
+    open_ledger(source).close()
+
+
 async def test_a_ledger_is_not_copied_into_itself(source: str) -> None:
     with pytest.raises(FixInputError, match="found twice"):
         copy_ledger(source, source, untold)
@@ -188,9 +221,37 @@ async def test_a_backup_that_cannot_be_written_leaves_nothing(source: str, tmp_p
         back_up_ledger(source, tmp_path / "file" / "backup.sqlite", untold)
 
 
+@ON_POSTGRESQL
+async def test_a_file_that_appears_while_the_backup_is_written_is_not_replaced(source: str, tmp_path: Path) -> None:
+    file = tmp_path / "backup.sqlite"
+
+    def write_one(_table: str, _rows: int) -> None:
+        file.write_text("of another backup")
+
+    with pytest.raises(FixInputError, match="found a file there; give a name that is free"):
+        back_up_ledger(source, file, write_one)
+    assert file.read_text() == "of another backup"
+    assert [each.name for each in tmp_path.iterdir() if each.name.startswith("backup")] == ["backup.sqlite"]
+
+
+@ON_SQLITE
+async def test_a_backup_of_a_damaged_ledger_is_not_kept(backend: Sqlite, source: str, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(backend.path)) as other, other:
+        other.execute("PRAGMA writable_schema = ON")
+        other.execute(
+            "UPDATE sqlite_master SET sql = replace(sql, 'fingerprint, renewal)', 'state)') WHERE name = 'one_live'"
+        )
+    with pytest.raises(LedgerUnusableError, match=r"the copy is damaged, SQLite says .*, and was not kept"):
+        back_up_ledger(source, tmp_path / "backup.sqlite", untold)
+    assert not list(tmp_path.glob("backup*"))
+
+
 def test_what_is_no_ledger_is_told(tmp_path: Path) -> None:
+    none = f"sqlite:///{tmp_path}/none.sqlite"
     with pytest.raises(FixInputError, match="there is none"):
-        verify_ledger(f"sqlite:///{tmp_path}/none.sqlite")
+        verify_ledger(none)
+    with pytest.raises(FixInputError, match="there is none, so there is nothing to copy"):
+        back_up_ledger(none, tmp_path / "backup.sqlite", untold)
     (tmp_path / "text.sqlite").write_text("no database at all" * 100)
     with pytest.raises(LedgerUnusableError, match="restore a backup"):
         verify_ledger(f"sqlite:///{tmp_path}/text.sqlite")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from animatic.errors import LedgerError
+from animatic.errors import LedgerError, LedgerUnusableError
 from animatic.ledger import (
     Asked,
     KeptClip,
@@ -17,7 +17,7 @@ from animatic.ledger import (
     look_into,
     open_ledger,
 )
-from animatic.ledger.clips import MOST_NAMESAKES
+from animatic.ledger.clips import DESCRIBED, MOST_NAMESAKES
 from animatic.pace.limits import Limits
 from animatic.takes.fingerprints import digests_of
 from animatic.takes.states import State
@@ -44,6 +44,10 @@ def test_a_look_makes_no_ledger(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     assert ledger_name(url) == str(tmp_path / "none.sqlite")
     assert files_of(url) == (tmp_path / "none.sqlite", tmp_path / "none.sqlite.runs")
+
+
+def test_a_server_that_a_service_file_names_is_shown_by_its_service() -> None:
+    assert ledger_name("postgresql:///?service=animatic") == "postgresql:///?service=animatic"
 
 
 async def test_a_look_shows_what_is_there(ledger: Any) -> None:
@@ -171,3 +175,24 @@ async def test_an_archive_with_a_thousand_namesakes_is_full(ledger: Any) -> None
     )
     with pytest.raises(LedgerError, match="no name is left for one"):
         await opened.book_clips("file:///a", [wanted(attempt_id, "one")], "run-1")
+
+
+async def test_clips_of_an_archive_are_described_by_shot_take_and_checks(ledger: Any) -> None:
+    opened, attempt_id = ledger.opened, await ledger.buy()
+    await ledger.finish(attempt_id)
+    await opened.add_planned("file:///s.csv", [Asked(1, 1, "board", "pier", "f" * 64)])
+    (kept,) = await opened.book_clips("file:///a", [wanted(attempt_id, "one")], "run-1")
+    await opened.book_clips("file:///a", [wanted(attempt_id, "two", output=2)], "run-1")  # not fetched yet
+    await opened.keep_clips([KeptClip(kept.clip.clip_id, "one.mp4", "ab", 7)])
+    (row,) = await opened.described_clips("file:///a", 0)
+    found = dict(zip(DESCRIBED, row, strict=True))
+    assert (found["file"], found["storyboard"], found["shot_id"]) == ("one.mp4", "board", "pier")
+    assert (found["fingerprint"], found["inference_ms"], found["failed"]) == ("f" * 64, 4_000, None)
+    assert await opened.described_clips("file:///a", found["clip_id"]) == []
+
+
+async def test_an_answer_says_that_the_ledger_can_be_reached(ledger: Any) -> None:
+    await ledger.opened.answer()
+    ledger.opened.close()
+    with pytest.raises(LedgerUnusableError):
+        await ledger.opened.answer()

@@ -11,8 +11,9 @@ from asked import inputs_of
 from animatic.errors import FixInputError, TakenError
 from animatic.ledger import importing
 from animatic.ledger.location import note_intents, noted_intents
+from animatic.takes.chains import key_of, last_frame_of
 from animatic.takes.inputs import Inputs
-from animatic.takes.shots import digest, fingerprint, verbatim
+from animatic.takes.shots import canonical, digest, fingerprint, verbatim
 from animatic.takes.states import State
 
 PROVIDER = "https://api.wavespeed.ai"
@@ -208,6 +209,25 @@ async def test_an_unknown_take_without_a_time_has_its_whole_run(ledger: Any) -> 
 async def test_a_local_still_that_is_there_tells_another_providers_take(ledger: Any) -> None:
     other = row(image="a.png", fingerprint="e" * 64, still="sha256:00")
     assert await counts(ledger, other) == {"of another provider": 1}
+
+
+async def test_a_chained_take_keeps_the_take_that_it_started_from(ledger: Any) -> None:
+    source = take_of()
+    started = {"image": last_frame_of(source), "prompt": "then pan"}
+    take = fingerprint(provider=PROVIDER, model=MODEL, inputs=Inputs(started), take=1)
+    chained = row(
+        image=None,
+        inputs=json.dumps(started),
+        start_from="pier",
+        shot_id="halt",
+        storyboard="harbour",
+        fingerprint=take,
+        prediction_id="p-2",
+    )
+    assert await counts(ledger, row(), chained) == {"taken over": 2}
+    assert await ledger.opened.standing_on([source]) == [take]
+    key = key_of(canonical(PROVIDER, MODEL, Inputs(started).without("image")), "harbour", ("halt", "pier"))
+    assert await ledger.opened.sources_of([key]) == {key: source}
 
 
 KLING = "kwaivgi/kling-v2.1-i2v-standard"

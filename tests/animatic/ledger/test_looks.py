@@ -64,6 +64,14 @@ async def test_a_purchase_without_a_look_gets_the_first_since_and_keeps_it(ledge
     assert (with_it.seen.sha256, with_it.is_later) == ("ab" * 32, True)
 
 
+async def test_a_purchase_whose_still_nobody_has_seen_stays_without_a_look(ledger: Any) -> None:
+    attempt_id = await bought(ledger)
+    await ledger.opened.remember_looks({URL: SEEN})
+    await ledger.opened.bind_looks_later([(attempt_id, f"{URL}.other")], NOW)
+    await ledger.opened.bind_looks_later([(attempt_id, URL)], NOW + timedelta(seconds=1))
+    assert await ledger.opened.looks_bought_with([attempt_id]) == []
+
+
 async def test_a_take_of_a_changed_still_is_bought_again_once(ledger: Any) -> None:
     first = await bought(ledger)
     await ledger.begin("run-2")

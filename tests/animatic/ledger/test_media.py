@@ -1,11 +1,12 @@
 """Batches of clips in the ledger: taken by one worker, ended by that worker only."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from animatic.ledger import open_ledger
-from animatic.takes.media_batches import BatchCounts, BatchState, BatchTake, MediaBatch
+from animatic.takes.media_batches import Backlog, BatchCounts, BatchState, BatchTake, MediaBatch
 
 TAKE = BatchTake("f" * 64, "storm", "one", 1, 2, "one take 1", {"sha256:1": "one.png"})
 BATCH = MediaBatch("run-1-0001", "run-1", "https://api.example", "s3://film/clips", "", "{shot_id}", "/m.csv", (TAKE,))
@@ -79,6 +80,26 @@ async def test_media_workers_are_quiet_until_one_of_them_writes(backend: Any) ->
         assert await ledger.batches.quiet_s() is None, "the run itself is no worker"
         assert await ledger.batches.take(await known(ledger), "worker")
         assert await ledger.batches.quiet_s() == pytest.approx(0, abs=5)
+
+
+async def test_the_backlog_has_what_waits_and_what_is_worked_on_of_all_runs(backend: Any) -> None:
+    names = ("run-1-0001", "run-1-0002", "run-2-0001", "run-2-0002")
+    with open_ledger(backend.url) as ledger:
+        assert await ledger.batches.backlog() == Backlog([])
+        for name in names:
+            await ledger.batches.hand_over(replace(BATCH, batch_id=name, run_id=name[:5]))
+        for name in names[1:3]:
+            found = await ledger.batches.find(name)
+            assert found is not None
+            assert await ledger.batches.take(found, "worker")
+        assert await ledger.batches.end("run-1-0002", "worker", BatchState.DONE, BatchCounts())
+        backlog = await ledger.batches.backlog()
+        assert [(each.batch_id, each.state.value, each.takes) for each in backlog.batches] == [
+            ("run-1-0001", "waiting", ()),
+            ("run-2-0001", "taken", ()),
+            ("run-2-0002", "waiting", ()),
+        ]
+        assert backlog.served_s == pytest.approx({"run-1": 0, "run-2": 0}, abs=5), "a batch that has ended counts too"
 
 
 async def test_batches_of_long_ago_are_forgotten(backend: Any) -> None:

@@ -1,5 +1,6 @@
 """Newest attempts are those that the attempts themselves show, on any ledger and by any way of asking."""
 
+import asyncio
 import json
 import random
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from animatic.ledger import newest
 from animatic.ledger.opening import open_engine
 from animatic.ledger.records import Record
 from animatic.ledger.schema import ATTEMPT, CHARGE, RUN, TAKE
-from animatic.ledger.snapshot import SnapshotBuilder
+from animatic.ledger.snapshot import SnapshotBuilder, snapshot_of
 from animatic.takes.fingerprints import digests_of
 from animatic.takes.states import LIVE, State, TakeStatus
 from tests.animatic.ledger.conftest import ON_SQLITE
@@ -161,12 +162,16 @@ def test_outcomes_are_the_records_in_columns(random_ledger: sa.Connection) -> No
 @pytest.mark.parametrize("way", ["scan", "seek"])
 def test_statuses_are_those_of_the_records(random_ledger: sa.Connection, run_id: str | None, way: str) -> None:
     records = newest.look_up(random_ledger, WANTED, run_id)
-    if way == "scan":
-        rows = list(newest.scan_statuses(random_ledger, "", run_id))
-    else:
-        rows = list(newest.seek_statuses(random_ledger, WANTED, run_id))
-        random.Random(1).shuffle(rows)
     builder = SnapshotBuilder(digests_of(WANTED))
+    sought = WANTED
+    if way == "scan":
+        rows = list(newest.scan_attempts(random_ledger, 0, run_id))
+        for start in range(0, len(rows), 7):
+            builder.add(rows[start : start + 7])
+        sought = [key for key, is_again in zip(WANTED, builder.tried_again(), strict=True) if is_again]
+        assert set(sought) == {row[0] for row in rows if row[3] > 1 and row[0] in WANTED}
+    rows = list(newest.seek_statuses(random_ledger, sought, run_id))
+    random.Random(1).shuffle(rows)
     for start in range(0, len(rows), 7):
         builder.add(rows[start : start + 7])
     snapshot = builder.snapshot()
@@ -178,15 +183,39 @@ def test_statuses_are_those_of_the_records(random_ledger: sa.Connection, run_id:
         assert snapshot.is_flagged[index] == (record is not None and any(record.has_nsfw_contents or ()))
 
 
+class OneConnection:
+    """Transactions of which each is part of the one that is open."""
+
+    def __init__(self, db: sa.Connection) -> None:
+        self._db = db
+
+    async def do(self, _within_s: float, operation: Any, *args: Any) -> Any:
+        return operation(self._db, *args)
+
+
+@pytest.mark.parametrize("run_id", ["run-1", None])
+@pytest.mark.parametrize("scans_up_to", [3, 0])
+def test_a_snapshot_is_that_of_the_records(
+    random_ledger: sa.Connection, monkeypatch: pytest.MonkeyPatch, run_id: str | None, scans_up_to: int
+) -> None:
+    monkeypatch.setattr(newest, "SCAN_UP_TO", scans_up_to)
+    monkeypatch.setattr(newest, "SCAN_ATTEMPTS", 9)
+    transactions: Any = OneConnection(random_ledger)
+    snapshot = asyncio.run(snapshot_of(transactions, digests_of(WANTED), {}, run_id))
+    records = newest.look_up(random_ledger, WANTED, run_id)
+    found = [snapshot.statuses[status] for status in snapshot.status_of.tolist()]
+    assert found == [records[key].take_status if key in records else TakeStatus(None) for key in WANTED]
+    assert snapshot.attempt_id.tolist() == [records[key].attempt_id if key in records else 0 for key in WANTED]
+
+
 def test_a_scan_goes_on_where_it_stopped(random_ledger: sa.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(newest, "SCAN_TAKES", 9)
-    after, seen = "", list[str]()
-    while rows := newest.scan_statuses(random_ledger, after):
+    monkeypatch.setattr(newest, "SCAN_ATTEMPTS", 9)
+    after, seen = 0, list[int]()
+    while rows := newest.scan_attempts(random_ledger, after):
         assert len(rows) <= 9
-        seen += [row[0] for row in rows]
+        seen += [row[2] for row in rows]
         after = seen[-1]
-    tried = sa.select(ATTEMPT.c.fingerprint).distinct().order_by(ATTEMPT.c.fingerprint)
-    assert seen == list(random_ledger.execute(tried).scalars())
+    assert seen == list(random_ledger.execute(sa.select(ATTEMPT.c.attempt_id).order_by(ATTEMPT.c.attempt_id)).scalars())
 
 
 def test_no_query_asks_for_more_takes_than_it_may(random_ledger: sa.Connection) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from animatic.ledger import aliases
-from animatic.ledger.planned import Asked, Request
+from animatic.ledger.planned import LONG_ROWS, Asked, Request
 from animatic.takes.inputs import Inputs
 from animatic.takes.states import State
 
@@ -33,6 +33,12 @@ async def test_what_is_there_already_is_written_once(ledger: Any) -> None:
     for _ in range(2):
         await ledger.opened.add_planned(SHOTS, [asked(), asked(WIDE, 2, "wide")])
     assert ledger.rows("SELECT count(*) FROM planned") == [(2,)]
+
+
+async def test_rows_of_a_long_manifest_are_written_as_others_are(ledger: Any) -> None:
+    await ledger.opened.add_planned(SHOTS, [asked(), asked(WIDE, LONG_ROWS + 1, "wide")])
+    await ledger.opened.finish_planned(SHOTS, "hash", LONG_ROWS + 1)
+    assert ledger.rows("SELECT count(*), max(row) FROM planned") == [(2, LONG_ROWS + 1)]
 
 
 async def test_a_shot_has_every_take_that_it_ever_asked_for_oldest_first(ledger: Any) -> None:

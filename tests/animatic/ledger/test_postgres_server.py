@@ -17,13 +17,16 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 from servers import server_of_tests
+from sqlalchemy.exc import DBAPIError
 
-from animatic.errors import LedgerRestoredError, LedgerUnusableError, SettingsError
-from animatic.ledger import dead_runs, ledger_name, look_into, open_ledger
+from animatic.errors import LedgerAwayError, LedgerClosedError, LedgerRestoredError, LedgerUnusableError, SettingsError
+from animatic.ledger import copy_ledger, dead_runs, ledger_name, look_into, open_ledger, open_when_there, verify_ledger
 from animatic.ledger.location import note_intents
 from animatic.ledger.opening import find_database, open_database
+from animatic.ledger.outages import TOLD_AFTER_S, Outage, Patience
 from animatic.ledger.postgres_server import IDLE_S, SEEN_DEAD_WITHIN_S, PostgresServer
 from animatic.ledger.postgres_sessions import LOOKS_EVERY_S
+from animatic.ledger.records import KeptClip, WantedClip
 from animatic.pace.limits import HOLD_S, Limits
 from tests.animatic.ledger.conftest import ON_POSTGRESQL, Postgres
 
@@ -44,9 +47,9 @@ def noted(ledger: Any) -> int:
 class Cutting:
     """A line to the server that can be cut, and that can hold back what the server says."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, at: int = 0) -> None:
         self._server = (host, port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", at))
         self.port = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
         self.is_mute = False
@@ -82,6 +85,11 @@ class Cutting:
 
     def cut(self) -> None:
         self._end(*self._open)
+
+    def close_to_others(self) -> None:
+        """Take no more connections; those that are there stay."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
 
     def _end(self, *sockets: socket.socket) -> None:
         for each in sockets:
@@ -129,6 +137,139 @@ async def test_what_was_under_way_on_a_line_that_is_cut_is_done_once(
         for number in range(5):
             assert await ledger.transactions.do(0.0, cut_then_note, f"n{number}") == f"n{number}"
     assert len(cut) == noted(backend) == 5
+
+
+async def test_a_line_that_is_lost_between_two_transactions_is_made_again(
+    line: tuple[Cutting, str], backend: Postgres
+) -> None:
+    cutting, url = line
+    with open_ledger(url) as ledger:
+        for number in range(3):
+            assert await ledger.transactions.do(0.0, note, f"n{number}") == f"n{number}"
+            cutting.cut()
+    assert noted(backend) == 3
+
+
+async def test_a_commit_of_which_nothing_can_be_found_out_is_no_result(
+    line: tuple[Cutting, str], backend: Postgres
+) -> None:
+    cutting, url = line
+    with open_ledger(url) as ledger:
+        ledger.transactions.patience.longest_s = 0.3
+        cutting.is_mute = True
+        cutting.close_to_others()
+        with pytest.raises(
+            LedgerAwayError, match=r"the server does not say if it took a change.*nothing more is bought"
+        ):
+            await ledger.transactions.do(0.0, note, "n1")
+    assert noted(backend) == 1
+
+
+async def test_a_copy_that_is_whole_goes_on_though_the_last_reply_of_the_first_is_lost(
+    line: tuple[Cutting, str], tmp_path: Path
+) -> None:
+    cutting, url = line
+    target = f"sqlite:///{tmp_path}/copy.sqlite"
+    open_ledger(url).close()
+
+    def lose_the_next_commit(table: str, _rows: int) -> None:
+        cutting.is_mute = cutting.is_mute or table == "run"
+
+    with open_ledger(url) as ledger:
+        await ledger.begin_run("run-1", "file:///shots.csv", "here", 1)
+    with pytest.raises(DBAPIError):
+        copy_ledger(url, target, lose_the_next_commit)
+    assert cutting.commits_lost == 1
+    with pytest.raises(LedgerClosedError, match="it was copied to"):
+        open_ledger(url)
+    open_ledger(target).close()
+
+
+def test_a_commit_that_the_server_is_still_at_is_waited_for(backend: Postgres) -> None:
+    open_ledger(backend.url).close()
+    with psycopg.connect(backend.url) as other:
+        other.execute("INSERT INTO meta VALUES ('n1', 'x')")
+        ((number,),) = other.execute("SELECT pg_current_xact_id()::text").fetchall()
+        commit = threading.Timer(0.5, other.commit)
+        commit.start()
+        assert PostgresServer(backend.url).has_committed(number, Outage(Patience(60.0)))
+        commit.join()
+    assert noted(backend) == 1
+
+
+def test_a_transaction_that_the_server_has_forgotten_counts_neither_way(backend: Postgres) -> None:
+    with pytest.raises(LedgerAwayError, match="the server does not say if it took a change"):
+        PostgresServer(backend.url).has_committed("0", Outage(Patience(600.0)))  # as one from before a long time
+
+
+async def test_a_statement_that_failed_unseen_takes_the_transaction_with_it(ledger: Any) -> None:
+    def hide_a_failure(db: sa.Connection) -> str:
+        note(db, "n1")
+        with suppress(DBAPIError):
+            db.exec_driver_sql("SELECT 1 / 0")
+        return "done"
+
+    with pytest.raises(LedgerUnusableError, match="current transaction is aborted"):
+        await ledger.opened.transactions.do(0.0, hide_a_failure)
+    assert noted(ledger) == 0
+
+
+async def test_a_ledger_that_others_keep_busy_says_where_to_look(ledger: Any, backend: Postgres) -> None:
+    def wait_less(db: sa.Connection) -> None:
+        db.exec_driver_sql("SET lock_timeout = '100ms'")  # instead of BUSY_S, for all that follow
+
+    await ledger.opened.transactions.do(0.0, wait_less)
+    with psycopg.connect(backend.url) as other:
+        other.execute("SELECT pg_advisory_xact_lock(hashtext('animatic ledger'), hashtext(current_schema()))")
+        with pytest.raises(LedgerUnusableError, match=r"kept it busy for 30 s\. See pg_stat_activity .* run again"):
+            await ledger.opened.transactions.do(0.0, note, "kept out")
+    assert await ledger.opened.transactions.do(0.0, note, "let in") == "let in"
+
+
+async def test_a_server_without_room_says_where_to_make_some(ledger: Any) -> None:
+    def fill(db: sa.Connection) -> None:
+        db.exec_driver_sql("DO $$ BEGIN RAISE 'could not extend file' USING ERRCODE = 'disk_full'; END $$")
+
+    with pytest.raises(LedgerUnusableError, match=r"could not extend file.*; make room on the server's disk"):
+        await ledger.opened.transactions.do(0.0, fill)
+
+
+async def test_all_runs_of_a_process_are_seen_alive_here_and_elsewhere(ledger: Any, backend: Postgres) -> None:
+    async with ledger.opened.run("run-2", "file:///a.csv"), ledger.opened.run("run-3", "file:///b.csv"):
+        assert [dead_runs(ledger.url)(run_id) for run_id in ("run-2", "run-3")] == [False, False]
+        with closing(find_database(backend.url).elsewhere()) as elsewhere:  # as another machine sees them
+            assert elsewhere.live_among(["run-2", "run-3", "run-4"]) == ["run-2", "run-3"]
+
+
+async def test_a_server_that_is_away_is_waited_for_and_told_of(backend: Postgres) -> None:
+    server = psycopg.conninfo.conninfo_to_dict(backend.url)
+    host, port = str(server["host"]), int(server["port"])
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        closed_port = listener.getsockname()[1]
+    url, told, lines = re.sub(r"@[^/]+/", f"@127.0.0.1:{closed_port}/", backend.url), list[str](), list[Cutting]()
+    with pytest.raises(LedgerAwayError, match="look if the server runs"):
+        open_ledger(url)
+    threading.Timer(TOLD_AFTER_S + 2, lambda: lines.append(Cutting(host, port, closed_port))).start()
+    with open_when_there(url, told.append) as ledger:
+        assert await ledger.transactions.do(0.0, note, "n1") == "n1"
+    lines[0].close()
+    assert len(told) == 2
+    assert re.fullmatch(r"ledger postgresql://.*look if the server runs.* asked again for 600 s, .*", told[0])
+    assert re.fullmatch(r"ledger postgresql://.*: the server answers again, after \d+ s", told[1])
+
+
+def test_a_server_that_stays_away_is_given_up(backend: Postgres) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        closed_port = listener.getsockname()[1]
+    url = re.sub(r"@[^/]+/", f"@127.0.0.1:{closed_port}/", backend.url)
+    with pytest.raises(LedgerAwayError, match=r"look if the server runs.*Nothing was bought"):
+        open_when_there(url, lambda _: None, within_s=0.3)
+
+
+def test_a_database_that_does_not_exist_is_not_waited_for(backend: Postgres) -> None:
+    with pytest.raises(LedgerUnusableError) as raised:
+        open_when_there(re.sub(r"/test\?.*", "/no_such_database", backend.url), lambda _: None)
+    assert not isinstance(raised.value, LedgerAwayError)
 
 
 async def test_a_run_whose_session_ended_is_alive_again(backend: Postgres, line: tuple[Cutting, str]) -> None:
@@ -197,8 +338,39 @@ async def test_transactions_of_two_machines_take_turns(ledger: Any, backend: Pos
 
     ledger.write("INSERT INTO meta VALUES ('counted', '0')")
     with open_ledger(backend.url) as other:
-        both = [each.transactions.do(0.0, count_up) for _ in range(40) for each in (ledger.opened, other)]
-        assert sorted(await asyncio.gather(*both)) == list(range(80))
+        each_of_both = [each for _ in range(40) for each in (ledger.opened, other)]
+        counting = [each.transactions.do(0.0, count_up) for each in each_of_both]
+        on_clips = [each.usual_clip_bytes() for each in each_of_both]  # they share transactions with the others
+        found = await asyncio.gather(*(each for pair in zip(on_clips, counting, strict=True) for each in pair))
+    assert sorted(found[1::2]) == list(range(80))
+
+
+async def test_work_on_clips_waits_for_no_turn(ledger: Any, backend: Postgres) -> None:
+    attempt_id = await ledger.buy()
+    wanted = WantedClip(attempt_id, 1, (("a", "a"),))
+    turn = "SELECT pg_advisory_xact_lock(hashtext('animatic ledger'), hashtext(current_schema()))"
+    with psycopg.connect(backend.url) as slow:
+        slow.execute(turn)  # as a transaction does whose line is slow
+        async with asyncio.timeout(30):
+            (booking,) = await ledger.opened.book_clips("s3://film", [wanted], "run-1")
+            await ledger.opened.keep_clips([KeptClip(booking.clip.clip_id, "a.mp4", "ab", 7)])
+            assert await ledger.opened.unchecked(["f" * 64], 1) == ["f" * 64]
+            assert (await ledger.opened.batches.backlog()).batches == []
+        buying = asyncio.create_task(ledger.intend("e" * 64))
+        assert await asyncio.wait({buying}, timeout=0.3) == (set(), {buying}), "money waits"
+    assert await buying > attempt_id
+
+
+async def test_a_clip_that_two_machines_book_at_once_has_one_row(ledger: Any, backend: Postgres) -> None:
+    made = [await ledger.buy(f"{number:064x}") for number in range(20)]
+    wanted = [WantedClip(each, 1, tuple((f"n{name}", f"n{name}") for name in (each % 3, "x", each))) for each in made]
+    with open_ledger(backend.url) as other:
+        asked = [(ledger.opened, wanted), (other, wanted[::-1]), (ledger.opened, wanted[::-1]), (other, wanted)]
+        found = await asyncio.gather(*(each.book_clips("s3://film", some, "run-1") for each, some in asked))
+    first, *others = [{each.clip.attempt_id: each.clip for each in bookings} for bookings in found]
+    assert others == [first] * 3
+    assert len({clip.name for clip in first.values()}) == len(made)
+    assert ledger.rows("SELECT count(*) FROM clip") == [(20,)]
 
 
 def test_machines_that_make_a_ledger_at_the_same_time_make_one(backend: Postgres) -> None:
@@ -256,11 +428,11 @@ async def test_text_that_postgresql_cannot_hold_is_kept_as_far_as_it_goes(ledger
 
 def test_a_password_is_shown_nowhere(backend: Postgres, capsys: pytest.CaptureFixture[str]) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        nobody = listener.getsockname()[1]
+        closed_port = listener.getsockname()[1]
     urls = [
-        f"postgresql://me:{SECRET}@127.0.0.1:{nobody}/ledger",
-        f"postgresql://me@127.0.0.1:{nobody}/ledger?password={SECRET}",
-        f"postgresql://me:{SECRET}@127.0.0.1:{nobody}/ledger?no_such_option=1",
+        f"postgresql://me:{SECRET}@127.0.0.1:{closed_port}/ledger",
+        f"postgresql://me@127.0.0.1:{closed_port}/ledger?password={SECRET}",
+        f"postgresql://me:{SECRET}@127.0.0.1:{closed_port}/ledger?no_such_option=1",
         f"postgresql://me:{SECRET}@[half/ledger",
         f"postgres://me:{SECRET}%@127.0.0.1/ledger",
     ]
@@ -270,15 +442,58 @@ def test_a_password_is_shown_nowhere(backend: Postgres, capsys: pytest.CaptureFi
         assert SECRET not in str(raised.value)
         assert SECRET not in repr(raised.value)
         assert raised.value.__cause__ is None
-    assert ledger_name(urls[0]) == f"postgresql://me@127.0.0.1:{nobody}/ledger"
+    assert ledger_name(urls[0]) == f"postgresql://me@127.0.0.1:{closed_port}/ledger"
     assert SECRET not in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:{0}/x@127.0.0.1:5432/ledger",
+        "postgresql://me:1/{0}@127.0.0.1:5432/ledger",
+        "postgresql://me:x@{0}@127.0.0.1:5432/ledger",
+        "postgresql://me:x/@{0}@127.0.0.1:5432/ledger",
+        "postgresql://me:{0}%zz/x@127.0.0.1:5432/ledger",
+        "postgresql://127.0.0.1:5432/ledger?user=me&password=x&{0}=1",
+        "postgresql://me:x@127.0.0.1:{0}/ledger",
+    ],
+)
+def test_a_piece_of_a_password_is_taken_for_nothing_else(backend: Postgres, url: str) -> None:
+    with pytest.raises(SettingsError, match=r"cannot be read.*special characters as %XX") as raised:
+        open_ledger(url.format(SECRET))
+    assert SECRET not in str(raised.value)
 
 
 def test_a_server_that_does_not_answer_is_named_with_what_to_do(backend: Postgres) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        nobody = listener.getsockname()[1]
-    with pytest.raises(LedgerUnusableError, match=rf":{nobody}/x: PostgreSQL says .*look if the server runs"):
-        open_ledger(f"postgresql://me@127.0.0.1:{nobody}/x")
+        closed_port = listener.getsockname()[1]
+    with pytest.raises(LedgerUnusableError, match=rf":{closed_port}/x: PostgreSQL says .*look if the server runs"):
+        open_ledger(f"postgresql://me@127.0.0.1:{closed_port}/x")
+
+
+def test_a_look_at_a_server_that_is_away_says_so(backend: Postgres) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        closed_port = listener.getsockname()[1]
+    url = re.sub(r"@[^/]+/", f"@127.0.0.1:{closed_port}/", backend.url)
+    with pytest.raises(LedgerAwayError, match=r"look if the server runs.*Nothing was bought"):
+        look_into(url).__enter__()
+
+
+def test_a_schema_that_does_not_exist_is_refused_and_no_session_is_left(backend: Postgres) -> None:
+    url = re.sub(r"search_path%3D.*", f"search_path%3Dnowhere&application_name=nowhere-{os.getpid()}", backend.url)
+    with pytest.raises(SettingsError, match=r"its search_path names no schema that exists; make one"):
+        open_ledger(url)
+    left = "SELECT count(*) FROM pg_stat_activity WHERE application_name = ?"
+    ends = time.monotonic() + 10
+    while backend.rows(left, f"nowhere-{os.getpid()}") != [(0,)]:
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+async def test_a_ledger_on_a_server_can_be_verified(ledger: Any) -> None:
+    await ledger.buy()
+    await ledger.opened.require_sound()
+    assert verify_ledger(ledger.url).newest == {"submitted": 1}
 
 
 def test_a_database_that_does_not_exist_is_named_with_what_to_do(backend: Postgres) -> None:

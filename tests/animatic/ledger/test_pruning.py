@@ -1,6 +1,9 @@
 """Pruning: what nothing depends on goes to the keeper, and each take stays what it was and cost what it did."""
 
 import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,10 +14,11 @@ import pytest
 from animatic.errors import FixInputError
 from animatic.ledger import prune_ledger
 from animatic.ledger.liveness import runs_folder
+from animatic.ledger.opening import find_database
 from animatic.ledger.pruning import LEAST_AGE, REMOVED
 from animatic.ledger.receipts import Receipt, encode
 from animatic.takes.states import BuyingPolicy, State
-from tests.animatic.ledger.conftest import Shorthand
+from tests.animatic.ledger.conftest import ON_SQLITE, Shorthand
 
 AGED = timedelta(days=40)
 AGAIN = BuyingPolicy(retry_failed=True)
@@ -161,6 +165,72 @@ async def test_receipts_go_once_the_ledger_waits_for_none_of_them(ledger: Shorth
     assert prune_ledger(ledger.url, month_ago(), keep).receipts == 1
     assert (told.exists(), untold.exists()) == (False, True)
     assert [(each["run_id"], each["body"]) for each in kept["receipts"]] == [("run-8", b'{"code": 200}')]
+
+
+async def test_receipts_without_a_whole_reply_go_and_nothing_is_kept_of_them(
+    ledger: Shorthand, kept: Any, keep: Any
+) -> None:
+    file = receipts_of(ledger, "run-8", await ledger.buy(cost_usd=1))
+    os.truncate(file, 3)  # as its machine left it when its power was cut
+    os.utime(file, (0, 0))
+    assert prune_ledger(ledger.url, month_ago(), keep).receipts == 0
+    assert not file.exists()
+    assert "receipts" not in kept
+
+
+async def test_receipts_of_a_run_that_was_still_submitting_stay(ledger: Shorthand, keep: Any) -> None:
+    settled = await ledger.buy(cost_usd=1)
+    await ledger.finish(settled)
+    await ledger.intend("e" * 64, cost_usd=1)  # its reply may be the next that is read
+    file = receipts_of(ledger, "run-1", settled)
+    assert prune_ledger(ledger.url, month_ago(), keep).receipts == 0
+    assert file.exists()
+
+
+async def test_receipts_that_another_run_has_read_meanwhile_are_passed_over(ledger: Shorthand) -> None:
+    settled = await ledger.buy(cost_usd=1)
+    await ledger.finish(settled)
+    files = [receipts_of(ledger, run_id, settled) for run_id in ("run-8", "run-9")]
+
+    def read_by_another(kind: str, rows: pa.Table) -> None:
+        if kind == "receipts":
+            (run_id,) = rows["run_id"].to_pylist()
+            kept.append(run_id)
+            next(each for each in files if each.stem != run_id).unlink()
+
+    kept = list[str]()
+    assert prune_ledger(ledger.url, month_ago(), read_by_another).receipts == len(kept) == 1
+
+
+@ON_SQLITE
+async def test_a_file_is_made_smaller_once_no_run_is_under_way(ledger: Shorthand, keep: Any) -> None:
+    await bought_again(ledger)
+    grow_old(ledger)
+    async with ledger.opened.run("run-5", "file:///shots.csv"):
+        assert not prune_ledger(ledger.url, month_ago(), keep).is_compacted
+    assert prune_ledger(ledger.url, month_ago(), keep).is_compacted
+    assert ledger.rows("PRAGMA freelist_count") == [(0,)]
+
+
+@ON_SQLITE
+async def test_without_room_to_write_it_anew_a_file_stays_as_large_as_it_is(ledger: Shorthand, keep: Any) -> None:
+    await ledger.finish(await ledger.buy())
+    before = ledger.rows("SELECT * FROM attempt")
+    with no_file_larger_than(4_096):
+        assert not find_database(ledger.url).compact()
+    assert ledger.rows("SELECT * FROM attempt") == before
+    assert find_database(ledger.url).compact()
+
+
+@contextmanager
+def no_file_larger_than(size_bytes: int) -> Iterator[None]:
+    """Let this process write no file beyond a size, as on a disk without room."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_the_last_days_stay(ledger: Shorthand, keep: Any) -> None:

@@ -3,12 +3,13 @@
 import asyncio
 import sqlite3
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.exc import IntegrityError
 
 from animatic.errors import LedgerUnusableError
 from animatic.ledger import open_ledger
@@ -244,3 +245,27 @@ async def test_a_ledger_that_stays_locked_says_who_may_hold_it(path: Any, monkey
 async def test_where_there_is_no_company_nobody_waits_for_it(backend: Any) -> None:
     with open_ledger(backend.url, waits_for_company=False) as opened:
         assert await asyncio.wait_for(opened.transactions.do(60.0, note, "alone"), 5) == "alone"
+
+
+async def test_transactions_are_reported_with_their_seconds_and_if_they_were_committed(ledger: Any) -> None:
+    reports = list[tuple[float, bool]]()
+    ledger.opened.report_transactions(lambda seconds, is_done: reports.append((seconds, is_done)))
+    await ledger.opened.transactions.do(0.0, note, "same")
+    with pytest.raises(LedgerUnusableError):
+        await ledger.opened.transactions.do(0.0, note, "same")
+    assert [is_done for _, is_done in reports] == [True, False]
+    assert all(0 <= seconds < 60 for seconds, _ in reports)
+
+
+@ON_SQLITE
+async def test_a_transaction_that_sqlite_has_taken_back_hands_out_no_result(ledger: Any) -> None:
+    def taken_back(db: sa.Connection) -> str:
+        with suppress(IntegrityError):
+            db.exec_driver_sql("INSERT OR ROLLBACK INTO meta VALUES ('ledger_id', 'x')")
+        return "done"
+
+    ends = await in_one_group(ledger, (note, "one"), (taken_back,))
+    assert [type(end) for end in ends] == [LedgerUnusableError] * 2
+    assert "SQLite took a transaction back" in str(ends[0])
+    assert names(ledger) == set()
+    assert await ledger.opened.transactions.do(0.0, note, "after") == "after"

@@ -47,7 +47,7 @@ def test_what_is_ours_is_never_a_manifest(path: str) -> None:
 
 
 def test_what_belongs_to_a_manifest_is_never_a_manifest_itself() -> None:
-    places = Places.of("monday/ep.csv", "s3://film/out/", ".csv")
+    places = Places.at("s3://film/out/monday/ep.csv", ".csv")
     assert places == Places(
         "s3://film/out/monday/ep.csv.results.csv",
         "s3://film/out/monday/ep.csv.errors.txt",

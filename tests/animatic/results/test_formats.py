@@ -19,7 +19,7 @@ from tables import Outcome, build_table
 from animatic.errors import LocationError
 from animatic.money.amounts import usd
 from animatic.results.columns import RESULTS_SCHEMA
-from animatic.results.formats import SUFFIXES, check_suffix, encode
+from animatic.results.formats import ROW_GROUP_ROWS, SUFFIXES, check_suffix, encode, open_writer
 from animatic.results.formulas import neutralise, restore
 from animatic.results.reading import decode
 from animatic.results.schema import Provenance
@@ -152,6 +152,18 @@ def test_parquet_keeps_types_metadata_and_is_zstd() -> None:
     assert back.equals(table)
     assert back.schema.metadata == table.schema.metadata
     assert pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0).column(0).compression == "ZSTD"
+
+
+def test_rows_that_come_in_small_pieces_are_in_row_groups_of_one_size() -> None:
+    sink, rows = io.BytesIO(), pa.table({"row": range(2 * ROW_GROUP_ROWS + 7_000)})
+    writer = open_writer(sink, ".parquet", rows.schema)
+    for start in range(0, len(rows), 3_000):
+        writer.write(rows.slice(start, 3_000))
+    writer.close({})
+    found = pq.ParquetFile(io.BytesIO(sink.getvalue()))
+    groups = [found.metadata.row_group(at).num_rows for at in range(found.metadata.num_row_groups)]
+    assert groups == [ROW_GROUP_ROWS, ROW_GROUP_ROWS, 7_000]
+    assert found.read().equals(rows)
 
 
 def test_duckdb_reads_the_parquet_with_the_types_promised(tmp_path: Path) -> None:

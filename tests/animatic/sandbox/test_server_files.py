@@ -111,6 +111,15 @@ async def test_without_rendering_clips_are_blank_and_each_is_another_file(open_s
     assert (info.codec, info.width, info.height, info.duration_s, info.frames) == ("h264", 720, 1280, 6.0, 6)
 
 
+async def test_a_blank_clip_has_as_many_frames_as_it_is_given(open_sandbox: Any, clock: Any) -> None:
+    caller = await open_sandbox(clip_fps=24)
+    taken = await caller.submit_id(duration="6s")
+    clock.advance(10)
+    reply = await caller.ask("GET", (await caller.poll(taken)).data["outputs"][0], key=None)
+    info = probe_clip(reply.body)
+    assert (info.duration_s, info.frames) == (6.0, 6 * 24)
+
+
 async def test_a_clip_is_rendered_once_and_served_whole_or_in_ranges(
     open_sandbox: Any, clock: Any, still: bytes
 ) -> None:
@@ -130,6 +139,18 @@ async def test_a_clip_is_rendered_once_and_served_whole_or_in_ranges(
     assert (await caller.ask("GET", url.replace("/1.mp4", "/2.mp4"), key=None)).status == 404
     assert (await caller.stats())["rendered"] == 1
     assert [each.name for each in (Path(caller.sandbox.folder) / "clips").iterdir()] == [f"{taken}-1.mp4"]
+
+
+async def test_a_clip_that_is_rendered_late_is_there_once_it_is_fetched(
+    open_sandbox: Any, clock: Any, still: bytes
+) -> None:
+    caller = await open_sandbox(renders=True, renders_ahead=False)
+    image = (await caller.ask("POST", UPLOAD, data=_form(still))).data["download_url"]
+    taken = await caller.submit_id("slow push in", image=image)
+    clock.advance(10)
+    (url,) = (await caller.poll(taken)).data["outputs"]
+    assert not [*(Path(caller.sandbox.folder) / "clips").iterdir()]
+    assert (await caller.ask("GET", url, key=None)).body[4:8] == b"ftyp"
 
 
 async def test_a_still_that_cannot_be_rendered_is_a_500_in_words(open_sandbox: Any, clock: Any, still: bytes) -> None:

@@ -179,6 +179,28 @@ def test_a_missing_store_is_an_extra_to_install(uri: str, package: str, extra: s
     )
 
 
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("https://me:sec/ret@e.com:1/a@2x.png", "https://2x.png"),
+        ("https://me:secret@e.com/a.csv", "https://e.com/a.csv"),
+        ("sftp://me:sec@ret@e.com/a.csv", "sftp://e.com/a.csv"),
+        ("https://e.com:8443/a@2x.png", "https://e.com:8443/a@2x.png"),
+        ("abfs://film@account/a.csv", "abfs://film@account/a.csv"),
+        ("s3://film/a:b@c.csv", "s3://film/a:b@c.csv"),
+    ],
+)
+def test_what_is_shown_of_a_uri_holds_no_password(uri: str, shown: str) -> None:
+    assert locate(uri).shown == shown
+
+
+@pytest.mark.parametrize("uri", ["s3://key:secret@film/a.csv", "gs://key:sec/ret@film/a.csv", "az://me:secret@film/a"])
+def test_credentials_in_the_uri_of_a_store_are_refused_and_not_shown(uri: str) -> None:
+    said = refusal(locate, uri)
+    assert "found credentials in the URI" in said
+    assert "ret" not in said
+
+
 @pytest.mark.sandbox
 def test_no_message_shows_a_password_or_a_signature(web: str) -> None:
     for uri in (web.replace("//", "//me:canary@") + "/none.csv?sig=canary", "sftp://me:canary@host/a.csv"):
@@ -474,6 +496,15 @@ def test_an_absolute_uri_keeps_the_name_of_a_link(tmp_path: Path) -> None:
     (tmp_path / "real.csv").write_text("x")
     (tmp_path / "link.csv").symlink_to(tmp_path / "real.csv")
     assert storage.absolute_uri(str(tmp_path / "link.csv")) == (tmp_path / "link.csv").as_uri()
+
+
+def test_a_file_below_a_folder_keeps_its_name() -> None:
+    below = storage.uri_below
+    assert below("file:///in%20box", "..%2fa b#1.csv") == "file:///in%20box/..%252fa%20b%231.csv"
+    assert locate(below("file:///in%20box/", "a::b\n.csv")).path == "/in box/a::b\n.csv"
+    assert below("s3://film/inbox/", "a%20b.csv") == "s3://film/inbox/a%20b.csv"
+    assert "not UTF-8" in refusal(below, "file:///inbox", "latin\udcff.csv")
+    assert "chain" in refusal(below, "s3://film/inbox", "a::b.csv")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,27 @@ REPOSITORY = Path(__file__).parents[3]
 SIZES = {"16:9": (1280, 720), "9:16": (720, 1280)}
 
 
+def test_a_demo_that_is_interrupted_ends_and_buys_nothing_more(
+    shell_with_server: Any, tmp_path: Path, tools: Any
+) -> None:
+    shell, out = shell_with_server, tmp_path / "animatic-demo"
+    for name in ("WAVESPEED_API_KEY", "WAVESPEED_BASE_URL", "ANIMATIC_ACCOUNT_LEVEL"):
+        del shell.more[name]
+    process = shell.start("demo", "--out", str(out), "--no-open")
+    try:
+        tools.wait_until(lambda: read_witness(out / "sandbox") or process.poll() is not None, 90)
+        process.terminate()
+        stdout, stderr = process.communicate(timeout=90)
+    finally:
+        tools.kill_group(process)
+    assert process.returncode == 130, stderr
+    assert "interrupted by SIGTERM; the same command goes on from here" in stderr
+    assert "Traceback" not in stderr + stdout
+    assert (out / "results.parquet").exists()
+    assert not (out / "decisions.csv").exists()
+    assert not (out / "retakes.parquet").exists()
+
+
 @pytest.mark.timeout(600)
 def test_the_demo_makes_real_clips_and_buys_nothing_the_second_time(
     shell_with_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

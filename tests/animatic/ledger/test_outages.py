@@ -1,0 +1,31 @@
+"""Times that operations wait for a ledger's server."""
+
+import time
+
+from animatic.ledger.outages import CLOSES_WITHIN_S, FIRST_PAUSE_S, Outage, Patience
+
+
+def test_an_operation_waits_as_long_as_the_database_says() -> None:
+    assert Patience(600.0).ends_s(100.0) == 700.0
+
+
+def test_a_ledger_that_is_closed_waits_for_a_minute_at_most() -> None:
+    patience = Patience(600.0)
+    patience.close()
+    assert patience.ends_s(time.monotonic()) <= time.monotonic() + CLOSES_WITHIN_S
+
+
+def test_where_nothing_is_waited_for_the_first_error_counts() -> None:
+    outage = Outage(Patience(0.0))
+    assert not outage.waits("ledger x: it is away")
+    outage.ended("x")  # nobody was told that it was away
+
+
+def test_the_last_operations_of_a_closed_ledger_are_tried_again_at_short_pauses() -> None:
+    patience = Patience(600.0)
+    outage = Outage(patience)
+    patience.close()
+    assert outage.waits("ledger x: it is away")
+    assert outage.seconds >= FIRST_PAUSE_S
+    patience.longest_s = 0.0
+    assert not outage.waits("ledger x: it is away")
