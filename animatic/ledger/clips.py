@@ -5,7 +5,7 @@ other run fetches it too and no other clip gets the name; it holds the file once
 """
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -107,8 +107,19 @@ def _rows_of(db: sa.Connection, attempt_ids: Iterable[int]) -> _Rows:
 def _booked(archive: str, wanted: WantedClip, rows: _Rows) -> Booking | None:
     """Return an output's row in an archive under one of its names; None where there is none."""
     names, of_output = dict(wanted.names), rows.get((wanted.attempt_id, wanted.output), [])
-    known = [row for row in of_output if row.archive == archive and row.name in names]
+    known = [row for row in of_output if row.archive == archive and (row.name in names or _is_numbered(wanted, row))]
     return Booking(known[-1], _copies(of_output, known[-1].clip_id)) if known else None
+
+
+def _numbered(wanted: WantedClip) -> Iterator[tuple[str, str]]:
+    """Yield the names, each with its key, that an output may have where others have all of its own."""
+    last, last_key = wanted.names[-1]
+    return ((f"{last}_{number}", f"{last_key}_{number}") for number in range(2, MOST_NAMESAKES))
+
+
+def _is_numbered(wanted: WantedClip, row: Clip) -> bool:
+    stem, _, number = row.name.rpartition("_")
+    return stem == wanted.names[-1][0] and number.isdecimal()
 
 
 def _copies(of_output: Sequence[Clip], but: int = 0) -> tuple[Clip, ...]:
@@ -135,9 +146,7 @@ def _new_booking(made: _New, rows: _Rows, wanted: WantedClip) -> Booking | None:
 
 def _book_one(db: sa.Connection, archive: str, wanted: WantedClip, run_id: str) -> Booking:
     """Book an output whose first name is taken, perhaps by another run that booked the same one just now."""
-    last, last_key = wanted.names[-1]
-    more = ((f"{last}_{number}", f"{last_key}_{number}") for number in range(2, MOST_NAMESAKES))
-    for name, key in itertools.chain(wanted.names, more):
+    for name, key in itertools.chain(wanted.names, _numbered(wanted)):
         rows = _rows_of(db, [wanted.attempt_id])
         if (booking := _booked(archive, wanted, rows)) is not None:
             return booking

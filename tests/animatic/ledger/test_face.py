@@ -120,6 +120,8 @@ async def test_a_clip_has_one_name_and_one_run_fetches_it(ledger: Any) -> None:
     assert second.clip.name == "ONE_e", "some disks know no case"
     (third,) = await opened.book_clips("file:///a", [wanted(other_id, "one", "one_E", output=2)], "run-2")
     assert third.clip.name == "one_E_2", "a name that others have gets a number"
+    (known,) = await opened.book_clips("file:///a", [wanted(other_id, "one", "one_E", output=2)], "run-2")
+    assert known.clip == third.clip, "and keeps it"
     assert await opened.take_over_booking(first.clip.clip_id, "run-1", "run-2")
     assert not await opened.take_over_booking(first.clip.clip_id, "run-1", "run-2")
 
