@@ -3,8 +3,7 @@
 import importlib
 import sys
 
-from animatic.errors import SettingsError
-from animatic.machine.own_packages import forget_current_folder, require_own_packages
+from animatic.machine.own_packages import foreign_package, forget_current_folder
 
 REFUSED = 2
 
@@ -12,10 +11,8 @@ REFUSED = 2
 def main() -> None:
     """Run the command, or end with 2 where `flows` or `tasks` is another project's."""
     forget_current_folder()
-    try:
-        require_own_packages()
-    except SettingsError as error:
-        print(f"animatic: {error}", file=sys.stderr)  # noqa: T201 - nothing that prints in another way is there yet
+    if (fault := foreign_package()) is not None:
+        print(f"animatic: {fault}", file=sys.stderr)  # noqa: T201 - nothing that prints in another way is there yet
         sys.exit(REFUSED)
     importlib.import_module("flows.command.cli").main()
 

@@ -4,12 +4,12 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 
-from animatic.ledger import Reserved
-from animatic.meters import Meters
 from animatic.pace.duration import Work
 from animatic.pace.latencies import Latencies
 from animatic.pace.limits import Limits
+from animatic.pace.meters import Meters
 from animatic.pace.seen_pace import SeenPace
+from animatic.takes.money.budgets import Reserved
 from animatic.takes.schemas import LatencyClass
 from animatic.takes.states import State
 

@@ -168,7 +168,7 @@ class Studio:
                 "ANIMATIC_MAX_IN_FLIGHT": str(account.in_flight),
                 "ANIMATIC_POLL_FLOOR_S": f"{account.floor_s:.3f}",
             }
-            if "ANIMATIC_NEW_LEDGER" in (self.code / "animatic" / "settings.py").read_text():
+            if any("ANIMATIC_NEW_LEDGER" in each.read_text() for each in self.code.glob("*/settings.py")):
                 told["ANIMATIC_NEW_LEDGER"] = datetime.now(UTC).date().isoformat()
             command = [
                 sys.executable,

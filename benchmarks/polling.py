@@ -16,7 +16,7 @@ import matplotlib as mpl
 mpl.use("svg")
 from matplotlib import pyplot as plt
 
-from animatic.polling.schedule import MEAN_POLLS, LogNormal, Schedule, fit
+from animatic.buying.polling.schedule import MEAN_POLLS, LogNormal, Schedule, fit
 
 DOCS = Path(__file__).parents[1] / "docs"
 MEAN_S, FLOOR_S = 60.0, 5.0

@@ -3,8 +3,8 @@
 import logging
 
 from animatic.errors import BudgetError
+from animatic.errors.text import counted
 from animatic.results.summary import RunSummary
-from animatic.text import counted
 from tasks.alerts import BUDGET_REACHED, TAKES_HELD, alert
 from tasks.logs import line_logger
 

@@ -16,9 +16,9 @@ from prefect.input.actions import aread_flow_run_input
 from pydantic import ConfigDict, Field, ValidationError, create_model
 
 from animatic.errors import BudgetError, SettingsError
-from animatic.money.amounts import MOST_USD, as_number, dollars, limit_microusd
+from animatic.errors.text import counted, one_line
 from animatic.planning.priced import PricedPlan
-from animatic.text import counted, one_line
+from animatic.takes.money.amounts import MOST_USD, as_number, dollars, limit_microusd
 from flows.order import ApprovalRule, Order
 from flows.run import Run
 from tasks.alerts import APPROVAL_WANTED, alert

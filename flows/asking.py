@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 from animatic.errors import ClipUnavailableError, SettingsError
 from animatic.media.archive import Ask, asking
-from animatic.settings import Settings
 from animatic.wavespeed.client import WaveSpeedClient
+from flows.settings import Settings
 
 
 @asynccontextmanager

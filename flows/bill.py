@@ -10,17 +10,17 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from animatic import storage
-from animatic.billing.bill import Bill, compare_bill
-from animatic.billing.table import as_csv, require_replaceable
-from animatic.billing.words import verdict
 from animatic.errors import AccountRefusedError, FixInputError, SettingsError
 from animatic.ledger import look_into
-from animatic.settings import Settings
+from animatic.results.billing.bill import Bill, compare_bill
+from animatic.results.billing.table import as_csv, require_replaceable
+from animatic.results.billing.words import verdict
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.dates import start_of
 from flows.flow_states import refused
 from flows.schedule import session_of_schedule
 from flows.session import new_run_id
+from flows.settings import Settings
 from tasks.begun import begin
 from tasks.bill import publish_bill
 from tasks.deployment import deployment_name

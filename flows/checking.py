@@ -15,9 +15,9 @@ from animatic.media.local_stills import LocalStills
 from animatic.planning.plan import Plan
 from animatic.progress import ChecksProgress
 from animatic.results.clips import clips_by_attempt
-from animatic.settings import Settings
 from animatic.takes.fingerprints import hex_of
 from flows.process import child_environment
+from flows.settings import Settings
 
 MOST_IN_A_BATCH = 50
 FOLLOWS_FOR_S = 600.0

@@ -11,7 +11,7 @@ from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
 from animatic.errors import SettingsError
-from animatic.settings import Settings
+from flows.settings import Settings
 
 
 class Level(StrEnum):

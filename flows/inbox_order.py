@@ -7,10 +7,10 @@ from typing import Any
 
 from animatic import storage
 from animatic.errors import LocationError, SettingsError
+from animatic.errors.text import quoted
 from animatic.planning.inbox import Places
 from animatic.results import formats
-from animatic.settings import Settings
-from animatic.text import quoted
+from flows.settings import Settings
 
 MOST_AT_ONCE = 16
 MOST_QUIET_S = 3_600.0

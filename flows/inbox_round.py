@@ -11,7 +11,7 @@ from prefect.deployments import arun_deployment
 
 from animatic import storage
 from animatic.errors import LocationError
-from animatic.manifest.inbox import FileState, InboxFile
+from animatic.errors.text import escaped
 from animatic.planning.inbox import (
     ELSEWHERE,
     HANDED_OVER,
@@ -23,7 +23,7 @@ from animatic.planning.inbox import (
     is_settled,
     next_step,
 )
-from animatic.text import escaped
+from animatic.takes.inbox_files import FileState, InboxFile
 from flows.inbox_order import InboxOrder
 from flows.inbox_work import Errand, Worker, is_free, put_report, read_content, work_on
 

@@ -9,15 +9,15 @@ from typing import Any, BinaryIO, NamedTuple
 
 from animatic import storage
 from animatic.errors import AnimaticError, FixInputError, LocationError
+from animatic.errors.text import one_line
 from animatic.ledger import Ledger, LedgerRun
-from animatic.manifest.inbox import FileState, InboxEnd, InboxFile
 from animatic.manifest.source import MAX_FILE_BYTES
 from animatic.planning.inbox import ELSEWHERE, Places, end_of, is_of_ours, is_report, refused_end, report_text
 from animatic.results.reading import read_head
-from animatic.settings import Settings
-from animatic.text import one_line
+from animatic.takes.inbox_files import FileState, InboxEnd, InboxFile
 from flows.animate import animate
 from flows.session import SESSION, RunEnd, Session
+from flows.settings import Settings
 from flows.terminal import error_line
 
 _MOST_REPORT_BYTES = 4 << 20

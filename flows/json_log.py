@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from animatic.errors.text import one_line
 from animatic.takes.logged import LOGGED
 from animatic.takes.shots import Take
-from animatic.text import one_line
 
 HIDDEN = "***"
 SHORTEST_PART = 12

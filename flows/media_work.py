@@ -14,12 +14,12 @@ from animatic.media.clip_checks import CheckBatch, CheckTools, ClipChecks, open_
 from animatic.media.clip_names import ClipName
 from animatic.media.local_stills import LocalStills
 from animatic.progress import ArchiveProgress, ChecksProgress
-from animatic.settings import Settings
 from animatic.storage.folder import Folder
 from animatic.takes.media_batches import BatchCounts, BatchState, MediaBatch
 from flows.asking import open_asking
 from flows.checking import Checking
 from flows.process import child_environment
+from flows.settings import Settings
 from tasks.archive import archive_clips
 from tasks.begun import begin
 from tasks.checks import check_clips

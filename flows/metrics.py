@@ -13,7 +13,7 @@ from animatic.ledger import Ledger
 from flows.session import Session
 
 if TYPE_CHECKING:
-    from animatic.meters import Meters
+    from animatic.pace.meters import Meters
 
 BEATS_EVERY_S = 1.0
 ASKS_LEDGER_EVERY_S = 15.0
@@ -26,9 +26,9 @@ async def metered(session: Session, ledger: Ledger, max_microusd: int | None) ->
     if not ports:
         yield
         return
-    from animatic.metrics.endpoint import served  # noqa: PLC0415 - only a run with a port waits for the import
-    from animatic.metrics.families import RunFacts  # noqa: PLC0415 - the same
-    from animatic.metrics.pages import RunPages  # noqa: PLC0415 - the same
+    from flows.server.metrics.endpoint import served  # noqa: PLC0415 - only a run with a port waits for the import
+    from flows.server.metrics.families import RunFacts  # noqa: PLC0415 - the same
+    from flows.server.metrics.pages import RunPages  # noqa: PLC0415 - the same
 
     facts = RunFacts(session.run_id, version("animatic"), max_microusd)
     async with contextlib.AsyncExitStack() as stack:

@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 
 from animatic.errors import SettingsError
+from animatic.errors.text import command, counted
 from animatic.ledger import ledger_name
-from animatic.settings import Settings
 from animatic.takes.canonical import provider_in_words
-from animatic.text import command, counted
+from flows.settings import Settings
 
 
 def require_new_ledger_allowed(settings: Settings, to_buy: int, *, may_begin: bool) -> None:

@@ -5,19 +5,19 @@ from dataclasses import dataclass
 
 from animatic import storage
 from animatic.errors import SettingsError
+from animatic.errors.text import quoted
 from animatic.manifest import Selection, read_mapping, read_only
 from animatic.media.clip_names import DEFAULT_CLIP_NAME, ClipName
 from animatic.media.still_copies import StillCopies
-from animatic.money.amounts import MOST_USD, limit_microusd
-from animatic.money.budgets import MAX_USD, SPEND_UP_TO, Allowance, DayBudget, spent_up_to
 from animatic.planning.manifests import FindModels, ManifestFile
 from animatic.results import formats
 from animatic.results.decision_files import find_decisions, read_decisions
 from animatic.results.decisions import Decisions
-from animatic.settings import Settings
 from animatic.takes.chains import Choices
+from animatic.takes.money.amounts import MOST_USD, limit_microusd
+from animatic.takes.money.budgets import MAX_USD, SPEND_UP_TO, Allowance, DayBudget, spent_up_to
 from animatic.takes.states import BuyingPolicy
-from animatic.text import quoted
+from flows.settings import Settings
 
 APPROVE_WITHIN_HOURS = 24.0
 MIN_APPROVE_HOURS, MAX_APPROVE_HOURS = 0.001, 24.0 * 90

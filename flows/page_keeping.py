@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from animatic import storage
+from animatic.errors.text import command, positional
 from animatic.results.board import Board, make_board
 from animatic.results.boards import BoardFiles
 from animatic.results.columns import RESULTS_SCHEMA
@@ -21,7 +22,6 @@ from animatic.results.decisions import DECISIONS_NAME
 from animatic.review.live import MOST_LIVE_TAKES, Moment, live_state, wait_s
 from animatic.review.page_data import PageFacts
 from animatic.review.writing import MOST_PAGE_TAKES, PageFolder, facts_of
-from animatic.text import command, positional
 from flows.progress_words import Observer
 from flows.reporting import PUBLISHES_WITHIN_S, Reporting
 from flows.shown_pages import shown_of

@@ -2,11 +2,11 @@
 
 from animatic import storage
 from animatic.errors import LocationError, SettingsError
+from animatic.errors.text import quoted
 from animatic.review.found import note_on_other_page, require_free
 from animatic.review.media import FOLDER
 from animatic.review.page import BOARD, INDEX, LIVE, SCRIPT, STYLE, now, place_in, require_ours
 from animatic.storage.folder import Folder
-from animatic.text import quoted
 
 OURS = frozenset({BOARD, FOLDER, INDEX, LIVE, SCRIPT, STYLE})
 """Names in the folder of a page, also of one that was left half written."""

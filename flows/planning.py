@@ -8,9 +8,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from animatic.errors import AccountRefusedError, SettingsError
+from animatic.errors.text import counted
 from animatic.manifest import Manifest
 from animatic.media.remote_stills import RemoteStills
-from animatic.models import Catalogue
 from animatic.pace.duration import planned_duration_s
 from animatic.pace.latencies import Latencies
 from animatic.planning import lookup
@@ -28,8 +28,8 @@ from animatic.planning.priced import PricedPlan
 from animatic.planning.quotes import find_quotes, quote_all
 from animatic.planning.sound import SoundPlanning, ending_note
 from animatic.results.replaced import require_replaceable
+from animatic.takes.models import Catalogue
 from animatic.takes.stills import FoundStill
-from animatic.text import counted
 from flows.new_ledger import require_new_ledger_allowed
 from flows.order import file_of
 from flows.run import Run

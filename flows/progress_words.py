@@ -5,11 +5,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from animatic.money.amounts import cost_in_words
-from animatic.pace.duration import Forecast, Work, in_words, next_start_s, tail
+from animatic.errors.text import duration_in_words, reason_of
+from animatic.pace.duration import Forecast, Work, next_start_s, tail
 from animatic.progress import ArchiveProgress, ChecksProgress, Progress
+from animatic.takes.money.amounts import cost_in_words
 from animatic.takes.states import State
-from animatic.text import reason_of
 
 LOOKS_EVERY_S = 0.9
 SAYS_UNREACHED_AFTER_S = 5.0
@@ -105,7 +105,7 @@ def per_minute(progress: Progress, elapsed_s: float) -> float:
 
 def left_in_words(seconds: float) -> str:
     """Return the time that is left, such as `about 12 min left`; a take that should be there by now has no forecast."""
-    return "due any moment" if seconds < SOON_S else f"about {in_words(seconds)} left"
+    return "due any moment" if seconds < SOON_S else f"about {duration_in_words(seconds)} left"
 
 
 def waits_for(progress: Progress, work: Work, now: float) -> list[str]:
@@ -128,8 +128,9 @@ def waits_for(progress: Progress, work: Work, now: float) -> list[str]:
         found.append(f"all {progress.limits.max_in_flight:,} slots of the account are in use")
     oldest = progress.oldest(now)
     if oldest and oldest.age_s > max(oldest.usual_s * tail(len(work.ages_s), work.spread), LATE_AFTER_S):
-        since, usual = in_words(oldest.age_s), in_words(oldest.usual_s)
-        left = f"; left to the next run in {in_words(oldest.leaves_in_s)}" if math.isfinite(oldest.leaves_in_s) else ""
+        since, usual = duration_in_words(oldest.age_s), duration_in_words(oldest.usual_s)
+        is_left = math.isfinite(oldest.leaves_in_s)
+        left = f"; left to the next run in {duration_in_words(oldest.leaves_in_s)}" if is_left else ""
         found.append(f"{oldest.name} is late: submitted {since} ago, usual are {usual}{left}")
     return found
 

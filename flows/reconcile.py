@@ -5,7 +5,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from animatic.errors import FixInputError
-from animatic.text import counted
+from animatic.errors.text import counted
 from flows.command.reconcile_command import ByHand, settle_ledger
 from flows.flow_states import refused
 from flows.schedule import BlockName, session_of_schedule

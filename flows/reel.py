@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from animatic.errors import FixInputError, SettingsError
+from animatic.errors.text import counted
 from animatic.machine.home import cache_folder
 from animatic.manifest.selection import read_only
 from animatic.media.processes import Processes
@@ -20,12 +21,11 @@ from animatic.media.reel_cache import SegmentCache
 from animatic.media.reel_shots import read_fps, read_size
 from animatic.results.board import Storyboard
 from animatic.results.boards import find_board_files, read_board
-from animatic.settings import Settings
-from animatic.text import counted
 from flows.flow_states import refused
 from flows.reel_wish import shots_of
 from flows.schedule import session_of_schedule
 from flows.session import new_run_id
+from flows.settings import Settings
 from flows.storyboards import chosen_storyboards, names_of, with_file_names
 from tasks.begun import begin
 from tasks.deployment import deployment_name

@@ -1,10 +1,10 @@
 """The shots of a reel, out of a storyboard: which take each shows, and what its slate says. Does no I/O."""
 
+from animatic.errors.text import one_line, reason_of
 from animatic.media.asked_clips import asked_by
 from animatic.media.reel_shots import ReelClip, ReelShot
 from animatic.results.board import Row, ShotShown, Storyboard, TakeShown, inputs_of
-from animatic.text import one_line, reason_of
-from animatic.timeline.cut import wished_s
+from animatic.review.timeline.cut import wished_s
 
 
 def shots_of(storyboard: Storyboard) -> list[ReelShot]:

@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from animatic.errors import LocationError, ResultsUnwrittenError
+from animatic.errors.text import command, positional
 from animatic.ledger import no_run_is_dead
-from animatic.money.funds import Funds
 from animatic.planning.lookup import find_open
 from animatic.planning.plan import Plan
 from animatic.results import formats
 from animatic.results.stats import TableStats
 from animatic.results.summary import RunSummary, run_summary_of
 from animatic.results.writer import ResultsWriter
-from animatic.text import command, positional
+from animatic.takes.money.funds import Funds
 from flows.interrupts import Interrupts
 from flows.run import Run
 from tasks.begun import begin

@@ -11,19 +11,19 @@ from prefect.states import Completed
 
 from animatic import storage
 from animatic.errors import FixInputError, SettingsError
+from animatic.errors.text import counted
 from animatic.manifest.selection import read_only
 from animatic.results.board import Board
 from animatic.results.boards import BoardFiles, find_board_files, read_board
 from animatic.review.media import Tell
 from animatic.review.problems import Problems
 from animatic.review.writing import MOST_PAGE_TAKES, PageFolder, facts_of
-from animatic.settings import Settings
-from animatic.text import counted
 from animatic.web.network import Network
 from flows.flow_states import refused
 from flows.page_places import note_on_page_of, require_page_place
 from flows.schedule import session_of_schedule
 from flows.session import SESSION, new_run_id
+from flows.settings import Settings
 from flows.shown_pages import shown_of, words_on
 from flows.storyboards import chosen_storyboards
 from tasks.begun import begin

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from animatic.ledger import Ledger, LedgerRun
 from animatic.media.local_stills import LocalStills
 from animatic.media.still_copies import StillCopies
-from animatic.money.budgets import DayBudget
 from animatic.planning.day_budget import find_day_budget
 from animatic.planning.manifests import anchor_of
+from animatic.takes.money.budgets import DayBudget
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.order import Order
 from flows.session import Session

@@ -8,11 +8,11 @@ from prefect.blocks.system import Secret
 from pydantic import Field
 
 from animatic.errors import SettingsError
-from animatic.settings import Settings
 from flows.flow_states import id_in_name
 from flows.json_log import write_json
 from flows.logs import outlive_console
 from flows.session import Session
+from flows.settings import Settings
 
 KEY_BLOCK = "wavespeed-api-key"
 """The Prefect Secret block that holds the key where the environment does not."""

@@ -19,12 +19,12 @@ if TYPE_CHECKING:  # at run time they would import what the start of Prefect's s
 
     from animatic.manifest import Manifest
     from animatic.media.still_copies import StillCopies
-    from animatic.money.amounts import Quote
     from animatic.planning.purchases import Purchases
     from animatic.results.summary import RunSummary
-    from animatic.settings import Settings
+    from animatic.takes.money.amounts import Quote
     from animatic.takes.schemas import PriceClass
     from animatic.wavespeed.client import Wrap
+    from flows.settings import Settings
 
 
 def new_run_id() -> str:

@@ -2,10 +2,10 @@
 
 from animatic import storage
 from animatic.errors import AnimaticError
+from animatic.errors.text import counted
 from animatic.results.board import Board
 from animatic.review.media import FOLDER
 from animatic.review.page import INDEX, place_in
-from animatic.text import counted
 from tasks.review import MOST_PICTURE_BYTES, ReviewShown
 
 _MOST_POSTER_BYTES = 4 << 20

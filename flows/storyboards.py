@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from animatic.errors import SettingsError
+from animatic.errors.text import quoted
 from animatic.media.clip_names import safe_name, same_name_key
 from animatic.results.board import Board, Storyboard
-from animatic.text import quoted
 
 _CHOSEN_BY = ("storyboard", "shot_id")
 _MOST_NAMED = 5

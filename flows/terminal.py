@@ -17,7 +17,7 @@ from typing import Any, TextIO
 from rich.cells import cell_len
 from rich.console import Console
 
-from animatic.text import PROGRAM
+from animatic.errors.text import PROGRAM
 
 LEAST_COLUMNS, UNTOLD_COLUMNS = 40, 80
 _COMMAND = re.compile(rf"\s+({PROGRAM}|mv|export) ")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from prefect.context import FlowRunContext
 from prefect.events import emit_event
 
-from animatic.text import one_line
+from animatic.errors.text import one_line
 
 APPROVAL_WANTED = "animatic.approval.wanted"
 TAKES_HELD = "animatic.takes.held"

@@ -3,9 +3,9 @@
 from prefect import task
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
-from animatic.billing.bill import Bill
-from animatic.billing.table import rows_of
-from animatic.billing.words import as_markdown
+from animatic.results.billing.bill import Bill
+from animatic.results.billing.table import rows_of
+from animatic.results.billing.words import as_markdown
 from tasks.policies import NEVER_CACHED
 from tasks.results import artifact_key
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from prefect import get_run_logger
 
-from animatic.text import one_line
+from animatic.errors.text import one_line
 
 
 def line_logger(level: int) -> Callable[[str], None]:

@@ -7,9 +7,9 @@ from prefect import task
 from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact
 
 from animatic import storage
+from animatic.errors.text import counted
 from animatic.media.reel import Reel
 from animatic.results.summary import plain
-from animatic.text import counted
 from tasks.policies import NEVER_CACHED
 from tasks.results import artifact_key
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from animatic.ledger import open_ledger
-from animatic.settings import Settings
 from animatic.storage.folder import Folder
 from animatic.takes.media_batches import BatchTake, MediaBatch
+from flows.settings import Settings
 
 
 async def waiting_batches(settings: Settings, batches: Sequence[Sequence[str]], folder: Path) -> list[str]:

@@ -9,13 +9,13 @@ from itertools import pairwise
 import numpy as np
 
 from animatic.manifest import Manifest, Selection, check, find_links, read_table
-from animatic.money.amounts import microusd
 from animatic.planning.chains import resolve_chains
 from animatic.planning.plan import Plan, make_plan
 from animatic.planning.plan_file import PlanFile, read, written
 from animatic.planning.plan_form import HeadPart, ManifestPart, OptionsPart, PricePart, as_text, cost_of
 from animatic.planning.planned_rows import models_and_asked, rows_of
 from animatic.takes.chains import Chains
+from animatic.takes.money.amounts import microusd
 from animatic.takes.snapshot import LedgerSnapshot
 from animatic.takes.states import BuyingPolicy, State, TakeStatus
 

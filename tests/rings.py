@@ -8,6 +8,7 @@ TESTS = Path(__file__).parent
 RINGS = ("pure", "sandbox", "services")
 FOLDERS = {
     "animatic/buying": "sandbox",
+    "animatic/buying/polling": "pure",
     "animatic/ledger": "sandbox",
     "animatic/media/test_checkers.py": "sandbox",
     "animatic/media/test_clip_measures.py": "sandbox",
@@ -17,8 +18,8 @@ FOLDERS = {
     "animatic/media/test_reel.py": "sandbox",
     "animatic/media/test_remote_stills.py": "sandbox",
     "animatic/media/test_strips.py": "sandbox",
-    "animatic/metrics/test_endpoint.py": "sandbox",
-    "animatic/metrics/test_alert_rules.py": "services",
+    "flows/server/metrics/test_endpoint.py": "sandbox",
+    "flows/server/metrics/test_alert_rules.py": "services",
     "animatic/results/test_analysis.py": "sandbox",
     "animatic/results/test_replaced.py": "sandbox",
     "animatic/results/test_streaming.py": "sandbox",
@@ -29,7 +30,7 @@ FOLDERS = {
     "animatic/sandbox": "sandbox",
     "animatic/storage/test_s3.py": "services",
     "animatic/storage/test_stores.py": "services",
-    "animatic/timeline": "sandbox",
+    "animatic/review/timeline": "sandbox",
     "animatic/wavespeed/test_proxies.py": "sandbox",
     "animatic/web/test_proxies.py": "sandbox",
     "animatic/web/test_storage.py": "sandbox",
@@ -37,6 +38,9 @@ FOLDERS = {
     "docs/test_reference.py": "sandbox",
     "docs/test_site.py": "services",
     "flows": "sandbox",
+    "flows/server/metrics/test_families.py": "pure",
+    "flows/server/metrics/test_health.py": "pure",
+    "flows/test_settings.py": "pure",
     "performance": "sandbox",
     "spreadsheets/test_libraries.py": "sandbox",
     "spreadsheets/test_libreoffice.py": "services",
@@ -48,7 +52,7 @@ FOLDERS = {
 }
 """Rings of whole folders and files that use sockets, processes, ledgers, Prefect, pandas, video or S3.
 
-Nothing in them is pure, so that `-m pure` need not import them.
+Nothing in those of the other two rings is pure, so that `-m pure` need not import them.
 """
 
 FIXTURES = frozenset({"account_of", "wire"})

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from animatic.buying.polling.poll_history import finish_of
 from animatic.errors import ApiRefusedError, NeverAgainError, TryLaterError
 from animatic.ledger import Ledger, Orphan, Settlement, Stuck
 from animatic.planning.account_list import candidates_of
-from animatic.polling.poll_history import finish_of
 from animatic.takes.evidence import (
     LIST_REACHES,
     REACH_MARGIN,

@@ -13,10 +13,10 @@ from datetime import timedelta
 
 from animatic.errors import BudgetError, NeverAgainError, TryLaterError
 from animatic.ledger import Intent
-from animatic.money.amounts import Quote, price_of
 from animatic.planning.config import RunConfig
 from animatic.takes.canonical import canonical_still
 from animatic.takes.inputs import Inputs, request_of
+from animatic.takes.money.amounts import Quote, price_of
 from animatic.takes.schemas import PriceClass
 from animatic.takes.shots import Take
 from animatic.takes.stills import LocalFile

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import assert_never
 
 from animatic.buying.ends import SILENT, End, Log, TakeLog, silent
+from animatic.buying.polling.poller import UNREACHABLE, Poller
 from animatic.buying.request import Requests, Upload
 from animatic.buying.submissions import Submissions
 from animatic.errors import (
@@ -24,9 +25,9 @@ from animatic.errors import (
     TryLaterError,
 )
 from animatic.ledger import LedgerRun, Record
+from animatic.machine.waiting import Stopped, StopSignal
 from animatic.pace.throttle import Throttle
 from animatic.planning.config import RunConfig
-from animatic.polling.poller import UNREACHABLE, Poller
 from animatic.progress import Progress
 from animatic.takes.logged import logged, note_prediction
 from animatic.takes.shots import Take
@@ -41,7 +42,6 @@ from animatic.takes.states import (
     Watch,
     next_step,
 )
-from animatic.waiting import Stopped, StopSignal
 from animatic.wavespeed.client import WaveSpeedClient
 
 LEAST_AT_HAND = 50

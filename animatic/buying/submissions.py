@@ -8,14 +8,14 @@ from typing import assert_never
 
 from animatic.buying.request import Requests
 from animatic.errors import ApiBusyError, ApiUnreachableError, FileRefusedError, LedgerError, TakenError
+from animatic.errors.text import command
 from animatic.ledger import Entry, LedgerRun
 from animatic.machine.uptime import uptime_s
+from animatic.machine.waiting import StopSignal
 from animatic.pace.throttle import Block, Throttle
 from animatic.progress import Progress
 from animatic.takes.shots import Take
 from animatic.takes.states import Buy, State, Submitted
-from animatic.text import command
-from animatic.waiting import StopSignal
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.outcomes import (
     Accepted,

@@ -32,7 +32,7 @@ from animatic.ledger.prices import Paid
 from animatic.ledger.pruning import LEAST_AGE, Pruned, prune_ledger
 from animatic.ledger.quality import Bought
 from animatic.ledger.receipts import Entry, Receipt, Receipts, read_receipts
-from animatic.ledger.records import Clip, Finish, Intended, Intent, KeptClip, Quality, Record, Reserved, WantedClip
+from animatic.ledger.records import Clip, Finish, Intended, Intent, KeptClip, Quality, Record, WantedClip
 from animatic.ledger.settling import Settlement
 from animatic.ledger.statements import in_chunks
 from animatic.ledger.transactions import Transactions
@@ -69,7 +69,6 @@ __all__ = [
     "Receipts",
     "Record",
     "Request",
-    "Reserved",
     "Rows",
     "Settlement",
     "Stuck",

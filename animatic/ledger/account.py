@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
+from animatic.errors import LedgerError
 from animatic.ledger import grants
 from animatic.ledger.transactions import Transactions
 from animatic.pace.limits import Granted, Limits, SpentBlock
@@ -62,6 +63,16 @@ class Account:
                 db, self._provider, limits, self._run_id, in_use, wanted, self._clock_in(db), self._is_alive
             )
         )
+
+    async def tell_slots(self, in_use: int, queued_ahead: int = 0) -> int | None:
+        """Tell how many takes are in flight while none waits; None where the ledger is away.
+
+        The next operation that needs it says so.
+        """
+        try:
+            return await self.acquire_slots(in_use, in_use, queued_ahead)
+        except LedgerError:
+            return None
 
     def _clock_in(self, db: sa.Connection) -> grants.Clock:
         """Return the clock that all who share the ledger share."""

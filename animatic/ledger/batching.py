@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from animatic.waiting import next_tick
+from animatic.machine.waiting import next_tick
 
 T = TypeVar("T")
 

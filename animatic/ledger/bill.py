@@ -12,7 +12,7 @@ from animatic.ledger.moments import aware, naive, now
 from animatic.ledger.newest import Rows
 from animatic.ledger.schema import ATTEMPT, CHARGE, TAKE
 from animatic.ledger.statements import in_chunks
-from animatic.money.bill_items import BillItem
+from animatic.takes.money.bill_items import BillItem
 from animatic.takes.states import State
 
 

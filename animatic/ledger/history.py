@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from animatic.ledger.moments import naive
 from animatic.ledger.newest import Rows
 from animatic.ledger.schema import ATTEMPT, MANIFEST, PLANNED, RUN, TAKE, is_paid, of_bill
-from animatic.money.bill_items import DEDUCT, REFUND
+from animatic.takes.money.bill_items import DEDUCT, REFUND
 
 MOST_AT_ONCE = 5_000
 

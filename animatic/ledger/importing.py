@@ -17,11 +17,11 @@ from animatic.ledger.operations import reconcile_command
 from animatic.ledger.records import HeldFor
 from animatic.ledger.schema import ATTEMPT, META, RUN, TAKE
 from animatic.ledger.statements import insert_missing
-from animatic.money.amounts import MAX_PRICE_USD, microusd
 from animatic.takes.chains import key_of, source_of
 from animatic.takes.evidence import LIST_REACHES
 from animatic.takes.inputs import Inputs, request_of
 from animatic.takes.models import DEFAULT_MODEL, INPUT_NAMES
+from animatic.takes.money.amounts import MAX_PRICE_USD, microusd
 from animatic.takes.schemas import latency_class_of
 from animatic.takes.shots import canonical, fingerprint, verbatim
 from animatic.takes.shots import digest as take_digest

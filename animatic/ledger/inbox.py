@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from animatic.ledger.moments import aware, aware_always, now
 from animatic.ledger.schema import INBOX
 from animatic.ledger.statements import in_chunks, insert_missing
-from animatic.manifest.inbox import FileState, InboxEnd, InboxFile
+from animatic.takes.inbox_files import FileState, InboxEnd, InboxFile
 
 
 def find(db: sa.Connection, provider: str, uris: Sequence[str]) -> dict[str, InboxFile]:

@@ -10,9 +10,9 @@ import re
 from pathlib import Path
 
 from animatic.errors import LedgerRestoredError, LedgerUnusableError, SettingsError
+from animatic.errors.text import command, shell_line
 from animatic.ledger.liveness import runs_folder
 from animatic.machine.durability import replacement, sync_folder
-from animatic.text import command, shell_line
 
 _ID_FILE = "ledger-id"
 _INTENTS_FILE = "ledger-intents"

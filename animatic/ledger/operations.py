@@ -12,10 +12,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from animatic.errors import BudgetError, LedgerError, TakenError
+from animatic.errors.text import command
 from animatic.ledger import chains, looks, renewals, spending, uploads
 from animatic.ledger.moments import naive, now
 from animatic.ledger.newest import died, newest_status
-from animatic.ledger.records import Finish, HeldFor, Intended, Intent, Reserved
+from animatic.ledger.records import Finish, HeldFor, Intended, Intent
 from animatic.ledger.schema import ATTEMPT, REMARK, RUN, TAKE
 from animatic.ledger.statements import (
     COUNT_INTENTS,
@@ -31,12 +32,11 @@ from animatic.ledger.statements import (
     move_to,
     no_sooner_than,
 )
-from animatic.money.amounts import dollars
-from animatic.money.budgets import MAX_USD_PER_DAY
 from animatic.takes.canonical import EMBEDDED_SANDBOX
+from animatic.takes.money.amounts import dollars
+from animatic.takes.money.budgets import MAX_USD_PER_DAY, Reserved
 from animatic.takes.schemas import LatencyClass
 from animatic.takes.states import FINAL, PAID, Accepted, State, TakeStatus, permission_to_buy
-from animatic.text import command
 
 HISTORY_ROWS = 2_000
 MOST_REMARKS = 20

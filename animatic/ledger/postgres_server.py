@@ -22,6 +22,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from animatic.errors import LedgerAwayError, LedgerUnusableError, SettingsError
+from animatic.errors.text import shell_line
 from animatic.ledger import liveness
 from animatic.ledger.databases import Clock, Database, Elsewhere, words_of
 from animatic.ledger.outages import Outage
@@ -30,7 +31,6 @@ from animatic.ledger.prepared import cursor_of, without_nul
 from animatic.ledger.schema import META
 from animatic.machine.durability import replacement
 from animatic.machine.home import data_folder
-from animatic.text import shell_line
 
 OLDEST_VERSION = 13
 """The first PostgreSQL that says what became of a transaction of which only the number is known."""

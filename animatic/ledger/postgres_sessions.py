@@ -8,15 +8,12 @@ import hashlib
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import psycopg
 
 from animatic.errors import LedgerError, SettingsError
 from animatic.ledger.databases import Elsewhere
-
-if TYPE_CHECKING:
-    from animatic.ledger.postgres_server import PostgresServer
 
 LOOKS_EVERY_S = 5.0
 GRACE_S = 30.0
@@ -31,10 +28,22 @@ _HAS_JUST_STARTED: Any = "SELECT now() - pg_postmaster_start_time() < make_inter
 _ALL_BITS = 0xFFFF_FFFF_FFFF_FFFF
 
 
+class Server(Protocol):
+    """The server that a session is one of."""
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """Open a connection."""
+        ...
+
+    def unusable(self, error: Exception) -> LedgerError:
+        """Return what a failure of the server means for those who need the ledger."""
+        ...
+
+
 class Sessions(Elsewhere):
     """One session on a server, that holds the locks of this process's runs and looks at those of others."""
 
-    def __init__(self, server: "PostgresServer") -> None:
+    def __init__(self, server: Server) -> None:
         self._server, self._held = server, set[str]()
         self._connection: psycopg.Connection[Any] | None = None
         self._turn, self._closed = threading.RLock(), threading.Event()

@@ -6,8 +6,8 @@ from datetime import date, datetime
 from typing import NamedTuple
 from urllib.parse import quote
 
-from animatic.money.budgets import MAX_USD
 from animatic.takes.chains import Origin
+from animatic.takes.money.budgets import MAX_USD, Reserved
 from animatic.takes.states import BuyingPolicy, State, Submitted, TakeStatus
 
 
@@ -92,23 +92,6 @@ class Finish:
     error_code: int | None
     error: str | None
     prediction_model: str | None = None
-
-
-class Reserved(NamedTuple):
-    """Sums that a run has reserved so far.
-
-    Attributes:
-        cost_microusd: millionths of a dollar, of all its submissions whose price is known.
-        unpriced: how many submissions there are whose price is not.
-    """
-
-    cost_microusd: int = 0
-    unpriced: int = 0
-
-    @property
-    def known_microusd(self) -> int | None:
-        """The cost, or None where something was submitted and no price is known at all."""
-        return None if self.unpriced and not self.cost_microusd else self.cost_microusd
 
 
 class Intended(NamedTuple):

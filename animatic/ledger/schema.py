@@ -18,7 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateView
 
-from animatic.money.bill_items import DEDUCT, REFUND
+from animatic.takes.money.bill_items import DEDUCT, REFUND
 from animatic.takes.states import LIVE, PAID
 
 SCHEMA_VERSION = 16

@@ -11,12 +11,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from animatic.errors import DayBudgetError
-from animatic.ledger.records import Intent, Reserved
+from animatic.ledger.records import Intent
 from animatic.ledger.schema import SPENDING
 from animatic.ledger.statements import SPEND, SPEND_WITHIN, insert_missing
-from animatic.money.amounts import dollars
-from animatic.money.budgets import MAX_USD_PER_DAY
 from animatic.takes.canonical import EMBEDDED_SANDBOX
+from animatic.takes.money.amounts import dollars
+from animatic.takes.money.budgets import MAX_USD_PER_DAY, Reserved
 
 
 def day_of(intent: Intent) -> date | None:

@@ -22,18 +22,17 @@ ADVICE = (
 _OURS = Path(__file__).resolve().parents[2]
 
 
-def require_own_packages() -> None:
-    """Raise SettingsError where `flows` or `tasks` is not ours, or was overwritten by another package."""
+def foreign_package() -> str | None:
+    """Return what is wrong where `flows` or `tasks` is not ours, or was overwritten by another package."""
     for name in NAMES:
         found = _folder_of(PathFinder.find_spec(name, sys.path))
         if found is None:
             continue  # an importer of another kind has it, such as that of an editable installation
         if found != _OURS / name:
-            raise SettingsError(f"the package {name}: found another project's, {found}; {ADVICE}")
+            return f"the package {name}: found another project's, {found}; {ADVICE}"
         if "animatic" not in (found / "__init__.py").read_text(encoding="utf-8", errors="replace"):
-            raise SettingsError(
-                f"the package {name}: found animatic's overwritten by another package, {found}; {ADVICE}"
-            )
+            return f"the package {name}: found animatic's overwritten by another package, {found}; {ADVICE}"
+    return None
 
 
 def require_free_folder(folder: Path) -> None:

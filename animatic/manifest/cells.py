@@ -5,13 +5,12 @@ Every rule takes a text that is not blank. Blank cells are the business of the c
 
 import re
 
+from animatic.errors.text import did_you_mean, one_line, quoted
 from animatic.manifest.faults import Problem
-from animatic.models import Catalogue
 from animatic.takes.canonical import canonical_text
-from animatic.takes.models import DEFAULT_MODEL
+from animatic.takes.models import DEFAULT_MODEL, Catalogue
 from animatic.takes.schemas import Choice
 from animatic.takes.shots import MAX_PROMPT_CHARS, MAX_TAKES
-from animatic.text import did_you_mean, one_line, quoted
 
 MAX_LABEL_CHARS = 200
 

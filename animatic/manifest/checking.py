@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from animatic.errors.text import escaped
 from animatic.manifest import cells
 from animatic.manifest.checked import CHECKED, TAKES_AT, TEXT_COLUMNS, Manifest
 from animatic.manifest.faults import Problem
@@ -23,10 +24,9 @@ from animatic.manifest.spelled import cell_bytes
 from animatic.manifest.still_cells import StillCells, Unsound
 from animatic.manifest.still_folder import StillFolder
 from animatic.manifest.tables import whole_file_error
-from animatic.models import BUILT_IN, Catalogue
 from animatic.takes.fingerprints import digests_from, shared
+from animatic.takes.models import BUILT_IN, Catalogue
 from animatic.takes.stills import FoundStill, Shape
-from animatic.text import escaped
 
 MAX_CARRIED_BYTES = 4 << 30
 """Of carried cells in the results, where each take of a row repeats them; no larger table could be read back."""

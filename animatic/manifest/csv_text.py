@@ -16,11 +16,11 @@ from itertools import islice
 from typing import Any, BinaryIO
 
 from animatic.errors import ManifestError
+from animatic.errors.text import quoted
 from animatic.manifest.faults import Problem
 from animatic.manifest.header import MAX_COLUMNS, known_name
 from animatic.manifest.rows import Rows
 from animatic.manifest.tables import LINES_ABOVE, Form, Records, TextTable, read_records, whole_file_error
-from animatic.text import quoted
 
 DELIMITERS = (",", ";", "\t")
 MAX_CELL_CHARS = 1 << 20

@@ -11,8 +11,8 @@ from typing import Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from animatic.errors.text import quoted
 from animatic.manifest.images import STILL_SUFFIXES, relative_path
-from animatic.text import quoted
 
 Keep = Callable[[str | None, bytes], str]
 """Puts the bytes of a file away, given its path, if it has one; returns the name that stands for it."""

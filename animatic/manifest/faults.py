@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from animatic.text import escaped
+from animatic.errors.text import escaped
 
 MAX_REPORTED_FAULTS = 50
 

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from animatic.errors.text import did_you_mean, escaped, nearest, quoted, shell_line
 from animatic.manifest.faults import Fault, Problem, fault_at
 from animatic.takes.veo2 import CHOICES
-from animatic.text import did_you_mean, escaped, nearest, quoted, shell_line
 
 REQUIRED_COLUMNS = ("image", "prompt")
 START_FROM = "start_from"

@@ -9,10 +9,10 @@ import unicodedata
 from collections.abc import Collection
 from urllib.parse import SplitResult, urlsplit
 
+from animatic.errors.text import did_you_mean, quoted
 from animatic.manifest.faults import Problem
 from animatic.manifest.still_folder import NAMED_BY, StillFolder
 from animatic.takes.stills import MAX_MEDIA_BYTES, MAX_STILL_BYTES, MAX_STILL_PIXELS, MEDIA_FORMS
-from animatic.text import did_you_mean, quoted
 
 STILL_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 MAX_URL_CHARS = 2_083

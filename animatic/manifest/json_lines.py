@@ -5,11 +5,11 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
+from animatic.errors.text import quoted
 from animatic.manifest.faults import Problem
 from animatic.manifest.header import MAX_COLUMNS
 from animatic.manifest.rows import Rows
 from animatic.manifest.tables import Records, TextTable, number_text, read_records, whole_file_error
-from animatic.text import quoted
 
 MAX_LINE_BYTES = 4 << 20
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from animatic.errors.text import escaped, quoted
 from animatic.manifest import cells, images
 from animatic.manifest.checked import TEXT_COLUMNS
 from animatic.manifest.faults import Fault, Faults, Problem
@@ -17,7 +18,6 @@ from animatic.manifest.model_rows import INSISTS, Asked, ModelRows, refuse_cells
 from animatic.manifest.parquet import has_text_form
 from animatic.manifest.source import RawManifest, broken_rows, models_in, texts_of
 from animatic.manifest.still_cells import Bads, StillCells
-from animatic.models import Catalogue, RequestSchema
 from animatic.takes.canonical import (
     canonical_provider,
     canonical_still,
@@ -28,11 +28,10 @@ from animatic.takes.canonical import (
 from animatic.takes.chains import last_frame_of_shot
 from animatic.takes.fingerprints import DIGEST_BYTES, FirstSeen, digests_from
 from animatic.takes.inputs import Inputs
-from animatic.takes.models import DEFAULT_MODEL, INPUT_NAMES
+from animatic.takes.models import DEFAULT_MODEL, INPUT_NAMES, Catalogue, RequestSchema
 from animatic.takes.schemas import ModelSchema, TakeClass
 from animatic.takes.shots import asked_form, digest
 from animatic.takes.veo2 import ASPECT_RATIO, CHOICES, VEO2
-from animatic.text import escaped, quoted
 
 Value: TypeAlias = str | int | None
 # One rule for each column but `model`; blank cells are not shown to it. In each batch every different text is judged

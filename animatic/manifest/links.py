@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from animatic.errors.text import counted, did_you_mean, nearest, quoted
 from animatic.manifest.checked import CHECKED, FAULT_AT, TAKES_AT, Manifest
 from animatic.manifest.faults import Problem
 from animatic.manifest.header import START_FROM
 from animatic.takes.chains import Link
-from animatic.text import counted, did_you_mean, nearest, quoted
 
 LONGEST = 200
 """Most shots in one chain. Each is looked up after the one before it."""

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, cast
 
+from animatic.errors.text import quoted
 from animatic.manifest import cells, images
 from animatic.manifest.faults import Problem
 from animatic.manifest.still_cells import StillCells
 from animatic.manifest.still_folder import StillFolder
-from animatic.models import NO_LENGTHS, Property, RequestSchema, Unfit, read_value
 from animatic.takes.canonical import is_signed_by_path
 from animatic.takes.inputs import as_json, form_of, parts_of
+from animatic.takes.models import NO_LENGTHS, Property, RequestSchema, Unfit, read_value
 from animatic.takes.shots import asked_value
-from animatic.text import quoted
 
 
 class Cell(NamedTuple):

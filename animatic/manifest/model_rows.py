@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 
 import pyarrow as pa
 
+from animatic.errors.text import quoted
 from animatic.manifest.faults import Problem
 from animatic.manifest.header import COLUMNS, START_FROM, bare
 from animatic.manifest.model_cells import Cell, CellReaders, paths_in
@@ -20,12 +21,11 @@ from animatic.manifest.rows import Rows
 from animatic.manifest.source import texts_of
 from animatic.manifest.still_cells import Bads, StillCells, unusable
 from animatic.manifest.still_folder import StillFolder
-from animatic.models import Property, RequestSchema
 from animatic.takes.canonical import canonical_provider, is_here
 from animatic.takes.inputs import Inputs, as_json, parts_of
+from animatic.takes.models import Property, RequestSchema
 from animatic.takes.schemas import TIMED_BY, ModelSchema, TakeClass
 from animatic.takes.shots import asked_part
-from animatic.text import quoted
 
 INSISTS = "input."
 """Begins the name of a column that is an input, or a fault: `input.seed`."""

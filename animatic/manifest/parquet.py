@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from animatic.errors import ManifestError
+from animatic.errors.text import escaped
 from animatic.manifest.csv_text import MAX_CELL_CHARS
 from animatic.manifest.embedded import Keep, TooManyBytesError, WithTexts, columns_of_files, read_files
 from animatic.manifest.faults import Fault, Problem, fault_at, report
@@ -24,7 +25,6 @@ from animatic.manifest.parquet_pages import TextPages
 from animatic.manifest.rows import CHARS_PER_BATCH, ROWS_PER_BATCH, Rows
 from animatic.manifest.spelled import cell_bytes, has_dictionary, inner_types, spelled_out
 from animatic.manifest.tables import MAX_ROWS, whole_file_error
-from animatic.text import escaped
 
 MAX_TABLE_BYTES = 2 << 30
 MAX_ROW_BYTES = 16 << 20

@@ -9,8 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from animatic.errors import SettingsError
+from animatic.errors.text import did_you_mean, nearest, quoted
 from animatic.manifest.header import COLUMNS, known_name
-from animatic.text import did_you_mean, nearest, quoted
 
 NOT_CHOSEN = "not chosen by --only or --limit"
 

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from animatic.errors import ManifestError
+from animatic.errors.text import did_you_mean, escaped, quoted
 from animatic.manifest.csv_text import read_csv
 from animatic.manifest.embedded import Keep
 from animatic.manifest.faults import Fault, Problem, fault_at, report
@@ -25,7 +26,6 @@ from animatic.manifest.rows import Rows
 from animatic.manifest.still_folder import StillFolder
 from animatic.manifest.tables import BROKEN, TextTable, number_text, whole_file_error
 from animatic.manifest.workbook import read_workbook
-from animatic.text import did_you_mean, escaped, quoted
 
 MAX_FILE_BYTES = 512 << 20
 _FORMS = {".parquet": "Parquet", ".xlsx": "an Excel workbook"}

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from animatic.errors.text import did_you_mean, escaped, quoted
 from animatic.manifest import images
 from animatic.manifest.faults import MAX_REPORTED_FAULTS, Problem, position_of
 from animatic.manifest.still_folder import StillFolder
@@ -18,7 +19,6 @@ from animatic.takes.stills import (
     media_suffix,
 )  # fmt: skip
 from animatic.takes.veo2 import ASPECT_RATIO
-from animatic.text import did_you_mean, escaped, quoted
 
 LEAST_SUMMED_UP = 6
 """So many missing stills of one folder are told in one line, even where others of it are there."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from animatic.text import escaped
+from animatic.errors.text import escaped
 
 NAMED_BY = "--stills"
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from animatic.errors import ManifestError
+from animatic.errors.text import escaped
 from animatic.manifest.faults import Problem, fault_at, report
 from animatic.manifest.header import REQUIRED_COLUMNS, name_faults, names_of, names_required
 from animatic.manifest.rows import CHARS_PER_BATCH, ROWS_PER_BATCH, Rows
-from animatic.text import escaped
 
 MAX_ROWS = 1_000_000
 BROKEN = pa.field("", pa.struct([(name, pa.string()) for name in ("rule", "found", "allowed", "hint")]))

@@ -9,12 +9,12 @@ from datetime import date, datetime, time, timedelta
 from typing import Any, BinaryIO
 from urllib.parse import unquote
 
+from animatic.errors.text import quoted
 from animatic.manifest.faults import Problem
 from animatic.manifest.header import names_required
 from animatic.manifest.rows import Rows
 from animatic.manifest.tables import Form, Records, TextTable, number_text, read_records, whole_file_error
 from animatic.manifest.workbook_parts import Errors, look_into_parts
-from animatic.text import quoted
 
 MOST_SHEETS_NAMED = 10
 

@@ -23,15 +23,15 @@ from animatic.errors import (
     NeverAgainError,
     TryLaterError,
 )
+from animatic.errors.text import one_line
 from animatic.ledger import Booking, Clip, KeptClip, Ledger, Record, WantedClip
+from animatic.machine.waiting import Together
 from animatic.media.archive_room import USUAL_CLIP_BYTES
 from animatic.media.clip_names import ClipIdentity, ClipName, same_name_key
 from animatic.media.download_lanes import LANES, Lane
 from animatic.media.downloads import DOWNLOADS_AT_ONCE, ClipDownloader, Download
 from animatic.progress import ArchiveProgress
 from animatic.storage.folder import Folder, Incoming
-from animatic.text import one_line
-from animatic.waiting import Together
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.web.network import DIRECT, Network
 

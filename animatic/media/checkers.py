@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from animatic.errors import ClipUnavailableError
+from animatic.machine.waiting import Turns
 from animatic.media.checks import Measures
-from animatic.waiting import Turns
 
 WITHIN_S = 120.0
 """Longest wait for a clip, whose process may use a minute of CPU."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from string import Formatter
 
 from animatic.errors import SettingsError
-from animatic.text import did_you_mean, nearest, quoted
+from animatic.errors.text import did_you_mean, nearest, quoted
 
 DEFAULT_CLIP_NAME = "{storyboard}_{shot_id}_t{take:02}"
 FIELDS = {"storyboard": "x", "shot_id": "x", "prediction_id": "x", "take": 1, "version": 1}

@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 
 from animatic import storage
 from animatic.errors import LedgerError, LocationError
+from animatic.errors.text import one_line
 from animatic.ledger import DESCRIBED_COLUMNS, Ledger, aware
 from animatic.storage.folder import Folder
 from animatic.storage.spool import nameless_file
 from animatic.takes.inputs import as_json, read_request
-from animatic.text import one_line
 
 FILE = "metadata.parquet"
 OTHERS = ("metadata.csv", "metadata.jsonl")

@@ -12,8 +12,8 @@ from typing import Any
 import av
 from av.error import FFmpegError
 
+from animatic.errors.text import one_line
 from animatic.media.frames import CONTAINERS
-from animatic.text import one_line
 
 SUFFIXES = (".mp4", ".mov")
 """Containers that have a place for any key."""

@@ -17,6 +17,7 @@ from typing import Self
 
 from animatic import storage
 from animatic.errors import LocationError, NoSuchFileError
+from animatic.errors.text import one_line, short_name
 from animatic.manifest.images import MAX_STILL_BYTES
 from animatic.media.processes import Processes, processes_here
 from animatic.media.reel_cache import SegmentCache, make_segment
@@ -33,7 +34,6 @@ from animatic.media.reel_shots import (
 )
 from animatic.media.still_files import fetch_still, still_reader
 from animatic.media.strips import MOST_CLIP_BYTES
-from animatic.text import one_line, short_name
 from animatic.web.network import DIRECT, Network
 from animatic.web.reader import WebReader
 

@@ -16,9 +16,9 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
+from animatic.errors.text import one_line
 from animatic.media.frames import CONTAINERS
 from animatic.media.reel_segments import SOUND_BITS, SOUND_BLOCK, SOUND_RATE, encoded
-from animatic.text import one_line
 
 JOIN_WITHIN_S = 900.0
 

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
+from animatic.errors.text import duration_in_words
 from animatic.media.still_answers import USUAL_BOUNDS, Answers, Later, LookBounds
-from animatic.pace.duration import in_words
 from animatic.takes.seen_stills import FRESH, LookedAt, SeenStill
 from animatic.takes.signed_urls import expires_at
 from animatic.wavespeed.transport import identity_headers
@@ -50,10 +50,12 @@ class _Counts:
     began: float = field(default_factory=time.monotonic)
 
     def line(self) -> str:
-        spent_s = time.monotonic() - self.began
-        left = f"; about {in_words(spent_s / self.looked * (self.total - self.looked))} left" if self.looked else ""
+        left = f"; about {duration_in_words(self._left_s())} left" if self.looked else ""
         faults = f", {self.unusable:,} of them cannot be used" if self.unusable else ""
         return f"stills on the web: looked at {self.looked:,} of {self.total:,}{faults}{left}"
+
+    def _left_s(self) -> float:
+        return (time.monotonic() - self.began) / self.looked * (self.total - self.looked)
 
 
 class RemoteStills:

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import BinaryIO
 
 from animatic.errors import LocationError
+from animatic.errors.text import escaped
 from animatic.media.stills import START_BYTES, fault_of_start, find_damage, probe, probe_header
 from animatic.takes.seen_stills import MAX_VALIDATOR_CHARS, LookedAt, SeenStill
 from animatic.takes.stills import MAX_STILL_BYTES, Still
-from animatic.text import escaped
 from animatic.web.reader import Page
 
 LEAST_SIDE_PIXELS = 16

@@ -168,12 +168,3 @@ class Forecast:
             self._left_s = seen_s
         self._to_start = work.to_start
         return self._left_s
-
-
-def in_words(seconds: float) -> str:
-    """Return a duration as people say it: `40 s`, `12 min`, `1.7 h`, `3.2 days`."""
-    if seconds < 100:
-        return f"{math.ceil(seconds) if seconds < 1 else round(seconds)} s"
-    if seconds < 6_000:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3_600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"

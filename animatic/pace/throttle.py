@@ -1,17 +1,15 @@
 """Throttle of a run: takes wait for a slot in flight and for a start, unless the run stops. Asyncio only."""
 
 import asyncio
-import contextlib
 import math
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from animatic.errors import LedgerError
-from animatic.meters import Meters
+from animatic.machine.waiting import Event, StopSignal, new_event, wake
 from animatic.pace.limits import MINUTE_S, Granted, Limits, SpentBlock, block_of
-from animatic.waiting import Event, StopSignal, new_event, wake
+from animatic.pace.meters import Meters
 
 ASK_AGAIN_S = 5.0
 ASK_SLOTS_S = 1.0
@@ -44,6 +42,10 @@ class Account(Protocol):
 
     async def acquire_slots(self, in_use: int, wanted: int, queued_ahead: int = 0) -> int:
         """Return how many takes this run may have in flight, the current ones included; `wanted` 0 gives all back."""
+        ...
+
+    async def tell_slots(self, in_use: int, queued_ahead: int = 0) -> int | None:
+        """Tell how many are in use while none is wanted; return how many it may have, None where that is not known."""
         ...
 
 
@@ -242,8 +244,8 @@ class Throttle:
                 if self._waiting or not (is_news or quiet_s >= KNOWN_FOR_S):
                     continue
                 self._asked_at = self._now()
-                with contextlib.suppress(LedgerError):  # the next operation that needs the ledger raises it
-                    self._held = await self._account.acquire_slots(self._in_use, self._in_use, self._queued_ahead())
+                held = await self._account.tell_slots(self._in_use, self._queued_ahead())
+                self._held = self._held if held is None else held
 
     def _enter(self) -> None:
         self._in_use += 1

@@ -11,11 +11,11 @@ from datetime import timedelta
 from typing import Any
 
 from animatic.errors import NeverAgainError, TryLaterError
+from animatic.errors.text import command
 from animatic.ledger import Ledger
 from animatic.takes.evidence import LIST_REACHES, Candidate, echoed, is_same_model
 from animatic.takes.inputs import Inputs, as_json
 from animatic.takes.shots import Take
-from animatic.text import command
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.wire import ListedPrediction
 

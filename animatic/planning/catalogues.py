@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from animatic.errors import AccountRefusedError, NeverAgainError, SettingsError, TryLaterError
+from animatic.errors.text import one_line
 from animatic.ledger import files_of
 from animatic.machine.durability import replacement
 from animatic.machine.start_folder import from_start
-from animatic.models import BUILT_IN, Catalogue, read_catalogue
-from animatic.text import one_line
+from animatic.takes.models import BUILT_IN, Catalogue, read_catalogue
 
 MOST_FILE_BYTES = 4 << 20
 MOST_FILES = 2_000

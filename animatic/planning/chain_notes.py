@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from animatic.errors.text import counted, escaped
 from animatic.planning.plan import Plan
 from animatic.takes.chains import Link, Source
 from animatic.takes.fingerprints import FingerprintSet, digests_of
-from animatic.text import counted, escaped
 
 MOST_NAMED = 10
 

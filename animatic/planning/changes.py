@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from animatic.errors.text import counted
 from animatic.ledger import BoughtWith, Ledger
 from animatic.planning.plan import Plan
 from animatic.planning.purchases import Purchases
@@ -17,7 +18,6 @@ from animatic.planning.sound import Look
 from animatic.takes.canonical import canonical_still
 from animatic.takes.seen_stills import FRESH, Change, LookedAt, SeenStill, change_between
 from animatic.takes.states import BuyingPolicy
-from animatic.text import counted
 
 MOST_NAMED = 20
 

@@ -3,11 +3,11 @@
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
-from animatic.money.amounts import FRESH_S, GOES_ON_S, Quote
-from animatic.money.budgets import MAX_USD, MAX_USD_PER_DAY
 from animatic.pace.latencies import USUAL_LATENCY_S
 from animatic.pace.limits import Limits
 from animatic.takes.chains import Origin
+from animatic.takes.money.amounts import FRESH_S, GOES_ON_S, Quote
+from animatic.takes.money.budgets import MAX_USD, MAX_USD_PER_DAY
 from animatic.takes.schemas import PriceClass
 from animatic.takes.states import BuyingPolicy
 

@@ -3,7 +3,7 @@
 from datetime import date
 
 from animatic.ledger import Ledger
-from animatic.money.budgets import DayBudget
+from animatic.takes.money.budgets import DayBudget
 
 
 async def find_day_budget(

@@ -3,11 +3,11 @@
 import re
 from unicodedata import normalize
 
+from animatic.errors.text import counted, escaped
 from animatic.ledger import Ledger
 from animatic.manifest import Manifest
 from animatic.takes.chains import Choices
 from animatic.takes.fingerprints import FingerprintSet, digests_of
-from animatic.text import counted, escaped
 
 MOST_NAMED = 10
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")

@@ -8,12 +8,12 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from animatic.errors.text import counted
 from animatic.ledger import Ledger, Paid
-from animatic.money.amounts import dollars
 from animatic.planning.plan import Plan
 from animatic.takes.canonical import canonical_provider
+from animatic.takes.money.amounts import dollars
 from animatic.takes.schemas import ModelSchema, PriceClass
-from animatic.text import counted
 
 NEWEST = 20
 """An estimate comes from so many takes at most."""

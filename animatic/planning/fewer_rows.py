@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
+from animatic.errors.text import counted, escaped
 from animatic.ledger import Ledger
-from animatic.text import counted, escaped
 
 LEAST_MISSING = 10
 """So few rows are taken for removed on purpose, whatever share of the manifest they were."""

@@ -7,11 +7,11 @@ import numpy as np
 
 from animatic.errors import NeverAgainError, TryLaterError
 from animatic.ledger import Ledger
-from animatic.money.amounts import microusd
-from animatic.money.funds import Funds
 from animatic.planning.lookup import find_snapshot
 from animatic.planning.plan import cost_of, price_classes_of
 from animatic.planning.priced import PricedPlan
+from animatic.takes.money.amounts import microusd
+from animatic.takes.money.funds import Funds
 from animatic.takes.states import BuyingPolicy, permission_to_buy
 from animatic.wavespeed.client import WaveSpeedClient
 

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 from animatic import storage
 from animatic.errors import LocationError
+from animatic.errors.text import quoted
 from animatic.ledger import Clip, Ledger
 from animatic.manifest import Problem
 from animatic.media.last_frames import LastFrames
 from animatic.planning.plan import Plan
 from animatic.results.columns import OUTPUTS_LIVE
 from animatic.takes.states import State
-from animatic.text import quoted
 
 OUTPUTS_LAST: timedelta = OUTPUTS_LIVE.item()
 MOST_LOOKED_FOR = 2_000

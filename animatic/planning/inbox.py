@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from animatic.errors.text import counted
 from animatic.manifest.file_form import says_form
-from animatic.manifest.inbox import FileState, InboxEnd, InboxFile
-from animatic.money.amounts import dollars
 from animatic.results import formats
 from animatic.results.decisions import DECISIONS_NAME
-from animatic.text import counted
+from animatic.takes.inbox_files import FileState, InboxEnd, InboxFile
+from animatic.takes.money.amounts import dollars
 
 RESULTS, ERRORS, REVIEW, CLIPS = ".results", ".errors.txt", ".review", ".clips"
 DATA_SET = "metadata.parquet"

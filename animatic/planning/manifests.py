@@ -31,10 +31,10 @@ from animatic.manifest.file_form import Reply, is_page, name_of_file, not_a_tabl
 from animatic.manifest.source import MAX_FILE_BYTES
 from animatic.media.local_stills import LocalStills
 from animatic.media.still_copies import StillCopies
-from animatic.models import BUILT_IN, Catalogue
 from animatic.results.columns import RESULTS_SCHEMA
 from animatic.storage.spool import Spool
 from animatic.takes.chains import Chains
+from animatic.takes.models import BUILT_IN, Catalogue
 from animatic.takes.stills import FoundStill, Shape
 from animatic.web.network import DIRECT, Network
 

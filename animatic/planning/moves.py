@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from animatic.money.amounts import Quote, dollars, price_of
+from animatic.errors.text import counted, escaped, one_line
 from animatic.planning.plan import Plan
 from animatic.planning.plan_file import PlanFile, shown_moment
 from animatic.planning.plan_form import HeadPart, PricePart
 from animatic.planning.planned_rows import PlannedRows, ranges
 from animatic.takes.canonical import EMBEDDED_SANDBOX, provider_in_words
+from animatic.takes.money.amounts import Quote, dollars, price_of
 from animatic.takes.schemas import PriceClass
-from animatic.text import counted, escaped, one_line
 
 MOST_NAMED = 20
 

@@ -12,18 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from animatic.errors import BudgetError
+from animatic.errors.text import counted
 from animatic.manifest import Manifest
-from animatic.money.amounts import dollars
-from animatic.money.budgets import MAX_USD
 from animatic.planning.following import Following, find_following
 from animatic.takes.chains import source_of
 from animatic.takes.fingerprints import Digests, FingerprintSet, digests_of, hex_of
+from animatic.takes.money.amounts import dollars
+from animatic.takes.money.budgets import MAX_USD
 from animatic.takes.schemas import LatencyClass, PriceClass, TakeClass
 from animatic.takes.shots import Take
 from animatic.takes.snapshot import LedgerSnapshot
 from animatic.takes.states import FINAL, BuyingPolicy, State, TakeStatus, is_open, permission_to_buy
 from animatic.takes.stills import LocalFile, MediaFile, Still
-from animatic.text import counted
 
 TASKS_OF_ONE = 200
 """Up to this many takes each is a Prefect task run of its own."""

@@ -16,10 +16,10 @@ import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
 from animatic.errors import SettingsError
+from animatic.errors.text import one_line
 from animatic.planning.plan_form import VERSION, HeadPart, PricePart, TakePart, cost_of
 from animatic.planning.planned_rows import BUYS, DOES, Do, PlannedRows
 from animatic.takes.fingerprints import DIGEST_BYTES, digests_from, hex_of
-from animatic.text import one_line
 
 MAX_FILE_BYTES = 1 << 30
 MAX_HEAD_BYTES = 16 << 20

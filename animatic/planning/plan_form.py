@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
-from animatic.money.amounts import microusd, usd
 from animatic.planning.planned_rows import Do
 from animatic.takes.inputs import Inputs
+from animatic.takes.money.amounts import microusd, usd
 from animatic.takes.schemas import PriceClass
 from animatic.takes.shots import MAX_TAKES
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from animatic.money.amounts import Quote, price_of
-from animatic.money.budgets import Allowance
 from animatic.planning.plan import Plan
 from animatic.planning.reach import within
+from animatic.takes.money.amounts import Quote, price_of
+from animatic.takes.money.budgets import Allowance
 from animatic.takes.schemas import PriceClass
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from animatic.errors import AccountRefusedError, AnimaticError, ApiRefusedError, NeverAgainError, TryLaterError
-from animatic.money.amounts import Quote, newest_quotes
+from animatic.takes.money.amounts import Quote, newest_quotes
 from animatic.takes.schemas import ANY_FILE, PriceClass
 from animatic.wavespeed.client import WaveSpeedClient
 

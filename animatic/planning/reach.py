@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from animatic.money.amounts import dollars
-from animatic.money.budgets import Allowance
+from animatic.errors.text import counted
 from animatic.planning.following import sources_among
 from animatic.planning.plan import Later, Plan
 from animatic.planning.purchases import without
+from animatic.takes.money.amounts import dollars
+from animatic.takes.money.budgets import Allowance
 from animatic.takes.schemas import PriceClass
-from animatic.text import counted
 
 
 class _Reached(NamedTuple):

@@ -12,13 +12,13 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from animatic.errors import SettingsError
+from animatic.errors.text import quoted
 from animatic.manifest import Manifest, Problem
 from animatic.planning.manifests import ManifestFile
 from animatic.planning.plan import Plan
 from animatic.takes.seen_stills import LookedAt, SeenStill
 from animatic.takes.signed_urls import expires_at
 from animatic.takes.stills import Still
-from animatic.text import quoted
 
 MANY_STILLS = 50
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from animatic import storage
 from animatic.errors import FixInputError, SettingsError
-from animatic.money.amounts import usd
+from animatic.errors.text import quoted
 from animatic.results import reading
 from animatic.results.columns import QUOTED, STATUSES
 from animatic.results.merged import merge
@@ -22,7 +22,7 @@ from animatic.results.reading import MAX_RESULTS_BYTES
 from animatic.results.schema import microusd_of
 from animatic.results.stats import TableStats
 from animatic.results.table_files import find_tables
-from animatic.text import quoted
+from animatic.takes.money.amounts import usd
 from animatic.web.certificates import certificate_faults
 from animatic.web.network import DIRECT, Network, read_network
 

@@ -16,11 +16,11 @@ import pyarrow as pa
 
 from animatic import storage
 from animatic.errors import LocationError, SettingsError
+from animatic.errors.text import escaped
 from animatic.machine.extras import installs_extra
 from animatic.results import reading
 from animatic.results.columns import RESULTS_SCHEMA
 from animatic.results.reading import MAX_RESULTS_BYTES
-from animatic.text import escaped
 
 VERSION = 1
 MAX_BYTES = 16 << 30

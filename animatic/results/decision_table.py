@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from animatic.errors import LocationError
+from animatic.errors.text import quoted
 from animatic.results.csv_cells import open_csv
 from animatic.results.decisions import COLUMNS, Decision, Decisions, decision_of, require_columns
 from animatic.results.foreign_decisions import find_foreign
 from animatic.results.formulas import neutralise
-from animatic.text import quoted
 
 MAX_BYTES = 64 << 20
 MAX_ROWS = 400_000

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from unicodedata import normalize
 
 from animatic.errors import LocationError
+from animatic.errors.text import escaped, quoted
 from animatic.takes.chains import Choices
-from animatic.text import escaped, quoted
 
 APPROVED, RETAKE, DISCARDED = "approved", "retake", "discarded"
 DECISIONS = (APPROVED, RETAKE, DISCARDED)

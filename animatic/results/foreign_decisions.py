@@ -14,8 +14,8 @@ from functools import partial
 from typing import NamedTuple
 
 from animatic.errors import LocationError
+from animatic.errors.text import quoted
 from animatic.results.decisions import APPROVED, RETAKE, Decision
-from animatic.text import quoted
 
 LINES_ABOVE = 5
 """An export of a playlist has lines above its header."""

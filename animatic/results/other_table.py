@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from animatic.errors.text import escaped
 from animatic.manifest import Manifest
 from animatic.results.replaced import FIRST_SHOTS, ShotShown
 from animatic.takes.fingerprints import FingerprintSet, digests_of
-from animatic.text import escaped
 
 MOST_NAMED = 3
 _HEX_DIGITS = 64

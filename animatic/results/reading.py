@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from animatic.errors import LocationError
+from animatic.errors.text import escaped
 from animatic.manifest.header import MAX_COLUMNS
 from animatic.manifest.parquet import UNREADABLE, Caps, OverCapError, capped_batches, open_capped
 from animatic.manifest.tables import MAX_ROWS
@@ -30,7 +31,6 @@ from animatic.results.schema import COLUMN_OF
 from animatic.results.typed import AmbiguousError, typed
 from animatic.results.workbook_cells import SheetTable
 from animatic.takes.shots import MAX_TAKES
-from animatic.text import escaped
 
 MAX_RESULTS_BYTES = 4 << 30
 CAPS = Caps(rows=MAX_ROWS * (MAX_TAKES + 1), columns=3 * MAX_COLUMNS, table_bytes=MAX_RESULTS_BYTES)

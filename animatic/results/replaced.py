@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from animatic import storage
 from animatic.errors import LocationError
+from animatic.errors.text import escaped
 from animatic.ledger import files_of
 from animatic.manifest.header import MAX_COLUMN_NAME_CHARS, MAX_COLUMNS
 from animatic.manifest.parquet import MAX_TABLE_BYTES
@@ -27,7 +28,6 @@ from animatic.results.columns import RESULTS_SCHEMA
 from animatic.results.reading import MAX_RESULTS_BYTES, Head
 from animatic.storage.spool import Spool
 from animatic.takes.fingerprints import Digests, FingerprintSet, digests_from, shared
-from animatic.text import escaped
 
 KEY = ("shot_id", "take", "fingerprint")
 SHOWN = ("storyboard", "shot_id", "fingerprint")

@@ -17,6 +17,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from animatic.errors import LocationError
+from animatic.errors.text import escaped
 from animatic.manifest.header import COLUMNS, bare
 from animatic.results.board import CARRIED, inputs_of
 from animatic.results.plain_text import as_text
@@ -30,7 +31,6 @@ from animatic.results.retakes import (
     Retakes,
 )
 from animatic.takes.inputs import Inputs, as_json
-from animatic.text import escaped
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 FIRST = ("shot_id", "storyboard", "image", "prompt", "model", "aspect_ratio", "duration", START_FROM, "takes")

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from animatic.errors.text import escaped
 from animatic.results.board import CARRIED, Board, Row, ShotShown, TakeShown, Version, asked_by, inputs_of, submitted_at
 from animatic.results.decisions import RETAKE
 from animatic.takes.canonical import canonical_text
 from animatic.takes.chains import source_of
 from animatic.takes.shots import MAX_TAKES
-from animatic.text import escaped
 
 RETAKE_OF, RETAKE_TAKES, RETAKE_DECIDED = "retake_of", "retake_takes", "retake_decided"
 """Columns of the manifest: fingerprints of takes that were asked for again, numbers of the takes that answer, and the

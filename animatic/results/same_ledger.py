@@ -10,11 +10,11 @@ import pyarrow.compute
 
 from animatic import storage
 from animatic.errors import LocationError, SettingsError
+from animatic.errors.text import command, counted, positional
 from animatic.ledger import ledger_name
 from animatic.results import reading
 from animatic.results.reading import MAX_RESULTS_BYTES
 from animatic.takes.fingerprints import Digests, FingerprintSet, digests_of
-from animatic.text import command, counted, positional
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 

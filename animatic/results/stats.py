@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
+from animatic.errors.text import one_line
 from animatic.results.columns import STATUSES
 from animatic.results.endings import Endings
 from animatic.results.schema import microusd_of
 from animatic.takes.evidence import is_same_model
-from animatic.text import one_line
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 

@@ -12,17 +12,17 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from animatic import storage
-from animatic.ledger import Open, Orphan, Reserved
-from animatic.money.amounts import as_number, cost_in_words, dollars
-from animatic.money.budgets import DayBudget
-from animatic.money.funds import Funds
+from animatic.errors.text import command, counted, one_line, positional, reason_of
+from animatic.ledger import Open, Orphan
 from animatic.results.columns import STATUSES
 from animatic.results.endings import Ending
 from animatic.results.exit_codes import DONE, INCOMPLETE, INTERRUPTED, UNCLEAR
 from animatic.results.stats import TableStats
 from animatic.results.text_table import text_table
 from animatic.storage.folder import Folder
-from animatic.text import command, counted, one_line, positional, reason_of
+from animatic.takes.money.amounts import as_number, cost_in_words, dollars
+from animatic.takes.money.budgets import DayBudget, Reserved
+from animatic.takes.money.funds import Funds
 
 if TYPE_CHECKING:
     import pandas as pd

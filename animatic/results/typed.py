@@ -15,8 +15,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute
 
+from animatic.errors.text import quoted
 from animatic.takes.veo2 import CHOICES
-from animatic.text import quoted
 
 pc: Any = pyarrow.compute  # its functions are made at import, where a type checker cannot see them
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from animatic import storage
 from animatic.errors import LocationError, NoSuchFileError
+from animatic.errors.text import one_line, quoted
 from animatic.machine.privacy import file_mode, make_folder, open_to_user
 from animatic.media.processes import Processes, processes_here
 from animatic.media.still_files import fetch_still, still_reader
@@ -27,7 +28,6 @@ from animatic.media.strips import (
 )
 from animatic.results.board import Board, Row
 from animatic.review.page_data import ClipMedia, Media, archived_clips
-from animatic.text import one_line, quoted
 from animatic.web.network import DIRECT, Network
 from animatic.web.reader import WebReader
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from animatic import storage
 from animatic.errors import LocationError
+from animatic.errors.text import quoted
 from animatic.review.page_data import as_script_json
-from animatic.text import quoted
 
 INDEX, SCRIPT, STYLE, BOARD, LIVE = "index.html", "page.js", "page.css", "board.js", "live.js"
 _MARK = '<meta name="generator" content="animatic review">'

@@ -12,6 +12,7 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any
 
+from animatic.errors.text import counted
 from animatic.media.asked_clips import asked_by
 from animatic.media.strips import Strip, Thumbnail
 from animatic.results.board import Board, Row, ShotShown, Storyboard, TakeShown, Version, inputs_of
@@ -19,7 +20,6 @@ from animatic.results.columns import NOT_ARCHIVED_YET
 from animatic.results.decisions import Decision
 from animatic.results.history import queue_ms_of
 from animatic.review.advice import advice_on
-from animatic.text import counted
 
 FORM = 1
 """Number of the data's form; a page reads data of its own form only."""

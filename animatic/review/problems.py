@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
+from animatic.errors.text import one_line
 from animatic.results.board import Board
 from animatic.review.page_data import Media, archived_clips
-from animatic.text import one_line
 
 _NAME_CHARS = 100
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from animatic.errors import LocationError
+from animatic.errors.text import quoted
 from animatic.manifest.images import ALLOWED, MAX_STILL_BYTES, media_path, relative_path
 from animatic.storage import disk, names, remote
 from animatic.storage.failures import location_errors
@@ -33,7 +34,6 @@ from animatic.storage.locations import (
 from animatic.storage.sheets import SHARE, SIGN_IN
 from animatic.storage.spool import nameless_file, no_room
 from animatic.storage.unpacked import unpacked
-from animatic.text import quoted
 from animatic.web.network import DIRECT, Network
 
 __all__ = [

@@ -5,12 +5,12 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from animatic.errors import LocationError, NoSuchFileError
+from animatic.errors.text import escaped
 from animatic.machine.extras import installs_extra
 from animatic.storage import disk
 from animatic.storage.locations import Location
 from animatic.storage.sheets import SHARE
 from animatic.storage.stores import STORES, NoBucketError, Store, is_passing, is_refusal
-from animatic.text import escaped
 
 _BAD_REQUEST = 400
 _REFUSALS = frozenset({_BAD_REQUEST, 401, 403, 410})

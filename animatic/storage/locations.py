@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
 from animatic.errors import LocationError
+from animatic.errors.text import did_you_mean, escaped, nearest
 from animatic.machine.start_folder import from_start, start_folder
 from animatic.storage.sheets import Sheet, find_sheet
-from animatic.text import did_you_mean, escaped, nearest
 
 # What must be installed for a scheme; None where nothing more is needed.
 _PACKAGES: Mapping[str, str | None] = {

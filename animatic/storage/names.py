@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from unicodedata import normalize
 
-from animatic.text import nearest
+from animatic.errors.text import nearest
 
 MOST_COMPARED = 5_000
 """In a folder with more names, a slip of the pen is not looked for."""

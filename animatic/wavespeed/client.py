@@ -31,7 +31,7 @@ from animatic.errors import (
     SubmissionUnknownError,
     TryLaterError,
 )
-from animatic.money.amounts import believed, quoted_price
+from animatic.takes.money.amounts import believed, quoted_price
 from animatic.wavespeed.outcomes import (
     ACCOUNT_ADVICE,
     ACCOUNT_REFUSALS,

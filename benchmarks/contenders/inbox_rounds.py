@@ -8,9 +8,9 @@ import os
 import sys
 from typing import Any
 
-from animatic.settings import Settings
 from flows.inbox import inbox
 from flows.session import SESSION, Session
+from flows.settings import Settings
 
 
 async def main(prefix: str, rounds: int) -> None:

@@ -4,7 +4,7 @@ import math
 import statistics
 from concurrent.futures import ThreadPoolExecutor
 
-from animatic.polling.schedule import LogNormal, Schedule
+from animatic.buying.polling.schedule import LogNormal, Schedule
 from benchmarks.contest import Outcome, Studio
 from benchmarks.server import Account, Seen, takes_of
 from benchmarks.sizes import Result, Sizes, say

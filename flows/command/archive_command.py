@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from animatic import storage
+from animatic.errors.text import command, counted, positional
 from animatic.ledger import Ledger, open_ledger
 from animatic.media.archive import Archive, Output, outputs_of
 from animatic.media.clip_names import ClipIdentity, ClipName
@@ -15,16 +16,15 @@ from animatic.media.dataset import describe
 from animatic.progress import ArchiveProgress, Progress
 from animatic.results import reading
 from animatic.results.table_files import find_tables
-from animatic.settings import Settings
 from animatic.storage.folder import Folder
 from animatic.takes.states import State
-from animatic.text import command, counted, positional
 from flows.asking import open_asking
 from flows.checking import Checking
 from flows.command.clip_checking import check_rest, see
 from flows.command.embedded import provider
 from flows.command.panel import panel
 from flows.session import new_run_id
+from flows.settings import Settings
 from flows.terminal import PlainConsole, say_json
 
 DONE, INCOMPLETE = 0, 3

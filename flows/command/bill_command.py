@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from animatic.billing.bill import Bill
-from animatic.billing.words import as_json, lines_of
-from animatic.settings import Settings
+from animatic.results.billing.bill import Bill
+from animatic.results.billing.words import as_json, lines_of
 from flows.bill import READ, BillOrder, bill, read_and_compare
 from flows.command.embedded import provider
 from flows.command.next_steps import Step, as_dict, reconcile_argv
 from flows.command.shown import show_in_prefect
 from flows.server.prefect_api import Start
+from flows.settings import Settings
 from flows.terminal import PlainConsole, begin, say, say_json
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from animatic.errors import SettingsError
+from animatic.errors.text import shell_line, short_name
 from animatic.media.clip_names import DEFAULT_CLIP_NAME
-from animatic.text import shell_line, short_name
 from flows.command.app import THE_JOB, app
 from flows.command.command_end import end, prefect_started
 from flows.command.options import (

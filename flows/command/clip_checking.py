@@ -8,9 +8,9 @@ from animatic.media.clip_checks import CheckBatch, ClipChecks
 from animatic.media.local_stills import LocalStills
 from animatic.planning.plan import Plan
 from animatic.progress import ChecksProgress
-from animatic.settings import Settings
 from flows.checking import Checking, fingerprints_of, paths_of
 from flows.progress_words import checks_in_words
+from flows.settings import Settings
 from flows.terminal import PlainConsole
 
 

@@ -20,7 +20,6 @@ from animatic.results import formats
 from animatic.results.other_table import note_on_other_table
 from animatic.results.replaced import require_replaceable
 from animatic.results.same_ledger import require_that_the_ledger_knows
-from animatic.settings import Settings
 from animatic.takes.canonical import EMBEDDED_SANDBOX
 from animatic.takes.states import BuyingPolicy
 from flows.command import embedded, launch
@@ -47,6 +46,7 @@ from flows.page_places import note_on_page_of, page_of, require_page_place
 from flows.process import child_environment, child_folder
 from flows.server.prefect_api import Start
 from flows.session import Session, new_run_id
+from flows.settings import Settings
 from flows.terminal import PlainConsole, complain, say, say_json
 
 if TYPE_CHECKING:

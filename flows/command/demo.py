@@ -19,7 +19,6 @@ from animatic.machine.start_folder import from_start
 from animatic.media.clips import probe_clip
 from animatic.media.contact_sheet import draw_contact_sheet
 from animatic.results import formats, reading
-from animatic.settings import Settings
 from animatic.takes.inputs import Inputs
 from animatic.takes.models import INPUT_NAMES
 from animatic.takes.veo2 import length_s_of, size_of
@@ -29,6 +28,7 @@ from flows.command.embedded import embedded_sandbox
 from flows.command.next_steps import as_dict
 from flows.server.prefect_api import Start
 from flows.session import Session
+from flows.settings import Settings
 from flows.terminal import PlainConsole, begin, printable, say, say_json
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from animatic.results.decision_files import save_decisions
 from animatic.results.decisions import APPROVED, RETAKE, Decision
-from animatic.settings import Settings
 from flows.command import launch
 from flows.command.retake_command import RetakeOptions, write_retakes
 from flows.reel import ReelOrder, make_reels
 from flows.review import ReviewOrder, write_review
 from flows.server.prefect_api import Start
 from flows.session import Session, new_run_id
+from flows.settings import Settings
 from flows.terminal import PlainConsole, begin
 
 if TYPE_CHECKING:

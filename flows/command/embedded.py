@@ -8,10 +8,10 @@ from pathlib import Path
 from animatic.machine.home import data_folder
 from animatic.machine.start_folder import from_start
 from animatic.sandbox.config import DEFAULT_KEY, INFERENCE_S
-from animatic.settings import Settings
 from animatic.takes.canonical import EMBEDDED_SANDBOX
 from flows.logs import log_path
 from flows.server import child_processes
+from flows.settings import Settings
 
 _OWN_ACCOUNT = {"ANIMATIC_ACCOUNT_LEVEL": ("account_level", "ultra"), "ANIMATIC_POLL_FLOOR_S": ("poll_floor_s", 0.5)}
 

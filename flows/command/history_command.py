@@ -11,16 +11,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from animatic import storage
+from animatic.errors.text import counted
 from animatic.ledger import Ledger, look_into, place_of
 from animatic.results.history import FILE, date_of, tables_of
-from animatic.settings import Settings
 from animatic.storage.folder import Folder
 from animatic.storage.spool import nameless_file
 from animatic.takes.canonical import provider_in_words
-from animatic.text import counted
 from flows.command import embedded
 from flows.command.next_steps import as_dict
 from flows.dates import start_of
+from flows.settings import Settings
 from flows.terminal import PlainConsole, say_json
 
 

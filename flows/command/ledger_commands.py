@@ -11,19 +11,19 @@ from urllib.parse import unquote
 
 from animatic import storage
 from animatic.errors import FixInputError
+from animatic.errors.text import command, counted, one_line, reason_of, shell_line
 from animatic.ledger import Imported, Ledger, ledger_name, look_into, open_ledger
-from animatic.money.amounts import as_number, dollars
 from animatic.results import reading
 from animatic.results.columns import RESULTS_SCHEMA
 from animatic.results.reading import MAX_RESULTS_BYTES
 from animatic.results.table_files import find_tables
-from animatic.settings import Settings
 from animatic.takes.canonical import EMBEDDED_SANDBOX
+from animatic.takes.money.amounts import as_number, dollars
 from animatic.takes.states import PAID, State
 from animatic.takes.stills import MAX_STILL_BYTES
-from animatic.text import command, counted, one_line, reason_of, shell_line
 from flows.command.embedded import sandbox_settings
 from flows.command.next_steps import commands_in, reconcile_argv
+from flows.settings import Settings
 from flows.terminal import PlainConsole, say, say_json
 
 ROWS_AT_ONCE = 2_000

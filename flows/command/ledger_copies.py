@@ -10,12 +10,12 @@ from typing import Any
 
 from animatic import storage
 from animatic.errors import FixInputError
+from animatic.errors.text import counted
 from animatic.ledger import LEAST_AGE, back_up_ledger, copy_ledger, files_of, ledger_name, prune_ledger, verify_ledger
 from animatic.machine.start_folder import from_start
 from animatic.results import formats
-from animatic.settings import Settings
 from animatic.storage.folder import Folder
-from animatic.text import counted
+from flows.settings import Settings
 from flows.terminal import PlainConsole, say, say_json
 
 SAYS_EVERY_S = 5.0

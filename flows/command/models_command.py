@@ -12,16 +12,16 @@ from typing import Any
 from rich.table import Table
 
 from animatic.errors import ApiRefusedError, FixInputError, NeverAgainError, TryLaterError
+from animatic.errors.text import one_line
 from animatic.machine.start_folder import from_start
 from animatic.manifest.model_rows import INSISTS, NEVER_SENT
-from animatic.models import BUILT_IN, Catalogue, Property, RequestSchema, read_catalogue
-from animatic.money.amounts import as_number, dollars
 from animatic.planning.catalogues import kept_list, read_folder
-from animatic.settings import Settings
-from animatic.text import one_line
+from animatic.takes.models import BUILT_IN, Catalogue, Property, RequestSchema, read_catalogue
+from animatic.takes.money.amounts import as_number, dollars
 from animatic.wavespeed.client import Price, WaveSpeedClient
 from flows.command.embedded import provider
 from flows.session import new_run_id
+from flows.settings import Settings
 from flows.terminal import PlainConsole, complain, printable, say, say_json
 
 FROM_STILL = "image-to-video"

@@ -5,9 +5,9 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from animatic.money.amounts import dollars
+from animatic.errors.text import ADVICE, PROGRAM, one_line, positional, reason_of, shell_line
 from animatic.results.endings import MOST_NAMED, Ending
-from animatic.text import ADVICE, PROGRAM, one_line, positional, reason_of, shell_line
+from animatic.takes.money.amounts import dollars
 from animatic.wavespeed.outcomes import ACCOUNT_ADVICE
 from flows.terminal import printable
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from animatic.text import nearest
+from animatic.errors.text import nearest
 
 Manifest = Annotated[
     str,

@@ -11,9 +11,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from animatic.money.amounts import cost_in_words
-from animatic.pace.duration import in_words
+from animatic.errors.text import duration_in_words
 from animatic.progress import Progress
+from animatic.takes.money.amounts import cost_in_words
 from flows.progress_words import Observer, Shown, archive_in_words, checks_in_words, counts, left_in_words, line
 from flows.terminal import PlainConsole, folded, printable
 
@@ -60,7 +60,7 @@ def _picture(progress: Progress, title: str, shown: Shown, width: int) -> Group:
     if not progress.total:
         begun = f"{printable(title)}: starting … {shown.elapsed_s:.0f} s"
         return Group(Text(begun, style="bold", no_wrap=True, overflow="ellipsis"), *waits)
-    left = left_in_words(shown.left_s) if progress.left else f"finishing, {in_words(shown.elapsed_s)} so far"
+    left = left_in_words(shown.left_s) if progress.left else f"finishing, {duration_in_words(shown.elapsed_s)} so far"
     done = f"{progress.done:,}/{progress.total:,}"
     bar = max(min(width - cell_len(title) - len(done) - len(left) - 6, 40), 8)
     head = Table.grid(padding=(0, 1), expand=False)

@@ -9,9 +9,9 @@ from urllib.parse import unquote, urlsplit
 
 from animatic import storage
 from animatic.errors import LocationError, SettingsError
+from animatic.errors.text import PROGRAM, command, counted, one_line, positional
 from animatic.ledger import ledger_name
 from animatic.machine.start_folder import from_start
-from animatic.money.amounts import dollars, microusd, read_limit
 from animatic.pace.limits import LEVELS
 from animatic.planning import plan_file
 from animatic.planning.manifests import sheet_of
@@ -28,14 +28,14 @@ from animatic.planning.plan_form import (
 )
 from animatic.planning.planned_rows import asked_in, models_and_asked, rows_of
 from animatic.planning.purchases import Purchases, purchases_of
-from animatic.settings import Settings
 from animatic.takes.canonical import EMBEDDED_SANDBOX
+from animatic.takes.money.amounts import dollars, microusd, read_limit
 from animatic.takes.schemas import PriceClass
 from animatic.takes.states import BuyingPolicy
-from animatic.text import PROGRAM, command, counted, one_line, positional
 from flows.command.next_steps import Step
 from flows.command.plan_in_words import Preview
 from flows.order import RowOptions
+from flows.settings import Settings
 from flows.terminal import without_passwords
 
 GOOD_FOR = timedelta(hours=24)

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from animatic.errors import AccountRefusedError, AnimaticError, ApiRefusedError
+from animatic.errors.text import counted, duration_in_words, reason_of
 from animatic.media.still_copies import StillCopies
-from animatic.money.amounts import as_number, dollars
-from animatic.money.budgets import DayBudget
-from animatic.money.funds import Funds, signed_dollars
-from animatic.pace.duration import in_words, planned_duration_s
+from animatic.pace.duration import planned_duration_s
 from animatic.pace.latencies import USUAL_LATENCY_S
 from animatic.pace.limits import LEVELS, Limits
 from animatic.planning.chain_notes import chain_notes
@@ -23,10 +21,12 @@ from animatic.planning.plan import Plan, cost_of
 from animatic.planning.priced import PricedPlan
 from animatic.planning.reasons import MOST_GROUPS, Reasons
 from animatic.planning.sound import ending_note
+from animatic.takes.money.amounts import as_number, dollars
+from animatic.takes.money.budgets import DayBudget
+from animatic.takes.money.funds import Funds, signed_dollars
 from animatic.takes.schemas import PriceClass
 from animatic.takes.seen_stills import LookedAt
 from animatic.takes.states import State
-from animatic.text import counted, reason_of
 from flows.command.next_steps import Step, as_dict
 from flows.terminal import printable
 
@@ -265,7 +265,7 @@ class Preview:
         limits = self.limits
         starts = f"{limits.starts_per_minute:,} starts a minute, {limits.max_in_flight:,} at once"
         hint = "; set ANIMATIC_ACCOUNT_LEVEL if the account has more" if self.level == "bronze" else ""
-        return f"about {in_words(self.duration_s)} at {self.level} ({starts}){hint}"
+        return f"about {duration_in_words(self.duration_s)} at {self.level} ({starts}){hint}"
 
     def as_json(self, kept: Mapping[str, object] | None = None, following: Step | None = None) -> str:
         """Return the plan for programs, with what there is to say of its file, and what to do next."""

@@ -10,13 +10,11 @@ from typing import Any
 
 from animatic import storage
 from animatic.errors import AccountRefusedError, AnimaticError, SettingsError
+from animatic.errors.text import counted
 from animatic.ledger import Ledger, dead_runs, ledger_name, look_into, open_ledger
 from animatic.manifest import Manifest
 from animatic.media.archive_room import find_room_note
 from animatic.media.remote_stills import RemoteStills
-from animatic.models import Catalogue
-from animatic.money.amounts import Quote, dollars, read_limit
-from animatic.money.budgets import Allowance, DayBudget
 from animatic.pace.latencies import Latencies
 from animatic.planning.catalogues import find_catalogue, kept_list
 from animatic.planning.changes import Changes, LookAgain, find_changes, remembered, renewed
@@ -35,15 +33,17 @@ from animatic.planning.purchases import Purchases
 from animatic.planning.quotes import quote_each
 from animatic.planning.reasons import find_reasons
 from animatic.planning.sound import SoundPlanning, with_damages
-from animatic.settings import Settings
 from animatic.storage.folder import Folder
 from animatic.takes.chains import NO_CHOICES, Choices
+from animatic.takes.models import Catalogue
+from animatic.takes.money.amounts import Quote, dollars, read_limit
+from animatic.takes.money.budgets import Allowance, DayBudget
 from animatic.takes.schemas import LatencyClass, PriceClass
 from animatic.takes.states import BuyingPolicy
-from animatic.text import counted
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.command.plan_in_words import Preview
 from flows.order import RowOptions, file_of
+from flows.settings import Settings
 from flows.terminal import PlainConsole, complain
 
 MOST_QUESTIONS = 3

@@ -10,14 +10,14 @@ from typing import Any
 
 from animatic import storage
 from animatic.errors import AnimaticError, LocationError, SettingsError
+from animatic.errors.text import counted, one_line
 from animatic.media.clip_names import DEFAULT_CLIP_NAME
 from animatic.media.processes import Processes
 from animatic.media.provenance import COPY_WITHIN_S, SUFFIXES, copy_with, tags_of
 from animatic.results import formats, reading
-from animatic.settings import Settings
 from animatic.storage.folder import Folder
-from animatic.text import counted, one_line
 from animatic.web.network import Network
+from flows.settings import Settings
 from flows.terminal import PlainConsole, say_json
 
 DONE, INCOMPLETE = 0, 3

@@ -12,18 +12,18 @@ from animatic import storage
 from animatic.buying.reconcile import Reconciled, poll_stuck, reconcile, stuck_takes
 from animatic.buying.recovery import Recovered, recover
 from animatic.errors import ApiRefusedError, FixInputError
+from animatic.errors.text import command, one_line, reason_of, shell_line
 from animatic.ledger import Ledger, Open, Orphan, ledger_name, look_into
 from animatic.planning.account_list import Found, candidates_of, read_account
 from animatic.results.exit_codes import DONE, UNCLEAR
 from animatic.results.summary import orphan_lines
-from animatic.settings import Settings
 from animatic.takes.models import DEFAULT_MODEL
 from animatic.takes.states import PREDICTION_ID, State
-from animatic.text import command, one_line, reason_of, shell_line
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.command.embedded import provider
 from flows.command.next_steps import Step, as_dict, commands_in, reconcile_argv
 from flows.session import new_run_id
+from flows.settings import Settings
 from flows.terminal import PlainConsole, say_json
 
 

@@ -13,15 +13,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from animatic.errors.text import counted, shortened
 from animatic.media.reel import ReelProgress
-from animatic.settings import Settings
-from animatic.text import counted, shortened
 from flows.command.next_steps import Step, as_dict
 from flows.command.panel import LINE_EVERY_S, REFRESHES_PER_S, every
 from flows.command.shown import show_in_prefect
 from flows.progress_words import left_in_words
 from flows.reel import MADE, ReelOrder, ReelsMade, make_reels, reel
 from flows.server.prefect_api import Start
+from flows.settings import Settings
 from flows.terminal import PlainConsole, begin, say, say_json
 from tasks.reel import ReelShown, in_words
 

@@ -3,7 +3,8 @@
 import asyncio
 
 from animatic import storage
-from animatic.ledger import Open, Reserved, dead_runs, look_into
+from animatic.errors.text import counted
+from animatic.ledger import Open, dead_runs, look_into
 from animatic.planning.lookup import find_open, plan_against
 from animatic.results import formats
 from animatic.results.database import require_database_place, write_database
@@ -11,9 +12,8 @@ from animatic.results.replaced import require_replaceable
 from animatic.results.same_ledger import require_that_the_ledger_knows
 from animatic.results.summary import run_summary_of
 from animatic.results.writer import ResultsWriter
-from animatic.settings import Settings
+from animatic.takes.money.budgets import Reserved
 from animatic.takes.states import BuyingPolicy
-from animatic.text import counted
 from flows.command import embedded
 from flows.command.clip_checking import check_plan
 from flows.command.commands import tell_digest
@@ -21,6 +21,7 @@ from flows.command.next_steps import Typed
 from flows.command.preview import models_for
 from flows.order import RowOptions, file_of
 from flows.session import new_run_id
+from flows.settings import Settings
 from flows.terminal import PlainConsole
 
 

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from animatic import storage
 from animatic.errors import FixInputError, SettingsError
+from animatic.errors.text import PROGRAM, counted, positional
 from animatic.ledger import ledger_name, look_into
 from animatic.results import retake_table
 from animatic.results.board import Row, make_board
@@ -17,10 +18,9 @@ from animatic.results.decision_files import find_decisions
 from animatic.results.formats import SUFFIXES
 from animatic.results.retake_table import Sheet, sheets_of
 from animatic.results.retakes import Retakes, answers_in, plan_retakes
-from animatic.settings import Settings
 from animatic.takes.canonical import is_here
-from animatic.text import PROGRAM, counted, positional
 from flows.command.next_steps import Step, as_dict
+from flows.settings import Settings
 from flows.terminal import PlainConsole, say_json
 
 DONE, INCOMPLETE = 0, 3

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from animatic import storage
 from animatic.errors import SettingsError
+from animatic.errors.text import shortened
 from animatic.results.board import Board
 from animatic.review.problems import Problems
-from animatic.settings import Settings
-from animatic.text import shortened
 from flows.command.next_steps import as_dict
 from flows.command.served_review import ServedReview, serve_until_stopped
 from flows.page_places import page_of
 from flows.review import ReviewOrder, write_review
+from flows.settings import Settings
 from flows.shown_pages import words_on
 from flows.terminal import PlainConsole, begin, say, say_json
 

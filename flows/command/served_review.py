@@ -12,9 +12,9 @@ from animatic.review.page import content_policy
 from animatic.review.server import Site, serving
 from animatic.review.shared_decisions import SharedDecisions
 from animatic.review.writing import PageFolder, facts_of
-from animatic.settings import Settings
 from flows.process import ending_signals
 from flows.review import ReviewOrder
+from flows.settings import Settings
 
 LOOKS_EVERY_S = 3.0
 REMOTE_EVERY_S = 30.0

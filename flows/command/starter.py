@@ -7,11 +7,11 @@ from pathlib import Path
 
 from animatic import storage
 from animatic.errors import SettingsError
+from animatic.errors.text import PROGRAM, counted, escaped, positional
 from animatic.machine.start_folder import from_start
 from animatic.manifest.images import STILL_SUFFIXES, relative_path
 from animatic.media.stills import probe
 from animatic.takes.stills import Still
-from animatic.text import PROGRAM, counted, escaped, positional
 from flows.command.next_steps import Step
 from flows.terminal import PlainConsole
 

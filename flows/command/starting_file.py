@@ -9,9 +9,9 @@ from pathlib import Path
 
 from animatic import storage
 from animatic.errors import SettingsError
+from animatic.errors.text import PROGRAM
 from animatic.machine.own_packages import require_free_folder
 from animatic.machine.start_folder import from_start
-from animatic.text import PROGRAM
 from flows.command.next_steps import Step
 from flows.terminal import PlainConsole
 

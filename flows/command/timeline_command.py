@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from animatic import storage
 from animatic.errors import SettingsError
+from animatic.errors.text import counted
 from animatic.manifest.selection import read_only
 from animatic.results.board import Storyboard
 from animatic.results.boards import find_board_files, read_board
-from animatic.settings import Settings
-from animatic.text import counted
-from animatic.timeline import TimelineWritten, check_suffix, write_timeline
-from animatic.timeline.library import opentimelineio
-from animatic.timeline.rates import shown
+from animatic.review.timeline import TimelineWritten, check_suffix, write_timeline
+from animatic.review.timeline.library import opentimelineio
+from animatic.review.timeline.rates import shown
 from flows.command.next_steps import as_dict
+from flows.settings import Settings
 from flows.storyboards import chosen_storyboards, names_of, with_file_names
 from flows.terminal import PlainConsole, say_json
 

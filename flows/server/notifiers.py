@@ -10,7 +10,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.exceptions import ObjectNotFound
 
 from animatic.errors import SettingsError
-from animatic.text import quoted
+from animatic.errors.text import quoted
 
 SENDS_WITHIN_S = 20.0
 

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from animatic.errors import AnimaticError, SettingsError
+from animatic.errors.text import did_you_mean, nearest, one_line
 from animatic.machine.home import data_folder, prefect_home
 from animatic.machine.own_packages import require_free_folder
 from animatic.machine.privacy import keep_private
-from animatic.text import did_you_mean, nearest, one_line
 from flows.process import own_folder, reach_loopback_directly
 from flows.server.pages import UI_PORT, pages_settings
 from flows.server.prefect_api import prefect_api

@@ -7,8 +7,8 @@ from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from animatic.ledger.records import Reserved
 from animatic.progress import Progress
+from animatic.takes.money.budgets import Reserved
 from animatic.takes.states import FINAL, State
 
 unhurried = examples(60)

@@ -36,8 +36,8 @@ from warm import Warm
 
 from animatic.machine.privacy import keep_private
 from animatic.sandbox.witness import Accepted, read_witness
-from animatic.settings import Settings
 from flows.session import SESSION, RunEnd, Session
+from flows.settings import Settings
 
 KEY = "canary-key-0f1e2d3c"
 ANIMATIC = (str(Path(sys.executable).with_name("animatic")),)

@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from animatic.errors import BudgetError, LocationError, ManifestError, ResultsUnwrittenError, SettingsError
-from animatic.settings import Settings
+from flows.settings import Settings
 
 # Prefect leaves some of its sockets to the garbage collector, which says so.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -11,7 +11,7 @@ import pyarrow.dataset as ds
 import pytest
 from recent import newest_artifacts, newest_runs
 
-from animatic.billing.table import COLUMNS
+from animatic.results.billing.table import COLUMNS
 
 Manifest = Callable[..., Path]
 

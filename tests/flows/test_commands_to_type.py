@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from animatic.errors.text import command, positional, shell_line
 from animatic.results.endings import Ending
-from animatic.text import command, positional, shell_line
 from flows.command.next_steps import Step, Typed, as_dict, ending_lines, next_step
 from flows.terminal import folded, printable
 
@@ -120,7 +120,7 @@ def strings_put_together(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def test_no_command_is_put_together_elsewhere() -> None:
-    """`animatic.text.command` quotes; a command in an f-string would not be."""
+    """`animatic.errors.text.command` quotes; a command in an f-string would not be."""
     modules = [path for top in ("flows", "tasks", "animatic") for path in (ROOT / top).rglob("*.py")]
     assert [(path, *found) for path in modules for found in strings_put_together(path)] == []
 

@@ -13,10 +13,10 @@ from recent import newest_runs
 
 from animatic import storage
 from animatic.ledger import open_ledger
-from animatic.manifest.inbox import FileState, InboxFile
 from animatic.manifest.source import MAX_FILE_BYTES
-from animatic.settings import Settings
+from animatic.takes.inbox_files import FileState, InboxFile
 from flows.session import SESSION, Session
+from flows.settings import Settings
 
 # Prefect leaves some of its sockets to the garbage collector, which says so.
 pytestmark = [

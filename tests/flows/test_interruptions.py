@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from recent import newest_runs
 
-from animatic.settings import Settings
+from flows.settings import Settings
 
 # Prefect leaves some of its sockets to the garbage collector, which says so.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

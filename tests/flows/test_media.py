@@ -19,11 +19,11 @@ import pytest
 from handed_over import waiting_batches
 
 from animatic.ledger import open_ledger
-from animatic.settings import Settings
 from animatic.storage.folder import Folder
 from animatic.takes.media_batches import FEWEST_SCHEDULED, MOST_HELD, BatchState, MediaBatch
 from flows.media_runs import MediaRuns
 from flows.session import SESSION, Session
+from flows.settings import Settings
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 

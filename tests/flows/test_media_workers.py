@@ -26,8 +26,8 @@ import s3_server
 from deployed import reply_of, running
 from handed_over import waiting_batches
 
-from animatic.settings import Settings
 from animatic.takes.media_batches import MOST_HELD
+from flows.settings import Settings
 from tests.animatic.ledger.conftest import BACKENDS
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]

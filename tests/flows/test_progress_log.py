@@ -4,9 +4,9 @@ import asyncio
 
 from torture.virtual import played
 
-from animatic.ledger import Reserved
 from animatic.pace.limits import Limits
 from animatic.progress import Progress
+from animatic.takes.money.budgets import Reserved
 from flows.progress_log import progress_logged
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from animatic.settings import Settings
 from flows.command.cli import app
 from flows.command.embedded import sandbox_settings
+from flows.settings import Settings
 
 GOOD = {"prompt": "push in", "shot_id": "one"}
 REAL = "https://wavespeed.invalid"

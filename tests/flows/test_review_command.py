@@ -19,8 +19,8 @@ from shown import clip_in, row, table_in
 
 from animatic.review.page import live_js
 from animatic.review.writing import MOST_PAGE_TAKES
-from animatic.settings import Settings
 from flows.session import SESSION, Session
+from flows.settings import Settings
 from tasks.review import MOST_PICTURE_BYTES
 
 PREFECTS_SOCKETS = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -20,13 +20,13 @@ from animatic.buying.recovery import recover
 from animatic.buying.shoot import Shoot
 from animatic.ledger import Ledger, LedgerRun, liveness, open_ledger
 from animatic.ledger.records import Record
-from animatic.money.amounts import Quote, limit_microusd, microusd
 from animatic.pace.limits import Limits
 from animatic.planning.config import RunConfig
 from animatic.progress import Progress
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.server import Sandbox, serve
 from animatic.sandbox.witness import Accepted, read_witness
+from animatic.takes.money.amounts import Quote, limit_microusd, microusd
 from animatic.takes.shots import Take
 from animatic.wavespeed.client import WaveSpeedClient
 

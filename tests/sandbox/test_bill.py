@@ -8,9 +8,9 @@ from torture.bill import require_true_bill
 from torture.canary import KEY
 from torture.matrix.stage import PROVIDER, Setup
 
-from animatic.billing.bill import compare_bill
-from animatic.billing.comparison import Difference, Pending
 from animatic.ledger import open_ledger
+from animatic.results.billing.bill import compare_bill
+from animatic.results.billing.comparison import Difference, Pending
 from animatic.sandbox.scenarios import SCENARIOS
 from animatic.takes.states import BuyingPolicy
 from animatic.wavespeed.client import WaveSpeedClient

@@ -21,8 +21,8 @@ from animatic.buying import submissions
 from animatic.errors import ApiBusyError, ApiUnreachableError
 from animatic.ledger import operations
 from animatic.ledger.receipts import read_receipts
-from animatic.money.amounts import as_number
 from animatic.pace.limits import Limits
+from animatic.takes.money.amounts import as_number
 from animatic.wavespeed.outcomes import classify
 from animatic.wavespeed.transport import AiohttpTransport
 

@@ -11,9 +11,9 @@ from PIL import Image
 
 from animatic.buying.ends import TakeLog
 from animatic.errors import FileRefusedError, LedgerUnusableError, LocationError
-from animatic.money.amounts import as_number
 from animatic.pace.limits import Limits
 from animatic.takes.models import DEFAULT_MODEL
+from animatic.takes.money.amounts import as_number
 from animatic.takes.states import BuyingPolicy, State
 from animatic.takes.stills import LocalFile
 

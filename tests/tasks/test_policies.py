@@ -145,7 +145,7 @@ def test_what_probing_found_survives_its_trip_through_json() -> None:
 def test_quotes_survive_json_and_stay_as_old_as_they_are() -> None:
     import json  # noqa: PLC0415 - beside its use
 
-    from animatic.money.amounts import Quote  # noqa: PLC0415
+    from animatic.takes.money.amounts import Quote  # noqa: PLC0415
     from tasks.quotes import read_quotes  # noqa: PLC0415 - imports Prefect
 
     price_classes = [price_class_of("5s"), price_class_of("8s")]

@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from animatic.billing.bill import Bill, compare_bill
-from animatic.billing.comparison import Difference, Line
 from animatic.ledger import look_into
-from animatic.money.amounts import microusd
+from animatic.results.billing.bill import Bill, compare_bill
+from animatic.results.billing.comparison import Difference, Line
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.moments import moment_from
 from animatic.sandbox.predictions import Predictions
 from animatic.sandbox.server import serve
 from animatic.sandbox.witness import Accepted, read_witness
+from animatic.takes.money.amounts import microusd
 from animatic.takes.states import PAID, State
 from animatic.wavespeed.client import WaveSpeedClient
 from torture.canary import KEY

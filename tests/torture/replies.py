@@ -17,9 +17,9 @@ from typing import Any
 import httpx
 from asked import GOES_AGAIN
 
+from animatic.buying.polling.poll_history import finish_of
 from animatic.errors import AnimaticError
-from animatic.money.amounts import MAX_PRICE_USD, MICROUSD_PER_USD
-from animatic.polling.poll_history import finish_of
+from animatic.takes.money.amounts import MAX_PRICE_USD, MICROUSD_PER_USD
 from animatic.takes.states import Accepted
 from animatic.wavespeed.client import Price, WaveSpeedClient
 from animatic.wavespeed.outcomes import Outcome, classify

@@ -15,10 +15,10 @@ from animatic.buying.reconcile import Reconciled, open_claims, poll_stuck, recon
 from animatic.buying.recovery import recover
 from animatic.ledger import Ledger
 from animatic.manifest import Manifest
-from animatic.money.amounts import Quote, microusd
 from animatic.planning.lookup import find_snapshot, know_old_names, record_planned
 from animatic.planning.manifests import load_manifest
 from animatic.planning.plan import Plan, make_plan
+from animatic.takes.money.amounts import Quote, microusd
 from animatic.takes.schemas import PriceClass
 from animatic.takes.shots import Take
 from animatic.takes.states import BuyingPolicy

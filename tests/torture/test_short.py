@@ -12,7 +12,7 @@ import pytest
 from servers import server_of_tests
 
 from animatic.ledger import open_ledger
-from animatic.ledger.records import Reserved
+from animatic.takes.money.budgets import Reserved
 from torture import ledgers, lines, machine, matrix, plants, power, quote, replies, syscalls, urls, world
 from torture.canary import KEY, search, spellings
 from torture.modules import ROOT, find_test, replace_within

@@ -34,12 +34,12 @@ from animatic.ledger.opening import find_database, open_database
 from animatic.ledger.receipts import Receipts
 from animatic.ledger.schema import ATTEMPT, ORPHAN
 from animatic.ledger.transactions import Operation, Transactions
-from animatic.money.amounts import FRESH_S, microusd
 from animatic.pace.limits import Limits
 from animatic.planning.config import RunConfig
 from animatic.progress import Progress
 from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.predictions import Predictions
+from animatic.takes.money.amounts import FRESH_S, microusd
 from animatic.takes.shots import Take
 from animatic.takes.states import PAID, BuyingPolicy, State
 from animatic.wavespeed.client import WaveSpeedClient

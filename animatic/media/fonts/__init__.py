@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import ImageDraw, ImageFont
 
-from animatic.text import escaped
+from animatic.errors.text import escaped
 
 REGULAR, BOLD = "DejaVuSans.ttf", "DejaVuSans-Bold.ttf"
 MOST_CHARS = 2_000

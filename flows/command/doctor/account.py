@@ -5,15 +5,15 @@ from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 
 from animatic.errors import AccountRefusedError, NeverAgainError, TryLaterError
-from animatic.money.amounts import dollars
-from animatic.money.funds import signed_dollars
 from animatic.planning.quotes import quote_each
-from animatic.settings import Settings
 from animatic.takes.inputs import Inputs
 from animatic.takes.models import DEFAULT_MODEL
+from animatic.takes.money.amounts import dollars
+from animatic.takes.money.funds import signed_dollars
 from animatic.takes.veo2 import ASPECT_RATIO, DURATION, VEO2
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.command.doctor.findings import Finding, fault, note, ok
+from flows.settings import Settings
 
 PLAUSIBLE_SKEW_S = 60.0
 SLOW_S = 5.0

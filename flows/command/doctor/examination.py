@@ -11,7 +11,6 @@ from pathlib import Path
 
 from animatic.errors import SettingsError
 from animatic.machine.start_folder import from_start
-from animatic.settings import Settings
 from flows.command.doctor.findings import Finding, Verdict, summary_line
 from flows.command.doctor.machine import (
     look_at_disks,
@@ -26,6 +25,7 @@ from flows.command.doctor.machine import (
 from flows.command.embedded import provider
 from flows.command.next_steps import as_dict
 from flows.server.prefect_api import Start
+from flows.settings import Settings
 from flows.terminal import PlainConsole, say, say_json
 
 ALL_WELL, SOMETHING_IN_THE_WAY = 0, 2

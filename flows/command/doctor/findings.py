@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from animatic.text import one_line
+from animatic.errors.text import one_line
 from flows.terminal import printable
 
 _INDENT = 18

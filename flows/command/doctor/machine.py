@@ -14,11 +14,11 @@ from animatic.ledger import files_of, ledger_name, look_into
 from animatic.machine.home import log_folder, prefect_home
 from animatic.machine.start_folder import start_folder
 from animatic.planning.lookup import is_new_ledger
-from animatic.settings import Settings
 from animatic.takes.canonical import provider_in_words
 from animatic.takes.states import State
 from flows.command.doctor.findings import Finding, fault, note, ok
 from flows.process import connections_that_fit
+from flows.settings import Settings
 
 LEAST_ROOM_BYTES = 256_000_000
 """Room below which a ledger or a table may not be written any more."""

@@ -20,7 +20,6 @@ from PIL import Image, ImageOps
 from animatic import storage
 from animatic.errors import NeverAgainError, SettingsError, TryLaterError
 from animatic.machine.privacy import make_folder
-from animatic.settings import Settings
 from animatic.takes.models import DEFAULT_MODEL
 from animatic.wavespeed.client import WaveSpeedClient, without_key
 from animatic.wavespeed.json_values import object_in
@@ -30,6 +29,7 @@ from animatic.web.reader import FAILURES, WebReader
 from flows.command.commands import RunOptions, run_manifest
 from flows.command.doctor.findings import Finding, note, ok
 from flows.server.prefect_api import Start
+from flows.settings import Settings
 from flows.terminal import PlainConsole
 
 MANIFEST, RESULTS, STILL, RECORDINGS = "one-take.csv", "one-take.parquet", "still.jpg", "recordings"

@@ -18,7 +18,7 @@ from servers import server_of_tests
 from animatic.ledger import newest, open_ledger, operations
 from animatic.ledger.opening import find_database
 from animatic.ledger.records import Finish, Intent
-from animatic.money.amounts import as_number, microusd
+from animatic.takes.money.amounts import as_number, microusd
 from animatic.takes.states import Accepted, BuyingPolicy, State
 
 INTENT = Intent(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from animatic.ledger.history import COLUMNS
-from animatic.money.bill_items import DEDUCT, REFUND, BillItem
+from animatic.takes.money.bill_items import DEDUCT, REFUND, BillItem
 from animatic.takes.states import State
 
 PROVIDER = "https://api.wavespeed.ai"

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from animatic.ledger import open_ledger
-from animatic.manifest.inbox import FileState, InboxEnd, InboxFile
+from animatic.takes.inbox_files import FileState, InboxEnd, InboxFile
 
 PROVIDER, URI = "https://api.example", "s3://film/ep.csv"
 

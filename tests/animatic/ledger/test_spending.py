@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from animatic.errors import BudgetError, DayBudgetError
-from animatic.money.amounts import microusd
+from animatic.takes.money.amounts import microusd
 from animatic.takes.states import BuyingPolicy, State
 
 WAVESPEED, MONDAY, TUESDAY = "https://api.wavespeed.ai", date(2026, 3, 2), date(2026, 3, 3)

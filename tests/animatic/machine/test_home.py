@@ -6,7 +6,7 @@ import pytest
 
 from animatic.errors import SettingsError
 from animatic.machine import home
-from animatic.settings import Settings
+from flows.settings import Settings
 
 PARTS = {
     "ledger": home.ledger_file,

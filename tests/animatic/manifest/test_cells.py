@@ -2,11 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from animatic.errors.text import escaped
 from animatic.manifest import cells
 from animatic.manifest.faults import Problem
-from animatic.models import BUILT_IN
+from animatic.takes.models import BUILT_IN
 from animatic.takes.veo2 import ASPECT_RATIO, DURATION
-from animatic.text import escaped
 
 
 def hint_of(found: object) -> str | None:

@@ -4,9 +4,9 @@ import pytest
 
 from animatic.manifest import check, find_links, read_table
 from animatic.manifest.links import LONGEST
-from animatic.models import BUILT_IN, Catalogue
-from animatic.models.schema import read_schema
 from animatic.takes.chains import Link
+from animatic.takes.models import BUILT_IN, Catalogue
+from animatic.takes.models.schema import read_schema
 
 HEADER = "shot_id,image,prompt,start_from,storyboard,takes,model"
 URL = "https://e.example/a.png"

@@ -13,8 +13,8 @@ from others_models import ENTRIES, entry
 
 from animatic.errors import ManifestError
 from animatic.manifest import Manifest, check, local_paths, local_stills, models_in, read_table
-from animatic.models import Catalogue, read_catalogue
 from animatic.takes.inputs import Inputs
+from animatic.takes.models import Catalogue, read_catalogue
 from animatic.takes.schemas import LatencyClass
 from animatic.takes.shots import fingerprint
 from animatic.takes.stills import FoundStill, MediaFile, MissingStill, Still

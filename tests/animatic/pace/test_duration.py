@@ -2,7 +2,8 @@
 
 import pytest
 
-from animatic.pace.duration import Work, in_words, left_s, next_start_s, planned_duration_s, tail
+from animatic.errors.text import duration_in_words
+from animatic.pace.duration import Work, left_s, next_start_s, planned_duration_s, tail
 from animatic.pace.limits import LEVELS
 
 
@@ -30,4 +31,4 @@ def test_nothing_is_left_of_a_run_that_is_done() -> None:
     [(0, "0 s"), (99.4, "99 s"), (100, "2 min"), (5_999, "100 min"), (6_000, "1.7 h"), (172_800, "2.0 days")],
 )
 def test_durations_in_words(seconds: float, words: str) -> None:
-    assert in_words(seconds) == words
+    assert duration_in_words(seconds) == words

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torture.studio import fast_folder
 from torture.virtual import VirtualLoop
 
+from animatic.machine.waiting import StopSignal
 from animatic.pace.limits import (
     LARGEST_BLOCK,
     LEVELS,
@@ -25,7 +26,6 @@ from animatic.pace.limits import (
     share_of_slots,
 )
 from animatic.pace.throttle import Throttle
-from animatic.waiting import StopSignal
 from tests.animatic.conftest import account_on, direct_ledger
 
 unhurried = examples(15)

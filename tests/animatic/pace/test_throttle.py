@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from animatic.machine.waiting import Stopped, StopSignal
 from animatic.pace.limits import Limits
 from animatic.pace.throttle import Throttle
-from animatic.waiting import Stopped, StopSignal
 
 WIDE = Limits(1_000, 1_000)
 

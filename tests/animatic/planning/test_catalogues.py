@@ -8,8 +8,8 @@ import pytest
 from others_models import ENTRIES
 
 from animatic.errors import AccountRefusedError, SettingsError, TryLaterError
-from animatic.models import BUILT_IN
 from animatic.planning.catalogues import KeptList, find_catalogue, kept_list, read_folder
+from animatic.takes.models import BUILT_IN
 
 NAMED = ["google/veo3.1-fast/image-to-video"]
 

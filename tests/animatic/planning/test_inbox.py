@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from animatic.manifest.inbox import FileState, InboxFile
 from animatic.planning.inbox import (
     WRITTEN,
     Line,
@@ -21,6 +20,7 @@ from animatic.planning.inbox import (
     report_text,
     sentence,
 )
+from animatic.takes.inbox_files import FileState, InboxFile
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 RESULTS = "s3://film/ep.csv.results.parquet"

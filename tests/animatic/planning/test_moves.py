@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 from kept_plans import MADE_AT, PROVIDER, THREE, VEO2, Row, bytes_of, file_of, manifest_of, plan_of
 
-from animatic.money.amounts import Quote, microusd
 from animatic.planning.moves import Agreed, Allowed, agreed_prices, misplaced, moved_rows
 from animatic.planning.planned_rows import asked_in, rows_of
+from animatic.takes.money.amounts import Quote, microusd
 from animatic.takes.schemas import PriceClass
 from animatic.takes.states import State
 

@@ -11,8 +11,8 @@ from asked import shots_in, takes_of
 
 from animatic.errors import BudgetError
 from animatic.manifest import Manifest, check, read_table
-from animatic.money.amounts import limit_microusd, microusd
 from animatic.planning.plan import MOST_BATCHES, TASKS_OF_ONE, Plan, make_plan
+from animatic.takes.money.amounts import limit_microusd, microusd
 from animatic.takes.shots import Take
 from animatic.takes.snapshot import LedgerSnapshot
 from animatic.takes.states import BuyingPolicy, State, TakeStatus

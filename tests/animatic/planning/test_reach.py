@@ -6,10 +6,10 @@ from datetime import date
 import pytest
 from kept_plans import chain_of, manifest_of, plan_of
 
-from animatic.money.amounts import microusd
-from animatic.money.budgets import Allowance, DayBudget, spent_up_to
 from animatic.planning.plan import Plan
 from animatic.planning.reach import within
+from animatic.takes.money.amounts import microusd
+from animatic.takes.money.budgets import Allowance, DayBudget, spent_up_to
 from animatic.takes.shots import Take
 from animatic.takes.states import BuyingPolicy, State
 

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from tables import Outcome, build_table
 
 from animatic.errors import LocationError
-from animatic.money.amounts import usd
 from animatic.results.columns import RESULTS_SCHEMA
 from animatic.results.formats import ROW_GROUP_ROWS, SUFFIXES, check_suffix, encode, open_writer
 from animatic.results.formulas import neutralise, restore
 from animatic.results.reading import decode
 from animatic.results.schema import Provenance
+from animatic.takes.money.amounts import usd
 
 PROVIDER = "https://api.wavespeed.ai"
 MOMENT = dt.datetime(2026, 3, 1, 12, 30, 15, 1, tzinfo=dt.UTC)

@@ -25,11 +25,10 @@ from animatic.errors import LocationError, ManifestError
 from animatic.ledger import open_ledger
 from animatic.ledger.bill import note_bill
 from animatic.ledger.opening import open_engine
-from animatic.ledger.records import Record, Reserved
+from animatic.ledger.records import Record
 from animatic.ledger.schema import ATTEMPT, RUN, TAKE
 from animatic.manifest import Manifest, parquet, tables
 from animatic.manifest.header import COLUMNS
-from animatic.money.bill_items import BillItem
 from animatic.planning.lookup import look_into, plan_against
 from animatic.planning.manifests import load_manifest, read_manifest
 from animatic.results import formats, reading
@@ -39,6 +38,8 @@ from animatic.results.stats import TableStats, not_completed
 from animatic.results.summary import run_summary_of
 from animatic.results.writer import ResultsWriter
 from animatic.storage.spool import Spool
+from animatic.takes.money.bill_items import BillItem
+from animatic.takes.money.budgets import Reserved
 from animatic.takes.states import FINAL, BuyingPolicy, State, status_of
 
 NOON = datetime(2026, 3, 1, 12)  # noqa: DTZ001 - as the ledger stores it

@@ -11,12 +11,12 @@ from asked import shot_of, stats_of, takes_of
 from tables import Outcome, build_table
 
 from animatic.ledger import Open
-from animatic.ledger.records import Reserved
-from animatic.money.funds import Funds
 from animatic.results.columns import STATUSES
 from animatic.results.schema import Provenance
 from animatic.results.stats import not_completed
 from animatic.results.summary import MOST_OPEN_NAMED, MOST_OPEN_SHOWN, RunSummary, run_summary_of
+from animatic.takes.money.budgets import Reserved
+from animatic.takes.money.funds import Funds
 from animatic.takes.shots import Shot
 
 PROVIDER = "https://api.wavespeed.ai"

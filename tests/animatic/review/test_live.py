@@ -3,9 +3,9 @@
 from collections import Counter
 from datetime import UTC, datetime
 
-from animatic.ledger import Reserved
 from animatic.progress import Progress
 from animatic.review.live import EVERY_S, MOST_SHARE, MOST_STATES, Moment, live_state, wait_s
+from animatic.takes.money.budgets import Reserved
 from animatic.takes.states import State
 
 AT = datetime(2026, 11, 27, 8, tzinfo=UTC)

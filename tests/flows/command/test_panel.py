@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
-from animatic.ledger.records import Reserved
 from animatic.pace.limits import LEVELS
 from animatic.progress import ArchiveProgress, Progress
+from animatic.takes.money.budgets import Reserved
 from animatic.takes.states import State
 from flows.command.panel import panel
 from flows.progress_words import Shown, archive_in_words, line, per_minute, waits_for

@@ -67,7 +67,7 @@ def test_without_the_extra_the_message_names_it() -> None:
         import sys
         sys.modules["opentimelineio"] = None  # as where it is not installed
         from animatic.errors import SettingsError
-        from animatic.timeline.library import opentimelineio
+        from animatic.review.timeline.library import opentimelineio
         try:
             opentimelineio()
         except SettingsError as error:

@@ -15,11 +15,10 @@ from animatic.buying.reconcile import Reconciled
 from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError
 from animatic.ledger import Ledger, open_ledger
-from animatic.ledger.records import Record, Reserved
+from animatic.ledger.records import Record
 from animatic.ledger.schema import ATTEMPT, RUN
 from animatic.media.local_stills import LocalStills
 from animatic.media.uploads import UploadMemory
-from animatic.money.amounts import microusd
 from animatic.pace.limits import Limits
 from animatic.planning.config import RunConfig
 from animatic.progress import Progress
@@ -27,6 +26,8 @@ from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.server import Sandbox, serve
 from animatic.sandbox.witness import Accepted, read_witness
 from animatic.takes.models import DEFAULT_MODEL
+from animatic.takes.money.amounts import microusd
+from animatic.takes.money.budgets import Reserved
 from animatic.takes.shots import Take
 from animatic.takes.states import PAID, State
 from animatic.takes.stills import LocalFile

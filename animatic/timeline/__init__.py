@@ -1,5 +1,0 @@
-"""Timelines for editing programs: a storyboard as OTIO, EDL or Final Cut 7 XML. Each file is read back."""
-
-from animatic.timeline.written import SUFFIXES, TimelineWritten, check_suffix, write_timeline
-
-__all__ = ["SUFFIXES", "TimelineWritten", "check_suffix", "write_timeline"]
