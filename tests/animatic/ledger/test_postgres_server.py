@@ -442,6 +442,7 @@ def test_a_password_is_shown_nowhere(backend: Postgres, capsys: pytest.CaptureFi
         assert SECRET not in str(raised.value)
         assert SECRET not in repr(raised.value)
         assert raised.value.__cause__ is None
+    assert find_database(urls[1]).said(ValueError(f"no {SECRET}")).startswith('PostgreSQL says "no ***"')
     assert ledger_name(urls[0]) == f"postgresql://me@127.0.0.1:{closed_port}/ledger"
     assert SECRET not in "".join(capsys.readouterr())
 

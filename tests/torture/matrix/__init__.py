@@ -5,6 +5,7 @@ Each case runs the real client, ledger and shoot against a real sandbox on loopb
 """
 
 import asyncio
+import contextlib
 import shutil
 import tempfile
 import time
@@ -12,11 +13,13 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import psycopg
+
 from animatic.ledger import open_ledger
 from animatic.sandbox.witness import read_witness
 from torture.bill import require_true_bill
 from torture.canary import search
-from torture.ledgers import backend, live_at, take_database_of_own
+from torture.ledgers import backend, is_on_server, live_at, take_database_of_own
 from torture.matrix import (
     company,
     connection,
@@ -60,6 +63,9 @@ async def _play(name: str) -> Part:
         part.problems.append(f"{name}: {type(error).__name__}: {error}")
     finally:
         setup.ends.close()
+    if is_on_server():
+        with contextlib.suppress(psycopg.Error, RuntimeError):  # of a server that the case has ended
+            setup.ledger.save()  # what is in the ledger is searched as well
     search(folder, part)
     part.accepted = sum(len(read_witness(each.parent)) for each in folder.glob("*/accepted.jsonl"))
     shutil.rmtree(folder, ignore_errors=True)
