@@ -92,13 +92,15 @@ async def _approved_so_far(run: Run, cost: int) -> tuple[int, int | None]:
     """
     approved: int | None = None
     for number in range(1, MOST_QUESTIONS + 1):
-        answer: Any = await aread_flow_run_input(_keyset(number)["response"])
+        keys = _keyset(number)
+        answer: Any = await aread_flow_run_input(keys["response"])
         if not answer:
             return number - 1, approved
-        approved = approved_by(answer)
+        approved = approved_by(answer, _suggested(await aread_flow_run_input(keys["schema"])))
         run.warn(f"approved up to {dollars(approved)}{_signed(answer)}")
         if cost <= run.left_of(approved):
             return number, approved
+        run.warn(f"the plan costs {dollars(cost)}, more than that: nothing of it is bought without another approval")
     return MOST_QUESTIONS, approved
 
 
@@ -136,7 +138,7 @@ def plan_lines(run: Run, priced: PricedPlan, rule: ApprovalRule, approved: int |
     if run.reserved_before:
         lines.append(f"- this run has reserved {dollars(run.reserved_before)} before")
     if approved is not None:
-        lines.append(f"- the plan has changed: {dollars(approved)} were approved")
+        lines.append(f"- {dollars(approved)} were approved, less than it costs: nothing was bought since then")
     if run.order.policy.attempts > 1:
         lines.append(f"- a take that WaveSpeed fails is bought up to {run.order.policy.attempts} times")
     lines.append(f"- up to {dollars(rule.above_microusd)} need no approval")
@@ -165,10 +167,23 @@ def _ceiling(run: Run) -> int:
     return (run.ceiling_microusd or 0) + run.reserved_before
 
 
-def approved_by(answer: Mapping[str, Any]) -> int:
-    """Return the sum of an answer, in millionths of a dollar. Raises SettingsError where it is no approval."""
+def _suggested(schema: Any) -> float | None:
+    """Return the limit that a form suggested, by its schema as Prefect kept it; None where it has none."""
     try:
-        found = Approval(**answer)
+        return float(schema["properties"]["max_usd"]["default"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def approved_by(answer: Mapping[str, Any], suggested: float | None = None) -> int:
+    """Return the sum of an answer, in millionths of a dollar; the one that the form suggested where it has none.
+
+    Raises:
+        SettingsError: it is no approval.
+    """
+    answered: dict[str, Any] = {} if suggested is None else {"max_usd": suggested}
+    try:
+        found = Approval(**{**answered, **answer})
     except (ValidationError, TypeError) as error:
         raise SettingsError(
             f"approval: found {one_line(str(answer), 200)}; allowed: decision (approve or refuse) and max_usd "

@@ -17,7 +17,16 @@ from animatic import storage
 from animatic.media.archive import Output
 from animatic.media.batches import as_take, outputs_in
 from animatic.storage.folder import Folder
-from animatic.takes.media_batches import UNTAKEN_S, BatchCounts, BatchState, Fate, MediaBatch, fate_of, in_batches
+from animatic.takes.media_batches import (
+    SILENT_S,
+    UNTAKEN_S,
+    BatchCounts,
+    BatchState,
+    Fate,
+    MediaBatch,
+    fate_of,
+    in_batches,
+)
 from animatic.takes.shots import Take
 from flows.media_runs import ASKS_WITHIN_S, MediaRuns
 from flows.run import Run
@@ -217,7 +226,8 @@ class MediaPool:
             case Fate.AGAIN:
                 if await self._batches.give_back(batch):
                     handed.at = monotonic()
-                    self._warn(f"a media worker is gone; another one goes on with batch {batch.batch_id}")
+                    silent = f"nothing was heard of batch {batch.batch_id} for {SILENT_S:.0f} s"
+                    self._warn(f"{silent}; the next free media worker has it")
             case Fate.HERE:
                 if batch.state is BatchState.FAILED:
                     self._shun(batch.problem)

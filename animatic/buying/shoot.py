@@ -16,6 +16,7 @@ from animatic.buying.polling.poller import UNREACHABLE, Poller
 from animatic.buying.request import Requests, Upload
 from animatic.buying.submissions import Submissions
 from animatic.errors import (
+    AccountRefusedError,
     BudgetError,
     FileRefusedError,
     LedgerError,
@@ -308,6 +309,8 @@ class Shoot:
             await self._requests.make_ready(take)
         except FileRefusedError:
             raise
+        except AccountRefusedError as error:
+            self.stop_signal.refuse_account(str(error), polls=True)
         except (NeverAgainError, LocationError) as error:
             self.stop_signal.stop_buying(str(error))
 

@@ -55,7 +55,8 @@ def prefect_server(log: Path, *, port: int = 0, settings: Mapping[str, str] | No
     with _listening(port) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
         arguments = ["-m", "flows.server.prefect_server", str(listening.fileno())]
-        where = {"PREFECT_HOME": str(prefect_home(os.environ)), "PREFECT_SERVER_UI_API_URL": url}
+        pages = {"PREFECT_SERVER_UI_API_URL": url, "PREFECT_UI_URL": url.removesuffix("/api")}  # links in notifications
+        where = {"PREFECT_HOME": str(prefect_home(os.environ)), **pages}
         environment = {**where, **(settings or {})}
         with _started(arguments, log, pass_fds=[listening.fileno()], environment=environment) as process:
             listening.close()

@@ -166,6 +166,18 @@ def test_a_refused_key_leaves_the_rest_pending(
     assert sandbox.submitted(tag).total() == 0
 
 
+def test_a_key_that_is_refused_when_a_still_is_uploaded_fails_the_run(
+    *, run_flow: Any, manifest: Any, sandbox: Any, settings: Settings, tag: str, tmp_path: Path
+) -> None:
+    Image.new("RGB", (64, 36), "teal").save(tmp_path / "still.png")
+    quote_of(run_flow, manifest, settings)
+    ran = run_flow(manifest({"image": "still.png", "prompt": f"pan {tag}"}), settings.with_key("another"))
+    assert (ran.state.type, ran.state.name) == ("FAILED", "Failed")
+    assert (ran.statuses, ran.end.summary.exit_code) == (["pending"], 3)
+    assert "upload: WaveSpeed answered 401" in ran.state.message
+    assert sandbox.submitted(tag).total() == 0
+
+
 def test_the_api_may_be_away_at_first(
     run_flow: Any, manifest: Any, settings: Settings, tmp_path: Path, tools: Any
 ) -> None:

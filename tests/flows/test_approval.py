@@ -30,6 +30,13 @@ def test_an_answer_that_is_no_approval_buys_nothing(answer: dict[str, Any], said
         approved_by(answer)
 
 
+def test_an_answer_without_a_sum_means_the_suggested_one() -> None:
+    assert approved_by({"decision": "approve"}, 20.0) == 20_000_000
+    assert approved_by({"decision": "approve", "max_usd": 7}, 20.0) == 7_000_000
+    with pytest.raises(SettingsError, match=r"approval: refused \(no money\)"):
+        approved_by({"decision": "refuse", "note": "no money"}, 20.0)
+
+
 def test_an_approved_sum_is_rounded_down() -> None:
     assert approved_by({"decision": "approve", "max_usd": 7.5000009}) == 7_500_000
 

@@ -209,7 +209,7 @@ def test_the_batch_of_a_killed_worker_is_gone_on_with_by_another(fleet: Fleet, s
     with fleet.running(shots(TAKES)):
         batch = kill_one_at_work(fleet)
     fleet.require_whole(TAKES)
-    assert any("a media worker is gone" in path.read_text() for path in fleet.shell.logs())
+    assert any("the next free media worker has it" in path.read_text() for path in fleet.shell.logs())
     assert fleet.rows(f"SELECT state, times_taken FROM media WHERE batch_id = '{batch}'") == [("done", 2)]
     again = fleet.end_of(fleet.start(batch))
     assert (again["type"], again["message"]) == ("COMPLETED", "the batch is done already")

@@ -26,7 +26,10 @@ def up(*, detach: bool) -> int:
         return 0
     began = time.monotonic()
     try:
-        down()  # parts of a fleet that is half up
+        if dead := processes.dead_parts():
+            print(f"{', '.join(dead)} ended by itself; the whole fleet is started anew", flush=True)
+        if processes.kept():
+            down()
         fleet = with_free_ports(fleet)
         _start_all(fleet)
     except (parts.NotReadyError, KeyboardInterrupt) as error:
@@ -68,6 +71,8 @@ def down() -> int:
     if processes.kept():
         killed = processes.stop_all()
         print("ended" + (f"; killed: {', '.join(killed)}" if killed else ""), flush=True)
+    else:
+        print("the fleet is not up", flush=True)
     return 0
 
 

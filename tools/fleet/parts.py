@@ -184,12 +184,16 @@ def worker_environment(fleet: Fleet) -> dict[str, str]:
         **_plain(),
         **client_environment(fleet),
         "ANIMATIC_HOME": str(own_folder(FOLDER / "home")),
-        "ANIMATIC_LEDGER": f"postgresql://animatic@127.0.0.1:{fleet.port('postgres')}/animatic",
-        "PGPASSWORD": fleet.passwords["postgres"],
+        **_ledger(fleet),
         **_provider(fleet),
         "ANIMATIC_NEW_LEDGER": datetime.now(UTC).date().isoformat(),
         "DO_NOT_TRACK": "1",
     }
+
+
+def _ledger(fleet: Fleet) -> dict[str, str]:
+    url = f"postgresql://animatic@127.0.0.1:{fleet.port('postgres')}/animatic"
+    return {"ANIMATIC_LEDGER": url, "PGPASSWORD": fleet.passwords["postgres"]}
 
 
 def client_environment(fleet: Fleet) -> dict[str, str]:
@@ -210,9 +214,13 @@ def _provider(fleet: Fleet) -> dict[str, str]:
 
 
 def write_environment(fleet: Fleet) -> Path:
-    """Write what another terminal needs, as a shell reads it; return the file."""
+    """Write what another terminal needs, as a shell reads it; return the file.
+
+    The sandbox's key is in it, never one of WaveSpeed's.
+    """
     path = FOLDER / "env"
-    variables = {**client_environment(fleet), "PATH": f"{BIN}:$PATH"}
+    sandbox = {} if os.environ.get("REAL") == "1" else _provider(fleet)
+    variables = {**client_environment(fleet), **_ledger(fleet), **sandbox, "PATH": f"{BIN}:$PATH"}
     quoted = (f"export {name}={value if name == 'PATH' else shlex.quote(value)}\n" for name, value in variables.items())
     write_private(path, "".join(quoted))
     return path

@@ -164,3 +164,11 @@ def test_logs_go_to_the_file_and_with_debug_to_both(
     for name, handlers in others.items():
         if name != logger.name:
             logging.getLogger(name).handlers[:] = handlers
+
+
+def test_a_server_knows_the_address_of_its_own_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANIMATIC_HOME", str(tmp_path))
+    with child_processes.prefect_server(tmp_path / "server.log") as server:
+        assert server.process is not None
+        environment = Path(f"/proc/{server.process.pid}/environ").read_bytes().split(b"\0")
+        assert f"PREFECT_UI_URL={server.url.removesuffix('/api')}".encode() in environment
