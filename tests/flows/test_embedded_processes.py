@@ -33,6 +33,7 @@ OF_US = {"NO_PROXY": "*", "no_proxy": "*", "PYTHONSAFEPATH": "1"}
 OF_SERVER = {
     "PREFECT_HOME", "PREFECT_PROFILES_PATH", "PREFECT_LOGGING_SETTINGS_PATH", "PREFECT_SERVER_API_AUTH_STRING",
     "PREFECT_SERVER_UI_API_URL",
+    "PREFECT_UI_URL",
 }  # fmt: skip
 PROXIES = [form for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") for form in (name, name.lower())]
 
