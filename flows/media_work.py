@@ -34,7 +34,7 @@ CHECKS_WITHIN_S = 3_600.0
 
 @dataclass(frozen=True, slots=True)
 class MediaTools:
-    """What the work on batches needs, one after the other: made by `open_tools`.
+    """Tools that the work on batches needs, one after the other: made by `open_tools`.
 
     Attributes:
         ask: asks for the outputs of a prediction anew.

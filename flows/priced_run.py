@@ -12,7 +12,7 @@ from time import monotonic
 from prefect.exceptions import CancelledRun, FailedRun, Pause
 
 from animatic.buying.shoot import Shoot
-from animatic.errors import AccountRefusedError, FileRefusedError, NeverAgainError, TryLaterError
+from animatic.errors import FileRefusedError, NeverAgainError, TryLaterError
 from animatic.media.clip_checks import CheckBatch, ClipChecks
 from animatic.media.last_frames import LastFrames
 from animatic.media.uploads import UploadMemory
@@ -183,10 +183,8 @@ class PricedRun:
         for upload in uploads:
             if isinstance(upload, FileRefusedError):
                 self._run.warn(f"{upload}. Its takes are rejected; all others go on")
-            elif isinstance(upload, AccountRefusedError):
-                self._shoot.stop_signal.refuse_account(str(upload), polls=True)
             elif isinstance(upload, TryLaterError | NeverAgainError):
-                self._shoot.stop_signal.stop_buying(str(upload))
+                self._shoot.stop_signal.stop_buying_for(upload)
             elif isinstance(upload, BaseException):
                 raise upload
             else:

@@ -72,7 +72,7 @@ def import_all() -> None:
 
 @dataclass(frozen=True)
 class Order:
-    """What a command was started with."""
+    """Arguments, folder and variables that a command was started with."""
 
     arguments: list[str]
     environment: dict[bytes, bytes]

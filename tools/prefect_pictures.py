@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from tools.fleet.parts import SANDBOX_KEY
+
 ROOT = Path(__file__).parents[1]
 ANIMATIC = Path(sys.executable).with_name("animatic")
 USER, PASSWORD = "docs", "pictures"
@@ -141,7 +143,7 @@ def filled_server(folder: Path) -> Generator[tuple[str, Runs]]:
         sandbox = stack.enter_context(_running(folder, env, "sandbox", "--port", "0"))
         env |= {
             "WAVESPEED_BASE_URL": _wait("the sandbox", lambda: _url_in(sandbox)),
-            "WAVESPEED_API_KEY": "sandbox-key",
+            "WAVESPEED_API_KEY": SANDBOX_KEY,
             "ANIMATIC_NEW_LEDGER": time.strftime("%Y-%m-%d", time.gmtime()),
             "ANIMATIC_ACCOUNT_LEVEL": "ultra",
             "PREFECT_SERVER_API_AUTH_STRING": f"{USER}:{PASSWORD}",

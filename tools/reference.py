@@ -6,7 +6,7 @@ A part stands between `<!-- NAME -->` and `<!-- end of NAME -->`; the words arou
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ import annotated_types
 import typer
 from typer.cli import get_docs_for_click
 
+import animatic
 from animatic.media import checks, dataset
 from animatic.planning import plan_form
 from animatic.planning.planned_rows import Do
-from animatic.results import analysis, database, history
+from animatic.results import database, history
 from animatic.results.columns import as_markdown
 from animatic.results.exit_codes import MEANINGS
 from flows.command.cli import app
@@ -95,11 +96,11 @@ def exit_codes() -> str:
 
 def functions() -> str:
     """Return the functions for analysts: signature and docstring."""
-    return "\n\n".join(_function(each) for each in (analysis.read_results, analysis.summarise))
+    return "\n\n".join(_function(name) for name in sorted(animatic.__all__))
 
 
-def _function(function: Callable[..., Any]) -> str:
-    name = function.__name__
+def _function(name: str) -> str:
+    function = getattr(animatic, name)
     signature = re.sub(r"\bpandas\.[\w.]*DataFrame", "pandas.DataFrame", str(inspect.signature(function)))
     text = inspect.getdoc(function) or ""
     text = re.sub(r"^(Args|Raises|Returns|Examples):$", r"**\1**\n", text, flags=re.MULTILINE)

@@ -16,7 +16,6 @@ from animatic.buying.polling.poller import UNREACHABLE, Poller
 from animatic.buying.request import Requests, Upload
 from animatic.buying.submissions import Submissions
 from animatic.errors import (
-    AccountRefusedError,
     BudgetError,
     FileRefusedError,
     LedgerError,
@@ -309,10 +308,8 @@ class Shoot:
             await self._requests.make_ready(take)
         except FileRefusedError:
             raise
-        except AccountRefusedError as error:
-            self.stop_signal.refuse_account(str(error), polls=True)
         except (NeverAgainError, LocationError) as error:
-            self.stop_signal.stop_buying(str(error))
+            self.stop_signal.stop_buying_for(error)
 
 
 def _age_s(submitted: Submitted) -> float:

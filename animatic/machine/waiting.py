@@ -7,6 +7,8 @@ import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
+from animatic.errors import AccountRefusedError, AnimaticError
+
 Event = asyncio.Future[bool]
 """Something that one coroutine waits for."""
 
@@ -43,6 +45,13 @@ class StopSignal:
         self.is_watching = False
         self.stop_buying(reason)
         _end(self._watchers)
+
+    def stop_buying_for(self, error: AnimaticError) -> None:
+        """Submit nothing more because of an error, which may be that WaveSpeed refuses the key or the account."""
+        if isinstance(error, AccountRefusedError):
+            self.refuse_account(str(error), polls=True)
+        else:
+            self.stop_buying(str(error))
 
     def refuse_account(self, reason: str, *, polls: bool) -> None:
         """Stop because WaveSpeed refuses the key or the account; `polls` lets polling go on."""

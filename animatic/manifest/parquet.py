@@ -181,7 +181,7 @@ class CappedFile:
 
 
 class _PlainGroup(NamedTuple):
-    """How a row group is read without dictionaries: so many rows at once, into this schema."""
+    """Batches of a row group that is read without dictionaries: the rows of each, and their schema."""
 
     rows_at_once: int
     schema: pa.Schema

@@ -4,7 +4,6 @@ PostgreSQL, Redis, Prefect's API and its services, the sandbox, two workers and 
 own, all on 127.0.0.1 and all with passwords. What they keep stays in build/fleet until you remove it.
 """
 
-import os
 import signal
 import sys
 import time
@@ -28,12 +27,11 @@ def up(*, detach: bool) -> int:
     try:
         if dead := processes.dead_parts():
             print(f"{', '.join(dead)} ended by itself; the whole fleet is started anew", flush=True)
-        if processes.kept():
-            down()
+        _end()  # parts of a fleet that is half up
         fleet = with_free_ports(fleet)
         _start_all(fleet)
     except (parts.NotReadyError, KeyboardInterrupt) as error:
-        down()
+        _end()
         print(f"make fleet: {error}", file=sys.stderr)
         return 130 if isinstance(error, KeyboardInterrupt) else 1
     print(f"up in {time.monotonic() - began:.0f} s\n{_where(fleet)}", flush=True)
@@ -44,7 +42,7 @@ def _start_all(fleet: Fleet) -> None:
     parts.start_postgres(fleet)
     parts.start_redis(fleet)
     parts.start_prefect(fleet)
-    if os.environ.get("REAL") != "1":
+    if not parts.is_real():
         parts.start_sandbox(fleet)
     parts.start_workers(fleet, POOLS)
 
@@ -62,18 +60,24 @@ def _stay() -> int:
                     named.add(name)
                     print(f"{name} ended by itself; its log: {FOLDER}/logs/{name}.log", flush=True)
     except KeyboardInterrupt:
-        down()
+        _end()
     return 0
 
 
 def down() -> int:
     """End every part that runs; 0."""
-    if processes.kept():
-        killed = processes.stop_all()
-        print("ended" + (f"; killed: {', '.join(killed)}" if killed else ""), flush=True)
-    else:
+    if not _end():
         print("the fleet is not up", flush=True)
     return 0
+
+
+def _end() -> bool:
+    """End every part that runs; tell if there was one."""
+    if not processes.kept():
+        return False
+    killed = processes.stop_all()
+    print("ended" + (f"; killed: {', '.join(killed)}" if killed else ""), flush=True)
+    return True
 
 
 def _where(fleet: Fleet) -> str:

@@ -22,6 +22,8 @@ WORKERS = ("worker-1", "worker-2")
 POOL = "animatic"
 MEDIA_WORKERS = ("media-1",)
 MEDIA_POOL = "animatic-media"
+SANDBOX_KEY = "sandbox-key"
+"""The key that the sandbox takes."""
 READY_WITHIN_S = 120.0
 _PASSED_ON = ("HOME", "LANG", "PATH", "TMPDIR", "TZ", "USER")
 
@@ -205,12 +207,17 @@ def client_environment(fleet: Fleet) -> dict[str, str]:
     }
 
 
+def is_real() -> bool:
+    """Tell if takes are bought from WaveSpeed."""
+    return os.environ.get("REAL") == "1"
+
+
 def _provider(fleet: Fleet) -> dict[str, str]:
     """Return where takes are bought: the sandbox, unless REAL=1 was typed."""
-    if os.environ.get("REAL") == "1":
+    if is_real():
         return {name: value for name, value in os.environ.items() if name.startswith(("ANIMATIC_", "WAVESPEED_"))}
     sandbox = f"http://127.0.0.1:{fleet.port('sandbox')}"
-    return {"WAVESPEED_BASE_URL": sandbox, "WAVESPEED_API_KEY": "sandbox-key", "ANIMATIC_ACCOUNT_LEVEL": "ultra"}
+    return {"WAVESPEED_BASE_URL": sandbox, "WAVESPEED_API_KEY": SANDBOX_KEY, "ANIMATIC_ACCOUNT_LEVEL": "ultra"}
 
 
 def write_environment(fleet: Fleet) -> Path:
@@ -219,7 +226,7 @@ def write_environment(fleet: Fleet) -> Path:
     The sandbox's key is in it, never one of WaveSpeed's.
     """
     path = FOLDER / "env"
-    sandbox = {} if os.environ.get("REAL") == "1" else _provider(fleet)
+    sandbox = {} if is_real() else _provider(fleet)
     variables = {**client_environment(fleet), **_ledger(fleet), **sandbox, "PATH": f"{BIN}:$PATH"}
     quoted = (f"export {name}={value if name == 'PATH' else shlex.quote(value)}\n" for name, value in variables.items())
     write_private(path, "".join(quoted))
