@@ -36,10 +36,15 @@ def test_parts_of_a_fleet_in_the_background_end_on_ctrl_c(folder: Path) -> None:
 
 def test_a_fleet_that_another_terminal_ends_is_never_read_half_written(folder: Path) -> None:
     begin = "from tools.fleet.processes import kept, start, stop_all; "
-    reader = [sys.executable, "-c", f"{begin}\nwhile 'last' not in kept(): pass\nwhile kept(): pass"]
-    with subprocess.Popen(reader, cwd=folder, stderr=subprocess.PIPE, text=True) as reading:
-        python(folder, f"{begin}\nfor n in [*range(50), 'last']: start(str(n), ['sleep', '60'], {{}})\nstop_all()")
-        assert reading.wait(60) == 0, reading.stderr and reading.stderr.read()
+    reader = [sys.executable, "-c", f"{begin}print('reads', flush=True)\nwhile not kept(): pass\nwhile kept(): pass"]
+    with subprocess.Popen(reader, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as reading:
+        try:
+            assert reading.stdout
+            assert reading.stdout.readline() == "reads\n"
+            python(folder, f"{begin}\nfor n in range(50): start(str(n), ['sleep', '60'], {{}})\nstop_all()")
+            assert reading.wait(60) == 0, reading.stderr and reading.stderr.read()
+        finally:
+            reading.kill()
 
 
 def test_a_port_that_is_taken_by_now_is_replaced(folder: Path) -> None:

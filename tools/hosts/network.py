@@ -120,7 +120,7 @@ class Host:
         """Kill every process of the host at once, as a power cut does; return how many there were."""
         killed = 0
         until = time.monotonic() + _ENDS_WITHIN_S
-        while (left := self.pids()) and time.monotonic() < until:
+        while (left := self._running()) and time.monotonic() < until:
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -130,6 +130,10 @@ class Host:
             process.wait(_ENDS_WITHIN_S)  # so that no zombie of ours stays
         self._processes.clear()
         return killed
+
+    def _running(self) -> set[int]:
+        """Return what runs in the host, with what was started and is still on its way into it."""
+        return {*self.pids(), *(process.pid for process in self._processes if process.poll() is None)}
 
     def take_down(self) -> None:
         """Kill what runs in the host and remove it."""
