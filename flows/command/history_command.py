@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from animatic import storage
+from animatic.errors import FixInputError
 from animatic.errors.text import counted
-from animatic.ledger import Ledger, look_into, place_of
+from animatic.ledger import Ledger, ledger_name, look_into, place_of
 from animatic.results.history import FILE, date_of, tables_of
 from animatic.storage.folder import Folder
 from animatic.storage.spool import nameless_file
@@ -30,7 +31,8 @@ def write_history(to: str, since: str | None, console: PlainConsole, *, sandbox:
     A date's file is replaced as a whole; dates without attempts are left as they are.
 
     Raises:
-        SettingsError: the date is none, or there is no ledger.
+        SettingsError: the date is none.
+        FixInputError: there is no ledger.
         LocationError: the folder cannot be written to.
     """
     moment = None if since is None else start_of("--since", since)
@@ -38,8 +40,12 @@ def write_history(to: str, since: str | None, console: PlainConsole, *, sandbox:
     settings = embedded.sandbox_settings(settings) if sandbox else settings
     folder, counts = Folder(to), Counter[str]()
     with look_into(settings.ledger) as ledger:
-        if ledger is not None:
-            asyncio.run(_copy(ledger, settings.origin, moment, folder.uri, counts))
+        if ledger is None:
+            raise FixInputError(
+                f"ledger {ledger_name(settings.ledger)}: there is none yet, so there is no history; a first run makes "
+                "it, and ANIMATIC_LEDGER says where it lies"
+            )
+        asyncio.run(_copy(ledger, settings.origin, moment, folder.uri, counts))
     console.print(f"{folder.place}: {counted(counts.total(), 'paid attempt')} on {counted(len(counts), 'day')}")
     if not counts and not sandbox:
         console.print(

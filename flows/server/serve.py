@@ -251,12 +251,11 @@ def _when(entry: Mapping[str, Any]) -> str:
     """Return the schedules of an entry, in a few words."""
     whens: list[str] = []
     for schedule in entry.get("schedules") or ():
-        if schedule.get("active") is False:
-            continue
         if "interval" in schedule:
-            whens.append(f"every {schedule['interval']} s")
+            when = f"every {schedule['interval']} s"
         else:
-            whens.append(f"{schedule.get('cron') or schedule.get('rrule')} {schedule.get('timezone') or 'UTC'}")
+            when = f"{schedule.get('cron') or schedule.get('rrule')} {schedule.get('timezone') or 'UTC'}"
+        whens.append(f"{when}, switched off" if schedule.get("active") is False else when)
     return "; ".join(whens) or "no schedule"
 
 

@@ -212,8 +212,8 @@ def test_every_column_that_we_write_is_read(suffix: str, name: str) -> None:
 
 
 def test_values_of_no_one_type_come_back_as_text_also_far_apart() -> None:
-    table = table_of(25_000)
-    lines = encode(table, ".jsonl").decode().splitlines()
+    first, other, last = encode(table_of(), ".jsonl").decode().splitlines()
+    lines = [first, *[other] * 24_998, last]  # more than is read at once
     lines[0] = lines[0].removesuffix("}") + ', "approved": true}'
     lines[-1] = lines[-1].removesuffix("}") + ', "approved": {"by": "é"}}'
     found = decode("\n".join(lines).encode(), "out.jsonl")["approved"]
