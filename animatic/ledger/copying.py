@@ -19,7 +19,18 @@ from animatic.errors import FixInputError, LedgerUnusableError
 from animatic.ledger import liveness, newest
 from animatic.ledger.databases import Database
 from animatic.ledger.opening import COPY_OF, MOVED_TO, Opened, find_database, make, open_database, read_only
-from animatic.ledger.schema import ALEMBIC_VERSION, ATTEMPT, META, METADATA, PACE, RUN, SLOTS, STARTS, TAKE
+from animatic.ledger.schema import (
+    ALEMBIC_VERSION,
+    ATTEMPT,
+    LAST_COMMIT,
+    META,
+    METADATA,
+    PACE,
+    RUN,
+    SLOTS,
+    STARTS,
+    TAKE,
+)
 from animatic.ledger.sqlite_file import SqliteFile
 from animatic.machine.durability import sync_folder
 from animatic.pace.limits import MINUTE_S
@@ -179,7 +190,7 @@ def copy_rows(source: Opened, target: Opened, progress: Progress, *, is_backup: 
     with source.engine.begin() as old, target.engine.begin() as new:
         require_empty(new)
         for table in METADATA.sorted_tables:
-            if table in {META, ALEMBIC_VERSION, *_OF_A_CLOCK} or not table.primary_key.columns:
+            if table in {META, ALEMBIC_VERSION, LAST_COMMIT, *_OF_A_CLOCK} or not table.primary_key.columns:
                 continue
             count = 0
             with closing(_rows_of(old, table)) as parts:

@@ -4,19 +4,19 @@ One transaction at a time, as in a file of SQLite: each begins with a lock that 
 has read is still so when it writes, on any number of machines. Those about clips take no turn: a media worker on a slow
 line would hold up all buying, and all other workers. Durable commits are asked for whatever the server's default is. A
 connection that is lost is made again, and what was under way on it is run again; where a commit was under way, the
-server is asked what became of it. See docs/adr/0053-a-ledger-on-postgresql.md and 0059.
+ledger is asked what became of it. See docs/adr/0053-a-ledger-on-postgresql.md, 0059 and 0061.
 """
 
 import os
 import re
+import secrets
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import psycopg
 import sqlalchemy as sa
 from psycopg import conninfo
-from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import IntLoader
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
@@ -33,7 +33,7 @@ from animatic.machine.durability import replacement
 from animatic.machine.home import data_folder
 
 OLDEST_VERSION = 13
-"""The first PostgreSQL that says what became of a transaction of which only the number is known."""
+"""The first PostgreSQL that tells if a transaction of which only the number is known is still under way."""
 
 REACHED_WITHIN_S = 10
 SEEN_DEAD_WITHIN_S = 25
@@ -74,12 +74,20 @@ SELECT pg_backend_pid(), current_setting('server_version_num')::int, current_set
             THEN set_config('synchronous_commit', 'on', false) END, {_SET}
 """
 _TURN = "SELECT pg_advisory_xact_lock(hashtext('animatic ledger'), hashtext(current_schema()));"
-_BEGIN: Any = "BEGIN; SELECT pg_current_xact_id()::text"
-_TAKE_TURN: Any = f"BEGIN; {_TURN} SELECT pg_current_xact_id()::text"
-"""One journey to the server: it begins a transaction, waits for the turn, and tells the transaction's number."""
-_NUMBER = "animatic transaction"
-"""Where a connection keeps the number of its transaction."""
+_BEGIN: Any = "BEGIN"
+_TAKE_TURN: Any = f"BEGIN; {_TURN}"
+"""One journey to the server: it begins a transaction and waits for the turn."""
+_MARK: Any = """
+INSERT INTO last_commit (connection, number, made_at)
+SELECT %(connection)s, %(number)s, clock_timestamp() AT TIME ZONE 'UTC'
+WHERE pg_current_xact_id_if_assigned() IS NOT NULL
+ON CONFLICT (connection) DO UPDATE SET number = excluded.number, made_at = excluded.made_at
+RETURNING pg_current_xact_id()::text
+"""
+_FIND_MARK: Any = "SELECT 1 FROM last_commit WHERE connection = %(connection)s AND number = %(number)s"
 _STATUS: Any = "SELECT pg_xact_status(%s::text::xid8)"
+_NAME, _COUNT = "animatic connection", "animatic transactions"
+"""Where a connection keeps its name in `last_commit`, and how many of its transactions were marked."""
 _NOW = sa.text("SELECT extract(epoch FROM clock_timestamp())::float8")
 
 _LOST = re.compile(r"08...|57P0[1-5]|25P03|53300|40001|40P01")
@@ -247,24 +255,31 @@ class PostgresServer(Database):
             )
         return f"{_without(words_of(error, 'PostgreSQL'), self._parts.get('password'))}{_advice(error)}"
 
-    def mark(self, db: sa.Connection) -> str:
-        """Return the number of the transaction."""
-        driver: Any = db.connection.driver_connection
-        if driver.info.transaction_status != TransactionStatus.INTRANS:
-            db.exec_driver_sql("SELECT 1")  # raises: a statement of it has failed, or the connection has
-        return str(db.info[_NUMBER])
+    def mark(self, db: sa.Connection) -> "Mark | None":
+        """Write which transaction of which connection this is; None where it has changed nothing.
 
-    def has_committed(self, mark: str, outage: Outage) -> bool:
-        """Ask the server what became of a transaction, until it answers or the outage has lasted too long."""
+        Its number at the server would not do: a server that crashes before that is on disk gives it away once more.
+        """
+        name = db.info.setdefault(_NAME, secrets.token_hex(16))
+        number = db.info[_COUNT] = db.info.get(_COUNT, 0) + 1
+        with cursor_of(db) as cursor:  # raises where a statement of it has failed, or the connection has
+            row = cursor.execute(_MARK, {"connection": name, "number": number}).fetchone()
+        return None if row is None else Mark(row[0], name, number)
+
+    def has_committed(self, mark: "Mark | None", outage: Outage) -> bool:
+        """Look for a transaction's mark once the server is done with it.
+
+        Raises:
+            LedgerAwayError: it has not answered for as long as an operation waits.
+        """
+        if mark is None:
+            return False
         said = f"ledger {self.name}: the server does not say if it took a change"
         while True:
             with suppress(psycopg.Error, SettingsError), self.connect() as connection:
-                row = connection.execute(_STATUS, (mark,)).fetchone()
-                status = row[0] if row else None
-                if status in {"committed", "aborted"}:
-                    return status == "committed"
-                if status is None:
-                    break
+                if not _is_under_way(connection, mark.transaction):
+                    of = {"connection": mark.connection, "number": mark.number}
+                    return connection.execute(_FIND_MARK, of).fetchone() is not None
             if not outage.waits(said):
                 break
         raise LedgerAwayError(
@@ -296,13 +311,33 @@ class PostgresServer(Database):
         return shell_line(["mv", str(self._id_file), f"{self._id_file}.old"])
 
 
+class Mark(NamedTuple):
+    """What finds a transaction again.
+
+    Attributes:
+        transaction: its number at the server.
+        connection: the name of its connection.
+        number: the how manieth marked one of that connection it is.
+    """
+
+    transaction: str
+    connection: str
+    number: int
+
+
 def _begin(db: sa.Connection) -> None:
-    """Begin a transaction and remember its number; one that takes a turn begins once no other of these is under way."""
+    """Begin a transaction; one that takes a turn begins once no other of these is under way."""
     with cursor_of(db) as cursor:
         cursor.execute(_TAKE_TURN if db.get_execution_options().get("takes_turn", True) else _BEGIN)
-        while cursor.nextset():
-            pass
-        ((db.info[_NUMBER],),) = cursor.fetchall()
+
+
+def _is_under_way(connection: psycopg.Connection[Any], transaction: str) -> bool:
+    """Tell if the server is still at a transaction, which another connection began."""
+    try:
+        row = connection.execute(_STATUS, (transaction,)).fetchone()
+    except psycopg.errors.InvalidParameterValue:  # it has crashed since, and knows of no such number
+        return False
+    return row is not None and row[0] == "in progress"
 
 
 def _without_nul(_db: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _is_many: bool) -> Any:

@@ -19,7 +19,7 @@ from animatic.errors import FixInputError
 from animatic.ledger import liveness
 from animatic.ledger.opening import Opened, find_database, open_database
 from animatic.ledger.receipts import Receipt, read_receipts
-from animatic.ledger.schema import ATTEMPT, ATTEMPT_LOOK, CLIP, LOOK, NEWEST, ORPHAN, QUALITY, REMARK
+from animatic.ledger.schema import ATTEMPT, ATTEMPT_LOOK, CLIP, LAST_COMMIT, LOOK, NEWEST, ORPHAN, QUALITY, REMARK
 from animatic.ledger.statements import in_chunks
 from animatic.takes.states import PAID, State
 
@@ -109,7 +109,10 @@ def prune_ledger(url: str, before: datetime, keep: Keep, most_rows: int = ROWS_A
         raise FixInputError(f"ledger {database.name}: there is none to prune; name one that exists")
     opened = open_database(database)
     try:
-        kinds = _kinds(before.astimezone(UTC).replace(tzinfo=None))
+        moment = before.astimezone(UTC).replace(tzinfo=None)
+        with opened.engine.begin() as db:
+            db.execute(LAST_COMMIT.delete().where(LAST_COMMIT.c.made_at < moment))  # of connections that have ended
+        kinds = _kinds(moment)
         moved = {each.name: _move(opened.engine, each, keep, most_rows) for each in kinds}
         receipts = _move_receipts(opened, before, keep)
         return Pruned(

@@ -7,7 +7,8 @@ it, `orphan` the predictions of the account that belong to no take, `charge` the
 `planned` hold which shots asked for which takes, `chain` which take a chained one starts from, `upload` where stills
 were uploaded, `clip` where clips are kept, `quality` what checks of them found. `look` is what was seen of stills on
 the web, `attempt_look` what an attempt was bought with. `inbox` holds the files of inboxes and the run that works on
-each, `media` the batches of clips that runs hand to media workers. `starts`, `pace` and `slots` keep the account's
+each, `media` the batches of clips that runs hand to media workers. `last_commit` tells a connection to a server whether
+its last transaction was committed. `starts`, `pace` and `slots` keep the account's
 limits for all runs together, `spending` what was reserved on each UTC day. Nothing here decides anything: the rules are
 in `animatic.takes.states`, `animatic.takes.evidence` and `animatic.pace.limits`.
 `ledger.opening` makes the tables, `ledger.migrations` brings older ones up to date.
@@ -21,8 +22,8 @@ from sqlalchemy.schema import CreateView
 from animatic.takes.money.bill_items import DEDUCT, REFUND
 from animatic.takes.states import LIVE, PAID
 
-SCHEMA_VERSION = 16
-REVISION = "0016"
+SCHEMA_VERSION = 17
+REVISION = "0017"
 """Alembic's name for the newest schema; `meta` says the version too, for versions from before there were revisions."""
 
 METADATA = sa.MetaData(
@@ -336,6 +337,15 @@ SLOTS = sa.Table(
     sa.Column("wanted", sa.Integer, nullable=False),
     sa.Column("asked_at", sa.Float, nullable=False),  # seconds of the machine's monotonic clock
 )
+
+LAST_COMMIT = sa.Table(
+    "last_commit",
+    METADATA,
+    sa.Column("connection", sa.Text, primary_key=True),  # a random name
+    sa.Column("number", sa.BigInteger, nullable=False),  # of its transactions
+    sa.Column("made_at", sa.DateTime, nullable=False),
+)
+"""Written by each transaction that changes a ledger on a server, and read where the reply to its COMMIT was lost."""
 
 
 _ZERO = sa.literal_column("0")

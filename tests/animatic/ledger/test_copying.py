@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from animatic.errors import FixInputError, LedgerClosedError, LedgerUnusableError
 from animatic.ledger import back_up_ledger, copy_ledger, copying, open_ledger, verify_ledger
 from animatic.ledger.opening import find_database
-from animatic.ledger.schema import METADATA, PACE, SLOTS, STARTS
+from animatic.ledger.schema import LAST_COMMIT, METADATA, PACE, SLOTS, STARTS
 from animatic.takes.states import State
 from tests.animatic.ledger.conftest import BACKENDS, ON_POSTGRESQL, ON_SQLITE, Postgres, Shorthand, Sqlite
 
@@ -56,7 +56,7 @@ def tables(url: str) -> dict[str, list[Any]]:
                 json.dumps([*row], default=str).replace("\\u0000", "\\u2400") for row in db.execute(sa.select(table))
             )
             for table in METADATA.sorted_tables
-            if table not in {STARTS, PACE, SLOTS}
+            if table not in {STARTS, PACE, SLOTS, LAST_COMMIT}
         }
     found["meta"] = [each for each in found["meta"] if "ledger_id" not in each]
     return found

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,14 @@ import pytest
 import sqlalchemy as sa
 from servers import server_of_tests
 from sqlalchemy.exc import DBAPIError
+from torture.cluster import cluster
 
 from animatic.errors import LedgerAwayError, LedgerClosedError, LedgerRestoredError, LedgerUnusableError, SettingsError
 from animatic.ledger import copy_ledger, dead_runs, ledger_name, look_into, open_ledger, open_when_there, verify_ledger
 from animatic.ledger.location import note_intents
 from animatic.ledger.opening import find_database, open_database
 from animatic.ledger.outages import TOLD_AFTER_S, Outage, Patience
-from animatic.ledger.postgres_server import IDLE_S, SEEN_DEAD_WITHIN_S, PostgresServer
+from animatic.ledger.postgres_server import IDLE_S, SEEN_DEAD_WITHIN_S, Mark, PostgresServer
 from animatic.ledger.postgres_sessions import LOOKS_EVERY_S
 from animatic.ledger.records import KeptClip, WantedClip
 from animatic.pace.limits import HOLD_S, Limits
@@ -185,21 +186,78 @@ async def test_a_copy_that_is_whole_goes_on_though_the_last_reply_of_the_first_i
     open_ledger(target).close()
 
 
+@contextmanager
+def connected(database: PostgresServer) -> Iterator[sa.Connection]:
+    engine = database.engine()
+    try:
+        with engine.connect() as db:
+            yield db
+    finally:
+        engine.dispose()
+
+
 def test_a_commit_that_the_server_is_still_at_is_waited_for(backend: Postgres) -> None:
     open_ledger(backend.url).close()
-    with psycopg.connect(backend.url) as other:
-        other.execute("INSERT INTO meta VALUES ('n1', 'x')")
-        ((number,),) = other.execute("SELECT pg_current_xact_id()::text").fetchall()
-        commit = threading.Timer(0.5, other.commit)
+    database = PostgresServer(backend.url)
+    with connected(database) as db, db.begin() as under_way:
+        note(db, "n1")
+        mark = database.mark(db)
+        commit = threading.Timer(0.5, under_way.commit)
         commit.start()
-        assert PostgresServer(backend.url).has_committed(number, Outage(Patience(60.0)))
+        assert database.has_committed(mark, Outage(Patience(60.0)))
         commit.join()
     assert noted(backend) == 1
 
 
-def test_a_transaction_that_the_server_has_forgotten_counts_neither_way(backend: Postgres) -> None:
-    with pytest.raises(LedgerAwayError, match="the server does not say if it took a change"):
-        PostgresServer(backend.url).has_committed("0", Outage(Patience(600.0)))  # as one from before a long time
+def test_a_transaction_whose_number_the_server_has_forgotten_is_found_by_its_mark(backend: Postgres) -> None:
+    open_ledger(backend.url).close()
+    database = PostgresServer(backend.url)
+    marks: dict[str, Mark] = {}
+    with connected(database) as db:
+        for name in ("taken back", "done"):
+            with db.begin() as transaction:
+                note(db, name)
+                mark = database.mark(db)
+                assert mark is not None
+                marks[name] = mark._replace(transaction="0")  # as one from before a long time
+                if name == "taken back":
+                    transaction.rollback()
+    found = {name: database.has_committed(mark, Outage(Patience(60.0))) for name, mark in marks.items()}
+    assert found == {"taken back": False, "done": True}
+
+
+@pytest.mark.usefixtures("backend")
+def test_a_transaction_whose_number_a_crash_gave_to_another_is_not_taken_for_done() -> None:
+    with cluster() as server:
+        open_ledger(server.url).close()
+        with psycopg.connect(server.url, autocommit=True) as other:
+            other.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")  # nothing but a commit reaches the disk
+            other.execute("SELECT pg_reload_conf()")
+        database = PostgresServer(server.url)
+        with connected(database) as db:
+            db.begin()
+            note(db, "lost")
+            mark = database.mark(db)
+            assert mark is not None
+            server.kill()
+            db.invalidate()
+        server.start()
+        assert not database.has_committed(mark, Outage(Patience(0.0)))
+        with psycopg.connect(server.url) as other:
+            other.execute("INSERT INTO meta VALUES ('another', 'x')")
+            ((number,),) = other.execute("SELECT pg_current_xact_id()::text").fetchall()
+        assert number == mark.transaction
+        assert not database.has_committed(mark, Outage(Patience(0.0)))
+
+
+async def test_a_transaction_that_reads_writes_nothing(ledger: Any) -> None:
+    marked = "SELECT count(*), max(number) FROM last_commit"
+    before = ledger.rows(marked)
+    for _ in range(3):
+        await ledger.opened.transactions.do(0.0, lambda db: db.execute(sa.text("SELECT 1")).scalar_one())
+    assert ledger.rows(marked) == before
+    await ledger.opened.transactions.do(0.0, note, "n1")
+    assert ledger.rows(marked) != before
 
 
 async def test_a_statement_that_failed_unseen_takes_the_transaction_with_it(ledger: Any) -> None:
