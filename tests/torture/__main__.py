@@ -129,18 +129,17 @@ PARTS: dict[str, Callable[[int, int], Part]] = {
     "cuts": _cuts,
     "crashes": _crashes,
 }
-Lanes = tuple[tuple[tuple[str, ...], ...], ...]
-LANES: dict[str, Lanes] = {
+PHASES: dict[str, tuple[tuple[int, tuple[str, ...]], ...]] = {
     "sqlite": (
-        (("matrix",), ("urls", "replies", "machine")),
-        (("lines",), ("plants", "runs", "chains", "syscalls", "simulation", "power", "coverage", "archiving")),
+        (2, ("matrix", "machine", "replies", "urls")),
+        (2, ("lines", "plants", "coverage", "simulation", "chains", "power", "archiving", "runs", "syscalls")),
     ),
     "postgresql": (
-        (("matrix",), ("machine",)),
-        (("lines",), ("plants", "runs", "chains", "syscalls", "simulation", "archiving", "cuts", "crashes")),
+        (2, ("matrix", "machine")),
+        (3, ("plants", "lines", "simulation", "crashes", "cuts", "chains", "archiving", "runs", "syscalls")),
     ),
 }
-"""Phases; in each of them lanes that run side by side; in each lane parts that run one after the other.
+"""Phases: in each of them so many parts at a time, the longest first. A server is waited for, so there are more of them.
 
 On PostgreSQL, cuts and crashes take the place of power loss; what asks no ledger, or both, is not done again.
 """
@@ -177,10 +176,9 @@ def _one_part(options: argparse.Namespace) -> int:
 
 def _all_parts(options: argparse.Namespace) -> int:
     began, parts = time.monotonic(), dict[str, Part]()
-    for phase in LANES[options.ledger]:
-        with ThreadPoolExecutor(len(phase)) as pool:
-            lanes = pool.map(lambda lane: [(name, run_part(name, options)) for name in lane], phase)
-            parts |= {name: part for lane in lanes for name, part in lane}
+    for at_once, names in PHASES[options.ledger]:
+        with ThreadPoolExecutor(at_once) as pool:
+            parts |= zip(names, pool.map(lambda name: run_part(name, options), names), strict=True)
     ordered = [parts[name] for name in PARTS if name in parts]
     report = as_report(ordered, options.factor, options.seed, time.monotonic() - began)
     write(options, report)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,16 @@ from sqlalchemy.exc import DBAPIError
 from torture.cluster import cluster
 
 from animatic.errors import LedgerAwayError, LedgerClosedError, LedgerRestoredError, LedgerUnusableError, SettingsError
-from animatic.ledger import copy_ledger, dead_runs, ledger_name, look_into, open_ledger, open_when_there, verify_ledger
+from animatic.ledger import (
+    copy_ledger,
+    dead_runs,
+    ledger_name,
+    look_into,
+    open_ledger,
+    open_when_there,
+    prune_ledger,
+    verify_ledger,
+)
 from animatic.ledger.location import note_intents
 from animatic.ledger.opening import find_database, open_database
 from animatic.ledger.outages import TOLD_AFTER_S, Outage, Patience
@@ -258,6 +268,15 @@ async def test_a_transaction_that_reads_writes_nothing(ledger: Any) -> None:
     assert ledger.rows(marked) == before
     await ledger.opened.transactions.do(0.0, note, "n1")
     assert ledger.rows(marked) != before
+
+
+async def test_marks_of_connections_that_have_ended_are_pruned(ledger: Any, backend: Postgres) -> None:
+    await ledger.opened.transactions.do(0.0, note, "n1")
+    assert prune_ledger(backend.url, datetime.now(UTC) - timedelta(days=30), lambda *_: None).is_compacted
+    assert len(backend.rows("SELECT * FROM last_commit")) == 1
+    backend.write("UPDATE last_commit SET made_at = made_at - interval '31 days'")
+    prune_ledger(backend.url, datetime.now(UTC) - timedelta(days=30), lambda *_: None)
+    assert backend.rows("SELECT * FROM last_commit") == []
 
 
 async def test_a_statement_that_failed_unseen_takes_the_transaction_with_it(ledger: Any) -> None:
