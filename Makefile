@@ -45,7 +45,7 @@ check: $(DEV) ## Lint, format, types, import directions, container files
 	@! test -x $(BIN)/hadolint || $(BIN)/hadolint deployments/Dockerfile
 	@! test -x $(BIN)/docker-compose || $(BIN)/docker-compose -f deployments/compose.yaml config --quiet
 
-torture: $(DEV) ## Prove that nothing is paid twice or lost: about 10 minutes, writes reliability.json
+torture: $(DEV) ## Prove that nothing is paid twice or lost: about half an hour, writes reliability.json
 	@command -v strace >/dev/null || { apt-get update -qq && apt-get install -y -qq strace; }
 	@PYTHONPATH=tests $(BIN)/python -m torture
 

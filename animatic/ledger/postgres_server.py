@@ -317,7 +317,7 @@ class Mark(NamedTuple):
     Attributes:
         transaction: its number at the server.
         connection: the name of its connection.
-        number: the how manieth marked one of that connection it is.
+        number: its place among the marked ones of that connection.
     """
 
     transaction: str
