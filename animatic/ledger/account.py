@@ -80,5 +80,8 @@ class Account:
 
     def _in_ledgers_time(self, settled: Sequence[SpentBlock], clock: grants.Clock) -> list[SpentBlock]:
         """Return blocks whose last reply was timed by this machine as the ledger's clock would have timed it."""
-        shift_s = clock() - self._clock() if settled else 0.0
+        if not settled:
+            return []
+        mine_s = self._clock()  # before the journey to the other clock: what is too late holds a start for longer
+        shift_s = clock() - mine_s
         return [(block_id, sent, replied_at + shift_s) for block_id, sent, replied_at in settled]

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from animatic.errors import FixInputError, LedgerUnusableError
 from animatic.ledger import liveness, newest
 from animatic.ledger.databases import Database
-from animatic.ledger.opening import COPY_OF, MOVED_TO, Opened, find_database, make, open_database, read_only
+from animatic.ledger.opening import COPY_OF, MOVED_TO, Opened, find_database, looking_on, make, open_database, read_only
 from animatic.ledger.schema import (
     ALEMBIC_VERSION,
     ATTEMPT,
@@ -125,10 +125,8 @@ def _reopening_unless_whole(old: Opened, new: Opened) -> Generator[None]:
     try:
         yield
     except BaseException:
-        with new.engine.begin() as db:
-            is_copied = is_whole(db)
-        if not is_copied:
-            with old.engine.begin() as db:
+        with old.engine.begin() as db, new.engine.begin() as copied:  # in the order in which rows are copied
+            if not is_whole(copied):
                 reopen(db)
         raise
 
@@ -167,6 +165,12 @@ def close_for(db: sa.Connection, name: str, live_among: Callable[[Sequence[str]]
         db.execute(META.insert().values(name=MOVED_TO, value=name))
 
 
+def _require_closed_for(db: sa.Connection, name: str) -> None:
+    """Refuse to copy a ledger that was opened again meanwhile, by another copy that failed."""
+    if db.execute(sa.select(META.c.value).where(META.c.name == MOVED_TO)).scalar() != name:
+        raise FixInputError("another copy of it failed meanwhile, and has opened it again; copy again")
+
+
 def is_whole(db: sa.Connection) -> bool:
     """Tell if a copy was committed."""
     return db.execute(sa.select(META.c.value).where(META.c.name == COPY_OF)).scalar() is None
@@ -187,7 +191,9 @@ def copy_rows(source: Opened, target: Opened, progress: Progress, *, is_backup: 
         LedgerUnusableError: what was written is not what was read.
     """
     rows = 0
-    with source.engine.begin() as old, target.engine.begin() as new:
+    with looking_on(source.engine) if is_backup else source.engine.begin() as old, target.engine.begin() as new:
+        if not is_backup:
+            _require_closed_for(old, target.database.name)
         require_empty(new)
         for table in METADATA.sorted_tables:
             if table in {META, ALEMBIC_VERSION, LAST_COMMIT, *_OF_A_CLOCK} or not table.primary_key.columns:

@@ -139,6 +139,10 @@ class Database(ABC):
     def mark(self, db: sa.Connection) -> Any:
         """Return what finds this transaction again after its commit; raise where it was lost on the way."""
 
+    def note_commit(self, mark: Any) -> None:
+        """Hear that a transaction is committed."""
+        del mark
+
     def has_committed(self, mark: Any, outage: Outage) -> bool:
         """Tell if a transaction whose commit raised an error is in the database all the same.
 

@@ -216,7 +216,7 @@ class Ledger:
             TakenError: another run has bought it since, or is about to.
         """
         intended = await self.transactions.do(INTENDS_WITHIN_S, operations.intend, intent)
-        if intended.intents != self._noted:  # those that shared a transaction are counted together
+        if intended.intents > self._noted:  # those that shared a transaction are counted together
             self.note_intents(intended.intents)
             self._noted = intended.intents
         return intended

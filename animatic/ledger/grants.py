@@ -94,7 +94,7 @@ def acquire_slots(  # noqa: PLR0913, PLR0917 - whose slots, how many, and who el
     """
     now = clock()
     rows = db.execute(sa.select(SLOTS).where(SLOTS.c.provider == provider, SLOTS.c.run_id != run_id)).all()
-    dead = [row.run_id for row in rows if not 0 <= now - row.asked_at < SILENT_S or not is_alive(row.run_id)]
+    dead = [row.run_id for row in rows if abs(now - row.asked_at) >= SILENT_S or not is_alive(row.run_id)]
     if dead:
         db.execute(SLOTS.delete().where(SLOTS.c.provider == provider, SLOTS.c.run_id.in_(dead)))
     others = [(row.held, row.wanted) for row in rows if row.run_id not in dead]

@@ -1,7 +1,8 @@
 """Opening of a ledger: its checks, and how it is made or brought up to date."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -124,7 +125,7 @@ def read_only(database: Database, look: Callable[[sa.Connection], R]) -> R:
     """
     engine = database.engine()
     try:
-        with engine.connect() as db, db.begin() as transaction:
+        with looking_on(engine) as db:
             version = _version(db, database.name)
             if version != SCHEMA_VERSION:
                 raise FixInputError(
@@ -132,12 +133,19 @@ def read_only(database: Database, look: Callable[[sa.Connection], R]) -> R:
                     f"allowed: {SCHEMA_VERSION}, to which the next command on it brings an older one"
                 )
             found = look(db)
-            transaction.rollback()
     except (DBAPIError, OSError) as error:
         raise LedgerUnusableError(f"ledger {database.name}: {database.said(error)}; restore a backup") from None
     finally:
         engine.dispose()
     return found
+
+
+@contextmanager
+def looking_on(engine: sa.Engine) -> Generator[sa.Connection]:
+    """Open a transaction that changes nothing, sees the ledger as it was at one moment, and takes no turn."""
+    with engine.connect().execution_options(looks_on=True) as db, db.begin() as transaction:
+        yield db
+        transaction.rollback()
 
 
 def answer(db: sa.Connection) -> None:

@@ -191,6 +191,9 @@ def accept(db: sa.Connection, attempt_id: int, accepted: Accepted) -> bool:
         return True
     owner = db.execute(OTHER_OWNER, {"of_prediction": prediction_id, "but_attempt": attempt_id}).fetchone()
     if owner is None:
+        mine = sa.select(ATTEMPT.c.prediction_id).where(ATTEMPT.c.attempt_id == attempt_id)
+        if db.execute(mine).scalar() == prediction_id:  # evidence was faster: the run was taken for dead meanwhile
+            return True
         raise _forbidden(db, attempt_id, State.SUBMITTED)
     other_attempt, other, state, other_run = owner
     mine = db.execute(sa.select(ATTEMPT.c.fingerprint).where(ATTEMPT.c.attempt_id == attempt_id)).scalar_one()

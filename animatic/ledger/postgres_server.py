@@ -67,9 +67,11 @@ _SESSION = {
     "default_transaction_read_only": "off",
 }
 _SET = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in _SESSION.items())
+_META_IN = """(SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        WHERE pg_class.oid = to_regclass('meta'))"""
 _GREET: Any = f"""
 SELECT pg_backend_pid(), current_setting('server_version_num')::int, current_setting('server_encoding'),
-       current_setting('fsync'), current_setting('full_page_writes'), pg_is_in_recovery(), current_schema(),
+       current_setting('fsync'), current_setting('full_page_writes'), pg_is_in_recovery(), current_schema(), {_META_IN},
        CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
             THEN set_config('synchronous_commit', 'on', false) END, {_SET}
 """
@@ -77,12 +79,15 @@ _TURN = "SELECT pg_advisory_xact_lock(hashtext('animatic ledger'), hashtext(curr
 _BEGIN: Any = "BEGIN"
 _TAKE_TURN: Any = f"BEGIN; {_TURN}"
 """One journey to the server: it begins a transaction and waits for the turn."""
+_LOOK_ON: Any = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+"""It sees the ledger as it was at one moment, however long it reads, and keeps nobody waiting."""
 _MARK: Any = """
 INSERT INTO last_commit (connection, number, made_at)
 SELECT %(connection)s, %(number)s, clock_timestamp() AT TIME ZONE 'UTC'
 WHERE pg_current_xact_id_if_assigned() IS NOT NULL
 ON CONFLICT (connection) DO UPDATE SET number = excluded.number, made_at = excluded.made_at
-RETURNING pg_current_xact_id()::text
+RETURNING pg_current_xact_id()::text, (SELECT value FROM meta WHERE name = 'moved_to'),
+          (SELECT value::bigint FROM meta WHERE name = 'intents')
 """
 _FIND_MARK: Any = "SELECT 1 FROM last_commit WHERE connection = %(connection)s AND number = %(number)s"
 _STATUS: Any = "SELECT pg_xact_status(%s::text::xid8)"
@@ -118,6 +123,7 @@ class PostgresServer(Database):
         key = re.sub(r"[^A-Za-z0-9.-]+", "-", self.name.removeprefix("postgresql://")).strip("-")
         self.place = data_folder(os.environ) / f"postgresql-{key[:120]}"
         self._id_file = self.place.with_name(self.place.name + ".ledger-id")
+        self._intents = 0
 
     def connect(self) -> psycopg.Connection[Any]:
         """Return a new connection whose session is set up, and that begins no transactions; raises psycopg's errors.
@@ -138,7 +144,7 @@ class PostgresServer(Database):
         return connection
 
     def _require_fit(self, connection: psycopg.Connection[Any], row: tuple[Any, ...]) -> None:
-        pid, version, encoding, fsync, full_page_writes, is_standby, schema = row[:7]
+        pid, version, encoding, fsync, full_page_writes, is_standby, schema, found_in = row[:8]
         problem = ""
         if connection.info.backend_pid != pid:
             problem = (
@@ -158,6 +164,11 @@ class PostgresServer(Database):
             problem = "it is a standby, which takes no changes; name the primary"
         elif schema is None:
             problem = "its search_path names no schema that exists; make one, or name one in the URL's options"
+        elif found_in not in {None, schema}:
+            problem = (
+                f"its search_path finds a table meta in schema {found_in}, and makes new ones in {schema}; name one "
+                "schema, the same on all machines, as in ?options=-csearch_path%3Dpublic"
+            )
         if problem:
             raise SettingsError(f"ANIMATIC_LEDGER: {self.name}: {problem}")
 
@@ -259,12 +270,34 @@ class PostgresServer(Database):
         """Write which transaction of which connection this is; None where it has changed nothing.
 
         Its number at the server would not do: a server that crashes before that is on disk gives it away once more.
+
+        Raises:
+            LedgerUnusableError: the ledger was copied elsewhere, or lost what this process has seen in it.
         """
         name = db.info.setdefault(_NAME, secrets.token_hex(16))
         number = db.info[_COUNT] = db.info.get(_COUNT, 0) + 1
         with cursor_of(db) as cursor:  # raises where a statement of it has failed, or the connection has
             row = cursor.execute(_MARK, {"connection": name, "number": number}).fetchone()
-        return None if row is None else Mark(row[0], name, number)
+        if row is None:
+            return None
+        transaction, moved_to, intents = row
+        if moved_to is not None:
+            raise LedgerUnusableError(
+                f"ledger {self.name}: it was copied to {moved_to} while this run had lost its line to it; nothing more "
+                "is bought. Set ANIMATIC_LEDGER to that one; it looks for what was under way"
+            )
+        if intents < self._intents:
+            raise LedgerUnusableError(
+                f"ledger {self.name}: it holds {intents:,} submissions, and this run has seen {self._intents:,}: a "
+                "standby took over without the newest ones, or a backup was restored. Nothing more is bought. Run "
+                "again: the next run says what to do"
+            )
+        return Mark(transaction, name, number, intents)
+
+    def note_commit(self, mark: "Mark | None") -> None:
+        """Remember how many intents the ledger holds, which never become fewer."""
+        if mark is not None:
+            self._intents = max(self._intents, mark.intents)
 
     def has_committed(self, mark: "Mark | None", outage: Outage) -> bool:
         """Look for a transaction's mark once the server is done with it.
@@ -318,17 +351,21 @@ class Mark(NamedTuple):
         transaction: its number at the server.
         connection: the name of its connection.
         number: its place among the marked ones of that connection.
+        intents: how many the ledger holds with it.
     """
 
     transaction: str
     connection: str
     number: int
+    intents: int
 
 
 def _begin(db: sa.Connection) -> None:
     """Begin a transaction; one that takes a turn begins once no other of these is under way."""
+    options = db.get_execution_options()
+    begin = _LOOK_ON if options.get("looks_on") else _TAKE_TURN if options.get("takes_turn", True) else _BEGIN
     with cursor_of(db) as cursor:
-        cursor.execute(_TAKE_TURN if db.get_execution_options().get("takes_turn", True) else _BEGIN)
+        cursor.execute(begin)
 
 
 def _is_under_way(connection: psycopg.Connection[Any], transaction: str) -> bool:

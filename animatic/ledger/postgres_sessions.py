@@ -5,7 +5,9 @@ that is lost while its process lives is made again within seconds by a thread of
 """
 
 import hashlib
+import math
 import threading
+import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
@@ -17,7 +19,11 @@ from animatic.ledger.databases import Elsewhere
 
 LOOKS_EVERY_S = 5.0
 GRACE_S = 30.0
-"""For so long after a server's start no run is called dead: its sessions were lost with it, not its process."""
+"""For so long after a server's start no run is called dead: its sessions were lost with it, not its process.
+
+The same after a session was made again: a server that recovers from a crash, and a standby that takes over, keep the
+moment of their start.
+"""
 
 _HOLD: Any = "SELECT pg_advisory_lock_shared(%s)"
 _HELD: Any = """
@@ -46,6 +52,7 @@ class Sessions(Elsewhere):
     def __init__(self, server: Server) -> None:
         self._server, self._held = server, set[str]()
         self._connection: psycopg.Connection[Any] | None = None
+        self._remade_at_s, self._is_remade = -math.inf, False
         self._turn, self._closed = threading.RLock(), threading.Event()
         self._watch: threading.Thread | None = None
 
@@ -89,9 +96,14 @@ class Sessions(Elsewhere):
             raise self._server.unusable(error) from None
 
     def _alive(self, run_ids: Sequence[str]) -> list[str]:
-        """Return those of these runs whose locks are held; all of them where the server has just started."""
+        """Return those of these runs whose locks are held.
+
+        All of them where the server has just started, or has just lost this session: the others' may be lost with it.
+        """
         with self._turn:
             session = self._connected()
+            if time.monotonic() - self._remade_at_s < GRACE_S:
+                return list(run_ids)
             if session.execute(_HAS_JUST_STARTED, (GRACE_S,)).fetchone() == (True,):
                 return list(run_ids)
             held = {high << 32 | low for high, low in session.execute(_HELD).fetchall()}
@@ -112,10 +124,16 @@ class Sessions(Elsewhere):
                 self._connection.execute("SELECT 1")
                 return self._connection
             self._end()
-        self._connection = self._server.connect()
-        for run_id in self._held:
-            self._connection.execute(_HOLD, (_key_of(run_id),))
-        return self._connection
+        made = self._server.connect()
+        try:
+            for run_id in self._held:
+                made.execute(_HOLD, (_key_of(run_id),))
+        except BaseException:
+            made.close()  # one that lives without its locks would be taken for whole
+            raise
+        self._remade_at_s = time.monotonic() if self._is_remade else -math.inf
+        self._is_remade, self._connection = True, made
+        return made
 
     def _end(self) -> None:
         if self._connection is not None:

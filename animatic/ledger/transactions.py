@@ -158,6 +158,7 @@ class Transactions:
         except DBAPIError:
             if not (is_committing and self.database.has_committed(mark, outage)):
                 raise
+        self.database.note_commit(mark)
         return answers
 
 

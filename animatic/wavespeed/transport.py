@@ -11,6 +11,7 @@ import errno
 import math
 import os
 import ssl
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -150,10 +151,15 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             await asyncio.sleep(0)  # sockets close in the loop's next turn, which may be the loop's last
 
 
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""It goes on while the machine sleeps, which asyncio's does not."""
+
+
 class _Connector(aiohttp.TCPConnector):
     """Makes connections; whatever goes wrong until one is made is known not to have sent anything.
 
-    That includes a proxy that hangs, hangs up or answers nonsense: it has seen a host and a port, and no request.
+    That includes a proxy that hangs, hangs up or answers nonsense: it has seen a host and a port, and no request. A
+    machine that slept meanwhile sends nothing either: its run may have been called dead since.
 
     Args:
         within_s: for a connection as a whole: to a proxy, through it, and TLS.
@@ -170,14 +176,19 @@ class _Connector(aiohttp.TCPConnector):
         traces: Any,
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's
     ) -> ResponseHandler:
+        began_s = time.clock_gettime(_CLOCK)
         try:
             async with asyncio.timeout(self._within_s):
-                return await super()._create_connection(req, traces, timeout)
+                connection = await super()._create_connection(req, traces, timeout)
+                if time.clock_gettime(_CLOCK) - began_s <= self._within_s + 1.0:
+                    return connection
+            connection.close()
         except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, TimeoutError):
             raise
         except (aiohttp.ClientError, OSError) as error:
             broken = OSError(None, f"{type(error).__name__} while connecting")
             raise aiohttp.ClientConnectorError(req.connection_key, broken) from None
+        raise aiohttp.ClientConnectorError(req.connection_key, OSError(None, "this machine slept meanwhile"))
 
 
 def _body_of(request: httpx.Request) -> Any:

@@ -67,9 +67,9 @@ class Postgres:
     """A ledger on PostgreSQL, in a schema of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self._server, self._schema = server_of_tests(), f"ledger_{secrets.token_hex(6)}"
-        self._run(f"CREATE SCHEMA {self._schema}")
-        self.url = f"{self._server}?options=-c%20search_path%3D{self._schema}"
+        self._server, self.schema = server_of_tests(), f"ledger_{secrets.token_hex(6)}"
+        self._run(f"CREATE SCHEMA {self.schema}")
+        self.url = f"{self._server}?options=-c%20search_path%3D{self.schema}"
         self.path = find_database(self.url).place
 
     def rows(self, sql: str, *values: Any) -> list[Any]:
@@ -86,7 +86,7 @@ class Postgres:
 
     def end(self) -> None:
         """Remove the schema."""
-        self._run(f"DROP SCHEMA {self._schema} CASCADE")
+        self._run(f"DROP SCHEMA {self.schema} CASCADE")
 
     def _run(self, sql: str) -> None:
         with psycopg.connect(self._server, autocommit=True) as db:

@@ -126,11 +126,13 @@ async def test_a_final_take_stays_final_whoever_is_given_its_prediction(ledger: 
     assert FAR[:12] in text
 
 
-async def test_an_id_that_comes_twice_to_an_attempt_is_refused(ledger: Any) -> None:
+async def test_an_id_that_evidence_has_found_already_changes_nothing_and_another_is_refused(ledger: Any) -> None:
     attempt_id = await ledger.intend()
     await ledger.accept(attempt_id, "p1")
+    assert await ledger.accept(attempt_id, "p1")
+    assert (await ledger.find()).prediction_id == "p1"
     with pytest.raises(LedgerError, match="found state submitted"):
-        await ledger.accept(attempt_id, "p1")
+        await ledger.accept(attempt_id, "p2")
 
 
 async def test_an_attempt_has_at_most_so_many_remarks_and_none_is_endless(ledger: Any) -> None:

@@ -21,9 +21,18 @@ from servers import server_of_tests
 from sqlalchemy.exc import DBAPIError
 from torture.cluster import cluster
 
-from animatic.errors import LedgerAwayError, LedgerClosedError, LedgerRestoredError, LedgerUnusableError, SettingsError
+from animatic.errors import (
+    FixInputError,
+    LedgerAwayError,
+    LedgerClosedError,
+    LedgerRestoredError,
+    LedgerUnusableError,
+    SettingsError,
+)
 from animatic.ledger import (
+    back_up_ledger,
     copy_ledger,
+    copying,
     dead_runs,
     ledger_name,
     look_into,
@@ -362,6 +371,93 @@ async def test_a_run_whose_session_ended_is_alive_again(backend: Postgres, line:
         assert not other._elsewhere.is_alive("run-7")
 
 
+async def test_nobody_is_called_dead_right_after_a_session_was_lost(backend: Postgres) -> None:
+    with open_ledger(backend.url) as ledger:
+        assert not ledger._elsewhere.is_alive("run-7")
+        backend.write(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE position('locktype' in query) > 0 AND pid <> pg_backend_pid()"
+        )
+        assert ledger._elsewhere.is_alive("run-7"), "its session may be lost as well"
+
+
+async def test_a_session_that_cannot_take_its_locks_again_is_made_once_more(
+    backend: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_ledger(backend.url) as ledger, open_ledger(backend.url) as other:
+        async with ledger.run("run-7", "file:///shots.csv"):
+            held = other._elsewhere
+            with monkeypatch.context() as patched:
+                patched.setattr("animatic.ledger.postgres_sessions._HOLD", "SELECT 1 / 0, %s::text")
+                ledger._elsewhere._end()
+                with pytest.raises(psycopg.Error):
+                    ledger._elsewhere._connected()
+            ledger._elsewhere._connected()
+            assert held._alive(["run-7"]) == ["run-7"]
+
+
+async def test_a_run_that_was_cut_off_buys_nothing_on_a_ledger_that_was_copied_meanwhile(
+    ledger: Any, backend: Postgres
+) -> None:
+    await ledger.buy()
+    backend.write("INSERT INTO meta VALUES ('moved_to', 'postgresql://elsewhere/film')")
+    with pytest.raises(
+        LedgerUnusableError, match="it was copied to postgresql://elsewhere/film while this run had lost"
+    ):
+        await ledger.intend("e" * 64)
+    assert ledger.rows("SELECT count(*) FROM attempt") == [(1,)]
+
+
+async def test_a_run_stops_on_a_standby_that_lacks_what_it_has_seen(ledger: Any, backend: Postgres) -> None:
+    for fingerprint in ("e" * 64, "f" * 64):
+        await ledger.buy(fingerprint)
+    backend.write("UPDATE meta SET value = '0' WHERE name = 'intents'")
+    with pytest.raises(LedgerUnusableError, match="it holds 1 submissions, and this run has seen 2: a standby"):
+        await ledger.intend("d" * 64)
+    assert ledger.rows("SELECT count(*) FROM attempt") == [(2,)]
+
+
+def test_a_path_that_finds_one_schema_and_makes_tables_in_another_is_refused(backend: Postgres, tmp_path: Path) -> None:
+    open_ledger(backend.url).close()
+    other = Postgres(tmp_path)
+    try:
+        url = backend.url.replace("search_path%3D", f"search_path%3D{other.schema},")
+        with pytest.raises(
+            SettingsError, match=f"finds a table meta in schema {backend.schema}, and makes new ones in"
+        ):
+            open_ledger(url)
+    finally:
+        other.end()
+
+
+async def test_a_backup_keeps_nobody_waiting_and_is_of_one_moment(
+    ledger: Any, backend: Postgres, tmp_path: Path
+) -> None:
+    await ledger.buy()
+    turns: list[Any] = []
+    with psycopg.connect(backend.url) as other:
+
+        def write_more(table: str, _rows: int) -> None:
+            if table == "attempt":  # between the copy of the table and the look that compares
+                take_turn = "SELECT pg_try_advisory_xact_lock(hashtext('animatic ledger'), hashtext(current_schema()))"
+                turns.extend(other.execute(take_turn).fetchall())
+                backend.write("UPDATE attempt SET polls = 7")
+
+        assert back_up_ledger(backend.url, tmp_path / "backup.sqlite", write_more) is not None
+        assert turns == [(True,)]
+        assert verify_ledger(backend.url).attempts == 1
+
+
+async def test_a_copy_of_a_ledger_that_was_opened_again_is_not_made(
+    ledger: Any, backend: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ledger.finish(await ledger.buy())
+    ledger.opened.close()
+    monkeypatch.setattr(copying, "close_for", lambda *_: None)  # as if another copy had failed, and reopened it
+    with pytest.raises(FixInputError, match="has opened it again; copy again"):
+        copy_ledger(backend.url, f"sqlite:///{tmp_path}/copy.sqlite", lambda *_: None)
+
+
 HOLDER = """
 import asyncio, sys
 from animatic.ledger import open_ledger
@@ -597,10 +693,11 @@ class _Said:
         ({4: "off"}, "full_page_writes is off"),
         ({5: True}, "standby"),
         ({6: None}, "search_path"),
+        ({7: "theirs"}, "finds a table meta in schema theirs, and makes new ones in"),
     ],
 )
 def test_a_server_that_cannot_hold_a_ledger_is_refused(backend: Postgres, changes: dict[int, Any], said: str) -> None:
-    fit: list[Any] = [1, 150_020, "UTF8", "on", "on", False, "public"]
+    fit: list[Any] = [1, 150_020, "UTF8", "on", "on", False, "public", "public"]
     PostgresServer(backend.url)._require_fit(_Said, tuple(fit))  # type: ignore[arg-type]
     row = tuple(changes.get(at, each) for at, each in enumerate(fit))
     with pytest.raises(SettingsError, match=said):

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -152,3 +153,15 @@ async def test_a_proxy_that_never_answers_is_given_up_as_not_sent(wire: Any) -> 
     client = await wire.client(API, transport=transport)
     assert type(await wire.submit(client)) is Unsent
     assert CONNECTED_WITHIN_S < SUBMIT_DEADLINE_S, "else the take would be unknown"
+
+
+async def test_a_machine_that_sleeps_while_it_connects_sends_nothing(
+    wire: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin, hours_s = await wire.listen_and_answer(PREDICTION), iter([0.0, 7_200.0])
+    asleep = SimpleNamespace(clock_gettime=lambda _: next(hours_s))
+    monkeypatch.setattr("animatic.wavespeed.transport.time", asleep)
+    outcome = await wire.submit(await wire.client(origin.url))
+    assert type(outcome) is Unsent
+    assert "this machine slept meanwhile" in outcome.message
+    assert origin.requests == []
