@@ -45,7 +45,7 @@ class Cluster:
             made = ["--auth=trust", f"--username={USER}", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
             _run([program("initdb"), f"-D{data}", *made, *self._options])
         settings = {
-            "port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": 60,
+            "port": self.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": 300,
             "shared_buffers": "16MB", "logging_collector": "off",
             "dynamic_shared_memory_type": "mmap",  # in its folder: what a server that was killed has left goes with it
         }  # fmt: skip
