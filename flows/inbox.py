@@ -15,13 +15,13 @@ from pydantic import Field
 from animatic import storage
 from animatic.errors import FixInputError
 from animatic.ledger import open_ledger
-from animatic.planning.inbox import ELSEWHERE, Line, Places, is_settled, sentence
+from animatic.planning.inbox import ELSEWHERE, WRITTEN, Line, Places, is_settled, sentence
 from animatic.results import formats
 from flows.animate import animate
 from flows.flow_states import refused, require_not_suspended
 from flows.inbox_order import MOST_AT_ONCE, MOST_QUIET_S, InboxOrder
 from flows.inbox_round import Round
-from flows.inbox_work import Errand, Worker, is_free, read_content, work_on
+from flows.inbox_work import Errand, Worker, is_free, read_whole, work_on
 from flows.interrupts import Interrupts
 from flows.process import HOLDS_UP_S, end_within
 from flows.reporting import PUBLISHES_WITHIN_S
@@ -152,10 +152,12 @@ async def open_worker(
 async def _carried_out(worker: Worker, errand: Errand) -> Line:
     """Work on the manifest, unless it is done or another run works on it."""
     provider, name, words = worker.settings.origin, storage.name_of(errand.uri), None
-    content = await asyncio.to_thread(read_content, errand.uri)
     known = (await worker.ledger.find_in_inbox(provider, [errand.uri])).get(errand.uri)
     if known is None or not is_free(worker, known):
         return Line(name, ELSEWHERE)
+    content = await asyncio.to_thread(read_whole, errand.uri, known.mark)
+    if content is None:
+        return Line(name, WRITTEN)
     if not is_settled(known, content.sha256, errand.places.results):
         words = await work_on(worker, errand, known, content.sha256)
     known = (await worker.ledger.find_in_inbox(provider, [errand.uri]))[errand.uri]

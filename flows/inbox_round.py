@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,11 +26,12 @@ from animatic.planning.inbox import (
 )
 from animatic.takes.inbox_files import FileState, InboxFile
 from flows.inbox_order import InboxOrder
-from flows.inbox_work import Errand, Worker, is_free, put_report, read_content, work_on
+from flows.inbox_work import Content, Errand, Worker, is_free, put_report, read_whole, work_on
 
 LEFT = "left to the next round"
 _MOST_KEYS = 20
-"""Runs of a deployment that may end without having begun a manifest, before it is left to people."""
+_KEYS_OF_S = 4 * 3600
+"""So many runs of a deployment may end without having begun a manifest, in so many seconds."""
 
 
 @dataclass(slots=True)
@@ -39,12 +41,14 @@ class Round:
     Attributes:
         words: why a file was not worked on in this round, by its path below the inbox.
         unnamed: files that no URI can name, with the reason.
+        marks: the mark under which a file was found whole, by its path.
     """
 
     order: InboxOrder
     worker: Worker
     words: dict[str, str] = field(default_factory=dict[str, str])
     unnamed: dict[str, str] = field(default_factory=dict[str, str])
+    marks: dict[str, str] = field(default_factory=dict[str, str])
 
     async def find(self) -> dict[str, str]:
         """Return the files that may be manifests: a mark by their path. Raises LocationError."""
@@ -64,6 +68,7 @@ class Round:
             whole |= {path for path in later if again.get(path) == marks[path]}
             await self._note({path: again[path] for path in later if path in again})
         self.words.update(dict.fromkeys(set(later) - whole, WRITTEN))
+        self.marks = {path: marks[path] for path in whole}
         return [path for path in marks if path in whole]
 
     async def work(self, paths: list[str]) -> None:
@@ -106,10 +111,15 @@ class Round:
         if known is None or not is_free(worker, known):
             return ELSEWHERE
         try:
-            content = await asyncio.to_thread(read_content, uri)
-        except LocationError as error:
+            content = await asyncio.to_thread(read_whole, uri, self.marks.get(path, known.mark))
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one file, it stops no other
             await put_report(worker, uri, places.report, error)
             return LEFT
+        return WRITTEN if content is None else await self._work_on(path, known, content)
+
+    async def _work_on(self, path: str, known: InboxFile, content: Content) -> str | None:
+        """Work on a file that was read, or hand it over, if it is a manifest with something left to do."""
+        worker, uri, places = self.worker, self.order.uri(path), self.order.places(path)
         if content.is_ours:
             await worker.ledger.note_foreign(worker.settings.origin, uri, content.sha256)
             return None
@@ -124,10 +134,12 @@ class Round:
         """Start a run of the deployment for a manifest, unless one is waiting for a worker or under way.
 
         Two rounds at once ask for the same run, by its key. A run that ended without having begun on the manifest has
-        used its key up.
+        used its key up; there are new ones every few hours, since what kept it from beginning may be mended by then.
         """
         provider, places = self.worker.settings.origin, errand.places
-        seed = "\0".join((provider, errand.uri, content, places.results, str(known.runs)))
+        seed = "\0".join(
+            (provider, errand.uri, content, places.results, str(known.runs), str(int(time.time() // _KEYS_OF_S)))
+        )
         key = f"animatic-inbox-{hashlib.sha256(seed.encode()).hexdigest()[:32]}"
         parameters: dict[str, Any] = {
             "manifest": errand.uri,
@@ -144,7 +156,9 @@ class Round:
             )
             if run.state is None or not run.state.is_final():
                 return HANDED_OVER
-        self.worker.warn(f"{errand.uri}: {_MOST_KEYS} runs of {deployment} ended without having begun on it")
+        self.worker.warn(
+            f"{errand.uri}: {_MOST_KEYS} runs of {deployment} ended without having begun on it; see their logs"
+        )
         return LEFT
 
     def _step(self, path: str, mark: str, known: Mapping[str, InboxFile]) -> Step:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO, NamedTuple
 
 from animatic import storage
-from animatic.errors import AnimaticError, FixInputError, LocationError
+from animatic.errors import AnimaticError, FixInputError, KeyRefusedError, LocationError
 from animatic.errors.text import one_line
 from animatic.ledger import Ledger, LedgerRun
 from animatic.manifest.source import MAX_FILE_BYTES
@@ -19,6 +19,7 @@ from flows.animate import animate
 from flows.session import SESSION, RunEnd, Session
 from flows.settings import Settings
 from flows.terminal import error_line
+from tasks.alerts import SPEAKER, speak_for
 
 _MOST_REPORT_BYTES = 4 << 20
 _CHUNK_BYTES = 1 << 20
@@ -74,8 +75,18 @@ class Content(NamedTuple):
     is_ours: bool
 
 
-def read_content(uri: str) -> Content:
-    """Read a file once. Raises LocationError if it cannot be read."""
+def read_whole(uri: str, mark: str) -> Content | None:
+    """Read a file that was whole under a mark; None where it has changed since, or changes while it is read.
+
+    Raises LocationError if it cannot be read.
+    """
+    if storage.listed_mark_of(uri) != mark:
+        return None
+    content = _read(uri)
+    return content if storage.listed_mark_of(uri) == mark else None
+
+
+def _read(uri: str) -> Content:
     with storage.open_copy(uri, max_bytes=MAX_FILE_BYTES) as file:
         digest = hashlib.sha256()
         while chunk := file.read(_CHUNK_BYTES):
@@ -112,7 +123,7 @@ async def work_on(worker: Worker, errand: Errand, known: InboxFile, content: str
 async def _run(worker: Worker, errand: Errand, known: InboxFile) -> InboxEnd:
     """Run a manifest to its end, and put a report beside it, or take that away. A broken one raises nothing."""
     session = Session(worker.settings)
-    token = SESSION.set(session)
+    token, speaking = SESSION.set(session), speak_for(f"{one_line(storage.name_of(errand.uri))}: ")
     try:
         running: Any = animate(
             manifest=errand.uri,
@@ -128,9 +139,13 @@ async def _run(worker: Worker, errand: Errand, known: InboxFile) -> InboxEnd:
         run, problem = session.end.result() if session.end.done() else RunEnd(), error
     finally:
         SESSION.reset(token)
+        SPEAKER.reset(speaking)
     problem = run.problem or problem
     if problem is not None and not isinstance(problem, Exception):
         raise problem
+    if isinstance(problem, KeyRefusedError):  # nothing is wrong with the manifest
+        worker.stop(str(problem))
+        return InboxEnd(FileState.OPEN, known.counts, known.spent_microusd, one_line(str(problem)))
     if run.summary is None:
         return await _refused(worker, errand, known, problem)
     summary = run.summary

@@ -145,10 +145,10 @@ class MediaPool:
 
     async def _until(self, is_so: Callable[[], bool]) -> None:
         while not is_so() and not self._stopped.is_set():
+            for task in [each for each in (self._watch, *self._working) if each is not None and each.done()]:
+                task.result()  # before any wait: one that died long ago sets nothing any more
             self._changed.clear()
             await self._changed.wait()
-            for task in [each for each in (self._watch, *self._working) if each is not None and each.done()]:
-                task.result()
 
     async def _has_workers(self) -> bool:
         """Tell if workers serve the deployment, as Prefect has it; its reply counts for a while."""

@@ -34,7 +34,7 @@ async def open_run(order: Order, session: Session) -> AsyncGenerator[Run]:
     opened = partial(open_ledger, tell=warn) if is_watched else partial(open_when_there, tell=warn)
     with await asyncio.to_thread(opened, settings.ledger) as ledger:
         async with ledger.run(session.run_id, order.uri, flow_run.id) as run:
-            before = await ledger.reserved_under(flow_run.id) if flow_run.id else 0
+            before = await ledger.reserved_under(flow_run.id, order.uri) if flow_run.id else 0
             most, network = min(connections_that_fit(), MOST_CONNECTIONS), settings.network
             async with WaveSpeedClient(
                 settings.base_url,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from animatic.errors import AccountRefusedError, SettingsError
+from animatic.errors import AccountRefusedError, KeyRefusedError, SettingsError
 from animatic.errors.text import counted
 from animatic.manifest import Manifest
 from animatic.media.remote_stills import RemoteStills
@@ -162,7 +162,7 @@ async def price(run: Run, plan: Plan) -> PricedPlan:
 
     Raises:
         BudgetError: the plan costs more than it may, or its price cannot be known.
-        SettingsError: it costs money, and no limit was given; or WaveSpeed refuses the key or the account.
+        SettingsError: it costs money, and no limit was given. KeyRefusedError is one: WaveSpeed refuses the key.
     """
     session, settings = run.session, run.session.settings
     price_classes, quotes = list(plan.price_classes), session.quotes
@@ -175,7 +175,7 @@ async def price(run: Run, plan: Plan) -> PricedPlan:
         try:
             quotes, problem = await find_quotes(ask, price_classes, quotes)
         except AccountRefusedError as error:
-            raise SettingsError(f"{error} Nothing was bought.") from None
+            raise KeyRefusedError(f"{error} Nothing was bought.") from None
         if problem is not None:
             run.warn(f"no quote: {problem}")
     priced = PricedPlan(plan, quotes, settings.price_microusd, session.share_microusd, session.stand_ins)

@@ -5,6 +5,8 @@ reached, that an approval is wanted. An event that cannot be sent changes nothin
 """
 
 from collections.abc import Callable
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
 
 from prefect.context import FlowRunContext
 from prefect.events import emit_event
@@ -17,9 +19,27 @@ BUDGET_REACHED = "animatic.budget.reached"
 MOST_CHARS = 2_000
 
 
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """The flow run that news are about, and what their texts begin with."""
+
+    context: FlowRunContext | None
+    begins: str = ""
+
+
+SPEAKER: ContextVar[Speaker | None] = ContextVar("SPEAKER", default=None)
+"""Who speaks for the flow runs inside it, which are of no deployment. None: each for itself."""
+
+
+def speak_for(begins: str) -> Token[Speaker | None]:
+    """Have this flow run speak for those that are called from here; their texts begin with this."""
+    return SPEAKER.set(Speaker(FlowRunContext.get(), begins))
+
+
 def alert(event: str, text: str, warn: Callable[[str], None]) -> None:
-    """Emit an event about this flow run, if it is one of a deployment; a problem is told, and goes no further."""
-    context = FlowRunContext.get()
+    """Emit an event about this flow run, or who speaks for it, if it is of a deployment; a problem is only told."""
+    speaker = SPEAKER.get() or Speaker(FlowRunContext.get())
+    context = speaker.context
     run = None if context is None else context.flow_run
     if context is None or run is None or run.deployment_id is None:
         return
@@ -31,7 +51,7 @@ def alert(event: str, text: str, warn: Callable[[str], None]) -> None:
                 _related("flow", run.flow_id, context.flow.name if context.flow else ""),
                 _related("deployment", run.deployment_id),
             ],
-            payload={"text": one_line(text, MOST_CHARS)},
+            payload={"text": one_line(f"{speaker.begins}{text}", MOST_CHARS)},
         )
     except Exception as error:  # noqa: BLE001 - see above
         warn(f"Prefect could not be told of {event}: {type(error).__name__}")

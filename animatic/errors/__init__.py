@@ -59,6 +59,10 @@ class SettingsError(FixInputError):
     """The environment or an option says something we cannot work with."""
 
 
+class KeyRefusedError(SettingsError):
+    """WaveSpeed refuses the key or the account, so that nothing can be bought with it."""
+
+
 class LocationError(FixInputError):
     """A URI or path that cannot be read, written, or is not acceptable."""
 

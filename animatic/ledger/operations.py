@@ -372,13 +372,15 @@ def reserved_by(db: sa.Connection, run_id: str) -> Reserved:
     return Reserved(*found) if found else Reserved()
 
 
-def reserved_under(db: sa.Connection, flow_run_id: str) -> int:
-    """Return what all runs with this id of Prefect's have reserved, in millionths of a dollar.
+def reserved_under(db: sa.Connection, flow_run_id: str, manifest: str) -> int:
+    """Return what all runs of a manifest with this id of Prefect's have reserved, in millionths of a dollar.
 
-    A run that is started again after a crash or a suspension keeps Prefect's id.
+    A run that is started again after a crash or a suspension keeps Prefect's id. An inbox that is started again may
+    give that of one manifest's run to the run of another.
     """
     committed = sa.func.coalesce(sa.func.sum(RUN.c.committed_microusd), 0)
-    return int(db.execute(sa.select(committed).where(RUN.c.flow_run_id == flow_run_id)).scalar_one())
+    found = sa.select(committed).where(RUN.c.flow_run_id == flow_run_id, RUN.c.manifest == manifest)
+    return int(db.execute(found).scalar_one())
 
 
 def inference_history(db: sa.Connection, provider: str) -> dict[LatencyClass, list[float]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from animatic.errors import AccountRefusedError, NeverAgainError, SettingsError, TryLaterError
+from animatic.errors import AccountRefusedError, KeyRefusedError, NeverAgainError, SettingsError, TryLaterError
 from animatic.errors.text import one_line
 from animatic.ledger import files_of
 from animatic.machine.durability import replacement
@@ -83,7 +83,8 @@ async def find_catalogue(
     Nothing is read or asked where it names none but veo2-i2v. Without `ask` the list that is kept has to do.
 
     Raises:
-        SettingsError: the folder cannot be read, or no list can be had; or WaveSpeed refuses the key.
+        SettingsError: the folder cannot be read, or no list can be had. KeyRefusedError is one: WaveSpeed refuses the
+            key.
     """
     if folder is not None:
         return read_catalogue(read_folder(Path(from_start(folder))))
@@ -94,7 +95,7 @@ async def find_catalogue(
         try:
             entries = await ask()
         except AccountRefusedError as error:
-            raise SettingsError(f"{error} Nothing was bought.") from None
+            raise KeyRefusedError(f"{error} Nothing was bought.") from None
         except (TryLaterError, NeverAgainError) as error:
             why = str(error)
         else:

@@ -39,7 +39,8 @@ _OF_FORMS = (
     KeyError,
     IndexError,
     AttributeError,
-    RecursionError,
+    EOFError,
+    RuntimeError,  # of zipfile: a part that is encrypted, or packed in a way that it does not know
     csv.Error,
     zipfile.BadZipFile,
     zlib.error,

@@ -355,6 +355,18 @@ def mark_of(uri: str) -> str:
         return disk.mark_of(location.path)
 
 
+def listed_mark_of(uri: str) -> str:
+    """Return the mark of a file as `marks_below` has it; empty where there is none.
+
+    Raises LocationError if it cannot be looked at.
+    """
+    location = locate(uri)
+    with location_errors(location, "look at"):
+        if location.is_local:
+            return disk.mark_of(location.path)
+        return dict(remote.marks_below(location, "*")).get(location.name, "")  # a single file is described otherwise
+
+
 def marks_below(folder: str, pattern: str) -> dict[str, str]:
     """Return the files below a folder that a pattern matches: by their path below it, a mark as `mark_of` returns it.
 

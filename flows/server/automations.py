@@ -26,7 +26,7 @@ from flows.terminal import complain, say
 from tasks.alerts import APPROVAL_WANTED, BUDGET_REACHED, TAKES_HELD
 
 PREFIX = "animatic: "
-FLOWS = ("animate", "inbox", "media", "reconcile", "review")
+FLOWS = ("animate", "inbox", "inbox-manifest", "media", "reconcile", "review")
 """Flows that may be started again at any time, since the ledger is asked before anything is bought."""
 
 HEARTBEAT_S = 30

@@ -452,8 +452,9 @@ async def test_processes_of_a_flow_run_reserve_together(ledger: Any) -> None:
     for run_id, fingerprint in (("before", FAR), ("after", "f" * 64)):
         await ledger.do("begin_run", run_id, "file:///shots.csv", "host", 1, "flow-run")
         await ledger.do("intend", ledger.intent(fingerprint, run_id=run_id, cost_usd=0.1))
-    assert await ledger.do("reserved_under", "flow-run") == 200_000
-    assert await ledger.do("reserved_under", "another") == 0
+    assert await ledger.do("reserved_under", "flow-run", "file:///shots.csv") == 200_000
+    assert await ledger.do("reserved_under", "flow-run", "file:///others.csv") == 0
+    assert await ledger.do("reserved_under", "another", "file:///shots.csv") == 0
 
 
 async def test_only_what_is_submitted_has_a_prediction_to_poll(ledger: Any) -> None:
