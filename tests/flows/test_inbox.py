@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from recent import newest_runs
+from workbooks import packed, spoiled
 
 from animatic import storage
 from animatic.ledger import open_ledger
 from animatic.manifest.source import MAX_FILE_BYTES
 from animatic.takes.inbox_files import FileState, InboxFile
+from flows import inbox_round
 from flows.session import SESSION, Session
 from flows.settings import Settings
 
@@ -192,6 +195,43 @@ def test_a_file_that_is_being_written_is_left_to_the_next_round(box: Box) -> Non
     assert box.names == ["half.csv", "whole.csv", "whole.csv.results.parquet"]
     box.add("half.csv", " half")
     assert box.play(quiet_s=0.1).message == "2 manifests: 2 done"
+
+
+def test_a_file_that_changes_before_its_turn_is_left_to_the_next_round(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box.add("a.csv", " a")
+    box.add("z.csv", " z")
+    whole = inbox_round.read_whole
+
+    def read_while_another_is_written(uri: str, mark: str) -> Any:
+        if uri.endswith("a.csv"):
+            box.add("z.csv", " z, cut sho")
+        return whole(uri, mark)
+
+    monkeypatch.setattr(inbox_round, "read_whole", read_while_another_is_written)
+    assert box.play().message == "2 manifests: 1 done, 1 still being written"
+    assert box.bought == {" a": 1}
+
+
+def test_a_workbook_that_nothing_can_unpack_stops_no_other_manifest(box: Box) -> None:
+    box.add("ep.csv")
+    (box.folder / "a.xlsx").write_bytes(spoiled(packed({"xl/_rels/workbook.xml.rels": "x", "xl/workbook.xml": "<a/>"})))
+    assert box.play().message == "2 manifests: 1 done, 1 refused"
+    assert "a.xlsx" in (box.folder / "a.xlsx.errors.txt").read_text()
+
+
+def test_a_key_that_is_refused_ends_the_round_and_blames_no_manifest(box: Box, serve_sandbox: Any) -> None:
+    for name in ("a.csv", "b.csv"):
+        box.add(name)
+    right = box.settings.model_copy(
+        update={"base_url": serve_sandbox().url, "price_usd": None}
+    )  # no quote is known yet
+    state = box.play(settings=right.model_copy(update={"api_key": SecretStr("revoked-key")}))
+    assert (state.type, state.name) == ("FAILED", "Failed")
+    assert "WaveSpeed answered 401" in state.message
+    assert box.names == ["a.csv", "b.csv"]
+    assert box.play(settings=right).message == "2 manifests: 2 done"
 
 
 def test_a_dead_runs_manifest_is_taken_over_and_a_live_runs_is_not(box: Box) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -18,9 +19,11 @@ import httpx
 import pytest
 from handed_over import waiting_batches
 
+from animatic.errors import LedgerAwayError
 from animatic.ledger import open_ledger
 from animatic.storage.folder import Folder
 from animatic.takes.media_batches import FEWEST_SCHEDULED, MOST_HELD, BatchState, MediaBatch
+from flows.media_pool import MediaPool, _Handed
 from flows.media_runs import MediaRuns
 from flows.session import SESSION, Session
 from flows.settings import Settings
@@ -309,3 +312,18 @@ def test_a_worker_that_cannot_know_a_batch_is_refused(
     state = asyncio.run(carried_out(batch, at))
     assert (state.type, state.name) == ("FAILED", "Refused")
     assert state.message.startswith(said)
+
+
+async def test_a_watch_that_died_long_ago_is_told_and_not_waited_for() -> None:
+    session = SimpleNamespace(progress=None)
+    pool = MediaPool(SimpleNamespace(ledger=SimpleNamespace(batches=None), session=session), "media/media", None, None)  # type: ignore[arg-type]
+
+    async def die() -> None:
+        raise LedgerAwayError("the ledger's server did not answer")
+
+    pool._handed["run-1-0001"] = _Handed()
+    pool._watch = asyncio.create_task(die())
+    await asyncio.sleep(0)
+    with pytest.raises(LedgerAwayError):
+        async with asyncio.timeout(5):
+            await pool.archived()

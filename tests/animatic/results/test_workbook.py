@@ -13,7 +13,7 @@ import pytest
 from examples import examples
 from hypothesis import example, given
 from hypothesis import strategies as st
-from workbooks import add_column, formulas_in, packed, parts_of, save_again, sheets_of
+from workbooks import add_column, formulas_in, packed, parts_of, save_again, sheets_of, spoiled
 
 from animatic.errors import LocationError
 from animatic.results import workbook_xml
@@ -289,6 +289,13 @@ def test_a_damaged_sheet_is_refused_in_a_sentence(reason: str) -> None:
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04", packed({"a": "b"}), packed({"xl/workbook.xml": "<a/>"})])
 def test_what_is_no_workbook_is_refused(data: bytes) -> None:
     with pytest.raises(LocationError, match=r"not a readable \.xlsx file"):
+        read_head(io.BytesIO(data), "out.xlsx")
+
+
+@pytest.mark.parametrize(("method", "flags", "said"), [(8, 1, "encrypted"), (9, 0, "compression method")])
+def test_a_part_that_cannot_be_unpacked_is_refused(method: int, flags: int, said: str) -> None:
+    data = spoiled(encode(table_of(["a"]), ".xlsx"), method=method, flags=flags)
+    with pytest.raises(LocationError, match=rf"not a readable \.xlsx file: .*{said}"):
         read_head(io.BytesIO(data), "out.xlsx")
 
 
