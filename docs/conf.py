@@ -39,5 +39,5 @@ def _inside(_app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Called by Sphinx."""
+    """Set the site up, as Sphinx asks of it."""
     app.connect("source-read", _inside)

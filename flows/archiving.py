@@ -149,7 +149,7 @@ class Archiving:
         away = [output for output in outputs if not self.is_waited_for(output.identity.fingerprint)]
         return [*here, *await pool.hand_over(takes, away)]
 
-    async def see_here(self, outputs: Sequence[Output]) -> None:
+    async def archive_here(self, outputs: Sequence[Output]) -> None:
         """Archive outputs that no media worker took."""
         await self._batches.acquire()
         await self._see_through(ClipBatch(outputs))
@@ -219,7 +219,7 @@ async def open_archive(run: Run, plan: Plan, interrupts: Interrupts) -> AsyncGen
                 run.warn(note)
         archiving = Archiving(run, plan, archive, interrupts)
         if settings.media_deployment is not None and settings.origin != EMBEDDED_SANDBOX:
-            archiving.pool = MediaPool(run, settings.media_deployment, archive.folder, archiving.see_here)
+            archiving.pool = MediaPool(run, settings.media_deployment, archive.folder, archiving.archive_here)
         try:
             yield archiving
         finally:

@@ -41,7 +41,7 @@ SHUNS_FOR_S = 300.0
 TAKEN_WITHIN_S = 1.5
 """Time in which a worker that has just ended another batch takes one that waits; a flow run is started after it."""
 
-SeeHere = Callable[[Sequence[Output]], Awaitable[None]]
+ArchiveHere = Callable[[Sequence[Output]], Awaitable[None]]
 """Archives outputs in this process."""
 
 
@@ -65,11 +65,11 @@ class MediaPool:
 
     Args:
         deployment: as FLOW/NAME.
-        see_here: archives what no worker does.
+        archive_here: archives what no worker does.
     """
 
-    def __init__(self, run: Run, deployment: str, folder: Folder, see_here: SeeHere) -> None:
-        self._run, self._deployment, self._folder, self._see_here = run, deployment, folder, see_here
+    def __init__(self, run: Run, deployment: str, folder: Folder, archive_here: ArchiveHere) -> None:
+        self._run, self._deployment, self._folder, self._archive_here = run, deployment, folder, archive_here
         self._runs = MediaRuns(deployment)
         self._batches, self._progress = run.ledger.batches, run.session.progress
         self._handed: dict[str, _Handed] = {}
@@ -254,7 +254,7 @@ class MediaPool:
             handed.is_here, handed.at = False, monotonic()
             return
         self._count(handed, BatchCounts())
-        await self._see_here(await outputs_in(self._run.ledger, batch))
+        await self._archive_here(await outputs_in(self._run.ledger, batch))
         await self._batches.end(batch.batch_id, run_id, BatchState.DONE, BatchCounts(is_archived=True))
         del self._handed[batch.batch_id]
 

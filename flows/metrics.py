@@ -27,10 +27,10 @@ async def metered(session: Session, ledger: Ledger, max_microusd: int | None) ->
         yield
         return
     from flows.server.metrics.endpoint import served  # noqa: PLC0415 - only a run with a port waits for the import
-    from flows.server.metrics.families import RunFacts  # noqa: PLC0415 - the same
+    from flows.server.metrics.families import RunInfo  # noqa: PLC0415 - the same
     from flows.server.metrics.pages import RunPages  # noqa: PLC0415 - the same
 
-    facts = RunFacts(session.run_id, version("animatic"), max_microusd)
+    facts = RunInfo(session.run_id, version("animatic"), max_microusd)
     async with contextlib.AsyncExitStack() as stack:
         try:
             stack.enter_context(served(RunPages(progress, facts), session.settings.metrics_host, ports))

@@ -20,8 +20,8 @@ from animatic.results.columns import RESULTS_SCHEMA
 from animatic.results.decision_files import find_decisions
 from animatic.results.decisions import DECISIONS_NAME
 from animatic.review.live import MOST_LIVE_TAKES, Moment, live_state, wait_s
-from animatic.review.page_data import PageFacts
-from animatic.review.writing import MOST_PAGE_TAKES, PageFolder, facts_of
+from animatic.review.page_data import PageInfo
+from animatic.review.writing import MOST_PAGE_TAKES, PageFolder, info_of
 from flows.progress_words import Observer
 from flows.reporting import PUBLISHES_WITHIN_S, Reporting
 from flows.shown_pages import shown_of
@@ -192,11 +192,11 @@ class _Page:
             self._aside, lambda: make_board([rows], find_decisions(self._files.decisions))
         )
 
-    async def _facts(self, *, is_live: bool = False) -> PageFacts:
+    async def _facts(self, *, is_live: bool = False) -> PageInfo:
         limit = self._run.max_microusd
         max_usd = None if limit is None else Decimal(limit) / 1_000_000
         states = self._progress.states() if self._is_live else {}
-        return await asyncio.to_thread(facts_of, self._files, max_usd=max_usd, states=states, live=is_live)
+        return await asyncio.to_thread(info_of, self._files, max_usd=max_usd, states=states, live=is_live)
 
     def _state(self, folder: PageFolder, *, is_ended: bool = False) -> Any:
         shown = self._observer.look()

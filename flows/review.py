@@ -17,7 +17,7 @@ from animatic.results.board import Board
 from animatic.results.boards import BoardFiles, find_board_files, read_board
 from animatic.review.media import Tell
 from animatic.review.problems import Problems
-from animatic.review.writing import MOST_PAGE_TAKES, PageFolder, facts_of
+from animatic.review.writing import MOST_PAGE_TAKES, PageFolder, info_of
 from animatic.web.network import Network
 from flows.flow_states import refused
 from flows.page_places import note_on_page_of, require_page_place
@@ -97,7 +97,7 @@ async def write_review(settings: Settings, order: ReviewOrder, tell: Tell = lamb
     """
     board = await asyncio.to_thread(order.read_board, settings.network)
     async with PageFolder(order.out, settings.base_url, settings.network) as folder:
-        facts = await asyncio.to_thread(facts_of, order.files, settings.network)
+        facts = await asyncio.to_thread(info_of, order.files, settings.network)
         await folder.write(board, facts, tell)
         await folder.settle(board, facts)
         return Written(board, folder.problems(board))

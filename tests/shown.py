@@ -17,7 +17,7 @@ from PIL import Image
 
 from animatic.results.boards import find_board_files, read_board
 from animatic.results.columns import RESULTS_SCHEMA
-from animatic.review.writing import PageFolder, facts_of
+from animatic.review.writing import PageFolder, info_of
 
 BEGAN = datetime(2026, 11, 27, 8, tzinfo=UTC)
 SIZE, FRAMES, FPS = (320, 180), 48, 24
@@ -81,7 +81,7 @@ def page_of(*tables: Path, out: Path | None = None) -> Path:
 
     async def write() -> None:
         async with PageFolder(str(folder)) as page:
-            await page.write(read_board(files), facts_of(files))
+            await page.write(read_board(files), info_of(files))
 
     with ThreadPoolExecutor(1) as thread:  # a browser keeps a loop of its own in this one
         thread.submit(asyncio.run, write()).result()

@@ -48,9 +48,6 @@ LEAST_AT_HAND = 50
 """Minimum number of takes kept waiting, so that a freed slot never stays empty."""
 
 LOOK_UP_S = 1.0
-INTENDS_WITHIN_S = 0.05
-"""How long an intent waits for others, to share a transaction with them: a start is that much later."""
-
 THEIRS_GRACE_S = 30.0
 """How much longer than a submission may take we wait for another run's, before we leave the take to the next run."""
 

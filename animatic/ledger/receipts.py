@@ -77,7 +77,7 @@ class Receipts:
         self.path, self._slots = path, entries
         self._free = list(range(entries))
         self._room = asyncio.Semaphore(entries)
-        self._clerk: BatchWorker[tuple[int, bytes]] | None = None
+        self._worker: BatchWorker[tuple[int, bytes]] | None = None
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             allocate(self._file, 0, entries * SLOT_BYTES)
@@ -110,8 +110,8 @@ class Receipts:
 
     async def write(self, number: int, record: bytes) -> None:
         """Put a record into an entry, synced, together with all that are put at the same time. Raises OSError."""
-        self._clerk = self._clerk or BatchWorker("receipts", self.put, self._slots)
-        await self._clerk.ask((number, record))
+        self._worker = self._worker or BatchWorker("receipts", self.put, self._slots)
+        await self._worker.ask((number, record))
 
     def put(self, records: Sequence[tuple[int, bytes]]) -> list[Answer]:
         """Put records into their entries, synced; None or an OSError for each."""
@@ -131,8 +131,8 @@ class Receipts:
 
     def close(self) -> None:
         """Close the file, and remove it unless it holds a reply that the ledger does not."""
-        if self._clerk is not None:
-            self._clerk.close()
+        if self._worker is not None:
+            self._worker.close()
         os.close(self._file)
         if not self.is_owed:
             self.path.unlink(missing_ok=True)

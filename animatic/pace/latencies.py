@@ -40,7 +40,7 @@ class _Seen:
         self.logs, self.squares = self.logs + log, self.squares + log * log
 
     def scatter(self, middle: float) -> float:
-        """The sum of the squared distances of the logarithms from a middle."""
+        """Return the sum of the squared distances of the logarithms from a middle."""
         return max(self.squares - 2 * middle * self.logs + self.count * middle * middle, 0.0)
 
 
@@ -179,7 +179,7 @@ class _Open:
         return self.step * len(self.logs)
 
     def scatter(self, middle: float, spread: float) -> float:
-        """The sum of the squared distances that their logarithms will have from a middle, on average."""
+        """Return the sum of the squared distances that their logarithms will have from a middle, on average."""
         zs = [(log - middle) / spread for log in self.logs]
         return self.step * spread * spread * sum(1.0 + z * _hazard(z) for z in zs)
 

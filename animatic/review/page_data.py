@@ -67,7 +67,7 @@ class Media:
 
 
 @dataclass(frozen=True, slots=True)
-class PageFacts:
+class PageInfo:
     """Facts of a page that no take has.
 
     Attributes:
@@ -89,7 +89,7 @@ class PageFacts:
     results: Sequence[str] = ()
 
 
-def page_data(board: Board, media: Media, facts: PageFacts) -> dict[str, Any]:
+def page_data(board: Board, media: Media, facts: PageInfo) -> dict[str, Any]:
     """Return the data of a page."""
     unmatched = len(board.unmatched)
     missed = [f"{counted(unmatched, 'decision')} on takes that are in none of the tables"] if unmatched else []
@@ -116,11 +116,11 @@ def as_script_json(data: Mapping[str, Any]) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _storyboard(storyboard: Storyboard, media: Media, facts: PageFacts) -> dict[str, Any]:
+def _storyboard(storyboard: Storyboard, media: Media, facts: PageInfo) -> dict[str, Any]:
     return {"name": storyboard.name, "shots": [_shot(each, media, facts) for each in storyboard.shots]}
 
 
-def _shot(shot: ShotShown, media: Media, facts: PageFacts) -> dict[str, Any]:
+def _shot(shot: ShotShown, media: Media, facts: PageInfo) -> dict[str, Any]:
     picked = shot.picked
     newest = shot.versions[-1].row
     return _there(
@@ -148,7 +148,7 @@ def _aspect_of(shot: ShotShown, media: Media) -> float:
     return round(asked or _USUAL_ASPECT, 4)
 
 
-def _version(version: Version, media: Media, facts: PageFacts) -> dict[str, Any]:
+def _version(version: Version, media: Media, facts: PageInfo) -> dict[str, Any]:
     row = version.row
     still = media.stills.get(row.get("still_uri") or "")
     return _there(
@@ -174,7 +174,7 @@ def _other_inputs(row: Row) -> dict[str, Any]:
     }
 
 
-def _take(take: TakeShown, media: Media, facts: PageFacts) -> dict[str, Any]:
+def _take(take: TakeShown, media: Media, facts: PageInfo) -> dict[str, Any]:
     row = take.row
     outputs: Sequence[str] = row.get("outputs") or ()
     clips = _clips(row, media)

@@ -26,7 +26,7 @@ from animatic.review.page import (
     require_ours,
     write_static,
 )
-from animatic.review.page_data import PageFacts, page_data
+from animatic.review.page_data import PageInfo, page_data
 from animatic.review.problems import Problems, problems_of
 from animatic.storage.folder import Folder
 from animatic.web.network import DIRECT, Network
@@ -71,7 +71,7 @@ class PageFolder:
     async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self._stack.close)
 
-    async def write(self, board: Board, facts: PageFacts, tell: Tell = lambda _, __: None) -> None:
+    async def write(self, board: Board, facts: PageInfo, tell: Tell = lambda _, __: None) -> None:
         """Write the page as it is to stay: its media, then `index.html` with the data inside.
 
         Raises:
@@ -80,7 +80,7 @@ class PageFolder:
         await self.gather(board, tell)
         await self.place(board, facts)
 
-    async def place(self, board: Board, facts: PageFacts) -> None:
+    async def place(self, board: Board, facts: PageInfo) -> None:
         """Write `index.html` with the data inside, and the media that are there by now."""
         await asyncio.to_thread(self._put_data, INDEX, index_html, board, facts)
 
@@ -90,13 +90,13 @@ class PageFolder:
         if self._is_remote:
             await asyncio.to_thread(self._upload)
 
-    async def refresh(self, board: Board, facts: PageFacts) -> int:
+    async def refresh(self, board: Board, facts: PageInfo) -> int:
         """Write the newer data of a page that is open, with the media that are there by now; return its revision."""
         revision = self.revision = max(self.revision + 1, round(facts.made_at.timestamp() * 1_000))
         await asyncio.to_thread(self._put_data, BOARD, lambda data: board_js(data, revision), board, facts)
         return revision
 
-    async def settle(self, board: Board, facts: PageFacts) -> None:
+    async def settle(self, board: Board, facts: PageInfo) -> None:
         """Write the page so that it needs no more news; pages that are open get the same data, and ask no more."""
         await self.place(board, facts)
         revision = await self.refresh(board, facts)
@@ -121,7 +121,7 @@ class PageFolder:
         """Return lines on the media of a board that are not there, as far as they were tried."""
         return problems_of(board, self._media.known)
 
-    def _put_data(self, name: str, form: Callable[[dict[str, Any]], bytes], board: Board, facts: PageFacts) -> None:
+    def _put_data(self, name: str, form: Callable[[dict[str, Any]], bytes], board: Board, facts: PageInfo) -> None:
         self._put(name, form(page_data(board, self._media.known, facts)))
 
     def _put(self, name: str, data: bytes) -> None:
@@ -139,10 +139,10 @@ class PageFolder:
                 self._uploaded.add(path.name)
 
 
-def facts_of(files: BoardFiles, network: Network = DIRECT, **more: Any) -> PageFacts:
-    """Return the facts of a page that shows results tables. `more` are fields of `PageFacts`."""
+def info_of(files: BoardFiles, network: Network = DIRECT, **more: Any) -> PageInfo:
+    """Return the facts of a page that shows results tables. `more` are fields of `PageInfo`."""
     names = ", ".join(storage.stem_of(uri) for uri in files.results)
-    return PageFacts(
+    return PageInfo(
         names, key_of(files.results), now(), _decision_cells(files.decisions, network), results=files.results, **more
     )
 

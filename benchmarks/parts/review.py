@@ -16,7 +16,7 @@ from animatic.results.board import Board, make_board
 from animatic.results.columns import RESULTS_SCHEMA
 from animatic.results.decisions import Decisions
 from animatic.review.page import index_html, write_static
-from animatic.review.page_data import ClipMedia, Media, PageFacts, page_data
+from animatic.review.page_data import ClipMedia, Media, PageInfo, page_data
 from benchmarks.contest import Studio
 from benchmarks.sizes import Result, Sizes, say
 
@@ -129,5 +129,5 @@ def _write(page: Path, bare: Path, board: Board, media: Media) -> int:
     html = f"<!doctype html><style>{_BARE_STYLE}</style><body data-ready>{'</article>'.join(cards)}"
     (bare / "index.html").write_text(html)
     write_static(str(page))
-    (page / "index.html").write_bytes(index_html(page_data(board, media, PageFacts("bench", "bench", BEGAN))))
+    (page / "index.html").write_bytes(index_html(page_data(board, media, PageInfo("bench", "bench", BEGAN))))
     return sum(path.stat().st_size for path in page.iterdir() if path.is_file())

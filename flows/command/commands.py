@@ -259,7 +259,7 @@ def run_manifest(options: RunOptions, console: PlainConsole, start: Start, wrap:
         )
         del shown, plan
         summary, untold = launch.run_flow(session, start.server, options.parameters, console, debug=options.debug)
-    return tell_digest(summary, options.typed, console, untold=untold, as_json=options.as_json)
+    return tell_summary(summary, options.typed, console, untold=untold, as_json=options.as_json)
 
 
 def _previewed(options: RunOptions, order: Order, settings: Settings) -> tuple[Preview, Agreement]:
@@ -293,7 +293,7 @@ def _previewed(options: RunOptions, order: Order, settings: Settings) -> tuple[P
     return shown, Agreement(is_yes=True, max_microusd=agreed.max_microusd)
 
 
-def tell_digest(
+def tell_summary(
     summary: "RunSummary", typed: Typed, console: PlainConsole, *, untold: str | None = None, as_json: bool
 ) -> int:
     """Print the end of a run: counts, each reason with what to do about it, money and places; return its exit code."""

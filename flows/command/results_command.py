@@ -16,7 +16,7 @@ from animatic.takes.money.budgets import Reserved
 from animatic.takes.states import BuyingPolicy
 from flows.command import embedded
 from flows.command.clip_checking import check_plan
-from flows.command.commands import tell_digest
+from flows.command.commands import tell_summary
 from flows.command.next_steps import Typed
 from flows.command.preview import models_for
 from flows.order import RowOptions, file_of
@@ -80,4 +80,4 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
         is_of_sandbox=not settings.is_real,
     )
     options = (*(["--sandbox"] if sandbox else []), *(["--skip-invalid"] if skip_invalid else []), *rows.typed)
-    return tell_digest(summary, Typed(manifest, uri, options), console, as_json=as_json)
+    return tell_summary(summary, Typed(manifest, uri, options), console, as_json=as_json)

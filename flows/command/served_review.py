@@ -11,7 +11,7 @@ from animatic.results.board import Board
 from animatic.review.page import content_policy
 from animatic.review.server import Site, serving
 from animatic.review.shared_decisions import SharedDecisions
-from animatic.review.writing import PageFolder, facts_of
+from animatic.review.writing import PageFolder, info_of
 from flows.process import ending_signals
 from flows.review import ReviewOrder
 from flows.settings import Settings
@@ -57,7 +57,7 @@ class ServedReview:
 
     async def _write(self) -> Board:
         board = await asyncio.to_thread(self.order.read_board, self.settings.network)
-        facts = await asyncio.to_thread(facts_of, self.order.files, self.settings.network, live=True)
+        facts = await asyncio.to_thread(info_of, self.order.files, self.settings.network, live=True)
         await self._folder.write(board, facts)
         problem = self._folder.problems(board).summary
         if problem and problem != self._lack:
@@ -71,7 +71,7 @@ class ServedReview:
     async def end(self) -> None:
         """Leave a page that is good without its server."""
         board = await asyncio.to_thread(self.order.read_board, self.settings.network)
-        await self._folder.settle(board, await asyncio.to_thread(facts_of, self.order.files, self.settings.network))
+        await self._folder.settle(board, await asyncio.to_thread(info_of, self.order.files, self.settings.network))
 
     def _marks_now(self) -> Hashable:
         return tuple(storage.mark_of(uri) for uri in self.order.files.results)

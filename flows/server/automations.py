@@ -1,7 +1,8 @@
 """`python -m flows.server.automations`: Prefect automations that start dead runs again, and that tell people.
 
 Safe to run again at any time: what is there and as it should be stays, what differs is changed, what is no longer asked
-for goes. Only automations whose names begin with `animatic: ` are touched, on the server that PREFECT_API_URL names.
+for goes; what tells people stays unless `--notify` or `--no-notify` is typed. Only automations whose names begin with
+`animatic: ` are touched, on the server that PREFECT_API_URL names.
 """
 
 import argparse
@@ -118,7 +119,7 @@ def _of_dead_runs(watch: Watch) -> list[AutomationCore]:
     found = [
         _automation(
             "a run without heartbeats is lost",
-            _missing({f"{_RUN}Running", f"{_RUN}heartbeat"}, watch.lost_after_s),
+            _missing(_LIVES, watch.lost_after_s),
             lost,
         ),
         _automation("a lost run has crashed", _seen({f"{_RUN}{LOST}"}), crashed),
@@ -203,14 +204,24 @@ class Changes:
         return [f"{how}: {name}" for how, names in named.items() for name in names]
 
 
-async def put(client: PrefectClient, wanted: Sequence[AutomationCore], *, only_missing: bool = False) -> Changes:
-    """Make the server's automations of ours those that are wanted; with `only_missing`, leave alone what is there."""
+async def put(
+    client: PrefectClient,
+    wanted: Sequence[AutomationCore],
+    *,
+    only_missing: bool = False,
+    keeps_alerts: bool = False,
+) -> Changes:
+    """Make the server's automations of ours those that are wanted.
+
+    With `only_missing` what is there is left alone, with `keeps_alerts` those that tell people are.
+    """
     changes, names = Changes(), {each.name for each in wanted}
     there: dict[str, Any] = {}
     for each in await client.read_automations():
         if not each.name.startswith(PREFIX):
             continue
-        is_unwanted = each.name not in names and not only_missing
+        is_kept = only_missing or (keeps_alerts and _tells_people(each.name))
+        is_unwanted = each.name not in names and not is_kept
         if each.name in there or is_unwanted:  # two that set up at once may have made one twice
             await client.delete_automation(each.id)
             changes.removed.append(each.name)
@@ -229,6 +240,10 @@ async def put(client: PrefectClient, wanted: Sequence[AutomationCore], *, only_m
     return changes
 
 
+def _tells_people(name: str) -> bool:
+    return name.removeprefix(PREFIX).partition(" to ")[0] in ALERTS
+
+
 def _values(automation: AutomationCore) -> Any:
     found = automation.model_dump(mode="json", include={"name", "description", "enabled", "trigger", "actions"})
     return _plain(found)
@@ -243,15 +258,23 @@ def _plain(value: Any) -> Any:
     return [_plain(each) for each in value] if isinstance(value, list) else value
 
 
-async def set_up(watch: Watch, alerts: Sequence[str] = (), blocks: Sequence[str] = (), *, tests: bool = False) -> int:
-    """Put the automations on the server, and say what was done; return the exit code.
+async def set_up(
+    watch: Watch,
+    alerts: Sequence[str] = (),
+    blocks: Sequence[str] = (),
+    *,
+    tests: bool = False,
+    keeps_alerts: bool = False,
+) -> int:
+    """Put the automations on the server, and say what was done; return the exit code. For `keeps_alerts` see `put`.
 
     Raises:
         SettingsError: there is no such block, or it sends no notifications.
     """
     async with get_client() as client:
         notifiers = [await find_notifier(client, each) for each in blocks]
-        for line in (await put(client, automations(watch, alerts, notifiers))).lines():
+        wanted = automations(watch, alerts, notifiers)
+        for line in (await put(client, wanted, keeps_alerts=keeps_alerts)).lines():
             say(line)
     problems = [problem for each in notifiers if tests and (problem := await send_test(each)) is not None]
     for problem in problems:
@@ -270,7 +293,8 @@ def main(arguments: Sequence[str]) -> int:
         if get_current_settings().api.url is None:
             raise SettingsError("PREFECT_API_URL: not set; export the address of the Prefect server, as its /api")
         watch = Watch(typed.lost_after, typed.starts_within, typed.most_starts)
-        return asyncio.run(set_up(watch, alerts, typed.notify, tests=typed.test))
+        keeps = not typed.notify and not typed.no_notify
+        return asyncio.run(set_up(watch, alerts, typed.notify, tests=typed.test, keeps_alerts=keeps))
     except AnimaticError as error:
         complain(f"animatic: {error}")
         return 2
@@ -282,6 +306,9 @@ def _parser() -> argparse.ArgumentParser:
         "--notify", metavar="TYPE/NAME", action="append", default=[],
         help="a Prefect block that messages go to, such as custom-webhook/film or slack-webhook/film; repeated",
     )  # fmt: skip
+    parser.add_argument(
+        "--no-notify", action="store_true", help="remove what tells people; without this or --notify, it stays"
+    )
     parser.add_argument(
         "--on", metavar="WHAT", action="append", help=f"what to tell of, any of {','.join(ALERTS)} (default: all)"
     )

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,12 @@ def test_every_container_is_read_only_and_without_privileges(services: dict[str,
     assert re.findall(r"^USER (.*)$", DOCKERFILE, re.MULTILINE) == ["1000:1000"]
 
 
+def test_no_config_is_copied_into_a_read_only_container() -> None:
+    whole = json.loads(compose(ROOT / "deployments/compose.yaml").stdout)
+    assert [name for name, config in whole["configs"].items() if "content" in config] == []
+    assert "CREATE DATABASE animatic;" in (ROOT / "deployments" / whole["configs"]["databases"]["file"]).read_text()
+
+
 def test_every_service_that_stays_says_whether_it_is_well(services: dict[str, Any]) -> None:
     staying = {name for name, service in services.items() if service["restart"] != "no"}
     well = {name for name, service in services.items() if "healthcheck" in service}
@@ -70,6 +77,13 @@ def test_what_the_image_copies_is_there_and_not_ignored() -> None:
             assert (ROOT / name).exists(), name
             assert f"!{name}" in allowed, name
     assert "://" not in DOCKERFILE, "no address of an index"
+
+
+def test_every_context_of_an_image_has_what_the_wheel_takes_along() -> None:
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    page = (ROOT / "docs/how-to/containers.md").read_text().partition("<!-- file: .dockerignore -->")[2]
+    for allowed in (page, (ROOT / "deployments/Dockerfile.dockerignore").read_text()):
+        assert {f"!{name}" for name in build["shared-data"]} <= {*allowed.splitlines()}
 
 
 def test_servers_of_both_fleets_are_set_up_alike(services: dict[str, Any]) -> None:

@@ -26,6 +26,11 @@ SANDBOX_KEY = "sandbox-key"
 """The key that the sandbox takes."""
 READY_WITHIN_S = 120.0
 _PASSED_ON = ("HOME", "LANG", "PATH", "TMPDIR", "TZ", "USER")
+_OF_REAL_RUNS = (
+    *("ANIMATIC_", "WAVESPEED_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_"),
+    *("AWS_", "AZURE_", "GOOGLE_", "FSSPEC_"),
+)
+"""Beginnings of the variables that workers get where takes are bought from WaveSpeed."""
 
 
 class NotReadyError(Exception):
@@ -163,6 +168,7 @@ def server_environment(fleet: Fleet, folder: Path = FOLDER) -> dict[str, str]:
         "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_API_URL": fleet.api,
         "PREFECT_SERVER_UI_API_URL": fleet.api,
+        "PREFECT_UI_URL": fleet.api.removesuffix("/api"),
         "PREFECT_SERVER_API_AUTH_STRING": f"animatic:{fleet.passwords['api']}",
         "PREFECT_API_AUTH_STRING": f"animatic:{fleet.passwords['api']}",
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": (
@@ -188,7 +194,6 @@ def worker_environment(fleet: Fleet) -> dict[str, str]:
         "ANIMATIC_HOME": str(own_folder(FOLDER / "home")),
         **_ledger(fleet),
         **_provider(fleet),
-        "ANIMATIC_NEW_LEDGER": datetime.now(UTC).date().isoformat(),
         "DO_NOT_TRACK": "1",
     }
 
@@ -215,7 +220,11 @@ def is_real() -> bool:
 def _provider(fleet: Fleet) -> dict[str, str]:
     """Return where takes are bought: the sandbox, unless REAL=1 was typed."""
     if is_real():
-        return {name: value for name, value in os.environ.items() if name.startswith(("ANIMATIC_", "WAVESPEED_"))}
+        return {name: value for name, value in os.environ.items() if name.upper().startswith(_OF_REAL_RUNS)}
+    return {**_sandbox(fleet), "ANIMATIC_NEW_LEDGER": datetime.now(UTC).date().isoformat()}
+
+
+def _sandbox(fleet: Fleet) -> dict[str, str]:
     sandbox = f"http://127.0.0.1:{fleet.port('sandbox')}"
     return {"WAVESPEED_BASE_URL": sandbox, "WAVESPEED_API_KEY": SANDBOX_KEY, "ANIMATIC_ACCOUNT_LEVEL": "ultra"}
 
@@ -226,8 +235,9 @@ def write_environment(fleet: Fleet) -> Path:
     The sandbox's key is in it, never one of WaveSpeed's.
     """
     path = FOLDER / "env"
-    sandbox = {} if is_real() else _provider(fleet)
-    variables = {**client_environment(fleet), **_ledger(fleet), **sandbox, "PATH": f"{BIN}:$PATH"}
+    own = {name: os.environ[name] for name in ("ANIMATIC_HOME", "ANIMATIC_LEDGER") if name in os.environ}
+    provider = own if is_real() else _sandbox(fleet)
+    variables = {**client_environment(fleet), **_ledger(fleet), **provider, "PATH": f"{BIN}:$PATH"}
     quoted = (f"export {name}={value if name == 'PATH' else shlex.quote(value)}\n" for name, value in variables.items())
     write_private(path, "".join(quoted))
     return path

@@ -38,9 +38,6 @@ COUNTS_A_FLOOR = 4
 UNREACHABLE = 1402
 """The code of a prediction that failed because the still could not be fetched. Source: WaveSpeed's page on codes."""
 
-WRITES_WITHIN_S = 0.2
-"""How long an answer waits for others, to share a transaction with them. Nothing hangs on it: it can be asked again."""
-
 Log = Callable[[str], None]
 
 

@@ -22,7 +22,7 @@ _MICROUSD = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class RunFacts:
+class RunInfo:
     """Facts of a run that do not change.
 
     Attributes:
@@ -35,7 +35,7 @@ class RunFacts:
     max_microusd: int | None = None
 
 
-def families(progress: Progress, facts: RunFacts, now: float) -> Iterator[Metric]:
+def families(progress: Progress, facts: RunInfo, now: float) -> Iterator[Metric]:
     """Yield the metrics of a run at a moment of its clock."""
     yield InfoMetricFamily("animatic_run", "The run", {"run_id": facts.run_id, "version": facts.version})
     yield from _takes(progress, now)
@@ -62,7 +62,7 @@ def _takes(progress: Progress, now: float) -> Iterator[Metric]:
 _ENDS = (State.COMPLETED, State.FAILED, State.REJECTED, State.UNKNOWN, State.HELD)
 
 
-def _money(progress: Progress, facts: RunFacts) -> Iterator[Metric]:
+def _money(progress: Progress, facts: RunInfo) -> Iterator[Metric]:
     reserved = progress.reserved
     text = "Sum of the prices at which this run has reserved its submissions"
     yield _gauge("animatic_reserved_usd", text, reserved.cost_microusd / _MICROUSD)

@@ -10,7 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from animatic.progress import Progress
 from flows.server.metrics.endpoint import Page
-from flows.server.metrics.families import RunFacts, families
+from flows.server.metrics.families import RunInfo, families
 from flows.server.metrics.health import Health, health_of
 
 MOST_TRIES = 3
@@ -19,7 +19,7 @@ MOST_TRIES = 3
 class RunPages:
     """Pages of one run, with a registry of their own. `now` is the clock of its event loop."""
 
-    def __init__(self, progress: Progress, facts: RunFacts) -> None:
+    def __init__(self, progress: Progress, facts: RunInfo) -> None:
         self._progress, self._facts, self._now = progress, facts, time.monotonic
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)

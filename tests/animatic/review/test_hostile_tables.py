@@ -9,7 +9,7 @@ from shown import row, table_in
 from animatic.results.boards import find_board_files, read_board
 from animatic.review.page import index_html
 from animatic.review.page_data import Media, page_data
-from animatic.review.writing import facts_of
+from animatic.review.writing import info_of
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,6 @@ from animatic.review.writing import facts_of
 )
 def test_a_page_comes_of_whatever_a_table_holds(tmp_path: Path, cells: dict[str, Any]) -> None:
     files = find_board_files([str(table_in(tmp_path, [row(1, **cells), row(2)]))])
-    data = page_data(read_board(files), Media(), facts_of(files))
+    data = page_data(read_board(files), Media(), info_of(files))
     assert index_html(data).count(b"</script>") == 2
     assert sum(len(each["shots"]) for each in data["storyboards"]) == 2

@@ -19,7 +19,7 @@ from animatic.review.page import board_js, live_js
 from animatic.review.page_data import Media, page_data
 from animatic.review.server import Site, serving
 from animatic.review.shared_decisions import SharedDecisions
-from animatic.review.writing import facts_of
+from animatic.review.writing import info_of
 
 pytestmark = [pytest.mark.services, needs_chromium, pytest.mark.timeout(120)]
 SHOTS = ".shot:not([hidden])"
@@ -388,7 +388,7 @@ def test_an_open_page_takes_newer_data_from_beside_it(chromium: Any, tmp_path: P
     page = page_of(table)
 
     def data(board: Board) -> dict[str, Any]:
-        return page_data(board, Media(), facts_of(files, live=True))
+        return page_data(board, Media(), info_of(files, live=True))
 
     html = page.read_text()
     page.write_text(html.replace('"form":1', '"form":1,"live":true'))

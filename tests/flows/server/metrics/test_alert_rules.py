@@ -11,7 +11,7 @@ import yaml
 from animatic.pace.limits import Limits
 from animatic.pace.meters import Meters
 from animatic.progress import Progress
-from flows.server.metrics.families import RunFacts
+from flows.server.metrics.families import RunInfo
 from flows.server.metrics.pages import RunPages
 
 DEPLOYMENTS = Path(__file__).parents[4] / "deployments"
@@ -30,7 +30,7 @@ def metrics() -> bytes:
     meters = Meters()
     meters.requested("submit", "busy", 0.1)
     progress = Progress(limits=Limits(2, 2), meters=meters)
-    page = RunPages(progress, RunFacts("run-1", "0.1.0", 1))("/metrics")
+    page = RunPages(progress, RunInfo("run-1", "0.1.0", 1))("/metrics")
     assert page is not None
     return page.body
 

@@ -10,11 +10,11 @@ from animatic.pace.limits import Limits
 from animatic.progress import Progress
 from animatic.takes.money.budgets import Reserved
 from animatic.takes.states import State
-from flows.server.metrics.families import RunFacts, families
+from flows.server.metrics.families import RunInfo, families
 from flows.server.metrics.pages import RunPages
 
 PROMPT = "canary prompt: push in slowly"
-FACTS = RunFacts("20261127T120220Z-685f", "0.1.0", 40_000_000)
+FACTS = RunInfo("20261127T120220Z-685f", "0.1.0", 40_000_000)
 
 
 def busy_progress() -> Progress:

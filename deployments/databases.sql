@@ -1,0 +1,2 @@
+-- The ledger's database, beside that of Prefect.
+CREATE DATABASE animatic;
