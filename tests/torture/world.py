@@ -66,6 +66,7 @@ class InlineTransactions(Transactions):
 
     def __init__(self, process: "Process") -> None:
         opened = open_database(find_database(process.world.ledger_url))
+        opened.database.now = lambda _, clock: clock()  # a server's own goes on, while hours pass in the world
         self._use(replace(opened, beside=process.beside))
         share_statements(self)
         self._process = process
