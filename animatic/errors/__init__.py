@@ -4,6 +4,7 @@
     ├── FixInputError            fix the input, then run again; nothing was bought
     │   ├── ManifestError            every fault of a manifest, in one report
     │   ├── SettingsError            the environment, the key or an option
+    │   │   └── KeyRefusedError          WaveSpeed refuses the key or the account before anything was sent
     │   ├── LocationError            a URI that we cannot read, write or accept
     │   │   └── NoSuchFileError          there is nothing to read
     │   ├── BudgetError              the plan costs more than it may

@@ -147,8 +147,8 @@ async def test_a_copy_that_was_killed_half_way_leaves_both_closed_until_it_is_ma
 ) -> None:
     with open_ledger(target.url) as new:
         await new.transactions.do(0.0, copying.mark_as_copy, "the first")
-    with open_ledger(source) as old:
-        await old.transactions.do(0.0, copying.close_for, find_database(target.url).name, lambda _: [])
+    with open_ledger(source) as old, old.transactions.engine.begin() as db:
+        copying.close_for(db, find_database(target.url).name, lambda _: [])
     for url in (source, target.url):
         with pytest.raises(LedgerClosedError):
             open_ledger(url)
