@@ -155,6 +155,7 @@ def run_part(name: str, options: argparse.Namespace) -> Part:
     except (IndexError, ValueError, TypeError):
         part = Part(name, problems=[f"the part itself died: {done.stderr[-600:]}"])
     sys.stderr.write(f"{'ok ' if part.is_green else 'RED'} {part.seconds:6.1f} s  {part.name}\n")
+    sys.stderr.writelines(f"    {problem[:300]}\n" for problem in part.problems[:10])
     return part
 
 
