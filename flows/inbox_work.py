@@ -19,7 +19,7 @@ from flows.animate import animate
 from flows.session import SESSION, RunEnd, Session
 from flows.settings import Settings
 from flows.terminal import error_line
-from tasks.alerts import SPEAKER, speak_for
+from tasks.alerts import speaking_for_others
 
 _MOST_REPORT_BYTES = 4 << 20
 _CHUNK_BYTES = 1 << 20
@@ -123,7 +123,7 @@ async def work_on(worker: Worker, errand: Errand, known: InboxFile, content: str
 async def _run(worker: Worker, errand: Errand, known: InboxFile) -> InboxEnd:
     """Run a manifest to its end, and put a report beside it, or take that away. A broken one raises nothing."""
     session = Session(worker.settings)
-    token, speaking = SESSION.set(session), speak_for(f"{one_line(storage.name_of(errand.uri))}: ")
+    token = SESSION.set(session)
     try:
         running: Any = animate(
             manifest=errand.uri,
@@ -133,13 +133,13 @@ async def _run(worker: Worker, errand: Errand, known: InboxFile) -> InboxEnd:
             **errand.parameters,
             return_state=True,
         )
-        await running
+        with speaking_for_others(f"{one_line(storage.name_of(errand.uri))}: "):
+            await running
         run, problem = session.end.result() if session.end.done() else RunEnd(), None
     except Exception as error:  # noqa: BLE001 - Prefect's own; one manifest stops no other
         run, problem = session.end.result() if session.end.done() else RunEnd(), error
     finally:
         SESSION.reset(token)
-        SPEAKER.reset(speaking)
     problem = run.problem or problem
     if problem is not None and not isinstance(problem, Exception):
         raise problem

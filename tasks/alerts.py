@@ -4,8 +4,9 @@ Prefect's own events say how a run ended. These say what its state does not: tha
 reached, that an approval is wanted. An event that cannot be sent changes nothing.
 """
 
-from collections.abc import Callable
-from contextvars import ContextVar, Token
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from prefect.context import FlowRunContext
@@ -27,18 +28,23 @@ class Speaker:
     begins: str = ""
 
 
-SPEAKER: ContextVar[Speaker | None] = ContextVar("SPEAKER", default=None)
-"""Who speaks for the flow runs inside it, which are of no deployment. None: each for itself."""
+_SPEAKER: ContextVar[Speaker | None] = ContextVar("SPEAKER", default=None)
+"""Flow run that speaks for those inside it, which are of no deployment. None: each speaks for itself."""
 
 
-def speak_for(begins: str) -> Token[Speaker | None]:
-    """Have this flow run speak for those that are called from here; their texts begin with this."""
-    return SPEAKER.set(Speaker(FlowRunContext.get(), begins))
+@contextmanager
+def speaking_for_others(begins: str) -> Generator[None]:
+    """Have this flow run speak for those that the block runs; their texts begin with this."""
+    token = _SPEAKER.set(Speaker(FlowRunContext.get(), begins))
+    try:
+        yield
+    finally:
+        _SPEAKER.reset(token)
 
 
 def alert(event: str, text: str, warn: Callable[[str], None]) -> None:
-    """Emit an event about this flow run, or who speaks for it, if it is of a deployment; a problem is only told."""
-    speaker = SPEAKER.get() or Speaker(FlowRunContext.get())
+    """Emit an event about this flow run, or the one that speaks for it, if that is of a deployment. Raises nothing."""
+    speaker = _SPEAKER.get() or Speaker(FlowRunContext.get())
     context = speaker.context
     run = None if context is None else context.flow_run
     if context is None or run is None or run.deployment_id is None:

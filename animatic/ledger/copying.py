@@ -18,7 +18,17 @@ import sqlalchemy as sa
 from animatic.errors import FixInputError, LedgerUnusableError
 from animatic.ledger import liveness, newest
 from animatic.ledger.databases import Database
-from animatic.ledger.opening import COPY_OF, MOVED_TO, Opened, find_database, looking_on, make, open_database, read_only
+from animatic.ledger.opening import (
+    COPY_OF,
+    MOVED_TO,
+    Opened,
+    find_database,
+    looking_on,
+    make,
+    meta_value,
+    open_database,
+    read_only,
+)
 from animatic.ledger.schema import (
     ALEMBIC_VERSION,
     ATTEMPT,
@@ -151,7 +161,7 @@ def close_for(db: sa.Connection, name: str, live_among: Callable[[Sequence[str]]
     Raises:
         FixInputError: something is under way, or it was closed in favour of another.
     """
-    moved_to = db.execute(sa.select(META.c.value).where(META.c.name == MOVED_TO)).scalar()
+    moved_to = meta_value(db, MOVED_TO)
     if moved_to is not None and moved_to != name:
         raise FixInputError(f"it was copied to {moved_to} before, which goes on; copy that one")
     if live := live_among(list(db.execute(sa.select(RUN.c.run_id)).scalars())):
@@ -166,14 +176,14 @@ def close_for(db: sa.Connection, name: str, live_among: Callable[[Sequence[str]]
 
 
 def _require_closed_for(db: sa.Connection, name: str) -> None:
-    """Refuse to copy a ledger that was opened again meanwhile, by another copy that failed."""
-    if db.execute(sa.select(META.c.value).where(META.c.name == MOVED_TO)).scalar() != name:
-        raise FixInputError("another copy of it failed meanwhile, and has opened it again; copy again")
+    """Refuse to copy a ledger that another copy, which failed, has opened again since it was closed."""
+    if meta_value(db, MOVED_TO) != name:
+        raise FixInputError("another copy of it failed, and has opened it again; copy again")
 
 
 def is_whole(db: sa.Connection) -> bool:
     """Tell if a copy was committed."""
-    return db.execute(sa.select(META.c.value).where(META.c.name == COPY_OF)).scalar() is None
+    return meta_value(db, COPY_OF) is None
 
 
 def reopen(db: sa.Connection) -> None:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from animatic.errors import FixInputError
 from animatic.ledger import aliases, chains
 from animatic.ledger.moments import naive, now
+from animatic.ledger.opening import meta_value
 from animatic.ledger.operations import reconcile_command
 from animatic.ledger.records import HeldFor
 from animatic.ledger.schema import ATTEMPT, META, RUN, TAKE
@@ -77,7 +78,7 @@ def take_over(
 
 def _count(db: sa.Connection, more: int) -> None:
     """Count takes that were taken over as intents, so that a backup from before is noticed."""
-    held = int(db.execute(sa.select(META.c.value).where(META.c.name == "intents")).scalar() or 0)
+    held = int(meta_value(db, "intents") or 0)
     db.execute(META.update().where(META.c.name == "intents").values(value=str(held + more)))
 
 
@@ -320,7 +321,7 @@ _COUNTERS = sa.select(META.c.name, META.c.value).where(META.c.name.in_(["intents
 
 def declare_complete(db: sa.Connection, intents: int) -> int:
     """Let a restored ledger pass for complete: it counts as many intents as its runs folder has seen."""
-    held = int(db.execute(sa.select(META.c.value).where(META.c.name == "intents")).scalar() or 0)
+    held = int(meta_value(db, "intents") or 0)
     db.execute(META.update().where(META.c.name == "intents").values(value=str(max(held, intents))))
     return max(held, intents) - held
 

@@ -153,6 +153,11 @@ def answer(db: sa.Connection) -> None:
     db.execute(sa.select(META.c.name).limit(1)).first()
 
 
+def meta_value(db: sa.Connection, name: str) -> str | None:
+    """Return what `meta` says under a name; None where it says nothing."""
+    return db.execute(sa.select(META.c.value).where(META.c.name == name)).scalar()
+
+
 def _version(db: sa.Connection, name: str) -> int | None:
     """Return the schema version of a ledger; None where nothing is there yet.
 
@@ -160,7 +165,7 @@ def _version(db: sa.Connection, name: str) -> int | None:
     """
     if not sa.inspect(db).has_table(META.name):
         return None
-    found = db.execute(sa.select(META.c.value).where(META.c.name == "schema_version")).scalar()
+    found = meta_value(db, "schema_version")
     if found is None:
         return None
     if found not in {str(version) for version in range(1, SCHEMA_VERSION + 1)}:

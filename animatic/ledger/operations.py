@@ -192,7 +192,7 @@ def accept(db: sa.Connection, attempt_id: int, accepted: Accepted) -> bool:
     owner = db.execute(OTHER_OWNER, {"of_prediction": prediction_id, "but_attempt": attempt_id}).fetchone()
     if owner is None:
         mine = sa.select(ATTEMPT.c.prediction_id).where(ATTEMPT.c.attempt_id == attempt_id)
-        if db.execute(mine).scalar() == prediction_id:  # evidence was faster: the run was taken for dead meanwhile
+        if db.execute(mine).scalar() == prediction_id:  # evidence was faster: the run had been taken for dead
             return True
         raise _forbidden(db, attempt_id, State.SUBMITTED)
     other_attempt, other, state, other_run = owner

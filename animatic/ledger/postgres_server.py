@@ -80,7 +80,7 @@ _BEGIN: Any = "BEGIN"
 _TAKE_TURN: Any = f"BEGIN; {_TURN}"
 """One journey to the server: it begins a transaction and waits for the turn."""
 _LOOK_ON: Any = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-"""It sees the ledger as it was at one moment, however long it reads, and keeps nobody waiting."""
+"""It sees the ledger as it was at one moment, however long it reads, and keeps no run waiting."""
 _MARK: Any = """
 INSERT INTO last_commit (connection, number, made_at)
 SELECT %(connection)s, %(number)s, clock_timestamp() AT TIME ZONE 'UTC'
@@ -92,7 +92,7 @@ RETURNING pg_current_xact_id()::text, (SELECT value FROM meta WHERE name = 'move
 _FIND_MARK: Any = "SELECT 1 FROM last_commit WHERE connection = %(connection)s AND number = %(number)s"
 _STATUS: Any = "SELECT pg_xact_status(%s::text::xid8)"
 _NAME, _COUNT = "animatic connection", "animatic transactions"
-"""Where a connection keeps its name in `last_commit`, and how many of its transactions were marked."""
+"""Keys of a connection's notes: its name in `last_commit`, and how many of its transactions were marked."""
 _NOW = sa.text("SELECT extract(epoch FROM clock_timestamp())::float8")
 
 _LOST = re.compile(r"08...|57P0[1-5]|25P03|53300|40001|40P01")
@@ -345,7 +345,7 @@ class PostgresServer(Database):
 
 
 class Mark(NamedTuple):
-    """What finds a transaction again.
+    """Identity of a transaction, by which it is found again.
 
     Attributes:
         transaction: its number at the server.

@@ -24,7 +24,7 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # Linux's monoto
 
 
 def unstopped_s() -> float:
-    """Seconds that only grow, also while the machine sleeps."""
+    """Return seconds that only grow, also while the machine sleeps."""
     return time.clock_gettime(_CLOCK)
 
 

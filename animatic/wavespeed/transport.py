@@ -11,8 +11,7 @@ import errno
 import math
 import os
 import ssl
-import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
@@ -24,6 +23,7 @@ from aiohttp.client_proto import ResponseHandler
 from multidict import CIMultiDict
 
 from animatic.errors import ApiUnreachableError, ProxyRefusedError, SubmissionUnknownError
+from animatic.wavespeed.server_clock import unstopped_s
 from animatic.web.certificates import TRUST_ADVICE, tls_context
 from animatic.web.network import DIRECT, PROXY_ADVICE, Network
 
@@ -84,6 +84,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         most_connections: at once; more requests wait.
         connected_within_s: bound on a connection as a whole.
         network: proxies and authorities. A request carries the key: only an https URL goes to a proxy, by CONNECT.
+        clock: seconds that only grow, while the machine sleeps too.
     """
 
     def __init__(
@@ -93,8 +94,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         most_connections: int,
         connected_within_s: float = CONNECTED_WITHIN_S,
         network: Network = DIRECT,
+        clock: Callable[[], float] = unstopped_s,
     ) -> None:
-        self._connected_within_s = connected_within_s
+        self._connected_within_s, self._clock = connected_within_s, clock
         self._fresh, self._most, self._network = fresh_connections, most_connections, network
         self._session: aiohttp.ClientSession | None = None
 
@@ -132,7 +134,11 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """Inside the event loop, which a session belongs to."""
         self._session = aiohttp.ClientSession(
             connector=_Connector(
-                self._connected_within_s, limit=self._most, force_close=self._fresh, ssl=tls_context(self._network)
+                self._connected_within_s,
+                self._clock,
+                limit=self._most,
+                force_close=self._fresh,
+                ssl=tls_context(self._network),
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
@@ -151,24 +157,21 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             await asyncio.sleep(0)  # sockets close in the loop's next turn, which may be the loop's last
 
 
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""It goes on while the machine sleeps, which asyncio's does not."""
-
-
 class _Connector(aiohttp.TCPConnector):
     """Makes connections; whatever goes wrong until one is made is known not to have sent anything.
 
     That includes a proxy that hangs, hangs up or answers nonsense: it has seen a host and a port, and no request. A
-    machine that slept meanwhile sends nothing either: its run may have been called dead since.
+    machine that slept while it connected sends nothing either: its run may have been called dead since.
 
     Args:
         within_s: for a connection as a whole: to a proxy, through it, and TLS.
+        clock: seconds that only grow, while the machine sleeps too, which asyncio's do not.
         options: as for `aiohttp.TCPConnector`.
     """
 
-    def __init__(self, within_s: float, **options: Any) -> None:
+    def __init__(self, within_s: float, clock: Callable[[], float], **options: Any) -> None:
         super().__init__(**options)
-        self._within_s = within_s
+        self._within_s, self._clock = within_s, clock
 
     async def _create_connection(
         self,
@@ -176,11 +179,11 @@ class _Connector(aiohttp.TCPConnector):
         traces: Any,
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's
     ) -> ResponseHandler:
-        began_s = time.clock_gettime(_CLOCK)
+        began_s = self._clock()
         try:
             async with asyncio.timeout(self._within_s):
                 connection = await super()._create_connection(req, traces, timeout)
-                if time.clock_gettime(_CLOCK) - began_s <= self._within_s + 1.0:
+                if self._clock() - began_s <= self._within_s + 1.0:
                     return connection
             connection.close()
         except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError, TimeoutError):
@@ -188,7 +191,7 @@ class _Connector(aiohttp.TCPConnector):
         except (aiohttp.ClientError, OSError) as error:
             broken = OSError(None, f"{type(error).__name__} while connecting")
             raise aiohttp.ClientConnectorError(req.connection_key, broken) from None
-        raise aiohttp.ClientConnectorError(req.connection_key, OSError(None, "this machine slept meanwhile"))
+        raise aiohttp.ClientConnectorError(req.connection_key, OSError(None, "this machine slept while it connected"))
 
 
 def _body_of(request: httpx.Request) -> Any:

@@ -224,9 +224,8 @@ def test_a_workbook_that_nothing_can_unpack_stops_no_other_manifest(box: Box) ->
 def test_a_key_that_is_refused_ends_the_round_and_blames_no_manifest(box: Box, serve_sandbox: Any) -> None:
     for name in ("a.csv", "b.csv"):
         box.add(name)
-    right = box.settings.model_copy(
-        update={"base_url": serve_sandbox().url, "price_usd": None}
-    )  # no quote is known yet
+    without_quotes = {"base_url": serve_sandbox().url, "price_usd": None}  # none of this account is kept yet
+    right = box.settings.model_copy(update=without_quotes)
     state = box.play(settings=right.model_copy(update={"api_key": SecretStr("revoked-key")}))
     assert (state.type, state.name) == ("FAILED", "Failed")
     assert "WaveSpeed answered 401" in state.message

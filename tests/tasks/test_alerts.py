@@ -18,12 +18,9 @@ def test_a_run_of_a_deployment_speaks_for_those_that_it_runs(monkeypatch: pytest
     sent: list[dict[str, Any]] = []
     monkeypatch.setattr(alerts, "emit_event", lambda **event: sent.append(event))
     monkeypatch.setattr(alerts.FlowRunContext, "get", lambda: run_of("nightly"))
-    before = alerts.speak_for("shots.csv: ")
-    monkeypatch.setattr(alerts.FlowRunContext, "get", lambda: run_of(None))
-    try:
+    with alerts.speaking_for_others("shots.csv: "):
+        monkeypatch.setattr(alerts.FlowRunContext, "get", lambda: run_of(None))
         alerts.alert(alerts.TAKES_HELD, "1 take is held", pytest.fail)
-    finally:
-        alerts.SPEAKER.reset(before)
     alerts.alert(alerts.TAKES_HELD, "of a run by hand", pytest.fail)
     ((payload, resource),) = [(each["payload"], each["resource"]) for each in sent]
     assert payload == {"text": "shots.csv: 1 take is held"}

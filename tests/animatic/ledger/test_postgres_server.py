@@ -45,7 +45,7 @@ from animatic.ledger.location import note_intents
 from animatic.ledger.opening import find_database, open_database
 from animatic.ledger.outages import TOLD_AFTER_S, Outage, Patience
 from animatic.ledger.postgres_server import IDLE_S, SEEN_DEAD_WITHIN_S, Mark, PostgresServer
-from animatic.ledger.postgres_sessions import LOOKS_EVERY_S
+from animatic.ledger.postgres_sessions import LOOKS_EVERY_S, Sessions, _key_of
 from animatic.ledger.records import KeptClip, WantedClip
 from animatic.pace.limits import HOLD_S, Limits
 from tests.animatic.ledger.conftest import ON_POSTGRESQL, Postgres
@@ -381,19 +381,25 @@ async def test_nobody_is_called_dead_right_after_a_session_was_lost(backend: Pos
         assert ledger._elsewhere.is_alive("run-7"), "its session may be lost as well"
 
 
-async def test_a_session_that_cannot_take_its_locks_again_is_made_once_more(
-    backend: Postgres, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with open_ledger(backend.url) as ledger, open_ledger(backend.url) as other:
-        async with ledger.run("run-7", "file:///shots.csv"):
-            held = other._elsewhere
-            with monkeypatch.context() as patched:
-                patched.setattr("animatic.ledger.postgres_sessions._HOLD", "SELECT 1 / 0, %s::text")
-                ledger._elsewhere._end()
-                with pytest.raises(psycopg.Error):
-                    ledger._elsewhere._connected()
-            ledger._elsewhere._connected()
-            assert held._alive(["run-7"]) == ["run-7"]
+class Impatient(PostgresServer):
+    """A server whose sessions wait hardly for a lock."""
+
+    def connect(self) -> psycopg.Connection[Any]:
+        made = super().connect()
+        made.execute("SET lock_timeout = '50ms'")
+        return made
+
+
+def test_a_session_that_cannot_take_its_locks_again_is_made_once_more(backend: Postgres) -> None:
+    servers = (Impatient(backend.url), PostgresServer(backend.url))
+    with closing(Sessions(servers[0])) as ours, closing(Sessions(servers[1])) as others, ours.hold("run-7"):
+        ours._end()
+        with psycopg.connect(backend.url, autocommit=True) as in_the_way:
+            in_the_way.execute("SELECT pg_advisory_lock(%s)", (_key_of("run-7"),))
+            with pytest.raises(psycopg.Error):
+                ours._connected()
+        ours._connected()
+        assert others._alive(["run-7"]) == ["run-7"]
 
 
 async def test_a_run_that_was_cut_off_buys_nothing_on_a_ledger_that_was_copied_meanwhile(
@@ -448,14 +454,14 @@ async def test_a_backup_keeps_nobody_waiting_and_is_of_one_moment(
         assert verify_ledger(backend.url).attempts == 1
 
 
-async def test_a_copy_of_a_ledger_that_was_opened_again_is_not_made(
-    ledger: Any, backend: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await ledger.finish(await ledger.buy())
-    ledger.opened.close()
-    monkeypatch.setattr(copying, "close_for", lambda *_: None)  # as if another copy had failed, and reopened it
-    with pytest.raises(FixInputError, match="has opened it again; copy again"):
-        copy_ledger(backend.url, f"sqlite:///{tmp_path}/copy.sqlite", lambda *_: None)
+def test_a_copy_of_a_ledger_that_was_opened_again_is_not_made(backend: Postgres, tmp_path: Path) -> None:
+    opened = [open_database(find_database(url)) for url in (backend.url, f"sqlite:///{tmp_path}/copy.sqlite")]
+    try:
+        with pytest.raises(FixInputError, match="has opened it again; copy again"):
+            copying.copy_rows(*opened, lambda *_: None)
+    finally:
+        for each in opened:
+            each.engine.dispose()
 
 
 HOLDER = """

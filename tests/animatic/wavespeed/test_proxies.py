@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -155,13 +154,10 @@ async def test_a_proxy_that_never_answers_is_given_up_as_not_sent(wire: Any) -> 
     assert CONNECTED_WITHIN_S < SUBMIT_DEADLINE_S, "else the take would be unknown"
 
 
-async def test_a_machine_that_sleeps_while_it_connects_sends_nothing(
-    wire: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_machine_that_sleeps_while_it_connects_sends_nothing(wire: Any) -> None:
     origin, hours_s = await wire.listen_and_answer(PREDICTION), iter([0.0, 7_200.0])
-    asleep = SimpleNamespace(clock_gettime=lambda _: next(hours_s))
-    monkeypatch.setattr("animatic.wavespeed.transport.time", asleep)
-    outcome = await wire.submit(await wire.client(origin.url))
+    transport = AiohttpTransport(fresh_connections=True, most_connections=1, clock=lambda: next(hours_s))
+    outcome = await wire.submit(await wire.client(origin.url, transport=transport))
     assert type(outcome) is Unsent
-    assert "this machine slept meanwhile" in outcome.message
+    assert "this machine slept while it connected" in outcome.message
     assert origin.requests == []
