@@ -74,9 +74,10 @@ def install(lock: str, *more: str) -> int:
     try:
         _ensure_uv()
         environment = _uv_environment()
+        places = ["--no-index"] if "UV_NO_INDEX" in environment else []  # uv reads no such variable
         _run(
             f"installing what {lock} names",
-            [*_UV, "pip", "install", "--python", sys.executable, "--compile-bytecode", *_LOCKED, "-r", lock],
+            [*_UV, "pip", "install", *places, "--python", sys.executable, "--compile-bytecode", *_LOCKED, "-r", lock],
             environment,
         )
     except (OSError, subprocess.CalledProcessError):
