@@ -13,13 +13,13 @@ from tasks.policies import FREE_TO_ASK, content_key, keyed_by_argument
 MODELS_EXPIRY = timedelta(days=1)
 
 
-async def list_in_task(ask: AskForList, base_url: str) -> Sequence[Any]:
-    """Ask in a task run; Prefect remembers what the API at this URL said.
+async def list_in_task(ask: AskForList, account: str) -> Sequence[Any]:
+    """Ask in a task run; Prefect remembers what this account heard.
 
     Raises:
         TryLaterError, NeverAgainError: the list cannot be had.
     """
-    return await begin(list_models(ask, content_key(base_url)))
+    return await begin(list_models(ask, content_key(account)))
 
 
 @task(

@@ -12,13 +12,13 @@ from tasks.begun import begin
 from tasks.policies import FREE_TO_ASK, QUOTE_EXPIRY, content_key, keyed_by_argument
 
 
-async def quote_in_task(ask: Ask, base_url: str, price_classes: Sequence[PriceClass]) -> dict[PriceClass, Quote]:
-    """Ask in a task run; Prefect remembers what the API at this URL said.
+async def quote_in_task(ask: Ask, account: str, price_classes: Sequence[PriceClass]) -> dict[PriceClass, Quote]:
+    """Ask in a task run; Prefect remembers what this account heard.
 
     Raises:
         TryLaterError, NeverAgainError: there is no quote to be had.
     """
-    key = content_key(base_url, *map(str, price_classes))
+    key = content_key(account, *map(str, price_classes))
     return read_quotes(price_classes, await begin(quote_prices(price_classes, ask, key)))
 
 
