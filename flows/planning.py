@@ -4,7 +4,6 @@ import asyncio
 import functools
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from animatic.errors import AccountRefusedError, KeyRefusedError, SettingsError
@@ -15,19 +14,16 @@ from animatic.pace.duration import planned_duration_s
 from animatic.pace.latencies import Latencies
 from animatic.planning import lookup
 from animatic.planning.catalogues import find_catalogue, kept_list
-from animatic.planning.changes import Changes, find_changes, remembered, renewed
-from animatic.planning.decided import unknown_decisions
-from animatic.planning.earlier import find_earlier
-from animatic.planning.estimates import find_estimates
-from animatic.planning.fewer_rows import find_fewer_rows
+from animatic.planning.changes import remembered
 from animatic.planning.funds import find_balance, funds_of
-from animatic.planning.gone_clips import find_gone
 from animatic.planning.manifests import ManifestFile
 from animatic.planning.plan import Plan
 from animatic.planning.priced import PricedPlan
 from animatic.planning.quotes import find_quotes, quote_all
-from animatic.planning.sound import SoundPlanning, ending_note
+from animatic.planning.sound import SoundPlanning
+from animatic.planning.steps import Planned, Wanted, find_notes, make_sound_plan, note_lines, price_plan
 from animatic.results.replaced import require_replaceable
+from animatic.takes.chains import Choices
 from animatic.takes.models import Catalogue
 from animatic.takes.stills import FoundStill
 from flows.new_ledger import require_new_ledger_allowed
@@ -88,47 +84,21 @@ async def plan_takes(run: Run, checked: Manifest) -> Plan:
         ManifestError: a still cannot be decoded, and faults are not to be skipped.
     """
     ledger, session, settings = run.ledger, run.session, run.session.settings
-    is_new = await lookup.is_new_ledger(ledger, settings.origin)
     await lookup.know_old_names(ledger, checked)
-    file = _file_of(run, asyncio.get_running_loop())
-    sound = SoundPlanning(
-        file, functools.partial(decode_in_tasks, file.stills), run.order.skip_invalid, dict(session.damages)
-    )
-    if run.order.rows.looks:
-        look = functools.partial(
-            RemoteStills(settings.base_url, settings.network).look_at, tell=line_logger(logging.INFO)
-        )
-        sound.look = functools.partial(look_in_task, remembered(ledger, look))
-    sound.find_gone = functools.partial(find_gone, ledger)
     beside = None if session.purchases is not None else run.order.results  # of a plan's file, only what it names counts
-    choices = await asyncio.to_thread(run.order.rows.choices, beside)
-    asked = functools.partial(
-        lookup.plan_takes,
-        ledger,
-        policy=run.order.policy,
-        run_id=session.run_id,
-        choices=choices,
+    wanted = Wanted(
+        run.order.policy,
+        choices=await asyncio.to_thread(run.order.rows.choices, beside),
         purchases=session.purchases,
+        run_id=session.run_id,
     )
-    plan = await sound.plan(checked, asked)
-    changes = Changes() if sound.look is None else await find_changes(ledger, plan, sound.look, sound.looked)
-    plan = renewed(plan, changes, policy=run.order.policy, purchases=session.purchases)
+    planned = await make_sound_plan(ledger, checked, _sound_planning(run), wanted, settings.origin)
+    plan = planned.plan
     _require_archive(run, plan)
-    require_new_ledger_allowed(settings, plan.to_buy if is_new else 0, may_begin=session.may_begin_ledger)
+    first_bought = plan.to_buy if planned.is_new else 0
+    require_new_ledger_allowed(settings, first_bought, may_begin=session.may_begin_ledger)
     if not session.is_approved:  # an approved plan was shown with these lines
-        await _require_rows(run, plan)
-        client = run.client if settings.is_real else None
-        for line in (await find_earlier(ledger, plan, client, is_new=is_new)).lines():
-            run.warn(line)
-        duration_s = planned_duration_s(
-            plan.to_buy, plan.resumable, settings.limits, settings.usual_latency_s, plan.following.longest
-        )
-        for line in await unknown_decisions(ledger, plan.manifest, choices):
-            run.warn(line)
-        for line in changes.lines(is_bought=run.order.policy.changed_stills):
-            run.warn(line)
-        if ending := ending_note(sound.looked, datetime.now(UTC), duration_s):
-            run.warn(ending)
+        await _warn(run, planned, wanted.choices)
     await lookup.record_planned(ledger, plan.manifest, run.order.uri)
     progress = session.progress
     progress.total = len(plan) - plan.not_chosen
@@ -139,12 +109,32 @@ async def plan_takes(run: Run, checked: Manifest) -> Plan:
     return plan
 
 
-async def _require_rows(run: Run, plan: Plan) -> None:
-    """Refuse a manifest that has lost most of its rows. Raises SettingsError."""
-    if run.session.settings.is_real and not run.order.rows.fewer_rows:
-        fewer = await find_fewer_rows(run.ledger, plan.manifest.name, plan.manifest.num_rows, run.order.uri)
-        if fewer is not None:
-            raise SettingsError(fewer.refusal)
+def _sound_planning(run: Run) -> SoundPlanning:
+    """Return the way to a sound plan whose stills are decoded, and looked at, in task runs."""
+    settings = run.session.settings
+    file = _file_of(run, asyncio.get_running_loop())
+    decode = functools.partial(decode_in_tasks, file.stills)
+    sound = SoundPlanning(file, decode, run.order.skip_invalid, dict(run.session.damages))
+    if run.order.rows.looks:
+        stills = RemoteStills(settings.base_url, settings.network)
+        look = functools.partial(stills.look_at, tell=line_logger(logging.INFO))
+        sound.look = functools.partial(look_in_task, remembered(run.ledger, look))
+    return sound
+
+
+async def _warn(run: Run, planned: Planned, choices: Choices) -> None:
+    """Say what a person should know of a plan. Raises SettingsError if the manifest has lost most of its rows."""
+    settings, plan = run.session.settings, planned.plan
+    client = run.client if settings.is_real else None
+    notes = await find_notes(run.ledger, planned, run.order.uri, choices, client)
+    if notes.fewer is not None and settings.is_real and not run.order.rows.fewer_rows:
+        raise SettingsError(notes.fewer.refusal)
+    duration_s = planned_duration_s(
+        plan.to_buy, plan.resumable, settings.limits, settings.usual_latency_s, plan.following.longest
+    )
+    is_bought = run.order.policy.changed_stills
+    for line in note_lines(planned, notes, datetime.now(UTC), duration_s, is_bought=is_bought):
+        run.warn(line)
 
 
 def _require_archive(run: Run, plan: Plan) -> None:
@@ -179,9 +169,7 @@ async def price(run: Run, plan: Plan) -> PricedPlan:
         if problem is not None:
             run.warn(f"no quote: {problem}")
     priced = PricedPlan(plan, quotes, settings.price_microusd, session.share_microusd, session.stand_ins)
-    if run.order.accepts_estimates:
-        estimates = await find_estimates(run.ledger, plan, priced.unpriced)
-        priced = replace(priced, stand_ins={each: found.microusd for each, found in estimates.items()})
+    priced, _ = await price_plan(run.ledger, priced, accepts_estimates=run.order.accepts_estimates)
     allowances = run.order.allowances(await run.day_budget())
     priced.require_prices(allowances)
     priced = priced.within(allowances)

@@ -3,29 +3,24 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from animatic import storage
 from animatic.errors import AccountRefusedError, AnimaticError, SettingsError
 from animatic.errors.text import counted
-from animatic.ledger import Ledger, dead_runs, ledger_name, look_into, open_ledger
+from animatic.ledger import dead_runs, ledger_name, look_into, open_ledger
 from animatic.manifest import Manifest
 from animatic.media.archive_room import find_room_note
 from animatic.media.remote_stills import RemoteStills
 from animatic.pace.latencies import Latencies
 from animatic.planning.catalogues import find_catalogue, kept_list
-from animatic.planning.changes import Changes, LookAgain, find_changes, remembered, renewed
+from animatic.planning.changes import LookAgain, remembered
 from animatic.planning.day_budget import find_day_budget
-from animatic.planning.decided import unknown_decisions
-from animatic.planning.earlier import find_earlier
-from animatic.planning.estimates import find_estimates
-from animatic.planning.fewer_rows import find_fewer_rows
+from animatic.planning.estimates import Estimate
 from animatic.planning.funds import find_balance, funds_of
-from animatic.planning.gone_clips import find_gone
-from animatic.planning.lookup import is_new_ledger, plan_takes
 from animatic.planning.manifests import FindModels
 from animatic.planning.plan import Plan
 from animatic.planning.priced import PricedPlan
@@ -33,6 +28,7 @@ from animatic.planning.purchases import Purchases
 from animatic.planning.quotes import quote_each
 from animatic.planning.reasons import find_reasons
 from animatic.planning.sound import SoundPlanning, with_damages
+from animatic.planning.steps import Wanted, find_notes, make_sound_plan, price_plan
 from animatic.storage.folder import Folder
 from animatic.takes.chains import NO_CHOICES, Choices
 from animatic.takes.models import Catalogue
@@ -80,15 +76,12 @@ def preview(  # noqa: PLR0913 - a manifest, and how it is read
         checked = asyncio.run(with_damages(file, checked, file.stills.find_damages))
     checked.require_valid(skip_invalid=skip_invalid)
     sound = SoundPlanning(file, file.stills.find_damages, skip_invalid, tell=complain)
-    planned = functools.partial(
-        plan_takes, policy=policy, is_dead=dead_runs(settings.ledger), choices=choices, purchases=purchases
-    )
-    renew, look = functools.partial(renewed, policy=policy, purchases=purchases), None
+    wanted = Wanted(policy, choices, purchases, is_dead=dead_runs(settings.ledger))
+    look = None
     if rows.looks:
         look = functools.partial(RemoteStills(settings.base_url, settings.network).look_at, tell=complain)
-    more = (allowances, accepts_estimates)
-    shown = _preview(sound, checked, settings, planned, policy.attempts, archive_uri, renew, look, choices, *more)
-    return asyncio.run(shown)
+    more = (archive_uri, allowances, accepts_estimates)
+    return asyncio.run(_preview(sound, checked, settings, wanted, look, *more))
 
 
 def models_for(settings: Settings, rows: RowOptions, *, asks: bool = True) -> FindModels:
@@ -111,41 +104,34 @@ async def _preview(  # noqa: PLR0913, PLR0917 - what is looked up, and where
     sound: SoundPlanning,
     checked: Manifest,
     settings: Settings,
-    planned: Callable[[Ledger | None, Manifest], Awaitable[Plan]],
-    attempts: int,
-    archive_uri: str,
-    renew: Callable[[Plan, Changes], Plan],
+    wanted: Wanted,
     look: LookAgain | None,
-    choices: Choices,
+    archive_uri: str,
     allowances: FindAllowances | None,
     accepts_estimates: bool,
 ) -> Preview:
+    uri = storage.absolute_uri(sound.file.uri)
     with look_into(settings.ledger) if look is None else open_ledger(settings.ledger) as ledger:
-        sound.find_gone, changes = functools.partial(find_gone, ledger), Changes()
         if ledger is not None and look is not None:
             sound.look = remembered(ledger, look)
-        plan = await sound.plan(checked, functools.partial(planned, ledger))
-        if ledger is not None and sound.look is not None:
-            changes = await find_changes(ledger, plan, sound.look, sound.looked)
-            plan = renew(plan, changes)
-        is_new = await is_new_ledger(ledger, settings.origin)
+        planned = await make_sound_plan(ledger, checked, sound, wanted, settings.origin)
+        plan = planned.plan
         quotes, problems = dict[PriceClass, Quote](), dict[PriceClass, AnimaticError]()
         client, balance = None, None
         async with contextlib.AsyncExitStack() as stack:
-            wanted = list({**plan.price_classes, **plan.retriable_classes})
-            if wanted and settings.api_key is not None:
+            price_classes = list({**plan.price_classes, **plan.retriable_classes})
+            if price_classes and settings.api_key is not None:
                 opened = WaveSpeedClient(settings.base_url, settings.require_key(), network=settings.network)
                 client = await stack.enter_async_context(opened)
-                quotes, problems = await quote_each(client, wanted)
+                quotes, problems = await quote_each(client, price_classes)
                 if plan.to_buy and quotes:
                     balance = await find_balance(client)
             is_refused = any(isinstance(each, AccountRefusedError) for each in problems.values())
             asked = client if settings.is_real and not is_refused else None
-            earlier = await find_earlier(ledger, plan, asked, is_new=is_new)
-        priced = PricedPlan(plan, quotes, settings.price_microusd)
-        estimates = {} if is_refused else await find_estimates(ledger, plan, priced.unpriced)
-        if accepts_estimates:
-            priced = replace(priced, stand_ins={each: found.microusd for each, found in estimates.items()})
+            notes = await find_notes(ledger, planned, uri, wanted.choices, asked)
+        priced, estimates = PricedPlan(plan, quotes, settings.price_microusd), dict[PriceClass, Estimate]()
+        if not is_refused:
+            priced, estimates = await price_plan(ledger, priced, accepts_estimates=accepts_estimates)
         today = datetime.now(UTC).date()
         day = await find_day_budget(ledger, settings.origin, settings.day_microusd, today)
         if allowances is not None:
@@ -156,24 +142,22 @@ async def _preview(  # noqa: PLR0913, PLR0917 - what is looked up, and where
         return Preview(
             priced,
             ledger_name(settings.ledger),
-            is_new,
-            earlier,
-            attempts,
+            planned.is_new,
+            notes.earlier,
+            wanted.policy.attempts,
             has_key=settings.api_key is not None,
             room_note=room,
             problems=problems,
             funds=funds_of(priced, balance),
-            changes=changes,
-            reasons=await find_reasons(ledger, plan, changes.reasons, storage.absolute_uri(sound.file.uri)),
+            changes=planned.changes,
+            reasons=await find_reasons(ledger, plan, planned.changes.reasons, uri),
             level=settings.account_level,
             limits=settings.limits,
             damages=sound.known,
             still_copies=sound.file.copies,
-            looked=sound.looked,
-            fewer=await find_fewer_rows(
-                ledger, plan.manifest.name, plan.manifest.num_rows, storage.absolute_uri(sound.file.uri)
-            ),
-            notes=await unknown_decisions(ledger, plan.manifest, choices),
+            looked=planned.looked,
+            fewer=notes.fewer,
+            notes=notes.unknown,
             estimates=estimates,
             day=day,
             latency_s=_latencies(plan, history, settings).fitted().mean_of(plan.latency_classes()),
