@@ -115,9 +115,9 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
             settling = await settle(opened)
             plan = await plan_takes(opened, checked)
             priced = await price(opened, plan)
-            run = await approve(opened, priced)
-            async with open_archive(run, priced.plan, interrupts) as archiving:
-                buying = await open_results(run, priced, settling, interrupts, archiving)
+            approved = await approve(opened, priced)
+            async with open_archive(opened, priced.plan, interrupts) as archiving:
+                buying = await open_results(approved, settling, interrupts, archiving)
                 async with interrupts.obeyed(buying.stop), buying.page_kept():
                     try:
                         await buying.buy()

@@ -7,7 +7,7 @@ forgets then that it has asked.
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from prefect.flow_runs import asuspend_flow_run
@@ -56,8 +56,36 @@ def require_deployment(order: Order) -> None:
         )
 
 
-async def approve(run: Run, priced: PricedPlan) -> Run:
-    """Return the run with the limit that a person approved, if its plan needs that; else return it as it is.
+@dataclass(frozen=True, slots=True)
+class ApprovedRun:
+    """A run that may buy its plan: a person approved that in Prefect, or it needs no approval.
+
+    Attributes:
+        approved_microusd: the sum that was approved for the whole flow run; None without an approval.
+    """
+
+    run: Run
+    priced: PricedPlan
+    approved_microusd: int | None = None
+
+    @property
+    def max_microusd(self) -> int | None:
+        """The most that this process may reserve.
+
+        The flow run's limit, less what earlier processes of it have reserved: without an approval no more than needs
+        none, with one no more than was approved.
+        """
+        run, rule = self.run, self.run.order.approval
+        alone, most = self.approved_microusd, run.ceiling_microusd
+        if alone is None:
+            if rule is None:
+                return most
+            alone = rule.above_microusd
+        return run.left_of(alone) if most is None else min(run.left_of(alone), most)
+
+
+async def approve(run: Run, priced: PricedPlan) -> ApprovedRun:
+    """Ask for an approval if the plan needs one; return the run with the limit that it has then.
 
     Raises:
         Pause: no one has answered yet; the process ends, and Prefect starts another once there is an answer.
@@ -66,7 +94,7 @@ async def approve(run: Run, priced: PricedPlan) -> Run:
     """
     rule = run.order.approval
     if rule is None or not priced.plan.to_buy:
-        return run
+        return ApprovedRun(run, priced)
     if priced.cost is None:
         raise BudgetError(
             "approve_above_usd: the price of a take cannot be had from the API, so there is no sum to approve; set "
@@ -75,7 +103,7 @@ async def approve(run: Run, priced: PricedPlan) -> Run:
     asked, approved = await _approved_so_far(run, priced.cost)
     enough = run.left_of(rule.above_microusd if approved is None else approved)
     if priced.cost <= enough:
-        return run if approved is None else replace(run, approved_microusd=approved)
+        return ApprovedRun(run, priced, approved)
     if asked == MOST_QUESTIONS:
         raise BudgetError(
             f"approve_above_usd: the plan costs {dollars(priced.cost)}, more than the last of {asked} approvals. "

@@ -193,7 +193,7 @@ class _Page:
         )
 
     async def _facts(self, *, is_live: bool = False) -> PageInfo:
-        limit = self._run.max_microusd
+        limit = self._reporting.max_microusd
         max_usd = None if limit is None else Decimal(limit) / 1_000_000
         states = self._progress.states() if self._is_live else {}
         return await asyncio.to_thread(info_of, self._files, max_usd=max_usd, states=states, live=is_live)
@@ -203,7 +203,7 @@ class _Page:
         every_s = wait_s(0.0) + self._board_cost_s
         moment = Moment(
             self._run.session.run_id, folder.revision, datetime.now(UTC), every_s, is_ended, shown.elapsed_s,
-            shown.left_s, self._run.max_microusd, shown.waits_for,
+            shown.left_s, self._reporting.max_microusd, shown.waits_for,
         )  # fmt: skip
         return live_state(self._progress, moment)
 

@@ -20,7 +20,6 @@ from animatic.planning.config import RunConfig
 from animatic.planning.following import origins_of
 from animatic.planning.funds import funds_left
 from animatic.planning.plan import Batch, Plan, batch_size
-from animatic.planning.priced import PricedPlan
 from animatic.results.same_ledger import require_that_the_ledger_knows
 from animatic.results.summary import RunSummary
 from animatic.takes.chains import source_of
@@ -28,6 +27,7 @@ from animatic.takes.seen_stills import FRESH
 from animatic.takes.shots import Take
 from animatic.takes.states import State
 from animatic.takes.stills import LocalFile
+from flows.approval import ApprovedRun
 from flows.archiving import Archiving
 from flows.checking import FOLLOWS_FOR_S, Checking, fingerprints_of, paths_of
 from flows.followers import Fetch, Followers, Waiting
@@ -51,15 +51,15 @@ UNFORESEEN = "something unforeseen went wrong"
 class PricedRun:
     """A run whose plan is priced, and whose results can be written."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what its steps share
+    def __init__(
         self,
-        run: Run,
-        priced: PricedPlan,
+        approved: ApprovedRun,
         settling: Settling,
         reporting: Reporting,
         archiving: Archiving,
         looks: Mapping[str, int],
     ) -> None:
+        run, priced = approved.run, approved.priced
         self._run, self._plan, self._settling, self._reporting = run, priced.plan, settling, reporting
         self._priced, self._archiving = priced, archiving
         settings = run.session.settings
@@ -73,7 +73,7 @@ class PricedRun:
         archiving.archived = self._checking.archived
         self._uploading: asyncio.Future[list[dict[str, str] | BaseException]] | None = None
         self._shoot = Shoot(
-            _config_of(run, priced, looks), run.client, run.ledger_run, run.session.progress, run.warn,
+            _config_of(approved, looks), run.client, run.ledger_run, run.session.progress, run.warn,
             self._upload_late, self._memory.forget, archiving.take_completed,
         )  # fmt: skip
 
@@ -287,22 +287,23 @@ class PricedRun:
 
 
 async def open_results(
-    run: Run, priced: PricedPlan, settling: Settling, interrupts: Interrupts, archiving: Archiving
+    approved: ApprovedRun, settling: Settling, interrupts: Interrupts, archiving: Archiving
 ) -> PricedRun:
     """Write the table as it stands before money is spent, so that a place that can't be written is found now.
 
     Raises:
         SettingsError: the table that is there shows takes as bought that this ledger has never heard of.
     """
-    plan, ledger = priced.plan, run.session.settings.ledger
+    run, plan = approved.run, approved.priced.plan
+    ledger = run.session.settings.ledger
     unknown = (plan.never_seen(), plan.never_seen_before())
     await asyncio.to_thread(require_that_the_ledger_knows, ledger, run.order.results, *unknown)
-    reporting = Reporting(run, plan, interrupts, archiving.uri)
+    reporting = Reporting(run, plan, interrupts, archiving.uri, approved.max_microusd)
     if plan.to_do:
         await settling.require_sound()
         await reporting.write(run.order.results)
     looks = await run.ledger.looks_since(datetime.now(UTC) - FRESH) if plan.to_do else {}
-    return PricedRun(run, priced, settling, reporting, archiving, looks)
+    return PricedRun(approved, settling, reporting, archiving, looks)
 
 
 def _followers_of(run: Run, plan: Plan, fetch: Fetch) -> Followers:
@@ -313,7 +314,8 @@ def _followers_of(run: Run, plan: Plan, fetch: Fetch) -> Followers:
     return Followers(Waiting(waiting, heights, are_few), fetch, run.warn, run.session.progress)
 
 
-def _config_of(run: Run, priced: PricedPlan, looks: Mapping[str, int]) -> RunConfig:
+def _config_of(approved: ApprovedRun, looks: Mapping[str, int]) -> RunConfig:
+    run, priced = approved.run, approved.priced
     settings = run.session.settings
     return RunConfig(
         run_id=run.session.run_id,
@@ -325,7 +327,7 @@ def _config_of(run: Run, priced: PricedPlan, looks: Mapping[str, int]) -> RunCon
         give_up_s=settings.give_up_s,
         usual_latency_s=settings.usual_latency_s,
         policy=run.order.policy,
-        max_microusd=run.max_microusd,
+        max_microusd=approved.max_microusd,
         limited_by=run.order.limited_by,
         day_microusd=settings.day_microusd,
         price_microusd=priced.setting_microusd,

@@ -28,6 +28,7 @@ class Reporting:
 
     Attributes:
         archive: URI of its archive.
+        max_microusd: the most that the run may reserve, in millionths of a dollar; None where nothing bounds it.
         reasons: why takes are not bought that wait for others, by fingerprint; beside those that the plan knows.
     """
 
@@ -35,6 +36,7 @@ class Reporting:
     plan: Plan
     interrupts: Interrupts
     archive: str = ""
+    max_microusd: int | None = None
     reasons: Mapping[str, str] = field(default_factory=dict[str, str])
     _notes: dict[str, None] = field(default_factory=dict[str, None])
 

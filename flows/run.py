@@ -24,7 +24,6 @@ class Run:
         warn: logs a line that a person should read.
         copies: of stills that were read from an object store.
         reserved_before: what earlier processes of the same flow run have reserved, in millionths of a dollar.
-        approved_microusd: the sum that a person approved in Prefect for the whole flow run.
     """
 
     order: Order
@@ -34,7 +33,6 @@ class Run:
     warn: Callable[[str], None]
     copies: StillCopies
     reserved_before: int = 0
-    approved_microusd: int | None = None
 
     @property
     def ledger(self) -> Ledger:
@@ -46,17 +44,6 @@ class Run:
         """The manifest's local stills."""
         anchor = anchor_of(self.order.manifest, self.order.rows.stills_folder)
         return LocalStills(anchor, self.session.settings.network, self.copies)
-
-    @property
-    def max_microusd(self) -> int | None:
-        """The most that this process may reserve.
-
-        The flow run's limit, less what earlier processes of it have reserved: without an approval no more than needs
-        none, with one no more than was approved.
-        """
-        rule, most = self.order.approval, self.ceiling_microusd
-        alone = self.approved_microusd if self.approved_microusd is not None else rule and rule.above_microusd
-        return most if alone is None else min(self.left_of(alone), self.left_of(alone) if most is None else most)
 
     @property
     def ceiling_microusd(self) -> int | None:
