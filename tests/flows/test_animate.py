@@ -166,7 +166,7 @@ def test_a_refused_key_leaves_the_rest_pending(
     assert sandbox.submitted(tag).total() == 0
 
 
-def test_a_key_that_is_refused_when_a_still_is_uploaded_fails_the_run(
+def test_a_key_refused_when_a_still_is_uploaded_fails_the_run(
     *, run_flow: Any, manifest: Any, sandbox: Any, settings: Settings, tag: str, tmp_path: Path
 ) -> None:
     Image.new("RGB", (64, 36), "teal").save(tmp_path / "still.png")

@@ -58,13 +58,13 @@ def test_a_run_without_a_deployment_says_why_it_cannot_ask() -> None:
 @pytest.mark.parametrize(
     ("kind", "name"), [(StateType.PAUSED, LOST), (StateType.CRASHED, "Crashed"), (StateType.SCHEDULED, "AwaitingRetry")]
 )
-def test_a_process_that_is_taken_for_dead_leaves_the_run_to_the_next(kind: StateType, name: str) -> None:
+def test_a_process_taken_for_dead_leaves_the_run_to_the_next(kind: StateType, name: str) -> None:
     state: State[Any] = State(type=kind, name=name)
     assert is_stop(state)
     assert StopRequest.of(state).is_suspension
 
 
-def test_each_automation_is_of_our_flows_and_has_a_name_of_its_own() -> None:
+def test_each_automation_is_of_our_flows_and_has_its_own_name() -> None:
     to = Notifier("custom-webhook/film", "00000000-0000-0000-0000-000000000001")  # pyright: ignore[reportArgumentType]
     found = automations(Watch(), list(ALERTS), [to])
     assert len({each.name for each in found}) == len(found) == 5 + len(ALERTS)

@@ -106,7 +106,7 @@ def test_a_failed_source_leaves_its_followers_pending_with_a_reason(film: Film, 
     assert "failed; --retry-failed buys it again" in film.rows(tools)["b1"]["error"]
 
 
-def test_another_take_of_the_source_is_named_once_approved_and_followed_on_request(film: Film, tools: Any) -> None:
+def test_another_approved_take_of_the_source_is_named_and_followed_on_request(film: Film, tools: Any) -> None:
     film.write({**A, "takes": 2}, B)
     assert film.run().json["submitted"] == 3
     rows = film.rows(tools)

@@ -253,7 +253,7 @@ def test_a_plan_in_a_file_buys_a_changed_take_again_once(
     assert sandbox.submitted(tag).total() == 2
 
 
-def test_shots_that_start_from_a_changed_take_keep_their_frame_and_new_ones_get_the_new(
+def test_only_new_shots_start_from_the_new_frame_of_a_changed_take(
     *, shell_with_server: Any, manifest: Any, shelf: Shelf, sandbox: Any, tag: str
 ) -> None:
     shell, image = shell_with_server, shelf.put("source", drawn(30))

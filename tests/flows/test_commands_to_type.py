@@ -164,7 +164,7 @@ def typed(shell: Any, tools: Any, line: str) -> "subprocess.CompletedProcess[str
     )  # fmt: skip
 
 
-def test_a_ledger_that_lacks_a_table_is_mended_by_the_command_that_is_shown(
+def test_the_command_shown_mends_a_ledger_that_lacks_a_table(
     shell_with_server: Any, sandbox: Any, tag: str, tools: Any
 ) -> None:
     shell, results = shell_with_server, 'it\'s $(touch pwned)  "out".csv'

@@ -340,7 +340,7 @@ def test_each_parameter_is_described_in_the_form() -> None:
             assert "*" not in re.sub("`[^`]*`", "", said), f"the form reads Markdown: {name}: {said}"
 
 
-def test_a_parameter_with_a_fixed_set_of_values_is_a_choice_in_the_form() -> None:
+def test_a_parameter_with_fixed_values_is_a_choice_in_the_form() -> None:
     from flows.inbox import inbox  # noqa: PLC0415 - imports Prefect
 
     suffix = inbox.parameters.properties["suffix"]
@@ -364,7 +364,7 @@ def test_what_cannot_be_served_is_refused_with_its_reason(tmp_path: Path, conten
         read_deployments(path)
 
 
-def test_an_installed_serve_has_a_server_of_its_own_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_an_installed_serve_has_its_own_server_and_leaves_nothing_behind(tmp_path: Path) -> None:
     animatic, folder, out = installed(tmp_path / "installed").animatic, tmp_path / "empty", tmp_path / "out"
     folder.mkdir()
     env = _environment(tmp_path / "home")

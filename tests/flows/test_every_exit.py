@@ -41,7 +41,7 @@ def test_a_no_is_told_in_json(
     assert line["error"] == "not agreed; nothing was bought"
 
 
-def test_counts_add_up_and_the_manifest_costs_what_it_costs_where_rows_are_chosen(
+def test_with_chosen_rows_counts_add_up_and_the_manifest_costs_the_same(
     shell_with_server: Any, manifest: Any, tag: str
 ) -> None:
     shell = shell_with_server

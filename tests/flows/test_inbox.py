@@ -197,9 +197,7 @@ def test_a_file_that_is_being_written_is_left_to_the_next_round(box: Box) -> Non
     assert box.play(quiet_s=0.1).message == "2 manifests: 2 done"
 
 
-def test_a_file_that_changes_before_its_turn_is_left_to_the_next_round(
-    box: Box, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_changed_before_its_turn_is_left_to_the_next_round(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     box.add("a.csv", " a")
     box.add("z.csv", " z")
     whole = inbox_round.read_whole
@@ -233,7 +231,7 @@ def test_a_key_that_is_refused_ends_the_round_and_blames_no_manifest(box: Box, s
     assert box.play(settings=right).message == "2 manifests: 2 done"
 
 
-def test_a_dead_runs_manifest_is_taken_over_and_a_live_runs_is_not(box: Box) -> None:
+def test_manifests_are_taken_over_from_dead_runs_but_not_from_live_ones(box: Box) -> None:
     uris = [storage.absolute_uri(str(box.add(f"{name}.csv", f" {name}"))) for name in ("dead", "live")]
 
     async def scene() -> Any:
@@ -249,7 +247,7 @@ def test_a_dead_runs_manifest_is_taken_over_and_a_live_runs_is_not(box: Box) -> 
     assert [each.state for each in asyncio.run(files_of(box.settings, *uris))] == [FileState.DONE] * 2
 
 
-def test_a_signal_ends_the_round_and_the_run_that_is_part_of_it(box: Box, serve_sandbox: Any) -> None:
+def test_a_signal_ends_the_round_and_the_run_inside_it(box: Box, serve_sandbox: Any) -> None:
     slow = serve_sandbox("--inference-s", "30")
     settings = box.settings.model_copy(update={"base_url": slow.url})
     for number in range(2):

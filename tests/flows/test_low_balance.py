@@ -58,7 +58,7 @@ def test_the_question_names_what_the_account_lacks(poor: Any, manifest: Manifest
     assert (code, "not agreed; nothing was bought" in shown) == (2, True), shown
 
 
-def test_a_run_on_a_schedule_warns_of_a_balance_that_is_too_low(
+def test_a_scheduled_run_warns_of_a_balance_that_is_too_low(
     run_flow: Any, serve_sandbox: Any, settings: Any, manifest: Manifest, tmp_path: Path
 ) -> None:
     account = serve_sandbox("--inference-s", "0.2", "--balance-usd", "1", folder=tmp_path / "account")

@@ -276,7 +276,7 @@ def test_a_folder_that_is_another_here_is_passed_over(
     assert (found.state, found.times_taken) == (BatchState.WAITING, 0)
 
 
-async def test_fewer_flow_runs_than_batches_wait_for_workers_and_the_rest_is_cancelled(deployed: Deployed) -> None:
+async def test_fewer_flow_runs_than_batches_await_workers_and_those_left_are_cancelled(deployed: Deployed) -> None:
     batches = [MediaBatch(f"run-1-{number:04}", "run-1", "p", "/a", "", "n", "/") for number in range(9)]
     runs = MediaRuns(deployed.name)
     for _ in range(2):

@@ -215,7 +215,7 @@ def test_the_batch_of_a_killed_worker_is_gone_on_with_by_another(fleet: Fleet, s
     assert (again["type"], again["message"]) == ("COMPLETED", "the batch is done already")
 
 
-def test_a_worker_that_is_killed_with_a_later_batch_loses_what_it_holds_only(
+def test_a_worker_killed_with_a_later_batch_loses_only_what_it_holds(
     fleet: Fleet, shots: Callable[[int], Path]
 ) -> None:
     with fleet.running(shots(MANY)):
@@ -272,7 +272,7 @@ def test_a_flow_run_that_ends_starts_its_successor(fleet: Fleet, shots: Callable
     assert followed <= {*runs}
 
 
-def test_the_batch_of_a_dead_worker_of_a_dead_run_is_gone_on_with(fleet: Fleet, shots: Callable[[int], Path]) -> None:
+def test_the_batch_of_a_dead_runs_dead_worker_is_still_finished(fleet: Fleet, shots: Callable[[int], Path]) -> None:
     batches = fleet.hand_over(shots(MANY), 6)
     for batch in batches[:2]:
         fleet.start(batch)

@@ -78,7 +78,7 @@ def test_no_prompt_signature_or_key_is_served_or_logged(story: Story) -> None:
     assert not any(canary in text for canary in CANARIES for text in texts)
 
 
-def test_each_line_of_the_log_is_json_and_names_shot_take_and_prediction(story: Story) -> None:
+def test_each_log_line_is_json_and_names_shot_take_and_prediction(story: Story) -> None:
     lines = [json.loads(line) for line in story.log.read_text(encoding="utf-8").splitlines()]
     submitted = [line for line in lines if "submitted as" in line["message"]]
     assert len(submitted) == 2

@@ -151,7 +151,7 @@ def test_prices_that_moved_are_named_with_their_rows(bench: Bench) -> None:
     assert bench.bought == 0
 
 
-def test_a_price_that_rises_after_the_last_look_buys_nothing_above_the_sum(bench: Bench) -> None:
+def test_a_late_price_rise_beyond_the_planned_sum_buys_nothing(bench: Bench) -> None:
     bench.plan(bench.manifest(*TWO))
     bench.prices.later = (len(bench.prices.quotes) + 1, 50.0)
     refused = bench.carry_out("--new-ledger", code=2)
@@ -214,7 +214,7 @@ def test_a_run_needs_a_manifest_or_a_plan(shell: Any) -> None:
     assert "MANIFEST: not given; allowed: the file of shots, or --plan FILE" in shell.here("run").stderr
 
 
-def test_a_price_that_is_not_known_is_bought_only_if_its_model_is_allowed(bench: Bench) -> None:
+def test_an_unknown_price_is_paid_only_if_its_model_is_allowed(bench: Bench) -> None:
     bench.prices.usd = None
     kept = bench.plan(bench.manifest(*TWO)).json
     assert kept["next_argv"] is None

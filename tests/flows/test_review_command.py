@@ -72,9 +72,7 @@ def test_only_the_shots_that_were_asked_for_are_shown(shell: Any, table: Path) -
     assert [shot["id"] for shot in storyboard["shots"]] == ["s2"]
 
 
-def test_a_folder_that_shows_another_table_is_named_and_one_of_a_working_run_is_refused(
-    shell: Any, table: Path
-) -> None:
+def test_a_page_of_another_table_is_named_and_a_live_one_refused(shell: Any, table: Path) -> None:
     page, other = table.with_name("page"), Path(shutil.copy(table, table.with_name("other.parquet")))
     assert "was the page" not in shell.here("review", str(table), "--out", str(page)).stderr
     both = shell.here("review", str(other), str(table), "--out", str(page))

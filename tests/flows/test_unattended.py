@@ -293,7 +293,7 @@ def test_an_approval_that_nobody_gives_is_a_refusal(installation: Installation, 
     installation.tools.wait_until(lambda: installation.told("did not end well", "neither approved"), 30)
 
 
-def test_a_run_that_died_with_its_worker_is_taken_over_within_its_approval(
+def test_a_run_killed_with_its_worker_is_taken_over_within_its_approval(
     installation: Installation, approved: Approved
 ) -> None:
     assert installation.ended(approved.run, "Completed")["type"] == "COMPLETED"

@@ -49,7 +49,7 @@ def _counts(found: dict[str, Any]) -> dict[str, Any]:
 class TestHosts:
     pytestmark = on_hosts
 
-    def test_nothing_is_bought_twice_or_lost_where_a_line_is_cut_and_a_host_killed(self, folder: Path) -> None:
+    def test_a_cut_line_and_a_killed_host_lose_or_repeat_no_purchase(self, folder: Path) -> None:
         found = play(folder, ROOT, SMALL, FAULTS)
         assert found["faults"] == {CUT: 1, KILL: 1}
         assert _counts(found) == {"bought_twice": 0, "lost": 0, "silent": 0}
@@ -63,7 +63,7 @@ class TestHosts:
         assert found["bought_twice"] > 0
 
 
-def test_faults_are_as_many_as_asked_for_and_the_same_for_a_seed() -> None:
+def test_faults_are_as_many_as_asked_for_and_fixed_by_their_seed() -> None:
     counts = {KILL: 20, CUT: 10}
     found = drawn(counts, 18, 20.0)
     assert found == drawn(counts, 18, 20.0) != drawn(counts, 19, 20.0)

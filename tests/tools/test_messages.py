@@ -38,7 +38,7 @@ def test_every_message_has_a_place(listed: list[tuple[str, str, str]]) -> None:
     assert any("--results: {results} is the manifest itself" in text for _, _, text in listed)
 
 
-def test_errors_that_end_a_command_say_what_is_allowed_or_what_to_do(listed: list[tuple[str, str, str]]) -> None:
+def test_errors_ending_a_command_say_what_is_allowed_or_what_to_do(listed: list[tuple[str, str, str]]) -> None:
     mute = [
         f"{place}: {text}"
         for place, shown_by, text in listed

@@ -113,7 +113,7 @@ async def test_a_ledger_with_a_submission_of_a_dead_run_is_not_copied(backend: A
         copy_ledger(backend.url, target.url, untold)
 
 
-async def test_a_run_that_opened_the_ledger_before_it_was_closed_does_not_begin(source: str, target: Either) -> None:
+async def test_no_run_begins_on_an_opened_ledger_once_it_has_been_copied(source: str, target: Either) -> None:
     with open_ledger(source) as ledger:
         copy_ledger(source, target.url, untold)
         with pytest.raises(LedgerClosedError):
@@ -130,7 +130,7 @@ def fail_at(name: str, error: BaseException) -> Callable[[str, int], None]:
 
 
 @pytest.mark.parametrize("error", [OSError("away"), KeyboardInterrupt()])
-async def test_a_copy_that_fails_leaves_the_first_open_and_can_be_made_again(
+async def test_a_failed_copy_leaves_the_source_open_and_can_be_made_again(
     source: str, target: Either, error: BaseException
 ) -> None:
     with pytest.raises(type(error)):
@@ -142,7 +142,7 @@ async def test_a_copy_that_fails_leaves_the_first_open_and_can_be_made_again(
     open_ledger(target.url).close()
 
 
-async def test_a_copy_that_was_killed_half_way_leaves_both_closed_until_it_is_made_again(
+async def test_a_copy_killed_halfway_leaves_both_ledgers_closed_until_it_is_repeated(
     source: str, target: Either
 ) -> None:
     with open_ledger(target.url) as new:
@@ -175,7 +175,7 @@ async def test_a_ledger_that_was_copied_before_is_not_copied_to_a_third(
     ],
     ids=["changes a row", "loses a row"],
 )
-async def test_a_database_that_keeps_another_row_than_it_was_given_is_no_copy(
+async def test_a_copy_whose_database_changes_or_loses_a_row_is_refused(
     source: str, target: Either, spoiling: dict[str, str]
 ) -> None:
     open_ledger(target.url).close()

@@ -160,7 +160,7 @@ async def test_a_version_is_what_a_shot_asked_for_at_one_time(ledger: Any) -> No
     assert await opened.versions_of(None, []) == {}
 
 
-async def test_the_usual_size_of_clips_is_the_mean_of_those_that_are_kept(ledger: Any) -> None:
+async def test_the_usual_clip_size_is_the_mean_of_the_kept_clips(ledger: Any) -> None:
     opened, attempt_id = ledger.opened, await ledger.buy()
     assert await opened.usual_clip_bytes() is None
     for number, size_bytes in enumerate((10, 21), 1):

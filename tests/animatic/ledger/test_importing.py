@@ -246,7 +246,7 @@ async def test_a_take_of_another_model_is_known_by_its_inputs(ledger: Any) -> No
     assert await counts(ledger, other) == {"of another provider": 1}
 
 
-async def test_a_second_local_file_is_known_by_the_fingerprint_that_the_table_names(ledger: Any) -> None:
+async def test_the_tables_fingerprint_identifies_a_take_with_a_second_local_file(ledger: Any) -> None:
     bought = row_of_kling({"image": STILL, "end_image": "stills/end.png"}, fingerprint="e" * 64)
     assert await counts(ledger, bought) == {"taken over": 1}
     assert (await ledger.find("e" * 64)).take_status.state is State.COMPLETED

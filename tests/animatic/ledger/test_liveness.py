@@ -134,7 +134,7 @@ def test_only_dead_runs_are_buried(ledger: Any, path: Path, start_run: StartRun)
     assert asyncio.run(bury())[0] == 0
 
 
-def test_a_ledger_without_room_for_receipts_beside_it_says_where_they_would_be(tmp_path: Path) -> None:
+def test_a_ledger_that_cannot_keep_receipts_beside_it_names_their_folder(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with (
         pytest.raises(LedgerUnusableError, match=r"folder .*/taken/.* cannot be written to .*ANIMATIC_LEDGER"),

@@ -21,7 +21,7 @@ SEEN = SeenStill(1280, 720, "PNG", "ab" * 32, 10, '"v1"', None, NOW)
 AGAIN = BuyingPolicy(changed_stills=True)
 
 
-async def test_a_look_is_found_by_the_very_url_and_is_as_new_as_the_last_that_saw_the_same(ledger: Any) -> None:
+async def test_a_look_is_found_by_its_exact_url_and_the_latest_counts(ledger: Any) -> None:
     opened = ledger.opened
     await opened.remember_looks({f"{SIGNED}1": SEEN})
     later = replace(SEEN, seen_at=NOW + timedelta(hours=1))
@@ -88,9 +88,7 @@ async def test_a_take_of_a_changed_still_is_bought_again_once(ledger: Any) -> No
 
 
 @pytest.mark.parametrize("state", [State.SUBMITTING, State.SUBMITTED, State.UNKNOWN, State.HELD, State.FAILED])
-async def test_while_the_new_purchase_is_open_or_has_failed_the_change_buys_nothing_more(
-    ledger: Any, state: State
-) -> None:
+async def test_a_change_buys_nothing_more_while_its_purchase_is_open_or_failed(ledger: Any, state: State) -> None:
     first = await bought(ledger)
     await ledger.begin("run-2")
     second = await ledger.intend(run_id="run-2", policy=AGAIN, replaces=first)
@@ -172,7 +170,7 @@ async def test_a_failed_purchase_for_a_changed_still_is_retried_as_any_other(led
     assert ledger.rows("SELECT attempt_no, renewal FROM attempt WHERE attempt_id = ?", third) == [(3, 1)]
 
 
-async def test_what_a_dead_run_may_have_bought_again_is_not_bought_a_third_time(ledger: Any) -> None:
+async def test_a_dead_run_that_may_have_bought_again_prevents_a_third_purchase(ledger: Any) -> None:
     first = await bought(ledger)
     await ledger.begin("run-2")
     second = await ledger.intend(run_id="run-2", policy=AGAIN, replaces=first)
@@ -185,7 +183,7 @@ async def test_what_a_dead_run_may_have_bought_again_is_not_bought_a_third_time(
             await ledger.intend(run_id="run-3", policy=AGAIN, replaces=replaces)
 
 
-async def test_the_last_frame_of_a_take_that_is_bought_again_is_uploaded_anew(ledger: Any) -> None:
+async def test_the_last_frame_of_a_take_bought_again_is_uploaded_anew(ledger: Any) -> None:
     first, frame = await bought(ledger), last_frame_of("f" * 64)
     await ledger.opened.remember_upload("me", frame, "https://up/old")
     await ledger.begin("run-2")

@@ -82,7 +82,7 @@ async def test_media_workers_are_quiet_until_one_of_them_writes(backend: Any) ->
         assert await ledger.batches.quiet_s() == pytest.approx(0, abs=5)
 
 
-async def test_the_backlog_has_what_waits_and_what_is_worked_on_of_all_runs(backend: Any) -> None:
+async def test_the_backlog_has_the_waiting_and_taken_batches_of_all_runs(backend: Any) -> None:
     names = ("run-1-0001", "run-1-0002", "run-2-0001", "run-2-0002")
     with open_ledger(backend.url) as ledger:
         assert await ledger.batches.backlog() == Backlog([])

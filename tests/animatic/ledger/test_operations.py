@@ -126,7 +126,7 @@ async def test_a_final_take_stays_final_whoever_is_given_its_prediction(ledger: 
     assert FAR[:12] in text
 
 
-async def test_an_id_that_evidence_has_found_already_changes_nothing_and_another_is_refused(ledger: Any) -> None:
+async def test_accepting_the_same_id_again_changes_nothing_and_another_id_is_refused(ledger: Any) -> None:
     attempt_id = await ledger.intend()
     await ledger.accept(attempt_id, "p1")
     assert await ledger.accept(attempt_id, "p1")
@@ -509,7 +509,7 @@ async def test_what_is_polled_while_held_becomes_a_conflict(ledger: Any, held_fo
 
 
 @pytest.mark.parametrize("ended", [State.UNSENT, State.REJECTED])
-async def test_a_run_that_was_taken_for_dead_may_still_say_that_nothing_was_bought(ledger: Any, ended: State) -> None:
+async def test_a_run_taken_for_dead_may_still_say_that_nothing_was_bought(ledger: Any, ended: State) -> None:
     attempt_id = await ledger.intend(cost_usd=2.5)
     await ledger.do("give_up_submitting", "run-1", NOON)
     await ledger.conclude(attempt_id, ended, 400)
@@ -517,7 +517,7 @@ async def test_a_run_that_was_taken_for_dead_may_still_say_that_nothing_was_boug
     assert await ledger.committed_usd() == 0
 
 
-async def test_a_run_that_was_taken_for_dead_may_still_say_what_was_bought(ledger: Any) -> None:
+async def test_a_run_taken_for_dead_may_still_say_what_was_bought(ledger: Any) -> None:
     attempt_id = await ledger.intend(cost_usd=2.5)
     await ledger.do("give_up_submitting", "run-1", NOON)
     assert await ledger.accept(attempt_id, "p1")

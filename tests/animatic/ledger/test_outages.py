@@ -21,7 +21,7 @@ def test_where_nothing_is_waited_for_the_first_error_counts() -> None:
     outage.ended("x")  # nobody was told that it was away
 
 
-def test_the_last_operations_of_a_closed_ledger_are_tried_again_at_short_pauses() -> None:
+def test_the_last_operations_of_a_closed_ledger_are_retried_at_short_pauses() -> None:
     patience = Patience(600.0)
     outage = Outage(patience)
     patience.close()

@@ -25,7 +25,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]
         yield made
 
 
-async def test_while_its_server_is_dead_every_run_is_called_alive_and_none_begins(server: Cluster) -> None:
+async def test_with_the_server_down_every_run_counts_as_alive_and_none_begins(server: Cluster) -> None:
     with open_ledger(server.url) as ledger, open_ledger(server.url) as other:
         ledger.transactions.patience.longest_s = 0.5
         async with ledger.run("run-1", "file:///shots.csv"):
@@ -44,7 +44,7 @@ async def test_while_its_server_is_dead_every_run_is_called_alive_and_none_begin
         await ledger.answer()
 
 
-def test_a_password_that_is_wrong_is_told_with_the_ways_to_give_it(server: Cluster) -> None:
+def test_the_error_for_a_wrong_password_names_the_ways_to_give_it(server: Cluster) -> None:
     with psycopg.connect(server.url) as db:
         db.execute("CREATE ROLE buyer LOGIN PASSWORD 'right'")
     server.stop()

@@ -140,7 +140,7 @@ async def test_a_commit_whose_reply_is_lost_is_done_once(line: tuple[Cutting, st
     assert noted(backend) == 5
 
 
-async def test_what_was_under_way_on_a_line_that_is_cut_is_done_once(
+async def test_what_was_under_way_on_a_cut_line_is_done_exactly_once(
     line: tuple[Cutting, str], backend: Postgres
 ) -> None:
     cutting, url = line
@@ -185,7 +185,7 @@ async def test_a_commit_of_which_nothing_can_be_found_out_is_no_result(
     assert noted(backend) == 1
 
 
-async def test_a_copy_that_is_whole_goes_on_though_the_last_reply_of_the_first_is_lost(
+async def test_a_whole_copy_opens_though_the_sources_last_reply_is_lost(
     line: tuple[Cutting, str], tmp_path: Path
 ) -> None:
     cutting, url = line
@@ -228,7 +228,7 @@ def test_a_commit_that_the_server_is_still_at_is_waited_for(backend: Postgres) -
     assert noted(backend) == 1
 
 
-def test_a_transaction_whose_number_the_server_has_forgotten_is_found_by_its_mark(backend: Postgres) -> None:
+def test_a_transaction_whose_number_the_server_forgot_is_found_by_its_mark(backend: Postgres) -> None:
     open_ledger(backend.url).close()
     database = PostgresServer(backend.url)
     marks: dict[str, Mark] = {}
@@ -246,7 +246,7 @@ def test_a_transaction_whose_number_the_server_has_forgotten_is_found_by_its_mar
 
 
 @pytest.mark.usefixtures("backend")
-def test_a_transaction_whose_number_a_crash_gave_to_another_is_not_taken_for_done() -> None:
+def test_a_lost_transaction_whose_number_is_reused_is_not_taken_for_done() -> None:
     with cluster() as server:
         open_ledger(server.url).close()
         with psycopg.connect(server.url, autocommit=True) as other:
@@ -402,9 +402,7 @@ def test_a_session_that_cannot_take_its_locks_again_is_made_once_more(backend: P
         assert others._alive(["run-7"]) == ["run-7"]
 
 
-async def test_a_run_that_was_cut_off_buys_nothing_on_a_ledger_that_was_copied_meanwhile(
-    ledger: Any, backend: Postgres
-) -> None:
+async def test_a_run_cut_off_while_its_ledger_is_copied_buys_nothing_more(ledger: Any, backend: Postgres) -> None:
     await ledger.buy()
     backend.write("INSERT INTO meta VALUES ('moved_to', 'postgresql://elsewhere/film')")
     with pytest.raises(
@@ -423,7 +421,7 @@ async def test_a_run_stops_on_a_standby_that_lacks_what_it_has_seen(ledger: Any,
     assert ledger.rows("SELECT count(*) FROM attempt") == [(2,)]
 
 
-def test_a_path_that_finds_one_schema_and_makes_tables_in_another_is_refused(backend: Postgres, tmp_path: Path) -> None:
+def test_a_search_path_that_splits_its_tables_between_two_schemas_is_refused(backend: Postgres, tmp_path: Path) -> None:
     open_ledger(backend.url).close()
     other = Postgres(tmp_path)
     try:
@@ -659,7 +657,7 @@ def test_a_look_at_a_server_that_is_away_says_so(backend: Postgres) -> None:
         look_into(url).__enter__()
 
 
-def test_a_schema_that_does_not_exist_is_refused_and_no_session_is_left(backend: Postgres) -> None:
+def test_a_missing_schema_is_refused_and_leaves_no_session(backend: Postgres) -> None:
     url = re.sub(r"search_path%3D.*", f"search_path%3Dnowhere&application_name=nowhere-{os.getpid()}", backend.url)
     with pytest.raises(SettingsError, match=r"its search_path names no schema that exists; make one"):
         open_ledger(url)

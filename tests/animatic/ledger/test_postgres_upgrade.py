@@ -171,7 +171,7 @@ def test_an_upgrade_that_fails_changes_nothing(old: Postgres) -> None:
 
 
 @ON_POSTGRESQL
-def test_a_newer_ledger_is_refused_in_one_sentence_and_left_as_it_is(backend: Postgres) -> None:
+def test_a_newer_ledger_is_refused_with_advice_and_left_as_it_is(backend: Postgres) -> None:
     open_ledger(backend.url).close()
     backend.write("UPDATE meta SET value = ? WHERE name = 'schema_version'", str(SCHEMA_VERSION + 1))
     backend.write("ALTER TABLE run RENAME TO journey")
@@ -201,7 +201,7 @@ def upgrade_to_the_next_version(db: sa.Connection) -> None:
         db.exec_driver_sql(statement)
 
 
-async def test_a_run_under_way_goes_on_while_a_newer_version_upgrades_its_ledger(
+async def test_a_run_goes_on_while_a_newer_version_upgrades_its_ledger(
     ledger: Shorthand, backend: Sqlite | Postgres
 ) -> None:
     async def buy(number: int) -> State:

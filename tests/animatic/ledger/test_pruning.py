@@ -213,7 +213,7 @@ async def test_a_file_is_made_smaller_once_no_run_is_under_way(ledger: Shorthand
 
 
 @ON_SQLITE
-async def test_without_room_to_write_it_anew_a_file_stays_as_large_as_it_is(ledger: Shorthand, keep: Any) -> None:
+async def test_a_file_is_not_compacted_without_room_to_rewrite_it(ledger: Shorthand, keep: Any) -> None:
     await ledger.finish(await ledger.buy())
     before = ledger.rows("SELECT * FROM attempt")
     with no_file_larger_than(4_096):

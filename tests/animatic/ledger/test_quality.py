@@ -74,7 +74,7 @@ async def test_an_older_ledger_gets_a_place_for_what_checks_find(path: Path, ver
 
 
 @ON_SQLITE
-async def test_a_ledger_of_version_12_keeps_its_clips_and_learns_to_keep_checks(path: Path, opened: Any) -> None:
+async def test_a_version_12_ledger_keeps_its_clips_and_learns_to_keep_checks(path: Path, opened: Any) -> None:
     opened.close()
     tables = "DROP TABLE spending; DROP TABLE inbox; DROP TABLE media; DROP TABLE last_commit;"
     later = f"DROP VIEW newest_attempt; ALTER TABLE attempt DROP COLUMN spent_on; {tables}"

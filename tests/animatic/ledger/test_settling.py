@@ -415,7 +415,7 @@ async def test_what_the_account_made_and_no_take_has_is_remembered(ledger: Any) 
         (NOON - timedelta(minutes=1), NOON, NOON + timedelta(minutes=15)),
     ],
 )
-def test_a_second_reading_so_long_after_the_first_without_it_proves_that_it_was_not_bought(
+def test_a_take_absent_from_two_readings_far_enough_apart_was_not_bought(
     listed_by: datetime | None, absent_since: datetime | None, settled_at: datetime | None
 ) -> None:
     take = Open(NEAR, "unknown", NOON, "no answer", listed_by=listed_by, absent_since=absent_since)

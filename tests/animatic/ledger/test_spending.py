@@ -77,13 +77,13 @@ async def test_a_failed_take_and_each_further_attempt_count(ledger: Any) -> None
     assert (await spent(ledger), await spent(ledger, day=TUESDAY)) == ((2.5, 0), (2.5, 0))
 
 
-async def test_a_take_that_was_not_sent_and_goes_again_counts_for_the_new_day(ledger: Any) -> None:
+async def test_an_unsent_take_that_goes_again_counts_for_the_new_day(ledger: Any) -> None:
     await ledger.conclude(await ledger.intend(**bought()), State.UNSENT)
     await ledger.intend(**bought(day=TUESDAY, nonce="n2"))
     assert (await spent(ledger), await spent(ledger, day=TUESDAY)) == ((0.0, 0), (2.5, 0))
 
 
-async def test_a_price_that_is_not_known_is_counted_apart_and_refused_by_a_limit(ledger: Any) -> None:
+async def test_an_unknown_price_is_counted_apart_and_refused_by_a_limit(ledger: Any) -> None:
     await ledger.buy("a" * 64, **bought(None))
     assert await spent(ledger) == (0.0, 1)
     with pytest.raises(BudgetError, match=r"ANIMATIC_MAX_USD_PER_DAY: the price of a take .* cannot be had"):

@@ -15,7 +15,7 @@ from animatic.machine.extras import installs_extra
         ('specifier = "==1"', "pip install 'animatic[s3]'"),
     ],
 )
-def test_an_extra_of_a_uv_tool_comes_from_where_the_tool_came_from(tmp_path: Path, asked: str, command: str) -> None:
+def test_an_extra_of_a_uv_tool_comes_from_the_tools_source(tmp_path: Path, asked: str, command: str) -> None:
     requirements = f'[{{ name = "other" }}, {{ name = "animatic", {asked} }}]'
     (tmp_path / "uv-receipt.toml").write_text(f"[tool]\nrequirements = {requirements}\n")
     assert installs_extra("s3", tmp_path) == command

@@ -50,7 +50,7 @@ def test_an_aspect_ratio_in_another_form_gets_a_hint(text: str, meant: str) -> N
         *[(text, "9:16") for text in ("09:16", "9:16:00", "9:16:00 AM", "09:16 am")],
     ],
 )
-def test_a_time_that_a_spreadsheet_made_of_a_ratio_is_read_as_the_ratio(text: str, ratio: str) -> None:
+def test_a_ratio_that_a_spreadsheet_turned_into_a_time_is_read_back(text: str, ratio: str) -> None:
     assert cells.choice(ASPECT_RATIO, text) == ratio
 
 

@@ -46,7 +46,7 @@ def test_half_a_character_is_a_fault_of_its_row(column: str) -> None:
     "origin",
     ["http://127.0.0.1:1", "http://[::1]:22", "http://localhost:8000", "https://169.254.169.254", "https://10.0.0.7"],
 )
-def test_a_still_that_only_this_network_reaches_is_a_fault_of_a_provider_elsewhere(origin: str) -> None:
+def test_a_still_that_only_this_network_reaches_is_refused_for_remote_providers(origin: str) -> None:
     rows = f"image,prompt\n{origin}/x.jpg,x\n".encode()
     assert "which only this machine or its network can reach" in report_of("shots.csv", rows, REAL)
     checked("shots.csv", rows, "http://127.0.0.1:8787").require_valid()

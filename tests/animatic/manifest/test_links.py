@@ -80,7 +80,7 @@ def test_a_model_without_an_image_cannot_start_from_a_last_frame() -> None:
     assert "some/text-to-video has no input image" in faults[2]
 
 
-def test_a_shot_may_be_found_by_the_name_that_its_fingerprint_gives_it() -> None:
+def test_a_shot_can_be_found_by_the_name_its_fingerprint_gives_it() -> None:
     raw = read_table("shots.csv", f"{HEADER}\n,{URL},x,,,,".encode())
     manifest = check(raw, stills={}, storyboard_default="film", provider="sandbox")
     (name,) = next(iter(manifest.rows)).column(1).to_pylist()

@@ -269,7 +269,7 @@ def test_a_prompt_is_sent_as_it_is_written() -> None:
     assert inputs_in(checked(f'image,prompt,model\n{URL}," push in ",{VEO3}\n'))[0]["prompt"] == " push in "
 
 
-def test_a_manifest_without_stills_or_prompts_is_one_where_its_models_need_none() -> None:
+def test_a_manifest_needs_no_image_column_where_its_models_need_none() -> None:
     rows = f"images,prompt,model\n{URL};{URL}?2,x,{VIDU}\n"
     assert inputs_in(checked(rows)) == [{"images": [URL, f"{URL}?2"], "prompt": "x"}]
 

@@ -72,7 +72,7 @@ UNSAFE: Mapping[str, tuple[list[str | None], Mapping[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", UNSAFE)
-def test_text_that_could_become_far_longer_than_its_pages_is_read_as_dictionaries(name: str) -> None:
+def test_text_that_may_grow_far_beyond_its_pages_is_read_as_dictionaries(name: str) -> None:
     prompts, options = UNSAFE[name]
     data = written({"image": IMAGES, "prompt": prompts}, **options)
     file = open_capped(io.BytesIO(data), Caps())

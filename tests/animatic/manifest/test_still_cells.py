@@ -50,7 +50,7 @@ def test_a_folder_without_any_of_its_stills_is_told_in_one_line() -> None:
     assert [error for _, error in invalid_rows_in(manifest)][23].startswith('image: found no file "stills/24.png"')
 
 
-def test_stills_of_several_folders_that_are_all_missing_are_told_in_one_line() -> None:
+def test_when_all_stills_of_several_folders_are_missing_one_line_says_so() -> None:
     (line,) = report_of(checked(named("a/", 3) | named("b/", 2)))
     assert 'found none of 5 stills, in "a/", "b/" (looked from' in line
 
@@ -67,7 +67,7 @@ def test_a_near_name_of_one_stands_for_all() -> None:
     assert line.endswith('is the manifest in the right folder? did you mean "stills/1.png"?')
 
 
-def test_a_row_whose_still_is_damaged_is_a_fault_and_others_with_it_are_not() -> None:
+def test_a_damaged_still_is_a_fault_of_its_own_row_only() -> None:
     manifest = checked({"a.png": STILL, "b.png": STILL}, {2: {f"sha256:{STILL.sha256}": "is cut off"}})
     assert report_of(manifest) == [f'shots.csv:3: image: found "b.png": is cut off; allowed: {ALLOWED}']
     assert [shot.shot_id for shot in shots_in(manifest)] == ["s1"]
@@ -118,7 +118,7 @@ URL = "https://stills.example/a.png"
 SEEN = Still("7f" * 32, 1_000, 640, 360, "PNG")
 
 
-def test_a_still_on_the_web_is_a_fault_of_the_rows_that_it_was_refused_for() -> None:
+def test_a_web_still_is_a_fault_only_where_it_was_refused() -> None:
     manifest = checked_urls({2: {URL: "HTTP 404 instead of an image"}}, {})
     allowed = "a link that anyone can fetch to a JPEG, PNG or WebP image, up to 20 MiB and 100 megapixels"
     assert report_of(manifest) == [
@@ -126,7 +126,7 @@ def test_a_still_on_the_web_is_a_fault_of_the_rows_that_it_was_refused_for() -> 
     ]
 
 
-def test_a_still_on_the_web_that_was_seen_gets_the_notes_of_a_local_one() -> None:
+def test_a_seen_web_still_gets_the_notes_of_a_local_one() -> None:
     manifest = checked_urls({}, {URL: SEEN}, ratio="9:16")
     small, unfit = manifest.warnings
     assert (

@@ -36,7 +36,7 @@ def program(words: str) -> tuple[str, ...]:
     return (sys.executable, "-c", f"import json, os, sys, time\nfor line in sys.stdin:\n    {words}")
 
 
-async def test_clips_are_measured_one_after_the_other_and_the_key_is_not_there(tmp_path: Path, clip: Path) -> None:
+async def test_clips_are_measured_one_by_one_in_a_process_without_the_key(tmp_path: Path, clip: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(clip.read_bytes()[:300])
     async with Checkers(ENVIRONMENT, tmp_path) as checkers:
@@ -50,7 +50,7 @@ async def test_clips_are_measured_one_after_the_other_and_the_key_is_not_there(t
         await process.wait()
 
 
-async def test_a_clip_that_is_not_the_one_that_was_archived_is_not_judged(tmp_path: Path, clip: Path) -> None:
+async def test_a_clip_that_is_not_the_archived_one_is_not_judged(tmp_path: Path, clip: Path) -> None:
     async with Checkers(ENVIRONMENT, tmp_path) as checkers:
         with pytest.raises(ClipUnavailableError, match="not the file that was archived"):
             await checkers.measure(clip, "0" * 64, "mov", None)

@@ -49,7 +49,7 @@ def test_a_clip_that_cannot_be_decoded_fails_that_alone() -> None:
     assert failing(None, ASKED) == (UNDECODABLE,)
 
 
-def test_every_check_says_how_it_is_done_from_which_value_on_and_by_whose_word() -> None:
+def test_every_check_names_its_method_its_threshold_and_its_source() -> None:
     assert NAMES == ("duration", "size", "aspect", "first_frame", "black", "frozen", "cuts", "undecodable")
     assert all(check.method and check.threshold and check.source for check in CHECKS)
 

@@ -75,7 +75,7 @@ def test_frozen_counts_to_the_last_frame(start: float, end: float) -> None:
     assert found["black_fraction"] == 0
 
 
-def test_a_freeze_of_just_the_shortest_length_does_not_last_to_the_end() -> None:
+def test_a_freeze_of_just_the_shortest_length_does_not_reach_the_end() -> None:
     found = measured(clip(moving(max(n - 13, 0)) for n in range(FRAMES)))
     assert found["frozen_fraction"] == pytest.approx(14 / FRAMES, abs=0.06)
 

@@ -68,7 +68,7 @@ def test_a_black_frame_and_tiny_pictures_are_compared_all_the_same() -> None:
     assert -1 <= similarity(drawn(1, (640, 8)), drawn(1, (8, 640))) <= 1
 
 
-def test_the_ssim_of_a_picture_and_itself_is_one_and_falls_with_what_is_unlike() -> None:
+def test_ssim_is_one_for_equal_pictures_and_falls_with_their_difference() -> None:
     rng = np.random.default_rng(1)
     one = rng.uniform(0, 255, (36, 64))
     noisy = [ssim(one, one + rng.normal(0, sigma, one.shape)) for sigma in (0, 10, 40, 200)]

@@ -49,7 +49,7 @@ def test_pixels_that_are_not_square_are_made_square(tmp_path: Path) -> None:
     assert shown(clip(tmp_path / "wide.mp4", ratio=Fraction(4, 3))).size == (427, 180)
 
 
-def test_a_clip_that_is_cut_off_shows_its_last_whole_frame_or_says_so(tmp_path: Path) -> None:
+def test_a_cut_off_clip_shows_its_last_whole_frame_or_is_refused(tmp_path: Path) -> None:
     whole = clip(tmp_path / "clip.mkv", gop=1).read_bytes()
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(whole[: len(whole) * 2 // 3])

@@ -49,7 +49,7 @@ async def look(wire: Any, *answers: bytes, bounds: LookBounds = QUICK) -> tuple[
     return listener, looked[url]
 
 
-async def test_a_sound_still_is_seen_with_hash_and_shape_and_without_a_key(wire: Any) -> None:
+async def test_hash_and_shape_of_a_sound_still_are_seen_without_a_key(wire: Any) -> None:
     stamps = {"ETag": '"v1"', "Last-Modified": "Mon, 01 Jun 2026 10:00:00 GMT"}
     before = datetime.now(UTC)
     listener, seen = await look(wire, wire.reply(PNG, 200, stamps))
@@ -146,7 +146,7 @@ async def test_a_still_that_drips_or_stalls_is_given_up(wire: Any, play: Any, bo
     assert looked == {url: "its host does not answer, or not in time"}
 
 
-async def test_an_endless_body_is_read_up_to_the_bound_and_never_kept_in_memory(wire: Any) -> None:
+async def test_reading_an_endless_body_stops_at_the_bound_and_needs_little_memory(wire: Any) -> None:
     async def flood(_: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(f"{HEAD}\r\n".encode() + PNG[:64])
         while not writer.is_closing():
@@ -165,7 +165,7 @@ async def test_an_endless_body_is_read_up_to_the_bound_and_never_kept_in_memory(
     assert peak < 24 << 20, "four stills of 20 MiB each"
 
 
-async def test_the_time_of_a_check_is_bounded_and_what_was_seen_in_it_is_kept(wire: Any) -> None:
+async def test_a_check_ends_in_bounded_time_and_keeps_what_it_has_seen(wire: Any) -> None:
     async def play(request: bytes, writer: asyncio.StreamWriter) -> None:
         if b"/slow" in request:
             await asyncio.sleep(60)
@@ -198,7 +198,7 @@ async def test_no_more_requests_at_once_than_a_host_should_get(wire: Any) -> Non
     assert most == 3
 
 
-async def test_a_host_that_cannot_be_reached_is_given_up_for_all_its_stills(wire: Any) -> None:
+async def test_an_unreachable_host_is_given_up_for_all_its_stills(wire: Any) -> None:
     listener = await wire.listen(lambda _, writer: _close(writer))
     urls = [f"{listener.url}/{number}.png" for number in range(60)]
     looked = await RemoteStills(listener.url, bounds=replace(QUICK, at_once_per_host=1)).look_at(urls)

@@ -118,7 +118,7 @@ def test_every_sort_of_jpeg_is_decoded(mode: str, options: dict[str, object]) ->
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
-def test_a_still_that_is_cut_off_is_damaged_though_its_header_is_whole(form: str, share: float) -> None:
+def test_a_cut_off_still_is_damaged_though_its_header_is_whole(form: str, share: float) -> None:
     data = noise(form)
     cut = data[: int(len(data) * share)]
     found = probe(cut)

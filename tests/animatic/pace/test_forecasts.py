@@ -76,7 +76,7 @@ def watched(name: str) -> tuple[float, list[Look]]:
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_the_error_is_below_a_fifth_from_a_tenth_of_the_run_on(name: str) -> None:
+def test_after_a_tenth_of_the_run_the_error_is_below_a_fifth(name: str) -> None:
     end_s, looks = watched(name)
     assert len(looks) > LOOKS / 2
     wrong = {

@@ -232,7 +232,7 @@ async def _gets_a_slot(throttle: Throttle, within_s: float) -> bool:
     return True
 
 
-async def test_slots_of_takes_that_ended_go_to_another_run_while_the_rest_is_in_flight(gate_of: Any) -> None:
+async def test_slots_of_ended_takes_go_to_another_run_before_the_rest_ends(gate_of: Any) -> None:
     limits = Limits(1_000, 4)
     (first, _), (second, _) = gate_of(limits), gate_of(limits)
     ends = [asyncio.Event() for _ in range(4)]

@@ -37,7 +37,7 @@ async def test_the_default_model_needs_no_list(kept: KeptList) -> None:
     assert not kept.path.exists()
 
 
-async def test_a_list_is_kept_beside_the_ledger_for_when_it_cannot_be_had(kept: KeptList, tmp_path: Path) -> None:
+async def test_a_list_kept_beside_the_ledger_serves_when_none_can_be_had(kept: KeptList, tmp_path: Path) -> None:
     asked = await find_catalogue(NAMED, kept, None, asking(ENTRIES))
     assert kept.path.parent == tmp_path
     for ask in (None, asking(TryLaterError("away"))):
@@ -51,7 +51,7 @@ async def test_each_provider_has_a_list_of_its_own(kept: KeptList, tmp_path: Pat
         await find_catalogue(NAMED, other)
 
 
-async def test_a_model_that_is_listed_no_more_was_retired_until_it_is_back(kept: KeptList) -> None:
+async def test_a_model_no_longer_listed_is_retired_until_it_is_back(kept: KeptList) -> None:
     await find_catalogue(NAMED, kept, None, asking(ENTRIES))
     for _ in range(2):
         fewer = await find_catalogue(NAMED, kept, None, asking(ENTRIES[1:]))

@@ -73,7 +73,7 @@ def step(known: InboxFile | None, mark: str = "mark", results: str = RESULTS, qu
     return next_step(known, mark, results, NOW, quiet_s)
 
 
-def test_a_file_is_run_once_it_has_looked_the_same_for_long_enough() -> None:
+def test_a_file_is_run_once_it_has_been_unchanged_for_long_enough() -> None:
     assert step(None) is Step.LOOK_AGAIN
     assert step(KNOWN, mark="another") is Step.LOOK_AGAIN
     assert step(replace(KNOWN, marked_at=NOW - timedelta(seconds=9))) is Step.LOOK_AGAIN

@@ -41,7 +41,7 @@ def test_a_take_that_failed_before_the_plan_is_bought_again() -> None:
     assert purchases_of(file_of(bytes_of(plan)).rows).within(plan).to_buy == 4
 
 
-def test_a_take_that_failed_since_is_not_bought_again_by_the_same_plan() -> None:
+def test_the_same_plan_does_not_buy_again_a_take_that_failed_since() -> None:
     before = plan_of(states={0: State.FAILED}, policy=RETRY, attempts={0: 7})
     after = plan_of(states={0: State.FAILED}, policy=RETRY, attempts={0: 8})
     plan = purchases_of(file_of(bytes_of(before)).rows).within(after)

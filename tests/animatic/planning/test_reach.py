@@ -56,7 +56,7 @@ def test_what_is_done_or_in_flight_costs_nothing_and_stays_to_do() -> None:
     assert (plan.resumable, plan.settled[State.COMPLETED]) == (1, 1)
 
 
-def test_a_failed_take_that_waits_for_its_retry_is_still_counted_as_failed() -> None:
+def test_a_failed_take_that_waits_for_its_retry_still_counts_as_failed() -> None:
     plan = bought(plan_of(states={3: State.FAILED}, policy=BuyingPolicy(retry_failed=True)), 8.5)
     assert (plan.to_buy, plan.settled[State.FAILED]) == (3, 1)
 
@@ -83,7 +83,7 @@ def test_a_day_whose_limit_was_lowered_has_nothing_left() -> None:
     assert day.words == "$0.00 of $5.00 left for 2026-03-01 (UTC); 2 more at a price that is not known"
 
 
-def test_without_an_amount_or_where_all_fits_the_plan_stays_as_it_is() -> None:
+def test_the_plan_stays_the_same_without_an_amount_or_where_all_fits() -> None:
     plan = plan_of()
     assert bought(plan) is plan
     assert bought(plan, 11.0) is plan

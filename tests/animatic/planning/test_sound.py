@@ -112,7 +112,7 @@ def test_stills_of_takes_that_are_done_are_not_decoded(films: Films) -> None:
     assert films.decoded == ["0.jpg"]
 
 
-def test_a_row_that_buys_nothing_stays_valid_beside_one_that_buys_with_the_same_still(films: Films) -> None:
+def test_a_damaged_still_invalidates_only_the_rows_that_buy_with_it(films: Films) -> None:
     films.rows("cut.jpg,a,1", "cut.jpg,b,1")
     films.done = {"a"}
     plan = films.plan(skip=True)

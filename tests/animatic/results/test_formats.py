@@ -154,7 +154,7 @@ def test_parquet_keeps_types_metadata_and_is_zstd() -> None:
     assert pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0).column(0).compression == "ZSTD"
 
 
-def test_rows_that_come_in_small_pieces_are_in_row_groups_of_one_size() -> None:
+def test_rows_in_small_pieces_are_written_in_row_groups_of_one_size() -> None:
     sink, rows = io.BytesIO(), pa.table({"row": range(2 * ROW_GROUP_ROWS + 7_000)})
     writer = open_writer(sink, ".parquet", rows.schema)
     for start in range(0, len(rows), 3_000):

@@ -183,7 +183,7 @@ def test_a_clock_that_was_ahead_asks_for_nothing_twice(decision: Decision, read_
     assert (retakes.units, retakes.answered) == ((), 1)
 
 
-def test_a_wish_by_name_stays_on_the_take_that_it_was_made_of() -> None:
+def test_a_wish_by_name_stays_on_the_take_it_was_made_for() -> None:
     first, note = row(), Decision("a", 1, "", note="too fast", frame=7)
     wish = Decision("a", 1, "", "retake", "Slower ")
     (shot,) = make_board([[first], [row(prompt="Slower")]], Decisions([wish, note])).shots

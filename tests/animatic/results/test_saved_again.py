@@ -147,7 +147,7 @@ def test_a_local_date_is_left_as_text_and_told(date: str) -> None:
     assert piece["submitted_at"].to_pylist() == [None] * 3, "nothing is made of it where it counts"
 
 
-def test_an_amount_that_can_be_read_in_two_ways_is_no_amount_where_it_counts() -> None:
+def test_an_ambiguous_amount_is_kept_as_text_and_refused_where_it_counts() -> None:
     data = saved(table_of(), lambda name, cell: "2,500" if name == "quoted_usd" and cell == "2.500000" else cell)
     table, notes = decode_with_notes(data, "out.csv")
     assert table["quoted_usd"].to_pylist() == ["2,500", "0.000000", "0.000000"]

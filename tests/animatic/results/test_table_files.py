@@ -38,7 +38,7 @@ def test_a_folder_stands_for_the_tables_in_it(tmp_path: Path) -> None:
     assert find_tables([f"{tmp_path}/"]) == (one,)
 
 
-def test_a_name_with_brackets_is_a_name_where_there_is_such_a_file(tmp_path: Path) -> None:
+def test_a_name_with_brackets_is_taken_literally_where_such_a_file_exists(tmp_path: Path) -> None:
     one = write(tmp_path / "a[1].parquet")
     write(tmp_path / "a1.parquet")
     assert find_tables([one]) == (one,)

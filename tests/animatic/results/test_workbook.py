@@ -162,7 +162,7 @@ def test_more_rows_than_a_sheet_has_are_refused() -> None:
         require_room_for("out.xlsx", MAX_SHEET_ROWS + 1)
 
 
-def test_a_manifest_of_too_many_takes_is_refused_before_a_file_is_there(maker: TableMaker, tmp_path: Path) -> None:
+def test_a_manifest_of_too_many_takes_is_refused_before_a_file_exists(maker: TableMaker, tmp_path: Path) -> None:
     rows = "".join(f"https://e.com/a.png,p{number},16\n" for number in range(65_536))
     maker.manifest.write_text(f"image,prompt,takes\n{rows}")
     with pytest.raises(LocationError, match="found a table of 1,048,576 rows"):

@@ -30,7 +30,7 @@ def test_a_page_says_which_tables_it_shows(tmp_path: Path, results: tuple[str, .
     assert tables_shown(page_in(tmp_path, results)) == results
 
 
-def test_a_page_of_other_tables_is_named_and_one_of_the_same_is_not(tmp_path: Path) -> None:
+def test_a_note_names_a_page_only_if_it_showed_other_tables(tmp_path: Path) -> None:
     assert note_on_other_page(str(tmp_path), DUSK) is None
     folder = page_in(tmp_path)
     assert note_on_other_page(folder, (*DAWN, *DUSK)) is None
@@ -58,7 +58,7 @@ def test_a_page_that_another_run_keeps_fresh_is_refused(tmp_path: Path) -> None:
         {"ended": False, "every_s": 1e300},
     ],
 )
-def test_a_page_that_has_ended_or_cannot_be_understood_is_kept_by_nobody(tmp_path: Path, state: dict[str, Any]) -> None:
+def test_no_run_keeps_a_page_that_has_ended_or_cannot_be_understood(tmp_path: Path, state: dict[str, Any]) -> None:
     folder = page_in(tmp_path, **state)
     assert kept_until(folder) is None
     for text in ("", "animatic.live(", "animatic.live([])", f"animatic.live({'[' * 99_999})"):

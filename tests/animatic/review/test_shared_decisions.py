@@ -69,7 +69,7 @@ def test_pages_that_decide_on_one_take_hear_of_each_other(file: Path) -> None:
     assert shared.change([decided(A, "discarded")], refused.etag).conflicts == ()
 
 
-def test_a_name_that_a_spreadsheet_spelled_in_other_code_points_is_the_same_take(file: Path) -> None:
+def test_a_name_in_other_code_points_is_still_the_same_take(file: Path) -> None:
     file.write_text("shot_id,take,decision,note\nE\u0301clat,1,,\n", encoding="utf-8")
     shared = SharedDecisions(str(file))
     seen = shared.read().etag

@@ -20,7 +20,7 @@ def test_a_folder_in_a_store_needs_no_mark() -> None:
     assert (folder.mark(), folder.find_mark()) == ("", "")
 
 
-def test_the_size_of_a_file_is_that_on_disk_and_in_a_store(tmp_path: Path) -> None:
+def test_a_file_has_the_same_size_on_disk_and_in_a_store(tmp_path: Path) -> None:
     for folder in (Folder(str(tmp_path)), Folder("memory://sizes")):
         with folder.incoming() as incoming:
             incoming.file.write(b"12345")

@@ -55,7 +55,7 @@ def test_other_links_stay_as_they_are(link: str) -> None:
     assert find_sheet(link) is None
 
 
-def test_a_sheet_has_a_name_without_a_suffix_until_google_gives_it_one() -> None:
+def test_a_sheet_has_a_name_without_suffix_until_google_gives_it_one() -> None:
     assert storage.name_of(f"{PLACE}/edit#gid=7") == storage.stem_of(f"{PLACE}/edit#gid=7") == "google-sheet-1AbCdEfG-7"
 
 

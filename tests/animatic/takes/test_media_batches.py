@@ -113,7 +113,7 @@ def taken(name: str, run_id: str = "one", **more: object) -> MediaBatch:
         ([taken("a", silent_s=10 * SILENT_S, holder="one")], {}, None),
     ],
 )
-def test_a_worker_takes_the_oldest_batch_of_the_run_with_the_fewest_workers(
+def test_a_worker_takes_the_oldest_batch_of_the_run_with_fewest_workers(
     batches: list[MediaBatch], served_s: dict[str, float], chosen: str | None
 ) -> None:
     found = next_batch(Backlog(batches, served_s), "p")
@@ -127,7 +127,7 @@ def test_a_batch_that_is_passed_over_keeps_no_other_from_its_turn() -> None:
 
 
 @given(st.lists(st.sampled_from(["one", "two", "three"]), min_size=1, max_size=60), st.integers(1, 4))
-def test_no_run_waits_for_more_batches_of_another_than_there_are_runs_and_workers(of: list[str], workers: int) -> None:
+def test_no_run_waits_for_more_batches_than_there_are_runs_and_workers(of: list[str], workers: int) -> None:
     """Each worker takes a batch when its last one is done, oldest first; all batches take as long."""
     left = [batch(f"{number:02}", run_id) for number, run_id in enumerate(of)]
     at_work, served, moment = list[MediaBatch](), dict[str, float](), 0.0
@@ -156,9 +156,7 @@ def test_no_run_waits_for_more_batches_of_another_than_there_are_runs_and_worker
         (GOES_ON_BESIDE_OTHERS_S, True, False),
     ],
 )
-def test_a_worker_goes_on_for_a_time_that_is_short_while_others_wait(
-    ran_s: float, others_wait: bool, may: bool
-) -> None:
+def test_a_worker_goes_on_for_a_shorter_time_while_others_wait(ran_s: float, others_wait: bool, may: bool) -> None:
     assert goes_on(ran_s, others_wait=others_wait) is may
 
 

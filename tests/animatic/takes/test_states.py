@@ -129,7 +129,7 @@ def test_without_a_policy_what_was_bought_or_refused_stays_as_it_is(take_status:
 
 @unhurried
 @given(snapshot, policies)
-def test_only_a_clip_of_a_changed_still_is_bought_again_of_what_is_live(
+def test_of_live_takes_only_clips_of_changed_stills_are_bought_again(
     take_status: TakeStatus, policy: BuyingPolicy
 ) -> None:
     if take_status.state in LIVE:

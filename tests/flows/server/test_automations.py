@@ -6,7 +6,7 @@ from prefect.states import InfrastructurePending, Pending, Submitting
 from flows.server.automations import Watch, automations
 
 
-def test_a_run_is_given_to_the_next_worker_whichever_step_before_its_beginning_was_the_last() -> None:
+def test_a_run_stuck_at_any_step_before_starting_gets_the_next_worker() -> None:
     found = next(each for each in automations(Watch()) if "does not begin" in each.name)
     assert isinstance(found.trigger, EventTrigger)
     names = {str(state().name) for state in (Pending, Submitting, InfrastructurePending)}

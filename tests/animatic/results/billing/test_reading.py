@@ -115,7 +115,7 @@ async def test_a_bill_that_ignores_the_page_ends() -> None:
     assert (len(found.items), found.problem, asked) == (100, "page 2 repeats the one before it", [1, 2])
 
 
-async def test_an_item_that_comes_twice_counts_once_and_a_refund_of_the_same_uuid_for_itself() -> None:
+async def test_an_item_listed_twice_counts_once_and_its_refund_counts_apart() -> None:
     bill = [charge(1), charge(1), charge(1, billing_type="refund"), charge(1, billing_type="Refund", price="-2.5")]
     found, _ = await read(lambda page: page_of(bill, page))
     assert sorted((each.kind, each.microusd) for each in found.items.values()) == [
@@ -157,7 +157,7 @@ async def test_odd_types_are_counted_and_hide_nothing() -> None:
     }
 
 
-async def test_a_page_is_asked_for_again_and_then_the_rest_is_said_to_be_missing() -> None:
+async def test_a_page_is_asked_for_again_before_the_rest_is_called_missing() -> None:
     bill = [charge(number) for number in range(250)]
     busy = iter([429, 503])
 

@@ -122,7 +122,7 @@ def test_a_schema_nested_without_end_is_refused() -> None:
         read_schema(entry("a/b", (), 1.0, odd=inner))
 
 
-def test_a_price_by_a_formula_too_long_to_keep_depends_on_all_inputs() -> None:
+def test_a_price_formula_too_long_to_keep_depends_on_all_inputs() -> None:
     inputs = {"duration": {"type": "integer"}, "size": {"enum": ["a", "b"]}}
     assert read_schema(entry("a/b", (), 1.0, "duration * 2", **inputs)).priced_by == ["duration"]
     for formula in (" " * 4_000 + "duration * size", "duration" + " " * 4_000 + "* size"):

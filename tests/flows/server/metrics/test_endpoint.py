@@ -71,7 +71,7 @@ def test_idle_connections_are_bounded(port: int) -> None:
             each.close()
 
 
-def test_a_port_that_is_taken_is_an_error_and_the_next_of_a_range_is_used() -> None:
+def test_a_taken_port_is_an_error_unless_its_range_has_another() -> None:
     with listening_on("127.0.0.1", [0]) as first:
         taken = first.getsockname()[1]
         with pytest.raises(OSError, match="in use"), served(respond, "127.0.0.1", [taken]):
