@@ -61,6 +61,15 @@ def test_every_page_is_in_the_navigation() -> None:
     assert {page for page in pages if not re.match(r"adr/\d|index$", page)} == listed - {"index"}
 
 
+def test_the_list_of_decisions_has_each_page_by_its_title() -> None:
+    decisions = sorted((DOCS / "adr").glob("0*.md"))
+    titles = {page.name: page.read_text(encoding="utf-8").splitlines()[0] for page in decisions}
+    index = (DOCS / "adr" / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| \[(\d{4})\]\((.*)\) \| (.*) \|$", index, re.MULTILINE)
+    assert [(name, f"# {number} {title}") for number, name, title in listed] == list(titles.items())
+    assert all("\n**Status.** " in page.read_text(encoding="utf-8") for page in decisions)
+
+
 def test_commands_of_every_page_are_run() -> None:
     with_commands = {page.name for page in map(read_page, all_pages()) if any(page.runs(step) for step in page.steps)}
     assert {name for name in with_commands if not name.startswith("docs/adr/")} <= {
