@@ -172,9 +172,13 @@ def keep(db: sa.Connection, clips: Iterable[KeptClip]) -> None:
     _IS_FILE.changed(db, rows)
 
 
-def give_up(db: sa.Connection, clip_id: int, error: str) -> None:
-    """Write down why a clip is not archived. One that was there is there no more."""
-    db.execute(CLIP.update().where(CLIP.c.clip_id == clip_id).values(file=None, error=error))
+def give_up(db: sa.Connection, clip_id: int, run_id: str, error: str) -> None:
+    """Write down why a clip is not archived; nothing where another run has the booking by now.
+
+    One that was there, as far as the row knows, is looked for in the folder by the next run: a disk may be away.
+    """
+    mine = CLIP.update().where(CLIP.c.clip_id == clip_id, CLIP.c.run_id == run_id)
+    db.execute(mine.values(file=None, error=error))
 
 
 def usual_size_bytes(db: sa.Connection) -> int | None:

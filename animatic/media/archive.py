@@ -5,7 +5,6 @@ their own, so that no submission and no poll waits for one.
 """
 
 import asyncio
-import contextlib
 import errno
 import functools
 import os
@@ -132,7 +131,7 @@ class Archive:
         self._ledger, self._run_id, self._ask, self._warn = ledger, run_id, ask, warn
         self._is_listed, self._there = is_listed, dict[str, int]()
         self._names_there: dict[int, set[str]] = {}
-        self._incomplete = set[int]()
+        self._incomplete, self._warned = set[int](), set[str]()
         self._on_their_way = set[asyncio.Future[KeptClip]]()
         self._lanes = [Lane(origin, network) for _ in range(LANES)]
         self._room = asyncio.Semaphore(2 * DOWNLOADS_AT_ONCE)
@@ -165,14 +164,20 @@ class Archive:
 
     async def _learn(self) -> None:
         """Hold what the ledger knows of this archive against what is in it."""
-        after = 0
+        after = known = 0
         while rows := await self._ledger.clips_in(self.folder.uri, after):
             for clip_id, attempt_id, name, file, size_bytes in rows:
-                after = clip_id
+                after, known = clip_id, known + (file is not None)
                 if file is not None and self._there.get(file) == size_bytes:
                     self._names_there.setdefault(attempt_id, set()).add(name)
                 else:
                     self._incomplete.add(attempt_id)
+        if known and not self._names_there:
+            self._warn(
+                f"archive {self.folder.place}: found none of the {known:,} clips that the ledger knows there; if it is "
+                "a disk that is not mounted, stop, mount it and run again. Else they are fetched again, as far as they "
+                "can be"
+            )
 
     def has(self, attempt_id: int, identity: ClipIdentity) -> bool:
         """Tell if all outputs of an attempt were there under this name when the archive was opened."""
@@ -207,27 +212,32 @@ class Archive:
         )
 
     async def _add(self, output: Output, booking: Booking, names: Sequence[str]) -> None:
+        if booking.clip.run_id != self._run_id:
+            booking = await self._outwait(output, booking)
         clip = booking.clip
-        if await self._is_there(clip):
-            self.progress.kept += 1
+        try:
+            if await self._is_there(clip):
+                self.progress.kept += 1
+                return
+        except LocationError as error:  # it stays as the ledger has it
+            self.progress.failed += 1
+            self._warn_once(str(error))
             return
         if clip.run_id != self._run_id:
-            is_open = clip.file is None and clip.error is None
-            if is_open and self._ledger.is_alive(clip.run_id):
-                await self._outwait(output)
-                self.progress.kept += 1  # as far as this run is concerned: the other one fetches it
-                return
-            if not await self._ledger.take_over_booking(clip.clip_id, clip.run_id, self._run_id):
+            is_theirs = self.problem is not None and await self._is_fetched(clip)
+            if is_theirs or not await self._ledger.take_over_booking(clip.clip_id, clip.run_id, self._run_id):
+                self.progress.kept += 1  # as far as this run is concerned: another one fetches it
                 return
         try:
             async with self._room:
                 names = (clip.name, *(name for name in names if name != clip.name))
-                kept = await self._copied(booking, names) or await self._fetched(output, clip, names)
+                kept = await self._found_again(clip, names) or await self._copied(booking, names)
+                kept = kept or await self._fetched(output, clip, names)
             await self._let_last()
         except (TryLaterError, NeverAgainError, LocationError) as error:
             self.progress.failed += 1
             lost = "" if clip.file is None else f"{clip.file} is not in the archive any more, and "
-            await self._ledger.give_up_clip(clip.clip_id, one_line(f"{lost}{error}", 500))
+            await self._ledger.give_up_clip(clip.clip_id, self._run_id, one_line(f"{lost}{error}", 500))
             return
         await self._ledger.keep_clips([kept])
         self._there[kept.file] = kept.size_bytes
@@ -241,26 +251,47 @@ class Archive:
             self._require_room(error)
             raise ClipUnavailableError(f"{self.folder.uri}: cannot be written: {_said(error)}") from None
 
-    async def _outwait(self, output: Output) -> None:
-        """Wait while another run fetches the clip, but not for ever: the table is to show it."""
+    async def _outwait(self, output: Output, booking: Booking) -> Booking:
+        """Wait while another run fetches the clip, but not for ever; return the booking as it is then."""
         waited_s, wait_s = 0.0, FIRST_LOOK_S
-        while waited_s < OTHERS_WITHIN_S:
+        while waited_s < OTHERS_WITHIN_S and self.problem is None and await self._is_fetched(booking.clip):
             await asyncio.sleep(wait_s)
             waited_s, wait_s = waited_s + wait_s, min(1.5 * wait_s, LONGEST_LOOK_S)
             (booking,) = await self._ledger.book_clips(self.folder.uri, [self._wanted(output)], self._run_id)
-            clip = booking.clip
-            is_open = clip.file is None and clip.error is None
-            if self.problem is not None or not is_open or not self._ledger.is_alive(clip.run_id):
-                return
+        return booking
+
+    async def _is_fetched(self, clip: Clip) -> bool:
+        """Tell if the run that booked a clip is fetching it."""
+        is_open = clip.file is None and clip.error is None
+        return is_open and await asyncio.to_thread(self._ledger.is_alive, clip.run_id)
 
     async def _is_there(self, clip: Clip) -> bool:
-        """Tell if a clip is in the folder; another process may have put it there since it was listed."""
+        """Tell if a clip is in the folder; another process may have put it there since it was listed.
+
+        Raises:
+            LocationError: the folder cannot be asked now.
+        """
         if clip.file is None:
             return False
         if self._there.get(clip.file) != clip.size_bytes:
-            with contextlib.suppress(Exception):  # it is fetched again then, which says what is wrong
+            try:
                 self._there[clip.file] = await asyncio.to_thread(self.folder.size_of, clip.file)
+            except FileNotFoundError:
+                return False
+            except Exception as error:  # noqa: BLE001 - file systems raise whatever their clients raise
+                place = f"archive {self.folder.place}"
+                raise LocationError(f"{place}: cannot be asked for its clips: {_said(error)}; run again") from None
         return self._there.get(clip.file) == clip.size_bytes
+
+    async def _found_again(self, clip: Clip, names: Sequence[str]) -> KeptClip | None:
+        """Return the clip of a row that lost its file, if the folder has it after all: it was not mounted then."""
+        if clip.file is not None or clip.sha256 is None or clip.size_bytes is None:
+            return None
+        for file in (f"{name}{suffix}" for name in names for suffix in sorted(_VIDEOS)):
+            if await asyncio.to_thread(self.folder.holds, file, clip.sha256, clip.size_bytes):
+                known = {each: getattr(clip, each) for each in _OF_CONTENT} | {"error": None}
+                return KeptClip(clip.clip_id, file, **known)
+        return None
 
     async def _copied(self, booking: Booking, names: Sequence[str]) -> KeptClip | None:
         """Link or copy the clip from where it is already; None where it is nowhere any more."""
@@ -390,6 +421,11 @@ class Archive:
                     continue
             return file
         raise ClipRefusedError(f"{self.folder.uri}: other files have the names {', '.join(names)}; move them away")
+
+    def _warn_once(self, line: str) -> None:
+        if line not in self._warned:
+            self._warned.add(line)
+            self._warn(line)
 
     def _require_open(self) -> None:
         if self.problem is not None:

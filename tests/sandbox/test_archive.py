@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import os
+import shutil
 import sqlite3
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -95,7 +96,9 @@ class Bought:
         return found
 
     @asynccontextmanager
-    async def archive(self, uri: str, template: str = "", *, run_id: str = "a") -> AsyncGenerator[Archive]:
+    async def archive(
+        self, uri: str, template: str = "", *, run_id: str = "a", is_listed: bool = True
+    ) -> AsyncGenerator[Archive]:
         async def ask(prediction_id: str) -> Sequence[str]:
             return [f"{self.gate.url}/outputs/{prediction_id}/1.mp4"]
 
@@ -105,7 +108,7 @@ class Bought:
                 Archive(
                     Folder(uri), ClipName(template) if template else ClipName(), ledger,
                     run_id=run.run_id, ask=ask, warn=self.reported.append, progress=ArchiveProgress(),
-                    origin=self.gate.url,
+                    origin=self.gate.url, is_listed=is_listed,
                 ) as archive,
             ):  # fmt: skip
                 yield archive
@@ -184,6 +187,72 @@ async def test_a_deleted_clip_is_fetched_again_or_named_as_lost(bought: Bought, 
     lost = [clip for clip in await bought.clips() if clip.name == "board_one_t01"]
     assert "is not in the archive any more" in str(lost[0].error)
     assert lost[0].file is None
+
+
+async def test_clips_of_a_disk_that_was_away_are_found_again(bought: Bought, tmp_path: Path) -> None:
+    folder, mounted = tmp_path / "clips", tmp_path / "mounted"
+    await bought.put(str(folder))
+    folder.rename(mounted)
+    bought.gate.answers = [web.Response(status=404) for _ in range(40)]
+    async with bought.archive(str(folder)) as archive:
+        await archive.add(bought.outputs())
+    assert archive.progress.failed == 3
+    assert (
+        "found none of the 3 clips that the ledger knows there; if it is a disk that is not mounted"
+        in bought.reported[0]
+    )
+    shutil.rmtree(folder)
+    mounted.rename(folder)
+    asked = len(bought.gate.asked)
+    assert (await bought.put(str(folder))).kept == 3
+    assert len(bought.gate.asked) == asked, "no URL was asked for"
+    assert [(clip.file is None, clip.error) for clip in await bought.clips()] == [(False, None)] * 3
+
+
+async def test_a_store_that_cannot_be_asked_loses_no_clip(bought: Bought, tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    await bought.put(str(folder))
+    asked = len(bought.gate.asked)
+    async with bought.archive(str(folder), is_listed=False) as archive:
+
+        def size_of(name: str) -> int:
+            raise PermissionError(13, f"no {name} for you")
+
+        archive.folder.size_of = size_of
+        await archive.add(bought.outputs())
+    assert (archive.progress.failed, len(bought.gate.asked)) == (3, asked)
+    assert ["cannot be asked for its clips: no board" in line for line in bought.reported] == [True] * 3
+    assert [(clip.file is None, clip.error) for clip in await bought.clips()] == [(False, None)] * 3
+    assert (await bought.put(str(folder))).kept == 3
+    assert len(bought.gate.asked) == asked
+
+
+async def test_a_clip_that_another_run_gave_up_is_fetched(bought: Bought, place: str) -> None:
+    async with bought.archive(place, run_id="other") as other:
+        booked = await other._ledger.book_clips(
+            other.folder.uri, [*map(other._wanted, bought.outputs())], other._run_id
+        )
+        putting = asyncio.create_task(bought.put(place))
+        await asyncio.sleep(0)
+        for booking in booked:
+            await other._ledger.give_up_clip(booking.clip.clip_id, other._run_id, "stopped")
+        assert (await putting).kept == 3
+    assert len(bought.gate.asked) == 3
+    assert [(clip.file is None, clip.error) for clip in await bought.clips()] == [(False, None)] * 3
+
+
+async def test_a_clip_that_another_run_never_fetches_is_taken_over(
+    bought: Bought, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archiving, "OTHERS_WITHIN_S", 0.2)
+    async with bought.archive(place, run_id="other") as other:
+        booked = await other._ledger.book_clips(
+            other.folder.uri, [*map(other._wanted, bought.outputs())], other._run_id
+        )
+        assert (await bought.put(place)).kept == 3
+        for booking in booked:
+            await other._ledger.give_up_clip(booking.clip.clip_id, other._run_id, "too late")
+    assert [(clip.file is None, clip.error) for clip in await bought.clips()] == [(False, None)] * 3
 
 
 async def test_a_foreign_file_keeps_its_name_and_our_own_orphan_is_adopted(bought: Bought, place: str) -> None:

@@ -138,7 +138,9 @@ async def test_a_clip_that_is_kept_is_known_wherever_it_is_wanted(ledger: Any) -
     assert known.clip.archived_at is not None
     assert await opened.clips_in("file:///a", 0) == [(booked.clip.clip_id, attempt_id, "one", "one é.mp4", 7)]
     assert await opened.clips_in("file:///a", booked.clip.clip_id) == []
-    await opened.give_up_clip(booked.clip.clip_id, "gone")
+    await opened.give_up_clip(booked.clip.clip_id, "run-2", "its booking is another run's")
+    assert (await opened.clips_of(["f" * 64]))[0][1].file is not None
+    await opened.give_up_clip(booked.clip.clip_id, "run-1", "gone")
     found = await opened.clips_of(["f" * 64])
     assert [(name, clip.uri, clip.error) for name, clip in found] == [
         ("f" * 64, None, "gone"),
