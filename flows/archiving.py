@@ -6,7 +6,11 @@ import itertools
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 
-from animatic.media.archive import Archive, ClipBatch, Output, asking, outputs_of
+from prefect.exceptions import Pause
+
+from animatic.errors import LedgerError
+from animatic.errors.text import one_line
+from animatic.media.archive import Archive, ClipBatch, Output, asking, in_groups, outputs_of
 from animatic.media.archive_room import find_room_note
 from animatic.media.clip_names import ClipIdentity
 from animatic.planning.plan import Plan
@@ -17,6 +21,7 @@ from animatic.takes.states import State
 from flows.interrupts import Interrupts
 from flows.media_pool import MediaPool
 from flows.run import Run
+from flows.stop_request import StopRequest
 from tasks.archive import archive_clips, describe_archive
 from tasks.begun import begin
 
@@ -82,7 +87,7 @@ class Archiving:
             yield
             return
         work = asyncio.create_task(self._work())
-        work.add_done_callback(lambda _: self.over())
+        work.add_done_callback(self._note_end)
         try:
             yield
             for take in await asyncio.to_thread(self._unheard):
@@ -97,13 +102,23 @@ class Archiving:
         if work.done():
             work.result()
 
+    def _note_end(self, work: asyncio.Task[None]) -> None:
+        """Let go of what waits for clips, and say at once if an error has ended it: the run goes on buying."""
+        self.over()
+        error = None if work.cancelled() else work.exception()
+        if error is not None:
+            self._run.warn(f"no more clips are archived: {one_line(str(error), 300)}; the next run goes on")
+
     async def _work(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            missing = self._missing()
-            while takes := await asyncio.to_thread(list, itertools.islice(missing, LOOKED_UP_AT_ONCE)):
-                await self._start(group, takes)
-            while takes := await self._next():
-                await self._start(group, takes)
+        try:
+            async with asyncio.TaskGroup() as group:
+                missing = self._missing()
+                while takes := await asyncio.to_thread(list, itertools.islice(missing, LOOKED_UP_AT_ONCE)):
+                    await self._start(group, takes)
+                while takes := await self._next():
+                    await self._start(group, takes)
+        except ExceptionGroup as errors:  # the run's end depends on the error itself: a ledger that is away, or another
+            raise errors.exceptions[0] from None
         if self.pool is not None:
             await self.pool.archived()
 
@@ -135,9 +150,9 @@ class Archiving:
     async def _start(self, group: asyncio.TaskGroup, takes: Sequence[Take]) -> None:
         outputs = await self._outputs(takes)
         here = outputs if self.pool is None else await self._hand_over(self.pool, takes, outputs)
-        for start in range(0, len(here), MOST_IN_A_BATCH):
+        for some in in_groups(here, MOST_IN_A_BATCH):
             await self._batches.acquire()
-            group.create_task(self._see_through(ClipBatch(here[start : start + MOST_IN_A_BATCH])))
+            group.create_task(self._see_through(ClipBatch(some)))
         with_outputs = {output.identity.fingerprint for output in outputs}
         for take in takes:
             if take.fingerprint not in with_outputs:
@@ -159,12 +174,20 @@ class Archiving:
         try:
             has_tasks = self._interrupts.stop_request is None
             await (begin(archive_clips(batch, self._archive)) if has_tasks else self._archive.add(batch.outputs))
-            fingerprints = list(dict.fromkeys(output.identity.fingerprint for output in batch.outputs))
-            for fingerprint in fingerprints:
-                self.handled(fingerprint)
-            self.archived(fingerprints)
+        except LedgerError:
+            raise
+        except Pause as pause:  # Prefect's own watch was faster than ours
+            if pause.state is not None:
+                self._interrupts.obey(StopRequest.of(pause.state))
+        except Exception as error:  # noqa: BLE001 - the clips of other batches, and the takes, go on
+            reason = one_line(f"{type(error).__name__}: {error}", 300)
+            self._run.warn(f"{batch.name}: not archived: {reason}; the next run goes on")
         finally:
             self._batches.release()
+        fingerprints = list(dict.fromkeys(output.identity.fingerprint for output in batch.outputs))
+        for fingerprint in fingerprints:
+            self.handled(fingerprint)
+        self.archived(fingerprints)
 
     async def _outputs(self, takes: Sequence[Take]) -> list[Output]:
         """Return the outputs of those of the takes that are completed."""

@@ -107,7 +107,7 @@ class _Backlog:
 
     async def work_through(self, first: MediaBatch) -> MediaEnd:
         """Work on a batch, unless another worker has it, and on those that follow."""
-        batch: MediaBatch | None = first if _is_left(self._run.ledger, first) else await self._next()
+        batch: MediaBatch | None = first if await _is_left(self._run.ledger, first) else await self._next()
         try:
             while batch is not None:
                 if await self._run.ledger.batches.take(batch, self._run.run_id):
@@ -153,7 +153,8 @@ class _Backlog:
                 await self._wait()
                 continue
             backlog = await ledger.batches.backlog()
-            others_wait = any(map(ledger.is_alive, runs_of_others(backlog, self._provider)))
+            others = sorted(runs_of_others(backlog, self._provider))
+            others_wait = bool(await asyncio.to_thread(ledger.live_among, others))
             if not goes_on(monotonic() - self._began, others_wait=others_wait):
                 of_account = [each for each in backlog.batches if each.provider == self._provider]
                 await self._hand_on([each for each in of_account if is_free(each)])
@@ -177,7 +178,7 @@ class _Backlog:
         """Return the batch that is next, with its takes; None where there is none for now."""
         if self._held and not may_take_ahead(backlog, self._provider):
             return None
-        while (found := next_batch(backlog, self._provider, self._passed_over) or self._orphan(backlog)) is not None:
+        while (found := await self._choose(backlog)) is not None:
             if await _is_within_reach(found):
                 batch = await self._run.ledger.batches.find(found.batch_id)
                 if batch is None or not (is_free(batch) or batch.holder == found.holder):
@@ -186,13 +187,16 @@ class _Backlog:
             self._passed_over.add(found.batch_id)
         return None
 
-    def _orphan(self, backlog: Backlog) -> MediaBatch | None:
-        """Return a batch whose worker and run are dead, once nothing else is left: no run gives it back."""
-        if self._held:
-            return None
+    async def _choose(self, backlog: Backlog) -> MediaBatch | None:
+        """Return the next batch; once nothing else is left, one whose worker and run are dead: no run gives it back."""
+        free = next_batch(backlog, self._provider, self._passed_over)
+        if free is not None or self._held:
+            return free
         left = [each for each in backlog.batches if each.provider == self._provider]
         left = [each for each in left if each.batch_id not in self._passed_over]
-        return next((each for each in left if is_orphan(each, self._run.ledger.is_alive)), None)
+        runs = sorted({run_id for each in left for run_id in (each.run_id, each.holder) if run_id is not None})
+        live = await asyncio.to_thread(self._run.ledger.live_among, runs)
+        return next((each for each in left if is_orphan(each, live.__contains__)), None)
 
     def _has_takes_of(self, batch: MediaBatch) -> bool:
         """Tell if a batch shares takes with one that is held: each clip is fetched and checked once at a time."""
@@ -201,7 +205,8 @@ class _Backlog:
 
     async def _hand_on(self, free: Sequence[MediaBatch]) -> None:
         """Start the next flow run for batches of a run that has ended and starts none; a live run does it itself."""
-        left = next((each for each in free if not self._run.ledger.is_alive(each.run_id)), None)
+        live = await asyncio.to_thread(self._run.ledger.live_among, [each.run_id for each in free])
+        left = next((each for each in free if each.run_id not in live), None)
         deployment = deployment_id()
         if left is None or deployment is None:
             return
@@ -233,10 +238,10 @@ class _Backlog:
         return MediaEnd(words, has_failures=bool(archive.failed or checks.unread))
 
 
-def _is_left(ledger: Ledger, batch: MediaBatch) -> bool:
+async def _is_left(ledger: Ledger, batch: MediaBatch) -> bool:
     """Tell if the batch that a flow run is given is free, or its worker is dead."""
     if batch.state is BatchState.TAKEN and batch.holder is not None:
-        return not ledger.is_alive(batch.holder)
+        return not await asyncio.to_thread(ledger.is_alive, batch.holder)
     return batch.state is BatchState.WAITING
 
 

@@ -202,14 +202,13 @@ class MediaPool:
             await self._call_workers(())
             return
         found = await self._batches.look_at(watched)
-        quiet_s = await self._batches.quiet_s()
-        holders = {batch.holder for batch in found if batch.holder is not None}
-        alive = {holder: await asyncio.to_thread(self._run.ledger.is_alive, holder) for holder in holders}
+        quiet_s = await self._batches.quiet_s(self._run.session.settings.origin)
+        holders = sorted({batch.holder for batch in found if batch.holder is not None})
+        alive = await asyncio.to_thread(self._run.ledger.live_among, holders)
         for batch in found:
             handed = self._handed[batch.batch_id]
             self._count(handed, batch.counts)
-            is_alive = alive.get(batch.holder or "", False)
-            fate = fate_of(batch, monotonic() - handed.at, quiet_s, is_held_alive=is_alive)
+            fate = fate_of(batch, monotonic() - handed.at, quiet_s, is_held_alive=batch.holder in alive)
             await self._do(fate, batch, handed)
         at_work = sum(batch.state is BatchState.TAKEN for batch in found)
         self._show(at_work, sum(batch.state is BatchState.WAITING for batch in found))
@@ -268,7 +267,7 @@ class MediaPool:
         before, archive, checks = handed.counts, self._progress.archive, self._progress.checks
         archive.kept += counts.kept - before.kept
         archive.failed += counts.failed - before.failed
-        archive.received_bytes += counts.received_bytes - before.received_bytes
+        archive.received_bytes += max(counts.received_bytes - before.received_bytes, 0)  # begun anew, all of it counts
         checks.total += counts.checks - before.checks
         checks.done += counts.checked - before.checked
         checks.failing += counts.failing - before.failing

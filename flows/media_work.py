@@ -8,7 +8,7 @@ from logging import WARNING
 
 from animatic.errors import AnimaticError, LedgerError
 from animatic.ledger import Ledger, LedgerRun
-from animatic.media.archive import Archive, Ask, ClipBatch, Output
+from animatic.media.archive import Archive, Ask, ClipBatch, Output, in_groups
 from animatic.media.batches import outputs_in, paths_in, require_same_folder
 from animatic.media.clip_checks import CheckBatch, CheckTools, ClipChecks, open_tools
 from animatic.media.clip_names import ClipName
@@ -187,7 +187,7 @@ async def _see_through(work: BatchWork) -> str:
         work.stop = stop
         if work.given_up:
             stop(work.given_up)
-        await asyncio.gather(*(_archive(some, archive, checking) for some in _groups(outputs)))
+        await asyncio.gather(*(_archive(some, archive, checking) for some in in_groups(outputs, ARCHIVED_AT_ONCE)))
         work.is_archived = True
         work.archived()
         await work.note()
@@ -202,10 +202,6 @@ async def _archive(outputs: Sequence[Output], archive: Archive, checking: Checki
 
 async def _check(batch: CheckBatch, checks: ClipChecks) -> None:
     await begin(check_clips(batch, checks))
-
-
-def _groups(outputs: Sequence[Output]) -> list[Sequence[Output]]:
-    return [outputs[start : start + ARCHIVED_AT_ONCE] for start in range(0, len(outputs), ARCHIVED_AT_ONCE)]
 
 
 @asynccontextmanager

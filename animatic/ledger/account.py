@@ -2,7 +2,7 @@
 
 import asyncio
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import sqlalchemy as sa
@@ -19,14 +19,14 @@ class Account:
     def __init__(
         self,
         transactions: Transactions,
-        is_alive: Callable[[str], bool],
+        live_among: grants.LiveAmong,
         provider: str,
         run_id: str,
         limits: Limits,
     ) -> None:
         self.limits = limits
         self._do, self._database = functools.partial(transactions.do, 0.0), transactions.database
-        self._is_alive, self._provider, self._run_id = is_alive, provider, run_id
+        self._live_among, self._provider, self._run_id = live_among, provider, run_id
         self._clock = asyncio.get_running_loop().time
 
     async def acquire_starts(self, wanted: int, settled: Sequence[SpentBlock]) -> tuple[int, Granted]:
@@ -60,7 +60,7 @@ class Account:
         limits = replace(self.limits, max_in_flight=self.limits.max_in_flight + queued_ahead)
         return await self._do(
             lambda db: grants.acquire_slots(
-                db, self._provider, limits, self._run_id, in_use, wanted, self._clock_in(db), self._is_alive
+                db, self._provider, limits, self._run_id, in_use, wanted, self._clock_in(db), self._live_among
             )
         )
 

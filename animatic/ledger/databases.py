@@ -32,6 +32,11 @@ class Elsewhere:
         del run_id
         return False
 
+    def may_live(self, run_ids: Sequence[str]) -> list[str]:
+        """Return those of these runs that another machine may carry out."""
+        del run_ids
+        return []
+
     def live_among(self, run_ids: Sequence[str]) -> list[str]:
         """Return those of these runs that are carried out on any machine."""
         del run_ids

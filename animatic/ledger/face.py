@@ -247,7 +247,16 @@ class Ledger:
 
     def is_alive(self, run_id: str) -> bool:
         """Tell if a process carries this run out now, here or on another machine."""
-        return liveness.is_alive(self._path, run_id) or self._elsewhere.is_alive(run_id)
+        return bool(self.live_among([run_id]))
+
+    def live_among(self, run_ids: Sequence[str]) -> set[str]:
+        """Return those of these runs that a process carries out now, here or on another machine. Blocks.
+
+        All of them where the ledger's server cannot be asked.
+        """
+        here = {run_id for run_id in run_ids if liveness.is_alive(self._path, run_id)}
+        others = [run_id for run_id in run_ids if run_id not in here]
+        return here.union(self._elsewhere.may_live(others) if others else ())
 
     def receipts_left_behind(self) -> dict[str, Path]:
         """Return the receipts of dead runs, by run id."""
@@ -304,4 +313,4 @@ class LedgerRun:
 
     def account(self, provider: str, limits: Limits) -> Account:
         """Return the account's limits as this run sees them. Call it inside the event loop."""
-        return Account(self.ledger.transactions, self.ledger.is_alive, provider, self.run_id, limits)
+        return Account(self.ledger.transactions, self.ledger.live_among, provider, self.run_id, limits)

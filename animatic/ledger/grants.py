@@ -5,7 +5,7 @@ Moments are seconds of a clock that all processes of one machine share and that 
 a restart of the machine it begins again: what lies further in the future than it ever may is from before, and dropped.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import sqlalchemy as sa
 
@@ -24,6 +24,9 @@ from animatic.pace.limits import (
 
 SILENT_S = 300.0
 """Longest time for which a run may hold slots in flight without asking again."""
+
+LiveAmong = Callable[[Sequence[str]], Collection[str]]
+"""From runs to those of them that may be alive. Asked once: every other run waits for the transaction."""
 
 Clock = Callable[[], float]
 """Asked inside the transaction: what was read before the wait for the ledger would be older than what others wrote."""
@@ -85,7 +88,7 @@ def acquire_slots(  # noqa: PLR0913, PLR0917 - whose slots, how many, and who el
     in_use: int,
     wanted: int,
     clock: Clock,
-    is_alive: Callable[[str], bool],
+    live_among: LiveAmong,
 ) -> int:
     """Return how many takes the run may have in flight, the current ones included; `wanted` 0 gives all back.
 
@@ -94,7 +97,9 @@ def acquire_slots(  # noqa: PLR0913, PLR0917 - whose slots, how many, and who el
     """
     now = clock()
     rows = db.execute(sa.select(SLOTS).where(SLOTS.c.provider == provider, SLOTS.c.run_id != run_id)).all()
-    dead = [row.run_id for row in rows if abs(now - row.asked_at) >= SILENT_S or not is_alive(row.run_id)]
+    heard = [row.run_id for row in rows if abs(now - row.asked_at) < SILENT_S]
+    live = live_among(heard) if heard else ()
+    dead = [row.run_id for row in rows if row.run_id not in live]
     if dead:
         db.execute(SLOTS.delete().where(SLOTS.c.provider == provider, SLOTS.c.run_id.in_(dead)))
     others = [(row.held, row.wanted) for row in rows if row.run_id not in dead]

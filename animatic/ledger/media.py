@@ -86,11 +86,12 @@ class MediaBatches:
 
         return await self._transactions.do_alongside(0.0, select)
 
-    async def quiet_s(self) -> float | None:
-        """Return the time since any media worker last wrote, of any run's batches; None where none ever did."""
+    async def quiet_s(self, provider: str) -> float | None:
+        """Return the time since a media worker of an account last wrote, of any run's batches; None where none did."""
 
         def select(db: sa.Connection) -> float | None:
-            of_workers = sa.select(sa.func.max(MEDIA.c.heard_at)).where(MEDIA.c.holder != MEDIA.c.run_id)
+            is_of_workers = sa.and_(MEDIA.c.provider == provider, MEDIA.c.holder != MEDIA.c.run_id)
+            of_workers = sa.select(sa.func.max(MEDIA.c.heard_at)).where(is_of_workers)
             return _since(db.execute(of_workers.where(MEDIA.c.heard_at <= self._now(db))).scalar(), self._now(db))
 
         return await self._transactions.do_alongside(0.0, select)

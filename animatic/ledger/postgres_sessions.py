@@ -83,10 +83,14 @@ class Sessions(Elsewhere):
 
     def is_alive(self, run_id: str) -> bool:
         """Tell if any session holds a run's lock. As long as that cannot be told, it is called alive."""
+        return bool(self.may_live([run_id]))
+
+    def may_live(self, run_ids: Sequence[str]) -> list[str]:
+        """Return those of these runs whose lock a session holds; all of them while that cannot be told."""
         try:
-            return bool(self._alive([run_id]))
+            return self._alive(run_ids)
         except (psycopg.Error, SettingsError, LedgerError):
-            return True
+            return list(run_ids)
 
     def live_among(self, run_ids: Sequence[str]) -> list[str]:
         """Return those of these runs that may be alive. Raises LedgerUnusableError where the server is away."""

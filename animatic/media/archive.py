@@ -7,6 +7,7 @@ their own, so that no submission and no poll waits for one.
 import asyncio
 import errno
 import functools
+import itertools
 import os
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
@@ -81,6 +82,17 @@ def outputs_of(record: Record, take: ClipIdentity, name: str) -> list[Output]:
         Output(record.attempt_id, replace(take, prediction_id=prediction_id, output=number), name, url)
         for number, url in enumerate(record.outputs or (), 1)
     ]
+
+
+def in_groups(outputs: Sequence[Output], most: int) -> list[Sequence[Output]]:
+    """Return outputs in groups of about so many; those of an attempt stay together: all are booked, or none."""
+    groups: list[list[Output]] = []
+    for _, of_attempt in itertools.groupby(outputs, key=lambda output: output.attempt_id):
+        together = list(of_attempt)
+        if not groups or len(groups[-1]) + len(together) > most:
+            groups.append([])
+        groups[-1] += together
+    return list(groups)
 
 
 class ClipBatch:
@@ -289,7 +301,7 @@ class Archive:
             return None
         for file in (f"{name}{suffix}" for name in names for suffix in sorted(_VIDEOS)):
             if await asyncio.to_thread(self.folder.holds, file, clip.sha256, clip.size_bytes):
-                known = {each: getattr(clip, each) for each in _OF_CONTENT} | {"error": None}
+                known: dict[str, Any] = {each: getattr(clip, each) for each in _OF_CONTENT} | {"error": None}
                 return KeptClip(clip.clip_id, file, **known)
         return None
 
@@ -348,7 +360,7 @@ class Archive:
     @asynccontextmanager
     async def _room_for_one(self) -> AsyncGenerator[None]:
         """Let downloads come one by one once the disk has room for few more."""
-        room_bytes = self.folder.room_bytes()
+        room_bytes = await asyncio.to_thread(self.folder.room_bytes)
         if room_bytes is None or room_bytes > 4 * DOWNLOADS_AT_ONCE * max(self._largest_bytes, USUAL_CLIP_BYTES):
             yield
             return
@@ -384,7 +396,7 @@ class Archive:
         self, downloader: ClipDownloader, url: str, output: Output, clip: Clip, names: Sequence[str]
     ) -> KeptClip:
         """Run in the downloader's thread."""
-        room_bytes = self.folder.room_bytes()
+        room_bytes = await asyncio.to_thread(self.folder.room_bytes)
         if room_bytes is not None and room_bytes <= 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with self.folder.incoming() as incoming:

@@ -19,7 +19,7 @@ SILENT_S = 45.0
 """A batch whose holder has written nothing for so long is given to another worker; holders write every 10 s."""
 
 UNTAKEN_S = 60.0
-"""Media workers that have written nothing for so long, of any batch, are gone: the run does their work itself."""
+"""Media workers of an account that have written nothing for so long, of any batch, are gone: the run works itself."""
 
 MOST_TIMES_TAKEN = 3
 """A batch that so many workers took and never ended is the run's own."""
@@ -131,7 +131,7 @@ def fate_of(batch: MediaBatch, waited_s: float, quiet_s: float | None, *, is_hel
     Args:
         batch: as it stands in the ledger.
         waited_s: since the run handed it over, for the last time.
-        quiet_s: since any media worker last wrote; None where none ever did.
+        quiet_s: since any media worker of the account last wrote; None where none ever did.
         is_held_alive: its holder is alive.
     """
     match batch.state:
@@ -171,7 +171,7 @@ def is_free(batch: MediaBatch) -> bool:
 
 def is_orphan(batch: MediaBatch, is_alive: Callable[[str], bool]) -> bool:
     """Tell if the holder of a batch has died after the run that handed it over, which would have given it back."""
-    is_taken = batch.state is BatchState.TAKEN and batch.times_taken < MOST_TIMES_TAKEN
+    is_taken = batch.state is BatchState.TAKEN
     return is_taken and not is_alive(batch.run_id) and not is_alive(batch.holder or batch.run_id)
 
 

@@ -32,7 +32,7 @@ class DirectTransactions(Transactions):
 
 def account_on(opened: Ledger, run_id: str, limits: Limits) -> Account:
     """Return the account as a run sees it."""
-    return Account(opened.transactions, opened.is_alive, "sandbox", run_id, limits)
+    return Account(opened.transactions, opened.live_among, "sandbox", run_id, limits)
 
 
 def direct_ledger(path: Path) -> Ledger:

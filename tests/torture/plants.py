@@ -379,7 +379,7 @@ PLANTS = (
           (("media.archive:Archive._add", "        await self._ledger.keep_clips([kept])\n", ""),),
           ARCHIVING),
     Plant("a clip that a dead run booked is left alone",
-          (("media.archive:Archive._add", "if is_open and self._ledger.is_alive(clip.run_id):", "if is_open:"),),
+          (("media.archive:Archive._add", "is_theirs = self.problem is not None and", "is_theirs = True or"),),
           ARCHIVING),
     Plant("a batch of clips is taken though another worker was faster",
           (("ledger.media:MediaBatches.take", "*_as_read(batch)", "MEDIA.c.batch_id == batch.batch_id"),),

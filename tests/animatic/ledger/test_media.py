@@ -75,11 +75,13 @@ async def test_an_ended_batch_forgets_its_takes_and_a_failed_one_keeps_them(back
 async def test_media_workers_are_quiet_until_one_of_them_writes(backend: Any) -> None:
     with open_ledger(backend.url) as ledger:
         await ledger.batches.hand_over(BATCH)
-        assert await ledger.batches.quiet_s() is None
+        assert await ledger.batches.quiet_s(BATCH.provider) is None
         assert await ledger.batches.take(await known(ledger), "run-1")
-        assert await ledger.batches.quiet_s() is None, "the run itself is no worker"
+        assert await ledger.batches.quiet_s(BATCH.provider) is None, "the run itself is no worker"
         assert await ledger.batches.take(await known(ledger), "worker")
-        assert await ledger.batches.quiet_s() == pytest.approx(0, abs=5)
+        assert await ledger.batches.quiet_s(BATCH.provider) == pytest.approx(0, abs=5)
+        elsewhere = await ledger.batches.quiet_s("https://other.example")
+        assert elsewhere is None, "workers of another account do not help"
 
 
 async def test_the_backlog_has_the_waiting_and_taken_batches_of_all_runs(backend: Any) -> None:
