@@ -43,7 +43,7 @@ def refused(error: FixInputError) -> State[None]:
 
 
 def ledger_away(error: LedgerAwayError) -> State[None]:
-    """Nobody could say what was bought, since the ledger's server was away: the next worker goes on when it is back."""
+    """Return the state of a run that lost the ledger's server: the next worker goes on when the server is back."""
     return Crashed(message=str(error).splitlines()[0])
 
 

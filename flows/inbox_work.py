@@ -164,7 +164,7 @@ async def _refused(worker: Worker, errand: Errand, known: InboxFile, problem: Ex
 
 async def put_report(worker: Worker, uri: str, place: str, problem: Exception | None) -> str:
     """Put a report on the manifest of a URI into its place; return what it says."""
-    text = str(problem) if isinstance(problem, AnimaticError) else _unforeseen(problem)
+    text = str(problem) if isinstance(problem, AnimaticError) else _unexpected(problem)
     name = one_line(storage.name_of(uri))
     worker.warn(f"{name}: {text.strip().partition(chr(10))[0]}")
     report = report_text(name, text, is_input=isinstance(problem, FixInputError))
@@ -175,9 +175,9 @@ async def put_report(worker: Worker, uri: str, place: str, problem: Exception | 
     return text
 
 
-def _unforeseen(problem: Exception | None) -> str:
-    said = "its run did not begin" if problem is None else error_line(problem)
-    return f"the run ended unforeseen: {said}; the log of the run has the whole story"
+def _unexpected(problem: Exception | None) -> str:
+    said = "it did not begin" if problem is None else error_line(problem)
+    return f"the run ended with an unexpected error: {said}; the log of the run has the details"
 
 
 def _put_report(uri: str, report: bytes) -> None:

@@ -45,7 +45,7 @@ from tasks.results import progress_shown
 from tasks.stills import groups_of, name_of, upload_stills
 from tasks.takes import shoot_takes
 
-UNFORESEEN = "something unforeseen went wrong"
+UNEXPECTED = "an unexpected error"
 
 
 class PricedRun:
@@ -237,7 +237,7 @@ class PricedRun:
         self._shoot.know_uploads(await self._upload(files) if files else {})
 
     async def _see_through(self, batches: AsyncGenerator[Batch]) -> None:
-        """Start a task run for each batch as there is room for its takes. An unforeseen error ends the run.
+        """Start a task run for each batch as there is room for its takes. An unexpected error ends the run.
 
         The API is asked for its time here, so that a run with nothing to do asks it nothing.
         """
@@ -259,7 +259,7 @@ class PricedRun:
                 underway.add(task := asyncio.create_task(self._see_batch_through(batch)))
                 task.add_done_callback(note_end)
         except BaseException:
-            self._shoot.stop_signal.stop_all(UNFORESEEN)
+            self._shoot.stop_signal.stop_all(UNEXPECTED)
             raise
         finally:
             self._followers.close()
@@ -279,7 +279,7 @@ class PricedRun:
             if pause.state is not None:
                 self._reporting.interrupts.obey(StopRequest.of(pause.state))
         except BaseException:
-            self._shoot.stop_signal.stop_all(UNFORESEEN)
+            self._shoot.stop_signal.stop_all(UNEXPECTED)
             raise
         finally:
             self._shoot.release(batch.takes)

@@ -49,7 +49,7 @@ LEAST_AT_HAND = 50
 
 LOOK_UP_S = 1.0
 THEIRS_GRACE_S = 30.0
-"""How much longer than a submission may take we wait for another run's, before we leave the take to the next run."""
+"""Seconds that another run's submission may be late before its take is left to the next run."""
 
 
 class Shoot:
@@ -168,7 +168,9 @@ class Shoot:
             self.stop_signal.stop_buying(str(error))
             raise
         except Exception:
-            self.stop_signal.stop_all("something unforeseen went wrong")  # or those who wait for us would wait for ever
+            self.stop_signal.stop_all(
+                "an unexpected error"
+            )  # else the takes that wait for this one would wait for ever
             raise
 
     async def _make_steps(self, take: Take, record: Record | None, log: TakeLog) -> End:

@@ -34,9 +34,9 @@ from animatic.wavespeed.transport import Reply
 
 MOST_REFUSALS_IN_A_ROW = 20
 SENT_WITHIN_S = 120.0
-"""A submission that is not sent so soon after it was asked for is not sent at all.
+"""A submission that could not be sent within this time is not sent at all.
 
-A process may stand still, and lose its line to a server meanwhile, so that others take its run for dead and prove after
+A process may stand still and lose its connection to a server. Other runs then take its run for dead, and prove after
 some minutes that nothing was bought.
 """
 

@@ -112,7 +112,7 @@ def open_ledger(
 
 
 def open_when_there(url: str, tell: Tell, within_s: float | None = None) -> Ledger:
-    """Open a ledger as a run that nobody watches does: it waits minutes for a server that is away.
+    """Open a ledger as an unattended run does: it waits minutes for a server that is away.
 
     Args:
         url: the ledger's.

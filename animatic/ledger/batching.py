@@ -1,6 +1,6 @@
-"""One thread that does what is asked of it from an event loop, in groups: what waits at the same time is done together.
+"""One thread that runs the requests of event loops in groups: requests that wait at the same time run together.
 
-So that a transaction, or a sync of a file, is paid once for all who wait for one.
+A transaction, or the sync of a file, is then paid for once per group.
 """
 
 import asyncio

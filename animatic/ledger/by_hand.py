@@ -109,7 +109,7 @@ def _open_attempt(
     fingerprint: str,
     states: Collection[State] = frozenset({State.UNKNOWN, State.HELD}),
 ) -> sa.Row[*tuple[Any, ...]]:
-    """Return the newest attempt of the take whose fingerprint, or an alias of it, begins so."""
+    """Return the newest attempt of the take whose fingerprint, or an alias of it, starts with `fingerprint`."""
     attempts = (
         sa.select(ATTEMPT.c.attempt_id, ATTEMPT.c.fingerprint, ATTEMPT.c.state, ATTEMPT.c.held_for)
         .join(TAKE, TAKE.c.fingerprint == ATTEMPT.c.fingerprint)
@@ -123,7 +123,7 @@ def _open_attempt(
     if len(fingerprint) < 8 or len({row.fingerprint for row in rows}) != 1:
         count = len({row.fingerprint for row in rows})
         raise FixInputError(
-            f"{fingerprint}: found {count} takes with a fingerprint that begins so; allowed: at least the first 8 hex "
+            f"{fingerprint}: matches {count} {'take' if count == 1 else 'takes'}; allowed: at least the first 8 hex "
             "digits of one take's fingerprint, as the results table shows it"
         )
     if State(rows[0].state) not in states:

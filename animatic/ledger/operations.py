@@ -260,7 +260,7 @@ def conclude(  # noqa: PLR0913, PLR0917 - which attempt, how it ended, and by wh
     the run was stopped on the way.
     """
     if state not in PAID and _state_of(db, attempt_id) == State.UNKNOWN.value:
-        state = State.ABSENT  # its run was taken for dead meanwhile, since its line to the server was cut
+        state = State.ABSENT  # its run was taken for dead, since its line to the server was cut
     move(db, attempt_id, state, {"error_code": error_code, "error": error, "window_to": naive(latest)})
     return _add_back(db, attempt_id, 0 if state in PAID else -1)
 

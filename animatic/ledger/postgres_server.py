@@ -107,7 +107,7 @@ class PostgresServer(Database):
     """
 
     RECONNECTS_WITHIN_S: ClassVar[float] = 600.0
-    """A server that is restarted or replaced by its standby is back by then; meanwhile nothing is bought."""
+    """A server that is restarted or replaced by its standby is back by then; nothing is bought while it is away."""
 
     def __init__(self, url: str) -> None:
         self.url = url

@@ -91,7 +91,7 @@ class _Kind:
 
 
 def prune_ledger(url: str, before: datetime, keep: Keep, most_rows: int = ROWS_AT_ONCE) -> Pruned:
-    """Move what is older than a moment, and what nothing depends on, to a keeper. Runs may go on meanwhile.
+    """Move old rows that nothing depends on to a keeper. Runs may go on at the same time.
 
     The keeper gets `most_rows` at a time at most.
 

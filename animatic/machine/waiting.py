@@ -108,7 +108,7 @@ class Together:
 
     async def _do(self) -> None:
         await asyncio.sleep(self._within_s)
-        self._next = None  # whoever asks from now on needs another
+        self._next = None  # a request from now on needs another
         await self._action()
 
 

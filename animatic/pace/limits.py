@@ -36,8 +36,8 @@ LEVELS: dict[str, Limits] = {
 
 
 HOLD_S = 130.0
-"""How long starts count of which nothing was heard after they were granted: a minute, the deadline of a submission, and
-some. Their holder may have used them and died."""
+"""Seconds that granted starts count if their run never reports on them: a minute, the deadline of a submission, and a
+margin. The run may have used them and died."""
 
 BLOCKS_A_MINUTE = 12
 LARGEST_BLOCK = 100
@@ -54,9 +54,9 @@ class Granted:
 def block_of(limits: Limits, starting: int, waiting: int) -> int:
     """Return how many starts to ask for at once: `starting` takes could start now, `waiting` wait for a slot.
 
-    A block costs a commit, which a busy disk may take a tenth of a second for: so as many as there are takes to start,
-    up to five seconds' worth. For takes that still wait no more than a quarter of a second's, few enough not to matter
-    while they are held back.
+    Each block costs a commit, up to a tenth of a second on a busy disk. So a block covers all takes that could start
+    now, at most five seconds' worth. Takes that wait for a slot add starts only up to a quarter of a second's worth:
+    so few that other runs hardly miss them until they are used.
     """
     most = min(max(limits.starts_per_minute // BLOCKS_A_MINUTE, 1), LARGEST_BLOCK)
     ahead = max(most // 20, 1)

@@ -1,6 +1,6 @@
 """Exit codes of the command, with their meanings."""
 
-DONE, UNFORESEEN, REFUSED, INCOMPLETE, UNCLEAR, INTERRUPTED = 0, 1, 2, 3, 4, 130
+DONE, UNEXPECTED, REFUSED, INCOMPLETE, UNCLEAR, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 MEANINGS = {
     DONE: "every take is `completed`, or the command did what it was asked to do",
@@ -14,6 +14,6 @@ MEANINGS = {
         " of this manifest left open and that are no longer in it"
     ),
     INTERRUPTED: "interrupted; the results are written, and the next run goes on",
-    UNFORESEEN: "anything unforeseen; a line on stderr says what, and `--debug` shows the traceback",
+    UNEXPECTED: "an unexpected error; a line on stderr says which, and `--debug` shows the traceback",
 }
 """In the order in which people meet them."""

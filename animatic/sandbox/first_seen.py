@@ -1,7 +1,7 @@
 """First poll that showed each prediction final: the lag of the client's polls, for benchmarks.
 
-`seen.jsonl` in the sandbox's folder, a line for each prediction polled once it was final. Nothing rests on it: it
-is written now and then, and whole when the stats are asked for or the sandbox ends.
+`seen.jsonl` in the sandbox's folder, a line for each prediction polled once it was final. Nothing depends on it:
+it is written now and then, and in full when the stats are asked for or the sandbox ends.
 """
 
 import json
@@ -16,7 +16,7 @@ _SEEN = -1
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """The first look that showed a prediction final, and the how-manieth look at it that was.
+    """The first poll that returned a final status, and how many polls it took.
 
     Moments are seconds since 1970, by the sandbox's clock.
     """

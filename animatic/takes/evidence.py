@@ -241,8 +241,8 @@ def judge(
 ) -> dict[int, Verdict]:
     """Return the verdict, by attempt, for each claim that is not live and whose window the scan covers.
 
-    The other claims have no verdict, but what may be theirs is not given away. `adopts_by_window` is for accounts with
-    one user: model and time are enough there.
+    The other claims get no verdict, but a prediction that may be theirs is not adopted for another claim.
+    `adopts_by_window` is for accounts with one user: there, model and time are enough to identify a prediction.
     """
     by_inputs = _share_by_inputs(claims, candidates, settle)
     taken = {each.prediction_id for shared in by_inputs.values() for each in shared}

@@ -107,10 +107,10 @@ def verbatim(provider: str, model: str, inputs: Inputs) -> str:
 def asked_form(
     provider: str, model: str, names: tuple[str, ...], known: Inputs = NO_INPUTS
 ) -> Callable[[Sequence[Any]], str]:
-    """Return the function from the values of these inputs to the JSON of what is asked, up to the number of the take.
+    """Return a function that turns the values of these inputs into a take's JSON, up to its number.
 
-    Keys are sorted, without blanks, UTF-8. `known` are inputs whose values are the same each time. A template, because
-    `json` takes three times as long, and a hundred thousand rows are waited for.
+    Keys are sorted, without blanks, UTF-8. `known` are inputs whose values are the same each time. It fills in a
+    template: `json` takes three times as long, which is felt with a hundred thousand rows.
 
     Raises:
         ValueError: an input is called like another part of what is asked.

@@ -1,4 +1,4 @@
-"""Recordings of the API's replies, without secrets: what one take taught, kept for whoever emulates the API.
+"""Recordings of the API's replies to one take, without secrets, for emulators of the API.
 
 A recording holds no header of a request, no key in any spelling, no query of a URL, no balance, and nothing of other
 predictions than the one that it is about. It is plain JSON, and safe to hand on.

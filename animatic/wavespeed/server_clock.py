@@ -44,7 +44,7 @@ class ServerClock:
         self._began = (own(), clock())
 
     def observe(self, date: str, took_s: float = 0.0) -> None:
-        """Learn from the `Date` of an answer that took so long; what is none, or took too long, teaches nothing."""
+        """Learn the time from an answer's `Date`; ignored if it is not a date, or if the answer took too long."""
         if took_s > QUICK_S:
             return
         moment = _moment_of(date)

@@ -235,7 +235,7 @@ def ledger_prune(
     """Move details that nothing depends on any more out of the ledger into Parquet files, so that it stays small.
 
     Each take stays, with its newest attempt, its outputs, where its clips are, and what was paid for it: what was
-    bought is not bought again. Runs may go on meanwhile.
+    bought is not bought again. Runs may go on at the same time.
     """
     from flows.command.ledger_copies import prune  # noqa: PLC0415 - keeps --help quick
 

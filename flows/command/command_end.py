@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from animatic.errors import AnimaticError, FixInputError, LocationError, ManifestError
-from animatic.results.exit_codes import INTERRUPTED, REFUSED, UNFORESEEN
+from animatic.results.exit_codes import INTERRUPTED, REFUSED, UNEXPECTED
 from flows import process
 from flows.terminal import complain, say_json
 
@@ -30,7 +30,7 @@ def prefect_started() -> Generator["Start"]:
 
 
 def end(command: Callable[[], int], *, debug: bool, as_json: bool = False) -> None:
-    """Run a command and end with its exit code: 2 for bad input, 130 when interrupted, 1 for anything unforeseen.
+    """Run a command and end with its exit code: 2 for bad input, 130 when interrupted, 1 for an unexpected error.
 
     With `as_json` an error is the last line of stdout too, as one JSON object.
     """
@@ -50,8 +50,8 @@ def _one_line_errors(*, debug: bool, as_json: bool) -> Generator[None]:
         _tell(error, REFUSED, debug=debug, as_json=as_json)
         raise typer.Exit(REFUSED) from None
     except AnimaticError as error:
-        _tell(error, UNFORESEEN, debug=debug, as_json=as_json)
-        raise typer.Exit(UNFORESEEN) from None
+        _tell(error, UNEXPECTED, debug=debug, as_json=as_json)
+        raise typer.Exit(UNEXPECTED) from None
     except KeyboardInterrupt:
         complain("animatic: interrupted")
         if as_json:
@@ -60,8 +60,8 @@ def _one_line_errors(*, debug: bool, as_json: bool) -> Generator[None]:
     except typer.Exit:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, people get one line
-        _tell(error, UNFORESEEN, debug=debug, as_json=as_json)
-        raise typer.Exit(UNFORESEEN) from None
+        _tell(error, UNEXPECTED, debug=debug, as_json=as_json)
+        raise typer.Exit(UNEXPECTED) from None
 
 
 def _as_interrupt(_number: int, _frame: object) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from animatic.results.summary import RunSummary  # pandas, which the start of a run need not wait for
 
 _IMPORTED_LATE = ("fastapi.encoders", "prefect.flow_engine", "prefect.task_engine", "encodings.idna")
-"""What a flow's first steps import, each while everybody waits for it; we import it while we wait for the server."""
+"""Modules that a flow's first steps import, which would delay them; imported while the server starts instead."""
 
 _COLLECTED_AFTER = 10_000
 """Objects that live on, before the youngest are looked through: thousands of takes wait at once, none is garbage."""
@@ -39,7 +39,7 @@ def run_flow(
 
     Raises:
         FixInputError: nothing was bought because the input must be changed first.
-        FlowError: anything unforeseen; the message is one line.
+        FlowError: any unexpected error; the message is one line.
     """
     os.environ.setdefault("DO_NOT_TRACK", "1")
     begin("starting …")
@@ -81,7 +81,7 @@ def run_flow(
     said = error_line(problem) if problem is not None else without_passwords(end.message or "it has no state")
     if server is not None and server.is_dead:
         log = log.with_name(f"{session.run_id}-prefect-server.log")
-    raise FlowError(f"the run ended unforeseen: {said[:500]} (the whole story is in {log})")
+    raise FlowError(f"the run ended with an unexpected error: {said[:500]} (details are in {log})")
 
 
 def _begin_log(session: Session, *, debug: bool) -> Path:

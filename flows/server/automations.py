@@ -38,7 +38,7 @@ SHORTEST_S = 10
 """Prefect looks for what is missing no sooner."""
 
 EXPIRED = "The flow was paused and never resumed."
-"""Prefect's own message when nobody resumed a suspended run in time."""
+"""Prefect's own message for a suspended run that was not resumed in time."""
 
 _RUN = "prefect.flow-run."
 _LIVES = {f"{_RUN}Running", f"{_RUN}heartbeat"}

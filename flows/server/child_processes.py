@@ -67,7 +67,7 @@ def prefect_server(log: Path, *, port: int = 0, settings: Mapping[str, str] | No
 def sandbox(folder: Path, log: Path, models: Path | None = None, *, renders_ahead: bool = True) -> Generator[Companion]:
     """Serve the sandbox on loopback, with its state in `folder`, or use the one that serves this folder already.
 
-    `models` is a folder with more models on sale. Where nobody fetches clips, none need be rendered ahead.
+    `models` is a folder with more models on sale. Where no clips are fetched, none need be rendered ahead.
 
     Runs share it: it ends with the last one that uses it, whichever of them started it.
 

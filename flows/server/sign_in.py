@@ -1,4 +1,4 @@
-"""A page that signs a browser in to Prefect's own pages, so that nobody has to type the password of the occasion.
+"""A page that signs a browser in to Prefect's own pages, so that the generated password need not be typed.
 
 It is given the password in the fragment of its address, which browsers send to no server and write in no log, keeps it
 where Prefect's pages look for it, and goes on to one of them.

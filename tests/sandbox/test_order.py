@@ -360,7 +360,7 @@ async def test_a_missing_price_is_quoted_before_a_budget_is_spent(studio: Any) -
     assert "max-usd" in run.shoot.stop_signal.reason
 
 
-async def test_something_unforeseen_ends_the_run_instead_of_letting_the_others_wait(studio: Any) -> None:
+async def test_an_unexpected_error_ends_the_run_instead_of_letting_the_others_wait(studio: Any) -> None:
     await studio.open_sandbox()
     takes = studio.takes(*(f"push in {number}" for number in range(6)))
     run = await studio.begin(limits=Limits(1, 6))

@@ -20,7 +20,7 @@ class PilotPolls:
         self._waiting: dict[Hashable, dict[Event, None]] = {}
 
     async def join(self, latency_class: Hashable, until: float) -> None:
-        """Be a scout, or wait until there is word, until `until` by the loop's clock at the latest.
+        """Join the pilot polls, or wait for their result, at the latest until `until` by the loop's clock.
 
         Raises:
             Stopped: the run stopped polling.

@@ -33,7 +33,7 @@ FLOOR_TICKS, LONGEST_TICK_S = 10, 0.2
 """Polls come at ticks, a tenth of the floor apart and no more than this: waking up costs as much as a poll."""
 
 COUNTS_A_FLOOR = 4
-"""How often, in the time of a floor, it is worked out how many takes are done that we have not seen."""
+"""Estimates, in the time of a floor, of how many takes are done that we have not seen."""
 
 UNREACHABLE = 1402
 """The code of a prediction that failed because the still could not be fetched. Source: WaveSpeed's page on codes."""
@@ -204,7 +204,7 @@ class Poller:
         await self._ledger.lose(attempt_id, history.polls)
         self._progress.settled(take.fingerprint, State.HELD)
         gives_up = command("reconcile", "--abandon", take.fingerprint[:12])
-        self._warn(f"{take.name}: held, the API does not know its prediction any more; give it up: {gives_up}")
+        self._warn(f"{take.name}: held, WaveSpeed no longer knows its prediction; give it up: {gives_up}")
 
     async def _give_up(self, take: Take, attempt_id: int, history: PollHistory) -> None:
         """Hold a take that is not final so long after its submission."""

@@ -6,8 +6,8 @@ yet is done in the next second. `docs/polling.md` derives it, and what no schedu
 
     latencies are seen      a log-normal is fitted to the newest of them; the mean number of polls is MEAN_POLLS, or
                             fewer where the floor would bind around the time at which most takes are done
-    none are seen           a few scouts are polled, every time later than the one before by half of their age; the
-                            others wait until a third of the scouts are done, but no longer than UNTOLD_S
+    none are seen           a few takes are polled as pilots, each time later by half of their age; the others wait
+                            until a third of the pilots are done, but no longer than UNTOLD_S
 
 Never closer than the floor. Beyond the age at which nearly all are done the log-normal says nothing any more: polls are
 a tenth of the age apart there, whatever holds that take up. The last takes of a run are polled as often as the floor
@@ -35,10 +35,10 @@ the slow ones end last, and the next are not all like them."""
 FEWEST = 3
 PILOTS = 16
 PILOTS_DONE = 6
-"""Of the first scouts so many are done before the others are polled: the very fastest would tell too little."""
+"""Number of pilots that must be done before the other takes are polled: the very fastest alone would mislead."""
 
 UNTOLD_S = 60.0
-"""The age at which a take is polled, whatever the scouts have to tell."""
+"""The age at which a take is polled even if too few pilots are done."""
 
 LAST_TAKES = 20
 """With so few takes left in a run, polls cost little, and everybody waits for them."""

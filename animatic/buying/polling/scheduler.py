@@ -10,12 +10,12 @@ from animatic.pace.meters import Meters
 
 
 class PollScheduler:
-    """The turns of all takes of a process. Make it inside the event loop.
+    """The polls of all takes of a process, each with its turn. Make it inside the event loop.
 
     Args:
         per_second: polls, on average; a tenth of a second's may come at once.
         stop_signal: ends all waiting.
-        tick_s: turns are given out at multiples of this, so that many polls come of one waking; that late is a poll.
+        tick_s: polls are released at multiples of this, so that many share one wake-up; a poll may be this late.
         meters: count how much later than due polls are released.
     """
 

@@ -1,7 +1,7 @@
 """Endpoint of a run's metrics: answers GET on a port of this machine, in a thread of its own, and sends nothing.
 
 A request never reaches the event loop of the run. Its size and time, and the number of connections, are bounded;
-answers come at most so often a second, so that nobody's questions cost a run its time.
+answers are limited per second, so that frequent requests do not slow a run down.
 """
 
 import asyncio

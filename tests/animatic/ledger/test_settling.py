@@ -193,7 +193,7 @@ async def test_a_fingerprint_that_names_no_take_is_refused(ledger: Any, shown: s
 async def test_a_fingerprint_that_names_two_takes_is_refused(ledger: Any) -> None:
     await unknown(ledger, "b" * 63 + "1")
     await unknown(ledger, "b" * 63 + "2")
-    with pytest.raises(FixInputError, match="found 2 takes"):
+    with pytest.raises(FixInputError, match="matches 2 takes"):
         await ledger.opened.transactions.do(0.0, by_hand.adopt_by_hand, "sandbox", "b" * 20, "p1")
 
 

@@ -168,7 +168,7 @@ export class Decisions {
         return this._changed(null);
       }
       if (reply.status === 409) {
-        this.problem = "decisions.csv was changed elsewhere meanwhile: yours were put on top of it";
+        this.problem = "decisions.csv was changed elsewhere: yours were put on top of it";
         this.load(await reply.json());
         continue;
       }

@@ -17,12 +17,12 @@ class Company:
 
     def __init__(self, count: int, seconds: float = 30.0) -> None:
         self.experience, self.stop_signal, self.polling = Experience(5.0), StopSignal(), list[int]()
-        self.scouts = PilotPolls(self.experience, self.stop_signal)
+        self.pilots = PilotPolls(self.experience, self.stop_signal)
         until = asyncio.get_running_loop().time() + seconds
         self.tasks = [asyncio.ensure_future(self._join(number, until)) for number in range(count)]
 
     async def _join(self, number: int, until: float) -> None:
-        await self.scouts.join(KIND, until)
+        await self.pilots.join(KIND, until)
         self.polling.append(number)
 
     async def end(self, count: int, *, latency_s: float | None = 60.0) -> None:
@@ -30,7 +30,7 @@ class Company:
         for _ in range(count):
             if latency_s is not None:
                 self.experience.learn(KIND, [latency_s])
-            self.scouts.pass_on(KIND)
+            self.pilots.pass_on(KIND)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
@@ -70,15 +70,15 @@ async def test_a_take_without_news_polls_when_its_time_is_up() -> None:
 async def test_known_latencies_need_no_pilots() -> None:
     experience = Experience(5.0)
     experience.learn(KIND, [60.0] * PILOTS_DONE)
-    scouts = PilotPolls(experience, StopSignal())
+    pilots = PilotPolls(experience, StopSignal())
     for _ in range(100):
-        await asyncio.wait_for(scouts.join(KIND, 0.0), 1)
-    assert not scouts._out
+        await asyncio.wait_for(pilots.join(KIND, 0.0), 1)
+    assert not pilots._out
 
 
 async def test_each_latency_class_has_its_own_pilots() -> None:
     company = Company(PILOTS)
-    await asyncio.wait_for(company.scouts.join(("another model", "8s"), 0.0), 1)
+    await asyncio.wait_for(company.pilots.join(("another model", "8s"), 0.0), 1)
     await asyncio.sleep(0)
     assert company.polling == list(range(PILOTS))
 
@@ -93,4 +93,4 @@ async def test_stopping_to_poll_wakes_all_and_stopping_to_buy_wakes_none() -> No
     ends: list[Any] = await asyncio.gather(*company.tasks, return_exceptions=True)
     assert [type(end) for end in ends[PILOTS:]] == [Stopped] * 4
     with pytest.raises(Stopped):
-        await company.scouts.join(KIND, asyncio.get_running_loop().time() + 9)
+        await company.pilots.join(KIND, asyncio.get_running_loop().time() + 9)
