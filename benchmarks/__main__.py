@@ -22,7 +22,7 @@ from benchmarks.server import ROOT
 from benchmarks.sizes import Result, Sizes, say
 
 QUICK = ("sandbox", "cpu", "startup", "makespan", "looks", "places", "processes")
-"""What `make bench` runs, in about three quarters of an hour."""
+"""Parts that `make bench` runs, in about three quarters of an hour."""
 
 LONG = (
     "cached",

@@ -24,7 +24,7 @@ class Sizes:
 
 
 Result = dict[str, Any]
-"""What a part found, as JSON has it."""
+"""Findings of a part, as JSON has them."""
 
 
 def say(line: str) -> None:

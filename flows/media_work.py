@@ -94,7 +94,7 @@ class BatchWork:
 
     @property
     def counts(self) -> BatchCounts:
-        """How far it is."""
+        """Progress of the batch."""
         archive, checks = self.archive, self.checks
         return BatchCounts(
             self.is_archived,

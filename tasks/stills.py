@@ -19,7 +19,7 @@ from tasks.policies import PROBE_EXPIRY, RETRIED, content_key, keyed_by_argument
 T = TypeVar("T")
 
 Probed: TypeAlias = list[str | int | None] | str
-"""What was found at a path, as JSON keeps it."""
+"""Result of probing a path, as JSON keeps it."""
 
 MOST_TASKS = 40
 STILLS_ALONE = 20

@@ -20,7 +20,7 @@ def source_of(cell: dict[str, Any]) -> str:
 
 
 def stored_text(cell: dict[str, Any]) -> str:
-    """What the notebook stores as the value of a cell, as text; empty where it has none."""
+    """Return the value of a cell that the notebook stores, as text; empty where it has none."""
     values = [output["data"]["text/plain"] for output in cell["outputs"] if output["output_type"] == "execute_result"]
     return "".join(values[0]) if values else ""
 

@@ -4,7 +4,7 @@ import random
 import socket
 
 _BELOW_EPHEMERAL = range(20_000, 32_000)
-"""Where no connection of ours or of a neighbouring test begins: the system gives those ports from 32,768 on."""
+"""Ports on which no connection of ours or of a neighbouring test begins: the system gives those from 32,768 on."""
 
 
 def free_port() -> int:

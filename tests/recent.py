@@ -1,4 +1,4 @@
-"""What Prefect's server was told last: the shared one holds more runs and artifacts than one reply has."""
+"""Newest records of Prefect's server: the shared one holds more runs and artifacts than one reply has."""
 
 from typing import Any
 

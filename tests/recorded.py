@@ -29,7 +29,7 @@ def read_recordings(folder: Path) -> list[Recording]:
 
 
 def differences(recording: Recording, ours: Recording) -> list[str]:
-    """Where the recorded reply has a status, a field or a type that ours has not."""
+    """Return the places where the recorded reply has a status, a field or a type that ours has not."""
     found = [] if recording.status == ours.status else [f"status: {recording.status} there, {ours.status} here"]
     return found + sorted(_compared("", recording.reply.get("body"), ours.reply.get("body")))
 

@@ -1,4 +1,4 @@
-"""How tests are shared out among the processes of `pytest -n`.
+"""Distribution of tests among the processes of `pytest -n`.
 
 Most tests wait as long as they work, and some take minutes. So each goes to the process that is free first, those that
 may take longest begin first, and those that wait are mixed with those that work. Tests of a file that makes something

@@ -152,7 +152,7 @@ class _Run:
         self.in_flight -= 1
 
     def _next_s(self) -> float:
-        """When something may happen next."""
+        """Return the second at which something may happen next."""
         found = [self.polls[0][0]] if self.polls else []
         if self.waiting:
             found += [self.paused_until] if self.now < self.paused_until else []

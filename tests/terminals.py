@@ -82,7 +82,7 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """What is on the screen, without blanks at the ends of lines and blank lines at its end."""
+        """Text on the screen, without blanks at the ends of lines and blank lines at its end."""
         with self._lock:
             lines = [line.rstrip() for line in self._screen.display]
         return "\n".join(lines).rstrip("\n")

@@ -25,7 +25,7 @@ _UV = (str(Path(sys.executable).with_name("uv")),)
 _LOCKED = ("--quiet", "--require-hashes", "--no-deps", "--only-binary", ":all:")
 
 _OWN = ("UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_NO_INDEX")
-"""Where one of these is set, uv is configured already."""
+"""Variables that name indexes for uv: where one of them is set, pip's indexes are not passed on."""
 
 
 def pips_options(listed: str) -> dict[str, str]:

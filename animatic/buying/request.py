@@ -29,7 +29,7 @@ SHORT_WAIT_S = 1.0
 """A wait that no price grows too old in: it was fresh before."""
 
 ASKS_AGAIN_S = 30.0
-"""How soon a price that could not be had is asked for again."""
+"""Seconds until a price that could not be had is asked for again."""
 
 Upload = Callable[[LocalFile], Awaitable[str]]
 """Uploads a local file; where it can be fetched then."""

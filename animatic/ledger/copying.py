@@ -50,7 +50,7 @@ ROWS_AT_ONCE = 2_000
 _OF_A_CLOCK = (STARTS, PACE, SLOTS)
 """Tables whose moments are of one machine's or server's clock; instead of them, starts are paused for a minute."""
 _OWN = {"ledger_id", COPY_OF, MOVED_TO}
-"""What a copy has of its own in `meta`."""
+"""Names in `meta` of values that a copy has of its own."""
 
 Progress = Callable[[str, int], None]
 """Gets a table's name and how many of its rows are copied."""

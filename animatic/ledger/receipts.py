@@ -57,7 +57,7 @@ class Entry:
         self.number = number
         self._receipts = receipts
         self.is_owed = False
-        """Whether it holds a reply that the ledger does not."""
+        """True while it holds a reply that the ledger does not."""
 
     async def keep(self, attempt_id: int, nonce: str, http: int, body: bytes) -> None:
         """Write a reply down; it is on disk when this returns. Raises OSError."""

@@ -24,7 +24,7 @@ class HeldFor:
     """Two takes were given one prediction id: only a person can say whose it is."""
 
     EVIDENCE = "evidence"
-    """What WaveSpeed's list shows does not settle whether it was bought."""
+    """WaveSpeed's list does not settle whether it was bought."""
 
 
 POLLED = (HeldFor.STUCK, HeldFor.LOST)

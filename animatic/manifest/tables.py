@@ -55,10 +55,10 @@ class TextTable:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a file is laid out.
+    """Layout of a file.
 
     Attributes:
-        unit: what its lines are called.
+        unit: the name of one of its lines.
         leaves_cells_out: empty cells at the end of rows may be missing, as Excel saves them: in a block of 16 rows of
             the sheet none has more cells than its longest.
     """

@@ -19,7 +19,7 @@ MOST_AGES = 50
 """Of more takes in flight so many stand for all."""
 
 _SPREAD_WEIGHT, _WEAK, _LIKE_OTHERS, _LIKE_BEFORE = 10.0, 0.3, 1.0, 10.0
-"""How many takes an assumption counts for: the usual spread, then the latency: usual, of other classes, of before."""
+"""Number of takes that an assumption counts for: the usual spread, the usual latency, other classes, earlier runs."""
 
 _STEPS, _REACH, _ROUNDS = 25, 3.0, 3
 _FAR, _FAR_OFF = 30.0, 1e-300

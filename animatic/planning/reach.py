@@ -1,7 +1,7 @@
-"""How far an amount of money goes: the takes of a plan that it buys, in manifest order, and those left for later. Pure.
+"""Takes of a plan that an amount of money buys, in manifest order, and those that are left for later. Pure.
 
-A take that starts from another comes after that, whatever their rows. Where a take does not fit, all after it wait too:
-the next run goes on where this one ended.
+A take that starts from another comes after it, whatever their rows. Once a take does not fit, all later ones wait too:
+the next run goes on from there.
 """
 
 from collections.abc import Mapping, Sequence

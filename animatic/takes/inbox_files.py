@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class FileState(StrEnum):
-    """How far a file of an inbox is."""
+    """Progress of a file of an inbox."""
 
     NEW = "new"
     """Listed, and not worked on yet."""

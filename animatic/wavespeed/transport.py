@@ -203,7 +203,7 @@ def _body_of(request: httpx.Request) -> Any:
 
 
 _RAW_HEADERS = "animatic.raw_headers"
-"""Where our transport leaves an answer's headers: httpx's own form of them costs more than the rest of an answer."""
+"""Extension that holds an answer's raw headers: httpx's own form of them costs more than the rest of an answer."""
 
 
 class _Body(httpx.AsyncByteStream):

@@ -8,7 +8,7 @@ from benchmarks.sizes import Result, Sizes, say
 
 TAKES, IN_FLIGHT, MEDIAN_S, DEADLINE_S = 2_000, 1_000, 20.0, 300.0
 ROUNDS, CLOSE = 3, ("limit", "animatic")
-"""How often those run that are close to each other; the others, far off, once. The CPU of an empty flow, which is taken
+"""Runs of those that are close to each other; the others, far off, run once. The CPU of an empty flow, which is taken
 off, differs by a second from one time to the next: half a millisecond a take."""
 
 

@@ -79,7 +79,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What all rounds share."""
+    """Values that all rounds share."""
 
     studio: Studio
     servers: Servers

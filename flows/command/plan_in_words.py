@@ -91,7 +91,7 @@ class Preview:
 
     @property
     def refusal(self) -> str | None:
-        """Why nothing of the plan can be bought with the key at hand; None where it may be, or needs no purchase."""
+        """Reason why nothing of the plan can be bought with the key at hand; None if it can, or needs no purchase."""
         if not self.plan.to_buy:
             return None
         if not self.has_key:

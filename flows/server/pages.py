@@ -6,7 +6,7 @@ from animatic.machine.home import prefect_home
 from flows.process import own_folder
 
 UI_PORT = 4200
-"""Where Prefect's UI listens by custom; any other port if that is taken."""
+"""Usual port of Prefect's UI; any other if that is taken."""
 
 
 def pages_settings() -> dict[str, str]:

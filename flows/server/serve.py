@@ -48,7 +48,7 @@ _LASTING = {
     "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "true",
     "PREFECT_SERVER_SERVICES_REPOSSESSOR_ENABLED": "true",
 }
-"""What a server that outlives a run needs, and the embedded one of a single run does without."""
+"""Settings that a server which outlives a run needs, and the embedded one of a single run does without."""
 
 _PASSED_ON = {"name", "entrypoint", "parameters", "description", "tags", "version", "paused"}
 _OF_WORK_POOLS = {"work_pool", "build", "push", "pull"}
@@ -56,7 +56,7 @@ _OF_WORK_POOLS = {"work_pool", "build", "push", "pull"}
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """What to serve, and how.
+    """Options of `animatic serve`: the deployments, the port and the number of runs.
 
     Attributes:
         file: the prefect.yaml.

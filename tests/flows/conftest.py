@@ -42,7 +42,7 @@ from flows.settings import Settings
 KEY = "canary-key-0f1e2d3c"
 ANIMATIC = (str(Path(sys.executable).with_name("animatic")),)
 WARM = Warm()
-"""What commands are forked from where nothing hangs on how they start."""
+"""Process that commands are forked from, where it does not matter how they start."""
 STILL = "https://stills.example/a.png"
 COMMAND_TIMEOUT_S = 60.0
 WITHOUT_A_FLOW = frozenset({"plan", "results", "reconcile", "ledger"})

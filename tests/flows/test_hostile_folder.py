@@ -52,7 +52,7 @@ class Hostile:
         return self.ended[name]
 
     def named_in_folder(self, name: str) -> dict[str, set[str]]:
-        """Which files of the folder a command named, from the folder, and by which calls."""
+        """Return the files of the folder that a command named, relative to it, each with the calls that named it."""
         found: dict[str, set[str]] = {}
         for each in touched(self.traces / name, self.folder):
             if Path(each.path).is_relative_to(self.folder):

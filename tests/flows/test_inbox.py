@@ -55,7 +55,7 @@ class Box:
 
     @property
     def bought(self) -> dict[str, int]:
-        """How often each prompt was bought, without the tag."""
+        """Purchases of each prompt, without the tag."""
         return {prompt.removeprefix(self.tag): count for prompt, count in self.sandbox.submitted(self.tag).items()}
 
 

@@ -22,7 +22,7 @@ OWN_SERVER = {"deploying.md"}
 DIFFERS = re.compile(
     r"\d+(?:\.\d+)?(?= (?:s|min|h)\b)|(?<=the account has \$)[\d,.]+| \(new: .*\)|[\d-]{10} [\d:]{5} UTC"
 )
-"""What a screen may show otherwise: moments, durations, the account's money, a ledger that is in use."""
+"""Parts of a screen that may differ: moments, durations, the account's money, a ledger that is in use."""
 
 
 @pytest.fixture(scope="module")

@@ -167,7 +167,7 @@ def _make_schema(server: str, schema: str) -> None:
 
 
 DIRECT = "TORTURE_POSTGRESQL_DIRECT"
-"""Where SERVER leads through a line of the proof's own: the server itself, which the proof's own looks go to."""
+"""Variable with the URL of the server itself, for the proof's own looks, where SERVER leads through a line of it."""
 
 
 def _direct() -> str:

@@ -58,7 +58,7 @@ CALM_PAUSES_S = (2 * GUESSED_MARGIN_S + SETTLE_S, SETTLE_S + 120.0, SETTLE_S + 1
 """After each calm run: the first may date what it finds an hour too late, where no reply has the time."""
 MOST_ROUNDS = 3
 OWN_MACHINE = 0.4
-"""How likely a run on a server's ledger is on a machine of its own."""
+"""Probability that a run on a server's ledger is on a machine of its own."""
 
 
 class InlineTransactions(Transactions):

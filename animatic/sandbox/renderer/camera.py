@@ -17,7 +17,7 @@ GENTLE = ("push in", "pull out", "truck left", "truck right", "crane up")  # wha
 OPERATOR = (0.97, 1.03)  # how far a move goes, from seed to seed, beside what its variant says
 GENTLE_SPEED = 0.8
 MOST = {"pan_x": 0.5, "pan_y": 0.5, "truck_x": 0.5, "truck_y": 0.5, "orbit": 0.5, "dolly": 0.55, "zoom": 0.6}
-"""How far a whole move may go, however many moves a prompt names; beyond it the whole move becomes smaller."""
+"""Limits of a whole move, however many moves a prompt names; a larger one is scaled down."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ FRESH_S = 600.0
 """Prices are no older than this when money is reserved."""
 
 GOES_ON_S = 3_600.0
-"""How long a run with a limit goes on at the last quote where a fresh one cannot be had."""
+"""Seconds that a run with a limit goes on at the last quote while a fresh one cannot be had."""
 
 _PLAIN_NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,12})?")
 

@@ -67,7 +67,7 @@ class DayBudget:
 
     @property
     def allowance(self) -> Allowance:
-        """What a run may go as far as."""
+        """Allowance of a run: all that is left."""
         return Allowance(self.left_microusd, MAX_USD_PER_DAY, f"{MAX_USD_PER_DAY}, with {self._left},")
 
     @property

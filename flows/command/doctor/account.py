@@ -1,4 +1,4 @@
-"""What the doctor asks the API, all of it free: is it there, does it take the key, what time, balance and prices."""
+"""The doctor's free questions to the API: is it there, does it take the key, what time, balance and prices."""
 
 import time
 from collections.abc import AsyncGenerator

@@ -1,4 +1,4 @@
-"""What the doctor looks at on this machine: versions, settings, proxies, ledger, disks, open files."""
+"""The doctor's checks of this machine: versions, settings, proxies, ledger, disks, open files."""
 
 import os
 import platform

@@ -75,7 +75,7 @@ class OneTake:
 
 @dataclass(slots=True)
 class Seen:
-    """What went over the wire while the take was made, as the answers need it."""
+    """Requests and replies of the take, as far as the doctor's answers need them."""
 
     prediction_id: str = ""
     submitted_at_s: float = 0.0
@@ -101,7 +101,7 @@ class Seen:
 
 @dataclass(slots=True)
 class Listing:
-    """When the account's list showed the prediction first, in seconds after its submission, and with which inputs."""
+    """First appearance of the prediction in the account's list: seconds after its submission, and its inputs."""
 
     after_s: float | None = None
     inputs: Mapping[str, Any] | None = None

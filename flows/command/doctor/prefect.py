@@ -1,4 +1,4 @@
-"""What the doctor asks Prefect: the server that is set, else an embedded one, started for the occasion."""
+"""The doctor's checks of Prefect: of the server that is set, else of an embedded one that it starts."""
 
 import os
 import time

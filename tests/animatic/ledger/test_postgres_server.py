@@ -681,7 +681,7 @@ def test_a_database_that_does_not_exist_is_named_with_what_to_do(backend: Postgr
 
 
 class _Said:
-    """What a connection says of itself."""
+    """Connection with the one attribute that the check reads."""
 
     class info:  # noqa: N801 - psycopg's name
         backend_pid = 1

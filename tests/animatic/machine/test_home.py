@@ -38,7 +38,7 @@ OF_KUBERNETES = {
     "ANIMATIC_UI_PORT_8080_TCP_PORT": "8080",
     "ANIMATIC_UI_PORT_8080_TCP_ADDR": "10.0.0.2",
 }
-"""What a pod sees of the Services `animatic` and `animatic-ui`."""
+"""Environment of a pod beside the Services `animatic` and `animatic-ui`."""
 
 
 def refusal(environ: dict[str, str]) -> str:

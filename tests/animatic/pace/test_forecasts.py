@@ -62,7 +62,7 @@ class Look:
 
 @cache
 def watched(name: str) -> tuple[float, list[Look]]:
-    """When a run ended, and some looks at it, evenly spread."""
+    """Return the second at which a run ended, and some looks at it, evenly spread."""
     story = STORIES[name]
     account, limits, forecast = LEVELS[story.true_level or story.level], LEVELS[story.level], Forecast()
     every_s = planned_duration_s(len(story.shots), 0, account, fmean(shot.latency_s for shot in story.shots)) / LOOKS

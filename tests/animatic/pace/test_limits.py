@@ -58,7 +58,7 @@ class Minute:
 
 
 def drive(limits: Limits, runs: int, takes: int, longest_s: float, seed: int) -> list[float]:
-    """When the server counted each start."""
+    """Run all takes; return the seconds at which the server counted each start."""
     folder = Path(tempfile.mkdtemp(prefix="animatic-minute-", dir=fast_folder()))
     loop = VirtualLoop()
     try:

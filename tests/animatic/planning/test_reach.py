@@ -1,4 +1,4 @@
-"""How far money goes: takes in manifest order, none before the one that it starts from, the rest left for later."""
+"""Reach of money: takes in manifest order, none before the one that it starts from, the rest left for later."""
 
 from collections.abc import Iterable
 from datetime import date

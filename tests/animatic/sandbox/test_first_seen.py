@@ -1,4 +1,4 @@
-"""When each prediction was first seen to be final, over a real socket."""
+"""First poll that showed each prediction final, over a real socket."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which addresses are public: none through which a private one can be reached."""
+"""Public addresses: none through which a private one can be reached."""
 
 import ipaddress
 

@@ -1,4 +1,4 @@
-"""Which proxy a URL is reached by: none for this machine, none for what NO_PROXY names, else that of its scheme."""
+"""Proxy that a URL is reached by: none for this machine, none for what NO_PROXY names, else that of its scheme."""
 
 import base64
 import pickle

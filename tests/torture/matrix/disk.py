@@ -55,7 +55,7 @@ def _out_of_room(db: Any) -> None:
 
 
 def on_a_small_disk(setup: Setup) -> Cluster | None:
-    """Where the ledger is on a server: one whose data and WAL are on a file system of so many megabytes."""
+    """Return a server with its data and WAL on a small file system; None where the ledger is on no server."""
     if not is_on_server():
         return None
     folder = setup.folder / "small"

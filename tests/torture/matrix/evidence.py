@@ -18,7 +18,7 @@ from torture.matrix.lies import BILL, LIST, RESULT, Liar
 from torture.matrix.stage import CASES, PROVIDER, Setup, case
 
 LONG_AGO_S = 300.0
-"""What was submitted so long ago has its window behind it: nothing may still come of it."""
+"""Age of a submission with its window behind it: nothing may still come of it."""
 
 LOOKS = 3
 SECOND_S = 1.1

@@ -16,7 +16,7 @@ SUBMIT, RESULT, LIST, BILL, PRICE, MODELS, OTHER = "submit", "result", "list", "
 
 
 def call_of(request: httpx.Request) -> str:
-    """Which call of the API a request is."""
+    """Return the name of the API's call that a request makes."""
     path = request.url.path
     if path == f"/api/v3/{DEFAULT_MODEL}":
         return SUBMIT

@@ -1,4 +1,4 @@
-"""When to poll: near the bound that no schedule beats, never closer than the floor, and quick to learn."""
+"""Times of polls: near the bound that no schedule beats, never closer than the floor, and quick to learn."""
 
 import math
 import random
