@@ -41,12 +41,12 @@ MOST_BILL_PAGES = 200
 TRIES_A_PAGE = 3
 WAIT_S = 2.0
 MOST_RESULTS = 200
-"""So many predictions of a span are asked for what they were made of."""
+"""Most predictions of a span whose results are asked for, to learn their inputs."""
 
 RESULTS_AT_ONCE = 8
 MOST_STUCK = 2_000
 WITNESS_MARGIN = timedelta(seconds=5)
-"""Around the moment of a known prediction that the list is asked for."""
+"""Margin around the creation of a known prediction, in the window that the list is asked for."""
 
 
 @dataclass(slots=True)
@@ -121,7 +121,7 @@ async def stuck_takes(ledger: Ledger, provider: str, give_up_s: float) -> Sequen
 async def poll_stuck(
     ledger: Ledger, client: WaveSpeedClient, takes: Sequence[Stuck], give_up_s: float, run_id: str
 ) -> int:
-    """Poll each of these takes once; how many turned out to be final.
+    """Poll each of these takes once; return how many turned out to be final.
 
     One that is final becomes `completed` or `failed`; one that is not, or that WaveSpeed does not know, is `held`.
     """
@@ -195,7 +195,7 @@ class _Scanner:
         return list(self._found.values()), scan
 
     async def _read_list(self) -> str | None:
-        """Read the list to its end; why that could not be, if so."""
+        """Read the list to its end; return the reason if that failed, else None."""
         reading = self._reading
         for number in range(1, MOST_PAGES + 1):
             try:
@@ -219,7 +219,7 @@ class _Scanner:
         return f"it has more than {MOST_PAGES * PAGE_SIZE:,} predictions"
 
     async def _contradiction(self, began_at: datetime) -> str | None:
-        """Hold what was read against itself and against what is known to be there."""
+        """Return a contradiction within what was read, or with predictions that are known to exist, if there is one."""
         reading, span, ledger = self._reading, self._span, self._ledger
         surely_listed = self._oldest + REACH_MARGIN
         known_until = min(reading.before, began_at - self._settle)

@@ -26,7 +26,7 @@ class Recovered:
 async def recover(ledger: Ledger, latest_time: Callable[[], Awaitable[datetime]]) -> Recovered:
     """Read back the receipts of dead runs, and make `unknown` what they were submitting without one.
 
-    Who is dead is found out before their receipts are read, so that none is given up with a receipt unread.
+    Dead runs are found before receipts are read, so that no run is given up with a receipt unread.
     `latest_time` gives the latest that it can be for the API; it is called only if a run has died.
     """
     await ledger.join_aliases()
@@ -48,7 +48,7 @@ async def recover(ledger: Ledger, latest_time: Callable[[], Awaitable[datetime]]
 
 
 async def _redeem(ledger: Ledger, receipt: Receipt, latest: datetime) -> bool:
-    """Bring one reply into the ledger; whether it was not there yet."""
+    """Bring one reply into the ledger; return true if it was not there yet."""
     outcome = classify(Reply(receipt.http, {}, receipt.body))
     intent = (receipt.attempt_id, receipt.nonce)
     if isinstance(outcome, Accepted):

@@ -26,7 +26,7 @@ EARLY = 0.99
 """A price is asked for again a little before it is too old, since the reservation takes a moment too."""
 
 SHORT_WAIT_S = 1.0
-"""A wait that no price grows too old in: it was fresh before."""
+"""A wait too short for a fresh price to grow too old."""
 
 ASKS_AGAIN_S = 30.0
 """Seconds until a price that could not be had is asked for again."""

@@ -49,7 +49,7 @@ class Account:
         return await self._do(lambda db: grants.pause(db, self._provider, self._clock_in(db), retry_after_s))
 
     async def go_on(self) -> None:
-        """There was a start that was not refused."""
+        """Record a start that was not refused."""
         await self._do(grants.go_on, self._provider)
 
     async def acquire_slots(self, in_use: int, wanted: int, queued_ahead: int = 0) -> int:
@@ -79,7 +79,7 @@ class Account:
         return functools.partial(self._database.now, db, self._clock)
 
     def _in_ledgers_time(self, settled: Sequence[SpentBlock], clock: grants.Clock) -> list[SpentBlock]:
-        """Return blocks whose last reply was timed by this machine as the ledger's clock would have timed it."""
+        """Return blocks with the times of their last replies moved from this machine's clock to the ledger's."""
         if not settled:
             return []
         mine_s = self._clock()  # before the journey to the other clock: what is too late holds a start for longer

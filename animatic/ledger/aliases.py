@@ -1,8 +1,8 @@
 """Older fingerprints, and the takes that they lead to now.
 
-Two rows that an older ledger took for two takes can be one in canonical form. Their attempts become those of one
-take as far as a take may have them: at most one that is live. Another live one stays under its old fingerprint, as an
-alias with its own attempt, until it is settled; while it is there, nothing is bought for either.
+Two rows that an older ledger took for two takes can be one take in canonical form. Their attempts are then joined, but
+a take may have only one live attempt. A second live one stays under its old fingerprint, as an alias with an attempt of
+its own, until it is settled; until then nothing is bought for either.
 """
 
 from collections import defaultdict
@@ -79,7 +79,7 @@ def take_of(db: sa.Connection, fingerprint: str) -> str:
 
 
 def beginning_with(db: sa.Connection, start: str) -> list[str]:
-    """Return the takes of those aliases whose fingerprint begins so; at most a few."""
+    """Return the takes of the aliases whose fingerprint starts with `start`; at most ten."""
     if len(start) < 8 or not start.isalnum():
         return []
     named = sa.select(ALIAS.c.take).where(ALIAS.c.fingerprint.startswith(start)).distinct().limit(10)

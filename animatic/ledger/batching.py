@@ -51,9 +51,9 @@ class BatchWorker(Generic[T]):
         return self._thread.is_alive()
 
     async def ask(self, what: T, within_s: float = 0.0) -> Any:
-        """Wait until it is done, together with what else is asked within so many seconds.
+        """Run a request, together with others that are made within so many seconds, and return its result.
 
-        Who gives up waiting leaves it to be done all the same.
+        The request is run even if the caller stops waiting.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()

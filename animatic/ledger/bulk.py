@@ -1,7 +1,7 @@
-"""Operations of one sort that share a transaction, done together: what runs for every take, in few statements.
+"""Operations that run for every take, for many takes at once: a group in one transaction shares a few statements.
 
-Each does what the operation of the same name does for one, for the usual case only. What is not usual goes to that
-operation, or raises `UnusualError` before anything is committed, and then the whole group is done one by one.
+Each does the same as the operation of its name in `ledger.operations`, but for the usual case only. An unusual take is
+passed on to that operation, or raises `UnusualError` before anything is committed: then the group runs one by one.
 """
 
 from collections.abc import Callable, Sequence
@@ -64,9 +64,9 @@ def finish(db: sa.Connection, asked: Sequence[tuple[int, Finish, int, str]]) -> 
 
 
 def _never_tried(db: sa.Connection, intents: Sequence[Intent]) -> list[Intent]:
-    """Return the intents whose takes have no attempt, and that differ in nothing but their takes; none where others do.
+    """Return the intents whose takes have no attempt.
 
-    Of intents of one take, at most one is among them.
+    None are returned if one is not plain, if two are of one take, or if they differ in more than their takes.
     """
     plain = {each.fingerprint: each for each in intents if _is_plain(each)}
     if len(plain) < len(intents) or len({_rules_of(each) for each in intents}) > 1:

@@ -112,7 +112,7 @@ def _booked(archive: str, wanted: WantedClip, rows: _Rows) -> Booking | None:
 
 
 def _numbered(wanted: WantedClip) -> Iterator[tuple[str, str]]:
-    """Yield the names, each with its key, that an output may have where others have all of its own."""
+    """Yield more names for an output whose own names are all taken, each with its key."""
     last, last_key = wanted.names[-1]
     return ((f"{last}_{number}", f"{last_key}_{number}") for number in range(2, MOST_NAMESAKES))
 
@@ -173,9 +173,9 @@ def keep(db: sa.Connection, clips: Iterable[KeptClip]) -> None:
 
 
 def give_up(db: sa.Connection, clip_id: int, run_id: str, error: str) -> None:
-    """Write down why a clip is not archived; nothing where another run has the booking by now.
+    """Record why a clip is not archived, unless another run has the booking by now.
 
-    One that was there, as far as the row knows, is looked for in the folder by the next run: a disk may be away.
+    The next run looks in the folder for a file that was recorded before: a disk may have been away.
     """
     mine = CLIP.update().where(CLIP.c.clip_id == clip_id, CLIP.c.run_id == run_id)
     db.execute(mine.values(file=None, error=error))

@@ -70,8 +70,8 @@ def copy_ledger(url: str, to: str, progress: Progress) -> Copied:
     A copy that ends half way is begun again by the same call; until it is whole, neither is opened by a run.
 
     Raises:
-        FixInputError: there is none, or something is under way on it; or the other holds takes.
-        LedgerError: either cannot be used, or the copy is not what was read.
+        FixInputError: there is no ledger, or it is in use; or the other database holds takes.
+        LedgerError: one of the two cannot be used, or the copy differs from what was read.
     """
     source, target = find_database(url), find_database(to)
     if source.place == target.place:
@@ -131,7 +131,7 @@ def _opened_to_copy(database: Database) -> Generator[Opened]:
 
 @contextmanager
 def _reopening_unless_whole(old: Opened, new: Opened) -> Generator[None]:
-    """Open a ledger again where the copy of it failed, and it can be told that it did: never are both open."""
+    """Reopen a ledger whose copy has certainly failed: the two are never open at the same time."""
     try:
         yield
     except BaseException:

@@ -128,7 +128,7 @@ class Database(ABC):
         return False
 
     def is_away(self, error: Exception) -> bool:
-        """Tell if the server does not answer now, for no reason that a person must see to on our side."""
+        """Tell if the server does not answer now, and no setting of ours is at fault."""
         del error
         return False
 
@@ -142,7 +142,7 @@ class Database(ABC):
 
     @abstractmethod
     def mark(self, db: sa.Connection) -> Any:
-        """Return what finds this transaction again after its commit; raise where it was lost on the way."""
+        """Return a mark by which this transaction is found after its commit; raise if the transaction was lost."""
 
     def note_commit(self, mark: Any) -> None:
         """Hear that a transaction is committed."""
@@ -158,7 +158,7 @@ class Database(ABC):
         return False
 
     def now(self, db: sa.Connection, clock: Clock) -> float:
-        """Return the moment, in seconds of a clock that all who share the ledger share and that only grows.
+        """Return the seconds of a clock that never goes back, the same for all runs on the ledger.
 
         `clock` is that of this machine since it started.
         """

@@ -179,8 +179,8 @@ def _compare(  # noqa: PLR0913, PLR0917 - a row, what is known of its take, and 
 def _fingerprint_of(row: Mapping[str, Any], provider: str, written_provider: str) -> str | None:
     """Return the take of a row for this provider, or None where the row names another provider's.
 
-    A local still is known by its bytes, which the table does not hold: `still` of the row is their hash where the still
-    is still there, and where it is not, the fingerprint that the table names is believed.
+    A local still is identified by its bytes, which the table does not hold. `still` of the row is their hash, if the
+    file is still there; if it is not, the row's own fingerprint is returned.
     """
     image = str(row["image"] or "")
     still = image if "://" in image else row.get("still")
@@ -331,6 +331,6 @@ def _moment(value: Any) -> datetime | None:
 
 
 def _began_at(row: Mapping[str, Any]) -> datetime:
-    """Return when the run of a row began, as its name says; where it does not, as far back as the list reaches."""
+    """Return when a row's run began, by its id; if the id has no time, the earliest that the list reaches back to."""
     found = re.match(r"\d{8}T\d{6}Z", str(row["run_id"] or ""))
     return datetime.fromisoformat(found[0]) if found else datetime.now(UTC) - LIST_REACHES

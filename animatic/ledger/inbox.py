@@ -27,7 +27,7 @@ def find(db: sa.Connection, provider: str, uris: Sequence[str]) -> dict[str, Inb
 
 
 def note_marks(db: sa.Connection, provider: str, marks: Mapping[str, str]) -> None:
-    """Write down what files look like, each with the moment at which it was first seen to look so."""
+    """Record the mark of each file, with the moment at which the mark was first seen."""
     moment, missing = now(), insert_missing(INBOX, db.dialect.name)
     for uri, mark in marks.items():
         db.execute(missing.values(provider=provider, uri=uri, mark=mark, marked_at=moment, state=FileState.NEW.value))

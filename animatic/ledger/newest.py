@@ -104,8 +104,8 @@ def attempts_made(db: sa.Connection) -> int:
 def scan_attempts(db: sa.Connection, after: int, run_id: str | None = None) -> Rows:
     """Return the statuses of the next attempts after that attempt_id, in order; `run_id` is the run that asks.
 
-    In the order in which the database keeps them, which is many times faster than take by take. A take that was tried
-    again must be sought: only the first attempt at a take is its newest, as far as its own row can tell.
+    The order is the database's own, which is many times faster than take by take. A take with several attempts must be
+    read by `seek_statuses`: a row does not tell whether a newer attempt follows it.
     """
     return db.execute(_SCAN_ATTEMPTS, {"after": after, "most": SCAN_ATTEMPTS, "of_run": run_id}).fetchall()
 

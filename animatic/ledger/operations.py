@@ -184,7 +184,7 @@ def reserve(db: sa.Connection, intents: Sequence[Intent]) -> Reserved:
 def accept(db: sa.Connection, attempt_id: int, accepted: Accepted) -> bool:
     """Bind a prediction to the attempt that bought it; False, and both `held`, if another take already has this id.
 
-    The other stays as it is where its answer is final, which is then remarked.
+    Another take that is final keeps its state, and gets a remark.
     """
     prediction_id, values = accepted.prediction_id, acceptance_of(accepted)
     if _moved(db, attempt_id, bind_to(tuple(values)), values):
@@ -280,10 +280,10 @@ def _add_back(db: sa.Connection, attempt_id: int, times: int) -> Reserved:
 
 
 def finish(db: sa.Connection, attempt_id: int, end: Finish, polls: int, run_id: str) -> str | None:
-    """Record the final answer of the API; `polls` is our looks. What contradicts it, if anything, in a sentence.
+    """Record the API's final answer after so many polls; return a sentence if it contradicts the ledger, else None.
 
-    Where the attempt has a final state already, that stays; so does a hold that only a person can end. An answer that
-    says otherwise is remarked.
+    An attempt that is final already keeps its state; so does one whose hold only a person can end. A different answer
+    is kept as a remark.
     """
     values = end_of(end, polls)
     if _moved(db, attempt_id, finish_as(end.state, tuple(values)), values):

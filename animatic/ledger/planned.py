@@ -184,7 +184,7 @@ def versions_of(db: sa.Connection, uri: str | None, fingerprints: Sequence[str])
 
 
 def takes_beginning(db: sa.Connection, start: str) -> list[str]:
-    """Return the fingerprints, of today, of takes whose fingerprint or alias begins so; at most a few."""
+    """Return the present fingerprints of takes whose fingerprint or alias starts with `start`; at most a few."""
     if len(start) < 8 or not start.isalnum():
         return []
     found = db.execute(

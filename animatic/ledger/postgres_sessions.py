@@ -19,10 +19,10 @@ from animatic.ledger.databases import Elsewhere
 
 LOOKS_EVERY_S = 5.0
 GRACE_S = 30.0
-"""For so long after a server's start no run is called dead: its sessions were lost with it, not its process.
+"""Time after a server's start in which no run is called dead: its session ended with the server, not with its process.
 
-The same after a session was made again: a server that recovers from a crash, and a standby that takes over, keep the
-moment of their start.
+The same holds after a session was made again: a server that recovers from a crash, and a standby that takes over, do
+not change their start time.
 """
 
 _HOLD: Any = "SELECT pg_advisory_lock_shared(%s)"
@@ -122,7 +122,7 @@ class Sessions(Elsewhere):
             self._end()
 
     def _connected(self) -> psycopg.Connection[Any]:
-        """Return the session, made anew, with all its locks, where it is not there any more."""
+        """Return the session; a lost one is made again, with all its locks."""
         if self._connection is not None and not self._connection.closed:
             with suppress(psycopg.Error):
                 self._connection.execute("SELECT 1")

@@ -70,7 +70,7 @@ def unbound(db: sa.Connection, listed: Sequence[Candidate]) -> list[Candidate]:
 
 
 def known_between(db: sa.Connection, provider: str, model: str, after: datetime, before: datetime) -> list[str]:
-    """Return the predictions that a list must show which was asked for this window by the API's clock."""
+    """Return the known predictions that the list of this window, by the API's clock, must show."""
     rows = db.execute(_known(provider, model).where(ATTEMPT.c.created_at.between(naive(after), naive(before))))
     return [row.prediction_id for row in rows]
 

@@ -2,8 +2,8 @@
 
 Each take keeps its fingerprint, its newest attempt with outputs, where its clips are, and all that was paid for it.
 Older attempts that bought nothing go whole; those that may have been paid for keep a short row each, which the bill and
-the take's cost are read from. Nothing goes whose fate is open, and nothing before the keeper has it: what is cut off in
-between is kept twice and lost never.
+the take's cost are read from. Nothing that is still open goes, and nothing goes before the keeper has it: where pruning
+is interrupted, rows are kept twice, never lost.
 """
 
 import functools
@@ -222,7 +222,7 @@ def _delete_attempts(db: sa.Connection, which: sa.ColumnElement[bool]) -> None:
 
 
 def _shorten(db: sa.Connection, which: sa.ColumnElement[bool]) -> None:
-    """Leave of attempts what their price and the bill are read from, and what no prediction may be taken for twice."""
+    """Remove the details of attempts; their price, and the prediction that must not be bound twice, stay."""
     db.execute(ATTEMPT.update().where(which).values(error=REMOVED, outputs=None, has_nsfw_contents=None, uploads=None))
 
 
@@ -231,7 +231,7 @@ def _clear_details(db: sa.Connection, which: sa.ColumnElement[bool]) -> None:
 
 
 def _move_receipts(opened: Opened, before: datetime, keep: Keep) -> int:
-    """Move replies that dead runs left on this machine, where the ledger waits for none of them any more; how many."""
+    """Move replies of dead runs on this machine that the ledger no longer waits for; return how many."""
     elsewhere, count = opened.database.elsewhere(), 0
     try:
         for run_id, path in liveness.receipts_left_behind(opened.beside, elsewhere.is_alive).items():

@@ -29,10 +29,10 @@ class Place(NamedTuple):
 
 
 def seen_by(newest: NewestStatus | None, replaces: int | None) -> NewestStatus | None:
-    """Return the newest attempt as a run sees it that would replace an attempt because a still of it has changed.
+    """Return the newest attempt as seen by a run that wants to replace the attempt `replaces`, since a still changed.
 
-    It may replace that very attempt and no other: once a newer one has bought something, the change was bought. Nor
-    where an alias of the take has attempts of its own, which could stand in for the new one.
+    It is marked as changed only if it is that very attempt: a newer one has bought the change already. Nor is it if an
+    alias of the take has attempts of its own, which could stand in for the new one.
     """
     if newest is None or replaces is None or newest.attempt_id != replaces or not newest.is_only:
         return newest

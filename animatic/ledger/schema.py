@@ -1,7 +1,7 @@
 """The tables of the ledger, and its one view. One schema for every database.
 
 `take` says what is asked; it is written with the first intent. `attempt` holds each try to buy it, and the view
-`newest_attempt` the newest of each take. `run` holds the runs, and how much each has reserved. `alias` leads from a
+`newest_attempt` the newest of each take. `run` holds the runs, and how much each has reserved. `alias` leads from an
 older fingerprint to the take that it is now. `remark` keeps what contradicts an attempt's state instead of changing
 it, `orphan` the predictions of the account that belong to no take, `charge` the items of its bill. `manifest` and
 `planned` hold which shots asked for which takes, `chain` which take a chained one starts from, `upload` where stills

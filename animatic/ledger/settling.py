@@ -45,7 +45,7 @@ class Settlement:
 def claims(db: sa.Connection, provider: str) -> list[Claim]:
     """Return every attempt at this provider whose submission may have been accepted, live ones included.
 
-    Of what is held, only what reconciling held itself: two takes with one id are for a person. Windows are moved to
+    Held takes are included only if reconciling held them: two takes with one id are for a person. Windows are moved to
     the list's clock, as far as accepted submissions show it to differ from that of `Date`.
     """
     rows = db.execute(

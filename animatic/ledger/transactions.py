@@ -163,10 +163,10 @@ class Transactions:
 
 
 def _outright(db: sa.Connection, group: Sequence[Operation]) -> list[Answer]:
-    """Run a group as if all of it will go well, as it nearly always does: a savepoint costs more than most operations.
+    """Run a group without savepoints, which cost more than most operations; it nearly always succeeds.
 
-    Between two operations of other sorts, those that can share statements do: all in a group were asked for at the same
-    time, so that their order means nothing.
+    Operations that can share statements run together. That may change their order, which means nothing: all of a group
+    were asked for at the same time.
     """
     answers: list[Any] = [None] * len(group)
     together: dict[Callable[..., Any], list[int]] = {}

@@ -39,9 +39,9 @@ class Open:
     absent_since: datetime | None = None
 
     def settled_at(self, settle_s: float) -> datetime | None:
-        """Return from when a reading of the list can prove that it was not bought; None where none lacked it so far.
+        """Return when a second reading of the list can prove that it was not bought; None before the first.
 
-        The first reading that lacks it counts from when it ended; a second one so long after that proves it.
+        Both must lack it, and the second one must come at least `settle_s` after the end of the first.
         """
         if self.absent_since is None:
             return None

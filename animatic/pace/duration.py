@@ -11,10 +11,10 @@ RISES_BY = 0.2
 """A forecast rises only if it was too low by more than this share."""
 
 LATE = 3.0
-"""A take so many times as old as usual ones when they end may be stuck: it is expected to stay as long again."""
+"""A take older than this many usual latencies may be stuck: it is expected to take as long again."""
 
 LONGEST = 20.0
-"""No take is expected to last so many times as long as usual ones."""
+"""Upper bound of the latency that a take is expected to have, in usual latencies."""
 
 _STEPS = 30
 
@@ -33,7 +33,7 @@ class Work:
         leaves_in_s: seconds until each of those in flight is left to the next run; empty where none is.
         longest_s: mean latency of those takes that take longest; 0 where it is that of all.
         allowed_per_minute: starts that WaveSpeed allows where it refuses more, else None.
-        chained: takes in the longest row of those that wait for one another.
+        chained: length of the longest chain, of takes that each wait for the one before.
     """
 
     to_start: int
@@ -99,7 +99,7 @@ def _ending_s(age_s: float, usual_s: float, leaves_in_s: float) -> float:
 
 
 def _last_end_s(in_flight: Sequence[tuple[float, float, float]], spread: float) -> float:
-    """Return when the last of these takes, of an age and with a usual latency each, has ended as likely as not."""
+    """Return the median time until the last of these takes ends, given the age and usual latency of each."""
     stuck_s = [_ending_s(*each) for each in in_flight if each[0] > LATE * each[1]]
     if stuck_s:
         return max(stuck_s)

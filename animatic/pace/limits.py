@@ -69,8 +69,7 @@ def grant_starts(counted: int, next_free_at: float | None, limits: Limits, wante
     A start counts from its grant until a minute after its reply came, since only the reply proves that the server has
     counted it; so the server's own minute can't see one more, however long the network took.
 
-    `counted` are the starts of all runs together that count at this moment; at `next_free_at` the next of them do not
-    count any more.
+    `counted` starts of all runs together count at this moment; the next of them stop counting at `next_free_at`.
     """
     free = limits.starts_per_minute - counted
     if free > 0:
@@ -81,9 +80,9 @@ def grant_starts(counted: int, next_free_at: float | None, limits: Limits, wante
 def queued_ahead(limits: Limits, unseen: float) -> int:
     """Return how many takes to keep in WaveSpeed's own queue, beyond those that it works on.
 
-    As many as are done and not seen yet, for so many slots of theirs would idle: on average that is `max_in_flight` x
-    lag / latency, but takes that began together end together, so `unseen` is what is to be expected now. Two standard
-    deviations more, for chance; a quarter of all at most.
+    Without a queue, each take that is done and not seen yet would leave one of their slots idle. On average those are
+    `max_in_flight` x lag / latency, but takes that began together end together, so `unseen` is the number expected now.
+    Two standard deviations are added for chance; the result is a quarter of `max_in_flight` at most.
     """
     return min(math.ceil(unseen + 2.0 * math.sqrt(unseen)), max(limits.max_in_flight // 4, 1))
 

@@ -37,7 +37,7 @@ class Account(Protocol):
         ...
 
     async def go_on(self) -> None:
-        """There was a start that was not refused."""
+        """Record a start that was not refused."""
         ...
 
     async def acquire_slots(self, in_use: int, wanted: int, queued_ahead: int = 0) -> int:
@@ -97,7 +97,7 @@ class Throttle:
 
     @asynccontextmanager
     async def slot(self) -> AsyncGenerator[Callable[[], None]]:
-        """Hold a slot in flight, in the order of asking; what is yielded leaves it before the end of the block.
+        """Hold a slot in flight, in the order of asking; yield a function that frees it before the end of the block.
 
         Raises:
             Stopped: the run stopped buying.
@@ -172,7 +172,7 @@ class Throttle:
         self._over(block)
 
     async def refused(self, block: Block, retry_after_s: float | None) -> None:
-        """429: everyone waits, whatever run they are of."""
+        """Record a 429: the takes of all runs wait."""
         block.left += 1  # a start that is refused does not count
         self._over(block)
         self._retire_block()
@@ -195,7 +195,7 @@ class Throttle:
         await self._account.acquire_slots(0, 0)
 
     async def _take_block(self) -> float:
-        """Ask for more starts; how long to wait where there are none."""
+        """Ask for more starts; return the seconds to wait if there are none."""
         self._retire_block()
         settled, self._settled = self._settled, []
         wanted = block_of(self._account.limits, self._starting, self._waiting)
@@ -211,13 +211,13 @@ class Throttle:
         self._over(block)
 
     def _over(self, block: Block) -> None:
-        """One start less of the block is on its way."""
+        """Record that a start of the block is no longer on its way."""
         block.on_their_way -= 1
         if block is not self._block and not block.on_their_way and block.block_id:
             self._settled.append((block.block_id, block.sent, block.replied_at or self._now() - MINUTE_S))
 
     async def _find_slot(self) -> None:
-        """Wait until fewer are in flight than may be; now and then the ledger is asked how many that are."""
+        """Wait for a free slot; the ledger is asked now and then how many this run may hold."""
         while True:
             self._stop_signal.check(to_buy=True)
             ahead = self._queued_ahead()

@@ -10,14 +10,14 @@ from animatic.machine.waiting import Event, StopSignal, new_event, wake
 
 @dataclass(slots=True, eq=False)
 class ActiveTake:
-    """A take that is history.
+    """A take that is in flight.
 
     Attributes:
-        latency_class: what its latency depends on.
-        began_at: when it was submitted, or, once it has left WaveSpeed's queue, when that was; by the loop's clock.
-        history: what the polls of it have shown; ages are counted from `began_at`.
+        latency_class: of takes whose latencies are alike.
+        began_at: when it was submitted, or left WaveSpeed's queue if it waited there; by the loop's clock.
+        history: results of its polls; ages are counted from `began_at`.
         is_queued: it waits in WaveSpeed's queue.
-        begun: what `InFlight.begun` waits for.
+        begun: the event that `InFlight.begun` waits for.
     """
 
     latency_class: Hashable
@@ -28,10 +28,10 @@ class ActiveTake:
 
 
 class InFlight:
-    """The flights of a run, in the order of submission. Make it inside the event loop.
+    """Takes of a run in flight, in the order of submission. Make it inside the event loop.
 
-    WaveSpeed works on as many takes at once as there are `slots`. One that is submitted beyond them begins when one
-    that is there already ends: the answers that we see show that, and it need not be polled before.
+    WaveSpeed works on as many takes at once as there are `slots`. A take beyond those is queued, and begins when an
+    earlier one ends. Our polls show when that is, so a queued take need not be polled.
     """
 
     def __init__(self, slots: int, stop_signal: StopSignal) -> None:

@@ -91,10 +91,10 @@ class Poller:
         was_submitted_ago_s: float = 0.0,
         is_over: Callable[[], None] = lambda: None,
     ) -> State | None:
-        """Poll a prediction until it is final, lost, or its deadline is over; at one from earlier, at once.
+        """Poll a prediction until it is final, lost, or its deadline is over; one from an earlier run, at once.
 
-        `is_over` is called as soon as the API does no more for it, whatever is still to be written down.
-        Returns its final state, or None where it is not final or something contradicts it: the ledger knows.
+        `is_over` is called as soon as the API has finished with it, before its result is in the ledger. Returns its
+        final state, or None if it is not final or something contradicts it: then the ledger says how it stands.
 
         Raises:
             Stopped: the run stopped first.
@@ -151,8 +151,8 @@ class Poller:
     async def _first_turn(self, active: ActiveTake, ends_at: float) -> None:
         """Wait until the take leaves the queue and a latency estimate exists, then until it is due.
 
-        By then the estimate may have grown, so that it is still too soon. After half of the time that there is, it
-        passes for worked on, whatever we know of WaveSpeed's queue.
+        If the estimate has grown by then, the poll is put off. After half of the time until `ends_at`, the take counts
+        as begun even if it seems to be queued.
         """
         await self._in_flight.begun(active, (active.began_at + ends_at) / 2)
         await self._pilots.join(active.latency_class, until=min(active.began_at + UNTOLD_S, ends_at))
@@ -223,7 +223,7 @@ class Poller:
     async def _finish(  # noqa: PLR0913, PLR0917 - the take, its end, and what it took
         self, take: Take, attempt_id: int, prediction: Prediction, history: PollHistory, took_s: float, log: Log
     ) -> State | None:
-        """Write down the final answer, and learn from it; the state, unless something contradicts it."""
+        """Record the final answer and learn from it; return the state, or None if something contradicts it."""
         end = finish_of(prediction)
         arguments = (attempt_id, end, history.polls, self._config.run_id)
         contradiction = await self._ledger.finish(*arguments)

@@ -29,8 +29,8 @@ LONGEST_S = 60.0
 
 REMEMBERED = 400
 WAVES_REMEMBERED = 2
-"""So many latencies are remembered, or so many for each slot in flight, if that is more: of takes that began together
-the slow ones end last, and the next are not all like them."""
+"""Latencies that are remembered: REMEMBERED, or WAVES_REMEMBERED for each slot if that is more. Of takes that began
+together the slow ones end last: with fewer, only slow ones would be remembered."""
 
 FEWEST = 3
 PILOTS = 16
@@ -230,10 +230,9 @@ class Experience:
 
 
 def latency_of(inference_s: float, not_done_at_s: float, seen_at_s: float) -> float:
-    """At which age a take was done, given its ages at the last two polls.
+    """Return the age at which a take was done, given its ages at the last two polls.
 
-    That is its inference time, if it is given (not 0) and the take waited for nothing else; one that can't be so lies
-    halfway between the polls.
+    That is its inference time, if it is given (not 0) and lies between the polls; else the middle between them.
     """
     is_possible = inference_s > 0 and not_done_at_s <= inference_s <= seen_at_s
     return inference_s if is_possible else (not_done_at_s + seen_at_s) / 2
