@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from animatic.takes.evidence import (
@@ -248,6 +248,10 @@ def test_a_candidate_without_time_or_model_may_be_anyones() -> None:
     assert found.candidates == tuple(listed)
 
 
+def may_be(one: Candidate, of: Claim) -> bool:
+    return one.created_at is None or of.window_from <= one.created_at <= of.window_to + SETTLE
+
+
 moments = st.floats(-100, 2_000)
 inputs = st.sampled_from([INPUTS, INPUTS.replaced(prompt="x")])
 claims = st.lists(
@@ -261,6 +265,12 @@ candidates = st.lists(st.tuples(st.none() | moments, st.none() | inputs | st.jus
 
 
 @given(claims, candidates, st.floats(0, 10_000), st.booleans(), st.booleans())
+@example(
+    # Two predictions that are surely of the first claim, or of its equal, are none of the second's.
+    [(0.0, INPUTS, False, None), (0.0, INPUTS.replaced(prompt="x"), False, 0.0)],
+    [(None, dict(INPUTS)), (None, dict(INPUTS))],
+    10_000.0, True, False,
+)  # fmt: skip
 def test_it_never_proves_too_much(
     drawn: Any, listed: Any, after_s: float, is_complete: bool, adopts_by_window: bool
 ) -> None:
@@ -287,8 +297,8 @@ def test_it_never_proves_too_much(
         given_out = found.get(each.attempt_id)
         mine = [
             one for one in free
-            if (one.created_at is None or each.window_from <= one.created_at <= each.window_to + SETTLE)
-            and one.prediction_id not in adopted
+            if may_be(one, each) and one.prediction_id not in adopted
+            and not any(one.inputs == other.inputs != each.inputs and may_be(one, other) for other in all_claims)
         ]  # fmt: skip
         if isinstance(given_out, Absent):
             assert is_complete
