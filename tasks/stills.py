@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from prefect import task
 
+from animatic.errors.text import one_line
 from animatic.media.local_stills import LocalStills
 from animatic.planning.sound import Look
 from animatic.takes.seen_stills import LookedAt
@@ -103,7 +104,8 @@ async def decode_stills(
 
 async def look_in_task(look: Look, urls: Sequence[str]) -> Mapping[str, LookedAt]:
     """Look at stills on the web in a task run. The ledger remembers what was seen, not Prefect."""
-    return await begin(look_at_stills(name_of(urls), functools.partial(look, urls)))
+    name = name_of([one_line(urls[0].partition("?")[0], 200), *urls[1:]])  # a query may hold a signature
+    return await begin(look_at_stills(name, functools.partial(look, urls)))
 
 
 @task(name="look-at-stills", task_run_name="look at {name}", persist_result=False)

@@ -87,7 +87,7 @@ def measure(clip: BinaryIO, container: str, still: Any = None, *, most_frames: i
         UndecodableError: not all of it can be decoded, or it is larger than the bounds.
     """
     try:
-        with av.open(clip, "r", format=container) as media:
+        with av.open(clip, "r", format=container, metadata_errors="ignore") as media:
             if not media.streams.video:
                 raise UndecodableError("there is no video in it")
             return _measure(_frames(media, media.streams.video[0], most_frames), media, still)

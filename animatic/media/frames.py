@@ -20,7 +20,8 @@ MOST_FRAMES = 20_000
 """Of one clip; ten minutes at 30 a second are 18,000."""
 
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,flv"
-_OPTIONS = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file,pipe,fd"}
+SAFELY = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file,pipe,fd"}
+"""Options of FFmpeg for a clip that others made."""
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def opened_clip(clip: Path) -> Generator[Any]:
         ValueError: it cannot be read, has no picture, or too large a one; in words that follow the clip's name.
     """
     try:
-        with av.open(str(clip), "r", options=_OPTIONS) as container:
+        with av.open(str(clip), "r", options=SAFELY, metadata_errors="ignore") as container:
             if not container.streams.video:
                 raise ValueError("has no video in it")
             stream: Any = container.streams.video[0]

@@ -85,10 +85,10 @@ def last_frame(clip: BinaryIO, name: str) -> bytes:
     import av  # noqa: PLC0415 - the start of a run need not wait for it
     from av.error import FFmpegError  # noqa: PLC0415 - the same
 
-    from animatic.media.frames import as_shown  # noqa: PLC0415 - the same
+    from animatic.media.frames import SAFELY, as_shown  # noqa: PLC0415 - the same
 
     try:
-        with av.open(clip, "r") as container:
+        with av.open(clip, "r", options=SAFELY, metadata_errors="ignore") as container:
             if not container.streams.video:
                 raise ValueError(f"{name} has no video in it")
             stream = container.streams.video[0]

@@ -36,7 +36,7 @@ def _fault_of(file: BinaryIO, kind: str, container: str) -> str | None:
     from av.error import FFmpegError  # noqa: PLC0415 - beside the import above
 
     try:
-        with av.open(file, "r", format=container) as media:
+        with av.open(file, "r", format=container, metadata_errors="ignore") as media:
             streams: Any = media.streams.audio if kind == "audio" else media.streams.video
             if not streams:
                 return f"has no {'sound' if kind == 'audio' else 'picture'} in it"

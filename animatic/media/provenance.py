@@ -13,14 +13,13 @@ import av
 from av.error import FFmpegError
 
 from animatic.errors.text import one_line
-from animatic.media.frames import CONTAINERS
+from animatic.media.frames import SAFELY
 
 SUFFIXES = (".mp4", ".mov")
 """Containers that have a place for any key."""
 
 COPY_WITHIN_S = 300.0
 _MAX_CHARS = 20_000
-_SAFELY = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file,pipe,fd"}
 _TRACKS = ("video", "audio")
 
 
@@ -46,7 +45,7 @@ def copy_with(tags: Mapping[str, str], source: Path, target: Path) -> None:
     """
     try:
         with (
-            av.open(str(source), "r", options=_SAFELY) as clip,
+            av.open(str(source), "r", options=SAFELY, metadata_errors="ignore") as clip,
             av.open(
                 str(target), "w", format=target.suffix[1:],
                 options={"movflags": "use_metadata_tags+faststart", "fflags": "+bitexact"},
@@ -74,7 +73,7 @@ def copy_with(tags: Mapping[str, str], source: Path, target: Path) -> None:
 
 def _packets(path: Path) -> list[str]:
     """Return a digest of each track: moments in seconds, and bytes, of all its packets in order."""
-    with av.open(str(path), "r", options=_SAFELY) as clip:
+    with av.open(str(path), "r", options=SAFELY, metadata_errors="ignore") as clip:
         tracks = [stream for stream in clip.streams if stream.type in _TRACKS]
         digests = {stream.index: hashlib.sha256() for stream in tracks}
         for packet in clip.demux(tracks):
@@ -86,5 +85,5 @@ def _packets(path: Path) -> list[str]:
 
 
 def _metadata(path: Path) -> Mapping[str, str]:
-    with av.open(str(path), "r", options=_SAFELY) as clip:
+    with av.open(str(path), "r", options=SAFELY, metadata_errors="ignore") as clip:
         return dict(clip.metadata)

@@ -166,7 +166,7 @@ class Folder:
 
     def location_of(self, name: str) -> Location:
         """Return the location of one of its files."""
-        return locate(f"{self._location.folder}/{name}") if self.is_local else locate(f"{self.uri}/{name}")
+        return locate(f"{self._location.folder}/{name}")
 
 
 class Incoming:

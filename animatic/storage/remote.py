@@ -134,7 +134,14 @@ def matching(location: Location) -> list[str]:
     system, pattern = _open_system(location)
     system.invalidate_cache()
     found: dict[str, dict[str, Any]] = system.glob(pattern, detail=True)
-    return [f"{location.scheme}://{name.lstrip('/')}" for name, about in found.items() if about["type"] == "file"]
+    return [_uri_of(location, pattern, name) for name, about in found.items() if about["type"] == "file"]
+
+
+def _uri_of(location: Location, pattern: str, name: str) -> str:
+    """Return the URI of a file that a location's pattern matched: with the account, host and user of that."""
+    if location.path.endswith(pattern):
+        return f"{location.path.removesuffix(pattern)}{name}"
+    return f"{location.scheme}://{urlsplit(location.path).netloc}/{name.lstrip('/').partition('/')[2]}"
 
 
 def marks_below(location: Location, pattern: str) -> Generator[tuple[str, str]]:

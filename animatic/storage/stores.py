@@ -14,6 +14,9 @@ from typing import Any
 _PART_BYTES = 8 << 20
 _PARTS_AT_ONCE = 4
 
+_REQUEST_WITHIN_S = 300.0
+"""Longest time of one request to GCS, for a part of 8 MiB; its client has none of its own."""
+
 _TRIES_OF_S3 = {"retries": {"mode": "standard", "total_max_attempts": 5}}
 """Tries of one request. In the mode `standard`, botocore waits 20 s at most between two of them."""
 
@@ -40,7 +43,7 @@ class Store:
 
 
 S3 = Store("s3fs", "s3", {"chunksize": _PART_BYTES, "max_concurrency": _PARTS_AT_ONCE}, {"config_kwargs": _TRIES_OF_S3})
-GCS = Store("gcsfs", "gcs", {"chunksize": _PART_BYTES}, logger="gcsfs")
+GCS = Store("gcsfs", "gcs", {"chunksize": _PART_BYTES}, {"requests_timeout": _REQUEST_WITHIN_S}, logger="gcsfs")
 AZURE = Store("adlfs", "azure", {"max_concurrency": _PARTS_AT_ONCE}, root="container", logger="azure")
 
 STORES: Mapping[str, Store] = {"s3": S3, "gs": GCS, "gcs": GCS, "az": AZURE, "abfs": AZURE, "abfss": AZURE}

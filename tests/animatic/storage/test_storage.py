@@ -19,6 +19,7 @@ from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
 from animatic import storage
 from animatic.errors import LocationError
+from animatic.storage import remote
 from animatic.storage.failures import location_errors
 from animatic.storage.folder import Folder
 from animatic.storage.locations import locate
@@ -516,3 +517,23 @@ def test_a_file_below_a_folder_keeps_its_name() -> None:
 )
 def test_an_absolute_uri_holds_no_secret(uri: str, absolute: str) -> None:
     assert storage.absolute_uri(uri) == absolute
+
+
+@pytest.mark.parametrize(
+    ("uri", "pattern", "name", "found"),
+    [
+        ("s3://film/runs/*.parquet", "film/runs/*.parquet", "film/runs/1.parquet", "s3://film/runs/1.parquet"),
+        ("memory://runs/*.csv", "/runs/*.csv", "/runs/1.csv", "memory://runs/1.csv"),
+        ("sftp://render@host/runs/*.csv", "/runs/*.csv", "/runs/1.csv", "sftp://render@host/runs/1.csv"),
+        (
+            "abfs://film@account.dfs.core.windows.net/*.csv",
+            "film/*.csv",
+            "film/1.csv",
+            "abfs://film@account.dfs.core.windows.net/1.csv",
+        ),
+    ],
+)
+def test_what_a_pattern_finds_has_the_account_host_and_user_of_the_pattern(
+    uri: str, pattern: str, name: str, found: str
+) -> None:
+    assert remote._uri_of(locate(uri), pattern, name) == found
