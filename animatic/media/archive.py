@@ -32,6 +32,7 @@ from animatic.media.download_lanes import LANES, Lane
 from animatic.media.downloads import DOWNLOADS_AT_ONCE, ClipDownloader, Download
 from animatic.progress import ArchiveProgress
 from animatic.storage.folder import Folder, Incoming
+from animatic.storage.stores import is_passing
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.web.network import DIRECT, Network
 
@@ -161,9 +162,8 @@ class Archive:
             if self._is_listed:
                 self._there = await asyncio.to_thread(self.folder.sizes)
         except Exception as error:  # noqa: BLE001 - file systems raise whatever their clients raise
-            raise LocationError(
-                f"{self.folder.uri}: cannot look into it: {_said(error)}; mend that, or give another --archive"
-            ) from None
+            reason = self.folder.failure(error, "look into")
+            raise LocationError(f"{reason}; mend that, or give another --archive") from None
         if self._is_listed:
             await self._learn()
         for lane in self._lanes:
@@ -351,7 +351,10 @@ class Archive:
                 await asyncio.sleep(waits.pop(0) * random.uniform(0.5, 1.5))  # noqa: S311 - a wait
             except Exception as error:  # noqa: BLE001 - file systems raise whatever their clients raise
                 self._require_room(error)
-                raise ClipUnavailableError(f"clip {output.name}: cannot be written: {_said(error)}") from None
+                if not is_passing(error) or not waits:
+                    reason = self.folder.failure(error, "write to")
+                    raise ClipUnavailableError(f"clip {output.name}: {reason}") from None
+                await asyncio.sleep(waits.pop(0) * random.uniform(0.5, 1.5))  # noqa: S311 - a wait
             else:
                 self.progress.received_bytes += kept.size_bytes
                 self._largest_bytes = max(self._largest_bytes, kept.size_bytes)

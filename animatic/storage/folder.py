@@ -144,6 +144,14 @@ class Folder:
             with suppress(FileNotFoundError):
                 Path(name).unlink()
 
+    def failure(self, error: Exception, deed: str) -> str:
+        """Return an error of a file in it for people: the place, what went wrong, and what to do about a store's."""
+        try:
+            with location_errors(self._location, deed):
+                raise error
+        except LocationError as shown:
+            return str(shown)
+
     def sync(self) -> None:
         """Let the names of the files that were put so far outlast a power cut. Raises OSError."""
         if self.is_local:

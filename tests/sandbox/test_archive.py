@@ -391,9 +391,26 @@ async def test_a_store_that_is_unwell_is_told_and_ends_nothing(
         patch.setattr(Incoming, "put", unwell)
         progress = await bought.put(str(tmp_path / "clips"))
     assert (progress.kept, progress.failed) == (0, 3)
-    assert {clip.error for clip in await bought.clips()} >= {"clip s1 take 1: cannot be written: RuntimeError"}
+    reason = "cannot write to it: RuntimeError: of a client of a store"
+    assert [str(clip.error).endswith(reason) for clip in await bought.clips()] == [True] * 3
     assert bought.reported == []
     assert (await bought.put(str(tmp_path / "clips"))).kept == 3
+
+
+async def test_a_store_that_is_away_for_a_moment_is_asked_again(
+    bought: Bought, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, tries = Incoming.put, list[str]()
+
+    def away(incoming: Incoming, name: str) -> None:
+        tries.append(name)
+        if tries.count(name) == 1:
+            raise ConnectionResetError("by the store")
+        put(incoming, name)
+
+    monkeypatch.setattr(Incoming, "put", away)
+    assert (await bought.put(str(tmp_path / "clips"))).kept == 3
+    assert len(tries) == 6
 
 
 async def test_names_of_people_are_uris_that_can_be_read_back(bought: Bought, tmp_path: Path) -> None:
