@@ -29,9 +29,10 @@ class Patience:
         self.closing = threading.Event()
         self._closed_at_s: float | None = None
 
-    def close(self) -> None:
-        """Wait for `CLOSES_WITHIN_S` at most from now on."""
-        self._closed_at_s = self._closed_at_s or time.monotonic()
+    def close(self, now_s: float) -> None:
+        """Wait for `CLOSES_WITHIN_S` at most from now on; closing it again changes nothing."""
+        if self._closed_at_s is None:
+            self._closed_at_s = now_s
         self.closing.set()
 
     def ends_s(self, began_s: float) -> float:

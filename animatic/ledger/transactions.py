@@ -103,7 +103,7 @@ class Transactions:
 
     def close(self) -> None:
         """Finish what is queued and close the database."""
-        self.patience.close()
+        self.patience.close(time.monotonic())
         self._worker.close()
         self.engine.dispose()
 

@@ -11,8 +11,10 @@ def test_an_operation_waits_as_long_as_the_database_says() -> None:
 
 def test_a_ledger_that_is_closed_waits_for_a_minute_at_most() -> None:
     patience = Patience(600.0)
-    patience.close()
-    assert patience.ends_s(time.monotonic()) <= time.monotonic() + CLOSES_WITHIN_S
+    patience.close(100.0)
+    patience.close(130.0)
+    assert patience.ends_s(90.0) == patience.ends_s(110.0) == 100.0 + CLOSES_WITHIN_S
+    assert patience.ends_s(-550.0) == 50.0, "it does not wait longer than before"
 
 
 def test_where_nothing_is_waited_for_the_first_error_counts() -> None:
@@ -24,7 +26,7 @@ def test_where_nothing_is_waited_for_the_first_error_counts() -> None:
 def test_the_last_operations_of_a_closed_ledger_are_retried_at_short_pauses() -> None:
     patience = Patience(600.0)
     outage = Outage(patience)
-    patience.close()
+    patience.close(time.monotonic())
     assert outage.waits("ledger x: it is away")
     assert outage.seconds >= FIRST_PAUSE_S
     patience.longest_s = 0.0
