@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,8 +151,12 @@ class Studio:
 
     async def until_accepted(self, count: int) -> None:
         """Wait until the sandbox has accepted so many submissions."""
+        await self.until(lambda: len(self.accepted) >= count)
+
+    async def until(self, claim: Callable[[], Any]) -> None:
+        """Wait until the claim is true."""
         async with asyncio.timeout(40):
-            while len(self.accepted) < count:
+            while not claim():
                 await asyncio.sleep(0.01)
 
 

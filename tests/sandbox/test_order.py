@@ -129,11 +129,12 @@ async def test_an_api_that_goes_away_while_we_watch_is_waited_for(studio: Any) -
         shop, studio._stack = studio._stack, power
         await studio.open_sandbox(port=port)
         studio._stack = shop
-        run = await studio.begin()
+        watched = WatchedTransport(studio.ledger)
+        run = await studio.begin(client={"transport": watched})
         task = asyncio.create_task(run.see_through(takes))
-        await studio.until_accepted(1)
-        await asyncio.sleep(0.2)
-    await asyncio.sleep(0.3)
+        await studio.until(lambda: run.progress.in_flight)
+    asked = len(watched.seen)
+    await studio.until(lambda: task.done() or len(watched.seen) >= asked + 3)  # two polls at least were not answered
     assert not task.done()
     await studio.open_sandbox(port=port)
     await asyncio.wait_for(task, 10)
@@ -166,12 +167,15 @@ async def test_an_api_that_stays_busy_is_given_up(studio: Any) -> None:
     takes = studio.takes("push in")
     body = b'{"code":429,"message":"busy","data":null}'
 
-    def refuse(_: httpx.Request) -> httpx.Response:
+    refused = list[str]()
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        refused.append(request.method)
         return httpx.Response(429, headers={"Retry-After": "0"}, stream=httpx.ByteStream(body))
 
     run = await studio.begin(client={"transport": httpx.MockTransport(refuse)})
     task = asyncio.create_task(run.see_through(takes))
-    await asyncio.sleep(0.3)
+    await studio.until(lambda: task.done() or refused.count("POST") >= 2)
     assert not task.done()
     run.shoot._throttle.refusals = 50  # as after the first fifty, without waiting for them
     await asyncio.wait_for(task, 10)

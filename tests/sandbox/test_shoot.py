@@ -401,9 +401,18 @@ async def test_no_more_are_started_in_a_minute_than_the_account_allows(studio: A
     await studio.open_sandbox(starts_per_minute=4)
     takes = studio.takes(*(f"push in {number}" for number in range(8)))
     run = await studio.begin(limits=Limits(4, 100))
+    account, granted = run.shoot._throttle._account, list[int]()
+    acquire = account.acquire_starts
+
+    async def noted(*arguments: Any) -> Any:
+        block_id, block = await acquire(*arguments)
+        granted.append(block.starts)
+        return block_id, block
+
+    account.acquire_starts = noted
     task = asyncio.create_task(run.see_through(takes))
-    await studio.until_accepted(4)
-    await asyncio.sleep(0.7)
+    await studio.until(lambda: task.done() or (granted[-1:] == [0] and run.progress.settled_here == 4))
+    assert sum(granted) == 4
     run.shoot.stop_signal.stop_all("enough seen")
     await task
     assert len(studio.accepted) == 4

@@ -1,5 +1,6 @@
 """A sandbox on a real socket with a clock of its own, and a plain HTTP client that knows nothing of ours."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -19,16 +20,24 @@ MODEL = "wavespeed-ai/veo2-i2v"
 
 
 class SteppedClock:
-    """Time that passes only by `advance`."""
+    """Time that passes only by `advance`; `reads` counts how often it was asked for."""
 
     def __init__(self) -> None:
-        self.now = 1_800_000_000.0
+        self.now, self.reads = 1_800_000_000.0, 0
 
     def __call__(self) -> float:
+        self.reads += 1
         return self.now
 
     def advance(self, seconds: float) -> None:
         self.now += seconds
+
+    async def read_again(self, times: int) -> None:
+        """Wait until those who wait by this clock have read it so often again."""
+        read = self.reads + times
+        async with asyncio.timeout(20):
+            while self.reads < read:
+                await asyncio.sleep(0.01)
 
 
 @dataclass(frozen=True)
