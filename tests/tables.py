@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,11 +15,13 @@ from animatic.results.columns import RESULTS_SCHEMA
 from animatic.results.schema import Asked, Provenance, table_of
 from animatic.takes.fingerprints import digests_of
 from animatic.takes.inputs import as_json
+from animatic.takes.models import DEFAULT_MODEL
 from animatic.takes.shots import Shot
 from animatic.takes.states import State, status_of
 
 PROVIDER = "https://api.wavespeed.ai"
 STATE_OF = {status_of(state): state for state in State if state is not State.SUBMITTING}
+SUBMITTED_AT = datetime(2026, 3, 1, 11, 59, tzinfo=UTC)
 TEXTS = ("shot_id", "storyboard", "image", "prompt", "model", "aspect_ratio", "duration", "inputs")
 
 
@@ -52,6 +54,29 @@ class Outcome:
 MONEY = ("quoted", "charged", "refunded")
 
 
+def outcome_of(status: str, **changes: Any) -> Outcome:
+    """Return an outcome with all that a run leaves of a take with this status, bought once at most, for $2.50.
+
+    A moment or an error may be missing where a table was imported that has none.
+    """
+    usual: dict[str, Any] = {"quoted_microusd": 0}
+    if status in {"completed", "failed", "unknown", "held"}:
+        usual = {"attempts": 1, "run_id": "run-0", "quoted_microusd": 2_500_000}
+    if status in {"completed", "failed"}:
+        usual |= {"prediction_id": "p-1", "prediction_status": status, "prediction_model": DEFAULT_MODEL}
+        usual |= {"submitted_at": SUBMITTED_AT, "created_at": SUBMITTED_AT, "polls": 4, "outputs": ()}
+        usual["completed_at"] = SUBMITTED_AT + timedelta(minutes=1)
+    if status == "completed":
+        usual |= {"outputs": ("https://cdn.example/1.mp4",), "has_nsfw_contents": (False,), "inference_ms": 40_000}
+    return Outcome(status=status, **(usual | changes))
+
+
+def state_of(outcome: Outcome) -> State:
+    """Return the state of an outcome; a take that is pending with a prediction is in flight."""
+    is_in_flight = outcome.status == "pending" and outcome.prediction_id is not None
+    return State.SUBMITTED if is_in_flight else STATE_OF[outcome.status]
+
+
 def cells_of(raw: pa.Table, row: int) -> dict[str, str | None]:
     """The cells of a row as text; None for a column that is not there."""
     found = raw.slice(row - 1, 1).to_pylist()[0]
@@ -80,7 +105,8 @@ def build_table(
     takes = [take for row in sorted(shot_of) for take in takes_of(shot_of[row], PROVIDER)]
     known = list(outcomes)
     columns = {field.name: [getattr(outcomes[key], field.name) for key in known] for field in fields(Outcome)}
-    columns["state"] = [STATE_OF[status] for status in columns.pop("status")]
+    columns["state"] = [state_of(outcomes[key]) for key in known]
+    del columns["status"]
     columns["cost_microusd"] = columns.pop("quoted_microusd")
     columns["clips"] = [() for _ in known]
     carried = raw.select([name for name in raw.column_names if name not in RESULTS_SCHEMA.names]).combine_chunks()

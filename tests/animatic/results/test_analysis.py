@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from asked import shot_of, stats_of, takes_of
-from tables import Outcome, build_table
+from tables import Outcome, build_table, outcome_of
 
 import animatic
 from animatic.errors import FixInputError, LocationError
@@ -31,17 +31,9 @@ def shot(row: int, storyboard: str, prompt: str = "", model: str = DEFAULT_MODEL
 
 
 def outcome(status: str, *, flags: tuple[bool | None, ...] | None = (False,), seconds: int | None = None) -> Outcome:
-    completed = status == "completed"
-    paid = int(status in {"completed", "failed", "unknown"})
-    return Outcome(
-        status=status,
-        outputs=("https://cdn.example/1.mp4",) if completed else None,
-        has_nsfw_contents=flags if completed else None,
-        inference_ms=None if seconds is None else seconds * 1_000,
-        completed_at=NOON if completed else None,
-        attempts=paid,
-        quoted_microusd=2_500_000 if paid else 0,
-    )
+    more = {"completed_at": NOON} if status in {"completed", "failed"} else {}
+    more |= {"has_nsfw_contents": flags} if status == "completed" else {}
+    return outcome_of(status, inference_ms=None if seconds is None else seconds * 1_000, **more)
 
 
 def results(unpriced: Collection[tuple[int, int]] = ()) -> pa.Table:
@@ -162,7 +154,7 @@ def test_a_shared_take_costs_once_so_that_groups_add_up(tmp_path: Path) -> None:
     summary = summarise(written(results(), tmp_path))
     cost = summary["cost_usd"].tolist()
     assert summary["cost_usd"].dtype == pd.ArrowDtype(pa.decimal128(18, 6))
-    assert cost == [Decimal("2.5"), Decimal("2.5"), Decimal("7.5"), Decimal(0), Decimal("12.5")]
+    assert cost == [Decimal("2.5"), Decimal("2.5"), Decimal(10), Decimal(0), Decimal(15)]
     assert sum(cost[:-1]) == cost[-1]
 
 
@@ -191,11 +183,12 @@ def test_a_storyboard_that_only_shares_takes_costs_nothing() -> None:
 def test_the_cost_is_null_only_where_no_price_at_all_is_known(tmp_path: Path) -> None:
     one = summarise(written(results(unpriced=[(3, 1)]), tmp_path))["cost_usd"]
     assert one.isna().tolist() == [False, True, False, False, False]
-    assert one.iloc[-1] == Decimal(10)
+    assert one.iloc[-1] == Decimal("12.5")
     some = summarise(written(results(unpriced=[(2, 1), (3, 1)]), tmp_path))["cost_usd"]
     assert some.isna().tolist() == [False, True, False, False, False]
-    assert (some.iloc[2], some.iloc[-1]) == (Decimal(5), Decimal("7.5"))
-    none = summarise(written(results(unpriced=[(1, 1), (2, 1), (2, 2), (3, 1), (6, 1)]), tmp_path))["cost_usd"]
+    assert (some.iloc[2], some.iloc[-1]) == (Decimal("7.5"), Decimal(10))
+    bought = [(1, 1), (2, 1), (2, 2), (3, 1), (6, 1), (7, 1)]
+    none = summarise(written(results(unpriced=bought), tmp_path))["cost_usd"]
     assert none.isna().tolist() == [True, True, True, False, True]
 
 

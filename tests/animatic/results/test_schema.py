@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from asked import shot_of, stats_of, takes_of
-from tables import PROVIDER, Outcome, build_table
+from tables import PROVIDER, Outcome, build_table, outcome_of
 
 from animatic.results.columns import RESULTS_SCHEMA, STATUSES
 from animatic.results.schema import Provenance, decimals_of, microusd_of
@@ -29,6 +29,11 @@ def only_row(outcome: Outcome) -> dict[str, object]:
     asked = shot(1)
     (take,) = takes_of(asked, PROVIDER)
     return build_table([asked], {take.fingerprint: outcome}, {}, manifest(1), PROVENANCE).to_pylist()[0]
+
+
+def spent_on(price_microusd: int | None, attempts: int) -> Outcome:
+    """A take that failed each time it was bought, or was refused and never bought."""
+    return outcome_of("failed" if attempts else "rejected", quoted_microusd=price_microusd, attempts=attempts)
 
 
 def test_the_columns_and_types_are_those_promised_to_users() -> None:
@@ -83,7 +88,8 @@ def test_a_take_the_ledger_does_not_know_is_pending() -> None:
 
 
 def test_a_pending_take_that_was_submitted_is_said_to_be_running() -> None:
-    row = only_row(Outcome(status="pending", prediction_id="p-1", attempts=1))
+    bought = {"attempts": 1, "run_id": "run-0", "quoted_microusd": 2_500_000, "submitted_at": NOON}
+    row = only_row(outcome_of("pending", prediction_id="p-1", prediction_status="created", **bought))
     assert row["error"] == "still running when the run stopped; the next run looks at it again"
 
 
@@ -123,7 +129,7 @@ def test_an_outcome_fills_its_row() -> None:
 @pytest.mark.parametrize("status", [status for status in STATUSES if status != "invalid"])
 @pytest.mark.parametrize("error", [None, "", "content moderated"])
 def test_there_is_an_error_exactly_where_a_take_is_not_completed(status: str, error: str | None) -> None:
-    row = only_row(Outcome(status=status, error=error, error_code=1200))
+    row = only_row(outcome_of(status, error=error, error_code=1200))
     if status == "completed":
         assert (row["error"], row["error_code"]) == (None, None)
     else:
@@ -142,10 +148,9 @@ def test_there_is_an_error_exactly_where_a_take_is_not_completed(status: str, er
         ((True,), 2, True),
         ((), 1, None),
         (None, 1, None),
-        (None, None, None),
-        ((False,), None, None),
+        (None, 0, None),
         ((False,), 0, None),
-        ((True,), None, True),
+        ((True,), 0, True),
         ((False, False), 1, False),
         ((None,), 1, None),
         ((None, True), 2, True),
@@ -155,10 +160,11 @@ def test_there_is_an_error_exactly_where_a_take_is_not_completed(status: str, er
     ],
 )
 def test_nsfw_is_true_by_any_flag_null_without_flags(
-    flags: tuple[bool | None, ...] | None, outputs: int | None, nsfw: bool | None
+    flags: tuple[bool | None, ...] | None, outputs: int, nsfw: bool | None
 ) -> None:
-    urls = None if outputs is None else ("https://cdn.example/x.mp4",) * outputs
-    row = only_row(Outcome(status="completed", outputs=urls, has_nsfw_contents=flags))
+    status = "completed" if outputs else "failed"  # what is completed without outputs has failed
+    urls = ("https://cdn.example/x.mp4",) * outputs
+    row = only_row(outcome_of(status, outputs=urls, has_nsfw_contents=flags))
     assert row["nsfw"] is nsfw
     assert row["has_nsfw_contents"] == (None if flags is None else list(flags))
 
@@ -174,7 +180,7 @@ HOUR = timedelta(hours=1)
         (NOON, 60_000, NOON + HOUR + timedelta(minutes=2), NOON + timedelta(days=7, minutes=1)),
         (NOON, None, NOON + timedelta(days=6), NOON + timedelta(days=7)),
         (NOON, 60_000, NOON + timedelta(days=30), NOON + timedelta(days=7, minutes=1)),
-        (None, 60_000, NOON, NOON + timedelta(days=7)),
+        (None, 60_000, NOON, NOON + timedelta(days=7)),  # this one and those below are from an imported table
         (NOON, 60_000, None, None),
         (None, None, None, None),
     ],
@@ -182,21 +188,14 @@ HOUR = timedelta(hours=1)
 def test_outputs_expire_seven_days_after_the_take_was_done(
     submitted_at: datetime | None, inference_ms: int | None, completed_at: datetime | None, expires_at: datetime | None
 ) -> None:
-    row = only_row(
-        Outcome(
-            status="completed",
-            outputs=("https://cdn.example/1.mp4",),
-            submitted_at=submitted_at,
-            completed_at=completed_at,
-            inference_ms=inference_ms,
-        )
-    )
+    moments = {"submitted_at": submitted_at, "completed_at": completed_at}
+    row = only_row(outcome_of("completed", inference_ms=inference_ms, **moments))
     assert row["outputs_expire_at"] == expires_at
 
 
 @pytest.mark.parametrize("status", [status for status in STATUSES if status not in {"completed", "invalid"}])
 def test_what_is_not_completed_has_nothing_that_expires(status: str) -> None:
-    assert only_row(Outcome(status=status, submitted_at=NOON, completed_at=NOON))["outputs_expire_at"] is None
+    assert only_row(outcome_of(status))["outputs_expire_at"] is None
 
 
 def test_an_invalid_row_is_there_once_with_its_fault() -> None:
@@ -210,7 +209,7 @@ def test_an_invalid_row_is_there_once_with_its_fault() -> None:
 
 def test_rows_that_ask_for_the_same_take_show_the_same_outcome() -> None:
     (take,) = takes_of(shot(1), PROVIDER)
-    outcomes = {take.fingerprint: Outcome(status="completed", outputs=("https://cdn.example/1.mp4",))}
+    outcomes = {take.fingerprint: outcome_of("completed")}
     table = build_table([shot(1), shot(2)], outcomes, {}, manifest(2), PROVENANCE)
     assert table["output_url"].to_pylist() == ["https://cdn.example/1.mp4"] * 2
     assert table["shot_id"].to_pylist() == ["shot-1", "shot-2"]
@@ -245,7 +244,7 @@ def test_a_shared_take_shows_its_price_in_its_first_row_only() -> None:
     shots = [shot(1), shot(2, takes=2), shot(3, duration="8s"), shot(4, prompt="tilt up"), shot(5, duration="6s")]
     spent = {1: (2_500_000, 1), 3: (8_000_001, 2), 4: (0, 0), 5: (None, 1)}
     outcomes = {
-        take.fingerprint: Outcome(status="failed", quoted_microusd=spent[asked.row][0], attempts=spent[asked.row][1])
+        take.fingerprint: spent_on(*spent[asked.row])
         for asked in shots
         if asked.row in spent
         for take in takes_of(asked, PROVIDER)
@@ -280,7 +279,7 @@ def test_the_cost_of_a_manifest_is_unknown_only_without_any_price(
 ) -> None:
     shots = [shot(1, prompt="one"), shot(2, prompt="two")]
     outcomes = {
-        take.fingerprint: Outcome(status="failed", quoted_microusd=spent[asked.row][0], attempts=spent[asked.row][1])
+        take.fingerprint: spent_on(*spent[asked.row])
         for asked in shots
         if asked.row in spent
         for take in takes_of(asked, PROVIDER)
@@ -292,7 +291,7 @@ def test_outputs_are_expired_or_expiring_by_the_moment() -> None:
     shots = [shot(row, prompt=f"{row}") for row in range(1, 6)]
     done = [NOON - timedelta(days=7), NOON - timedelta(days=6, hours=1), NOON - timedelta(days=5), NOON, None]
     outcomes = {
-        take.fingerprint: Outcome(status="completed", outputs=("https://cdn.example/1.mp4",), completed_at=moment)
+        take.fingerprint: outcome_of("completed", submitted_at=moment, completed_at=moment)
         for asked, moment in zip(shots, done, strict=True)
         for take in takes_of(asked, PROVIDER)
     }
