@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+from counted import finish
 from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,10 +17,8 @@ unhurried = examples(60)
 
 def test_submissions_are_counted_one_by_one_and_takes_by_take() -> None:
     progress = Progress(total=2)
-    progress.submitted("aa")
-    progress.settled("aa", State.FAILED)
-    progress.submitted("aa")
-    progress.settled("aa", State.COMPLETED)
+    finish(progress, "aa", State.FAILED)
+    finish(progress, "aa", State.COMPLETED)
     assert progress.submissions == 2
     assert (progress.done, progress.settled_here) == (1, 1)
     assert progress.by_state() == Counter({State.COMPLETED: 1})
@@ -29,26 +28,27 @@ def test_money_is_the_ledgers_last_sum_and_never_added_up_here() -> None:
     progress = Progress()
     assert progress.reserved == Reserved(0, 0)
     progress.reserved = Reserved(6_500_000, 1)
-    progress.submitted("aa")
-    progress.settled("aa", State.COMPLETED)
+    finish(progress, "aa", State.COMPLETED)
     assert progress.reserved == Reserved(6_500_000, 1)
 
 
 def test_a_submission_is_open_until_its_answer() -> None:
     progress = Progress()
     progress.submitted("aa")
+    progress.entered_flight("aa")
     assert progress.submissions == 1
     assert progress.is_open_here("aa")
     assert not progress.is_open_here("bb")
     progress.settled("aa", State.HELD)
+    progress.left_flight("aa")
     assert not progress.is_open_here("aa")
 
 
 def test_completed_takes_that_were_not_judged_are_counted() -> None:
     progress = Progress(total=3)
-    progress.settled("aa", State.COMPLETED, is_judged=False)
-    progress.settled("bb", State.COMPLETED, is_flagged=True)
-    progress.settled("cc", State.FAILED, is_judged=False)
+    finish(progress, "aa", State.COMPLETED, is_judged=False)
+    finish(progress, "bb", State.COMPLETED, is_flagged=True)
+    finish(progress, "cc", State.FAILED, is_judged=False)
     assert (progress.not_judged, progress.flagged) == (1, 1)
 
 
@@ -76,8 +76,8 @@ def test_in_flight_counts_the_takes_polled_now() -> None:
 
 def test_cached_takes_are_done_and_flagged_too() -> None:
     progress = Progress(total=4, cached=Counter({State.COMPLETED: 2}), cached_flagged=1)
-    progress.settled("cc", State.COMPLETED, is_flagged=True)
-    progress.settled("dd", State.UNKNOWN)
+    finish(progress, "cc", State.COMPLETED, is_flagged=True)
+    finish(progress, "dd", State.UNKNOWN)
     assert (progress.done, progress.flagged, progress.settled_here) == (4, 2, 2)
     assert progress.by_state() == Counter({State.COMPLETED: 3, State.UNKNOWN: 1})
 
@@ -88,7 +88,7 @@ def test_no_take_is_counted_twice(steps: list[tuple[str, State, bool]]) -> None:
     progress, completed = Progress(), set[str]()
     for fingerprint, state, is_flagged in steps:
         if fingerprint not in completed:
-            progress.settled(fingerprint, state, is_flagged=is_flagged)
+            finish(progress, fingerprint, state, is_flagged=is_flagged)
         if state is State.COMPLETED:
             completed.add(fingerprint)
     distinct = {fingerprint for fingerprint, _, _ in steps}

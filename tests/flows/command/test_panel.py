@@ -6,33 +6,15 @@ import time
 from collections import Counter
 
 import pytest
+from counted import finish, progress_of
 
 from animatic.pace.limits import LEVELS
-from animatic.progress import ArchiveProgress, Progress
+from animatic.progress import ArchiveProgress
 from animatic.takes.money.budgets import Reserved
 from animatic.takes.states import State
 from flows.command.panel import panel
 from flows.progress_words import Shown, archive_in_words, line, per_minute, waits_for
 from flows.terminal import PlainConsole
-
-
-def progress_of(total: int, settled: dict[str, State] | None = None, **more: object) -> Progress:
-    """Return the progress after these takes, each counted as the shoot counts it."""
-    progress = Progress(total=total, **more)  # pyright: ignore[reportArgumentType]
-    for name, state in (settled or {}).items():
-        finish(progress, name.encode().hex(), state)
-    return progress
-
-
-def finish(progress: Progress, fingerprint: str, state: State, **more: bool) -> None:
-    """Count a take: only one that the API accepted has been submitted and in flight."""
-    if state in {State.REJECTED, State.UNKNOWN}:
-        progress.settled(fingerprint, state)
-        return
-    progress.submitted(fingerprint)
-    progress.entered_flight(fingerprint)
-    progress.settled(fingerprint, state, **more)
-    progress.left_flight(fingerprint)
 
 
 def test_the_counts_add_up_to_the_total() -> None:
@@ -75,8 +57,7 @@ def test_cached_takes_are_done_but_count_for_no_rate() -> None:
 def test_a_run_that_waits_for_the_account_says_until_when() -> None:
     progress = progress_of(6, limits=LEVELS["bronze"])
     for number in range(2):
-        progress.submitted(f"a{number}", 100.0)
-        finish(progress, f"a{number}", State.COMPLETED)
+        finish(progress, f"a{number}", State.COMPLETED, submitted_at=100.0)
     assert waits_for(progress, progress.work(139.0), 139.0) == ["the account's next start is in 21 s (2 a minute)"]
     assert waits_for(progress, progress.work(161.0), 161.0) == []
 
