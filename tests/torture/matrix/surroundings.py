@@ -234,11 +234,10 @@ async def _cancelled(setup: Setup) -> bool:
             body = {"state": {"type": "CANCELLING"}}
             said.append((await asyncio.to_thread(ask, url, f"flow_runs/{run['id']}/set_state", body))["status"])
 
-        began = time.monotonic()
         command = await _midway(setup, cancel)
         assert command.code == 130, command.said[-600:]
         assert b"cancelled in Prefect" in command.said
-        assert len(setup.accepted) < 6, f"all was bought, {time.monotonic() - began:.0f} s after the start"
+        assert len(setup.accepted) < 6, "all was bought"
         assert statuses(command).total() == 6
         return said == ["ACCEPT"]
 
@@ -300,7 +299,7 @@ async def _hang_up(setup: Setup) -> bool:
 @case(
     "process",
     "a second Ctrl-C while a reply hangs",
-    "the table within 5 s, exit code 130; nothing is bought twice later",
+    "the table before the reply, exit code 130; nothing is bought twice later",
 )
 async def _hurry(setup: Setup) -> bool:
     async with setup.sandbox():
@@ -309,14 +308,13 @@ async def _hurry(setup: Setup) -> bool:
         await command.start()
         await until(lambda: setup.accepted)
         command.signal(signal.SIGINT)
-        await asyncio.sleep(1.2)
-        began = time.monotonic()
+        await asyncio.sleep(1.2)  # the time between two wishes
         command.signal(signal.SIGINT)
-        code = await command.end(15)
-        took_s = time.monotonic() - began
+        code = await command.end(30)
         assert code == 130, command.said[-600:]
-        assert took_s < 8, f"ended {took_s:.1f} s after the second"
-        assert statuses(command).total() == 1
+        assert statuses(command) == {"unknown": 1}
+        (error,) = pq.read_table(command.folder / "out.parquet")["error"].to_pylist()
+        assert error.endswith("while it was submitting this take"), f"it waited for the reply, or gave it up: {error}"
         again = run_of(setup, ANIMATIC_SETTLE_S="0")
         assert await (await again.start()).end() in {0, 4}, again.said[-600:]
         assert set(setup.bought.values()) == {1}
