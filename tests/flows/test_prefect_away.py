@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,8 @@ class Story:
     code: int
     stdout: str
     stderr: str
-    began: float
     ended: float
+    took_s: float
     bought: int
     """Submissions that the sandbox accepted."""
     bought_before: int
@@ -53,6 +53,8 @@ class Story:
     """Processes of the run that lived on."""
     state: str | None = None
     """The flow run's state, where the server was asked."""
+    tries: int = 0
+    """Connections that were made to the server in front of which a door is."""
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -120,7 +122,7 @@ class Stage:
         with door(self._server.url) as way:
             shell = self._place(f"before-{name}", way.url_with(f"someone:{SECRET}"))
             change(way)
-            return self._run(shell, None)
+            return replace(self._run(shell, None), tries=way.connections)
 
     def _place(self, name: str, url: str | None) -> Any:
         home = self._folder / name
@@ -153,7 +155,7 @@ class Stage:
             return sum(row["status"] == "completed" for row in shell.rows(table)) if table.exists() else 0
 
         with self._starting:
-            began = time.time()
+            began = time.monotonic()
             process = shell.start("run", f"{stem}.csv", "--results", "out.parquet", "--json", is_warm=True)
             try:
                 if hit is not None:
@@ -169,7 +171,7 @@ class Stage:
                 stdout, stderr = process.communicate(timeout=ENDS_WITHIN_S)
             except subprocess.TimeoutExpired:
                 raise AssertionError(f"{stem}: has not ended after {ENDS_WITHIN_S:.0f} s") from None
-            ended = time.time()
+            ended, took_s = time.time(), time.monotonic() - began
             left = self._processes(shell)
             deadline = time.monotonic() + 5
             while left and time.monotonic() < deadline:
@@ -180,7 +182,7 @@ class Stage:
             for pid in self._processes(shell):
                 os.kill(pid, signal.SIGKILL)
         state = self._state_of(stem) if asks else None
-        return Story(shell, process.returncode, stdout, stderr, began, ended, bought(), before, left, state)
+        return Story(shell, process.returncode, stdout, stderr, ended, took_s, bought(), before, left, state)
 
     def _state_of(self, stem: str) -> str:
         body = {"flow_runs": {"name": {"like_": f"{stem} "}}}
@@ -243,7 +245,7 @@ def require_untouched(story: Story) -> None:
     assert story.stderr.count(f"{TAKES} of {TAKES} completed\n") == 1
     assert story.stderr.count("results: out.parquet\n") == 1
     assert "Traceback" not in story.stderr
-    assert story.held_up_s <= HOLDS_UP_S
+    assert story.held_up_s <= HOLDS_UP_S  # a minute is what is promised
     assert story.left == []
 
 
@@ -268,38 +270,44 @@ def test_a_server_back_in_time_learns_how_the_run_ended(reported: Told) -> None:
     assert story.state == "Completed"
 
 
-def require_refused(story: Story, within_s: float) -> None:
+def require_refused(story: Story) -> None:
     assert story.code == 2, story.stderr
     assert "PREFECT_API_URL" in story.stderr.splitlines()[-1]
     assert "Traceback" not in story.stderr
     assert story.bought == 0
     assert not (story.shell.home / "out.parquet").exists()
     assert story.left == []
-    assert story.ended - story.began <= within_s
 
 
 @pytest.mark.parametrize("status", ["401", "403"])
 def test_a_server_that_refuses_us_before_a_run_is_named_at_once(reported: Told, status: str) -> None:
     story = reported(f"before {status}")
-    require_refused(story, 40)  # most of it the start of Python and the preview on a busy machine
+    require_refused(story)
     assert f"answered HTTP {status}" in story.stderr
+    assert story.tries <= 2, "one that is asked for a minute is asked dozens of times"
 
 
 @pytest.mark.parametrize("how", ["refuses", "hangs"])
 def test_an_unreachable_server_is_named_after_a_minute(reported: Told, how: str) -> None:
     story = reported(f"before {how}")
-    require_refused(story, HOLDS_UP_S + 40)
+    require_refused(story)
     assert "cannot be reached within 60 s" in story.stderr
-    assert story.ended - story.began >= HOLDS_UP_S - 1, "it may come up yet"
+    assert "waiting for Prefect at" in story.stderr
+    assert story.tries >= (2 if how == "hangs" else 0), "it may come up yet"  # refused connections are not seen here
 
 
 def test_a_server_that_refuses_us_after_the_check_is_named_at_once(reported: Told) -> None:
-    require_refused(reported("before 401 late"), 60)
+    story = reported("before 401 late")
+    require_refused(story)
+    assert "took no run" in story.stderr
+    assert "did not begin" not in story.stderr, "its answer is named, not the end of a wait for it"
 
 
 # Red on 50bd471: the check passes, Prefect's engine then waits for its flow run for minutes, and so does the command.
 def test_a_server_that_hangs_after_the_check_is_named_in_time(reported: Told) -> None:
-    require_refused(reported("before hangs late"), 2 * HOLDS_UP_S)
+    story = reported("before hangs late")
+    require_refused(story)
+    assert story.took_s <= 2 * HOLDS_UP_S  # the seconds are the rule: Prefect would end the run too, minutes later
 
 
 # Red on 50bd471 for "before 401 late": the last line on stderr quotes Prefect's error, which holds the URL as it is.

@@ -17,7 +17,7 @@ def test_a_contender_buys_everything_once_and_the_server_measures_its_lag(tmp_pa
     found = Studio(tmp_path).compete(name, ACCOUNT, 12, room=room)
     assert (found.exit_code, found.completed, found.lost, found.bought_twice, found.refused) == (0, 12, 0, 0, 0)
     assert found.most_in_flight <= 5
-    assert 0 < found.cpu_s < 30
+    assert 0 < found.cpu_s < 30  # the figures themselves are tested here: seconds, not their sums or milliseconds
     assert found.ideal_s > 1.0
     assert found.ratio > 0.99
     takes = takes_of(room / "sandbox")
@@ -30,4 +30,4 @@ def test_the_pace_of_the_limit_is_what_the_account_allows(tmp_path: Path) -> Non
     (room / "home").mkdir(parents=True)
     found = Studio(tmp_path).compete("limit", Account(3, 10, 0.2), 4, room=room, deadline_s=90)
     assert (found.completed, found.refused, found.most_starts_a_minute) == (4, 0, 3)
-    assert 60 <= found.makespan_s < 63
+    assert 60 <= found.makespan_s < 63  # the account's minute, by the server's own record of accepts

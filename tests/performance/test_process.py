@@ -1,4 +1,8 @@
-"""The harness counts what a command's children cost, whatever becomes of them."""
+"""The harness counts what a command's children cost, whatever becomes of them.
+
+It measures seconds of CPU, seconds that pass and megabytes, so these tests are about such numbers: lower bounds are
+what a child certainly used, upper bounds tell what is counted from what is not.
+"""
 
 import os
 import sys

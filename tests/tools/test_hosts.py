@@ -68,9 +68,8 @@ def test_a_slow_line_takes_its_time(network: Network, tmp_path: Path) -> None:
     host.slow("1mbit")  # 200 kB in 1.6 s
     began = time.monotonic()
     assert _fetched(host, url) == "200000"
-    assert time.monotonic() - began > 1.0
+    assert time.monotonic() - began > 1.0  # seconds are what a slow line costs; a busy machine only adds to them
     host.full_speed()
-    began = time.monotonic()
     assert _fetched(host, url) == "200000"
 
 
@@ -107,7 +106,7 @@ def test_the_run_of_a_host_that_vanishes_is_dead_within_30_seconds(
         cut_at = time.monotonic()
         while not dead_runs(url)("run-9"):
             time.sleep(0.5)
-        assert time.monotonic() - cut_at < 30
+        assert time.monotonic() - cut_at < 30  # so many seconds are promised, of the server's keepalives
 
 
 def test_hosts_reach_nothing_beyond_the_bridge(network: Network) -> None:
