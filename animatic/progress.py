@@ -108,6 +108,7 @@ class Progress:
         cached_flagged: completed ones among them with a flagged output.
         unclear: takes of which an earlier run left it unknown whether they were bought.
         reserved: what this run has reserved, as the ledger last said.
+        max_microusd: the most that it may reserve, once that is known; None where nothing bounds it.
         not_judged: completed takes of this run whose outputs WaveSpeed did not judge.
         submissions: how many submissions the API accepted in this run.
         archive: of its clips.
@@ -129,6 +130,7 @@ class Progress:
     cached_flagged: int = 0
     unclear: int = 0
     reserved: Reserved = field(default_factory=Reserved)
+    max_microusd: int | None = None
     not_judged: int = 0
     submissions: int = 0
     archive: ArchiveProgress = field(default_factory=ArchiveProgress)
@@ -211,6 +213,11 @@ class Progress:
             self.not_judged += not is_judged
         else:
             self._others[key] = state
+
+    def cleared(self, fingerprint: str) -> None:
+        """Record that it is known now whether a take was bought: this run goes on with it."""
+        if self._others.pop(bytes.fromhex(fingerprint), None) is None:
+            self.unclear = max(self.unclear - 1, 0)
 
     @property
     def in_flight(self) -> int:

@@ -113,9 +113,11 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
         async with open_run(order, session) as opened:
             checked = await check_manifest(opened)
             settling = await settle(opened)
+            opened = await count_reserved(opened)
             plan = await plan_takes(opened, checked)
             priced = await price(opened, plan)
             approved = await approve(opened, priced)
+            session.progress.max_microusd = approved.max_microusd
             async with open_archive(opened, priced.plan, interrupts) as archiving:
                 buying = await open_results(approved, settling, interrupts, archiving)
                 async with interrupts.obeyed(buying.stop), buying.page_kept():

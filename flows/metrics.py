@@ -20,7 +20,7 @@ ASKS_LEDGER_EVERY_S = 15.0
 
 
 @asynccontextmanager
-async def metered(session: Session, ledger: Ledger, max_microusd: int | None) -> AsyncGenerator[None]:
+async def metered(session: Session, ledger: Ledger) -> AsyncGenerator[None]:
     """Serve `/metrics` and `/healthz` of a run for the length of the block; why that cannot be is in its progress."""
     ports, progress = session.settings.metrics_ports, session.progress
     if not ports:
@@ -30,7 +30,7 @@ async def metered(session: Session, ledger: Ledger, max_microusd: int | None) ->
     from flows.server.metrics.families import RunInfo  # noqa: PLC0415 - the same
     from flows.server.metrics.pages import RunPages  # noqa: PLC0415 - the same
 
-    facts = RunInfo(session.run_id, version("animatic"), max_microusd)
+    facts = RunInfo(session.run_id, version("animatic"))
     async with contextlib.AsyncExitStack() as stack:
         try:
             stack.enter_context(served(RunPages(progress, facts), session.settings.metrics_host, ports))

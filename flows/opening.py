@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
 from prefect.runtime import flow_run
@@ -34,7 +35,6 @@ async def open_run(order: Order, session: Session) -> AsyncGenerator[Run]:
     opened = partial(open_ledger, tell=warn) if is_watched else partial(open_when_there, tell=warn)
     with await asyncio.to_thread(opened, settings.ledger) as ledger:
         async with ledger.run(session.run_id, order.uri, flow_run.id) as run:
-            before = await ledger.reserved_under(flow_run.id, order.uri) if flow_run.id else 0
             most, network = min(connections_that_fit(), MOST_CONNECTIONS), settings.network
             async with WaveSpeedClient(
                 settings.base_url,
@@ -46,7 +46,14 @@ async def open_run(order: Order, session: Session) -> AsyncGenerator[Run]:
                 counts=session.progress.meters.requested,
             ) as client:
                 copies = session.still_copies or StillCopies()
-                async with metered(session, ledger, order.max_microusd(session.max_microusd)):
+                async with metered(session, ledger):
                     if session.progress.metrics_problem:
                         warn(session.progress.metrics_problem)
-                    yield Run(order, session, client, run, warn, copies, before)
+                    yield Run(order, session, client, run, warn, copies)
+
+
+async def count_reserved(run: Run) -> Run:
+    """Return the run with what earlier processes of its flow run have reserved, once what they left is settled."""
+    flow_run_id = flow_run.id
+    before = await run.ledger.reserved_under(flow_run_id, run.order.uri) if flow_run_id else 0
+    return replace(run, reserved_before=before)

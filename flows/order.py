@@ -225,14 +225,17 @@ class Order:
             return MAX_USD
         return SPEND_UP_TO
 
-    def allowances(self, day: DayBudget | None = None) -> list[Allowance]:
-        """Return the amounts that the run may go as far as: its own, and what is left for the day."""
-        return allowances_of(self.spend_up_to, day)
+    def allowances(self, day: DayBudget | None = None, reserved_before: int = 0) -> list[Allowance]:
+        """Return the amounts that the run may go as far as: its own, and what is left for the day.
+
+        Of its own, earlier processes of the same flow run have reserved some already.
+        """
+        return allowances_of(self.spend_up_to, day, reserved_before)
 
 
-def allowances_of(spend_up_to: float | None, day: DayBudget | None) -> list[Allowance]:
-    """Return the amounts that a run may go as far as: what was given, and what is left for the day."""
-    own = [] if spend_up_to is None else [spent_up_to(limit_microusd(spend_up_to))]
+def allowances_of(spend_up_to: float | None, day: DayBudget | None, reserved_before: int = 0) -> list[Allowance]:
+    """Return the amounts that a run may go as far as: what is left of what was given, and of the day."""
+    own = [] if spend_up_to is None else [spent_up_to(max(limit_microusd(spend_up_to) - reserved_before, 0))]
     return own if day is None else [*own, day.allowance]
 
 

@@ -170,7 +170,7 @@ async def price(run: Run, plan: Plan) -> PricedPlan:
             run.warn(f"no quote: {problem}")
     priced = PricedPlan(plan, quotes, settings.price_microusd, session.share_microusd, session.stand_ins)
     priced, _ = await price_plan(run.ledger, priced, accepts_estimates=run.order.accepts_estimates)
-    allowances = run.order.allowances(await run.day_budget())
+    allowances = run.order.allowances(await run.day_budget(), run.reserved_before)
     priced.require_prices(allowances)
     priced = priced.within(allowances)
     priced.require_budget(run.refuses_beyond_microusd)

@@ -206,6 +206,8 @@ class PricedRun:
         settled = await self._settling.settle()
         takes = await asyncio.to_thread(self._plan.find, [*settled.adopted, *settled.absent])
         if takes:
+            for take in takes:
+                self._run.session.progress.cleared(take.fingerprint)
             await self._see_through(_each([Batch(0, takes)]))
 
     async def _begin_followers(self) -> None:

@@ -57,6 +57,7 @@ class PollScheduler:
             soonest = max(due, self._free_at - self._slack_s)
             if soonest > now:
                 self._wake_at(next_tick(soonest, self._tick_s))
+                self._meters.next_poll_at = due  # by that moment it was promised, however fast polls may follow
                 return
             heapq.heappop(self._waiting)
             self._free_at = max(self._free_at, now) + self._spacing_s

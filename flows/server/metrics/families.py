@@ -27,22 +27,20 @@ class RunInfo:
 
     Attributes:
         version: of animatic.
-        max_microusd: the most that it may reserve, in millionths of a dollar.
     """
 
     run_id: str
     version: str
-    max_microusd: int | None = None
 
 
 def families(progress: Progress, facts: RunInfo, now: float) -> Iterator[Metric]:
     """Yield the metrics of a run at a moment of its clock."""
     yield InfoMetricFamily("animatic_run", "The run", {"run_id": facts.run_id, "version": facts.version})
     yield from _takes(progress, now)
-    yield from _money(progress, facts)
+    yield from _money(progress)
     yield from _pace(progress, now)
     yield from _media(progress)
-    yield from _engine(progress.meters)
+    yield from _engine(progress.meters, now)
 
 
 def _takes(progress: Progress, now: float) -> Iterator[Metric]:
@@ -51,7 +49,8 @@ def _takes(progress: Progress, now: float) -> Iterator[Metric]:
     counts = {state.value: ended[state] for state in _ENDS}
     counts |= {"in_flight": progress.in_flight, "waiting": progress.to_start, "left": progress.passed_on}
     yield _by("animatic_takes", "Takes of the run by state; they add up to all takes of the manifest", "state", counts)
-    yield _gauge("animatic_takes_cached", "Takes that were final when the run began", progress.cached.total())
+    cached = {state.value: progress.cached[state] for state in _ENDS}
+    yield _by("animatic_takes_cached", "Takes among them that were final when the run began", "state", cached)
     yield _gauge("animatic_takes_queued", "Takes in flight that WaveSpeed has not begun to make", progress.queued)
     yield _gauge("animatic_takes_flagged", "Completed takes with an output that is flagged NSFW", progress.flagged)
     oldest = progress.oldest(now)
@@ -62,14 +61,15 @@ def _takes(progress: Progress, now: float) -> Iterator[Metric]:
 _ENDS = (State.COMPLETED, State.FAILED, State.REJECTED, State.UNKNOWN, State.HELD)
 
 
-def _money(progress: Progress, facts: RunInfo) -> Iterator[Metric]:
+def _money(progress: Progress) -> Iterator[Metric]:
     reserved = progress.reserved
     text = "Sum of the prices at which this run has reserved its submissions"
     yield _gauge("animatic_reserved_usd", text, reserved.cost_microusd / _MICROUSD)
     text = "Submissions of this run whose price is not known"
     yield _gauge("animatic_reserved_unpriced", text, reserved.unpriced)
-    if facts.max_microusd is not None:
-        yield _gauge("animatic_budget_usd", "The most that this run may reserve", facts.max_microusd / _MICROUSD)
+    if progress.max_microusd is not None:
+        text = "The most that this process may reserve, once its plan is approved or needs no approval"
+        yield _gauge("animatic_budget_usd", text, progress.max_microusd / _MICROUSD)
 
 
 def _pace(progress: Progress, now: float) -> Iterator[Metric]:
@@ -97,7 +97,7 @@ def _media(progress: Progress) -> Iterator[Metric]:
     yield _counter("animatic_media_received_bytes", "Bytes of clips that were downloaded", archive.received_bytes)
 
 
-def _engine(meters: Meters) -> Iterator[Metric]:
+def _engine(meters: Meters, now: float) -> Iterator[Metric]:
     requests = CounterMetricFamily(
         "animatic_requests",
         "Requests to WaveSpeed by call and outcome: ok, busy (429), refused (other 4xx), failed (5xx and the rest), "
@@ -115,6 +115,9 @@ def _engine(meters: Meters) -> Iterator[Metric]:
     yield _histogram("animatic_ledger_commit_seconds", text, meters.commits)
     text = "Transactions of the ledger of which nothing was committed"
     yield _counter("animatic_ledger_failures", text, meters.commits_failed)
+    if meters.ledger_at is not None:
+        text = "Time since the ledger answered; a run asks it every 15 s at least"
+        yield _gauge("animatic_ledger_silent_seconds", text, max(now - meters.ledger_at, 0.0))
     yield _histogram("animatic_poll_lag_seconds", "Polls: from when one is due to its release", meters.poll_lag)
     yield _histogram("animatic_loop_lag_seconds", "Event loop: how late it woke up", meters.loop_lag)
 

@@ -29,8 +29,9 @@ def metrics() -> bytes:
     """Return the page of a run with each family in it."""
     meters = Meters()
     meters.requested("submit", "busy", 0.1)
-    progress = Progress(limits=Limits(2, 2), meters=meters)
-    page = RunPages(progress, RunInfo("run-1", "0.1.0", 1))("/metrics")
+    meters.ledger_at = 1.0
+    progress = Progress(limits=Limits(2, 2), meters=meters, max_microusd=1)
+    page = RunPages(progress, RunInfo("run-1", "0.1.0"))("/metrics")
     assert page is not None
     return page.body
 

@@ -14,12 +14,13 @@ from flows.server.metrics.families import RunInfo, families
 from flows.server.metrics.pages import RunPages
 
 PROMPT = "canary prompt: push in slowly"
-FACTS = RunInfo("20261127T120220Z-685f", "0.1.0", 40_000_000)
+FACTS = RunInfo("20261127T120220Z-685f", "0.1.0")
 
 
 def busy_progress() -> Progress:
     """Progress of a run with takes in every state."""
     progress = Progress(total=10, unclear=1, passed_on=1, reserved=Reserved(17_500_000, 1), limits=Limits(60, 100))
+    progress.max_microusd = 40_000_000
     progress.cached[State.COMPLETED] = 2
     take, other = takes_of(shot_of(1, prompt=PROMPT, takes=2), "sandbox")
     for each in (take, other):
@@ -73,10 +74,26 @@ def test_states_of_takes_add_up_to_the_takes_of_the_manifest() -> None:
         (("animatic_media_backlog", "archive"), 4),
         (("animatic_takes_flagged",), 1),
         (("animatic_starts_per_minute_limit",), 60),
+        (("animatic_takes_cached", "completed"), 2),
+        (("animatic_takes_cached", "failed"), 0),
+        (("animatic_ledger_silent_seconds",), 7),
     ],
 )
 def test_each_metric_is_what_the_progress_knows(name: tuple[str, ...], value: float) -> None:
     assert samples_of(busy_progress())[name] == value
+
+
+def test_a_take_that_is_settled_at_the_end_is_counted_once() -> None:
+    progress = busy_progress()
+    for fingerprint in ("cd" * 32, "ef" * 32):  # held by this run, and unknown since an earlier one
+        progress.cleared(fingerprint)
+        progress.entered_flight(fingerprint, "late", 2.0)
+        progress.settled(fingerprint, State.COMPLETED)
+        progress.left_flight(fingerprint)
+    found = samples_of(progress)
+    by_state = {name[1]: value for name, value in found.items() if name[0] == "animatic_takes"}
+    assert (by_state["unknown"], by_state["held"], by_state["completed"]) == (0, 0, 5)
+    assert sum(by_state.values()) == progress.total
 
 
 def test_a_run_that_is_being_planned_has_metrics_too() -> None:
