@@ -14,7 +14,7 @@ from flows.approval import approve, require_deployment
 from flows.archiving import open_archive
 from flows.flow_states import end_of, ended, ledger_away, name_run, refused, require_not_taken_over
 from flows.interrupts import Interrupts
-from flows.opening import open_run
+from flows.opening import count_reserved, open_run
 from flows.order import APPROVE_WITHIN_HOURS, ApprovalRule, Order, RowOptions
 from flows.planning import check_manifest, plan_takes, price
 from flows.priced_run import open_results
@@ -110,10 +110,10 @@ async def animate(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, o
             None if approve_above_usd is None else ApprovalRule(approve_above_usd, approve_within_hours),
         )  # fmt: skip
         require_deployment(order)
-        async with open_run(order, session) as opened:
-            checked = await check_manifest(opened)
-            settling = await settle(opened)
-            opened = await count_reserved(opened)
+        async with open_run(order, session) as begun:
+            checked = await check_manifest(begun)
+            settling = await settle(begun)
+            opened = await count_reserved(begun)
             plan = await plan_takes(opened, checked)
             priced = await price(opened, plan)
             approved = await approve(opened, priced)
