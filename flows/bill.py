@@ -18,7 +18,7 @@ from animatic.results.billing.words import verdict
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.dates import start_of
 from flows.flow_states import refused
-from flows.schedule import session_of_schedule
+from flows.schedule import BlockName, session_of_schedule
 from flows.session import new_run_id
 from flows.settings import Settings
 from tasks.begun import begin
@@ -88,18 +88,22 @@ def name_run() -> str:
 
 
 @flow(name="bill", flow_run_name=name_run, persist_result=False)
-async def bill(since: str | None = None, until: str | None = None, csv: str | None = None) -> State[None]:
+async def bill(
+    since: str | None = None, until: str | None = None, csv: str | None = None, credentials: BlockName | None = None
+) -> State[None]:
     """Hold WaveSpeed's bill against the ledger, and show what differs. Buys nothing.
 
     Args:
         since: the first UTC date, such as 2026-11-26; None is 7 days ago.
         until: the last UTC date; None is now.
         csv: URI of a CSV to write, with a row for each prediction.
+        credentials: Name of the WaveSpeedCredentials block whose account's bill it is; never a key. None is the
+            worker's own account.
     """
     try:
         found = READ.get()
         if found is None:
-            session = await session_of_schedule()
+            session = await session_of_schedule(credentials)
             order = await asyncio.to_thread(BillOrder.read, since, until, csv, datetime.now(UTC))
             found = await read_and_compare(session.settings, order)
     except FixInputError as error:

@@ -16,6 +16,7 @@ from animatic.planning.inbox import ELSEWHERE, Places, end_of, is_of_ours, is_re
 from animatic.results.reading import read_head
 from animatic.takes.inbox_files import FileState, InboxEnd, InboxFile
 from flows.animate import animate
+from flows.json_log import RUN_ID
 from flows.session import SESSION, RunEnd, Session
 from flows.settings import Settings
 from flows.terminal import error_line
@@ -123,7 +124,7 @@ async def work_on(worker: Worker, errand: Errand, known: InboxFile, content: str
 async def _run(worker: Worker, errand: Errand, known: InboxFile) -> InboxEnd:
     """Run a manifest to its end, and put a report beside it, or take that away. A broken one raises nothing."""
     session = Session(worker.settings)
-    token = SESSION.set(session)
+    token, of_log = SESSION.set(session), RUN_ID.set(session.run_id)
     try:
         running: Any = animate(
             manifest=errand.uri,
@@ -140,6 +141,7 @@ async def _run(worker: Worker, errand: Errand, known: InboxFile) -> InboxEnd:
         run, problem = session.end.result() if session.end.done() else RunEnd(), error
     finally:
         SESSION.reset(token)
+        RUN_ID.reset(of_log)
     problem = run.problem or problem
     if problem is not None and not isinstance(problem, Exception):
         raise problem

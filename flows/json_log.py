@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +22,10 @@ SHORTEST_PART = 12
 _OF_RUNS = ("flow_run_id", "flow_run_name", "task_run_id", "task_run_name")
 _PASSWORD = re.compile(r"(?<=://)[^\s/@\"']+(?=@)")
 _QUERY = re.compile(r"(?<=[a-z]://)([^\s?#\"'<>]+)[?#][^\s\"'<>]+")
+
+
+RUN_ID: ContextVar[str | None] = ContextVar("animatic_run_id", default=None)
+"""The run that lines are about, where it is not the one that the process was started for: a manifest of an inbox."""
 
 
 class JsonLines(logging.Formatter):
@@ -38,7 +43,7 @@ class JsonLines(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
-            "run_id": self._run_id,
+            "run_id": RUN_ID.get() or self._run_id,
             **{name: getattr(record, name, None) for name in _OF_RUNS},
         }
         if known is not None:

@@ -69,12 +69,20 @@ def settle_in() -> None:
             os.environ[name] = from_start(os.environ[name])
     _raise_file_limit()
     reach_loopback_directly()
+    use_own_folders()
+    leave(child_folder())
+
+
+def use_own_folders() -> None:
+    """Keep temporary files in `ANIMATIC_HOME`, and have a home where the user has none: Prefect needs both.
+
+    Raises:
+        SettingsError: there is no folder for temporary files.
+    """
     _use_temporary_folder()
-    folder = child_folder()
     # Path raises where a user has no home, and Prefect cannot be imported then.
     if not os.path.isabs(os.path.expanduser("~")):  # noqa: PTH111, PTH117
         os.environ["HOME"] = str(home.data_folder(os.environ))
-    leave(folder)
 
 
 def exit_with(code: int) -> NoReturn:

@@ -11,6 +11,7 @@ from animatic.errors import SettingsError
 from flows.flow_states import id_in_name
 from flows.json_log import write_json
 from flows.logs import outlive_console
+from flows.process import use_own_folders
 from flows.session import Session
 from flows.settings import Settings
 
@@ -31,6 +32,7 @@ async def session_of_schedule(credentials: str | None = None) -> Session:
         SettingsError: the environment or the block says something we cannot work with, or there is no such block.
     """
     outlive_console()
+    use_own_folders()
     settings, run_id = await settings_of_schedule(credentials), id_in_name()
     if settings.log_format == "json":
         write_json(run_id)
@@ -57,4 +59,5 @@ async def settings_of_schedule(credentials: str | None = None) -> Settings:
         with contextlib.suppress(ValueError):  # there is no such block
             secret: Any = await Secret.aload(KEY_BLOCK)
             settings = settings.with_key(str(secret.get()))
+            settings.require_other_name()
     return settings

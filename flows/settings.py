@@ -334,6 +334,11 @@ class Settings(BaseModel):
         """Tell if the account is named by the key itself, which would then be in the ledger."""
         return self.api_key is not None and self.account_name == self.api_key.get_secret_value().strip().lower() != ""
 
+    def require_other_name(self) -> None:
+        """Raise SettingsError if the account is named by its key."""
+        if self.names_its_key:
+            raise SettingsError(_NAMED_BY_KEY)
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, *, needs_ledger: bool = True) -> Self:
         """Read the environment once. `needs_ledger`: the ledger that it names is the one that will be used.

@@ -108,7 +108,8 @@ def hidden_character(text: str) -> Problem | None:
     control = None if text.isprintable() else _PROMPT_CONTROL.search(text)
     if control is None:
         return None
-    found = f"{hidden_name(control[0])} at character {control.start() + 1} of {quoted(text)}"
+    # The text itself stands in the manifest: what a model is asked for is in no log.
+    found = f"{hidden_name(control[0])} at character {control.start() + 1} of {len(text):,}"
     return Problem("hidden character", found, "text; of control characters only tabs and line ends")
 
 

@@ -65,7 +65,9 @@ def write_deployments(options: InitOptions, console: PlainConsole) -> int:
 def starting_text(manifest: str, results: str) -> str:
     """Return the project's own deployments, of another manifest."""
     text = _own_file().read_text(encoding="utf-8")
-    text = text.replace(_MANIFEST, json.dumps(manifest)).replace(_RESULTS, json.dumps(results))
+    text = text.replace(_MANIFEST, json.dumps(manifest, ensure_ascii=False)).replace(
+        _RESULTS, json.dumps(results, ensure_ascii=False)
+    )
     text = text.replace("name: demo\n", "name: shots\n").replace(" --prefect-file deployments/prefect.yaml", "")
     return text.replace("deployments/prefect.yaml", NAME)
 

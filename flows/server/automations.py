@@ -27,8 +27,11 @@ from flows.terminal import complain, say
 from tasks.alerts import APPROVAL_WANTED, BUDGET_REACHED, TAKES_HELD
 
 PREFIX = "animatic: "
-FLOWS = ("animate", "inbox", "inbox-manifest", "media", "reconcile", "review")
+FLOWS = ("animate", "bill", "inbox", "inbox-manifest", "media", "reconcile", "reel", "review")
 """Flows that may be started again at any time, since the ledger is asked before anything is bought."""
+
+_PARTS = frozenset({"media"})
+"""Flows that work for runs of another flow, which say how it went."""
 
 HEARTBEAT_S = 30
 """Value of PREFECT_FLOWS_HEARTBEAT_FREQUENCY where runs are watched; Prefect's own default is 180."""
@@ -37,8 +40,8 @@ LOST_AFTER_S, STARTS_WITHIN_S, MOST_STARTS = 75, 60, 10
 SHORTEST_S = 10
 """Prefect looks for what is missing no sooner."""
 
-EXPIRED = "The flow was paused and never resumed."
-"""Prefect's own message for a suspended run that was not resumed in time."""
+EXPIRED = "The flow was * and never resumed."
+"""Prefect's own message for a suspended run that was not resumed in time: `paused`, or `resuming` where it was late."""
 
 _RUN = "prefect.flow-run."
 _LIVES = {f"{_RUN}Running", f"{_RUN}heartbeat"}
@@ -145,7 +148,7 @@ def _of(name: str, notifier: Notifier) -> AutomationCore:
     action = SendNotification(
         block_document_id=notifier.block_id, subject=f"animatic: {alert.subject}", body=alert.body
     )
-    return _automation(f"{name} to {notifier.name}", _seen(set(alert.events), match), action)
+    return _automation(f"{name} to {notifier.name}", _seen(set(alert.events), match, _TOLD_OF), action)
 
 
 def _automation(name: str, trigger: EventTrigger, action: Any) -> AutomationCore:
@@ -155,12 +158,16 @@ def _automation(name: str, trigger: EventTrigger, action: Any) -> AutomationCore
 _DESCRIPTION = "Made by `python -m flows.server.automations`, which changes it back."
 
 
-def _seen(events: set[str], labels: Mapping[str, str | list[str]] | None = None) -> EventTrigger:
-    """Return a trigger for each of these events of a run of ours."""
+def _seen(
+    events: set[str],
+    labels: Mapping[str, str | list[str]] | None = None,
+    related: Sequence[Mapping[str, str | list[str]]] = (),
+) -> EventTrigger:
+    """Return a trigger for each of these events of a run of ours, or of what is related to all of these."""
     return EventTrigger(
         expect=events,
         match={"prefect.resource.id": f"{_RUN}*", **(labels or {})},  # pyright: ignore[reportArgumentType] - coerced
-        match_related=_OURS,  # pyright: ignore[reportArgumentType] - the same
+        match_related=list(related) or _OURS,  # pyright: ignore[reportArgumentType] - the same
         for_each={"prefect.resource.id"},
         posture=Posture.Reactive,
         threshold=1,
@@ -183,6 +190,11 @@ def _missing(after: set[str], within_s: int) -> EventTrigger:
 
 
 _OURS = {"prefect.resource.role": "flow", "prefect.resource.name": list(FLOWS)}
+_TOLD_OF = (
+    {"prefect.resource.role": "flow", "prefect.resource.name": [each for each in FLOWS if each not in _PARTS]},
+    {"prefect.resource.role": "deployment"},
+)
+"""Runs that people hear of: of a deployment, so not those inside another one, which speaks for them."""
 
 
 def _change(state: StateType, name: str, message: str) -> ChangeFlowRunState:

@@ -23,7 +23,7 @@ from animatic.errors.text import did_you_mean, nearest, one_line
 from animatic.machine.home import data_folder, prefect_home
 from animatic.machine.own_packages import require_free_folder
 from animatic.machine.privacy import keep_private
-from flows.process import own_folder, reach_loopback_directly
+from flows.process import own_folder, reach_loopback_directly, use_own_folders
 from flows.server.pages import UI_PORT, pages_settings
 from flows.server.prefect_api import prefect_api
 from flows.session import new_run_id
@@ -81,6 +81,7 @@ def main(options: ServeOptions, *, debug: bool = False) -> int:
         os.environ |= {"PREFECT_HOME": str(home), "PYTHONSAFEPATH": "1"}
         os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")  # automations take silent runs for dead
         reach_loopback_directly()
+        use_own_folders()
         lasting = {**pages_settings(), **_LASTING}
         with prefect_api(f"{new_run_id()}-serve", port=options.port, settings=lasting) as server:
             os.environ.setdefault("DO_NOT_TRACK", "1")
