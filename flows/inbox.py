@@ -158,10 +158,11 @@ async def _carried_out(worker: Worker, errand: Errand) -> Line:
     content = await asyncio.to_thread(read_whole, errand.uri, known.mark)
     if content is None:
         return Line(name, WRITTEN)
-    if not is_settled(known, content.sha256, errand.places.results):
+    is_news = not is_settled(known, content.sha256, errand.places.results)
+    if is_news:
         words = await work_on(worker, errand, known, content.sha256)
     known = (await worker.ledger.find_in_inbox(provider, [errand.uri]))[errand.uri]
-    return Line(name, words or known.state.value, known)
+    return Line(name, words or known.state.value, known, is_news=is_news)
 
 
 async def _concluded(prefix: str, lines: Sequence[Line], stopped_by: str | None, interrupts: Interrupts) -> State[None]:
@@ -179,7 +180,7 @@ def _verdict(lines: Sequence[Line], stopped_by: str | None, interrupts: Interrup
     """Failed where money may be at stake or the account was refused, so that alerts ring; see `flow_states`."""
     require_not_suspended(interrupts)
     message = sentence(lines, stopped_by)
-    if any(line.is_unclear for line in lines):
+    if any(line.is_unclear and line.is_news for line in lines):
         return Failed(message=message)
     if interrupts.is_stopped:
         return Cancelled(name="Interrupted", message=message)

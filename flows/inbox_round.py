@@ -42,6 +42,7 @@ class Round:
         words: why a file was not worked on in this round, by its path below the inbox.
         unnamed: files that no URI can name, with the reason.
         marks: the mark under which a file was found whole, by its path.
+        worked_on: paths of manifests that were run.
     """
 
     order: InboxOrder
@@ -49,6 +50,7 @@ class Round:
     words: dict[str, str] = field(default_factory=dict[str, str])
     unnamed: dict[str, str] = field(default_factory=dict[str, str])
     marks: dict[str, str] = field(default_factory=dict[str, str])
+    worked_on: set[str] = field(default_factory=set[str])
 
     async def find(self) -> dict[str, str]:
         """Return the files that may be manifests: a mark by their path. Raises LocationError."""
@@ -127,6 +129,7 @@ class Round:
             return None
         errand = Errand(uri, places, self.order.has_pages, self.order.run)
         if self.order.deployment is None:
+            self.worked_on.add(path)
             return await work_on(worker, errand, known, content.sha256)
         return await self._hand_over(self.order.deployment, errand, known, content.sha256)
 
@@ -168,7 +171,8 @@ class Round:
     def _line(self, path: str, known: InboxFile | None) -> Line:
         is_refused = known is not None and known.state is FileState.REFUSED
         words = self.words.get(path) or (known.state.value if known is not None else LEFT)
-        return Line(path, words, known, self.order.places(path).report if is_refused else "")
+        report = self.order.places(path).report if is_refused else ""
+        return Line(path, words, known, report, path in self.worked_on)
 
     async def _known(self, paths: Mapping[str, str] | list[str]) -> dict[str, InboxFile]:
         uris = [self.order.uri(path) for path in paths]

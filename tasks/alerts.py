@@ -42,6 +42,11 @@ def speaking_for_others(begins: str) -> Generator[None]:
         _SPEAKER.reset(token)
 
 
+def is_spoken_for() -> bool:
+    """Tell if another flow run speaks for this one."""
+    return _SPEAKER.get() is not None
+
+
 def alert(event: str, text: str, warn: Callable[[str], None]) -> None:
     """Emit an event about this flow run, or the one that speaks for it, if that is of a deployment. Raises nothing."""
     speaker = _SPEAKER.get() or Speaker(FlowRunContext.get())

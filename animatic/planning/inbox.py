@@ -156,12 +156,14 @@ class Line:
         words: how far it is, such as `done`, `still being written`, `another run works on it`.
         known: as the ledger has it; None where it was never looked at for long enough.
         report: URI of the report beside it; empty where there is none.
+        is_news: it was run in this round.
     """
 
     name: str
     words: str
     known: InboxFile | None = None
     report: str = ""
+    is_news: bool = False
 
     @property
     def is_unclear(self) -> bool:
