@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 from prefect.client.schemas.objects import State, StateType
+from prefect.server.events.schemas.automations import EventTrigger
+from prefect.server.events.schemas.events import RelatedResource, Resource, ResourceSpecification
 
 from animatic.errors import SettingsError
 from animatic.takes.states import BuyingPolicy
@@ -71,6 +73,52 @@ def test_each_automation_is_of_our_flows_and_has_its_own_name() -> None:
     for each in found:
         assert each.name.startswith(PREFIX)
         assert "animate" in str(each.trigger.model_dump()["match_related"])
+
+
+@pytest.mark.parametrize(
+    ("flow", "has_deployment", "is_heard_of"),
+    [("animate", True, True), ("inbox-manifest", True, True), ("bill", True, True), ("animate", False, False),
+     ("media", True, False), ("etl", True, False)],
+)  # fmt: skip
+def test_people_hear_of_runs_of_deployments_and_not_of_parts(
+    flow: str, has_deployment: bool, is_heard_of: bool
+) -> None:
+    to = Notifier("custom-webhook/film", "00000000-0000-0000-0000-000000000001")  # pyright: ignore[reportArgumentType]
+    (finish,) = [
+        each for each in automations(Watch(), ["finish"], [to]) if each.name.endswith("finish to custom-webhook/film")
+    ]
+    trigger = EventTrigger.model_validate(finish.trigger.model_dump(mode="json", exclude={"id"}))
+    roles = [("flow", flow), *([("deployment", "nightly")] if has_deployment else [])]
+    related = [
+        RelatedResource(
+            {"prefect.resource.id": f"prefect.{role}.1", "prefect.resource.role": role, "prefect.resource.name": name}
+        )
+        for role, name in roles
+    ]
+    run = Resource({"prefect.resource.id": "prefect.flow-run.1", "prefect.resource.name": "shots"})
+    assert trigger.covers_resources(run, related) is is_heard_of
+
+
+@pytest.mark.parametrize("doing", ["paused", "resuming"])
+def test_an_approval_that_comes_too_late_is_a_refusal_and_no_failure(doing: str) -> None:
+    to = Notifier("custom-webhook/film", "00000000-0000-0000-0000-000000000001")  # pyright: ignore[reportArgumentType]
+    found = automations(Watch(), ["failure"], [to])
+    labels = {
+        "prefect.resource.id": "prefect.flow-run.1",
+        "prefect.state-message": f"The flow was {doing} and never resumed.",
+    }
+    matched = [
+        each.name for each in found if "prefect.state-message" in each.trigger.model_dump()["match"]
+        and ResourceSpecification.model_validate(each.trigger.model_dump()["match"]).matches(Resource(labels))
+    ]  # fmt: skip
+    assert matched == [f"{PREFIX}an approval that nobody gave is a refusal"]
+
+
+def test_what_earlier_processes_reserved_comes_off_what_a_run_may_spend() -> None:
+    order = Order("a.csv", "a.parquet", None, False, BuyingPolicy(), spend_up_to=25.0)
+    assert [each.microusd for each in order.allowances()] == [25_000_000]
+    assert [each.microusd for each in order.allowances(None, 15_000_000)] == [10_000_000]
+    assert [each.microusd for each in order.allowances(None, 30_000_000)] == [0]
 
 
 def test_a_run_is_started_again_a_bounded_number_of_times() -> None:

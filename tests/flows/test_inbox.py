@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from workbooks import packed, spoiled
 from animatic import storage
 from animatic.ledger import open_ledger
 from animatic.manifest.source import MAX_FILE_BYTES
+from animatic.planning.inbox import Line
 from animatic.takes.inbox_files import FileState, InboxFile
 from flows import inbox_round
+from flows.interrupts import Interrupts
 from flows.session import SESSION, Session
 from flows.settings import Settings
 
@@ -319,3 +321,16 @@ def test_a_manifest_that_is_handed_over_is_run_once(box: Box, prefect: Any) -> N
     assert box.bought == {"": 1}
     assert box.play(**chosen).message == "1 manifest: 1 done"
     assert [each.runs for each in asyncio.run(files_of(box.settings, uri))] == [1]
+
+
+def test_takes_that_wait_for_a_person_ring_in_the_round_that_ran_them(box: Box) -> None:
+    from flows.inbox import _verdict  # noqa: PLC0415 - imports Prefect
+
+    uri = storage.absolute_uri(str(box.add("ep.csv")))
+    box.play()
+    (known,) = asyncio.run(files_of(box.settings, uri))
+    held = replace(known, counts={"held": 1})
+    states = [
+        _verdict([Line("ep.csv", "open", held, is_news=is_news)], None, Interrupts()).name for is_news in (True, False)
+    ]
+    assert states == ["Failed", "CompletedWithFailures"]
