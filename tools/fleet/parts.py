@@ -28,7 +28,7 @@ READY_WITHIN_S = 120.0
 _PASSED_ON = ("HOME", "LANG", "PATH", "TMPDIR", "TZ", "USER")
 _OF_REAL_RUNS = (
     *("ANIMATIC_", "WAVESPEED_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_"),
-    *("AWS_", "AZURE_", "GOOGLE_", "FSSPEC_"),
+    *("AWS_", "AZURE_", "GOOGLE_", "FSSPEC_", "PG"),
 )
 """Beginnings of the variables that workers get where takes are bought from WaveSpeed."""
 
@@ -199,6 +199,9 @@ def worker_environment(fleet: Fleet) -> dict[str, str]:
 
 
 def _ledger(fleet: Fleet) -> dict[str, str]:
+    """Return where takes are recorded: in the fleet's PostgreSQL, unless REAL=1 and ANIMATIC_LEDGER were typed."""
+    if is_real() and os.environ.get("ANIMATIC_LEDGER"):
+        return {}  # its password is the typist's: PGPASSWORD, .pgpass or a service file
     url = f"postgresql://animatic@127.0.0.1:{fleet.port('postgres')}/animatic"
     return {"ANIMATIC_LEDGER": url, "PGPASSWORD": fleet.passwords["postgres"]}
 
@@ -235,7 +238,7 @@ def write_environment(fleet: Fleet) -> Path:
     The sandbox's key is in it, never one of WaveSpeed's.
     """
     path = FOLDER / "env"
-    own = {name: os.environ[name] for name in ("ANIMATIC_HOME", "ANIMATIC_LEDGER") if name in os.environ}
+    own = {name: os.environ[name] for name in ("ANIMATIC_HOME", "ANIMATIC_LEDGER") if os.environ.get(name)}
     provider = own if is_real() else _sandbox(fleet)
     variables = {**client_environment(fleet), **_ledger(fleet), **provider, "PATH": f"{BIN}:$PATH"}
     quoted = (f"export {name}={value if name == 'PATH' else shlex.quote(value)}\n" for name, value in variables.items())
