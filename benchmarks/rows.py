@@ -37,13 +37,13 @@ def measure(rows: Sequence[int]) -> dict[int, dict[str, Any]]:
 
 def fill(folder: Path, rows: int) -> None:
     """A manifest, and a ledger in which every take of it is completed."""
-    from animatic.ledger.opening import open_engine  # noqa: PLC0415 - not in the measured process
+    from animatic.ledger.opening import find_database, open_database  # noqa: PLC0415 - not in the measured process
     from animatic.ledger.schema import ATTEMPT, RUN, TAKE  # noqa: PLC0415 - not in the measured process
     from animatic.takes.inputs import Inputs, request_of  # noqa: PLC0415
     from animatic.takes.models import DEFAULT_MODEL  # noqa: PLC0415
     from animatic.takes.shots import fingerprint  # noqa: PLC0415
 
-    engine = open_engine(f"sqlite:///{folder / 'ledger.sqlite'}")
+    engine = open_database(find_database(f"sqlite:///{folder / 'ledger.sqlite'}")).engine
     with engine.begin() as db, (folder / "shots.csv").open("w", newline="", encoding="utf-8") as file:
         db.execute(RUN.insert().values(run_id="r0", run_no=1, manifest="m", started_at=NOON, host="h", pid=1))
         writer = csv.writer(file)
@@ -91,14 +91,14 @@ def settled(folder: Path) -> dict[str, Any]:
     """The steps of a run in which there is nothing to do."""
     from animatic.ledger.records import Reserved  # noqa: PLC0415
     from animatic.planning.lookup import look_into, plan_against  # noqa: PLC0415 - the imports are not what is measured
-    from animatic.planning.manifests import load_manifest  # noqa: PLC0415 - the imports are not what is measured
+    from animatic.planning.manifests import ManifestFile  # noqa: PLC0415 - the imports are not what is measured
     from animatic.results.summary import run_summary_of  # noqa: PLC0415
     from animatic.results.writer import ResultsWriter  # noqa: PLC0415
     from animatic.takes.states import BuyingPolicy  # noqa: PLC0415
 
     ledger, results, steps = f"sqlite:///{folder / 'ledger.sqlite'}", str(folder / "results.parquet"), dict[str, Any]()
     with _timed(steps, "check"):
-        manifest = load_manifest(str(folder / "shots.csv"), PROVIDER)
+        manifest = ManifestFile(str(folder / "shots.csv"), PROVIDER).load()
     with _timed(steps, "plan"):
         plan = asyncio.run(plan_against(ledger, manifest, BuyingPolicy()))
     assert plan.to_do == 0

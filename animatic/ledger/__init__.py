@@ -12,27 +12,25 @@ from pathlib import Path
 
 from animatic.errors import LedgerAwayError
 from animatic.ledger import liveness, opening
-from animatic.ledger.account import Account
 from animatic.ledger.clips import DESCRIBED as DESCRIBED_COLUMNS
 from animatic.ledger.clips import Booking
-from animatic.ledger.copying import Copied, back_up_ledger, copy_ledger, verify_ledger
+from animatic.ledger.copying import back_up_ledger, copy_ledger, verify_ledger
 from animatic.ledger.databases import Database
 from animatic.ledger.face import Ledger, LedgerRun
 from animatic.ledger.history import COLUMNS as HISTORY_COLUMNS
 from animatic.ledger.history import place_of
 from animatic.ledger.importing import Imported
 from animatic.ledger.looks import BoughtWith
-from animatic.ledger.media import MediaBatches
 from animatic.ledger.moments import aware, aware_always
 from animatic.ledger.newest import IsDead, Rows, no_run_is_dead, outcomes_from
 from animatic.ledger.outages import Outage, Patience, Tell
 from animatic.ledger.planned import LONG_ROWS, Asked, Request
 from animatic.ledger.predictions import Orphan
 from animatic.ledger.prices import Paid
-from animatic.ledger.pruning import LEAST_AGE, Pruned, prune_ledger
+from animatic.ledger.pruning import LEAST_AGE, prune_ledger
 from animatic.ledger.quality import Bought
-from animatic.ledger.receipts import Entry, Receipt, Receipts, read_receipts
-from animatic.ledger.records import Clip, Finish, Intended, Intent, KeptClip, Quality, Record, WantedClip
+from animatic.ledger.receipts import Entry, Receipt, read_receipts
+from animatic.ledger.records import Clip, Finish, Intent, KeptClip, Quality, Record, WantedClip
 from animatic.ledger.settling import Settlement
 from animatic.ledger.statements import in_chunks
 from animatic.ledger.transactions import Transactions
@@ -43,30 +41,24 @@ __all__ = [
     "HISTORY_COLUMNS",
     "LEAST_AGE",
     "LONG_ROWS",
-    "Account",
     "Asked",
     "Booking",
     "Bought",
     "BoughtWith",
     "Clip",
-    "Copied",
     "Entry",
     "Finish",
     "Imported",
-    "Intended",
     "Intent",
     "IsDead",
     "KeptClip",
     "Ledger",
     "LedgerRun",
-    "MediaBatches",
     "Open",
     "Orphan",
     "Paid",
-    "Pruned",
     "Quality",
     "Receipt",
-    "Receipts",
     "Record",
     "Request",
     "Rows",

@@ -60,11 +60,6 @@ def find_database(url: str) -> Database:
     return SqliteFile(url)
 
 
-def open_engine(url: str, *, may_be_restored: bool = False) -> sa.Engine:
-    """Return an engine on a ledger with the current schema; see `open_database`."""
-    return open_database(find_database(url), may_be_restored=may_be_restored).engine
-
-
 def open_database(database: Database, *, may_be_restored: bool = False, may_be_closed: bool = False) -> Opened:
     """Open a ledger with the current schema, made if it was never there, readable by its owner only.
 

@@ -36,8 +36,6 @@ OLDEST_VERSION = 13
 """The first PostgreSQL that tells if a transaction of which only the number is known is still under way."""
 
 REACHED_WITHIN_S = 10
-SEEN_DEAD_WITHIN_S = 25
-"""A host that has vanished is seen so soon, by keepalives of TCP at either end."""
 IDLE_S = 20
 """So long a transaction may do nothing, as that of a stopped process does, before the server ends it."""
 STATEMENT_S = 300

@@ -16,7 +16,7 @@ from animatic.planning.plan import Plan
 from animatic.planning.purchases import Purchases
 from animatic.planning.sound import Look
 from animatic.takes.canonical import canonical_still
-from animatic.takes.seen_stills import FRESH, Change, LookedAt, SeenStill, change_between
+from animatic.takes.seen_stills import FRESH, LookedAt, SeenStill, change_between
 from animatic.takes.states import BuyingPolicy
 
 MOST_NAMED = 20
@@ -47,7 +47,7 @@ class ChangedTake:
 
     name: str
     fingerprint: str
-    change: Change
+    change: str
     since: datetime
     is_since_bought: bool
 
@@ -55,7 +55,7 @@ class ChangedTake:
     def reason(self) -> str:
         """The change, for people."""
         bought = "bought with the one" if self.is_since_bought else "first compared with the one"
-        return f"its still has changed: {self.change.evidence}; {bought} seen on {self.since:%Y-%m-%d %H:%M} UTC"
+        return f"its still has changed: {self.change}; {bought} seen on {self.since:%Y-%m-%d %H:%M} UTC"
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,16 +211,3 @@ class ManifestFile:
         if again.sha256 != known.sha256:
             raise LocationError(f"{known.name}: it changed while the run was planned; run again")
         return again
-
-
-def load_manifest(  # noqa: PLR0913, PLR0917 - those of `ManifestFile`
-    uri: str,
-    provider: str,
-    written_provider: str | None = None,
-    network: Network = DIRECT,
-    probe: Probe | None = None,
-    mapping: Mapping[str, str] | None = None,
-    selection: Selection = ALL_ROWS,
-) -> Manifest:
-    """Load a manifest as `ManifestFile` does."""
-    return ManifestFile(uri, provider, written_provider, network, mapping, selection).load(probe)

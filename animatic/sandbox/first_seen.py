@@ -26,11 +26,6 @@ class Sight:
     seen_at: float
     looks: int
 
-    @property
-    def lag_s(self) -> float:
-        """Seconds from its end to that poll."""
-        return self.seen_at - self.final_at
-
 
 class FirstSeen:
     """The open file."""

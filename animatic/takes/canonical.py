@@ -245,11 +245,6 @@ def provider_of(base_url: str, account: str = "") -> str:
     return f"{provider}{_ACCOUNT_MARK}{account.lower()}" if account else provider
 
 
-def account_in(provider: str) -> str:
-    """Return the name of the account in a provider; empty where it has none."""
-    return provider.partition(_ACCOUNT_MARK)[2]
-
-
 def provider_in_words(provider: str) -> str:
     """Return a provider as people call it: `https://api.wavespeed.ai (account north)`."""
     base_url, _, account = provider.partition(_ACCOUNT_MARK)

@@ -7,7 +7,7 @@ evidence. A look from which nothing can be compared shows no change.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from animatic.takes.stills import Shape, StillFormat
 
@@ -65,24 +65,12 @@ LookedAt: TypeAlias = SeenStill | str
 """Result of a look: a still, or the reason why it cannot be used, in words that follow its URL."""
 
 
-class Change(NamedTuple):
-    """A difference between two looks at one URL.
-
-    Attributes:
-        evidence: what differs.
-        is_weak: it may be the same picture all the same.
-    """
-
-    evidence: str
-    is_weak: bool = False
-
-
-def change_between(then: SeenStill, now: SeenStill) -> Change | None:
+def change_between(then: SeenStill, now: SeenStill) -> str | None:
     """Return the difference between two looks, by the best evidence that both have; None where there is none."""
     if then.sha256 is not None and now.sha256 is not None:
-        return None if then.sha256 == now.sha256 else Change("other bytes")
+        return None if then.sha256 == now.sha256 else "other bytes"
     if then.strong_etag is not None and now.strong_etag is not None:
-        return None if then.strong_etag == now.strong_etag else Change("another ETag")
+        return None if then.strong_etag == now.strong_etag else "another ETag"
     pairs = {
         "Last-Modified": (then.last_modified, now.last_modified),
         "length": (then.size_bytes, now.size_bytes),
@@ -90,4 +78,4 @@ def change_between(then: SeenStill, now: SeenStill) -> Change | None:
     differing = [name for name, (old, new) in pairs.items() if old is not None and new is not None and old != new]
     if not differing:
         return None
-    return Change(f"another {' and another '.join(differing)}, which is weak evidence", is_weak=True)
+    return f"another {' and another '.join(differing)}, which is weak evidence"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from lying import Answer, Liar, altered, lying, reply
 
-from animatic.planning.manifests import load_manifest
+from animatic.planning.manifests import ManifestFile
 from animatic.planning.purchases import Purchases
 from animatic.takes.fingerprints import FingerprintSet
 
@@ -137,7 +137,7 @@ def test_the_flow_buys_only_takes_that_are_named_to_it(
     run_flow: Any, manifest: Any, settings: Any, sandbox: Any, tag: str
 ) -> None:
     path = manifest({"prompt": f"push in {tag}"}, {"prompt": f"pan left {tag}"})
-    digests = load_manifest(str(path), settings.origin).digests
+    digests = ManifestFile(str(path), settings.origin).load().digests
     ran = run_flow(path, purchases=Purchases(FingerprintSet(digests[1:]), np.zeros(1, np.int64)))
     assert (ran.statuses, sandbox.submitted(tag)) == (["pending", "completed"], {f"pan left {tag}": 1})
 

@@ -10,7 +10,7 @@ from PIL import Image
 from animatic.errors import ApiRefusedError, LocationError
 from animatic.media.local_stills import LocalStills
 from animatic.planning.lookup import plan_against
-from animatic.planning.manifests import load_manifest
+from animatic.planning.manifests import ManifestFile
 from animatic.planning.quotes import quote, quote_all
 from animatic.takes.states import BuyingPolicy, State
 from animatic.wavespeed.client import WaveSpeedClient
@@ -41,7 +41,7 @@ async def test_quotes_are_the_apis_by_length(studio: Any) -> None:
 
 async def test_a_still_is_uploaded_as_it_was_planned(studio: Any, manifest_uri: str) -> None:
     sandbox = await studio.open_sandbox()
-    local, remote = list(takes_in(load_manifest(manifest_uri, "sandbox")))
+    local, remote = list(takes_in(ManifestFile(manifest_uri, "sandbox").load()))
     (file,) = local.shot.files
     assert not remote.shot.files
     async with WaveSpeedClient(sandbox.url, sandbox.key) as client:
@@ -54,7 +54,7 @@ async def test_a_still_is_uploaded_as_it_was_planned(studio: Any, manifest_uri: 
 
 
 async def test_a_plan_makes_no_ledger_where_there_is_none(studio: Any, manifest_uri: str) -> None:
-    manifest = load_manifest(manifest_uri, "sandbox")
+    manifest = ManifestFile(manifest_uri, "sandbox").load()
     plan = await plan_against(f"sqlite:///{studio.ledger}", manifest, BuyingPolicy())
     assert plan.to_buy == 2
     assert not studio.ledger.exists()
@@ -62,7 +62,7 @@ async def test_a_plan_makes_no_ledger_where_there_is_none(studio: Any, manifest_
 
 async def test_a_plan_knows_what_the_ledger_knows(studio: Any, manifest_uri: str) -> None:
     await studio.open_sandbox()
-    manifest = load_manifest(manifest_uri, "sandbox")
+    manifest = ManifestFile(manifest_uri, "sandbox").load()
     remote = list(takes_in(manifest))[1]
     await studio.run([remote])
     plan = await plan_against(f"sqlite:///{studio.ledger}", manifest, BuyingPolicy())

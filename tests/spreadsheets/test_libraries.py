@@ -9,7 +9,7 @@ import pytest
 from spreadsheet_shots import HEADER, ROWS, SHOTS, SheetFile, shots_of
 
 from animatic.errors import ManifestError
-from animatic.planning.manifests import load_manifest
+from animatic.planning.manifests import ManifestFile
 
 POLARS = Path(__file__).parent / "polars"
 
@@ -65,7 +65,7 @@ WRITTEN = {
 def test_what_a_library_writes_is_read_as_the_same_shots(form: str, tmp_path: Path) -> None:
     name, write = WRITTEN[form]
     write(tmp_path / name)
-    manifest = load_manifest(str(tmp_path / name), "sandbox")
+    manifest = ManifestFile(str(tmp_path / name), "sandbox").load()
     manifest.require_valid()
     assert shots_of(manifest) == SHOTS
     assert all("only counts the rows was dropped" in note or "another name" in note for note in manifest.warnings)
@@ -79,7 +79,7 @@ def test_what_polars_writes_is_read_as_the_same_shots(name: str) -> None:
 def test_json_that_is_no_lines_is_refused_in_one_sentence(tmp_path: Path) -> None:
     frame().to_json(tmp_path / "shots.json", orient="records")
     with pytest.raises(ManifestError, match=r'did you mean "shots.jsonl"\?'):
-        load_manifest(str(tmp_path / "shots.json"), "sandbox")
+        ManifestFile(str(tmp_path / "shots.json"), "sandbox").load()
     frame().to_json(tmp_path / "shots.jsonl", orient="records")
     with pytest.raises(ManifestError, match="found a line that holds a list; allowed: one object a line"):
-        load_manifest(str(tmp_path / "shots.jsonl"), "sandbox")
+        ManifestFile(str(tmp_path / "shots.jsonl"), "sandbox").load()

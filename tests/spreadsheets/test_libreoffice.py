@@ -22,7 +22,7 @@ from workbooks import formulas_in
 import animatic
 from animatic.errors import SettingsError
 from animatic.media.local_stills import LocalStills
-from animatic.planning.manifests import load_manifest
+from animatic.planning.manifests import ManifestFile
 from animatic.results.columns import RESULTS_SCHEMA
 from animatic.results.formats import encode
 from animatic.results.replaced import people_of
@@ -126,8 +126,8 @@ def file_in(saved: dict[str, Path], way: str, stem: str) -> Path:
 @pytest.mark.parametrize("way", WAYS)
 def test_the_demo_asks_for_the_same_takes(saved: dict[str, Path], way: str) -> None:
     stills = LocalStills(str(DEMO)).probe_all
-    demo = load_manifest(str(DEMO), PROVIDER, probe=stills)
-    again = load_manifest(str(file_in(saved, way, "demo")), PROVIDER, probe=stills)
+    demo = ManifestFile(str(DEMO), PROVIDER).load(stills)
+    again = ManifestFile(str(file_in(saved, way, "demo")), PROVIDER).load(stills)
     again.require_valid()
     assert hex_of(again.digests) == hex_of(demo.digests)
     assert [shot[:2] for shot in shots_of(again)] == [shot[:2] for shot in shots_of(demo)]
@@ -142,7 +142,7 @@ def test_a_ratio_has_become_a_time_of_day_on_the_way(saved: dict[str, Path]) -> 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_storyboard_is_read_as_the_same_shots(saved: dict[str, Path], way: str) -> None:
-    manifest = load_manifest(str(file_in(saved, way, "sheet")), PROVIDER)
+    manifest = ManifestFile(str(file_in(saved, way, "sheet")), PROVIDER).load()
     manifest.require_valid()
     assert shots_of(manifest) == SHOTS
 

@@ -20,7 +20,7 @@ from animatic.ledger.receipts import SLOT_BYTES, Receipt, Receipts, encode
 from animatic.ledger.schema import ATTEMPT
 from animatic.pace.limits import Limits
 from animatic.planning.config import RunConfig
-from animatic.planning.manifests import load_manifest
+from animatic.planning.manifests import ManifestFile
 from animatic.progress import Progress
 from animatic.takes.models import DEFAULT_MODEL
 from animatic.takes.shots import Take
@@ -135,7 +135,7 @@ def _aftermath(*fates: str) -> Callable[[Setup, str], Awaitable[None]]:
     """Leave behind what a run does that dies with these fates for its takes, in order."""
 
     async def leave(setup: Setup, url: str) -> None:
-        takes = list(takes_in(load_manifest(str(setup.manifest), PROVIDER)))
+        takes = list(takes_in(ManifestFile(str(setup.manifest), PROVIDER).load()))
         with contextlib.ExitStack() as stack:
             opened = stack.enter_context(open_ledger(setup.ledger.url, waits_for_company=False))
             receipts = stack.enter_context(liveness.alive(setup.ledger.path, "unused"))
@@ -185,7 +185,7 @@ async def _had_given_up(setup: Setup, url: str) -> None:
 
 
 async def _give_up_by_hand(setup: Setup, _: str, __: str) -> None:
-    (take,) = takes_in(load_manifest(str(setup.manifest), PROVIDER))
+    (take,) = takes_in(ManifestFile(str(setup.manifest), PROVIDER).load())
     with open_ledger(setup.ledger.url, waits_for_company=False) as opened:
         await opened.settle_by_hand(PROVIDER, (), (), [take.fingerprint[:12]])
 
@@ -202,7 +202,7 @@ async def _with_no_settling_time(setup: Setup, url: str, run_id: str) -> None:
 
 async def _settle_by_hand(setup: Setup, url: str, run_id: str) -> None:
     """Decide by hand on two takes, of which the first was bought."""
-    first, second = takes_in(load_manifest(str(setup.manifest), PROVIDER))
+    first, second = takes_in(ManifestFile(str(setup.manifest), PROVIDER).load())
     prediction_id = (setup.folder / "id.txt").read_text()
     with open_ledger(setup.ledger.url, waits_for_company=False) as opened:
         await opened.settle_by_hand(PROVIDER, [(first.fingerprint[:12], prediction_id)], [])
@@ -213,7 +213,7 @@ async def _settle_by_hand(setup: Setup, url: str, run_id: str) -> None:
 
 async def _before_the_hand(setup: Setup, url: str) -> None:
     await _aftermath("unknown, and sent", "unknown")(setup, url)
-    window = takes_in(load_manifest(str(setup.manifest), PROVIDER))
+    window = takes_in(ManifestFile(str(setup.manifest), PROVIDER).load())
     async with WaveSpeedClient(url, KEY) as client:
         now = await client.latest_time()
         page = await client.list_predictions(

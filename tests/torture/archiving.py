@@ -24,7 +24,7 @@ from asked import takes_in
 from animatic.ledger import open_ledger
 from animatic.media.archive import Archive, Output, outputs_of
 from animatic.media.clip_names import ClipIdentity, ClipName
-from animatic.planning.manifests import load_manifest
+from animatic.planning.manifests import ManifestFile
 from animatic.progress import ArchiveProgress
 from animatic.storage.folder import Folder
 from torture import ledgers
@@ -64,7 +64,7 @@ class Place:
 
 async def archive_all(place: Place, setup: Setup, url: str, run_id: str) -> ArchiveProgress:
     """Archive the clips of all takes of the manifest, as a run does."""
-    manifest = load_manifest(str(setup.manifest), PROVIDER)
+    manifest = ManifestFile(str(setup.manifest), PROVIDER).load()
     with open_ledger(place.ledger.url) as ledger:
         takes = list(takes_in(manifest))
         records = await ledger.look_up([take.fingerprint for take in takes])

@@ -16,7 +16,7 @@ from animatic.buying.recovery import recover
 from animatic.ledger import Ledger
 from animatic.manifest import Manifest
 from animatic.planning.lookup import find_snapshot, know_old_names, record_planned
-from animatic.planning.manifests import load_manifest
+from animatic.planning.manifests import ManifestFile
 from animatic.planning.plan import Plan, make_plan
 from animatic.takes.money.amounts import Quote, microusd
 from animatic.takes.schemas import PriceClass
@@ -75,7 +75,7 @@ def manifest_of(takes: Sequence[Take], folder: Path, provider: str) -> tuple[str
     content = text.getvalue().encode()
     path = folder / f"shots-{hashlib.sha256(content).hexdigest()[:12]}.csv"
     path.write_bytes(content)
-    manifest = load_manifest(str(path), provider)
+    manifest = ManifestFile(str(path), provider).load()
     manifest.require_valid(skip_invalid=False)
     asked = {take.fingerprint for take in takes_in(manifest)}
     unasked = [take.name for take in takes if take.fingerprint not in asked]

@@ -17,7 +17,7 @@ from animatic.ledger import open_ledger
 from animatic.ledger.transactions import Transactions
 from animatic.pace.limits import Limits
 from animatic.planning.config import RunConfig
-from animatic.planning.manifests import load_manifest
+from animatic.planning.manifests import ManifestFile
 from animatic.progress import Progress
 from animatic.results.writer import ResultsWriter
 from animatic.takes.states import BuyingPolicy
@@ -72,7 +72,7 @@ def share_statements(transactions: Transactions) -> None:
 async def run_subject(setup: Setup, url: str, run_id: str, key: str = KEY, **more: Any) -> int:
     """One run from manifest to results, with another configuration if any; return the number of submissions that the API accepted in it."""
     uri = storage.absolute_uri(str(setup.manifest))
-    manifest = load_manifest(str(setup.manifest), PROVIDER)
+    manifest = ManifestFile(str(setup.manifest), PROVIDER).load()
     with open_ledger(setup.ledger.url, waits_for_company=False) as opened:
         share_statements(opened.transactions)
         await opened.require_sound()

@@ -16,7 +16,7 @@ from animatic.ledger.location import (
     require_not_lost,
     require_not_restored,
 )
-from animatic.ledger.opening import open_engine
+from animatic.ledger.opening import find_database, open_database
 
 MOUNTS = """\
 22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -65,7 +65,7 @@ def test_where_mounts_say_nothing_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def opened(path: Path) -> None:
-    open_engine(f"sqlite:///{path}").dispose()
+    open_database(find_database(f"sqlite:///{path}")).engine.dispose()
 
 
 def test_a_ledger_that_is_gone_or_empty_is_not_made_anew(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_ledger_older_than_its_runs_folder_is_refused(tmp_path: Path) -> None:
     note_intents(path, 3)
     with pytest.raises(LedgerRestoredError, match=r"holds 0 submissions.*has seen 3.*Nothing was bought"):
         opened(path)
-    open_engine(f"sqlite:///{path}", may_be_restored=True).dispose()
+    open_database(find_database(f"sqlite:///{path}"), may_be_restored=True).engine.dispose()
     assert path.read_bytes() == before
     note_intents(path, 0)
     opened(path)

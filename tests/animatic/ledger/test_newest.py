@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from animatic.ledger import newest
-from animatic.ledger.opening import open_engine
+from animatic.ledger.opening import find_database, open_database
 from animatic.ledger.records import Record
 from animatic.ledger.schema import ATTEMPT, CHARGE, RUN, TAKE
 from animatic.ledger.snapshot import SnapshotBuilder, snapshot_of
@@ -82,7 +82,7 @@ def random_ledger(request: Any, backend: Any) -> Any:
         states = [chance.choice(OVER) for _ in range(tries - 1)] + [chance.choice(sorted(State))] * bool(tries)
         attempts += [attempt(chance, take(number), at, state) for at, state in enumerate(states, start=1)]
     chance.shuffle(attempts)
-    engine = open_engine(backend.url)
+    engine = open_database(find_database(backend.url)).engine
     with engine.begin() as db:
         run = {"manifest": "m", "started_at": NOON, "host": "h", "pid": 1}
         db.execute(RUN.insert(), [{"run_id": f"run-{number}", "run_no": number + 1, **run} for number in range(3)])

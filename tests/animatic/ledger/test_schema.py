@@ -15,16 +15,23 @@ import sqlalchemy as sa
 from animatic.errors import LedgerUnusableError, LedgerVersionError, SettingsError
 from animatic.ledger import migrate, open_ledger, opening
 from animatic.ledger.liveness import runs_folder
-from animatic.ledger.opening import find_database, open_engine
+from animatic.ledger.opening import find_database, open_database
 from animatic.ledger.schema import ALEMBIC_VERSION, REVISION, SCHEMA_VERSION
 from animatic.ledger.sqlite_file import sqlite_path
 from animatic.takes.states import LIVE, State
 from tests.animatic.ledger.conftest import ON_SQLITE
 from tests.animatic.ledger.old_ledgers import OLD, VERSION_4, write
 
+OPEN = """
+import sys
+from animatic.ledger.opening import find_database, open_database
+
+open_database(find_database(sys.argv[1])).engine.dispose()
+"""
+
 
 def opened(path: Path) -> sa.Engine:
-    return open_engine(f"sqlite:///{path}")
+    return open_database(find_database(f"sqlite:///{path}")).engine
 
 
 def dump(path: Path) -> list[str]:
@@ -174,8 +181,9 @@ def test_after_an_attempt_that_is_over_there_may_be_a_live_one(with_take: Path, 
 
 
 def test_two_processes_may_make_the_same_ledger_at_the_same_time(path: Path) -> None:
-    code = f"from animatic.ledger.opening import open_engine; open_engine('sqlite:///{path}').dispose()"
-    makers = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(3)]
+    makers = [
+        subprocess.Popen([sys.executable, "-c", OPEN, f"sqlite:///{path}"], stderr=subprocess.PIPE) for _ in range(3)
+    ]
     ends: list[Any] = [(maker.communicate()[1], maker.returncode) for maker in makers]
     assert ends == [(b"", 0)] * 3
 
@@ -417,8 +425,9 @@ def test_a_ledger_that_cannot_be_migrated_is_left_exactly_as_it_is(path: Path, v
 
 def test_processes_may_migrate_the_same_ledger_at_the_same_time(path: Path) -> None:
     write(path, OLD["3"], *ALL_KNOWN)
-    code = f"from animatic.ledger.opening import open_engine; open_engine('sqlite:///{path}').dispose()"
-    makers = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(3)]
+    makers = [
+        subprocess.Popen([sys.executable, "-c", OPEN, f"sqlite:///{path}"], stderr=subprocess.PIPE) for _ in range(3)
+    ]
     ends: list[Any] = [(maker.communicate()[1], maker.returncode) for maker in makers]
     assert ends == [(b"", 0)] * 3
     assert rows(path, "SELECT count(*) FROM attempt") == [(6,)]
@@ -452,11 +461,11 @@ async def test_an_index_that_lost_its_rows_is_damage(ledger: Any) -> None:
 
 
 def test_a_link_to_a_ledger_is_that_ledger(path: Path) -> None:
-    open_engine(f"sqlite:///{path}").dispose()
+    opened(path).dispose()
     link = path.with_name("link.sqlite")
     link.symlink_to(path)
     assert sqlite_path(f"sqlite:///{link}") == path.resolve()
-    open_engine(f"sqlite:///{link}").dispose()
+    opened(link).dispose()
     assert not runs_folder(link).exists(), "a second place for locks would take live runs for dead"
 
 

@@ -20,7 +20,7 @@ from animatic import storage
 from animatic.errors import LocationError
 from animatic.ledger import aliases, open_ledger
 from animatic.planning.lookup import look_into, plan_against
-from animatic.planning.manifests import load_manifest
+from animatic.planning.manifests import ManifestFile
 from animatic.results import formats, reading
 from animatic.results.columns import RESULTS_SCHEMA
 from animatic.results.formats import SUFFIXES
@@ -51,7 +51,7 @@ class TableMaker:
 
     def write(self, uri: Any, run_id: str = "run-1") -> TableStats:
         async def project() -> TableStats:
-            manifest = load_manifest(str(self.manifest), PROVIDER)
+            manifest = ManifestFile(str(self.manifest), PROVIDER).load()
             plan = await plan_against(self.ledger, manifest, BuyingPolicy())
             with look_into(self.ledger) as opened:
                 return await ResultsWriter(plan.manifest, plan.final_attempts(), run_id, opened).write(str(uri))

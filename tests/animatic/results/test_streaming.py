@@ -24,13 +24,13 @@ from animatic import storage
 from animatic.errors import LocationError, ManifestError
 from animatic.ledger import open_ledger
 from animatic.ledger.bill import note_bill
-from animatic.ledger.opening import open_engine
+from animatic.ledger.opening import find_database, open_database
 from animatic.ledger.records import Record
 from animatic.ledger.schema import ATTEMPT, RUN, TAKE
 from animatic.manifest import Manifest, parquet, tables
 from animatic.manifest.header import COLUMNS
 from animatic.planning.lookup import look_into, plan_against
-from animatic.planning.manifests import load_manifest, read_manifest
+from animatic.planning.manifests import ManifestFile, read_manifest
 from animatic.results import formats, reading
 from animatic.results.analysis import summarise, table_frame
 from animatic.results.columns import RESULTS_SCHEMA
@@ -84,7 +84,7 @@ def write_manifest(path: Path, rows: Sequence[dict[str, Any]]) -> str:
 def fill_ledger(folder: Path, fingerprints: Sequence[str], chance: random.Random) -> str:
     """Most of these takes with an attempt, some bought twice."""
     url = f"sqlite:///{folder / 'ledger.sqlite'}"
-    engine = open_engine(url)
+    engine = open_database(find_database(url)).engine
     attempts: list[dict[str, Any]] = []
     for key in fingerprints:
         if chance.random() < 0.2:
@@ -173,7 +173,7 @@ async def stream(ledger: str, manifest: Manifest, uri: str) -> TableStats:
 async def test_the_table_is_the_one_that_is_written_row_by_row(tmp_path: Path, seed: int, suffix: str) -> None:
     chance = random.Random(seed)
     uri = write_manifest(tmp_path / f"shots{suffix}", random_rows(chance, 60))
-    manifest = load_manifest(uri, PROVIDER)
+    manifest = ManifestFile(uri, PROVIDER).load()
     manifest.require_valid(skip_invalid=True)
     shots, invalid = list(shots_in(manifest)), dict(invalid_rows_in(manifest))
     assert sorted([*invalid, *(shot.row for shot in shots)]) == list(range(1, 61))
@@ -234,7 +234,7 @@ async def test_a_local_still_is_named_by_its_absolute_uri(
     monkeypatch.chdir(home)
     uris = []
     for uri in ("shots.csv", str(home / "shots.csv"), (home / "shots.csv").as_uri()):
-        manifest = load_manifest(uri, PROVIDER)
+        manifest = ManifestFile(uri, PROVIDER).load()
         await stream(f"sqlite:///{tmp_path / 'none.sqlite'}", manifest, str(tmp_path / "out.parquet"))
         uris.append(pq.read_table(tmp_path / "out.parquet")["still_uri"].to_pylist())
     local = (home / "stills" / "a b#1.png").as_uri()
@@ -244,7 +244,7 @@ async def test_a_local_still_is_named_by_its_absolute_uri(
 
 @pytest.mark.usefixtures("small_batches")
 async def test_without_a_ledger_everything_is_pending_and_none_is_made(tmp_path: Path) -> None:
-    manifest = load_manifest(write_manifest(tmp_path / "a.csv", random_rows(random.Random(1), 30)), PROVIDER)
+    manifest = ManifestFile(write_manifest(tmp_path / "a.csv", random_rows(random.Random(1), 30)), PROVIDER).load()
     stats = await stream(f"sqlite:///{tmp_path / 'none.sqlite'}", manifest, str(tmp_path / "out.jsonl"))
     assert set(stats.counts) == {"pending", "invalid"}
     assert not (tmp_path / "none.sqlite").exists()
@@ -262,7 +262,7 @@ def test_faults_are_the_same_wherever_batches_end(tmp_path: Path, suffix: str, m
         monkeypatch.setattr(tables, "ROWS_PER_BATCH", size)
         monkeypatch.setattr(parquet, "ROWS_PER_BATCH", size)
         with pytest.raises(ManifestError) as refused:
-            load_manifest(uri, PROVIDER).require_valid()
+            ManifestFile(uri, PROVIDER).load().require_valid()
         reports.append(refused.value.report)
     assert reports[0] == reports[1] == reports[2]
     assert reports[0].count("\n") == 50
@@ -281,7 +281,7 @@ def peak_bytes(uri: str, ledger: str, out: str) -> int:
     gc.collect()
     tracemalloc.start()
     try:
-        asyncio.run(stream(ledger, load_manifest(uri, PROVIDER), out))
+        asyncio.run(stream(ledger, ManifestFile(uri, PROVIDER).load(), out))
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -297,7 +297,7 @@ def test_ten_times_the_rows_need_hardly_more_memory(tmp_path: Path) -> None:
 
 def test_arrow_holds_no_more_of_a_manifest_than_some_batches(tmp_path: Path) -> None:
     pool, before = pa.default_memory_pool(), pa.total_allocated_bytes()
-    manifest = load_manifest(many(tmp_path, 60_000), PROVIDER)
+    manifest = ManifestFile(many(tmp_path, 60_000), PROVIDER).load()
     assert isinstance(manifest.rows, Spool)
     assert pa.total_allocated_bytes() - before < 100_000
     assert manifest.rows.size_bytes > 8_000_000
@@ -338,7 +338,7 @@ def test_a_copy_is_the_file_and_no_larger_than_allowed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", formats.SUFFIXES)
 async def test_known_columns_are_read_from_a_table_in_pieces(tmp_path: Path, suffix: str) -> None:
-    manifest = load_manifest(write_manifest(tmp_path / "a.csv", random_rows(random.Random(5), 50)), PROVIDER)
+    manifest = ManifestFile(write_manifest(tmp_path / "a.csv", random_rows(random.Random(5), 50)), PROVIDER).load()
     await stream(f"sqlite:///{tmp_path / 'none.sqlite'}", manifest, str(tmp_path / f"out{suffix}"))
     whole = reading.decode((tmp_path / f"out{suffix}").read_bytes(), f"out{suffix}")
     wanted = ("fingerprint", "attempts")
@@ -350,7 +350,7 @@ async def test_known_columns_are_read_from_a_table_in_pieces(tmp_path: Path, suf
 
 
 def test_json_of_what_is_not_completed_survives(tmp_path: Path) -> None:
-    manifest = load_manifest(many(tmp_path, 300), PROVIDER)
+    manifest = ManifestFile(many(tmp_path, 300), PROVIDER).load()
     stats = asyncio.run(stream(f"sqlite:///{tmp_path / 'none.sqlite'}", manifest, str(tmp_path / "out.csv")))
     assert len(stats.not_completed) == 200
     assert json.loads(json.dumps(stats.not_completed)) == stats.not_completed

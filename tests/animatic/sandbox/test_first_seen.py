@@ -20,7 +20,7 @@ async def test_the_first_poll_that_returns_a_final_status_is_noted_once(
     await caller.poll(never)
     await caller.poll(never)
     await caller.stats()
-    assert [(each.id, each.looks, each.lag_s) for each in read_sights(tmp_path / "state")] == [
+    assert [(each.id, each.looks, each.seen_at - each.final_at) for each in read_sights(tmp_path / "state")] == [
         (first, 3, 2),
         (never, 1, 6),
     ]

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from animatic.takes.canonical import (
     SIGNATURES,
     Signature,
-    account_in,
     canonical_provider,
     canonical_still,
     canonical_text,
@@ -369,7 +368,6 @@ def test_this_machine_has_one_name_for_each_address(written: str, canonical: str
 )
 def test_a_named_account_is_part_of_the_provider(base_url: str, account: str, provider: str) -> None:
     assert provider_of(base_url, account) == canonical_provider(provider) == provider
-    assert account_in(provider) == account.lower()
     assert is_here(provider) == is_here(base_url)
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 
 import httpx
 
-from animatic.ledger.opening import open_engine
+from animatic.ledger.opening import find_database, open_database
 from animatic.pace.limits import Limits
 from animatic.takes.models import DEFAULT_MODEL
 from animatic.wavespeed.transport import AiohttpTransport
@@ -62,7 +62,7 @@ async def _stop_while_submitting(setup: Setup, process: "subprocess.Popen[bytes]
 async def _four(setup: Setup) -> bool:
     async with setup.sandbox(inference_s=0.2):
         takes = setup.takes(*(f"take {number}" for number in range(12)))
-        open_engine(setup.ledger.url).dispose()
+        open_database(find_database(setup.ledger.url)).engine.dispose()
         await asyncio.gather(*(setup.run(takes[number:] + takes[:number]) for number in (0, 3, 6, 9)))
         assert await setup.states(takes) == ["completed"] * 12
         return set(setup.bought.values()) == {1}

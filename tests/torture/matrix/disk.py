@@ -13,7 +13,7 @@ from typing import Any
 from animatic.buying.shoot import Shoot
 from animatic.errors import AnimaticError, LedgerUnusableError
 from animatic.ledger import Ledger, liveness, open_ledger
-from animatic.ledger.opening import find_database, open_database, open_engine
+from animatic.ledger.opening import find_database, open_database
 from animatic.ledger.transactions import Transactions
 from animatic.pace.limits import Limits
 from animatic.planning.config import RunConfig
@@ -196,7 +196,7 @@ async def _gone(setup: Setup) -> bool:
         ledger.path.touch()
     assert "it is gone" in await refusal(setup)
     other = Place(setup.folder, "other")
-    open_engine(other.url).dispose()
+    open_database(find_database(other.url)).engine.dispose()
     ledger.restore(other.save(), other)
     assert "another ledger" in await refusal(setup)
     ledger.restore(whole)

@@ -13,7 +13,7 @@ from animatic.ledger.location import noted_intents
 from animatic.ledger.records import HeldFor
 from animatic.pace.limits import Limits
 from animatic.planning.lookup import find_open
-from animatic.planning.manifests import load_manifest
+from animatic.planning.manifests import ManifestFile
 from animatic.takes.states import BuyingPolicy
 from torture.matrix.disk import refusal
 from torture.matrix.lies import RESULT, SUBMIT, Liar, prediction_of, reply
@@ -98,7 +98,7 @@ async def _dead_upload(setup: Setup) -> bool:
     manifest = setup.folder / "shots.csv"
     manifest.write_text("image,prompt\nstill.png,one\n")
     async with setup.sandbox():
-        takes = list(takes_in(load_manifest(str(manifest), PROVIDER)))
+        takes = list(takes_in(ManifestFile(str(manifest), PROVIDER).load()))
 
         def lose_the_still(_: httpx.Request) -> None:
             (still,) = (setup.folder / "sandbox" / "uploads").iterdir()
@@ -150,10 +150,10 @@ async def _taken_out(setup: Setup) -> bool:
     ledger = where.ledger.url
     async with setup.sandbox():
         await run_subject(where, setup.url, "run-1")
-        gone = next(iter(takes_in(load_manifest(str(where.manifest), PROVIDER))))
+        gone = next(iter(takes_in(ManifestFile(str(where.manifest), PROVIDER).load())))
         (where.folder / "shots.csv").write_text("image,prompt\nhttps://stills.example/1.png,two\n")
         assert await run_subject(where, setup.url, "run-2") == 0
-        manifest = load_manifest(str(where.manifest), PROVIDER)
+        manifest = ManifestFile(str(where.manifest), PROVIDER).load()
         with open_ledger(ledger) as opened:
             uri = storage.absolute_uri(str(where.manifest))
             dropped, elsewhere = await find_open(opened, manifest, uri, ledger)
