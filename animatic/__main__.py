@@ -6,6 +6,7 @@ import sys
 from animatic.machine.own_packages import foreign_package, forget_current_folder
 
 REFUSED = 2
+"""As in `animatic.results.exit_codes`; written again, because each import here delays every command."""
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ from animatic.buying.request import Requests
 from animatic.errors import ApiBusyError, ApiUnreachableError, FileRefusedError, LedgerError, TakenError
 from animatic.errors.text import command
 from animatic.ledger import Entry, LedgerRun
-from animatic.machine.uptime import uptime_s
 from animatic.machine.waiting import StopSignal
 from animatic.pace.throttle import Block, Throttle
 from animatic.progress import Progress
@@ -30,6 +29,7 @@ from animatic.wavespeed.outcomes import (
     Unsent,
     classify,
 )
+from animatic.wavespeed.server_clock import unstopped_s
 from animatic.wavespeed.transport import Reply
 
 MOST_REFUSALS_IN_A_ROW = 20
@@ -79,13 +79,13 @@ class Submissions:
         try:
             async with self._receipts.entry() as entry:
                 intent, inputs = self._requests.intent(take), self._requests.inputs(take)
-                asked_s = uptime_s()
+                asked_s = unstopped_s()
                 intended = await self._ledger.intend(intent)
                 attempt_id, self._progress.reserved = intended.attempt_id, intended.reserved
                 if not self._stop_signal.is_buying:
                     await self._record(entry, attempt_id, Unsent(self._why_unsent()))
                     return Buy()  # there is no start any more
-                if uptime_s() - asked_s > SENT_WITHIN_S:
+                if unstopped_s() - asked_s > SENT_WITHIN_S:
                     await self._record(entry, attempt_id, Unsent("this process stood still before it was sent"))
                     return Buy()
                 has_left = True

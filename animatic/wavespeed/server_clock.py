@@ -24,7 +24,7 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # Linux's monoto
 
 
 def unstopped_s() -> float:
-    """Return seconds that only grow, also while the machine sleeps."""
+    """Return seconds that only grow, also while a process stands still and while the machine sleeps."""
     return time.clock_gettime(_CLOCK)
 
 

@@ -15,6 +15,7 @@ from animatic.media.clip_names import ClipIdentity, ClipName
 from animatic.media.dataset import describe
 from animatic.progress import ArchiveProgress, Progress
 from animatic.results import reading
+from animatic.results.exit_codes import DONE, INCOMPLETE
 from animatic.results.table_files import find_tables
 from animatic.storage.folder import Folder
 from animatic.takes.states import State
@@ -27,7 +28,6 @@ from flows.session import new_run_id
 from flows.settings import Settings
 from flows.terminal import PlainConsole, say_json
 
-DONE, INCOMPLETE = 0, 3
 ROWS_AT_ONCE = 200
 _COLUMNS = ("shot_id", "storyboard", "take", "status", "fingerprint")
 

@@ -17,6 +17,7 @@ from animatic.machine.start_folder import from_start
 from animatic.media.clip_names import DEFAULT_CLIP_NAME
 from animatic.planning.plan_file import PlanFile
 from animatic.results import formats
+from animatic.results.exit_codes import REFUSED
 from animatic.results.other_table import note_on_other_table
 from animatic.results.replaced import require_replaceable
 from animatic.results.same_ledger import require_that_the_ledger_knows
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
     from animatic.results.summary import RunSummary  # pandas, which the start of a run need not wait for
     from animatic.wavespeed.client import Wrap
 
-REFUSED = 2
 NOT_AGREED = "not agreed; nothing was bought"
 UNTOLD = (
     "Prefect did not receive the end of this run ({why}): its page may show the run as running for ever. "

@@ -15,6 +15,7 @@ from animatic.errors.text import command, counted, one_line, reason_of, shell_li
 from animatic.ledger import Imported, Ledger, ledger_name, look_into, open_ledger
 from animatic.results import reading
 from animatic.results.columns import RESULTS_SCHEMA
+from animatic.results.exit_codes import DONE, UNCLEAR
 from animatic.results.reading import MAX_RESULTS_BYTES
 from animatic.results.table_files import find_tables
 from animatic.takes.canonical import EMBEDDED_SANDBOX
@@ -180,7 +181,7 @@ def import_results(uris: Sequence[str], console: PlainConsole, *, sandbox: bool,
             whole.add(done)
     if as_json:
         say_json(json.dumps({"counts": dict(whole.counts), "conflicts": whole.conflicts[:100]}))
-    return 4 if whole.conflicts else 0
+    return UNCLEAR if whole.conflicts else DONE
 
 
 async def _import_one(ledger: Ledger, settings: Settings, uri: str) -> Imported:

@@ -15,12 +15,12 @@ from animatic.media.clip_names import DEFAULT_CLIP_NAME
 from animatic.media.processes import Processes
 from animatic.media.provenance import COPY_WITHIN_S, SUFFIXES, copy_with, tags_of
 from animatic.results import formats, reading
+from animatic.results.exit_codes import DONE, INCOMPLETE
 from animatic.storage.folder import Folder
 from animatic.web.network import Network
 from flows.settings import Settings
 from flows.terminal import PlainConsole, say_json
 
-DONE, INCOMPLETE = 0, 3
 MAX_CLIP_BYTES = 8 << 30
 _COLUMNS = ("shot_id", "take", "status", "fingerprint", "prompt", "model", "prediction_id", "run_id", "clips")
 _CHUNK_BYTES = 1 << 20

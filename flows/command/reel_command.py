@@ -15,6 +15,7 @@ from rich.text import Text
 
 from animatic.errors.text import counted, shortened
 from animatic.media.reel import ReelProgress
+from animatic.results.exit_codes import DONE, INCOMPLETE
 from flows.command.next_steps import Step, as_dict
 from flows.command.panel import LINE_EVERY_S, REFRESHES_PER_S, every
 from flows.command.shown import show_in_prefect
@@ -25,7 +26,6 @@ from flows.settings import Settings
 from flows.terminal import PlainConsole, begin, say, say_json
 from tasks.reel import ReelShown, in_words
 
-DONE, INCOMPLETE = 0, 3
 MOST_SHOWN = 20
 
 

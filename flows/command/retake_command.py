@@ -15,6 +15,7 @@ from animatic.results import retake_table
 from animatic.results.board import Row, make_board
 from animatic.results.boards import BoardFiles, find_board_files, read_rows
 from animatic.results.decision_files import find_decisions
+from animatic.results.exit_codes import DONE, INCOMPLETE
 from animatic.results.formats import SUFFIXES
 from animatic.results.retake_table import Sheet, sheets_of
 from animatic.results.retakes import Retakes, answers_in, plan_retakes
@@ -23,7 +24,6 @@ from flows.command.next_steps import Step, as_dict
 from flows.settings import Settings
 from flows.terminal import PlainConsole, say_json
 
-DONE, INCOMPLETE = 0, 3
 MOST_LINES = 50
 MAX_BYTES = 256 << 20
 

@@ -10,6 +10,7 @@ from animatic import storage
 from animatic.errors import SettingsError
 from animatic.errors.text import shortened
 from animatic.results.board import Board
+from animatic.results.exit_codes import DONE, INCOMPLETE
 from animatic.review.problems import Problems
 from flows.command.next_steps import as_dict
 from flows.command.served_review import ServedReview, serve_until_stopped
@@ -19,7 +20,6 @@ from flows.settings import Settings
 from flows.shown_pages import words_on
 from flows.terminal import PlainConsole, begin, say, say_json
 
-DONE, INCOMPLETE = 0, 3
 MOST_SHOWN = 20
 
 

@@ -20,7 +20,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.settings import get_current_settings
 
 from animatic.errors import AnimaticError, SettingsError
-from animatic.results.exit_codes import INCOMPLETE
+from animatic.results.exit_codes import DONE, INCOMPLETE, REFUSED
 from flows.server.notifiers import Notifier, find_notifier, send_test
 from flows.stop_request import LOST
 from flows.terminal import complain, say
@@ -291,7 +291,7 @@ async def set_up(
     problems = [problem for each in notifiers if tests and (problem := await send_test(each)) is not None]
     for problem in problems:
         complain(problem)
-    return INCOMPLETE if problems else 0
+    return INCOMPLETE if problems else DONE
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -309,7 +309,7 @@ def main(arguments: Sequence[str]) -> int:
         return asyncio.run(set_up(watch, alerts, typed.notify, tests=typed.test, keeps_alerts=keeps))
     except AnimaticError as error:
         complain(f"animatic: {error}")
-        return 2
+        return REFUSED
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -23,6 +23,7 @@ from animatic.errors.text import did_you_mean, nearest, one_line
 from animatic.machine.home import data_folder, prefect_home
 from animatic.machine.own_packages import require_free_folder
 from animatic.machine.privacy import keep_private
+from animatic.results.exit_codes import DONE, REFUSED, UNEXPECTED
 from flows.process import own_folder, reach_loopback_directly, use_own_folders
 from flows.server.pages import UI_PORT, pages_settings
 from flows.server.prefect_api import prefect_api
@@ -89,15 +90,15 @@ def main(options: ServeOptions, *, debug: bool = False) -> int:
             asyncio.run(serve(entries, is_ours=server is not None, limit=options.limit))
     except AnimaticError as error:
         complain(f"animatic: {error}")
-        return 2
+        return REFUSED
     except KeyboardInterrupt:
         pass
     except Exception as error:
         if debug:
             raise
         complain(f"animatic: {type(error).__name__}: {one_line(str(error), 500)}")
-        return 1
-    return 0
+        return UNEXPECTED
+    return DONE
 
 
 def chosen_deployments(options: ServeOptions) -> list[dict[str, Any]]:

@@ -526,7 +526,7 @@ PLANTS = (
           (("postgres_server:_SESSION", '"idle_in_transaction_session_timeout": f"{IDLE_S}s"', '"idle_in_transaction_session_timeout": "0"'),),
           "pytest ledger/test_postgres_server -k vanished", "postgresql"),
     Plant("a submission is sent long after its intent",
-          (("submissions:Submissions.submit", "if uptime_s() - asked_s > SENT_WITHIN_S:", "if False:"),),
+          (("submissions:Submissions.submit", "if unstopped_s() - asked_s > SENT_WITHIN_S:", "if False:"),),
           matrix("a run stands still between intent and POST"), "postgresql"),
     Plant("commits are as durable as the server likes",
           (("postgres_server:_GREET", "IN ('off', 'local')", "IN ('never')"),),
