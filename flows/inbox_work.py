@@ -23,7 +23,6 @@ from flows.terminal import error_line
 from tasks.alerts import speaking_for_others
 
 _MOST_REPORT_BYTES = 4 << 20
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(slots=True)
@@ -89,10 +88,8 @@ def read_whole(uri: str, mark: str) -> Content | None:
 
 def _read(uri: str) -> Content:
     with storage.open_copy(uri, max_bytes=MAX_FILE_BYTES) as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-        return Content(digest.hexdigest(), _is_ours(file, storage.name_of(uri)))
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return Content(sha256, _is_ours(file, storage.name_of(uri)))
 
 
 def _is_ours(file: BinaryIO, name: str) -> bool:

@@ -21,10 +21,10 @@ from animatic.machine.kubernetes import is_of_kubernetes
 from animatic.machine.start_folder import from_start
 from animatic.pace.latencies import USUAL_LATENCY_S
 from animatic.pace.limits import LEVELS, Limits
-from animatic.takes.canonical import ACCOUNT_NAME, EMBEDDED_SANDBOX, provider_of
+from animatic.takes.canonical import ACCOUNT_NAME, EMBEDDED_SANDBOX, is_loopback, provider_of
 from animatic.takes.money.amounts import MOST_USD, limit_microusd, microusd
 from animatic.web.certificates import certificate_faults
-from animatic.web.network import Network, is_loopback, read_network
+from animatic.web.network import Network, read_network
 
 PREFIX = "ANIMATIC_"
 

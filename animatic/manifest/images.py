@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 from animatic.errors.text import did_you_mean, quoted
 from animatic.manifest.faults import Problem
 from animatic.manifest.still_folder import NAMED_BY, StillFolder
+from animatic.takes.canonical import is_loopback
 from animatic.takes.stills import MAX_MEDIA_BYTES, MAX_STILL_BYTES, MAX_STILL_PIXELS, MEDIA_FORMS
 
 STILL_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -150,7 +151,7 @@ def is_acceptable_url(text: str) -> bool:
     if not host or "@" in url.netloc or not text[len(url.scheme) :].startswith("://"):
         return False
     if url.scheme == "http":
-        return _is_loopback(url, host)
+        return _address(host) == ipaddress.IPv6Address("::1") if "[" in url.netloc else is_loopback(host)
     return url.scheme == "https" and _is_host(url, host)
 
 
@@ -200,13 +201,6 @@ def _is_host(url: SplitResult, host: str) -> bool:
     if "[" in url.netloc:
         return _address(host) is not None
     return _HOST.fullmatch(host) is not None
-
-
-def _is_loopback(url: SplitResult, host: str) -> bool:
-    address = _address(host)
-    if address is None:
-        return host == "localhost"
-    return address == ipaddress.IPv6Address("::1") if "[" in url.netloc else address.is_loopback
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -138,16 +137,14 @@ class LocalStills:
     def _digest(self, path: str) -> str:
         if path in self.copies.embedded:
             return self.copies.embedded[path] or TOO_LARGE
-        digest = hashlib.sha256()
         try:
             version = storage.version_of_still(self.anchor, path)
             if version is not None:
                 return f"{storage.absolute_uri(self.anchor)} {version}"
-            for chunk in storage.still_chunks(self.anchor, path, max_bytes=most_bytes(path), network=self.network):
-                digest.update(chunk)
+            still = storage.still_chunks(self.anchor, path, max_bytes=most_bytes(path), network=self.network)
+            return storage.hash_of(still)
         except LocationError as error:
             return str(error)
-        return digest.hexdigest()
 
     def _chunks(self, path: str, sha256: str) -> Iterable[bytes]:
         """Return a content by its copy, if there is one, else as it is at its path now."""
@@ -162,12 +159,7 @@ class LocalStills:
         Raises:
             LocationError: it is gone, or is no longer the one with this hash.
         """
-        digest = hashlib.sha256()
-        with target.open("wb") as file:
-            for chunk in self._chunks(path, sha256):
-                digest.update(chunk)
-                file.write(chunk)
-        if digest.hexdigest() != sha256:
+        if storage.write_chunks(target, self._chunks(path, sha256)) != sha256:
             raise LocationError(f"still {path}: it is not the one that was sent any more; put that one back")
 
     def _for_each(self, function: Callable[[str], T], paths: Sequence[str]) -> dict[str, T]:

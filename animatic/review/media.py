@@ -13,6 +13,7 @@ from typing import Any
 from animatic import storage
 from animatic.errors import LocationError, NoSuchFileError
 from animatic.errors.text import one_line, quoted
+from animatic.machine.durability import replacement
 from animatic.machine.privacy import file_mode, make_folder, open_to_user
 from animatic.media.processes import Processes, processes_here
 from animatic.media.still_files import fetch_still, still_reader
@@ -183,20 +184,18 @@ def _bring(uri: str, to: Path) -> None:
     """
     if to.is_file():
         return
-    source, part = storage.real_path(uri), to.with_name(f".{to.name}.{os.getpid()}")
-    part.unlink(missing_ok=True)
-    try:
-        if source is None or not _is_linked(source, part):
-            with storage.open_copy(uri, max_bytes=MOST_CLIP_BYTES) as clip, part.open("wb") as file:
-                shutil.copyfileobj(clip, file)
-            part.chmod(file_mode())  # a link keeps the mode that its clip has in the archive
-        part.replace(to)
-    finally:
-        part.unlink(missing_ok=True)
+    source = storage.real_path(uri)
+    if source is not None and _is_linked(source, to):
+        return
+    with storage.open_copy(uri, max_bytes=MOST_CLIP_BYTES) as clip, replacement(to) as file:
+        shutil.copyfileobj(clip, file)
+        os.fchmod(file.fileno(), file_mode())  # a link keeps the mode that its clip has in the archive
 
 
-def _is_linked(source: Path, part: Path) -> bool:
+def _is_linked(source: Path, to: Path) -> bool:
     with suppress(OSError):
-        os.link(source, part, follow_symlinks=False)
-        return part.is_file() and not part.is_symlink()
+        os.link(source, to, follow_symlinks=False)
+        if to.is_file() and not to.is_symlink():
+            return True
+        to.unlink()
     return False

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import secrets
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -128,6 +129,17 @@ def note_port(folder: Path, port: int) -> None:
         with suppress(OSError):
             lines = [str(each) for each in [*known, port][-_MOST_PORTS:]]
             (folder / _PORTS).write_text("\n".join(lines), encoding="ascii")
+
+
+def write_whole(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Put a file at its path whole or not at all; a kill leaves a `.part` beside it. Raises OSError."""
+    unfinished = path.with_name(f"{secrets.token_hex(8)}.part")
+    try:
+        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:  # noqa: PTH123
+            file.write(content)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _url_in(file: int) -> str:

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import re
-import secrets
 import warnings
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 from PIL import Image
 
 from animatic.sandbox.catalogue import InvalidInputError
+from animatic.sandbox.folder import write_whole
 from animatic.sandbox.loopback import is_address, is_loopback
 
 MAX_UPLOAD_BYTES = 20_000_000
@@ -61,9 +61,7 @@ class Uploads:
     def _write(self, name: str, still: bytes) -> None:
         target = self._folder / name
         if not target.exists():
-            unfinished = self._folder / f"{secrets.token_hex(8)}.part"
-            unfinished.write_bytes(still)
-            unfinished.replace(target)
+            write_whole(target, still)
 
     def find(self, name: str) -> Path | None:
         """Return the file of that name, if it is one of ours."""

@@ -10,7 +10,6 @@ import hashlib
 import heapq
 import hmac
 import json
-import os
 import secrets
 import socket
 from collections import Counter
@@ -22,6 +21,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from animatic.sandbox.catalogue import MAX_URL_CHARS, InvalidInputError
+from animatic.sandbox.folder import write_whole
 from animatic.sandbox.loopback import is_loopback
 from animatic.sandbox.predictions import Prediction
 from animatic.sandbox.scenarios import Data
@@ -62,13 +62,8 @@ def load_secret(folder: Path) -> str:
     path = folder / _NAME
     if path.exists() and (known := path.read_text(encoding="ascii", errors="replace")).startswith(_PREFIX):
         return known
-    made, unfinished = _PREFIX + secrets.token_hex(24), path.with_name(f"{_NAME}.{secrets.token_hex(4)}.part")
-    try:
-        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            file.write(made)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    made = _PREFIX + secrets.token_hex(24)
+    write_whole(path, made.encode(), mode=0o600)
     return made
 
 

@@ -7,7 +7,6 @@ found, what is allowed and what to do; no error of a file system or of its clien
 What reads takes a `network`: by which proxy, and trusting whom, a page on the web is reached.
 """
 
-import hashlib
 import itertools
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,6 +18,7 @@ from animatic.errors import LocationError
 from animatic.errors.text import quoted
 from animatic.manifest.images import ALLOWED, MAX_STILL_BYTES, media_path, relative_path
 from animatic.storage import disk, names, remote
+from animatic.storage.disk import hash_of, write_chunks
 from animatic.storage.failures import location_errors
 from animatic.storage.locations import (
     Location,
@@ -43,10 +43,12 @@ __all__ = [
     "beside",
     "changing",
     "copy_of",
+    "copy_to",
     "exists",
     "files_in",
     "files_matching",
     "find_near_still",
+    "hash_of",
     "is_pattern",
     "is_same_file",
     "kind_of",
@@ -70,6 +72,7 @@ __all__ = [
     "unpacked",
     "uri_below",
     "version_of_still",
+    "write_chunks",
 ]
 
 _CHUNK_BYTES = 1 << 20
@@ -143,10 +146,17 @@ def open_existing(uri: str, *, max_bytes: int) -> Generator[BinaryIO | None]:
 
 def sha256_of(uri: str, *, max_bytes: int, network: Network = DIRECT) -> str:
     """Return the SHA-256 of a file, in hex. Raises LocationError as `open_copy` does."""
-    digest = hashlib.sha256()
-    for chunk in _chunks(uri, max_bytes, network):
-        digest.update(chunk)
-    return digest.hexdigest()
+    return hash_of(_chunks(uri, max_bytes, network))
+
+
+def copy_to(target: Path, uri: str, *, max_bytes: int, network: Network = DIRECT) -> str:
+    """Copy a file to a path, and return the SHA-256 of the copy, in hex.
+
+    Raises:
+        LocationError: as `open_copy` does.
+        OSError: the target cannot be written.
+    """
+    return write_chunks(target, _chunks(uri, max_bytes, network))
 
 
 def _chunks(uri: str, max_bytes: int, network: Network, hear: remote.Hear | None = None) -> Generator[bytes]:

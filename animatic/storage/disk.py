@@ -3,11 +3,12 @@
 import errno
 import fcntl
 import glob
+import hashlib
 import os
 import shutil
 import stat
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -36,6 +37,24 @@ def chunks(path: str) -> Generator[bytes]:
             yield chunk
     finally:
         os.close(descriptor)
+
+
+def hash_of(chunks: Iterable[bytes]) -> str:
+    """Return the SHA-256 of all chunks together, in hex."""
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def write_chunks(path: Path, chunks: Iterable[bytes]) -> str:
+    """Write a file, and return the SHA-256 of what was written, in hex. Raises OSError."""
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        for chunk in chunks:
+            digest.update(chunk)
+            file.write(chunk)
+    return digest.hexdigest()
 
 
 def open_below(folder: str, relative_path: str) -> BinaryIO:

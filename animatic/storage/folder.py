@@ -4,14 +4,13 @@ No file that is there is replaced. What a killed process left half done has a hi
 """
 
 import errno
-import hashlib
 import os
 import secrets
 import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -170,7 +169,7 @@ class Folder:
 
     def sha256_of(self, name: str) -> str:
         """Return the SHA-256 of one of its files, in hex. Raises OSError, or what the file system raises."""
-        return _sha256(_chunks(self.location_of(name)))
+        return disk.hash_of(_chunks(self.location_of(name)))
 
     def location_of(self, name: str) -> Location:
         """Return the location of one of its files."""
@@ -208,7 +207,7 @@ class Incoming:
     def sha256(self) -> str:
         """Return the SHA-256 of what is in it so far, in hex. Raises OSError."""
         self.file.flush()
-        return _sha256(disk.chunks(str(self.path)))
+        return disk.hash_of(disk.chunks(str(self.path)))
 
     def put(self, name: str) -> None:
         """Put it into the folder under a name, which no file may have yet. `Folder.sync` lets the name last.
@@ -238,10 +237,3 @@ class Incoming:
 
 def _chunks(location: Location) -> Generator[bytes]:
     return disk.chunks(location.path) if location.is_local else remote.chunks(location, DIRECT)
-
-
-def _sha256(chunks: Iterable[bytes]) -> str:
-    digest = hashlib.sha256()
-    for chunk in chunks:
-        digest.update(chunk)
-    return digest.hexdigest()

@@ -251,13 +251,18 @@ def provider_in_words(provider: str) -> str:
     return f"{base_url} (account {account})" if account else base_url
 
 
+def is_loopback(host: str) -> bool:
+    """Tell a host that is safe without TLS: `localhost`, or a loopback address in the usual spelling."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def is_here(provider: str) -> bool:
     """Tell if a provider is on this machine: the embedded sandbox, or another server on loopback."""
     host = urlsplit(provider).hostname or ""
-    try:
-        return not host or host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return not host or is_loopback(host)
 
 
 def canonical_provider(base_url: str) -> str:

@@ -31,6 +31,7 @@ from animatic.errors import (
     SubmissionUnknownError,
     TryLaterError,
 )
+from animatic.takes.canonical import is_loopback
 from animatic.takes.money.amounts import believed, quoted_price
 from animatic.wavespeed.outcomes import (
     ACCOUNT_ADVICE,
@@ -58,7 +59,7 @@ from animatic.wavespeed.wire import (
     read_data,
     read_envelope,
 )
-from animatic.web.network import DIRECT, PROXY_ADVICE, PROXY_REFUSAL, Network, is_loopback
+from animatic.web.network import DIRECT, PROXY_ADVICE, PROXY_REFUSAL, Network
 
 SUBMIT_DEADLINE_S = 60.0
 READ_DEADLINE_S = 30.0

@@ -148,14 +148,6 @@ def _first_of(environ: Mapping[str, str], *variables: str) -> tuple[str, str]:
     return variables[0], ""
 
 
-def is_loopback(host: str) -> bool:
-    """Tell a host that is safe without TLS: `localhost`, or a loopback address in the usual spelling."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def is_this_machine(host: str) -> bool:
     """Tell a host that, by name or by address in any spelling, can only mean this machine; no proxy is asked for it."""
     name = host.rstrip(".").lower()

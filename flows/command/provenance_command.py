@@ -1,6 +1,5 @@
 """`animatic archive --provenance`: copies of clips that say where they came from. Asks no ledger and no API."""
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -135,13 +134,8 @@ def _copy(source: _Source, folder: Folder, processes: Processes, network: Networ
 
 def _fetch(source: _Source, target: Path, network: Network) -> None:
     """Copy the clip, which must be the one that the results name: a table from elsewhere may name any file."""
-    digest = hashlib.sha256()
     most = min(max(source.size_bytes, 0), MAX_CLIP_BYTES)
-    with storage.open_copy(source.uri, max_bytes=most, network=network) as file, target.open("wb") as copy:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-            copy.write(chunk)
-    if digest.hexdigest() != source.sha256:
+    if storage.copy_to(target, source.uri, max_bytes=most, network=network) != source.sha256:
         raise LocationError("is not the clip that the results name (another SHA-256); archive it again")
 
 

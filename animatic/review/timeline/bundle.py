@@ -4,7 +4,6 @@ A clip is put in only if it is the one that the results name, by its SHA-256: a 
 of this machine.
 """
 
-import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,6 @@ from animatic.review.timeline.cut import Cut, Media
 from animatic.web.network import DIRECT, Network
 
 MAX_BYTES = 20 << 30
-_CHUNK_BYTES = 1 << 20
 
 
 def size_of(cut: Cut) -> int:
@@ -70,12 +68,7 @@ def gathered(cut: Cut, folder: Path, network: Network = DIRECT) -> Cut:
 
 
 def _copy(media: Media, target: Path, network: Network) -> None:
-    digest, size = hashlib.sha256(), media.size_bytes or 0
-    with storage.open_copy(media.uri, max_bytes=size, network=network) as clip, target.open("wb") as copy:
-        while chunk := clip.read(_CHUNK_BYTES):
-            digest.update(chunk)
-            copy.write(chunk)
-    if digest.hexdigest() != media.sha256:
+    if storage.copy_to(target, media.uri, max_bytes=media.size_bytes or 0, network=network) != media.sha256:
         raise LocationError(
             f"{storage.name_of(media.uri)}: is not the clip that the results name (another SHA-256); archive it again"
         )

@@ -4,7 +4,6 @@ What is in the folder may be damaged or removed at any time: it is looked at bef
 fails because the folder cannot be used.
 """
 
-import secrets
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
@@ -15,6 +14,7 @@ import numpy as np
 import PIL
 
 from animatic.machine import kept_files
+from animatic.sandbox.folder import write_whole
 
 MOST_DRAWN_BYTES = 512 << 20
 """Of all clips together; those that were not used for longest are removed first."""
@@ -44,10 +44,5 @@ def keep(folder: Path, key: str, clip: bytes, most_bytes: int = MOST_DRAWN_BYTES
     """Keep a clip, and remove others until all together are small enough."""
     with suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        unfinished = folder / f"{secrets.token_hex(8)}.part"
-        try:
-            unfinished.write_bytes(clip)
-            unfinished.replace(folder / f"{key}.{sha256(clip).hexdigest()}.mp4")
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_whole(folder / f"{key}.{sha256(clip).hexdigest()}.mp4", clip)
         kept_files.trim(folder.glob("*.mp4"), most_bytes)

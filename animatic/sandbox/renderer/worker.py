@@ -1,13 +1,13 @@
 """Code of a rendering process: one clip at a time, gone as soon as the sandbox is."""
 
 import os
-import secrets
 import signal
 import threading
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from animatic.sandbox.folder import write_whole
 from animatic.sandbox.scenarios import ClipDamage
 
 
@@ -49,9 +49,7 @@ def render_into(order: Order) -> None:
             from animatic.sandbox.renderer.damage import damaged  # noqa: PLC0415 - for these scenarios only
 
             made = damaged(made, order.damage)
-    unfinished = order.target.with_name(f"{secrets.token_hex(8)}.part")
-    unfinished.write_bytes(made)
-    unfinished.replace(order.target)
+    write_whole(order.target, made)
 
 
 def _clip(order: Order, still: bytes) -> bytes:

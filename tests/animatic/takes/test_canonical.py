@@ -19,6 +19,7 @@ from animatic.takes.canonical import (
     canonical_text,
     canonical_url,
     is_here,
+    is_loopback,
     is_signed_by_path,
     provider_in_words,
     provider_of,
@@ -369,6 +370,11 @@ def test_this_machine_has_one_name_for_each_address(written: str, canonical: str
 def test_a_named_account_is_part_of_the_provider(base_url: str, account: str, provider: str) -> None:
     assert provider_of(base_url, account) == canonical_provider(provider) == provider
     assert is_here(provider) == is_here(base_url)
+
+
+@pytest.mark.parametrize("host", ["", "example.com", "0.0.0.0", "128.0.0.1", "::", "localhost.example.com", "127.1"])
+def test_everything_else_is_not_loopback(host: str) -> None:
+    assert not is_loopback(host)
 
 
 def test_people_read_the_account_behind_the_address() -> None:
