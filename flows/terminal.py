@@ -17,17 +17,10 @@ from typing import Any, TextIO
 from rich.cells import cell_len
 from rich.console import Console
 
-from animatic.errors.text import PROGRAM
+from animatic.errors.text import PROGRAM, printable
 
 LEAST_COLUMNS, UNTOLD_COLUMNS = 40, 80
 _COMMAND = re.compile(rf"\s+({PROGRAM}|mv|export) ")
-
-
-def printable(text: str) -> str:
-    """Return the text with its line ends kept, and other characters that do not print as escapes, such as U+001B."""
-    if text.isprintable():
-        return text
-    return "".join(char if char == "\n" or char.isprintable() else _escaped(char) for char in text)
 
 
 def folded(text: str, columns: int | None) -> str:
@@ -210,7 +203,3 @@ def complain(text: str) -> None:
     _end_of_beginning()
     with _unless_gone(sys.stderr):
         sys.stderr.write(folded(printable(text), columns_of(sys.stderr)) + "\n")
-
-
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape", "surrogatepass").decode("ascii")

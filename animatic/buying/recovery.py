@@ -12,7 +12,7 @@ from datetime import datetime
 from animatic.ledger import Ledger, Receipt, read_receipts
 from animatic.takes.states import Accepted
 from animatic.wavespeed.outcomes import classify
-from animatic.wavespeed.transport import Reply
+from animatic.wavespeed.replies import Reply
 
 
 @dataclass(frozen=True, slots=True)

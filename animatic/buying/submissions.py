@@ -29,8 +29,8 @@ from animatic.wavespeed.outcomes import (
     Unsent,
     classify,
 )
+from animatic.wavespeed.replies import Reply
 from animatic.wavespeed.server_clock import unstopped_s
-from animatic.wavespeed.transport import Reply
 
 MOST_REFUSALS_IN_A_ROW = 20
 SENT_WITHIN_S = 120.0

@@ -25,6 +25,16 @@ def one_line(text: str, max_chars: int = 2_000) -> str:
     return cut if len(text) <= max_chars else f"{cut}…"
 
 
+def printable(text: str) -> str:
+    """Return the text with its line ends kept, and other characters that do not print as escapes, such as U+001B."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char == "\n" or char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for char in text
+    )
+
+
 def quoted(text: str) -> str:
     """`text` in double quotes, escaped and cut."""
     return f'"{escaped(text)}"'

@@ -1,4 +1,4 @@
-"""The clips that the results table shows: one for each output of a take. Pure."""
+"""The clips that the results table shows: one for each output of a take."""
 
 from collections.abc import Iterable, Sequence
 

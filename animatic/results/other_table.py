@@ -1,4 +1,4 @@
-"""A results table that a run would replace though it shows the takes of another manifest. Pure."""
+"""A results table that a run would replace though it shows the takes of another manifest."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The data of a page: a board and its media as plain values that JSON can say. Pure.
+"""The data of a page: a board and its media as plain values that JSON can say.
 
 Nulls, empty texts and empty lists are left out, so that a board of 2,000 shots stays small. Everything is a text, a
 number or a flag to the page, which puts it on the screen as text; names of files are ours.

@@ -18,11 +18,8 @@ from pathlib import Path
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from yarl import URL
 
-from animatic.sandbox.catalogue import MAX_URL_CHARS, InvalidInputError
 from animatic.sandbox.folder import write_whole
-from animatic.sandbox.loopback import is_loopback
 from animatic.sandbox.predictions import Prediction
 from animatic.sandbox.scenarios import Data
 
@@ -36,19 +33,6 @@ _CLOCK_EVERY_S = 0.1  # how often the clock is read, which need not be the loop'
 
 Describe = Callable[[str], Data | None]
 """The body for a prediction's id, or None where there is nothing to tell any more."""
-
-
-def checked_webhook_url(text: object) -> str:
-    """Return a webhook's URL, if it is on loopback. Raises InvalidInputError."""
-    try:
-        url = URL(text) if isinstance(text, str) and len(text) <= MAX_URL_CHARS else URL()
-    except ValueError:
-        url = URL()
-    if url.scheme not in {"http", "https"} or not is_loopback(url.host or "") or url.user or url.password:
-        raise InvalidInputError(
-            "webhook: the sandbox calls http and https URLs on loopback only, such as http://127.0.0.1:9000/hook"
-        )
-    return str(url)
 
 
 def signature_of(secret: str, event_id: str, timestamp: str, body: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The API's own shapes: the envelope, the data of a prediction, the bodies of list and bill. Pure."""
+"""The API's own shapes: the envelope, the data of a prediction, the bodies of list and bill."""
 
 import json
 from collections.abc import Mapping

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from animatic.sandbox.catalogue import InvalidInputError
-from animatic.sandbox.webhooks import checked_webhook_url
+from yarl import URL
+
+from animatic.sandbox.catalogue import MAX_URL_CHARS, InvalidInputError
+from animatic.sandbox.loopback import is_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ def read_wishes(body: Mapping[str, Any], query: Mapping[str, str]) -> Wishes:
     return Wishes(
         _claim(body, "enable_sync_mode"),
         _claim(body, "enable_base64_output"),
-        checked_webhook_url(hook) if hook else "",
+        _checked_url(hook) if hook else "",
     )
 
 
@@ -46,3 +48,16 @@ def _claim(body: Mapping[str, Any], name: str) -> bool:
     if not isinstance(value, bool):
         raise InvalidInputError(f"{name}: must be true or false")
     return value
+
+
+def _checked_url(text: object) -> str:
+    """Return a webhook's URL, if it is on loopback. Raises InvalidInputError."""
+    try:
+        url = URL(text) if isinstance(text, str) and len(text) <= MAX_URL_CHARS else URL()
+    except ValueError:
+        url = URL()
+    if url.scheme not in {"http", "https"} or not is_loopback(url.host or "") or url.user or url.password:
+        raise InvalidInputError(
+            "webhook: the sandbox calls http and https URLs on loopback only, such as http://127.0.0.1:9000/hook"
+        )
+    return str(url)

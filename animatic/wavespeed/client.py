@@ -44,8 +44,9 @@ from animatic.wavespeed.outcomes import (
     is_refusal,
     words_of,
 )
+from animatic.wavespeed.replies import Reply
 from animatic.wavespeed.server_clock import ServerClock
-from animatic.wavespeed.transport import AiohttpTransport, Reply, Request, fetch, identity_headers
+from animatic.wavespeed.transport import AiohttpTransport, Request, fetch, identity_headers
 from animatic.wavespeed.wire import (
     Balance,
     ChargePage,

@@ -28,7 +28,7 @@ from pydantic_core import from_json
 
 from animatic.takes.states import PREDICTION_ID, Accepted, State
 from animatic.wavespeed.json_values import moment_of
-from animatic.wavespeed.transport import Reply
+from animatic.wavespeed.replies import Reply
 from animatic.wavespeed.wire import MAX_MODEL_CHARS, Envelope, is_prediction, read_envelope
 from animatic.web.network import PROXY_ADVICE, PROXY_REFUSAL
 

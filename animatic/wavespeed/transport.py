@@ -8,12 +8,10 @@ is never made in httpx's form.
 
 import asyncio
 import errno
-import math
 import os
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 import aiohttp
@@ -23,41 +21,13 @@ from aiohttp.client_proto import ResponseHandler
 from multidict import CIMultiDict
 
 from animatic.errors import ApiUnreachableError, ProxyRefusedError, SubmissionUnknownError
+from animatic.wavespeed.replies import Reply
 from animatic.wavespeed.server_clock import unstopped_s
 from animatic.web.certificates import TRUST_ADVICE, tls_context
 from animatic.web.network import DIRECT, PROXY_ADVICE, Network
 
 CONNECT_TIMEOUT_S = 10.0
 CONNECTED_WITHIN_S = 25.0
-LONGEST_RETRY_AFTER_S = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """Raw reply: status, the headers that we use by lower-case name, and a body of bounded length."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def retry_after_s(self) -> float | None:
-        """Return how long the server asks us to wait, in seconds from 1 to 120; None if it does not say."""
-        text = self.headers.get("retry-after", "")
-        try:
-            asked_s = float(text)
-        except ValueError:
-            return self._retry_after_date_s(text)
-        return None if math.isnan(asked_s) else min(max(asked_s, 1.0), LONGEST_RETRY_AFTER_S)
-
-    def _retry_after_date_s(self, text: str) -> float | None:
-        try:
-            asked_s = (
-                parsedate_to_datetime(text) - parsedate_to_datetime(self.headers.get("date", ""))
-            ).total_seconds()
-        except (ValueError, TypeError, OverflowError):
-            return None
-        return min(max(asked_s, 1.0), LONGEST_RETRY_AFTER_S)
 
 
 @dataclass(frozen=True, slots=True)

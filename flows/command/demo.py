@@ -14,6 +14,7 @@ from rich.table import Table
 
 from animatic import storage
 from animatic.errors import AnimaticError, LocationError, SettingsError
+from animatic.errors.text import printable
 from animatic.machine.privacy import make_folder
 from animatic.machine.start_folder import from_start
 from animatic.media.clips import probe_clip
@@ -29,7 +30,7 @@ from flows.command.next_steps import as_dict
 from flows.server.prefect_api import Start
 from flows.session import Session
 from flows.settings import Settings
-from flows.terminal import PlainConsole, begin, printable, say, say_json
+from flows.terminal import PlainConsole, begin, say, say_json
 
 if TYPE_CHECKING:
     from animatic.results.summary import RunSummary  # pandas, which the start of a run need not wait for

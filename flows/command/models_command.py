@@ -12,7 +12,7 @@ from typing import Any
 from rich.table import Table
 
 from animatic.errors import ApiRefusedError, FixInputError, NeverAgainError, TryLaterError
-from animatic.errors.text import one_line
+from animatic.errors.text import one_line, printable
 from animatic.machine.start_folder import from_start
 from animatic.manifest.model_rows import INSISTS, NEVER_SENT
 from animatic.planning.catalogues import kept_list, read_folder
@@ -22,7 +22,7 @@ from animatic.wavespeed.client import Price, WaveSpeedClient
 from flows.command.embedded import provider
 from flows.session import new_run_id
 from flows.settings import Settings
-from flows.terminal import PlainConsole, complain, printable, say, say_json
+from flows.terminal import PlainConsole, complain, say, say_json
 
 FROM_STILL = "image-to-video"
 MOST_PROBLEMS = 10

@@ -5,11 +5,10 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from animatic.errors.text import ADVICE, PROGRAM, one_line, positional, reason_of, shell_line
+from animatic.errors.text import ADVICE, PROGRAM, one_line, positional, printable, reason_of, shell_line
 from animatic.results.endings import MOST_NAMED, Ending
 from animatic.takes.money.amounts import dollars
 from animatic.wavespeed.outcomes import ACCOUNT_ADVICE
-from flows.terminal import printable
 
 MOST_GROUPS = 20
 GO_ON = "run again to go on; nothing is bought twice"

@@ -11,11 +11,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from animatic.errors.text import duration_in_words
+from animatic.errors.text import duration_in_words, printable
 from animatic.progress import Progress
 from animatic.takes.money.amounts import cost_in_words
 from flows.progress_words import Observer, Shown, archive_in_words, checks_in_words, counts, left_in_words, line
-from flows.terminal import PlainConsole, folded, printable
+from flows.terminal import PlainConsole, folded
 
 LINE_EVERY_S = 5.0
 LINES_THIN_OUT_AFTER_S = 60.0

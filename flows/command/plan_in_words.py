@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from animatic.errors import AccountRefusedError, AnimaticError, ApiRefusedError
-from animatic.errors.text import counted, duration_in_words, reason_of
+from animatic.errors.text import counted, duration_in_words, printable, reason_of
 from animatic.media.still_copies import StillCopies
 from animatic.pace.duration import planned_duration_s
 from animatic.pace.latencies import USUAL_LATENCY_S
@@ -28,7 +28,6 @@ from animatic.takes.schemas import PriceClass
 from animatic.takes.seen_stills import LookedAt
 from animatic.takes.states import State
 from flows.command.next_steps import Step, as_dict
-from flows.terminal import printable
 
 NO_KEY = "WAVESPEED_API_KEY is not set: export it to see the cost and to buy, or add --sandbox, which needs none"
 NO_BELIEVED_PRICE = "WaveSpeed names no price that can be believed"

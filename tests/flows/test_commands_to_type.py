@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from animatic.errors.text import command, positional, shell_line
+from animatic.errors.text import command, positional, printable, shell_line
 from animatic.results.endings import Ending
 from flows.command.next_steps import Step, Typed, as_dict, ending_lines, next_step
-from flows.terminal import folded, printable
+from flows.terminal import folded
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = [

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from flows.terminal import PlainConsole, folded, printable, say_json
+from animatic.errors.text import printable
+from flows.terminal import PlainConsole, folded, say_json
 
 NASTY = "\x1b[31mred\x1b]0;title\x07\r\x9b2J\u202egpj.exe\x00\x7f"
 

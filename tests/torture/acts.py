@@ -27,7 +27,7 @@ from animatic.takes.shots import Take
 from animatic.takes.states import Accepted, State
 from animatic.wavespeed.client import WaveSpeedClient
 from animatic.wavespeed.outcomes import classify
-from animatic.wavespeed.transport import Reply
+from animatic.wavespeed.replies import Reply
 from torture.canary import KEY
 from torture.steps import quotes
 from torture.subject import PROVIDER, Setup, run_subject

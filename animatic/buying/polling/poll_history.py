@@ -1,4 +1,4 @@
-"""Meaning of polls: the status so far, oddities, and the final result of a prediction. Pure."""
+"""Meaning of polls: the status so far, oddities, and the final result of a prediction."""
 
 from dataclasses import dataclass
 

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from animatic.errors.text import one_line
-from flows.terminal import printable
+from animatic.errors.text import one_line, printable
 
 _INDENT = 18
 

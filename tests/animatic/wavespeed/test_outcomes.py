@@ -23,7 +23,7 @@ from animatic.wavespeed.outcomes import (
     Unsent,
     classify,
 )
-from animatic.wavespeed.transport import Reply
+from animatic.wavespeed.replies import Reply
 
 WITHOUT_ID = [each for each in get_args(Outcome) if each is not Accepted]
 

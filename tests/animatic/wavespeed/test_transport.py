@@ -14,7 +14,8 @@ import pytest
 
 from animatic.errors import ApiUnavailableError, ApiUnreachableError
 from animatic.wavespeed.outcomes import Unknown, Unsent
-from animatic.wavespeed.transport import LONGEST_RETRY_AFTER_S, Reply, _never_left
+from animatic.wavespeed.replies import LONGEST_RETRY_AFTER_S, Reply
+from animatic.wavespeed.transport import _never_left
 
 NEVER_LEFT = {
     "ClientConnectorCertificateError",
