@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from animatic import storage
 from animatic.errors import AnimaticError, FixInputError, KeyRefusedError, LocationError
@@ -88,7 +88,7 @@ def read_whole(uri: str, mark: str) -> Content | None:
 
 def _read(uri: str) -> Content:
     with storage.open_copy(uri, max_bytes=MAX_FILE_BYTES) as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = hashlib.file_digest(cast("Any", file), "sha256").hexdigest()
         return Content(sha256, _is_ours(file, storage.name_of(uri)))
 
 

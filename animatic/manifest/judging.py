@@ -45,7 +45,7 @@ _RULES: Mapping[str, Callable[[str], Value | Problem]] = {
     "takes": cells.takes,
 }
 AUTO = "auto"
-"""The `aspect_ratio` of a row whose clip is to lie as its local still does."""
+"""The aspect ratio of a row whose clip is to lie as its local still does."""
 
 _VEO2_INPUTS = (*REQUIRED_COLUMNS, *CHOICES)
 _UNNAMED = Problem("no shot_id", "nothing", f"a name of the shot's own, since it has a {START_FROM}")
@@ -233,7 +233,7 @@ class Judge:
                 bads[index] = [
                     (
                         ASPECT_RATIO.name,
-                        Problem("bad aspect_ratio", f"{AUTO} for a still that is no local file", allowed),
+                        Problem(f"bad {ASPECT_RATIO.name}", f"{AUTO} for a still that is no local file", allowed),
                     )
                 ]
 

@@ -23,15 +23,12 @@ from animatic.manifest.still_cells import Bads, StillCells, unusable
 from animatic.manifest.still_folder import StillFolder
 from animatic.takes.canonical import canonical_provider, is_here
 from animatic.takes.inputs import Inputs, as_json, parts_of
-from animatic.takes.models import Property, RequestSchema
+from animatic.takes.models import INPUT_NAMES, Property, RequestSchema
 from animatic.takes.schemas import TIMED_BY, ModelSchema, TakeClass
 from animatic.takes.shots import asked_part
 
 INSISTS = "input."
 """Begins the name of a column that is an input, or a fault: `input.seed`."""
-
-OWN = ("image", "prompt", "aspect_ratio", "duration")
-"""Columns of ours that are inputs of veo2-i2v: in a row whose model takes no such input, a cell in them is a fault."""
 
 _ONE_URL = re.compile(r"https?://[^\s;\[\]()]+")
 NEVER_SENT = frozenset({"shot_id", "storyboard", "takes", "model", "start_from"})
@@ -160,9 +157,12 @@ class ModelRows:
         return self._cell_readers.has_signed_paths
 
     def _is_misplaced(self, column: str) -> bool:
-        """Tell if a cell in this column is a fault, since the model has no such input."""
+        """Tell if a cell in this column is a fault, since the model has no such input.
+
+        So it is in `input.NAME`, and in a column for an input of veo2-i2v; any other may be a column of the user's own.
+        """
         is_insisted = column.startswith(INSISTS)
-        return (is_insisted or column in OWN) and column not in self._columns.values()
+        return (is_insisted or column in INPUT_NAMES) and column not in self._columns.values()
 
     def read(
         self,
@@ -188,7 +188,7 @@ class ModelRows:
         blank = {name for name, column in found.items() if None in column}
         parts = zip(*(_parts(column, "written", name in blank) for name, column in found.items()), strict=True)
         inputs = map(_joined if blank else ", ".join, parts)
-        columns: dict[str, Sequence[str | None]] = {name: _texts(found.get(name), count) for name in OWN}
+        columns: dict[str, Sequence[str | None]] = {name: _texts(found.get(name), count) for name in INPUT_NAMES}
         columns["still"] = [None if cell is None else str(cell.identity) for cell in found.get("image", [None] * count)]
         columns["inputs"] = [f"{{{written}}}" for written in inputs]
         texts = [f'{{{"".join(each)}"take":' for each in self._columns_of_text(found, blank)]

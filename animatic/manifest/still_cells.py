@@ -18,7 +18,7 @@ from animatic.takes.stills import (
     Still,
     media_suffix,
 )  # fmt: skip
-from animatic.takes.veo2 import ASPECT_RATIO
+from animatic.takes.veo2 import ASPECT_RATIO, ratio_of
 
 LEAST_SUMMED_UP = 6
 """So many missing stills of one folder are told in one line, even where others of it are there."""
@@ -64,7 +64,7 @@ class StillCells:
     def ratio_of(self, path: str) -> str | None:
         """Return the ratio in which a local still lies; None for one that is not there, or on the web."""
         found = self._stills.get(path)
-        return ("9:16" if found.height > found.width else "16:9") if isinstance(found, Still) else None
+        return ratio_of(found) if isinstance(found, Still) else None
 
     def identities(self, cells: Sequence[Any], bads: Bads, first_row: int) -> list[str | None]:
         """Return what each still is known by, None where there is a fault; `cells` are what `images.image` returned."""
@@ -143,7 +143,7 @@ class StillCells:
             more = f" and {len(unfit) - MOST_NAMED:,} more" if len(unfit) > MOST_NAMED else ""
             what = "a still has" if len(unfit) == 1 else f"{len(unfit):,} stills have"
             lines.append(
-                f"image: {what} another shape than the row's aspect_ratio, so that parts may be cut away: "
+                f"image: {what} another shape than the row's {ASPECT_RATIO.name}, so that parts may be cut away: "
                 f"{', '.join(named)}{more}"
             )
         return lines

@@ -15,8 +15,8 @@ from animatic.manifest.images import STILL_SUFFIXES
 from animatic.results.decisions import APPROVED, DISCARDED, RETAKE, Decision, Decisions, named
 from animatic.takes.canonical import canonical_still, canonical_text
 from animatic.takes.inputs import Inputs
+from animatic.takes.models import INPUT_NAMES
 from animatic.takes.stills import MEDIA_FORMS
-from animatic.takes.veo2 import CHOICES
 
 MOST_NAMED = 10
 _FILES = (*STILL_SUFFIXES, *MEDIA_FORMS)
@@ -199,7 +199,7 @@ def inputs_of(row: Row) -> Inputs:
         inputs = None
     if isinstance(inputs, dict):
         return Inputs(cast("dict[str, Any]", inputs))
-    return Inputs({name: row[name] for name in ("prompt", "image", *CHOICES) if row.get(name) is not None})
+    return Inputs({name: row[name] for name in INPUT_NAMES if row.get(name) is not None})
 
 
 @dataclass(slots=True)

@@ -31,11 +31,12 @@ from animatic.results.retakes import (
     Retakes,
 )
 from animatic.takes.inputs import Inputs, as_json
+from animatic.takes.models import INPUT_NAMES
+from animatic.takes.veo2 import CHOICES
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
-FIRST = ("shot_id", "storyboard", "image", "prompt", "model", "aspect_ratio", "duration", START_FROM, "takes")
+FIRST = ("shot_id", "storyboard", "image", "prompt", "model", *CHOICES, START_FROM, "takes")
 MARKS = (RETAKE_OF, RETAKE_TAKES, RETAKE_DECIDED)
-_OWN = frozenset({"image", "prompt", "aspect_ratio", "duration"})
 _TAKEN = frozenset(map(bare, (*COLUMNS, *MARKS)))
 Cells = dict[str, Any]
 
@@ -144,7 +145,8 @@ def _line_of(row: RetakeRow, stills: str | None) -> Line:
     carried: Mapping[str, Any] = base.get(CARRIED, {})
     cells: Cells = {name: value for name, value in carried.items() if name not in {*MARKS, *COLUMNS}}
     for name, value in inputs.items():
-        cells[name if name in _OWN else _column_of(name, carried)] = value if isinstance(value, str) else as_json(value)
+        column = name if name in INPUT_NAMES else _column_of(name, carried)
+        cells[column] = value if isinstance(value, str) else as_json(value)
     cells |= {"shot_id": row.shot_id, "storyboard": row.storyboard, "model": base["model"], "takes": row.takes}
     cells |= {START_FROM: row.start_from or None}
     marks = zip(*(pair.cells for pair in row.pairs), strict=True) if row.pairs else [()] * len(MARKS)

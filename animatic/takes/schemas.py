@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from animatic.takes.clip_inputs import DURATION, FRAMES, frames_in
 from animatic.takes.inputs import Inputs, parts_of
 
 ANY_FILE = "https://example.com/still.jpg"
 """Stands for a file in a quote."""
 
-_FRAMES = ("num_frames", "frames", "video_length")
-TIMED_BY = ("duration", *_FRAMES)
+TIMED_BY = (DURATION, *FRAMES)
 """Names of inputs that latencies are learned by."""
 
 
@@ -109,8 +109,8 @@ def _priced(value: Any, *, is_file: bool) -> Any:
 
 def latency_class_of(model: str, inputs: Inputs) -> LatencyClass:
     """Return the latency class of a take: by its duration or its frames, whichever its model goes by."""
-    if (duration := inputs.get("duration")) is not None:
+    if (duration := inputs.get(DURATION)) is not None:
         text = str(duration)
         return LatencyClass(model, f"{text}s" if text.replace(".", "", 1).isdigit() else text)
-    frames = next((inputs[name] for name in _FRAMES if name in inputs), None)
+    frames = frames_in(inputs)
     return LatencyClass(model, "" if frames is None else f"{frames} frames")

@@ -54,9 +54,9 @@ class Shape:
         """Tell if it is below 720p, the least that the API advises."""
         return min(self.width, self.height) < MIN_SIDE_PIXELS
 
-    def fits(self, aspect_ratio: str) -> bool:
+    def fits(self, ratio: str) -> bool:
         """Tell if a clip of this shape, `16:9`, can show nearly all of it."""
-        wide, _, high = aspect_ratio.partition(":")
+        wide, _, high = ratio.partition(":")
         across, along = self.width * int(high), self.height * int(wide)
         return min(across, along) >= (1 - MOST_CUT_AWAY) * max(across, along)
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from animatic.takes.inputs import Inputs
 from animatic.takes.schemas import Choice, ModelSchema
+from animatic.takes.stills import Shape
 
 _DURATION = re.compile(r"([0-9]{1,3})(?:\.0+)?s?")
 _LOOSE_DURATION = re.compile(
@@ -45,7 +46,8 @@ def _guess_ratio(text: str) -> str | None:
     return f"{loose[1]}:{loose[2]}" if loose else None
 
 
-ASPECT_RATIO = Choice("aspect_ratio", ("16:9", "9:16"), read_ratio, _guess_ratio)
+_WIDE, _HIGH = "16:9", "9:16"
+ASPECT_RATIO = Choice("aspect_ratio", (_WIDE, _HIGH), read_ratio, _guess_ratio)
 DURATION = Choice("duration", ("5s", "6s", "7s", "8s"), _read_duration, _guess_duration)
 CHOICES: Mapping[str, Choice] = {each.name: each for each in (ASPECT_RATIO, DURATION)}
 """Inputs with a default of ours, by name."""
@@ -55,7 +57,12 @@ VEO2 = ModelSchema(
     priced_by=(DURATION.name, ASPECT_RATIO.name),
 )
 
-_SIZES = {"16:9": (1280, 720), "9:16": (720, 1280)}
+_SIZES = {_WIDE: (1280, 720), _HIGH: (720, 1280)}
+
+
+def ratio_of(still: Shape) -> str:
+    """Return the aspect ratio in which a still lies."""
+    return _HIGH if still.height > still.width else _WIDE
 
 
 def size_of(inputs: Inputs) -> tuple[int, int]:

@@ -12,12 +12,13 @@ from animatic.machine.start_folder import from_start
 from animatic.manifest.images import STILL_SUFFIXES, relative_path
 from animatic.media.stills import probe
 from animatic.takes.stills import Still
+from animatic.takes.veo2 import ASPECT_RATIO, ratio_of
 from flows.command.next_steps import Step
 from flows.terminal import PlainConsole
 
 MOST_STILLS = 10_000
 MANIFEST = "shots.csv"
-COLUMNS = ("shot_id", "image", "prompt", "aspect_ratio")
+COLUMNS = ("shot_id", "image", "prompt", ASPECT_RATIO.name)
 
 
 def make_starter(folder: str, console: PlainConsole) -> int:
@@ -98,7 +99,7 @@ def _ratio_of(path: Path) -> tuple[str, str]:
         return "", f"cannot be read ({error.strerror})"
     if not isinstance(found, Still):
         return "", found
-    return "9:16" if found.height > found.width else "16:9", ""
+    return ratio_of(found), ""
 
 
 def _shot_id(name: Path) -> str:

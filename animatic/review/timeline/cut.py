@@ -14,6 +14,7 @@ from animatic.errors.text import one_line
 from animatic.results.board import Row, ShotShown, Storyboard, TakeShown
 from animatic.results.decisions import Decision
 from animatic.review.timeline.rates import frame_at, rate_of, whole_frames
+from animatic.takes.clip_inputs import DURATION
 
 USUAL_RATE = Fraction(24)
 USUAL_LENGTH_S = 5.0
@@ -138,7 +139,7 @@ def _media_of(take: TakeShown | None) -> Media | None:
 
 def wished_s(row: Row) -> float:
     """Return the length that a row asks for, in seconds."""
-    wished = row.get("duration") or _input(row, "duration")
+    wished = row.get(DURATION) or _input(row, DURATION)
     found = _NUMBER.search(str(wished or ""))
     seconds = float(found[0]) if found else USUAL_LENGTH_S
     return seconds if 0 < seconds <= LONGEST_S else USUAL_LENGTH_S

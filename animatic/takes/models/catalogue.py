@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
+from animatic.takes.models.default import INPUT_NAMES
 from animatic.takes.models.properties import SchemaError
 from animatic.takes.models.schema import RequestSchema, read_schema
+from animatic.takes.veo2 import CHOICES, VEO2
 
 VEO2_ENTRY: Mapping[str, Any] = {
-    "model_id": "wavespeed-ai/veo2-i2v",
+    "model_id": VEO2.model,
     "type": "image-to-video",
     "description": "Animates a still: the prompt says how the camera and the picture move.",
     "api_schema": {
@@ -19,12 +21,14 @@ VEO2_ENTRY: Mapping[str, Any] = {
                 "request_schema": {
                     "type": "object",
                     "required": ["prompt", "image"],
-                    "x-order-properties": ["prompt", "image", "aspect_ratio", "duration"],
+                    "x-order-properties": list(INPUT_NAMES),
                     "properties": {
                         "prompt": {"type": "string", "minLength": 1},
                         "image": {"type": "string", "x-ui-component": "uploader"},
-                        "aspect_ratio": {"type": "string", "enum": ["16:9", "9:16"], "default": "16:9"},
-                        "duration": {"type": "string", "enum": ["5s", "6s", "7s", "8s"], "default": "5s"},
+                        **{
+                            name: {"type": "string", "enum": list(choice.allowed), "default": choice.default}
+                            for name, choice in CHOICES.items()
+                        },
                     },
                 },
             }
