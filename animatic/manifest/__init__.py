@@ -9,8 +9,7 @@ manifest.require_valid()
 
 from animatic.manifest.checked import CHECKED, Manifest, Part
 from animatic.manifest.checking import check
-from animatic.manifest.faults import Fault, Faults, Problem, report
-from animatic.manifest.images import media_path, relative_path
+from animatic.manifest.faults import Problem
 from animatic.manifest.links import find_links
 from animatic.manifest.model_rows import local_paths
 from animatic.manifest.rows import Rows
@@ -23,8 +22,6 @@ __all__ = [
     "ALL_ROWS",
     "CHECKED",
     "NOT_CHOSEN",
-    "Fault",
-    "Faults",
     "Manifest",
     "Part",
     "Problem",
@@ -37,11 +34,8 @@ __all__ = [
     "find_links",
     "local_paths",
     "local_stills",
-    "media_path",
     "models_in",
     "read_mapping",
     "read_only",
     "read_table",
-    "relative_path",
-    "report",
 ]

@@ -37,7 +37,6 @@ from animatic.storage.unpacked import unpacked
 from animatic.web.network import DIRECT, Network
 
 __all__ = [
-    "Found",
     "absolute_uri",
     "anchor_in",
     "beside",
