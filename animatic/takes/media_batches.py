@@ -171,7 +171,7 @@ def is_free(batch: MediaBatch) -> bool:
 
 def is_orphan(batch: MediaBatch, is_alive: Callable[[str], bool]) -> bool:
     """Tell if the holder of a batch has died after the run that handed it over, which would have given it back."""
-    is_taken = batch.state is BatchState.TAKEN
+    is_taken = batch.state is BatchState.TAKEN and batch.times_taken < MOST_TIMES_TAKEN
     return is_taken and not is_alive(batch.run_id) and not is_alive(batch.holder or batch.run_id)
 
 

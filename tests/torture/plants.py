@@ -338,7 +338,7 @@ PLANTS = (
            ("process:child_environment", ', "PYTHONSAFEPATH": "1"}', "}")),
           matrix("files beside the manifest that Python or Prefect would read")),
     Plant("Prefect reads its settings in the folder that the command was typed in",
-          (("process:settle_in", "    leave(folder)\n", ""),
+          (("process:settle_in", "    leave(child_folder())\n", "    child_folder()\n"),
            ("prefect_api:_of_one_run", '        "PREFECT_LOGGING_SETTINGS_PATH": str(nowhere),\n', "")),
           matrix("files beside the manifest that Python or Prefect would read")),
     Plant("a Prefect server that dies spoils a run whose results are written",
