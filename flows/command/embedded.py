@@ -60,5 +60,5 @@ def embedded_sandbox(
     """Serve the embedded sandbox for the length of the block; yield settings that buy from it."""
     log = log_path(f"{run_id}-sandbox")
     more = None if models is None else Path(from_start(models))
-    with child_processes.sandbox(folder or default_folder(), log, more, renders_ahead=renders_ahead) as companion:
-        yield sandbox_settings(settings, companion.url, folder)
+    with child_processes.sandbox(folder or default_folder(), log, more, renders_ahead=renders_ahead) as server:
+        yield sandbox_settings(settings, server.url, folder)

@@ -10,7 +10,7 @@ from animatic.errors import AnimaticError, FixInputError, SettingsError
 from flows.command.panel import panel
 from flows.json_log import write_json
 from flows.logs import log_path, redirect_logs
-from flows.server.child_processes import Companion
+from flows.server.child_processes import ServerProcess
 from flows.server.gc_pause import gc_paused
 from flows.session import SESSION, RunEnd, Session
 from flows.terminal import PlainConsole, begin, error_line, without_passwords
@@ -30,7 +30,7 @@ class FlowError(AnimaticError):
 
 
 def run_flow(
-    session: Session, server: Companion | None, parameters: dict[str, Any], console: PlainConsole, *, debug: bool
+    session: Session, server: ServerProcess | None, parameters: dict[str, Any], console: PlainConsole, *, debug: bool
 ) -> "tuple[RunSummary, str | None]":
     """Run `flows.animate` to its end; return its summary, and why Prefect does not know the end, where it does not.
 

@@ -20,7 +20,7 @@ from prefect.logging.handlers import APILogWorker
 
 from animatic.errors import SettingsError
 from flows.flow_states import verdict
-from flows.server.child_processes import Companion
+from flows.server.child_processes import ServerProcess
 from flows.session import RunEnd, Session
 from flows.terminal import PlainConsole, error_line, without_passwords
 
@@ -109,7 +109,9 @@ def ask_prefect() -> tuple[bool, str | None]:
     return False, None
 
 
-def conclude(ending: Awaitable[State[Any]], session: Session, server: Companion | None, console: PlainConsole) -> End:
+def conclude(
+    ending: Awaitable[State[Any]], session: Session, server: ServerProcess | None, console: PlainConsole
+) -> End:
     """Run the flow in a new event loop until it has ended and the server knows, within the bounds above."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -138,7 +140,7 @@ def conclude(ending: Awaitable[State[Any]], session: Session, server: Companion 
 class _Patience:
     """The time that Prefect has left, from the moment at which the results are written."""
 
-    def __init__(self, session: Session, server: Companion | None, console: PlainConsole) -> None:
+    def __init__(self, session: Session, server: ServerProcess | None, console: PlainConsole) -> None:
         self._session, self._server, self._console = session, server, console
         self._starts_until = time.monotonic() + STARTS_WITHIN_S
         self._began: float | None = None

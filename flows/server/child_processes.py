@@ -27,13 +27,13 @@ ENDS_UNUSED_WITHIN_S = 2.0
 FOLDER_IS_SERVED = 3
 
 
-class CompanionError(AnimaticError):
+class ServerProcessError(AnimaticError):
     """A process that the run needs did not come up."""
 
 
 @dataclass(frozen=True, slots=True)
-class Companion:
-    """A running companion: its address, and the process behind it where that is ours."""
+class ServerProcess:
+    """A running server: its address, and its process where that is ours."""
 
     url: str
     process: subprocess.Popen[bytes] | None
@@ -45,7 +45,7 @@ class Companion:
 
 
 @contextmanager
-def prefect_server(log: Path, *, port: int = 0, settings: Mapping[str, str] | None = None) -> Generator[Companion]:
+def prefect_server(log: Path, *, port: int = 0, settings: Mapping[str, str] | None = None) -> Generator[ServerProcess]:
     """Prefect's server on loopback, in a process of its own. `settings` replace those that suit a single run.
 
     Its socket listens before the process is up, so that clients wait in line instead of being refused. Faster to the
@@ -60,11 +60,13 @@ def prefect_server(log: Path, *, port: int = 0, settings: Mapping[str, str] | No
         environment = {**where, **(settings or {})}
         with _started(arguments, log, pass_fds=[listening.fileno()], environment=environment) as process:
             listening.close()
-            yield Companion(url, process)
+            yield ServerProcess(url, process)
 
 
 @contextmanager
-def sandbox(folder: Path, log: Path, models: Path | None = None, *, renders_ahead: bool = True) -> Generator[Companion]:
+def sandbox(
+    folder: Path, log: Path, models: Path | None = None, *, renders_ahead: bool = True
+) -> Generator[ServerProcess]:
     """Serve the sandbox on loopback, with its state in `folder`, or use the one that serves this folder already.
 
     `models` is a folder with more models on sale. Where no clips are fetched, none need be rendered ahead.
@@ -72,7 +74,7 @@ def sandbox(folder: Path, log: Path, models: Path | None = None, *, renders_ahea
     Runs share it: it ends with the last one that uses it, whichever of them started it.
 
     Raises:
-        CompanionError: it did not come up; the message has its own words.
+        ServerProcessError: it did not come up; the message has its own words.
         SettingsError: the one that serves this folder sells other models than `models`.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -87,13 +89,13 @@ def sandbox(folder: Path, log: Path, models: Path | None = None, *, renders_ahea
         assert process.stdout is not None  # noqa: S101 - we asked for a pipe
         line = process.stdout.readline()
         if line:
-            yield Companion(json.loads(line)["url"], process)
+            yield ServerProcess(json.loads(line)["url"], process)
         elif process.wait(STOPS_WITHIN_S) == FOLDER_IS_SERVED:
-            yield Companion(served_at(folder, models), None)
+            yield ServerProcess(served_at(folder, models), None)
         else:
             time.sleep(0.1)  # its last words are on their way to the log
             said = log.read_text(errors="replace").strip().splitlines()
-            raise CompanionError(
+            raise ServerProcessError(
                 f"the embedded sandbox did not start: {said[-1] if said else 'it said nothing'} (log: {log})"
             )
 

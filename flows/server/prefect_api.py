@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from animatic.machine.home import prefect_home
 from flows.logs import log_path
 from flows.process import child_folder, own_folder
-from flows.server.child_processes import Companion, prefect_server
+from flows.server.child_processes import ServerProcess, prefect_server
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Start:
     """Start of a run: its id, and the Prefect server that is ours, if one is."""
 
     run_id: str
-    server: Companion | None
+    server: ServerProcess | None
 
 
 _SERVERS_CSRF = "PREFECT_SERVER_CSRF_PROTECTION_ENABLED"
@@ -29,7 +29,7 @@ _SERVERS_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"  # noqa: S105 - the name of
 @contextmanager
 def prefect_api(
     run_id: str, *, port: int = 0, settings: Mapping[str, str] | None = None, more: Mapping[str, str] | None = None
-) -> Generator[Companion | None]:
+) -> Generator[ServerProcess | None]:
     """Prefect's API for the length of the block: the server that is set, else an embedded one.
 
     The embedded one wants a password, which is set, or made for the occasion: on loopback alone, any web page and any

@@ -7,7 +7,7 @@ import webbrowser
 
 from animatic.errors import SettingsError
 from animatic.machine.home import log_folder, prefect_home
-from flows.server.child_processes import Companion
+from flows.server.child_processes import ServerProcess
 from flows.server.pages import UI_PORT, pages_settings
 from flows.server.prefect_api import prefect_api
 from flows.server.sign_in import SIGN_IN_PATH
@@ -56,7 +56,7 @@ def _page(flow_run_id: str | None) -> str:
     return f"/runs/flow-run/{flow_run_id}" if flow_run_id else "/runs"
 
 
-def _newest_run(server: Companion) -> str | None:
+def _newest_run(server: ServerProcess) -> str | None:
     """Wait until the server answers; return the newest flow run, None where there is none.
 
     Raises:

@@ -11,7 +11,7 @@ from prefect.client.orchestration import get_client
 from animatic.machine.home import log_folder, prefect_home
 from flows.command.doctor.findings import Finding, fault, note, ok
 from flows.schedule import KEY_BLOCK
-from flows.server.child_processes import Companion
+from flows.server.child_processes import ServerProcess
 from flows.server.first_answer import ANSWERS_WITHIN_S, first_answer
 from flows.terminal import error_line, without_passwords
 
@@ -19,7 +19,7 @@ STARTS_WITHIN_S = 60.0
 LARGE_BYTES = 2_000_000_000
 
 
-def look_at_prefect(embedded: Companion | None) -> Generator[Finding]:
+def look_at_prefect(embedded: ServerProcess | None) -> Generator[Finding]:
     """Yield whether Prefect can carry a run out, and what its records take. `embedded` is the server, if it is ours."""
     url, began = os.environ["PREFECT_API_URL"], time.monotonic()
     problem = _problem(STARTS_WITHIN_S if embedded else 0.0)

@@ -23,8 +23,8 @@ START = """
 import sys, time
 from pathlib import Path
 from flows.server import child_processes
-with child_processes.sandbox(Path(sys.argv[1]), Path(sys.argv[2])) as companion:
-    print(companion.process.pid, flush=True)
+with child_processes.sandbox(Path(sys.argv[1]), Path(sys.argv[2])) as server:
+    print(server.process.pid, flush=True)
     time.sleep(60)
 """
 
@@ -41,14 +41,14 @@ def test_a_child_server_dies_with_the_process_that_started_it(tmp_path: Path, to
 
 
 def test_a_folder_that_is_served_already_is_not_served_twice(tmp_path: Path, sandbox: Any) -> None:
-    with child_processes.sandbox(sandbox.folder, tmp_path / "log") as companion:
-        assert (companion.url, companion.process) == (sandbox.url, None)
+    with child_processes.sandbox(sandbox.folder, tmp_path / "log") as server:
+        assert (server.url, server.process) == (sandbox.url, None)
     assert sandbox.process.poll() is None
 
 
 def test_a_sandbox_ends_by_itself_with_the_run_that_used_it(tmp_path: Path) -> None:
-    with child_processes.sandbox(tmp_path / "state", tmp_path / "log") as companion:
-        process = companion.process
+    with child_processes.sandbox(tmp_path / "state", tmp_path / "log") as server:
+        process = server.process
     assert process is not None
     assert process.returncode == 0, "it had to be killed"
 
@@ -97,7 +97,7 @@ def test_a_sandbox_that_does_not_start_says_why(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "accepted.jsonl").mkdir()
     with (
-        pytest.raises(child_processes.CompanionError, match=r"did not start: .*accepted\.jsonl"),
+        pytest.raises(child_processes.ServerProcessError, match=r"did not start: .*accepted\.jsonl"),
         child_processes.sandbox(folder, tmp_path / "log"),
     ):
         pass
@@ -136,7 +136,7 @@ def logger() -> Any:
     """A logger that prints, as Prefect's do; and everything as it was, afterwards."""
     root = logging.getLogger()
     before = list(root.handlers)
-    mine = logging.getLogger("tests.flows.companions")
+    mine = logging.getLogger("tests.flows.child_processes")
     mine.propagate = False
     mine.setLevel(logging.INFO)
     mine.addHandler(logging.StreamHandler(sys.stderr))
