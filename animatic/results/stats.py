@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from animatic.errors.text import one_line
 from animatic.results.columns import STATUSES
-from animatic.results.endings import Endings
+from animatic.results.reason_groups import ReasonGroups
 from animatic.results.schema import microusd_of
 from animatic.takes.evidence import is_same_model
 
@@ -53,7 +53,7 @@ class TableStats:
         not_chosen: rows that --only or --limit left out.
         not_completed: the first rows that are not `completed`, at most 200, as plain values that survive JSON.
         made_by: takes that another model made than was asked for, by what made them and what was asked for.
-        endings: rows that are not completed or not archived, by reason.
+        reason_groups: rows that are not completed or not archived, by reason.
         notes: what was noticed of the table that this one replaced, ready to print.
         names: for `storyboard` and `model` the texts that the codes of the columns stand for.
     """
@@ -69,7 +69,7 @@ class TableStats:
         default_factory=lambda: {name: {} for name in ("storyboard", "model")}
     )
     made_by: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
-    endings: Endings = field(default_factory=Endings)
+    reason_groups: ReasonGroups = field(default_factory=ReasonGroups)
     notes: list[str] = field(default_factory=list[str])
     _quoted_microusd: int = 0
     _is_priced: bool = False
@@ -100,7 +100,7 @@ class TableStats:
         self.unchecked += int(pc.sum(pc.and_(pc.is_valid(table["clip_uri"]), pc.is_null(table["qa"]))).as_py() or 0)
         if len(self.not_completed) < MOST_ROWS_SHOWN:
             self.not_completed += not_completed(table, MOST_ROWS_SHOWN - len(self.not_completed))
-        self._note_endings(table)
+        self._note_reasons(table)
         self._note_models(table.filter(pa.array(is_first)))
         found: dict[str, Any] = {
             "storyboard": self._codes("storyboard", table["storyboard"]),
@@ -140,14 +140,14 @@ class TableStats:
         pairs = zip(odd["prediction_model"].to_pylist(), odd["model"].to_pylist(), strict=True)
         self.made_by.update(pair for pair in pairs if not is_same_model(*pair))
 
-    def _note_endings(self, table: pa.Table) -> None:
+    def _note_reasons(self, table: pa.Table) -> None:
         is_odd = pc.or_(pc.not_equal(table["status"], "completed"), pc.is_valid(table["archive_error"]))
         rows = table.filter(is_odd)
         quoted = microusd_of(rows["quoted_usd"]).tolist()
         plain = rows.select(list(_OF_ENDING)).to_pylist()
         for row, microusd in zip(plain, quoted, strict=True):
             row["quoted_microusd"] = None if microusd < 0 else microusd
-        self.endings.add(plain)
+        self.reason_groups.add(plain)
 
     def _codes(self, name: str, texts: pa.ChunkedArray) -> NDArray[np.int32]:
         """Small numbers for texts, the same in every piece, in the order in which the texts first appear."""

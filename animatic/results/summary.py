@@ -15,8 +15,8 @@ from animatic import storage
 from animatic.errors.text import command, counted, one_line, positional, reason_of
 from animatic.ledger import Open, Orphan
 from animatic.results.columns import STATUSES
-from animatic.results.endings import Ending
 from animatic.results.exit_codes import DONE, INCOMPLETE, INTERRUPTED, UNCLEAR
+from animatic.results.reason_groups import ReasonGroup
 from animatic.results.stats import TableStats
 from animatic.results.text_table import text_table
 from animatic.storage.folder import Folder
@@ -56,7 +56,7 @@ class RunSummary:
         failing_checks: rows whose clip fails a quality check.
         unchecked: rows with a clip in the archive that was not checked yet.
         not_chosen: rows that --only or --limit left out.
-        endings: rows that are not completed or not archived, by reason, the largest group first.
+        reason_groups: rows that are not completed or not archived, by reason, the largest group first.
         archive: URI of the folder with the clips; empty without one.
         review: URI of the folder with the review page; empty without one.
         spent: the option or variable whose limit left takes for a later run; None where none did.
@@ -89,7 +89,7 @@ class RunSummary:
     unchecked: int = 0
     not_chosen: int = 0
     resumed: int = 0
-    endings: Sequence[Ending] = ()
+    reason_groups: Sequence[ReasonGroup] = ()
     archive: str = ""
     is_of_sandbox: bool = False
     review: str = ""
@@ -343,7 +343,7 @@ def run_summary_of(  # noqa: PLR0913 - the parts of a summary
         unchecked=stats.unchecked,
         not_chosen=stats.not_chosen,
         resumed=resumed,
-        endings=stats.endings.largest_first(),
+        reason_groups=stats.reason_groups.largest_first(),
         archive=archive,
         is_of_sandbox=is_of_sandbox,
         of_before=stats.notes,

@@ -25,7 +25,7 @@ from animatic.takes.canonical import EMBEDDED_SANDBOX
 from animatic.takes.states import BuyingPolicy
 from flows.command import embedded, launch
 from flows.command.command_end import say_error
-from flows.command.next_steps import Typed, as_dict, ending_lines, go_on_after, next_step
+from flows.command.next_steps import Typed, as_dict, go_on_after, group_lines, next_step
 from flows.command.plan_files import (
     PlanOptions,
     as_typed,
@@ -303,7 +303,7 @@ def tell_summary(
         console.print(summary.as_text(console.width if console.is_terminal else None))
     console.print(summary.sentence)
     typed = replace(typed, go_on=go_on_after(summary.spent))
-    for line in (*ending_lines(summary.endings, typed), *summary.notes(), *orphan_lines(summary.orphans)):
+    for line in (*group_lines(summary.reason_groups, typed), *summary.notes(), *orphan_lines(summary.orphans)):
         console.print(line)
     console.print(summary.money)
     if summary.clips:
@@ -314,7 +314,7 @@ def tell_summary(
     if untold is not None:
         console.print(UNTOLD.format(why=untold))
     if as_json:
-        say_json(summary.as_json(as_dict(next_step(summary.endings, typed))))
+        say_json(summary.as_json(as_dict(next_step(summary.reason_groups, typed))))
     return summary.exit_code
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from animatic.errors.text import ADVICE, PROGRAM, one_line, positional, printable, reason_of, shell_line
-from animatic.results.endings import MOST_NAMED, Ending
+from animatic.results.reason_groups import MOST_NAMED, ReasonGroup
 from animatic.takes.money.amounts import dollars
 from animatic.wavespeed.outcomes import ACCOUNT_ADVICE
 
@@ -89,16 +89,16 @@ def reconcile_argv(*, is_of_sandbox: bool) -> tuple[str, ...]:
 
 
 def step_for(  # noqa: PLR0911 - one return a case
-    ending: Ending, typed: Typed, others: Sequence[Ending] = ()
+    group: ReasonGroup, typed: Typed, others: Sequence[ReasonGroup] = ()
 ) -> Step:
     """Return what to do about takes that ended so; `others` are those that `--retry-failed` would buy again as well."""
-    them = "it" if ending.count == 1 else "them"
-    code, again = ending.error_code, Step(typed.go_on, typed.on())
-    match ending.status:
+    them = "it" if group.count == 1 else "them"
+    code, again = group.error_code, Step(typed.go_on, typed.on())
+    match group.status:
         case "failed" if code is not None and 1_000 <= code < 2_000:
             return Step(f"change the prompt or the still of {them}{THEN}", typed.again())
         case "failed":
-            return _retry(ending, typed, others)
+            return _retry(group, typed, others)
         case "rejected" if code in {401, 402, 403}:
             return Step(f"{ACCOUNT_ADVICE} Then run again", typed.again("--retry-failed"))
         case "rejected":
@@ -106,72 +106,72 @@ def step_for(  # noqa: PLR0911 - one return a case
         case "unknown":
             return Step("settle what is unknown", reconcile_argv(is_of_sandbox="--sandbox" in typed.options))
         case "held":
-            name = ending.fingerprints[0][:12] if ending.fingerprints else ""
+            name = group.fingerprints[0][:12] if group.fingerprints else ""
             return Step("see what is known of it, then decide", (PROGRAM, "ledger", "show", name))
         case "invalid":
             return Step(f"correct {them} in the manifest{THEN}", typed.again())
-        case "not archived" if "instead of a clip" in ending.reason or "no video" in ending.reason:
+        case "not archived" if "instead of a clip" in group.reason or "no video" in group.reason:
             return Step(
                 f"run again to ask WaveSpeed for {them} once more; what it has deleted comes back as another take only "
                 "(column takes, or another prompt)",
                 typed.again(),
             )
         case "not archived":
-            return Step(f"fetch {'the clip' if ending.count == 1 else 'the clips'} again", typed.on())
+            return Step(f"fetch {'the clip' if group.count == 1 else 'the clips'} again", typed.on())
         case _:
             return again
 
 
-def _retry(ending: Ending, typed: Typed, others: Sequence[Ending]) -> Step:
+def _retry(group: ReasonGroup, typed: Typed, others: Sequence[ReasonGroup]) -> Step:
     """Return the purchase of just these takes again, or of all that failed where they are too many to name."""
-    them = "it" if ending.count == 1 else "them"
-    cost = f" for {dollars(ending.quoted_microusd)}" if ending.quoted_microusd else ""
+    them = "it" if group.count == 1 else "them"
+    cost = f" for {dollars(group.quoted_microusd)}" if group.quoted_microusd else ""
     if not others:
         return Step(f"buy {them} again{cost}", typed.again("--retry-failed"))
-    shots = list(dict.fromkeys(ending.shot_ids))
-    if ending.count > len(ending.shot_ids) or not all(shots) or "--only" in typed.options:
+    shots = list(dict.fromkeys(group.shot_ids))
+    if group.count > len(group.shot_ids) or not all(shots) or "--only" in typed.options:
         more = sum(each.count for each in others)
         return Step(f"buy {them} again, and {more:,} more that failed or were rejected", typed.again("--retry-failed"))
     only = tuple(part for shot in shots for part in ("--only", f"shot_id={shot}"))
     return Step(f"buy {them} again{cost}", (*typed.again("--retry-failed"), *only))
 
 
-def _others(ending: Ending, endings: Sequence[Ending]) -> list[Ending]:
-    return [each for each in endings if each is not ending and each.status in {"failed", "rejected"}]
+def _others(group: ReasonGroup, groups: Sequence[ReasonGroup]) -> list[ReasonGroup]:
+    return [each for each in groups if each is not group and each.status in {"failed", "rejected"}]
 
 
-def ending_lines(endings: Sequence[Ending], typed: Typed) -> list[str]:
+def group_lines(groups: Sequence[ReasonGroup], typed: Typed) -> list[str]:
     """Return lines for people: each group with its names and its reason, the largest first, and what to do.
 
     Groups that the same command goes on with stand together, and it stands below the last of them.
     """
-    steps = [step_for(each, typed, _others(each, endings)) for each in endings[:MOST_GROUPS]]
+    steps = [step_for(each, typed, _others(each, groups)) for each in groups[:MOST_GROUPS]]
     lines: list[str] = []
     for argv in dict.fromkeys(step.argv for step in steps):
         together = [number for number, step in enumerate(steps) if step.argv == argv]
         if len(together) == 1:
-            lines += [*_group_lines(endings[together[0]]), *steps[together[0]].lines(indent=4)]
+            lines += [*_lines_of(groups[together[0]]), *steps[together[0]].lines(indent=4)]
             continue
         is_first_something_else = all(THEN in steps[number].text for number in together)
         for number in together:
             first, comma, _ = steps[number].text.partition(THEN)
-            lines += [*_group_lines(endings[number]), *([f"    {first}"] if comma else [])]
+            lines += [*_lines_of(groups[number]), *([f"    {first}"] if comma else [])]
         texts = {steps[number].text for number in together}
         own = texts.pop() if len(texts) == 1 and not is_first_something_else else GO_ON
         lines += Step(GO_ON_THEN if is_first_something_else else own, argv).lines()
-    if len(endings) > MOST_GROUPS:
-        rest = sum(each.count for each in endings[MOST_GROUPS:])
-        lines.append(f"and {rest:,} more for {len(endings) - MOST_GROUPS:,} other reasons (columns error_code, error)")
+    if len(groups) > MOST_GROUPS:
+        rest = sum(each.count for each in groups[MOST_GROUPS:])
+        lines.append(f"and {rest:,} more for {len(groups) - MOST_GROUPS:,} other reasons (columns error_code, error)")
     return lines
 
 
-def _group_lines(ending: Ending) -> list[str]:
-    reason = one_line(reason_of(ending.reason), 300) or "for different reasons (column error)"
-    is_said = ending.error_code is None or str(ending.error_code) in reason
-    code = "" if is_said else f" (code {ending.error_code})"
-    lines = [printable(f"{ending.count:,} {ending.status}: {reason}{code}")]
-    if ending.count <= MOST_NAMED:
-        lines.append(f"    {', '.join(printable(one_line(each, 60)) for each in ending.names)}")
+def _lines_of(group: ReasonGroup) -> list[str]:
+    reason = one_line(reason_of(group.reason), 300) or "for different reasons (column error)"
+    is_said = group.error_code is None or str(group.error_code) in reason
+    code = "" if is_said else f" (code {group.error_code})"
+    lines = [printable(f"{group.count:,} {group.status}: {reason}{code}")]
+    if group.count <= MOST_NAMED:
+        lines.append(f"    {', '.join(printable(one_line(each, 60)) for each in group.names)}")
     return lines
 
 
@@ -204,10 +204,10 @@ def as_dict(step: Step | None) -> dict[str, object]:
     return {"next": step.command if step and argv else None, "next_argv": argv, "advice": step.text if step else None}
 
 
-def next_step(endings: Sequence[Ending], typed: Typed) -> Step | None:
+def next_step(groups: Sequence[ReasonGroup], typed: Typed) -> Step | None:
     """Return the first thing to do: what may cost money first, then the largest group; None where all is done."""
-    if not endings:
+    if not groups:
         return None
     urgent = {"unknown": 0, "held": 1}
-    first = min(endings, key=lambda each: (urgent.get(each.status, 2), -each.count))
-    return step_for(first, typed, _others(first, endings))
+    first = min(groups, key=lambda each: (urgent.get(each.status, 2), -each.count))
+    return step_for(first, typed, _others(first, groups))

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from animatic.errors.text import command, positional, printable, shell_line
-from animatic.results.endings import Ending
-from flows.command.next_steps import Step, Typed, as_dict, ending_lines, next_step
+from animatic.results.reason_groups import ReasonGroup
+from flows.command.next_steps import Step, Typed, as_dict, group_lines, next_step
 from flows.terminal import folded
 
 ROOT = Path(__file__).parents[2]
@@ -69,30 +69,30 @@ def test_a_command_is_never_broken_at_the_edge_of_the_screen() -> None:
 NAMES = ["it's", "$(touch pwned)", "`touch pwned`", '"', "-x", "名前", "a  b"]
 
 
-def endings() -> list[Ending]:
+def groups() -> list[ReasonGroup]:
     found = []
     for status, code in [
         ("failed", 5000), ("failed", 1200), ("rejected", 400), ("rejected", 401), ("unknown", None), ("held", None),
         ("invalid", None), ("pending", None), ("not archived", None),
     ]:  # fmt: skip
-        ending = Ending(status, code, f"reason of {status} {code}")
+        group = ReasonGroup(status, code, f"reason of {status} {code}")
         for number, name in enumerate(NAMES):
             row = {"shot_id": name, "take": 1, "fingerprint": f"{number:064x}"}
-            ending.add(row, 2_500_000)
-        found.append(ending)
+            group.add(row, 2_500_000)
+        found.append(group)
     return found
 
 
 @pytest.mark.parametrize("manifest", HOSTILE[:-1])
 def test_every_step_after_a_run_is_a_command_that_can_be_typed(manifest: str) -> None:
     typed = Typed(manifest, manifest, ("--sandbox", "--map", f"note={manifest}", "--clip-name", "{shot_id} $(x)"))
-    for ending in endings():
-        step = next_step([ending], typed)
+    for group in groups():
+        step = next_step([group], typed)
         assert step is not None
         said = as_dict(step)
         assert words_in("sh", str(said["next"])) == said["next_argv"] == list(step.argv)
         assert isinstance(said["advice"], str)
-    lines = "\n".join(ending_lines(endings(), typed)).split("\n")
+    lines = "\n".join(group_lines(groups(), typed)).split("\n")
     if not manifest.endswith("\n"):
         shown = {tuple(words_in("sh", line)) for line in lines if line.strip().startswith("animatic ")}
         assert len(shown) > 3

@@ -15,8 +15,8 @@ _ID = re.compile(r"\b(?=[a-z-]*[0-9])[0-9a-f][0-9a-f-]{7,}\b")
 
 
 @dataclass(slots=True)
-class Ending:
-    """Rows that ended alike.
+class ReasonGroup:
+    """Rows that are not completed for the same reason.
 
     Attributes:
         status: of the results table, or `not archived` for completed takes without their clip.
@@ -54,11 +54,11 @@ def name_of(row: Mapping[str, Any]) -> str:
     return f"{row.get('shot_id') or 'row ' + str(row.get('row'))}{take}"
 
 
-class Endings:
+class ReasonGroups:
     """Collects the rows of a table that are not completed, or not archived."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, int | None, str], Ending] = {}
+        self._found: dict[tuple[str, int | None, str], ReasonGroup] = {}
 
     def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows with their status, error_code, error, archive_error, quoted_microusd and attempts."""
@@ -76,10 +76,10 @@ class Endings:
             key, alike, reason = (status, code, ""), "", ""
         attempts, quoted = row.get("attempts") or 0, row.get("quoted_microusd")
         price = None if quoted is None or not attempts else quoted // attempts
-        ending = self._found.setdefault(key, Ending(status, code, reason))
-        ending.reason = reason if ending.reason == reason else alike
-        ending.add(row, price)
+        group = self._found.setdefault(key, ReasonGroup(status, code, reason))
+        group.reason = reason if group.reason == reason else alike
+        group.add(row, price)
 
-    def largest_first(self) -> list[Ending]:
+    def largest_first(self) -> list[ReasonGroup]:
         """Return the groups, the largest first."""
         return sorted(self._found.values(), key=lambda each: -each.count)
