@@ -15,7 +15,7 @@ from pydantic import Field
 from animatic import storage
 from animatic.errors import FixInputError
 from animatic.ledger import open_ledger
-from animatic.planning.inbox import ELSEWHERE, WRITTEN, Line, Places, is_settled, sentence
+from animatic.planning.inbox import ELSEWHERE, WRITTEN, Line, RunFiles, is_settled, sentence
 from animatic.results import formats
 from flows.animate import animate
 from flows.flow_states import refused, require_not_suspended
@@ -116,7 +116,7 @@ async def run_manifest(  # noqa: PLR0913, PLR0917 - as above
         credentials: Name of the WaveSpeedCredentials block to buy with; never a key. None is the worker's own account.
     """
     interrupts = Interrupts()
-    errand = Errand(manifest, Places(results, report, page or ""), page is not None, options or {})
+    errand = Errand(manifest, RunFiles(results, report, page or ""), page is not None, options or {})
     try:
         session = SESSION.get() or await session_of_schedule(credentials)
         async with open_worker(manifest, session, interrupts, credentials) as worker:
@@ -158,7 +158,7 @@ async def _carried_out(worker: Worker, errand: Errand) -> Line:
     content = await asyncio.to_thread(read_whole, errand.uri, known.mark)
     if content is None:
         return Line(name, WRITTEN)
-    is_news = not is_settled(known, content.sha256, errand.places.results)
+    is_news = not is_settled(known, content.sha256, errand.files.results)
     if is_news:
         words = await work_on(worker, errand, known, content.sha256)
     known = (await worker.ledger.find_in_inbox(provider, [errand.uri]))[errand.uri]

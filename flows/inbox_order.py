@@ -8,7 +8,7 @@ from typing import Any
 from animatic import storage
 from animatic.errors import LocationError, SettingsError
 from animatic.errors.text import quoted
-from animatic.planning.inbox import Places
+from animatic.planning.inbox import RunFiles
 from animatic.results import formats
 from flows.settings import Settings
 
@@ -69,10 +69,10 @@ class InboxOrder:
                 "max_usd: not set; no one is asked, so give the most dollars that a run of one manifest may commit"
             )
 
-    def places(self, path: str) -> Places:
-        """Return the places of a manifest by its path below the inbox."""
+    def files_of(self, path: str) -> RunFiles:
+        """Return the files of a manifest by its path below the inbox."""
         folder = self.prefix if self.results_prefix is None else self.results_prefix
-        return Places.at(storage.uri_below(storage.absolute_uri(folder), path), self.suffix)
+        return RunFiles.at(storage.uri_below(storage.absolute_uri(folder), path), self.suffix)
 
     def uri(self, path: str) -> str:
         """Return the absolute URI of a file by its path below the inbox. Raises LocationError for one without."""

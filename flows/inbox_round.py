@@ -90,7 +90,7 @@ class Round:
         """Tell if a URI can name a file; note the reason where none can."""
         try:
             self.order.uri(path)
-            self.order.places(path)
+            self.order.files_of(path)
         except LocationError as error:
             if path not in self.unnamed:
                 self.worker.warn(f"{UNNAMED}: {error}")
@@ -109,25 +109,25 @@ class Round:
 
     async def _take_up(self, path: str, known: InboxFile | None) -> str | None:
         """Work on one manifest, or hand it over; return why that was not done, None where it was."""
-        worker, uri, places = self.worker, self.order.uri(path), self.order.places(path)
+        worker, uri, files = self.worker, self.order.uri(path), self.order.files_of(path)
         if known is None or not is_free(worker, known):
             return ELSEWHERE
         try:
             content = await asyncio.to_thread(read_whole, uri, self.marks.get(path, known.mark))
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one file, it stops no other
-            await put_report(worker, uri, places.report, error)
+            await put_report(worker, uri, files.report, error)
             return LEFT
         return WRITTEN if content is None else await self._work_on(path, known, content)
 
     async def _work_on(self, path: str, known: InboxFile, content: Content) -> str | None:
         """Work on a file that was read, or hand it over, if it is a manifest with something left to do."""
-        worker, uri, places = self.worker, self.order.uri(path), self.order.places(path)
+        worker, uri, files = self.worker, self.order.uri(path), self.order.files_of(path)
         if content.is_ours:
             await worker.ledger.note_foreign(worker.settings.origin, uri, content.sha256)
             return None
-        if is_settled(known, content.sha256, places.results):
+        if is_settled(known, content.sha256, files.results):
             return None
-        errand = Errand(uri, places, self.order.has_pages, self.order.run)
+        errand = Errand(uri, files, self.order.has_pages, self.order.run)
         if self.order.deployment is None:
             self.worked_on.add(path)
             return await work_on(worker, errand, known, content.sha256)
@@ -139,16 +139,16 @@ class Round:
         Two rounds at once ask for the same run, by its key. A run that ended without having begun on the manifest has
         used its key up; there are new ones every few hours, since what kept it from beginning may be mended by then.
         """
-        provider, places = self.worker.settings.origin, errand.places
+        provider, files = self.worker.settings.origin, errand.files
         seed = "\0".join(
-            (provider, errand.uri, content, places.results, str(known.runs), str(int(time.time() // _KEYS_OF_S)))
+            (provider, errand.uri, content, files.results, str(known.runs), str(int(time.time() // _KEYS_OF_S)))
         )
         key = f"animatic-inbox-{hashlib.sha256(seed.encode()).hexdigest()[:32]}"
         parameters: dict[str, Any] = {
             "manifest": errand.uri,
-            "results": places.results,
-            "report": places.report,
-            "page": places.page if errand.has_page else None,
+            "results": files.results,
+            "report": files.report,
+            "page": files.page if errand.has_page else None,
             "options": dict(errand.parameters),
         }
         if self.worker.credentials is not None:
@@ -165,13 +165,13 @@ class Round:
         return LEFT
 
     def _step(self, path: str, mark: str, known: Mapping[str, InboxFile]) -> Step:
-        file, results = known.get(self.order.uri(path)), self.order.places(path).results
+        file, results = known.get(self.order.uri(path)), self.order.files_of(path).results
         return next_step(file, mark, results, datetime.now(UTC), self.order.quiet_s)
 
     def _line(self, path: str, known: InboxFile | None) -> Line:
         is_refused = known is not None and known.state is FileState.REFUSED
         words = self.words.get(path) or (known.state.value if known is not None else LEFT)
-        report = self.order.places(path).report if is_refused else ""
+        report = self.order.files_of(path).report if is_refused else ""
         return Line(path, words, known, report, path in self.worked_on)
 
     async def _known(self, paths: Mapping[str, str] | list[str]) -> dict[str, InboxFile]:

@@ -12,7 +12,7 @@ from animatic.errors import AnimaticError, FixInputError, KeyRefusedError, Locat
 from animatic.errors.text import one_line
 from animatic.ledger import Ledger, LedgerRun
 from animatic.manifest.source import MAX_FILE_BYTES
-from animatic.planning.inbox import ELSEWHERE, Places, end_of, is_of_ours, is_report, refused_end, report_text
+from animatic.planning.inbox import ELSEWHERE, RunFiles, end_of, is_of_ours, is_report, refused_end, report_text
 from animatic.results.reading import read_head
 from animatic.takes.inbox_files import FileState, InboxEnd, InboxFile
 from flows.animate import animate
@@ -54,7 +54,7 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """A manifest, its places, and how it is to be run.
+    """A manifest, its files, and how it is to be run.
 
     Attributes:
         uri: absolute URI of the manifest.
@@ -63,7 +63,7 @@ class Errand:
     """
 
     uri: str
-    places: Places
+    files: RunFiles
     has_page: bool = False
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -111,7 +111,7 @@ async def work_on(worker: Worker, errand: Errand, known: InboxFile, content: str
     `known` is the file as it was read from the ledger, with no holder or with one that is dead.
     """
     ledger, provider = worker.ledger, worker.settings.origin
-    if not await ledger.hold_manifest(known, content, errand.places.results, worker.run.run_id):
+    if not await ledger.hold_manifest(known, content, errand.files.results, worker.run.run_id):
         return ELSEWHERE
     end = await _run(worker, errand, known)
     await ledger.release_manifest(provider, errand.uri, worker.run.run_id, end)
@@ -125,8 +125,8 @@ async def _run(worker: Worker, errand: Errand, known: InboxFile) -> InboxEnd:
     try:
         running: Any = animate(
             manifest=errand.uri,
-            results=errand.places.results,
-            review=errand.places.page if errand.has_page else None,
+            results=errand.files.results,
+            review=errand.files.page if errand.has_page else None,
             credentials=worker.credentials,
             **errand.parameters,
             return_state=True,
@@ -152,13 +152,13 @@ async def _run(worker: Worker, errand: Errand, known: InboxFile) -> InboxEnd:
         worker.stop(summary.stopped_by or "WaveSpeed refused the key or the account")
     await _take_report_away(worker, errand)
     end = end_of(summary.counts, summary.manifest_cost_microusd, summary.not_archived, summary.stopped_by)
-    is_beside = summary.results != errand.places.results
+    is_beside = summary.results != errand.files.results
     return InboxEnd(FileState.OPEN, end.counts, end.spent_microusd, end.problem) if is_beside else end
 
 
 async def _refused(worker: Worker, errand: Errand, known: InboxFile, problem: Exception | None) -> InboxEnd:
     """Put a report beside a manifest that could not be run; return the end of the run."""
-    return refused_end(known, await put_report(worker, errand.uri, errand.places.report, problem))
+    return refused_end(known, await put_report(worker, errand.uri, errand.files.report, problem))
 
 
 async def put_report(worker: Worker, uri: str, place: str, problem: Exception | None) -> str:
@@ -190,7 +190,7 @@ def _put_report(uri: str, report: bytes) -> None:
 async def _take_report_away(worker: Worker, errand: Errand) -> None:
     """Remove the report of an earlier round, where there is one."""
     try:
-        await asyncio.to_thread(_remove_report, errand.places.report, one_line(storage.name_of(errand.uri)))
+        await asyncio.to_thread(_remove_report, errand.files.report, one_line(storage.name_of(errand.uri)))
     except LocationError as error:
         worker.warn(f"the report of an earlier round stays: {error}")
 

@@ -48,8 +48,8 @@ class Step(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """URIs of what belongs to a manifest.
+class RunFiles:
+    """URIs of the files that runs of a manifest write.
 
     Attributes:
         results: its results table.
@@ -62,8 +62,8 @@ class Places:
     page: str
 
     @classmethod
-    def at(cls, base: str, suffix: str) -> "Places":
-        """Return the places of a manifest; `base` is the URI of its own path, in the folder for results.
+    def at(cls, base: str, suffix: str) -> "RunFiles":
+        """Return the files of a manifest; `base` is the URI of its own path, in the folder for results.
 
         The manifest's whole name is in each: `ep1.csv` and `ep1.xlsx` have results of their own.
         """

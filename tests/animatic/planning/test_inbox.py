@@ -8,7 +8,7 @@ import pytest
 from animatic.planning.inbox import (
     WRITTEN,
     Line,
-    Places,
+    RunFiles,
     Step,
     end_of,
     is_candidate,
@@ -47,13 +47,13 @@ def test_what_is_ours_is_never_a_manifest(path: str) -> None:
 
 
 def test_what_belongs_to_a_manifest_is_never_a_manifest_itself() -> None:
-    places = Places.at("s3://film/out/monday/ep.csv", ".csv")
-    assert places == Places(
+    files = RunFiles.at("s3://film/out/monday/ep.csv", ".csv")
+    assert files == RunFiles(
         "s3://film/out/monday/ep.csv.results.csv",
         "s3://film/out/monday/ep.csv.errors.txt",
         "s3://film/out/monday/ep.csv.review",
     )
-    assert not any(map(is_candidate, (places.results, places.report, f"{places.page}/x.csv")))
+    assert not any(map(is_candidate, (files.results, files.report, f"{files.page}/x.csv")))
 
 
 @pytest.mark.parametrize(
