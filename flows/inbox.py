@@ -21,7 +21,7 @@ from flows.animate import animate
 from flows.flow_states import refused, require_not_suspended
 from flows.inbox_order import MOST_AT_ONCE, MOST_QUIET_S, InboxOrder
 from flows.inbox_round import Round
-from flows.inbox_work import Errand, Worker, is_free, read_whole, work_on
+from flows.inbox_work import ManifestJob, Worker, is_free, read_whole, work_on
 from flows.interrupts import Interrupts
 from flows.process import HOLDS_UP_S, end_within
 from flows.reporting import PUBLISHES_WITHIN_S
@@ -116,11 +116,11 @@ async def run_manifest(  # noqa: PLR0913, PLR0917 - as above
         credentials: Name of the WaveSpeedCredentials block to buy with; never a key. None is the worker's own account.
     """
     interrupts = Interrupts()
-    errand = Errand(manifest, RunFiles(results, report, page or ""), page is not None, options or {})
+    job = ManifestJob(manifest, RunFiles(results, report, page or ""), page is not None, options or {})
     try:
         session = SESSION.get() or await session_of_schedule(credentials)
         async with open_worker(manifest, session, interrupts, credentials) as worker:
-            line = await _carried_out(worker, errand)
+            line = await _carried_out(worker, job)
         return _verdict([line], worker.stopped_by, interrupts)
     except FixInputError as error:
         return refused(error)
@@ -149,19 +149,19 @@ async def open_worker(
                 yield worker
 
 
-async def _carried_out(worker: Worker, errand: Errand) -> Line:
+async def _carried_out(worker: Worker, job: ManifestJob) -> Line:
     """Work on the manifest, unless it is done or another run works on it."""
-    provider, name, words = worker.settings.origin, storage.name_of(errand.uri), None
-    known = (await worker.ledger.find_in_inbox(provider, [errand.uri])).get(errand.uri)
+    provider, name, words = worker.settings.origin, storage.name_of(job.uri), None
+    known = (await worker.ledger.find_in_inbox(provider, [job.uri])).get(job.uri)
     if known is None or not is_free(worker, known):
         return Line(name, ELSEWHERE)
-    content = await asyncio.to_thread(read_whole, errand.uri, known.mark)
+    content = await asyncio.to_thread(read_whole, job.uri, known.mark)
     if content is None:
         return Line(name, WRITTEN)
-    is_news = not is_settled(known, content.sha256, errand.files.results)
+    is_news = not is_settled(known, content.sha256, job.files.results)
     if is_news:
-        words = await work_on(worker, errand, known, content.sha256)
-    known = (await worker.ledger.find_in_inbox(provider, [errand.uri]))[errand.uri]
+        words = await work_on(worker, job, known, content.sha256)
+    known = (await worker.ledger.find_in_inbox(provider, [job.uri]))[job.uri]
     return Line(name, words or known.state.value, known, is_news=is_news)
 
 

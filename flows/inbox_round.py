@@ -26,7 +26,7 @@ from animatic.planning.inbox import (
 )
 from animatic.takes.inbox_files import FileState, InboxFile
 from flows.inbox_order import InboxOrder
-from flows.inbox_work import Content, Errand, Worker, is_free, put_report, read_whole, work_on
+from flows.inbox_work import Content, ManifestJob, Worker, is_free, put_report, read_whole, work_on
 
 LEFT = "left to the next round"
 _MOST_KEYS = 20
@@ -127,29 +127,29 @@ class Round:
             return None
         if is_settled(known, content.sha256, files.results):
             return None
-        errand = Errand(uri, files, self.order.has_pages, self.order.run)
+        job = ManifestJob(uri, files, self.order.has_pages, self.order.run)
         if self.order.deployment is None:
             self.worked_on.add(path)
-            return await work_on(worker, errand, known, content.sha256)
-        return await self._hand_over(self.order.deployment, errand, known, content.sha256)
+            return await work_on(worker, job, known, content.sha256)
+        return await self._hand_over(self.order.deployment, job, known, content.sha256)
 
-    async def _hand_over(self, deployment: str, errand: Errand, known: InboxFile, content: str) -> str:
+    async def _hand_over(self, deployment: str, job: ManifestJob, known: InboxFile, content: str) -> str:
         """Start a run of the deployment for a manifest, unless one is waiting for a worker or under way.
 
         Two rounds at once ask for the same run, by its key. A run that ended without having begun on the manifest has
         used its key up; there are new ones every few hours, since what kept it from beginning may be mended by then.
         """
-        provider, files = self.worker.settings.origin, errand.files
+        provider, files = self.worker.settings.origin, job.files
         seed = "\0".join(
-            (provider, errand.uri, content, files.results, str(known.runs), str(int(time.time() // _KEYS_OF_S)))
+            (provider, job.uri, content, files.results, str(known.runs), str(int(time.time() // _KEYS_OF_S)))
         )
         key = f"animatic-inbox-{hashlib.sha256(seed.encode()).hexdigest()[:32]}"
         parameters: dict[str, Any] = {
-            "manifest": errand.uri,
+            "manifest": job.uri,
             "results": files.results,
             "report": files.report,
-            "page": files.page if errand.has_page else None,
-            "options": dict(errand.parameters),
+            "page": files.page if job.has_page else None,
+            "options": dict(job.parameters),
         }
         if self.worker.credentials is not None:
             parameters["credentials"] = self.worker.credentials
@@ -160,7 +160,7 @@ class Round:
             if run.state is None or not run.state.is_final():
                 return HANDED_OVER
         self.worker.warn(
-            f"{errand.uri}: {_MOST_KEYS} runs of {deployment} ended without having begun on it; see their logs"
+            f"{job.uri}: {_MOST_KEYS} runs of {deployment} ended without having begun on it; see their logs"
         )
         return LEFT
 

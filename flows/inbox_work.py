@@ -53,7 +53,7 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class ManifestJob:
     """A manifest, its files, and how it is to be run.
 
     Attributes:
@@ -105,33 +105,33 @@ def is_free(worker: Worker, known: InboxFile) -> bool:
     return known.holder is None or not worker.ledger.is_alive(known.holder)
 
 
-async def work_on(worker: Worker, errand: Errand, known: InboxFile, content: str) -> str | None:
+async def work_on(worker: Worker, job: ManifestJob, known: InboxFile, content: str) -> str | None:
     """Hold a manifest, run it, and release it with its end; return why it was not run, None where it was.
 
     `known` is the file as it was read from the ledger, with no holder or with one that is dead.
     """
     ledger, provider = worker.ledger, worker.settings.origin
-    if not await ledger.hold_manifest(known, content, errand.files.results, worker.run.run_id):
+    if not await ledger.hold_manifest(known, content, job.files.results, worker.run.run_id):
         return ELSEWHERE
-    end = await _run(worker, errand, known)
-    await ledger.release_manifest(provider, errand.uri, worker.run.run_id, end)
+    end = await _run(worker, job, known)
+    await ledger.release_manifest(provider, job.uri, worker.run.run_id, end)
     return None
 
 
-async def _run(worker: Worker, errand: Errand, known: InboxFile) -> InboxEnd:
+async def _run(worker: Worker, job: ManifestJob, known: InboxFile) -> InboxEnd:
     """Run a manifest to its end, and put a report beside it, or take that away. A broken one raises nothing."""
     session = Session(worker.settings)
     token, of_log = SESSION.set(session), RUN_ID.set(session.run_id)
     try:
         running: Any = animate(
-            manifest=errand.uri,
-            results=errand.files.results,
-            review=errand.files.page if errand.has_page else None,
+            manifest=job.uri,
+            results=job.files.results,
+            review=job.files.page if job.has_page else None,
             credentials=worker.credentials,
-            **errand.parameters,
+            **job.parameters,
             return_state=True,
         )
-        with speaking_for_others(f"{one_line(storage.name_of(errand.uri))}: "):
+        with speaking_for_others(f"{one_line(storage.name_of(job.uri))}: "):
             await running
         run, problem = session.end.result() if session.end.done() else RunEnd(), None
     except Exception as error:  # noqa: BLE001 - Prefect's own; one manifest stops no other
@@ -146,19 +146,19 @@ async def _run(worker: Worker, errand: Errand, known: InboxFile) -> InboxEnd:
         worker.stop(str(problem))
         return InboxEnd(FileState.OPEN, known.counts, known.spent_microusd, one_line(str(problem)))
     if run.summary is None:
-        return await _refused(worker, errand, known, problem)
+        return await _refused(worker, job, known, problem)
     summary = run.summary
     if summary.is_account_refused:
         worker.stop(summary.stopped_by or "WaveSpeed refused the key or the account")
-    await _take_report_away(worker, errand)
+    await _take_report_away(worker, job)
     end = end_of(summary.counts, summary.manifest_cost_microusd, summary.not_archived, summary.stopped_by)
-    is_beside = summary.results != errand.files.results
+    is_beside = summary.results != job.files.results
     return InboxEnd(FileState.OPEN, end.counts, end.spent_microusd, end.problem) if is_beside else end
 
 
-async def _refused(worker: Worker, errand: Errand, known: InboxFile, problem: Exception | None) -> InboxEnd:
+async def _refused(worker: Worker, job: ManifestJob, known: InboxFile, problem: Exception | None) -> InboxEnd:
     """Put a report beside a manifest that could not be run; return the end of the run."""
-    return refused_end(known, await put_report(worker, errand.uri, errand.files.report, problem))
+    return refused_end(known, await put_report(worker, job.uri, job.files.report, problem))
 
 
 async def put_report(worker: Worker, uri: str, place: str, problem: Exception | None) -> str:
@@ -187,10 +187,10 @@ def _put_report(uri: str, report: bytes) -> None:
     storage.replace_bytes(uri, report)
 
 
-async def _take_report_away(worker: Worker, errand: Errand) -> None:
+async def _take_report_away(worker: Worker, job: ManifestJob) -> None:
     """Remove the report of an earlier round, where there is one."""
     try:
-        await asyncio.to_thread(_remove_report, errand.files.report, one_line(storage.name_of(errand.uri)))
+        await asyncio.to_thread(_remove_report, job.files.report, one_line(storage.name_of(job.uri)))
     except LocationError as error:
         worker.warn(f"the report of an earlier round stays: {error}")
 
