@@ -18,7 +18,7 @@ from animatic.ledger.copying import back_up_ledger, copy_ledger, verify_ledger
 from animatic.ledger.databases import Database
 from animatic.ledger.face import Ledger, LedgerRun
 from animatic.ledger.history import COLUMNS as HISTORY_COLUMNS
-from animatic.ledger.history import place_of
+from animatic.ledger.history import position_of
 from animatic.ledger.importing import Imported
 from animatic.ledger.looks import BoughtWith
 from animatic.ledger.moments import aware, aware_always
@@ -78,7 +78,7 @@ __all__ = [
     "open_ledger",
     "open_when_there",
     "outcomes_from",
-    "place_of",
+    "position_of",
     "prune_ledger",
     "read_receipts",
     "verify_ledger",

@@ -56,12 +56,12 @@ def paid_select(*, may_be_unpaid: bool = False) -> sa.Select[*tuple[Any, ...]]:
     return _SELECT if may_be_unpaid else _SELECT.where(is_paid(ATTEMPT))
 
 
-Place = tuple[datetime, int]
-"""Place of an attempt among all: when it was intended, and its id."""
+Position = tuple[datetime, int]
+"""Position of an attempt among all: when it was intended, and its id."""
 
 
 def paid_attempts(
-    db: sa.Connection, provider: str, after: Place | None, since: datetime | None = None, most: int = MOST_AT_ONCE
+    db: sa.Connection, provider: str, after: Position | None, since: datetime | None = None, most: int = MOST_AT_ONCE
 ) -> Rows:
     """Return the next attempts of a provider that were, or may have been, paid for, oldest first."""
     wanted = paid_select().where(TAKE.c.provider == provider).limit(most)
@@ -78,8 +78,8 @@ def paid_attempts(
     return db.execute(wanted).all()
 
 
-def place_of(row: Sequence[Any]) -> Place:
-    """Return the place of an attempt among all."""
+def position_of(row: Sequence[Any]) -> Position:
+    """Return the position of an attempt among all."""
     return row[COLUMNS.index("intent_at")], row[COLUMNS.index("attempt_id")]
 
 

@@ -105,17 +105,17 @@ def intend(db: sa.Connection, intent: Intent) -> Intended:
     db.execute(insert_missing(TAKE, db.dialect.name), take_of(intent))
     values = attempt_of(intent, allowed_by)
     intents = count_intents(db, 1)
-    place = renewals.place_of(db, intent.fingerprint, newest, allowed_by)
-    attempt_id = place.unsent_id
+    following = renewals.next_attempt(db, intent.fingerprint, newest, allowed_by)
+    attempt_id = following.unsent_id
     if attempt_id is not None:
         again = ATTEMPT.update().where(ATTEMPT.c.attempt_id == attempt_id)
         db.execute(again.values(error=None, error_code=None, **values))
     else:
-        more = {"fingerprint": intent.fingerprint, "attempt_no": place.attempt_no, "renewal": place.renewal}
+        more = {"fingerprint": intent.fingerprint, "attempt_no": following.attempt_no, "renewal": following.renewal}
         attempt_id = int(INSERT_ATTEMPT.rows(db, {**more, **values})[0][0])
     if allowed_by == renewals.CHANGED_STILL:
         uploads.forget_last_frame(db, intent.fingerprint)
-    if intent.looks or place.unsent_id is not None:
+    if intent.looks or following.unsent_id is not None:
         looks.bind(db, attempt_id, intent.looks)
     return Intended(attempt_id, reserved, intents)
 

@@ -1,4 +1,4 @@
-"""Places of attempts among those of their take: an attempt for a changed still stands beside the one that it replaces.
+"""Attempts at a take and their numbers: an attempt for a changed still stands beside the one that it replaces.
 
 Each is a function of a connection in a transaction of its caller, or pure.
 """
@@ -15,8 +15,8 @@ from animatic.takes.states import State
 CHANGED_STILL = "changed-still"
 
 
-class Place(NamedTuple):
-    """Place of the next attempt at a take.
+class NextAttempt(NamedTuple):
+    """NextAttempt of the next attempt at a take.
 
     Attributes:
         attempt_no, renewal: those of a new row.
@@ -39,17 +39,17 @@ def seen_by(newest: NewestStatus | None, replaces: int | None) -> NewestStatus |
     return newest._replace(take_status=replace(newest.take_status, is_changed=True))
 
 
-def place_of(db: sa.Connection, fingerprint: str, newest: NewestStatus | None, allowed_by: str) -> Place:
-    """Return the place of the next attempt at a take."""
+def next_attempt(db: sa.Connection, fingerprint: str, newest: NewestStatus | None, allowed_by: str) -> NextAttempt:
+    """Return the numbers of the next attempt at a take, and its row where it has one already."""
     if newest is None:
-        return Place(1, 0)
+        return NextAttempt(1, 0)
     if allowed_by != CHANGED_STILL and not newest.renewal:
         is_unsent = newest.take_status.state is State.UNSENT
-        return Place(newest.attempt_no + 1, 0, newest.attempt_id if is_unsent else None)
+        return NextAttempt(newest.attempt_no + 1, 0, newest.attempt_id if is_unsent else None)
     renewal = newest.renewal + (allowed_by == CHANGED_STILL)
     of_take = ATTEMPT.c.fingerprint == fingerprint
     unsent = sa.select(ATTEMPT.c.attempt_id).where(
         of_take, ATTEMPT.c.renewal == renewal, ATTEMPT.c.state == State.UNSENT.value
     )
     last = db.execute(sa.select(sa.func.max(ATTEMPT.c.attempt_no)).where(of_take)).scalar_one()
-    return Place(last + 1, renewal, db.execute(unsent.limit(1)).scalar())
+    return NextAttempt(last + 1, renewal, db.execute(unsent.limit(1)).scalar())

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from animatic import storage
 from animatic.errors import FixInputError
 from animatic.errors.text import counted
-from animatic.ledger import Ledger, ledger_name, look_into, place_of
+from animatic.ledger import Ledger, ledger_name, look_into, position_of
 from animatic.results.history import FILE, date_of, tables_of
 from animatic.storage.folder import Folder
 from animatic.storage.spool import nameless_file
@@ -61,7 +61,7 @@ async def _copy(ledger: Ledger, provider: str, since: datetime | None, folder: s
     """Write a file for each date, and count its rows."""
     waiting, after = list[Sequence[Any]](), None
     while rows := await ledger.paid_attempts(provider, after, since):
-        after = place_of(rows[-1])
+        after = position_of(rows[-1])
         waiting += rows
         done = [row for row in waiting if date_of(row) != date_of(rows[-1])]
         waiting = waiting[len(done) :]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from animatic.ledger import HISTORY_COLUMNS, Ledger, aware, aware_always, place_of
+from animatic.ledger import HISTORY_COLUMNS, Ledger, aware, aware_always, position_of
 from animatic.results.billing.comparison import Bought, Difference, Line, Moment, Pending, compare
 from animatic.results.billing.reading import BillReading, read_bill
 from animatic.results.exit_codes import DONE, INCOMPLETE
@@ -134,7 +134,7 @@ async def _rows(ledger: Ledger, provider: str, reading: BillReading) -> list[dic
     found: dict[int, dict[str, Any]] = {}
     after = None
     while rows := await ledger.paid_attempts(provider, after, reading.since - MARGIN):
-        after = place_of(rows[-1])
+        after = position_of(rows[-1])
         for row in rows:
             attempt = dict(zip(HISTORY_COLUMNS, row, strict=True))
             if reading.since <= bought_of(attempt).bought_at < reading.until:

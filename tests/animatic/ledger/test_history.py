@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from animatic.ledger.history import COLUMNS, place_of
+from animatic.ledger.history import COLUMNS, position_of
 from animatic.takes.states import State
 
 
@@ -12,7 +12,7 @@ async def read(ledger: Any, **more: Any) -> list[dict[str, Any]]:
     after = None
     while rows := await ledger.opened.paid_attempts("sandbox", after, *more.values()):
         found += [dict(zip(COLUMNS, row, strict=True)) for row in rows]
-        after = place_of(rows[-1])
+        after = position_of(rows[-1])
     return found
 
 
