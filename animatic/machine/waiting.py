@@ -1,4 +1,4 @@
-"""Wait for an event, until a time, unless the run stops, or for a turn; and ticks for timers. Asyncio only."""
+"""Wait for an event, until a time, unless the run stops, or for a slot; and ticks for timers. Asyncio only."""
 
 import asyncio
 import heapq
@@ -112,28 +112,28 @@ class Together:
         await self._action()
 
 
-class Turns:
-    """A number of places, which go to the waiter of the lowest rank, and of those to the one who came first."""
+class PrioritySemaphore:
+    """A number of slots, which go to the waiter of the lowest rank, and of those to the one who came first."""
 
-    def __init__(self, places: int) -> None:
-        self._free, self._numbers = places, itertools.count()
+    def __init__(self, slots: int) -> None:
+        self._free, self._numbers = slots, itertools.count()
         self._waiting: list[tuple[int, int, Event]] = []
 
     @asynccontextmanager
-    async def place(self, rank: int) -> AsyncGenerator[None]:
-        """Wait for a place, and have it for the length of the block."""
+    async def slot(self, rank: int) -> AsyncGenerator[None]:
+        """Wait for a slot, and have it for the length of the block."""
         event = new_event()
         heapq.heappush(self._waiting, (rank, next(self._numbers), event))
-        self._pass_on()
+        self._wake_next()
         try:
             await event
             yield
         finally:
             if event.done() and not event.cancelled():
                 self._free += 1
-            self._pass_on()
+            self._wake_next()
 
-    def _pass_on(self) -> None:
+    def _wake_next(self) -> None:
         while self._waiting and (self._free or self._waiting[0][-1].cancelled()):
             _, _, event = heapq.heappop(self._waiting)
             if not event.done():

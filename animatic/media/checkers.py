@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from animatic.errors import ClipUnavailableError
-from animatic.machine.waiting import Turns
+from animatic.machine.waiting import PrioritySemaphore
 from animatic.media.checks import Measures
 
 WITHIN_S = 120.0
@@ -49,7 +49,7 @@ class Checkers:
         self._within_s, self._command = within_s, command
         count = max(min(os.cpu_count() or 1, MOST_PROCESSES), 1)
         self._free = [_Process(self) for _ in range(count)]
-        self._room = Turns(count)
+        self._slots = PrioritySemaphore(count)
         self._all = tuple(self._free)
 
     async def __aenter__(self) -> Self:
@@ -67,7 +67,7 @@ class Checkers:
             ClipUnavailableError: that could not be found out.
         """
         order = {"clip": str(clip), "sha256": sha256, "container": container, "still": still and str(still)}
-        async with self._room.place(rank):
+        async with self._slots.slot(rank):
             process = self._free.pop()
             try:
                 return _measures(await process.ask_patiently(order))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from torture.virtual import played
 
-from animatic.machine.waiting import Event, Stopped, StopSignal, Together, Turns, new_event, next_tick, wake
+from animatic.machine.waiting import Event, PrioritySemaphore, Stopped, StopSignal, Together, new_event, next_tick, wake
 
 
 def now() -> float:
@@ -124,12 +124,12 @@ async def test_an_error_reaches_all_who_asked_and_no_one_later() -> None:
     await together()
 
 
-def test_a_place_goes_to_the_lowest_rank_and_then_to_the_first() -> None:
+def test_a_slot_goes_to_the_lowest_rank_and_then_to_the_first() -> None:
     async def scene() -> list[str]:
-        turns, had = Turns(2), list[str]()
+        semaphore, had = PrioritySemaphore(2), list[str]()
 
         async def work(name: str, rank: int) -> None:
-            async with turns.place(rank):
+            async with semaphore.slot(rank):
                 had.append(name)
                 await asyncio.sleep(1.0)
 
@@ -140,12 +140,12 @@ def test_a_place_goes_to_the_lowest_rank_and_then_to_the_first() -> None:
     assert played(scene()) == ["a", "b", "e", "d", "f", "c"]
 
 
-def test_a_place_that_is_given_up_is_anothers() -> None:
+def test_a_slot_that_is_given_up_is_anothers() -> None:
     async def scene() -> tuple[list[str], float]:
-        turns, had, began = Turns(1), list[str](), now()
+        semaphore, had, began = PrioritySemaphore(1), list[str](), now()
 
         async def work(name: str) -> None:
-            async with turns.place(0):
+            async with semaphore.slot(0):
                 had.append(name)
                 await asyncio.sleep(10.0)
 
