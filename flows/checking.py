@@ -28,7 +28,7 @@ STOPS_WITHIN_S = 3.0
 Paths = Callable[[Sequence[str]], Mapping[str, str]]
 """Returns the local stills of some takes: from what identifies them to their paths in the manifest."""
 
-See = Callable[[CheckBatch, ClipChecks], Awaitable[None]]
+RunBatch = Callable[[CheckBatch, ClipChecks], Awaitable[None]]
 """Checks a batch: the task of it, or the check itself."""
 
 
@@ -38,7 +38,7 @@ class Checking:
     Args:
         archive: URI of the folder whose clips the table shows where a clip is in several.
         paths: of local stills; None where there is no manifest.
-        see: how a batch is checked.
+        run_batch: checks a batch.
         tools: what is worked with, which the caller closes; None opens it for the first clip.
     """
 
@@ -49,13 +49,13 @@ class Checking:
         progress: ChecksProgress,
         *,
         archive: str,
-        see: See,
+        run_batch: RunBatch,
         local: LocalStills | None = None,
         paths: Paths = lambda _: {},
         tools: CheckTools | None = None,
     ) -> None:
         self._ledger, self._settings, self._progress = ledger, settings, progress
-        self._archive, self._see, self._local, self._paths = archive, see, local, paths
+        self._archive, self._run_batch, self._local, self._paths = archive, run_batch, local, paths
         self._tools = tools
         self._waiting: asyncio.Queue[Sequence[str]] = asyncio.Queue()
         self._known = set[str]()
@@ -122,7 +122,7 @@ class Checking:
                 checks = self._checks = self._checks or await self._open(stack)
                 paths = await asyncio.to_thread(self._paths, names)
                 for start in range(0, len(clips), MOST_IN_A_BATCH):
-                    await self._see(CheckBatch(clips[start : start + MOST_IN_A_BATCH], paths), checks)
+                    await self._run_batch(CheckBatch(clips[start : start + MOST_IN_A_BATCH], paths), checks)
 
     async def _open(self, stack: AsyncExitStack) -> ClipChecks:
         settings, tools = self._settings, self._tools

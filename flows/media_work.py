@@ -173,7 +173,7 @@ async def _see_through(work: BatchWork) -> str:
             settings,
             work.checks,
             archive=folder.uri,
-            see=_check,
+            run_batch=_check,
             local=LocalStills(batch.stills, settings.network),
             paths=lambda _: paths,
             tools=replace(work.tools.checks, rank=work.rank),

@@ -143,7 +143,7 @@ class PricedRun:
         return summary
 
     def _checking_of(self, run: Run, plan: Plan) -> Checking:
-        async def see(batch: CheckBatch, checks: ClipChecks) -> None:
+        async def run_batch(batch: CheckBatch, checks: ClipChecks) -> None:
             has_tasks = self._reporting.interrupts.stop_request is None
             await (begin(check_clips(batch, checks)) if has_tasks else checks.check(batch))
 
@@ -152,7 +152,7 @@ class PricedRun:
             run.session.settings,
             run.session.progress.checks,
             archive=self._archiving.uri,
-            see=see,
+            run_batch=run_batch,
             local=run.stills,
             paths=paths_of(plan),
         )

@@ -21,7 +21,7 @@ from animatic.storage.folder import Folder
 from animatic.takes.states import State
 from flows.asking import open_asking
 from flows.checking import Checking
-from flows.command.clip_checking import check_rest, see
+from flows.command.clip_checking import check_rest, run_batch
 from flows.command.embedded import provider
 from flows.command.panel import panel
 from flows.session import new_run_id
@@ -86,7 +86,7 @@ async def _archive(  # noqa: PLR0913, PLR0917 - what goes where, and who hears o
                 origin=settings.base_url, network=settings.network,
             ) as archive,
         ):  # fmt: skip
-            checking = Checking(ledger, settings, progress.checks, archive=folder.uri, see=see)
+            checking = Checking(ledger, settings, progress.checks, archive=folder.uri, run_batch=run_batch)
             for uri in uris:
                 for rows in await asyncio.to_thread(lambda uri=uri: list(_rows_of(uri, settings, statuses))):
                     fresh = [row for row in rows if row["fingerprint"] not in seen]

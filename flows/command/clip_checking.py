@@ -14,7 +14,7 @@ from flows.settings import Settings
 from flows.terminal import PlainConsole
 
 
-async def see(batch: CheckBatch, checks: ClipChecks) -> None:
+async def run_batch(batch: CheckBatch, checks: ClipChecks) -> None:
     """Check a batch without Prefect."""
     await checks.check(batch)
 
@@ -34,7 +34,7 @@ async def check_rest(checking: Checking, fingerprints: Sequence[str]) -> None:
 def check_plan(ledger: Ledger, settings: Settings, plan: Plan, local: LocalStills, console: PlainConsole) -> bool:
     """Check what is left of the clips of a manifest; tell if any was checked. Ctrl-C ends it, and nothing else."""
     progress = ChecksProgress()
-    checking = Checking(ledger, settings, progress, archive="", see=see, local=local, paths=paths_of(plan))
+    checking = Checking(ledger, settings, progress, archive="", run_batch=run_batch, local=local, paths=paths_of(plan))
     console.print("the table is written; checking the quality of clips (Ctrl-C: leave the rest to another time) …")
     try:
         asyncio.run(check_rest(checking, fingerprints_of(plan)))

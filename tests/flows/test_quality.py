@@ -162,7 +162,7 @@ def test_checks_that_hang_are_left_once_their_time_is_over(settings: Any) -> Non
 
     async def scene() -> float:
         now = asyncio.get_running_loop().time
-        checking = Checking(ledger, settings, ChecksProgress(), archive="", see=None)  # type: ignore[arg-type]
+        checking = Checking(ledger, settings, ChecksProgress(), archive="", run_batch=None)  # type: ignore[arg-type]
         checking.archived(["f" * 64])
         began = now()
         await checking.check_rest([], within_s=600.0)

@@ -21,14 +21,14 @@ async def test_takes_that_last_hold_up_none_of_those_behind_them(studio: Any) ->
     batches = [takes[at : at + 10] for at in range(0, len(takes), 10)]
     most, tasks = 0, list[asyncio.Task[None]]()
 
-    async def see(batch: list[Take]) -> None:
+    async def collect(batch: list[Take]) -> None:
         await run.see_through(batch)
         run.shoot.release(batch)
 
     for batch in batches:
         await run.shoot.admit(batch)
         most = max(most, len(run.shoot._at_hand))
-        tasks.append(asyncio.create_task(see(batch)))
+        tasks.append(asyncio.create_task(collect(batch)))
     await asyncio.gather(*tasks[1:])
     assert not tasks[0].done()
     run.shoot.stop_signal.stop_all("the rest is done")
