@@ -31,7 +31,7 @@ def sources_of(db: sa.Connection, keys: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def standing_on(db: sa.Connection, sources: Sequence[str]) -> list[str]:
+def takes_starting_from(db: sa.Connection, sources: Sequence[str]) -> list[str]:
     """Return the fingerprints of bought takes that start from the last frames of these."""
     found: dict[str, None] = {}
     for some in in_chunks(sources):

@@ -152,7 +152,7 @@ class Ledger:
 
     # Chains
     sources_of = _Operation(chains.sources_of)
-    standing_on = _Operation(chains.standing_on)
+    takes_starting_from = _Operation(chains.takes_starting_from)
     names_of = _Operation(planned.names_of)
 
     # Uploaded stills

@@ -79,7 +79,7 @@ async def _takes_of(ledger: Ledger, shot: str, manifest: str | None) -> list[dic
 async def _with_attempts(ledger: Ledger, takes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for take in takes:
         take["attempts"] = [_readable(each) for each in await ledger.attempts_at(take["fingerprint"])]
-        following = await ledger.standing_on([take["fingerprint"]])
+        following = await ledger.takes_starting_from([take["fingerprint"]])
         names = await ledger.names_of(following)
         take["followed_by"] = [names.get((each, ""), each[:12]) for each in following]
     return takes

@@ -39,14 +39,14 @@ async def test_a_bought_shot_is_known_by_its_source(ledger: Any) -> None:
     assert await ledger.opened.sources_of([KEY]) == {}
     await ledger.intend(B1, origin=origin(A1))
     assert await ledger.opened.sources_of([KEY, "other"]) == {KEY: A1}
-    assert await ledger.opened.standing_on([A1, A2]) == [B1]
+    assert await ledger.opened.takes_starting_from([A1, A2]) == [B1]
 
 
 async def test_what_was_never_bought_fixes_nothing(ledger: Any) -> None:
     await completed(ledger, A1)
     await ledger.conclude(await ledger.intend(B1, origin=origin(A1)), State.UNSENT)
     assert await ledger.opened.sources_of([KEY]) == {}
-    assert await ledger.opened.standing_on([A1]) == []
+    assert await ledger.opened.takes_starting_from([A1]) == []
 
 
 async def test_two_runs_cannot_buy_one_shot_with_two_sources(ledger: Any) -> None:

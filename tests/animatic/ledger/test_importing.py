@@ -225,7 +225,7 @@ async def test_a_chained_take_keeps_the_take_that_it_started_from(ledger: Any) -
         prediction_id="p-2",
     )
     assert await counts(ledger, row(), chained) == {"taken over": 2}
-    assert await ledger.opened.standing_on([source]) == [take]
+    assert await ledger.opened.takes_starting_from([source]) == [take]
     key = key_of(canonical(PROVIDER, MODEL, Inputs(started).without("image")), "harbour", ("halt", "pier"))
     assert await ledger.opened.sources_of([key]) == {key: source}
 
