@@ -35,7 +35,7 @@ _SETTLED = (State.COMPLETED, State.FAILED, State.REJECTED, State.UNSENT, State.A
 _FAILED, _BOUGHT_NOTHING = (State.FAILED,), tuple(state for state in _SETTLED if state not in PAID)
 
 Keep = Callable[[str, pa.Table], None]
-"""Gets the name of a kind and its rows, and has them for good when it returns."""
+"""Gets the name of a group of rows and the rows, and has them for good when it returns."""
 
 _TYPES: dict[type[Any], pa.DataType] = {
     sa.Integer: pa.int64(),
@@ -71,8 +71,8 @@ class Pruned(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
-    """Rows of one kind: from which table, which are old, how they are named, and what is done with them then."""
+class _PrunableRows:
+    """Rows that may be pruned: their table, which of them are old, their columns, and how they are taken out."""
 
     name: str
     table: sa.Table
@@ -112,8 +112,8 @@ def prune_ledger(url: str, before: datetime, keep: Keep, most_rows: int = ROWS_A
         moment = before.astimezone(UTC).replace(tzinfo=None)
         with opened.engine.begin() as db:
             db.execute(LAST_COMMIT.delete().where(LAST_COMMIT.c.made_at < moment))  # of connections that have ended
-        kinds = _kinds(moment)
-        moved = {each.name: _move(opened.engine, each, keep, most_rows) for each in kinds}
+        groups = _prunable_rows(moment)
+        moved = {each.name: _move(opened.engine, each, keep, most_rows) for each in groups}
         receipts = _move_receipts(opened, before, keep)
         return Pruned(
             remarks=moved["remarks"],
@@ -128,8 +128,8 @@ def prune_ledger(url: str, before: datetime, keep: Keep, most_rows: int = ROWS_A
         opened.engine.dispose()
 
 
-def _kinds(before: datetime) -> Iterator[_Kind]:
-    """Yield the kinds in the order in which they can be moved: first what refers to others."""
+def _prunable_rows(before: datetime) -> Iterator[_PrunableRows]:
+    """Yield the groups of rows in the order in which they can be moved: first those that refer to others."""
     is_settled = sa.and_(
         ATTEMPT.c.state.in_([state.value for state in _SETTLED]),
         sa.func.coalesce(ATTEMPT.c.completed_at, ATTEMPT.c.window_to, ATTEMPT.c.submitted_at, ATTEMPT.c.intent_at)
@@ -144,7 +144,7 @@ def _kinds(before: datetime) -> Iterator[_Kind]:
     )
     has_remark = sa.exists().where(REMARK.c.attempt_id == ATTEMPT.c.attempt_id).correlate(ATTEMPT)
     has_clip = sa.exists().where(CLIP.c.attempt_id == ATTEMPT.c.attempt_id).correlate(ATTEMPT)
-    yield _Kind(
+    yield _PrunableRows(
         "remarks",
         REMARK,
         sa.and_(REMARK.c.made_at < before, REMARK.c.attempt_id.in_(settled)),
@@ -152,7 +152,7 @@ def _kinds(before: datetime) -> Iterator[_Kind]:
         functools.partial(_delete, REMARK),
     )
     bought_nothing = ATTEMPT.c.state.in_([state.value for state in _BOUGHT_NOTHING])
-    yield _Kind(
+    yield _PrunableRows(
         "attempts",
         ATTEMPT,
         sa.and_(is_settled, is_older, bought_nothing, ATTEMPT.c.prediction_id.is_(None), ~has_clip, ~has_remark),
@@ -160,7 +160,7 @@ def _kinds(before: datetime) -> Iterator[_Kind]:
         _delete_attempts,
     )
     failed = ATTEMPT.c.state.in_([state.value for state in _FAILED])
-    yield _Kind(
+    yield _PrunableRows(
         "failed_attempts",
         ATTEMPT,
         sa.and_(is_settled, is_older, failed, sa.func.coalesce(ATTEMPT.c.error, "") != REMOVED),
@@ -168,10 +168,12 @@ def _kinds(before: datetime) -> Iterator[_Kind]:
         _shorten,
     )
     has_details = sa.or_(ATTEMPT.c.nonce != "", ATTEMPT.c.candidates.is_not(None), ATTEMPT.c.absent_since.is_not(None))
-    yield _Kind("polls", ATTEMPT, sa.and_(is_settled, has_details), _DETAILS, _clear_details)
-    yield _Kind("orphans", ORPHAN, ORPHAN.c.found_at < before, tuple(ORPHAN.c), functools.partial(_delete, ORPHAN))
+    yield _PrunableRows("polls", ATTEMPT, sa.and_(is_settled, has_details), _DETAILS, _clear_details)
+    yield _PrunableRows(
+        "orphans", ORPHAN, ORPHAN.c.found_at < before, tuple(ORPHAN.c), functools.partial(_delete, ORPHAN)
+    )
     is_used = sa.exists().where(ATTEMPT_LOOK.c.look_id == LOOK.c.look_id).correlate(LOOK)
-    yield _Kind(
+    yield _PrunableRows(
         "looks", LOOK, sa.and_(LOOK.c.looked_at < before, ~is_used), tuple(LOOK.c), functools.partial(_delete, LOOK)
     )
 
@@ -183,20 +185,20 @@ _DETAILS = (
 )
 
 
-def _move(engine: sa.Engine, kind: _Kind, keep: Keep, most_rows: int) -> int:
-    """Move the rows of a kind, some at a time; how many."""
+def _move(engine: sa.Engine, group: _PrunableRows, keep: Keep, most_rows: int) -> int:
+    """Move a group of rows, some at a time; return how many."""
     count, after = 0, None
     while True:
-        wanted = sa.select(*kind.columns).where(kind.is_old).order_by(kind.key).limit(most_rows)
+        wanted = sa.select(*group.columns).where(group.is_old).order_by(group.key).limit(most_rows)
         with engine.begin() as db:
-            rows = db.execute(wanted if after is None else wanted.where(kind.key > after)).all()
+            rows = db.execute(wanted if after is None else wanted.where(group.key > after)).all()
         if not rows:
             return count
-        keys = [getattr(row, str(kind.key.key)) for row in rows]
-        keep(kind.name, _as_table(kind.schema, rows))
+        keys = [getattr(row, str(group.key.key)) for row in rows]
+        keep(group.name, _as_table(group.schema, rows))
         for some in in_chunks(keys):
             with engine.begin() as db:  # a run that waits for its turn gets it in between
-                kind.take_out(db, sa.and_(kind.key.in_(some), kind.is_old))
+                group.take_out(db, sa.and_(group.key.in_(some), group.is_old))
         count, after = count + len(rows), keys[-1]
 
 
