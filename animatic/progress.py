@@ -65,7 +65,7 @@ class ChecksProgress:
 
 
 @dataclass(slots=True)
-class InFlight:
+class TakeInFlight:
     """A take in flight.
 
     Attributes:
@@ -146,7 +146,7 @@ class Progress:
     meters: Meters = field(default_factory=Meters)
     spent: str = ""
     _open: set[str] = field(default_factory=set[str])
-    _watched: dict[str, InFlight] = field(default_factory=dict[str, InFlight])
+    _watched: dict[str, TakeInFlight] = field(default_factory=dict[str, TakeInFlight])
     _lost: tuple[float, str] | None = None
     _completed: int = 0
     _flagged: int = 0
@@ -163,7 +163,7 @@ class Progress:
         """Tell if this run submitted the take and has no answer yet."""
         return fingerprint in self._open
 
-    def entered_flight(
+    def began_polling(
         self,
         fingerprint: str,
         name: str = "",
@@ -171,8 +171,8 @@ class Progress:
         latency_class: LatencyClass | None = None,
         leaves_at: float = math.inf,
     ) -> None:
-        """Record a take in flight: which others take as long, and when it is left to the next run."""
-        self._watched[fingerprint] = InFlight(name, submitted_at, latency_class, leaves_at, submitted_at)
+        """Record a take that is polled from now on: which others take as long, and when it is left to the next run."""
+        self._watched[fingerprint] = TakeInFlight(name, submitted_at, latency_class, leaves_at, submitted_at)
         if self.waiting[latency_class] > 0:
             self.waiting[latency_class] -= 1
 
@@ -195,7 +195,7 @@ class Progress:
         else:
             self.unreached(now, problem)
 
-    def left_flight(self, fingerprint: str) -> None:
+    def stopped_polling(self, fingerprint: str) -> None:
         """Record a take that is no longer polled."""
         self._watched.pop(fingerprint, None)
 
@@ -253,7 +253,7 @@ class Progress:
 
     def work(self, now: float) -> Work:
         """Return the state of the run at this moment, for a forecast."""
-        watched: dict[LatencyClass | None, list[InFlight]] = {}
+        watched: dict[LatencyClass | None, list[TakeInFlight]] = {}
         for each in list(self._watched.values()):
             watched.setdefault(each.latency_class, []).append(each)
         ages_s = {

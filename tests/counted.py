@@ -22,6 +22,6 @@ def finish(
         progress.settled(fingerprint, state)
         return
     progress.submitted(fingerprint, submitted_at)
-    progress.entered_flight(fingerprint, submitted_at=submitted_at or 0.0)
+    progress.began_polling(fingerprint, submitted_at=submitted_at or 0.0)
     progress.settled(fingerprint, state, **more)
-    progress.left_flight(fingerprint)
+    progress.stopped_polling(fingerprint)

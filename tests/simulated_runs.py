@@ -128,7 +128,7 @@ class _Run:
         self.accepted.append(self.now)
         fingerprint = f"{number:064x}"
         self.progress.submitted(fingerprint, self.now)
-        self.progress.entered_flight(fingerprint, f"shot {number}", self.now, shot.latency_class)
+        self.progress.began_polling(fingerprint, f"shot {number}", self.now, shot.latency_class)
         self.in_flight += 1
         begins_at = max(self.now, heapq.heappop(self.makers))
         heapq.heappush(self.makers, begins_at + shot.latency_s)
@@ -148,7 +148,7 @@ class _Run:
         is_failure = shot.ends_as is State.FAILED
         self.progress.latencies.add(shot.latency_s, shot.latency_class, is_failure=is_failure)
         self.progress.settled(fingerprint, shot.ends_as)
-        self.progress.left_flight(fingerprint)
+        self.progress.stopped_polling(fingerprint)
         self.in_flight -= 1
 
     def _next_s(self) -> float:

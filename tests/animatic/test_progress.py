@@ -35,12 +35,12 @@ def test_money_is_the_ledgers_last_sum_and_never_added_up_here() -> None:
 def test_a_submission_is_open_until_its_answer() -> None:
     progress = Progress()
     progress.submitted("aa")
-    progress.entered_flight("aa")
+    progress.began_polling("aa")
     assert progress.submissions == 1
     assert progress.is_open_here("aa")
     assert not progress.is_open_here("bb")
     progress.settled("aa", State.HELD)
-    progress.left_flight("aa")
+    progress.stopped_polling("aa")
     assert not progress.is_open_here("aa")
 
 
@@ -68,9 +68,9 @@ def test_a_cost_is_unknown_only_where_no_price_is_known(reserved: Reserved, know
 def test_in_flight_counts_the_takes_polled_now() -> None:
     progress = Progress()
     for fingerprint in ("a", "b"):
-        progress.entered_flight(fingerprint)
+        progress.began_polling(fingerprint)
     assert progress.in_flight == 2
-    progress.left_flight("b")
+    progress.stopped_polling("b")
     assert progress.in_flight == 1
 
 

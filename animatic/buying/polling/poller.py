@@ -106,7 +106,7 @@ class Poller:
         ends_at = min(began + self._config.take_deadline_s, max(gives_up_at, began))
         active = ActiveTake(latency_class, began - was_submitted_ago_s, history)
         self._in_flight.add(active, is_resumed=was_submitted_ago_s > 0)
-        self._progress.entered_flight(take.fingerprint, take.name, active.began_at, latency_class, ends_at)
+        self._progress.began_polling(take.fingerprint, take.name, active.began_at, latency_class, ends_at)
         try:
             await (self._scheduler.at(began) if was_submitted_ago_s else self._first_turn(active, ends_at))
             while True:
@@ -145,7 +145,7 @@ class Poller:
         finally:
             self._in_flight.remove(active, self._now())
             self._pilots.pass_on(latency_class)
-            self._progress.left_flight(take.fingerprint)
+            self._progress.stopped_polling(take.fingerprint)
         return None
 
     async def _first_turn(self, active: ActiveTake, ends_at: float) -> None:

@@ -218,14 +218,15 @@ class Experience:
     def _most(self) -> int:
         return max(REMEMBERED, WAVES_REMEMBERED * self.slots)
 
-    def unseen(self, flights: Iterable[tuple[Hashable, float, float]]) -> float:
+    def unseen(self, in_flight: Iterable[tuple[Hashable, float, float]]) -> float:
         """Return the expected number of takes that are done and not yet polled.
 
         Each with its latency class, its age at the last poll, which showed that it was not done, and its age now.
         """
         schedule = cache(self.schedule)
         return math.fsum(
-            schedule(latency_class).done_since(not_done_at_s, age_s) for latency_class, not_done_at_s, age_s in flights
+            schedule(latency_class).done_since(not_done_at_s, age_s)
+            for latency_class, not_done_at_s, age_s in in_flight
         )
 
 

@@ -23,9 +23,9 @@ def state_of(progress: Progress, moment: Moment | None = None) -> dict[str, obje
 def test_the_parts_add_up_while_takes_come_and_go() -> None:
     progress = Progress(total=9, cached=Counter({State.COMPLETED: 2, State.FAILED: 1}), passed_on=1, unclear=1)
     for number in (1, 2, 3):
-        progress.entered_flight(name(number))
+        progress.began_polling(name(number))
         progress.polled(name(number), "created" if number == 3 else "processing")
-    progress.left_flight(name(1))
+    progress.stopped_polling(name(1))
     progress.settled(name(1), State.COMPLETED, is_flagged=True)
     state = state_of(progress)
     assert {part: state[part] for part in PARTS} == {
@@ -39,7 +39,7 @@ def test_the_parts_add_up_while_takes_come_and_go() -> None:
 def test_the_states_of_few_takes_in_flight_are_named() -> None:
     progress = Progress(total=2 * MOST_STATES)
     for number in range(2 * MOST_STATES):
-        progress.entered_flight(name(number))
+        progress.began_polling(name(number))
     states = state_of(progress)["states"]
     assert isinstance(states, dict)
     assert len(states) == MOST_STATES

@@ -26,7 +26,7 @@ def test_the_counts_add_up_to_the_total() -> None:
     )
     progress.submitted("d")
     progress.reserved = Reserved(11_500_000)
-    progress.entered_flight("d")
+    progress.began_polling("d")
     assert line(progress, Shown(60.0, 400.0)) == (
         "12/1,200 done, 8 from earlier runs, 1 made, 2 failed, 1 unknown, 1 in flight, 1,187 waiting, 1 NSFW, "
         "$11.50, 4.0/min, about 7 min left"
@@ -37,7 +37,7 @@ def test_the_counts_add_up_to_the_total() -> None:
 def test_takes_that_wait_at_wavespeed_are_told_from_those_being_made() -> None:
     progress = progress_of(2)
     for name in ("aa", "bb"):
-        progress.entered_flight(name, name, 0.0)
+        progress.began_polling(name, name, 0.0)
     progress.polled("aa", "created")
     progress.polled("bb", "processing")
     assert "2 in flight (1 queued at WaveSpeed)" in line(progress, Shown(1.0))
@@ -64,8 +64,8 @@ def test_a_run_that_waits_for_the_account_says_until_when() -> None:
 
 def test_full_slots_and_a_late_take_are_named() -> None:
     progress = progress_of(6, limits=LEVELS["bronze"])
-    progress.entered_flight("aa", "harbour-1 take 1", 0.0)
-    progress.entered_flight("bb", "harbour-2 take 1", 590.0)
+    progress.began_polling("aa", "harbour-1 take 1", 0.0)
+    progress.began_polling("bb", "harbour-2 take 1", 590.0)
     slots, late = waits_for(progress, progress.work(600.0), 600.0)
     assert slots == "all 2 slots of the account are in use"
     assert late.startswith("harbour-1 take 1 is late: submitted 10 min ago, usual are ")
@@ -73,7 +73,7 @@ def test_full_slots_and_a_late_take_are_named() -> None:
 
 def test_a_network_that_is_away_is_named_until_an_answer_comes() -> None:
     progress = progress_of(6, limits=LEVELS["ultra"])
-    progress.entered_flight("aa", "one", 0.0)
+    progress.began_polling("aa", "one", 0.0)
     progress.unreached(10.0, "result: cannot connect to api.wavespeed.ai (no name)")
     assert waits_for(progress, progress.work(12.0), 12.0) == []
     progress.unreached(20.0, "result: cannot connect to api.wavespeed.ai (no name)")
@@ -106,9 +106,7 @@ def test_nothing_that_a_run_waits_for_is_cut_off_at_the_edge() -> None:
     screen = io.StringIO()
     console = PlainConsole(file=screen, force_terminal=True, width=60, color_system=None)
     progress = progress_of(30, limits=LEVELS["bronze"], cached=Counter({State.COMPLETED: 10}), reserved=Reserved(1, 1))
-    progress.entered_flight(
-        "aa", "harbour with a long name take 1", time.monotonic() - 900, None, time.monotonic() + 99
-    )
+    progress.began_polling("aa", "harbour with a long name take 1", time.monotonic() - 900, None, time.monotonic() + 99)
     progress.unreached(time.monotonic() - 60, "result: cannot connect to api.wavespeed.ai (connection refused)")
     with panel(console, progress, "shots.csv"):
         pass

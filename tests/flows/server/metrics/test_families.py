@@ -25,8 +25,8 @@ def busy_progress() -> Progress:
     take, other = takes_of(shot_of(1, prompt=PROMPT, takes=2), "sandbox")
     for each in (take, other):
         progress.submitted(each.fingerprint, 1.0)
-        progress.entered_flight(each.fingerprint, each.name, 1.0)
-    progress.left_flight(take.fingerprint)
+        progress.began_polling(each.fingerprint, each.name, 1.0)
+    progress.stopped_polling(take.fingerprint)
     progress.settled(take.fingerprint, State.COMPLETED, is_flagged=True)
     progress.settled("ab" * 32, State.FAILED)
     progress.settled("cd" * 32, State.HELD)
