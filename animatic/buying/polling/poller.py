@@ -108,7 +108,7 @@ class Poller:
         self._in_flight.add(active, is_resumed=was_submitted_ago_s > 0)
         self._progress.began_polling(take.fingerprint, take.name, active.began_at, latency_class, ends_at)
         try:
-            await (self._scheduler.at(began) if was_submitted_ago_s else self._first_turn(active, ends_at))
+            await (self._scheduler.at(began) if was_submitted_ago_s else self._await_first_poll(active, ends_at))
             while True:
                 prediction = await self._poll_once(poll, history)
                 age_s = self._now() - active.began_at
@@ -148,7 +148,7 @@ class Poller:
             self._progress.stopped_polling(take.fingerprint)
         return None
 
-    async def _first_turn(self, active: ActiveTake, ends_at: float) -> None:
+    async def _await_first_poll(self, active: ActiveTake, ends_at: float) -> None:
         """Wait until the take leaves the queue and a latency estimate exists, then until it is due.
 
         If the estimate has grown by then, the poll is put off. After half of the time until `ends_at`, the take counts

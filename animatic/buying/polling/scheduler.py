@@ -10,7 +10,7 @@ from animatic.pace.meters import Meters
 
 
 class PollScheduler:
-    """The polls of all takes of a process, each with its turn. Make it inside the event loop.
+    """Releases the polls of all takes of a process, spaced out. Make it inside the event loop.
 
     Args:
         per_second: polls, on average; a tenth of a second's may come at once.
@@ -33,25 +33,25 @@ class PollScheduler:
         self._timer: asyncio.TimerHandle | None = None
 
     async def at(self, due: float) -> None:
-        """Wait until `due`, by the loop's clock, and then for our turn.
+        """Wait until `due`, by the loop's clock, and then until the poll may be sent.
 
         Raises:
             Stopped: the run stopped polling.
         """
         due = next_tick(due, self._tick_s)
-        turn = new_event()
-        heapq.heappush(self._waiting, (due, next(self._numbers), turn))
-        if self._waiting[0][2] is turn:
+        event = new_event()
+        heapq.heappush(self._waiting, (due, next(self._numbers), event))
+        if self._waiting[0][2] is event:
             self._wake_at(due)
-        await self._stop_signal.wait(turn)
+        await self._stop_signal.wait(event)
 
     def _give_out(self) -> None:
         """Release the polls that are due, as fast as they may follow each other."""
         self._timer, self._meters.next_poll_at = None, math.inf
         now = self._loop.time()
         while self._waiting:
-            due, _, turn = self._waiting[0]
-            if turn.done():  # cancelled
+            due, _, event = self._waiting[0]
+            if event.done():  # cancelled
                 heapq.heappop(self._waiting)
                 continue
             soonest = max(due, self._free_at - self._slack_s)
@@ -62,7 +62,7 @@ class PollScheduler:
             heapq.heappop(self._waiting)
             self._free_at = max(self._free_at, now) + self._spacing_s
             self._meters.poll_released(due, now)
-            wake(turn)
+            wake(event)
 
     def _wake_at(self, moment: float) -> None:
         if self._timer is not None:

@@ -39,7 +39,7 @@ class Lookout:
         """The age at which a take that is submitted now is polled first."""
         now = asyncio.get_running_loop().time
         active, began = ActiveTake(KIND, now(), PollHistory()), now()
-        await self.watch._first_turn(active, began + DEADLINE_S)
+        await self.watch._await_first_poll(active, began + DEADLINE_S)
         return now() - began
 
 

@@ -10,19 +10,19 @@ from animatic.machine.waiting import Stopped, StopSignal
 
 async def test_a_turn_comes_when_it_is_due_and_not_before() -> None:
     loop = asyncio.get_running_loop()
-    turns, began = PollScheduler(1_000.0, StopSignal()), loop.time()
-    await turns.at(began - 5.0)
+    scheduler, began = PollScheduler(1_000.0, StopSignal()), loop.time()
+    await scheduler.at(began - 5.0)
     assert loop.time() == began
-    await turns.at(began + 0.1)
+    await scheduler.at(began + 0.1)
     assert loop.time() - began == pytest.approx(0.1)
 
 
 async def test_an_earlier_turn_that_is_asked_for_later_comes_first() -> None:
     loop = asyncio.get_running_loop()
-    turns, order = PollScheduler(1_000.0, StopSignal()), list[str]()
+    scheduler, order = PollScheduler(1_000.0, StopSignal()), list[str]()
 
     async def take(name: str, due: float) -> None:
-        await turns.at(loop.time() + due)
+        await scheduler.at(loop.time() + due)
         order.append(name)
 
     await asyncio.gather(take("late", 0.15), take("soon", 0.05), take("middle", 0.1))
@@ -31,10 +31,10 @@ async def test_an_earlier_turn_that_is_asked_for_later_comes_first() -> None:
 
 async def test_thousands_due_at_once_are_released_longest_overdue_first() -> None:
     loop = asyncio.get_running_loop()
-    turns, began, order = PollScheduler(1_000.0, StopSignal()), loop.time(), list[int]()
+    scheduler, began, order = PollScheduler(1_000.0, StopSignal()), loop.time(), list[int]()
 
     async def take(number: int) -> None:
-        await turns.at(began - number)
+        await scheduler.at(began - number)
         order.append(number)
 
     await asyncio.gather(*(take(number) for number in range(500)))
@@ -44,8 +44,8 @@ async def test_thousands_due_at_once_are_released_longest_overdue_first() -> Non
 
 async def test_a_cancelled_wait_holds_up_no_other() -> None:
     loop = asyncio.get_running_loop()
-    turns = PollScheduler(10.0, StopSignal())
-    waiting = [asyncio.create_task(turns.at(loop.time() + 0.05)) for _ in range(50)]
+    scheduler = PollScheduler(10.0, StopSignal())
+    waiting = [asyncio.create_task(scheduler.at(loop.time() + 0.05)) for _ in range(50)]
     await asyncio.sleep(0)
     for each in waiting[:-1]:
         each.cancel()
@@ -54,8 +54,8 @@ async def test_a_cancelled_wait_holds_up_no_other() -> None:
 
 async def test_the_stop_ends_all_waiting_at_once_and_none_begins_after_it() -> None:
     stop_signal = StopSignal()
-    turns = PollScheduler(10.0, stop_signal)
-    waiting = [asyncio.create_task(turns.at(asyncio.get_running_loop().time() + 60.0)) for _ in range(100)]
+    scheduler = PollScheduler(10.0, stop_signal)
+    waiting = [asyncio.create_task(scheduler.at(asyncio.get_running_loop().time() + 60.0)) for _ in range(100)]
     await asyncio.sleep(0.01)
     stop_signal.stop_buying("no money")
     await asyncio.sleep(0.01)
@@ -63,15 +63,15 @@ async def test_the_stop_ends_all_waiting_at_once_and_none_begins_after_it() -> N
     ended = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 1)
     assert all(isinstance(each, Stopped) for each in ended)
     with pytest.raises(Stopped):
-        await turns.at(0.0)
+        await scheduler.at(0.0)
 
 
 async def test_polls_are_released_at_ticks_at_most_one_late() -> None:
     loop, moments = asyncio.get_running_loop(), list[tuple[float, float]]()
-    turns, began = PollScheduler(1_000.0, StopSignal(), tick_s=0.1), loop.time()
+    scheduler, began = PollScheduler(1_000.0, StopSignal(), tick_s=0.1), loop.time()
 
     async def take(due: float) -> None:
-        await turns.at(due)
+        await scheduler.at(due)
         moments.append((due, loop.time()))
 
     await asyncio.gather(*(take(began + number / 100) for number in range(30)))
