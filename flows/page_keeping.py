@@ -182,8 +182,8 @@ class _Page:
     async def _made_board(self) -> Board:
         """Return the board as the ledger knows it now; one without takes where a page cannot hold them."""
         loop, rows = asyncio.get_running_loop(), list[dict[str, Any]]()
-        projection = self._reporting.projection()
-        async for table in projection.rows(self._aside):
+        writer = self._reporting.new_writer()
+        async for table in writer.rows(self._aside):
             if len(rows) + len(table) > MOST_PAGE_TAKES:
                 return Board((), decision_notes=(_TOO_MANY,))
             known = table.select(RESULTS_SCHEMA.names)

@@ -111,7 +111,7 @@ class Reporting:
         Raises:
             LocationError: it cannot be written.
         """
-        writer = self.projection()
+        writer = self.new_writer()
         stats = await (begin(write_results(writer, place)) if self._has_tasks else write_results.fn(writer, place))
         for note in stats.notes:
             self.run.warn(note)
@@ -119,8 +119,8 @@ class Reporting:
         stats.notes = list(self._notes)  # also of the table that was replaced when the run began
         return stats
 
-    def projection(self) -> ResultsWriter:
-        """Return the table as the ledger has it whenever it is read."""
+    def new_writer(self) -> ResultsWriter:
+        """Return a writer of the table as the ledger has it whenever it is read."""
         mine = self.run.session.run_id
         is_dead = mine.__eq__ if self.interrupts.hurried.is_set() else no_run_is_dead  # its own replies go unheard then
         reasons = {**self.plan.blocked(), **self.reasons}

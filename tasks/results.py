@@ -35,13 +35,13 @@ LAST_UPDATE_WITHIN_S = 3.0
     retries=2,
     retry_delay_seconds=2,
 )
-async def write_results(projection: ResultsWriter, uri: str) -> TableStats:
+async def write_results(writer: ResultsWriter, uri: str) -> TableStats:
     """Replace the results file as a whole, and return its statistics: a reader sees the old table or this one.
 
     Raises:
         LocationError: it cannot be written.
     """
-    return await projection.write(uri)
+    return await writer.write(uri)
 
 
 @asynccontextmanager

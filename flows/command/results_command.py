@@ -59,14 +59,14 @@ def rewrite_results(  # noqa: PLR0913 - the options of the command
     require_that_the_ledger_knows(settings.ledger, uri, plan.never_seen(), plan.never_seen_before(), of_sandbox)
     with look_into(settings.ledger) as ledger:
         is_dead, reasons = dead_runs(settings.ledger), plan.blocked()
-        projection = ResultsWriter(plan.manifest, plan.final_attempts(), run_id, ledger, is_dead, reasons=reasons)
-        stats = asyncio.run(projection.write(uri))
+        writer = ResultsWriter(plan.manifest, plan.final_attempts(), run_id, ledger, is_dead, reasons=reasons)
+        stats = asyncio.run(writer.write(uri))
         beside: tuple[list[Open], list[Open]] = ([], [])
         if ledger is not None:
             where = storage.absolute_uri(manifest)
             beside = asyncio.run(find_open(ledger, plan.manifest, where, settings.ledger))
             if stats.unchecked and check_plan(ledger, settings, plan, file.stills, console):
-                stats = asyncio.run(projection.write(uri))
+                stats = asyncio.run(writer.write(uri))
     if duckdb is not None:
         console.print(f"duckdb: {duckdb}: {counted(write_database(uri, duckdb), 'row')}")
     summary = run_summary_of(

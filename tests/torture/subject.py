@@ -81,8 +81,8 @@ async def run_subject(setup: Setup, url: str, run_id: str, key: str = KEY, **mor
             settling = Settling(opened, client, PROVIDER, run_id, settle_s, give_up_s)
             await settling.settle()
             plan = await plan_of(opened, uri, manifest, run_id, BuyingPolicy())
-            projection = ResultsWriter(plan.manifest, plan.final_attempts(), run_id, opened)
-            await projection.write(str(setup.results))
+            writer = ResultsWriter(plan.manifest, plan.final_attempts(), run_id, opened)
+            await writer.write(str(setup.results))
             progress = Progress()
             usual = {"poll_floor_s": 0.03, "take_deadline_s": 20.0, "not_found_grace_s": 0.3}
             config = RunConfig(run_id, PROVIDER, Limits(5_000, 100), **(usual | more))
@@ -93,7 +93,7 @@ async def run_subject(setup: Setup, url: str, run_id: str, key: str = KEY, **mor
                 settled = await settling.settle()
                 await shoot.shoot(plan.find([*settled.adopted, *settled.absent]))
             finally:
-                await projection.write(str(setup.results))
+                await writer.write(str(setup.results))
     return progress.submissions
 
 

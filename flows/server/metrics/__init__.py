@@ -1,4 +1,4 @@
-"""Metrics and health of a run, for Prometheus and for probes: a projection of what its progress already knows.
+"""Metrics and health of a run, for Prometheus and for probes, made from what its progress already knows.
 
 Nothing here knows a prompt, a URL or the key, and nothing decides anything.
 """

@@ -1,4 +1,4 @@
-"""Metrics are a projection of the progress of a run; Prometheus can read them."""
+"""Metrics are made from the progress of a run; Prometheus can read them."""
 
 from typing import Any
 
