@@ -14,7 +14,7 @@ WIDE = Limits(1_000, 1_000)
 
 
 @pytest.fixture
-def gate_of(account_of: Any) -> Callable[..., tuple[Throttle, StopSignal]]:
+def throttle_of(account_of: Any) -> Callable[..., tuple[Throttle, StopSignal]]:
     """Makes the throttle of one more run on one ledger, and its stop switch."""
 
     def make(limits: Limits = WIDE, queued_ahead: int = 0) -> tuple[Throttle, StopSignal]:
@@ -35,8 +35,8 @@ async def turns(count: int = 5) -> None:
 
 
 @pytest.mark.parametrize("ahead", [0, 2])
-async def test_in_flight_stays_within_the_account_and_the_queue(gate_of: Any, ahead: int) -> None:
-    throttle, _ = gate_of(Limits(1_000, 3), queued_ahead=ahead)
+async def test_in_flight_stays_within_the_account_and_the_queue(throttle_of: Any, ahead: int) -> None:
+    throttle, _ = throttle_of(Limits(1_000, 3), queued_ahead=ahead)
     inside, most = 0, 0
 
     async def fly() -> None:
@@ -51,8 +51,8 @@ async def test_in_flight_stays_within_the_account_and_the_queue(gate_of: Any, ah
     assert (most, inside) == (3 + ahead, 0)
 
 
-async def test_a_slot_freed_early_is_filled_at_once(gate_of: Any) -> None:
-    throttle, _ = gate_of(Limits(1_000, 1))
+async def test_a_slot_freed_early_is_filled_at_once(throttle_of: Any) -> None:
+    throttle, _ = throttle_of(Limits(1_000, 1))
     entered, done = asyncio.Event(), asyncio.Event()
 
     async def linger() -> None:
@@ -74,8 +74,8 @@ async def test_a_slot_freed_early_is_filled_at_once(gate_of: Any) -> None:
             await asyncio.wait_for(follow(), 0.05)
 
 
-async def test_slots_are_given_in_the_order_of_asking(gate_of: Any) -> None:
-    throttle, _ = gate_of(Limits(1_000, 1))
+async def test_slots_are_given_in_the_order_of_asking(throttle_of: Any) -> None:
+    throttle, _ = throttle_of(Limits(1_000, 1))
     order: list[int] = []
 
     async def fly(number: int) -> None:
@@ -87,8 +87,8 @@ async def test_slots_are_given_in_the_order_of_asking(gate_of: Any) -> None:
     assert order == list(range(10))
 
 
-async def test_resumed_takes_wait_for_no_slot_but_take_one(gate_of: Any) -> None:
-    throttle, _ = gate_of(Limits(1_000, 1))
+async def test_resumed_takes_wait_for_no_slot_but_take_one(throttle_of: Any) -> None:
+    throttle, _ = throttle_of(Limits(1_000, 1))
     async with throttle.resumed():
         newcomer = asyncio.create_task(throttle.slot().__aenter__())
         await turns()
@@ -99,8 +99,8 @@ async def test_resumed_takes_wait_for_no_slot_but_take_one(gate_of: Any) -> None
     await newcomer
 
 
-async def test_a_start_beyond_the_minute_waits(gate_of: Any) -> None:
-    throttle, stop_signal = gate_of(Limits(2, 10))
+async def test_a_start_beyond_the_minute_waits(throttle_of: Any) -> None:
+    throttle, stop_signal = throttle_of(Limits(2, 10))
     first, second = await throttle.start(), await throttle.start()
     await throttle.replied(first)
     third = asyncio.create_task(throttle.start())
@@ -112,15 +112,15 @@ async def test_a_start_beyond_the_minute_waits(gate_of: Any) -> None:
         await third
 
 
-async def test_a_start_that_was_never_sent_is_free_at_once(gate_of: Any) -> None:
-    throttle, _ = gate_of(Limits(1, 10))
+async def test_a_start_that_was_never_sent_is_free_at_once(throttle_of: Any) -> None:
+    throttle, _ = throttle_of(Limits(1, 10))
     async with asyncio.timeout(2):
         for _ in range(20):
             throttle.unsent(await throttle.start())
 
 
-async def test_a_429_pauses_all_runs_of_a_ledger(gate_of: Any) -> None:
-    (throttle, _), (other, _) = gate_of(), gate_of()
+async def test_a_429_pauses_all_runs_of_a_ledger(throttle_of: Any) -> None:
+    (throttle, _), (other, _) = throttle_of(), throttle_of()
     await throttle.refused(await throttle.start(), 0.3)
     assert throttle.refusals == 1
     began = now()
@@ -128,8 +128,8 @@ async def test_a_429_pauses_all_runs_of_a_ledger(gate_of: Any) -> None:
     assert now() - began == pytest.approx(0.3)
 
 
-async def test_refusals_are_counted_until_a_start_is_not_refused(gate_of: Any) -> None:
-    throttle, _ = gate_of()
+async def test_refusals_are_counted_until_a_start_is_not_refused(throttle_of: Any) -> None:
+    throttle, _ = throttle_of()
     for _ in range(3):
         await throttle.refused(await throttle.start(), 0.01)
     assert throttle.refusals == 3
@@ -137,8 +137,8 @@ async def test_refusals_are_counted_until_a_start_is_not_refused(gate_of: Any) -
     assert throttle.refusals == 0
 
 
-async def test_when_buying_stops_no_slot_and_no_start_is_given(gate_of: Any) -> None:
-    throttle, stop_signal = gate_of(Limits(1_000, 1))
+async def test_when_buying_stops_no_slot_and_no_start_is_given(throttle_of: Any) -> None:
+    throttle, stop_signal = throttle_of(Limits(1_000, 1))
     holder = throttle.slot()
     await holder.__aenter__()
     waiting = asyncio.create_task(throttle.slot().__aenter__())
@@ -152,8 +152,8 @@ async def test_when_buying_stops_no_slot_and_no_start_is_given(gate_of: Any) -> 
         await stop_signal.sleep(0.01)
 
 
-async def test_a_slot_is_given_back_after_an_error(gate_of: Any) -> None:
-    throttle, _ = gate_of(Limits(1_000, 1))
+async def test_a_slot_is_given_back_after_an_error(throttle_of: Any) -> None:
+    throttle, _ = throttle_of(Limits(1_000, 1))
     for _ in range(3):
         with pytest.raises(ValueError, match="boom"):
             async with throttle.slot():
@@ -162,8 +162,8 @@ async def test_a_slot_is_given_back_after_an_error(gate_of: Any) -> None:
         pass
 
 
-async def test_a_cancelled_wait_leaves_the_queue(gate_of: Any) -> None:
-    throttle, _ = gate_of(Limits(1_000, 1))
+async def test_a_cancelled_wait_leaves_the_queue(throttle_of: Any) -> None:
+    throttle, _ = throttle_of(Limits(1_000, 1))
     async with throttle.slot():
         impatient = asyncio.create_task(throttle.slot().__aenter__())
         await turns()
@@ -173,7 +173,7 @@ async def test_a_cancelled_wait_leaves_the_queue(gate_of: Any) -> None:
         pass
 
 
-async def test_runs_on_one_ledger_share_the_slots(gate_of: Any) -> None:
+async def test_runs_on_one_ledger_share_the_slots(throttle_of: Any) -> None:
     limits, inside, most = Limits(100_000, 6), [0, 0, 0], 0
 
     async def fly(number: int, throttle: Throttle) -> None:
@@ -186,7 +186,7 @@ async def test_runs_on_one_ledger_share_the_slots(gate_of: Any) -> None:
 
     async def run(number: int, takes: int, delay_s: float) -> float:
         await asyncio.sleep(delay_s)
-        throttle, _ = gate_of(limits)
+        throttle, _ = throttle_of(limits)
         began = now()
         await asyncio.gather(*(fly(number, throttle) for _ in range(takes)))
         await throttle.close()
@@ -232,9 +232,9 @@ async def _gets_a_slot(throttle: Throttle, within_s: float) -> bool:
     return True
 
 
-async def test_slots_of_ended_takes_go_to_another_run_before_the_rest_ends(gate_of: Any) -> None:
+async def test_slots_of_ended_takes_go_to_another_run_before_the_rest_ends(throttle_of: Any) -> None:
     limits = Limits(1_000, 4)
-    (first, _), (second, _) = gate_of(limits), gate_of(limits)
+    (first, _), (second, _) = throttle_of(limits), throttle_of(limits)
     ends = [asyncio.Event() for _ in range(4)]
     async with asyncio.TaskGroup() as flying:
         for end in ends:
@@ -249,9 +249,9 @@ async def test_slots_of_ended_takes_go_to_another_run_before_the_rest_ends(gate_
 
 
 @pytest.mark.parametrize("is_resumed", [False, True])
-async def test_takes_in_flight_count_however_long_and_however_they_came(gate_of: Any, is_resumed: bool) -> None:
+async def test_takes_in_flight_count_however_long_and_however_they_came(throttle_of: Any, is_resumed: bool) -> None:
     limits = Limits(1_000, 1)
-    (first, _), (second, _) = gate_of(limits), gate_of(limits)
+    (first, _), (second, _) = throttle_of(limits), throttle_of(limits)
     end = asyncio.Event()
     async with asyncio.TaskGroup() as flying:
         flying.create_task(_fly(first, end, is_resumed=is_resumed))
