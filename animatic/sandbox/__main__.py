@@ -80,7 +80,7 @@ def _config_from(options: argparse.Namespace) -> SandboxConfig:
         clip_bytes=options.clip_bytes,
         clip_fps=options.clip_fps,
         syncs=not (options.no_sync or options.bench),
-        notes_sights=options.bench,
+        notes_first_seen=options.bench,
         scenario=options.scenario,
         scenario_of=dict(options.scenario_of),
         list_delay_s=options.list_delay_s,

@@ -18,7 +18,7 @@ from animatic.sandbox.asked_clip import files_in
 from animatic.sandbox.catalogue import InvalidInputError, Model
 from animatic.sandbox.data_uris import MAX_URI_CHARS, image_in, is_data_uri
 from animatic.sandbox.file_pages import FilePages
-from animatic.sandbox.first_seen import FirstSeen
+from animatic.sandbox.first_seen import FirstSeenFile
 from animatic.sandbox.lifecycle import COMPLETED
 from animatic.sandbox.listed import ListedModel
 from animatic.sandbox.predictions import Prediction
@@ -53,8 +53,8 @@ _NO_MODELS = frozenset({"balance", "billings", "media", "model", "models", "pred
 class Api:
     """One account's API."""
 
-    def __init__(self, account: Account, sights: FirstSeen | None = None) -> None:
-        self._account, self._sights = account, sights
+    def __init__(self, account: Account, first_seen: FirstSeenFile | None = None) -> None:
+        self._account, self._first_seen = account, first_seen
         self._config, self._predictions, self._clips, self._clock = (
             account.config,
             account.predictions,
@@ -156,8 +156,8 @@ class Api:
         self._account.counts["polls"] += 1
         if found is None or (self._config.forgets_deleted and now >= found.deleted_at):
             return self._account.refuse("no_prediction", 404, "prediction not found")
-        if self._sights is not None:
-            self._sights.note(found.accepted.id, found.life.finishes_at, now, is_final=found.is_final_at(now))
+        if self._first_seen is not None:
+            self._first_seen.note(found.accepted.id, found.life.finishes_at, now, is_final=found.is_final_at(now))
         origin = origin_of(request)
         data = self._as_scripted(found, result_data(found, now, origin, self._config.shape), origin)
         if found.accepted.wants_base64 and found.status_at(now) == COMPLETED:
@@ -203,8 +203,8 @@ class Api:
 
     async def show_stats(self, _: web.Request) -> web.StreamResponse:
         """Show counts since the start of this process; `accepted` counts the whole witness."""
-        if self._sights is not None:
-            self._sights.flush()
+        if self._first_seen is not None:
+            self._first_seen.flush()
         now = self._clock()
         state = {
             "accepted": len(self._predictions),

@@ -44,7 +44,7 @@ class SandboxConfig:
         clip_bytes: how large a blank clip is, if that is more than it needs.
         clip_fps: frames a second of a blank clip: checks take as long as for a clip that shows something at its rate.
         syncs: whether the witness is fsynced before each reply. A kill of the process needs no fsync, a power cut does.
-        notes_sights: whether it writes down when each prediction was first seen to be final, for benchmarks.
+        notes_first_seen: whether it writes down when each prediction was first seen to be final, for benchmarks.
         scenario: what happens to a submission that asks for nothing, as in a prompt's token: `slow=30`.
         scenario_of: the same for the n-th valid submission, counted from 1; those in the witness at the start count.
         list_delay_s: how long a prediction stays out of the list after it was accepted.
@@ -80,7 +80,7 @@ class SandboxConfig:
     clip_bytes: int = 0
     clip_fps: int = 1
     syncs: bool = True
-    notes_sights: bool = False
+    notes_first_seen: bool = False
     scenario: str = "ok"
     scenario_of: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
     list_delay_s: float = 0.0

@@ -15,7 +15,7 @@ _SEEN = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class FirstSeenPoll:
     """The first poll that returned a final status, and how many polls it took.
 
     Moments are seconds since 1970, by the sandbox's clock.
@@ -27,12 +27,12 @@ class Sight:
     looks: int
 
 
-class FirstSeen:
-    """The open file."""
+class FirstSeenFile:
+    """The open file of first polls."""
 
     def __init__(self, folder: Path) -> None:
         self._file = (folder / _NAME).open("a", buffering=_BUFFER_BYTES, encoding="ascii")
-        self._polls = dict.fromkeys((each.id for each in read_sights(folder)), _SEEN)
+        self._polls = dict.fromkeys((each.id for each in read_first_seen(folder)), _SEEN)
 
     def note(self, prediction_id: str, final_at: float, now: float, *, is_final: bool) -> None:
         """Record a poll at `now`; `final_at` is when the prediction became final, if it has."""
@@ -54,15 +54,15 @@ class FirstSeen:
         self._file.close()
 
 
-def read_sights(folder: Path) -> list[Sight]:
-    """Every first sight, in order; none where nothing was noted."""
-    return list(_sights_in(folder / _NAME))
+def read_first_seen(folder: Path) -> list[FirstSeenPoll]:
+    """Every first first_seen, in order; none where nothing was noted."""
+    return list(_first_seen_in(folder / _NAME))
 
 
-def _sights_in(path: Path) -> Iterator[Sight]:
+def _first_seen_in(path: Path) -> Iterator[FirstSeenPoll]:
     if not path.exists():
         return
     with path.open(encoding="ascii") as lines:
         for line in lines:
             if line.endswith("\n"):
-                yield Sight(**json.loads(line))
+                yield FirstSeenPoll(**json.loads(line))

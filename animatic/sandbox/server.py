@@ -20,7 +20,7 @@ from animatic.sandbox.api import MAX_JSON_BYTES, Api
 from animatic.sandbox.certificates import server_context
 from animatic.sandbox.clips import Clips
 from animatic.sandbox.config import SandboxConfig
-from animatic.sandbox.first_seen import FirstSeen
+from animatic.sandbox.first_seen import FirstSeenFile
 from animatic.sandbox.folder import FolderLock, digest_of_models, note_port, ports_of
 from animatic.sandbox.listed import models_on_sale
 from animatic.sandbox.predictions import Predictions
@@ -54,8 +54,8 @@ def create_app(config: SandboxConfig, clock: Clock = time.time) -> web.Applicati
     uploads = Uploads(config.folder)
     models = models_on_sale(config.models)
     clips, predictions = Clips(config.folder, uploads, config.drawn), Predictions(config, models)
-    sights = FirstSeen(config.folder) if config.notes_sights else None
-    api = Api(Account(config, predictions, uploads, clips, its_clock, models), sights)
+    first_seen = FirstSeenFile(config.folder) if config.notes_first_seen else None
+    api = Api(Account(config, predictions, uploads, clips, its_clock, models), first_seen)
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -65,8 +65,8 @@ def create_app(config: SandboxConfig, clock: Clock = time.time) -> web.Applicati
         await api.close()
         await clips.close()
         predictions.close()
-        if sights is not None:
-            sights.close()
+        if first_seen is not None:
+            first_seen.close()
 
     async def date(_: web.Request, response: web.StreamResponse) -> None:
         response.headers["Date"] = formatdate(its_clock(), usegmt=True)
