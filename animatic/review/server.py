@@ -3,7 +3,7 @@
 async with serving(Site(folder, SharedDecisions(uri), refresh), port=0) as address:
     ...  # address holds a token that is good once
 
-It serves files of a page by their names, and lists none. See `door` for the requests that it refuses.
+It serves files of a page by their names, and lists none. See `page_access` for the requests that it refuses.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from aiohttp import web
 
 from animatic.errors import LocationError, SettingsError
 from animatic.results.decisions import Decision
-from animatic.review.door import FRAME_RULES, HEADERS, Door, Refusal, file_of
+from animatic.review.page_access import FRAME_RULES, HEADERS, PageAccess, Refusal, file_of
 from animatic.review.shared_decisions import SharedDecisions, State, changes_in
 
 MAX_BODY_BYTES = 4 << 20
@@ -117,8 +117,8 @@ class _Page:
         self._refreshing: asyncio.Task[None] | None = None
 
     @property
-    def _door(self) -> Door:
-        return Door(self.port, self._secret)
+    def _access(self) -> PageAccess:
+        return PageAccess(self.port, self._secret)
 
     @web.middleware
     async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -127,7 +127,7 @@ class _Page:
         try:
             is_entry = request.method == "GET" and request.path == "/" and "token" in request.query
             cookies: Mapping[str, str] = request.cookies
-            refusal = self._door.refusal_of(request.method, request.headers, cookies, is_entry=is_entry)
+            refusal = self._access.refusal_of(request.method, request.headers, cookies, is_entry=is_entry)
             if refusal is not None:
                 return _refused(refusal)
             return self._enter(request) if is_entry else await handler(request)
@@ -141,11 +141,11 @@ class _Page:
         """Exchange the token for a cookie. It is good once: an address in a history or a log opens nothing."""
         given = request.query["token"].encode("utf-8", "replace")
         if not self.token or not compare_digest(given, self.token.encode()):
-            known = self._door.refusal_of("GET", request.headers, request.cookies)
+            known = self._access.refusal_of("GET", request.headers, request.cookies)
             return _refused(known) if known else _redirected()
         self.token = ""
         response = _redirected()
-        response.set_cookie(self._door.cookie, self._secret, httponly=True, samesite="Strict", path="/")
+        response.set_cookie(self._access.cookie, self._secret, httponly=True, samesite="Strict", path="/")
         return response
 
     async def add_headers(self, _: web.Request, response: web.StreamResponse) -> None:

@@ -63,8 +63,8 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """The way into one served page.
+class PageAccess:
+    """Access to one served page.
 
     Attributes:
         port: that it is served on.

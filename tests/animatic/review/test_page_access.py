@@ -3,15 +3,15 @@
 import pytest
 from multidict import CIMultiDict
 
-from animatic.review.door import Door, file_of
+from animatic.review.page_access import PageAccess, file_of
 
-DOOR = Door(8123, "secret")
+ACCESS = PageAccess(8123, "secret")
 KNOWN = {"animatic_review_8123": "secret"}
 
 
 def refused(method: str = "GET", cookies: dict[str, str] | None = None, **headers: str) -> int | None:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    refusal = DOOR.refusal_of(
+    refusal = ACCESS.refusal_of(
         method, CIMultiDict({"Host": "127.0.0.1:8123"} | named), KNOWN if cookies is None else cookies
     )
     return None if refusal is None else refusal.status
