@@ -28,7 +28,7 @@ from animatic.ledger import Booking, Clip, KeptClip, Ledger, Record, WantedClip
 from animatic.machine.waiting import Together
 from animatic.media.archive_room import USUAL_CLIP_BYTES
 from animatic.media.clip_names import ClipIdentity, ClipName, same_name_key
-from animatic.media.download_lanes import LANES, Lane
+from animatic.media.download_threads import DOWNLOAD_THREADS, DownloadThread
 from animatic.media.downloads import DOWNLOADS_AT_ONCE, ClipDownloader, Download
 from animatic.progress import ArchiveProgress
 from animatic.storage.folder import Folder, Incoming
@@ -146,7 +146,7 @@ class Archive:
         self._names_there: dict[int, set[str]] = {}
         self._incomplete, self._warned = set[int](), set[str]()
         self._on_their_way = set[asyncio.Future[KeptClip]]()
-        self._lanes = [Lane(origin, network) for _ in range(LANES)]
+        self._threads = [DownloadThread(origin, network) for _ in range(DOWNLOAD_THREADS)]
         self._room = asyncio.Semaphore(2 * DOWNLOADS_AT_ONCE)
         self._one_by_one, self._largest_bytes = asyncio.Lock(), 0
         self._names_last = Together(functools.partial(asyncio.to_thread, folder.sync), NAMES_WITHIN_S)
@@ -166,13 +166,13 @@ class Archive:
             raise LocationError(f"{reason}; mend that, or give another --archive") from None
         if self._is_listed:
             await self._learn()
-        for lane in self._lanes:
-            await lane.start()
+        for thread in self._threads:
+            await thread.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for lane in self._lanes:
-            await lane.stop()
+        for thread in self._threads:
+            await thread.stop()
 
     async def _learn(self) -> None:
         """Hold what the ledger knows of this archive against what is in it."""
@@ -334,13 +334,13 @@ class Archive:
             TryLaterError, NeverAgainError: it cannot be had.
         """
         url, has_asked = output.url, False
-        lane = min(self._lanes, key=lambda each: each.busy)
+        thread = min(self._threads, key=lambda each: each.busy)
         waits = list(BACKOFFS_S)
         while True:
             self._require_open()
             try:
                 async with self._room_for_one():
-                    kept = await self._stoppable(lane, self._download(lane.downloader, url, output, clip, names))
+                    kept = await self._stoppable(thread, self._download(thread.downloader, url, output, clip, names))
             except (ClipUnavailableError, ClipRefusedError) as error:
                 may_pass = isinstance(error, ClipUnavailableError) and not error.is_gone
                 if not may_pass and not has_asked:
@@ -371,9 +371,9 @@ class Archive:
             self._require_open()
             yield
 
-    async def _stoppable(self, lane: Lane, download: Coroutine[Any, Any, KeptClip]) -> KeptClip:
+    async def _stoppable(self, thread: DownloadThread, download: Coroutine[Any, Any, KeptClip]) -> KeptClip:
         """Await a download in its thread, until `stop`."""
-        on_its_way = asyncio.ensure_future(lane.run(download))
+        on_its_way = asyncio.ensure_future(thread.run(download))
         self._on_their_way.add(on_its_way)
         try:
             return await on_its_way

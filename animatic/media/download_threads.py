@@ -10,14 +10,14 @@ from animatic.web.network import Network
 
 T = TypeVar("T")
 
-LANES = 2
+DOWNLOAD_THREADS = 2
 """Half of a download's time goes to hashes and writes, which Python does beside other threads."""
 
 ENDS_WITHIN_S = 10.0
 """A file that is being written then may be left half done: it has no name yet."""
 
 
-class Lane:
+class DownloadThread:
     """A thread with an event loop of its own, and a downloader in it.
 
     Attributes:
@@ -25,7 +25,7 @@ class Lane:
     """
 
     def __init__(self, origin: str, network: Network) -> None:
-        self.downloader = ClipDownloader(origin, network=network, at_once=DOWNLOADS_AT_ONCE // LANES)
+        self.downloader = ClipDownloader(origin, network=network, at_once=DOWNLOADS_AT_ONCE // DOWNLOAD_THREADS)
         self.busy = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._work, name="downloads", daemon=True)
