@@ -23,6 +23,7 @@ from animatic.sandbox.lifecycle import COMPLETED
 from animatic.sandbox.listed import ListedModel
 from animatic.sandbox.predictions import Prediction
 from animatic.sandbox.replies import answer, odd_refusal, play
+from animatic.sandbox.reply_options import ReplyOptions, read_reply_options
 from animatic.sandbox.scenarios import Asked, Data, Reply, ScenarioError, Trick, asked_in, read_scenario
 from animatic.sandbox.uploads import uploaded_name
 from animatic.sandbox.webhooks import Webhooks, load_secret
@@ -38,7 +39,6 @@ from animatic.sandbox.wire import (
     sync_timeout_data,
     webhook_data,
 )
-from animatic.sandbox.wishes import Wishes, read_wishes
 
 MAX_JSON_BYTES = 1 << 20
 _MAX_BODY_BYTES = MAX_JSON_BYTES + MAX_URI_CHARS  # of a submission with its image inside
@@ -121,8 +121,8 @@ class Api:
         """Accept a submission, unless its scenario or the account has something against it."""
         model = self._model_at(request.match_info["model"])
         body = await self._submission_in(request)
-        wishes = read_wishes(body, request.query)
-        refusal = self._unfit(wishes)
+        reply_options = read_reply_options(body, request.query)
+        refusal = self._unfit(reply_options)
         if refusal is not None:
             return refusal
         if is_data_uri(body.get("image")):
@@ -135,12 +135,14 @@ class Api:
         if asked.is_refused and scenario.before and not self._has_been_busy_enough(asked, prompt):
             counts[f"refused_{asked.name}"] += 1
             if asked.name == "late-accept":
-                asyncio.get_running_loop().call_later(asked.number, self._accept_late, model, inputs, asked, wishes)
+                asyncio.get_running_loop().call_later(
+                    asked.number, self._accept_late, model, inputs, asked, reply_options
+                )
             return await play(scenario.before, request, None, asked.value or scenario.default)
         refusal = self._refusal_of(model, inputs)
         if refusal is not None:
             return refusal
-        return await self._accept(request, model, inputs, asked, wishes)
+        return await self._accept(request, model, inputs, asked, reply_options)
 
     def _model_at(self, path: str) -> Model | ListedModel:
         """Return the model whose id is the rest of a submission's path; a path that can be none is not found."""
@@ -243,15 +245,15 @@ class Api:
         still = await asyncio.to_thread(image_in, uri)
         return f"{origin}/uploads/{await asyncio.to_thread(self._account.uploads.store, still)}"
 
-    def _unfit(self, wishes: Wishes) -> web.Response | None:
-        if wishes.wants_base64 and wishes.webhook_url:
+    def _unfit(self, reply_options: ReplyOptions) -> web.Response | None:
+        if reply_options.wants_base64 and reply_options.webhook_url:
             words = "enable_base64_output cannot be used together with a webhook"
             return odd_refusal(400, Trick.ERROR_ONLY, words)
-        if wishes.wants_base64 and not self._config.renders:
+        if reply_options.wants_base64 and not self._config.renders:
             raise InvalidInputError("enable_base64_output: this sandbox renders no clips; start it without --no-render")
-        if wishes.waits and self._in_sync >= _MOST_SYNC:
+        if reply_options.waits and self._in_sync >= _MOST_SYNC:
             return self._account.refuse("sync", 429, f"{_MOST_SYNC:,} replies in sync mode wait already", 5)
-        if wishes.webhook_url and self._webhooks.is_full:
+        if reply_options.webhook_url and self._webhooks.is_full:
             return self._account.refuse("webhooks", 429, "too many webhooks wait already", 60)
         return None
 
@@ -284,11 +286,16 @@ class Api:
         return None
 
     async def _accept(
-        self, request: web.Request, model: Model | ListedModel, inputs: dict[str, Any], asked: Asked, wishes: Wishes
+        self,
+        request: web.Request,
+        model: Model | ListedModel,
+        inputs: dict[str, Any],
+        asked: Asked,
+        reply_options: ReplyOptions,
     ) -> web.StreamResponse:
         before = self._predictions.newest_id
         try:
-            prediction = self._enter(model, inputs, asked, wishes)
+            prediction = self._enter(model, inputs, asked, reply_options)
         except OSError as error:
             words = f"not accepted: the witness cannot be written: {error.strerror}"
             return self._account.refuse("witness", 500, words)
@@ -301,23 +308,27 @@ class Api:
         reply = scenario.look if asked.is_for_the_submission else after
         if reply is not None:
             return await play(reply, request, data, asked.value or scenario.default)
-        return answer(await self._awaited(prediction, origin_of(request)) if wishes.waits else data)
+        return answer(await self._awaited(prediction, origin_of(request)) if reply_options.waits else data)
 
-    def _enter(self, model: Model | ListedModel, inputs: dict[str, Any], asked: Asked, wishes: Wishes) -> Prediction:
+    def _enter(
+        self, model: Model | ListedModel, inputs: dict[str, Any], asked: Asked, reply_options: ReplyOptions
+    ) -> Prediction:
         prediction = self._predictions.accept(
             model,
             inputs,
             asked,
             self._clock(),
-            wants_base64=wishes.wants_base64,
-            webhook_url=wishes.webhook_url,
+            wants_base64=reply_options.wants_base64,
+            webhook_url=reply_options.webhook_url,
         )
         self._account.counts["submissions"] += 1
         self._webhooks.expect(prediction)
         return prediction
 
-    def _accept_late(self, model: Model | ListedModel, inputs: dict[str, Any], asked: Asked, wishes: Wishes) -> None:
-        self._enter(model, inputs, asked, wishes)
+    def _accept_late(
+        self, model: Model | ListedModel, inputs: dict[str, Any], asked: Asked, reply_options: ReplyOptions
+    ) -> None:
+        self._enter(model, inputs, asked, reply_options)
 
     async def _awaited(self, prediction: Prediction, origin: str) -> Data:
         """Return the result once it is final, or a reply that says that it is not."""

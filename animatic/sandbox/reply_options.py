@@ -14,7 +14,7 @@ from animatic.sandbox.loopback import is_loopback
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class ReplyOptions:
     """Options of a submission beside its inputs.
 
     Attributes:
@@ -28,15 +28,15 @@ class Wishes:
     webhook_url: str = ""
 
 
-_NONE = Wishes()
+_NONE = ReplyOptions()
 
 
-def read_wishes(body: Mapping[str, Any], query: Mapping[str, str]) -> Wishes:
+def read_reply_options(body: Mapping[str, Any], query: Mapping[str, str]) -> ReplyOptions:
     """Read the options in the body and in the query, `?webhook=URL`. Raises InvalidInputError."""
     hook = query.get("webhook") or body.get("webhook_url")
     if not hook and "enable_sync_mode" not in body and "enable_base64_output" not in body:
         return _NONE
-    return Wishes(
+    return ReplyOptions(
         _claim(body, "enable_sync_mode"),
         _claim(body, "enable_base64_output"),
         _checked_url(hook) if hook else "",
