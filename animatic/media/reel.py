@@ -28,7 +28,7 @@ from animatic.media.reel_shots import (
     Canvas,
     ReelClip,
     ReelShot,
-    SegmentWish,
+    SegmentSpec,
     choose_canvas,
     slate_pictures,
 )
@@ -181,17 +181,17 @@ class ReelMaker:
         self, shot: ReelShot, clip: ReelClip, canvas: Canvas, style: ReelStyle
     ) -> tuple[Path, bool]:
         label = f"{shot.shot_id}  ·  take {shot.take}" if style.burn_in else ""
-        wish = SegmentWish(canvas, SOFTWARE, media_sha256=clip.sha256, label=label)
-        found = await self._find(wish)
+        spec = SegmentSpec(canvas, SOFTWARE, media_sha256=clip.sha256, label=label)
+        found = await self._find(spec)
         if found is not None:
             return found, False
         with await asyncio.to_thread(_Fetched, clip.uri, self.network) as fetched:
-            return await self._encode(wish, fetched.path), True
+            return await self._encode(spec, fetched.path), True
 
     async def _slate(self, shot: ReelShot, canvas: Canvas, style: ReelStyle, web: WebReader) -> tuple[Path, bool]:
         """Return the slate of a shot; a still that cannot be used leaves a plain card."""
         label = f"{shot.shot_id}  ·  slate" if style.burn_in else ""
-        wish = SegmentWish(
+        spec = SegmentSpec(
             canvas,
             SOFTWARE,
             is_slate=True,
@@ -207,20 +207,20 @@ class ReelMaker:
                 if await fetch_still(shot.still_uri, still, web, self.origin) is None:
                     sha256 = await asyncio.to_thread(storage.sha256_of, str(still), max_bytes=MAX_STILL_BYTES)
                     with suppress(ValueError):  # a still that is none leaves a card, which says all that matters
-                        return await self._found_or_made(replace(wish, media_sha256=sha256), still)
-        return await self._found_or_made(wish, None)
+                        return await self._found_or_made(replace(spec, media_sha256=sha256), still)
+        return await self._found_or_made(spec, None)
 
-    async def _found_or_made(self, wish: SegmentWish, medium: Path | None) -> tuple[Path, bool]:
-        found = await self._find(wish)
-        return (found, False) if found is not None else (await self._encode(wish, medium), True)
+    async def _found_or_made(self, spec: SegmentSpec, medium: Path | None) -> tuple[Path, bool]:
+        found = await self._find(spec)
+        return (found, False) if found is not None else (await self._encode(spec, medium), True)
 
-    async def _find(self, wish: SegmentWish) -> Path | None:
-        found = await asyncio.to_thread(self.cache.find, wish.key)
+    async def _find(self, spec: SegmentSpec) -> Path | None:
+        found = await asyncio.to_thread(self.cache.find, spec.key)
         self.progress.reused += found is not None
         return found
 
-    async def _encode(self, wish: SegmentWish, medium: Path | None) -> Path:
-        path = await self.processes.run(SEGMENT_WITHIN_S, make_segment, wish, medium, self.cache.folder)
+    async def _encode(self, spec: SegmentSpec, medium: Path | None) -> Path:
+        path = await self.processes.run(SEGMENT_WITHIN_S, make_segment, spec, medium, self.cache.folder)
         self.progress.encoded += 1
         return path
 

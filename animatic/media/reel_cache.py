@@ -1,4 +1,4 @@
-"""Segments of reels that were encoded before, in a folder, each under the hash of its wish and of its own bytes.
+"""Segments of reels that were encoded before, in a folder, each under the hash of its spec and of its own bytes.
 
 What is in the folder may be damaged or removed at any time: it is looked at before it is used, and encoded again.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from animatic.errors import LocationError
 from animatic.machine import kept_files
 from animatic.media.reel_segments import write_segment
-from animatic.media.reel_shots import SegmentWish
+from animatic.media.reel_shots import SegmentSpec
 from animatic.storage.folder import Folder
 
 MOST_CACHE_BYTES = 4 << 30
@@ -41,7 +41,7 @@ class SegmentCache:
                 self._names.setdefault(found[1], []).append(name)
 
     def find(self, key: str) -> Path | None:
-        """Return a whole segment by the key of its wish, None where there is none; a damaged one is removed."""
+        """Return a whole segment by the key of its spec, None where there is none; a damaged one is removed."""
         return kept_files.first_whole(self.folder / name for name in self._names.get(key, ()))
 
     def trim(self, used: Collection[Path]) -> None:
@@ -49,7 +49,7 @@ class SegmentCache:
         kept_files.trim(self.folder.glob("*.mkv"), self._most_bytes, used)
 
 
-def make_segment(wish: SegmentWish, medium: Path | None, folder: Path) -> Path:
+def make_segment(spec: SegmentSpec, medium: Path | None, folder: Path) -> Path:
     """Encode a segment into the folder of a cache, and return its path. A job for `Processes`.
 
     Raises:
@@ -57,8 +57,8 @@ def make_segment(wish: SegmentWish, medium: Path | None, folder: Path) -> Path:
         OSError: the folder cannot be written to.
     """
     with Folder(str(folder)).incoming() as incoming:
-        written = write_segment(wish, medium, incoming.path)
-        name = f"{wish.key}.{written.sha256}.mkv"
+        written = write_segment(spec, medium, incoming.path)
+        name = f"{spec.key}.{written.sha256}.mkv"
         with suppress(FileExistsError):
             incoming.put(name)
     return folder / name

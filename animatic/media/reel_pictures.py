@@ -13,7 +13,7 @@ from PIL import Image
 from animatic.media.fonts import Lettering
 from animatic.media.frames import frames_of, opened_clip, pixel_ratio, shown_size
 from animatic.media.reel_marks import Mark, bar_mark, even, planes_of, shown_with, text_mark, unit_of
-from animatic.media.reel_shots import MOST_SHOT_S, Canvas, SegmentWish, fitting, picture_at
+from animatic.media.reel_shots import MOST_SHOT_S, Canvas, SegmentSpec, fitting, picture_at
 from animatic.media.strips import load_still
 
 PUSH_IN = 0.08
@@ -125,26 +125,26 @@ def blank(canvas: Canvas, luma: int) -> Any:
     return picture
 
 
-def pictures_of_slate(wish: SegmentWish, still: Path | None) -> Iterator[tuple[Any, int]]:
+def pictures_of_slate(spec: SegmentSpec, still: Path | None) -> Iterator[tuple[Any, int]]:
     """Yield the pictures of a slate: a slow push-in on its still, or a card; text, and a bar that grows.
 
     Raises:
         ValueError: the still cannot be decoded.
     """
-    canvas = wish.canvas
-    text = _text_of(wish, is_card=still is None)
+    canvas = spec.canvas
+    text = _text_of(spec, is_card=still is None)
     picture = None if still is None else _loaded(still, canvas)
     size = None if picture is None else fitting(picture.size, canvas)
     conformer = Conformer(canvas, 1.0)
-    for number in range(wish.pictures):
-        share = number / max(wish.pictures - 1, 1)
+    for number in range(spec.pictures):
+        share = number / max(spec.pictures - 1, 1)
         if picture is None or size is None:
             frame = blank(canvas, CARD_LUMA)
         else:
             cut = PUSH_IN * share / 2
             box = (picture.width * cut, picture.height * cut, picture.width * (1 - cut), picture.height * (1 - cut))
             frame = conformer.conform(VideoFrame.from_image(picture.resize(size, Image.Resampling.HAMMING, box=box)))
-        with shown_with(frame, [*text, bar_mark(canvas, (number + 1) / wish.pictures)]):
+        with shown_with(frame, [*text, bar_mark(canvas, (number + 1) / spec.pictures)]):
             yield frame, 1
 
 
@@ -154,16 +154,16 @@ def _loaded(still: Path, canvas: Canvas) -> Image.Image:
         return load_still(file, box)
 
 
-def _text_of(wish: SegmentWish, *, is_card: bool) -> list[Mark]:
+def _text_of(spec: SegmentSpec, *, is_card: bool) -> list[Mark]:
     """Return the text of a slate in a box: below on a still, in the middle of a card."""
-    canvas, unit = wish.canvas, unit_of(wish.canvas)
+    canvas, unit = spec.canvas, unit_of(spec.canvas)
     padding = max(round(28 * unit), 4)
     width = canvas.width - 2 * padding
     title, small = Lettering(max(round(34 * unit), 10), is_bold=True), Lettering(max(round(24 * unit), 9))
     lines: Sequence[tuple[Lettering, str]] = [
-        (title, title.cut(wish.title, width)),
-        *((small, line) for line in small.wrapped(wish.status, width, 2)),
-        *((small, line) for line in small.wrapped(wish.prompt, width, PROMPT_LINES)),
+        (title, title.cut(spec.title, width)),
+        *((small, line) for line in small.wrapped(spec.status, width, 2)),
+        *((small, line) for line in small.wrapped(spec.prompt, width, PROMPT_LINES)),
     ]
     height = min(even(sum(lettering.line_height for lettering, _ in lines) + 1.5 * padding), canvas.height)
     top = (canvas.height - height) // 2 if is_card else canvas.height - height

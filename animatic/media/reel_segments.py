@@ -18,7 +18,7 @@ from av.error import FFmpegError
 from animatic.media.frames import opened_clip
 from animatic.media.reel_marks import BurnIn, shown_with
 from animatic.media.reel_pictures import pictures_of_clip, pictures_of_slate
-from animatic.media.reel_shots import MOST_SHOT_S, Canvas, SegmentWish
+from animatic.media.reel_shots import MOST_SHOT_S, Canvas, SegmentSpec
 from animatic.media.strips import MOST_CLIP_BYTES
 
 SEGMENT_WITHIN_S = 900.0
@@ -47,18 +47,18 @@ class Written:
     pictures: int
 
 
-def write_segment(wish: SegmentWish, medium: Path | None, into: Path) -> Written:
+def write_segment(spec: SegmentSpec, medium: Path | None, into: Path) -> Written:
     """Encode a segment into a file, which is replaced.
 
     Raises:
-        ValueError: the medium is not the one that is wished for, or cannot be decoded; in words that follow its name.
+        ValueError: the medium is not the one in the spec, or cannot be decoded; in words that follow its name.
         OSError: the file cannot be written.
     """
     if medium is not None:
-        _require_same(medium, wish.media_sha256)
-    shown = pictures_of_clip(medium, wish.canvas) if medium is not None and not wish.is_slate else None
+        _require_same(medium, spec.media_sha256)
+    shown = pictures_of_clip(medium, spec.canvas) if medium is not None and not spec.is_slate else None
     sound = sound_of_clip(medium) if shown is not None and medium is not None else None
-    count = _write(shown or pictures_of_slate(wish, medium), sound, wish, into)
+    count = _write(shown or pictures_of_slate(spec, medium), sound, spec, into)
     with into.open("rb") as file:
         return Written(file_digest(file, "sha256").hexdigest(), count)
 
@@ -71,9 +71,9 @@ def _require_same(medium: Path, sha256: str) -> None:
             raise ValueError("is not the file that was archived")
 
 
-def _write(pictures: Iterator[tuple[Any, int]], sound: Samples | None, wish: SegmentWish, into: Path) -> int:
-    canvas, count = wish.canvas, 0
-    burn_in = BurnIn(canvas, wish.label) if wish.label else None
+def _write(pictures: Iterator[tuple[Any, int]], sound: Samples | None, spec: SegmentSpec, into: Path) -> int:
+    canvas, count = spec.canvas, 0
+    burn_in = BurnIn(canvas, spec.label) if spec.label else None
     with av.open(str(into), "w", format="matroska") as out:
         video = _video_stream(out, canvas)
         audio: Any = None if sound is None else out.add_stream("aac", rate=SOUND_RATE, layout="stereo")

@@ -1,4 +1,4 @@
-"""The wish for a reel: its shots in order, the canvas that they share, and the identity of each segment. Pure."""
+"""The spec for a reel: its shots in order, the canvas that they share, and the identity of each segment. Pure."""
 
 import hashlib
 import json
@@ -78,8 +78,8 @@ class Canvas:
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentWish:
-    """All that a segment is made of: equal wishes give equal segments.
+class SegmentSpec:
+    """All that a segment is made of: equal specs give equal segments.
 
     Attributes:
         software: versions of what encodes.

@@ -271,10 +271,10 @@ def _decided(shots: Sequence[ShotShown], decisions: Decisions) -> tuple[list[Sho
             by_name.setdefault((normalize("NFC", shot.shot_id), None), {})[shot.storyboard] = list(shot.takes)
     found: dict[int, list[Decision]] = {}
     unmatched: list[Decision] = []
-    wished = _wished(decisions)
+    wanted = _wanted_prompts(decisions)
     for decision in decisions.rows:
         takes = (
-            by_fingerprint.get(decision.fingerprint, []) if decision.fingerprint else _named(decision, by_name, wished)
+            by_fingerprint.get(decision.fingerprint, []) if decision.fingerprint else _named(decision, by_name, wanted)
         )
         for take in takes:
             found.setdefault(id(take.row), []).append(decision)
@@ -283,11 +283,11 @@ def _decided(shots: Sequence[ShotShown], decisions: Decisions) -> tuple[list[Sho
     return [_shot_decided(shot, found) for shot in shots], tuple(unmatched)
 
 
-Wishes = Mapping[tuple[str, int | None], Collection[str]]
+WantedPrompts = Mapping[tuple[str, int | None], Collection[str]]
 """New prompts of retakes without a fingerprint or a time, by shot_id and number of the take."""
 
 
-def _wished(decisions: Decisions) -> Wishes:
+def _wanted_prompts(decisions: Decisions) -> WantedPrompts:
     found: dict[tuple[str, int | None], set[str]] = {}
     for each in decisions.rows:
         if each.decision == RETAKE and each.prompt and not each.fingerprint and each.moment is None:
@@ -298,11 +298,11 @@ def _wished(decisions: Decisions) -> Wishes:
 def _named(
     decision: Decision,
     by_name: Mapping[tuple[str, int | None], Mapping[str, Sequence[TakeShown]]],
-    wished: Wishes,
+    wanted: WantedPrompts,
 ) -> Sequence[TakeShown]:
     """Return the take that a decision names by shot_id and number; none where several may be meant."""
     name = normalize("NFC", decision.shot_id), decision.take
-    boards, prompts = by_name.get(name, {}), wished.get(name, ())
+    boards, prompts = by_name.get(name, {}), wanted.get(name, ())
     if not decision.shot_id:
         return []
     if decision.storyboard in boards:
@@ -311,12 +311,12 @@ def _named(
     return takes if len({take.fingerprint for take in takes}) == 1 else []
 
 
-def _of_then(takes: Sequence[TakeShown], decision: Decision, wished: Collection[str]) -> TakeShown:
+def _of_then(takes: Sequence[TakeShown], decision: Decision, wanted: Collection[str]) -> TakeShown:
     """Return the newest of a shot's takes of one number that a decision can be about.
 
-    A wish for another prompt, and the notes beside it, are not about the take that has this prompt by now.
+    A retake with another prompt, and the notes beside it, are not about the take that has this prompt by now.
     """
-    answers = wished if decision.moment is None and decision.decision in {"", RETAKE} else ()
+    answers = wanted if decision.moment is None and decision.decision in {"", RETAKE} else ()
     fitting = [take for take in takes if canonical_text(str(take.row["prompt"] or "")) not in answers]
     return next((take for take in reversed(fitting) if not is_newer(take.row, decision)), takes[0])
 

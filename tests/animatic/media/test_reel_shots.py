@@ -12,7 +12,7 @@ from animatic.media.reel_shots import (
     Canvas,
     ReelClip,
     ReelShot,
-    SegmentWish,
+    SegmentSpec,
     choose_canvas,
     fitting,
     near_rate,
@@ -113,20 +113,20 @@ def test_slates_are_as_long_as_asked_within_bounds(wished_s: float, pictures: in
 
 
 def test_a_segment_is_another_one_if_anything_in_it_is() -> None:
-    wish = SegmentWish(HD, "software 1", media_sha256="ab", prompt="a prompt with a lone \ud800", pictures=24)
+    spec = SegmentSpec(HD, "software 1", media_sha256="ab", prompt="a prompt with a lone \ud800", pictures=24)
     others = [
-        replace(wish, canvas=replace(HD, width=640)),
-        replace(wish, canvas=replace(HD, fps=Fraction(25))),
-        replace(wish, software="software 2"),
-        replace(wish, is_slate=True),
-        replace(wish, media_sha256="cd"),
-        replace(wish, label="S01"),
-        replace(wish, title="S01"),
-        replace(wish, status="failed"),
-        replace(wish, prompt="another"),
-        replace(wish, pictures=25),
+        replace(spec, canvas=replace(HD, width=640)),
+        replace(spec, canvas=replace(HD, fps=Fraction(25))),
+        replace(spec, software="software 2"),
+        replace(spec, is_slate=True),
+        replace(spec, media_sha256="cd"),
+        replace(spec, label="S01"),
+        replace(spec, title="S01"),
+        replace(spec, status="failed"),
+        replace(spec, prompt="another"),
+        replace(spec, pictures=25),
     ]
-    assert len({each.key for each in [wish, replace(wish), *others]}) == 1 + len(others)
+    assert len({each.key for each in [spec, replace(spec), *others]}) == 1 + len(others)
 
 
 @pytest.mark.parametrize("size", [(2**31 - 1, 1), (1, 2**31 - 1), (-5, 720), (7_680, 4_320), (20, 20)])
