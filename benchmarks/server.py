@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from animatic.sandbox.first_seen import read_sights
+from animatic.sandbox.first_seen import read_first_seen
 from animatic.sandbox.moments import moment_from
 from animatic.sandbox.witness import read_witness
 
@@ -96,18 +96,18 @@ class Seen:
 
 def takes_of(folder: Path) -> Sequence[Seen]:
     """Everything that was accepted, in order."""
-    sights = {each.id: each for each in read_sights(folder)}
+    first_seen = {each.id: each for each in read_first_seen(folder)}
     found: list[Seen] = []
     for each in read_witness(folder):
-        sight = sights.get(each.id)
+        poll = first_seen.get(each.id)
         found.append(
             Seen(
                 prompt=each.inputs["prompt"],
                 accepted_at=moment_from(each.accepted_at),
                 latency_s=each.latency_s,
                 final_at=moment_from(each.started_at) + each.latency_s,
-                seen_at=sight.seen_at if sight else None,
-                looks=sight.looks if sight else 0,
+                seen_at=poll.seen_at if poll else None,
+                looks=poll.looks if poll else 0,
             )
         )
     return found

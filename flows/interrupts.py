@@ -24,7 +24,7 @@ _TOGETHER: ContextVar["list[Interrupts] | None"] = ContextVar("animatic_interrup
 
 
 class Interrupts:
-    """Wishes that a run ends.
+    """Requests that a run ends.
 
     Attributes:
         is_stopped: there was one.

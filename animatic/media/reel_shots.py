@@ -1,4 +1,4 @@
-"""The spec for a reel: its shots in order, the canvas that they share, and the identity of each segment. Pure."""
+"""The specification of a reel: its shots in order, the canvas that they share, and the identity of each segment. Pure."""
 
 import hashlib
 import json

@@ -55,7 +55,7 @@ class FirstSeenFile:
 
 
 def read_first_seen(folder: Path) -> list[FirstSeenPoll]:
-    """Every first first_seen, in order; none where nothing was noted."""
+    """Return the first poll of each prediction once it was final, in order; none where nothing was recorded."""
     return list(_first_seen_in(folder / _NAME))
 
 
