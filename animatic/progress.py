@@ -188,7 +188,7 @@ class Progress:
         """Record that WaveSpeed could not be reached; it counts from the first time in a row."""
         self._lost = (self._lost[0] if self._lost else now, problem)
 
-    def heard(self, now: float, problem: str | None) -> None:
+    def note_answer(self, now: float, problem: str | None) -> None:
         """Record that WaveSpeed answered a request, or why it did not."""
         if problem is None:
             self._lost = None

@@ -41,7 +41,7 @@ class Interrupts:
         self._together: list[Interrupts] = _TOGETHER.get() or []
         self._handlers: _Handlers | None = None
         if self._together and (handlers := self._together[0]._handlers) is not None:  # noqa: SLF001 - of the same class
-            handlers.hear()
+            handlers.install()
 
     @asynccontextmanager
     async def obeyed(self, stop: Callable[[str], None]) -> AsyncGenerator[None]:
@@ -67,9 +67,9 @@ class Interrupts:
 
     @contextmanager
     def _in_charge(self) -> Generator[None]:
-        """Hear signals, for all runs that are part of this one too."""
+        """Handle signals, for all runs that are part of this one too."""
         token, self._handlers = _TOGETHER.set(self._together), _Handlers(self._interrupt_all)
-        self._handlers.hear()
+        self._handlers.install()
         try:
             yield
         finally:
@@ -109,29 +109,29 @@ class _Handlers:
     """Handlers of the signals that end a process, for a loop.
 
     Prefect puts its own handler for SIGTERM in the place of ours whenever a flow run begins, also one that is part of
-    another; then `hear` puts ours back.
+    another; then `install` puts ours back.
     """
 
     def __init__(self, obey: Callable[[signal.Signals], None]) -> None:
         self._obey, self._loop = obey, asyncio.get_running_loop()
         self._before: dict[signal.Signals, Any] = {}
-        self._has_heard = False
+        self._has_signal = False
 
-    def hear(self) -> None:
-        """Let the loop hear signals from now on."""
+    def install(self) -> None:
+        """Let the loop handle signals from now on."""
         for number in ending_signals():
             before = signal.getsignal(number)
             with contextlib.suppress(ValueError, RuntimeError):  # not the main thread, which alone gets signals
-                self._loop.add_signal_handler(number, self._heard, number)
+                self._loop.add_signal_handler(number, self._on_signal, number)
                 self._before.setdefault(number, before)
 
     def leave(self) -> None:
         """Let signals do what they did before; but where a hangup has ended a run, more of it do nothing."""
         for number, before in self._before.items():
             self._loop.remove_signal_handler(number)
-            is_said = number == signal.SIGHUP and self._has_heard
+            is_said = number == signal.SIGHUP and self._has_signal
             signal.signal(number, signal.SIG_IGN if is_said else before or signal.SIG_DFL)
 
-    def _heard(self, number: signal.Signals) -> None:
-        self._has_heard = True
+    def _on_signal(self, number: signal.Signals) -> None:
+        self._has_signal = True
         self._obey(number)

@@ -42,7 +42,7 @@ async def open_run(order: Order, session: Session) -> AsyncGenerator[Run]:
                 network=network,
                 most_connections=most,
                 wrap=session.wrap,
-                hears=lambda problem: session.progress.heard(loop.time(), problem),
+                on_answer=lambda problem: session.progress.note_answer(loop.time(), problem),
                 counts=session.progress.meters.requested,
             ) as client:
                 copies = session.still_copies or StillCopies()

@@ -22,10 +22,10 @@ from animatic.media.reel_shots import read_fps, read_size
 from animatic.results.board import Storyboard
 from animatic.results.boards import find_board_files, read_board
 from flows.flow_states import refused
-from flows.reel_wish import shots_of
 from flows.schedule import session_of_schedule
 from flows.session import new_run_id
 from flows.settings import Settings
+from flows.storyboard_shots import shots_of
 from flows.storyboards import chosen_storyboards, names_of, with_file_names
 from tasks.begun import begin
 from tasks.deployment import deployment_name
@@ -33,7 +33,7 @@ from tasks.reel import ReelShown, publish_reels
 
 SUFFIX = ".mp4"
 
-Heard = Callable[[ReelShown], object]
+OnReel = Callable[[ReelShown], object]
 """Gets each reel as soon as it is written."""
 
 
@@ -112,7 +112,7 @@ MADE: ContextVar[ReelsMade | None] = ContextVar("animatic_reels", default=None)
 
 
 async def make_reels(
-    settings: Settings, order: ReelOrder, progress: ReelProgress | None = None, heard: Heard = lambda _: None
+    settings: Settings, order: ReelOrder, progress: ReelProgress | None = None, on_reel: OnReel = lambda _: None
 ) -> ReelsMade:
     """Make the reel of each storyboard.
 
@@ -130,7 +130,7 @@ async def make_reels(
         for storyboard, uri in places:
             reel = await maker.make(shots_of(storyboard), order.style, uri)
             made.append(ReelShown(storyboard.name, reel))
-            heard(made[-1])
+            on_reel(made[-1])
     return ReelsMade(tuple(made), len(board.unmatched))
 
 

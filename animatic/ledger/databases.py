@@ -145,7 +145,7 @@ class Database(ABC):
         """Return a mark by which this transaction is found after its commit; raise if the transaction was lost."""
 
     def note_commit(self, mark: Any) -> None:
-        """Hear that a transaction is committed."""
+        """Record that a transaction is committed."""
         del mark
 
     def has_committed(self, mark: Any, outage: Outage) -> bool:

@@ -1,4 +1,4 @@
-"""The specification of a reel: its shots in order, the canvas that they share, and the identity of each segment. Pure."""
+"""The specification of a reel: its shots in order, their common canvas, and the identity of each segment. Pure."""
 
 import hashlib
 import json

@@ -116,10 +116,10 @@ def open_found(uri: str, *, max_bytes: int, network: Network = DIRECT) -> Genera
 
     Raises LocationError as `open_copy` does, and for a Google sheet that is not shared.
     """
-    heard: list[tuple[str, Mapping[str, str]]] = []
+    replies: list[tuple[str, Mapping[str, str]]] = []
     location = locate(uri)
-    with copy_of(_chunks(uri, max_bytes, network, lambda *reply: heard.append(reply))) as copy:
-        host, headers = heard[-1] if heard else ("", {})
+    with copy_of(_chunks(uri, max_bytes, network, lambda *reply: replies.append(reply))) as copy:
+        host, headers = replies[-1] if replies else ("", {})
         if location.sheet is not None and (host == SIGN_IN or "html" in headers.get("Content-Type", "")):
             raise LocationError(f"{location.shown}: Google asks for a sign-in: the sheet is not shared; {SHARE}")
         yield Found(copy, host, headers)
@@ -158,9 +158,9 @@ def copy_to(target: Path, uri: str, *, max_bytes: int, network: Network = DIRECT
     return write_chunks(target, _chunks(uri, max_bytes, network))
 
 
-def _chunks(uri: str, max_bytes: int, network: Network, hear: remote.Hear | None = None) -> Generator[bytes]:
+def _chunks(uri: str, max_bytes: int, network: Network, on_reply: remote.OnReply | None = None) -> Generator[bytes]:
     location = locate(uri)
-    chunks = disk.chunks(location.path) if location.is_local else remote.chunks(location, network, hear)
+    chunks = disk.chunks(location.path) if location.is_local else remote.chunks(location, network, on_reply)
     yield from _bounded(location, chunks, max_bytes)
 
 

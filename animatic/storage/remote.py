@@ -28,18 +28,18 @@ class _Readable(Protocol):
     def read(self, length: int) -> bytes: ...
 
 
-Hear = Callable[[str, Mapping[str, str]], object]
+OnReply = Callable[[str, Mapping[str, str]], object]
 """Gets the host that a web page came from, redirects followed, and the headers of its reply."""
 
 
-def chunks(location: Location, network: Network, hear: Hear | None = None) -> Generator[bytes]:
+def chunks(location: Location, network: Network, on_reply: OnReply | None = None) -> Generator[bytes]:
     """Yield the bytes, some MiB at a time. Raises what the file system raises."""
     system, path = _open_system(location, network)
     # A web page is streamed in one request; asking for its size first would be another, and may not be answered.
     options: dict[str, Any] = {"block_size": 0, "size": 1} if location.is_web else {"block_size": _PART_BYTES}
     with system.open(path, "rb", **options) as file:
-        if hear is not None and location.is_web:
-            hear(str(file.r.url.host), file.r.headers)
+        if on_reply is not None and location.is_web:
+            on_reply(str(file.r.url.host), file.r.headers)
         while chunk := cast("_Readable", file).read(_CHUNK_BYTES):
             yield chunk
 

@@ -93,7 +93,7 @@ class WaveSpeedClient:
         network: proxies and authorities.
         most_connections: at once, for submissions and for reading calls each.
         wrap: puts something around each transport, such as a recorder.
-        hears: gets why no answer came, each time, and None when one came that is no failure of the server.
+        on_answer: called with why no answer came, or with None when one came that is no failure of the server.
         counts: gets each request: its call, such as `submit`, its outcome, and how many seconds it took.
     """
 
@@ -109,11 +109,11 @@ class WaveSpeedClient:
         network: Network = DIRECT,
         most_connections: int = MOST_CONNECTIONS,
         wrap: Wrap | None = None,
-        hears: Callable[[str | None], None] = lambda _: None,
+        on_answer: Callable[[str | None], None] = lambda _: None,
         counts: Callable[[str, str, float], None] = lambda _call, _outcome, _seconds: None,
     ) -> None:
         self._base = base_url.rstrip("/")
-        self._hears, self._counts = hears, counts
+        self._on_answer, self._counts = on_answer, counts
         self._key = key
         self.clock = clock or ServerClock()
         self.submit_deadline_s = submit_deadline_s
@@ -314,14 +314,14 @@ class WaveSpeedClient:
         try:
             reply = await fetch(transport, request, deadline_s=deadline_s, max_bytes=max_bytes)
         except (ApiUnreachableError, SubmissionUnknownError) as error:
-            self._hears(str(error))
+            self._on_answer(str(error))
             has_left = isinstance(error, SubmissionUnknownError)
             self._counts(what, LOST if has_left else UNSENT, self.clock.seconds() - began_s)
             raise
         took_s = self.clock.seconds() - began_s
         self._counts(what, class_of(reply.status), took_s)
         if reply.status < 500:
-            self._hears(None)
+            self._on_answer(None)
         if "age" not in reply.headers:  # a cache speaks of the past
             self.clock.observe(reply.headers.get("date", ""), took_s)
         self._undated_answers += not self.clock.is_told

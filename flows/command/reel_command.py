@@ -62,12 +62,12 @@ def cut_reels(options: ReelOptions, console: PlainConsole, start: Start) -> int:
     order, progress = options.order(), ReelProgress()
     begin("reading the results …")
 
-    def tell(shown: ReelShown) -> None:
+    def on_reel(shown: ReelShown) -> None:
         if not options.as_json:
             say(f"{shown.reel.uri}: {in_words(shown)}")
 
     with _progress_shown(console, progress):
-        made = asyncio.run(make_reels(Settings.from_environment(), order, progress, tell))
+        made = asyncio.run(make_reels(Settings.from_environment(), order, progress, on_reel))
     step = _say_rest(made, options, console)
     untold = show_in_prefect(MADE, made, lambda: _flow_run(options), start, debug=options.debug)
     if untold is not None:
