@@ -32,7 +32,7 @@ async def open_run(order: Order, session: Session) -> AsyncGenerator[Run]:
     settings, loop = session.settings, asyncio.get_running_loop()
     key, warn = settings.require_key(), line_logger(logging.WARNING)
     is_watched = deployment_id() is None  # a person would rather hear at once that the ledger's server is away
-    opened = partial(open_ledger, tell=warn) if is_watched else partial(open_when_there, tell=warn)
+    opened = partial(open_ledger, warn=warn) if is_watched else partial(open_when_there, warn=warn)
     with await asyncio.to_thread(opened, settings.ledger) as ledger:
         async with ledger.run(session.run_id, order.uri, flow_run.id) as run:
             most, network = min(connections_that_fit(), MOST_CONNECTIONS), settings.network

@@ -115,7 +115,7 @@ class _Page:
         board_after, shown = 0.0, self._marks(folder)
         while not self._ended.is_set():
             began = time.monotonic()
-            await folder.tell(self._state(folder))
+            await folder.write_state(self._state(folder))
             pause_s = wait_s(time.monotonic() - began)
             if self._is_live and began >= board_after and self._marks(folder) != shown:
                 shown = self._marks(folder)
@@ -141,7 +141,7 @@ class _Page:
             facts = await self._facts()
             await folder.place(board, facts)
             await folder.refresh(board, facts)
-            await folder.tell(self._state(folder, is_ended=is_last))
+            await folder.write_state(self._state(folder, is_ended=is_last))
             if is_last:
                 self._shown = None if is_hurried else await asyncio.to_thread(shown_of, board, self._out)
                 self._note_problems(folder, board)

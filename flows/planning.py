@@ -117,7 +117,7 @@ def _sound_planning(run: Run) -> SoundPlanning:
     sound = SoundPlanning(file, decode, run.order.skip_invalid, dict(run.session.damages))
     if run.order.rows.looks:
         stills = RemoteStills(settings.base_url, settings.network)
-        look = functools.partial(stills.look_at, tell=line_logger(logging.INFO))
+        look = functools.partial(stills.look_at, log_line=line_logger(logging.INFO))
         sound.look = functools.partial(look_in_task, remembered(run.ledger, look))
     return sound
 

@@ -15,7 +15,7 @@ from animatic.errors.text import counted
 from animatic.manifest.selection import read_only
 from animatic.results.board import Board
 from animatic.results.boards import BoardFiles, find_board_files, read_board
-from animatic.review.media import Tell
+from animatic.review.media import OnProgress
 from animatic.review.problems import Problems
 from animatic.review.writing import MOST_PAGE_TAKES, PageFolder, info_of
 from animatic.web.network import Network
@@ -89,7 +89,7 @@ class Written(NamedTuple):
     problems: Problems
 
 
-async def write_review(settings: Settings, order: ReviewOrder, tell: Tell = lambda _, __: None) -> Written:
+async def write_review(settings: Settings, order: ReviewOrder, on_progress: OnProgress = lambda _, __: None) -> Written:
     """Write the page of results tables into its folder; return its board, and lines on media that it lacks.
 
     Raises:
@@ -98,7 +98,7 @@ async def write_review(settings: Settings, order: ReviewOrder, tell: Tell = lamb
     board = await asyncio.to_thread(order.read_board, settings.network)
     async with PageFolder(order.out, settings.base_url, settings.network) as folder:
         facts = await asyncio.to_thread(info_of, order.files, settings.network)
-        await folder.write(board, facts, tell)
+        await folder.write(board, facts, on_progress)
         await folder.settle(board, facts)
         return Written(board, folder.problems(board))
 

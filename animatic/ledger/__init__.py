@@ -23,7 +23,7 @@ from animatic.ledger.importing import Imported
 from animatic.ledger.looks import BoughtWith
 from animatic.ledger.moments import aware, aware_always
 from animatic.ledger.newest import IsDead, Rows, no_run_is_dead, outcomes_from
-from animatic.ledger.outages import Outage, Patience, Tell
+from animatic.ledger.outages import Outage, Patience, Warn
 from animatic.ledger.planned import LONG_ROWS, Asked, Request
 from animatic.ledger.predictions import Orphan
 from animatic.ledger.prices import Paid
@@ -86,7 +86,7 @@ __all__ = [
 
 
 def open_ledger(
-    url: str, *, waits_for_company: bool = True, may_be_restored: bool = False, tell: Tell | None = None
+    url: str, *, waits_for_company: bool = True, may_be_restored: bool = False, warn: Warn | None = None
 ) -> Ledger:
     """Open a ledger; a new one is made where none was.
 
@@ -94,21 +94,21 @@ def open_ledger(
         url: `sqlite:////PATH`, or `postgresql://USER@HOST/DATABASE`.
         waits_for_company: operations may wait a moment to share a commit.
         may_be_restored: open a ledger that is older than its runs folder too, for the commands that mend that.
-        tell: gets sentences while the server of an open ledger is away.
+        warn: gets sentences while the server of an open ledger is away.
 
     Raises:
         SettingsError: the URL is none, or no ledger can be kept there.
         LedgerError: it cannot be trusted with money now. LedgerAwayError is one: its server does not answer.
     """
-    return _open(opening.find_database(url), waits_for_company, may_be_restored, tell)
+    return _open(opening.find_database(url), waits_for_company, may_be_restored, warn)
 
 
-def open_when_there(url: str, tell: Tell, within_s: float | None = None) -> Ledger:
+def open_when_there(url: str, warn: Warn, within_s: float | None = None) -> Ledger:
     """Open a ledger as an unattended run does: it waits minutes for a server that is away.
 
     Args:
         url: the ledger's.
-        tell: gets sentences while the server is away.
+        warn: gets sentences while the server is away.
         within_s: it waits so long; by default as long as an open ledger does.
 
     Raises:
@@ -116,10 +116,10 @@ def open_when_there(url: str, tell: Tell, within_s: float | None = None) -> Ledg
         LedgerError: it cannot be trusted with money now. LedgerAwayError is one: its server has not answered.
     """
     database = opening.find_database(url)
-    outage = Outage(Patience(database.RECONNECTS_WITHIN_S if within_s is None else within_s, tell))
+    outage = Outage(Patience(database.RECONNECTS_WITHIN_S if within_s is None else within_s, warn))
     while True:
         try:
-            ledger = _open(database, waits_for_company=True, may_be_restored=False, tell=tell)
+            ledger = _open(database, waits_for_company=True, may_be_restored=False, warn=warn)
         except LedgerAwayError as error:
             if not outage.waits(str(error).removesuffix(". Nothing was bought.")):
                 raise
@@ -128,11 +128,11 @@ def open_when_there(url: str, tell: Tell, within_s: float | None = None) -> Ledg
             return ledger
 
 
-def _open(database: Database, waits_for_company: bool, may_be_restored: bool, tell: Tell | None = None) -> Ledger:
+def _open(database: Database, waits_for_company: bool, may_be_restored: bool, warn: Warn | None = None) -> Ledger:
     opened = opening.open_database(database, may_be_restored=may_be_restored)
     transactions = Transactions(opened, waits_for_company=waits_for_company)
-    if tell is not None:
-        transactions.patience.tell = tell
+    if warn is not None:
+        transactions.patience.warn = warn
     return Ledger(transactions)
 
 

@@ -9,10 +9,10 @@ TOLD_AFTER_S = 5.0
 CLOSES_WITHIN_S = 60.0
 """Once a ledger is closed, its last operations wait for the server so long at most."""
 
-Tell = Callable[[str], None]
+Warn = Callable[[str], None]
 
 
-def untold(_sentence: str) -> None:
+def no_warning(_sentence: str) -> None:
     """Drop a sentence."""
 
 
@@ -21,11 +21,11 @@ class Patience:
 
     Args:
         longest_s: so long an operation waits.
-        tell: gets a sentence when the server has been away for some seconds, and one when it answers again.
+        warn: gets a sentence when the server has been away for some seconds, and one when it answers again.
     """
 
-    def __init__(self, longest_s: float, tell: Tell = untold) -> None:
-        self.longest_s, self.tell = longest_s, tell
+    def __init__(self, longest_s: float, warn: Warn = no_warning) -> None:
+        self.longest_s, self.warn = longest_s, warn
         self.closing = threading.Event()
         self._closed_at_s: float | None = None
 
@@ -60,7 +60,7 @@ class Outage:
         if self.seconds >= TOLD_AFTER_S and not self._is_told:
             self._is_told = True
             longest = f"{self._patience.longest_s:.0f} s"
-            self._patience.tell(f"{said}. It is asked again for {longest}, and nothing is bought until it answers")
+            self._patience.warn(f"{said}. It is asked again for {longest}, and nothing is bought until it answers")
         if not self._patience.closing.wait(self._pause_s):
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         else:
@@ -68,6 +68,6 @@ class Outage:
         return True
 
     def ended(self, name: str) -> None:
-        """Tell that the server answers again, where it was told that it does not."""
+        """Warn that the server answers again, where it was told that it does not."""
         if self._is_told:
-            self._patience.tell(f"ledger {name}: the server answers again, after {self.seconds:.0f} s")
+            self._patience.warn(f"ledger {name}: the server answers again, after {self.seconds:.0f} s")

@@ -28,7 +28,7 @@ from animatic.web.reader import FAILURES, RedirectsError, Resolver, WebReader
 DEAD_AFTER = 5
 """So many stills of one host in a row that cannot be reached at all, and the others of it are not tried."""
 
-Tell = Callable[[str], object]
+LogLine = Callable[[str], object]
 
 
 @dataclass(slots=True)
@@ -78,14 +78,17 @@ class RemoteStills:
         self._origin, self._network, self._resolver, self._bounds = origin, network, resolver, bounds
 
     async def look_at(
-        self, urls: Sequence[str], known: Mapping[str, SeenStill] = MappingProxyType({}), tell: Tell | None = None
+        self,
+        urls: Sequence[str],
+        known: Mapping[str, SeenStill] = MappingProxyType({}),
+        log_line: LogLine | None = None,
     ) -> dict[str, LookedAt]:
         """Look at each URL once; return what was seen. One that the time was too short for is not among them.
 
         Args:
             urls: distinct.
             known: earlier looks at some of them: a fresh one is good as it is, an older one is asked for by its ETag.
-            tell: gets a line about the progress now and then.
+            log_line: gets a line about the progress now and then.
         """
         now = datetime.now(UTC)
         fresh = {url: known[url] for url in urls if url in known and timely(known[url], now)}
@@ -94,7 +97,7 @@ class RemoteStills:
         if wanted:
             async with self._reader() as web:
                 check = _Check(web, self._origin, self._bounds, known, looked)
-                await check.look(wanted, tell)
+                await check.look(wanted, log_line)
         return {url: fresh.get(url) or looked[url] for url in urls if url in fresh or url in looked}
 
     def _reader(self) -> WebReader:
@@ -111,7 +114,7 @@ class RemoteStills:
 
 
 def timely(seen: SeenStill, now: datetime) -> bool:
-    """Tell if a look is so fresh that it need not be repeated; one from the future is not believed."""
+    """LogLine if a look is so fresh that it need not be repeated; one from the future is not believed."""
     return now - FRESH <= seen.seen_at <= now
 
 
@@ -132,7 +135,7 @@ class _Check:
         self._answers = Answers(bounds)
         self._now = asyncio.get_running_loop().time
 
-    async def look(self, urls: Sequence[str], tell: Tell | None) -> None:
+    async def look(self, urls: Sequence[str], log_line: LogLine | None) -> None:
         """Look at all of these, until the time of the check is over."""
         counts = _Counts(len(urls))
         waiting = iter(urls)
@@ -146,7 +149,7 @@ class _Check:
 
         workers = [asyncio.create_task(work()) for _ in range(min(len(urls), 2 * self._bounds.at_once))]
         every_s = self._bounds.progress_every_s
-        others = [] if tell is None else [asyncio.create_task(_tell_now_and_then(counts, tell, every_s))]
+        others = [] if log_line is None else [asyncio.create_task(_log_now_and_then(counts, log_line, every_s))]
         try:
             done, _ = await asyncio.wait(workers, timeout=self._bounds.check_s)
         finally:
@@ -209,7 +212,7 @@ class _Check:
             raise Later(f"it cannot be reached ({type(error).__name__})", is_silent=True) from None
 
 
-async def _tell_now_and_then(counts: _Counts, tell: Tell, every_s: float) -> None:
+async def _log_now_and_then(counts: _Counts, log_line: LogLine, every_s: float) -> None:
     while True:
         await asyncio.sleep(every_s)
-        tell(counts.line())
+        log_line(counts.line())

@@ -75,7 +75,7 @@ class SoundPlanning:
         skip_invalid: rows with faults are left out instead of refused.
         known: damages that are known already, by SHA-256; None where a still is sound. It grows.
         find_gone: returns the rows of a plan that would start from a clip which is gone, and why.
-        tell: gets a line where there are so many stills to decode that it takes a while.
+        log_line: gets a line where there are so many stills to decode that it takes a while.
         look: looks at stills on the web; None where that was not asked for.
         looked: what was seen already, by URL. It grows.
     """
@@ -84,7 +84,7 @@ class SoundPlanning:
     decode: Decode
     skip_invalid: bool = False
     known: dict[str, str | None] = field(default_factory=dict[str, str | None])
-    tell: Callable[[str], object] | None = None
+    log_line: Callable[[str], object] | None = None
     look: Look | None = None
     looked: dict[str, LookedAt] = field(default_factory=dict[str, LookedAt])
 
@@ -119,8 +119,8 @@ class SoundPlanning:
         """Decode the local stills that takes to buy need; return the faults of those that cannot be decoded."""
         stills = await asyncio.to_thread(plan.stills_to_send)
         new = {path: still for path, still in stills.items() if still.sha256 not in self.known}
-        if self.tell is not None and len(new) >= MANY_STILLS:
-            self.tell(f"decoding {len(new):,} stills of takes to buy, each content once")
+        if self.log_line is not None and len(new) >= MANY_STILLS:
+            self.log_line(f"decoding {len(new):,} stills of takes to buy, each content once")
         if new:
             self.known.update(await self.decode(new))
         contents = {still.sha256 for still in stills.values()}

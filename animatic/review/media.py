@@ -36,7 +36,7 @@ FOLDER = "media"
 VIDEO, PICTURE, SOUND = (".mp4", ".webm", ".mov", ".m4v"), (".png", ".jpg", ".jpeg", ".webp"), (".mp3", ".wav", ".flac")
 """Suffixes of outputs that a page shows; SVG is not among them, since it can hold programs."""
 
-Tell = Callable[[int, int], object]
+OnProgress = Callable[[int, int], object]
 """Gets how many media are there, and how many there are to be."""
 
 
@@ -61,7 +61,7 @@ class PageMedia:
         """Media that are there."""
         return Media(f"{FOLDER}/", dict(self._stills), dict(self._clips))
 
-    async def gather(self, board: Board, tell: Tell = lambda _, __: None) -> Media:
+    async def gather(self, board: Board, on_progress: OnProgress = lambda _, __: None) -> Media:
         """Put the media of a board into the folder, as far as they are not there; return what is there then.
 
         Raises:
@@ -78,7 +78,7 @@ class PageMedia:
             async with self._at_once:
                 await work
             done += 1
-            tell(done, total)
+            on_progress(done, total)
 
         async with still_reader(self._origin, self._network) as web:
             works = [self._add_still(uri, web) for uri in sorted(stills)]

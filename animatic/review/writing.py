@@ -12,7 +12,7 @@ from animatic.media.processes import Processes
 from animatic.results.board import Board
 from animatic.results.boards import BoardFiles
 from animatic.results.decision_files import load_decisions
-from animatic.review.media import FOLDER, PageMedia, Tell
+from animatic.review.media import FOLDER, OnProgress, PageMedia
 from animatic.review.page import (
     BOARD,
     INDEX,
@@ -71,22 +71,22 @@ class PageFolder:
     async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self._stack.close)
 
-    async def write(self, board: Board, facts: PageInfo, tell: Tell = lambda _, __: None) -> None:
+    async def write(self, board: Board, facts: PageInfo, on_progress: OnProgress = lambda _, __: None) -> None:
         """Write the page as it is to stay: its media, then `index.html` with the data inside.
 
         Raises:
             LocationError: it cannot be written.
         """
-        await self.gather(board, tell)
+        await self.gather(board, on_progress)
         await self.place(board, facts)
 
     async def place(self, board: Board, facts: PageInfo) -> None:
         """Write `index.html` with the data inside, and the media that are there by now."""
         await asyncio.to_thread(self._put_data, INDEX, index_html, board, facts)
 
-    async def gather(self, board: Board, tell: Tell = lambda _, __: None) -> None:
+    async def gather(self, board: Board, on_progress: OnProgress = lambda _, __: None) -> None:
         """Put the media of a board into the folder, as far as they are not there."""
-        await self._media.gather(board, tell)
+        await self._media.gather(board, on_progress)
         if self._is_remote:
             await asyncio.to_thread(self._upload)
 
@@ -100,14 +100,14 @@ class PageFolder:
         """Write the page so that it needs no more news; pages that are open get the same data, and ask no more."""
         await self.place(board, facts)
         revision = await self.refresh(board, facts)
-        await self.tell({"revision": revision, "at": facts.made_at.isoformat(), "ended": True, "served": True})
+        await self.write_state({"revision": revision, "at": facts.made_at.isoformat(), "ended": True, "served": True})
 
     @property
     def path(self) -> Path:
         """The folder on local disk, in which its files are, or wait to be put into the object store."""
         return self._local
 
-    async def tell(self, state: Mapping[str, Any]) -> None:
+    async def write_state(self, state: Mapping[str, Any]) -> None:
         """Write the state of a run that works."""
         await asyncio.to_thread(self._put, LIVE, live_js(state))
 

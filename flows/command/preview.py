@@ -75,11 +75,11 @@ def preview(  # noqa: PLR0913 - a manifest, and how it is read
     if len(checked.faults) and not skip_invalid:
         checked = asyncio.run(with_damages(file, checked, file.stills.find_damages))
     checked.require_valid(skip_invalid=skip_invalid)
-    sound = SoundPlanning(file, file.stills.find_damages, skip_invalid, tell=complain)
+    sound = SoundPlanning(file, file.stills.find_damages, skip_invalid, log_line=complain)
     wanted = Wanted(policy, choices, purchases, is_dead=dead_runs(settings.ledger))
     look = None
     if rows.looks:
-        look = functools.partial(RemoteStills(settings.base_url, settings.network).look_at, tell=complain)
+        look = functools.partial(RemoteStills(settings.base_url, settings.network).look_at, log_line=complain)
     more = (archive_uri, allowances, accepts_estimates)
     return asyncio.run(_preview(sound, checked, settings, wanted, look, *more))
 

@@ -52,10 +52,10 @@ def show_review(options: ReviewOptions, console: PlainConsole) -> int:
     if options.port is not None:
         return _serve(settings, order, options, options.port, console)
 
-    def tell(done: int, total: int) -> None:
+    def on_progress(done: int, total: int) -> None:
         begin(f"pictures: {done:,} of {total:,}")
 
-    board, problems = asyncio.run(write_review(settings, order, tell))
+    board, problems = asyncio.run(write_review(settings, order, on_progress))
     page = page_of(order.out)
     _say_notes(order, board, console)
     say_problems(problems, console)

@@ -22,10 +22,10 @@ REMOTE_EVERY_S = 30.0
 
 
 class ServedReview:
-    """The page of one order while it is served. `tell` gets what a person should read."""
+    """The page of one order while it is served. `warn` gets what a person should read."""
 
-    def __init__(self, settings: Settings, order: ReviewOrder, tell: Callable[[str], None]) -> None:
-        self.settings, self.order, self._tell = settings, order, tell
+    def __init__(self, settings: Settings, order: ReviewOrder, warn: Callable[[str], None]) -> None:
+        self.settings, self.order, self._warn = settings, order, warn
         self._lock = asyncio.Lock()
         self._marks: Hashable = None
         self._looked_at, self._problem, self._lack = -REMOTE_EVERY_S, "", ""
@@ -52,7 +52,7 @@ class ServedReview:
                 self._problem = ""
             except AnimaticError as error:
                 if str(error) != self._problem:
-                    self._tell(f"the page stays as it was: {error}")
+                    self._warn(f"the page stays as it was: {error}")
                 self._problem = str(error)
 
     async def _write(self) -> Board:
@@ -61,11 +61,11 @@ class ServedReview:
         await self._folder.write(board, facts)
         problem = self._folder.problems(board).summary
         if problem and problem != self._lack:
-            self._tell(f"the page: {problem}")
+            self._warn(f"the page: {problem}")
         self._lack = problem
         revision = await self._folder.refresh(board, facts)
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        await self._folder.tell({"revision": revision, "at": at, "ended": False, "served": True})
+        await self._folder.write_state({"revision": revision, "at": at, "ended": False, "served": True})
         return board
 
     async def end(self) -> None:

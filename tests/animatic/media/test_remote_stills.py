@@ -301,5 +301,5 @@ async def test_progress_is_told_while_a_check_lasts(wire: Any) -> None:
     listener, lines = await wire.listen(play), list[str]()
     urls = [f"{listener.url}/{number}.png" for number in range(3)]
     bounds = replace(QUICK, at_once_per_host=1, progress_every_s=0.5)
-    await RemoteStills(listener.url, bounds=bounds).look_at(urls, tell=lines.append)
+    await RemoteStills(listener.url, bounds=bounds).look_at(urls, log_line=lines.append)
     assert any(re.match(r"stills on the web: looked at [12] of 3; about ", line) for line in lines)
