@@ -66,12 +66,12 @@ class Names:
     Attributes:
         columns: a name for each.
         notes: which were read under another name than their own.
-        bads: what is wrong with a mapping.
+        problems: what is wrong with a mapping.
     """
 
     columns: Sequence[str]
     notes: Sequence[str] = ()
-    bads: Sequence[Problem] = ()
+    problems: Sequence[Problem] = ()
 
 
 def names_of(columns: Sequence[str], mapping: Mapping[str, str]) -> Names:
@@ -80,14 +80,14 @@ def names_of(columns: Sequence[str], mapping: Mapping[str, str]) -> Names:
     A name that means one of ours is read as that, unless it is there already or two mean it. `mapping` says by our
     name which column is read as it.
     """
-    names, bads, taken = list(columns), list[Problem](), set[int]()
+    names, problems, taken = list(columns), list[Problem](), set[int]()
     for known, wanted in mapping.items():
         found = [index for index, name in enumerate(columns) if name == wanted] or [
             index for index, name in enumerate(columns) if bare(name) == bare(wanted)
         ]
         if len(found) != 1:
             seen = ", ".join(quoted(name) for name in columns[:12])
-            bads.append(Problem("bad mapping", f"--map {known}={wanted}", f"one of the columns {seen}"))
+            problems.append(Problem("bad mapping", f"--map {known}={wanted}", f"one of the columns {seen}"))
             continue
         for index, name in enumerate(names):
             if name == known and index != found[0]:
@@ -100,7 +100,7 @@ def names_of(columns: Sequence[str], mapping: Mapping[str, str]) -> Names:
         if index not in taken and known is not None and known not in names and meant[known] == 1:
             names[index] = known
     changed = [f'"{escaped(old, 60)}" as {new}' for old, new in zip(columns, names, strict=True) if old != new]
-    return Names(names, [f"columns were read under another name: {', '.join(changed)}"] if changed else [], bads)
+    return Names(names, [f"columns were read under another name: {', '.join(changed)}"] if changed else [], problems)
 
 
 def unsent_notes(columns: Sequence[str], sent: Mapping[str, Sequence[str]]) -> list[str]:
@@ -159,19 +159,19 @@ def header_faults(columns: Sequence[str], line: int | None) -> list[Fault]:
 def name_faults(columns: Sequence[str], line: int | None) -> list[Fault]:
     """Return faults that make all columns unusable: two of one name, or names that no table can have."""
     allowed = f"names of 1 to {MAX_COLUMN_NAME_CHARS} printable characters"
-    bads = [
+    problems = [
         Problem("bad column name", quoted(name) if name else "a column without a name", allowed)
         for name in columns
         if not name or len(name) > MAX_COLUMN_NAME_CHARS or not name.isprintable()
     ]
-    bads += [
+    problems += [
         Problem("duplicate column name", f"{quoted(name)} {count} times", "each column once")
         for name, count in Counter(columns).items()
         if count > 1
     ]
     if len(columns) > MAX_COLUMNS:
-        bads = [Problem("too many columns", f"{len(columns):,} columns", f"up to {MAX_COLUMNS:,}")]
-    return [fault_at(line, None, "header", bad) for bad in bads]
+        problems = [Problem("too many columns", f"{len(columns):,} columns", f"up to {MAX_COLUMNS:,}")]
+    return [fault_at(line, None, "header", bad) for bad in problems]
 
 
 def _missing(missing: str, meant: str | None, columns: Sequence[str]) -> Problem:

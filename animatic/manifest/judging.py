@@ -17,7 +17,7 @@ from animatic.manifest.header import COLUMNS, NEAR_MISS, REQUIRED_COLUMNS, START
 from animatic.manifest.model_rows import INSISTS, Asked, ModelRows, refuse_cells
 from animatic.manifest.parquet import has_text_form
 from animatic.manifest.source import RawManifest, broken_rows, models_in, texts_of
-from animatic.manifest.still_cells import Bads, StillCells
+from animatic.manifest.still_cells import RowProblems, StillCells
 from animatic.takes.canonical import (
     canonical_provider,
     canonical_still,
@@ -141,47 +141,53 @@ class Judge:
     def batch(self, batch: pa.RecordBatch) -> list[pa.Array]:
         """Return the columns of CHECKED for the next batch."""
         broken = broken_rows(batch)
-        bads: Bads = {}
-        unknown: Bads = {}
+        problems: RowProblems = {}
+        unknown: RowProblems = {}
         models = self._judged("model", texts_of(batch, "model"), unknown)
         others = self._rows_of_others(models)
         not_ours = {*others, *unknown}
-        values = {"model": models, START_FROM: self._judged(START_FROM, texts_of(batch, START_FROM), bads)}
-        chained = self._chained(batch, values[START_FROM], bads)
+        values = {"model": models, START_FROM: self._judged(START_FROM, texts_of(batch, START_FROM), problems)}
+        chained = self._chained(batch, values[START_FROM], problems)
         for column in COLUMNS[:-1]:
             if column in values:
                 continue
             passed_over = not_ours if column in _VEO2_INPUTS else ()
             passed_over = {*passed_over, *chained} if column == "image" and chained else passed_over
             texts = _but_not_in(passed_over, batch, column)
-            values[column] = self._judged(column, texts, bads, passed_over)
+            values[column] = self._judged(column, texts, problems, passed_over)
         if len(not_ours) < batch.num_rows:  # else all are blank already
             for index in (*not_ours, *chained):
                 values["image"][index] = None  # its own model's rows judge it, or it has none
         for index, found in unknown.items():
-            bads.setdefault(index, []).extend(found)
-        stills = self._still_cells.identities(values["image"], bads, self._row)
+            problems.setdefault(index, []).extend(found)
+        stills = self._still_cells.identities(values["image"], problems, self._row)
         for index, still in chained.items():
             stills[index] = still
-        self._lay_out(values, bads)
-        asked = self._read_others(batch, others, chained, bads)
-        self._refuse_unlinked(values, bads)
-        self._refuse_insisted(batch, others, bads)
-        self._claim(values["shot_id"], broken, bads)
+        self._lay_out(values, problems)
+        asked = self._read_others(batch, others, chained, problems)
+        self._refuse_unlinked(values, problems)
+        self._refuse_insisted(batch, others, problems)
+        self._claim(values["shot_id"], broken, problems)
         for name, index in _nuls(batch):
             bad = Problem("hidden character", "a NUL character", "text without NUL characters")
-            bads.setdefault(index, []).append((escaped(name), bad))
-        bads.update({index: [("row", bad)] for index, bad in broken.items()})
-        named = texts_of(batch, "shot_id") if bads else ()
-        texts = [self._tell(index, bads.get(index), named[index]) for index in range(batch.num_rows)] if bads else None
-        columns = self._shots(values, stills, asked, bads, batch.num_rows)
-        self._unread(batch, columns, bads)
+            problems.setdefault(index, []).append((escaped(name), bad))
+        problems.update({index: [("row", bad)] for index, bad in broken.items()})
+        named = texts_of(batch, "shot_id") if problems else ()
+        texts = (
+            [self._tell(index, problems.get(index), named[index]) for index in range(batch.num_rows)]
+            if problems
+            else None
+        )
+        columns = self._shots(values, stills, asked, problems, batch.num_rows)
+        self._unread(batch, columns, problems)
         self._row += batch.num_rows
         arrays = [pa.array(columns[name], pa.string()) for name in TEXT_COLUMNS]
         fault = pa.nulls(batch.num_rows, pa.string()) if texts is None else pa.array(texts, pa.string())
         return [fault, *arrays, pa.array(columns["takes"], pa.int8())]
 
-    def _chained(self, batch: pa.RecordBatch, sources: Sequence[Value | Problem], bads: Bads) -> dict[int, str]:
+    def _chained(
+        self, batch: pa.RecordBatch, sources: Sequence[Value | Problem], problems: RowProblems
+    ) -> dict[int, str]:
         """Return the rows that start from another shot, each with what stands for its still; they have no other."""
         chained = {index: name for index, name in enumerate(sources) if isinstance(name, str)}
         images_, shot_ids = (texts_of(batch, name) for name in ("image", "shot_id")) if chained else ((), ())
@@ -189,20 +195,20 @@ class Judge:
             image, shot_id = images_[index], shot_ids[index]
             if image is not None and image.strip():
                 allowed = f"nothing, since the shot starts from {quoted(name)}; or empty {START_FROM}"
-                bads.setdefault(index, []).append(("image", Problem("two stills", quoted(image), allowed)))
+                problems.setdefault(index, []).append(("image", Problem("two stills", quoted(image), allowed)))
             if shot_id is None or not shot_id.strip():
-                bads.setdefault(index, []).append(("shot_id", _UNNAMED))
+                problems.setdefault(index, []).append(("shot_id", _UNNAMED))
         return {index: last_frame_of_shot(name) for index, name in chained.items()}
 
-    def _refuse_unlinked(self, values: Mapping[str, Sequence[Any]], bads: Bads) -> None:
+    def _refuse_unlinked(self, values: Mapping[str, Sequence[Any]], problems: RowProblems) -> None:
         """Refuse rows that cannot start from the shot that they name, as far as that is known already."""
         for index in range(len(values[START_FROM])) if self._unlinked else ():
             problem = self._unlinked.get(self._row + index)
             if problem is not None:
-                bads.setdefault(index, []).append((START_FROM, problem))
+                problems.setdefault(index, []).append((START_FROM, problem))
 
     def _judged(
-        self, column: str, texts: Sequence[str | None], bads: Bads, passed_over: Collection[int] = ()
+        self, column: str, texts: Sequence[str | None], problems: RowProblems, passed_over: Collection[int] = ()
     ) -> list[Value | Problem]:
         """Return the value of each cell, None for a blank one, and add faults to those of its row."""
         rule = self._rule_of(column)
@@ -215,10 +221,10 @@ class Judge:
         if any(isinstance(value, Problem) for value in judged.values()):
             for index, value in enumerate(values):
                 if isinstance(value, Problem) and index not in passed_over:
-                    bads.setdefault(index, []).append((column, value))
+                    problems.setdefault(index, []).append((column, value))
         return values
 
-    def _lay_out(self, values: Mapping[str, list[Value | Problem]], bads: Bads) -> None:
+    def _lay_out(self, values: Mapping[str, list[Value | Problem]], problems: RowProblems) -> None:
         """Put the shape of each local still in the place of `auto`."""
         ratios = values[ASPECT_RATIO.name]
         if AUTO not in ratios:
@@ -228,9 +234,9 @@ class Judge:
                 continue
             lies = self._still_cells.ratio_of(image) if isinstance(image, str) else None
             ratios[index] = lies
-            if lies is None and index not in bads:
+            if lies is None and index not in problems:
                 allowed = f"{', '.join(ASPECT_RATIO.allowed)}; {AUTO} is as a local still lies"
-                bads[index] = [
+                problems[index] = [
                     (
                         ASPECT_RATIO.name,
                         Problem(f"bad {ASPECT_RATIO.name}", f"{AUTO} for a still that is no local file", allowed),
@@ -253,21 +259,21 @@ class Judge:
         return {index: name for index, name in enumerate(models) if isinstance(name, str) and name in self._models}
 
     def _read_others(
-        self, batch: pa.RecordBatch, others: Mapping[int, str], chained: Mapping[int, str], bads: Bads
+        self, batch: pa.RecordBatch, others: Mapping[int, str], chained: Mapping[int, str], problems: RowProblems
     ) -> list[Asked]:
         asked: list[Asked] = []
         for name, rows in self._models.items():
             if indices := [index for index, model in others.items() if model == name]:
-                asked.append(rows.read(batch, indices, self._row, bads, chained))
+                asked.append(rows.read(batch, indices, self._row, problems, chained))
         return asked
 
-    def _refuse_insisted(self, batch: pa.RecordBatch, others: Collection[int], bads: Bads) -> None:
+    def _refuse_insisted(self, batch: pa.RecordBatch, others: Collection[int], problems: RowProblems) -> None:
         """Refuse cells of columns that insist on being inputs, in rows of a model that has no such input."""
         for column in self._insisted:
             ours = (index for index in range(batch.num_rows) if index not in others)
-            refuse_cells(batch, column, ours, VEO2.model, _VEO2_INPUTS, bads)
+            refuse_cells(batch, column, ours, VEO2.model, _VEO2_INPUTS, problems)
 
-    def _claim(self, shot_ids: list[Value | Problem], broken: Mapping[int, Problem], bads: Bads) -> None:
+    def _claim(self, shot_ids: list[Value | Problem], broken: Mapping[int, Problem], problems: RowProblems) -> None:
         """Each shot_id belongs to the row that names it first."""
         named = [(index, name) for index, name in enumerate(shot_ids) if isinstance(name, str) and index not in broken]
         if not named:
@@ -280,14 +286,14 @@ class Judge:
             place = f"row {first}" if line is None else f"line {line}"
             found = f"{quoted(name)}, which is the shot_id of {place} already"
             bad = Problem("duplicate shot_id", found, "each shot_id once")
-            bads.setdefault(index, []).append(("shot_id", bad))
+            problems.setdefault(index, []).append(("shot_id", bad))
 
-    def _tell(self, index: int, bads: Sequence[tuple[str, Problem]] | None, shot_id: str | None) -> str | None:
+    def _tell(self, index: int, problems: Sequence[tuple[str, Problem]] | None, shot_id: str | None) -> str | None:
         """Write down the faults of a row; what is wrong with it in one line."""
-        if bads is None:
+        if problems is None:
             return None
         self.num_invalid += 1
-        faults = [self._raw.fault(self._row + index, bad, column, shot_id) for column, bad in bads]
+        faults = [self._raw.fault(self._row + index, bad, column, shot_id) for column, bad in problems]
         for fault in faults:
             self.faults.add(fault)
         return " | ".join(fault.text for fault in faults)
@@ -297,7 +303,7 @@ class Judge:
         values: Mapping[str, list[Any]],
         stills: list[str | None],
         asked: Sequence[Asked],
-        bads: Collection[int],
+        problems: Collection[int],
         num_rows: int,
     ) -> dict[str, list[Any]]:
         """Return the columns of the shots, with defaults, and their takes. Rows with faults have none."""
@@ -316,7 +322,7 @@ class Judge:
         choices = zip(*(columns[name] for name in CHOICES), strict=True)
         rows = zip(columns["model"], choices, columns["prompt"], columns["still"], values["takes"], strict=True)
         for index, (model, chosen, prompt, still, takes) in enumerate(rows):
-            if index in bads:
+            if index in problems:
                 continue
             if index in others:
                 text, take_class = others[index]
@@ -382,11 +388,11 @@ class Judge:
             self.old_digests += digest(text, number)
             self.old_at += (at + number - 1).to_bytes(8, "little")
 
-    def _unread(self, batch: pa.RecordBatch, columns: dict[str, list[Any]], bads: Collection[int]) -> None:
+    def _unread(self, batch: pa.RecordBatch, columns: dict[str, list[Any]], problems: Collection[int]) -> None:
         """In rows with faults: the cells as they stand, as text; null for a column that is not there."""
-        if not bads:
+        if not problems:
             return
-        rows = sorted(bads)
+        rows = sorted(problems)
         known = [name for name in TEXT_COLUMNS if name in COLUMNS and name in self._raw.schema.names]
         found = self._raw.without_broken(batch).select(known).take(pa.array(rows, pa.int64())).to_pylist()
         for row, cells_ in zip(rows, found, strict=True):

@@ -19,7 +19,7 @@ from animatic.manifest.header import COLUMNS, START_FROM, bare
 from animatic.manifest.model_cells import Cell, CellReaders, paths_in
 from animatic.manifest.rows import Rows
 from animatic.manifest.source import texts_of
-from animatic.manifest.still_cells import Bads, StillCells, unusable
+from animatic.manifest.still_cells import RowProblems, StillCells, unusable
 from animatic.manifest.still_folder import StillFolder
 from animatic.takes.canonical import canonical_provider, is_here
 from animatic.takes.inputs import Inputs, as_json, parts_of
@@ -41,14 +41,14 @@ def model_schema_of(schema: RequestSchema) -> ModelSchema:
 
 
 def refuse_cells(  # noqa: PLR0913, PLR0917 - where, for which model, and who hears of it
-    batch: pa.RecordBatch, column: str, indices: Iterable[int], model: str, inputs: Iterable[str], bads: Bads
+    batch: pa.RecordBatch, column: str, indices: Iterable[int], model: str, inputs: Iterable[str], problems: RowProblems
 ) -> None:
     """Refuse what is in a column in these rows: their model has no such input."""
     texts, allowed = cell_texts(batch, column), f"nothing: {model} has no such input; it takes {', '.join(inputs)}"
     for index in indices:
         text = texts[index]
         if text is not None and text.strip():
-            bads.setdefault(index, []).append((column, Problem("no such input", quoted(text), allowed)))
+            problems.setdefault(index, []).append((column, Problem("no such input", quoted(text), allowed)))
 
 
 def columns_of(schema: RequestSchema, columns: Sequence[str]) -> dict[str, str]:
@@ -169,21 +169,23 @@ class ModelRows:
         batch: pa.RecordBatch,
         indices: Sequence[int],
         first_row: int,
-        bads: Bads,
+        problems: RowProblems,
         chained: Mapping[int, str] = MappingProxyType({}),
     ) -> Asked:
         """Return what these rows ask for, and add the faults of each to its own.
 
         `chained` are rows that start from another shot, each with what stands for its still.
         """
-        found = {name: self._cells(name, batch, indices, bads) for name in self._columns} or {"": [None] * len(indices)}
+        found = {name: self._cells(name, batch, indices, problems) for name in self._columns} or {
+            "": [None] * len(indices)
+        }
         for column in self._others:
-            refuse_cells(batch, column, indices, self._schema.model, self._schema.properties, bads)
-        self._refuse_unsound(found, indices, first_row, bads)
-        self._link(found, indices, chained, bads)
-        self._refuse_missing(found, indices, bads)
+            refuse_cells(batch, column, indices, self._schema.model, self._schema.properties, problems)
+        self._refuse_unsound(found, indices, first_row, problems)
+        self._link(found, indices, chained, problems)
+        self._refuse_missing(found, indices, problems)
         if not self._schema.is_by_input:
-            self._refuse_unfit(found, indices, bads)
+            self._refuse_unfit(found, indices, problems)
         count = len(indices)
         blank = {name for name, column in found.items() if None in column}
         parts = zip(*(_parts(column, "written", name in blank) for name, column in found.items()), strict=True)
@@ -194,22 +196,26 @@ class ModelRows:
         texts = [f'{{{"".join(each)}"take":' for each in self._columns_of_text(found, blank)]
         return Asked(indices, columns, texts, self._class_of_each(found, count))
 
-    def _refuse_missing(self, found: Mapping[str, Sequence[Cell | None]], indices: Sequence[int], bads: Bads) -> None:
+    def _refuse_missing(
+        self, found: Mapping[str, Sequence[Cell | None]], indices: Sequence[int], problems: RowProblems
+    ) -> None:
         """Refuse rows without an input that is required. A cell that is there and bad is no missing one."""
         for name in self._schema.required:
             column = self._columns.get(name, name)
             allowed = f"{self._schema.properties[name].allowed_in_words}; it is required"
             for index, cell in zip(indices, found.get(name, [None] * len(indices)), strict=True):
-                if cell is None and column not in (each for each, _ in bads.get(index, ())):
-                    bads.setdefault(index, []).append((column, Problem(f"bad {name}", "nothing", allowed)))
+                if cell is None and column not in (each for each, _ in problems.get(index, ())):
+                    problems.setdefault(index, []).append((column, Problem(f"bad {name}", "nothing", allowed)))
 
-    def _refuse_unfit(self, found: Mapping[str, Sequence[Cell | None]], indices: Sequence[int], bads: Bads) -> None:
+    def _refuse_unfit(
+        self, found: Mapping[str, Sequence[Cell | None]], indices: Sequence[int], problems: RowProblems
+    ) -> None:
         """Refuse rows whose inputs do not go together, in a schema that has rules for that."""
         for index, row in zip(indices, zip(*found.values(), strict=True), strict=True):
             cells = {name: cell for name, cell in zip(found, row, strict=True) if cell is not None}
             sent = {name: cell.sent for name, cell in cells.items()}
-            if index not in bads and not self._schema.fits(sent):
-                bads[index] = [self._problem_of(cells, *each) for each in self._schema.faults(sent)]
+            if index not in problems and not self._schema.fits(sent):
+                problems[index] = [self._problem_of(cells, *each) for each in self._schema.faults(sent)]
 
     def _columns_of_text(
         self, found: Mapping[str, Sequence[Cell | None]], blank: Collection[str]
@@ -232,7 +238,9 @@ class ModelRows:
                 self._classes[key] = self.takes.take_class(Inputs(sent))
         return [self._classes[key] for key in keys]
 
-    def _cells(self, name: str, batch: pa.RecordBatch, indices: Sequence[int], bads: Bads) -> list[Cell | None]:
+    def _cells(
+        self, name: str, batch: pa.RecordBatch, indices: Sequence[int], problems: RowProblems
+    ) -> list[Cell | None]:
         """Return the cells of an input in these rows, None for a blank or a bad one; different texts are read once."""
         column = self._columns[name]
         texts = cell_texts(batch, column)
@@ -243,12 +251,12 @@ class ModelRows:
         if any(isinstance(each, Problem) for each in known.values()):
             for at, each in enumerate(found):
                 if isinstance(each, Problem):
-                    bads.setdefault(indices[at], []).append((column, each))
+                    problems.setdefault(indices[at], []).append((column, each))
                     found[at] = None
         return cast("list[Cell | None]", found)
 
     def _refuse_unsound(
-        self, found: Mapping[str, Sequence[Cell | None]], indices: Sequence[int], first_row: int, bads: Bads
+        self, found: Mapping[str, Sequence[Cell | None]], indices: Sequence[int], first_row: int, problems: RowProblems
     ) -> None:
         """Refuse the files of rows that have one which cannot be used, though it is there."""
         for at, index in enumerate(indices):
@@ -260,10 +268,14 @@ class ModelRows:
                 for value, identity in zip(parts_of(cell.value), parts_of(cell.identity), strict=True):
                     if identity in whys:
                         problem = unusable(str(value), whys[identity])
-                        bads.setdefault(index, []).append((self._columns[name], problem))
+                        problems.setdefault(index, []).append((self._columns[name], problem))
 
     def _link(
-        self, found: Mapping[str, list[Cell | None]], indices: Sequence[int], chained: Mapping[int, str], bads: Bads
+        self,
+        found: Mapping[str, list[Cell | None]],
+        indices: Sequence[int],
+        chained: Mapping[int, str],
+        problems: RowProblems,
     ) -> None:
         """Give rows that start from another shot its last frame as their still."""
         for at, index in enumerate(indices) if chained else ():
@@ -275,7 +287,9 @@ class ModelRows:
                 found["image"][at] = Cell(still, still, _UPLOADED, written, asked_part("image", still), 1)
             else:
                 allowed = f"nothing: {self._schema.model} has no input image to start from a last frame with"
-                bads.setdefault(index, []).append((START_FROM, Problem("no still", quoted(chained[index]), allowed)))
+                problems.setdefault(index, []).append(
+                    (START_FROM, Problem("no still", quoted(chained[index]), allowed))
+                )
 
     def _problem_of(self, cells_: Mapping[str, Cell], name: str, allowed: str) -> tuple[str, Problem]:
         shown = quoted(json.dumps(cells_[name].value))[:200] if name in cells_ else "nothing"

@@ -151,8 +151,8 @@ def _from_parquet(name: str, digest: str, file: BinaryIO, rows: "_Renamed", keep
     schema, count = read_parquet(name, file, rows, keep)
     named = names_of(schema.names, rows.mapping)
     schema = pa.schema([field.with_name(new) for field, new in zip(schema, named.columns, strict=True)])
-    bads = [fault_at(None, None, "header", bad) for bad in named.bads]
-    faults = [*bads, *header_faults(schema.names, None), *type_faults(schema)]
+    problems = [fault_at(None, None, "header", bad) for bad in named.problems]
+    faults = [*problems, *header_faults(schema.names, None), *type_faults(schema)]
     return RawManifest(name, digest, schema, rows.rows, count, None, faults, named.notes)
 
 

@@ -29,7 +29,7 @@ _SMALL_ADVICE = f"{MIN_SIDE_PIXELS} or more on the shorter side give better clip
 Unsound = Mapping[int, Mapping[str, str]]
 """Rows by number, each with its stills that cannot be used, by what identifies them, and why."""
 
-Bads = dict[int, list[tuple[str, Problem]]]
+RowProblems = dict[int, list[tuple[str, Problem]]]
 """Problems of rows, by index in their batch, each with its column."""
 
 
@@ -66,7 +66,7 @@ class StillCells:
         found = self._stills.get(path)
         return ratio_of(found) if isinstance(found, Still) else None
 
-    def identities(self, cells: Sequence[Any], bads: Bads, first_row: int) -> list[str | None]:
+    def identities(self, cells: Sequence[Any], problems: RowProblems, first_row: int) -> list[str | None]:
         """Return what each still is known by, None where there is a fault; `cells` are what `images.image` returned."""
         known: list[str | None] = []
         for index, image in enumerate(cells):
@@ -77,7 +77,7 @@ class StillCells:
             why = self._unsound.get(first_row + index, {}).get(found) if isinstance(found, str) else None
             problem = unusable(image, why) if why is not None else found
             if isinstance(problem, Problem):
-                bads.setdefault(index, []).append(("image", problem))
+                problems.setdefault(index, []).append(("image", problem))
             known.append(problem if isinstance(problem, str) else None)
         return known
 

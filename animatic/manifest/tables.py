@@ -105,7 +105,7 @@ def read_records(
         records = _require_header_above(name, records, mapping, form.unit)
     faults = [
         *name_faults(named.columns, header_line),
-        *(fault_at(header_line, None, "header", bad) for bad in named.bads),
+        *(fault_at(header_line, None, "header", bad) for bad in named.problems),
     ]
     if faults:
         raise ManifestError(report(faults, name), len(faults))
@@ -147,7 +147,7 @@ class _Table:
         self._unnamed = [index for index in range(self._width) if index not in set(kept)]
         self._rows = rows
         self._cells: list[str | None] = []  # row by row in one list, which costs the garbage collector nothing
-        self._bads: dict[int, Problem] = {}
+        self._problems: dict[int, Problem] = {}
         self.chars = 0
         self._of_a_shot = [index for index, column in enumerate(columns) if column in _OF_A_SHOT]
         self._storyboard = columns.index("storyboard") if "storyboard" in columns else None
@@ -171,7 +171,7 @@ class _Table:
         if len(cells) != width or self._unnamed:
             bad = self._bad_shape(cells)
             if bad is not None:
-                self._bads[self.pending] = bad
+                self._problems[self.pending] = bad
             cells = cells[:width]
         self._note_storyboard(cells)
         self.chars += sum(map(len, cells))
@@ -195,7 +195,7 @@ class _Table:
         arrays.append(self._broken())
         self._rows.append(pa.RecordBatch.from_arrays(arrays, schema=self.schema.append(BROKEN)))
         self._cells.clear()
-        self._bads.clear()
+        self._problems.clear()
         self.pending, self.chars = 0, 0
 
     def _refuse_halves(self) -> None:
@@ -204,7 +204,7 @@ class _Table:
             half = _HALF.search(cell) if cell is not None else None
             if half is not None:
                 found = f"half a character (U+{ord(half[0]):04X}) in column {at % self._width + 1}"
-                self._bads.setdefault(at // self._width, Problem("hidden character", found, "whole characters"))
+                self._problems.setdefault(at // self._width, Problem("hidden character", found, "whole characters"))
                 self._cells[at] = _HALF.sub("\ufffd", cell or "")
 
     def notes(self) -> list[str]:
@@ -257,7 +257,7 @@ class _Table:
         """Forgive rows without their last cells, where all of a block are alike; the first has the header in it."""
         if self._short and self._form.leaves_cells_out and self._block and len(self._widths) == 1:
             for index in self._short:
-                self._bads.pop(index, None)
+                self._problems.pop(index, None)
         self._short.clear()
 
     def _only_counts(self, index: int, cell: str) -> bool:
@@ -286,10 +286,10 @@ class _Table:
         return None
 
     def _broken(self) -> pa.Array:
-        if not self._bads:
+        if not self._problems:
             return pa.nulls(self.pending, BROKEN.type)
-        bads = [self._bads.get(index) for index in range(self.pending)]
+        problems = [self._problems.get(index) for index in range(self.pending)]
         reasons = [
-            bad and {"rule": bad.rule, "found": bad.found, "allowed": bad.allowed, "hint": bad.hint} for bad in bads
+            bad and {"rule": bad.rule, "found": bad.found, "allowed": bad.allowed, "hint": bad.hint} for bad in problems
         ]
         return pa.array(reasons, BROKEN.type)
