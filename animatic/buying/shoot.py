@@ -188,7 +188,7 @@ class Shoot:
                 case Watch():
                     state = await self._watch_again(take, step, log)
                 case AwaitOtherRun():
-                    await self._outwait(take)
+                    await self._await_other_run(take)
                     state = None
                 case _:
                     assert_never(step)
@@ -241,7 +241,7 @@ class Shoot:
                 url = await self._forget_upload(identity, record.attempt_id)
                 self._requests.forget_upload(identity, url)
 
-    async def _outwait(self, take: Take) -> None:
+    async def _await_other_run(self, take: Take) -> None:
         """Wait until another run has submitted the take, but not for ever: that run may have been stopped."""
         until, wait_s = self._now() + self._client.submit_deadline_s + THEIRS_GRACE_S, 0.2
         while self._now() < until:

@@ -68,6 +68,6 @@ class Outage:
         return True
 
     def ended(self, name: str) -> None:
-        """Warn that the server answers again, where it was told that it does not."""
+        """Say that the server answers again, where it was said that it does not."""
         if self._is_told:
             self._patience.warn(f"ledger {name}: the server answers again, after {self.seconds:.0f} s")

@@ -225,7 +225,7 @@ class Archive:
 
     async def _add(self, output: Output, booking: Booking, names: Sequence[str]) -> None:
         if booking.clip.run_id != self._run_id:
-            booking = await self._outwait(output, booking)
+            booking = await self._await_other_run(output, booking)
         clip = booking.clip
         try:
             if await self._is_there(clip):
@@ -263,7 +263,7 @@ class Archive:
             self._require_room(error)
             raise ClipUnavailableError(f"{self.folder.uri}: cannot be written: {_said(error)}") from None
 
-    async def _outwait(self, output: Output, booking: Booking) -> Booking:
+    async def _await_other_run(self, output: Output, booking: Booking) -> Booking:
         """Wait while another run fetches the clip, but not for ever; return the booking as it is then."""
         waited_s, wait_s = 0.0, FIRST_LOOK_S
         while waited_s < OTHERS_WITHIN_S and self.problem is None and await self._is_fetched(booking.clip):

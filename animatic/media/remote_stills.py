@@ -114,7 +114,7 @@ class RemoteStills:
 
 
 def timely(seen: SeenStill, now: datetime) -> bool:
-    """LogLine if a look is so fresh that it need not be repeated; one from the future is not believed."""
+    """Tell if a look is so fresh that it need not be repeated; one from the future is not believed."""
     return now - FRESH <= seen.seen_at <= now
 
 
