@@ -43,7 +43,7 @@ async def recover(ledger: Ledger, latest_time: Callable[[], Awaitable[datetime]]
     for run_id in dead:
         unknown += await ledger.give_up_submitting(run_id, latest)
     for run_id in left_behind:
-        ledger.bury(run_id)
+        ledger.remove_run(run_id)
     return Recovered(redeemed, unknown)
 
 

@@ -262,9 +262,9 @@ class Ledger:
         """Return the receipts of dead runs, by run id."""
         return liveness.receipts_left_behind(self._path, self._elsewhere.is_alive)
 
-    def bury(self, run_id: str) -> None:
+    def remove_run(self, run_id: str) -> None:
         """Remove what a dead run left behind, once all of it is in the ledger."""
-        liveness.bury(self._path, run_id)
+        liveness.remove_run(self._path, run_id)
 
     def sweep(self) -> None:
         """Remove old leavings of killed runs from the runs folder."""

@@ -79,7 +79,7 @@ def receipts_left_behind(ledger: Path, is_elsewhere: Callable[[str], bool] = lam
     return {run_id: path for run_id, path in found.items() if not is_alive(ledger, run_id) and not is_elsewhere(run_id)}
 
 
-def bury(ledger: Path, run_id: str) -> None:
+def remove_run(ledger: Path, run_id: str) -> None:
     """Remove what a dead run left behind, once all of it is in the ledger."""
     for suffix in (_RECEIPTS, _LOCK):
         (runs_folder(ledger) / f"{run_id}{suffix}").unlink(missing_ok=True)

@@ -247,7 +247,7 @@ def _move_receipts(opened: Opened, before: datetime, keep: Keep) -> int:
             if replies:
                 rows = [(run_id, each.attempt_id, each.nonce, each.http, each.body) for each in replies]
                 keep("receipts", _as_table(_RECEIPT, rows))
-            liveness.bury(opened.beside, run_id)
+            liveness.remove_run(opened.beside, run_id)
             count += len(replies)
     finally:
         elsewhere.close()

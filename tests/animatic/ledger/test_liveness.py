@@ -121,17 +121,17 @@ def test_only_dead_runs_are_buried(ledger: Any, path: Path, start_run: StartRun)
                 await ledger.begin(run_id)
             await ledger.intend(f"{number:064d}", run_id=run_id)
 
-    async def bury() -> tuple[int, list[State]]:
+    async def remove_run() -> tuple[int, list[State]]:
         recovered = await recover(ledger.opened, noon)
         return recovered.unknown, [(await ledger.find(f"{number:064d}")).state for number in range(3)]
 
     asyncio.run(prepare())
-    assert asyncio.run(bury()) == (0, [State.SUBMITTING] * 3)
+    assert asyncio.run(remove_run()) == (0, [State.SUBMITTING] * 3)
     stopped.send_signal(signal.SIGSTOP)
     killed.kill()
     killed.wait()
-    assert asyncio.run(bury()) == (2, [State.SUBMITTING, State.UNKNOWN, State.UNKNOWN])
-    assert asyncio.run(bury())[0] == 0
+    assert asyncio.run(remove_run()) == (2, [State.SUBMITTING, State.UNKNOWN, State.UNKNOWN])
+    assert asyncio.run(remove_run())[0] == 0
 
 
 def test_a_ledger_that_cannot_keep_receipts_beside_it_names_their_folder(tmp_path: Path) -> None:
