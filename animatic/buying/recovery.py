@@ -39,7 +39,7 @@ async def recover(ledger: Ledger, latest_time: Callable[[], Awaitable[datetime]]
     redeemed = unknown = 0
     for path in left_behind.values():
         for receipt in await asyncio.to_thread(read_receipts, path):
-            redeemed += await _redeem(ledger, receipt, latest)
+            redeemed += await _apply(ledger, receipt, latest)
     for run_id in dead:
         unknown += await ledger.give_up_submitting(run_id, latest)
     for run_id in left_behind:
@@ -47,11 +47,11 @@ async def recover(ledger: Ledger, latest_time: Callable[[], Awaitable[datetime]]
     return Recovered(redeemed, unknown)
 
 
-async def _redeem(ledger: Ledger, receipt: Receipt, latest: datetime) -> bool:
+async def _apply(ledger: Ledger, receipt: Receipt, latest: datetime) -> bool:
     """Bring one reply into the ledger; return true if it was not there yet."""
     outcome = classify(Reply(receipt.http, {}, receipt.body))
     intent = (receipt.attempt_id, receipt.nonce)
     if isinstance(outcome, Accepted):
-        return await ledger.redeem_accepted(*intent, outcome)
+        return await ledger.apply_acceptance(*intent, outcome)
     message = f"{outcome.message} (read back from the receipts)"
-    return await ledger.redeem_no(*intent, outcome.state, outcome.code, message, latest)
+    return await ledger.apply_refusal(*intent, outcome.state, outcome.code, message, latest)

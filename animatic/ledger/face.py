@@ -111,8 +111,8 @@ class Ledger:
     begin_run = _Operation(operations.begin_run)
     runs_submitting = _Operation(operations.runs_submitting)
     give_up_submitting = _Operation(operations.give_up_submitting)
-    redeem_accepted = _Operation(settling.redeem_accepted)
-    redeem_no = _Operation(settling.redeem_no)
+    apply_acceptance = _Operation(settling.apply_acceptance)
+    apply_refusal = _Operation(settling.apply_refusal)
     answer = _Operation(opening.answer)
 
     # Takes of which it is not known if they were bought

@@ -126,7 +126,7 @@ def settle(  # noqa: PLR0913 - what was read, whose it is, and by which rule it 
     return settled
 
 
-def redeem_accepted(db: sa.Connection, attempt_id: int, nonce: str, accepted: Accepted) -> bool:
+def apply_acceptance(db: sa.Connection, attempt_id: int, nonce: str, accepted: Accepted) -> bool:
     """Bind the id that a receipt holds, unless the ledger has it already; return true if that changed anything."""
     found = _open_intent(db, attempt_id, nonce)
     if found is None:
@@ -136,7 +136,7 @@ def redeem_accepted(db: sa.Connection, attempt_id: int, nonce: str, accepted: Ac
     return True
 
 
-def redeem_no(  # noqa: PLR0913, PLR0917 - the parts of a receipt that says no, and by when it was written
+def apply_refusal(  # noqa: PLR0913, PLR0917 - the parts of a receipt that says no, and by when it was written
     db: sa.Connection, attempt_id: int, nonce: str, state: State, error_code: int | None, error: str, latest: datetime
 ) -> bool:
     """Conclude a take that was not bought, or is unknown, by its receipt; return true if that changed anything."""

@@ -133,31 +133,31 @@ async def test_an_intent_from_before_there_were_windows_gets_a_wide_one(ledger: 
 
 async def test_a_receipt_binds_what_a_dead_run_was_told_and_only_once(ledger: Any) -> None:
     attempt_id = await ledger.intend()
-    assert await ledger.opened.redeem_accepted(attempt_id, "n1", Accepted("p1", "created"))
-    assert not await ledger.opened.redeem_accepted(attempt_id, "n1", Accepted("p1", "created"))
+    assert await ledger.opened.apply_acceptance(attempt_id, "n1", Accepted("p1", "created"))
+    assert not await ledger.opened.apply_acceptance(attempt_id, "n1", Accepted("p1", "created"))
     record = await ledger.find()
     assert (record.state, record.prediction_id) == (State.SUBMITTED, "p1")
 
 
 async def test_a_receipt_for_another_intent_changes_nothing(ledger: Any) -> None:
     attempt_id = await ledger.intend()
-    assert not await ledger.opened.redeem_accepted(attempt_id, "n0", Accepted("p1", "created"))
-    assert not await ledger.opened.redeem_no(attempt_id, "n0", State.REJECTED, 400, "no", NOON)
+    assert not await ledger.opened.apply_acceptance(attempt_id, "n0", Accepted("p1", "created"))
+    assert not await ledger.opened.apply_refusal(attempt_id, "n0", State.REJECTED, 400, "no", NOON)
     assert (await ledger.find()).state is State.SUBMITTING
 
 
 @pytest.mark.parametrize("to", [State.REJECTED, State.UNSENT, State.UNKNOWN])
 async def test_a_receipt_that_says_no_concludes_what_was_being_submitted(ledger: Any, to: State) -> None:
     attempt_id = await ledger.intend()
-    assert await ledger.opened.redeem_no(attempt_id, "n1", to, 400, "no", NOON)
+    assert await ledger.opened.apply_refusal(attempt_id, "n1", to, 400, "no", NOON)
     assert (await ledger.find()).state is to
 
 
 async def test_a_receipt_that_says_no_settles_what_was_unknown(ledger: Any) -> None:
     attempt_id = await unknown(ledger)
-    assert await ledger.opened.redeem_no(attempt_id, "n1", State.UNKNOWN, None, "?", NOON)
+    assert await ledger.opened.apply_refusal(attempt_id, "n1", State.UNKNOWN, None, "?", NOON)
     assert (await ledger.find()).state is State.UNKNOWN
-    assert await ledger.opened.redeem_no(attempt_id, "n1", State.REJECTED, 400, "no", NOON)
+    assert await ledger.opened.apply_refusal(attempt_id, "n1", State.REJECTED, 400, "no", NOON)
     assert (await ledger.find()).state is State.ABSENT
     assert await ledger.committed_usd() == 0.0
 
