@@ -30,14 +30,14 @@ class PilotPolls:
         if self._out[latency_class] < PILOTS:
             self._out[latency_class] += 1
             return
-        waiting, word = self._waiting.setdefault(latency_class, {}), new_event()
-        waiting[word] = None
+        waiting, event = self._waiting.setdefault(latency_class, {}), new_event()
+        waiting[event] = None
         try:
-            await self._stop_signal.wait(word, until)
+            await self._stop_signal.wait(event, until)
         finally:
-            waiting.pop(word, None)
+            waiting.pop(event, None)
 
-    def pass_on(self, latency_class: Hashable) -> None:
+    def wake_next(self, latency_class: Hashable) -> None:
         """Wake the takes that may be polled in the place of one that is no longer polled."""
         waiting = self._waiting.get(latency_class)
         if not waiting:

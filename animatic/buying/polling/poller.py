@@ -144,7 +144,7 @@ class Poller:
             raise
         finally:
             self._in_flight.remove(active, self._now())
-            self._pilots.pass_on(latency_class)
+            self._pilots.wake_next(latency_class)
             self._progress.stopped_polling(take.fingerprint)
         return None
 

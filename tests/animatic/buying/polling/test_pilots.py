@@ -30,7 +30,7 @@ class Company:
         for _ in range(count):
             if latency_s is not None:
                 self.experience.learn(KIND, [latency_s])
-            self.pilots.pass_on(KIND)
+            self.pilots.wake_next(KIND)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
