@@ -25,8 +25,8 @@ class Settling:
         if stuck or await self._is_to_settle():
             await self.require_sound()
         found = await recover(ledger, client.latest_time)
-        if found.redeemed:
-            run.warn(f"{found.redeemed} replies that a dead run had not written into the ledger were read back")
+        if found.read_back:
+            run.warn(f"{found.read_back} replies that a dead run had not written into the ledger were read back")
         if found.unknown:
             run.warn(f"{found.unknown} takes may or may not have been bought by a run that died")
         settled = Reconciled()

@@ -19,7 +19,7 @@ from animatic.wavespeed.replies import Reply
 class Recovered:
     """Counts of takes that got their reply from a receipt, and of those that became unknown."""
 
-    redeemed: int = 0
+    read_back: int = 0
     unknown: int = 0
 
 
@@ -36,15 +36,15 @@ async def recover(ledger: Ledger, latest_time: Callable[[], Awaitable[datetime]]
     if not dead and not left_behind:
         return Recovered()
     latest = await latest_time()
-    redeemed = unknown = 0
+    read_back = unknown = 0
     for path in left_behind.values():
         for receipt in await asyncio.to_thread(read_receipts, path):
-            redeemed += await _apply(ledger, receipt, latest)
+            read_back += await _apply(ledger, receipt, latest)
     for run_id in dead:
         unknown += await ledger.give_up_submitting(run_id, latest)
     for run_id in left_behind:
         ledger.remove_run(run_id)
-    return Recovered(redeemed, unknown)
+    return Recovered(read_back, unknown)
 
 
 async def _apply(ledger: Ledger, receipt: Receipt, latest: datetime) -> bool:

@@ -81,8 +81,8 @@ class Outcome:
     def lines(self) -> list[str]:
         """Return the result for people: one line a fact, then one for each take that is still open."""
         lines = list(self.by_hand)
-        if self.recovered.redeemed:
-            lines.append(f"{self.recovered.redeemed:,} replies of dead runs were read back")
+        if self.recovered.read_back:
+            lines.append(f"{self.recovered.read_back:,} replies of dead runs were read back")
         if self.recovered.unknown:
             lines.append(f"{self.recovered.unknown:,} takes of dead runs may or may not have been bought")
         lines.append(f"reconcile: {self.reconciled.sentence}")
@@ -124,7 +124,7 @@ class Outcome:
                 "absent": self.reconciled.absent,
                 "unknown": counts["unknown"],
                 "held": counts["held"],
-                "redeemed": self.recovered.redeemed,
+                "redeemed": self.recovered.read_back,
                 "ended": self.reconciled.ended,
                 "open": left,
                 "orphans": [

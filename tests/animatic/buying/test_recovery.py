@@ -85,7 +85,7 @@ async def test_a_reply_that_was_kept_is_believed_as_if_it_came_now(
     dead: Dead, http: int, body: bytes, state: Any
 ) -> None:
     path = dead.leave(Receipt(await dead.submit(), "n1", http, body))
-    assert await recover(dead.opened, at_one) == Recovered(redeemed=1, unknown=0)
+    assert await recover(dead.opened, at_one) == Recovered(read_back=1, unknown=0)
     assert await dead.state() == state
     assert not path.exists()
     assert await recover(dead.opened, at_one) == Recovered()
@@ -93,14 +93,14 @@ async def test_a_reply_that_was_kept_is_believed_as_if_it_came_now(
 
 async def test_without_a_receipt_it_is_unknown(dead: Dead) -> None:
     await dead.submit()
-    assert await recover(dead.opened, at_one) == Recovered(redeemed=0, unknown=1)
+    assert await recover(dead.opened, at_one) == Recovered(read_back=0, unknown=1)
     assert await dead.state() == ("unknown", None)
 
 
 async def test_a_stale_receipt_does_not_speak_for_a_later_intent(dead: Dead) -> None:
     attempt_id = await dead.submit(nonce="n2")
     dead.leave(Receipt(attempt_id, "n1", 429, b""))
-    assert await recover(dead.opened, at_one) == Recovered(redeemed=0, unknown=1)
+    assert await recover(dead.opened, at_one) == Recovered(read_back=0, unknown=1)
     assert await dead.state() == ("unknown", None)
 
 
@@ -108,14 +108,14 @@ async def test_a_receipt_is_read_even_if_the_take_was_given_up_before(dead: Dead
     attempt_id = await dead.submit()
     assert (await recover(dead.opened, at_one)).unknown == 1
     dead.leave(Receipt(attempt_id, "n1", 200, ACCEPTED))
-    assert (await recover(dead.opened, at_one)).redeemed == 1
+    assert (await recover(dead.opened, at_one)).read_back == 1
     assert await dead.state() == ("submitted", "p1")
 
 
 async def test_damaged_receipts_are_no_reason_to_stop(dead: Dead) -> None:
     await dead.submit()
     dead.leave(b"garbage", b"\0", encode(Receipt(1, "n1", 200, ACCEPTED))[:50])
-    assert await recover(dead.opened, at_one) == Recovered(redeemed=0, unknown=1)
+    assert await recover(dead.opened, at_one) == Recovered(read_back=0, unknown=1)
 
 
 async def test_receipts_of_a_live_run_are_its_own(dead: Dead) -> None:
@@ -131,7 +131,7 @@ async def test_receipts_of_a_live_run_are_its_own(dead: Dead) -> None:
 async def test_two_recoveries_at_once_settle_each_take_once(dead: Dead) -> None:
     dead.leave(Receipt(await dead.submit(), "n1", 200, ACCEPTED))
     found = await asyncio.gather(*(recover(dead.opened, at_one) for _ in range(3)))
-    assert sum(each.redeemed for each in found) == 1
+    assert sum(each.read_back for each in found) == 1
     assert await dead.state() == ("submitted", "p1")
 
 
@@ -141,7 +141,7 @@ async def test_an_id_that_another_take_has_holds_both(dead: Dead) -> None:
     bought = await dead.opened.intend(other)
     await dead.opened.accept(bought.attempt_id, Accepted("p1", "created"))
     dead.leave(Receipt(attempt_id, "n1", 200, ACCEPTED))
-    assert (await recover(dead.opened, at_one)).redeemed == 1
+    assert (await recover(dead.opened, at_one)).read_back == 1
     assert await dead.state() == ("held", None)
 
 
