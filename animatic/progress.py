@@ -199,7 +199,7 @@ class Progress:
         """Record a take that is no longer polled."""
         self._watched.pop(fingerprint, None)
 
-    def settled(self, fingerprint: str, state: State, *, is_flagged: bool = False, is_judged: bool = True) -> None:
+    def finished(self, fingerprint: str, state: State, *, is_flagged: bool = False, is_judged: bool = True) -> None:
         """Record a take's final state. A take bought again is recorded again; `completed` is never replaced.
 
         What is completed is only counted: there may be a hundred thousand of them.

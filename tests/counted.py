@@ -19,9 +19,9 @@ def finish(
 ) -> None:
     """Count a take: only one that the API accepted has been submitted and in flight."""
     if state in {State.REJECTED, State.UNKNOWN}:
-        progress.settled(fingerprint, state)
+        progress.finished(fingerprint, state)
         return
     progress.submitted(fingerprint, submitted_at)
     progress.began_polling(fingerprint, submitted_at=submitted_at or 0.0)
-    progress.settled(fingerprint, state, **more)
+    progress.finished(fingerprint, state, **more)
     progress.stopped_polling(fingerprint)

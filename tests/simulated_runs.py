@@ -147,7 +147,7 @@ class _Run:
             return
         is_failure = shot.ends_as is State.FAILED
         self.progress.latencies.add(shot.latency_s, shot.latency_class, is_failure=is_failure)
-        self.progress.settled(fingerprint, shot.ends_as)
+        self.progress.finished(fingerprint, shot.ends_as)
         self.progress.stopped_polling(fingerprint)
         self.in_flight -= 1
 

@@ -110,7 +110,7 @@ class Submissions:
             async with self._receipts.entry() as entry:
                 intended = await self._ledger.intend(self._requests.intent(take))
                 await self._record(entry, intended.attempt_id, Refused(str(error), error.code))
-            self._progress.settled(take.fingerprint, State.REJECTED)
+            self._progress.finished(take.fingerprint, State.REJECTED)
 
     async def _keep(self, entry: Entry, attempt_id: int, nonce: str, reply: Reply | NoReply) -> None:
         """Put a reply into its receipt. Where even that fails, the ledger is the reply's only home: buy no more."""
@@ -157,12 +157,12 @@ class Submissions:
                 case Refused():
                     in_any_case.push_async_callback(throttle.replied, start)
                     await self._record(entry, attempt_id, outcome)
-                    self._progress.settled(key, outcome.state)
+                    self._progress.finished(key, outcome.state)
                     log(f"{take.name}: rejected ({outcome.message})")
                 case Unknown():
                     in_any_case.push_async_callback(throttle.replied, start)
                     await self._record(entry, attempt_id, outcome)
-                    self._progress.settled(key, outcome.state)
+                    self._progress.finished(key, outcome.state)
                     self._warn(f"{take.name}: unknown whether it was bought ({outcome.message})")
                 case _:
                     assert_never(outcome)
@@ -174,7 +174,7 @@ class Submissions:
             is_bound = await self._ledger.accept(attempt_id, accepted)
         if is_bound:
             return Submitted(attempt_id, accepted.prediction_id, datetime.now(UTC))
-        self._progress.settled(take.fingerprint, State.HELD)
+        self._progress.finished(take.fingerprint, State.HELD)
         both = command("ledger", "show", take.fingerprint[:12])
         self._warn(
             f"{take.name}: held, its prediction {accepted.prediction_id} belongs to another take; see both: {both}"

@@ -39,7 +39,7 @@ def test_a_submission_is_open_until_its_answer() -> None:
     assert progress.submissions == 1
     assert progress.is_open_here("aa")
     assert not progress.is_open_here("bb")
-    progress.settled("aa", State.HELD)
+    progress.finished("aa", State.HELD)
     progress.stopped_polling("aa")
     assert not progress.is_open_here("aa")
 

@@ -202,7 +202,7 @@ class Poller:
     async def _lose(self, take: Take, attempt_id: int, history: PollHistory) -> None:
         """Give up a take whose prediction the API has not known for too long."""
         await self._ledger.lose(attempt_id, history.polls)
-        self._progress.settled(take.fingerprint, State.HELD)
+        self._progress.finished(take.fingerprint, State.HELD)
         gives_up = command("reconcile", "--abandon", take.fingerprint[:12])
         self._warn(f"{take.name}: held, WaveSpeed no longer knows its prediction; give it up: {gives_up}")
 
@@ -210,7 +210,7 @@ class Poller:
         """Hold a take that is not final so long after its submission."""
         arguments = (attempt_id, history.polls, history.status, self._config.give_up_s)
         await self._ledger.give_up(*arguments)
-        self._progress.settled(take.fingerprint, State.HELD)
+        self._progress.finished(take.fingerprint, State.HELD)
         self._warn(
             f"{take.name}: held, it is not final {self._config.give_up_s:,.0f} s after its submission; every run "
             "polls it once more"
@@ -238,7 +238,7 @@ class Poller:
         flagged = ", flagged NSFW" if is_flagged else ""
         log(f"{take.name}: {end.state}{flagged}{f' ({end.error})' if end.error else ''}")
         is_judged = is_flagged or sum(flag is not None for flag in end.has_nsfw_contents or ()) >= len(end.outputs)
-        self._progress.settled(take.fingerprint, end.state, is_flagged=is_flagged, is_judged=is_judged)
+        self._progress.finished(take.fingerprint, end.state, is_flagged=is_flagged, is_judged=is_judged)
         return end.state
 
     def queued_ahead(self) -> int:

@@ -26,7 +26,7 @@ def test_the_parts_add_up_while_takes_come_and_go() -> None:
         progress.began_polling(name(number))
         progress.polled(name(number), "created" if number == 3 else "processing")
     progress.stopped_polling(name(1))
-    progress.settled(name(1), State.COMPLETED, is_flagged=True)
+    progress.finished(name(1), State.COMPLETED, is_flagged=True)
     state = state_of(progress)
     assert {part: state[part] for part in PARTS} == {
         "completed": 3, "failed": 1, "unclear": 1, "queued": 1, "making": 1, "waiting": 1, "left": 1

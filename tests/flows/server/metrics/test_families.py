@@ -27,9 +27,9 @@ def busy_progress() -> Progress:
         progress.submitted(each.fingerprint, 1.0)
         progress.began_polling(each.fingerprint, each.name, 1.0)
     progress.stopped_polling(take.fingerprint)
-    progress.settled(take.fingerprint, State.COMPLETED, is_flagged=True)
-    progress.settled("ab" * 32, State.FAILED)
-    progress.settled("cd" * 32, State.HELD)
+    progress.finished(take.fingerprint, State.COMPLETED, is_flagged=True)
+    progress.finished("ab" * 32, State.FAILED)
+    progress.finished("cd" * 32, State.HELD)
     progress.unreached(4.0, "POST /api/v3/predictions: cannot connect to api.wavespeed.ai")
     progress.archive.total, progress.archive.kept, progress.archive.failed = 9, 4, 1
     progress.meters.starts_granted = 5
@@ -87,9 +87,9 @@ def test_a_take_that_is_settled_at_the_end_is_counted_once() -> None:
     progress = busy_progress()
     for fingerprint in ("cd" * 32, "ef" * 32):  # held by this run, and unknown since an earlier one
         progress.cleared(fingerprint)
-        progress.entered_flight(fingerprint, "late", 2.0)
-        progress.settled(fingerprint, State.COMPLETED)
-        progress.left_flight(fingerprint)
+        progress.began_polling(fingerprint, "late", 2.0)
+        progress.finished(fingerprint, State.COMPLETED)
+        progress.stopped_polling(fingerprint)
     found = samples_of(progress)
     by_state = {name[1]: value for name, value in found.items() if name[0] == "animatic_takes"}
     assert (by_state["unknown"], by_state["held"], by_state["completed"]) == (0, 0, 5)
