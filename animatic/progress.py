@@ -276,14 +276,14 @@ class Progress:
         )
 
     @property
-    def settled_here(self) -> int:
+    def finished_here(self) -> int:
         """Takes that this run brought to an end."""
         return self._completed + len(self._others)
 
     @property
     def done(self) -> int:
         """Takes that this run has nothing more to do for, cached ones included."""
-        return self.cached.total() + self.unclear + self.settled_here + self.passed_on
+        return self.cached.total() + self.unclear + self.finished_here + self.passed_on
 
     @property
     def left(self) -> int:

@@ -130,7 +130,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, texts: int =
 
 def targets_table(parts: Result) -> str:
     """Each target beside what was reached."""
-    rows = [(each.what, each.wanted, each.reached or "", each.verdict) for each in judge(parts)]
+    rows = [(each.what, each.wanted, each.reached or "", each.result) for each in judge(parts)]
     return table(["what", "must be", "is", ""], rows, texts=4)
 
 

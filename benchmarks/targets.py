@@ -17,7 +17,7 @@ class Target:
     is_met: bool | None = None
 
     @property
-    def verdict(self) -> str:
+    def result(self) -> str:
         """For the table."""
         if self.is_met is None:
             return "not measured"

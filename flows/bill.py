@@ -14,7 +14,7 @@ from animatic.errors import AccountRefusedError, FixInputError, SettingsError
 from animatic.ledger import look_into
 from animatic.results.billing.bill import Bill, compare_bill
 from animatic.results.billing.table import as_csv, require_replaceable
-from animatic.results.billing.words import verdict
+from animatic.results.billing.words import conclusion
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.dates import start_of
 from flows.flow_states import refused
@@ -109,4 +109,4 @@ async def bill(
     except FixInputError as error:
         return refused(error)
     await begin(publish_bill(found, await deployment_name()))
-    return Completed(message=verdict(found)) if found.is_agreed else Failed(message=verdict(found))
+    return Completed(message=conclusion(found)) if found.is_agreed else Failed(message=conclusion(found))

@@ -54,7 +54,7 @@ def ended(summary: RunSummary, interrupts: Interrupts) -> State[None]:
         Pause: the run is suspended, and stays so.
     """
     require_not_suspended(interrupts)
-    return verdict(summary)
+    return run_state(summary)
 
 
 def require_not_suspended(interrupts: Interrupts) -> None:
@@ -76,7 +76,7 @@ def _leave_to_prefect(stop: StopRequest | None) -> None:
         raise Pause(state=stop.state)
 
 
-def verdict(summary: RunSummary) -> State[None]:
+def run_state(summary: RunSummary) -> State[None]:
     """Failed when it is not clear what was bought, or the account was refused, so that alerts ring.
 
     Shots that failed leave the run itself completed.

@@ -121,7 +121,7 @@ async def run_manifest(  # noqa: PLR0913, PLR0917 - as above
         session = SESSION.get() or await session_of_schedule(credentials)
         async with open_worker(manifest, session, interrupts, credentials) as worker:
             line = await _carried_out(worker, job)
-        return _verdict([line], worker.stopped_by, interrupts)
+        return _final_state([line], worker.stopped_by, interrupts)
     except FixInputError as error:
         return refused(error)
     finally:
@@ -173,10 +173,10 @@ async def _concluded(prefix: str, lines: Sequence[Line], stopped_by: str | None,
                 await begin(publish_inbox(prefix, sentence(lines, stopped_by), lines))
         except Exception as error:  # noqa: BLE001 - see above
             line_logger(WARNING)(f"the table of manifests could not be published: {error}")
-    return _verdict(lines, stopped_by, interrupts)
+    return _final_state(lines, stopped_by, interrupts)
 
 
-def _verdict(lines: Sequence[Line], stopped_by: str | None, interrupts: Interrupts) -> State[None]:
+def _final_state(lines: Sequence[Line], stopped_by: str | None, interrupts: Interrupts) -> State[None]:
     """Failed where money may be at stake or the account was refused, so that alerts ring; see `flow_states`."""
     require_not_suspended(interrupts)
     message = sentence(lines, stopped_by)

@@ -210,7 +210,7 @@ class _Page:
     def _marks(self, folder: PageFolder) -> Hashable:
         """Return values that are others once the board is."""
         progress = self._progress
-        states = (progress.in_flight, progress.queued, progress.submissions, progress.settled_here)
+        states = (progress.in_flight, progress.queued, progress.submissions, progress.finished_here)
         return (*states, progress.archive.kept, progress.archive.failed, folder.media_count)
 
     @property

@@ -100,7 +100,7 @@ def checks_in_words(checks: ChecksProgress) -> str:
 
 def per_minute(progress: Progress, elapsed_s: float) -> float:
     """Return how many takes this run has finished per minute so far."""
-    return 60.0 * progress.settled_here / elapsed_s if elapsed_s > 0 else 0.0
+    return 60.0 * progress.finished_here / elapsed_s if elapsed_s > 0 else 0.0
 
 
 def left_in_words(seconds: float) -> str:

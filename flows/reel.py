@@ -100,7 +100,7 @@ class ReelsMade:
         return [problem for shown in self.reels for problem in shown.reel.problems]
 
     @property
-    def verdict(self) -> str:
+    def sentence(self) -> str:
         """Return the outcome in a sentence."""
         shots, slates = (sum(each.reel.shots for each in self.reels), sum(each.reel.slates for each in self.reels))
         missing = f"; {counted(len(self.problems), 'clip')} missing" if self.problems else ""
@@ -193,4 +193,4 @@ async def reel(  # noqa: PLR0913, PLR0917 - a schedule gives them by name
         return refused(error)
     await begin(publish_reels(made.reels, await deployment_name()))
     state = Failed if made.problems else Completed
-    return state(message=made.verdict)
+    return state(message=made.sentence)

@@ -19,7 +19,7 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 
 from animatic.errors import SettingsError
-from flows.flow_states import verdict
+from flows.flow_states import run_state
 from flows.server.child_processes import ServerProcess
 from flows.session import RunEnd, Session
 from flows.terminal import PlainConsole, error_line, without_passwords
@@ -205,7 +205,7 @@ async def _tell(run: RunEnd, within_s: float) -> None:
     async with asyncio.timeout(within_s), get_client(httpx_settings={"timeout": within_s}) as client:
         known = await client.read_flow_run(UUID(run.flow_run_id))
         if known.state is None or not known.state.is_final():
-            await client.set_flow_run_state(known.id, verdict(run.summary), force=True)
+            await client.set_flow_run_state(known.id, run_state(run.summary), force=True)
 
 
 def _why(error: BaseException | None) -> str:

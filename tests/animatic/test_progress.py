@@ -20,7 +20,7 @@ def test_submissions_are_counted_one_by_one_and_takes_by_take() -> None:
     finish(progress, "aa", State.FAILED)
     finish(progress, "aa", State.COMPLETED)
     assert progress.submissions == 2
-    assert (progress.done, progress.settled_here) == (1, 1)
+    assert (progress.done, progress.finished_here) == (1, 1)
     assert progress.by_state() == Counter({State.COMPLETED: 1})
 
 
@@ -78,7 +78,7 @@ def test_cached_takes_are_done_and_flagged_too() -> None:
     progress = Progress(total=4, cached=Counter({State.COMPLETED: 2}), cached_flagged=1)
     finish(progress, "cc", State.COMPLETED, is_flagged=True)
     finish(progress, "dd", State.UNKNOWN)
-    assert (progress.done, progress.flagged, progress.settled_here) == (4, 2, 2)
+    assert (progress.done, progress.flagged, progress.finished_here) == (4, 2, 2)
     assert progress.by_state() == Counter({State.COMPLETED: 3, State.UNKNOWN: 1})
 
 

@@ -324,13 +324,14 @@ def test_a_manifest_that_is_handed_over_is_run_once(box: Box, prefect: Any) -> N
 
 
 def test_takes_that_wait_for_a_person_ring_in_the_round_that_ran_them(box: Box) -> None:
-    from flows.inbox import _verdict  # noqa: PLC0415 - imports Prefect
+    from flows.inbox import _final_state  # noqa: PLC0415 - imports Prefect
 
     uri = storage.absolute_uri(str(box.add("ep.csv")))
     box.play()
     (known,) = asyncio.run(files_of(box.settings, uri))
     held = replace(known, counts={"held": 1})
     states = [
-        _verdict([Line("ep.csv", "open", held, is_news=is_news)], None, Interrupts()).name for is_news in (True, False)
+        _final_state([Line("ep.csv", "open", held, is_news=is_news)], None, Interrupts()).name
+        for is_news in (True, False)
     ]
     assert states == ["Failed", "CompletedWithFailures"]

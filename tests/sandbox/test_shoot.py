@@ -411,7 +411,7 @@ async def test_no_more_are_started_in_a_minute_than_the_account_allows(studio: A
 
     account.acquire_starts = noted
     task = asyncio.create_task(run.see_through(takes))
-    await studio.until(lambda: task.done() or (granted[-1:] == [0] and run.progress.settled_here == 4))
+    await studio.until(lambda: task.done() or (granted[-1:] == [0] and run.progress.finished_here == 4))
     assert sum(granted) == 4
     run.shoot.stop_signal.stop_all("enough seen")
     await task

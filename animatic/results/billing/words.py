@@ -192,7 +192,7 @@ def _as_dict(line: Line) -> dict[str, Any]:
     }
 
 
-def verdict(bill: Bill) -> str:
+def conclusion(bill: Bill) -> str:
     """Return in a sentence whether bill and ledger agree."""
     if bill.is_agreed:
         return f"bill and ledger agree: {signed_dollars(bill.everything.net)}"
@@ -208,5 +208,5 @@ def as_markdown(bill: Bill) -> str:
     table += ["| " + " | ".join(row[name] for name in _TOTALS) + " |" for row in _totals(bill)]
     pending = [f"- pending: {count:,} {_OF_PENDING[each]}" for each, count in bill.pending.items()]
     notes = [f"- {plain(each)}" for each in notes_of(bill)]
-    head = [f"**{plain(verdict(bill))}**", "", plain(_head(bill)), ""]
+    head = [f"**{plain(conclusion(bill))}**", "", plain(_head(bill)), ""]
     return "\n".join([*head, *table, "", *pending, *notes]) + "\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from animatic.errors import SettingsError
 from animatic.machine.start_folder import from_start
-from flows.command.doctor.findings import Finding, Verdict, summary_line
+from flows.command.doctor.findings import Finding, FindingLevel, summary_line
 from flows.command.doctor.machine import (
     look_at_disks,
     look_at_files,
@@ -122,7 +122,7 @@ def _columns() -> int | None:
 
 
 def _code(found: list[Finding]) -> int:
-    return SOMETHING_IN_THE_WAY if any(each.verdict is Verdict.FAULT for each in found) else ALL_WELL
+    return SOMETHING_IN_THE_WAY if any(each.verdict is FindingLevel.FAULT for each in found) else ALL_WELL
 
 
 def _buy_one(

@@ -10,8 +10,8 @@ from animatic.errors.text import one_line, printable
 _INDENT = 18
 
 
-class Verdict(StrEnum):
-    """Meaning of a finding for a run: nothing, something to know, or something in its way."""
+class FindingLevel(StrEnum):
+    """Level of a finding for a run: nothing, something to know, or something in its way."""
 
     OK = "ok"
     NOTE = "note"
@@ -29,7 +29,7 @@ class Finding:
 
     subject: str
     text: str
-    verdict: Verdict = Verdict.OK
+    verdict: FindingLevel = FindingLevel.OK
 
     @property
     def line(self) -> str:
@@ -50,18 +50,18 @@ def ok(subject: str, text: str) -> Finding:
 
 def note(subject: str, text: str) -> Finding:
     """Return a finding to know of, which stops no run."""
-    return Finding(subject, text, Verdict.NOTE)
+    return Finding(subject, text, FindingLevel.NOTE)
 
 
 def fault(subject: str, text: str) -> Finding:
     """Return a finding that stops every run, or every real one."""
-    return Finding(subject, text, Verdict.FAULT)
+    return Finding(subject, text, FindingLevel.FAULT)
 
 
 def summary_line(findings: Sequence[Finding]) -> str:
     """Return the last line: how many things are in the way of a run."""
-    faults = sum(each.verdict is Verdict.FAULT for each in findings)
-    notes = sum(each.verdict is Verdict.NOTE for each in findings)
+    faults = sum(each.verdict is FindingLevel.FAULT for each in findings)
+    notes = sum(each.verdict is FindingLevel.NOTE for each in findings)
     noted = f"; {notes} to know of" if notes else ""
     if not faults:
         return f"nothing is in the way of a run{noted}"

@@ -10,13 +10,13 @@ from recorded import differences, read_recordings, replayed
 from animatic.results.reading import decode
 from animatic.wavespeed.recordings import Recording
 from flows.command.doctor.account import clock_finding
-from flows.command.doctor.findings import Verdict, fault, note, ok, summary_line
+from flows.command.doctor.findings import FindingLevel, fault, note, ok, summary_line
 
 KEY = "canary-key-0f1e2d3c"
 
 
 def findings(ended: Any) -> dict[str, tuple[str, str]]:
-    """Verdict and text of each finding, by its subject; the worst where there are several."""
+    """Level and text of each finding, by its subject; the worst where there are several."""
     order = ["ok", "note", "fault"]
     found: dict[str, tuple[str, str]] = {}
     for each in ended.json["findings"]:
@@ -132,7 +132,7 @@ async def test_the_sandbox_answers_as_its_recordings(recordings: dict[str, list[
 
 
 def test_a_clock_that_is_far_off_is_told() -> None:
-    assert clock_finding(-30).verdict is Verdict.OK
+    assert clock_finding(-30).verdict is FindingLevel.OK
     assert "400 s ahead of" in clock_finding(400).text
     assert "behind" in clock_finding(-400).text
 
