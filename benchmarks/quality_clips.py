@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from animatic.media.checks import Asked
+from animatic.media.checks import AskedClip
 
 Picture = Image.Image
 Frame = NDArray[np.uint8]
@@ -36,7 +36,7 @@ class Made:
 
     path: Path
     still: Path
-    asked: Asked
+    asked: AskedClip
     kind: str
     has: frozenset[str] = frozenset()
     may: frozenset[str] = frozenset()
@@ -357,7 +357,7 @@ def spoil(data: bytes, dice: random.Random) -> bytes:
     return data[:32] + bytes(index_at - 36) + data[index_at - 4 :]
 
 
-def asked_like(shot: Shot, **changes: Any) -> Asked:
+def asked_like(shot: Shot, **changes: Any) -> AskedClip:
     """Return the request that this clip would be the answer to."""
     wide, high = shot.size
     given: dict[str, Any] = {
@@ -366,4 +366,4 @@ def asked_like(shot: Shot, **changes: Any) -> Asked:
         "short_side": min(wide, high),
         "pixels": wide * high,
     }
-    return Asked(**{**given, **changes})
+    return AskedClip(**{**given, **changes})

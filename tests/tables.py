@@ -12,7 +12,7 @@ from asked import takes_of
 
 from animatic.manifest.header import COLUMNS
 from animatic.results.columns import RESULTS_SCHEMA
-from animatic.results.schema import Asked, Provenance, table_of
+from animatic.results.schema import CheckedRows, Provenance, table_of
 from animatic.takes.fingerprints import digests_of
 from animatic.takes.inputs import as_json
 from animatic.takes.models import DEFAULT_MODEL
@@ -110,7 +110,7 @@ def build_table(
     columns["cost_microusd"] = columns.pop("quoted_microusd")
     columns["clips"] = [() for _ in known]
     carried = raw.select([name for name in raw.column_names if name not in RESULTS_SCHEMA.names]).combine_chunks()
-    asked = Asked(
+    asked = CheckedRows(
         1,
         pa.RecordBatch.from_pylist(
             [{**row, "still_uri": None if row["fault"] is not None else row["image"]} for row in rows],

@@ -24,7 +24,7 @@ from animatic.ledger.looks import BoughtWith
 from animatic.ledger.moments import aware, aware_always
 from animatic.ledger.newest import IsDead, Rows, no_run_is_dead, outcomes_from
 from animatic.ledger.outages import Outage, Patience, Warn
-from animatic.ledger.planned import LONG_ROWS, Asked, Request
+from animatic.ledger.planned import LONG_ROWS, PlannedTake, Request
 from animatic.ledger.predictions import Orphan
 from animatic.ledger.prices import Paid
 from animatic.ledger.pruning import LEAST_AGE, prune_ledger
@@ -41,7 +41,6 @@ __all__ = [
     "HISTORY_COLUMNS",
     "LEAST_AGE",
     "LONG_ROWS",
-    "Asked",
     "Booking",
     "Bought",
     "BoughtWith",
@@ -57,6 +56,7 @@ __all__ = [
     "Open",
     "Orphan",
     "Paid",
+    "PlannedTake",
     "Quality",
     "Receipt",
     "Record",

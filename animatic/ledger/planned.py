@@ -23,7 +23,7 @@ _CACHE_KIB = 32_000
 """Enough for the index of the names of a million takes."""
 
 
-class Asked(NamedTuple):
+class PlannedTake(NamedTuple):
     """One take as a row of a manifest asks for it."""
 
     row: int
@@ -48,12 +48,12 @@ def rows_of(db: sa.Connection, uri: str) -> int | None:
     return db.execute(sa.select(MANIFEST.c.num_rows).where(MANIFEST.c.uri == uri)).scalar()
 
 
-def add(db: sa.Connection, uri: str, asked: Sequence[Asked]) -> None:
+def add(db: sa.Connection, uri: str, asked: Sequence[PlannedTake]) -> None:
     """Write down takes that a manifest asks for; those that are there already change nothing."""
     manifest_id = _manifest_id(db, uri)
     same = {"manifest_id": manifest_id, "planned_at": now()}
     if asked:
-        rows = [dict(zip(Asked._fields, each, strict=True)) | same for each in asked]
+        rows = [dict(zip(PlannedTake._fields, each, strict=True)) | same for each in asked]
         if asked[-1].row > LONG_ROWS:
             _cache(db, _CACHE_KIB)
         _add_missing(db.dialect.name).changed(db, rows)
@@ -67,7 +67,7 @@ def _cache(db: sa.Connection, kib: int) -> None:
 
 @functools.cache
 def _add_missing(dialect: str) -> Prepared:
-    columns = (PLANNED.c[name] for name in ("manifest_id", *Asked._fields, "planned_at"))
+    columns = (PLANNED.c[name] for name in ("manifest_id", *PlannedTake._fields, "planned_at"))
     new = {column.name: sa.bindparam(column.name, type_=column.type) for column in columns}
     return Prepared(insert_missing(PLANNED, dialect).values(new))
 

@@ -14,7 +14,7 @@ from animatic.manifest import cells, images
 from animatic.manifest.checked import TEXT_COLUMNS
 from animatic.manifest.faults import Fault, Faults, Problem
 from animatic.manifest.header import COLUMNS, NEAR_MISS, REQUIRED_COLUMNS, START_FROM
-from animatic.manifest.model_rows import INSISTS, Asked, ModelRows, refuse_cells
+from animatic.manifest.model_rows import INSISTS, ModelRequests, ModelRows, refuse_cells
 from animatic.manifest.parquet import has_text_form
 from animatic.manifest.source import RawManifest, broken_rows, models_in, texts_of
 from animatic.manifest.still_cells import RowProblems, StillCells
@@ -260,8 +260,8 @@ class Judge:
 
     def _read_others(
         self, batch: pa.RecordBatch, others: Mapping[int, str], chained: Mapping[int, str], problems: RowProblems
-    ) -> list[Asked]:
-        asked: list[Asked] = []
+    ) -> list[ModelRequests]:
+        asked: list[ModelRequests] = []
         for name, rows in self._models.items():
             if indices := [index for index, model in others.items() if model == name]:
                 asked.append(rows.read(batch, indices, self._row, problems, chained))
@@ -302,7 +302,7 @@ class Judge:
         self,
         values: Mapping[str, list[Any]],
         stills: list[str | None],
-        asked: Sequence[Asked],
+        asked: Sequence[ModelRequests],
         problems: Collection[int],
         num_rows: int,
     ) -> dict[str, list[Any]]:
@@ -338,7 +338,9 @@ class Judge:
         self._still_cells.note(columns, self._row)
         return columns
 
-    def _put_others(self, columns: dict[str, list[Any]], asked: Sequence[Asked]) -> dict[int, tuple[str, TakeClass]]:
+    def _put_others(
+        self, columns: dict[str, list[Any]], asked: Sequence[ModelRequests]
+    ) -> dict[int, tuple[str, TakeClass]]:
         """Put the rows of other models into the columns; return what each asks for, and the class of its takes."""
         found: dict[int, tuple[str, TakeClass]] = {}
         for part in asked:

@@ -112,7 +112,7 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(each) for each in cast("list[Any]", value)] if isinstance(value, list) else value
 
 
-class Asked(NamedTuple):
+class ModelRequests(NamedTuple):
     """Requests of the rows of one model in a batch, column by column; those of rows with faults count for nothing.
 
     Attributes:
@@ -171,7 +171,7 @@ class ModelRows:
         first_row: int,
         problems: RowProblems,
         chained: Mapping[int, str] = MappingProxyType({}),
-    ) -> Asked:
+    ) -> ModelRequests:
         """Return what these rows ask for, and add the faults of each to its own.
 
         `chained` are rows that start from another shot, each with what stands for its still.
@@ -194,7 +194,7 @@ class ModelRows:
         columns["still"] = [None if cell is None else str(cell.identity) for cell in found.get("image", [None] * count)]
         columns["inputs"] = [f"{{{written}}}" for written in inputs]
         texts = [f'{{{"".join(each)}"take":' for each in self._columns_of_text(found, blank)]
-        return Asked(indices, columns, texts, self._class_of_each(found, count))
+        return ModelRequests(indices, columns, texts, self._class_of_each(found, count))
 
     def _refuse_missing(
         self, found: Mapping[str, Sequence[Cell | None]], indices: Sequence[int], problems: RowProblems

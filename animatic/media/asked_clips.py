@@ -6,7 +6,7 @@ Models name length and shape differently; what is not understood is not judged.
 import re
 from collections.abc import Mapping
 
-from animatic.media.checks import Asked
+from animatic.media.checks import AskedClip
 from animatic.takes.clip_inputs import aspect_in, seconds_in, size_in
 from animatic.takes.inputs import Inputs
 from animatic.takes.veo2 import ASPECT_RATIO, VEO2, size_of
@@ -16,10 +16,10 @@ _LINES_OF: Mapping[str, int] = {"hd": 720, "fhd": 1080, "2k": 1440, "4k": 2160}
 _WIDE = 16 / 9
 
 
-def asked_by(model: str, inputs: Inputs) -> Asked:
+def asked_by(model: str, inputs: Inputs) -> AskedClip:
     """Return the clip that these inputs ask a model for."""
     short_side, pixels = _least(model, inputs)
-    return Asked(seconds_in(inputs), aspect_in(inputs), short_side, pixels)
+    return AskedClip(seconds_in(inputs), aspect_in(inputs), short_side, pixels)
 
 
 def _least(model: str, inputs: Inputs) -> tuple[int | None, int | None]:

@@ -45,7 +45,7 @@ class Measures:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AskedClip:
     """The clip that a take asked for, as far as its inputs say; None is not judged.
 
     Attributes:
@@ -73,14 +73,14 @@ class Check:
     method: str
     threshold: str
     source: str
-    fails: Callable[[Measures, Asked], bool]
+    fails: Callable[[Measures, AskedClip], bool]
 
 
-def _is_of_other_length(found: Measures, asked: Asked) -> bool:
+def _is_of_other_length(found: Measures, asked: AskedClip) -> bool:
     return asked.duration_s is not None and abs(found.duration_s - asked.duration_s) > LENGTH_OFF_S
 
 
-def _is_small(found: Measures, asked: Asked) -> bool:
+def _is_small(found: Measures, asked: AskedClip) -> bool:
     """Tell if both the shorter side and the number of pixels are too small: models keep one or the other."""
     if asked.short_side is None or asked.pixels is None:
         return False
@@ -88,14 +88,14 @@ def _is_small(found: Measures, asked: Asked) -> bool:
     return not has_short_side and found.width * found.height < LEAST_SIZE * asked.pixels
 
 
-def _is_of_other_aspect(found: Measures, asked: Asked) -> bool:
+def _is_of_other_aspect(found: Measures, asked: AskedClip) -> bool:
     if asked.aspect is None:
         return False
     aspect = found.width / found.height
     return max(aspect, asked.aspect) / min(aspect, asked.aspect) > 1 + ASPECT_OFF
 
 
-def _begins_otherwise(found: Measures, _: Asked) -> bool:
+def _begins_otherwise(found: Measures, _: AskedClip) -> bool:
     similarity = found.first_frame_similarity
     return similarity is not None and similarity < LEAST_SIMILARITY
 
@@ -174,7 +174,7 @@ def as_markdown() -> str:
     return "\n".join(["| check | method | fails if | source |", "| --- | --- | --- | --- |", *lines, undecodable])
 
 
-def failing(found: Measures | None, asked: Asked) -> tuple[str, ...]:
+def failing(found: Measures | None, asked: AskedClip) -> tuple[str, ...]:
     """Return the names of the checks that a clip fails; None is a clip that cannot be decoded whole."""
     if found is None:
         return (UNDECODABLE,)

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 
-from animatic.ledger import LONG_ROWS, Asked, IsDead, Ledger, Open, Request, dead_runs, look_into, no_run_is_dead
+from animatic.ledger import LONG_ROWS, IsDead, Ledger, Open, PlannedTake, Request, dead_runs, look_into, no_run_is_dead
 from animatic.manifest import Manifest
 from animatic.planning.chains import resolve_chains
 from animatic.planning.plan import Plan, make_plan
@@ -74,16 +74,16 @@ async def record_planned(ledger: Ledger, manifest: Manifest, uri: str) -> None:
     content = digest.hexdigest()
     if await ledger.content_of(uri) == content and await ledger.rows_of(uri) is not None:
         return
-    waiting: list[Sequence[Asked]] = []
+    waiting: list[Sequence[PlannedTake]] = []
     for part in manifest.parts():
-        waiting.append([Asked(*each) for each in part.names()])
+        waiting.append([PlannedTake(*each) for each in part.names()])
         if len(waiting) >= (OF_LONG_AT_ONCE if part.row > LONG_ROWS else PARTS_AT_ONCE):
             await _add_planned(ledger, uri, waiting)
     await _add_planned(ledger, uri, waiting)
     await ledger.finish_planned(uri, content, manifest.num_rows)
 
 
-async def _add_planned(ledger: Ledger, uri: str, waiting: list[Sequence[Asked]]) -> None:
+async def _add_planned(ledger: Ledger, uri: str, waiting: list[Sequence[PlannedTake]]) -> None:
     """Write down what waits, all in one transaction, and forget it."""
     await asyncio.gather(*(ledger.add_planned(uri, asked) for asked in waiting))
     waiting.clear()

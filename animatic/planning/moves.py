@@ -20,7 +20,7 @@ from animatic.takes.schemas import PriceClass
 
 MOST_NAMED = 20
 
-Asked = Mapping[int, Mapping[str, Any]]
+RequestsByRow = Mapping[int, Mapping[str, Any]]
 """Requests of rows, by row: the model and the inputs in short."""
 
 
@@ -44,7 +44,9 @@ _KEYS: tuple[Callable[[_Entry], object], ...] = (
 """By what two entries are the same row and take, the surest first; the take of an invalid row may be its first."""
 
 
-def moved_rows(planned: PlannedRows, now: PlannedRows, asked_now: Callable[[Collection[int]], Asked]) -> list[str]:
+def moved_rows(
+    planned: PlannedRows, now: PlannedRows, asked_now: Callable[[Collection[int]], RequestsByRow]
+) -> list[str]:
     """Return a line for each row of a manifest that is not as a plan has it, in the order of rows; empty for none.
 
     `asked_now` gives what rows of the manifest ask for now.

@@ -36,7 +36,7 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Asked:
+class CheckedRows:
     """Some rows of a checked manifest, in order.
 
     Attributes:
@@ -66,7 +66,7 @@ def schema_of(carried: pa.Schema, metadata: Mapping[str, str] | None = None) -> 
 
 
 def table_of(
-    asked: Asked, outcomes: Outcomes, found: NDArray[np.int64], is_first: NDArray[np.bool_] | None = None
+    asked: CheckedRows, outcomes: Outcomes, found: NDArray[np.int64], is_first: NDArray[np.bool_] | None = None
 ) -> pa.Table:
     """One row per manifest row and take, in that order: the columns of RESULTS_SCHEMA, then the manifest's others.
 

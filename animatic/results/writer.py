@@ -25,7 +25,7 @@ from animatic.results import formats, reading
 from animatic.results.clips import clips_by_attempt
 from animatic.results.columns import ASKED_OF_LEDGER
 from animatic.results.replaced import Kept
-from animatic.results.schema import Asked, Provenance, schema_of, table_of
+from animatic.results.schema import CheckedRows, Provenance, schema_of, table_of
 from animatic.results.stats import TableStats
 from animatic.storage.spool import nameless_file, no_room
 from animatic.takes.chains import last_frame_of
@@ -196,7 +196,7 @@ class _Rows:
         carried = piece.batch.select(range(len(CHECKED), piece.batch.num_columns))
         is_first, self._met = piece.first_shown(self._met)
         by_line = _by_line(piece, is_first)
-        table = table_of(Asked(piece.row, own, carried, piece.lengths, piece.digests), outcomes, found, by_line)
+        table = table_of(CheckedRows(piece.row, own, carried, piece.lengths, piece.digests), outcomes, found, by_line)
         if self._reasons:
             table = with_reasons(table, self._reasons)
         if self._later is not None:

@@ -24,7 +24,7 @@ from animatic.sandbox.listed import ListedModel
 from animatic.sandbox.predictions import Prediction
 from animatic.sandbox.replies import answer, odd_refusal, play
 from animatic.sandbox.reply_options import ReplyOptions, read_reply_options
-from animatic.sandbox.scenarios import Asked, Data, Reply, ScenarioError, Trick, asked_in, read_scenario
+from animatic.sandbox.scenarios import Data, Reply, ScenarioError, ScenarioRequest, Trick, asked_in, read_scenario
 from animatic.sandbox.uploads import uploaded_name
 from animatic.sandbox.webhooks import Webhooks, load_secret
 from animatic.sandbox.wire import (
@@ -257,7 +257,7 @@ class Api:
             return self._account.refuse("webhooks", 429, "too many webhooks wait already", 60)
         return None
 
-    def _asked_for(self, prompt: str, files: Sequence[str]) -> Asked:
+    def _asked_for(self, prompt: str, files: Sequence[str]) -> ScenarioRequest:
         self._submitted += 1
         text = asked_in(prompt) or self._config.scenario_of.get(self._submitted, self._config.scenario)
         try:
@@ -269,7 +269,7 @@ class Api:
             return read_scenario("unreachable")
         return asked
 
-    def _has_been_busy_enough(self, asked: Asked, prompt: str) -> bool:
+    def _has_been_busy_enough(self, asked: ScenarioRequest, prompt: str) -> bool:
         if asked.name not in {"busy", "retry-after"}:
             return False
         self._submitted_of[prompt] += 1
@@ -290,7 +290,7 @@ class Api:
         request: web.Request,
         model: Model | ListedModel,
         inputs: dict[str, Any],
-        asked: Asked,
+        asked: ScenarioRequest,
         reply_options: ReplyOptions,
     ) -> web.StreamResponse:
         before = self._predictions.newest_id
@@ -311,7 +311,7 @@ class Api:
         return answer(await self._awaited(prediction, origin_of(request)) if reply_options.waits else data)
 
     def _enter(
-        self, model: Model | ListedModel, inputs: dict[str, Any], asked: Asked, reply_options: ReplyOptions
+        self, model: Model | ListedModel, inputs: dict[str, Any], asked: ScenarioRequest, reply_options: ReplyOptions
     ) -> Prediction:
         prediction = self._predictions.accept(
             model,
@@ -326,7 +326,7 @@ class Api:
         return prediction
 
     def _accept_late(
-        self, model: Model | ListedModel, inputs: dict[str, Any], asked: Asked, reply_options: ReplyOptions
+        self, model: Model | ListedModel, inputs: dict[str, Any], asked: ScenarioRequest, reply_options: ReplyOptions
     ) -> None:
         self._enter(model, inputs, asked, reply_options)
 

@@ -20,7 +20,7 @@ from animatic.sandbox.config import SandboxConfig
 from animatic.sandbox.lifecycle import DELETED, FAILED, PROCESSING, Lifecycle, WorkerSlots, draw_latency_s
 from animatic.sandbox.listed import ListedModel
 from animatic.sandbox.moments import iso_from, moment_from, to_milliseconds
-from animatic.sandbox.scenarios import Asked, ScenarioError, read_scenario
+from animatic.sandbox.scenarios import ScenarioError, ScenarioRequest, read_scenario
 from animatic.sandbox.uploads import uploaded_name
 from animatic.sandbox.witness import Accepted, Deleted, Witness, read_deleted, read_witness
 
@@ -35,7 +35,7 @@ class Prediction:
 
     accepted: Accepted
     life: Lifecycle
-    asked: Asked
+    asked: ScenarioRequest
     deleted_at: float = float("inf")
     suffix: str = ".mp4"
 
@@ -144,7 +144,7 @@ class Predictions:
         self,
         model: Model | ListedModel,
         inputs: Mapping[str, Any],
-        asked: Asked,
+        asked: ScenarioRequest,
         now: float,
         *,
         wants_base64: bool = False,

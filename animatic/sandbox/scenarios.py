@@ -234,7 +234,7 @@ class Scenario:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ScenarioRequest:
     """A scenario and its value, as a submission asked for it."""
 
     name: str
@@ -288,7 +288,7 @@ def asked_in(prompt: str) -> str | None:
     return f"{name}={value}" if value else name
 
 
-def read_scenario(text: str) -> Asked:
+def read_scenario(text: str) -> ScenarioRequest:
     """Return the scenario that `NAME` or `NAME=VALUE` asks for; raises ScenarioError."""
     name, _, value = text.partition("=")
     scenario = SCENARIOS.get(name)
@@ -296,7 +296,7 @@ def read_scenario(text: str) -> Asked:
         raise ScenarioError(f'found "{name}"; allowed: {", ".join(SCENARIOS)}')
     if value and not scenario.takes.allows(value):
         raise ScenarioError(f'"{name}": found the value "{value}"; allowed: {scenario.takes.value}')
-    return Asked(name, value, scenario)
+    return ScenarioRequest(name, value, scenario)
 
 
 def _is_number(text: str) -> bool:

@@ -7,8 +7,8 @@ import pytest
 
 from animatic.errors import LedgerError, LedgerUnusableError
 from animatic.ledger import (
-    Asked,
     KeptClip,
+    PlannedTake,
     WantedClip,
     aliases,
     dead_runs,
@@ -152,8 +152,10 @@ async def test_a_version_is_what_a_shot_asked_for_at_one_time(ledger: Any) -> No
     opened = ledger.opened
     before, now, other = ("a" * 64, "b" * 64), ("c" * 64, "d" * 64), "e" * 64
     for uri, names in (("file:///s.csv", before), ("file:///s.csv", now)):
-        await opened.add_planned(uri, [Asked(1, take, "board", "one", name) for take, name in enumerate(names, 1)])
-    await opened.add_planned("file:///s.csv", [Asked(2, 1, "board", "two", other)])
+        await opened.add_planned(
+            uri, [PlannedTake(1, take, "board", "one", name) for take, name in enumerate(names, 1)]
+        )
+    await opened.add_planned("file:///s.csv", [PlannedTake(2, 1, "board", "two", other)])
     names = [*before, *now, other]
     versions = await opened.versions_of("file:///s.csv", names)
     assert versions == dict(zip(names, (1, 1, 2, 2, 1), strict=True))
@@ -184,7 +186,7 @@ async def test_an_archive_with_a_thousand_namesakes_is_full(ledger: Any) -> None
 async def test_clips_of_an_archive_are_described_by_shot_take_and_checks(ledger: Any) -> None:
     opened, attempt_id = ledger.opened, await ledger.buy()
     await ledger.finish(attempt_id)
-    await opened.add_planned("file:///s.csv", [Asked(1, 1, "board", "pier", "f" * 64)])
+    await opened.add_planned("file:///s.csv", [PlannedTake(1, 1, "board", "pier", "f" * 64)])
     (kept,) = await opened.book_clips("file:///a", [wanted(attempt_id, "one")], "run-1")
     await opened.book_clips("file:///a", [wanted(attempt_id, "two", output=2)], "run-1")  # not fetched yet
     await opened.keep_clips([KeptClip(kept.clip.clip_id, "one.mp4", "ab", 7)])

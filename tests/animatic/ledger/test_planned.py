@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from animatic.ledger import aliases
-from animatic.ledger.planned import LONG_ROWS, Asked, Request
+from animatic.ledger.planned import LONG_ROWS, PlannedTake, Request
 from animatic.takes.inputs import Inputs
 from animatic.takes.states import State
 
@@ -15,8 +15,8 @@ HERO, WIDE = "a" * 64, "b" * 64
 SHOTS = "file:///film/shots.csv"
 
 
-def asked(fingerprint: str = HERO, row: int = 1, shot_id: str = "hero", take: int = 1) -> Asked:
-    return Asked(row, take, "shots", shot_id, fingerprint)
+def asked(fingerprint: str = HERO, row: int = 1, shot_id: str = "hero", take: int = 1) -> PlannedTake:
+    return PlannedTake(row, take, "shots", shot_id, fingerprint)
 
 
 async def test_a_manifest_is_known_by_its_last_planned_content(ledger: Any) -> None:

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from animatic.media.asked_clips import asked_by
-from animatic.media.checks import CHECKS, NAMES, UNDECODABLE, Asked, Measures, failing
+from animatic.media.checks import CHECKS, NAMES, UNDECODABLE, AskedClip, Measures, failing
 from animatic.takes.inputs import Inputs
 from animatic.takes.veo2 import VEO2
 
 GOOD = Measures(5.0, 1280, 720, 0.9, 0.0, 0.0, 0, 1.0)
-ASKED = Asked(5.0, 16 / 9, 720, 1280 * 720)
+ASKED = AskedClip(5.0, 16 / 9, 720, 1280 * 720)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_clip_fails_what_is_beyond_its_threshold(changes: dict[str, float], fa
 
 
 def test_what_was_not_asked_for_is_not_judged() -> None:
-    assert failing(replace(GOOD, duration_s=60.0, width=10, height=90), Asked()) == ()
+    assert failing(replace(GOOD, duration_s=60.0, width=10, height=90), AskedClip()) == ()
 
 
 def test_a_clip_that_cannot_be_decoded_fails_that_alone() -> None:
@@ -57,24 +57,26 @@ def test_every_check_names_its_method_its_threshold_and_its_source() -> None:
 @pytest.mark.parametrize(
     ("model", "inputs", "asked"),
     [
-        (VEO2.model, {"duration": "8s", "aspect_ratio": "9:16"}, Asked(8.0, 9 / 16, 720, 1280 * 720)),
-        ("a/b", {"duration": 5}, Asked(5.0)),
-        ("a/b", {"duration": "5.5"}, Asked(5.5)),
-        ("a/b", {"duration": "long"}, Asked()),
-        ("a/b", {"duration": 0}, Asked()),
-        ("a/b", {"num_frames": 81, "fps": 16}, Asked(81 / 16)),
-        ("a/b", {"num_frames": 81}, Asked()),
-        ("a/b", {"num_frames": True, "fps": 16}, Asked()),
-        ("a/b", {"size": "832*480"}, Asked(None, 832 / 480, 480, 832 * 480)),
-        ("a/b", {"aspect_ratio": "auto"}, Asked()),
-        ("a/b", {"aspect_ratio": "0:9"}, Asked()),
-        ("a/b", {"resolution": "480p"}, Asked(None, None, 480, 409_600)),
-        ("a/b", {"resolution": "720p", "aspect_ratio": "1:1"}, Asked(None, 1.0, 720, 921_600)),
-        ("a/b", {"resolution": "auto", "prompt": "480p"}, Asked()),
-        ("a/b", {"size": ["832*480"], "duration": None, "fps": "x"}, Asked()),
+        (VEO2.model, {"duration": "8s", "aspect_ratio": "9:16"}, AskedClip(8.0, 9 / 16, 720, 1280 * 720)),
+        ("a/b", {"duration": 5}, AskedClip(5.0)),
+        ("a/b", {"duration": "5.5"}, AskedClip(5.5)),
+        ("a/b", {"duration": "long"}, AskedClip()),
+        ("a/b", {"duration": 0}, AskedClip()),
+        ("a/b", {"num_frames": 81, "fps": 16}, AskedClip(81 / 16)),
+        ("a/b", {"num_frames": 81}, AskedClip()),
+        ("a/b", {"num_frames": True, "fps": 16}, AskedClip()),
+        ("a/b", {"size": "832*480"}, AskedClip(None, 832 / 480, 480, 832 * 480)),
+        ("a/b", {"aspect_ratio": "auto"}, AskedClip()),
+        ("a/b", {"aspect_ratio": "0:9"}, AskedClip()),
+        ("a/b", {"resolution": "480p"}, AskedClip(None, None, 480, 409_600)),
+        ("a/b", {"resolution": "720p", "aspect_ratio": "1:1"}, AskedClip(None, 1.0, 720, 921_600)),
+        ("a/b", {"resolution": "auto", "prompt": "480p"}, AskedClip()),
+        ("a/b", {"size": ["832*480"], "duration": None, "fps": "x"}, AskedClip()),
     ],
 )
-def test_what_is_asked_follows_from_the_inputs_that_say_it(model: str, inputs: dict[str, object], asked: Asked) -> None:
+def test_what_is_asked_follows_from_the_inputs_that_say_it(
+    model: str, inputs: dict[str, object], asked: AskedClip
+) -> None:
     assert asked_by(model, Inputs(inputs)) == asked
 
 
