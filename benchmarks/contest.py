@@ -23,7 +23,7 @@ NAMES = ("limit", "limit_early", "animatic", "sdk", "naive_prefect", "prefect_as
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ContestResult:
     """Result of one contender on one manifest. Lags in seconds; CPU in seconds of the process tree.
 
     Attributes:
@@ -141,7 +141,7 @@ class Studio:
         deadline_s: float = 600.0,
         is_fresh: bool = False,
         room: Path | None = None,
-    ) -> Outcome:
+    ) -> ContestResult:
         """One contender, one manifest, a sandbox of its own; what they leave is in the room."""
         room = room or self.room(name, is_fresh=is_fresh)
         manifest = write_manifest(room / "shots.parquet", rows)
@@ -196,7 +196,7 @@ class Studio:
 def outcome(  # noqa: PLR0913, PLR0917 - all that there is to know
     name: str, account: Account, rows: int, took: Measured, takes: Sequence[Seen], stats: dict[str, int],
     server_cpu_s: float, completed: int,
-) -> Outcome:  # fmt: skip
+) -> ContestResult:  # fmt: skip
     """Put together what the process, the server and the results say."""
     times = Counter(each.prompt for each in takes)
     latency_of = {each.prompt: each.latency_s for each in takes}
@@ -205,7 +205,7 @@ def outcome(  # noqa: PLR0913, PLR0917 - all that there is to know
     last_seen_at = max((each.seen_at for each in takes if each.seen_at is not None), default=0.0)
     first_at = min((each.accepted_at for each in takes), default=0.0)
     count = max(len(takes), 1)
-    return Outcome(
+    return ContestResult(
         contender=name,
         takes=rows,
         completed=completed,

@@ -18,8 +18,8 @@ from animatic.planning.inbox import (
     HANDED_OVER,
     UNNAMED,
     WRITTEN,
+    FileStep,
     Line,
-    Step,
     is_candidate,
     is_settled,
     next_step,
@@ -61,9 +61,9 @@ class Round:
         """Return the files that are whole and not done; wait once, where a second look is needed to tell."""
         known = await self._known(marks)
         steps = {path: self._step(path, mark, known) for path, mark in marks.items()}
-        await self._note({path: marks[path] for path, step in steps.items() if step is not Step.SKIP})
-        later = [path for path, step in steps.items() if step is Step.LOOK_AGAIN]
-        whole = {path for path, step in steps.items() if step is Step.WORK}
+        await self._note({path: marks[path] for path, step in steps.items() if step is not FileStep.SKIP})
+        later = [path for path, step in steps.items() if step is FileStep.LOOK_AGAIN]
+        whole = {path for path, step in steps.items() if step is FileStep.WORK}
         if later and self.worker.stopped_by is None:
             await asyncio.sleep(self.order.quiet_s)
             again = await self.find()
@@ -164,7 +164,7 @@ class Round:
         )
         return LEFT
 
-    def _step(self, path: str, mark: str, known: Mapping[str, InboxFile]) -> Step:
+    def _step(self, path: str, mark: str, known: Mapping[str, InboxFile]) -> FileStep:
         file, results = known.get(self.order.uri(path)), self.order.files_of(path).results
         return next_step(file, mark, results, datetime.now(UTC), self.order.quiet_s)
 

@@ -26,7 +26,7 @@ TEXTS = ("shot_id", "storyboard", "image", "prompt", "model", "aspect_ratio", "d
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class TakeOutcome:
     """Outcome of one take, named as the columns of the ledger's view."""
 
     status: str
@@ -54,7 +54,7 @@ class Outcome:
 MONEY = ("quoted", "charged", "refunded")
 
 
-def outcome_of(status: str, **changes: Any) -> Outcome:
+def outcome_of(status: str, **changes: Any) -> TakeOutcome:
     """Return an outcome with all that a run leaves of a take with this status, bought once at most, for $2.50.
 
     A moment or an error may be missing where a table was imported that has none.
@@ -68,10 +68,10 @@ def outcome_of(status: str, **changes: Any) -> Outcome:
         usual["completed_at"] = SUBMITTED_AT + timedelta(minutes=1)
     if status == "completed":
         usual |= {"outputs": ("https://cdn.example/1.mp4",), "has_nsfw_contents": (False,), "inference_ms": 40_000}
-    return Outcome(status=status, **(usual | changes))
+    return TakeOutcome(status=status, **(usual | changes))
 
 
-def state_of(outcome: Outcome) -> State:
+def state_of(outcome: TakeOutcome) -> State:
     """Return the state of an outcome; a take that is pending with a prediction is in flight."""
     is_in_flight = outcome.status == "pending" and outcome.prediction_id is not None
     return State.SUBMITTED if is_in_flight else STATE_OF[outcome.status]
@@ -91,7 +91,7 @@ def texts_of(shot: Shot) -> dict[str, str]:
 
 def build_table(
     shots: Sequence[Shot],
-    outcomes: Mapping[str, Outcome],
+    outcomes: Mapping[str, TakeOutcome],
     invalid: Mapping[int, str],
     raw: pa.Table,
     provenance: Provenance,
@@ -104,7 +104,7 @@ def build_table(
     ]
     takes = [take for row in sorted(shot_of) for take in takes_of(shot_of[row], PROVIDER)]
     known = list(outcomes)
-    columns = {field.name: [getattr(outcomes[key], field.name) for key in known] for field in fields(Outcome)}
+    columns = {field.name: [getattr(outcomes[key], field.name) for key in known] for field in fields(TakeOutcome)}
     columns["state"] = [state_of(outcomes[key]) for key in known]
     del columns["status"]
     columns["cost_microusd"] = columns.pop("quoted_microusd")
@@ -150,7 +150,7 @@ def carried_name(name: str) -> str:
 
 
 def expected_rows(
-    shots: Sequence[Shot], outcomes: Mapping[str, Outcome], invalid: Mapping[int, str], raw: pa.Table, provider: str
+    shots: Sequence[Shot], outcomes: Mapping[str, TakeOutcome], invalid: Mapping[int, str], raw: pa.Table, provider: str
 ) -> list[dict[str, Any]]:
     """Every row of the results of a manifest of URLs, one after the other, as INTERFACE says, without any columns."""
     shot_of = {shot.row: shot for shot in shots}
@@ -159,13 +159,13 @@ def expected_rows(
     for row, cells in enumerate(raw.to_pylist(), start=1):
         carried = {carried_name(name): value for name, value in cells.items() if name not in COLUMNS}
         if row in invalid:
-            reported = Outcome(status="invalid", error=invalid[row])
+            reported = TakeOutcome(status="invalid", error=invalid[row])
             own = dict.fromkeys(("take", "fingerprint", "still_uri", *(f"{name}_usd" for name in MONEY)))
             own["row"] = row
             rows.append({**own, **cells_of(raw, row), **shown(reported), **carried})
             continue
         for take in takes_of(shot_of[row], provider):
-            outcome = outcomes.get(take.fingerprint, Outcome(status="pending", quoted_microusd=0))
+            outcome = outcomes.get(take.fingerprint, TakeOutcome(status="pending", quoted_microusd=0))
             texts = texts_of(take.shot)
             is_first = take.fingerprint not in seen
             seen.add(take.fingerprint)
@@ -197,7 +197,7 @@ def dollars_of(microusd: int | None) -> Decimal | None:
     return None if microusd is None else (Decimal(microusd) / 1_000_000).quantize(Decimal("0.000001"))
 
 
-def shown(outcome: Outcome) -> dict[str, Any]:
+def shown(outcome: TakeOutcome) -> dict[str, Any]:
     """Return the cells that show an outcome."""
     flags, outputs = outcome.has_nsfw_contents or (), outcome.outputs or ()
     error = outcome.error or (
@@ -207,7 +207,7 @@ def shown(outcome: Outcome) -> dict[str, Any]:
     )
     is_completed = outcome.status == "completed"
     is_judged = bool(outputs) and len([flag for flag in flags if flag is not None]) >= len(outputs)
-    values = {field.name: getattr(outcome, field.name) for field in fields(Outcome) if "microusd" not in field.name}
+    values = {field.name: getattr(outcome, field.name) for field in fields(TakeOutcome) if "microusd" not in field.name}
     return (
         values
         | NOT_ARCHIVED
@@ -223,7 +223,7 @@ def shown(outcome: Outcome) -> dict[str, Any]:
     )
 
 
-def expiry_of(outcome: Outcome) -> datetime | None:
+def expiry_of(outcome: TakeOutcome) -> datetime | None:
     """Seven days after a take was completed: when we saw it, unless it must have been done more than an hour before."""
     if outcome.completed_at is None:
         return None
@@ -235,7 +235,7 @@ def expiry_of(outcome: Outcome) -> datetime | None:
     return done_at + timedelta(days=7)
 
 
-def expected_cost_microusd(outcomes: Mapping[str, Outcome]) -> int | None:
+def expected_cost_microusd(outcomes: Mapping[str, TakeOutcome]) -> int | None:
     """Return the cost of all takes of a manifest, each counted once; None if bought without a known price."""
     prices = [outcome.quoted_microusd for outcome in outcomes.values()]
     is_bought = any(outcome.attempts for outcome in outcomes.values())

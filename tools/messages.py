@@ -42,7 +42,7 @@ def messages_of(path: Path) -> Iterator[Message]:
         if not isinstance(node, ast.Call):
             continue
         name = _name_of(node.func)
-        if name.endswith("Error") or name in PRINTING or name in {"Fault", "Step", "Finding"}:
+        if name.endswith("Error") or name in PRINTING or name in {"Fault", "NextStep", "Finding"}:
             place = f"{path.relative_to(ROOT)}:{node.lineno}"
             for text in map(_text_of, node.args[:2]):
                 if len(text.split()) >= _LEAST_WORDS:

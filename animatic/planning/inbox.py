@@ -39,7 +39,7 @@ _LEFT = ("pending", "unknown", "held")
 """Statuses of takes for which there is more to do, or a person to wait for."""
 
 
-class Step(StrEnum):
+class FileStep(StrEnum):
     """Next step for a file."""
 
     SKIP = "skip"
@@ -88,21 +88,21 @@ def is_of_ours(columns: Collection[str]) -> bool:
     return "take" in columns and not {"fingerprint", "prediction_id"}.isdisjoint(columns)
 
 
-def next_step(known: InboxFile | None, mark: str, results: str, now: datetime, quiet_s: float) -> Step:
+def next_step(known: InboxFile | None, mark: str, results: str, now: datetime, quiet_s: float) -> FileStep:
     """Return what is next for a file that is listed with this mark; `results` is where its table is to be.
 
     A file whose mark has not stood for `quiet_s` may still be being written. One that only people can help is tried
     again after half as long as it has waited already: soon where its stills arrive after it, once an hour later on.
     """
     if known is None or known.mark != mark:
-        return Step.LOOK_AGAIN if quiet_s > 0 else Step.WORK
+        return FileStep.LOOK_AGAIN if quiet_s > 0 else FileStep.WORK
     if known.state == FileState.FOREIGN or (known.state == FileState.DONE and known.results == results):
-        return Step.SKIP
+        return FileStep.SKIP
     if _waits_for_people(known) and known.ended_at is not None:
         waited = known.ended_at - known.marked_at
         if now - known.ended_at < min(waited / 2, LONGEST_WAIT):
-            return Step.SKIP
-    return Step.WORK if now - known.marked_at >= timedelta(seconds=quiet_s) else Step.LOOK_AGAIN
+            return FileStep.SKIP
+    return FileStep.WORK if now - known.marked_at >= timedelta(seconds=quiet_s) else FileStep.LOOK_AGAIN
 
 
 def _waits_for_people(known: InboxFile) -> bool:

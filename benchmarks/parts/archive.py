@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from benchmarks.contest import Outcome, Studio, completed_in, environment, outcome, write_manifest
+from benchmarks.contest import ContestResult, Studio, completed_in, environment, outcome, write_manifest
 from benchmarks.process import measure
 from benchmarks.server import Account, Served, served, takes_of
 from benchmarks.sizes import Result, Sizes, say
@@ -79,7 +79,7 @@ def _round(studio: Studio, account: Account, takes: int) -> Result:
     return found
 
 
-def _run(studio: Studio, server: Served, room: Path, takes: int, *options: str) -> Outcome:
+def _run(studio: Studio, server: Served, room: Path, takes: int, *options: str) -> ContestResult:
     (room / "home").mkdir(parents=True)
     shutil.copytree(studio.room("homes") / "prefect", room / "prefect")
     manifest = write_manifest(room / "shots.parquet", takes, room.name)

@@ -2,7 +2,7 @@
 
 import statistics
 
-from benchmarks.contest import NAMES, PREFECT, Outcome, Studio
+from benchmarks.contest import NAMES, PREFECT, ContestResult, Studio
 from benchmarks.server import Account
 from benchmarks.sizes import Result, Sizes, say
 
@@ -20,7 +20,7 @@ def run(studio: Studio, sizes: Sizes) -> Result:
     takes, in_flight = sizes.takes or TAKES, sizes.in_flight or IN_FLIGHT
     account = Account(5_000, in_flight, sizes.median_s or MEDIAN_S)
     names = sizes.only or NAMES
-    empties_s, outcomes = [_empty_s(studio)], dict[str, list[Outcome]]()
+    empties_s, outcomes = [_empty_s(studio)], dict[str, list[ContestResult]]()
     idles_s = {name: [studio.idle_cpu_s(name, account)] for name in names if name not in PREFECT}
     for number in range(sizes.rounds or ROUNDS):
         for name in names:
@@ -51,7 +51,7 @@ def _empty_s(studio: Studio) -> float:
     return cpu_s
 
 
-def _row(outcomes: list[Outcome], idles_s: list[float], takes: int) -> Result:
+def _row(outcomes: list[ContestResult], idles_s: list[float], takes: int) -> Result:
     """The median run of one contender; every run's CPU a take is in it too."""
     idle_s = statistics.median(idles_s)
     each_ms = [round((one.cpu_s - idle_s) / max(takes - one.lost, 1) * 1_000, 3) for one in outcomes]

@@ -5,7 +5,7 @@ import statistics
 from concurrent.futures import ThreadPoolExecutor
 
 from animatic.buying.polling.schedule import LogNormal, Schedule
-from benchmarks.contest import Outcome, Studio
+from benchmarks.contest import ContestResult, Studio
 from benchmarks.server import Account, Seen, takes_of
 from benchmarks.sizes import Result, Sizes, say
 
@@ -19,7 +19,7 @@ def run(studio: Studio, sizes: Sizes) -> Result:
     median_s, takes = sizes.median_s or MEDIAN_S, sizes.takes or TAKES
     rooms = {spread: studio.room(f"looks-{spread}") for spread in SPREADS}
 
-    def compete(spread: float) -> Outcome:
+    def compete(spread: float) -> ContestResult:
         account = Account(STARTS, sizes.in_flight or IN_FLIGHT, median_s, spread)
         return studio.compete("animatic", account, takes, room=rooms[spread])
 

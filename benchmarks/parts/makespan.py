@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from benchmarks.contest import Outcome, Studio
+from benchmarks.contest import ContestResult, Studio
 from benchmarks.server import Account
 from benchmarks.sizes import Result, Sizes, say
 
@@ -23,7 +23,7 @@ def run(studio: Studio, sizes: Sizes) -> Result:
     studio.warm()
     jobs = [(case, name) for case in CASES for name in names for _ in range(rounds)]
 
-    def compete(number: int) -> Outcome:
+    def compete(number: int) -> ContestResult:
         case, name = jobs[number]
         account, takes = CASES[case]
         time.sleep(number * APART_S)
@@ -36,7 +36,7 @@ def run(studio: Studio, sizes: Sizes) -> Result:
     return {"rows": [_row(*job, each) for job, each in zip(first_of_each, runs_of_each, strict=True)]}
 
 
-def _row(case: str, name: str, outcomes: Sequence[Outcome]) -> Result:
+def _row(case: str, name: str, outcomes: Sequence[ContestResult]) -> Result:
     """The median run of a case and contender; every run's ratio is in it too."""
     found = sorted(outcomes, key=lambda each: each.ratio)[len(outcomes) // 2]
     ratios = [round(each.ratio, 4) for each in outcomes]

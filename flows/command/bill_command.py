@@ -9,7 +9,7 @@ from animatic.results.billing.bill import Bill
 from animatic.results.billing.words import as_json, lines_of
 from flows.bill import READ, BillOrder, bill, read_and_compare
 from flows.command.embedded import provider
-from flows.command.next_steps import Step, as_dict, reconcile_argv
+from flows.command.next_steps import NextStep, as_dict, reconcile_argv
 from flows.command.shown import show_in_prefect
 from flows.server.prefect_api import Start
 from flows.settings import Settings
@@ -50,11 +50,11 @@ def show_bill(options: BillOptions, console: PlainConsole, start: Start) -> int:
     return found.exit_code
 
 
-def next_step_of(found: Bill, *, is_of_sandbox: bool) -> Step | None:
+def next_step_of(found: Bill, *, is_of_sandbox: bool) -> NextStep | None:
     """Return what settles takes that the bill leaves open; None where there are none."""
     if not found.unsettled:
         return None
-    return Step(
+    return NextStep(
         "settle takes of which it is not known if they were bought", reconcile_argv(is_of_sandbox=is_of_sandbox)
     )
 

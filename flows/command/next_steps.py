@@ -17,7 +17,7 @@ THEN = ", then run again"
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class NextStep:
     """One thing to do.
 
     Attributes:
@@ -90,50 +90,52 @@ def reconcile_argv(*, is_of_sandbox: bool) -> tuple[str, ...]:
 
 def step_for(  # noqa: PLR0911 - one return a case
     group: ReasonGroup, typed: Typed, others: Sequence[ReasonGroup] = ()
-) -> Step:
+) -> NextStep:
     """Return what to do about takes that ended so; `others` are those that `--retry-failed` would buy again as well."""
     them = "it" if group.count == 1 else "them"
-    code, again = group.error_code, Step(typed.go_on, typed.on())
+    code, again = group.error_code, NextStep(typed.go_on, typed.on())
     match group.status:
         case "failed" if code is not None and 1_000 <= code < 2_000:
-            return Step(f"change the prompt or the still of {them}{THEN}", typed.again())
+            return NextStep(f"change the prompt or the still of {them}{THEN}", typed.again())
         case "failed":
             return _retry(group, typed, others)
         case "rejected" if code in {401, 402, 403}:
-            return Step(f"{ACCOUNT_ADVICE} Then run again", typed.again("--retry-failed"))
+            return NextStep(f"{ACCOUNT_ADVICE} Then run again", typed.again("--retry-failed"))
         case "rejected":
-            return Step(f"correct {them} in the manifest{THEN}", typed.again())
+            return NextStep(f"correct {them} in the manifest{THEN}", typed.again())
         case "unknown":
-            return Step("settle what is unknown", reconcile_argv(is_of_sandbox="--sandbox" in typed.options))
+            return NextStep("settle what is unknown", reconcile_argv(is_of_sandbox="--sandbox" in typed.options))
         case "held":
             name = group.fingerprints[0][:12] if group.fingerprints else ""
-            return Step("see what is known of it, then decide", (PROGRAM, "ledger", "show", name))
+            return NextStep("see what is known of it, then decide", (PROGRAM, "ledger", "show", name))
         case "invalid":
-            return Step(f"correct {them} in the manifest{THEN}", typed.again())
+            return NextStep(f"correct {them} in the manifest{THEN}", typed.again())
         case "not archived" if "instead of a clip" in group.reason or "no video" in group.reason:
-            return Step(
+            return NextStep(
                 f"run again to ask WaveSpeed for {them} once more; what it has deleted comes back as another take only "
                 "(column takes, or another prompt)",
                 typed.again(),
             )
         case "not archived":
-            return Step(f"fetch {'the clip' if group.count == 1 else 'the clips'} again", typed.on())
+            return NextStep(f"fetch {'the clip' if group.count == 1 else 'the clips'} again", typed.on())
         case _:
             return again
 
 
-def _retry(group: ReasonGroup, typed: Typed, others: Sequence[ReasonGroup]) -> Step:
+def _retry(group: ReasonGroup, typed: Typed, others: Sequence[ReasonGroup]) -> NextStep:
     """Return the purchase of just these takes again, or of all that failed where they are too many to name."""
     them = "it" if group.count == 1 else "them"
     cost = f" for {dollars(group.quoted_microusd)}" if group.quoted_microusd else ""
     if not others:
-        return Step(f"buy {them} again{cost}", typed.again("--retry-failed"))
+        return NextStep(f"buy {them} again{cost}", typed.again("--retry-failed"))
     shots = list(dict.fromkeys(group.shot_ids))
     if group.count > len(group.shot_ids) or not all(shots) or "--only" in typed.options:
         more = sum(each.count for each in others)
-        return Step(f"buy {them} again, and {more:,} more that failed or were rejected", typed.again("--retry-failed"))
+        return NextStep(
+            f"buy {them} again, and {more:,} more that failed or were rejected", typed.again("--retry-failed")
+        )
     only = tuple(part for shot in shots for part in ("--only", f"shot_id={shot}"))
-    return Step(f"buy {them} again{cost}", (*typed.again("--retry-failed"), *only))
+    return NextStep(f"buy {them} again{cost}", (*typed.again("--retry-failed"), *only))
 
 
 def _others(group: ReasonGroup, groups: Sequence[ReasonGroup]) -> list[ReasonGroup]:
@@ -158,7 +160,7 @@ def group_lines(groups: Sequence[ReasonGroup], typed: Typed) -> list[str]:
             lines += [*_lines_of(groups[number]), *([f"    {first}"] if comma else [])]
         texts = {steps[number].text for number in together}
         own = texts.pop() if len(texts) == 1 and not is_first_something_else else GO_ON
-        lines += Step(GO_ON_THEN if is_first_something_else else own, argv).lines()
+        lines += NextStep(GO_ON_THEN if is_first_something_else else own, argv).lines()
     if len(groups) > MOST_GROUPS:
         rest = sum(each.count for each in groups[MOST_GROUPS:])
         lines.append(f"and {rest:,} more for {len(groups) - MOST_GROUPS:,} other reasons (columns error_code, error)")
@@ -184,7 +186,7 @@ def commands_in(error: str) -> list[str]:
     return [f"{text}:", *(f"    {each.removesuffix(', or')}" for each in commands)]
 
 
-def step_in(error: str) -> Step | None:
+def step_in(error: str) -> NextStep | None:
     """Return the command that an error's text gives in a line of its own; None for none, several, or a placeholder."""
     commands = [line.strip() for line in error.split("\n") if line.startswith(f"    {PROGRAM} ")]
     if len(commands) != 1:
@@ -195,16 +197,16 @@ def step_in(error: str) -> Step | None:
         return None
     if any(re.fullmatch(r"[A-Z_]{3,}", each) for each in argv):
         return None
-    return Step("type this", tuple(argv))
+    return NextStep("type this", tuple(argv))
 
 
-def as_dict(step: Step | None) -> dict[str, object]:
+def as_dict(step: NextStep | None) -> dict[str, object]:
     """Return a step as `--json` has it: `next`, quoted for a shell, `next_argv` and `advice`; nulls where none is."""
     argv = list(step.argv) if step and step.argv else None
     return {"next": step.command if step and argv else None, "next_argv": argv, "advice": step.text if step else None}
 
 
-def next_step(groups: Sequence[ReasonGroup], typed: Typed) -> Step | None:
+def next_step(groups: Sequence[ReasonGroup], typed: Typed) -> NextStep | None:
     """Return the first thing to do: what may cost money first, then the largest group; None where all is done."""
     if not groups:
         return None

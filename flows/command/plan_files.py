@@ -32,7 +32,7 @@ from animatic.takes.canonical import EMBEDDED_SANDBOX
 from animatic.takes.money.amounts import dollars, microusd, read_limit
 from animatic.takes.schemas import PriceClass
 from animatic.takes.states import BuyingPolicy
-from flows.command.next_steps import Step
+from flows.command.next_steps import NextStep
 from flows.command.plan_in_words import Preview
 from flows.order import RowOptions
 from flows.settings import Settings
@@ -294,7 +294,7 @@ def _allowed(file: PlanFile, options: PlanOptions) -> Allowed:
     return Allowed(found, options.accept_estimates)
 
 
-def carry_out(uri: str, manifest: str, head: HeadPart) -> Step:
+def carry_out(uri: str, manifest: str, head: HeadPart) -> NextStep:
     """Return the command that carries a plan out, and what that comes to."""
     cost, count = head.cost, sum(each.takes for each in head.prices)
     stem = storage.name_of(sheet_of(manifest)[0]).partition(".")[0] or "shots"
@@ -304,11 +304,11 @@ def carry_out(uri: str, manifest: str, head: HeadPart) -> Step:
     unpriced = list(dict.fromkeys(one_line(each.model, 100) for each in head.prices if each.usd is None))
     if unpriced:
         named = " ".join(f"--allow-unpriced {model}=USD" for model in unpriced[:MOST_NAMED])
-        return Step(f"{what}; run --plan {uri} needs {named}, the most that such a take may cost")
-    return Step(what, (PROGRAM, "run", "--plan", uri, "--results", f"{stem}-results.csv"))
+        return NextStep(f"{what}; run --plan {uri} needs {named}, the most that such a take may cost")
+    return NextStep(what, (PROGRAM, "run", "--plan", uri, "--results", f"{stem}-results.csv"))
 
 
-def kept_lines(uri: str, head: HeadPart, following: Step | None) -> list[str]:
+def kept_lines(uri: str, head: HeadPart, following: NextStep | None) -> list[str]:
     """Return lines for people on the file of a plan, and the command that carries it out."""
     kept = f"  plan: {uri}, good until {shown_moment(head.valid_until)}"
     return [kept, *([] if following is None else following.lines(indent=2))]

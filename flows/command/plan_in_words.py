@@ -27,7 +27,7 @@ from animatic.takes.money.funds import Funds, signed_dollars
 from animatic.takes.schemas import PriceClass
 from animatic.takes.seen_stills import LookedAt
 from animatic.takes.states import State
-from flows.command.next_steps import Step, as_dict
+from flows.command.next_steps import NextStep, as_dict
 
 NO_KEY = "WAVESPEED_API_KEY is not set: export it to see the cost and to buy, or add --sandbox, which needs none"
 NO_BELIEVED_PRICE = "WaveSpeed names no price that can be believed"
@@ -266,7 +266,7 @@ class Preview:
         hint = "; set ANIMATIC_ACCOUNT_LEVEL if the account has more" if self.level == "bronze" else ""
         return f"about {duration_in_words(self.duration_s)} at {self.level} ({starts}){hint}"
 
-    def as_json(self, kept: Mapping[str, object] | None = None, following: Step | None = None) -> str:
+    def as_json(self, kept: Mapping[str, object] | None = None, following: NextStep | None = None) -> str:
         """Return the plan for programs, with what there is to say of its file, and what to do next."""
         plan = self.plan
         return json.dumps(

@@ -21,7 +21,7 @@ from animatic.takes.models import DEFAULT_MODEL
 from animatic.takes.states import PREDICTION_ID, State
 from animatic.wavespeed.client import WaveSpeedClient
 from flows.command.embedded import provider
-from flows.command.next_steps import Step, as_dict, commands_in, reconcile_argv
+from flows.command.next_steps import NextStep, as_dict, commands_in, reconcile_argv
 from flows.session import new_run_id
 from flows.settings import Settings
 from flows.terminal import PlainConsole, say_json
@@ -56,7 +56,7 @@ class ByHand:
 
 
 @dataclass(slots=True)
-class Outcome:
+class ReconcileResult:
     """Result of the command, and the takes that are still open.
 
     Attributes:
@@ -95,14 +95,14 @@ class Outcome:
         return lines + orphan_lines(self.orphans)
 
     @property
-    def next(self) -> Step | None:
+    def next(self) -> NextStep | None:
         """The reading that can settle what is unknown, once that is possible."""
         unknown = [each for each in self.left if each.state != State.HELD.value]
         if not unknown:
             return None
         moments = [each.settled_at(self.settle_s) or each.listed_by or each.since for each in unknown]
         text = f"read the list again after {_up(max(moments)):%H:%M:%S} UTC (ANIMATIC_SETTLE_S: {self.settle_s:.0f} s)"
-        return Step(text, reconcile_argv(is_of_sandbox=self.is_of_sandbox))
+        return NextStep(text, reconcile_argv(is_of_sandbox=self.is_of_sandbox))
 
     def as_json(self) -> str:
         """Return the result for programs, in one line."""
@@ -177,13 +177,13 @@ def run_reconcile(by_hand: ByHand, console: PlainConsole, *, sandbox: bool, as_j
     return outcome.exit_code
 
 
-async def settle_ledger(by_hand: ByHand, settings: Settings) -> Outcome:
+async def settle_ledger(by_hand: ByHand, settings: Settings) -> ReconcileResult:
     """Settle what is open by receipt, by hand, then by the list.
 
     Raises:
         FixInputError: what a person says cannot be so; nothing was changed.
     """
-    provider, outcome = settings.origin, Outcome(settings.settle_s, not settings.is_real)
+    provider, outcome = settings.origin, ReconcileResult(settings.settle_s, not settings.is_real)
     with look_into(settings.ledger, may_be_restored=True) as ledger:
         if ledger is None:
             if by_hand.adopt or by_hand.absent or by_hand.abandon:
@@ -205,7 +205,7 @@ async def settle_ledger(by_hand: ByHand, settings: Settings) -> Outcome:
     return outcome
 
 
-async def _poll_through(ledger: Ledger, client: WaveSpeedClient, settings: Settings, outcome: Outcome) -> None:
+async def _poll_through(ledger: Ledger, client: WaveSpeedClient, settings: Settings, outcome: ReconcileResult) -> None:
     """Of a restored ledger: read all that the account made in 7 days, and remember what belongs to no take."""
     noted = ledger.noted_intents()
     lacks, is_done = await ledger.lacking(noted)
@@ -230,7 +230,9 @@ async def _poll_through(ledger: Ledger, client: WaveSpeedClient, settings: Setti
     )
 
 
-async def _by_hand(by_hand: ByHand, ledger: Ledger, client: WaveSpeedClient, provider: str, outcome: Outcome) -> None:
+async def _by_hand(
+    by_hand: ByHand, ledger: Ledger, client: WaveSpeedClient, provider: str, outcome: ReconcileResult
+) -> None:
     """Apply a person's decisions. Adoptions are looked up first: an id that the API does not know is a typing error."""
     adoptions = by_hand.adoptions
     for fingerprint, prediction_id in adoptions:

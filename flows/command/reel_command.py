@@ -16,7 +16,7 @@ from rich.text import Text
 from animatic.errors.text import counted, shortened
 from animatic.media.reel import ReelProgress
 from animatic.results.exit_codes import DONE, INCOMPLETE
-from flows.command.next_steps import Step, as_dict
+from flows.command.next_steps import NextStep, as_dict
 from flows.command.panel import LINE_EVERY_S, REFRESHES_PER_S, every
 from flows.command.shown import show_in_prefect
 from flows.progress_words import left_in_words
@@ -84,7 +84,7 @@ def _flow_run(options: ReelOptions) -> Any:
     )  # fmt: skip
 
 
-def _say_rest(made: ReelsMade, options: ReelOptions, console: PlainConsole) -> Step | None:
+def _say_rest(made: ReelsMade, options: ReelOptions, console: PlainConsole) -> NextStep | None:
     """Name the clips that are missing, and return what brings them."""
     for problem in shortened(made.problems, MOST_SHOWN):
         console.print(problem)
@@ -92,7 +92,7 @@ def _say_rest(made: ReelsMade, options: ReelOptions, console: PlainConsole) -> S
         console.print(f"{counted(made.unmatched, 'decision')} on takes that no table has")
     if not made.problems:
         return None
-    step = Step("fetch clips that are missing with animatic archive; WaveSpeed has them for 7 days")
+    step = NextStep("fetch clips that are missing with animatic archive; WaveSpeed has them for 7 days")
     if not options.as_json:
         console.print(step.text)
     return step

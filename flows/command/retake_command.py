@@ -20,7 +20,7 @@ from animatic.results.formats import SUFFIXES
 from animatic.results.retake_table import Sheet, sheets_of
 from animatic.results.retakes import Retakes, answers_in, plan_retakes
 from animatic.takes.canonical import is_here
-from flows.command.next_steps import Step, as_dict
+from flows.command.next_steps import NextStep, as_dict
 from flows.settings import Settings
 from flows.terminal import PlainConsole, say_json
 
@@ -157,19 +157,21 @@ def _tell(  # noqa: PLR0913, PLR0917 - all that is to be said
         console.print(f"and {len(refused) - MOST_LINES:,} more")
 
 
-def _steps(options: RetakeOptions, sheets: Sequence[Sheet], places: Sequence[str], *, is_sandbox: bool) -> list[Step]:
-    steps: list[Step] = []
+def _steps(
+    options: RetakeOptions, sheets: Sequence[Sheet], places: Sequence[str], *, is_sandbox: bool
+) -> list[NextStep]:
+    steps: list[NextStep] = []
     new: list[str] = []
     for place, sheet in zip(places, sheets, strict=True):
         results = _free_results(place, options.results[0], new)
         new.append(results)
         more = [*_stills_option(sheet, place), *(["--sandbox"] if is_sandbox else [])]
         more += [] if options.decisions is None else ["--decisions", options.decisions]
-        steps.append(Step("buy them", (PROGRAM, "run", positional(place), "--results", results, *more)))
+        steps.append(NextStep("buy them", (PROGRAM, "run", positional(place), "--results", results, *more)))
     if steps:
         tables = [positional(each) for each in (*options.results, *new)]
         decisions = [] if options.decisions is None else ["--decisions", options.decisions]
-        steps.append(Step("then look at all takes on one page", (PROGRAM, "review", *tables, *decisions)))
+        steps.append(NextStep("then look at all takes on one page", (PROGRAM, "review", *tables, *decisions)))
     return steps
 
 

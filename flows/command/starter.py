@@ -13,7 +13,7 @@ from animatic.manifest.images import STILL_SUFFIXES, relative_path
 from animatic.media.stills import probe
 from animatic.takes.stills import Still
 from animatic.takes.veo2 import ASPECT_RATIO, ratio_of
-from flows.command.next_steps import Step
+from flows.command.next_steps import NextStep
 from flows.terminal import PlainConsole
 
 MOST_STILLS = 10_000
@@ -61,9 +61,9 @@ def make_starter(folder: str, console: PlainConsole) -> int:
     for line in unreadable[:20]:
         console.print(f"note: {line}")
     made = positional(str(Path(folder) / MANIFEST))
-    steps = [Step("then see what it costs", (PROGRAM, "plan", made))]
+    steps = [NextStep("then see what it costs", (PROGRAM, "plan", made))]
     results = str(Path(folder) / "results.csv")
-    steps.append(Step("and buy the takes", (PROGRAM, "run", made, "--results", results)))
+    steps.append(NextStep("and buy the takes", (PROGRAM, "run", made, "--results", results)))
     for line in [line for step in steps for line in step.lines()]:
         console.print(line)
     return 0

@@ -12,7 +12,7 @@ from animatic.errors import SettingsError
 from animatic.errors.text import PROGRAM
 from animatic.machine.own_packages import require_free_folder
 from animatic.machine.start_folder import from_start
-from flows.command.next_steps import Step
+from flows.command.next_steps import NextStep
 from flows.terminal import PlainConsole
 
 NAME = "prefect.yaml"
@@ -51,8 +51,8 @@ def write_deployments(options: InitOptions, console: PlainConsole) -> int:
     storage.replace_bytes(str(target), text.encode())
     console.print(f"{target}: {'replaced' if was_there else 'written'}; say in it what runs when, and up to what cost")
     steps = [
-        Step("then serve it from one process", (PROGRAM, "serve", str(Path(options.folder) / NAME))),
-        Step(
+        NextStep("then serve it from one process", (PROGRAM, "serve", str(Path(options.folder) / NAME))),
+        NextStep(
             "or make its work pools, animatic and animatic-media, on a Prefect server, and deploy it from that folder",
             (_prefect(), "--no-prompt", "deploy", "--all"),
         ),

@@ -13,7 +13,7 @@ import pytest
 
 from animatic.errors.text import command, positional, printable, shell_line
 from animatic.results.reason_groups import ReasonGroup
-from flows.command.next_steps import Step, Typed, as_dict, group_lines, next_step
+from flows.command.next_steps import NextStep, Typed, as_dict, group_lines, next_step
 from flows.terminal import folded
 
 ROOT = Path(__file__).parents[2]
@@ -102,7 +102,7 @@ def test_every_step_after_a_run_is_a_command_that_can_be_typed(manifest: str) ->
 
 def test_without_a_step_there_is_no_command() -> None:
     assert as_dict(None) == {"next": None, "next_argv": None, "advice": None}
-    assert as_dict(Step("look at it")) == {"next": None, "next_argv": None, "advice": "look at it"}
+    assert as_dict(NextStep("look at it")) == {"next": None, "next_argv": None, "advice": "look at it"}
 
 
 COMMANDS = "run|plan|results|reconcile|ledger|archive|new|demo|sandbox|doctor|ui"

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 from asked import shot_of, takes_of
 from spreadsheet_shots import SHOTS, SheetFile, shots_of, text
-from tables import Outcome, build_table
+from tables import TakeOutcome, build_table
 from workbooks import formulas_in
 
 import animatic
@@ -91,7 +91,7 @@ def results() -> pa.Table:
     """A table of two takes, one of them bought, with a column that people added."""
     shots = [shot_of(1, storyboard="b", prompt="=1+1"), shot_of(2, storyboard="b", prompt="Über der Küste,\ntwo lines")]
     moment = datetime(2026, 3, 1, 12, 30, 15, 1, tzinfo=UTC)
-    bought = Outcome(
+    bought = TakeOutcome(
         status="completed", outputs=("https://cdn.example/ü,2.mp4",), has_nsfw_contents=(False,), inference_ms=41_000,
         submitted_at=moment, completed_at=moment, prediction_id="p-1", polls=3, attempts=1, run_id="r",
         quoted_microusd=2_500_000,

@@ -7,9 +7,9 @@ import pytest
 
 from animatic.planning.inbox import (
     WRITTEN,
+    FileStep,
     Line,
     RunFiles,
-    Step,
     end_of,
     is_candidate,
     is_of_ours,
@@ -69,41 +69,44 @@ def test_tables_of_ours_are_told_by_their_columns(columns: set[str], is_ours: bo
     assert is_of_ours(columns) is is_ours
 
 
-def step(known: InboxFile | None, mark: str = "mark", results: str = RESULTS, quiet_s: float = 10) -> Step:
+def step(known: InboxFile | None, mark: str = "mark", results: str = RESULTS, quiet_s: float = 10) -> FileStep:
     return next_step(known, mark, results, NOW, quiet_s)
 
 
 def test_a_file_is_run_once_it_has_been_unchanged_for_long_enough() -> None:
-    assert step(None) is Step.LOOK_AGAIN
-    assert step(KNOWN, mark="another") is Step.LOOK_AGAIN
-    assert step(replace(KNOWN, marked_at=NOW - timedelta(seconds=9))) is Step.LOOK_AGAIN
-    assert step(replace(KNOWN, marked_at=NOW - timedelta(seconds=10))) is Step.WORK
-    assert step(None, quiet_s=0) is Step.WORK
+    assert step(None) is FileStep.LOOK_AGAIN
+    assert step(KNOWN, mark="another") is FileStep.LOOK_AGAIN
+    assert step(replace(KNOWN, marked_at=NOW - timedelta(seconds=9))) is FileStep.LOOK_AGAIN
+    assert step(replace(KNOWN, marked_at=NOW - timedelta(seconds=10))) is FileStep.WORK
+    assert step(None, quiet_s=0) is FileStep.WORK
 
 
 def test_only_what_is_done_or_foreign_needs_no_run() -> None:
-    assert step(replace(KNOWN, state=FileState.DONE)) is Step.SKIP
-    assert step(replace(KNOWN, state=FileState.DONE), results="elsewhere.csv") is Step.WORK
-    assert step(replace(KNOWN, state=FileState.FOREIGN), results="elsewhere.csv") is Step.SKIP
-    assert step(replace(KNOWN, state=FileState.OPEN, counts={"pending": 1, "held": 1})) is Step.WORK
-    assert step(replace(KNOWN, state=FileState.DONE), mark="another") is Step.LOOK_AGAIN
+    assert step(replace(KNOWN, state=FileState.DONE)) is FileStep.SKIP
+    assert step(replace(KNOWN, state=FileState.DONE), results="elsewhere.csv") is FileStep.WORK
+    assert step(replace(KNOWN, state=FileState.FOREIGN), results="elsewhere.csv") is FileStep.SKIP
+    assert step(replace(KNOWN, state=FileState.OPEN, counts={"pending": 1, "held": 1})) is FileStep.WORK
+    assert step(replace(KNOWN, state=FileState.DONE), mark="another") is FileStep.LOOK_AGAIN
 
 
 @pytest.mark.parametrize(
     ("waited", "ago", "found"),
     [
         *(
-            (timedelta(minutes=2), timedelta(seconds=59), Step.SKIP),
-            (timedelta(minutes=2), timedelta(minutes=1), Step.WORK),
+            (timedelta(minutes=2), timedelta(seconds=59), FileStep.SKIP),
+            (timedelta(minutes=2), timedelta(minutes=1), FileStep.WORK),
         ),
-        *((timedelta(days=9), timedelta(minutes=59), Step.SKIP), (timedelta(days=9), timedelta(hours=1), Step.WORK)),
+        *(
+            (timedelta(days=9), timedelta(minutes=59), FileStep.SKIP),
+            (timedelta(days=9), timedelta(hours=1), FileStep.WORK),
+        ),
     ],
 )
 @pytest.mark.parametrize(
     "known", [replace(KNOWN, state=FileState.REFUSED), replace(KNOWN, state=FileState.OPEN, counts={"held": 1})]
 )
 def test_what_waits_for_people_is_tried_more_and_more_rarely(
-    known: InboxFile, waited: timedelta, ago: timedelta, found: Step
+    known: InboxFile, waited: timedelta, ago: timedelta, found: FileStep
 ) -> None:
     assert step(replace(known, ended_at=NOW - ago, marked_at=NOW - ago - waited)) is found
 

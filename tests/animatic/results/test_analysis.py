@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from asked import shot_of, stats_of, takes_of
-from tables import Outcome, build_table, outcome_of
+from tables import TakeOutcome, build_table, outcome_of
 
 import animatic
 from animatic.errors import FixInputError, LocationError
@@ -30,7 +30,9 @@ def shot(row: int, storyboard: str, prompt: str = "", model: str = DEFAULT_MODEL
     return shot_of(row, storyboard=storyboard, prompt=prompt or f"-{row}", model=model, takes=takes)
 
 
-def outcome(status: str, *, flags: tuple[bool | None, ...] | None = (False,), seconds: int | None = None) -> Outcome:
+def outcome(
+    status: str, *, flags: tuple[bool | None, ...] | None = (False,), seconds: int | None = None
+) -> TakeOutcome:
     more = {"completed_at": NOON} if status in {"completed", "failed"} else {}
     more |= {"has_nsfw_contents": flags} if status == "completed" else {}
     return outcome_of(status, inference_ms=None if seconds is None else seconds * 1_000, **more)

@@ -14,7 +14,7 @@ from asked import shot_of, takes_of
 from examples import examples
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tables import Outcome, build_table
+from tables import TakeOutcome, build_table
 
 from animatic.errors import LocationError
 from animatic.results.columns import RESULTS_SCHEMA
@@ -37,7 +37,7 @@ def table_of(prompts: list[str], **carried: object) -> pa.Table:
     """One row per prompt: the first completed, the second failed, the others pending."""
     shots = [shot_of(row, storyboard="b", prompt=prompt) for row, prompt in enumerate(prompts, start=1)]
     known = [
-        Outcome(
+        TakeOutcome(
             status="completed",
             outputs=("https://cdn.example/1.mp4", "https://cdn.example/ü,2.mp4"),
             has_nsfw_contents=(False, True),
@@ -50,7 +50,7 @@ def table_of(prompts: list[str], **carried: object) -> pa.Table:
             prediction_model="=veo2",
             quoted_microusd=2_500_001,
         ),
-        Outcome(
+        TakeOutcome(
             status="failed",
             outputs=(),
             has_nsfw_contents=(None, False),

@@ -13,7 +13,7 @@ import pytest
 from asked import shot_of, takes_of
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tables import Outcome, build_table
+from tables import TakeOutcome, build_table
 
 from animatic.errors import LocationError
 from animatic.results.columns import RESULTS_SCHEMA
@@ -31,7 +31,7 @@ Change = Callable[[str, str], str]
 def table_of(count: int = 3, **carried: Any) -> pa.Table:
     """Some takes, the first of them bought."""
     shots = [shot_of(row, storyboard="b", prompt=f"Über {row},\nline; two") for row in range(1, count + 1)]
-    bought = Outcome(
+    bought = TakeOutcome(
         status="completed", outputs=("https://cdn.example/a;b,c.mp4",), has_nsfw_contents=(True,), inference_ms=41_000,
         submitted_at=MOMENT, completed_at=MOMENT, polls=3, attempts=1, run_id="r", quoted_microusd=2_500_000,
     )  # fmt: skip

@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from asked import shot_of, stats_of, takes_of
-from tables import PROVIDER, Outcome, build_table, outcome_of
+from tables import PROVIDER, TakeOutcome, build_table, outcome_of
 
 from animatic.results.columns import RESULTS_SCHEMA, STATUSES
 from animatic.results.schema import Provenance, decimals_of, microusd_of
@@ -25,13 +25,13 @@ def manifest(rows: int, **columns: list[object]) -> pa.Table:
     return pa.table({"image": ["a.png"] * rows, "prompt": ["push in"] * rows, **columns})
 
 
-def only_row(outcome: Outcome) -> dict[str, object]:
+def only_row(outcome: TakeOutcome) -> dict[str, object]:
     asked = shot(1)
     (take,) = takes_of(asked, PROVIDER)
     return build_table([asked], {take.fingerprint: outcome}, {}, manifest(1), PROVENANCE).to_pylist()[0]
 
 
-def spent_on(price_microusd: int | None, attempts: int) -> Outcome:
+def spent_on(price_microusd: int | None, attempts: int) -> TakeOutcome:
     """A take that failed each time it was bought, or was refused and never bought."""
     return outcome_of("failed" if attempts else "rejected", quoted_microusd=price_microusd, attempts=attempts)
 
@@ -95,7 +95,7 @@ def test_a_pending_take_that_was_submitted_is_said_to_be_running() -> None:
 
 def test_an_outcome_fills_its_row() -> None:
     row = only_row(
-        Outcome(
+        TakeOutcome(
             status="completed",
             outputs=("https://cdn.example/1.mp4", "https://cdn.example/2.mp4"),
             has_nsfw_contents=(False, False),

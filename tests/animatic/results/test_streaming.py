@@ -18,7 +18,7 @@ import pytest
 import sqlalchemy as sa
 from asked import invalid_rows_in, shots_in, table_in, takes_in
 from PIL import Image
-from tables import PROVIDER, Outcome, carried_name, expected_cost_microusd, expected_rows
+from tables import PROVIDER, TakeOutcome, carried_name, expected_cost_microusd, expected_rows
 
 from animatic import storage
 from animatic.errors import LocationError, ManifestError
@@ -132,8 +132,8 @@ def _bill_of(attempts: Sequence[dict[str, Any]], chance: random.Random) -> Itera
                 yield BillItem(f"{kind}:{name}", kind, name, "m", chance.choice([2_500_000, 333_333]), None)
 
 
-def outcome_of(record: Record, models: Mapping[int, str | None]) -> Outcome:
-    return Outcome(
+def outcome_of(record: Record, models: Mapping[int, str | None]) -> TakeOutcome:
+    return TakeOutcome(
         status=status_of(record.state),
         outputs=record.outputs,
         has_nsfw_contents=record.has_nsfw_contents,

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from asked import shot_of, stats_of, takes_of
-from tables import Outcome, build_table
+from tables import TakeOutcome, build_table
 
 from animatic.ledger import Open
 from animatic.results.columns import STATUSES
@@ -39,7 +39,7 @@ def table_of(statuses: Sequence[str], done_at: datetime | None = None) -> Any:
         is_completed = status == "completed"
         outputs = {"outputs": ("https://cdn.example/a.mp4",), "has_nsfw_contents": (False,)} if is_completed else {}
         is_paid = status not in {"pending", "rejected"}
-        outcomes[take.fingerprint] = Outcome(
+        outcomes[take.fingerprint] = TakeOutcome(
             status=status,
             inference_ms=2_000 if is_completed else None,
             completed_at=done_at if is_completed else None,
