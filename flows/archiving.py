@@ -57,6 +57,7 @@ class Archiving:
         self.is_waited_for: Callable[[str], bool] = lambda _: False
         self.pool: MediaPool | None = None
         self._batches = asyncio.Semaphore(BATCHES_AT_ONCE)
+        self._first_error: Exception | None = None
 
     @property
     def uri(self) -> str:
@@ -121,6 +122,8 @@ class Archiving:
             raise errors.exceptions[0] from None
         if self.pool is not None:
             await self.pool.archived()
+        if self._first_error is not None:  # of a batch; the run ends red, with its table
+            raise self._first_error
 
     def _unheard(self) -> list[Take]:
         """Return the takes that may have been completed without a poll of ours: by another run, or by settling."""
@@ -167,9 +170,9 @@ class Archiving:
     async def archive_here(self, outputs: Sequence[Output]) -> None:
         """Archive outputs that no media worker took."""
         await self._batches.acquire()
-        await self._see_through(ClipBatch(outputs))
+        await self._see_through(ClipBatch(outputs), raises=True)
 
-    async def _see_through(self, batch: ClipBatch) -> None:
+    async def _see_through(self, batch: ClipBatch, *, raises: bool = False) -> None:
         assert self._archive is not None  # noqa: S101 - nothing is started without one
         try:
             has_tasks = self._interrupts.stop_request is None
@@ -179,9 +182,12 @@ class Archiving:
         except Pause as pause:  # Prefect's own watch was faster than ours
             if pause.state is not None:
                 self._interrupts.obey(StopRequest.of(pause.state))
-        except Exception as error:  # noqa: BLE001 - the clips of other batches, and the takes, go on
+        except Exception as error:
             reason = one_line(f"{type(error).__name__}: {error}", 300)
             self._run.warn(f"{batch.name}: not archived: {reason}; the next run goes on")
+            self._first_error = self._first_error or error
+            if raises:
+                raise
         finally:
             self._batches.release()
         fingerprints = list(dict.fromkeys(output.identity.fingerprint for output in batch.outputs))

@@ -38,7 +38,7 @@ def name_round() -> str:
     return f"inbox {folder} {new_run_id()}"
 
 
-def name_errand() -> str:
+def name_job() -> str:
     """Return the manifest's name and an id that sorts by time."""
     return f"{storage.name_of(str(flow_run.parameters.get('manifest', 'manifest')))} {new_run_id()}"
 
@@ -96,7 +96,7 @@ async def inbox(  # noqa: PLR0913, PLR0917 - the parameters of a deployment, one
         end_within(HOLDS_UP_S)
 
 
-@flow(name="inbox-manifest", flow_run_name=name_errand, persist_result=False)
+@flow(name="inbox-manifest", flow_run_name=name_job, persist_result=False)
 async def run_manifest(  # noqa: PLR0913, PLR0917 - as above
     manifest: str,
     results: str,
@@ -158,9 +158,10 @@ async def _carried_out(worker: Worker, job: ManifestJob) -> Line:
     content = await asyncio.to_thread(read_whole, job.uri, known.mark)
     if content is None:
         return Line(name, WRITTEN)
-    is_news = not is_settled(known, content.sha256, job.files.results)
-    if is_news:
+    is_news = False
+    if not is_settled(known, content.sha256, job.files.results):
         words = await work_on(worker, job, known, content.sha256)
+        is_news = words is None
     known = (await worker.ledger.find_in_inbox(provider, [job.uri]))[job.uri]
     return Line(name, words or known.state.value, known, is_news=is_news)
 
@@ -180,7 +181,7 @@ def _final_state(lines: Sequence[Line], stopped_by: str | None, interrupts: Inte
     """Failed where money may be at stake or the account was refused, so that alerts ring; see `flow_states`."""
     require_not_suspended(interrupts)
     message = sentence(lines, stopped_by)
-    if any(line.is_unclear and line.is_news for line in lines):
+    if any(line.is_news and line.is_unclear for line in lines):
         return Failed(message=message)
     if interrupts.is_stopped:
         return Cancelled(name="Interrupted", message=message)

@@ -129,8 +129,10 @@ class Round:
             return None
         job = ManifestJob(uri, files, self.order.has_pages, self.order.run)
         if self.order.deployment is None:
-            self.worked_on.add(path)
-            return await work_on(worker, job, known, content.sha256)
+            words = await work_on(worker, job, known, content.sha256)
+            if words is None:
+                self.worked_on.add(path)
+            return words
         return await self._hand_over(self.order.deployment, job, known, content.sha256)
 
     async def _hand_over(self, deployment: str, job: ManifestJob, known: InboxFile, content: str) -> str:

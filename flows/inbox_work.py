@@ -20,7 +20,7 @@ from flows.json_log import RUN_ID
 from flows.session import SESSION, RunEnd, Session
 from flows.settings import Settings
 from flows.terminal import error_line
-from tasks.alerts import speaking_for_others
+from tasks.alerts import REPORT_WRITTEN, alert, speaking_for_others
 
 _MOST_REPORT_BYTES = 4 << 20
 
@@ -165,7 +165,9 @@ async def put_report(worker: Worker, uri: str, place: str, problem: Exception | 
     """Put a report on the manifest of a URI into its place; return what it says."""
     text = str(problem) if isinstance(problem, AnimaticError) else _unexpected(problem)
     name = one_line(storage.name_of(uri))
-    worker.warn(f"{name}: {text.strip().partition(chr(10))[0]}")
+    line = f"{name}: {text.strip().partition(chr(10))[0]}"
+    worker.warn(line)
+    alert(REPORT_WRITTEN, f"{line}; its report is {one_line(place)}", worker.warn)
     report = report_text(name, text, is_input=isinstance(problem, FixInputError))
     try:
         await asyncio.to_thread(_put_report, place, report.encode())

@@ -1,7 +1,8 @@
 """Events of a run that a person may want to hear of, for Prefect's automations to send on.
 
 Prefect's own events say how a run ended. These say what its state does not: that takes are held, that a budget is
-reached, that an approval is wanted. An event that cannot be sent changes nothing.
+reached, that an approval is wanted, that a manifest of an inbox could not be run. An event that cannot be sent
+changes nothing.
 """
 
 from collections.abc import Callable, Generator
@@ -17,6 +18,7 @@ from animatic.errors.text import one_line
 APPROVAL_WANTED = "animatic.approval.wanted"
 TAKES_HELD = "animatic.takes.held"
 BUDGET_REACHED = "animatic.budget.reached"
+REPORT_WRITTEN = "animatic.report.written"
 MOST_CHARS = 2_000
 
 

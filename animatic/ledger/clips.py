@@ -81,7 +81,7 @@ class Booking:
 def book(db: sa.Connection, archive: str, wanted: Sequence[WantedClip], run_id: str) -> list[Booking]:
     """Return each output's row in an archive, made under the first name that is free where there is none yet.
 
-    A row that another run booked stays that run's; `take_over_booking` changes that once it is dead. Safe while others
+    A row that another run booked stays that run's; `take_over_booking` changes that. Safe while others
     book: a name is free if its row can be added.
     """
     rows = _rows_of(db, [each.attempt_id for each in wanted])
@@ -158,10 +158,18 @@ def _book_one(db: sa.Connection, archive: str, wanted: WantedClip, run_id: str) 
     )
 
 
-def take_over_booking(db: sa.Connection, clip_id: int, dead: str, run_id: str) -> bool:
-    """Make another run's booking this run's; False where it is not that run's any more."""
-    mine = CLIP.update().where(CLIP.c.clip_id == clip_id, CLIP.c.run_id == dead).values(run_id=run_id)
+def take_over_booking(db: sa.Connection, known: Clip, run_id: str) -> bool:
+    """Make another run's booking this run's; False where it is not as it was read any more.
+
+    That run may be dead, have given the clip up, or take too long; it may still keep the clip.
+    """
+    mine = CLIP.update().where(*_as_read(known)).values(run_id=run_id)
     return db.execute(mine).rowcount == 1
+
+
+def _as_read(known: Clip) -> tuple[sa.ColumnElement[bool], ...]:
+    is_of_file = CLIP.c.file.is_(None) if known.file is None else CLIP.c.file == known.file
+    return CLIP.c.clip_id == known.clip_id, CLIP.c.run_id == known.run_id, is_of_file
 
 
 def keep(db: sa.Connection, clips: Iterable[KeptClip]) -> None:
@@ -172,13 +180,12 @@ def keep(db: sa.Connection, clips: Iterable[KeptClip]) -> None:
     _IS_FILE.changed(db, rows)
 
 
-def give_up(db: sa.Connection, clip_id: int, run_id: str, error: str) -> None:
-    """Record why a clip is not archived, unless another run has the booking by now.
+def give_up(db: sa.Connection, known: Clip, error: str) -> None:
+    """Record why a clip is not archived, unless another run has the booking by now, or has kept the clip.
 
     The next run looks in the folder for a file that was recorded before: a disk may have been away.
     """
-    mine = CLIP.update().where(CLIP.c.clip_id == clip_id, CLIP.c.run_id == run_id)
-    db.execute(mine.values(file=None, error=error))
+    db.execute(CLIP.update().where(*_as_read(known)).values(file=None, error=error))
 
 
 def usual_size_bytes(db: sa.Connection) -> int | None:

@@ -16,7 +16,7 @@ CHANGED_STILL = "changed-still"
 
 
 class NextAttempt(NamedTuple):
-    """NextAttempt of the next attempt at a take.
+    """Numbers of the next attempt at a take.
 
     Attributes:
         attempt_no, renewal: those of a new row.

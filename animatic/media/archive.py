@@ -237,7 +237,7 @@ class Archive:
             return
         if clip.run_id != self._run_id:
             is_theirs = self.problem is not None and await self._is_fetched(clip)
-            if is_theirs or not await self._ledger.take_over_booking(clip.clip_id, clip.run_id, self._run_id):
+            if is_theirs or not await self._ledger.take_over_booking(clip, self._run_id):
                 self.progress.kept += 1  # as far as this run is concerned: another one fetches it
                 return
         try:
@@ -249,7 +249,7 @@ class Archive:
         except (TryLaterError, NeverAgainError, LocationError) as error:
             self.progress.failed += 1
             lost = "" if clip.file is None else f"{clip.file} is not in the archive any more, and "
-            await self._ledger.give_up_clip(clip.clip_id, self._run_id, one_line(f"{lost}{error}", 500))
+            await self._ledger.give_up_clip(replace(clip, run_id=self._run_id), one_line(f"{lost}{error}", 500))
             return
         await self._ledger.keep_clips([kept])
         self._there[kept.file] = kept.size_bytes

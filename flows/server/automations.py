@@ -24,7 +24,7 @@ from animatic.results.exit_codes import DONE, INCOMPLETE, REFUSED
 from flows.server.notifiers import Notifier, find_notifier, send_test
 from flows.stop_request import LOST
 from flows.terminal import complain, say
-from tasks.alerts import APPROVAL_WANTED, BUDGET_REACHED, TAKES_HELD
+from tasks.alerts import APPROVAL_WANTED, BUDGET_REACHED, REPORT_WRITTEN, TAKES_HELD
 
 PREFIX = "animatic: "
 FLOWS = ("animate", "bill", "inbox", "inbox-manifest", "media", "reconcile", "reel", "review")
@@ -70,6 +70,7 @@ ALERTS: Mapping[str, Alert] = {
     "failure": Alert(frozenset({f"{_RUN}Failed", f"{_RUN}Refused", f"{_RUN}Crashed"}), "did not end well", _STATE),
     "held": Alert(frozenset({TAKES_HELD}), "takes are held", _TEXT),
     "budget": Alert(frozenset({BUDGET_REACHED}), "a budget is reached", _TEXT),
+    "report": Alert(frozenset({REPORT_WRITTEN}), "a manifest could not be run", _TEXT),
     "approval": Alert(frozenset({APPROVAL_WANTED}), "a run waits for approval", _TEXT),
 }
 

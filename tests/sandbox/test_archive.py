@@ -235,7 +235,7 @@ async def test_a_clip_that_another_run_gave_up_is_fetched(bought: Bought, place:
         putting = asyncio.create_task(bought.put(place))
         await asyncio.sleep(0)
         for booking in booked:
-            await other._ledger.give_up_clip(booking.clip.clip_id, other._run_id, "stopped")
+            await other._ledger.give_up_clip(booking.clip, "stopped")
         assert (await putting).kept == 3
     assert len(bought.gate.asked) == 3
     assert [(clip.file is None, clip.error) for clip in await bought.clips()] == [(False, None)] * 3
@@ -251,7 +251,7 @@ async def test_a_clip_that_another_run_never_fetches_is_taken_over(
         )
         assert (await bought.put(place)).kept == 3
         for booking in booked:
-            await other._ledger.give_up_clip(booking.clip.clip_id, other._run_id, "too late")
+            await other._ledger.give_up_clip(booking.clip, "too late")
     assert [(clip.file is None, clip.error) for clip in await bought.clips()] == [(False, None)] * 3
 
 

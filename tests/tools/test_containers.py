@@ -56,7 +56,8 @@ def test_every_service_that_stays_says_whether_it_is_well(services: dict[str, An
 
 def test_secrets_come_as_files_and_only_one_port_is_open(services: dict[str, Any]) -> None:
     for name, service in services.items():
-        for variable, value in service.get("environment", {}).items():
+        for variable, given in service.get("environment", {}).items():
+            value = given or ""  # none: as in the environment of Compose
             is_secret = re.search("PASSWORD|KEY|AUTH_STRING", variable)
             assert not is_secret or value.startswith("/run/secrets/"), (name, variable)
             assert not re.search(r"://[^@]*:[^@]+@", value) or re.search(r":@[A-Z_]+@@", value), (name, variable)

@@ -28,7 +28,7 @@ READY_WITHIN_S = 120.0
 _PASSED_ON = ("HOME", "LANG", "PATH", "TMPDIR", "TZ", "USER")
 _OF_REAL_RUNS = (
     *("ANIMATIC_", "WAVESPEED_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_"),
-    *("AWS_", "AZURE_", "GOOGLE_", "FSSPEC_", "PG"),
+    *("AWS_", "AZURE_", "GOOGLE_", "FSSPEC_"),
 )
 """Beginnings of the variables that workers get where takes are bought from WaveSpeed."""
 
@@ -192,8 +192,8 @@ def worker_environment(fleet: Fleet) -> dict[str, str]:
         **_plain(),
         **client_environment(fleet),
         "ANIMATIC_HOME": str(own_folder(FOLDER / "home")),
-        **_ledger(fleet),
         **_provider(fleet),
+        **_ledger(fleet),
         "DO_NOT_TRACK": "1",
     }
 
@@ -223,7 +223,9 @@ def is_real() -> bool:
 def _provider(fleet: Fleet) -> dict[str, str]:
     """Return where takes are bought: the sandbox, unless REAL=1 was typed."""
     if is_real():
-        return {name: value for name, value in os.environ.items() if name.upper().startswith(_OF_REAL_RUNS)}
+        own_ledger = ("PG",) if os.environ.get("ANIMATIC_LEDGER") else ()
+        begins = (*_OF_REAL_RUNS, *own_ledger)
+        return {name: value for name, value in os.environ.items() if name.upper().startswith(begins)}
     return {**_sandbox(fleet), "ANIMATIC_NEW_LEDGER": datetime.now(UTC).date().isoformat()}
 
 

@@ -1,5 +1,6 @@
 """The ledger's face: what the rest of animatic opens, asks and closes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +123,8 @@ async def test_a_clip_has_one_name_and_one_run_fetches_it(ledger: Any) -> None:
     assert third.clip.name == "one_E_2", "a name that others have gets a number"
     (known,) = await opened.book_clips("file:///a", [wanted(other_id, "one", "one_E", output=2)], "run-2")
     assert known.clip == third.clip, "and keeps it"
-    assert await opened.take_over_booking(first.clip.clip_id, "run-1", "run-2")
-    assert not await opened.take_over_booking(first.clip.clip_id, "run-1", "run-2")
+    assert await opened.take_over_booking(first.clip, "run-2")
+    assert not await opened.take_over_booking(first.clip, "run-2")
 
 
 async def test_a_clip_that_is_kept_is_known_wherever_it_is_wanted(ledger: Any) -> None:
@@ -138,9 +139,10 @@ async def test_a_clip_that_is_kept_is_known_wherever_it_is_wanted(ledger: Any) -
     assert known.clip.archived_at is not None
     assert await opened.clips_in("file:///a", 0) == [(booked.clip.clip_id, attempt_id, "one", "one é.mp4", 7)]
     assert await opened.clips_in("file:///a", booked.clip.clip_id) == []
-    await opened.give_up_clip(booked.clip.clip_id, "run-2", "its booking is another run's")
+    for stale in (replace(known.clip, run_id="run-2"), booked.clip):
+        await opened.give_up_clip(stale, "another run has it, or has kept it by now")
     assert (await opened.clips_of(["f" * 64]))[0][1].file is not None
-    await opened.give_up_clip(booked.clip.clip_id, "run-1", "gone")
+    await opened.give_up_clip(known.clip, "gone")
     found = await opened.clips_of(["f" * 64])
     assert [(name, clip.uri, clip.error) for name, clip in found] == [
         ("f" * 64, None, "gone"),

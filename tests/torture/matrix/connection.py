@@ -119,9 +119,9 @@ def own_certificate(folder: Path) -> ssl.SSLContext:
 async def _busy(setup: Setup) -> bool:
     async with setup.sandbox():
         takes = setup.takes(*(f"[sandbox:retry-after={value}] take" for value in ("1", "soon", "-5", "0.5")))
-        from animatic.wavespeed import transport
+        from animatic.wavespeed import replies
 
-        assert transport.LONGEST_RETRY_AFTER_S <= 120
+        assert replies.LONGEST_RETRY_AFTER_S <= 120
         task = asyncio.ensure_future(setup.run(takes, take_deadline_s=60.0))
         await asyncio.wait_for(task, 60)
         assert await setup.states(takes) == ["completed"] * 4
