@@ -126,6 +126,7 @@ class Round:
             await worker.ledger.note_foreign(worker.settings.origin, uri, content.sha256)
             return None
         if is_settled(known, content.sha256, files.results):
+            await worker.ledger.note_settled(known)
             return None
         job = ManifestJob(uri, files, self.order.has_pages, self.order.run)
         if self.order.deployment is None:

@@ -110,11 +110,11 @@ async def work_on(worker: Worker, job: ManifestJob, known: InboxFile, content: s
 
     `known` is the file as it was read from the ledger, with no holder or with one that is dead.
     """
-    ledger, provider = worker.ledger, worker.settings.origin
+    ledger = worker.ledger
     if not await ledger.hold_manifest(known, content, job.files.results, worker.run.run_id):
         return ELSEWHERE
     end = await _run(worker, job, known)
-    await ledger.release_manifest(provider, job.uri, worker.run.run_id, end)
+    await ledger.release_manifest(known, worker.run.run_id, end)
     return None
 
 

@@ -204,7 +204,11 @@ class PricedRun:
     async def _settle_again(self) -> None:
         """Settle what this run could not tell, and see through what that shows to be bought, or free to buy."""
         settled = await self._settling.settle()
-        takes = await asyncio.to_thread(self._plan.find, [*settled.adopted, *settled.absent])
+        adopted = await asyncio.to_thread(self._plan.find, settled.adopted)
+        absent = await asyncio.to_thread(
+            self._plan.find, settled.absent, chosen_only=True
+        )  # free to buy, where asked for
+        takes = [*adopted, *absent]
         if takes:
             for take in takes:
                 self._run.session.progress.cleared(take.fingerprint)

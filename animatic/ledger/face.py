@@ -185,6 +185,7 @@ class Ledger:
     find_in_inbox = _Operation(inbox.find)
     note_marks = _Operation(inbox.note_marks)
     note_foreign = _Operation(inbox.note_foreign)
+    note_settled = _Operation(inbox.note_settled)
     hold_manifest = _Operation(inbox.hold)
     release_manifest = _Operation(inbox.release)
 

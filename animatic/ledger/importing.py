@@ -139,8 +139,7 @@ def _take_over(  # noqa: PLR0913, PLR0917 - one return for each thing that a row
         .where(ATTEMPT.c.fingerprint.in_([take, named]))
         .order_by(ATTEMPT.c.attempt_no.desc())
     ).all()
-    is_later = bool(known) and attempts > known[0].attempt_no and State(known[0].state) not in LIVE
-    if known and not is_later:
+    if known and not _is_later(row, attempts, known):
         return _compare(provider, take, row, attempts, known, done)
     owner = (
         row["prediction_id"]
@@ -150,8 +149,21 @@ def _take_over(  # noqa: PLR0913, PLR0917 - one return for each thing that a row
         done.conflicts.append(f"take {take[:12]}: its prediction {row['prediction_id']} belongs to take {owner[:12]}")
         return "in conflict"
     paid = sum(each.quoted_microusd or 0 for each in known if State(each.state) in PAID)
-    _write(db, provider, uri, row, take, state, attempts, paid)
+    number = max(attempts, 1 + max((each.attempt_no for each in known), default=0))
+    _write(db, provider, uri, row, take, state, number, paid)
     return "taken over"
+
+
+def _is_later(row: Mapping[str, Any], attempts: int, known: Sequence[sa.Row[*tuple[Any, ...]]]) -> bool:
+    """Tell if a row is about an attempt that came after all that the ledger knows of its take.
+
+    The ledger also counts attempts that bought nothing; a prediction that it does not know shows a purchase after them.
+    """
+    if State(known[0].state) in LIVE:
+        return False
+    is_new = row["prediction_id"] and row["prediction_id"] not in {each.prediction_id for each in known}
+    paid = sum(State(each.state) in PAID for each in known)
+    return attempts > known[0].attempt_no or bool(is_new and attempts > paid)
 
 
 def _compare(  # noqa: PLR0913, PLR0917 - a row, what is known of its take, and who hears of it
@@ -235,7 +247,7 @@ def _write(  # noqa: PLR0913, PLR0917 - a row, and what it comes to
     row: Mapping[str, Any],
     take: str,
     state: State,
-    attempts: int,
+    attempt_no: int,
     paid: int,
 ) -> None:
     inputs = _inputs_in(row)
@@ -256,7 +268,7 @@ def _write(  # noqa: PLR0913, PLR0917 - a row, and what it comes to
     db.execute(
         ATTEMPT.insert().values(
             fingerprint=take,
-            attempt_no=max(attempts, 1),
+            attempt_no=attempt_no,
             state=state.value,
             run_id=_run_of(db, row, uri, price if state in PAID else 0),
             allowed_by="import",

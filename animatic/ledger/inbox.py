@@ -38,7 +38,14 @@ def note_marks(db: sa.Connection, provider: str, marks: Mapping[str, str]) -> No
 def note_foreign(db: sa.Connection, provider: str, uri: str, content: str) -> None:
     """Write down that a file is no manifest; one that a run holds stays as it is."""
     of_file = (INBOX.c.provider == provider, INBOX.c.uri == uri, INBOX.c.holder.is_(None))
-    db.execute(INBOX.update().where(*of_file).values(content=content, state=FileState.FOREIGN.value, problem=None))
+    values = {"content": content, "state": FileState.FOREIGN.value, "problem": None, "ended_at": now()}
+    db.execute(INBOX.update().where(*of_file).values(values))
+
+
+def note_settled(db: sa.Connection, known: InboxFile) -> None:
+    """Record that a file whose mark moved is the same as before, so that it need not be read again."""
+    as_read = (INBOX.c.provider == known.provider, INBOX.c.uri == known.uri, INBOX.c.mark == known.mark)
+    db.execute(INBOX.update().where(*as_read, INBOX.c.holder.is_(None)).values(ended_at=now()))
 
 
 def hold(db: sa.Connection, known: InboxFile, content: str, results: str, run_id: str) -> bool:
@@ -52,12 +59,16 @@ def hold(db: sa.Connection, known: InboxFile, content: str, results: str, run_id
     return db.execute(held).rowcount == 1
 
 
-def release(db: sa.Connection, provider: str, uri: str, run_id: str, end: InboxEnd) -> bool:
-    """Write down the end of a run's work on a file; False where it is not that run's any more."""
-    mine = (INBOX.c.provider == provider, INBOX.c.uri == uri, INBOX.c.holder == run_id)
+def release(db: sa.Connection, known: InboxFile, run_id: str, end: InboxEnd) -> bool:
+    """Write down the end of a run's work on a file; False where it is not that run's any more.
+
+    `known` is the file as it was before. One that has changed since is not done.
+    """
+    mine = (INBOX.c.provider == known.provider, INBOX.c.uri == known.uri, INBOX.c.holder == run_id)
+    is_same = INBOX.c.mark == known.mark
     values: dict[str, Any] = {
         "holder": None,
-        "state": end.state.value,
+        "state": sa.case((is_same, end.state.value), else_=FileState.OPEN.value),
         "counts": json.dumps(dict(end.counts)),
         "spent_microusd": end.spent_microusd,
         "problem": end.problem or None,

@@ -96,7 +96,8 @@ def next_step(known: InboxFile | None, mark: str, results: str, now: datetime, q
     """
     if known is None or known.mark != mark:
         return FileStep.LOOK_AGAIN if quiet_s > 0 else FileStep.WORK
-    if known.state == FileState.FOREIGN or (known.state == FileState.DONE and known.results == results):
+    is_over = known.state == FileState.FOREIGN or (known.state == FileState.DONE and known.results == results)
+    if is_over and known.ended_at is not None and known.ended_at >= known.marked_at:  # else it has changed since
         return FileStep.SKIP
     if _waits_for_people(known) and known.ended_at is not None:
         waited = known.ended_at - known.marked_at

@@ -204,12 +204,14 @@ class Plan:
         at = FingerprintSet(self.manifest.digests).positions(digests_of(list(fingerprints)))
         return make_plan(self.manifest, self.snapshot.with_changed(at[at >= 0]), policy)
 
-    def find(self, fingerprints: Iterable[str]) -> list[Take]:
-        """Those of these takes that the manifest asks for, in manifest order."""
+    def find(self, fingerprints: Iterable[str], *, chosen_only: bool = False) -> list[Take]:
+        """Those of these takes that the manifest asks for, in manifest order; with `chosen_only` of chosen rows."""
         wanted = list(fingerprints)
         if not wanted:
             return []
         is_wanted = FingerprintSet(digests_of(wanted)).positions(self.manifest.digests) >= 0
+        if chosen_only and self.manifest.is_chosen is not None:
+            is_wanted &= self.manifest.is_chosen
         return list(self._takes(is_wanted))
 
     def files_to_upload(self) -> list[LocalFile]:

@@ -182,6 +182,15 @@ async def test_a_later_attempt_is_taken_over_whichever_table_comes_first(ledger:
     assert await ledger.committed_usd("run-9") == 5.0
 
 
+@pytest.mark.parametrize("state", [State.UNSENT, State.REJECTED])
+async def test_a_purchase_after_attempts_that_bought_nothing_is_taken_over(ledger: Any, state: State) -> None:
+    await ledger.conclude(await ledger.intend(take_of(), provider=PROVIDER), state)
+    assert await counts(ledger, row()) == {"taken over": 1}
+    found = await ledger.find(take_of())
+    assert (found.state, found.attempts, found.prediction_id) == (State.COMPLETED, 1, "p-1")
+    assert await counts(ledger, row()) == {"known already": 1}
+
+
 async def test_another_prediction_of_a_known_take_is_told(ledger: Any) -> None:
     await take_over(ledger, row())
     done = await take_over(ledger, row(prediction_id="p-2"))

@@ -82,9 +82,10 @@ def test_a_file_is_run_once_it_has_been_unchanged_for_long_enough() -> None:
 
 
 def test_only_what_is_done_or_foreign_needs_no_run() -> None:
-    assert step(replace(KNOWN, state=FileState.DONE)) is FileStep.SKIP
-    assert step(replace(KNOWN, state=FileState.DONE), results="elsewhere.csv") is FileStep.WORK
-    assert step(replace(KNOWN, state=FileState.FOREIGN), results="elsewhere.csv") is FileStep.SKIP
+    over = replace(KNOWN, ended_at=KNOWN.marked_at)
+    assert step(replace(over, state=FileState.DONE)) is FileStep.SKIP
+    assert step(replace(over, state=FileState.DONE), results="elsewhere.csv") is FileStep.WORK
+    assert step(replace(over, state=FileState.FOREIGN), results="elsewhere.csv") is FileStep.SKIP
     assert step(replace(KNOWN, state=FileState.OPEN, counts={"pending": 1, "held": 1})) is FileStep.WORK
     assert step(replace(KNOWN, state=FileState.DONE), mark="another") is FileStep.LOOK_AGAIN
 
@@ -109,6 +110,12 @@ def test_what_waits_for_people_is_tried_more_and_more_rarely(
     known: InboxFile, waited: timedelta, ago: timedelta, found: FileStep
 ) -> None:
     assert step(replace(known, ended_at=NOW - ago, marked_at=NOW - ago - waited)) is found
+
+
+@pytest.mark.parametrize("state", [FileState.DONE, FileState.FOREIGN])
+def test_a_file_that_changed_after_its_end_is_looked_at_however_long_ago(state: FileState) -> None:
+    changed = replace(KNOWN, state=state, ended_at=KNOWN.marked_at - timedelta(microseconds=1))
+    assert step(changed) is FileStep.WORK, "an earlier round noted its mark, and did not come to run it"
 
 
 def test_a_touched_file_with_the_same_content_is_settled() -> None:
