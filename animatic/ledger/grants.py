@@ -66,6 +66,8 @@ def pause(db: sa.Connection, provider: str, clock: Clock, retry_after_s: float |
     now = clock()
     found = db.execute(sa.select(PACE.c.not_before, PACE.c.refusals).where(PACE.c.provider == provider)).first()
     refusals, until = (found.refusals, found.not_before) if found else (0, 0.0)
+    if now < until <= now + LONGEST_PENALTY_S:
+        refusals = max(refusals - 1, 0)  # of the same burst: it was sent before this pause began
     until = max(until if until <= now + LONGEST_PENALTY_S else 0.0, now + penalty_s(refusals, retry_after_s))
     values = {"not_before": until, "refusals": refusals + 1}
     if found is None:

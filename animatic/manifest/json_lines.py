@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeGuard
 
 from animatic.errors.text import quoted
 from animatic.manifest.faults import Problem
@@ -71,11 +71,19 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _is_finite(value: object) -> TypeGuard[int | float]:
+    """Tell a number that can be counted with: neither NaN nor infinite, nor too large for a float."""
+    try:
+        return isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
 def _text_of(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
         return value
-    if isinstance(value, int | float) and math.isfinite(value):
+    if _is_finite(value):
         return number_text(value)
     return json.dumps(value, ensure_ascii=False)

@@ -4,7 +4,7 @@ Every different text of a column is read once in a batch, and judged by that inp
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -180,8 +180,20 @@ def _is_path(text: str) -> bool:
 
 
 def _hidden_in(value: Any) -> Problem | None:
-    hidden = (cells.hidden_character(each) for each in parts_of(value) if isinstance(each, str))
-    return next(filter(None, hidden), None)
+    return next(filter(None, map(cells.hidden_character, _texts_in(value))), None)
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """Yield the texts in a value, of lists and objects too, with the names that objects have for theirs."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for each in cast("list[Any]", value):
+            yield from _texts_in(each)
+    elif isinstance(value, dict):
+        for name, each in cast("dict[str, Any]", value).items():
+            yield name
+            yield from _texts_in(each)
 
 
 def _shown(value: Any) -> str:

@@ -58,6 +58,7 @@ class Block:
         on_their_way: made, without a reply so far.
         sent: those that the server has counted, or may have.
         replied_at: when the last of their replies came, by the loop's clock.
+        is_refused: WaveSpeed refused one of them for the account's limits.
     """
 
     block_id: int
@@ -65,6 +66,7 @@ class Block:
     on_their_way: int = 0
     sent: int = 0
     replied_at: float = 0.0
+    is_refused: bool = False
 
 
 class Throttle:
@@ -82,7 +84,7 @@ class Throttle:
         meters: Meters | None = None,
     ) -> None:
         self.refusals = 0
-        """429s since the last start that was not refused."""
+        """Bursts of 429s since the last start that was not refused."""
 
         self._account, self._stop_signal, self._queued_ahead = account, stop_signal, queued_ahead
         self._meters = meters or Meters()
@@ -176,7 +178,8 @@ class Throttle:
         block.left += 1  # a start that is refused does not count
         self._over(block)
         self._retire_block()
-        self.refusals += 1
+        self.refusals += not block.is_refused  # those of one burst are one
+        block.is_refused = True
         await self._account.pause(retry_after_s)
 
     async def flush(self) -> None:
@@ -232,11 +235,11 @@ class Throttle:
             await self._stop_signal.wait(self._left, self._now() + ASK_SLOTS_S, to_buy=True)
 
     async def _tell_slots(self) -> None:
-        """Tell the ledger, while takes are in flight and none waits, how many they are: others may use the rest.
+        """Tell the ledger, while no take waits, how many are in flight: others may use the rest, at the end all.
 
         A run that only waits for its takes asks for no slots, and would keep all that it ever had.
         """
-        while self._in_use:
+        while self._in_use or self._held:
             await asyncio.sleep(TELL_SLOTS_S)
             async with self._queue:
                 quiet_s = self._now() - self._asked_at

@@ -205,7 +205,10 @@ def canonical_url(url: str) -> str:
     user = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
     before, _, _ = url.partition("#")
     address, mark, query = before.partition("?")
-    path = address[address.index("://") + 3 + len(parts.netloc) :]
+    begin = address.find("://")
+    if begin < 0:
+        return url  # control characters in it, which the parts are without
+    path = address[begin + 3 + len(parts.netloc) :]
     if mark and _SIGNED.search(f"?{query}"):
         query = _without_signature(host, query)
         mark = mark if query else ""

@@ -192,16 +192,20 @@ def contradiction_in(reading: Reading) -> str | None:  # noqa: PLR0911 - one ret
     return None if is_found else f"it lacks prediction {name}, which is known to be there"
 
 
+MOST_SHIFT = timedelta(days=1)
+
+
 def shift_of(known: Iterable[tuple[datetime, datetime, datetime]]) -> tuple[timedelta, timedelta]:
     """Return by how much windows must be moved, at their beginning and at their end.
 
     Windows are dated by the `Date` of replies, predictions by `created_at`. For accepted submissions both are known
     (window from, window to, created at): where one lies outside of its own window, the two clocks differ by more than
-    the margin, and by about as much for all.
+    the margin, and by about as much for all. One by more than a day is a mistake in that prediction.
     """
     begin = end = timedelta(0)
     for window_from, window_to, created_at in known:
-        if not window_from <= created_at <= window_to:
+        is_far_off = abs(created_at - window_from) > MOST_SHIFT and abs(created_at - window_to) > MOST_SHIFT
+        if not is_far_off and not window_from <= created_at <= window_to:
             begin = min(begin, created_at - window_to)
             end = max(end, created_at - window_from)
     return begin, end

@@ -8,7 +8,7 @@ from typing import Any, cast
 from animatic.takes.states import LARGEST_MS
 
 MAX_URL_CHARS = 8_192
-FIRST_YEAR = 2000
+FIRST_YEAR, LAST_YEAR = 2000, 2200
 MAX_ERROR_CHARS = 4_000
 LARGEST_CODE = 2**63 - 1
 _DEEPEST, _MOST_PARTS, _LONGEST_NUMBER = 4, 10, 40
@@ -83,4 +83,4 @@ def moment_of(value: Any) -> datetime | None:
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return moment if moment.year >= FIRST_YEAR else None
+    return moment if FIRST_YEAR <= moment.year <= LAST_YEAR else None

@@ -244,7 +244,10 @@ def _count(value: Any) -> int | None:
 def number_of(value: Any) -> float | None:
     """Return a finite number; None for what is none."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_number and math.isfinite(value) else None
+    try:
+        return value if is_number and math.isfinite(value) else None
+    except OverflowError:  # of hundreds of digits
+        return None
 
 
 def text_of(value: Any) -> str:

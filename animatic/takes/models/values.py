@@ -130,6 +130,8 @@ def _json(text: str, wanted: type) -> Any:
 def _whole_where_it_is(text: str) -> int | float:
     """Return a number of JSON: 1.0 is 1, which asks for the same."""
     number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
     return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 

@@ -46,7 +46,7 @@ async def test_a_shorter_penalty_does_not_end_a_longer_one(tmp_path: Path) -> No
     opened = direct_ledger(tmp_path / "ledger.sqlite")
     account = account_on(opened, "run", Limits(5, 9))
     account._clock = lambda: 0.0
-    assert [await account.pause(60.0), await account.pause(1.0)] == [1, 2]
+    assert [await account.pause(60.0), await account.pause(1.0)] == [1, 1], "of one burst"
     assert (await account.acquire_starts(1, ()))[1] == Granted(0, 60.0)
     await account.go_on()
     assert await account.pause(1.0) == 1

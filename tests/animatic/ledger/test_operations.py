@@ -517,6 +517,14 @@ async def test_a_run_taken_for_dead_may_still_say_that_nothing_was_bought(ledger
     assert await ledger.committed_usd() == 0
 
 
+async def test_a_run_taken_for_dead_whose_reply_is_lost_goes_on(ledger: Any) -> None:
+    attempt_id = await ledger.intend(cost_usd=2.5)
+    await ledger.do("give_up_submitting", "run-1", NOON)
+    await ledger.conclude(attempt_id, State.UNKNOWN)
+    assert (await ledger.find()).state is State.UNKNOWN
+    assert await ledger.committed_usd() == 2.5
+
+
 async def test_a_run_taken_for_dead_may_still_say_what_was_bought(ledger: Any) -> None:
     attempt_id = await ledger.intend(cost_usd=2.5)
     await ledger.do("give_up_submitting", "run-1", NOON)

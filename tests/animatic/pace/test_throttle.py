@@ -1,13 +1,14 @@
 """Waits for a slot, for a start and for time to pass, and stops during them."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from animatic.machine.waiting import Stopped, StopSignal
-from animatic.pace.limits import Limits
+from animatic.pace.limits import SHORTEST_PENALTY_S, Limits
 from animatic.pace.throttle import Throttle
 
 WIDE = Limits(1_000, 1_000)
@@ -135,6 +136,32 @@ async def test_refusals_are_counted_until_a_start_is_not_refused(throttle_of: An
     assert throttle.refusals == 3
     await throttle.replied(await throttle.start())
     assert throttle.refusals == 0
+
+
+async def test_a_burst_of_429s_is_one_refusal_and_one_pause(throttle_of: Any) -> None:
+    throttle, _ = throttle_of(Limits(1_000, 100))
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(10):
+            await stack.enter_async_context(throttle.slot())
+        burst = await asyncio.gather(*(throttle.start() for _ in range(10)))
+        for block in burst:
+            await throttle.refused(block, None)
+        assert throttle.refusals == len({id(block) for block in burst})
+        began = now()
+        await throttle.replied(await throttle.start())
+        assert now() - began == pytest.approx(SHORTEST_PENALTY_S, abs=0.2)
+
+
+async def test_a_run_whose_takes_have_all_ended_gives_its_slots_back(throttle_of: Any) -> None:
+    (throttle, _), (other, _) = throttle_of(Limits(100, 4)), throttle_of(Limits(100, 4))
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(4):
+            await stack.enter_async_context(throttle.slot())
+    began = now()
+    async with contextlib.AsyncExitStack() as stack, asyncio.timeout(60):
+        for _ in range(4):
+            await stack.enter_async_context(other.slot())
+    assert now() - began < 30
 
 
 async def test_when_buying_stops_no_slot_and_no_start_is_given(throttle_of: Any) -> None:

@@ -460,3 +460,8 @@ def test_a_row_and_its_canonical_form_are_one_take(prompt: str, still: str) -> N
 )
 def test_hosts_whose_addresses_carry_their_authorisation_in_the_path_are_known(url: str, is_signed: bool) -> None:
     assert is_signed_by_path(url) is is_signed
+
+
+def test_a_url_with_a_control_character_in_its_beginning_stays_as_it_is() -> None:
+    odd = "https:/\t/host/x#a://b"
+    assert canonical_url(odd) == odd

@@ -252,6 +252,12 @@ def may_be(one: Candidate, of: Claim) -> bool:
     return one.created_at is None or of.window_from <= one.created_at <= of.window_to + SETTLE
 
 
+def test_one_prediction_with_an_odd_moment_moves_no_window() -> None:
+    usual = (NOON, NOON + timedelta(minutes=1), NOON + timedelta(minutes=3))
+    odd = (NOON, NOON + timedelta(minutes=1), NOON.replace(year=2150))
+    assert shift_of([usual, odd]) == shift_of([usual])
+
+
 moments = st.floats(-100, 2_000)
 inputs = st.sampled_from([INPUTS, INPUTS.replaced(prompt="x")])
 claims = st.lists(

@@ -61,6 +61,7 @@ def test_a_cell_becomes_what_the_model_wants(text: str, wanted: Any, value: Any)
 def test_what_is_no_json_is_no_list_of_objects() -> None:
     assert isinstance(read_value("[1, NaN]", LORA["loras"]), Unfit)
     assert isinstance(read_value("[" * 100_000, LORA["loras"]), Unfit)
+    assert isinstance(read_value('[{"scale": 1e999}]', LORA["loras"]), Unfit), "no JSON that is sent can say it"
 
 
 @given(st.text(min_size=1), st.sampled_from([prop for each in CATALOGUE.values() for prop in each.properties.values()]))
