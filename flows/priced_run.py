@@ -5,7 +5,7 @@ import contextlib
 import functools
 import logging
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -45,6 +45,9 @@ from tasks.results import progress_shown
 from tasks.stills import groups_of, name_of, upload_stills
 from tasks.takes import shoot_takes
 
+UPLOADS_FIRST_S = 10.0
+"""Takes wait so long for all stills to be uploaded, and then each for its own."""
+
 UNEXPECTED = "an unexpected error"
 
 
@@ -71,7 +74,7 @@ class PricedRun:
         reporting.reasons = self._followers.reasons
         self._checking, self._checked = self._checking_of(run, priced.plan), 0
         archiving.archived = self._checking.archived
-        self._uploading: asyncio.Future[list[dict[str, str] | BaseException]] | None = None
+        self._uploads: dict[str, asyncio.Task[dict[str, str]]] = {}
         self._shoot = Shoot(
             _config_of(approved, looks), run.client, run.ledger_run, run.session.progress, run.warn,
             self._upload_late, self._memory.forget, archiving.take_completed,
@@ -83,8 +86,8 @@ class PricedRun:
         self._shoot.stop_signal.stop_all(reason)
         self._archiving.stop(reason)
         self._followers.close()
-        if self._uploading is not None:
-            self._uploading.cancel()
+        for upload in self._uploads.values():
+            upload.cancel()
 
     async def buy(self) -> None:
         """Upload what must be uploaded, see every take through, settle what is unclear, and archive the clips.
@@ -159,36 +162,60 @@ class PricedRun:
 
     async def _buy(self) -> None:
         async with self._archiving.underway():
-            await self._upload_stills()
             progress, log = self._run.session.progress, line_logger(logging.INFO)
-            async with progress_shown(progress), progress_logged(progress, log):
+            async with self._uploads_underway(), progress_shown(progress), progress_logged(progress, log):
                 if self._plan.to_do:
                     await self._begin_followers()
                     await self._see_through(self._followers.batches(self._plan.batches()))
             if self._shoot.stop_signal.is_watching:
                 await self._settle_again()
 
-    async def _upload_stills(self) -> None:
-        """Upload the local stills of what there is to buy, each once."""
-        groups = groups_of(await asyncio.to_thread(self._plan.files_to_upload))
-        self._uploading = asyncio.gather(*(self._upload(group) for group in groups), return_exceptions=True)
+    @asynccontextmanager
+    async def _uploads_underway(self) -> AsyncGenerator[None]:
+        """Upload the local stills of what there is to buy, each once: before the block, and beside it where that lasts.
+
+        With more stills than are uploaded in `UPLOADS_FIRST_S`, the account would else be idle for that long.
+        """
+        for group in groups_of(await asyncio.to_thread(self._plan.files_to_upload)):
+            task = asyncio.create_task(self._upload(group))
+            self._uploads.update(dict.fromkeys((file.identity for file in group), task))
+        tasks = set(self._uploads.values())
         try:
-            uploads = await self._uploading
-        except asyncio.CancelledError:
-            if not self._reporting.interrupts.is_stopped:
-                raise
-            return
+            if tasks:
+                done, _ = await asyncio.wait(tasks, timeout=UPLOADS_FIRST_S)
+                self._note_uploads(done)
+            beside = [asyncio.create_task(self._note_upload(task)) for task in tasks if not task.done()]
+            yield
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
         finally:
-            self._uploading = None
-        for upload in uploads:
-            if isinstance(upload, FileRefusedError):
-                self._run.warn(f"{upload}. Its takes are rejected; all others go on")
-            elif isinstance(upload, TryLaterError | NeverAgainError):
-                self._shoot.stop_signal.stop_buying_for(upload)
-            elif isinstance(upload, BaseException):
-                raise upload
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _note_upload(self, task: asyncio.Task[dict[str, str]]) -> None:
+        """Note the end of an upload that goes on beside the takes."""
+        await asyncio.wait({task})
+        try:
+            self._note_uploads({task})
+        except Exception as error:  # noqa: BLE001 - what is in flight is seen through
+            self._shoot.stop_signal.stop_buying(str(error) or type(error).__name__)
+
+    def _note_uploads(self, tasks: Iterable[asyncio.Task[dict[str, str]]]) -> None:
+        """Know where stills are that were uploaded; what may pass stops the purchase, anything else is raised."""
+        for task in tasks:
+            if task.cancelled():
+                continue
+            error = task.exception()
+            if error is None:
+                self._shoot.know_uploads(task.result())
+            elif isinstance(error, FileRefusedError):
+                self._run.warn(f"{error}. Its takes are rejected; all others go on")
+            elif isinstance(error, TryLaterError | NeverAgainError):
+                self._shoot.stop_signal.stop_buying_for(error)
             else:
-                self._shoot.know_uploads(upload)
+                raise error
 
     async def _upload(self, files: Sequence[LocalFile]) -> dict[str, str]:
         run, name = self._run, name_of([file.path for file in files])
@@ -197,7 +224,14 @@ class PricedRun:
         return await begin(upload_stills(name, upload))
 
     async def _upload_late(self, file: LocalFile) -> str:
-        """Upload a file of a take that was not in the plan to buy."""
+        """Return where a file is that is on its way; upload one of a take that was not in the plan to buy."""
+        underway = self._uploads.get(file.identity)
+        if underway is not None and not underway.done():  # what is done may have died since
+            await asyncio.wait({underway})
+            if underway.cancelled():
+                self._shoot.stop_signal.check(to_buy=True)
+            elif underway.exception() is None:
+                return underway.result()[file.identity]  # else of another file of its group, perhaps
         (url,) = (await self._upload([file])).values()
         return url
 

@@ -1,5 +1,6 @@
 """The flow itself, in this process, against a sandbox and a Prefect server: its end, and what Prefect shows of it."""
 
+import asyncio
 import contextlib
 import json
 import shutil
@@ -20,6 +21,7 @@ import pytest
 from PIL import Image
 
 from animatic.errors import BudgetError, LocationError, ManifestError, ResultsUnwrittenError, SettingsError
+from animatic.media.local_stills import LocalStills
 from flows.settings import Settings
 
 # Prefect leaves some of its sockets to the garbage collector, which says so.
@@ -335,3 +337,26 @@ def test_the_table_holds_prefects_id_of_the_run_that_bought(run_flow: Any, manif
     first = run_flow(shots)
     again = run_flow(shots)
     assert [row["flow_run_id"] for row in again.rows] == [first.end.flow_run_id, None]
+
+
+def test_takes_are_bought_while_the_stills_of_others_are_uploaded(
+    *, run_flow: Any, manifest: Any, sandbox: Any, tag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import priced_run  # noqa: PLC0415 - imports Prefect
+
+    upload, order = LocalStills.upload, list[str]()
+
+    async def held_back(self: LocalStills, client: Any, file: Any) -> str:
+        while file.path == "late.png" and not sandbox.submitted(tag):
+            await asyncio.sleep(0.05)
+        order.append(file.path)
+        return await upload(self, client, file)
+
+    monkeypatch.setattr(LocalStills, "upload", held_back)
+    monkeypatch.setattr(priced_run, "UPLOADS_FIRST_S", 0.2)
+    for red, name in enumerate(("late.png", "soon.png")):
+        Image.new("RGB", (1280, 720), (red, 7, len(tag))).save(tmp_path / name)
+    ran = run_flow(manifest(*({"prompt": f"push in {tag}", "image": f"{name}.png"} for name in ("late", "soon"))))
+    assert ran.statuses == ["completed"] * 2
+    assert order == ["soon.png", "late.png"], "the second shot was bought before the first one's still was there"
+    assert sandbox.submitted(tag).total() == 2
