@@ -104,6 +104,8 @@ async def reconcile(
         listed, scan = await scanner.read([claim for claim in claims if claim.model == span.model])
         result.problem = result.problem or scanner.problem
         result.add(await ledger.settle(provider, listed, scan, settle_s, adopts_by_window=adopts_by_window))
+        if scanner.is_away:  # each further span would wait as long; the next run goes on with them
+            break
     return result
 
 
@@ -173,6 +175,7 @@ class _Scanner:
         shift: tuple[timedelta, timedelta],
     ) -> None:
         self.problem: str | None = None
+        self.is_away = False
         self._ledger, self._client, self._provider, self._span, self._settle = ledger, client, provider, span, settle
         begin, end = shift
         self._oldest = client.clock.earliest() + begin - LIST_REACHES
@@ -201,6 +204,7 @@ class _Scanner:
             try:
                 page = await _page(self._client, number, self._span.model, reading.after, reading.before)
             except (TryLaterError, NeverAgainError) as error:
+                self.is_away = isinstance(error, TryLaterError)
                 return f"page {number}: {error}"
             reading.unreadable += page.unreadable
             if page.total is not None:

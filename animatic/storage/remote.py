@@ -2,6 +2,7 @@
 
 import errno
 import glob
+import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from posixpath import normpath
@@ -51,16 +52,18 @@ def replace(location: Location, original: BinaryIO) -> None:
     if location.scheme == "memory":
         system.pipe_file(path, original.read())
         return
-    name = f"/dev/fd/{original.fileno()}"  # `put_file` wants a name, which our files do not have
-    store = STORES.get(location.scheme)
-    if store is None:
-        _replace_by_name(system, name, path)
-        return
+    store, descriptor = STORES.get(location.scheme), os.dup(original.fileno())  # though the file be closed
+    name = f"/dev/fd/{descriptor}"  # `put_file` wants a name, which our files do not have
     try:
-        system.put_file(name, path, **store.upload)
+        if store is None:
+            _replace_by_name(system, name, path)
+        else:
+            system.put_file(name, path, **store.upload)
     except FileNotFoundError:
         _require_bucket(location, system, path)
         raise
+    finally:
+        os.close(descriptor)
 
 
 def _replace_by_name(system: Any, name: str, path: str) -> None:
