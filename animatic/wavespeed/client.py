@@ -320,9 +320,10 @@ class WaveSpeedClient:
             raise
         took_s = self.clock.seconds() - began_s
         self._counts(what, class_of(reply.status), took_s)
-        if reply.status < 500:
+        is_of_api = reply.status < 500  # else perhaps of a gateway in front of it, with a clock of its own
+        if is_of_api:
             self._on_answer(None)
-        if "age" not in reply.headers:  # a cache speaks of the past
+        if is_of_api and "age" not in reply.headers:  # a cache speaks of the past
             self.clock.observe(reply.headers.get("date", ""), took_s)
         self._undated_answers += not self.clock.is_told
         clean = without_key(reply.body, self._key)
