@@ -167,10 +167,10 @@ async def put_report(worker: Worker, uri: str, place: str, problem: Exception | 
     name = one_line(storage.name_of(uri))
     line = f"{name}: {text.strip().partition(chr(10))[0]}"
     worker.warn(line)
-    alert(REPORT_WRITTEN, f"{line}; its report is {one_line(place)}", worker.warn)
     report = report_text(name, text, is_input=isinstance(problem, FixInputError))
     try:
-        await asyncio.to_thread(_put_report, place, report.encode())
+        if await asyncio.to_thread(_put_report, place, report.encode()):
+            alert(REPORT_WRITTEN, f"{line}; its report is {one_line(place)}", worker.warn)
     except LocationError as error:
         worker.warn(f"{name}: its report cannot be written: {error}")
     return text
@@ -181,12 +181,13 @@ def _unexpected(problem: Exception | None) -> str:
     return f"the run ended with an unexpected error: {said}; the log of the run has the details"
 
 
-def _put_report(uri: str, report: bytes) -> None:
-    """Write a report, unless just this one is there. Raises LocationError."""
+def _put_report(uri: str, report: bytes) -> bool:
+    """Write a report, unless just this one is there; return True if it was written. Raises LocationError."""
     with suppress(LocationError):
         if storage.exists(uri) and storage.read_bytes(uri, max_bytes=_MOST_REPORT_BYTES) == report:
-            return
+            return False
     storage.replace_bytes(uri, report)
+    return True
 
 
 async def _take_report_away(worker: Worker, job: ManifestJob) -> None:

@@ -74,7 +74,8 @@ class PricedRun:
         reporting.reasons = self._followers.reasons
         self._checking, self._checked = self._checking_of(run, priced.plan), 0
         archiving.archived = self._checking.archived
-        self._uploads: dict[str, asyncio.Task[dict[str, str]]] = {}
+        self._uploads: set[asyncio.Task[None]] = set()
+        self._problem: Exception | None = None
         self._shoot = Shoot(
             _config_of(approved, looks), run.client, run.ledger_run, run.session.progress, run.warn,
             self._upload_late, self._memory.forget, archiving.take_completed,
@@ -86,7 +87,7 @@ class PricedRun:
         self._shoot.stop_signal.stop_all(reason)
         self._archiving.stop(reason)
         self._followers.close()
-        for upload in self._uploads.values():
+        for upload in self._uploads:
             upload.cancel()
 
     async def buy(self) -> None:
@@ -176,62 +177,52 @@ class PricedRun:
 
         With more stills than are uploaded in `UPLOADS_FIRST_S`, the account would else be idle for that long.
         """
-        for group in groups_of(await asyncio.to_thread(self._plan.files_to_upload)):
-            task = asyncio.create_task(self._upload(group))
-            self._uploads.update(dict.fromkeys((file.identity for file in group), task))
-        tasks = set(self._uploads.values())
+        groups = list(groups_of(await asyncio.to_thread(self._plan.files_to_upload)))
+        if not self._shoot.stop_signal.is_watching:
+            groups = []
+        self._shoot.await_uploads([file.identity for group in groups for file in group])
+        self._uploads = {asyncio.create_task(self._upload_group(group)) for group in groups}
         try:
-            if tasks:
-                done, _ = await asyncio.wait(tasks, timeout=UPLOADS_FIRST_S)
-                self._note_uploads(done)
-            beside = [asyncio.create_task(self._note_upload(task)) for task in tasks if not task.done()]
+            if self._uploads:
+                await asyncio.wait(self._uploads, timeout=UPLOADS_FIRST_S)
+            self._raise_problem()
             yield
-            for task in beside:
-                task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._end_uploads()
+        self._raise_problem()
 
-    async def _note_upload(self, task: asyncio.Task[dict[str, str]]) -> None:
-        """Note the end of an upload that goes on beside the takes."""
-        await asyncio.wait({task})
+    async def _end_uploads(self) -> None:
+        for task in self._uploads:
+            task.cancel()
+        await asyncio.gather(*self._uploads, return_exceptions=True)
+
+    def _raise_problem(self) -> None:
+        """Raise the first error of an upload that stands for more than a take or a pause of the API."""
+        if self._problem is not None:
+            raise self._problem
+
+    async def _upload_group(self, files: Sequence[LocalFile]) -> None:
+        """Upload stills; takes that wait for them go on, and an error that stops the purchase does so at once."""
         try:
-            self._note_uploads({task})
-        except Exception as error:  # noqa: BLE001 - what is in flight is seen through
+            await self._upload(files)
+        except FileRefusedError as error:
+            self._run.warn(f"{error}. Its takes are rejected; all others go on")
+        except (TryLaterError, NeverAgainError) as error:
+            self._shoot.stop_signal.stop_buying_for(error)
+        except Exception as error:  # noqa: BLE001 - raised by those who wait for all uploads
+            self._problem = self._problem or error
             self._shoot.stop_signal.stop_buying(str(error) or type(error).__name__)
-
-    def _note_uploads(self, tasks: Iterable[asyncio.Task[dict[str, str]]]) -> None:
-        """Know where stills are that were uploaded; what may pass stops the purchase, anything else is raised."""
-        for task in tasks:
-            if task.cancelled():
-                continue
-            error = task.exception()
-            if error is None:
-                self._shoot.know_uploads(task.result())
-            elif isinstance(error, FileRefusedError):
-                self._run.warn(f"{error}. Its takes are rejected; all others go on")
-            elif isinstance(error, TryLaterError | NeverAgainError):
-                self._shoot.stop_signal.stop_buying_for(error)
-            else:
-                raise error
+        finally:
+            self._shoot.end_uploads([file.identity for file in files])
 
     async def _upload(self, files: Sequence[LocalFile]) -> dict[str, str]:
         run, name = self._run, name_of([file.path for file in files])
         stills = run.stills if source_of(files[0].identity) is None else self._last_frames
-        upload = functools.partial(self._memory.upload, stills, files, run.client)
+        upload = functools.partial(self._memory.upload, stills, files, run.client, self._shoot.know_upload)
         return await begin(upload_stills(name, upload))
 
     async def _upload_late(self, file: LocalFile) -> str:
-        """Return where a file is that is on its way; upload one of a take that was not in the plan to buy."""
-        underway = self._uploads.get(file.identity)
-        if underway is not None and not underway.done():  # what is done may have died since
-            await asyncio.wait({underway})
-            if underway.cancelled():
-                self._shoot.stop_signal.check(to_buy=True)
-            elif underway.exception() is None:
-                return underway.result()[file.identity]  # else of another file of its group, perhaps
+        """Upload a file of a take that was not in the plan to buy, or whose upload has died."""
         (url,) = (await self._upload([file])).values()
         return url
 

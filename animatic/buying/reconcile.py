@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from animatic.buying.polling.poll_history import finish_of
-from animatic.errors import ApiRefusedError, NeverAgainError, TryLaterError
+from animatic.errors import ApiRefusedError, ApiUnreachableError, NeverAgainError, TryLaterError
 from animatic.ledger import Ledger, Orphan, Settlement, Stuck
 from animatic.planning.account_list import candidates_of
 from animatic.takes.evidence import (
@@ -204,7 +204,7 @@ class _Scanner:
             try:
                 page = await _page(self._client, number, self._span.model, reading.after, reading.before)
             except (TryLaterError, NeverAgainError) as error:
-                self.is_away = isinstance(error, TryLaterError)
+                self.is_away = isinstance(error, ApiUnreachableError)
                 return f"page {number}: {error}"
             reading.unreadable += page.unreadable
             if page.total is not None:

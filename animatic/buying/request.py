@@ -8,11 +8,12 @@ import asyncio
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 
 from animatic.errors import BudgetError, NeverAgainError, TryLaterError
 from animatic.ledger import Intent
+from animatic.machine.waiting import Event, new_event, wake
 from animatic.planning.config import RunConfig
 from animatic.takes.canonical import canonical_still
 from animatic.takes.inputs import Inputs, request_of
@@ -46,6 +47,8 @@ class Requests:
         self._config, self._client, self._upload, self._warn = config, client, upload, warn
         self._now = asyncio.get_running_loop().time
         self._urls: dict[str, str] = {}  # of uploads, by what identifies them
+        self._awaited: defaultdict[str, list[Event]] = defaultdict(list)
+        self._on_their_way = set[str]()
         self._quotes = dict(config.quotes)
         age_s = {price_class: quote.age_s(time.time()) for price_class, quote in config.quotes.items()}
         self._quoted_at: dict[PriceClass, float] = {
@@ -60,6 +63,25 @@ class Requests:
     def know_uploads(self, urls: Mapping[str, str]) -> None:
         """Remember where uploaded files are, by what identifies them (`sha256:…`)."""
         self._urls.update(urls)
+
+    def await_uploads(self, identities: Iterable[str]) -> None:
+        """Record that files are being uploaded by those who know where they are next."""
+        self._on_their_way.update(identities)
+
+    def end_uploads(self, identities: Iterable[str]) -> None:
+        """Record that uploads are over, and wake those who wait for them."""
+        for identity in identities:
+            self._on_their_way.discard(identity)
+            for event in self._awaited.pop(identity, ()):
+                wake(event)
+
+    def uploads_awaited(self, take: Take) -> Iterator[Event]:
+        """Yield events to wait for, one after the other: the files of a take that are on their way."""
+        for identity in take.shot.paths:
+            if identity in self._on_their_way:
+                event = new_event()
+                self._awaited[identity].append(event)
+                yield event
 
     def forget_upload(self, identity: str, url: str) -> None:
         """Forget where an uploaded file was, unless it has been uploaded again since."""

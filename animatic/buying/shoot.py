@@ -103,6 +103,19 @@ class Shoot:
         """Remember where uploaded stills are, by what identifies them (`sha256:…`)."""
         self._requests.know_uploads(urls)
 
+    def know_upload(self, identity: str, url: str) -> None:
+        """Remember where one is, and let takes that wait for it go on."""
+        self._requests.know_uploads({identity: url})
+        self._requests.end_uploads([identity])
+
+    def await_uploads(self, identities: Sequence[str]) -> None:
+        """Let takes wait for uploads that are on their way, before they ask for a slot."""
+        self._requests.await_uploads(identities)
+
+    def end_uploads(self, identities: Sequence[str]) -> None:
+        """Let takes wait for these uploads no more, whatever has become of them."""
+        self._requests.end_uploads(identities)
+
     async def admit(self, takes: Sequence[Take]) -> None:
         """Wait until there is room for more takes at hand than the account can keep busy, then count these.
 
@@ -265,6 +278,8 @@ class Shoot:
             return None
 
     async def _buy_and_poll(self, take: Take, log: TakeLog) -> State | None:
+        for upload in self._requests.uploads_awaited(take):  # with no slot in hand, which others could use
+            await self.stop_signal.wait(upload, to_buy=True)
         async with self._throttle.slot() as leave:
             await self._make_ready(take)
             bought: Submitted | Buy | None = Buy()

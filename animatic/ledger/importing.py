@@ -159,7 +159,7 @@ def _is_later(row: Mapping[str, Any], attempts: int, known: Sequence[sa.Row[*tup
 
     The ledger also counts attempts that bought nothing; a prediction that it does not know shows a purchase after them.
     """
-    if State(known[0].state) in LIVE:
+    if any(State(each.state) in LIVE for each in known):
         return False
     is_new = row["prediction_id"] and row["prediction_id"] not in {each.prediction_id for each in known}
     paid = sum(State(each.state) in PAID for each in known)

@@ -259,14 +259,17 @@ def conclude(  # noqa: PLR0913, PLR0917 - which attempt, how it ended, and by wh
     What was not bought is no longer reserved. `latest` is the API's time by which it was over: later than planned where
     the run was stopped on the way.
     """
-    if _state_of(db, attempt_id) in {State.UNKNOWN.value, State.HELD.value}:
+    values: dict[str, Any] = {"error_code": error_code, "error": error, "window_to": naive(latest)}
+    is_unclear = _state_of(db, attempt_id) in {State.UNKNOWN.value, State.HELD.value}
+    if is_unclear and (state is State.UNKNOWN or state not in PAID):
         # Its run was taken for dead, since its line to the server was cut.
-        if state in PAID:
+        if state is State.UNKNOWN:
             later = (ATTEMPT.c.attempt_id == attempt_id, ATTEMPT.c.window_to < naive(latest))
             db.execute(ATTEMPT.update().where(*later).values(window_to=naive(latest)))
             return _add_back(db, attempt_id, 0)
         state = State.ABSENT
-    move(db, attempt_id, state, {"error_code": error_code, "error": error, "window_to": naive(latest)})
+        values |= {"prediction_id": None, "candidates": None}
+    move(db, attempt_id, state, values)
     return _add_back(db, attempt_id, 0 if state in PAID else -1)
 
 

@@ -69,8 +69,16 @@ class UploadMemory:
             gone = await asyncio.gather(*(is_gone(url) for url in known.values()))
         return {still: url for (still, url), dead in zip(known.items(), gone, strict=True) if not dead}
 
-    async def upload(self, stills: Files, files: Sequence[LocalFile], client: WaveSpeedClient) -> dict[str, str]:
+    async def upload(
+        self,
+        stills: Files,
+        files: Sequence[LocalFile],
+        client: WaveSpeedClient,
+        uploaded: Callable[[str, str], None] = lambda _file, _url: None,
+    ) -> dict[str, str]:
         """Upload each of these files, unless the account has it; where each is, by what identifies it.
+
+        `uploaded` is called for each as soon as it is there.
 
         Raises:
             LocationError: a still has changed since the plan was made.
@@ -80,11 +88,12 @@ class UploadMemory:
         known = await self.find([file.identity for file in files])
 
         async def upload(file: LocalFile) -> tuple[str, str]:
-            if file.identity in known:
-                return file.identity, known[file.identity]
-            async with self._room:
-                url = await _upload(stills, client, file)
-            await self.remember(file.identity, url)
+            url = known.get(file.identity)
+            if url is None:
+                async with self._room:
+                    url = await _upload(stills, client, file)
+                await self.remember(file.identity, url)
+            uploaded(file.identity, url)
             return file.identity, url
 
         try:

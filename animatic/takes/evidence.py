@@ -200,12 +200,14 @@ def shift_of(known: Iterable[tuple[datetime, datetime, datetime]]) -> tuple[time
 
     Windows are dated by the `Date` of replies, predictions by `created_at`. For accepted submissions both are known
     (window from, window to, created at): where one lies outside of its own window, the two clocks differ by more than
-    the margin, and by about as much for all. One by more than a day is a mistake in that prediction.
+    the margin, and by about as much for all. One by more than a day, where others are not, is a mistake in that
+    prediction.
     """
     begin = end = timedelta(0)
-    for window_from, window_to, created_at in known:
-        is_far_off = abs(created_at - window_from) > MOST_SHIFT and abs(created_at - window_to) > MOST_SHIFT
-        if not is_far_off and not window_from <= created_at <= window_to:
+    submissions = list(known)
+    near = [each for each in submissions if min(abs(each[2] - each[0]), abs(each[2] - each[1])) <= MOST_SHIFT]
+    for window_from, window_to, created_at in near or submissions:
+        if not window_from <= created_at <= window_to:
             begin = min(begin, created_at - window_to)
             end = max(end, created_at - window_from)
     return begin, end

@@ -325,7 +325,7 @@ class WaveSpeedClient:
             self._on_answer(None)
         if is_of_api and "age" not in reply.headers:  # a cache speaks of the past
             self.clock.observe(reply.headers.get("date", ""), took_s)
-        self._undated_answers += not self.clock.is_told
+        self._undated_answers += is_of_api and not self.clock.is_told
         clean = without_key(reply.body, self._key)
         return reply if clean is reply.body else replace(reply, body=clean)
 

@@ -347,8 +347,9 @@ def test_takes_are_bought_while_the_stills_of_others_are_uploaded(
     upload, order = LocalStills.upload, list[str]()
 
     async def held_back(self: LocalStills, client: Any, file: Any) -> str:
-        while file.path == "late.png" and not sandbox.submitted(tag):
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(30):
+            while file.path == "late.png" and not sandbox.submitted(tag):
+                await asyncio.sleep(0.05)
         order.append(file.path)
         return await upload(self, client, file)
 

@@ -53,6 +53,19 @@ async def test_a_shorter_penalty_does_not_end_a_longer_one(tmp_path: Path) -> No
     opened.close()
 
 
+async def test_a_refusal_after_the_pause_doubles_the_next_one(tmp_path: Path) -> None:
+    opened, now = direct_ledger(tmp_path / "ledger.sqlite"), 0.0
+    account = account_on(opened, "run", Limits(5, 9))
+    account._clock = lambda: now
+    waits = list[float]()
+    for refusals in (1, 2, 3):
+        assert [await account.pause(None) for _ in range(4)] == [refusals] * 4, "a burst is one refusal"
+        waits.append((await account.acquire_starts(1, ()))[1].wait_s)
+        now += waits[-1]
+    assert waits == [5.0, 10.0, 20.0]
+    opened.close()
+
+
 async def test_a_run_that_is_stopped_does_not_keep_its_places_for_ever(tmp_path: Path) -> None:
     opened, now = direct_ledger(tmp_path / "ledger.sqlite"), 1_000.0
     with alive(tmp_path / "ledger.sqlite", "stopped"):

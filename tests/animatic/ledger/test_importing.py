@@ -191,6 +191,16 @@ async def test_a_purchase_after_attempts_that_bought_nothing_is_taken_over(ledge
     assert await counts(ledger, row()) == {"known already": 1}
 
 
+@pytest.mark.parametrize("changes", [{}, FAILED])
+async def test_a_renewal_that_is_not_known_leaves_the_completed_take_alone(
+    ledger: Any, changes: dict[str, Any]
+) -> None:
+    await take_over(ledger, row())
+    renewal = row(attempts=2, quoted_usd=Decimal(5)) | changes | {"prediction_id": "p-2"}
+    assert await counts(ledger, renewal) == {"in conflict": 1}
+    assert (await ledger.find(take_of())).state is State.COMPLETED
+
+
 async def test_another_prediction_of_a_known_take_is_told(ledger: Any) -> None:
     await take_over(ledger, row())
     done = await take_over(ledger, row(prediction_id="p-2"))
