@@ -227,12 +227,10 @@ class PricedRun:
         return url
 
     async def _settle_again(self) -> None:
-        """Settle what this run could not tell, and see through what that shows to be bought, or free to buy."""
+        """Settle what this run could not tell; see through what was bought, and what is chosen and free to buy."""
         settled = await self._settling.settle()
         adopted = await asyncio.to_thread(self._plan.find, settled.adopted)
-        absent = await asyncio.to_thread(
-            self._plan.find, settled.absent, chosen_only=True
-        )  # free to buy, where asked for
+        absent = await asyncio.to_thread(self._plan.find, settled.absent, chosen_only=True)
         takes = [*adopted, *absent]
         if takes:
             for take in takes:
