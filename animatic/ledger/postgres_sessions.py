@@ -86,7 +86,7 @@ class Sessions(Elsewhere):
         return bool(self.may_live([run_id]))
 
     def may_live(self, run_ids: Sequence[str]) -> list[str]:
-        """Return those of these runs whose lock a session holds; all of them while that cannot be told."""
+        """Return those of these runs whose lock a session holds; all of them while the server cannot say."""
         try:
             return self._alive(run_ids)
         except (psycopg.Error, SettingsError, LedgerError):

@@ -1,15 +1,15 @@
 """JSON Lines into rows of text: one object a line, its keys the columns."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO, TypeGuard
+from typing import Any, BinaryIO
 
 from animatic.errors.text import quoted
 from animatic.manifest.faults import Problem
 from animatic.manifest.header import MAX_COLUMNS
 from animatic.manifest.rows import Rows
 from animatic.manifest.tables import Records, TextTable, number_text, read_records, whole_file_error
+from animatic.takes.models.properties import is_finite
 
 MAX_LINE_BYTES = 4 << 20
 
@@ -71,19 +71,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _is_finite(value: object) -> TypeGuard[int | float]:
-    """Tell a number that can be counted with: neither NaN nor infinite, nor too large for a float."""
-    try:
-        return isinstance(value, int | float) and math.isfinite(value)
-    except OverflowError:
-        return False
-
-
 def _text_of(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
         return value
-    if _is_finite(value):
+    if is_finite(value):
         return number_text(value)
     return json.dumps(value, ensure_ascii=False)

@@ -301,8 +301,7 @@ class Archive:
             return None
         for file in (f"{name}{suffix}" for name in names for suffix in sorted(_VIDEOS)):
             if await asyncio.to_thread(self.folder.holds, file, clip.sha256, clip.size_bytes):
-                known: dict[str, Any] = {each: getattr(clip, each) for each in _OF_CONTENT} | {"error": None}
-                return KeptClip(clip.clip_id, file, **known)
+                return replace(_kept_as(clip, clip.clip_id, file), error=None)
         return None
 
     async def _copied(self, booking: Booking, names: Sequence[str]) -> KeptClip | None:
@@ -315,8 +314,7 @@ class Archive:
                 self._require_room(error)
                 continue
             if file is not None:
-                known = {each: getattr(copy, each) for each in _OF_CONTENT}
-                return KeptClip(booking.clip.clip_id, file, **known)
+                return _kept_as(copy, booking.clip.clip_id, file)
         return None
 
     def _copy(self, names: Sequence[str], copy: Clip) -> str | None:
@@ -348,13 +346,13 @@ class Archive:
                     continue
                 if not may_pass or not waits:
                     raise
-                await asyncio.sleep(waits.pop(0) * random.uniform(0.5, 1.5))  # noqa: S311 - a wait
+                await _pause(waits.pop(0))
             except Exception as error:  # noqa: BLE001 - file systems raise whatever their clients raise
                 self._require_room(error)
                 if not is_passing(error) or not waits:
                     reason = self.folder.failure(error, "write to")
                     raise ClipUnavailableError(f"clip {output.name}: {reason}") from None
-                await asyncio.sleep(waits.pop(0) * random.uniform(0.5, 1.5))  # noqa: S311 - a wait
+                await _pause(waits.pop(0))
             else:
                 self.progress.received_bytes += kept.size_bytes
                 self._largest_bytes = max(self._largest_bytes, kept.size_bytes)
@@ -460,6 +458,16 @@ _PLACEHOLDER = ".x"
 _OF_CONTENT = (
     "sha256", "size_bytes", "container", "codec", "duration_s", "width", "height", "fps", "frames", "error",
 )  # fmt: skip
+
+
+def _kept_as(known: Clip, clip_id: int, file: str) -> KeptClip:
+    """Return a file with the content of a clip that is known."""
+    return KeptClip(clip_id, file, **{each: getattr(known, each) for each in _OF_CONTENT})
+
+
+async def _pause(seconds: float) -> None:
+    """Let about so many seconds pass, so that those who failed together do not try again together."""
+    await asyncio.sleep(seconds * random.uniform(0.5, 1.5))  # noqa: S311 - a wait
 
 
 def _said(error: Exception) -> str:

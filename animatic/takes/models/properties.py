@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from animatic.errors import AnimaticError
 
@@ -243,11 +243,15 @@ def _count(value: Any) -> int | None:
 
 def number_of(value: Any) -> float | None:
     """Return a finite number; None for what is none."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_finite(value) and not isinstance(value, bool) else None
+
+
+def is_finite(value: object) -> TypeGuard[int | float]:
+    """Tell a number that can be counted with: neither NaN nor infinite, nor too large for a float."""
     try:
-        return value if is_number and math.isfinite(value) else None
+        return isinstance(value, int | float) and math.isfinite(value)
     except OverflowError:  # of hundreds of digits
-        return None
+        return False
 
 
 def text_of(value: Any) -> str:

@@ -193,8 +193,8 @@ async def test_a_failed_prediction_calls_its_webhook_and_a_deleted_one_does_not(
     later = (await caller.ask("POST", f"{SUBMIT}?webhook={receiver.url}", json=GOOD)).data["id"]
     clock.advance(10)
     await receiver.wait(2)
-    told = [json.loads(body) for _, body in receiver.got]
-    assert [(each["id"], each["status"]) for each in told] == [(failed, "failed"), (later, "completed")]
+    sent = [json.loads(body) for _, body in receiver.got]
+    assert [(each["id"], each["status"]) for each in sent] == [(failed, "failed"), (later, "completed")]
     assert (await caller.stats())["webhook_attempts"] == 2, "of all that were due by then"
 
 
